@@ -1,0 +1,1 @@
+"""The napari window: the only importer of Qt and napari."""

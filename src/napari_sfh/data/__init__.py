@@ -1,0 +1,1 @@
+"""Bundled files: the demo galaxy and the released weights."""

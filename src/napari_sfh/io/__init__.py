@@ -1,0 +1,1 @@
+"""Files in, files out: cubes, mosaics, MAPS, nGIST tables and result files."""

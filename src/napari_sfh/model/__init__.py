@@ -1,0 +1,1 @@
+"""Networks, heads, presets and the weights bundle."""

@@ -1,0 +1,1 @@
+"""Physics shared by the viewer and the training: stated once, imported by both."""

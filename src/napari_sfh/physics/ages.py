@@ -1,0 +1,29 @@
+"""The 16 age bins and the solar scale of Galceran et al. (2026, arXiv:2605.13973, section 3.1).
+
+Ages are lookback times. The edges are chosen (SPEC) so that the arithmetic centres are the paper's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Edges of the age bins, lookback time in Gyr, shape (17,).
+AGE_EDGES_GYR: NDArray[np.float64] = np.array(
+    [0, 0.014, 0.028, 0.057, 0.095, 0.134, 0.189, 0.271, 0.419, 0.671, 1.059, 1.681, 2.659, 4.221, 6.689, 10.601, 17.8]
+)
+#: Arithmetic centres of the bins in Gyr, shape (16,).
+AGE_GYR: NDArray[np.float64] = 0.5 * (AGE_EDGES_GYR[1:] + AGE_EDGES_GYR[:-1])
+#: log10 of the centres in yr, shape (16,): the ages that enter every mean (paper eq. 6).
+LG_AGE_YR: NDArray[np.float64] = np.log10(AGE_GYR) + 9.0
+#: Widths of the bins in yr, shape (16,): mass over width is the star-formation rate.
+AGE_WIDTH_YR: NDArray[np.float64] = np.diff(AGE_EDGES_GYR) * 1e9
+#: Number of age bins.
+N_AGE: int = AGE_GYR.size
+#: Mass fraction of metals in the Sun: [M/H] = log10(Z / Z_SUN).
+Z_SUN: float = 0.019
+#: Age in Gyr below which stars sit in their birth clouds (Charlot & Fall 2000).
+BIRTH_CLOUD_AGE_GYR: float = 0.010
+
+for _a in (AGE_EDGES_GYR, AGE_GYR, LG_AGE_YR, AGE_WIDTH_YR):
+    _a.flags.writeable = False

@@ -1,0 +1,1 @@
+"""From files to BinData: bins, rest-frame spectra, matched photometry."""

@@ -1,0 +1,1 @@
+"""Templates, simulation, training, evaluation and release: everything that makes a weights bundle."""

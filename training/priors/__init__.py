@@ -1,0 +1,1 @@
+"""The named priors, as TOML files."""
