@@ -1,0 +1,88 @@
+"""From bins to images: every quantity that can be drawn on the sky, with its title, unit and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import F32, I32, Result
+
+
+@dataclass(frozen=True)
+class MapSpec:
+    """How one quantity is shown. ``values(result)`` gives one number a bin, (N,)."""
+
+    name: str  # extension of the result file
+    title: str
+    unit: str
+    colormap: str  # perceptually uniform; known to napari and matplotlib alike
+    values: Callable[[Result], F32]
+
+
+def _median(key: str) -> Callable[[Result], F32]:
+    return lambda result: result.prediction.median(key)
+
+
+def _error(key: str) -> Callable[[Result], F32]:
+    return lambda result: result.prediction.half_width(key)
+
+
+#: The four mean maps: name in result files -> key of Prediction.quantiles.
+MEAN_MAPS: dict[str, str] = {"AGE_LW": "lg_age_lw", "AGE_MW": "lg_age_mw", "MH_LW": "mh_lw", "MH_MW": "mh_mw"}
+_TITLES = {
+    "AGE_LW": ("LW age", "log10 yr", "viridis"),
+    "AGE_MW": ("MW age", "log10 yr", "viridis"),
+    "MH_LW": ("LW [M/H]", "dex", "plasma"),
+    "MH_MW": ("MW [M/H]", "dex", "plasma"),
+}
+
+
+def _specs() -> dict[str, MapSpec]:
+    specs = {}
+    for name, key in MEAN_MAPS.items():
+        title, unit, colours = _TITLES[name]
+        specs[name] = MapSpec(name, title, unit, colours, _median(key))
+        specs[f"{name}_ERR"] = MapSpec(f"{name}_ERR", f"{title}, 1 sigma", "dex", "magma", _error(key))
+    specs["EBV"] = MapSpec("EBV", "E(B-V), stars", "mag", "inferno", _median("ebv"))
+    specs["SNR"] = MapSpec("SNR", "S/N per pixel", "", "cividis", lambda result: result.data.snr)
+    specs["OOD"] = MapSpec("OOD", "Out of depth (1 = warning)", "", "magma", lambda result: result.prediction.ood)
+    specs["FLAG"] = MapSpec("FLAG", "Flags (bit mask)", "", "gray", lambda result: result.flag.astype(np.float32))
+    return specs
+
+
+#: All maps by name, in the order of menus and layer lists.
+MAPS: dict[str, MapSpec] = _specs()
+
+
+def paint(bin_id: I32, values: NDArray[np.floating]) -> F32:
+    """Paint one value a bin onto the sky.
+
+    Parameters
+    ----------
+    bin_id : int array (ny, nx)
+        Bin of each spaxel, 1..N; 0 = none.
+    values : array (N,)
+
+    Returns
+    -------
+    float32 array (ny, nx), NaN outside the bins.
+    """
+    table = np.concatenate([[np.nan], np.asarray(values, dtype=np.float32)]).astype(np.float32)
+    return table[bin_id]
+
+
+def image(result: Result, name: str) -> F32:
+    """The map ``name`` (a key of `MAPS`) of a result, (ny, nx), NaN outside the bins.
+
+    Raises
+    ------
+    SfhInputError
+        ``name`` is not a map.
+    """
+    if name not in MAPS:
+        raise SfhInputError(f"map {name!r} is unknown: choose one of {', '.join(MAPS)}")
+    return paint(result.bins.bin_id, MAPS[name].values(result))
