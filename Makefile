@@ -1,0 +1,47 @@
+# make demo   set everything up, then the main job on the bundled mock galaxy (viewer, or headless without a display)
+# make test   set everything up, then the tests
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export QT_API ?= pyqt5
+
+.PHONY: demo test real lint system clean help
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "napari-sfh needs Python 3.11 or newer; run: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module; run: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[pyqt5,kinematics,training,test]"
+	@touch $@
+
+system: ## system libraries of Qt and OpenGL (installs them when root on Debian, else says what to run)
+	@bash .ci/system-libraries
+
+demo: system $(STAMP) ## the main job on the bundled mock galaxy; HEADLESS=1 forces no window
+	$(BIN)/napari-sfh demo --output demo-output $(if $(or $(HEADLESS),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,1)),--headless)
+
+test: system $(STAMP) lint ## lint, types, imports, then every test that does not need hours
+	@bash .ci/with-display $(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory real
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/npe2 validate napari-sfh
+
+real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by package name
+	$(BIN)/python tests/real/fetch_abell478.py real-output/abell478
+	$(BIN)/napari-sfh run real-output/abell478 --target-snr 15 --output real-output/abell478_sfh.fits
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) demo-output real-output build dist src/*.egg-info
