@@ -1,0 +1,87 @@
+"""Two answers for the same bins, held against each other: bias, scatter, and a known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.means import MEAN_NAMES, four_means
+from napari_sfh.types import F64, BinMap, Result
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Differences ``found - reference`` of n pairs: median, standard deviation, 1.4826 x median absolute deviation."""
+
+    bias: float
+    std: float
+    nmad: float
+    n: int
+
+
+def scatter(found: NDArray[np.floating], reference: NDArray[np.floating]) -> Scatter:
+    """Bias (median), std and NMAD of ``found - reference`` over the pairs in which both are finite.
+
+    All NaN with ``n`` = 0 where no pair is finite.
+    """
+    difference = np.asarray(found, dtype=np.float64) - np.asarray(reference, dtype=np.float64)
+    difference = difference[np.isfinite(difference)]
+    if difference.size == 0:
+        return Scatter(np.nan, np.nan, np.nan, 0)
+    median = float(np.median(difference))
+    nmad = 1.4826 * float(np.median(np.abs(difference - median)))
+    return Scatter(median, float(np.std(difference)), nmad, int(difference.size))
+
+
+@dataclass(frozen=True)
+class SpaxelTruth:
+    """What a mock galaxy is made of, per spaxel: (16, ny, nx) each; masses and lights in any common unit."""
+
+    mass: F64  # mass formed
+    light: F64  # intrinsic V-band light
+    mass_metals: F64  # mass x [M/H]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The truth of N bins: 16-vectors and the four means (keys of `physics.means.MEAN_NAMES`)."""
+
+    mass_frac: F64  # (N, 16)
+    light_frac: F64  # (N, 16)
+    mh: F64  # (N, 16)
+    means: Mapping[str, F64]  # (N,) each
+
+
+def bin_truth(truth: SpaxelTruth, bins: BinMap) -> Truth:
+    """Sum a mock's truth over the spaxels of each bin.
+
+    Raises
+    ------
+    SfhInputError
+        The truth lies on another grid than the bins.
+    """
+    if truth.mass.shape[1:] != bins.bin_id.shape:
+        raise SfhInputError(
+            f"truth is {truth.mass.shape[1:]} spaxels, the bins {bins.bin_id.shape}: not this galaxy's"
+        )
+    mass, light, metals = (_sum(a, bins) for a in (truth.mass, truth.light, truth.mass_metals))
+    mh = np.divide(metals, mass, out=np.zeros_like(mass), where=mass > 0)
+    mass_frac = mass / mass.sum(1, keepdims=True)
+    light_frac = light / light.sum(1, keepdims=True)
+    return Truth(mass_frac, light_frac, mh, four_means(mass_frac, light_frac, mh))
+
+
+def against_truth(result: Result, truth: Truth, min_snr: float = 20.0) -> dict[str, Scatter]:
+    """Recovered against true for the four means, in the bins above an S/N."""
+    good = result.data.snr > min_snr
+    return {k: scatter(result.prediction.median(k)[good], truth.means[k][good]) for k in MEAN_NAMES}
+
+
+def _sum(planes: NDArray[np.floating], bins: BinMap) -> F64:
+    flat = bins.bin_id.ravel()
+    counted = [np.bincount(flat, weights=p.ravel(), minlength=bins.n_bins + 1)[1:] for p in planes]
+    return np.stack(counted, axis=1)
