@@ -1,0 +1,67 @@
+"""Attenuation by dust in two components, Charlot & Fall (2000, ApJ 539, 718).
+
+Optical depth tau(l) = tau_V (l / 5500 AA)^slope with slope -0.7 unless drawn. Stars of every age, and their
+nebulae, lie behind the diffuse component (tau_ism); those younger than 10 Myr also behind their birth
+clouds (tau_bc), with the same slope. Light seen = light emitted * exp(-tau).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Wavelength in Angstrom at which tau_V is given.
+PIVOT_AA: float = 5500.0
+#: Slope of Charlot & Fall (2000).
+SLOPE: float = -0.7
+#: A = MAG_PER_TAU * tau: 2.5 / ln 10.
+MAG_PER_TAU: float = 2.5 / float(np.log(10.0))
+#: B-band and V-band wavelengths in Angstrom that define E(B-V) = A_B - A_V of the power law.
+_B_AA, _V_AA = 4400.0, 5500.0
+
+
+def transmission(
+    wave_aa: NDArray[np.floating],
+    tau_v: NDArray[np.floating] | float,
+    slope: NDArray[np.floating] | float = SLOPE,
+) -> NDArray[np.floating]:
+    """Fraction of the light that passes a dust screen.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Rest wavelengths in Angstrom.
+    tau_v : float or array (...,)
+        Optical depth at 5500 AA.
+    slope : float or array, broadcast against ``tau_v``
+        Exponent of the power law (negative: bluer light is dimmed more).
+
+    Returns
+    -------
+    array (..., n)
+        exp(-tau_v (wave / 5500)^slope), in float32 where the inputs are.
+    """
+    dtype = np.result_type(np.asarray(tau_v), np.float32)
+    lg_ratio = np.log(np.asarray(wave_aa, dtype=np.float64) / PIVOT_AA).astype(dtype)
+    tau = np.asarray(tau_v, dtype=dtype)[..., None]
+    curve = np.exp(np.asarray(slope, dtype=dtype)[..., None] * lg_ratio)
+    return np.exp(-tau * curve)
+
+
+def a_v_from_tau(tau_v: NDArray[np.floating] | float) -> NDArray[np.floating]:
+    """A_V in magnitudes of an optical depth at 5500 AA."""
+    return MAG_PER_TAU * np.asarray(tau_v)
+
+
+def ebv_from_tau(
+    tau_v: NDArray[np.floating] | float, slope: NDArray[np.floating] | float = SLOPE
+) -> NDArray[np.floating]:
+    """E(B-V) in magnitudes of the power law: A(4400 AA) - A(5500 AA)."""
+    return a_v_from_tau(tau_v) * ((_B_AA / _V_AA) ** np.asarray(slope) - 1.0)
+
+
+def tau_from_ebv(
+    ebv: NDArray[np.floating] | float, slope: NDArray[np.floating] | float = SLOPE
+) -> NDArray[np.floating]:
+    """Optical depth at 5500 AA of an E(B-V), the inverse of `ebv_from_tau`."""
+    return np.asarray(ebv) / (MAG_PER_TAU * ((_B_AA / _V_AA) ** np.asarray(slope) - 1.0))

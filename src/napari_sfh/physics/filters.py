@@ -1,0 +1,148 @@
+"""Broad-band photometry: what a photon-counting detector behind a filter measures.
+
+With T the total throughput (photons), the mean flux density and the pivot wavelength are
+
+    <f_l> = int f_l T l dl / int T l dl          l_p^2 = int T l dl / int T / l dl
+
+so that <f_nu> = <f_l> l_p^2 / c exactly, and m_AB = -2.5 log10 <f_nu> - 48.60 in cgs units (Oke & Gunn
+1983; Bessell & Murphy 2012, PASP 124, 140). Wavelengths are in air like all of the package; curves given in
+vacuum (HST) are converted when they are read. Spectra and curves are linear between their points, and the
+integrals are exact for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.wavelength import C_KMS
+
+Array = NDArray[np.float64]
+
+#: Speed of light in Angstrom per second.
+C_AA_S: float = C_KMS * 1e13
+#: Zero point of AB magnitudes for f_nu in erg/s/cm2/Hz.
+AB_ZERO: float = -48.60
+_NEGLIGIBLE = 1e-4  # of the peak: a curve's tails below this need no spectrum
+
+
+@dataclass(frozen=True)
+class Filter:
+    """One throughput curve.
+
+    Attributes
+    ----------
+    name : str
+        The band it stands for, e.g. ``F275W``.
+    camera : str
+        ``UVIS``, ``ACS``, or another instrument's name.
+    wave_aa : array (n,)
+        Increasing air wavelengths in Angstrom.
+    throughput : array (n,)
+        Photons detected per photon arriving, any scale, >= 0.
+    pivot_aa : float
+        Pivot wavelength in Angstrom (air), see `pivot`.
+    """
+
+    name: str
+    camera: str
+    wave_aa: Array
+    throughput: Array
+    pivot_aa: float
+
+    @classmethod
+    def from_curve(
+        cls, name: str, camera: str, wave_aa: NDArray[np.floating], throughput: NDArray[np.floating]
+    ) -> Filter:
+        """Check a curve, trim its zero tails and compute its pivot wavelength.
+
+        Raises
+        ------
+        SfhInputError
+            Where the curve is not increasing in wavelength, not finite, negative, or zero everywhere.
+        """
+        wave = np.asarray(wave_aa, dtype=np.float64)
+        curve = np.asarray(throughput, dtype=np.float64)
+        label = f"filter {camera} {name}"
+        if wave.ndim != 1 or wave.shape != curve.shape or wave.size < 2:
+            raise SfhInputError(f"{label}: wavelength {wave.shape} and throughput {curve.shape} do not match")
+        if not (np.all(np.isfinite(wave)) and np.all(np.isfinite(curve))) or np.any(np.diff(wave) <= 0):
+            raise SfhInputError(f"{label}: the curve must be finite and increase in wavelength; sort it")
+        if curve.min() < 0 or curve.max() <= 0:
+            raise SfhInputError(f"{label}: throughput must be >= 0 and not zero everywhere")
+        kept = np.flatnonzero(curve > _NEGLIGIBLE * curve.max())
+        part = slice(max(kept[0] - 1, 0), kept[-1] + 2)
+        wave, curve = wave[part], curve[part]
+        return cls(name, camera, wave, curve, pivot(wave, curve))
+
+
+def pivot(wave_aa: Array, throughput: Array) -> float:
+    """Pivot wavelength in Angstrom of a photon throughput curve."""
+    # The same quadrature as `weights` uses for a smooth spectrum: three points per segment (Simpson).
+    wave, curve = _refine(wave_aa, wave_aa, throughput)
+    return float(np.sqrt(np.trapezoid(curve * wave, wave) / np.trapezoid(curve / wave, wave)))
+
+
+def _refine(grid_aa: Array, wave_aa: Array, throughput: Array) -> tuple[Array, Array]:
+    """Merged grid of spectrum and curve over the curve's range, with midpoints, and the curve on it."""
+    lo, hi = wave_aa[0], wave_aa[-1]
+    merged = np.union1d(wave_aa, grid_aa[(grid_aa > lo) & (grid_aa < hi)])
+    fine = np.sort(np.concatenate([merged, 0.5 * (merged[1:] + merged[:-1])]))
+    return fine, np.interp(fine, wave_aa, throughput)
+
+
+def weights(band: Filter, wave_aa: NDArray[np.floating]) -> Array:
+    """Weights w (n,) such that ``spectra @ w`` is the photon-counting <f_lambda> of spectra on ``wave_aa``.
+
+    Raises
+    ------
+    SfhInputError
+        Where the spectra do not reach over the whole filter.
+    """
+    grid = np.asarray(wave_aa, dtype=np.float64)
+    if grid[0] > band.wave_aa[0] or grid[-1] < band.wave_aa[-1]:
+        raise SfhInputError(
+            f"filter {band.camera} {band.name} spans {band.wave_aa[0]:.0f}-{band.wave_aa[-1]:.0f} AA, "
+            f"the spectrum {grid[0]:.0f}-{grid[-1]:.0f} AA; give a spectrum that covers the filter"
+        )
+    fine, curve = _refine(grid, band.wave_aa, band.throughput)
+    quadrature = np.zeros_like(fine)
+    half_steps = 0.5 * np.diff(fine)
+    quadrature[:-1] += half_steps
+    quadrature[1:] += half_steps
+    quadrature *= curve * fine
+    quadrature /= quadrature.sum()
+    left = np.clip(np.searchsorted(grid, fine, side="right") - 1, 0, grid.size - 2)
+    right_share = (fine - grid[left]) / (grid[left + 1] - grid[left])
+    out = np.zeros(grid.size)
+    np.add.at(out, left, quadrature * (1.0 - right_share))
+    np.add.at(out, left + 1, quadrature * right_share)
+    return out
+
+
+def weight_matrix(bands: tuple[Filter, ...], wave_aa: NDArray[np.floating]) -> Array:
+    """`weights` of several filters as columns, shape (n, B)."""
+    return np.stack([weights(band, wave_aa) for band in bands], axis=-1)
+
+
+def mean_flux(
+    band: Filter, wave_aa: NDArray[np.floating], flam: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Photon-counting <f_lambda> of spectra ``flam`` (..., n), in their unit, shape (...)."""
+    return np.asarray(flam) @ weights(band, wave_aa)
+
+
+def ab_mag(band: Filter, flux_cgs: NDArray[np.floating] | float) -> NDArray[np.floating]:
+    """AB magnitude of a mean flux density in erg/s/cm2/AA; NaN where it is not positive."""
+    f_nu = np.asarray(flux_cgs, dtype=np.float64) * band.pivot_aa**2 / C_AA_S
+    positive = f_nu > 0
+    magnitude = -2.5 * np.log10(np.where(positive, f_nu, 1.0)) + AB_ZERO
+    return np.where(positive, magnitude, np.nan)
+
+
+def flux_from_ab(band: Filter, mag: NDArray[np.floating] | float) -> NDArray[np.floating]:
+    """Mean flux density in erg/s/cm2/AA of an AB magnitude, the inverse of `ab_mag`."""
+    return 10 ** (-0.4 * (np.asarray(mag) - AB_ZERO)) * C_AA_S / band.pivot_aa**2
