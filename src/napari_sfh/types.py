@@ -89,6 +89,7 @@ class Cube:
     psf_fwhm_arcsec: float | None  # at 6500 AA, from FSF keywords or the file's name
     lsf: str = "muse"  # which LSF the data have; see physics.lsf
     header: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what had to be assumed on reading, one line each, for the user
 
     @property
     def pixel_arcsec(self) -> float:
@@ -113,6 +114,7 @@ class Mosaic:
     read: Callable[[slice, slice], tuple[F32, F32]]  # (data, 1-sigma error), e-/s per pixel; bad = NaN, inf
     psf_fwhm_arcsec: float
     weight_path: Path | None = None
+    notes: tuple[str, ...] = ()  # what had to be assumed on reading, one line each, for the user
 
 
 @dataclass(frozen=True)
@@ -169,9 +171,7 @@ class BinData:
 
     def select(self, index: Any) -> BinData:
         """The rows ``index`` (slice, mask or integers) of every array."""
-        return BinData(
-            **{k: (v[index] if isinstance(v, np.ndarray) else v) for k, v in self.__dict__.items()}
-        )
+        return BinData(**{k: (v[index] if isinstance(v, np.ndarray) else v) for k, v in self.__dict__.items()})
 
 
 #: Probabilities of the stored posterior quantiles, in this order on the last axis of every quantile array.

@@ -1,0 +1,278 @@
+"""What every FITS reader of this package needs: safe opening, units, celestial WCS, lazy sections."""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.io.fits.verify import VerifyError
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+
+#: Suffixes of FITS files, longest first.
+FITS_SUFFIXES: tuple[str, ...] = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts")
+#: What a damaged file can make astropy, numpy or the decompressors raise.
+READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError, VerifyError)
+
+_WCS_KEYS = tuple(f"{k}{i}" for k in ("CRVAL", "CRPIX", "CDELT") for i in (1, 2, 3)) + tuple(
+    f"{k}{i}_{j}" for k in ("CD", "PC") for i in (1, 2, 3) for j in (1, 2, 3)
+)
+#: Spellings of units that astropy does not know, as they occur in headers (compared in lower case).
+_UNIT_WORDS = {
+    "a": "Angstrom",
+    "aa": "Angstrom",
+    "ang": "Angstrom",
+    "angstroms": "Angstrom",
+    "electrons": "electron",
+    "counts": "count",
+    "cts": "count",
+    "dn": "count",
+    "adu": "count",
+    "sec": "s",
+    "s": "s",
+    "cps": "count/s",
+    "eps": "electron/s",
+}
+
+
+def stem(path: Path) -> str:
+    """File name without its FITS suffix."""
+    for suffix in FITS_SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)]
+    return path.stem
+
+
+def is_fits_name(path: Path) -> bool:
+    """Whether the name looks like a FITS file."""
+    return path.name.lower().endswith(FITS_SUFFIXES)
+
+
+@contextmanager
+def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
+    """Open a FITS file for reading without mapping it into memory.
+
+    Raises
+    ------
+    SfhInputError
+        The file is absent, no FITS file, or shorter than its headers say.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SfhInputError(f"{path}: no such file; check the path")
+    if path.is_dir():
+        raise SfhInputError(f"{path}: is a folder, a FITS file is needed; name the file in it")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            hdus = fits.open(path, memmap=False, lazy_load_hdus=True)
+            n_hdus = len(hdus)
+        except READ_ERRORS as e:
+            raise SfhInputError(f"{path}: not a readable FITS file ({one_line(e)}); download it again") from e
+        try:
+            _check_complete(path, hdus, n_hdus)
+            yield hdus
+        finally:
+            hdus.close()
+
+
+def _check_complete(path: Path, hdus: fits.HDUList, n_hdus: int) -> None:
+    """Refuse a file that ends before its last HDU does (compressed streams are found out when read)."""
+    if path.name.lower().endswith(".gz"):
+        return
+    size = path.stat().st_size
+    for i in range(n_hdus):
+        info = hdus.fileinfo(i)
+        end = info["datLoc"] + info["datSpan"] if info else 0
+        # Padding after the last datum may be missing; only data count.
+        if end - 2880 >= size and info["datSpan"] > 0:
+            raise SfhInputError(
+                f"{path}: truncated, HDU {i} ({hdus[i].name or 'PRIMARY'}) needs {end} bytes but the file has {size};"
+                " download it again"
+            )
+
+
+def one_line(error: BaseException) -> str:
+    """First line of an exception's message, or its type."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+
+
+def merged_header(*headers: fits.Header) -> dict[str, Any]:
+    """All readable cards of several headers as a plain dict, later ones winning; comments are dropped."""
+    merged: dict[str, Any] = {}
+    for header in headers:
+        for card in header.cards:
+            if card.keyword in ("COMMENT", "HISTORY", ""):
+                continue
+            try:
+                value = card.value
+            except VerifyError:
+                continue
+            if not isinstance(value, fits.card.Undefined):
+                merged[card.keyword] = value
+    return merged
+
+
+def conversion(text: object, target: u.UnitBase) -> float | None:
+    """Factor from the unit spelled ``text`` to ``target``; None where it is no such unit.
+
+    astropy parses; only the words it does not know (``ELECTRONS``, ``cps``, ``A`` for Angstrom, ``/spaxel``) are
+    respelled before a second try.
+    """
+    spelled = re.sub(
+        r"/\s*(spaxel|spax|pixel|pix)\b|\b(spaxel|spax|pixel|pix)\s*(\*\*|\^)?\s*-1", "", str(text), flags=re.I
+    )
+    spelled = re.sub(r"\be-(?=\s*/|\s|$)", "electron", spelled)
+    respelled = re.sub(r"(?<![0-9.A-Za-z])[A-Za-z]+", lambda m: _UNIT_WORDS.get(m.group().lower(), m.group()), spelled)
+    for candidate in (str(text), spelled, respelled):
+        unit = _parse(candidate)
+        if unit is not None and unit.is_equivalent(target):
+            return float(unit.to(target))
+    return None
+
+
+def _parse(text: str) -> u.UnitBase | None:
+    """astropy's reading of a unit string, or None."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            unit = u.Unit(text.strip())
+        except (ValueError, TypeError):
+            return None
+    return unit if isinstance(unit, u.UnitBase) else None
+
+
+def check_wcs_cards(header: fits.Header, path: Path) -> None:
+    """Refuse coordinate cards that are no finite numbers."""
+    for key in _WCS_KEYS:
+        if key not in header:
+            continue
+        try:
+            value = header[key]
+        except VerifyError:
+            value = None
+        if not isinstance(value, (int, float)) or not np.isfinite(value):
+            raise SfhInputError(f"{path}: {key} is not a finite number; repair the WCS in the header")
+
+
+def celestial_wcs(header: fits.Header, path: Path) -> WCS:
+    """The 2-D celestial WCS of an image or cube header.
+
+    Raises
+    ------
+    SfhInputError
+        Cards are missing or not finite, or the pixel scale cannot be that of MUSE or HST.
+    """
+    check_wcs_cards(header, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            full = WCS(header)
+            wcs = full.celestial if full.has_celestial else None
+        except Exception as e:  # wcslib raises many classes for one fault: a broken header
+            raise SfhInputError(f"{path}: the WCS cannot be read ({one_line(e)}); repair CTYPE/CRVAL/CD cards") from e
+    if wcs is None or wcs.naxis != 2:
+        raise SfhInputError(f"{path}: no celestial WCS (CTYPE1, CTYPE2); add the coordinates of the image")
+    scale = proj_plane_pixel_scales(wcs) * 3600.0
+    if not np.all((scale > 0.002) & (scale < 10)):
+        raise SfhInputError(
+            f"{path}: the WCS gives pixels of {scale[0]:.4g} x {scale[1]:.4g} arcsec, not possible here; "
+            "check CD1_1..CD2_2 or CDELT1, CDELT2"
+        )
+    return wcs
+
+
+def text_card(headers: Mapping[str, Any], *keys: str) -> str | None:
+    """First non-empty string among ``keys``."""
+    for key in keys:
+        value = headers.get(key)
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return None
+
+
+def number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
+    """First finite number among ``keys``."""
+    for key in keys:
+        value = headers.get(key)
+        if isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value):
+            return float(value)
+    return None
+
+
+def galaxy_name(headers: Mapping[str, Any], path: Path) -> str:
+    """Galaxy from a header's OBJECT (MPDAF appends " (DATA)"), else the first word of the file's name."""
+    name = text_card(headers, "OBJECT", "TARGNAME")
+    if name is None:
+        name = re.split(r"[_\-. ]", stem(path))[0]
+    return re.sub(r"\s*\((DATA|STAT)\)$", "", name)
+
+
+def native_f32(data: NDArray[Any]) -> NDArray[np.float32]:
+    """Float32 in the machine's byte order; in place where the array is big-endian float32 and ours to change."""
+    if data.dtype == np.dtype(">f4") and data.flags.writeable and not data.dtype.isnative:
+        return data.byteswap(inplace=True).view(np.float32)
+    return data.astype(np.float32)
+
+
+class ImageReader:
+    """Sections of one image HDU, read from disk on demand; safe in threads and in pickles.
+
+    The file is not memory-mapped, because mapped pages count as this process's memory: only the section asked for
+    is ever held. Tile-compressed images decompress only the tiles that the section touches.
+    """
+
+    def __init__(self, path: Path, index: int) -> None:
+        self.path = path
+        self.index = index
+        self._hdus: fits.HDUList | None = None
+        self._lock = threading.Lock()
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """The section ``key`` in the file's own data type.
+
+        Raises
+        ------
+        SfhInputError
+            The file cannot be read there (truncated or damaged).
+        """
+        with self._lock, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                if self._hdus is None:
+                    self._hdus = fits.open(self.path, memmap=False, lazy_load_hdus=True)
+                return np.asarray(self._hdus[self.index].section[key])
+            except READ_ERRORS as e:
+                raise SfhInputError(
+                    f"{self.path}: HDU {self.index} cannot be read ({one_line(e)}); damaged, download it again"
+                ) from e
+
+    def close(self) -> None:
+        """Release the file; the next read opens it again."""
+        with self._lock:
+            if self._hdus is not None:
+                self._hdus.close()
+                self._hdus = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path, "index": self.index}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def __del__(self) -> None:
+        hdus = getattr(self, "_hdus", None)
+        if hdus is not None:
+            hdus.close()

@@ -1,0 +1,185 @@
+"""``MAPS`` files of the PHANGS-MUSE data-analysis pipeline (DAP), public and collaboration releases.
+
+``BIN_ID`` is stored as float64, counted from 0 with -1 for "no bin"; here bins are int32, counted from 1 without gaps,
+and 0 is none. Stellar velocities are relative to the redshift in PRIMARY. Emsellem et al. (2022, A&A 659, A191).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import _fits
+from napari_sfh.types import F32, I32, BinnedMaps, Cube
+
+#: Emission lines of MAPS files, by their prefix.
+LINES: tuple[str, ...] = (
+    "HB4861", "OIII4958", "OIII5006", "NII6548", "HA6562", "NII6583", "SII6716", "SII6730",
+)  # fmt: skip
+_LINE_MAP = re.compile(r"^([A-Z]+\d{4})_(FLUX|FLUX_ERR|VEL|VEL_ERR|SIGMA|SIGMA_ERR|SIGMA_CORR)$")
+
+
+@dataclass(frozen=True)
+class LineMaps:
+    """Maps of one emission line; absent ones are None. Fluxes are in the file's own unit, ``flux_unit``."""
+
+    flux: F32  # (ny, nx)
+    flux_error: F32 | None
+    v_kms: F32 | None
+    v_error_kms: F32 | None
+    sigma_kms: F32 | None
+    sigma_error_kms: F32 | None
+    sigma_corr_kms: F32 | None  # instrumental dispersion to subtract in quadrature
+    flux_unit: str
+
+
+def is_maps(hdus: fits.HDUList) -> bool:
+    """Whether an open file has the images of a MAPS file."""
+    names = {h.name.upper() for h in hdus}
+    return "BIN_ID" in names and "V_STARS" in names
+
+
+def renumber(bin_id: NDArray[Any]) -> I32:
+    """Bins numbered 1..N without gaps (0 = none) from any numbering whose negative or NaN values mean none.
+
+    The order of the numbers is kept.
+    """
+    finite = np.isfinite(bin_id)
+    valid = finite & (np.where(finite, bin_id, -1) >= 0)
+    out = np.zeros(np.shape(bin_id), dtype=np.int32)
+    out[valid] = np.unique(np.asarray(bin_id)[valid], return_inverse=True)[1] + 1
+    return out
+
+
+def read_maps(path: str | Path) -> BinnedMaps:
+    """Read bins and stellar kinematics of a MAPS file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    types.BinnedMaps
+
+    Raises
+    ------
+    SfhInputError
+        BIN_ID, V_STARS or SIGMA_STARS is absent or of another shape, no bin is set, or the WCS cannot be read.
+    """
+    path = Path(path)
+    with _fits.open_fits(path) as hdus:
+        bin_id = _image(hdus, "BIN_ID", path)
+        v = _image(hdus, "V_STARS", path, bin_id.shape)
+        sigma = _image(hdus, "SIGMA_STARS", path, bin_id.shape)
+        wcs = _fits.celestial_wcs(hdus["BIN_ID"].header, path)
+        z = _fits.number_card(_fits.merged_header(hdus[0].header), "REDSHIFT", "Z")
+    bins = renumber(bin_id)
+    if not bins.any():
+        raise SfhInputError(
+            f"{path}: BIN_ID holds no bin (all negative or NaN); give another file, or --binning vorbin"
+        )
+    none = bins == 0
+    return BinnedMaps(
+        path=path,
+        bin_id=bins,
+        v_kms=np.where(none, np.float32(np.nan), _fits.native_f32(v)),
+        sigma_kms=np.where(none, np.float32(np.nan), _fits.native_f32(sigma)),
+        redshift=z if z is not None and -0.01 < z < 2 else None,
+        wcs=wcs,
+    )
+
+
+def line_names(path: str | Path) -> tuple[str, ...]:
+    """Emission lines whose flux a MAPS file holds, in the file's order."""
+    with _fits.open_fits(path) as hdus:
+        found = [_LINE_MAP.match(h.name.upper()) for h in hdus]
+    return tuple(m.group(1) for m in found if m and m.group(2) == "FLUX")
+
+
+def read_lines(path: str | Path) -> dict[str, LineMaps]:
+    """Emission-line maps of a MAPS file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict of str to LineMaps
+        Keyed by the line's prefix, e.g. ``HA6562``; empty where the file has none.
+    """
+    path = Path(path)
+    with _fits.open_fits(path) as hdus:
+        names = {h.name.upper(): i for i, h in enumerate(hdus)}
+        shape = _image(hdus, "BIN_ID", path).shape
+
+        def get(key: str) -> F32 | None:
+            return _fits.native_f32(_image(hdus, key, path, shape)) if key in names else None
+
+        lines = {}
+        for key in names:
+            match = _LINE_MAP.match(key)
+            flux = get(key) if match and match.group(2) == "FLUX" else None
+            if match is None or flux is None:
+                continue
+            line = match.group(1)
+            lines[line] = LineMaps(
+                flux,
+                get(f"{line}_FLUX_ERR"),
+                get(f"{line}_VEL"),
+                get(f"{line}_VEL_ERR"),
+                get(f"{line}_SIGMA"),
+                get(f"{line}_SIGMA_ERR"),
+                get(f"{line}_SIGMA_CORR"),
+                str(hdus[names[key]].header.get("BUNIT", "")),
+            )
+    return lines
+
+
+def check_same_grid(maps: BinnedMaps, cube: Cube) -> None:
+    """Refuse maps that are not on the cube's spaxels: another shape, or corners off by more than half a spaxel.
+
+    Raises
+    ------
+    SfhInputError
+        Says how the grids differ.
+    """
+    ny, nx = cube.shape[1:]
+    if maps.bin_id.shape != (ny, nx):
+        raise SfhInputError(
+            f"{maps.path}: the maps are {maps.bin_id.shape[0]} x {maps.bin_id.shape[1]} spaxels but the cube "
+            f"{cube.path.name} is {ny} x {nx}; give the MAPS made from this cube (native with native, copt with copt)"
+        )
+    x, y = np.array([0.0, nx - 1, 0.0, nx - 1]), np.array([0.0, 0.0, ny - 1, ny - 1])
+    mx, my = maps.wcs.wcs_world2pix(*cube.wcs.wcs_pix2world(x, y, 0), 0)
+    offset = float(np.max(np.hypot(mx - x, my - y)))
+    if not offset <= 0.5:
+        raise SfhInputError(
+            f"{maps.path}: the maps lie up to {offset:.1f} spaxels beside the cube {cube.path.name}; "
+            "give the MAPS file made from this cube"
+        )
+
+
+def _image(hdus: fits.HDUList, name: str, path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+    """Data of a named 2-D image."""
+    index = next((i for i, h in enumerate(hdus) if h.name.upper() == name), None)
+    if index is None or not hdus[index].is_image:
+        found = ", ".join(h.name for h in list(hdus)[1:8])
+        raise SfhInputError(f"{path}: no image {name} (found {found} ...); give a PHANGS MAPS file")
+    try:
+        data = hdus[index].data
+    except _fits.READ_ERRORS as e:
+        raise SfhInputError(f"{path}: {name} cannot be read ({_fits.one_line(e)}); download the file again") from e
+    if data is None or data.ndim != 2 or (shape is not None and data.shape != shape):
+        raise SfhInputError(
+            f"{path}: {name} has the shape {getattr(data, 'shape', ())}, expected {shape or '2-D'}; the file is damaged"
+        )
+    return np.asarray(data)

@@ -1,0 +1,321 @@
+"""HST mosaics: PHANGS-HST (MAST and team names), other drizzled images, WFPC2.
+
+Flux density: f_lambda = data x ``PHOTFLAM`` (erg/s/cm2/AA per count rate); ``PHOTFNU`` is not used, it can be 0 for
+ACS. Errors: 1/sqrt(weight), weight 0 = bad pixel. Drizzle also writes weights that are exposure times; such a map says
+only where the image is deep, so it is scaled to the image's own pixel-to-pixel scatter, and the photon noise of the
+source is added. Drizzle correlates neighbouring pixels (Fruchter & Hook 2002, PASP 114, 144, section 7), so the
+scatter is measured between pixels four apart, where the correlation has died away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import constants
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_area
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import _fits
+from napari_sfh.types import BANDS, F32, Mosaic
+
+#: Filters that stand in for a trained band; every band of `types.BANDS` stands for itself on any camera.
+STAND_INS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
+#: Camera whose filters the network was trained on; any other is flagged.
+TRAINED_CAMERA: str = "UVIS"
+#: PSF FWHM of drizzled images in arcsec: the instrument handbooks' widths with the drizzled pixel; small against MUSE.
+PSF_FWHM_ARCSEC: Mapping[str, float] = {"UVIS": 0.08, "ACS": 0.10, "WFPC2": 0.15}
+_FLAM = u.erg / u.s / u.cm**2 / u.AA
+_RATES = (u.electron / u.s, u.count / u.s)
+_COUNTS = (u.electron, u.count)
+#: Errors from a weight map that exceed the image's own scatter by this factor show that it is no inverse variance.
+#: (One-sided: in crowded fields the scatter is more than noise.)
+_TOO_LARGE = 4.0
+
+
+def is_stand_in(mosaic: Mosaic) -> bool:
+    """Whether another camera or filter stands in for the trained band (flag ``OTHER_CAMERA``)."""
+    return mosaic.camera != TRAINED_CAMERA or mosaic.filter_name != mosaic.band
+
+
+@dataclass(frozen=True)
+class CutoutReader:
+    """``read`` of a `Mosaic`: cutouts of data and 1-sigma error in units of PHOTFLAM."""
+
+    image: _fits.ImageReader
+    weight: _fits.ImageReader | None
+    shape: tuple[int, int]
+    factor: float  # stored unit to count rate
+    photons: float | None  # detected photons per unit of rate, for the source's own noise
+
+    @cached_property
+    def _noise(self) -> tuple[float, float]:
+        """(scatter of the image, factor on 1/sqrt(weight)), from strips spread over the image."""
+        strips, weights = [], []
+        height = min(32, self.shape[0])
+        for y in np.linspace(0, self.shape[0] - height, 12).astype(int):
+            strip = (slice(int(y), int(y) + height), slice(None))
+            data = self.factor * _fits.native_f32(self.image[strip])
+            weight = np.ones_like(data) if self.weight is None else _fits.native_f32(self.weight[strip])
+            strips.append(np.where((data != 0) & (weight > 0), data, np.nan))
+            weights.append(weight)
+        scatter = pixel_scatter(np.concatenate(strips))
+        if self.weight is None:
+            return scatter, 1.0
+        used = np.concatenate(weights)
+        implied = 1 / np.sqrt(np.median(used[(used > 0) & np.isfinite(used)])) if np.any(used > 0) else np.nan
+        relative = scatter > 0 and implied > _TOO_LARGE * scatter
+        return scatter, float(scatter / implied) if relative else 1.0
+
+    @property
+    def weight_is_relative(self) -> bool:
+        """Whether the weight map had to be scaled to the image's scatter."""
+        return self.weight is not None and self._noise[1] != 1.0
+
+    def __call__(self, ysl: slice, xsl: slice) -> tuple[F32, F32]:
+        """Cutout of (data, 1-sigma error), bad pixels NaN and inf; see `types.Mosaic`."""
+        data = np.float32(self.factor) * _fits.native_f32(self.image[ysl, xsl])
+        scatter, scale = self._noise
+        if self.weight is None:
+            variance = np.full(data.shape, scatter**2, dtype=np.float32)
+            bad = data == 0
+        else:
+            weight = _fits.native_f32(self.weight[ysl, xsl])
+            bad = ~(weight > 0) | ~(weight < np.inf)
+            variance = np.float32(scale**2) / np.where(bad, np.float32(1), weight)
+        if self.photons and (self.weight is None or self.weight_is_relative):
+            variance += np.clip(np.nan_to_num(data), 0, None) / np.float32(self.photons)
+        bad |= ~np.isfinite(data)
+        return np.where(bad, np.float32(np.nan), data), np.where(bad, np.float32(np.inf), np.sqrt(variance))
+
+
+def pixel_scatter(image: NDArray[np.floating]) -> float:
+    """Standard deviation of the noise per pixel from differences of pixels four apart (robust, blind to smooth light).
+
+    Parameters
+    ----------
+    image : array (ny, nx)
+        NaN = not to be used.
+
+    Returns
+    -------
+    float
+        In the image's unit; NaN where there is nothing to measure.
+    """
+    step = 4 if image.shape[1] > 4 else 1
+    # Second differences: a gradient of the galaxy's light must not count as noise.
+    d = image[:, : -2 * step] - 2 * image[:, step:-step] + image[:, 2 * step :]
+    d = d[np.isfinite(d)]
+    if d.size == 0:
+        return float("nan")
+    return float(1.4826 * np.median(np.abs(d - np.median(d))) / np.sqrt(6.0))
+
+
+def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
+    """Open one HST image with its weight map.
+
+    Parameters
+    ----------
+    path : path
+        The science image (HDU 0, or SCI in HDU 1). The weight map is found by name beside it or in the same file.
+    band : str, optional
+        The band, one of `types.BANDS`, that the user says it is. Needed only where the header names no filter.
+
+    Returns
+    -------
+    types.Mosaic
+
+    Raises
+    ------
+    SfhInputError
+        No image, unknown filter, filter other than ``band``, no PHOTFLAM, a unit that is no count rate, no WCS.
+    """
+    path = Path(path)
+    if band is not None and band.upper() not in BANDS:
+        raise SfhInputError(f"--photometry {band}={path}: unknown band; one of {', '.join(BANDS)}")
+    with _fits.open_fits(path) as hdus:
+        science = _science_index(hdus, path)
+        header = hdus[science].header
+        merged = _fits.merged_header(hdus[0].header, header)
+        shape = hdus[science].shape
+        wcs = _fits.celestial_wcs(header, path)
+        inside = _weight_index(hdus, shape)
+    filter_name, camera = _filter(merged, path, band), _camera(merged, path)
+    trained = STAND_INS.get(filter_name, filter_name)
+    if band is not None and trained != band.upper():
+        raise SfhInputError(
+            f"{path}: given as {band.upper()} but its filter is {filter_name}; name the right file or band"
+        )
+    photflam, photplam, factor, unit_note = _calibration(merged, wcs, path)
+    weight_path, weight = _weight(path, inside, shape)
+    reader = CutoutReader(_fits.ImageReader(path, science), weight, shape, factor, _photons(merged, camera))
+    return Mosaic(
+        path=path,
+        band=trained,
+        filter_name=filter_name,
+        camera=camera,
+        shape=shape,
+        wcs=wcs,
+        photflam=photflam,
+        photplam_aa=photplam,
+        read=reader,
+        psf_fwhm_arcsec=PSF_FWHM_ARCSEC[camera],
+        weight_path=weight_path,
+        notes=_notes(reader, unit_note, filter_name, camera, trained),
+    )
+
+
+def _notes(reader: CutoutReader, unit_note: str, filter_name: str, camera: str, band: str) -> tuple[str, ...]:
+    notes = [unit_note] if unit_note else []
+    if reader.weight is None:
+        notes.append("no weight map: errors are estimated from the image's own pixel-to-pixel scatter")
+    elif reader.weight_is_relative:
+        notes.append("the weight map is no inverse variance: scaled to the image's own pixel-to-pixel scatter")
+    if camera != TRAINED_CAMERA or filter_name != band:
+        notes.append(f"{camera} {filter_name} stands in for {TRAINED_CAMERA} {band}")
+    return tuple(notes)
+
+
+def _science_index(hdus: fits.HDUList, path: Path) -> int:
+    """HDU of the science image: SCI, else the first 2-D image that is no weight."""
+    images = {i: h.name.upper() for i, h in enumerate(hdus) if h.is_image and len(h.shape) == 2}
+    named = [i for i, n in images.items() if n == "SCI"]
+    other = [i for i, n in images.items() if n not in ("WHT", "WEIGHT", "CTX", "DQ", "ERR")]
+    if not named + other:
+        found = ", ".join(f"{h.name or 'PRIMARY'} {h.shape if h.is_image else 'table'}" for h in hdus)
+        raise SfhInputError(f"{path}: no 2-D science image among [{found}]; give a drizzled HST image")
+    return (named + other)[0]
+
+
+def _weight_index(hdus: fits.HDUList, shape: tuple[int, ...]) -> int | None:
+    """HDU of a weight map in the same file."""
+    return next((i for i, h in enumerate(hdus) if h.name.upper() in ("WHT", "WEIGHT") and h.shape == shape), None)
+
+
+def _filter(header: Mapping[str, Any], path: Path, band: str | None) -> str:
+    """Filter name from the header, else from ``band``."""
+    known = (*BANDS, *STAND_INS)
+    keys = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PHOTMODE")
+    words = [w.upper() for k in keys for w in re.findall(r"[Ff]\d{3}[A-Za-z]+", str(header.get(k, "")))]
+    for word in words:
+        if word in known:
+            return word
+    if words:
+        raise SfhInputError(f"{path}: the filter {words[0]} is unknown to the network; usable are {', '.join(known)}")
+    if band is not None:
+        return band.upper()
+    raise SfhInputError(
+        f"{path}: no filter in FILTER, FILTER1, FILTER2 or FILTNAM1; say it with --photometry BAND={path.name}, "
+        f"BAND one of {', '.join(BANDS)}"
+    )
+
+
+def _camera(header: Mapping[str, Any], path: Path) -> str:
+    """UVIS, ACS or WFPC2 from INSTRUME and DETECTOR, else from the file's name."""
+    words = " ".join(str(header.get(k, "")) for k in ("INSTRUME", "DETECTOR", "PHOTMODE")).upper()
+    if "IR" in str(header.get("DETECTOR", "")).upper():
+        raise SfhInputError(f"{path}: DETECTOR is IR, no band of the network; give UVIS, ACS or WFPC2 images")
+    for text in (words, path.name.upper()):
+        for camera, marks in {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",)}.items():
+            if any(mark in text for mark in marks):
+                return camera
+    raise SfhInputError(f"{path}: no camera in INSTRUME or the file's name; add INSTRUME (WFC3, ACS or WFPC2)")
+
+
+def _calibration(header: Mapping[str, Any], wcs: WCS, path: Path) -> tuple[float, float, float, str]:
+    """(PHOTFLAM, PHOTPLAM, factor from the stored unit to a count rate, note)."""
+    photplam = _fits.number_card(header, "PHOTPLAM")
+    if photplam is None or not 1000 < photplam < 20000:
+        raise SfhInputError(
+            f"{path}: PHOTPLAM (pivot wavelength in Angstrom) is absent or wrong; copy it from the original file"
+        )
+    text = _fits.text_card(header, "BUNIT", "D001OUUN")
+    if text is not None:
+        nu = _fits.conversion(text, u.MJy / u.sr)
+        if nu is not None:
+            return _flam_per_mjy_sr(wcs, photplam), photplam, nu, "unit MJy/sr: PHOTFLAM is not needed"
+        flam = _fits.conversion(text, _FLAM)
+        if flam is not None:
+            return 1.0, photplam, flam, "unit erg/s/cm2/AA: PHOTFLAM is not needed"
+    photflam = _fits.number_card(header, "PHOTFLAM")
+    if photflam is None or not photflam > 0:
+        raise SfhInputError(
+            f"{path}: no PHOTFLAM, the image cannot be calibrated; copy PHOTFLAM (erg/s/cm2/AA per e-/s) from the "
+            "original drizzled file into the header"
+        )
+    if text is None:
+        return photflam, photplam, 1.0, "no BUNIT: taken as a count rate, as drizzled images are"
+    for unit in _RATES:
+        factor = _fits.conversion(text, unit)
+        if factor is not None:
+            return photflam, photplam, factor, ""
+    return photflam, photplam, _per_second(text, header, path), "counts divided by EXPTIME"
+
+
+def _photons(header: Mapping[str, Any], camera: str) -> float | None:
+    """Photons detected per unit of rate: exposure time, times the gain for WFPC2, whose counts are no electrons."""
+    exptime = _fits.number_card(header, "EXPTIME", "TEXPTIME")
+    gain = (_fits.number_card(header, "ATODGAIN") or 1.0) if camera == "WFPC2" else 1.0
+    return exptime * gain if exptime and exptime > 0 else None
+
+
+def _per_second(text: str, header: Mapping[str, Any], path: Path) -> float:
+    """Factor from counts to a count rate."""
+    for unit in _COUNTS:
+        factor = _fits.conversion(text, unit)
+        if factor is not None:
+            exptime = _fits.number_card(header, "EXPTIME", "TEXPTIME")
+            if not exptime or exptime <= 0:
+                raise SfhInputError(f"{path}: BUNIT is '{text}' but EXPTIME is absent; add EXPTIME in seconds")
+            return factor / exptime
+    raise SfhInputError(f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS or MJy/sr")
+
+
+def _flam_per_mjy_sr(wcs: WCS, photplam_aa: float) -> float:
+    """erg/s/cm2/AA in a pixel per MJy/sr: f_lambda = f_nu c / lambda^2."""
+    area = proj_plane_pixel_area(wcs) * u.deg**2
+    flux = (1 * u.MJy / u.sr * area) * constants.c / (photplam_aa * u.AA) ** 2
+    return float(flux.to_value(_FLAM))
+
+
+def weight_names(path: Path) -> list[str]:
+    """Lower-case names that the weight map of a science image may have, best first, without suffix."""
+    name = _fits.stem(path).lower()
+    swaps = [
+        (("exp-drc-sci", "err-drc-wht"),),
+        (("exp_drc_sci", "err_drc_wht"),),
+        (("drc-sci", "drc-wht"),),
+        (("drc_sci", "drc_wht"),),
+        (("drz-sci", "drz-wht"),),
+        (("drz_sci", "drz_wht"),),
+        (("sci", "wht"),),
+        (("sci", "weight"),),
+    ]
+    names = [name.replace(old, new) for ((old, new),) in swaps if old in name]
+    return list(dict.fromkeys([*names, f"{name}_wht", f"{name}-wht", f"{name}_weight", f"{name}.weight"]))
+
+
+def _weight(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Path | None, _fits.ImageReader | None]:
+    """Weight map of a science image: in the same file, else beside it by name."""
+    if inside is not None:
+        return path, _fits.ImageReader(path, inside)
+    beside = {_fits.stem(p).lower(): p for p in sorted(path.parent.iterdir()) if _fits.is_fits_name(p) and p != path}
+    found = next((beside[n] for n in weight_names(path) if n in beside), None)
+    if found is None:
+        return None, None
+    with _fits.open_fits(found) as hdus:
+        index = next((i for i, h in enumerate(hdus) if h.is_image and h.shape == shape), None)
+    if index is None:
+        raise SfhInputError(
+            f"{found}: the weight map has another shape than {path.name} {shape}; give the pair of one drizzle"
+        )
+    return found, _fits.ImageReader(found, index)

@@ -1,0 +1,295 @@
+"""MUSE cubes: PHANGS (ESO and MPDAF dress), plain MPDAF cubes, and any cube with a flux and perhaps a variance image.
+
+Wavelengths are returned in air (`physics.wavelength`): ``AWAV`` axes as they are, vacuum (``WAVE``) converted with
+Ciddor (1996), both linear or logarithmic (``-LOG``, Greisen et al. 2006, A&A 446, 747). The spectral axis and its unit
+are spectral-cube's reading of the header. Data stay on disk and are read in wavelength blocks.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import _fits
+from napari_sfh.io.fsf import psf_fwhm_arcsec
+from napari_sfh.physics.wavelength import WAVE_AA, vacuum_to_air
+from napari_sfh.types import F32, F64, Bool, Cube
+
+#: Unit of flux density everywhere in this package.
+FLAM = u.erg / u.s / u.cm**2 / u.AA
+#: Largest share of the rest-frame grid that may lie outside a cube; the network takes it as masked pixels (ours).
+MAX_MISSING: float = 0.1
+_DATA_NAMES = ("DATA", "FLUX", "SCI")
+_VARIANCE_NAMES: dict[str, Callable[[F32], F32]] = {
+    "STAT": lambda v: v,
+    "VAR": lambda v: v,
+    "VARIANCE": lambda v: v,
+    "ERR": np.square,
+    "ERROR": np.square,
+}
+_MAX_VELOCITY_Z = -0.01  # blueshift of the nearest galaxies, generously
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Which HDU holds what."""
+
+    data: int
+    variance: int | None
+    variance_name: str
+    dq: int | None
+
+
+@dataclass(frozen=True)
+class SlabReader:
+    """``read`` of a `Cube`: wavelength blocks of flux, variance and usability."""
+
+    flux: _fits.ImageReader
+    variance: _fits.ImageReader | None
+    variance_name: str
+    variance_factor: float
+    dq: _fits.ImageReader | None
+
+    def __call__(self, lo: int, hi: int) -> tuple[F32, F32 | None, Bool]:
+        """Channels lo..hi-1: flux, variance, usable; see `types.Cube`."""
+        block = slice(lo, hi)
+        flux = _fits.native_f32(self.flux[block])
+        good = np.isfinite(flux)
+        variance = None
+        if self.variance is not None:
+            variance = _VARIANCE_NAMES[self.variance_name](_fits.native_f32(self.variance[block]))
+            if self.variance_factor != 1.0:
+                variance *= np.float32(self.variance_factor)
+            # NaN compares false, so two comparisons do for "finite and positive".
+            good &= variance > 0
+            good &= variance < np.inf
+        if self.dq is not None:
+            good &= self.dq[block] == 0
+        return flux, variance, good
+
+
+def read_cube(path: str | Path) -> Cube:
+    """Open an integral-field cube.
+
+    Parameters
+    ----------
+    path : path
+        FITS file: plain, gzipped or tile-compressed.
+
+    Returns
+    -------
+    types.Cube
+        Axes in memory, data on disk. ``notes`` says what was assumed.
+
+    Raises
+    ------
+    SfhInputError
+        The file is no cube, is damaged, has no usable flux unit, celestial WCS or wavelength axis, or does not cover
+        the rest range 4800-7000 AA at any redshift.
+    """
+    path = Path(path)
+    with _fits.open_fits(path) as hdus:
+        layout = _find_images(hdus, path)
+        header = hdus[layout.data].header
+        n, ny, nx = hdus[layout.data].shape
+        merged = _fits.merged_header(hdus[0].header, header)
+        wave, axis_note = _wavelengths(header, n, path)
+        wcs = _fits.celestial_wcs(header, path)
+        scale = _flux_scale(header, path)
+        factor = _variance_factor(hdus, layout, scale)
+    _require_rest_range(wave, path)
+    fwhm, _ = psf_fwhm_arcsec(merged, path)
+    reader, stat_note = _make_reader(path, layout, factor, n)
+    z = _fits.number_card(merged, "REDSHIFT", "Z")
+    return Cube(
+        path=path,
+        wave_aa=wave,
+        shape=(n, ny, nx),
+        wcs=wcs,
+        flux_scale=scale,
+        read=reader,
+        has_variance=reader.variance is not None,
+        name=_fits.galaxy_name(merged, path),
+        redshift=z if z is not None and -0.01 < z < 2 else None,
+        psf_fwhm_arcsec=fwhm,
+        header=merged,
+        notes=tuple(note for note in (axis_note, stat_note) if note),
+    )
+
+
+def _find_images(hdus: fits.HDUList, path: Path) -> _Layout:
+    """Match the 3-D images of a file to flux, variance and quality by name, else by order."""
+    cubes = {i: h.name.upper() for i, h in enumerate(hdus) if h.is_image and len(h.shape) == 3}
+    data = next((i for name in _DATA_NAMES for i, n in cubes.items() if n == name), None)
+    others = (*_VARIANCE_NAMES, "DQ", "WEIGHT", "MASK")
+    if data is None:
+        data = next((i for i, name in cubes.items() if name not in others), None)
+    if data is None:
+        found = ", ".join(f"{h.name or 'PRIMARY'} {h.shape if h.is_image else 'table'}" for h in hdus)
+        raise SfhInputError(
+            f"{path}: not a cube, no 3-D flux image (DATA) among [{found}]; give a cube with EXTNAME DATA"
+        )
+    shape = hdus[data].shape
+    same = {n: i for i, n in cubes.items() if i != data}
+    variance = next((v for v in _VARIANCE_NAMES if v in same), "")
+    for name in (variance, "DQ"):
+        if name in same and hdus[same[name]].shape != shape:
+            raise SfhInputError(
+                f"{path}: {name} has the shape {hdus[same[name]].shape} but DATA {shape}; they must be equal"
+            )
+    return _Layout(data, same.get(variance), variance, same.get("DQ"))
+
+
+def _make_reader(path: Path, layout: _Layout, factor: float, n: int) -> tuple[SlabReader, str]:
+    """The slab reader; a variance without one positive value in three probed channels counts as absent."""
+
+    def image(i: int | None) -> _fits.ImageReader | None:
+        return None if i is None else _fits.ImageReader(path, i)
+
+    flux, variance, dq = _fits.ImageReader(path, layout.data), image(layout.variance), image(layout.dq)
+    if variance is None:
+        return SlabReader(flux, None, "", 1.0, dq), "no STAT: errors are estimated from the spectra themselves"
+    probed = (variance[slice(k, k + 1)] for k in (n // 4, n // 2, (3 * n) // 4))
+    if not any(bool(np.any((p > 0) & (p < np.inf))) for p in probed):
+        note = (
+            f"{layout.variance_name} is nowhere positive and ignored: errors are estimated from the spectra themselves"
+        )
+        return SlabReader(flux, None, "", 1.0, dq), note
+    return SlabReader(flux, variance, layout.variance_name, factor, dq), ""
+
+
+def _flux_scale(header: fits.Header, path: Path) -> float:
+    """erg/s/cm2/AA per stored unit."""
+    text = header.get("BUNIT")
+    if text is None or not str(text).strip():
+        raise SfhInputError(f"{path}: DATA has no BUNIT; add it, for MUSE '10**(-20)*erg/s/cm**2/Angstrom'")
+    scale = _fits.conversion(text, FLAM)
+    if scale is not None:
+        return scale
+    if _fits.conversion(text, FLAM**2) is not None:
+        raise SfhInputError(
+            f"{path}: BUNIT of DATA is '{text}', a flux density squared; are DATA and STAT swapped? Rename them"
+        )
+    raise SfhInputError(
+        f"{path}: BUNIT '{text}' of DATA is no flux density per Angstrom; write one such as '1e-20 erg/s/cm2/Angstrom'"
+    )
+
+
+def _variance_factor(hdus: fits.HDUList, layout: _Layout, flux_scale: float) -> float:
+    """What brings the stored variance to the stored flux unit squared; 1 where its BUNIT is absent or wrong.
+
+    Old pipelines write units of STAT that are no squares (``.../Angstrom**2``): such text cannot be trusted, and every
+    pipeline seen stores the square of the unit of DATA.
+    """
+    if layout.variance is None:
+        return 1.0
+    sigma = _VARIANCE_NAMES[layout.variance_name] is np.square
+    scale = _fits.conversion(hdus[layout.variance].header.get("BUNIT", ""), FLAM if sigma else FLAM**2)
+    if scale is None:
+        return 1.0
+    return (scale**2 if sigma else scale) / flux_scale**2
+
+
+def _wavelengths(header: fits.Header, n: int, path: Path) -> tuple[F64, str]:
+    """Air wavelengths in Angstrom of the n channels, and a note on what had to be assumed."""
+    from spectral_cube import SpectralCube
+
+    _fits.check_wcs_cards(header, path)
+    header, kind, note = _spectral_cards(header, path)
+    # The values of this stand-in are never touched: only the axis is wanted, whatever the size of the cube.
+    stand_in = np.broadcast_to(np.float32(0), (n, header["NAXIS2"], header["NAXIS1"]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            cube = SpectralCube(stand_in, WCS(header), header=header)
+            # Not with_spectral_unit(u.AA): that turns an air axis into vacuum.
+            wave = np.asarray(cube.spectral_axis.to_value(u.AA), dtype=np.float64)
+        except Exception as e:  # wcslib and spectral-cube raise many classes for one fault: a broken header
+            raise SfhInputError(
+                f"{path}: the wavelength axis cannot be read ({_fits.one_line(e)}); repair CTYPE3, CRVAL3, CD3_3"
+            ) from e
+    if not np.all(np.isfinite(wave)) or not np.all(np.diff(wave) > 0):
+        raise SfhInputError(f"{path}: wavelengths do not increase along axis 3; check CRVAL3 and CD3_3 (or CDELT3)")
+    return (vacuum_to_air(wave) if kind == "WAVE" else wave), note
+
+
+def _spectral_cards(header: fits.Header, path: Path) -> tuple[fits.Header, str, str]:
+    """Check axis 3's cards; returns a (repaired) header, ``AWAV`` or ``WAVE``, and a note."""
+    types = [str(header.get(f"CTYPE{i}", "")).strip().upper() for i in (1, 2, 3)]
+    spectral = re.compile(r"(AWAV|WAVE|FREQ|ENER|VELO|VRAD|VOPT|ZOPT|BETA|LINEAR$|LAMBDA|WAVELENGTH)")
+    if not spectral.match(types[2]) and any(spectral.match(t) for t in types[:2]):
+        raise SfhInputError(
+            f"{path}: the axes are {types}, wavelength must be axis 3; reorder them, e.g. with "
+            "spectral_cube.SpectralCube.read().write()"
+        )
+    if not any(k in header for k in ("CD3_3", "CDELT3")):
+        raise SfhInputError(f"{path}: neither CD3_3 nor CDELT3, the wavelength step is unknown; add CD3_3 in Angstrom")
+    kind = types[2][:4]
+    if kind in ("AWAV", "WAVE") and types[2] != "WAVELENGTH":
+        header = header.copy()
+        header.setdefault("CUNIT3", "Angstrom")
+        return header, kind, ""
+    if types[2] in ("LINEAR", "LAMBDA", "WAVELENGTH") and _fits.conversion(header.get("CUNIT3", ""), u.AA) is not None:
+        header = header.copy()
+        header["CTYPE3"] = "AWAV"
+        return header, "AWAV", f"CTYPE3 '{types[2]}' does not say air or vacuum: taken as air"
+    raise SfhInputError(
+        f"{path}: CTYPE3 '{types[2]}' is no wavelength axis; write AWAV (air) or WAVE (vacuum) with CUNIT3 'Angstrom'"
+    )
+
+
+def missing_rest_range(wave_aa: F64, redshift: float) -> list[tuple[float, float]]:
+    """Parts of the rest range 4800-7000 AA that a cube lacks at a redshift, in rest-frame Angstrom."""
+    lo, hi = wave_aa[0] / (1 + redshift), wave_aa[-1] / (1 + redshift)
+    parts = [(WAVE_AA[0], min(lo, WAVE_AA[-1])), (max(hi, WAVE_AA[0]), WAVE_AA[-1])]
+    return [(float(a), float(b)) for a, b in parts if b > a]
+
+
+def _missing_fraction(wave_aa: F64, redshift: float) -> float:
+    parts = missing_rest_range(wave_aa, redshift)
+    return sum(b - a for a, b in parts) / float(WAVE_AA[-1] - WAVE_AA[0])
+
+
+def check_rest_range(cube: Cube, redshift: float) -> None:
+    """Refuse a redshift at which more than a tenth of the rest range 4800-7000 AA falls off the cube.
+
+    Raises
+    ------
+    SfhInputError
+        Says which rest-frame range is missing.
+    """
+    if _missing_fraction(cube.wave_aa, redshift) > MAX_MISSING:
+        raise SfhInputError(
+            f"{cube.path}: {_covers(cube.wave_aa)} and at redshift {redshift:g} lacks rest-frame "
+            f"{_ranges(missing_rest_range(cube.wave_aa, redshift))} of the needed 4800-7000 AA; "
+            "check --redshift or give another cube"
+        )
+
+
+def _require_rest_range(wave_aa: F64, path: Path) -> None:
+    """Refuse a cube that holds the rest range at no redshift."""
+    edges = (0.0, wave_aa[0] / WAVE_AA[0] - 1, wave_aa[-1] / WAVE_AA[-1] - 1)
+    best = min((float(max(z, _MAX_VELOCITY_Z)) for z in edges), key=lambda z: _missing_fraction(wave_aa, z))
+    if _missing_fraction(wave_aa, best) > MAX_MISSING:
+        raise SfhInputError(
+            f"{path}: {_covers(wave_aa)}, never the rest range 4800-7000 AA: at z = 0 it lacks "
+            f"{_ranges(missing_rest_range(wave_aa, 0.0))}, at best (z = {best:.3f}) "
+            f"{_ranges(missing_rest_range(wave_aa, best))}; give a cube that covers it"
+        )
+
+
+def _covers(wave_aa: F64) -> str:
+    return f"covers {wave_aa[0]:.1f}-{wave_aa[-1]:.1f} AA"
+
+
+def _ranges(parts: list[tuple[float, float]]) -> str:
+    return " and ".join(f"{a:.0f}-{b:.0f} AA" for a, b in parts) or "nothing"
