@@ -46,13 +46,15 @@ def constraints(tx: Array, ssfr_age: Array) -> tuple[Array, Array]:
     t[:, 1] = np.minimum(0.01, 0.5 * tx[:, 0])
     t[:, 2:5], y[:, 2:5] = tx, (0.25, 0.5, 0.75)
     t[:, 8], y[:, 8] = 1.0, 1.0
-    rate = ssfr_age[:, None]
-    by_mass = 1 - (1 - _LATE) / rate  # when the last 3, 2, 1 % of the mass began to form
-    use_mass = (by_mass > tx[:, 2:]) & (by_mass > 0.9)
-    room = np.minimum((1 - tx[:, 2:]) / 0.06, 1.0)  # 1 unless the third quarter ends in the last 6 % of the time
-    by_time = 1 - (1 - _LATE) * room
-    t[:, 5:8] = np.where(use_mass, by_mass, by_time)
-    y[:, 5:8] = np.where(use_mass, _LATE, np.maximum(1 - (1 - by_time) * rate, 0.75 + 0.25 * (_LATE - 0.96) / 0.04))
+    room = np.minimum((1 - tx[:, 2]) / 0.06, 1.0)  # 1 unless the third quarter ends in the last 6 % of the time
+    for k, late in enumerate(_LATE, start=5):
+        by_mass = 1 - (1 - late) / ssfr_age  # when the last 3, 2, 1 % of the mass began to form
+        by_time = 1 - (1 - late) * room
+        # Points must stay in order: each is compared with the one before it.
+        use_mass = (by_mass > t[:, k - 1]) & (by_mass > 0.9)
+        t[:, k] = np.where(use_mass, by_mass, by_time)
+        least = 0.75 + 0.25 * (late - 0.96) / 0.04
+        y[:, k] = np.where(use_mass, late, np.maximum(1 - (1 - by_time) * ssfr_age, least))
     return t, y
 
 
