@@ -1,1 +1,1 @@
-"""From files to BinData: bins, rest-frame spectra, matched photometry."""
+"""From files to what the network may see: bins, spectra at rest, photometry per bin."""

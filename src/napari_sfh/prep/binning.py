@@ -1,0 +1,285 @@
+"""Spatial binning to a target S/N.
+
+S/N is that of one spectral pixel of the cube, averaged over the rest window 5300-5500 AA: signal is the mean flux,
+noise the square root of the mean variance (STAT). A bin's S/N adds signals and, spaxels taken as independent,
+squares of noises (Cappellari & Copin 2003, MNRAS 342, 345, equation 2). Without STAT the noise of a spaxel is
+measured from its own spectrum by third differences over every second pixel, blind to smooth structure and to the
+correlation of neighbours (Stoehr et al. 2008, ASP Conf. 394, 505):
+
+    noise = 1.482602 / sqrt(6) * median |2 f(i) - f(i-2) - f(i+2)|
+
+Narrow absorption features count as noise there, so S/N above some 100 is underestimated.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.wcs import WCS
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.physics.wavelength import NORM_WINDOW_AA
+from napari_sfh.prep.grids import given_bins
+from napari_sfh.progress import cancelled
+from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, Progress
+
+#: Spaxels with a lower S/N than this are left out: they add noise, not signal.
+MIN_SPAXEL_SNR: float = 1.0
+#: Above this number of spaxels vorbin takes minutes where powerbin takes seconds.
+VORBIN_COMFORT: int = 30_000
+METHODS: tuple[str, ...] = ("vorbin", "powerbin")
+_DIFFERENCE_NOISE = 1.482602 / np.sqrt(6.0)
+_BLOCK_BYTES = 128 * 2**20
+
+
+@dataclass(frozen=True)
+class SpaxelSN:
+    """Signal and noise of every spaxel in the window of `physics.wavelength.NORM_WINDOW_AA`."""
+
+    signal: F32  # (ny, nx) mean flux, cube units; NaN where nothing was observed
+    noise: F32  # (ny, nx) 1 sigma of one spectral pixel, cube units; NaN likewise
+    good: Bool  # (ny, nx) may enter a bin
+    wcs: WCS  # celestial
+    path: Path  # of the cube, for messages
+    from_variance: bool  # False: measured from the spectra, there is no STAT
+
+    @property
+    def snr(self) -> F32:
+        """S/N per pixel, (ny, nx); 0 where not good."""
+        return np.divide(self.signal, self.noise, out=np.zeros_like(self.signal), where=self.good)
+
+
+def difference_noise(flux: F32, axis: int = 0) -> F32:
+    """Noise of spectra from third differences along ``axis``; NaN where fewer than 8 differences are finite."""
+    f = np.moveaxis(flux, axis, 0)
+    if f.shape[0] < 12:
+        return np.full(f.shape[1:], np.nan, dtype=np.float32)
+    step = np.abs(2.0 * f[2:-2] - f[:-4] - f[4:])
+    few = np.isfinite(step).sum(0) < 8
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN spaxels are expected at the field's edge
+        noise = _DIFFERENCE_NOISE * np.nanmedian(step, axis=0)
+    return np.where(few, np.nan, noise).astype(np.float32)
+
+
+def window_channels(cube: Cube, redshift: float) -> slice:
+    """Channels of the cube inside the normalisation window.
+
+    Raises
+    ------
+    SfhInputError
+        The cube does not cover the window at this redshift.
+    """
+    lo, hi = (edge * (1.0 + redshift) for edge in NORM_WINDOW_AA)
+    first, last = np.searchsorted(cube.wave_aa, (lo, hi))
+    if cube.wave_aa[0] > lo or cube.wave_aa[-1] < hi or last - first < 12:
+        raise SfhInputError(
+            f"{cube.path.name}: rest {NORM_WINDOW_AA[0]:.0f}-{NORM_WINDOW_AA[1]:.0f} AA lies at {lo:.0f}-{hi:.0f} AA "
+            f"for redshift {redshift:g}, the cube covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; "
+            "check --redshift and the wavelength axis"
+        )
+    return slice(int(first), int(last))
+
+
+def block_length(cube: Cube) -> int:
+    """Channels to read at once so that a block stays near 128 MiB."""
+    _, ny, nx = cube.shape
+    return max(1, _BLOCK_BYTES // (ny * nx * (9 if cube.has_variance else 5)))
+
+
+def signal_noise(
+    cube: Cube, redshift: float, cancel: threading.Event | None = None, min_snr: float = MIN_SPAXEL_SNR
+) -> Generator[Progress, None, SpaxelSN | None]:
+    """Measure signal and noise of every spaxel in the window, reading only its channels.
+
+    Parameters
+    ----------
+    cube : Cube
+    redshift : float
+        Of the galaxy: it moves the window.
+    cancel : Event, optional
+    min_snr : float
+        Spaxels below are not ``good``.
+
+    Returns
+    -------
+    SpaxelSN, or None on cancel.
+
+    Raises
+    ------
+    SfhInputError
+        Window not covered, or no spaxel above ``min_snr``.
+    """
+    window = window_channels(cube, redshift)
+    total, step = window.stop - window.start, block_length(cube)
+    shape = cube.shape[1:]
+    flux_sum, variance_sum, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int32)
+    series = None if cube.has_variance else np.empty((total, *shape), dtype=np.float32)
+    for lo in range(window.start, window.stop, step):
+        if cancelled(cancel):
+            return None
+        yield Progress("signal and noise", lo - window.start, total)
+        hi = min(lo + step, window.stop)
+        flux, variance, good = cube.read(lo, hi)
+        flux_sum += np.where(good, flux, 0).sum(0, dtype=np.float64)
+        count += good.sum(0, dtype=np.int32)
+        if variance is not None:
+            variance_sum += np.where(good, variance, 0).sum(0, dtype=np.float64)
+        if series is not None:
+            series[lo - window.start : hi - window.start] = np.where(good, flux, np.nan)
+    yield Progress("signal and noise", total, total)
+    return _spaxel_sn(cube, flux_sum, variance_sum, count, total, series, min_snr)
+
+
+def _spaxel_sn(
+    cube: Cube, flux_sum: F64, variance_sum: F64, count: I32, total: int, series: F32 | None, min_snr: float
+) -> SpaxelSN:
+    covered = 2 * count > total
+    nan = np.full(count.shape, np.nan)
+    signal = np.divide(flux_sum, count, out=nan.copy(), where=covered).astype(np.float32)
+    if series is None:
+        noise = np.sqrt(np.divide(variance_sum, count, out=nan, where=covered)).astype(np.float32)
+    else:
+        noise = np.stack([difference_noise(series[:, row]) for row in range(count.shape[0])])
+    usable = covered & (signal > 0) & (noise > 0)
+    good = np.zeros_like(usable)
+    good[usable] = signal[usable] >= min_snr * noise[usable]
+    if not good.any():
+        best = np.max(signal[usable] / noise[usable], initial=0.0)
+        raise SfhInputError(
+            f"{cube.path.name}: no spaxel has S/N >= {min_snr:g} in the rest window 5300-5500 AA "
+            f"(best {best:.2f} of {int(covered.sum())} observed spaxels); check DATA, STAT and --redshift"
+        )
+    return SpaxelSN(signal, noise, good, cube.wcs, cube.path, series is None)
+
+
+def cost_warning(sn: SpaxelSN, method: str) -> str | None:
+    """A sentence on the time that binning will take, where it is long; for the progress line."""
+    n = int(sn.good.sum())
+    if method == "vorbin" and n > VORBIN_COMFORT:
+        return f"binning {n} spaxels with vorbin takes minutes; powerbin takes seconds"
+    return None
+
+
+def make_bins(
+    sn: SpaxelSN,
+    target_snr: float,
+    method: str = "vorbin",
+    given: BinnedMaps | Path | I32 | None = None,
+    cancel: threading.Event | None = None,
+) -> BinMap:
+    """Bin the good spaxels to a target S/N, or take a given bin map.
+
+    Parameters
+    ----------
+    sn : SpaxelSN
+    target_snr : float
+        S/N per pixel that a bin should reach.
+    method : {"vorbin", "powerbin"}
+        Cappellari & Copin (2003) or Cappellari (2025, MNRAS 544, 1432). Ignored with ``given``.
+    given : BinnedMaps, path of a FITS file, or integer array (ny, nx) with 0 = none, optional
+        Bins of somebody else. Spaxels that are not good leave their bin; a bin left empty is dropped.
+    cancel : Event, optional
+        Ends a long vorbin run early with a `ComputeError`; powerbin runs to its end.
+
+    Returns
+    -------
+    BinMap
+        Bins in the order of their distance from the brightest one, so the numbers do not depend on the method's
+        inner order. Given bins keep their order.
+
+    Raises
+    ------
+    SfhInputError
+        The target is out of reach of all spaxels together, the method is unknown, or the given map does not fit.
+    """
+    if given is not None:
+        bin_id, source = given_bins(given, sn.wcs, sn.good.shape, sn.path)
+        return _bin_map(sn, np.where(sn.good, bin_id, 0), target_snr, source, keep_order=True)
+    if method not in METHODS:
+        raise SfhInputError(f"binning {method!r} is unknown: choose {', '.join(METHODS)}, maps or a FITS file")
+    if not target_snr > 0:
+        raise SfhInputError(f"target S/N {target_snr} must be positive")
+    y, x = np.nonzero(sn.good)
+    signal, noise = (a[sn.good].astype(np.float64) for a in (sn.signal, sn.noise))
+    reachable = signal.sum() / np.sqrt((noise**2).sum())
+    if reachable < target_snr:
+        raise SfhInputError(
+            f"{sn.path.name}: no bin can reach S/N {target_snr:g}: all {signal.size} good spaxels together have "
+            f"{reachable:.1f}; lower --target-snr"
+        )
+    if np.all(signal >= target_snr * noise):
+        label = np.arange(signal.size)
+    else:
+        run = _vorbin if method == "vorbin" else _powerbin
+        label = run(x.astype(float), y.astype(float), signal, noise, float(target_snr), cancel)
+    bin_id = np.zeros(sn.good.shape, dtype=np.int32)
+    bin_id[sn.good] = label + 1
+    return _bin_map(sn, bin_id, target_snr, method, keep_order=False)
+
+
+def _vorbin(
+    x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: threading.Event | None
+) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
+    def snr(index: I32, s: F64, n: F64) -> float:
+        if cancelled(cancel):
+            raise ComputeError("binning was cancelled")
+        return float(s[index].sum() / np.sqrt((n[index] ** 2).sum()))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # vorbin announces its successor at import and at every call
+        from vorbin.voronoi_2d_binning import voronoi_2d_binning
+
+        # Centroidal, not weighted: the bins stay connected, and a field of 10^4 spaxels takes a third of the time.
+        out = voronoi_2d_binning(
+            x, y, signal, noise, target, pixelsize=1.0, plot=False, quiet=True, sn_func=snr, wvt=False
+        )
+    return np.asarray(out[0])
+
+
+def _powerbin(
+    x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: threading.Event | None
+) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        from powerbin import PowerBin
+
+        # (S/N)^2 adds up where S/N^2 is uniform over a bin; the bin's true S/N is recomputed by the caller.
+        out = PowerBin(np.column_stack([x, y]), (signal / noise) ** 2, target**2, pixelsize=1.0, verbose=0)
+    return np.unique(out.bin_num, return_inverse=True)[1]
+
+
+def _bin_map(sn: SpaxelSN, bin_id: I32, target_snr: float, method: str, keep_order: bool) -> BinMap:
+    """Number bins 1..N and measure them."""
+    inside = bin_id > 0
+    if not inside.any():
+        raise SfhInputError(f"{sn.path.name}: the bin map has no bin on a spaxel with signal; check its grid")
+    label = np.unique(bin_id[inside], return_inverse=True)[1]
+    y, x = (a.astype(np.float64) for a in np.nonzero(inside))
+    signal, noise = sn.signal[inside].astype(np.float64), sn.noise[inside].astype(np.float64)
+    light, nspax = np.bincount(label, signal), np.bincount(label)
+    x_bin, y_bin = np.bincount(label, signal * x) / light, np.bincount(label, signal * y) / light
+    snr = light / np.sqrt(np.bincount(label, noise**2))
+    if keep_order:
+        order = np.arange(light.size)
+    else:
+        peak = int(np.argmax(light / nspax))
+        order = np.lexsort((x_bin, y_bin, np.hypot(x_bin - x_bin[peak], y_bin - y_bin[peak])))
+    number = np.empty_like(order)
+    number[order] = np.arange(order.size)
+    out = np.zeros(bin_id.shape, dtype=np.int32)
+    out[inside] = number[label] + 1
+    return BinMap(
+        bin_id=out,
+        x=x_bin[order],
+        y=y_bin[order],
+        nspax=nspax[order].astype(np.int32),
+        snr=snr[order].astype(np.float32),
+        target_snr=float(target_snr),
+        method=method,
+    )

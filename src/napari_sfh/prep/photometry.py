@@ -1,0 +1,229 @@
+"""HST photometry of the bins.
+
+A mosaic is calibrated by its PHOTFLAM to surface brightness (f_lambda per arcsec^2), blurred from the HST to the MUSE
+PSF (`prep.psf`), sampled at the centres of the spaxels (bilinear; the blurred image has some 20 pixels per FWHM, where
+that is exact to 0.1 %), multiplied by the area of a spaxel and summed over the bin: f_lambda of exactly the spaxels
+whose spectra were summed. Bad pixels are left out of the blur and its weight; a spaxel needs half of its kernel on good
+pixels, a bin `MIN_COVERAGE` of its spaxels (then the sum is divided by the coverage), else its flux is NaN.
+
+Errors come from the weight map. With independent pixel errors s_i and blur K, two spaxels a, b have the covariance
+sum_i K_ai K_bi s_i^2, near sqrt(v_a v_b) rho(a - b): v_a = sum_i K_ai^2 s_i^2 is the blurred variance and rho the
+normalised autocorrelation of K. A bin's variance is the sum over all its pairs of spaxels. Drizzling correlates pixels,
+which a weight map does not show in the pixel-to-pixel scatter; its errors are those of large apertures (Casertano et
+al. 2000, AJ 120, 2747, section 3.5), which is what is summed here, so no factor is applied.
+
+The work goes through the mosaic in strips of spaxel rows, so memory is bounded whatever its size.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_area
+from numpy.typing import NDArray
+from reproject import reproject_interp
+from scipy.signal import oaconvolve
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.prep.psf import Psf, matching_kernel
+from napari_sfh.progress import cancelled
+from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
+
+#: Share of a bin's spaxels that a mosaic must cover for the bin's flux to count.
+MIN_COVERAGE: float = 0.9
+_MIN_KERNEL = 0.5
+_STRIP_PIXELS = 6_000_000  # mosaic pixels worked on at once
+
+
+class BandFlux(NamedTuple):
+    """One band's photometry of N bins: f_lambda summed over the bin's spaxels, erg/s/cm2/AA; NaN = no data."""
+
+    flux_cgs: F64  # (N,)
+    error_cgs: F64  # (N,) 1 sigma
+
+
+class _Sky(NamedTuple):
+    """A mosaic on the cube's grid: arrays (ny, nx)."""
+
+    flux: F32  # f_lambda of a spaxel, erg/s/cm2/AA / photflam; 0 where not covered
+    sigma: F32  # its 1 sigma error, same unit
+    covered: Bool
+
+
+def bin_photometry(
+    mosaic: Mosaic,
+    cube: Cube,
+    bins: BinMap,
+    psf: Psf,
+    background: float = 0.0,
+    cancel: threading.Event | None = None,
+) -> BandFlux:
+    """Flux of each bin in one band.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    cube : Cube
+        Its grid, and its name for messages.
+    bins : BinMap
+    psf : Psf
+        Of the cube; see `prep.psf.cube_psf`.
+    background : float
+        Sky level of the mosaic to subtract, e-/s per pixel.
+    cancel : Event, optional
+        Bins in strips not yet done come out as NaN.
+
+    Returns
+    -------
+    BandFlux
+
+    Raises
+    ------
+    SfhInputError
+        The mosaic does not touch the cube's bins.
+    """
+    sky, reach = _on_cube_grid(mosaic, cube, bins, psf, background, cancel)
+    members, n = bins.bin_id, bins.n_bins
+    used = sky.covered & (members > 0)
+    if not used.any() and not cancelled(cancel):
+        raise SfhInputError(
+            f"{mosaic.path.name}: does not overlap {cube.path.name} on the sky, or is bad where it does; "
+            "check that both are of the same galaxy, and their WCS"
+        )
+    coverage = np.bincount(members[used], minlength=n + 1)[1:] / bins.nspax
+    flux = np.bincount(members[used], sky.flux[used].astype(np.float64), minlength=n + 1)[1:]
+    variance = _bin_variance(np.where(used, members, 0), sky.sigma, n, reach)
+    enough = coverage >= MIN_COVERAGE
+    scale = np.divide(mosaic.photflam, coverage, out=np.full(n, np.nan), where=enough)
+    return BandFlux(flux * scale, np.sqrt(variance) * scale)
+
+
+def _on_cube_grid(
+    mosaic: Mosaic, cube: Cube, bins: BinMap, psf: Psf, background: float, cancel: threading.Event | None
+) -> tuple[_Sky, float]:
+    """The matched mosaic on the cube's grid, and the sigma of the matching kernel in spaxels."""
+    pixel = float(np.sqrt(proj_plane_pixel_area(mosaic.wcs))) * 3600.0
+    spaxel = float(np.sqrt(proj_plane_pixel_area(cube.wcs))) * 3600.0
+    kernel = matching_kernel(mosaic.psf_fwhm_arcsec, psf.fwhm_at(), pixel, psf.beta)
+    area = (spaxel / pixel) ** 2
+    ny, nx = cube.shape[1:]
+    flux, sigma, covered = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.float32), np.zeros((ny, nx), bool)
+    half = 1 if kernel is None else kernel.shape[0] // 2 + 1
+    for rows, cut in _strips(mosaic, cube, bins, half, area):
+        if cancelled(cancel):
+            break
+        data, error = mosaic.read(*cut)
+        layers = _blur(data - np.float32(background), error, kernel)
+        corner = (cut[1].start, cut[0].start)
+        target = cube.wcs.celestial[rows, :]
+        image = _sample(layers, mosaic.wcs, corner, target, (rows.stop - rows.start, nx))
+        ok = image[2] > _MIN_KERNEL
+        covered[rows] = ok
+        flux[rows] = area * np.divide(image[0], image[2], out=np.zeros_like(image[0]), where=ok)
+        sigma[rows] = area * np.sqrt(np.divide(image[1].clip(0), image[2] ** 2, out=np.zeros_like(image[1]), where=ok))
+    return _Sky(flux, sigma, covered), 0.0 if kernel is None else _kernel_sigma(kernel) * pixel / spaxel
+
+
+def _strips(
+    mosaic: Mosaic, cube: Cube, bins: BinMap, half: int, area: float
+) -> Iterator[tuple[slice, tuple[slice, slice]]]:
+    """Rows of the cube with bins, in strips, and the part of the mosaic that each needs (where it needs any)."""
+    occupied = np.flatnonzero((bins.bin_id > 0).any(1))
+    columns = np.flatnonzero((bins.bin_id > 0).any(0))
+    height = int(np.clip(_STRIP_PIXELS / (area * columns.size), 16, 4096))
+    for start in range(int(occupied[0]), int(occupied[-1]) + 1, height):
+        rows = slice(start, min(start + height, int(occupied[-1]) + 1))
+        cut = _footprint(mosaic, cube.wcs, rows, (int(columns[0]), int(columns[-1])), half)
+        if cut is not None:
+            yield rows, cut
+
+
+def _footprint(
+    mosaic: Mosaic, wcs: WCS, rows: slice, columns: tuple[int, int], half: int
+) -> tuple[slice, slice] | None:
+    """Slices of the mosaic that hold some rows of the cube with a margin; None where they do not meet."""
+    y = np.linspace(rows.start - 0.5, rows.stop - 0.5, 9)
+    x = np.linspace(columns[0] - 0.5, columns[1] + 0.5, 9)
+    edge = np.array([(a, b) for a in x for b in y])
+    pixel = mosaic.wcs.celestial.wcs_world2pix(wcs.celestial.wcs_pix2world(edge, 0), 0)
+    if not np.isfinite(pixel).all():
+        return None
+    low = np.maximum(np.floor(pixel.min(0)).astype(int) - half, 0)
+    high = np.minimum(np.ceil(pixel.max(0)).astype(int) + half + 1, mosaic.shape[::-1])
+    if np.any(high - low < 2):
+        return None
+    return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+
+
+def _blur(data: F32, error: F32, kernel: NDArray[np.float32] | None) -> F32:
+    """Weighted flux, variance and weight after the blur, float32 (3, ny, nx)."""
+    good = np.isfinite(data) & np.isfinite(error)
+    layers = np.stack([np.where(good, data, 0), np.where(good, error, 0) ** 2, good]).astype(np.float32)
+    if kernel is None:
+        return layers
+    # The variance of a sum weighted by K is blurred by K^2, not by K. Its unit is kept near 1: float32 transforms.
+    unit = float(layers[1].max()) or 1.0
+    for k, weights in enumerate((kernel, kernel**2, kernel)):
+        if k == 2 and good.all():
+            # No bad pixel: the weight is 1 but for the mosaic's own edges.
+            layers[2] = _edge_weight(layers[2].shape, kernel)
+        elif k == 1:
+            layers[1] = unit * oaconvolve(layers[1] / unit, weights, mode="same")
+        else:
+            layers[k] = oaconvolve(layers[k], weights, mode="same")
+    return layers
+
+
+def _edge_weight(shape: tuple[int, ...], kernel: NDArray[np.float32]) -> F32:
+    """Share of the kernel inside an image of ``shape``, for kernels that are symmetric about both axes."""
+    marginal = kernel.sum(0, dtype=np.float64)
+    ends = [np.convolve(np.ones(n), marginal)[kernel.shape[0] // 2 :][:n] for n in shape]
+    return (ends[0][:, None] * ends[1][None, :]).astype(np.float32)
+
+
+def _sample(layers: F32, wcs: WCS, corner: tuple[int, int], target: WCS, shape: tuple[int, int]) -> F32:
+    """Bilinear values of the layers at the centres of the target's pixels, (3, ny, nx); 0 outside."""
+    cut = wcs.celestial.deepcopy()
+    cut.wcs.crpix -= np.asarray(corner, dtype=np.float64)
+    if cut.sip is not None or cut.cpdis1 is not None or cut.cpdis2 is not None:
+        cut = wcs.celestial[corner[1] :, corner[0] :]
+    values = reproject_interp((layers, cut), target, shape_out=(3, *shape), order="bilinear", return_footprint=False)
+    return np.nan_to_num(np.asarray(values, dtype=np.float32), nan=0.0)
+
+
+def _kernel_sigma(kernel: NDArray[np.float32]) -> float:
+    """Sigma in pixels of the Gaussian with the kernel's peak autocorrelation: sum K^2 = 1 / (4 pi sigma^2)."""
+    return float(1.0 / np.sqrt(4.0 * np.pi * (kernel.astype(np.float64) ** 2).sum()))
+
+
+def _bin_variance(bin_id: I32, sigma: F32, n_bins: int, reach: float) -> F64:
+    """Variance (N,) of the bins' sums over all pairs of spaxels d apart, correlated as exp(-d^2 / (4 reach^2))."""
+    total = _sums(bin_id, sigma**2, n_bins)
+    span = int(np.ceil(3.5 * np.sqrt(2.0) * reach)) if reach > 0 else 0
+    for dy in range(span + 1):
+        for dx in range(-span if dy else 1, span + 1):
+            rho = float(np.exp(-(dx**2 + dy**2) / (4.0 * reach**2)))
+            if rho > 2e-3:
+                total += 2.0 * rho * _pair_sum(bin_id, sigma, dy, dx, n_bins)
+    return total[1:]
+
+
+def _pair_sum(bin_id: I32, sigma: F32, dy: int, dx: int, n_bins: int) -> F64:
+    """Sum over pairs of spaxels of one bin that are (dy, dx) apart of the product of their sigmas, (N + 1,)."""
+    ny, nx = bin_id.shape
+    if dy >= ny or abs(dx) >= nx:
+        return np.zeros(n_bins + 1)
+    here = (slice(0, ny - dy), slice(max(0, -dx), nx - max(0, dx)))
+    there = (slice(dy, ny), slice(max(0, dx), nx - max(0, -dx)))
+    label = np.where(bin_id[here] == bin_id[there], bin_id[here], 0)
+    product = sigma[here] * sigma[there]
+    return _sums(label, product, n_bins)
+
+
+def _sums(label: I32, values: F32, n_bins: int) -> F64:
+    """Sum of an image over each label 0..N, float64 (N + 1,)."""
+    return np.asarray(np.bincount(label.ravel(), values.ravel(), minlength=n_bins + 1), dtype=np.float64)
