@@ -1,0 +1,214 @@
+"""The command line: ``napari-sfh demo | run | info | models | view``.
+
+Exit status 0, 2 for input that cannot be used, 1 for a failure; one-line errors; progress on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from napari_sfh import __version__
+from napari_sfh.errors import ComputeError, SfhInputError
+
+if TYPE_CHECKING:
+    from napari_sfh.pipeline import RunConfig
+    from napari_sfh.types import Progress, Result
+
+T = TypeVar("T")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        return int(options.command(options))
+    except SfhInputError as error:
+        print(f"napari-sfh: {error}", file=sys.stderr)
+        return 2
+    except (ComputeError, OSError) as error:
+        print(f"napari-sfh: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("napari-sfh: interrupted; nothing was written", file=sys.stderr)
+        return 1
+
+
+def show_progress(work: Generator[Progress, None, T], quiet: bool, stream: TextIO = sys.stderr) -> T:
+    """Drive a generator to its end; one line a stage on a log, one moving line on a terminal."""
+    moving = stream.isatty()
+    last = ""
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            if moving and last and not quiet:
+                print(file=stream)
+            value: T = end.value
+            return value
+        if quiet or (step.stage == last and not moving):
+            continue
+        count = f" {step.done}/{step.total}" if step.total else ""
+        if moving:
+            print(f"\r\x1b[K{step.stage}{count}", end="", file=stream, flush=True)
+        else:
+            print(step.stage, file=stream, flush=True)
+        last = step.stage
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="napari-sfh", description="Star-formation histories of integral-field galaxies."
+    )
+    parser.add_argument("--version", action="version", version=f"napari-sfh {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="the bundled mock galaxy, whose truth is known")
+    demo.add_argument("--headless", action="store_true", help="no window: write FITS and PNG")
+    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
+    _device(demo)
+    demo.set_defaults(command=_demo)
+
+    run = commands.add_parser("run", help="from a cube and mosaics to a result file")
+    _run_arguments(run)
+    run.set_defaults(command=_run)
+
+    info = commands.add_parser("info", help="what files are, what is missing, what would be done")
+    info.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or galaxy folders")
+    info.set_defaults(command=_info)
+
+    models = commands.add_parser("models", help="the weights at hand, or one's model card")
+    models.add_argument("name", nargs="?", help="a name of the list, or a file")
+    models.set_defaults(command=_models)
+
+    view = commands.add_parser("view", help="the viewer on a saved result")
+    view.add_argument("result", type=Path, metavar="OUT.fits")
+    view.set_defaults(command=_view)
+    return parser
+
+
+def _run_arguments(run: argparse.ArgumentParser) -> None:
+    run.add_argument("galaxy", nargs="?", type=Path, metavar="GALAXY_DIR", help="folder with cube, mosaics and MAPS")
+    run.add_argument("--cube", type=Path, metavar="FILE")
+    run.add_argument("--photometry", nargs="+", default=[], metavar="BAND=FILE", help="e.g. F275W=image.fits")
+    run.add_argument("--maps", type=Path, metavar="FILE", help="DAP MAPS: bins and stellar kinematics")
+    run.add_argument("--redshift", type=float, metavar="Z")
+    run.add_argument("--ebv-mw", type=float, metavar="E", help="Milky Way E(B-V), mag")
+    run.add_argument("--psf-fwhm", type=float, metavar="ARCSEC", help="of the cube, at 6500 AA")
+    run.add_argument("--target-snr", type=float, default=35.0, metavar="SNR", help="per pixel (default %(default)s)")
+    run.add_argument("--binning", default="vorbin", metavar="vorbin|powerbin|maps|FILE")
+    run.add_argument("--kinematics", default="auto", metavar="auto|maps|ppxf|V,SIGMA")
+    run.add_argument("--model", default="default", metavar="NAME|FILE")
+    _device(run)
+    run.add_argument("--output", type=Path, required=True, metavar="OUT.fits")
+
+
+def _device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _demo(options: argparse.Namespace) -> int:
+    if not options.headless:
+        return _open_viewer(demo=True)
+    from napari_sfh import compare, demo, summary
+
+    result = _finish(demo.config(options.device), options.output / "mock_spiral_sfh.fits", options.quiet)
+    truth = compare.bin_truth(demo.truth(), result.bins)
+    found = compare.against_truth(result, truth)
+    summary.save(summary.truth_page(result, truth, found), options.output / "mock_spiral_truth.png")
+    print("recovered - true, bins with S/N > 20:")
+    for name, s in found.items():
+        print(f"  {name:10s} bias {s.bias:+.3f}  std {s.std:.3f}  NMAD {s.nmad:.3f} dex  (n = {s.n})")
+    return 0
+
+
+def _run(options: argparse.Namespace) -> int:
+    from napari_sfh.pipeline import config_from_files
+
+    config = config_from_files(
+        folder=options.galaxy,
+        cube=options.cube,
+        photometry=_bands(options.photometry),
+        maps=options.maps,
+        redshift=options.redshift,
+        ebv_mw=options.ebv_mw,
+        psf_fwhm_arcsec=options.psf_fwhm,
+        target_snr=options.target_snr,
+        binning=options.binning,
+        kinematics=options.kinematics,
+        model=options.model,
+        device=options.device,
+    )
+    _finish(config, options.output, options.quiet)
+    return 0
+
+
+def _finish(config: RunConfig, output: Path, quiet: bool) -> Result:
+    """Run, write the result file and its page, say what was written."""
+    from napari_sfh import summary
+    from napari_sfh.io.results import check_writable, write_result
+    from napari_sfh.pipeline import run
+
+    check_writable(output)
+    result = show_progress(run(config), quiet)
+    if result is None:
+        raise ComputeError("the run was cancelled; nothing was written")
+    write_result(result, output)
+    picture = output.with_suffix(".png")
+    summary.save(summary.page(result), picture)
+    print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
+    return result
+
+
+def _bands(pairs: Sequence[str]) -> dict[str, Path]:
+    bands = {}
+    for pair in pairs:
+        band, sign, path = pair.partition("=")
+        if not sign:
+            raise SfhInputError(f"--photometry {pair}: write BAND=FILE, for instance F275W={pair}")
+        bands[band.upper()] = Path(path)
+    return bands
+
+
+def _info(options: argparse.Namespace) -> int:
+    from napari_sfh.io.identify import describe
+
+    for path in options.paths:
+        print("\n".join(describe(path)))
+    return 0
+
+
+def _models(options: argparse.Namespace) -> int:
+    from napari_sfh.model.bundle import list_bundles, load_bundle
+
+    if options.name:
+        print(load_bundle(options.name).card)
+        return 0
+    for name, path in list_bundles().items():
+        bundle = load_bundle(path)
+        print(f"{name:16s} {bundle.sha256[:12]}  {bundle.purpose}")
+    return 0
+
+
+def _view(options: argparse.Namespace) -> int:
+    if not options.result.exists():
+        raise SfhInputError(f"{options.result}: no such file")
+    return _open_viewer(options.result)
+
+
+def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
+    """A napari window with the explorer, by way of the plugin manifest."""
+    import napari
+
+    viewer = napari.Viewer(title="napari-sfh")
+    _, explorer = viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")
+    if demo:
+        explorer.open_demo(run=True)
+    elif path is not None:
+        explorer.open_result(path)
+    napari.run()
+    return 0

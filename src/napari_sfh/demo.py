@@ -1,0 +1,39 @@
+"""The bundled mock galaxy, whose true history is known: where its files are and how it is run."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from napari_sfh.compare import SpaxelTruth
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.truth import read_truth
+from napari_sfh.pipeline import RunConfig, config_from_files
+
+#: The mock's Milky Way foreground: none was put in front of it.
+EBV_MW = 0.0
+
+
+def folder() -> Path:
+    """Folder of the mock's cube, mosaics, MAPS and truth.
+
+    Raises
+    ------
+    SfhInputError
+        The package was installed without its data.
+    """
+    path = Path(str(files("napari_sfh.data") / "demo"))
+    if not any(path.glob("*DATACUBE*")):
+        raise SfhInputError(f"{path}: the demo galaxy is not there; install the package again, or from a full clone")
+    return path
+
+
+def config(device: str = "auto") -> RunConfig:
+    """The run of the demo: every file of its folder, default settings."""
+    return config_from_files(folder(), ebv_mw=EBV_MW, device=device)
+
+
+def truth() -> SpaxelTruth:
+    """What the mock was made of, per spaxel."""
+    (path,) = folder().glob("*TRUTH*")
+    return read_truth(path)

@@ -1,0 +1,303 @@
+"""The whole run without a screen: files in, `Result` out, as one generator of stages that can be cancelled.
+
+Nothing is computed here: the stages live in `io`, `prep` and `infer`; this module is their order, and the choices that
+follow from what the files hold (which redshift, which kinematics).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sfh import __version__, infer
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import identify
+from napari_sfh.io.dap import check_same_grid, read_maps
+from napari_sfh.io.hst import is_stand_in, read_mosaic
+from napari_sfh.io.muse import check_rest_range, read_cube
+from napari_sfh.model.bundle import Bundle, load_bundle
+from napari_sfh.prep import binning, extinction, kinematics, photometry, restframe, spectra
+from napari_sfh.prep.assemble import MAX_PHOTOMETRY_REDSHIFT, make_bin_data
+from napari_sfh.prep.psf import Psf, cube_psf
+from napari_sfh.progress import cancelled, in_background
+from napari_sfh.types import BANDS, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
+
+#: V, sigma in km/s where nothing better is known and pPXF is not installed.
+FALLBACK_KINEMATICS = "0,70"
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run needs. Paths may be text; None means: from the files, or not at all."""
+
+    cube: Path
+    photometry: Mapping[str, Path] = field(default_factory=dict)  # band -> mosaic
+    maps: Path | None = None  # DAP MAPS
+    redshift: float | None = None
+    ebv_mw: float | None = None  # Milky Way E(B-V), mag
+    psf_fwhm_arcsec: float | None = None  # of the cube at 6500 AA
+    target_snr: float = 35.0  # per pixel
+    binning: str = "vorbin"  # vorbin, powerbin, maps, or a FITS file of bin numbers
+    kinematics: str = "auto"  # auto, maps, ppxf, or "V,SIGMA"
+    model: str = "default"  # a shipped bundle or a file
+    device: str = "auto"
+    draws: int = infer.DRAWS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cube", Path(self.cube))
+        object.__setattr__(self, "photometry", {band.upper(): Path(path) for band, path in self.photometry.items()})
+        if self.maps is not None:
+            object.__setattr__(self, "maps", Path(self.maps))
+        _validate(self)
+
+    def settings(self) -> dict[str, str | float | int | bool | None]:
+        """The settings as plain values, for the result file."""
+        plain: dict[str, str | float | int | bool | None] = {}
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name == "photometry":
+                plain |= {f"photometry_{band}": path.name for band, path in value.items()}
+            else:
+                plain[item.name] = value.name if isinstance(value, Path) else value
+        return plain
+
+
+def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[Progress, None, Result | None]:
+    """Run a galaxy.
+
+    Parameters
+    ----------
+    config : RunConfig
+    cancel : threading.Event, optional
+        Set it to stop within about a second.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Result or None
+        None if cancelled before the network was asked; cancelled later, the bins that were reached.
+
+    Raises
+    ------
+    SfhInputError
+        Input that cannot be used; the message names the file, the key and the remedy.
+    ComputeError
+        A computation failed.
+    """
+    yield Progress("opening the files", 0, 0)
+    bundle = load_bundle(config.model)
+    cube, maps, mosaics = _open(config)
+    redshift = yield from _redshift(config, cube, maps, bundle, cancel)
+    if redshift is None:
+        return None
+    check_rest_range(cube, redshift)
+    spaxels = yield from binning.signal_noise(cube, redshift, cancel)
+    if spaxels is None:
+        return None
+    bins = yield from _bins(config, spaxels, maps, cancel)
+    if bins is None:
+        return None
+    data = yield from _bin_data(config, cube, maps, mosaics, bins, spaxels, redshift, bundle, cancel)
+    if data is None:
+        return None
+    prediction = yield from infer.predict(data, bundle, device=config.device, draws=config.draws, cancel=cancel)
+    yield Progress("models of the predictions", 0, 0)
+    model_flux, model_phot, chi2 = infer.reconstruct(data, prediction, bundle)
+    out_of_depth = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
+    return Result(
+        bins=bins,
+        data=data,
+        prediction=prediction,
+        model_flux=model_flux,
+        model_phot=model_phot,
+        chi2=chi2,
+        flag=(data.flag | out_of_depth).astype(np.int32),
+        white=spaxels.signal,
+        wcs=cube.wcs,
+        name=cube.name,
+        redshift=redshift,
+        model_name=bundle.name,
+        model_sha256=bundle.sha256,
+        settings={**config.settings(), "version": __version__, "device_used": str(infer.choose_device(config.device))},
+    )
+
+
+def config_from_files(folder: Path | None = None, **options: Any) -> RunConfig:
+    """A configuration from a galaxy's folder, from given files, or from both (given files win).
+
+    Raises
+    ------
+    SfhInputError
+        Neither a folder nor a cube, or no cube in the folder.
+    """
+    given = {key: value for key, value in options.items() if value is not None and value != {}}
+    if folder is not None:
+        found = identify.find_galaxy(folder)
+        if found.cube is None and "cube" not in given:
+            raise SfhInputError(f"{folder}: no cube found; give --cube FILE. {' '.join(found.problems)}".strip())
+        bands = {**found.mosaics, **given.get("photometry", {})}
+        given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
+    if "cube" not in given:
+        raise SfhInputError("no input: give a galaxy's folder, or --cube FILE")
+    return RunConfig(**given)
+
+
+def _validate(config: RunConfig) -> None:
+    for band in config.photometry:
+        if band not in BANDS:
+            raise SfhInputError(f"--photometry {band}: the network knows {', '.join(BANDS)}")
+    if not config.target_snr > 0:
+        raise SfhInputError(f"--target-snr {config.target_snr}: must be above 0")
+    if config.redshift is not None and not -0.01 < config.redshift < 1:
+        raise SfhInputError(f"--redshift {config.redshift}: must lie between -0.01 and 1")
+    if config.ebv_mw is not None and not 0 <= config.ebv_mw < 5:
+        raise SfhInputError(f"--ebv-mw {config.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
+    if config.psf_fwhm_arcsec is not None and not 0 < config.psf_fwhm_arcsec < 10:
+        raise SfhInputError(f"--psf-fwhm {config.psf_fwhm_arcsec}: must lie between 0 and 10 arcsec")
+    if config.maps is None and "maps" in (config.binning, config.kinematics):
+        raise SfhInputError("bins or kinematics from maps were asked for: give the file with --maps FILE")
+
+
+def _open(config: RunConfig) -> tuple[Cube, BinnedMaps | None, dict[str, Mosaic]]:
+    cube = read_cube(config.cube)
+    maps = None
+    if config.maps is not None:
+        maps = read_maps(config.maps)
+        check_same_grid(maps, cube)
+    return cube, maps, {band: read_mosaic(path, band) for band, path in config.photometry.items()}
+
+
+def _redshift(
+    config: RunConfig, cube: Cube, maps: BinnedMaps | None, bundle: Bundle, cancel: threading.Event | None
+) -> Generator[Progress, None, float | None]:
+    """The user's redshift, else that of MAPS, else the cube's, else one measured from the brightest spaxels."""
+    for value in (config.redshift, maps.redshift if maps else None, cube.redshift):
+        if value is not None:
+            return value
+    yield Progress("no redshift given: measuring it", 0, 0)
+    spaxels = yield from binning.signal_noise(cube, 0.0, cancel)
+    if spaxels is None:
+        return None
+    bright = spaxels.good & (spaxels.signal >= np.nanpercentile(spaxels.signal[spaxels.good], 80))
+    bins = binning.make_bins(spaxels, config.target_snr, given=bright.astype(np.int32))
+    summed = yield from spectra.extract(cube, bins, cancel)
+    if summed is None:
+        return None
+    redshift, error = kinematics.estimate_redshift(summed, bundle.basis, cube.path)
+    yield Progress(f"redshift {redshift:.5f} +- {error:.5f} measured", 0, 0)
+    return redshift
+
+
+def _bins(
+    config: RunConfig, spaxels: binning.SpaxelSN, maps: BinnedMaps | None, cancel: threading.Event | None
+) -> Generator[Progress, None, BinMap | None]:
+    given: BinnedMaps | Path | None = None
+    if config.binning == "maps":
+        given = maps
+    elif config.binning not in binning.METHODS:
+        given = Path(config.binning)
+    warning = binning.cost_warning(spaxels, config.binning)
+    stage = f"binning to S/N {config.target_snr:g}" + (f": {warning}" if warning else "")
+    method = config.binning if given is None else "vorbin"
+    return (
+        yield from in_background(
+            lambda: binning.make_bins(spaxels, config.target_snr, method, given, cancel), stage, cancel
+        )
+    )
+
+
+def _bin_data(
+    config: RunConfig,
+    cube: Cube,
+    maps: BinnedMaps | None,
+    mosaics: Mapping[str, Mosaic],
+    bins: BinMap,
+    spaxels: binning.SpaxelSN,
+    redshift: float,
+    bundle: Bundle,
+    cancel: threading.Event | None,
+) -> Generator[Progress, None, BinData | None]:
+    """Spectra, kinematics and photometry of the bins, corrected for the Milky Way."""
+    summed = yield from spectra.extract(cube, bins, cancel, redshift=redshift, light=spaxels.signal)
+    if summed is None:
+        return None
+    ebv = config.ebv_mw or 0.0
+    summed = _deredden(summed, ebv)
+    moving = yield from _kinematics(config, summed, maps, bins, redshift, bundle, cancel)
+    if moving is None:
+        return None
+    rest = yield from in_background(
+        lambda: restframe.to_rest_frame(summed, redshift, moving.v_kms, moving.sigma_kms, cancel=cancel),
+        "rest frame and 150 km/s",
+        cancel,
+    )
+    if rest is None:
+        return None
+    bands = yield from _photometry(config, cube, mosaics, bins, redshift, ebv, cancel)
+    if bands is None:
+        return None
+    stand_ins = [band for band in bands if is_stand_in(mosaics[band])]
+    return make_bin_data(
+        rest, bands, bins, moving.v_kms, moving.sigma_kms, redshift, ~moving.measured, other_camera=stand_ins
+    )
+
+
+def _deredden(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:
+    passed = extinction.transmission(summed.wave_aa, ebv).astype(np.float32)
+    return replace(summed, flux=summed.flux / passed, variance=summed.variance / passed**2)
+
+
+def _kinematics(
+    config: RunConfig,
+    summed: spectra.BinSpectra,
+    maps: BinnedMaps | None,
+    bins: BinMap,
+    redshift: float,
+    bundle: Bundle,
+    cancel: threading.Event | None,
+) -> Generator[Progress, None, kinematics.Kinematics | None]:
+    how = config.kinematics
+    if how == "auto":
+        how = "maps" if maps is not None else "ppxf" if kinematics.ppxf_installed() else FALLBACK_KINEMATICS
+    if how == "maps":
+        assert maps is not None  # RunConfig refuses anything else
+        return kinematics.from_maps(maps, bins, redshift, config.cube.name)
+    if how == "ppxf":
+        return (yield from kinematics.from_ppxf(summed, redshift, bundle.basis, cancel))
+    return kinematics.constant(how, bins.n_bins)
+
+
+def _photometry(
+    config: RunConfig,
+    cube: Cube,
+    mosaics: Mapping[str, Mosaic],
+    bins: BinMap,
+    redshift: float,
+    ebv: float,
+    cancel: threading.Event | None,
+) -> Generator[Progress, None, dict[str, photometry.BandFlux] | None]:
+    if redshift > MAX_PHOTOMETRY_REDSHIFT and mosaics:
+        yield Progress(f"z = {redshift:.3f} > {MAX_PHOTOMETRY_REDSHIFT}: the bands are left out", 0, 0)
+        return {}
+    psf = cube_psf(cube, config.psf_fwhm_arcsec)
+    bands = {}
+    for k, (band, mosaic) in enumerate(mosaics.items()):
+        yield Progress("photometry", k, len(mosaics))
+        flux = yield from in_background(_band_task(mosaic, cube, bins, psf, cancel), "photometry", cancel)
+        if flux is None or cancelled(cancel):
+            return None
+        passed = float(extinction.transmission(mosaic.photplam_aa, ebv))
+        bands[band] = photometry.BandFlux(flux.flux_cgs / passed, flux.error_cgs / passed)
+    return bands
+
+
+def _band_task(mosaic: Mosaic, cube: Cube, bins: BinMap, psf: Psf, cancel: threading.Event | None) -> Any:
+    return lambda: photometry.bin_photometry(mosaic, cube, bins, psf, cancel=cancel)
