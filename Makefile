@@ -32,11 +32,13 @@ test: system $(STAMP) lint ## lint, types, imports, then every test that does no
 	@bash .ci/with-display $(BIN)/python -m pytest $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory real
 
-lint: $(STAMP)
+lint: $(STAMP) ## format, style; then types and imports on an installed copy, where training/ is a subpackage
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	@rm -rf build $(VENV)/lint
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/lint .
+	MYPYPATH=$(VENV)/lint $(BIN)/mypy
+	PYTHONPATH=$(VENV)/lint $(BIN)/lint-imports
 	$(BIN)/npe2 validate napari-sfh
 
 real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by package name
