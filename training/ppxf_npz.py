@@ -1,0 +1,94 @@
+"""The template files of pPXF 9: ``spectra_{emiles,fsps,galaxev,xsl}_9.0.npz``, which a user downloads from
+pPXF's site.
+
+Arrays: ``templates`` (wavelength, age, metallicity) in Lsun/AA per Msun formed, ``lam`` (AA), ``fwhm``
+(AA), ``ages`` (Gyr), ``metals`` ([M/H]), ``masses``. The files do not state their medium; whether it is air
+is measured on Mg b, Na D and Halpha in a spectrum of a few Gyr.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.wavelength import air_to_vacuum
+from napari_sfh.training.libraries import KEPT_AA, Library, make_library
+
+_KNOWN = {
+    "emiles": ("Padova 2000", "Salpeter", "Vazdekis et al. 2016 (MNRAS 463, 3409)"),
+    "fsps": ("MIST", "Salpeter", "Conroy & Gunn 2010 (ApJ 712, 833)"),
+    "galaxev": ("Padova 1994", "Salpeter", "Bruzual & Charlot 2003 (MNRAS 344, 1000)"),
+    "xsl": ("PARSEC/COLIBRI", "Salpeter", "Verro et al. 2022 (A&A 661, A50)"),
+}
+_KEYS = ("templates", "lam", "fwhm", "ages", "metals")
+#: Absorption lines (air, AA) that decide the medium.
+_LINES_AA = (5183.60, 5889.95, 5895.92, 6562.80)
+
+
+def load(path: Path, name: str) -> Library:
+    """Read one file; ``name`` is what to call the library.
+
+    Raises
+    ------
+    SfhInputError
+        Where the file is missing, truncated, or not of that kind.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            missing = [key for key in _KEYS if key not in stored.files]
+            if missing:
+                raise SfhInputError(f"{path}: no array {', '.join(missing)}; it is not a pPXF 9 spectra_*.npz")
+            arrays = {key: np.asarray(stored[key], dtype=np.float64) for key in _KEYS}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if isinstance(error, SfhInputError):
+            raise
+        raise SfhInputError(f"{path}: cannot be read as npz ({error}); download it again") from error
+    if arrays["templates"].ndim != 3 or arrays["templates"].shape[0] != arrays["lam"].size:
+        raise SfhInputError(
+            f"{path}: templates have shape {arrays['templates'].shape}, lam has {arrays['lam'].size} points; "
+            "they must be (wavelength, age, metallicity)"
+        )
+    kind = next((k for k in _KNOWN if k in path.name.lower()), "")
+    isochrones, imf, citation = _KNOWN.get(kind, ("not stated", "not stated", f"the user's {path.name}"))
+    light = np.moveaxis(arrays["templates"], 0, -1).swapaxes(0, 1)
+    old = int(np.argmin(np.abs(arrays["ages"] - 5.0)))
+    kept = (arrays["lam"] >= KEPT_AA[0]) & (arrays["lam"] <= KEPT_AA[1])
+    return make_library(
+        name,
+        isochrones=isochrones,
+        imf=imf,
+        citation=citation,
+        age_gyr=arrays["ages"],
+        mh=arrays["metals"],
+        wave_aa=arrays["lam"][kept],
+        fwhm_aa=np.broadcast_to(arrays["fwhm"], arrays["lam"].shape)[kept],
+        spectrum=light[..., kept],
+        medium=measured_medium(arrays["lam"], light[-1, old]),
+        source=path,
+    )
+
+
+def measured_medium(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> str:
+    """``air`` or ``vacuum``, whichever the absorption lines of an old spectrum lie closer to."""
+    offset = line_offsets_aa(wave_aa, light)
+    shift = float(np.mean(air_to_vacuum(np.array(_LINES_AA)) - np.array(_LINES_AA)))
+    return "air" if abs(np.median(offset)) < abs(np.median(offset) - shift) else "vacuum"
+
+
+def line_offsets_aa(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Position of each line of `_LINES_AA` less its air wavelength, from a parabola through the deepest points."""
+    offsets = []
+    for line in _LINES_AA:
+        near = np.abs(wave_aa - line - 0.8) < 12.0
+        wave, flux = np.asarray(wave_aa[near]), np.asarray(light[near])
+        continuum = np.interp(wave, wave[[0, -1]], flux[[0, -1]])
+        depth = np.where(np.abs(wave - line - 0.8) < 3.5, 1.0 - flux / continuum, -np.inf)
+        k = int(np.clip(np.argmax(depth), 1, depth.size - 2))
+        around = slice(k - 1, k + 2)
+        a, b, _ = np.polyfit(wave[around] - wave[k], (1.0 - flux / continuum)[around], 2)
+        offsets.append(wave[k] - b / (2 * a) - line if a < 0 else wave[k] - line)
+    return np.array(offsets)
