@@ -13,10 +13,10 @@ sampling. For Halpha case B gives r = 1.37e-12 erg at 10^4 K (Osterbrock & Ferla
 wavelengths (the source says so by its numbers: Halpha 6562.80, [O III] 5006.84); those outside the
 photometric range are dropped.
 
-Some models of metal-rich gas are truncated: cold gas stops Cloudy before all photons are absorbed, and
-Halpha per photon falls to 0.26 of case B at Z = 0.05, log U >= -2, and to 0.1 at Z = 0.1. They are told by
-that number, replaced by the nearest complete model of the same metallicity in log U, and a metallicity
-without any is dropped (the next lower one then stands for it).
+Some models of metal-rich gas are truncated: cold gas stops Cloudy before all photons are absorbed, and Halpha per
+photon falls to 0.2 of case B at Z = 0.05, log U >= -2.5, and to 0.1 at Z = 0.1. They are told by that number and replaced
+by the nearest complete model of the same metallicity in log U; a metallicity without any is dropped (the next lower
+one then stands for it).
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ LYMAN_AA: float = 911.75
 #: Halpha luminosity per ionising photon in case B at 10^4 K, erg (Osterbrock & Ferland 2006).
 CASE_B_ERG: float = 1.37e-12
 #: A model that gives less than this share of it is truncated.
-COMPLETE: float = 0.8
+COMPLETE: float = 0.7
+#: Ages in yr up to which it is judged: beyond, the hard spectra of old stars give less Halpha anyway.
+YOUNG_YR: float = 8e6
 #: Halpha in air, Angstrom.
 HALPHA_AA: float = 6562.80
 #: Range in Angstrom of the lines kept.
@@ -119,7 +121,8 @@ def load_grid(stars: Library) -> NebularGrid:
     rate = ionising_rate(stars.wave_aa, stars.spectrum) @ averaging_matrix(stars.age_gyr, edges).T
     per_photon = 1.0 / rate[:, None, :, None]
     lines, line_wave = lines[..., order] * per_photon, line_wave[order]
-    metals, source = complete_models(lines[..., 0, int(np.argmin(np.abs(line_wave - HALPHA_AA)))])
+    young = age_yr <= YOUNG_YR
+    metals, source = complete_models(lines[..., young, int(np.argmin(np.abs(line_wave - HALPHA_AA)))].min(-1))
     return NebularGrid(
         mh=np.log10(bc03.Z_VALUES / Z_SUN)[metals],
         log_u=_LOG_U,
@@ -137,7 +140,7 @@ def complete_models(halpha: NDArray[np.floating]) -> tuple[NDArray[np.int_], NDA
     Parameters
     ----------
     halpha : array (Z, U)
-        Halpha luminosity in Lsun per ionising photon/s.
+        Halpha luminosity in Lsun per ionising photon/s, the lowest of the young ages.
 
     Returns
     -------

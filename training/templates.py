@@ -37,7 +37,7 @@ F32 = NDArray[np.float32]
 Array = NDArray[np.float64]
 
 #: Bumped when the preparation changes, so that old cache files are made anew.
-VERSION = 2
+VERSION = 3
 #: Edges of the SED's bins in Angstrom.
 SED_EDGES_AA: Array = np.arange(1900.0, 10500.1, 20.0)
 #: AB magnitude of the Sun in V (Willmer 2018).
