@@ -14,9 +14,9 @@ wavelengths (the source says so by its numbers: Halpha 6562.80, [O III] 5006.84)
 photometric range are dropped.
 
 Some models of metal-rich gas are truncated: cold gas stops Cloudy before all photons are absorbed, and Halpha per
-photon falls to 0.2 of case B at Z = 0.05, log U >= -2.5, and to 0.1 at Z = 0.1. They are told by that number and replaced
-by the nearest complete model of the same metallicity in log U; a metallicity without any is dropped (the next lower
-one then stands for it).
+photon falls to 0.2 of case B at Z = 0.05, log U >= -2.5, and to 0.1 at Z = 0.1. They are told by that number and
+replaced by the nearest complete model of the same metallicity in log U; a metallicity without any is dropped (the
+next lower one then stands for it).
 """
 
 from __future__ import annotations
