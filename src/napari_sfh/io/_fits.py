@@ -61,28 +61,37 @@ def is_fits_name(path: Path) -> bool:
 
 
 @contextmanager
-def open_fits(path: str | Path) -> Iterator[fits.HDUList]:
+def open_fits(path: str | Path, checksum: bool = False) -> Iterator[fits.HDUList]:
     """Open a FITS file for reading without mapping it into memory.
+
+    Parameters
+    ----------
+    path : path
+    checksum : bool
+        Verify CHECKSUM and DATASUM of every HDU that has them (reads the whole file).
 
     Raises
     ------
     SfhInputError
-        The file is absent, no FITS file, or shorter than its headers say.
+        The file is absent, no FITS file, shorter than its headers say, or its checksums do not match.
     """
     path = Path(path)
     if not path.exists():
         raise SfhInputError(f"{path}: no such file; check the path")
     if path.is_dir():
         raise SfhInputError(f"{path}: is a folder, a FITS file is needed; name the file in it")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         try:
-            hdus = fits.open(path, memmap=False, lazy_load_hdus=True)
+            hdus = fits.open(path, memmap=False, lazy_load_hdus=True, checksum=checksum)
             n_hdus = len(hdus)
         except READ_ERRORS as e:
             raise SfhInputError(f"{path}: not a readable FITS file ({one_line(e)}); download it again") from e
         try:
             _check_complete(path, hdus, n_hdus)
+            damaged = [str(w.message).splitlines()[0] for w in caught if "sum verification failed" in str(w.message)]
+            if damaged:
+                raise SfhInputError(f"{path}: damaged or altered ({damaged[0]}); restore the file or run again")
             yield hdus
         finally:
             hdus.close()

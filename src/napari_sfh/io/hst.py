@@ -201,11 +201,16 @@ def _weight_index(hdus: fits.HDUList, shape: tuple[int, ...]) -> int | None:
     return next((i for i, h in enumerate(hdus) if h.name.upper() in ("WHT", "WEIGHT") and h.shape == shape), None)
 
 
+def filter_words(header: Mapping[str, Any]) -> list[str]:
+    """All filter names in a header, in upper case, e.g. ``["F435W"]``; empty where it is no HST image."""
+    keys = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PHOTMODE")
+    return [w.upper() for k in keys for w in re.findall(r"[Ff]\d{3}[A-Za-z]+", str(header.get(k, "")))]
+
+
 def _filter(header: Mapping[str, Any], path: Path, band: str | None) -> str:
     """Filter name from the header, else from ``band``."""
     known = (*BANDS, *STAND_INS)
-    keys = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PHOTMODE")
-    words = [w.upper() for k in keys for w in re.findall(r"[Ff]\d{3}[A-Za-z]+", str(header.get(k, "")))]
+    words = filter_words(header)
     for word in words:
         if word in known:
             return word

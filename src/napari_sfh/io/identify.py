@@ -1,0 +1,319 @@
+"""What a file is, and which files of a folder make a galaxy: by name and header, as the archives ship them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import _fits, dap, hst, muse, ngist
+from napari_sfh.io.fsf import psf_fwhm_arcsec
+from napari_sfh.io.results import is_result
+from napari_sfh.types import BANDS, Cube
+
+#: Kinds of file, with the words of `describe`.
+KINDS: Mapping[str, str] = {
+    "cube": "integral-field cube",
+    "mosaic": "HST image",
+    "weight": "weight map of an HST image",
+    "maps": "DAP MAPS file",
+    "result": "napari-sfh result",
+    "ngist": "nGIST/GIST result table",
+    "image": "image that is not needed",
+    "truth": "true star-formation histories of a mock galaxy",
+    "unknown": "not recognised",
+}
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a file is, without its data.
+
+    ``details`` holds printable facts in the order in which a person wants them; ``problems`` says what is missing and
+    what will be done about it, one line each.
+    """
+
+    kind: str  # one of KINDS
+    path: Path
+    details: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    band: str | None = None  # of a mosaic: one of types.BANDS
+    usable: bool = True  # False: the file is damaged or lacks something that a run cannot do without
+
+
+@dataclass(frozen=True)
+class GalaxyFiles:
+    """The files of a folder that make one galaxy."""
+
+    folder: Path
+    name: str
+    cube: Path
+    mosaics: Mapping[str, Path]  # band (types.BANDS, in that order) to file
+    maps: Path | None
+    truth: Path | None  # of a mock galaxy
+    problems: tuple[str, ...]  # what is missing, what was chosen and why, one line each
+
+
+def identify(path: str | Path) -> FileInfo:
+    """Say what a file is. Never raises for a bad file: what is wrong stands in ``problems``.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    FileInfo
+    """
+    path = Path(path)
+    kind = "unknown"
+    try:
+        with _fits.open_fits(path) as hdus:
+            kind = _kind(hdus, path)
+        return _DESCRIBERS[kind](path) if kind in _DESCRIBERS else FileInfo(kind, path, usable=kind != "unknown")
+    except SfhInputError as e:
+        return FileInfo(kind, path, problems=(_without_path(str(e), path),), usable=False)
+
+
+def _kind(hdus: fits.HDUList, path: Path) -> str:
+    """Kind from the structure first, then from the name."""
+    name = _fits.stem(path).lower()
+    if is_result(hdus):
+        return "result"
+    if "truth" in re.split(r"[_\-.]", name):
+        return "truth"
+    if dap.is_maps(hdus):
+        return "maps"
+    if ngist.is_ngist(hdus):
+        return "ngist"
+    images = [h for h in hdus if h.is_image]
+    if any(len(h.shape) == 3 for h in images):
+        return "cube"
+    if any(len(h.shape) == 2 for h in images):
+        if re.search(r"(wht|weight)$", name):
+            return "weight"
+        header = _fits.merged_header(hdus[0].header, *(h.header for h in images))
+        is_hst = _fits.number_card(header, "PHOTFLAM") is not None or hst.filter_words(header)
+        return "mosaic" if is_hst or _HST_NAME.search(name) else "image"
+    return "unknown"
+
+
+_HST_NAME = re.compile(r"(?:^|[_\-])f\d{3}[wlmx]+(?:[_\-]|$)")
+
+
+def _without_path(message: str, path: Path) -> str:
+    return message.removeprefix(f"{path}: ")
+
+
+def _describe_cube(path: Path) -> FileInfo:
+    cube = muse.read_cube(path)
+    fwhm, source = psf_fwhm_arcsec(cube.header, path)
+    n, ny, nx = cube.shape
+    step = float(np.median(np.diff(cube.wave_aa)))
+    details = {
+        "galaxy": cube.name,
+        "size": f"{nx} x {ny} spaxels, {n} channels, {path.stat().st_size / 1e9:.3g} GB",
+        "wavelengths": f"{cube.wave_aa[0]:.1f}-{cube.wave_aa[-1]:.1f} AA in air, step {step:.2f}",
+        "spaxel": f"{cube.pixel_arcsec:.3f} arcsec",
+        "unit": f"{cube.flux_scale:.3g} erg/s/cm2/AA",
+        "errors": "variance image" if cube.has_variance else "none",
+        "psf": f"{fwhm:.2f} arcsec at 6500 AA ({source})" if fwhm else "unknown",
+        "redshift": f"{cube.redshift:.5f}" if cube.redshift is not None else "unknown",
+    }
+    problems = list(cube.notes)
+    if fwhm is None:
+        problems.append(f"PSF: {source}")
+    problems += _redshift_problems(cube)
+    return FileInfo("cube", path, details, tuple(problems))
+
+
+def _redshift_problems(cube: Cube) -> list[str]:
+    """What the header's redshift means for a run."""
+    if cube.redshift is None:
+        return ["no redshift in the header: taken from MAPS, else give --redshift"]
+    problems = []
+    try:
+        muse.check_rest_range(cube, cube.redshift)
+    except SfhInputError as e:
+        problems.append(_without_path(str(e), cube.path))
+    if cube.redshift > 0.01:
+        problems.append("redshift above 0.01: the bands sample other rest wavelengths than in training, flagged")
+    return problems
+
+
+def _describe_mosaic(path: Path) -> FileInfo:
+    mosaic = hst.read_mosaic(path)
+    scale = float(np.mean(_pixel_arcsec(mosaic.wcs)))
+    ny, nx = mosaic.shape
+    details = {
+        "band": f"{mosaic.band} ({mosaic.camera} {mosaic.filter_name})",
+        "size": f"{nx} x {ny} pixels of {scale:.4f} arcsec",
+        "calibration": f"PHOTFLAM {mosaic.photflam:.4g} erg/s/cm2/AA per e-/s, pivot {mosaic.photplam_aa:.0f} AA",
+        "weight map": mosaic.weight_path.name if mosaic.weight_path else "none",
+    }
+    return FileInfo("mosaic", path, details, mosaic.notes, band=mosaic.band)
+
+
+def _pixel_arcsec(wcs: Any) -> Any:
+    from astropy.wcs.utils import proj_plane_pixel_scales
+
+    return proj_plane_pixel_scales(wcs) * 3600.0
+
+
+def _describe_maps(path: Path) -> FileInfo:
+    maps = dap.read_maps(path)
+    lines = dap.line_names(path)
+    ny, nx = maps.bin_id.shape
+    details = {
+        "size": f"{nx} x {ny} spaxels, {maps.bin_id.max()} bins",
+        "kinematics": f"V {_span(maps.v_kms)} km/s, sigma {_span(maps.sigma_kms)} km/s",
+        "redshift": f"{maps.redshift:.5f}" if maps.redshift is not None else "unknown",
+        "emission lines": ", ".join(lines) or "none",
+    }
+    problems = () if maps.redshift is not None else ("no REDSHIFT in PRIMARY: give --redshift",)
+    return FileInfo("maps", path, details, problems)
+
+
+def _span(values: Any) -> str:
+    finite = values[np.isfinite(values)]
+    return f"{np.min(finite):.0f}..{np.max(finite):.0f}" if finite.size else "none"
+
+
+def _describe_result(path: Path) -> FileInfo:
+    with _fits.open_fits(path) as hdus:
+        h = hdus[0].header
+        details = {
+            "galaxy": str(h.get("OBJECT", "")),
+            "bins": str(h.get("NBINS", "")),
+            "redshift": f"{h.get('REDSHIFT', float('nan')):.5f}",
+            "model": f"{h.get('MODEL', '')} ({str(h.get('MODELSHA', ''))[:12]})",
+            "written": f"{h.get('DATE', '')} by {h.get('CREATOR', '')}",
+        }
+    return FileInfo("result", path, details)
+
+
+_DESCRIBERS: Mapping[str, Callable[[Path], FileInfo]] = {
+    "cube": _describe_cube,
+    "mosaic": _describe_mosaic,
+    "maps": _describe_maps,
+    "result": _describe_result,
+}
+
+
+def describe(info: FileInfo) -> list[str]:
+    """Lines of text about a file for ``napari-sfh info`` and the viewer."""
+    lines = [f"{info.path.name}: {KINDS[info.kind]}{'' if info.usable else ', cannot be used'}"]
+    lines += [f"  {key}: {value}" for key, value in info.details.items()]
+    lines += [f"  ! {problem}" for problem in info.problems]
+    return lines
+
+
+def find_galaxy(folder: str | Path) -> GalaxyFiles:
+    """Find the cube, mosaics and MAPS of one galaxy in a folder.
+
+    Parameters
+    ----------
+    folder : path
+        Searched with its direct subfolders, because archives unpack into some.
+
+    Returns
+    -------
+    GalaxyFiles
+
+    Raises
+    ------
+    SfhInputError
+        No folder, no usable cube, or cubes of several galaxies.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise SfhInputError(f"{folder}: no such folder; give the folder of one galaxy or --cube FILE")
+    paths = sorted(p for pattern in ("*", "*/*") for p in folder.glob(pattern) if p.is_file() and _fits.is_fits_name(p))
+    infos = [identify(p) for p in paths]
+    problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
+    infos = [i for i in infos if i.usable]
+    cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
+    mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], problems)
+    maps = _choose_maps([i for i in infos if i.kind == "maps"], cube.path, problems)
+    truth = next((i.path for i in infos if i.kind == "truth"), None)
+    missing = [b for b in BANDS if b not in mosaics]
+    if missing:
+        problems.append(f"no image of {', '.join(missing)}: the network runs without, and flags it")
+    if maps is None:
+        problems.append("no MAPS file: bins and kinematics are made here")
+    problems += [f"{cube.path.name}: {p}" for p in cube.problems]
+    return GalaxyFiles(folder, cube.details["galaxy"], cube.path, mosaics, maps, truth, tuple(problems))
+
+
+def _variant(path: Path) -> str:
+    """Spatial version in a PHANGS name: ``native``, or the homogenised resolution such as ``0.92asec`` or ``150pc``."""
+    found = re.search(r"(native|\d+(?:\.\d+)?(?:asec|pc))", path.name.lower())
+    return found.group(1) if found else ""
+
+
+def _choose_cube(cubes: list[FileInfo], folder: Path, problems: list[str]) -> FileInfo:
+    """One cube: homogenised (its PSF is known and the same everywhere) before native."""
+    if not cubes:
+        why = f" ({'; '.join(problems[:3])})" if problems else ""
+        raise SfhInputError(f"{folder}: no usable integral-field cube{why}; give --cube FILE")
+    names = {_plain(c.details["galaxy"]) for c in cubes}
+    if len(names) > 1:
+        found = ", ".join(c.path.name for c in cubes)
+        raise SfhInputError(
+            f"{folder}: cubes of several galaxies ({found}); one folder per galaxy, or give --cube FILE"
+        )
+    chosen = min(cubes, key=lambda c: (_variant(c.path) in ("", "native"), c.path.name))
+    if len(cubes) > 1:
+        others = ", ".join(c.path.name for c in cubes if c is not chosen)
+        why = "homogenised to one PSF" if _variant(chosen.path) not in ("", "native") else "first by name"
+        problems.append(f"several cubes: {chosen.path.name} is used ({why}), not {others}; choose with --cube")
+    return chosen
+
+
+def _plain(name: str) -> str:
+    """Galaxy name without case, blanks and zero padding: NGC0628 = ngc628."""
+    return re.sub(r"(?<=[a-z])0+(?=\d)", "", re.sub(r"[\s_\-]", "", name.lower()))
+
+
+def _choose_mosaics(mosaics: list[FileInfo], problems: list[str]) -> dict[str, Path]:
+    """One image per band: the trained camera and filter before a stand-in, then the first by name."""
+    chosen: dict[str, Path] = {}
+    for band in BANDS:
+        images = sorted((m for m in mosaics if m.band == band), key=lambda m: (_is_stand_in(m), m.path.name))
+        if not images:
+            continue
+        chosen[band] = images[0].path
+        if len(images) > 1:
+            others = ", ".join(m.path.name for m in images[1:])
+            problems.append(f"several images of {band}: {images[0].path.name} is used, not {others}")
+        problems += [f"{images[0].path.name}: {p}" for p in images[0].problems]
+    return chosen
+
+
+def _is_stand_in(info: FileInfo) -> bool:
+    return info.details["band"] != f"{info.band} ({hst.TRAINED_CAMERA} {info.band})"
+
+
+def _choose_maps(maps: list[FileInfo], cube: Path, problems: list[str]) -> Path | None:
+    """The MAPS file on the cube's grid, made from the same version of the cube if there is one."""
+    opened = muse.read_cube(cube)
+    fitting = []
+    for info in maps:
+        try:
+            dap.check_same_grid(dap.read_maps(info.path), opened)
+            fitting.append(info)
+        except SfhInputError as e:
+            problems.append(f"{info.path.name} is not used: {_without_path(str(e), info.path)}")
+    if not fitting:
+        return None
+    chosen = min(fitting, key=lambda m: (_variant(m.path) != _variant(cube), m.path.name))
+    if len(fitting) > 1:
+        others = ", ".join(m.path.name for m in fitting if m is not chosen)
+        problems.append(f"several MAPS files: {chosen.path.name} is used, not {others}; choose with --maps")
+    return chosen.path

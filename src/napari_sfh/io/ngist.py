@@ -1,0 +1,169 @@
+"""Results of nGIST and GIST, for comparison: ``*_table.fits``, ``*_sfh.fits``, ``*_sfh-weights.fits`` of one run.
+
+Spaxels with a negative bin number lie outside every bin and carry minus the number of the nearest one (so that bin 0
+has no such spaxels); they are none here. Ages in ``*_sfh.fits`` are linear means in Gyr; from the template weights the
+means of log age are computed, light- or mass-weighted as that run's templates were normalised. Bittner et al. (2019,
+A&A 628, A117).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import _fits
+from napari_sfh.physics.means import weighted_mean
+from napari_sfh.types import F32, F64, I32
+
+
+@dataclass(frozen=True)
+class NgistResult:
+    """Bins and mean stellar populations of a GIST/nGIST run. Bins are in the run's own order, numbered 1..N here."""
+
+    path: Path
+    bin_id: I32  # (ny, nx), 1.., 0 = none; x to the right as the table's X grows
+    x_arcsec: F64  # (nx,) positions of the columns as the run stored them
+    y_arcsec: F64  # (ny,)
+    snr: F32  # (N,)
+    lg_age_yr: F32  # (N,) log10 of the run's linear mean age
+    mh: F32  # (N,) mean metallicity, dex
+    lg_age_weighted_yr: F32 | None  # (N,) mean of log age from the template weights, if they are there
+    mh_weighted: F32 | None  # (N,)
+
+
+def is_ngist(hdus: fits.HDUList) -> bool:
+    """Whether an open file is a spaxel table or an SFH table of a run."""
+    for hdu in hdus[1:]:
+        names = {n.upper() for n in hdu.columns.names} if isinstance(hdu, fits.BinTableHDU) else set()
+        if {"BIN_ID", "X", "Y", "XBIN"} <= names or (hdu.name.upper() == "SFH" and {"AGE", "METAL"} <= names):
+            return True
+    return False
+
+
+def find_companion(path: Path, ending: str) -> Path | None:
+    """A file of the same run: ``<run>_<ending>.fits`` beside ``path``."""
+    run = _run_name(path).lower()
+    wanted = f"{run}_{ending}".lower()
+    return next(
+        (p for p in sorted(path.parent.iterdir()) if _fits.stem(p).lower() == wanted and _fits.is_fits_name(p)), None
+    )
+
+
+def _run_name(path: Path) -> str:
+    name = _fits.stem(path)
+    for ending in ("_table", "_sfh-weights", "_sfh_weights", "_sfh"):
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    raise SfhInputError(f"{path}: no *_table.fits or *_sfh.fits of a GIST/nGIST run; name one of the two")
+
+
+def read_ngist(path: str | Path) -> NgistResult:
+    """Read one GIST/nGIST run.
+
+    Parameters
+    ----------
+    path : path
+        The ``*_table.fits`` or ``*_sfh.fits``; the others are found beside it.
+
+    Returns
+    -------
+    NgistResult
+
+    Raises
+    ------
+    SfhInputError
+        A file of the pair is absent, or its columns are not those of a run.
+    """
+    path = Path(path)
+    table_path, sfh_path = (_member(path, ending) for ending in ("table", "sfh"))
+    spaxels = _columns(table_path, "", "BIN_ID", "X", "Y", "SNRBIN")
+    sfh = _columns(sfh_path, "", "AGE", "METAL")
+    n = sfh["AGE"].shape[0]
+    number = np.asarray(spaxels["BIN_ID"], dtype=np.int64)
+    if number.max(initial=-1) + 1 != n:
+        raise SfhInputError(
+            f"{table_path}: {number.max(initial=-1) + 1} bins but {n} rows in {sfh_path.name}; give tables of one run"
+        )
+    bin_id, x, y = _grid(np.where(number >= 0, number + 1, 0), spaxels["X"], spaxels["Y"], table_path)
+    snr = np.full(n, np.nan, dtype=np.float32)
+    snr[number[number >= 0]] = spaxels["SNRBIN"][number >= 0]
+    lg_age_gyr, mh = _weighted_means(path, n)
+    return NgistResult(
+        path=path,
+        bin_id=bin_id,
+        x_arcsec=x,
+        y_arcsec=y,
+        snr=snr,
+        lg_age_yr=(np.log10(np.where(sfh["AGE"] > 0, sfh["AGE"], np.nan)) + 9).astype(np.float32),
+        mh=sfh["METAL"].astype(np.float32),
+        lg_age_weighted_yr=None if lg_age_gyr is None else (lg_age_gyr + 9).astype(np.float32),
+        mh_weighted=None if mh is None else mh.astype(np.float32),
+    )
+
+
+def _member(path: Path, ending: str) -> Path:
+    """The run's ``*_<ending>.fits``: ``path`` itself or beside it."""
+    found = find_companion(path, ending)
+    if found is None:
+        raise SfhInputError(
+            f"{path}: its companion {_run_name(path)}_{ending}.fits is not in the folder; copy it there"
+        )
+    return found
+
+
+def _columns(path: Path, extension: str, *names: str) -> dict[str, NDArray[Any]]:
+    """Native copies of columns of the first table (of the given name, if any) that has them all."""
+    with _fits.open_fits(path) as hdus:
+        for hdu in hdus[1:]:
+            if not isinstance(hdu, fits.BinTableHDU) or (extension and hdu.name.upper() != extension):
+                continue
+            present = {c.upper(): c for c in hdu.columns.names}
+            if not all(n in present for n in names):
+                continue
+            try:
+                return {n: _native(hdu.data[present[n]]) for n in names}
+            except _fits.READ_ERRORS as e:
+                raise SfhInputError(
+                    f"{path}: the table cannot be read ({_fits.one_line(e)}); copy the file again"
+                ) from e
+    raise SfhInputError(f"{path}: no table with the columns {', '.join(names)}; give the tables of a GIST/nGIST run")
+
+
+def _native(column: NDArray[Any]) -> NDArray[Any]:
+    return np.array(column, dtype=column.dtype.newbyteorder("="))
+
+
+def _grid(bins: NDArray[Any], x: F64, y: F64, path: Path) -> tuple[I32, F64, F64]:
+    """Spaxel list to image: (ny, nx), positions of columns and rows."""
+    axes, index = [], []
+    for values in (x, y):
+        steps = np.diff(np.unique(np.round(values, 6)))
+        step = float(steps.min()) if steps.size else 1.0
+        place = np.round((values - values.min()) / step).astype(int)
+        if np.max(np.abs(values.min() + place * step - values)) > 0.25 * step:
+            raise SfhInputError(f"{path}: X, Y lie on no regular grid; give the table of a GIST/nGIST run on one cube")
+        axes.append(values.min() + step * np.arange(place.max() + 1))
+        index.append(place)
+    image = np.zeros((axes[1].size, axes[0].size), dtype=np.int32)
+    image[index[1], index[0]] = bins
+    return image, axes[0], axes[1]
+
+
+def _weighted_means(path: Path, n: int) -> tuple[F64 | None, F64 | None]:
+    """Means of log10(age/Gyr) and of metallicity over the template weights, or (None, None) without the file."""
+    found = find_companion(path, "sfh-weights") or find_companion(path, "sfh_weights")
+    if found is None:
+        return None, None
+    weights = _columns(found, "", "WEIGHTS")["WEIGHTS"].reshape(n, -1).astype(np.float64)
+    grid = _columns(found, "", "LOGAGE", "METAL")
+    if grid["LOGAGE"].size != weights.shape[1]:
+        raise SfhInputError(
+            f"{found}: {weights.shape[1]} weights a bin but {grid['LOGAGE'].size} templates in GRID; it is damaged"
+        )
+    return weighted_mean(weights, grid["LOGAGE"]), weighted_mean(weights, grid["METAL"])

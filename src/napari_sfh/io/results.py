@@ -1,0 +1,227 @@
+"""The result file: one checksummed FITS file that holds a whole `types.Result` and gives it back unchanged.
+
+What a person reads (the contract): images ``BIN_ID``, ``AGE_LW``, ``AGE_MW`` (log10 yr), ``MH_LW``, ``MH_MW`` (dex),
+each of the four with ``*_ERR``, ``SNR``, ``OOD``, ``FLAG``; tables ``BINS`` and ``AGE_BINS``; images ``SPECTRUM``,
+``SPECTRUM_ERR``, ``MODEL`` (bins x 1761). Spectra are relative to the column ``NORM`` (erg/s/cm2/AA), and NaN where a
+pixel is masked; band fluxes ``FLUX_<band>`` are in erg/s/cm2/AA, and NaN where a band was not used.
+
+What else is needed to restore the objects: ``WHITE`` (image), ``LATENT`` (bins x latent), ``Q_<NAME>`` (posterior
+quantiles 2.5, 16, 50, 84, 97.5 % on the first FITS axis), the columns ``PHOT``, ``PHOT_ERR``, ``PHOT_MASK``,
+``MODEL_PHOT`` (per band, relative to NORM), ``BIN_SNR`` and ``DATA_FLAG`` of BINS, and the table ``SETTINGS`` (names
+with JSON values).
+
+The file is written HDU by HDU to a temporary name beside its destination and renamed when complete.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io import _fits
+from napari_sfh.io._resulthdus import (
+    BAND_VECTORS,
+    FORMAT_VERSION,
+    MEAN_KEYS,
+    decode_settings,
+    result_hdus,
+)
+from napari_sfh.types import BinData, BinMap, Prediction, Result
+
+
+def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Path:
+    """Write a result file.
+
+    Parameters
+    ----------
+    result : types.Result
+        Left unmodified; apart from it, memory for one HDU at a time is needed.
+    path : path
+        Where to; ``.fits`` is usual.
+    overwrite : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    SfhInputError
+        The folder does not exist or is not writable, or the file exists and must not be replaced.
+    ComputeError
+        The disk is full or fails. Nothing half-written is left in either case.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise SfhInputError(f"{path}: exists already; give another --output or allow overwriting")
+    if path.is_dir() or not path.parent.is_dir():
+        what = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
+        raise SfhInputError(f"{path}: {what}; name a file in an existing folder with --output")
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    except OSError as e:
+        raise SfhInputError(f"{path}: the folder is not writable ({e.strerror}); choose another --output") from e
+    os.close(handle)
+    part = Path(name)
+    try:
+        _write_hdus(result, part)
+        part.chmod(0o644)
+        os.replace(part, path)
+    except OSError as e:
+        raise ComputeError(
+            f"{path}: writing failed ({_fits.one_line(e)}); free disk space or choose another folder"
+        ) from e
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _write_hdus(result: Result, part: Path) -> None:
+    """Append one HDU after the other, so that only one big-endian copy exists at a time."""
+    for hdu in result_hdus(result):
+        hdu.add_checksum()
+        with fits.open(part, mode="append", memmap=False) as out:
+            out.append(hdu)
+    with part.open("rb") as out:
+        os.fsync(out.fileno())
+
+
+def is_result(hdus: fits.HDUList) -> bool:
+    """Whether an open file is a result file."""
+    return "SFHFORM" in hdus[0].header
+
+
+def read_result(path: str | Path) -> Result:
+    """Read a result file back.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    types.Result
+        Equal to the one written, field by field.
+
+    Raises
+    ------
+    SfhInputError
+        No result file, of a newer format, an extension missing, or a checksum that does not match.
+    """
+    path = Path(path)
+    with _fits.open_fits(path, checksum=True) as hdus:
+        if not is_result(hdus):
+            raise SfhInputError(f"{path}: not a result file of napari-sfh (no SFHFORM); make one with napari-sfh run")
+        version = hdus[0].header["SFHFORM"]
+        if version > FORMAT_VERSION:
+            raise SfhInputError(f"{path}: result format {version} is newer than {FORMAT_VERSION}; update napari-sfh")
+        return _Reader(hdus, path).result()
+
+
+class _Reader:
+    """Rebuilds a `types.Result` from an open result file."""
+
+    def __init__(self, hdus: fits.HDUList, path: Path) -> None:
+        self.hdus = hdus
+        self.path = path
+        self.names = {h.name.upper(): i for i, h in enumerate(hdus)}
+        self.settings, self.own = decode_settings(self._hdu("SETTINGS").data)
+        self.table = self._hdu("BINS").data
+
+    def _hdu(self, name: str) -> Any:
+        if name not in self.names:
+            raise SfhInputError(f"{self.path}: extension {name} is missing; the file is damaged, run again")
+        return self.hdus[self.names[name]]
+
+    def image(self, name: str) -> NDArray[np.float32]:
+        """A float image as native float32, which takes over the memory that astropy read it into."""
+        hdu = self._hdu(name)
+        data = _fits.native_f32(hdu.data)
+        del hdu.data
+        return data
+
+    def column(self, name: str, dtype: type) -> NDArray[Any]:
+        if name not in self.table.names:
+            raise SfhInputError(f"{self.path}: BINS has no column {name}; the file is damaged, run again")
+        return np.ascontiguousarray(self.table[name], dtype=dtype)
+
+    def result(self) -> Result:
+        """The whole object."""
+        own = self.own
+        header = self._hdu("BIN_ID").header
+        return Result(
+            bins=self.bins(own),
+            data=self.data(own),
+            prediction=self.prediction(),
+            model_flux=self.image("MODEL"),
+            model_phot=self.column("MODEL_PHOT", np.float32),
+            chi2=self.column("CHI2", np.float32),
+            flag=self.column("FLAG", np.int32),
+            white=self.image("WHITE"),
+            wcs=_fits.celestial_wcs(header, self.path),
+            name=own["name"],
+            redshift=own["redshift"],
+            model_name=own["model_name"],
+            model_sha256=own["model_sha256"],
+            settings=self.settings,
+        )
+
+    def bins(self, own: Mapping[str, Any]) -> BinMap:
+        return BinMap(
+            bin_id=np.ascontiguousarray(self._hdu("BIN_ID").data, dtype=np.int32),
+            x=self.column("X", np.float64),
+            y=self.column("Y", np.float64),
+            nspax=self.column("NSPAX", np.int32),
+            snr=self.column("BIN_SNR", np.float32),
+            target_snr=own["target_snr"],
+            method=own["method"],
+        )
+
+    def data(self, own: Mapping[str, Any]) -> BinData:
+        flux = self.image("SPECTRUM")
+        mask = np.isfinite(flux)
+        flux[~mask] = 0.0
+        phot, phot_error, phot_mask = (
+            self.column(c, t).reshape(len(self.table), -1)
+            for c, t in zip(BAND_VECTORS, (np.float32, np.float32, np.bool_))
+        )
+        return BinData(
+            flux=flux,
+            error=self.image("SPECTRUM_ERR"),
+            mask=mask,
+            phot=phot,
+            phot_error=phot_error,
+            phot_mask=phot_mask,
+            norm_cgs=self.column("NORM", np.float64),
+            snr=self.column("SNR", np.float32),
+            v_kms=self.column("V", np.float32),
+            sigma_kms=self.column("SIGMA", np.float32),
+            flag=self.column("DATA_FLAG", np.int32),
+            bands=tuple(own["bands"]),
+        )
+
+    def prediction(self) -> Prediction:
+        quantiles = {n[2:].lower(): self.image(n) for n in self.names if n.startswith("Q_")}
+        missing = [k for k in MEAN_KEYS.values() if k not in quantiles]
+        if missing:
+            raise SfhInputError(
+                f"{self.path}: extension Q_{missing[0].upper()} is missing; the file is damaged, run again"
+            )
+        return Prediction(
+            light_frac=self.column("LIGHT_FRAC", np.float32),
+            mass_frac=self.column("MASS_FRAC", np.float32),
+            mh=self.column("MH", np.float32),
+            quantiles=quantiles,
+            ood=self.column("OOD", np.float32),
+            latent=self.image("LATENT"),
+        )

@@ -1,0 +1,343 @@
+"""The result file: the contract's names, an exact round trip, nothing half-written."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import resource
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.results import read_result, write_result
+from napari_sfh.types import BANDS, FLAG_MEANING, BinData, BinMap, Flag, Prediction, Result
+
+N, NY, NX, W, A, LATENT = 7, 12, 15, 1761, 16, 40
+SHARED_CHECK = Path(__file__).resolve().parents[3] / "shared" / "check_result.py"
+_MEANS = ("AGE_LW", "AGE_MW", "MH_LW", "MH_MW")
+
+
+def sky_wcs() -> WCS:
+    """A rotated MUSE-like celestial WCS whose numbers have all their digits."""
+    w = WCS(naxis=2)
+    w.wcs.ctype = ["RA---TAN", "DEC--TAN"]
+    w.wcs.crval = [24.174 + 1 / 7e4, 15.78 + 1 / 3e4]
+    w.wcs.crpix = [7.1234567890123, 6.3]
+    angle = np.deg2rad(31.7)
+    w.wcs.cd = 0.2 / 3600 * np.array([[-np.cos(angle), np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    w.wcs.set()
+    return w
+
+
+def make_result(n: int = N, seed: int = 1) -> Result:
+    """A result with every kind of trouble: masked pixels, an unused band, a bin without prediction."""
+    rng = np.random.default_rng(seed)
+    f32 = np.float32
+    bin_id = np.zeros((NY, NX), dtype=np.int32)
+    bin_id[1:-1, 1:-1] = rng.integers(1, n + 1, (NY - 2, NX - 2))
+    bin_id.ravel()[NX + 1 : NX + 1 + n] = np.arange(1, n + 1)
+    mask = rng.random((n, W)) > 0.1
+    phot_mask = np.ones((n, 5), dtype=bool)
+    phot_mask[:, 0] = False
+    fractions = [rng.dirichlet(np.ones(A), n).astype(f32) for _ in range(2)]
+    quantiles = {k: np.sort(rng.normal(size=(n, 5)), -1).astype(f32) for k in Prediction.SCALARS}
+    quantiles |= {k: np.sort(rng.random((n, A, 5)), -1).astype(f32) for k in Prediction.VECTORS}
+    mh = rng.normal(-0.3, 0.3, (n, A)).astype(f32)
+    for array in (*quantiles.values(), mh, *fractions):
+        array[-1] = np.nan
+    data = BinData(
+        flux=np.where(mask, rng.normal(1, 0.1, (n, W)), 0).astype(f32),
+        error=rng.uniform(0.01, 0.1, (n, W)).astype(f32),
+        mask=mask,
+        phot=np.where(phot_mask, rng.uniform(0.5, 2, (n, 5)), 0).astype(f32),
+        phot_error=rng.uniform(0.01, 0.1, (n, 5)).astype(f32),
+        phot_mask=phot_mask,
+        norm_cgs=rng.uniform(1e-18, 1e-16, n),
+        snr=rng.uniform(10, 60, n).astype(f32),
+        v_kms=rng.normal(0, 100, n).astype(f32),
+        sigma_kms=rng.uniform(30, 200, n).astype(f32),
+        flag=np.full(n, int(Flag.MISSING_BAND), dtype=np.int32),
+    )
+    flag = data.flag.copy()
+    flag[-1] |= int(Flag.NO_SPECTRUM)
+    return Result(
+        bins=BinMap(
+            bin_id,
+            rng.uniform(1, 10, n),
+            rng.uniform(1, 10, n),
+            np.bincount(bin_id.ravel(), minlength=n + 1)[1:].astype(np.int32),
+            rng.uniform(5, 40, n).astype(f32),
+            35.0,
+            "vorbin",
+        ),
+        data=data,
+        prediction=Prediction(
+            fractions[0],
+            fractions[1],
+            mh,
+            quantiles,
+            rng.random(n).astype(f32),
+            rng.normal(size=(n, LATENT)).astype(f32),
+        ),
+        model_flux=rng.normal(1, 0.1, (n, W)).astype(f32),
+        model_phot=rng.uniform(0.5, 2, (n, 5)).astype(f32),
+        chi2=rng.uniform(0.8, 1.2, n).astype(f32),
+        flag=flag,
+        white=rng.random((NY, NX)).astype(f32),
+        wcs=sky_wcs(),
+        name="NGC 628 (Méssier 74)",
+        redshift=0.1 + 0.2,
+        model_name="phangs",
+        model_sha256="ab" * 32,
+        settings={
+            "cube": "/data/" + "very_long_folder_name/" * 12 + "cube’s.fits",
+            "target_snr": 35.0,
+            "draws": 1000,
+            "ebv_mw": None,
+            "quick": True,
+            "device": "cpu",
+            "ratio": 1 / 3,
+        },
+    )
+
+
+def assert_same(a: object, b: object, where: str = "result") -> None:
+    """Equality of every field, arrays bit by bit with their types."""
+    if dataclasses.is_dataclass(a):
+        for f in dataclasses.fields(a):
+            assert_same(getattr(a, f.name), getattr(b, f.name), f"{where}.{f.name}")
+    elif isinstance(a, np.ndarray):
+        assert isinstance(b, np.ndarray), where
+        assert a.dtype == b.dtype, where
+        assert b.dtype.isnative, where
+        np.testing.assert_array_equal(a, b, err_msg=where)
+    elif isinstance(a, WCS):
+        x, y = np.meshgrid(np.arange(NX), np.arange(NY))
+        np.testing.assert_allclose(a.wcs_pix2world(x, y, 0), b.wcs_pix2world(x, y, 0), rtol=0, atol=1e-12)
+    elif isinstance(a, dict):
+        assert list(a) == list(b), where
+        for k in a:
+            assert_same(a[k], b[k], f"{where}[{k}]")
+    else:
+        assert type(a) is type(b), where
+        assert a == b, where
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    path = tmp_path_factory.mktemp("results") / "out.fits"
+    result = make_result()
+    return result, write_result(result, path)
+
+
+def test_reload_gives_the_same_objects(written):
+    result, path = written
+    assert_same(result, read_result(path))
+
+
+def test_result_is_left_unmodified(tmp_path):
+    result, same = make_result(), make_result()
+    write_result(result, tmp_path / "o.fits")
+    assert_same(same, result)
+
+
+def test_bytes_do_not_depend_on_what_was_there(written, tmp_path):
+    path = tmp_path / "o.fits"
+    path.write_bytes(b"something else")
+    write_result(written[0], path)
+    assert_same(written[0], read_result(path))
+    assert [p.name for p in tmp_path.iterdir()] == ["o.fits"]
+
+
+def test_contract_of_images(written):
+    """The checks of SPEC's contract on every extension, checksums included."""
+    result, path = written
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fits.open(path, checksum=True) as hdus:
+            hdus.verify("exception")
+            names = [h.name for h in hdus]
+            assert all("DATASUM" in h.header and "CHECKSUM" in h.header for h in hdus)
+            bins = hdus["BIN_ID"].data
+            assert bins.dtype.kind == "i"
+            assert WCS(hdus["BIN_ID"].header).has_celestial
+            for name in (*_MEANS, *(f"{m}_ERR" for m in _MEANS), "SNR", "OOD", "FLAG"):
+                assert name in names
+                assert hdus[name].data.shape == bins.shape
+                assert WCS(hdus[name].header).has_celestial
+            for name in ("SPECTRUM", "SPECTRUM_ERR", "MODEL"):
+                assert hdus[name].data.shape == (N, W)
+                wave = WCS(hdus[name].header).sub([1])
+                assert wave.wcs.ctype[0] == "AWAV"
+                assert wave.wcs_pix2world([0, 1760], 0)[0] * 1e10 == pytest.approx([4800, 7000])
+            # The mask travels as NaN, and nothing else is NaN.
+            np.testing.assert_array_equal(np.isfinite(hdus["SPECTRUM"].data), result.data.mask)
+            age = hdus["AGE_BINS"].data
+            assert age["AGE"][[0, -1]] == pytest.approx([0.007, 14.2005])
+            assert age["AGE_LO"][1:] == pytest.approx(age["AGE_HI"][:-1])
+
+
+def test_contract_of_table(written):
+    result, path = written
+    with fits.open(path) as hdus:
+        t, bins = hdus["BINS"].data, hdus["BIN_ID"].data
+        needed = ["BIN_ID", "X", "Y", "RA", "DEC", "NSPAX", "SNR", "V", "SIGMA", "CHI2", "OOD", "FLAG"]
+        needed += [x for m in (*_MEANS, "EBV") for x in (m, f"{m}_ERR")]
+        needed += [x for m in ("LIGHT_FRAC", "MASS_FRAC", "MH") for x in (m, f"{m}_P16", f"{m}_P84")]
+        needed += [x for b in BANDS for x in (f"FLUX_{b}", f"FLUX_{b}_ERR")]
+        assert set(needed) <= set(t.names)
+        np.testing.assert_array_equal(t["BIN_ID"], np.unique(bins[bins > 0]))
+        for m in (*_MEANS, "SNR", "OOD", "FLAG"):
+            for k in t["BIN_ID"]:
+                values = hdus[m].data[bins == k]
+                np.testing.assert_array_equal(values, np.full(values.shape, t[m][k - 1]))
+        assert np.all(np.isnan(hdus["AGE_LW"].data[bins == 0]))
+        np.testing.assert_allclose(t["LIGHT_FRAC"][:-1].sum(1), 1, atol=1e-5)
+        q = result.prediction.quantiles
+        np.testing.assert_array_equal(t["EBV"], q["ebv"][:, 2])
+        np.testing.assert_allclose(t["AGE_MW_ERR"], (q["lg_age_mw"][:, 3] - q["lg_age_mw"][:, 1]) / 2)
+        np.testing.assert_array_equal(t["MH_P84"], q["mh"][..., 3])
+        # Physical fluxes: normalised times norm, NaN where the band was not used.
+        assert np.all(np.isnan(t["FLUX_F275W"]))
+        np.testing.assert_allclose(t["FLUX_F814W"], result.data.phot[:, 4] * result.data.norm_cgs, rtol=1e-12)
+        ra, dec = result.wcs.wcs_pix2world(result.bins.x, result.bins.y, 0)
+        np.testing.assert_allclose(t["RA"], ra, atol=1e-12)
+        np.testing.assert_allclose(t["DEC"], dec, atol=1e-12)
+
+
+def test_provenance_is_in_the_header(written):
+    result, path = written
+    h = fits.getheader(path)
+    assert h["CREATOR"].startswith("napari-sfh ")
+    assert h["MODEL"] == "phangs"
+    assert h["MODELSHA"] == "ab" * 32
+    assert h["REDSHIFT"] == pytest.approx(0.3)
+    assert h["DEVICE"] == "cpu"
+    for key in result.settings:
+        assert f"SFH {key.upper()}" in h
+    assert h["SFH TARGET_SNR"] == 35.0
+    assert h["SFH CUBE"].startswith("/data/very_long_folder_name/")
+    for bit, meaning in FLAG_MEANING.items():
+        assert fits.getheader(path, "FLAG")[f"FLAG{bit.value}"] == meaning
+
+
+@pytest.mark.skipif(not SHARED_CHECK.exists(), reason="the customer's checker is not beside this clone")
+def test_customers_checker_is_content(written):
+    spec = importlib.util.spec_from_file_location("check_result", SHARED_CHECK)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert list(module.problems(written[1])) == []
+
+
+def test_altered_file_is_refused(written, tmp_path):
+    raw = bytearray(written[1].read_bytes())
+    raw[len(raw) // 2] ^= 0x40
+    path = tmp_path / "altered.fits"
+    path.write_bytes(raw)
+    with pytest.raises(SfhInputError, match=r"altered\.fits: damaged or altered .*HDU"):
+        read_result(path)
+
+
+def test_truncated_file_is_refused(written, tmp_path):
+    path = tmp_path / "cut.fits"
+    path.write_bytes(written[1].read_bytes()[:-30000])
+    with pytest.raises(SfhInputError, match=r"cut\.fits"):
+        read_result(path)
+
+
+def test_other_fits_file_is_refused(tmp_path):
+    path = tmp_path / "other.fits"
+    fits.PrimaryHDU(np.zeros((3, 3))).writeto(path)
+    with pytest.raises(SfhInputError, match="not a result file of napari-sfh"):
+        read_result(path)
+
+
+def test_newer_format_is_refused(tmp_path):
+    path = tmp_path / "new.fits"
+    hdu = fits.PrimaryHDU()
+    hdu.header["SFHFORM"] = 99
+    hdu.writeto(path)
+    with pytest.raises(SfhInputError, match=r"result format 99 is newer than 1; update napari-sfh"):
+        read_result(path)
+
+
+@pytest.mark.parametrize("gone", ["BINS", "MODEL", "Q_LG_AGE_LW", "SETTINGS", "WHITE"])
+def test_missing_extension_is_named(written, tmp_path, gone):
+    path = tmp_path / "part.fits"
+    with fits.open(written[1]) as hdus:
+        fits.HDUList([h for h in hdus if h.name != gone]).writeto(path)
+    with pytest.raises(SfhInputError, match=f"extension {gone} is missing"):
+        read_result(path)
+
+
+def test_no_overwrite(written):
+    with pytest.raises(SfhInputError, match="exists already"):
+        write_result(written[0], written[1], overwrite=False)
+
+
+def test_missing_folder(written, tmp_path):
+    with pytest.raises(SfhInputError, match=r"the folder .* does not exist"):
+        write_result(written[0], tmp_path / "no" / "out.fits")
+
+
+def test_unwritable_folder(written, tmp_path, monkeypatch):
+    def refuse(**_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("napari_sfh.io.results.tempfile.mkstemp", refuse)
+    with pytest.raises(SfhInputError, match=r"the folder is not writable \(Permission denied\); choose another"):
+        write_result(written[0], tmp_path / "out.fits")
+
+
+_FULL_DISK = """
+import resource, sys
+sys.path.insert(0, {folder!r})
+from test_results import make_result
+from napari_sfh.io.results import write_result
+from napari_sfh.errors import ComputeError
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    write_result(make_result(), {path!r})
+except ComputeError as e:
+    print(e)
+"""
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs a limit on file size")
+def test_full_disk_leaves_nothing(tmp_path):
+    """A process that may write 100 kB only: the same path as a full disk."""
+    path = tmp_path / "out.fits"
+    path.write_bytes(b"the previous result")
+    code = _FULL_DISK.format(folder=str(Path(__file__).parent), path=str(path))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "out.fits: writing failed" in done.stdout, done.stderr
+    assert "free disk space" in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["out.fits"]
+    assert path.read_bytes() == b"the previous result"
+
+
+def test_interrupted_write_leaves_nothing(written, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("napari_sfh.io.results.os.replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write_result(written[0], tmp_path / "out.fits")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_failing_disk_is_a_compute_error(written, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("napari_sfh.io.results.os.replace", fail)
+    with pytest.raises(ComputeError, match=r"No space left on device.*; free disk space"):
+        write_result(written[0], tmp_path / "out.fits")
+    assert list(tmp_path.iterdir()) == []
