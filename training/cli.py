@@ -39,11 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(args.run(args) or 0)
     except SfhInputError as err:
-        print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)  # noqa: T201
+        print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)
         return 2
     except ComputeError as err:
-        print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)  # noqa: T201
+        print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"napari-sfh-train {args.command}: interrupted", file=sys.stderr)  # noqa: T201
+        print(f"napari-sfh-train {args.command}: interrupted", file=sys.stderr)
         return 1

@@ -101,10 +101,11 @@ class Noise:
     snr: Dist = _dist(1, 2000, 35.0)
     background: Dist = _dist(0, 50, 0.0)  # background over object photons in the window
     sky: Dist = _dist(0, 20, 0.0)  # residuals of sky lines, standard deviations at the strongest line
-    correlation: Dist = _dist(0, 0.9, 0.0)  # between neighbouring pixels
-    redshift: Dist = _dist(-0.01, 0.3, 0.0)  # puts the sky lines and the notch into the rest frame
+    correlation: Dist = _dist(0, 0.5, 0.0)  # between neighbouring pixels
+    broadened: Dist = _dist(0, 1, 0.0)  # probability that the noise went through prep's convolution to 150 km/s
+    redshift: Dist = _dist(0, 0.01, 0.0)  # puts the sky lines and the notch into the rest frame
     error_scale_dex: Dist = _dist(0, 0.5, 0.0)  # the reported error is wrong by a factor of this scatter
-    wiggle: Dist = _dist(0, 0.3, 0.0)  # amplitude of smooth calibration errors
+    wiggle: Dist = _dist(0, 0.3, 0.0)  # standard deviation of smooth calibration errors, a fraction
     notch: Dist = _dist(0, 1, 0.0)  # probability that the laser notch is masked
     bad_pixels: Dist = _dist(0, 0.9, 0.0)  # fraction of pixels masked at random
     edge_aa: Dist = _dist(0, 1000, 0.0)  # pixels masked at the blue end

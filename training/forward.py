@@ -1,0 +1,344 @@
+"""The forward model: from histories, dust and gas to noiseless spectra, band fluxes and labels.
+
+Light of an object = sum over sub-bins of mass x template, linear in [M/H] between the library's metallicities,
+so that all objects share one matrix product. Stars younger than 10 Myr, with the gas that they ionise, lie behind
+their birth clouds; everything lies behind the diffuse dust (Charlot & Fall 2000). Gas: Cloudy lines and continuum of
+the ionising sub-bins, bilinear in the gas's [M/H] and log U, less the escaping photons; diffuse gas is ionised by a
+further share of photons, or by stars elsewhere (an equivalent width of Halpha), and lies outside the birth clouds.
+Lines are Gaussians of the line-spread function and the gas's dispersion in quadrature (`Params.gas_sigma_kms`).
+
+Photometry is linear in the coarse spectral energy distribution, lines added at their wavelengths; at redshift z the
+filters see rest wavelengths l / (1 + z). Spectrum and photometry are divided by the mean flux in 5300-5500 AA.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.physics.ages import N_AGE
+from napari_sfh.physics.dust import PIVOT_AA
+from napari_sfh.physics.filters import Filter, weight_matrix
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
+from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.training.agegrid import bracket
+from napari_sfh.training.draw import Params
+from napari_sfh.training.labels import Labels
+from napari_sfh.training.templates import Templates
+from napari_sfh.types import BANDS, F32
+
+Array = NDArray[np.float64]
+
+#: Redshifts between which the bands' weights are interpolated.
+_Z_NODES = (0.0, 0.01)
+#: Air wavelengths in Angstrom of hydrogen and helium lines, which recombination fixes; other lines may scatter.
+_RECOMBINATION_AA = np.array(
+    [3797.9, 3835.4, 3889.1, 3970.1, 4101.7, 4340.5, 4471.5, 4685.7, 4861.3, 5875.6, 6562.8, 6678.2, 7065.2]
+)
+_HALPHA_AA = 6562.8
+
+
+@dataclass(frozen=True)
+class Model:
+    """Templates laid out for matrix products; made once per library. Rows of (Z x S) vary S fastest."""
+
+    templates: Templates
+    old: tuple[F32, F32]  # muse (Z * S_old, W), sed (Z * S_old, K): stars older than 10 Myr
+    young: tuple[F32, F32]  # the same of the younger ones
+    gas: tuple[F32, F32, F32]  # (G * U * I, W), (G * U * I, K), (G * U * I, L)
+    band_weights: F32  # (2 redshifts, K, B) of UVIS; see `_Z_NODES`
+    acs_weights: F32  # (2, K, B) with ACS B, V and I
+    line_response: F32  # (2, L, B) <f_lambda> per Lsun of a line
+    acs_response: F32
+    metal_line: NDArray[np.bool_]  # (L,)
+    lg_ml_offset: float = 0.0  # added to lg_ml_v: from this library's mass scale to the set's
+
+    @property
+    def mh_limits(self) -> tuple[float, float]:
+        """[M/H] range of the stars."""
+        return float(self.templates.mh[0]), float(self.templates.mh[-1])
+
+
+@dataclass(frozen=True)
+class Noiseless:
+    """Spectra and band fluxes of N objects before noise, divided by the mean flux in the window."""
+
+    flux: F32  # (N, W)
+    phot: F32  # (N, B)
+    labels: Labels
+    params: Params
+
+
+def build_model(templates: Templates) -> Model:
+    """Lay templates out for the matrix products of `synthesise`."""
+    y = templates.n_young
+    uvis = templates.filters[: len(BANDS)]
+    acs = {f.name.replace("F435W", "F438W"): f for f in templates.filters[len(BANDS) :]}
+    mixed = tuple(acs.get(f.name, f) for f in uvis)
+    near = np.abs(templates.line_wave_aa[:, None] - _RECOMBINATION_AA).min(1)
+    return Model(
+        templates=templates,
+        old=(_rows(templates.muse[:, y:]), _rows(templates.sed[:, y:])),
+        young=(_rows(templates.muse[:, :y]), _rows(templates.sed[:, :y])),
+        gas=(_rows(templates.cont_muse), _rows(templates.cont_sed), _rows(templates.line_lum)),
+        band_weights=_band_weights(uvis, templates.sed_wave_aa),
+        acs_weights=_band_weights(mixed, templates.sed_wave_aa),
+        line_response=_line_response(uvis, templates.line_wave_aa),
+        acs_response=_line_response(mixed, templates.line_wave_aa),
+        metal_line=near > 1.5,
+    )
+
+
+def _rows(array: F32) -> F32:
+    return np.ascontiguousarray(array.reshape(-1, array.shape[-1]), dtype=np.float32)
+
+
+def _shifted(band: Filter, z: float) -> Filter:
+    return replace(band, wave_aa=band.wave_aa / (1 + z), pivot_aa=band.pivot_aa / (1 + z))
+
+
+def _band_weights(bands: tuple[Filter, ...], wave_aa: Array) -> F32:
+    """Weights (2, K, B) that take an SED to band fluxes at the redshifts of `_Z_NODES`."""
+    per_z = [weight_matrix(tuple(_shifted(b, z) for b in bands), wave_aa) for z in _Z_NODES]
+    return np.stack(per_z).astype(np.float32)
+
+
+def _line_response(bands: tuple[Filter, ...], line_aa: Array) -> F32:
+    """Photon-counting <f_lambda> of a line of unit luminosity, (2, L, B): T(l) l / int T l dl."""
+    out = np.zeros((len(_Z_NODES), line_aa.size, len(bands)))
+    for i, z in enumerate(_Z_NODES):
+        for j, band in enumerate(_shifted(b, z) for b in bands):
+            total = np.trapezoid(band.throughput * band.wave_aa, band.wave_aa)
+            at = np.interp(line_aa, band.wave_aa, band.throughput, left=0.0, right=0.0)
+            out[i, :, j] = at * line_aa / total
+    return out.astype(np.float32)
+
+
+def _star_weights(mass: Array, mh: Array, grid: Array) -> F32:
+    """Mass of each object on the templates' (Z, S) grid: (N, Z, S)."""
+    n, s = mass.shape
+    left, share = bracket(grid, mh)
+    out = np.zeros((n, grid.size, s), np.float32)
+    rows, columns = np.arange(n)[:, None], np.arange(s)[None, :]
+    out[rows, left, columns] = mass * (1 - share)
+    out[rows, left + 1, columns] += mass * share
+    return out
+
+
+def _gas_weights(mass: Array, mh_gas: Array, lg_u: Array, templates: Templates) -> F32:
+    """Ionising mass of each object on the nebular (G, U, I) grid: (N, G * U * I)."""
+    n, i = mass.shape
+    out = np.zeros((n, templates.mh_gas.size, templates.log_u.size, i), np.float32)
+    (g, wg), (u, wu) = bracket(templates.mh_gas, mh_gas), bracket(templates.log_u, lg_u)
+    rows = np.arange(n)
+    for dg in (0, 1):
+        for du in (0, 1):
+            weight = (wg if dg else 1 - wg) * (wu if du else 1 - wu)
+            out[rows, g + dg, u + du] = weight[:, None] * mass
+    return out.reshape(n, -1)
+
+
+@dataclass(frozen=True)
+class _Gas:
+    """Emission of gas in N objects: continuum on both grids and lines."""
+
+    muse: F32
+    sed: F32
+    lines: F32
+
+    def __add__(self, other: _Gas) -> _Gas:
+        return _Gas(self.muse + other.muse, self.sed + other.sed, self.lines + other.lines)
+
+    def times(self, factor: Array) -> _Gas:
+        f = np.asarray(factor, np.float32)[:, None]
+        return _Gas(self.muse * f, self.sed * f, self.lines * f)
+
+
+def _emission(model: Model, mass: Array, mh_gas: Array, lg_u: Array) -> _Gas:
+    weights = _gas_weights(mass, mh_gas, lg_u, model.templates)
+    return _Gas(*(weights @ grid for grid in model.gas))
+
+
+def _transmissions(templates: Templates, slope: Array) -> tuple[F32, F32, F32]:
+    """(lambda / 5500)^slope on the spectral grid, the SED's grid and at the lines; one row if all slopes are equal."""
+    s = slope[:1] if np.all(slope == slope[0]) else slope
+    grids = (templates.wave_aa, templates.sed_wave_aa, templates.line_wave_aa)
+    return tuple(np.exp(s[:, None].astype(np.float32) * np.log(g / PIVOT_AA).astype(np.float32)) for g in grids)  # type: ignore[return-value]
+
+
+def _screen(curve: F32, tau: Array) -> F32:
+    return np.exp(-tau.astype(np.float32)[:, None] * curve)
+
+
+def synthesise(
+    model: Model, params: Params, rng: np.random.Generator | None = None, acs: NDArray[np.bool_] | None = None
+) -> Noiseless:
+    """Spectra, band fluxes and labels of ``params``, without noise.
+
+    Parameters
+    ----------
+    model : Model
+    params : Params
+    rng : numpy Generator, optional
+        For the scatter of single lines; without it there is none.
+    acs : boolean array (N,), optional
+        Objects whose B, V and I bands come from ACS.
+
+    Returns
+    -------
+    Noiseless
+        Spectra at the MUSE line-spread function and 150 km/s, divided by their mean in 5300-5500 AA.
+    """
+    t = model.templates
+    curves = _transmissions(t, params.slope)
+    screens = tuple(_screen(c, params.tau_ism) for c in curves)
+    weights = _star_weights(params.mass, params.mh, t.mh)
+    inside, outside = _gas(model, params, screens[0])
+    flux, sed = _star_light(model, weights, params, curves, inside)
+    lines = inside.lines * _screen(curves[2], params.tau_bc) + outside.lines
+    flux += outside.muse
+    sed += outside.sed
+    flux *= screens[0]
+    sed *= screens[1]
+    lines *= screens[2]
+    if rng is not None:
+        lines *= _line_scatter(rng, params, model.metal_line)
+    add_lines(flux, lines, t.line_wave_aa, params.gas_sigma_kms, params.gas_v_kms)
+    norm = flux[:, NORM_PIXELS].mean(1)
+    phot = _photometry(model, sed, lines, params, acs)
+    return Noiseless(
+        flux=flux / norm[:, None], phot=phot / norm[:, None], labels=_labels(model, weights, params), params=params
+    )
+
+
+def _star_light(
+    model: Model, weights: F32, params: Params, curves: tuple[F32, F32, F32], inside: _Gas
+) -> tuple[F32, F32]:
+    """Stars and the birth clouds' gas on both grids, behind the birth clouds, before the diffuse dust."""
+    y = model.templates.n_young
+    old = weights[:, :, y:].reshape(params.n, -1)
+    young = weights[:, :, :y].reshape(params.n, -1)
+    out = []
+    for k, gas in ((0, inside.muse), (1, inside.sed)):
+        light = young @ model.young[k]
+        light += gas
+        light *= _screen(curves[k], params.tau_bc)
+        light += old @ model.old[k]
+        out.append(light)
+    return out[0], out[1]
+
+
+def _gas(model: Model, params: Params, screen: F32) -> tuple[_Gas, _Gas]:
+    """Emission inside and outside the birth clouds, before all dust."""
+    t = model.templates
+    mass = params.mass[:, : t.n_ion]
+    kept = mass * (1 - params.escape)[:, None]
+    young = np.where(np.arange(t.n_ion) < t.n_young, kept, 0.0)
+    inside = _emission(model, young, params.mh_gas, params.lg_u)
+    outside = _emission(model, kept - young, params.mh_gas, params.lg_u)
+    if np.any(params.diffuse > 0):
+        outside += _emission(model, mass * params.diffuse[:, None], params.mh_gas, params.diffuse_lg_u)
+    if np.any(params.diffuse_ew_aa > 0):
+        outside += _borrowed(model, params)
+    return inside, outside
+
+
+def _borrowed(model: Model, params: Params) -> _Gas:
+    """Gas that stars elsewhere ionise: the emission of young stars' gas scaled to an equivalent width of Halpha."""
+    t = model.templates
+    one = np.zeros((params.n, t.n_ion))
+    one[:, : t.n_young] = np.diff(t.sub_edges_gyr)[: t.n_young] / t.sub_edges_gyr[t.n_young]
+    gas = _emission(model, one, params.mh_gas, params.diffuse_lg_u)
+    halpha = int(np.argmin(np.abs(t.line_wave_aa - _HALPHA_AA)))
+    near = np.abs(t.wave_aa - _HALPHA_AA) < 50
+    stars = _star_weights(params.mass, params.mh, t.mh).reshape(params.n, -1) @ _rows(t.muse[:, :, near]).mean(1)
+    return gas.times(params.diffuse_ew_aa * stars / gas.lines[:, halpha])
+
+
+def _line_scatter(rng: np.random.Generator, params: Params, metal_line: NDArray[np.bool_]) -> F32:
+    """Factors (N, L) by which metal lines depart from the grid."""
+    scatter = rng.standard_normal((params.n, metal_line.size)) * params.line_scatter_dex[:, None]
+    return np.where(metal_line, 10**scatter, 1.0).astype(np.float32)
+
+
+def add_lines(flux: F32, lines: F32, line_aa: Array, sigma_kms: Array, v_kms: Array) -> None:
+    """Add Gaussian lines to spectra on `WAVE_AA`, in place.
+
+    Parameters
+    ----------
+    flux : array (N, W)
+        Per Angstrom.
+    lines : array (N, L)
+        Luminosities, per object and line.
+    line_aa : array (L,)
+        Air wavelengths.
+    sigma_kms, v_kms : arrays (N,)
+        Dispersion, to which the line-spread function is added, and velocity.
+    """
+    lsf = muse_lsf_fwhm_aa(line_aa) / FWHM_PER_SIGMA
+    for k, line in enumerate(line_aa):
+        sigma = np.hypot(lsf[k], line * sigma_kms / C_KMS).astype(np.float32)
+        centre = (line * (1 + v_kms / C_KMS)).astype(np.float32)
+        reach = 5.0 * float(sigma.max()) + float(np.abs(centre - line).max())
+        lo = max(int((line - reach - WAVE_AA[0]) / STEP_AA), 0)
+        hi = min(int((line + reach - WAVE_AA[0]) / STEP_AA) + 2, WAVE_AA.size)
+        if lo >= hi:
+            continue
+        x = (WAVE_AA[lo:hi].astype(np.float32) - centre[:, None]) / sigma[:, None]
+        amplitude = lines[:, k] / (sigma * np.float32(np.sqrt(2 * np.pi)))
+        flux[:, lo:hi] += amplitude[:, None] * np.exp(-0.5 * x * x)
+
+
+def _photometry(model: Model, sed: F32, lines: F32, params: Params, acs: NDArray[np.bool_] | None) -> F32:
+    share = np.clip(params.redshift / _Z_NODES[1], 0.0, 1.0).astype(np.float32)[:, None]
+
+    def bands(weights: F32, response: F32) -> F32:
+        low = sed @ weights[0] + lines @ response[0]
+        if not share.any():
+            return low
+        return low * (1 - share) + (sed @ weights[1] + lines @ response[1]) * share
+
+    phot = bands(model.band_weights, model.line_response)
+    if acs is not None and acs.any():
+        phot = np.where(acs[:, None], bands(model.acs_weights, model.acs_response), phot)
+    return phot
+
+
+def _per_bin(values: Array, templates: Templates) -> Array:
+    """Sums over the sub-bins of each age bin: (N, S) to (N, A)."""
+    return np.add.reduceat(values, np.searchsorted(templates.bin_of_sub, np.arange(N_AGE)), axis=1)
+
+
+def _labels(model: Model, weights: F32, params: Params) -> Labels:
+    """The truth on the 16 age bins."""
+    t = model.templates
+    light = np.einsum("nzs,zs->ns", weights, t.light_v, optimize=True).astype(np.float64)
+    mass = _per_bin(params.mass, t)
+    # A trace of uniform mass gives empty bins the metallicity that the law has there.
+    trace = params.mass + 1e-9 * np.diff(t.sub_edges_gyr)
+    mh = _per_bin(trace * params.mh, t) / _per_bin(trace, t)
+    total = light.sum(1)
+    return Labels.from_fractions(
+        mass.astype(np.float32),
+        (_per_bin(light, t) / total[:, None]).astype(np.float32),
+        mh.astype(np.float32),
+        tau_ism=params.tau_ism.astype(np.float32),
+        tau_bc=params.tau_bc.astype(np.float32),
+        slope=params.slope.astype(np.float32),
+        lg_ml_v=(-np.log10(total) + model.lg_ml_offset).astype(np.float32),
+        family=params.family,
+        family_names=params.family_names,
+    )
+
+
+def lg_ml_offset(templates: Templates, reference: Templates) -> float:
+    """log10 of the factor from one library's mass scale to another's: V light of solar metallicity, 1-10 Gyr."""
+
+    def lg_light(t: Templates) -> Array:
+        middle = 0.5 * (t.sub_edges_gyr[1:] + t.sub_edges_gyr[:-1])
+        z = int(np.argmin(np.abs(t.mh)))
+        return np.log10(t.light_v[z, (middle > 1.0) & (middle < 10.0)].astype(np.float64))
+
+    return float(np.median(lg_light(templates) - lg_light(reference)))
