@@ -62,18 +62,18 @@ def toy_cube(flux, variance=None, good=None, wave=MUSE_WAVE, pixel=0.2, name="to
         part = None if variance is None else variance[lo:hi].copy()
         return flux[lo:hi].copy(), part, valid[lo:hi].copy()
 
-    values = dict(
-        path=Path(name),
-        wave_aa=wave,
-        shape=flux.shape,
-        wcs=toy_wcs(*flux.shape[1:], pixel),
-        flux_scale=1e-20,
-        read=read,
-        has_variance=variance is not None,
-        name="Toy",
-        redshift=None,
-        psf_fwhm_arcsec=None,
-    )
+    values = {
+        "path": Path(name),
+        "wave_aa": wave,
+        "shape": flux.shape,
+        "wcs": toy_wcs(*flux.shape[1:], pixel),
+        "flux_scale": 1e-20,
+        "read": read,
+        "has_variance": variance is not None,
+        "name": "Toy",
+        "redshift": None,
+        "psf_fwhm_arcsec": None,
+    }
     return Cube(**(values | extra))
 
 

@@ -8,6 +8,7 @@ its pivot; the curve's change across the widest bands is a second-order effect a
 from __future__ import annotations
 
 import numpy as np
+from astropy import units as u
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
@@ -42,4 +43,4 @@ def transmission(wave_aa: NDArray[np.floating] | float, ebv: float) -> NDArray[n
         return np.ones_like(wave)
     from dust_extinction.parameter_averages import F99
 
-    return np.asarray(F99(Rv=R_V).extinguish(1e4 / wave, Ebv=ebv), dtype=np.float64)
+    return np.asarray(F99(Rv=R_V).extinguish(wave * u.AA, Ebv=ebv), dtype=np.float64)

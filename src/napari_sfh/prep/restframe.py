@@ -41,7 +41,7 @@ from napari_sfh.types import F32, F64, Bool
 _SAMPLED_FROM = 0.8  # pixels
 _REACH = 4.0  # half-width of the Gaussian kernel in sigma
 _LANCZOS = 4
-_MAX_BAD_WEIGHT = 0.1  # share of the kernel on bad pixels that is still filled by the others
+_MAX_BAD_WEIGHT = 0.03  # share of the kernel on bad pixels that is still filled by the others
 _NODES, _NODE_WEIGHTS = np.polynomial.hermite.hermgauss(7)
 
 
