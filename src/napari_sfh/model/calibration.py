@@ -1,0 +1,128 @@
+"""Calibration: which level of the drawn posterior truly is the 2.5, 16, 50, 84 or 97.5 % quantile.
+
+A flow is trained to be calibrated on the mix it saw, not at every S/N. On held-out spectra the rank of the truth
+among the draws (its probability integral transform, PIT) would be uniform for an exact posterior. Its measured
+quantiles, as functions of S/N, are the levels at which the draws are read (ours; after Kuleshov et al.
+2018, ICML, section 3). Reading draws at other levels keeps bounds, order and skewness.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from napari_sfh.model.labelspace import SCALARS, VECTORS
+from napari_sfh.physics.ages import N_AGE
+from napari_sfh.types import QUANTILES
+
+#: Nodes in log10 S/N between which the levels are interpolated.
+LG_SNR_NODES: tuple[float, ...] = tuple(np.log10([5.0, 10.0, 20.0, 40.0, 80.0, 160.0]))
+
+
+class Calibration(nn.Module):
+    """Levels per quantity and S/N; the identity until `fit` is called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        nodes = len(LG_SNR_NODES)
+        nominal = torch.tensor(QUANTILES)
+        self.register_buffer("lg_snr", torch.tensor(LG_SNR_NODES, dtype=torch.float32))
+        self.register_buffer("scalar", nominal.expand(nodes, len(SCALARS), -1).clone())
+        self.register_buffer("vector", nominal.expand(nodes, len(VECTORS), N_AGE, -1).clone())
+        self.register_buffer("temperature", torch.tensor(1.0))
+
+    def quantiles(self, draws: dict[str, torch.Tensor], lg_snr: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Calibrated quantiles of draws.
+
+        Parameters
+        ----------
+        draws : dict
+            For each scalar (N, n), for each vector (N, n, 16).
+        lg_snr : tensor (N,)
+
+        Returns
+        -------
+        dict
+            For each scalar (N, 5), for each vector (N, 16, 5), at `types.QUANTILES`.
+        """
+        weights = node_weights(self.lg_snr, lg_snr)
+        out = {}
+        for i, name in enumerate(SCALARS):
+            out[name] = _read(draws[name], weights @ self.scalar[:, i])
+        for i, name in enumerate(VECTORS):
+            levels = torch.einsum("ns,saq->naq", weights, self.vector[:, i])
+            out[name] = _read(draws[name].transpose(1, 2), levels)
+        return out
+
+    @torch.no_grad()
+    def fit(self, ranks: dict[str, torch.Tensor], lg_snr: torch.Tensor, least: float = 50.0, draws: int = 1000) -> None:
+        """Measure the levels, in place.
+
+        Parameters
+        ----------
+        ranks : dict
+            PIT of the truth (`pit`), for each scalar (N,), for each vector (N, 16).
+        lg_snr : tensor (N,)
+        least : float
+            A node with less than this many held-out spectra of weight keeps the nearest other node's levels.
+        draws : int
+            Draws that will be read: levels stay within the first and the last of them.
+        """
+        weights = node_weights(self.lg_snr, lg_snr)
+        have = [s for s in range(len(self.lg_snr)) if float(weights[:, s].sum()) >= least]
+        p = torch.tensor(QUANTILES)
+        for s in range(len(self.lg_snr)):
+            near = min(have, key=lambda k: abs(k - s), default=None)
+            if near is None:
+                return
+            w = weights[:, near]
+            for i, name in enumerate(SCALARS):
+                self.scalar[s, i] = weighted_quantile(ranks[name], w, p)
+            for i, name in enumerate(VECTORS):
+                for a in range(N_AGE):
+                    self.vector[s, i, a] = weighted_quantile(ranks[name][:, a], w, p)
+        for levels in (self.scalar, self.vector):
+            levels.clamp_(0.5 / draws, 1 - 0.5 / draws)
+
+
+def node_weights(nodes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+    """Weights (N, nodes) of linear interpolation of ``x`` (N,) between the nodes, constant beyond them."""
+    x = x.clamp(float(nodes[0]), float(nodes[-1]))
+    upper = torch.bucketize(x, nodes[1:-1].contiguous()) + 1
+    share = ((x - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1]))[:, None]
+    one_hot = nn.functional.one_hot
+    return one_hot(upper, len(nodes)) * share + one_hot(upper - 1, len(nodes)) * (1 - share)
+
+
+def pit(draws: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Share of the draws (N, n) or (N, n, 16) below the truth (N,) or (N, 16); equal ones count half."""
+    below = (draws < truth[:, None]).float().mean(1)
+    equal = (draws == truth[:, None]).float().mean(1)
+    return below + 0.5 * equal
+
+
+def weighted_quantile(x: torch.Tensor, weight: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+    """Quantiles at levels ``p`` of the values ``x`` (N,) with weights (N,)."""
+    order = torch.argsort(x)
+    x, weight = x[order], weight[order].double()
+    level = (torch.cumsum(weight, 0) - 0.5 * weight) / weight.sum()
+    values = np.interp(p.double().numpy(), level.numpy(), x.double().numpy())
+    return torch.from_numpy(values).to(x.dtype)
+
+
+def coverage(quantiles: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
+    """Share of truths inside 16-84 % and inside 2.5-97.5 % of quantiles (..., 5)."""
+    inside = [(truth >= quantiles[..., i]) & (truth <= quantiles[..., 4 - i]) for i in (1, 0)]
+    return float(inside[0].float().mean()), float(inside[1].float().mean())
+
+
+def _read(draws: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
+    """Draws (..., n) read at levels (..., 5), linear between neighbours."""
+    ordered = draws.sort(dim=-1).values
+    n = draws.shape[-1]
+    at = (levels * n - 0.5).clamp(0, n - 1)
+    low = at.floor().long().clamp(max=max(n - 2, 0))
+    share = at - low
+    high = (low + 1).clamp(max=n - 1)
+    return torch.gather(ordered, -1, low) * (1 - share) + torch.gather(ordered, -1, high) * share

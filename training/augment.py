@@ -1,0 +1,93 @@
+"""What is taken away from training spectra, anew each time they are seen: light, bands, wavelengths.
+
+All acts on `BinData`, before `features.encode`, so that a spectrum made worse looks like one observed so. Noise is
+added to what the simulation made: the errors grow by the same factor at every pixel, the S/N falls to the one drawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
+from napari_sfh.training.recipe import AugmentSettings
+from napari_sfh.types import BinData
+
+#: Windows in Angstrom of the strong lines that may be masked: Hbeta, [O III], [O I], Halpha + [N II], [S II].
+LINES_AA: tuple[tuple[float, float], ...] = (
+    (4840.0, 4885.0),
+    (4940.0, 5030.0),
+    (6280.0, 6320.0),
+    (6525.0, 6605.0),
+    (6695.0, 6750.0),
+)
+#: Widths in Angstrom of a masked range.
+RANGE_AA = (50.0, 400.0)
+
+
+def augment(data: BinData, settings: AugmentSettings, rng: np.random.Generator) -> BinData:
+    """A worse version of ``data``; its arrays are never modified.
+
+    Parameters
+    ----------
+    data : BinData
+    settings : AugmentSettings
+    rng : numpy.random.Generator
+    """
+    if settings.snr_range or settings.snr_mix:
+        data = degrade(data, draw_snr(data.n_bins, settings, rng), rng)
+    return drop(data, settings, rng)
+
+
+def drop(data: BinData, settings: AugmentSettings, rng: np.random.Generator) -> BinData:
+    """``data`` less some wavelengths and bands."""
+    if settings.mask_range > 0 or settings.mask_line > 0:
+        data = _drop_wavelengths(data, settings, rng)
+    if settings.drop_band > 0 or settings.drop_photometry > 0:
+        data = _drop_bands(data, settings, rng)
+    return data
+
+
+def degrade(data: BinData, snr: np.ndarray, rng: np.random.Generator) -> BinData:
+    """Spectra with noise added so that their S/N falls to ``snr`` (N,); those already below stay."""
+    factor = np.maximum(data.snr / np.asarray(snr, np.float32), 1.0).astype(np.float32)
+    extra = np.sqrt(factor**2 - 1)[:, None] * data.error
+    noise = rng.standard_normal(data.flux.shape, dtype=np.float32)
+    flux = np.where(data.mask, data.flux + extra * noise, 0.0).astype(np.float32)
+    return replace(data, flux=flux, error=data.error * factor[:, None], snr=data.snr / factor)
+
+
+def draw_snr(n: int, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
+    """S/N (n,) by the settings: a share from the list ``snr_mix``, the others log-uniform over ``snr_range``."""
+    lo, hi = settings.snr_range or (1e4, 1e4 + 1)
+    snr = np.exp(rng.uniform(np.log(lo), np.log(hi), n))
+    if settings.snr_mix:
+        mixed = rng.random(n) < settings.snr_mix_share
+        snr = np.where(mixed, rng.choice(np.array(settings.snr_mix), n), snr)
+    return snr
+
+
+def _drop_wavelengths(data: BinData, settings: AugmentSettings, rng: np.random.Generator) -> BinData:
+    n = data.n_bins
+    lost = np.zeros((n, N_WAVE), bool)
+    rows = np.flatnonzero(rng.random(n) < settings.mask_range)
+    start = rng.uniform(WAVE_AA[0] - RANGE_AA[1] / 2, WAVE_AA[-1], rows.size)[:, None]
+    width = rng.uniform(*RANGE_AA, rows.size)[:, None]
+    lost[rows] = (start <= WAVE_AA) & (start + width >= WAVE_AA)
+    for lo, hi in LINES_AA:
+        hit = rng.random(n) < settings.mask_line
+        lost[hit, np.searchsorted(WAVE_AA, lo) : np.searchsorted(WAVE_AA, hi)] = True
+    mask = data.mask & ~lost
+    return replace(data, mask=mask, flux=np.where(mask, data.flux, 0.0).astype(np.float32))
+
+
+def _drop_bands(data: BinData, settings: AugmentSettings, rng: np.random.Generator) -> BinData:
+    n, b = data.phot.shape
+    # A share of objects keeps a random number of bands, any combination of 0 to 5 among them.
+    some = rng.random(n) < settings.drop_band
+    keep = rng.random((n, b)) < rng.random(n)[:, None]
+    keep[~some] = True
+    keep[rng.random(n) < settings.drop_photometry] = False
+    mask = data.phot_mask & keep
+    return replace(data, phot_mask=mask, phot=np.where(mask, data.phot, 0.0).astype(np.float32))

@@ -1,0 +1,213 @@
+"""Stage one: the point network, fitted with Lightning."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger
+from torch.utils.data import DataLoader
+
+from napari_sfh.model.networks import StemNetwork
+from napari_sfh.model.sfhmodel import SfhModel
+from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.training.losses import light_loss, paper_loss
+from napari_sfh.training.recipe import FitSettings, Recipe
+from napari_sfh.training.trainset import Batch, Batches, Rows, SpectraSource
+
+#: Spectra from which input shifts and scales are measured.
+_CENTRE_ON = 8192
+#: Validation spectra looked at after each epoch.
+_VALIDATE_ON = 8192
+#: Largest norm of a step's gradient.
+_CLIP = 1.0
+
+
+class Fit(lightning.LightningModule):
+    """The optimisation of an `SfhModel`'s network by a recipe's loss."""
+
+    def __init__(self, model: SfhModel, recipe: Recipe, total_steps: int) -> None:
+        super().__init__()
+        self.model, self.recipe, self.total_steps = model, recipe, total_steps
+        self.plateau = Plateau(recipe.fit)
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Loss of one batch."""
+        decoded, _ = self.model.network(batch.features)
+        if self.recipe.loss == "paper":
+            return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, 16:32])
+        return light_loss(decoded, batch.y, batch.truth, self.model.mass_to_light)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Batches are dataclasses of tensors; move each."""
+        truth = {k: v.to(device) for k, v in batch.truth.items()}
+        return Batch(batch.features.to(device), batch.y.to(device), truth)
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        """Lightning's."""
+        loss = self.loss(batch)
+        self.log("train", loss, on_step=False, on_epoch=True, batch_size=len(batch.y))
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Lightning's."""
+        self.log("val", self.loss(batch), batch_size=len(batch.y), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Feed the plateau counter."""
+        if not self.trainer.sanity_checking:
+            self.plateau.see(float(self.trainer.callback_metrics["val"]))
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step, relative to the initial one."""
+        share = min(step / max(self.total_steps, 1), 1.0)
+        fall = {"linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share)), "constant": 1.0}
+        # A short warm-up: instance-normalised layers start from random statistics.
+        warm = min(1.0, (step + 1) / 100) if self.recipe.fit.schedule == "cosine" else 1.0
+        return warm * max(fall[self.recipe.fit.schedule], 1e-4) * self.plateau.factor
+
+    def configure_optimizers(self) -> Any:
+        """Adam and the schedule."""
+        optimiser = torch.optim.Adam(self.model.network.parameters(), lr=self.recipe.fit.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the plateau's state, so that a resumed run goes on as if never stopped."""
+        checkpoint["plateau"] = self.plateau.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Inverse."""
+        self.plateau.restore(checkpoint["plateau"])
+
+
+class Plateau:
+    """Reduces the learning rate when the validation loss has not improved for some epochs."""
+
+    def __init__(self, settings: FitSettings) -> None:
+        self.patience, self.by = settings.plateau_epochs, settings.plateau_factor
+        self.best, self.waited, self.factor = math.inf, 0, 1.0
+
+    def see(self, loss: float) -> None:
+        """Count one epoch."""
+        if loss < self.best:
+            self.best, self.waited = loss, 0
+            return
+        self.waited += 1
+        if self.patience and self.waited >= self.patience:
+            self.factor, self.waited = self.factor * self.by, 0
+
+    def state(self) -> dict[str, float]:
+        """For a checkpoint."""
+        return {"best": self.best, "waited": self.waited, "factor": self.factor}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """From a checkpoint."""
+        self.best, self.waited, self.factor = state["best"], int(state["waited"]), state["factor"]
+
+
+class Report(Callback):
+    """One line per epoch on stderr."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet, self.start = quiet, time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Print the epoch's losses and the time so far."""
+        m = trainer.callback_metrics
+        if not self.quiet:
+            spent = time.perf_counter() - self.start
+            sys.stderr.write(
+                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: loss {float(m['train']):.4f}, "
+                f"validation {float(m['val']):.4f}, {spent:.0f} s\n"
+            )
+
+
+def fit(
+    recipe: Recipe,
+    source: SpectraSource,
+    parts: tuple[Rows, Rows],
+    basis: TemplateBasis,
+    folder: Path,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+) -> SfhModel:
+    """Fit the point network; the weights of the best validation loss are returned.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    source : SpectraSource
+    parts : (training rows, validation rows)
+    basis : TemplateBasis
+    folder : Path
+        Gets ``checkpoints/`` and ``metrics.csv``.
+    device : str
+        auto, cpu, cuda or mps.
+    resume : bool
+        Go on from ``checkpoints/last.ckpt`` where there is one.
+    quiet : bool
+        No line per epoch.
+    """
+    _hush()
+    lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
+    s = recipe.fit
+    model = SfhModel(recipe.model_config(), basis)
+    train = Batches(source, parts[0], s.batch, recipe.augment, s.seed, epoch=lambda: module.current_epoch)
+    module = Fit(model, recipe, s.epochs * len(train))
+    validate = Batches(source, parts[1][:_VALIDATE_ON], 1024, recipe.augment, s.seed + 1)
+    _centre(model, source, parts[0], recipe)
+    best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val", save_last=True, enable_version_counter=False)
+    trainer = lightning.Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),
+        max_epochs=s.epochs,
+        precision=s.precision,  # type: ignore[arg-type]
+        gradient_clip_val=_CLIP,
+        callbacks=[best, EarlyStopping("val", patience=s.stop_epochs), Report(quiet)],
+        logger=CSVLogger(folder, name="", version=""),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        deterministic="warn",
+    )
+    last = folder / "checkpoints" / "last.ckpt"
+    loaders = [DataLoader(part, batch_size=None) for part in (train, validate)]
+    trainer.fit(module, *loaders, ckpt_path=str(last) if resume and last.is_file() else None, weights_only=True)
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(state)
+    return model.cpu().eval()
+
+
+def _centre(model: SfhModel, source: SpectraSource, rows: Rows, recipe: Recipe) -> None:
+    """Measure what is measured on training spectra before the first step."""
+    rng = np.random.default_rng([recipe.fit.seed, 7])
+    some = np.sort(rng.permutation(rows)[:_CENTRE_ON])
+    batch = source.batch(some, recipe.augment, rng)
+    if isinstance(model.network, StemNetwork):
+        model.network.centre(batch.features)
+    dust = batch.y[:, 32:]
+    model.posterior.dust_default.copy_(dust.mean(0))
+    # The decoder starts from the mean answer instead of from solar metallicity.
+    last = model.network.decoder[-1] if isinstance(model.network, StemNetwork) else None
+    if last is not None:
+        with torch.no_grad():
+            last.bias[16:32] = batch.y[:, 16:32].mean(0)
+            last.bias[32:] = dust.mean(0)
+            last.bias[:16] = torch.log((batch.y[:, :16] ** 2).mean(0) + 1e-3)
+
+
+def _hush() -> None:
+    """Lightning's advice about workers and devices is not for the user of this command."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\.pytorch")
+    warnings.filterwarnings("ignore", message=".*lightning.*")
