@@ -16,6 +16,16 @@ from numpy.typing import NDArray
 from napari_sfh.physics.ages import AGE_EDGES_GYR, BIRTH_CLOUD_AGE_GYR, N_AGE
 from napari_sfh.physics.basis import bracket
 
+__all__ = [
+    "BIN_OF_SUB",
+    "N_ION",
+    "N_YOUNG",
+    "SUB_EDGES_GYR",
+    "averaging_matrix",
+    "bracket",
+    "interpolation_matrix",
+]
+
 Array = NDArray[np.float64]
 
 # Ionising light changes by the Myr in the first bin; elsewhere four steps per bin are below the libraries'

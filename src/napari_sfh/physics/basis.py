@@ -8,9 +8,9 @@ then (Charlot & Fall 2000, see `dust`)
 
     F = exp(-tau_ism) [ sum_a m_a S_a(Z_a) + exp(-tau_bc) m_0 (Y(Z_0) + N(Z_0)) ]
 
-with m_a the mass fractions, S the stars older than 10 Myr, Y the younger ones, N their nebulae at the basis's
-reference log U and gas of the stars' metallicity. Photometry is the photon-counting mean of the same sum on
-the coarse grid.
+with m_a the mass fractions, S the stars older than 10 Myr with the little gas that they ionise, Y the younger ones,
+N their nebulae at the basis's reference log U and gas of the stars' metallicity. Photometry is the photon-counting
+mean of the same sum on the coarse grid.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class TemplateBasis:
         [M/H], dex.
     wave_aa : array (W,)
     spectrum : float32 array (A, Z, W)
-        Stars older than 10 Myr, Lsun/AA. In age bin 0 the part of 10-14 Myr (4/14 of the mass).
+        Stars older than 10 Myr with the little gas that they ionise, Lsun/AA. In age bin 0 the part of 10-14 Myr
+        (4/14 of the mass).
     young : float32 array (Z, W)
         Stars younger than 10 Myr of 1 Msun formed in age bin 0.
     young_nebular : float32 array (Z, W)
