@@ -56,7 +56,7 @@ class PosteriorSettings:
     epochs: int = 12
     batch: int = 1024
     learning_rate: float = 1e-3
-    transforms: int = 3
+    transforms: int = 4
     hidden: tuple[int, ...] = (96, 96)
     bins: int = 8
     subspace: int = 40

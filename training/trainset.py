@@ -24,6 +24,7 @@ from napari_sfh.model.sfhmodel import label_vector
 from napari_sfh.training import forward, noise
 from napari_sfh.training.augment import augment, draw_snr, drop
 from napari_sfh.training.config import PriorConfig
+from napari_sfh.training.dataset import Dataset, load
 from napari_sfh.training.draw import Params, draw
 from napari_sfh.training.labels import Labels
 from napari_sfh.training.recipe import AugmentSettings
@@ -83,12 +84,18 @@ class SpectraSource:
 class StoredSource(SpectraSource):
     """A simulated set as it lies on disk."""
 
-    data: BinData
+    dataset: Dataset
     labels: Labels
+
+    @classmethod
+    def open(cls, folder: Path) -> StoredSource:
+        """Read a set of `simulate`."""
+        dataset = load(folder)
+        return cls(dataset, dataset.labels())
 
     def observe(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> BinData:
         """Stored data, made worse."""
-        return augment(self.data.select(rows), settings, rng)
+        return augment(self.dataset.data(rows), settings, rng)
 
 
 @dataclass(frozen=True)

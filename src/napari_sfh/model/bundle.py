@@ -159,7 +159,7 @@ def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: M
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; a bundle must say all of {', '.join(REQUIRED)}")
     tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     for key, array in basis.to_tensors().items():
-        tensors[f"basis.{key}"] = torch.from_numpy(np.array(array))
+        tensors[f"basis.{key}"] = torch.from_numpy(np.array(array, order="C"))
     text = json.dumps(document, sort_keys=True)
     content = save(tensors, metadata={"napari_sfh": text, "digest": _digest(text, tensors)})
     partial = path.with_name(path.name + ".part")

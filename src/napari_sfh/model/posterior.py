@@ -1,10 +1,12 @@
 """The posterior: a conditional flow around the network's own prediction.
 
 The label vector y (`labelspace`) of an object is mu + S z: mu is what the point network predicts, S whitens the
-residuals y - mu of held-out spectra (mean, principal axes), and z follows a coupling flow of neural splines
-(Durkan et al. 2019, in zuko) conditional on the latent vector, S/N and the number of bands. The flow thus starts from
-the answer and learns how wide, how skewed and how correlated its error is, object by object. Coupling (two passes)
-keeps drawing cheap.
+residuals y - mu of training spectra (mean, principal axes), and z follows a flow (zuko) conditional on the latent
+vector, S/N and the number of bands. The flow thus starts from the answer and learns how wide, how skewed and how
+correlated its error is, object by object: an affine map and a rational-quadratic spline (Durkan et al. 2019) of each
+direction, and affine couplings between them (Dinh et al. 2017). Their parameters are computed once per object, or by
+small networks once per draw: 1 000 draws cost a few milliseconds on one core, where an autoregressive spline flow
+took a hundred.
 """
 
 from __future__ import annotations
@@ -15,6 +17,11 @@ from functools import lru_cache
 import torch
 import zuko
 from torch import nn
+from zuko.distributions import DiagNormal
+from zuko.flows.coupling import GeneralCouplingTransform
+from zuko.flows.gaussianization import ElementWiseTransform
+from zuko.lazy import UnconditionalDistribution
+from zuko.transforms import MonotonicRQSTransform
 
 from napari_sfh.features import Features
 from napari_sfh.model.labelspace import N_LABEL, MassToLight, pack
@@ -27,9 +34,9 @@ DEQUANTISE = 0.01
 
 @dataclass(frozen=True)
 class FlowConfig:
-    """Size of the flow."""
+    """Size of the flow: number of couplings, hidden layers of their networks, bins of the splines."""
 
-    transforms: int = 3
+    transforms: int = 4
     hidden: tuple[int, ...] = (96, 96)
     bins: int = 8
 
@@ -47,14 +54,7 @@ class Posterior(nn.Module):
     def __init__(self, latent: int, config: FlowConfig) -> None:
         super().__init__()
         self.config = config
-        self.flow = zuko.flows.NSF(
-            N_LABEL,
-            latent + 2,
-            bins=config.bins,
-            transforms=config.transforms,
-            hidden_features=list(config.hidden),
-            passes=2,
-        )
+        self.flow = _flow(N_LABEL, latent + 2, config)
         self.register_buffer("shift", torch.zeros(N_LABEL))
         self.register_buffer("whiten", torch.eye(N_LABEL))
         self.register_buffer("colour", torch.eye(N_LABEL))
@@ -114,6 +114,23 @@ class Posterior(nn.Module):
         points = (temperature * base)[:, None].expand(-1, len(mu), -1)
         z = self.flow(context).transform.inv(points)
         return (mu + self.shift + z @ self.colour).transpose(0, 1)
+
+
+def _flow(features: int, context: int, config: FlowConfig) -> zuko.flows.Flow:
+    """Affine map, couplings, splines; in this order from the data to the standard normal."""
+    hidden = list(config.hidden)
+    transforms: list[nn.Module] = [ElementWiseTransform(features, context, hidden_features=hidden)]
+    for i in range(config.transforms):
+        mask = torch.arange(features) % 2 == i % 2
+        transforms.append(GeneralCouplingTransform(features, context, mask=mask, hidden_features=hidden))
+    shapes = [(config.bins,), (config.bins,), (config.bins - 1,)]
+    transforms.append(
+        ElementWiseTransform(
+            features, context, univariate=MonotonicRQSTransform, shapes=shapes, hidden_features=hidden
+        )
+    )
+    normal = UnconditionalDistribution(DiagNormal, torch.zeros(features), torch.ones(features), buffer=True)
+    return zuko.flows.Flow(transforms, normal)
 
 
 @lru_cache(maxsize=8)
