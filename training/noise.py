@@ -2,11 +2,11 @@
 
 Spectrum. The variance of a 1.25 AA pixel is that of counted photons, (f + b) / (1 + b) / (S/N)^2, where f is the flux
 over its mean in 5300-5500 AA, b the background there in the same unit, and S/N that of the window. A prior may add what
-real spectra have: residuals of sky lines at their observed wavelengths (a Gaussian and its derivative, with the
-amplitude of one draw per line, so that pixels of a line move together), correlation between neighbours, smooth errors
-of the flux calibration, an error array that is wrong by a factor, masked pixels and the laser notch. With ``broadened``,
-noise goes through prep's convolution from the stellar dispersion to 150 km/s, which smooths it; the error array stays
-the one before that convolution, as prep's does (prep.restframe).
+real spectra have: residuals of sky lines at their observed wavelengths (a Gaussian and its derivative with one draw per
+line, so that its pixels move together), correlation between neighbours, smooth errors of the flux calibration, an error
+array that is wrong by a factor, masked pixels and the laser notch. With ``broadened``, noise goes through prep's
+convolution from the stellar dispersion to 150 km/s, which smooths it; the error array stays the one before that
+convolution, as prep's does (prep.restframe).
 
 Photometry. sigma^2 = (floor f)^2 + (depth / S/N)^2 per band: a calibration error and a background whose depth relative
 to the spectrum's is fixed per band (config.Photometry.depth; from the apertures, exposure times and throughputs of
@@ -166,8 +166,8 @@ def _wiggles(amplitude: Array, rng: np.random.Generator) -> F32:
     k = (2 * np.pi / np.exp(rng.uniform(np.log(150), np.log(3000), (n, _WIGGLE_MODES)))).astype(np.float32)
     phase = rng.uniform(0, 2 * np.pi, (n, _WIGGLE_MODES)).astype(np.float32)
     wave = (WAVE_AA - WAVE_AA[0]).astype(np.float32)
-    # Every 16th pixel carries all that such waves hold.
-    coarse = np.append(wave[::16], wave[-1])
+    # Every 16th pixel carries all that such waves hold; the last pixel is one of them.
+    coarse = wave[::16]
     total = np.zeros((n, coarse.size), np.float32)
     for m in range(_WIGGLE_MODES):
         total += np.cos(k[:, m : m + 1] * coarse + phase[:, m : m + 1])

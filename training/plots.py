@@ -1,0 +1,194 @@
+"""Page of plots of a synthetic set: what the network is shown, so what it believes before it has seen anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from napari_sfh.errors import ComputeError
+from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, N_AGE
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.training import bands, dataset
+from napari_sfh.training.labels import Labels
+from napari_sfh.types import BANDS, BinData
+
+Array = NDArray[np.float64]
+
+#: Scalar labels, with axis titles.
+SCALARS: dict[str, str] = {
+    "lg_age_mw": "log age MW [yr]",
+    "lg_age_lw": "log age LW [yr]",
+    "mh_mw": "[M/H] MW",
+    "mh_lw": "[M/H] LW",
+    "tau_ism": r"$\tau_{\rm ISM}$",
+    "tau_bc": r"$\tau_{\rm BC}$",
+    "slope": "dust slope",
+    "lg_ml_v": r"log $M/L_V$",
+}
+_SHOWN = 20_000
+
+
+def families(labels: Labels) -> Figure:
+    """Cumulative mass against lookback time, one panel per family: some objects, the median and 16-84 %."""
+    present = [k for k in range(len(labels.family_names)) if np.any(labels.family == k)]
+    columns = min(4, len(present))
+    rows = -(-len(present) // columns)
+    figure = Figure(figsize=(3.4 * columns, 2.8 * rows), layout="constrained")
+    for place, k in enumerate(present):
+        axes = figure.add_subplot(rows, columns, place + 1)
+        mass = labels.mass_frac[labels.family == k]
+        # Mass older than the lower edge of each bin.
+        older = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
+        axes.plot(AGE_EDGES_GYR[:-1] + 0.005, older[:25].T, color="0.7", lw=0.6)
+        low, middle, high = np.percentile(older, [16, 50, 84], axis=0)
+        axes.fill_between(AGE_EDGES_GYR[:-1] + 0.005, low, high, color="C0", alpha=0.25, lw=0)
+        axes.plot(AGE_EDGES_GYR[:-1] + 0.005, middle, color="C0", lw=2)
+        axes.set(xscale="log", title=f"{labels.family_names[k]} ({len(mass)})", xlim=(0.005, 15), ylim=(0, 1.02))
+        axes.set(xlabel="lookback time [Gyr]", ylabel="mass formed before")
+    return figure
+
+
+def ab_magnitudes(data: BinData) -> Array:
+    """AB magnitudes (N, B) of the bands on the scale of the normalised flux, NaN where masked."""
+    pivots = np.array([band.pivot_aa for band in bands.hst_filters()[: len(BANDS)]])
+    flux = np.where(data.phot_mask, data.phot, np.nan)
+    return -2.5 * np.log10(flux) - 5 * np.log10(pivots)
+
+
+def colours(data: BinData, labels: Labels) -> Figure:
+    """Colour-colour coverage, by light-weighted age."""
+    mag = ab_magnitudes(data)
+    figure = Figure(figsize=(12, 4.2), layout="constrained")
+    pairs = (((0, 1), (3, 4)), ((1, 2), (2, 3)), ((0, 3), (2, 4)))
+    for place, ((a, b), (c, d)) in enumerate(pairs):
+        axes = figure.add_subplot(1, len(pairs), place + 1)
+        dots = axes.scatter(mag[:, c] - mag[:, d], mag[:, a] - mag[:, b], c=labels.lg_age_lw, s=1, cmap="turbo", lw=0)
+        axes.set(xlabel=f"{BANDS[c]} - {BANDS[d]} [AB]", ylabel=f"{BANDS[a]} - {BANDS[b]} [AB]")
+        for axis, values in (("x", mag[:, c] - mag[:, d]), ("y", mag[:, a] - mag[:, b])):
+            low, high = np.nanpercentile(values, [0.3, 99.7])
+            getattr(axes, f"set_{axis}lim")(low - 0.2, high + 0.2)
+    figure.colorbar(dots, ax=figure.axes, label=SCALARS["lg_age_lw"])
+    return figure
+
+
+def spectra(data: BinData, labels: Labels) -> Figure:
+    """Eight spectra from the youngest to the oldest."""
+    figure = Figure(figsize=(11, 13), layout="constrained")
+    order = np.argsort(labels.lg_age_lw)
+    picked = order[(np.linspace(0.01, 0.99, 8) * (len(order) - 1)).astype(int)]
+    for place, row in enumerate(picked):
+        axes = figure.add_subplot(8, 1, place + 1)
+        flux = np.where(data.mask[row], data.flux[row], np.nan)
+        axes.plot(WAVE_AA, flux, lw=0.7)
+        axes.fill_between(WAVE_AA, flux - data.error[row], flux + data.error[row], alpha=0.3, lw=0)
+        axes.set(xlim=(WAVE_AA[0], WAVE_AA[-1]), ylim=(0, min(np.nanpercentile(flux, 99.7) * 1.2, 6)))
+        text = ", ".join(f"{SCALARS[k]} {getattr(labels, k)[row]:.2f}" for k in ("lg_age_lw", "mh_lw", "tau_ism"))
+        name = labels.family_names[labels.family[row]]
+        axes.set_title(f"{name}: {text}, S/N {data.snr[row]:.0f}", fontsize=9, loc="left")
+    figure.axes[-1].set_xlabel("rest wavelength, air [Angstrom]")
+    return figure
+
+
+def priors(labels: Labels) -> Figure:
+    """Histogram of every scalar label, and the spread of every vector label over the age bins."""
+    figure = Figure(figsize=(13, 12), layout="constrained")
+    for place, (name, title) in enumerate(SCALARS.items()):
+        axes = figure.add_subplot(4, 4, place + 1)
+        axes.hist(getattr(labels, name), bins=80, color="C0")
+        axes.set(xlabel=title, yticks=[])
+    for place, name in enumerate(("mass_frac", "light_frac", "mh")):
+        axes = figure.add_subplot(4, 1, 3) if name == "mass_frac" else figure.add_subplot(4, 2, 6 + place)
+        low2, low, middle, high, high2 = np.percentile(getattr(labels, name), [2.5, 16, 50, 84, 97.5], axis=0)
+        x = np.arange(N_AGE)
+        axes.fill_between(x, low2, high2, alpha=0.15, color="C1", lw=0, label="95 %")
+        axes.fill_between(x, low, high, alpha=0.35, color="C1", lw=0, label="68 %")
+        axes.plot(x, middle, color="C1", label="median")
+        axes.plot(x, getattr(labels, name).mean(0), color="k", ls="--", label="mean")
+        axes.set_xticks(x, [f"{a:.3g}" for a in AGE_GYR], rotation=60, fontsize=7)
+        axes.set(ylabel=name, xlabel="age [Gyr]")
+        if name != "mh":
+            axes.set_yscale("symlog", linthresh=1e-3)
+        axes.legend(fontsize=7)
+    return figure
+
+
+def corner(labels: Labels) -> Figure:
+    """Every scalar label against every other."""
+    names = list(SCALARS)
+    figure = Figure(figsize=(15, 15))
+    grid = figure.add_gridspec(len(names), len(names), wspace=0.05, hspace=0.05)
+    limits = {n: np.percentile(getattr(labels, n), [0.2, 99.8]) + np.array([-1e-3, 1e-3]) for n in names}
+    for i, yname in enumerate(names):
+        for j, xname in enumerate(names[: i + 1]):
+            axes = figure.add_subplot(grid[i, j])
+            if i == j:
+                axes.hist(getattr(labels, xname), bins=60, range=tuple(limits[xname]), color="C0")
+                axes.set_yticks([])
+            else:
+                x, y = getattr(labels, xname), getattr(labels, yname)
+                counts, *_ = np.histogram2d(x, y, bins=60, range=[limits[xname], limits[yname]])
+                extent = (*limits[xname], *limits[yname])
+                axes.imshow(np.log1p(counts.T), origin="lower", aspect="auto", extent=extent, cmap="Blues")
+            if i == len(names) - 1:
+                axes.set_xlabel(SCALARS[xname])
+            else:
+                axes.set_xticks([])
+            if j == 0 and i > 0:
+                axes.set_ylabel(SCALARS[yname])
+            else:
+                axes.set_yticks([])
+    return figure
+
+
+def make_page(folder: str | Path, output: str | Path | None = None, n: int = _SHOWN) -> Path:
+    """Draw all plots of the set in ``folder``.
+
+    Parameters
+    ----------
+    folder : path
+        A finished set.
+    output : path, optional
+        Where the page goes; default ``plots`` in the set's folder.
+    n : int
+        Objects used.
+
+    Returns
+    -------
+    Path
+        The page, ``index.html``.
+
+    Raises
+    ------
+    SfhInputError
+        If there is no set.
+    ComputeError
+        If the plots cannot be written.
+    """
+    folder = Path(folder)
+    output = Path(output) if output is not None else folder / "plots"
+    data_set = dataset.load(folder, n)
+    data, labels = data_set.data(), data_set.labels()
+    pages: dict[str, tuple[str, Callable[[], Figure]]] = {
+        "families": ("Star-formation histories by family", lambda: families(labels)),
+        "colours": ("Colour-colour coverage", lambda: colours(data, labels)),
+        "spectra": ("Spectra", lambda: spectra(data, labels)),
+        "priors": ("Prior of every label", lambda: priors(labels)),
+        "corner": ("Labels against each other", lambda: corner(labels)),
+    }
+    prior = data_set.manifest["prior"]
+    lines = [f"<!doctype html><title>{prior}</title><h1>Synthetic set: {prior}, {len(data_set)} objects shown</h1>"]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        for name, (title, make) in pages.items():
+            figure = make()
+            FigureCanvasAgg(figure).print_figure(output / f"{prior}-{name}.png", dpi=80)
+            lines.append(f'<h2>{title}</h2><img src="{prior}-{name}.png" style="max-width:100%">')
+        (output / "index.html").write_text("\n".join(lines), encoding="utf-8")
+    except OSError as err:
+        raise ComputeError(f"{output}: the plots cannot be written ({err.strerror}); choose another folder") from err
+    return output / "index.html"
