@@ -65,9 +65,7 @@ def bin_truth(truth: SpaxelTruth, bins: BinMap) -> Truth:
         The truth lies on another grid than the bins.
     """
     if truth.mass.shape[1:] != bins.bin_id.shape:
-        raise SfhInputError(
-            f"truth is {truth.mass.shape[1:]} spaxels, the bins {bins.bin_id.shape}: not this galaxy's"
-        )
+        raise SfhInputError(f"truth is {truth.mass.shape[1:]} spaxels, the bins {bins.bin_id.shape}: not this galaxy's")
     mass, light, metals = (_sum(a, bins) for a in (truth.mass, truth.light, truth.mass_metals))
     mh = np.divide(metals, mass, out=np.zeros_like(mass), where=mass > 0)
     mass_frac = mass / mass.sum(1, keepdims=True)

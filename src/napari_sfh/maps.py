@@ -49,12 +49,8 @@ def _specs() -> dict[str, MapSpec]:
         specs[f"{name}_ERR"] = MapSpec(f"{name}_ERR", f"{title}, 1 sigma", "dex", "magma", _error(key))
     specs["EBV"] = MapSpec("EBV", "E(B-V), stars", "mag", "inferno", _median("ebv"))
     specs["SNR"] = MapSpec("SNR", "S/N per pixel", "", "cividis", lambda result: result.data.snr)
-    specs["OOD"] = MapSpec(
-        "OOD", "Out of depth", "1 = warning", "magma", lambda result: result.prediction.ood
-    )
-    specs["FLAG"] = MapSpec(
-        "FLAG", "Flags", "bit mask", "gray", lambda result: result.flag.astype(np.float32)
-    )
+    specs["OOD"] = MapSpec("OOD", "Out of depth", "1 = warning", "magma", lambda result: result.prediction.ood)
+    specs["FLAG"] = MapSpec("FLAG", "Flags", "bit mask", "gray", lambda result: result.flag.astype(np.float32))
     return specs
 
 

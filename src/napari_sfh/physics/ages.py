@@ -10,7 +10,25 @@ from numpy.typing import NDArray
 
 #: Edges of the age bins, lookback time in Gyr, shape (17,).
 AGE_EDGES_GYR: NDArray[np.float64] = np.array(
-    [0, 0.014, 0.028, 0.057, 0.095, 0.134, 0.189, 0.271, 0.419, 0.671, 1.059, 1.681, 2.659, 4.221, 6.689, 10.601, 17.8]
+    [
+        0,
+        0.014,
+        0.028,
+        0.057,
+        0.095,
+        0.134,
+        0.189,
+        0.271,
+        0.419,
+        0.671,
+        1.059,
+        1.681,
+        2.659,
+        4.221,
+        6.689,
+        10.601,
+        17.8,
+    ]
 )
 #: Arithmetic centres of the bins in Gyr, shape (16,).
 AGE_GYR: NDArray[np.float64] = 0.5 * (AGE_EDGES_GYR[1:] + AGE_EDGES_GYR[:-1])

@@ -128,9 +128,7 @@ def weight_matrix(bands: tuple[Filter, ...], wave_aa: NDArray[np.floating]) -> A
     return np.stack([weights(band, wave_aa) for band in bands], axis=-1)
 
 
-def mean_flux(
-    band: Filter, wave_aa: NDArray[np.floating], flam: NDArray[np.floating]
-) -> NDArray[np.floating]:
+def mean_flux(band: Filter, wave_aa: NDArray[np.floating], flam: NDArray[np.floating]) -> NDArray[np.floating]:
     """Photon-counting <f_lambda> of spectra ``flam`` (..., n), in their unit, shape (...)."""
     return np.asarray(flam) @ weights(band, wave_aa)
 

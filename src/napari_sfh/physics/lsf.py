@@ -118,9 +118,7 @@ def _convolve(
     step = _uniform_step(wave_aa, flux.shape[-1])
     sigma = np.asarray(sigma_aa, dtype=np.float64) / step
     if not np.all(np.isfinite(sigma)) or np.any(sigma < 0):
-        raise SfhInputError(
-            "broaden: sigma_aa has negative or non-finite values; give widths >= 0 in Angstrom"
-        )
+        raise SfhInputError("broaden: sigma_aa has negative or non-finite values; give widths >= 0 in Angstrom")
     if sigma.ndim <= 1:
         return _apply(flux, np.broadcast_to(sigma, flux.shape[-1:]), power)
     sigma = np.broadcast_to(sigma, flux.shape)
