@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from astropy.wcs import WCS
 
+from napari_sfh.physics.basis import TemplateBasis
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
-from napari_sfh.physics.wavelength import C_KMS
+from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
 from napari_sfh.types import BinMap, Cube, Mosaic
 
 MUSE_WAVE = 4749.88 + 1.25 * np.arange(2300)  # to 7623 AA
@@ -107,4 +108,51 @@ def toy_bins(bin_id) -> BinMap:
         snr=np.full(n, 40, dtype=np.float32),
         target_snr=35.0,
         method="vorbin",
+    )
+
+
+_RNG = np.random.default_rng(7)
+FOREST = _RNG.uniform(4700.0, 7100.0, 90)
+STRENGTH = _RNG.uniform(0.1, 0.9, (16, 4, 90)) * np.linspace(0.3, 1.0, 16)[:, None, None]
+
+
+def forest(wave_aa, weights, redshift=0.0, v_kms=0.0, sigma_kms=0.0):
+    """Spectrum with 90 absorption lines whose strengths depend on age and metallicity; ``weights`` (16, 4)."""
+    stretch = (1 + redshift) * np.exp(v_kms / C_KMS)
+    rest = wave_aa / stretch
+    strength = np.tensordot(weights / weights.sum(), STRENGTH, 2)
+    out = 1.0 - 0.2 * (rest - 5400.0) / 1000.0
+    for centre, width_aa in zip(FOREST, strength):
+        lsf = muse_lsf_fwhm_aa(centre * stretch) / FWHM_PER_SIGMA / stretch
+        sigma = np.hypot(lsf, centre * sigma_kms / C_KMS)
+        out -= width_aa * np.exp(-0.5 * ((rest - centre) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+    return out
+
+
+def forest_basis() -> TemplateBasis:
+    """Templates of `forest` at 150 km/s, with Hbeta, [O III], Halpha in the gas of the youngest."""
+    spectrum = np.zeros((16, 4, WAVE_AA.size), dtype=np.float32)
+    for a in range(16):
+        for z in range(4):
+            one = np.zeros((16, 4))
+            one[a, z] = 1.0
+            spectrum[a, z] = forest(WAVE_AA, one, sigma_kms=150.0)
+    gas = sum(
+        peak * np.exp(-0.5 * ((WAVE_AA - line) / 3.5) ** 2)
+        for line, peak in ((4861.3, 1.0), (4958.9, 0.4), (5006.8, 1.2), (6562.8, 3.0), (6583.5, 0.9))
+    )
+    sed_wave = np.arange(1900.0, 10500.1, 50.0)
+    return TemplateBasis(
+        mh=np.array([-1.5, -0.7, 0.0, 0.2]),
+        wave_aa=WAVE_AA,
+        spectrum=spectrum,
+        young=spectrum[0],
+        young_nebular=np.broadcast_to(gas, spectrum[0].shape).astype(np.float32),
+        sed_wave_aa=sed_wave,
+        sed=np.ones((16, 4, sed_wave.size), np.float32),
+        young_sed=np.ones((4, sed_wave.size), np.float32),
+        young_nebular_sed=np.zeros((4, sed_wave.size), np.float32),
+        light_v=np.ones((16, 4), np.float32),
+        log_u=np.array(-3.0),
+        filters=(),
     )

@@ -87,7 +87,8 @@ def test_all_nan_bin_comes_out_bad():
 def test_rest_range_not_covered():
     cube = toy_cube(np.ones((400, 1, 1)), wave=4750 + 1.25 * np.arange(400), name="blue.fits")
     with pytest.raises(SfhInputError, match=r"blue\.fits: rest 4800-7000 AA lies at 4800-7000 AA.*covers 4750-5249"):
-        run(extract(cube, toy_bins([[1]])))
+        run(extract(cube, toy_bins([[1]]), redshift=0.0))
+    assert run(extract(cube, toy_bins([[1]]))).wave_aa.size == 400
 
 
 def test_extract_cancels():

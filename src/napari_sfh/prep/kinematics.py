@@ -1,24 +1,47 @@
-"""Stellar velocity and dispersion of the bins: constants, or from a DAP MAPS file.
+"""Stellar velocity and dispersion of the bins: constants, from a DAP MAPS file, or fitted with pPXF.
 
 Velocities are v = c ln(1 + z_v) relative to the systemic redshift, as pPXF and the DAP give them; dispersions are those
 of the stars, without the line-spread function.
+
+pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, which have 150 km/s already. The observed
+spectra get the same 150 km/s on their way to the fit (`restframe.resampling_matrix`), so that the dispersion that takes
+the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
+masked.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Generator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from importlib.util import find_spec
+from os import cpu_count
 from typing import NamedTuple
 
 import numpy as np
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import C_KMS
+from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
 from napari_sfh.prep.grids import check_same_grid
-from napari_sfh.types import F32, BinMap, BinnedMaps, Bool
+from napari_sfh.prep.redshift import estimate_redshift
+from napari_sfh.prep.restframe import resampling_matrix
+from napari_sfh.prep.spectra import BinSpectra
+from napari_sfh.progress import POLL_SECONDS, cancelled
+from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
+
+__all__ = ["Kinematics", "constant", "estimate_redshift", "from_maps", "from_ppxf", "ppxf_installed"]
 
 #: Dispersion in km/s of a bin in which none was measured: typical of a disc.
 DEFAULT_SIGMA_KMS: float = 60.0
 _SIGMA_RANGE_KMS = (1.0, 500.0)
 _MAX_V_KMS = 1000.0
+_LN_STEP = 2e-4  # of the grid of the fit: 60 km/s, 2.5 pixels per sigma of 150 km/s
+_MIN_USABLE = 0.3
+#: Air wavelengths in Angstrom of the gas lines that the fit leaves out, within `_GAS_KMS`.
+_GAS_LINES_AA = (4861.3, 4958.9, 5006.8, 5197.9, 5200.3, 5875.6, 6300.3, 6363.8, 6548.0, 6562.8, 6583.5, 6716.4, 6730.8)
+_GAS_KMS = 500.0
+_MARGIN_KMS = 1950.0  # by which pPXF wants templates to reach beyond the fitted range, with V up to `_MAX_V_KMS`
 
 
 class Kinematics(NamedTuple):
@@ -97,3 +120,130 @@ def bin_median(image: F32, bins: BinMap) -> F32:
     low, high = first[some] + (count[some] - 1) // 2, first[some] + count[some] // 2
     out[some] = 0.5 * (value[low] + value[high])
     return out.astype(np.float32)
+
+
+def ppxf_installed() -> bool:
+    """Whether pPXF (extra ``kinematics``) can be imported."""
+    return find_spec("ppxf") is not None
+
+
+def from_ppxf(
+    spectra: BinSpectra,
+    redshift: float,
+    basis: TemplateBasis,
+    cancel: threading.Event | None = None,
+    workers: int | None = None,
+) -> Generator[Progress, None, Kinematics | None]:
+    """Velocity and dispersion of every bin from pPXF.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+    redshift : float
+        Systemic; velocities are relative to it.
+    basis : TemplateBasis
+    cancel : Event, optional
+    workers : int, optional
+        Threads; default one per core.
+
+    Returns
+    -------
+    Kinematics, or None on cancel. Bins without a fit take the median of the others and are not ``measured``.
+
+    Raises
+    ------
+    SfhInputError
+        pPXF is not installed, or no bin could be fitted.
+    """
+    if not ppxf_installed():
+        raise SfhInputError(
+            "--kinematics ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
+        )
+    problem = _problem(spectra, redshift, basis)
+    n = spectra.n_bins
+    v, sigma = np.full(n, np.nan), np.full(n, np.nan)
+    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
+        waiting: dict[Future[tuple[float, float]], int] = {pool.submit(problem.fit, b): b for b in range(n)}
+        while waiting:
+            done, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                b = waiting.pop(future)
+                v[b], sigma[b] = future.result()
+            if cancelled(cancel):
+                pool.shutdown(wait=True, cancel_futures=True)
+                return None
+            yield Progress("stellar kinematics with pPXF", n - len(waiting), n)
+    measured = np.isfinite(v) & (np.abs(v) < 0.99 * _MAX_V_KMS) & (sigma < 0.99 * _SIGMA_RANGE_KMS[1])
+    if not measured.any():
+        raise SfhInputError(
+            f"--kinematics ppxf: no fit within {_MAX_V_KMS:.0f} km/s of redshift {redshift:g} in any of {n} bins; "
+            "check --redshift or give V,SIGMA"
+        )
+    v, sigma = (np.where(measured, a, np.median(a[measured])) for a in (v, sigma))
+    return fill(v, np.maximum(sigma, _SIGMA_RANGE_KMS[0]), measured)
+
+
+class _Problem(NamedTuple):
+    """Everything that the fits of all bins share."""
+
+    flux: F64  # (N, m) at the systemic rest frame with 150 km/s added, median 1
+    noise: F64  # (N, m)
+    usable: Bool  # (N, m)
+    templates: F64  # (m_t, T)
+    ln_wave: F64  # (m,)
+    ln_template: F64  # (m_t,)
+
+    def fit(self, row: int) -> tuple[float, float]:
+        """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum."""
+        from ppxf.ppxf import ppxf
+
+        usable = self.usable[row]
+        if usable.mean() < _MIN_USABLE:
+            return np.nan, np.nan
+        try:
+            out = ppxf(
+                self.templates,
+                self.flux[row],
+                self.noise[row],
+                C_KMS * _LN_STEP,
+                [0.0, 80.0],
+                goodpixels=np.flatnonzero(usable),
+                moments=2,
+                bounds=[[-_MAX_V_KMS, _MAX_V_KMS], list(_SIGMA_RANGE_KMS)],
+                degree=8,
+                lam=np.exp(self.ln_wave),
+                lam_temp=np.exp(self.ln_template),
+                quiet=True,
+            )
+        except (ValueError, np.linalg.LinAlgError):
+            return np.nan, np.nan
+        return float(out.sol[0]), float(out.sol[1])
+
+
+def _problem(spectra: BinSpectra, redshift: float, basis: TemplateBasis) -> _Problem:
+    """Spectra and templates on one logarithmic grid, broadened alike."""
+    ln_template = np.arange(np.log(WAVE_AA[0]), np.log(WAVE_AA[-1]), _LN_STEP)
+    margin = _MARGIN_KMS / C_KMS
+    inside = (ln_template > ln_template[0] + margin) & (ln_template < ln_template[-1] - margin)
+    ln_wave = ln_template[inside]
+    operator = resampling_matrix(spectra.wave_aa, 1.0 + redshift, SIGMA_TARGET_KMS, np.exp(ln_wave))
+    flux = np.where(spectra.good, spectra.flux, 0.0) @ operator.T
+    held = spectra.good.astype(np.float64) @ operator.T
+    variance = np.where(spectra.good, spectra.variance, 0.0) @ operator.T
+    usable = (held > 0.97) & (variance > 0)
+    for line in _GAS_LINES_AA:
+        usable &= np.abs(ln_wave - np.log(line)) > _GAS_KMS / C_KMS
+    level = np.array([np.median(f[ok]) if ok.any() else 0.0 for f, ok in zip(flux, usable)])
+    usable &= (level > 0)[:, None]
+    scale = np.where(level > 0, level, 1.0)[:, None]
+    noise = np.sqrt(np.where(usable, variance, 1.0)) / np.where(usable, scale, 1.0)
+    return _Problem(flux / scale, noise, usable, _templates(basis, ln_template), ln_wave, ln_template)
+
+
+def _templates(basis: TemplateBasis, ln_wave: F64) -> F64:
+    """Stars of some ages at three metallicities on the logarithmic grid, (m, T), each with mean 1."""
+    ages = np.unique(np.linspace(2, basis.spectrum.shape[0] - 1, 7).astype(int))
+    metals = np.unique(np.linspace(0, basis.mh.size - 1, 4).astype(int))[1:]
+    chosen = basis.spectrum[np.ix_(ages, metals)].reshape(-1, basis.wave_aa.size).astype(np.float64)
+    rows = resampling_matrix(basis.wave_aa, 1.0, 0.0, np.exp(ln_wave)) @ chosen.T
+    return rows / rows.mean(0)

@@ -117,16 +117,16 @@ def _per_bin(value: F32 | float, n: int, name: str) -> F64:
     return np.broadcast_to(array, (n,))
 
 
-def resampling_matrix(wave_aa: F64, stretch: float, extra_kms: float) -> sparse.csr_array:
-    """The operator (W, n) that takes a spectrum on ``wave_aa`` to rest and broadens it; rows sum to 1.
+def resampling_matrix(wave_aa: F64, stretch: float, extra_kms: float, rest_aa: F64 = WAVE_AA) -> sparse.csr_array:
+    """The operator (W, n) that takes a spectrum on ``wave_aa`` to ``rest_aa`` and broadens it; rows sum to 1.
 
     Rows whose centre lies outside ``wave_aa`` are empty.
     """
     n = wave_aa.size
-    centre = WAVE_AA * stretch
+    centre = rest_aa * stretch
     inside = (centre >= wave_aa[0]) & (centre <= wave_aa[-1])
     position = np.interp(centre, wave_aa, np.arange(n))
-    lsf = (muse_lsf_fwhm_aa(WAVE_AA) * stretch) ** 2 - muse_lsf_fwhm_aa(centre) ** 2
+    lsf = (muse_lsf_fwhm_aa(rest_aa) * stretch) ** 2 - muse_lsf_fwhm_aa(centre) ** 2
     sigma_aa = np.sqrt(np.maximum((centre * extra_kms / C_KMS) ** 2 + lsf / FWHM_PER_SIGMA**2, 0.0))
     sigma = sigma_aa / np.interp(centre, wave_aa, np.gradient(wave_aa))
     first = np.floor(position).astype(np.int64)
@@ -138,7 +138,7 @@ def resampling_matrix(wave_aa: F64, stretch: float, extra_kms: float) -> sparse.
     weight[(column < 0) | (column >= n) | ~inside[:, None]] = 0.0
     index_pointer = np.arange(0, weight.size + 1, weight.shape[1])
     return sparse.csr_array(
-        (weight.ravel(), column.clip(0, n - 1).ravel(), index_pointer), shape=(N_WAVE, n), dtype=np.float64
+        (weight.ravel(), column.clip(0, n - 1).ravel(), index_pointer), shape=(rest_aa.size, n), dtype=np.float64
     )
 
 

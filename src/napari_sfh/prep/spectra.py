@@ -83,7 +83,7 @@ def extract(
     cube: Cube,
     bins: BinMap,
     cancel: threading.Event | None = None,
-    redshift: float = 0.0,
+    redshift: float | None = None,
     light: F32 | None = None,
 ) -> Generator[Progress, None, BinSpectra | None]:
     """Sum the spectra of each bin's spaxels in one pass over the cube.
@@ -93,8 +93,9 @@ def extract(
     cube : Cube
     bins : BinMap
     cancel : Event, optional
-    redshift : float
+    redshift : float, optional
         Selects the channels: those of rest 4800-7000 AA at this redshift, velocities up to `V_MARGIN_KMS` around it.
+        Without it every channel is read: for a search of the redshift.
     light : array (ny, nx), optional
         Light of each spaxel (``SpaxelSN.signal``) that weighs missing spaxels; without it all weigh the same.
 
@@ -107,7 +108,7 @@ def extract(
     SfhInputError
         The cube does not cover the rest range.
     """
-    channels = channel_range(cube, redshift)
+    channels = slice(0, cube.shape[0]) if redshift is None else channel_range(cube, redshift)
     n, step = channels.stop - channels.start, block_length(cube)
     members = bin_matrix(bins)
     shares = _light_shares(members, light)
