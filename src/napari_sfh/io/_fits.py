@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from astropy import units as u
@@ -26,6 +26,8 @@ FITS_SUFFIXES: tuple[str, ...] = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts
 #: What a damaged file can make astropy, numpy or the decompressors raise.
 READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError, VerifyError)
 
+#: Size of the buffer through which plain images are read: within the processor's cache.
+_BUFFER_BYTES = 2**20
 _WCS_KEYS = tuple(f"{k}{i}" for k in ("CRVAL", "CRPIX", "CDELT") for i in (1, 2, 3)) + tuple(
     f"{k}{i}_{j}" for k in ("CD", "PC") for i in (1, 2, 3) for j in (1, 2, 3)
 )
@@ -247,7 +249,9 @@ class ImageReader:
         self.path = path
         self.index = index
         self._hdus: fits.HDUList | None = None
-        self._lock = threading.Lock()
+        self._raw: BinaryIO | None = None
+        self._offset: int | None = None
+        self._lock = threading.RLock()
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """The section ``key`` in the file's own data type.
@@ -257,12 +261,64 @@ class ImageReader:
         SfhInputError
             The file cannot be read there (truncated or damaged).
         """
+        with self._reading():
+            return np.asarray(self._open()[self.index].section[key])
+
+    def fill(self, lo: int, out: NDArray[np.float32]) -> None:
+        """Read ``len(out)`` planes of the first axis from ``lo`` on into native float32 ``out``.
+
+        Plain big-endian float32 is read past astropy through a small buffer, which is three times as fast.
+
+        Raises
+        ------
+        SfhInputError
+            The file cannot be read there (truncated or damaged).
+        """
+        if not self.is_plain:
+            out[...] = self[lo : lo + len(out)]
+            return
+        plane = out[0].size * 4
+        step = max(1, _BUFFER_BYTES // plane)
+        buffer = np.empty((min(step, len(out)), *out.shape[1:]), dtype=">f4")
+        with self._reading():
+            if self._raw is None:
+                self._raw = self.path.open("rb", buffering=0)
+            self._raw.seek((self._offset or 0) + lo * plane)
+            for i in range(0, len(out), step):
+                piece = buffer[: len(out) - i]
+                if self._raw.readinto(memoryview(piece).cast("B")) != piece.nbytes:  # type: ignore[attr-defined]
+                    raise EOFError("the file ends early")
+                out[i : i + step] = piece
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the pixels lie in the file as big-endian float32, neither compressed nor scaled."""
+        if self._offset is None:
+            with self._reading():
+                hdu = self._open()[self.index]
+                header = hdu.header
+                plain = (
+                    not isinstance(hdu, fits.CompImageHDU)
+                    and not self.path.name.lower().endswith(".gz")
+                    and header.get("BITPIX") == -32
+                    and header.get("BSCALE", 1) == 1
+                    and header.get("BZERO", 0) == 0
+                )
+                self._offset = hdu.fileinfo()["datLoc"] if plain else -1
+        return self._offset >= 0
+
+    def _open(self) -> fits.HDUList:
+        if self._hdus is None:
+            self._hdus = fits.open(self.path, memmap=False, lazy_load_hdus=True)
+        return self._hdus
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """One reader at a time, no warnings, damage as `SfhInputError`."""
         with self._lock, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                if self._hdus is None:
-                    self._hdus = fits.open(self.path, memmap=False, lazy_load_hdus=True)
-                return np.asarray(self._hdus[self.index].section[key])
+                yield
             except READ_ERRORS as e:
                 raise SfhInputError(
                     f"{self.path}: HDU {self.index} cannot be read ({one_line(e)}); damaged, download it again"
@@ -271,9 +327,10 @@ class ImageReader:
     def close(self) -> None:
         """Release the file; the next read opens it again."""
         with self._lock:
-            if self._hdus is not None:
-                self._hdus.close()
-                self._hdus = None
+            for handle in (self._hdus, self._raw):
+                if handle is not None:
+                    handle.close()
+            self._hdus = self._raw = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "index": self.index}
@@ -282,6 +339,5 @@ class ImageReader:
         self.__init__(**state)  # type: ignore[misc]
 
     def __del__(self) -> None:
-        hdus = getattr(self, "_hdus", None)
-        if hdus is not None:
-            hdus.close()
+        if hasattr(self, "_lock"):
+            self.close()

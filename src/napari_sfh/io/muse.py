@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +28,10 @@ FLAM = u.erg / u.s / u.cm**2 / u.AA
 #: Largest share of the rest-frame grid that may lie outside a cube; the network takes it as masked pixels (ours).
 MAX_MISSING: float = 0.1
 _DATA_NAMES = ("DATA", "FLUX", "SCI")
-_VARIANCE_NAMES: dict[str, Callable[[F32], F32]] = {
-    "STAT": lambda v: v,
-    "VAR": lambda v: v,
-    "VARIANCE": lambda v: v,
-    "ERR": np.square,
-    "ERROR": np.square,
-}
+_SIGMA_NAMES = ("ERR", "ERROR")
+_VARIANCE_NAMES = ("STAT", "VAR", "VARIANCE", *_SIGMA_NAMES)
+#: Spaxels that are read and tested at a time.
+_PIECE = 2**18
 _MAX_VELOCITY_Z = -0.01  # blueshift of the nearest galaxies, generously
 
 
@@ -53,28 +49,41 @@ class _Layout:
 class SlabReader:
     """``read`` of a `Cube`: wavelength blocks of flux, variance and usability."""
 
+    shape: tuple[int, int]  # (ny, nx)
     flux: _fits.ImageReader
     variance: _fits.ImageReader | None
-    variance_name: str
+    is_sigma: bool  # the variance image holds 1 sigma
     variance_factor: float
     dq: _fits.ImageReader | None
 
     def __call__(self, lo: int, hi: int) -> tuple[F32, F32 | None, Bool]:
         """Channels lo..hi-1: flux, variance, usable; see `types.Cube`."""
-        block = slice(lo, hi)
-        flux = _fits.native_f32(self.flux[block])
-        good = np.isfinite(flux)
-        variance = None
-        if self.variance is not None:
-            variance = _VARIANCE_NAMES[self.variance_name](_fits.native_f32(self.variance[block]))
-            if self.variance_factor != 1.0:
-                variance *= np.float32(self.variance_factor)
-            # NaN compares false, so two comparisons do for "finite and positive".
-            good &= variance > 0
-            good &= variance < np.inf
+        flux = np.empty((hi - lo, *self.shape), dtype=np.float32)
+        variance = None if self.variance is None else np.empty_like(flux)
+        good = np.empty(flux.shape, dtype=np.bool_)
+        # Plane by plane, so that reading, swapping and testing happen within the processor's cache.
+        plain = self.flux.is_plain and (self.variance is None or self.variance.is_plain)
+        step = max(1, _PIECE // flux[0].size) if plain and flux.size else max(1, hi - lo)
+        for i in range(0, hi - lo, step):
+            piece = slice(i, i + step)
+            self.flux.fill(lo + i, flux[piece])
+            np.isfinite(flux[piece], out=good[piece])
+            if self.variance is not None and variance is not None:
+                self.variance.fill(lo + i, variance[piece])
+                self._to_variance(variance[piece])
+                # NaN compares false, so two comparisons do for "finite and positive".
+                good[piece] &= variance[piece] > 0
+                good[piece] &= variance[piece] < np.inf
         if self.dq is not None:
-            good &= self.dq[block] == 0
+            good &= self.dq[lo:hi] == 0
         return flux, variance, good
+
+    def _to_variance(self, stored: F32) -> None:
+        """In place: square a 1-sigma image, bring the stored unit to that of the flux."""
+        if self.is_sigma:
+            np.square(stored, out=stored)
+        if self.variance_factor != 1.0:
+            stored *= np.float32(self.variance_factor)
 
 
 def read_cube(path: str | Path) -> Cube:
@@ -108,7 +117,7 @@ def read_cube(path: str | Path) -> Cube:
         factor = _variance_factor(hdus, layout, scale)
     _require_rest_range(wave, path)
     fwhm, _ = psf_fwhm_arcsec(merged, path)
-    reader, stat_note = _make_reader(path, layout, factor, n)
+    reader, stat_note = _make_reader(path, layout, factor, (n, ny, nx))
     z = _fits.number_card(merged, "REDSHIFT", "Z")
     return Cube(
         path=path,
@@ -149,7 +158,7 @@ def _find_images(hdus: fits.HDUList, path: Path) -> _Layout:
     return _Layout(data, same.get(variance), variance, same.get("DQ"))
 
 
-def _make_reader(path: Path, layout: _Layout, factor: float, n: int) -> tuple[SlabReader, str]:
+def _make_reader(path: Path, layout: _Layout, factor: float, shape: tuple[int, int, int]) -> tuple[SlabReader, str]:
     """The slab reader; a variance without one positive value in three probed channels counts as absent."""
 
     def image(i: int | None) -> _fits.ImageReader | None:
@@ -157,14 +166,16 @@ def _make_reader(path: Path, layout: _Layout, factor: float, n: int) -> tuple[Sl
 
     flux, variance, dq = _fits.ImageReader(path, layout.data), image(layout.variance), image(layout.dq)
     if variance is None:
-        return SlabReader(flux, None, "", 1.0, dq), "no STAT: errors are estimated from the spectra themselves"
-    probed = (variance[slice(k, k + 1)] for k in (n // 4, n // 2, (3 * n) // 4))
+        return SlabReader(
+            shape[1:], flux, None, False, 1.0, dq
+        ), "no STAT: errors are estimated from the spectra themselves"
+    probed = (variance[slice(k, k + 1)] for k in (shape[0] // 4, shape[0] // 2, (3 * shape[0]) // 4))
     if not any(bool(np.any((p > 0) & (p < np.inf))) for p in probed):
         note = (
             f"{layout.variance_name} is nowhere positive and ignored: errors are estimated from the spectra themselves"
         )
-        return SlabReader(flux, None, "", 1.0, dq), note
-    return SlabReader(flux, variance, layout.variance_name, factor, dq), ""
+        return SlabReader(shape[1:], flux, None, False, 1.0, dq), note
+    return SlabReader(shape[1:], flux, variance, layout.variance_name in _SIGMA_NAMES, factor, dq), ""
 
 
 def _flux_scale(header: fits.Header, path: Path) -> float:
@@ -192,7 +203,7 @@ def _variance_factor(hdus: fits.HDUList, layout: _Layout, flux_scale: float) -> 
     """
     if layout.variance is None:
         return 1.0
-    sigma = _VARIANCE_NAMES[layout.variance_name] is np.square
+    sigma = layout.variance_name in _SIGMA_NAMES
     scale = _fits.conversion(hdus[layout.variance].header.get("BUNIT", ""), FLAM if sigma else FLAM**2)
     if scale is None:
         return 1.0
