@@ -138,7 +138,8 @@ def _read_one(content: bytes, label: str) -> tuple[NDArray[np.float64], NDArray[
             header = hdus[0].header
             light = np.asarray(hdus[0].data, dtype=np.float32)
             start, step = float(header["CRVAL1"]), float(header["CDELT1"])
-            wave = start + step * (np.arange(light.size) + 1 - float(header.get("CRPIX1", 1)))
+            pixel = np.arange(light.size, dtype=np.float64) + 1 - float(header.get("CRPIX1", 1))
+            wave = np.asarray(start + step * pixel, dtype=np.float64)
     except (OSError, KeyError, TypeError, ValueError, IndexError) as error:
         raise SfhInputError(f"{label}: not a MILES spectrum ({error}); download it again") from error
     if light.ndim != 1:

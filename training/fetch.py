@@ -93,18 +93,24 @@ def archive_path(name: str) -> Path:
         Where pip cannot download it.
     """
     archive = ARCHIVES[name]
+    found = at_hand(archive)
+    if found is not None:
+        _verify(found, archive)
+        return found
     kept = cache_dir() / "archives" / archive.filename
-    given = os.environ.get("NAPARI_SFH_ARCHIVES")
-    for path in [*([Path(given).expanduser() / archive.filename] if given else []), kept]:
-        if path.is_file():
-            _verify(path, archive)
-            return path
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
         path = _download(archive, Path(folder))
         _verify(path, archive)
         os.replace(path, kept)
     return kept
+
+
+def at_hand(archive: Archive) -> Path | None:
+    """Where an archive lies on this machine, unverified."""
+    given = os.environ.get("NAPARI_SFH_ARCHIVES")
+    folders = [*([Path(given).expanduser()] if given else []), cache_dir() / "archives"]
+    return next((folder / archive.filename for folder in folders if (folder / archive.filename).is_file()), None)
 
 
 def _download(archive: Archive, folder: Path) -> Path:

@@ -179,7 +179,8 @@ def load_library(name: str, folder: str | Path | None = None) -> Library:
     name : str
         ``bc03-miles`` or ``e-miles``; with ``folder`` any name for the user's own.
     folder : path, optional
-        A folder of E-MILES/MILES FITS files as their authors distribute them, or a pPXF ``spectra_*.npz``.
+        A folder of E-MILES/MILES FITS files as their authors distribute them, or a pPXF ``spectra_*.npz``. A library
+        without ages below 6.5 Myr gets those of BC03-MILES, scaled (see `young`).
 
     Raises
     ------
@@ -188,12 +189,18 @@ def load_library(name: str, folder: str | Path | None = None) -> Library:
     ComputeError
         Where a stock library cannot be fetched.
     """
-    if folder is not None:
-        from napari_sfh.training import emiles, ppxf_npz
-
-        path = Path(folder).expanduser()
-        return ppxf_npz.load(path, name) if path.suffix == ".npz" else emiles.load_folder(path, name)
     stock = list_libraries()
+    if folder is not None:
+        if name in stock:
+            raise SfhInputError(f"library {name!r} is a stock name; give the files in {folder} another name")
+        return _load_user(Path(folder).expanduser(), name)
     if name not in stock:
         raise SfhInputError(f"library {name!r} is unknown; choose from {', '.join(stock)}, or give --folder")
     return stock[name].load()
+
+
+def _load_user(path: Path, name: str) -> Library:
+    from napari_sfh.training import bc03, emiles, ppxf_npz, young
+
+    library = ppxf_npz.load(path, name) if path.suffix == ".npz" else emiles.load_folder(path, name)
+    return young.extend(library, bc03.load()) if young.needs_extension(library) else library

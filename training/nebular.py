@@ -79,6 +79,8 @@ class NebularGrid:
         Air wavelengths of the continuum.
     continuum : array (G, U, T, n)
         Lsun/AA per (photon/s).
+    note : str
+        Which models stand in for truncated ones.
     """
 
     mh: Array
@@ -88,6 +90,7 @@ class NebularGrid:
     lines: Array
     wave_aa: Array
     continuum: Array
+    note: str
 
 
 def ionising_rate(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> Array:
@@ -97,7 +100,7 @@ def ionising_rate(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) ->
     if wave.size < 2:
         return np.zeros(np.shape(light)[:-1])
     photons = np.asarray(light)[..., below] * (wave * L_SUN_ERG_S / HC_ERG_AA)
-    return np.trapezoid(photons, wave, axis=-1)
+    return np.asarray(np.trapezoid(photons, wave, axis=-1), dtype=np.float64)
 
 
 def load_grid(stars: Library) -> NebularGrid:
@@ -131,6 +134,15 @@ def load_grid(stars: Library) -> NebularGrid:
         lines=lines[metals[:, None], source],
         wave_aa=wave[kept],
         continuum=(continuum[..., kept] * per_photon)[metals[:, None], source],
+        note=_note(metals, source),
+    )
+
+
+def _note(metals: NDArray[np.int_], source: NDArray[np.int_]) -> str:
+    replaced = int(np.sum(source != np.arange(source.shape[1])))
+    dropped = [f"{z:g}" for i, z in enumerate(bc03.Z_VALUES) if i not in metals]
+    return (
+        f"{replaced} truncated models of log U replaced by their neighbours, Z = {', '.join(dropped) or 'none'} dropped"
     )
 
 

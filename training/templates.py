@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,7 +32,7 @@ F32 = NDArray[np.float32]
 Array = NDArray[np.float64]
 
 #: Bumped when the preparation changes, so that old cache files are made anew.
-VERSION = 4
+VERSION = 5
 _PROVENANCE = ("name", "isochrones", "imf", "medium", "citation", "sha256", "notes")
 
 
@@ -115,24 +116,36 @@ def prepare(library: str = "bc03-miles", cache: Path | None = None, folder: str 
     Parameters
     ----------
     library : str
-        A stock name, or the user's own name for the library in ``folder``.
+        A stock name, or the user's own name for the library in ``folder`` (once prepared, the name is enough).
     cache : path, optional
         Folder of prepared templates; default the cache folder.
     folder : path, optional
-        A folder of E-MILES/MILES FITS files or a pPXF npz file, see `libraries.load_library`.
+        A folder of E-MILES/MILES FITS files or a pPXF npz file, see `libraries.load_library`. It is read anew.
 
     Raises
     ------
     SfhInputError, ComputeError
         Where the library cannot be had or is not what it says, or the cache cannot be written.
     """
-    place = (cache or fetch.cache_dir()) / f"templates-{library}-v{VERSION}.npz"
+    place = cache_path(library, cache)
     if folder is None and place.is_file():
         return load(place)
     templates = build(load_library(library, folder))
-    if folder is None:
-        save(templates, place)
+    save(templates, place)
     return templates
+
+
+def cache_path(library: str, cache: Path | None = None) -> Path:
+    """Where the templates of a library are kept.
+
+    Raises
+    ------
+    SfhInputError
+        Where the name cannot be part of a file name.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9._+-]+", library):
+        raise SfhInputError(f"library name {library!r}: use letters, digits and . _ + - only")
+    return (cache or fetch.cache_dir()) / f"templates-{library}-v{VERSION}.npz"
 
 
 def build(library: Library, grid: nebular.NebularGrid | None = None) -> Templates:
@@ -157,7 +170,7 @@ def build(library: Library, grid: nebular.NebularGrid | None = None) -> Template
         "q_h": rate @ average.T,
     }
     arrays |= _nebular_arrays(grid, library, rate, average)
-    provenance = {key: getattr(library, key) for key in _PROVENANCE}
+    provenance = {key: getattr(library, key) for key in _PROVENANCE} | {"nebular": grid.note}
     return Templates(**arrays, filters=band_list, provenance=provenance, sha256=_digest(arrays, band_list))
 
 
@@ -230,7 +243,7 @@ def load(path: Path) -> Templates:
         )
         provenance = json.loads(str(content.pop("provenance")))
         sha256 = str(content.pop("sha256"))
-        arrays = {key: (int(value) if value.ndim == 0 else value) for key, value in content.items()}
+        arrays: dict[str, Any] = {k: (int(v) if v.ndim == 0 else v) for k, v in content.items()}
         templates = Templates(**arrays, filters=band_list, provenance=provenance, sha256=sha256)
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise SfhInputError(f"{path}: not a templates file of this version ({error}); delete it") from error

@@ -191,10 +191,11 @@ class TemplateBasis:
         missing = [key for key in _ARRAYS if key not in tensors]
         if missing:
             raise SfhInputError(f"template basis: {', '.join(missing)} missing; the weights bundle is damaged")
-        bands = []
+        bands: list[Filter] = []
         while f"filter_{len(bands)}_curve" in tensors:
             label = bytes(np.asarray(tensors[f"filter_{len(bands)}_name"], dtype=np.uint8)).decode()
-            bands.append(Filter.from_curve(*label.split(" ", 1), *tensors[f"filter_{len(bands)}_curve"]))
+            name, camera = label.split(" ", 1)
+            bands.append(Filter.from_curve(name, camera, *tensors[f"filter_{len(bands)}_curve"]))
         return cls(**{key: np.asarray(tensors[key]) for key in _ARRAYS}, filters=tuple(bands))
 
 

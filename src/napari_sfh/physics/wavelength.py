@@ -14,7 +14,7 @@ C_KMS: float = 299792.458
 #: Step of the rest-frame grid in Angstrom.
 STEP_AA: float = 1.25
 #: Rest-frame air wavelengths in Angstrom, shape (1761,): 4800 to 7000.
-WAVE_AA: NDArray[np.float64] = 4800.0 + STEP_AA * np.arange(1761)
+WAVE_AA: NDArray[np.float64] = np.asarray(4800.0 + STEP_AA * np.arange(1761), dtype=np.float64)
 WAVE_AA.flags.writeable = False
 #: Number of spectral pixels.
 N_WAVE: int = WAVE_AA.size
