@@ -117,6 +117,8 @@ class Photometry:
 
     depth: tuple[float, ...] = (1.2, 0.8, 0.4, 0.2, 0.25)
     floor: Dist = _dist(0, 0.5, 0.02)
+    floor_known: Dist = _dist(0, 1, 1.0)  # share of the floor that the error array holds
+    error_scale_dex: Dist = _dist(0, 0.5, 0.0)  # the reported background error is wrong by a factor of this scatter
     offset: Dist = _dist(0, 0.5, 0.0)  # standard deviation of the spectrum against all bands, a fraction
     zero_point: Dist = _dist(0, 0.5, 0.0)  # standard deviation of each band's zero point
     missing: Dist = _dist(0, 1, 0.0)  # probability that a band is missing

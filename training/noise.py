@@ -11,7 +11,7 @@ convolution, as prep's does (prep.restframe).
 Photometry. sigma^2 = (floor f)^2 + (depth / S/N)^2 per band: a calibration error and a background whose depth relative
 to the spectrum's is fixed per band (config.Photometry.depth; from the apertures, exposure times and throughputs of
 PHANGS-HST against PHANGS-MUSE, a band's S/N in a bin is 2 to 8 times that of a spectral pixel). Zero points and the
-offset between spectrum and bands come on top and are not in the error array.
+offset between spectrum and bands come on top and are not in the error array; of the floor it holds `floor_known`.
 """
 
 from __future__ import annotations
@@ -210,6 +210,8 @@ def photometry(clean: F32, snr: Array, config: Photometry, rng: np.random.Genera
     mask = rng.random((n, bands)) >= config.missing.sample(rng, n)[:, None]
     mask &= (rng.random(n) >= config.none.sample(rng, n))[:, None]
     mask &= flux > 0
+    wrong = 10 ** (config.error_scale_dex.sample(rng, n)[:, None] * rng.standard_normal((n, bands)))
+    sigma = np.hypot(floor * clean * config.floor_known.sample(rng, n)[:, None], depth * wrong)
     return np.where(mask, flux, 0.0).astype(np.float32), np.where(mask, sigma, 0.0).astype(np.float32), mask
 
 

@@ -96,13 +96,15 @@ def spectra(data: BinData, labels: Labels) -> Figure:
 
 def priors(labels: Labels) -> Figure:
     """Histogram of every scalar label, and the spread of every vector label over the age bins."""
-    figure = Figure(figsize=(13, 12), layout="constrained")
+    figure = Figure(figsize=(13, 14), layout="constrained")
+    grid = figure.add_gridspec(4, 4)
+    places = {"mass_frac": grid[2, :2], "light_frac": grid[2, 2:], "mh": grid[3, :2]}
     for place, (name, title) in enumerate(SCALARS.items()):
-        axes = figure.add_subplot(4, 4, place + 1)
+        axes = figure.add_subplot(grid[place // 4, place % 4])
         axes.hist(getattr(labels, name), bins=80, color="C0")
         axes.set(xlabel=title, yticks=[])
-    for place, name in enumerate(("mass_frac", "light_frac", "mh")):
-        axes = figure.add_subplot(4, 1, 3) if name == "mass_frac" else figure.add_subplot(4, 2, 6 + place)
+    for name, place_in_grid in places.items():
+        axes = figure.add_subplot(place_in_grid)
         low2, low, middle, high, high2 = np.percentile(getattr(labels, name), [2.5, 16, 50, 84, 97.5], axis=0)
         x = np.arange(N_AGE)
         axes.fill_between(x, low2, high2, alpha=0.15, color="C1", lw=0, label="95 %")
@@ -113,6 +115,7 @@ def priors(labels: Labels) -> Figure:
         axes.set(ylabel=name, xlabel="age [Gyr]")
         if name != "mh":
             axes.set_yscale("symlog", linthresh=1e-3)
+            axes.set_ylim(-1e-4, 1)
         axes.legend(fontsize=7)
     return figure
 
