@@ -183,8 +183,8 @@ class Prediction:
     """What the network says of N bins. Point values are posterior medians (means for the fractions).
 
     ``quantiles`` holds for each name of SCALARS an array (N, 5), and for each of VECTORS an array (N, 16, 5);
-    rows without a usable spectrum are NaN. ``cum_mass`` is the fraction of the mass younger than each age bin's
-    upper edge; ``ebv`` is that of the diffuse dust which all stars see, in mag.
+    rows without a usable spectrum are NaN. ``cum_mass`` is the fraction of the mass formed before each age bin's
+    young edge, so 1 in the first bin; ``ebv`` is that of the diffuse dust which all stars see, in mag.
     """
 
     light_frac: F32  # (N, A) intrinsic V-band light fraction, sums to 1
