@@ -43,7 +43,7 @@ lint: $(STAMP) ## format, style; then types and imports on an installed copy, wh
 
 real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by package name
 	$(BIN)/python tests/real/fetch_abell478.py real-output/abell478
-	$(BIN)/napari-sfh run real-output/abell478 --target-snr 15 --output real-output/abell478_sfh.fits
+	$(BIN)/napari-sfh run real-output/abell478 --target-snr 15 --ebv-mw 0.45 --output real-output/abell478_sfh.fits
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) demo-output real-output build dist src/*.egg-info

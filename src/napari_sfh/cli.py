@@ -6,6 +6,7 @@ Exit status 0, 2 for input that cannot be used, 1 for a failure; one-line errors
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -150,10 +151,10 @@ def _run(options: argparse.Namespace) -> int:
 def _finish(config: RunConfig, output: Path, quiet: bool) -> Result:
     """Run, write the result file and its page, say what was written."""
     from napari_sfh import summary
-    from napari_sfh.io.results import check_writable, write_result
+    from napari_sfh.io.results import write_result
     from napari_sfh.pipeline import run
 
-    check_writable(output)
+    _make_writable(output)
     result = show_progress(run(config), quiet)
     if result is None:
         raise ComputeError("the run was cancelled; nothing was written")
@@ -162,6 +163,18 @@ def _finish(config: RunConfig, output: Path, quiet: bool) -> Result:
     summary.save(summary.page(result), picture)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
     return result
+
+
+def _make_writable(output: Path) -> None:
+    """Refuse before the work, not after it, where the result could not be written."""
+    if output.is_dir():
+        raise SfhInputError(f"--output {output}: is a folder; name a file in it")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SfhInputError(f"--output {output}: {error.strerror}; choose another folder") from error
+    if not os.access(output.parent, os.W_OK):
+        raise SfhInputError(f"--output {output}: the folder is not writable; choose another one")
 
 
 def _bands(pairs: Sequence[str]) -> dict[str, Path]:
@@ -175,10 +188,17 @@ def _bands(pairs: Sequence[str]) -> dict[str, Path]:
 
 
 def _info(options: argparse.Namespace) -> int:
-    from napari_sfh.io.identify import describe
+    from napari_sfh.io.identify import describe, find_galaxy, identify
 
     for path in options.paths:
-        print("\n".join(describe(path)))
+        if not path.is_dir():
+            print("\n".join(describe(identify(path))))
+            continue
+        found = find_galaxy(path)
+        print(f"{path}: {found.name}")
+        for file in (found.cube, *found.mosaics.values(), *((found.maps,) if found.maps else ())):
+            print("\n".join("  " + line for line in describe(identify(file))))
+        print("\n".join(f"  ! {problem}" for problem in found.problems))
     return 0
 
 
@@ -190,7 +210,7 @@ def _models(options: argparse.Namespace) -> int:
         return 0
     for name, path in list_bundles().items():
         bundle = load_bundle(path)
-        print(f"{name:16s} {bundle.sha256[:12]}  {bundle.purpose}")
+        print(f"{name:16s} {bundle.sha256[:12]}  {bundle.meta['summary']}")
     return 0
 
 

@@ -24,6 +24,7 @@ from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.prep import binning, extinction, kinematics, photometry, restframe, spectra
 from napari_sfh.prep.assemble import MAX_PHOTOMETRY_REDSHIFT, make_bin_data
 from napari_sfh.prep.psf import Psf, cube_psf
+from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.progress import cancelled, in_background
 from napari_sfh.types import BANDS, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
 
@@ -141,8 +142,6 @@ def config_from_files(folder: Path | None = None, **options: Any) -> RunConfig:
     given = {key: value for key, value in options.items() if value is not None and value != {}}
     if folder is not None:
         found = identify.find_galaxy(folder)
-        if found.cube is None and "cube" not in given:
-            raise SfhInputError(f"{folder}: no cube found; give --cube FILE. {' '.join(found.problems)}".strip())
         bands = {**found.mosaics, **given.get("photometry", {})}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
     if "cube" not in given:
@@ -191,7 +190,7 @@ def _redshift(
     summed = yield from spectra.extract(cube, bins, cancel)
     if summed is None:
         return None
-    redshift, error = kinematics.estimate_redshift(summed, bundle.basis, cube.path)
+    redshift, error = estimate_redshift(summed, bundle.basis, cube.path)
     yield Progress(f"redshift {redshift:.5f} +- {error:.5f} measured", 0, 0)
     return redshift
 

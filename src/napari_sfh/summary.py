@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh import maps
+from napari_sfh.binview import DRAWN_EDGES_GYR, BinView
 from napari_sfh.compare import Scatter, Truth
-from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import BANDS, Result
 
@@ -29,27 +29,26 @@ def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 
 
 
 def page(result: Result) -> Figure:
-    """One page of a run: white light, the four maps with errors, S/N, warning, and three bins' spectra and SFHs."""
-    figure = Figure(figsize=(16, 16), layout="constrained")
+    """One page of a run: the four maps and their errors, white light, S/N, warning, E(B-V), and three bins."""
+    figure = Figure(figsize=(16, 17), layout="constrained")
     figure.suptitle(
-        f"{result.name}   z = {result.redshift:.5f}   {result.bins.n_bins} bins   weights {result.model_name}",
-        size=14,
+        f"{result.name}, z = {result.redshift:.5f}, {result.bins.n_bins} bins, weights {result.model_name}", size=14
     )
-    grid = figure.add_gridspec(5, 12, height_ratios=[1.2, 1.2, 1.2, 0.9, 0.9])
-    shown = ["AGE_LW", "AGE_MW", "MH_LW", "MH_MW"]
-    for k, name in enumerate(shown):
-        _map(figure, grid[0, 3 * k : 3 * k + 3], result, name)
-        _map(figure, grid[1, 3 * k : 3 * k + 3], result, f"{name}_ERR")
-    axes = figure.add_subplot(grid[2, 0:3])
+    above, below = figure.subfigures(2, 1, height_ratios=[3, 1.9])
+    axes = above.subplots(3, 4)
+    for k, name in enumerate(maps.MEAN_MAPS):
+        _map(axes[0, k], result, name)
+        _map(axes[1, k], result, f"{name}_ERR")
     low, high = robust_limits(result.white)
-    axes.imshow(np.clip(result.white, low, high), origin="lower", cmap="gray")
-    axes.set(title="White light, 5300-5500 AA", xticks=[], yticks=[])
-    for k, name in enumerate(["SNR", "OOD", "EBV"]):
-        _map(figure, grid[2, 3 * k + 3 : 3 * k + 6], result, name)
-    rows = _typical_bins(result)
-    for k, row in enumerate(rows):
-        _spectrum(figure.add_subplot(grid[3, 4 * k : 4 * k + 4]), result, row)
-        _sfh(figure.add_subplot(grid[4, 4 * k : 4 * k + 4]), result, row)
+    axes[2, 0].imshow(np.clip(result.white, low, high), origin="lower", cmap="gray")
+    axes[2, 0].set(title="White light, 5300-5500 Å", xticks=[], yticks=[])
+    for panel, name in zip(axes[2, 1:], ("SNR", "OOD", "EBV")):
+        _map(panel, result, name)
+    panels = below.subplots(2, 3)
+    for column, bin_id in zip(panels.T, _typical_bins(result)):
+        view = BinView.of(result, bin_id)
+        _spectrum(column[0], result, view)
+        _sfh(column[1], view)
     return figure
 
 
@@ -80,53 +79,45 @@ def save(figure: Figure, path: Path, dpi: int = 90) -> None:
     figure.savefig(path, dpi=dpi)
 
 
-def _map(figure: Figure, cell: Any, result: Result, name: str) -> None:
-    axes = figure.add_subplot(cell)
+def _map(axes: Any, result: Result, name: str) -> None:
     spec = maps.MAPS[name]
     image = maps.image(result, name)
     low, high = robust_limits(image)
     drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high)
     axes.set(title=spec.title, xticks=[], yticks=[])
-    figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.8)
+    axes.figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85)
 
 
 def _typical_bins(result: Result) -> list[int]:
-    """The bins of the 90th, 50th and 10th percentile of brightness per spaxel, as rows."""
+    """The bins at the 90th, 50th and 10th percentile of surface brightness."""
     level = np.nan_to_num(result.data.norm_cgs / np.maximum(result.bins.nspax, 1))
     order = np.argsort(level)[::-1]
-    return [int(order[int(f * (order.size - 1))]) for f in (0.1, 0.5, 0.9)]
+    return [int(order[int(f * (order.size - 1))]) + 1 for f in (0.1, 0.5, 0.9)]
 
 
-def _spectrum(axes: Any, result: Result, row: int) -> None:
-    data = result.data
-    flux = np.where(data.mask[row], data.flux[row], np.nan)
-    axes.plot(WAVE_AA, flux, color="0.3", lw=0.6, label="observed")
-    axes.plot(WAVE_AA, result.model_flux[row], color="tab:red", lw=0.8, label="model of the prediction")
-    axes.plot(WAVE_AA, flux - result.model_flux[row], color="tab:blue", lw=0.5, label="residual")
-    number = row + 1
+def _spectrum(axes: Any, result: Result, view: BinView) -> None:
+    row = view.bin_id - 1
+    axes.plot(WAVE_AA, view.flux, color="0.3", lw=0.6, label="observed")
+    axes.plot(WAVE_AA, view.model, color="tab:red", lw=0.8, label="model of the prediction")
+    axes.plot(WAVE_AA, view.residual, color="tab:blue", lw=0.5, label="residual")
+    snr, chi2, ood = result.data.snr[row], result.chi2[row], result.prediction.ood[row]
     axes.set(
-        title=f"bin {number}: S/N {data.snr[row]:.0f}, chi2 {result.chi2[row]:.2f}, OOD {result.prediction.ood[row]:.2f}",
-        xlabel="rest wavelength (AA)",
-        ylabel="normalised flux",
+        title=f"bin {view.bin_id}: S/N {snr:.0f}, χ² {chi2:.2f}, out of depth {ood:.2f}",
+        xlabel="Rest wavelength (Å)",
+        ylabel="Normalised flux",
+        xlim=WAVE_AA[[0, -1]],
     )
-    bands = " ".join(b for b, used in zip(BANDS, data.phot_mask[row]) if used) or "none"
-    axes.legend(fontsize=7, title=f"bands: {bands}", title_fontsize=7)
+    bands = " ".join(b for b, used in zip(BANDS, result.data.phot_mask[row]) if used) or "none"
+    axes.legend(fontsize=7, title=f"bands: {bands}", title_fontsize=7, loc="upper left")
 
 
-def _sfh(axes: Any, result: Result, row: int) -> None:
-    edges = np.maximum(AGE_EDGES_GYR, 0.004)
-    q = result.prediction.quantiles["cum_mass"][row]
-    axes.stairs(result.prediction.mass_frac[row], edges, fill=True, alpha=0.5, label="mass fraction")
-    axes.plot(edges[1:], q[:, 2], color="tab:red", label="mass younger than")
-    axes.fill_between(edges[1:], q[:, 1], q[:, 3], color="tab:red", alpha=0.2)
-    axes.set(
-        xscale="log",
-        xlabel="lookback time (Gyr)",
-        ylim=(0, 1.05),
-        xlim=(0.004, 18),
-        ylabel="fraction of mass",
-    )
-    axes.legend(fontsize=7)
+def _sfh(axes: Any, view: BinView) -> None:
+    axes.stairs(view.mass.value, DRAWN_EDGES_GYR, fill=True, alpha=0.5, label="mass fraction per age bin")
+    axes.plot(DRAWN_EDGES_GYR, view.cumulative.value, color="tab:red", label="mass formed before")
+    axes.fill_between(DRAWN_EDGES_GYR, view.cumulative.low, view.cumulative.high, color="tab:red", alpha=0.2, lw=0)
+    axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel="Fraction of the mass formed")
+    axes.set(ylim=(0, 1.05), xlim=DRAWN_EDGES_GYR[[0, -1]])
+    axes.legend(fontsize=7, loc="center left")
 
 
 def _one_to_one(
