@@ -47,7 +47,6 @@ class Model:
     templates: Templates
     old: tuple[F32, F32]  # muse (Z * S_old, W), sed (Z * S_old, K): stars older than 10 Myr
     young: tuple[F32, F32]  # the same of the younger ones
-    gas: tuple[F32, F32, F32]  # (G * U * I, W), (G * U * I, K), (G * U * I, L)
     band_weights: F32  # (2 redshifts, K, B) of UVIS; see `_Z_NODES`
     acs_weights: F32  # (2, K, B) with ACS B, V and I
     line_response: F32  # (2, L, B) <f_lambda> per Lsun of a line
@@ -82,7 +81,6 @@ def build_model(templates: Templates) -> Model:
         templates=templates,
         old=(_rows(templates.muse[:, y:]), _rows(templates.sed[:, y:])),
         young=(_rows(templates.muse[:, :y]), _rows(templates.sed[:, :y])),
-        gas=(_rows(templates.cont_muse), _rows(templates.cont_sed), _rows(templates.line_lum)),
         band_weights=_band_weights(uvis, templates.sed_wave_aa),
         acs_weights=_band_weights(mixed, templates.sed_wave_aa),
         line_response=_line_response(uvis, templates.line_wave_aa),
@@ -127,45 +125,28 @@ def _star_weights(mass: Array, mh: Array, grid: Array) -> F32:
     return out
 
 
-def _gas_weights(mass: Array, mh_gas: Array, lg_u: Array, templates: Templates) -> F32:
-    """Ionising mass of each object on the nebular (G, U, I) grid: (N, G * U * I)."""
-    n, i = mass.shape
-    out = np.zeros((n, templates.mh_gas.size, templates.log_u.size, i), np.float32)
-    (g, wg), (u, wu) = bracket(templates.mh_gas, mh_gas), bracket(templates.log_u, lg_u)
+def _emission(model: Model, mass: Array, mh_gas: Array, lg_u: Array, with_spectrum: bool, first: int = 0) -> Light:
+    """Gas ionised by ``mass`` (N, m) of the sub-bins from ``first`` on, before all dust."""
+    t = model.templates
+    n, m = mass.shape
+    (g, wg), (u, wu) = bracket(t.mh_gas, mh_gas), bracket(t.log_u, lg_u)
+    # Only the nodes of log U in use enter the product: a third of the grid at most.
+    used = slice(int(u.min()), int(u.max()) + 2)
+    weights = np.zeros((n, t.mh_gas.size, used.stop - used.start, m), np.float32)
     rows = np.arange(n)
-    for dg in (0, 1):
-        for du in (0, 1):
-            weight = (wg if dg else 1 - wg) * (wu if du else 1 - wu)
-            out[rows, g + dg, u + du] = weight[:, None] * mass
-    return out.reshape(n, -1)
+    for dg, share_g in ((0, 1 - wg), (1, wg)):
+        for du, share_u in ((0, 1 - wu), (1, wu)):
+            weights[rows, g + dg, u - used.start + du] = (share_g * share_u)[:, None] * mass
+    weights = weights.reshape(n, -1)
+    muse, sed, lines = (_rows(grid[:, used, first : first + m]) for grid in (t.cont_muse, t.cont_sed, t.line_lum))
+    out = weights @ muse if with_spectrum else np.zeros((n, 0), np.float32)
+    return Light(out, weights @ sed, weights @ lines)
 
 
-@dataclass(frozen=True)
-class _Gas:
-    """Emission of gas in N objects: continuum on both grids and lines."""
-
-    muse: F32
-    sed: F32
-    lines: F32
-
-    def __add__(self, other: _Gas) -> _Gas:
-        return _Gas(self.muse + other.muse, self.sed + other.sed, self.lines + other.lines)
-
-    def times(self, factor: Array) -> _Gas:
-        f = np.asarray(factor, np.float32)[:, None]
-        return _Gas(self.muse * f, self.sed * f, self.lines * f)
-
-
-def _emission(model: Model, mass: Array, mh_gas: Array, lg_u: Array) -> _Gas:
-    weights = _gas_weights(mass, mh_gas, lg_u, model.templates)
-    return _Gas(*(weights @ grid for grid in model.gas))
-
-
-def _transmissions(templates: Templates, slope: Array) -> tuple[F32, F32, F32]:
-    """(lambda / 5500)^slope on the spectral grid, the SED's grid and at the lines; one row if all slopes are equal."""
-    s = slope[:1] if np.all(slope == slope[0]) else slope
-    grids = (templates.wave_aa, templates.sed_wave_aa, templates.line_wave_aa)
-    return tuple(np.exp(s[:, None].astype(np.float32) * np.log(g / PIVOT_AA).astype(np.float32)) for g in grids)  # type: ignore[return-value]
+def _curves(grids: tuple[Array, ...], slope: Array) -> list[F32]:
+    """(lambda / 5500)^slope on each grid, (N, n); one row if all slopes are equal."""
+    s = (slope[:1] if np.all(slope == slope[0]) else slope).astype(np.float32)[:, None]
+    return [np.exp(s * np.log(grid / PIVOT_AA).astype(np.float32)) for grid in grids]
 
 
 def _screen(curve: F32, tau: Array) -> F32:
@@ -191,70 +172,87 @@ def synthesise(
     Noiseless
         Spectra at the MUSE line-spread function and 150 km/s, divided by their mean in 5300-5500 AA.
     """
+    light = emitted(model, params, rng)
+    flux = light.muse
+    add_lines(flux, light.lines, model.templates.line_wave_aa, params.gas_sigma_kms, params.gas_v_kms)
+    norm = flux[:, NORM_PIXELS].mean(1)
+    phot = photometry(model, light, params.redshift, acs)
+    return Noiseless(flux=flux / norm[:, None], phot=phot / norm[:, None], labels=_labels(model, params), params=params)
+
+
+@dataclass(frozen=True)
+class Light:
+    """Light of N objects behind their dust, per Msun formed: continuum on both grids (Lsun/AA) and lines (Lsun)."""
+
+    muse: F32  # (N, W), without lines; empty where it was not asked for
+    sed: F32  # (N, K), without lines
+    lines: F32  # (N, L)
+
+    def __add__(self, other: Light) -> Light:
+        return Light(self.muse + other.muse, self.sed + other.sed, self.lines + other.lines)
+
+
+def emitted(model: Model, params: Params, rng: np.random.Generator | None = None, with_spectrum: bool = True) -> Light:
+    """Light that leaves the objects.
+
+    Parameters
+    ----------
+    model : Model
+    params : Params
+    rng : numpy Generator, optional
+        For the scatter of single lines; without it there is none.
+    with_spectrum : bool
+        False leaves the fine grid out: photometry alone does not need it.
+    """
     t = model.templates
-    curves = _transmissions(t, params.slope)
-    screens = tuple(_screen(c, params.tau_ism) for c in curves)
+    grids = (t.wave_aa if with_spectrum else t.wave_aa[:0], t.sed_wave_aa, t.line_wave_aa)
+    curves = _curves(grids, params.slope)
+    inside, outside = _gas(model, params, with_spectrum)
     weights = _star_weights(params.mass, params.mh, t.mh)
-    inside, outside = _gas(model, params, screens[0])
-    flux, sed = _star_light(model, weights, params, curves, inside)
-    lines = inside.lines * _screen(curves[2], params.tau_bc) + outside.lines
-    flux += outside.muse
-    sed += outside.sed
-    flux *= screens[0]
-    sed *= screens[1]
-    lines *= screens[2]
+    old = weights[:, :, t.n_young :].reshape(params.n, -1)
+    young = weights[:, :, : t.n_young].reshape(params.n, -1)
+    parts = []
+    for k, gas_in, gas_out in ((0, inside.muse, outside.muse), (1, inside.sed, outside.sed)):
+        n = grids[k].size
+        light = young @ model.young[k][:, :n]
+        light += gas_in
+        light *= _screen(curves[k], params.tau_bc)
+        light += old @ model.old[k][:, :n]
+        light += gas_out
+        light *= _screen(curves[k], params.tau_ism)
+        parts.append(light)
+    lines = (inside.lines * _screen(curves[2], params.tau_bc) + outside.lines) * _screen(curves[2], params.tau_ism)
     if rng is not None:
         lines *= _line_scatter(rng, params, model.metal_line)
-    add_lines(flux, lines, t.line_wave_aa, params.gas_sigma_kms, params.gas_v_kms)
-    norm = flux[:, NORM_PIXELS].mean(1)
-    phot = _photometry(model, sed, lines, params, acs)
-    return Noiseless(
-        flux=flux / norm[:, None], phot=phot / norm[:, None], labels=_labels(model, weights, params), params=params
-    )
+    return Light(parts[0], parts[1], lines)
 
 
-def _star_light(
-    model: Model, weights: F32, params: Params, curves: tuple[F32, F32, F32], inside: _Gas
-) -> tuple[F32, F32]:
-    """Stars and the birth clouds' gas on both grids, behind the birth clouds, before the diffuse dust."""
-    y = model.templates.n_young
-    old = weights[:, :, y:].reshape(params.n, -1)
-    young = weights[:, :, :y].reshape(params.n, -1)
-    out = []
-    for k, gas in ((0, inside.muse), (1, inside.sed)):
-        light = young @ model.young[k]
-        light += gas
-        light *= _screen(curves[k], params.tau_bc)
-        light += old @ model.old[k]
-        out.append(light)
-    return out[0], out[1]
-
-
-def _gas(model: Model, params: Params, screen: F32) -> tuple[_Gas, _Gas]:
+def _gas(model: Model, params: Params, with_spectrum: bool) -> tuple[Light, Light]:
     """Emission inside and outside the birth clouds, before all dust."""
     t = model.templates
     mass = params.mass[:, : t.n_ion]
     kept = mass * (1 - params.escape)[:, None]
-    young = np.where(np.arange(t.n_ion) < t.n_young, kept, 0.0)
-    inside = _emission(model, young, params.mh_gas, params.lg_u)
-    outside = _emission(model, kept - young, params.mh_gas, params.lg_u)
+    gas = params.mh_gas, params.lg_u, with_spectrum
+    inside = _emission(model, kept[:, : t.n_young], *gas)
+    outside = _emission(model, kept[:, t.n_young :], *gas, first=t.n_young)
     if np.any(params.diffuse > 0):
-        outside += _emission(model, mass * params.diffuse[:, None], params.mh_gas, params.diffuse_lg_u)
+        share = mass * params.diffuse[:, None]
+        outside += _emission(model, share, params.mh_gas, params.diffuse_lg_u, with_spectrum)
     if np.any(params.diffuse_ew_aa > 0):
-        outside += _borrowed(model, params)
+        outside += _borrowed(model, params, with_spectrum)
     return inside, outside
 
 
-def _borrowed(model: Model, params: Params) -> _Gas:
+def _borrowed(model: Model, params: Params, with_spectrum: bool) -> Light:
     """Gas that stars elsewhere ionise: the emission of young stars' gas scaled to an equivalent width of Halpha."""
     t = model.templates
-    one = np.zeros((params.n, t.n_ion))
-    one[:, : t.n_young] = np.diff(t.sub_edges_gyr)[: t.n_young] / t.sub_edges_gyr[t.n_young]
-    gas = _emission(model, one, params.mh_gas, params.diffuse_lg_u)
+    one = np.tile(np.diff(t.sub_edges_gyr[: t.n_young + 1]) / t.sub_edges_gyr[t.n_young], (params.n, 1))
+    gas = _emission(model, one, params.mh_gas, params.diffuse_lg_u, with_spectrum)
     halpha = int(np.argmin(np.abs(t.line_wave_aa - _HALPHA_AA)))
-    near = np.abs(t.wave_aa - _HALPHA_AA) < 50
-    stars = _star_weights(params.mass, params.mh, t.mh).reshape(params.n, -1) @ _rows(t.muse[:, :, near]).mean(1)
-    return gas.times(params.diffuse_ew_aa * stars / gas.lines[:, halpha])
+    near = np.abs(t.sed_wave_aa - _HALPHA_AA) < 50
+    stars = _star_weights(params.mass, params.mh, t.mh).reshape(params.n, -1) @ _rows(t.sed[:, :, near]).mean(1)
+    factor = (params.diffuse_ew_aa * stars / gas.lines[:, halpha]).astype(np.float32)[:, None]
+    return Light(gas.muse * factor, gas.sed * factor, gas.lines * factor)
 
 
 def _line_scatter(rng: np.random.Generator, params: Params, metal_line: NDArray[np.bool_]) -> F32:
@@ -291,14 +289,15 @@ def add_lines(flux: F32, lines: F32, line_aa: Array, sigma_kms: Array, v_kms: Ar
         flux[:, lo:hi] += amplitude[:, None] * np.exp(-0.5 * x * x)
 
 
-def _photometry(model: Model, sed: F32, lines: F32, params: Params, acs: NDArray[np.bool_] | None) -> F32:
-    share = np.clip(params.redshift / _Z_NODES[1], 0.0, 1.0).astype(np.float32)[:, None]
+def photometry(model: Model, light: Light, redshift: Array, acs: NDArray[np.bool_] | None = None) -> F32:
+    """Band fluxes <f_lambda> (N, B) in the unit of the light; ``acs`` as in `synthesise`."""
+    share = np.clip(redshift / _Z_NODES[1], 0.0, 1.0).astype(np.float32)[:, None]
 
     def bands(weights: F32, response: F32) -> F32:
-        low = sed @ weights[0] + lines @ response[0]
+        low = light.sed @ weights[0] + light.lines @ response[0]
         if not share.any():
             return low
-        return low * (1 - share) + (sed @ weights[1] + lines @ response[1]) * share
+        return low * (1 - share) + (light.sed @ weights[1] + light.lines @ response[1]) * share
 
     phot = bands(model.band_weights, model.line_response)
     if acs is not None and acs.any():
@@ -306,23 +305,29 @@ def _photometry(model: Model, sed: F32, lines: F32, params: Params, acs: NDArray
     return phot
 
 
-def _per_bin(values: Array, templates: Templates) -> Array:
+def per_bin(values: Array, templates: Templates) -> Array:
     """Sums over the sub-bins of each age bin: (N, S) to (N, A)."""
     return np.add.reduceat(values, np.searchsorted(templates.bin_of_sub, np.arange(N_AGE)), axis=1)
 
 
-def _labels(model: Model, weights: F32, params: Params) -> Labels:
+def light_v(templates: Templates, params: Params) -> Array:
+    """Intrinsic V-band light of each sub-bin, (N, S), solar luminosities per Msun formed in all."""
+    weights = _star_weights(params.mass, params.mh, templates.mh)
+    return np.einsum("nzs,zs->ns", weights, templates.light_v, optimize=True).astype(np.float64)
+
+
+def _labels(model: Model, params: Params) -> Labels:
     """The truth on the 16 age bins."""
     t = model.templates
-    light = np.einsum("nzs,zs->ns", weights, t.light_v, optimize=True).astype(np.float64)
-    mass = _per_bin(params.mass, t)
+    light = light_v(t, params)
+    mass = per_bin(params.mass, t)
     # A trace of uniform mass gives empty bins the metallicity that the law has there.
     trace = params.mass + 1e-9 * np.diff(t.sub_edges_gyr)
-    mh = _per_bin(trace * params.mh, t) / _per_bin(trace, t)
+    mh = per_bin(trace * params.mh, t) / per_bin(trace, t)
     total = light.sum(1)
     return Labels.from_fractions(
         mass.astype(np.float32),
-        (_per_bin(light, t) / total[:, None]).astype(np.float32),
+        (per_bin(light, t) / total[:, None]).astype(np.float32),
         mh.astype(np.float32),
         tau_ism=params.tau_ism.astype(np.float32),
         tau_bc=params.tau_bc.astype(np.float32),
