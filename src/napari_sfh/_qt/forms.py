@@ -1,0 +1,285 @@
+"""The explorer's forms, made with magicgui: what to run on, and how. Values in and out; no work is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.types import FileDialogMode
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, PushButton, Slider
+from numpy.typing import NDArray
+
+from napari_sfh import maps
+from napari_sfh._qt.layers import FIRST_MAP, map_title
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import BANDS, Result
+
+FITS = "FITS files (*.fits *.fit *.fits.gz *.fits.fz *.fz)"
+
+
+def _file(label: str, tip: str, folder: bool = False) -> FileEdit:
+    mode = FileDialogMode.EXISTING_DIRECTORY if folder else FileDialogMode.EXISTING_FILE
+    edit = FileEdit(label=label, tooltip=tip, mode=mode, filter=None if folder else FITS, nullable=True)
+    edit.choose_btn.text = "…"
+    edit.choose_btn.max_width = 28
+    edit.margins = (0, 0, 0, 0)
+    edit.line_edit.native.setPlaceholderText("cube, mosaics, MAPS" if folder else "none")
+    return edit
+
+
+def _number(label: str, placeholder: str, tip: str) -> LineEdit:
+    edit = LineEdit(label=label, tooltip=tip)
+    edit.native.setPlaceholderText(placeholder)
+    return edit
+
+
+def _value(edit: FileEdit) -> Path | None:
+    text = edit.line_edit.value.strip()
+    return Path(text).expanduser() if text else None
+
+
+def _parse(edit: LineEdit, lowest: float, highest: float) -> float | None:
+    """The number in a field, None if it is empty.
+
+    Raises
+    ------
+    SfhInputError
+        No number, or outside ``lowest`` to ``highest``.
+    """
+    text = edit.value.strip()
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not lowest <= number <= highest:
+        raise SfhInputError(f"{edit.label}: {text!r} is not a number from {lowest:g} to {highest:g}; or leave it empty")
+    return number
+
+
+def _narrow(box: ComboBox) -> ComboBox:
+    """Let a list be narrower than its longest entry: the dock must fit small screens."""
+    native = box.native
+    native.setSizeAdjustPolicy(native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    native.setMinimumContentsLength(10)
+    return box
+
+
+def _form(widgets: list[Any]) -> Container[Any]:
+    form = Container(widgets=widgets, labels=True)
+    form.margins = (6, 2, 6, 2)
+    form.native.layout().setSpacing(3)
+    return form
+
+
+class DataForm:
+    """Folder or files, and what their headers may not say."""
+
+    def __init__(self) -> None:
+        self.folder = _file("Galaxy folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
+        self.cube = _file("Cube", "MUSE cube: FITS with DATA and STAT")
+        self.bands = {band: _file(band, f"HST mosaic in {band} (…drc-sci); optional") for band in BANDS}
+        self.maps = _file("MAPS", "DAP MAPS file: bins and stellar kinematics; optional")
+        self.redshift = _number("Redshift", "from the header", "Systemic redshift")
+        self.ebv_mw = _number("E(B−V) MW", "from the header, else 0", "Foreground reddening by the Milky Way, mag")
+        self.psf = _number("PSF FWHM", "from the file", "Of the cube at 6500 Å, arcsec: the mosaics are matched to it")
+        self.container = _form(
+            [self.folder, self.cube, *self.bands.values(), self.maps, self.redshift, self.ebv_mw, self.psf]
+        )
+
+    @property
+    def has_cube(self) -> bool:
+        """True when there is something to run on."""
+        return _value(self.cube) is not None
+
+    def set_files(self, cube: Path | None, photometry: Mapping[str, Path], maps: Path | None) -> None:
+        """Fill in the files; bands that are missing are emptied."""
+        for edit, path in [
+            (self.cube, cube),
+            (self.maps, maps),
+            *((e, photometry.get(b)) for b, e in self.bands.items()),
+        ]:
+            edit.line_edit.value = "" if path is None else str(path)
+
+    def values(self) -> dict[str, Any]:
+        """Keyword arguments of `pipeline.config_from_files`.
+
+        Raises
+        ------
+        SfhInputError
+            No cube, or a field that is not a number.
+        """
+        cube = _value(self.cube)
+        if cube is None:
+            raise SfhInputError("Cube: no file is chosen; choose a galaxy folder or a MUSE cube first")
+        photometry = {band: path for band, edit in self.bands.items() if (path := _value(edit)) is not None}
+        return {
+            "cube": cube,
+            "photometry": photometry,
+            "maps": _value(self.maps),
+            "redshift": _parse(self.redshift, -0.01, 0.5),
+            "ebv_mw": _parse(self.ebv_mw, 0.0, 10.0),
+            "psf_fwhm_arcsec": _parse(self.psf, 0.05, 10.0),
+        }
+
+
+class BinningForm:
+    """How spaxels are binned, and where their kinematics come from."""
+
+    def __init__(self) -> None:
+        self.method = ComboBox(
+            label="Method",
+            value="vorbin",
+            choices=[
+                ("Voronoi (vorbin)", "vorbin"),
+                ("PowerBin: fast, for large cubes", "powerbin"),
+                ("Bins of the MAPS file", "maps"),
+                ("Bins of a file", "file"),
+            ],
+            tooltip="Voronoi up to some 10 000 spaxels; PowerBin above",
+        )
+        self.file = _file("Bin map", "FITS image with the bin of each spaxel, 0 = none")
+        self.target_snr = FloatSpinBox(
+            label="Target S/N", value=35.0, min=3.0, max=500.0, step=5.0, tooltip="Per pixel in 5300-5500 Å"
+        )
+        self.kinematics = ComboBox(
+            label="V and σ",
+            value="auto",
+            choices=[
+                ("Automatic", "auto"),
+                ("From the MAPS file", "maps"),
+                ("Fit with pPXF", "ppxf"),
+                ("Constants", "constant"),
+            ],
+            tooltip="Automatic: from MAPS if there is one, else a fit if ppxf is installed, else constants",
+        )
+        self.constants = _number("V, σ (km/s)", "0, 80", "Velocity and dispersion of every bin")
+        self.container = _form(
+            [_narrow(self.method), self.file, self.target_snr, _narrow(self.kinematics), self.constants]
+        )
+        self.method.changed.connect(self._show_needed)
+        self.kinematics.changed.connect(self._show_needed)
+        self._show_needed()
+
+    def _show_needed(self) -> None:
+        self.file.visible = self.method.value == "file"
+        self.target_snr.visible = self.method.value in ("vorbin", "powerbin")
+        self.constants.visible = self.kinematics.value == "constant"
+
+    def values(self) -> dict[str, Any]:
+        """Keyword arguments of `pipeline.config_from_files`.
+
+        Raises
+        ------
+        SfhInputError
+            A bin map is asked for and not given.
+        """
+        method: str = self.method.value
+        if method == "file":
+            path = _value(self.file)
+            if path is None:
+                raise SfhInputError("Bin map: no file is chosen; choose one or another method of binning")
+            method = str(path)
+        kinematics = self.kinematics.value
+        if kinematics == "constant":
+            kinematics = self.constants.value.strip() or "0,80"
+        return {"binning": method, "target_snr": self.target_snr.value, "kinematics": kinematics}
+
+
+class NetworkForm:
+    """Which weights, on which device."""
+
+    def __init__(self) -> None:
+        self.model = ComboBox(
+            label="Weights",
+            choices=[("default", "default")],
+            value="default",
+            tooltip="The network that reads the bins",
+        )
+        self.card = PushButton(text="Model card…", tooltip="What the weights were trained on, their figures and limits")
+        self.device = ComboBox(
+            label="Device",
+            choices=["auto", "cpu", "cuda", "mps"],
+            value="auto",
+            tooltip="auto: a GPU if there is one",
+        )
+        self.container = _form([_narrow(self.model), self.card, self.device])
+
+    def set_models(self, names: list[str]) -> None:
+        """List the weights at hand, the default first; keep the choice if it is still there."""
+        chosen = self.model.value
+        self.model.choices = names or ["default"]
+        if chosen in self.model.choices:
+            self.model.value = chosen
+
+    def values(self) -> dict[str, Any]:
+        """Keyword arguments of `pipeline.config_from_files`."""
+        return {"model": self.model.value or "default", "device": self.device.value}
+
+
+class MapForm:
+    """Which map is on the canvas."""
+
+    def __init__(self) -> None:
+        names = [n for n in maps.MAPS if not n.endswith("_ERR")]
+        self.quantity = ComboBox(
+            label="Map",
+            choices=[(map_title(n), n) for n in names],
+            value=FIRST_MAP,
+            tooltip="Also with Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]",
+        )
+        self.error = CheckBox(text="its 1 σ error", value=False, tooltip="Half of the 16-84 % width; also with Alt+E")
+        self.grid = CheckBox(
+            text="four maps side by side", value=False, tooltip="LW and MW age and [M/H]; also with Alt+G"
+        )
+        self.min_snr = Slider(
+            label="S/N at least", value=0, min=0, max=100, tooltip="Bins with a lower S/N are left out of the maps"
+        )
+        self.hide_flagged = CheckBox(
+            text="hide bins out of depth",
+            value=False,
+            tooltip="Leave out the bins where the network is not to be believed",
+        )
+        self.container = _form([_narrow(self.quantity), self.error, self.grid, self.min_snr, self.hide_flagged])
+
+    def limit_snr(self, result: Result | None) -> None:
+        """Let the slider run over the S/N of a result, and show all bins."""
+        top = 100.0 if result is None else float(np.nanmax(result.data.snr, initial=1.0))
+        with self.min_snr.changed.blocked(), self.hide_flagged.changed.blocked():
+            self.min_snr.value = 0
+            self.min_snr.max = int(np.ceil(top))
+            self.hide_flagged.value = False
+
+    def hidden(self, result: Result) -> NDArray[np.bool_] | None:
+        """Bins (N,) that the slider and the check box leave out; None when they show all."""
+        if self.min_snr.value <= 0 and not self.hide_flagged.value:
+            return None
+        hidden: NDArray[np.bool_] = ~(result.data.snr >= self.min_snr.value)
+        if self.hide_flagged.value:
+            hidden |= ~(result.prediction.ood <= 1)
+        return hidden
+
+    @property
+    def name(self) -> str:
+        """Name of the chosen map in `maps.MAPS`."""
+        name: str = self.quantity.value
+        return f"{name}_ERR" if self.error.value and f"{name}_ERR" in maps.MAPS else name
+
+
+class ExportForm:
+    """What can be taken away."""
+
+    def __init__(self) -> None:
+        self.result = PushButton(text="Save result…", tooltip="One FITS file: maps, bins, SFHs, spectra, provenance")
+        self.figure = PushButton(text="Save figure of the maps…", tooltip="PNG, PDF or SVG page of the four maps")
+        self.table = PushButton(text="Save table of all bins…", tooltip="SFH and metallicity of every bin as ECSV")
+        self.open = PushButton(text="Open result…", tooltip="A file written by napari-sfh; or drop it on the window")
+        self.container = _form([self.result, self.figure, self.table, self.open])
+
+    def enable(self, has_result: bool) -> None:
+        """What needs a result is usable with one only."""
+        for button in (self.result, self.figure, self.table):
+            button.enabled = has_result

@@ -1,0 +1,162 @@
+"""From a result to napari layers, as plain layer-data tuples: no viewer, no Qt.
+
+Every layer lies on the same `SkyGrid`, in arcsec: one layer in pixels would break the units of all. The maps carry
+their values, NaN outside the bins, and a colorbar; the faint ``bins`` layer carries a table of values, so that
+napari's status bar shows them under the cursor. ``metadata["napari_sfh"]`` ties a layer to its result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_sfh import maps
+from napari_sfh._qt.sky import SkyGrid
+from napari_sfh.binview import flag_words
+from napari_sfh.summary import robust_limits
+from napari_sfh.types import Cube, Result
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+#: Key of layer metadata that holds a `Link`.
+KEY = "napari_sfh"
+#: The map that is visible first.
+FIRST_MAP = "AGE_LW"
+OUTLINE = "selected bins"
+
+
+class Link:
+    """What a layer shows: ``role`` (white, bins, map, outline), the map's name, and its result or cube.
+
+    It stays one object when napari copies a layer, so that a result is never duplicated.
+    """
+
+    def __init__(self, role: str, name: str = "", result: Result | None = None, cube: Path | None = None) -> None:
+        self.role, self.name, self.result, self.cube = role, name, result, cube
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Link:
+        return self
+
+    def __repr__(self) -> str:
+        return f"<napari-sfh {self.role} {self.name}>".replace(" >", ">")
+
+
+def link_of(metadata: dict[str, Any]) -> Link | None:
+    """The `Link` in a layer's metadata."""
+    found = metadata.get(KEY)
+    return found if isinstance(found, Link) else None
+
+
+def white_light(image: NDArray[np.floating], sky: SkyGrid, name: str, link: Link) -> LayerTuple:
+    """The cube's white light, grey, square-root stretched."""
+    low, high = robust_limits(image, 5.0, 99.7)
+    attributes = {
+        "name": f"{name} white light",
+        "colormap": "gray",
+        "contrast_limits": (low, high),
+        "gamma": 0.5,
+        "interpolation2d": "nearest",
+        "metadata": {KEY: link},
+        **sky.transform(),
+    }
+    return np.ascontiguousarray(image, dtype=np.float32), attributes, "image"
+
+
+def cube_white_light(cube: Cube, image: NDArray[np.floating]) -> LayerTuple:
+    """The layer of a cube that has not been run yet."""
+    return white_light(image, SkyGrid.of(cube.wcs, cube.shape[1:]), cube.name, Link("white", cube=cube.path))
+
+
+def map_title(name: str) -> str:
+    """Title of a map with its unit, as layers and menus show it."""
+    spec = maps.MAPS[name]
+    unit = spec.unit.replace("log10", "log")
+    return f"{spec.title} [{unit}]" if unit and name != "FLAG" else spec.title
+
+
+def maps_text(result: Result, name: str, bin_id: int) -> str:
+    """A map's value in a bin, as text: ``LW age 9.31 ± 0.08 log yr``."""
+    spec = maps.MAPS[name]
+    if name == "FLAG":
+        return flag_words(int(result.flag[bin_id - 1]))
+    value = float(spec.values(result)[bin_id - 1])
+    error = maps.MAPS.get(f"{name}_ERR")
+    plus = f" ± {float(error.values(result)[bin_id - 1]):.2f}" if error is not None else ""
+    return f"{spec.title} {value:.2f}{plus} {spec.unit.replace('log10', 'log')}".strip()
+
+
+def map_layer(result: Result, name: str, sky: SkyGrid) -> LayerTuple:
+    """One map of `maps.MAPS` with its colorbar, hidden unless it is `FIRST_MAP`."""
+    image = maps.image(result, name)
+    attributes = {
+        "name": map_title(name),
+        "colormap": maps.MAPS[name].colormap,
+        "contrast_limits": _limits(result, name, image),
+        "interpolation2d": "nearest",
+        "visible": name == FIRST_MAP,
+        "metadata": {KEY: Link("map", name, result)},
+        **sky.transform(),
+    }
+    return image, attributes, "image"
+
+
+def _limits(result: Result, name: str, image: NDArray[np.floating]) -> tuple[float, float]:
+    """Robust limits; light- and mass-weighted maps of one quantity share theirs, so that they can be compared."""
+    root = name.rsplit("_", 1)[0] if name in maps.MEAN_MAPS else None
+    if root is None:
+        return robust_limits(image, 2.0, 98.0)
+    both = [maps.image(result, other) for other in maps.MEAN_MAPS if other.startswith(root)]
+    return robust_limits(np.stack(both), 2.0, 98.0)
+
+
+def features(result: Result) -> pd.DataFrame:
+    """What the status bar says of a bin: one row per bin and one for the background (index 0)."""
+    columns: dict[str, Any] = {}
+    for name in (*maps.MEAN_MAPS, "SNR", "OOD"):
+        values = np.round(np.asarray(maps.MAPS[name].values(result), dtype=float), 2)
+        columns[maps.MAPS[name].title] = np.concatenate([[np.nan], values])
+    columns["Flags"] = ["", *(flag_words(f) if f else "" for f in result.flag)]
+    return pd.DataFrame({"index": np.arange(result.bins.n_bins + 1), **columns})
+
+
+def bins_layer(result: Result, sky: SkyGrid) -> LayerTuple:
+    """The bins as faint labels with the table of their values."""
+    attributes = {
+        "name": "bins",
+        "opacity": 0.08,
+        "features": features(result),
+        "metadata": {KEY: Link("bins", "", result)},
+        **sky.transform(),
+    }
+    return result.bins.bin_id, attributes, "labels"
+
+
+def outline_layer(result: Result, sky: SkyGrid) -> LayerTuple:
+    """The empty layer in which the selected bins are outlined.
+
+    Line pieces as Vectors: a Shapes layer needs four times as long for an outline, and seconds of compilation.
+    """
+    attributes = {
+        "name": OUTLINE,
+        "ndim": 2,
+        "vector_style": "line",
+        "edge_width": max(result.bins.bin_id.shape) / 120,
+        "opacity": 1.0,
+        "metadata": {KEY: Link("outline", "", result)},
+        **sky.transform(),
+    }
+    return np.empty((0, 2, 2)), attributes, "vectors"
+
+
+def result_layers(result: Result) -> Iterator[LayerTuple]:
+    """All layers of a result from the bottom up: white light, maps (the first on top), bins, outline."""
+    sky = SkyGrid.of(result.wcs, result.bins.bin_id.shape)
+    yield white_light(result.white, sky, result.name, Link("white", "", result))
+    for name in reversed(maps.MAPS):
+        yield map_layer(result, name, sky)
+    yield bins_layer(result, sky)
+    yield outline_layer(result, sky)

@@ -1,0 +1,218 @@
+"""The layers of a result in a viewer: adding, refreshing, switching maps, outlines, hidden bins. Works without Qt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from napari.layers import Layer
+from numpy.typing import NDArray
+
+from napari_sfh import maps
+from napari_sfh._qt.layers import FIRST_MAP, LayerTuple, Link, link_of, outline_layer
+from napari_sfh._qt.session import Session
+from napari_sfh.types import Result
+
+
+class LayerStack:
+    """What a `Session` shows, as layers of a viewer (`napari.Viewer` or `napari.components.ViewerModel`).
+
+    Layers are found by their metadata each time, so that the user may delete, rename or reorder them.
+    """
+
+    def __init__(self, viewer: Any, session: Session) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._hidden: NDArray[np.bool_] | None = None
+        self._painted: dict[str, int] = {}
+        self._version = 0
+        self._grid_outlines: dict[str, Any] = {}
+        self.current = FIRST_MAP
+        session.selection_changed.connect(self.refresh_outline)
+
+    def release(self) -> None:
+        """Listen no longer; the layers stay."""
+        self._session.selection_changed.disconnect(self.refresh_outline, missing_ok=True)
+
+    def find(self, role: str, name: str = "") -> Any:
+        """The layer of a role (and map name), or None."""
+        for layer in self._viewer.layers:
+            link = link_of(layer.metadata)
+            if link is not None and (link.role, link.name) == (role, name):
+                return layer
+        return None
+
+    def put(self, data: LayerTuple) -> None:
+        """Add a layer, or refresh the one of the same role in place when it has the same shape."""
+        link = link_of(data[1]["metadata"])
+        if link is None:
+            raise ValueError("layer without a link to its result")
+        old = self.find(link.role, link.name)
+        if old is not None and link_of(old.metadata) is link:
+            self._dress(old, link.role)
+            return
+        if old is not None and link.role != "outline" and old.data.shape == data[0].shape:
+            self._refresh(old, data)
+            return
+        if old is not None:
+            self._viewer.layers.remove(old)
+        layer = Layer.create(*data)
+        self._dress(layer, link.role)
+        self._viewer.add_layer(layer)
+
+    def _refresh(self, layer: Any, data: LayerTuple) -> None:
+        values, attributes, _ = data
+        layer.data = values
+        for key in ("name", "scale", "affine", "contrast_limits", "features", "metadata"):
+            if key in attributes:
+                setattr(layer, key, attributes[key])
+
+    @staticmethod
+    def _dress(layer: Any, role: str) -> None:
+        if role == "map":
+            layer.colorbar.visible = True
+            layer.name_overlay.visible = True
+        elif role == "bins":
+            layer.editable = False
+
+    def begin(self, result: Result) -> None:
+        """Take away what cannot be refreshed in place, before the layers of ``result`` are put."""
+        self.set_grid(False)
+        self._hidden = None
+        self._version += 1
+        self._painted.clear()
+        links = [link_of(layer.metadata) for layer in self._viewer.layers]
+        adopted = any(link is not None and link.result is result for link in links)
+        for layer in list(self._viewer.layers):
+            link = link_of(layer.metadata)
+            if link is None or link.result is result:
+                continue
+            if adopted or link.role == "outline" or layer.data.shape != result.bins.bin_id.shape:
+                self._viewer.layers.remove(layer)
+
+    def clear(self, keep: Link | None = None) -> None:
+        """Take away every layer of a result or a cube but the one with the link ``keep``."""
+        self.set_grid(False)
+        self._painted.clear()
+        self._hidden = None
+        for layer in list(self._viewer.layers):
+            link = link_of(layer.metadata)
+            if link is not None and link is not keep:
+                self._viewer.layers.remove(layer)
+
+    def finish(self) -> None:
+        """All layers are there: show the current map, with the outline on top."""
+        self.show(self.current)
+        outline = self.find("outline")
+        if outline is not None:
+            self._viewer.layers.move(self._viewer.layers.index(outline), len(self._viewer.layers))
+
+    def show(self, name: str) -> None:
+        """Show one map, make it the active layer (its limits and colours are at hand), and hide the others."""
+        self.current = name
+        for layer, link in self._maps():
+            if link.name == name:
+                self._paint(layer, name)
+                self._viewer.layers.selection.active = layer
+            layer.visible = link.name == name
+
+    def _maps(self) -> list[tuple[Any, Any]]:
+        found = [(layer, link_of(layer.metadata)) for layer in self._viewer.layers]
+        return [(layer, link) for layer, link in found if link is not None and link.role == "map"]
+
+    def hide_bins(self, hidden: NDArray[np.bool_] | None) -> None:
+        """Leave bins (N,) out of the maps; None shows all."""
+        self._hidden = hidden
+        self._version += 1
+        for layer, link in self._maps():
+            if layer.visible:
+                self._paint(layer, link.name)
+
+    def _paint(self, layer: Any, name: str) -> None:
+        """Bring a map up to date with the hidden bins; those not on the canvas wait until they are."""
+        result = self._session.result
+        if result is None or self._painted.get(name, 0) == self._version:
+            return
+        if self._hidden is None and name not in self._painted:
+            return
+        values = np.array(maps.MAPS[name].values(result), dtype=np.float32)
+        if self._hidden is not None:
+            values[self._hidden] = np.nan
+        layer.data = maps.paint(result.bins.bin_id, values)
+        self._painted[name] = self._version
+
+    def refresh_outline(self, _: int = 0) -> None:
+        """Outline the shown bins."""
+        if self._session.result is None:
+            return
+        segments, colors = self._segments()
+        targets = list(self._grid_outlines.values()) if self._grid_on else [self.find("outline")]
+        for layer in targets:
+            if layer is not None and (len(segments) or len(layer.data)):
+                layer.data = segments
+                if len(segments):
+                    layer.edge_color = colors
+
+    def _segments(self) -> tuple[NDArray[np.float64], list[str]]:
+        """Line pieces (n, 2, 2) as start and vector, and the colour of each."""
+        paths, colors = self._session.outlines()
+        if not paths:
+            return np.empty((0, 2, 2)), []
+        pieces = [np.stack([p[:-1], np.diff(p, axis=0)], axis=1) for p in paths]
+        return np.concatenate(pieces), [c for c, p in zip(colors, pieces) for _ in p]
+
+    @property
+    def _grid_on(self) -> bool:
+        return bool(self._viewer.canvas.grid.enabled and self._grid_outlines)
+
+    def set_grid(self, on: bool) -> None:
+        """The four maps side by side, each with its outline of the selected bins; or one map again."""
+        grid = self._viewer.canvas.grid
+        if on and not self._grid_on and self._session.result is not None:
+            self._pair_up(self._session.result)
+            self._size_colorbars(0.6)
+            # The two uppermost layers share the first cell, the next two the second, and so on.
+            grid.stride, grid.shape, grid.enabled = -2, (2, 2), True
+            self._viewer.reset_view()
+            self.refresh_outline()
+        elif not on and self._grid_on:
+            grid.enabled = False
+            self._size_colorbars(1.0)
+            grid.stride, grid.shape = 1, (-1, -1)
+            for layer in self._grid_outlines.values():
+                if layer in self._viewer.layers:
+                    self._viewer.layers.remove(layer)
+            self._grid_outlines = {}
+            self._set_visible(("white", "bins", "outline"), True)
+            self.show(self.current)
+            self._viewer.reset_view()
+            self.refresh_outline()
+
+    def _pair_up(self, result: Result) -> None:
+        """Bring each of the four maps to the top of the list, its own outline above it; hide the rest."""
+        layers = self._viewer.layers
+        self._set_visible(("white", "bins", "outline"), False)
+        for layer, link in self._maps():
+            layer.visible = link.name in maps.MEAN_MAPS
+        for name in reversed(maps.MEAN_MAPS):
+            layer = self.find("map", name)
+            if layer is None:
+                continue
+            self._paint(layer, name)
+            layers.move(layers.index(layer), len(layers))
+            _, attributes, _ = outline_layer(result, self._session.sky)
+            attributes["name"] = f"selected bins, {name}"
+            attributes["metadata"] = {}
+            attributes["edge_width"] *= 2
+            self._grid_outlines[name] = self._viewer.add_vectors(np.empty((0, 2, 2)), **attributes)
+
+    def _size_colorbars(self, factor: float) -> None:
+        for layer, _ in self._maps():
+            layer.colorbar.size = (25 * factor, 150 * factor)
+            layer.colorbar.font_size = 10 * factor**0.5
+
+    def _set_visible(self, roles: tuple[str, ...], visible: bool) -> None:
+        for role in roles:
+            layer = self.find(role)
+            if layer is not None:
+                layer.visible = visible

@@ -1,0 +1,160 @@
+"""The explorer's long work, as generators for `workers.Job`: no Qt, and nothing heavy imported before it is needed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sfh._qt import layers
+from napari_sfh._qt.layers import LayerTuple
+from napari_sfh.binview import sfh_table
+from napari_sfh.errors import ComputeError
+from napari_sfh.types import F32, Cube, Progress, Result
+
+#: Channels read for the white light of a cube that has not been run.
+PREVIEW_CHANNELS = 48
+
+
+@dataclass(frozen=True)
+class Galaxy:
+    """What was found in a folder, or a single cube, ready for the form and the canvas."""
+
+    cube: Path | None
+    photometry: dict[str, Path]
+    maps: Path | None
+    problems: tuple[str, ...]
+    white: LayerTuple | None
+    ebv_mw: float | None = None  # where it is known beforehand
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A result with its layers prepared, so that the main thread only adds them."""
+
+    result: Result
+    layers: tuple[LayerTuple, ...]
+
+
+def white_light(cube: Cube, cancel: threading.Event | None = None) -> Generator[Progress, None, F32 | None]:
+    """Mean of channels spread evenly over a cube, (ny, nx) in its unit; NaN where no channel is good."""
+    channels = np.unique(np.linspace(0, cube.shape[0] - 1, PREVIEW_CHANNELS).astype(int))
+    total = np.zeros(cube.shape[1:])
+    count = np.zeros(cube.shape[1:])
+    for done, k in enumerate(channels):
+        if cancel is not None and cancel.is_set():
+            return None
+        flux, _, good = cube.read(int(k), int(k) + 1)
+        total += np.where(good[0], flux[0], 0)
+        count += good[0]
+        yield Progress("white light", done + 1, channels.size)
+    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean.astype(np.float32)
+
+
+def open_galaxy(
+    cancel: threading.Event, folder: Path | None = None, cube: Path | None = None
+) -> Generator[Progress, None, Galaxy]:
+    """Find a galaxy's files (in ``folder``), and make the white light of its cube."""
+    from napari_sfh.io.identify import find_galaxy
+    from napari_sfh.io.muse import read_cube
+
+    yield Progress("looking for files", 0, 0)
+    photometry: dict[str, Path] = {}
+    maps: Path | None = None
+    problems: tuple[str, ...] = ()
+    if folder is not None:
+        found = find_galaxy(folder)
+        cube, photometry, maps, problems = found.cube, dict(found.mosaics), found.maps, tuple(found.problems)
+    white = None
+    if cube is not None:
+        opened = read_cube(cube)
+        image = yield from white_light(opened, cancel)
+        white = None if image is None else layers.cube_white_light(opened, image)
+    return Galaxy(cube, photometry, maps, problems, white)
+
+
+def open_demo(cancel: threading.Event) -> Generator[Progress, None, Galaxy]:
+    """The bundled mock galaxy."""
+    yield Progress("opening the mock spiral", 0, 0)
+    from napari_sfh.demo import EBV_MW, folder
+
+    galaxy = yield from open_galaxy(cancel, folder=folder())
+    return replace(galaxy, ebv_mw=EBV_MW)
+
+
+def run_galaxy(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, Shown | None]:
+    """The pipeline with the form's options; None if it was cancelled before there was anything."""
+    yield Progress("starting", 0, 0)
+    from napari_sfh.pipeline import config_from_files, run
+
+    result = yield from run(config_from_files(**options), cancel)
+    if result is None:
+        return None
+    yield Progress("maps", 0, 0)
+    return prepare(result)
+
+
+def open_result(cancel: threading.Event, path: Path) -> Generator[Progress, None, Shown]:
+    """Read a result file."""
+    yield Progress("reading the result", 0, 0)
+    from napari_sfh.io.results import read_result
+
+    return prepare(read_result(path))
+
+
+def prepare(result: Result) -> Shown:
+    """Make all layers of a result; also compiles what napari's first Labels layer needs, away from the main thread."""
+    from napari.layers import Labels
+
+    Labels(result.bins.bin_id[:2, :2])
+    return Shown(result, tuple(layers.result_layers(result)))
+
+
+def save_result(cancel: threading.Event, result: Result, path: Path) -> Generator[Progress, None, Path]:
+    """Write a result file."""
+    yield Progress("writing the result", 0, 0)
+    from napari_sfh.io.results import write_result
+
+    return write_result(result, path)
+
+
+def draw(
+    cancel: threading.Event, result: Result, path: Path, bin_ids: tuple[int, ...], kind: str
+) -> Generator[Progress, None, Path]:
+    """Draw the page of the shown bins, or that of the maps when there are none."""
+    yield Progress("drawing", 0, 0)
+    from napari_sfh import figures
+
+    figure = figures.bins_page(result, bin_ids, kind) if bin_ids else figures.maps_page(result)
+    return figures.save(figure, path)
+
+
+def save_table(
+    cancel: threading.Event, result: Result, path: Path, bin_ids: tuple[int, ...]
+) -> Generator[Progress, None, Path]:
+    """Write SFH and metallicity of bins as ECSV.
+
+    Raises
+    ------
+    ComputeError
+        The file cannot be written.
+    """
+    yield Progress("writing the table", 0, 0)
+    try:
+        sfh_table(result, bin_ids).write(path, format="ascii.ecsv", overwrite=True)
+    except OSError as error:
+        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    return path
+
+
+def read_cards(cancel: threading.Event) -> Generator[Progress, None, dict[str, str]]:
+    """Name and card of every shipped network, the default first; loads torch as a side effect, ready for a run."""
+    yield Progress("weights", 0, 0)
+    from napari_sfh.model.bundle import list_bundles, load_bundle
+
+    return {name: load_bundle(path).card for name, path in list_bundles().items()}

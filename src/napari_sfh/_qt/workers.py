@@ -1,0 +1,160 @@
+"""Long work in a thread: a generator of `types.Progress` becomes a napari worker that can be cancelled.
+
+A ``RuntimeError`` in a generator worker vanishes without a signal (torch's out-of-memory error is one), so every
+generator is wrapped; ``quit`` (which napari calls when a window is closed over a running task) sets the cancel event,
+because a worker that is merely quit never returns what it has done.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator
+from typing import Any
+
+from napari.qt.threading import create_worker
+from superqt.utils import GeneratorWorker
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.types import Progress
+
+Work = Callable[[threading.Event], Generator[Progress, None, Any]]
+#: Seconds between two progress signals of one stage.
+PROGRESS_SECONDS = 0.05
+
+
+def guarded(work: Work, cancel: threading.Event) -> Generator[Progress, None, Any]:
+    """Run ``work(cancel)``; thin out its progress, and convert errors that a worker would swallow.
+
+    Raises
+    ------
+    ComputeError
+        In place of any ``RuntimeError``.
+    """
+    try:
+        return (yield from _thinned(work(cancel)))
+    except RuntimeError as error:
+        raise ComputeError(_one_sentence(error)) from error
+
+
+def _one_sentence(error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if "out of memory" in first.lower():
+        return f"{first}: choose the device cpu, or close other programs that use the GPU"
+    return f"{first}: this is a fault of the program or a library, the details help to report it"
+
+
+def _thinned(work: Generator[Progress, None, Any]) -> Generator[Progress, None, Any]:
+    last, stage = 0.0, ""
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            return end.value
+        now = time.monotonic()
+        if step.stage != stage or now - last > PROGRESS_SECONDS or step.done == step.total:
+            last, stage = now, step.stage
+            yield step
+
+
+class CancellableWorker(GeneratorWorker):  # type: ignore[type-arg]
+    """A worker whose ``quit`` sets the event that its generator looks at."""
+
+    cancel_event: threading.Event | None = None
+
+    def quit(self) -> None:
+        """Ask the generator to stop and return what it has."""
+        if self.cancel_event is not None:
+            self.cancel_event.set()
+
+
+class Job:
+    """One piece of long work at a time; the callbacks run in the main thread.
+
+    Parameters
+    ----------
+    on_progress, on_done, on_error : callables
+        Given a `Progress`, the generator's return value, and the exception.
+    """
+
+    def __init__(
+        self,
+        on_progress: Callable[[Progress], None],
+        on_done: Callable[[Any], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self._slots = {"yielded": on_progress, "returned": on_done, "errored": on_error}
+        self._worker: Any = None
+        self._cancel: threading.Event | None = None
+
+    @property
+    def running(self) -> bool:
+        """True from `start` until the work returns or fails."""
+        return self._worker is not None
+
+    @property
+    def cancelling(self) -> bool:
+        """True from `stop` until the work returns."""
+        return self._cancel is not None and self._cancel.is_set()
+
+    def start(self, work: Work) -> None:
+        """Run ``work(cancel)`` in a thread.
+
+        Raises
+        ------
+        ComputeError
+            Something runs already.
+        """
+        if self.running:
+            raise ComputeError("a run is in progress: cancel it or wait for its end")
+        self._cancel = threading.Event()
+        worker = create_worker(
+            guarded, work, self._cancel, _worker_class=CancellableWorker, _ignore_errors=True, _start_thread=False
+        )
+        worker.cancel_event = self._cancel
+        self._worker = worker
+        worker.yielded.connect(self._yielded)
+        worker.returned.connect(self._returned)
+        worker.errored.connect(self._errored)
+        worker.start()
+
+    def stop(self) -> None:
+        """Ask the work to stop; its callback ``on_done`` still comes, with what was done."""
+        if self._cancel is not None:
+            self._cancel.set()
+
+    def abandon(self) -> None:
+        """Stop, and call nobody back: for a window that is closing."""
+        self.stop()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            for signal, slot in (
+                (worker.yielded, self._yielded),
+                (worker.returned, self._returned),
+                (worker.errored, self._errored),
+            ):
+                signal.disconnect(slot)
+        self._slots = {}
+
+    def _yielded(self, step: Progress) -> None:
+        if self._worker is not None:
+            self._slots["yielded"](step)
+
+    def _returned(self, value: Any) -> None:
+        if self._worker is not None:
+            self._worker = None
+            self._slots["returned"](value)
+
+    def _errored(self, error: Exception) -> None:
+        if self._worker is not None:
+            self._worker = None
+            self._slots["errored"](error)
+
+
+def explain(error: BaseException) -> tuple[str, str]:
+    """An error as one sentence for the user, and the details on demand."""
+    details = "".join(traceback.format_exception(error))
+    if isinstance(error, SfhInputError | ComputeError | OSError):
+        return str(error), details
+    return f"{type(error).__name__}: {_one_sentence(error)}", details

@@ -1,0 +1,246 @@
+"""What one bin has to say: the arrays and numbers that the viewer's plots, the figures and the tables show.
+
+Lookback times run on a logarithmic axis, so the youngest bin (0 to 14 Myr) is drawn from `YOUNGEST_GYR` on. The
+star-formation rate is that of an SFH that has formed one solar mass: mass fraction over the bin's width. The
+cumulative curve is the fraction of the mass that was formed before a lookback time; t50 and t90 are the lookback
+times at which half and 90 per cent of it had been formed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units as u
+from astropy.table import QTable
+from numpy.typing import NDArray
+
+from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.types import FLAG_MEANING, Flag, Result
+
+#: Colours of compared bins, in order (Okabe & Ito 2008, colour-blind safe).
+COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
+#: Where the youngest age bin begins on a logarithmic axis, Gyr.
+YOUNGEST_GYR: float = 0.005
+#: Edges of the age bins as drawn, Gyr, shape (17,).
+DRAWN_EDGES_GYR: NDArray[np.float64] = np.concatenate([[YOUNGEST_GYR], AGE_EDGES_GYR[1:]])
+#: Pivot wavelengths in Angstrom of the trained bands (WFC3 Instrument Handbook, table 6.2): where a band is drawn.
+PIVOT_AA: dict[str, float] = {"F275W": 2704.0, "F336W": 3355.0, "F438W": 4326.0, "F555W": 5308.0, "F814W": 8024.0}
+#: Main lines in the window, the most important first: name and rest wavelength in air, Angstrom.
+LINES_AA: tuple[tuple[str, float], ...] = (
+    ("Hα", 6562.80),
+    ("Hβ", 4861.33),
+    ("Mg b", 5175.4),
+    ("Na D", 5892.9),
+    ("O III", 5006.84),
+    ("S II", 6723.5),
+    ("Fe", 5335.2),
+    ("O I", 6300.30),
+)
+#: The ways to draw an SFH: key, name, label of the axis (the SFR is per unit mass formed).
+SFH_KINDS: dict[str, tuple[str, str]] = {
+    "mass": ("Mass formed", "mass / bin"),
+    "light": ("V-band light", "light / bin"),
+    "sfr": ("Star-formation rate", "SFR (1/Gyr)"),
+}
+
+
+@dataclass(frozen=True)
+class Band:
+    """A curve and its 16-84 % band, each (n,); the band is NaN where the network gave none."""
+
+    value: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def scaled(self, factor: NDArray[np.float64]) -> Band:
+        """The band times a positive factor per point."""
+        return Band(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Number:
+    """One line of the numbers panel."""
+
+    label: str
+    text: str
+    tip: str
+
+
+@dataclass(frozen=True)
+class BinView:
+    """Everything the plots of one bin show. Arrays of 16 are per age bin, youngest first.
+
+    ``flux``, ``error`` and ``model`` are f_lambda over the mean in 5300-5500 AA, (1761,), NaN where masked (the model
+    never is); ``masked`` are wavelength ranges; photometry (5,) is in the same unit, NaN where a band was not used.
+    """
+
+    bin_id: int
+    mass: Band
+    light: Band
+    sfr: Band
+    cumulative: Band  # (17,) at the edges of the age bins
+    mh: Band
+    flux: NDArray[np.float32]
+    error: NDArray[np.float32]
+    model: NDArray[np.float32]
+    masked: tuple[tuple[float, float], ...]
+    bands: tuple[str, ...]
+    phot: NDArray[np.float64]
+    phot_error: NDArray[np.float64]
+    phot_model: NDArray[np.float64]
+    numbers: tuple[Number, ...]
+
+    @classmethod
+    def of(cls, result: Result, bin_id: int) -> BinView:
+        """View of bin ``bin_id`` (1..N)."""
+        i = bin_id - 1
+        data, prediction = result.data, result.prediction
+        mass = _band(result, "mass_frac", prediction.mass_frac, i)
+        used = data.phot_mask[i]
+        return cls(
+            bin_id=bin_id,
+            mass=mass,
+            light=_band(result, "light_frac", prediction.light_frac, i),
+            sfr=mass.scaled(1e9 / AGE_WIDTH_YR),
+            cumulative=_cumulative(result, i),
+            mh=_band(result, "mh", prediction.mh, i),
+            flux=np.where(data.mask[i], data.flux[i], np.nan),
+            error=np.where(data.mask[i], data.error[i], np.nan),
+            model=result.model_flux[i],
+            masked=masked_ranges(data.mask[i]),
+            bands=data.bands,
+            phot=np.where(used, data.phot[i], np.nan).astype(float),
+            phot_error=np.where(used, data.phot_error[i], np.nan).astype(float),
+            phot_model=result.model_phot[i].astype(float),
+            numbers=numbers(result, bin_id),
+        )
+
+    @property
+    def residual(self) -> NDArray[np.float32]:
+        """Data minus model, (1761,), NaN where masked."""
+        return self.flux - self.model
+
+    def sfh(self, kind: str) -> Band:
+        """The SFH as ``mass``, ``light`` or ``sfr`` (`SFH_KINDS`)."""
+        return {"mass": self.mass, "light": self.light, "sfr": self.sfr}[kind]
+
+    def formed_by(self, fraction: float) -> float:
+        """Lookback time in Gyr at which ``fraction`` of the mass had been formed (NaN without a prediction)."""
+        return _formed_by(self.cumulative.value, fraction)
+
+
+def _band(result: Result, name: str, point: NDArray[np.float32], i: int) -> Band:
+    quantiles = result.prediction.quantiles.get(name)
+    value = np.asarray(point[i], dtype=float)
+    if quantiles is None:
+        return Band(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+    return Band(value, np.asarray(quantiles[i, :, 1], float), np.asarray(quantiles[i, :, 3], float))
+
+
+def _cumulative(result: Result, i: int) -> Band:
+    """Mass formed before each edge's lookback time: 1 at the first edge, 0 at the last."""
+    mass = np.asarray(result.prediction.mass_frac[i], dtype=float)
+    value = np.append(np.cumsum(mass[::-1])[::-1], 0.0 * mass[-1])
+    quantiles = result.prediction.quantiles.get("cum_mass")
+    if quantiles is None:
+        return Band(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+    low, high = (np.append(np.asarray(quantiles[i, :, k], float), 0.0) for k in (1, 3))
+    return Band(value, low, high)
+
+
+def _formed_by(cumulative: NDArray[np.float64], fraction: float) -> float:
+    if not np.isfinite(cumulative).all():
+        return float("nan")
+    return float(np.interp(fraction, cumulative[::-1], AGE_EDGES_GYR[::-1]))
+
+
+def _times(result: Result, i: int) -> str:
+    cumulative = _cumulative(result, i).value
+    times = [_formed_by(cumulative, fraction) for fraction in (0.5, 0.9)]
+    return ", ".join(_gyr(t) for t in times) if np.isfinite(times).all() else "–"
+
+
+def masked_ranges(mask: NDArray[np.bool_]) -> tuple[tuple[float, float], ...]:
+    """Wavelength ranges (low, high) in Angstrom of the unusable pixels of a spectrum's mask (1761,)."""
+    bad = np.concatenate([[False], ~mask, [False]])
+    edges = np.flatnonzero(np.diff(bad.astype(np.int8)))
+    half = 0.5 * (WAVE_AA[1] - WAVE_AA[0])
+    return tuple((WAVE_AA[a] - half, WAVE_AA[b - 1] + half) for a, b in zip(edges[::2], edges[1::2]))
+
+
+def flag_words(flag: int) -> str:
+    """The meanings of a bin's flags, separated by semicolons; "none" for none."""
+    return "; ".join(text for bit, text in FLAG_MEANING.items() if Flag(int(flag)) & bit) or "none"
+
+
+def _with_error(result: Result, name: str, i: int, scale: str) -> str:
+    if name not in result.prediction.quantiles:
+        return "–"
+    value, error = result.prediction.median(name)[i], result.prediction.half_width(name)[i]
+    if not np.isfinite(value):
+        return "–"
+    if scale == "age":
+        text = f"{value:.2f} ± {error:.2f} ({_gyr(10 ** (value - 9))})"
+    else:
+        text = f"{value:.2f} ± {error:.2f}"
+    return text.replace("-", "−")
+
+
+def _spaxels(n: int) -> str:
+    return "1 spaxel" if n == 1 else f"{n} spaxels"
+
+
+def _gyr(age: float) -> str:
+    return f"{age:.1f} Gyr" if age >= 1 else f"{age * 1000:.0f} Myr"
+
+
+def numbers(result: Result, bin_id: int) -> tuple[Number, ...]:
+    """The numbers panel of a bin: label, value with unit, and what it means."""
+    i = bin_id - 1
+    data, prediction, bins = result.data, result.prediction, result.bins
+    chi2, ood = float(result.chi2[i]), float(prediction.ood[i])
+    verdict = "within its depth" if ood <= 1 else "out of its depth"
+    return (
+        Number("S/N", f"{data.snr[i]:.0f} in {_spaxels(int(bins.nspax[i]))}", "Per 1.25 Å pixel in 5300-5500 Å"),
+        Number(
+            "V, σ", f"{data.v_kms[i]:.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
+        ),
+        Number("Age LW", _with_error(result, "lg_age_lw", i, "age"), "log age/yr, mean weighted by V-band light"),
+        Number("Age MW", _with_error(result, "lg_age_mw", i, "age"), "log age/yr, mean weighted by mass formed"),
+        Number("[M/H] LW", _with_error(result, "mh_lw", i, "dex"), "dex, mean weighted by V-band light"),
+        Number("[M/H] MW", _with_error(result, "mh_mw", i, "dex"), "dex, mean weighted by mass formed"),
+        Number("t50, t90", _times(result, i), "Lookback times by which 50 and 90 % of the mass had formed"),
+        Number("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
+        Number("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
+        Number(
+            "Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "Out-of-depth score: above 1 do not trust"
+        ),
+        Number("Flags", flag_words(int(result.flag[i])), "Why this bin deserves care"),
+    )
+
+
+def sfh_table(result: Result, bin_ids: tuple[int, ...]) -> QTable:
+    """SFH and metallicity of bins as a table, one row per bin and age bin, youngest first.
+
+    Columns: BIN_ID, AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex) and CUM_MASS (fraction formed before AGE_LO),
+    each with _P16 and _P84; ready for ``write(path, format="ascii.ecsv")``.
+    """
+    views = [BinView.of(result, b) for b in bin_ids]
+    table = QTable()
+    n = AGE_EDGES_GYR.size - 1
+    table["BIN_ID"] = np.repeat(np.array(bin_ids, dtype=np.int32), n)
+    table["AGE_LO"] = np.tile(AGE_EDGES_GYR[:-1], len(views)) * u.Gyr
+    table["AGE_HI"] = np.tile(AGE_EDGES_GYR[1:], len(views)) * u.Gyr
+    for name, bands in (
+        ("MASS_FRAC", [v.mass for v in views]),
+        ("LIGHT_FRAC", [v.light for v in views]),
+        ("MH", [v.mh for v in views]),
+        ("CUM_MASS", [v.cumulative for v in views]),
+    ):
+        unit = u.dex if name == "MH" else u.dimensionless_unscaled
+        for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
+            table[name + suffix] = np.concatenate([getattr(b, part)[:n] for b in bands]) * unit
+    table.meta.update(GALAXY=result.name, MODEL=result.model_name, SHA256=result.model_sha256, REDSHIFT=result.redshift)
+    return table

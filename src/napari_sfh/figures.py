@@ -1,0 +1,155 @@
+"""Figures for a paper: one page of the four maps, one page of a bin or of several compared. PNG, PDF or SVG.
+
+Built on matplotlib's `Figure` alone (no pyplot, no global state), so that any thread may draw them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.wcs.utils import proj_plane_pixel_scales
+from matplotlib.figure import Figure
+
+from napari_sfh import maps
+from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, PIVOT_AA, SFH_KINDS, Band, BinView
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.summary import robust_limits
+from napari_sfh.types import Result
+
+#: Kinds of file that can be written.
+SUFFIXES: tuple[str, ...] = (".png", ".pdf", ".svg")
+
+
+def maps_page(result: Result) -> Figure:
+    """The four maps with colorbars, a scale bar and a compass; light- and mass-weighted maps share their limits."""
+    figure = Figure(figsize=(9, 8), layout="constrained")
+    figure.suptitle(f"{result.name}: {result.bins.n_bins} bins, weights {result.model_name}", size=11)
+    images = {name: maps.image(result, name) for name in maps.MEAN_MAPS}
+    for axes, (name, image) in zip(figure.subplots(2, 2).flat, images.items()):
+        like = [other for key, other in images.items() if key[:2] == name[:2]]
+        low, high = robust_limits(np.stack(like))
+        spec = maps.MAPS[name]
+        drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
+        axes.set(title=spec.title, xticks=[], yticks=[])
+        figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85)
+        _scale_bar(axes, result)
+        _compass(axes, result)
+    return figure
+
+
+def _scale_bar(axes: Any, result: Result) -> None:
+    """A bar of a round number of arcsec, about a fifth of the field."""
+    pixel = float(np.mean(proj_plane_pixel_scales(result.wcs))) * 3600
+    nx = result.bins.bin_id.shape[1]
+    nice = np.array([0.5, 1, 2, 5, 10, 20, 30, 60, 120])
+    length = float(nice[np.argmin(np.abs(np.log(nice / (0.2 * nx * pixel))))])
+    x0 = 0.05 * nx
+    axes.plot([x0, x0 + length / pixel], [0.03 * nx] * 2, color="black", lw=2, solid_capstyle="butt")
+    axes.text(x0 + length / pixel / 2, 0.045 * nx, f"{length:g}″", ha="center", va="bottom", size=8)
+
+
+def _compass(axes: Any, result: Result) -> None:
+    """Arrows to north and east."""
+    ny, nx = result.bins.bin_id.shape
+    centre = np.array([[(nx - 1) / 2, (ny - 1) / 2]])
+    ra, dec = result.wcs.wcs_pix2world(centre, 0)[0]
+    step = float(np.mean(proj_plane_pixel_scales(result.wcs)))
+    sky = [[ra, dec + step], [ra + step / np.cos(np.radians(dec)), dec]]
+    for label, (dx, dy) in zip("NE", result.wcs.wcs_world2pix(sky, 0) - centre):
+        size = 0.09 * nx / np.hypot(dx, dy)
+        tail = np.array([0.88 * nx, 0.88 * ny])
+        head = tail + size * np.array([dx, dy])
+        axes.annotate("", head, tail, arrowprops={"arrowstyle": "->", "lw": 1})
+        axes.text(*(tail + 1.25 * (head - tail)), label, ha="center", va="center", size=8)
+
+
+def bins_page(result: Result, bin_ids: tuple[int, ...], kind: str = "mass") -> Figure:
+    """SFHs, cumulative curves and metallicities of bins; spectrum and bands of the first.
+
+    Raises
+    ------
+    SfhInputError
+        No bins.
+    """
+    if not bin_ids:
+        raise SfhInputError("no bin is selected: click one on the map first")
+    views = [BinView.of(result, b) for b in bin_ids]
+    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    names = ", ".join(str(b) for b in bin_ids)
+    figure.suptitle(
+        f"{result.name}, bin{'s' if len(bin_ids) > 1 else ''} {names}; weights {result.model_name}", size=11
+    )
+    grid = figure.add_gridspec(3, 3, height_ratios=[2.2, 2.2, 1])
+    sfh, cumulative, mh = (figure.add_subplot(grid[0, k]) for k in range(3))
+    for color, view in zip(COLORS, views):
+        _steps(sfh, view.sfh(kind), color, f"bin {view.bin_id}")
+        _steps(mh, view.mh, color)
+        cumulative.plot(DRAWN_EDGES_GYR, view.cumulative.value, color=color)
+        cumulative.fill_between(
+            DRAWN_EDGES_GYR, view.cumulative.low, view.cumulative.high, color=color, alpha=0.25, lw=0
+        )
+    for axes, label in ((sfh, ": ".join(SFH_KINDS[kind])), (cumulative, "Mass formed before"), (mh, "[M/H] (dex)")):
+        axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel=label, xlim=DRAWN_EDGES_GYR[[0, -1]])
+    sfh.set_ylim(bottom=0)
+    sfh.legend(fontsize=8)
+    spectrum = figure.add_subplot(grid[1, :2])
+    _spectrum(spectrum, figure.add_subplot(grid[2, :2], sharex=spectrum), views[0])
+    _bands(figure.add_subplot(grid[1:, 2]), views[0])
+    return figure
+
+
+def _steps(axes: Any, band: Band, color: str, label: str | None = None) -> None:
+    axes.stairs(band.value, DRAWN_EDGES_GYR, color=color, lw=1.5, baseline=None, label=label)
+    for low, high, left, right in zip(band.low, band.high, DRAWN_EDGES_GYR[:-1], DRAWN_EDGES_GYR[1:]):
+        axes.fill_between([left, right], low, high, color=color, alpha=0.25, lw=0)
+
+
+def _spectrum(axes: Any, below: Any, view: BinView) -> None:
+    axes.plot(WAVE_AA, view.flux, color="0.35", lw=0.6, label="observed")
+    axes.plot(WAVE_AA, view.model, color="tab:red", lw=0.9, label="model of the prediction")
+    below.fill_between(WAVE_AA, -view.error, view.error, color="0.85", lw=0)
+    below.plot(WAVE_AA, view.residual, color="tab:blue", lw=0.6)
+    for panel in (axes, below):
+        for low, high in view.masked:
+            panel.axvspan(low, high, color="0.92", lw=0)
+        for _, wave in LINES_AA:
+            panel.axvline(wave, color="0.7", lw=0.6, ls=":")
+    for name, wave in LINES_AA:
+        axes.text(wave, 1.01, name, transform=axes.get_xaxis_transform(), size=7, ha="center", va="bottom")
+    axes.set(ylabel="Normalised flux", xlim=(WAVE_AA[0], WAVE_AA[-1]))
+    axes.tick_params(labelbottom=False)
+    axes.legend(fontsize=8)
+    below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
+
+
+def _bands(axes: Any, view: BinView) -> None:
+    pivot = np.array([PIVOT_AA[b] for b in view.bands])
+    axes.plot(WAVE_AA, view.model, color="tab:red", lw=0.7)
+    axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.3", ms=5, label="observed")
+    axes.plot(pivot, view.phot_model, "D", mfc="none", color="tab:red", ms=8, label="model")
+    axes.set(xscale="log", xlabel="HST band", ylabel="Normalised flux")
+    axes.set_xticks(pivot, view.bands, rotation=45, size=8)
+    axes.minorticks_off()
+    axes.legend(fontsize=8)
+
+
+def save(figure: Figure, path: Path) -> Path:
+    """Write a figure; the kind is that of the name's ending.
+
+    Raises
+    ------
+    SfhInputError
+        An ending other than `SUFFIXES`.
+    ComputeError
+        The file cannot be written.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise SfhInputError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
+    try:
+        figure.savefig(path, dpi=200)
+    except OSError as error:
+        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    return path
