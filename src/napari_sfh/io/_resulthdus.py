@@ -64,7 +64,7 @@ def _primary(result: Result) -> fits.PrimaryHDU:
     h["REDSHIFT"] = float(result.redshift)
     h["MODEL"] = (ascii_text(result.model_name), "weights bundle")
     h["MODELSHA"] = ascii_text(result.model_sha256)
-    h["DEVICE"] = ascii_text(str(result.settings.get("device", "unknown")))
+    h["DEVICE"] = ascii_text(str(result.settings.get("device_used") or result.settings.get("device") or "unknown"))
     h["NBINS"] = (result.bins.n_bins, "number of bins")
     _flag_cards(h)
     for key, value in result.settings.items():

@@ -9,34 +9,24 @@ scatter is measured between pixels four apart, where the correlation has died aw
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from astropy import constants
-from astropy import units as u
 from astropy.io import fits
-from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import _fits
+from napari_sfh.io._hstheader import STAND_INS, calibration, camera_name, filter_name
 from napari_sfh.types import BANDS, F32, Mosaic
 
-#: Filters that stand in for a trained band; every band of `types.BANDS` stands for itself on any camera.
-STAND_INS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
 #: Camera whose filters the network was trained on; any other is flagged.
 TRAINED_CAMERA: str = "UVIS"
 #: PSF FWHM of drizzled images in arcsec: the instrument handbooks' widths with the drizzled pixel; small against MUSE.
 PSF_FWHM_ARCSEC: Mapping[str, float] = {"UVIS": 0.08, "ACS": 0.10, "WFPC2": 0.15}
-_FLAM = u.erg / u.s / u.cm**2 / u.AA
-_RATES = (u.electron / u.s, u.count / u.s)
-_COUNTS = (u.electron, u.count)
 #: Errors from a weight map that exceed the image's own scatter by this factor show that it is no inverse variance.
 #: (One-sided: in crowded fields the scatter is more than noise.)
 _TOO_LARGE = 4.0
@@ -55,16 +45,16 @@ class CutoutReader:
     weight: _fits.ImageReader | None
     shape: tuple[int, int]
     factor: float  # stored unit to count rate
-    photons: float | None  # detected photons per unit of rate, for the source's own noise
+    photons: float | None  # detected photons per unit of rate, for the source's own noise; None for no count rate
 
     @cached_property
     def _noise(self) -> tuple[float, float]:
-        """(scatter of the image, factor on 1/sqrt(weight)), from strips spread over the image."""
+        """(scatter of the image, factor on 1/sqrt(weight)) in stored units, from strips spread over the image."""
         strips, weights = [], []
         height = min(32, self.shape[0])
         for y in np.linspace(0, self.shape[0] - height, 12).astype(int):
             strip = (slice(int(y), int(y) + height), slice(None))
-            data = self.factor * _fits.native_f32(self.image[strip])
+            data = _fits.native_f32(self.image[strip])
             weight = np.ones_like(data) if self.weight is None else _fits.native_f32(self.weight[strip])
             strips.append(np.where((data != 0) & (weight > 0), data, np.nan))
             weights.append(weight)
@@ -83,19 +73,21 @@ class CutoutReader:
 
     def __call__(self, ysl: slice, xsl: slice) -> tuple[F32, F32]:
         """Cutout of (data, 1-sigma error), bad pixels NaN and inf; see `types.Mosaic`."""
-        data = np.float32(self.factor) * _fits.native_f32(self.image[ysl, xsl])
+        data = _fits.native_f32(self.image[ysl, xsl])
         scatter, scale = self._noise
         if self.weight is None:
-            variance = np.full(data.shape, scatter**2, dtype=np.float32)
             bad = data == 0
+            error = np.full(data.shape, scatter * self.factor, dtype=np.float32)
         else:
             weight = _fits.native_f32(self.weight[ysl, xsl])
             bad = ~(weight > 0) | ~(weight < np.inf)
-            variance = np.float32(scale**2) / np.where(bad, np.float32(1), weight)
+            error = np.float32(scale * self.factor) / np.sqrt(np.where(bad, np.float32(1), weight))
+        data *= np.float32(self.factor)
         if self.photons and (self.weight is None or self.weight_is_relative):
-            variance += np.clip(np.nan_to_num(data), 0, None) / np.float32(self.photons)
-        bad |= ~np.isfinite(data)
-        return np.where(bad, np.float32(np.nan), data), np.where(bad, np.float32(np.inf), np.sqrt(variance))
+            error = np.hypot(error, np.sqrt(np.clip(np.nan_to_num(data), 0, None) / np.float32(self.photons)))
+        bad |= ~np.isfinite(data) | ~np.isfinite(error)
+        data[bad], error[bad] = np.nan, np.inf
+        return data, error
 
 
 def pixel_scatter(image: NDArray[np.floating]) -> float:
@@ -149,28 +141,26 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
         shape = hdus[science].shape
         wcs = _fits.celestial_wcs(header, path)
         inside = _weight_index(hdus, shape)
-    filter_name, camera = _filter(merged, path, band), _camera(merged, path)
-    trained = STAND_INS.get(filter_name, filter_name)
+    name, camera = filter_name(merged, path, band), camera_name(merged, path)
+    trained = STAND_INS.get(name, name)
     if band is not None and trained != band.upper():
-        raise SfhInputError(
-            f"{path}: given as {band.upper()} but its filter is {filter_name}; name the right file or band"
-        )
-    photflam, photplam, factor, unit_note = _calibration(merged, wcs, path)
+        raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
+    scale = calibration(merged, wcs, camera, path)
     weight_path, weight = _weight(path, inside, shape)
-    reader = CutoutReader(_fits.ImageReader(path, science), weight, shape, factor, _photons(merged, camera))
+    reader = CutoutReader(_fits.ImageReader(path, science), weight, shape, scale.factor, scale.photons)
     return Mosaic(
         path=path,
         band=trained,
-        filter_name=filter_name,
+        filter_name=name,
         camera=camera,
         shape=shape,
         wcs=wcs,
-        photflam=photflam,
-        photplam_aa=photplam,
+        photflam=scale.photflam,
+        photplam_aa=scale.photplam_aa,
         read=reader,
         psf_fwhm_arcsec=PSF_FWHM_ARCSEC[camera],
         weight_path=weight_path,
-        notes=_notes(reader, unit_note, filter_name, camera, trained),
+        notes=_notes(reader, scale.note, name, camera, trained),
     )
 
 
@@ -199,97 +189,6 @@ def _science_index(hdus: fits.HDUList, path: Path) -> int:
 def _weight_index(hdus: fits.HDUList, shape: tuple[int, ...]) -> int | None:
     """HDU of a weight map in the same file."""
     return next((i for i, h in enumerate(hdus) if h.name.upper() in ("WHT", "WEIGHT") and h.shape == shape), None)
-
-
-def filter_words(header: Mapping[str, Any]) -> list[str]:
-    """All filter names in a header, in upper case, e.g. ``["F435W"]``; empty where it is no HST image."""
-    keys = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PHOTMODE")
-    return [w.upper() for k in keys for w in re.findall(r"[Ff]\d{3}[A-Za-z]+", str(header.get(k, "")))]
-
-
-def _filter(header: Mapping[str, Any], path: Path, band: str | None) -> str:
-    """Filter name from the header, else from ``band``."""
-    known = (*BANDS, *STAND_INS)
-    words = filter_words(header)
-    for word in words:
-        if word in known:
-            return word
-    if words:
-        raise SfhInputError(f"{path}: the filter {words[0]} is unknown to the network; usable are {', '.join(known)}")
-    if band is not None:
-        return band.upper()
-    raise SfhInputError(
-        f"{path}: no filter in FILTER, FILTER1, FILTER2 or FILTNAM1; say it with --photometry BAND={path.name}, "
-        f"BAND one of {', '.join(BANDS)}"
-    )
-
-
-def _camera(header: Mapping[str, Any], path: Path) -> str:
-    """UVIS, ACS or WFPC2 from INSTRUME and DETECTOR, else from the file's name."""
-    words = " ".join(str(header.get(k, "")) for k in ("INSTRUME", "DETECTOR", "PHOTMODE")).upper()
-    if "IR" in str(header.get("DETECTOR", "")).upper():
-        raise SfhInputError(f"{path}: DETECTOR is IR, no band of the network; give UVIS, ACS or WFPC2 images")
-    for text in (words, path.name.upper()):
-        for camera, marks in {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",)}.items():
-            if any(mark in text for mark in marks):
-                return camera
-    raise SfhInputError(f"{path}: no camera in INSTRUME or the file's name; add INSTRUME (WFC3, ACS or WFPC2)")
-
-
-def _calibration(header: Mapping[str, Any], wcs: WCS, path: Path) -> tuple[float, float, float, str]:
-    """(PHOTFLAM, PHOTPLAM, factor from the stored unit to a count rate, note)."""
-    photplam = _fits.number_card(header, "PHOTPLAM")
-    if photplam is None or not 1000 < photplam < 20000:
-        raise SfhInputError(
-            f"{path}: PHOTPLAM (pivot wavelength in Angstrom) is absent or wrong; copy it from the original file"
-        )
-    text = _fits.text_card(header, "BUNIT", "D001OUUN")
-    if text is not None:
-        nu = _fits.conversion(text, u.MJy / u.sr)
-        if nu is not None:
-            return _flam_per_mjy_sr(wcs, photplam), photplam, nu, "unit MJy/sr: PHOTFLAM is not needed"
-        flam = _fits.conversion(text, _FLAM)
-        if flam is not None:
-            return 1.0, photplam, flam, "unit erg/s/cm2/AA: PHOTFLAM is not needed"
-    photflam = _fits.number_card(header, "PHOTFLAM")
-    if photflam is None or not photflam > 0:
-        raise SfhInputError(
-            f"{path}: no PHOTFLAM, the image cannot be calibrated; copy PHOTFLAM (erg/s/cm2/AA per e-/s) from the "
-            "original drizzled file into the header"
-        )
-    if text is None:
-        return photflam, photplam, 1.0, "no BUNIT: taken as a count rate, as drizzled images are"
-    for unit in _RATES:
-        factor = _fits.conversion(text, unit)
-        if factor is not None:
-            return photflam, photplam, factor, ""
-    return photflam, photplam, _per_second(text, header, path), "counts divided by EXPTIME"
-
-
-def _photons(header: Mapping[str, Any], camera: str) -> float | None:
-    """Photons detected per unit of rate: exposure time, times the gain for WFPC2, whose counts are no electrons."""
-    exptime = _fits.number_card(header, "EXPTIME", "TEXPTIME")
-    gain = (_fits.number_card(header, "ATODGAIN") or 1.0) if camera == "WFPC2" else 1.0
-    return exptime * gain if exptime and exptime > 0 else None
-
-
-def _per_second(text: str, header: Mapping[str, Any], path: Path) -> float:
-    """Factor from counts to a count rate."""
-    for unit in _COUNTS:
-        factor = _fits.conversion(text, unit)
-        if factor is not None:
-            exptime = _fits.number_card(header, "EXPTIME", "TEXPTIME")
-            if not exptime or exptime <= 0:
-                raise SfhInputError(f"{path}: BUNIT is '{text}' but EXPTIME is absent; add EXPTIME in seconds")
-            return factor / exptime
-    raise SfhInputError(f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS or MJy/sr")
-
-
-def _flam_per_mjy_sr(wcs: WCS, photplam_aa: float) -> float:
-    """erg/s/cm2/AA in a pixel per MJy/sr: f_lambda = f_nu c / lambda^2."""
-    area = proj_plane_pixel_area(wcs) * u.deg**2
-    flux = (1 * u.MJy / u.sr * area) * constants.c / (photplam_aa * u.AA) ** 2
-    return float(flux.to_value(_FLAM))
 
 
 def weight_names(path: Path) -> list[str]:

@@ -13,6 +13,7 @@ from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import _fits, dap, hst, muse, ngist
+from napari_sfh.io._hstheader import filter_words
 from napari_sfh.io.fsf import psf_fwhm_arcsec
 from napari_sfh.io.results import is_result
 from napari_sfh.types import BANDS, Cube
@@ -99,7 +100,7 @@ def _kind(hdus: fits.HDUList, path: Path) -> str:
         if re.search(r"(wht|weight)$", name):
             return "weight"
         header = _fits.merged_header(hdus[0].header, *(h.header for h in images))
-        is_hst = _fits.number_card(header, "PHOTFLAM") is not None or hst.filter_words(header)
+        is_hst = _fits.number_card(header, "PHOTFLAM") is not None or filter_words(header)
         return "mosaic" if is_hst or _HST_NAME.search(name) else "image"
     return "unknown"
 
@@ -136,7 +137,7 @@ def _describe_cube(path: Path) -> FileInfo:
 def _redshift_problems(cube: Cube) -> list[str]:
     """What the header's redshift means for a run."""
     if cube.redshift is None:
-        return ["no redshift in the header: taken from MAPS, else give --redshift"]
+        return ["no redshift in the header: taken from MAPS, else measured from the spectra, or give --redshift"]
     problems = []
     try:
         muse.check_rest_range(cube, cube.redshift)
@@ -176,7 +177,11 @@ def _describe_maps(path: Path) -> FileInfo:
         "redshift": f"{maps.redshift:.5f}" if maps.redshift is not None else "unknown",
         "emission lines": ", ".join(lines) or "none",
     }
-    problems = () if maps.redshift is not None else ("no REDSHIFT in PRIMARY: give --redshift",)
+    problems = (
+        ()
+        if maps.redshift is not None
+        else ("no REDSHIFT in PRIMARY: taken from the cube, else measured, or give --redshift",)
+    )
     return FileInfo("maps", path, details, problems)
 
 
