@@ -8,10 +8,12 @@ linear in the SED.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -221,7 +223,8 @@ def save(templates: Templates, path: Path) -> None:
         np.savez(temporary, **content)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise ComputeError(f"{path}: templates not written ({error.strerror}); free some disk space") from error
 
 
@@ -245,7 +248,7 @@ def load(path: Path) -> Templates:
         sha256 = str(content.pop("sha256"))
         arrays: dict[str, Any] = {k: (int(v) if v.ndim == 0 else v) for k, v in content.items()}
         templates = Templates(**arrays, filters=band_list, provenance=provenance, sha256=sha256)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise SfhInputError(f"{path}: not a templates file of this version ({error}); delete it") from error
     if _digest(arrays, band_list) != sha256:
         raise SfhInputError(f"{path}: content does not match its sha256; the file is damaged, delete it")

@@ -1,0 +1,69 @@
+"""A made-up SSP library and nebular grid whose every number is known, and box filters that need no download."""
+
+import numpy as np
+
+from napari_sfh.physics.filters import Filter
+from napari_sfh.training import bands
+from napari_sfh.training.libraries import make_library
+from napari_sfh.training.nebular import NebularGrid
+from napari_sfh.types import BANDS
+
+WAVE = np.concatenate([np.arange(100.0, 1900.0, 20.0), np.arange(1900.0, 11000.0, 0.9)])
+AGE_GYR = np.geomspace(0.0005, 16.0, 46)
+MH = np.array([-1.0, 0.0, 0.3])
+FWHM_AA = 2.5
+LINE_AA = 6000.0
+LINE_EW_AA = 10.0
+
+
+def level(age_gyr, mh):
+    """Lsun/AA per Msun of a toy SSP at any wavelength: linear in log age and in [M/H]."""
+    return 1e-4 * (2.0 - np.log10(age_gyr)) * (1.0 + 0.2 * mh)
+
+
+def toy_library(name="toy", ages=AGE_GYR, **changes):
+    """Flat spectra with one emission line of the library's resolution at `LINE_AA`."""
+    sigma = FWHM_AA / 2.3548
+    shape = 1.0 + LINE_EW_AA * np.exp(-0.5 * ((WAVE - LINE_AA) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+    settings = {
+        "isochrones": "toy",
+        "imf": "toy",
+        "citation": "none",
+        "age_gyr": ages,
+        "mh": MH,
+        "wave_aa": WAVE,
+        "fwhm_aa": np.full(WAVE.size, FWHM_AA),
+        "spectrum": level(ages[None, :], MH[:, None])[..., None] * shape,
+    }
+    return make_library(name, **(settings | changes))
+
+
+def toy_grid():
+    """Gas that gives Halpha by case B from every ionising photon and a flat continuum, at any age and log U."""
+    wave = np.arange(1900.0, 10500.0, 5.0)
+    shape = (2, 3, 4)
+    return NebularGrid(
+        mh=np.array([-1.0, 0.3]),
+        log_u=np.array([-4.0, -3.0, -2.0]),
+        age_gyr=np.array([0.001, 0.003, 0.01, 0.03]),
+        line_wave_aa=np.array([6562.8]),
+        lines=np.full((*shape, 1), 1.37e-12 / 3.828e33),
+        wave_aa=wave,
+        continuum=np.full((*shape, wave.size), 1e-50),
+        note="toy",
+    )
+
+
+def box(name, camera, lo, hi):
+    return Filter.from_curve(name, camera, np.linspace(lo, hi, 50), np.ones(50))
+
+
+EDGES_AA = ((2500, 3000), (3100, 3600), (4000, 4700), (4700, 6200), (7000, 9000))
+
+
+def no_download(monkeypatch):
+    """Replace the filters that would be read from packages by boxes."""
+    uvis = tuple(box(b, "UVIS", *e) for b, e in zip(BANDS, EDGES_AA))
+    acs = tuple(box(b, "ACS", *e) for b, e in zip(bands.ACS_BANDS, EDGES_AA[2:]))
+    monkeypatch.setattr(bands, "hst_filters", lambda: uvis + acs)
+    monkeypatch.setattr(bands, "johnson_v", lambda: box("V", "Johnson", 5000, 5900))
