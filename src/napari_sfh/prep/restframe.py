@@ -26,10 +26,12 @@ what they mean in training and in the target S/N. The scatter of a broadened pix
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.ndimage import map_coordinates
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms, muse_lsf_fwhm_aa
@@ -42,7 +44,7 @@ _SAMPLED_FROM = 0.8  # pixels
 _REACH = 4.0  # half-width of the Gaussian kernel in sigma
 _LANCZOS = 4
 _MAX_BAD_WEIGHT = 0.03  # share of the kernel on bad pixels that is still filled by the others
-_NODES, _NODE_WEIGHTS = np.polynomial.hermite.hermgauss(7)
+_X_STEP, _SIGMA_STEP = 0.005, 0.01  # pixels, of the table of narrow kernels
 
 
 class RestSpectra(NamedTuple):
@@ -145,7 +147,7 @@ def resampling_matrix(wave_aa: F64, stretch: float, extra_kms: float, rest_aa: F
 def _half_width(sigma_max: float, sigma_min: float) -> int:
     reach = _REACH * sigma_max
     if sigma_min < _SAMPLED_FROM:
-        reach = max(reach, _LANCZOS + np.sqrt(2.0) * min(sigma_max, _SAMPLED_FROM) * _NODES[-1])
+        reach = max(reach, _LANCZOS + _REACH * min(sigma_max, _SAMPLED_FROM))
     return int(np.ceil(reach))
 
 
@@ -155,17 +157,22 @@ def _kernel(x: F64, sigma: F64) -> F64:
     out = np.exp(-0.5 * (x / wide) ** 2)
     narrow = sigma < _SAMPLED_FROM
     if narrow.any():
-        out[narrow] = _narrow_kernel(x[narrow], sigma[narrow])
+        place = np.abs(x[narrow]) / _X_STEP
+        width = np.broadcast_to(sigma[narrow, None] / _SIGMA_STEP, place.shape)
+        out[narrow] = map_coordinates(_narrow_table(), [width, place], order=1, mode="constant")
     return out
 
 
-def _narrow_kernel(x: F64, sigma: F64) -> F64:
-    """Lanczos kernel convolved with a Gaussian, by Gauss-Hermite quadrature."""
-    out = np.zeros_like(x)
-    for node, weight in zip(_NODES, _NODE_WEIGHTS):
-        shifted = x - np.sqrt(2.0) * sigma[:, None] * node
-        out += weight * np.where(np.abs(shifted) < _LANCZOS, np.sinc(shifted) * np.sinc(shifted / _LANCZOS), 0.0)
-    return out
+@cache
+def _narrow_table() -> F64:
+    """Lanczos kernel convolved with Gaussians of 0 to 0.8 pixels (rows), at distances from 0 (columns)."""
+    x = np.arange(0.0, _LANCZOS + _REACH * _SAMPLED_FROM + _X_STEP, _X_STEP)
+    sigma = np.arange(0.0, _SAMPLED_FROM + 1.5 * _SIGMA_STEP, _SIGMA_STEP)[:, None]
+    table = np.zeros((sigma.size, x.size))
+    for node, weight in zip(*np.polynomial.hermite.hermgauss(15)):
+        shifted = x - np.sqrt(2.0) * sigma * node
+        table += weight * np.where(np.abs(shifted) < _LANCZOS, np.sinc(shifted) * np.sinc(shifted / _LANCZOS), 0.0)
+    return table
 
 
 def _resample(
@@ -173,7 +180,8 @@ def _resample(
 ) -> tuple[F64, F64, Bool]:
     """Flux, per-pixel variance and usability of one bin on the rest-frame grid."""
     good = spectra.good[row] & allowed
-    absolute = abs(kernel)
+    # Lanczos lobes are negative, shares of a kernel and means of variances must not be: weigh by their size.
+    absolute = abs(kernel) if kernel.data.min(initial=0.0) < 0 else kernel
     held = absolute @ good.astype(np.float64)
     full = absolute @ np.ones(good.size)
     ok = (full > 0) & (held >= (1.0 - _MAX_BAD_WEIGHT) * np.maximum(full, 1.0))
@@ -181,7 +189,6 @@ def _resample(
     scale = np.divide(1.0, share, out=np.zeros_like(share), where=ok & (share > 0))
     flux = scale * (kernel @ np.where(good, spectra.flux[row], 0.0))
     pixels = np.gradient(spectra.wave_aa) / (STEP_AA * stretch)
-    # Lanczos lobes are negative, a mean of variances must not be: weigh by their size.
     variance = (absolute @ np.where(good, spectra.variance[row] * pixels, 0.0)) / np.maximum(held, 1e-30)
     ok &= variance > 0
     return np.where(ok, flux, 0.0), np.where(ok, variance, 0.0), ok
