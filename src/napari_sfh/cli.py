@@ -121,9 +121,14 @@ def _demo(options: argparse.Namespace) -> int:
     truth = compare.bin_truth(demo.truth(), result.bins)
     found = compare.against_truth(result, truth)
     summary.save(summary.truth_page(result, truth, found), options.output / "mock_spiral_truth.png")
-    print("recovered - true, bins with S/N > 20:")
+    everything = compare.against_truth(result, truth, warned=True)
+    print("recovered - true, bins with S/N > 20 and no out-of-depth warning (with the warned ones):")
     for name, s in found.items():
-        print(f"  {name:10s} bias {s.bias:+.3f}  std {s.std:.3f}  NMAD {s.nmad:.3f} dex  (n = {s.n})")
+        all_of = everything[name]
+        print(
+            f"  {name:10s} bias {s.bias:+.3f} ({all_of.bias:+.3f})  std {s.std:.3f} ({all_of.std:.3f})  "
+            f"NMAD {s.nmad:.3f} ({all_of.nmad:.3f}) dex  n = {s.n} ({all_of.n})"
+        )
     return 0
 
 

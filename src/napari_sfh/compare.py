@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, four_means
-from napari_sfh.types import F64, BinMap, Result
+from napari_sfh.types import F64, BinMap, Flag, Result, SpaxelTruth
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,6 @@ def scatter(found: NDArray[np.floating], reference: NDArray[np.floating]) -> Sca
     median = float(np.median(difference))
     nmad = 1.4826 * float(np.median(np.abs(difference - median)))
     return Scatter(median, float(np.std(difference)), nmad, int(difference.size))
-
-
-@dataclass(frozen=True)
-class SpaxelTruth:
-    """What a mock galaxy is made of, per spaxel: (16, ny, nx) each; masses and lights in any common unit."""
-
-    mass: F64  # mass formed
-    light: F64  # intrinsic V-band light
-    mass_metals: F64  # mass x [M/H]
 
 
 @dataclass(frozen=True)
@@ -73,9 +64,14 @@ def bin_truth(truth: SpaxelTruth, bins: BinMap) -> Truth:
     return Truth(mass_frac, light_frac, mh, four_means(mass_frac, light_frac, mh))
 
 
-def against_truth(result: Result, truth: Truth, min_snr: float = 20.0) -> dict[str, Scatter]:
-    """Recovered against true for the four means, in the bins above an S/N."""
+def against_truth(result: Result, truth: Truth, min_snr: float = 20.0, warned: bool = False) -> dict[str, Scatter]:
+    """Recovered against true for the four means, in the bins above an S/N.
+
+    Bins with the out-of-depth warning are left out (a foreground star has no place in the truth) unless ``warned``.
+    """
     good = result.data.snr > min_snr
+    if not warned:
+        good &= (result.flag & int(Flag.OUT_OF_DEPTH)) == 0
     return {k: scatter(result.prediction.median(k)[good], truth.means[k][good]) for k in MEAN_NAMES}
 
 

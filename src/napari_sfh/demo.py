@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from napari_sfh.compare import SpaxelTruth
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.truth import read_truth
 from napari_sfh.pipeline import RunConfig, config_from_files
+from napari_sfh.types import SpaxelTruth
 
 #: The mock's Milky Way foreground: none was put in front of it.
 EBV_MW = 0.0

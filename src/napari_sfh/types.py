@@ -225,3 +225,12 @@ class Result:
     model_name: str
     model_sha256: str
     settings: Mapping[str, str | float | int | bool | None]
+
+
+@dataclass(frozen=True)
+class SpaxelTruth:
+    """What a mock galaxy is made of, per spaxel: (16, ny, nx) each; masses and lights in any common unit."""
+
+    mass: F64  # mass formed
+    light: F64  # intrinsic V-band light
+    mass_metals: F64  # mass x [M/H]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from napari_sfh import maps
-from napari_sfh.compare import SpaxelTruth, bin_truth, scatter
+from napari_sfh.compare import bin_truth, scatter
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import LG_AGE_YR
-from napari_sfh.types import BinMap
+from napari_sfh.types import BinMap, SpaxelTruth
 
 
 def _bins(image) -> BinMap:

@@ -1,0 +1,31 @@
+"""The true history of a mock galaxy, per spaxel, as ``napari-sfh-train mock`` writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import _fits
+from napari_sfh.types import F64, SpaxelTruth
+
+
+def read_truth(path: str | Path) -> SpaxelTruth:
+    """Read ``MASS_FRAC``, ``LIGHT_FRAC``, ``MH`` (16, ny, nx) and the totals ``MASS`` and ``LIGHT`` (ny, nx).
+
+    Raises
+    ------
+    SfhInputError
+        An extension is missing.
+    """
+    path = Path(path)
+    with _fits.open_fits(path) as hdus:
+
+        def get(name: str) -> F64:
+            if name not in hdus:
+                raise SfhInputError(f"{path}: no extension {name}; write it again with napari-sfh-train mock")
+            return np.asarray(hdus[name].data, dtype=np.float64)
+
+        mass = get("MASS_FRAC") * get("MASS")
+        return SpaxelTruth(mass=mass, light=get("LIGHT_FRAC") * get("LIGHT"), mass_metals=mass * get("MH"))
