@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import threading
 import warnings
@@ -86,11 +87,12 @@ def open_fits(path: str | Path, checksum: bool = False) -> Iterator[fits.HDUList
         warnings.simplefilter("always")
         try:
             hdus = fits.open(path, memmap=False, lazy_load_hdus=True, checksum=checksum)
-            n_hdus = len(hdus)
+            _check_complete(path, hdus)
+        except SfhInputError:
+            raise
         except READ_ERRORS as e:
             raise SfhInputError(f"{path}: not a readable FITS file ({one_line(e)}); download it again") from e
         try:
-            _check_complete(path, hdus, n_hdus)
             damaged = [str(w.message).splitlines()[0] for w in caught if "sum verification failed" in str(w.message)]
             if damaged:
                 raise SfhInputError(f"{path}: damaged or altered ({damaged[0]}); restore the file or run again")
@@ -99,20 +101,41 @@ def open_fits(path: str | Path, checksum: bool = False) -> Iterator[fits.HDUList
             hdus.close()
 
 
-def _check_complete(path: Path, hdus: fits.HDUList, n_hdus: int) -> None:
+def _check_complete(path: Path, hdus: fits.HDUList) -> None:
     """Refuse a file that ends before its last HDU does (compressed streams are found out when read)."""
     if path.name.lower().endswith(".gz"):
+        if len(hdus) == 1 and not image_shape(hdus[0]):
+            _check_gzip(path)
         return
     size = path.stat().st_size
-    for i in range(n_hdus):
-        info = hdus.fileinfo(i)
-        end = info["datLoc"] + info["datSpan"] if info else 0
-        # Padding after the last datum may be missing; only data count.
-        if end - 2880 >= size and info["datSpan"] > 0:
+    for i, hdu in enumerate(hdus):
+        info = hdu.fileinfo()
+        # Padding after the last datum may be missing; of compressed images only the padded size is known.
+        needed = info["datSpan"] - 2879 if isinstance(hdu, fits.CompImageHDU) else hdu.size
+        if needed > 0 and info["datLoc"] + needed > size:
             raise SfhInputError(
-                f"{path}: truncated, HDU {i} ({hdus[i].name or 'PRIMARY'}) needs {end} bytes but the file has {size};"
-                " download it again"
+                f"{path}: truncated, HDU {i} ({hdu.name or 'PRIMARY'}) needs {info['datLoc'] + needed} bytes "
+                f"but the file has {size}; download it again"
             )
+
+
+def _check_gzip(path: Path) -> None:
+    """Decompress to the end: astropy takes a stream that breaks off for a file without further HDUs."""
+    with gzip.open(path) as stream:
+        while stream.read(2**24):
+            pass
+
+
+def image_shape(hdu: Any) -> tuple[int, ...]:
+    """NumPy shape of an image HDU; () for tables, empty and invalid HDUs."""
+    if not isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
+        return ()
+    return tuple(int(n) for n in hdu.shape)
+
+
+def contents(hdus: fits.HDUList) -> str:
+    """What a file holds, for messages."""
+    return ", ".join(f"{h.name or 'unnamed'} {image_shape(h) or 'no image'}" for h in hdus)
 
 
 def one_line(error: BaseException) -> str:
@@ -190,7 +213,7 @@ def celestial_wcs(header: fits.Header, path: Path) -> WCS:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            full = WCS(header)
+            full = WCS(_two_axes(header))
             wcs = full.celestial if full.has_celestial else None
         except Exception as e:  # wcslib raises many classes for one fault: a broken header
             raise SfhInputError(f"{path}: the WCS cannot be read ({one_line(e)}); repair CTYPE/CRVAL/CD cards") from e
@@ -203,6 +226,17 @@ def celestial_wcs(header: fits.Header, path: Path) -> WCS:
             "check CD1_1..CD2_2 or CDELT1, CDELT2"
         )
     return wcs
+
+
+def _two_axes(header: fits.Header) -> fits.Header:
+    """The cards of axes 1 and 2: a fault of axis 3 is not the celestial axes' fault."""
+    header = header.copy()
+    for key in list(header):
+        if re.fullmatch(r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|NAXIS)3|(CD|PC)(3_\d|\d_3)|WCSAXES", key):
+            header.remove(key, ignore_missing=True, remove_all=True)
+    if "NAXIS" in header:
+        header["NAXIS"] = 2
+    return header
 
 
 def text_card(headers: Mapping[str, Any], *keys: str) -> str | None:

@@ -171,7 +171,7 @@ def check_same_grid(maps: BinnedMaps, cube: Cube) -> None:
 def _image(hdus: fits.HDUList, name: str, path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
     """Data of a named 2-D image."""
     index = next((i for i, h in enumerate(hdus) if h.name.upper() == name), None)
-    if index is None or not hdus[index].is_image:
+    if index is None or not _fits.image_shape(hdus[index]):
         found = ", ".join(h.name for h in list(hdus)[1:8])
         raise SfhInputError(f"{path}: no image {name} (found {found} ...); give a PHANGS MAPS file")
     try:

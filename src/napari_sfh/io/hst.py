@@ -177,18 +177,19 @@ def _notes(reader: CutoutReader, unit_note: str, filter_name: str, camera: str, 
 
 def _science_index(hdus: fits.HDUList, path: Path) -> int:
     """HDU of the science image: SCI, else the first 2-D image that is no weight."""
-    images = {i: h.name.upper() for i, h in enumerate(hdus) if h.is_image and len(h.shape) == 2}
+    images = {i: h.name.upper() for i, h in enumerate(hdus) if len(_fits.image_shape(h)) == 2}
     named = [i for i, n in images.items() if n == "SCI"]
     other = [i for i, n in images.items() if n not in ("WHT", "WEIGHT", "CTX", "DQ", "ERR")]
     if not named + other:
-        found = ", ".join(f"{h.name or 'PRIMARY'} {h.shape if h.is_image else 'table'}" for h in hdus)
-        raise SfhInputError(f"{path}: no 2-D science image among [{found}]; give a drizzled HST image")
+        raise SfhInputError(f"{path}: no 2-D science image among [{_fits.contents(hdus)}]; give a drizzled HST image")
     return (named + other)[0]
 
 
 def _weight_index(hdus: fits.HDUList, shape: tuple[int, ...]) -> int | None:
     """HDU of a weight map in the same file."""
-    return next((i for i, h in enumerate(hdus) if h.name.upper() in ("WHT", "WEIGHT") and h.shape == shape), None)
+    return next(
+        (i for i, h in enumerate(hdus) if h.name.upper() in ("WHT", "WEIGHT") and _fits.image_shape(h) == shape), None
+    )
 
 
 def weight_names(path: Path) -> list[str]:
@@ -217,7 +218,7 @@ def _weight(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Pat
     if found is None:
         return None, None
     with _fits.open_fits(found) as hdus:
-        index = next((i for i, h in enumerate(hdus) if h.is_image and h.shape == shape), None)
+        index = next((i for i, h in enumerate(hdus) if _fits.image_shape(h) == shape), None)
     if index is None:
         raise SfhInputError(
             f"{found}: the weight map has another shape than {path.name} {shape}; give the pair of one drizzle"

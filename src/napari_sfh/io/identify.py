@@ -93,7 +93,7 @@ def _kind(hdus: fits.HDUList, path: Path) -> str:
         return "maps"
     if ngist.is_ngist(hdus):
         return "ngist"
-    images = [h for h in hdus if h.is_image]
+    images = [h for h in hdus if _fits.image_shape(h)]
     if any(len(h.shape) == 3 for h in images):
         return "cube"
     if any(len(h.shape) == 2 for h in images):

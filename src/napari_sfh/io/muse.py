@@ -111,8 +111,10 @@ def read_cube(path: str | Path) -> Cube:
         header = hdus[layout.data].header
         n, ny, nx = hdus[layout.data].shape
         merged = _fits.merged_header(hdus[0].header, header)
-        wave, axis_note = _wavelengths(header, n, path)
+        _fits.check_wcs_cards(header, path)
+        spectral, medium, axis_note = _spectral_cards(header, path)
         wcs = _fits.celestial_wcs(header, path)
+        wave = _wavelengths(spectral, medium, n, path)
         scale = _flux_scale(header, path)
         factor = _variance_factor(hdus, layout, scale)
     _require_rest_range(wave, path)
@@ -137,15 +139,15 @@ def read_cube(path: str | Path) -> Cube:
 
 def _find_images(hdus: fits.HDUList, path: Path) -> _Layout:
     """Match the 3-D images of a file to flux, variance and quality by name, else by order."""
-    cubes = {i: h.name.upper() for i, h in enumerate(hdus) if h.is_image and len(h.shape) == 3}
+    cubes = {i: h.name.upper() for i, h in enumerate(hdus) if len(_fits.image_shape(h)) == 3}
     data = next((i for name in _DATA_NAMES for i, n in cubes.items() if n == name), None)
     others = (*_VARIANCE_NAMES, "DQ", "WEIGHT", "MASK")
     if data is None:
         data = next((i for i, name in cubes.items() if name not in others), None)
     if data is None:
-        found = ", ".join(f"{h.name or 'PRIMARY'} {h.shape if h.is_image else 'table'}" for h in hdus)
         raise SfhInputError(
-            f"{path}: not a cube, no 3-D flux image (DATA) among [{found}]; give a cube with EXTNAME DATA"
+            f"{path}: not a cube, no 3-D flux image (DATA) among [{_fits.contents(hdus)}]; "
+            "give a cube with EXTNAME DATA"
         )
     shape = hdus[data].shape
     same = {n: i for i, n in cubes.items() if i != data}
@@ -210,12 +212,10 @@ def _variance_factor(hdus: fits.HDUList, layout: _Layout, flux_scale: float) -> 
     return (scale**2 if sigma else scale) / flux_scale**2
 
 
-def _wavelengths(header: fits.Header, n: int, path: Path) -> tuple[F64, str]:
-    """Air wavelengths in Angstrom of the n channels, and a note on what had to be assumed."""
+def _wavelengths(header: fits.Header, medium: str, n: int, path: Path) -> F64:
+    """Air wavelengths in Angstrom of the n channels; ``medium`` is AWAV or WAVE."""
     from spectral_cube import SpectralCube
 
-    _fits.check_wcs_cards(header, path)
-    header, kind, note = _spectral_cards(header, path)
     # The values of this stand-in are never touched: only the axis is wanted, whatever the size of the cube.
     stand_in = np.broadcast_to(np.float32(0), (n, header["NAXIS2"], header["NAXIS1"]))
     with warnings.catch_warnings():
@@ -230,7 +230,7 @@ def _wavelengths(header: fits.Header, n: int, path: Path) -> tuple[F64, str]:
             ) from e
     if not np.all(np.isfinite(wave)) or not np.all(np.diff(wave) > 0):
         raise SfhInputError(f"{path}: wavelengths do not increase along axis 3; check CRVAL3 and CD3_3 (or CDELT3)")
-    return (vacuum_to_air(wave) if kind == "WAVE" else wave), note
+    return vacuum_to_air(wave) if medium == "WAVE" else wave
 
 
 def _spectral_cards(header: fits.Header, path: Path) -> tuple[fits.Header, str, str]:
@@ -242,8 +242,11 @@ def _spectral_cards(header: fits.Header, path: Path) -> tuple[fits.Header, str, 
             f"{path}: the axes are {types}, wavelength must be axis 3; reorder them, e.g. with "
             "spectral_cube.SpectralCube.read().write()"
         )
-    if not any(k in header for k in ("CD3_3", "CDELT3")):
-        raise SfhInputError(f"{path}: neither CD3_3 nor CDELT3, the wavelength step is unknown; add CD3_3 in Angstrom")
+    # Not left to wcslib, which takes a step of 1 for one that is absent or 0.
+    if not (header.get("CD3_3") or header.get("CDELT3")):
+        raise SfhInputError(
+            f"{path}: CD3_3 or CDELT3 is absent or 0, the wavelength step is unknown; add CD3_3 in Angstrom"
+        )
     kind = types[2][:4]
     if kind in ("AWAV", "WAVE") and types[2] != "WAVELENGTH":
         header = header.copy()

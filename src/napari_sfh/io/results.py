@@ -88,10 +88,13 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
 
 def _write_hdus(result: Result, part: Path) -> None:
     """Append one HDU after the other, so that only one big-endian copy exists at a time."""
-    for hdu in result_hdus(result):
-        hdu.add_checksum()
-        with fits.open(part, mode="append", memmap=False) as out:
+    with fits.open(part, mode="append", memmap=False) as out:
+        for hdu in result_hdus(result):
+            hdu.add_checksum()
             out.append(hdu)
+            out.flush()
+            # Written: only the header is needed from here on.
+            del hdu.data
     with part.open("rb") as out:
         os.fsync(out.fileno())
 

@@ -1,0 +1,116 @@
+"""MAPS files: bins, kinematics, lines, grids."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from io_mocks import NX, NY, PHANGS_LINES, write_cube, write_maps
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.dap import check_same_grid, line_names, read_lines, read_maps, renumber
+from napari_sfh.io.muse import read_cube
+
+PUBLIC = "NGC0628_MAPS_copt_0.92asec.fits"
+
+
+def dap_bins() -> np.ndarray:
+    """Numbers from 0 with a gap (3 is missing) and -1 = none."""
+    bins = np.arange(NY * NX).reshape(NY, NX) // 4
+    bins = np.where(bins == 3, 7, bins)
+    bins[0, 4] = -1
+    return bins
+
+
+def test_bins_are_renumbered_without_loss_of_bin_zero(tmp_path):
+    bins = dap_bins()
+    maps = read_maps(write_maps(tmp_path / PUBLIC, bins))
+    assert maps.bin_id.dtype == np.int32
+    assert maps.bin_id[0, 4] == 0
+    np.testing.assert_array_equal(np.unique(maps.bin_id), [0, 1, 2, 3, 4, 5])
+    # The spaxels of one bin stay together, and in order: 0 -> 1, 1 -> 2, 2 -> 3, 4 -> 4, 7 -> 5.
+    for old, new in ((0, 1), (1, 2), (2, 3), (4, 4), (7, 5)):
+        np.testing.assert_array_equal(maps.bin_id == new, bins == old)
+
+
+def test_renumber_handles_nan_and_keeps_order():
+    np.testing.assert_array_equal(renumber(np.array([[np.nan, 5.0], [-1.0, 2.0]])), [[0, 2], [0, 1]])
+    assert renumber(np.full((2, 2), -1)).max() == 0
+
+
+def test_kinematics(tmp_path):
+    bins = dap_bins()
+    maps = read_maps(write_maps(tmp_path / PUBLIC, bins))
+    assert maps.redshift == 0.00219
+    assert maps.v_kms.dtype == maps.sigma_kms.dtype == np.float32
+    assert maps.v_kms.dtype.isnative
+    inside = bins >= 0
+    np.testing.assert_allclose(maps.v_kms[inside], 10.0 * bins[inside])
+    np.testing.assert_allclose(maps.sigma_kms[inside], 50.0 + bins[inside])
+    assert np.isnan(maps.v_kms[~inside]).all()
+    assert np.isnan(maps.sigma_kms[~inside]).all()
+
+
+def test_without_redshift(tmp_path):
+    assert read_maps(write_maps(tmp_path / PUBLIC, dap_bins(), redshift=None)).redshift is None
+
+
+def test_lines(tmp_path):
+    bins = dap_bins()
+    path = write_maps(tmp_path / PUBLIC, bins)
+    assert line_names(path) == PHANGS_LINES
+    lines = read_lines(path)
+    assert tuple(lines) == PHANGS_LINES
+    halpha = lines["HA6562"]
+    np.testing.assert_allclose(halpha.flux, 3000.0 + bins)
+    np.testing.assert_allclose(halpha.v_kms, 10.0 * bins)
+    np.testing.assert_allclose(halpha.sigma_kms, 60.0 + bins)
+    assert halpha.v_error_kms is None
+    assert halpha.sigma_corr_kms is None
+
+
+@pytest.mark.parametrize("gone", ["BIN_ID", "V_STARS", "SIGMA_STARS"])
+def test_missing_image_is_named(tmp_path, gone):
+    path = write_maps(tmp_path / PUBLIC, dap_bins(), **{gone: False})
+    with pytest.raises(SfhInputError, match=f"no image {gone} .*give a PHANGS MAPS file"):
+        read_maps(path)
+
+
+def test_no_bins_at_all(tmp_path):
+    path = write_maps(tmp_path / PUBLIC, np.full((NY, NX), -1))
+    with pytest.raises(SfhInputError, match=r"BIN_ID holds no bin .*--binning vorbin"):
+        read_maps(path)
+
+
+def test_images_of_unequal_shape(tmp_path):
+    path = write_maps(tmp_path / PUBLIC, dap_bins())
+    with fits.open(path, mode="update") as hdus:
+        hdus["V_STARS"].data = np.zeros((NY, NX + 1))
+    with pytest.raises(SfhInputError, match=r"V_STARS has the shape \(4, 6\), expected \(4, 5\)"):
+        read_maps(path)
+
+
+def test_grid_of_the_cube(tmp_path):
+    cube = read_cube(write_cube(tmp_path / "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"))
+    check_same_grid(read_maps(write_maps(tmp_path / PUBLIC, dap_bins())), cube)
+
+
+def test_other_shape_than_the_cube(tmp_path):
+    cube = read_cube(write_cube(tmp_path / "c.fits"))
+    maps = read_maps(write_maps(tmp_path / PUBLIC, np.zeros((NY + 3, NX))))
+    with pytest.raises(SfhInputError, match=r"the maps are 7 x 5 spaxels but the cube c\.fits is 4 x 5"):
+        check_same_grid(maps, cube)
+
+
+@pytest.mark.parametrize(("pixels", "fits_grid"), [(0.2, True), (2.0, False)])
+def test_shifted_grid(tmp_path, pixels, fits_grid):
+    cube = read_cube(write_cube(tmp_path / "c.fits"))
+    path = write_maps(tmp_path / PUBLIC, dap_bins())
+    with fits.open(path, mode="update") as hdus:
+        hdus["BIN_ID"].header["CRPIX1"] += pixels
+    maps = read_maps(path)
+    if fits_grid:
+        check_same_grid(maps, cube)
+    else:
+        with pytest.raises(SfhInputError, match=r"the maps lie up to 2\.0 spaxels beside the cube"):
+            check_same_grid(maps, cube)

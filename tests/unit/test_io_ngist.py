@@ -1,0 +1,120 @@
+"""Tables of a GIST/nGIST run, against a run made here."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.identify import identify
+from napari_sfh.io.ngist import read_ngist
+
+NY, NX, N_BINS, N_AGE, N_METAL = 4, 6, 5, 3, 2
+LOG_AGES_GYR = np.array([-1.0, 0.0, 1.0])
+
+
+def write_run(folder, weights: bool = True, n_sfh: int = N_BINS):
+    """A run NGC1365: bins are columns of the field; the last row lies outside, labelled minus the nearest bin."""
+    y, x = (v.ravel() for v in np.mgrid[:NY, :NX])
+    bins = np.minimum(x, N_BINS - 1)
+    outside = y == NY - 1
+    table = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("ID", "J", array=np.arange(x.size)),
+            fits.Column("BIN_ID", "J", array=np.where(outside, -bins, bins) - outside * (bins == 0)),
+            fits.Column("X", "D", array=-0.6 + 0.2 * x),
+            fits.Column("Y", "D", array=-0.4 + 0.2 * y),
+            fits.Column("FLUX", "D", array=np.ones(x.size)),
+            fits.Column("SNR", "D", array=np.ones(x.size)),
+            fits.Column("XBIN", "D", array=np.ones(x.size)),
+            fits.Column("YBIN", "D", array=np.ones(x.size)),
+            fits.Column("SNRBIN", "D", array=40.0 + bins),
+            fits.Column("NSPAX", "J", array=np.ones(x.size, dtype=int)),
+        ],
+        name="TABLE",
+    )
+    order = np.random.default_rng(0).permutation(x.size)
+    table.data = table.data[order]
+    fits.HDUList([fits.PrimaryHDU(), table]).writeto(folder / "NGC1365_table.fits")
+    sfh = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("AGE", "D", array=np.linspace(1, 10, n_sfh)),
+            fits.Column("METAL", "D", array=np.linspace(-0.5, 0.1, n_sfh)),
+            fits.Column("ALPHA", "D", array=np.zeros(n_sfh)),
+        ],
+        name="SFH",
+    )
+    fits.HDUList([fits.PrimaryHDU(), sfh]).writeto(folder / "NGC1365_sfh.fits")
+    if weights:
+        age, metal = (v.ravel() for v in np.meshgrid(LOG_AGES_GYR, [-0.4, 0.2], indexing="ij"))
+        values = np.zeros((N_BINS, age.size))
+        values[:, 0], values[:, 5] = 3.0, 1.0  # 3 parts of (0.1 Gyr, -0.4), 1 part of (10 Gyr, +0.2)
+        grid = [fits.Column(n, "D", array=v) for n, v in (("LOGAGE", age), ("METAL", metal), ("ALPHA", 0 * age))]
+        hdus = [
+            fits.PrimaryHDU(),
+            fits.BinTableHDU.from_columns([fits.Column("WEIGHTS", f"{age.size}D", array=values)], name="WEIGHTS"),
+            fits.BinTableHDU.from_columns(grid, name="GRID"),
+        ]
+        fits.HDUList(hdus).writeto(folder / "NGC1365_sfh-weights.fits")
+    return folder / "NGC1365_sfh.fits"
+
+
+def test_bins_and_means(tmp_path):
+    run = read_ngist(write_run(tmp_path))
+    expected = np.tile(np.minimum(np.arange(NX), N_BINS - 1) + 1, (NY, 1))
+    expected[-1] = 0
+    np.testing.assert_array_equal(run.bin_id, expected)
+    np.testing.assert_allclose(run.snr, 40.0 + np.arange(N_BINS))
+    np.testing.assert_allclose(run.lg_age_yr, np.log10(np.linspace(1, 10, N_BINS)) + 9, rtol=1e-6)
+    np.testing.assert_allclose(run.mh, np.linspace(-0.5, 0.1, N_BINS), rtol=1e-6)
+    np.testing.assert_allclose(run.x_arcsec, -0.6 + 0.2 * np.arange(NX), atol=1e-12)
+    np.testing.assert_allclose(run.y_arcsec, -0.4 + 0.2 * np.arange(NY), atol=1e-12)
+
+
+def test_means_from_weights(tmp_path):
+    """(3 x -1 + 1 x 1)/4 = -0.5 in log Gyr; (3 x -0.4 + 0.2)/4 = -0.25."""
+    run = read_ngist(write_run(tmp_path))
+    np.testing.assert_allclose(run.lg_age_weighted_yr, 8.5)
+    np.testing.assert_allclose(run.mh_weighted, -0.25, rtol=1e-6)
+
+
+def test_without_weights(tmp_path):
+    run = read_ngist(write_run(tmp_path, weights=False))
+    assert run.lg_age_weighted_yr is None
+    assert run.mh_weighted is None
+
+
+def test_either_file_leads_to_the_run(tmp_path):
+    write_run(tmp_path)
+    a, b = (read_ngist(tmp_path / f"NGC1365_{n}.fits") for n in ("table", "sfh"))
+    np.testing.assert_array_equal(a.bin_id, b.bin_id)
+    assert identify(tmp_path / "NGC1365_table.fits").kind == "ngist"
+    assert identify(tmp_path / "NGC1365_sfh.fits").kind == "ngist"
+
+
+def test_lonely_table(tmp_path):
+    write_run(tmp_path)
+    (tmp_path / "NGC1365_sfh.fits").unlink()
+    with pytest.raises(SfhInputError, match=r"its companion NGC1365_sfh\.fits is not in the folder"):
+        read_ngist(tmp_path / "NGC1365_table.fits")
+
+
+def test_tables_of_two_runs(tmp_path):
+    with pytest.raises(SfhInputError, match=r"5 bins but 9 rows in NGC1365_sfh\.fits; give tables of one run"):
+        read_ngist(write_run(tmp_path, n_sfh=9))
+
+
+def test_other_name(tmp_path):
+    path = tmp_path / "x.fits"
+    fits.PrimaryHDU().writeto(path)
+    with pytest.raises(SfhInputError, match=r"no \*_table\.fits or \*_sfh\.fits"):
+        read_ngist(path)
+
+
+def test_other_columns(tmp_path):
+    path = write_run(tmp_path)
+    hdu = fits.BinTableHDU.from_columns([fits.Column("A", "D", array=[1.0])], name="SFH")
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
+    with pytest.raises(SfhInputError, match="no table with the columns AGE, METAL"):
+        read_ngist(path)
