@@ -179,8 +179,8 @@ def load_library(name: str, folder: str | Path | None = None) -> Library:
     name : str
         ``bc03-miles`` or ``e-miles``; with ``folder`` any name for the user's own.
     folder : path, optional
-        A folder of E-MILES/MILES FITS files as their authors distribute them, or a pPXF ``spectra_*.npz``. A library
-        without ages below 6.5 Myr gets those of BC03-MILES, scaled (see `young`).
+        A folder of E-MILES/MILES FITS files as their authors distribute them, or a pPXF ``spectra_*.npz``. What
+        a library lacks of young ages and wavelengths comes from BC03-MILES, scaled (see `young`).
 
     Raises
     ------

@@ -207,3 +207,23 @@ def test_unknown_and_reserved_names():
         libraries.load_library("nope")
     with pytest.raises(SfhInputError, match="'bc03-miles' is a stock name"):
         libraries.load_library("bc03-miles", folder="somewhere")
+
+
+def test_missing_wavelengths_come_from_the_stand_in_at_each_ssps_own_level():
+    """A library of 3500-7400 AA, 0.8 times as bright: its colours beyond are the stand-in's, its level its own."""
+    stand_in = toy_library()
+    kept = (WAVE > 3500) & (WAVE < 7400)
+    narrow = toy_library(
+        "narrow",
+        wave_aa=WAVE[kept],
+        fwhm_aa=np.full(kept.sum(), FWHM_AA),
+        spectrum=0.8 * stand_in.spectrum[..., np.isin(stand_in.wave_aa, WAVE[kept])],
+    )
+    assert young.needs_extension(narrow)
+    full = young.extend(narrow, stand_in)
+    assert not young.needs_extension(full)
+    np.testing.assert_array_equal(full.age_gyr, AGE_GYR)
+    for wave in (600.0, 2500.0, 5400.0, 9000.0):
+        at = int(np.argmin(np.abs(full.wave_aa - wave)))
+        np.testing.assert_allclose(full.spectrum[..., at], 0.8 * level(AGE_GYR[None], MH[:, None]), rtol=1e-4)
+    assert full.notes == ("toy beyond 3500-7400 AA",)
