@@ -48,8 +48,8 @@ class CutoutReader:
     photons: float | None  # detected photons per unit of rate, for the source's own noise; None for no count rate
 
     @cached_property
-    def _noise(self) -> tuple[float, float]:
-        """(scatter of the image, factor on 1/sqrt(weight)) in stored units, from strips spread over the image."""
+    def _noise(self) -> tuple[float, float, float]:
+        """Scatter and level of the image in stored units, factor on 1/sqrt(weight): from strips spread over it."""
         strips, weights = [], []
         height = min(32, self.shape[0])
         for y in np.linspace(0, self.shape[0] - height, 12).astype(int):
@@ -58,23 +58,25 @@ class CutoutReader:
             weight = np.ones_like(data) if self.weight is None else _fits.native_f32(self.weight[strip])
             strips.append(np.where((data != 0) & (weight > 0), data, np.nan))
             weights.append(weight)
-        scatter = pixel_scatter(np.concatenate(strips))
+        sample = np.concatenate(strips)
+        scatter = pixel_scatter(sample)
+        level = float(np.nanmedian(sample)) if np.isfinite(sample).any() else 0.0
         if self.weight is None:
-            return scatter, 1.0
+            return scatter, level, 1.0
         used = np.concatenate(weights)
         implied = 1 / np.sqrt(np.median(used[(used > 0) & np.isfinite(used)])) if np.any(used > 0) else np.nan
         relative = scatter > 0 and implied > _TOO_LARGE * scatter
-        return scatter, float(scatter / implied) if relative else 1.0
+        return scatter, level, float(scatter / implied) if relative else 1.0
 
     @property
     def weight_is_relative(self) -> bool:
         """Whether the weight map had to be scaled to the image's scatter."""
-        return self.weight is not None and self._noise[1] != 1.0
+        return self.weight is not None and self._noise[2] != 1.0
 
     def __call__(self, ysl: slice, xsl: slice) -> tuple[F32, F32]:
         """Cutout of (data, 1-sigma error), bad pixels NaN and inf; see `types.Mosaic`."""
         data = _fits.native_f32(self.image[ysl, xsl])
-        scatter, scale = self._noise
+        scatter, level, scale = self._noise
         if self.weight is None:
             bad = data == 0
             error = np.full(data.shape, scatter * self.factor, dtype=np.float32)
@@ -84,7 +86,9 @@ class CutoutReader:
             error = np.float32(scale * self.factor) / np.sqrt(np.where(bad, np.float32(1), weight))
         data *= np.float32(self.factor)
         if self.photons and (self.weight is None or self.weight_is_relative):
-            error = np.hypot(error, np.sqrt(np.clip(np.nan_to_num(data), 0, None) / np.float32(self.photons)))
+            # The scatter holds the photon noise of the typical level already.
+            excess = np.clip(np.nan_to_num(data) - np.float32(level * self.factor), 0, None)
+            error = np.hypot(error, np.sqrt(excess / np.float32(self.photons)))
         bad |= ~np.isfinite(data) | ~np.isfinite(error)
         data[bad], error[bad] = np.nan, np.inf
         return data, error
