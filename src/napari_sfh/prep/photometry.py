@@ -46,12 +46,13 @@ class BandFlux(NamedTuple):
     error_cgs: F64  # (N,) 1 sigma
 
 
-class _Sky(NamedTuple):
-    """A mosaic on the cube's grid: arrays (ny, nx)."""
+class SkyImage(NamedTuple):
+    """A mosaic on the cube's grid, arrays (ny, nx)."""
 
     flux: F32  # f_lambda of a spaxel, erg/s/cm2/AA / photflam; 0 where not covered
     sigma: F32  # its 1 sigma error, same unit
     covered: Bool
+    reach: float  # sigma of the matching kernel, in spaxels
 
 
 def bin_photometry(
@@ -60,6 +61,7 @@ def bin_photometry(
     bins: BinMap,
     psf: Psf,
     background: float = 0.0,
+    offset_arcsec: tuple[float, float] = (0.0, 0.0),
     cancel: threading.Event | None = None,
 ) -> BandFlux:
     """Flux of each bin in one band.
@@ -74,6 +76,8 @@ def bin_photometry(
         Of the cube; see `prep.psf.cube_psf`.
     background : float
         Sky level of the mosaic to subtract, e-/s per pixel.
+    offset_arcsec : (float, float)
+        By which the mosaic's sources lie beside the cube's along the cube's x and y axes (`alignment.compare`); undone.
     cancel : Event, optional
         Bins in strips not yet done come out as NaN.
 
@@ -86,7 +90,7 @@ def bin_photometry(
     SfhInputError
         The mosaic does not touch the cube's bins.
     """
-    sky, reach = _on_cube_grid(mosaic, cube, bins, psf, background, cancel)
+    sky = on_cube_grid(mosaic, cube, bins.bin_id > 0, psf, background, offset_arcsec, cancel)
     members, n = bins.bin_id, bins.n_bins
     used = sky.covered & (members > 0)
     if not used.any() and not cancelled(cancel):
@@ -96,16 +100,22 @@ def bin_photometry(
         )
     coverage = np.bincount(members[used], minlength=n + 1)[1:] / bins.nspax
     flux = np.bincount(members[used], sky.flux[used].astype(np.float64), minlength=n + 1)[1:]
-    variance = _bin_variance(np.where(used, members, 0), sky.sigma, n, reach)
+    variance = _bin_variance(np.where(used, members, 0), sky.sigma, n, sky.reach)
     enough = coverage >= MIN_COVERAGE
     scale = np.divide(mosaic.photflam, coverage, out=np.full(n, np.nan), where=enough)
     return BandFlux(flux * scale, np.sqrt(variance) * scale)
 
 
-def _on_cube_grid(
-    mosaic: Mosaic, cube: Cube, bins: BinMap, psf: Psf, background: float, cancel: threading.Event | None
-) -> tuple[_Sky, float]:
-    """The matched mosaic on the cube's grid, and the sigma of the matching kernel in spaxels."""
+def on_cube_grid(
+    mosaic: Mosaic,
+    cube: Cube,
+    wanted: Bool,
+    psf: Psf,
+    background: float = 0.0,
+    offset_arcsec: tuple[float, float] = (0.0, 0.0),
+    cancel: threading.Event | None = None,
+) -> SkyImage:
+    """A mosaic matched to the cube's PSF and grid, where ``wanted`` (ny, nx); arguments as of `bin_photometry`."""
     pixel = float(np.sqrt(proj_plane_pixel_area(mosaic.wcs))) * 3600.0
     spaxel = float(np.sqrt(proj_plane_pixel_area(cube.wcs))) * 3600.0
     kernel = matching_kernel(mosaic.psf_fwhm_arcsec, psf.fwhm_at(), pixel, psf.beta)
@@ -113,31 +123,31 @@ def _on_cube_grid(
     ny, nx = cube.shape[1:]
     flux, sigma, covered = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.float32), np.zeros((ny, nx), bool)
     half = 1 if kernel is None else kernel.shape[0] // 2 + 1
-    for rows, cut in _strips(mosaic, cube, bins, half, area):
+    wcs = cube.wcs.celestial.deepcopy()
+    wcs.wcs.crpix -= np.asarray(offset_arcsec) / spaxel
+    for rows, cut in _strips(mosaic, wcs, wanted, half, area):
         if cancelled(cancel):
             break
         data, error = mosaic.read(*cut)
         layers = _blur(data - np.float32(background), error, kernel)
         corner = (cut[1].start, cut[0].start)
-        target = cube.wcs.celestial[rows, :]
-        image = _sample(layers, mosaic.wcs, corner, target, (rows.stop - rows.start, nx))
+        image = _sample(layers, mosaic.wcs, corner, wcs[rows, :], (rows.stop - rows.start, nx))
         ok = image[2] > _MIN_KERNEL
         covered[rows] = ok
         flux[rows] = area * np.divide(image[0], image[2], out=np.zeros_like(image[0]), where=ok)
         sigma[rows] = area * np.sqrt(np.divide(image[1].clip(0), image[2] ** 2, out=np.zeros_like(image[1]), where=ok))
-    return _Sky(flux, sigma, covered), 0.0 if kernel is None else _kernel_sigma(kernel) * pixel / spaxel
+    return SkyImage(flux, sigma, covered, 0.0 if kernel is None else _kernel_sigma(kernel) * pixel / spaxel)
 
 
 def _strips(
-    mosaic: Mosaic, cube: Cube, bins: BinMap, half: int, area: float
+    mosaic: Mosaic, wcs: WCS, wanted: Bool, half: int, area: float
 ) -> Iterator[tuple[slice, tuple[slice, slice]]]:
-    """Rows of the cube with bins, in strips, and the part of the mosaic that each needs (where it needs any)."""
-    occupied = np.flatnonzero((bins.bin_id > 0).any(1))
-    columns = np.flatnonzero((bins.bin_id > 0).any(0))
+    """Rows of the cube with wanted spaxels, in strips, and the part of the mosaic that each needs, if any."""
+    occupied, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
     height = int(np.clip(_STRIP_PIXELS / (area * columns.size), 16, 4096))
     for start in range(int(occupied[0]), int(occupied[-1]) + 1, height):
         rows = slice(start, min(start + height, int(occupied[-1]) + 1))
-        cut = _footprint(mosaic, cube.wcs, rows, (int(columns[0]), int(columns[-1])), half)
+        cut = _footprint(mosaic, wcs, rows, (int(columns[0]), int(columns[-1])), half)
         if cut is not None:
             yield rows, cut
 
@@ -149,7 +159,7 @@ def _footprint(
     y = np.linspace(rows.start - 0.5, rows.stop - 0.5, 9)
     x = np.linspace(columns[0] - 0.5, columns[1] + 0.5, 9)
     edge = np.array([(a, b) for a in x for b in y])
-    pixel = mosaic.wcs.celestial.wcs_world2pix(wcs.celestial.wcs_pix2world(edge, 0), 0)
+    pixel = mosaic.wcs.celestial.wcs_world2pix(wcs.wcs_pix2world(edge, 0), 0)
     if not np.isfinite(pixel).all():
         return None
     low = np.maximum(np.floor(pixel.min(0)).astype(int) - half, 0)

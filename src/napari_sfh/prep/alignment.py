@@ -1,0 +1,192 @@
+"""Does a mosaic show the same sky as the cube, in the same place and on the same scale?
+
+Where the cube covers a band (F555W, F814W) it is integrated under the filter and set against the mosaic, matched to
+its PSF. Three numbers come out, each of which would silently bias ages if it were wrong: the offset on the sky, the
+flux scale and the background. The offset starts from the peak of the cross-correlation of the two images without
+their large-scale light; then all three are refined together by clipped least squares over the good spaxels,
+
+    mosaic(x) = scale * cube(x - d) + background,
+
+linear in small changes of d. The band's filter weighs photons: <f> = sum f T l / sum T l.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import fft
+from scipy.ndimage import gaussian_filter, shift
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.filters import Filter
+from napari_sfh.prep.binning import block_length
+from napari_sfh.prep.photometry import on_cube_grid
+from napari_sfh.prep.psf import Psf
+from napari_sfh.progress import cancelled
+from napari_sfh.types import F32, F64, Bool, Cube, Mosaic, Progress
+
+#: Share of a filter's throughput that the cube must cover for the comparison.
+MIN_FILTER_SHARE: float = 0.8
+#: Every so many channels are read: broad bands need no more.
+_STRIDE = 6
+_SMOOTH_PIX = 10.0  # light on larger scales does not say where things are
+_MAX_SHIFT_ARCSEC = 3.0
+_ITERATIONS = 6
+_CLIP = 5.0  # sigma
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a mosaic differs from the cube.
+
+    Attributes
+    ----------
+    dx_arcsec, dy_arcsec : float
+        Offset of the mosaic's sources from the cube's along the cube's x and y axes.
+    scale : float
+        Mosaic's flux over the cube's; 1 where both are calibrated alike.
+    background : float
+        Mosaic's flux where the cube has none, e-/s per mosaic pixel: what `bin_photometry` takes as ``background``.
+    correlation : float
+        Of the two images, at the best offset; below some 0.5 nothing above is to be trusted.
+    filter_share : float
+        Share of the filter's throughput that the cube covers.
+    """
+
+    dx_arcsec: float
+    dy_arcsec: float
+    scale: float
+    background: float
+    correlation: float
+    filter_share: float
+
+
+def filter_share(cube: Cube, band: Filter) -> float:
+    """Share of a filter's photons inside the cube's wavelength range."""
+    weight = band.throughput * band.wave_aa * np.gradient(band.wave_aa)
+    inside = (band.wave_aa >= cube.wave_aa[0]) & (band.wave_aa <= cube.wave_aa[-1])
+    return float(weight[inside].sum() / weight.sum())
+
+
+def compare(
+    mosaic: Mosaic, cube: Cube, band: Filter, psf: Psf, cancel: threading.Event | None = None
+) -> Generator[Progress, None, Alignment | None]:
+    """Compare a mosaic with the cube under the band's filter.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    cube : Cube
+    band : Filter
+        The mosaic's filter (``TemplateBasis.filters`` of the bundle).
+    psf : Psf
+        Of the cube.
+    cancel : Event, optional
+
+    Returns
+    -------
+    Alignment, or None on cancel.
+
+    Raises
+    ------
+    SfhInputError
+        The cube covers too little of the filter, or the two share too few spaxels.
+    """
+    share = filter_share(cube, band)
+    if share < MIN_FILTER_SHARE:
+        raise SfhInputError(
+            f"{mosaic.path.name}: {cube.path.name} covers {share:.0%} of {band.name}, too little for a comparison"
+        )
+    synthetic = yield from _synthetic_image(cube, band, cancel)
+    if synthetic is None:
+        return None
+    sky = on_cube_grid(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
+    if cancelled(cancel):
+        return None
+    return _measure(mosaic, cube, synthetic, sky.flux * np.float32(mosaic.photflam), sky.covered, share)
+
+
+def _synthetic_image(cube: Cube, band: Filter, cancel: threading.Event | None) -> Generator[Progress, None, F64 | None]:
+    """The cube seen through the filter, erg/s/cm2/AA per spaxel; NaN where nothing was observed."""
+    curve = np.interp(cube.wave_aa, band.wave_aa, band.throughput, left=0.0, right=0.0) * cube.wave_aa
+    channels = np.flatnonzero(curve > 0)[::_STRIDE]
+    total, weight = np.zeros(cube.shape[1:]), np.zeros(cube.shape[1:])
+    step = max(1, block_length(cube) // 8)
+    for k, c in enumerate(channels):
+        if k % step == 0:
+            if cancelled(cancel):
+                return None
+            yield Progress(f"the cube through {band.name}", k, channels.size)
+        flux, _, good = cube.read(int(c), int(c) + 1)
+        total += np.where(good[0], flux[0], 0.0) * curve[c]
+        weight += good[0] * curve[c]
+    enough = weight > 0.5 * curve[channels].sum()
+    return np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
+
+
+def _measure(mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bool, share: float) -> Alignment:
+    both = covered & np.isfinite(synthetic)
+    if both.sum() < 100:
+        raise SfhInputError(
+            f"{mosaic.path.name}: shares {int(both.sum())} spaxels with {cube.path.name}, too few for a comparison"
+        )
+    unit = float(np.median(np.abs(synthetic[both]))) or 1.0
+    cube_image, hst_image = np.where(both, synthetic / unit, 0.0), np.where(both, image / unit, 0.0)
+    pixel = cube.pixel_arcsec
+    start = _offset(_detail(cube_image, both), _detail(hst_image, both), int(np.ceil(_MAX_SHIFT_ARCSEC / pixel)))
+    dy, dx, slope, zero, x, y = _refine(cube_image, hst_image, both, start)
+    hst_per_spaxel = (pixel / (float(np.sqrt(np.abs(np.linalg.det(mosaic.wcs.pixel_scale_matrix)))) * 3600.0)) ** 2
+    return Alignment(
+        dx_arcsec=dx * pixel,
+        dy_arcsec=dy * pixel,
+        scale=slope,
+        background=zero * unit / mosaic.photflam / hst_per_spaxel,
+        correlation=float(np.corrcoef(x, y)[0, 1]),
+        filter_share=share,
+    )
+
+
+def _detail(image: F64, used: Bool) -> F64:
+    """Image without its large-scale light, 0 where not used."""
+    weight = gaussian_filter(used.astype(np.float64), _SMOOTH_PIX)
+    smooth = gaussian_filter(image, _SMOOTH_PIX) / np.maximum(weight, 1e-6)
+    detail = np.where(used, image - smooth, 0.0)
+    # One star must not decide alone.
+    limit = 10.0 * float(np.median(np.abs(detail[used]))) + 1e-12
+    return np.clip(detail, -limit, limit)
+
+
+def _offset(reference: F64, moved: F64, reach: int) -> tuple[int, int]:
+    """Shift (dy, dx) in whole pixels that takes ``reference`` to ``moved``, by the peak of their cross-correlation."""
+    shape = [fft.next_fast_len(n + reach, real=True) for n in reference.shape]
+    product = np.conj(fft.rfft2(reference, shape)) * fft.rfft2(moved, shape)
+    correlation = np.roll(fft.irfft2(product, shape), (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    iy, ix = np.unravel_index(np.argmax(correlation), correlation.shape)
+    return int(iy) - reach, int(ix) - reach
+
+
+def _refine(
+    reference: F64, image: F64, used: Bool, start: tuple[int, int]
+) -> tuple[float, float, float, float, F64, F64]:
+    """Offset (dy, dx), scale and background by clipped least squares; and the values of both images that were used."""
+    dy, dx, slope, zero = float(start[0]), float(start[1]), 1.0, 0.0
+    keep = used.copy()
+    for step in range(_ITERATIONS):
+        moved = shift(reference, (dy, dx), order=3, mode="nearest")
+        inside = used & (shift(used.astype(np.float64), (dy, dx), order=1, cval=0.0) > 0.999)
+        gradient = np.gradient(moved)
+        design = np.stack([moved, np.ones_like(moved), gradient[0], gradient[1]], axis=-1)
+        keep = inside & keep if step else inside
+        slope, zero, along_y, along_x = np.linalg.lstsq(design[keep], image[keep], rcond=None)[0]
+        if slope > 0:
+            dy -= float(np.clip(along_y / slope, -1.0, 1.0))
+            dx -= float(np.clip(along_x / slope, -1.0, 1.0))
+        residual = image - design @ np.array([slope, zero, along_y, along_x])
+        scatter = 1.4826 * float(np.median(np.abs(residual[inside])))
+        keep = np.abs(residual) <= max(_CLIP * scatter, 1e-9)
+    moved = shift(reference, (dy, dx), order=3, mode="nearest")
+    keep &= inside
+    return dy, dx, float(slope), float(zero), moved[keep], image[keep]
