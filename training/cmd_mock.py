@@ -1,0 +1,32 @@
+"""``napari-sfh-train mock``: the bundled demo galaxy, made by the forward model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("mock", help="make the mock galaxy of the demo", description=__doc__)
+    parser.add_argument("--output", type=Path, required=True, help="folder of the files")
+    parser.add_argument("--seed", type=int, default=1, help="of noise and star clusters (default 1)")
+    parser.add_argument("--library", default="bc03-miles", help="template library (default bc03-miles)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the galaxy."""
+    from napari_sfh.cli import show_progress
+    from napari_sfh.training import mock
+
+    paths, _ = show_progress(mock.make(args.output, args.seed, args.library), args.quiet)
+    if not args.quiet:
+        total = sum(path.stat().st_size for path in paths)
+        print(f"{len(paths)} files, {total / 1e6:.2f} MB, in {args.output}")
+    return 0
