@@ -32,22 +32,22 @@ def hst_filters() -> tuple[Filter, ...]:
         Where a curve is missing from its package.
     """
     titles = [f"hst/wfc3/UVIS/{band.lower()}.dat" for band in BANDS]
-    curves = _filter_res(titles)
-    uvis = [_in_air(band, "UVIS", *curve) for band, curve in zip(BANDS, curves)]
-    return (*uvis, *(_in_air(band, "ACS", *_pyphot(f"HST_ACS_WFC_{band}")) for band in ACS_BANDS))
+    curves = filter_res(titles)
+    uvis = [in_air(band, "UVIS", *curve) for band, curve in zip(BANDS, curves)]
+    return (*uvis, *(in_air(band, "ACS", *_pyphot(f"HST_ACS_WFC_{band}")) for band in ACS_BANDS))
 
 
 def johnson_v() -> Filter:
     """Johnson V (Bessell's curve of FILTER.RES), which defines V-band light."""
-    (curve,) = _filter_res(["REST_FRAME/Bessel_V.dat"])
-    return _in_air("V", "Johnson", *curve)
+    (curve,) = filter_res(["REST_FRAME/Bessel_V.dat"])
+    return in_air("V", "Johnson", *curve)
 
 
-def _in_air(name: str, camera: str, wave_aa: NDArray[np.float64], throughput: NDArray[np.float64]) -> Filter:
+def in_air(name: str, camera: str, wave_aa: NDArray[np.float64], throughput: NDArray[np.float64]) -> Filter:
     return Filter.from_curve(name, camera, vacuum_to_air(wave_aa), throughput)
 
 
-def _filter_res(titles: list[str]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+def filter_res(titles: list[str]) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """Curves by title: each starts with a line "count title ...", then count lines "index wave throughput"."""
     text = fetch.read_members("ppxf", lambda member: member == _FILTER_RES)[_FILTER_RES].decode("latin-1")
     lines = text.splitlines()

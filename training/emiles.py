@@ -31,7 +31,7 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _IMF = {
-    "un": "unimodal (Salpeter at slope 1.30)",
+    "un": "unimodal (1.30 is Salpeter)",
     "bi": "bimodal",
     "ku": "Kroupa universal",
     "kb": "Kroupa revised",

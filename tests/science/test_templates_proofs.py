@@ -50,10 +50,10 @@ def test_v_magnitudes_and_mass_to_light_of_e_miles(e_miles):
 
 def test_sloan_colours_of_e_miles(e_miles):
     """Same stars, same filters: AB colours of the MIUSCAT predictions."""
-    curves = bands._filter_res([f"SDSS/{b}.dat" for b in "gri"])
+    curves = bands.filter_res([f"SDSS/{b}.dat" for b in "gri"])
     mag = []
     for name, curve in zip("gri", curves):
-        band = bands._in_air(name, "SDSS", *curve)
+        band = bands.in_air(name, "SDSS", *curve)
         mag.append(filters.ab_mag(band, filters.mean_flux(band, e_miles.wave_aa, e_miles.spectrum) / AREA))
     g_r, r_i = [], []
     for i, j, row in matched(e_miles, vazdekis("sdss")):
@@ -73,8 +73,8 @@ def test_vega_colours_of_e_miles(e_miles):
     part = (wave > 2000) & (wave < 12000)
     titles = ["REST_FRAME/maiz-apellaniz_Johnson_B.res", "REST_FRAME/maiz-apellaniz_Johnson_V.res"]
     mag = []
-    for curve in bands._filter_res(titles):
-        band = bands._in_air("B", "Johnson", *curve)
+    for curve in bands.filter_res(titles):
+        band = bands.in_air("B", "Johnson", *curve)
         ratio = filters.mean_flux(band, e_miles.wave_aa, e_miles.spectrum) / filters.mean_flux(
             band, wave[part], flux[part]
         )

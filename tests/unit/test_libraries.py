@@ -40,7 +40,7 @@ def test_a_folder_is_read_by_its_file_names(folder):
     library = emiles.load_folder(folder, "mine")
     np.testing.assert_allclose(library.age_gyr, AGES)
     np.testing.assert_allclose(library.mh, METALS)
-    assert (library.isochrones, library.imf) == ("Padova 2000", "unimodal (Salpeter at slope 1.30), slope 1.30")
+    assert (library.isochrones, library.imf) == ("Padova 2000", "unimodal (1.30 is Salpeter), slope 1.30")
     np.testing.assert_allclose(library.spectrum[0, 3], level(1.0, -0.4), rtol=1e-6)
     assert library.wave_aa[:2].tolist() == pytest.approx([1680.2, 1681.1])
     at = np.interp([2000.0, 3300.0, 5500.0, 8940.0], library.wave_aa, library.fwhm_aa)
