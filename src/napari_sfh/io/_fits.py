@@ -320,7 +320,7 @@ class ImageReader:
             self._raw.seek((self._offset or 0) + lo * plane)
             for i in range(0, len(out), step):
                 piece = buffer[: len(out) - i]
-                if self._raw.readinto(memoryview(piece).cast("B")) != piece.nbytes:  # type: ignore[attr-defined]
+                if self._raw.readinto(piece.data.cast("B")) != piece.nbytes:  # type: ignore[attr-defined]
                     raise EOFError("the file ends early")
                 out[i : i + step] = piece
 

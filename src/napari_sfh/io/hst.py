@@ -79,11 +79,11 @@ class CutoutReader:
         scatter, level, scale = self._noise
         if self.weight is None:
             bad = data == 0
-            error = np.full(data.shape, scatter * self.factor, dtype=np.float32)
+            error: F32 = np.full(data.shape, scatter * self.factor, dtype=np.float32)
         else:
             weight = _fits.native_f32(self.weight[ysl, xsl])
             bad = ~(weight > 0) | ~(weight < np.inf)
-            error = np.float32(scale * self.factor) / np.sqrt(np.where(bad, np.float32(1), weight))
+            error = np.asarray(np.float32(scale * self.factor) / np.sqrt(np.where(bad, np.float32(1), weight)))
         data *= np.float32(self.factor)
         if self.photons and (self.weight is None or self.weight_is_relative):
             # The scatter holds the photon noise of the typical level already.

@@ -155,7 +155,7 @@ def _grid(bins: NDArray[Any], x: F64, y: F64, path: Path) -> tuple[I32, F64, F64
     return image, axes[0], axes[1]
 
 
-def _weighted_means(path: Path, n: int) -> tuple[F64 | None, F64 | None]:
+def _weighted_means(path: Path, n: int) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
     """Means of log10(age/Gyr) and of metallicity over the template weights, or (None, None) without the file."""
     found = find_companion(path, "sfh-weights") or find_companion(path, "sfh_weights")
     if found is None:
