@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,9 @@ from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.means import four_means
 from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
 from napari_sfh.types import BANDS, BinData, BinMap, Flag, Prediction, Result
+
+# Before napari reads its preferences: the tests neither see nor touch those of the user.
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
 
 ROTATION_DEG = 30.0
 PIXEL_ARCSEC = 0.2
@@ -131,7 +138,7 @@ def result() -> Result:
 
 
 @pytest.fixture
-def make_viewer(qtbot: object) -> Iterator[object]:
+def make_viewer(qtbot: Any) -> Iterator[Any]:
     """A function that opens a shown viewer; all are closed after the test."""
     import napari
 
@@ -139,10 +146,60 @@ def make_viewer(qtbot: object) -> Iterator[object]:
 
     def make(width: int = 1280, height: int = 720) -> napari.Viewer:
         viewer = napari.Viewer(show=True)
-        viewer.window._qt_window.resize(width, height)
+        window(viewer).resize(width, height)
         viewers.append(viewer)
         return viewer
 
     yield make
     for viewer in viewers:
         viewer.close()
+
+
+def window(viewer: Any) -> Any:
+    """The Qt main window of a viewer."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return viewer.window._qt_window
+
+
+def native_canvas(viewer: Any) -> Any:
+    """The widget that gets the mouse."""
+    return window(viewer)._qt_viewer.canvas.native
+
+
+def screen_point(viewer: Any, world: Any) -> Any:
+    """Where an offset (Dec, RA) lies on the canvas, as a QPoint: north up, east left."""
+    from qtpy.QtCore import QPoint
+
+    native, camera = native_canvas(viewer), viewer.scene.camera
+    dec, ra = (float(w - c) * camera.zoom for w, c in zip(world, camera.center[-2:]))
+    return QPoint(round(native.width() / 2 - ra), round(native.height() / 2 - dec))
+
+
+def bin_world(session: Any, bin_id: int) -> Any:
+    """Offset (Dec, RA) of the spaxel of a bin that is nearest to the bin's centre."""
+    bins = session.result.bins
+    spaxels = np.argwhere(bins.bin_id == bin_id)
+    centre = np.array([bins.y[bin_id - 1], bins.x[bin_id - 1]])
+    nearest = spaxels[np.argmin(np.hypot(*(spaxels - centre).T))]
+    return session.sky.to_world(nearest[None, :].astype(float))[0]
+
+
+def click(viewer: Any, session: Any, bin_id: int, shift: bool = False) -> None:
+    """A real click on a bin."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+    from qtpy.QtWidgets import QApplication
+
+    modifier = Qt.KeyboardModifier.ShiftModifier if shift else Qt.KeyboardModifier.NoModifier
+    point = screen_point(viewer, bin_world(session, bin_id))
+    QTest.mouseMove(native_canvas(viewer), point)
+    QTest.mouseClick(native_canvas(viewer), Qt.MouseButton.LeftButton, modifier, point)
+    QApplication.processEvents()
+
+
+def open_explorer(viewer: Any) -> Any:
+    """The explorer, docked as the menu does it."""
+    return viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")[1]

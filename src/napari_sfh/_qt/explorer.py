@@ -147,7 +147,9 @@ class Explorer(QWidget):
         self.export.open.changed.connect(self.open_result_dialog)
         self._theme_slot = weak_slot(self._theme_changed)
         self.viewer.events.theme.connect(self._theme_slot)
-        self.destroyed.connect(partial(Job.abandon, self.job))
+        # A window that closes destroys the dock without a word to Python.
+        for job in (self.job, self._cards_job):
+            self.destroyed.connect(partial(Job.abandon, job))
         self._loader = QTimer(self)
         self._loader.setInterval(0)
         self._loader.timeout.connect(self._load_one)
@@ -488,7 +490,7 @@ class Explorer(QWidget):
         self.viewer.events.theme.disconnect(self._theme_slot)
         if self._window is not None:
             self._window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
-        if self.viewer.window.dock_widgets.get(PANEL) is self.panel:
+        if PANEL in self.viewer.window.dock_widgets:
             self.viewer.window.remove_dock_widget(self.panel)
         self.panel.deleteLater()
         self.deleteLater()

@@ -1,0 +1,128 @@
+"""What is shown of a bin: the numbers of the result, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.table import QTable
+
+from napari_sfh import binview, figures
+from napari_sfh.binview import BinView, flag_words, masked_ranges
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.types import Flag, Result
+
+
+def test_sfr_times_time_is_the_mass(result: Result) -> None:
+    view = BinView.of(result, 3)
+    assert (view.sfr.value * AGE_WIDTH_YR / 1e9).sum() == pytest.approx(1, rel=1e-5)
+
+
+def test_cumulative_falls_from_one_today_to_zero_at_the_oldest_edge(result: Result) -> None:
+    curve = BinView.of(result, 3).cumulative
+    assert curve.value[0] == pytest.approx(1, rel=1e-5)
+    assert curve.value[-1] == pytest.approx(0, abs=1e-6)
+    assert (np.diff(curve.value) <= 0).all()
+    assert (curve.low <= curve.high).all()
+
+
+def test_half_of_a_single_burst_forms_in_the_middle_of_its_bin(result: Result) -> None:
+    mass = np.zeros_like(result.prediction.mass_frac)
+    mass[:, 10] = 1
+    burst = replace(result, prediction=replace(result.prediction, mass_frac=mass))
+    assert BinView.of(burst, 1).formed_by(0.5) == pytest.approx(0.5 * (AGE_EDGES_GYR[10] + AGE_EDGES_GYR[11]))
+
+
+def test_masked_pixels_are_not_drawn(result: Result) -> None:
+    view = BinView.of(result, 1)
+    ((low, high),) = view.masked
+    assert low == pytest.approx(5800, abs=1.5)
+    assert high == pytest.approx(5970, abs=1.5)
+    inside = (low < WAVE_AA) & (high > WAVE_AA)
+    assert np.isnan(view.flux[inside]).all()
+    assert np.isfinite(view.flux[~inside]).all()
+    assert view.residual[~inside] == pytest.approx((result.data.flux - result.model_flux)[0, ~inside])
+
+
+def test_masked_ranges_reach_both_ends() -> None:
+    mask = np.ones(WAVE_AA.size, bool)
+    mask[:2] = mask[-1] = False
+    assert masked_ranges(mask) == (
+        (4800 - 0.625, 4801.25 + 0.625),
+        (7000 - 0.625, 7000 + 0.625),
+    )
+
+
+def test_a_band_that_was_not_used_is_not_drawn(result: Result) -> None:
+    n = result.bins.n_bins
+    assert np.isnan(BinView.of(result, n).phot[0])
+    assert np.isfinite(BinView.of(result, n - 1).phot).all()
+
+
+def test_numbers_carry_value_error_and_flags_in_words(result: Result) -> None:
+    last = {n.label: n.text for n in BinView.of(result, result.bins.n_bins).numbers}
+    value = result.prediction.median("lg_age_lw")[-1]
+    assert last["Age LW"].startswith(f"{value:.2f} ± 0.10")
+    assert last["V, σ"] == "100, 80 km/s"
+    assert last["Flags"] == "a band is missing; out of the network's depth"
+    assert "out of its depth" in last["Depth"]
+
+
+def test_a_bin_without_prediction_has_dashes_not_nan(result: Result) -> None:
+    prediction = result.prediction
+    quantiles = {name: np.full_like(q, np.nan) for name, q in prediction.quantiles.items()}
+    nothing = replace(
+        prediction,
+        mass_frac=np.full_like(prediction.mass_frac, np.nan),
+        quantiles=quantiles,
+        ood=np.full_like(prediction.ood, np.nan),
+    )
+    view = BinView.of(replace(result, prediction=nothing), 1)
+    assert not any("nan" in n.text for n in view.numbers)
+    assert np.isnan(view.formed_by(0.5))
+
+
+def test_flag_words_of_none() -> None:
+    assert flag_words(0) == "none"
+    assert flag_words(int(Flag.SINGLE_SPAXEL)) == "bin of one spaxel"
+
+
+def test_table_reads_back(result: Result, tmp_path: Path) -> None:
+    path = tmp_path / "sfh.ecsv"
+    binview.sfh_table(result, (2, 5)).write(path, format="ascii.ecsv")
+    table = QTable.read(path, format="ascii.ecsv")
+    assert len(table) == 32
+    assert table["AGE_HI"].unit == "Gyr"
+    second = table[table["BIN_ID"] == 5]
+    assert np.asarray(second["MASS_FRAC"]) == pytest.approx(result.prediction.mass_frac[4])
+    assert np.asarray(second["MH_P84"]) == pytest.approx(result.prediction.quantiles["mh"][4, :, 3])
+    assert table.meta["GALAXY"] == "NGC0000"
+
+
+@pytest.mark.parametrize("suffix", figures.SUFFIXES)
+def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> None:
+    path = figures.save(figures.bins_page(result, (1, 4), "sfr"), tmp_path / f"bins{suffix}")
+    assert path.stat().st_size > 5000
+
+
+def test_page_of_maps_shows_four_maps_and_their_colorbars(result: Result) -> None:
+    assert len(figures.maps_page(result).axes) == 8
+
+
+def test_an_unknown_kind_of_file_is_refused(result: Result, tmp_path: Path) -> None:
+    with pytest.raises(SfhInputError, match=r"a\.gif: the name must end in one of \.png, \.pdf, \.svg"):
+        figures.save(figures.maps_page(result), tmp_path / "a.gif")
+
+
+def test_a_folder_that_is_not_there_is_named(result: Result, tmp_path: Path) -> None:
+    with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
+        figures.save(figures.maps_page(result), tmp_path / "nowhere" / "a.png")
+
+
+def test_no_bins_no_page(result: Result) -> None:
+    with pytest.raises(SfhInputError, match="click one on the map"):
+        figures.bins_page(result, ())

@@ -1,0 +1,131 @@
+"""Reader, writer, sample and menus through napari's own doors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from conftest import click, make_wcs, open_explorer
+from napari.components import ViewerModel
+from npe2 import PluginManager
+
+from napari_sfh import maps
+from napari_sfh._qt import contributions
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.results import read_result, write_result
+from napari_sfh.types import Result
+
+N_CHANNELS, FIRST_AA, STEP_AA = 2000, 4749.88, 1.25
+
+
+@pytest.fixture(scope="module", autouse=True)
+def discovered() -> None:
+    """napari finds plugins when its first window opens; here some tests have none."""
+    PluginManager.instance().discover()
+
+
+@pytest.fixture
+def result_file(result: Result, tmp_path: Path) -> Path:
+    return write_result(result, tmp_path / "ngc0000_sfh.fits")
+
+
+@pytest.fixture
+def cube_file(tmp_path: Path) -> Path:
+    """A cube whose every channel is 7 where it is good."""
+    header = make_wcs((6, 8)).to_header()
+    header.update(CTYPE3="AWAV", CUNIT3="Angstrom", CRVAL3=FIRST_AA, CRPIX3=1.0, CD3_3=STEP_AA, WCSAXES=3)
+    header["BUNIT"] = "10**(-20)*erg/s/cm**2/Angstrom"
+    data = np.full((N_CHANNELS, 6, 8), 7, np.float32)
+    data[:, 0, 0] = np.nan
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU(data, header, "DATA"), fits.ImageHDU(np.ones_like(data), header, "STAT")]
+    path = tmp_path / "NGC0000_DATACUBE.fits"
+    fits.HDUList(hdus).writeto(path)
+    return path
+
+
+def test_manifest_is_what_napari_reads() -> None:
+    from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_distribution("napari-sfh")
+    assert [w.display_name for w in manifest.contributions.widgets] == ["SFH explorer"]
+    assert [s.display_name for s in manifest.contributions.sample_data] == ["Mock spiral"]
+    for command in manifest.contributions.commands:
+        assert callable(command.get_callable() if hasattr(command, "get_callable") else _load(command.python_name))
+
+
+def _load(python_name: str) -> object:
+    from importlib import import_module
+
+    module, name = python_name.split(":")
+    return getattr(import_module(module), name)
+
+
+def test_reader_takes_results_and_cubes_only(result_file: Path, cube_file: Path, tmp_path: Path) -> None:
+    assert contributions.get_reader(str(result_file)) is contributions.read_result
+    assert contributions.get_reader([str(cube_file)]) is contributions.read_cube
+    assert contributions.get_reader(["a.fits", "b.fits"]) is None
+    other = tmp_path / "table.fits"
+    fits.HDUList([fits.PrimaryHDU()]).writeto(other)
+    assert contributions.get_reader(str(other)) is None
+
+
+def test_result_file_becomes_layers_without_a_window(result_file: Path, result: Result) -> None:
+    viewer = ViewerModel()
+    viewer.open(str(result_file), plugin="napari-sfh")
+    assert len(viewer.layers) == len(maps.MAPS) + 3
+    assert viewer.layers["LW age [log yr]"].data[20, 20] == pytest.approx(maps.image(result, "AGE_LW")[20, 20])
+
+
+def test_layers_go_back_into_a_result_file(result_file: Path, result: Result, tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    viewer.open(str(result_file), plugin="napari-sfh")
+    saved = viewer.layers.save(str(tmp_path / "again.fits"), plugin="napari-sfh")
+    again = read_result(saved[0])
+    assert again.prediction.mass_frac == pytest.approx(result.prediction.mass_frac)
+
+
+def test_writer_refuses_layers_without_a_result(tmp_path: Path) -> None:
+    with pytest.raises(SfhInputError, match="hold no star-formation histories; run the explorer"):
+        contributions.write_result(str(tmp_path / "x.fits"), [(np.zeros((2, 2)), {"metadata": {}}, "image")])
+
+
+def test_white_light_of_a_cube(cube_file: Path) -> None:
+    ((image, attributes, kind),) = contributions.read_cube(str(cube_file))
+    assert kind == "image"
+    assert np.isnan(image[0, 0])
+    assert image[1:] == pytest.approx(np.full((5, 8), 7.0), rel=1e-5)
+    assert attributes["units"] == ("arcsec", "arcsec")
+
+
+def test_a_dropped_result_restores_the_view_with_clicks(
+    qtbot: Any, make_viewer: Callable[..., Any], result_file: Path, result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_viewer()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    viewer.open(str(result_file), plugin="napari-sfh")
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=5000)
+    dock = open_explorer(viewer)
+    qtbot.waitUntil(lambda: dock.session.result is not None and not dock._loading, timeout=30000)
+    qtbot.wait(50)
+    assert len(viewer.layers) == len(maps.MAPS) + 3, "the layers that napari added are taken over, not doubled"
+    click(viewer, dock.session, 7)
+    assert dock.session.selected == 7
+    assert dock.panel.numbers.isVisible()
+
+
+def test_a_dropped_cube_is_ready_to_run(
+    qtbot: Any, make_viewer: Callable[..., Any], cube_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_viewer()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    viewer.open(str(cube_file), plugin="napari-sfh")
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=5000)
+    dock = open_explorer(viewer)
+    qtbot.waitUntil(lambda: dock.data.has_cube, timeout=5000)
+    assert len(viewer.layers) == 1
+    assert dock.run_button.enabled
+    assert "Ready" in dock.message.text()

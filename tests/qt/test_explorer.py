@@ -1,0 +1,295 @@
+"""The window: real clicks and keys on the canvas, runs, errors, and nothing left behind."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import time
+import weakref
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import bin_world, click, native_canvas, open_explorer, screen_point, window
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_sfh import maps
+from napari_sfh._qt import canvas, explorer, tasks
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import Progress, Result
+
+
+@pytest.fixture
+def no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not load torch and the weights for tests that need neither."""
+
+    def cards(cancel: threading.Event) -> Generator[Progress, None, dict[str, str]]:
+        yield Progress("weights", 0, 0)
+        return {"wide": "# wide\n\nTrained on **mocks**."}
+
+    monkeypatch.setattr(tasks, "read_cards", cards)
+
+
+@pytest.fixture
+def dock(make_viewer: Callable[..., Any], no_cards: None) -> Any:
+    return open_explorer(make_viewer())
+
+
+def idle(qtbot: Any, dock: Any) -> None:
+    """Wait until nothing runs and all layers are there."""
+    qtbot.waitUntil(lambda: not dock.job.running and not dock._loading, timeout=30000)
+    qtbot.wait(50)
+
+
+def show(qtbot: Any, dock: Any, result: Result) -> None:
+    dock.show_result(result)
+    idle(qtbot, dock)
+
+
+def test_empty_dock_says_what_to_do_and_fits_a_small_screen(qtbot: Any, dock: Any) -> None:
+    assert "Choose a galaxy folder" in dock.message.text()
+    assert not dock.run_button.enabled
+    assert dock.demo_button.visible
+    assert not dock.export.result.enabled
+    assert dock.minimumSizeHint().height() < 450
+    qtbot.waitUntil(lambda: dock.network.model.choices == ("wide",), timeout=5000)
+
+
+def test_clicks_keys_and_maps(qtbot: Any, dock: Any, result: Result) -> None:
+    viewer, session = dock.viewer, dock.session
+    show(qtbot, dock, result)
+    assert window(viewer).height() <= 720
+    assert window(viewer).width() <= 1280
+
+    for bin_id in (6, 11):
+        click(viewer, session, bin_id)
+        assert session.selected == bin_id
+        assert dock.panel.bin_field.value == bin_id
+        assert len(dock.stack.find("outline").data)
+    _, y = dock.panel.plots._curves["sfh"].curves[0].getData()
+    assert y[::2] == pytest.approx(result.prediction.mass_frac[10])
+
+    click(viewer, session, 7, shift=True)
+    assert session.shown == (11, 7)
+    assert dock.panel.plots._curves["sfh"].curves[1].isVisible()
+    click(viewer, session, 6)
+    assert session.shown == (6,)
+
+    native = native_canvas(viewer)
+    start, stop = (screen_point(viewer, bin_world(session, b)) for b in (6, 11))
+    QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=start)
+    for step in range(1, 6):
+        QTest.mouseMove(native, start + (stop - start) * step / 5)
+    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=stop)
+    assert session.selected == 6, "a drag moves the map, it does not select"
+
+    before = bin_world(session, 6)
+    QTest.keyClick(native, Qt.Key.Key_Up)
+    assert bin_world(session, session.selected)[0] > before[0]
+    dock.panel.bin_field.value = 3
+    assert session.selected == 3
+
+    QTest.keyClick(native, Qt.Key.Key_4, Qt.KeyboardModifier.AltModifier)
+    assert dock.stack.current == "MH_MW"
+    assert dock.stack.find("map", "MH_MW").visible
+    dock.map.error.value = True
+    assert dock.stack.find("map", "MH_MW_ERR").visible
+    dock.map.min_snr.value = 40
+    assert np.isnan(dock.stack.find("map", "MH_MW_ERR").data[result.bins.bin_id == result.bins.n_bins]).all()
+
+
+def test_cursor_tells_position_and_value(qtbot: Any, dock: Any, result: Result) -> None:
+    show(qtbot, dock, result)
+    viewer, session = dock.viewer, dock.session
+    world = bin_world(session, 6)
+    native = native_canvas(viewer)
+    QTest.mouseMove(native, screen_point(viewer, world + 0.01))
+    QTest.mouseMove(native, screen_point(viewer, world))
+    text = viewer.canvas.overlays[canvas.OVERLAY].text
+    radec, value = text.split("\n")
+    # A screen pixel is a fraction of an arcsec: the seconds' last digits differ.
+    assert radec[:9] == session.sky.radec_text(world)[:9]
+    assert value == f"bin 6: LW age {result.prediction.median('lg_age_lw')[5]:.2f} ± 0.10 log yr"
+
+
+def test_run_cancel_rerun_and_error(
+    qtbot: Any, dock: Any, result: Result, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def slow(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, Any]:
+        asked.append(options)
+        for done in range(1000):
+            if cancel.is_set():
+                return None
+            yield Progress("binning", done, 1000)
+            time.sleep(0.02)
+        return None
+
+    monkeypatch.setattr(tasks, "run_galaxy", slow)
+    dock.data.cube.line_edit.value = str(tmp_path / "cube.fits")
+    dock.data.redshift.value = "0.0022"
+    assert dock.run_button.enabled
+    QTest.mouseClick(dock.run_button.native, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "Binning" in dock.stage.value, timeout=5000)
+    assert not dock.run_button.enabled
+    assert dock.bar.visible
+    assert asked[0]["redshift"] == 0.0022
+    clicked = time.monotonic()
+    QTest.mouseClick(dock.cancel_button.native, Qt.MouseButton.LeftButton)
+    idle(qtbot, dock)
+    assert time.monotonic() - clicked < 1
+    assert dock.message.text().startswith("Cancelled")
+    assert dock.run_button.enabled
+
+    def fails(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, Any]:
+        yield Progress("starting", 0, 0)
+        raise SfhInputError("cube.fits: no extension DATA; give a MUSE cube")
+
+    monkeypatch.setattr(tasks, "run_galaxy", fails)
+    dock.run()
+    idle(qtbot, dock)
+    assert dock.message.text() == "cube.fits: no extension DATA; give a MUSE cube"
+    assert dock.details_button.visible
+    assert "Traceback" in dock._details
+
+    def works(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, Any]:
+        yield Progress("starting", 0, 0)
+        return tasks.prepare(result)
+
+    monkeypatch.setattr(tasks, "run_galaxy", works)
+    for _ in range(2):
+        dock.run()
+        idle(qtbot, dock)
+        assert dock.session.result is result
+        assert len(dock.viewer.layers) == len(maps.MAPS) + 3
+    assert not dock.details_button.visible
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("redshift", "fast", "Redshift: 'fast' is not a number from -0.01 to 0.5"),
+        ("ebv_mw", "-1", "MW: '-1' is not a number from 0 to 10"),
+        ("psf", "nan", "PSF FWHM: 'nan' is not a number"),
+    ],
+)
+def test_wrong_fields_are_named(qapp: Any, field: str, text: str, message: str) -> None:
+    from napari_sfh._qt.forms import DataForm
+
+    form = DataForm()
+    with pytest.raises(SfhInputError, match="Cube: no file is chosen"):
+        form.values()
+    form.cube.line_edit.value = "cube.fits"
+    getattr(form, field).value = text
+    with pytest.raises(SfhInputError) as caught:
+        form.values()
+    assert message in str(caught.value)
+
+
+def test_forms_become_options(qapp: Any) -> None:
+    from napari_sfh._qt.forms import BinningForm, DataForm
+
+    data, binning = DataForm(), BinningForm()
+    data.set_files(Path("c.fits"), {"F555W": Path("v.fits")}, None)
+    values = data.values()
+    assert values["photometry"] == {"F555W": Path("v.fits")}
+    assert values["maps"] is None
+    assert values["redshift"] is None
+    assert binning.values() == {"binning": "vorbin", "target_snr": 35.0, "kinematics": "auto"}
+    binning.method.value = "file"
+    with pytest.raises(SfhInputError, match="Bin map: no file"):
+        binning.values()
+    binning.method.value = "maps"
+    binning.kinematics.value = "constant"
+    binning.constants.value = "10, 90"
+    assert binning.values()["kinematics"] == "10, 90"
+
+
+def test_exports(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
+    show(qtbot, dock, result)
+    click(dock.viewer, dock.session, 6)
+    for act, name in (
+        (lambda p: dock.save_plots(p, dock.session.shown), "bin.png"),
+        (lambda p: dock.save_plots(p, ()), "maps.pdf"),
+        (lambda p: dock.save_table(p, (1, 2)), "table.ecsv"),
+        (dock.save_result, "result.fits"),
+    ):
+        act(tmp_path / name)
+        idle(qtbot, dock)
+        assert (tmp_path / name).stat().st_size > 1000
+        assert dock.message.text() == f"Saved {tmp_path / name}."
+    dock.save_result(tmp_path / "nowhere" / "x.fits")
+    idle(qtbot, dock)
+    assert "nowhere" in dock.message.text()
+    assert dock.details_button.visible
+
+
+def test_closing_the_dock_leaves_nothing(qtbot: Any, make_viewer: Callable[..., Any], no_cards: None) -> None:
+    viewer = make_viewer()
+    drag, move = len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)
+    keys, overlays = dict(viewer.keymap), set(viewer.canvas.overlays)
+    dock = open_explorer(viewer)
+    started = threading.Event()
+    stopped = threading.Event()
+
+    def endless(cancel: threading.Event) -> Generator[Progress, None, None]:
+        started.set()
+        while not cancel.is_set():
+            yield Progress("waiting", 0, 0)
+            time.sleep(0.01)
+        stopped.set()
+
+    dock.show_panel()
+    dock._start(endless, lambda _: None)
+    qtbot.waitUntil(started.is_set, timeout=5000)
+    gone = [weakref.ref(o) for o in (dock, dock.session, dock.panel, dock.canvas, dock.stack)]
+    holder = dock.parentWidget()
+    holder.destroyOnClose()  # what the dock's x does
+    del dock, holder
+    qtbot.waitUntil(stopped.is_set, timeout=1000)
+    assert (len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)) == (drag, move)
+    assert viewer.keymap == keys
+    assert set(viewer.canvas.overlays) == overlays
+    assert explorer.PANEL not in viewer.window.dock_widgets
+
+    def collected() -> bool:
+        QApplication.sendPostedEvents(None, 0)
+        QApplication.processEvents()
+        gc.collect()
+        return not any(ref() for ref in gone)
+
+    qtbot.waitUntil(collected, timeout=5000)
+
+
+def test_closing_the_window_during_a_run_stops_it(qtbot: Any, make_viewer: Callable[..., Any], no_cards: None) -> None:
+    stopped = threading.Event()
+
+    def endless(cancel: threading.Event) -> Generator[Progress, None, None]:
+        while not cancel.is_set():
+            yield Progress("waiting", 0, 0)
+            time.sleep(0.01)
+        stopped.set()
+
+    viewer = make_viewer()
+    dock = open_explorer(viewer)
+    dock._start(endless, lambda _: None)
+    del dock
+    viewer.close()
+    qtbot.waitUntil(stopped.is_set, timeout=3000)
+
+
+def test_theme_and_card(qtbot: Any, dock: Any, result: Result) -> None:
+    dock.session.set_result(result)
+    dock.session.select(2)
+    dock.viewer.theme = "light"
+    background = dock.panel.plots.backgroundBrush().color()
+    assert background.lightness() > 200
+    qtbot.waitUntil(lambda: bool(dock._cards), timeout=5000)
+    dock.network.card.native.click()
+    (dialog,) = [w for w in QApplication.topLevelWidgets() if w.windowTitle() == "Model card: wide"]
+    dialog.close()

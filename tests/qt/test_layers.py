@@ -1,0 +1,169 @@
+"""Layers in a viewer without a window."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import make_result
+from napari.components import ViewerModel
+from napari.layers import Layer
+
+from napari_sfh import maps
+from napari_sfh._qt import layers
+from napari_sfh._qt.session import Session
+from napari_sfh._qt.sky import SkyGrid
+from napari_sfh._qt.stack import LayerStack
+from napari_sfh.types import Result
+
+
+def shown(result: Result) -> tuple[ViewerModel, Session, LayerStack]:
+    viewer, session = ViewerModel(), Session()
+    stack = LayerStack(viewer, session)
+    put(stack, session, result)
+    return viewer, session, stack
+
+
+def put(stack: LayerStack, session: Session, result: Result) -> None:
+    stack.begin(result)
+    session.set_result(result)
+    for data in layers.result_layers(result):
+        stack.put(data)
+    stack.finish()
+
+
+def visible_maps(viewer: ViewerModel) -> list[str]:
+    links = [(layer, layers.link_of(layer.metadata)) for layer in viewer.layers]
+    return [link.name for layer, link in links if link is not None and link.role == "map" and layer.visible]
+
+
+def test_all_layers_share_units_and_place(result: Result) -> None:
+    viewer, _, _ = shown(result)
+    assert len(viewer.layers) == len(maps.MAPS) + 3
+    extents = [layer.extent.world for layer in viewer.layers if layer.name != layers.OUTLINE]
+    assert np.ptp(np.stack(extents), axis=0) == pytest.approx(np.zeros((2, 2)))
+    assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"arcsecond"}
+
+
+def test_maps_carry_the_values_of_their_bins_and_colorbars(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    layer = stack.find("map", "AGE_MW")
+    inside = result.bins.bin_id == 5
+    assert layer.data[inside] == pytest.approx(result.prediction.median("lg_age_mw")[4])
+    assert np.isnan(layer.data[result.bins.bin_id == 0]).all()
+    assert layer.colorbar.visible
+    assert layer.name == "MW age [log yr]"
+    assert visible_maps(viewer) == ["AGE_LW"]
+
+
+def test_light_and_mass_weighted_maps_share_their_limits(result: Result) -> None:
+    _, _, stack = shown(result)
+    assert stack.find("map", "AGE_LW").contrast_limits == stack.find("map", "AGE_MW").contrast_limits
+
+
+def test_the_bins_layer_tells_values(result: Result) -> None:
+    _, session, stack = shown(result)
+    position = session.sky.to_world(np.array([[20.0, 20.0]]))[0]
+    status = stack.find("bins").get_status(position, world=True)
+    assert "LW age" in status["value"]
+
+
+def test_the_outline_follows_the_selection(result: Result) -> None:
+    _, session, stack = shown(result)
+    session.select(6)
+    layer = stack.find("outline")
+    length = np.hypot(*layer.data[:, 1].T).sum()
+    assert length == pytest.approx(40), "a block of 10 x 10 pixels"
+    session.toggle_compared(7)
+    assert len({tuple(color) for color in layer.edge_color}) == 2
+    session.clear_compared()
+    session.select(0)
+    assert len(layer.data) == 0
+
+
+def test_switching_shows_one_map(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    stack.show("MH_LW_ERR")
+    assert visible_maps(viewer) == ["MH_LW_ERR"]
+    assert viewer.layers.selection.active is stack.find("map", "MH_LW_ERR")
+
+
+def test_hidden_bins_leave_every_map_and_come_back(result: Result) -> None:
+    _, _, stack = shown(result)
+    stack.hide_bins(result.data.snr < 40)
+    assert np.isnan(stack.find("map", "AGE_LW").data[result.bins.bin_id == result.bins.n_bins]).all()
+    stack.show("SNR")
+    assert np.nanmin(stack.find("map", "SNR").data) >= 40
+    stack.hide_bins(None)
+    stack.show("AGE_LW")
+    assert np.isfinite(stack.find("map", "AGE_LW").data[result.bins.bin_id > 0]).all()
+
+
+def test_four_maps_side_by_side_and_back(result: Result) -> None:
+    viewer, session, stack = shown(result)
+    session.select(6)
+    stack.set_grid(True)
+    assert set(visible_maps(viewer)) == set(maps.MEAN_MAPS)
+    assert viewer.canvas.grid.actual_shape(viewer.layers) == (2, 2)
+    first = viewer.canvas.grid.contents_at((0, 0), viewer.layers)
+    assert {viewer.layers[i].name for i in first} == {"LW age [log yr]", "selected bins, AGE_LW"}
+    assert all(len(layer.data) for layer in stack._grid_outlines.values())
+    stack.set_grid(False)
+    assert visible_maps(viewer) == ["AGE_LW"]
+    assert len(viewer.layers) == len(maps.MAPS) + 3
+
+
+def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:
+    viewer, session, stack = shown(result)
+    before = stack.find("map", "AGE_LW")
+    put(stack, session, make_result(n_side=8))
+    assert stack.find("map", "AGE_LW") is before
+    assert before.data[20, 20] == pytest.approx(maps.image(session.result, "AGE_LW")[20, 20])
+    assert len(viewer.layers) == len(maps.MAPS) + 3
+    assert stack.find("bins").data.max() == session.n_bins
+
+
+def test_another_galaxy_replaces_the_layers(result: Result) -> None:
+    viewer, session, stack = shown(result)
+    put(stack, session, make_result(shape=(30, 50)))
+    assert stack.find("map", "AGE_LW").data.shape == (30, 50)
+    assert len(viewer.layers) == len(maps.MAPS) + 3
+
+
+def test_the_users_own_layers_stay(result: Result) -> None:
+    viewer, session, stack = shown(result)
+    mine = viewer.add_image(np.zeros((5, 5)), name="mine")
+    put(stack, session, make_result(shape=(30, 50)))
+    assert mine in viewer.layers
+
+
+def test_layers_that_were_deleted_are_not_missed(result: Result) -> None:
+    viewer, session, stack = shown(result)
+    viewer.layers.clear()
+    session.select(3)
+    stack.show("SNR")
+    stack.hide_bins(result.data.snr < 40)
+
+
+def test_copies_of_a_layer_share_the_result(result: Result) -> None:
+    layer = Layer.create(*layers.map_layer(result, "SNR", _sky(result)))
+    assert copy.deepcopy(layer.metadata)[layers.KEY].result is result
+
+
+def _sky(result: Result) -> SkyGrid:
+    return SkyGrid.of(result.wcs, result.bins.bin_id.shape)
+
+
+def test_maps_without_a_finite_value_are_drawn(result: Result) -> None:
+    quantiles = {name: np.full_like(q, np.nan) for name, q in result.prediction.quantiles.items()}
+    empty = replace(result, prediction=replace(result.prediction, quantiles=quantiles))
+    _, _, stack = shown(empty)
+    assert np.isnan(stack.find("map", "AGE_LW").data).all()
+
+
+def test_text_under_the_cursor(result: Result) -> None:
+    value = result.prediction.median("lg_age_lw")[2]
+    assert layers.maps_text(result, "AGE_LW", 3) == f"LW age {value:.2f} ± 0.10 log yr"
+    assert layers.maps_text(result, "FLAG", result.bins.n_bins).startswith("a band is missing")

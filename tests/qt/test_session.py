@@ -1,0 +1,98 @@
+"""Selection without a window."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import bin_world
+
+from napari_sfh._qt.session import Session
+from napari_sfh.binview import COLORS
+from napari_sfh.types import Result
+
+
+@pytest.fixture
+def session(result: Result) -> Session:
+    session = Session()
+    session.set_result(result)
+    return session
+
+
+def test_every_bin_is_found_at_its_own_place(session: Session) -> None:
+    for bin_id in range(1, session.n_bins + 1):
+        assert session.bin_at(bin_world(session, bin_id)) == bin_id
+    assert session.bin_at(np.array([100.0, 0.0])) == 0
+
+
+def test_select_tells_listeners_once(session: Session) -> None:
+    heard: list[int] = []
+    session.selection_changed.connect(heard.append)
+    session.select(4)
+    session.select(4)
+    session.select(99)
+    assert heard == [4, session.n_bins]
+
+
+def test_step_goes_around(session: Session) -> None:
+    session.step(-1)
+    assert session.selected == session.n_bins
+    session.step(1)
+    assert session.selected == 1
+    session.step(3)
+    assert session.selected == 4
+
+
+@pytest.mark.parametrize(("arrow", "axis", "sign"), [("Up", 0, 1), ("Down", 0, -1), ("Left", 1, 1), ("Right", 1, -1)])
+def test_arrows_go_where_they_point_on_the_sky(session: Session, arrow: str, axis: int, sign: int) -> None:
+    session.select(6)
+    session.go(arrow)
+    assert session.selected != 6
+    moved = bin_world(session, session.selected) - bin_world(session, 6)
+    assert sign * moved[axis] > 0
+    assert abs(moved[axis]) >= abs(moved[1 - axis]) - 0.2
+
+
+def test_arrows_stop_at_the_edge(session: Session) -> None:
+    for _ in range(20):
+        session.go("Up")
+    top = session.selected
+    session.go("Up")
+    assert session.selected == top
+
+
+def test_comparison_adds_and_takes_out(session: Session) -> None:
+    session.select(1)
+    for bin_id in (2, 3, 2):
+        session.toggle_compared(bin_id)
+    assert session.shown == (1, 3)
+    session.select(3)
+    assert session.shown == (3,)
+
+
+def test_comparison_never_runs_out_of_colours(session: Session) -> None:
+    session.select(1)
+    for bin_id in range(2, 14):
+        session.toggle_compared(bin_id)
+    assert len(session.shown) == len(COLORS)
+    assert session.shown[0] == 1
+    assert session.shown[-1] == 13
+
+
+def test_outlines_have_the_colours_of_their_curves(session: Session) -> None:
+    session.select(6)
+    session.toggle_compared(7)
+    paths, colors = session.outlines()
+    assert colors == list(COLORS[:2])
+    assert len(paths) == 2
+    assert [v.bin_id for v in session.views()] == [6, 7]
+
+
+def test_without_a_result_nothing_happens() -> None:
+    session = Session()
+    session.select(3)
+    session.step(1)
+    session.go("Up")
+    session.toggle_compared(1)
+    assert session.shown == ()
+    with pytest.raises(LookupError, match="run the pipeline or open a result"):
+        _ = session.sky

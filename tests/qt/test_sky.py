@@ -1,0 +1,66 @@
+"""The geometry of the layers: analytic rotations, and astropy's own RA/Dec."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import PIXEL_ARCSEC, ROTATION_DEG, make_wcs
+
+from napari_sfh._qt.sky import SkyGrid
+
+SHAPE = (40, 30)
+
+
+@pytest.fixture
+def sky() -> SkyGrid:
+    return SkyGrid.of(make_wcs(SHAPE), SHAPE)
+
+
+def test_centre_of_the_field_is_the_origin(sky: SkyGrid) -> None:
+    assert sky.to_world(np.array([[19.5, 14.5]])) == pytest.approx(np.zeros((1, 2)), abs=1e-9)
+
+
+def test_linear_part_is_the_rotation_of_the_cube(sky: SkyGrid) -> None:
+    a = np.radians(ROTATION_DEG)
+    expected = PIXEL_ARCSEC * np.array([[np.cos(a), np.sin(a)], [np.sin(a), -np.cos(a)]])
+    assert sky.matrix[:2, :2] == pytest.approx(expected, abs=1e-6)
+    assert sky.pixel_arcsec == pytest.approx(PIXEL_ARCSEC, rel=1e-6)
+
+
+def test_layer_transform_equals_the_matrix(sky: SkyGrid) -> None:
+    from napari.layers import Image
+
+    layer = Image(np.zeros(SHAPE), **sky.transform())
+    pixel = np.array([3.0, 17.0])
+    assert layer.data_to_world(pixel) == pytest.approx(sky.to_world(pixel[None])[0])
+    assert [str(unit) for unit in layer.units] == ["arcsecond", "arcsecond"]
+
+
+def test_pixels_survive_the_round_trip(sky: SkyGrid) -> None:
+    pixels = np.array([[0.0, 0.0], [39, 29], [12.25, 7.5]])
+    assert sky.to_pixel(sky.to_world(pixels)) == pytest.approx(pixels)
+
+
+def test_radec_is_that_of_the_wcs_to_a_milliarcsec(sky: SkyGrid) -> None:
+    ra, dec = sky.radec_deg(sky.to_world(np.array([[0.0, 0.0]]))[0])
+    expected = sky.wcs.wcs_pix2world(0, 0, 0)
+    assert np.hypot((ra - expected[0]) * np.cos(np.radians(dec)), dec - expected[1]) * 3.6e6 < 1
+
+
+def test_north_is_up_by_an_arcsec(sky: SkyGrid) -> None:
+    centre = sky.radec_deg(np.zeros(2))
+    north = sky.radec_deg(np.array([1.0, 0.0]))
+    east = sky.radec_deg(np.array([0.0, 1.0]))
+    assert (north[1] - centre[1]) * 3600 == pytest.approx(1, abs=1e-4)
+    assert (east[0] - centre[0]) * 3600 * np.cos(np.radians(centre[1])) == pytest.approx(1, abs=1e-4)
+
+
+def test_radec_text_is_sexagesimal(sky: SkyGrid) -> None:
+    assert sky.radec_text(np.zeros(2)) == "01h36m41.76s +15d46m58.8s"
+
+
+def test_another_image_is_placed_by_its_own_wcs(sky: SkyGrid) -> None:
+    other_wcs = make_wcs((80, 80))
+    other_wcs.wcs.crval = [24.174, 15.783 + 2 / 3600]
+    other = SkyGrid.of(other_wcs, (80, 80), origin=sky)
+    assert other.to_world(np.array([[39.5, 39.5]]))[0] == pytest.approx([2, 0], abs=1e-3)

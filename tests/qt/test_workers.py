@@ -1,0 +1,127 @@
+"""Long work: cancelled within a second, and no error is swallowed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+
+import pytest
+
+from napari_sfh._qt.workers import Job, explain, guarded
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.types import Progress
+
+
+def drain(work: Generator) -> tuple[list[Progress], object]:
+    steps = []
+    while True:
+        try:
+            steps.append(next(work))
+        except StopIteration as end:
+            return steps, end.value
+
+
+def endless(cancel: threading.Event) -> Generator[Progress, None, str]:
+    n = 0
+    while not cancel.is_set():
+        n += 1
+        yield Progress("waiting", n, 0)
+        time.sleep(0.01)
+    return "what was done"
+
+
+def test_runtime_errors_become_compute_errors() -> None:
+    def fails(cancel: threading.Event) -> Generator[Progress, None, None]:
+        yield Progress("a", 0, 1)
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    with pytest.raises(ComputeError, match=r"out of memory.*choose the device cpu"):
+        drain(guarded(fails, threading.Event()))
+
+
+def test_other_errors_pass() -> None:
+    def fails(cancel: threading.Event) -> Generator[Progress, None, None]:
+        yield Progress("a", 0, 1)
+        raise SfhInputError("cube.fits: no DATA; choose a MUSE cube")
+
+    with pytest.raises(SfhInputError, match="no DATA"):
+        drain(guarded(fails, threading.Event()))
+
+
+def test_progress_is_thinned_but_stages_and_ends_are_kept() -> None:
+    def busy(cancel: threading.Event) -> Generator[Progress, None, int]:
+        for stage in ("one", "two"):
+            for i in range(1, 1001):
+                yield Progress(stage, i, 1000)
+        return 7
+
+    steps, value = drain(guarded(busy, threading.Event()))
+    assert value == 7
+    assert len(steps) < 100
+    assert steps[0] == Progress("one", 1, 1000)
+    assert Progress("one", 1000, 1000) in steps
+    assert steps[-1] == Progress("two", 1000, 1000)
+
+
+def test_cancel_returns_what_was_done_within_a_second(qtbot) -> None:
+    heard: dict[str, object] = {"steps": 0}
+
+    def count(step: Progress) -> None:
+        heard["steps"] += 1
+
+    job = Job(count, lambda value: heard.update(value=value), lambda error: heard.update(error=error))
+    job.start(endless)
+    qtbot.waitUntil(lambda: heard["steps"] > 2, timeout=5000)
+    assert job.running
+    with pytest.raises(ComputeError, match="in progress"):
+        job.start(endless)
+    asked = time.monotonic()
+    job.stop()
+    assert job.cancelling
+    qtbot.waitUntil(lambda: "value" in heard, timeout=5000)
+    assert time.monotonic() - asked < 1
+    assert heard["value"] == "what was done"
+    assert not job.running
+
+
+def test_errors_arrive_and_the_job_is_free_again(qtbot) -> None:
+    def fails(cancel: threading.Event) -> Generator[Progress, None, None]:
+        yield Progress("a", 0, 1)
+        raise RuntimeError("the disk fell over")
+
+    errors: list[Exception] = []
+    job = Job(lambda _: None, lambda _: None, errors.append)
+    job.start(fails)
+    qtbot.waitUntil(lambda: bool(errors), timeout=5000)
+    assert not job.running
+    sentence, details = explain(errors[0])
+    assert sentence.startswith("the disk fell over")
+    assert "Traceback" in details
+
+
+def test_an_abandoned_job_calls_nobody(qtbot) -> None:
+    heard: list[object] = []
+    before = threading.active_count()
+    job = Job(heard.append, heard.append, heard.append)
+    job.start(endless)
+    job.abandon()
+    qtbot.wait(200)
+    heard.clear()
+    qtbot.wait(200)
+    assert heard == []
+    assert threading.active_count() <= before + 1
+
+
+def test_napari_quitting_the_worker_sets_the_event(qtbot) -> None:
+    heard: list[object] = []
+    job = Job(lambda _: None, heard.append, heard.append)
+    job.start(endless)
+    job._worker.quit()
+    qtbot.waitUntil(lambda: heard == ["what was done"], timeout=5000)
+
+
+def test_unexpected_errors_are_one_sentence() -> None:
+    sentence, _ = explain(KeyError("x"))
+    assert sentence.startswith("KeyError")
+    assert "\n" not in sentence
