@@ -1,0 +1,29 @@
+"""Templates of the toy library, made once for all tests of the synthetic set."""
+
+from functools import lru_cache
+
+import pytest
+from template_toys import no_download, toy_grid, toy_library
+
+from napari_sfh.training import forward, simulate, templates
+from napari_sfh.training.config import load_prior
+
+
+@lru_cache
+def toy_templates():
+    """Prepared templates of the toy library; no download."""
+    with pytest.MonkeyPatch.context() as patch:
+        no_download(patch)
+        return templates.build(toy_library(), toy_grid())
+
+
+@lru_cache
+def toy_model():
+    return forward.build_model(toy_templates())
+
+
+@lru_cache
+def toy_source(prior="tiny"):
+    """The prior ``tiny`` (or another) on the toy library."""
+    config = load_prior(prior)
+    return simulate.source_of(config, [toy_templates()] * len(config.libraries))

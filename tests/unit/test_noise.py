@@ -1,0 +1,162 @@
+"""Noise: its width, shape, correlation and what the error array says of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic_toys import toy_model, toy_templates
+
+from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.prep.restframe import noise_gain
+from napari_sfh.training import forward, noise
+from napari_sfh.training.config import Noise, Photometry, load_prior
+from napari_sfh.training.distributions import constant, parse
+from napari_sfh.training.draw import Params
+from napari_sfh.types import Flag
+
+N = 400
+
+
+def clean(sigma_star=60.0, redshift=0.0):
+    s = toy_templates().n_sub
+    params = Params.single(np.ones((N, s)), np.zeros((N, s)), sigma_star_kms=sigma_star, redshift=redshift, escape=1.0)
+    return forward.synthesise(toy_model(), params)
+
+
+def spectrum(rng=0, source=None, snr=30.0, **settings):
+    config = Noise(**{k: constant(v) for k, v in settings.items()})
+    return noise.spectrum(source or clean(), np.full(N, snr), config, np.random.default_rng(rng))
+
+
+def test_noise_has_the_snr_and_the_shape_of_photons():
+    source = clean()
+    flux, error, mask = spectrum(source=source, snr=25.0)
+    residual = flux - source.flux
+    assert (1 / residual[:, NORM_PIXELS].std()) == pytest.approx(25.0, rel=0.02)
+    np.testing.assert_allclose(residual.std(0) / np.sqrt(source.flux[0]), 1 / 25, rtol=0.2)
+    np.testing.assert_allclose(error, np.sqrt(source.flux) / 25, rtol=1e-4)
+    assert mask.all()
+
+
+def test_background_flattens_the_noise():
+    source = clean()
+    _, error, _ = spectrum(source=source, background=5.0)
+    assert np.ptp(error[0]) < 0.3 * np.ptp(np.sqrt(source.flux[0]) / 30)
+    assert np.sqrt((error[:, NORM_PIXELS] ** 2).mean()) == pytest.approx(1 / 30, rel=1e-3)
+
+
+def test_neighbours_correlate_as_asked():
+    source = clean()
+    flux, error, _ = spectrum(source=source, correlation=0.3)
+    residual = (flux - source.flux) / error
+    assert residual.std() == pytest.approx(1.0, rel=0.02)
+    assert (residual[:, 1:] * residual[:, :-1]).mean() == pytest.approx(0.3, abs=0.02)
+    assert (residual[:, 2:] * residual[:, :-2]).mean() == pytest.approx(0.0, abs=0.02)
+
+
+def test_broadening_smooths_noise_as_prep_does_and_leaves_the_errors():
+    source = clean(sigma_star=60.0)
+    flux, error, _ = spectrum(source=source, broadened=1.0)
+    residual = ((flux - source.flux) / error)[:, 100:-100]
+    assert residual.var() == pytest.approx(float(noise_gain(60.0)), rel=0.1)
+    # The mean over many pixels knows nothing of the smoothing.
+    blocks = residual[:, :1500].reshape(N, 15, 100).mean(2)
+    assert blocks.std() == pytest.approx(0.1, rel=0.06)
+    unbroadened = spectrum(source=source)[1]
+    np.testing.assert_allclose(error[:, 100:-100], unbroadened[:, 100:-100], rtol=0.08)
+
+
+def test_smoothing_has_its_width():
+    spike = np.zeros((1, WAVE_AA.size), np.float32)
+    spike[0, 880] = 1.0
+    noise.smooth(spike, np.ones_like(spike), np.array([90.0]))
+    width = np.sqrt((spike[0] * (WAVE_AA - WAVE_AA[880]) ** 2).sum() / spike.sum())
+    assert width == pytest.approx(np.sqrt(150**2 - 90**2) / C_KMS * 5900, rel=0.01)
+    assert spike.sum() == pytest.approx(1.0, abs=1e-4)
+
+
+def test_sky_residuals_stand_at_observed_wavelengths_and_only_there():
+    source = clean(redshift=0.01)
+    flux, error, _ = spectrum(source=source, sky=5.0)
+    scatter = ((flux - source.flux) * 30).std(0)
+    line = np.argmin(np.abs(WAVE_AA - 5577.34 / 1.01))
+    assert scatter[line] == pytest.approx(np.hypot(5.0, 1.0), rel=0.15)
+    assert error[0, line] * 30 == pytest.approx(np.hypot(3.5, 1.0), rel=0.1)
+    quiet = (WAVE_AA > 5000) & (WAVE_AA < 5100)
+    assert scatter[quiet].mean() == pytest.approx(1.0, rel=0.05)
+
+
+def test_wiggles_are_smooth_and_have_their_size():
+    source = clean()
+    flux, _, _ = spectrum(source=source, snr=2000.0, wiggle=0.02)
+    ratio = flux / source.flux
+    assert ratio.std() == pytest.approx(0.02, rel=0.1)
+    assert np.diff(ratio, axis=1).std() < 0.002
+    assert np.isfinite(ratio).all()
+
+
+def test_masks():
+    _, _, mask = spectrum(source=clean(redshift=0.005), notch=1.0, edge_aa=50.0)
+    lost = WAVE_AA[~mask[0]]
+    assert lost[lost > 5000].min() == pytest.approx(5800 / 1.005, abs=STEP_AA)
+    assert lost.max() == pytest.approx(5970 / 1.005, abs=STEP_AA)
+    assert WAVE_AA[mask[0]].min() == pytest.approx(4850, abs=STEP_AA)
+    assert (~spectrum(bad_pixels=0.05)[2]).mean() == pytest.approx(0.05, rel=0.1)
+
+
+def test_a_wrong_error_array_moves_the_reported_snr():
+    prior = load_prior("tiny")
+    config = replace(prior, noise=Noise(snr=constant(30.0), error_scale_dex=constant(0.1)))
+    data = noise.observe(clean(), config, np.random.default_rng(0))
+    assert np.log10(data.snr / 30).std() == pytest.approx(0.1, rel=0.15)
+
+
+def test_photometric_errors():
+    source = clean()
+    config = Photometry(floor=constant(0.03))
+    flux, error, mask = noise.photometry(source.phot, np.full(N, 50.0), config, np.random.default_rng(0))
+    expected = np.hypot(0.03 * source.phot[0], np.array(config.depth) / 50)
+    np.testing.assert_allclose(flux.std(0), expected, rtol=0.12)
+    np.testing.assert_allclose(error[0], expected, rtol=1e-4)
+    assert mask.all()
+
+
+def test_offset_moves_all_bands_together_and_zero_points_each():
+    source = clean()
+    quiet = {"depth": (0.0,) * 5, "floor": constant(0.0)}
+    together = Photometry(offset=constant(0.05), **quiet)
+    ratio = noise.photometry(source.phot, np.full(N, 50.0), together, np.random.default_rng(0))[0] / source.phot
+    assert ratio.std(1).max() < 1e-5
+    assert ratio[:, 0].std() == pytest.approx(0.05, rel=0.15)
+    apart = Photometry(zero_point=constant(0.02), **quiet)
+    ratio = noise.photometry(source.phot, np.full(N, 50.0), apart, np.random.default_rng(0))[0] / source.phot
+    assert abs(np.corrcoef(ratio[:, 0], ratio[:, 1])[0, 1]) < 0.2
+
+
+def test_errors_may_hide_the_floor():
+    config = Photometry(floor=constant(0.05), floor_known=constant(0.0))
+    source = clean()
+    flux, error, _ = noise.photometry(source.phot, np.full(N, 100.0), config, np.random.default_rng(0))
+    assert np.all(flux.std(0)[3:] > 5 * error[0, 3:])
+
+
+def test_missing_bands_are_masked_zero_and_flagged():
+    config = replace(
+        load_prior("tiny"), photometry=Photometry(missing=constant(0.3), none=parse(0.1, "none")), noise=Noise()
+    )
+    data = noise.observe(clean(), config, np.random.default_rng(0))
+    assert (~data.phot_mask).mean() == pytest.approx(1 - 0.7 * 0.9, abs=0.05)
+    assert np.all(data.phot[~data.phot_mask] == 0)
+    none = ~data.phot_mask.any(1)
+    np.testing.assert_array_equal(none, (data.flag & int(Flag.NO_PHOTOMETRY)) != 0)
+    np.testing.assert_array_equal(~data.phot_mask.all(1), (data.flag & int(Flag.MISSING_BAND)) != 0)
+
+
+def test_output_is_normalised_like_preps():
+    data = noise.observe(clean(), load_prior("tiny"), np.random.default_rng(0))
+    used = data.mask & NORM_PIXELS
+    np.testing.assert_allclose((data.flux * used).sum(1) / used.sum(1), 1.0, rtol=1e-4)
+    error2 = ((data.error * used) ** 2).sum(1) / used.sum(1)
+    np.testing.assert_allclose(data.snr, 1 / np.sqrt(error2), rtol=1e-4)
+    assert np.all(data.flux[~data.mask] == 0)
+    assert np.isnan(data.norm_cgs).all()
