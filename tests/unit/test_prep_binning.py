@@ -55,6 +55,51 @@ def test_bright_spaxels_stay_alone(method):
     assert np.all(bins.nspax[bins.bin_id[bright] - 1] == 1)
 
 
+def field(signal, good=None):
+    signal = np.asarray(signal, dtype=np.float32)
+    good = np.ones(signal.shape, bool) if good is None else good
+    return SpaxelSN(signal, np.ones_like(signal), good, toy_wcs(*signal.shape, 0.2), Path("field.fits"), True)
+
+
+@pytest.mark.parametrize("method", ["vorbin", "powerbin"])
+def test_a_star_does_not_swallow_its_surroundings(method):
+    sky = np.full((20, 20), 1.5)
+    sky[5, 7] = 500.0
+    bins = make_bins(field(sky), 20.0, method)
+    assert bins.nspax[bins.bin_id[5, 7] - 1] == 1
+    assert bins.n_bins >= 2
+
+
+@pytest.mark.parametrize("method", ["vorbin", "powerbin"])
+def test_a_faint_spaxel_among_bright_ones_joins_a_neighbour(method):
+    sky = np.full((9, 9), 30.0)
+    sky[4, 4] = 3.0
+    bins = make_bins(field(sky), 20.0, method)
+    assert bins.n_bins == 80
+    partner = bins.bin_id == bins.bin_id[4, 4]
+    assert partner.sum() == 2
+    assert np.ptp(np.argwhere(partner), axis=0).max() == 1
+
+
+@pytest.mark.parametrize("method", ["vorbin", "powerbin"])
+@pytest.mark.parametrize(
+    ("shape", "used", "target", "n_bins"),
+    [
+        ((1, 400), "all", 20.0, (4, 4)),
+        ((400, 1), "all", 39.0, (1, 1)),
+        ((30, 30), "checker", 20.0, (3, 4)),
+        ((1, 2), "all", 2.5, (1, 1)),
+        ((2, 2), "all", 3.9, (1, 1)),
+    ],
+)
+def test_awkward_fields_are_binned_too(method, shape, used, target, n_bins):
+    good = np.ones(shape, bool) if used == "all" else np.indices(shape).sum(0) % 2 == 0
+    bins = make_bins(field(np.full(shape, 2.0), good), target, method)
+    assert n_bins[0] <= bins.n_bins <= n_bins[1]
+    assert bins.nspax.sum() == good.sum()
+    assert bins.snr.min() >= 0.9 * target
+
+
 def test_bins_are_numbered_outwards_from_the_brightest_and_do_not_change_between_runs():
     sn = disc()
     one, two = make_bins(sn, 30.0), make_bins(sn, 30.0)

@@ -8,6 +8,7 @@ the bands, i.e. the answer. Such bins carry REDSHIFT and rest on the spectrum al
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
 from napari_sfh.prep.photometry import BandFlux
 from napari_sfh.prep.restframe import RestSpectra
-from napari_sfh.types import BANDS, F32, BinData, BinMap, Bool, Flag
+from napari_sfh.types import BANDS, F32, I32, BinData, BinMap, Bool, Flag
 
 #: Redshift above which the bands are not used.
 MAX_PHOTOMETRY_REDSHIFT: float = 0.01
@@ -62,24 +63,12 @@ def make_bin_data(
     if rest.flux.shape[0] != n:
         raise SfhInputError(f"spectra of {rest.flux.shape[0]} bins for a bin map of {n}: extract them with this map")
     _check_photometry(photometry, n)
-    usable = np.isfinite(rest.norm_cgs)
     phot, phot_error, phot_mask, negative = _bands(rest, photometry, redshift)
     sigma = np.broadcast_to(np.asarray(sigma_kms, dtype=np.float32), (n,)).copy()
-    flag = np.where(default_kinematics, int(Flag.DEFAULT_KINEMATICS), 0) * np.ones(n, dtype=np.int32)
     others = [BANDS.index(band) for band in other_camera]
-    for bit, where in (
-        (Flag.LOW_SNR, rest.snr < _LOW_SNR_SHARE * bins.target_snr),
-        (Flag.MISSING_BAND, ~phot_mask.all(1)),
-        (Flag.NO_PHOTOMETRY, ~phot_mask.any(1)),
-        (Flag.MASKED_PIXELS, rest.mask.mean(1) < 1.0 - _MAX_MASKED),
-        (Flag.SIGMA_HIGH, sigma > SIGMA_TARGET_KMS),
-        (Flag.REDSHIFT, np.full(n, redshift > MAX_PHOTOMETRY_REDSHIFT)),
-        (Flag.OTHER_CAMERA, phot_mask[:, others].any(1)),
-        (Flag.NEGATIVE_FLUX, negative),
-        (Flag.SINGLE_SPAXEL, bins.nspax == 1),
-        (Flag.NO_SPECTRUM, ~usable),
-    ):
-        flag |= np.where(where, int(bit), 0)
+    flag = _flags(rest, bins, phot_mask, sigma, redshift, np.any(phot_mask[:, others], axis=1))
+    flag |= np.where(negative, int(Flag.NEGATIVE_FLUX), 0)
+    flag |= np.where(default_kinematics, int(Flag.DEFAULT_KINEMATICS), 0)
     return BinData(
         flux=rest.flux,
         error=rest.error,
@@ -91,8 +80,27 @@ def make_bin_data(
         snr=rest.snr,
         v_kms=np.broadcast_to(np.asarray(v_kms, dtype=np.float32), (n,)).copy(),
         sigma_kms=sigma,
-        flag=flag.astype(np.int32),
+        flag=flag,
     )
+
+
+def _flags(rest: RestSpectra, bins: BinMap, phot_mask: Bool, sigma_kms: F32, redshift: float, other: Any) -> I32:
+    """Bits of `types.Flag` that follow from spectra, bins and bands, (N,)."""
+    n = bins.n_bins
+    flag = np.zeros(n, dtype=np.int32)
+    for bit, where in (
+        (Flag.LOW_SNR, rest.snr < _LOW_SNR_SHARE * bins.target_snr),
+        (Flag.MISSING_BAND, ~phot_mask.all(1)),
+        (Flag.NO_PHOTOMETRY, ~phot_mask.any(1)),
+        (Flag.MASKED_PIXELS, rest.mask.mean(1) < 1.0 - _MAX_MASKED),
+        (Flag.SIGMA_HIGH, sigma_kms > SIGMA_TARGET_KMS),
+        (Flag.REDSHIFT, np.full(n, redshift > MAX_PHOTOMETRY_REDSHIFT)),
+        (Flag.OTHER_CAMERA, other),
+        (Flag.SINGLE_SPAXEL, bins.nspax == 1),
+        (Flag.NO_SPECTRUM, ~np.isfinite(rest.norm_cgs)),
+    ):
+        flag[where] |= int(bit)
+    return flag
 
 
 def _check_photometry(photometry: Mapping[str, BandFlux | tuple[F32, F32]], n: int) -> None:

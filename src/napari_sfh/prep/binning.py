@@ -22,9 +22,10 @@ from pathlib import Path
 import numpy as np
 from astropy.wcs import WCS
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import NORM_WINDOW_AA
 from napari_sfh.prep.grids import given_bins
+from napari_sfh.prep.tessellate import tessellate
 from napari_sfh.progress import cancelled
 from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, Progress
 
@@ -205,7 +206,6 @@ def make_bins(
         raise SfhInputError(f"binning {method!r} is unknown: choose {', '.join(METHODS)}, maps or a FITS file")
     if not target_snr > 0:
         raise SfhInputError(f"target S/N {target_snr} must be positive")
-    y, x = np.nonzero(sn.good)
     signal, noise = (a[sn.good].astype(np.float64) for a in (sn.signal, sn.noise))
     reachable = signal.sum() / np.sqrt((noise**2).sum())
     if reachable < target_snr:
@@ -213,45 +213,8 @@ def make_bins(
             f"{sn.path.name}: no bin can reach S/N {target_snr:g}: all {signal.size} good spaxels together have "
             f"{reachable:.1f}; lower --target-snr"
         )
-    if np.all(signal >= target_snr * noise):
-        label = np.arange(signal.size)
-    else:
-        run = _vorbin if method == "vorbin" else _powerbin
-        label = run(x.astype(float), y.astype(float), signal, noise, float(target_snr), cancel)
-    bin_id = np.zeros(sn.good.shape, dtype=np.int32)
-    bin_id[sn.good] = label + 1
+    bin_id = tessellate(sn.good, sn.signal, sn.noise, float(target_snr), method, cancel)
     return _bin_map(sn, bin_id, target_snr, method, keep_order=False)
-
-
-def _vorbin(
-    x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: threading.Event | None
-) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
-    def snr(index: I32, s: F64, n: F64) -> float:
-        if cancelled(cancel):
-            raise ComputeError("binning was cancelled")
-        return float(s[index].sum() / np.sqrt((n[index] ** 2).sum()))
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # vorbin announces its successor at import and at every call
-        from vorbin.voronoi_2d_binning import voronoi_2d_binning
-
-        # Centroidal, not weighted: the bins stay connected, and a field of 10^4 spaxels takes a third of the time.
-        out = voronoi_2d_binning(
-            x, y, signal, noise, target, pixelsize=1.0, plot=False, quiet=True, sn_func=snr, wvt=False
-        )
-    return np.asarray(out[0])
-
-
-def _powerbin(
-    x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: threading.Event | None
-) -> np.ndarray[tuple[int], np.dtype[np.int_]]:
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
-        from powerbin import PowerBin
-
-        # (S/N)^2 adds up where S/N^2 is uniform over a bin; the bin's true S/N is recomputed by the caller.
-        out = PowerBin(np.column_stack([x, y]), (signal / noise) ** 2, target**2, pixelsize=1.0, verbose=0)
-    return np.unique(out.bin_num, return_inverse=True)[1]
 
 
 def _bin_map(sn: SpaxelSN, bin_id: I32, target_snr: float, method: str, keep_order: bool) -> BinMap:
