@@ -1,6 +1,6 @@
 """Sequential slabs of a MUSE cube against a plain read of the same file, cold and warm, with the memory it takes.
 
-    python benchmarks/bench_read.py [--size 400] [--block 64] [--folder DIR] [--keep]
+    python benchmarks/bench_read.py [--size 400] [--block 16] [--repeat 3] [--folder DIR] [--keep]
 
 Writes a DATA + STAT cube of size x size spaxels x 3681 channels (4.7 GB at 400; the full 1000 x 1000 is 29 GB), so that
 the file is real, not sparse. "Cold" means that the file's pages were dropped from the page cache before.
@@ -14,6 +14,7 @@ import platform
 import resource
 import tempfile
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -94,28 +95,37 @@ def slab_read(path: Path, block: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=400)
-    parser.add_argument("--block", type=int, default=64)
+    parser.add_argument("--block", type=int, default=16)
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--keep", action="store_true")
     args = parser.parse_args()
     print(machine())
+    import_module("spectral_cube")  # takes over a second once, whatever the cube
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
         path = (args.folder if args.keep and args.folder else Path(folder)) / f"bench_{args.size}_DATACUBE_native.fits"
         if not path.exists():
             write_cube(path, args.size)
         gigabytes = path.stat().st_size / 1e9
         print(f"{path.name}: {gigabytes:.2f} GB, blocks of {args.block} channels")
-        for state in ("cold", "warm", "warm"):
-            seconds = []
+        ratios = []
+        for state in ("cold",) * args.repeat + ("warm",) * args.repeat:
+            seconds, busy = [], []
             for read in (plain_read, lambda p: slab_read(p, args.block)):
                 if state == "cold":
                     drop_from_cache(path)
+                start = time.process_time()
                 seconds.append(read(path))
+                busy.append((time.process_time() - start) / gigabytes)
             plain, slabs = seconds
+            ratios.append((state, plain / slabs))
             print(
                 f"{state}: plain {gigabytes / plain:.2f} GB/s, slabs {gigabytes / slabs:.2f} GB/s, "
-                f"{plain / slabs:.2f} of the plain speed"
+                f"{plain / slabs:.2f} of the plain speed; processor {busy[0]:.2f} and {busy[1]:.2f} s/GB; "
+                f"load {os.getloadavg()[0]:.1f}"
             )
+        for state in ("cold", "warm"):
+            print(f"{state}: median {np.median([r for s, r in ratios if s == state]):.2f} of the plain speed")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(f"peak memory {peak:.2f} GiB")
 

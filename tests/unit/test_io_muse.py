@@ -275,6 +275,14 @@ def test_short_cubes_are_refused_with_what_is_missing(tmp_path, start, words):
         read_cube(path)
 
 
+@pytest.mark.parametrize(("lo", "hi"), [(-1, 3), (N - 1, N + 1), (5, 5)])
+def test_channels_beyond_the_cube(tmp_path, lo, hi):
+    """STAT follows DATA in the file: its bytes must not come out as flux."""
+    cube = read_cube(write_cube(tmp_path / "c.fits"))
+    with pytest.raises(IndexError, match=f"of {N}"):
+        cube.read(lo, hi)
+
+
 def test_pickled_and_threaded(tmp_path):
     cube = read_cube(write_cube(tmp_path / "c.fits"))
     cube.read(0, 1)

@@ -49,7 +49,7 @@ class _Layout:
 class SlabReader:
     """``read`` of a `Cube`: wavelength blocks of flux, variance and usability."""
 
-    shape: tuple[int, int]  # (ny, nx)
+    shape: tuple[int, int, int]  # (n_channels, ny, nx)
     flux: _fits.ImageReader
     variance: _fits.ImageReader | None
     is_sigma: bool  # the variance image holds 1 sigma
@@ -58,12 +58,15 @@ class SlabReader:
 
     def __call__(self, lo: int, hi: int) -> tuple[F32, F32 | None, Bool]:
         """Channels lo..hi-1: flux, variance, usable; see `types.Cube`."""
-        flux = np.empty((hi - lo, *self.shape), dtype=np.float32)
+        if not 0 <= lo < hi <= self.shape[0]:
+            # Beyond the last channel lies the next extension, which would be read as flux.
+            raise IndexError(f"channels {lo}..{hi - 1} of {self.shape[0]}")
+        flux = np.empty((hi - lo, *self.shape[1:]), dtype=np.float32)
         variance = None if self.variance is None else np.empty_like(flux)
         good = np.empty(flux.shape, dtype=np.bool_)
         # Plane by plane, so that reading, swapping and testing happen within the processor's cache.
         plain = self.flux.is_plain and (self.variance is None or self.variance.is_plain)
-        step = max(1, _PIECE // flux[0].size) if plain and flux.size else max(1, hi - lo)
+        step = max(1, _PIECE // flux[0].size) if plain else hi - lo
         for i in range(0, hi - lo, step):
             piece = slice(i, i + step)
             self.flux.fill(lo + i, flux[piece])
@@ -176,8 +179,8 @@ def _make_reader(path: Path, layout: _Layout, factor: float, shape: tuple[int, i
         note = (
             f"{layout.variance_name} is nowhere positive and ignored: errors are estimated from the spectra themselves"
         )
-        return SlabReader(shape[1:], flux, None, False, 1.0, dq), note
-    return SlabReader(shape[1:], flux, variance, layout.variance_name in _SIGMA_NAMES, factor, dq), ""
+        return SlabReader(shape, flux, None, False, 1.0, dq), note
+    return SlabReader(shape, flux, variance, layout.variance_name in _SIGMA_NAMES, factor, dq), ""
 
 
 def _flux_scale(header: fits.Header, path: Path) -> float:
