@@ -171,9 +171,8 @@ def _make_reader(path: Path, layout: _Layout, factor: float, shape: tuple[int, i
 
     flux, variance, dq = _fits.ImageReader(path, layout.data), image(layout.variance), image(layout.dq)
     if variance is None:
-        return SlabReader(
-            shape[1:], flux, None, False, 1.0, dq
-        ), "no STAT: errors are estimated from the spectra themselves"
+        note = "no STAT: errors are estimated from the spectra themselves"
+        return SlabReader(shape, flux, None, False, 1.0, dq), note
     probed = (variance[slice(k, k + 1)] for k in (shape[0] // 4, shape[0] // 2, (3 * shape[0]) // 4))
     if not any(bool(np.any((p > 0) & (p < np.inf))) for p in probed):
         note = (
