@@ -138,7 +138,7 @@ def maps(v, sigma, redshift=0.002, shape=(2, 4)):
 def test_medians_of_maps_per_bin():
     v = np.array([[10, 30, np.nan, np.nan], [5, 5, 5, 900]])
     out = kinematics.from_maps(maps(v, 80.0), BINS, 0.002)
-    np.testing.assert_allclose(out.v_kms, [20, 20, 5, 452.5])  # bin 2 takes the median of the others
+    np.testing.assert_allclose(out.v_kms, [20, 452.5, 5, 452.5])  # bin 2 takes that of bin 4, the nearest
     np.testing.assert_array_equal(out.measured, [True, False, True, True])
 
 

@@ -19,6 +19,7 @@ from os import cpu_count
 from typing import NamedTuple
 
 import numpy as np
+from scipy.spatial import KDTree
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.basis import TemplateBasis
@@ -80,8 +81,8 @@ def fill(v_kms: F32, sigma_kms: F32, measured: Bool) -> Kinematics:
 def from_maps(maps: BinnedMaps, bins: BinMap, redshift: float, cube_name: str = "the cube") -> Kinematics:
     """Median over each bin's spaxels of the maps' velocity and dispersion.
 
-    Velocities are moved from the maps' redshift to ``redshift``. Bins without a measurement take the median of all
-    bins' and are not ``measured``.
+    Velocities are moved from the maps' redshift to ``redshift``. Bins without a measurement take that of the nearest
+    bin that has one, and are not ``measured``.
 
     Raises
     ------
@@ -101,11 +102,9 @@ def from_maps(maps: BinnedMaps, bins: BinMap, redshift: float, cube_name: str = 
             f"(|V| <= {_MAX_V_KMS:.0f}, sigma {lo:.0f}-{hi:.0f} km/s relative to redshift {redshift:g}); "
             "check --redshift or give --kinematics V,SIGMA"
         )
-    return fill(
-        np.where(measured, v, np.median(v[measured])),
-        np.where(measured, sigma, np.median(sigma[measured])),
-        measured,
-    )
+    places = np.column_stack([bins.x, bins.y])
+    nearest = np.flatnonzero(measured)[KDTree(places[measured]).query(places)[1]]
+    return fill(v[nearest], sigma[nearest], measured)
 
 
 def bin_median(image: F32, bins: BinMap) -> F32:
