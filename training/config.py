@@ -222,7 +222,8 @@ class _Reader:
 
 def _section(cls: type[_Section], table: Any, where: str) -> _Section:
     """Build a section's dataclass: distributions by their bounds, plain fields by the type of their default."""
-    reader, values = _Reader(table, where), {}
+    reader = _Reader(table, where)
+    values: dict[str, Any] = {}
     default = cls()
     for f in fields(cls):  # type: ignore[arg-type]
         current = getattr(default, f.name)
@@ -323,7 +324,7 @@ def from_toml(text: str, where: str) -> PriorConfig:
         families=families,
         laws=laws,
         source=text,
-        **sections,  # type: ignore[arg-type]
+        **sections,
     )
     reader.finish([f.name for f in fields(PriorConfig)])
     _check(config, where)

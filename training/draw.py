@@ -66,7 +66,7 @@ class Params:
             family=np.zeros(n, np.int32),
             family_names=("given",),
             clipped=np.zeros(n, bool),
-            **scalars,  # type: ignore[arg-type]
+            **scalars,
         )
 
 

@@ -1,0 +1,229 @@
+"""The set on disk: the same whatever the workers, resumed after an interruption, and never written in silence."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic_toys import toy_source, toy_templates
+
+from napari_sfh.cli import show_progress
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.physics.means import MEAN_NAMES, four_means
+from napari_sfh.training import cli, dataset, plots, simulate
+from napari_sfh.training.labels import Labels
+from napari_sfh.types import BinData
+
+N = 300
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(simulate, "CHUNK", 128)
+
+
+def make(folder, n=N, seed=7, workers=1, source=None):
+    return show_progress(simulate.simulate(source or toy_source(), n, seed, folder, workers), quiet=True)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(simulate, "CHUNK", 128)
+        return folder, make(folder)
+
+
+def test_workers_do_not_change_the_set(made, tmp_path):
+    assert make(tmp_path, workers=3)["data_sha256"] == made[1]["data_sha256"]
+
+
+def test_seeds_do(made, tmp_path):
+    assert make(tmp_path, seed=8)["data_sha256"] != made[1]["data_sha256"]
+
+
+def test_an_interrupted_run_goes_on_and_ends_the_same(made, tmp_path, monkeypatch):
+    steps = simulate.simulate(toy_source(), N, 7, tmp_path)
+    next(steps)
+    next(steps)
+    steps.close()
+    assert not (tmp_path / "manifest.json").exists()
+    first = simulate.shard_path(tmp_path, 0)
+    assert first.is_file()
+    calls = []
+    real = simulate.write_shard
+    monkeypatch.setattr(simulate, "write_shard", lambda *args: calls.append(args[2]) or real(*args))
+    assert make(tmp_path)["data_sha256"] == made[1]["data_sha256"]
+    assert 0 not in calls
+    assert 2 in calls
+
+
+def test_a_damaged_shard_is_made_anew(made, tmp_path):
+    shutil.copytree(made[0], tmp_path, dirs_exist_ok=True)
+    path = simulate.shard_path(tmp_path, 1)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(SfhInputError, match=r"shard-00001.*missing or damaged.*run simulate again"):
+        dataset.load(tmp_path)
+    assert make(tmp_path)["data_sha256"] == made[1]["data_sha256"]
+    assert len(dataset.load(tmp_path)) == N
+
+
+def test_another_set_in_the_folder_is_refused(made):
+    with pytest.raises(SfhInputError, match="holds another set"):
+        make(made[0], seed=99)
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_shard(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(simulate, "save_file", full)
+    with pytest.raises(ComputeError, match=r"shard-00000.*No space left.*finished shards are kept"):
+        make(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ComputeError, match="choose another folder"):
+        make(tmp_path / "file" / "set")
+
+
+def test_numbers_out_of_range_are_named(tmp_path):
+    with pytest.raises(SfhInputError, match="--n 0"):
+        make(tmp_path, n=0)
+
+
+def test_manifest_says_what_was_done(made):
+    manifest = json.loads((made[0] / "manifest.json").read_text())
+    assert manifest["n"] == sum(s["n"] for s in manifest["shards"]) == N
+    assert manifest["prior"] == "tiny"
+    assert "[[family]]" in manifest["prior_toml"]
+    assert manifest["libraries"] == {"toy": toy_templates().sha256}
+    # The toy library begins at [M/H] = -1, the prior's law at -2.3.
+    assert manifest["n_metallicity_clipped"] > 0.5 * N
+    assert manifest["code_version"]
+
+
+def test_a_prior_that_leaves_the_library_can_be_an_error():
+    config = replace(toy_source().config, out_of_range="error")
+    with pytest.raises(SfhInputError, match=r"reaches \[M/H\] -2.28 .* the library has -1.00 to 0.30"):
+        simulate.chunk(replace(toy_source(), config=config), 1, 0, 64)
+
+
+def test_dataset_gives_back_what_was_simulated(made):
+    stored = dataset.load(made[0])
+    data, labels, _ = simulate.chunk(toy_source(), 7, 1, 128)
+    assert len(stored) == N
+    part = stored.data(slice(128, 256))
+    assert isinstance(part, BinData)
+    np.testing.assert_allclose(part.flux, data.flux, rtol=6e-4, atol=1e-6)
+    np.testing.assert_allclose(part.error, data.error, rtol=6e-4)
+    # Rounding to float16 is far below the noise.
+    rounding = (part.flux - data.flux)[data.mask] / data.error[data.mask]
+    assert rounding.std() < 0.02
+    np.testing.assert_array_equal(part.mask, data.mask)
+    np.testing.assert_array_equal(part.phot, data.phot)
+    truth = stored.labels(slice(128, 256))
+    for name in Labels.array_names():
+        np.testing.assert_array_equal(getattr(truth, name), getattr(labels, name))
+    assert len(dataset.load(made[0], 130)) == 130
+
+
+def test_labels_are_consistent(made):
+    labels = dataset.load(made[0]).labels()
+    np.testing.assert_allclose(labels.mass_frac.sum(1), 1, atol=1e-5)
+    means = four_means(labels.mass_frac, labels.light_frac, labels.mh)
+    for name in MEAN_NAMES:
+        np.testing.assert_allclose(getattr(labels, name), means[name], atol=1e-4)
+    assert labels.family_names == ("gp", "skewnormal+burst", "delayed")
+    assert labels.select(labels.family == 0).n == int((labels.family == 0).sum())
+
+
+def test_stream_is_endless_and_repeatable():
+    first = dataset.stream(toy_source(), 3, n=32)
+    again = dataset.stream(toy_source(), 3, n=32, ahead=4, first=1)
+    next(first)
+    for _ in range(3):
+        a, b = next(first), next(again)
+        np.testing.assert_array_equal(a[0].flux, b[0].flux)
+        np.testing.assert_array_equal(a[1].mass_frac, b[1].mass_frac)
+    first.close()
+    again.close()
+
+
+def test_libraries_mix_within_a_chunk():
+    wide = toy_source("wide")
+    other = replace(wide.models[1], lg_ml_offset=1000.0)
+    _, labels, _ = simulate.chunk(replace(wide, models=(wide.models[0], other)), 1, 0, 200)
+    assert 0.25 < (labels.lg_ml_v > 500).mean() < 0.55
+
+
+def test_wide_prior_gives_finite_data_with_every_fault():
+    data, labels, _ = simulate.chunk(toy_source("wide"), 5, 0, 400)
+    for name in ("flux", "error", "phot", "phot_error", "snr", "sigma_kms"):
+        assert np.isfinite(getattr(data, name)).all(), name
+    for name in Labels.array_names():
+        assert np.isfinite(getattr(labels, name)).all(), name
+    assert np.all(data.error > 0)
+    assert 0.02 < (~data.phot_mask).mean() < 0.5
+    assert (data.mask.mean(1) < 0.95).any()
+    assert np.any(data.flag)
+
+
+def test_no_set_here(tmp_path):
+    with pytest.raises(SfhInputError, match="no synthetic set here"):
+        dataset.load(tmp_path)
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(SfhInputError, match="not a manifest"):
+        dataset.load(tmp_path)
+
+
+def test_dask_workers_make_the_same_set(made, tmp_path):
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
+        steps = simulate.simulate(toy_source(), 128, 7, tmp_path, scheduler=cluster.scheduler_address)
+        manifest = show_progress(steps, quiet=True)
+    assert manifest["shards"][0] == made[1]["shards"][0]
+
+
+def test_no_scheduler_answers(tmp_path):
+    steps = simulate.simulate(toy_source(), 128, 7, tmp_path, scheduler="nonsense://here")
+    with pytest.raises(ComputeError, match="no Dask scheduler"):
+        show_progress(steps, quiet=True)
+
+
+def test_command_makes_a_set_and_its_plots(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(simulate, "open_source", lambda config: replace(toy_source(), config=config))
+    monkeypatch.setattr(plots.bands, "hst_filters", lambda: toy_templates().filters)
+    words = ["simulate", "--config", "tiny", "--n", "150", "--workers", "2", "--without", "delayed"]
+    assert cli.main([*words, "--output", str(tmp_path), "--plots"]) == 0
+    assert "150 objects of tiny" in capsys.readouterr().out
+    assert set(dataset.load(tmp_path).labels().family) <= {0, 1}
+    page = (tmp_path / "plots" / "index.html").read_text()
+    assert all((tmp_path / "plots" / f"tiny-{k}.png").stat().st_size > 5000 for k in ("families", "priors", "corner"))
+    assert page.count("<img") == 5
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["simulate", "--config", "nope", "--output", "x"], 2, "no such prior or file"),
+        (["plots", "--data", "nowhere"], 2, "no synthetic set here"),
+    ],
+)
+def test_command_errors_are_one_line(words, status, message, capsys):
+    assert cli.main(words) == status
+    text = capsys.readouterr().err
+    assert message in text
+    assert text.count("\n") == 1
+
+
+def test_every_command_has_help(capsys):
+    for name in ("simulate", "plots", "mock"):
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main([name, "--help"])
+        assert exit_info.value.code == 0
+        assert "--output" in capsys.readouterr().out
