@@ -34,7 +34,7 @@ F32 = NDArray[np.float32]
 Array = NDArray[np.float64]
 
 #: Bumped when the preparation changes, so that old cache files are made anew.
-VERSION = 6
+VERSION = 7
 _PROVENANCE = ("name", "isochrones", "imf", "medium", "citation", "sha256", "notes")
 
 

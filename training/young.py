@@ -1,16 +1,18 @@
 """Completing a library by BC03-MILES: young ages, and wavelengths beyond its own.
 
 E-MILES starts at 63 Myr; its young extension (Asa'd et al. 2017) is on no package index. The SSPs of BC03-MILES stand
-in (same family of isochrones and the same MILES stars), each metallicity multiplied by the ratio of the two libraries'
-time-averaged light at 5300-5500 AA over 63-200 Myr, where both exist. The factor carries the IMFs' difference in
-mass-to-light ratio.
+in (same family of isochrones and the same MILES stars), each metallicity multiplied by the ratio of the two
+libraries' time-averaged light at 5300-5500 AA over 63-200 Myr, where both exist. The factor carries the IMFs'
+difference in mass-to-light ratio.
 
-A library that ends inside the photometric range or above the Lyman limit (MILES, XSL) gets the stand-in's light of
-the same age and metallicity there, scaled to each SSP at 5300-5500 AA. A library without ages at the join, but with
-wavelengths missing only, is completed in the same way.
+Light that a library lacks at its own ages, because it ends inside the photometric range or above the Lyman limit
+(MILES, XSL) or because its authors left it out (E-MILES has zeros beyond 8951 AA below 80 to 250 Myr), is the
+stand-in's of the same age and metallicity, scaled to the SSP's own light in the 200 AA beside the gap.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +29,17 @@ JOIN_GYR: tuple[float, float] = (0.0631, 0.2)
 #: A library whose youngest age in Gyr is above this, or that does not cover this range in Angstrom, is completed.
 NEEDED_FROM_GYR: float = 0.0015
 NEEDED_AA: tuple[float, float] = (500.0, 10500.0)
+#: Range in Angstrom in which no SSP may be dark.
+PHOTOMETRY_AA: tuple[float, float] = (1900.0, 10500.0)
+_BESIDE_AA = 200.0
 
 
 def needs_extension(library: Library) -> bool:
     """Whether a library lacks the young stars that ionise gas and dominate the blue, or light that is needed."""
     lacks_light = library.wave_aa[0] > NEEDED_AA[0] or library.wave_aa[-1] < NEEDED_AA[1]
-    return bool(lacks_light or library.age_gyr[0] > NEEDED_FROM_GYR)
+    photometric = (library.wave_aa > PHOTOMETRY_AA[0]) & (library.wave_aa < PHOTOMETRY_AA[1])
+    has_zeros = np.any(library.spectrum[..., photometric] <= 0)
+    return bool(lacks_light or has_zeros or library.age_gyr[0] > NEEDED_FROM_GYR)
 
 
 def join_factors(library: Library, stand_in: Library) -> NDArray[np.float64]:
@@ -68,37 +75,37 @@ def extend(library: Library, stand_in: Library) -> Library:
     SfhInputError
         Where young ages are missing and the two cannot be compared, see `join_factors`.
     """
-    younger = stand_in.age_gyr < library.age_gyr[0] * 0.999
-    notes: tuple[str, ...] = ()
-    factor = np.ones(library.mh.size)
-    if library.age_gyr[0] > NEEDED_FROM_GYR:
-        factor = join_factors(library, stand_in)
-        values = ", ".join(f"{f:.3f} at [M/H] {z:+.2f}" for f, z in zip(factor, library.mh))
-        notes = (f"joined to {stand_in.name} below {library.age_gyr[0] * 1e3:.1f} Myr, factors {values}",)
-    else:
-        younger[:] = False
-    theirs = _at_metallicities(stand_in, library.mh)
-    young = theirs[:, younger] * factor[:, None, None]
+    late = library.age_gyr[0] > NEEDED_FROM_GYR
+    factor = join_factors(library, stand_in) if late else np.ones(library.mh.size)
+    younger = (stand_in.age_gyr < library.age_gyr[0] * 0.999) & late
     bluer = stand_in.wave_aa < library.wave_aa[0] - 1.0
     redder = stand_in.wave_aa > library.wave_aa[-1] + 1.0
-    outside = bluer | redder
-    if outside.any():
-        notes += (f"{stand_in.name} beyond {library.wave_aa[0]:.0f}-{library.wave_aa[-1]:.0f} AA",)
-    on_grid = CubicSpline(stand_in.wave_aa, young, axis=-1)(library.wave_aa)
-    own = np.concatenate([on_grid, library.spectrum], axis=1)
-    theirs = np.concatenate([young, _scaled_to(library, stand_in, theirs)], axis=1)
-    return make_library(
+    wave = np.concatenate([stand_in.wave_aa[bluer], library.wave_aa, stand_in.wave_aa[redder]])
+    ages = np.concatenate([stand_in.age_gyr[younger], library.age_gyr])
+    theirs = _on_grid(stand_in, library.mh, ages, wave)
+    own = np.zeros((library.mh.size, library.age_gyr.size, wave.size))
+    own[..., bluer.sum() : wave.size - redder.sum()] = library.spectrum
+    filled, count = _fill(own, theirs[:, younger.sum() :], wave, library.name)
+    notes = []
+    if late:
+        values = ", ".join(f"{f:.3f} at [M/H] {z:+.2f}" for f, z in zip(factor, library.mh))
+        notes.append(f"joined to {stand_in.name} below {library.age_gyr[0] * 1e3:.1f} Myr, factors {values}")
+    if count:
+        lo, hi = PHOTOMETRY_AA
+        notes.append(f"{count} SSPs, dark in a part of {lo:.0f}-{hi:.0f} AA, filled from {stand_in.name}")
+    completed = make_library(
         library.name,
-        isochrones=_isochrones(library, stand_in, bool(younger.any())),
+        isochrones=_isochrones(library, stand_in, late),
         imf=library.imf,
         citation=library.citation,
-        age_gyr=np.concatenate([stand_in.age_gyr[younger], library.age_gyr]),
+        age_gyr=ages,
         mh=library.mh,
-        wave_aa=np.concatenate([stand_in.wave_aa[bluer], library.wave_aa, stand_in.wave_aa[redder]]),
+        wave_aa=wave,
         fwhm_aa=np.concatenate([stand_in.fwhm_aa[bluer], library.fwhm_aa, stand_in.fwhm_aa[redder]]),
-        spectrum=np.concatenate([theirs[..., bluer], own, theirs[..., redder]], axis=-1),
+        spectrum=np.concatenate([theirs[:, : younger.sum()] * factor[:, None, None], filled], axis=1),
         notes=(*library.notes, *notes),
     )
+    return replace(completed, medium=library.medium)
 
 
 def _isochrones(library: Library, stand_in: Library, joined: bool) -> str:
@@ -107,16 +114,28 @@ def _isochrones(library: Library, stand_in: Library, joined: bool) -> str:
     return f"{library.isochrones}; {stand_in.isochrones} below {library.age_gyr[0] * 1e3:.0f} Myr"
 
 
-def _at_metallicities(library: Library, mh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Spectra (len(mh), T, n) of a library at other metallicities."""
-    index, share = bracket(library.mh, mh)
-    lower, upper = library.spectrum[index], library.spectrum[index + 1]
-    return np.asarray(lower * (1 - share)[:, None, None] + upper * share[:, None, None], dtype=np.float64)
+def _on_grid(
+    library: Library, mh: NDArray[np.float64], age_gyr: NDArray[np.float64], wave_aa: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Spectra (len(mh), len(age_gyr), len(wave_aa)) of a library at other metallicities, ages and wavelengths."""
+    in_mh = interpolation_matrix(library.mh, mh)
+    in_age = interpolation_matrix(np.log10(library.age_gyr), np.log10(age_gyr))
+    light = np.einsum("yz,at,ztn->yan", in_mh, in_age, library.spectrum, optimize=True)
+    return np.asarray(CubicSpline(library.wave_aa, light, axis=-1)(wave_aa))
 
 
-def _scaled_to(library: Library, stand_in: Library, theirs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The stand-in at the library's ages (Z, T, n), each with the light of the library's SSP in the window."""
-    at_ages = interpolation_matrix(np.log10(stand_in.age_gyr), np.log10(library.age_gyr))
-    light = np.einsum("tk,zkn->ztn", at_ages, theirs, optimize=True)
-    inside = (stand_in.wave_aa >= NORM_WINDOW_AA[0]) & (stand_in.wave_aa <= NORM_WINDOW_AA[1])
-    return light * (_window(library) / light[..., inside].mean(-1))[..., None]
+def _fill(
+    own: NDArray[np.float64], theirs: NDArray[np.float64], wave_aa: NDArray[np.float64], name: str
+) -> tuple[NDArray[np.float64], int]:
+    """``own`` spectra (Z, T, n) with ``theirs`` where they have no light, and how many lacked photometric light."""
+    out = own.copy()
+    photometric = (wave_aa > PHOTOMETRY_AA[0]) & (wave_aa < PHOTOMETRY_AA[1])
+    for z, t in np.ndindex(own.shape[:2]):
+        lit = np.flatnonzero(own[z, t] > 0)
+        first, last = lit[0], lit[-1]
+        if lit.size < last - first + 1:
+            raise SfhInputError(f"{name}: an SSP has no light at some wavelengths between others; the file is damaged")
+        for gap, edge in ((slice(0, first), first), (slice(last + 1, None), last)):
+            beside = (np.abs(wave_aa - wave_aa[edge]) < _BESIDE_AA) & (own[z, t] > 0)
+            out[z, t, gap] = theirs[z, t, gap] * (own[z, t, beside].mean() / theirs[z, t, beside].mean())
+    return out, int(np.sum(np.any(own[..., photometric] <= 0, axis=-1)))

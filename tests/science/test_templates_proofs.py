@@ -219,3 +219,15 @@ def test_basis_of_the_stock_library(stock_templates):
     # Bin 14 is 8.4 Gyr on average. E-MILES' table has (stars + remnants) / L_V = 5.3 there, 0.723 of the mass formed.
     assert lg_ml[14] == pytest.approx(np.log10(5.3 / 0.723 / 1.31), abs=0.05)
     assert AGE_EDGES_GYR[-1] == 17.8
+
+
+def test_no_population_of_e_miles_is_dark_in_a_band(e_miles, bc03_miles):
+    """26 young SSPs end in zeros at 8951 AA as shipped, inside F814W; the joined library has light there."""
+    red = (e_miles.wave_aa > 8960) & (e_miles.wave_aa < 10500)
+    assert int((e_miles.spectrum[..., red] <= 0).any(-1).sum()) == 26
+    joined = young.extend(e_miles, bc03_miles)
+    photometric = (joined.wave_aa > 1900) & (joined.wave_aa < 10500)
+    assert (joined.spectrum[..., photometric] > 0).all()
+    red_side = joined.spectrum[..., (joined.wave_aa > 8955) & (joined.wave_aa < 9055)].mean(-1)
+    blue_side = joined.spectrum[..., (joined.wave_aa > 8845) & (joined.wave_aa < 8945)].mean(-1)
+    assert np.all(np.abs(red_side / blue_side - 1) < 0.1)

@@ -226,4 +226,25 @@ def test_missing_wavelengths_come_from_the_stand_in_at_each_ssps_own_level():
     for wave in (600.0, 2500.0, 5400.0, 9000.0):
         at = int(np.argmin(np.abs(full.wave_aa - wave)))
         np.testing.assert_allclose(full.spectrum[..., at], 0.8 * level(AGE_GYR[None], MH[:, None]), rtol=1e-4)
-    assert full.notes == ("toy beyond 3500-7400 AA",)
+    assert full.notes == ("138 SSPs, dark in a part of 1900-10500 AA, filled from toy",)
+
+
+def test_ssps_that_end_in_zeros_are_filled_without_a_step():
+    """As E-MILES below 0.25 Gyr beyond 8951 AA; the others stay as they are."""
+    stand_in = toy_library()
+    light = 0.7 * stand_in.spectrum
+    light[0, :5, stand_in.wave_aa > 8951] = 0.0
+    dark = toy_library("dark", wave_aa=stand_in.wave_aa, fwhm_aa=stand_in.fwhm_aa, spectrum=light)
+    assert young.needs_extension(dark)
+    full = young.extend(dark, stand_in)
+    np.testing.assert_allclose(full.spectrum, 0.7 * stand_in.spectrum, rtol=1e-4)
+    assert full.notes == ("5 SSPs, dark in a part of 1900-10500 AA, filled from toy",)
+
+
+def test_holes_between_wavelengths_are_damage():
+    stand_in = toy_library()
+    light = stand_in.spectrum.copy()
+    light[1, 3, 4000:4010] = 0.0
+    dark = toy_library("dark", wave_aa=stand_in.wave_aa, fwhm_aa=stand_in.fwhm_aa, spectrum=light)
+    with pytest.raises(SfhInputError, match="dark: an SSP has no light at some wavelengths between others"):
+        young.extend(dark, stand_in)
