@@ -128,6 +128,15 @@ def test_partly_covered_bins_are_scaled_up_or_dropped():
     assert whole.flux_cgs[0] == pytest.approx(4 * 25 * 3600 * 1e-19, rel=2e-3)
 
 
+def test_a_bright_star_leaves_faint_light_alone():
+    image = np.full((N_HST, N_HST), 1e-3)
+    image[250, 60] += 1e5
+    label = np.zeros((N_MUSE, N_MUSE))
+    label[26:34, 40:48] = 1  # 8 arcsec from the star
+    out = bin_photometry(hst(image), cube(), toy_bins(label), PSF)
+    assert out.flux_cgs[0] == pytest.approx(1e-3 * 25 * 64 * 1e-19, rel=1e-3)
+
+
 def test_strips_do_not_show(monkeypatch):
     rng = np.random.default_rng(1)
     image = gaussian_filter(rng.uniform(0, 10, (N_HST, N_HST)), 3)
