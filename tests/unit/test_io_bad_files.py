@@ -181,19 +181,19 @@ def test_identify_survives_everything(broken_cube):
             find_galaxy(path.parent)
 
 
-@pytest.mark.parametrize("reader", READERS, ids=lambda r: r.__name__)
-def test_no_reader_crashes_on_any_of_it(broken_cube, reader):
+def test_no_reader_crashes_on_any_of_it(broken_cube):
     """Whatever is fed to whichever reader: the package's own error or nothing."""
     path, _ = broken_cube
-    try:
-        opened = reader(path)
-        if reader is read_cube:
-            opened.read(0, 1)
-    except SfhInputError as e:
-        message = str(e)
-    else:
-        message = path.name
-    assert path.name in message
+    for reader in READERS:
+        try:
+            opened = reader(path)
+            if reader is read_cube:
+                opened.read(0, 1)
+        except SfhInputError as e:
+            message = str(e)
+        else:
+            message = path.name
+        assert path.name in message, reader.__name__
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda r: r.__name__)

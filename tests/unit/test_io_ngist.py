@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from astropy.io import fits
+from io_mocks import image_header
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.identify import identify
@@ -108,7 +109,7 @@ def test_tables_of_two_runs(tmp_path):
 def test_other_name(tmp_path):
     path = tmp_path / "x.fits"
     fits.PrimaryHDU().writeto(path)
-    with pytest.raises(SfhInputError, match=r"no \*_table\.fits or \*_sfh\.fits"):
+    with pytest.raises(SfhInputError, match=r"no \*_table\.fits, \*_sfh\.fits"):
         read_ngist(path)
 
 
@@ -118,3 +119,41 @@ def test_other_columns(tmp_path):
     fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path, overwrite=True)
     with pytest.raises(SfhInputError, match="no table with the columns AGE, METAL"):
         read_ngist(path)
+
+
+def write_maps_of_run(folder, **replace):
+    """The same run as images: bins are columns, NaN and negative numbers outside."""
+    bins = np.tile(np.minimum(np.arange(NX), N_BINS - 1), (NY, 1)).astype(float)
+    ages, metals = np.linspace(1, 10, N_BINS), np.linspace(-0.5, 0.1, N_BINS)
+    images = {"AGE": ages[bins.astype(int)], "METAL": metals[bins.astype(int)], "SNRBIN": 40 + bins}
+    bins[-1], bins[0, 0] = -bins[-1] - (bins[-1] == 0), np.nan
+    images = {"BINID": bins, **images, **replace}
+    header = image_header(NY, NX, 0.2)
+    for name, keys in (("SPATIAL_BINNING", ("BINID", "SNRBIN")), ("SFH", ("AGE", "METAL"))):
+        hdus = [fits.PrimaryHDU(), *(fits.ImageHDU(images[k], header, name=k) for k in keys if images[k] is not None)]
+        fits.HDUList(hdus).writeto(folder / f"NGC1365_{name}_maps.fits", overwrite=True)
+    return folder / "NGC1365_SFH_maps.fits"
+
+
+def test_maps_give_the_same_as_tables(tmp_path):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "maps").mkdir()
+    a, b = read_ngist(write_run(tmp_path / "tables")), read_ngist(write_maps_of_run(tmp_path / "maps"))
+    expected = a.bin_id.copy()
+    expected[0, 0] = 0
+    np.testing.assert_array_equal(b.bin_id, expected)
+    for name in ("snr", "lg_age_yr", "mh"):
+        np.testing.assert_allclose(getattr(b, name), getattr(a, name), rtol=1e-6)
+    np.testing.assert_allclose(np.diff(b.x_arcsec), 0.2)
+    assert identify(tmp_path / "maps" / "NGC1365_SFH_maps.fits").kind == "ngist"
+
+
+def test_maps_with_the_median_subtracted(tmp_path):
+    path = write_maps_of_run(tmp_path, AGE=np.tile(np.linspace(-3, 3, NX), (NY, 1)))
+    with pytest.raises(SfhInputError, match=r"negative ages, its median was subtracted; give \*_table\.fits"):
+        read_ngist(path)
+
+
+def test_maps_without_bins(tmp_path):
+    with pytest.raises(SfhInputError, match="no map BINID among"):
+        read_ngist(write_maps_of_run(tmp_path, BINID=None))

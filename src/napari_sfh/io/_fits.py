@@ -1,16 +1,15 @@
-"""What every FITS reader of this package needs: safe opening, units, celestial WCS, lazy sections."""
+"""What every FITS reader of this package needs: safe opening, units, celestial WCS, cards."""
 
 from __future__ import annotations
 
 import gzip
 import re
-import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -18,7 +17,6 @@ from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
-from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 
@@ -27,8 +25,6 @@ FITS_SUFFIXES: tuple[str, ...] = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts
 #: What a damaged file can make astropy, numpy or the decompressors raise.
 READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError, VerifyError)
 
-#: Size of the buffer through which plain images are read: within the processor's cache.
-_BUFFER_BYTES = 2**20
 _WCS_KEYS = tuple(f"{k}{i}" for k in ("CRVAL", "CRPIX", "CDELT") for i in (1, 2, 3)) + tuple(
     f"{k}{i}_{j}" for k in ("CD", "PC") for i in (1, 2, 3) for j in (1, 2, 3)
 )
@@ -263,115 +259,3 @@ def galaxy_name(headers: Mapping[str, Any], path: Path) -> str:
     if name is None:
         name = re.split(r"[_\-. ]", stem(path))[0]
     return re.sub(r"\s*\((DATA|STAT)\)$", "", name)
-
-
-def native_f32(data: NDArray[Any]) -> NDArray[np.float32]:
-    """Float32 in the machine's byte order; in place where the array is big-endian float32 and ours to change."""
-    if data.dtype == np.dtype(">f4") and data.flags.writeable and not data.dtype.isnative:
-        return data.byteswap(inplace=True).view(np.float32)
-    return data.astype(np.float32)
-
-
-class ImageReader:
-    """Sections of one image HDU, read from disk on demand; safe in threads and in pickles.
-
-    The file is not memory-mapped, because mapped pages count as this process's memory: only the section asked for
-    is ever held. Tile-compressed images decompress only the tiles that the section touches.
-    """
-
-    def __init__(self, path: Path, index: int) -> None:
-        self.path = path
-        self.index = index
-        self._hdus: fits.HDUList | None = None
-        self._raw: BinaryIO | None = None
-        self._offset: int | None = None
-        self._lock = threading.RLock()
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """The section ``key`` in the file's own data type.
-
-        Raises
-        ------
-        SfhInputError
-            The file cannot be read there (truncated or damaged).
-        """
-        with self._reading():
-            return np.asarray(self._open()[self.index].section[key])
-
-    def fill(self, lo: int, out: NDArray[np.float32]) -> None:
-        """Read ``len(out)`` planes of the first axis from ``lo`` on into native float32 ``out``.
-
-        Plain big-endian float32 is read past astropy through a small buffer, which is three times as fast.
-
-        Raises
-        ------
-        SfhInputError
-            The file cannot be read there (truncated or damaged).
-        """
-        if not self.is_plain:
-            out[...] = self[lo : lo + len(out)]
-            return
-        plane = out[0].size * 4
-        step = max(1, _BUFFER_BYTES // plane)
-        buffer = np.empty((min(step, len(out)), *out.shape[1:]), dtype=">f4")
-        with self._reading():
-            if self._raw is None:
-                self._raw = self.path.open("rb", buffering=0)
-            self._raw.seek((self._offset or 0) + lo * plane)
-            for i in range(0, len(out), step):
-                piece = buffer[: len(out) - i]
-                if self._raw.readinto(piece.data.cast("B")) != piece.nbytes:  # type: ignore[attr-defined]
-                    raise EOFError("the file ends early")
-                out[i : i + step] = piece
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether the pixels lie in the file as big-endian float32, neither compressed nor scaled."""
-        if self._offset is None:
-            with self._reading():
-                hdu = self._open()[self.index]
-                header = hdu.header
-                plain = (
-                    not isinstance(hdu, fits.CompImageHDU)
-                    and not self.path.name.lower().endswith(".gz")
-                    and header.get("BITPIX") == -32
-                    and header.get("BSCALE", 1) == 1
-                    and header.get("BZERO", 0) == 0
-                )
-                self._offset = hdu.fileinfo()["datLoc"] if plain else -1
-        return self._offset >= 0
-
-    def _open(self) -> fits.HDUList:
-        if self._hdus is None:
-            self._hdus = fits.open(self.path, memmap=False, lazy_load_hdus=True)
-        return self._hdus
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """One reader at a time, no warnings, damage as `SfhInputError`."""
-        with self._lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                yield
-            except READ_ERRORS as e:
-                raise SfhInputError(
-                    f"{self.path}: HDU {self.index} cannot be read ({one_line(e)}); damaged, download it again"
-                ) from e
-
-    def close(self) -> None:
-        """Release the file; the next read opens it again."""
-        with self._lock:
-            for handle in (self._hdus, self._raw):
-                if handle is not None:
-                    handle.close()
-            self._hdus = self._raw = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "index": self.index}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
-
-    def __del__(self) -> None:
-        if hasattr(self, "_lock"):
-            self.close()

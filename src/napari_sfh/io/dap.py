@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import _fits
+from napari_sfh.io._sections import native_f32
 from napari_sfh.types import F32, I32, BinnedMaps, Cube
 
 #: Emission lines of MAPS files, by their prefix.
@@ -90,8 +91,8 @@ def read_maps(path: str | Path) -> BinnedMaps:
     return BinnedMaps(
         path=path,
         bin_id=bins,
-        v_kms=np.where(none, np.float32(np.nan), _fits.native_f32(v)),
-        sigma_kms=np.where(none, np.float32(np.nan), _fits.native_f32(sigma)),
+        v_kms=np.where(none, np.float32(np.nan), native_f32(v)),
+        sigma_kms=np.where(none, np.float32(np.nan), native_f32(sigma)),
         redshift=z if z is not None and -0.01 < z < 2 else None,
         wcs=wcs,
     )
@@ -122,7 +123,7 @@ def read_lines(path: str | Path) -> dict[str, LineMaps]:
         shape = _image(hdus, "BIN_ID", path).shape
 
         def get(key: str) -> F32 | None:
-            return _fits.native_f32(_image(hdus, key, path, shape)) if key in names else None
+            return native_f32(_image(hdus, key, path, shape)) if key in names else None
 
         lines = {}
         for key in names:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import _fits
 from napari_sfh.io._hstheader import STAND_INS, calibration, camera_name, filter_name
+from napari_sfh.io._sections import ImageReader, native_f32
 from napari_sfh.types import BANDS, F32, Mosaic
 
 #: Camera whose filters the network was trained on; any other is flagged.
@@ -41,8 +42,8 @@ def is_stand_in(mosaic: Mosaic) -> bool:
 class CutoutReader:
     """``read`` of a `Mosaic`: cutouts of data and 1-sigma error in units of PHOTFLAM."""
 
-    image: _fits.ImageReader
-    weight: _fits.ImageReader | None
+    image: ImageReader
+    weight: ImageReader | None
     shape: tuple[int, int]
     factor: float  # stored unit to count rate
     photons: float | None  # detected photons per unit of rate, for the source's own noise; None for no count rate
@@ -54,8 +55,8 @@ class CutoutReader:
         height = min(32, self.shape[0])
         for y in np.linspace(0, self.shape[0] - height, 12).astype(int):
             strip = (slice(int(y), int(y) + height), slice(None))
-            data = _fits.native_f32(self.image[strip])
-            weight = np.ones_like(data) if self.weight is None else _fits.native_f32(self.weight[strip])
+            data = native_f32(self.image[strip])
+            weight = np.ones_like(data) if self.weight is None else native_f32(self.weight[strip])
             strips.append(np.where((data != 0) & (weight > 0), data, np.nan))
             weights.append(weight)
         sample = np.concatenate(strips)
@@ -75,13 +76,13 @@ class CutoutReader:
 
     def __call__(self, ysl: slice, xsl: slice) -> tuple[F32, F32]:
         """Cutout of (data, 1-sigma error), bad pixels NaN and inf; see `types.Mosaic`."""
-        data = _fits.native_f32(self.image[ysl, xsl])
+        data = native_f32(self.image[ysl, xsl])
         scatter, level, scale = self._noise
         if self.weight is None:
             bad = data == 0
             error: F32 = np.full(data.shape, scatter * self.factor, dtype=np.float32)
         else:
-            weight = _fits.native_f32(self.weight[ysl, xsl])
+            weight = native_f32(self.weight[ysl, xsl])
             bad = ~(weight > 0) | ~(weight < np.inf)
             error = np.asarray(np.float32(scale * self.factor) / np.sqrt(np.where(bad, np.float32(1), weight)))
         data *= np.float32(self.factor)
@@ -151,7 +152,7 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
         raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
     scale = calibration(merged, wcs, camera, path)
     weight_path, weight = _weight(path, inside, shape)
-    reader = CutoutReader(_fits.ImageReader(path, science), weight, shape, scale.factor, scale.photons)
+    reader = CutoutReader(ImageReader(path, science), weight, shape, scale.factor, scale.photons)
     return Mosaic(
         path=path,
         band=trained,
@@ -213,10 +214,10 @@ def weight_names(path: Path) -> list[str]:
     return list(dict.fromkeys([*names, f"{name}_wht", f"{name}-wht", f"{name}_weight", f"{name}.weight"]))
 
 
-def _weight(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Path | None, _fits.ImageReader | None]:
+def _weight(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Path | None, ImageReader | None]:
     """Weight map of a science image: in the same file, else beside it by name."""
     if inside is not None:
-        return path, _fits.ImageReader(path, inside)
+        return path, ImageReader(path, inside)
     beside = {_fits.stem(p).lower(): p for p in sorted(path.parent.iterdir()) if _fits.is_fits_name(p) and p != path}
     found = next((beside[n] for n in weight_names(path) if n in beside), None)
     if found is None:
@@ -227,4 +228,4 @@ def _weight(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Pat
         raise SfhInputError(
             f"{found}: the weight map has another shape than {path.name} {shape}; give the pair of one drizzle"
         )
-    return found, _fits.ImageReader(found, index)
+    return found, ImageReader(found, index)

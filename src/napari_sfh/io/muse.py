@@ -19,6 +19,7 @@ from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import _fits
+from napari_sfh.io._sections import ImageReader
 from napari_sfh.io.fsf import psf_fwhm_arcsec
 from napari_sfh.physics.wavelength import WAVE_AA, vacuum_to_air
 from napari_sfh.types import F32, F64, Bool, Cube
@@ -50,11 +51,11 @@ class SlabReader:
     """``read`` of a `Cube`: wavelength blocks of flux, variance and usability."""
 
     shape: tuple[int, int, int]  # (n_channels, ny, nx)
-    flux: _fits.ImageReader
-    variance: _fits.ImageReader | None
+    flux: ImageReader
+    variance: ImageReader | None
     is_sigma: bool  # the variance image holds 1 sigma
     variance_factor: float
-    dq: _fits.ImageReader | None
+    dq: ImageReader | None
 
     def __call__(self, lo: int, hi: int) -> tuple[F32, F32 | None, Bool]:
         """Channels lo..hi-1: flux, variance, usable; see `types.Cube`."""
@@ -166,10 +167,10 @@ def _find_images(hdus: fits.HDUList, path: Path) -> _Layout:
 def _make_reader(path: Path, layout: _Layout, factor: float, shape: tuple[int, int, int]) -> tuple[SlabReader, str]:
     """The slab reader; a variance without one positive value in three probed channels counts as absent."""
 
-    def image(i: int | None) -> _fits.ImageReader | None:
-        return None if i is None else _fits.ImageReader(path, i)
+    def image(i: int | None) -> ImageReader | None:
+        return None if i is None else ImageReader(path, i)
 
-    flux, variance, dq = _fits.ImageReader(path, layout.data), image(layout.variance), image(layout.dq)
+    flux, variance, dq = ImageReader(path, layout.data), image(layout.variance), image(layout.dq)
     if variance is None:
         note = "no STAT: errors are estimated from the spectra themselves"
         return SlabReader(shape, flux, None, False, 1.0, dq), note

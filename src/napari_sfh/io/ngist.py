@@ -1,9 +1,12 @@
-"""Results of nGIST and GIST, for comparison: ``*_table.fits``, ``*_sfh.fits``, ``*_sfh-weights.fits`` of one run.
+"""Results of nGIST and GIST, for comparison.
+
+Either the tables of a run (``*_table.fits``, ``*_sfh.fits``) or the maps that nGIST distributes
+(``*_SPATIAL_BINNING_maps.fits``, ``*_SFH_maps.fits``), each with ``*_sfh-weights.fits`` if it is there.
 
 Spaxels with a negative bin number lie outside every bin and carry minus the number of the nearest one (so that bin 0
-has no such spaxels); they are none here. Ages in ``*_sfh.fits`` are linear means in Gyr; from the template weights the
-means of log age are computed, light- or mass-weighted as that run's templates were normalised. Bittner et al. (2019,
-A&A 628, A117).
+has no such spaxels); they are none here. ``AGE`` is a linear mean in Gyr; from the template weights the means of log
+age are computed, light- or mass-weighted as that run's templates were normalised. Bittner et al. (2019, A&A 628,
+A117).
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
@@ -38,7 +43,9 @@ class NgistResult:
 
 
 def is_ngist(hdus: fits.HDUList) -> bool:
-    """Whether an open file is a spaxel table or an SFH table of a run."""
+    """Whether an open file is a table or a maps file of a run's bins or star-formation histories."""
+    if {h.name.upper() for h in hdus} & {"BINID"} or {"AGE", "METAL"} <= {h.name.upper() for h in hdus}:
+        return True
     for hdu in hdus[1:]:
         names = {n.upper() for n in hdu.columns.names} if isinstance(hdu, fits.BinTableHDU) else set()
         if {"BIN_ID", "X", "Y", "XBIN"} <= names or (hdu.name.upper() == "SFH" and {"AGE", "METAL"} <= names):
@@ -57,10 +64,10 @@ def find_companion(path: Path, ending: str) -> Path | None:
 
 def _run_name(path: Path) -> str:
     name = _fits.stem(path)
-    for ending in ("_table", "_sfh-weights", "_sfh_weights", "_sfh"):
+    for ending in ("_table", "_sfh", "_spatial_binning_maps", "_sfh_maps"):
         if name.lower().endswith(ending):
             return name[: -len(ending)]
-    raise SfhInputError(f"{path}: no *_table.fits or *_sfh.fits of a GIST/nGIST run; name one of the two")
+    raise SfhInputError(f"{path}: no *_table.fits, *_sfh.fits, *_SFH_maps.fits of a GIST/nGIST run; name one of these")
 
 
 def read_ngist(path: str | Path) -> NgistResult:
@@ -69,7 +76,7 @@ def read_ngist(path: str | Path) -> NgistResult:
     Parameters
     ----------
     path : path
-        The ``*_table.fits`` or ``*_sfh.fits``; the others are found beside it.
+        One of its tables or maps; the others are found beside it.
 
     Returns
     -------
@@ -81,6 +88,10 @@ def read_ngist(path: str | Path) -> NgistResult:
         A file of the pair is absent, or its columns are not those of a run.
     """
     path = Path(path)
+    return _from_maps(path) if _fits.stem(path).lower().endswith("_maps") else _from_tables(path)
+
+
+def _from_tables(path: Path) -> NgistResult:
     table_path, sfh_path = (_member(path, ending) for ending in ("table", "sfh"))
     spaxels = _columns(table_path, "", "BIN_ID", "X", "Y", "SNRBIN")
     sfh = _columns(sfh_path, "", "AGE", "METAL")
@@ -93,18 +104,58 @@ def read_ngist(path: str | Path) -> NgistResult:
     bin_id, x, y = _grid(np.where(number >= 0, number + 1, 0), spaxels["X"], spaxels["Y"], table_path)
     snr = np.full(n, np.nan, dtype=np.float32)
     snr[number[number >= 0]] = spaxels["SNRBIN"][number >= 0]
-    lg_age_gyr, mh = _weighted_means(path, n)
+    return _assemble(path, bin_id, (x, y), snr, sfh["AGE"], sfh["METAL"])
+
+
+def _from_maps(path: Path) -> NgistResult:
+    """From images: every spaxel of a bin carries the bin's value."""
+    binning_path, sfh_path = (_member(path, ending) for ending in ("spatial_binning_maps", "sfh_maps"))
+    bins, wcs = _maps(binning_path, "BINID", "SNRBIN")
+    sfh, _ = _maps(sfh_path, "AGE", "METAL")
+    number = np.nan_to_num(bins["BINID"], nan=-1).astype(np.int64)
+    if sfh["AGE"].shape != number.shape or not (number >= 0).any():
+        raise SfhInputError(f"{sfh_path}: maps of {sfh['AGE'].shape} for bins of {number.shape}; give maps of one run")
+    if np.nanmin(sfh["AGE"]) < 0:
+        # Seen in nGIST's code of 2023: the first map has its own median subtracted.
+        raise SfhInputError(f"{sfh_path}: negative ages, its median was subtracted; give *_table.fits and *_sfh.fits")
+    filled, first = np.unique(number, return_index=True)
+    filled, first = filled[filled >= 0], first[filled >= 0]
+    values = np.full((3, number.max() + 1), np.nan)
+    for row, image in zip(values, (bins["SNRBIN"], sfh["AGE"], sfh["METAL"])):
+        row[filled] = image.ravel()[first]
+    step = np.mean(proj_plane_pixel_scales(wcs)) * 3600.0
+    axes = (step * np.arange(number.shape[1]), step * np.arange(number.shape[0]))
+    bin_id = np.where(number >= 0, number + 1, 0).astype(np.int32)
+    return _assemble(path, bin_id, axes, values[0].astype(np.float32), values[1], values[2])
+
+
+def _assemble(
+    path: Path, bin_id: I32, axes: tuple[F64, F64], snr: F32, age_gyr: NDArray[Any], metal: NDArray[Any]
+) -> NgistResult:
+    lg_age_gyr, mh = _weighted_means(path, snr.size)
     return NgistResult(
         path=path,
         bin_id=bin_id,
-        x_arcsec=x,
-        y_arcsec=y,
+        x_arcsec=axes[0],
+        y_arcsec=axes[1],
         snr=snr,
-        lg_age_yr=(np.log10(np.where(sfh["AGE"] > 0, sfh["AGE"], np.nan)) + 9).astype(np.float32),
-        mh=sfh["METAL"].astype(np.float32),
+        lg_age_yr=(np.log10(np.where(age_gyr > 0, age_gyr, np.nan)) + 9).astype(np.float32),
+        mh=metal.astype(np.float32),
         lg_age_weighted_yr=None if lg_age_gyr is None else (lg_age_gyr + 9).astype(np.float32),
         mh_weighted=None if mh is None else mh.astype(np.float32),
     )
+
+
+def _maps(path: Path, *names: str) -> tuple[dict[str, NDArray[Any]], WCS]:
+    """Images of a maps file (an absent SNRBIN is NaN), and its celestial WCS."""
+    with _fits.open_fits(path) as hdus:
+        present = {h.name.upper(): h for h in hdus if len(_fits.image_shape(h)) == 2}
+        if names[0] not in present:
+            raise SfhInputError(f"{path}: no map {names[0]} among [{_fits.contents(hdus)}]; give nGIST's maps")
+        wcs = _fits.celestial_wcs(present[names[0]].header, path)
+        first = _native(present[names[0]].data)
+        maps = {n: _native(present[n].data) if n in present else np.full(first.shape, np.nan) for n in names}
+    return maps, wcs
 
 
 def _member(path: Path, ending: str) -> Path:

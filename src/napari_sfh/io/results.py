@@ -34,6 +34,7 @@ from napari_sfh.io._resulthdus import (
     decode_settings,
     result_hdus,
 )
+from napari_sfh.io._sections import native_f32
 from napari_sfh.types import BinData, BinMap, Prediction, Result
 
 
@@ -149,7 +150,7 @@ class _Reader:
     def image(self, name: str) -> NDArray[np.float32]:
         """A float image as native float32, which takes over the memory that astropy read it into."""
         hdu = self._hdu(name)
-        data = _fits.native_f32(hdu.data)
+        data = native_f32(hdu.data)
         del hdu.data
         return data
 
