@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import vacuum_to_air
+from napari_sfh.training.medium import measured_medium
 
 F32 = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -117,6 +118,11 @@ def make_library(
     kept = (wave >= KEPT_AA[0]) & (wave <= KEPT_AA[1])
     light = np.ascontiguousarray(np.asarray(spectrum)[..., kept], dtype=np.float32)
     _check_light(label, age, wave[kept], light)
+    if measured_medium(wave[kept], light[-1, int(np.argmin(np.abs(age - 5.0)))]) == "vacuum":
+        raise SfhInputError(
+            f"{label}: Mg b, Na D and Halpha lie at vacuum wavelengths, though its medium is said to be {medium}; "
+            "convert it"
+        )
     digest = hashlib.sha256()
     for array in (age, metal, wave[kept], light):
         digest.update(np.ascontiguousarray(array).tobytes())

@@ -12,11 +12,10 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import air_to_vacuum
 from napari_sfh.training.libraries import KEPT_AA, Library, make_library
+from napari_sfh.training.medium import measured_medium
 
 _KNOWN = {
     "emiles": ("Padova 2000", "Salpeter", "Vazdekis et al. 2016 (MNRAS 463, 3409)"),
@@ -25,8 +24,6 @@ _KNOWN = {
     "xsl": ("PARSEC/COLIBRI", "Salpeter", "Verro et al. 2022 (A&A 661, A50)"),
 }
 _KEYS = ("templates", "lam", "fwhm", "ages", "metals")
-#: Absorption lines (air, AA) that decide the medium.
-_LINES_AA = (5183.60, 5889.95, 5895.92, 6562.80)
 
 
 def load(path: Path, name: str) -> Library:
@@ -67,28 +64,6 @@ def load(path: Path, name: str) -> Library:
         wave_aa=arrays["lam"][kept],
         fwhm_aa=np.broadcast_to(arrays["fwhm"], arrays["lam"].shape)[kept],
         spectrum=light[..., kept],
-        medium=measured_medium(arrays["lam"], light[-1, old]),
+        medium=measured_medium(arrays["lam"], light[-1, old]) or "air",
         source=path,
     )
-
-
-def measured_medium(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> str:
-    """``air`` or ``vacuum``, whichever the absorption lines of an old spectrum lie closer to."""
-    offset = line_offsets_aa(wave_aa, light)
-    shift = float(np.mean(air_to_vacuum(np.array(_LINES_AA)) - np.array(_LINES_AA)))
-    return "air" if abs(np.median(offset)) < abs(np.median(offset) - shift) else "vacuum"
-
-
-def line_offsets_aa(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Position of each line of `_LINES_AA` less its air wavelength, from a parabola through the deepest points."""
-    offsets = []
-    for line in _LINES_AA:
-        near = np.abs(wave_aa - line - 0.8) < 12.0
-        wave, flux = np.asarray(wave_aa[near]), np.asarray(light[near])
-        continuum = np.interp(wave, wave[[0, -1]], flux[[0, -1]])
-        depth = np.where(np.abs(wave - line - 0.8) < 3.5, 1.0 - flux / continuum, -np.inf)
-        k = int(np.clip(np.argmax(depth), 1, depth.size - 2))
-        around = slice(k - 1, k + 2)
-        a, b, _ = np.polyfit(wave[around] - wave[k], (1.0 - flux / continuum)[around], 2)
-        offsets.append(wave[k] - b / (2 * a) - line if a < 0 else wave[k] - line)
-    return np.array(offsets)

@@ -10,7 +10,7 @@ import pytest
 from napari_sfh.physics import dust, filters
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.basis import bracket
-from napari_sfh.training import agegrid, bands, fetch, nebular, ppxf_npz, resample, templates, young
+from napari_sfh.training import agegrid, bands, fetch, medium, nebular, resample, templates, young
 
 pytestmark = pytest.mark.slow
 
@@ -96,9 +96,9 @@ def test_both_libraries_are_in_air(bc03_miles, e_miles):
     """Mg b, Na D and Halpha of an old solar population lie at their air wavelengths, 1.4-1.8 AA from vacuum's."""
     for library in (bc03_miles, e_miles):
         solar, old = int(np.argmin(np.abs(library.mh))), int(np.argmin(np.abs(library.age_gyr - 5)))
-        offsets = ppxf_npz.line_offsets_aa(library.wave_aa, library.spectrum[solar, old])
+        offsets = medium.line_offsets_aa(library.wave_aa, library.spectrum[solar, old])
         assert np.max(np.abs(offsets)) < 0.35, library.name
-        assert ppxf_npz.measured_medium(library.wave_aa, library.spectrum[solar, old]) == "air"
+        assert medium.measured_medium(library.wave_aa, library.spectrum[solar, old]) == "air"
 
 
 def test_filters_have_the_cameras_pivot_wavelengths(stock_templates):

@@ -8,6 +8,7 @@ from template_toys import AGE_GYR, FWHM_AA, MH, WAVE, level, toy_library
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import air_to_vacuum
 from napari_sfh.training import emiles, libraries, ppxf_npz, young
+from napari_sfh.training.medium import line_offsets_aa, measured_medium
 
 AGES = (0.0631, 0.1, 0.2, 1.0, 10.0)
 METALS = (-0.40, 0.0, 0.22)
@@ -147,7 +148,7 @@ def test_an_npz_is_read_and_its_medium_measured(tmp_path, medium):
     assert library.spectrum.shape[:2] == (MH.size, AGE_GYR.size)
     middle = np.abs(library.wave_aa - 5400) < 5
     np.testing.assert_allclose(library.spectrum[2, 20][middle], level(AGE_GYR[20], MH[2]), rtol=1e-4)
-    offsets = ppxf_npz.line_offsets_aa(library.wave_aa, library.spectrum[-1, 40])
+    offsets = line_offsets_aa(library.wave_aa, library.spectrum[-1, 40])
     np.testing.assert_allclose(offsets, 0.0, atol=0.15)
 
 
@@ -200,6 +201,20 @@ def test_vacuum_wavelengths_are_converted():
     np.testing.assert_allclose(library.wave_aa[above], nearest, atol=1e-6)
     assert np.min(np.abs(library.wave_aa - WAVE[5000])) < 1e-6
     assert library.fwhm_aa[0] == FWHM_AA
+
+
+def test_a_vacuum_library_that_says_air_is_refused():
+    air = np.arange(1700.0, 10900.0, 0.9)
+    depth = sum(0.3 * np.exp(-0.5 * ((air - line) / 1.5) ** 2) for line in (5183.60, 5889.95, 5895.92, 6562.80))
+    light = level(AGE_GYR[None], MH[:, None])[..., None] * (1 - depth)
+    changes = {"spectrum": light, "fwhm_aa": np.full(air.size, FWHM_AA)}
+    toy_library(wave_aa=air, **changes)
+    with pytest.raises(SfhInputError, match="lie at vacuum wavelengths"):
+        toy_library(wave_aa=air_to_vacuum(np.maximum(air, 2000.0)) + np.minimum(air - 2000.0, 0.0), **changes)
+
+
+def test_no_lines_no_medium():
+    assert measured_medium(np.arange(5000.0, 7000.0), np.ones(2000)) == ""
 
 
 def test_unknown_and_reserved_names():
