@@ -130,9 +130,9 @@ def test_partly_covered_bins_are_scaled_up_or_dropped():
 
 def test_a_bright_star_leaves_faint_light_alone():
     image = np.full((N_HST, N_HST), 1e-3)
-    image[250, 60] += 1e5
+    image[250, 160] += 1e6
     label = np.zeros((N_MUSE, N_MUSE))
-    label[26:34, 40:48] = 1  # 8 arcsec from the star
+    label[26:34, 22:30] = 1  # 2 arcsec from the star, beyond the kernel
     out = bin_photometry(hst(image), cube(), toy_bins(label), PSF)
     assert out.flux_cgs[0] == pytest.approx(1e-3 * 25 * 64 * 1e-19, rel=1e-3)
 

@@ -175,8 +175,7 @@ def _blur(data: F32, error: F32, kernel: NDArray[np.float32] | None) -> F32:
     layers = np.stack([np.where(good, data, 0), np.where(good, error, 0) ** 2, good]).astype(np.float32)
     if kernel is None:
         return layers
-    # In double precision: beside a star of 10^4 e-/s the round-off of a float32 transform outshines a galaxy in F275W.
-    layers[0] = oaconvolve(layers[0].astype(np.float64), kernel, mode="same")
+    layers[0] = oaconvolve(layers[0], kernel, mode="same")
     # The variance of a sum weighted by K is blurred by K^2, not by K.
     unit = float(layers[1].max()) or 1.0
     layers[1] = unit * oaconvolve(layers[1] / unit, kernel**2, mode="same")
