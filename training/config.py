@@ -304,7 +304,7 @@ def from_toml(text: str, where: str) -> PriorConfig:
     reader = _Reader(table, where)
     families = tuple(_family(t, f"{where}: family[{i}]") for i, t in enumerate(reader.take("family", list)))
     laws = tuple(_law(t, f"{where}: enrichment[{i}]") for i, t in enumerate(reader.take("enrichment", list)))
-    sections = {
+    sections: dict[str, Any] = {
         key: _section(cls, reader.take(key, dict, {}), f"{where}: {key}")
         for key, cls in (
             ("dust", Dust),
@@ -340,7 +340,7 @@ def _check(config: PriorConfig, where: str) -> None:
     if config.out_of_range not in ("clip", "error"):
         raise SfhInputError(f"{where}: out_of_range = {config.out_of_range!r}: choose clip or error")
     for key, parts in (("family", config.families), ("enrichment", config.laws)):
-        if not any(part.weight > 0 for part in parts):  # type: ignore[attr-defined]
+        if not any(part.weight > 0 for part in parts):
             raise SfhInputError(f"{where}: {key}: at least one needs a positive weight")
     names = config.family_names
     if len(set(names)) < len(names):

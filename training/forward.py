@@ -137,10 +137,10 @@ def _emission(model: Model, mass: Array, mh_gas: Array, lg_u: Array, with_spectr
     for dg, share_g in ((0, 1 - wg), (1, wg)):
         for du, share_u in ((0, 1 - wu), (1, wu)):
             weights[rows, g + dg, u - used.start + du] = (share_g * share_u)[:, None] * mass
-    weights = weights.reshape(n, -1)
+    flat = weights.reshape(n, -1)
     muse, sed, lines = (_rows(grid[:, used, first : first + m]) for grid in (t.cont_muse, t.cont_sed, t.line_lum))
-    out = weights @ muse if with_spectrum else np.zeros((n, 0), np.float32)
-    return Light(out, weights @ sed, weights @ lines)
+    out = flat @ muse if with_spectrum else np.zeros((n, 0), np.float32)
+    return Light(out, flat @ sed, flat @ lines)
 
 
 def _curves(grids: tuple[Array, ...], slope: Array) -> list[F32]:

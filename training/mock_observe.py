@@ -32,7 +32,7 @@ Array = NDArray[np.float64]
 
 #: Cube: spaxels on a side, their size (arcsec), channels (Angstrom), PSF.
 N_SPAXEL, SPAXEL, PSF_FWHM = 60, 0.2, 0.92
-WAVE_OBS: Array = 4749.88 + 1.25 * np.arange(1881)
+WAVE_OBS: Array = np.asarray(4749.88 + 1.25 * np.arange(1881), dtype=np.float64)
 #: Mosaics: pixel (arcsec), PSF, rotation of the detector (deg), pixels on a side.
 PIXEL_HST, PSF_HST, ROTATION_HST, N_HST = 0.0396, 0.08, 12.0, 430
 CENTRE_DEG = (150.0, -20.0)

@@ -102,7 +102,7 @@ def join_data(parts: list[BinData]) -> BinData:
     """Concatenate along the objects."""
     if len(parts) == 1:
         return parts[0]
-    columns = {k: np.concatenate([getattr(p, k) for p in parts]) for k in ARRAYS}
+    columns: dict[str, Any] = {k: np.concatenate([getattr(p, k) for p in parts]) for k in ARRAYS}
     return BinData(**columns)
 
 
