@@ -17,12 +17,13 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.training.libraries import KEPT_AA, Library, make_library
 from napari_sfh.training.medium import measured_medium
 
-_KNOWN = {
-    "emiles": ("Padova 2000", "Salpeter", "Vazdekis et al. 2016 (MNRAS 463, 3409)"),
-    "fsps": ("MIST", "Salpeter", "Conroy & Gunn 2010 (ApJ 712, 833)"),
-    "galaxev": ("Padova 1994", "Salpeter", "Bruzual & Charlot 2003 (MNRAS 344, 1000)"),
-    "xsl": ("PARSEC/COLIBRI", "Salpeter", "Verro et al. 2022 (A&A 661, A50)"),
+_CITATION = {
+    "emiles": "Vazdekis et al. 2016 (MNRAS 463, 3409)",
+    "fsps": "Conroy & Gunn 2010 (ApJ 712, 833)",
+    "galaxev": "Bruzual & Charlot 2003 (MNRAS 344, 1000)",
+    "xsl": "Verro et al. 2022 (A&A 661, A50)",
 }
+_NOT_STATED = "not stated in the file"
 _KEYS = ("templates", "lam", "fwhm", "ages", "metals")
 
 
@@ -49,16 +50,15 @@ def load(path: Path, name: str) -> Library:
             f"{path}: templates have shape {arrays['templates'].shape}, lam has {arrays['lam'].size} points; "
             "they must be (wavelength, age, metallicity)"
         )
-    kind = next((k for k in _KNOWN if k in path.name.lower()), "")
-    isochrones, imf, citation = _KNOWN.get(kind, ("not stated", "not stated", f"the user's {path.name}"))
+    kind = next((k for k in _CITATION if k in path.name.lower()), "")
     light = np.moveaxis(arrays["templates"], 0, -1).swapaxes(0, 1)
     old = int(np.argmin(np.abs(arrays["ages"] - 5.0)))
     kept = (arrays["lam"] >= KEPT_AA[0]) & (arrays["lam"] <= KEPT_AA[1])
     return make_library(
         name,
-        isochrones=isochrones,
-        imf=imf,
-        citation=citation,
+        isochrones=_NOT_STATED,
+        imf=_NOT_STATED,
+        citation=_CITATION.get(kind, f"the user's {path.name}"),
         age_gyr=arrays["ages"],
         mh=arrays["metals"],
         wave_aa=arrays["lam"][kept],
