@@ -197,8 +197,9 @@ def _band_columns(result: Result) -> list[tuple[str, NDArray[Any], str, str]]:
         for suffix, values, text in (("", data.phot, "mean f_lambda"), ("_ERR", data.phot_error, "1 sigma")):
             physical: NDArray[Any] = np.where(used, values[:, b] * data.norm_cgs, np.nan)
             rows.append((f"FLUX_{band}{suffix}", physical, unit, f"{text}; NaN = not used"))
-    for name, values in zip(BAND_VECTORS, (data.phot, data.phot_error, data.phot_mask)):
-        rows.append((name, values, "", f"per band ({' '.join(data.bands)}), relative to NORM"))
+    vectors: tuple[NDArray[Any], ...] = (data.phot, data.phot_error, data.phot_mask)
+    for name, vector in zip(BAND_VECTORS, vectors):
+        rows.append((name, vector, "", f"per band ({' '.join(data.bands)}), relative to NORM"))
     rows.append(("MODEL_PHOT", result.model_phot, "", "model per band, relative to NORM"))
     return rows
 

@@ -98,14 +98,15 @@ class ImageReader:
 
     def _open(self) -> fits.HDUList:
         if self._hdus is None:
-            self._hdus = fits.open(self.path, memmap=False, lazy_load_hdus=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._hdus = fits.open(self.path, memmap=False, lazy_load_hdus=True)
         return self._hdus
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """One reader at a time, no warnings, damage as `SfhInputError`."""
-        with self._lock, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        """One reader at a time, damage as `SfhInputError`."""
+        with self._lock:
             try:
                 yield
             except READ_ERRORS as e:
