@@ -123,8 +123,9 @@ def priors(labels: Labels) -> Figure:
 def corner(labels: Labels) -> Figure:
     """Every scalar label against every other."""
     names = list(SCALARS)
-    figure = Figure(figsize=(15, 15))
-    grid = figure.add_gridspec(len(names), len(names), wspace=0.05, hspace=0.05)
+    figure = Figure(figsize=(13, 13))
+    frame = {"left": 0.06, "right": 0.99, "bottom": 0.05, "top": 0.99, "wspace": 0.05, "hspace": 0.05}
+    grid = figure.add_gridspec(len(names), len(names), **frame)
     limits = {n: np.percentile(getattr(labels, n), [0.2, 99.8]) + np.array([-1e-3, 1e-3]) for n in names}
     for i, yname in enumerate(names):
         for j, xname in enumerate(names[: i + 1]):
