@@ -11,7 +11,9 @@ from astropy.io import fits
 from io_mocks import NX, NY, write_cube, write_maps, write_mosaic
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.hst import field_coverage, read_mosaic
 from napari_sfh.io.identify import KINDS, describe, find_galaxy, identify
+from napari_sfh.io.muse import read_cube
 from napari_sfh.io.results import write_result
 
 COPT = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"
@@ -87,6 +89,29 @@ def test_names_in_any_case_and_compression(galaxy, tmp_path):
     assert "no image of F336W, F438W, F555W, F814W: the network runs without, and flags it" in said
     assert "no MAPS file" in said
     assert "no weight map" not in said
+
+
+@pytest.mark.parametrize(
+    ("shift_arcsec", "share", "words"),
+    [
+        (0.0, 1.0, None),
+        (0.7, 0.65, "covers 64 % of the cube"),
+        (3600.0, 0.0, "does not overlap the cube"),
+        (-350000.0, 0.0, "not overlap"),
+    ],
+)
+def test_images_beside_the_cube(tmp_path, shift_arcsec, share, words):
+    """An image that is moved north over the field, off it, and to the other side of the sky."""
+    write_cube(tmp_path / NATIVE)
+    path = write_mosaic(tmp_path / "b_uvis_f814w.fits", image(), FILTER="F814W")
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header["CRVAL2"] += shift_arcsec / 3600
+    found = find_galaxy(tmp_path)
+    assert ("F814W" in found.mosaics) == (share > 0)
+    # Its lower edge 20 pixels = 0.792 arcsec below its centre cuts the field (spaxel centres within 0.3) at -0.092.
+    assert field_coverage(read_mosaic(path), read_cube(tmp_path / NATIVE)) == pytest.approx(share, abs=0.02)
+    said = [p for p in found.problems if path.name in p and "weight" not in p]
+    assert any(words in p for p in said) if words else not said
 
 
 def test_trained_camera_before_stand_in(tmp_path):

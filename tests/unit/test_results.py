@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -215,7 +216,8 @@ def test_contract_of_table(written):
 def test_provenance_is_in_the_header(written):
     result, path = written
     h = fits.getheader(path)
-    assert h["CREATOR"].startswith("napari-sfh ")
+    assert h["CREATOR"] == "napari-sfh"
+    assert h["VERSION"] == version("napari-sfh")
     assert h["MODEL"] == "phangs"
     assert h["MODELSHA"] == "ab" * 32
     assert h["REDSHIFT"] == pytest.approx(0.3)

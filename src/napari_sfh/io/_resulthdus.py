@@ -58,7 +58,8 @@ def _primary(result: Result) -> fits.PrimaryHDU:
     hdu = fits.PrimaryHDU()
     h = hdu.header
     h["SFHFORM"] = (FORMAT_VERSION, "format of this result file")
-    h["CREATOR"] = (f"napari-sfh {package_version()}", "software")
+    h["CREATOR"] = ("napari-sfh", "software")
+    h["VERSION"] = (package_version(), "of the software")
     h["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC, written")
     h["OBJECT"] = ascii_text(result.name)
     h["REDSHIFT"] = float(result.redshift)

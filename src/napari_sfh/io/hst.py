@@ -22,7 +22,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io import _fits
 from napari_sfh.io._hstheader import STAND_INS, calibration, camera_name, filter_name
 from napari_sfh.io._sections import ImageReader, native_f32
-from napari_sfh.types import BANDS, F32, Mosaic
+from napari_sfh.types import BANDS, F32, Cube, Mosaic
 
 #: Camera whose filters the network was trained on; any other is flagged.
 TRAINED_CAMERA: str = "UVIS"
@@ -36,6 +36,16 @@ _TOO_LARGE = 4.0
 def is_stand_in(mosaic: Mosaic) -> bool:
     """Whether another camera or filter stands in for the trained band (flag ``OTHER_CAMERA``)."""
     return mosaic.camera != TRAINED_CAMERA or mosaic.filter_name != mosaic.band
+
+
+def field_coverage(mosaic: Mosaic, cube: Cube) -> float:
+    """Share of a cube's field, 0 to 1, that lies on a mosaic (on its array: gaps of the exposure count as covered)."""
+    ny, nx = cube.shape[1:]
+    x, y = (v.ravel() for v in np.meshgrid(np.linspace(0, nx - 1, 25), np.linspace(0, ny - 1, 25)))
+    with np.errstate(invalid="ignore"):
+        mx, my = mosaic.wcs.wcs_world2pix(*cube.wcs.wcs_pix2world(x, y, 0), 0)
+        inside = (mx >= -0.5) & (mx <= mosaic.shape[1] - 0.5) & (my >= -0.5) & (my <= mosaic.shape[0] - 0.5)
+    return float(np.mean(inside))
 
 
 @dataclass(frozen=True)

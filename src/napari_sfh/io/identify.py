@@ -198,7 +198,7 @@ def _describe_result(path: Path) -> FileInfo:
             "bins": str(h.get("NBINS", "")),
             "redshift": f"{h.get('REDSHIFT', float('nan')):.5f}",
             "model": f"{h.get('MODEL', '')} ({str(h.get('MODELSHA', ''))[:12]})",
-            "written": f"{h.get('DATE', '')} by {h.get('CREATOR', '')}",
+            "written": f"{h.get('DATE', '')} by {h.get('CREATOR', '')} {h.get('VERSION', '')}",
         }
     return FileInfo("result", path, details)
 
@@ -244,8 +244,9 @@ def find_galaxy(folder: str | Path) -> GalaxyFiles:
     problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
     infos = [i for i in infos if i.usable]
     cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
-    mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], problems)
-    maps = _choose_maps([i for i in infos if i.kind == "maps"], cube.path, problems)
+    opened = muse.read_cube(cube.path)
+    mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], opened, problems)
+    maps = _choose_maps([i for i in infos if i.kind == "maps"], opened, problems)
     truth = next((i.path for i in infos if i.kind == "truth"), None)
     missing = [b for b in BANDS if b not in mosaics]
     if missing:
@@ -286,11 +287,18 @@ def _plain(name: str) -> str:
     return re.sub(r"(?<=[a-z])0+(?=\d)", "", re.sub(r"[\s_\-]", "", name.lower()))
 
 
-def _choose_mosaics(mosaics: list[FileInfo], problems: list[str]) -> dict[str, Path]:
+def _choose_mosaics(mosaics: list[FileInfo], cube: Cube, problems: list[str]) -> dict[str, Path]:
     """One image per band: the trained camera and filter before a stand-in, then the first by name."""
     chosen: dict[str, Path] = {}
+    covered = {m.path: hst.field_coverage(hst.read_mosaic(m.path), cube) for m in mosaics}
+    for path, share in covered.items():
+        if share == 0:
+            problems.append(f"{path.name} is not used: it does not overlap the cube {cube.path.name}")
+        elif share < 0.99:
+            problems.append(f"{path.name} covers {100 * share:.0f} % of the cube; bins outside run without this band")
     for band in BANDS:
-        images = sorted((m for m in mosaics if m.band == band), key=lambda m: (_is_stand_in(m), m.path.name))
+        images = [m for m in mosaics if m.band == band and covered[m.path] > 0]
+        images.sort(key=lambda m: (_is_stand_in(m), m.path.name))
         if not images:
             continue
         chosen[band] = images[0].path
@@ -305,19 +313,18 @@ def _is_stand_in(info: FileInfo) -> bool:
     return info.details["band"] != f"{info.band} ({hst.TRAINED_CAMERA} {info.band})"
 
 
-def _choose_maps(maps: list[FileInfo], cube: Path, problems: list[str]) -> Path | None:
+def _choose_maps(maps: list[FileInfo], cube: Cube, problems: list[str]) -> Path | None:
     """The MAPS file on the cube's grid, made from the same version of the cube if there is one."""
-    opened = muse.read_cube(cube)
     fitting = []
     for info in maps:
         try:
-            dap.check_same_grid(dap.read_maps(info.path), opened)
+            dap.check_same_grid(dap.read_maps(info.path), cube)
             fitting.append(info)
         except SfhInputError as e:
             problems.append(f"{info.path.name} is not used: {_without_path(str(e), info.path)}")
     if not fitting:
         return None
-    chosen = min(fitting, key=lambda m: (_variant(m.path) != _variant(cube), m.path.name))
+    chosen = min(fitting, key=lambda m: (_variant(m.path) != _variant(cube.path), m.path.name))
     if len(fitting) > 1:
         others = ", ".join(m.path.name for m in fitting if m is not chosen)
         problems.append(f"several MAPS files: {chosen.path.name} is used, not {others}; choose with --maps")
