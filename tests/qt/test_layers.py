@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -27,11 +28,11 @@ def shown(result: Result) -> tuple[ViewerModel, Session, LayerStack]:
 
 
 def put(stack: LayerStack, session: Session, result: Result) -> None:
-    stack.begin(result)
+    steps = stack.begin(result)
     session.set_result(result)
-    for data in layers.result_layers(result):
-        stack.put(data)
-    stack.finish()
+    steps += [partial(stack.put, data) for data in layers.result_layers(result)]
+    for step in (*steps, *stack.finish()):
+        step()
 
 
 def visible_maps(viewer: ViewerModel) -> list[str]:
@@ -42,6 +43,7 @@ def visible_maps(viewer: ViewerModel) -> list[str]:
 def test_all_layers_share_units_and_place(result: Result) -> None:
     viewer, _, _ = shown(result)
     assert len(viewer.layers) == len(maps.MAPS) + 3
+    assert visible_maps(viewer) == ["AGE_LW"]
     extents = [layer.extent.world for layer in viewer.layers if layer.name != layers.OUTLINE]
     assert np.ptp(np.stack(extents), axis=0) == pytest.approx(np.zeros((2, 2)))
     assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"arcsecond"}
@@ -53,9 +55,10 @@ def test_maps_carry_the_values_of_their_bins_and_colorbars(result: Result) -> No
     inside = result.bins.bin_id == 5
     assert layer.data[inside] == pytest.approx(result.prediction.median("lg_age_mw")[4])
     assert np.isnan(layer.data[result.bins.bin_id == 0]).all()
+    stack.show("AGE_MW")
     assert layer.colorbar.visible
     assert layer.name == "MW age [log yr]"
-    assert visible_maps(viewer) == ["AGE_LW"]
+    assert visible_maps(viewer) == ["AGE_MW"]
 
 
 def test_light_and_mass_weighted_maps_share_their_limits(result: Result) -> None:
@@ -87,6 +90,7 @@ def test_switching_shows_one_map(result: Result) -> None:
     viewer, _, stack = shown(result)
     stack.show("MH_LW_ERR")
     assert visible_maps(viewer) == ["MH_LW_ERR"]
+    stack.activate()
     assert viewer.layers.selection.active is stack.find("map", "MH_LW_ERR")
 
 
@@ -125,10 +129,12 @@ def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:
     assert stack.find("bins").data.max() == session.n_bins
 
 
-def test_another_galaxy_replaces_the_layers(result: Result) -> None:
+def test_another_galaxy_takes_the_place_of_the_first(result: Result) -> None:
     viewer, session, stack = shown(result)
     put(stack, session, make_result(shape=(30, 50)))
     assert stack.find("map", "AGE_LW").data.shape == (30, 50)
+    assert stack.find("outline").edge_width == pytest.approx(50 / 120)
+    assert viewer.layers.extent.world == pytest.approx(stack.find("bins").extent.world, abs=0.01)
     assert len(viewer.layers) == len(maps.MAPS) + 3
 
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 PANEL = "SFH of the selected bins"
 FIGURES = "Figures (*.png *.pdf *.svg)"
 TABLES = "ECSV tables (*.ecsv)"
+#: Sections that are unfolded when there is a result.
+SECTIONS_DONE = {"data": False, "binning": False, "network": False, "maps": True, "export": True}
 #: Height in pixels that the dock of plots asks for.
 PANEL_HEIGHT = 280
 #: Keys on the canvas, and the map that each shows (or what it toggles).
@@ -76,7 +78,7 @@ class Explorer(QWidget):
         self._cards: dict[str, str] = {}
         self._after: Callable[[Any], None] | None = None
         self._details = ""
-        self._pending: deque[Any] = deque()
+        self._pending: deque[Callable[[], None]] = deque()
         self._released = False
         self._build()
         self._connect()
@@ -150,6 +152,10 @@ class Explorer(QWidget):
         # A window that closes destroys the dock without a word to Python.
         for job in (self.job, self._cards_job):
             self.destroyed.connect(partial(Job.abandon, job))
+        self._activate = QTimer(self)
+        self._activate.setSingleShot(True)
+        self._activate.setInterval(50)
+        self._activate.timeout.connect(self.stack.activate)
         self._loader = QTimer(self)
         self._loader.setInterval(0)
         self._loader.timeout.connect(self._load_one)
@@ -341,28 +347,28 @@ class Explorer(QWidget):
 
     def _shown(self, shown: tasks.Shown) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
-        self.stack.begin(shown.result)
+        steps = self.stack.begin(shown.result)
         self.session.set_result(shown.result)
-        self._pending = deque(shown.layers)
+        steps += [partial(self.stack.put, layer) for layer in shown.layers]
+        steps += [self.canvas.orient, *self.stack.finish(), self.show_panel, self._settle]
+        self._pending = deque(steps)
         self._loader.start()
 
     def _load_one(self) -> None:
         if self._pending:
-            self.stack.put(self._pending.popleft())
+            self._pending.popleft()()
             return
         self._loader.stop()
-        self.map.limit_snr(self.session.result)
-        self.stack.finish()
-        self.canvas.orient()
-        self.show_panel()
-        # After the docks have found their sizes.
-        QTimer.singleShot(0, self._reset_view)
-        for name in ("data", "binning", "network"):
-            self.sections[name].expand(False)
-        self.sections["maps"].expand(True)
-        self.sections["export"].expand(True)
         self._refresh()
         self._say(self._summary())
+
+    def _settle(self) -> None:
+        """Unfold what is of use now."""
+        self.map.limit_snr(self.session.result)
+        for name, expanded in SECTIONS_DONE.items():
+            self.sections[name].expand(expanded)
+        # After the docks have found their sizes.
+        QTimer.singleShot(0, self._reset_view)
 
     def _reset_view(self) -> None:
         if not self._released:
@@ -422,6 +428,8 @@ class Explorer(QWidget):
         else:
             self.stack.set_grid(False)
             self.stack.show(self.map.name)
+            # The layer's controls come after the map is painted.
+            self._activate.start()
 
     def _hide_changed(self, _: object = None) -> None:
         result = self.session.result
@@ -484,6 +492,7 @@ class Explorer(QWidget):
         self.job.abandon()
         self._cards_job.abandon()
         self._loader.stop()
+        self._activate.stop()
         self.stack.release()
         self.canvas.release()
         self.panel.release()

@@ -127,7 +127,7 @@ def bins_layer(result: Result, sky: SkyGrid) -> LayerTuple:
     """The bins as faint labels with the table of their values."""
     attributes = {
         "name": "bins",
-        "opacity": 0.08,
+        "opacity": 0.06,
         "features": features(result),
         "metadata": {KEY: Link("bins", "", result)},
         **sky.transform(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,47 +50,50 @@ class LayerStack:
         if link is None:
             raise ValueError("layer without a link to its result")
         old = self.find(link.role, link.name)
-        if old is not None and link_of(old.metadata) is link:
-            self._dress(old, link.role)
-            return
-        if old is not None and link.role != "outline" and old.data.shape == data[0].shape:
+        if old is None:
+            # Controls are made for the one layer that is active in the end, not for each in turn.
+            with self._viewer.layers.selection.events.active.blocker():
+                self._viewer.add_layer(Layer.create(*data))
+        elif link_of(old.metadata) is not link:
             self._refresh(old, data)
-            return
-        if old is not None:
-            self._viewer.layers.remove(old)
-        layer = Layer.create(*data)
-        self._dress(layer, link.role)
-        self._viewer.add_layer(layer)
 
     def _refresh(self, layer: Any, data: LayerTuple) -> None:
+        """New data in place: taking a layer away and adding another costs ten times as much."""
         values, attributes, _ = data
         layer.data = values
-        for key in ("name", "scale", "affine", "contrast_limits", "features", "metadata"):
-            if key in attributes:
+        for key in ("name", "scale", "affine", "edge_width", "contrast_limits"):
+            if key in attributes and not np.array_equal(np.asarray(getattr(layer, key)), np.asarray(attributes[key])):
                 setattr(layer, key, attributes[key])
+        if "features" in attributes:
+            layer.features = attributes["features"]
+        layer.metadata = attributes["metadata"]
 
     @staticmethod
-    def _dress(layer: Any, role: str) -> None:
-        if role == "map":
+    def _dress(layer: Any) -> None:
+        """Colorbar and title of a map; made when it is shown first, because they cost more than the map."""
+        if not layer.colorbar.visible:
             layer.colorbar.visible = True
             layer.name_overlay.visible = True
-        elif role == "bins":
-            layer.editable = False
 
-    def begin(self, result: Result) -> None:
-        """Take away what cannot be refreshed in place, before the layers of ``result`` are put."""
+    def begin(self, result: Result) -> list[Callable[[], None]]:
+        """Forget the old result; what is returned, called one by one, takes away layers that napari has doubled."""
         self.set_grid(False)
         self._hidden = None
         self._version += 1
         self._painted.clear()
         links = [link_of(layer.metadata) for layer in self._viewer.layers]
-        adopted = any(link is not None and link.result is result for link in links)
-        for layer in list(self._viewer.layers):
-            link = link_of(layer.metadata)
-            if link is None or link.result is result:
-                continue
-            if adopted or link.role == "outline" or layer.data.shape != result.bins.bin_id.shape:
-                self._viewer.layers.remove(layer)
+        if not any(link is not None and link.result is result for link in links):
+            return []
+        stale = [
+            layer
+            for layer, link in zip(list(self._viewer.layers), links)
+            if link is not None and link.result is not result
+        ]
+        return [partial(self._remove, layer) for layer in stale]
+
+    def _remove(self, layer: Any) -> None:
+        if layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
 
     def clear(self, keep: Link | None = None) -> None:
         """Take away every layer of a result or a cube but the one with the link ``keep``."""
@@ -100,21 +105,36 @@ class LayerStack:
             if link is not None and link is not keep:
                 self._viewer.layers.remove(layer)
 
-    def finish(self) -> None:
-        """All layers are there: show the current map, with the outline on top."""
-        self.show(self.current)
+    def finish(self) -> list[Callable[[], None]]:
+        """When all layers are there: steps that show the current map, with the outline on top."""
+        return [self._dress_current, self._raise_outline, partial(self.show, self.current), self.activate]
+
+    def _dress_current(self) -> None:
+        layer = self.find("map", self.current)
+        if layer is not None:
+            self._dress(layer)
+
+    def _raise_outline(self) -> None:
         outline = self.find("outline")
-        if outline is not None:
+        if outline is not None and outline is not self._viewer.layers[-1]:
             self._viewer.layers.move(self._viewer.layers.index(outline), len(self._viewer.layers))
 
     def show(self, name: str) -> None:
-        """Show one map, make it the active layer (its limits and colours are at hand), and hide the others."""
+        """Show one map and hide the others."""
         self.current = name
         for layer, link in self._maps():
             if link.name == name:
                 self._paint(layer, name)
-                self._viewer.layers.selection.active = layer
-            layer.visible = link.name == name
+                self._dress(layer)
+        for layer, link in self._maps():
+            if layer.visible != (link.name == name):
+                layer.visible = link.name == name
+
+    def activate(self) -> None:
+        """Make the current map the active layer: its limits and colours are at hand."""
+        layer = self.find("map", self.current)
+        if layer is not None and layer.visible:
+            self._viewer.layers.selection.active = layer
 
     def _maps(self) -> list[tuple[Any, Any]]:
         found = [(layer, link_of(layer.metadata)) for layer in self._viewer.layers]
@@ -149,9 +169,11 @@ class LayerStack:
         targets = list(self._grid_outlines.values()) if self._grid_on else [self.find("outline")]
         for layer in targets:
             if layer is not None and (len(segments) or len(layer.data)):
-                layer.data = segments
-                if len(segments):
-                    layer.edge_color = colors
+                # A thumbnail of an outline is worth nothing and repaints the whole list of layers.
+                with layer.events.thumbnail.blocker():
+                    layer.data = segments
+                    if len(segments):
+                        layer.edge_color = colors
 
     def _segments(self) -> tuple[NDArray[np.float64], list[str]]:
         """Line pieces (n, 2, 2) as start and vector, and the colour of each."""
@@ -199,6 +221,7 @@ class LayerStack:
             if layer is None:
                 continue
             self._paint(layer, name)
+            self._dress(layer)
             layers.move(layers.index(layer), len(layers))
             _, attributes, _ = outline_layer(result, self._session.sky)
             attributes["name"] = f"selected bins, {name}"
