@@ -256,7 +256,7 @@ def _run(jobs: list[tuple[Any, ...]], workers: int, scheduler: str | None) -> It
 
     # One core per chunk: numpy releases the lock in products, exponentials and random numbers, and a product's
     # result does not depend on how many threads shared it.
-    with threadpool_limits(1), ThreadPoolExecutor(workers) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         pending: dict[Future[dict[str, Any]], int] = {}
         queue = iter(jobs)
         try:
