@@ -1,7 +1,8 @@
 """The synthetic set on disk: shards written atomically, in any order, by any number of workers, resumable.
 
 Chunk k of a set is drawn from ``SeedSequence(seed, spawn_key=(k,))`` and from nothing else, so that the set does not
-depend on the number of workers or on what was done before. A shard is one safetensors file of one chunk, written to
+depend on the number of workers or on what was done before: bit by bit on one kind of processor, to the rounding of
+single precision on another. A shard is one safetensors file of one chunk, written to
 a temporary name and renamed; a run that was interrupted keeps the shards it finished. Fluxes and errors are stored as
 float16: their rounding (2.8e-4 of the value at most, 1.4e-4 in the mean) is 3 % of the noise at S/N 200. Masks are
 packed to bits.
@@ -254,8 +255,8 @@ def _run(jobs: list[tuple[Any, ...]], workers: int, scheduler: str | None) -> It
         return
     from threadpoolctl import threadpool_limits
 
-    # One core per chunk: numpy releases the lock in products, exponentials and random numbers, and a product's
-    # result does not depend on how many threads shared it.
+    # One core per chunk: numpy releases the lock in products, exponentials and random numbers, and the rounding of a
+    # product would depend on how many threads shared it.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         pending: dict[Future[dict[str, Any]], int] = {}
         queue = iter(jobs)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from synthetic_toys import toy_source, toy_templates
+from threadpoolctl import threadpool_limits
 
 from napari_sfh.cli import show_progress
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -114,7 +115,8 @@ def test_a_prior_that_leaves_the_library_can_be_an_error():
 
 def test_dataset_gives_back_what_was_simulated(made):
     stored = dataset.load(made[0])
-    data, labels, _ = simulate.chunk(toy_source(), 7, 1, 128)
+    with threadpool_limits(1, user_api="blas"):
+        data, labels, _ = simulate.chunk(toy_source(), 7, 1, 128)
     assert len(stored) == N
     part = stored.data(slice(128, 256))
     assert isinstance(part, BinData)
