@@ -324,8 +324,9 @@ class Explorer(QWidget):
                 " ".join(galaxy.problems) or "No cube was found in the folder: choose one under Cube.", error=True
             )
             return
-        with self.data.cube.line_edit.changed.blocked():
+        with self.data.cube.line_edit.changed.blocked(), self.data.folder.line_edit.changed.blocked():
             self.data.set_files(galaxy.cube, galaxy.photometry, galaxy.maps)
+            self.data.folder.line_edit.value = "" if galaxy.folder is None else str(galaxy.folder)
         if galaxy.ebv_mw is not None:
             self.data.ebv_mw.value = f"{galaxy.ebv_mw:g}"
         if galaxy.white is not None:

@@ -6,11 +6,12 @@ by `napari_sfh.figures` from the same `BinView`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyqtgraph as pg
+import qtpy
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainterPath
@@ -20,6 +21,10 @@ from napari_sfh._qt.theme import Palette
 from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, PIVOT_AA, SFH_KINDS, Band, BinView
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import BANDS
+
+# Where several bindings are installed, pyqtgraph must take the one that napari uses.
+os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
+import pyqtgraph as pg
 
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
 AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]

@@ -30,6 +30,7 @@ class Galaxy:
     problems: tuple[str, ...]
     white: LayerTuple | None
     ebv_mw: float | None = None  # where it is known beforehand
+    folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def open_galaxy(
         opened = read_cube(cube)
         image = yield from white_light(opened, cancel)
         white = None if image is None else layers.cube_white_light(opened, image)
-    return Galaxy(cube, photometry, maps, problems, white)
+    return Galaxy(cube, photometry, maps, problems, white, folder=folder)
 
 
 def open_demo(cancel: threading.Event) -> Generator[Progress, None, Galaxy]:

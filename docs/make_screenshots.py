@@ -1,0 +1,137 @@
+"""Screenshots of every state: ``xvfb-run -a -s "-screen 0 1920x1080x24" python docs/make_screenshots.py``.
+
+Runs the bundled mock spiral in a real window, with real clicks, and writes docs/screenshots/*.png.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests" / "qt"))
+FOLDER = ROOT / "docs" / "screenshots"
+#: Width and height of the window in most pictures, and that of a small screen.
+USUAL, SMALL = (1440, 900), (1280, 720)
+
+
+def settle(seconds: float = 0.5) -> None:
+    """Let the window come to rest."""
+    from qtpy.QtWidgets import QApplication
+
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def wait(condition: Any, seconds: float = 300.0) -> None:
+    """Turn the event loop until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError("the window did not reach the state to be shown")
+        settle(0.02)
+
+
+def shoot(viewer: Any, name: str) -> None:
+    """Write one screenshot, without napari's notices, in 256 colours."""
+    from conftest import window
+    from napari._qt.dialogs.qt_notification import NapariQtNotification
+    from PIL import Image
+
+    for notice in window(viewer).findChildren(NapariQtNotification):
+        notice.close()
+    settle()
+    picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
+    path = FOLDER / f"{name}.png"
+    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {picture.width} x {picture.height}, {path.stat().st_size / 1000:.0f} kB")
+
+
+def bright_bin(session: Any, fraction: float) -> int:
+    """The bin at a fraction of the way from the brightest to the faintest."""
+    import numpy as np
+
+    order = np.argsort(session.result.data.snr)[::-1]
+    return int(order[int(fraction * (order.size - 1))]) + 1
+
+
+def run_states(viewer: Any, dock: Any) -> None:
+    """Empty, loaded, running, cancelled, and an error."""
+    shoot(viewer, "empty")
+    dock.open_demo()
+    wait(lambda: not dock.job.running)
+    shoot(viewer, "loaded")
+    dock.run()
+    wait(lambda: dock.stage.value.startswith(("Spectra", "Binning", "Summing", "Photometry")) or not dock.job.running)
+    shoot(viewer, "running")
+    dock.cancel()
+    wait(lambda: not dock.job.running)
+    shoot(viewer, "cancelled")
+    cube = dock.data.cube.line_edit.value
+    dock.data.cube.line_edit.value = str(next(Path(cube).parent.glob("*TRUTH*")))
+    dock.run()
+    wait(lambda: not dock.job.running)
+    shoot(viewer, "error")
+    dock.data.cube.line_edit.value = cube
+
+
+def result_states(viewer: Any, dock: Any) -> None:
+    """The result, a clicked bin, bins compared, four maps, hidden bins, a small screen, a light theme."""
+    from conftest import click, window
+
+    started = time.monotonic()
+    dock.run()
+    wait(lambda: not dock.job.running and not dock._loading)
+    print(f"from Run to maps on the screen: {time.monotonic() - started:.1f} s")
+    shoot(viewer, "result")
+    click(viewer, dock.session, bright_bin(dock.session, 0.15))
+    shoot(viewer, "bin")
+    click(viewer, dock.session, bright_bin(dock.session, 0.7), shift=True)
+    dock.panel.kind_field.value = "sfr"
+    dock.show_map("MH_MW")
+    shoot(viewer, "compare")
+    dock.panel.kind_field.value = "mass"
+    dock.session.clear_compared()
+    dock.map.grid.value = True
+    shoot(viewer, "four_maps")
+    dock.map.grid.value = False
+    dock.show_map("AGE_MW_ERR")
+    dock.map.min_snr.value = 35
+    shoot(viewer, "error_map")
+    dock.map.min_snr.value = 0
+    dock.show_map("AGE_LW")
+    window(viewer).resize(*SMALL)
+    settle()
+    viewer.reset_view()
+    shoot(viewer, "small_screen")
+    window(viewer).resize(*USUAL)
+    viewer.theme = "light"
+    settle()
+    viewer.reset_view()
+    shoot(viewer, "light")
+
+
+def main() -> None:
+    """Write all screenshots."""
+    import napari
+    from conftest import open_explorer, window
+
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    viewer = napari.Viewer(show=True)
+    window(viewer).resize(*USUAL)
+    dock = open_explorer(viewer)
+    wait(lambda: not dock._cards_job.running)
+    run_states(viewer, dock)
+    result_states(viewer, dock)
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
