@@ -1,0 +1,210 @@
+"""Stages two and three: the flow on stored latent vectors; calibration and out-of-depth score on held-out spectra."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_sfh import infer
+from napari_sfh.features import Features, FeatureSettings
+from napari_sfh.model.bundle import Bundle
+from napari_sfh.model.calibration import pit
+from napari_sfh.model.depth import SIGNS
+from napari_sfh.model.labelspace import SCALARS, VECTORS, unpack
+from napari_sfh.model.posterior import DEQUANTISE, base_points
+from napari_sfh.model.sfhmodel import SfhModel
+from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.training.recipe import AugmentSettings, PosteriorSettings, Recipe
+from napari_sfh.training.trainset import Batch, Batches, Rows, SpectraSource
+
+#: S/N over which calibration and thresholds are measured.
+HELD_OUT_SNR = (5.0, 200.0)
+_CHUNK = 512
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the flow is trained on: point predictions, flow contexts, latent vectors and truth of many objects."""
+
+    mu: torch.Tensor  # (N, 35)
+    context: torch.Tensor  # (N, C), with latent vectors not yet standardised
+    latent: torch.Tensor  # (N, L)
+    y: torch.Tensor  # (N, 35)
+
+
+@torch.inference_mode()
+def store(model: SfhModel, batches: Batches) -> Stored:
+    """Run the point network over batches and keep what it says."""
+    parts: list[tuple[torch.Tensor, ...]] = []
+    for batch in batches:
+        mu, context, latent = model.locate(batch.features)
+        parts.append((mu, context, latent, batch.y))
+    return Stored(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def fit_flow(model: SfhModel, stored: Stored, settings: PosteriorSettings, seed: int, say: Say) -> None:
+    """Train the flow by maximum likelihood, in place.
+
+    Parameters
+    ----------
+    model : SfhModel
+        Its ``posterior`` is trained; nothing else changes.
+    stored : Stored
+        From training spectra, with contexts of a model whose latent scale was not yet measured.
+    settings : PosteriorSettings
+    seed : int
+    say : callable
+        Gets a line per epoch.
+    """
+    posterior = model.posterior
+    generator = torch.Generator().manual_seed(seed)
+    posterior.fit_whitening(stored.y - stored.mu, stored.latent)
+    context = stored.context.clone()
+    size = model.network.latent_size
+    context[:, :size] = (stored.latent - posterior.latent_mean) * posterior.latent_scale
+    n, batch = len(stored.y), settings.batch
+    held = max(1, min(n // 10, 20_000))
+    order = torch.randperm(n, generator=generator)
+    check, rows = order[:held], order[held:]
+    steps = settings.epochs * max(1, len(rows) // batch)
+    optimiser = torch.optim.Adam(posterior.flow.parameters(), settings.learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 0.5 * (1 + math.cos(math.pi * k / steps)))
+    for epoch in range(settings.epochs):
+        posterior.train()
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        for k in range(max(1, len(rows) // batch)):
+            part = rows[k * batch : (k + 1) * batch]
+            noisy = stored.y[part] + DEQUANTISE * torch.randn(len(part), stored.y.shape[1], generator=generator)
+            loss = -posterior.log_prob(noisy, stored.mu[part], context[part]).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(posterior.flow.parameters(), 5.0)
+            optimiser.step()
+            schedule.step()
+        posterior.eval()
+        with torch.inference_mode():
+            value = -posterior.log_prob(stored.y[check], stored.mu[check], context[check]).mean()
+        say(f"posterior epoch {epoch + 1}/{settings.epochs}: held-out loss {float(value):.3f}")
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What calibration and thresholds need of held-out spectra."""
+
+    ranks: dict[str, torch.Tensor]
+    lg_snr: torch.Tensor
+    latent: torch.Tensor
+    signs: torch.Tensor
+    away: torch.Tensor
+    seen: torch.Tensor
+
+
+def truth_of(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str, torch.Tensor]:
+    """True values of every scalar and vector; masses and means are the simulation's own, not the basis'."""
+    derived = model.mass_to_light.derive(unpack(y))
+    mass = batch.truth["mass_frac"]
+    return derived | batch.truth | {"cum_mass": mass.flip(1).cumsum(1).flip(1)}
+
+
+@torch.inference_mode()
+def look(
+    model: SfhModel, basis: TemplateBasis, source: SpectraSource, rows: Rows, recipe: Recipe, draws: int, seed: int
+) -> HeldOut:
+    """Draw the posteriors of held-out spectra and measure ranks of the truth and signs of strangeness."""
+    settings = held_out_settings(recipe.augment)
+    bundle = Bundle("", Path(), "", {}, basis, model, FeatureSettings())
+    base = base_points(draws)
+    columns: dict[str, list[torch.Tensor]] = {}
+
+    def keep(name: str, value: torch.Tensor) -> None:
+        columns.setdefault(name, []).append(value)
+
+    for batch in Batches(source, rows, _CHUNK, settings, seed):
+        mu, context, latent = model.locate(batch.features)
+        for lo in range(0, len(mu), 64):
+            part = slice(lo, lo + 64)
+            made = model.draw(mu[part], context[part], base)
+            truth = truth_of(batch.y[part], _cut(batch, part), model)
+            for name in (*SCALARS, *VECTORS):
+                keep(name, pit(made[name], truth[name]))
+            features = _cut(batch, part).features
+            out = _point_values(made, latent[part])
+            signs, away, seen = infer.depth_signs(features, bundle, out)
+            for key, value in (("signs", signs), ("away", away), ("seen", seen), ("latent", latent[part])):
+                keep(key, value)
+        keep("lg_snr", batch.features.lg_snr[:, 0])
+    done = {k: torch.cat(v) for k, v in columns.items()}
+    ranks = {k: done[k] for k in (*SCALARS, *VECTORS)}
+    return HeldOut(ranks, done["lg_snr"], done["latent"], done["signs"], done["away"], done["seen"])
+
+
+def held_out_settings(settings: AugmentSettings) -> AugmentSettings:
+    """The recipe's losses of bands and wavelengths, at S/N spread evenly in the logarithm."""
+    return replace(settings, snr_mix=(), snr_mix_share=0.0, snr_range=HELD_OUT_SNR)
+
+
+def calibrate(
+    model: SfhModel, basis: TemplateBasis, source: SpectraSource, parts: tuple[Rows, Rows], recipe: Recipe, say: Say
+) -> None:
+    """Measure calibration levels and out-of-depth thresholds, in place.
+
+    Parameters
+    ----------
+    parts : (rows that were trained on, held-out rows)
+        The subspace comes from the first; levels, densities and thresholds from the second.
+    """
+    p, seed = recipe.posterior, recipe.fit.seed
+    rng = np.random.default_rng([seed, 11])
+    some = np.sort(rng.permutation(parts[0])[:8192])
+    model.depth.fit_subspace(source.batch(some, recipe.augment, rng).features)
+    half = len(parts[1]) // 2
+    held = look(model, basis, source, parts[1], recipe, p.calibration_draws, seed + 2)
+    model.calibration.fit(held.ranks, held.lg_snr, draws=p.calibration_draws)
+    say(f"calibrated on {len(held.lg_snr)} held-out spectra")
+    # Density and scatter from one half, thresholds from the other: a density knows the spectra that made it.
+    model.depth.set_density(*_mixture(held.latent[:half], p.gaussians, seed))
+    model.depth.fit_photometry(held.away[:half], held.seen[:half], held.lg_snr[:half])
+    signs = held.signs[half:].clone()
+    signs[:, SIGNS.index("latent")] = model.depth.latent_sign(held.latent[half:])
+    signs[:, SIGNS.index("photometry")] = model.depth.photometry_sign(
+        held.away[half:], held.seen[half:], held.lg_snr[half:]
+    )
+    model.depth.fit_threshold(signs, held.lg_snr[half:])
+    say("out-of-depth thresholds set")
+
+
+def _mixture(latent: torch.Tensor, n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Means, Cholesky roots of the precisions and weights of a Gaussian mixture."""
+    from sklearn.mixture import GaussianMixture
+
+    fitted = GaussianMixture(n, random_state=seed, reg_covar=1e-4, max_iter=50).fit(latent.double().numpy())
+    arrays = (fitted.means_, fitted.precisions_cholesky_, fitted.weights_)
+    means, roots, weights = (torch.from_numpy(np.asarray(a, np.float32)) for a in arrays)
+    return means, roots, weights
+
+
+def _point_values(made: dict[str, torch.Tensor], latent: torch.Tensor) -> dict[str, np.ndarray]:
+    """Point values from raw draws, keyed as `infer.depth_signs` reads them."""
+    out = {f"q:{k}": made[k].quantile(0.5, dim=1)[:, None].expand(-1, 5) for k in ("tau_ism", "tau_bc", "ebv")}
+    out |= {"mass_frac": made["mass_frac"].mean(1), "mh": made["mh"].median(1).values, "latent": latent}
+    return {k: v.numpy() for k, v in out.items()}
+
+
+def _cut(batch: Batch, part: slice) -> Batch:
+    """Some objects of a batch."""
+    f = batch.features
+    features = Features(f.spectrum[part], f.photometry[part], f.lg_snr[part])
+    return Batch(features, batch.y[part], {k: v[part] for k, v in batch.truth.items()})
+
+
+def to_stderr(quiet: bool) -> Say:
+    """Where lines of progress go."""
+    return (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
