@@ -16,6 +16,7 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "qt"))
 FOLDER = ROOT / "docs" / "screenshots"
+LARGEST = 300_000
 #: Width and height of the window in most pictures, and that of a small screen.
 USUAL, SMALL = (1440, 900), (1280, 720)
 
@@ -40,7 +41,7 @@ def wait(condition: Any, seconds: float = 300.0) -> None:
 
 
 def shoot(viewer: Any, name: str) -> None:
-    """Write one screenshot, without napari's notices, in 256 colours."""
+    """Write one screenshot without napari's notices; in 256 colours if it would be larger than `LARGEST` bytes."""
     from conftest import window
     from napari._qt.dialogs.qt_notification import NapariQtNotification
     from PIL import Image
@@ -50,7 +51,9 @@ def shoot(viewer: Any, name: str) -> None:
     settle()
     picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
     path = FOLDER / f"{name}.png"
-    picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.save(path, optimize=True)
+    if path.stat().st_size > LARGEST:
+        picture.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(ROOT)}: {picture.width} x {picture.height}, {path.stat().st_size / 1000:.0f} kB")
 
 

@@ -117,6 +117,7 @@ def test_four_maps_side_by_side_and_back(result: Result) -> None:
     stack.set_grid(False)
     assert visible_maps(viewer) == ["AGE_LW"]
     assert len(viewer.layers) == len(maps.MAPS) + 3
+    assert viewer.layers[-1] is stack.find("outline"), "nothing covers the outline"
 
 
 def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:

@@ -124,10 +124,10 @@ def features(result: Result) -> pd.DataFrame:
 
 
 def bins_layer(result: Result, sky: SkyGrid) -> LayerTuple:
-    """The bins as faint labels with the table of their values."""
+    """The bins as faint labels with the table of their values; they lie under the maps, which must not be tinted."""
     attributes = {
         "name": "bins",
-        "opacity": 0.06,
+        "opacity": 0.2,
         "features": features(result),
         "metadata": {KEY: Link("bins", "", result)},
         **sky.transform(),
@@ -153,10 +153,10 @@ def outline_layer(result: Result, sky: SkyGrid) -> LayerTuple:
 
 
 def result_layers(result: Result) -> Iterator[LayerTuple]:
-    """All layers of a result from the bottom up: white light, maps (the first on top), bins, outline."""
+    """All layers of a result from the bottom up: white light, bins, maps (the first on top), outline."""
     sky = SkyGrid.of(result.wcs, result.bins.bin_id.shape)
     yield white_light(result.white, sky, result.name, Link("white", "", result))
+    yield bins_layer(result, sky)
     for name in reversed(maps.MAPS):
         yield map_layer(result, name, sky)
-    yield bins_layer(result, sky)
     yield outline_layer(result, sky)

@@ -278,9 +278,9 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._sed_data.setData(x, y)
         self._sed_errors.setData(x=x, y=y, height=2 * error)
         self._sed_model.setData(self._sed_x, view.phot_model)
-        coarse = slice(None, None, 8)
-        self._sed_spectrum.setData(np.log10(WAVE_AA[coarse]), view.model[coarse])
-        values = np.concatenate([y + error, y - error, view.phot_model, view.model[coarse]])
+        continuum = np.median(view.model[:1760].reshape(22, 80), axis=1)
+        self._sed_spectrum.setData(np.log10(WAVE_AA[40:1760:80]), continuum)
+        values = np.concatenate([y + error, y - error, view.phot_model])
         values = values[np.isfinite(values)]
         top = 1.0 if values.size == 0 else float(values.max())
         self.sed.setYRange(min(0.0, float(values.min(initial=0.0))), 1.08 * top, padding=0)

@@ -53,9 +53,16 @@ class LayerStack:
         if old is None:
             # Controls are made for the one layer that is active in the end, not for each in turn.
             with self._viewer.layers.selection.events.active.blocker():
-                self._viewer.add_layer(Layer.create(*data))
+                self._viewer.add_layer(self._make(data, link.role))
         elif link_of(old.metadata) is not link:
             self._refresh(old, data)
+
+    @staticmethod
+    def _make(data: LayerTuple, role: str) -> Any:
+        layer = Layer.create(*data)
+        if role == "bins":
+            layer.editable = False
+        return layer
 
     def _refresh(self, layer: Any, data: LayerTuple) -> None:
         """New data in place: taking a layer away and adding another costs ten times as much."""
@@ -107,17 +114,18 @@ class LayerStack:
 
     def finish(self) -> list[Callable[[], None]]:
         """When all layers are there: steps that show the current map, with the outline on top."""
-        return [self._dress_current, self._raise_outline, partial(self.show, self.current), self.activate]
+        return [self._dress_current, partial(self._raise, "outline"), partial(self.show, self.current), self.activate]
 
     def _dress_current(self) -> None:
         layer = self.find("map", self.current)
         if layer is not None:
             self._dress(layer)
 
-    def _raise_outline(self) -> None:
-        outline = self.find("outline")
-        if outline is not None and outline is not self._viewer.layers[-1]:
-            self._viewer.layers.move(self._viewer.layers.index(outline), len(self._viewer.layers))
+    def _raise(self, role: str) -> None:
+        """Bring the layer of a role to the top of the list."""
+        layer = self.find(role)
+        if layer is not None and layer is not self._viewer.layers[-1]:
+            self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
 
     def show(self, name: str) -> None:
         """Show one map and hide the others."""
@@ -206,6 +214,7 @@ class LayerStack:
                     self._viewer.layers.remove(layer)
             self._grid_outlines = {}
             self._set_visible(("white", "bins", "outline"), True)
+            self._raise("outline")
             self.show(self.current)
             self._viewer.reset_view()
             self.refresh_outline()
