@@ -8,6 +8,7 @@ times at which half and 90 per cent of it had been formed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -118,6 +119,11 @@ class BinView:
         )
 
     @property
+    def name(self) -> str:
+        """What is shown, for a legend: a bin, or a region (number 0)."""
+        return f"bin {self.bin_id}" if self.bin_id else "region"
+
+    @property
     def residual(self) -> NDArray[np.float32]:
         """Data minus model, (1761,), NaN where masked."""
         return self.flux - self.model
@@ -221,16 +227,15 @@ def numbers(result: Result, bin_id: int) -> tuple[Number, ...]:
     )
 
 
-def sfh_table(result: Result, bin_ids: tuple[int, ...]) -> QTable:
-    """SFH and metallicity of bins as a table, one row per bin and age bin, youngest first.
+def sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
+    """SFH and metallicity as a table, one row per bin (0 = a region) and age bin, youngest first.
 
     Columns: BIN_ID, AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex) and CUM_MASS (fraction formed before AGE_LO),
     each with _P16 and _P84; ready for ``write(path, format="ascii.ecsv")``.
     """
-    views = [BinView.of(result, b) for b in bin_ids]
     table = QTable()
     n = AGE_EDGES_GYR.size - 1
-    table["BIN_ID"] = np.repeat(np.array(bin_ids, dtype=np.int32), n)
+    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), n)
     table["AGE_LO"] = np.tile(AGE_EDGES_GYR[:-1], len(views)) * u.Gyr
     table["AGE_HI"] = np.tile(AGE_EDGES_GYR[1:], len(views)) * u.Gyr
     for name, bands in (

@@ -5,6 +5,7 @@ Built on matplotlib's `Figure` alone (no pyplot, no global state), so that any t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,26 +67,23 @@ def _compass(axes: Any, result: Result) -> None:
         axes.text(*(tail + 1.25 * (head - tail)), label, ha="center", va="center", size=8)
 
 
-def bins_page(result: Result, bin_ids: tuple[int, ...], kind: str = "mass") -> Figure:
-    """SFHs, cumulative curves and metallicities of bins; spectrum and bands of the first.
+def bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
+    """SFHs, cumulative curves and metallicities of bins (or a region); spectrum and bands of the first.
 
     Raises
     ------
     SfhInputError
         No bins.
     """
-    if not bin_ids:
+    if not views:
         raise SfhInputError("no bin is selected: click one on the map first")
-    views = [BinView.of(result, b) for b in bin_ids]
     figure = Figure(figsize=(11, 7.5), layout="constrained")
-    names = ", ".join(str(b) for b in bin_ids)
-    figure.suptitle(
-        f"{result.name}, bin{'s' if len(bin_ids) > 1 else ''} {names}; weights {result.model_name}", size=11
-    )
+    names = ", ".join(v.name for v in views)
+    figure.suptitle(f"{result.name}, {names}; weights {result.model_name}", size=11)
     grid = figure.add_gridspec(3, 3, height_ratios=[2.2, 2.2, 1])
     sfh, cumulative, mh = (figure.add_subplot(grid[0, k]) for k in range(3))
     for color, view in zip(COLORS, views):
-        _steps(sfh, view.sfh(kind), color, f"bin {view.bin_id}")
+        _steps(sfh, view.sfh(kind), color, view.name)
         _steps(mh, view.mh, color)
         cumulative.plot(DRAWN_EDGES_GYR, view.cumulative.value, color=color)
         cumulative.fill_between(

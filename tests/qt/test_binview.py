@@ -93,7 +93,7 @@ def test_flag_words_of_none() -> None:
 
 def test_table_reads_back(result: Result, tmp_path: Path) -> None:
     path = tmp_path / "sfh.ecsv"
-    binview.sfh_table(result, (2, 5)).write(path, format="ascii.ecsv")
+    binview.sfh_table(result, [BinView.of(result, b) for b in (2, 5)]).write(path, format="ascii.ecsv")
     table = QTable.read(path, format="ascii.ecsv")
     assert len(table) == 32
     assert table["AGE_HI"].unit == "Gyr"
@@ -105,7 +105,7 @@ def test_table_reads_back(result: Result, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", figures.SUFFIXES)
 def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> None:
-    path = figures.save(figures.bins_page(result, (1, 4), "sfr"), tmp_path / f"bins{suffix}")
+    path = figures.save(figures.bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr"), tmp_path / f"bins{suffix}")
     assert path.stat().st_size > 5000
 
 
@@ -125,4 +125,4 @@ def test_a_folder_that_is_not_there_is_named(result: Result, tmp_path: Path) -> 
 
 def test_no_bins_no_page(result: Result) -> None:
     with pytest.raises(SfhInputError, match="click one on the map"):
-        figures.bins_page(result, ())
+        figures.bins_page(result, [])

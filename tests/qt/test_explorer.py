@@ -214,9 +214,9 @@ def test_exports(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     show(qtbot, dock, result)
     click(dock.viewer, dock.session, 6)
     for act, name in (
-        (lambda p: dock.save_plots(p, dock.session.shown), "bin.png"),
-        (lambda p: dock.save_plots(p, ()), "maps.pdf"),
-        (lambda p: dock.save_table(p, (1, 2)), "table.ecsv"),
+        (lambda p: dock.save_plots(p, dock.session.views()), "bin.png"),
+        (lambda p: dock.save_plots(p, []), "maps.pdf"),
+        (lambda p: dock.save_table(p, None), "table.ecsv"),
         (dock.save_result, "result.fits"),
     ):
         act(tmp_path / name)

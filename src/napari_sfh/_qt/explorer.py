@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +16,14 @@ from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 from napari_sfh._qt import settings, tasks
 from napari_sfh._qt.canvas import Canvas
 from napari_sfh._qt.dock import Section, show_text, weak_slot
-from napari_sfh._qt.forms import BinningForm, DataForm, ExportForm, MapForm, NetworkForm
+from napari_sfh._qt.forms import BinningForm, DataForm, ExportForm, MapForm, NetworkForm, RegionForm
 from napari_sfh._qt.layers import link_of, maps_text
 from napari_sfh._qt.panel import BinPanel
+from napari_sfh._qt.region import Region
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.stack import LayerStack
 from napari_sfh._qt.workers import Job, Work, explain
+from napari_sfh.binview import BinView
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress, Result
 
@@ -68,9 +70,10 @@ class Explorer(QWidget):
         self._window: Any = None
         self.session = Session()
         self.data, self.binning, self.network = DataForm(), BinningForm(), NetworkForm()
-        self.map, self.export = MapForm(), ExportForm()
+        self.map, self.region_form, self.export = MapForm(), RegionForm(), ExportForm()
         self.stack = LayerStack(viewer, self.session)
         keys: dict[str, Callable[[str], None]] = dict.fromkeys(MAP_KEYS, self._key)
+        self.region = Region(viewer, self.session, self._region_found)
         self.canvas = Canvas(viewer, self.session, self.show_panel, keys, self._describe)
         self.panel = BinPanel(self.session, viewer.theme, self.save_plots_dialog, self.save_table_dialog)
         self.job = Job(self._progress, self._done, self._failed)
@@ -104,6 +107,7 @@ class Explorer(QWidget):
             "binning": Section("Binning", self.binning.container.native, False),
             "network": Section("Network", self.network.container.native, False),
             "maps": Section("Maps", self.map.container.native, False),
+            "region": Section("Region", self.region_form.container.native, False),
             "export": Section("Export", self.export.container.native, False),
         }
         body = QWidget()
@@ -143,6 +147,9 @@ class Explorer(QWidget):
             signal.connect(self._map_changed)
         for signal in (self.map.min_snr.changed, self.map.hide_flagged.changed):
             signal.connect(self._hide_changed)
+        self.region_form.draw.changed.connect(self.draw_region)
+        self.region_form.clear.changed.connect(lambda _: self.region.clear())
+        self.region_form.weight.changed.connect(self.region.set_weight)
         self.export.result.changed.connect(self.save_result_dialog)
         self.export.figure.changed.connect(self.save_figure_dialog)
         self.export.table.changed.connect(self.save_all_dialog)
@@ -212,19 +219,26 @@ class Explorer(QWidget):
         self.map.error.value = error
         self.map.quantity.value = name.removesuffix("_ERR")
 
+    def draw_region(self, _: object = None) -> None:
+        """Let the mouse draw a lasso; the mean SFH of the bins inside is shown."""
+        if self.session.result is not None:
+            self.map.grid.value = False
+            self.region.draw()
+            self._say("Draw around some bins with the left button held; let go to close the region.")
+
     def save_result(self, path: Path | str) -> None:
         """Write the result file."""
         result = self._need_result()
         self._start(partial(tasks.save_result, result=result, path=Path(path)), self._saved)
 
-    def save_plots(self, path: Path | str, bin_ids: tuple[int, ...]) -> None:
-        """Draw bins (none: the four maps) as PNG, PDF or SVG."""
-        work = partial(tasks.draw, result=self._need_result(), bin_ids=bin_ids, kind=self.panel.plots.kind)
+    def save_plots(self, path: Path | str, views: Sequence[BinView]) -> None:
+        """Draw bins or a region (none: the four maps) as PNG, PDF or SVG."""
+        work = partial(tasks.draw, result=self._need_result(), views=views, kind=self.panel.plots.kind)
         self._start(partial(work, path=Path(path)), self._saved)
 
-    def save_table(self, path: Path | str, bin_ids: tuple[int, ...]) -> None:
-        """Write SFH and metallicity of bins as ECSV."""
-        work = partial(tasks.save_table, result=self._need_result(), bin_ids=bin_ids)
+    def save_table(self, path: Path | str, views: Sequence[BinView] | None) -> None:
+        """Write SFH and metallicity of bins (None: of all) as ECSV."""
+        work = partial(tasks.save_table, result=self._need_result(), views=views)
         self._start(partial(work, path=Path(path)), self._saved)
 
     def _need_result(self) -> Result:
@@ -259,22 +273,21 @@ class Explorer(QWidget):
 
     def save_figure_dialog(self, _: object = None) -> None:
         """Ask where to, and draw the page of maps."""
-        self._ask("Save figure", f"{self._name()}_maps.pdf", FIGURES, partial(self.save_plots, bin_ids=()))
+        self._ask("Save figure", f"{self._name()}_maps.pdf", FIGURES, partial(self.save_plots, views=[]))
 
     def save_plots_dialog(self) -> None:
         """Ask where to, and draw the shown bins."""
         name = f"{self._name()}_bin{self.session.selected}.pdf"
-        self._ask("Save plots", name, FIGURES, partial(self.save_plots, bin_ids=self.session.shown))
+        self._ask("Save plots", name, FIGURES, partial(self.save_plots, views=self.session.views()))
 
     def save_table_dialog(self) -> None:
         """Ask where to, and write the shown bins as a table."""
         name = f"{self._name()}_bin{self.session.selected}.ecsv"
-        self._ask("Save table", name, TABLES, partial(self.save_table, bin_ids=self.session.shown))
+        self._ask("Save table", name, TABLES, partial(self.save_table, views=self.session.views()))
 
     def save_all_dialog(self, _: object = None) -> None:
         """Ask where to, and write all bins as a table."""
-        every = tuple(range(1, self.session.n_bins + 1))
-        self._ask("Save table", f"{self._name()}_sfh.ecsv", TABLES, partial(self.save_table, bin_ids=every))
+        self._ask("Save table", f"{self._name()}_sfh.ecsv", TABLES, partial(self.save_table, views=None))
 
     def _ask(self, caption: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
         path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds)
@@ -366,6 +379,7 @@ class Explorer(QWidget):
     def _settle(self) -> None:
         """Unfold what is of use now."""
         self.map.limit_snr(self.session.result)
+        self.region.refresh()
         for name, expanded in SECTIONS_DONE.items():
             self.sections[name].expand(expanded)
         # After the docks have found their sizes.
@@ -400,7 +414,7 @@ class Explorer(QWidget):
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
         self.export.open.enabled = not running
-        self.map.container.enabled = has_result
+        self.map.container.enabled = self.region_form.container.enabled = has_result
         if not self._details:
             self._say("Working; the window stays usable." if running else READY if has_cube else EMPTY)
 
@@ -436,6 +450,12 @@ class Explorer(QWidget):
         result = self.session.result
         if result is not None and not self._loading:
             self.stack.hide_bins(self.map.hidden(result))
+
+    def _region_found(self, n_bins: int) -> None:
+        self.show_panel()
+        self._say(
+            f"Mean SFH of {n_bins} bins." if n_bins else "No bin's centre lies inside the region: draw a larger one."
+        )
 
     def _key(self, key: str) -> None:
         act = MAP_KEYS[key]
@@ -495,6 +515,7 @@ class Explorer(QWidget):
         self._loader.stop()
         self._activate.stop()
         self.stack.release()
+        self.region.release()
         self.canvas.release()
         self.panel.release()
         self.viewer.events.theme.disconnect(self._theme_slot)

@@ -269,6 +269,20 @@ class MapForm:
         return f"{name}_ERR" if self.error.value and f"{name}_ERR" in maps.MAPS else name
 
 
+class RegionForm:
+    """A region whose mean SFH is shown."""
+
+    def __init__(self) -> None:
+        self.weight = ComboBox(
+            label="Weighted by", choices=["mass", "light"], value="mass", tooltip="By what the bins of a region count"
+        )
+        self.draw = PushButton(
+            text="Draw region", tooltip="A lasso; the layer 'SFH region' takes ellipses and more, too"
+        )
+        self.clear = PushButton(text="Clear region", tooltip="Show the selected bins alone")
+        self.container = _form([self.weight, self.draw, self.clear])
+
+
 class ExportForm:
     """What can be taken away."""
 

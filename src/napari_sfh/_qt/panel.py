@@ -175,5 +175,7 @@ class BinPanel(QWidget):
 
 def _legend(views: list[BinView]) -> str:
     """The shown bins in their colours."""
-    parts = [f'<span style="color:{color}">■</span> {view.bin_id}' for color, view in zip(COLORS, views)]
+    parts = [
+        f'<span style="color:{color}">■</span> {view.name.removeprefix("bin ")}' for color, view in zip(COLORS, views)
+    ]
     return "&nbsp;&nbsp;".join(parts)

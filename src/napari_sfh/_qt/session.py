@@ -6,6 +6,8 @@ signals.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
@@ -13,6 +15,7 @@ from psygnal import Signal
 from napari_sfh._qt.outline import outline
 from napari_sfh._qt.sky import SkyGrid
 from napari_sfh.binview import COLORS, BinView
+from napari_sfh.regions import Weight, bins_inside, mean_view
 from napari_sfh.types import Result
 
 #: Unit steps on the sky, (Dec, RA), by the name of an arrow key: east is left.
@@ -31,6 +34,8 @@ class Session:
         Number of the selected bin, 0 = none.
     compared : tuple of int
         Further bins whose SFHs are drawn with the selected one's.
+    region : BinView or None
+        Mean of a region, drawn first.
     """
 
     result_changed = Signal(object)
@@ -40,6 +45,7 @@ class Session:
         self.result: Result | None = None
         self.selected = 0
         self.compared: tuple[int, ...] = ()
+        self.region: BinView | None = None
         self._sky: SkyGrid | None = None
 
     @property
@@ -63,7 +69,7 @@ class Session:
         """Show another result; the selection is emptied."""
         self.result = result
         self._sky = None if result is None else SkyGrid.of(result.wcs, result.bins.bin_id.shape)
-        self.selected, self.compared = 0, ()
+        self.selected, self.compared, self.region = 0, (), None
         self.result_changed.emit(result)
         self.selection_changed.emit(0)
 
@@ -76,7 +82,7 @@ class Session:
             self.selection_changed.emit(bin_id)
 
     def toggle_compared(self, bin_id: int) -> None:
-        """Add a bin to the comparison, or take it out; the oldest leaves when there are more than colours."""
+        """Add a bin to the comparison, or take it out; the oldest leaves when there are more than own."""
         if not 1 <= bin_id <= self.n_bins:
             return
         if not self.selected:
@@ -87,6 +93,31 @@ class Session:
         elif bin_id != self.selected:
             self.compared = (*self.compared, bin_id)[-(len(COLORS) - 1) :]
         self.selection_changed.emit(self.selected)
+
+    def set_region(self, polygons: Sequence[NDArray[np.floating]], weight: Weight = "mass") -> int:
+        """Show the mean SFH of the bins inside polygons; none, or none with bins, ends it.
+
+        Parameters
+        ----------
+        polygons : sequence of arrays (n, 2)
+            Corners (y, x) in pixels of the maps.
+        weight : {"mass", "light"}
+
+        Returns
+        -------
+        int
+            Number of bins inside.
+        """
+        rows = np.empty(0, dtype=np.intp)
+        if self.result is not None and len(polygons):
+            rows = np.unique(np.concatenate([bins_inside(self.result, p) for p in polygons]))
+        self.region = None
+        try:
+            if self.result is not None and rows.size:
+                self.region = mean_view(self.result, rows, weight)
+        finally:
+            self.selection_changed.emit(self.selected)
+        return int(rows.size)
 
     def clear_compared(self) -> None:
         """Show the selected bin alone."""
@@ -119,19 +150,23 @@ class Session:
         return int(self.result.bins.bin_id[y, x]) if 0 <= y < ny and 0 <= x < nx else 0
 
     def outlines(self) -> tuple[list[NDArray[np.float64]], list[str]]:
-        """Pixel paths (n, 2) around the shown bins, and their colours."""
+        """Pixel paths (n, 2) around the shown bins, and their own."""
         paths: list[NDArray[np.float64]] = []
         colors: list[str] = []
         if self.result is not None:
-            for color, bin_id in zip(COLORS, self.shown):
+            own = COLORS[1:] if self.region is not None else COLORS
+            for color, bin_id in zip(own, self.shown):
                 parts = outline(self.result.bins.bin_id == bin_id)
                 paths += parts
                 colors += [color] * len(parts)
         return paths, colors
 
     def views(self) -> list[BinView]:
-        """What the plots show of the selected and compared bins."""
-        return [] if self.result is None else [BinView.of(self.result, b) for b in self.shown]
+        """What the plots show, in the order of `COLORS`: the region, the selected bin, the compared ones."""
+        if self.result is None:
+            return []
+        first = [] if self.region is None else [self.region]
+        return (first + [BinView.of(self.result, b) for b in self.shown])[: len(COLORS)]
 
 
 def _neighbour(centres: NDArray[np.float64], here: int, direction: NDArray[np.float64]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_sfh._qt import layers
 from napari_sfh._qt.layers import LayerTuple
-from napari_sfh.binview import sfh_table
+from napari_sfh.binview import BinView, sfh_table
 from napari_sfh.errors import ComputeError
 from napari_sfh.types import F32, Cube, Progress, Result
 
@@ -125,20 +125,20 @@ def save_result(cancel: threading.Event, result: Result, path: Path) -> Generato
 
 
 def draw(
-    cancel: threading.Event, result: Result, path: Path, bin_ids: tuple[int, ...], kind: str
+    cancel: threading.Event, result: Result, path: Path, views: Sequence[BinView], kind: str
 ) -> Generator[Progress, None, Path]:
     """Draw the page of the shown bins, or that of the maps when there are none."""
     yield Progress("drawing", 0, 0)
     from napari_sfh import figures
 
-    figure = figures.bins_page(result, bin_ids, kind) if bin_ids else figures.maps_page(result)
+    figure = figures.bins_page(result, views, kind) if views else figures.maps_page(result)
     return figures.save(figure, path)
 
 
 def save_table(
-    cancel: threading.Event, result: Result, path: Path, bin_ids: tuple[int, ...]
+    cancel: threading.Event, result: Result, path: Path, views: Sequence[BinView] | None
 ) -> Generator[Progress, None, Path]:
-    """Write SFH and metallicity of bins as ECSV.
+    """Write SFH and metallicity of bins (None: of all) as ECSV.
 
     Raises
     ------
@@ -146,8 +146,10 @@ def save_table(
         The file cannot be written.
     """
     yield Progress("writing the table", 0, 0)
+    if views is None:
+        views = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
     try:
-        sfh_table(result, bin_ids).write(path, format="ascii.ecsv", overwrite=True)
+        sfh_table(result, views).write(path, format="ascii.ecsv", overwrite=True)
     except OSError as error:
         raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
     return path

@@ -1,0 +1,130 @@
+"""A region drawn on the map as a Shapes layer: its bins' mean SFH is shown, and follows when it is moved."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_sfh._qt.layers import KEY, Link, link_of
+from napari_sfh._qt.session import Session
+from napari_sfh.errors import SfhInputError
+from napari_sfh.regions import Weight
+
+NAME = "SFH region"
+
+
+def polygon(corners: NDArray[np.floating], kind: str) -> NDArray[np.float64]:
+    """Corners (n, 2) of a shape; an ellipse, given by the corners of its box, becomes 64 of its points."""
+    corners = np.asarray(corners, dtype=float)[:, -2:]
+    if kind != "ellipse":
+        return corners
+    centre = corners.mean(0)
+    half_a, half_b = (corners[1] - corners[0]) / 2, (corners[2] - corners[1]) / 2
+    t = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
+    return centre + np.cos(t) * half_a + np.sin(t) * half_b
+
+
+class Region:
+    """The layer of regions of a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    session : Session
+    on_found : callable
+        Bound method, given the number of bins inside after each change.
+    """
+
+    def __init__(self, viewer: Any, session: Session, on_found: Callable[[int], None]) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._on_found = weakref.WeakMethod(on_found)
+        self._weight: Weight = "mass"
+        self._layer: Any = None
+
+    def draw(self) -> None:
+        """Wait for a lasso drawn with the mouse; an older region is replaced."""
+        if self._layer is None or self._layer not in self._viewer.layers:
+            self._layer = self._viewer.add_shapes(
+                name=NAME,
+                ndim=2,
+                face_color="transparent",
+                edge_color="white",
+                edge_width=self._line_width(),
+                metadata={KEY: Link("region", "", self._session.result)},
+                **self._session.sky.transform(),
+            )
+            self._layer.events.data.connect(self._changed)
+        self._layer.data = []
+        self._viewer.layers.selection.active = self._layer
+        self._layer.mode = "add_polygon_lasso"
+
+    def _line_width(self) -> float:
+        result = self._session.result
+        return 1.0 if result is None else max(result.bins.bin_id.shape) / 160
+
+    def set_weight(self, weight: Weight) -> None:
+        """Weight by ``mass`` or ``light``."""
+        self._weight = weight
+        self.refresh()
+
+    def clear(self) -> None:
+        """Take the region away."""
+        layer = self._find()
+        if layer is not None:
+            layer.events.data.disconnect(self._changed)
+            self._viewer.layers.remove(layer)
+        self._layer = None
+        self._session.set_region([])
+
+    def release(self) -> None:
+        """Listen no longer; the layer stays."""
+        layer = self._find()
+        if layer is not None:
+            layer.events.data.disconnect(self._changed)
+        self._layer = None
+
+    def _find(self) -> Any:
+        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
+
+    def _changed(self, event: Any) -> None:
+        """napari tells before, during and after: only what is finished counts."""
+        if str(getattr(event, "action", "")) in ("added", "changed", "removed"):
+            # Not inside the layer's own event: its mode is about to be used.
+            QTimer.singleShot(0, weak_update(self))
+
+    def refresh(self) -> None:
+        """Find the bins inside anew."""
+        layer = self._find()
+        if layer is None:
+            return
+        link = link_of(layer.metadata)
+        if link is None or self._session.result is None:
+            return
+        if str(layer.mode).startswith("add") and len(layer.data):
+            layer.mode = "pan_zoom"
+        shapes = [polygon(corners, kind) for corners, kind in zip(layer.data, layer.shape_type)]
+        try:
+            found = self._session.set_region(shapes, self._weight)
+        except SfhInputError:
+            found = 0
+        on_found = self._on_found()
+        if on_found is not None and shapes:
+            on_found(found if self._session.region is not None else 0)
+
+
+def weak_update(region: Region) -> Callable[[], None]:
+    """A call of ``region.refresh`` that does not keep the region alive."""
+    reference = weakref.ref(region)
+
+    def update() -> None:
+        target = reference()
+        if target is not None:
+            target.refresh()
+
+    return update

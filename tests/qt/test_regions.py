@@ -1,0 +1,141 @@
+"""Regions: which bins, what mean; and a real lasso."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import bin_world, make_result, native_canvas, open_explorer, screen_point
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from napari_sfh._qt.region import polygon
+from napari_sfh._qt.session import Session
+from napari_sfh.binview import BinView, sfh_table
+from napari_sfh.errors import SfhInputError
+from napari_sfh.regions import bins_inside, mean_view, weights
+from napari_sfh.types import Result
+
+EVERYTHING = np.array([[-1.0, -1], [-1, 41], [41, 41], [41, -1]])
+
+
+def test_bins_inside_a_box(result: Result) -> None:
+    box = np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]])
+    y, x = result.bins.y, result.bins.x
+    expected = np.flatnonzero((y > 9.5) & (y < 29.5) & (x > 9.5) & (x < 29.5))
+    assert expected.size == 4
+    assert bins_inside(result, box) == pytest.approx(expected)
+    assert bins_inside(result, EVERYTHING).size == result.bins.n_bins
+    assert bins_inside(result, EVERYTHING + 100).size == 0
+
+
+def test_bins_inside_a_concave_region(result: Result) -> None:
+    horseshoe = np.array([[0.0, 0], [0, 40], [40, 40], [40, 20], [20, 20], [20, 0]])
+    missing = np.flatnonzero((result.bins.y > 20) & (result.bins.x < 20))
+    assert set(bins_inside(result, horseshoe)) == set(range(result.bins.n_bins)) - set(missing)
+
+
+def test_a_region_of_one_bin_is_the_bin(result: Result) -> None:
+    region, one = mean_view(result, np.array([4])), BinView.of(result, 5)
+    for name in ("mass", "light", "mh", "cumulative"):
+        assert getattr(region, name).value == pytest.approx(getattr(one, name).value)
+    assert region.flux == pytest.approx(one.flux, nan_ok=True)
+    assert region.phot_model == pytest.approx(one.phot_model)
+
+
+def test_mass_weights_are_light_times_mass_to_light(result: Result) -> None:
+    prediction = result.prediction
+    lg_ml = prediction.quantiles["lg_ml_v"].copy()
+    lg_ml[1] += 1.0
+    tau = np.zeros_like(prediction.quantiles["tau_ism"])
+    quantiles = {**prediction.quantiles, "lg_ml_v": lg_ml, "tau_ism": tau}
+    heavy = replace(result, prediction=replace(prediction, quantiles=quantiles))
+    rows = np.array([0, 1])
+    assert weights(heavy, rows, "mass") == pytest.approx([1 / 11, 10 / 11])
+    assert weights(heavy, rows, "light") == pytest.approx([0.5, 0.5])
+    mean = mean_view(heavy, rows).mass.value
+    expected = (prediction.mass_frac[0] + 10 * prediction.mass_frac[1]) / 11
+    assert mean == pytest.approx(expected, rel=1e-5)
+    assert mean.sum() == pytest.approx(1, rel=1e-5)
+
+
+def test_dust_hides_light(result: Result) -> None:
+    prediction = result.prediction
+    tau = np.zeros_like(prediction.quantiles["tau_ism"])
+    tau[0] = np.log(2)
+    dusty = replace(result, prediction=replace(prediction, quantiles={**prediction.quantiles, "tau_ism": tau}))
+    assert weights(dusty, np.array([0, 1]), "light") == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_bins_without_a_prediction_do_not_count(result: Result) -> None:
+    prediction = result.prediction
+    quantiles = {name: q.copy() for name, q in prediction.quantiles.items()}
+    for q in quantiles.values():
+        q[0] = np.nan
+    mass = prediction.mass_frac.copy()
+    mass[0] = np.nan
+    partial = replace(result, prediction=replace(prediction, quantiles=quantiles, mass_frac=mass))
+    assert mean_view(partial, np.array([0, 3])).mass.value == pytest.approx(mass[3])
+    with pytest.raises(SfhInputError, match="draw it around the centres"):
+        mean_view(partial, np.array([0]))
+
+
+def test_band_holds_the_mean_and_the_numbers_its_error() -> None:
+    result = make_result(n_side=12, shape=(60, 60))
+    view = mean_view(result, np.arange(result.bins.n_bins))
+    assert (view.mass.low <= view.mass.value).all()
+    assert (view.mass.high >= view.mass.value).all()
+    lines = {n.label: n.text for n in view.numbers}
+    assert lines["Region"] == f"{result.bins.n_bins} bins, weighted by mass"
+    share = weights(result, np.arange(result.bins.n_bins), "mass")
+    error = 0.1 * np.sqrt((share**2).sum())
+    assert f"± {error:.2f}" in lines["Age MW"]
+
+
+def test_an_ellipse_is_its_points() -> None:
+    box = np.array([[0.0, 0], [0, 10], [4, 10], [4, 0]])
+    points = polygon(box, "ellipse")
+    assert (((points - (2, 5)) / (2, 5)) ** 2).sum(1) == pytest.approx(np.ones(64))
+    assert polygon(box, "rectangle") == pytest.approx(box)
+
+
+def test_session_draws_the_region_first(result: Result) -> None:
+    session = Session()
+    session.set_result(result)
+    session.select(3)
+    assert session.set_region([EVERYTHING]) == result.bins.n_bins
+    views = session.views()
+    assert [v.name for v in views] == ["region", "bin 3"]
+    assert set(sfh_table(result, views)["BIN_ID"]) == {0, 3}
+    assert session.outlines()[1] != Session().outlines()[1]
+    assert session.set_region([]) == 0
+    assert [v.name for v in session.views()] == ["bin 3"]
+
+
+def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> None:
+    viewer = make_viewer()
+    dock = open_explorer(viewer)
+    dock.show_result(result)
+    qtbot.waitUntil(lambda: not dock._loading, timeout=30000)
+    qtbot.wait(50)
+    dock.draw_region()
+    native = native_canvas(viewer)
+    corners = [bin_world(dock.session, b) for b in (1, 2, 6, 5)]
+    middle = np.mean(corners, axis=0)
+    path = [screen_point(viewer, middle + 1.4 * (c - middle)) for c in (*corners, corners[0])]
+    QTest.mouseMove(native, path[0])
+    QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=path[0])
+    for start, stop in pairwise(path):
+        for step in range(1, 11):
+            QTest.mouseMove(native, start + (stop - start) * step / 10)
+    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=path[-1])
+    qtbot.waitUntil(lambda: dock.session.region is not None, timeout=5000)
+    assert dock.message.text().startswith("Mean SFH of")
+    assert "region" in dock.panel.legend.text()
+    assert dock.region._layer.mode == "pan_zoom"
+    dock.region.clear()
+    assert dock.session.region is None
