@@ -99,6 +99,7 @@ def _run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--redshift", type=float, metavar="Z")
     run.add_argument("--ebv-mw", type=float, metavar="E", help="Milky Way E(B-V), mag")
     run.add_argument("--psf-fwhm", type=float, metavar="ARCSEC", help="of the cube, at 6500 AA")
+    run.add_argument("--align", action="store_true", help="undo the offset found between mosaics and cube")
     run.add_argument("--target-snr", type=float, default=35.0, metavar="SNR", help="per pixel (default %(default)s)")
     run.add_argument("--binning", default="vorbin", metavar="vorbin|powerbin|maps|FILE")
     run.add_argument("--kinematics", default="auto", metavar="auto|maps|ppxf|V,SIGMA")
@@ -143,6 +144,7 @@ def _run(options: argparse.Namespace) -> int:
         redshift=options.redshift,
         ebv_mw=options.ebv_mw,
         psf_fwhm_arcsec=options.psf_fwhm,
+        align=options.align,
         target_snr=options.target_snr,
         binning=options.binning,
         kinematics=options.kinematics,
@@ -164,6 +166,9 @@ def _finish(config: RunConfig, output: Path, quiet: bool) -> Result:
     if result is None:
         raise ComputeError("the run was cancelled; nothing was written")
     write_result(result, output)
+    for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
+        if not quiet:
+            print(f"note: {note}", file=sys.stderr)
     picture = output.with_suffix(".png")
     summary.save(summary.page(result), picture)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")

@@ -21,11 +21,12 @@ from napari_sfh.io.dap import check_same_grid, read_maps
 from napari_sfh.io.hst import is_stand_in, read_mosaic
 from napari_sfh.io.muse import check_rest_range, read_cube
 from napari_sfh.model.bundle import Bundle, load_bundle
-from napari_sfh.prep import binning, extinction, kinematics, photometry, restframe, spectra
+from napari_sfh.prep import bands, binning, extinction, kinematics, restframe, spectra
 from napari_sfh.prep.assemble import MAX_PHOTOMETRY_REDSHIFT, make_bin_data
-from napari_sfh.prep.psf import Psf, cube_psf
+from napari_sfh.prep.bands import Bands
+from napari_sfh.prep.psf import cube_psf
 from napari_sfh.prep.redshift import estimate_redshift
-from napari_sfh.progress import cancelled, in_background
+from napari_sfh.progress import in_background
 from napari_sfh.types import BANDS, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.
@@ -45,6 +46,7 @@ class RunConfig:
     target_snr: float = 35.0  # per pixel
     binning: str = "vorbin"  # vorbin, powerbin, maps, or a FITS file of bin numbers
     kinematics: str = "auto"  # auto, maps, ppxf, or "V,SIGMA"
+    align: bool = False  # undo the offset between mosaics and cube that is found
     model: str = "default"  # a shipped bundle or a file
     device: str = "auto"
     draws: int = infer.DRAWS
@@ -106,9 +108,10 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
     bins = yield from _bins(config, spaxels, maps, cancel)
     if bins is None:
         return None
-    data = yield from _bin_data(config, cube, maps, mosaics, bins, spaxels, redshift, bundle, cancel)
-    if data is None:
+    prepared = yield from _bin_data(config, cube, maps, mosaics, bins, spaxels, redshift, bundle, cancel)
+    if prepared is None:
         return None
+    data, notes = prepared
     prediction = yield from infer.predict(data, bundle, device=config.device, draws=config.draws, cancel=cancel)
     yield Progress("models of the predictions", 0, 0)
     model_flux, model_phot, chi2 = infer.reconstruct(data, prediction, bundle)
@@ -119,7 +122,8 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
         prediction=prediction,
         model_flux=model_flux,
         model_phot=model_phot,
-        chi2=chi2,
+        # Broadening smooths the noise: its scatter is that of independent pixels times the gain.
+        chi2=chi2 / restframe.noise_gain(data.sigma_kms),
         flag=(data.flag | out_of_depth).astype(np.int32),
         white=spaxels.signal,
         wcs=cube.wcs,
@@ -127,8 +131,19 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
         redshift=redshift,
         model_name=bundle.name,
         model_sha256=bundle.sha256,
-        settings={**config.settings(), "version": __version__, "device_used": str(infer.choose_device(config.device))},
+        settings={
+            **config.settings(),
+            "version": __version__,
+            "device_used": str(infer.choose_device(config.device)),
+            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes)),
+        },
     )
+
+
+def _file_notes(config: RunConfig, cube: Cube, mosaics: Mapping[str, Mosaic]) -> tuple[str, ...]:
+    """What was assumed or left out, for the person who reads the result."""
+    unset = () if config.ebv_mw is not None else ("Milky Way E(B-V) not given: no correction; give --ebv-mw",)
+    return (*unset, *cube.notes, *(note for mosaic in mosaics.values() for note in mosaic.notes))
 
 
 def config_from_files(folder: Path | None = None, **options: Any) -> RunConfig:
@@ -223,13 +238,12 @@ def _bin_data(
     redshift: float,
     bundle: Bundle,
     cancel: threading.Event | None,
-) -> Generator[Progress, None, BinData | None]:
-    """Spectra, kinematics and photometry of the bins, corrected for the Milky Way."""
+) -> Generator[Progress, None, tuple[BinData, tuple[str, ...]] | None]:
+    """Spectra, kinematics and photometry of the bins, corrected for the Milky Way; and notes on them."""
     summed = yield from spectra.extract(cube, bins, cancel, redshift=redshift, light=spaxels.signal)
     if summed is None:
         return None
-    ebv = config.ebv_mw or 0.0
-    summed = _deredden(summed, ebv)
+    summed = _deredden(summed, config.ebv_mw or 0.0)
     moving = yield from _kinematics(config, summed, maps, bins, redshift, bundle, cancel)
     if moving is None:
         return None
@@ -240,13 +254,14 @@ def _bin_data(
     )
     if rest is None:
         return None
-    bands = yield from _photometry(config, cube, mosaics, bins, redshift, ebv, cancel)
-    if bands is None:
+    seen = yield from _photometry(config, cube, mosaics, bins, redshift, bundle, cancel)
+    if seen is None:
         return None
-    stand_ins = [band for band in bands if is_stand_in(mosaics[band])]
-    return make_bin_data(
-        rest, bands, bins, moving.v_kms, moving.sigma_kms, redshift, ~moving.measured, other_camera=stand_ins
+    stand_ins = [band for band in seen.flux if is_stand_in(mosaics[band])]
+    data = make_bin_data(
+        rest, seen.flux, bins, moving.v_kms, moving.sigma_kms, redshift, ~moving.measured, other_camera=stand_ins
     )
+    return data, seen.notes
 
 
 def _deredden(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:
@@ -280,23 +295,18 @@ def _photometry(
     mosaics: Mapping[str, Mosaic],
     bins: BinMap,
     redshift: float,
-    ebv: float,
+    bundle: Bundle,
     cancel: threading.Event | None,
-) -> Generator[Progress, None, dict[str, photometry.BandFlux] | None]:
+) -> Generator[Progress, None, Bands | None]:
     if redshift > MAX_PHOTOMETRY_REDSHIFT and mosaics:
-        yield Progress(f"z = {redshift:.3f} > {MAX_PHOTOMETRY_REDSHIFT}: the bands are left out", 0, 0)
-        return {}
+        note = f"z = {redshift:.4f} > {MAX_PHOTOMETRY_REDSHIFT}: the bands are left out (no K-correction)"
+        yield Progress(note, 0, 0)
+        return Bands({}, (note,))
     psf = cube_psf(cube, config.psf_fwhm_arcsec)
-    bands = {}
-    for k, (band, mosaic) in enumerate(mosaics.items()):
-        yield Progress("photometry", k, len(mosaics))
-        flux = yield from in_background(_band_task(mosaic, cube, bins, psf, cancel), "photometry", cancel)
-        if flux is None or cancelled(cancel):
-            return None
-        passed = float(extinction.transmission(mosaic.photplam_aa, ebv))
-        bands[band] = photometry.BandFlux(flux.flux_cgs / passed, flux.error_cgs / passed)
-    return bands
-
-
-def _band_task(mosaic: Mosaic, cube: Cube, bins: BinMap, psf: Psf, cancel: threading.Event | None) -> Any:
-    return lambda: photometry.bin_photometry(mosaic, cube, bins, psf, cancel=cancel)
+    assumed = f"PSF unknown: FWHM {psf.fwhm_arcsec:g} arcsec assumed; give --psf-fwhm"
+    measured = yield from bands.measure(
+        mosaics, cube, bins, psf, bundle.basis.filters, config.ebv_mw or 0.0, config.align, cancel
+    )
+    if measured is None or not (psf.assumed and mosaics):
+        return measured
+    return Bands(measured.flux, (assumed, *measured.notes))
