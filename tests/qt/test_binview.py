@@ -105,7 +105,8 @@ def test_table_reads_back(result: Result, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", figures.SUFFIXES)
 def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> None:
-    path = figures.save(figures.bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr"), tmp_path / f"bins{suffix}")
+    page = figures.bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr")
+    path = figures.save(page, tmp_path / f"bins{suffix}")
     assert path.stat().st_size > 5000
 
 

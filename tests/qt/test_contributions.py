@@ -129,3 +129,20 @@ def test_a_dropped_cube_is_ready_to_run(
     assert len(viewer.layers) == 1
     assert dock.run_button.enabled
     assert "Ready" in dock.message.text()
+
+
+def test_the_sample_is_ready_to_run(
+    qtbot: Any, make_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_viewer()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    viewer.open_sample("napari-sfh", "mock_spiral")
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=5000)
+    dock = open_explorer(viewer)
+    qtbot.waitUntil(lambda: dock.data.has_cube, timeout=5000)
+    assert [layer.name for layer in viewer.layers] == ["MOCK0001 white light"]
+    assert len(dock.data.values()["photometry"]) == 5
+    assert dock.data.values()["ebv_mw"] == 0
+    assert dock.run_button.enabled
+    status = viewer.canvas.overlays.scale_bar.visible, viewer.scene.camera.orientation2d
+    assert status == (True, ("up", "left"))

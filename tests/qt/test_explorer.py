@@ -214,16 +214,16 @@ def test_exports(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     show(qtbot, dock, result)
     click(dock.viewer, dock.session, 6)
     for act, name in (
-        (lambda p: dock.save_plots(p, dock.session.views()), "bin.png"),
-        (lambda p: dock.save_plots(p, []), "maps.pdf"),
-        (lambda p: dock.save_table(p, None), "table.ecsv"),
-        (dock.save_result, "result.fits"),
+        (lambda p: dock.exports.save_plots(p, dock.session.views()), "bin.png"),
+        (lambda p: dock.exports.save_plots(p, []), "maps.pdf"),
+        (lambda p: dock.exports.save_table(p, None), "table.ecsv"),
+        (dock.exports.save_result, "result.fits"),
     ):
         act(tmp_path / name)
         idle(qtbot, dock)
         assert (tmp_path / name).stat().st_size > 1000
         assert dock.message.text() == f"Saved {tmp_path / name}."
-    dock.save_result(tmp_path / "nowhere" / "x.fits")
+    dock.exports.save_result(tmp_path / "nowhere" / "x.fits")
     idle(qtbot, dock)
     assert "nowhere" in dock.message.text()
     assert dock.details_button.visible
@@ -245,7 +245,7 @@ def test_closing_the_dock_leaves_nothing(qtbot: Any, make_viewer: Callable[..., 
         stopped.set()
 
     dock.show_panel()
-    dock._start(endless, lambda _: None)
+    dock.start(endless, lambda _: None)
     qtbot.waitUntil(started.is_set, timeout=5000)
     gone = [weakref.ref(o) for o in (dock, dock.session, dock.panel, dock.canvas, dock.stack)]
     holder = dock.parentWidget()
@@ -277,7 +277,7 @@ def test_closing_the_window_during_a_run_stops_it(qtbot: Any, make_viewer: Calla
 
     viewer = make_viewer()
     dock = open_explorer(viewer)
-    dock._start(endless, lambda _: None)
+    dock.start(endless, lambda _: None)
     del dock
     viewer.close()
     qtbot.waitUntil(stopped.is_set, timeout=3000)

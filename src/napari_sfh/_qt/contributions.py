@@ -120,11 +120,11 @@ def open_result_command() -> None:
     """Command: choose a result file and open it."""
     widget = explorer()
     if widget is not None:
-        widget.open_result_dialog()
+        widget.exports.open_dialog()
 
 
 def save_result_command() -> None:
     """Command: save the explorer's result."""
     widget = explorer()
     if widget is not None:
-        widget.save_result_dialog()
+        widget.exports.result_dialog()

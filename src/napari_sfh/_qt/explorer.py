@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import Container, Label, ProgressBar, PushButton, show_file_dialog
+from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sfh._qt import settings, tasks
 from napari_sfh._qt.canvas import Canvas
 from napari_sfh._qt.dock import Section, show_text, weak_slot
+from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.forms import BinningForm, DataForm, ExportForm, MapForm, NetworkForm, RegionForm
 from napari_sfh._qt.layers import link_of, maps_text
 from napari_sfh._qt.panel import BinPanel
@@ -23,7 +24,6 @@ from napari_sfh._qt.region import Region
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.stack import LayerStack
 from napari_sfh._qt.workers import Job, Work, explain
-from napari_sfh.binview import BinView
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress, Result
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     import napari
 
 PANEL = "SFH of the selected bins"
-FIGURES = "Figures (*.png *.pdf *.svg)"
-TABLES = "ECSV tables (*.ecsv)"
 #: Sections that are unfolded when there is a result.
 SECTIONS_DONE = {"data": False, "binning": False, "network": False, "maps": True, "export": True}
 #: Height in pixels that the dock of plots asks for.
@@ -75,7 +73,8 @@ class Explorer(QWidget):
         keys: dict[str, Callable[[str], None]] = dict.fromkeys(MAP_KEYS, self._key)
         self.region = Region(viewer, self.session, self._region_found)
         self.canvas = Canvas(viewer, self.session, self.show_panel, keys, self._describe)
-        self.panel = BinPanel(self.session, viewer.theme, self.save_plots_dialog, self.save_table_dialog)
+        self.exports = Exports(self)
+        self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
         self.job = Job(self._progress, self._done, self._failed)
         self._cards_job = Job(lambda _: None, self._show_cards, lambda _: None)
         self._cards: dict[str, str] = {}
@@ -150,10 +149,10 @@ class Explorer(QWidget):
         self.region_form.draw.changed.connect(self.draw_region)
         self.region_form.clear.changed.connect(lambda _: self.region.clear())
         self.region_form.weight.changed.connect(self.region.set_weight)
-        self.export.result.changed.connect(self.save_result_dialog)
-        self.export.figure.changed.connect(self.save_figure_dialog)
-        self.export.table.changed.connect(self.save_all_dialog)
-        self.export.open.changed.connect(self.open_result_dialog)
+        self.export.result.changed.connect(self.exports.result_dialog)
+        self.export.figure.changed.connect(self.exports.figure_dialog)
+        self.export.table.changed.connect(self.exports.all_dialog)
+        self.export.open.changed.connect(self.exports.open_dialog)
         self._theme_slot = weak_slot(self._theme_changed)
         self.viewer.events.theme.connect(self._theme_slot)
         # A window that closes destroys the dock without a word to Python.
@@ -171,19 +170,19 @@ class Explorer(QWidget):
 
     def open_folder(self, folder: Path | str) -> None:
         """Find a galaxy's files in a folder and show its white light."""
-        self._start(partial(tasks.open_galaxy, folder=Path(folder)), self._galaxy_opened)
+        self.start(partial(tasks.open_galaxy, folder=Path(folder)), self._galaxy_opened)
 
     def open_cube(self, cube: Path | str) -> None:
         """Take a cube alone and show its white light."""
-        self._start(partial(tasks.open_galaxy, cube=Path(cube)), self._galaxy_opened)
+        self.start(partial(tasks.open_galaxy, cube=Path(cube)), self._galaxy_opened)
 
     def open_demo(self, run: bool = False) -> None:
         """Fill in the bundled mock galaxy, and run it if asked."""
-        self._start(tasks.open_demo, partial(self._galaxy_opened, then_run=run))
+        self.start(tasks.open_demo, partial(self._galaxy_opened, then_run=run))
 
     def open_result(self, path: Path | str) -> None:
         """Read a result file and show it, clicks and all."""
-        self._start(partial(tasks.open_result, path=Path(path)), self._shown)
+        self.start(partial(tasks.open_result, path=Path(path)), self._shown)
 
     def show_result(self, result: Result) -> None:
         """Show a result that is in memory; layers of it that the viewer has already are kept."""
@@ -205,7 +204,7 @@ class Explorer(QWidget):
             self._failed(error)
             return
         settings.store(self)
-        self._start(partial(tasks.run_galaxy, options=options), self._run_done)
+        self.start(partial(tasks.run_galaxy, options=options), self._run_done)
 
     def cancel(self, _: object = None) -> None:
         """Ask the work in progress to stop."""
@@ -224,27 +223,7 @@ class Explorer(QWidget):
         if self.session.result is not None:
             self.map.grid.value = False
             self.region.draw()
-            self._say("Draw around some bins with the left button held; let go to close the region.")
-
-    def save_result(self, path: Path | str) -> None:
-        """Write the result file."""
-        result = self._need_result()
-        self._start(partial(tasks.save_result, result=result, path=Path(path)), self._saved)
-
-    def save_plots(self, path: Path | str, views: Sequence[BinView]) -> None:
-        """Draw bins or a region (none: the four maps) as PNG, PDF or SVG."""
-        work = partial(tasks.draw, result=self._need_result(), views=views, kind=self.panel.plots.kind)
-        self._start(partial(work, path=Path(path)), self._saved)
-
-    def save_table(self, path: Path | str, views: Sequence[BinView] | None) -> None:
-        """Write SFH and metallicity of bins (None: of all) as ECSV."""
-        work = partial(tasks.save_table, result=self._need_result(), views=views)
-        self._start(partial(work, path=Path(path)), self._saved)
-
-    def _need_result(self) -> Result:
-        if self.session.result is None:
-            raise SfhInputError("no result yet: press Run or open a result file first")
-        return self.session.result
+            self.say("Draw around some bins with the left button held; let go to close the region.")
 
     def show_panel(self) -> None:
         """Open the dock with the plots, or bring it back."""
@@ -259,54 +238,14 @@ class Explorer(QWidget):
         holder: Any = self.panel.parentWidget()
         holder.show()
 
-    # -- dialogs -----------------------------------------------------------------------------------------------
-
-    def open_result_dialog(self, _: object = None) -> None:
-        """Ask for a result file and open it."""
-        path = show_file_dialog("r", caption="Open result", filter="FITS files (*.fits)")
-        if path:
-            self.open_result(Path(str(path)))
-
-    def save_result_dialog(self, _: object = None) -> None:
-        """Ask where to, and write the result file."""
-        self._ask("Save result", f"{self._name()}_sfh.fits", "FITS files (*.fits)", self.save_result)
-
-    def save_figure_dialog(self, _: object = None) -> None:
-        """Ask where to, and draw the page of maps."""
-        self._ask("Save figure", f"{self._name()}_maps.pdf", FIGURES, partial(self.save_plots, views=[]))
-
-    def save_plots_dialog(self) -> None:
-        """Ask where to, and draw the shown bins."""
-        name = f"{self._name()}_bin{self.session.selected}.pdf"
-        self._ask("Save plots", name, FIGURES, partial(self.save_plots, views=self.session.views()))
-
-    def save_table_dialog(self) -> None:
-        """Ask where to, and write the shown bins as a table."""
-        name = f"{self._name()}_bin{self.session.selected}.ecsv"
-        self._ask("Save table", name, TABLES, partial(self.save_table, views=self.session.views()))
-
-    def save_all_dialog(self, _: object = None) -> None:
-        """Ask where to, and write all bins as a table."""
-        self._ask("Save table", f"{self._name()}_sfh.ecsv", TABLES, partial(self.save_table, views=None))
-
-    def _ask(self, caption: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
-        path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds)
-        if path:
-            chosen = Path(str(path))
-            act(chosen if chosen.suffix else chosen.with_suffix(Path(name).suffix))
-
-    def _name(self) -> str:
-        result = self.session.result
-        return "galaxy" if result is None else result.name.replace(" ", "_").replace("/", "_")
-
     # -- long work ---------------------------------------------------------------------------------------------
 
-    def _start(self, work: Work, after: Callable[[Any], None]) -> None:
+    def start(self, work: Work, after: Callable[[Any], None]) -> None:
         """Run one piece of work; ``after`` gets its value."""
         try:
             self.job.start(work)
         except ComputeError as error:
-            self._say(str(error))
+            self.say(str(error))
             return
         self._after = after
         self._details = ""
@@ -329,13 +268,11 @@ class Explorer(QWidget):
         self._after = None
         self._refresh()
         sentence, self._details = explain(error)
-        self._say(sentence, error=True)
+        self.say(sentence, error=True)
 
     def _galaxy_opened(self, galaxy: tasks.Galaxy, then_run: bool = False) -> None:
         if galaxy.cube is None:
-            self._say(
-                " ".join(galaxy.problems) or "No cube was found in the folder: choose one under Cube.", error=True
-            )
+            self.say(" ".join(galaxy.problems) or "No cube was found in the folder: choose one under Cube.", error=True)
             return
         with self.data.cube.line_edit.changed.blocked(), self.data.folder.line_edit.changed.blocked():
             self.data.set_files(galaxy.cube, galaxy.photometry, galaxy.maps)
@@ -349,13 +286,13 @@ class Explorer(QWidget):
             self.canvas.orient()
             self.viewer.reset_view()
         self._refresh()
-        self._say(" ".join(galaxy.problems) or READY)
+        self.say(" ".join(galaxy.problems) or READY)
         if then_run:
             self.run()
 
     def _run_done(self, shown: tasks.Shown | None) -> None:
         if shown is None:
-            self._say("Cancelled: nothing was computed yet. Press Run to start again.")
+            self.say("Cancelled: nothing was computed yet. Press Run to start again.")
             return
         self._shown(shown)
 
@@ -374,7 +311,7 @@ class Explorer(QWidget):
             return
         self._loader.stop()
         self._refresh()
-        self._say(self._summary())
+        self.say(self._summary())
 
     def _settle(self) -> None:
         """Unfold what is of use now."""
@@ -397,9 +334,6 @@ class Explorer(QWidget):
         part = "" if reached == result.bins.n_bins else f", {reached} of them with a prediction"
         return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {DONE}"
 
-    def _saved(self, path: Path) -> None:
-        self._say(f"Saved {path}.")
-
     # -- what is shown -----------------------------------------------------------------------------------------
 
     def _refresh(self, _: object = None) -> None:
@@ -416,7 +350,7 @@ class Explorer(QWidget):
         self.export.open.enabled = not running
         self.map.container.enabled = self.region_form.container.enabled = has_result
         if not self._details:
-            self._say("Working; the window stays usable." if running else READY if has_cube else EMPTY)
+            self.say("Working; the window stays usable." if running else READY if has_cube else EMPTY)
 
     def resizeEvent(self, event: Any) -> None:
         """Keep the message readable: a wrapped label does not ask for the height that it needs."""
@@ -427,7 +361,8 @@ class Explorer(QWidget):
         self.message.setMinimumHeight(0)
         self.message.setFixedHeight(self.message.heightForWidth(max(self.width() - 8, 100)) + 4)
 
-    def _say(self, text: str, error: bool = False) -> None:
+    def say(self, text: str, error: bool = False) -> None:
+        """Show a sentence at the top of the dock."""
         self.message.setText(text)
         self._fit_message()
         self.message.setStyleSheet("QLabel { color: #ff6b6b; }" if error else "")
@@ -453,7 +388,7 @@ class Explorer(QWidget):
 
     def _region_found(self, n_bins: int) -> None:
         self.show_panel()
-        self._say(
+        self.say(
             f"Mean SFH of {n_bins} bins." if n_bins else "No bin's centre lies inside the region: draw a larger one."
         )
 

@@ -20,13 +20,14 @@ NAME = "SFH region"
 
 def polygon(corners: NDArray[np.floating], kind: str) -> NDArray[np.float64]:
     """Corners (n, 2) of a shape; an ellipse, given by the corners of its box, becomes 64 of its points."""
-    corners = np.asarray(corners, dtype=float)[:, -2:]
+    plane: NDArray[np.float64] = np.asarray(corners, dtype=np.float64)[:, -2:]
     if kind != "ellipse":
-        return corners
-    centre = corners.mean(0)
-    half_a, half_b = (corners[1] - corners[0]) / 2, (corners[2] - corners[1]) / 2
+        return plane
+    centre = plane.mean(0)
+    half_a, half_b = (plane[1] - plane[0]) / 2, (plane[2] - plane[1]) / 2
     t = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
-    return centre + np.cos(t) * half_a + np.sin(t) * half_b
+    points: NDArray[np.float64] = centre + np.cos(t) * half_a + np.sin(t) * half_b
+    return points
 
 
 class Region:

@@ -1,0 +1,100 @@
+"""What can be taken away: result file, figures, tables. Each act asks for a name or takes one."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import show_file_dialog
+
+from napari_sfh._qt import tasks
+from napari_sfh.binview import BinView
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import Result
+
+if TYPE_CHECKING:
+    from napari_sfh._qt.explorer import Explorer
+
+RESULTS = "FITS files (*.fits)"
+FIGURES = "Figures (*.png *.pdf *.svg)"
+TABLES = "ECSV tables (*.ecsv)"
+
+
+class Exports:
+    """The exports of an explorer; the work runs in its job, one at a time."""
+
+    def __init__(self, explorer: Explorer) -> None:
+        self._explorer: Any = weakref.proxy(explorer)
+
+    def save_result(self, path: Path | str) -> None:
+        """Write the result file."""
+        self._start(partial(tasks.save_result, result=self._result(), path=Path(path)))
+
+    def save_plots(self, path: Path | str, views: Sequence[BinView]) -> None:
+        """Draw bins or a region (none: the four maps) as PNG, PDF or SVG."""
+        kind = self._explorer.panel.plots.kind
+        self._start(partial(tasks.draw, result=self._result(), path=Path(path), views=views, kind=kind))
+
+    def save_table(self, path: Path | str, views: Sequence[BinView] | None) -> None:
+        """Write SFH and metallicity of bins (None: of all) as ECSV."""
+        self._start(partial(tasks.save_table, result=self._result(), path=Path(path), views=views))
+
+    def open_dialog(self, _: object = None) -> None:
+        """Ask for a result file and open it."""
+        path = show_file_dialog("r", caption="Open result", filter=RESULTS)
+        if path:
+            self._explorer.open_result(Path(str(path)))
+
+    def result_dialog(self, _: object = None) -> None:
+        """Ask where to, and write the result file."""
+        self._ask("Save result", f"{self._name()}_sfh.fits", RESULTS, self.save_result)
+
+    def figure_dialog(self, _: object = None) -> None:
+        """Ask where to, and draw the page of maps."""
+        self._ask("Save figure", f"{self._name()}_maps.pdf", FIGURES, partial(self.save_plots, views=[]))
+
+    def plots_dialog(self) -> None:
+        """Ask where to, and draw what the plots show."""
+        views = self._explorer.session.views()
+        self._ask("Save plots", f"{self._stem(views)}.pdf", FIGURES, partial(self.save_plots, views=views))
+
+    def table_dialog(self) -> None:
+        """Ask where to, and write what the plots show as a table."""
+        views = self._explorer.session.views()
+        self._ask("Save table", f"{self._stem(views)}.ecsv", TABLES, partial(self.save_table, views=views))
+
+    def all_dialog(self, _: object = None) -> None:
+        """Ask where to, and write all bins as a table."""
+        self._ask("Save table", f"{self._name()}_sfh.ecsv", TABLES, partial(self.save_table, views=None))
+
+    def _start(self, work: Callable[..., object]) -> None:
+        self._explorer.start(work, partial(_saved, self._explorer))
+
+    def _ask(self, caption: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
+        if self._explorer.session.result is None:
+            self._explorer.say("There is no result yet: press Run or open a result file first.", error=True)
+            return
+        path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds)
+        if path:
+            chosen = Path(str(path))
+            act(chosen if chosen.suffix else chosen.with_suffix(Path(name).suffix))
+
+    def _result(self) -> Result:
+        result: Result | None = self._explorer.session.result
+        if result is None:
+            raise SfhInputError("no result yet: press Run or open a result file first")
+        return result
+
+    def _name(self) -> str:
+        result = self._explorer.session.result
+        return "galaxy" if result is None else str(result.name).replace(" ", "_").replace("/", "_")
+
+    def _stem(self, views: Sequence[BinView]) -> str:
+        return f"{self._name()}_{views[0].name.replace(' ', '')}" if views else self._name()
+
+
+def _saved(explorer: Explorer, path: Path) -> None:
+    explorer.say(f"Saved {path}.")
