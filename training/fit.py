@@ -14,12 +14,12 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from napari_sfh.model.networks import StemNetwork
 from napari_sfh.model.sfhmodel import SfhModel
 from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.training import history
 from napari_sfh.training.losses import light_loss, paper_loss
 from napari_sfh.training.recipe import FitSettings, Recipe
 from napari_sfh.training.trainset import Batch, Batches, Rows, SpectraSource
@@ -116,20 +116,27 @@ class Plateau:
 
 
 class Report(Callback):
-    """One line per epoch on stderr."""
+    """Writes each epoch into the run's table, and a line on stderr."""
 
-    def __init__(self, quiet: bool) -> None:
-        self.quiet, self.start = quiet, time.perf_counter()
+    def __init__(self, folder: Path, quiet: bool) -> None:
+        self.folder, self.quiet, self.start = folder, quiet, time.perf_counter()
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Forget epochs that an interrupted run did beyond its checkpoint; go on counting its seconds."""
+        known = [e for e in history.read(self.folder) if e.epoch < trainer.current_epoch]
+        history.write(self.folder, known)
+        if known and not math.isnan(known[-1].seconds):
+            self.start -= known[-1].seconds
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Print the epoch's losses and the time so far."""
-        m = trainer.callback_metrics
+        """Keep and print the epoch's losses and the time so far."""
+        train, val = (float(trainer.callback_metrics[k]) for k in ("train", "val"))
+        spent = time.perf_counter() - self.start
+        row = history.Epoch(trainer.current_epoch, train, val, round(spent, 1))
+        history.write(self.folder, [*history.read(self.folder), row])
         if not self.quiet:
-            spent = time.perf_counter() - self.start
-            sys.stderr.write(
-                f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: loss {float(m['train']):.4f}, "
-                f"validation {float(m['val']):.4f}, {spent:.0f} s\n"
-            )
+            of = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+            sys.stderr.write(f"epoch {of}: loss {train:.4f}, validation {val:.4f}, {spent:.0f} s\n")
 
 
 def fit(
@@ -170,11 +177,12 @@ def fit(
     best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val", save_last=True, enable_version_counter=False)
     trainer = lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
+        devices=1,
         max_epochs=s.epochs,
         precision=s.precision,  # type: ignore[arg-type]
         gradient_clip_val=_CLIP,
-        callbacks=[best, EarlyStopping("val", patience=s.stop_epochs), Report(quiet)],
-        logger=CSVLogger(folder, name="", version=""),
+        callbacks=[best, EarlyStopping("val", patience=s.stop_epochs), Report(folder, quiet)],
+        logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 
 from napari_sfh import infer
+from napari_sfh.errors import ComputeError
 from napari_sfh.features import Features, FeatureSettings
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import pit
 from napari_sfh.model.depth import SIGNS
 from napari_sfh.model.labelspace import SCALARS, VECTORS, unpack
-from napari_sfh.model.posterior import DEQUANTISE, base_points
+from napari_sfh.model.posterior import DEQUANTISE, Posterior, base_points
 from napari_sfh.model.sfhmodel import SfhModel
 from napari_sfh.physics.basis import TemplateBasis
 from napari_sfh.training.recipe import AugmentSettings, PosteriorSettings, Recipe
@@ -41,16 +42,20 @@ class Stored:
 
 
 @torch.inference_mode()
-def store(model: SfhModel, batches: Batches) -> Stored:
-    """Run the point network over batches and keep what it says."""
+def store(model: SfhModel, batches: Batches, device: str = "cpu") -> Stored:
+    """Run the point network over batches on a device; what it says comes back to the CPU."""
     parts: list[tuple[torch.Tensor, ...]] = []
+    model.to(device)
     for batch in batches:
-        mu, context, latent = model.locate(batch.features)
-        parts.append((mu, context, latent, batch.y))
+        mu, context, latent = model.locate(batch.features.to(device))
+        parts.append((mu.cpu(), context.cpu(), latent.cpu(), batch.y))
+    model.cpu()
     return Stored(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
-def fit_flow(model: SfhModel, stored: Stored, settings: PosteriorSettings, seed: int, say: Say) -> None:
+def fit_flow(
+    model: SfhModel, stored: Stored, settings: PosteriorSettings, seed: int, say: Say, device: str = "cpu"
+) -> None:
     """Train the flow by maximum likelihood, in place.
 
     Parameters
@@ -63,36 +68,54 @@ def fit_flow(model: SfhModel, stored: Stored, settings: PosteriorSettings, seed:
     seed : int
     say : callable
         Gets a line per epoch.
+    device : str
+        cpu, cuda or mps. Random numbers are the CPU's on all of them.
     """
     posterior = model.posterior
     generator = torch.Generator().manual_seed(seed)
     posterior.fit_whitening(stored.y - stored.mu, stored.latent)
     context = stored.context.clone()
-    size = model.network.latent_size
-    context[:, :size] = (stored.latent - posterior.latent_mean) * posterior.latent_scale
-    n, batch = len(stored.y), settings.batch
-    held = max(1, min(n // 10, 20_000))
-    order = torch.randperm(n, generator=generator)
+    context[:, : model.network.latent_size] = (stored.latent - posterior.latent_mean) * posterior.latent_scale
+    columns = tuple(t.to(device) for t in (stored.y, stored.mu, context))
+    posterior.to(device)
+    order = torch.randperm(len(stored.y), generator=generator)
+    held = max(1, min(len(order) // 10, 20_000))
     check, rows = order[:held], order[held:]
-    steps = settings.epochs * max(1, len(rows) // batch)
+    steps = max(1, len(rows) // settings.batch)
     optimiser = torch.optim.Adam(posterior.flow.parameters(), settings.learning_rate)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 0.5 * (1 + math.cos(math.pi * k / steps)))
+    total = settings.epochs * steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 0.5 * (1 + math.cos(math.pi * k / total)))
     for epoch in range(settings.epochs):
         posterior.train()
         rows = rows[torch.randperm(len(rows), generator=generator)]
-        for k in range(max(1, len(rows) // batch)):
-            part = rows[k * batch : (k + 1) * batch]
-            noisy = stored.y[part] + DEQUANTISE * torch.randn(len(part), stored.y.shape[1], generator=generator)
-            loss = -posterior.log_prob(noisy, stored.mu[part], context[part]).mean()
-            optimiser.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(posterior.flow.parameters(), 5.0)
-            optimiser.step()
+        for k in range(steps):
+            part = rows[k * settings.batch : (k + 1) * settings.batch]
+            noise = DEQUANTISE * torch.randn(len(part), stored.y.shape[1], generator=generator)
+            _step(posterior, optimiser, *(c[part] for c in columns), noise.to(device))
             schedule.step()
         posterior.eval()
         with torch.inference_mode():
-            value = -posterior.log_prob(stored.y[check], stored.mu[check], context[check]).mean()
-        say(f"posterior epoch {epoch + 1}/{settings.epochs}: held-out loss {float(value):.3f}")
+            value = float(-posterior.log_prob(*(c[check] for c in columns)).mean())
+        if not math.isfinite(value):
+            raise ComputeError(f"posterior: the loss is {value}; lower posterior.learning_rate in the recipe")
+        say(f"posterior epoch {epoch + 1}/{settings.epochs}: held-out loss {value:.3f}")
+    posterior.cpu()
+
+
+def _step(
+    posterior: Posterior,
+    optimiser: torch.optim.Optimizer,
+    y: torch.Tensor,
+    mu: torch.Tensor,
+    context: torch.Tensor,
+    noise: torch.Tensor,
+) -> None:
+    """One step of maximum likelihood."""
+    loss = -posterior.log_prob(y + noise, mu, context).mean()
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(posterior.flow.parameters(), 5.0)
+    optimiser.step()
 
 
 @dataclass(frozen=True)
@@ -207,4 +230,10 @@ def _cut(batch: Batch, part: slice) -> Batch:
 
 def to_stderr(quiet: bool) -> Say:
     """Where lines of progress go."""
-    return (lambda line: None) if quiet else (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201
+
+    def say(line: str) -> None:
+        if not quiet:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    return say

@@ -7,6 +7,7 @@ whenever they are seen: no network can learn the noise by heart, and one set ser
 
 from __future__ import annotations
 
+import zipfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -172,18 +173,34 @@ def save_fresh(fresh: FreshSource, path: Path) -> None:
     arrays |= {f"label_{k}": getattr(fresh.labels, k) for k in Labels.array_names()}
     arrays |= {f"param_{f.name}": getattr(fresh.params, f.name) for f in fields(Params) if f.name != "family_names"}
     partial = path.with_name(path.name + ".part.npz")
-    np.savez(partial, names=np.array(fresh.labels.family_names), **arrays)
+    arrays |= {"names": np.array(fresh.labels.family_names), "prior_sha256": np.array(fresh.config.sha256)}
+    np.savez(partial, **arrays)
     partial.replace(path)
 
 
 def load_fresh(path: Path, config: PriorConfig) -> FreshSource:
-    """Inverse of `save_fresh`."""
-    with np.load(path, allow_pickle=False) as f:
-        names = tuple(str(x) for x in f["names"])
-        labels = Labels(**{k: f[f"label_{k}"] for k in Labels.array_names()}, family_names=names)
-        keys = [x.name for x in fields(Params) if x.name != "family_names"]
-        params = Params(**{k: f[f"param_{k}"] for k in keys}, family_names=names)
-        return FreshSource(f["flux"], f["phot"], labels, params, f["acs"], config)
+    """Inverse of `save_fresh`.
+
+    Raises
+    ------
+    SfhInputError
+        The file is damaged, or was drawn from a prior of other settings than ``config``.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            drawn_from = str(f["prior_sha256"]) if "prior_sha256" in f else config.sha256
+            names = tuple(str(x) for x in f["names"])
+            labels = Labels(**{k: f[f"label_{k}"] for k in Labels.array_names()}, family_names=names)
+            keys = [x.name for x in fields(Params) if x.name != "family_names"]
+            params = Params(**{k: f[f"param_{k}"] for k in keys}, family_names=names)
+            fresh = FreshSource(f["flux"], f["phot"], labels, params, f["acs"], config)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SfhInputError(f"{path}: no noiseless set of this version ({error}); delete it to draw it anew") from error
+    if drawn_from != config.sha256:
+        raise SfhInputError(
+            f"{path}: drawn from prior {config.name!r} before its settings changed; delete it, or restore them"
+        )
+    return fresh
 
 
 def _slim(params: Params) -> Params:

@@ -132,7 +132,7 @@ def load_bundle(name_or_path: str | Path = "default") -> Bundle:
         )
         model = SfhModel(ModelConfig.from_json(meta["model"]), basis)
         state = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        model.load_state_dict(state)
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         features = FeatureSettings.from_json(meta["features"])
     except (SfhInputError, RuntimeError, KeyError, TypeError) as error:
         line = str(error).splitlines()[0]
@@ -157,9 +157,7 @@ def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: M
     document = {**meta, "format": FORMAT, "model": model.config.to_json(), "grid": grid()}
     if missing := [k for k in REQUIRED if k not in document]:
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; a bundle must say all of {', '.join(REQUIRED)}")
-    tensors = {f"model.{k}": v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    for key, array in basis.to_tensors().items():
-        tensors[f"basis.{key}"] = torch.from_numpy(np.array(array, order="C"))
+    tensors = _tensors(model, basis)
     text = json.dumps(document, sort_keys=True)
     content = save(tensors, metadata={"napari_sfh": text, "digest": _digest(text, tensors)})
     partial = path.with_name(path.name + ".part")
@@ -171,6 +169,26 @@ def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: M
         partial.unlink(missing_ok=True)
         raise SfhInputError(f"{path}: cannot be written ({error}); choose another folder") from error
     return path
+
+
+def _shrink(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor in half precision where that loses nothing; loading widens it again."""
+    if tensor.dtype == torch.float32 and tensor.numel() > 1000 and torch.equal(tensor.half().float(), tensor):
+        return tensor.half()
+    return tensor
+
+
+def weights_sha256(bundle: Bundle) -> str:
+    """Hash of every tensor of a bundle, whatever its metadata say: the same before and after a release."""
+    return _digest("", _tensors(bundle.model, bundle.basis))
+
+
+def _tensors(model: SfhModel, basis: TemplateBasis) -> dict[str, torch.Tensor]:
+    """What a file holds."""
+    tensors = {f"model.{k}": _shrink(v.detach().cpu().contiguous()) for k, v in model.state_dict().items()}
+    for key, array in basis.to_tensors().items():
+        tensors[f"basis.{key}"] = torch.from_numpy(np.array(array, order="C"))
+    return tensors
 
 
 def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:

@@ -121,6 +121,7 @@ class Depth(nn.Module):
         weights = node_weights(self.lg_snr, lg_snr)
         share = torch.tensor([0.5, 1 - FALSE_ALARM / len(SIGNS)])
         filled = [k for k in range(len(self.lg_snr)) if float(weights[:, k].sum()) >= 50]
+        filled = filled or [int(weights.sum(0).argmax())]
         for k in range(len(self.lg_snr)):
             w = weights[:, min(filled, key=lambda j: abs(j - k))]
             for i in range(len(SIGNS)):

@@ -125,9 +125,7 @@ def _flow(features: int, context: int, config: FlowConfig) -> zuko.flows.Flow:
         transforms.append(GeneralCouplingTransform(features, context, mask=mask, hidden_features=hidden))
     shapes = [(config.bins,), (config.bins,), (config.bins - 1,)]
     transforms.append(
-        ElementWiseTransform(
-            features, context, univariate=MonotonicRQSTransform, shapes=shapes, hidden_features=hidden
-        )
+        ElementWiseTransform(features, context, univariate=MonotonicRQSTransform, shapes=shapes, hidden_features=hidden)
     )
     normal = UnconditionalDistribution(DiagNormal, torch.zeros(features), torch.ones(features), buffer=True)
     return zuko.flows.Flow(transforms, normal)

@@ -1,0 +1,238 @@
+"""A training run, in stages. Each leaves a file in the run's folder from which an interrupted run goes on.
+
+    fresh.npz             noiseless set of the recipe's prior (unless a stored set is named)
+    checkpoints/          of the point network, after every epoch (Lightning)
+    state.pt              stage one done: the point network
+    flow.pt               stage two done: the posterior flow
+    bundle.safetensors    stage three done: calibrated, with out-of-depth thresholds and all metadata
+
+Beside them ``recipe.json``, ``run.json`` (seconds of each stage), ``metrics.csv`` and ``learning_curve.png``. The
+same recipe and seed give the same weights on one machine, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from threadpoolctl import threadpool_limits
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.infer import choose_device
+from napari_sfh.model.bundle import save_bundle
+from napari_sfh.model.sfhmodel import SfhModel
+from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.training import history, provenance
+from napari_sfh.training.fit import fit
+from napari_sfh.training.material import Material, gather
+from napari_sfh.training.posterior_fit import Say, Stored, calibrate, fit_flow, store, to_stderr
+from napari_sfh.training.recipe import Recipe
+from napari_sfh.training.trainset import Batches
+
+#: Files of a run's folder.
+FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", "bundle.safetensors"
+_STORE_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run needs beside its recipe."""
+
+    output: Path
+    data: Path | None = None  # a set of `simulate`; None: drawn anew from the recipe's prior
+    device: str = "auto"
+    threads: int = 1
+    resume: bool = False
+    quiet: bool = False
+    command: str = ""  # as typed, for the record
+
+
+def train(recipe: Recipe, options: Options) -> Path:
+    """Run, or go on with, a whole training.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    options : Options
+
+    Returns
+    -------
+    path
+        The weights bundle, without figures: `evaluate` measures them, `release` writes them in.
+
+    Raises
+    ------
+    SfhInputError
+        Data, prior or an earlier run in the folder do not fit the recipe.
+    ComputeError
+        Disk full, folder not writable, memory short.
+    """
+    folder, say = options.output, to_stderr(options.quiet)
+    device = choose_device(options.device).type
+    with _failures(folder), _threads(options.threads):
+        _prepare(folder, recipe, options.resume)
+        log = Log(folder)
+        with log.clock("data"):
+            material = gather(recipe, options.data, folder / FRESH, say)
+        with log.clock("network"):
+            model = _point(recipe, material, options, device)
+        history.picture(folder, f"{recipe.name}: loss of the point network")
+        with log.clock("posterior"):
+            _flow(model, recipe, material, folder, device, say)
+        with log.clock("calibration"):
+            calibrate(model, material.basis, material.spectra, (material.train, material.held_out), recipe, say)
+        record = provenance.training(recipe, material.facts, options.command, device, log.seconds, history.read(folder))
+        meta = provenance.metadata(recipe, material.facts, material.basis, record)
+        path = save_bundle(folder / BUNDLE, model, material.basis, meta)
+    say(f"{path}: evaluate it, then release it")
+    return path
+
+
+class Log:
+    """Seconds of each stage, kept in ``run.json`` over interruptions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "run.json"
+        self.seconds: dict[str, float] = {}
+        if self.path.is_file():
+            self.seconds = json.loads(self.path.read_text(encoding="utf-8"))["seconds"]
+
+    @contextmanager
+    def clock(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 1)
+            _write_json(self.path, {"seconds": self.seconds})
+
+
+@contextmanager
+def _failures(folder: Path) -> Iterator[None]:
+    """Turn what libraries raise into this package's errors."""
+    try:
+        yield
+    except OSError as error:
+        raise ComputeError(
+            f"--output {folder}: cannot be written ({error}); free some space or choose another folder, then --resume"
+        ) from error
+    except RuntimeError as error:
+        line = str(error).strip().splitlines()[0]
+        raise ComputeError(f"--output {folder}: training failed ({line}); mend that and --resume") from error
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    """This many cores for torch and for numpy; torch's number is put back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        with threadpool_limits(n):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    """Whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    partial.replace(path)
+
+
+def _prepare(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Refuse a folder that holds another run; note the recipe."""
+    held = [name for name in (FRESH, POINT, FLOW, BUNDLE, "checkpoints") if (folder / name).exists()]
+    if held and not resume:
+        raise SfhInputError(
+            f"--output {folder}: holds a run already ({held[0]}); add --resume or choose another folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    path, wanted = folder / "recipe.json", json.loads(json.dumps(recipe.to_json()))
+    if path.is_file() and (there := json.loads(path.read_text(encoding="utf-8"))) != wanted:
+        words = _difference(there, wanted)
+        raise SfhInputError(f"{path}: the run there has {words}; ask for the same, or choose another folder")
+    _write_json(path, wanted)
+
+
+def _difference(there: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
+    """The first setting that differs, in words."""
+    for key in sorted(set(there) | set(wanted)):
+        old, new = there.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict) and old != new:
+            return _difference(old, new, f"{prefix}{key}.")
+        if old != new:
+            return f"{prefix}{key} = {old!r}, not {new!r}"
+    return "the same settings"
+
+
+def _point(recipe: Recipe, material: Material, options: Options, device: str) -> SfhModel:
+    """Stage one, or what it left."""
+    path = options.output / POINT
+    if path.is_file():
+        model = _restore(path, recipe, material.basis, ("network.", "mass_to_light."))
+    else:
+        rows = (material.train, material.held_out)
+        try:
+            model = fit(
+                recipe, material.spectra, rows, material.basis, options.output, device, options.resume, options.quiet
+            )
+        except SystemExit as error:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from error
+        _save(model, path)
+    round_weights(model)
+    return model
+
+
+@torch.no_grad()
+def round_weights(model: SfhModel) -> None:
+    """Round the point network's weights to half precision, in place: all that follows is fitted to what will ship."""
+    for weight in model.network.parameters():
+        weight.copy_(weight.half().float())
+
+
+def _flow(model: SfhModel, recipe: Recipe, material: Material, folder: Path, device: str, say: Say) -> None:
+    """Stage two, in place, or what it left."""
+    path = folder / FLOW
+    if path.is_file():
+        model.load_state_dict(_restore(path, recipe, material.basis, ("",)).state_dict())
+        return
+    passes, seed = recipe.posterior.passes, recipe.fit.seed
+    parts: list[Stored] = []
+    for k in range(passes):
+        say(f"posterior: noise realisation {k + 1}/{passes} of {len(material.train)} spectra")
+        batches = Batches(material.spectra, material.train, _STORE_BATCH, recipe.augment, seed + 100 + k)
+        parts.append(store(model, batches, device))
+    stored = Stored(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Stored)))
+    fit_flow(model, stored, recipe.posterior, seed, say, device)
+    _save(model, path)
+
+
+def _save(model: SfhModel, path: Path) -> None:
+    partial = path.with_name(path.name + ".part")
+    torch.save(model.state_dict(), partial)
+    partial.replace(path)
+
+
+def _restore(path: Path, recipe: Recipe, basis: TemplateBasis, fitted: tuple[str, ...]) -> SfhModel:
+    """The model of a stage's file; parts whose names begin with ``fitted`` must be in it, others may be new."""
+    lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
+    model = SfhModel(recipe.model_config(), basis)
+    try:
+        answer = model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=False)
+    except (RuntimeError, OSError, EOFError) as error:
+        line = str(error).strip().splitlines()[0]
+        raise SfhInputError(
+            f"{path}: no state of recipe {recipe.name!r} ({line}); delete it to redo the stage"
+        ) from error
+    if missing := [k for k in answer.missing_keys if k.startswith(fitted)]:
+        raise SfhInputError(f"{path}: lacks {missing[0]!r} of recipe {recipe.name!r}; delete it to redo the stage")
+    return model.eval()
