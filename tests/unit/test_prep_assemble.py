@@ -30,7 +30,7 @@ def build(rest=None, photometry=GOOD, bins=BINS, sigma=60.0, redshift=0.002, **e
 def test_bands_share_the_spectrums_norm():
     data = build()
     np.testing.assert_allclose(data.phot, 2.0)
-    np.testing.assert_allclose(data.phot_error, 0.05)
+    np.testing.assert_allclose(data.phot_error, np.hypot(0.05, 0.02 * 2.0), rtol=1e-6)  # with calibration
     assert data.phot_mask.all()
     assert np.all(data.flag == 0)
     assert data.flux.dtype == data.phot.dtype == np.float32

@@ -23,6 +23,9 @@ MAX_PHOTOMETRY_REDSHIFT: float = 0.01
 #: A bin counts as below the target under this share of it: vorbin's own scatter around the target is no defect.
 _LOW_SNR_SHARE = 0.8
 _MAX_MASKED = 0.1
+#: Calibration error of a band, a share of its flux, added to the weight map's error in quadrature (ours): zero points,
+#: PSF match and the offset between the two telescopes, which a weight map does not know and training has.
+CALIBRATION_ERROR: float = 0.02
 
 
 def make_bin_data(
@@ -129,5 +132,5 @@ def _bands(
             negative |= measured & ~positive
             mask[:, k] = measured & positive & np.isfinite(rest.norm_cgs)
         phot[:, k] = np.where(mask[:, k], flux / norm, 0.0)
-        error[:, k] = np.where(mask[:, k], sigma / norm, 0.0)
+        error[:, k] = np.where(mask[:, k], np.hypot(sigma, CALIBRATION_ERROR * flux) / norm, 0.0)
     return phot, error, mask, negative
