@@ -73,7 +73,7 @@ def _drop_wavelengths(data: BinData, settings: AugmentSettings, rng: np.random.G
     lost = np.zeros((n, N_WAVE), bool)
     rows = np.flatnonzero(rng.random(n) < settings.mask_range)
     start = rng.uniform(WAVE_AA[0] - RANGE_AA[1] / 2, WAVE_AA[-1], rows.size)[:, None]
-    width = rng.uniform(*RANGE_AA, rows.size)[:, None]
+    width = rng.uniform(RANGE_AA[0], RANGE_AA[1], rows.size)[:, None]
     lost[rows] = (start <= WAVE_AA) & (start + width >= WAVE_AA)
     for lo, hi in LINES_AA:
         hit = rng.random(n) < settings.mask_line
@@ -83,7 +83,7 @@ def _drop_wavelengths(data: BinData, settings: AugmentSettings, rng: np.random.G
 
 
 def _drop_bands(data: BinData, settings: AugmentSettings, rng: np.random.Generator) -> BinData:
-    n, b = data.phot.shape
+    n, b = data.n_bins, len(data.bands)
     # A share of objects keeps a random number of bands, any combination of 0 to 5 among them.
     some = rng.random(n) < settings.drop_band
     keep = rng.random((n, b)) < rng.random(n)[:, None]

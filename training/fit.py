@@ -8,14 +8,16 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import nn
 from torch.utils.data import DataLoader
 
+from napari_sfh.model.labelspace import MH, ROOT, TAU_ISM
 from napari_sfh.model.networks import StemNetwork
 from napari_sfh.model.sfhmodel import SfhModel
 from napari_sfh.physics.basis import TemplateBasis
@@ -44,7 +46,7 @@ class Fit(lightning.LightningModule):
         """Loss of one batch."""
         decoded, _ = self.model.network(batch.features)
         if self.recipe.loss == "paper":
-            return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, 16:32])
+            return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, MH])
         return light_loss(decoded, batch.y, batch.truth, self.model.mass_to_light)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -189,8 +191,9 @@ def fit(
         deterministic="warn",
     )
     last = folder / "checkpoints" / "last.ckpt"
-    loaders = [DataLoader(part, batch_size=None) for part in (train, validate)]
-    trainer.fit(module, *loaders, ckpt_path=str(last) if resume and last.is_file() else None, weights_only=True)
+    loaders = DataLoader(train, batch_size=None), DataLoader(validate, batch_size=None)
+    begun = str(last) if resume and last.is_file() else None
+    trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     return model.cpu().eval()
@@ -203,15 +206,15 @@ def _centre(model: SfhModel, source: SpectraSource, rows: Rows, recipe: Recipe) 
     batch = source.batch(some, recipe.augment, rng)
     if isinstance(model.network, StemNetwork):
         model.network.centre(batch.features)
-    dust = batch.y[:, 32:]
+    dust = batch.y[:, TAU_ISM:]
     model.posterior.dust_default.copy_(dust.mean(0))
     # The decoder starts from the mean answer instead of from solar metallicity.
-    last = model.network.decoder[-1] if isinstance(model.network, StemNetwork) else None
-    if last is not None:
+    if isinstance(model.network, StemNetwork):
+        light = torch.log((batch.y[:, ROOT] ** 2).mean(0) + 1e-3)
         with torch.no_grad():
-            last.bias[16:32] = batch.y[:, 16:32].mean(0)
-            last.bias[32:] = dust.mean(0)
-            last.bias[:16] = torch.log((batch.y[:, :16] ** 2).mean(0) + 1e-3)
+            cast(nn.Linear, model.network.decoder[-1]).bias.copy_(
+                torch.cat([light, batch.y[:, MH].mean(0), dust.mean(0)])
+            )
 
 
 def _hush() -> None:

@@ -76,7 +76,7 @@ def fit_flow(
     posterior.fit_whitening(stored.y - stored.mu, stored.latent)
     context = stored.context.clone()
     context[:, : model.network.latent_size] = (stored.latent - posterior.latent_mean) * posterior.latent_scale
-    columns = tuple(t.to(device) for t in (stored.y, stored.mu, context))
+    y, mu, context = stored.y.to(device), stored.mu.to(device), context.to(device)
     posterior.to(device)
     order = torch.randperm(len(stored.y), generator=generator)
     held = max(1, min(len(order) // 10, 20_000))
@@ -91,11 +91,11 @@ def fit_flow(
         for k in range(steps):
             part = rows[k * settings.batch : (k + 1) * settings.batch]
             noise = DEQUANTISE * torch.randn(len(part), stored.y.shape[1], generator=generator)
-            _step(posterior, optimiser, *(c[part] for c in columns), noise.to(device))
+            _step(posterior, optimiser, y[part] + noise.to(device), mu[part], context[part])
             schedule.step()
         posterior.eval()
         with torch.inference_mode():
-            value = float(-posterior.log_prob(*(c[check] for c in columns)).mean())
+            value = float(-posterior.log_prob(y[check], mu[check], context[check]).mean())
         if not math.isfinite(value):
             raise ComputeError(f"posterior: the loss is {value}; lower posterior.learning_rate in the recipe")
         say(f"posterior epoch {epoch + 1}/{settings.epochs}: held-out loss {value:.3f}")
@@ -103,15 +103,10 @@ def fit_flow(
 
 
 def _step(
-    posterior: Posterior,
-    optimiser: torch.optim.Optimizer,
-    y: torch.Tensor,
-    mu: torch.Tensor,
-    context: torch.Tensor,
-    noise: torch.Tensor,
+    posterior: Posterior, optimiser: torch.optim.Optimizer, y: torch.Tensor, mu: torch.Tensor, context: torch.Tensor
 ) -> None:
     """One step of maximum likelihood."""
-    loss = -posterior.log_prob(y + noise, mu, context).mean()
+    loss = -posterior.log_prob(y, mu, context).mean()
     optimiser.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(posterior.flow.parameters(), 5.0)

@@ -31,7 +31,7 @@ def hash_of(fresh: FreshSource) -> str:
     arrays = [fresh.flux, fresh.phot, fresh.acs, *(getattr(fresh.labels, k) for k in Labels.array_names())]
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array))
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -176,5 +176,7 @@ def _validate(recipe: Recipe, where: str) -> None:
     for key in ("snr_mix_share", "drop_band", "drop_photometry", "mask_range", "mask_line"):
         if not 0 <= getattr(a, key) <= 1:
             raise SfhInputError(f"{where}: {key} = {getattr(a, key)} must lie in 0-1")
+    if a.snr_mix and a.snr_mix_share < 1 and not a.snr_range:
+        raise SfhInputError(f"{where}: snr_mix_share = {a.snr_mix_share} leaves spectra without S/N; give snr_range")
     if a.snr_range and (len(a.snr_range) != 2 or not 0 < a.snr_range[0] < a.snr_range[1]):
         raise SfhInputError(f"{where}: snr_range = {list(a.snr_range)} must be two increasing numbers")

@@ -26,6 +26,7 @@ from napari_sfh.training import forward, noise
 from napari_sfh.training.augment import augment, draw_snr, drop
 from napari_sfh.training.config import PriorConfig
 from napari_sfh.training.dataset import Dataset, load
+from napari_sfh.training.distributions import Dist
 from napari_sfh.training.draw import Params, draw
 from napari_sfh.training.labels import Labels
 from napari_sfh.training.recipe import AugmentSettings
@@ -124,15 +125,15 @@ class FreshSource(SpectraSource):
         return drop(noise.observe(clean, config, rng, self.acs[rows]), settings, rng)
 
 
-class _Given:
+class _Given(Dist):
     """Stands in for a distribution: values that were drawn already."""
 
-    def __init__(self, values: NDArray[np.float64]) -> None:
-        self.values = values
+    def __init__(self, drawn: NDArray[np.float64]) -> None:
+        super().__init__("given", tuple(drawn), float(drawn.min()), float(drawn.max()))
 
     def sample(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
         """The values."""
-        return self.values[:n]
+        return np.asarray(self.values)[:n]
 
 
 def make_fresh(source: Source, n: int, seed: int, on_chunk: Callable[[int, int], None] | None = None) -> FreshSource:
@@ -210,12 +211,14 @@ def _slim(params: Params) -> Params:
 
 
 def _select(params: Params, rows: Rows) -> Params:
-    return replace(params, **{k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)})
+    arrays: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
+    return replace(params, **arrays)
 
 
 def _join(parts: list[Params]) -> Params:
     keys = [k for k, v in parts[0].__dict__.items() if isinstance(v, np.ndarray)]
-    return replace(parts[0], **{k: np.concatenate([getattr(p, k) for p in parts]) for k in keys})
+    arrays: dict[str, Any] = {k: np.concatenate([getattr(p, k) for p in parts]) for k in keys}
+    return replace(parts[0], **arrays)
 
 
 class Batches(IterableDataset[Batch]):

@@ -61,7 +61,8 @@ def bin_truth(truth: SpaxelTruth, bins: BinMap) -> Truth:
     mh = np.divide(metals, mass, out=np.zeros_like(mass), where=mass > 0)
     mass_frac = mass / mass.sum(1, keepdims=True)
     light_frac = light / light.sum(1, keepdims=True)
-    return Truth(mass_frac, light_frac, mh, four_means(mass_frac, light_frac, mh))
+    means = {k: np.asarray(v, np.float64) for k, v in four_means(mass_frac, light_frac, mh).items()}
+    return Truth(mass_frac, light_frac, mh, means)
 
 
 def against_truth(result: Result, truth: Truth, min_snr: float = 20.0, warned: bool = False) -> dict[str, Scatter]:

@@ -51,7 +51,8 @@ class FeatureSettings:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise SfhInputError(f"feature settings: unknown key {unknown[0]!r}; use weights of this version")
-        made = cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        made = cls(**plain)
         if made.version != FEATURE_VERSION:
             raise SfhInputError(
                 f"feature settings: version {made.version}, this package encodes version {FEATURE_VERSION}; "

@@ -34,7 +34,8 @@ def page(result: Result) -> Figure:
     figure.suptitle(
         f"{result.name}, z = {result.redshift:.5f}, {result.bins.n_bins} bins, weights {result.model_name}", size=14
     )
-    above, below = figure.subfigures(2, 1, height_ratios=[3, 1.9])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[3, 1.9])
+    above, below = halves
     axes = above.subplots(3, 4)
     for k, name in enumerate(maps.MEAN_MAPS):
         _map(axes[0, k], result, name)

@@ -23,6 +23,11 @@ LG_SNR_NODES: tuple[float, ...] = tuple(np.log10([5.0, 10.0, 20.0, 40.0, 80.0, 1
 class Calibration(nn.Module):
     """Levels per quantity and S/N; the identity until `fit` is called."""
 
+    lg_snr: torch.Tensor
+    scalar: torch.Tensor
+    vector: torch.Tensor
+    temperature: torch.Tensor
+
     def __init__(self) -> None:
         super().__init__()
         nodes = len(LG_SNR_NODES)

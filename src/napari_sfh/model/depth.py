@@ -36,6 +36,17 @@ FALSE_ALARM = 0.01
 class Depth(nn.Module):
     """Measures the signs and turns them into a score. Scores are 0 until `fit` has been called."""
 
+    lg_snr: torch.Tensor
+    centre: torch.Tensor
+    axes: torch.Tensor
+    gauss_mean: torch.Tensor
+    gauss_root: torch.Tensor
+    gauss_lg_weight: torch.Tensor
+    phot_shift: torch.Tensor
+    phot_cov: torch.Tensor
+    middle: torch.Tensor
+    width: torch.Tensor
+
     def __init__(self, latent: int, components: int = 40, gaussians: int = 8) -> None:
         super().__init__()
         nodes = len(LG_SNR_NODES)

@@ -65,6 +65,10 @@ def unpack(y: torch.Tensor) -> dict[str, torch.Tensor]:
 class MassToLight(nn.Module):
     """Intrinsic V-band light per mass formed of each age bin, interpolated in [M/H]; from the template basis."""
 
+    grid_mh: torch.Tensor
+    light_v: torch.Tensor
+    lg_age: torch.Tensor
+
     def __init__(self, n_mh: int) -> None:
         super().__init__()
         self.register_buffer("grid_mh", torch.linspace(-2.0, 0.5, n_mh))

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -93,6 +93,9 @@ class SfhNetwork(nn.Module):
 class _Centred(nn.Module):
     """Shift and scale of network inputs, measured on the training set: buffers, not weights."""
 
+    mean: torch.Tensor
+    scale: torch.Tensor
+
     def __init__(self, *shape: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(*shape))
@@ -159,7 +162,7 @@ class FourBranchNetwork(Galceran2026Network):
 
     def decode(self, latent: torch.Tensor) -> Decoded:
         """Mass fractions and [M/H], each by its own branch."""
-        history, metals = self.decoder  # type: ignore[misc]
+        history, metals = cast(nn.ModuleList, self.decoder)
         return Decoded(torch.softmax(history(latent), dim=1), metals(latent), None)
 
 
@@ -268,7 +271,7 @@ def build_network(architecture: str, settings: dict[str, Any] | None = None) -> 
         raise SfhInputError(
             f"network setting {unknown[0]!r} is not used by {architecture!r}; it has {', '.join(sorted(known))}"
         )
-    return network_class(config_class(**settings))  # type: ignore[call-arg]
+    return network_class(config_class(**settings))
 
 
 def network_settings(network: SfhNetwork) -> dict[str, Any]:

@@ -51,6 +51,13 @@ class Posterior(nn.Module):
     config : FlowConfig
     """
 
+    shift: torch.Tensor
+    whiten: torch.Tensor
+    colour: torch.Tensor
+    latent_mean: torch.Tensor
+    latent_scale: torch.Tensor
+    dust_default: torch.Tensor
+
     def __init__(self, latent: int, config: FlowConfig) -> None:
         super().__init__()
         self.config = config
