@@ -1,0 +1,309 @@
+"""pPXF (Cappellari 2023, MNRAS 526, 3273) on test spectra and their photometry: the method to compare with.
+
+Set up as in Galceran et al. (2026, section 3.5): the synthetic set's own templates, regularisation error of 1 %, a
+multiplicative polynomial of order 8 on the spectrum, no additive one, a Calzetti et al. (2000) curve with free A_V on
+spectrum and bands. Ours, and in pPXF's favour: the kinematics of stars and gas are given instead of fitted;
+emission lines are fitted with the stars, spectrum and bands alike, rather than cut out; redshift and camera of the
+bands are known. Weights are V-light of templates, mass follows by each template's M/L, and the four means are taken on
+the 16 age bins as for the network, with a bin's mass-weighted mean metallicity.
+
+As stars need no convolution, spectra stay on their linear grid: no rebinning correlates their noise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Generator, Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.physics.ages import N_AGE
+from napari_sfh.physics.means import MEAN_NAMES, four_means
+from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
+from napari_sfh.training.ppxf_grid import Grid, gas_templates, make_grid
+from napari_sfh.training.templates import Templates
+from napari_sfh.training.testset import BLOCK, TestSet, observe_block
+from napari_sfh.types import BinData, Progress
+
+Array = NDArray[np.float64]
+
+#: km/s per pixel that pPXF derives from the ends of the grid. No template is convolved: its unevenness plays no part.
+_VELSCALE = C_KMS * np.log(WAVE_AA[-1] / WAVE_AA[0]) / (WAVE_AA.size - 1)
+
+
+@dataclass(frozen=True)
+class PpxfSettings:
+    """How pPXF is run."""
+
+    groups_per_bin: int = 2  # age templates in each of the 16 bins
+    mdegree: int = 8
+    regul_error: float = 0.01
+    gas: bool = True
+
+
+@dataclass(frozen=True)
+class Task:
+    """One spectrum to fit."""
+
+    index: int
+    library: int
+    data: BinData  # one object
+    redshift: float = 0.0
+    acs: bool = False
+    gas_sigma_kms: float = SIGMA_TARGET_KMS
+    gas_v_kms: float = 0.0
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What pPXF says of one spectrum, and the time it took."""
+
+    index: int
+    means: dict[str, float]
+    mass_frac: list[float]
+    light_frac: list[float]
+    mh: list[float]
+    a_v: float
+    chi2: float
+    cpu_s: float
+    wall_s: float
+
+
+def fit_one(task: Task, grid: Grid, templates: Templates, settings: PpxfSettings) -> Fit:
+    """Fit one spectrum.
+
+    Raises
+    ------
+    ComputeError
+        When pPXF fails.
+    """
+    from ppxf.ppxf import ppxf
+
+    keys = _arguments(task, grid, templates, settings)
+    wall, cpu = time.perf_counter(), time.process_time()
+    try:
+        solution = ppxf(**keys)
+    except (AssertionError, ValueError, np.linalg.LinAlgError) as error:
+        raise ComputeError(f"pPXF failed on test spectrum {task.index}: {error}") from error
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    weights = np.maximum(solution.weights[: grid.flux.shape[1]], 0).reshape(grid.shape)
+    mass, light, mh = on_age_bins(weights, grid)
+    means = {k: float(v) for k, v in four_means(mass, light, mh).items()}
+    a_v = float(solution.dust[0]["sol"][0])
+    lists = (mass.tolist(), light.tolist(), mh.tolist())
+    return Fit(task.index, means, *lists, a_v, float(solution.chi2), cpu, wall)
+
+
+def _arguments(task: Task, grid: Grid, templates: Templates, settings: PpxfSettings) -> dict[str, Any]:
+    """Arguments of ``ppxf.ppxf``."""
+    data = task.data
+    good = data.mask[0] & np.isfinite(data.error[0]) & (data.error[0] > 0)
+    spectra, n_star = grid.flux, grid.flux.shape[1]
+    bands, wave = grid.bands(task.redshift, task.acs)
+    names: list[str] = []
+    if settings.gas:
+        gas, gas_bands, names = gas_templates(templates, task.gas_sigma_kms, task.gas_v_kms)
+        spectra = np.hstack([spectra, gas])
+        bands = np.hstack([bands, gas_bands])
+        wave = np.hstack([wave, np.repeat(wave.mean(1, keepdims=True), len(names), axis=1)])
+    component = np.r_[np.zeros(n_star, int), np.ones(len(names), int)]
+    still = [0.0, _VELSCALE / 100]
+    two = bool(names)
+    keys: dict[str, Any] = {
+        "templates": spectra,
+        "galaxy": np.where(good, data.flux[0], 1.0).astype(float),
+        "noise": np.where(good, data.error[0], 1.0).astype(float),
+        "velscale": _VELSCALE,
+        "start": [still, still] if two else still,
+        "moments": [-2, -2] if two else -2,
+        "component": component if two else 0,
+        "goodpixels": np.flatnonzero(good),
+        "lam": WAVE_AA,
+        "degree": -1,
+        "mdegree": settings.mdegree,
+        "regul": 1.0 / settings.regul_error,
+        "reg_dim": np.array(grid.shape),
+        "dust": [{"start": [0.3], "bounds": [[0.0, 8.0]], "component": component == 0}],
+        "quiet": True,
+    }
+    if two:
+        keys |= {"gas_component": component == 1, "gas_names": np.array(names)}
+    seen = data.phot_mask[0] & (data.phot_error[0] > 0)
+    if seen.any():
+        keys["phot"] = {
+            "templates": bands[seen],
+            "galaxy": data.phot[0, seen].astype(float),
+            "noise": data.phot_error[0, seen].astype(float),
+            "lam": wave[seen],
+        }
+    return keys
+
+
+def on_age_bins(weights: Array, grid: Grid) -> tuple[Array, Array, Array]:
+    """Mass fractions, V-light fractions and mass-weighted [M/H] (16,) from V-light weights (G, Z)."""
+    total = weights.sum()
+    if total <= 0:
+        return np.full(N_AGE, np.nan), np.full(N_AGE, np.nan), np.full(N_AGE, np.nan)
+    mass = weights / grid.light_v
+    light16, mass16, metals = (np.zeros(N_AGE) for _ in range(3))
+    np.add.at(light16, grid.bin_of_group, weights.sum(1))
+    np.add.at(mass16, grid.bin_of_group, mass.sum(1))
+    np.add.at(metals, grid.bin_of_group, mass @ grid.mh)
+    mh = np.divide(metals, mass16, out=np.zeros(N_AGE), where=mass16 > 0)
+    return mass16 / mass16.sum(), light16 / total, mh
+
+
+def tasks(testset: TestSet, indices: Iterable[int]) -> Generator[Task, None, None]:
+    """Tasks of some objects of a test set, in order."""
+    held: tuple[int, BinData] | None = None
+    for i in indices:
+        block = testset.blocks[i // BLOCK]
+        if held is None or held[0] != i // BLOCK:
+            held = (i // BLOCK, observe_block(block, testset.seed))
+        row = i % BLOCK
+        data = held[1].select(slice(row, row + 1))
+        library = int(block.library[row])
+        known = testset.params(i)
+        if known is None:
+            yield Task(i, library, data)
+            continue
+        p, acs = known
+        yield Task(i, library, data, float(p.redshift[0]), acs, float(p.gas_sigma_kms[0]), float(p.gas_v_kms[0]))
+
+
+def fit_many(
+    testset: TestSet, n: int, cache: Path, settings: PpxfSettings | None = None, workers: int = 1
+) -> Generator[Progress, None, list[Fit]]:
+    """Fit the first ``n`` objects of a test set; what an earlier run finished is read from ``cache``.
+
+    Parameters
+    ----------
+    testset : TestSet
+        One with templates, `testset.from_prior`.
+    n : int
+    cache : path
+        JSON lines, one per spectrum, below a first line that says of what set.
+    settings : PpxfSettings, optional
+    workers : int
+        Processes of one core each.
+
+    Yields
+    ------
+    Progress
+
+    Raises
+    ------
+    SfhInputError
+        No templates; ``cache`` belongs to another set.
+    """
+    settings = settings or PpxfSettings()
+    if testset.prepared is None:
+        raise SfhInputError("pPXF needs the set's own templates: evaluate with --prior NAME instead of --data")
+    n = min(n, testset.n)
+    done = _open_cache(cache, _key(testset, settings))
+    todo = [i for i in range(n) if i not in done]
+    yield Progress("pPXF", n - len(todo), n)
+    models = testset.prepared.models
+    setup = [(make_grid(m, settings.groups_per_bin), m.templates) for m in models]
+    for fit in _run(tasks(testset, todo), setup, settings, workers):
+        done[fit.index] = fit
+        with cache.open("a", encoding="utf-8") as f:
+            f.write(json.dumps(asdict(fit)) + "\n")
+        yield Progress("pPXF", sum(i < n for i in done), n)
+    return [done[i] for i in range(n) if i in done]
+
+
+def _run(
+    work: Iterable[Task], setup: list[tuple[Grid, Templates]], settings: PpxfSettings, workers: int
+) -> Generator[Fit, None, None]:
+    """Fits as they are finished."""
+    from threadpoolctl import threadpool_limits
+
+    if workers <= 1:
+        with threadpool_limits(1):
+            for task in work:
+                grid, t = setup[task.library]
+                yield fit_one(task, grid, t, settings)
+        return
+    context = multiprocessing.get_context("spawn")
+    queue = iter(work)
+    with ProcessPoolExecutor(workers, context, _start_worker, (setup, settings)) as pool:
+        pending: set[Future[Fit]] = set()
+        while True:
+            while len(pending) < 2 * workers and (task := next(queue, None)) is not None:
+                pending.add(pool.submit(_in_worker, task))
+            if not pending:
+                return
+            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+
+
+_SETUP: list[Any] = []
+
+
+def _start_worker(setup: list[tuple[Grid, Templates]], settings: PpxfSettings) -> None:
+    """Keep the templates of a worker process, and it to one core."""
+    from threadpoolctl import threadpool_limits
+
+    os.environ["OMP_NUM_THREADS"] = "1"
+    _SETUP[:] = [setup, settings, threadpool_limits(1)]
+
+
+def _in_worker(task: Task) -> Fit:
+    grid, templates = _SETUP[0][task.library]
+    return fit_one(task, grid, templates, _SETUP[1])
+
+
+def _key(testset: TestSet, settings: PpxfSettings) -> str:
+    """Hash of all that decides the fits."""
+    assert testset.prepared is not None
+    parts = [testset.prepared.config.sha256, json.dumps(testset.prepared.libraries, sort_keys=True)]
+    parts += [str(testset.seed), json.dumps(asdict(settings), sort_keys=True)]
+    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+
+def _open_cache(cache: Path, key: str) -> dict[int, Fit]:
+    """Fits of an earlier run; begins the file where there is none."""
+    try:
+        if not cache.is_file():
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            cache.write_text(json.dumps({"key": key}) + "\n", encoding="utf-8")
+            return {}
+        lines = cache.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise ComputeError(f"{cache}: cannot be written ({error.strerror}); choose another --output") from error
+    try:
+        first = json.loads(lines[0])["key"]
+        fits = [Fit(**json.loads(line)) for line in lines[1:]]
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise SfhInputError(f"{cache}: not a record of pPXF fits; delete it") from error
+    if first != key:
+        raise SfhInputError(f"{cache}: holds fits of another test set or other settings; choose another folder")
+    return {f.index: f for f in fits}
+
+
+def summary(fits: list[Fit], truth: dict[str, Array]) -> dict[str, Any]:
+    """The report's table: accuracy of the four means, time per spectrum."""
+    from napari_sfh.training.metrics import accuracy
+
+    rows = [f.index for f in fits]
+    found = {k: np.array([f.means[k] for f in fits]) for k in MEAN_NAMES}
+    cpu = np.array([f.cpu_s for f in fits])
+    return {
+        "n": len(fits),
+        "accuracy": accuracy(found, {k: truth[k][rows] for k in MEAN_NAMES}),
+        "seconds_per_spectrum": float(cpu.mean()) if len(cpu) else None,
+        "wall_seconds_per_spectrum": float(np.mean([f.wall_s for f in fits])) if fits else None,
+        "median_chi2": float(np.median([f.chi2 for f in fits])) if fits else None,
+    }

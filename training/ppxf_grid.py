@@ -1,0 +1,123 @@
+"""Templates as pPXF takes them: the prior's own library on a regular grid of ages and metallicities.
+
+Each template is the light of a constant star-formation rate within a group of the library's age sub-bins, at MUSE
+resolution and 150 km/s, divided by its V-band light: pPXF's weights are then intrinsic V-light, and mass follows
+through the template's own light per mass formed. Bands are photon-counting means of the same light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.physics.ages import N_AGE
+from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
+from napari_sfh.training.forward import Model
+from napari_sfh.training.resample import line_profiles
+from napari_sfh.training.templates import Templates
+from napari_sfh.types import BANDS
+
+Array = NDArray[np.float64]
+
+#: Emission lines that are fitted along: name, then (air wavelength in Angstrom, share of the flux) of its members.
+LINES: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
+    ("Hbeta", ((4861.3, 1.0),)),
+    ("[OIII]", ((5006.84, 0.75), (4958.91, 0.25))),
+    ("[NI]", ((5197.9, 0.5), (5200.26, 0.5))),
+    ("HeI5876", ((5875.6, 1.0),)),
+    ("[OI]", ((6300.3, 0.75), (6363.78, 0.25))),
+    ("[SIII]", ((6312.1, 1.0),)),
+    ("Halpha", ((6562.8, 1.0),)),
+    ("[NII]", ((6583.45, 0.746), (6548.05, 0.254))),
+    ("HeI6678", ((6678.2, 1.0),)),
+    ("[SII]6716", ((6716.44, 1.0),)),
+    ("[SII]6731", ((6730.82, 1.0),)),
+    ("[ArV]", ((7005.4, 1.0),)),
+)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Stellar templates of one library. G age groups, Z metallicities, T = G Z templates, Z varies fastest."""
+
+    flux: Array  # (W, T)
+    sed_wave_aa: Array  # (K,)
+    sed: Array  # (K, T) in the unit of flux
+    band_weights: Array  # (2 cameras, 2 redshifts, K, B)
+    light_v: Array  # (G, Z) V-light per Msun formed, times a constant
+    bin_of_group: NDArray[np.int_]  # (G,)
+    mh: Array  # (Z,)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(G, Z)."""
+        return self.light_v.shape[0], self.light_v.shape[1]
+
+    def bands(self, redshift: float, acs: bool) -> tuple[Array, Array]:
+        """Band fluxes of the templates and their effective wavelengths in Angstrom, (B, T) each."""
+        share = min(max(redshift / 0.01, 0.0), 1.0)
+        low, high = self.band_weights[int(acs)]
+        weights = low * (1 - share) + high * share
+        flux = weights.T @ self.sed
+        return flux, (weights * self.sed_wave_aa[:, None]).T @ self.sed / flux
+
+
+def make_grid(model: Model, groups_per_bin: int = 2) -> Grid:
+    """Templates of a forward model's library, ``groups_per_bin`` age groups in each of the 16 bins."""
+    t = model.templates
+    group = _groups(t, groups_per_bin)
+    n_group = int(group.max()) + 1
+    width = np.diff(t.sub_edges_gyr)
+    mix = np.zeros((n_group, t.n_sub))
+    mix[group, np.arange(t.n_sub)] = width
+    mix /= mix.sum(1, keepdims=True)
+
+    def averaged(light: NDArray[np.floating]) -> Array:
+        return np.moveaxis(np.einsum("gs,zsn->gzn", mix, light.astype(np.float64), optimize=True), -1, 0)
+
+    light_v = mix @ t.light_v.T.astype(np.float64)
+    flux, sed = averaged(t.muse), averaged(t.sed)
+    # One common factor makes a template about one in the window, as data are: pPXF's regularisation counts on it.
+    light_v = light_v * np.median(flux[NORM_PIXELS].mean(0) / light_v)
+    weights = np.stack([model.band_weights, model.acs_weights]).astype(np.float64)
+    return Grid(
+        flux=(flux / light_v).reshape(WAVE_AA.size, -1),
+        sed_wave_aa=t.sed_wave_aa,
+        sed=(sed / light_v).reshape(t.sed_wave_aa.size, -1),
+        band_weights=weights,
+        light_v=light_v,
+        bin_of_group=np.array([t.bin_of_sub[group == g][0] for g in range(n_group)]),
+        mh=t.mh,
+    )
+
+
+def _groups(t: Templates, per_bin: int) -> NDArray[np.int_]:
+    """Group (S,) of each sub-bin: consecutive ones of the same age bin."""
+    group, start = np.zeros(t.n_sub, int), 0
+    for a in range(N_AGE):
+        members = np.flatnonzero(t.bin_of_sub == a)
+        for part in np.array_split(members, min(per_bin, len(members))):
+            group[part] = start
+            start += 1
+    return group
+
+
+def gas_templates(t: Templates, sigma_kms: float, v_kms: float) -> tuple[Array, Array, list[str]]:
+    """Emission lines of unit flux: spectra (W, L), band fluxes (B, L), names."""
+    wave = np.array([w for _, members in LINES for w, _ in members])
+    profiles = line_profiles(wave * (1 + v_kms / 299792.458), WAVE_AA, sigma_kms)
+    bands = t.filters[: len(BANDS)]
+    total = np.stack([np.trapezoid(b.throughput * b.wave_aa, b.wave_aa) for b in bands])
+    at = np.array([[np.interp(w, b.wave_aa, b.throughput, left=0, right=0) * w for b in bands] for w in wave])
+    phot = at / total  # photon-counting <f_lambda> of a line of unit flux
+    flux, band, names, start = [], [], [], 0
+    for name, members in LINES:
+        share = np.array([s for _, s in members])
+        part = slice(start, start + len(members))
+        flux.append(share @ profiles[part])
+        band.append(share @ phot[part])
+        names.append(name)
+        start += len(members)
+    return np.array(flux).T, np.array(band).T, names
