@@ -81,8 +81,7 @@ def test_unknown_architecture_and_setting_are_named():
         ModelConfig.from_json({"netwrok": {}})
 
 
-def test_projection_starts_at_the_principal_components(toy):
-    features, _ = toy
+def test_projection_starts_at_the_principal_components():
     net = build_network("stem", SMALL["stem"])
     many = encode(toy_data(64, seed=4)[0])
     net.centre(many)

@@ -8,6 +8,7 @@ grid, band list, set of age bins or version.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -166,7 +167,8 @@ def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: M
         partial.write_bytes(content)
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise SfhInputError(f"{path}: cannot be written ({error}); choose another folder") from error
     return path
 

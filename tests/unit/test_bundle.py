@@ -1,0 +1,164 @@
+"""Weights bundles: what is written comes back, what is damaged or made for something else is refused by name."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.infer import draw, finish, predict
+from napari_sfh.model import bundle as module
+from napari_sfh.model.bundle import list_bundles, load_bundle, resolve, save_bundle
+from napari_sfh.model.sfhmodel import SfhModel
+from napari_sfh.training.toy import toy_basis, toy_bundle, toy_config, toy_data, toy_meta
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors", seed=4)
+
+
+def rewritten(path, tmp_path, change_meta=None, change_tensor=None, digest=True):
+    """A copy of a bundle with changes; its digest made right again unless told otherwise."""
+    with safe_open(str(path), "pt") as f:
+        header, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118
+    meta = json.loads(header["napari_sfh"])
+    if change_meta:
+        change_meta(meta)
+    if change_tensor:
+        change_tensor(tensors)
+    text = json.dumps(meta, sort_keys=True)
+    header = {"napari_sfh": text, "digest": module._digest(text, tensors) if digest else header["digest"]}
+    out = tmp_path / "changed.safetensors"
+    save_file(tensors, out, metadata=header)
+    return out
+
+
+def test_seeded_draws_are_the_same_after_reload(path, tmp_path):
+    data, _ = toy_data(3, seed=1)
+    bundle = load_bundle(path)
+    again = load_bundle(save_bundle(tmp_path / "again.safetensors", bundle.model, bundle.basis, toy_meta()))
+    a, b = draw(data, bundle, 64), draw(data, again, 64)
+    for key in a:
+        np.testing.assert_array_equal(a[key], b[key])
+    p, q = (finish(predict(data, x, draws=64)) for x in (bundle, again))
+    np.testing.assert_array_equal(p.quantiles["lg_age_mw"], q.quantiles["lg_age_mw"])
+
+
+def test_what_a_bundle_says_of_itself(path):
+    bundle = load_bundle(path)
+    assert bundle.name == "toy"
+    assert "never for science" in bundle.card
+    assert len(bundle.sha256) == 64
+    assert not bundle.model.training
+    assert not any(p.requires_grad for p in bundle.model.parameters())
+    assert [f.name for f in bundle.basis.filters] == ["F275W", "F336W", "F438W", "F555W", "F814W"]
+
+
+def test_half_precision_only_where_nothing_is_lost(tmp_path):
+    basis = toy_basis()
+    model = SfhModel(toy_config(), basis)
+    weight = model.network.whole.weight
+    with torch.no_grad():
+        weight.copy_(weight.half().float())
+    made = save_bundle(tmp_path / "half.safetensors", model, basis, toy_meta())
+    with safe_open(str(made), "pt") as f:
+        assert f.get_tensor("model.network.whole.weight").dtype == torch.float16
+        assert f.get_tensor("model.network.project.weight").dtype == torch.float32
+    back = load_bundle(made).model.state_dict()
+    for key, value in model.state_dict().items():
+        assert torch.equal(back[key], value), key
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.3, 0.999])
+def test_truncated_file(path, tmp_path, keep):
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+    with pytest.raises(SfhInputError, match=r"cut.safetensors: not a readable weights file .*fetch it again"):
+        load_bundle(cut)
+
+
+def test_one_altered_bit_in_the_weights(path, tmp_path):
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    altered = tmp_path / "altered.safetensors"
+    altered.write_bytes(content)
+    with pytest.raises(SfhInputError, match=r"altered.safetensors: altered since it was released"):
+        load_bundle(altered)
+
+
+def test_altered_metadata(path, tmp_path):
+    changed = rewritten(path, tmp_path, lambda m: m.update(card="better than it is"), digest=False)
+    with pytest.raises(SfhInputError, match="altered since it was released"):
+        load_bundle(changed)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.update(format=99), "format 99, this version reads 1"),
+        (lambda m: m["grid"].update(wave_step_aa=1.0), "wave_step_aa is 1.0, this version has 1.25"),
+        (lambda m: m["grid"].update(bands=["F275W"]), r"bands is \['F275W'\]"),
+        (lambda m: m["grid"]["age_edges_gyr"].__setitem__(1, 0.02), "age_edges_gyr is"),
+        (lambda m: m["grid"].update(sigma_kms=100.0), "sigma_kms is 100.0"),
+        (lambda m: m["features"].update(version=0), "feature settings: version 0"),
+        (lambda m: m["model"].update(architecture="resnet"), "'resnet' is unknown"),
+        (lambda m: m["model"]["network"].update(width=64), "do not fit this version"),
+        (lambda m: m.pop("prior"), "metadata lack 'prior'"),
+    ],
+)
+def test_a_bundle_for_something_else_is_refused_by_name(path, tmp_path, change, words):
+    with pytest.raises(SfhInputError, match=words) as caught:
+        load_bundle(rewritten(path, tmp_path, change))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_tensor_is_refused(path, tmp_path):
+    for key in ("model.calibration.scalar", "basis.light_v"):
+        changed = rewritten(path, tmp_path, change_tensor=lambda t, key=key: t.pop(key))
+        with pytest.raises(SfhInputError, match=r"changed\.safetensors"):
+            load_bundle(changed)
+
+
+def test_another_safetensors_file_is_no_bundle(tmp_path):
+    other = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(3)}, other)
+    with pytest.raises(SfhInputError, match="no napari-sfh weights"):
+        load_bundle(other)
+
+
+def test_names_are_resolved(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "weights_folder", lambda: tmp_path)
+    with pytest.raises(SfhInputError, match="no weights in"):
+        resolve("default")
+    for name in ("aaa", "phangs", "wide"):
+        (tmp_path / f"{name}.safetensors").write_bytes(path.read_bytes())
+    assert list(list_bundles()) == ["wide", "phangs", "aaa"]
+    assert resolve("default").stem == "wide"
+    assert resolve("phangs").stem == "phangs"
+    assert resolve(path) == path
+    with pytest.raises(SfhInputError, match=r"'best' is neither a file nor a shipped bundle \(wide, phangs, aaa\)"):
+        resolve("best")
+
+
+def test_metadata_must_be_complete_and_the_folder_writable(tmp_path):
+    basis = toy_basis()
+    model = SfhModel(toy_config(), basis)
+    meta = toy_meta()
+    meta.pop("card")
+    with pytest.raises(SfhInputError, match="metadata lack 'card'"):
+        save_bundle(tmp_path / "x.safetensors", model, basis, meta)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SfhInputError, match="cannot be written"):
+        save_bundle(tmp_path / "file" / "x.safetensors", model, basis, toy_meta())
+
+
+@pytest.mark.parametrize("name", list_bundles())
+def test_shipped_bundles_load_and_say_their_figures(name):
+    bundle = load_bundle(name)
+    assert bundle.name == name
+    assert bundle.meta["evaluation"]
+    assert bundle.path.stat().st_size < 20e6

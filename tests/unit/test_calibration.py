@@ -1,0 +1,103 @@
+"""Calibration, and the test of calibration itself: a posterior that is right passes, a wrong one is mended."""
+
+import pytest
+import torch
+
+from napari_sfh.model.calibration import Calibration, coverage, pit, weighted_quantile
+from napari_sfh.model.labelspace import SCALARS, VECTORS
+
+N, DRAWS = 4000, 400
+
+
+def universe(width: float = 1.0, shift: float = 0.0, seed: int = 0):
+    """Truths drawn from N(m, 1) per object, posteriors N(m + shift, width), for every quantity alike; and lg S/N."""
+    g = torch.Generator().manual_seed(seed)
+    middle = torch.randn(N, generator=g)
+    truth = middle + torch.randn(N, generator=g)
+    draws = middle[:, None] + shift + width * torch.randn(N, DRAWS, generator=g)
+    lg_snr = 0.7 + 1.4 * torch.rand(N, generator=g)
+    return truth, draws, lg_snr
+
+
+def as_quantities(draws):
+    vector = draws[:, :, None].expand(-1, -1, 16)
+    return dict.fromkeys(SCALARS, draws) | dict.fromkeys(VECTORS, vector)
+
+
+def ranks_of(draws, truth):
+    rank = pit(draws, truth)
+    return dict.fromkeys(SCALARS, rank) | dict.fromkeys(VECTORS, rank[:, None].expand(-1, 16))
+
+
+def test_a_right_posterior_is_found_calibrated():
+    truth, draws, lg_snr = universe()
+    rank = pit(draws, truth)
+    assert torch.histc(rank, 10, 0, 1) / N == pytest.approx(torch.full((10,), 0.1), abs=0.02)
+    q = Calibration().quantiles(as_quantities(draws), lg_snr)
+    p68, p95 = coverage(q["mh_lw"], truth)
+    assert p68 == pytest.approx(0.68, abs=0.02)
+    assert p95 == pytest.approx(0.95, abs=0.01)
+
+
+@pytest.mark.parametrize(("width", "p68"), [(0.5, 0.38), (2.0, 0.954)])
+def test_a_wrong_width_is_found(width, p68):
+    truth, draws, lg_snr = universe(width)
+    q = Calibration().quantiles(as_quantities(draws), lg_snr)
+    assert coverage(q["tau_ism"], truth)[0] == pytest.approx(p68, abs=0.03)
+
+
+@pytest.mark.parametrize(("width", "shift"), [(0.8, 0.0), (2.0, 0.3), (1.0, -0.5)])
+def test_fitting_mends_width_and_shift_on_other_objects(width, shift):
+    truth, draws, lg_snr = universe(width, shift)
+    calibration = Calibration()
+    calibration.fit(ranks_of(draws, truth), lg_snr, draws=DRAWS)
+    truth, draws, lg_snr = universe(width, shift, seed=1)
+    q = calibration.quantiles(as_quantities(draws), lg_snr)
+    for values in (q["lg_age_mw"], q["mass_frac"][:, 7]):
+        p68, p95 = coverage(values, truth)
+        assert p68 == pytest.approx(0.68, abs=0.03)
+        assert p95 == pytest.approx(0.95, abs=0.025)
+        assert float((values[:, 2] - truth).median()) == pytest.approx(0.0, abs=0.08)
+
+
+def test_levels_follow_the_snr():
+    g = torch.Generator().manual_seed(3)
+    lg_snr = 0.7 + 1.4 * torch.rand(N, generator=g)
+    truth = torch.randn(N, generator=g)
+    # Too narrow by two at low S/N, right at high S/N.
+    width = torch.where(lg_snr < 1.3, 0.5, 1.0)
+    draws = width[:, None] * torch.randn(N, DRAWS, generator=g)
+    calibration = Calibration()
+    calibration.fit(ranks_of(draws, truth), lg_snr, draws=DRAWS)
+    q = calibration.quantiles(as_quantities(draws), lg_snr)["ebv"]
+    for part in (lg_snr < 1.1, lg_snr > 1.5):
+        assert coverage(q[part], truth[part])[0] == pytest.approx(0.68, abs=0.05)
+
+
+def test_quantiles_keep_order_and_bounds_of_the_draws():
+    draws = torch.rand(20, 100, generator=torch.Generator().manual_seed(0))
+    q = Calibration().quantiles(as_quantities(draws), torch.full((20,), 1.3))["light_frac"]
+    assert q.shape == (20, 16, 5)
+    assert (q.diff(dim=-1) >= 0).all()
+    assert (q >= draws.min()).all()
+    assert (q <= draws.max()).all()
+
+
+def test_too_few_objects_leave_levels_as_they_are():
+    truth, draws, lg_snr = (t[:20] for t in universe())
+    calibration = Calibration()
+    before = calibration.scalar.clone()
+    calibration.fit(ranks_of(draws, truth), lg_snr)
+    assert torch.equal(calibration.scalar, before)
+
+
+def test_ties_count_half():
+    assert pit(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([0.0])) == pytest.approx(0.25)
+
+
+def test_weighted_quantile_is_the_plain_one_for_equal_weights_and_moves_with_them():
+    x = torch.linspace(0, 1, 1001)
+    p = torch.tensor([0.1, 0.5, 0.9])
+    torch.testing.assert_close(weighted_quantile(x, torch.ones(1001), p), p, atol=1e-3, rtol=0)
+    # Weights proportional to x: the median of the density 2x is sqrt(1/2).
+    assert float(weighted_quantile(x, x, torch.tensor([0.5]))[0]) == pytest.approx(0.5**0.5, abs=2e-3)
