@@ -182,7 +182,9 @@ def calibrate(
     p, seed = recipe.posterior, recipe.fit.seed
     rng = np.random.default_rng([seed, 11])
     some = np.sort(rng.permutation(parts[0])[:8192])
-    model.depth.fit_subspace(source.batch(some, recipe.augment, rng).features)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # the components are found from random directions
+        model.depth.fit_subspace(source.batch(some, recipe.augment, rng).features)
     half = len(parts[1]) // 2
     held = look(model, basis, source, parts[1], recipe, p.calibration_draws, seed + 2)
     model.calibration.fit(held.ranks, held.lg_snr, draws=p.calibration_draws)

@@ -13,6 +13,7 @@ same recipe and seed give the same weights on one machine, interrupted or not.
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -228,7 +229,7 @@ def _restore(path: Path, recipe: Recipe, basis: TemplateBasis, fitted: tuple[str
     model = SfhModel(recipe.model_config(), basis)
     try:
         answer = model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=False)
-    except (RuntimeError, OSError, EOFError) as error:
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
         line = str(error).strip().splitlines()[0]
         raise SfhInputError(
             f"{path}: no state of recipe {recipe.name!r} ({line}); delete it to redo the stage"

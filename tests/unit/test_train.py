@@ -1,0 +1,279 @@
+"""A whole training on toy templates: what it leaves, how it goes on after an interruption, what it refuses."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from synthetic_toys import toy_source, toy_templates
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.infer import finish, predict
+from napari_sfh.model.bundle import REQUIRED, load_bundle, weights_sha256
+from napari_sfh.training import cli, fit, history, simulate, templates, train
+from napari_sfh.training.recipe import FitSettings, load_recipe
+from napari_sfh.training.toy import toy_data
+from napari_sfh.training.trainset import FreshSource
+
+EPOCHS = 3
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch):
+    """No library is fetched: every name gives the toy templates."""
+    monkeypatch.setattr(templates, "prepare", lambda name, cache=None, folder=None: toy_templates())
+
+
+def recipe(**changes):
+    made = load_recipe("tiny")
+    settings = dataclasses.replace(made.fit, epochs=EPOCHS, batch=32)
+    return dataclasses.replace(made, n=150, fit=settings, **changes)
+
+
+def options(folder, **changes):
+    return train.Options(folder, device="cpu", quiet=True, command="napari-sfh-train train ...", **changes)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """An uninterrupted run."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "prepare", lambda name, cache=None, folder=None: toy_templates())
+        train.train(recipe(), options(folder))
+    return folder
+
+
+def same_weights(a, b):
+    return weights_sha256(load_bundle(a / train.BUNDLE)) == weights_sha256(load_bundle(b / train.BUNDLE))
+
+
+def test_bundle_says_where_it_comes_from(whole):
+    meta = load_bundle(whole / train.BUNDLE).meta
+    assert set(REQUIRED) <= set(meta)
+    assert meta["prior"]["name"] == "tiny"
+    assert len(meta["prior"]["sha256"]) == 64
+    assert meta["libraries"]["toy"]["templates_sha256"] == toy_templates().sha256
+    assert set(meta["filters"]) == {"F275W", "F336W", "F438W", "F555W", "F814W"}
+    assert all(len(f["sha256"]) == 64 for f in meta["filters"].values())
+    record = meta["training"]
+    assert record["n"] == 150
+    assert record["epochs"] == EPOCHS
+    assert record["seed"] == recipe().fit.seed
+    assert record["recipe"]["architecture"] == "stem"
+    assert len(record["data_sha256"]) == 64
+    assert set(record["seconds"]) == {"data", "network", "posterior", "calibration"}
+    assert record["machine"]["torch"] == str(torch.__version__)
+    assert "Not evaluated yet" in meta["card"]
+
+
+def test_run_leaves_recipe_table_and_picture(whole):
+    assert json.loads((whole / "recipe.json").read_text())["n"] == 150
+    assert (whole / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
+    rows = history.read(whole)
+    assert [r.epoch for r in rows] == [0, 1, 2]
+    assert all(np.isfinite(r).all() for r in rows)
+    assert rows[0].seconds < rows[2].seconds
+
+
+def test_bundle_predicts_and_has_thresholds(whole):
+    bundle = load_bundle(whole / train.BUNDLE)
+    data, _ = toy_data(3)
+    prediction = finish(predict(data, bundle, device="cpu", draws=60))
+    assert np.isfinite(prediction.mass_frac).all()
+    assert np.isfinite(prediction.ood).all()
+    assert torch.isfinite(bundle.model.depth.width).all()
+
+
+def test_weights_are_stored_in_half_precision_without_loss(whole):
+    weight = load_bundle(whole / train.BUNDLE).model.network.whole.weight
+    assert torch.equal(weight, weight.half().float())
+
+
+def test_same_seed_same_weights(whole, tmp_path):
+    train.train(recipe(), options(tmp_path / "again"))
+    assert same_weights(whole, tmp_path / "again")
+
+
+@pytest.mark.parametrize("stage", ["network", "before state", "posterior", "calibration"])
+def test_interrupted_run_goes_on_as_if_it_had_not_been(whole, tmp_path, monkeypatch, stage):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        interrupt(patch, stage)
+        with pytest.raises(KeyboardInterrupt):
+            train.train(recipe(), options(folder))
+    assert not (folder / train.BUNDLE).exists()
+    train.train(recipe(), options(folder, resume=True))
+    assert same_weights(whole, folder)
+    assert [r.epoch for r in history.read(folder)] == [0, 1, 2]
+
+
+def interrupt(patch, stage):
+    """Ctrl-C in the middle of a stage."""
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    def stop_in_second_epoch(self, trainer, module, *args):
+        if trainer.current_epoch == 1:
+            raise KeyboardInterrupt
+
+    if stage == "network":
+        patch.setattr(fit.Report, "on_train_batch_end", stop_in_second_epoch, raising=False)
+    elif stage == "before state":
+        patch.setattr(train, "_save", stop)
+    else:
+        patch.setattr(train, {"posterior": "fit_flow", "calibration": "calibrate"}[stage], stop)
+
+
+def test_run_of_the_bare_functions_is_taken_over(whole, tmp_path):
+    """A folder with a noiseless set and a fitted network alone, as a script of one's own may leave it."""
+    for name in (train.FRESH, train.POINT):
+        shutil.copy(whole / name, tmp_path / name)
+    train.train(recipe(), options(tmp_path, resume=True))
+    assert same_weights(whole, tmp_path)
+
+
+def test_folder_that_holds_a_run_is_refused(whole):
+    with pytest.raises(SfhInputError, match=r"holds a run already \(fresh.npz\); add --resume"):
+        train.train(recipe(), options(whole))
+
+
+def test_another_recipe_does_not_go_on(whole):
+    other = dataclasses.replace(recipe(), fit=dataclasses.replace(recipe().fit, epochs=7))
+    with pytest.raises(SfhInputError, match=r"recipe.json: the run there has fit.epochs = 3, not 7"):
+        train.train(other, options(whole, resume=True))
+
+
+def test_noiseless_set_of_another_size_is_refused(whole, tmp_path):
+    shutil.copy(whole / train.FRESH, tmp_path)
+    with pytest.raises(SfhInputError, match=r"fresh.npz: holds 150 objects .* asks for 80"):
+        train.train(dataclasses.replace(recipe(), n=80), options(tmp_path, resume=True))
+
+
+def test_damaged_files_of_a_run_are_named(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / train.POINT).write_bytes(b"no state")
+    with pytest.raises(SfhInputError, match=r"state.pt: no state of recipe 'tiny'.*delete it"):
+        train.train(recipe(), options(tmp_path / "run", resume=True))
+    (tmp_path / "run" / train.FRESH).write_bytes(b"no set")
+    with pytest.raises(SfhInputError, match=r"fresh.npz: no noiseless set of this version"):
+        train.train(recipe(), options(tmp_path / "run", resume=True))
+
+
+def test_state_of_another_network_is_refused(whole, tmp_path):
+    for name in (train.FRESH, train.POINT):
+        shutil.copy(whole / name, tmp_path / name)
+    wider = recipe(network={**recipe().network, "width": 40})
+    with pytest.raises(SfhInputError, match=r"state.pt: no state of recipe 'tiny'"):
+        train.train(wider, options(tmp_path, resume=True))
+
+
+def test_full_disk_is_a_computation_error(tmp_path, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(ComputeError, match=r"--output .*: cannot be written .*No space left.*--resume"):
+        train.train(recipe(), options(tmp_path / "run"))
+
+
+def test_lack_of_memory_is_a_computation_error(tmp_path, monkeypatch):
+    def short(*args, **kwargs):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(train, "fit", short)
+    with pytest.raises(ComputeError, match=r"training failed \(CUDA out of memory\).*--resume"):
+        train.train(recipe(), options(tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory):
+    """A set on disk."""
+    folder = tmp_path_factory.mktemp("set")
+    finish(simulate.simulate(toy_source(), 120, 4, folder, 1))
+    return folder
+
+
+def test_stored_set_is_trained_on(stored, tmp_path):
+    path = train.train(recipe(), options(tmp_path / "run", data=stored))
+    record = load_bundle(path).meta["training"]
+    assert record["n"] == 120
+    assert record["data_sha256"] == simulate.read_manifest(stored)["data_sha256"]
+    assert not (tmp_path / "run" / train.FRESH).exists()
+
+
+def test_stored_set_of_another_prior_is_refused(stored, tmp_path):
+    with pytest.raises(SfhInputError, match=r"drawn from prior 'tiny', recipe 'tiny' is for 'galceran2026'"):
+        train.train(recipe(prior="galceran2026"), options(tmp_path / "run", data=stored))
+
+
+def command(*words):
+    return cli.main(["train", "--config", "tiny", "--device", "cpu", "--threads", "1", "--quiet", *map(str, words)])
+
+
+def test_command_trains(tmp_path, capsys):
+    assert command("--n", 120, "--epochs", 1, "--output", tmp_path / "run") == 0
+    out = capsys.readouterr()
+    assert out.out.strip() == str(tmp_path / "run" / train.BUNDLE)
+    assert out.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "/nowhere"], "no synthetic set here; make it with napari-sfh-train simulate"),
+        (["--n", "5"], "--n 5: must be at least 20"),
+        (["--epochs", "0"], "--epochs 0: must be at least 1"),
+        (["--device", "abacus"], "device: 'abacus' is unknown; choose auto, cpu, cuda or mps"),
+        (["--data", "set", "--n", "50"], "a stored set is used whole"),
+        (["--config", "nothing"], "--config: 'nothing' is neither a file nor one of"),
+    ],
+)
+def test_command_refuses_in_one_line(tmp_path, capsys, words, message):
+    assert command("--output", tmp_path / "run", *words) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_plateau_lowers_the_rate_and_survives_a_checkpoint():
+    plateau = fit.Plateau(FitSettings(plateau_epochs=2, plateau_factor=0.8))
+    for loss in (3.0, 2.0, 2.5):
+        plateau.see(loss)
+    other = fit.Plateau(FitSettings(plateau_epochs=2, plateau_factor=0.8))
+    other.restore(plateau.state())
+    assert other.factor == 1.0
+    other.see(2.5)
+    assert other.factor == pytest.approx(0.8)
+
+
+def test_learning_rate_schedules():
+    model = fit.SfhModel(recipe().model_config(), templates.basis(toy_templates()))
+    for schedule, middle, end in (("linear", 0.5, 1e-4), ("constant", 1.0, 1.0), ("cosine", 0.5, 1e-4)):
+        settings = dataclasses.replace(recipe().fit, schedule=schedule)
+        module = fit.Fit(model, dataclasses.replace(recipe(), fit=settings), 10_000)
+        assert module.rate(5000) == pytest.approx(middle, rel=0.01)
+        assert module.rate(10_000) == pytest.approx(end)
+
+
+def test_history_reads_lightnings_own_table(tmp_path):
+    (tmp_path / history.TABLE).write_text("epoch,step,train,val\n0,9,,3.0\n0,9,4.0,\n1,19,,2.0\n1,19,2.5,\n")
+    rows = history.read(tmp_path)
+    assert [(r.epoch, r.train, r.val) for r in rows] == [(0, 4.0, 3.0), (1, 2.5, 2.0)]
+    assert np.isnan(rows[0].seconds)
+    history.write(tmp_path, rows[:1])
+    assert history.read(tmp_path)[0].val == 3.0
+
+
+def test_fresh_set_says_which_prior_it_is_of(whole, tmp_path):
+    from napari_sfh.training.config import load_prior
+    from napari_sfh.training.trainset import load_fresh
+
+    prior = load_prior("tiny")
+    assert isinstance(load_fresh(whole / train.FRESH, prior), FreshSource)
+    changed = dataclasses.replace(prior, max_age_gyr=10.0)
+    with pytest.raises(SfhInputError, match=r"drawn from prior 'tiny' before its settings changed"):
+        load_fresh(whole / train.FRESH, changed)
