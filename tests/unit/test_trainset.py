@@ -1,0 +1,145 @@
+"""Training spectra: split, fresh noise, what is taken away, and that every pass can be made again."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from synthetic_toys import toy_source
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.infer import finish
+from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
+from napari_sfh.training import simulate
+from napari_sfh.training.augment import LINES_AA, augment, degrade
+from napari_sfh.training.recipe import AugmentSettings
+from napari_sfh.training.toy import toy_data
+from napari_sfh.training.trainset import Batches, StoredSource, load_fresh, make_fresh, save_fresh, split
+
+NONE = AugmentSettings()
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return make_fresh(toy_source(), 64, 3)
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_split_is_70_20_10_complete_and_fixed():
+    parts = split(1000, 5)
+    assert [len(p) for p in parts] == [700, 200, 100]
+    assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(1000))
+    for a, b in zip(parts, split(1000, 5), strict=True):
+        assert np.array_equal(a, b)
+    assert not np.array_equal(parts[0], split(1000, 6)[0])
+    with pytest.raises(SfhInputError, match=r"12 spectra are too few to split; simulate at least 20"):
+        split(12, 1)
+
+
+def test_same_seed_makes_the_same_noiseless_set(fresh):
+    again, other = make_fresh(toy_source(), 64, 3), make_fresh(toy_source(), 64, 4)
+    assert np.array_equal(fresh.flux, again.flux)
+    assert np.array_equal(fresh.labels.mh, again.labels.mh)
+    assert not np.array_equal(fresh.flux, other.flux)
+
+
+def test_noiseless_set_survives_the_disk(fresh, tmp_path):
+    save_fresh(fresh, tmp_path / "fresh.npz")
+    back = load_fresh(tmp_path / "fresh.npz", fresh.config)
+    rows = np.arange(10)
+    a, b = (s.observe(rows, NONE, rng()) for s in (fresh, back))
+    assert np.array_equal(a.flux, b.flux)
+    assert np.array_equal(a.phot, b.phot)
+    assert back.labels.family_names == fresh.labels.family_names
+
+
+def test_noise_is_new_in_every_pass_and_the_object_is_not(fresh):
+    rows = np.arange(20)
+    a, b = (fresh.observe(rows, NONE, rng(seed)) for seed in (1, 2))
+    assert not np.array_equal(a.flux, b.flux)
+    good = a.mask & b.mask
+    pull = (a.flux - b.flux)[good] / np.hypot(a.error, b.error)[good]
+    assert pull.std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_recipe_decides_the_snr(fresh):
+    settings = AugmentSettings(snr_mix=(20.0,), snr_mix_share=1.0)
+    data = fresh.observe(np.arange(40), settings, rng())
+    window = data.flux[:, NORM_PIXELS] / np.where(data.mask, data.error, np.nan)[:, NORM_PIXELS]
+    assert np.nanmedian(window) == pytest.approx(20.0, rel=0.1)
+
+
+def test_degraded_spectra_have_the_snr_that_was_asked_for():
+    data, _ = toy_data(200, seed=1, snr=80.0)
+    worse = degrade(data, np.full(200, 20.0), rng())
+    np.testing.assert_allclose(worse.snr, 20.0, rtol=1e-5)
+    np.testing.assert_allclose(worse.error / data.error, 4.0, rtol=1e-5)
+    added = ((worse.flux - data.flux) / worse.error).std()
+    assert added == pytest.approx(np.sqrt(1 - 1 / 16), rel=0.01)
+    same = degrade(data, np.full(200, 500.0), rng())
+    assert np.array_equal(same.flux, data.flux)
+
+
+def test_bands_and_wavelengths_are_taken_away_and_input_is_not_touched():
+    data, _ = toy_data(400, seed=2)
+    before = {k: v.copy() for k, v in data.__dict__.items() if isinstance(v, np.ndarray)}
+    out = augment(data, AugmentSettings(drop_band=1.0, drop_photometry=0.1, mask_range=0.5, mask_line=0.2), rng())
+    for key, value in before.items():
+        assert np.array_equal(getattr(data, key), value, equal_nan=value.dtype.kind == "f"), key
+    combinations = {tuple(row) for row in out.phot_mask}
+    assert len(combinations) == 32
+    assert (out.phot[~out.phot_mask] == 0).all()
+    assert (out.flux[~out.mask] == 0).all()
+    kept = out.mask | ~data.mask
+    assert 0.4 < (~kept).any(1).mean() < 0.9
+
+
+def test_lines_are_masked_at_their_rate():
+    data, _ = toy_data(1000, seed=2)
+    mask = augment(data, AugmentSettings(mask_line=0.2), rng()).mask
+    for lo, hi in LINES_AA:
+        middle = np.searchsorted(WAVE_AA, 0.5 * (lo + hi))
+        assert 1 - mask[:, middle].mean() == pytest.approx(0.2, abs=0.05)
+
+
+def test_passes_are_shuffled_by_epoch_and_repeatable(fresh):
+    def passes(epoch, seed=7):
+        return [b.y for b in Batches(fresh, np.arange(50), 16, NONE, seed, epoch=lambda: epoch)]
+
+    first, again, second = passes(0), passes(0), passes(1)
+    assert len(first) == 3
+    assert all(len(y) == 16 for y in first)
+    assert torch.equal(first[0], again[0])
+    assert not torch.equal(first[0], second[0])
+
+
+def test_a_pass_without_epochs_keeps_order_and_every_row(fresh):
+    batches = list(Batches(fresh, np.arange(50), 16, NONE, 7))
+    assert [len(b.y) for b in batches] == [16, 16, 16, 2]
+    mh = torch.cat([b.y for b in batches])[:, 16:32].numpy()
+    np.testing.assert_allclose(mh, fresh.labels.mh[:50], atol=1e-6)
+
+
+def test_stored_set_gives_its_own_data(tmp_path):
+    finish(simulate.simulate(toy_source(), 40, 4, tmp_path, 1))
+    source = StoredSource.open(tmp_path)
+    rows = np.array([3, 8, 20])
+    data = source.observe(rows, NONE, rng())
+    assert np.array_equal(data.flux, source.dataset.data(rows).flux)
+    batch = source.batch(rows, NONE, rng())
+    assert np.array_equal(batch.truth["mass_frac"].numpy(), source.labels.mass_frac[rows].astype(np.float32))
+
+
+def test_noise_settings_of_the_prior_are_used(fresh):
+    quiet = dataclasses.replace(fresh, config=dataclasses.replace(fresh.config, noise=_noise(fresh, 400.0)))
+    data = quiet.observe(np.arange(10), NONE, rng())
+    assert np.allclose(data.snr, 400.0, rtol=0.1)
+
+
+def _noise(fresh, snr):
+    from napari_sfh.training.distributions import constant
+
+    return dataclasses.replace(fresh.config.noise, snr=constant(snr))
