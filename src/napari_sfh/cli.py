@@ -242,3 +242,7 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
         explorer.open_result(path)
     napari.run()
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

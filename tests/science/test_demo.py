@@ -1,0 +1,109 @@
+"""The main job on the bundled mock galaxy: files in, result file out, and the truth found again."""
+
+import importlib.util
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from napari_sfh import compare, demo
+from napari_sfh.cli import main, show_progress
+from napari_sfh.io.results import read_result
+from napari_sfh.pipeline import run
+from napari_sfh.types import Flag
+
+CONTRACT = Path(__file__).parents[3] / "shared" / "check_result.py"
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("demo")
+    assert main(["demo", "--headless", "--quiet", "--device", "cpu", "--output", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(output):
+    return read_result(output / "mock_spiral_sfh.fits")
+
+
+def test_it_leaves_the_result_and_two_pictures(output):
+    assert sorted(p.name for p in output.iterdir()) == [
+        "mock_spiral_sfh.fits",
+        "mock_spiral_sfh.png",
+        "mock_spiral_truth.png",
+    ]
+
+
+def test_the_result_keeps_the_contract(output):
+    if not CONTRACT.exists():
+        pytest.skip("the contract's checker lies beside the checkout, not in it")
+    spec = importlib.util.spec_from_file_location("check_result", CONTRACT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert list(module.problems(output / "mock_spiral_sfh.fits")) == []
+
+
+def test_maps_follow_the_truth(result):
+    truth = compare.bin_truth(demo.truth(), result.bins)
+    found = compare.against_truth(result, truth)
+    assert found["lg_age_lw"].n > 0.9 * result.bins.n_bins
+    for name, limit in (("lg_age_mw", 0.15), ("lg_age_lw", 0.15), ("mh_mw", 0.10), ("mh_lw", 0.10)):
+        assert found[name].std < limit, (name, found[name])
+        assert abs(found[name].bias) < limit, (name, found[name])
+    # Not only near on average: the map's structure is the galaxy's.
+    good = (result.flag & int(Flag.OUT_OF_DEPTH)) == 0
+    for name in ("lg_age_mw", "lg_age_lw"):
+        r = np.corrcoef(result.prediction.median(name)[good], truth.means[name][good])[0, 1]
+        assert r > 0.8, (name, r)
+
+
+def test_true_values_lie_inside_the_intervals_as_often_as_they_say(result):
+    truth = compare.bin_truth(demo.truth(), result.bins)
+    good = (result.flag & int(Flag.OUT_OF_DEPTH)) == 0
+    for name, true in truth.means.items():
+        q = result.prediction.quantiles[name][good]
+        # One galaxy is no random draw of the prior: its bins share their faults, so the bounds are wide.
+        inside = np.mean((q[:, 0] < true[good]) & (true[good] < q[:, 4]))
+        assert inside > 0.6, (name, inside)
+
+
+def test_the_warning_lights_up_on_the_foreground_star(result):
+    y, x = np.unravel_index(np.nanargmax(result.white * (_radius(result.white.shape) > 12)), result.white.shape)
+    star = result.bins.bin_id[y, x]
+    assert result.flag[star - 1] & Flag.OUT_OF_DEPTH
+    assert np.mean(result.flag & int(Flag.OUT_OF_DEPTH) > 0) < 0.1
+
+
+def test_provenance_is_in_the_header(output, result):
+    header = fits.getheader(output / "mock_spiral_sfh.fits")
+    assert header["REDSHIFT"] == pytest.approx(0.0025, abs=1e-5)
+    assert result.model_sha256
+    assert result.settings["photometry_F275W"].startswith("hlsp_phangs-hst")
+    assert result.settings["ebv_mw"] == 0.0
+
+
+@pytest.mark.parametrize("stage", ["opening the files", "signal and noise", "spectra", "photometry"])
+def test_cancel_before_the_network_gives_nothing(stage):
+    assert show_progress(_cancelled_at(stage), quiet=True) is None
+
+
+def _cancelled_at(stage: str):
+    cancel = threading.Event()
+    work = run(replace(demo.config("cpu"), draws=50), cancel)
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            return end.value
+        if step.stage == stage:
+            cancel.set()
+        yield step
+
+
+def _radius(shape):
+    y, x = np.indices(shape)
+    return np.hypot(y - (shape[0] - 1) / 2, x - (shape[1] - 1) / 2)

@@ -1,0 +1,127 @@
+"""The command line's promises: help, exit status, one line that names what is wrong and what to do."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from napari_sfh.cli import main, show_progress
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.pipeline import RunConfig
+from napari_sfh.types import Progress
+
+
+def _refused(capsys, *arguments: str) -> str:
+    assert main(list(arguments)) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+def test_every_command_has_help(capsys):
+    for command in ("demo", "run", "info", "models", "view"):
+        with pytest.raises(SystemExit) as stop:
+            main([command, "--help"])
+        assert stop.value.code == 0
+        assert "usage: napari-sfh " + command in capsys.readouterr().out
+
+
+def test_installed_command_runs():
+    out = subprocess.run([sys.executable, "-m", "napari_sfh.cli"], capture_output=True, text=True)
+    assert out.returncode == 2
+    assert "COMMAND" in out.stderr
+
+
+def test_no_input(capsys, tmp_path):
+    message = _refused(capsys, "run", "--output", str(tmp_path / "o.fits"))
+    assert message == "napari-sfh: no input: give a galaxy's folder, or --cube FILE"
+
+
+def test_missing_cube_names_the_file(capsys, tmp_path):
+    message = _refused(capsys, "run", "--cube", str(tmp_path / "none.fits"), "--output", str(tmp_path / "o.fits"))
+    assert "none.fits" in message
+
+
+def test_output_in_the_way_is_refused_before_the_work(capsys, tmp_path):
+    cube = tmp_path / "cube.fits"
+    fits.PrimaryHDU(np.zeros((3, 3, 3))).writeto(cube)
+    message = _refused(capsys, "run", "--cube", str(cube), "--output", str(tmp_path))
+    assert "is a folder" in message
+    (tmp_path / "file").write_text("")
+    message = _refused(capsys, "run", "--cube", str(cube), "--output", str(tmp_path / "file" / "o.fits"))
+    assert "choose another folder" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--photometry", "F275W"], "write BAND=FILE"),
+        (["--photometry", "F160W=x.fits"], "the network knows F275W"),
+        (["--redshift", "3"], "must lie between -0.01 and 1"),
+        (["--ebv-mw", "-1"], "between 0 and 5"),
+        (["--psf-fwhm", "0"], "between 0 and 10"),
+        (["--target-snr", "0"], "must be above 0"),
+        (["--binning", "maps"], "give the file with --maps"),
+        (["--kinematics", "maps"], "give the file with --maps"),
+    ],
+)
+def test_bad_options_name_key_value_and_remedy(capsys, tmp_path, arguments, words):
+    message = _refused(capsys, "run", "--cube", "c.fits", "--output", str(tmp_path / "o.fits"), *arguments)
+    assert words in message
+
+
+def test_unknown_weights(capsys):
+    assert "neither a file nor a shipped bundle" in _refused(capsys, "models", "nothing")
+
+
+def test_view_of_a_missing_file(capsys, tmp_path):
+    assert "no such file" in _refused(capsys, "view", str(tmp_path / "o.fits"))
+
+
+def test_info_of_nonsense(capsys, tmp_path):
+    path = tmp_path / "notes.fits"
+    path.write_text("not FITS")
+    assert main(["info", str(path)]) == 0
+    assert "cannot be used" in capsys.readouterr().out
+
+
+def test_a_failure_is_status_one(capsys, monkeypatch, tmp_path):
+    def fail(config):
+        raise ComputeError("disk full")
+        yield
+
+    monkeypatch.setattr("napari_sfh.pipeline.run", fail)
+    assert main(["run", "--cube", "c.fits", "--output", str(tmp_path / "o.fits")]) == 1
+    assert capsys.readouterr().err == "napari-sfh: disk full\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_one_line_a_stage_and_quiet_is_quiet():
+    def work():
+        for k in range(3):
+            yield Progress("spectra", k, 3)
+        yield Progress("maps", 0, 0)
+        return 5
+
+    log = io.StringIO()
+    assert show_progress(work(), quiet=False, stream=log) == 5
+    assert log.getvalue() == "spectra\nmaps\n"
+    log = io.StringIO()
+    assert show_progress(work(), quiet=True, stream=log) == 5
+    assert log.getvalue() == ""
+
+
+def test_settings_are_plain_values_without_the_users_folders():
+    config = RunConfig(cube="/home/me/cube.fits", photometry={"f555w": "/home/me/v.fits"}, redshift=0.002)
+    settings = config.settings()
+    assert settings["cube"] == "cube.fits"
+    assert settings["photometry_F555W"] == "v.fits"
+    assert all(isinstance(v, str | float | int | bool | None) for v in settings.values())
+
+
+def test_config_refuses_what_no_file_can_mend():
+    with pytest.raises(SfhInputError, match="--redshift 2"):
+        RunConfig(cube="c.fits", redshift=2.0)
