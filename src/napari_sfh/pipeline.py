@@ -25,6 +25,7 @@ from napari_sfh.prep import bands, binning, extinction, kinematics, restframe, s
 from napari_sfh.prep.assemble import MAX_PHOTOMETRY_REDSHIFT, make_bin_data
 from napari_sfh.prep.bands import Bands
 from napari_sfh.prep.psf import cube_psf
+from napari_sfh.prep.quality import reduced_chi2
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.progress import in_background
 from napari_sfh.types import BANDS, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
@@ -114,7 +115,7 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
     data, notes = prepared
     prediction = yield from infer.predict(data, bundle, device=config.device, draws=config.draws, cancel=cancel)
     yield Progress("models of the predictions", 0, 0)
-    model_flux, model_phot, chi2 = infer.reconstruct(data, prediction, bundle)
+    model_flux, model_phot, _ = infer.reconstruct(data, prediction, bundle)
     out_of_depth = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
     return Result(
         bins=bins,
@@ -122,8 +123,7 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
         prediction=prediction,
         model_flux=model_flux,
         model_phot=model_phot,
-        # Broadening smooths the noise: its scatter is that of independent pixels times the gain.
-        chi2=chi2 / restframe.noise_gain(data.sigma_kms),
+        chi2=reduced_chi2(data, model_flux),
         flag=(data.flag | out_of_depth).astype(np.int32),
         white=spaxels.signal,
         wcs=cube.wcs,

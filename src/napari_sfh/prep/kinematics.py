@@ -23,6 +23,7 @@ from scipy.spatial import KDTree
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
 from napari_sfh.prep.grids import check_same_grid
 from napari_sfh.prep.redshift import estimate_redshift
@@ -40,7 +41,6 @@ _MAX_V_KMS = 1000.0
 _LN_STEP = 2e-4  # of the grid of the fit: 60 km/s, 2.5 pixels per sigma of 150 km/s
 _MIN_USABLE = 0.3
 #: Air wavelengths in Angstrom of the gas lines that the fit leaves out, within `_GAS_KMS`.
-_GAS_LINES_AA = (4861.3, 4958.9, 5006.8, 5197.9, 5200.3, 5875.6, 6300.3, 6363.8, 6548.0, 6562.8, 6583.5, 6716.4, 6730.8)
 _GAS_KMS = 500.0
 _MARGIN_KMS = 1950.0  # by which pPXF wants templates to reach beyond the fitted range, with V up to `_MAX_V_KMS`
 
@@ -230,7 +230,7 @@ def _problem(spectra: BinSpectra, redshift: float, basis: TemplateBasis) -> _Pro
     held = spectra.good.astype(np.float64) @ operator.T
     variance = np.where(spectra.good, spectra.variance, 0.0) @ operator.T
     usable = (held > 0.97) & (variance > 0)
-    for line in _GAS_LINES_AA:
+    for line in GAS_LINES_AA:
         usable &= np.abs(ln_wave - np.log(line)) > _GAS_KMS / C_KMS
     level = np.array([np.median(f[ok]) if ok.any() else 0.0 for f, ok in zip(flux, usable)])
     usable &= (level > 0)[:, None]

@@ -1,0 +1,60 @@
+"""chi^2 of the stars' pixels is one for noise alone, and blind to gas."""
+
+import dataclasses
+
+import numpy as np
+
+from napari_sfh.physics.lines import STELLAR_PIXELS
+from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
+from napari_sfh.prep.quality import reduced_chi2
+from napari_sfh.types import BANDS, BinData
+
+
+def _data(flux, error, sigma_kms=150.0) -> BinData:
+    n, b = len(flux), len(BANDS)
+    f32 = np.float32
+    return BinData(
+        flux=flux.astype(f32),
+        error=np.full((n, N_WAVE), error, f32),
+        mask=np.ones((n, N_WAVE), bool),
+        phot=np.zeros((n, b), f32),
+        phot_error=np.zeros((n, b), f32),
+        phot_mask=np.zeros((n, b), bool),
+        norm_cgs=np.ones(n),
+        snr=np.full(n, 1 / error, f32),
+        v_kms=np.zeros(n, f32),
+        sigma_kms=np.full(n, sigma_kms, f32),
+        flag=np.zeros(n, np.int32),
+    )
+
+
+def test_noise_alone_is_one():
+    rng = np.random.default_rng(3)
+    chi2 = reduced_chi2(_data(1 + rng.normal(0, 0.02, (20, N_WAVE)), 0.02), np.ones((20, N_WAVE), np.float32))
+    np.testing.assert_allclose(chi2.mean(), 1.0, atol=0.02)
+
+
+def test_smoothed_noise_counts_by_its_gain():
+    rng = np.random.default_rng(4)
+    data = _data(1 + rng.normal(0, 0.02, (20, N_WAVE)), 0.02)
+    broadened = dataclasses.replace(data, sigma_kms=np.full(20, 50.0, np.float32))
+    model = np.ones((20, N_WAVE), np.float32)
+    assert np.all(reduced_chi2(broadened, model) > 3 * reduced_chi2(data, model))
+
+
+def test_gas_does_not_count_and_a_wrong_continuum_does():
+    flux = np.ones((1, N_WAVE))
+    flux[0, np.abs(WAVE_AA - 6562.8) < 10] += 5
+    model = np.ones((1, N_WAVE), np.float32)
+    assert reduced_chi2(_data(flux, 0.02), model)[0] < 1e-6
+    assert reduced_chi2(_data(flux, 0.02), model * 1.04)[0] > 3.5
+
+
+def test_nothing_usable_is_nan():
+    data = _data(np.ones((1, N_WAVE)), 0.02)
+    dark = dataclasses.replace(data, mask=np.zeros_like(data.mask))
+    assert np.isnan(reduced_chi2(dark, np.ones((1, N_WAVE), np.float32))[0])
+
+
+def test_most_pixels_belong_to_the_stars():
+    assert 0.7 < STELLAR_PIXELS.mean() < 0.9
