@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TypeVar
 
 import numpy as np
 import torch
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.features import Features, encode, usable, value_error
+from napari_sfh.features import Features, check, encode, usable, value_error
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.depth import SIGNS, SYSTEMATIC
-from napari_sfh.model.labelspace import SCALARS, VECTORS
+from napari_sfh.model.labelspace import SCALARS, VECTORS, unpack
 from napari_sfh.model.posterior import base_points
 from napari_sfh.model.sfhmodel import SfhModel
 from napari_sfh.physics.ages import N_AGE
@@ -105,19 +105,66 @@ def predict(
     """
     if draws < 50:
         raise SfhInputError(f"draws: {draws} are too few for 95 % intervals; use at least 50")
-    where = choose_device(device)
-    rows = np.flatnonzero(usable(data, bundle.features))
-    encode(data.select(slice(0, 0)), bundle.features)  # shapes are checked before anything long
+    base = base_points(draws)
+
+    def step(part: BinData, model: SfhModel, where: torch.device) -> dict[str, F32]:
+        return _predict_batch(part, bundle, model, where, base)
+
     out = _empty(data.n_bins, bundle.model.network.latent_size)
+    yield from _in_batches(data, bundle, device, batch_size, step, out, cancel)
+    return _prediction(out)
+
+
+def point(
+    data: BinData,
+    bundle: Bundle,
+    device: str = "auto",
+    batch_size: int = 256,
+    cancel: threading.Event | None = None,
+) -> Generator[Progress, None, dict[str, F32]]:
+    """The point network's own answer, without draws: some fifty times faster than `predict`, and without errors.
+
+    For a first look at very many bins; no map should be made of it.
+
+    Returns
+    -------
+    dict
+        For each of `Prediction.SCALARS` an array (N,), for each of `Prediction.VECTORS` (N, 16); NaN as in `predict`,
+        whose parameters, errors and progress it shares.
+    """
+
+    def step(part: BinData, model: SfhModel, where: torch.device) -> dict[str, F32]:
+        return _point_batch(encode(part, bundle.features).to(where), model)
+
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(SCALARS, (data.n_bins,))
+    shapes |= dict.fromkeys(VECTORS, (data.n_bins, N_AGE))
+    out = {k: np.full(shape, np.nan, np.float32) for k, shape in shapes.items()}
+    yield from _in_batches(data, bundle, device, batch_size, step, out, cancel)
+    return out
+
+
+def _in_batches(
+    data: BinData,
+    bundle: Bundle,
+    device: str,
+    batch_size: int,
+    step: Callable[[BinData, SfhModel, torch.device], dict[str, F32]],
+    out: dict[str, F32],
+    cancel: threading.Event | None,
+) -> Generator[Progress, None, None]:
+    """Fill the usable rows of ``out`` batch by batch; see `predict` for what happens when memory runs out."""
+    where = choose_device(device)
+    check(data)
+    rows = np.flatnonzero(usable(data, bundle.features))
     size, done, note = max(1, batch_size), 0, ""
-    model, base = _on(bundle.model, where), base_points(draws)
+    model = _on(bundle.model, where)
     while done < len(rows):
         if cancel is not None and cancel.is_set():
             break
         yield Progress(f"predicting{note}", done, len(rows))
         batch = rows[done : done + size]
         try:
-            part = _predict_batch(data.select(batch), bundle, model, where, base)
+            part = step(data.select(batch), model, where)
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise ComputeError(f"prediction failed on {where}: {error}") from error
@@ -128,7 +175,6 @@ def predict(
             out[key][batch] = values
         done += len(batch)
     yield Progress(f"predicting{note}", done, len(rows))
-    return _prediction(out)
 
 
 def draw(data: BinData, bundle: Bundle, n: int = 1000) -> dict[str, F32]:
@@ -189,6 +235,13 @@ def _rebuild(basis: TemplateBasis, mass: F32, mh: F32, tau_ism: F32, tau_bc: F32
 
 
 @torch.inference_mode()
+def _point_batch(features: Features, model: SfhModel) -> dict[str, F32]:
+    """The point network's values, keyed as `point` gives them."""
+    derived = model.mass_to_light.derive(unpack(model.locate(features)[0]))
+    return {k: v.float().cpu().numpy() for k, v in derived.items()}
+
+
+@torch.inference_mode()
 def _predict_batch(
     data: BinData, bundle: Bundle, model: SfhModel, device: torch.device, base: torch.Tensor
 ) -> dict[str, F32]:
@@ -203,7 +256,7 @@ def _predict_batch(
     out = {k: v.float().cpu().numpy() for k, v in tensors.items()}
     signs, away, seen = depth_signs(features, bundle, out)
     lg_snr = features.lg_snr[:, 0]
-    signs[:, 3] = bundle.model.depth.photometry_sign(away, seen, lg_snr)
+    signs[:, SIGNS.index("photometry")] = bundle.model.depth.photometry_sign(away, seen, lg_snr)
     out["ood"] = bundle.model.depth.score(signs, lg_snr).numpy()
     return out
 
@@ -215,8 +268,8 @@ def depth_signs(
 
     Returns
     -------
-    signs : tensor (N, 4)
-        The last column, photometry, is left at zero: it follows from the other two.
+    signs : tensor (N, 5)
+        In the order of `model.depth.SIGNS`; photometry is left at zero: it follows from the other two.
     away : tensor (N, 5)
         log10 of the bands' flux over the rebuilt one.
     seen : tensor (N, 5)
@@ -234,6 +287,7 @@ def depth_signs(
     signs[:, 0] = depth.latent_sign(torch.from_numpy(out["latent"]))
     signs[:, 1] = depth.subspace_sign(spectrum)
     signs[:, 2] = torch.log10(chi2)
+    signs[:, 4] = depth.critic_sign(depth.critic_input(features))
     away = features.photometry[:, 0] - torch.log10(torch.from_numpy(phot).clamp(min=1e-3))
     return signs, away, features.photometry[:, 1] > 0.5
 
