@@ -21,6 +21,7 @@ from napari_sfh.model.labelspace import SCALARS, VECTORS, unpack
 from napari_sfh.model.posterior import DEQUANTISE, Posterior, base_points
 from napari_sfh.model.sfhmodel import SfhModel
 from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.training.critic_fit import fit_critic
 from napari_sfh.training.recipe import AugmentSettings, PosteriorSettings, Recipe
 from napari_sfh.training.trainset import Batch, Batches, Rows, SpectraSource
 
@@ -165,8 +166,10 @@ def look(
 
 
 def held_out_settings(settings: AugmentSettings) -> AugmentSettings:
-    """The recipe's losses of bands and wavelengths, at S/N spread evenly in the logarithm."""
-    return replace(settings, snr_mix=(), snr_mix_share=0.0, snr_range=HELD_OUT_SNR)
+    """Half of the recipe's losses of bands and wavelengths, nearer to real use, at S/N even in the logarithm."""
+    losses = ("drop_band", "drop_photometry", "mask_range", "mask_line")
+    halved = {k: 0.5 * getattr(settings, k) for k in losses}
+    return replace(settings, snr_mix=(), snr_mix_share=0.0, snr_range=HELD_OUT_SNR, **halved)
 
 
 def calibrate(
@@ -177,7 +180,7 @@ def calibrate(
     Parameters
     ----------
     parts : (rows that were trained on, held-out rows)
-        The subspace comes from the first; levels, densities and thresholds from the second.
+        Subspace and critic come from the first; levels, densities and thresholds from the second.
     """
     p, seed = recipe.posterior, recipe.fit.seed
     rng = np.random.default_rng([seed, 11])
@@ -185,6 +188,8 @@ def calibrate(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # the components are found from random directions
         model.depth.fit_subspace(source.batch(some, recipe.augment, rng).features)
+    loss = fit_critic(model.depth, source, parts[0], held_out_settings(recipe.augment), seed)
+    say(f"out-of-depth critic: cross-entropy {loss:.3f}")
     half = len(parts[1]) // 2
     held = look(model, basis, source, parts[1], recipe, p.calibration_draws, seed + 2)
     model.calibration.fit(held.ranks, held.lg_snr, draws=p.calibration_draws)

@@ -16,6 +16,8 @@ from napari_sfh.model.labelspace import SCALARS, VECTORS
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.types import QUANTILES
 
+#: Vectors whose values lie in 0-1 and often at 0 or 1 exactly.
+FRACTIONS = ("light_frac", "mass_frac", "cum_mass")
 #: Nodes in log10 S/N between which the levels are interpolated.
 LG_SNR_NODES: tuple[float, ...] = tuple(np.log10([5.0, 10.0, 20.0, 40.0, 80.0, 160.0]))
 
@@ -57,7 +59,7 @@ class Calibration(nn.Module):
             out[name] = _read(draws[name], weights @ self.scalar[:, i])
         for i, name in enumerate(VECTORS):
             levels = torch.einsum("ns,saq->naq", weights, self.vector[:, i])
-            out[name] = _read(draws[name].transpose(1, 2), levels)
+            out[name] = _read(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
         return out
 
     @torch.no_grad()
@@ -72,7 +74,8 @@ class Calibration(nn.Module):
         least : float
             A node with less than this many held-out spectra of weight keeps the nearest other node's levels.
         draws : int
-            Draws that will be read: levels stay within the first and the last of them.
+            Draws that will be read: levels stay within the first and the last of them; those of fractions may
+            reach the bounds 0 and 1, where many truths lie exactly.
         """
         weights = node_weights(self.lg_snr, lg_snr)
         have = [s for s in range(len(self.lg_snr)) if float(weights[:, s].sum()) >= least]
@@ -87,8 +90,10 @@ class Calibration(nn.Module):
             for i, name in enumerate(VECTORS):
                 for a in range(N_AGE):
                     self.vector[s, i, a] = weighted_quantile(ranks[name][:, a], w, p)
-        for levels in (self.scalar, self.vector):
-            levels.clamp_(0.5 / draws, 1 - 0.5 / draws)
+        self.scalar.clamp_(0.5 / draws, 1 - 0.5 / draws)
+        for i, name in enumerate(VECTORS):
+            if name not in FRACTIONS:
+                self.vector[:, i].clamp_(0.5 / draws, 1 - 0.5 / draws)
 
 
 def node_weights(nodes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -122,12 +127,19 @@ def coverage(quantiles: torch.Tensor, truth: torch.Tensor) -> tuple[float, float
     return float(inside[0].float().mean()), float(inside[1].float().mean())
 
 
-def _read(draws: torch.Tensor, levels: torch.Tensor) -> torch.Tensor:
-    """Draws (..., n) read at levels (..., 5), linear between neighbours."""
+def _read(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
+    """Draws (..., n) read at levels (..., 5), linear between neighbours; with ``bounds``, 0 and 1 lie at their ends."""
     ordered = draws.sort(dim=-1).values
     n = draws.shape[-1]
-    at = (levels * n - 0.5).clamp(0, n - 1)
-    low = at.floor().long().clamp(max=max(n - 2, 0))
+    if bounds:
+        # The first and last half step lead from the outermost draws to the bounds.
+        ends = torch.zeros_like(ordered[..., :1])
+        ordered = torch.cat([ends, ordered, ends + 1], dim=-1)
+        at = levels * n + 0.5
+        at = torch.where(at < 1, (at - 0.5) * 2, torch.where(at > n, n + (at - n) * 2, at)).clamp(0, n + 1)
+    else:
+        at = (levels * n - 0.5).clamp(0, n - 1)
+    low = at.floor().long().clamp(max=max(ordered.shape[-1] - 2, 0))
     share = at - low
-    high = (low + 1).clamp(max=n - 1)
+    high = (low + 1).clamp(max=ordered.shape[-1] - 1)
     return torch.gather(ordered, -1, low) * (1 - share) + torch.gather(ordered, -1, high) * share

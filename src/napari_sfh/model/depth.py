@@ -1,15 +1,19 @@
 """Out of depth: is this spectrum one of those that the network was trained on?
 
-Four signs, each a number that grows with strangeness:
+Five signs, each a number that grows with strangeness:
 
 latent       minus the logarithm of the latent vectors' density, a mixture of Gaussians fitted to training spectra;
 subspace     reduced chi^2 of the spectrum after the training spectra's principal components have been taken out: what
              no mixture of populations, dust and gas of the prior can make (a star, another redshift, strange lines);
 spectrum     reduced chi^2 of the spectrum rebuilt from the prediction;
-photometry   squared distance of the bands from those rebuilt from the prediction, in units of their usual scatter.
+photometry   squared distance of the bands from those rebuilt from the prediction, in units of their usual scatter;
+critic       the answer of a small network that learnt to tell training spectra from spoilt ones
+             (`training.outliers`: other redshifts and line ratios, wrong zero points, sky, stars), from the
+             components, the mean squared residual in 44 pieces of the spectrum, and the bands. It sees what
+             densities in 40 dimensions cannot.
 
 Each is compared with its median and its high quantile on held-out spectra of the same S/N; the score is the largest of
-the four, scaled so that 1 is exceeded by 1 % of held-out spectra. Errors get a floor of 1 % of the continuum, so
+the five, scaled so that 1 is exceeded by 1 % of held-out spectra. Errors get a floor of 1 % of the continuum, so
 that the small faults of any template library are not taken for strangeness at high S/N.
 """
 
@@ -25,8 +29,10 @@ from napari_sfh.model.calibration import LG_SNR_NODES, node_weights, weighted_qu
 from napari_sfh.physics.wavelength import N_WAVE
 from napari_sfh.types import BANDS
 
-#: The four signs, in the order of every array here.
-SIGNS = ("latent", "subspace", "spectrum", "photometry")
+#: The five signs, in the order of every array here.
+SIGNS = ("latent", "subspace", "spectrum", "photometry", "critic")
+_PIECES = 44
+_CRITIC_CLIP = 15.0
 #: Error added in quadrature, in units of the continuum.
 SYSTEMATIC = 0.01
 #: Share of held-out spectra whose score exceeds 1.
@@ -58,6 +64,10 @@ class Depth(nn.Module):
         self.register_buffer("gauss_lg_weight", torch.zeros(gaussians))
         self.register_buffer("phot_shift", torch.zeros(nodes, len(BANDS)))
         self.register_buffer("phot_cov", torch.eye(len(BANDS)).expand(nodes, -1, -1).clone())
+        n_in = components + _PIECES + 3 * len(BANDS) + 1
+        self.register_buffer("critic_mean", torch.zeros(n_in))
+        self.register_buffer("critic_scale", torch.ones(n_in))
+        self.critic = nn.Sequential(nn.Linear(n_in, 192), nn.PReLU(), nn.Linear(192, 96), nn.PReLU(), nn.Linear(96, 1))
         self.register_buffer("middle", torch.zeros(nodes, len(SIGNS)))
         self.register_buffer("width", torch.full((nodes, len(SIGNS)), math.inf))
 
@@ -67,17 +77,35 @@ class Depth(nn.Module):
         lg_det = torch.diagonal(self.gauss_root, dim1=1, dim2=2).abs().log().sum(1)
         return -torch.logsumexp(self.gauss_lg_weight[:, None] + lg_det[:, None] - 0.5 * (z**2).sum(2), 0)
 
-    def subspace_sign(self, spectrum: torch.Tensor) -> torch.Tensor:
-        """log10 of the reduced chi^2 of encoded spectra (N, 3, W) outside the subspace, (N,)."""
+    def project(self, spectrum: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Components (N, K) of encoded spectra (N, 3, W), and residuals over their errors (N, W), 0 where masked."""
         good = spectrum[:, 1] > 0.5
         error = torch.sqrt(value_error(spectrum) ** 2 + SYSTEMATIC**2)
         value = spectrum[:, 0] - self.centre
         rebuilt = torch.zeros_like(value)
+        components = rebuilt[:, : len(self.axes)]
         # Masked pixels take the value of the fit, which makes the projection one of the usable pixels alone.
         for _ in range(1 if bool(good.all()) else 4):
-            rebuilt = (torch.where(good, value, rebuilt) @ self.axes.T) @ self.axes
-        chi2 = (torch.where(good, (value - rebuilt) / error, 0.0) ** 2).sum(1)
-        return torch.log10(chi2 / (good.sum(1) - len(self.axes)).clamp(min=1))
+            components = torch.where(good, value, rebuilt) @ self.axes.T
+            rebuilt = components @ self.axes
+        return components, torch.where(good, (value - rebuilt) / error, 0.0)
+
+    def subspace_sign(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """log10 of the reduced chi^2 of encoded spectra (N, 3, W) outside the subspace, (N,)."""
+        _, pull = self.project(spectrum)
+        free = (spectrum[:, 1] > 0.5).sum(1) - len(self.axes)
+        return torch.log10((pull**2).sum(1) / free.clamp(min=1))
+
+    def critic_input(self, features: Features) -> torch.Tensor:
+        """What the critic sees, before shift and scale: (N, K + 44 + 15 + 1)."""
+        components, pull = self.project(features.spectrum)
+        pieces = nn.functional.adaptive_avg_pool1d(pull[:, None] ** 2, _PIECES)[:, 0]
+        return torch.cat([components, torch.log(pieces + 0.05), features.photometry.flatten(1), features.lg_snr], dim=1)
+
+    def critic_sign(self, seen: torch.Tensor) -> torch.Tensor:
+        """The critic's answer, log odds of being spoilt, to `critic_input`: (N,)."""
+        standard = (seen - self.critic_mean) * self.critic_scale
+        return self.critic(standard.clamp(-_CRITIC_CLIP, _CRITIC_CLIP))[:, 0]
 
     def photometry_sign(self, residual: torch.Tensor, seen: torch.Tensor, lg_snr: torch.Tensor) -> torch.Tensor:
         """Squared distance per band of log10 flux residuals (N, 5), where ``seen``; 0 without a band: (N,)."""
@@ -91,7 +119,7 @@ class Depth(nn.Module):
         return distance / seen.sum(1).clamp(min=1)
 
     def score(self, signs: torch.Tensor, lg_snr: torch.Tensor) -> torch.Tensor:
-        """Scores (N,) of signs (N, 4); 1 is the threshold."""
+        """Scores (N,) of signs (N, 5); 1 is the threshold."""
         weights = node_weights(self.lg_snr, lg_snr)
         width = weights @ torch.where(torch.isinf(self.width), 1e30, self.width)
         return ((signs - weights @ self.middle) / width).max(1).values
@@ -103,6 +131,12 @@ class Depth(nn.Module):
         self.centre.copy_(value.mean(0))
         _, _, axes = torch.pca_lowrank(value - self.centre, q=len(self.axes), center=False, niter=3)
         self.axes.copy_(axes.T)
+
+    @torch.no_grad()
+    def centre_critic(self, seen: torch.Tensor) -> None:
+        """Measure the shift and scale of what the critic sees, in place."""
+        self.critic_mean.copy_(seen.mean(0))
+        self.critic_scale.copy_(1.0 / seen.std(0).clamp(min=1e-3))
 
     @torch.no_grad()
     def set_density(self, means: torch.Tensor, roots: torch.Tensor, weights: torch.Tensor) -> None:
@@ -128,7 +162,7 @@ class Depth(nn.Module):
 
     @torch.no_grad()
     def fit_threshold(self, signs: torch.Tensor, lg_snr: torch.Tensor) -> None:
-        """Medians and high quantiles of held-out signs (N, 4), per S/N node, in place."""
+        """Medians and high quantiles of held-out signs (N, 5), per S/N node, in place."""
         weights = node_weights(self.lg_snr, lg_snr)
         share = torch.tensor([0.5, 1 - FALSE_ALARM / len(SIGNS)])
         filled = [k for k in range(len(self.lg_snr)) if float(weights[:, k].sum()) >= 50]
