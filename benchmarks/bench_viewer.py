@@ -86,25 +86,77 @@ def settle(seconds: float = 0.1) -> None:
 
 
 def load(dock: Any, result: Any) -> tuple[float, float]:
-    """Seconds to show a result, and the longest time in ms between two ticks of a 2 ms timer."""
-    from qtpy.QtCore import QTimer
-    from qtpy.QtWidgets import QApplication
-
+    """Seconds to show a result, and the longest block in ms meanwhile."""
     from napari_sfh._qt import tasks
 
-    ticks: list[float] = []
-    beat = QTimer()
-    beat.timeout.connect(lambda: ticks.append(time.perf_counter()))
     shown = tasks.prepare(result)
-    beat.start(2)
-    start = time.perf_counter()
+    heart, start = Heart(), time.perf_counter()
     dock._shown(shown)
-    while dock._loading:
-        QApplication.processEvents()
-    seconds = time.perf_counter() - start
-    settle(0.3)
-    beat.stop()
-    return seconds, 1e3 * float(np.diff(ticks).max())
+    wait(lambda: not dock._loading)
+    return time.perf_counter() - start, heart.longest_ms()
+
+
+class Heart:
+    """A fast timer in the main thread: its longest pause is the longest block."""
+
+    def __init__(self, dock: Any = None) -> None:
+        from qtpy.QtCore import QTimer
+
+        self.ticks = [time.perf_counter()]
+        self.stages = [""]
+        self._dock = dock
+        self._timer = QTimer()
+        self._timer.timeout.connect(self._beat)
+        self._timer.start(2)
+
+    def _beat(self) -> None:
+        self.ticks.append(time.perf_counter())
+        self.stages.append("" if self._dock is None else self._dock.stage.value)
+
+    def worst(self, n: int = 4) -> str:
+        """The longest pauses and the stages in which they fell."""
+        gaps = 1e3 * np.diff(self.ticks)
+        return ", ".join(f"{gaps[k]:.0f} ms ({self.stages[k]})" for k in np.argsort(gaps)[::-1][:n])
+
+    def longest_ms(self) -> float:
+        """Stop, and tell the longest pause in ms."""
+        settle(0.05)
+        self._timer.stop()
+        return 1e3 * float(np.diff(self.ticks).max())
+
+
+def run_demo(dock: Any, weights: str) -> None:
+    """Run the mock spiral: once with a cancel in each stage that lasts, once to the end."""
+    dock.open_demo()
+    wait(lambda: not dock.job.running)
+    dock.network.file.line_edit.value = weights
+    stages: dict[str, float] = {}
+    heart, start = Heart(dock), time.perf_counter()
+    dock.run()
+    while dock.job.running:
+        settle(0.01)
+        stages.setdefault(dock.stage.value.split(" ")[0], time.perf_counter() - start)
+    computed, block = time.perf_counter() - start, heart.longest_ms()
+    print(f"  longest blocks: {heart.worst()}")
+    heart = Heart()
+    wait(lambda: not dock._loading)
+    print(f"demo: computed in {computed:.1f} s, longest block of the main thread {block:.0f} ms")
+    print(f"  layers shown after {time.perf_counter() - start:.1f} s, longest block {heart.longest_ms():.0f} ms")
+    for stage in stages:
+        dock.run()
+        wait(lambda stage=stage: dock.stage.value.startswith(stage) or not dock.job.running)
+        start = time.perf_counter()
+        dock.cancel()
+        wait(lambda: not dock.job.running)
+        print(f"  cancelled in {1e3 * (time.perf_counter() - start):6.0f} ms at {stage!r}")
+        wait(lambda: not dock._loading)
+
+
+def wait(condition: Any, seconds: float = 300.0) -> None:
+    """Turn the event loop until a condition holds."""
+    end = time.perf_counter() + seconds
+    while not condition() and time.perf_counter() < end:
+        settle(0.005)
 
 
 def report(name: str, values: list[float]) -> None:
@@ -150,6 +202,7 @@ def main() -> None:
     parser.add_argument("result", nargs="?", type=Path)
     parser.add_argument("--bins-per-side", nargs="+", type=int, default=[20, 110])
     parser.add_argument("--clicks", type=int, default=100)
+    parser.add_argument("--demo", nargs="?", const="", help="run the mock spiral, with these weights")
     options = parser.parse_args()
     import napari
     from conftest import make_result, open_explorer, window
@@ -160,6 +213,8 @@ def main() -> None:
     settle(3)
     print(machine(viewer))
     painted = Painted(dock, viewer)
+    if options.demo is not None:
+        run_demo(dock, options.demo)
     if options.result is not None:
         from napari_sfh.io.results import read_result
 

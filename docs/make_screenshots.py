@@ -122,7 +122,7 @@ def result_states(viewer: Any, dock: Any) -> None:
 
 
 def main() -> None:
-    """Write all screenshots."""
+    """Write all screenshots; the first argument may name weights other than the default ones."""
     import napari
     from conftest import open_explorer, window
 
@@ -131,6 +131,7 @@ def main() -> None:
     window(viewer).resize(*USUAL)
     dock = open_explorer(viewer)
     wait(lambda: not dock._cards_job.running)
+    dock.network.file.line_edit.value = " ".join(sys.argv[1:2])
     run_states(viewer, dock)
     result_states(viewer, dock)
     viewer.close()

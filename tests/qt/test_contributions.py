@@ -107,9 +107,9 @@ def test_a_dropped_result_restores_the_view_with_clicks(
     viewer = make_viewer()
     monkeypatch.setattr("napari.current_viewer", lambda: viewer)
     viewer.open(str(result_file), plugin="napari-sfh")
-    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=5000)
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.session.result is not None and not dock._loading, timeout=30000)
+    qtbot.waitUntil(lambda: dock.session.result is not None and not dock._loading, timeout=120000)
     qtbot.wait(50)
     assert len(viewer.layers) == len(maps.MAPS) + 3, "the layers that napari added are taken over, not doubled"
     click(viewer, dock.session, 7)
@@ -123,9 +123,9 @@ def test_a_dropped_cube_is_ready_to_run(
     viewer = make_viewer()
     monkeypatch.setattr("napari.current_viewer", lambda: viewer)
     viewer.open(str(cube_file), plugin="napari-sfh")
-    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=5000)
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_cube, timeout=5000)
+    qtbot.waitUntil(lambda: dock.data.has_cube, timeout=20000)
     assert len(viewer.layers) == 1
     assert dock.run_button.enabled
     assert "Ready" in dock.message.text()
@@ -137,9 +137,9 @@ def test_the_sample_is_ready_to_run(
     viewer = make_viewer()
     monkeypatch.setattr("napari.current_viewer", lambda: viewer)
     viewer.open_sample("napari-sfh", "mock_spiral")
-    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=5000)
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_cube, timeout=5000)
+    qtbot.waitUntil(lambda: dock.data.has_cube, timeout=20000)
     assert [layer.name for layer in viewer.layers] == ["MOCK0001 white light"]
     assert len(dock.data.values()["photometry"]) == 5
     assert dock.data.values()["ebv_mw"] == 0

@@ -120,7 +120,7 @@ def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], res
     viewer = make_viewer()
     dock = open_explorer(viewer)
     dock.show_result(result)
-    qtbot.waitUntil(lambda: not dock._loading, timeout=30000)
+    qtbot.waitUntil(lambda: not dock._loading, timeout=120000)
     qtbot.wait(50)
     dock.draw_region()
     native = native_canvas(viewer)
@@ -133,7 +133,7 @@ def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], res
         for step in range(1, 11):
             QTest.mouseMove(native, start + (stop - start) * step / 10)
     QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=path[-1])
-    qtbot.waitUntil(lambda: dock.session.region is not None, timeout=5000)
+    qtbot.waitUntil(lambda: dock.session.region is not None, timeout=20000)
     assert dock.message.text().startswith("Mean SFH of")
     assert "region" in dock.panel.legend.text()
     assert dock.region._layer.mode == "pan_zoom"

@@ -1,4 +1,4 @@
-"""Long work: cancelled within a second, and no error is swallowed."""
+"""Long work: it can be cancelled, and no error is swallowed. Times are measured by benchmarks/bench_viewer.py."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_progress_is_thinned_but_stages_and_ends_are_kept() -> None:
     assert steps[-1] == Progress("two", 1000, 1000)
 
 
-def test_cancel_returns_what_was_done_within_a_second(qtbot) -> None:
+def test_cancel_returns_what_was_done(qtbot) -> None:
     heard: dict[str, object] = {"steps": 0}
 
     def count(step: Progress) -> None:
@@ -72,17 +72,58 @@ def test_cancel_returns_what_was_done_within_a_second(qtbot) -> None:
 
     job = Job(count, lambda value: heard.update(value=value), lambda error: heard.update(error=error))
     job.start(endless)
-    qtbot.waitUntil(lambda: heard["steps"] > 2, timeout=5000)
+    qtbot.waitUntil(lambda: heard["steps"] > 2, timeout=20000)
     assert job.running
     with pytest.raises(ComputeError, match="in progress"):
         job.start(endless)
-    asked = time.monotonic()
     job.stop()
     assert job.cancelling
-    qtbot.waitUntil(lambda: "value" in heard, timeout=5000)
-    assert time.monotonic() - asked < 1
+    qtbot.waitUntil(lambda: "value" in heard, timeout=20000)
     assert heard["value"] == "what was done"
     assert not job.running
+
+
+def test_work_that_does_not_listen_is_let_go(qtbot) -> None:
+    release = threading.Event()
+
+    def deaf(cancel: threading.Event) -> Generator[Progress, None, str]:
+        yield Progress("a library", 0, 0)
+        release.wait(60)
+        return "partial"
+
+    heard: list[object] = []
+    steps: list[Progress] = []
+    job = Job(steps.append, heard.append, heard.append)
+    job.start(deaf)
+    qtbot.waitUntil(lambda: bool(steps), timeout=20000)
+    job.stop()
+    qtbot.waitUntil(lambda: heard == [None], timeout=20000)
+    assert not job.running
+    assert not release.is_set(), "the library still computes"
+    release.set()
+    qtbot.waitUntil(lambda: heard == [None, "partial"], timeout=20000)
+
+
+def test_a_late_result_does_not_disturb_the_next_run(qtbot) -> None:
+    release = threading.Event()
+
+    def deaf(cancel: threading.Event) -> Generator[Progress, None, str]:
+        yield Progress("a library", 0, 0)
+        release.wait(60)
+        return "old"
+
+    heard: list[object] = []
+    job = Job(lambda _: None, heard.append, heard.append)
+    job.start(deaf)
+    job.stop()
+    qtbot.waitUntil(lambda: heard == [None], timeout=20000)
+    job.start(endless)
+    release.set()
+    qtbot.wait(200)
+    job.stop()
+    qtbot.waitUntil(lambda: len(heard) == 2, timeout=20000)
+    qtbot.wait(50)
+    assert heard == [None, "what was done"]
 
 
 def test_errors_arrive_and_the_job_is_free_again(qtbot) -> None:
@@ -93,7 +134,7 @@ def test_errors_arrive_and_the_job_is_free_again(qtbot) -> None:
     errors: list[Exception] = []
     job = Job(lambda _: None, lambda _: None, errors.append)
     job.start(fails)
-    qtbot.waitUntil(lambda: bool(errors), timeout=5000)
+    qtbot.waitUntil(lambda: bool(errors), timeout=20000)
     assert not job.running
     sentence, details = explain(errors[0])
     assert sentence.startswith("the disk fell over")
@@ -118,7 +159,7 @@ def test_napari_quitting_the_worker_sets_the_event(qtbot) -> None:
     job = Job(lambda _: None, heard.append, heard.append)
     job.start(endless)
     job._worker.quit()
-    qtbot.waitUntil(lambda: heard == ["what was done"], timeout=5000)
+    qtbot.waitUntil(lambda: heard == ["what was done"], timeout=20000)
 
 
 def test_unexpected_errors_are_one_sentence() -> None:

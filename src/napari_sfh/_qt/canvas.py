@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from napari.components.overlays import TextOverlay
+from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.session import ARROWS, Session
@@ -56,6 +57,8 @@ class Canvas:
             viewer.bind_key(key, function, overwrite=True)
         self._overlay = TextOverlay(text="", position="bottom_left", visible=False, font_size=10)
         viewer.canvas.overlays[OVERLAY] = self._overlay
+        self._world: NDArray[np.float64] | None = None
+        viewer.events.mouse_over_canvas.connect(self._left)
 
     def orient(self) -> None:
         """North up, east left, a scale bar in arcsec."""
@@ -73,6 +76,7 @@ class Canvas:
                 callbacks.remove(function)
         for key, function in self._keys.items():
             _unbind(self._viewer, key, function)
+        self._viewer.events.mouse_over_canvas.disconnect(self._left)
         self._overlay.visible = False
         self._viewer.canvas.overlays.pop(OVERLAY, None)
 
@@ -106,15 +110,25 @@ class Canvas:
         return active is not None and str(active.mode) != "pan_zoom"
 
     def _hover(self, event: Any) -> None:
-        if self._session.result is None:
+        self._world = np.asarray(event.position[-2:])
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Say anew what is under the cursor."""
+        if self._session.result is None or self._world is None:
             return
-        world = np.asarray(event.position[-2:])
-        text, bin_id = self._session.sky.radec_text(world), self._session.bin_at(world)
+        text, bin_id = self._session.sky.radec_text(self._world), self._session.bin_at(self._world)
         describe = self._describe()
         if bin_id and describe is not None:
             text = f"{text}\nbin {bin_id}: {describe(bin_id)}"
         self._overlay.text = text
         self._overlay.visible = bool(text)
+
+    def _left(self, event: Any) -> None:
+        """The text goes with the cursor."""
+        if not self._viewer.mouse_over_canvas:
+            self._world = None
+            self._overlay.visible = False
 
     def _arrow(self, key: str) -> None:
         self._session.go(key)

@@ -204,7 +204,7 @@ class Explorer(QWidget):
             self._failed(error)
             return
         settings.store(self)
-        self.start(partial(tasks.run_galaxy, options=options), self._run_done)
+        self.start(partial(tasks.run_galaxy, options=options), self._shown)
 
     def cancel(self, _: object = None) -> None:
         """Ask the work in progress to stop."""
@@ -254,18 +254,20 @@ class Explorer(QWidget):
 
     def _progress(self, step: Progress) -> None:
         counted = f" {step.done}/{step.total}" if step.total else ""
-        self.stage.value = f"{'Cancelling' if self.job.cancelling else step.stage.capitalize()}{counted}…"
+        self.stage.value = (
+            f"{'Cancelling' if self.job.cancelling else step.stage[:1].upper() + step.stage[1:]}{counted}…"
+        )
         self.bar.max = step.total
         self.bar.value = step.done
 
     def _done(self, value: Any) -> None:
-        after, self._after = self._after, None
         self._refresh()
-        if after is not None:
-            after(value)
+        if value is None:
+            self.say("Cancelled: nothing was finished yet. Press Run to start again." if self.data.has_cube else EMPTY)
+        elif self._after is not None:
+            self._after(value)
 
     def _failed(self, error: Exception) -> None:
-        self._after = None
         self._refresh()
         sentence, self._details = explain(error)
         self.say(sentence, error=True)
@@ -289,12 +291,6 @@ class Explorer(QWidget):
         self.say(" ".join(galaxy.problems) or READY)
         if then_run:
             self.run()
-
-    def _run_done(self, shown: tasks.Shown | None) -> None:
-        if shown is None:
-            self.say("Cancelled: nothing was computed yet. Press Run to start again.")
-            return
-        self._shown(shown)
 
     def _shown(self, shown: tasks.Shown) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
@@ -380,6 +376,7 @@ class Explorer(QWidget):
             self.stack.show(self.map.name)
             # The layer's controls come after the map is painted.
             self._activate.start()
+        self.canvas.refresh()
 
     def _hide_changed(self, _: object = None) -> None:
         result = self.session.result

@@ -16,12 +16,13 @@ from napari_sfh._qt.layers import FIRST_MAP, map_title
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import BANDS, Result
 
+WEIGHTS = "Weights (*.safetensors)"
 FITS = "FITS files (*.fits *.fit *.fits.gz *.fits.fz *.fz)"
 
 
-def _file(label: str, tip: str, folder: bool = False) -> FileEdit:
+def _file(label: str, tip: str, folder: bool = False, kind: str = FITS) -> FileEdit:
     mode = FileDialogMode.EXISTING_DIRECTORY if folder else FileDialogMode.EXISTING_FILE
-    edit = FileEdit(label=label, tooltip=tip, mode=mode, filter=None if folder else FITS, nullable=True)
+    edit = FileEdit(label=label, tooltip=tip, mode=mode, filter=None if folder else kind, nullable=True)
     edit.choose_btn.text = "…"
     edit.choose_btn.max_width = 28
     edit.margins = (0, 0, 0, 0)
@@ -199,6 +200,9 @@ class NetworkForm:
             value="default",
             tooltip="The network that reads the bins",
         )
+        self.file = _file(
+            "or a file", "Weights that you trained: a .safetensors bundle; it wins over the list", kind=WEIGHTS
+        )
         self.card = PushButton(text="Model card…", tooltip="What the weights were trained on, their figures and limits")
         self.device = ComboBox(
             label="Device",
@@ -206,7 +210,7 @@ class NetworkForm:
             value="auto",
             tooltip="auto: a GPU if there is one",
         )
-        self.container = _form([_narrow(self.model), self.card, self.device])
+        self.container = _form([_narrow(self.model), self.file, self.card, self.device])
 
     def set_models(self, names: list[str]) -> None:
         """List the weights at hand, the default first; keep the choice if it is still there."""
@@ -217,7 +221,8 @@ class NetworkForm:
 
     def values(self) -> dict[str, Any]:
         """Keyword arguments of `pipeline.config_from_files`."""
-        return {"model": self.model.value or "default", "device": self.device.value}
+        path = _value(self.file)
+        return {"model": str(path) if path else self.model.value or "default", "device": self.device.value}
 
 
 class MapForm:

@@ -127,7 +127,7 @@ def bins_layer(result: Result, sky: SkyGrid) -> LayerTuple:
     """The bins as faint labels with the table of their values; they lie under the maps, which must not be tinted."""
     attributes = {
         "name": "bins",
-        "opacity": 0.2,
+        "opacity": 0.05,
         "features": features(result),
         "metadata": {KEY: Link("bins", "", result)},
         **sky.transform(),

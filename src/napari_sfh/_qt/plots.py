@@ -257,19 +257,17 @@ class BinPlots(pg.GraphicsLayoutWidget):
             self._clear_first()
 
     def _draw_spectrum(self, view: BinView) -> None:
-        seen = np.concatenate([view.flux[np.isfinite(view.flux)], view.model[np.isfinite(view.model)]])
-        low, high = (0.0, 1.0) if seen.size == 0 else np.percentile(seen, [0.05, 99.95])
-        room = 0.08 * (high - low)
+        low, high = continuum_range(view.flux, view.model)
         self._data.setData(WAVE_AA, view.flux)
         self._model.setData(WAVE_AA, view.model)
-        self.spectrum.setYRange(low - room, high + room, padding=0)
-        self._masked[0].spans(view.masked, low - 10 * room, high + 10 * room)
+        self.spectrum.setYRange(low, high, padding=0)
+        self._masked[0].spans(view.masked, low - 100 * (high - low), high + 100 * (high - low))
         residual = view.residual
         finite = np.abs(residual[np.isfinite(residual)])
-        size = 1.0 if finite.size == 0 else max(float(np.percentile(finite, 99.0)) * 1.3, 1e-6)
+        size = 1.0 if finite.size == 0 else max(float(np.percentile(finite, 95.0)) * 2.5, 1e-6)
         self._difference.setData(WAVE_AA, residual)
         self._error.between(WAVE_AA, -view.error, view.error)
-        self._masked[1].spans(view.masked, -10 * size, 10 * size)
+        self._masked[1].spans(view.masked, -100 * size, 100 * size)
         self.residual.setYRange(-size, size, padding=0)
 
     def _draw_sed(self, view: BinView) -> None:
@@ -293,6 +291,20 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._sed_errors.setData(x=np.array([]), y=np.array([]), height=np.array([]))
         for ribbon in (*self._masked, self._error):
             ribbon.setPath(QPainterPath())
+
+
+def continuum_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -> tuple[float, float]:
+    """Range of flux that shows the continuum and its absorption; strong emission lines leave at the top.
+
+    A few per cent of the pixels are emission lines, ten times as high as the features that matter; the wheel zooms out.
+    """
+    seen = np.concatenate([flux[np.isfinite(flux)], model[np.isfinite(model)]])
+    if seen.size == 0:
+        return 0.0, 1.0
+    low, middle, high, highest = np.percentile(seen, [0.2, 50, 95, 100])
+    top = min(highest, high + 1.5 * max(high - low, 0.2 * abs(middle)))
+    room = 0.06 * (top - low)
+    return float(low - room), float(top + room)
 
 
 def _top(bands: Sequence[Band]) -> float:

@@ -235,7 +235,7 @@ class LayerStack:
             _, attributes, _ = outline_layer(result, self._session.sky)
             attributes["name"] = f"selected bins, {name}"
             attributes["metadata"] = {}
-            attributes["edge_width"] *= 2
+            attributes["edge_width"] *= 1.2
             self._grid_outlines[name] = self._viewer.add_vectors(np.empty((0, 2, 2)), **attributes)
 
     def _size_colorbars(self, factor: float) -> None:

@@ -10,16 +10,21 @@ from __future__ import annotations
 import threading
 import time
 import traceback
+import weakref
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from napari.qt.threading import create_worker
+from qtpy.QtCore import QTimer
 from superqt.utils import GeneratorWorker
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress
 
 Work = Callable[[threading.Event], Generator[Progress, None, Any]]
+#: Milliseconds after a cancel at which the window stops waiting for the thread to come to its next look at the event.
+PATIENCE_MS = 800
 #: Seconds between two progress signals of one stage.
 PROGRESS_SECONDS = 0.05
 
@@ -86,6 +91,7 @@ class Job:
     ) -> None:
         self._slots = {"yielded": on_progress, "returned": on_done, "errored": on_error}
         self._worker: Any = None
+        self._late: Any = None
         self._cancel: threading.Event | None = None
 
     @property
@@ -114,42 +120,56 @@ class Job:
         )
         worker.cancel_event = self._cancel
         self._worker = worker
-        worker.yielded.connect(self._yielded)
-        worker.returned.connect(self._returned)
-        worker.errored.connect(self._errored)
+        for name, slot in (("yielded", self._yielded), ("returned", self._returned), ("errored", self._errored)):
+            getattr(worker, name).connect(partial(slot, worker))
         worker.start()
 
     def stop(self) -> None:
-        """Ask the work to stop; its callback ``on_done`` still comes, with what was done."""
-        if self._cancel is not None:
+        """Ask the work to stop; ``on_done`` comes within a second, with what was done or None.
+
+        A library call that does not look at the event is left to end alone; if it still brings a partial result, and
+        nothing else was started meanwhile, ``on_done`` comes once more.
+        """
+        if self._cancel is not None and not self._cancel.is_set():
             self._cancel.set()
+            if self._worker is not None:
+                QTimer.singleShot(PATIENCE_MS, partial(_let_go, weakref.ref(self), self._worker))
+
+    def _let_go(self, worker: Any) -> None:
+        if worker is self._worker and worker is not None:
+            self._worker, self._late = None, worker
+            self._slots["returned"](None)
 
     def abandon(self) -> None:
         """Stop, and call nobody back: for a window that is closing."""
         self.stop()
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            for signal, slot in (
-                (worker.yielded, self._yielded),
-                (worker.returned, self._returned),
-                (worker.errored, self._errored),
-            ):
-                signal.disconnect(slot)
+        for worker in (self._worker, self._late):
+            if worker is not None:
+                for name in self._slots:
+                    getattr(worker, name).disconnect()
+        self._worker = self._late = None
         self._slots = {}
 
-    def _yielded(self, step: Progress) -> None:
-        if self._worker is not None:
+    def _yielded(self, worker: Any, step: Progress) -> None:
+        if worker is self._worker:
             self._slots["yielded"](step)
 
-    def _returned(self, value: Any) -> None:
-        if self._worker is not None:
-            self._worker = None
+    def _returned(self, worker: Any, value: Any) -> None:
+        late = worker is self._late and value is not None and not self.running
+        if worker is self._worker or late:
+            self._worker = self._late = None
             self._slots["returned"](value)
 
-    def _errored(self, error: Exception) -> None:
-        if self._worker is not None:
+    def _errored(self, worker: Any, error: Exception) -> None:
+        if worker is self._worker:
             self._worker = None
             self._slots["errored"](error)
+
+
+def _let_go(job: weakref.ref[Job], worker: Any) -> None:
+    target = job()
+    if target is not None:
+        target._let_go(worker)
 
 
 def explain(error: BaseException) -> tuple[str, str]:
