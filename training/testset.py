@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.training.augment import degrade
 from napari_sfh.training.config import load_prior
-from napari_sfh.training.dataset import load
 from napari_sfh.training.draw import Params
 from napari_sfh.training.labels import Labels
 from napari_sfh.training.recipe import AugmentSettings
@@ -112,7 +111,9 @@ class TestSet:
         row = block.rows[index % BLOCK]
         if not isinstance(block.source, FreshSource):
             return None
-        arrays: dict[str, Any] = {k: v[row : row + 1] for k, v in block.source.params.__dict__.items() if isinstance(v, np.ndarray)}
+        arrays: dict[str, Any] = {
+            k: v[row : row + 1] for k, v in block.source.params.__dict__.items() if isinstance(v, np.ndarray)
+        }
         return replace(block.source.params, **arrays), bool(block.source.acs[row])
 
 

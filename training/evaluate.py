@@ -1,0 +1,318 @@
+"""How good a weights bundle is: every figure of report.json, as one generator.
+
+The parts: accuracy and coverage on the test set as the prior observes it; the same objects again at S/N 5 to 100, with
+fewer bands, and with the wide prior's realistic noise; the out-of-depth score at home and on inputs that it must catch
+(`outsiders`); galaxies of an independent simulator (`elsewhere`); what each part of the input is worth (`ablation`);
+pPXF on the same spectra (`ppxf_fit`); speed.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+import napari_sfh
+from napari_sfh.errors import SfhInputError
+from napari_sfh.infer import choose_device
+from napari_sfh.model.bundle import Bundle, weights_sha256
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.training import ablation, elsewhere, metrics, outsiders, ppxf_fit
+from napari_sfh.training.config import load_prior
+from napari_sfh.training.labels import Labels
+from napari_sfh.training.predicted import Predicted, predict_all
+from napari_sfh.training.speed import throughput
+from napari_sfh.training.testset import TestSet
+from napari_sfh.training.trainset import FreshSource
+from napari_sfh.types import BinData, Progress
+
+T = TypeVar("T")
+Steps = Generator[Progress, None, T]
+
+#: S/N at which the same objects are observed again.
+SNR_VALUES: tuple[float, ...] = (5.0, 10.0, 20.0, 35.0, 50.0, 100.0)
+#: Edges of the tables against optical depth.
+TAU_ISM_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 3.0)
+TAU_BC_EDGES = (0.0, 0.2, 0.4, 0.8, 1.6, 3.0, 20.0)
+#: Classes of log age for the ablation: young, intermediate, old.
+AGE_EDGES = (5.0, 8.5, 9.5, 11.0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How much is measured."""
+
+    device: str = "auto"
+    draws: int = 400
+    n_again: int = 2048  # objects of each further test: S/N, bands, noise
+    n_ablation: int = 512
+    n_outsiders: int = 512
+    n_elsewhere: int = 1024  # per library
+    ppxf: int = 0
+    ppxf_workers: int = 1
+    ppxf_cache: Path | None = None
+    ppxf_settings: ppxf_fit.PpxfSettings = field(default_factory=ppxf_fit.PpxfSettings)
+
+    @classmethod
+    def quick(cls, **values: Any) -> Settings:
+        """A twentieth of the work, for a look."""
+        return cls(n_again=128, n_ablation=96, n_outsiders=64, n_elsewhere=96, draws=100, **values)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The report's numbers, and what its pictures need."""
+
+    report: dict[str, Any]
+    predicted: Predicted
+    labels: Labels
+    elsewhere: Predicted | None
+    ppxf: list[ppxf_fit.Fit]
+
+
+def evaluate(bundle: Bundle, testset: TestSet, settings: Settings) -> Steps[Evaluation]:
+    """Measure everything.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    testset : TestSet
+    settings : Settings
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Evaluation
+    """
+    check_seed(bundle, testset)
+    choose_device(settings.device)
+    labels = testset.labels
+    observed = ((data, block.labels) for block, data in testset.observe())
+    main = yield from predict_all(observed, bundle, settings.device, "test set", testset.n, settings.draws)
+    report = _header(bundle, testset) | _tables(main, labels, testset)
+    few = testset.first(settings.n_again)
+    report["by_snr"] = yield from _by_snr(bundle, few, settings)
+    report["by_bands"] = yield from _by_bands(bundle, few, settings)
+    report["realistic_noise"] = yield from _realistic(bundle, few, settings)
+    report["out_of_depth"] = yield from _out_of_depth(bundle, testset, main, settings)
+    report["ablation"] = yield from _ablation(bundle, testset.first(settings.n_ablation), settings)
+    other: Predicted | None = None
+    if testset.prepared is not None and settings.n_elsewhere:
+        other, report["elsewhere"] = yield from _elsewhere(bundle, testset, settings)
+    report["throughput"] = yield from throughput(bundle, testset, settings.device)
+    fits: list[ppxf_fit.Fit] = []
+    if settings.ppxf:
+        cache = settings.ppxf_cache or Path("ppxf.jsonl")
+        fits = yield from ppxf_fit.fit_many(
+            testset, settings.ppxf, cache, settings.ppxf_settings, settings.ppxf_workers
+        )
+        report["ppxf"] = ppxf_table(fits, main, settings.ppxf_settings)
+    return Evaluation(report, main, labels, other, fits)
+
+
+def check_seed(bundle: Bundle, testset: TestSet) -> None:
+    """Raise `SfhInputError` where the test set has the training set's seed and prior."""
+    if testset.prepared is None:
+        return
+    seeds = {bundle.meta["training"].get(k) for k in ("seed", "data_seed")}
+    if testset.seed in seeds and testset.name == bundle.meta["prior"].get("name"):
+        raise SfhInputError(f"--seed {testset.seed}: these weights were trained with it; choose another")
+
+
+def _header(bundle: Bundle, testset: TestSet) -> dict[str, Any]:
+    return {
+        "weights": {
+            "name": bundle.name,
+            "file": bundle.path.name,
+            "sha256": bundle.sha256,
+            "tensors_sha256": weights_sha256(bundle),
+        },
+        "code_version": napari_sfh.__version__,
+        "machine": machine(),
+        "prior": testset.name,
+        "seed": testset.seed,
+        "n_test": testset.n,
+        "libraries": list(testset.library_names),
+        "made": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def machine() -> dict[str, Any]:
+    """The machine that the speeds hold for."""
+    import os
+
+    import torch
+
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        names = [x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
+        model = names[0] if names else model
+    out = {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}
+    if hasattr(os, "getloadavg"):
+        out["load_average"] = round(os.getloadavg()[0], 1)
+    return out
+
+
+def _tables(main: Predicted, labels: Labels, testset: TestSet) -> dict[str, Any]:
+    """What follows from the test set as observed."""
+    found, truth = main.found, main.truth
+    vector_error = metrics.smape(main.mass_frac, truth["mass_frac"])
+    return {
+        "accuracy": metrics.accuracy(found, truth),
+        "coverage": metrics.coverage(main.quantiles, truth),
+        "calibration": {
+            k: dict(zip(("nominal", "true"), metrics.nominal_and_true(q, truth[k]), strict=True))
+            for k, q in main.quantiles.items()
+            if q.ndim == 2
+        },
+        "widths": metrics.widths(main.quantiles, truth),
+        "smape": {"median": float(np.nanmedian(vector_error)), "mean": float(np.nanmean(vector_error))},
+        "sfr_error": metrics.rate_error(main.mass_frac, truth["mass_frac"]),
+        "error_correlation": metrics.error_correlation(found, truth),
+        "by_family": metrics.by_class(found, truth, labels.family, labels.family_names),
+        "by_library": metrics.by_class(found, truth, testset.library, testset.library_names),
+        "by_tau_ism": metrics.by_ranges(found, truth, truth["tau_ism"], TAU_ISM_EDGES),
+        "by_tau_bc": metrics.by_ranges(found, truth, truth["tau_bc"], TAU_BC_EDGES),
+    }
+
+
+def _summary(p: Predicted) -> dict[str, Any]:
+    """Accuracy, coverage, widths and warnings of one test."""
+    scalars = {k: q for k, q in p.quantiles.items() if q.ndim == 2}
+    return {
+        "n": p.n,
+        "accuracy": metrics.accuracy(p.found, p.truth),
+        "coverage": metrics.coverage(scalars, p.truth),
+        "widths": metrics.widths(p.quantiles, p.truth),
+        "out_of_depth_share": float(np.nanmean(p.ood > 1)),
+    }
+
+
+def _by_snr(bundle: Bundle, few: TestSet, settings: Settings) -> Steps[dict[str, Any]]:
+    out = {}
+    for snr in SNR_VALUES:
+        observed = ((data, block.labels) for block, data in few.observe(snr))
+        p = yield from predict_all(observed, bundle, settings.device, f"S/N {snr:g}", few.n, settings.draws)
+        out[f"{snr:g}"] = _summary(p)
+    return out
+
+
+def _by_bands(bundle: Bundle, few: TestSet, settings: Settings) -> Steps[dict[str, Any]]:
+    """Accuracy with 0 to 5 bands, whichever they are."""
+    few = few.first(max(few.n // 4, 64))
+    out = {}
+    for count in range(6):
+        observed = ((_keep_bands(data, count, few.seed), block.labels) for block, data in few.observe())
+        p = yield from predict_all(observed, bundle, settings.device, f"{count} bands", few.n, settings.draws)
+        out[str(count)] = _summary(p)
+    return out
+
+
+def _keep_bands(data: BinData, count: int, seed: int) -> BinData:
+    """Data with ``count`` bands of each object, chosen at random."""
+    rank = np.random.default_rng([seed, count]).random(data.phot.shape).argsort(1).argsort(1)
+    mask = data.phot_mask & (rank < count)
+    return replace(data, phot_mask=mask, phot=np.where(mask, data.phot, 0.0).astype(np.float32))
+
+
+def _realistic(bundle: Bundle, few: TestSet, settings: Settings) -> Steps[dict[str, Any] | None]:
+    """The same objects with sky residuals, correlated noise, calibration errors and masks of the wide prior."""
+    if few.prepared is None:
+        return None
+    config = few.prepared.config
+    wide = load_prior("wide")
+    worse = replace(config, noise=replace(wide.noise, snr=config.noise.snr))
+    blocks = tuple(
+        replace(b, source=replace(b.source, config=worse)) if isinstance(b.source, FreshSource) else b
+        for b in few.blocks
+    )
+    observed = ((data, block.labels) for block, data in replace(few, blocks=blocks).observe())
+    p = yield from predict_all(observed, bundle, settings.device, "realistic noise", few.n, settings.draws)
+    return _summary(p)
+
+
+def _out_of_depth(bundle: Bundle, testset: TestSet, main: Predicted, settings: Settings) -> Steps[dict[str, Any]]:
+    """Shares of scores above 1, at home and on what must be caught."""
+    out: dict[str, Any] = {
+        "false_alarm_rate": float(np.nanmean(main.ood > 1)),
+        "at_snr": outsiders.SNR,
+        "detection_rate": {},
+    }
+    source = testset.blocks[0].source
+    if testset.prepared is None or not isinstance(source, FreshSource):
+        return out
+    rich = max(testset.prepared.models, key=lambda m: m.mh_limits[1])
+    rng = np.random.default_rng([testset.seed, 99])
+    n = min(settings.n_outsiders, len(source.phot))
+    labels = source.labels.select(np.arange(n))
+    for name, data in outsiders.make(source, n, rng, rich):
+        p = yield from predict_all([(data, labels)], bundle, settings.device, f"outsiders: {name}", n, 64)
+        share = float(np.nanmean(p.ood > 1))
+        if name == "at home":
+            out["false_alarm_rate_at_snr"] = share
+        else:
+            out["detection_rate"][name] = share
+    return out
+
+
+def _ablation(bundle: Bundle, few: TestSet, settings: Settings) -> Steps[dict[str, Any]]:
+    out = {}
+    for name, change in ablation.changes():
+        rng = np.random.default_rng([few.seed, 5])
+        observed = ((change(data, rng), block.labels) for block, data in few.observe())
+        p = yield from predict_all(observed, bundle, settings.device, f"ablation: {name}", few.n, 64)
+        ages = metrics.by_ranges(p.found, p.truth, p.truth["lg_age_lw"], AGE_EDGES)
+        out[name] = {"accuracy": metrics.accuracy(p.found, p.truth), "by_lg_age_lw": ages}
+    return out
+
+
+def _elsewhere(bundle: Bundle, testset: TestSet, settings: Settings) -> Steps[tuple[Predicted, dict[str, Any]]]:
+    """Galaxies of the independent simulator, on each library at hand."""
+    from napari_sfh.training import templates
+
+    assert testset.prepared is not None
+    listed = {str(m.templates.provenance["name"]): m.templates for m in testset.prepared.models}
+    for name in ("bc03-miles", "e-miles"):
+        if name not in listed and templates.cache_path(name).is_file():
+            listed[name] = templates.prepare(name)
+    made = [elsewhere.make(t, settings.n_elsewhere, testset.seed) for t in listed.values()]
+    n = len(made) * settings.n_elsewhere
+    p = yield from predict_all(made, bundle, settings.device, "elsewhere", n, settings.draws)
+    number = np.repeat(np.arange(len(made)), settings.n_elsewhere)
+    family = np.concatenate([labels.family for _, labels in made])
+    # Mass-to-light ratios of libraries are on different scales, and the dust law has no slope: left out.
+    four = {k: p.quantiles[k] for k in MEAN_NAMES}
+    return p, {
+        "n": n,
+        "snr": 35.0,
+        "accuracy": metrics.accuracy(p.found, p.truth),
+        "coverage": metrics.coverage(four, p.truth),
+        "widths": metrics.widths(p.quantiles, p.truth),
+        "by_library": metrics.by_class(p.found, p.truth, number, list(listed)),
+        "by_family": metrics.by_class(p.found, p.truth, family, elsewhere.FAMILIES),
+        "out_of_depth_share": float(np.nanmean(p.ood > 1)),
+    }
+
+
+def ppxf_table(fits: list[ppxf_fit.Fit], main: Predicted, settings: ppxf_fit.PpxfSettings) -> dict[str, Any]:
+    """pPXF's figures, and the network's on the very same spectra."""
+    from dataclasses import asdict
+    from importlib.metadata import version
+
+    rows = [f.index for f in fits]
+    found = {k: v[rows] for k, v in main.found.items()}
+    truth = {k: main.truth[k][rows] for k in MEAN_NAMES}
+    return ppxf_fit.summary(fits, main.truth) | {
+        "version": version("ppxf"),
+        "settings": asdict(settings),
+        "network_on_the_same": metrics.accuracy(found, truth),
+    }

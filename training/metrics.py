@@ -1,0 +1,165 @@
+"""Numbers of an evaluation: accuracy, coverage, errors of histories. Plain functions of arrays.
+
+Bias, standard deviation and NMAD come from `compare.scatter`, here as in the viewer. Coverage of an interval is the
+share of truths inside it: 0.6827 and 0.95 for honest 16-84 % and 2.5-97.5 % ones (0.68 for the first by its name).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.compare import scatter
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.types import QUANTILES
+
+Array = NDArray[np.floating]
+Table = dict[str, Any]
+
+
+def accuracy(found: Mapping[str, Array], truth: Mapping[str, Array], rows: Any = slice(None)) -> Table:
+    """``{name: {bias, std, nmad, n}}`` of the four means, over ``rows``."""
+    out: Table = {}
+    for name in MEAN_NAMES:
+        s = scatter(found[name][rows], truth[name][rows])
+        out[name] = {"bias": _plain(s.bias), "std": _plain(s.std), "nmad": _plain(s.nmad), "n": s.n}
+    return out
+
+
+def inside(quantiles: Array, truth: Array) -> tuple[Array, Array]:
+    """Whether truths (...) lie in the 16-84 % and the 2.5-97.5 % interval of quantiles (..., 5); NaN where unknown.
+
+    A truth that equals a limit to single precision counts as inside: fractions of exactly 0 or 1 do.
+    """
+    q, t = np.asarray(quantiles, float), np.asarray(truth, float)
+    known = np.isfinite(q).all(-1) & np.isfinite(t)
+    slack = 1e-6
+
+    def within(low: int) -> Array:
+        good = (t >= q[..., low] - slack) & (t <= q[..., 4 - low] + slack)
+        return np.where(known, good.astype(float), np.nan)
+
+    return within(1), within(0)
+
+
+def coverage(quantiles: Mapping[str, Array], truth: Mapping[str, Array], rows: Any = slice(None)) -> Table:
+    """``{name: {p68, p95, n}}`` of scalars (N, 5); vectors (N, 16, 5) give the mean over age bins and ``by_bin``."""
+    out: Table = {}
+    for name, q in quantiles.items():
+        p68, p95 = inside(q[rows], truth[name][rows])
+        if not np.isfinite(p68).any():
+            continue
+        out[name] = {"p68": _mean(p68), "p95": _mean(p95), "n": int(np.isfinite(p68).sum())}
+        if p68.ndim == 2:
+            out[name]["n"] = len(p68)
+            out[name]["by_bin"] = {
+                "p68": [_mean(p68[:, a]) for a in range(p68.shape[1])],
+                "p95": [_mean(p95[:, a]) for a in range(p95.shape[1])],
+            }
+    return out
+
+
+def _mean(x: Array) -> float | None:
+    good = np.isfinite(x)
+    return float(x[good].mean()) if good.any() else None
+
+
+def _plain(x: float) -> float | None:
+    """JSON knows no NaN."""
+    return float(x) if np.isfinite(x) else None
+
+
+def by_ranges(found: Mapping[str, Array], truth: Mapping[str, Array], x: Array, edges: Sequence[float]) -> list[Table]:
+    """Accuracy in ranges of ``x`` (N,): one entry ``{lo, hi, n, name: {...}}`` for each range that holds objects."""
+    out = []
+    for lo, hi in itertools.pairwise(edges):
+        rows = (x >= lo) & (x < hi)
+        if rows.any():
+            out.append({"lo": float(lo), "hi": float(hi), "n": int(rows.sum()), **accuracy(found, truth, rows)})
+    return out
+
+
+def by_class(
+    found: Mapping[str, Array], truth: Mapping[str, Array], number: NDArray[np.integer], names: Sequence[str]
+) -> Table:
+    """Accuracy of each class of objects: ``number`` (N,) indexes ``names``; classes without objects are left out."""
+    out: Table = {}
+    for k, name in enumerate(names):
+        rows = number == k
+        if rows.any():
+            out[name] = {"n": int(rows.sum()), **accuracy(found, truth, rows)}
+    return out
+
+
+def smape(found: Array, truth: Array) -> Array:
+    """Symmetric mean absolute percentage error of each object's vector (N, A), 0-200 %; bins empty in both count 0."""
+    total = np.abs(found) + np.abs(truth)
+    ratio = np.divide(2 * np.abs(found - truth), total, out=np.zeros_like(total, dtype=float), where=total > 0)
+    return 100 * ratio.mean(-1)
+
+
+def rate_error(found: Array, truth: Array) -> Table:
+    """Error of the star-formation rate per age bin over the bin's mean rate: ``bias`` and ``std`` (A,).
+
+    A bin's width cancels, so mass fractions (N, A) serve. Paper figure 4.
+    """
+    good = np.isfinite(found).all(1)
+    mean = truth[good].mean(0)
+    error = (found[good] - truth[good]) / mean
+    return {"bias": error.mean(0).tolist(), "std": error.std(0).tolist()}
+
+
+def error_correlation(found: Mapping[str, Array], truth: Mapping[str, Array]) -> Table:
+    """Age error against metallicity error, mass- and light-weighted: Pearson's r and the slope d[M/H] / d log age."""
+    out: Table = {}
+    for kind in ("mw", "lw"):
+        x = np.asarray(found[f"lg_age_{kind}"], float) - truth[f"lg_age_{kind}"]
+        y = np.asarray(found[f"mh_{kind}"], float) - truth[f"mh_{kind}"]
+        good = np.isfinite(x) & np.isfinite(y)
+        x, y = x[good] - x[good].mean(), y[good] - y[good].mean()
+        spread = float(np.sqrt((x**2).sum() * (y**2).sum()))
+        r = float((x * y).sum()) / spread if spread > 0 else 0.0
+        slope = float((x * y).sum() / (x**2).sum()) if (x**2).sum() > 0 else 0.0
+        out[kind] = {"r": r, "slope": slope}
+    return out
+
+
+def widths(quantiles: Mapping[str, Array], truth: Mapping[str, Array], rows: Any = slice(None)) -> Table:
+    """The posterior's own width against the scatter reached, for the four means.
+
+    ``claimed`` is the root mean square of half the 16-84 % widths, ``reached`` half the 16-84 % width of the errors,
+    and ``r`` the rank correlation of claimed width and size of the error: maps of uncertainty mean something if > 0.
+    """
+    out: Table = {}
+    for name in MEAN_NAMES:
+        q = np.asarray(quantiles[name][rows], float)
+        error = q[:, 2] - truth[name][rows]
+        good = np.isfinite(error)
+        if not good.any():
+            continue
+        half = 0.5 * (q[good, 3] - q[good, 1])
+        low, high = np.percentile(error[good], [16, 84])
+        out[name] = {
+            "claimed": float(np.sqrt((half**2).mean())),
+            "reached": float(0.5 * (high - low)),
+            "r": _rank_correlation(half, np.abs(error[good])),
+        }
+    return out
+
+
+def _rank_correlation(x: Array, y: Array) -> float | None:
+    if len(x) < 3:
+        return None
+    a, b = (np.argsort(np.argsort(v)).astype(float) for v in (x, y))
+    return _plain(float(np.corrcoef(a, b)[0, 1]))
+
+
+def nominal_and_true(quantiles: Array, truth: Array) -> tuple[list[float], list[float]]:
+    """Stored probabilities and the share of truths below those quantiles (N, 5): a calibrated pair is equal."""
+    good = np.isfinite(quantiles).all(-1)
+    below = (np.asarray(truth)[good][..., None] <= quantiles[good]).mean(0)
+    return list(QUANTILES), [float(b) for b in below]

@@ -1,0 +1,153 @@
+"""Inputs that a network must recognise as none of its own: the out-of-depth score has to exceed 1 on them.
+
+Made from test objects at S/N 35. Lines of an active nucleus: Seyfert ratios ([O III]/Hbeta = 10, [N II]/Halpha = 1,
+e.g. Kauffmann et al. 2003, MNRAS 346, 1055). Foreground star: a black body with narrow lines at its own velocity,
+which the galaxy's redshift moves away. Others as their names say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
+from napari_sfh.training import forward, noise
+from napari_sfh.training.config import PriorConfig
+from napari_sfh.training.distributions import constant
+from napari_sfh.training.forward import Model, Noiseless
+from napari_sfh.training.trainset import FreshSource
+from napari_sfh.types import BANDS, BinData
+
+Array = NDArray[np.float64]
+
+SNR = 35.0
+#: Lines of the nucleus: air wavelength in Angstrom, flux over Halpha.
+AGN_LINES: tuple[tuple[float, float], ...] = (
+    (6562.8, 1.0), (4861.3, 0.32), (5006.84, 3.2), (4958.91, 1.07), (6583.45, 1.0), (6548.05, 0.34),
+    (6300.3, 0.2), (6363.78, 0.07), (6716.44, 0.35), (6730.82, 0.35),
+)  # fmt: skip
+#: Equivalent width of its Halpha in Angstrom, and its dispersion in km/s.
+AGN_EW_AA, AGN_SIGMA_KMS = 20.0, 250.0
+#: Absorption lines of the star: air wavelength in Angstrom, depth.
+STAR_LINES: tuple[tuple[float, float], ...] = (
+    (4861.3, 0.35), (5167.3, 0.3), (5172.7, 0.4), (5183.6, 0.45), (5269.5, 0.3), (5328.0, 0.3), (5371.5, 0.2),
+    (5405.8, 0.2), (5890.0, 0.45), (5895.9, 0.4), (6122.2, 0.2), (6162.2, 0.2), (6494.9, 0.2), (6562.8, 0.4),
+)  # fmt: skip
+
+
+def make(source: FreshSource, n: int, rng: np.random.Generator, rich: Model) -> Iterator[tuple[str, BinData]]:
+    """Every kind of outsider, ``n`` of each, from the first objects of a test block.
+
+    Parameters
+    ----------
+    source : FreshSource
+    n : int
+    rng : numpy Generator
+    rich : Model
+        Library for metallicities beyond the prior.
+
+    Yields
+    ------
+    name : str
+    data : BinData
+    """
+    rows = np.arange(min(n, len(source.phot)))
+    clean = noiseless(source, rows)
+    config = at_snr(source.config, SNR)
+    acs = source.acs[rows]
+    yield "at home", noise.observe(clean, config, rng, acs)
+    yield "AGN lines", noise.observe(with_agn(clean), config, rng, acs)
+    yield "star", noise.observe(with_star(clean, rich, rng), config, rng, acs)
+    yield "redshift error 300 km/s", noise.observe(shifted(clean, 300.0, rng), config, rng, acs)
+    yield "zero point 0.5 mag", wrong_zero_point(noise.observe(clean, config, rng, acs), 0.5, rng)
+    yield "metallicity outside", noise.observe(too_rich(clean, rich), config, rng)
+    yield "sky residuals x10", ten_times_sky(clean, config, rng, acs)
+
+
+def noiseless(source: FreshSource, rows: NDArray[np.int64]) -> Noiseless:
+    """Noiseless spectra of some objects."""
+    params = source.params
+    drawn = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
+    flux = source.flux[rows].astype(np.float32)
+    return Noiseless(flux, source.phot[rows], source.labels.select(rows), replace(params, **drawn))
+
+
+def at_snr(config: PriorConfig, snr: float) -> PriorConfig:
+    """A prior whose spectra all have one S/N and whose bands are all there."""
+    phot = replace(config.photometry, missing=constant(0.0), none=constant(0.0))
+    return replace(config, noise=replace(config.noise, snr=constant(snr)), photometry=phot)
+
+
+def _normalised(clean: Noiseless, flux: Array, phot: Array) -> Noiseless:
+    norm = flux[:, NORM_PIXELS].mean(1, keepdims=True)
+    return replace(clean, flux=(flux / norm).astype(np.float32), phot=(phot / norm).astype(np.float32))
+
+
+def with_agn(clean: Noiseless) -> Noiseless:
+    """Lines of an active nucleus on top."""
+    flux = clean.flux.copy()
+    n = len(flux)
+    wave = np.array([w for w, _ in AGN_LINES])
+    lines = np.tile(AGN_EW_AA * np.array([s for _, s in AGN_LINES]), (n, 1)).astype(np.float32)
+    forward.add_lines(flux, lines, wave, np.full(n, AGN_SIGMA_KMS), np.zeros(n))
+    return _normalised(clean, flux, clean.phot)
+
+
+def _planck(wave_aa: Array, kelvin: Array) -> Array:
+    """B_lambda (N, n) up to a factor."""
+    x = 1.43877e8 / (wave_aa * kelvin[:, None])
+    return wave_aa**-5.0 / np.expm1(x) * 1e19
+
+
+def with_star(clean: Noiseless, model: Model, rng: np.random.Generator) -> Noiseless:
+    """Black bodies of 3 800-7 500 K with narrow lines, brought to the rest frame of a galaxy at 500-2 500 km/s."""
+    n = len(clean.flux)
+    kelvin, shift = rng.uniform(3800, 7500, n), -rng.uniform(500, 2500, n)
+    flux = _planck(WAVE_AA, kelvin)
+    strength = rng.uniform(0.6, 1.4, n)[:, None]
+    for line, depth in STAR_LINES:
+        centre = line * (1 + shift / C_KMS)[:, None]
+        flux = flux * (1 - np.minimum(depth * strength, 0.95) * np.exp(-0.5 * ((WAVE_AA - centre) / 3.0) ** 2))
+    sed = _planck(model.templates.sed_wave_aa, kelvin)
+    return _normalised(clean, flux, sed @ model.band_weights[0][:, : len(BANDS)].astype(float))
+
+
+def shifted(clean: Noiseless, kms: float, rng: np.random.Generator) -> Noiseless:
+    """Spectra put into a wrong rest frame, to the blue or the red."""
+    sign = np.where(rng.random(len(clean.flux)) < 0.5, -1.0, 1.0)
+    flux = np.empty_like(clean.flux)
+    for s in (-1.0, 1.0):
+        rows = sign == s
+        at = np.clip(WAVE_AA / (1 + s * kms / C_KMS), WAVE_AA[0], WAVE_AA[-1])
+        flux[rows] = CubicSpline(WAVE_AA, clean.flux[rows], axis=1)(at)
+    return _normalised(clean, flux, clean.phot)
+
+
+def wrong_zero_point(data: BinData, mag: float, rng: np.random.Generator) -> BinData:
+    """One band of each object too bright or too faint."""
+    band, sign = rng.integers(0, len(BANDS), data.n_bins), rng.choice([-1.0, 1.0], data.n_bins)
+    factor = np.ones(data.phot.shape, np.float32)
+    factor[np.arange(data.n_bins), band] = 10 ** (0.4 * mag * sign)
+    return replace(data, phot=data.phot * factor, phot_error=data.phot_error * factor)
+
+
+def too_rich(clean: Noiseless, model: Model) -> Noiseless:
+    """The same dust and gas around stars of one kind: 4 Gyr on average, of the library's highest metallicity."""
+    t = model.templates
+    mass = np.exp(-0.5 * ((t.sub_edges_gyr[1:] - 4.0) / 2.0) ** 2) * np.diff(t.sub_edges_gyr)
+    mh = min(float(t.mh[-1]), 0.6)
+    n = len(clean.flux)
+    params = replace(clean.params, mass=np.tile(mass / mass.sum(), (n, 1)), mh=np.full((n, t.n_sub), mh))
+    made = forward.synthesise(model, replace(params, mh_gas=np.full(n, mh)))
+    return replace(clean, flux=made.flux, phot=made.phot)
+
+
+def ten_times_sky(clean: Noiseless, config: PriorConfig, rng: np.random.Generator, acs: NDArray[np.bool_]) -> BinData:
+    """Residuals of sky lines ten times those that the error array tells of."""
+    usual, strong = (replace(config, noise=replace(config.noise, sky=constant(s))) for s in (2.0, 20.0))
+    expected = noise.observe(clean, usual, np.random.default_rng(1), acs)
+    return replace(noise.observe(clean, strong, rng, acs), error=expected.error)
