@@ -1,0 +1,111 @@
+"""Bins per second of a weights bundle: point network, and posterior at a given number of draws.
+
+    python benchmarks/bench_infer.py [--weights default|NAME|FILE] [--draws 1000] [--threads 1 2] [--device auto]
+
+Without a bundle at hand, a fresh network of the default recipe's size stands in (speed does not depend on the values
+of weights). Targets of SPEC.md: 2 000 bins/s point and 20 bins/s with 1 000 draws on two CPU cores; 100 000 and 2 000
+on one H100-class GPU. Encoding and the way to the GPU and back are counted. The first call of each kind is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.infer import choose_device, finish, point, predict
+from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
+from napari_sfh.model.sfhmodel import SfhModel
+from napari_sfh.training.provenance import processor
+from napari_sfh.training.recipe import load_recipe
+from napari_sfh.training.toy import toy_basis, toy_data, toy_meta
+from napari_sfh.types import Progress
+
+_SECONDS = 4.0
+
+
+def machine() -> str:
+    """Processor, accelerator, memory, system and versions in one line."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    parts = [processor(), f"{os.cpu_count()} cores", f"{memory:.0f} GiB"]
+    if torch.cuda.is_available():
+        parts.append(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    return ", ".join([*parts, platform.platform(), f"torch {torch.__version__}", f"numpy {np.__version__}"])
+
+
+def stand_in(folder: Path) -> Bundle:
+    """A bundle of the default network's size with fresh weights."""
+    basis = toy_basis()
+    model = SfhModel(load_recipe("wide").model_config(), basis)
+    return load_bundle(save_bundle(folder / "fresh.safetensors", model, basis, toy_meta("fresh weights")))
+
+
+def rate(work: Callable[[], Generator[Progress, None, Any]], n: int) -> tuple[float, float, float]:
+    """Bins per second of repeated calls over ``n`` bins: median, best, and per second of processor time."""
+    finish(work())
+    seconds: list[float] = []
+    start, busy = time.perf_counter(), time.process_time()
+    while time.perf_counter() - start < _SECONDS or len(seconds) < 3:
+        begun = time.perf_counter()
+        finish(work())
+        seconds.append(time.perf_counter() - begun)
+    busy = time.process_time() - busy
+    return n / float(np.median(seconds)), n / min(seconds), n * len(seconds) / busy
+
+
+def measure(bundle: Bundle, device: str, draws: int) -> None:
+    """Print both rates on a device."""
+    gpu = device != "cpu"
+    many, _ = toy_data(16384 if gpu else 1024)
+    few = many.select(slice(0, 1024 if gpu else 64))
+    for words, n, work in (
+        ("point", many.n_bins, lambda: point(many, bundle, device, batch_size=4096 if gpu else 256)),
+        (f"posterior, {draws} draws", few.n_bins, lambda: predict(few, bundle, device, 256 if gpu else 32, draws)),
+    ):
+        median, best, busy = rate(work, n)
+        print(
+            f"  {words}: {median:.0f} bins/s (median), {best:.0f} (best), {busy:.0f} per processor second", flush=True
+        )
+
+
+def main() -> None:
+    """Measure on the CPU with each number of threads, then on the accelerator where there is one."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--weights", default="default")
+    parser.add_argument("--draws", type=int, default=1000)
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--device", default="auto")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            bundle = load_bundle(args.weights)
+        except SfhInputError as error:
+            if args.weights != "default":
+                raise SystemExit(f"bench_infer: {error}") from error
+            bundle = stand_in(Path(folder))
+        weights = sum(p.numel() for p in bundle.model.parameters())
+        print(machine())
+        print(f"load average {os.getloadavg()[0]:.1f}; weights {bundle.name!r}, {weights / 1e6:.2f} million parameters")
+        for n in args.threads:
+            torch.set_num_threads(n)
+            print(f"cpu, {n} thread{'s' if n > 1 else ''}")
+            with threadpool_limits(n):
+                measure(bundle, "cpu", args.draws)
+        device = choose_device(args.device).type
+        if device != "cpu":
+            print(device)
+            measure(bundle, device, args.draws)
+
+
+if __name__ == "__main__":
+    main()
