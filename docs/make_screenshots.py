@@ -79,10 +79,12 @@ def run_states(viewer: Any, dock: Any) -> None:
     shoot(viewer, "cancelled")
     cube = dock.data.cube.line_edit.value
     dock.data.cube.line_edit.value = str(next(Path(cube).parent.glob("*TRUTH*")))
+    wait(lambda: not dock.job.running)
     dock.run()
     wait(lambda: not dock.job.running)
     shoot(viewer, "error")
     dock.data.cube.line_edit.value = cube
+    wait(lambda: not dock.job.running)
 
 
 def result_states(viewer: Any, dock: Any) -> None:

@@ -69,9 +69,10 @@ def mean_view(result: Result, rows: NDArray[np.integer], weight: Weight = "mass"
         raise SfhInputError("region: no bin with a prediction lies inside; draw it around the centres of some bins")
     rows, share = rows[share > 0], share[share > 0]
     views = [BinView.of(result, int(r) + 1) for r in rows]
-    flux_share = result.data.norm_cgs[rows] / result.data.norm_cgs[rows].sum()
-    usable = result.data.mask[rows].mean(0) > 0.5
     mass = np.stack([v.mass.value for v in views])
+    by_flux = result.data.norm_cgs[rows] / result.data.norm_cgs[rows].sum()
+    usable = result.data.mask[rows].mean(0) > 0.5
+    flux = np.where(usable, _stack([v.flux for v in views], by_flux), np.nan)
     return BinView(
         bin_id=0,
         mass=_mean([v.mass for v in views], share),
@@ -79,14 +80,14 @@ def mean_view(result: Result, rows: NDArray[np.integer], weight: Weight = "mass"
         sfr=_mean([v.sfr for v in views], share),
         cumulative=_mean([v.cumulative for v in views], share),
         mh=_mean([v.mh for v in views], share[:, None] * mass),
-        flux=np.where(usable, _stack([v.flux for v in views], flux_share), np.nan).astype(np.float32),
-        error=np.sqrt(np.nansum((flux_share[:, None] * np.stack([v.error for v in views])) ** 2, 0)).astype(np.float32),
-        model=(flux_share @ result.model_flux[rows]).astype(np.float32),
+        flux=flux.astype(np.float32),
+        error=_error([v.error for v in views], by_flux).astype(np.float32),
+        model=(by_flux @ result.model_flux[rows]).astype(np.float32),
         masked=masked_ranges(usable),
         bands=views[0].bands,
-        phot=_stack([v.phot for v in views], flux_share),
-        phot_error=np.sqrt(np.nansum((flux_share[:, None] * np.stack([v.phot_error for v in views])) ** 2, 0)),
-        phot_model=flux_share @ result.model_phot[rows],
+        phot=_stack([v.phot for v in views], by_flux),
+        phot_error=_error([v.phot_error for v in views], by_flux),
+        phot_model=by_flux @ result.model_phot[rows],
         numbers=_numbers(result, rows, share, weight),
     )
 
@@ -117,6 +118,12 @@ def _stack(arrays: list[NDArray[np.floating]], share: NDArray[np.float64]) -> ND
     total = w.sum(0)
     summed = np.where(np.isfinite(value), w * value, 0.0).sum(0)
     return np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
+def _error(errors: list[NDArray[np.floating]], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Error of a weighted mean of independent values."""
+    total: NDArray[np.float64] = np.sqrt(np.nansum((share[:, None] * np.stack(errors)) ** 2, axis=0))
+    return total
 
 
 def _numbers(

@@ -109,6 +109,10 @@ class Explorer(QWidget):
             "region": Section("Region", self.region_form.container.native, False),
             "export": Section("Export", self.export.container.native, False),
         }
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Message on top, the sections in a scroll area, the run at the bottom: always in sight."""
         body = QWidget()
         inside = QVBoxLayout(body)
         inside.setContentsMargins(2, 2, 2, 2)
@@ -136,7 +140,7 @@ class Explorer(QWidget):
 
     def _connect(self) -> None:
         self.data.folder.line_edit.changed.connect(self._folder_changed)
-        self.data.cube.line_edit.changed.connect(self._refresh)
+        self.data.cube.line_edit.changed.connect(self._cube_changed)
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)
         self.demo_button.changed.connect(lambda _: self.open_demo())
@@ -281,6 +285,12 @@ class Explorer(QWidget):
             self.data.folder.line_edit.value = "" if galaxy.folder is None else str(galaxy.folder)
         if galaxy.ebv_mw is not None:
             self.data.ebv_mw.value = f"{galaxy.ebv_mw:g}"
+        self._white_opened(galaxy)
+        if then_run:
+            self.run()
+
+    def _white_opened(self, galaxy: tasks.Galaxy) -> None:
+        """Show a cube that has not been run; what was shown of another goes."""
         if galaxy.white is not None:
             self.session.set_result(None)
             self.stack.clear(keep=link_of(galaxy.white[1]["metadata"]))
@@ -289,8 +299,6 @@ class Explorer(QWidget):
             self.viewer.reset_view()
         self._refresh()
         self.say(" ".join(galaxy.problems) or READY)
-        if then_run:
-            self.run()
 
     def _shown(self, shown: tasks.Shown) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
@@ -428,6 +436,12 @@ class Explorer(QWidget):
         folder = Path(text.strip()).expanduser()
         if text.strip() and folder.is_dir() and not self.job.running:
             self.open_folder(folder)
+
+    def _cube_changed(self, text: str) -> None:
+        self._refresh()
+        cube = Path(text.strip()).expanduser()
+        if text.strip() and cube.is_file() and not self.job.running:
+            self.start(partial(tasks.open_galaxy, cube=cube), self._white_opened)
 
     # -- the end -----------------------------------------------------------------------------------------------
 
