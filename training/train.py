@@ -39,6 +39,8 @@ from napari_sfh.training.trainset import Batches
 
 #: Files of a run's folder.
 FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", "bundle.safetensors"
+#: What stage one fits.
+_POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
 _STORE_BATCH = 512
 
 
@@ -179,7 +181,7 @@ def _point(recipe: Recipe, material: Material, options: Options, device: str) ->
     """Stage one, or what it left."""
     path = options.output / POINT
     if path.is_file():
-        model = _restore(path, recipe, material.basis, ("network.", "mass_to_light."))
+        model = _restore(path, recipe, material.basis, _POINT_PARTS)
     else:
         rows = (material.train, material.held_out)
         try:
@@ -204,7 +206,7 @@ def _flow(model: SfhModel, recipe: Recipe, material: Material, folder: Path, dev
     """Stage two, in place, or what it left."""
     path = folder / FLOW
     if path.is_file():
-        model.load_state_dict(_restore(path, recipe, material.basis, ("",)).state_dict())
+        model.load_state_dict(_restore(path, recipe, material.basis, (*_POINT_PARTS, "posterior.")).state_dict())
         return
     passes, seed = recipe.posterior.passes, recipe.fit.seed
     parts: list[Stored] = []
@@ -224,13 +226,14 @@ def _save(model: SfhModel, path: Path) -> None:
 
 
 def _restore(path: Path, recipe: Recipe, basis: TemplateBasis, fitted: tuple[str, ...]) -> SfhModel:
-    """The model of a stage's file; parts whose names begin with ``fitted`` must be in it, others may be new."""
+    """A model as it is built from the recipe's seed, with the ``fitted`` parts (prefixes) of a stage's file."""
     lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
     model = SfhModel(recipe.model_config(), basis)
     try:
-        answer = model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True), strict=False)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        line = str(error).strip().splitlines()[0]
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        answer = model.load_state_dict({k: v for k, v in stored.items() if k.startswith(fitted)}, strict=False)
+    except (RuntimeError, OSError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        line = " ".join(str(error).split())[:200]
         raise SfhInputError(
             f"{path}: no state of recipe {recipe.name!r} ({line}); delete it to redo the stage"
         ) from error

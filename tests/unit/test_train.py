@@ -136,6 +136,16 @@ def test_run_of_the_bare_functions_is_taken_over(whole, tmp_path):
     assert same_weights(whole, tmp_path)
 
 
+def test_state_of_a_version_without_todays_score_is_good_enough(whole, tmp_path):
+    """What later stages fit is not read from the first stage's file."""
+    shutil.copy(whole / train.FRESH, tmp_path)
+    state = torch.load(whole / train.POINT, weights_only=True)
+    old = {k: v for k, v in state.items() if not k.startswith("depth.")}
+    torch.save(old | {"depth.width": torch.ones(2, 3)}, tmp_path / train.POINT)
+    train.train(recipe(), options(tmp_path, resume=True))
+    assert same_weights(whole, tmp_path)
+
+
 def test_folder_that_holds_a_run_is_refused(whole):
     with pytest.raises(SfhInputError, match=r"holds a run already \(fresh.npz\); add --resume"):
         train.train(recipe(), options(whole))
