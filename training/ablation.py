@@ -28,21 +28,29 @@ def changes() -> Iterator[tuple[str, Change]]:
     """Names and functions of every change, the unchanged input first."""
     yield "all input", lambda data, rng: data
     for k, band in enumerate(BANDS):
-        yield f"without {band}", lambda data, rng, k=k: permute_band(data, k, rng)
+        yield f"without {band}", _other_band(k)
     yield "no photometry", lambda data, rng: no_photometry(data)
     for lo in np.arange(WAVE_AA[0], WAVE_AA[-1] - 1, SEGMENT_AA):
         hi = min(lo + SEGMENT_AA, WAVE_AA[-1] + 1)
-        yield f"without {lo:.0f}-{hi:.0f}", lambda data, rng, r=(lo, hi): permute_range(data, r, rng)
+        yield f"without {lo:.0f}-{hi:.0f}", _other_range((float(lo), float(hi)))
     for name, limits in LINES_AA.items():
-        yield f"without {name}", lambda data, rng, r=limits: permute_range(data, r, rng)
-    yield "no spectrum", lambda data, rng: permute_range(data, (0.0, 1e5), rng)
+        yield f"without {name}", _other_range(limits)
+    yield "no spectrum", _other_range((0.0, 1e5))
     yield "flat continuum", lambda data, rng: flatten(data)
+
+
+def _other_band(band: int) -> Change:
+    return lambda data, rng: permute_band(data, band, rng)
+
+
+def _other_range(limits_aa: tuple[float, float]) -> Change:
+    return lambda data, rng: permute_range(data, limits_aa, rng)
 
 
 def permute_band(data: BinData, band: int, rng: np.random.Generator) -> BinData:
     """One band, with its error and mask, of other objects."""
     order = rng.permutation(data.n_bins)
-    phot, error, mask = (a.copy() for a in (data.phot, data.phot_error, data.phot_mask))
+    phot, error, mask = data.phot.copy(), data.phot_error.copy(), data.phot_mask.copy()
     phot[:, band], error[:, band], mask[:, band] = phot[order, band], error[order, band], mask[order, band]
     return replace(data, phot=phot, phot_error=error, phot_mask=mask)
 

@@ -78,8 +78,12 @@ def _figures(evaluation: Mapping[str, Any]) -> list[str]:
     for name, table in evaluation.items():
         parts += [f"Tested on `{name}`, {table['n_test']} spectra.", figures_table(table)]
         if speed := table.get("throughput", {}).get("bins_per_second"):
-            parts.append(f"{speed:.3g} bins/s; {table.get('machine', 'machine not recorded')}.")
+            parts.append(f"Point inference {speed:.3g} bins/s on {_machine(table.get('machine', {}))}.")
     return parts
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    return f"{machine.get('cpu', 'a machine not recorded')}, {machine.get('cores', '?')} cores"
 
 
 def figures_table(table: Mapping[str, Any]) -> str:

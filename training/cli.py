@@ -23,12 +23,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        try:
-            module = importlib.import_module(f"napari_sfh.training.cmd_{name}")
-        except ModuleNotFoundError as err:
-            if err.name != f"napari_sfh.training.cmd_{name}":
-                raise
-            continue
+        module = importlib.import_module(f"napari_sfh.training.cmd_{name}")
         module.add_parser(subparsers)
     return parser
 
@@ -45,5 +40,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"napari-sfh-train {args.command}: interrupted", file=sys.stderr)
+        print(f"napari-sfh-train {args.command}: interrupted; what is finished is kept", file=sys.stderr)
         return 1

@@ -156,7 +156,8 @@ def machine() -> dict[str, Any]:
     if info.is_file():
         names = [x.split(":", 1)[1].strip() for x in info.read_text().splitlines() if x.startswith("model name")]
         model = names[0] if names else model
-    out = {"cpu": model, "cores": os.cpu_count(), "python": platform.python_version(), "torch": torch.__version__}
+    out: dict[str, Any] = {"cpu": model, "cores": os.cpu_count()}
+    out |= {"python": platform.python_version(), "torch": torch.__version__}
     if hasattr(os, "getloadavg"):
         out["load_average"] = round(os.getloadavg()[0], 1)
     return out
@@ -209,9 +210,10 @@ def _by_snr(bundle: Bundle, few: TestSet, settings: Settings) -> Steps[dict[str,
 def _by_bands(bundle: Bundle, few: TestSet, settings: Settings) -> Steps[dict[str, Any]]:
     """Accuracy with 0 to 5 bands, whichever they are."""
     few = few.first(max(few.n // 4, 64))
+    seen = list(few.observe())
     out = {}
     for count in range(6):
-        observed = ((_keep_bands(data, count, few.seed), block.labels) for block, data in few.observe())
+        observed = ((_keep_bands(data, count, few.seed), block.labels) for block, data in seen)
         p = yield from predict_all(observed, bundle, settings.device, f"{count} bands", few.n, settings.draws)
         out[str(count)] = _summary(p)
     return out
@@ -265,10 +267,11 @@ def _out_of_depth(bundle: Bundle, testset: TestSet, main: Predicted, settings: S
 
 
 def _ablation(bundle: Bundle, few: TestSet, settings: Settings) -> Steps[dict[str, Any]]:
+    seen = list(few.observe())
     out = {}
     for name, change in ablation.changes():
         rng = np.random.default_rng([few.seed, 5])
-        observed = ((change(data, rng), block.labels) for block, data in few.observe())
+        observed = [(change(data, rng), block.labels) for block, data in seen]
         p = yield from predict_all(observed, bundle, settings.device, f"ablation: {name}", few.n, 64)
         ages = metrics.by_ranges(p.found, p.truth, p.truth["lg_age_lw"], AGE_EDGES)
         out[name] = {"accuracy": metrics.accuracy(p.found, p.truth), "by_lg_age_lw": ages}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from napari_sfh.training.trainset import FreshSource
 from napari_sfh.types import BANDS, BinData
 
 Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
 
 SNR = 35.0
 #: Lines of the nucleus: air wavelength in Angstrom, flux over Halpha.
@@ -71,7 +73,7 @@ def make(source: FreshSource, n: int, rng: np.random.Generator, rich: Model) -> 
 def noiseless(source: FreshSource, rows: NDArray[np.int64]) -> Noiseless:
     """Noiseless spectra of some objects."""
     params = source.params
-    drawn = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
+    drawn: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
     flux = source.flux[rows].astype(np.float32)
     return Noiseless(flux, source.phot[rows], source.labels.select(rows), replace(params, **drawn))
 
@@ -82,7 +84,7 @@ def at_snr(config: PriorConfig, snr: float) -> PriorConfig:
     return replace(config, noise=replace(config.noise, snr=constant(snr)), photometry=phot)
 
 
-def _normalised(clean: Noiseless, flux: Array, phot: Array) -> Noiseless:
+def _normalised(clean: Noiseless, flux: Floats, phot: Floats) -> Noiseless:
     norm = flux[:, NORM_PIXELS].mean(1, keepdims=True)
     return replace(clean, flux=(flux / norm).astype(np.float32), phot=(phot / norm).astype(np.float32))
 

@@ -17,7 +17,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from napari_sfh.physics.means import MEAN_NAMES, four_means
 from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
 from napari_sfh.training.ppxf_grid import Grid, gas_templates, make_grid
 from napari_sfh.training.templates import Templates
-from napari_sfh.training.testset import BLOCK, TestSet, observe_block
+from napari_sfh.training.testset import TestSet, observe_block
 from napari_sfh.types import BinData, Progress
 
 Array = NDArray[np.float64]
@@ -167,10 +167,9 @@ def tasks(testset: TestSet, indices: Iterable[int]) -> Generator[Task, None, Non
     """Tasks of some objects of a test set, in order."""
     held: tuple[int, BinData] | None = None
     for i in indices:
-        block = testset.blocks[i // BLOCK]
-        if held is None or held[0] != i // BLOCK:
-            held = (i // BLOCK, observe_block(block, testset.seed))
-        row = i % BLOCK
+        block, row = testset.locate(i)
+        if held is None or held[0] != block.index:
+            held = (block.index, observe_block(block, testset.seed))
         data = held[1].select(slice(row, row + 1))
         library = int(block.library[row])
         known = testset.params(i)
@@ -231,9 +230,9 @@ def _run(
 
     if workers <= 1:
         with threadpool_limits(1):
-            for task in work:
-                grid, t = setup[task.library]
-                yield fit_one(task, grid, t, settings)
+            for alone in work:
+                grid, t = setup[alone.library]
+                yield fit_one(alone, grid, t, settings)
         return
     context = multiprocessing.get_context("spawn")
     queue = iter(work)
@@ -293,7 +292,7 @@ def _open_cache(cache: Path, key: str) -> dict[int, Fit]:
     return {f.index: f for f in fits}
 
 
-def summary(fits: list[Fit], truth: dict[str, Array]) -> dict[str, Any]:
+def summary(fits: list[Fit], truth: Mapping[str, NDArray[np.floating]]) -> dict[str, Any]:
     """The report's table: accuracy of the four means, time per spectrum."""
     from napari_sfh.training.metrics import accuracy
 

@@ -89,7 +89,7 @@ def _read_report(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
             f"--report {file}: lacks {(missing or ['n_test'])[0]!r}; run napari-sfh-train evaluate again"
         )
     known = {bundle.sha256, weights_sha256(bundle)}
-    if not known & {sha256, report["weights"].get("weights_sha256")}:
+    if not known & {sha256, report["weights"].get("tensors_sha256")}:
         raise SfhInputError(
             f"--report {file}: of other weights (sha256 {str(sha256)[:16]}, this bundle's is {bundle.sha256[:16]}); "
             f"evaluate {bundle.path}"

@@ -4,6 +4,7 @@ import pytest
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.sfhmodel import ModelConfig
+from napari_sfh.training import cli
 from napari_sfh.training.config import load_prior
 from napari_sfh.training.recipe import list_recipes, load_recipe, recipe_from_toml
 
@@ -88,3 +89,13 @@ def test_hash_depends_on_every_setting():
 def test_mistakes_are_named(text, message):
     with pytest.raises(SfhInputError, match=message):
         recipe_from_toml(text, "bad.toml")
+
+
+def test_command_line_offers_every_command_and_says_what_it_wants(capsys):
+    for words in (["--help"], ["train", "--help"], ["release", "--help"], ["evaluate", "--help"]):
+        with pytest.raises(SystemExit) as end:
+            cli.main(words)
+        assert end.value.code == 0
+    out = capsys.readouterr().out
+    for name in cli.COMMANDS:
+        assert name in out

@@ -49,7 +49,7 @@ def report(folder, prior="galceran2026", **changes):
         "coverage": {k: {"p68": 0.683, "p95": 0.951} for k in card.MEANS},
         "ppxf": {"accuracy": {k: {"bias": 0.0512, "std": 0.1934, "nmad": 0.1} for k in card.MEANS}},
         "throughput": {"bins_per_second": 2345.6},
-        "machine": "a machine",
+        "machine": {"cpu": "a processor", "cores": 2, "torch": "2.13"},
         "n_test": 16500,
         "prior": prior,
         "ablation": {"not": "kept"},
@@ -71,7 +71,18 @@ def test_released_bundle_holds_figures_and_card(run, tmp_path):
     assert table["accuracy"]["lg_age_lw"]["std"] == 0.0812
     assert table["n_test"] == 16500
     assert "ablation" not in table
-    for words in ("# phangs", "16500 spectra", "0.081", "-0.001", "68.3", "95.1", "0.193", "165000", "## Limits"):
+    for words in (
+        "# phangs",
+        "16500 spectra",
+        "0.081",
+        "-0.001",
+        "68.3",
+        "95.1",
+        "0.193",
+        "165000",
+        "## Limits",
+        "a processor, 2 cores",
+    ):
         assert words in bundle.card
     assert "Not evaluated" not in bundle.card
 
@@ -95,7 +106,7 @@ def test_other_weights_have_another_hash(tmp_path):
 
 
 def test_report_may_name_the_weights_instead_of_the_file(run, tmp_path):
-    known = {"sha256": "0" * 64, "weights_sha256": weights_sha256(load_bundle(run / train.BUNDLE))}
+    known = {"sha256": "0" * 64, "tensors_sha256": weights_sha256(load_bundle(run / train.BUNDLE))}
     release(run, "phangs", [report(tmp_path / "r", weights=known)], tmp_path / "out.safetensors")
 
 

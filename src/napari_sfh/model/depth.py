@@ -50,6 +50,8 @@ class Depth(nn.Module):
     gauss_lg_weight: torch.Tensor
     phot_shift: torch.Tensor
     phot_cov: torch.Tensor
+    critic_mean: torch.Tensor
+    critic_scale: torch.Tensor
     middle: torch.Tensor
     width: torch.Tensor
 
