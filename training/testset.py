@@ -105,10 +105,14 @@ class TestSet:
         for block in self.blocks:
             yield block, observe_block(block, self.seed, snr)
 
+    def locate(self, index: int) -> tuple[Block, int]:
+        """Block of an object and its place there."""
+        return self.blocks[index // BLOCK], index % BLOCK
+
     def params(self, index: int) -> tuple[Params, bool] | None:
         """Drawn parameters of one object and whether its B, V, I come from ACS; None where a set does not keep them."""
-        block = self.blocks[index // BLOCK]
-        row = block.rows[index % BLOCK]
+        block, place = self.locate(index)
+        row = block.rows[place]
         if not isinstance(block.source, FreshSource):
             return None
         arrays: dict[str, Any] = {

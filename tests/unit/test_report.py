@@ -1,0 +1,76 @@
+"""The report's files: JSON without NaN, a page that needs nothing else."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from synthetic_toys import toy_source
+
+from napari_sfh.infer import finish
+from napari_sfh.model.bundle import load_bundle
+from napari_sfh.training import evaluate, pictures, report, testset
+from napari_sfh.training.ppxf_fit import Fit
+from napari_sfh.training.toy import toy_bundle
+
+SMALL = evaluate.Settings(device="cpu", draws=50, n_again=16, n_ablation=8, n_outsiders=4, n_elsewhere=4)
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(testset, "BLOCK", 32)
+        patch.setenv("NAPARI_SFH_CACHE", str(folder / "cache"))
+        patch.setattr("napari_sfh.training.speed._SECONDS", 0.01)
+        bundle = load_bundle(toy_bundle(folder / "toy.safetensors"))
+        made = finish(evaluate.evaluate(bundle, testset.from_source(toy_source(), 32), SMALL))
+        fits = [Fit(i, dict.fromkeys(pictures.LABELS, 1.0), [], [], [], 0, 1, 2, 3) for i in range(6)]
+        made.report["ppxf"] = evaluate.ppxf_table(fits, made.predicted, SMALL.ppxf_settings)
+        made.ppxf.extend(fits)
+        paths = finish(report.write(made, folder))
+    return made, paths
+
+
+def test_json_reads_back(written):
+    made, (path, _) = written
+    stored = json.loads(path.read_text())
+    assert stored["accuracy"] == made.report["accuracy"]
+    assert stored["ppxf"]["seconds_per_spectrum"] == 2.0
+    assert set(stored["ppxf"]["accuracy"]) == set(pictures.LABELS)
+    assert stored["ppxf"]["n"] == 6
+    assert "NaN" not in path.read_text()
+
+
+def test_page_needs_nothing_else(written):
+    page = written[1][1].read_text()
+    sources = re.findall(r"(?:src|href)='([^']*)'", page)
+    assert len(sources) >= 9
+    assert all(s.startswith("data:image/png;base64,") for s in sources)
+    assert "<script" not in page
+    assert "http" not in page
+    assert not list(written[1][1].parent.glob("*.tmp"))
+
+
+def test_page_shows_the_numbers(written):
+    made, (_, page) = written
+    entry = made.report["accuracy"]["mh_lw"]
+    assert f"{entry['bias']:.3f} / {entry['std']:.3f} / {entry['nmad']:.3f}" in page.read_text()
+
+
+def test_pictures_do_not_touch_pyplot():
+    import subprocess
+    import sys
+
+    code = "import sys, napari_sfh.training.report; sys.exit('matplotlib.pyplot' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_projection_without_umap_is_pca(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "umap", None)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 6))
+    place, method = pictures._project(x)
+    assert method == "PCA"
+    assert place.shape == (200, 2)
+    assert abs(np.corrcoef(place.T)[0, 1]) < 1e-6
