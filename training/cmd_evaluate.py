@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_sfh.model.bundle import Bundle
@@ -22,6 +22,7 @@ def add_parser(subparsers: Subparsers) -> None:
     data.add_argument("--prior", help="prior of the test spectra (default: the one the weights were trained on)")
     data.add_argument("--data", type=Path, help="folder of a set that simulate made, instead of fresh spectra")
     parser.add_argument("--n", type=int, default=16_500, help="test spectra (default 16500)")
+    parser.add_argument("--again", type=int, help="spectra of each further test, at other S/N and so on (default 2048)")
     parser.add_argument("--ppxf", type=int, default=0, metavar="N", help="also run pPXF on the first N (default 0)")
     parser.add_argument("--ppxf-cache", type=Path, help="file of finished pPXF fits (default: in the output folder)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes of pPXF")
@@ -45,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
     testset = _testset(args, bundle)
     cache = args.ppxf_cache or args.output / f"ppxf-{testset.name}.jsonl"
     make = Settings.quick if args.quick else Settings
-    settings = make(device=args.device, ppxf=args.ppxf, ppxf_workers=args.workers, ppxf_cache=cache)
+    more: dict[str, Any] = {} if args.again is None else {"n_again": max(args.again, 16)}
+    settings = make(device=args.device, ppxf=args.ppxf, ppxf_workers=args.workers, ppxf_cache=cache, **more)
     evaluation = show_progress(evaluate(bundle, testset, settings), args.quiet)
     for path in show_progress(report.write(evaluation, args.output), args.quiet):
         print(path)

@@ -61,7 +61,8 @@ class Settings:
     @classmethod
     def quick(cls, **values: Any) -> Settings:
         """A twentieth of the work, for a look."""
-        return cls(n_again=128, n_ablation=96, n_outsiders=64, n_elsewhere=96, draws=100, **values)
+        small: dict[str, Any] = {"n_again": 128, "n_ablation": 96, "n_outsiders": 64, "n_elsewhere": 96, "draws": 100}
+        return cls(**(small | values))
 
 
 @dataclass(frozen=True)
