@@ -187,7 +187,7 @@ def _truth(observed: Observed, templates: Templates) -> fits.HDUList:
         _scaled(light_frac, 1 / 32000, header, "LIGHT_FRAC"),
         _scaled(np.clip(mh, -3, 3), 1e-4, header, "MH"),
     ]
-    totals = {"MASS": mass.sum(0), "LIGHT": light.sum(0)}
+    totals = {"MASS": mass.sum(0), "LIGHT": light.sum(0), "STAR": observed.star}
     units = {"lg_age_mw": "log(yr)", "lg_age_lw": "log(yr)", "mh_mw": "dex", "mh_lw": "dex"}
     for name, image in {**totals, **means}.items():
         head = header.copy()

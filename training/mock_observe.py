@@ -60,6 +60,7 @@ class Observed:
     mass: Array  # (16, ny, nx) mass formed, arbitrary unit
     light: Array  # (16, ny, nx) intrinsic V-band light
     mass_metals: Array  # (16, ny, nx) mass x [M/H]
+    star: Array  # (ny, nx) share of the light at 5300-5500 AA that is the foreground star's
 
 
 def cube_wcs() -> WCS:
@@ -189,7 +190,9 @@ def observe(templates: Templates, library: str, seed: int) -> Generator[Progress
     weight = seen(np.stack([fine[520], fine[520] * truth[-2], fine[520] * truth[-1]]).astype(np.float64))
     scale = _CENTRAL_FLUX / flux[np.abs(WAVE_OBS - 5400) < 100].mean(0).max()
     star_flux, star_bands = star(model, templates)
-    flux = flux * scale + star_flux[:, None, None] * _star_image(SPAXEL, cube_wcs(), N_SPAXEL, PSF_FWHM)
+    star_light = star_flux[:, None, None] * _star_image(SPAXEL, cube_wcs(), N_SPAXEL, PSF_FWHM)
+    flux = flux * scale + star_light
+    window = np.abs(WAVE_OBS - 5400) < 100
     variance = _variance(flux)
     noisy = flux + np.sqrt(variance) * rng.standard_normal(flux.shape, dtype=np.float32)
     yield Progress("mock mosaics", 0, 1)
@@ -204,6 +207,7 @@ def observe(templates: Templates, library: str, seed: int) -> Generator[Progress
         mass=planes[0],
         light=planes[1],
         mass_metals=planes[2],
+        star=star_light[window].mean(0) / flux[window].mean(0),
     )
 
 

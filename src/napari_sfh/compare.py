@@ -12,6 +12,9 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, four_means
 from napari_sfh.types import F64, BinMap, Flag, Result, SpaxelTruth
 
+#: Share of a foreground star in a bin's light up to which the bin is held against the galaxy's truth.
+MAX_STAR = 0.02
+
 
 @dataclass(frozen=True)
 class Scatter:
@@ -45,6 +48,7 @@ class Truth:
     light_frac: F64  # (N, 16)
     mh: F64  # (N, 16)
     means: Mapping[str, F64]  # (N,) each
+    star: F64  # (N,) mean share of light that is a foreground star's, of which the truth knows nothing
 
 
 def bin_truth(truth: SpaxelTruth, bins: BinMap) -> Truth:
@@ -62,18 +66,21 @@ def bin_truth(truth: SpaxelTruth, bins: BinMap) -> Truth:
     mass_frac = mass / mass.sum(1, keepdims=True)
     light_frac = light / light.sum(1, keepdims=True)
     means = {k: np.asarray(v, np.float64) for k, v in four_means(mass_frac, light_frac, mh).items()}
-    return Truth(mass_frac, light_frac, mh, means)
+    star = _sum(truth.star[None], bins)[:, 0] / bins.nspax
+    return Truth(mass_frac, light_frac, mh, means, star)
 
 
-def against_truth(result: Result, truth: Truth, min_snr: float = 20.0, warned: bool = False) -> dict[str, Scatter]:
-    """Recovered against true for the four means, in the bins above an S/N.
-
-    Bins with the out-of-depth warning are left out (a foreground star has no place in the truth) unless ``warned``.
-    """
-    good = result.data.snr > min_snr
-    if not warned:
-        good &= (result.flag & int(Flag.OUT_OF_DEPTH)) == 0
+def against_truth(result: Result, truth: Truth, min_snr: float = 20.0) -> dict[str, Scatter]:
+    """Recovered against true for the four means, in the bins above an S/N with no star in front of them."""
+    good = (result.data.snr > min_snr) & (truth.star < MAX_STAR)
     return {k: scatter(result.prediction.median(k)[good], truth.means[k][good]) for k in MEAN_NAMES}
+
+
+def warnings_against_truth(result: Result, truth: Truth) -> tuple[float, float]:
+    """Shares of bins with the out-of-depth warning: of those that are mostly a star's, and of those without a star."""
+    warned = (result.flag & int(Flag.OUT_OF_DEPTH)) > 0
+    on, off = truth.star > 0.5, truth.star < MAX_STAR
+    return float(warned[on].mean()) if on.any() else np.nan, float(warned[off].mean()) if off.any() else np.nan
 
 
 def _sum(planes: NDArray[np.floating], bins: BinMap) -> F64:

@@ -96,9 +96,10 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
     ComputeError
         A computation failed.
     """
-    yield Progress("opening the files", 0, 0)
-    bundle = load_bundle(config.model)
-    cube, maps, mosaics = _open(config)
+    opened = yield from in_background(lambda: (load_bundle(config.model), *_open(config)), "opening the files", cancel)
+    if opened is None:
+        return None
+    bundle, cube, maps, mosaics = opened
     redshift = yield from _redshift(config, cube, maps, bundle, cancel)
     if redshift is None:
         return None

@@ -234,3 +234,4 @@ class SpaxelTruth:
     mass: F64  # mass formed
     light: F64  # intrinsic V-band light
     mass_metals: F64  # mass x [M/H]
+    star: F64  # (ny, nx) share of the light at 5300-5500 AA that is a foreground star's

@@ -50,12 +50,12 @@ def test_the_result_keeps_the_contract(output):
 def test_maps_follow_the_truth(result):
     truth = compare.bin_truth(demo.truth(), result.bins)
     found = compare.against_truth(result, truth)
-    assert found["lg_age_lw"].n > 0.9 * result.bins.n_bins
+    assert found["lg_age_lw"].n > 0.8 * result.bins.n_bins
     for name, limit in (("lg_age_mw", 0.15), ("lg_age_lw", 0.15), ("mh_mw", 0.10), ("mh_lw", 0.10)):
         assert found[name].std < limit, (name, found[name])
         assert abs(found[name].bias) < limit, (name, found[name])
     # Not only near on average: the map's structure is the galaxy's.
-    good = (result.flag & int(Flag.OUT_OF_DEPTH)) == 0
+    good = truth.star < compare.MAX_STAR
     for name in ("lg_age_mw", "lg_age_lw"):
         r = np.corrcoef(result.prediction.median(name)[good], truth.means[name][good])[0, 1]
         assert r > 0.8, (name, r)
@@ -63,7 +63,7 @@ def test_maps_follow_the_truth(result):
 
 def test_true_values_lie_inside_the_intervals_as_often_as_they_say(result):
     truth = compare.bin_truth(demo.truth(), result.bins)
-    good = (result.flag & int(Flag.OUT_OF_DEPTH)) == 0
+    good = truth.star < compare.MAX_STAR
     for name, true in truth.means.items():
         q = result.prediction.quantiles[name][good]
         # One galaxy is no random draw of the prior: its bins share their faults, so the bounds are wide.
@@ -71,11 +71,13 @@ def test_true_values_lie_inside_the_intervals_as_often_as_they_say(result):
         assert inside > 0.6, (name, inside)
 
 
-def test_the_warning_lights_up_on_the_foreground_star(result):
-    y, x = np.unravel_index(np.nanargmax(result.white * (_radius(result.white.shape) > 12)), result.white.shape)
-    star = result.bins.bin_id[y, x]
-    assert result.flag[star - 1] & Flag.OUT_OF_DEPTH
-    assert np.mean(result.flag & int(Flag.OUT_OF_DEPTH) > 0) < 0.1
+def test_the_warning_lights_up_on_the_foreground_star_and_hardly_elsewhere(result):
+    truth = compare.bin_truth(demo.truth(), result.bins)
+    brightest = np.argmax(truth.star)
+    assert result.flag[brightest] & Flag.OUT_OF_DEPTH
+    on, off = compare.warnings_against_truth(result, truth)
+    assert on > 0.5
+    assert off < 0.02
 
 
 def test_provenance_is_in_the_header(output, result):
@@ -102,8 +104,3 @@ def _cancelled_at(stage: str):
         if step.stage == stage:
             cancel.set()
         yield step
-
-
-def _radius(shape):
-    y, x = np.indices(shape)
-    return np.hypot(y - (shape[0] - 1) / 2, x - (shape[1] - 1) / 2)

@@ -46,7 +46,7 @@ def test_truth_of_a_bin_is_weighted_by_mass_and_light():
     mass[0, 0, 0], mass[15, 0, 1] = 1, 3
     light[0, 0, 0], light[15, 0, 1] = 9, 1
     metals = mass * np.array([0.2, -0.4])
-    truth = bin_truth(SpaxelTruth(mass, light, metals), _bins([[1, 1]]))
+    truth = bin_truth(SpaxelTruth(mass, light, metals, np.zeros((1, 2))), _bins([[1, 1]]))
     assert truth.means["lg_age_mw"][0] == pytest.approx(0.25 * LG_AGE_YR[0] + 0.75 * LG_AGE_YR[15])
     assert truth.means["lg_age_lw"][0] == pytest.approx(0.9 * LG_AGE_YR[0] + 0.1 * LG_AGE_YR[15])
     assert truth.means["mh_mw"][0] == pytest.approx(0.25 * 0.2 - 0.75 * 0.4)
@@ -55,4 +55,4 @@ def test_truth_of_a_bin_is_weighted_by_mass_and_light():
 def test_truth_of_another_galaxy_is_refused():
     planes = np.ones((16, 3, 3))
     with pytest.raises(SfhInputError, match="not this galaxy"):
-        bin_truth(SpaxelTruth(planes, planes, planes), _bins([[1, 1]]))
+        bin_truth(SpaxelTruth(planes, planes, planes, planes[0]), _bins([[1, 1]]))

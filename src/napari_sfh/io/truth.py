@@ -12,7 +12,7 @@ from napari_sfh.types import F64, SpaxelTruth
 
 
 def read_truth(path: str | Path) -> SpaxelTruth:
-    """Read ``MASS_FRAC``, ``LIGHT_FRAC``, ``MH`` (16, ny, nx) and the totals ``MASS`` and ``LIGHT`` (ny, nx).
+    """Read ``MASS_FRAC``, ``LIGHT_FRAC``, ``MH`` (16, ny, nx) and the images ``MASS``, ``LIGHT``, ``STAR`` (ny, nx).
 
     Raises
     ------
@@ -28,4 +28,5 @@ def read_truth(path: str | Path) -> SpaxelTruth:
             return np.asarray(hdus[name].data, dtype=np.float64)
 
         mass = get("MASS_FRAC") * get("MASS")
-        return SpaxelTruth(mass=mass, light=get("LIGHT_FRAC") * get("LIGHT"), mass_metals=mass * get("MH"))
+        light = get("LIGHT_FRAC") * get("LIGHT")
+        return SpaxelTruth(mass=mass, light=light, mass_metals=mass * get("MH"), star=get("STAR"))
