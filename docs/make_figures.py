@@ -31,7 +31,7 @@ Templates of the prior's own library (two ages in each of the 16 bins, every met
 multiplicative polynomial of order 8, no additive one, Calzetti dust with free A_V on spectrum and bands, as the paper
 did. In its favour: kinematics of stars and gas given, emission lines fitted with the stars instead of cut out. Sanity:
 without regularisation, single populations of its own templates without dust come back to 0.005 dex in all four means
-(unit test; `bc03-miles` and `e-miles` alike by the same code); behind the Charlot-Fall curve, which differs from
+(measured on E-MILES; a unit test does the same with a made-up library); behind the Charlot-Fall curve, which differs from
 Calzetti's, to 0.04 dex. With the regularisation of 1 % a single population is smeared out, and its mass-weighted age
 rises by 0.05 to 0.4 dex at S/N 100: that is regularisation's price, and histories of the test set are smoother.
 

@@ -27,7 +27,7 @@ from napari_sfh.training.config import load_prior
 from napari_sfh.training.labels import Labels
 from napari_sfh.training.predicted import Predicted, predict_all
 from napari_sfh.training.speed import throughput
-from napari_sfh.training.testset import TestSet
+from napari_sfh.training.testset import Block, TestSet
 from napari_sfh.training.trainset import FreshSource
 from napari_sfh.types import BinData, Progress
 
@@ -95,6 +95,8 @@ def evaluate(bundle: Bundle, testset: TestSet, settings: Settings) -> Steps[Eval
     """
     check_seed(bundle, testset)
     choose_device(settings.device)
+    if testset.name != bundle.meta["prior"].get("name"):
+        testset = without_mass_scale(testset)
     labels = testset.labels
     observed = ((data, block.labels) for block, data in testset.observe())
     main = yield from predict_all(observed, bundle, settings.device, "test set", testset.n, settings.draws)
@@ -126,6 +128,23 @@ def check_seed(bundle: Bundle, testset: TestSet) -> None:
     seeds = {bundle.meta["training"].get(k) for k in ("seed", "data_seed")}
     if testset.seed in seeds and testset.name == bundle.meta["prior"].get("name"):
         raise SfhInputError(f"--seed {testset.seed}: these weights were trained with it; choose another")
+
+
+def without_mass_scale(testset: TestSet) -> TestSet:
+    """A test set whose mass-to-light ratios are unknown.
+
+    They are on the scale of the prior's first library (its IMF and remnants), which weights of another prior do not
+    share.
+    """
+
+    def unknown(block: Block) -> Block:
+        if not isinstance(block.source, FreshSource):
+            return block
+        labels = block.source.labels
+        labels = replace(labels, lg_ml_v=np.full_like(labels.lg_ml_v, np.nan))
+        return replace(block, source=replace(block.source, labels=labels))
+
+    return replace(testset, blocks=tuple(unknown(b) for b in testset.blocks))
 
 
 def _header(bundle: Bundle, testset: TestSet) -> dict[str, Any]:
@@ -174,7 +193,7 @@ def _tables(main: Predicted, labels: Labels, testset: TestSet) -> dict[str, Any]
         "calibration": {
             k: dict(zip(("nominal", "true"), metrics.nominal_and_true(q, truth[k]), strict=True))
             for k, q in main.quantiles.items()
-            if q.ndim == 2
+            if q.ndim == 2 and np.isfinite(truth[k]).any()
         },
         "widths": metrics.widths(main.quantiles, truth),
         "smape": {"median": float(np.nanmedian(vector_error)), "mean": float(np.nanmean(vector_error))},

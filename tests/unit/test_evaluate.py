@@ -36,7 +36,8 @@ def evaluation(bundle, small_set, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_SFH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("napari_sfh.training.speed._SECONDS", 0.01)
-        return finish(evaluate.evaluate(bundle, small_set, SMALL))
+        meta = {**bundle.meta, "prior": {"name": "tiny"}}
+        return finish(evaluate.evaluate(replace(bundle, meta=meta), small_set, SMALL))
 
 
 def test_report_has_the_keys_of_the_contract(evaluation, bundle):
@@ -85,6 +86,13 @@ def test_training_seed_is_refused(bundle, small_set):
     meta = {**bundle.meta, "training": {"seed": testset.TEST_SEED}, "prior": {"name": "tiny"}}
     with pytest.raises(SfhInputError, match=r"--seed 20261121: these weights were trained with it"):
         finish(evaluate.evaluate(replace(bundle, meta=meta), small_set, SMALL))
+
+
+def test_mass_scale_of_another_prior_is_not_judged(small_set):
+    other = evaluate.without_mass_scale(small_set)
+    assert np.isnan(other.labels.lg_ml_v).all()
+    assert np.isfinite(small_set.labels.lg_ml_v).all()
+    np.testing.assert_array_equal(other.labels.mh_mw, small_set.labels.mh_mw)
 
 
 def test_part_of_the_training_set_that_was_held_out(tmp_path):
