@@ -150,7 +150,7 @@ def depth(r: dict[str, dict[str, Any]]) -> list[str]:
     lines = [
         "## Out of depth: share of spectra with a warning",
         "",
-        f"| weights on test set | at home | {' | '.join(kinds)} |",
+        f"| weights on test set | test set | {' | '.join(kinds)} |",
     ]
     lines.append("|---" * (2 + len(kinds)) + "|")
     for name, report in r.items():
