@@ -101,3 +101,19 @@ def test_weighted_quantile_is_the_plain_one_for_equal_weights_and_moves_with_the
     torch.testing.assert_close(weighted_quantile(x, torch.ones(1001), p), p, atol=1e-3, rtol=0)
     # Weights proportional to x: the median of the density 2x is sqrt(1/2).
     assert float(weighted_quantile(x, x, torch.tensor([0.5]))[0]) == pytest.approx(0.5**0.5, abs=2e-3)
+
+
+def test_truths_at_a_bound_are_covered_once_held_out_spectra_show_them():
+    g = torch.Generator().manual_seed(5)
+    lg_snr = torch.full((N,), 1.3)
+    # A tenth of the fractions is exactly zero, where draws never are.
+    truth = torch.rand(N, generator=g) * (torch.rand(N, generator=g) > 0.1)
+    draws = (truth[:, None] + 0.05 * torch.randn(N, DRAWS, generator=g)).abs().clamp(1e-6, 1.0)
+    rank = pit(draws, truth)[:, None].expand(-1, 16)
+    calibration = Calibration()
+    calibration.fit(dict.fromkeys(SCALARS, rank[:, 0]) | dict.fromkeys(VECTORS, rank), lg_snr, draws=DRAWS)
+    q = calibration.quantiles(as_quantities(draws), lg_snr)["light_frac"][:, 3]
+    assert coverage(q[truth == 0], truth[truth == 0])[1] > 0.95
+    assert (q >= 0).all()
+    assert (q <= 1).all()
+    assert (q.diff(dim=-1) >= 0).all()

@@ -1,0 +1,91 @@
+"""Spoilt spectra, and the critic that learns to know them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sfh.features import encode
+from napari_sfh.model.depth import Depth
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.training import outliers
+from napari_sfh.training.critic_fit import fit_critic
+from napari_sfh.training.recipe import AugmentSettings
+from napari_sfh.training.toy import toy_data
+from napari_sfh.training.trainset import SpectraSource
+
+
+@dataclass(frozen=True)
+class ToySource(SpectraSource):
+    data: object
+    labels: object
+
+    def observe(self, rows, settings, rng):
+        return self.data.select(rows)
+
+
+@pytest.mark.parametrize("spoil", outliers.KINDS)
+def test_each_kind_changes_something_and_keeps_the_contract(spoil):
+    data, _ = toy_data(12, seed=1, snr=40.0)
+    mask = data.mask.copy()
+    mask[:, 100:200] = False
+    data = type(data)(**{**data.__dict__, "mask": mask, "flux": np.where(mask, data.flux, 0).astype(np.float32)})
+    before = data.flux.copy(), data.phot.copy()
+    made = spoil(data, np.random.default_rng(0))
+    assert made.flux.dtype == made.phot.dtype == np.float32
+    assert (made.flux[:, 100:200] == 0).all()
+    assert np.isfinite(made.flux).all()
+    assert np.isfinite(made.phot).all()
+    assert not (np.array_equal(made.flux, data.flux) and np.array_equal(made.phot, data.phot))
+    np.testing.assert_array_equal(data.flux, before[0])
+    np.testing.assert_array_equal(data.phot, before[1])
+
+
+def test_a_shift_moves_lines_by_its_velocity():
+    data, _ = toy_data(200, seed=1, snr=500.0)
+    made = outliers.shifted(data, np.random.default_rng(0))
+    at = slice(*np.searchsorted(WAVE_AA, [6530.0, 6600.0]))
+    strong = data.flux[:, at].max(1) > 2
+    assert strong.sum() > 10
+    moved = WAVE_AA[at][made.flux[strong, at].argmax(1)] - WAVE_AA[at][data.flux[strong, at].argmax(1)]
+    v = np.abs(moved / 6562.8 * 299792.458)
+    # The peak is known to a pixel, 57 km/s.
+    assert v.min() > 100 - 60
+    assert v.max() < 800 + 60
+    assert np.median(v) > 150
+
+
+def test_odd_lines_have_the_ratios_of_nuclei():
+    data, _ = toy_data(300, seed=1, snr=2000.0)
+    extra = (outliers.odd_lines(data, np.random.default_rng(0)).flux - data.flux) * 1.25
+
+    def area(low, high):
+        return extra[:, slice(*np.searchsorted(WAVE_AA, [low, high]))].sum(1)
+
+    ratio = area(4993, 5021) / area(4847, 4876)
+    assert 2.5 < np.quantile(ratio, 0.05)
+    assert np.quantile(ratio, 0.95) < 16
+
+
+def test_spoil_returns_every_object_once():
+    data, _ = toy_data(40, seed=2)
+    assert sum(part.n_bins for part in outliers.spoil(data, np.random.default_rng(0))) == 40
+
+
+def test_the_critic_learns_and_repeats_itself():
+    data, labels = toy_data(900, seed=3, snr=40.0)
+    source, losses, answers = ToySource(data, labels), [], []
+    for _ in range(2):
+        torch.manual_seed(0)
+        depth = Depth(4, components=8)
+        depth.fit_subspace(encode(data))
+        losses.append(fit_critic(depth, source, np.arange(700), AugmentSettings(), seed=1))
+        good = data.select(slice(700, 900))
+        with torch.no_grad():
+            home = depth.critic_sign(depth.critic_input(encode(good)))
+            away = depth.critic_sign(depth.critic_input(encode(outliers.shifted(good, np.random.default_rng(9)))))
+        answers.append(away)
+    assert losses[0] == losses[1] < 0.5
+    assert torch.equal(*answers)
+    assert float((away > home.quantile(0.95)).float().mean()) > 0.5
