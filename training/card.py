@@ -68,6 +68,8 @@ def _training(meta: Mapping[str, Any]) -> list[str]:
         f"- {machine['processor']}, {machine['threads']} of {machine['cores']} cores, device {machine['device']}, "
         f"torch {machine['torch']}, napari-sfh {meta['code_version']}",
     ]
+    if note := t.get("note"):
+        lines.append(f"- {note}")
     return ["## Training", "\n".join(lines)]
 
 
