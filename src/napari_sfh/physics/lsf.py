@@ -8,8 +8,8 @@ km/s. The dispersion does not contain the LSF; the two add in quadrature:
 
 - A template of resolution FWHM_t is convolved with sqrt(sigma_total^2 - sigma_t^2).
 - An observed bin has the LSF already and a dispersion sigma_*: it is convolved with l * sqrt(150^2 -
-  sigma_*^2) / c (`broadening_kms`). At redshift z the LSF is that of l (1 + z), narrower by (1 + z) in the
-  rest frame; at z < 0.01 the difference is below 1 % of sigma_total and is not corrected.
+  sigma_*^2) / c (`broadening_kms`). At redshift z the LSF is that of l (1 + z), in the rest frame narrower than the
+  grid's by more than (1 + z); `prep.restframe` adds the difference.
 - Where the wanted width is below the width at hand, nothing is done there (`extra_sigma` clamps and says
   where).
 
