@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable, Generator
@@ -20,13 +19,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import machine
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.infer import choose_device, finish, point, predict
 from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
 from napari_sfh.model.sfhmodel import SfhModel
-from napari_sfh.training.provenance import processor
 from napari_sfh.training.recipe import load_recipe
 from napari_sfh.training.toy import toy_basis, toy_data, toy_meta
 from napari_sfh.types import Progress
@@ -34,13 +33,10 @@ from napari_sfh.types import Progress
 _SECONDS = 4.0
 
 
-def machine() -> str:
-    """Processor, accelerator, memory, system and versions in one line."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    parts = [processor(), f"{os.cpu_count()} cores", f"{memory:.0f} GiB"]
-    if torch.cuda.is_available():
-        parts.append(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
-    return ", ".join([*parts, platform.platform(), f"torch {torch.__version__}", f"numpy {np.__version__}"])
+def where() -> str:
+    """The machine, its accelerator and torch."""
+    gpu = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, " if torch.cuda.is_available() else ""
+    return f"{machine()}, {gpu}torch {torch.__version__}"
 
 
 def stand_in(folder: Path) -> Bundle:
@@ -94,7 +90,7 @@ def main() -> None:
                 raise SystemExit(f"bench_infer: {error}") from error
             bundle = stand_in(Path(folder))
         weights = sum(p.numel() for p in bundle.model.parameters())
-        print(machine())
+        print(where())
         print(f"load average {os.getloadavg()[0]:.1f}; weights {bundle.name!r}, {weights / 1e6:.2f} million parameters")
         for n in args.threads:
             torch.set_num_threads(n)

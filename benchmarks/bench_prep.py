@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import resource
 import tempfile
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from machine import machine
 
 from napari_sfh.io.muse import read_cube
 from napari_sfh.prep.binning import SpaxelSN, make_bins, signal_noise
@@ -26,18 +26,6 @@ from napari_sfh.prep.psf import Psf
 from napari_sfh.prep.restframe import to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, extract
 from napari_sfh.types import BinMap, Cube, Mosaic
-
-
-def machine() -> str:
-    """One line on where this ran."""
-    model = next(
-        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.processor(),
-    )
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, Python {platform.python_version()}, numpy {np.__version__}"
-    )
 
 
 def peak_gib() -> float:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import resource
 import tempfile
 import time
@@ -19,21 +18,11 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from machine import machine
 
 from napari_sfh.io.muse import read_cube
 
 N_CHANNELS = 3681
-
-
-def machine() -> str:
-    """Processor, cores, memory and system in one line."""
-    model = platform.processor() or "unknown processor"
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.platform()}, numpy {np.__version__}"
 
 
 def header(size: int) -> fits.Header:

@@ -1,0 +1,20 @@
+"""Where a benchmark ran: one line that every benchmark prints before its figures."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+import numpy as np
+
+from napari_sfh.training.provenance import processor
+
+
+def machine() -> str:
+    """Processor, cores, memory, load, system and versions."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    load = os.getloadavg()[0]
+    return (
+        f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f}, {platform.platform()}, "
+        f"Python {platform.python_version()}, numpy {np.__version__}"
+    )
