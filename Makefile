@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export QT_API ?= pyqt5
 
-.PHONY: demo test real lint system clean help
+.PHONY: demo test real proofs lint system clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -44,6 +44,10 @@ lint: $(STAMP) ## format, style; then types and imports on an installed copy, wh
 real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by package name
 	$(BIN)/python tests/real/fetch_abell478.py real-output/abell478
 	$(BIN)/napari-sfh run real-output/abell478 --target-snr 15 --ebv-mw 0.45 --output real-output/abell478_sfh.fits
+
+proofs: $(STAMP) ## the template libraries (fetched by package name, 0.3 GB) against published tables and physics
+	$(BIN)/napari-sfh-train templates
+	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) demo-output real-output build dist src/*.egg-info
