@@ -193,20 +193,17 @@ def draw(data: BinData, bundle: Bundle, n: int = 1000) -> dict[str, F32]:
     return {k: v.numpy() for k, v in made.items()}
 
 
-def reconstruct(data: BinData, prediction: Prediction, bundle: Bundle) -> tuple[F32, F32, F32]:
+def reconstruct(data: BinData, prediction: Prediction, bundle: Bundle) -> tuple[F32, F32]:
     """Spectrum and photometry rebuilt from a prediction's point values through the bundle's template basis.
 
     Returns
     -------
     model_flux : array (N, W)
-        In the unit of ``data.flux``.
+        In the unit of ``data.flux``; NaN rows where nothing was predicted, here and below.
     model_phot : array (N, B)
-    chi2 : array (N,)
-        Reduced chi^2 of the spectrum over usable pixels. NaN rows where nothing was predicted.
     """
     flux = np.full(data.flux.shape, np.nan, np.float32)
     phot = np.full(data.phot.shape, np.nan, np.float32)
-    chi2 = np.full(data.n_bins, np.nan, np.float32)
     rows = np.flatnonzero(np.isfinite(prediction.mass_frac).all(1))
     if rows.size:
         tau_ism, tau_bc = prediction.median("tau_ism")[rows], prediction.median("tau_bc")[rows]
@@ -214,11 +211,7 @@ def reconstruct(data: BinData, prediction: Prediction, bundle: Bundle) -> tuple[
         flux[rows], phot[rows] = _rebuild(
             bundle.basis, prediction.mass_frac[rows], prediction.mh[rows], tau_ism, tau_bc, slope
         )
-        good = data.mask[rows] & (data.error[rows] > 0)
-        error = np.where(good, data.error[rows], 1.0)
-        pull = np.where(good, (data.flux[rows] - flux[rows]) / error, 0.0)
-        chi2[rows] = (pull**2).sum(1) / np.maximum(good.sum(1), 1)
-    return flux, phot, chi2
+    return flux, phot
 
 
 def _slope(tau_ism: F32, ebv: F32) -> F32:

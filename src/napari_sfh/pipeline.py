@@ -116,7 +116,7 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
     data, notes = prepared
     prediction = yield from infer.predict(data, bundle, device=config.device, draws=config.draws, cancel=cancel)
     yield Progress("models of the predictions", 0, 0)
-    model_flux, model_phot, _ = infer.reconstruct(data, prediction, bundle)
+    model_flux, model_phot = infer.reconstruct(data, prediction, bundle)
     out_of_depth = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
     return Result(
         bins=bins,
