@@ -147,15 +147,14 @@ def _strips(
     height = int(np.clip(_STRIP_PIXELS / (area * columns.size), 16, 4096))
     for start in range(int(occupied[0]), int(occupied[-1]) + 1, height):
         rows = slice(start, min(start + height, int(occupied[-1]) + 1))
-        cut = _footprint(mosaic, wcs, rows, (int(columns[0]), int(columns[-1])), half)
+        cut = footprint(mosaic, wcs, rows, (int(columns[0]), int(columns[-1])), half)
         if cut is not None:
             yield rows, cut
 
 
-def _footprint(
-    mosaic: Mosaic, wcs: WCS, rows: slice, columns: tuple[int, int], half: int
-) -> tuple[slice, slice] | None:
-    """Slices of the mosaic that hold some rows of the cube with a margin; None where they do not meet."""
+def footprint(mosaic: Mosaic, wcs: WCS, rows: slice, columns: tuple[int, int], half: int) -> tuple[slice, slice] | None:
+    """Slices of the mosaic that hold some rows and columns (first, last) of the cube's grid ``wcs`` and ``half`` mosaic
+    pixels around them; None where they do not meet."""
     y = np.linspace(rows.start - 0.5, rows.stop - 0.5, 9)
     x = np.linspace(columns[0] - 0.5, columns[1] + 0.5, 9)
     edge = np.array([(a, b) for a in x for b in y])

@@ -1,0 +1,58 @@
+"""Contours of a map: of an emission line, say, over a map of ages. Marching squares by contourpy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from contourpy import contour_generator
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+
+#: Percentiles of the positive pixels between which levels are spread.
+RANGE_PERCENT: tuple[float, float] = (70.0, 99.5)
+
+
+def levels(image: NDArray[np.floating], n: int = 5) -> NDArray[np.float64]:
+    """Levels (n,) in equal ratios, as fluxes want them, between `RANGE_PERCENT` of the positive pixels.
+
+    Raises
+    ------
+    SfhInputError
+        Fewer than one level, or no positive pixel.
+    """
+    if n < 1:
+        raise SfhInputError(f"contours: {n} levels; ask for one or more")
+    positive = image[np.isfinite(image) & (image > 0)]
+    if positive.size == 0:
+        raise SfhInputError("contours: the map has no positive pixel; choose another line or map")
+    low, high = np.percentile(positive, RANGE_PERCENT)
+    return np.asarray(np.geomspace(low, high, n), dtype=np.float64)
+
+
+def contours(image: NDArray[np.floating], at: Sequence[float] | NDArray[np.floating]) -> list[NDArray[np.float64]]:
+    """Lines along which a map has given values.
+
+    Parameters
+    ----------
+    image : array (ny, nx)
+        NaN = no data: lines end there.
+    at : sequence of float
+        Levels, each finite.
+
+    Returns
+    -------
+    list of arrays (n, 2)
+        Corners (y, x) in pixels, of all levels in their order; closed where the line is.
+
+    Raises
+    ------
+    SfhInputError
+        The image is not two-dimensional, or smaller than 2 x 2.
+    """
+    if image.ndim != 2 or min(image.shape) < 2:
+        raise SfhInputError(f"contours: a map of shape {image.shape}; give one of two dimensions, 2 x 2 or larger")
+    maker = contour_generator(z=np.ma.masked_invalid(np.asarray(image, dtype=np.float64)), name="serial")
+    lines = [line for level in at for line in maker.lines(float(level))]
+    return [np.asarray(line, dtype=np.float64)[:, ::-1] for line in lines]
