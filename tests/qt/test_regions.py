@@ -15,9 +15,10 @@ from qtpy.QtTest import QTest
 
 from napari_sfh._qt.region import polygon
 from napari_sfh._qt.session import Session
-from napari_sfh.binview import BinView, sfh_table
+from napari_sfh.binview import BinView
 from napari_sfh.errors import SfhInputError
 from napari_sfh.regions import bins_inside, mean_view, weights
+from napari_sfh.tables import sfh_table
 from napari_sfh.types import Result
 
 EVERYTHING = np.array([[-1.0, -1], [-1, 41], [41, 41], [41, -1]])
@@ -136,6 +137,6 @@ def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], res
     qtbot.waitUntil(lambda: dock.session.region is not None, timeout=20000)
     assert dock.message.text().startswith("Mean SFH of")
     assert "region" in dock.panel.legend.text()
-    assert dock.region._layer.mode == "pan_zoom"
-    dock.region.clear()
+    assert dock.tools["region"].region._layer.mode == "pan_zoom"
+    dock.tools["region"].clear()
     assert dock.session.region is None

@@ -30,6 +30,22 @@ class Section(QWidget):
         self.toggle.setChecked(expanded)
         self._fold(expanded)
 
+    @property
+    def expanded(self) -> bool:
+        """True while the part is open."""
+        return self.toggle.isChecked()
+
+    def on_unfold(self, act: Callable[[], None]) -> None:
+        """Call a bound method whenever the part is opened; it is not kept alive."""
+        reference = weakref.WeakMethod(act)
+
+        def unfolded(expanded: bool) -> None:
+            target = reference()
+            if expanded and target is not None:
+                target()
+
+        self.toggle.toggled.connect(unfolded)
+
     def expand(self, expanded: bool) -> None:
         """Fold out or away."""
         self.toggle.setChecked(expanded)

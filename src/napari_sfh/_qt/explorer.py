@@ -1,49 +1,41 @@
-"""The dock: forms, the run, and the layers and plots of its result. A shell over `Session`, `tasks` and `forms`."""
+"""The dock: forms, the run, and the layers, plots and tools of its result. A shell over `Session` and `tasks`."""
 
 from __future__ import annotations
 
-from collections import deque
+import weakref
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from magicgui.widgets import Container, Label, ProgressBar, PushButton
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QTimer
 
 from napari_sfh._qt import settings, tasks
 from napari_sfh._qt.canvas import Canvas
 from napari_sfh._qt.dock import Section, show_text, weak_slot
+from napari_sfh._qt.docks import Docks
 from napari_sfh._qt.exports import Exports
-from napari_sfh._qt.forms import BinningForm, DataForm, ExportForm, MapForm, NetworkForm, RegionForm
+from napari_sfh._qt.forms import BinningForm, DataForm, ExportForm, NetworkForm
+from napari_sfh._qt.frame import Frame
 from napari_sfh._qt.layers import link_of, maps_text
+from napari_sfh._qt.loader import Loader
+from napari_sfh._qt.map_tool import MapForm, MapTool
 from napari_sfh._qt.panel import BinPanel
-from napari_sfh._qt.region import Region
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.stack import LayerStack
+from napari_sfh._qt.toolbox import TOOLS
+from napari_sfh._qt.tools import Toolbox
 from napari_sfh._qt.workers import Job, Work, explain
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.types import Progress, Result
+from napari_sfh.types import Result
 
 if TYPE_CHECKING:
     import napari
 
 PANEL = "SFH of the selected bins"
 #: Sections that are unfolded when there is a result.
-SECTIONS_DONE = {"data": False, "binning": False, "network": False, "maps": True, "export": True}
-#: Height in pixels that the dock of plots asks for.
-PANEL_HEIGHT = 280
-#: Keys on the canvas, and the map that each shows (or what it toggles).
-MAP_KEYS = {
-    "Alt-1": "AGE_LW",
-    "Alt-2": "AGE_MW",
-    "Alt-3": "MH_LW",
-    "Alt-4": "MH_MW",
-    "Alt-E": "error",
-    "Alt-G": "grid",
-}
+SECTIONS_DONE = {"data": False, "binning": False, "network": False, "maps": True}
 EMPTY = (
     "Choose a galaxy folder (a MUSE cube, HST mosaics, a MAPS file) or a cube, drop a result file on the window, "
     "or try the mock spiral."
@@ -51,9 +43,10 @@ EMPTY = (
 READY = "Ready: press Run. Empty fields are filled from the files."
 NO_CARD = "No weights were found: reinstall napari-sfh, or train some with napari-sfh-train."
 DONE = "Click a bin on the map to see its star-formation history."
+CANCELLED = "Cancelled: nothing was finished yet."
 
 
-class Explorer(QWidget):
+class Explorer(Frame):
     """The 'SFH explorer' dock of a napari viewer.
 
     Parameters
@@ -63,26 +56,23 @@ class Explorer(QWidget):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__()
+        super().__init__(EMPTY)
         self.viewer = viewer
-        self._window: Any = None
         self.session = Session()
-        self.data, self.binning, self.network = DataForm(), BinningForm(), NetworkForm()
-        self.map, self.region_form, self.export = MapForm(), RegionForm(), ExportForm()
+        self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
         self.stack = LayerStack(viewer, self.session)
-        keys: dict[str, Callable[[str], None]] = dict.fromkeys(MAP_KEYS, self._key)
-        self.region = Region(viewer, self.session, self._region_found)
-        self.canvas = Canvas(viewer, self.session, self.show_panel, keys, self._describe)
         self.exports = Exports(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
+        self.docks = Docks(viewer)
         self.job = Job(self._progress, self._done, self._failed)
         self._cards_job = Job(lambda _: None, self._show_cards, lambda _: None)
         self._cards: dict[str, str] = {}
         self._after: Callable[[Any], None] | None = None
-        self._details = ""
-        self._pending: deque[Callable[[], None]] = deque()
+        self._loader = Loader()
         self._released = False
-        self._build()
+        self.tools = Toolbox(weakref.proxy(self), TOOLS)
+        self.canvas = Canvas(viewer, self.session, self.show_panel, self.tools.shortcuts(), self._describe)
+        self.arrange(self._sections())
         self._connect()
         settings.apply(self)
         self._cards_job.start(tasks.read_cards)
@@ -90,87 +80,46 @@ class Explorer(QWidget):
 
     # -- construction ------------------------------------------------------------------------------------------
 
-    def _build(self) -> None:
-        self.message = QLabel(EMPTY)
-        self.message.setWordWrap(True)
-        self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.details_button = PushButton(text="Details…", tooltip="The full error, to report it", visible=False)
-        self.demo_button = PushButton(text="Try the mock spiral", tooltip="A small galaxy whose history is known")
-        self.run_button = PushButton(text="Run", tooltip="From the files to the maps")
-        self.cancel_button = PushButton(text="Cancel", enabled=False, tooltip="Stop within a second")
-        self.bar = ProgressBar(value=0, min=0, max=1, visible=False)
-        self.stage = Label(value="")
-        self.sections = {
+    def _sections(self) -> dict[str, Section]:
+        sections = {
             "data": Section("Data", self.data.container.native, True),
             "binning": Section("Binning", self.binning.container.native, False),
             "network": Section("Network", self.network.container.native, False),
-            "maps": Section("Maps", self.map.container.native, False),
-            "region": Section("Region", self.region_form.container.native, False),
-            "export": Section("Export", self.export.container.native, False),
         }
-        self._arrange()
-
-    def _arrange(self) -> None:
-        """Message on top, the sections in a scroll area, the run at the bottom: always in sight."""
-        body = QWidget()
-        inside = QVBoxLayout(body)
-        inside.setContentsMargins(2, 2, 2, 2)
-        inside.setSpacing(2)
-        for section in self.sections.values():
-            inside.addWidget(section)
-        inside.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(body)
-        buttons = Container(widgets=[self.run_button, self.cancel_button], layout="horizontal", labels=False)
-        buttons.margins = (0, 0, 0, 0)
-        self._buttons = buttons
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 2, 4, 4)
-        layout.setSpacing(3)
-        for widget in (self.message, self.details_button.native, self.demo_button.native):
-            layout.addWidget(widget)
-        layout.addWidget(scroll, 1)
-        for widget in (self.stage.native, self.bar.native, buttons.native):
-            layout.addWidget(widget)
-        self.setMinimumWidth(300)
+        sections |= {tool.name: tool.section for tool in self.tools if tool.section is not None}
+        sections["export"] = Section("Export", self.export.container.native, False)
+        return sections
 
     def _connect(self) -> None:
         self.data.folder.line_edit.changed.connect(self._folder_changed)
         self.data.cube.line_edit.changed.connect(self._cube_changed)
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)
-        self.demo_button.changed.connect(lambda _: self.open_demo())
-        self.details_button.changed.connect(self._show_details)
+        self.demo_button.changed.connect(self._demo)
         self.network.card.changed.connect(self._show_card)
-        for signal in (self.map.quantity.changed, self.map.error.changed, self.map.grid.changed):
-            signal.connect(self._map_changed)
-        for signal in (self.map.min_snr.changed, self.map.hide_flagged.changed):
-            signal.connect(self._hide_changed)
-        self.region_form.draw.changed.connect(self.draw_region)
-        self.region_form.clear.changed.connect(lambda _: self.region.clear())
-        self.region_form.weight.changed.connect(self.region.set_weight)
         self.export.result.changed.connect(self.exports.result_dialog)
         self.export.figure.changed.connect(self.exports.figure_dialog)
         self.export.table.changed.connect(self.exports.all_dialog)
         self.export.open.changed.connect(self.exports.open_dialog)
+        self.session.selection_changed.connect(self._selected)
         self._theme_slot = weak_slot(self._theme_changed)
         self.viewer.events.theme.connect(self._theme_slot)
         # A window that closes destroys the dock without a word to Python.
         for job in (self.job, self._cards_job):
             self.destroyed.connect(partial(Job.abandon, job))
-        self._activate = QTimer(self)
-        self._activate.setSingleShot(True)
-        self._activate.setInterval(50)
-        self._activate.timeout.connect(self.stack.activate)
-        self._loader = QTimer(self)
-        self._loader.setInterval(0)
-        self._loader.timeout.connect(self._load_one)
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
+
+    @property
+    def map(self) -> MapForm:
+        """The form of the shown map."""
+        tool: MapTool = self.tools["maps"]
+        return tool.form
+
+    @property
+    def busy(self) -> bool:
+        """True while long work runs."""
+        return self.job.running
 
     def open_folder(self, folder: Path | str) -> None:
         """Find a galaxy's files in a folder and show its white light."""
@@ -217,35 +166,24 @@ class Explorer(QWidget):
 
     def show_map(self, name: str) -> None:
         """Put the map ``name`` (a key of `maps.MAPS`) on the canvas."""
-        error = name.endswith("_ERR")
-        self.map.grid.value = False
-        self.map.error.value = error
-        self.map.quantity.value = name.removesuffix("_ERR")
+        self.tools["maps"].show(name)
 
     def draw_region(self, _: object = None) -> None:
         """Let the mouse draw a lasso; the mean SFH of the bins inside is shown."""
-        if self.session.result is not None:
-            self.map.grid.value = False
-            self.region.draw()
-            self.say("Draw around some bins with the left button held; let go to close the region.")
+        self.tools["region"].draw()
 
     def show_panel(self) -> None:
         """Open the dock with the plots, or bring it back."""
-        if PANEL not in self.viewer.window.dock_widgets:
-            self.viewer.window.add_dock_widget(self.panel, name=PANEL, area="bottom", add_vertical_stretch=False)
-            dock: Any = self.panel.parentWidget()
-            self._window = dock.parentWidget()
-            # The column of layers keeps its full height beside the plots: all fits a screen of 720 lines.
-            self._window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
-            self._window.resizeDocks([dock], [PANEL_HEIGHT], Qt.Orientation.Vertical)
-        self.panel.show()
-        holder: Any = self.panel.parentWidget()
-        holder.show()
+        self.show_dock(PANEL, self.panel)
+
+    def show_dock(self, title: str, widget: Any) -> None:
+        """Show a widget as a tab beside the plots, or bring it back; it goes with the explorer."""
+        self.docks.show(title, widget)
 
     # -- long work ---------------------------------------------------------------------------------------------
 
     def start(self, work: Work, after: Callable[[Any], None]) -> None:
-        """Run one piece of work; ``after`` gets its value."""
+        """Run one piece of work; ``after`` gets its value unless it was cancelled."""
         try:
             self.job.start(work)
         except ComputeError as error:
@@ -256,20 +194,25 @@ class Explorer(QWidget):
         self.bar.max = 0
         self._refresh()
 
-    def _progress(self, step: Progress) -> None:
-        counted = f" {step.done}/{step.total}" if step.total else ""
-        self.stage.value = (
-            f"{'Cancelling' if self.job.cancelling else step.stage[:1].upper() + step.stage[1:]}{counted}…"
-        )
-        self.bar.max = step.total
-        self.bar.value = step.done
+    def attempt(self, act: Callable[[], object]) -> bool:
+        """Call ``act``; say its `SfhInputError`, `ComputeError` or `OSError`. True if there was none."""
+        try:
+            act()
+        except (SfhInputError, ComputeError, OSError) as error:
+            self._failed(error)
+            return False
+        return True
+
+    def _progress(self, step: Any) -> None:
+        self.show_progress(step, self.job.cancelling)
 
     def _done(self, value: Any) -> None:
         self._refresh()
+        after = self._after
         if value is None:
-            self.say("Cancelled: nothing was finished yet. Press Run to start again." if self.data.has_cube else EMPTY)
-        elif self._after is not None:
-            self._after(value)
+            self.say(CANCELLED if self.data.has_cube or self.session.result is not None else EMPTY)
+        elif after is not None:
+            self.attempt(partial(after, value))
 
     def _failed(self, error: Exception) -> None:
         self._refresh()
@@ -293,6 +236,7 @@ class Explorer(QWidget):
         """Show a cube that has not been run; what was shown of another goes."""
         if galaxy.white is not None:
             self.session.set_result(None)
+            self.tools.on_result(None)
             self.stack.clear(keep=link_of(galaxy.white[1]["metadata"]))
             self.stack.put(galaxy.white)
             self.canvas.orient()
@@ -302,25 +246,15 @@ class Explorer(QWidget):
 
     def _shown(self, shown: tasks.Shown) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
+        self.tools["maps"].hold()
         steps = self.stack.begin(shown.result)
         self.session.set_result(shown.result)
         steps += [partial(self.stack.put, layer) for layer in shown.layers]
-        steps += [self.canvas.orient, *self.stack.finish(), self.show_panel, self._settle]
-        self._pending = deque(steps)
-        self._loader.start()
-
-    def _load_one(self) -> None:
-        if self._pending:
-            self._pending.popleft()()
-            return
-        self._loader.stop()
-        self._refresh()
-        self.say(self._summary())
+        steps += [self.canvas.orient, *self.stack.finish(), self.show_panel, self._settle, self._all_shown]
+        self._loader.run(steps)
 
     def _settle(self) -> None:
         """Unfold what is of use now."""
-        self.map.limit_snr(self.session.result)
-        self.region.refresh()
         for name, expanded in SECTIONS_DONE.items():
             self.sections[name].expand(expanded)
         # After the docks have found their sizes.
@@ -329,6 +263,11 @@ class Explorer(QWidget):
     def _reset_view(self) -> None:
         if not self._released:
             self.viewer.reset_view()
+
+    def _all_shown(self) -> None:
+        self._refresh()
+        self.say(self._summary())
+        self.tools.on_result(self.session.result)
 
     def _summary(self) -> str:
         result = self.session.result
@@ -345,68 +284,21 @@ class Explorer(QWidget):
         running, has_cube = self.job.running, self.data.has_cube
         has_result = self.session.result is not None
         self.run_button.enabled = has_cube and not running
-        self.cancel_button.enabled = running and not self.job.cancelling
-        self.bar.visible = self.stage.visible = running
-        self.stage.value = "Cancelling…" if running and self.job.cancelling else self.stage.value
         self.demo_button.visible = not has_cube and not running and not has_result
+        self.show_running(running, self.job.cancelling)
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
         self.export.open.enabled = not running
-        self.map.container.enabled = self.region_form.container.enabled = has_result
+        self.tools.set_enabled(has_result, running)
         if not self._details:
             self.say("Working; the window stays usable." if running else READY if has_cube else EMPTY)
 
-    def resizeEvent(self, event: Any) -> None:
-        """Keep the message readable: a wrapped label does not ask for the height that it needs."""
-        super().resizeEvent(event)
-        self._fit_message()
-
-    def _fit_message(self) -> None:
-        self.message.setMinimumHeight(0)
-        self.message.setFixedHeight(self.message.heightForWidth(max(self.width() - 8, 100)) + 4)
-
-    def say(self, text: str, error: bool = False) -> None:
-        """Show a sentence at the top of the dock."""
-        self.message.setText(text)
-        self._fit_message()
-        self.message.setStyleSheet("QLabel { color: #ff6b6b; }" if error else "")
-        self.details_button.visible = bool(self._details) and error
-        if not error:
-            self._details = ""
-
-    def _map_changed(self, _: object = None) -> None:
-        if self._loading:
-            return
-        if self.map.grid.value:
-            self.stack.set_grid(True)
-        else:
-            self.stack.set_grid(False)
-            self.stack.show(self.map.name)
-            # The layer's controls come after the map is painted.
-            self._activate.start()
+    def refresh_cursor(self) -> None:
+        """Say anew what is under the cursor."""
         self.canvas.refresh()
 
-    def _hide_changed(self, _: object = None) -> None:
-        result = self.session.result
-        if result is not None and not self._loading:
-            self.stack.hide_bins(self.map.hidden(result))
-
-    def _region_found(self, n_bins: int) -> None:
-        self.show_panel()
-        self.say(
-            f"Mean SFH of {n_bins} bins." if n_bins else "No bin's centre lies inside the region: draw a larger one."
-        )
-
-    def _key(self, key: str) -> None:
-        act = MAP_KEYS[key]
-        if self.session.result is None:
-            return
-        if act == "error":
-            self.map.error.value = not self.map.error.value
-        elif act == "grid":
-            self.map.grid.value = not self.map.grid.value
-        else:
-            self.show_map(act)
+    def _selected(self, _: int) -> None:
+        self.tools.on_selection(self.session.shown)
 
     def _describe(self, bin_id: int) -> str:
         """The current map's value in a bin."""
@@ -415,10 +307,10 @@ class Explorer(QWidget):
 
     @property
     def _loading(self) -> bool:
-        return self._loader.isActive()
+        return self._loader.active
 
-    def _show_details(self, _: object = None) -> None:
-        show_text(self, "Details of the error", self._details, markdown=False)
+    def _demo(self, _: object = None) -> None:
+        self.open_demo()
 
     def _show_cards(self, cards: dict[str, str]) -> None:
         self._cards = cards
@@ -458,16 +350,13 @@ class Explorer(QWidget):
         self._released = True
         self.job.abandon()
         self._cards_job.abandon()
-        self._loader.stop()
-        self._activate.stop()
+        self._loader.release()
+        self.session.selection_changed.disconnect(self._selected, missing_ok=True)
+        self.tools.release()
         self.stack.release()
-        self.region.release()
         self.canvas.release()
         self.panel.release()
         self.viewer.events.theme.disconnect(self._theme_slot)
-        if self._window is not None:
-            self._window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
-        if PANEL in self.viewer.window.dock_widgets:
-            self.viewer.window.remove_dock_widget(self.panel)
+        self.docks.release()
         self.panel.deleteLater()
         self.deleteLater()

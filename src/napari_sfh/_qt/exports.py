@@ -50,30 +50,31 @@ class Exports:
 
     def result_dialog(self, _: object = None) -> None:
         """Ask where to, and write the result file."""
-        self._ask("Save result", f"{self._name()}_sfh.fits", RESULTS, self.save_result)
+        self.ask("Save result", f"{self.name()}_sfh.fits", RESULTS, self.save_result)
 
     def figure_dialog(self, _: object = None) -> None:
         """Ask where to, and draw the page of maps."""
-        self._ask("Save figure", f"{self._name()}_maps.pdf", FIGURES, partial(self.save_plots, views=[]))
+        self.ask("Save figure", f"{self.name()}_maps.pdf", FIGURES, partial(self.save_plots, views=[]))
 
     def plots_dialog(self) -> None:
         """Ask where to, and draw what the plots show."""
         views = self._explorer.session.views()
-        self._ask("Save plots", f"{self._stem(views)}.pdf", FIGURES, partial(self.save_plots, views=views))
+        self.ask("Save plots", f"{self._stem(views)}.pdf", FIGURES, partial(self.save_plots, views=views))
 
     def table_dialog(self) -> None:
         """Ask where to, and write what the plots show as a table."""
         views = self._explorer.session.views()
-        self._ask("Save table", f"{self._stem(views)}.ecsv", TABLES, partial(self.save_table, views=views))
+        self.ask("Save table", f"{self._stem(views)}.ecsv", TABLES, partial(self.save_table, views=views))
 
     def all_dialog(self, _: object = None) -> None:
         """Ask where to, and write all bins as a table."""
-        self._ask("Save table", f"{self._name()}_sfh.ecsv", TABLES, partial(self.save_table, views=None))
+        self.ask("Save table", f"{self.name()}_sfh.ecsv", TABLES, partial(self.save_table, views=None))
 
     def _start(self, work: Callable[..., object]) -> None:
         self._explorer.start(work, partial(_saved, self._explorer))
 
-    def _ask(self, caption: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
+    def ask(self, caption: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
+        """Ask for a file to write and call ``act`` with it; ``name`` proposes one and its ending."""
         if self._explorer.session.result is None:
             self._explorer.say("There is no result yet: press Run or open a result file first.", error=True)
             return
@@ -88,12 +89,13 @@ class Exports:
             raise SfhInputError("no result yet: press Run or open a result file first")
         return result
 
-    def _name(self) -> str:
+    def name(self) -> str:
+        """The galaxy's name, fit for a file."""
         result = self._explorer.session.result
         return "galaxy" if result is None else str(result.name).replace(" ", "_").replace("/", "_")
 
     def _stem(self, views: Sequence[BinView]) -> str:
-        return f"{self._name()}_{views[0].name.replace(' ', '')}" if views else self._name()
+        return f"{self.name()}_{views[0].name.replace(' ', '')}" if views else self.name()
 
 
 def _saved(explorer: Explorer, path: Path) -> None:

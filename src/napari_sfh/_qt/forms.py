@@ -6,21 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, PushButton, Slider
-from numpy.typing import NDArray
+from magicgui.widgets import ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, PushButton
 
-from napari_sfh import maps
-from napari_sfh._qt.layers import FIRST_MAP, map_title
 from napari_sfh.errors import SfhInputError
-from napari_sfh.types import BANDS, Result
+from napari_sfh.types import BANDS
 
 WEIGHTS = "Weights (*.safetensors)"
 FITS = "FITS files (*.fits *.fit *.fits.gz *.fits.fz *.fz)"
 
 
-def _file(label: str, tip: str, folder: bool = False, kind: str = FITS) -> FileEdit:
+def file_edit(label: str, tip: str, folder: bool = False, kind: str = FITS) -> FileEdit:
+    """A field for a file (or folder) with a small button; empty = none."""
     mode = FileDialogMode.EXISTING_DIRECTORY if folder else FileDialogMode.EXISTING_FILE
     edit = FileEdit(label=label, tooltip=tip, mode=mode, filter=None if folder else kind, nullable=True)
     edit.choose_btn.text = "…"
@@ -30,7 +27,8 @@ def _file(label: str, tip: str, folder: bool = False, kind: str = FITS) -> FileE
     return edit
 
 
-def _number(label: str, placeholder: str, tip: str) -> LineEdit:
+def number(label: str, placeholder: str, tip: str) -> LineEdit:
+    """A field for a number that may be empty; read it with `parse`."""
     edit = LineEdit(label=label, tooltip=tip)
     edit.native.setPlaceholderText(placeholder)
     return edit
@@ -41,7 +39,7 @@ def _value(edit: FileEdit) -> Path | None:
     return Path(text).expanduser() if text else None
 
 
-def _parse(edit: LineEdit, lowest: float, highest: float) -> float | None:
+def parse(edit: LineEdit, lowest: float, highest: float) -> float | None:
     """The number in a field, None if it is empty.
 
     Raises
@@ -61,7 +59,7 @@ def _parse(edit: LineEdit, lowest: float, highest: float) -> float | None:
     return number
 
 
-def _narrow(box: ComboBox) -> ComboBox:
+def narrow(box: ComboBox) -> ComboBox:
     """Let a list be narrower than its longest entry: the dock must fit small screens."""
     native = box.native
     native.setSizeAdjustPolicy(native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
@@ -69,25 +67,26 @@ def _narrow(box: ComboBox) -> ComboBox:
     return box
 
 
-def _form(widgets: list[Any]) -> Container[Any]:
-    form = Container(widgets=widgets, labels=True)
-    form.margins = (6, 2, 6, 2)
-    form.native.layout().setSpacing(3)
-    return form
+def form(widgets: list[Any]) -> Container[Any]:
+    """Labelled rows, close together."""
+    rows = Container(widgets=widgets, labels=True)
+    rows.margins = (6, 2, 6, 2)
+    rows.native.layout().setSpacing(3)
+    return rows
 
 
 class DataForm:
     """Folder or files, and what their headers may not say."""
 
     def __init__(self) -> None:
-        self.folder = _file("Galaxy folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
-        self.cube = _file("Cube", "MUSE cube: FITS with DATA and STAT")
-        self.bands = {band: _file(band, f"HST mosaic in {band} (…drc-sci); optional") for band in BANDS}
-        self.maps = _file("MAPS", "DAP MAPS file: bins and stellar kinematics; optional")
-        self.redshift = _number("Redshift", "from the header", "Systemic redshift")
-        self.ebv_mw = _number("E(B−V) MW", "from the header, else 0", "Foreground reddening by the Milky Way, mag")
-        self.psf = _number("PSF FWHM", "from the file", "Of the cube at 6500 Å, arcsec: the mosaics are matched to it")
-        self.container = _form(
+        self.folder = file_edit("Galaxy folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
+        self.cube = file_edit("Cube", "MUSE cube: FITS with DATA and STAT")
+        self.bands = {band: file_edit(band, f"HST mosaic in {band} (…drc-sci); optional") for band in BANDS}
+        self.maps = file_edit("MAPS", "DAP MAPS file: bins and stellar kinematics; optional")
+        self.redshift = number("Redshift", "from the header", "Systemic redshift")
+        self.ebv_mw = number("E(B−V) MW", "from the header, else 0", "Foreground reddening by the Milky Way, mag")
+        self.psf = number("PSF FWHM", "from the file", "Of the cube at 6500 Å, arcsec: the mosaics are matched to it")
+        self.container = form(
             [self.folder, self.cube, *self.bands.values(), self.maps, self.redshift, self.ebv_mw, self.psf]
         )
 
@@ -121,9 +120,9 @@ class DataForm:
             "cube": cube,
             "photometry": photometry,
             "maps": _value(self.maps),
-            "redshift": _parse(self.redshift, -0.01, 0.5),
-            "ebv_mw": _parse(self.ebv_mw, 0.0, 10.0),
-            "psf_fwhm_arcsec": _parse(self.psf, 0.05, 10.0),
+            "redshift": parse(self.redshift, -0.01, 0.5),
+            "ebv_mw": parse(self.ebv_mw, 0.0, 10.0),
+            "psf_fwhm_arcsec": parse(self.psf, 0.05, 10.0),
         }
 
 
@@ -142,7 +141,7 @@ class BinningForm:
             ],
             tooltip="Voronoi up to some 10 000 spaxels; PowerBin above",
         )
-        self.file = _file("Bin map", "FITS image with the bin of each spaxel, 0 = none")
+        self.file = file_edit("Bin map", "FITS image with the bin of each spaxel, 0 = none")
         self.target_snr = FloatSpinBox(
             label="Target S/N", value=35.0, min=3.0, max=500.0, step=5.0, tooltip="Per pixel in 5300-5500 Å"
         )
@@ -157,9 +156,9 @@ class BinningForm:
             ],
             tooltip="Automatic: from MAPS if there is one, else a fit if ppxf is installed, else constants",
         )
-        self.constants = _number("V, σ (km/s)", "0, 80", "Velocity and dispersion of every bin")
-        self.container = _form(
-            [_narrow(self.method), self.file, self.target_snr, _narrow(self.kinematics), self.constants]
+        self.constants = number("V, σ (km/s)", "0, 80", "Velocity and dispersion of every bin")
+        self.container = form(
+            [narrow(self.method), self.file, self.target_snr, narrow(self.kinematics), self.constants]
         )
         self.method.changed.connect(self._show_needed)
         self.kinematics.changed.connect(self._show_needed)
@@ -200,7 +199,7 @@ class NetworkForm:
             value="default",
             tooltip="The network that reads the bins",
         )
-        self.file = _file(
+        self.file = file_edit(
             "or a file", "Weights that you trained: a .safetensors bundle; it wins over the list", kind=WEIGHTS
         )
         self.card = PushButton(text="Model card…", tooltip="What the weights were trained on, their figures and limits")
@@ -210,7 +209,7 @@ class NetworkForm:
             value="auto",
             tooltip="auto: a GPU if there is one",
         )
-        self.container = _form([_narrow(self.model), self.file, self.card, self.device])
+        self.container = form([narrow(self.model), self.file, self.card, self.device])
 
     def set_models(self, names: list[str]) -> None:
         """List the weights at hand, the default first; keep the choice if it is still there."""
@@ -225,69 +224,6 @@ class NetworkForm:
         return {"model": str(path) if path else self.model.value or "default", "device": self.device.value}
 
 
-class MapForm:
-    """Which map is on the canvas."""
-
-    def __init__(self) -> None:
-        names = [n for n in maps.MAPS if not n.endswith("_ERR")]
-        self.quantity = ComboBox(
-            label="Map",
-            choices=[(map_title(n), n) for n in names],
-            value=FIRST_MAP,
-            tooltip="Also with Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]",
-        )
-        self.error = CheckBox(text="its 1 σ error", value=False, tooltip="Half of the 16-84 % width; also with Alt+E")
-        self.grid = CheckBox(
-            text="four maps side by side", value=False, tooltip="LW and MW age and [M/H]; also with Alt+G"
-        )
-        self.min_snr = Slider(
-            label="S/N at least", value=0, min=0, max=100, tooltip="Bins with a lower S/N are left out of the maps"
-        )
-        self.hide_flagged = CheckBox(
-            text="hide bins out of depth",
-            value=False,
-            tooltip="Leave out the bins where the network is not to be believed",
-        )
-        self.container = _form([_narrow(self.quantity), self.error, self.grid, self.min_snr, self.hide_flagged])
-
-    def limit_snr(self, result: Result | None) -> None:
-        """Let the slider run over the S/N of a result, and show all bins."""
-        top = 100.0 if result is None else float(np.nanmax(result.data.snr, initial=1.0))
-        with self.min_snr.changed.blocked(), self.hide_flagged.changed.blocked():
-            self.min_snr.value = 0
-            self.min_snr.max = int(np.ceil(top))
-            self.hide_flagged.value = False
-
-    def hidden(self, result: Result) -> NDArray[np.bool_] | None:
-        """Bins (N,) that the slider and the check box leave out; None when they show all."""
-        if self.min_snr.value <= 0 and not self.hide_flagged.value:
-            return None
-        hidden: NDArray[np.bool_] = ~(result.data.snr >= self.min_snr.value)
-        if self.hide_flagged.value:
-            hidden |= ~(result.prediction.ood <= 1)
-        return hidden
-
-    @property
-    def name(self) -> str:
-        """Name of the chosen map in `maps.MAPS`."""
-        name: str = self.quantity.value
-        return f"{name}_ERR" if self.error.value and f"{name}_ERR" in maps.MAPS else name
-
-
-class RegionForm:
-    """A region whose mean SFH is shown."""
-
-    def __init__(self) -> None:
-        self.weight = ComboBox(
-            label="Weighted by", choices=["mass", "light"], value="mass", tooltip="By what the bins of a region count"
-        )
-        self.draw = PushButton(
-            text="Draw region", tooltip="A lasso; the layer 'SFH region' takes ellipses and more, too"
-        )
-        self.clear = PushButton(text="Clear region", tooltip="Show the selected bins alone")
-        self.container = _form([self.weight, self.draw, self.clear])
-
-
 class ExportForm:
     """What can be taken away."""
 
@@ -296,7 +232,7 @@ class ExportForm:
         self.figure = PushButton(text="Save figure of the maps…", tooltip="PNG, PDF or SVG page of the four maps")
         self.table = PushButton(text="Save table of all bins…", tooltip="SFH and metallicity of every bin as ECSV")
         self.open = PushButton(text="Open result…", tooltip="A file written by napari-sfh; or drop it on the window")
-        self.container = _form([self.result, self.figure, self.table, self.open])
+        self.container = form([self.result, self.figure, self.table, self.open])
 
     def enable(self, has_result: bool) -> None:
         """What needs a result is usable with one only."""

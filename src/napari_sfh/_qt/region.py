@@ -1,4 +1,4 @@
-"""A region drawn on the map as a Shapes layer: its bins' mean SFH is shown, and follows when it is moved."""
+"""The tool 'Region': drawn on the map as a Shapes layer; its bins' mean SFH is shown, and follows when it is moved."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from magicgui.widgets import ComboBox, PushButton
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
+from napari_sfh._qt.forms import form
 from napari_sfh._qt.layers import KEY, Link, link_of
 from napari_sfh._qt.session import Session
+from napari_sfh._qt.tools import Host, KeyAct, Tool
 from napari_sfh.errors import SfhInputError
 from napari_sfh.regions import Weight
+from napari_sfh.types import Result
 
 NAME = "SFH region"
 
@@ -50,6 +54,26 @@ class Region:
 
     def draw(self) -> None:
         """Wait for a lasso drawn with the mouse; an older region is replaced."""
+        layer = self._empty_layer()
+        self._viewer.layers.selection.active = layer
+        layer.mode = "add_polygon_lasso"
+
+    def polygons(self) -> list[NDArray[np.float64]]:
+        """The drawn regions, corners (n, 2) as (y, x) in pixels of the maps."""
+        layer = self._find()
+        if layer is None:
+            return []
+        return [polygon(corners, kind) for corners, kind in zip(layer.data, layer.shape_type)]
+
+    def set_polygons(self, polygons: list[NDArray[np.float64]]) -> None:
+        """Put regions in place of what was drawn; none clears."""
+        if not polygons:
+            self.clear()
+            return
+        self._empty_layer().add_polygons(polygons)
+        self.refresh()
+
+    def _empty_layer(self) -> Any:
         if self._layer is None or self._layer not in self._viewer.layers:
             self._layer = self._viewer.add_shapes(
                 name=NAME,
@@ -62,8 +86,7 @@ class Region:
             )
             self._layer.events.data.connect(self._changed)
         self._layer.data = []
-        self._viewer.layers.selection.active = self._layer
-        self._layer.mode = "add_polygon_lasso"
+        return self._layer
 
     def _line_width(self) -> float:
         result = self._session.result
@@ -109,7 +132,7 @@ class Region:
             return
         if str(layer.mode).startswith("add") and len(layer.data):
             layer.mode = "pan_zoom"
-        shapes = [polygon(corners, kind) for corners, kind in zip(layer.data, layer.shape_type)]
+        shapes = self.polygons()
         try:
             found = self._session.set_region(shapes, self._weight)
         except SfhInputError:
@@ -129,3 +152,71 @@ def weak_update(region: Region) -> Callable[[], None]:
             target.refresh()
 
     return update
+
+
+class RegionForm:
+    """A region whose mean SFH is shown."""
+
+    def __init__(self) -> None:
+        self.weight = ComboBox(
+            label="Weighted by", choices=["mass", "light"], value="mass", tooltip="By what the bins of a region count"
+        )
+        self.draw = PushButton(
+            text="Draw region", tooltip="A lasso (Alt+R); the layer 'SFH region' takes ellipses and more, too"
+        )
+        self.clear = PushButton(text="Clear region", tooltip="Show the selected bins alone")
+        self.container = form([self.weight, self.draw, self.clear])
+
+
+class RegionTool(Tool):
+    """The mean SFH of a region drawn with the mouse."""
+
+    name = "region"
+    title = "Region"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = RegionForm()
+        self.container = self.form.container
+        self.region = Region(host.viewer, host.session, self._found)
+        self.form.draw.changed.connect(self.draw)
+        self.form.clear.changed.connect(self.clear)
+        self.form.weight.changed.connect(self.region.set_weight)
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Alt-R draws."""
+        return {"Alt-R": self.draw}
+
+    def draw(self, _: object = None) -> None:
+        """Let the mouse draw a lasso; the mean SFH of the bins inside is shown."""
+        if self.host.session.result is not None:
+            self.host.show_map(self.host.stack.current)
+            self.region.draw()
+            self.host.say("Draw around some bins with the left button held; let go to close the region.")
+
+    def clear(self, _: object = None) -> None:
+        """Take the region away."""
+        self.region.clear()
+
+    def on_result(self, result: Result | None) -> None:
+        """A region that is still drawn holds for the new result, too."""
+        self.region.refresh()
+
+    def state(self) -> dict[str, Any]:
+        """The weight and the polygons (y, x) in pixels of the maps."""
+        return {"weight": self.form.weight.value, "polygons": [p.tolist() for p in self.region.polygons()]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Draw the polygons again."""
+        self.form.weight.value = state.get("weight", "mass")
+        self.region.set_polygons([np.asarray(p, dtype=float) for p in state.get("polygons", [])])
+
+    def release(self) -> None:
+        """Listen no longer."""
+        self.region.release()
+
+    def _found(self, n_bins: int) -> None:
+        self.host.show_panel()
+        self.host.say(
+            f"Mean SFH of {n_bins} bins." if n_bins else "No bin's centre lies inside the region: draw a larger one."
+        )

@@ -1,0 +1,65 @@
+"""The docks below the canvas: the plots of the selected bins, and what tools add beside them, as tabs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+
+#: Height in pixels that the docks ask for.
+PANEL_HEIGHT = 280
+
+
+class Docks:
+    """The docks of one explorer in a viewer's window; all go with it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        self._viewer = viewer
+        self._widgets: dict[str, QWidget] = {}
+        self._window: Any = None
+
+    def show(self, title: str, widget: QWidget) -> None:
+        """Open a dock, or bring it back and to the front."""
+        window = self._viewer.window
+        if title not in window.dock_widgets:
+            first = self._first()
+            window.add_dock_widget(widget, name=title, area="bottom", add_vertical_stretch=False)
+            self._widgets[title] = widget
+            self._settle(widget, first)
+        holder: Any = widget.parentWidget()
+        widget.show()
+        holder.show()
+        holder.raise_()
+
+    def _first(self) -> Any:
+        """A dock of ours that is open."""
+        for title, widget in self._widgets.items():
+            if title in self._viewer.window.dock_widgets:
+                return widget.parentWidget()
+        return None
+
+    def _settle(self, widget: QWidget, first: Any) -> None:
+        dock: Any = widget.parentWidget()
+        self._window = dock.parentWidget()
+        if first is not None:
+            self._window.tabifyDockWidget(first, dock)
+            return
+        # The column of layers keeps its full height beside the plots: all fits a screen of 720 lines.
+        self._window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        self._window.resizeDocks([dock], [PANEL_HEIGHT], Qt.Orientation.Vertical)
+
+    def release(self) -> None:
+        """Take all docks out of the window and end their widgets."""
+        if self._window is not None:
+            self._window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
+        for title, widget in self._widgets.items():
+            if title in self._viewer.window.dock_widgets:
+                self._viewer.window.remove_dock_widget(widget)
+            widget.deleteLater()
+        self._widgets = {}

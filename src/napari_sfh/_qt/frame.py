@@ -1,0 +1,103 @@
+"""The dock's frame: a message on top, folded sections in a scroll area, the run at the bottom. No work is done here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import Container, Label, ProgressBar, PushButton
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_sfh._qt.dock import Section, show_text
+from napari_sfh.types import Progress
+
+#: Colour of an error's sentence.
+ERROR_STYLE = "QLabel { color: #ff6b6b; }"
+
+
+class Frame(QWidget):
+    """Message, sections, progress and buttons; `Explorer` fills it.
+
+    Parameters
+    ----------
+    message : str
+        Shown first.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__()
+        self.message = QLabel(message)
+        self.message.setWordWrap(True)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.details_button = PushButton(text="Details…", tooltip="The full error, to report it", visible=False)
+        self.demo_button = PushButton(text="Try the mock spiral", tooltip="A small galaxy whose history is known")
+        self.run_button = PushButton(text="Run", tooltip="From the files to the maps")
+        self.cancel_button = PushButton(text="Cancel", enabled=False, tooltip="Stop within a second")
+        self.bar = ProgressBar(value=0, min=0, max=1, visible=False)
+        self.stage = Label(value="", visible=False)
+        self.sections: dict[str, Section] = {}
+        self._details = ""
+        self.details_button.changed.connect(self._show_details)
+
+    def arrange(self, sections: dict[str, Section]) -> None:
+        """Lay all out; the message and the run are always in sight."""
+        self.sections = sections
+        body = QWidget()
+        inside = QVBoxLayout(body)
+        inside.setContentsMargins(2, 2, 2, 2)
+        inside.setSpacing(2)
+        for section in sections.values():
+            inside.addWidget(section)
+        inside.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(body)
+        self._buttons = Container(widgets=[self.run_button, self.cancel_button], layout="horizontal", labels=False)
+        self._buttons.margins = (0, 0, 0, 0)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 4)
+        layout.setSpacing(3)
+        for widget in (self.message, self.details_button.native, self.demo_button.native):
+            layout.addWidget(widget)
+        layout.addWidget(scroll, 1)
+        for widget in (self.stage.native, self.bar.native, self._buttons.native):
+            layout.addWidget(widget)
+        self.setMinimumWidth(300)
+
+    def say(self, text: str, error: bool = False) -> None:
+        """Show a sentence at the top of the dock."""
+        self.message.setText(text)
+        self._fit_message()
+        self.message.setStyleSheet(ERROR_STYLE if error else "")
+        self.details_button.visible = bool(self._details) and error
+        if not error:
+            self._details = ""
+
+    def show_progress(self, step: Progress, cancelling: bool) -> None:
+        """Stage and count of the work."""
+        counted = f" {step.done}/{step.total}" if step.total else ""
+        self.stage.value = f"{'Cancelling' if cancelling else step.stage[:1].upper() + step.stage[1:]}{counted}…"
+        self.bar.max = step.total
+        self.bar.value = step.done
+
+    def show_running(self, running: bool, cancelling: bool) -> None:
+        """Bar, stage and Cancel while there is work."""
+        self.cancel_button.enabled = running and not cancelling
+        self.bar.visible = self.stage.visible = running
+        if running and cancelling:
+            self.stage.value = "Cancelling…"
+
+    def resizeEvent(self, event: Any) -> None:
+        """Keep the message readable: a wrapped label does not ask for the height that it needs."""
+        super().resizeEvent(event)
+        self._fit_message()
+
+    def _fit_message(self) -> None:
+        self.message.setMinimumHeight(0)
+        self.message.setFixedHeight(self.message.heightForWidth(max(self.width() - 8, 100)) + 4)
+
+    def _show_details(self, _: object = None) -> None:
+        show_text(self, "Details of the error", self._details, markdown=False)

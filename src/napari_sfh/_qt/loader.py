@@ -1,0 +1,44 @@
+"""Steps in the main thread, one per turn of the event loop: many layers come in without blocking the window."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from qtpy.QtCore import QTimer
+
+Step = Callable[[], object]
+
+
+class Loader:
+    """A queue of short steps; new ones replace those that wait."""
+
+    def __init__(self) -> None:
+        self._steps: deque[Step] = deque()
+        self._timer = QTimer()
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self._next)
+
+    @property
+    def active(self) -> bool:
+        """True until the last step has been done."""
+        return self._timer.isActive()
+
+    def run(self, steps: Iterable[Step]) -> None:
+        """Do these steps, the last one included, one per turn."""
+        self._steps = deque(steps)
+        self._timer.start()
+
+    def _next(self) -> None:
+        if not self._steps:
+            self._timer.stop()
+            return
+        step = self._steps.popleft()
+        if not self._steps:
+            self._timer.stop()
+        step()
+
+    def release(self) -> None:
+        """Drop what waits."""
+        self._timer.stop()
+        self._steps.clear()

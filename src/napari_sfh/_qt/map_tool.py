@@ -1,0 +1,167 @@
+"""The tool 'Maps': which map is on the canvas, which bins are left out of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, Slider
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_sfh import maps
+from napari_sfh._qt.forms import form, narrow
+from napari_sfh._qt.layers import FIRST_MAP, map_title
+from napari_sfh._qt.tools import Host, KeyAct, Tool
+from napari_sfh.types import Result
+
+#: Keys on the canvas, and the map that each shows (or what it toggles).
+MAP_KEYS = {
+    "Alt-1": "AGE_LW",
+    "Alt-2": "AGE_MW",
+    "Alt-3": "MH_LW",
+    "Alt-4": "MH_MW",
+    "Alt-E": "error",
+    "Alt-G": "grid",
+}
+#: Milliseconds after a map is painted at which its layer controls are made.
+CONTROLS_MS = 50
+
+
+class MapForm:
+    """Which map is on the canvas."""
+
+    def __init__(self) -> None:
+        names = [n for n in maps.MAPS if not n.endswith("_ERR")]
+        self.quantity = ComboBox(
+            label="Map",
+            choices=[(map_title(n), n) for n in names],
+            value=FIRST_MAP,
+            tooltip="Also with Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]",
+        )
+        self.error = CheckBox(text="its 1 σ error", value=False, tooltip="Half of the 16-84 % width; also with Alt+E")
+        self.grid = CheckBox(
+            text="four maps side by side", value=False, tooltip="LW and MW age and [M/H]; also with Alt+G"
+        )
+        self.min_snr = Slider(
+            label="S/N at least", value=0, min=0, max=100, tooltip="Bins with a lower S/N are left out of the maps"
+        )
+        self.hide_flagged = CheckBox(
+            text="hide bins out of depth",
+            value=False,
+            tooltip="Leave out the bins where the network is not to be believed",
+        )
+        self.container = form([narrow(self.quantity), self.error, self.grid, self.min_snr, self.hide_flagged])
+
+    def limit_snr(self, result: Result | None) -> None:
+        """Let the slider run over the S/N of a result, and show all bins."""
+        top = 100.0 if result is None else float(np.nanmax(result.data.snr, initial=1.0))
+        with self.min_snr.changed.blocked(), self.hide_flagged.changed.blocked():
+            self.min_snr.value = 0
+            self.min_snr.max = int(np.ceil(top))
+            self.hide_flagged.value = False
+
+    def hidden(self, result: Result) -> NDArray[np.bool_] | None:
+        """Bins (N,) that the slider and the check box leave out; None when they show all."""
+        if self.min_snr.value <= 0 and not self.hide_flagged.value:
+            return None
+        hidden: NDArray[np.bool_] = ~(result.data.snr >= self.min_snr.value)
+        if self.hide_flagged.value:
+            hidden |= ~(result.prediction.ood <= 1)
+        return hidden
+
+    @property
+    def name(self) -> str:
+        """Name of the chosen map in `maps.MAPS`."""
+        name: str = self.quantity.value
+        return f"{name}_ERR" if self.error.value and f"{name}_ERR" in maps.MAPS else name
+
+    def state(self) -> dict[str, Any]:
+        """Values of the fields, by name."""
+        return {name: getattr(self, name).value for name in ("quantity", "error", "grid", "min_snr", "hide_flagged")}
+
+
+class MapTool(Tool):
+    """Switches maps, errors and the grid of four; hides bins."""
+
+    name = "maps"
+    title = "Maps"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = MapForm()
+        self.container = self.form.container
+        self._held = True
+        self._activate = QTimer()
+        self._activate.setSingleShot(True)
+        self._activate.setInterval(CONTROLS_MS)
+        self._activate.timeout.connect(host.stack.activate)
+        for signal in (self.form.quantity.changed, self.form.error.changed, self.form.grid.changed):
+            signal.connect(self._show)
+        for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed):
+            signal.connect(self._hide)
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """`MAP_KEYS`."""
+        return dict.fromkeys(MAP_KEYS, self._key)
+
+    def show(self, name: str) -> None:
+        """Put the map ``name`` (a key of `maps.MAPS`) on the canvas."""
+        error = name.endswith("_ERR")
+        self.form.grid.value = False
+        self.form.error.value = error
+        self.form.quantity.value = name.removesuffix("_ERR")
+
+    def hold(self) -> None:
+        """Leave the canvas alone while the layers of another result come in."""
+        self._held = True
+
+    def on_result(self, result: Result | None) -> None:
+        """All bins are shown again."""
+        self._held = False
+        self.form.limit_snr(result)
+        if result is not None:
+            self._show()
+
+    def state(self) -> dict[str, Any]:
+        """The form."""
+        return self.form.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The form; what the result does not have stays as it is."""
+        for name in ("quantity", "error", "min_snr", "hide_flagged", "grid"):
+            if name in state:
+                getattr(self.form, name).value = state[name]
+
+    def release(self) -> None:
+        """No late change of the active layer."""
+        self._activate.stop()
+
+    def _show(self, _: object = None) -> None:
+        stack = self.host.stack
+        if self._held:
+            return
+        if self.form.grid.value:
+            stack.set_grid(True)
+        else:
+            stack.set_grid(False)
+            stack.show(self.form.name)
+            # The layer's controls come after the map is painted.
+            self._activate.start()
+        self.host.refresh_cursor()
+
+    def _hide(self, _: object = None) -> None:
+        result = self.host.session.result
+        if result is not None and not self._held:
+            self.host.stack.hide_bins(self.form.hidden(result))
+
+    def _key(self, key: str) -> None:
+        act = MAP_KEYS[key]
+        if self.host.session.result is None:
+            return
+        if act == "error":
+            self.form.error.value = not self.form.error.value
+        elif act == "grid":
+            self.form.grid.value = not self.form.grid.value
+        else:
+            self.show(act)
