@@ -157,3 +157,23 @@ def test_maps_with_the_median_subtracted(tmp_path):
 def test_maps_without_bins(tmp_path):
     with pytest.raises(SfhInputError, match="no map BINID among"):
         read_ngist(write_maps_of_run(tmp_path, BINID=None))
+
+
+def test_weights_and_templates_are_kept(tmp_path):
+    run = read_ngist(write_run(tmp_path))
+    assert run.weights.shape == (N_BINS, N_AGE * N_METAL)
+    np.testing.assert_allclose(run.templates[[0, 5]], [[8.0, -0.4], [10.0, 0.2]], rtol=1e-6)
+    assert run.errors == {}
+    assert run.wcs is None
+
+
+def test_errors_of_the_logarithm_from_those_of_the_age(tmp_path):
+    """1 Gyr +- 0.1 Gyr is 9 +- 0.1 / ln 10 dex."""
+    path = write_run(tmp_path)
+    with fits.open(path) as hdus:
+        columns = [fits.Column(n, "D", array=np.full(N_BINS, 0.1)) for n in ("ERR_AGE_MC", "ERR_METAL_MC")]
+        table = fits.BinTableHDU.from_columns(hdus["SFH"].columns + fits.ColDefs(columns), name="SFH")
+        fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, overwrite=True)
+    run = read_ngist(path)
+    np.testing.assert_allclose(run.errors["lg_age_yr"], 0.1 / np.linspace(1, 10, N_BINS) / np.log(10), rtol=1e-5)
+    np.testing.assert_allclose(run.errors["mh"], 0.1, rtol=1e-6)

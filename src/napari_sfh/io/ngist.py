@@ -11,6 +11,7 @@ A117).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,10 @@ class NgistResult:
     mh: F32  # (N,) mean metallicity, dex
     lg_age_weighted_yr: F32 | None  # (N,) mean of log age from the template weights, if they are there
     mh_weighted: F32 | None  # (N,)
+    weights: F32 | None  # (N, T) of the templates, as the run normalised these: light or mass
+    templates: F32 | None  # (T, 2) log10 age in yr and [M/H] of the templates
+    errors: Mapping[str, F32]  # (N,) Monte-Carlo errors of "lg_age_yr" and "mh", dex, where the run made some
+    wcs: WCS | None  # celestial; tables have none
 
 
 def is_ngist(hdus: fits.HDUList) -> bool:
@@ -104,7 +109,7 @@ def _from_tables(path: Path) -> NgistResult:
     bin_id, x, y = _grid(np.where(number >= 0, number + 1, 0), spaxels["X"], spaxels["Y"], table_path)
     snr = np.full(n, np.nan, dtype=np.float32)
     snr[number[number >= 0]] = spaxels["SNRBIN"][number >= 0]
-    return _assemble(path, bin_id, (x, y), snr, sfh["AGE"], sfh["METAL"])
+    return _assemble(path, bin_id, (x, y), snr, (sfh["AGE"], sfh["METAL"]), _errors(sfh_path, sfh["AGE"]), None)
 
 
 def _from_maps(path: Path) -> NgistResult:
@@ -126,13 +131,23 @@ def _from_maps(path: Path) -> NgistResult:
     step = np.mean(proj_plane_pixel_scales(wcs)) * 3600.0
     axes = (step * np.arange(number.shape[1]), step * np.arange(number.shape[0]))
     bin_id = np.where(number >= 0, number + 1, 0).astype(np.int32)
-    return _assemble(path, bin_id, axes, values[0].astype(np.float32), values[1], values[2])
+    return _assemble(path, bin_id, axes, values[0].astype(np.float32), (values[1], values[2]), {}, wcs)
 
 
 def _assemble(
-    path: Path, bin_id: I32, axes: tuple[F64, F64], snr: F32, age_gyr: NDArray[Any], metal: NDArray[Any]
+    path: Path,
+    bin_id: I32,
+    axes: tuple[F64, F64],
+    snr: F32,
+    age_gyr_and_metal: tuple[NDArray[Any], NDArray[Any]],
+    errors: Mapping[str, F32],
+    wcs: WCS | None,
 ) -> NgistResult:
-    lg_age_gyr, mh = _weighted_means(path, snr.size)
+    age_gyr, metal = age_gyr_and_metal
+    weights, templates = _template_weights(path, snr.size)
+    lg_age = mh = None
+    if weights is not None and templates is not None:
+        lg_age, mh = (weighted_mean(weights, t).astype(np.float32) for t in templates.T)
     return NgistResult(
         path=path,
         bin_id=bin_id,
@@ -141,9 +156,23 @@ def _assemble(
         snr=snr,
         lg_age_yr=(np.log10(np.where(age_gyr > 0, age_gyr, np.nan)) + 9).astype(np.float32),
         mh=metal.astype(np.float32),
-        lg_age_weighted_yr=None if lg_age_gyr is None else (lg_age_gyr + 9).astype(np.float32),
-        mh_weighted=None if mh is None else mh.astype(np.float32),
+        lg_age_weighted_yr=lg_age,
+        mh_weighted=mh,
+        weights=weights,
+        templates=templates,
+        errors=errors,
+        wcs=wcs,
     )
+
+
+def _errors(path: Path, age_gyr: NDArray[Any]) -> dict[str, F32]:
+    """Monte-Carlo errors of a run's table, if it has some: of the linear age in Gyr, made one of its logarithm."""
+    try:
+        found = _columns(path, "", "ERR_AGE_MC", "ERR_METAL_MC")
+    except SfhInputError:
+        return {}
+    lg_age = found["ERR_AGE_MC"] / (np.where(age_gyr > 0, age_gyr, np.nan) * np.log(10))
+    return {"lg_age_yr": lg_age.astype(np.float32), "mh": found["ERR_METAL_MC"].astype(np.float32)}
 
 
 def _maps(path: Path, *names: str) -> tuple[dict[str, NDArray[Any]], WCS]:
@@ -206,15 +235,15 @@ def _grid(bins: NDArray[Any], x: F64, y: F64, path: Path) -> tuple[I32, F64, F64
     return image, axes[0], axes[1]
 
 
-def _weighted_means(path: Path, n: int) -> tuple[NDArray[Any] | None, NDArray[Any] | None]:
-    """Means of log10(age/Gyr) and of metallicity over the template weights, or (None, None) without the file."""
+def _template_weights(path: Path, n: int) -> tuple[F32 | None, F32 | None]:
+    """Weights (n, T), and log10 age in yr and metallicity of the templates (T, 2); (None, None) without the file."""
     found = find_companion(path, "sfh-weights") or find_companion(path, "sfh_weights")
     if found is None:
         return None, None
-    weights = _columns(found, "", "WEIGHTS")["WEIGHTS"].reshape(n, -1).astype(np.float64)
+    weights = _columns(found, "", "WEIGHTS")["WEIGHTS"].reshape(n, -1).astype(np.float32)
     grid = _columns(found, "", "LOGAGE", "METAL")
     if grid["LOGAGE"].size != weights.shape[1]:
         raise SfhInputError(
             f"{found}: {weights.shape[1]} weights a bin but {grid['LOGAGE'].size} templates in GRID; it is damaged"
         )
-    return weighted_mean(weights, grid["LOGAGE"]), weighted_mean(weights, grid["METAL"])
+    return weights, np.stack([grid["LOGAGE"] + 9, grid["METAL"]], axis=1).astype(np.float32)
