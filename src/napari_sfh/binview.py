@@ -9,12 +9,11 @@ times at which half and 90 per cent of it had been formed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from astropy import units as u
-from astropy.table import QTable
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
 from napari_sfh.physics.wavelength import WAVE_AA
@@ -24,6 +23,10 @@ from napari_sfh.types import FLAG_MEANING, Flag, Result
 COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
 #: Where the youngest age bin begins on a logarithmic axis, Gyr.
 YOUNGEST_GYR: float = 0.005
+#: Shares of the mass whose formation times are told (nine percentiles: Iglesias-Navarro 2023, thesis, La Laguna).
+FORMED_FRACTIONS: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+#: Edges of the metallicity distribution's bins, dex.
+MH_EDGES: NDArray[np.float64] = np.arange(-2.2, 0.85, 0.1)
 #: Edges of the age bins as drawn, Gyr, shape (17,).
 DRAWN_EDGES_GYR: NDArray[np.float64] = np.concatenate([[YOUNGEST_GYR], AGE_EDGES_GYR[1:]])
 #: Pivot wavelengths in Angstrom of the trained bands (WFC3 Instrument Handbook, table 6.2): where a band is drawn.
@@ -100,7 +103,7 @@ class BinView:
         data, prediction = result.data, result.prediction
         mass = _band(result, "mass_frac", prediction.mass_frac, i)
         used = data.phot_mask[i]
-        return cls(
+        view = cls(
             bin_id=bin_id,
             mass=mass,
             light=_band(result, "light_frac", prediction.light_frac, i),
@@ -115,8 +118,9 @@ class BinView:
             phot=np.where(used, data.phot[i], np.nan).astype(float),
             phot_error=np.where(used, data.phot_error[i], np.nan).astype(float),
             phot_model=result.model_phot[i].astype(float),
-            numbers=numbers(result, bin_id),
+            numbers=(),
         )
+        return replace(view, numbers=numbers(result, bin_id, view.formed()))
 
     @property
     def name(self) -> str:
@@ -132,9 +136,42 @@ class BinView:
         """The SFH as ``mass``, ``light`` or ``sfr`` (`SFH_KINDS`)."""
         return {"mass": self.mass, "light": self.light, "sfr": self.sfr}[kind]
 
+    def grown(self, kind: str) -> Band:
+        """Share of the mass (``mass``, ``sfr``) or of today's V light (``light``) formed before each edge, (17,).
+
+        The light's band is NaN: the network's intervals are those of the mass.
+        """
+        if kind != "light":
+            return self.cumulative
+        value = np.append(np.cumsum(self.light.value[::-1])[::-1], 0.0 * self.light.value[-1])
+        return Band(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+
+    def formed(self, fractions: Sequence[float] = FORMED_FRACTIONS, kind: str = "mass") -> Band:
+        """Lookback times in Gyr at which shares of the mass (or light, see `grown`) had been formed.
+
+        Where the band's 16 % curve passes a share, 16 % of the posterior's times lie below: the times' 16-84 %
+        interval is read from the curve's own, and is as well calibrated as that. NaN where there is none.
+        """
+        grown = self.grown(kind)
+        value, low, high = (_crossings(curve, fractions) for curve in (grown.value, grown.low, grown.high))
+        return Band(value, low, high)
+
     def formed_by(self, fraction: float) -> float:
         """Lookback time in Gyr at which ``fraction`` of the mass had been formed (NaN without a prediction)."""
-        return _formed_by(self.cumulative.value, fraction)
+        return float(self.formed((fraction,)).value[0])
+
+    def metallicity_distribution(self, kind: str = "mass") -> NDArray[np.float64]:
+        """Share of the mass (``mass``, ``sfr``) or V light (``light``) in each interval of `MH_EDGES`.
+
+        Every age bin's share is spread as a normal distribution about its [M/H], as wide as the 16-84 % interval:
+        the galaxy's own spread and the error are not told apart.
+        """
+        share = self.light.value if kind == "light" else self.mass.value
+        sigma = 0.5 * (self.mh.high - self.mh.low)
+        sigma = np.where(np.isfinite(sigma), np.maximum(sigma, 0.02), 0.1)
+        below = ndtr((MH_EDGES[:, None] - self.mh.value) / sigma)
+        below[0], below[-1] = 0.0, 1.0
+        return np.diff(below, axis=0) @ share
 
 
 def _band(result: Result, name: str, point: NDArray[np.float32], i: int) -> Band:
@@ -156,16 +193,32 @@ def _cumulative(result: Result, i: int) -> Band:
     return Band(value, low, high)
 
 
-def _formed_by(cumulative: NDArray[np.float64], fraction: float) -> float:
-    if not np.isfinite(cumulative).all():
-        return float("nan")
-    return float(np.interp(fraction, cumulative[::-1], AGE_EDGES_GYR[::-1]))
+def _crossings(grown: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:
+    """Lookback times in Gyr at which a curve (17,) falling from 1 to 0 passes fractions; the SFR is flat in a bin."""
+    if not np.isfinite(grown).all():
+        return np.full(len(fractions), np.nan)
+    rising = np.maximum.accumulate(grown[::-1])
+    return np.interp(fractions, rising, AGE_EDGES_GYR[::-1])
 
 
-def _times(result: Result, i: int) -> str:
-    cumulative = _cumulative(result, i).value
-    times = [_formed_by(cumulative, fraction) for fraction in (0.5, 0.9)]
-    return ", ".join(_gyr(t) for t in times) if np.isfinite(times).all() else "–"
+def _time_numbers(times: Band) -> tuple[Number, ...]:
+    """The lines t50 and t90; the nine times are in the first one's tip."""
+    told = [_time(*each) for each in zip(times.value, times.low, times.high)]
+    nine = "\n".join(f"t{100 * f:.0f}  {text}" for f, text in zip(FORMED_FRACTIONS, told))
+    tip = "Lookback time at which {} % of the mass had formed, with the 16-84 % interval"
+    return (
+        Number("t50", told[FORMED_FRACTIONS.index(0.5)], f"{tip.format(50)}\n{nine}"),
+        Number("t90", told[FORMED_FRACTIONS.index(0.9)], tip.format(90)),
+    )
+
+
+def _time(value: float, low: float, high: float) -> str:
+    """A time with its interval, for example ``4.2 (3.1-5.6) Gyr``."""
+    if not np.isfinite(value):
+        return "–"
+    scale, unit, digits = (1.0, "Gyr", 1) if value >= 1 else (1e3, "Myr", 0)
+    interval = f" ({low * scale:.{digits}f}–{high * scale:.{digits}f})" if np.isfinite([low, high]).all() else ""
+    return f"{value * scale:.{digits}f}{interval} {unit}"
 
 
 def masked_ranges(mask: NDArray[np.bool_]) -> tuple[tuple[float, float], ...]:
@@ -202,8 +255,8 @@ def _gyr(age: float) -> str:
     return f"{age:.1f} Gyr" if age >= 1 else f"{age * 1000:.0f} Myr"
 
 
-def numbers(result: Result, bin_id: int) -> tuple[Number, ...]:
-    """The numbers panel of a bin: label, value with unit, and what it means."""
+def numbers(result: Result, bin_id: int, times: Band) -> tuple[Number, ...]:
+    """The numbers panel of a bin: label, value with unit, and what it means; ``times``: see `BinView.formed`."""
     i = bin_id - 1
     data, prediction, bins = result.data, result.prediction, result.bins
     chi2, ood = float(result.chi2[i]), float(prediction.ood[i])
@@ -217,7 +270,7 @@ def numbers(result: Result, bin_id: int) -> tuple[Number, ...]:
         Number("Age MW", _with_error(result, "lg_age_mw", i, "age"), "log age/yr, mean weighted by mass formed"),
         Number("[M/H] LW", _with_error(result, "mh_lw", i, "dex"), "dex, mean weighted by V-band light"),
         Number("[M/H] MW", _with_error(result, "mh_mw", i, "dex"), "dex, mean weighted by mass formed"),
-        Number("t50, t90", _times(result, i), "Lookback times by which 50 and 90 % of the mass had formed"),
+        *_time_numbers(times),
         Number("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
         Number("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
         Number(
@@ -225,27 +278,3 @@ def numbers(result: Result, bin_id: int) -> tuple[Number, ...]:
         ),
         Number("Flags", flag_words(int(result.flag[i])), "Why this bin deserves care"),
     )
-
-
-def sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
-    """SFH and metallicity as a table, one row per bin (0 = a region) and age bin, youngest first.
-
-    Columns: BIN_ID, AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex) and CUM_MASS (fraction formed before AGE_LO),
-    each with _P16 and _P84; ready for ``write(path, format="ascii.ecsv")``.
-    """
-    table = QTable()
-    n = AGE_EDGES_GYR.size - 1
-    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), n)
-    table["AGE_LO"] = np.tile(AGE_EDGES_GYR[:-1], len(views)) * u.Gyr
-    table["AGE_HI"] = np.tile(AGE_EDGES_GYR[1:], len(views)) * u.Gyr
-    for name, bands in (
-        ("MASS_FRAC", [v.mass for v in views]),
-        ("LIGHT_FRAC", [v.light for v in views]),
-        ("MH", [v.mh for v in views]),
-        ("CUM_MASS", [v.cumulative for v in views]),
-    ):
-        unit = u.dex if name == "MH" else u.dimensionless_unscaled
-        for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
-            table[name + suffix] = np.concatenate([getattr(b, part)[:n] for b in bands]) * unit
-    table.meta.update(GALAXY=result.name, MODEL=result.model_name, SHA256=result.model_sha256, REDSHIFT=result.redshift)
-    return table

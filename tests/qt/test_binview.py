@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 
-from napari_sfh import binview, figures
+from napari_sfh import figures, tables
 from napari_sfh.binview import BinView, flag_words, masked_ranges
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
@@ -93,7 +93,7 @@ def test_flag_words_of_none() -> None:
 
 def test_table_reads_back(result: Result, tmp_path: Path) -> None:
     path = tmp_path / "sfh.ecsv"
-    binview.sfh_table(result, [BinView.of(result, b) for b in (2, 5)]).write(path, format="ascii.ecsv")
+    tables.sfh_table(result, [BinView.of(result, b) for b in (2, 5)]).write(path, format="ascii.ecsv")
     table = QTable.read(path, format="ascii.ecsv")
     assert len(table) == 32
     assert table["AGE_HI"].unit == "Gyr"

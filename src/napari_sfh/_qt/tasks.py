@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from napari_sfh import tables
 from napari_sfh._qt import layers
 from napari_sfh._qt.layers import LayerTuple
-from napari_sfh.binview import BinView, sfh_table
-from napari_sfh.errors import ComputeError
+from napari_sfh.binview import BinView
 from napari_sfh.types import F32, Cube, Progress, Result
 
 #: Channels read for the white light of a cube that has not been run.
@@ -138,21 +138,12 @@ def draw(
 def save_table(
     cancel: threading.Event, result: Result, path: Path, views: Sequence[BinView] | None
 ) -> Generator[Progress, None, Path]:
-    """Write SFH and metallicity of bins (None: of all) as ECSV.
-
-    Raises
-    ------
-    ComputeError
-        The file cannot be written.
-    """
+    """Write histories, formation times, spectra and bands of bins (None: of all, without spectra) as ECSV or FITS."""
     yield Progress("writing the table", 0, 0)
-    if views is None:
-        views = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
-    try:
-        sfh_table(result, views).write(path, format="ascii.ecsv", overwrite=True)
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    return path
+    if views is not None:
+        return tables.write(tables.bin_tables(result, views), path)
+    every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
+    return tables.write({"SFH": tables.sfh_table(result, every), "TIMES": tables.times_table(result, every)}, path)
 
 
 def read_cards(cancel: threading.Event) -> Generator[Progress, None, dict[str, str]]:

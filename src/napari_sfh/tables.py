@@ -1,0 +1,253 @@
+"""What the plots show, as tables: histories, formation times, spectra, bands, gradients, draws. ECSV or FITS.
+
+Every table carries the galaxy, its redshift and the network (name and sha256) in its metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.table import QTable, Table
+from astropy.wcs.utils import pixel_to_skycoord
+
+from napari_sfh.binview import FORMED_FRACTIONS, PIVOT_AA, BinView
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.gradients import QUANTITIES, Gradient
+from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.types import Result
+
+#: Kinds of file that can be written.
+SUFFIXES: tuple[str, ...] = (".ecsv", ".fits")
+
+
+def write(tables: Mapping[str, QTable], path: Path) -> Path:
+    """Write tables: all into one FITS file, an extension each; or one ECSV file each.
+
+    Parameters
+    ----------
+    tables : mapping
+        By name, the main one first.
+    path : path
+        Ends in ``.fits`` or ``.ecsv``. In ECSV the main table gets this name, each other one ``<stem>_<name>.ecsv``.
+
+    Returns
+    -------
+    Path
+        The file of the main table.
+
+    Raises
+    ------
+    SfhInputError
+        No table, or another ending.
+    ComputeError
+        The file cannot be written.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise SfhInputError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
+    if not tables:
+        raise SfhInputError("nothing to save: click a bin on the map first")
+    try:
+        if path.suffix.lower() == ".fits":
+            hdus = [fits.PrimaryHDU(), *(_hdu(name, table) for name, table in tables.items())]
+            fits.HDUList(hdus).writeto(path, overwrite=True, checksum=True)
+        else:
+            for k, (name, table) in enumerate(tables.items()):
+                own = path if k == 0 else path.with_stem(f"{path.stem}_{name.lower()}")
+                table.write(own, format="ascii.ecsv", overwrite=True)
+    except OSError as error:
+        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    return path
+
+
+def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
+    """A FITS extension; dex, which FITS does not know as a unit, is left to the names."""
+    plain = Table(table, copy=True)
+    for column in plain.columns.values():
+        if column.unit in (u.dex, u.dimensionless_unscaled):
+            column.unit = None
+    hdu = fits.table_to_hdu(plain)
+    hdu.name = name
+    return hdu
+
+
+def bin_tables(result: Result, views: Sequence[BinView]) -> dict[str, QTable]:
+    """Every table of the shown bins: ``SFH``, ``TIMES``, ``SPECTRA``, ``BANDS``."""
+    if not views:
+        return {}
+    return {
+        "SFH": sfh_table(result, views),
+        "TIMES": times_table(result, views),
+        "SPECTRA": spectra_table(result, views),
+        "BANDS": bands_table(result, views),
+    }
+
+
+def _stamp(table: QTable, result: Result) -> QTable:
+    table.meta.update(GALAXY=result.name, MODEL=result.model_name, SHA256=result.model_sha256, REDSHIFT=result.redshift)
+    return table
+
+
+def sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
+    """SFH and metallicity as a table, one row per bin (0 = a region) and age bin, youngest first.
+
+    Columns: BIN_ID, AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex) and CUM_MASS (fraction formed before AGE_LO),
+    each with _P16 and _P84; ready for ``write(path, format="ascii.ecsv")``.
+    """
+    table = QTable()
+    n = AGE_EDGES_GYR.size - 1
+    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), n)
+    table["AGE_LO"] = np.tile(AGE_EDGES_GYR[:-1], len(views)) * u.Gyr
+    table["AGE_HI"] = np.tile(AGE_EDGES_GYR[1:], len(views)) * u.Gyr
+    for name, bands in (
+        ("MASS_FRAC", [v.mass for v in views]),
+        ("LIGHT_FRAC", [v.light for v in views]),
+        ("MH", [v.mh for v in views]),
+        ("CUM_MASS", [v.cumulative for v in views]),
+    ):
+        unit = u.dex if name == "MH" else u.dimensionless_unscaled
+        for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
+            table[name + suffix] = np.concatenate([getattr(b, part)[:n] for b in bands]) * unit
+    return _stamp(table, result)
+
+
+def times_table(result: Result, views: Sequence[BinView]) -> QTable:
+    """Lookback times at which 10, 20, ... 90 per cent of the mass had been formed, one row per bin (0 = a region).
+
+    Columns: BIN_ID, T10 ... T90 (Gyr), each with _P16 and _P84.
+    """
+    table = QTable()
+    table["BIN_ID"] = np.array([v.bin_id for v in views], dtype=np.int32)
+    times = [v.formed() for v in views]
+    for k, fraction in enumerate(FORMED_FRACTIONS):
+        for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
+            table[f"T{100 * fraction:.0f}{suffix}"] = np.array([getattr(t, part)[k] for t in times]) * u.Gyr
+    return _stamp(table, result)
+
+
+def spectra_table(result: Result, views: Sequence[BinView]) -> QTable:
+    """Spectra and models, one row per bin and pixel.
+
+    Columns: BIN_ID, WAVE (rest frame, air), FLUX, ERROR (NaN where masked), MODEL; fluxes over their mean in
+    5300-5500 AA.
+    """
+    table = QTable()
+    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), WAVE_AA.size)
+    table["WAVE"] = np.tile(WAVE_AA, len(views)) * u.AA
+    for name, parts in (
+        ("FLUX", [v.flux for v in views]),
+        ("ERROR", [v.error for v in views]),
+        ("MODEL", [v.model for v in views]),
+    ):
+        table[name] = np.concatenate(parts)
+    return _stamp(table, result)
+
+
+def bands_table(result: Result, views: Sequence[BinView]) -> QTable:
+    """Photometry, one row per bin and band.
+
+    Columns: BIN_ID, BAND, PIVOT, FLUX, ERROR (NaN where the band was not used), MODEL; f_lambda over the mean of
+    5300-5500 AA.
+    """
+    table = QTable()
+    bands = views[0].bands
+    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), len(bands))
+    table["BAND"] = np.tile(np.array(bands), len(views))
+    table["PIVOT"] = np.tile([PIVOT_AA[b] for b in bands], len(views)) * u.AA
+    for name, parts in (
+        ("FLUX", [v.phot for v in views]),
+        ("ERROR", [v.phot_error for v in views]),
+        ("MODEL", [v.phot_model for v in views]),
+    ):
+        table[name] = np.concatenate(parts)
+    return _stamp(table, result)
+
+
+def gradient_tables(result: Result, gradients: Mapping[str, Gradient]) -> dict[str, QTable]:
+    """Gradients as tables.
+
+    Returns
+    -------
+    dict
+        ``GRADIENTS``: a row for each quantity; ``BINS``: a row for each bin, with radius and values; ``RUNNING``: the
+        running medians.
+
+    Raises
+    ------
+    SfhInputError
+        Nothing was fitted.
+    """
+    if not gradients:
+        raise SfhInputError("no gradient was fitted yet: press Fit first")
+    made = {
+        "GRADIENTS": _slopes(gradients),
+        "BINS": _gradient_bins(gradients, result),
+        "RUNNING": _running_medians(gradients),
+    }
+    disc = next(iter(gradients.values())).profile.disc
+    for table in made.values():
+        _stamp(table, result).meta.update(
+            RA_C=disc.ra_deg,
+            DEC_C=disc.dec_deg,
+            PA=disc.pa_deg,
+            INCL=disc.inclination_deg,
+            RE_ASEC=disc.r_e_arcsec,
+        )
+        if disc.distance_mpc is not None:
+            table.meta["D_MPC"] = disc.distance_mpc
+    return made
+
+
+def _slopes(gradients: Mapping[str, Gradient]) -> QTable:
+    table = QTable()
+    made = list(gradients.values())
+    table["QUANTITY"] = list(gradients)
+    table["UNIT"] = [QUANTITIES[name][2] for name in gradients]
+    for column, name in (
+        ("SLOPE_RE", "slope"),
+        ("SLOPE_RE_ERR", "slope_error"),
+        ("SLOPE_RE_P16", "slope_p16"),
+        ("SLOPE_RE_P84", "slope_p84"),
+        ("CENTRE", "centre"),
+        ("AT_RE", "at_re"),
+        ("AT_RE_ERR", "at_re_error"),
+        ("SCATTER", "scatter"),
+    ):
+        table[column] = np.array([getattr(g, name) for g in made])
+    per_kpc = [g.slope_kpc or (np.nan, np.nan) for g in made]
+    table["SLOPE_KPC"], table["SLOPE_KPC_ERR"] = np.array(per_kpc).T
+    table["N_BINS"] = np.array([int(g.used.sum()) for g in made])
+    table["R_MIN_RE"] = np.array([float(g.profile.r[g.used].min()) for g in made])
+    table["R_MAX_RE"] = np.array([float(g.profile.r[g.used].max()) for g in made])
+    table["METHOD"] = [g.settings.method for g in made]
+    table["DRAWS"] = np.array([g.settings.draws for g in made])
+    return table
+
+
+def _gradient_bins(gradients: Mapping[str, Gradient], result: Result) -> QTable:
+    first = next(iter(gradients.values())).profile
+    sky = pixel_to_skycoord(result.bins.x, result.bins.y, result.wcs.celestial, mode="wcs").icrs
+    table = QTable()
+    table["BIN_ID"] = np.arange(1, result.bins.n_bins + 1, dtype=np.int32)
+    table["RA"], table["DEC"] = sky.ra.to(u.deg), sky.dec.to(u.deg)
+    table["R"] = first.r * first.disc.r_e_arcsec * u.arcsec
+    table["R_RE"] = first.r
+    if (scale := first.disc.kpc_per_arcsec) is not None:
+        table["R_KPC"] = first.r * first.disc.r_e_arcsec * scale * u.kpc
+    for name, made in gradients.items():
+        table[name], table[f"{name}_ERR"] = made.profile.value, made.profile.error
+        table[f"{name}_USED"] = made.used
+    return table
+
+
+def _running_medians(gradients: Mapping[str, Gradient]) -> QTable:
+    table = QTable()
+    parts = [(name, g.running) for name, g in gradients.items()]
+    table["QUANTITY"] = np.concatenate([np.full(run.r.size, name) for name, run in parts])
+    for column, key in (("R_RE", "r"), ("MEDIAN", "median"), ("P16", "low"), ("P84", "high")):
+        table[column] = np.concatenate([getattr(run, key) for _, run in parts])
+    return table

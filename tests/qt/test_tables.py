@@ -1,0 +1,129 @@
+"""Tables of what the plots show: exact, with units, readable in both kinds of file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import QTable
+
+from napari_sfh import tables
+from napari_sfh.binview import FORMED_FRACTIONS, MH_EDGES, BinView
+from napari_sfh.disc import guess_disc
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.gradients import QUANTITIES, fit_all
+from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
+from napari_sfh.physics.wavelength import N_WAVE
+from napari_sfh.types import Result
+
+
+def constant_rate(result: Result, spread: float = 0.0) -> BinView:
+    """A bin that formed stars evenly over all its life, the posterior's curves shifted by ``spread``."""
+    young = AGE_EDGES_GYR[:-1]
+    mass = np.diff(AGE_EDGES_GYR) / AGE_EDGES_GYR[-1]
+    grown = 1 - young / AGE_EDGES_GYR[-1]
+    offsets = np.array([-1.96, -1, 0, 1, 1.96]) * spread
+    cumulative = np.clip(grown[:, None] + offsets, 0, 1)[None]
+    prediction = result.prediction
+    quantiles = {**prediction.quantiles, "cum_mass": np.repeat(cumulative, result.bins.n_bins, 0)}
+    masses = np.repeat(mass[None], result.bins.n_bins, 0)
+    return BinView.of(replace(result, prediction=replace(prediction, mass_frac=masses, quantiles=quantiles)), 1)
+
+
+def test_nine_formation_times_of_a_constant_rate(result: Result) -> None:
+    times = constant_rate(result).formed()
+    expected = AGE_EDGES_GYR[-1] * (1 - np.array(FORMED_FRACTIONS))
+    assert times.value == pytest.approx(expected, rel=1e-6)
+    assert times.low == pytest.approx(expected, rel=1e-6)
+
+
+def test_intervals_of_times_are_those_of_the_curves(result: Result) -> None:
+    """P(t50 < t) = P(grown(t) < 0.5): a curve lower by 0.05 passes a half 0.05 lifetimes later."""
+    times = constant_rate(result, spread=0.05).formed((0.5,))
+    assert times.low[0] == pytest.approx(AGE_EDGES_GYR[-1] * 0.45, rel=1e-3)
+    assert times.high[0] == pytest.approx(AGE_EDGES_GYR[-1] * 0.55, rel=1e-3)
+    lines = {n.label: n for n in constant_rate(result, spread=0.05).numbers}
+    assert lines["t50"].text == "8.9 (8.0–9.8) Gyr"
+    assert lines["t90"].text == "1.8 (0.9–2.7) Gyr"
+    assert lines["t50"].tip.count("\n") == 9
+
+
+def test_light_grows_too(result: Result) -> None:
+    view = BinView.of(result, 2)
+    grown = view.grown("light")
+    assert grown.value[0] == pytest.approx(1, rel=1e-5)
+    assert np.isnan(grown.low).all()
+    assert view.formed((0.5,), "light").value[0] < view.formed((0.5,)).value[0], "light is younger than mass"
+    assert view.grown("sfr") is view.cumulative
+
+
+def test_metallicity_distribution_has_mean_and_spread(result: Result) -> None:
+    view = BinView.of(result, 4)
+    for kind, weight in (("mass", view.mass.value), ("light", view.light.value)):
+        share = view.metallicity_distribution(kind)
+        assert share.sum() == pytest.approx(1, rel=1e-5)
+        middle = 0.5 * (MH_EDGES[1:] + MH_EDGES[:-1])
+        assert (share * middle).sum() == pytest.approx((weight * view.mh.value).sum(), abs=0.01)
+    one = np.zeros(N_AGE)
+    one[3] = 1
+    single = replace(view, mass=replace(view.mass, value=one)).metallicity_distribution()
+    spread = np.sqrt((single * (middle - view.mh.value[3]) ** 2).sum())
+    assert spread == pytest.approx(np.hypot(0.15, 0.1 / np.sqrt(12)), abs=0.01)
+
+
+@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: str) -> None:
+    views = [BinView.of(result, b) for b in (2, 5)]
+    path = tables.write(tables.bin_tables(result, views), tmp_path / f"bins{suffix}")
+    if suffix == ".fits":
+        with fits.open(path, checksum=True) as hdus:
+            assert [h.name for h in hdus[1:]] == ["SFH", "TIMES", "SPECTRA", "BANDS"]
+        read = {name: QTable.read(path, hdu=name) for name in ("SFH", "TIMES", "SPECTRA", "BANDS")}
+    else:
+        names = {"SFH": "bins", "TIMES": "bins_times", "SPECTRA": "bins_spectra", "BANDS": "bins_bands"}
+        read = {k: QTable.read(tmp_path / f"{v}.ecsv", format="ascii.ecsv") for k, v in names.items()}
+    assert [len(read[k]) for k in read] == [2 * N_AGE, 2, 2 * N_WAVE, 10]
+    assert read["TIMES"]["T50"].to_value("Gyr")[1] == pytest.approx(views[1].formed_by(0.5))
+    assert read["TIMES"]["T90_P84"].to_value("Gyr")[0] == pytest.approx(views[0].formed().high[-1])
+    second = read["SPECTRA"]["BIN_ID"] == 5
+    assert np.asarray(read["SPECTRA"]["FLUX"])[second] == pytest.approx(views[1].flux, nan_ok=True)
+    assert read["SPECTRA"]["WAVE"].unit == "Angstrom"
+    assert np.asarray(read["BANDS"]["MODEL"])[:5] == pytest.approx(views[0].phot_model)
+    assert read["SFH"].meta["GALAXY"] == "NGC0000"
+
+
+def test_gradient_tables(result: Result, tmp_path: Path) -> None:
+    work = fit_all(result, replace(guess_disc(result.white, result.wcs), distance_mpc=9.8))
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            found = end.value
+            break
+    made = tables.gradient_tables(result, found)
+    path = tables.write(made, tmp_path / "gradient.fits")
+    rows = QTable.read(path, hdu="GRADIENTS")
+    assert list(rows["QUANTITY"]) == list(QUANTITIES)
+    assert rows["SLOPE_RE"][0] == pytest.approx(found["AGE_LW"].slope)
+    assert rows["SLOPE_KPC"][0] == pytest.approx(found["AGE_LW"].slope_kpc[0])
+    bins = QTable.read(path, hdu="BINS")
+    assert len(bins) == result.bins.n_bins
+    assert bins["AGE_LW"] == pytest.approx(result.prediction.median("lg_age_lw"))
+    assert bins.meta["INCL"] == pytest.approx(found["AGE_LW"].profile.disc.inclination_deg)
+    assert set(QTable.read(path, hdu="RUNNING")["QUANTITY"]) == set(QUANTITIES)
+
+
+def test_tables_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
+    made = tables.bin_tables(result, [BinView.of(result, 1)])
+    with pytest.raises(SfhInputError, match=r"a\.csv: the name must end in one of \.ecsv, \.fits"):
+        tables.write(made, tmp_path / "a.csv")
+    with pytest.raises(SfhInputError, match="nothing to save: click a bin"):
+        tables.write(tables.bin_tables(result, []), tmp_path / "a.fits")
+    with pytest.raises(SfhInputError, match="no gradient was fitted yet"):
+        tables.gradient_tables(result, {})
+    for suffix in tables.SUFFIXES:
+        with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
+            tables.write(made, tmp_path / "nowhere" / f"a{suffix}")
