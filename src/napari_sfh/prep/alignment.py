@@ -22,7 +22,7 @@ from scipy.ndimage import gaussian_filter, shift
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.filters import Filter
-from napari_sfh.prep.binning import block_length
+from napari_sfh.prep.blocks import block_length
 from napari_sfh.prep.photometry import on_cube_grid
 from napari_sfh.prep.psf import Psf
 from napari_sfh.progress import cancelled

@@ -24,6 +24,7 @@ from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import NORM_WINDOW_AA
+from napari_sfh.prep.blocks import read_blocks
 from napari_sfh.prep.grids import given_bins
 from napari_sfh.prep.tessellate import tessellate
 from napari_sfh.progress import cancelled
@@ -35,7 +36,6 @@ MIN_SPAXEL_SNR: float = 1.0
 VORBIN_COMFORT: int = 30_000
 METHODS: tuple[str, ...] = ("vorbin", "powerbin")
 _DIFFERENCE_NOISE = 1.482602 / np.sqrt(6.0)
-_BLOCK_BYTES = 128 * 2**20
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,6 @@ def window_channels(cube: Cube, redshift: float) -> slice:
     return slice(int(first), int(last))
 
 
-def block_length(cube: Cube) -> int:
-    """Channels to read at once so that a block stays near 128 MiB."""
-    _, ny, nx = cube.shape
-    return max(1, _BLOCK_BYTES // (ny * nx * (9 if cube.has_variance else 5)))
-
-
 def signal_noise(
     cube: Cube, redshift: float, cancel: threading.Event | None = None, min_snr: float = MIN_SPAXEL_SNR
 ) -> Generator[Progress, None, SpaxelSN | None]:
@@ -117,23 +111,21 @@ def signal_noise(
         Window not covered, or no spaxel above ``min_snr``.
     """
     window = window_channels(cube, redshift)
-    total, step = window.stop - window.start, block_length(cube)
+    total = window.stop - window.start
     shape = cube.shape[1:]
     flux_sum, variance_sum, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int32)
     series = None if cube.has_variance else np.empty((total, *shape), dtype=np.float32)
-    for lo in range(window.start, window.stop, step):
-        if cancelled(cancel):
-            return None
-        yield Progress("signal and noise", lo - window.start, total)
-        hi = min(lo + step, window.stop)
-        flux, variance, good = cube.read(lo, hi)
+    yield Progress("signal and noise", 0, total)
+    for part, (flux, variance, good) in read_blocks(cube, window, cancel):
         flux_sum += np.where(good, flux, 0).sum(0, dtype=np.float64)
         count += good.sum(0, dtype=np.int32)
         if variance is not None:
             variance_sum += np.where(good, variance, 0).sum(0, dtype=np.float64)
         if series is not None:
-            series[lo - window.start : hi - window.start] = np.where(good, flux, np.nan)
-    yield Progress("signal and noise", total, total)
+            series[part] = np.where(good, flux, np.nan)
+        yield Progress("signal and noise", part.stop, total)
+    if cancelled(cancel):
+        return None
     return _spaxel_sn(cube, flux_sum, variance_sum, count, total, series, min_snr)
 
 

@@ -1,8 +1,8 @@
 """One spectrum per bin: summed over the spaxels in one pass through the cube.
 
-The cube is read in blocks of channels and each channel is multiplied by the sparse bin matrix in float32; memory is
-bounded by one block and by the bins, never by the cube. Only the channels are read that the rest range 4800-7000 AA,
-the velocities and the broadening kernel can reach.
+The cube is read in blocks of channels (`blocks`) and each channel is multiplied by the sparse bin matrix in float32;
+memory is bounded by two blocks and by the bins, never by the cube. Only the channels are read that the rest range
+4800-7000 AA, the velocities and the broadening kernel can reach.
 
 Bad pixels: where some spaxels of a bin are bad in a channel, the sum is divided by the share of the bin's light (in the
 normalisation window) that the good ones hold; where that is below one half the channel is bad. Spaxels count as
@@ -18,13 +18,15 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
-from napari_sfh.prep.binning import block_length, difference_noise
+from napari_sfh.prep.binning import difference_noise
+from napari_sfh.prep.blocks import read_blocks
 from napari_sfh.progress import cancelled
-from napari_sfh.types import F32, F64, BinMap, Bool, Cube, Progress
+from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Progress
 
 #: Velocities around the redshift for which channels are read, km/s.
 V_MARGIN_KMS: float = 1000.0
@@ -71,12 +73,29 @@ def channel_range(cube: Cube, redshift: float) -> slice:
     return slice(int(first), int(last))
 
 
-def bin_matrix(bins: BinMap) -> sparse.csr_array:
-    """Sparse float32 matrix (N, ny*nx) with 1 where a spaxel belongs to a bin."""
-    flat = bins.bin_id.ravel()
-    spaxel = np.flatnonzero(flat)
-    ones = np.ones(spaxel.size, dtype=np.float32)
-    return sparse.csr_array((ones, (flat[spaxel] - 1, spaxel)), shape=(bins.n_bins, flat.size))
+@dataclass(frozen=True)
+class _Members:
+    """Which spaxels make up a bin, and what share of its light each holds."""
+
+    matrix: sparse.csr_array  # (N, ny*nx) float32, 1 where a spaxel belongs to a bin
+    row: I32  # (ny*nx,) 0-based bin, -1 = none
+    share: F64  # (ny*nx,) of the bin's light; sums to 1 over a bin
+
+    @classmethod
+    def of(cls, bins: BinMap, light: F32 | None) -> _Members:
+        """Bins whose spaxels weigh by ``light`` (ny, nx), or all the same."""
+        row = bins.bin_id.ravel() - 1
+        spaxel = np.flatnonzero(row >= 0).astype(np.int32)
+        ones = np.ones(spaxel.size, dtype=np.float32)
+        matrix = sparse.csr_array((ones, (row[spaxel], spaxel)), shape=(bins.n_bins, row.size))
+        weight = np.ones(row.size) if light is None else np.nan_to_num(light.ravel(), nan=0.0).clip(0.0)
+        total = matrix @ weight
+        weight = np.where((total <= 0)[row], 1.0, weight)  # no light known: every spaxel alike
+        return cls(matrix, row, np.where(row >= 0, weight / (matrix @ weight)[row], 0.0))
+
+    def kept(self, lost: NDArray[np.intp]) -> F64:
+        """Share (N,) of each bin's light that is left without the spaxels ``lost``."""
+        return 1.0 - np.bincount(self.row[lost], self.share[lost], minlength=self.matrix.shape[0])
 
 
 def extract(
@@ -109,62 +128,51 @@ def extract(
         The cube does not cover the rest range.
     """
     channels = slice(0, cube.shape[0]) if redshift is None else channel_range(cube, redshift)
-    n, step = channels.stop - channels.start, block_length(cube)
-    members = bin_matrix(bins)
-    shares = _light_shares(members, light)
+    n = channels.stop - channels.start
+    members = _Members.of(bins, light)
     flux, variance = (np.zeros((bins.n_bins, n), dtype=np.float32) for _ in range(2))
     good = np.zeros((bins.n_bins, n), dtype=bool)
-    for lo in range(0, n, step):
-        if cancelled(cancel):
-            return None
-        yield Progress("spectra", lo, n)
-        part = slice(lo, min(lo + step, n))
-        block = cube.read(channels.start + part.start, channels.start + part.stop)
-        flux[:, part], variance[:, part], good[:, part] = _sum_block(members, shares, *block)
+    yield Progress("spectra", 0, n)
+    for part, block in read_blocks(cube, channels, cancel):
+        flux[:, part], variance[:, part], good[:, part] = _sum_block(members, *block)
+        yield Progress("spectra", part.stop, n)
+    if cancelled(cancel):
+        return None
     wave = np.asarray(cube.wave_aa[channels], dtype=np.float64)
     if not cube.has_variance:
         yield Progress("noise of the spectra", n, n)
         variance = measured_variance(flux, good)
         good &= variance > 0
-    yield Progress("spectra", n, n)
     return BinSpectra(wave, flux, variance, good, cube.flux_scale, cube.has_variance)
 
 
-def _light_shares(members: sparse.csr_array, light: F32 | None) -> sparse.csr_array:
-    """Matrix (N, ny*nx) of each spaxel's share of its bin's light; rows sum to 1."""
-    weight = np.ones(members.shape[1]) if light is None else np.nan_to_num(light.ravel(), nan=0.0).clip(0.0)
-    shares = members.astype(np.float64).multiply(weight[None, :]).tocsr()
-    total = shares.sum(1)
-    flat = total <= 0  # no light known: every spaxel alike
-    if flat.any():
-        shares = shares + members.multiply(flat[:, None])
-        total = shares.sum(1)
-    return sparse.csr_array(shares.multiply(1.0 / total[:, None])).astype(np.float32)
-
-
-def _sum_block(
-    members: sparse.csr_array, shares: sparse.csr_array, flux: F32, variance: F32 | None, good: Bool
-) -> tuple[F32, F32, Bool]:
+def _sum_block(members: _Members, flux: F32, variance: F32 | None, good: Bool) -> tuple[F32, F32, Bool]:
     """Sums of one block (channels, ny, nx) per bin: flux, variance, good, each (N, channels)."""
-    used = members.indices
-    n_bins, n = members.shape[0], flux.shape[0]
-    out_flux, out_variance = np.zeros((n, n_bins), dtype=np.float32), np.zeros((n, n_bins), dtype=np.float32)
-    out_good = np.ones((n, n_bins), dtype=bool)
-    for c in range(n):
-        f, ok = flux[c].ravel(), good[c].ravel()
-        v = None if variance is None else variance[c].ravel()
-        if ok[used].all():
-            out_flux[c] = members @ f
-            if v is not None:
-                out_variance[c] = members @ v
-            continue
-        share = shares @ ok.astype(np.float32)
-        out_good[c] = share >= _MIN_LIGHT
-        scale = np.divide(1.0, share, out=np.zeros_like(share), where=out_good[c])
-        out_flux[c] = scale * (members @ np.where(ok, f, np.float32(0)))
-        if v is not None:
-            out_variance[c] = scale**2 * (members @ np.where(ok, v, np.float32(0)))
+    shape = flux.shape[0], members.matrix.shape[0]
+    out_flux, out_variance = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
+    out_good = np.ones(shape, dtype=bool)
+    inside = members.row >= 0
+    for c in range(shape[0]):
+        lost = np.flatnonzero(~good[c].ravel() & inside)
+        out_flux[c] = _sum(members, flux[c], lost)
+        if variance is not None:
+            out_variance[c] = _sum(members, variance[c], lost)
+        if lost.size:
+            kept = members.kept(lost)
+            out_good[c] = kept >= _MIN_LIGHT
+            scale = np.divide(1.0, kept, out=np.zeros_like(kept), where=out_good[c]).astype(np.float32)
+            out_flux[c] *= scale
+            out_variance[c] *= scale**2
     return out_flux.T, out_variance.T, out_good.T
+
+
+def _sum(members: _Members, plane: F32, lost: NDArray[np.intp]) -> F32:
+    """Sum (N,) of a channel (ny, nx) over each bin, the spaxels ``lost`` left out."""
+    values = plane.ravel()
+    if lost.size:
+        values = values.copy()
+        values[lost] = 0.0
+    return np.asarray(members.matrix @ values)
 
 
 def measured_variance(flux: F32, good: Bool) -> F32:
