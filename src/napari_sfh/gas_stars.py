@@ -1,0 +1,155 @@
+"""The gas held against the young stars that light it up: metallicity and dust, bin by bin.
+
+Stars of up to 28 Myr (the two youngest age bins; the gas in H II regions is ionised by those below 10 Myr) formed
+from gas like that seen today, so their [M/H] should follow the gas's oxygen: [O/H] = 12 + log(O/H) - 8.69 (Asplund et
+al. 2009, ARA&A 47, 481). Three things part the two: O3N2's own zero point (its calibration on electron temperatures
+lies some 0.2 dex below the stars'), 0.18 dex of scatter between H II regions, and that [M/H] is scaled by Z = 0.019
+and counts all metals. A trend is to be expected, not equality. The stars' E(B-V) is that of the diffuse dust; the gas
+also lies behind its birth clouds: Calzetti et al. (2000, ApJ 533, 682) find E(stars) = 0.44 E(gas).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Table
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+from napari_sfh.lines import BPT, HALPHA, HBETA, LINES, NII, OIII, Gas, LineFluxes, gas, in_bins
+from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.means import weighted_mean
+from napari_sfh.types import F64, Result
+
+#: 12 + log(O/H) of the Sun.
+SOLAR_OXYGEN: float = 8.69
+#: E(B-V) of the stars over that of the gas.
+CALZETTI: float = 0.44
+#: Oldest edge in Gyr of the age bins that count as young.
+YOUNG_GYR: float = 0.028
+#: Share of the V-band light that young stars must have for their metallicity to say something.
+MIN_LIGHT: float = 0.05
+
+
+class Young(NamedTuple):
+    """The young stars of N bins; NaN where they give too little light."""
+
+    mh: F64  # (N,) light-weighted [M/H], dex
+    low: F64  # 16 %
+    high: F64  # 84 %
+    light: F64  # share of the V-band light
+
+
+def young_stars(result: Result, youngest_gyr: float = YOUNG_GYR, min_light: float = MIN_LIGHT) -> Young:
+    """Light-weighted [M/H] of the age bins younger than ``youngest_gyr``.
+
+    The intervals are the light-weighted means of the age bins' own, as if these erred together: not too narrow.
+    """
+    bins = slice(0, max(1, int(np.searchsorted(AGE_EDGES_GYR, youngest_gyr * 1.001, side="right")) - 1))
+    light = result.prediction.light_frac[:, bins].astype(np.float64)
+    share = light.sum(1)
+    quantiles = result.prediction.quantiles["mh"][:, bins].astype(np.float64)
+    values = (result.prediction.mh[:, bins].astype(np.float64), quantiles[..., 1], quantiles[..., 3])
+    mh, low, high = (weighted_mean(light, value) for value in values)
+    enough = share >= min_light
+    mh, low, high = (np.where(enough, mean, np.nan).astype(np.float64) for mean in (mh, low, high))
+    return Young(mh, low, high, share)
+
+
+def table(result: Result, lines: LineFluxes) -> Table:
+    """Lines, gas and young stars of every bin, with units and descriptions; ``write`` it as ECSV, CSV or FITS.
+
+    Parameters
+    ----------
+    result : Result
+    lines : LineFluxes
+        By bin or by spaxel (then summed over the bins).
+
+    Raises
+    ------
+    SfhInputError
+        The lines are on another grid, or one of the four of O3N2 is missing.
+    """
+    lines = in_bins(lines, result.bins)
+    found, young, prediction = gas(lines), young_stars(result), result.prediction
+    sky = result.wcs.pixel_to_world(result.bins.x, result.bins.y)
+    out = Table(meta={"galaxy": result.name, "lines": lines.source, "weights": result.model_name})
+    _add(out, "BIN_ID", np.arange(1, result.bins.n_bins + 1), None, "number of the bin in the map")
+    _add(out, "RA", sky.ra.deg, u.deg, "light-weighted centre")
+    _add(out, "DEC", sky.dec.deg, u.deg, "light-weighted centre")
+    for name in lines.flux:
+        _add(out, f"{name}_FLUX", lines.flux[name], None, f"{LINES[name][0]}, sum over the bin, {lines.unit}")
+        _add(out, f"{name}_FLUX_ERR", lines.error[name], None, "1 sigma")
+    _add(out, "EBV_GAS", found.ebv, u.mag, "Balmer decrement, Cardelli et al. (1989), R_V 3.1")
+    _add(out, "EBV_GAS_ERR", found.ebv_error, u.mag, "1 sigma")
+    _add(out, "EBV_STARS", prediction.median("ebv"), u.mag, "diffuse dust in front of the stars")
+    _add(out, "EBV_STARS_ERR", prediction.half_width("ebv"), u.mag, "half of the 16-84 % width")
+    _add(out, "BPT", found.bpt, None, ", ".join(f"{k} {word}" for k, word in enumerate(BPT)))
+    _add(out, "OH", found.oxygen, None, "12 + log(O/H) from O3N2, Marino et al. (2013)")
+    _add(out, "OH_ERR", found.oxygen_error, None, "1 sigma of the measurement, without the calibration's 0.18 dex")
+    _add(out, "MH_YOUNG", young.mh, None, f"[M/H] of stars below {1000 * YOUNG_GYR:.0f} Myr, light-weighted")
+    _add(out, "MH_YOUNG_P16", young.low, None, "16 %")
+    _add(out, "MH_YOUNG_P84", young.high, None, "84 %")
+    _add(out, "LIGHT_YOUNG", young.light, None, "their share of the V-band light")
+    return out
+
+
+def _add(out: Table, name: str, values: Any, unit: u.Unit | None, description: str) -> None:
+    out[name] = values
+    out[name].unit, out[name].description = unit, description
+
+
+def page(result: Result, lines: LineFluxes) -> Figure:
+    """Three panels: oxygen against the young stars' [M/H], dust of gas and stars, the BPT diagram."""
+    lines = in_bins(lines, result.bins)
+    found, young = gas(lines), young_stars(result)
+    figure = Figure(figsize=(15, 5), layout="constrained")
+    figure.suptitle(f"{result.name}: gas and young stars; lines from {lines.source}", size=12)
+    metals, dust, bpt = figure.subplots(1, 3)
+    oxygen = found.oxygen - SOLAR_OXYGEN
+    errors = np.stack([young.mh - young.low, young.high - young.mh]).clip(0)
+    _pairs(metals, oxygen, young.mh, found.oxygen_error, errors)
+    metals.set(
+        xlabel=f"[O/H] of the gas (O3N2, solar {SOLAR_OXYGEN})",
+        ylabel=f"[M/H] of stars below {1000 * YOUNG_GYR:.0f} Myr",
+        title=_trend(oxygen, young.mh),
+    )
+    ebv = result.prediction.median("ebv")
+    _pairs(dust, found.ebv, ebv, found.ebv_error, result.prediction.half_width("ebv"))
+    dust.axline((0, 0), slope=CALZETTI, color="tab:red", lw=0.8, label=f"slope {CALZETTI}")
+    dust.legend(fontsize=8)
+    dust.set(xlabel="E(B-V) of the gas (mag)", ylabel="E(B-V) of the stars (mag)", title=_trend(found.ebv, ebv))
+    _bpt(bpt, lines, found)
+    return figure
+
+
+def _pairs(axes: Any, x: F64, y: Any, x_error: F64, y_error: Any) -> None:
+    axes.errorbar(x, y, y_error, x_error, fmt=".", ms=3, lw=0.4, color="0.35", ecolor="0.8", zorder=1)
+    axes.axline((0, 0), slope=1, color="0.5", lw=0.8)
+
+
+def _trend(x: F64, y: Any) -> str:
+    """Number of pairs, median difference and rank correlation."""
+    both = np.isfinite(x) & np.isfinite(y)
+    if both.sum() < 3:
+        return f"{int(both.sum())} bins"
+    rank = float(spearmanr(x[both], np.asarray(y)[both]).statistic)
+    return f"{int(both.sum())} bins, stars - gas {np.median((y - x)[both]):+.2f}, Spearman {rank:.2f}"
+
+
+def _bpt(axes: Any, lines: LineFluxes, found: Gas) -> None:
+    """The diagram with both dividing lines."""
+    known = found.bpt > 0
+    x = np.log10(lines.flux[NII][known] / lines.flux[HALPHA][known])
+    y = np.log10(lines.flux[OIII][known] / lines.flux[HBETA][known])
+    for k, color in ((1, "tab:blue"), (2, "tab:orange"), (3, "tab:red")):
+        part = found.bpt[known] == k
+        axes.scatter(x[part], y[part], s=5, color=color, label=f"{BPT[k]}: {int(part.sum())}")
+    for pole, zero, style in ((0.05, 1.30, "--"), (0.47, 1.19, "-")):
+        curve = np.linspace(-2.0, pole - 0.1, 200)
+        axes.plot(curve, 0.61 / (curve - pole) + zero, style, color="0.4", lw=0.8)
+    axes.set(xlim=(-2, 0.8), ylim=(-1.7, 1.5), xlabel="log [N II] 6583 / Hα", ylabel="log [O III] 5007 / Hβ")
+    axes.set_title(f"BPT, lines with S/N ≥ 3: {int(known.sum())} of {known.size} bins")
+    axes.legend(fontsize=8, loc="lower left")

@@ -1,0 +1,73 @@
+"""Gas against young stars: the means, the table, the page."""
+
+import numpy as np
+import pytest
+from astropy.table import Table
+from synthetic_prediction import prediction_of, result_of
+
+from napari_sfh import gas_stars
+from napari_sfh.lines import HALPHA, HBETA, NII, OIII, LineFluxes
+
+
+@pytest.fixture(scope="module")
+def result():
+    return result_of(prediction_of(4))
+
+
+@pytest.fixture(scope="module")
+def lines():
+    flux = {HALPHA: 286.0, HBETA: 100.0, OIII: 50.0, NII: 85.8}
+    return LineFluxes(
+        {k: np.array([v, 2 * v, v, v]) for k, v in flux.items()},
+        {k: np.full(4, 0.01 * v) for k, v in flux.items()},
+        "1e-20 erg/s/cm2",
+        "test",
+    )
+
+
+def test_young_stars_are_the_two_youngest_bins(result):
+    young = gas_stars.young_stars(result)
+    np.testing.assert_allclose(young.light[:3], 0.4, rtol=1e-6)
+    np.testing.assert_allclose(young.mh[:3], -0.2, rtol=1e-6)
+    np.testing.assert_allclose(young.low[:3], -0.3, rtol=1e-6)
+    np.testing.assert_allclose(young.high[:3], -0.1, rtol=1e-6)
+    assert np.isnan(young.mh[3])
+
+
+def test_only_the_youngest_bin_and_the_light_it_needs(result):
+    assert gas_stars.young_stars(result, youngest_gyr=0.014).light[0] == pytest.approx(0.3)
+    assert np.isnan(gas_stars.young_stars(result, youngest_gyr=0.014, min_light=0.35).mh).all()
+
+
+def test_light_weighs_the_age_bins(result):
+    prediction = prediction_of(2)
+    prediction.mh[0, 0], prediction.mh[0, 1] = 0.1, -0.3
+    # 0.3 of the light at 0.1, 0.1 at -0.3.
+    assert gas_stars.young_stars(result_of(prediction)).mh[0] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_table_holds_numbers_units_and_words(result, lines, tmp_path):
+    found = gas_stars.table(result, lines)
+    assert len(found) == 4
+    assert found["OH"][0] == pytest.approx(8.48552, abs=1e-5)
+    assert found["EBV_GAS"].unit == "mag"
+    assert found["EBV_STARS"][0] == pytest.approx(0.05)
+    assert "Marino" in found["OH"].description
+    found.write(tmp_path / "lines.ecsv")
+    again = Table.read(tmp_path / "lines.ecsv")
+    np.testing.assert_allclose(again["HA6562_FLUX"], lines.flux[HALPHA])
+    assert again.meta["lines"] == "test"
+
+
+def test_page_shows_three_panels_with_their_counts(result, lines, tmp_path):
+    figure = gas_stars.page(result, lines)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert titles[0].startswith("3 bins, stars - gas")
+    assert titles[2] == "BPT, lines with S/N ≥ 3: 4 of 4 bins"
+    figure.savefig(tmp_path / "page.png")
+    assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+def test_page_without_any_pair_says_so(result, lines):
+    faint = LineFluxes(lines.flux, {k: 10 * np.abs(v) for k, v in lines.flux.items()}, lines.unit, lines.source)
+    assert gas_stars.page(result, faint).axes[0].get_title() == "0 bins"
