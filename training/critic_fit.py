@@ -7,23 +7,28 @@ import torch
 
 from napari_sfh.features import encode
 from napari_sfh.model.depth import Depth
+from napari_sfh.physics.basis import TemplateBasis
 from napari_sfh.training.outliers import spoil
 from napari_sfh.training.recipe import AugmentSettings
 from napari_sfh.training.trainset import Rows, SpectraSource
 
 #: Good spectra that are shown, with as many spoilt ones.
-SHOWN = 30_000
+SHOWN = 60_000
 _EPOCHS, _BATCH, _RATE, _DECAY = 15, 256, 2e-3, 1e-3
 _CHUNK = 512
 
 
-def fit_critic(depth: Depth, source: SpectraSource, rows: Rows, settings: AugmentSettings, seed: int) -> float:
+def fit_critic(
+    depth: Depth, basis: TemplateBasis, source: SpectraSource, rows: Rows, settings: AugmentSettings, seed: int
+) -> float:
     """Train the critic, in place.
 
     Parameters
     ----------
     depth : Depth
         Its subspace must have been fitted.
+    basis : TemplateBasis
+        Of which spectra beyond the prior are made.
     source, rows : SpectraSource, Rows
         Training spectra; at most `SHOWN` of them are used.
     settings : AugmentSettings
@@ -36,7 +41,7 @@ def fit_critic(depth: Depth, source: SpectraSource, rows: Rows, settings: Augmen
         Mean cross-entropy of the last epoch; log 2 = 0.69 for a critic that has learnt nothing.
     """
     rng = np.random.default_rng([seed, 13])
-    seen, spoilt = _exhibits(depth, source, np.sort(rng.permutation(rows)[:SHOWN]), settings, rng)
+    seen, spoilt = _exhibits(depth, basis, source, np.sort(rng.permutation(rows)[:SHOWN]), settings, rng)
     depth.centre_critic(seen[spoilt == 0])
     generator = torch.Generator().manual_seed(seed)
     steps = max(1, len(seen) // _BATCH)
@@ -61,13 +66,18 @@ def fit_critic(depth: Depth, source: SpectraSource, rows: Rows, settings: Augmen
 
 @torch.no_grad()
 def _exhibits(
-    depth: Depth, source: SpectraSource, rows: Rows, settings: AugmentSettings, rng: np.random.Generator
+    depth: Depth,
+    basis: TemplateBasis,
+    source: SpectraSource,
+    rows: Rows,
+    settings: AugmentSettings,
+    rng: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What the critic sees of good and of spoilt spectra (N, D), and which are spoilt (N,)."""
     seen, spoilt = [], []
     for lo in range(0, len(rows), _CHUNK):
         data = source.observe(rows[lo : lo + _CHUNK], settings, rng)
-        for k, part in enumerate([data, *spoil(data, rng)]):
+        for k, part in enumerate([data, *spoil(data, basis, rng)]):
             seen.append(depth.critic_input(encode(part)))
             spoilt.append(torch.full((part.n_bins,), float(k > 0)))
     return torch.cat(seen), torch.cat(spoilt)

@@ -14,18 +14,20 @@ from napari_sfh.training.config import PriorConfig, load_prior
 from napari_sfh.training.posterior_fit import Say
 from napari_sfh.training.recipe import Recipe
 from napari_sfh.training.trainset import (
+    EndlessSource,
     FreshSource,
     Rows,
     SpectraSource,
     StoredSource,
     load_fresh,
+    make_endless,
     make_fresh,
     save_fresh,
     split,
 )
 
 #: Held-out spectra: for the choice of the best epoch, for calibration and for thresholds.
-HELD_OUT = 8192
+HELD_OUT = 16384
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Material:
     facts: dict[str, Any]
 
 
-def gather(recipe: Recipe, data: Path | None, fresh: Path, say: Say) -> Material:
+def gather(recipe: Recipe, data: Path | None, fresh: Path, say: Say, device: str = "cpu") -> Material:
     """Material of a recipe.
 
     Parameters
@@ -51,6 +53,8 @@ def gather(recipe: Recipe, data: Path | None, fresh: Path, say: Say) -> Material
         Without ``data``: file of the noiseless set, made where there is none.
     say : callable
         Gets lines of progress.
+    device : str
+        cpu, cuda or mps: where noiseless spectra are made.
 
     Raises
     ------
@@ -58,7 +62,13 @@ def gather(recipe: Recipe, data: Path | None, fresh: Path, say: Say) -> Material
         No set, or one of another prior or size.
     """
     prior = load_prior(recipe.prior)
-    spectra, facts = _fresh(recipe, prior, fresh, say) if data is None else _stored(recipe, prior, data)
+    spectra: SpectraSource
+    if data is not None:
+        spectra, facts = _stored(recipe, prior, data)
+    elif recipe.fit.endless:
+        spectra, facts = _endless(recipe, prior, say, device)
+    else:
+        spectra, facts = _fresh(recipe, prior, fresh, say, device)
     prepared = [templates.prepare(name) for name in prior.libraries]
     train, held_out, _ = split(spectra.labels.n, recipe.fit.seed)
     facts = {"prior": provenance.prior(prior), "libraries": provenance.libraries(prepared)} | facts
@@ -79,10 +89,22 @@ def _stored(recipe: Recipe, prior: PriorConfig, folder: Path) -> tuple[StoredSou
     return spectra, {**facts, "prior": drawn_from}
 
 
-def _fresh(recipe: Recipe, prior: PriorConfig, path: Path, say: Say) -> tuple[FreshSource, dict[str, Any]]:
+def _draw(recipe: Recipe, source: simulate.Source, say: Say, device: str) -> FreshSource:
+    say(f"drawing {recipe.n} objects of prior {source.config.name}")
+    made_at = source.to(None if device == "cpu" else device)
+    return make_fresh(made_at, recipe.n, recipe.fit.seed, _tenths(say))
+
+
+def _endless(recipe: Recipe, prior: PriorConfig, say: Say, device: str) -> tuple[EndlessSource, dict[str, Any]]:
+    source = simulate.open_source(prior)
+    held = _draw(recipe, source, say, device)
+    facts = {"n": recipe.n, "data_sha256": provenance.hash_of(held), "noise": "new objects in every step"}
+    return make_endless(held, source), facts
+
+
+def _fresh(recipe: Recipe, prior: PriorConfig, path: Path, say: Say, device: str) -> tuple[FreshSource, dict[str, Any]]:
     if not path.is_file():
-        say(f"drawing {recipe.n} objects of prior {prior.name}")
-        save_fresh(make_fresh(simulate.open_source(prior), recipe.n, recipe.fit.seed, _tenths(say)), path)
+        save_fresh(_draw(recipe, simulate.open_source(prior), say, device), path)
     spectra = load_fresh(path, prior)
     n, names = spectra.labels.n, spectra.labels.family_names
     if n != recipe.n or names != prior.family_names:

@@ -1,18 +1,23 @@
 """Spoilt spectra from good ones, drawn over wide ranges: what the out-of-depth score's critic learns to tell apart.
 
 Outlier exposure (Hendrycks et al. 2019, ICLR): a detector that has seen some kinds of strangeness finds others
-too. Ranges are wider than, and other than, those of the tests in `strange`.
+too. Ranges are wider than, and other than, those of the tests in `outsiders`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.physics import dust
+from napari_sfh.physics.ages import LG_AGE_YR
+from napari_sfh.physics.basis import TemplateBasis, bracket
+from napari_sfh.physics.filters import weight_matrix
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
 from napari_sfh.training.noise import SKY_LINES
@@ -25,6 +30,8 @@ _H_C_K_AA = 1.438777e8  # h c / k in AA K
 _METALS_AA = (5175.0, 5270.0, 5335.0, 5893.0)
 _BANDHEADS_AA = (4954.0, 5167.0, 5448.0, 5847.0, 6158.0, 6651.0)
 _REACH_AA = 80.0
+#: [M/H] between which the templates' metallicity dependence is taken, and how far beyond the upper one it is carried.
+_SOLAR, _RICH, _BEYOND_DEX = 0.0, 0.3, (0.1, 0.6)
 
 
 def shifted(data: BinData, rng: np.random.Generator) -> BinData:
@@ -105,8 +112,40 @@ def stars(data: BinData, rng: np.random.Generator) -> BinData:
     return replace(_with_flux(data, seen), phot=np.where(data.phot_mask, phot, 0.0).astype(np.float32))
 
 
-#: Kinds, drawn in equal shares.
-KINDS: tuple[Callable[[BinData, np.random.Generator], BinData], ...] = (
+def too_metal_rich(data: BinData, rng: np.random.Generator, basis: TemplateBasis) -> BinData:
+    """Old stars 0.1-0.6 dex richer than any of the prior, behind dust.
+
+    No library goes there: the change of the logarithm of the templates' light from [M/H] = 0 to the prior's upper end
+    is carried on.
+    """
+    n = data.n_bins
+    lg_age = rng.uniform(9.0, 10.1, (n, 1))
+    mass = np.exp(-0.5 * ((LG_AGE_YR - lg_age) / rng.uniform(0.05, 0.4, (n, 1))) ** 2)
+    mass[:, :6] = 0.0
+    rich = min(_RICH, float(basis.mh[-1]))
+    step = rng.uniform(*_BEYOND_DEX, (n, 1)) / (rich - _SOLAR)
+    light = []
+    for templates in (basis.spectrum, basis.sed):
+        near, far = (_at_metallicity(basis.mh, templates, z) for z in (_SOLAR, rich))
+        light.append((mass @ far) * ((mass @ far) / (mass @ near)) ** step)
+    tau = np.abs(rng.normal(0.2, 0.3, n))
+    flux = light[0] * dust.transmission(WAVE_AA, tau, dust.SLOPE)
+    sed = light[1] * dust.transmission(basis.sed_wave_aa, tau, dust.SLOPE)
+    norm = flux[:, NORM_PIXELS].mean(1, keepdims=True)
+    phot = sed @ weight_matrix(basis.filters, basis.sed_wave_aa) / norm
+    phot = phot * np.exp(0.05 * rng.standard_normal(phot.shape))
+    seen = flux / norm + data.error * rng.standard_normal(flux.shape)
+    return replace(_with_flux(data, seen), phot=np.where(data.phot_mask, phot, 0.0).astype(np.float32))
+
+
+def _at_metallicity(grid: Array, templates: F32, mh: float) -> Array:
+    """Templates (A, Z, n) at one [M/H]: (A, n)."""
+    index, share = bracket(grid, np.array(mh))
+    return np.asarray(templates[:, index] * (1 - share) + templates[:, index + 1] * share, float)
+
+
+#: Kinds that need nothing but a spectrum.
+KINDS: tuple[Callable[..., BinData], ...] = (
     shifted,
     odd_lines,
     wrong_bands,
@@ -115,11 +154,12 @@ KINDS: tuple[Callable[[BinData, np.random.Generator], BinData], ...] = (
 )
 
 
-def spoil(data: BinData, rng: np.random.Generator) -> list[BinData]:
-    """``data`` split at random among the kinds, each part spoilt its way."""
-    kind = rng.integers(0, len(KINDS), data.n_bins)
-    parts = [(f, np.flatnonzero(kind == k)) for k, f in enumerate(KINDS)]
-    return [f(data.select(rows), rng) for f, rows in parts if rows.size]
+def spoil(data: BinData, basis: TemplateBasis, rng: np.random.Generator) -> list[BinData]:
+    """``data`` split at random among `KINDS` and `too_metal_rich`, each part spoilt its way."""
+    kinds = (*KINDS, partial(too_metal_rich, basis=basis))
+    kind = rng.integers(0, len(kinds), data.n_bins)
+    parts = [(f, np.flatnonzero(kind == k)) for k, f in enumerate(kinds)]
+    return [f(data.select(rows), rng=rng) for f, rows in parts if rows.size]
 
 
 def _with_flux(data: BinData, flux: Array) -> BinData:

@@ -15,7 +15,7 @@ from napari_sfh import infer
 from napari_sfh.errors import ComputeError
 from napari_sfh.features import Features, FeatureSettings
 from napari_sfh.model.bundle import Bundle
-from napari_sfh.model.calibration import pit
+from napari_sfh.model.calibration import FRACTIONS, pit
 from napari_sfh.model.depth import SIGNS
 from napari_sfh.model.labelspace import SCALARS, VECTORS, unpack
 from napari_sfh.model.posterior import DEQUANTISE, Posterior, base_points
@@ -153,7 +153,7 @@ def look(
             made = model.draw(mu[part], context[part], base)
             truth = truth_of(batch.y[part], _cut(batch, part), model)
             for name in (*SCALARS, *VECTORS):
-                keep(name, pit(made[name], truth[name]))
+                keep(name, pit(made[name], truth[name], bounds=name in FRACTIONS))
             features = _cut(batch, part).features
             out = _point_values(made, latent[part])
             signs, away, seen = infer.depth_signs(features, bundle, out)
@@ -166,10 +166,10 @@ def look(
 
 
 def held_out_settings(settings: AugmentSettings) -> AugmentSettings:
-    """Half of the recipe's losses of bands and wavelengths, nearer to real use, at S/N even in the logarithm."""
+    """A fifth of the recipe's losses of bands and wavelengths, nearer to real use, at S/N even in the logarithm."""
     losses = ("drop_band", "drop_photometry", "mask_range", "mask_line")
-    halved = {k: 0.5 * getattr(settings, k) for k in losses}
-    return replace(settings, snr_mix=(), snr_mix_share=0.0, snr_range=HELD_OUT_SNR, **halved)
+    fewer = {k: 0.2 * getattr(settings, k) for k in losses}
+    return replace(settings, snr_mix=(), snr_mix_share=0.0, snr_range=HELD_OUT_SNR, **fewer)
 
 
 def calibrate(
@@ -188,7 +188,7 @@ def calibrate(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)  # the components are found from random directions
         model.depth.fit_subspace(source.batch(some, recipe.augment, rng).features)
-    loss = fit_critic(model.depth, source, parts[0], held_out_settings(recipe.augment), seed)
+    loss = fit_critic(model.depth, basis, source, parts[0], held_out_settings(recipe.augment), seed)
     say(f"out-of-depth critic: cross-entropy {loss:.3f}")
     half = len(parts[1]) // 2
     held = look(model, basis, source, parts[1], recipe, p.calibration_draws, seed + 2)

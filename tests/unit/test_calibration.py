@@ -117,3 +117,20 @@ def test_truths_at_a_bound_are_covered_once_held_out_spectra_show_them():
     assert (q >= 0).all()
     assert (q <= 1).all()
     assert (q.diff(dim=-1) >= 0).all()
+
+
+def test_small_fractions_get_ranks_of_their_own_and_honest_intervals():
+    generator = torch.Generator().manual_seed(3)
+    # Claimed: fractions of 0.02-0.07; one truth in ten lies below all draws.
+    draws = 0.05 * torch.rand(N, DRAWS + 1, generator=generator) + 0.02
+    truth, draws = draws[:, 0].clone(), draws[:, 1:]
+    low = torch.rand(N, generator=generator) < 0.1
+    truth[low] = 0.02 * torch.rand(int(low.sum()), generator=generator)
+    rank = pit(draws, truth, bounds=True)
+    assert len(torch.unique(rank[low])) > 300
+    assert float(rank[low].max()) <= 1 / DRAWS
+    calibration = Calibration()
+    ranks = dict.fromkeys(SCALARS, rank) | dict.fromkeys(VECTORS, rank[:, None].expand(-1, 16))
+    calibration.fit(ranks, torch.full((N,), 1.5), draws=DRAWS)
+    read = calibration.quantiles(as_quantities(draws), torch.full((N,), 1.5))["light_frac"][:, 0]
+    assert coverage(read, truth)[1] == pytest.approx(0.95, abs=0.01)

@@ -1,6 +1,7 @@
 """Spoilt spectra, and the critic that learns to know them."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
 from napari_sfh.training import outliers
 from napari_sfh.training.critic_fit import fit_critic
 from napari_sfh.training.recipe import AugmentSettings
-from napari_sfh.training.toy import toy_data
+from napari_sfh.training.toy import toy_basis, toy_data
 from napari_sfh.training.trainset import SpectraSource
 
 
@@ -25,7 +26,7 @@ class ToySource(SpectraSource):
         return self.data.select(rows)
 
 
-@pytest.mark.parametrize("spoil", outliers.KINDS)
+@pytest.mark.parametrize("spoil", [*outliers.KINDS, partial(outliers.too_metal_rich, basis=toy_basis())])
 def test_each_kind_changes_something_and_keeps_the_contract(spoil):
     data, _ = toy_data(12, seed=1, snr=40.0)
     mask = data.mask.copy()
@@ -67,7 +68,7 @@ def test_odd_lines_have_the_ratios_of_nuclei():
 
 def test_spoil_returns_every_object_once():
     data, _ = toy_data(40, seed=2)
-    assert sum(part.n_bins for part in outliers.spoil(data, np.random.default_rng(0))) == 40
+    assert sum(part.n_bins for part in outliers.spoil(data, toy_basis(), np.random.default_rng(0))) == 40
 
 
 def test_the_critic_learns_and_repeats_itself():
@@ -77,7 +78,7 @@ def test_the_critic_learns_and_repeats_itself():
         torch.manual_seed(0)
         depth = Depth(4, components=8)
         depth.fit_subspace(encode(data))
-        losses.append(fit_critic(depth, source, np.arange(700), AugmentSettings(), seed=1))
+        losses.append(fit_critic(depth, toy_basis(), source, np.arange(700), AugmentSettings(), seed=1))
         good = data.select(slice(700, 900))
         with torch.no_grad():
             home = depth.critic_sign(depth.critic_input(encode(good)))

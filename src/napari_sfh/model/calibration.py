@@ -62,6 +62,31 @@ class Calibration(nn.Module):
             out[name] = _read(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
         return out
 
+    def redraw(self, draws: dict[str, torch.Tensor], lg_snr: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Draws whose quantiles are the calibrated ones.
+
+        Every quantity's draws are moved, in their order, to the calibrated distribution; between the five levels, and
+        from them to 0 and 1, levels run linearly. Ranks, and with them the dependence between quantities, stay.
+        Fractions of light and mass are left alone, as they must sum to one; ``cum_mass`` stays falling.
+
+        Parameters
+        ----------
+        draws : dict
+            For each scalar (N, n), for each vector (N, n, 16); further entries are returned as they are.
+        lg_snr : tensor (N,)
+        """
+        weights = node_weights(self.lg_snr, lg_snr)
+        out = dict(draws)
+        for i, name in enumerate(SCALARS):
+            out[name] = _move(draws[name], weights @ self.scalar[:, i])
+        for i, name in enumerate(VECTORS):
+            if name in ("mh", "cum_mass"):
+                levels = torch.einsum("ns,saq->naq", weights, self.vector[:, i])
+                moved = _move(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
+                out[name] = moved.transpose(1, 2)
+        out["cum_mass"] = torch.cummin(out["cum_mass"], dim=-1).values
+        return out
+
     @torch.no_grad()
     def fit(self, ranks: dict[str, torch.Tensor], lg_snr: torch.Tensor, least: float = 50.0, draws: int = 1000) -> None:
         """Measure the levels, in place.
@@ -105,11 +130,21 @@ def node_weights(nodes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return one_hot(upper, len(nodes)) * share + one_hot(upper - 1, len(nodes)) * (1 - share)
 
 
-def pit(draws: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Share of the draws (N, n) or (N, n, 16) below the truth (N,) or (N, 16); equal ones count half."""
+def pit(draws: torch.Tensor, truth: torch.Tensor, bounds: bool = False) -> torch.Tensor:
+    """Share of the draws (N, n) or (N, n, 16) below the truth (N,) or (N, 16); equal ones count half.
+
+    With ``bounds`` a truth outside all draws is placed between the outermost one and the bound (0 or 1), where
+    `Calibration` reads quantiles too. Otherwise many small fractions would share the rank 0, and every interval hold
+    them all.
+    """
     below = (draws < truth[:, None]).float().mean(1)
     equal = (draws == truth[:, None]).float().mean(1)
-    return below + 0.5 * equal
+    rank = below + 0.5 * equal
+    if bounds:
+        half, first, last = 0.5 / draws.shape[1], draws.amin(1), draws.amax(1)
+        rank = torch.where(truth < first, half * truth / first.clamp(min=1e-30), rank)
+        rank = torch.where(truth > last, 1 - half * (1 - truth) / (1 - last).clamp(min=1e-30), rank)
+    return rank
 
 
 def weighted_quantile(x: torch.Tensor, weight: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
@@ -125,6 +160,20 @@ def coverage(quantiles: torch.Tensor, truth: torch.Tensor) -> tuple[float, float
     """Share of truths inside 16-84 % and inside 2.5-97.5 % of quantiles (..., 5)."""
     inside = [(truth >= quantiles[..., i]) & (truth <= quantiles[..., 4 - i]) for i in (1, 0)]
     return float(inside[0].float().mean()), float(inside[1].float().mean())
+
+
+def _move(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
+    """Draws (..., n) in their order, moved such that their quantiles are those at ``levels`` (..., 5) before."""
+    n = draws.shape[-1]
+    ends = torch.zeros_like(levels[..., :1])
+    at = torch.cat([ends, levels, ends + 1], dim=-1)
+    nodes = torch.tensor([0.0, *QUANTILES, 1.0], dtype=draws.dtype, device=draws.device)
+    p = (torch.arange(n, dtype=draws.dtype, device=draws.device) + 0.5) / n
+    upper = torch.bucketize(p, nodes[1:-1].contiguous()) + 1
+    share = (p - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
+    read = _read(draws, at[..., upper - 1] * (1 - share) + at[..., upper] * share, bounds)
+    rank = draws.argsort(dim=-1).argsort(dim=-1)
+    return torch.gather(read, -1, rank)
 
 
 def _read(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
