@@ -269,3 +269,8 @@ def test_weight_of_another_drizzle(tmp_path):
     write_mosaic(tmp_path / MAST.replace("exp-drc-sci", "err-drc-wht"), np.ones((NY + 1, NX)))
     with pytest.raises(SfhInputError, match="weight map has another shape"):
         read_mosaic(path)
+
+
+def test_psf_is_that_of_camera_and_filter(tmp_path):
+    mosaic = read_mosaic(write_mosaic(tmp_path / MAST, noise(), np.full((NY, NX), 1e4), MAST.replace("sci", "wht")))
+    assert mosaic.psf_fwhm_arcsec == pytest.approx(0.075, abs=0.005)

@@ -9,25 +9,24 @@ scatter is measured between pixels four apart, where the correlation has died aw
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import _fits
 from napari_sfh.io._hstheader import STAND_INS, calibration, camera_name, filter_name
 from napari_sfh.io._sections import ImageReader, native_f32
+from napari_sfh.physics.hstpsf import psf_fwhm_arcsec
 from napari_sfh.types import BANDS, F32, Cube, Mosaic
 
 #: Camera whose filters the network was trained on; any other is flagged.
 TRAINED_CAMERA: str = "UVIS"
-#: PSF FWHM of drizzled images in arcsec: the instrument handbooks' widths with the drizzled pixel; small against MUSE.
-PSF_FWHM_ARCSEC: Mapping[str, float] = {"UVIS": 0.08, "ACS": 0.10, "WFPC2": 0.15}
 #: Errors from a weight map that exceed the image's own scatter by this factor show that it is no inverse variance.
 #: (One-sided: in crowded fields the scatter is more than noise.)
 _TOO_LARGE = 4.0
@@ -162,6 +161,7 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
         raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
     scale = calibration(merged, wcs, camera, path)
     weight_path, weight = _weight(path, inside, shape)
+    pixel_arcsec = float(np.sqrt(proj_plane_pixel_area(wcs))) * 3600.0
     reader = CutoutReader(ImageReader(path, science), weight, shape, scale.factor, scale.photons)
     return Mosaic(
         path=path,
@@ -173,7 +173,7 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
         photflam=scale.photflam,
         photplam_aa=scale.photplam_aa,
         read=reader,
-        psf_fwhm_arcsec=PSF_FWHM_ARCSEC[camera],
+        psf_fwhm_arcsec=psf_fwhm_arcsec(camera, scale.photplam_aa, pixel_arcsec),
         weight_path=weight_path,
         notes=_notes(reader, scale.note, name, camera, trained),
     )

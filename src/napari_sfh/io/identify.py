@@ -155,6 +155,7 @@ def _describe_mosaic(path: Path) -> FileInfo:
     details = {
         "band": f"{mosaic.band} ({mosaic.camera} {mosaic.filter_name})",
         "size": f"{nx} x {ny} pixels of {scale:.4f} arcsec",
+        "psf": f"{mosaic.psf_fwhm_arcsec:.3f} arcsec, computed",
         "calibration": f"PHOTFLAM {mosaic.photflam:.4g} erg/s/cm2/AA per e-/s, pivot {mosaic.photplam_aa:.0f} AA",
         "weight map": mosaic.weight_path.name if mosaic.weight_path else "none",
     }
