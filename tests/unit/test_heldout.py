@@ -1,0 +1,192 @@
+"""Families held out: what each leaves, and the whole comparison on toy templates."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic_toys import toy_source, toy_templates
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.infer import finish
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.training import cli, heldout, heldout_page, simulate
+from napari_sfh.training.config import load_prior
+from napari_sfh.training.draw import draw
+from napari_sfh.training.holdouts import choose, holdouts
+from napari_sfh.training.recipe import load_recipe
+
+
+@pytest.fixture(scope="module")
+def wide():
+    return {h.label: h for h in holdouts(load_prior("wide"))}
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch):
+    """No library is fetched."""
+    monkeypatch.setattr(heldout, "open_source", _toy_source)
+
+
+def _toy_source(config):
+    return simulate.source_of(config, [toy_templates()] * len(config.libraries))
+
+
+def drawn(config, n=400):
+    t = toy_templates()
+    return draw(config, np.random.default_rng(1), n, t.sub_edges_gyr, (-1.0, 0.3))
+
+
+def test_every_kind_is_there(wide):
+    kinds = {h.kind for h in wide.values()}
+    assert kinds == {"history", "enrichment", "dust", "library", "noise"}
+    assert len({h.without.sha256 for h in wide.values()}) == len(wide)
+
+
+def test_history_is_gone_and_is_alone(wide):
+    held = wide["history: gp"]
+    names = np.array(held.without.family_names)
+    assert not any(name.startswith("gp") for name in names[drawn(held.without).family])
+    assert all(name.startswith("gp") for name in names[drawn(held.only).family])
+
+
+def test_enrichment_law_is_gone_and_is_alone(wide):
+    held = wide["enrichment: constant"]
+    spread = np.ptp(drawn(replace(held.only, laws=_smooth(held.only))).mh, axis=1)
+    np.testing.assert_allclose(spread, 0, atol=1e-12)
+    assert np.median(np.ptp(drawn(replace(held.without, laws=_smooth(held.without))).mh, axis=1)) > 0.1
+
+
+def _smooth(config):
+    from napari_sfh.training.distributions import constant
+
+    return tuple(replace(law, scatter_dex=constant(0.0)) for law in config.laws)
+
+
+def test_slopes_do_not_overlap_and_fill_the_range(wide):
+    whole = load_prior("wide").dust.slope
+    ends = [h for h in wide.values() if h.kind == "dust"]
+    assert len(ends) == 2
+    for held in ends:
+        only, rest = held.only.dust.slope, held.without.dust.slope
+        assert only.high == pytest.approx(rest.low) or only.low == pytest.approx(rest.high)
+        assert min(only.low, rest.low) == whole.low
+        assert max(only.high, rest.high) == whole.high
+
+
+def test_libraries_and_noise(wide):
+    held = wide["library: e-miles"]
+    assert set(held.without.libraries) == {"bc03-miles"}
+    assert set(held.only.libraries) == {"e-miles"}
+    sky = wide["noise: sky residuals"]
+    assert sky.without.noise.sky.high == 0
+    assert sky.only.noise.sky.low == load_prior("wide").noise.sky.high > 0
+    assert sky.without.noise.wiggle == load_prior("wide").noise.wiggle
+
+
+def test_a_prior_with_nothing_to_hold_out_gives_nothing():
+    config = load_prior("galceran2026")
+    assert {h.kind for h in holdouts(config)} == {"history"}
+    assert holdouts(config.only_families(["skewnormal"])) == []
+
+
+def test_choice_by_kind_name_and_label():
+    config = load_prior("wide")
+    assert {h.kind for h in choose(config, ["dust"])} == {"dust"}
+    assert [h.label for h in choose(config, ["leaky"])] == ["enrichment: leaky"]
+    assert len(choose(config, None)) == len(holdouts(config))
+    with pytest.raises(SfhInputError, match="'sunny' is no family of prior 'wide'; choose from history: gp"):
+        choose(config, ["sunny"])
+
+
+def test_narrowed_source_keeps_its_models():
+    source = toy_source("wide")
+    part = heldout.narrowed(source, replace(source.config, libraries={"e-miles": 0.4}))
+    assert part.models == (source.models[1],)
+    assert part.shares == (1.0,)
+    with pytest.raises(SfhInputError, match="not among those of the whole prior"):
+        heldout.narrowed(source, replace(source.config, libraries={"other": 1.0}))
+
+
+@pytest.fixture
+def recipe():
+    made = load_recipe("tiny")
+    fit = replace(made.fit, epochs=1, batch=32)
+    return replace(made, n=120, fit=fit, posterior=replace(made.posterior, epochs=1))
+
+
+def test_run_compares_and_goes_on(tmp_path, recipe, monkeypatch):
+    config = load_prior("tiny")
+    families = choose(config, ["delayed"])
+    options = heldout.Options(tmp_path / "out", n_test=60, draws=50)
+    result = finish(heldout.run(recipe, config, families, options))
+    (row,) = result["families"]
+    assert (row["kind"], row["name"]) == ("history", "delayed")
+    for which in ("with", "without"):
+        assert row[which]["n"] == 60
+        assert row[which]["accuracy"]["lg_age_lw"]["std"] > 0
+        assert 0 <= row[which]["coverage"]["mh_mw"]["p68"] <= 1
+    assert row["with"]["accuracy"] != row["without"]["accuracy"]
+    monkeypatch.setattr(heldout, "train_small", _never)
+    again = finish(heldout.run(recipe, config, families, options))
+    assert again["families"] == result["families"]
+    page = heldout_page.families(result, "napari-sfh-train heldout")
+    assert "| history: delayed |" in page
+    json.dumps(result, allow_nan=False)
+    with pytest.raises(SfhInputError, match="holds results of another n_test"):
+        finish(heldout.run(recipe, config, families, replace(options, n_test=61)))
+
+
+def _never(*args):
+    raise AssertionError("trained again")
+
+
+def test_sizes_take_the_same_number_of_steps(tmp_path, recipe, monkeypatch):
+    seen = []
+
+    def trained(longer, spectra, parts, source, device):
+        seen.append((len(parts[0]), longer.fit.epochs))
+        return "bundle"
+
+    def judged(bundle, tests, options, stage):
+        summary = {"accuracy": {key: {"std": 1.0, "nmad": 1.0} for key in MEAN_NAMES}}
+        return summary | {"coverage": {key: {"p68": 0.5, "p95": 0.9} for key in MEAN_NAMES}}
+        yield
+
+    monkeypatch.setattr(heldout, "train_small", trained)
+    monkeypatch.setattr(heldout, "judge", judged)
+    recipe = replace(recipe, fit=replace(recipe.fit, epochs=3, batch=8))
+    result = finish(
+        heldout.sizes(recipe, load_prior("tiny"), [320, 80], heldout.Options(tmp_path, n_test=50, draws=50))
+    )
+    assert [n for n, _ in seen] == [56, 224]
+    steps = [(n // 8) * epochs for n, epochs in seen]
+    assert steps[0] == pytest.approx(steps[1], rel=0.1)
+    assert result["steps"] == steps[1]
+    assert "| 80 (56) | 12 |" in heldout_page.sizes(result, "command")
+
+
+def test_loss_of_accuracy_is_the_ratio_of_scatters():
+    row = {"with": {"accuracy": {"mh_mw": {"std": 0.1}}}, "without": {"accuracy": {"mh_mw": {"std": 0.15}}}}
+    assert heldout_page.ratio(row, "mh_mw") == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--only", "sunny"], "'sunny' is no family"),
+        (["--only", "leaky"], "--output: give a folder"),
+        (["--sizes", "many", "--output", "x"], "--sizes 'many'"),
+        (["--n", "3", "--output", "x"], "--n 3: must be at least 20"),
+        (["--prior", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_arguments(tmp_path, monkeypatch, capsys, extra, message):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["heldout", *extra]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_list_of_families(capsys):
+    assert cli.main(["heldout", "--prior", "galceran2026", "--list"]) == 0
+    assert capsys.readouterr().out.split("\n")[:2] == ["history: gp", "history: skewnormal"]
