@@ -2,6 +2,7 @@
 
 All acts on `BinData`, before `features.encode`, so that a spectrum made worse looks like one observed so. Noise is
 added to what the simulation made: the errors grow by the same factor at every pixel, the S/N falls to the one drawn.
+Flux, error and mask may be tensors on a device, see `arrays`; they stay there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.training import arrays
+from napari_sfh.training.noise import within
 from napari_sfh.training.recipe import AugmentSettings
 from napari_sfh.types import BinData
 
@@ -52,10 +55,10 @@ def drop(data: BinData, settings: AugmentSettings, rng: np.random.Generator) -> 
 def degrade(data: BinData, snr: np.ndarray, rng: np.random.Generator) -> BinData:
     """Spectra with noise added so that their S/N falls to ``snr`` (N,); those already below stay."""
     factor = np.maximum(data.snr / np.asarray(snr, np.float32), 1.0).astype(np.float32)
-    extra = np.sqrt(factor**2 - 1)[:, None] * data.error
-    noise = rng.standard_normal(data.flux.shape, dtype=np.float32)
-    flux = np.where(data.mask, data.flux + extra * noise, 0.0).astype(np.float32)
-    return replace(data, flux=flux, error=data.error * factor[:, None], snr=data.snr / factor)
+    xp = arrays.of(data.flux)
+    extra = xp.put(np.sqrt(factor**2 - 1))[:, None] * data.error
+    flux = xp.where(data.mask, data.flux + extra * xp.normal(rng, tuple(data.flux.shape)), 0.0)
+    return replace(data, flux=flux, error=data.error * xp.put(factor)[:, None], snr=data.snr / factor)
 
 
 def draw_snr(n: int, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
@@ -69,17 +72,18 @@ def draw_snr(n: int, settings: AugmentSettings, rng: np.random.Generator) -> np.
 
 
 def _drop_wavelengths(data: BinData, settings: AugmentSettings, rng: np.random.Generator) -> BinData:
-    n = data.n_bins
-    lost = np.zeros((n, N_WAVE), bool)
+    n, xp = data.n_bins, arrays.of(data.flux)
+    # A range that begins beyond the last pixel hides nothing.
+    start, width = np.full(n, np.inf), np.zeros(n)
     rows = np.flatnonzero(rng.random(n) < settings.mask_range)
-    start = rng.uniform(WAVE_AA[0] - RANGE_AA[1] / 2, WAVE_AA[-1], rows.size)[:, None]
-    width = rng.uniform(RANGE_AA[0], RANGE_AA[1], rows.size)[:, None]
-    lost[rows] = (start <= WAVE_AA) & (start + width >= WAVE_AA)
+    start[rows] = rng.uniform(WAVE_AA[0] - RANGE_AA[1] / 2, WAVE_AA[-1], rows.size)
+    width[rows] = rng.uniform(RANGE_AA[0], RANGE_AA[1], rows.size)
+    lost = within(xp, start, start + width)
     for lo, hi in LINES_AA:
         hit = rng.random(n) < settings.mask_line
-        lost[hit, np.searchsorted(WAVE_AA, lo) : np.searchsorted(WAVE_AA, hi)] = True
+        lost[:, np.searchsorted(WAVE_AA, lo) : np.searchsorted(WAVE_AA, hi)] |= xp.put(hit)[:, None]
     mask = data.mask & ~lost
-    return replace(data, mask=mask, flux=np.where(mask, data.flux, 0.0).astype(np.float32))
+    return replace(data, mask=mask, flux=xp.where(mask, data.flux, 0.0))
 
 
 def _drop_bands(data: BinData, settings: AugmentSettings, rng: np.random.Generator) -> BinData:

@@ -19,6 +19,12 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--seed", type=int, default=1, help="default 1")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
     parser.add_argument("--scheduler", help="address of a Dask scheduler to use instead of threads")
+    parser.add_argument(
+        "--device",
+        choices=("numpy", "cpu", "cuda", "mps"),
+        default="numpy",
+        help="numpy (default), or torch on a device: the same objects, their spectra equal to rounding, other noise",
+    )
     parser.add_argument("--library", action="append", help="use this template library alone (repeat to mix equally)")
     parser.add_argument("--families", help="keep only these families of histories, separated by commas")
     parser.add_argument("--without", help="hold these families out, separated by commas")
@@ -45,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
     if args.families or args.without:
         prior = prior.only_families(_names(args.families), _names(args.without) or ())
     source = simulate.open_source(prior)
+    if args.device != "numpy":
+        source = source.to(args.device)
     steps = simulate.simulate(source, args.n or prior.n, args.seed, args.output, args.workers, args.scheduler)
     manifest = show_progress(steps, args.quiet)
     clipped = manifest["n_metallicity_clipped"]

@@ -18,6 +18,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--config", required=True, help="recipe: galceran2026, phangs, wide, tiny or a TOML file")
     parser.add_argument("--data", type=Path, help="a set of `simulate` (default: drawn anew, noise new in every epoch)")
     parser.add_argument("--n", type=int, help="objects to draw (default: the recipe's)")
+    parser.add_argument("--endless", action="store_true", help="new objects in every step too; no set is kept on disk")
     parser.add_argument("--epochs", type=int, help="epochs of the network (default: the recipe's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default auto)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="cores to use (default: all)")
@@ -45,6 +46,10 @@ def run(args: argparse.Namespace) -> int:
         recipe = replace(recipe, n=args.n)
     if args.epochs is not None:
         recipe = replace(recipe, fit=replace(recipe.fit, epochs=args.epochs))
+    if args.endless:
+        recipe = replace(recipe, fit=replace(recipe.fit, endless=True))
+    if args.data is not None and recipe.fit.endless:
+        raise SfhInputError(f"--data {args.data}: an endless source needs no set; leave out --data or --endless")
     if args.data is not None and args.n is not None:
         raise SfhInputError(f"--n {args.n}: a stored set is used whole; leave out --n or --data")
     command = shlex.join(["napari-sfh-train", *sys.argv[1:]])

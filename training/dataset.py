@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,8 @@ from napari_sfh.training import simulate
 from napari_sfh.training.config import PriorConfig
 from napari_sfh.training.labels import Labels
 from napari_sfh.types import BinData
+
+T = TypeVar("T")
 
 
 class Dataset:
@@ -99,7 +103,12 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def stream(
-    config: PriorConfig | simulate.Source, seed: int, n: int = simulate.CHUNK, ahead: int = 2, first: int = 0
+    config: PriorConfig | simulate.Source,
+    seed: int,
+    n: int = simulate.CHUNK,
+    ahead: int = 2,
+    first: int = 0,
+    device: str | None = None,
 ) -> Iterator[tuple[BinData, Labels]]:
     """Endless batches made on the fly, in threads, ``ahead`` of the consumer; nothing lies on disk.
 
@@ -111,27 +120,40 @@ def stream(
     n : int
         Objects of a batch.
     ahead : int
-        Batches kept in preparation, one thread each. A core makes 3 000 (`wide`) to 5 000 (`galceran2026`) objects a
-        second, so that the cores of a GPU machine keep up with the training of the network on it.
+        Batches kept in preparation, one thread each.
     first : int
         Number of the first batch, to go on after an interruption.
+    device : str, optional
+        cpu, cuda or mps: spectra and noise are made there by torch, and flux, error and mask stay there. Without it
+        they are NumPy's, unless the source itself says otherwise.
+
+    Raises
+    ------
+    ComputeError
+        Where torch has no such device, or its memory is too small.
     """
     source = config if isinstance(config, simulate.Source) else simulate.open_source(config)
+    source = source if device is None else source.to(device)
 
     def make(index: int) -> tuple[BinData, Labels]:
         data, labels, _ = simulate.chunk(source, seed, index, n)
         return data, labels
 
     # numpy's matrix products stay on one core each as long as the stream is open; torch is not touched.
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max(ahead, 1)) as pool:
-        waiting = [pool.submit(make, first + i) for i in range(max(ahead, 1))]
-        index = first + len(waiting)
+    with threadpool_limits(1, user_api="blas"):
+        yield from in_advance(make, count(first), ahead)
+
+
+def in_advance(make: Callable[[int], T], numbers: Iterable[int], ahead: int) -> Iterator[T]:
+    """``make`` of each number, in order, the next ``ahead`` of them made in threads meanwhile."""
+    queue = iter(numbers)
+    with ThreadPoolExecutor(max(ahead, 1)) as pool:
+        waiting = deque(pool.submit(make, k) for k in islice(queue, max(ahead, 1)))
         try:
-            while True:
-                batch = waiting.pop(0).result()
-                waiting.append(pool.submit(make, index))
-                index += 1
-                yield batch
+            while waiting:
+                made = waiting.popleft().result()
+                waiting.extend(pool.submit(make, k) for k in islice(queue, 1))
+                yield made
         finally:
             for future in waiting:
                 future.cancel()

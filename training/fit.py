@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
+from napari_sfh.infer import choose_device
 from napari_sfh.model.labelspace import MH, ROOT, TAU_ISM
 from napari_sfh.model.networks import StemNetwork
 from napari_sfh.model.sfhmodel import SfhModel
@@ -172,9 +173,10 @@ def fit(
     lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
     s = recipe.fit
     model = SfhModel(recipe.model_config(), basis)
-    train = Batches(source, parts[0], s.batch, recipe.augment, s.seed, epoch=lambda: module.current_epoch)
+    moved = source.to(choose_device(device).type)
+    train = Batches(moved, parts[0], s.batch, recipe.augment, s.seed, epoch=lambda: module.current_epoch)
     module = Fit(model, recipe, s.epochs * len(train))
-    validate = Batches(source, parts[1][:_VALIDATE_ON], 1024, recipe.augment, s.seed + 1)
+    validate = Batches(moved, parts[1][:_VALIDATE_ON], 1024, recipe.augment, s.seed + 1)
     _centre(model, source, parts[0], recipe)
     best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val", save_last=True, enable_version_counter=False)
     trainer = lightning.Trainer(

@@ -9,11 +9,14 @@ Lines are Gaussians of the line-spread function and the gas's dispersion in quad
 
 Photometry is linear in the coarse spectral energy distribution, lines added at their wavelengths; at redshift z the
 filters see rest wavelengths l / (1 + z). Spectrum and photometry are divided by the mean flux in 5300-5500 AA.
+
+Spectra are made where the model's templates lie (`Model.to`): by NumPy on the processor, or by torch on a device.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +26,9 @@ from napari_sfh.physics.dust import PIVOT_AA
 from napari_sfh.physics.filters import Filter, weight_matrix
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.training import arrays
 from napari_sfh.training.agegrid import bracket
+from napari_sfh.training.arrays import NUMPY, Arrays, Large
 from napari_sfh.training.draw import Params
 from napari_sfh.training.labels import Labels
 from napari_sfh.training.templates import Templates
@@ -45,14 +50,33 @@ class Model:
     """Templates laid out for matrix products; made once per library. Rows of (Z x S) vary S fastest."""
 
     templates: Templates
-    old: tuple[F32, F32]  # muse (Z * S_old, W), sed (Z * S_old, K): stars older than 10 Myr
-    young: tuple[F32, F32]  # the same of the younger ones
-    band_weights: F32  # (2 redshifts, K, B) of UVIS; see `_Z_NODES`
-    acs_weights: F32  # (2, K, B) with ACS B, V and I
-    line_response: F32  # (2, L, B) <f_lambda> per Lsun of a line
-    acs_response: F32
+    old: tuple[Large, Large]  # muse (Z * S_old, W), sed (Z * S_old, K): stars older than 10 Myr
+    young: tuple[Large, Large]  # the same of the younger ones
+    gas: tuple[Large, Large, Large]  # cont_muse (G, U, I, W), cont_sed (G, U, I, K), line_lum (G, U, I, L)
+    band_weights: Large  # (2 redshifts, K, B) of UVIS; see `_Z_NODES`
+    acs_weights: Large  # (2, K, B) with ACS B, V and I
+    line_response: Large  # (2, L, B) <f_lambda> per Lsun of a line
+    acs_response: Large
     metal_line: NDArray[np.bool_]  # (L,)
     lg_ml_offset: float = 0.0  # added to lg_ml_v: from this library's mass scale to the set's
+    arrays: Arrays = NUMPY  # where the arrays called Large lie, and so the spectra that are made of them
+
+    def to(self, target: Arrays) -> Model:
+        """The same model for spectra made elsewhere."""
+
+        def moved(*large: Large) -> Any:
+            return tuple(target.put(self.arrays.take(a)) for a in large)
+
+        weights = moved(self.band_weights, self.acs_weights, self.line_response, self.acs_response)
+        keys = ("band_weights", "acs_weights", "line_response", "acs_response")
+        return replace(
+            self,
+            old=moved(*self.old),
+            young=moved(*self.young),
+            gas=moved(*self.gas),
+            **dict(zip(keys, weights, strict=True)),
+            arrays=target,
+        )
 
     @property
     def mh_limits(self) -> tuple[float, float]:
@@ -64,7 +88,7 @@ class Model:
 class Noiseless:
     """Spectra and band fluxes of N objects before noise, divided by the mean flux in the window."""
 
-    flux: F32  # (N, W)
+    flux: Large  # (N, W), where the model's templates lie
     phot: F32  # (N, B)
     labels: Labels
     params: Params
@@ -81,6 +105,7 @@ def build_model(templates: Templates) -> Model:
         templates=templates,
         old=(_rows(templates.muse[:, y:]), _rows(templates.sed[:, y:])),
         young=(_rows(templates.muse[:, :y]), _rows(templates.sed[:, :y])),
+        gas=(templates.cont_muse, templates.cont_sed, templates.line_lum),
         band_weights=_band_weights(uvis, templates.sed_wave_aa),
         acs_weights=_band_weights(mixed, templates.sed_wave_aa),
         line_response=_line_response(uvis, templates.line_wave_aa),
@@ -137,20 +162,21 @@ def _emission(model: Model, mass: Array, mh_gas: Array, lg_u: Array, with_spectr
     for dg, share_g in ((0, 1 - wg), (1, wg)):
         for du, share_u in ((0, 1 - wu), (1, wu)):
             weights[rows, g + dg, u - used.start + du] = (share_g * share_u)[:, None] * mass
-    flat = weights.reshape(n, -1)
-    muse, sed, lines = (_rows(grid[:, used, first : first + m]) for grid in (t.cont_muse, t.cont_sed, t.line_lum))
-    out = flat @ muse if with_spectrum else np.zeros((n, 0), np.float32)
+    flat = model.arrays.put(weights.reshape(n, -1))
+    part = [grid[:, used, first : first + m] for grid in model.gas]
+    muse, sed, lines = (grid.reshape(-1, grid.shape[-1]) for grid in part)
+    out = flat @ muse if with_spectrum else model.arrays.zeros((n, 0))
     return Light(out, flat @ sed, flat @ lines)
 
 
-def _curves(grids: tuple[Array, ...], slope: Array) -> list[F32]:
+def _curves(xp: Arrays, grids: tuple[Array, ...], slope: Array) -> list[Large]:
     """(lambda / 5500)^slope on each grid, (N, n); one row if all slopes are equal."""
-    s = (slope[:1] if np.all(slope == slope[0]) else slope).astype(np.float32)[:, None]
-    return [np.exp(s * np.log(grid / PIVOT_AA).astype(np.float32)) for grid in grids]
+    s = xp.put(slope[:1] if np.all(slope == slope[0]) else slope)[:, None]
+    return [xp.exp(s * xp.put(np.log(grid / PIVOT_AA))) for grid in grids]
 
 
-def _screen(curve: F32, tau: Array) -> F32:
-    return np.exp(-tau.astype(np.float32)[:, None] * curve)
+def _screen(xp: Arrays, curve: Large, tau: Array) -> Large:
+    return xp.exp(-xp.put(tau)[:, None] * curve)
 
 
 def synthesise(
@@ -175,18 +201,18 @@ def synthesise(
     light = emitted(model, params, rng)
     flux = light.muse
     add_lines(flux, light.lines, model.templates.line_wave_aa, params.gas_sigma_kms, params.gas_v_kms)
-    norm = flux[:, NORM_PIXELS].mean(1)
-    phot = photometry(model, light, params.redshift, acs)
-    return Noiseless(flux=flux / norm[:, None], phot=phot / norm[:, None], labels=_labels(model, params), params=params)
+    norm = flux[:, model.arrays.put(np.flatnonzero(NORM_PIXELS))].mean(1)
+    phot = model.arrays.take(photometry(model, light, params.redshift, acs) / norm[:, None])
+    return Noiseless(flux=flux / norm[:, None], phot=phot, labels=_labels(model, params), params=params)
 
 
 @dataclass(frozen=True)
 class Light:
     """Light of N objects behind their dust, per Msun formed: continuum on both grids (Lsun/AA) and lines (Lsun)."""
 
-    muse: F32  # (N, W), without lines; empty where it was not asked for
-    sed: F32  # (N, K), without lines
-    lines: F32  # (N, L)
+    muse: Large  # (N, W), without lines; empty where it was not asked for
+    sed: Large  # (N, K), without lines
+    lines: Large  # (N, L)
 
     def __add__(self, other: Light) -> Light:
         return Light(self.muse + other.muse, self.sed + other.sed, self.lines + other.lines)
@@ -204,26 +230,27 @@ def emitted(model: Model, params: Params, rng: np.random.Generator | None = None
     with_spectrum : bool
         False leaves the fine grid out: photometry alone does not need it.
     """
-    t = model.templates
+    t, xp = model.templates, model.arrays
     grids = (t.wave_aa if with_spectrum else t.wave_aa[:0], t.sed_wave_aa, t.line_wave_aa)
-    curves = _curves(grids, params.slope)
+    curves = _curves(xp, grids, params.slope)
     inside, outside = _gas(model, params, with_spectrum)
     weights = _star_weights(params.mass, params.mh, t.mh)
-    old = weights[:, :, t.n_young :].reshape(params.n, -1)
-    young = weights[:, :, : t.n_young].reshape(params.n, -1)
+    old = xp.put(weights[:, :, t.n_young :].reshape(params.n, -1))
+    young = xp.put(weights[:, :, : t.n_young].reshape(params.n, -1))
     parts = []
     for k, gas_in, gas_out in ((0, inside.muse, outside.muse), (1, inside.sed, outside.sed)):
         n = grids[k].size
         light = young @ model.young[k][:, :n]
         light += gas_in
-        light *= _screen(curves[k], params.tau_bc)
+        light *= _screen(xp, curves[k], params.tau_bc)
         light += old @ model.old[k][:, :n]
         light += gas_out
-        light *= _screen(curves[k], params.tau_ism)
+        light *= _screen(xp, curves[k], params.tau_ism)
         parts.append(light)
-    lines = (inside.lines * _screen(curves[2], params.tau_bc) + outside.lines) * _screen(curves[2], params.tau_ism)
+    lines = inside.lines * _screen(xp, curves[2], params.tau_bc) + outside.lines
+    lines *= _screen(xp, curves[2], params.tau_ism)
     if rng is not None:
-        lines *= _line_scatter(rng, params, model.metal_line)
+        lines *= xp.put(_line_scatter(rng, params, model.metal_line))
     return Light(parts[0], parts[1], lines)
 
 
@@ -251,7 +278,8 @@ def _borrowed(model: Model, params: Params, with_spectrum: bool) -> Light:
     halpha = int(np.argmin(np.abs(t.line_wave_aa - _HALPHA_AA)))
     near = np.abs(t.sed_wave_aa - _HALPHA_AA) < 50
     stars = _star_weights(params.mass, params.mh, t.mh).reshape(params.n, -1) @ _rows(t.sed[:, :, near]).mean(1)
-    factor = (params.diffuse_ew_aa * stars / gas.lines[:, halpha]).astype(np.float32)[:, None]
+    xp = model.arrays
+    factor = xp.put(params.diffuse_ew_aa * stars / xp.take(gas.lines[:, halpha]))[:, None]
     return Light(gas.muse * factor, gas.sed * factor, gas.lines * factor)
 
 
@@ -261,7 +289,7 @@ def _line_scatter(rng: np.random.Generator, params: Params, metal_line: NDArray[
     return np.where(metal_line, 10**scatter, 1.0).astype(np.float32)
 
 
-def add_lines(flux: F32, lines: F32, line_aa: Array, sigma_kms: Array, v_kms: Array) -> None:
+def add_lines(flux: Large, lines: Large, line_aa: Array, sigma_kms: Array, v_kms: Array) -> None:
     """Add Gaussian lines to spectra on `WAVE_AA`, in place.
 
     Parameters
@@ -275,33 +303,36 @@ def add_lines(flux: F32, lines: F32, line_aa: Array, sigma_kms: Array, v_kms: Ar
     sigma_kms, v_kms : arrays (N,)
         Dispersion, to which the line-spread function is added, and velocity.
     """
+    xp = arrays.of(flux)
     lsf = muse_lsf_fwhm_aa(line_aa) / FWHM_PER_SIGMA
-    for k, line in enumerate(line_aa):
-        sigma = np.hypot(lsf[k], line * sigma_kms / C_KMS).astype(np.float32)
-        centre = (line * (1 + v_kms / C_KMS)).astype(np.float32)
-        reach = 5.0 * float(sigma.max()) + float(np.abs(centre - line).max())
-        lo = max(int((line - reach - WAVE_AA[0]) / STEP_AA), 0)
-        hi = min(int((line + reach - WAVE_AA[0]) / STEP_AA) + 2, WAVE_AA.size)
-        if lo >= hi:
-            continue
-        x = (WAVE_AA[lo:hi].astype(np.float32) - centre[:, None]) / sigma[:, None]
-        amplitude = lines[:, k] / (sigma * np.float32(np.sqrt(2 * np.pi)))
-        flux[:, lo:hi] += amplitude[:, None] * np.exp(-0.5 * x * x)
+    sigma = np.hypot(lsf, line_aa * sigma_kms[:, None] / C_KMS).astype(np.float32)
+    centre = (line_aa * (1 + v_kms[:, None] / C_KMS)).astype(np.float32)
+    reach = 5.0 * sigma.max(0).astype(float) + np.abs(centre - line_aa).max(0)
+    first = np.maximum(((line_aa - reach - WAVE_AA[0]) / STEP_AA).astype(int), 0)
+    last = np.minimum(((line_aa + reach - WAVE_AA[0]) / STEP_AA).astype(int) + 2, WAVE_AA.size)
+    wave = xp.put(WAVE_AA)
+    width, middle, area = xp.put(sigma), xp.put(centre), xp.put(sigma * np.float32(np.sqrt(2 * np.pi)))
+    for k in np.flatnonzero(first < last):
+        lo, hi, column = first[k], last[k], slice(k, k + 1)
+        x = (wave[lo:hi] - middle[:, column]) / width[:, column]
+        flux[:, lo:hi] += (lines[:, column] / area[:, column]) * xp.exp(-0.5 * x * x)
 
 
-def photometry(model: Model, light: Light, redshift: Array, acs: NDArray[np.bool_] | None = None) -> F32:
+def photometry(model: Model, light: Light, redshift: Array, acs: NDArray[np.bool_] | None = None) -> Large:
     """Band fluxes <f_lambda> (N, B) in the unit of the light; ``acs`` as in `synthesise`."""
-    share = np.clip(redshift / _Z_NODES[1], 0.0, 1.0).astype(np.float32)[:, None]
+    xp = model.arrays
+    at_rest = not np.any(redshift > 0)
+    share = xp.put(np.clip(redshift / _Z_NODES[1], 0.0, 1.0))[:, None]
 
-    def bands(weights: F32, response: F32) -> F32:
+    def bands(weights: Large, response: Large) -> Large:
         low = light.sed @ weights[0] + light.lines @ response[0]
-        if not share.any():
+        if at_rest:
             return low
         return low * (1 - share) + (light.sed @ weights[1] + light.lines @ response[1]) * share
 
     phot = bands(model.band_weights, model.line_response)
     if acs is not None and acs.any():
-        phot = np.where(acs[:, None], bands(model.acs_weights, model.acs_response), phot)
+        phot = xp.where(xp.put(acs)[:, None], bands(model.acs_weights, model.acs_response), phot)
     return phot
 
 

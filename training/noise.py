@@ -12,16 +12,21 @@ Photometry. sigma^2 = (floor f)^2 + (depth / S/N)^2 per band: a calibration erro
 to the spectrum's is fixed per band (config.Photometry.depth; from the apertures, exposure times and throughputs of
 PHANGS-HST against PHANGS-MUSE, a band's S/N in a bin is 2 to 8 times that of a spectral pixel). Zero points and the
 offset between spectrum and bands come on top and are not in the error array; of the floor it holds `floor_known`.
+
+Arrays (N, W) stay where the noiseless spectra are (`arrays`): with tensors in, flux, error and mask are tensors on
+their device, which `features.encode` takes as they are; the others are NumPy's.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy.fft import next_fast_len
 
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, N_WAVE, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.training import arrays
+from napari_sfh.training.arrays import Arrays, Large
 from napari_sfh.training.config import Noise, Photometry, PriorConfig
 from napari_sfh.training.forward import Noiseless
 from napari_sfh.types import F32, BinData, Bool, Flag
@@ -64,12 +69,16 @@ def observe(clean: Noiseless, config: PriorConfig, rng: np.random.Generator, acs
     snr = config.noise.snr.sample(rng, clean.params.n)
     flux, error, mask = spectrum(clean, snr, config.noise, rng)
     phot, phot_error, phot_mask = photometry(clean.phot, snr, config.photometry, rng)
-    weight = (mask & NORM_PIXELS).astype(np.float32)
-    norm = ((flux * weight).sum(1) / np.maximum(weight.sum(1), 1)).astype(np.float32)
+    xp = arrays.of(flux)
+    weight = xp.single(mask & xp.put(NORM_PIXELS))
+    pixels = xp.at_least(weight.sum(1), 1.0)
+    norm = (flux * weight).sum(1) / pixels
     # At S/N 5 the mean of 160 pixels is good to 1.6 %: it cannot vanish.
-    for array in (flux, error, phot, phot_error):
+    for array in (flux, error):
         array /= norm[:, None]
-    reported = 1.0 / np.sqrt(((error * weight) ** 2).sum(1) / np.maximum(weight.sum(1), 1))
+    for array in (phot, phot_error):
+        array /= xp.take(norm)[:, None]
+    reported = 1.0 / xp.sqrt(((error * weight) ** 2).sum(1) / pixels)
     flux[~mask] = 0.0
     return BinData(
         flux=flux,
@@ -79,22 +88,22 @@ def observe(clean: Noiseless, config: PriorConfig, rng: np.random.Generator, acs
         phot_error=phot_error,
         phot_mask=phot_mask,
         norm_cgs=np.full(clean.params.n, np.nan),
-        snr=reported.astype(np.float32),
+        snr=xp.take(reported),
         v_kms=np.zeros(clean.params.n, np.float32),
         sigma_kms=clean.params.sigma_star_kms.astype(np.float32),
-        flag=_flags(mask, phot_mask, acs),
+        flag=_flags(xp.take(mask.sum(1)), phot_mask, acs),
     )
 
 
-def spectrum(clean: Noiseless, snr: Array, config: Noise, rng: np.random.Generator) -> tuple[F32, F32, Bool]:
+def spectrum(clean: Noiseless, snr: Array, config: Noise, rng: np.random.Generator) -> tuple[Large, Large, Large]:
     """Noisy flux, error array and mask, each (N, W), in units of the noiseless window mean."""
-    n, p = len(snr), clean.params
+    n, p, xp = len(snr), clean.params, arrays.of(clean.flux)
     background = config.background.sample(rng, n).astype(np.float32)[:, None]
     scale = (1.0 / ((1 + background) * (snr**2).astype(np.float32)[:, None])).astype(np.float32)
-    variance = (np.maximum(clean.flux, _VARIANCE_FLOOR) + background) * scale
-    noise = rng.standard_normal(clean.flux.shape, dtype=np.float32)
+    variance = (xp.at_least(clean.flux, _VARIANCE_FLOOR) + xp.put(background)) * xp.put(scale)
+    noise = xp.normal(rng, tuple(clean.flux.shape))
     _correlate(noise, config.correlation.sample(rng, n))
-    noise *= np.sqrt(variance)
+    noise *= xp.sqrt(variance)
     sky = config.sky.sample(rng, n)
     if np.any(sky > 0):
         _add_sky(noise, variance, sky / snr, p.redshift, rng)
@@ -102,28 +111,29 @@ def spectrum(clean: Noiseless, snr: Array, config: Noise, rng: np.random.Generat
     if broadened.any():
         smooth(noise, variance, np.where(broadened, p.sigma_star_kms, 150.0))
     wiggle = config.wiggle.sample(rng, n)
-    flux = clean.flux * _wiggles(wiggle, rng) if np.any(wiggle > 0) else clean.flux.copy()
+    flux = clean.flux * _wiggles(xp, wiggle, rng) if np.any(wiggle > 0) else xp.copy(clean.flux)
     flux += noise
     wrong = 10 ** (config.error_scale_dex.sample(rng, n) * rng.standard_normal(n))
-    error = np.sqrt(variance) * wrong.astype(np.float32)[:, None]
-    return flux, error, _mask(n, config, p.redshift, rng)
+    error = xp.sqrt(variance) * xp.put(wrong)[:, None]
+    return flux, error, _mask(xp, n, config, p.redshift, rng)
 
 
-def _correlate(noise: F32, rho: Array) -> None:
+def _correlate(noise: Large, rho: Array) -> None:
     """Moving average of two pixels, in place: unit variance, correlation ``rho`` (N,) < 1/2 between neighbours."""
     if not np.any(rho > 0):
         return
+    xp = arrays.of(noise)
     r = np.minimum(rho, 0.499)[:, None]
     # cos a sin a = rho for weights cos a and sin a.
     angle = 0.5 * np.arcsin(2 * r)
-    first = noise[:, :-1].copy()
-    noise *= np.cos(angle).astype(np.float32)
-    noise[:, 1:] += np.sin(angle).astype(np.float32) * first
+    first = xp.copy(noise[:, :-1])
+    noise *= xp.put(np.cos(angle))
+    noise[:, 1:] += xp.put(np.sin(angle)) * first
 
 
-def _add_sky(noise: F32, variance: F32, amplitude: Array, redshift: Array, rng: np.random.Generator) -> None:
+def _add_sky(noise: Large, variance: Large, amplitude: Array, redshift: Array, rng: np.random.Generator) -> None:
     """Residuals of sky lines, in place; ``amplitude`` (N,) is the standard deviation at 5577 AA."""
-    n = len(amplitude)
+    n, xp = len(amplitude), arrays.of(noise)
     for line, strength in SKY_LINES:
         centre = line / (1 + redshift)
         lo = np.searchsorted(WAVE_AA, centre.min() - 6)
@@ -131,70 +141,79 @@ def _add_sky(noise: F32, variance: F32, amplitude: Array, redshift: Array, rng: 
         if lo >= hi:
             continue
         sigma = float(muse_lsf_fwhm_aa(line)) / FWHM_PER_SIGMA
-        x = ((WAVE_AA[lo:hi] - centre[:, None]) / sigma).astype(np.float32)
-        profile = np.exp(-0.5 * x * x)
-        height = (strength * amplitude).astype(np.float32)[:, None]
-        even, odd = rng.standard_normal((2, n, 1), dtype=np.float32)
+        x = xp.put((WAVE_AA[lo:hi] - centre[:, None]) / sigma)
+        profile = xp.exp(-0.5 * x * x)
+        height = xp.put(strength * amplitude)[:, None]
+        even, odd = xp.put(rng.standard_normal((2, n, 1), dtype=np.float32))
         # Imperfect strength gives the even part, imperfect wavelength the odd one.
         noise[:, lo:hi] += height * profile * (even + odd * x)
         variance[:, lo:hi] += (_SHARE_IN_ERRORS * height * profile) ** 2
 
 
-def smooth(noise: F32, variance: F32, sigma_star_kms: Array) -> None:
+def smooth(noise: Large, variance: Large, sigma_star_kms: Array) -> None:
     """Pass noise through the convolution from ``sigma_star_kms`` (N,) to 150 km/s, in place, and variance likewise.
 
     One width in pixels stands for the whole spectrum (it varies by 19 % over the grid). The variance becomes its local
     mean, not the variance of the smoothed noise: prep's convention.
     """
+    xp = arrays.of(noise)
     extra, _ = broadening_kms(sigma_star_kms)
-    sigma_px = (extra / C_KMS * WAVE_AA[N_WAVE // 2] / STEP_AA).astype(np.float32)
-    size = fft.next_fast_len(N_WAVE + 64, real=True)
-    frequency = (np.arange(size // 2 + 1) / size).astype(np.float32)
-    transfer = np.exp(-2 * np.pi**2 * (sigma_px[:, None] * frequency) ** 2)
-    padded = np.empty((len(noise), size), np.float32)
+    sigma_px = xp.put(extra / C_KMS * WAVE_AA[N_WAVE // 2] / STEP_AA)
+    size = next_fast_len(N_WAVE + 64, real=True)
+    frequency = xp.put(np.arange(size // 2 + 1) / size)
+    transfer = xp.exp(-2 * np.pi**2 * (sigma_px[:, None] * frequency) ** 2)
+    padded = xp.empty((len(noise), size))
     for array in (noise, variance):
         padded[:, :N_WAVE] = array
         padded[:, N_WAVE : N_WAVE + 32] = array[:, -1:]
         padded[:, N_WAVE + 32 :] = array[:, :1]
-        array[:] = fft.irfft(fft.rfft(padded, axis=1) * transfer, size, axis=1)[:, :N_WAVE]
-    np.maximum(variance, np.float32(1e-12), out=variance)
+        array[:] = xp.irfft(xp.rfft(padded) * transfer, size)[:, :N_WAVE]
+    variance[:] = xp.at_least(variance, 1e-12)
 
 
-def _wiggles(amplitude: Array, rng: np.random.Generator) -> F32:
+def _wiggles(xp: Arrays, amplitude: Array, rng: np.random.Generator) -> Large:
     """Smooth factors (N, W) with relative standard deviation ``amplitude`` (N,): cosines of 150-3000 AA."""
     n = len(amplitude)
-    k = (2 * np.pi / np.exp(rng.uniform(np.log(150), np.log(3000), (n, _WIGGLE_MODES)))).astype(np.float32)
-    phase = rng.uniform(0, 2 * np.pi, (n, _WIGGLE_MODES)).astype(np.float32)
+    k = xp.put(2 * np.pi / np.exp(rng.uniform(np.log(150), np.log(3000), (n, _WIGGLE_MODES))))
+    phase = xp.put(rng.uniform(0, 2 * np.pi, (n, _WIGGLE_MODES)))
     wave = (WAVE_AA - WAVE_AA[0]).astype(np.float32)
     # Every 16th pixel carries all that such waves hold; the last pixel is one of them.
     coarse = wave[::16]
-    total = np.zeros((n, coarse.size), np.float32)
+    points = xp.put(coarse)
+    total = xp.zeros((n, coarse.size))
     for m in range(_WIGGLE_MODES):
-        total += np.cos(k[:, m : m + 1] * coarse + phase[:, m : m + 1])
-    total *= (amplitude * np.sqrt(2.0 / _WIGGLE_MODES)).astype(np.float32)[:, None]
+        total += xp.cos(k[:, m : m + 1] * points + phase[:, m : m + 1])
+    total *= xp.put(amplitude * np.sqrt(2.0 / _WIGGLE_MODES))[:, None]
     left = np.minimum(np.arange(N_WAVE) // 16, coarse.size - 2)
-    share = (wave - coarse[left]) / (coarse[left + 1] - coarse[left])
-    out = 1 + total[:, left] * (1 - share)
-    out += total[:, left + 1] * share
+    share = xp.put((wave - coarse[left]) / (coarse[left + 1] - coarse[left]))
+    out = 1 + total[:, xp.put(left)] * (1 - share)
+    out += total[:, xp.put(left + 1)] * share
     return out
 
 
-def _mask(n: int, config: Noise, redshift: Array, rng: np.random.Generator) -> Bool:
+def within(xp: Arrays, lo: Array, hi: Array) -> Large:
+    """Pixels (N, W) from wavelength ``lo`` to ``hi``, (N,) each, both included."""
+    first, last = np.searchsorted(WAVE_AA, lo), np.searchsorted(WAVE_AA, hi, side="right")
+    pixel = xp.put(np.arange(N_WAVE, dtype=np.int16))
+    return (pixel >= xp.put(first.astype(np.int16))[:, None]) & (pixel < xp.put(last.astype(np.int16))[:, None])
+
+
+def _mask(xp: Arrays, n: int, config: Noise, redshift: Array, rng: np.random.Generator) -> Large:
     """Usable pixels (N, W)."""
-    mask = np.ones((n, N_WAVE), bool)
+    mask = xp.true((n, N_WAVE))
     notch = rng.random(n) < config.notch.sample(rng, n)
-    lo, hi = (np.where(notch, edge / (1 + redshift), np.inf)[:, None] for edge in NOTCH_AA)
     if notch.any():
-        mask &= ~((lo <= WAVE_AA) & (hi >= WAVE_AA))
+        lo, hi = (np.where(notch, edge / (1 + redshift), np.inf) for edge in NOTCH_AA)
+        mask &= ~within(xp, lo, hi)
     bad = config.bad_pixels.sample(rng, n)
     if np.any(bad > 0):
         # Bad pixels come in pairs: half as many centres, each taking its neighbour along.
-        hit = rng.random((n, N_WAVE), dtype=np.float32) < 0.5 * bad.astype(np.float32)[:, None]
-        hit[:, 1:] |= hit[:, :-1].copy()
+        hit = xp.uniform(rng, (n, N_WAVE)) < xp.put(0.5 * bad.astype(np.float32))[:, None]
+        hit[:, 1:] |= xp.copy(hit[:, :-1])
         mask &= ~hit
     edge = config.edge_aa.sample(rng, n)
     if np.any(edge > 0):
-        mask &= (WAVE_AA[0] + edge)[:, None] <= WAVE_AA
+        mask &= within(xp, WAVE_AA[0] + edge, np.full(n, np.inf))
     return mask
 
 
@@ -215,12 +234,12 @@ def photometry(clean: F32, snr: Array, config: Photometry, rng: np.random.Genera
     return np.where(mask, flux, 0.0).astype(np.float32), np.where(mask, sigma, 0.0).astype(np.float32), mask
 
 
-def _flags(mask: Bool, phot_mask: Bool, acs: Bool | None) -> NDArray[np.int32]:
-    """Bits of `types.Flag` that prep would set."""
-    flag = np.zeros(len(mask), np.int32)
+def _flags(usable: NDArray[np.integer], phot_mask: Bool, acs: Bool | None) -> NDArray[np.int32]:
+    """Bits of `types.Flag` that prep would set, from usable pixels (N,) and bands (N, B)."""
+    flag = np.zeros(len(usable), np.int32)
     flag[(~phot_mask).any(1)] |= int(Flag.MISSING_BAND)
     flag[(~phot_mask).all(1)] |= int(Flag.NO_PHOTOMETRY)
-    flag[mask.mean(1) < 0.9] |= int(Flag.MASKED_PIXELS)
+    flag[usable < 0.9 * N_WAVE] |= int(Flag.MASKED_PIXELS)
     if acs is not None:
         flag[acs] |= int(Flag.OTHER_CAMERA)
     return flag

@@ -22,7 +22,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class FitSettings:
-    """The optimiser's part. ``plateau_epochs`` 0 switches the reduction on a plateau off."""
+    """The optimiser's part. ``plateau_epochs`` 0 switches the reduction on a plateau off.
+
+    ``endless``: every step sees objects never seen before; the recipe's n serve validation, flow and calibration.
+    """
 
     batch: int = 256
     learning_rate: float = 1e-3
@@ -33,6 +36,7 @@ class FitSettings:
     stop_epochs: int = 20
     precision: str = "32-true"
     seed: int = 1
+    endless: bool = False
 
 
 @dataclass(frozen=True)
@@ -144,11 +148,11 @@ def _section(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     ]
     if needed:
         raise SfhInputError(f"{where}: key {needed[0]!r} is missing")
-    kinds = {"int": int, "float": (int, float), "str": str}
+    kinds = {"int": int, "float": (int, float), "str": str, "bool": bool}
     values = {}
     for key, value in table.items():
         kind = str(known[key].type)
-        if kind in kinds and (isinstance(value, bool) or not isinstance(value, kinds[kind])):  # type: ignore[arg-type]
+        if kind in kinds and (isinstance(value, bool) != (kind == "bool") or not isinstance(value, kinds[kind])):  # type: ignore[arg-type]
             raise SfhInputError(f"{where}: {key} = {value!r} is not of type {kind}")
         values[key] = tuple(value) if isinstance(value, list) else value
     return cls(**values)

@@ -2,8 +2,9 @@
 
 Chunk k of a set is drawn from ``SeedSequence(seed, spawn_key=(k,))`` and from nothing else, so that the set does not
 depend on the number of workers or on what was done before: bit by bit on one kind of processor, to the rounding of
-single precision on another. A shard is one safetensors file of one chunk, written to
-a temporary name and renamed; a run that was interrupted keeps the shards it finished. Fluxes and errors are stored as
+single precision on another. `Source.to` has spectra and noise made by torch on a device: the same objects, their
+spectra equal to that rounding, other noise. A shard is one safetensors file of one chunk, written to a temporary name
+and renamed; a run that was interrupted keeps the shards it finished. Fluxes and errors are stored as
 float16: their rounding (2.8e-4 of the value at most, 1.4e-4 in the mean) is 3 % of the noise at S/N 200. Masks are
 packed to bits.
 """
@@ -26,7 +27,7 @@ from safetensors.numpy import save_file
 
 import napari_sfh
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.training import forward, noise, templates
+from napari_sfh.training import arrays, forward, noise, templates
 from napari_sfh.training.config import PriorConfig
 from napari_sfh.training.draw import draw
 from napari_sfh.training.labels import Labels
@@ -54,6 +55,17 @@ class Source:
         """Names and hashes of the template sets."""
         return {str(m.templates.provenance["name"]): m.templates.sha256 for m in self.models}
 
+    @property
+    def arrays(self) -> arrays.Arrays:
+        """Where spectra and noise are made."""
+        return self.models[0].arrays
+
+    def to(self, device: str | None) -> Source:
+        """The same source with spectra and noise made by torch on ``device``; None is NumPy."""
+        target = arrays.on_device(device)
+        with arrays.enough_memory("the templates"):
+            return replace(self, models=tuple(model.to(target) for model in self.models))
+
 
 def open_source(config: PriorConfig, cache: Path | None = None) -> Source:
     """Prepare (or load) the templates of a prior's libraries; M/L is put on the first library's stellar masses."""
@@ -73,21 +85,25 @@ def source_of(config: PriorConfig, prepared: Iterable[templates.Templates]) -> S
 
 
 def chunk(source: Source, seed: int, index: int, n: int = CHUNK) -> tuple[BinData, Labels, int]:
-    """Chunk ``index`` of the endless set of ``seed``.
+    """Chunk ``index`` of the endless set of ``seed``, as `objects` makes it."""
+    return objects(source, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,))), n)
+
+
+def objects(source: Source, rng: np.random.Generator, n: int) -> tuple[BinData, Labels, int]:
+    """``n`` objects of the prior, its libraries mixed.
 
     Returns
     -------
     data : BinData
-        ``n`` objects.
+        Flux, error and mask are tensors where the source makes its spectra with torch.
     labels : Labels
     clipped : int
         Objects whose metallicity was moved into the library's range in stars of over 1 % of the mass.
     """
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index,)))
     counts = rng.multinomial(n, source.shares)
     parts = [_part(source, model, rng, int(k)) for model, k in zip(source.models, counts) if k]
     order = rng.permutation(n)
-    data = join_data([p[0] for p in parts]).select(order)
+    data = _shuffle([p[0] for p in parts], order)
     return data, join_labels([p[1] for p in parts]).select(order), sum(p[2] for p in parts)
 
 
@@ -99,11 +115,18 @@ def _part(source: Source, model: forward.Model, rng: np.random.Generator, n: int
     return noise.observe(clean, source.config, rng, acs), clean.labels, int(params.clipped.sum())
 
 
-def join_data(parts: list[BinData]) -> BinData:
-    """Concatenate along the objects."""
-    if len(parts) == 1:
-        return parts[0]
-    columns: dict[str, Any] = {k: np.concatenate([getattr(p, k) for p in parts]) for k in ARRAYS}
+def _shuffle(parts: list[BinData], order: np.ndarray) -> BinData:
+    """Rows of all parts together, in ``order``; each is copied once."""
+    place = np.argsort(order)
+    columns: dict[str, Any] = {}
+    for key in ARRAYS:
+        first = getattr(parts[0], key)
+        xp = arrays.of(first)
+        columns[key] = out = xp.empty((len(order), *first.shape[1:]), like=first)
+        start = 0
+        for part in (getattr(p, key) for p in parts):
+            out[xp.put(place[start : start + len(part)])] = part
+            start += len(part)
     return BinData(**columns)
 
 
@@ -117,10 +140,11 @@ def join_labels(parts: list[Labels]) -> Labels:
 
 def pack(data: BinData, labels: Labels) -> dict[str, np.ndarray]:
     """Arrays of a shard: float16 spectra, masks packed to bits."""
-    out = {f"data.{k}": getattr(data, k) for k in ARRAYS if k not in ("norm_cgs", "v_kms")}
-    out["data.flux"] = np.clip(data.flux, -6e4, 6e4).astype(np.float16)
-    out["data.error"] = np.clip(data.error, 1e-6, 6e4).astype(np.float16)
-    out["data.mask"] = np.packbits(data.mask, axis=1)
+    stored = {k: getattr(data, k) for k in ARRAYS if k not in ("norm_cgs", "v_kms")}
+    out = {f"data.{k}": arrays.of(v).take(v) for k, v in stored.items()}
+    out["data.flux"] = np.clip(out["data.flux"], -6e4, 6e4).astype(np.float16)
+    out["data.error"] = np.clip(out["data.error"], 1e-6, 6e4).astype(np.float16)
+    out["data.mask"] = np.packbits(out["data.mask"], axis=1)
     out |= {f"labels.{k}": getattr(labels, k) for k in Labels.array_names()}
     return {k: np.ascontiguousarray(v) for k, v in out.items()}
 
@@ -130,11 +154,11 @@ def shard_path(folder: Path, index: int) -> Path:
     return folder / f"shard-{index:05d}.safetensors"
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+def _digest(columns: Mapping[str, np.ndarray]) -> str:
     digest = hashlib.sha256()
-    for key in sorted(arrays):
+    for key in sorted(columns):
         digest.update(key.encode())
-        digest.update(arrays[key].data)
+        digest.update(columns[key].data)
     return digest.hexdigest()
 
 
@@ -147,12 +171,12 @@ def write_shard(source: Source, seed: int, index: int, n: int, folder: Path, key
         When the disk is full or the folder is not writable.
     """
     data, labels, clipped = chunk(source, seed, index, n)
-    arrays = pack(data, labels)
-    entry = {"n": n, "clipped": clipped, "sha256": _digest(arrays)}
+    columns = pack(data, labels)
+    entry = {"n": n, "clipped": clipped, "sha256": _digest(columns)}
     path = shard_path(folder, index)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        save_file(arrays, temporary, metadata={"key": key, "entry": json.dumps(entry)})
+        save_file(columns, temporary, metadata={"key": key, "entry": json.dumps(entry)})
         os.replace(temporary, path)
     except (OSError, SafetensorError) as err:
         temporary.unlink(missing_ok=True)
@@ -178,8 +202,10 @@ def _finished(path: Path, key: str, n: int) -> dict[str, Any] | None:
 
 
 def set_key(source: Source, seed: int) -> str:
-    """What a shard must agree with to belong to a set: prior, libraries, seed, version."""
+    """What a shard must agree with to belong to a set: prior, libraries, seed, version, maker of the noise."""
     parts = [source.config.sha256, json.dumps(source.libraries, sort_keys=True), str(seed), str(VERSION)]
+    if source.arrays is not arrays.NUMPY:
+        parts.append(source.arrays.name)
     return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
 
@@ -220,6 +246,8 @@ def simulate(
     """
     if n < 1 or workers < 1 or seed < 0:
         raise SfhInputError(f"--n {n}, --workers {workers}, --seed {seed}: n and workers from 1, seed from 0")
+    if scheduler and source.arrays is not arrays.NUMPY:
+        raise SfhInputError(f"--scheduler {scheduler}: its workers make spectra with NumPy; leave out --device")
     key = set_key(source, seed)
     _prepare_folder(folder, key)
     sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
@@ -243,7 +271,8 @@ def _prepare_folder(folder: Path, key: str) -> None:
         raise ComputeError(f"--output {folder}: cannot be written ({err.strerror}); choose another folder") from err
     if (folder / MANIFEST).is_file() and read_manifest(folder).get("key") != key:
         raise SfhInputError(
-            f"--output {folder}: holds another set (prior, library, seed or version differ); choose an empty folder"
+            f"--output {folder}: holds another set (prior, library, seed, device or version differ); choose an "
+            "empty folder"
         )
 
 
@@ -296,6 +325,7 @@ def _manifest(source: Source, n: int, seed: int, key: str, entries: list[dict[st
         "n_metallicity_clipped": clipped,
         "shards": entries,
         "data_sha256": total,
+        "made_with": source.arrays.name,
         "machine": {"python": platform.python_version(), "numpy": np.__version__, "machine": platform.machine()},
     }
 

@@ -1,6 +1,6 @@
 """A training run, in stages. Each leaves a file in the run's folder from which an interrupted run goes on.
 
-    fresh.npz             noiseless set of the recipe's prior (unless a stored set is named)
+    fresh.npz             noiseless set of the recipe's prior (unless a stored set is named, or the source is endless)
     checkpoints/          of the point network, after every epoch (Lightning)
     state.pt              stage one done: the point network
     flow.pt               stage two done: the posterior flow
@@ -83,7 +83,7 @@ def train(recipe: Recipe, options: Options) -> Path:
         _prepare(folder, recipe, options.resume)
         log = Log(folder)
         with log.clock("data"):
-            material = gather(recipe, options.data, folder / FRESH, say)
+            material = gather(recipe, options.data, folder / FRESH, say, device)
         with log.clock("network"):
             model = _point(recipe, material, options, device)
         history.picture(folder, f"{recipe.name}: loss of the point network")
@@ -210,9 +210,10 @@ def _flow(model: SfhModel, recipe: Recipe, material: Material, folder: Path, dev
         return
     passes, seed = recipe.posterior.passes, recipe.fit.seed
     parts: list[Stored] = []
+    spectra = material.spectra.to(device)
     for k in range(passes):
         say(f"posterior: noise realisation {k + 1}/{passes} of {len(material.train)} spectra")
-        batches = Batches(material.spectra, material.train, _STORE_BATCH, recipe.augment, seed + 100 + k)
+        batches = Batches(spectra, material.train, _STORE_BATCH, recipe.augment, seed + 100 + k)
         parts.append(store(model, batches, device))
     stored = Stored(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(Stored)))
     fit_flow(model, stored, recipe.posterior, seed, say, device)

@@ -1,8 +1,12 @@
 """Synthetic spectra as the optimiser takes them: split, made worse anew in every epoch, encoded in batches.
 
-Two kinds. A `StoredSource` reads a set made by ``napari-sfh-train simulate``: its noise is what it is, and more is
+Three kinds. A `StoredSource` reads a set made by ``napari-sfh-train simulate``: its noise is what it is, and more is
 added. A `FreshSource` keeps noiseless spectra in memory and gives them new noise, by the prior's own model,
-whenever they are seen: no network can learn the noise by heart, and one set serves every S/N.
+whenever they are seen: no network can learn the noise by heart, and one set serves every S/N. An `EndlessSource`
+draws new objects for every training step: no network can learn them by heart either.
+
+`SpectraSource.to` has spectra, noise and input made by torch on a device (`arrays`), in threads ahead of the optimiser.
+Batch k of an epoch depends on the seed, the epoch and k alone.
 """
 
 from __future__ import annotations
@@ -10,9 +14,9 @@ from __future__ import annotations
 import zipfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -22,10 +26,11 @@ from torch.utils.data import IterableDataset
 from napari_sfh.errors import SfhInputError
 from napari_sfh.features import Features, encode
 from napari_sfh.model.sfhmodel import label_vector
-from napari_sfh.training import forward, noise
+from napari_sfh.training import arrays, forward, noise, simulate
+from napari_sfh.training.arrays import NUMPY, Arrays, Large
 from napari_sfh.training.augment import augment, draw_snr, drop
 from napari_sfh.training.config import PriorConfig
-from napari_sfh.training.dataset import Dataset, load
+from napari_sfh.training.dataset import Dataset, in_advance, load
 from napari_sfh.training.distributions import Dist
 from napari_sfh.training.draw import Params, draw
 from napari_sfh.training.labels import Labels
@@ -38,8 +43,10 @@ Rows = NDArray[np.int64]
 #: Shares of training, validation and test (Galceran et al. 2026, section 3.4).
 SHARES = (0.7, 0.2, 0.1)
 #: Labels that the losses need beside the label vector.
-_TRUTH = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
+TRUTH = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 _CHUNK = 1024
+#: Batches in preparation on the host while a device works, one thread each.
+_AHEAD = 4
 
 
 @dataclass(frozen=True)
@@ -77,9 +84,29 @@ class SpectraSource:
 
     def batch(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
         """The same, encoded, with their truth."""
-        labels = self.labels.select(rows)
-        truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in _TRUTH}
-        return Batch(encode(self.observe(rows, settings, rng)), label_vector(labels), truth)
+        return _batch(self.observe(rows, settings, rng), self.labels.select(rows))
+
+    def training_batch(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
+        """What a training step sees in place of some rows: these rows, unless the source is endless."""
+        return self.batch(rows, settings, rng)
+
+    @abstractmethod
+    def to(self, device: str) -> Self:
+        """The same source on a device: cpu is NumPy's, cuda and mps torch's."""
+
+    @property
+    @abstractmethod
+    def on_device(self) -> bool:
+        """True where torch makes the noise."""
+
+
+def _arrays(device: str) -> Arrays:
+    return arrays.on_device(None if device == "cpu" else device)
+
+
+def _batch(data: BinData, labels: Labels) -> Batch:
+    truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH}
+    return Batch(encode(data), label_vector(labels), truth)
 
 
 @dataclass(frozen=True)
@@ -88,6 +115,7 @@ class StoredSource(SpectraSource):
 
     dataset: Dataset
     labels: Labels
+    arrays: Arrays = NUMPY
 
     @classmethod
     def open(cls, folder: Path) -> StoredSource:
@@ -97,14 +125,25 @@ class StoredSource(SpectraSource):
 
     def observe(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> BinData:
         """Stored data, made worse."""
-        return augment(self.dataset.data(rows), settings, rng)
+        data, put = self.dataset.data(rows), self.arrays.put
+        data = replace(data, flux=put(data.flux), error=put(data.error), mask=put(data.mask))
+        return augment(data, settings, rng)
+
+    def to(self, device: str) -> Self:
+        """Rows move to the device when they are read."""
+        return replace(self, arrays=_arrays(device))
+
+    @property
+    def on_device(self) -> bool:
+        """True where torch makes the noise."""
+        return self.arrays is not NUMPY
 
 
 @dataclass(frozen=True)
 class FreshSource(SpectraSource):
     """Noiseless spectra (N, W) float16 and band fluxes (N, B), with what their noise needs."""
 
-    flux: NDArray[np.float16]
+    flux: Large
     phot: F32
     labels: Labels
     params: Params
@@ -113,27 +152,67 @@ class FreshSource(SpectraSource):
 
     def observe(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> BinData:
         """New noise by the prior's model, at an S/N of the recipe's distribution where it has one."""
-        config = self.config
-        if settings.snr_range or settings.snr_mix:
-            config = replace(config, noise=replace(config.noise, snr=_Given(draw_snr(len(rows), settings, rng))))
+        xp = arrays.of(self.flux)
         clean = forward.Noiseless(
-            self.flux[rows].astype(np.float32),
+            xp.single(self.flux[xp.put(rows)]),
             self.phot[rows],
             self.labels.select(rows),
             _select(self.params, rows),
         )
-        return drop(noise.observe(clean, config, rng, self.acs[rows]), settings, rng)
+        return drop(noise.observe(clean, _at_snr(self.config, settings), rng, self.acs[rows]), settings, rng)
+
+    def to(self, device: str) -> Self:
+        """The noiseless spectra move to the device, 3.5 kB each."""
+        target = _arrays(device)
+        with arrays.enough_memory(f"{len(self.phot)} noiseless spectra"):
+            return replace(self, flux=target.put(arrays.of(self.flux).take(self.flux)))
+
+    @property
+    def on_device(self) -> bool:
+        """True where torch makes the noise."""
+        return arrays.of(self.flux) is not NUMPY
 
 
-class _Given(Dist):
-    """Stands in for a distribution: values that were drawn already."""
+@dataclass(frozen=True)
+class EndlessSource(FreshSource):
+    """A `FreshSource` whose training steps see new objects of the prior instead of those that it holds."""
 
-    def __init__(self, drawn: NDArray[np.float64]) -> None:
-        super().__init__("given", tuple(drawn), float(drawn.min()), float(drawn.max()))
+    source: Source
+
+    def training_batch(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
+        """As many new objects as rows."""
+        source = replace(self.source, config=_at_snr(self.source.config, settings))
+        data, labels, _ = simulate.objects(source, rng, len(rows))
+        return _batch(drop(data, settings, rng), labels)
+
+    def to(self, device: str) -> Self:
+        """Held spectra and templates move to the device."""
+        moved = super().to(device)
+        return replace(moved, source=self.source.to(None if device == "cpu" else device))
+
+
+@dataclass(frozen=True)
+class _RecipeSnr(Dist):
+    """The recipe's distribution of S/N, in place of the prior's."""
+
+    settings: AugmentSettings = field(default_factory=AugmentSettings)
 
     def sample(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
-        """The values."""
-        return np.asarray(self.values)[:n]
+        """As `augment.draw_snr`."""
+        return draw_snr(n, self.settings, rng)
+
+
+def _at_snr(config: PriorConfig, settings: AugmentSettings) -> PriorConfig:
+    """The prior, with the recipe's S/N where it has one."""
+    if not (settings.snr_range or settings.snr_mix):
+        return config
+    snr = _RecipeSnr("recipe", (), 0.0, np.inf, settings=settings)
+    return replace(config, noise=replace(config.noise, snr=snr))
+
+
+def make_endless(fresh: FreshSource, source: Source) -> EndlessSource:
+    """An endless source around objects that it holds for validation, flow and calibration."""
+    return EndlessSource(**{f.name: getattr(fresh, f.name) for f in fields(FreshSource)}, source=source)
 
 
 def make_fresh(source: Source, n: int, seed: int, on_chunk: Callable[[int, int], None] | None = None) -> FreshSource:
@@ -142,7 +221,7 @@ def make_fresh(source: Source, n: int, seed: int, on_chunk: Callable[[int, int],
     Parameters
     ----------
     source : Source
-        Prior with its libraries prepared, `simulate.open_source`.
+        Prior with its libraries prepared, `simulate.open_source`; the spectra are made where it is, and come back.
     n, seed : int
     on_chunk : callable, optional
         Called with (done, n).
@@ -156,7 +235,7 @@ def make_fresh(source: Source, n: int, seed: int, on_chunk: Callable[[int, int],
         drawn = draw(source.config, rng, size, model.templates.sub_edges_gyr, model.mh_limits)
         acs = rng.random(size) < source.config.photometry.acs.sample(rng, size)
         clean = forward.synthesise(model, drawn, rng, acs)
-        flux[start : start + size] = clean.flux
+        flux[start : start + size] = source.arrays.take(source.arrays.half(clean.flux))
         phot.append(clean.phot.astype(np.float32))
         labels.append(clean.labels)
         params.append(_slim(drawn))
@@ -256,7 +335,12 @@ class Batches(IterableDataset[Batch]):
         rows = self.rows
         if self.epoch:
             rows = np.random.default_rng([self.seed, epoch, 0]).permutation(rows)
-        for k in range(len(self)):
+        make = self.source.training_batch if self.epoch else self.source.batch
+
+        def batch(k: int) -> Batch:
             rng = np.random.default_rng([self.seed, epoch, 1 + k])
-            part = np.sort(rows[k * self.batch : (k + 1) * self.batch])
-            yield self.source.batch(part, self.settings, rng)
+            return make(np.sort(rows[k * self.batch : (k + 1) * self.batch]), self.settings, rng)
+
+        numbers = range(len(self))
+        # On a device the host draws the next batches while the network works; a processor has no hands free for that.
+        yield from in_advance(batch, numbers, _AHEAD) if self.source.on_device else map(batch, numbers)

@@ -103,7 +103,8 @@ def encode(data: BinData, settings: FeatureSettings | None = None) -> Features:
     Parameters
     ----------
     data : BinData
-        Spectra and photometry; never modified. Non-finite values count as masked.
+        Spectra and photometry; never modified. Non-finite values count as masked. Flux, error and mask may be
+        tensors on a device (training makes them there): the result lies where they do.
     settings : FeatureSettings, optional
         Of the bundle that will read the result.
 
@@ -120,10 +121,11 @@ def encode(data: BinData, settings: FeatureSettings | None = None) -> Features:
     settings = settings or FeatureSettings()
     check(data)
     snr = np.clip(np.nan_to_num(np.asarray(data.snr, np.float32), nan=1.0), 0.1, 1e4)
+    spectrum = _encode_spectrum(data, settings)
     return Features(
-        spectrum=_encode_spectrum(data, settings),
-        photometry=_encode_photometry(data, settings),
-        lg_snr=torch.log10(torch.from_numpy(snr))[:, None],
+        spectrum=spectrum,
+        photometry=_encode_photometry(data, settings).to(spectrum.device),
+        lg_snr=torch.log10(torch.from_numpy(snr))[:, None].to(spectrum.device),
     )
 
 
@@ -140,6 +142,8 @@ _PHOT_ERROR_ZERO = 1.3
 
 def _tensor(array: NDArray[Any], dtype: Any = np.float32) -> torch.Tensor:
     """A tensor of a native, contiguous array; shares memory where it can, so never write into it."""
+    if torch.is_tensor(array):
+        return array
     return torch.from_numpy(np.ascontiguousarray(array, dtype=dtype))
 
 
@@ -147,7 +151,7 @@ def _encode_spectrum(data: BinData, settings: FeatureSettings) -> torch.Tensor:
     flux, error = _tensor(data.flux), _tensor(data.error)
     good = _tensor(data.mask, np.bool_) & torch.isfinite(flux) & torch.isfinite(error) & (error > 0)
     lo, hi = settings.error_range
-    out = torch.empty((flux.shape[0], 3, flux.shape[1]))
+    out = torch.empty((flux.shape[0], 3, flux.shape[1]), device=flux.device)
     weight = good.float()
     value = torch.where(good, flux, 0.0)
     if not bool(good.all()):
@@ -161,11 +165,12 @@ def _encode_spectrum(data: BinData, settings: FeatureSettings) -> torch.Tensor:
 
 def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch.Tensor:
     """Mean of the usable pixels within ``half`` of each pixel; the spectrum's mean, then 1, where there is none."""
-    n = value.shape[1]
-    total = torch.nn.functional.pad(value.double().cumsum(1), (1, 0))
-    count = torch.nn.functional.pad(weight.double().cumsum(1), (1, 0))
-    hi = torch.clamp(torch.arange(n) + half + 1, max=n)
-    lo = torch.clamp(torch.arange(n) - half, min=0)
+    n, device = value.shape[1], value.device
+    exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's devices have no double precision
+    total = torch.nn.functional.pad(value.to(exact).cumsum(1), (1, 0))
+    count = torch.nn.functional.pad(weight.to(exact).cumsum(1), (1, 0))
+    hi = torch.clamp(torch.arange(n, device=device) + half + 1, max=n)
+    lo = torch.clamp(torch.arange(n, device=device) - half, min=0)
     near, seen = total[:, hi] - total[:, lo], count[:, hi] - count[:, lo]
     mean = torch.where(count[:, -1:] > 0, total[:, -1:] / count[:, -1:].clamp(min=1), 1.0)
     return torch.where(seen > 0, near / seen.clamp(min=1), mean).float()
