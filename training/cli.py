@@ -13,7 +13,17 @@ from collections.abc import Sequence
 from napari_sfh.errors import ComputeError, SfhInputError
 
 #: Subcommands in the order of the work. Each module offers ``add_parser(subparsers)`` and sets the default ``run``.
-COMMANDS: tuple[str, ...] = ("templates", "simulate", "plots", "mock", "train", "evaluate", "ceiling", "heldout", "release")
+COMMANDS: tuple[str, ...] = (
+    "templates",
+    "simulate",
+    "plots",
+    "mock",
+    "train",
+    "evaluate",
+    "ceiling",
+    "heldout",
+    "release",
+)
 
 
 def build_parser() -> argparse.ArgumentParser:
