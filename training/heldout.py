@@ -45,7 +45,7 @@ class Options:
 
     output: Path
     n_test: int = 2000
-    draws: int = 200
+    draws: int = 100
     device: str = "cpu"
     seed: int = 7
 

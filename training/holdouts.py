@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.training.config import LawPrior, PriorConfig
@@ -125,7 +126,7 @@ def _noises(config: PriorConfig) -> Iterator[Holdout]:
         yield Holdout("noise", name, _with_noise(config, section, without), _with_noise(config, section, only))
 
 
-def _with_noise(config: PriorConfig, section: str, values: dict[str, Dist]) -> PriorConfig:
+def _with_noise(config: PriorConfig, section: str, values: dict[str, Any]) -> PriorConfig:
     if section == "noise":
         return replace(config, noise=replace(config.noise, **values))
     return replace(config, photometry=replace(config.photometry, **values))
