@@ -45,9 +45,11 @@ class RunConfig:
     ebv_mw: float | None = None  # Milky Way E(B-V), mag
     psf_fwhm_arcsec: float | None = None  # of the cube at 6500 AA
     target_snr: float = 35.0  # per pixel
-    binning: str = "vorbin"  # vorbin, powerbin, maps, or a FITS file of bin numbers
+    binning: str = "auto"  # auto, vorbin, powerbin, maps, or a FITS file of bin numbers
     kinematics: str = "auto"  # auto, maps, ppxf, or "V,SIGMA"
     align: bool = False  # undo the offset between mosaics and cube that is found
+    subtract_sky: bool = False  # measure each mosaic's sky outside the cube and subtract it
+    hst_psf_fwhm_arcsec: float | None = None  # of all mosaics; without it that of camera and filter
     model: str = "default"  # a shipped bundle or a file
     device: str = "auto"
     draws: int = infer.DRAWS
@@ -177,6 +179,8 @@ def _validate(config: RunConfig) -> None:
         raise SfhInputError(f"--ebv-mw {config.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
     if config.psf_fwhm_arcsec is not None and not 0 < config.psf_fwhm_arcsec < 10:
         raise SfhInputError(f"--psf-fwhm {config.psf_fwhm_arcsec}: must lie between 0 and 10 arcsec")
+    if config.hst_psf_fwhm_arcsec is not None and not 0 < config.hst_psf_fwhm_arcsec < 2:
+        raise SfhInputError(f"--hst-psf-fwhm {config.hst_psf_fwhm_arcsec}: must lie between 0 and 2 arcsec")
     if config.maps is None and "maps" in (config.binning, config.kinematics):
         raise SfhInputError("bins or kinematics from maps were asked for: give the file with --maps FILE")
 
@@ -187,7 +191,11 @@ def _open(config: RunConfig) -> tuple[Cube, BinnedMaps | None, dict[str, Mosaic]
     if config.maps is not None:
         maps = read_maps(config.maps)
         check_same_grid(maps, cube)
-    return cube, maps, {band: read_mosaic(path, band) for band, path in config.photometry.items()}
+    mosaics = {band: read_mosaic(path, band) for band, path in config.photometry.items()}
+    if config.hst_psf_fwhm_arcsec is not None:
+        width = config.hst_psf_fwhm_arcsec
+        mosaics = {band: replace(mosaic, psf_fwhm_arcsec=width) for band, mosaic in mosaics.items()}
+    return cube, maps, mosaics
 
 
 def _redshift(
@@ -221,7 +229,7 @@ def _bins(
         given = Path(config.binning)
     warning = binning.cost_warning(spaxels, config.binning)
     stage = f"binning to S/N {config.target_snr:g}" + (f": {warning}" if warning else "")
-    method = config.binning if given is None else "vorbin"
+    method = config.binning if given is None else "auto"
     return (
         yield from in_background(
             lambda: binning.make_bins(spaxels, config.target_snr, method, given, cancel), stage, cancel
@@ -306,7 +314,15 @@ def _photometry(
     psf = cube_psf(cube, config.psf_fwhm_arcsec)
     assumed = f"PSF unknown: FWHM {psf.fwhm_arcsec:g} arcsec assumed; give --psf-fwhm"
     measured = yield from bands.measure(
-        mosaics, cube, bins, psf, bundle.basis.filters, config.ebv_mw or 0.0, config.align, cancel
+        mosaics,
+        cube,
+        bins,
+        psf,
+        bundle.basis.filters,
+        config.ebv_mw or 0.0,
+        config.align,
+        cancel,
+        config.subtract_sky,
     )
     if measured is None or not (psf.assumed and mosaics):
         return measured

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import bin_world, click, native_canvas, open_explorer, screen_point, window
+from conftest import bin_world, click, make_result, native_canvas, open_explorer, screen_point, window
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
@@ -20,7 +20,9 @@ from qtpy.QtWidgets import QApplication
 from napari_sfh import maps
 from napari_sfh._qt import canvas, explorer, tasks
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.results import write_result
 from napari_sfh.types import Progress, Result
+from napari_sfh.workspace import Workspace, save
 
 
 @pytest.fixture
@@ -227,7 +229,7 @@ def test_forms_become_options(qapp: Any) -> None:
     assert values["photometry"] == {"F555W": Path("v.fits")}
     assert values["maps"] is None
     assert values["redshift"] is None
-    assert binning.values() == {"binning": "vorbin", "target_snr": 35.0, "kinematics": "auto"}
+    assert binning.values() == {"binning": "auto", "target_snr": 35.0, "kinematics": "auto"}
     binning.method.value = "file"
     with pytest.raises(SfhInputError, match="Bin map: no file"):
         binning.values()
@@ -320,3 +322,88 @@ def test_theme_and_card(qtbot: Any, dock: Any, result: Result) -> None:
     dock.network.card.native.click()
     (dialog,) = [w for w in QApplication.topLevelWidgets() if w.windowTitle() == "Model card: wide"]
     dialog.close()
+
+
+def test_a_workspace_brings_everything_back(
+    qtbot: Any, make_viewer: Callable[..., Any], dock: Any, result: Result, tmp_path: Path
+) -> None:
+    dock.data.redshift.value = "0.0022"
+    dock.binning.target_snr.value = 50.0
+    show(qtbot, dock, result)
+    dock.session.select(6)
+    dock.session.toggle_compared(9)
+    dock.panel.kind_field.value = "light"
+    dock.show_map("MH_LW_ERR")
+    dock.stack.find("map", "MH_LW_ERR").contrast_limits = (0.0, 0.7)
+    dock.tools["region"].region.set_polygons([np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]])])
+    dock.viewer.scene.camera.zoom = 31.0
+    dock.save_workspace(tmp_path / "work.json")
+    idle(qtbot, dock)
+    assert dock.message.text() == f"Saved {tmp_path / 'work.json'}."
+    assert (tmp_path / "work_sfh.fits").is_file(), "a result that was in memory only is kept beside"
+    kept = dock.files.capture()
+
+    (tmp_path / "moved").mkdir()
+    for name in ("work.json", "work_sfh.fits"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    other = open_explorer(make_viewer())
+    other.open(tmp_path / "moved" / "work.json")
+    idle(qtbot, other)
+    again = other.files.capture()
+    assert again.result == tmp_path / "moved" / "work_sfh.fits"
+    assert other.session.shown == (6, 9)
+    assert other.session.region is not None
+    assert other.stack.find("map", "MH_LW_ERR").contrast_limits == [0.0, 0.7]
+    assert other.viewer.scene.camera.zoom == 31.0
+    for block in ("session", "tools", "canvas"):
+        assert getattr(again, block) == getattr(kept, block), block
+    assert other.data.redshift.value == "0.0022"
+    assert other.binning.target_snr.value == 50
+
+
+def test_a_workspace_tells_what_is_missing(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
+    gone = Workspace(tmp_path / "gone.fits", 4, forms={"data": {"cube": tmp_path / "cube.fits", "psf": "0.8"}})
+    dock.open(save(gone, tmp_path / "work.json"))
+    idle(qtbot, dock)
+    assert dock.message.text() == (
+        f"The result {tmp_path / 'gone.fits'} is missing: put it back, or press Run. "
+        f"The cube {tmp_path / 'cube.fits'} is missing: choose it again under Data."
+    )
+    assert dock.data.psf.value == "0.8"
+    other = write_result(result, tmp_path / "other.fits")
+    dock.open(save(Workspace(other, 99, session={"selected": 98}), tmp_path / "work.json"))
+    idle(qtbot, dock)
+    assert "other.fits has 16 bins, not the 99" in dock.message.text()
+    (tmp_path / "work.json").write_text('{"kind": "napari-sfh workspace", "version": 9}')
+    dock.open(tmp_path / "work.json")
+    idle(qtbot, dock)
+    assert "version 9 is newer than 1" in dock.message.text()
+    assert dock.details_button.visible
+
+
+def test_recent_files_and_the_machine(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
+    path = write_result(result, tmp_path / "ngc_sfh.fits")
+    dock.open(path)
+    idle(qtbot, dock)
+    dock.file_row._fill()
+    action = dock.file_row._menu.actions()[0]
+    assert action.text() == f"{tmp_path.name}/ngc_sfh.fits"
+    dock.show_result(make_result(n_side=3))
+    idle(qtbot, dock)
+    dock.file_row._menu.triggered.emit(action)
+    idle(qtbot, dock)
+    assert dock.session.n_bins == result.bins.n_bins
+    title = dock.sections["network"].toggle.text()
+    assert title.startswith("Network")
+    assert " GB" in title
+
+
+def test_no_two_bins_of_the_next_result_share_a_map(qtbot: Any, dock: Any, result: Result) -> None:
+    """A map that was made when it was shown goes with its result."""
+    show(qtbot, dock, result)
+    dock.show_map("SNR")
+    other = make_result(n_side=3, seed=2)
+    show(qtbot, dock, other)
+    layer = dock.stack.find("map", "SNR")
+    assert layer.data == pytest.approx(maps.image(other, "SNR"), nan_ok=True)
+    assert len(dock.viewer.layers) == len(maps.MEAN_MAPS) + 4

@@ -10,6 +10,7 @@ from astropy.io import fits
 from prep_toys import MUSE_WAVE, run, toy_cube, toy_spectrum, toy_wcs
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.prep import binning
 from napari_sfh.prep.binning import SpaxelSN, cost_warning, difference_noise, make_bins, signal_noise, window_channels
 from napari_sfh.types import BinnedMaps
 
@@ -132,7 +133,7 @@ def test_target_out_of_reach_says_what_is():
 
 
 def test_unknown_method_and_bad_target():
-    with pytest.raises(SfhInputError, match="'kmeans' is unknown: choose vorbin, powerbin"):
+    with pytest.raises(SfhInputError, match="'kmeans' is unknown: choose auto, vorbin, powerbin"):
         make_bins(disc(), 10, "kmeans")
     with pytest.raises(SfhInputError, match="must be positive"):
         make_bins(disc(), -3)
@@ -148,9 +149,20 @@ def test_cancel_ends_vorbin():
 def test_vorbin_warns_of_its_cost_only_on_big_fields():
     sn = disc(10)
     assert cost_warning(sn, "vorbin") is None
-    big = SpaxelSN(*(np.ones((200, 200), t) for t in (np.float32, np.float32, bool)), sn.wcs, sn.path, True)
-    assert "powerbin" in cost_warning(big, "vorbin")
+    big = SpaxelSN(*(np.ones((1000, 1000), t) for t in (np.float32, np.float32, bool)), sn.wcs, sn.path, True)
+    assert cost_warning(big, "vorbin") == "1000000 spaxels take vorbin some 1.9 h, powerbin 2 min"
+    big.good[:] = np.arange(1000) < 50
+    assert cost_warning(big, "vorbin") == "50000 spaxels take vorbin some 18 s, powerbin 6 s"
     assert cost_warning(big, "powerbin") is None
+    assert cost_warning(big, "auto") is None
+
+
+def test_auto_takes_the_library_that_suits_the_size(monkeypatch):
+    sn = disc()
+    assert make_bins(sn, 35.0).method == "vorbin"
+    monkeypatch.setattr(binning, "VORBIN_COMFORT", 100)
+    assert make_bins(sn, 35.0).method == "powerbin"
+    np.testing.assert_array_equal(make_bins(sn, 35.0).bin_id, make_bins(sn, 35.0, "powerbin").bin_id)
 
 
 # --- signal and noise -------------------------------------------------------------------------------------------

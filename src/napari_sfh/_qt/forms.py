@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, PushButton
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, PushButton
+from magicgui.widgets.bases import RangedWidget, ValueWidget
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import BANDS
@@ -75,6 +76,37 @@ def form(widgets: list[Any]) -> Container[Any]:
     return rows
 
 
+def form_state(form: object) -> dict[str, Any]:
+    """Values of a form's fields by their names, as a workspace keeps them: JSON types, files as paths."""
+    state: dict[str, Any] = {}
+    for name, field in vars(form).items():
+        if isinstance(field, dict):
+            state[name] = {key: _value(edit) for key, edit in field.items()}
+        elif isinstance(field, FileEdit):
+            state[name] = _value(field)
+        elif isinstance(field, ValueWidget) and not isinstance(field, PushButton):
+            state[name] = field.value
+    return state
+
+
+def fill_form(form: object, state: Mapping[str, Any]) -> None:
+    """Put `form_state` back; fields that are not named keep their value, and so do those whose range excludes it."""
+    for name, field in vars(form).items():
+        if name not in state:
+            continue
+        if isinstance(field, dict):
+            for key, edit in field.items():
+                edit.line_edit.value = str(state[name].get(key) or "")
+        elif isinstance(field, FileEdit):
+            field.line_edit.value = str(state[name] or "")
+        elif isinstance(field, ComboBox):
+            field.value = state[name] if state[name] in field.choices else field.value
+        elif isinstance(field, RangedWidget):
+            field.value = min(max(state[name], field.min), field.max)
+        elif isinstance(field, ValueWidget) and not isinstance(field, PushButton):
+            field.value = state[name]
+
+
 class DataForm:
     """Folder or files, and what their headers may not say."""
 
@@ -86,9 +118,13 @@ class DataForm:
         self.redshift = number("Redshift", "from the header", "Systemic redshift")
         self.ebv_mw = number("E(B−V) MW", "from the header, else 0", "Foreground reddening by the Milky Way, mag")
         self.psf = number("PSF FWHM", "from the file", "Of the cube at 6500 Å, arcsec: the mosaics are matched to it")
-        self.container = form(
-            [self.folder, self.cube, *self.bands.values(), self.maps, self.redshift, self.ebv_mw, self.psf]
+        self.subtract_sky = CheckBox(
+            text="subtract the mosaics' sky",
+            value=False,
+            tooltip="Measured outside the cube's field and reported; PHANGS-HST mosaics do not need it",
         )
+        numbers = [self.redshift, self.ebv_mw, self.psf, self.subtract_sky]
+        self.container = form([self.folder, self.cube, *self.bands.values(), self.maps, *numbers])
 
     @property
     def has_cube(self) -> bool:
@@ -123,6 +159,7 @@ class DataForm:
             "redshift": parse(self.redshift, -0.01, 0.5),
             "ebv_mw": parse(self.ebv_mw, 0.0, 10.0),
             "psf_fwhm_arcsec": parse(self.psf, 0.05, 10.0),
+            "subtract_sky": self.subtract_sky.value,
         }
 
 
@@ -132,14 +169,15 @@ class BinningForm:
     def __init__(self) -> None:
         self.method = ComboBox(
             label="Method",
-            value="vorbin",
+            value="auto",
             choices=[
+                ("Automatic", "auto"),
                 ("Voronoi (vorbin)", "vorbin"),
                 ("PowerBin: fast, for large cubes", "powerbin"),
                 ("Bins of the MAPS file", "maps"),
                 ("Bins of a file", "file"),
             ],
-            tooltip="Voronoi up to some 10 000 spaxels; PowerBin above",
+            tooltip="Automatic: Voronoi up to 40 000 spaxels, PowerBin above",
         )
         self.file = file_edit("Bin map", "FITS image with the bin of each spaxel, 0 = none")
         self.target_snr = FloatSpinBox(
@@ -166,7 +204,7 @@ class BinningForm:
 
     def _show_needed(self) -> None:
         self.file.visible = self.method.value == "file"
-        self.target_snr.visible = self.method.value in ("vorbin", "powerbin")
+        self.target_snr.visible = self.method.value in ("auto", "vorbin", "powerbin")
         self.constants.visible = self.kinematics.value == "constant"
 
     def values(self) -> dict[str, Any]:
@@ -211,6 +249,11 @@ class NetworkForm:
         )
         self.container = form([narrow(self.model), self.file, self.card, self.device])
 
+    def chosen_device(self) -> str:
+        """Name of the device."""
+        name: str = self.device.value
+        return name
+
     def set_models(self, names: list[str]) -> None:
         """List the weights at hand, the default first; keep the choice if it is still there."""
         chosen = self.model.value
@@ -231,8 +274,19 @@ class ExportForm:
         self.result = PushButton(text="Save result…", tooltip="One FITS file: maps, bins, SFHs, spectra, provenance")
         self.figure = PushButton(text="Save figure of the maps…", tooltip="PNG, PDF or SVG page of the four maps")
         self.table = PushButton(text="Save table of all bins…", tooltip="SFH and metallicity of every bin as ECSV")
-        self.open = PushButton(text="Open result…", tooltip="A file written by napari-sfh; or drop it on the window")
-        self.container = form([self.result, self.figure, self.table, self.open])
+        self.distance = number("Distance (Mpc)", "none", "Of the galaxy: the figure's scale bar says kpc, too")
+        self.container = form([self.result, self.table, self.distance, self.figure])
+
+    @property
+    def distance_mpc(self) -> float | None:
+        """The distance in Mpc, None where the field is empty.
+
+        Raises
+        ------
+        SfhInputError
+            No number, or out of range.
+        """
+        return parse(self.distance, 1e-3, 2e4)
 
     def enable(self, has_result: bool) -> None:
         """What needs a result is usable with one only."""

@@ -34,6 +34,6 @@ def store(explorer: Explorer) -> None:
     saved = run_settings()
     if saved is not None:
         saved.target_snr = explorer.binning.target_snr.value
-        if explorer.binning.method.value in ("vorbin", "powerbin"):
+        if explorer.binning.method.value in ("auto", "vorbin", "powerbin"):
             saved.binning = explorer.binning.method.value
         saved.device = explorer.network.device.value

@@ -32,9 +32,11 @@ from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, Prog
 
 #: Spaxels with a lower S/N than this are left out: they add noise, not signal.
 MIN_SPAXEL_SNR: float = 1.0
-#: Above this number of spaxels vorbin takes minutes where powerbin takes seconds.
-VORBIN_COMFORT: int = 30_000
-METHODS: tuple[str, ...] = ("vorbin", "powerbin")
+#: ``auto`` takes vorbin up to this number of spaxels: a quarter of a minute; above, powerbin is much the faster.
+VORBIN_COMFORT: int = 40_000
+#: Seconds a spaxel with powerbin, a squared spaxel with vorbin, on one core (benchmarks/bench_prep.py).
+_POWERBIN_SECONDS, _VORBIN_SECONDS = 1.2e-4, 7e-9
+METHODS: tuple[str, ...] = ("auto", "vorbin", "powerbin")
 _DIFFERENCE_NOISE = 1.482602 / np.sqrt(6.0)
 
 
@@ -152,17 +154,24 @@ def _spaxel_sn(
 
 
 def cost_warning(sn: SpaxelSN, method: str) -> str | None:
-    """A sentence on the time that binning will take, where it is long; for the progress line."""
+    """A sentence on the time that vorbin will take, where it was chosen for a large field; for the progress line."""
     n = int(sn.good.sum())
-    if method == "vorbin" and n > VORBIN_COMFORT:
-        return f"binning {n} spaxels with vorbin takes minutes; powerbin takes seconds"
-    return None
+    if method != "vorbin" or n <= VORBIN_COMFORT:
+        return None
+    slow, fast = _VORBIN_SECONDS * n**2, _POWERBIN_SECONDS * n
+    return f"{n} spaxels take vorbin some {_duration(slow)}, powerbin {_duration(fast)}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def make_bins(
     sn: SpaxelSN,
     target_snr: float,
-    method: str = "vorbin",
+    method: str = "auto",
     given: BinnedMaps | Path | I32 | None = None,
     cancel: threading.Event | None = None,
 ) -> BinMap:
@@ -173,8 +182,9 @@ def make_bins(
     sn : SpaxelSN
     target_snr : float
         S/N per pixel that a bin should reach.
-    method : {"vorbin", "powerbin"}
-        Cappellari & Copin (2003) or Cappellari (2025, MNRAS 544, 1432). Ignored with ``given``.
+    method : {"auto", "vorbin", "powerbin"}
+        Cappellari & Copin (2003) or Cappellari (2025, MNRAS 544, 1432); auto takes vorbin up to `VORBIN_COMFORT`
+        spaxels, else powerbin. Ignored with ``given``.
     given : BinnedMaps, path of a FITS file, or integer array (ny, nx) with 0 = none, optional
         Bins of somebody else. Spaxels that are not good leave their bin; a bin left empty is dropped.
     cancel : Event, optional
@@ -196,6 +206,8 @@ def make_bins(
         return _bin_map(sn, np.where(sn.good, bin_id, 0), target_snr, source, keep_order=True)
     if method not in METHODS:
         raise SfhInputError(f"binning {method!r} is unknown: choose {', '.join(METHODS)}, maps or a FITS file")
+    if method == "auto":
+        method = "vorbin" if sn.good.sum() <= VORBIN_COMFORT else "powerbin"
     if not target_snr > 0:
         raise SfhInputError(f"target S/N {target_snr} must be positive")
     signal, noise = (a[sn.good].astype(np.float64) for a in (sn.signal, sn.noise))

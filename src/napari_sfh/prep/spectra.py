@@ -95,7 +95,8 @@ class _Members:
 
     def kept(self, lost: NDArray[np.intp]) -> F64:
         """Share (N,) of each bin's light that is left without the spaxels ``lost``."""
-        return 1.0 - np.bincount(self.row[lost], self.share[lost], minlength=self.matrix.shape[0])
+        gone = np.bincount(self.row[lost], self.share[lost], minlength=self.matrix.shape[0])
+        return np.asarray(1.0 - gone, dtype=np.float64)
 
 
 def extract(
