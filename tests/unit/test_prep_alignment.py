@@ -47,6 +47,7 @@ def test_offset_scale_and_background_are_found(dx, dy, scale, background):
     assert found.scale == pytest.approx(scale, rel=0.02)
     assert found.background == pytest.approx(background, abs=0.1)
     assert found.correlation > 0.99
+    assert found.pedestal * np.median(cube.read(0, 1)[0]) == pytest.approx(background / 10 * 25, abs=0.3)
     assert found.filter_share > 0.95
 
 

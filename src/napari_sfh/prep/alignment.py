@@ -50,6 +50,8 @@ class Alignment:
         Mosaic's flux over the cube's; 1 where both are calibrated alike.
     background : float
         Mosaic's flux where the cube has none, e-/s per mosaic pixel: what `bin_photometry` takes as ``background``.
+    pedestal : float
+        The same over the cube's median flux under the filter, of the spaxels compared.
     correlation : float
         Of the two images, at the best offset; below some 0.5 nothing above is to be trusted.
     filter_share : float
@@ -60,6 +62,7 @@ class Alignment:
     dy_arcsec: float
     scale: float
     background: float
+    pedestal: float
     correlation: float
     filter_share: float
 
@@ -144,6 +147,7 @@ def _measure(mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bo
         dy_arcsec=dy * pixel,
         scale=slope,
         background=zero * unit / mosaic.photflam / hst_per_spaxel,
+        pedestal=zero,  # the images are in units of that flux
         correlation=float(np.corrcoef(x, y)[0, 1]),
         filter_share=share,
     )

@@ -1,4 +1,8 @@
-"""All bands of a galaxy: checked against the cube where it covers them, measured in the bins, dereddened."""
+"""All bands of a galaxy: checked against the cube where it covers them, measured in the bins, dereddened.
+
+The check is printed in full, because an offset, a flux scale or a pedestal that nobody sees would bias ages silently;
+what exceeds `MAX_OFFSET_ARCSEC`, `MAX_SCALE` or `MAX_PEDESTAL` is said to be too much.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,20 @@ import threading
 from collections.abc import Generator, Mapping, Sequence
 from typing import NamedTuple
 
+from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.filters import Filter
-from napari_sfh.prep import alignment, extinction, photometry
+from napari_sfh.prep import alignment, background, extinction, photometry
 from napari_sfh.prep.psf import Psf
 from napari_sfh.progress import cancelled, in_background
 from napari_sfh.types import BinMap, Cube, Mosaic, Progress
+
+
+#: Offset in arcsec, deviation of the flux scale from 1, and pedestal over the median flux that a person must look at.
+MAX_OFFSET_ARCSEC: float = 0.2
+MAX_SCALE: float = 0.05
+MAX_PEDESTAL: float = 0.05
+#: Correlation of mosaic and cube below which their comparison means nothing.
+MIN_CORRELATION: float = 0.5
 
 
 class Bands(NamedTuple):
@@ -29,6 +42,7 @@ def measure(
     ebv_mw: float = 0.0,
     align: bool = False,
     cancel: threading.Event | None = None,
+    subtract_sky: bool = False,
 ) -> Generator[Progress, None, Bands | None]:
     """Measure every mosaic in the bins.
 
@@ -44,6 +58,8 @@ def measure(
     align : bool
         Shift each mosaic by the offset found; those that the cube does not cover by the first one found.
     cancel : threading.Event, optional
+    subtract_sky : bool
+        Measure the sky of each mosaic outside the cube (`background`) and subtract it.
 
     Returns
     -------
@@ -58,13 +74,21 @@ def measure(
             found[band.name] = compared
     first = next(iter(found.values()), None)
     flux = {}
+    notes = [_sentence(name, a, align) for name, a in found.items()]
     for k, (name, mosaic) in enumerate(mosaics.items()):
         yield Progress("photometry", k, len(mosaics))
+        sky = 0.0
+        if subtract_sky:
+            level = yield from _sky(name, mosaic, cube, cancel)
+            if level is None:
+                return None
+            sky = level[0]
+            notes.append(level[1])
         near = found.get(name, first) if align else None
         offset = (near.dx_arcsec, near.dy_arcsec) if near else (0.0, 0.0)
         one = yield from in_background(
-            lambda mosaic=mosaic, offset=offset: photometry.bin_photometry(  # type: ignore[misc]
-                mosaic, cube, bins, psf, offset_arcsec=offset, cancel=cancel
+            lambda mosaic=mosaic, offset=offset, sky=sky: photometry.bin_photometry(  # type: ignore[misc]
+                mosaic, cube, bins, psf, sky, offset, cancel
             ),
             "photometry",
             cancel,
@@ -73,12 +97,45 @@ def measure(
             return None
         passed = float(extinction.transmission(mosaic.photplam_aa, ebv_mw))
         flux[name] = photometry.BandFlux(one.flux_cgs / passed, one.error_cgs / passed)
-    return Bands(flux, tuple(_sentence(name, a, align) for name, a in found.items()))
+    return Bands(flux, tuple(notes))
+
+
+def _sky(
+    name: str, mosaic: Mosaic, cube: Cube, cancel: threading.Event | None
+) -> Generator[Progress, None, tuple[float, str] | None]:
+    """Level to subtract and the sentence about it; None on cancel."""
+    try:
+        sky = yield from in_background(
+            lambda: background.sky_level(mosaic, cube, cancel), f"sky of the mosaic {name}", cancel
+        )
+    except SfhInputError as error:
+        return 0.0, f"{name}: sky not subtracted: {error}"
+    if sky is None:
+        return None
+    return sky.level, (
+        f"{name}: sky {sky.level:+.4f} +- {sky.error:.4f} e-/s per pixel subtracted, from {sky.n_boxes} boxes outside "
+        "the cube"
+    )
 
 
 def _sentence(name: str, found: alignment.Alignment, applied: bool) -> str:
     done = "shifted back" if applied else "not applied (--align does)"
     return (
         f"{name} beside the cube: {found.dx_arcsec:+.2f}, {found.dy_arcsec:+.2f} arcsec, {done}; "
-        f"flux scale mosaic/cube {found.scale:.3f}; correlation {found.correlation:.3f}"
+        f"flux scale mosaic/cube {found.scale:.3f}; pedestal {found.pedestal:+.1%} of the median flux; "
+        f"correlation {found.correlation:.3f}{_alarm(found, applied)}"
     )
+
+
+def _alarm(found: alignment.Alignment, applied: bool) -> str:
+    """What a person must look at, appended to the sentence; empty where all is well."""
+    if found.correlation < MIN_CORRELATION:
+        return ". WARNING: they do not show the same sky: check the WCS of both"
+    wrong = []
+    if max(abs(found.dx_arcsec), abs(found.dy_arcsec)) > MAX_OFFSET_ARCSEC and not applied:
+        wrong.append("the offset (use --align)")
+    if abs(found.scale - 1) > MAX_SCALE:
+        wrong.append("the flux scale (check PHOTFLAM and BUNIT of both)")
+    if abs(found.pedestal) > MAX_PEDESTAL:
+        wrong.append("the pedestal (use --subtract-sky)")
+    return f". WARNING: too large for unbiased ages: {', '.join(wrong)}" if wrong else ""
