@@ -17,7 +17,6 @@ from napari_sfh.prep.psf import Psf
 from napari_sfh.progress import cancelled, in_background
 from napari_sfh.types import BinMap, Cube, Mosaic, Progress
 
-
 #: Offset in arcsec, deviation of the flux scale from 1, and pedestal over the median flux that a person must look at.
 MAX_OFFSET_ARCSEC: float = 0.2
 MAX_SCALE: float = 0.05
