@@ -11,6 +11,8 @@ calibration errors of 1 %, bands wrong by 3 % that are told and 2 % that are not
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +32,30 @@ _OLDEST_GYR = 13.4
 _LG_U = -2.6
 
 
+@dataclass(frozen=True)
+class Galaxies:
+    """Noiseless spectra (N, W) and bands (N, B), divided by the mean in the window, and their truth."""
+
+    flux: Array
+    phot: Array
+    labels: Labels
+
+    def observe(self, snr: float, rng: np.random.Generator) -> BinData:
+        """Noise and calibration errors at an S/N per pixel in the window."""
+        return _observe(self.flux, self.phot, snr, rng)
+
+
+def galaxies(templates: Templates, n: int, rng: np.random.Generator) -> Galaxies:
+    """``n`` galaxies of one library's stars and gas."""
+    family = rng.integers(0, len(FAMILIES), n).astype(np.int32)
+    mass = np.stack([_history(templates, int(f), rng) for f in family])
+    mh = np.clip(_metals(mass, templates, rng), templates.mh[0], templates.mh[-1])
+    a_v = np.abs(rng.normal(0.35, 0.3, n))
+    flux, phot = _light(templates, mass, mh, a_v, rng)
+    norm = flux[:, NORM_PIXELS].mean(1, keepdims=True)
+    return Galaxies(flux / norm, phot / norm, _labels(templates, mass, mh, a_v, family))
+
+
 def make(templates: Templates, n: int, seed: int, snr: float = 35.0) -> tuple[BinData, Labels]:
     """Observed galaxies and their truth.
 
@@ -42,14 +68,8 @@ def make(templates: Templates, n: int, seed: int, snr: float = 35.0) -> tuple[Bi
         Per pixel in the window.
     """
     rng = np.random.default_rng([seed, 77])
-    family = rng.integers(0, len(FAMILIES), n).astype(np.int32)
-    mass = np.stack([_history(templates, int(f), rng) for f in family])
-    mh = np.clip(_metals(mass, templates, rng), templates.mh[0], templates.mh[-1])
-    a_v = np.abs(rng.normal(0.35, 0.3, n))
-    flux, phot = _light(templates, mass, mh, a_v, rng)
-    norm = flux[:, NORM_PIXELS].mean(1, keepdims=True)
-    data = _observe(flux / norm, phot / norm, snr, rng)
-    return data, _labels(templates, mass, mh, a_v, family)
+    made = galaxies(templates, n, rng)
+    return made.observe(snr, rng), made.labels
 
 
 def _history(t: Templates, family: int, rng: np.random.Generator) -> Array:

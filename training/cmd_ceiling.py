@@ -1,0 +1,47 @@
+"""``napari-sfh-train ceiling``: how exact any network could be on galaxies from elsewhere."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "ceiling", help="the same network, fitted to galaxies from elsewhere", description=__doc__
+    )
+    parser.add_argument("--weights", required=True, help="name or file of a bundle")
+    parser.add_argument("--n", type=int, help="galaxies per library to fit (default 8000)")
+    parser.add_argument("--epochs", type=int, help="epochs (default 8)")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure as the arguments say."""
+    import json
+    from dataclasses import replace
+
+    from napari_sfh.model.bundle import load_bundle
+    from napari_sfh.training import templates
+    from napari_sfh.training.ceiling import Settings, ceiling
+    from napari_sfh.training.libraries import list_libraries
+    from napari_sfh.training.posterior_fit import to_stderr
+
+    settings = Settings()
+    given = {k: getattr(args, k) for k in ("n", "epochs") if getattr(args, k) is not None}
+    bundle = load_bundle(args.weights)
+    libraries = {name: templates.prepare(name) for name in list_libraries()}
+    report = ceiling(bundle, libraries, replace(settings, **given), to_stderr(args.quiet))
+    report["weights"] = {"name": bundle.name, "sha256": bundle.sha256}
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    for key in ("shipped", "fitted"):
+        print(key, "  ".join(f"{k} {v['bias']:+.3f} / {v['std']:.3f}" for k, v in report[key].items()))
+    return 0
