@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.physics.lsf import line_profiles
 from napari_sfh.training.agegrid import interpolation_matrix
-from napari_sfh.training.resample import line_bins, line_profiles
+from napari_sfh.training.resample import line_bins
 from napari_sfh.training.templates import Templates
 from napari_sfh.types import BANDS
 

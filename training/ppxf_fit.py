@@ -13,6 +13,7 @@ As stars need no convolution, spectra stay on their linear grid: no rebinning co
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -26,19 +27,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh import ppxf_bin
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.means import MEAN_NAMES, four_means
-from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
+from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
 from napari_sfh.training.ppxf_grid import Grid, gas_templates, make_grid
 from napari_sfh.training.templates import Templates
 from napari_sfh.training.testset import TestSet, observe_block
 from napari_sfh.types import BinData, Progress
 
 Array = NDArray[np.float64]
-
-#: km/s per pixel that pPXF derives from the ends of the grid. No template is convolved: its unevenness plays no part.
-_VELSCALE = C_KMS * np.log(WAVE_AA[-1] / WAVE_AA[0]) / (WAVE_AA.size - 1)
 
 
 @dataclass(frozen=True)
@@ -87,14 +85,10 @@ def fit_one(task: Task, grid: Grid, templates: Templates, settings: PpxfSettings
     ComputeError
         When pPXF fails.
     """
-    from ppxf.ppxf import ppxf
-
     keys = _arguments(task, grid, templates, settings)
+    importlib.import_module("ppxf.ppxf")  # not part of the time
     wall, cpu = time.perf_counter(), time.process_time()
-    try:
-        solution = ppxf(**keys)
-    except (AssertionError, ValueError, np.linalg.LinAlgError) as error:
-        raise ComputeError(f"pPXF failed on test spectrum {task.index}: {error}") from error
+    solution = ppxf_bin.solve(keys, f"test spectrum {task.index}")
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     weights = np.maximum(solution.weights[: grid.flux.shape[1]], 0).reshape(grid.shape)
     mass, light, mh = on_age_bins(weights, grid)
@@ -106,61 +100,15 @@ def fit_one(task: Task, grid: Grid, templates: Templates, settings: PpxfSettings
 
 def _arguments(task: Task, grid: Grid, templates: Templates, settings: PpxfSettings) -> dict[str, Any]:
     """Arguments of ``ppxf.ppxf``."""
-    data = task.data
-    good = data.mask[0] & np.isfinite(data.error[0]) & (data.error[0] > 0)
-    spectra, n_star = grid.flux, grid.flux.shape[1]
     bands, wave = grid.bands(task.redshift, task.acs)
-    names: list[str] = []
-    if settings.gas:
-        gas, gas_bands, names = gas_templates(templates, task.gas_sigma_kms, task.gas_v_kms)
-        spectra = np.hstack([spectra, gas])
-        bands = np.hstack([bands, gas_bands])
-        wave = np.hstack([wave, np.repeat(wave.mean(1, keepdims=True), len(names), axis=1)])
-    component = np.r_[np.zeros(n_star, int), np.ones(len(names), int)]
-    still = [0.0, _VELSCALE / 100]
-    two = bool(names)
-    keys: dict[str, Any] = {
-        "templates": spectra,
-        "galaxy": np.where(good, data.flux[0], 1.0).astype(float),
-        "noise": np.where(good, data.error[0], 1.0).astype(float),
-        "velscale": _VELSCALE,
-        "start": [still, still] if two else still,
-        "moments": [-2, -2] if two else -2,
-        "component": component if two else 0,
-        "goodpixels": np.flatnonzero(good),
-        "lam": WAVE_AA,
-        "degree": -1,
-        "mdegree": settings.mdegree,
-        "regul": 1.0 / settings.regul_error,
-        "reg_dim": np.array(grid.shape),
-        "dust": [{"start": [0.3], "bounds": [[0.0, 8.0]], "component": component == 0}],
-        "quiet": True,
-    }
-    if two:
-        keys |= {"gas_component": component == 1, "gas_names": np.array(names)}
-    seen = data.phot_mask[0] & (data.phot_error[0] > 0)
-    if seen.any():
-        keys["phot"] = {
-            "templates": bands[seen],
-            "galaxy": data.phot[0, seen].astype(float),
-            "noise": data.phot_error[0, seen].astype(float),
-            "lam": wave[seen],
-        }
-    return keys
+    stars = ppxf_bin.Stars(grid.flux, bands, wave, grid.light_v, grid.bin_of_group, grid.mh)
+    gas = gas_templates(templates, task.gas_sigma_kms, task.gas_v_kms) if settings.gas else None
+    return ppxf_bin.arguments(task.data, stars, gas, settings.mdegree, settings.regul_error)
 
 
 def on_age_bins(weights: Array, grid: Grid) -> tuple[Array, Array, Array]:
     """Mass fractions, V-light fractions and mass-weighted [M/H] (16,) from V-light weights (G, Z)."""
-    total = weights.sum()
-    if total <= 0:
-        return np.full(N_AGE, np.nan), np.full(N_AGE, np.nan), np.full(N_AGE, np.nan)
-    mass = weights / grid.light_v
-    light16, mass16, metals = (np.zeros(N_AGE) for _ in range(3))
-    np.add.at(light16, grid.bin_of_group, weights.sum(1))
-    np.add.at(mass16, grid.bin_of_group, mass.sum(1))
-    np.add.at(metals, grid.bin_of_group, mass @ grid.mh)
-    mh = np.divide(metals, mass16, out=np.zeros(N_AGE), where=mass16 > 0)
-    return mass16 / mass16.sum(), light16 / total, mh
+    return ppxf_bin.on_age_bins(weights, grid.light_v, grid.bin_of_group, grid.mh)
 
 
 def tasks(testset: TestSet, indices: Iterable[int]) -> Generator[Task, None, None]:

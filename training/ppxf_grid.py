@@ -12,30 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh import ppxf_bin
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.forward import Model
-from napari_sfh.training.resample import line_profiles
 from napari_sfh.training.templates import Templates
 from napari_sfh.types import BANDS
 
 Array = NDArray[np.float64]
-
-#: Emission lines that are fitted along: name, then (air wavelength in Angstrom, share of the flux) of its members.
-LINES: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
-    ("Hbeta", ((4861.3, 1.0),)),
-    ("[OIII]", ((5006.84, 0.75), (4958.91, 0.25))),
-    ("[NI]", ((5197.9, 0.5), (5200.26, 0.5))),
-    ("HeI5876", ((5875.6, 1.0),)),
-    ("[OI]", ((6300.3, 0.75), (6363.78, 0.25))),
-    ("[SIII]", ((6312.1, 1.0),)),
-    ("Halpha", ((6562.8, 1.0),)),
-    ("[NII]", ((6583.45, 0.746), (6548.05, 0.254))),
-    ("HeI6678", ((6678.2, 1.0),)),
-    ("[SII]6716", ((6716.44, 1.0),)),
-    ("[SII]6731", ((6730.82, 1.0),)),
-    ("[ArV]", ((7005.4, 1.0),)),
-)
 
 
 @dataclass(frozen=True)
@@ -106,18 +90,4 @@ def _groups(t: Templates, per_bin: int) -> NDArray[np.int_]:
 
 def gas_templates(t: Templates, sigma_kms: float, v_kms: float) -> tuple[Array, Array, list[str]]:
     """Emission lines of unit flux: spectra (W, L), band fluxes (B, L), names."""
-    wave = np.array([w for _, members in LINES for w, _ in members])
-    profiles = line_profiles(wave * (1 + v_kms / 299792.458), WAVE_AA, sigma_kms)
-    bands = t.filters[: len(BANDS)]
-    total = np.stack([np.trapezoid(b.throughput * b.wave_aa, b.wave_aa) for b in bands])
-    at = np.array([[np.interp(w, b.wave_aa, b.throughput, left=0, right=0) * w for b in bands] for w in wave])
-    phot = at / total  # photon-counting <f_lambda> of a line of unit flux
-    flux, band, names, start = [], [], [], 0
-    for name, members in LINES:
-        share = np.array([s for _, s in members])
-        part = slice(start, start + len(members))
-        flux.append(share @ profiles[part])
-        band.append(share @ phot[part])
-        names.append(name)
-        start += len(members)
-    return np.array(flux).T, np.array(band).T, names
+    return ppxf_bin.gas_templates(t.filters[: len(BANDS)], sigma_kms, v_kms)

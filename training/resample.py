@@ -80,12 +80,6 @@ def v_light(light: NDArray[np.floating], wave_aa: Array) -> Array:
     return flux / filters.flux_from_ab(band, SUN_V_AB)
 
 
-def line_profiles(line_wave_aa: Array, wave_aa: Array, sigma_kms: float = 150.0) -> Array:
-    """Gaussian profiles (L, W) per AA of lines seen by MUSE with a velocity dispersion; area 1."""
-    sigma = lsf.total_sigma_aa(line_wave_aa, sigma_kms)[:, None]
-    return np.exp(-0.5 * ((wave_aa - line_wave_aa[:, None]) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
-
-
 def line_bins(line_wave_aa: Array) -> Array:
     """Contribution (L, K) per AA of lines to the SED's bins: all of a line in the bin that holds it."""
     number = np.searchsorted(SED_EDGES_AA, line_wave_aa) - 1

@@ -51,6 +51,15 @@ def total_sigma_aa(wave_aa: NDArray[np.floating] | float, sigma_kms: float = SIG
     return np.hypot(muse_lsf_fwhm_aa(wave) / FWHM_PER_SIGMA, wave * sigma_kms / C_KMS)
 
 
+def line_profiles(
+    line_wave_aa: NDArray[np.floating], wave_aa: NDArray[np.floating], sigma_kms: float = SIGMA_TARGET_KMS
+) -> Array:
+    """Gaussian profiles (L, W) per AA of lines seen by MUSE with a velocity dispersion; area 1."""
+    centre = np.asarray(line_wave_aa, dtype=np.float64)
+    sigma = total_sigma_aa(centre, sigma_kms)[:, None]
+    return np.exp(-0.5 * ((wave_aa - centre[:, None]) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
+
+
 def broadening_kms(
     sigma_kms: NDArray[np.floating] | float, target_kms: float = SIGMA_TARGET_KMS
 ) -> tuple[Array, NDArray[np.bool_]]:
