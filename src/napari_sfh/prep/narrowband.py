@@ -1,0 +1,196 @@
+"""Narrow-band photometry of a survey like J-PAS, cut from an integral-field cube or from any spectra.
+
+The filters are made, not measured: trapezoids of 145 AA full width at half maximum every 100 AA, with sides of 25 AA,
+named like those of J-PAS (Benitez et al. 2014, arXiv:1403.5237; Bonoli et al. 2021, A&A 653, A31), which has 54 of them
+between a band u and a band J1007 at the ends: 56 in all. A band's flux is the photon-counting mean flux density of
+`physics.filters`. Where pixels are bad the mean is taken over the good ones, as long as those hold 90 % of the band.
+Pixels count as independent, so that errors are lower limits where a cube was resampled.
+
+Liew-Cain et al. (2021, MNRAS 502, 1355) cut such bands from CALIFA cubes, and leave out those that may hold Halpha.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.filters import Filter, weight_matrix
+from napari_sfh.prep.blocks import read_blocks
+from napari_sfh.progress import cancelled
+from napari_sfh.types import F32, F64, Bool, Cube, Progress
+
+#: Full width at half maximum, distance and width of the sides of the narrow bands, Angstrom.
+FWHM_AA, SPACING_AA, SIDE_AA = 145.0, 100.0, 25.0
+#: Centres and widths in Angstrom of the bands that are not of the regular row.
+ENDS_AA: dict[str, tuple[float, float]] = {"u": (3497.0, 495.0), "J0378": (3782.0, 155.0), "J1007": (9316.0, 620.0)}
+#: Centres of the regular row.
+CENTRES_AA: tuple[float, ...] = tuple(3900.0 + SPACING_AA * k for k in range(53))
+#: Air wavelength in Angstrom of Halpha.
+HALPHA_AA = 6562.8
+#: Share of a band that good pixels must hold.
+LEAST_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class BandFluxes:
+    """Fluxes of spectra (...) in B bands, in the unit of the spectra."""
+
+    flux: F32  # (..., B) 0 where masked
+    error: F32  # (..., B) 1 sigma
+    mask: Bool  # (..., B) True = usable
+
+
+@dataclass(frozen=True)
+class BandImages:
+    """Narrow-band images of a cube."""
+
+    filters: tuple[Filter, ...]
+    flux: F32  # (B, ny, nx) erg/s/cm2/AA per spaxel; NaN where masked
+    error: F32  # (B, ny, nx) 1 sigma, NaN where masked or where the cube has no variance
+    wcs: WCS  # celestial, the cube's
+
+
+def trapezoid(name: str, centre_aa: float, fwhm_aa: float = FWHM_AA, side_aa: float = SIDE_AA) -> Filter:
+    """A filter that is flat over ``fwhm_aa - side_aa`` and falls to zero over ``side_aa`` on either side."""
+    flat, foot = 0.5 * (fwhm_aa - side_aa), 0.5 * (fwhm_aa + side_aa)
+    wave = centre_aa + np.array([-foot, -flat, flat, foot])
+    return Filter.from_curve(name, "J-PAS like", wave, np.array([0.0, 1.0, 1.0, 0.0]))
+
+
+def jpas_like(low_aa: float = 0.0, high_aa: float = np.inf, without_aa: Sequence[float] = ()) -> tuple[Filter, ...]:
+    """The bands that lie wholly within a range, from blue to red.
+
+    Parameters
+    ----------
+    low_aa, high_aa : float
+        Range of the spectra in Angstrom (air); 4750 to 9350 for MUSE.
+    without_aa : sequence of float
+        Leave out bands that hold one of these wavelengths, `HALPHA_AA` for example.
+
+    Raises
+    ------
+    SfhInputError
+        No band is left.
+    """
+    named = {f"J{round(c / 10):04d}": (c, FWHM_AA) for c in CENTRES_AA} | ENDS_AA
+    made = sorted((trapezoid(name, *shape) for name, shape in named.items()), key=lambda f: f.pivot_aa)
+
+    def kept(band: Filter) -> bool:
+        first, last = band.wave_aa[0], band.wave_aa[-1]
+        return low_aa <= first and last <= high_aa and not any(first < line < last for line in without_aa)
+
+    left = tuple(f for f in made if kept(f))
+    if not left:
+        raise SfhInputError(f"narrow bands: none lies within {low_aa:g}-{high_aa:g} AA; widen the range")
+    return left
+
+
+def measure(
+    flux: NDArray[np.floating],
+    wave_aa: NDArray[np.floating],
+    filters: tuple[Filter, ...],
+    error: NDArray[np.floating] | None = None,
+    good: Bool | None = None,
+) -> BandFluxes:
+    """Band fluxes of spectra.
+
+    Parameters
+    ----------
+    flux : array (..., n)
+        f_lambda.
+    wave_aa : array (n,)
+        Air wavelengths; those of the rest frame give rest-frame bands.
+    filters : tuple of Filter
+    error : array (..., n), optional
+        1 sigma; without it errors are zero.
+    good : boolean array (..., n), optional
+        Usable pixels; without it all finite ones.
+
+    Raises
+    ------
+    SfhInputError
+        Shapes do not agree, or the spectra do not cover a filter.
+    """
+    f = np.asarray(flux)
+    usable = np.isfinite(f) if good is None else good & np.isfinite(f)
+    if np.shape(wave_aa) != f.shape[-1:] or usable.shape != f.shape:
+        raise SfhInputError(
+            f"narrow bands: flux {f.shape}, wavelengths {np.shape(wave_aa)} and mask {usable.shape} do not agree"
+        )
+    variance = np.zeros_like(f) if error is None else np.asarray(error) ** 2
+    matrix = weight_matrix(filters, wave_aa)
+    held = usable.astype(np.float32) @ matrix
+    total = np.where(usable, f, 0.0) @ matrix
+    noise = np.where(usable, variance, 0.0) @ matrix**2
+    return _mean(total, noise, held)
+
+
+def _mean(total: NDArray[np.floating], noise: NDArray[np.floating], held: NDArray[np.floating]) -> BandFluxes:
+    """Means over the good pixels of sums over them, of their variance and of the share of the band that they hold."""
+    mask = np.asarray(held >= LEAST_SHARE, dtype=np.bool_)
+    share = np.where(mask, held, 1.0)
+    flux = np.where(mask, total / share, 0.0).astype(np.float32)
+    error = np.where(mask, np.sqrt(noise) / share, 0.0).astype(np.float32)
+    return BandFluxes(flux, error, mask)
+
+
+def images(
+    cube: Cube, filters: tuple[Filter, ...], redshift: float = 0.0, cancel: threading.Event | None = None
+) -> Generator[Progress, None, BandImages | None]:
+    """Narrow-band images in one pass over a cube.
+
+    Parameters
+    ----------
+    cube : Cube
+    filters : tuple of Filter
+        All within the cube's range.
+    redshift : float
+        Bands are those of the rest frame at this redshift; 0 takes the observed ones.
+    cancel : Event, optional
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    BandImages, or None on cancel.
+
+    Raises
+    ------
+    SfhInputError
+        The cube does not cover a filter.
+    """
+    n, ny, nx = cube.shape
+    matrix = weight_matrix(filters, np.asarray(cube.wave_aa, dtype=float) / (1 + redshift)).astype(np.float32)
+    total, noise, held = (np.zeros((ny * nx, len(filters)), np.float32) for _ in range(3))
+    reached = np.flatnonzero(matrix.any(1))
+    channels = slice(int(reached[0]), int(reached[-1]) + 1)
+    yield Progress("narrow bands", 0, n)
+    for part, (flux, variance, good) in read_blocks(cube, channels, cancel):
+        weight = matrix[channels][part]
+        rows = good.reshape(len(weight), -1)
+        total += np.where(rows, flux.reshape(rows.shape), 0.0).T @ weight
+        held += rows.T.astype(np.float32) @ weight
+        if variance is not None:
+            noise += np.where(rows, variance.reshape(rows.shape), 0.0).T @ weight**2
+        yield Progress("narrow bands", channels.start + part.stop, n)
+    if cancelled(cancel):
+        return None
+    measured = _mean(total, noise, held)
+    flux_map = _as_images(measured.flux, measured.mask, (ny, nx), cube.flux_scale)
+    known = measured.mask if cube.has_variance else np.zeros_like(measured.mask)
+    error_map = _as_images(measured.error, known, (ny, nx), cube.flux_scale)
+    return BandImages(filters, flux_map, error_map, cube.wcs)
+
+
+def _as_images(values: F32, mask: Bool, shape: tuple[int, int], scale: float) -> F32:
+    """(ny * nx, B) in cube units to (B, ny, nx) in erg/s/cm2/AA, NaN where masked."""
+    flat: F64 = np.where(mask, values.astype(float) * scale, np.nan)
+    return np.ascontiguousarray(flat.T.reshape(-1, *shape), dtype=np.float32)
