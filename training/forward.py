@@ -203,7 +203,7 @@ def synthesise(
     add_lines(flux, light.lines, model.templates.line_wave_aa, params.gas_sigma_kms, params.gas_v_kms)
     norm = flux[:, model.arrays.put(np.flatnonzero(NORM_PIXELS))].mean(1)
     phot = model.arrays.take(photometry(model, light, params.redshift, acs) / norm[:, None])
-    return Noiseless(flux=flux / norm[:, None], phot=phot, labels=_labels(model, params), params=params)
+    return Noiseless(flux=flux / norm[:, None], phot=phot, labels=labels_of(model, params), params=params)
 
 
 @dataclass(frozen=True)
@@ -347,7 +347,7 @@ def light_v(templates: Templates, params: Params) -> Array:
     return np.einsum("nzs,zs->ns", weights, templates.light_v, optimize=True).astype(np.float64)
 
 
-def _labels(model: Model, params: Params) -> Labels:
+def labels_of(model: Model, params: Params) -> Labels:
     """The truth on the 16 age bins."""
     t = model.templates
     light = light_v(t, params)
