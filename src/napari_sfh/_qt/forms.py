@@ -131,6 +131,16 @@ class DataForm:
         """True when there is something to run on."""
         return _value(self.cube) is not None
 
+    @property
+    def photometry(self) -> dict[str, Path]:
+        """The mosaics that are given, by band."""
+        return {band: path for band, edit in self.bands.items() if (path := _value(edit)) is not None}
+
+    @property
+    def maps_path(self) -> Path | None:
+        """The MAPS file that is given."""
+        return _value(self.maps)
+
     def set_files(self, cube: Path | None, photometry: Mapping[str, Path], maps: Path | None) -> None:
         """Fill in the files; bands that are missing are emptied."""
         for edit, path in [
@@ -151,11 +161,10 @@ class DataForm:
         cube = _value(self.cube)
         if cube is None:
             raise SfhInputError("Cube: no file is chosen; choose a galaxy folder or a MUSE cube first")
-        photometry = {band: path for band, edit in self.bands.items() if (path := _value(edit)) is not None}
         return {
             "cube": cube,
-            "photometry": photometry,
-            "maps": _value(self.maps),
+            "photometry": self.photometry,
+            "maps": self.maps_path,
             "redshift": parse(self.redshift, -0.01, 0.5),
             "ebv_mw": parse(self.ebv_mw, 0.0, 10.0),
             "psf_fwhm_arcsec": parse(self.psf, 0.05, 10.0),
