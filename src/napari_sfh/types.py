@@ -90,6 +90,7 @@ class Cube:
     lsf: str = "muse"  # which LSF the data have; see physics.lsf
     header: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what had to be assumed on reading, one line each, for the user
+    psf_beta: float | None = None  # Moffat exponent of the PSF; None = Gaussian
 
     @property
     def pixel_arcsec(self) -> float:

@@ -16,7 +16,7 @@ from io_mocks import ESO_UNIT, MPDAF_UNIT, NX, NY, N, flux_values, write_cube
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io._fits import conversion
-from napari_sfh.io.fsf import fsf_fwhm_arcsec, psf_fwhm_arcsec
+from napari_sfh.io.fsf import fsf_beta, fsf_fwhm_arcsec, psf_fwhm_arcsec
 from napari_sfh.io.muse import FLAM, check_rest_range, missing_rest_range, read_cube
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 
@@ -237,6 +237,16 @@ def test_fsf_old_model_and_fields():
     assert fsf_fwhm_arcsec(h) == pytest.approx(((0.862 - 3.46e-5 * 6500) + (0.825 - 3.01e-5 * 6500)) / 2)
     h |= {"FSF00FWA": 0.9, "FSF00FWB": -3e-5}
     assert fsf_fwhm_arcsec(h) == pytest.approx(0.9 - 3e-5 * 6500)
+
+
+def test_fsf_exponent(tmp_path):
+    h = {"FSFMODE": 2, "FSFLB1": 4750.0, "FSFLB2": 9350.0, "FSF00BNC": 2, "FSF00B00": 0.5, "FSF00B01": 2.4}
+    assert fsf_beta(h) == pytest.approx(2.4 + 0.5 * ((6500 - 4750) / 4600 - 0.5), abs=1e-9)
+    assert fsf_beta({"FSFMODE": "MOFFAT1", "FSF01BET": 2.8, "FSF02BET": 2.6}) == pytest.approx(2.7)
+    assert fsf_beta({"FSFMODE": "MOFFAT1", "FSF00BET": 0.5}) is None
+    assert fsf_beta({}) is None
+    assert read_cube(write_cube(tmp_path / "m.fits", primary=h)).psf_beta == pytest.approx(fsf_beta(h))
+    assert read_cube(write_cube(tmp_path / "c.fits")).psf_beta is None
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,12 @@ def test_cancel_leaves_nan():
     assert np.isnan(bin_photometry(hst(np.ones((N_HST, N_HST))), cube(), bins, PSF, cancel=event).flux_cgs).all()
 
 
+def test_a_cubes_own_moffat_is_taken():
+    assert cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5)).beta == 2.5
+    assert cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5), beta=3.0).beta == 3.0
+    assert cube_psf(cube(psf_fwhm_arcsec=0.7)).beta is None
+
+
 def test_psf_of_a_cube():
     assert cube_psf(cube(), 1.1).fwhm_arcsec == 1.1
     assert cube_psf(cube(psf_fwhm_arcsec=0.7)).fwhm_arcsec == 0.7

@@ -3,14 +3,14 @@
 MPDAF describes the field spread function (FSF) as a circular Moffat profile whose FWHM is a polynomial of wavelength:
 ``FSFMODE = 2`` gives FWHM = sum_k c_k l^(n-1-k) with l = (lambda - FSFLB1) / (FSFLB2 - FSFLB1) - 1/2 and the
 coefficients ``FSFnnF00...`` (highest power first); the older ``MOFFAT1`` gives FWHM = FSFnnFWA + FSFnnFWB lambda.
-Field 00 is the whole mosaic; where only the single exposures 01.. are described, their mean is taken.
-Bacon et al. (2023, A&A 670, A4).
+Its exponent is a polynomial of the same l (``FSFnnB00...``), or ``FSFnnBET``. Field 00 is the whole mosaic; where only
+the single exposures 01.. are described, their mean is taken. Bacon et al. (2023, A&A 670, A4).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +24,58 @@ REFERENCE_AA: float = 6500.0
 
 def fsf_fwhm_arcsec(header: Mapping[str, Any], wave_aa: float = REFERENCE_AA) -> float | None:
     """FWHM in arcsec at ``wave_aa`` from MPDAF's FSF keywords, or None where there are none."""
+    return _of_fields(header, wave_aa, {"MOFFAT1": _moffat1}, "F", _plausible)
+
+
+def fsf_beta(header: Mapping[str, Any], wave_aa: float = REFERENCE_AA) -> float | None:
+    """Exponent of the Moffat profile at ``wave_aa`` from MPDAF's FSF keywords, or None where there is none."""
+    return _of_fields(header, wave_aa, {"MOFFAT1": _moffat1_beta}, "B", _exponent)
+
+
+def _of_fields(
+    header: Mapping[str, Any],
+    wave_aa: float,
+    older: Mapping[str, Callable[[Mapping[str, Any], int, float], float | None]],
+    letter: str,
+    check: Callable[[float], float | None],
+) -> float | None:
+    """A quantity of field 00, else the mean of the others."""
     mode = str(header.get("FSFMODE", "")).strip().upper()
     if not mode:
         return None
-    one_field = _moffat1 if mode == "MOFFAT1" else _moffat2
-    whole = one_field(header, 0, wave_aa)
+
+    def of(field: int) -> float | None:
+        value = older[mode](header, field, wave_aa) if mode in older else _moffat2(header, field, wave_aa, letter)
+        return None if value is None else check(value)
+
+    whole = of(0)
     if whole is not None:
         return whole
-    fields = [f for n in range(1, 100) if (f := one_field(header, n, wave_aa)) is not None]
+    fields = [value for n in range(1, 100) if (value := of(n)) is not None]
     return float(np.mean(fields)) if fields else None
 
 
 def _moffat1(header: Mapping[str, Any], field: int, wave_aa: float) -> float | None:
     a, b = (number_card(header, f"FSF{field:02d}{k}") for k in ("FWA", "FWB"))
-    return None if a is None or b is None else _plausible(a + b * wave_aa)
+    return None if a is None or b is None else a + b * wave_aa
 
 
-def _moffat2(header: Mapping[str, Any], field: int, wave_aa: float) -> float | None:
-    lo, hi, n = (number_card(header, k) for k in ("FSFLB1", "FSFLB2", f"FSF{field:02d}FNC"))
+def _moffat1_beta(header: Mapping[str, Any], field: int, wave_aa: float) -> float | None:
+    return number_card(header, f"FSF{field:02d}BET")
+
+
+def _moffat2(header: Mapping[str, Any], field: int, wave_aa: float, letter: str) -> float | None:
+    lo, hi, n = (number_card(header, k) for k in ("FSFLB1", "FSFLB2", f"FSF{field:02d}{letter}NC"))
     if lo is None or hi is None or n is None or hi <= lo:
         return None
-    coefficients = [number_card(header, f"FSF{field:02d}F{k:02d}") for k in range(int(n))]
+    coefficients = [number_card(header, f"FSF{field:02d}{letter}{k:02d}") for k in range(int(n))]
     if not coefficients or None in coefficients:
         return None
-    return _plausible(float(np.polyval(np.array(coefficients, dtype=float), (wave_aa - lo) / (hi - lo) - 0.5)))
+    return float(np.polyval(np.array(coefficients, dtype=float), (wave_aa - lo) / (hi - lo) - 0.5))
+
+
+def _exponent(beta: float) -> float | None:
+    return beta if 1.0 < beta < 1000.0 else None
 
 
 def _plausible(fwhm: float) -> float | None:

@@ -20,7 +20,7 @@ from astropy.wcs import WCS
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import _fits
 from napari_sfh.io._sections import ImageReader
-from napari_sfh.io.fsf import psf_fwhm_arcsec
+from napari_sfh.io.fsf import fsf_beta, psf_fwhm_arcsec
 from napari_sfh.physics.wavelength import WAVE_AA, vacuum_to_air
 from napari_sfh.types import F32, F64, Bool, Cube
 
@@ -136,6 +136,7 @@ def read_cube(path: str | Path) -> Cube:
         name=_fits.galaxy_name(merged, path),
         redshift=z if z is not None and -0.01 < z < 2 else None,
         psf_fwhm_arcsec=fwhm,
+        psf_beta=fsf_beta(merged),
         header=merged,
         notes=tuple(note for note in (axis_note, stat_note) if note),
     )

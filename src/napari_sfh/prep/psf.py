@@ -65,7 +65,11 @@ class Psf:
 
 
 def cube_psf(cube: Cube, fwhm_arcsec: float | None = None, beta: float | None = None) -> Psf:
-    """PSF of a cube: the user's FWHM, else the file's, else `ASSUMED_FWHM_ARCSEC` (marked as assumed)."""
+    """PSF of a cube: the user's FWHM, else the file's, else `ASSUMED_FWHM_ARCSEC` (marked as assumed).
+
+    The profile is a Moffat of exponent ``beta``, else of the file's own (MPDAF's FSF keywords), else a Gaussian.
+    """
+    beta = cube.psf_beta if beta is None else beta
     slope = 0.0 if "copt" in cube.path.name.lower() else MUSE_SLOPE
     fwhm = fwhm_arcsec if fwhm_arcsec is not None else cube.psf_fwhm_arcsec
     if fwhm is None:
