@@ -48,21 +48,29 @@ def test_v_magnitudes_and_mass_to_light_of_e_miles(e_miles):
     np.testing.assert_allclose(ratio, 1.0, atol=0.01)  # measured: 0.999 to 1.008
 
 
-def test_sloan_colours_of_e_miles(e_miles):
-    """Same stars, same filters: AB colours of the MIUSCAT predictions."""
+@pytest.mark.parametrize(("counting", "g_r_max", "r_i_max"), [("energy", 0.005, 0.015), ("photons", 0.03, 0.015)])
+def test_sloan_colours_of_e_miles(e_miles, counting, g_r_max, r_i_max):
+    """Same stars, same filters: AB colours of the MIUSCAT predictions.
+
+    The tables weight f_lambda by the curve alone, as if it were a response to energy: done so, g - r agrees to 0.0033
+    mag in every SSP (mean 0.0002). DR7's curves are responses to photons; counting those, the oldest metal-rich SSPs
+    are 0.026 mag bluer than the tables. r - i differs by 0.0104 and 0.0124: there MIUSCAT and E-MILES join other stars.
+    """
     curves = bands.filter_res([f"SDSS/{b}.dat" for b in "gri"])
     mag = []
-    for name, curve in zip("gri", curves):
-        band = bands.in_air(name, "SDSS", *curve)
+    for name, (wave, throughput) in zip("gri", curves):
+        response = throughput / wave if counting == "energy" else throughput
+        band = bands.in_air(name, "SDSS", wave, response)
         mag.append(filters.ab_mag(band, filters.mean_flux(band, e_miles.wave_aa, e_miles.spectrum) / AREA))
     g_r, r_i = [], []
     for i, j, row in matched(e_miles, vazdekis("sdss")):
         g_r.append(mag[0][i, j] - mag[1][i, j] - (row[1] - row[2]))
         r_i.append(mag[1][i, j] - mag[2][i, j] - (row[2] - row[3]))
-    assert np.abs(np.mean(g_r)) < 0.02
-    assert np.abs(np.mean(r_i)) < 0.02
-    assert np.max(np.abs(g_r)) < 0.03  # measured: 0.026, in the oldest metal-rich SSPs
-    assert np.max(np.abs(r_i)) < 0.02  # measured: 0.012
+    assert len(g_r) == 150
+    assert np.max(np.abs(g_r)) < g_r_max
+    assert np.max(np.abs(r_i)) < r_i_max
+    assert np.abs(np.mean(g_r)) < (0.001 if counting == "energy" else 0.011)
+    assert np.abs(np.mean(r_i)) < 0.007
 
 
 def test_vega_colours_of_e_miles(e_miles):
