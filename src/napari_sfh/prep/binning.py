@@ -119,10 +119,11 @@ def signal_noise(
     series = None if cube.has_variance else np.empty((total, *shape), dtype=np.float32)
     yield Progress("signal and noise", 0, total)
     for part, (flux, variance, good) in read_blocks(cube, window, cancel):
-        flux_sum += np.where(good, flux, 0).sum(0, dtype=np.float64)
-        count += good.sum(0, dtype=np.int32)
-        if variance is not None:
-            variance_sum += np.where(good, variance, 0).sum(0, dtype=np.float64)
+        for c, used in enumerate(good):
+            flux_sum += np.where(used, flux[c], np.float32(0))
+            count += used
+            if variance is not None:
+                variance_sum += np.where(used, variance[c], np.float32(0))
         if series is not None:
             series[part] = np.where(good, flux, np.nan)
         yield Progress("signal and noise", part.stop, total)

@@ -9,13 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from napari_sfh.progress import cancelled
 from napari_sfh.types import F32, Bool, Cube
 
-_BLOCK_BYTES = 96 * 2**20
+#: Arrays below malloc's largest threshold for a mapping of their own are used again without page faults, which cost
+#: more than the reading.
+_BLOCK_BYTES = 24 * 2**20
 
 Block = tuple[F32, F32 | None, Bool]
 
 
 def block_length(cube: Cube) -> int:
-    """Channels to read at once so that a block stays near 96 MiB; two blocks are in memory at a time."""
+    """Channels to read at once so that a block stays near 24 MiB."""
     _, ny, nx = cube.shape
     return max(1, _BLOCK_BYTES // (ny * nx * (9 if cube.has_variance else 5)))
 
