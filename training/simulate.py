@@ -253,7 +253,12 @@ def simulate(
     sizes = [min(CHUNK, n - start) for start in range(0, n, CHUNK)]
     entries = {i: entry for i, size in enumerate(sizes) if (entry := _finished(shard_path(folder, i), key, size))}
     yield Progress("simulate", sum(sizes[i] for i in entries), n)
-    jobs = [(source, seed, i, size, folder, key) for i, size in enumerate(sizes) if i not in entries]
+    # Workers elsewhere need not stand in this folder.
+    jobs = [
+        (source, seed, i, size, folder.absolute() if scheduler else folder, key)
+        for i, size in enumerate(sizes)
+        if i not in entries
+    ]
     for index, entry in _run(jobs, workers, scheduler):
         entries[index] = entry
         yield Progress("simulate", sum(sizes[i] for i in entries), n)

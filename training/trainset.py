@@ -248,14 +248,18 @@ def make_fresh(source: Source, n: int, seed: int, on_chunk: Callable[[int, int],
 
 
 def save_fresh(fresh: FreshSource, path: Path) -> None:
-    """Keep a noiseless set for another run."""
-    arrays: dict[str, Any] = {"flux": fresh.flux, "phot": fresh.phot, "acs": fresh.acs}
-    arrays |= {f"label_{k}": getattr(fresh.labels, k) for k in Labels.array_names()}
-    arrays |= {f"param_{f.name}": getattr(fresh.params, f.name) for f in fields(Params) if f.name != "family_names"}
+    """Keep a noiseless set for another run, whole or not at all."""
+    columns: dict[str, Any] = {"flux": fresh.flux, "phot": fresh.phot, "acs": fresh.acs}
+    columns |= {f"label_{k}": getattr(fresh.labels, k) for k in Labels.array_names()}
+    columns |= {f"param_{f.name}": getattr(fresh.params, f.name) for f in fields(Params) if f.name != "family_names"}
+    columns |= {"names": np.array(fresh.labels.family_names), "prior_sha256": np.array(fresh.config.sha256)}
     partial = path.with_name(path.name + ".part.npz")
-    arrays |= {"names": np.array(fresh.labels.family_names), "prior_sha256": np.array(fresh.config.sha256)}
-    np.savez(partial, **arrays)
-    partial.replace(path)
+    try:
+        np.savez(partial, **columns)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)  # on a full disk it is the first thing to go
+        raise
 
 
 def load_fresh(path: Path, config: PriorConfig) -> FreshSource:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -189,6 +190,32 @@ def test_dask_workers_make_the_same_set(made, tmp_path):
         steps = simulate.simulate(toy_source(), 128, 7, tmp_path, scheduler=cluster.scheduler_address)
         manifest = show_progress(steps, quiet=True)
     assert manifest["shards"][0] == made[1]["shards"][0]
+
+
+def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch):
+    from distributed import LocalCluster
+
+    from napari_sfh.training import cluster
+
+    monkeypatch.setattr(cluster, "_WAIT_S", 0.2)
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty:
+        steps = simulate.simulate(toy_source(), 128, 7, tmp_path, scheduler=empty.scheduler_address)
+        with pytest.raises(ComputeError, match=r"no worker joined it in 0\.2 s; start one \(dask worker "):
+            show_progress(steps, quiet=True)
+
+
+def test_dask_workers_stand_elsewhere(tmp_path, monkeypatch):
+    """A relative --output is the client's folder, not the worker's."""
+    jobs = []
+
+    def run_jobs(given, address):
+        jobs.extend(given)
+        yield 0, {"n": 40, "clipped": 0, "sha256": "of the shard"}
+
+    monkeypatch.setattr("napari_sfh.training.cluster.run_jobs", run_jobs)
+    monkeypatch.chdir(tmp_path)
+    show_progress(simulate.simulate(toy_source(), 40, 7, Path("set"), scheduler="tcp://x:1"), quiet=True)
+    assert jobs[0][4] == tmp_path / "set"
 
 
 def test_no_scheduler_answers(tmp_path):

@@ -56,6 +56,17 @@ def test_noiseless_set_survives_the_disk(fresh, tmp_path):
     assert back.labels.family_names == fresh.labels.family_names
 
 
+def test_a_full_disk_leaves_no_half_set(fresh, tmp_path, monkeypatch):
+    def full(path, **arrays):
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_fresh(fresh, tmp_path / "fresh.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_noise_is_new_in_every_pass_and_the_object_is_not(fresh):
     rows = np.arange(20)
     a, b = (fresh.observe(rows, NONE, rng(seed)) for seed in (1, 2))
