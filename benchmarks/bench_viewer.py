@@ -1,18 +1,18 @@
-"""Latencies of the window: ``xvfb-run -a python benchmarks/bench_viewer.py [RESULT.fits] [--bins-per-side 20 110]``.
+"""Latencies of the window: ``xvfb-run -a python benchmarks/bench_viewer.py [RESULT.fits ...] [--bins 10000]``.
 
-A click is a real mouse click on the canvas; it ends when both the plots and the canvas have painted. The longest block
-is the longest time between two ticks of a fast timer while layers are loaded. Without a result file, made-up ones are
-shown. Under Xvfb, OpenGL is drawn by the CPU: a machine with a GPU paints the canvas faster. The CPU time of the main
-thread is what remains of the wall clock on an idle machine with a GPU.
+The mock spiral is run in the window; then its result, and one of 10 000 bins made of it (or the files given instead),
+are shown and used. A click is a real mouse click on the canvas, a lasso a real drag; they end when the plots (and for
+a click the canvas, too) have painted. The longest block is the longest time between two ticks of a fast timer. Under
+Xvfb, OpenGL is drawn by the CPU: a machine with a GPU paints the canvas faster. The CPU time of the main thread is what
+remains of the wall clock on an idle machine with a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +21,20 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "qt"))
 
 
-def machine(viewer: Any) -> str:
+def describe(viewer: Any) -> str:
     """One line about where this ran."""
     import napari
     import pyqtgraph
     import qtpy
+    from machine import machine
     from vispy import gloo
 
     viewer.window._qt_viewer.canvas._scene_canvas.set_current()
     renderer = gloo.gl.glGetParameter(gloo.gl.GL_RENDERER)
+    software = ": software GL under Xvfb" if "llvmpipe" in renderer else ""
     return (
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
-        f"napari {napari.__version__}, {qtpy.API_NAME} {qtpy.QT_VERSION}, pyqtgraph {pyqtgraph.__version__}; "
-        f"GL: {renderer}"
+        f"{machine()}; napari {napari.__version__}, {qtpy.API_NAME} "
+        f"{qtpy.QT_VERSION}, pyqtgraph {pyqtgraph.__version__}; GL: {renderer}{software}"
     )
 
 
@@ -61,18 +62,17 @@ def timed_click(viewer: Any, dock: Any, painted: Painted, bin_id: int) -> tuple[
     from conftest import bin_world, native_canvas, screen_point
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
-    from qtpy.QtWidgets import QApplication
 
     point = screen_point(viewer, bin_world(dock.session, bin_id))
     QTest.mouseMove(native_canvas(viewer), point)
     settle()
     before = (painted.canvas, painted.plots)
-    start, cpu = time.perf_counter(), time.thread_time()
-    QTest.mouseClick(native_canvas(viewer), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point)
-    while (painted.canvas == before[0] or painted.plots == before[1]) and time.perf_counter() - start < 5:
-        QApplication.processEvents()
+    click = partial(
+        QTest.mouseClick, native_canvas(viewer), Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, point
+    )
+    times = timed(click, lambda: painted.canvas > before[0] and painted.plots > before[1])
     assert dock.session.selected == bin_id, (dock.session.selected, bin_id)
-    return 1e3 * (time.perf_counter() - start), 1e3 * (time.thread_time() - cpu)
+    return times
 
 
 def settle(seconds: float = 0.1) -> None:
@@ -125,29 +125,28 @@ class Heart:
         return 1e3 * float(np.diff(self.ticks).max())
 
 
-def run_demo(dock: Any, weights: str) -> None:
-    """Run the mock spiral: once with a cancel in each stage that lasts, once to the end."""
+def run_demo(dock: Any, weights: str, cancel: bool) -> None:
+    """Run the mock spiral to the end; on request, once more for each stage, cancelled in it."""
     dock.open_demo()
-    wait(lambda: not dock.job.running)
+    wait(lambda: not dock.busy)
     dock.network.file.line_edit.value = weights
     stages: dict[str, float] = {}
     heart, start = Heart(dock), time.perf_counter()
     dock.run()
-    while dock.job.running:
+    while dock.busy or dock._loading:
         settle(0.01)
         stages.setdefault(dock.stage.value.split(" ")[0], time.perf_counter() - start)
-    computed, block = time.perf_counter() - start, heart.longest_ms()
+    block = heart.longest_ms()
+    print(
+        f"demo: maps shown after {time.perf_counter() - start:.1f} s, longest block of the main thread {block:.0f} ms"
+    )
     print(f"  longest blocks: {heart.worst()}")
-    heart = Heart()
-    wait(lambda: not dock._loading)
-    print(f"demo: computed in {computed:.1f} s, longest block of the main thread {block:.0f} ms")
-    print(f"  layers shown after {time.perf_counter() - start:.1f} s, longest block {heart.longest_ms():.0f} ms")
-    for stage in stages:
+    for stage in stages if cancel else ():
         dock.run()
-        wait(lambda stage=stage: dock.stage.value.startswith(stage) or not dock.job.running)
+        wait(lambda stage=stage: dock.stage.value.startswith(stage) or not dock.busy)
         start = time.perf_counter()
         dock.cancel()
-        wait(lambda: not dock.job.running)
+        wait(lambda: not dock.busy)
         print(f"  cancelled in {1e3 * (time.perf_counter() - start):6.0f} ms at {stage!r}")
         wait(lambda: not dock._loading)
 
@@ -159,68 +158,103 @@ def wait(condition: Any, seconds: float = 300.0) -> None:
         settle(0.005)
 
 
-def report(name: str, values: list[float]) -> None:
-    """Median and 95th percentile of times in ms."""
-    print(
-        f"  {name:34s} median {np.median(values):6.1f} ms   95 % {np.percentile(values, 95):6.1f} ms   n {len(values)}"
-    )
+def until(condition: Any, seconds: float = 5.0) -> None:
+    """Turn the event loop without a pause."""
+    from qtpy.QtWidgets import QApplication
+
+    start = time.perf_counter()
+    while not condition() and time.perf_counter() - start < seconds:
+        QApplication.processEvents()
+
+
+def timed(act: Any, done: Any) -> tuple[float, float]:
+    """Milliseconds from ``act()`` until ``done()``: wall clock, CPU of the main thread."""
+    start, cpu = time.perf_counter(), time.thread_time()
+    act()
+    until(done)
+    times = 1e3 * (time.perf_counter() - start), 1e3 * (time.thread_time() - cpu)
+    settle(0.05)
+    return times
+
+
+def timed_lasso(viewer: Any, dock: Any, painted: Painted, size: float) -> tuple[float, float]:
+    """Of a square lasso, from its release until the plots show the region's mean."""
+    from conftest import drag, native_canvas, screen_point, send_mouse
+
+    ny, nx = dock.session.result.bins.bin_id.shape
+    corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1], [-1, -0.9]]) * size
+    pixels = (np.array([ny, nx]) - 1) / 2 * (1 + corners)
+    points = [screen_point(viewer, world) for world in dock.session.sky.to_world(pixels)]
+    dock.draw_region()
+    settle(0.2)
+    native = native_canvas(viewer)
+    drag(native, points, release=False)
+    settle(0.1)
+    before = painted.plots
+    release = partial(send_mouse, native, "MouseButtonRelease", points[-1])
+    times = timed(release, lambda: dock.session.region is not None and painted.plots > before)
+    dock.tools["region"].clear()
+    settle(0.1)
+    return times
 
 
 def measure(viewer: Any, dock: Any, painted: Painted, result: Any, clicks: int) -> None:
     """All latencies for one result."""
-    from qtpy.QtWidgets import QApplication
-
     ny, nx = result.bins.bin_id.shape
-    print(f"{result.bins.n_bins} bins on {ny} x {nx} spaxels")
+    print(f"{result.name}: {result.bins.n_bins} bins on {ny} x {nx} spaxels")
     for name in ("first", "again"):
         seconds, longest = load(dock, result)
         print(f"  layers shown, {name:20s} {seconds:6.2f} s, longest block of the main thread {longest:6.1f} ms")
     settle(0.5)
     rng = np.random.default_rng(1)
-    bins = rng.permutation(np.arange(1, result.bins.n_bins + 1))
-    times = [timed_click(viewer, dock, painted, int(b)) for b in np.resize(bins, clicks + 3)]
-    report("click -> canvas and plots painted", [wall for wall, _ in times[3:]])
-    report("  the same, CPU of the main thread", [cpu for _, cpu in times[3:]])
+    bins = np.resize(rng.permutation(np.arange(1, result.bins.n_bins + 1)), clicks + 3)
+    report("click -> canvas and plots", [timed_click(viewer, dock, painted, int(b)) for b in bins][3:])
+    names = ("AGE_MW", "MH_LW", "MH_MW", "AGE_LW")
     for label, act in (
-        ("map switch", lambda k: dock.show_map(("AGE_MW", "MH_LW", "MH_MW", "AGE_LW")[k % 4])),
-        ("S/N slider", lambda k: setattr(dock.map.min_snr, "value", 21 + k)),
+        ("map switch -> canvas", lambda k: dock.show_map(names[k % 4])),
+        ("S/N slider -> canvas", lambda k: setattr(dock.map.min_snr, "value", 21 + k)),
     ):
-        durations = []
-        for k in range(20):
-            before, start = painted.canvas, time.perf_counter()
-            act(k)
-            while painted.canvas == before and time.perf_counter() - start < 5:
-                QApplication.processEvents()
-            durations.append(1e3 * (time.perf_counter() - start))
-            settle(0.05)
-        report(label + " -> painted", durations)
+        times = []
+        for k in range(24):
+            before = painted.canvas
+            times.append(timed(partial(act, k), lambda before=before: painted.canvas > before))
+        report(label, times[4:])
+    dock.map.min_snr.value = 0
+    report("lasso -> plots", [timed_lasso(viewer, dock, painted, 0.2 + 0.05 * k) for k in range(10)][1:])
+
+
+def report(name: str, times: list[tuple[float, float]]) -> None:
+    """Median and 95th percentile of (wall clock, CPU of the main thread) in ms."""
+    (wall, cpu), (wall95, cpu95) = np.percentile(times, [50, 95], axis=0)
+    clock = f"median {wall:6.1f} ms   95 % {wall95:6.1f} ms"
+    print(f"  {name:28s} {clock}   CPU of the main thread {cpu:6.1f} / {cpu95:6.1f} ms   n {len(times)}", flush=True)
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("result", nargs="?", type=Path)
-    parser.add_argument("--bins-per-side", nargs="+", type=int, default=[20, 110])
+    parser.add_argument("results", nargs="*", type=Path, help="instead of the mock spiral and its enlargement")
+    parser.add_argument("--bins", type=int, default=10_000)
     parser.add_argument("--clicks", type=int, default=100)
-    parser.add_argument("--demo", nargs="?", const="", help="run the mock spiral, with these weights")
+    parser.add_argument("--weights", default="", help="other than the default ones")
+    parser.add_argument("--cancel", action="store_true", help="cancel a run in each of its stages, too")
     options = parser.parse_args()
     import napari
-    from conftest import make_result, open_explorer, window
+    from big_result import big_result
+    from conftest import open_explorer, window
+
+    from napari_sfh.io.results import read_result
 
     viewer = napari.Viewer(show=True)
     window(viewer).resize(1920, 1080)
     dock = open_explorer(viewer)
     settle(3)
-    print(machine(viewer))
+    print(describe(viewer))
     painted = Painted(dock, viewer)
-    if options.demo is not None:
-        run_demo(dock, options.demo)
-    if options.result is not None:
-        from napari_sfh.io.results import read_result
-
-        results = [read_result(options.result)]
-    else:
-        results = [make_result(n, (3 * n, 3 * n)) for n in options.bins_per_side]
+    results = [read_result(path) for path in options.results]
+    if not results:
+        run_demo(dock, options.weights, options.cancel)
+        results = [dock.session.result, big_result(options.bins, dock.session.result)]
     for result in results:
         measure(viewer, dock, painted, result, options.clicks)
     viewer.close()

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_scales
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from napari_sfh import maps
 from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, PIVOT_AA, SFH_KINDS, Band, BinView
+from napari_sfh.disc import KPC_PER_ARCSEC_MPC
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.summary import robust_limits
@@ -24,47 +26,79 @@ from napari_sfh.types import Result
 SUFFIXES: tuple[str, ...] = (".png", ".pdf", ".svg")
 
 
-def maps_page(result: Result) -> Figure:
-    """The four maps with colorbars, a scale bar and a compass; light- and mass-weighted maps share their limits."""
-    figure = Figure(figsize=(9, 8), layout="constrained")
-    figure.suptitle(f"{result.name}: {result.bins.n_bins} bins, weights {result.model_name}", size=11)
+def maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
+    """The four maps with colorbars, a scale bar and a compass; light- and mass-weighted maps share their limits.
+
+    Parameters
+    ----------
+    result : Result
+    distance_mpc : float, optional
+        The scale bar then says kpc, too.
+
+    Raises
+    ------
+    SfhInputError
+        The distance is not above 0.
+    """
+    if distance_mpc is not None and not 0 < distance_mpc < np.inf:
+        raise SfhInputError(f"distance: {distance_mpc:g} given; it must be above 0 Mpc (or left out)")
+    figure = Figure(figsize=(9, 8.4), layout="constrained")
+    figure.suptitle(f"{result.name}\n", size=14)
+    distance = "" if distance_mpc is None else f", {distance_mpc:g} Mpc"
+    about = f"z = {result.redshift:.5f}{distance}; {result.bins.n_bins} bins; weights {result.model_name}"
+    figure.text(0.5, 0.945, about, ha="center", size=9, color="0.35")
     images = {name: maps.image(result, name) for name in maps.MEAN_MAPS}
     for axes, (name, image) in zip(figure.subplots(2, 2).flat, images.items()):
         like = [other for key, other in images.items() if key[:2] == name[:2]]
         low, high = robust_limits(np.stack(like))
         spec = maps.MAPS[name]
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
-        axes.set(title=spec.title, xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85)
-        _scale_bar(axes, result)
+        axes.set_title(spec.title, size=11)
+        axes.set(xticks=[], yticks=[])
+        figure.colorbar(drawn, ax=axes, label=spec.unit.replace("log10", "log"), shrink=0.85, extend="both")
+        _scale_bar(axes, result, distance_mpc)
         _compass(axes, result)
     return figure
 
 
-def _scale_bar(axes: Any, result: Result) -> None:
-    """A bar of a round number of arcsec, about a fifth of the field."""
+#: White behind black: readable on maps of any colour.
+_HALO = (withStroke(linewidth=2.5, foreground="white"),)
+
+
+def _scale_bar(axes: Any, result: Result, distance_mpc: float | None) -> None:
+    """A bar of a round number of arcsec, about a fifth of the field; its length in kpc where the distance is known."""
     pixel = float(np.mean(proj_plane_pixel_scales(result.wcs))) * 3600
     nx = result.bins.bin_id.shape[1]
-    nice = np.array([0.5, 1, 2, 5, 10, 20, 30, 60, 120])
+    nice = np.array([0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300])
     length = float(nice[np.argmin(np.abs(np.log(nice / (0.2 * nx * pixel))))])
+    text = f"{length:g}″"
+    if distance_mpc is not None:
+        kpc = length * distance_mpc * KPC_PER_ARCSEC_MPC
+        text += f" = {kpc:.3g} kpc" if kpc >= 1 else f" = {1e3 * kpc:.3g} pc"
     x0 = 0.05 * nx
-    axes.plot([x0, x0 + length / pixel], [0.03 * nx] * 2, color="black", lw=2, solid_capstyle="butt")
-    axes.text(x0 + length / pixel / 2, 0.045 * nx, f"{length:g}″", ha="center", va="bottom", size=8)
+    axes.plot(
+        [x0, x0 + length / pixel], [0.03 * nx] * 2, color="black", lw=2, solid_capstyle="butt", path_effects=_HALO
+    )
+    axes.text(x0, 0.045 * nx, text, ha="left", va="bottom", size=8, path_effects=_HALO)
 
 
 def _compass(axes: Any, result: Result) -> None:
-    """Arrows to north and east."""
+    """Arrows to north and east, in the corner where they fit whatever the rotation."""
     ny, nx = result.bins.bin_id.shape
     centre = np.array([[(nx - 1) / 2, (ny - 1) / 2]])
     ra, dec = result.wcs.wcs_pix2world(centre, 0)[0]
     step = float(np.mean(proj_plane_pixel_scales(result.wcs)))
     sky = [[ra, dec + step], [ra + step / np.cos(np.radians(dec)), dec]]
-    for label, (dx, dy) in zip("NE", result.wcs.wcs_world2pix(sky, 0) - centre):
-        size = 0.09 * nx / np.hypot(dx, dy)
-        tail = np.array([0.88 * nx, 0.88 * ny])
-        head = tail + size * np.array([dx, dy])
-        axes.annotate("", head, tail, arrowprops={"arrowstyle": "->", "lw": 1})
-        axes.text(*(tail + 1.25 * (head - tail)), label, ha="center", va="center", size=8)
+    arrows = result.wcs.wcs_world2pix(sky, 0) - centre
+    size = 0.09 * min(nx, ny)
+    arrows = size * arrows / np.hypot(*arrows.T)[:, None]
+    # Letters stand 1.35 arrows from the tail: no part of the compass leaves the upper right corner.
+    reach = 1.35 * np.vstack([arrows, [0, 0]])
+    tail = np.array([nx, ny]) * 0.95 - reach.max(0)
+    for label, arrow in zip("NE", arrows):
+        drawn = {"arrowstyle": "-|>", "lw": 1.2, "color": "black", "shrinkA": 0, "path_effects": _HALO}
+        axes.annotate("", tail + arrow, tail, arrowprops=drawn)
+        axes.text(*(tail + 1.3 * arrow), label, ha="center", va="center", size=9, path_effects=_HALO)
 
 
 def bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:

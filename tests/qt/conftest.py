@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from napari_sfh.types import BANDS, BinData, BinMap, Flag, Prediction, Result
 
 # Before napari reads its preferences: the tests neither see nor touch those of the user.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
+os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp(prefix="napari-sfh-test-")
 
 ROTATION_DEG = 30.0
 PIXEL_ARCSEC = 0.2
@@ -198,6 +200,38 @@ def click(viewer: Any, session: Any, bin_id: int, shift: bool = False) -> None:
     QTest.mouseMove(native_canvas(viewer), point)
     QTest.mouseClick(native_canvas(viewer), Qt.MouseButton.LeftButton, modifier, point)
     QApplication.processEvents()
+
+
+def send_mouse(native: Any, kind: str, point: Any) -> None:
+    """One event of the left button (``MouseButtonPress``, ``MouseMove`` with it held, ``MouseButtonRelease``).
+
+    `QTest.mouseMove` moves the cursor of the screen: what the widget then hears comes from the display server, which
+    knows of no pressed button, and which Qt 6 delivers as it is. So the events are sent as a mouse would send them.
+    """
+    from qtpy.QtCore import QEvent, QPointF, Qt
+    from qtpy.QtGui import QMouseEvent
+    from qtpy.QtWidgets import QApplication
+
+    left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
+    button, buttons = {
+        "MouseMove": (none, left),
+        "MouseButtonPress": (left, left),
+        "MouseButtonRelease": (left, none),
+    }[kind]
+    places = QPointF(point), QPointF(native.mapToGlobal(point))
+    modifiers = Qt.KeyboardModifier.NoModifier
+    QApplication.sendEvent(native, QMouseEvent(getattr(QEvent.Type, kind), *places, button, buttons, modifiers))
+    QApplication.processEvents()
+
+
+def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True) -> None:
+    """A drag with the left button along points (QPoint) of a widget."""
+    send_mouse(native, "MouseButtonPress", points[0])
+    for start, stop in itertools.pairwise(points):
+        for step in range(1, steps + 1):
+            send_mouse(native, "MouseMove", start + (stop - start) * step / steps)
+    if release:
+        send_mouse(native, "MouseButtonRelease", points[-1])
 
 
 def open_explorer(viewer: Any) -> Any:

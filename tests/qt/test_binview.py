@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import QTable
+from conftest import ROTATION_DEG
 
 from napari_sfh import figures, tables
 from napari_sfh.binview import BinView, flag_words, masked_ranges
@@ -33,7 +34,9 @@ def test_cumulative_falls_from_one_today_to_zero_at_the_oldest_edge(result: Resu
 def test_half_of_a_single_burst_forms_in_the_middle_of_its_bin(result: Result) -> None:
     mass = np.zeros_like(result.prediction.mass_frac)
     mass[:, 10] = 1
-    burst = replace(result, prediction=replace(result.prediction, mass_frac=mass))
+    grown = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1, None] * np.ones(5)
+    quantiles = {**result.prediction.quantiles, "cum_mass": grown}
+    burst = replace(result, prediction=replace(result.prediction, mass_frac=mass, quantiles=quantiles))
     assert BinView.of(burst, 1).formed_by(0.5) == pytest.approx(0.5 * (AGE_EDGES_GYR[10] + AGE_EDGES_GYR[11]))
 
 
@@ -112,6 +115,29 @@ def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> Non
 
 def test_page_of_maps_shows_four_maps_and_their_colorbars(result: Result) -> None:
     assert len(figures.maps_page(result).axes) == 8
+    texts = {text.get_text() for axes in figures.maps_page(result).axes for text in axes.texts}
+    assert {"N", "E", "2″"} <= texts
+
+
+def test_page_of_maps_with_a_distance_says_kpc(result: Result) -> None:
+    """2 arcsec at 206.265 Mpc are 2 kpc, at 1 Mpc 9.7 pc."""
+    for distance, text in ((206.26481, "2″ = 2 kpc"), (1.0, "2″ = 9.7 pc")):
+        page = figures.maps_page(result, distance)
+        assert text in {t.get_text() for t in page.axes[0].texts}
+        assert f"{distance:g} Mpc" in page.texts[-1].get_text()
+    with pytest.raises(SfhInputError, match="distance: -3 given; it must be above 0 Mpc"):
+        figures.maps_page(result, -3.0)
+
+
+def test_the_compass_points_north_and_east_in_the_field(result: Result) -> None:
+    """North is turned from the y axis by the fixture's angle; nothing of it leaves the map."""
+    axes = figures.maps_page(result).axes[0]
+    north, east = (np.subtract(a.xy, a.xyann) for a in axes.texts if not a.get_text())
+    angle = np.radians(ROTATION_DEG)
+    assert north / np.hypot(*north) == pytest.approx([np.sin(angle), np.cos(angle)], abs=1e-3)
+    assert east / np.hypot(*east) == pytest.approx([-np.cos(angle), np.sin(angle)], abs=1e-3)
+    letters = np.array([t.get_position() for t in axes.texts if t.get_text() in ("N", "E")])
+    assert (letters < 40).all()
 
 
 def test_an_unknown_kind_of_file_is_refused(result: Result, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from napari_sfh._qt import contributions
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.types import Result
+from napari_sfh.workspace import Workspace, save
 
 N_CHANNELS, FIRST_AA, STEP_AA = 2000, 4749.88, 1.25
 
@@ -68,6 +69,10 @@ def test_reader_takes_results_and_cubes_only(result_file: Path, cube_file: Path,
     assert contributions.get_reader(str(result_file)) is contributions.read_result
     assert contributions.get_reader([str(cube_file)]) is contributions.read_cube
     assert contributions.get_reader(["a.fits", "b.fits"]) is None
+    work = save(Workspace(), tmp_path / "work.json")
+    assert contributions.get_reader(str(work)) is contributions.read_workspace
+    (tmp_path / "other.json").write_text("{}")
+    assert contributions.get_reader(str(tmp_path / "other.json")) is None
     other = tmp_path / "table.fits"
     fits.HDUList([fits.PrimaryHDU()]).writeto(other)
     assert contributions.get_reader(str(other)) is None
@@ -76,8 +81,14 @@ def test_reader_takes_results_and_cubes_only(result_file: Path, cube_file: Path,
 def test_result_file_becomes_layers_without_a_window(result_file: Path, result: Result) -> None:
     viewer = ViewerModel()
     viewer.open(str(result_file), plugin="napari-sfh")
-    assert len(viewer.layers) == len(maps.MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
     assert viewer.layers["LW age [log yr]"].data[20, 20] == pytest.approx(maps.image(result, "AGE_LW")[20, 20])
+
+
+def test_a_workspace_without_a_window_is_its_result(result_file: Path, tmp_path: Path) -> None:
+    work = save(Workspace(result=result_file), tmp_path / "work.json")
+    assert len(contributions.read_workspace(str(work))) == len(maps.MEAN_MAPS) + 3
+    assert contributions.read_workspace(str(save(Workspace(), tmp_path / "empty.json"))) == contributions.NO_LAYERS
 
 
 def test_layers_go_back_into_a_result_file(result_file: Path, result: Result, tmp_path: Path) -> None:
@@ -111,10 +122,11 @@ def test_a_dropped_result_restores_the_view_with_clicks(
     dock = open_explorer(viewer)
     qtbot.waitUntil(lambda: dock.session.result is not None and not dock._loading, timeout=120000)
     qtbot.wait(50)
-    assert len(viewer.layers) == len(maps.MAPS) + 3, "the layers that napari added are taken over, not doubled"
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
     click(viewer, dock.session, 7)
     assert dock.session.selected == 7
     assert dock.panel.numbers.isVisible()
+    assert dock.files.result_path == result_file
 
 
 def test_a_dropped_cube_is_ready_to_run(

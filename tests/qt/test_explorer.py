@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import bin_world, click, make_result, native_canvas, open_explorer, screen_point, window
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh import maps
-from napari_sfh._qt import canvas, explorer, tasks
+from napari_sfh._qt import canvas, tasks
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import write_result
 from napari_sfh.types import Progress, Result
@@ -188,7 +188,7 @@ def test_run_cancel_rerun_and_error(
         dock.run()
         idle(qtbot, dock)
         assert dock.session.result is result
-        assert len(dock.viewer.layers) == len(maps.MAPS) + 3
+        assert len(dock.viewer.layers) == len(maps.MEAN_MAPS) + 3
     assert not dock.details_button.visible
 
 
@@ -258,13 +258,26 @@ def test_exports(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     assert dock.details_button.visible
 
 
-def test_closing_the_dock_leaves_nothing(qtbot: Any, make_viewer: Callable[..., Any], no_cards: None) -> None:
+def ours() -> list[Any]:
+    """Widgets of this package that are alive."""
+    return [w for w in QApplication.allWidgets() if type(w).__module__.startswith("napari_sfh")]
+
+
+def test_closing_the_dock_leaves_nothing(
+    qtbot: Any, make_viewer: Callable[..., Any], no_cards: None, result: Result
+) -> None:
     viewer = make_viewer()
     drag, move = len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)
     keys, overlays = dict(viewer.keymap), set(viewer.canvas.overlays)
+    docks = set(viewer.window.dock_widgets)
     dock = open_explorer(viewer)
     started = threading.Event()
     stopped = threading.Event()
+    show(qtbot, dock, result)
+    for tool in dock.tools:
+        tool.section.expand(True)
+    dock.session.select(3)
+    dock.tools["region"].draw()
 
     def endless(cancel: threading.Event) -> Generator[Progress, None, None]:
         started.set()
@@ -273,10 +286,11 @@ def test_closing_the_dock_leaves_nothing(qtbot: Any, make_viewer: Callable[..., 
             time.sleep(0.01)
         stopped.set()
 
-    dock.show_panel()
     dock.start(endless, lambda _: None)
     qtbot.waitUntil(started.is_set, timeout=20000)
-    gone = [weakref.ref(o) for o in (dock, dock.session, dock.panel, dock.canvas, dock.stack)]
+    parts = (dock, dock.session, dock.panel, dock.canvas, dock.stack, dock.files, dock.exports, *dock.tools)
+    gone = {type(o).__name__: weakref.ref(o) for o in parts}
+    del parts, tool
     holder = dock.parentWidget()
     holder.destroyOnClose()  # what the dock's x does
     del dock, holder
@@ -284,15 +298,18 @@ def test_closing_the_dock_leaves_nothing(qtbot: Any, make_viewer: Callable[..., 
     assert (len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)) == (drag, move)
     assert viewer.keymap == keys
     assert set(viewer.canvas.overlays) == overlays
-    assert explorer.PANEL not in viewer.window.dock_widgets
+    assert set(viewer.window.dock_widgets) == docks
 
     def collected() -> bool:
         QApplication.sendPostedEvents(None, 0)
         QApplication.processEvents()
         gc.collect()
-        return not any(ref() for ref in gone)
+        return not any(ref() for ref in gone.values()) and not ours()
 
-    qtbot.waitUntil(collected, timeout=20000)
+    qtbot.waitUntil(collected, timeout=30000)
+    # What is drawn stays, and nobody listens to it any more.
+    viewer.layers["SFH region"].data = [np.array([[0.0, 0], [0, 5], [5, 5]])]
+    qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=30000)
 
 
 def test_closing_the_window_during_a_run_stops_it(qtbot: Any, make_viewer: Callable[..., Any], no_cards: None) -> None:

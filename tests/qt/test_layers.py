@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
 from functools import partial
 
@@ -42,7 +43,7 @@ def visible_maps(viewer: ViewerModel) -> list[str]:
 
 def test_all_layers_share_units_and_place(result: Result) -> None:
     viewer, _, _ = shown(result)
-    assert len(viewer.layers) == len(maps.MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
     assert visible_maps(viewer) == ["AGE_LW"]
     extents = [layer.extent.world for layer in viewer.layers if layer.name != layers.OUTLINE]
     assert np.ptp(np.stack(extents), axis=0) == pytest.approx(np.zeros((2, 2)))
@@ -116,7 +117,7 @@ def test_four_maps_side_by_side_and_back(result: Result) -> None:
     assert all(len(layer.data) for layer in stack._grid_outlines.values())
     stack.set_grid(False)
     assert visible_maps(viewer) == ["AGE_LW"]
-    assert len(viewer.layers) == len(maps.MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
     assert viewer.layers[-1] is stack.find("outline"), "nothing covers the outline"
 
 
@@ -126,7 +127,7 @@ def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:
     put(stack, session, make_result(n_side=8))
     assert stack.find("map", "AGE_LW") is before
     assert before.data[20, 20] == pytest.approx(maps.image(session.result, "AGE_LW")[20, 20])
-    assert len(viewer.layers) == len(maps.MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
     assert stack.find("bins").data.max() == session.n_bins
 
 
@@ -136,7 +137,7 @@ def test_another_galaxy_takes_the_place_of_the_first(result: Result) -> None:
     assert stack.find("map", "AGE_LW").data.shape == (30, 50)
     assert stack.find("outline").edge_width == pytest.approx(50 / 120)
     assert viewer.layers.extent.world == pytest.approx(stack.find("bins").extent.world, abs=0.01)
-    assert len(viewer.layers) == len(maps.MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
 
 
 def test_the_users_own_layers_stay(result: Result) -> None:
@@ -174,3 +175,43 @@ def test_text_under_the_cursor(result: Result) -> None:
     value = result.prediction.median("lg_age_lw")[2]
     assert layers.maps_text(result, "AGE_LW", 3) == f"LW age {value:.2f} ± 0.10 log yr"
     assert layers.maps_text(result, "FLAG", result.bins.n_bins).startswith("a band is missing")
+
+
+def test_a_map_gets_its_layer_when_it_is_shown_first(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    assert stack.find("map", "SNR") is None
+    stack.show("SNR")
+    assert stack.find("map", "SNR").visible
+    assert viewer.layers[-1] is stack.find("outline"), "nothing covers the outline"
+    stack.show("SNR")
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 4
+
+
+def test_looks_go_round_and_wait_for_their_layer(result: Result) -> None:
+    _, _, stack = shown(result)
+    stack.show("OOD")
+    stack.find("map", "OOD").contrast_limits = (0.5, 2.0)
+    stack.find("map", "AGE_LW").colormap = "magma"
+    stack.find("white").visible = False
+    looks = json.loads(json.dumps(stack.looks()))
+    _, _, other = shown(result)
+    other.set_looks({**looks, "map AGE_MW": {"colormap": "no such colours", "opacity": 0.5}})
+    assert other.find("map", "AGE_LW").colormap.name == "magma"
+    assert other.find("map", "AGE_MW").opacity == 0.5
+    assert not other.find("white").visible
+    assert other.find("map", "OOD") is None
+    assert other.looks()["map OOD"]["contrast_limits"] == [0.5, 2.0]
+    other.show("OOD")
+    assert other.find("map", "OOD").contrast_limits == [0.5, 2.0]
+
+
+def test_an_outline_leaves_the_extent_alone(result: Result) -> None:
+    """The viewer does not work out its dims anew at every click, and yet the lines are there."""
+    viewer, session, stack = shown(result)
+    heard: list[object] = []
+    stack.find("outline").events.data.connect(heard.append)
+    session.select(6)
+    session.select(1)
+    assert heard == []
+    assert len(stack.find("outline")._view_data) == len(stack.find("outline").data) > 0
+    assert viewer.layers.extent.world == pytest.approx(stack.find("bins").extent.world, abs=0.01)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import bin_world, make_result, native_canvas, open_explorer, screen_point
-from qtpy.QtCore import Qt
-from qtpy.QtTest import QTest
+from conftest import bin_world, drag, make_result, native_canvas, open_explorer, screen_point
 
 from napari_sfh._qt.region import polygon
 from napari_sfh._qt.session import Session
 from napari_sfh.binview import BinView
 from napari_sfh.errors import SfhInputError
-from napari_sfh.regions import bins_inside, mean_view, weights
+from napari_sfh.regions import Outline, bins_inside, bins_of, mean_view, weights
 from napari_sfh.tables import sfh_table
 from napari_sfh.types import Result
 
@@ -97,6 +94,38 @@ def test_band_holds_the_mean_and_the_numbers_its_error() -> None:
     assert f"± {error:.2f}" in lines["Age MW"]
 
 
+def test_error_of_the_mean_is_narrower_than_the_scatter_of_many() -> None:
+    """N equal bins: the mean's error is a bin's over sqrt(N), whatever the scatter."""
+    result = make_result(n_side=12, shape=(60, 60))
+    prediction = result.prediction
+    quantiles = {name: np.repeat(q[:1], result.bins.n_bins, 0) for name, q in prediction.quantiles.items()}
+    same = replace(
+        result,
+        prediction=replace(
+            prediction,
+            mass_frac=np.repeat(prediction.mass_frac[:1], result.bins.n_bins, 0),
+            mh=np.repeat(prediction.mh[:1], result.bins.n_bins, 0),
+            quantiles=quantiles,
+        ),
+    )
+    rows = np.arange(result.bins.n_bins)
+    view = mean_view(same, rows, "light", "error")
+    share = weights(same, rows, "light")
+    one = quantiles["mh"][0, :, 3] - prediction.mh[0]
+    assert view.mh.high - view.mh.value == pytest.approx(one * np.sqrt((share**2).sum()), rel=1e-4)
+    scattered = mean_view(same, rows, "light", "scatter")
+    assert scattered.mh.high == pytest.approx(scattered.mh.value)
+    assert view.mh.value == pytest.approx(scattered.mh.value)
+    assert {"t50", "t90"} <= {n.label for n in view.numbers}
+
+
+def test_holes_are_cut_out(result: Result) -> None:
+    box = np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]])
+    inside = set(bins_inside(result, box))
+    found = bins_of(result, [Outline(box, include=False), Outline(EVERYTHING)])
+    assert set(found) == set(range(result.bins.n_bins)) - inside
+
+
 def test_an_ellipse_is_its_points() -> None:
     box = np.array([[0.0, 0], [0, 10], [4, 10], [4, 0]])
     points = polygon(box, "ellipse")
@@ -128,12 +157,7 @@ def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], res
     corners = [bin_world(dock.session, b) for b in (1, 2, 6, 5)]
     middle = np.mean(corners, axis=0)
     path = [screen_point(viewer, middle + 1.4 * (c - middle)) for c in (*corners, corners[0])]
-    QTest.mouseMove(native, path[0])
-    QTest.mousePress(native, Qt.MouseButton.LeftButton, pos=path[0])
-    for start, stop in pairwise(path):
-        for step in range(1, 11):
-            QTest.mouseMove(native, start + (stop - start) * step / 10)
-    QTest.mouseRelease(native, Qt.MouseButton.LeftButton, pos=path[-1])
+    drag(native, path)
     qtbot.waitUntil(lambda: dock.session.region is not None, timeout=20000)
     assert dock.message.text().startswith("Mean SFH of")
     assert "region" in dock.panel.legend.text()

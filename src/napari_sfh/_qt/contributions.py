@@ -9,9 +9,12 @@ from typing import Any, TypeVar
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Progress
+from napari_sfh.workspace import SUFFIX, is_workspace
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 T = TypeVar("T")
+#: What a reader returns that has read, but has no layers.
+NO_LAYERS: list[Any] = [(None,)]
 
 
 def _finish(work: Generator[Progress, None, T]) -> T:
@@ -36,33 +39,68 @@ def explorer(viewer: Any = None) -> Any:
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] | None:
-    """A reader for a result file or a cube; None for anything else."""
+    """A reader for a galaxy's folder, a result file, a cube or a workspace; None for anything else."""
     if not isinstance(path, str):
         if len(path) != 1:
             return None
         path = path[0]
-    from napari_sfh.io.identify import identify
+    if path.endswith(SUFFIX):
+        return read_workspace if is_workspace(path) else None
+    from napari_sfh.io.identify import holds_cube, identify
 
+    if Path(path).is_dir():
+        return read_folder if holds_cube(path) else None
     kind = identify(Path(path)).kind
     return {"result": read_result, "cube": read_cube}.get(kind)
 
 
 def read_result(path: str) -> list[LayerTuple]:
-    """All layers of a result file; in a window, the explorer takes them over, clicks included."""
+    """The layers of a result file; in a window, the explorer opens it, without blocking the window."""
+    if _hand_over(path):
+        return NO_LAYERS
     from napari_sfh._qt import tasks
 
-    shown = _finish(tasks.open_result(threading.Event(), Path(path)))
-    _later(lambda widget: widget.adopt(shown))
-    return list(shown.layers)
+    return list(_finish(tasks.open_result(threading.Event(), Path(path))).layers)
 
 
 def read_cube(path: str) -> list[LayerTuple]:
     """The white light of a cube; in a window, the explorer takes the cube, ready to run."""
+    if _hand_over(path):
+        return NO_LAYERS
     from napari_sfh._qt import tasks
 
     galaxy = _finish(tasks.open_galaxy(threading.Event(), cube=Path(path)))
-    _later(lambda widget: widget.adopt_galaxy(galaxy))
     return [galaxy.white] if galaxy.white is not None else []
+
+
+def read_folder(path: str) -> list[LayerTuple]:
+    """The white light of a galaxy's cube; in a window, the explorer takes all its files, ready to run."""
+    if _hand_over(path):
+        return NO_LAYERS
+    from napari_sfh._qt import tasks
+
+    galaxy = _finish(tasks.open_galaxy(threading.Event(), folder=Path(path)))
+    return [galaxy.white] if galaxy.white is not None else []
+
+
+def read_workspace(path: str) -> list[LayerTuple]:
+    """Nothing but what the explorer shows of it; the layers of its result without a window."""
+    if _hand_over(path):
+        return NO_LAYERS
+    from napari_sfh._qt import tasks
+
+    shown = _finish(tasks.open_workspace(threading.Event(), Path(path))).shown
+    return NO_LAYERS if shown is None else list(shown.layers)
+
+
+def _hand_over(path: str) -> bool:
+    """Let the explorer of the current window open a file once napari is done with it; False without a window."""
+    import napari
+
+    if napari.current_viewer() is None:
+        return False
+    _later(lambda widget: widget.open(path))
+    return True
 
 
 def open_mock_spiral() -> list[LayerTuple]:
@@ -120,7 +158,7 @@ def open_result_command() -> None:
     """Command: choose a result file and open it."""
     widget = explorer()
     if widget is not None:
-        widget.exports.open_dialog()
+        widget.files.open_dialog()
 
 
 def save_result_command() -> None:
@@ -128,3 +166,10 @@ def save_result_command() -> None:
     widget = explorer()
     if widget is not None:
         widget.exports.result_dialog()
+
+
+def save_workspace_command() -> None:
+    """Command: save the explorer's workspace."""
+    widget = explorer()
+    if widget is not None:
+        widget.files.save_dialog()

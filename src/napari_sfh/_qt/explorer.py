@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt import settings, tasks
 from napari_sfh._qt.canvas import Canvas
 from napari_sfh._qt.dock import Section, show_text, weak_slot
 from napari_sfh._qt.docks import Docks
 from napari_sfh._qt.exports import Exports
+from napari_sfh._qt.files import Files
 from napari_sfh._qt.forms import BinningForm, DataForm, ExportForm, NetworkForm
 from napari_sfh._qt.frame import Frame
 from napari_sfh._qt.layers import link_of, maps_text
-from napari_sfh._qt.loader import Loader
+from napari_sfh._qt.loader import Loader, Step
+from napari_sfh._qt.machine import Machine
 from napari_sfh._qt.map_tool import MapForm, MapTool
 from napari_sfh._qt.panel import BinPanel
+from napari_sfh._qt.preflight import PreflightPanel, below
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.stack import LayerStack
 from napari_sfh._qt.toolbox import TOOLS
@@ -41,6 +46,7 @@ EMPTY = (
     "or try the mock spiral."
 )
 READY = "Ready: press Run. Empty fields are filled from the files."
+READY_NOTED = f"{READY} What the files lack stands under Data."
 NO_CARD = "No weights were found: reinstall napari-sfh, or train some with napari-sfh-train."
 DONE = "Click a bin on the map to see its star-formation history."
 CANCELLED = "Cancelled: nothing was finished yet."
@@ -60,19 +66,22 @@ class Explorer(Frame):
         self.viewer = viewer
         self.session = Session()
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
+        self.preflight = PreflightPanel(self.data, self.binning, viewer.theme)
         self.stack = LayerStack(viewer, self.session)
-        self.exports = Exports(self)
+        self.exports, self.files = Exports(self), Files(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
         self.docks = Docks(viewer)
         self.job = Job(self._progress, self._done, self._failed)
         self._cards_job = Job(lambda _: None, self._show_cards, lambda _: None)
         self._cards: dict[str, str] = {}
         self._after: Callable[[Any], None] | None = None
-        self._loader = Loader()
+        self._loader = Loader(self)
         self._released = False
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
+        self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
         self.canvas = Canvas(viewer, self.session, self.show_panel, self.tools.shortcuts(), self._describe)
         self.arrange(self._sections())
+        self.machine = Machine(self.sections["network"], self.network.chosen_device)
         self._connect()
         settings.apply(self)
         self._cards_job.start(tasks.read_cards)
@@ -82,7 +91,7 @@ class Explorer(Frame):
 
     def _sections(self) -> dict[str, Section]:
         sections = {
-            "data": Section("Data", self.data.container.native, True),
+            "data": Section("Data", below(self.data.container.native, self.preflight), True),
             "binning": Section("Binning", self.binning.container.native, False),
             "network": Section("Network", self.network.container.native, False),
         }
@@ -100,12 +109,14 @@ class Explorer(Frame):
         self.export.result.changed.connect(self.exports.result_dialog)
         self.export.figure.changed.connect(self.exports.figure_dialog)
         self.export.table.changed.connect(self.exports.all_dialog)
-        self.export.open.changed.connect(self.exports.open_dialog)
+        self.file_row.open.changed.connect(self.files.open_dialog)
+        self.file_row.save.changed.connect(self.files.save_dialog)
+        self.file_row.chosen.connect(self.files.open)
         self.session.selection_changed.connect(self._selected)
         self._theme_slot = weak_slot(self._theme_changed)
         self.viewer.events.theme.connect(self._theme_slot)
         # A window that closes destroys the dock without a word to Python.
-        for job in (self.job, self._cards_job):
+        for job in (self.job, self._cards_job, self.preflight.job):
             self.destroyed.connect(partial(Job.abandon, job))
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
@@ -120,6 +131,14 @@ class Explorer(Frame):
     def busy(self) -> bool:
         """True while long work runs."""
         return self.job.running
+
+    def open(self, path: Path | str) -> None:
+        """Open a galaxy's folder, a cube, a result or a workspace."""
+        self.files.open(path)
+
+    def save_workspace(self, path: Path | str) -> None:
+        """Keep all that the window shows in a file."""
+        self.files.save_workspace(path)
 
     def open_folder(self, folder: Path | str) -> None:
         """Find a galaxy's files in a folder and show its white light."""
@@ -149,6 +168,17 @@ class Explorer(Frame):
         """Take over a cube whose white light napari has added already (a dropped file, the sample)."""
         self._galaxy_opened(galaxy)
 
+    def adopt_workspace(self, opened: tasks.Opened) -> None:
+        """Show what a workspace has kept; what is missing is told at the end."""
+        self.files.fill_forms(opened.workspace)
+        if opened.galaxy is not None:
+            self._white_opened(opened.galaxy)
+        steps = [*self.files.steps(opened.workspace), partial(self._workspace_shown, opened.notes)]
+        if opened.shown is not None:
+            self._shown(opened.shown, steps)
+        else:
+            self._loader.run(steps)
+
     def run(self, _: object = None) -> None:
         """Run the pipeline with what the forms say."""
         try:
@@ -163,6 +193,17 @@ class Explorer(Frame):
         """Ask the work in progress to stop."""
         self.job.stop()
         self._refresh()
+
+    def wait(self, seconds: float = 3600.0) -> bool:
+        """For scripts: keep the window alive until the work is done and all is shown; False if it takes longer."""
+        end = time.monotonic() + seconds
+        while self.busy or self._loading:
+            if time.monotonic() > end:
+                return False
+            QApplication.processEvents()
+            time.sleep(0.005)
+        QApplication.processEvents()
+        return True
 
     def show_map(self, name: str) -> None:
         """Put the map ``name`` (a key of `maps.MAPS`) on the canvas."""
@@ -242,31 +283,35 @@ class Explorer(Frame):
             self.canvas.orient()
             self.viewer.reset_view()
         self._refresh()
-        self.say(" ".join(galaxy.problems) or READY)
+        self.preflight.look(galaxy.problems)
+        self.say(READY_NOTED if galaxy.problems else READY)
 
-    def _shown(self, shown: tasks.Shown) -> None:
+    def _workspace_shown(self, notes: tuple[str, ...]) -> None:
+        self._refresh()
+        if notes:
+            self.say(" ".join(notes), error=True)
+
+    def _shown(self, shown: tasks.Shown, then: Iterable[Step] = ()) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
+        self.files.result_path = shown.path
         self.tools["maps"].hold()
         steps = self.stack.begin(shown.result)
         self.session.set_result(shown.result)
         steps += [partial(self.stack.put, layer) for layer in shown.layers]
-        steps += [self.canvas.orient, *self.stack.finish(), self.show_panel, self._settle, self._all_shown]
+        steps += [self.canvas.orient, *self.stack.finish(), self.show_panel, self._settle]
+        # After the docks have found their sizes.
+        steps += [self.viewer.reset_view, self._all_shown, *then]
         self._loader.run(steps)
 
     def _settle(self) -> None:
         """Unfold what is of use now."""
         for name, expanded in SECTIONS_DONE.items():
             self.sections[name].expand(expanded)
-        # After the docks have found their sizes.
-        QTimer.singleShot(0, self._reset_view)
-
-    def _reset_view(self) -> None:
-        if not self._released:
-            self.viewer.reset_view()
 
     def _all_shown(self) -> None:
         self._refresh()
         self.say(self._summary())
+        self.preflight.show_notes(self.session.result)
         self.tools.on_result(self.session.result)
 
     def _summary(self) -> str:
@@ -288,7 +333,7 @@ class Explorer(Frame):
         self.show_running(running, self.job.cancelling)
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
-        self.export.open.enabled = not running
+        self.file_row.enable(not running, has_cube or has_result)
         self.tools.set_enabled(has_result, running)
         if not self._details:
             self.say("Working; the window stays usable." if running else READY if has_cube else EMPTY)
@@ -323,6 +368,7 @@ class Explorer(Frame):
 
     def _theme_changed(self, event: Any) -> None:
         self.panel.set_theme(self.viewer.theme)
+        self.preflight.set_theme(self.viewer.theme)
 
     def _folder_changed(self, text: str) -> None:
         folder = Path(text.strip()).expanduser()
@@ -350,7 +396,9 @@ class Explorer(Frame):
         self._released = True
         self.job.abandon()
         self._cards_job.abandon()
+        self.preflight.release()
         self._loader.release()
+        self.machine.release()
         self.session.selection_changed.disconnect(self._selected, missing_ok=True)
         self.tools.release()
         self.stack.release()

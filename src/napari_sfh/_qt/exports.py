@@ -14,6 +14,7 @@ from napari_sfh._qt import tasks
 from napari_sfh.binview import BinView
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
+from napari_sfh.workspace import remember
 
 if TYPE_CHECKING:
     from napari_sfh._qt.explorer import Explorer
@@ -31,22 +32,18 @@ class Exports:
 
     def save_result(self, path: Path | str) -> None:
         """Write the result file."""
-        self._start(partial(tasks.save_result, result=self._result(), path=Path(path)))
+        work = partial(tasks.save_result, result=self._result(), path=Path(path))
+        self._explorer.start(work, partial(_result_saved, self._explorer))
 
     def save_plots(self, path: Path | str, views: Sequence[BinView]) -> None:
         """Draw bins or a region (none: the four maps) as PNG, PDF or SVG."""
-        kind = self._explorer.panel.plots.kind
-        self._start(partial(tasks.draw, result=self._result(), path=Path(path), views=views, kind=kind))
+        kind, distance = self._explorer.panel.plots.kind, self._explorer.export.distance_mpc
+        work = partial(tasks.draw, result=self._result(), path=Path(path), views=views, kind=kind)
+        self._start(partial(work, distance_mpc=distance))
 
     def save_table(self, path: Path | str, views: Sequence[BinView] | None) -> None:
         """Write SFH and metallicity of bins (None: of all) as ECSV."""
         self._start(partial(tasks.save_table, result=self._result(), path=Path(path), views=views))
-
-    def open_dialog(self, _: object = None) -> None:
-        """Ask for a result file and open it."""
-        path = show_file_dialog("r", caption="Open result", filter=RESULTS)
-        if path:
-            self._explorer.open_result(Path(str(path)))
 
     def result_dialog(self, _: object = None) -> None:
         """Ask where to, and write the result file."""
@@ -81,7 +78,8 @@ class Exports:
         path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds)
         if path:
             chosen = Path(str(path))
-            act(chosen if chosen.suffix else chosen.with_suffix(Path(name).suffix))
+            chosen = chosen if chosen.suffix else chosen.with_suffix(Path(name).suffix)
+            self._explorer.attempt(partial(act, chosen))
 
     def _result(self) -> Result:
         result: Result | None = self._explorer.session.result
@@ -96,6 +94,12 @@ class Exports:
 
     def _stem(self, views: Sequence[BinView]) -> str:
         return f"{self.name()}_{views[0].name.replace(' ', '')}" if views else self.name()
+
+
+def _result_saved(explorer: Any, path: Path) -> None:
+    explorer.files.result_path = path
+    remember(path)
+    _saved(explorer, path)
 
 
 def _saved(explorer: Explorer, path: Path) -> None:

@@ -5,14 +5,59 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from napari_sfh._qt.dock import Section, show_text
 from napari_sfh.types import Progress
+from napari_sfh.workspace import recent
 
 #: Colour of an error's sentence.
 ERROR_STYLE = "QLabel { color: #ff6b6b; }"
+
+
+class FileRow(QWidget):
+    """Open, what was opened lately, and keep."""
+
+    #: A file or folder was chosen from the recent ones.
+    chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = PushButton(text="Open…", tooltip="A result, a cube or a workspace; or drop it on the window")
+        self.save = PushButton(
+            text="Save workspace…", tooltip="All that the window shows: files, settings, bins, regions, view"
+        )
+        self._menu = QMenu(self)
+        self._menu.setToolTipsVisible(True)
+        self._menu.aboutToShow.connect(self._fill)
+        self._menu.triggered.connect(self._choose)
+        self.recent = QPushButton("Recent")
+        self.recent.setToolTip("Galaxies, results and workspaces that were opened last")
+        self.recent.setMenu(self._menu)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        for widget, stretch in ((self.open.native, 2), (self.recent, 2), (self.save.native, 3)):
+            layout.addWidget(widget, stretch)
+
+    def enable(self, may_open: bool, may_save: bool) -> None:
+        """What can be used now."""
+        self.open.enabled = may_open
+        self.recent.setEnabled(may_open)
+        self.save.enabled = may_save and may_open
+
+    def _fill(self) -> None:
+        self._menu.clear()
+        if not recent():
+            self._menu.addAction("None yet").setEnabled(False)
+        for path in recent():
+            action = self._menu.addAction(f"{path.parent.name}/{path.name}")
+            action.setToolTip(str(path))
+            action.setData(str(path))
+
+    def _choose(self, action: Any) -> None:
+        self.chosen.emit(action.data())
 
 
 class Frame(QWidget):
@@ -34,6 +79,7 @@ class Frame(QWidget):
         self.demo_button = PushButton(text="Try the mock spiral", tooltip="A small galaxy whose history is known")
         self.run_button = PushButton(text="Run", tooltip="From the files to the maps")
         self.cancel_button = PushButton(text="Cancel", enabled=False, tooltip="Stop within a second")
+        self.file_row = FileRow()
         self.bar = ProgressBar(value=0, min=0, max=1, visible=False)
         self.stage = Label(value="", visible=False)
         self.sections: dict[str, Section] = {}
@@ -60,7 +106,7 @@ class Frame(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 4)
         layout.setSpacing(3)
-        for widget in (self.message, self.details_button.native, self.demo_button.native):
+        for widget in (self.file_row, self.message, self.details_button.native, self.demo_button.native):
             layout.addWidget(widget)
         layout.addWidget(scroll, 1)
         for widget in (self.stage.native, self.bar.native, self._buttons.native):

@@ -153,10 +153,13 @@ def outline_layer(result: Result, sky: SkyGrid) -> LayerTuple:
 
 
 def result_layers(result: Result) -> Iterator[LayerTuple]:
-    """All layers of a result from the bottom up: white light, bins, maps (the first on top), outline."""
+    """The layers that a result begins with, from the bottom up: white light, bins, the four means, outline.
+
+    Further maps get their layers when they are shown first: each layer costs the window time at every click.
+    """
     sky = SkyGrid.of(result.wcs, result.bins.bin_id.shape)
     yield white_light(result.white, sky, result.name, Link("white", "", result))
     yield bins_layer(result, sky)
-    for name in reversed(maps.MAPS):
+    for name in reversed(maps.MEAN_MAPS):
         yield map_layer(result, name, sky)
     yield outline_layer(result, sky)

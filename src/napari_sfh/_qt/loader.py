@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QObject, QTimer
 
 Step = Callable[[], object]
 
 
 class Loader:
-    """A queue of short steps; new ones replace those that wait."""
+    """A queue of short steps; new ones replace those that wait.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    parent : QObject
+        With its end the steps end.
+    """
+
+    def __init__(self, parent: QObject) -> None:
         self._steps: deque[Step] = deque()
-        self._timer = QTimer()
+        self._timer = QTimer(parent)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._next)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_sfh import maps
-from napari_sfh._qt.forms import form, narrow
+from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import FIRST_MAP, map_title
 from napari_sfh._qt.tools import Host, KeyAct, Tool
 from napari_sfh.types import Result
@@ -76,10 +76,6 @@ class MapForm:
         name: str = self.quantity.value
         return f"{name}_ERR" if self.error.value and f"{name}_ERR" in maps.MAPS else name
 
-    def state(self) -> dict[str, Any]:
-        """Values of the fields, by name."""
-        return {name: getattr(self, name).value for name in ("quantity", "error", "grid", "min_snr", "hide_flagged")}
-
 
 class MapTool(Tool):
     """Switches maps, errors and the grid of four; hides bins."""
@@ -92,7 +88,7 @@ class MapTool(Tool):
         self.form = MapForm()
         self.container = self.form.container
         self._held = True
-        self._activate = QTimer()
+        self._activate = QTimer(self.widget)
         self._activate.setSingleShot(True)
         self._activate.setInterval(CONTROLS_MS)
         self._activate.timeout.connect(host.stack.activate)
@@ -125,13 +121,12 @@ class MapTool(Tool):
 
     def state(self) -> dict[str, Any]:
         """The form."""
-        return self.form.state()
+        return form_state(self.form)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The form; what the result does not have stays as it is."""
-        for name in ("quantity", "error", "min_snr", "hide_flagged", "grid"):
-            if name in state:
-                getattr(self.form, name).value = state[name]
+        """The form; the grid comes last, it shows the other choices."""
+        fill_form(self.form, {key: value for key, value in state.items() if key != "grid"})
+        self.form.grid.value = bool(state.get("grid", False))
 
     def release(self) -> None:
         """No late change of the active layer."""

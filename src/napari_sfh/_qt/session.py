@@ -6,7 +6,8 @@ signals.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +119,17 @@ class Session:
         finally:
             self.selection_changed.emit(self.selected)
         return int(rows.size)
+
+    def state(self) -> dict[str, Any]:
+        """What a workspace keeps."""
+        return {"selected": self.selected, "compared": list(self.compared)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Select what `state` told; bins that the result does not have are left out."""
+        self.select(int(state.get("selected", 0)))
+        for bin_id in state.get("compared", []):
+            if bin_id not in self.shown:
+                self.toggle_compared(int(bin_id))
 
     def clear_compared(self) -> None:
         """Show the selected bin alone."""

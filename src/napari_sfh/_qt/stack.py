@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,9 +12,12 @@ from napari.layers import Layer
 from numpy.typing import NDArray
 
 from napari_sfh import maps
-from napari_sfh._qt.layers import FIRST_MAP, LayerTuple, Link, link_of, outline_layer
+from napari_sfh._qt.layers import FIRST_MAP, LayerTuple, Link, link_of, map_layer, outline_layer
 from napari_sfh._qt.session import Session
 from napari_sfh.types import Result
+
+#: What a workspace keeps of a layer's look.
+LOOK = ("opacity", "contrast_limits", "gamma", "colormap", "visible")
 
 
 class LayerStack:
@@ -29,6 +33,7 @@ class LayerStack:
         self._painted: dict[str, int] = {}
         self._version = 0
         self._grid_outlines: dict[str, Any] = {}
+        self._looks: dict[str, dict[str, Any]] = {}
         self.current = FIRST_MAP
         session.selection_changed.connect(self.refresh_outline)
 
@@ -57,12 +62,24 @@ class LayerStack:
         elif link_of(old.metadata) is not link:
             self._refresh(old, data)
 
-    @staticmethod
-    def _make(data: LayerTuple, role: str) -> Any:
+    def _make(self, data: LayerTuple, role: str) -> Any:
         layer = Layer.create(*data)
         if role == "bins":
             layer.editable = False
+        set_look(layer, self._looks.get(_key(layer), {}))
         return layer
+
+    def looks(self) -> dict[str, dict[str, Any]]:
+        """Limits, colours and opacity of our layers, as JSON types, by role and name."""
+        mine = [layer for layer in self._viewer.layers if link_of(layer.metadata) is not None]
+        return {**self._looks, **{_key(layer): look_of(layer) for layer in mine}}
+
+    def set_looks(self, looks: Mapping[str, dict[str, Any]]) -> None:
+        """Put looks back; those of maps that have no layer yet wait for it."""
+        self._looks = dict(looks)
+        for layer in self._viewer.layers:
+            if link_of(layer.metadata) is not None:
+                set_look(layer, self._looks.get(_key(layer), {}))
 
     def _refresh(self, layer: Any, data: LayerTuple) -> None:
         """New data in place: taking a layer away and adding another costs ten times as much."""
@@ -83,19 +100,18 @@ class LayerStack:
             layer.name_overlay.visible = True
 
     def begin(self, result: Result) -> list[Callable[[], None]]:
-        """Forget the old result; what is returned, called one by one, takes away layers that napari has doubled."""
+        """Forget the old result; what is returned, called one by one, takes away layers that are not used again."""
         self.set_grid(False)
         self._hidden = None
         self._version += 1
         self._painted.clear()
-        links = [link_of(layer.metadata) for layer in self._viewer.layers]
-        if not any(link is not None and link.result is result for link in links):
-            return []
-        stale = [
-            layer
-            for layer, link in zip(list(self._viewer.layers), links)
-            if link is not None and link.result is not result
-        ]
+        self._looks = {}
+        links = [(layer, link_of(layer.metadata)) for layer in self._viewer.layers]
+        others = [(layer, link) for layer, link in links if link is not None and link.result is not result]
+        doubled = len(others) < sum(link is not None for _, link in links)
+        # The layers of maps that were made when they were shown are not refreshed in place.
+        late = set(maps.MAPS) - set(maps.MEAN_MAPS)
+        stale = [layer for layer, link in others if doubled or (link.role == "map" and link.name in late)]
         return [partial(self._remove, layer) for layer in stale]
 
     def _remove(self, layer: Any) -> None:
@@ -128,8 +144,9 @@ class LayerStack:
             self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
 
     def show(self, name: str) -> None:
-        """Show one map and hide the others."""
+        """Show one map and hide the others; its layer is made if it is the first time."""
         self.current = name
+        self._ensure(name)
         for layer, link in self._maps():
             if link.name == name:
                 self._paint(layer, name)
@@ -137,6 +154,17 @@ class LayerStack:
         for layer, link in self._maps():
             if layer.visible != (link.name == name):
                 layer.visible = link.name == name
+
+    def _ensure(self, name: str) -> None:
+        """Make the layer of a map below the outline, if there is none."""
+        result = self._session.result
+        if result is None or name not in maps.MAPS or self.find("map", name) is not None:
+            return
+        layer = self._make(map_layer(result, name, self._session.sky), "map")
+        outline = self.find("outline")
+        at = len(self._viewer.layers) if outline is None else self._viewer.layers.index(outline)
+        with self._viewer.layers.selection.events.active.blocker():
+            self._viewer.layers.insert(at, layer)
 
     def activate(self) -> None:
         """Make the current map the active layer: its limits and colours are at hand."""
@@ -177,11 +205,7 @@ class LayerStack:
         targets = list(self._grid_outlines.values()) if self._grid_on else [self.find("outline")]
         for layer in targets:
             if layer is not None and (len(segments) or len(layer.data)):
-                # A thumbnail of an outline is worth nothing and repaints the whole list of layers.
-                with layer.events.thumbnail.blocker():
-                    layer.data = segments
-                    if len(segments):
-                        layer.edge_color = colors
+                _draw_lines(layer, segments, colors)
 
     def _segments(self) -> tuple[NDArray[np.float64], list[str]]:
         """Line pieces (n, 2, 2) as start and vector, and the colour of each."""
@@ -248,3 +272,47 @@ class LayerStack:
             layer = self.find(role)
             if layer is not None:
                 layer.visible = visible
+
+
+def _draw_lines(layer: Any, segments: NDArray[np.float64], colors: list[str]) -> None:
+    """Give a Vectors layer other lines, painted once.
+
+    Its data event would make the viewer work out the extent of all layers anew, which no outline changes; its thumbnail
+    is worth nothing and repaints the whole list of layers.
+    """
+    events = layer.events
+    if not len(segments):
+        with events.data.blocker(), events.thumbnail.blocker():
+            layer.data = segments
+        return
+    with events.data.blocker(), events.thumbnail.blocker(), events.set_data.blocker():
+        layer.data = segments
+    with events.thumbnail.blocker():
+        layer.edge_color = colors
+
+
+def _key(layer: Any) -> str:
+    """Role and name of one of our layers."""
+    link = link_of(layer.metadata)
+    return "" if link is None else f"{link.role} {link.name}".strip()
+
+
+def look_of(layer: Any) -> dict[str, Any]:
+    """What a workspace keeps of a layer."""
+    look: dict[str, Any] = {"opacity": float(layer.opacity)}
+    if hasattr(layer, "contrast_limits"):
+        low, high = layer.contrast_limits
+        look |= {"contrast_limits": [float(low), float(high)], "gamma": float(layer.gamma)}
+        look["colormap"] = str(layer.colormap.name)
+    link = link_of(layer.metadata)
+    if link is not None and link.role != "map":
+        look["visible"] = bool(layer.visible)
+    return look
+
+
+def set_look(layer: Any, look: Mapping[str, Any]) -> None:
+    """Put a look back; a colormap that napari does not know is left out."""
+    for key, value in look.items():
+        if key in LOOK and hasattr(layer, key):
+            with contextlib.suppress(KeyError, ValueError):
+                setattr(layer, key, value)

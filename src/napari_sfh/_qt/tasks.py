@@ -15,6 +15,7 @@ from napari_sfh._qt import layers
 from napari_sfh._qt.layers import LayerTuple
 from napari_sfh.binview import BinView
 from napari_sfh.types import F32, Cube, Progress, Result
+from napari_sfh.workspace import SUFFIX, Workspace, load, save
 
 #: Channels read for the white light of a cube that has not been run.
 PREVIEW_CHANNELS = 48
@@ -39,6 +40,17 @@ class Shown:
 
     result: Result
     layers: tuple[LayerTuple, ...]
+    path: Path | None = None  # the file that holds it
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A workspace with its result, or with the cube's white light where there is no result."""
+
+    workspace: Workspace
+    shown: Shown | None
+    galaxy: Galaxy | None
+    notes: tuple[str, ...]  # what is missing or has changed since it was saved
 
 
 def white_light(cube: Cube, cancel: threading.Event | None = None) -> Generator[Progress, None, F32 | None]:
@@ -105,15 +117,77 @@ def open_result(cancel: threading.Event, path: Path) -> Generator[Progress, None
     yield Progress("reading the result", 0, 0)
     from napari_sfh.io.results import read_result
 
-    return prepare(read_result(path))
+    return prepare(read_result(path), path)
 
 
-def prepare(result: Result) -> Shown:
+def open_any(cancel: threading.Event, path: Path) -> Generator[Progress, None, Shown | Galaxy | Opened]:
+    """A galaxy's folder, a workspace, a result, or a cube.
+
+    Raises
+    ------
+    SfhInputError
+        It is none of them.
+    """
+    yield Progress("opening", 0, 0)
+    if path.is_dir():
+        return (yield from open_galaxy(cancel, folder=path))
+    if path.suffix.lower() == SUFFIX:
+        return (yield from open_workspace(cancel, path))
+    from napari_sfh.io.identify import identify
+
+    if identify(path).kind == "cube":
+        return (yield from open_galaxy(cancel, cube=path))
+    return (yield from open_result(cancel, path))
+
+
+def open_workspace(cancel: threading.Event, path: Path) -> Generator[Progress, None, Opened]:
+    """Read a workspace and what it needs; a file that is gone is told, the rest is opened."""
+    yield Progress("reading the workspace", 0, 0)
+    workspace = load(path)
+    notes: list[str] = []
+    if workspace.result is not None and workspace.result.is_file():
+        shown = yield from open_result(cancel, workspace.result)
+        if shown.result.bins.n_bins != workspace.n_bins:
+            notes.append(
+                f"{workspace.result.name} has {shown.result.bins.n_bins} bins, not the {workspace.n_bins} that it had "
+                "when the workspace was saved: the selected bins are others."
+            )
+        return Opened(workspace, shown, None, tuple(notes))
+    if workspace.result is not None:
+        notes.append(f"The result {workspace.result} is missing: put it back, or press Run.")
+    cube = workspace.forms.get("data", {}).get("cube")
+    galaxy = None
+    if cube is not None and Path(cube).is_file():
+        galaxy = yield from open_galaxy(cancel, cube=Path(cube))
+    elif cube is not None:
+        notes.append(f"The cube {cube} is missing: choose it again under Data.")
+    return Opened(workspace, None, galaxy, tuple(notes))
+
+
+def save_workspace(
+    cancel: threading.Event, workspace: Workspace, path: Path, result: Result | None
+) -> Generator[Progress, None, tuple[Path, Path | None]]:
+    """Write a workspace; a result that is in no file yet is written beside it first.
+
+    Returns
+    -------
+    (Path, Path or None)
+        The workspace and its result file.
+    """
+    yield Progress("writing the workspace", 0, 0)
+    if result is not None and workspace.result is None:
+        beside = path.with_name(f"{path.stem}_sfh.fits")
+        beside = yield from save_result(cancel, result, beside)
+        workspace = replace(workspace, result=beside)
+    return save(workspace, path), workspace.result
+
+
+def prepare(result: Result, path: Path | None = None) -> Shown:
     """Make all layers of a result; also compiles what napari's first Labels layer needs, away from the main thread."""
     from napari.layers import Labels
 
     Labels(result.bins.bin_id[:2, :2])
-    return Shown(result, tuple(layers.result_layers(result)))
+    return Shown(result, tuple(layers.result_layers(result)), path)
 
 
 def save_result(cancel: threading.Event, result: Result, path: Path) -> Generator[Progress, None, Path]:
@@ -125,13 +199,18 @@ def save_result(cancel: threading.Event, result: Result, path: Path) -> Generato
 
 
 def draw(
-    cancel: threading.Event, result: Result, path: Path, views: Sequence[BinView], kind: str
+    cancel: threading.Event,
+    result: Result,
+    path: Path,
+    views: Sequence[BinView],
+    kind: str,
+    distance_mpc: float | None = None,
 ) -> Generator[Progress, None, Path]:
     """Draw the page of the shown bins, or that of the maps when there are none."""
     yield Progress("drawing", 0, 0)
     from napari_sfh import figures
 
-    figure = figures.bins_page(result, views, kind) if views else figures.maps_page(result)
+    figure = figures.bins_page(result, views, kind) if views else figures.maps_page(result, distance_mpc)
     return figures.save(figure, path)
 
 

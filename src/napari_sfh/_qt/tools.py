@@ -20,7 +20,8 @@ What a tool may count on:
   selected, compared or pinned bins: it must stay under 5 ms, or do nothing while ``self.unfolded`` is False and
   catch up in ``on_unfold``. All calls come in the main thread, where no call may take over 100 ms.
 - Everything that is connected (layer events, timers) is undone in ``release``; layers stay, as the user's. Connect
-  bound methods only (psygnal and napari hold these weakly), never lambdas that close over ``self``.
+  bound methods only (psygnal and napari hold these weakly), never lambdas that close over ``self``. A window that
+  closes destroys the widgets without calling anything: a ``QTimer`` is a child of the tool's widget.
 - ``state`` is what a workspace keeps of the tool, as JSON types and `pathlib.Path`; ``restore`` gets it back after
   ``on_result`` and must take a dictionary that lacks keys. Do not keep what is computed in less than a second: restore
   the form and compute.
@@ -50,6 +51,7 @@ class Host(Protocol):
     stack: LayerStack
     panel: Any
     exports: Any
+    data: Any  # the form of files: `photometry`, `maps_path`
 
     @property
     def busy(self) -> bool:
