@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
-from collections.abc import Generator, Sequence
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from napari_sfh import __version__
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -38,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def show_progress(work: Generator[Progress, None, T], quiet: bool, stream: TextIO = sys.stderr) -> T:
-    """Drive a generator to its end; one line a stage on a log, one moving line on a terminal."""
+def show_progress(work: Generator[Progress, None, T], quiet: bool, stream: TextIO | None = None) -> T:
+    """Drive a generator to its end; on stderr one line a stage on a log, one moving line on a terminal."""
+    stream = stream or sys.stderr
     moving = stream.isatty()
     last = ""
     while True:
@@ -73,39 +77,60 @@ def _parser() -> argparse.ArgumentParser:
     _device(demo)
     demo.set_defaults(command=_demo)
 
-    run = commands.add_parser("run", help="from a cube and mosaics to a result file")
+    run = commands.add_parser("run", help="from a cube and mosaics to a result file; many galaxies too")
     _run_arguments(run)
     run.set_defaults(command=_run)
 
     info = commands.add_parser("info", help="what files are, what is missing, what would be done")
     info.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or galaxy folders")
+    info.add_argument(
+        "--plot", type=Path, metavar="FILE.png", help="draw the footprints of a folder's cube and mosaics"
+    )
+    info.add_argument("--quiet", action="store_true", help="no progress")
     info.set_defaults(command=_info)
 
     models = commands.add_parser("models", help="the weights at hand, or one's model card")
     models.add_argument("name", nargs="?", help="a name of the list, or a file")
     models.set_defaults(command=_models)
 
-    view = commands.add_parser("view", help="the viewer on a saved result")
-    view.add_argument("result", type=Path, metavar="OUT.fits")
+    view = commands.add_parser("view", help="the viewer on a saved result or workspace")
+    view.add_argument("result", type=Path, metavar="OUT.fits|WORKSPACE.json")
     view.set_defaults(command=_view)
     return parser
 
 
 def _run_arguments(run: argparse.ArgumentParser) -> None:
-    run.add_argument("galaxy", nargs="?", type=Path, metavar="GALAXY_DIR", help="folder with cube, mosaics and MAPS")
+    run.add_argument(
+        "galaxies", nargs="*", type=Path, metavar="GALAXY_DIR", help="folder with cube, mosaics and MAPS, one a galaxy"
+    )
     run.add_argument("--cube", type=Path, metavar="FILE")
     run.add_argument("--photometry", nargs="+", default=[], metavar="BAND=FILE", help="e.g. F275W=image.fits")
     run.add_argument("--maps", type=Path, metavar="FILE", help="DAP MAPS: bins and stellar kinematics")
     run.add_argument("--redshift", type=float, metavar="Z")
     run.add_argument("--ebv-mw", type=float, metavar="E", help="Milky Way E(B-V), mag")
     run.add_argument("--psf-fwhm", type=float, metavar="ARCSEC", help="of the cube, at 6500 AA")
+    run.add_argument("--hst-psf-fwhm", type=float, metavar="ARCSEC", help="of the mosaics (default: computed)")
+    run.add_argument(
+        "--subtract-sky", action="store_true", help="measure each mosaic's sky outside the cube, subtract it"
+    )
     run.add_argument("--align", action="store_true", help="undo the offset found between mosaics and cube")
     run.add_argument("--target-snr", type=float, default=35.0, metavar="SNR", help="per pixel (default %(default)s)")
-    run.add_argument("--binning", default="vorbin", metavar="vorbin|powerbin|maps|FILE")
+    run.add_argument("--binning", default="auto", metavar="auto|vorbin|powerbin|maps|FILE")
     run.add_argument("--kinematics", default="auto", metavar="auto|maps|ppxf|V,SIGMA")
     run.add_argument("--model", default="default", metavar="NAME|FILE")
     _device(run)
-    run.add_argument("--output", type=Path, required=True, metavar="OUT.fits")
+    run.add_argument(
+        "--output",
+        required=True,
+        metavar="OUT.fits|DIR|PATTERN",
+        help="a file; for many galaxies a folder, or a pattern such as results/{name}_sfh.fits",
+    )
+    many = run.add_argument_group("many galaxies")
+    many.add_argument("--table", type=Path, metavar="FILE", help="CSV or ECSV: name, redshift, ebv_mw, ... by galaxy")
+    many.add_argument("--scheduler", metavar="local|ADDRESS", help="a Dask scheduler (default local)")
+    many.add_argument(
+        "--workers", type=int, metavar="N", help="galaxies at a time (default 1, or all of the cluster's)"
+    )
 
 
 def _device(parser: argparse.ArgumentParser) -> None:
@@ -131,43 +156,115 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if _is_many(options):
+        return _run_many(options)
     from napari_sfh.pipeline import config_from_files
 
     config = config_from_files(
-        folder=options.galaxy,
+        folder=options.galaxies[0] if options.galaxies else None,
         cube=options.cube,
         photometry=_bands(options.photometry),
         maps=options.maps,
-        redshift=options.redshift,
-        ebv_mw=options.ebv_mw,
-        psf_fwhm_arcsec=options.psf_fwhm,
-        align=options.align,
-        target_snr=options.target_snr,
-        binning=options.binning,
-        kinematics=options.kinematics,
-        model=options.model,
-        device=options.device,
+        **_settings(options),
     )
-    _finish(config, options.output, options.quiet)
+    _finish(config, Path(options.output), options.quiet)
     return 0
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that are not files."""
+    return {
+        "redshift": options.redshift,
+        "ebv_mw": options.ebv_mw,
+        "psf_fwhm_arcsec": options.psf_fwhm,
+        "hst_psf_fwhm_arcsec": options.hst_psf_fwhm,
+        "subtract_sky": options.subtract_sky,
+        "align": options.align,
+        "target_snr": options.target_snr,
+        "binning": options.binning,
+        "kinematics": options.kinematics,
+        "model": options.model,
+        "device": options.device,
+    }
+
+
+def _is_many(options: argparse.Namespace) -> bool:
+    """Several folders; or one, where the output is a folder or a pattern, or options for many are given."""
+    if len(options.galaxies) != 1:
+        return len(options.galaxies) > 1
+    asked = options.table is not None or options.scheduler is not None or options.workers is not None
+    folder = options.output.endswith("/") or Path(options.output).is_dir()
+    return asked or folder or "{name}" in options.output
+
+
+def _run_many(options: argparse.Namespace) -> int:
+    """Several galaxies: each its result file, and a report of all."""
+    from datetime import UTC, datetime
+
+    from napari_sfh import cluster, manyreport
+    from napari_sfh.many import Outcome, run_many
+    from napari_sfh.pipeline import RunConfig
+
+    for name in ("cube", "photometry", "maps"):
+        if getattr(options, name):
+            raise SfhInputError(f"--{name}: is of one galaxy; leave it out, or run that galaxy alone")
+    settings = {key: value for key, value in _settings(options).items() if value is not None}
+    table = manyreport.read_options(options.table) if options.table else {}
+    for some in (settings, *({**settings, **row} for row in table.values())):
+        RunConfig(cube=Path("cube"), maps=Path("maps"), **some)  # refuses what is wrong for every galaxy
+    jobs = manyreport.jobs_of(options.galaxies, options.output, settings, table)
+    folder = manyreport.report_folder(options.output)
+    for place in {folder / manyreport.REPORT_JSON, *(job.output for job in jobs)}:
+        _make_writable(place)
+    scheduler = options.scheduler or cluster.LOCAL
+    about = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "scheduler": scheduler, "options": settings}
+    ended: list[Outcome] = []
+
+    def finished(outcome: Outcome) -> None:
+        ended.append(outcome)
+        manyreport.write_report(ended, folder, about)
+
+    with _interrupts() as cancel:
+        outcomes = show_progress(run_many(jobs, scheduler, options.workers, cancel, finished), options.quiet)
+    manyreport.write_report(outcomes, folder, {**about, "finished": datetime.now(UTC).isoformat(timespec="seconds")})
+    for outcome in outcomes:
+        if outcome.status == "failed":
+            print(f"napari-sfh: {outcome.name}: {outcome.message}", file=sys.stderr)
+    print("\n".join(manyreport.lines(outcomes)))
+    return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or a polite kill sets, so that work ends in order; a second Ctrl-C ends it at once."""
+    cancel = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        if cancel.is_set():
+            raise KeyboardInterrupt
+        cancel.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield cancel
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _finish(config: RunConfig, output: Path, quiet: bool) -> Result:
     """Run, write the result file and its page, say what was written."""
-    from napari_sfh import summary
-    from napari_sfh.io.results import write_result
+    from napari_sfh.many import save
     from napari_sfh.pipeline import run
 
     _make_writable(output)
     result = show_progress(run(config), quiet)
     if result is None:
         raise ComputeError("the run was cancelled; nothing was written")
-    write_result(result, output)
+    picture = save(result, config, output)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         if not quiet:
             print(f"note: {note}", file=sys.stderr)
-    picture = output.with_suffix(".png")
-    summary.save(summary.page(result), picture)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
     return result
 
@@ -195,18 +292,35 @@ def _bands(pairs: Sequence[str]) -> dict[str, Path]:
 
 
 def _info(options: argparse.Namespace) -> int:
+    from napari_sfh.io.identify import describe, identify
+
+    folders = [path for path in options.paths if path.is_dir()]
+    if options.plot and len(folders) != 1:
+        raise SfhInputError(f"--plot {options.plot}: draws one galaxy; give one folder")
+    for path in options.paths:
+        print("\n".join(_galaxy_info(path, options) if path.is_dir() else describe(identify(path))))
+    return 0
+
+
+def _galaxy_info(folder: Path, options: argparse.Namespace) -> list[str]:
+    """What the files of a folder are, and what a run would do with them."""
+    from napari_sfh import preflight
     from napari_sfh.io.identify import describe, find_galaxy, identify
 
-    for path in options.paths:
-        if not path.is_dir():
-            print("\n".join(describe(identify(path))))
-            continue
-        found = find_galaxy(path)
-        print(f"{path}: {found.name}")
-        for file in (found.cube, *found.mosaics.values(), *((found.maps,) if found.maps else ())):
-            print("\n".join("  " + line for line in describe(identify(file))))
-        print("\n".join(f"  ! {problem}" for problem in found.problems))
-    return 0
+    galaxy = find_galaxy(folder)
+    found = show_progress(preflight.examine(preflight.Plan.of_galaxy(galaxy), galaxy.problems), options.quiet)
+    files = (galaxy.cube, *galaxy.mosaics.values(), *((galaxy.maps,) if galaxy.maps else ()))
+    # What is wrong with a file stands below, with what is done about it.
+    text = [line for file in files for line in describe(identify(file)) if not line.startswith("  !")]
+    if found is not None:
+        text += preflight.lines(found)
+        if options.plot:
+            from napari_sfh.preflightfigure import footprints
+            from napari_sfh.summary import save
+
+            save(footprints(found), options.plot)
+            text.append(f"footprints: {options.plot}")
+    return [f"{folder}: {galaxy.name}", *("  " + line for line in text)]
 
 
 def _models(options: argparse.Namespace) -> int:
@@ -236,7 +350,7 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     if demo:
         explorer.open_demo(run=True)
     elif path is not None:
-        explorer.open_result(path)
+        explorer.open(path)
     napari.run()
     return 0
 

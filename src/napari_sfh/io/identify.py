@@ -240,8 +240,7 @@ def find_galaxy(folder: str | Path) -> GalaxyFiles:
     folder = Path(folder)
     if not folder.is_dir():
         raise SfhInputError(f"{folder}: no such folder; give the folder of one galaxy or --cube FILE")
-    paths = sorted(p for pattern in ("*", "*/*") for p in folder.glob(pattern) if p.is_file() and _fits.is_fits_name(p))
-    infos = [identify(p) for p in paths]
+    infos = [identify(p) for p in _fits_files(folder)]
     problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
     infos = [i for i in infos if i.usable]
     cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
@@ -249,13 +248,33 @@ def find_galaxy(folder: str | Path) -> GalaxyFiles:
     mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], opened, problems)
     maps = _choose_maps([i for i in infos if i.kind == "maps"], opened, problems)
     truth = next((i.path for i in infos if i.kind == "truth"), None)
-    missing = [b for b in BANDS if b not in mosaics]
-    if missing:
-        problems.append(f"no image of {', '.join(missing)}: the network runs without, and flags it")
-    if maps is None:
-        problems.append("no MAPS file: bins and kinematics are made here")
+    problems += missing_files(mosaics, maps)
     problems += [f"{cube.path.name}: {p}" for p in cube.problems]
     return GalaxyFiles(folder, cube.details["galaxy"], cube.path, mosaics, maps, truth, tuple(problems))
+
+
+def _fits_files(folder: Path) -> list[Path]:
+    """FITS files of a folder and its direct subfolders, by name."""
+    return sorted(p for pattern in ("*", "*/*") for p in folder.glob(pattern) if p.is_file() and _fits.is_fits_name(p))
+
+
+def holds_cube(folder: str | Path) -> bool:
+    """Whether a folder has a file that is shaped as a cube: by structure alone, so that it is quick."""
+    for path in _fits_files(Path(folder)):
+        try:
+            with _fits.open_fits(path) as hdus:
+                if _kind(hdus, path) == "cube":
+                    return True
+        except SfhInputError:
+            continue
+    return False
+
+
+def missing_files(mosaics: Mapping[str, Path], maps: Path | None) -> list[str]:
+    """What a run lacks, and what is done about it, one line each."""
+    missing = [b for b in BANDS if b not in mosaics]
+    lacking = [f"no image of {', '.join(missing)}: the network runs without, and flags it"] if missing else []
+    return lacking if maps is not None else [*lacking, "no MAPS file: bins and kinematics are made here"]
 
 
 def _variant(path: Path) -> str:

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,44 @@ def is_result(hdus: fits.HDUList) -> bool:
     return "SFHFORM" in hdus[0].header
 
 
+def read_provenance(path: str | Path) -> dict[str, Any]:
+    """How a result was made, of a file that is complete and unaltered.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict
+        ``Result.settings``, and its ``model_sha256``, ``model_name``, ``name`` and ``redshift``, and ``n_bins``.
+
+    Raises
+    ------
+    SfhInputError
+        As `read_result`; the last extension must be there, so that nothing before it can be missing.
+    """
+    path = Path(path)
+    with _open_result(path) as hdus:
+        names = {h.name.upper(): i for i, h in enumerate(hdus)}
+        if "SETTINGS" not in names or "BINS" not in names:
+            raise SfhInputError(f"{path}: extension SETTINGS or BINS is missing; the file is damaged, run again")
+        settings, own = decode_settings(hdus[names["SETTINGS"]].data)
+        return {**own, **settings, "n_bins": int(hdus[names["BINS"]].header["NAXIS2"])}
+
+
+@contextmanager
+def _open_result(path: Path) -> Iterator[fits.HDUList]:
+    """A result file of a format that is known, its checksums verified."""
+    with _fits.open_fits(path, checksum=True) as hdus:
+        if not is_result(hdus):
+            raise SfhInputError(f"{path}: not a result file of napari-sfh (no SFHFORM); make one with napari-sfh run")
+        version = hdus[0].header["SFHFORM"]
+        if version > FORMAT_VERSION:
+            raise SfhInputError(f"{path}: result format {version} is newer than {FORMAT_VERSION}; update napari-sfh")
+        yield hdus
+
+
 def read_result(path: str | Path) -> Result:
     """Read a result file back.
 
@@ -123,12 +162,7 @@ def read_result(path: str | Path) -> Result:
         No result file, of a newer format, an extension missing, or a checksum that does not match.
     """
     path = Path(path)
-    with _fits.open_fits(path, checksum=True) as hdus:
-        if not is_result(hdus):
-            raise SfhInputError(f"{path}: not a result file of napari-sfh (no SFHFORM); make one with napari-sfh run")
-        version = hdus[0].header["SFHFORM"]
-        if version > FORMAT_VERSION:
-            raise SfhInputError(f"{path}: result format {version} is newer than {FORMAT_VERSION}; update napari-sfh")
+    with _open_result(path) as hdus:
         return _Reader(hdus, path).result()
 
 

@@ -1,0 +1,67 @@
+"""What a run takes, stage by stage, beside what `napari_sfh.cost` expected: the source of its rates.
+
+    OMP_NUM_THREADS=1 python benchmarks/bench_estimate.py [FOLDER] [--target-snr 35]
+
+Without a folder, the mock galaxy. Processor time is what the rates are made of: on a machine that does other work the
+wall clock says more of that than of this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+start = time.process_time(), time.perf_counter()
+
+from machine import machine  # noqa: E402 - the imports are timed, too
+
+from napari_sfh import demo  # noqa: E402
+from napari_sfh.cli import show_progress  # noqa: E402
+from napari_sfh.io.identify import find_galaxy  # noqa: E402
+from napari_sfh.many import save  # noqa: E402
+from napari_sfh.pipeline import config_from_files, run  # noqa: E402
+from napari_sfh.preflight import Plan, examine  # noqa: E402
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=demo.folder())
+    parser.add_argument("--target-snr", type=float, default=35.0)
+    options = parser.parse_args()
+    print(machine())
+    marks = [("imports", *start), ("preflight", time.process_time(), time.perf_counter())]
+    galaxy = find_galaxy(options.folder)
+    plan = Plan.of({**vars(Plan.of_galaxy(galaxy)), "target_snr": options.target_snr})
+    found = show_progress(examine(plan, galaxy.problems), quiet=True)
+    config = config_from_files(options.folder, target_snr=options.target_snr, ebv_mw=0.0, device="cpu")
+    marks.append(("opening the run's files", time.process_time(), time.perf_counter()))
+    work = run(config)
+    while True:
+        try:
+            stage = next(work).stage
+        except StopIteration as end:
+            result = end.value
+            break
+        if stage != marks[-1][0]:
+            marks.append((stage, time.process_time(), time.perf_counter()))
+    marks.append(("writing", time.process_time(), time.perf_counter()))
+    with tempfile.TemporaryDirectory() as folder:
+        save(result, config, Path(folder) / "out.fits")
+    marks.append(("", time.process_time(), time.perf_counter()))
+    for (name, cpu, wall), (_, cpu_end, wall_end) in itertools.pairwise(marks):
+        print(f"{name:40s} CPU {cpu_end - cpu:7.2f} s  wall {wall_end - wall:7.1f} s")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    took = marks[-1][1] - marks[0][1]
+    print(f"in all: CPU {took:.1f} s, peak {peak / 1e9:.2f} GB, {result.bins.n_bins} bins")
+    assert found is not None
+    print(f"expected: {found.estimate.text()}, {found.n_bins} bins")
+    print("  " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.estimate.seconds.items()))
+
+
+if __name__ == "__main__":
+    main()

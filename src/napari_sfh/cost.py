@@ -1,0 +1,136 @@
+"""How long a run will take and how much memory it will need, from rates that were measured.
+
+A run is a sum of stages, each proportional to what it works through. The rates are processor seconds on one core as
+printed by ``benchmarks/bench_estimate.py`` (the mock galaxy) and ``benchmarks/bench_fullsize.py`` (1000 x 1000
+spaxels, five mosaics of 10 000 x 10 000 pixels); see `SOURCE`. Another machine differs by its own factor, a slow disk
+by more: the estimate is for deciding between a coffee and a night, not for a schedule.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from napari_sfh.types import F32
+
+#: Where the rates were measured.
+SOURCE: str = "Intel Xeon at 2.1 GHz, one core, November 2026"
+
+
+class _Rates(NamedTuple):
+    """Processor seconds for one of each."""
+
+    start: float = 5.0  # imports and weights
+    cube_gb: float = 1.0  # of plain float32 DATA and STAT, read once for signal and noise, spectra and white light
+    packed_gb: float = 40.0  # the same of a compressed file, by its size on the disk
+    mosaic_mpix: float = 0.5  # of mosaic under the cube: blurred, sampled, with its weight
+    vorbin_spaxel: float = 4e-4  # at `_VORBIN_SIZE` spaxels; grows with their number
+    powerbin_spaxel: float = 5e-5
+    rest_bin: float = 3e-3  # rest frame and 150 km/s
+    ppxf_bin: float = 0.3
+    network_bin: float = 4e-3  # posterior draws of the default number, depth, reconstruction
+    write_bin: float = 1e-3  # result file and page
+    end: float = 3.0
+
+
+RATES = _Rates()
+_VORBIN_SIZE = 10_000
+#: Bytes: the libraries; blocks of the cube and strips of a mosaic; a bin in all its arrays; a spaxel in all its maps.
+_BASE_BYTES, _BLOCK_BYTES, _BIN_BYTES, _SPAXEL_BYTES = 0.7e9, 0.5e9, 1.0e5, 100.0
+#: Bins that vorbin makes (of the mock galaxy) for each that spaxels below the target could fill exactly: it lets some
+#: bins stay below.
+BIN_EFFICIENCY: float = 1.08
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run works through."""
+
+    spaxels: int  # that enter bins
+    bins: int
+    cube_bytes: float  # of the channels that are read
+    packed: bool = False  # compressed: ``cube_bytes`` are those on the disk
+    mosaic_pixels: float = 0.0  # under the cube, all bands
+    binning: str = "vorbin"  # vorbin, powerbin, or anything else for bins that are given
+    ppxf: bool = False
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run will take."""
+
+    seconds: Mapping[str, float]  # by stage
+    memory_bytes: float  # highest
+
+    @property
+    def total_seconds(self) -> float:
+        """All stages."""
+        return sum(self.seconds.values())
+
+    def text(self) -> str:
+        """For a person."""
+        longest = max(self.seconds, key=lambda stage: self.seconds[stage])
+        return (
+            f"about {duration(self.total_seconds)} (most of it {longest}), {self.memory_bytes / 1e9:.1f} GB of memory"
+        )
+
+
+def estimate(work: Work, cores: int | None = None, rates: _Rates = RATES) -> Estimate:
+    """Time and memory of a run.
+
+    Parameters
+    ----------
+    work : Work
+    cores : int, optional
+        That share the pPXF fits; by default this machine's.
+    rates : _Rates, optional
+    """
+    cores = cores or os.cpu_count() or 1
+    gigabytes = work.cube_bytes / 1e9
+    binning = {
+        "vorbin": rates.vorbin_spaxel * work.spaxels * max(work.spaxels / _VORBIN_SIZE, 0.1) ** 0.5,
+        "powerbin": rates.powerbin_spaxel * work.spaxels,
+    }
+    seconds = {
+        "starting": rates.start,
+        "reading the cube": gigabytes * (rates.packed_gb if work.packed else rates.cube_gb),
+        "binning": binning.get(work.binning, 0.0),
+        "pPXF": rates.ppxf_bin * work.bins / cores if work.ppxf else 0.0,
+        "rest frame": rates.rest_bin * work.bins,
+        "photometry": rates.mosaic_mpix * work.mosaic_pixels / 1e6,
+        "the network": rates.network_bin * work.bins,
+        "writing": rates.write_bin * work.bins + rates.end,
+    }
+    memory = _BASE_BYTES + _BLOCK_BYTES + _BIN_BYTES * work.bins + _SPAXEL_BYTES * work.spaxels
+    return Estimate(seconds, memory)
+
+
+def expected_bins(snr: F32, target: float, least: float) -> int:
+    """Bins that spaxels of a given S/N will fill.
+
+    Parameters
+    ----------
+    snr : (ny, nx)
+        Of each spaxel; NaN or below ``least`` = in no bin.
+    target : float
+        S/N of a bin. n equal spaxels have sqrt(n) times the S/N of one, so a spaxel fills (snr / target)^2 of a bin,
+        and never more than one.
+    least : float
+    """
+    used = snr[np.isfinite(snr) & (snr >= least)].astype(np.float64)
+    alone = used >= target
+    shared = float(np.sum((used[~alone] / target) ** 2))
+    return round(np.count_nonzero(alone) + BIN_EFFICIENCY * shared)
+
+
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds < 90:
+        return f"{max(5 * round(seconds / 5), 5)} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

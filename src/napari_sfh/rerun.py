@@ -1,0 +1,91 @@
+"""Whether a result file is already what a run would make: complete, unaltered, of the same files, settings and weights.
+
+An input file is known by its name, size and date of change, as by ``make``: hashing cubes of 10 GB would take longer
+than many runs. The weights are known by their sha256, the result file by the checksums of its extensions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from napari_sfh import __version__
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.hst import read_mosaic
+from napari_sfh.io.results import read_provenance
+from napari_sfh.pipeline import RunConfig
+
+#: Setting of a result that holds what `inputs` returns.
+INPUTS: str = "inputs"
+#: Settings that change where a result is computed, not what it is.
+_WHERE = ("device",)
+
+
+def inputs(config: RunConfig) -> str:
+    """Size in bytes and date of change (seconds since 1970) of every file of a run: ``cube 123 1700000000, ...``."""
+    files = {"cube": config.cube, **config.photometry}
+    for band, path in config.photometry.items():
+        weight = read_mosaic(path, band).weight_path
+        if weight is not None and weight != path:
+            files[f"{band} weight"] = weight
+    if config.maps is not None:
+        files["maps"] = config.maps
+    if Path(config.binning).is_file():
+        files["binning"] = Path(config.binning)
+    seen = {key: path.stat() for key, path in files.items()}
+    return ", ".join(f"{key} {s.st_size} {int(s.st_mtime)}" for key, s in sorted(seen.items()))
+
+
+def weights_sha256(model: str) -> str:
+    """sha256 of the weights file that ``model`` names, as results carry it.
+
+    Raises
+    ------
+    SfhInputError
+        No such weights.
+    """
+    from napari_sfh.model.bundle import resolve
+
+    return hashlib.sha256(resolve(model).read_bytes()).hexdigest()
+
+
+def why_run(config: RunConfig, output: Path) -> str:
+    """Why ``config`` must be run for ``output`` to be its result; empty where that is done already.
+
+    Raises
+    ------
+    SfhInputError
+        An input file or the weights cannot be read.
+    """
+    if not output.exists():
+        return "no result yet"
+    try:
+        made = read_provenance(output)
+    except SfhInputError as error:
+        return str(error).removeprefix(f"{output}: ")
+    if made["model_sha256"] != weights_sha256(config.model):
+        return f"other weights: made with {made['model_name']} {made['model_sha256'][:12]}"
+    if made.get("version") != __version__:
+        return f"made by version {made.get('version')}, this is {__version__}"
+    for key, value in config.settings().items():
+        if key not in _WHERE and made.get(key) != value:
+            return f"other settings: {key} was {_text(made.get(key))}, is {_text(value)}"
+    gone = [k for k in made if k.startswith("photometry_") and k not in config.settings()]
+    if gone:
+        return f"other settings: {gone[0]} was {made[gone[0]]}, is not given"
+    return _changed(str(made.get(INPUTS, "")), inputs(config))
+
+
+def _text(value: Any) -> str:
+    return "not given" if value is None else str(value)
+
+
+def _changed(before: str, now: str) -> str:
+    """Which input files are others."""
+    if before == now:
+        return ""
+    if not before:
+        return "made by a run that did not record its input files"
+    others = sorted({entry.rsplit(" ", 2)[0] for entry in {*before.split(", ")} ^ {*now.split(", ")}})
+    return f"other input files (size or date): {', '.join(others)}"
