@@ -2,8 +2,8 @@
 
 Lookback times run on a logarithmic axis, so the youngest bin (0 to 14 Myr) is drawn from `YOUNGEST_GYR` on. The
 star-formation rate is that of an SFH that has formed one solar mass: mass fraction over the bin's width. The
-cumulative curve is the fraction of the mass that was formed before a lookback time; t50 and t90 are the lookback
-times at which half and 90 per cent of it had been formed.
+cumulative curve is the fraction of the mass that was formed before a lookback time (posterior median); t50 and t90 are
+the lookback times at which half and 90 per cent of it had been formed.
 """
 
 from __future__ import annotations
@@ -143,8 +143,7 @@ class BinView:
         """
         if kind != "light":
             return self.cumulative
-        value = np.append(np.cumsum(self.light.value[::-1])[::-1], 0.0 * self.light.value[-1])
-        return Band(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+        return summed(self.light.value)
 
     def formed(self, fractions: Sequence[float] = FORMED_FRACTIONS, kind: str = "mass") -> Band:
         """Lookback times in Gyr at which shares of the mass (or light, see `grown`) had been formed.
@@ -183,14 +182,18 @@ def _band(result: Result, name: str, point: NDArray[np.float32], i: int) -> Band
 
 
 def _cumulative(result: Result, i: int) -> Band:
-    """Mass formed before each edge's lookback time: 1 at the first edge, 0 at the last."""
-    mass = np.asarray(result.prediction.mass_frac[i], dtype=float)
-    value = np.append(np.cumsum(mass[::-1])[::-1], 0.0 * mass[-1])
+    """Mass formed before each edge's lookback time: posterior median; 1 at the first edge, 0 at the last."""
     quantiles = result.prediction.quantiles.get("cum_mass")
     if quantiles is None:
-        return Band(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
-    low, high = (np.append(np.asarray(quantiles[i, :, k], float), 0.0) for k in (1, 3))
+        return summed(result.prediction.mass_frac[i])
+    low, value, high = (np.append(np.asarray(quantiles[i, :, k], float), 0.0) for k in (1, 2, 3))
     return Band(value, low, high)
+
+
+def summed(share: NDArray[np.floating]) -> Band:
+    """Shares (16,) of the age bins added up from the oldest on: a curve at the edges, (17,), without an interval."""
+    value = np.append(np.cumsum(np.asarray(share, dtype=float)[::-1])[::-1], 0.0 * float(share[-1]))
+    return Band(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
 
 
 def _crossings(grown: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:
@@ -201,7 +204,7 @@ def _crossings(grown: NDArray[np.float64], fractions: Sequence[float]) -> NDArra
     return np.interp(fractions, rising, AGE_EDGES_GYR[::-1])
 
 
-def _time_numbers(times: Band) -> tuple[Number, ...]:
+def time_numbers(times: Band) -> tuple[Number, ...]:
     """The lines t50 and t90; the nine times are in the first one's tip."""
     told = [_time(*each) for each in zip(times.value, times.low, times.high)]
     nine = "\n".join(f"t{100 * f:.0f}  {text}" for f, text in zip(FORMED_FRACTIONS, told))
@@ -270,7 +273,7 @@ def numbers(result: Result, bin_id: int, times: Band) -> tuple[Number, ...]:
         Number("Age MW", _with_error(result, "lg_age_mw", i, "age"), "log age/yr, mean weighted by mass formed"),
         Number("[M/H] LW", _with_error(result, "mh_lw", i, "dex"), "dex, mean weighted by V-band light"),
         Number("[M/H] MW", _with_error(result, "mh_mw", i, "dex"), "dex, mean weighted by mass formed"),
-        *_time_numbers(times),
+        *time_numbers(times),
         Number("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
         Number("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
         Number(

@@ -31,7 +31,7 @@ from napari_sfh.disc import Disc
 from napari_sfh.errors import SfhInputError
 from napari_sfh.maps import MEAN_MAPS
 from napari_sfh.progress import cancelled
-from napari_sfh.types import F64, Bool, Progress, Result
+from napari_sfh.types import F64, Bool, Flag, Progress, Result
 
 Method = Literal["weighted", "robust"]
 #: Quantities that can be fitted: name as in maps -> (key of `Prediction.quantiles`, title, unit).
@@ -62,7 +62,7 @@ class FitSettings:
 
     r_min: float = 0.0
     r_max: float = np.inf
-    method: Method = "weighted"
+    method: Method = "robust"
     draws: int = 500
     seed: int = 2021
 
@@ -168,6 +168,12 @@ def profile(result: Result, disc: Disc, quantity: str) -> Profile:
     value = result.prediction.median(key).astype(float)
     error = result.prediction.half_width(key).astype(float)
     return Profile(quantity, disc, disc.radius(sky) / disc.r_e_arcsec, value, error)
+
+
+def trusted(result: Result, min_snr: float = 0.0) -> Bool:
+    """Bins (N,) that a gradient should be made of: above an S/N, and within the network's depth."""
+    good: Bool = (result.data.snr >= min_snr) & ((result.flag & int(Flag.OUT_OF_DEPTH | Flag.NO_SPECTRUM)) == 0)
+    return good
 
 
 def fit(

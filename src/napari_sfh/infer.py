@@ -177,19 +177,29 @@ def _in_batches(
     yield Progress(f"predicting{note}", done, len(rows))
 
 
-def draw(data: BinData, bundle: Bundle, n: int = 1000) -> dict[str, F32]:
+def draw(data: BinData, bundle: Bundle, n: int = 1000, calibrated: bool = False) -> dict[str, F32]:
     """Draws of the joint posterior, for corner plots: on the CPU, for a few bins.
+
+    Parameters
+    ----------
+    data : BinData
+    bundle : Bundle
+    n : int
+        Draws per bin.
+    calibrated : bool
+        Move them such that their quantiles are those of `predict` (`Calibration.redraw`); else they are the flow's own.
 
     Returns
     -------
     dict
         For each of `Prediction.SCALARS` and ``slope`` an array (N, n), for each of `Prediction.VECTORS` (N, n, 16).
-        Unlike the quantiles of `predict` these are the flow's own draws, not recalibrated.
     """
     features = encode(data, bundle.features)
     with torch.inference_mode():
         mu, context, _ = bundle.model.locate(features)
         made = bundle.model.draw(mu, context, base_points(n))
+        if calibrated:
+            made = bundle.model.calibration.redraw(made, features.lg_snr[:, 0])
     return {k: v.numpy() for k, v in made.items()}
 
 

@@ -7,17 +7,29 @@ mass-to-light ratio. Both are relative: distance and stellar mass scale cancel i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.binview import Band, BinView, Number, masked_ranges
+from napari_sfh.binview import Band, BinView, Number, masked_ranges, time_numbers
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.ages import AGE_WIDTH_YR
 from napari_sfh.types import Result
 
 Weight = Literal["mass", "light"]
+Spread = Literal["scatter", "error"]
 _LABELS = {"lg_age_lw": "Age LW", "lg_age_mw": "Age MW", "mh_lw": "[M/H] LW", "mh_mw": "[M/H] MW"}
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A closed polygon on the map; what lies inside counts, or (``include`` False) does not."""
+
+    points: NDArray[np.float64]  # (n, 2) corners (y, x) in pixels
+    include: bool = True
 
 
 def bins_inside(result: Result, polygon: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -29,12 +41,25 @@ def bins_inside(result: Result, polygon: NDArray[np.floating]) -> NDArray[np.int
     polygon : array (n, 2)
         Corners (y, x) in pixels of the maps; closed by itself.
     """
-    y, x = result.bins.y[:, None], result.bins.x[:, None]
-    (y0, x0), (y1, x1) = polygon.T, np.roll(polygon, -1, axis=0).T
-    crosses = (y0 > y) != (y1 > y)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = x < (x1 - x0) * (y - y0) / (y1 - y0) + x0
-    return np.flatnonzero((crosses & left).sum(1) % 2 == 1)
+    y, x = result.bins.y, result.bins.x
+    inside = np.zeros(y.size, dtype=bool)
+    for (y0, x0), (y1, x1) in zip(polygon, np.roll(polygon, -1, axis=0)):
+        crosses = (y0 > y) != (y1 > y)
+        if crosses.any():
+            inside[crosses] ^= x[crosses] < (x1 - x0) * (y[crosses] - y0) / (y1 - y0) + x0
+    return np.flatnonzero(inside)
+
+
+def bins_of(result: Result, outlines: Sequence[Outline]) -> NDArray[np.intp]:
+    """Rows of the bins inside any outline that counts, and inside no hole."""
+    inside = np.zeros(result.bins.n_bins, dtype=bool)
+    for outline in outlines:
+        if outline.include:
+            inside[bins_inside(result, outline.points)] = True
+    for outline in outlines:
+        if not outline.include:
+            inside[bins_inside(result, outline.points)] = False
+    return np.flatnonzero(inside)
 
 
 def weights(result: Result, rows: NDArray[np.integer], weight: Weight) -> NDArray[np.float64]:
@@ -47,8 +72,10 @@ def weights(result: Result, rows: NDArray[np.integer], weight: Weight) -> NDArra
     return value / total if total > 0 else value
 
 
-def mean_view(result: Result, rows: NDArray[np.integer], weight: Weight = "mass") -> BinView:
-    """What the plots show of a region: means over its bins, the band being the scatter (16-84 %) among them.
+def mean_view(
+    result: Result, rows: NDArray[np.integer], weight: Weight = "mass", spread: Spread = "scatter"
+) -> BinView:
+    """What the plots show of a region: means over its bins.
 
     Parameters
     ----------
@@ -57,6 +84,9 @@ def mean_view(result: Result, rows: NDArray[np.integer], weight: Weight = "mass"
         Bins, 0..N-1.
     weight : {"mass", "light"}
         By what the bins count.
+    spread : {"scatter", "error"}
+        What the bands are: the 16-84 % range of the bins' values, or the mean's error, from the bins' own intervals
+        taken as independent (what all bins have wrong together is not in it).
 
     Raises
     ------
@@ -68,37 +98,64 @@ def mean_view(result: Result, rows: NDArray[np.integer], weight: Weight = "mass"
     if share.sum() == 0:
         raise SfhInputError("region: no bin with a prediction lies inside; draw it around the centres of some bins")
     rows, share = rows[share > 0], share[share > 0]
-    views = [BinView.of(result, int(r) + 1) for r in rows]
-    mass = np.stack([v.mass.value for v in views])
-    by_flux = result.data.norm_cgs[rows] / result.data.norm_cgs[rows].sum()
-    usable = result.data.mask[rows].mean(0) > 0.5
-    flux = np.where(usable, _stack([v.flux for v in views], by_flux), np.nan)
-    return BinView(
+    data, prediction = result.data, result.prediction
+    share_of = share[:, None]
+    mass = _mean(_points(result, "mass_frac", prediction.mass_frac, rows), share_of, spread)
+    grown = _mean(_points(result, "cum_mass", _cumulative(prediction.mass_frac), rows, median=True), share_of, spread)
+    mh_weight = share_of * prediction.mass_frac[rows]
+    by_flux = np.nan_to_num(data.norm_cgs[rows])
+    by_flux = by_flux / by_flux.sum() if by_flux.sum() > 0 else share
+    flux, error, usable = _spectrum(data.flux[rows], data.error[rows], data.mask[rows], by_flux)
+    phot, phot_error, _ = _spectrum(data.phot[rows], data.phot_error[rows], data.phot_mask[rows], by_flux)
+    view = BinView(
         bin_id=0,
-        mass=_mean([v.mass for v in views], share),
-        light=_mean([v.light for v in views], share),
-        sfr=_mean([v.sfr for v in views], share),
-        cumulative=_mean([v.cumulative for v in views], share),
-        mh=_mean([v.mh for v in views], share[:, None] * mass),
-        flux=flux.astype(np.float32),
-        error=_error([v.error for v in views], by_flux).astype(np.float32),
+        mass=mass,
+        light=_mean(_points(result, "light_frac", prediction.light_frac, rows), share_of, spread),
+        sfr=mass.scaled(1e9 / AGE_WIDTH_YR),
+        cumulative=Band(*(np.append(curve, 0.0) for curve in (grown.value, grown.low, grown.high))),
+        mh=_mean(_points(result, "mh", prediction.mh, rows), mh_weight, spread),
+        flux=np.where(usable, flux, np.nan).astype(np.float32),
+        error=np.where(usable, error, np.nan).astype(np.float32),
         model=(by_flux @ result.model_flux[rows]).astype(np.float32),
         masked=masked_ranges(usable),
-        bands=views[0].bands,
-        phot=_stack([v.phot for v in views], by_flux),
-        phot_error=_error([v.phot_error for v in views], by_flux),
+        bands=data.bands,
+        phot=phot,
+        phot_error=phot_error,
         phot_model=by_flux @ result.model_phot[rows],
-        numbers=_numbers(result, rows, share, weight),
+        numbers=(),
     )
+    return replace(view, numbers=_numbers(result, rows, share, weight, view))
 
 
-def _mean(bands: list[Band], share: NDArray[np.float64]) -> Band:
-    """Weighted mean and weighted 16-84 % range of the values; ``share`` is (M,) or (M, n)."""
-    value = np.stack([b.value for b in bands])
-    w = np.broadcast_to(share if share.ndim == 2 else share[:, None], value.shape)
+def _cumulative(mass: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Mass formed before each age bin's young edge, (N, 16)."""
+    return np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
+
+
+def _points(
+    result: Result, name: str, point: NDArray[np.floating], rows: NDArray[np.integer], median: bool = False
+) -> Band:
+    """A quantity of some bins with its 16-84 % interval, each (M, 16); no interval = the value itself."""
+    value = np.asarray(point[rows], float)
+    quantiles = result.prediction.quantiles.get(name)
+    if quantiles is None:
+        return Band(value, value, value)
+    low, middle, high = (np.asarray(quantiles[rows, :, k], float) for k in (1, 2, 3))
+    return Band(middle if median else value, low, high)
+
+
+def _mean(bins: Band, weight: NDArray[np.float64], spread: Spread) -> Band:
+    """Mean over bins (M, 16) and its scatter or error; ``weight`` is (M, 1) or (M, 16)."""
+    value = bins.value
+    w = np.broadcast_to(weight, value.shape)
     total = w.sum(0)
     mean = np.divide((w * value).sum(0), total, out=np.full(value.shape[1], np.nan), where=total > 0)
-    low, high = (_quantile(value, w, q) for q in (0.16, 0.84))
+    if spread == "scatter":
+        low, high = (_quantile(value, w, q) for q in (0.16, 0.84))
+    else:
+        part = np.divide(w, total, out=np.zeros_like(value), where=total > 0)
+        low = mean - np.sqrt((part**2 * np.maximum(value - bins.low, 0) ** 2).sum(0))
+        high = mean + np.sqrt((part**2 * np.maximum(bins.high - value, 0) ** 2).sum(0))
     return Band(mean, np.minimum(low, mean), np.maximum(high, mean))
 
 
@@ -111,25 +168,23 @@ def _quantile(value: NDArray[np.float64], w: NDArray[np.float64], q: float) -> N
     return np.array([np.interp(q * t, at, v) if t > 0 else np.nan for t, at, v in zip(total, level.T, value.T)])
 
 
-def _stack(arrays: list[NDArray[np.floating]], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weighted mean of spectra over those that have a value; NaN where none has."""
-    value = np.stack(arrays)
-    w = np.where(np.isfinite(value), share[:, None], 0.0)
-    total = w.sum(0)
-    summed = np.where(np.isfinite(value), w * value, 0.0).sum(0)
-    return np.divide(summed, total, out=np.full(total.shape, np.nan), where=total > 0)
-
-
-def _error(errors: list[NDArray[np.floating]], share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Error of a weighted mean of independent values."""
-    total: NDArray[np.float64] = np.sqrt(np.nansum((share[:, None] * np.stack(errors)) ** 2, axis=0))
-    return total
+def _spectrum(
+    flux: NDArray[np.float32], error: NDArray[np.float32], mask: NDArray[np.bool_], share: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Weighted mean of spectra (M, n) over the usable ones, its error, and where over half of the bins are usable."""
+    good = mask.astype(np.float32)
+    w = share.astype(np.float32)
+    seen = (w @ good).astype(float)
+    total = np.divide(1.0, seen, out=np.full(seen.shape, np.nan), where=seen > 0)
+    mean = (w @ np.where(mask, flux, 0)) * total
+    sigma = np.sqrt(w**2 @ np.where(mask, error, 0) ** 2) * total
+    return mean, sigma, mask.mean(0) > 0.5
 
 
 def _numbers(
-    result: Result, rows: NDArray[np.integer], share: NDArray[np.float64], weight: Weight
+    result: Result, rows: NDArray[np.integer], share: NDArray[np.float64], weight: Weight, view: BinView
 ) -> tuple[Number, ...]:
-    """Weighted means of the four quantities with their statistical error and the scatter among the bins."""
+    """Weighted means of the four quantities with their statistical error and the scatter among the bins; times."""
     lines = [
         Number("Region", f"{rows.size} bins, weighted by {weight}", "Bins whose centres lie inside"),
         Number("Spaxels", f"{int(result.bins.nspax[rows].sum())}", "In the region's bins"),
@@ -141,4 +196,4 @@ def _numbers(
         spread = float(np.sqrt((share * (value - mean) ** 2).sum()))
         text = f"{mean:.2f} ± {error:.2f}, scatter {spread:.2f}".replace("-", "−")
         lines.append(Number(label, text, "Mean, error of the mean, standard deviation among the bins"))
-    return tuple(lines)
+    return (*lines, *time_numbers(view.formed()))

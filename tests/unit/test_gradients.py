@@ -29,7 +29,7 @@ def finish(work: Generator[Any, None, T]) -> T:
 
 
 def fitted(data: Profile, **settings: Any) -> Gradient:
-    made = finish(fit(data, FitSettings(**settings)))
+    made = finish(fit(data, FitSettings(**{"method": "weighted"} | settings)))
     assert made is not None
     return made
 

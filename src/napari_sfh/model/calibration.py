@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.interpolate import PchipInterpolator
+from scipy.special import ndtr, ndtri
 from torch import nn
 
 from napari_sfh.model.labelspace import SCALARS, VECTORS
@@ -65,8 +67,8 @@ class Calibration(nn.Module):
     def redraw(self, draws: dict[str, torch.Tensor], lg_snr: torch.Tensor) -> dict[str, torch.Tensor]:
         """Draws whose quantiles are the calibrated ones.
 
-        Every quantity's draws are moved, in their order, to the calibrated distribution; between the five levels, and
-        from them to 0 and 1, levels run linearly. Ranks, and with them the dependence between quantities, stay.
+        Every quantity's draws are moved, in their order, to the calibrated distribution; between the five levels the
+        levels run along a smooth curve. Ranks, and with them the dependence between quantities, stay.
         Fractions of light and mass are left alone, as they must sum to one; ``cum_mass`` stays falling.
 
         Parameters
@@ -165,13 +167,13 @@ def coverage(quantiles: torch.Tensor, truth: torch.Tensor) -> tuple[float, float
 def _move(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
     """Draws (..., n) in their order, moved such that their quantiles are those at ``levels`` (..., 5) before."""
     n = draws.shape[-1]
-    ends = torch.zeros_like(levels[..., :1])
-    at = torch.cat([ends, levels, ends + 1], dim=-1)
-    nodes = torch.tensor([0.0, *QUANTILES, 1.0], dtype=draws.dtype, device=draws.device)
-    p = (torch.arange(n, dtype=draws.dtype, device=draws.device) + 0.5) / n
-    upper = torch.bucketize(p, nodes[1:-1].contiguous()) + 1
-    share = (p - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1])
-    read = _read(draws, at[..., upper - 1] * (1 - share) + at[..., upper] * share, bounds)
+    nodes = ndtri(np.array(QUANTILES))
+    values = ndtri(levels.double().cpu().numpy().clip(1e-6, 1 - 1e-6))
+    # Straight on beyond the outermost levels.
+    ends = [values[..., :1] - 3.0, values, values[..., -1:] + 3.0]
+    curve = PchipInterpolator([nodes[0] - 3.0, *nodes, nodes[-1] + 3.0], np.concatenate(ends, axis=-1), axis=-1)
+    at = ndtr(curve(ndtri((np.arange(n) + 0.5) / n)))
+    read = _read(draws, torch.from_numpy(at).to(draws), bounds)
     rank = draws.argsort(dim=-1).argsort(dim=-1)
     return torch.gather(read, -1, rank)
 

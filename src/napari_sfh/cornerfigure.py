@@ -1,0 +1,82 @@
+"""The corner plot of a bin's posterior, by the package ``corner`` on matplotlib's `Figure` alone: any thread may draw.
+
+Contours hold 39 and 86 % of the draws: the 1 and 2 sigma of two dimensions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from napari_sfh.posteriors import QUANTITIES, Draws
+from napari_sfh.types import Result
+
+#: Share of the draws inside 1 and 2 sigma in two dimensions: 1 - exp(-k^2 / 2).
+LEVELS: tuple[float, float] = (1 - float(np.exp(-0.5)), 1 - float(np.exp(-2.0)))
+
+
+def corner_page(result: Result, draws: Draws, size: float = 2.0, color: str = "black", faint: str = "white") -> Figure:
+    """Corner plot of the chosen quantities.
+
+    Parameters
+    ----------
+    result : Result
+    draws : Draws
+        From `posteriors.draw_bin`.
+    size : float
+        Side of a panel in inches.
+    color, faint : str
+        Of ink and paper.
+    """
+    from corner import corner
+
+    n = len(draws.values)
+    figure = Figure(figsize=(size * n + 0.6, size * n + 0.6), facecolor=faint)
+    figure.subplots(n, n)
+    values = draws.array()
+    corner(
+        values,
+        fig=figure,
+        labels=[_label(name) for name in draws.values],
+        range=[_limits(column) for column in values.T],
+        quantiles=(0.16, 0.5, 0.84),
+        levels=LEVELS,
+        show_titles=True,
+        title_kwargs={"fontsize": 8, "color": color},
+        label_kwargs={"fontsize": 9, "color": color},
+        title_fmt=".2f",
+        bins=30,
+        smooth=0.8,
+        plot_datapoints=False,
+        plot_density=True,
+        fill_contours=False,
+        color="tab:blue",
+        max_n_ticks=4,
+    )
+    for axes in figure.axes:
+        axes.tick_params(labelsize=7, colors=color)
+        axes.set_facecolor(faint)
+        for spine in axes.spines.values():
+            spine.set_color(color)
+    figure.text(
+        0.98,
+        0.98,
+        f"{result.name}, bin {draws.bin_id}\nweights {result.model_name}\n{len(values)} draws",
+        ha="right",
+        va="top",
+        size=10,
+        color=color,
+    )
+    return figure
+
+
+def _label(name: str) -> str:
+    title, unit = QUANTITIES[name]
+    return f"{title} ({unit})" if unit else title
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    """Range of a panel: the middle 99 %, never of no width."""
+    low, high = np.percentile(values, [0.5, 99.5])
+    room = max(0.02 * float(high - low), 1e-3)
+    return float(low) - room, float(high) + room

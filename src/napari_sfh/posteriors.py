@@ -1,0 +1,163 @@
+"""The joint posterior of a bin of a finished result: which quantities depend on which.
+
+A result file keeps quantiles, not draws. They are made anew: the bin's spectrum and photometry are in the result as the
+network saw them, the network is found by the name and the sha256 that the result carries. The draws are calibrated like
+the quantiles, so that both tell the same median and interval.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.progress import cancelled
+from napari_sfh.types import F64, Progress, Result
+
+if TYPE_CHECKING:
+    from napari_sfh.model.bundle import Bundle
+
+#: Quantities that can be drawn: name -> (title, unit).
+QUANTITIES: dict[str, tuple[str, str]] = {
+    "lg_age_lw": ("LW age", "log yr"),
+    "lg_age_mw": ("MW age", "log yr"),
+    "mh_lw": ("LW [M/H]", "dex"),
+    "mh_mw": ("MW [M/H]", "dex"),
+    "ebv": ("E(B−V)", "mag"),
+    "tau_bc": ("τ birth clouds", ""),
+    "lg_ml_v": ("log M/L V", "dex"),
+    "t10": ("t10", "Gyr"),
+    "t50": ("t50", "Gyr"),
+    "t90": ("t90", "Gyr"),
+}
+#: What is drawn unless told otherwise.
+DEFAULT: tuple[str, ...] = ("lg_age_lw", "lg_age_mw", "mh_lw", "mh_mw", "ebv")
+#: Draws of one bin.
+DRAWS = 4096
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws of one bin's posterior."""
+
+    bin_id: int
+    values: Mapping[str, F64]  # keys of QUANTITIES, (n,) each, in their units
+
+    def array(self) -> F64:
+        """All of them, (n, quantities)."""
+        return np.column_stack(list(self.values.values()))
+
+
+def find_bundle(result: Result) -> Path:
+    """The weights file that made a result.
+
+    Raises
+    ------
+    SfhInputError
+        It is not among the shipped ones, nor where the run had it, or its content is another.
+    """
+    from napari_sfh.model.bundle import list_bundles
+
+    places = [p for name, p in list_bundles().items() if name == result.model_name]
+    places += [p for p in list_bundles().values() if p not in places]
+    places.append(Path(str(result.settings.get("model", ""))).expanduser())
+    for path in places:
+        if path.is_file() and _sha256(path, path.stat().st_mtime_ns) == result.model_sha256:
+            return path
+    raise SfhInputError(
+        f"posterior: the weights {result.model_name!r} (sha256 {result.model_sha256[:12]}…) that made this result are "
+        "not here; put the file where the run had it, or run the galaxy again with the weights of today"
+    )
+
+
+@lru_cache(maxsize=32)
+def _sha256(path: Path, changed_ns: int) -> str:
+    """Hash of a file that was changed last at ``changed_ns``."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path, sha256: str) -> Bundle:
+    from napari_sfh.model.bundle import load_bundle
+
+    return load_bundle(path)
+
+
+def draw_bin(
+    result: Result,
+    bin_id: int,
+    names: Sequence[str] = DEFAULT,
+    n: int = DRAWS,
+    cancel: threading.Event | None = None,
+) -> Generator[Progress, None, Draws | None]:
+    """Draws of chosen quantities of one bin.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1..N.
+    names : sequence of str
+        Keys of `QUANTITIES`.
+    n : int
+        Number of draws.
+    cancel : threading.Event, optional
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Draws
+        None when cancelled.
+
+    Raises
+    ------
+    SfhInputError
+        No such bin or quantity, a bin without a prediction, or the weights are not at hand (`find_bundle`).
+    """
+    _check(result, bin_id, names)
+    yield Progress("weights", 0, 2)
+    bundle = _load(find_bundle(result), result.model_sha256)
+    if cancelled(cancel):
+        return None
+    yield Progress("posterior", 1, 2)
+    from napari_sfh.infer import draw
+
+    made = draw(result.data.select(slice(bin_id - 1, bin_id)), bundle, n, calibrated=True)
+    grown = np.concatenate([made["cum_mass"][0], np.zeros((n, 1), np.float32)], axis=1)
+    values = {
+        name: formation_times(grown, int(name[1:]) / 100) if name not in made else made[name][0].astype(np.float64)
+        for name in names
+    }
+    return None if cancelled(cancel) else Draws(bin_id, values)
+
+
+def formation_times(grown: np.ndarray, fraction: float) -> F64:
+    """Lookback times in Gyr (n,) at which curves (n, 17), 1 today and 0 at the oldest edge, pass a fraction."""
+    # The last edge before which at least the fraction had been formed, and the way on to the next.
+    index = np.clip((grown >= fraction).sum(1) - 1, 0, grown.shape[1] - 2)
+    row = np.arange(len(grown))
+    high, low = grown[row, index], grown[row, index + 1]
+    share = np.divide(high - fraction, high - low, out=np.zeros(len(grown)), where=high > low)
+    return AGE_EDGES_GYR[index] + np.clip(share, 0, 1) * (AGE_EDGES_GYR[index + 1] - AGE_EDGES_GYR[index])
+
+
+def _check(result: Result, bin_id: int, names: Sequence[str]) -> None:
+    if not 1 <= bin_id <= result.bins.n_bins:
+        raise SfhInputError(f"bin {bin_id}: there are bins 1 to {result.bins.n_bins}; click one on the map")
+    if unknown := [name for name in names if name not in QUANTITIES]:
+        raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(QUANTITIES)}")
+    if len(names) == 0:
+        raise SfhInputError("posterior: no quantity is chosen; choose at least one")
+    if not np.isfinite(result.prediction.mass_frac[bin_id - 1]).all():
+        raise SfhInputError(f"bin {bin_id} has no prediction (no usable spectrum), hence no posterior; click another")

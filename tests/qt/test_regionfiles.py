@@ -1,0 +1,95 @@
+"""DS9 regions on a rotated map: the right bins, holes, what cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.wcs.utils import pixel_to_skycoord
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.regionfiles import read_regions, write_regions
+from napari_sfh.regions import Outline, bins_of
+from napari_sfh.types import Result
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "galaxy.reg"
+    path.write_text(f"# Region file format: DS9 version 4.1\n{text}\n")
+    return path
+
+
+def test_a_circle_on_the_sky_holds_the_bins_around_it(result: Result, tmp_path: Path) -> None:
+    sky = pixel_to_skycoord(result.bins.x, result.bins.y, result.wcs).icrs
+    centre = sky[5]
+    for frame, a, b in (("icrs", centre.ra.deg, centre.dec.deg), ("fk5", centre.fk5.ra.deg, centre.fk5.dec.deg)):
+        found = read_regions(written(tmp_path, f'{frame}\ncircle({a},{b},2.1")'), result.wcs)
+        expected = np.flatnonzero(sky.separation(centre).arcsec < 2.1)
+        assert list(bins_of(result, found.outlines)) == list(expected)
+
+
+def test_image_coordinates_count_from_one(result: Result, tmp_path: Path) -> None:
+    x, y = result.bins.x[3] + 1, result.bins.y[3] + 1
+    found = read_regions(written(tmp_path, f"image\nbox({x},{y},2,2,0)"), result.wcs)
+    assert list(bins_of(result, found.outlines)) == [3]
+    assert found.outlines[0].points.mean(0) == pytest.approx([y - 1, x - 1])
+
+
+@pytest.mark.parametrize("shape", ["ellipse", "box"])
+def test_an_ellipse_is_turned_on_the_sky(result: Result, tmp_path: Path, shape: str) -> None:
+    """DS9 counts from west (right) to north (up): 30 degrees are a position angle of 300."""
+    centre = pixel_to_skycoord(19.5, 19.5, result.wcs).icrs
+    text = f'icrs\n{shape}({centre.ra.deg},{centre.dec.deg},3",1",30)'
+    points = read_regions(written(tmp_path, text), result.wcs).outlines[0].points
+    away = points - points.mean(0)
+    far = points[np.argmax(np.hypot(*away.T))] if shape == "ellipse" else points[[0, 3]].mean(0)
+    tip = pixel_to_skycoord(far[1], far[0], result.wcs).icrs
+    assert centre.separation(tip).arcsec == pytest.approx(3.0 if shape == "ellipse" else 1.5, rel=0.01)
+    assert centre.position_angle(tip).deg % 180 == pytest.approx(120, abs=2.5)
+
+
+def test_holes_and_annuli(result: Result, tmp_path: Path) -> None:
+    everything = "image\ncircle(20.5,20.5,40)\n-circle(20.5,20.5,8)"
+    found = read_regions(written(tmp_path, everything), result.wcs)
+    distance = np.hypot(result.bins.x - 19.5, result.bins.y - 19.5)
+    assert list(bins_of(result, found.outlines)) == list(np.flatnonzero(distance > 8))
+    ring = read_regions(written(tmp_path, "image\nannulus(20.5,20.5,8,40)"), result.wcs)
+    assert list(bins_of(result, ring.outlines)) == list(np.flatnonzero(distance > 8))
+
+
+def test_shapes_without_an_inside_are_named(result: Result, tmp_path: Path) -> None:
+    found = read_regions(written(tmp_path, "image\nline(1,2,3,4)\npoint(3,4)\ncircle(20,20,9)"), result.wcs)
+    assert found.skipped == ("line", "point")
+    assert len(found.outlines) == 1
+
+
+def test_written_regions_come_back(result: Result, tmp_path: Path) -> None:
+    points = np.array([[3.0, 4.0], [3.0, 30.0], [25.0, 18.0]])
+    outlines = [Outline(points), Outline(points / 2, include=False)]
+    back = read_regions(write_regions(tmp_path / "own.reg", outlines, result.wcs), result.wcs).outlines
+    assert [o.include for o in back] == [True, False]
+    assert back[0].points == pytest.approx(points, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image\ncircle(1,2)", r"galaxy\.reg: not understood as DS9 regions"),
+        ("some words of a letter", r"galaxy\.reg: (not understood|holds no regions)"),
+        ("image\nline(1,2,3,4)", r"galaxy\.reg: no circle, ellipse, box or polygon to include"),
+        ("image\n-circle(3,3,2)", r"galaxy\.reg: no circle, ellipse, box or polygon to include"),
+    ],
+)
+def test_files_that_cannot_be_used(result: Result, tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SfhInputError, match=message):
+        read_regions(written(tmp_path, text), result.wcs)
+
+
+def test_files_that_are_not_there(result: Result, tmp_path: Path) -> None:
+    with pytest.raises(SfhInputError, match=r"none\.reg: cannot be read"):
+        read_regions(tmp_path / "none.reg", result.wcs)
+    with pytest.raises(SfhInputError, match="no region to save"):
+        write_regions(tmp_path / "a.reg", [], result.wcs)
+    with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
+        write_regions(tmp_path / "nowhere" / "a.reg", [Outline(np.eye(3)[:, :2])], result.wcs)

@@ -1,0 +1,150 @@
+"""Draws for a corner plot: of the right network, with the quantiles that the result tells."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Generator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pytest
+import torch
+from astropy.wcs import WCS
+
+from napari_sfh import posteriors
+from napari_sfh.errors import SfhInputError
+from napari_sfh.infer import finish as finished
+from napari_sfh.infer import predict, reconstruct
+from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.calibration import Calibration
+from napari_sfh.model.labelspace import SCALARS, VECTORS
+from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.posteriors import draw_bin, find_bundle, formation_times
+from napari_sfh.training.toy import toy_bundle, toy_data
+from napari_sfh.types import QUANTILES, BinMap, Result
+
+T = TypeVar("T")
+
+
+def finish(work: Generator[Any, None, T]) -> T:
+    return finished(work)
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Result:
+    """Six bins predicted by toy weights, which the run had in a folder of its own."""
+    path = toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors")
+    bundle = load_bundle(path)
+    data = toy_data(6, seed=3)[0]
+    prediction = finish(predict(data, bundle, "cpu", draws=1024))
+    flux, phot = reconstruct(data, prediction, bundle)
+    bins = BinMap(
+        np.arange(1, 7, dtype=np.int32)[None], np.arange(6.0), np.zeros(6), np.ones(6, np.int32), data.snr, 35.0, "file"
+    )
+    return Result(
+        bins=bins,
+        data=data,
+        prediction=prediction,
+        model_flux=flux,
+        model_phot=phot,
+        chi2=np.ones(6, np.float32),
+        flag=data.flag,
+        white=np.ones((1, 6), np.float32),
+        wcs=WCS(naxis=2),
+        name="toy",
+        redshift=0.002,
+        model_name=bundle.name,
+        model_sha256=bundle.sha256,
+        settings={"model": str(path)},
+    )
+
+
+def test_draws_have_the_quantiles_of_the_result(toy: Result) -> None:
+    names = ("lg_age_lw", "mh_mw", "ebv", "t50")
+    draws = finish(draw_bin(toy, 3, names, n=4096))
+    assert draws is not None
+    assert list(draws.values) == list(names)
+    assert draws.array().shape == (4096, 4)
+    for name in names[:3]:
+        told = toy.prediction.quantiles[name][2]
+        assert np.quantile(draws.values[name], QUANTILES) == pytest.approx(told, abs=0.08 * float(told[-1] - told[0]))
+    assert ((draws.values["t50"] > 0) & (draws.values["t50"] < AGE_EDGES_GYR[-1])).all()
+
+
+def test_redrawn_quantiles_are_the_calibrated_ones() -> None:
+    """A calibration that widens and shifts; ranks stay, cumulative curves fall."""
+    torch.manual_seed(1)
+    calibration = Calibration()
+    levels = torch.tensor([0.005, 0.10, 0.45, 0.80, 0.99])
+    calibration.scalar[:] = levels
+    calibration.vector[:] = levels
+    rows = torch.randn(2, 4000)
+    falling = torch.linspace(1, 0.1, 16) ** torch.rand(2, 4000, 1).mul(3)
+    draws = dict.fromkeys(SCALARS, rows) | dict.fromkeys(VECTORS, falling)
+    lg_snr = torch.tensor([1.3, 2.0])
+    moved = calibration.redraw(draws, lg_snr)
+    told = calibration.quantiles(draws, lg_snr)
+    for name in ("mh_lw", "ebv"):
+        got = torch.quantile(moved[name], torch.tensor(QUANTILES), dim=1).T
+        assert got.numpy() == pytest.approx(told[name].numpy(), abs=0.02)
+        assert (moved[name].gather(1, rows.argsort(1)).diff(dim=1) >= 0).all()
+    middle = torch.quantile(moved["cum_mass"], torch.tensor(QUANTILES), dim=1).permute(1, 2, 0)
+    assert middle.numpy() == pytest.approx(told["cum_mass"].numpy(), abs=0.02)
+    assert (moved["cum_mass"].diff(dim=-1) <= 0).all()
+    assert moved["light_frac"] is draws["light_frac"]
+
+
+def test_no_calibration_moves_nothing() -> None:
+    rows = torch.randn(1, 2000)
+    falling = torch.linspace(1, 0.1, 16).expand(1, 2000, 16)
+    moved = Calibration().redraw(dict.fromkeys(SCALARS, rows) | dict.fromkeys(VECTORS, falling), torch.tensor([1.5]))
+    assert moved["tau_ism"].numpy() == pytest.approx(rows.numpy(), abs=0.02)
+
+
+def test_formation_times_of_known_curves() -> None:
+    edges = AGE_EDGES_GYR
+    even = 1 - edges / edges[-1]
+    burst = (edges < 5).astype(float)  # all formed between 4.221 and 6.689 Gyr ago
+    times = formation_times(np.stack([even, burst]), 0.5)
+    assert times[0] == pytest.approx(edges[-1] / 2)
+    assert times[1] == pytest.approx(0.5 * (4.221 + 6.689))
+
+
+def test_a_network_that_moved_is_found_by_its_content(toy: Result, tmp_path: Path) -> None:
+    original = Path(str(toy.settings["model"]))
+    assert find_bundle(toy) == original
+    elsewhere = tmp_path / "other-name.safetensors"
+    shutil.copy(original, elsewhere)
+    assert find_bundle(replace(toy, settings={"model": str(elsewhere)})) == elsewhere
+
+
+def test_a_network_that_is_not_there_or_another(toy: Result) -> None:
+    gone = replace(toy, settings={"model": "/nowhere/toy.safetensors"})
+    with pytest.raises(SfhInputError, match=r"the weights 'toy' \(sha256 \w{12}…\) .* not here; put the file where"):
+        finish(draw_bin(gone, 1))
+    with pytest.raises(SfhInputError, match=r"sha256 000000000000…"):
+        finish(draw_bin(replace(toy, model_sha256="0" * 64), 1))
+
+
+def test_bins_and_quantities_that_cannot_be_drawn(toy: Result) -> None:
+    with pytest.raises(SfhInputError, match=r"bin 7: there are bins 1 to 6"):
+        finish(draw_bin(toy, 7))
+    with pytest.raises(SfhInputError, match=r"posterior of 'mass' is unknown: choose of lg_age_lw, "):
+        finish(draw_bin(toy, 1, ("mass",)))
+    with pytest.raises(SfhInputError, match="no quantity is chosen"):
+        finish(draw_bin(toy, 1, ()))
+    mass = toy.prediction.mass_frac.copy()
+    mass[1] = np.nan
+    empty = replace(toy, prediction=replace(toy.prediction, mass_frac=mass))
+    with pytest.raises(SfhInputError, match="bin 2 has no prediction"):
+        finish(draw_bin(empty, 2))
+
+
+def test_cancelled(toy: Result) -> None:
+    stop = threading.Event()
+    stop.set()
+    assert finish(draw_bin(toy, 1, cancel=stop)) is None
+    assert set(posteriors.DEFAULT) <= set(posteriors.QUANTITIES)
