@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the files")
     parser.add_argument("--seed", type=int, default=1, help="of noise and star clusters (default 1)")
     parser.add_argument("--library", default="bc03-miles", help="template library (default bc03-miles)")
+    parser.add_argument(
+        "--dress", default="demo", help="write it as an archive does: native, acs, team, mpdaf, plain (default demo)"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.set_defaults(run=run)
 
@@ -23,9 +27,17 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the galaxy."""
     from napari_sfh.cli import show_progress
-    from napari_sfh.training import mock
+    from napari_sfh.errors import SfhInputError
+    from napari_sfh.training import mock, mock_dress
 
-    paths, _ = show_progress(mock.make(args.output, args.seed, args.library), args.quiet)
+    if args.dress == "demo":
+        paths, _ = show_progress(mock.make(args.output, args.seed, args.library), args.quiet)
+    elif args.dress not in mock_dress.STYLES:
+        raise SfhInputError(f"--dress {args.dress}: unknown; one of demo, {', '.join(mock_dress.STYLES)}")
+    else:
+        with TemporaryDirectory() as made:
+            show_progress(mock.make(Path(made), args.seed, args.library), args.quiet)
+            paths = mock_dress.dress(Path(made), args.output, args.dress)
     if not args.quiet:
         total = sum(path.stat().st_size for path in paths)
         print(f"{len(paths)} files, {total / 1e6:.2f} MB, in {args.output}")

@@ -8,7 +8,7 @@ from astropy.io import fits
 from io_mocks import NX, NY, PHANGS_LINES, write_cube, write_maps
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.dap import check_same_grid, line_names, read_lines, read_maps, renumber
+from napari_sfh.io.dap import check_same_grid, line_names, read_lines, read_lines_on, read_maps, renumber
 from napari_sfh.io.muse import read_cube
 
 PUBLIC = "NGC0628_MAPS_copt_0.92asec.fits"
@@ -114,3 +114,17 @@ def test_shifted_grid(tmp_path, pixels, fits_grid):
     else:
         with pytest.raises(SfhInputError, match=r"the maps lie up to 2\.0 spaxels beside the cube"):
             check_same_grid(maps, cube)
+
+
+def test_lines_must_lie_on_the_results_spaxels(tmp_path):
+    path = write_maps(tmp_path / PUBLIC, dap_bins())
+    maps = read_maps(path)
+    assert tuple(read_lines_on(path, maps.wcs, (NY, NX), "NGC0628")) == PHANGS_LINES
+    with pytest.raises(
+        SfhInputError, match=rf"{NY} x {NX} spaxels but the result of NGC0628 is 9 x {NX}; give the MAPS"
+    ):
+        read_lines_on(path, maps.wcs, (9, NX), "NGC0628")
+    moved = maps.wcs.deepcopy()
+    moved.wcs.crpix += 3
+    with pytest.raises(SfhInputError, match="spaxels beside the result of NGC0628; give the MAPS file made"):
+        read_lines_on(path, moved, (NY, NX), "NGC0628")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from astropy.io import fits
+from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
@@ -153,19 +154,43 @@ def check_same_grid(maps: BinnedMaps, cube: Cube) -> None:
     SfhInputError
         Says how the grids differ.
     """
-    ny, nx = cube.shape[1:]
-    if maps.bin_id.shape != (ny, nx):
+    _check_grid(maps.path, maps.wcs, maps.bin_id.shape, cube.wcs, cube.shape[1:], f"the cube {cube.path.name}")
+
+
+def read_lines_on(path: str | Path, wcs: WCS, shape: tuple[int, ...], name: str) -> dict[str, LineMaps]:
+    """Emission-line maps that must lie on the spaxels of a result (its WCS, shape and name).
+
+    Raises
+    ------
+    SfhInputError
+        As `read_lines`, or the maps lie on other spaxels, or there is no line at all.
+    """
+    path = Path(path)
+    with _fits.open_fits(path) as hdus:
+        own_shape = _image(hdus, "BIN_ID", path).shape
+        own_wcs = _fits.celestial_wcs(hdus["BIN_ID"].header, path)
+    _check_grid(path, own_wcs, own_shape, wcs, shape, f"the result of {name}")
+    found = read_lines(path)
+    if not found:
+        raise SfhInputError(f"{path}: no emission-line maps (HA6562_FLUX, ...); measure the lines in the spectra")
+    return found
+
+
+def _check_grid(
+    path: Path, wcs: WCS, shape: tuple[int, ...], other_wcs: WCS, other_shape: tuple[int, ...], other: str
+) -> None:
+    ny, nx = other_shape
+    if tuple(shape) != (ny, nx):
         raise SfhInputError(
-            f"{maps.path}: the maps are {maps.bin_id.shape[0]} x {maps.bin_id.shape[1]} spaxels but the cube "
-            f"{cube.path.name} is {ny} x {nx}; give the MAPS made from this cube (native with native, copt with copt)"
+            f"{path}: the maps are {shape[0]} x {shape[1]} spaxels but {other} is {ny} x {nx}; "
+            "give the MAPS made from this cube (native with native, copt with copt)"
         )
     x, y = np.array([0.0, nx - 1, 0.0, nx - 1]), np.array([0.0, 0.0, ny - 1, ny - 1])
-    mx, my = maps.wcs.wcs_world2pix(*cube.wcs.wcs_pix2world(x, y, 0), 0)
+    mx, my = wcs.wcs_world2pix(*other_wcs.wcs_pix2world(x, y, 0), 0)
     offset = float(np.max(np.hypot(mx - x, my - y)))
     if not offset <= 0.5:
         raise SfhInputError(
-            f"{maps.path}: the maps lie up to {offset:.1f} spaxels beside the cube {cube.path.name}; "
-            "give the MAPS file made from this cube"
+            f"{path}: the maps lie up to {offset:.1f} spaxels beside {other}; give the MAPS file made from this cube"
         )
 
 

@@ -22,6 +22,7 @@ from scipy.ndimage import gaussian_filter, shift
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.filters import Filter
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.prep.blocks import block_length
 from napari_sfh.prep.photometry import on_cube_grid
 from napari_sfh.prep.psf import Psf
@@ -52,6 +53,8 @@ class Alignment:
         Mosaic's flux where the cube has none, e-/s per mosaic pixel: what `bin_photometry` takes as ``background``.
     pedestal : float
         The same over the cube's median flux under the filter, of the spaxels compared.
+    scale_error, pedestal_error : float
+        1 sigma of the fit; a beam of the PSF counts as one measurement.
     correlation : float
         Of the two images, at the best offset; below some 0.5 nothing above is to be trusted.
     filter_share : float
@@ -63,6 +66,8 @@ class Alignment:
     scale: float
     background: float
     pedestal: float
+    scale_error: float
+    pedestal_error: float
     correlation: float
     filter_share: float
 
@@ -109,7 +114,8 @@ def compare(
     sky = on_cube_grid(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
     if cancelled(cancel):
         return None
-    return _measure(mosaic, cube, synthetic, sky.flux * np.float32(mosaic.photflam), sky.covered, share)
+    beam = 4.0 * np.pi * (psf.fwhm_at() / FWHM_PER_SIGMA / cube.pixel_arcsec) ** 2
+    return _measure(mosaic, cube, synthetic, sky.flux * np.float32(mosaic.photflam), sky.covered, share, beam)
 
 
 def _synthetic_image(cube: Cube, band: Filter, cancel: threading.Event | None) -> Generator[Progress, None, F64 | None]:
@@ -130,7 +136,9 @@ def _synthetic_image(cube: Cube, band: Filter, cancel: threading.Event | None) -
     return np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
 
 
-def _measure(mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bool, share: float) -> Alignment:
+def _measure(
+    mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bool, share: float, beam: float
+) -> Alignment:
     both = covered & np.isfinite(synthetic)
     if both.sum() < 100:
         raise SfhInputError(
@@ -141,6 +149,7 @@ def _measure(mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bo
     pixel = cube.pixel_arcsec
     start = _offset(_detail(cube_image, both), _detail(hst_image, both), int(np.ceil(_MAX_SHIFT_ARCSEC / pixel)))
     dy, dx, slope, zero, x, y = _refine(cube_image, hst_image, both, start)
+    slope_error, zero_error = _errors(x, y, slope, zero, beam)
     hst_per_spaxel = (pixel / (float(np.sqrt(np.abs(np.linalg.det(mosaic.wcs.pixel_scale_matrix)))) * 3600.0)) ** 2
     return Alignment(
         dx_arcsec=dx * pixel,
@@ -148,9 +157,18 @@ def _measure(mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bo
         scale=slope,
         background=zero * unit / mosaic.photflam / hst_per_spaxel,
         pedestal=zero,  # the images are in units of that flux
+        scale_error=slope_error,
+        pedestal_error=zero_error,
         correlation=float(np.corrcoef(x, y)[0, 1]),
         filter_share=share,
     )
+
+
+def _errors(x: F64, y: F64, slope: float, zero: float, beam: float) -> tuple[float, float]:
+    """1 sigma of slope and zero of the line y(x), ``beam`` spaxels counting as one."""
+    variance = float(np.var(y - slope * x - zero)) * max(beam, 1.0) / x.size
+    spread = max(float(np.var(x)), 1e-30)
+    return float(np.sqrt(variance / spread)), float(np.sqrt(variance * (1.0 + float(np.mean(x)) ** 2 / spread)))
 
 
 def _detail(image: F64, used: Bool) -> F64:

@@ -65,15 +65,20 @@ def measure(
     Bands, or None on cancel.
     """
     found: dict[str, alignment.Alignment] = {}
+    notes: list[str] = []
     for band in filters:
         if band.name in mosaics and alignment.filter_share(cube, band) >= alignment.MIN_FILTER_SHARE:
-            compared = yield from alignment.compare(mosaics[band.name], cube, band, psf, cancel)
+            try:
+                compared = yield from alignment.compare(mosaics[band.name], cube, band, psf, cancel)
+            except SfhInputError as error:  # a small field, or no overlap: the photometry will say so
+                notes.append(f"{band.name} could not be compared with the cube: {error}")
+                continue
             if compared is None:
                 return None
             found[band.name] = compared
+            notes.append(_sentence(band.name, compared, align))
     first = next(iter(found.values()), None)
     flux = {}
-    notes = [_sentence(name, a, align) for name, a in found.items()]
     for k, (name, mosaic) in enumerate(mosaics.items()):
         yield Progress("photometry", k, len(mosaics))
         sky = 0.0
@@ -121,7 +126,8 @@ def _sentence(name: str, found: alignment.Alignment, applied: bool) -> str:
     done = "shifted back" if applied else "not applied (--align does)"
     return (
         f"{name} beside the cube: {found.dx_arcsec:+.2f}, {found.dy_arcsec:+.2f} arcsec, {done}; "
-        f"flux scale mosaic/cube {found.scale:.3f}; pedestal {found.pedestal:+.1%} of the median flux; "
+        f"flux scale mosaic/cube {found.scale:.3f} +- {found.scale_error:.3f}; pedestal {found.pedestal:+.1%} of the "
+        f"median flux; "
         f"correlation {found.correlation:.3f}{_alarm(found, applied)}"
     )
 
@@ -133,8 +139,8 @@ def _alarm(found: alignment.Alignment, applied: bool) -> str:
     wrong = []
     if max(abs(found.dx_arcsec), abs(found.dy_arcsec)) > MAX_OFFSET_ARCSEC and not applied:
         wrong.append("the offset (use --align)")
-    if abs(found.scale - 1) > MAX_SCALE:
+    if abs(found.scale - 1) > max(MAX_SCALE, 3 * found.scale_error):
         wrong.append("the flux scale (check PHOTFLAM and BUNIT of both)")
-    if abs(found.pedestal) > MAX_PEDESTAL:
+    if abs(found.pedestal) > max(MAX_PEDESTAL, 3 * found.pedestal_error):
         wrong.append("the pedestal (use --subtract-sky)")
     return f". WARNING: too large for unbiased ages: {', '.join(wrong)}" if wrong else ""

@@ -1,0 +1,42 @@
+"""Write docs/stand-ins.md: what ACS images in place of UVIS ones cost, for every shipped set of weights.
+
+    python docs/make_standins.py [N]
+
+N objects of the prior ``wide`` (2000); some minutes on two cores. Templates are fetched if they are not at hand.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from napari_sfh.cli import show_progress
+from napari_sfh.model.bundle import list_bundles, load_bundle
+from napari_sfh.training import standins
+from napari_sfh.training.config import load_prior
+from napari_sfh.training.simulate import open_source
+
+HEAD = """# Another camera's bands
+
+ACS F435W is not UVIS F438W (it is broader and reaches 3600 Å), and V and I of ACS differ a little from those of UVIS.
+The network takes ACS (and WFPC2) images as the bands that it was trained on, uncorrected, and flags the bins
+`OTHER_CAMERA`. What ACS costs, measured by `python docs/make_standins.py`: every object is observed twice with the same
+noise, and the two answers are compared.
+"""
+
+
+def main(n: int) -> None:
+    """Measure and write."""
+    source = open_source(load_prior("wide"))
+    parts = [HEAD]
+    for name, path in list_bundles().items():
+        bundle = load_bundle(path)
+        costs = show_progress(standins.measure(source, bundle, n), quiet=False)
+        parts.append(standins.table(costs, f"Weights `{name}` ({bundle.sha256[:12]}), {n} objects of the prior `wide`"))
+    out = Path(__file__).with_name("stand-ins.md")
+    out.write_text("\n".join(parts), encoding="utf-8")
+    print(out.read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)

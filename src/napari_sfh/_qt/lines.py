@@ -1,0 +1,250 @@
+"""The tool 'Emission lines': line maps, the gas's dust and oxygen as layers; gas against the young stars as a plot."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton, show_file_dialog
+
+from napari_sfh import gas_stars
+from napari_sfh._qt import linetasks
+from napari_sfh._qt.exports import FIGURES, TABLES
+from napari_sfh._qt.forms import fill_form, form, form_state, narrow
+from napari_sfh._qt.layers import link_of
+from napari_sfh._qt.tools import Host, Tool
+from napari_sfh.errors import SfhInputError
+from napari_sfh.lines import MIN_SNR, LineFluxes, names, title
+from napari_sfh.types import Result
+
+NONE = "none"
+DOCK = "Gas and young stars"
+
+
+class LineForm:
+    """Where the lines come from, which is on the canvas, what counts."""
+
+    def __init__(self) -> None:
+        self.from_maps = PushButton(text="Lines of the MAPS file", tooltip="Of the file under Data; spaxel by spaxel")
+        self.from_spectra = PushButton(
+            text="Measure in the spectra", tooltip="In each bin, over the stars of the prediction; some 5 ms a bin"
+        )
+        self.show = ComboBox(label="Show", value=NONE, choices=[(NONE, NONE)], tooltip="Above the maps; none hides it")
+        self.min_snr = FloatSpinBox(
+            label="Line S/N at least", value=MIN_SNR, min=1.0, max=50.0, step=1.0, tooltip="For dust, oxygen and BPT"
+        )
+        self.composite = CheckBox(
+            text="oxygen of composite gas, too",
+            value=True,
+            tooltip="Between the lines of Kauffmann+ (2003) and Kewley+ (2001); AGN and LINER never get one",
+        )
+        self.plot = PushButton(text="Gas and young stars", tooltip="Metallicity, dust and the BPT diagram of the bins")
+        self.table = PushButton(text="Save table…", tooltip="Lines, gas and young stars of every bin (ECSV)")
+        self.figure = PushButton(text="Save figure…", tooltip="The plot as PNG, PDF or SVG")
+        rows = [self.from_maps, self.from_spectra, narrow(self.show), self.min_snr, self.composite]
+        self.container = form([*rows, self.plot, self.table, self.figure])
+
+
+class LineTool(Tool):
+    """Emission lines beside the stars."""
+
+    name = "lines"
+    title = "Emission lines"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = LineForm()
+        self.container = self.form.container
+        self.lines: LineFluxes | None = None
+        self._result: Result | None = None
+        self._canvas: Any = None
+        self.form.from_maps.changed.connect(self._load_maps)
+        self.form.from_spectra.changed.connect(self._load_spectra)
+        self.form.show.changed.connect(self._show_changed)
+        self.form.min_snr.changed.connect(self._refresh)
+        self.form.composite.changed.connect(self._refresh)
+        self.form.plot.changed.connect(self._plot_pressed)
+        self.form.table.changed.connect(self._ask_table)
+        self.form.figure.changed.connect(self._ask_figure)
+        self._enable()
+
+    # -- acts --------------------------------------------------------------------------------------------------
+
+    def load(self, maps_path: Path | None) -> None:
+        """Read the lines of a MAPS file, or (None) measure them in the bins' spectra.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result.
+        """
+        result = self._need_result()
+        work = partial(linetasks.load_lines, result=result, maps_path=maps_path)
+        self.host.start(work, partial(self._loaded, result))
+
+    def show(self, name: str) -> None:
+        """Put one of `lines.names` on the canvas, or ``none``.
+
+        Raises
+        ------
+        SfhInputError
+            No lines are loaded, or not this one.
+        """
+        if name != NONE and name not in names(self._need_lines()):
+            raise SfhInputError(f"line {name!r} is not there: choose one of {', '.join(names(self._need_lines()))}")
+        self.form.show.value = name
+
+    def plot(self) -> None:
+        """Open the dock with gas against young stars.
+
+        Raises
+        ------
+        SfhInputError
+            No lines are loaded, or one of the four of O3N2 is missing.
+        """
+        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+
+        page = gas_stars.page(self._need_result(), self._need_lines())
+        page.set_size_inches(9.0, 3.2)
+        self._canvas = FigureCanvasQTAgg(page)
+        self._canvas.setMinimumHeight(200)
+        self.host.show_dock(DOCK, self._canvas)
+
+    def save_table(self, path: Path | str) -> None:
+        """Write `gas_stars.table`."""
+        work = partial(linetasks.save_table, result=self._need_result(), lines=self._need_lines(), path=Path(path))
+        self.host.start(work, self._saved)
+
+    def save_figure(self, path: Path | str) -> None:
+        """Draw `gas_stars.page`."""
+        work = partial(linetasks.save_page, result=self._need_result(), lines=self._need_lines(), path=Path(path))
+        self.host.start(work, self._saved)
+
+    # -- what the explorer tells -------------------------------------------------------------------------------
+
+    def on_result(self, result: Result | None) -> None:
+        """The lines were of another result."""
+        if result is not self._result:
+            self._result, self.lines = result, None
+            self._fill()
+            self._enable()
+            self._remove()
+
+    def on_busy(self, busy: bool) -> None:
+        """Nothing is started while work runs."""
+        self._enable(busy)
+
+    def state(self) -> dict[str, Any]:
+        """The form."""
+        return form_state(self.form)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The form; the lines are read again when they are asked for."""
+        fill_form(self.form, {name: value for name, value in state.items() if name in ("min_snr", "composite")})
+
+    # -- within ------------------------------------------------------------------------------------------------
+
+    def _need_result(self) -> Result:
+        result: Result | None = self.host.session.result
+        if result is None:
+            raise SfhInputError("no result yet: press Run or open a result file first")
+        return result
+
+    def _need_lines(self) -> LineFluxes:
+        if self.lines is None:
+            raise SfhInputError("no lines yet: press Lines of the MAPS file, or Measure in the spectra")
+        return self.lines
+
+    def _load_maps(self, _: object = None) -> None:
+        self.host.attempt(self._load_maps_of_form)
+
+    def _load_maps_of_form(self) -> None:
+        path = self.host.data.maps_path
+        if path is None:
+            raise SfhInputError("No MAPS file is chosen under Data: choose one, or press Measure in the spectra")
+        self.load(path)
+
+    def _load_spectra(self, _: object = None) -> None:
+        self.host.attempt(partial(self.load, None))
+
+    def _loaded(self, result: Result, lines: LineFluxes) -> None:
+        if result is not self.host.session.result:
+            return
+        self._result, self.lines = result, lines
+        self._fill()
+        self._enable()
+        if len(self.form.show.choices) > 1:
+            self.form.show.value = names(lines)[0]
+        self._refresh()
+        self.host.say(f"Emission lines from {lines.source}.")
+
+    def _fill(self) -> None:
+        """Choices of what there is; nothing is shown."""
+        found = () if self.lines is None else names(self.lines)
+        unit = "" if self.lines is None else self.lines.unit
+        with self.form.show.changed.blocked():
+            self.form.show.choices = [(NONE, NONE), *((title(name, unit)[0], name) for name in found)]
+            self.form.show.value = NONE
+
+    def _enable(self, busy: bool = False) -> None:
+        has = self.lines is not None and not busy
+        self.form.from_maps.enabled = self.form.from_spectra.enabled = not busy
+        for widget in (self.form.show, self.form.plot, self.form.table, self.form.figure):
+            widget.enabled = has
+
+    def _show_changed(self, _: object = None) -> None:
+        self.host.attempt(self._show)
+
+    def _refresh(self, _: object = None) -> None:
+        """Draw what is shown anew."""
+        self._remove(keep=self.form.show.value)
+        self.host.attempt(self._show)
+
+    def _show(self) -> None:
+        """One layer above the maps; those of other lines wait in the list, hidden."""
+        name = self.form.show.value
+        result = self.host.session.result
+        if self.lines is not None and result is not None and name != NONE:
+            layer = linetasks.line_layer(
+                result, self.lines, name, self.host.session.sky, self.form.min_snr.value, self.form.composite.value
+            )
+            self.host.stack.put(layer)
+        for layer, link in self._layers():
+            layer.visible = link.name == name
+            if layer.visible:
+                layer.colorbar.visible = layer.name_overlay.visible = True
+                self._under_the_outline(layer)
+
+    def _under_the_outline(self, layer: Any) -> None:
+        layers, outline = self.host.viewer.layers, self.host.stack.find("outline")
+        if outline is not None and layers.index(layer) != layers.index(outline) - 1:
+            layers.move(layers.index(layer), layers.index(outline))
+
+    def _layers(self) -> list[tuple[Any, Any]]:
+        found = [(layer, link_of(layer.metadata)) for layer in self.host.viewer.layers]
+        return [(layer, link) for layer, link in found if link is not None and link.role == "lines"]
+
+    def _remove(self, keep: str = NONE) -> None:
+        """Take our layers away; they are made anew when they are shown."""
+        for layer, link in self._layers():
+            if link.name != keep:
+                self.host.viewer.layers.remove(layer)
+
+    def _plot_pressed(self, _: object = None) -> None:
+        self.host.attempt(self.plot)
+
+    def _ask_table(self, _: object = None) -> None:
+        self._ask("Save table", "lines.ecsv", TABLES, self.save_table)
+
+    def _ask_figure(self, _: object = None) -> None:
+        self._ask("Save figure", "gas_and_stars.pdf", FIGURES, self.save_figure)
+
+    def _ask(self, caption: str, name: str, kinds: str, act: Any) -> None:
+        path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds)
+        if path:
+            chosen = Path(str(path))
+            self.host.attempt(partial(act, chosen if chosen.suffix else chosen.with_suffix(Path(name).suffix)))
+
+    def _saved(self, path: Path) -> None:
+        self.host.say(f"Saved {path}.")

@@ -1,0 +1,170 @@
+"""The tools 'Emission lines' and 'Notes of the run' on a viewer model: acts, layers, errors in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from conftest import make_result
+from napari.components import ViewerModel
+
+from napari_sfh._qt.layers import link_of
+from napari_sfh._qt.lines import NONE, LineTool
+from napari_sfh._qt.notes import NONE as NO_NOTES
+from napari_sfh._qt.notes import NotesTool
+from napari_sfh._qt.session import Session
+from napari_sfh._qt.stack import LayerStack
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.infer import finish
+
+
+class Host:
+    """A host that works at once and remembers what was said."""
+
+    busy = False
+
+    def __init__(self, result):
+        self.viewer, self.session = ViewerModel(), Session()
+        self.stack = LayerStack(self.viewer, self.session)
+        self.session.set_result(result)
+        self.data = SimpleNamespace(maps_path=None)
+        self.said, self.docks = [], {}
+
+    def start(self, work, after):
+        value = finish(work(None))
+        if value is not None:
+            after(value)
+
+    def attempt(self, act):
+        try:
+            act()
+        except (SfhInputError, ComputeError) as error:
+            self.say(str(error), error=True)
+            return False
+        return True
+
+    def say(self, text, error=False):
+        self.said.append(text)
+
+    def show_dock(self, title, widget):
+        self.docks[title] = widget
+
+
+@pytest.fixture
+def maps_file(tmp_path, result):
+    """A MAPS file on the result's grid: H II regions, an AGN in the middle, faint gas at the left edge."""
+    ny, nx = result.bins.bin_id.shape
+    header = result.wcs.to_header()
+    one = np.ones((ny, nx), np.float32)
+    values = {"HA6562": 300 * one, "HB4861": 90 * one, "OIII5006": 45 * one, "NII6583": 90 * one}
+    values["OIII5006"][18:22, 18:22] = 900
+    values["NII6583"][18:22, 18:22] = 300
+    error = dict.fromkeys(values, 3 * one)
+    error["OIII5006"][:, :12] = 30
+    hdus = [fits.PrimaryHDU(), fits.ImageHDU((result.bins.bin_id - 1).astype(float), header, "BIN_ID")]
+    hdus += [fits.ImageHDU(0 * one, header, name) for name in ("V_STARS", "SIGMA_STARS")]
+    for name, flux in values.items():
+        hdus += [fits.ImageHDU(flux, header, f"{name}_FLUX"), fits.ImageHDU(error[name], header, f"{name}_FLUX_ERR")]
+    path = tmp_path / "X_MAPS.fits"
+    fits.HDUList(hdus).writeto(path)
+    return path
+
+
+@pytest.fixture
+def tool(qapp, result):
+    host = Host(result)
+    tool = LineTool(host)
+    tool.on_result(result)
+    yield tool
+    host.stack.release()
+
+
+def layers(tool):
+    return {link_of(layer.metadata).name: layer for layer in tool.host.viewer.layers}
+
+
+def test_lines_of_maps_become_layers_on_the_sky(tool, maps_file, result):
+    tool.load(maps_file)
+    assert tool.host.said[-1] == "Emission lines from X_MAPS.fits."
+    (shown,) = layers(tool).values()
+    assert shown.name.startswith("Hα [")
+    np.testing.assert_allclose(shown.data, 300)
+    assert str(shown.units[0]) == "arcsecond"
+    tool.show("OH")
+    found = layers(tool)
+    assert [name for name, layer in found.items() if layer.visible] == ["OH"]
+    oxygen = found["OH"].data
+    assert np.isnan(oxygen[18:22, 18:22]).all()  # an AGN's gas
+    assert np.isnan(oxygen[:, :12]).all()  # too faint
+    assert np.isfinite(oxygen[30, 30])
+    tool.show(NONE)
+    assert not any(layer.visible for layer in layers(tool).values())
+
+
+def test_the_cut_in_snr_is_the_forms(tool, maps_file):
+    tool.load(maps_file)
+    tool.show("OH")
+    tool.form.min_snr.value = 1.0
+    assert np.isfinite(layers(tool)["OH"].data[30, 5])
+
+
+def test_lines_under_the_outline(tool, maps_file, result):
+    from napari_sfh._qt.layers import outline_layer
+
+    tool.host.stack.put(outline_layer(result, tool.host.session.sky))
+    tool.load(maps_file)
+    assert [link_of(layer.metadata).role for layer in tool.host.viewer.layers] == ["lines", "outline"]
+
+
+def test_plot_table_and_figure(tool, maps_file, tmp_path):
+    tool.load(maps_file)
+    tool.plot()
+    assert list(tool.host.docks) == ["Gas and young stars"]
+    for name in ("t.ecsv", "t.csv", "t.fits", "p.png"):
+        (tool.save_table if name[0] == "t" else tool.save_figure)(tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 100
+        assert tool.host.said[-1] == f"Saved {tmp_path / name}."
+
+
+def test_another_result_takes_the_lines_away(tool, maps_file):
+    tool.load(maps_file)
+    other = make_result(seed=5)
+    tool.host.session.set_result(other)
+    tool.on_result(other)
+    assert layers(tool) == {}
+    assert not tool.form.plot.enabled
+    with pytest.raises(SfhInputError, match="no lines yet: press Lines of the MAPS file"):
+        tool.plot()
+
+
+def test_what_cannot_be_done_is_said(tool, maps_file, tmp_path):
+    tool.form.from_maps.changed.emit(True)
+    assert "No MAPS file is chosen under Data" in tool.host.said[-1]
+    tool.load(maps_file)
+    with pytest.raises(SfhInputError, match="line 'HEI' is not there: choose one of HA6562"):
+        tool.show("HEI")
+    assert not tool.host.attempt(lambda: tool.save_table(tmp_path / "no" / "t.ecsv"))
+    assert "cannot be written" in tool.host.said[-1]
+
+
+def test_form_is_kept(tool):
+    tool.form.min_snr.value = 5.0
+    state = tool.state()
+    tool.form.min_snr.value = 3.0
+    tool.restore(state)
+    assert tool.form.min_snr.value == 5.0
+    tool.restore({})
+
+
+def test_notes_show_warnings_first(qapp, result):
+    tool = NotesTool(Host(result))
+    tool.on_result(result)
+    assert tool.label.text() == NO_NOTES
+    notes = "Milky Way E(B-V) not given | F555W beside the cube: scale 1.2. WARNING: too large <x>"
+    tool.on_result(replace(result, settings={"notes": notes}))
+    assert tool.label.text().startswith(
+        "• <b>F555W beside the cube: scale 1.2. WARNING: too large &lt;x&gt;</b><br>• Milky"
+    )

@@ -1,0 +1,107 @@
+"""The mock galaxy in each archive's dress, found in a folder and run: the same maps within the noise."""
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import pytest
+
+from napari_sfh import demo
+from napari_sfh.errors import SfhInputError
+from napari_sfh.infer import finish
+from napari_sfh.io.identify import find_galaxy
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.pipeline import config_from_files, run
+from napari_sfh.prep.psf import MUSE_REFERENCE_AA, MUSE_SLOPE
+from napari_sfh.training.mock_dress import STYLES, dress, load, write
+from napari_sfh.types import BANDS, Flag
+
+#: Spaxels of the small run: an arm, part of the bulge, some 40 bins of the MAPS file.
+SMALL = (slice(18, 30), slice(24, 36))
+#: Width at the reference wavelength of a cube that is not homogenised and has the mock's 0.92 arcsec in the window.
+NATIVE_FWHM = 0.92 + MUSE_SLOPE * (MUSE_REFERENCE_AA - 5400.0)
+OTHERS = tuple(style for style in STYLES if style != "copt")
+#: Those of the quick suite.
+THIN = ("acs", "mpdaf")
+
+
+@pytest.fixture(scope="module")
+def run_in(tmp_path_factory):
+    """A function that runs the mock in a dress; each once."""
+
+    @lru_cache
+    def go(style, window=SMALL, binning="maps"):
+        folder = tmp_path_factory.mktemp(style)
+        dress(demo.folder(), folder, style, window)
+        given = {"psf_fwhm_arcsec": NATIVE_FWHM} if style in ("native", "plain") else {}
+        config = config_from_files(folder, ebv_mw=0.0, binning=binning, device="cpu", **given)
+        return finish(run(replace(config, draws=50)))
+
+    return go
+
+
+def test_every_file_of_every_dress_is_found(tmp_path):
+    galaxy = load(demo.folder(), (slice(20, 26), slice(20, 26)))
+    for style, files in STYLES.items():
+        write(files(galaxy), tmp_path / style)
+        found = find_galaxy(tmp_path / style)
+        assert tuple(found.mosaics) == BANDS, style
+        assert found.maps is not None, style
+        assert found.name == "MOCK0001", style
+
+
+@pytest.mark.parametrize(
+    "style", [style if style in THIN else pytest.param(style, marks=pytest.mark.slow) for style in OTHERS]
+)
+def test_maps_are_those_of_the_public_files(run_in, style):
+    reference, result = run_in("copt"), run_in(style)
+    same_within_the_noise(reference, result)
+    camera = int(Flag.OTHER_CAMERA)
+    assert bool((result.flag & camera).any()) == (style == "acs")
+    assert ((result.flag & ~camera) == reference.flag).all()
+    assert result.redshift == pytest.approx(reference.redshift)
+
+
+def same_within_the_noise(reference, result):
+    """Bins, spectra and bands are equal far below their noise, the answers far below their errors."""
+    np.testing.assert_array_equal(result.bins.bin_id, reference.bins.bin_id)
+    used = reference.data.mask & result.data.mask
+    assert used.mean() > 0.97
+    pull = (result.data.flux - reference.data.flux) / reference.data.error
+    assert np.abs(pull[used]).mean() < 0.05
+    np.testing.assert_allclose(result.data.phot, reference.data.phot, rtol=0.004)
+    np.testing.assert_allclose(result.data.norm_cgs, reference.data.norm_cgs, rtol=0.003)
+    for name in MEAN_NAMES:
+        change = result.prediction.median(name) - reference.prediction.median(name)
+        shift = change / reference.prediction.half_width(name)
+        assert np.abs(shift).mean() < 0.15, name
+        assert np.percentile(np.abs(shift), 98) < 1.0, name  # bad voxels move a bin of one spaxel
+
+
+def test_what_a_dress_lacks_is_said(run_in):
+    notes = run_in("acs").settings["notes"]
+    assert "ACS F435W stands in for UVIS F438W" in notes
+    assert "ACS F814W stands in for UVIS F814W" in notes
+    assert "flux scale mosaic/cube" in notes
+
+
+def test_unknown_dress_or_folder(tmp_path):
+    with pytest.raises(SfhInputError, match="--dress jwst: unknown; one of copt, native, acs"):
+        dress(demo.folder(), tmp_path, "jwst")
+    with pytest.raises(SfhInputError, match="no mock galaxy; make one with napari-sfh-train mock"):
+        dress(tmp_path, tmp_path / "out", "copt")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("style", OTHERS)
+def test_whole_galaxy_with_its_own_bins(run_in, style):
+    """Voronoi bins found in each dress anew: maps compared spaxel by spaxel."""
+    whole = (slice(0, 60), slice(0, 60))
+    reference, result = run_in("copt", whole, "vorbin"), run_in(style, whole, "vorbin")
+    both = (reference.bins.bin_id > 0) & (result.bins.bin_id > 0)
+    assert both.mean() > 0.95
+    for name in MEAN_NAMES:
+        a, b = (r.prediction.median(name)[r.bins.bin_id[both] - 1] for r in (reference, result))
+        error = reference.prediction.half_width(name)[reference.bins.bin_id[both] - 1]
+        assert abs(np.median(b - a)) < 0.1 * np.median(error), name
+        assert np.std(b - a) < np.median(error), name
