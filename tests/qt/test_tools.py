@@ -102,7 +102,8 @@ def test_state_goes_round(qtbot: Any) -> None:
     box["ear"].heard = ["a", "b"]
     state = box.state()
     assert state == {"ear": {"n": 2, "unfolded": False}}
-    other.restore({**state, "gone": {"n": 1}})
+    for step in other.restoring({**state, "gone": {"n": 1}}):
+        step()
     assert other["ear"].heard == [None, None]
     assert other["twin"].heard == []
 

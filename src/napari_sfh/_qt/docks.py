@@ -25,8 +25,10 @@ class Docks:
         self._window: Any = None
 
     def show(self, title: str, widget: QWidget) -> None:
-        """Open a dock, or bring it back and to the front."""
+        """Open a dock, or bring it back and to the front; another widget takes the place of an older one."""
         window = self._viewer.window
+        if self._widgets.get(title) not in (None, widget):
+            self._remove(title)
         if title not in window.dock_widgets:
             first = self._first()
             window.add_dock_widget(widget, name=title, area="bottom", add_vertical_stretch=False)
@@ -36,6 +38,11 @@ class Docks:
         widget.show()
         holder.show()
         holder.raise_()
+
+    @property
+    def seen(self) -> bool:
+        """Whether one of our docks can be seen: open, and not behind another tab."""
+        return any(not widget.visibleRegion().isEmpty() for widget in self._widgets.values())
 
     def _first(self) -> Any:
         """A dock of ours that is open."""
@@ -58,8 +65,11 @@ class Docks:
         """Take all docks out of the window and end their widgets."""
         if self._window is not None:
             self._window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
-        for title, widget in self._widgets.items():
-            if title in self._viewer.window.dock_widgets:
-                self._viewer.window.remove_dock_widget(widget)
-            widget.deleteLater()
-        self._widgets = {}
+        for title in list(self._widgets):
+            self._remove(title)
+
+    def _remove(self, title: str) -> None:
+        widget = self._widgets.pop(title)
+        if title in self._viewer.window.dock_widgets:
+            self._viewer.window.remove_dock_widget(widget)
+        widget.deleteLater()

@@ -33,6 +33,7 @@ from napari_sfh._qt.toolbox import TOOLS
 from napari_sfh._qt.tools import Toolbox
 from napari_sfh._qt.workers import Job, Work, explain
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.maps import MEAN_MAPS
 from napari_sfh.types import Result
 
 if TYPE_CHECKING:
@@ -75,11 +76,12 @@ class Explorer(Frame):
         self._cards_job = Job(lambda _: None, self._show_cards, lambda _: None)
         self._cards: dict[str, str] = {}
         self._after: Callable[[Any], None] | None = None
-        self._loader = Loader(self)
+        self._loader = Loader(self, self.job.is_running)
         self._released = False
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
-        self.canvas = Canvas(viewer, self.session, self.show_panel, self.tools.shortcuts(), self._describe)
+        keys = self.tools.shortcuts()
+        self.canvas = Canvas(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
         self.arrange(self._sections())
         self.machine = Machine(self.sections["network"], self.network.chosen_device)
         self._connect()
@@ -346,9 +348,17 @@ class Explorer(Frame):
         self.tools.on_selection(self.session.shown)
 
     def _describe(self, bin_id: int) -> str:
-        """The current map's value in a bin."""
+        """The current map's value in a bin; in the grid those of all four."""
         result = self.session.result
-        return "" if result is None else maps_text(result, self.map.name, bin_id)
+        if result is None:
+            return ""
+        names = list(MEAN_MAPS) if self.map.grid.value else [self.map.name]
+        return "\n".join(maps_text(result, name, bin_id) for name in names)
+
+    def _clicked(self) -> None:
+        """The plots come up, unless another dock of ours is being looked at."""
+        if not self.docks.seen:
+            self.show_panel()
 
     @property
     def _loading(self) -> bool:

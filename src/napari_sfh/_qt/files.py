@@ -95,7 +95,7 @@ class Files:
             partial(explorer.stack.set_looks, canvas.get("layers", {})),
             partial(explorer.attempt, partial(explorer.session.restore, kept.session)),
             partial(fill_form, explorer.panel, plots),
-            partial(explorer.tools.restore, kept.tools),
+            *explorer.tools.restoring(dict(kept.tools)),
             partial(_aim, explorer, canvas.get("camera", {})),
         ]
 

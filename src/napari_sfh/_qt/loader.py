@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from qtpy.QtCore import QObject, QTimer
 
 Step = Callable[[], object]
+#: Milliseconds between two looks whether steps that are held may go on.
+HOLD_MS = 50
 
 
 class Loader:
@@ -17,9 +19,12 @@ class Loader:
     ----------
     parent : QObject
         With its end the steps end.
+    hold : callable
+        While it returns True, the steps wait.
     """
 
-    def __init__(self, parent: QObject) -> None:
+    def __init__(self, parent: QObject, hold: Callable[[], bool]) -> None:
+        self._hold = hold
         self._steps: deque[Step] = deque()
         self._timer = QTimer(parent)
         self._timer.setInterval(0)
@@ -36,6 +41,10 @@ class Loader:
         self._timer.start()
 
     def _next(self) -> None:
+        held = self._hold()
+        self._timer.setInterval(HOLD_MS if held else 0)
+        if held:
+            return
         if not self._steps:
             self._timer.stop()
             return

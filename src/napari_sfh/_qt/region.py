@@ -85,7 +85,10 @@ class Region:
                 **self._session.sky.transform(),
             )
             self._layer.events.data.connect(self._changed)
-        self._layer.data = []
+        # What hears of this would look for bins after the mouse has begun to draw, and end the drawing.
+        with self._layer.events.data.blocker():
+            self._layer.data = []
+        self._session.set_region([])
         return self._layer
 
     def _line_width(self) -> float:

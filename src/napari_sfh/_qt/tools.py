@@ -200,14 +200,17 @@ class Toolbox:
         """Of every tool that keeps something, by name; whether its section is open comes along."""
         return {tool.name: {**tool.state(), "unfolded": tool.unfolded} for tool in self}
 
-    def restore(self, state: dict[str, dict[str, Any]]) -> None:
-        """Give back to every tool what it kept; names that are not known are left alone."""
-        for tool in self:
-            kept = state.get(tool.name)
-            if kept is not None:
-                if tool.section is not None:
-                    tool.section.expand(bool(kept.get("unfolded", False)))
-                self._host.attempt(partial(tool.restore, kept))
+    def restoring(self, state: dict[str, dict[str, Any]]) -> list[Callable[[], object]]:
+        """Steps that give back to every tool what it kept; names that are not known are left alone.
+
+        A tool may begin long work in its step: the next one is for when that is done.
+        """
+        return [partial(self._restore, tool, state[tool.name]) for tool in self if tool.name in state]
+
+    def _restore(self, tool: Tool, kept: dict[str, Any]) -> None:
+        if tool.section is not None:
+            tool.section.expand(bool(kept.get("unfolded", False)))
+        self._host.attempt(partial(tool.restore, kept))
 
     def release(self) -> None:
         """Release all."""

@@ -99,6 +99,10 @@ class Job:
         """True from `start` until the work returns or fails."""
         return self._worker is not None
 
+    def is_running(self) -> bool:
+        """The same, as a function."""
+        return self.running
+
     @property
     def cancelling(self) -> bool:
         """True from `stop` until the work returns."""

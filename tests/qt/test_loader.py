@@ -1,0 +1,45 @@
+"""Steps come one per turn of the event loop, in order, and wait while they are held."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QObject
+
+from napari_sfh._qt.loader import Loader
+
+
+def test_steps_in_order_one_per_turn(qtbot: Any) -> None:
+    parent, done = QObject(), []
+    loader = Loader(parent, lambda: False)
+    loader.run([lambda: done.append(1), lambda: done.append(2)])
+    assert loader.active
+    assert done == []
+    loader._next()
+    assert done == [1]
+    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    assert done == [1, 2]
+
+
+def test_a_step_may_begin_what_the_next_one_waits_for(qtbot: Any) -> None:
+    parent, busy, done = QObject(), [], []
+    loader = Loader(parent, lambda: bool(busy))
+    loader.run([lambda: busy.append(True), lambda: done.append("last")])
+    qtbot.wait(150)
+    assert loader.active
+    assert done == []
+    busy.clear()
+    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    assert done == ["last"]
+
+
+def test_new_steps_replace_the_old_ones_and_release_drops_all(qtbot: Any) -> None:
+    parent, done = QObject(), []
+    loader = Loader(parent, lambda: False)
+    loader.run([lambda: done.append("old")])
+    loader.run([lambda: done.append("new")])
+    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    loader.run([lambda: done.append("dropped")])
+    loader.release()
+    qtbot.wait(50)
+    assert done == ["new"]
