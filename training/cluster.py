@@ -7,8 +7,12 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from napari_sfh.cluster import connect
 from napari_sfh.errors import ComputeError
 from napari_sfh.training.simulate import write_shard
+
+#: Seconds for which workers of a running scheduler are waited for.
+_WAIT_S = 30
 
 
 def _one_core(*job: Any) -> dict[str, Any]:
@@ -23,19 +27,27 @@ def run_jobs(jobs: list[tuple[Any, ...]], address: str) -> Iterator[tuple[int, d
     Raises
     ------
     ComputeError
-        If the scheduler cannot be reached.
+        If the scheduler cannot be reached, has no workers, or loses those that hold a chunk.
     """
-    from distributed import Client, as_completed
+    from distributed import KilledWorker, as_completed
 
     if not jobs:
         return
-    try:
-        client = Client(address, timeout="10s")
-    except (OSError, TimeoutError, ValueError) as err:
-        raise ComputeError(f"--scheduler {address}: no Dask scheduler answers there ({err})") from err
-    with client:
+    with connect(address) as client:
+        try:
+            client.wait_for_workers(1, timeout=_WAIT_S)
+        except TimeoutError as err:
+            raise ComputeError(
+                f"--scheduler {address}: no worker joined it in {_WAIT_S} s; start one (dask worker {address})"
+            ) from err
         # Templates travel once, not with every chunk.
         source = client.scatter(jobs[0][0], broadcast=True, hash=False)
         futures = {client.submit(_one_core, source, *job[1:], pure=False): job[2] for job in jobs}
-        for future in as_completed(list(futures)):
-            yield futures[future], future.result()
+        try:
+            for future in as_completed(list(futures)):
+                yield futures[future], future.result()
+        except KilledWorker as err:
+            raise ComputeError(
+                f"--scheduler {address}: workers died over a chunk ({err}); give them more memory and run again, "
+                "finished shards are kept"
+            ) from err

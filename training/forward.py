@@ -43,6 +43,18 @@ _RECOMBINATION_AA = np.array(
     [3797.9, 3835.4, 3889.1, 3970.1, 4101.7, 4340.5, 4471.5, 4685.7, 4861.3, 5875.6, 6562.8, 6678.2, 7065.2]
 )
 _HALPHA_AA = 6562.8
+#: Pairs of one ion, stronger line first. Atomic physics fixes the ratio of those that leave one level ([Ne III],
+#: [O III], [O I], [N II], [Ar III], [S III]); that of [O II] and [S II] follows the density, alike in H II regions.
+_PAIRS_AA = (
+    (3868.8, 3967.5),
+    (5006.8, 4958.9),
+    (6300.3, 6363.8),
+    (6583.4, 6548.1),
+    (7135.8, 7751.1),
+    (9530.6, 9068.6),
+    (3728.8, 3726.0),
+    (6716.4, 6730.8),
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +70,7 @@ class Model:
     line_response: Large  # (2, L, B) <f_lambda> per Lsun of a line
     acs_response: Large
     metal_line: NDArray[np.bool_]  # (L,)
+    scatter_of: NDArray[np.int_]  # (L,) whose scatter a line shares: its own, or its pair's; see `_PAIRS_AA`
     lg_ml_offset: float = 0.0  # added to lg_ml_v: from this library's mass scale to the set's
     arrays: Arrays = NUMPY  # where the arrays called Large lie, and so the spectra that are made of them
 
@@ -111,7 +124,18 @@ def build_model(templates: Templates) -> Model:
         line_response=_line_response(uvis, templates.line_wave_aa),
         acs_response=_line_response(mixed, templates.line_wave_aa),
         metal_line=near > 1.5,
+        scatter_of=_scatter_of(templates.line_wave_aa),
     )
+
+
+def _scatter_of(line_aa: Array) -> NDArray[np.int_]:
+    """Number of the line whose scatter each line shares."""
+    shared = np.arange(line_aa.size)
+    for strong, weak in _PAIRS_AA:
+        both = [int(np.argmin(np.abs(line_aa - wave))) for wave in (strong, weak)]
+        if all(abs(line_aa[k] - wave) < 0.5 for k, wave in zip(both, (strong, weak), strict=True)):
+            shared[both[1]] = both[0]
+    return shared
 
 
 def _rows(array: F32) -> F32:
@@ -250,7 +274,7 @@ def emitted(model: Model, params: Params, rng: np.random.Generator | None = None
     lines = inside.lines * _screen(xp, curves[2], params.tau_bc) + outside.lines
     lines *= _screen(xp, curves[2], params.tau_ism)
     if rng is not None:
-        lines *= xp.put(_line_scatter(rng, params, model.metal_line))
+        lines *= xp.put(_line_scatter(rng, params, model))
     return Light(parts[0], parts[1], lines)
 
 
@@ -283,10 +307,10 @@ def _borrowed(model: Model, params: Params, with_spectrum: bool) -> Light:
     return Light(gas.muse * factor, gas.sed * factor, gas.lines * factor)
 
 
-def _line_scatter(rng: np.random.Generator, params: Params, metal_line: NDArray[np.bool_]) -> F32:
-    """Factors (N, L) by which metal lines depart from the grid."""
-    scatter = rng.standard_normal((params.n, metal_line.size)) * params.line_scatter_dex[:, None]
-    return np.where(metal_line, 10**scatter, 1.0).astype(np.float32)
+def _line_scatter(rng: np.random.Generator, params: Params, model: Model) -> F32:
+    """Factors (N, L) by which metal lines depart from the grid; the lines of a pair do so together."""
+    scatter = rng.standard_normal((params.n, model.metal_line.size)) * params.line_scatter_dex[:, None]
+    return np.where(model.metal_line, 10 ** scatter[:, model.scatter_of], 1.0).astype(np.float32)
 
 
 def add_lines(flux: Large, lines: Large, line_aa: Array, sigma_kms: Array, v_kms: Array) -> None:

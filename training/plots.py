@@ -30,7 +30,10 @@ SCALARS: dict[str, str] = {
     "slope": "dust slope",
     "lg_ml_v": r"log $M/L_V$",
 }
+#: Vector labels, with axis titles.
+_VECTORS = {"mass_frac": "mass fraction", "light_frac": "V-light fraction", "mh": "[M/H]"}
 _SHOWN = 20_000
+_UNIVERSE_GYR = 13.8
 
 
 def families(labels: Labels) -> Figure:
@@ -42,12 +45,14 @@ def families(labels: Labels) -> Figure:
     for place, k in enumerate(present):
         axes = figure.add_subplot(rows, columns, place + 1)
         mass = labels.mass_frac[labels.family == k]
-        # Mass older than the lower edge of each bin.
+        # Mass older than each edge of the bins; none is older than the universe, in which the last one ends.
         older = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
-        axes.plot(AGE_EDGES_GYR[:-1] + 0.005, older[:25].T, color="0.7", lw=0.6)
+        older = np.concatenate([older, np.zeros((len(older), 1))], axis=1)
+        time = np.minimum(AGE_EDGES_GYR + 0.005, _UNIVERSE_GYR)
+        axes.plot(time, older[:25].T, color="0.7", lw=0.6)
         low, middle, high = np.percentile(older, [16, 50, 84], axis=0)
-        axes.fill_between(AGE_EDGES_GYR[:-1] + 0.005, low, high, color="C0", alpha=0.25, lw=0)
-        axes.plot(AGE_EDGES_GYR[:-1] + 0.005, middle, color="C0", lw=2)
+        axes.fill_between(time, low, high, color="C0", alpha=0.25, lw=0)
+        axes.plot(time, middle, color="C0", lw=2)
         axes.set(xscale="log", title=f"{labels.family_names[k]} ({len(mass)})", xlim=(0.005, 15), ylim=(0, 1.02))
         axes.set(xlabel="lookback time [Gyr]", ylabel="mass formed before")
     return figure
@@ -86,7 +91,12 @@ def spectra(data: BinData, labels: Labels) -> Figure:
         flux = np.where(data.mask[row], data.flux[row], np.nan)
         axes.plot(WAVE_AA, flux, lw=0.7)
         axes.fill_between(WAVE_AA, flux - data.error[row], flux + data.error[row], alpha=0.3, lw=0)
-        axes.set(xlim=(WAVE_AA[0], WAVE_AA[-1]), ylim=(0, min(np.nanpercentile(flux, 99.7) * 1.2, 6)))
+        # As the network sees it: linear for the continuum, logarithmic for lines far above it.
+        axes.set_yscale("asinh", linear_width=1.0)
+        axes.set(xlim=(WAVE_AA[0], WAVE_AA[-1]), ylim=(0, max(1.3, 1.1 * float(np.nanmax(flux)))))
+        ticks = [t for t in (0, 0.5, 1, 2, 5, 10, 20, 50, 100) if t < axes.get_ylim()[1]]
+        axes.set_yticks(ticks, [f"{t:g}" for t in ticks], fontsize=7)
+        axes.set_yticks([], minor=True)
         text = ", ".join(f"{SCALARS[k]} {getattr(labels, k)[row]:.2f}" for k in ("lg_age_lw", "mh_lw", "tau_ism"))
         name = labels.family_names[labels.family[row]]
         axes.set_title(f"{name}: {text}, S/N {data.snr[row]:.0f}", fontsize=9, loc="left")
@@ -112,7 +122,7 @@ def priors(labels: Labels) -> Figure:
         axes.plot(x, middle, color="C1", label="median")
         axes.plot(x, getattr(labels, name).mean(0), color="k", ls="--", label="mean")
         axes.set_xticks(x, [f"{a:.3g}" for a in AGE_GYR], rotation=60, fontsize=7)
-        axes.set(ylabel=name, xlabel="age [Gyr]")
+        axes.set(ylabel=_VECTORS[name], xlabel="age [Gyr]")
         if name != "mh":
             axes.set_yscale("symlog", linthresh=1e-3)
             axes.set_ylim(-1e-4, 1)
@@ -178,11 +188,25 @@ def make_page(folder: str | Path, output: str | Path | None = None, n: int = _SH
     data_set = dataset.load(folder, n)
     data, labels = data_set.data(), data_set.labels()
     pages: dict[str, tuple[str, Callable[[], Figure]]] = {
-        "families": ("Star-formation histories by family", lambda: families(labels)),
-        "colours": ("Colour-colour coverage", lambda: colours(data, labels)),
-        "spectra": ("Spectra", lambda: spectra(data, labels)),
-        "priors": ("Prior of every label", lambda: priors(labels)),
-        "corner": ("Labels against each other", lambda: corner(labels)),
+        "families": (
+            "Star-formation histories by family. Grey: some objects; line and band: median and 16-84 %.",
+            lambda: families(labels),
+        ),
+        "colours": (
+            "Colour-colour coverage, noise included. Real bins outside it are out of the network's depth.",
+            lambda: colours(data, labels),
+        ),
+        "spectra": (
+            "Spectra from the youngest to the oldest, flux over its mean in 5300-5500 AA, with the error that the "
+            "network sees; gaps are masked.",
+            lambda: spectra(data, labels),
+        ),
+        "priors": (
+            "Prior of every label: the network's belief before it has seen anything. Ages are means over the bins' "
+            "central ages: populations of one bin pile up at its centre.",
+            lambda: priors(labels),
+        ),
+        "corner": ("Labels against each other, logarithmic counts.", lambda: corner(labels)),
     }
     prior = data_set.manifest["prior"]
     lines = [f"<!doctype html><title>{prior}</title><h1>Synthetic set: {prior}, {len(data_set)} objects shown</h1>"]
@@ -191,7 +215,7 @@ def make_page(folder: str | Path, output: str | Path | None = None, n: int = _SH
         for name, (title, make) in pages.items():
             figure = make()
             FigureCanvasAgg(figure).print_figure(output / f"{prior}-{name}.png", dpi=80)
-            lines.append(f'<h2>{title}</h2><img src="{prior}-{name}.png" style="max-width:100%">')
+            lines.append(f'<h2>{name}</h2><p>{title}</p><img src="{prior}-{name}.png" style="max-width:100%">')
         (output / "index.html").write_text("\n".join(lines), encoding="utf-8")
     except OSError as err:
         raise ComputeError(f"{output}: the plots cannot be written ({err.strerror}); choose another folder") from err

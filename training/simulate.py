@@ -38,8 +38,8 @@ CHUNK = 2048
 MANIFEST = "manifest.json"
 #: Array fields of `types.BinData`.
 ARRAYS: tuple[str, ...] = tuple(f.name for f in fields(BinData) if f.name != "bands")
-#: Bumped when the meaning of a shard changes.
-VERSION = 1
+#: Bumped when the meaning of a shard changes. 2: lines of one ion scatter together.
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -173,3 +173,20 @@ def test_unknown_parameter_is_named():
 def test_mass_scale_of_libraries():
     heavier = replace(T, light_v=T.light_v * 0.5)
     assert forward.lg_ml_offset(heavier, T) == pytest.approx(np.log10(0.5))
+
+
+def test_scatter_of_lines_keeps_the_ratios_of_atomic_physics():
+    """[O III] 5007/4959 and [N II] 6583/6548 stay those of the grid, the two ions scatter apart, hydrogen does not."""
+    waves = np.array([4861.3, 4958.9, 5006.8, 6548.1, 6562.8, 6583.4])
+    model = forward.build_model(
+        replace(T, line_wave_aa=waves, line_lum=np.ones((*T.line_lum.shape[:3], 6), np.float32))
+    )
+    mass = np.zeros((500, S))
+    mass[:, 2] = 1.0
+    params = Params.single(mass, np.zeros((500, S)), line_scatter_dex=0.15)
+    lines = np.log10(forward.emitted(model, params, np.random.default_rng(0)).lines)
+    np.testing.assert_allclose(np.ptp(lines[:, 2] - lines[:, 1]), 0.0, atol=1e-5)
+    np.testing.assert_allclose(np.ptp(lines[:, 5] - lines[:, 3]), 0.0, atol=1e-5)
+    np.testing.assert_allclose(np.ptp(lines[:, 4] - lines[:, 0]), 0.0, atol=1e-5)
+    assert (lines[:, 2] - lines[:, 4]).std() == pytest.approx(0.15, rel=0.1)
+    assert (lines[:, 2] - lines[:, 5]).std() == pytest.approx(0.15 * np.sqrt(2), rel=0.1)
