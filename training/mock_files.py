@@ -6,6 +6,7 @@ variance; variances are rounded to steps of 10 % (5 % in the error) and then com
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +159,18 @@ def _maps(observed: Observed, bin_id: NDArray[np.int32]) -> fits.HDUList:
         if name != "BIN_ID":
             head["BUNIT"] = "km/s"
         hdus.append(_compressed(image, head, name, image.shape, None))
-    return fits.HDUList(hdus)
+    return fits.HDUList([*hdus, *line_hdus(observed.lines, header)])
+
+
+def line_hdus(lines: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]], header: fits.Header) -> list[Any]:
+    """Images of line fluxes and errors, named as the DAP does; errors in steps of 5 %, so that they compress."""
+    head = header.copy()
+    head["BUNIT"] = "1e-20 erg/s/cm2/spaxel"
+    out = []
+    for name, (flux, error) in lines.items():
+        out.append(_compressed(flux, head, f"{name}_FLUX", flux.shape, _LEVELS))
+        out.append(_compressed(np.sqrt(_coarse(error**2)), head, f"{name}_FLUX_ERR", error.shape, None))
+    return out
 
 
 def _scaled(values: NDArray[np.floating], step: float, header: fits.Header, name: str) -> fits.CompImageHDU:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
+from napari_sfh.lines import LINES
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training import agegrid, forward, mock_galaxy
@@ -45,6 +46,7 @@ _PHOTFLAM = (3.2e-18, 1.3e-18, 6.7e-19, 1.85e-19, 1.5e-19)
 _EXPOSURE = (2190.0, 1110.0, 1050.0, 670.0, 830.0)
 _BACKGROUND = (0.0022, 0.0030, 0.0040, 0.0065, 0.0065)
 _LN_STEP = 8e-5
+_GAS_SIGMA_KMS = 30.0
 _CHUNK = 2048
 
 
@@ -61,6 +63,9 @@ class Observed:
     light: Array  # (16, ny, nx) intrinsic V-band light
     mass_metals: Array  # (16, ny, nx) mass x [M/H]
     star: Array  # (ny, nx) share of the light at 5300-5500 AA that is the foreground star's
+    lines: dict[
+        str, tuple[F32, F32]
+    ]  # name in `lines.LINES` -> flux per spaxel with noise and its error, 1e-20 erg/s/cm2
 
 
 def cube_wcs() -> WCS:
@@ -132,7 +137,7 @@ def spectra(model: forward.Model, sky: mock_galaxy.Sky) -> F32:
     moved = fft.irfft(fft.rfft(padded.astype(np.float32), axis=1) * transfer, size, axis=1)[:, : wave.size]
     flux = _interpolate(moved, wave, WAVE_OBS).astype(np.float32)
     stretch = (1 + mock_galaxy.REDSHIFT) * np.exp(sky.v_kms / C_KMS)
-    _add_observed_lines(flux, light.lines, model.templates.line_wave_aa, stretch, 30.0)
+    _add_observed_lines(flux, light.lines, model.templates.line_wave_aa, stretch, _GAS_SIGMA_KMS)
     return flux * sky.mass.sum(1, keepdims=True).astype(np.float32)
 
 
@@ -149,6 +154,28 @@ def _add_observed_lines(flux: F32, lines: F32, line_aa: Array, stretch: Array, s
             np.exp(-0.5 * ((WAVE_OBS[near] - centre) / sigma) ** 2) * stretch[:, None] / (sigma * np.sqrt(2 * np.pi))
         )
         flux[:, near] += (lines[:, k : k + 1] * profile).astype(np.float32)
+
+
+def line_light(model: forward.Model, sky: mock_galaxy.Sky) -> F32:
+    """Fluxes (N, 6) of `lines.LINES` in the unit of `spectra` times Angstrom."""
+    light = forward.emitted(model, sky.params, with_spectrum=False)
+    wave = np.asarray(model.templates.line_wave_aa)
+    index = [int(np.argmin(np.abs(wave - at))) for _, at in LINES.values()]
+    stretch = (1 + mock_galaxy.REDSHIFT) * np.exp(sky.v_kms / C_KMS)
+    return (light.lines[:, index] * (stretch * sky.mass.sum(1))[:, None]).astype(np.float32)
+
+
+def line_maps(flux: NDArray[np.floating], variance: F32, rng: np.random.Generator) -> dict[str, tuple[F32, F32]]:
+    """Line maps as a fit of known Gaussians would find them: noise of a matched filter, 2 sqrt(pi) s v per channel."""
+    out = {}
+    for plane, (name, (_, rest)) in zip(flux, LINES.items()):
+        at = rest * (1 + mock_galaxy.REDSHIFT)
+        sigma = np.hypot(muse_lsf_fwhm_aa(at) / FWHM_PER_SIGMA, at * _GAS_SIGMA_KMS / C_KMS)
+        channel = int(np.argmin(np.abs(WAVE_OBS - at)))
+        error = np.sqrt(2 * np.sqrt(np.pi) * sigma * 1.25 * variance[channel])
+        noisy = plane + error * rng.standard_normal(plane.shape)
+        out[name] = (noisy.astype(np.float32), error.astype(np.float32))
+    return out
 
 
 def star(model: forward.Model, templates: Templates) -> tuple[F32, F32]:
@@ -172,10 +199,12 @@ def observe(templates: Templates, library: str, seed: int) -> Generator[Progress
     x, y = offsets(cube_wcs(), px, py)
     args = (templates.sub_edges_gyr, model.mh_limits, seed)
     fine, truths = np.empty((WAVE_OBS.size, px.size), np.float32), []
+    gas = np.empty((len(LINES), px.size), np.float32)
     for lo in range(0, px.size, _CHUNK):
         yield Progress("mock cube", lo, px.size)
         part = mock_galaxy.sky(x[lo : lo + _CHUNK], y[lo : lo + _CHUNK], *args)
         fine[:, lo : lo + _CHUNK] = spectra(model, part).T
+        gas[:, lo : lo + _CHUNK] = line_light(model, part).T
         truths.append(_truth(templates, part))
     side = half.size
     blur = PSF_FWHM / FWHM_PER_SIGMA / (0.5 * SPAXEL)
@@ -208,6 +237,7 @@ def observe(templates: Templates, library: str, seed: int) -> Generator[Progress
         light=planes[1],
         mass_metals=planes[2],
         star=star_light[window].mean(0) / flux[window].mean(0),
+        lines=line_maps(seen(gas) * scale, variance, np.random.default_rng([seed, 1])),
     )
 
 

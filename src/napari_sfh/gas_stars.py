@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy import units as u
 from astropy.table import Table
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy.stats import spearmanr
 
@@ -101,32 +102,47 @@ def _add(out: Table, name: str, values: Any, unit: u.Unit | None, description: s
     out[name].unit, out[name].description = unit, description
 
 
-def page(result: Result, lines: LineFluxes) -> Figure:
-    """Three panels: oxygen against the young stars' [M/H], dust of gas and stars, the BPT diagram."""
-    lines = in_bins(lines, result.bins)
+def page(result: Result, lines: LineFluxes, size: tuple[float, float] = (15.0, 5.0)) -> Figure:
+    """Three panels: oxygen against the young stars' [M/H], dust of gas and stars, the BPT diagram.
+
+    Parameters
+    ----------
+    result : Result
+    lines : LineFluxes
+    size : (float, float)
+        Inches; the letters follow.
+
+    Raises
+    ------
+    SfhInputError
+        As `table`.
+    """
+    with rc_context({"font.size": float(np.clip(2.1 * size[1], 7.0, 10.5))}):
+        return _page(result, in_bins(lines, result.bins), size)
+
+
+def _page(result: Result, lines: LineFluxes, size: tuple[float, float]) -> Figure:
     found, young = gas(lines), young_stars(result)
-    figure = Figure(figsize=(15, 5), layout="constrained")
-    figure.suptitle(f"{result.name}: gas and young stars; lines from {lines.source}", size=12)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(f"{result.name}: gas and young stars; lines from {lines.source}", size="medium")
     metals, dust, bpt = figure.subplots(1, 3)
     oxygen = found.oxygen - SOLAR_OXYGEN
     errors = np.stack([young.mh - young.low, young.high - young.mh]).clip(0)
     _pairs(metals, oxygen, young.mh, found.oxygen_error, errors)
-    metals.set(
-        xlabel=f"[O/H] of the gas (O3N2, solar {SOLAR_OXYGEN})",
-        ylabel=f"[M/H] of stars below {1000 * YOUNG_GYR:.0f} Myr",
-        title=_trend(oxygen, young.mh),
-    )
+    metals.set(xlabel=f"[O/H] of the gas (O3N2, solar {SOLAR_OXYGEN})", ylabel=f"[M/H], < {1000 * YOUNG_GYR:.0f} Myr")
+    metals.set_title(_trend(oxygen, young.mh), size="medium")
     ebv = result.prediction.median("ebv")
     _pairs(dust, found.ebv, ebv, found.ebv_error, result.prediction.half_width("ebv"))
     dust.axline((0, 0), slope=CALZETTI, color="tab:red", lw=0.8, label=f"slope {CALZETTI}")
-    dust.legend(fontsize=8)
-    dust.set(xlabel="E(B-V) of the gas (mag)", ylabel="E(B-V) of the stars (mag)", title=_trend(found.ebv, ebv))
+    dust.legend(fontsize="small")
+    dust.set(xlabel="E(B-V) of the gas (mag)", ylabel="E(B-V) of the stars")
+    dust.set_title(_trend(found.ebv, ebv), size="medium")
     _bpt(bpt, lines, found)
     return figure
 
 
 def _pairs(axes: Any, x: F64, y: Any, x_error: F64, y_error: Any) -> None:
-    axes.errorbar(x, y, y_error, x_error, fmt=".", ms=3, lw=0.4, color="0.35", ecolor="0.8", zorder=1)
+    axes.errorbar(x, y, y_error, x_error, fmt=".", ms=3, lw=0.4, color="tab:blue", ecolor="0.6", alpha=0.6, zorder=1)
     axes.axline((0, 0), slope=1, color="0.5", lw=0.8)
 
 
@@ -136,7 +152,7 @@ def _trend(x: F64, y: Any) -> str:
     if both.sum() < 3:
         return f"{int(both.sum())} bins"
     rank = float(spearmanr(x[both], np.asarray(y)[both]).statistic)
-    return f"{int(both.sum())} bins, stars - gas {np.median((y - x)[both]):+.2f}, Spearman {rank:.2f}"
+    return f"{int(both.sum())} bins: stars - gas {np.median((y - x)[both]):+.2f}, rank correlation {rank:.2f}"
 
 
 def _bpt(axes: Any, lines: LineFluxes, found: Gas) -> None:
@@ -151,5 +167,5 @@ def _bpt(axes: Any, lines: LineFluxes, found: Gas) -> None:
         curve = np.linspace(-2.0, pole - 0.1, 200)
         axes.plot(curve, 0.61 / (curve - pole) + zero, style, color="0.4", lw=0.8)
     axes.set(xlim=(-2, 0.8), ylim=(-1.7, 1.5), xlabel="log [N II] 6583 / Hα", ylabel="log [O III] 5007 / Hβ")
-    axes.set_title(f"BPT, lines with S/N ≥ 3: {int(known.sum())} of {known.size} bins")
-    axes.legend(fontsize=8, loc="lower left")
+    axes.set_title(f"BPT, lines with S/N ≥ 3: {int(known.sum())} of {known.size} bins", size="medium")
+    axes.legend(fontsize="small", loc="lower left")

@@ -11,7 +11,7 @@ from astropy.io import fits
 from conftest import make_result
 from napari.components import ViewerModel
 
-from napari_sfh._qt.layers import link_of
+from napari_sfh._qt.layers import link_of, map_layer
 from napari_sfh._qt.lines import NONE, LineTool
 from napari_sfh._qt.notes import NONE as NO_NOTES
 from napari_sfh._qt.notes import NotesTool
@@ -117,6 +117,31 @@ def test_lines_under_the_outline(tool, maps_file, result):
     tool.host.stack.put(outline_layer(result, tool.host.session.sky))
     tool.load(maps_file)
     assert [link_of(layer.metadata).role for layer in tool.host.viewer.layers] == ["lines", "outline"]
+
+
+def test_map_and_line_take_turns(tool, maps_file, result):
+    for name in ("AGE_LW", "AGE_MW"):
+        tool.host.stack.put(map_layer(result, name, tool.host.session.sky))
+    tool.host.stack.show("AGE_LW")
+    tool.load(maps_file)
+    assert visible(tool) == ["HA6562"]
+    tool.show(NONE)
+    assert visible(tool) == ["AGE_LW"]
+    tool.show("OH")
+    tool.host.stack.show("AGE_MW")
+    assert visible(tool) == ["AGE_MW"]
+    assert tool.form.show.value == NONE
+    tool.show("BPT")
+    tool.host.stack.put(map_layer(result, "SNR", tool.host.session.sky))
+    tool.host.stack.show("SNR")
+    assert visible(tool) == ["SNR"]
+    tool.release()
+    layers(tool)["HA6562"].visible = True
+    assert "SNR" in visible(tool)
+
+
+def visible(tool):
+    return [link_of(layer.metadata).name for layer in tool.host.viewer.layers if layer.visible]
 
 
 def test_plot_table_and_figure(tool, maps_file, tmp_path):

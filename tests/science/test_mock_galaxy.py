@@ -7,6 +7,7 @@ from astropy.io import fits
 from napari_sfh import demo
 from napari_sfh.io import dap, hst, muse
 from napari_sfh.io.truth import read_truth
+from napari_sfh.lines import LINES
 from napari_sfh.physics.means import four_means
 from napari_sfh.training import mock_galaxy, mock_observe
 from napari_sfh.training.agegrid import SUB_EDGES_GYR
@@ -79,6 +80,25 @@ def test_kinematics_rotate_and_cool_outwards(files):
     star = mock_galaxy.STAR_XY
     x, y = int(29.5 + star[0] / 0.2), int(29.5 + star[1] / 0.2)
     assert maps.bin_id[y, x] == 0
+
+
+def test_line_maps_are_those_of_the_cube(files):
+    """Halpha + [N II] of the maps against the cube's light above its continuum, summed over the galaxy."""
+    folder, cube, _, _ = files
+    found = dap.read_lines(next(folder.glob("*MAPS*")))
+    assert set(found) == set(LINES)
+    wave = cube.wave_aa / (1 + mock_galaxy.REDSHIFT)
+    lo, hi = np.searchsorted(wave, [6470, 6660])
+    flux = cube.read(int(lo), int(hi))[0].sum((1, 2)).astype(float)
+    near = wave[lo:hi]
+    line = (near > 6535) & (near < 6600)
+    light = 1.25 * (flux[line] - np.interp(near[line], near[~line], flux[~line])).sum()
+    lines = sum(found[name].flux.sum() * share for name, share in (("HA6562", 1.0), ("NII6583", 1 + 1 / 2.95)))
+    # The stars' Halpha absorption, some 2 AA of 50 to 60, is missing in the cube's light.
+    assert light == pytest.approx(lines, rel=0.08)
+    assert light < lines
+    snr = found["HA6562"].flux / found["HA6562"].flux_error
+    assert np.median(snr) > 100
 
 
 def test_sky_coordinates_agree_between_telescopes():

@@ -13,6 +13,7 @@ from napari_sfh._qt import linetasks
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import link_of
+from napari_sfh._qt.theme import Palette, palette
 from napari_sfh._qt.tools import Host, Tool
 from napari_sfh.errors import SfhInputError
 from napari_sfh.lines import MIN_SNR, LineFluxes, names, title
@@ -20,6 +21,24 @@ from napari_sfh.types import Result
 
 NONE = "none"
 DOCK = "Gas and young stars"
+
+
+def recolor(page: Any, colors: Palette) -> None:
+    """Give a matplotlib figure the colours of napari's theme."""
+    page.set_facecolor(colors.background)
+    texts = [page._suptitle] if page._suptitle is not None else []
+    for axes in page.axes:
+        axes.set_facecolor(colors.background)
+        axes.tick_params(colors=colors.text, which="both")
+        for spine in axes.spines.values():
+            spine.set_color(colors.faint)
+        texts += [axes.title, axes.xaxis.label, axes.yaxis.label]
+        legend = axes.get_legend()
+        if legend is not None:
+            legend.get_frame().set(facecolor=colors.background, edgecolor=colors.faint)
+            texts += legend.get_texts()
+    for text in texts:
+        text.set_color(colors.text)
 
 
 class LineForm:
@@ -67,6 +86,7 @@ class LineTool(Tool):
         self.form.plot.changed.connect(self._plot_pressed)
         self.form.table.changed.connect(self._ask_table)
         self.form.figure.changed.connect(self._ask_figure)
+        host.viewer.layers.events.inserted.connect(self._inserted)
         self._enable()
 
     # -- acts --------------------------------------------------------------------------------------------------
@@ -105,8 +125,8 @@ class LineTool(Tool):
         """
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
-        page = gas_stars.page(self._need_result(), self._need_lines())
-        page.set_size_inches(9.0, 3.2)
+        page = gas_stars.page(self._need_result(), self._need_lines(), size=(9.0, 3.0))
+        recolor(page, palette(self.host.viewer.theme))
         self._canvas = FigureCanvasQTAgg(page)
         self._canvas.setMinimumHeight(200)
         self.host.show_dock(DOCK, self._canvas)
@@ -143,6 +163,12 @@ class LineTool(Tool):
         """The form; the lines are read again when they are asked for."""
         fill_form(self.form, {name: value for name, value in state.items() if name in ("min_snr", "composite")})
 
+    def release(self) -> None:
+        """Listen no longer; the layers stay."""
+        self.host.viewer.layers.events.inserted.disconnect(self._inserted)
+        for layer, _ in self._layers("map"):
+            layer.events.visible.disconnect(self._map_shown)
+
     # -- within ------------------------------------------------------------------------------------------------
 
     def _need_result(self) -> Result:
@@ -177,6 +203,8 @@ class LineTool(Tool):
         if len(self.form.show.choices) > 1:
             self.form.show.value = names(lines)[0]
         self._refresh()
+        if self._canvas is not None:
+            self.host.attempt(self.plot)
         self.host.say(f"Emission lines from {lines.source}.")
 
     def _fill(self) -> None:
@@ -210,24 +238,46 @@ class LineTool(Tool):
                 result, self.lines, name, self.host.session.sky, self.form.min_snr.value, self.form.composite.value
             )
             self.host.stack.put(layer)
-        for layer, link in self._layers():
+        for layer, link in self._layers("lines"):
             layer.visible = link.name == name
             if layer.visible:
                 layer.colorbar.visible = layer.name_overlay.visible = True
                 self._under_the_outline(layer)
+        self._hide_maps(name != NONE and self.lines is not None)
+
+    def _hide_maps(self, hidden: bool) -> None:
+        """One colorbar at a time: the map makes way for a line, and a map that is asked for takes its place again."""
+        current = self.host.stack.find("map", self.host.stack.current)
+        if current is not None and current.visible == hidden:
+            with current.events.visible.blocker(self._map_shown):
+                current.visible = not hidden
+        for layer, _ in self._layers("map"):
+            layer.events.visible.connect(self._map_shown)
+
+    def _map_shown(self, event: Any) -> None:
+        if self.form.show.value != NONE and event.source.visible:
+            self.form.show.value = NONE
+
+    def _inserted(self, event: Any) -> None:
+        """A map gets its layer when it is shown first."""
+        link = link_of(event.value.metadata)
+        if link is not None and link.role == "map":
+            event.value.events.visible.connect(self._map_shown)
+            if event.value.visible and self.form.show.value != NONE:
+                self.form.show.value = NONE
 
     def _under_the_outline(self, layer: Any) -> None:
         layers, outline = self.host.viewer.layers, self.host.stack.find("outline")
         if outline is not None and layers.index(layer) != layers.index(outline) - 1:
             layers.move(layers.index(layer), layers.index(outline))
 
-    def _layers(self) -> list[tuple[Any, Any]]:
+    def _layers(self, role: str) -> list[tuple[Any, Any]]:
         found = [(layer, link_of(layer.metadata)) for layer in self.host.viewer.layers]
-        return [(layer, link) for layer, link in found if link is not None and link.role == "lines"]
+        return [(layer, link) for layer, link in found if link is not None and link.role == role]
 
     def _remove(self, keep: str = NONE) -> None:
         """Take our layers away; they are made anew when they are shown."""
-        for layer, link in self._layers():
+        for layer, link in self._layers("lines"):
             if link.name != keep:
                 self.host.viewer.layers.remove(layer)
 
