@@ -1,6 +1,6 @@
 """What a run takes, stage by stage, beside what `napari_sfh.cost` expected: the source of its rates.
 
-    OMP_NUM_THREADS=1 python benchmarks/bench_estimate.py [FOLDER] [--target-snr 35]
+    OMP_NUM_THREADS=1 python benchmarks/bench_estimate.py [FOLDER] [--target-snr 35] [--kinematics ppxf]
 
 Without a folder, the mock galaxy. Processor time is what the rates are made of: on a machine that does other work the
 wall clock says more of that than of this.
@@ -32,13 +32,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", nargs="?", type=Path, default=demo.folder())
     parser.add_argument("--target-snr", type=float, default=35.0)
+    parser.add_argument("--kinematics", default="auto")
     options = parser.parse_args()
     print(machine())
     marks = [("imports", *start), ("preflight", time.process_time(), time.perf_counter())]
     galaxy = find_galaxy(options.folder)
-    plan = Plan.of({**vars(Plan.of_galaxy(galaxy)), "target_snr": options.target_snr})
+    asked = {"target_snr": options.target_snr, "kinematics": options.kinematics, "ebv_mw": 0.0}
+    plan = Plan.of({**vars(Plan.of_galaxy(galaxy)), **asked})
     found = show_progress(examine(plan, galaxy.problems), quiet=True)
-    config = config_from_files(options.folder, target_snr=options.target_snr, ebv_mw=0.0, device="cpu")
+    config = config_from_files(options.folder, **asked, device="cpu")
     marks.append(("opening the run's files", time.process_time(), time.perf_counter()))
     work = run(config)
     while True:

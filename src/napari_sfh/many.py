@@ -263,7 +263,7 @@ class _Round:
         self.finished = finished
         self.token = f"napari-sfh-{uuid.uuid4().hex}"
         self.waiting = list(range(len(jobs)))
-        self.running: dict[int, Future] = {}
+        self.running: dict[int, Future[Outcome]] = {}
         self.started: dict[int, float] = {}
         self.outcomes: dict[int, Outcome] = {}
         #: (index, its stage, or None where it ended); filled by the client's threads
@@ -301,7 +301,7 @@ class _Round:
             self.running[index] = future
             future.add_done_callback(partial(self._ended, index))
 
-    def _ended(self, index: int, _: Future) -> None:
+    def _ended(self, index: int, _: Future[Outcome]) -> None:
         self.events.put((index, None))
 
     def _next_stage(self) -> str:
@@ -316,10 +316,9 @@ class _Round:
             return f"{outcome.name}: {outcome.status}, {outcome.message}"
         return "" if stage is None or index not in self.running else f"{self.jobs[index].name}: {stage}"
 
-    def _outcome(self, index: int, future: Future) -> Outcome:
+    def _outcome(self, index: int, future: Future[Outcome]) -> Outcome:
         if future.status == "finished":
-            outcome: Outcome = future.result()
-            return outcome
+            return future.result()
         error = None if future.cancelled() else future.exception()
         stopped = _event(self.token).is_set()
         return self._not_done(index, "interrupted" if stopped else "failed", _explain(error))

@@ -231,7 +231,7 @@ def _work(
         share = (channels.stop - channels.start) / cube.shape[0]
     except SfhInputError:
         share = 1.0
-    read = float(np.prod(cube.shape)) * (8 if cube.has_variance else 4) * share if plain else _size(cube.path)
+    read = float(np.prod(cube.shape)) * (8 if cube.has_variance else 4) * share
     fit = plan.kinematics == "ppxf" or (plan.kinematics == "auto" and maps is None and ppxf_installed())
     spaxels = int(np.count_nonzero(seen.snr >= MIN_SPAXEL_SNR))
     return cost.Work(
@@ -250,10 +250,6 @@ def _method(plan: Plan, spaxels: int) -> str:
     if plan.binning != "auto":
         return plan.binning
     return "vorbin" if spaxels <= VORBIN_COMFORT else "powerbin"
-
-
-def _size(path: Path) -> float:
-    return float(path.stat().st_size)
 
 
 def _field_text(cube: Cube, seen: sky.Field) -> str:

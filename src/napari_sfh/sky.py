@@ -6,6 +6,7 @@ Positions are offsets in arcsec east and north of one point, in the plane tangen
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
@@ -130,7 +131,8 @@ def _outlines(mask: Bool, rows: NDArray[np.int64], columns: NDArray[np.int64], w
 
     padded = np.pad(mask, 1).astype(float)
     # A contour runs half a sample outside of the last good one: its index is cut to the image.
-    traced = contour_generator(z=padded).lines(0.5)
+    generator: Any = contour_generator(z=padded)
+    traced: list[F64] = generator.lines(0.5)
     sizes = [float(np.ptp(line, axis=0).prod()) for line in traced]
     found = []
     for line, size in zip(traced, sizes):

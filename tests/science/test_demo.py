@@ -2,6 +2,7 @@
 
 import importlib.util
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,19 +10,24 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from napari_sfh import compare, demo
+from napari_sfh import compare, demo, preflight
 from napari_sfh.cli import main, show_progress
+from napari_sfh.io.identify import find_galaxy
 from napari_sfh.io.results import read_result
 from napari_sfh.pipeline import run
 from napari_sfh.types import Flag
 
+#: Processor seconds of the run.
+TOOK: dict[str, float] = {}
 CONTRACT = Path(__file__).parents[3] / "shared" / "check_result.py"
 
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("demo")
+    start = time.process_time()
     assert main(["demo", "--headless", "--quiet", "--device", "cpu", "--output", str(folder)]) == 0
+    TOOK["seconds"] = time.process_time() - start
     return folder
 
 
@@ -45,6 +51,19 @@ def test_the_result_keeps_the_contract(output):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert list(module.problems(output / "mock_spiral_sfh.fits")) == []
+
+
+def test_the_preflight_expects_this_run(result, capsys):
+    """Its bins; the time is printed beside the expected one, not judged: it is a figure of the machine."""
+    galaxy = find_galaxy(demo.folder())
+    plan = preflight.Plan.of({**vars(preflight.Plan.of_galaxy(galaxy)), "ebv_mw": demo.EBV_MW})
+    found = show_progress(preflight.examine(plan, galaxy.problems), quiet=True)
+    assert found.problems == ()
+    assert found.n_bins == pytest.approx(result.bins.n_bins, rel=0.1)
+    assert [band.coverage for band in found.bands] == [1.0] * 5
+    with capsys.disabled():
+        expected, took = found.estimate.total_seconds, TOOK["seconds"]
+        print(f"\ndemo: {took:.1f} s of processor time, expected {expected:.1f} s ({expected / took:.2f} of it)")  # noqa: T201
 
 
 def test_maps_follow_the_truth(result):

@@ -12,7 +12,7 @@ from astropy.io import fits
 from napari_sfh import demo
 
 #: Options under which a toy is run: the lower S/N gives it some bins, the few draws cost nothing.
-OPTIONS = {"target_snr": 60.0, "kinematics": "0,60", "ebv_mw": 0.0, "device": "cpu", "draws": 20}
+OPTIONS = {"target_snr": 60.0, "kinematics": "0,60", "ebv_mw": 0.0, "device": "cpu", "draws": 50}
 
 
 def toy_galaxy(folder: Path, size: int = 6) -> Path:

@@ -25,7 +25,7 @@ _HEIGHT = 190
 _DASHES = ([1, 0], [6, 2], [4, 2], [2, 2], [1, 2])
 
 
-class SkyPlot(pg.PlotWidget):  # type: ignore[misc]
+class SkyPlot(pg.PlotWidget):
     """Footprints in arcsec around the middle of the cube, north up, east left."""
 
     def __init__(self) -> None:

@@ -1,0 +1,158 @@
+"""The preflight in the window: footprints, coverage and notes of the files in the forms; a dropped folder is opened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from conftest import make_wcs, open_explorer
+from napari.components import ViewerModel
+from npe2 import PluginManager
+from qtpy.QtWidgets import QGraphicsPolygonItem
+
+from napari_sfh._qt import contributions, tasks
+from napari_sfh.preflight import BAND_COLORS
+from napari_sfh.types import Progress, Result
+
+NY, NX = 6, 8
+
+
+@pytest.fixture(scope="module", autouse=True)
+def discovered() -> None:
+    PluginManager.instance().discover()
+
+
+@pytest.fixture
+def galaxy(tmp_path: Path) -> Path:
+    """A folder with a cube without STAT, and a mosaic that covers all of it but for bad pixels in one half."""
+    folder = tmp_path / "ngc0000"
+    folder.mkdir()
+    header = make_wcs((NY, NX)).to_header()
+    header.update(CTYPE3="AWAV", CUNIT3="Angstrom", CRVAL3=4749.88, CRPIX3=1.0, CD3_3=1.25, WCSAXES=3)
+    header["BUNIT"] = "10**(-20)*erg/s/cm**2/Angstrom"
+    data = np.random.default_rng(1).normal(50, 1, (2000, NY, NX)).astype(np.float32)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(data, header, "DATA")]).writeto(folder / "NGC0000_DATACUBE.fits")
+    image = make_wcs((40, 50)).to_header()
+    image.update(INSTRUME="WFC3", DETECTOR="UVIS", FILTER="F555W", BUNIT="ELECTRONS/S", PHOTFLAM=2e-19, PHOTPLAM=5308.0)
+    counts = np.random.default_rng(2).normal(1, 0.1, (40, 50)).astype(np.float32)
+    weight = np.ones_like(counts)
+    weight[:, :25] = 0
+    fits.PrimaryHDU(counts, image).writeto(folder / "ngc0000_uvis_f555w_exp_drc_sci.fits")
+    fits.PrimaryHDU(weight, image).writeto(folder / "ngc0000_uvis_f555w_err_drc_wht.fits")
+    return folder
+
+
+@pytest.fixture
+def dock(make_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
+    def cards(cancel: threading.Event) -> Generator[Progress, None, dict[str, str]]:
+        yield Progress("weights", 0, 0)
+        return {"wide": "# wide"}
+
+    monkeypatch.setattr(tasks, "read_cards", cards)
+    return open_explorer(make_viewer())
+
+
+def looked(qtbot: Any, dock: Any) -> None:
+    """Wait until the panel has looked at the files."""
+    panel = dock.preflight
+    qtbot.waitUntil(
+        lambda: panel.found is not None and not panel.job.running and not panel._settle.isActive(), timeout=60000
+    )
+
+
+def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
+    panel = dock.preflight
+    assert panel.plot.isHidden()
+    dock.open_folder(galaxy)
+    looked(qtbot, dock)
+    assert dock.message.text().startswith("Ready: press Run.")
+    assert "under Data" in dock.message.text()
+    assert panel.plot.isVisible()
+    items = panel.plot.getPlotItem().items
+    assert any(isinstance(item, QGraphicsPolygonItem) for item in items)
+    (band,) = panel.found.bands
+    assert panel.plot.getPlotItem().listDataItems()[0].opts["pen"].color().name() == BAND_COLORS[band.band]
+    text = panel.text.text()
+    for words in (
+        f"F555W (UVIS F555W): {100 * band.coverage:.0f} % of the cube",
+        "Field: 48 of 8 x 6 spaxels",
+        "PSF: unknown",
+        "Redshift: unknown: measured from the spectra",
+        "A run takes about",
+        "NGC0000_DATACUBE.fits: no STAT: errors are estimated from the spectra themselves",
+        "no image of F275W, F336W, F438W, F814W",
+        "has good pixels on",
+    ):
+        assert words in text, words
+    assert 0.2 < band.coverage < 0.8
+    assert dock.minimumSizeHint().width() <= 400
+    dock.viewer.theme = "light"
+    assert panel.plot.backgroundBrush().color().lightness() > 200
+
+
+def test_it_looks_again_when_a_field_changes(qtbot: Any, dock: Any, galaxy: Path) -> None:
+    dock.open_folder(galaxy)
+    looked(qtbot, dock)
+    first = dock.preflight.found
+    dock.data.psf.value = "0.7"
+    dock.data.bands["F555W"].line_edit.value = ""
+    qtbot.waitUntil(lambda: dock.preflight.found is not first, timeout=60000)
+    looked(qtbot, dock)
+    assert dock.preflight.found.bands == ()
+    assert dock.preflight.found.facts["psf"] == "0.70 arcsec (given)"
+    dock.data.redshift.value = "fast"
+    qtbot.waitUntil(lambda: dock.preflight.found is None, timeout=60000)
+    assert "Redshift: 'fast' is not a number" in dock.preflight.text.text().replace("&#x27;", "'")
+    assert dock.preflight.plot.isHidden()
+
+
+def test_a_bad_cube_is_told(qtbot: Any, dock: Any, galaxy: Path) -> None:
+    dock.open_folder(galaxy)
+    looked(qtbot, dock)
+    (cube,) = galaxy.glob("*CUBE*")
+    cube.write_bytes(cube.read_bytes()[:20000])
+    dock.preflight.look()
+    qtbot.waitUntil(lambda: "truncated" in dock.preflight.text.text(), timeout=60000)
+    assert dock.preflight.found is None
+
+
+def test_notes_of_a_run_are_told(dock: Any, result: Result) -> None:
+    from dataclasses import replace
+
+    noted = replace(result, settings={"notes": "Milky Way E(B-V) not given | F555W: sky <0.1"})
+    dock.preflight.show_notes(noted)
+    assert not dock.preflight.notes.isHidden()
+    assert "<li>F555W: sky &lt;0.1</li>" in dock.preflight.notes.text()
+    dock.preflight.show_notes(None)
+    assert dock.preflight.notes.isHidden()
+
+
+def test_a_folder_without_a_window_is_its_white_light(galaxy: Path, tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    viewer.open(str(galaxy), plugin="napari-sfh")
+    assert [layer.name for layer in viewer.layers] == ["NGC0000 white light"]
+    assert contributions.get_reader(str(galaxy)) is contributions.read_folder
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert contributions.get_reader(str(empty)) is None
+
+
+def test_a_dropped_folder_is_the_same_as_an_opened_one(
+    qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = make_viewer()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    viewer.open(str(galaxy), plugin="napari-sfh")
+    qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=60000)
+    dock = open_explorer(viewer)
+    qtbot.waitUntil(lambda: dock.data.has_cube and not dock.busy, timeout=60000)
+    assert dock.data.folder.line_edit.value == str(galaxy)
+    assert list(dock.data.photometry) == ["F555W"]
+    assert [layer.name for layer in viewer.layers] == ["NGC0000 white light"]
+    assert dock.run_button.enabled
+    looked(qtbot, dock)
