@@ -41,9 +41,12 @@ lint: $(STAMP) ## format, style; then types and imports on an installed copy, wh
 	PYTHONPATH=$(VENV)/lint $(BIN)/lint-imports
 	$(BIN)/npe2 validate napari-sfh
 
+# E(B-V) is the user's to give; 0.45 mag is no measurement but a value of the size of the dust in front of Abell 478
+# (behind Taurus). Override it with the one of a dust map: make real EBV_A478=...
+EBV_A478 ?= 0.45
 real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by package name
 	$(BIN)/python tests/real/fetch_abell478.py real-output/abell478
-	$(BIN)/napari-sfh run real-output/abell478 --target-snr 15 --ebv-mw 0.45 --output real-output/abell478_sfh.fits
+	$(BIN)/napari-sfh run real-output/abell478 --target-snr 15 --ebv-mw $(EBV_A478) --output real-output/abell478_sfh.fits
 
 proofs: $(STAMP) ## the template libraries (fetched by package name, 0.3 GB) against published tables and physics
 	$(BIN)/napari-sfh-train templates
