@@ -28,8 +28,8 @@ class _Rates(NamedTuple):
     cube_gb: float = 3.0  # of plain float32 DATA and STAT: signal and noise, spectra, the image through F555W
     packed_gb: float = 45.0  # the same of a compressed file, by its size when unpacked
     mosaic_mpix: float = 0.3  # of mosaic under the cube: blurred, sampled, with its weight
-    vorbin_spaxel: float = 1.6e-4  # at `_VORBIN_SIZE` spaxels; grows with the root of their number
-    powerbin_spaxel: float = 5e-5
+    vorbin_spaxel: float = 1.6e-4  # at `_MANY` spaxels; grows with the root of their number
+    powerbin_spaxel: float = 1.2e-5  # likewise
     rest_bin: float = 1.2e-3  # rest frame and 150 km/s
     ppxf_bin: float = 0.037
     network_bin: float = 7.5e-3  # posterior draws of the default number, depth, reconstruction
@@ -38,7 +38,7 @@ class _Rates(NamedTuple):
 
 
 RATES = _Rates()
-_VORBIN_SIZE = 10_000
+_MANY = 10_000
 #: Bytes: the libraries; blocks of the cube and strips of a mosaic; a bin in all its arrays; a spaxel in all its maps.
 _BASE_BYTES, _BLOCK_BYTES, _BIN_BYTES, _SPAXEL_BYTES = 0.55e9, 0.3e9, 1.0e5, 100.0
 #: Bins that vorbin makes (of the mock galaxy) for each that spaxels below the target could fill exactly: it lets some
@@ -91,10 +91,8 @@ def estimate(work: Work, cores: int | None = None, rates: _Rates = RATES) -> Est
     """
     cores = cores or os.cpu_count() or 1
     gigabytes = work.cube_bytes / 1e9
-    binning = {
-        "vorbin": rates.vorbin_spaxel * work.spaxels * max(work.spaxels / _VORBIN_SIZE, 0.1) ** 0.5,
-        "powerbin": rates.powerbin_spaxel * work.spaxels,
-    }
+    tessellated = work.spaxels * (work.spaxels / _MANY) ** 0.5
+    binning = {"vorbin": rates.vorbin_spaxel * tessellated, "powerbin": rates.powerbin_spaxel * tessellated}
     seconds = {
         "starting": rates.start,
         "reading the cube": gigabytes * (rates.packed_gb if work.packed else rates.cube_gb),

@@ -67,7 +67,7 @@ class BandCheck:
 
     band: str
     path: Path
-    taken_with: str  # camera and filter
+    taken_with: str  # camera, and filter where that is another
     coverage: float  # 0 to 1, of the cube's observed field
     outlines: tuple[F64, ...] = ()  # (n, 2) each: arcsec east and north of the middle of the cube
     used: bool = True
@@ -197,7 +197,8 @@ def _band(band: str, path: Path, cube: Cube, seen: sky.Field, plane: Any, said: 
         said.append(f"{path.name} has no good pixel on the cube: a run stops there; leave it out, or check its WCS")
     elif share < _FULL:
         said.append(f"{path.name} has good pixels on {100 * share:.0f} % of the cube; bins outside run without {band}")
-    return BandCheck(band, path, f"{mosaic.camera} {mosaic.filter_name}", share, outlines, share > 0), pixels
+    taken_with = mosaic.camera if mosaic.filter_name == band else f"{mosaic.camera} {mosaic.filter_name}"
+    return BandCheck(band, path, taken_with, share, outlines, share > 0), pixels
 
 
 def _bins(plan: Plan, cube: Cube, maps: BinnedMaps | None, seen: sky.Field, said: list[str]) -> int:

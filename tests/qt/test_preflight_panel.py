@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QGraphicsPolygonItem
 
 from napari_sfh._qt import contributions, tasks
 from napari_sfh.preflight import BAND_COLORS
-from napari_sfh.types import Progress, Result
+from napari_sfh.types import Progress
 
 NY, NX = 6, 8
 
@@ -79,7 +79,7 @@ def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
     assert panel.plot.getPlotItem().listDataItems()[0].opts["pen"].color().name() == BAND_COLORS[band.band]
     text = panel.text.text()
     for words in (
-        f"F555W (UVIS F555W): {100 * band.coverage:.0f} % of the cube",
+        f"F555W (UVIS): {100 * band.coverage:.0f} % of the cube",
         "Field: 48 of 8 x 6 spaxels",
         "PSF: unknown",
         "Redshift: unknown: measured from the spectra",
@@ -87,6 +87,7 @@ def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
         "NGC0000_DATACUBE.fits: no STAT: errors are estimated from the spectra themselves",
         "no image of F275W, F336W, F438W, F814W",
         "has good pixels on",
+        "no correction; give E(B−V) MW",
     ):
         assert words in text, words
     assert 0.2 < band.coverage < 0.8
@@ -119,17 +120,6 @@ def test_a_bad_cube_is_told(qtbot: Any, dock: Any, galaxy: Path) -> None:
     dock.preflight.look()
     qtbot.waitUntil(lambda: "truncated" in dock.preflight.text.text(), timeout=60000)
     assert dock.preflight.found is None
-
-
-def test_notes_of_a_run_are_told(dock: Any, result: Result) -> None:
-    from dataclasses import replace
-
-    noted = replace(result, settings={"notes": "Milky Way E(B-V) not given | F555W: sky <0.1"})
-    dock.preflight.show_notes(noted)
-    assert not dock.preflight.notes.isHidden()
-    assert "<li>F555W: sky &lt;0.1</li>" in dock.preflight.notes.text()
-    dock.preflight.show_notes(None)
-    assert dock.preflight.notes.isHidden()
 
 
 def test_a_folder_without_a_window_is_its_white_light(galaxy: Path, tmp_path: Path) -> None:

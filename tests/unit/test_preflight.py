@@ -101,7 +101,7 @@ def test_a_galaxy_is_described(cube_file: Path, tmp_path: Path) -> None:
     assert "no MAPS file: bins and kinematics are made here" in found.problems
     assert not any("E(B-V)" in p for p in found.problems)
     text = lines(found)
-    assert "F555W (UVIS F555W): 100 % of the cube" in text
+    assert "F555W (UVIS): 100 % of the cube" in text
     assert any(line.startswith("a run takes about") and "GB of memory" in line for line in text)
 
 
@@ -214,7 +214,7 @@ def test_info_of_a_folder_with_a_picture(cube_file: Path, tmp_path: Path, capsys
     for words in (
         "integral-field cube",
         "HST image",
-        "F555W (UVIS F555W): 100 % of the cube",
+        "F555W (UVIS): 100 % of the cube",
         "! no MAPS file",
         "a run takes",
     ):
@@ -234,8 +234,8 @@ def test_picture_shows_every_band(cube_file: Path, tmp_path: Path) -> None:
     labels = [t.get_text() for t in axes.get_legend().get_texts()]
     assert labels == [
         "cube: 20 spaxels",
-        "F275W (UVIS F275W): 100 % of the cube",
-        "F814W (UVIS F814W): 100 % of the cube",
+        "F275W (UVIS): 100 % of the cube",
+        "F814W (UVIS): 100 % of the cube",
     ]
 
 

@@ -313,7 +313,6 @@ class Explorer(Frame):
     def _all_shown(self) -> None:
         self._refresh()
         self.say(self._summary())
-        self.preflight.show_notes(self.session.result)
         self.tools.on_result(self.session.result)
 
     def _summary(self) -> str:

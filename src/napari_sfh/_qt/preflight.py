@@ -16,11 +16,21 @@ from napari_sfh._qt.theme import palette
 from napari_sfh._qt.workers import Job, explain
 from napari_sfh.errors import SfhInputError
 from napari_sfh.preflight import BAND_COLORS, Plan, Preflight, band_line, examine
-from napari_sfh.types import F64, Progress, Result
+from napari_sfh.types import F64, Progress
 
 #: Milliseconds without a change of the forms after which the files are looked at again.
 SETTLE_MS = 400
 _HEIGHT = 190
+#: What options of the command line are called in the window.
+_FIELDS = {
+    "--binning powerbin": "Binning: PowerBin",
+    "--cube": "Cube",
+    "--ebv-mw": "E(B−V) MW",
+    "--maps": "MAPS",
+    "--psf-fwhm": "PSF FWHM",
+    "--redshift": "Redshift",
+    "--target-snr": "Target S/N",
+}
 #: Mosaics often end where others do: dashes of other lengths let all be seen.
 _DASHES = ([1, 0], [6, 2], [4, 2], [2, 2], [1, 2])
 
@@ -89,11 +99,11 @@ class PreflightPanel(QWidget):
         self._again = False
         self.found: Preflight | None = None
         self.plot = SkyPlot()
-        self.text, self.notes = _label(), _label()
+        self.text = _label()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(6, 0, 6, 2)
         layout.setSpacing(2)
-        for widget in (self.plot, self.text, self.notes):
+        for widget in (self.plot, self.text):
             widget.hide()
             layout.addWidget(widget)
         self.job = Job(self._progress, self._looked, self._failed)
@@ -115,12 +125,6 @@ class PreflightPanel(QWidget):
         """
         self._problems = tuple(problems)
         self._settle.start()
-
-    def show_notes(self, result: Result | None) -> None:
-        """What a run assumed or left out."""
-        notes = [] if result is None else [n for n in str(result.settings.get("notes", "")).split(" | ") if n]
-        self.notes.setText("<b>Notes of the run</b>" + _bullets(notes))
-        self.notes.setVisible(bool(notes))
 
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme."""
@@ -198,7 +202,14 @@ def html(found: Preflight) -> str:
         for key, value in found.facts.items()
     ]
     run = f"<b>A run takes {escape(found.estimate.text())}</b>"
-    return "<br>".join([*bands, *facts, run]) + _bullets(found.problems)
+    return "<br>".join([*bands, *facts, run]) + _bullets([in_the_window(p) for p in found.problems])
+
+
+def in_the_window(sentence: str) -> str:
+    """A sentence that names options of the command line, with the fields of the window in their place."""
+    for option, field in _FIELDS.items():
+        sentence = sentence.replace(option, field)
+    return sentence
 
 
 def _bullets(sentences: Sequence[str]) -> str:
