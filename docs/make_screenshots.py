@@ -12,7 +12,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
+os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp()
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "qt"))
 FOLDER = ROOT / "docs" / "screenshots"
@@ -59,8 +62,6 @@ def shoot(viewer: Any, name: str) -> None:
 
 def bright_bin(session: Any, fraction: float) -> int:
     """The bin at a fraction of the way from the brightest to the faintest."""
-    import numpy as np
-
     order = np.argsort(session.result.data.snr)[::-1]
     return int(order[int(fraction * (order.size - 1))]) + 1
 
@@ -121,6 +122,74 @@ def result_states(viewer: Any, dock: Any) -> None:
     settle()
     viewer.reset_view()
     shoot(viewer, "light")
+    viewer.theme = "dark"
+
+
+def unfold(dock: Any, *names: str) -> None:
+    """Open these sections and fold the others away."""
+    for name, section in dock.sections.items():
+        section.expand(name in names)
+    settle(0.2)
+
+
+def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
+    """The tools, each with its section open."""
+    from conftest import window
+
+    from napari_sfh.regions import Outline
+
+    tools, session = dock.tools, dock.session
+    session.select(bright_bin(session, 0.3))
+    dock.show_map("AGE_LW")
+    unfold(dock, "composite")
+    tools["composite"].toggle()
+    dock.wait()
+    tools["composite"].show_contours("HA6562", levels=4)
+    dock.wait()
+    shoot(viewer, "hst")
+    tools["composite"].show_contours("none")
+    tools["composite"].toggle()
+    unfold(dock, "region")
+    ny, nx = session.result.bins.bin_id.shape
+    corners = np.array([[0.25, 0.3], [0.3, 0.65], [0.65, 0.6], [0.6, 0.25]])
+    tools["region"].region.set_outlines([Outline(corners * [ny, nx])])
+    shoot(viewer, "region")
+    tools["region"].clear()
+    unfold(dock, "gradient")
+    tools["gradient"].guess()
+    dock.wait()
+    tools["gradient"].form.ellipse.value = True
+    tools["gradient"].fit()
+    dock.wait()
+    shoot(viewer, "gradient")
+    tools["gradient"].form.ellipse.value = False
+    unfold(dock, "posterior")
+    tools["posterior"].draw()
+    dock.wait()
+    shoot(viewer, "posterior")
+    unfold(dock, "compare")
+    tools["compare"].load_truth()
+    dock.wait()
+    tools["compare"].form.difference.value = True
+    shoot(viewer, "truth")
+    tools["compare"].form.difference.value = False
+    unfold(dock, "ppxf")
+    tools["ppxf"].fit()
+    dock.wait()
+    shoot(viewer, "ppxf")
+    unfold(dock, "lines")
+    tools["lines"].load(None)
+    dock.wait()
+    tools["lines"].plot()
+    shoot(viewer, "lines")
+    window(viewer).resize(*SMALL)
+    unfold(dock, "gradient")
+    shoot(viewer, "small_screen_tools")
+    window(viewer).resize(*USUAL)
+    dock.save_workspace(folder / "mock_spiral.json")
+    dock.wait()
+    unfold(dock, "export")
+    shoot(viewer, "workspace")
 
 
 def main() -> None:
@@ -136,6 +205,7 @@ def main() -> None:
     dock.network.file.line_edit.value = " ".join(sys.argv[1:2])
     run_states(viewer, dock)
     result_states(viewer, dock)
+    tool_states(viewer, dock, Path(tempfile.mkdtemp()))
     viewer.close()
 
 

@@ -92,10 +92,11 @@ class Files:
         canvas = kept.canvas
         plots = {key: value for key, value in canvas.get("plots", {}).items() if key != "bin_field"}
         return [
-            partial(explorer.stack.set_looks, canvas.get("layers", {})),
             partial(explorer.attempt, partial(explorer.session.restore, kept.session)),
             partial(fill_form, explorer.panel, plots),
             *explorer.tools.restoring(dict(kept.tools)),
+            # After the tools, which may set limits of their own.
+            partial(explorer.stack.set_looks, canvas.get("layers", {})),
             partial(_aim, explorer, canvas.get("camera", {})),
         ]
 

@@ -81,30 +81,40 @@ def form_state(form: object) -> dict[str, Any]:
     state: dict[str, Any] = {}
     for name, field in vars(form).items():
         if isinstance(field, dict):
-            state[name] = {key: _value(edit) for key, edit in field.items()}
-        elif isinstance(field, FileEdit):
-            state[name] = _value(field)
-        elif isinstance(field, ValueWidget) and not isinstance(field, PushButton):
-            state[name] = field.value
+            state[name] = {key: _kept(one) for key, one in field.items() if _is_field(one)}
+        elif _is_field(field):
+            state[name] = _kept(field)
     return state
 
 
 def fill_form(form: object, state: Mapping[str, Any]) -> None:
     """Put `form_state` back; fields that are not named keep their value, and so do those whose range excludes it."""
     for name, field in vars(form).items():
-        if name not in state:
-            continue
-        if isinstance(field, dict):
-            for key, edit in field.items():
-                edit.line_edit.value = str(state[name].get(key) or "")
-        elif isinstance(field, FileEdit):
-            field.line_edit.value = str(state[name] or "")
-        elif isinstance(field, ComboBox):
-            field.value = state[name] if state[name] in field.choices else field.value
-        elif isinstance(field, RangedWidget):
-            field.value = min(max(state[name], field.min), field.max)
-        elif isinstance(field, ValueWidget) and not isinstance(field, PushButton):
-            field.value = state[name]
+        if name in state and isinstance(field, dict):
+            for key, one in field.items():
+                if key in state[name]:
+                    _put(one, state[name][key])
+        elif name in state and _is_field(field):
+            _put(field, state[name])
+
+
+def _is_field(field: object) -> bool:
+    return isinstance(field, FileEdit | ValueWidget) and not isinstance(field, PushButton)
+
+
+def _kept(field: Any) -> Any:
+    return _value(field) if isinstance(field, FileEdit) else field.value
+
+
+def _put(field: Any, value: Any) -> None:
+    if isinstance(field, FileEdit):
+        field.line_edit.value = str(value or "")
+    elif isinstance(field, ComboBox):
+        field.value = value if value in field.choices else field.value
+    elif isinstance(field, RangedWidget):
+        field.value = min(max(value, field.min), field.max)
+    else:
+        field.value = value
 
 
 class DataForm:

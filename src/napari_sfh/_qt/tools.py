@@ -182,8 +182,12 @@ class Toolbox:
 
     def on_result(self, result: Result | None) -> None:
         """Tell all of a result."""
-        for tool in self:
-            self._host.attempt(partial(tool.on_result, result))
+        for step in self.telling(result):
+            step()
+
+    def telling(self, result: Result | None) -> list[Callable[[], object]]:
+        """The same in steps, one a tool."""
+        return [partial(self._host.attempt, partial(tool.on_result, result)) for tool in self]
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """Tell all of a selection."""
