@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"napari-sfh: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("napari-sfh: interrupted; nothing was written", file=sys.stderr)
+        print("napari-sfh: interrupted; no result was left half-written", file=sys.stderr)
         return 1
 
 
@@ -244,7 +244,8 @@ def _interrupts() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         cancel.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    here = threading.current_thread() is threading.main_thread()  # only there may handlers be set
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if here}
     try:
         yield cancel
     finally:

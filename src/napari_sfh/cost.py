@@ -25,7 +25,7 @@ class _Rates(NamedTuple):
     """Processor seconds for one of each."""
 
     start: float = 7.0  # imports and weights
-    cube_gb: float = 3.0  # of plain float32 DATA and STAT: signal and noise, spectra, the image through F555W
+    cube_gb: float = 4.0  # of plain float32 DATA and STAT: signal and noise, spectra, images through F555W and F814W
     packed_gb: float = 45.0  # the same of a compressed file, by its size when unpacked
     mosaic_mpix: float = 0.3  # of mosaic under the cube: blurred, sampled, with its weight
     vorbin_spaxel: float = 1.6e-4  # at `_MANY` spaxels; grows with the root of their number

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at the cancel event.
 _POLL = 0.5
+#: Seconds without any worker after which those of this machine count as lost.
+_LOST_AFTER = 300.0
 #: Seconds that workers have to come to an end after a cancel.
 PATIENCE = 15.0
 
@@ -225,14 +227,16 @@ def run_many(
     SfhInputError
         Two galaxies have one output, or less than one worker.
     ComputeError
-        No scheduler answers at the address.
+        No scheduler answers at the address, or workers of this machine ended and do not come back.
     """
     _check_outputs(jobs)
     yield Progress("starting workers" if scheduler == cluster.LOCAL else "connecting to the scheduler", 0, len(jobs))
     outcomes: list[Outcome] = []
     try:
         with cluster.connect(scheduler, 1 if workers is None else workers) as client:
-            outcomes = yield from _Round(client, jobs, workers, finished).run(cancel)
+            # On a cluster, workers may wait in a queue for hours.
+            lost_after = _LOST_AFTER if scheduler == cluster.LOCAL else float("inf")
+            outcomes = yield from _Round(client, jobs, workers, finished, lost_after).run(cancel)
     finally:
         done = {o.output for o in outcomes if o.status in ("done", "skipped")}
         for job in jobs:
@@ -255,12 +259,19 @@ class _Round:
     """Galaxies on the workers of one client; never more of them than workers."""
 
     def __init__(
-        self, client: Client, jobs: Sequence[Job], workers: int | None, finished: Callable[[Outcome], None]
+        self,
+        client: Client,
+        jobs: Sequence[Job],
+        workers: int | None,
+        finished: Callable[[Outcome], None],
+        lost_after: float,
     ) -> None:
         self.client = client
         self.jobs = jobs
         self.limit = workers
         self.finished = finished
+        self.lost_after = lost_after
+        self.last_worker = time.monotonic()
         self.token = f"napari-sfh-{uuid.uuid4().hex}"
         self.waiting = list(range(len(jobs)))
         self.running: dict[int, Future[Outcome]] = {}
@@ -292,7 +303,11 @@ class _Round:
 
     def _submit(self) -> None:
         """Keep every worker busy, with one galaxy each."""
-        room = len(self.client.scheduler_info(n_workers=-1)["workers"])
+        room = len(self.client.nthreads())
+        if room:
+            self.last_worker = time.monotonic()
+        elif time.monotonic() - self.last_worker > self.lost_after:
+            raise ComputeError("the workers ended and do not come back; run again, with fewer --workers")
         room = room if self.limit is None else min(room, self.limit)
         while self.waiting and len(self.running) < room:
             index = self.waiting.pop(0)

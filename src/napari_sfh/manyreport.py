@@ -60,9 +60,20 @@ def jobs_of(
         if name not in names:
             raise SfhInputError(f"--table: no folder is called {name}; the folders are {', '.join(names)}")
     return [
-        Job(folder.absolute(), Path(pattern.replace(NAME, name)).absolute(), {**options, **table.get(name, {})})
+        Job(
+            folder.absolute(),
+            Path(pattern.replace(NAME, name)).absolute(),
+            {key: _absolute(key, value) for key, value in {**options, **table.get(name, {})}.items()},
+        )
         for folder, name in zip(folders, names)
     ]
+
+
+def _absolute(key: str, value: Any) -> Any:
+    """Bins or weights that are a file, so that a worker finds it from wherever it was started."""
+    if key in ("binning", "model") and Path(value).is_file():
+        return str(Path(value).absolute())
+    return value
 
 
 def report_folder(output: str) -> Path:

@@ -309,6 +309,16 @@ def test_bad_tables_are_refused(folders: list[Path], tmp_path: Path, capsys: Any
     assert words in capsys.readouterr().err
 
 
+def test_files_among_the_options_are_found_from_everywhere(
+    folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bins.fits").write_text("bins")
+    job, _, _ = manyreport.jobs_of(folders, "out", {"binning": "bins.fits", "model": "wide"}, {"ngc1": {"ebv_mw": 0.1}})
+    assert job.options == {"binning": str(tmp_path / "bins.fits"), "model": "wide", "ebv_mw": 0.1}
+    assert job.output == tmp_path / "out" / "ngc1_sfh.fits"
+
+
 def test_two_galaxies_with_one_name_and_one_twice(folders: list[Path], tmp_path: Path) -> None:
     other = tmp_path / "other" / "ngc1"
     other.mkdir(parents=True)
@@ -323,6 +333,24 @@ def test_no_scheduler_answers(folders: list[Path], tmp_path: Path, capsys: pytes
     arguments = ["run", *map(str, folders), "--output", str(tmp_path / "out"), "--scheduler", "nonsense://here"]
     assert main(arguments) == 1
     assert "--scheduler nonsense://here: no Dask scheduler answers there" in capsys.readouterr().err
+
+
+def test_workers_that_never_come_are_not_waited_for(
+    folders: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from contextlib import contextmanager
+
+    from distributed import Client, LocalCluster
+
+    @contextmanager
+    def none(scheduler: str, workers: int) -> Any:
+        with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty, Client(empty) as client:
+            yield client
+
+    monkeypatch.setattr(many.cluster, "connect", none)
+    monkeypatch.setattr(many, "_LOST_AFTER", 0.2)
+    with pytest.raises(ComputeError, match="the workers ended and do not come back; run again, with fewer --workers"):
+        show_progress(run_many(manyreport.jobs_of(folders, str(tmp_path / "out"), {}, {})), quiet=True)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")
