@@ -74,6 +74,8 @@ def test_hash_depends_on_every_setting():
         (GOOD.replace("n = 100", ""), r"bad.toml: key 'n' is missing"),
         (GOOD + "[fit]\nepoch = 3", r"bad.toml: \[fit\]: unknown key 'epoch'"),
         (GOOD + "[fit]\nepochs = 3.5", r"\[fit\]: epochs = 3.5 is not of type int"),
+        (GOOD + "[fit]\nepochs = true", r"\[fit\]: epochs = True is not of type int"),
+        (GOOD + "[fit]\nendless = 1", r"\[fit\]: endless = 1 is not of type bool"),
         (GOOD + "[fit]\nepochs = 0", r"epochs = 0 must be at least 1"),
         (GOOD + "[fit]\nlearning_rate = -1.0", r"learning_rate = -1.0 must be positive"),
         (GOOD + '[fit]\nschedule = "steps"', r"schedule = 'steps'; choose linear, cosine or constant"),

@@ -287,3 +287,23 @@ def test_fresh_set_says_which_prior_it_is_of(whole, tmp_path):
     changed = dataclasses.replace(prior, max_age_gyr=10.0)
     with pytest.raises(SfhInputError, match=r"drawn from prior 'tiny' before its settings changed"):
         load_fresh(whole / train.FRESH, changed)
+
+
+def test_endless_training_writes_no_set_and_goes_on_after_an_interruption(tmp_path, monkeypatch):
+    made = recipe()
+    made = dataclasses.replace(made, fit=dataclasses.replace(made.fit, endless=True))
+    train.train(made, options(tmp_path / "whole"))
+    with monkeypatch.context() as patch:
+        interrupt(patch, "network")
+        with pytest.raises(KeyboardInterrupt):
+            train.train(made, options(tmp_path / "run"))
+    train.train(made, options(tmp_path / "run", resume=True))
+    assert same_weights(tmp_path / "whole", tmp_path / "run")
+    assert not list(tmp_path.rglob("*.npz"))
+    assert load_bundle(tmp_path / "run" / train.BUNDLE).meta["training"]["noise"] == "new objects in every step"
+
+
+def test_an_endless_source_needs_no_set(tmp_path, capsys):
+    words = ["train", "--config", "tiny", "--endless", "--data", "runs/tiny", "--output", str(tmp_path)]
+    assert cli.main(words) == 2
+    assert "--data runs/tiny: an endless source needs no set" in capsys.readouterr().err
