@@ -61,13 +61,13 @@ def cube_of(folder: Path) -> Path:
     return path
 
 
-def report_plain(folder: Path, state: str) -> float:
-    """Read the cube cold; print and return GB/s."""
+def report_plain(folder: Path, state: str) -> np.ndarray:
+    """Read the cube cold; print and return wall and processor seconds per GB."""
     drop_cache(folder)
     size = cube_of(folder).stat().st_size / 1e9
     wall, busy = plain_read(cube_of(folder))
     print(f"plain read, cold, {state}: {size:.2f} GB in {wall:.1f} s = {size / wall:.2f} GB/s (CPU {busy:.1f} s)")
-    return size / wall
+    return np.array([wall, busy]) / size
 
 
 @dataclass
@@ -182,16 +182,17 @@ def child(*arguments: str) -> list[dict[str, Any]]:
 CUBE_STAGES = ("signal and noise", "spectra", "the cube through")
 
 
-def summary(rows: list[dict[str, Any]], rate: float, size: float) -> None:
-    """What the issue asks for, in one line each."""
+def summary(rows: list[dict[str, Any]], plain: np.ndarray, size: float) -> None:
+    """What the issue asks for, in one line each; ``plain`` as of `report_plain`."""
     cube = [row for row in rows if row["stage"].startswith(CUBE_STAGES)]
-    wall, asked = (sum(row[key] for row in cube) for key in ("wall", "asked"))
+    wall, cpu, asked = (sum(row[key] for row in cube) for key in ("wall", "cpu", "asked"))
     print(
         f"cube: {asked:.1f} GB read ({asked / size:.2f} of the file) in {wall:.1f} s = {asked / wall:.2f} GB/s, "
-        f"{asked / wall / rate:.2f} of the plain speed; {size / rate / wall:.2f} of a plain pass over the whole file"
+        f"{plain[0] * asked / wall:.2f} of the plain speed; CPU {cpu / asked:.2f} s/GB, plain {plain[1]:.2f} s/GB; "
+        f"a plain pass over the whole file takes {plain[0] * size:.1f} s"
     )
-    for words, name in (("binning", "binning"), ("photometry", "photometry"), ("predicting", "network")):
-        part = [row for row in rows if row["stage"].startswith(words)]
+    for words, name in (("binning", "binning"), ("photometry mosaic", "photometry"), ("predicting", "network")):
+        part = [row for row in rows if any(word in row["stage"] for word in words.split())]
         print(f"{name}: {sum(r['wall'] for r in part):.1f} s (CPU {sum(r['cpu'] for r in part):.1f} s)")
     total, busy = (sum(row[key] for row in rows) for key in ("wall", "cpu"))
     print(f"all: {total:.0f} s (CPU {busy:.0f} s), peak {max(row['peak'] for row in rows):.2f} GiB")

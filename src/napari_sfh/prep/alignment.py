@@ -111,6 +111,7 @@ def compare(
     synthetic = yield from _synthetic_image(cube, band, cancel)
     if synthetic is None:
         return None
+    yield Progress(f"{band.name}: the mosaic beside the cube", 0, 0)
     sky = on_cube_grid(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
     if cancelled(cancel):
         return None
