@@ -59,7 +59,7 @@ def young_stars(result: Result, youngest_gyr: float = YOUNG_GYR, min_light: floa
     return Young(mh, low, high, share)
 
 
-def table(result: Result, lines: LineFluxes) -> Table:
+def table(result: Result, lines: LineFluxes, composite: bool = False) -> Table:
     """Lines, gas and young stars of every bin, with units and descriptions; ``write`` it as ECSV, CSV or FITS.
 
     Parameters
@@ -67,6 +67,8 @@ def table(result: Result, lines: LineFluxes) -> Table:
     result : Result
     lines : LineFluxes
         By bin or by spaxel (then summed over the bins).
+    composite : bool
+        As in `lines.gas`.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def table(result: Result, lines: LineFluxes) -> Table:
         The lines are on another grid, or one of the four of O3N2 is missing.
     """
     lines = in_bins(lines, result.bins)
-    found, young, prediction = gas(lines), young_stars(result), result.prediction
+    found, young, prediction = gas(lines, composite=composite), young_stars(result), result.prediction
     sky = result.wcs.pixel_to_world(result.bins.x, result.bins.y)
     out = Table(meta={"galaxy": result.name, "lines": lines.source, "weights": result.model_name})
     _add(out, "BIN_ID", np.arange(1, result.bins.n_bins + 1), None, "number of the bin in the map")
@@ -102,13 +104,15 @@ def _add(out: Table, name: str, values: Any, unit: u.Unit | None, description: s
     out[name].unit, out[name].description = unit, description
 
 
-def page(result: Result, lines: LineFluxes, size: tuple[float, float] = (15.0, 5.0)) -> Figure:
+def page(result: Result, lines: LineFluxes, composite: bool = False, size: tuple[float, float] = (15.0, 5.0)) -> Figure:
     """Three panels: oxygen against the young stars' [M/H], dust of gas and stars, the BPT diagram.
 
     Parameters
     ----------
     result : Result
     lines : LineFluxes
+    composite : bool
+        As in `lines.gas`.
     size : (float, float)
         Inches; the letters follow.
 
@@ -118,11 +122,11 @@ def page(result: Result, lines: LineFluxes, size: tuple[float, float] = (15.0, 5
         As `table`.
     """
     with rc_context({"font.size": float(np.clip(2.1 * size[1], 7.0, 10.5))}):
-        return _page(result, in_bins(lines, result.bins), size)
+        return _page(result, in_bins(lines, result.bins), composite, size)
 
 
-def _page(result: Result, lines: LineFluxes, size: tuple[float, float]) -> Figure:
-    found, young = gas(lines), young_stars(result)
+def _page(result: Result, lines: LineFluxes, composite: bool, size: tuple[float, float]) -> Figure:
+    found, young = gas(lines, composite=composite), young_stars(result)
     figure = Figure(figsize=size, layout="constrained")
     figure.suptitle(f"{result.name}: gas and young stars; lines from {lines.source}", size="medium")
     metals, dust, bpt = figure.subplots(1, 3)

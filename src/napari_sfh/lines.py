@@ -11,9 +11,9 @@ Oxygen: O3N2 = log10([O III] 5007 / Hb) - log10([N II] 6583 / Ha), and 12 + log(
 O3N2 < 1.7 (Marino et al. 2013, A&A 559, A114, equation 2; scatter of the calibration 0.18 dex, not in the errors
 here). It is calibrated on H II regions: in the diagram of Baldwin, Phillips & Terlevich, gas above the
 maximum-starburst line of Kewley et al. (2001, ApJ 556, 121) is an AGN's or a LINER's and gets none; that between it
-and the line of Kauffmann et al. (2003, MNRAS 346, 1055) is composite, and may be left out too. Nothing is made of a
-line below a S/N of 3. Errors are propagated to first order from the lines' own; a line that enters twice, through the
-dust as well, is counted once.
+and the line of Kauffmann et al. (2003, MNRAS 346, 1055) is composite, and gets one only if asked for. Nothing is made
+of a line below a S/N of 3. Errors are propagated to first order from the lines' own; a line that enters twice, through
+the dust as well, is counted once.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _sums(bins: BinMap, image: NDArray[np.generic]) -> F64:
     return np.asarray(total[1:], dtype=np.float64)
 
 
-def gas(lines: LineFluxes, min_snr: float = MIN_SNR, composite: bool = True) -> Gas:
+def gas(lines: LineFluxes, min_snr: float = MIN_SNR, composite: bool = False) -> Gas:
     """Dust, oxygen and the BPT class from line fluxes.
 
     Parameters
@@ -162,7 +162,8 @@ def gas(lines: LineFluxes, min_snr: float = MIN_SNR, composite: bool = True) -> 
     min_snr : float
         A line below it says nothing.
     composite : bool
-        Oxygen also for gas between the lines of Kauffmann et al. and Kewley et al.
+        Oxygen also for gas between the lines of Kauffmann et al. and Kewley et al., where LINER-like nebulae (those of
+        cooling flows, old stars' gas) lie too.
 
     Returns
     -------
@@ -239,7 +240,7 @@ def title(name: str, unit: str = "") -> tuple[str, str, str]:
 
 
 def image(
-    lines: LineFluxes, name: str, bins: BinMap, min_snr: float = MIN_SNR, composite: bool = True
+    lines: LineFluxes, name: str, bins: BinMap, min_snr: float = MIN_SNR, composite: bool = False
 ) -> NDArray[np.float32]:
     """A line or a quantity on the sky, (ny, nx), NaN where it cannot be said.
 

@@ -111,6 +111,15 @@ def test_the_cut_in_snr_is_the_forms(tool, maps_file):
     assert np.isfinite(layers(tool)["OH"].data[30, 5])
 
 
+def test_no_oxygen_at_all_is_said(tool, maps_file):
+    tool.load(maps_file)
+    tool.lines.flux["NII6583"][:] = 160
+    tool.show("OH")
+    assert "tick composite gas" in tool.host.said[-1]
+    tool.form.composite.value = True
+    assert np.isfinite(layers(tool)["OH"].data[30, 30])
+
+
 def test_lines_under_the_outline(tool, maps_file, result):
     from napari_sfh._qt.layers import outline_layer
 

@@ -105,8 +105,8 @@ def test_agn_gets_no_oxygen_and_composite_only_if_wanted():
     assert np.isnan(agn.oxygen[0])
     composite = hii(**{OIII: 80.0, NII: 160.0})
     assert gas(composite).bpt[0] == 2
-    assert np.isfinite(gas(composite).oxygen[0])
-    assert np.isnan(gas(composite, composite=False).oxygen[0])
+    assert np.isnan(gas(composite).oxygen[0])
+    assert np.isfinite(gas(composite, composite=True).oxygen[0])
 
 
 def test_oxygen_only_where_the_calibration_holds():

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton, show_file_dialog
 
 from napari_sfh import gas_stars
@@ -55,7 +56,7 @@ class LineForm:
         )
         self.composite = CheckBox(
             text="oxygen of composite gas, too",
-            value=True,
+            value=False,
             tooltip="Between the lines of Kauffmann+ (2003) and Kewley+ (2001); AGN and LINER never get one",
         )
         self.plot = PushButton(text="Gas and young stars", tooltip="Metallicity, dust and the BPT diagram of the bins")
@@ -125,7 +126,7 @@ class LineTool(Tool):
         """
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
-        page = gas_stars.page(self._need_result(), self._need_lines(), size=(9.0, 3.0))
+        page = gas_stars.page(self._need_result(), self._need_lines(), self.form.composite.value, (9.0, 3.0))
         recolor(page, palette(self.host.viewer.theme))
         self._canvas = FigureCanvasQTAgg(page)
         self._canvas.setMinimumHeight(200)
@@ -133,12 +134,12 @@ class LineTool(Tool):
 
     def save_table(self, path: Path | str) -> None:
         """Write `gas_stars.table`."""
-        work = partial(linetasks.save_table, result=self._need_result(), lines=self._need_lines(), path=Path(path))
+        work = partial(linetasks.save_table, **self._what(), path=Path(path))
         self.host.start(work, self._saved)
 
     def save_figure(self, path: Path | str) -> None:
         """Draw `gas_stars.page`."""
-        work = partial(linetasks.save_page, result=self._need_result(), lines=self._need_lines(), path=Path(path))
+        work = partial(linetasks.save_page, **self._what(), path=Path(path))
         self.host.start(work, self._saved)
 
     # -- what the explorer tells -------------------------------------------------------------------------------
@@ -170,6 +171,13 @@ class LineTool(Tool):
             layer.events.visible.disconnect(self._map_shown)
 
     # -- within ------------------------------------------------------------------------------------------------
+
+    def _what(self) -> dict[str, Any]:
+        return {
+            "result": self._need_result(),
+            "lines": self._need_lines(),
+            "composite": bool(self.form.composite.value),
+        }
 
     def _need_result(self) -> Result:
         result: Result | None = self.host.session.result
@@ -238,6 +246,8 @@ class LineTool(Tool):
                 result, self.lines, name, self.host.session.sky, self.form.min_snr.value, self.form.composite.value
             )
             self.host.stack.put(layer)
+            if name == "OH" and not np.isfinite(layer[0]).any():
+                self.host.say("No gas is below the line of Kauffmann et al. (2003): see BPT, or tick composite gas.")
         for layer, link in self._layers("lines"):
             layer.visible = link.name == name
             if layer.visible:

@@ -52,7 +52,7 @@ def line_layer(
 
 
 def save_table(
-    cancel: threading.Event, result: Result, lines: LineFluxes, path: Path
+    cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
 ) -> Generator[Progress, None, Path]:
     """Write `gas_stars.table` as ECSV (or what the name's ending says: csv, fits)."""
     yield Progress("writing the table", 0, 0)
@@ -60,21 +60,23 @@ def save_table(
 
     kinds = {".csv": "ascii.csv", ".fits": "fits"}
     try:
-        gas_stars.table(result, lines).write(path, format=kinds.get(path.suffix.lower(), "ascii.ecsv"), overwrite=True)
+        gas_stars.table(result, lines, composite).write(
+            path, format=kinds.get(path.suffix.lower(), "ascii.ecsv"), overwrite=True
+        )
     except OSError as error:
         raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
     return path
 
 
 def save_page(
-    cancel: threading.Event, result: Result, lines: LineFluxes, path: Path
+    cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
 ) -> Generator[Progress, None, Path]:
     """Draw `gas_stars.page` as PNG, PDF or SVG."""
     yield Progress("drawing", 0, 0)
     from napari_sfh import gas_stars, summary
 
     try:
-        summary.save(gas_stars.page(result, lines), path)
+        summary.save(gas_stars.page(result, lines, composite), path)
     except OSError as error:
         raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
     return path
