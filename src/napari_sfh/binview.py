@@ -46,7 +46,7 @@ LINES_AA: tuple[tuple[str, float], ...] = (
 SFH_KINDS: dict[str, tuple[str, str]] = {
     "mass": ("Mass formed", "mass / bin"),
     "light": ("V-band light", "light / bin"),
-    "sfr": ("Star-formation rate", "SFR (1/Gyr)"),
+    "sfr": ("SFR", "SFR (1/Gyr)"),
 }
 
 
@@ -264,7 +264,9 @@ def numbers(result: Result, bin_id: int, times: Band) -> tuple[Number, ...]:
     data, prediction, bins = result.data, result.prediction, result.bins
     chi2, ood = float(result.chi2[i]), float(prediction.ood[i])
     verdict = "within its depth" if ood <= 1 else "out of its depth"
+    ra, dec = (float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0))
     return (
+        Number("RA, Dec", f"{ra:.5f}, {dec:+.5f}", "Light-weighted centre of the bin, degrees"),
         Number("S/N", f"{data.snr[i]:.0f} in {_spaxels(int(bins.nspax[i]))}", "Per 1.25 Å pixel in 5300-5500 Å"),
         Number(
             "V, σ", f"{data.v_kms[i]:.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"

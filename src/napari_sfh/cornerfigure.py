@@ -48,8 +48,9 @@ def corner_page(result: Result, draws: Draws, size: float = 2.0, color: str = "b
         bins=30,
         smooth=0.8,
         plot_datapoints=False,
-        plot_density=True,
-        fill_contours=False,
+        plot_density=False,
+        no_fill_contours=True,
+        fill_contours=True,
         color="tab:blue",
         max_n_ticks=4,
     )

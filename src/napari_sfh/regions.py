@@ -194,6 +194,7 @@ def _numbers(
         error = float(np.sqrt(((share * result.prediction.half_width(name)[rows]) ** 2).sum()))
         mean = float((share * value).sum())
         spread = float(np.sqrt((share * (value - mean) ** 2).sum()))
-        text = f"{mean:.2f} ± {error:.2f}, scatter {spread:.2f}".replace("-", "−")
+        digits = 2 if error >= 0.01 else 3
+        text = f"{mean:.{digits}f} ± {error:.{digits}f}, scatter {spread:.2f}".replace("-", "−")
         lines.append(Number(label, text, "Mean, error of the mean, standard deviation among the bins"))
     return (*lines, *time_numbers(view.formed()))

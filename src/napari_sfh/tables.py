@@ -19,6 +19,8 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.gradients import QUANTITIES, Gradient
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.posteriors import QUANTITIES as QUANTITIES_DRAWN
+from napari_sfh.posteriors import Draws
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.
@@ -164,6 +166,15 @@ def bands_table(result: Result, views: Sequence[BinView]) -> QTable:
         ("MODEL", [v.phot_model for v in views]),
     ):
         table[name] = np.concatenate(parts)
+    return _stamp(table, result)
+
+
+def draws_table(result: Result, draws: Draws) -> QTable:
+    """Draws of a bin's posterior, one row a draw; columns are named as in `posteriors.QUANTITIES`."""
+    table = QTable()
+    for name, values in draws.values.items():
+        table[name.upper()] = values * (u.Gyr if QUANTITIES_DRAWN[name][1] == "Gyr" else 1)
+    table.meta["BIN_ID"] = draws.bin_id
     return _stamp(table, result)
 
 

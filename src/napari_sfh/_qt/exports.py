@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 RESULTS = "FITS files (*.fits)"
 FIGURES = "Figures (*.png *.pdf *.svg)"
-TABLES = "ECSV tables (*.ecsv)"
+TABLES = "Tables (*.ecsv *.fits)"
 
 
 class Exports:

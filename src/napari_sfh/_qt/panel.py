@@ -51,6 +51,9 @@ class Numbers(QScrollArea):
         """Fill the lines; they are made at the first call only."""
         while len(self._rows) < len(numbers):
             self._add_row()
+        for row, (label, value) in enumerate(self._rows):
+            label.setVisible(row < len(numbers))
+            value.setVisible(row < len(numbers))
         for (label, value), number in zip(self._rows, numbers):
             label.setText(number.label)
             value.setText(number.text)
@@ -108,16 +111,33 @@ class BinPanel(QWidget):
             label="SFH as",
             tooltip="Mass formed, V-band light, or star-formation rate per age bin",
         )
-        self.clear_button = PushButton(text="Clear comparison", tooltip="Show the selected bin alone")
-        self.plots_button = PushButton(text="Save plots…", tooltip="PNG, PDF or SVG of this bin for a paper")
-        self.table_button = PushButton(text="Save table…", tooltip="SFH and metallicity of the shown bins as ECSV")
+        self.mh_field = ComboBox(
+            value="age",
+            choices=[("by age", "age"), ("distribution", "distribution")],
+            label="[M/H]",
+            tooltip="Metallicity of each age bin, or how the mass (or light) is spread over metallicity",
+        )
+        self.pin_button = PushButton(text="Pin", tooltip="This bin stays while others are clicked (Alt+K)")
+        self.pin_button.native.setCheckable(True)
+        self.clear_button = PushButton(text="Clear", tooltip="End the comparison: show the selected bin and pins alone")
+        self.plots_button = PushButton(text="Figure…", tooltip="PNG, PDF or SVG of this bin for a paper")
+        self.table_button = PushButton(
+            text="Tables…", tooltip="Histories, formation times, spectra and bands of the shown bins: ECSV or FITS"
+        )
+        for field, width in ((self.bin_field, 110), (self.kind_field, 118), (self.mh_field, 108)):
+            field.native.setMaximumWidth(width)
         self.bin_field.changed.connect(self._go)
         self.kind_field.changed.connect(self.plots.set_kind)
+        self.mh_field.changed.connect(self.plots.set_metallicity)
+        self.pin_button.changed.connect(self._pin)
         self.clear_button.changed.connect(self._session.clear_compared)
         self.plots_button.changed.connect(lambda _: on_save_plots())
         self.table_button.changed.connect(lambda _: on_save_table())
         row = Container(
-            widgets=[self.bin_field, self.kind_field, self.clear_button, self.plots_button, self.table_button],
+            widgets=[
+                *(self.bin_field, self.kind_field, self.mh_field),
+                *(self.pin_button, self.clear_button, self.plots_button, self.table_button),
+            ],
             layout="horizontal",
             labels=True,
         )
@@ -158,9 +178,11 @@ class BinPanel(QWidget):
             self.bin_field.value = max(session.selected, 1)
         self._stack.setCurrentIndex(1 if views else 0)
         self.clear_button.enabled = bool(session.compared)
+        self.pin_button.enabled = bool(session.selected)
+        self.pin_button.native.setChecked(session.selected in session.pinned)
         for button in (self.plots_button, self.table_button):
             button.enabled = bool(views)
-        self.legend.setText(_legend(views))
+        self.legend.setText(_legend(views, session.pinned))
         if views:
             self.plots.draw(views)
             self.numbers.show_numbers(views[0].numbers)
@@ -169,13 +191,17 @@ class BinPanel(QWidget):
         """Listen no longer."""
         self._session.selection_changed.disconnect(self.refresh, missing_ok=True)
 
+    def _pin(self, _: object = None) -> None:
+        self._session.toggle_pinned()
+
     def _go(self, bin_id: int) -> None:
         self._session.select(bin_id)
 
 
-def _legend(views: list[BinView]) -> str:
-    """The shown bins in their colours."""
+def _legend(views: list[BinView], pinned: tuple[int, ...]) -> str:
+    """The shown bins in their colours; a dot marks those that are pinned."""
     parts = [
-        f'<span style="color:{color}">■</span> {view.name.removeprefix("bin ")}' for color, view in zip(COLORS, views)
+        f'<span style="color:{color}">■</span> {view.name.removeprefix("bin ")}{"•" if view.bin_id in pinned else ""}'
+        for color, view in zip(COLORS, views)
     ]
     return "&nbsp;&nbsp;".join(parts)

@@ -18,13 +18,15 @@ from qtpy.QtGui import QPainterPath
 from qtpy.QtWidgets import QGraphicsPathItem
 
 from napari_sfh._qt.theme import Palette
-from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, PIVOT_AA, SFH_KINDS, Band, BinView
+from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, MH_EDGES, PIVOT_AA, SFH_KINDS, Band, BinView
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import BANDS
 
 # Where several bindings are installed, pyqtgraph must take the one that napari uses.
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
 import pyqtgraph as pg
+
+__all__ = ["BinPlots", "Ribbon", "continuum_range", "pg", "steps"]
 
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
 AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
@@ -106,11 +108,12 @@ class BinPlots(pg.GraphicsLayoutWidget):
     def __init__(self, colors: Palette) -> None:
         super().__init__()
         self.kind = "mass"
+        self.metallicity = "age"
         self._views: list[BinView] = []
         self.ci.setContentsMargins(2, 2, 2, 2)
         self.ci.setSpacing(4)
         histories, abundances, spectra = (self.addLayout(row=0, col=column) for column in range(3))
-        for column, stretch in enumerate((3, 3, 5)):
+        for column, stretch in enumerate((5, 6, 8)):
             self.ci.layout.setColumnStretchFactor(column, stretch)
         spectra.layout.setRowStretchFactor(0, 5)
         spectra.layout.setRowStretchFactor(1, 3)
@@ -121,6 +124,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.spectrum = self._plot(spectra, 0)
         self.residual = self._plot(spectra, 1)
         self._curves = {name: _Curves(getattr(self, name)) for name in ("sfh", "cumulative", "mh")}
+        self._make_times()
         self._make_spectrum()
         self._make_sed()
         self.set_colors(colors)
@@ -164,6 +168,13 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.residual.setXLink(self.spectrum)
         self.spectrum.getAxis("bottom").setStyle(showValues=False)
 
+    def _make_times(self) -> None:
+        """Lines at t50 and t90 of the first bin."""
+        self._times = {0.5: pg.InfiniteLine(0, angle=90), 0.9: pg.InfiniteLine(0, angle=90)}
+        for fraction, line in self._times.items():
+            line.label = pg.InfLineLabel(line, f"t{100 * fraction:.0f}", position=0.25 if fraction == 0.5 else 0.08)
+            self.cumulative.addItem(line, ignoreBounds=True)
+
     def _make_sed(self) -> None:
         self.cumulative.setYRange(0, 1.04, padding=0)
         self.cumulative.getAxis("left").setTicks([[(0.0, "0"), (0.5, "0.5"), (1.0, "1")]])
@@ -175,7 +186,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._sed_spectrum = pg.PlotCurveItem()
         for item in (self._sed_spectrum, self._sed_errors, self._sed_model, self._sed_data):
             self.sed.addItem(item, ignoreBounds=True)
-        ticks = [(float(x), band) for x, band in zip(self._sed_x, ("NUV", "U", "B", "V", "I"))]
+        ticks = [(float(x), band[1:-1]) for x, band in zip(self._sed_x, BANDS)]
         self.sed.getAxis("bottom").setTicks([ticks])
         self.sed.getAxis("bottom").setStyle(hideOverlappingLabels=False)
         self.sed.setXRange(self._sed_x[0] - 0.06, self._sed_x[-1] + 0.06, padding=0)
@@ -185,14 +196,15 @@ class BinPlots(pg.GraphicsLayoutWidget):
         style = {"font-size": "8pt", "color": self._colors.text}
         for plot, side, text in (
             (self.sfh, "left", SFH_KINDS[self.kind][1]),
-            (self.cumulative, "left", "mass formed"),
+            (self.cumulative, "left", "light formed" if self.kind == "light" else "mass formed"),
             (self.cumulative, "bottom", "lookback time (Gyr)"),
-            (self.mh, "left", "[M/H] (dex)"),
+            (self.mh, "left", "[M/H] (dex)" if self.metallicity == "age" else "share"),
+            (self.mh, "bottom", "" if self.metallicity == "age" else "[M/H] (dex)"),
             (self.spectrum, "left", "flux"),
             (self.residual, "left", "residual"),
             (self.residual, "bottom", "rest wavelength (Å)"),
             (self.sed, "left", "flux"),
-            (self.sed, "bottom", "HST band"),
+            (self.sed, "bottom", "HST filter (F…W)"),
         ):
             plot.setLabel(side, text, **style)
 
@@ -209,6 +221,12 @@ class BinPlots(pg.GraphicsLayoutWidget):
                 axis.setPen(pg.mkPen(colors.faint))
                 axis.setTextPen(pg.mkPen(colors.text))
                 axis.setTickFont(small)
+        smaller = self.font()
+        smaller.setPointSizeF(6.5)
+        self.sed.getAxis("bottom").setTickFont(smaller)
+        for line in self._times.values():
+            line.setPen(pg.mkPen(colors.text, style=Qt.PenStyle.DashLine))
+            line.label.setColor(colors.text)
         self._data.setPen(pg.mkPen(colors.data, width=1))
         self._model.setPen(pg.mkPen(colors.model, width=1))
         self._difference.setPen(pg.mkPen(colors.residual, width=1))
@@ -240,21 +258,48 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._label()
         self.draw(self._views)
 
+    def set_metallicity(self, metallicity: str) -> None:
+        """Draw [M/H] of each age bin (``age``), or the mass' or light's ``distribution`` over [M/H]."""
+        self.metallicity = metallicity
+        by_age = metallicity == "age"
+        self.mh.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR] if by_age else None)
+        low, high = LG_EDGES[[0, -1]] if by_age else MH_EDGES[[0, -1]]
+        self.mh.setXRange(low, high, padding=0)
+        self._label()
+        self.draw(self._views)
+
     def draw(self, views: Sequence[BinView]) -> None:
         """Show bins: the SFHs of all of them, spectrum and bands of the first."""
         self._views = list(views)
         histories = [v.sfh(self.kind) for v in views]
         self._curves["sfh"].draw(LG_EDGES, histories, histogram=True)
-        self._curves["cumulative"].draw(LG_EDGES, [v.cumulative for v in views], histogram=False)
-        self._curves["mh"].draw(LG_EDGES, [v.mh for v in views], histogram=True)
+        self._curves["cumulative"].draw(LG_EDGES, [v.grown(self.kind) for v in views], histogram=False)
+        self._draw_times(views)
+        self._draw_metallicity(views)
         self.sfh.setYRange(0, _top(histories), padding=0)
-        low, high = _span([v.mh for v in views])
-        self.mh.setYRange(low, high, padding=0)
         if views:
             self._draw_spectrum(views[0])
             self._draw_sed(views[0])
         else:
             self._clear_first()
+
+    def _draw_times(self, views: Sequence[BinView]) -> None:
+        times = views[0].formed(tuple(self._times), self.kind).value if views else np.full(2, np.nan)
+        for line, time in zip(self._times.values(), times):
+            line.setVisible(bool(np.isfinite(time)))
+            if np.isfinite(time):
+                line.setValue(float(np.log10(max(time, DRAWN_EDGES_GYR[0]))))
+
+    def _draw_metallicity(self, views: Sequence[BinView]) -> None:
+        if self.metallicity == "age":
+            self._curves["mh"].draw(LG_EDGES, [v.mh for v in views], histogram=True)
+            low, high = _span([v.mh for v in views])
+        else:
+            shares = [v.metallicity_distribution(self.kind) for v in views]
+            nothing = np.full(MH_EDGES.size - 1, np.nan)
+            self._curves["mh"].draw(MH_EDGES, [Band(s, nothing, nothing) for s in shares], histogram=True)
+            low, high = 0.0, 1.08 * max([float(np.nanmax(s, initial=1e-3)) for s in shares], default=1.0)
+        self.mh.setYRange(low, high, padding=0)
 
     def _draw_spectrum(self, view: BinView) -> None:
         low, high = continuum_range(view.flux, view.model)

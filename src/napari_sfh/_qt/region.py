@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, PushButton
+from magicgui.widgets import ComboBox, Container, PushButton, show_file_dialog
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
 
-from napari_sfh._qt.forms import form
+from napari_sfh._qt.canvas import OVERLAY
+from napari_sfh._qt.forms import fill_form, form, form_state
 from napari_sfh._qt.layers import KEY, Link, link_of
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools import Host, KeyAct, Tool
 from napari_sfh.errors import SfhInputError
-from napari_sfh.regions import Weight
+from napari_sfh.regionfiles import read_regions, write_regions
+from napari_sfh.regions import Outline, Spread, Weight
 from napari_sfh.types import Result
 
 NAME = "SFH region"
+FILES = "DS9 regions (*.reg)"
+#: Feature of a shape: what lies inside does not count.
+HOLE = "hole"
+#: What can be drawn: the layer's mode, and what to do then.
+SHAPES: dict[str, tuple[str, str]] = {
+    "lasso": ("add_polygon_lasso", "Draw around some bins with the left button held; let go to close the region."),
+    "ellipse": ("add_ellipse", "Drag from one corner of the ellipse's box to the other."),
+    "box": ("add_rectangle", "Drag from one corner of the box to the other."),
+    "polygon": ("add_polygon", "Click the corners; a double click closes the polygon."),
+}
 
 
 def polygon(corners: NDArray[np.floating], kind: str) -> NDArray[np.float64]:
@@ -50,27 +65,36 @@ class Region:
         self._session = session
         self._on_found = weakref.WeakMethod(on_found)
         self._weight: Weight = "mass"
+        self._spread: Spread = "scatter"
         self._layer: Any = None
 
-    def draw(self) -> None:
-        """Wait for a lasso drawn with the mouse; an older region is replaced."""
+    def draw(self, shape: str = "lasso") -> None:
+        """Wait for a shape (a key of `SHAPES`) drawn with the mouse; an older region is replaced."""
         layer = self._empty_layer()
         self._viewer.layers.selection.active = layer
-        layer.mode = "add_polygon_lasso"
+        layer.mode = SHAPES[shape][0]
 
-    def polygons(self) -> list[NDArray[np.float64]]:
-        """The drawn regions, corners (n, 2) as (y, x) in pixels of the maps."""
+    def outlines(self) -> list[Outline]:
+        """The drawn regions, in pixels of the maps."""
         layer = self._find()
         if layer is None:
             return []
-        return [polygon(corners, kind) for corners, kind in zip(layer.data, layer.shape_type)]
+        holes = layer.features[HOLE] if HOLE in layer.features else [False] * len(layer.data)
+        shapes = zip(layer.data, layer.shape_type, holes)
+        return [Outline(polygon(corners, kind), not bool(hole)) for corners, kind, hole in shapes]
 
-    def set_polygons(self, polygons: list[NDArray[np.float64]]) -> None:
-        """Put regions in place of what was drawn; none clears."""
-        if not polygons:
+    def set_outlines(self, outlines: Sequence[Outline]) -> None:
+        """Put regions in place of what was drawn; none clears. Holes are drawn in red."""
+        if not outlines:
             self.clear()
             return
-        self._empty_layer().add_polygons(polygons)
+        layer = self._empty_layer()
+        with layer.events.data.blocker():
+            colors = ["white" if o.include else "red" for o in outlines]
+            layer.add_polygons([o.points for o in outlines], edge_color=colors)
+            layer.features = {HOLE: [not o.include for o in outlines]}
+            layer.feature_defaults = {HOLE: False}
+            layer.current_edge_color = "white"
         self.refresh()
 
     def _empty_layer(self) -> Any:
@@ -98,6 +122,11 @@ class Region:
     def set_weight(self, weight: Weight) -> None:
         """Weight by ``mass`` or ``light``."""
         self._weight = weight
+        self.refresh()
+
+    def set_spread(self, spread: Spread) -> None:
+        """Let the bands show the ``scatter`` among the bins or the ``error`` of the mean."""
+        self._spread = spread
         self.refresh()
 
     def clear(self) -> None:
@@ -135,9 +164,9 @@ class Region:
             return
         if str(layer.mode).startswith("add") and len(layer.data):
             layer.mode = "pan_zoom"
-        shapes = self.polygons()
+        shapes = self.outlines()
         try:
-            found = self._session.set_region(shapes, self._weight)
+            found = self._session.set_region(shapes, self._weight, self._spread)
         except SfhInputError:
             found = 0
         on_found = self._on_found()
@@ -161,18 +190,35 @@ class RegionForm:
     """A region whose mean SFH is shown."""
 
     def __init__(self) -> None:
+        self.shape = ComboBox(
+            label="Shape", choices=list(SHAPES), value="lasso", tooltip="What the mouse draws; all can be moved after"
+        )
         self.weight = ComboBox(
             label="Weighted by", choices=["mass", "light"], value="mass", tooltip="By what the bins of a region count"
         )
-        self.draw = PushButton(
-            text="Draw region", tooltip="A lasso (Alt+R); the layer 'SFH region' takes ellipses and more, too"
+        self.spread = ComboBox(
+            label="Bands show",
+            choices=[("scatter among the bins", "scatter"), ("error of the mean", "error")],
+            value="scatter",
+            tooltip="16-84 % range of the bins, or the mean's error from the bins' own, taken as independent",
         )
-        self.clear = PushButton(text="Clear region", tooltip="Show the selected bins alone")
-        self.container = form([self.weight, self.draw, self.clear])
+        self.draw = PushButton(text="Draw", tooltip="Draw a region on the map (Alt+R)")
+        self.clear = PushButton(text="Clear", tooltip="Show the selected bins alone")
+        self.open = PushButton(
+            text="Open DS9…", tooltip="Circles, ellipses, boxes, polygons of a DS9 file; -circle is a hole"
+        )
+        self.save = PushButton(text="Save DS9…", tooltip="The drawn regions as polygons in ICRS")
+        self.buttons = [
+            Container(widgets=pair, layout="horizontal", labels=False)
+            for pair in ([self.draw, self.clear], [self.open, self.save])
+        ]
+        for row in self.buttons:
+            row.margins = (0, 0, 0, 0)
+        self.container = form([self.shape, self.weight, self.spread, *self.buttons])
 
 
 class RegionTool(Tool):
-    """The mean SFH of a region drawn with the mouse."""
+    """The mean SFH of a region drawn with the mouse or read from a file; and the pin of the selected bin."""
 
     name = "region"
     title = "Region"
@@ -184,35 +230,90 @@ class RegionTool(Tool):
         self.region = Region(host.viewer, host.session, self._found)
         self.form.draw.changed.connect(self.draw)
         self.form.clear.changed.connect(self.clear)
+        self.form.open.changed.connect(self.open_dialog)
+        self.form.save.changed.connect(self.save_dialog)
         self.form.weight.changed.connect(self.region.set_weight)
+        self.form.spread.changed.connect(self.region.set_spread)
 
     def shortcuts(self) -> dict[str, KeyAct]:
-        """Alt-R draws."""
-        return {"Alt-R": self.draw}
+        """Alt-R draws, Alt-K keeps (pins) the selected bin, Alt-X copies what stands under the cursor."""
+        return {"Alt-R": self.draw, "Alt-K": self.pin, "Alt-X": self.copy_position}
+
+    def copy_position(self, _: object = None) -> None:
+        """Put RA, Dec and the map's value under the cursor on the clipboard."""
+        overlay = self.host.viewer.canvas.overlays.get(OVERLAY)
+        clipboard = QApplication.clipboard()
+        if overlay is not None and overlay.visible and clipboard is not None:
+            clipboard.setText(overlay.text)
+            self.host.say(f"Copied: {overlay.text.splitlines()[0]}")
+
+    def pin(self, _: object = None) -> None:
+        """Let the selected bin stay while others are clicked, or let it go."""
+        self.host.session.toggle_pinned()
 
     def draw(self, _: object = None) -> None:
-        """Let the mouse draw a lasso; the mean SFH of the bins inside is shown."""
+        """Let the mouse draw a region; the mean SFH of the bins inside is shown."""
         if self.host.session.result is not None:
             self.host.show_map(self.host.stack.current)
-            self.region.draw()
-            self.host.say("Draw around some bins with the left button held; let go to close the region.")
+            self.region.draw(self.form.shape.value)
+            self.host.say(SHAPES[self.form.shape.value][1])
 
     def clear(self, _: object = None) -> None:
         """Take the region away."""
         self.region.clear()
+
+    def open_dialog(self, _: object = None) -> None:
+        """Ask for a DS9 file and show the mean SFH of its regions."""
+        path = show_file_dialog("r", caption="Open DS9 regions", filter=FILES)
+        if path:
+            self.open(Path(str(path)))
+
+    def open(self, path: Path | str) -> None:
+        """Show the mean SFH of the regions of a DS9 file."""
+        self.host.attempt(partial(self._open, Path(path)))
+
+    def _open(self, path: Path) -> None:
+        result = self.host.session.result
+        if result is None:
+            return
+        found = read_regions(path, result.wcs)
+        self.host.show_map(self.host.stack.current)
+        self.region.set_outlines(found.outlines)
+        if found.skipped:
+            self.host.say(f"{path.name}: without an inside, left out: {', '.join(found.skipped)}.")
+
+    def save_dialog(self, _: object = None) -> None:
+        """Ask where to, and write the regions for DS9."""
+        self.host.exports.ask("Save DS9 regions", f"{self.host.exports.name()}.reg", FILES, self.save)
+
+    def save(self, path: Path | str) -> None:
+        """Write the drawn regions as a DS9 file.
+
+        Raises
+        ------
+        SfhInputError
+            None is drawn.
+        ComputeError
+            The file cannot be written.
+        """
+        result = self.host.session.result
+        if result is not None:
+            self.host.say(f"Saved {write_regions(Path(path), self.region.outlines(), result.wcs)}.")
 
     def on_result(self, result: Result | None) -> None:
         """A region that is still drawn holds for the new result, too."""
         self.region.refresh()
 
     def state(self) -> dict[str, Any]:
-        """The weight and the polygons (y, x) in pixels of the maps."""
-        return {"weight": self.form.weight.value, "polygons": [p.tolist() for p in self.region.polygons()]}
+        """The form, and the outlines (y, x) in pixels of the maps."""
+        outlines = [{"points": o.points.tolist(), "include": o.include} for o in self.region.outlines()]
+        return {**form_state(self.form), "outlines": outlines}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Draw the polygons again."""
-        self.form.weight.value = state.get("weight", "mass")
-        self.region.set_polygons([np.asarray(p, dtype=float) for p in state.get("polygons", [])])
+        """Draw the outlines again."""
+        fill_form(self.form, state)
+        kept = state.get("outlines", [])
+        self.region.set_outlines([Outline(np.asarray(o["points"], dtype=float), bool(o["include"])) for o in kept])
 
     def release(self) -> None:
         """Listen no longer."""

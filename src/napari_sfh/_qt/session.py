@@ -16,7 +16,7 @@ from psygnal import Signal
 from napari_sfh._qt.outline import outline
 from napari_sfh._qt.sky import SkyGrid
 from napari_sfh.binview import COLORS, BinView
-from napari_sfh.regions import Weight, bins_inside, mean_view
+from napari_sfh.regions import Outline, Spread, Weight, bins_of, mean_view
 from napari_sfh.types import Result
 
 #: Unit steps on the sky, (Dec, RA), by the name of an arrow key: east is left.
@@ -35,6 +35,8 @@ class Session:
         Number of the selected bin, 0 = none.
     compared : tuple of int
         Further bins whose SFHs are drawn with the selected one's.
+    pinned : tuple of int
+        Bins that stay while others are clicked.
     region : BinView or None
         Mean of a region, drawn first.
     """
@@ -46,6 +48,7 @@ class Session:
         self.result: Result | None = None
         self.selected = 0
         self.compared: tuple[int, ...] = ()
+        self.pinned: tuple[int, ...] = ()
         self.region: BinView | None = None
         self._sky: SkyGrid | None = None
 
@@ -63,14 +66,15 @@ class Session:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """The selected bin (if any) and the compared ones, in the order of `COLORS`."""
-        return ((self.selected,) if self.selected else ()) + self.compared
+        """The selected bin (if any), the pinned and the compared ones, each once, in the order of `COLORS`."""
+        every = ((self.selected,) if self.selected else ()) + self.pinned + self.compared
+        return tuple(dict.fromkeys(every))[: len(COLORS)]
 
     def set_result(self, result: Result | None) -> None:
         """Show another result; the selection is emptied."""
         self.result = result
         self._sky = None if result is None else SkyGrid.of(result.wcs, result.bins.bin_id.shape)
-        self.selected, self.compared, self.region = 0, (), None
+        self.selected, self.compared, self.pinned, self.region = 0, (), (), None
         self.result_changed.emit(result)
         self.selection_changed.emit(0)
 
@@ -95,14 +99,33 @@ class Session:
             self.compared = (*self.compared, bin_id)[-(len(COLORS) - 1) :]
         self.selection_changed.emit(self.selected)
 
-    def set_region(self, polygons: Sequence[NDArray[np.floating]], weight: Weight = "mass") -> int:
-        """Show the mean SFH of the bins inside polygons; none, or none with bins, ends it.
+    def toggle_pinned(self, bin_id: int = 0) -> None:
+        """Pin a bin (default: the selected one), or let it go; the oldest pin leaves when there are too many."""
+        bin_id = bin_id or self.selected
+        if not 1 <= bin_id <= self.n_bins:
+            return
+        if bin_id in self.pinned:
+            self.pinned = tuple(b for b in self.pinned if b != bin_id)
+        else:
+            self.pinned = (*self.pinned, bin_id)[-(len(COLORS) - 2) :]
+            self.compared = tuple(b for b in self.compared if b != bin_id)
+        self.selection_changed.emit(self.selected)
+
+    def set_region(
+        self,
+        outlines: Sequence[Outline | NDArray[np.floating]],
+        weight: Weight = "mass",
+        spread: Spread = "scatter",
+    ) -> int:
+        """Show the mean SFH of the bins inside outlines; none, or none with bins, ends it.
 
         Parameters
         ----------
-        polygons : sequence of arrays (n, 2)
-            Corners (y, x) in pixels of the maps.
+        outlines : sequence of Outline or arrays (n, 2)
+            Corners (y, x) in pixels of the maps; an `Outline` may be a hole.
         weight : {"mass", "light"}
+        spread : {"scatter", "error"}
+            What the bands are, see `regions.mean_view`.
 
         Returns
         -------
@@ -110,23 +133,28 @@ class Session:
             Number of bins inside.
         """
         rows = np.empty(0, dtype=np.intp)
-        if self.result is not None and len(polygons):
-            rows = np.unique(np.concatenate([bins_inside(self.result, p) for p in polygons]))
+        if self.result is not None and len(outlines):
+            rows = bins_of(
+                self.result, [o if isinstance(o, Outline) else Outline(np.asarray(o, dtype=float)) for o in outlines]
+            )
         self.region = None
         try:
             if self.result is not None and rows.size:
-                self.region = mean_view(self.result, rows, weight)
+                self.region = mean_view(self.result, rows, weight, spread)
         finally:
             self.selection_changed.emit(self.selected)
         return int(rows.size)
 
     def state(self) -> dict[str, Any]:
         """What a workspace keeps."""
-        return {"selected": self.selected, "compared": list(self.compared)}
+        return {"selected": self.selected, "compared": list(self.compared), "pinned": list(self.pinned)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Select what `state` told; bins that the result does not have are left out."""
         self.select(int(state.get("selected", 0)))
+        for bin_id in state.get("pinned", []):
+            if bin_id not in self.pinned:
+                self.toggle_pinned(int(bin_id))
         for bin_id in state.get("compared", []):
             if bin_id not in self.shown:
                 self.toggle_compared(int(bin_id))

@@ -1,0 +1,226 @@
+"""The tool 'Posterior': the corner plot of the selected bin, drawn in the background, in a window of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, Container, PushButton
+from numpy.typing import NDArray
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QVBoxLayout
+
+from napari_sfh import posteriors, tables
+from napari_sfh._qt.forms import form
+from napari_sfh._qt.theme import palette
+from napari_sfh._qt.tools import Host, KeyAct, Tool
+from napari_sfh.errors import SfhInputError
+from napari_sfh.posteriors import DEFAULT, QUANTITIES, Draws
+from napari_sfh.types import Progress, Result
+
+FILES = "Figures and tables (*.png *.pdf *.svg *.ecsv *.fits)"
+#: Side in pixels of the drawn picture; the window scales it.
+PIXELS = 1400
+
+
+@dataclass(frozen=True)
+class Corner:
+    """Draws of a bin and their picture, (height, width, 4) of 8 bits."""
+
+    draws: Draws
+    picture: NDArray[np.uint8]
+
+
+def make(
+    cancel: threading.Event, result: Result, bin_id: int, names: Sequence[str], color: str, faint: str
+) -> Generator[Progress, None, Corner | None]:
+    """Draw a posterior and its corner plot, as work for the thread."""
+    draws = yield from posteriors.draw_bin(result, bin_id, names, cancel=cancel)
+    if draws is None:
+        return None
+    yield Progress("corner plot", 0, 0)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from napari_sfh.cornerfigure import corner_page
+
+    figure = corner_page(result, draws, color=color, faint=faint)
+    figure.set_dpi(PIXELS / float(figure.get_figwidth()))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return None if cancel.is_set() else Corner(draws, np.array(canvas.buffer_rgba()))
+
+
+def save(cancel: threading.Event, result: Result, draws: Draws, path: Path) -> Generator[Progress, None, Path]:
+    """Write a corner plot or its draws, as the name's ending says."""
+    yield Progress("saving the posterior", 0, 0)
+    if path.suffix.lower() in tables.SUFFIXES:
+        return tables.write({"DRAWS": tables.draws_table(result, draws)}, path)
+    from napari_sfh import figures
+    from napari_sfh.cornerfigure import corner_page
+
+    return figures.save(corner_page(result, draws), path)
+
+
+class _Picture(QLabel):
+    """A picture that fills its window and keeps its shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setMinimumSize(320, 320)
+        self._full = QPixmap()
+
+    def show_array(self, picture: NDArray[np.uint8]) -> None:
+        height, width = picture.shape[:2]
+        image = QImage(picture.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
+        self._full = QPixmap.fromImage(image)
+        self._fit()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Scale anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def sizeHint(self) -> QSize:
+        """Large enough to read."""
+        return QSize(640, 640)
+
+    def _fit(self) -> None:
+        if not self._full.isNull():
+            keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+            self.setPixmap(self._full.scaled(self.size(), keep, smooth))
+
+
+class CornerForm:
+    """The quantities of the plot."""
+
+    def __init__(self) -> None:
+        self.boxes = {
+            name: CheckBox(text=title, value=name in DEFAULT, tooltip=f"{title} ({unit})" if unit else title)
+            for name, (title, unit) in QUANTITIES.items()
+        }
+        rows = list(self.boxes.values())
+        pairs = [Container(widgets=rows[k : k + 2], layout="horizontal", labels=False) for k in range(0, len(rows), 2)]
+        for pair in pairs:
+            pair.margins = (0, 0, 0, 0)
+        self.pairs = pairs
+        self.draw = PushButton(
+            text="Corner plot of the bin", tooltip="The joint posterior of the selected bin, drawn anew (Alt+C)"
+        )
+        self.container = form([*pairs, self.draw])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is ticked."""
+        return tuple(name for name, box in self.boxes.items() if box.value)
+
+
+class CornerTool(Tool):
+    """Corner plot of the selected bin."""
+
+    name = "posterior"
+    title = "Posterior"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = CornerForm()
+        self.container = self.form.container
+        self.shown: Corner | None = None
+        self._window: QDialog | None = None
+        self.form.draw.changed.connect(self.draw)
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Alt-C draws."""
+        return {"Alt-C": self.draw}
+
+    def draw(self, _: object = None) -> None:
+        """Draw the posterior of the selected bin in the background."""
+        result, bin_id = self.host.session.result, self.host.session.selected
+        if result is None or self.host.busy:
+            return
+        if not bin_id:
+            self.host.say("Click a bin on the map first; then its posterior can be drawn.")
+            return
+        colors = palette(self.host.viewer.theme)
+        work = partial(make, result=result, bin_id=bin_id, names=self.form.names)
+        self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn)
+
+    def save_dialog(self, _: object = None) -> None:
+        """Ask where to, and write the plot or the draws."""
+        if self.shown is not None:
+            name = f"{self.host.exports.name()}_bin{self.shown.draws.bin_id}_corner.pdf"
+            self.host.exports.ask("Save posterior", name, FILES, self.save)
+
+    def save(self, path: Path | str) -> None:
+        """Write the corner plot (PNG, PDF, SVG) or the draws (ECSV, FITS).
+
+        Raises
+        ------
+        SfhInputError
+            Nothing was drawn yet.
+        """
+        result = self.host.session.result
+        if result is None or self.shown is None:
+            raise SfhInputError("no posterior was drawn yet: click a bin and press Corner plot")
+        self.host.start(partial(save, result=result, draws=self.shown.draws, path=Path(path)), self._saved)
+
+    def on_result(self, result: Result | None) -> None:
+        """The plot was another result's."""
+        self.shown = None
+        if self._window is not None:
+            self._window.hide()
+
+    def on_busy(self, busy: bool) -> None:
+        """One piece of work at a time."""
+        self.form.draw.enabled = not busy
+
+    def state(self) -> dict[str, Any]:
+        """The ticked quantities."""
+        return {"names": list(self.form.names)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Tick them again."""
+        for name, box in self.form.boxes.items():
+            box.value = name in state.get("names", DEFAULT)
+
+    def release(self) -> None:
+        """Close the window."""
+        if self._window is not None:
+            self._window.close()
+            self._window.deleteLater()
+            self._window = None
+        self.shown = None
+
+    def _drawn(self, made: Corner) -> None:
+        self.shown = made
+        window = self._window or self._make_window()
+        window.setWindowTitle(f"Posterior of bin {made.draws.bin_id}")
+        self._picture.show_array(made.picture)
+        window.show()
+        window.raise_()
+        self.host.say(f"Posterior of bin {made.draws.bin_id}: {len(made.draws.array())} draws.")
+
+    def _saved(self, path: Path) -> None:
+        self.host.say(f"Saved {path}.")
+
+    def _make_window(self) -> QDialog:
+        window = QDialog(self.widget.window())
+        self._picture = _Picture()
+        self._save_button = PushButton(text="Save…", tooltip="Figure (PNG, PDF, SVG) or draws (ECSV, FITS)")
+        self._save_button.changed.connect(self.save_dialog)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self._save_button.native)
+        layout = QVBoxLayout(window)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self._picture, 1)
+        layout.addLayout(row)
+        window.resize(660, 690)
+        self._window = window
+        return window

@@ -1,0 +1,198 @@
+"""The tools Gradient and Posterior in a real window, DS9 regions and pins: mouse, keys, files, errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.table import QTable
+from conftest import click, drag, native_canvas, open_explorer, screen_point
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from napari_sfh import posteriors
+from napari_sfh._qt.gradient import disc_of, ellipse_corners
+from napari_sfh._qt.session import Session
+from napari_sfh.disc import Disc
+from napari_sfh.errors import SfhInputError
+from napari_sfh.posteriors import Draws
+from napari_sfh.types import Progress, Result
+
+
+@pytest.fixture
+def dock(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> Any:
+    made = open_explorer(make_viewer())
+    made.show_result(result)
+    idle(qtbot, made)
+    return made
+
+
+def idle(qtbot: Any, dock: Any) -> None:
+    qtbot.waitUntil(lambda: not dock.job.running and not dock._loading, timeout=120000)
+    qtbot.wait(50)
+
+
+def alt(dock: Any, key: Any) -> None:
+    QTest.keyClick(native_canvas(dock.viewer), key, Qt.KeyboardModifier.AltModifier)
+
+
+def test_the_ellipse_of_a_disc_and_back(result: Result) -> None:
+    """On a map that is turned on the sky."""
+    session = Session()
+    session.set_result(result)
+    disc = Disc(24.1741, 15.7829, 125.0, 50.0, 3.0, distance_mpc=9.8)
+    back = disc_of(ellipse_corners(disc, session.sky), session.sky, disc)
+    for name in ("ra_deg", "dec_deg", "pa_deg", "inclination_deg", "r_e_arcsec", "distance_mpc"):
+        assert getattr(back, name) == pytest.approx(getattr(disc, name), rel=1e-6)
+    # The box's sides are R_e and R_e cos(i) from the centre.
+    corners = ellipse_corners(disc, session.sky)
+    sides = [np.hypot(*(corners[k + 1] - corners[k])) * 0.2 / 2 for k in (0, 1)]
+    assert sides == pytest.approx([3.0, 3.0 * np.cos(np.radians(50))], rel=1e-4)
+
+
+def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
+    tool = dock.tools["gradient"]
+    with pytest.raises(SfhInputError, match="no gradient was fitted yet"):
+        tool.save(tmp_path / "a.pdf")
+    tool.section.expand(True)
+    idle(qtbot, dock)
+    disc = tool.form.disc()
+    assert np.hypot((disc.ra_deg - 24.174) * np.cos(np.radians(15.78)), disc.dec_deg - 15.783) * 3600 < 0.3
+    layer = tool._find()
+    assert list(layer.shape_type) == ["ellipse"]
+
+    world = dock.session.sky.to_world(layer.data[0].mean(0)[None])[0]
+    native = native_canvas(dock.viewer)
+    drag(native, [screen_point(dock.viewer, world), screen_point(dock.viewer, world + np.array([0.6, -0.9]))])
+    qtbot.waitUntil(lambda: tool.form.disc() != disc, timeout=5000)
+    moved = tool.form.disc()
+    assert (moved.dec_deg - disc.dec_deg) * 3600 == pytest.approx(0.6, abs=0.15)
+    assert (moved.ra_deg - disc.ra_deg) * 3600 * np.cos(np.radians(15.78)) == pytest.approx(-0.9, abs=0.15)
+    assert moved.r_e_arcsec == pytest.approx(disc.r_e_arcsec, abs=0.02)
+
+    tool.set_disc(replace(disc, pa_deg=30.0, inclination_deg=60.0, r_e_arcsec=2.0, distance_mpc=9.8))
+    back = disc_of(tool._find().data[0], dock.session.sky, disc)
+    assert (back.pa_deg, back.inclination_deg, back.r_e_arcsec) == pytest.approx((30.0, 60.0, 2.0), abs=0.01)
+    tool.form.r_max.value, tool.form.trusted.value = 9.0, False
+    alt(dock, Qt.Key.Key_F)
+    idle(qtbot, dock)
+    assert tool.found["AGE_LW"].slope_kpc is not None
+    assert "dex/Re" in dock.message.text()
+    assert "LW age" in tool.words.text()
+    dock.session.select(3)
+    _, y = tool.plot._here.getData()
+    assert y == pytest.approx(result.prediction.median("lg_age_lw")[2])
+    for name in ("a.svg", "a.fits"):
+        tool.save(tmp_path / name)
+        idle(qtbot, dock)
+        assert (tmp_path / name).stat().st_size > 5000
+    assert len(QTable.read(tmp_path / "a.fits", hdu="BINS")) == result.bins.n_bins
+    tool.form.ellipse.value = False
+    assert not tool._find().visible
+    assert tool._find().mode == "pan_zoom"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("centre", "here", "centre: 'here' given; type RA and Dec in degrees, or press Guess"),
+        ("distance", "far", "distance: 'far' given; type it in Mpc or leave it empty"),
+    ],
+)
+def test_what_is_typed_wrong_is_told(qtbot: Any, dock: Any, field: str, text: str, message: str) -> None:
+    tool = dock.tools["gradient"]
+    tool.form.centre.value = "24.174 15.783"
+    getattr(tool.form, field).value = text
+    tool.fit()
+    assert dock.message.text() == message
+
+
+def test_posterior_of_the_clicked_bin(qtbot: Any, dock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = dock.tools["posterior"]
+    alt(dock, Qt.Key.Key_C)
+    assert "Click a bin on the map first" in dock.message.text()
+    click(dock.viewer, dock.session, 6)
+    tool.draw()
+    idle(qtbot, dock)
+    assert "the weights 'test' (sha256 000000000000…)" in dock.message.text()
+
+    def drawn(result: Result, bin_id: int, names: Any, cancel: Any = None) -> Any:
+        yield Progress("posterior", 0, 1)
+        rng = np.random.default_rng(1)
+        return Draws(bin_id, {name: rng.normal(size=500) for name in names})
+
+    monkeypatch.setattr(posteriors, "draw_bin", drawn)
+    tool.restore({"names": ["lg_age_lw", "t50"]})
+    assert tool.state()["names"] == ["lg_age_lw", "t50"]
+    tool.draw()
+    idle(qtbot, dock)
+    assert tool.shown.draws.bin_id == 6
+    assert tool._window.isVisible()
+    assert tool._window.windowTitle() == "Posterior of bin 6"
+    tool.save(tmp_path / "draws.ecsv")
+    idle(qtbot, dock)
+    assert QTable.read(tmp_path / "draws.ecsv", format="ascii.ecsv").colnames == ["LG_AGE_LW", "T50"]
+    tool.save(tmp_path / "corner.png")
+    idle(qtbot, dock)
+    assert (tmp_path / "corner.png").stat().st_size > 5000
+
+
+def test_regions_of_ds9_pins_and_the_cursor(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
+    tool, session = dock.tools["region"], dock.session
+    path = tmp_path / "galaxy.reg"
+    path.write_text("image\ncircle(20.5,20.5,30)\n-circle(20.5,20.5,9)\npoint(3,3)\n")
+    tool.open(path)
+    inside = int((np.hypot(result.bins.x - 19.5, result.bins.y - 19.5) > 9).sum())
+    assert session.region.numbers[0].text == f"{inside} bins, weighted by mass"
+    assert "left out: point" in dock.message.text()
+    scatter = session.region.mass.high
+    tool.form.spread.value = "error"
+    assert not np.allclose(session.region.mass.high, scatter)
+    tool.save(tmp_path / "own.reg")
+    kept = tool.state()
+    tool.clear()
+    assert session.region is None
+    tool.restore(kept)
+    assert session.region.numbers[0].text == f"{inside} bins, weighted by mass"
+    tool.clear()
+    tool.open(tmp_path / "none.reg")
+    assert "none.reg: cannot be read" in dock.message.text()
+
+    click(dock.viewer, session, 6)
+    alt(dock, Qt.Key.Key_K)
+    assert session.pinned == (6,)
+    assert dock.panel.pin_button.native.isChecked()
+    click(dock.viewer, session, 11)
+    assert session.shown == (11, 6)
+    assert "6•" in dock.panel.legend.text()
+    dock.panel.clear_button.native.click()
+    assert session.shown == (11, 6)
+    session.toggle_pinned(6)
+    assert session.shown == (11,)
+
+    alt(dock, Qt.Key.Key_X)
+    copied = QApplication.clipboard().text()
+    assert copied.splitlines()[0] == dock.viewer.canvas.overlays["sfh_radec"].text.splitlines()[0]
+    assert copied.startswith("01h36m")
+
+
+def test_plots_in_every_mode(dock: Any, result: Result) -> None:
+    panel, session = dock.panel, dock.session
+    session.select(5)
+    view = session.views()[0]
+    times = panel.plots._times
+    assert 10 ** times[0.5].value() == pytest.approx(view.formed_by(0.5), rel=1e-6)
+    panel.kind_field.value = "light"
+    assert 10 ** times[0.5].value() == pytest.approx(view.formed((0.5,), "light").value[0], rel=1e-6)
+    panel.mh_field.value = "distribution"
+    x, y = panel.plots._curves["mh"].curves[0].getData()
+    assert y[::2] == pytest.approx(view.metallicity_distribution("light"))
+    assert x[0] == pytest.approx(-2.2)
+    panel.mh_field.value = "age"
+    assert panel.plots._curves["mh"].curves[0].getData()[1][::2] == pytest.approx(view.mh.value)
+    assert any(n.label == "RA, Dec" for n in view.numbers)
