@@ -21,6 +21,7 @@ from napari_sfh import maps
 from napari_sfh._qt import canvas, tasks
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import write_result
+from napari_sfh.regions import Outline
 from napari_sfh.types import Progress, Result
 from napari_sfh.workspace import Workspace, save
 
@@ -352,7 +353,7 @@ def test_a_workspace_brings_everything_back(
     dock.panel.kind_field.value = "light"
     dock.show_map("MH_LW_ERR")
     dock.stack.find("map", "MH_LW_ERR").contrast_limits = (0.0, 0.7)
-    dock.tools["region"].region.set_polygons([np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]])])
+    dock.tools["region"].region.set_outlines([Outline(np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]]))])
     dock.viewer.scene.camera.zoom = 31.0
     dock.save_workspace(tmp_path / "work.json")
     idle(qtbot, dock)
