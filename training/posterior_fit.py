@@ -218,7 +218,7 @@ def _mixture(latent: torch.Tensor, n: int, seed: int) -> tuple[torch.Tensor, tor
 
 def _point_values(made: dict[str, torch.Tensor], latent: torch.Tensor) -> dict[str, np.ndarray]:
     """Point values from raw draws, keyed as `infer.depth_signs` reads them."""
-    out = {f"q:{k}": made[k].quantile(0.5, dim=1)[:, None].expand(-1, 5) for k in ("tau_ism", "tau_bc", "ebv")}
+    out = {f"q:{k}": made[k].quantile(0.5, dim=1)[:, None].expand(-1, 5) for k in ("tau_ism", "tau_bc", "ebv", "mh_lw")}
     out |= {"mass_frac": made["mass_frac"].mean(1), "mh": made["mh"].median(1).values, "latent": latent}
     return {k: v.numpy() for k, v in out.items()}
 

@@ -271,7 +271,7 @@ def depth_signs(
 
     Returns
     -------
-    signs : tensor (N, 5)
+    signs : tensor (N, 6)
         In the order of `model.depth.SIGNS`; photometry is left at zero: it follows from the other two.
     away : tensor (N, 5)
         log10 of the bands' flux over the rebuilt one.
@@ -291,6 +291,7 @@ def depth_signs(
     signs[:, 1] = depth.subspace_sign(spectrum)
     signs[:, 2] = torch.log10(chi2)
     signs[:, 4] = depth.critic_sign(depth.critic_input(features))
+    signs[:, 5] = torch.from_numpy(out["q:mh_lw"][:, 2])
     away = features.photometry[:, 0] - torch.log10(torch.from_numpy(phot).clamp(min=1e-3))
     return signs, away, features.photometry[:, 1] > 0.5
 

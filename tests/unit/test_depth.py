@@ -17,7 +17,7 @@ def signs_and_snr(n=20000, seed=0):
     """Signs whose middle and width depend on S/N, and lg S/N."""
     g = torch.Generator().manual_seed(seed)
     lg_snr = 0.7 + 1.5 * torch.rand(n, generator=g)
-    signs = lg_snr[:, None] * torch.tensor([1.0, -2.0, 0.5, 3.0, 1.5]) + torch.randn(n, len(SIGNS), generator=g)
+    signs = lg_snr[:, None] * torch.tensor([1.0, -2.0, 0.5, 3.0, 1.5, 0.3]) + torch.randn(n, len(SIGNS), generator=g)
     return signs, lg_snr
 
 

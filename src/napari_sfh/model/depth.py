@@ -1,6 +1,6 @@
 """Out of depth: is this spectrum one of those that the network was trained on?
 
-Five signs, each a number that grows with strangeness:
+Six signs, each a number that grows with strangeness:
 
 latent       minus the logarithm of the latent vectors' density, a mixture of Gaussians fitted to training spectra;
 subspace     reduced chi^2 of the spectrum after the training spectra's principal components have been taken out: what
@@ -10,10 +10,12 @@ photometry   squared distance of the bands from those rebuilt from the predictio
 critic       the answer of a small network that learnt to tell training spectra from spoilt ones
              (`training.outliers`: other redshifts and line ratios, wrong zero points, sky, stars), from the
              components, the mean squared residual in 44 pieces of the spectrum, and the bands. It sees what
-             densities in 40 dimensions cannot.
+             densities in 40 dimensions cannot;
+metallicity  the light-weighted [M/H] that is predicted. Stars richer than all of the prior look like its richest
+             ones: no residual tells them apart, only that hardly any training spectrum was read so rich.
 
 Each is compared with its median and its high quantile on held-out spectra of the same S/N; the score is the largest of
-the five, scaled so that 1 is exceeded by 1 % of held-out spectra. Errors get a floor of 1 % of the continuum, so
+the six, scaled so that 1 is exceeded by 1 % of held-out spectra. Errors get a floor of 1 % of the continuum, so
 that the small faults of any template library are not taken for strangeness at high S/N.
 """
 
@@ -29,8 +31,11 @@ from napari_sfh.model.calibration import LG_SNR_NODES, node_weights, weighted_qu
 from napari_sfh.physics.wavelength import N_WAVE
 from napari_sfh.types import BANDS
 
-#: The five signs, in the order of every array here.
-SIGNS = ("latent", "subspace", "spectrum", "photometry", "critic")
+#: The six signs, in the order of every array here.
+SIGNS = ("latent", "subspace", "spectrum", "photometry", "critic", "metallicity")
+#: Shares of the false alarms that they may cause before the final scaling: much for those whose strange spectra lie
+#: near the usual ones, little for those where they lie far off.
+ALARM_SHARES = (0.1, 0.1, 0.1, 0.1, 0.2, 0.4)
 _PIECES = 44
 _CRITIC_CLIP = 15.0
 #: Error added in quadrature, in units of the continuum.
@@ -121,7 +126,7 @@ class Depth(nn.Module):
         return distance / seen.sum(1).clamp(min=1)
 
     def score(self, signs: torch.Tensor, lg_snr: torch.Tensor) -> torch.Tensor:
-        """Scores (N,) of signs (N, 5); 1 is the threshold."""
+        """Scores (N,) of signs (N, 6); 1 is the threshold."""
         weights = node_weights(self.lg_snr, lg_snr)
         width = weights @ torch.where(torch.isinf(self.width), 1e30, self.width)
         return ((signs - weights @ self.middle) / width).max(1).values
@@ -164,14 +169,14 @@ class Depth(nn.Module):
 
     @torch.no_grad()
     def fit_threshold(self, signs: torch.Tensor, lg_snr: torch.Tensor) -> None:
-        """Medians and high quantiles of held-out signs (N, 5), per S/N node, in place."""
+        """Medians and high quantiles of held-out signs (N, 6), per S/N node, in place."""
         weights = node_weights(self.lg_snr, lg_snr)
-        share = torch.tensor([0.5, 1 - FALSE_ALARM / len(SIGNS)])
         filled = [k for k in range(len(self.lg_snr)) if float(weights[:, k].sum()) >= 50]
         filled = filled or [int(weights.sum(0).argmax())]
         for k in range(len(self.lg_snr)):
             w = weights[:, min(filled, key=lambda j: abs(j - k))]
             for i in range(len(SIGNS)):
+                share = torch.tensor([0.5, 1 - FALSE_ALARM * ALARM_SHARES[i]])
                 middle, high = weighted_quantile(signs[:, i], w, share)
                 self.middle[k, i] = middle
                 self.width[k, i] = (high - middle).clamp(min=1e-3)
