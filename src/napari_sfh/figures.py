@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from napari_sfh import maps
-from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, PIVOT_AA, SFH_KINDS, Band, BinView
+from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, MH_EDGES, PIVOT_AA, SFH_KINDS, Band, BinView
 from napari_sfh.disc import KPC_PER_ARCSEC_MPC
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.wavelength import WAVE_AA
@@ -102,7 +102,7 @@ def _compass(axes: Any, result: Result) -> None:
 
 
 def bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
-    """SFHs, cumulative curves and metallicities of bins (or a region); spectrum and bands of the first.
+    """SFHs, growth (with the first's t50 and t90) and metallicities of bins; spectrum and bands of the first.
 
     Raises
     ------
@@ -111,26 +111,39 @@ def bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> F
     """
     if not views:
         raise SfhInputError("no bin is selected: click one on the map first")
-    figure = Figure(figsize=(11, 7.5), layout="constrained")
+    figure = Figure(figsize=(13, 7.5), layout="constrained")
     names = ", ".join(v.name for v in views)
     figure.suptitle(f"{result.name}, {names}; weights {result.model_name}", size=11)
-    grid = figure.add_gridspec(3, 3, height_ratios=[2.2, 2.2, 1])
-    sfh, cumulative, mh = (figure.add_subplot(grid[0, k]) for k in range(3))
+    grid = figure.add_gridspec(3, 4, height_ratios=[2.2, 2.2, 1])
+    sfh, cumulative, mh, spread = (figure.add_subplot(grid[0, k]) for k in range(4))
     for color, view in zip(COLORS, views):
         _steps(sfh, view.sfh(kind), color, view.name)
         _steps(mh, view.mh, color)
-        cumulative.plot(DRAWN_EDGES_GYR, view.cumulative.value, color=color)
-        cumulative.fill_between(
-            DRAWN_EDGES_GYR, view.cumulative.low, view.cumulative.high, color=color, alpha=0.25, lw=0
-        )
-    for axes, label in ((sfh, ": ".join(SFH_KINDS[kind])), (cumulative, "Mass formed before"), (mh, "[M/H] (dex)")):
+        spread.stairs(view.metallicity_distribution(kind), MH_EDGES, color=color, lw=1.5)
+        grown = view.grown(kind)
+        cumulative.plot(DRAWN_EDGES_GYR, grown.value, color=color)
+        cumulative.fill_between(DRAWN_EDGES_GYR, grown.low, grown.high, color=color, alpha=0.25, lw=0)
+    what = "Light" if kind == "light" else "Mass"
+    _times(cumulative, views[0], kind)
+    spread.set(xlabel="[M/H] (dex)", ylabel=f"Share of the {what.lower()}", xlim=MH_EDGES[[0, -1]], ylim=(0, None))
+    for axes, label in ((sfh, ": ".join(SFH_KINDS[kind])), (cumulative, f"{what} formed before"), (mh, "[M/H] (dex)")):
         axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel=label, xlim=DRAWN_EDGES_GYR[[0, -1]])
     sfh.set_ylim(bottom=0)
     sfh.legend(fontsize=8)
-    spectrum = figure.add_subplot(grid[1, :2])
-    _spectrum(spectrum, figure.add_subplot(grid[2, :2], sharex=spectrum), views[0])
-    _bands(figure.add_subplot(grid[1:, 2]), views[0])
+    spectrum = figure.add_subplot(grid[1, :3])
+    _spectrum(spectrum, figure.add_subplot(grid[2, :3], sharex=spectrum), views[0])
+    _bands(figure.add_subplot(grid[1:, 3]), views[0])
     return figure
+
+
+def _times(axes: Any, view: BinView, kind: str) -> None:
+    """Lines at the lookback times by which 50 and 90 per cent had formed."""
+    fractions = (0.5, 0.9)
+    for fraction, time in zip(fractions, view.formed(fractions, kind).value):
+        if np.isfinite(time):
+            at = max(float(time), float(DRAWN_EDGES_GYR[0]))
+            axes.axvline(at, color="0.4", lw=0.9, ls="--")
+            axes.text(at, 0.03, f" t{100 * fraction:.0f}", transform=axes.get_xaxis_transform(), size=8)
 
 
 def _steps(axes: Any, band: Band, color: str, label: str | None = None) -> None:
@@ -159,7 +172,8 @@ def _spectrum(axes: Any, below: Any, view: BinView) -> None:
 
 def _bands(axes: Any, view: BinView) -> None:
     pivot = np.array([PIVOT_AA[b] for b in view.bands])
-    axes.plot(WAVE_AA, view.model, color="tab:red", lw=0.7)
+    # Emission lines would set the scale: the median of every 100 AA.
+    axes.plot(WAVE_AA[40:1760:80], np.median(view.model[:1760].reshape(22, 80), axis=1), color="tab:red", lw=0.9)
     axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.3", ms=5, label="observed")
     axes.plot(pivot, view.phot_model, "D", mfc="none", color="tab:red", ms=8, label="model")
     axes.set(xscale="log", xlabel="HST band", ylabel="Normalised flux")
