@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import F32, I32, Result
 
+#: How the limits of a map's colours are found: name to words.
+LIMITS: dict[str, str] = {
+    "shared": "2-98 %, LW and MW alike",
+    "robust": "2-98 % of each map",
+    "full": "all of each map",
+}
+
 
 @dataclass(frozen=True)
 class MapSpec:
@@ -86,3 +93,32 @@ def image(result: Result, name: str) -> F32:
     if name not in MAPS:
         raise SfhInputError(f"map {name!r} is unknown: choose one of {', '.join(MAPS)}")
     return paint(result.bins.bin_id, MAPS[name].values(result))
+
+
+def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 99.0) -> tuple[float, float]:
+    """Percentiles of the finite values, kept apart so that a constant map can be drawn."""
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        return 0.0, 1.0
+    lo, hi = np.percentile(finite, [low, high])
+    return (float(lo), float(hi)) if hi - lo > 1e-6 else (float(lo) - 0.5, float(hi) + 0.5)
+
+
+def limits(result: Result, name: str, how: str = "shared") -> tuple[float, float]:
+    """Limits of a map's colours, one of `LIMITS`; spaxels count, not bins.
+
+    ``shared``: light- and mass-weighted maps of one quantity have the same, so that they can be compared.
+
+    Raises
+    ------
+    SfhInputError
+        ``name`` is not a map, or ``how`` not a way.
+    """
+    if how not in LIMITS:
+        raise SfhInputError(f"limits {how!r} are unknown: choose one of {', '.join(LIMITS)}")
+    percent = (0.0, 100.0) if how == "full" else (2.0, 98.0)
+    like = [name]
+    if how == "shared" and name in MEAN_MAPS:
+        root = name.rsplit("_", 1)[0]
+        like = [other for other in MEAN_MAPS if other.startswith(root)]
+    return robust_limits(np.stack([image(result, each) for each in like]), *percent)

@@ -28,6 +28,7 @@ from napari_sfh.physics.filters import Filter, weight_matrix
 from napari_sfh.physics.means import four_means
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
 from napari_sfh.prep.kinematics import ppxf_installed
+from napari_sfh.prep.quality import reduced_chi2
 from napari_sfh.progress import in_background
 from napari_sfh.types import F64, BinData, Progress, Result
 
@@ -49,6 +50,8 @@ GAS: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
 #: km/s per pixel that pPXF derives from the ends of the grid. No star is convolved, and the gas by so little that the
 #: grid's unevenness (a fifth) plays no part.
 VELSCALE: float = C_KMS * float(np.log(WAVE_AA[-1] / WAVE_AA[0])) / (WAVE_AA.size - 1)
+#: What to do where pPXF cannot be imported.
+NOT_INSTALLED = "pPXF is not installed: run  pip install napari-sfh[kinematics]  and start again"
 _STILL = [0.0, VELSCALE / 100]
 _GAS_START = [0.0, 40.0]
 _GAS_BOUNDS = [[-250.0, 250.0], [1.0, 250.0]]
@@ -89,7 +92,7 @@ class PpxfFit:
     a_v: float  # mag
     gas_v_kms: float  # relative to the stars; NaN without gas
     gas_sigma_kms: float
-    chi2: float  # reduced, spectrum and bands
+    chi2: float  # reduced, of the stars' pixels, as `types.Result` has it
     model: F64  # (W,)
     phot_model: F64  # (B,) NaN where a band was not used
     seconds: float
@@ -209,7 +212,7 @@ def solve(keys: dict[str, Any], what: str) -> Any:
         It failed.
     """
     if not ppxf_installed():
-        raise SfhInputError("pPXF is not installed: run  pip install napari-sfh[kinematics]  and start again")
+        raise SfhInputError(NOT_INSTALLED)
     from ppxf.ppxf import ppxf
 
     try:
@@ -266,6 +269,7 @@ def fit(data: BinData, basis: TemplateBasis, redshift: float = 0.0, settings: Pp
     weights = np.maximum(solution.weights[: stars.flux.shape[1]], 0).reshape(stars.light_v.shape)
     mass, light, mh = on_age_bins(weights, stars.light_v, stars.bin_of_group, stars.mh)
     means = {k: float(v) for k, v in four_means(mass, light, mh).items()}
+    model = np.asarray(solution.bestfit, dtype=np.float64)
     v, sigma = solution.sol[1][:2] if settings.gas else (np.nan, np.nan)
     phot = np.full(data.phot.shape[1], np.nan)
     if "phot" in keys:
@@ -279,8 +283,8 @@ def fit(data: BinData, basis: TemplateBasis, redshift: float = 0.0, settings: Pp
         a_v=float(solution.dust[0]["sol"][0]),
         gas_v_kms=float(v),
         gas_sigma_kms=float(sigma),
-        chi2=float(solution.chi2),
-        model=np.asarray(solution.bestfit, dtype=np.float64),
+        chi2=float(reduced_chi2(data, model[None].astype(np.float32))[0]),
+        model=model,
         phot_model=phot,
         seconds=time.perf_counter() - start,
     )

@@ -15,17 +15,9 @@ from numpy.typing import NDArray
 from napari_sfh import maps
 from napari_sfh.binview import DRAWN_EDGES_GYR, BinView
 from napari_sfh.compare import Scatter, Truth
+from napari_sfh.maps import robust_limits as robust_limits
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import BANDS, Result
-
-
-def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 99.0) -> tuple[float, float]:
-    """Percentiles of the finite values, kept apart so that a constant map can be drawn."""
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return 0.0, 1.0
-    lo, hi = np.percentile(finite, [low, high])
-    return (float(lo), float(hi)) if hi - lo > 1e-6 else (float(lo) - 0.5, float(hi) + 0.5)
 
 
 def page(result: Result) -> Figure:

@@ -31,14 +31,14 @@ def _observe(basis, light_frac, mh, snr=200.0, line=None, v=0.0):
     flux, phot = basis.reconstruct(mass, metals, np.zeros(1), np.zeros(1))
     flux = flux.astype(float)
     if line is not None:
-        profile, _, names = ppxf_bin.gas_templates(basis.filters, np.hypot(np.sqrt(150**2 - 70**2), 60.0), v)
+        profile, _, names = ppxf_bin.gas_templates(basis.filters, 60.0, v)
         flux += line * profile[:, names.index("Halpha")]
     error = np.full(flux.shape, 1 / snr)
     flux += np.random.default_rng(3).normal(0, 1, flux.shape) * error
     zero = np.zeros(1)
     data = BinData(
         flux=flux, error=error, mask=np.ones(flux.shape, bool), phot=phot, phot_error=0.02 * phot,
-        phot_mask=np.ones(phot.shape, bool), norm_cgs=zero, snr=zero + snr, v_kms=zero, sigma_kms=zero + 70.0,
+        phot_mask=np.ones(phot.shape, bool), norm_cgs=zero, snr=zero + snr, v_kms=zero, sigma_kms=zero + 150.0,
         flag=np.zeros(1, np.int32),
     )  # fmt: skip
     return data, {k: float(v) for k, v in four_means(mass[0], np.asarray(light_frac, float), metals[0]).items()}

@@ -33,6 +33,8 @@ class Canvas:
         Further keys and the bound methods that they call.
     describe : callable
         Bound method that says what stands in a bin, for the text under the cursor.
+    on_hover : callable
+        Bound method, given the cursor's place (Dec, RA offset in arcsec), None when it leaves.
     """
 
     def __init__(
@@ -42,10 +44,12 @@ class Canvas:
         on_click: Callable[[], None],
         shortcuts: dict[str, Callable[[str], None]],
         describe: Callable[[int], str],
+        on_hover: Callable[[NDArray[np.floating] | None], None],
     ) -> None:
         self._viewer = viewer
         self._session = session
         self._on_click = weakref.WeakMethod(on_click)
+        self._on_hover = weakref.WeakMethod(on_hover)
         self._drag = _weak_drag(self._click)
         self._move = _weak_call(self._hover)
         viewer.mouse_drag_callbacks.append(self._drag)
@@ -111,6 +115,7 @@ class Canvas:
 
     def _hover(self, event: Any) -> None:
         self._world = np.asarray(event.position[-2:])
+        self._tell(self._world)
         self.refresh()
 
     def refresh(self) -> None:
@@ -128,7 +133,13 @@ class Canvas:
         """The text goes with the cursor."""
         if not self._viewer.mouse_over_canvas:
             self._world = None
+            self._tell(None)
             self._overlay.visible = False
+
+    def _tell(self, world: NDArray[np.floating] | None) -> None:
+        on_hover = self._on_hover()
+        if on_hover is not None:
+            on_hover(world)
 
     def _arrow(self, key: str) -> None:
         self._session.go(key)

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from napari_sfh import maps
 from napari_sfh._qt.sky import SkyGrid
 from napari_sfh.binview import flag_words
-from napari_sfh.summary import robust_limits
 from napari_sfh.types import Cube, Result
 
 LayerTuple = tuple[Any, dict[str, Any], str]
@@ -53,7 +52,7 @@ def link_of(metadata: dict[str, Any]) -> Link | None:
 
 def white_light(image: NDArray[np.floating], sky: SkyGrid, name: str, link: Link) -> LayerTuple:
     """The cube's white light, grey, square-root stretched."""
-    low, high = robust_limits(image, 5.0, 99.7)
+    low, high = maps.robust_limits(image, 5.0, 99.7)
     attributes = {
         "name": f"{name} white light",
         "colormap": "gray",
@@ -89,28 +88,25 @@ def maps_text(result: Result, name: str, bin_id: int) -> str:
     return f"{spec.title} {value:.2f}{plus} {spec.unit.replace('log10', 'log')}".strip()
 
 
-def map_layer(result: Result, name: str, sky: SkyGrid) -> LayerTuple:
-    """One map of `maps.MAPS` with its colorbar, hidden unless it is `FIRST_MAP`."""
+def four_text(result: Result, bin_id: int) -> str:
+    """The four means of a bin in two lines."""
+    lw, mw, mh_lw, mh_mw = (float(maps.MAPS[name].values(result)[bin_id - 1]) for name in maps.MEAN_MAPS)
+    return f"age LW {lw:.2f}, MW {mw:.2f} log yr\n[M/H] LW {mh_lw:+.2f}, MW {mh_mw:+.2f}".replace("-", "−")
+
+
+def map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "shared") -> LayerTuple:
+    """One map of `maps.MAPS` with its colorbar, hidden unless it is `FIRST_MAP`; ``limits``: one of `maps.LIMITS`."""
     image = maps.image(result, name)
     attributes = {
         "name": map_title(name),
         "colormap": maps.MAPS[name].colormap,
-        "contrast_limits": _limits(result, name, image),
+        "contrast_limits": maps.limits(result, name, limits),
         "interpolation2d": "nearest",
         "visible": name == FIRST_MAP,
         "metadata": {KEY: Link("map", name, result)},
         **sky.transform(),
     }
     return image, attributes, "image"
-
-
-def _limits(result: Result, name: str, image: NDArray[np.floating]) -> tuple[float, float]:
-    """Robust limits; light- and mass-weighted maps of one quantity share theirs, so that they can be compared."""
-    root = name.rsplit("_", 1)[0] if name in maps.MEAN_MAPS else None
-    if root is None:
-        return robust_limits(image, 2.0, 98.0)
-    both = [maps.image(result, other) for other in maps.MEAN_MAPS if other.startswith(root)]
-    return robust_limits(np.stack(both), 2.0, 98.0)
 
 
 def features(result: Result) -> pd.DataFrame:

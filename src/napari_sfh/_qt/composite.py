@@ -1,0 +1,323 @@
+"""The tool 'HST and contours': the mosaics' colours beneath translucent maps, contours of a line or map above them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import ComboBox, FloatSlider, PushButton, SpinBox
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_sfh import compositefigure
+from napari_sfh._qt import skytasks
+from napari_sfh._qt.exports import FIGURES
+from napari_sfh._qt.forms import fill_form, form, form_state, narrow
+from napari_sfh._qt.layers import KEY, Link, link_of
+from napari_sfh._qt.sky import SkyGrid
+from napari_sfh._qt.tools import Host, KeyAct, Tool
+from napari_sfh._qt.workers import Job
+from napari_sfh.composite import U8, Field, Look, paint
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import Progress, Result
+
+#: Milliseconds after the last move of a slider at which the image is painted anew.
+PAINT_MS = 150
+NONE = "none"
+
+
+class CompositeForm:
+    """How the mosaics are painted, and what contours are drawn."""
+
+    def __init__(self) -> None:
+        self.show = PushButton(
+            text="Show HST colours",
+            tooltip="Red, green, blue: F814W, F555W, F438W, or what there is of the mosaics under Data (Alt+H)",
+        )
+        self.brightness = FloatSlider(
+            label="Brightness",
+            value=0.0,
+            min=-3.0,
+            max=5.0,
+            step=0.25,
+            tooltip="In factors of two; at 0 the field's mean light is a third of white",
+        )
+        self.softening = FloatSlider(
+            label="Range",
+            value=8.0,
+            min=1.0,
+            max=60.0,
+            step=1.0,
+            tooltip="Lupton's Q: to the right, bright cores and faint outskirts are seen at once",
+        )
+        self.opacity = FloatSlider(
+            label="Maps' opacity", value=0.5, min=0.0, max=1.0, step=0.05, tooltip="Of the maps above the HST image"
+        )
+        self.contours = ComboBox(
+            label="Contours of",
+            value=NONE,
+            choices=[(NONE, NONE), *((title, name) for name, title in skytasks.CONTOURS.items())],
+            tooltip="Lines come from the MAPS file, else they are measured in the bins' spectra",
+        )
+        self.levels = SpinBox(label="Levels", value=5, min=1, max=20, tooltip="Number of contours")
+        self.save = PushButton(text="Save picture…", tooltip="HST colours with the contours, as PNG, PDF or SVG")
+        rows = [self.show, self.brightness, self.softening, self.opacity, narrow(self.contours), self.levels, self.save]
+        self.container = form(rows)
+
+    @property
+    def look(self) -> Look:
+        """The sliders' look."""
+        return Look(2.0 ** float(self.brightness.value), float(self.softening.value))
+
+
+class CompositeTool(Tool):
+    """HST colours under the maps, contours over them."""
+
+    name = "composite"
+    title = "HST and contours"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = CompositeForm()
+        self.container = self.form.container
+        self._result: Result | None = None
+        self.field: Field | None = None
+        self.lines: list[NDArray[np.float64]] = []
+        self._stale = False
+        self._painter = Job(_ignore, self._painted, self._not_painted)
+        # A window that closes destroys the widgets without a word to Python.
+        self.widget.destroyed.connect(partial(Job.abandon, self._painter))
+        self._timer = QTimer(self.widget)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAINT_MS)
+        self._timer.timeout.connect(self._repaint)
+        self.form.show.changed.connect(self.toggle)
+        for slider in (self.form.brightness, self.form.softening):
+            slider.changed.connect(self._look_changed)
+        self.form.opacity.changed.connect(self._fade)
+        self.form.contours.changed.connect(self._contours_changed)
+        self.form.levels.changed.connect(self._contours_changed)
+        self.form.save.changed.connect(self._ask)
+        host.viewer.layers.events.inserted.connect(self._inserted)
+
+    # -- acts --------------------------------------------------------------------------------------------------
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Alt-H shows and hides the mosaics."""
+        return {"Alt-H": self.toggle}
+
+    def toggle(self, _: object = None) -> None:
+        """Show the mosaics, or hide them."""
+        layer = self.layer
+        if self.host.session.result is None:
+            return
+        if layer is None:
+            self.host.attempt(self.show_mosaics)
+            return
+        layer.visible = not layer.visible
+
+    def show_mosaics(self, paths: dict[str, Path] | None = None) -> None:
+        """Cut mosaics (band to file; default: those of the form Data) to the field and show them in colours.
+
+        Raises
+        ------
+        SfhInputError
+            There is none.
+        """
+        result = self.host.session.result
+        found = self.host.data.photometry if paths is None else paths
+        if result is None or not found:
+            raise SfhInputError("No HST mosaic is given: choose some under Data (F814W, F555W, F438W, ...)")
+        work = partial(skytasks.open_composite, paths=found, result=result, look=self.form.look)
+        self.host.start(work, partial(self._opened, result))
+
+    def show_contours(self, name: str, levels: int = 5) -> None:
+        """Draw contours of a line or map (a key of `skytasks.CONTOURS`), or ``none``."""
+        with self.form.contours.changed.blocked(), self.form.levels.changed.blocked():
+            self.form.levels.value, self.form.contours.value = levels, name
+        self._contours_changed()
+
+    def save_picture(self, path: Path | str) -> None:
+        """Draw the mosaics with the contours as PNG, PDF or SVG.
+
+        Raises
+        ------
+        SfhInputError
+            No mosaic is shown.
+        """
+        result, layer = self.host.session.result, self.layer
+        if result is None or layer is None or self.field is None:
+            raise SfhInputError("HST colours are not shown: press Show HST colours first")
+        title = f"{result.name}: HST {', '.join(self.field.bands)}"
+        image, lines = np.asarray(layer.data[0]), list(self.lines)
+        draw = partial(compositefigure.picture, image, self.field.wcs, lines, result.wcs, title)
+        self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self._saved)
+
+    # -- mosaics -----------------------------------------------------------------------------------------------
+
+    @property
+    def layer(self) -> Any:
+        """The mosaics' layer, or None."""
+        return self.host.stack.find("composite")
+
+    def _opened(self, result: Result, found: tuple[Field, list[U8]]) -> None:
+        if result is not self.host.session.result:
+            return
+        self.field, levels = found
+        self._remove("composite")
+        grid = SkyGrid.of(self.field.wcs, self.field.planes.shape[1:], self.host.session.sky)
+        layers = self.host.viewer.layers
+        bottom = self.host.stack.find("bins")
+        with layers.selection.events.active.blocker():
+            layer = self.host.viewer.add_image(
+                levels,
+                name=f"HST {' '.join(self.field.bands)}",
+                rgb=True,
+                multiscale=True,
+                interpolation2d="linear",
+                metadata={KEY: Link("composite", "", result)},
+                **grid.transform(),
+            )
+        layer.events.visible.connect(self._fade)
+        if bottom is not None:
+            layers.move(layers.index(layer), layers.index(bottom))
+        self.host.stack.activate()
+        self._fade()
+        note = (
+            f", averaged over {self.field.averaged} x {self.field.averaged} pixels" if self.field.averaged > 1 else ""
+        )
+        self.host.say(f"HST {', '.join(self.field.bands)} under the maps{note}; Alt+H hides it.")
+
+    def _look_changed(self, _: object = None) -> None:
+        if self.field is not None:
+            self._timer.start()
+
+    def _repaint(self) -> None:
+        if self.field is None:
+            return
+        if self._painter.running:
+            self._stale = True
+            return
+        field, look = self.field, self.form.look
+        self._painter.start(lambda cancel: paint(field, look, cancel))
+
+    def _painted(self, levels: list[U8] | None) -> None:
+        layer = self.layer
+        if levels is not None and layer is not None and len(levels) == len(layer.data):
+            layer.data = levels
+        if self._stale:
+            self._stale = False
+            self._repaint()
+
+    def _not_painted(self, error: Exception) -> None:
+        self.host.say(str(error), error=True)
+
+    def _fade(self, _: object = None) -> None:
+        """Translucent maps while the mosaics are seen."""
+        layer = self.layer
+        opacity = float(self.form.opacity.value) if layer is not None and layer.visible else 1.0
+        for other in self.host.viewer.layers:
+            link = link_of(other.metadata)
+            if link is not None and link.role == "map":
+                other.opacity = opacity
+
+    def _inserted(self, event: Any) -> None:
+        """A map that is shown for the first time is as translucent as the others."""
+        link = link_of(event.value.metadata)
+        if link is not None and link.role == "map" and self.layer is not None:
+            self._fade()
+
+    # -- contours ----------------------------------------------------------------------------------------------
+
+    def _contours_changed(self, _: object = None) -> None:
+        result, name = self.host.session.result, self.form.contours.value
+        if result is None or self.host.busy:
+            return
+        if name == NONE:
+            self.lines = []
+            self._remove("contours")
+            return
+        work = partial(skytasks.contour_lines, result=result, name=name, n=self.form.levels.value)
+        self.host.start(partial(work, maps_path=self.host.data.maps_path), partial(self._drawn, result, name))
+
+    def _drawn(self, result: Result, name: str, found: tuple[list[NDArray[np.float64]], str]) -> None:
+        if result is not self.host.session.result:
+            return
+        self.lines, source = found
+        self._remove("contours")
+        layers = self.host.viewer.layers
+        with layers.selection.events.active.blocker():
+            self.host.viewer.add_vectors(
+                segments(self.lines),
+                name=f"contours of {skytasks.CONTOURS[name]}",
+                vector_style="line",
+                edge_color="white",
+                edge_width=max(result.bins.bin_id.shape) / 250,
+                opacity=0.9,
+                metadata={KEY: Link("contours", name, result)},
+                **self.host.session.sky.transform(),
+            )
+        self.host.stack.activate()
+        self.host.say(f"Contours of {skytasks.CONTOURS[name]} from {source}.")
+
+    def _remove(self, role: str) -> None:
+        for layer in list(self.host.viewer.layers):
+            link = link_of(layer.metadata)
+            if link is not None and link.role == role:
+                self.host.viewer.layers.remove(layer)
+
+    # -- the host's calls --------------------------------------------------------------------------------------
+
+    def on_result(self, result: Result | None) -> None:
+        """What was shown of another galaxy goes."""
+        if result is self._result:
+            return
+        self._result = result
+        self.field, self.lines = None, []
+        for role in ("composite", "contours"):
+            self._remove(role)
+        with self.form.contours.changed.blocked():
+            self.form.contours.value = NONE
+        self._fade()
+
+    def on_busy(self, busy: bool) -> None:
+        """One piece of work at a time."""
+        for widget in (self.form.show, self.form.contours, self.form.levels, self.form.save):
+            widget.enabled = not busy
+
+    def state(self) -> dict[str, Any]:
+        """The form, and whether the mosaics are shown."""
+        layer = self.layer
+        return {**form_state(self.form), "shown": layer is not None and layer.visible}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The sliders; mosaics that were shown are opened again."""
+        keys = ("brightness", "softening", "opacity", "levels")
+        fill_form(self.form, {k: v for k, v in state.items() if k in keys})
+        if state.get("shown") and self.layer is None and not self.host.busy and self.host.data.photometry:
+            self.show_mosaics()
+
+    def release(self) -> None:
+        """Paint no more."""
+        self._timer.stop()
+        self._painter.abandon()
+        self.host.viewer.layers.events.inserted.disconnect(self._inserted)
+
+    def _ask(self, _: object = None) -> None:
+        self.host.exports.ask("Save picture", f"{self.host.exports.name()}_hst.pdf", FIGURES, self.save_picture)
+
+    def _saved(self, path: Path) -> None:
+        self.host.say(f"Saved {path}.")
+
+
+def segments(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Lines (n, 2) as pieces (m, 2, 2) of start and vector."""
+    pieces = [np.stack([line[:-1], np.diff(line, axis=0)], axis=1) for line in lines if len(line) > 1]
+    return np.concatenate(pieces) if pieces else np.empty((0, 2, 2))
+
+
+def _ignore(_: Progress) -> None:
+    """Repainting is too short for a bar."""

@@ -1,0 +1,224 @@
+"""The tool 'pPXF': fit the selected bin with pPXF in the background, and draw it beside the network's answer."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from magicgui.widgets import CheckBox, ComboBox, Container, PushButton
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_sfh import comparefigure, histories
+from napari_sfh._qt import skytasks
+from napari_sfh._qt.dock import weak_slot
+from napari_sfh._qt.exports import FIGURES, TABLES
+from napari_sfh._qt.forms import fill_form, form, form_state, narrow
+from napari_sfh._qt.sideplots import HistoryPlots, Legend, Side
+from napari_sfh._qt.theme import palette
+from napari_sfh._qt.tools import Host, KeyAct, Tool
+from napari_sfh.binview import BinView
+from napari_sfh.errors import SfhInputError
+from napari_sfh.histories import History
+from napari_sfh.ppxf_bin import PpxfFit, PpxfSettings
+from napari_sfh.types import Result
+
+DOCK = "pPXF and network"
+EMPTY = "Select a bin on the map and press Fit this bin with pPXF."
+
+
+class PpxfForm:
+    """How pPXF is run."""
+
+    def __init__(self) -> None:
+        self.fit = PushButton(text="Fit this bin with pPXF", tooltip="In the background, some seconds a bin (Alt+P)")
+        self.regularisation = ComboBox(
+            label="Smoothness",
+            value=0.01,
+            choices=[("1 % (usual)", 0.01), ("5 %", 0.05), ("hardly any", 1.0)],
+            tooltip="Regularisation error of neighbouring weights: the smaller, the smoother the SFH",
+        )
+        self.photometry = CheckBox(text="with the HST bands", value=True, tooltip="Fit spectrum and bands together")
+        self.gas = CheckBox(text="with gas lines", value=True, tooltip="One velocity and dispersion for all lines")
+        self.container = form([self.fit, narrow(self.regularisation), self.photometry, self.gas])
+
+    @property
+    def settings(self) -> PpxfSettings:
+        """The form's settings."""
+        return PpxfSettings(
+            regul_error=float(self.regularisation.value), gas=self.gas.value, photometry=self.photometry.value
+        )
+
+
+class PpxfTool(Tool):
+    """pPXF beside the network, bin by bin; fits are kept while the result is shown."""
+
+    name = "ppxf"
+    title = "pPXF"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = PpxfForm()
+        self.container = self.form.container
+        self._result: Result | None = None
+        self.fits: dict[int, PpxfFit] = {}
+        self.shown = 0
+        self.form.fit.changed.connect(self._fit)
+        self.dock: Side | None = None
+        self._theme = weak_slot(self._theme_changed)
+        host.viewer.events.theme.connect(self._theme)
+
+    def _make_dock(self) -> None:
+        self.plots, self.legend = HistoryPlots(palette(self.host.viewer.theme), spectrum=True), Legend()
+        self.kind = ComboBox(
+            label="SFH as", choices=[("Mass formed", "mass"), ("V-band light", "light")], tooltip="Per age bin"
+        )
+        self.figure_button = PushButton(text="Save figure…", tooltip="SFHs, spectrum and numbers as PNG, PDF or SVG")
+        self.table_button = PushButton(text="Save table…", tooltip="Both SFHs as ECSV")
+        buttons = Container(
+            widgets=[self.kind, self.figure_button, self.table_button], layout="horizontal", labels=True
+        )
+        buttons.margins = (0, 0, 0, 0)
+        self._buttons = buttons
+        beside = QWidget()
+        beside.setFixedWidth(300)
+        column = QVBoxLayout(beside)
+        column.setContentsMargins(4, 2, 4, 2)
+        column.addWidget(self.legend)
+        column.addStretch(1)
+        self.dock = Side(buttons.native, [self.plots], beside, EMPTY)
+        self.dock.seen.connect(self._show_selected)
+        self.kind.changed.connect(self._kind_changed)
+        self.figure_button.changed.connect(self._ask_figure)
+        self.table_button.changed.connect(self._ask_table)
+
+    # -- acts --------------------------------------------------------------------------------------------------
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Alt-P fits the selected bin."""
+        return {"Alt-P": self._fit}
+
+    def fit(self, bin_id: int | None = None) -> None:
+        """Fit a bin (default: the selected one) in the background.
+
+        Raises
+        ------
+        SfhInputError
+            No result, or no bin is selected.
+        """
+        result = self.host.session.result
+        if result is None:
+            raise SfhInputError("no result yet: press Run or open a result file first")
+        bin_id = bin_id or self.host.session.selected
+        if not bin_id:
+            raise SfhInputError("pPXF: no bin is selected; click one on the map first")
+        work = partial(skytasks.fit_ppxf, result=result, bin_id=bin_id, settings=self.form.settings)
+        self.host.start(work, partial(self._fitted, result))
+
+    def answers(self, bin_id: int) -> list[History]:
+        """The network's and pPXF's answer for a bin that was fitted.
+
+        Raises
+        ------
+        SfhInputError
+            It was not.
+        """
+        result = self.host.session.result
+        if result is None or bin_id not in self.fits:
+            raise SfhInputError(f"pPXF: bin {bin_id} was not fitted yet; press Fit this bin with pPXF")
+        return [histories.of_network(result, bin_id), histories.of_ppxf(self.fits[bin_id])]
+
+    def save_figure(self, path: Path | str) -> None:
+        """Draw both answers for the shown bin as PNG, PDF or SVG."""
+        draw = partial(comparefigure.history_page, self.host.session.result, self.shown, self.answers(self.shown))
+        self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self._saved)
+
+    def save_table(self, path: Path | str) -> None:
+        """Write both SFHs of the shown bin as ECSV."""
+        table = histories.table(self.answers(self.shown), self.shown)
+        self.host.start(partial(skytasks.save_table, table=table, path=Path(path)), self._saved)
+
+    # -- what is shown -----------------------------------------------------------------------------------------
+
+    def _fit(self, _: object = None) -> None:
+        self.host.attempt(self.fit)
+
+    def _fitted(self, result: Result, fit: PpxfFit) -> None:
+        if result is not self.host.session.result:
+            return
+        self.fits[fit.bin_id] = fit
+        if self.dock is None:
+            self._make_dock()
+        self.host.show_dock(DOCK, self.dock)
+        self._show(fit.bin_id)
+        gas = f", gas at {fit.gas_v_kms:+.0f} km/s".replace("-", "−") if self.form.gas.value else ""
+        self.host.say(f"pPXF on bin {fit.bin_id}: χ² {fit.chi2:.2f}, A_V {fit.a_v:.2f}{gas}, {fit.seconds:.1f} s.")
+
+    def _show(self, bin_id: int) -> None:
+        """Show a bin that was fitted; leave the last one otherwise."""
+        result = self.host.session.result
+        if self.dock is None:
+            return
+        if result is not None and bin_id in self.fits:
+            self.shown = bin_id
+            shown = self.answers(bin_id)
+            self.plots.draw(shown, BinView.of(result, bin_id))
+            self.legend.show_answers(shown)
+            self.legend.setText(f"<b>bin {bin_id}</b>{self.legend.text()}")
+        self.dock.fill(bool(self.shown))
+        self._buttons.enabled = bool(self.shown) and not self.host.busy
+
+    def _show_selected(self) -> None:
+        self._show(self.host.session.selected)
+
+    def on_result(self, result: Result | None) -> None:
+        """Fits belong to a result."""
+        if result is self._result:
+            return
+        self._result = result
+        self.fits, self.shown = {}, 0
+        self._show(0)
+
+    def on_selection(self, bins: tuple[int, ...]) -> None:
+        """A bin that was fitted is shown again when it is selected."""
+        if bins and bins[0] in self.fits and self.dock is not None:
+            self.dock.touch()
+
+    def on_busy(self, busy: bool) -> None:
+        """One piece of work at a time."""
+        self.form.fit.enabled = not busy
+        if self.dock is not None:
+            self._buttons.enabled = not busy and bool(self.shown)
+
+    def state(self) -> dict[str, Any]:
+        """The form."""
+        return form_state(self.form)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The form."""
+        fill_form(self.form, state)
+
+    def release(self) -> None:
+        """Listen no longer."""
+        self.host.viewer.events.theme.disconnect(self._theme)
+        if self.dock is not None:
+            self.dock.deleteLater()
+
+    def _theme_changed(self, _: object = None) -> None:
+        if self.dock is not None:
+            self.plots.set_colors(palette(self.host.viewer.theme))
+
+    def _kind_changed(self, kind: str) -> None:
+        self.plots.set_kind(kind)
+        self._show(self.shown)
+
+    def _ask_figure(self, _: object = None) -> None:
+        name = f"{self.host.exports.name()}_bin{self.shown}_ppxf.pdf"
+        self.host.exports.ask("Save figure", name, FIGURES, self.save_figure)
+
+    def _ask_table(self, _: object = None) -> None:
+        name = f"{self.host.exports.name()}_bin{self.shown}_ppxf.ecsv"
+        self.host.exports.ask("Save table", name, TABLES, self.save_table)
+
+    def _saved(self, path: Path) -> None:
+        self.host.say(f"Saved {path}.")

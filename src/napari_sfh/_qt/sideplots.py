@@ -1,0 +1,278 @@
+"""Plots of the comparison tools, in pyqtgraph: one answer against another, and several answers for one bin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_sfh._qt.plots import AGE_MINOR, AGE_TICKS, LG_EDGES, Ribbon, continuum_range, pg, steps
+from napari_sfh._qt.theme import Palette
+from napari_sfh.binview import COLORS, BinView
+from napari_sfh.compare import Comparison
+from napari_sfh.comparefigure import DENSE, ERROR_BARS, scatter_text
+from napari_sfh.histories import History, numbers
+from napari_sfh.maps import robust_limits
+from napari_sfh.physics.wavelength import WAVE_AA
+
+#: Answers that are drawn at once.
+MOST = 4
+
+
+def _plot(widget: pg.GraphicsLayoutWidget, row: int, column: int) -> pg.PlotItem:
+    plot = widget.addPlot(row=row, col=column)
+    plot.hideButtons()
+    plot.setMenuEnabled(False)
+    plot.getAxis("left").setWidth(48)
+    plot.getAxis("left").enableAutoSIPrefix(False)
+    plot.setDefaultPadding(0.0)
+    return plot
+
+
+def _dress(plot: pg.PlotItem, colors: Palette, **labels: str) -> None:
+    """Colours of the theme, and labels by side."""
+    for side in ("left", "bottom"):
+        axis = plot.getAxis(side)
+        axis.setPen(pg.mkPen(colors.faint))
+        axis.setTextPen(pg.mkPen(colors.text))
+        small = plot.font()
+        small.setPointSizeF(8)
+        axis.setTickFont(small)
+        if side in labels:
+            plot.setLabel(side, labels[side], **{"font-size": "8pt", "color": colors.text})
+
+
+class OneToOne(pg.GraphicsLayoutWidget):
+    """This result against another answer: points with errors, or their density; a dot marks the selected bin."""
+
+    def __init__(self, colors: Palette) -> None:
+        super().__init__()
+        self.plot = _plot(self, 0, 0)
+        self._image = pg.ImageItem()
+        self._image.setColorMap(pg.colormap.get("viridis"))
+        self._errors = pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0))
+        self._points = pg.ScatterPlotItem(size=4, pen=None)
+        self._line = pg.PlotCurveItem()
+        self._here = pg.ScatterPlotItem(size=11, symbol="o", brush=None)
+        for item in (self._image, self._errors, self._points, self._line, self._here):
+            self.plot.addItem(item, ignoreBounds=True)
+        self.set_colors(colors)
+
+    def set_colors(self, colors: Palette) -> None:
+        """Follow napari's theme."""
+        self.setBackground(colors.background)
+        self._colors = colors
+        self._points.setBrush(pg.mkBrush(COLORS[0]))
+        self._errors.setData(pen=pg.mkPen(colors.faint))
+        self._line.setPen(pg.mkPen(colors.faint, width=1))
+        self._here.setPen(pg.mkPen(COLORS[5], width=2))
+        _dress(self.plot, colors)
+
+    def draw(self, comparison: Comparison, key: str, use: NDArray[np.bool_]) -> None:
+        """Show a mean in the bins ``use``."""
+        (own, other), (own_error, other_error) = comparison.pair(key), comparison.pair_errors(key)
+        good = use & np.isfinite(own) & np.isfinite(other)
+        x, y = other[good], own[good]
+        low, high = robust_limits(np.concatenate([x, y]), 0.5, 99.5)
+        room = 0.08 * (high - low)
+        low, high = low - room, high + room
+        dense = x.size > DENSE
+        self._image.setVisible(dense)
+        self._points.setVisible(not dense)
+        self._errors.setVisible(0 < x.size < ERROR_BARS)
+        if dense:
+            self._density(x, y, low, high)
+        else:
+            self._points.setData(x, y)
+        if 0 < x.size < ERROR_BARS:
+            width, height = (2 * np.nan_to_num(e[good]) for e in (other_error, own_error))
+            self._errors.setData(x=x, y=y, width=width, height=height, beam=0.0)
+        self._line.setData([low, high], [low, high])
+        self.plot.setRange(xRange=(low, high), yRange=(low, high), padding=0)
+        _dress(self.plot, self._colors, left=comparison.result.model_name, bottom=comparison.answer.name)
+
+    def _density(self, x: NDArray[Any], y: NDArray[Any], low: float, high: float) -> None:
+        counts, _, _ = np.histogram2d(x, y, bins=60, range=[[low, high], [low, high]])
+        image = np.where(counts > 0, np.log1p(counts), np.nan)
+        self._image.setImage(image, autoLevels=True, rect=(low, low, high - low, high - low))
+
+    def mark(self, x: float, y: float) -> None:
+        """Mark one bin; NaN marks none."""
+        known = np.isfinite([x, y]).all()
+        self._here.setData([x] if known else [], [y] if known else [])
+
+
+class HistoryPlots(pg.GraphicsLayoutWidget):
+    """SFHs of one bin from several answers; its spectrum and their residuals where they have a model."""
+
+    def __init__(self, colors: Palette, spectrum: bool) -> None:
+        super().__init__()
+        self.kind = "mass"
+        self._with_spectrum = spectrum
+        self.sfh = _plot(self, 0, 0)
+        self.sfh.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR])
+        self.sfh.setXRange(LG_EDGES[0], LG_EDGES[-1], padding=0)
+        self.sfh.setMouseEnabled(x=False, y=True)
+        self._ribbon = Ribbon(60)
+        self.sfh.addItem(self._ribbon, ignoreBounds=True)
+        self._sfhs = self._curves(self.sfh, 2)
+        if spectrum:
+            self._add_spectrum()
+        self.set_colors(colors)
+
+    def _add_spectrum(self) -> None:
+        inner = self.addLayout(row=0, col=1)
+        inner.setSpacing(2)
+        self.ci.layout.setColumnStretchFactor(0, 3)
+        self.ci.layout.setColumnStretchFactor(1, 5)
+        self.spectrum, self.residual = _plot(inner, 0, 0), _plot(inner, 1, 0)
+        inner.layout.setRowStretchFactor(0, 5)
+        inner.layout.setRowStretchFactor(1, 3)
+        self._data = pg.PlotCurveItem(connect="finite")
+        self.spectrum.addItem(self._data, ignoreBounds=True)
+        self._models, self._residuals = self._curves(self.spectrum, 1), self._curves(self.residual, 1)
+        self.residual.setXLink(self.spectrum)
+        self.spectrum.setXRange(WAVE_AA[0], WAVE_AA[-1], padding=0)
+        self.spectrum.getAxis("bottom").setStyle(showValues=False)
+
+    @staticmethod
+    def _curves(plot: pg.PlotItem, width: int) -> list[pg.PlotCurveItem]:
+        curves = [pg.PlotCurveItem(connect="finite", pen=pg.mkPen(c, width=width)) for c in COLORS[:MOST]]
+        for curve in curves:
+            plot.addItem(curve, ignoreBounds=True)
+        return curves
+
+    def set_colors(self, colors: Palette) -> None:
+        """Follow napari's theme."""
+        self._colors = colors
+        self.setBackground(colors.background)
+        self._ribbon.set_color(COLORS[0])
+        self._label()
+        if self._with_spectrum:
+            self._data.setPen(pg.mkPen(colors.data, width=1))
+            _dress(self.spectrum, colors, left="flux")
+            _dress(self.residual, colors, left="residual", bottom="rest wavelength (Å)")
+
+    def _label(self) -> None:
+        what = "V light / bin" if self.kind == "light" else "mass / bin"
+        _dress(self.sfh, self._colors, left=what, bottom="lookback time (Gyr)")
+
+    def set_kind(self, kind: str) -> None:
+        """``mass`` or ``light``; drawn at the next `draw`."""
+        self.kind = kind
+        self._label()
+
+    def draw(self, answers: Sequence[History], view: BinView | None = None) -> None:
+        """Show answers; the first one's 16-84 % interval is shaded."""
+        shown = list(answers)[:MOST]
+        for k, curve in enumerate(self._sfhs):
+            curve.setVisible(k < len(shown))
+            if k < len(shown):
+                curve.setData(*steps(LG_EDGES, shown[k].sfh(self.kind).value))
+        if shown:
+            first = shown[0].sfh(self.kind)
+            x, low = steps(LG_EDGES, first.low)
+            self._ribbon.between(x, low, steps(LG_EDGES, first.high)[1])
+            tops = [np.nanmax(v, initial=0.0) for a in shown for v in (a.sfh(self.kind).value, first.high)]
+            self.sfh.setYRange(0, 1.08 * max(*tops, 1e-3), padding=0)
+        if self._with_spectrum and view is not None:
+            self._draw_spectrum(shown, view)
+
+    def _draw_spectrum(self, answers: Sequence[History], view: BinView) -> None:
+        self._data.setData(WAVE_AA, view.flux)
+        models = [a.model for a in answers if a.model is not None]
+        size = 1e-3
+        for k, (curve, difference) in enumerate(zip(self._models, self._residuals)):
+            model = answers[k].model if k < len(answers) else None
+            for item in (curve, difference):
+                item.setVisible(model is not None)
+            if model is not None:
+                residual = view.flux - model
+                curve.setData(WAVE_AA, np.asarray(model))
+                difference.setData(WAVE_AA, residual)
+                finite = np.abs(residual[np.isfinite(residual)])
+                size = max(size, 2.5 * float(np.percentile(finite, 95))) if finite.size else size
+        if models:
+            low, high = continuum_range(view.flux, np.asarray(models[0]))
+            self.spectrum.setYRange(low, high, padding=0)
+        self.residual.setYRange(-size, size, padding=0)
+
+
+class Legend(QLabel):
+    """Answers in their colours with the four means side by side, as text that can be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setWordWrap(True)
+        self.setStyleSheet("QLabel { font-size: 8pt; }")
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+
+    def show_answers(self, answers: Sequence[History]) -> None:
+        """One column per answer."""
+        shown = list(answers)[:MOST]
+        heads = "".join(f'<td style="color:{c}">{a.name}</td>' for c, a in zip(COLORS, shown))
+        rows = "".join(
+            f"<tr><td>{label}</td>{''.join(f'<td>{t}</td>' for t in texts)}</tr>" for label, texts in numbers(shown)
+        )
+        self.setText(f'<table cellspacing="0" cellpadding="3"><tr><td></td>{heads}</tr>{rows}</table>')
+
+
+class Side(QWidget):
+    """A dock: a row of buttons, plots, and text beside them; or a sentence where there is nothing to show.
+
+    What is drawn in it is brought up to date when it is seen: `touch` says that it is stale, ``seen`` asks to draw.
+    """
+
+    seen = Signal()
+
+    def __init__(self, buttons: QWidget, plots: Sequence[QWidget], beside: QWidget, empty: str) -> None:
+        super().__init__()
+        self._empty = QLabel(empty)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._content = QWidget()
+        inside = QHBoxLayout(self._content)
+        inside.setContentsMargins(0, 0, 0, 0)
+        for plot, stretch in zip(plots, (3, 4)):
+            inside.addWidget(plot, stretch)
+        inside.addWidget(beside)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 2)
+        layout.setSpacing(2)
+        top = QHBoxLayout()
+        top.addWidget(buttons)
+        top.addStretch(1)
+        layout.addLayout(top)
+        layout.addWidget(self._content, 1)
+        layout.addWidget(self._empty, 1)
+        self.setMinimumHeight(230)
+        self._stale = False
+        self.fill(False)
+
+    def touch(self) -> None:
+        """Draw anew when the dock can be seen, after what is being done now."""
+        self._stale = True
+        self.update()
+
+    def paintEvent(self, event: Any) -> None:
+        """Not inside the painting itself, which must not change what it paints."""
+        super().paintEvent(event)
+        if self._stale:
+            self._stale = False
+            QTimer.singleShot(0, self.seen.emit)
+
+    def fill(self, filled: bool) -> None:
+        """Show the plots, or the sentence."""
+        self._content.setVisible(filled)
+        self._empty.setVisible(not filled)
+
+
+def scatter_words(comparison: Comparison, key: str, use: NDArray[np.bool_]) -> str:
+    """The statistics of a mean, for a label."""
+    return scatter_text(comparison.scatter(key, use))

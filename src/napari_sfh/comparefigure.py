@@ -1,0 +1,151 @@
+"""Figures of comparisons for a paper: maps and one-to-one plots of two answers, and several answers for one bin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from napari_sfh import histories, maps
+from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, PIVOT_AA, BinView
+from napari_sfh.compare import Comparison, Scatter
+from napari_sfh.histories import History
+from napari_sfh.maps import robust_limits
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.types import Result
+
+#: More pairs than this are drawn as a density; fewer than `ERROR_BARS` with their errors.
+DENSE, ERROR_BARS = 1500, 400
+
+
+def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
+    """Limits about 0 that hold 98 % of the finite values."""
+    finite = np.abs(values[np.isfinite(values)])
+    size = float(np.percentile(finite, 98.0)) if finite.size else 0.0
+    size = size if size > 1e-6 else 0.5
+    return -size, size
+
+
+def scatter_text(found: Scatter) -> str:
+    """Bias, scatter, NMAD, correlation and number in one line."""
+    text = f"bias {found.bias:+.3f}  std {found.std:.3f}  NMAD {found.nmad:.3f}  r {found.correlation:.2f}"
+    return f"{text}  n {found.n}".replace("-", "−")
+
+
+def comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
+    """Each mean: this result, the other, their difference, and one against the other in the bins ``use`` (N,)."""
+    result, other = comparison.result, comparison.answer.name
+    shown = {n: k for n, k in maps.MEAN_MAPS.items() if k in comparison.means}
+    figure = Figure(figsize=(14, 3.6 * len(shown) + 0.5), layout="constrained")
+    figure.suptitle(f"{result.name}: {result.model_name} and {other}", size=13)
+    for row, (name, key) in zip(figure.subplots(len(shown), 4, squeeze=False), shown.items()):
+        spec, bin_id = maps.MAPS[name], result.bins.bin_id
+        own, theirs = (maps.paint(bin_id, v) for v in comparison.pair(key))
+        low, high = robust_limits(np.concatenate([own.ravel(), theirs.ravel()]))
+        for axes, image, title in ((row[0], own, result.model_name), (row[1], theirs, other)):
+            drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(f"{spec.title}, {title}", size=9)
+        figure.colorbar(drawn, ax=list(row[:2]), label=spec.unit, shrink=0.8, location="left")
+        difference = maps.paint(bin_id, comparison.difference(key))
+        low, high = symmetric_limits(difference)
+        drawn = row[2].imshow(difference, origin="lower", cmap="RdBu_r", vmin=low, vmax=high, interpolation="nearest")
+        row[2].set(xticks=[], yticks=[])
+        row[2].set_title(f"{result.model_name} − other", size=9)
+        figure.colorbar(drawn, ax=row[2], label="dex", shrink=0.8)
+        one_to_one(row[3], comparison, key, use)
+    return figure
+
+
+def one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np.bool_] | None = None) -> None:
+    """This result against the other, with errors where they can be seen and as a density where points would merge."""
+    keep = np.ones(comparison.share.size, dtype=bool) if use is None else use
+    (own, other), (own_error, other_error) = comparison.pair(key), comparison.pair_errors(key)
+    good = keep & np.isfinite(own) & np.isfinite(other)
+    x, y = other[good], own[good]
+    if good.sum() > DENSE:
+        axes.hexbin(x, y, gridsize=50, mincnt=1, bins="log", cmap="viridis", linewidths=0.1)
+    else:
+        if good.sum() < ERROR_BARS:
+            bars = {"xerr": np.nan_to_num(other_error[good]), "yerr": np.nan_to_num(own_error[good])}
+            axes.errorbar(x, y, **bars, fmt="none", ecolor="0.75", elinewidth=0.5, zorder=1)
+        axes.scatter(x, y, s=6, color="tab:blue", zorder=2)
+    low, high = robust_limits(np.concatenate([x, y]), 0.5, 99.5)
+    room = 0.08 * (high - low)
+    limits = (low - room, high + room)
+    axes.plot(limits, limits, color="0.4", lw=0.8, zorder=3)
+    axes.set(xlim=limits, ylim=limits, aspect="equal")
+    axes.set_xlabel(comparison.answer.name, size=8)
+    axes.set_ylabel(comparison.result.model_name, size=8)
+    axes.set_title(scatter_text(comparison.scatter(key, use)), size=7)
+
+
+def history_page(result: Result, bin_id: int, answers: Sequence[History]) -> Figure:
+    """SFHs of one bin from several answers, its spectrum with their models, and their numbers side by side."""
+    figure = Figure(figsize=(11, 7), layout="constrained")
+    figure.suptitle(f"{result.name}, bin {bin_id}", size=11)
+    grid = figure.add_gridspec(3, 3, height_ratios=[2.4, 2.2, 1.2])
+    for column, (kind, label) in enumerate((("mass", "Mass formed / bin"), ("light", "V-band light / bin"))):
+        axes = figure.add_subplot(grid[0, column])
+        for color, answer in zip(COLORS, answers):
+            _steps(axes, answer.sfh(kind), color, answer.name)
+        axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel=label, xlim=DRAWN_EDGES_GYR[[0, -1]])
+        axes.set_ylim(bottom=0)
+    figure.axes[0].legend(fontsize=8)
+    _numbers(figure.add_subplot(grid[0, 2]), answers)
+    view = BinView.of(result, bin_id)
+    above = figure.add_subplot(grid[1, :2])
+    _spectrum(above, figure.add_subplot(grid[2, :2], sharex=above), view, answers)
+    _bands(figure.add_subplot(grid[1:, 2]), view, answers)
+    return figure
+
+
+def _steps(axes: Any, band: Any, color: str, label: str) -> None:
+    axes.stairs(band.value, DRAWN_EDGES_GYR, color=color, lw=1.5, baseline=None, label=label)
+    for low, high, left, right in zip(band.low, band.high, DRAWN_EDGES_GYR[:-1], DRAWN_EDGES_GYR[1:]):
+        axes.fill_between([left, right], low, high, color=color, alpha=0.25, lw=0)
+
+
+def _numbers(axes: Any, answers: Sequence[History]) -> None:
+    rows = histories.numbers(answers)
+    axes.axis("off")
+    cells = [[label, *texts] for label, texts in rows]
+    made = axes.table(cells, colLabels=["", *(a.name for a in answers)], loc="center", cellLoc="center")
+    made.auto_set_font_size(False)
+    made.set_fontsize(7)
+    made.scale(1.05, 1.7)
+    for color, column in zip(COLORS, range(1, len(answers) + 1)):
+        made[0, column].get_text().set_color(color)
+
+
+def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[History]) -> None:
+    axes.plot(WAVE_AA, view.flux, color="0.5", lw=0.6, label="observed")
+    below.fill_between(WAVE_AA, -view.error, view.error, color="0.85", lw=0)
+    size = 1e-3
+    for color, answer in zip(COLORS, answers):
+        if answer.model is not None:
+            residual = view.flux - answer.model
+            axes.plot(WAVE_AA, answer.model, color=color, lw=0.8)
+            below.plot(WAVE_AA, residual, color=color, lw=0.5)
+            size = max(size, 2.5 * float(np.nanpercentile(np.abs(residual), 95.0)))
+    below.set_ylim(-size, size)
+    for panel in (axes, below):
+        for low, high in view.masked:
+            panel.axvspan(low, high, color="0.92", lw=0)
+    axes.set(ylabel="Normalised flux", xlim=(WAVE_AA[0], WAVE_AA[-1]))
+    axes.tick_params(labelbottom=False)
+    below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
+
+
+def _bands(axes: Any, view: BinView, answers: Sequence[History]) -> None:
+    pivot = np.array([PIVOT_AA[b] for b in view.bands])
+    axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.4", ms=5, label="observed")
+    for color, answer in zip(COLORS, answers):
+        if answer.phot_model is not None:
+            axes.plot(pivot, answer.phot_model, "D", mfc="none", color=color, ms=8)
+    axes.set(xscale="log", xlabel="HST band", ylabel="Normalised flux")
+    axes.set_xticks(pivot, view.bands, rotation=45, size=8)
+    axes.minorticks_off()
