@@ -79,7 +79,10 @@ def run_states(viewer: Any, dock: Any) -> None:
     wait(lambda: not dock.job.running)
     shoot(viewer, "cancelled")
     cube = dock.data.cube.line_edit.value
-    dock.data.cube.line_edit.value = str(next(Path(cube).parent.glob("*TRUTH*")))
+    truth = next(Path(cube).parent.glob("*TRUTH*"))
+    # No path of this machine in a picture.
+    os.chdir(truth.parent)
+    dock.data.cube.line_edit.value = truth.name
     wait(lambda: not dock.job.running)
     dock.run()
     wait(lambda: not dock.job.running)
@@ -106,8 +109,10 @@ def result_states(viewer: Any, dock: Any) -> None:
     dock.panel.kind_field.value = "mass"
     dock.session.clear_compared()
     dock.map.grid.value = True
+    dock.wait()
     shoot(viewer, "four_maps")
     dock.map.grid.value = False
+    dock.wait()
     dock.show_map("AGE_MW_ERR")
     dock.map.min_snr.value = 35
     shoot(viewer, "error_map")
@@ -180,13 +185,15 @@ def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
     unfold(dock, "lines")
     tools["lines"].load(None)
     dock.wait()
+    settle()
     tools["lines"].plot()
     shoot(viewer, "lines")
     window(viewer).resize(*SMALL)
     unfold(dock, "gradient")
     shoot(viewer, "small_screen_tools")
     window(viewer).resize(*USUAL)
-    dock.save_workspace(folder / "mock_spiral.json")
+    os.chdir(folder)
+    dock.save_workspace("mock_spiral.json")
     dock.wait()
     unfold(dock, "export")
     shoot(viewer, "workspace")

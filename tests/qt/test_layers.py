@@ -113,7 +113,7 @@ def test_four_maps_side_by_side_and_back(result: Result) -> None:
     assert set(visible_maps(viewer)) == set(maps.MEAN_MAPS)
     assert viewer.canvas.grid.actual_shape(viewer.layers) == (2, 2)
     first = viewer.canvas.grid.contents_at((0, 0), viewer.layers)
-    assert {viewer.layers[i].name for i in first} == {"LW age [log yr]", "selected bins, AGE_LW"}
+    assert {viewer.layers[i].name for i in first} == {"LW age [log yr]", "selected bins, AGE_LW", "cursor, AGE_LW"}
     assert all(len(layer.data) for layer in stack._grid_outlines.values())
     stack.set_grid(False)
     assert visible_maps(viewer) == ["AGE_LW"]
@@ -215,3 +215,31 @@ def test_an_outline_leaves_the_extent_alone(result: Result) -> None:
     assert heard == []
     assert len(stack.find("outline")._view_data) == len(stack.find("outline").data) > 0
     assert viewer.layers.extent.world == pytest.approx(stack.find("bins").extent.world, abs=0.01)
+
+
+def test_a_grid_that_is_called_off_leaves_nothing(result: Result) -> None:
+    """Its layers come one by one; the user may change their mind meanwhile."""
+    viewer, _, stack = shown(result)
+    before, looks = list(viewer.layers), [layer.visible for layer in viewer.layers]
+    begin = stack.grid_steps(True)
+    for step in begin[:6]:
+        step()
+    assert len(viewer.layers) > len(before)
+    for step in (*stack.grid_steps(False), *begin[6:]):
+        step()
+    assert not viewer.canvas.grid.enabled
+    assert set(viewer.layers) == set(before)
+    assert [layer.visible for layer in before] == looks
+    assert viewer.layers[-1] is stack.find("outline")
+    assert stack.grid_steps(False) == []
+
+
+def test_a_layer_that_is_drawn_on_stays_active(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    mine = viewer.add_shapes(name="mine")
+    mine.mode = "add_polygon_lasso"
+    stack.activate()
+    assert viewer.layers.selection.active is mine
+    mine.mode = "pan_zoom"
+    stack.activate()
+    assert viewer.layers.selection.active is stack.find("map", "AGE_LW")

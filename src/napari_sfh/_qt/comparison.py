@@ -255,6 +255,7 @@ class ComparisonTool(Tool):
         if comparison is None or not self.form.difference.value:
             if layer is not None:
                 self.host.viewer.layers.remove(layer)
+                self.host.stack.show(self.host.stack.current)
             return
         values = np.where(self._use(), comparison.difference(self.key), np.nan)
         image, limits = maps.paint(comparison.result.bins.bin_id, values), symmetric_limits(values)

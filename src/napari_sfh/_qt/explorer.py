@@ -21,7 +21,7 @@ from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.files import Files
 from napari_sfh._qt.forms import BinningForm, DataForm, ExportForm, NetworkForm
 from napari_sfh._qt.frame import Frame
-from napari_sfh._qt.layers import link_of, maps_text
+from napari_sfh._qt.layers import four_text, link_of, maps_text
 from napari_sfh._qt.loader import Loader, Step
 from napari_sfh._qt.machine import Machine
 from napari_sfh._qt.map_tool import MapForm, MapTool
@@ -33,7 +33,6 @@ from napari_sfh._qt.toolbox import TOOLS
 from napari_sfh._qt.tools import Toolbox
 from napari_sfh._qt.workers import Job, Work, explain
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.maps import MEAN_MAPS
 from napari_sfh.types import Result
 
 if TYPE_CHECKING:
@@ -302,7 +301,7 @@ class Explorer(Frame):
         steps += [partial(self.stack.put, layer) for layer in shown.layers]
         steps += [self.canvas.orient, *self.stack.finish(), self.show_panel, self._settle]
         # After the docks have found their sizes.
-        steps += [self.viewer.reset_view, self._all_shown, *then]
+        steps += [self.viewer.reset_view, self._all_shown, *self.tools.telling(shown.result), *then]
         self._loader.run(steps)
 
     def _settle(self) -> None:
@@ -313,7 +312,6 @@ class Explorer(Frame):
     def _all_shown(self) -> None:
         self._refresh()
         self.say(self._summary())
-        self.tools.on_result(self.session.result)
 
     def _summary(self) -> str:
         result = self.session.result
@@ -339,6 +337,10 @@ class Explorer(Frame):
         if not self._details:
             self.say("Working; the window stays usable." if running else READY if has_cube else EMPTY)
 
+    def in_turns(self, steps: list[Step]) -> None:
+        """Do steps one by one, one per turn of the event loop, so that the window does not block."""
+        self._loader.soon(steps)
+
     def refresh_cursor(self) -> None:
         """Say anew what is under the cursor."""
         self.canvas.refresh()
@@ -351,8 +353,7 @@ class Explorer(Frame):
         result = self.session.result
         if result is None:
             return ""
-        names = list(MEAN_MAPS) if self.map.grid.value else [self.map.name]
-        return "\n".join(maps_text(result, name, bin_id) for name in names)
+        return four_text(result, bin_id) if self.map.grid.value else maps_text(result, self.map.name, bin_id)
 
     def _clicked(self) -> None:
         """The plots come up, unless another dock of ours is being looked at."""

@@ -64,7 +64,7 @@ def narrow(box: ComboBox) -> ComboBox:
     """Let a list be narrower than its longest entry: the dock must fit small screens."""
     native = box.native
     native.setSizeAdjustPolicy(native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-    native.setMinimumContentsLength(10)
+    native.setMinimumContentsLength(7)
     return box
 
 

@@ -6,7 +6,17 @@ from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QMenu, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_sfh._qt.dock import Section, show_text
 from napari_sfh.types import Progress
@@ -35,8 +45,10 @@ class FileRow(QWidget):
         self.recent = QPushButton("Recent")
         self.recent.setToolTip("Galaxies, results and workspaces that were opened last")
         self.recent.setMenu(self._menu)
+        # A crowded dock must not squeeze it.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
         layout = QHBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setContentsMargins(0, 2, 0, 2)
         layout.setSpacing(3)
         for widget, stretch in ((self.open.native, 2), (self.recent, 2), (self.save.native, 3)):
             layout.addWidget(widget, stretch)

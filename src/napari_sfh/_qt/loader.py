@@ -40,6 +40,12 @@ class Loader:
         self._steps = deque(steps)
         self._timer.start()
 
+    def soon(self, steps: Iterable[Step]) -> None:
+        """Do these steps before those that wait."""
+        self._steps.extendleft(reversed(list(steps)))
+        if self._steps:
+            self._timer.start()
+
     def _next(self) -> None:
         held = self._hold()
         self._timer.setInterval(HOLD_MS if held else 0)

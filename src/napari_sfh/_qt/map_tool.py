@@ -13,7 +13,7 @@ from napari_sfh import maps
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import FIRST_MAP, map_title
 from napari_sfh._qt.tools import Host, KeyAct, Tool
-from napari_sfh.types import Result
+from napari_sfh.types import FLAG_MEANING, Result
 
 #: Keys on the canvas, and the map that each shows (or what it toggles).
 MAP_KEYS = {
@@ -24,6 +24,8 @@ MAP_KEYS = {
     "Alt-E": "error",
     "Alt-G": "grid",
 }
+#: Every bit of FLAG.
+ANY_FLAG = sum(int(bit) for bit in FLAG_MEANING)
 #: Milliseconds after a map is painted at which its layer controls are made.
 CONTROLS_MS = 50
 
@@ -51,23 +53,38 @@ class MapForm:
             value=False,
             tooltip="Leave out the bins where the network is not to be believed",
         )
-        self.container = form([narrow(self.quantity), self.error, self.grid, self.min_snr, self.hide_flagged])
+        self.flags = ComboBox(
+            label="Hide bins with",
+            choices=[("nothing", 0), ("any flag", ANY_FLAG), *((text, int(bit)) for bit, text in FLAG_MEANING.items())],
+            value=0,
+            tooltip="Leave out the bins that carry a flag",
+        )
+        self.limits = ComboBox(
+            label="Limits",
+            choices=[(text, how) for how, text in maps.LIMITS.items()],
+            value="shared",
+            tooltip="Of the colours; drag the layer's own contrast limits for any others",
+        )
+        rows = [narrow(self.quantity), self.error, self.grid, narrow(self.limits), self.min_snr]
+        self.container = form([*rows, self.hide_flagged, narrow(self.flags)])
 
     def limit_snr(self, result: Result | None) -> None:
         """Let the slider run over the S/N of a result, and show all bins."""
         top = 100.0 if result is None else float(np.nanmax(result.data.snr, initial=1.0))
-        with self.min_snr.changed.blocked(), self.hide_flagged.changed.blocked():
+        with self.min_snr.changed.blocked(), self.hide_flagged.changed.blocked(), self.flags.changed.blocked():
+            self.flags.value = 0
             self.min_snr.value = 0
             self.min_snr.max = int(np.ceil(top))
             self.hide_flagged.value = False
 
     def hidden(self, result: Result) -> NDArray[np.bool_] | None:
-        """Bins (N,) that the slider and the check box leave out; None when they show all."""
-        if self.min_snr.value <= 0 and not self.hide_flagged.value:
+        """Bins (N,) that slider, check box and flags leave out; None when they show all."""
+        if self.min_snr.value <= 0 and not self.hide_flagged.value and not self.flags.value:
             return None
         hidden: NDArray[np.bool_] = ~(result.data.snr >= self.min_snr.value)
         if self.hide_flagged.value:
             hidden |= ~(result.prediction.ood <= 1)
+        hidden |= (result.flag & self.flags.value) > 0
         return hidden
 
     @property
@@ -94,8 +111,9 @@ class MapTool(Tool):
         self._activate.timeout.connect(host.stack.activate)
         for signal in (self.form.quantity.changed, self.form.error.changed, self.form.grid.changed):
             signal.connect(self._show)
-        for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed):
+        for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed, self.form.flags.changed):
             signal.connect(self._hide)
+        self.form.limits.changed.connect(host.stack.set_limits)
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """`MAP_KEYS`."""
@@ -116,6 +134,8 @@ class MapTool(Tool):
         """All bins are shown again."""
         self._held = False
         self.form.limit_snr(result)
+        if self.form.limits.value != "shared":
+            self.host.stack.set_limits(self.form.limits.value)
         if result is not None:
             self._show()
 
@@ -136,10 +156,11 @@ class MapTool(Tool):
         stack = self.host.stack
         if self._held:
             return
-        if self.form.grid.value:
-            stack.set_grid(True)
-        else:
-            stack.set_grid(False)
+        steps = stack.grid_steps(self.form.grid.value)
+        for step in steps[:1]:
+            step()
+        self.host.in_turns(steps[1:])
+        if not self.form.grid.value:
             stack.show(self.form.name)
             # The layer's controls come after the map is painted.
             self._activate.start()

@@ -32,7 +32,11 @@ class LayerStack:
         self._hidden: NDArray[np.bool_] | None = None
         self._painted: dict[str, int] = {}
         self._version = 0
+        self._grid_wanted = False
         self._grid_outlines: dict[str, Any] = {}
+        self._grid_marks: list[Any] = []
+        self._put_away: list[Any] = []
+        self._limits = "shared"
         self._looks: dict[str, dict[str, Any]] = {}
         self.current = FIRST_MAP
         session.selection_changed.connect(self.refresh_outline)
@@ -160,21 +164,32 @@ class LayerStack:
         result = self._session.result
         if result is None or name not in maps.MAPS or self.find("map", name) is not None:
             return
-        layer = self._make(map_layer(result, name, self._session.sky), "map")
+        layer = self._make(map_layer(result, name, self._session.sky, self._limits), "map")
         outline = self.find("outline")
         at = len(self._viewer.layers) if outline is None else self._viewer.layers.index(outline)
         with self._viewer.layers.selection.events.active.blocker():
             self._viewer.layers.insert(at, layer)
 
     def activate(self) -> None:
-        """Make the current map the active layer: its limits and colours are at hand."""
-        layer = self.find("map", self.current)
-        if layer is not None and layer.visible:
+        """Make the current map the active layer, unless one is being drawn on: its limits and colours are at hand."""
+        layer, active = self.find("map", self.current), self._viewer.layers.selection.active
+        drawn_on = active is not None and str(active.mode) != "pan_zoom"
+        if layer is not None and layer.visible and not drawn_on:
             self._viewer.layers.selection.active = layer
 
     def _maps(self) -> list[tuple[Any, Any]]:
         found = [(layer, link_of(layer.metadata)) for layer in self._viewer.layers]
         return [(layer, link) for layer, link in found if link is not None and link.role == "map"]
+
+    def set_limits(self, how: str) -> None:
+        """Limits of all maps' colours: one of `maps.LIMITS`."""
+        self._limits = how
+        result = self._session.result
+        if result is None:
+            return
+        for layer, link in self._maps():
+            if link.name in maps.MAPS:
+                layer.contrast_limits = maps.limits(result, link.name, how)
 
     def hide_bins(self, hidden: NDArray[np.bool_] | None) -> None:
         """Leave bins (N,) out of the maps; None shows all."""
@@ -221,57 +236,100 @@ class LayerStack:
 
     def set_grid(self, on: bool) -> None:
         """The four maps side by side, each with its outline of the selected bins; or one map again."""
-        grid = self._viewer.canvas.grid
-        if on and not self._grid_on and self._session.result is not None:
-            self._pair_up(self._session.result)
-            self._size_colorbars(0.6)
-            # The two uppermost layers share the first cell, the next two the second, and so on.
-            grid.stride, grid.shape, grid.enabled = -2, (2, 2), True
-            self._viewer.reset_view()
-            self.refresh_outline()
-        elif not on and self._grid_on:
-            grid.enabled = False
-            self._size_colorbars(1.0)
-            grid.stride, grid.shape = 1, (-1, -1)
-            for layer in self._grid_outlines.values():
-                if layer in self._viewer.layers:
-                    self._viewer.layers.remove(layer)
-            self._grid_outlines = {}
-            self._set_visible(("white", "bins", "outline"), True)
-            self._raise("outline")
-            self.show(self.current)
-            self._viewer.reset_view()
-            self.refresh_outline()
+        for step in self.grid_steps(on):
+            step()
 
-    def _pair_up(self, result: Result) -> None:
-        """Bring each of the four maps to the top of the list, its own outline above it; hide the rest."""
-        layers = self._viewer.layers
-        self._set_visible(("white", "bins", "outline"), False)
+    def grid_steps(self, on: bool) -> list[Callable[[], object]]:
+        """The same in steps of one layer each, so that a window does not block; the first ends or begins all."""
+        if on == self._grid_wanted or (on and self._session.result is None):
+            return []
+        self._grid_wanted = on
+        if not on:
+            old = [*self._grid_outlines.values(), *self._grid_marks]
+            return [partial(self._grid_ends, old), *(partial(self._remove, layer) for layer in old)]
+        steps: list[Callable[[], object]] = [self._clear_the_way]
+        for name in reversed(maps.MEAN_MAPS):
+            steps += [partial(self._make_cell, name), *[partial(self._add_lines, name)] * 2]
+        return [*steps, self._grid_begins]
+
+    def _clear_the_way(self) -> None:
+        """Hide what is none of the four maps: any other layer would take a cell."""
+        shown = [layer for layer, _ in self._maps()]
+        self._put_away = [layer for layer in self._viewer.layers if layer.visible and layer not in shown]
+        for layer in self._put_away:
+            layer.visible = False
         for layer, link in self._maps():
             layer.visible = link.name in maps.MEAN_MAPS
-        for name in reversed(maps.MEAN_MAPS):
-            layer = self.find("map", name)
-            if layer is None:
-                continue
+
+    def _make_cell(self, name: str) -> None:
+        """Bring a map to the top of the list."""
+        layers, layer = self._viewer.layers, self.find("map", name)
+        if layer is not None and self._grid_wanted:
             self._paint(layer, name)
             self._dress(layer)
             layers.move(layers.index(layer), len(layers))
-            _, attributes, _ = outline_layer(result, self._session.sky)
-            attributes["name"] = f"selected bins, {name}"
-            attributes["metadata"] = {}
-            attributes["edge_width"] *= 1.2
-            self._grid_outlines[name] = self._viewer.add_vectors(np.empty((0, 2, 2)), **attributes)
+
+    def _add_lines(self, name: str) -> None:
+        """Above a map, its own outline first, its cursor at the second call."""
+        result = self._session.result
+        if result is None or self.find("map", name) is None or not self._grid_wanted:
+            return
+        _, attributes, kind = outline_layer(result, self._session.sky)
+        attributes |= {"name": f"selected bins, {name}", "metadata": {}, "edge_width": 1.2 * attributes["edge_width"]}
+        if name in self._grid_outlines:
+            attributes |= {"name": f"cursor, {name}", "edge_color": "white"}
+        layer = Layer.create(np.empty((0, 2, 2)), attributes, kind)
+        with self._viewer.layers.selection.events.active.blocker():
+            self._viewer.add_layer(layer)
+        if name in self._grid_outlines:
+            self._grid_marks.append(layer)
+        else:
+            self._grid_outlines[name] = layer
+
+    def _grid_begins(self) -> None:
+        if not self._grid_wanted:
+            return
+        grid = self._viewer.canvas.grid
+        self._size_colorbars(0.6)
+        # The three uppermost layers (cursor, outline, map) share the first cell, the next three the second, ...
+        grid.stride, grid.shape, grid.enabled = -3, (2, 2), True
+        self._viewer.layers.selection.active = self.find("map", FIRST_MAP)
+        self._viewer.reset_view()
+        self.refresh_outline()
+
+    def _grid_ends(self, old: list[Any]) -> None:
+        grid = self._viewer.canvas.grid
+        grid.enabled = False
+        self._size_colorbars(1.0)
+        grid.stride, grid.shape = 1, (-1, -1)
+        self._grid_outlines, self._grid_marks = {}, []
+        for layer in old:
+            layer.visible = False
+        for layer in self._put_away:
+            if layer in self._viewer.layers:
+                layer.visible = True
+        self._put_away = []
+        self._raise("outline")
+        self.show(self.current)
+        self._viewer.reset_view()
+        self.refresh_outline()
+
+    def mark(self, world: NDArray[np.floating] | None) -> None:
+        """In the grid: a cross at the same place (Dec, RA offset in arcsec) of all four maps; None takes it away."""
+        cross = np.empty((0, 2, 2))
+        if world is not None and self._session.result is not None:
+            y, x = self._session.sky.to_pixel(np.asarray(world, dtype=float)[None, :])[0]
+            size = max(self._session.result.bins.bin_id.shape) / 30
+            cross = np.array([[[y - size, x], [2 * size, 0]], [[y, x - size], [0, 2 * size]]])
+        for layer in self._grid_marks:
+            if len(cross) or len(layer.data):
+                with layer.events.data.blocker(), layer.events.thumbnail.blocker():
+                    layer.data = cross
 
     def _size_colorbars(self, factor: float) -> None:
         for layer, _ in self._maps():
             layer.colorbar.size = (25 * factor, 150 * factor)
             layer.colorbar.font_size = 10 * factor**0.5
-
-    def _set_visible(self, roles: tuple[str, ...], visible: bool) -> None:
-        for role in roles:
-            layer = self.find(role)
-            if layer is not None:
-                layer.visible = visible
 
 
 def _draw_lines(layer: Any, segments: NDArray[np.float64], colors: list[str]) -> None:

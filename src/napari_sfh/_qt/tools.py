@@ -66,6 +66,9 @@ class Host(Protocol):
     def start(self, work: Work, after: Callable[[Any], None]) -> None:
         """Run ``work(cancel)`` in the thread; ``after`` gets its value unless it was cancelled."""
 
+    def in_turns(self, steps: list[Callable[[], object]]) -> None:
+        """Do steps one by one, one per turn of the event loop, so that the window does not block."""
+
     def show_map(self, name: str) -> None:
         """Put one map (a key of `maps.MAPS`, or one that a tool has added) on the canvas; the grid goes."""
 
@@ -94,7 +97,7 @@ class Tool:
     title : str
         Of the section.
     needs_result : bool
-        The section is disabled without a result.
+        The section is hidden without a result.
     container : magicgui Container or QWidget
         To be made by the subclass in ``__init__``.
     """
@@ -195,9 +198,12 @@ class Toolbox:
             self._host.attempt(partial(tool.on_selection, bins))
 
     def set_enabled(self, has_result: bool, busy: bool) -> None:
-        """Enable what can be used."""
+        """Show and enable what can be used: without a result, the dock is about files and the run."""
         for tool in self:
-            tool.widget.setEnabled(has_result or not tool.needs_result)
+            usable = has_result or not tool.needs_result
+            tool.widget.setEnabled(usable)
+            if tool.section is not None:
+                tool.section.setVisible(usable)
             tool.on_busy(busy)
 
     def state(self) -> dict[str, dict[str, Any]]:
