@@ -140,7 +140,7 @@ def too_metal_rich(data: BinData, rng: np.random.Generator, basis: TemplateBasis
 
 def _at_metallicity(grid: Array, templates: F32, mh: float) -> Array:
     """Templates (A, Z, n) at one [M/H]: (A, n)."""
-    index, share = bracket(grid, np.array(mh))
+    index, share = bracket(np.asarray(grid, float), np.array(mh))
     return np.asarray(templates[:, index] * (1 - share) + templates[:, index + 1] * share, float)
 
 
@@ -156,7 +156,7 @@ KINDS: tuple[Callable[..., BinData], ...] = (
 
 def spoil(data: BinData, basis: TemplateBasis, rng: np.random.Generator) -> list[BinData]:
     """``data`` split at random among `KINDS` and `too_metal_rich`, each part spoilt its way."""
-    kinds = (*KINDS, partial(too_metal_rich, basis=basis))
+    kinds: tuple[Callable[..., BinData], ...] = (*KINDS, partial(too_metal_rich, basis=basis))
     kind = rng.integers(0, len(kinds), data.n_bins)
     parts = [(f, np.flatnonzero(kind == k)) for k, f in enumerate(kinds)]
     return [f(data.select(rows), rng=rng) for f, rows in parts if rows.size]
