@@ -150,9 +150,9 @@ def test_vorbin_warns_of_its_cost_only_on_big_fields():
     sn = disc(10)
     assert cost_warning(sn, "vorbin") is None
     big = SpaxelSN(*(np.ones((1000, 1000), t) for t in (np.float32, np.float32, bool)), sn.wcs, sn.path, True)
-    assert cost_warning(big, "vorbin") == "1000000 spaxels take vorbin some 1.9 h, powerbin 2 min"
+    assert cost_warning(big, "vorbin") == "1000000 spaxels take vorbin some 1.5 h, powerbin 2 min"
     big.good[:] = np.arange(1000) < 50
-    assert cost_warning(big, "vorbin") == "50000 spaxels take vorbin some 18 s, powerbin 6 s"
+    assert cost_warning(big, "vorbin") == "50000 spaxels take vorbin some 14 s, powerbin 6 s"
     assert cost_warning(big, "powerbin") is None
     assert cost_warning(big, "auto") is None
 
