@@ -34,7 +34,7 @@ def settle(seconds: float = 0.5) -> None:
         time.sleep(0.01)
 
 
-def wait(condition: Any, seconds: float = 300.0) -> None:
+def wait(condition: Any, seconds: float = 1800.0) -> None:
     """Turn the event loop until a condition holds."""
     end = time.monotonic() + seconds
     while not condition():
@@ -91,14 +91,18 @@ def run_states(viewer: Any, dock: Any) -> None:
     wait(lambda: not dock.job.running)
 
 
-def result_states(viewer: Any, dock: Any) -> None:
+def result_states(viewer: Any, dock: Any, result: Path | None) -> None:
     """The result, a clicked bin, bins compared, four maps, hidden bins, a small screen, a light theme."""
     from conftest import click, window
 
-    started = time.monotonic()
-    dock.run()
-    wait(lambda: not dock.job.running and not dock._loading)
-    print(f"from Run to maps on the screen: {time.monotonic() - started:.1f} s")
+    if result is not None:
+        dock.open(result)
+    else:
+        started = time.monotonic()
+        dock.run()
+        dock.wait()
+        print(f"from Run to maps on the screen: {time.monotonic() - started:.1f} s")
+    dock.wait()
     shoot(viewer, "result")
     click(viewer, dock.session, bright_bin(dock.session, 0.15))
     shoot(viewer, "bin")
@@ -200,7 +204,7 @@ def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
 
 
 def main() -> None:
-    """Write all screenshots; the first argument may name weights other than the default ones."""
+    """Write all screenshots; a result of the mock spiral as first argument spares its run, and the pictures of it."""
     import napari
     from conftest import open_explorer, window
 
@@ -209,9 +213,13 @@ def main() -> None:
     window(viewer).resize(*USUAL)
     dock = open_explorer(viewer)
     wait(lambda: not dock._cards_job.running)
-    dock.network.file.line_edit.value = " ".join(sys.argv[1:2])
-    run_states(viewer, dock)
-    result_states(viewer, dock)
+    result = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
+    if result is None:
+        run_states(viewer, dock)
+    else:
+        dock.open_demo()
+        dock.wait()
+    result_states(viewer, dock, result)
     tool_states(viewer, dock, Path(tempfile.mkdtemp()))
     viewer.close()
 

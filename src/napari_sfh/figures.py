@@ -182,7 +182,7 @@ def _bands(axes: Any, view: BinView) -> None:
     axes.legend(fontsize=8)
 
 
-def save(figure: Figure, path: Path) -> Path:
+def save(figure: Figure, path: Path | str) -> Path:
     """Write a figure; the kind is that of the name's ending.
 
     Raises
@@ -192,6 +192,7 @@ def save(figure: Figure, path: Path) -> Path:
     ComputeError
         The file cannot be written.
     """
+    path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise SfhInputError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
     try:

@@ -46,7 +46,8 @@ def test_every_cell_runs(
     qtbot: Any, make_viewer: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("napari.Viewer", make_viewer)
+    viewer = make_viewer()
+    monkeypatch.setattr("napari.Viewer", lambda: viewer)
     write_result(like_the_mock(), tmp_path / "mock_spiral_sfh.fits")
     names: dict[str, Any] = {}
     for cell in code_cells():

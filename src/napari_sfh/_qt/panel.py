@@ -111,6 +111,7 @@ class BinPanel(QWidget):
             label="SFH as",
             tooltip="Mass formed, V-band light, or star-formation rate per age bin",
         )
+        self.kind_field.min_width = 118
         self.mh_field = ComboBox(
             value="age",
             choices=[("by age", "age"), ("distribution", "distribution")],

@@ -7,6 +7,7 @@ because a worker that is merely quit never returns what it has done.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import traceback
@@ -149,8 +150,10 @@ class Job:
         self.stop()
         for worker in (self._worker, self._late):
             if worker is not None:
-                for name in self._slots:
-                    getattr(worker, name).disconnect()
+                # At the end of the program Qt may have taken the worker's signals away already.
+                with contextlib.suppress(RuntimeError):
+                    for name in self._slots:
+                        getattr(worker, name).disconnect()
         self._worker = self._late = None
         self._slots = {}
 
