@@ -1,0 +1,230 @@
+"""HST under the maps, contours, another answer, pPXF: in a real window, and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from conftest import bin_world, make_result, open_explorer
+
+from napari_sfh import answers, histories, ppxf_bin
+from napari_sfh._qt.composite import segments
+from napari_sfh._qt.layers import KEY, Link
+from napari_sfh.compare import against
+from napari_sfh.comparefigure import comparison_page, history_page, symmetric_limits
+from napari_sfh.io.results import write_result
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.types import Flag, Result
+
+#: A star in the mosaics: offset (Dec, RA) in arcsec from the field's centre.
+STAR = np.array([1.5, -1.0])
+
+
+def _mosaic(folder: Path, result: Result, band: str) -> Path:
+    """A flat mosaic of 0.04" with one star at `STAR`, north up."""
+    header = fits.Header({"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 200.5, "CRPIX2": 200.5})
+    header.update(CRVAL1=result.wcs.wcs.crval[0], CRVAL2=result.wcs.wcs.crval[1], EXPTIME=2000.0, FILTER=band)
+    header.update(CD1_1=-0.04 / 3600, CD1_2=0.0, CD2_1=0.0, CD2_2=0.04 / 3600, INSTRUME="WFC3", DETECTOR="UVIS")
+    header.update(BUNIT="ELECTRONS/S", PHOTFLAM=1e-19, PHOTPLAM=5000.0)
+    y, x = np.mgrid[:400, :400]
+    data = 1.0 + 0.1 * np.random.default_rng(1).random((400, 400))
+    data[np.hypot(y - 199.5 - STAR[0] / 0.04, x - 199.5 + STAR[1] / 0.04) < 2] = 60.0
+    path = folder / f"{band.lower()}_sci.fits"
+    fits.PrimaryHDU(data.astype(np.float32), header).writeto(path)
+    return path
+
+
+@pytest.fixture
+def opened(make_viewer: Callable[..., Any], qtbot: Any, result: Result) -> Any:
+    """An explorer that shows the result, at rest."""
+    dock = open_explorer(make_viewer())
+    dock.show_result(result)
+    _rest(qtbot, dock)
+    return dock
+
+
+def _rest(qtbot: Any, dock: Any) -> None:
+    qtbot.waitUntil(lambda: not dock.job.running and not dock._loader.active, timeout=200_000)
+
+
+def test_mosaics_lie_under_the_maps_where_the_sky_is(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
+    tool, layers = opened.tools["composite"], opened.viewer.layers
+    tool.toggle()
+    assert "No HST mosaic is given: choose some under Data" in opened.message.text()
+    tool.show_mosaics({band: _mosaic(tmp_path, result, band) for band in ("F814W", "F438W")})
+    _rest(qtbot, opened)
+    layer = tool.layer
+    assert layer.multiscale
+    assert layers.index(layer) < layers.index(opened.stack.find("bins"))
+    y, x = np.nonzero(np.asarray(layer.data[0])[..., 0] > 200)
+    place = np.mean([layer.data_to_world(p) for p in zip(y, x)], axis=0)
+    np.testing.assert_allclose(place, STAR, atol=0.03)
+    assert opened.stack.find("map", "AGE_LW").opacity == 0.5
+    tool.form.opacity.value = 0.3
+    opened.show_map("SNR")
+    assert opened.stack.find("map", "SNR").opacity == 0.3
+    tool.toggle()
+    assert not layer.visible
+    assert opened.stack.find("map", "SNR").opacity == 1.0
+
+
+def test_sliders_paint_anew_and_the_picture_is_saved(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
+    tool = opened.tools["composite"]
+    opened.attempt(lambda: tool.save_picture(tmp_path / "no.png"))
+    assert "press Show HST colours first" in opened.message.text()
+    tool.show_mosaics({"F555W": _mosaic(tmp_path, result, "F555W")})
+    _rest(qtbot, opened)
+    before = np.asarray(tool.layer.data[0])[..., 0].mean()
+    tool.form.brightness.value = 3.0
+    qtbot.waitUntil(lambda: np.asarray(tool.layer.data[0])[..., 0].mean() > before + 10, timeout=20_000)
+    tool.show_contours("AGE_LW", 3)
+    _rest(qtbot, opened)
+    assert len(opened.stack.find("contours", "AGE_LW").data) == len(segments(tool.lines)) > 0
+    tool.save_picture(tmp_path / "a.png")
+    _rest(qtbot, opened)
+    assert (tmp_path / "a.png").stat().st_size > 10_000
+    tool.show_contours("none")
+    assert opened.stack.find("contours", "AGE_LW") is None
+
+
+def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
+    shifted = make_result()
+    quantiles = {k: v + np.float32(0.1) if k == "lg_age_lw" else v for k, v in shifted.prediction.quantiles.items()}
+    other = replace(shifted, model_name="other", prediction=replace(shifted.prediction, quantiles=quantiles))
+    path = write_result(other, tmp_path / "other.fits")
+    tool = opened.tools["compare"]
+    tool.form.file.line_edit.value = str(path)
+    tool.form.load.native.click()
+    _rest(qtbot, opened)
+    assert "of 16 bins matched" in opened.message.text() or f"of {result.bins.n_bins} bins" in opened.message.text()
+    assert tool.comparison.scatter("lg_age_lw").bias == pytest.approx(-0.1, abs=1e-5)
+    tool.form.difference.value = True
+    assert tool.layer.colormap.name == "RdBu_r"
+    low, high = tool.layer.contrast_limits
+    assert low == -high
+    np.testing.assert_allclose(np.nanmedian(tool.layer.data), -0.1, atol=1e-5)
+    assert not opened.stack.find("map", "AGE_LW").visible
+    opened.show_map("AGE_MW")
+    assert tool.layer is None
+    assert opened.stack.find("map", "AGE_MW").visible
+    opened.session.select(5)
+    qtbot.waitUntil(lambda: "bin 5" in tool.legend.text(), timeout=10_000)
+    assert "other" in tool.legend.text()
+    for act, name in ((tool.save_figure, "c.pdf"), (tool.save_table, "c.ecsv"), (tool.save_bin, "b.ecsv")):
+        act(tmp_path / name)
+        _rest(qtbot, opened)
+        assert (tmp_path / name).stat().st_size > 500
+
+
+def test_a_file_that_is_no_answer_is_told(opened: Any, qtbot: Any, tmp_path: Path) -> None:
+    tool = opened.tools["compare"]
+    tool.form.load.native.click()
+    assert "no file is chosen" in opened.message.text()
+    bad = tmp_path / "x.fits"
+    bad.write_bytes(b"nothing")
+    tool.load(bad)
+    _rest(qtbot, opened)
+    assert "nothing to compare with; give a result" in opened.message.text()
+    assert not tool.form.truth.visible  # not the mock
+
+
+def _fit(result: Result, bin_id: int) -> ppxf_bin.PpxfFit:
+    row, prediction = bin_id - 1, result.prediction
+    means = {k: float(prediction.median(k)[row]) for k in MEAN_NAMES}
+    parts = [np.asarray(getattr(prediction, k)[row], float) for k in ("mass_frac", "light_frac", "mh")]
+    return ppxf_bin.PpxfFit(
+        bin_id, *parts, means, 0.1, 0.0, 50.0, 1.0, result.model_flux[row].astype(float), np.ones(5), 1.0
+    )
+
+
+def test_ppxf_is_drawn_beside_the_network(
+    opened: Any, qtbot: Any, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ppxf_bin, "fit", lambda *_: _fit(result, 4))
+    tool = opened.tools["ppxf"]
+    tool.form.fit.native.click()
+    assert "no bin is selected; click one" in opened.message.text()
+    opened.session.select(4)
+    tool.form.fit.native.click()
+    _rest(qtbot, opened)
+    assert "pPXF on bin 4" in opened.message.text()
+    assert "pPXF" in tool.legend.text()
+    for act, name in ((tool.save_figure, "p.svg"), (tool.save_table, "p.ecsv")):
+        act(tmp_path / name)
+        _rest(qtbot, opened)
+        assert (tmp_path / name).is_file()
+    opened.show_result(make_result(seed=7))
+    _rest(qtbot, opened)
+    assert tool.fits == {}
+
+
+def test_without_ppxf_the_remedy_is_shown(opened: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_sfh._qt.skytasks.ppxf_installed", lambda: False)
+    opened.session.select(2)
+    opened.tools["ppxf"].fit()
+    _rest(qtbot, opened)
+    assert "pip install napari-sfh[kinematics]" in opened.message.text()
+
+
+def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, result: Result) -> None:
+    form, stack = opened.map, opened.stack
+    shared = stack.find("map", "AGE_LW").contrast_limits
+    form.limits.value = "full"
+    own = np.asarray(stack.find("map", "AGE_LW").data)
+    assert stack.find("map", "AGE_LW").contrast_limits == pytest.approx([np.nanmin(own), np.nanmax(own)])
+    form.limits.value = "shared"
+    assert stack.find("map", "AGE_LW").contrast_limits == pytest.approx(shared)
+    form.flags.value = int(Flag.OUT_OF_DEPTH)
+    assert np.isnan(stack.find("map", "AGE_LW").data[result.bins.bin_id == result.bins.n_bins]).all()
+    form.grid.value = True
+    _rest(qtbot, opened)
+    place = bin_world(opened.session, 6)
+    stack.mark(place)
+    crosses = [layer.data for layer in opened.viewer.layers if layer.name.startswith("cursor")]
+    assert len(crosses) == 4
+    for cross in crosses:
+        middle = cross[0, 0] + cross[0, 1] / 2
+        np.testing.assert_allclose(opened.session.sky.to_world(middle[None])[0], place, atol=1e-6)
+    form.grid.value = False
+    _rest(qtbot, opened)
+    assert not [layer for layer in opened.viewer.layers if layer.name.startswith("cursor")]
+
+
+def test_layers_of_others_survive_the_end(opened: Any, result: Result) -> None:
+    opened.viewer.add_image(np.ones((4, 4)), name="mine", metadata={KEY: Link("composite", "", result)})
+    opened.tools["composite"].on_result(result)
+    assert "mine" in opened.viewer.layers
+    opened.release()
+    opened.viewer.layers.remove("mine")
+
+
+def test_figures_of_comparisons(result: Result) -> None:
+    comparison = against(result, answers.of_result(result))
+    figure = comparison_page(comparison, result.data.snr > 30)
+    assert sum(ax.get_title().startswith("bias") for ax in figure.axes) == 4
+    both = [histories.of_network(result, 3), histories.of_ppxf(_fit(result, 3))]
+    assert history_page(result, 3, both).axes
+    rows = dict(histories.numbers(both))
+    assert rows["LW age (log yr)"][0].startswith(rows["LW age (log yr)"][1])
+    made = histories.table([*both, histories.of_comparison(comparison, 3)], 3)
+    assert len(made) == 48
+    np.testing.assert_allclose(made["MASS_FRAC"][:16], made["MASS_FRAC"][32:])
+
+
+def test_symmetric_limits_hold_the_bulk() -> None:
+    values = np.concatenate([np.linspace(-1, 0.5, 1000), [50.0, np.nan]])
+    low, high = symmetric_limits(values)
+    assert low == -high
+    assert 0.9 < high < 1.01
+    assert symmetric_limits(np.array([np.nan])) == (-0.5, 0.5)
+
+
+def test_contours_as_pieces() -> None:
+    pieces = segments([np.array([[0.0, 0], [1, 0], [1, 2]]), np.zeros((1, 2))])
+    np.testing.assert_array_equal(pieces, [[[0, 0], [1, 0]], [[1, 0], [0, 2]]])
+    assert segments([]).shape == (0, 2, 2)
