@@ -172,10 +172,6 @@ def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
     dock.wait()
     shoot(viewer, "gradient")
     tools["gradient"].form.ellipse.value = False
-    unfold(dock, "posterior")
-    tools["posterior"].draw()
-    dock.wait()
-    shoot(viewer, "posterior")
     unfold(dock, "compare")
     tools["compare"].load_truth()
     dock.wait()

@@ -15,7 +15,7 @@ from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.canvas import OVERLAY
-from napari_sfh._qt.forms import fill_form, form, form_state
+from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import KEY, Link, link_of
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools import Host, KeyAct, Tool
@@ -214,7 +214,7 @@ class RegionForm:
         ]
         for row in self.buttons:
             row.margins = (0, 0, 0, 0)
-        self.container = form([self.shape, self.weight, self.spread, *self.buttons])
+        self.container = form([narrow(self.shape), narrow(self.weight), narrow(self.spread), *self.buttons])
 
 
 class RegionTool(Tool):
