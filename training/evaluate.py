@@ -198,6 +198,7 @@ def _tables(main: Predicted, labels: Labels, testset: TestSet) -> dict[str, Any]
         "widths": metrics.widths(main.quantiles, truth),
         "smape": {"median": float(np.nanmedian(vector_error)), "mean": float(np.nanmean(vector_error))},
         "sfr_error": metrics.rate_error(main.mass_frac, truth["mass_frac"]),
+        "cumulative_error": metrics.curve_error(main.quantiles["cum_mass"][..., 2], truth["cum_mass"]),
         "error_correlation": metrics.error_correlation(found, truth),
         "by_family": metrics.by_class(found, truth, labels.family, labels.family_names),
         "by_library": metrics.by_class(found, truth, testset.library, testset.library_names),

@@ -113,6 +113,16 @@ def rate_error(found: Array, truth: Array) -> Table:
     return {"bias": error.mean(0).tolist(), "std": error.std(0).tolist()}
 
 
+def curve_error(found: Array, truth: Array) -> Table:
+    """Error of cumulative histories (N, A) at each bin's young edge: ``p16``, ``median``, ``p84`` (A,).
+
+    Fractions of the mass formed; the youngest bin holds all of it, by definition.
+    """
+    good = np.isfinite(found).all(1)
+    low, middle, high = np.percentile(found[good] - truth[good], [16, 50, 84], axis=0)
+    return {"p16": low.tolist(), "median": middle.tolist(), "p84": high.tolist()}
+
+
 def error_correlation(found: Mapping[str, Array], truth: Mapping[str, Array]) -> Table:
     """Age error against metallicity error, mass- and light-weighted: Pearson's r and the slope d[M/H] / d log age."""
     out: Table = {}

@@ -45,17 +45,16 @@ def truth_recovered(found: dict[str, Array], truth: dict[str, Array], accuracy: 
     return figure
 
 
-def histories(p: Predicted, sfr_error: dict[str, Any]) -> Figure:
+def histories(p: Predicted, report: dict[str, Any]) -> Figure:
     """Error of the SFR per age bin, and cumulative mass: error and examples."""
     figure = _figure(13, 3.6)
     first, second, third = figure.subplots(1, 3)
-    bias, std = np.array(sfr_error["bias"]), np.array(sfr_error["std"])
+    bias, std = (np.array(report["sfr_error"][k]) for k in ("bias", "std"))
     first.errorbar(AGE_GYR, 100 * bias, 100 * std, fmt="o", ms=4, lw=0.8, capsize=2)
     first.axhline(0, color="0.6", lw=0.8)
     first.set(xscale="log", xlabel="age [Gyr]", ylabel="SFR error / mean SFR [%]", title="SFR per age bin")
     edges = AGE_EDGES_GYR[:-1] + 0.005
-    error = p.quantiles["cum_mass"][..., 2] - p.truth["cum_mass"]
-    low, middle, high = np.nanpercentile(error, [16, 50, 84], axis=0)
+    low, middle, high = (np.array(report["cumulative_error"][k]) for k in ("p16", "median", "p84"))
     second.fill_between(edges, low, high, alpha=0.3, lw=0)
     second.plot(edges, middle)
     second.axhline(0, color="0.6", lw=0.8)

@@ -70,7 +70,7 @@ def _figures(e: Evaluation) -> Generator[tuple[str, Figure], None, None]:
     yield "Truth against recovered", pictures.truth_recovered(p.found, p.truth, report["accuracy"])
     if e.ppxf:
         yield "pPXF on the same spectra and photometry", pictures.ppxf_compared(e.ppxf, p, report)
-    yield "Star-formation histories", pictures.histories(p, report["sfr_error"])
+    yield "Star-formation histories", pictures.histories(p, report)
     yield "Age-metallicity error correlation", pictures.correlation(p, report["error_correlation"])
     yield "Calibration", pictures.calibration(report["calibration"])
     yield "Signal to noise", pictures.against_snr(report["by_snr"])
@@ -104,6 +104,7 @@ def _page(report: dict[str, Any], figures: list[tuple[str, Figure]]) -> str:
         _means_table("Accuracy [dex]", _accuracy_rows(report)),
         _coverage_table(report),
         _depth_table(report),
+        _facts_table(report),
     ]
     for title, figure in figures:
         data = base64.b64encode(png(figure)).decode()
@@ -124,6 +125,7 @@ def _accuracy_rows(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         rows.append(("realistic noise", report["realistic_noise"]["accuracy"]))
     if "elsewhere" in report:
         rows.append(("elsewhere", report["elsewhere"]["accuracy"]))
+        rows += [(f"elsewhere, stars of {name}", r) for name, r in report["elsewhere"]["by_library"].items()]
     if "ppxf" in report:
         rows.append((f"network, first {report['ppxf']['n']}", report["ppxf"]["network_on_the_same"]))
         rows.append((f"pPXF, the same {report['ppxf']['n']}", report["ppxf"]["accuracy"]))
@@ -161,3 +163,24 @@ def _depth_table(report: dict[str, Any]) -> str:
     rows = [("false alarms on the test set", depth["false_alarm_rate"]), *depth["detection_rate"].items()]
     body = "".join(f"<tr><td>{_text(k)}</td><td>{100 * v:.1f} %</td></tr>" for k, v in rows)
     return f"<h2>Out of depth: share with a warning</h2><table>{body}</table>"
+
+
+def _facts_table(report: dict[str, Any]) -> str:
+    """Single numbers: histories, correlation of errors, speed."""
+    speed = report["throughput"]
+    rows = [("SMAPE of the mass fractions, median", f"{report['smape']['median']:.0f} %")]
+    for kind in ("mw", "lw"):
+        c = report["error_correlation"][kind]
+        text = f"r = {c['r']:.2f}, slope {c['slope']:.2f}"
+        rows.append((f"error of [M/H] against error of log age, {kind.upper()}", text))
+    rows += [
+        (
+            f"bins per second, point values, {speed['threads']} thread(s) of {speed['device']}",
+            f"{speed['bins_per_second']:.0f}",
+        ),
+        (f"bins per second, {speed['draws']} draws each", f"{speed['posterior_bins_per_second']:.0f}"),
+    ]
+    if "ppxf" in report:
+        rows.append(("pPXF, seconds of one core per spectrum", f"{report['ppxf']['seconds_per_spectrum']:.1f}"))
+    body = "".join(f"<tr><td>{_text(k)}</td><td>{_text(v)}</td></tr>" for k, v in rows)
+    return f"<h2>Histories, correlations, speed</h2><table>{body}</table>"

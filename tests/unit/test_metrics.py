@@ -86,6 +86,15 @@ def test_rate_error_is_relative_to_the_mean_rate():
     np.testing.assert_allclose(row["std"], 0, atol=1e-12)
 
 
+def test_curve_error_has_the_percentiles_of_each_edge():
+    truth = np.zeros((101, 2))
+    found = np.column_stack([np.linspace(-1, 1, 101), np.full(101, 0.2)])
+    row = metrics.curve_error(np.vstack([found, [[np.nan, 0.0]]]), np.vstack([truth, [[0.0, 0.0]]]))
+    np.testing.assert_allclose(
+        [row["p16"], row["median"], row["p84"]], [[-0.68, 0.2], [0, 0.2], [0.68, 0.2]], atol=1e-9
+    )
+
+
 def test_error_correlation_has_the_slope():
     x = np.linspace(-1, 1, 11)
     found = {"lg_age_mw": x, "lg_age_lw": x, "mh_mw": -0.5 * x, "mh_lw": 0.2 * x}

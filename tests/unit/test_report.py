@@ -55,7 +55,12 @@ def test_page_needs_nothing_else(written):
 def test_page_shows_the_numbers(written):
     made, (_, page) = written
     entry = made.report["accuracy"]["mh_lw"]
-    assert f"{entry['bias']:.3f} / {entry['std']:.3f} / {entry['nmad']:.3f}" in page.read_text()
+    text = page.read_text()
+    assert f"{entry['bias']:.3f} / {entry['std']:.3f} / {entry['nmad']:.3f}" in text
+    assert f"<td>{made.report['smape']['median']:.0f} %</td>" in text
+    assert f"<td>r = {made.report['error_correlation']['mw']['r']:.2f}, slope" in text
+    assert all(f"elsewhere, stars of {name}" in text for name in made.report["elsewhere"]["by_library"])
+    assert "pPXF, seconds of one core per spectrum</td><td>2.0</td>" in text
 
 
 def test_pictures_do_not_touch_pyplot():
