@@ -77,7 +77,8 @@ def draw(t: Templates, n: int, mh_range: tuple[float, float], seed: int) -> Popu
     seed : int
     """
     rng = np.random.default_rng([seed, 33])
-    lg_age = rng.uniform(*np.log10(AGE_RANGE_GYR), n)
+    youngest, oldest = (float(np.log10(age)) for age in AGE_RANGE_GYR)
+    lg_age = rng.uniform(youngest, oldest, n)
     mh, ebv = rng.uniform(*mh_range, n), rng.uniform(*EBV_RANGE, n)
     filters = narrowband.jpas_like()
     sed = _spectra(t, lg_age, mh) * transmission(t.sed_wave_aa, tau_from_ebv(ebv))
