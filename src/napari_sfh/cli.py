@@ -141,12 +141,14 @@ def _device(parser: argparse.ArgumentParser) -> None:
 def _demo(options: argparse.Namespace) -> int:
     if not options.headless:
         return _open_viewer(demo=True)
-    from napari_sfh import compare, demo, summary
+    from napari_sfh import answers, compare, comparefigure, demo, summary
 
     result = _finish(demo.config(options.device), options.output / "mock_spiral_sfh.fits", options.quiet)
     truth = compare.bin_truth(demo.truth(), result.bins)
     found = compare.against_truth(result, truth)
-    summary.save(summary.truth_page(result, truth, found), options.output / "mock_spiral_truth.png")
+    comparison = compare.against(result, answers.of_truth(demo.truth(), result))
+    page = comparefigure.comparison_page(comparison, result.data.snr > compare.MIN_SNR)
+    summary.save(page, options.output / "mock_spiral_truth.png")
     print("recovered - true, bins with S/N > 20 and no foreground star:")
     for name, s in found.items():
         print(f"  {name:10s} bias {s.bias:+.3f}  std {s.std:.3f}  NMAD {s.nmad:.3f} dex  (n = {s.n})")

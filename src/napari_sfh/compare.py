@@ -25,6 +25,8 @@ from napari_sfh.types import F64, I32, BinMap, Flag, Result, SpaxelTruth
 MAX_STAR = 0.02
 #: Share of a bin's spaxels that another answer must cover.
 MIN_SHARE = 0.5
+#: S/N above which bins are held against a truth.
+MIN_SNR = 20.0
 #: The parts of an SFH that answers may hold.
 VECTORS: tuple[str, ...] = ("mass_frac", "light_frac", "mh")
 
@@ -233,7 +235,7 @@ def bin_truth(truth: SpaxelTruth, bins: BinMap) -> Truth:
     return Truth(mass_frac, light_frac, mh, means, star)
 
 
-def against_truth(result: Result, truth: Truth, min_snr: float = 20.0) -> dict[str, Scatter]:
+def against_truth(result: Result, truth: Truth, min_snr: float = MIN_SNR) -> dict[str, Scatter]:
     """Recovered against true for the four means, in the bins above an S/N with no star in front of them."""
     good = (result.data.snr > min_snr) & (truth.star < MAX_STAR)
     return {k: scatter(result.prediction.median(k)[good], truth.means[k][good]) for k in MEAN_NAMES}

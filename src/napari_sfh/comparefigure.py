@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sfh import histories, maps
 from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, PIVOT_AA, BinView
 from napari_sfh.compare import Comparison, Scatter
+from napari_sfh.figures import steps
 from napari_sfh.histories import History
 from napari_sfh.maps import robust_limits
 from napari_sfh.physics.wavelength import WAVE_AA
@@ -91,7 +92,7 @@ def history_page(result: Result, bin_id: int, answers: Sequence[History]) -> Fig
     for column, (kind, label) in enumerate((("mass", "Mass formed / bin"), ("light", "V-band light / bin"))):
         axes = figure.add_subplot(grid[0, column])
         for color, answer in zip(COLORS, answers):
-            _steps(axes, answer.sfh(kind), color, answer.name)
+            steps(axes, answer.sfh(kind), color, answer.name)
         axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel=label, xlim=DRAWN_EDGES_GYR[[0, -1]])
         axes.set_ylim(bottom=0)
     figure.axes[0].legend(fontsize=8)
@@ -101,12 +102,6 @@ def history_page(result: Result, bin_id: int, answers: Sequence[History]) -> Fig
     _spectrum(above, figure.add_subplot(grid[2, :2], sharex=above), view, answers)
     _bands(figure.add_subplot(grid[1:, 2]), view, answers)
     return figure
-
-
-def _steps(axes: Any, band: Any, color: str, label: str) -> None:
-    axes.stairs(band.value, DRAWN_EDGES_GYR, color=color, lw=1.5, baseline=None, label=label)
-    for low, high, left, right in zip(band.low, band.high, DRAWN_EDGES_GYR[:-1], DRAWN_EDGES_GYR[1:]):
-        axes.fill_between([left, right], low, high, color=color, alpha=0.25, lw=0)
 
 
 def _numbers(axes: Any, answers: Sequence[History]) -> None:

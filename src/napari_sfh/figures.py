@@ -117,8 +117,8 @@ def bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> F
     grid = figure.add_gridspec(3, 4, height_ratios=[2.2, 2.2, 1])
     sfh, cumulative, mh, spread = (figure.add_subplot(grid[0, k]) for k in range(4))
     for color, view in zip(COLORS, views):
-        _steps(sfh, view.sfh(kind), color, view.name)
-        _steps(mh, view.mh, color)
+        steps(sfh, view.sfh(kind), color, view.name)
+        steps(mh, view.mh, color)
         spread.stairs(view.metallicity_distribution(kind), MH_EDGES, color=color, lw=1.5)
         grown = view.grown(kind)
         cumulative.plot(DRAWN_EDGES_GYR, grown.value, color=color)
@@ -146,7 +146,8 @@ def _times(axes: Any, view: BinView, kind: str) -> None:
             axes.text(at, 0.03, f" t{100 * fraction:.0f}", transform=axes.get_xaxis_transform(), size=8)
 
 
-def _steps(axes: Any, band: Band, color: str, label: str | None = None) -> None:
+def steps(axes: Any, band: Band, color: str, label: str | None = None) -> None:
+    """A histogram over the age bins with its band."""
     axes.stairs(band.value, DRAWN_EDGES_GYR, color=color, lw=1.5, baseline=None, label=label)
     for low, high, left, right in zip(band.low, band.high, DRAWN_EDGES_GYR[:-1], DRAWN_EDGES_GYR[1:]):
         axes.fill_between([left, right], low, high, color=color, alpha=0.25, lw=0)

@@ -1,4 +1,4 @@
-"""Figures without a screen: the page that a headless run leaves, and the comparison with a known truth.
+"""Figures without a screen: the page that a headless run leaves.
 
 Built on matplotlib's `Figure` alone (no pyplot, no global state), so that any thread may draw them.
 """
@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from napari_sfh import maps
 from napari_sfh.binview import DRAWN_EDGES_GYR, BinView
-from napari_sfh.compare import Scatter, Truth
 from napari_sfh.maps import robust_limits as robust_limits
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import BANDS, Result
@@ -42,27 +40,6 @@ def page(result: Result) -> Figure:
         view = BinView.of(result, bin_id)
         _spectrum(column[0], result, view)
         _sfh(column[1], view)
-    return figure
-
-
-def truth_page(result: Result, truth: Truth, scatter: dict[str, Scatter]) -> Figure:
-    """True | recovered | difference of the four means, with bias and scatter of the bins that count."""
-    figure = Figure(figsize=(12, 15), layout="constrained")
-    figure.suptitle(f"{result.name}: true, recovered, difference", size=14)
-    axes = figure.subplots(4, 4, width_ratios=[1, 1, 1, 1])
-    for row, (name, key) in zip(axes, maps.MEAN_MAPS.items()):
-        spec = maps.MAPS[name]
-        true = maps.paint(result.bins.bin_id, truth.means[key])
-        recovered = maps.image(result, name)
-        limits = robust_limits(np.concatenate([true.ravel(), recovered.ravel()]))
-        for ax, image, title in ((row[0], true, "true"), (row[1], recovered, "recovered")):
-            drawn = ax.imshow(image, origin="lower", cmap=spec.colormap, vmin=limits[0], vmax=limits[1])
-            ax.set(title=f"{spec.title}, {title}", xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=list(row[:2]), label=spec.unit, shrink=0.8, location="left")
-        drawn = row[2].imshow(recovered - true, origin="lower", cmap="RdBu_r", vmin=-0.3, vmax=0.3)
-        row[2].set(title="recovered - true", xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=row[2], label="dex", shrink=0.8)
-        _one_to_one(row[3], truth.means[key], result.prediction.median(key), result.data.snr, scatter[key])
     return figure
 
 
@@ -111,21 +88,3 @@ def _sfh(axes: Any, view: BinView) -> None:
     axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel="Fraction of the mass formed")
     axes.set(ylim=(0, 1.05), xlim=DRAWN_EDGES_GYR[[0, -1]])
     axes.legend(fontsize=7, loc="center left")
-
-
-def _one_to_one(
-    axes: Any,
-    true: NDArray[np.floating],
-    recovered: NDArray[np.floating],
-    snr: NDArray[np.floating],
-    found: Scatter,
-) -> None:
-    drawn = axes.scatter(true, recovered, c=snr, s=6, cmap="cividis")
-    low, high = robust_limits(np.concatenate([true, recovered]), 0, 100)
-    axes.plot([low, high], [low, high], color="0.5", lw=0.8)
-    axes.set(
-        xlabel="true",
-        ylabel="recovered",
-        title=f"bias {found.bias:+.3f}  std {found.std:.3f}  (n = {found.n})",
-    )
-    axes.figure.colorbar(drawn, ax=axes, label="S/N", shrink=0.8)

@@ -130,7 +130,9 @@ class PpxfTool(Tool):
 
     def save_figure(self, path: Path | str) -> None:
         """Draw both answers for the shown bin as PNG, PDF or SVG."""
-        draw = partial(comparefigure.history_page, self.host.session.result, self.shown, self.answers(self.shown))
+        answers, result = self.answers(self.shown), self.host.session.result
+        assert result is not None  # answers() refuses
+        draw = partial(comparefigure.history_page, result, self.shown, answers)
         self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self._saved)
 
     def save_table(self, path: Path | str) -> None:

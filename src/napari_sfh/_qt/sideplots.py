@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer, Signal
+from psygnal import Signal
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sfh._qt.plots import AGE_MINOR, AGE_TICKS, LG_EDGES, Ribbon, continuum_range, pg, steps
@@ -265,7 +266,10 @@ class Side(QWidget):
         super().paintEvent(event)
         if self._stale:
             self._stale = False
-            QTimer.singleShot(0, self.seen.emit)
+            QTimer.singleShot(0, self._tell)
+
+    def _tell(self) -> None:
+        self.seen.emit()
 
     def fill(self, filled: bool) -> None:
         """Show the plots, or the sentence."""

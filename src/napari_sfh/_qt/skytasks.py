@@ -85,7 +85,8 @@ def contour_lines(
         finite = image[np.isfinite(image)]
         if finite.size == 0:
             raise SfhInputError(f"contours: {CONTOURS[name]} has no finite value; choose another map")
-        levels = np.linspace(*np.percentile(finite, [10, 90]), n)
+        low, high = np.percentile(finite, [10, 90])
+        levels = np.linspace(low, high, n)
     return contours.contours(image, levels), source
 
 
