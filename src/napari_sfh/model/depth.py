@@ -35,7 +35,7 @@ from napari_sfh.types import BANDS
 SIGNS = ("latent", "subspace", "spectrum", "photometry", "critic", "metallicity")
 #: Shares of the false alarms that they may cause before the final scaling: much for those whose strange spectra lie
 #: near the usual ones, little for those where they lie far off.
-ALARM_SHARES = (0.1, 0.1, 0.1, 0.1, 0.2, 0.4)
+ALARM_SHARES = (0.1, 0.2, 0.1, 0.1, 0.25, 0.25)
 _PIECES = 44
 _CRITIC_CLIP = 15.0
 #: Error added in quadrature, in units of the continuum.
