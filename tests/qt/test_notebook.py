@@ -42,6 +42,7 @@ def test_the_notebook_is_stripped() -> None:
     assert not any(cell.get("outputs") for cell in cells)
 
 
+@pytest.mark.timeout(1800)
 def test_every_cell_runs(
     qtbot: Any, make_viewer: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def do_all(walk: Walk, real: bool) -> None:
     print(f"\n{walk.dock.session.result.name}, {walk.dock.session.n_bins} bins\n{walk.report()}")  # noqa: T201
 
 
+@pytest.mark.timeout(1800)
 def test_a_walk_on_a_small_result(
     qtbot: Any, make_viewer: Callable[..., Any], tmp_path: Path, ask: Callable[[Path], None]
 ) -> None:

@@ -174,7 +174,7 @@ class Explorer(Frame):
         self.files.fill_forms(opened.workspace)
         if opened.galaxy is not None:
             self._white_opened(opened.galaxy)
-        steps = [*self.files.steps(opened.workspace), partial(self._workspace_shown, opened.notes)]
+        steps: list[Step] = [*self.files.steps(opened.workspace), partial(self._workspace_shown, opened.notes)]
         if opened.shown is not None:
             self._shown(opened.shown, steps)
         else:
@@ -296,7 +296,7 @@ class Explorer(Frame):
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
         self.files.result_path = shown.path
         self.tools["maps"].hold()
-        steps = self.stack.begin(shown.result)
+        steps: list[Step] = [*self.stack.begin(shown.result)]
         self.session.set_result(shown.result)
         steps += [partial(self.stack.put, layer) for layer in shown.layers]
         steps += [self.canvas.orient, *self.stack.finish(), self.show_panel, self._settle]

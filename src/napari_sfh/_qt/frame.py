@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
-from qtpy.QtCore import Qt, Signal
+from psygnal import Signal
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -62,9 +63,10 @@ class FileRow(QWidget):
     def _fill(self) -> None:
         self._menu.clear()
         if not recent():
-            self._menu.addAction("None yet").setEnabled(False)
+            nothing: Any = self._menu.addAction("None yet")
+            nothing.setEnabled(False)
         for path in recent():
-            action = self._menu.addAction(f"{path.parent.name}/{path.name}")
+            action: Any = self._menu.addAction(f"{path.parent.name}/{path.name}")
             action.setToolTip(str(path))
             action.setData(str(path))
 
