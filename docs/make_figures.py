@@ -134,22 +134,6 @@ def ceiling() -> list[str]:
     ]
 
 
-def architectures() -> list[str]:
-    """The networks on the same 40 000 objects."""
-    files = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in (HERE / "report" / "networks").glob("*.json")}
-    if not files:
-        return []
-    lines = ["", "## Networks side by side", "", *heading("network, posterior medians")]
-    for name in sorted(files):
-        lines.append(f"| `{name}` ({files[name]['n_test']}) | {cells(files[name]['accuracy'])} |")
-    return [
-        *lines,
-        "",
-        "Each trained on 40 000 objects of `galceran2026` for 8 epochs (`train --n 40000 --epochs 8`): the paper's "
-        "network and its first version by the paper's loss on mass fractions, `stem` by ours on light fractions.",
-    ]
-
-
 def coverage(r: dict[str, dict[str, Any]]) -> list[str]:
     """Worst and all coverages."""
     lines = ["", "## Coverage of the 68 % and 95 % intervals (goal 66-70 %, 94-96 %)", ""]
@@ -234,7 +218,7 @@ def again(r: dict[str, dict[str, Any]]) -> list[str]:
 def main() -> None:
     """Write the page."""
     r = load()
-    body = [*accuracy(r), *architectures(), *coverage(r), *depth(r), *ppxf(r), *again(r)]
+    body = [*accuracy(r), *coverage(r), *depth(r), *ppxf(r), *again(r)]
     (HERE / "figures.md").write_text("\n".join([HEAD, *body, "", TAIL]), encoding="utf-8")
 
 

@@ -102,7 +102,7 @@ def _cost(bands: tuple[str, ...], plain: Prediction, other: Prediction, uvis: F3
 def table(costs: dict[str, Cost], title: str) -> str:
     """The costs as a Markdown table."""
     rows = [
-        f"{title}. Cells: median shift / its scatter from object to object, dex; the last row is the posterior's error.",
+        f"{title}. Cells: median shift / its scatter among objects, dex; the last row is the posterior's error.",
         "",
         "| from ACS | ACS - UVIS, mag | LW age | MW age | LW [M/H] | MW [M/H] | more warnings |",
         "|---|---|---|---|---|---|---|",
