@@ -287,6 +287,8 @@ def test_closing_the_dock_leaves_nothing(
             time.sleep(0.01)
         stopped.set()
 
+    # A tool that unfolds may have work of its own.
+    idle(qtbot, dock)
     dock.start(endless, lambda _: None)
     qtbot.waitUntil(started.is_set, timeout=20000)
     parts = (dock, dock.session, dock.panel, dock.canvas, dock.stack, dock.files, dock.exports, *dock.tools)
