@@ -155,7 +155,9 @@ def _trend(x: F64, y: Any) -> str:
     both = np.isfinite(x) & np.isfinite(y)
     if both.sum() < 3:
         return f"{int(both.sum())} bins"
-    rank = float(spearmanr(x[both], np.asarray(y)[both]).statistic)
+    pair = x[both], np.asarray(y)[both]
+    varies = all(np.ptp(values) > 0 for values in pair)
+    rank = float(spearmanr(*pair).statistic) if varies else float("nan")
     return f"{int(both.sum())} bins: stars - gas {np.median((y - x)[both]):+.2f}, rank correlation {rank:.2f}"
 
 
