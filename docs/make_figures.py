@@ -49,8 +49,8 @@ regularisation's price, and histories of the test set are smoother.
 - Reports whose number of test spectra is below 16 500 were cut short for time.
 - Speeds in the reports were taken while other jobs shared the two cores; `benchmarks/` measures them alone.
 - The paper's recipe asks for up to 250 epochs of its network: some 12 hours of one core. It was not run in full.
-- Six families left out of training in turn: [held-out.md](held-out.md), at 30 000 spectra each. A library left out costs
-  most, and the intervals do not widen with it. The size of the training set was not varied.
+- Six families left out of training in turn: [held-out.md](held-out.md), at 30 000 spectra each. A library left out
+  costs most, and the intervals do not widen with it. The size of the training set was not varied.
 - No third template library is on a package index: stars from elsewhere are those of BC03-MILES and E-MILES. To
   `phangs`, trained on E-MILES, BC03-MILES is another library; `wide` has seen both.
 """
