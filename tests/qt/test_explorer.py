@@ -309,7 +309,7 @@ def test_closing_the_dock_leaves_nothing(
         gc.collect()
         return not any(ref() for ref in gone.values()) and not ours()
 
-    qtbot.waitUntil(collected, timeout=30000)
+    qtbot.waitUntil(collected, timeout=20000)
     # What is drawn stays, and nobody listens to it any more.
     viewer.layers["SFH region"].data = [np.array([[0.0, 0], [0, 5], [5, 5]])]
     qtbot.waitUntil(lambda: QThreadPool.globalInstance().activeThreadCount() == 0, timeout=30000)
