@@ -20,9 +20,9 @@ start = time.process_time(), time.perf_counter()
 from machine import machine  # noqa: E402 - the imports are timed, too
 
 from napari_sfh import demo  # noqa: E402
+from napari_sfh.batch.many import save  # noqa: E402
 from napari_sfh.cli import show_progress  # noqa: E402
 from napari_sfh.io.identify import find_galaxy  # noqa: E402
-from napari_sfh.many import save  # noqa: E402
 from napari_sfh.pipeline import config_from_files, run  # noqa: E402
 from napari_sfh.preflight import Plan, examine  # noqa: E402
 

@@ -145,7 +145,7 @@ def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
     """The tools, each with its section open."""
     from conftest import window
 
-    from napari_sfh.regions import Outline
+    from napari_sfh.analysis.regions import Outline
 
     tools, session = dock.tools, dock.session
     session.select(bright_bin(session, 0.3))

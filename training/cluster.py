@@ -7,7 +7,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from napari_sfh.cluster import connect
+from napari_sfh.batch.cluster import connect
 from napari_sfh.errors import ComputeError
 from napari_sfh.training.simulate import write_shard
 

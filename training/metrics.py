@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.compare import scatter
+from napari_sfh.analysis.compare import scatter
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import QUANTILES
 

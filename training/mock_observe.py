@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy import fft
 from scipy.ndimage import gaussian_filter
 
-from napari_sfh.lines import LINES
+from napari_sfh.analysis.lines import LINES
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training import agegrid, forward, mock_galaxy

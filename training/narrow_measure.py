@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh import gradients
-from napari_sfh.compare import scatter
-from napari_sfh.disc import Disc
+from napari_sfh.analysis import gradients
+from napari_sfh.analysis.compare import scatter
+from napari_sfh.analysis.disc import Disc
 from napari_sfh.errors import SfhInputError
 from napari_sfh.infer import finish
 from napari_sfh.prep import narrowband

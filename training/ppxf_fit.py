@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh import ppxf_bin
+from napari_sfh.analysis import ppxf_bin
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, four_means
 from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh import ppxf_bin
+from napari_sfh.analysis import ppxf_bin
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.forward import Model

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_sfh import infer
-from napari_sfh.compare import Scatter, scatter
+from napari_sfh.analysis.compare import Scatter, scatter
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training import forward, noise

@@ -141,14 +141,17 @@ def _device(parser: argparse.ArgumentParser) -> None:
 def _demo(options: argparse.Namespace) -> int:
     if not options.headless:
         return _open_viewer(demo=True)
-    from napari_sfh import answers, compare, comparefigure, demo, summary
+    from napari_sfh import demo
+    from napari_sfh.analysis import answers, compare
+    from napari_sfh.figures.comparison import comparison_page
+    from napari_sfh.figures.files import save
 
     result = _finish(demo.config(options.device), options.output / "mock_spiral_sfh.fits", options.quiet)
     truth = compare.bin_truth(demo.truth(), result.bins)
     found = compare.against_truth(result, truth)
     comparison = compare.against(result, answers.of_truth(demo.truth(), result))
-    page = comparefigure.comparison_page(comparison, result.data.snr > compare.MIN_SNR)
-    summary.save(page, options.output / "mock_spiral_truth.png")
+    page = comparison_page(comparison, result.data.snr > compare.MIN_SNR)
+    save(page, options.output / "mock_spiral_truth.png", dpi=90)
     print("recovered - true, bins with S/N > 20 and no foreground star:")
     for name, s in found.items():
         print(f"  {name:10s} bias {s.bias:+.3f}  std {s.std:.3f}  NMAD {s.nmad:.3f} dex  (n = {s.n})")
@@ -203,8 +206,8 @@ def _run_many(options: argparse.Namespace) -> int:
     """Several galaxies: each its result file, and a report of all."""
     from datetime import UTC, datetime
 
-    from napari_sfh import cluster, manyreport
-    from napari_sfh.many import Outcome, run_many
+    from napari_sfh.batch import cluster, manyreport
+    from napari_sfh.batch.many import Outcome, run_many
     from napari_sfh.pipeline import RunConfig
 
     for name in ("cube", "photometry", "maps"):
@@ -257,7 +260,7 @@ def _interrupts() -> Iterator[threading.Event]:
 
 def _finish(config: RunConfig, output: Path, quiet: bool) -> Result:
     """Run, write the result file and its page, say what was written."""
-    from napari_sfh.many import save
+    from napari_sfh.batch.many import save
     from napari_sfh.pipeline import run
 
     _make_writable(output)
@@ -318,9 +321,10 @@ def _galaxy_info(folder: Path, options: argparse.Namespace) -> list[str]:
     if found is not None:
         text += preflight.lines(found)
         if options.plot:
-            from napari_sfh.preflightfigure import footprints
-            from napari_sfh.summary import save
+            from napari_sfh.figures.files import save
+            from napari_sfh.figures.preflight import footprints
 
+            options.plot.parent.mkdir(parents=True, exist_ok=True)
             save(footprints(found), options.plot)
             text.append(f"footprints: {options.plot}")
     return [f"{folder}: {galaxy.name}", *("  " + line for line in text)]

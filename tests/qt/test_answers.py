@@ -10,8 +10,8 @@ import pytest
 from astropy.wcs import WCS
 from conftest import make_result
 
-from napari_sfh import answers, compare
-from napari_sfh.compare import Answer, against, table
+from napari_sfh.analysis import answers, compare
+from napari_sfh.analysis.compare import Answer, against, table
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.ngist import NgistResult
 from napari_sfh.io.results import write_result

@@ -10,9 +10,11 @@ import pytest
 from astropy.table import QTable
 from conftest import ROTATION_DEG
 
-from napari_sfh import figures, tables
-from napari_sfh.binview import BinView, flag_words, masked_ranges
+from napari_sfh.analysis import tables
+from napari_sfh.analysis.binview import BinView, flag_words, masked_ranges
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.figures import pages
+from napari_sfh.figures.files import SUFFIXES, save
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Flag, Result
@@ -106,32 +108,32 @@ def test_table_reads_back(result: Result, tmp_path: Path) -> None:
     assert table.meta["GALAXY"] == "NGC0000"
 
 
-@pytest.mark.parametrize("suffix", figures.SUFFIXES)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> None:
-    page = figures.bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr")
-    path = figures.save(page, tmp_path / f"bins{suffix}")
+    page = pages.bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr")
+    path = save(page, tmp_path / f"bins{suffix}")
     assert path.stat().st_size > 5000
 
 
 def test_page_of_maps_shows_four_maps_and_their_colorbars(result: Result) -> None:
-    assert len(figures.maps_page(result).axes) == 8
-    texts = {text.get_text() for axes in figures.maps_page(result).axes for text in axes.texts}
+    assert len(pages.maps_page(result).axes) == 8
+    texts = {text.get_text() for axes in pages.maps_page(result).axes for text in axes.texts}
     assert {"N", "E", "2″"} <= texts
 
 
 def test_page_of_maps_with_a_distance_says_kpc(result: Result) -> None:
     """2 arcsec at 206.265 Mpc are 2 kpc, at 1 Mpc 9.7 pc."""
     for distance, text in ((206.26481, "2″ = 2 kpc"), (1.0, "2″ = 9.7 pc")):
-        page = figures.maps_page(result, distance)
+        page = pages.maps_page(result, distance)
         assert text in {t.get_text() for t in page.axes[0].texts}
         assert f"{distance:g} Mpc" in page.texts[-1].get_text()
     with pytest.raises(SfhInputError, match="distance: -3 given; it must be above 0 Mpc"):
-        figures.maps_page(result, -3.0)
+        pages.maps_page(result, -3.0)
 
 
 def test_the_compass_points_north_and_east_in_the_field(result: Result) -> None:
     """North is turned from the y axis by the fixture's angle; nothing of it leaves the map."""
-    axes = figures.maps_page(result).axes[0]
+    axes = pages.maps_page(result).axes[0]
     north, east = (np.subtract(a.xy, a.xyann) for a in axes.texts if not a.get_text())
     angle = np.radians(ROTATION_DEG)
     assert north / np.hypot(*north) == pytest.approx([np.sin(angle), np.cos(angle)], abs=1e-3)
@@ -142,14 +144,14 @@ def test_the_compass_points_north_and_east_in_the_field(result: Result) -> None:
 
 def test_an_unknown_kind_of_file_is_refused(result: Result, tmp_path: Path) -> None:
     with pytest.raises(SfhInputError, match=r"a\.gif: the name must end in one of \.png, \.pdf, \.svg"):
-        figures.save(figures.maps_page(result), tmp_path / "a.gif")
+        save(pages.maps_page(result), tmp_path / "a.gif")
 
 
 def test_a_folder_that_is_not_there_is_named(result: Result, tmp_path: Path) -> None:
     with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
-        figures.save(figures.maps_page(result), tmp_path / "nowhere" / "a.png")
+        save(pages.maps_page(result), tmp_path / "nowhere" / "a.png")
 
 
 def test_no_bins_no_page(result: Result) -> None:
     with pytest.raises(SfhInputError, match="click one on the map"):
-        figures.bins_page(result, [])
+        pages.bins_page(result, [])

@@ -13,8 +13,8 @@ from conftest import click, make_wcs, open_explorer
 from napari.components import ViewerModel
 from npe2 import PluginManager
 
-from napari_sfh import maps
 from napari_sfh._qt import contributions
+from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.types import Result

@@ -15,12 +15,12 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_sfh import posteriors
 from napari_sfh._qt.gradient import disc_of, ellipse_corners
 from napari_sfh._qt.session import Session
-from napari_sfh.disc import Disc
+from napari_sfh.analysis import posteriors
+from napari_sfh.analysis.disc import Disc
+from napari_sfh.analysis.posteriors import Draws
 from napari_sfh.errors import SfhInputError
-from napari_sfh.posteriors import Draws
 from napari_sfh.types import Progress, Result
 
 

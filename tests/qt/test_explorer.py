@@ -17,11 +17,11 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_sfh import maps
 from napari_sfh._qt import canvas, tasks
+from napari_sfh.analysis import maps
+from napari_sfh.analysis.regions import Outline
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import write_result
-from napari_sfh.regions import Outline
 from napari_sfh.types import Progress, Result
 from napari_sfh.workspace import Workspace, save
 

@@ -13,11 +13,11 @@ from conftest import make_result
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_sfh import maps
 from napari_sfh._qt import layers
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.sky import SkyGrid
 from napari_sfh._qt.stack import LayerStack
+from napari_sfh.analysis import maps
 from napari_sfh.types import Result
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from astropy.wcs.utils import pixel_to_skycoord
 
+from napari_sfh.analysis.regionfiles import read_regions, write_regions
+from napari_sfh.analysis.regions import Outline, bins_of
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.regionfiles import read_regions, write_regions
-from napari_sfh.regions import Outline, bins_of
 from napari_sfh.types import Result
 
 

@@ -12,10 +12,10 @@ from conftest import bin_world, drag, make_result, native_canvas, open_explorer,
 
 from napari_sfh._qt.region import polygon
 from napari_sfh._qt.session import Session
-from napari_sfh.binview import BinView
+from napari_sfh.analysis.binview import BinView
+from napari_sfh.analysis.regions import Outline, bins_inside, bins_of, mean_view, weights
+from napari_sfh.analysis.tables import sfh_table
 from napari_sfh.errors import SfhInputError
-from napari_sfh.regions import Outline, bins_inside, bins_of, mean_view, weights
-from napari_sfh.tables import sfh_table
 from napari_sfh.types import Result
 
 EVERYTHING = np.array([[-1.0, -1], [-1, 41], [41, 41], [41, -1]])

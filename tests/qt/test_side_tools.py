@@ -12,11 +12,11 @@ import pytest
 from astropy.io import fits
 from conftest import bin_world, make_result, open_explorer
 
-from napari_sfh import answers, histories, ppxf_bin
 from napari_sfh._qt.composite import segments
 from napari_sfh._qt.layers import KEY, Link
-from napari_sfh.compare import against
-from napari_sfh.comparefigure import comparison_page, history_page, symmetric_limits
+from napari_sfh.analysis import answers, histories, ppxf_bin
+from napari_sfh.analysis.compare import against
+from napari_sfh.figures.comparison import comparison_page, history_page, symmetric_limits
 from napari_sfh.io.results import write_result
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Flag, Result

@@ -10,11 +10,11 @@ import pytest
 from astropy.io import fits
 from astropy.table import QTable
 
-from napari_sfh import tables
-from napari_sfh.binview import FORMED_FRACTIONS, MH_EDGES, BinView
-from napari_sfh.disc import guess_disc
+from napari_sfh.analysis import tables
+from napari_sfh.analysis.binview import FORMED_FRACTIONS, MH_EDGES, BinView
+from napari_sfh.analysis.disc import guess_disc
+from napari_sfh.analysis.gradients import QUANTITIES, fit_all
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.gradients import QUANTITIES, fit_all
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.wavelength import N_WAVE
 from napari_sfh.types import Result

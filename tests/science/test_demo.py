@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from napari_sfh import compare, demo, preflight
+from napari_sfh import demo, preflight
+from napari_sfh.analysis import compare
 from napari_sfh.cli import main, show_progress
 from napari_sfh.io.identify import find_galaxy
 from napari_sfh.io.results import read_result

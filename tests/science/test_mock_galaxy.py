@@ -5,9 +5,9 @@ import pytest
 from astropy.io import fits
 
 from napari_sfh import demo
+from napari_sfh.analysis.lines import LINES
 from napari_sfh.io import dap, hst, muse
 from napari_sfh.io.truth import read_truth
-from napari_sfh.lines import LINES
 from napari_sfh.physics.means import four_means
 from napari_sfh.training import mock_galaxy, mock_observe
 from napari_sfh.training.agegrid import SUB_EDGES_GYR

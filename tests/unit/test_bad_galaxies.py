@@ -11,9 +11,9 @@ import pytest
 from io_mocks import NX, NY, N, write_cube, write_maps, write_mosaic
 from test_io_bad_files import CUBES
 
+from napari_sfh.batch.many import Job, run_one
 from napari_sfh.cli import main
 from napari_sfh.errors import SfhInputError
-from napari_sfh.many import Job, run_one
 
 NAN = np.full((N, NY, NX), np.nan, np.float32)
 ONES = np.ones((N, NY, NX), np.float32)

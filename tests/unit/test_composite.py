@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from napari_sfh import composite
-from napari_sfh.composite import Look
-from napari_sfh.contours import contours, levels
+from napari_sfh.analysis import composite
+from napari_sfh.analysis.composite import Look
+from napari_sfh.analysis.contours import contours, levels
 from napari_sfh.errors import SfhInputError
 from napari_sfh.infer import finish
 from napari_sfh.types import Mosaic

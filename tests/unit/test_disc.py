@@ -9,7 +9,7 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from napari_sfh.disc import Disc, deprojected, guess_disc
+from napari_sfh.analysis.disc import Disc, deprojected, guess_disc
 from napari_sfh.errors import SfhInputError
 
 CENTRE = SkyCoord(24.174, 15.783, unit="deg")

@@ -5,8 +5,9 @@ import pytest
 from astropy.table import Table
 from synthetic_prediction import prediction_of, result_of
 
-from napari_sfh import gas_stars
-from napari_sfh.lines import HALPHA, HBETA, NII, OIII, LineFluxes
+from napari_sfh.analysis import gas_stars
+from napari_sfh.analysis.lines import HALPHA, HBETA, NII, OIII, LineFluxes
+from napari_sfh.figures.gas_stars import gas_page
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_table_holds_numbers_units_and_words(result, lines, tmp_path):
 
 
 def test_page_shows_three_panels_with_their_counts(result, lines, tmp_path):
-    figure = gas_stars.page(result, lines)
+    figure = gas_page(result, lines)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0].startswith("3 bins: stars - gas")
     assert titles[2] == "BPT, lines with S/N ≥ 3: 4 of 4 bins"
@@ -70,4 +71,4 @@ def test_page_shows_three_panels_with_their_counts(result, lines, tmp_path):
 
 def test_page_without_any_pair_says_so(result, lines):
     faint = LineFluxes(lines.flux, {k: 10 * np.abs(v) for k, v in lines.flux.items()}, lines.unit, lines.source)
-    assert gas_stars.page(result, faint).axes[0].get_title() == "0 bins"
+    assert gas_page(result, faint).axes[0].get_title() == "0 bins"

@@ -11,9 +11,9 @@ import pytest
 from astropy.coordinates import SkyCoord
 from test_disc import CENTRE, turned
 
-from napari_sfh.disc import Disc, deprojected
+from napari_sfh.analysis.disc import Disc, deprojected
+from napari_sfh.analysis.gradients import FitSettings, Gradient, Method, Profile, fit
 from napari_sfh.errors import SfhInputError
-from napari_sfh.gradients import FitSettings, Gradient, Method, Profile, fit
 
 T = TypeVar("T")
 FACE_ON = Disc(CENTRE.ra.deg, CENTRE.dec.deg, 0.0, 0.0, 5.0)

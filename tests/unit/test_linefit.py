@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_sfh import linefit
+from napari_sfh.analysis import linefit
+from napari_sfh.analysis.linefit import stars_only
+from napari_sfh.analysis.lines import HALPHA, HBETA, LINES, NII, OIII
 from napari_sfh.infer import finish
-from napari_sfh.linefit import stars_only
-from napari_sfh.lines import HALPHA, HBETA, LINES, NII, OIII
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden, broadening_kms, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, WAVE_AA

@@ -4,10 +4,21 @@ import numpy as np
 import pytest
 from synthetic_bins import bins_of
 
-from napari_sfh import lines
+from napari_sfh.analysis import lines
+from napari_sfh.analysis.lines import (
+    HALPHA,
+    HBETA,
+    NII,
+    OIII,
+    LineFluxes,
+    bpt_class,
+    gas,
+    image,
+    in_bins,
+    spaxel_fluxes,
+)
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import LineMaps
-from napari_sfh.lines import HALPHA, HBETA, NII, OIII, LineFluxes, bpt_class, gas, image, in_bins, spaxel_fluxes
 
 
 def fluxes(error=0.01, **values):

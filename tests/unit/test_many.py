@@ -18,11 +18,11 @@ from astropy.table import Table
 from many_toys import OPTIONS, Killer, toy_galaxy
 from test_results import make_result
 
-from napari_sfh import many, manyreport
+from napari_sfh.batch import many, manyreport
+from napari_sfh.batch.many import Job, Outcome, run_many, run_one
 from napari_sfh.cli import main, show_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import read_provenance, write_result
-from napari_sfh.many import Job, Outcome, run_many, run_one
 from napari_sfh.pipeline import RunConfig
 from napari_sfh.types import Progress, Result
 
@@ -63,7 +63,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
         from dataclasses import replace
 
         from napari_sfh import __version__
-        from napari_sfh.rerun import weights_sha256
+        from napari_sfh.batch.rerun import weights_sha256
 
         ran.append(config)
         yield Progress("predicting", 0, 1)
@@ -71,8 +71,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
         return replace(make_result(), settings=settings, model_sha256=weights_sha256(config.model))
 
     monkeypatch.setattr(many, "run", run)
-    monkeypatch.setattr(many.summary, "page", lambda result: result)
-    monkeypatch.setattr(many.summary, "save", lambda figure, path: path.write_text("page"))
+    monkeypatch.setattr(many, "summary_page", lambda result: result)
+    monkeypatch.setattr(many, "save_figure", lambda figure, path, dpi: path.write_text("page"))
     return ran
 
 
@@ -137,7 +137,7 @@ def test_a_rerun_says_why(folders: list[Path], tmp_path: Path, quick: list[RunCo
 def test_made_by_other_versions(folders: list[Path], tmp_path: Path, quick: list[RunConfig]) -> None:
     from dataclasses import replace
 
-    from napari_sfh.rerun import weights_sha256, why_run
+    from napari_sfh.batch.rerun import weights_sha256, why_run
 
     config = RunConfig(cube=next(folders[0].glob("*.fits")))
     output = tmp_path / "o.fits"

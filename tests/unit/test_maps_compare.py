@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_sfh import maps
-from napari_sfh.compare import bin_truth, scatter
+from napari_sfh.analysis import maps
+from napari_sfh.analysis.compare import bin_truth, scatter
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.types import BinMap, SpaxelTruth

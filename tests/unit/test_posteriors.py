@@ -14,7 +14,8 @@ import pytest
 import torch
 from astropy.wcs import WCS
 
-from napari_sfh import posteriors
+from napari_sfh.analysis import posteriors
+from napari_sfh.analysis.posteriors import draw_bin, find_bundle, formation_times
 from napari_sfh.errors import SfhInputError
 from napari_sfh.infer import finish as finished
 from napari_sfh.infer import predict, reconstruct
@@ -22,7 +23,6 @@ from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.calibration import Calibration
 from napari_sfh.model.labelspace import SCALARS, VECTORS
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.posteriors import draw_bin, find_bundle, formation_times
 from napari_sfh.training.toy import toy_bundle, toy_data
 from napari_sfh.types import QUANTILES, BinMap, Result
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_sfh import ppxf_bin
+from napari_sfh.analysis import ppxf_bin
+from napari_sfh.analysis.ppxf_bin import PpxfSettings
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.infer import finish
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.means import four_means
-from napari_sfh.ppxf_bin import PpxfSettings
 from napari_sfh.types import BinData
 
 FREE = PpxfSettings(regul_error=1.0)

@@ -13,11 +13,11 @@ from io_mocks import NX, NY, N, write_cube, write_maps, write_mosaic
 from napari_sfh import cost, sky
 from napari_sfh.cli import main, show_progress
 from napari_sfh.errors import SfhInputError
+from napari_sfh.figures.preflight import footprints
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.identify import find_galaxy, holds_cube
 from napari_sfh.io.muse import read_cube
 from napari_sfh.preflight import Plan, Preflight, examine, lines
-from napari_sfh.preflightfigure import footprints
 
 CUBE = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"
 SIDE = 30  # pixels of 0.0396 arcsec: 1.19 arcsec, the cube's 4 x 5 spaxels of 0.2 arcsec lie within
@@ -247,7 +247,7 @@ def test_folders_with_a_cube(cube_file: Path, tmp_path: Path) -> None:
 
 
 def test_the_preflight_does_not_load_the_network() -> None:
-    code = "import sys, napari_sfh.preflight, napari_sfh.preflightfigure; print({'torch', 'qtpy'} & set(sys.modules))"
+    code = "import sys, napari_sfh.preflight, napari_sfh.figures.preflight; print({'torch', 'qtpy'} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
 

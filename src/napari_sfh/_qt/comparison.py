@@ -11,8 +11,7 @@ from magicgui.widgets import CheckBox, ComboBox, Container, PushButton, Slider
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_sfh import compare as comparing
-from napari_sfh import comparefigure, demo, histories, maps
+from napari_sfh import demo
 from napari_sfh._qt import skytasks
 from napari_sfh._qt.dock import weak_slot
 from napari_sfh._qt.exports import FIGURES, TABLES
@@ -21,10 +20,12 @@ from napari_sfh._qt.layers import KEY, Link, link_of
 from napari_sfh._qt.sideplots import HistoryPlots, Legend, OneToOne, Side, scatter_words
 from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, KeyAct, Tool
-from napari_sfh.compare import Comparison
-from napari_sfh.comparefigure import symmetric_limits
+from napari_sfh.analysis import compare as comparing
+from napari_sfh.analysis import histories, maps
+from napari_sfh.analysis.compare import Comparison
+from napari_sfh.analysis.histories import History
 from napari_sfh.errors import SfhInputError
-from napari_sfh.histories import History
+from napari_sfh.figures.comparison import comparison_page, symmetric_limits
 from napari_sfh.types import Result
 
 DOCK = "Comparison"
@@ -140,7 +141,7 @@ class ComparisonTool(Tool):
 
     def save_figure(self, path: Path | str) -> None:
         """Draw maps, differences and one-to-one plots as PNG, PDF or SVG."""
-        draw = partial(comparefigure.comparison_page, self._known(), self._use())
+        draw = partial(comparison_page, self._known(), self._use())
         self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self._saved)
 
     def save_table(self, path: Path | str) -> None:

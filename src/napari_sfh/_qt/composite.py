@@ -12,7 +12,6 @@ from magicgui.widgets import ComboBox, FloatSlider, PushButton, SpinBox
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_sfh import compositefigure
 from napari_sfh._qt import skytasks
 from napari_sfh._qt.exports import FIGURES
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
@@ -20,8 +19,9 @@ from napari_sfh._qt.layers import KEY, Link, link_of
 from napari_sfh._qt.sky import SkyGrid
 from napari_sfh._qt.tools import Host, KeyAct, Tool
 from napari_sfh._qt.workers import Job
-from napari_sfh.composite import U8, Field, Look, paint
+from napari_sfh.analysis.composite import U8, Field, Look, paint
 from napari_sfh.errors import SfhInputError
+from napari_sfh.figures.composite import picture
 from napari_sfh.types import Progress, Result
 
 #: Milliseconds after the last move of a slider at which the image is painted anew.
@@ -153,7 +153,7 @@ class CompositeTool(Tool):
             raise SfhInputError("HST colours are not shown: press Show HST colours first")
         title = f"{result.name}: HST {', '.join(self.field.bands)}"
         image, lines = np.asarray(layer.data[0]), list(self.lines)
-        draw = partial(compositefigure.picture, image, self.field.wcs, lines, result.wcs, title)
+        draw = partial(picture, image, self.field.wcs, lines, result.wcs, title)
         self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self._saved)
 
     # -- mosaics -----------------------------------------------------------------------------------------------

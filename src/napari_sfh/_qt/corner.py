@@ -16,12 +16,12 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QVBoxLayout
 
-from napari_sfh import posteriors, tables
 from napari_sfh._qt.forms import form
 from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, KeyAct, Tool
+from napari_sfh.analysis import posteriors, tables
+from napari_sfh.analysis.posteriors import DEFAULT, QUANTITIES, Draws
 from napari_sfh.errors import SfhInputError
-from napari_sfh.posteriors import DEFAULT, QUANTITIES, Draws
 from napari_sfh.types import Progress, Result
 
 FILES = "Figures and tables (*.png *.pdf *.svg *.ecsv *.fits)"
@@ -47,7 +47,7 @@ def make(
     yield Progress("corner plot", 0, 0)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from napari_sfh.cornerfigure import corner_page
+    from napari_sfh.figures.corner import corner_page
 
     figure = corner_page(result, draws, color=color, faint=faint)
     figure.set_dpi(PIXELS / float(figure.get_figwidth()))
@@ -61,10 +61,10 @@ def save(cancel: threading.Event, result: Result, draws: Draws, path: Path) -> G
     yield Progress("saving the posterior", 0, 0)
     if path.suffix.lower() in tables.SUFFIXES:
         return tables.write({"DRAWS": tables.draws_table(result, draws)}, path)
-    from napari_sfh import figures
-    from napari_sfh.cornerfigure import corner_page
+    from napari_sfh.figures.corner import corner_page
+    from napari_sfh.figures.files import save
 
-    return figures.save(corner_page(result, draws), path)
+    return save(corner_page(result, draws), path)
 
 
 class _Picture(QLabel):

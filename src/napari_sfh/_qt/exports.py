@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from magicgui.widgets import show_file_dialog
 
 from napari_sfh._qt import tasks
-from napari_sfh.binview import BinView
+from napari_sfh.analysis.binview import BinView
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 from napari_sfh.workspace import remember

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QLabel
 
-from napari_sfh import gradients, tables
 from napari_sfh._qt.forms import fill_form, form, form_state
 from napari_sfh._qt.gradientplot import GradientPlot
 from napari_sfh._qt.layers import KEY, Link
@@ -23,9 +22,10 @@ from napari_sfh._qt.sideplots import Side
 from napari_sfh._qt.sky import SkyGrid
 from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, KeyAct, Tool
-from napari_sfh.disc import MAX_INCLINATION, Disc, guess_disc
+from napari_sfh.analysis import gradients, tables
+from napari_sfh.analysis.disc import MAX_INCLINATION, Disc, guess_disc
+from napari_sfh.analysis.gradients import QUANTITIES, FitSettings, Gradient
 from napari_sfh.errors import SfhInputError
-from napari_sfh.gradients import QUANTITIES, FitSettings, Gradient
 from napari_sfh.types import Progress, Result
 
 LAYER = "SFH disc"
@@ -64,10 +64,10 @@ def save(
     yield Progress("saving the gradients", 0, 0)
     if path.suffix.lower() in tables.SUFFIXES:
         return tables.write(tables.gradient_tables(result, found), path)
-    from napari_sfh import figures
-    from napari_sfh.gradientfigure import gradient_page
+    from napari_sfh.figures.files import save
+    from napari_sfh.figures.gradient import gradient_page
 
-    return figures.save(gradient_page(result, found), path)
+    return save(gradient_page(result, found), path)
 
 
 class GradientForm:

@@ -6,8 +6,8 @@ import numpy as np
 
 from napari_sfh._qt.plots import Ribbon, pg
 from napari_sfh._qt.theme import Palette
-from napari_sfh.binview import COLORS
-from napari_sfh.gradients import QUANTITIES, Gradient
+from napari_sfh.analysis.binview import COLORS
+from napari_sfh.analysis.gradients import QUANTITIES, Gradient
 
 
 class GradientPlot(pg.GraphicsLayoutWidget):

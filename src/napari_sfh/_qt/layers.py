@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from napari_sfh import maps
 from napari_sfh._qt.sky import SkyGrid
-from napari_sfh.binview import flag_words
+from napari_sfh.analysis import maps
+from napari_sfh.analysis.binview import flag_words
 from napari_sfh.types import Cube, Result
 
 LayerTuple = tuple[Any, dict[str, Any], str]

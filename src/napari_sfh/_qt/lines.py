@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton, show_file_dialog
 
-from napari_sfh import gas_stars
 from napari_sfh._qt import linetasks
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import link_of
 from napari_sfh._qt.theme import Palette, palette
 from napari_sfh._qt.tools import Host, Tool
+from napari_sfh.analysis.lines import MIN_SNR, LineFluxes, names, title
 from napari_sfh.errors import SfhInputError
-from napari_sfh.lines import MIN_SNR, LineFluxes, names, title
+from napari_sfh.figures.gas_stars import gas_page
 from napari_sfh.types import Result
 
 NONE = "none"
@@ -126,7 +126,7 @@ class LineTool(Tool):
         """
         from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 
-        page = gas_stars.page(self._need_result(), self._need_lines(), self.form.composite.value, (9.0, 3.0))
+        page = gas_page(self._need_result(), self._need_lines(), self.form.composite.value, (9.0, 3.0))
         recolor(page, palette(self.host.viewer.theme))
         self._canvas = FigureCanvasQTAgg(page)
         self._canvas.setMinimumHeight(200)
@@ -138,7 +138,7 @@ class LineTool(Tool):
         self.host.start(work, self._saved)
 
     def save_figure(self, path: Path | str) -> None:
-        """Draw `gas_stars.page`."""
+        """Draw `figures.gas_stars.gas_page`."""
         work = partial(linetasks.save_page, **self._what(), path=Path(path))
         self.host.start(work, self._saved)
 

@@ -11,9 +11,9 @@ import numpy as np
 from napari_sfh._qt.layers import KEY, LayerTuple, Link
 from napari_sfh._qt.sky import SkyGrid
 from napari_sfh._qt.skytasks import bundle_of
+from napari_sfh.analysis.lines import BPT, LineFluxes, image, spaxel_fluxes, title
+from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.errors import ComputeError
-from napari_sfh.lines import BPT, LineFluxes, image, spaxel_fluxes, title
-from napari_sfh.summary import robust_limits
 from napari_sfh.types import Progress, Result
 
 
@@ -27,7 +27,7 @@ def load_lines(
         yield Progress("line maps", 0, 0)
         found = read_lines_on(maps_path, result.wcs, result.bins.bin_id.shape, result.name)
         return spaxel_fluxes(found, maps_path.name)
-    from napari_sfh import linefit
+    from napari_sfh.analysis import linefit
 
     yield Progress("opening the weights", 0, 0)
     return (yield from linefit.measure(result, bundle_of(result), cancel))
@@ -56,7 +56,7 @@ def save_table(
 ) -> Generator[Progress, None, Path]:
     """Write `gas_stars.table` as ECSV (or what the name's ending says: csv, fits)."""
     yield Progress("writing the table", 0, 0)
-    from napari_sfh import gas_stars
+    from napari_sfh.analysis import gas_stars
 
     kinds = {".csv": "ascii.csv", ".fits": "fits"}
     try:
@@ -71,12 +71,9 @@ def save_table(
 def save_page(
     cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
 ) -> Generator[Progress, None, Path]:
-    """Draw `gas_stars.page` as PNG, PDF or SVG."""
+    """Draw `figures.gas_stars.gas_page` as PNG, PDF or SVG."""
     yield Progress("drawing", 0, 0)
-    from napari_sfh import gas_stars, summary
+    from napari_sfh.figures.files import save
+    from napari_sfh.figures.gas_stars import gas_page
 
-    try:
-        summary.save(gas_stars.page(result, lines, composite), path)
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    return path
+    return save(gas_page(result, lines, composite), path)

@@ -9,10 +9,10 @@ from magicgui.widgets import CheckBox, ComboBox, Slider
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_sfh import maps
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import FIRST_MAP, map_title
 from napari_sfh._qt.tools import Host, KeyAct, Tool
+from napari_sfh.analysis import maps
 from napari_sfh.types import FLAG_MEANING, Result
 
 #: Keys on the canvas, and the map that each shows (or what it toggles).

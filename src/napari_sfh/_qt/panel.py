@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
 from napari_sfh._qt.plots import BinPlots
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.theme import Palette, palette
-from napari_sfh.binview import COLORS, SFH_KINDS, BinView, Number
+from napari_sfh.analysis.binview import COLORS, SFH_KINDS, BinView, Number
 
 EMPTY = (
     "Click a bin on the map to see its star-formation history.\nShift-click adds bins to compare; arrow keys walk on."

@@ -1,7 +1,7 @@
 """The plots of the selected bin, in pyqtgraph: made once, then only their data change.
 
 pyqtgraph rather than matplotlib, because a click must be painted within 60 ms; figures for paper and export are drawn
-by `napari_sfh.figures` from the same `BinView`.
+by `napari_sfh.figures.pages` from the same `BinView`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from qtpy.QtGui import QPainterPath
 from qtpy.QtWidgets import QGraphicsPathItem
 
 from napari_sfh._qt.theme import Palette
-from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, MH_EDGES, PIVOT_AA, SFH_KINDS, Band, BinView
+from napari_sfh.analysis.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, MH_EDGES, PIVOT_AA, SFH_KINDS, Band, BinView
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import BANDS
 

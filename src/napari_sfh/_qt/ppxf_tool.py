@@ -9,7 +9,6 @@ from typing import Any
 from magicgui.widgets import CheckBox, ComboBox, Container, PushButton
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_sfh import comparefigure, histories
 from napari_sfh._qt import skytasks
 from napari_sfh._qt.dock import weak_slot
 from napari_sfh._qt.exports import FIGURES, TABLES
@@ -17,10 +16,12 @@ from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.sideplots import HistoryPlots, Legend, Side
 from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, KeyAct, Tool
-from napari_sfh.binview import BinView
+from napari_sfh.analysis import histories
+from napari_sfh.analysis.binview import BinView
+from napari_sfh.analysis.histories import History
+from napari_sfh.analysis.ppxf_bin import PpxfFit, PpxfSettings
 from napari_sfh.errors import SfhInputError
-from napari_sfh.histories import History
-from napari_sfh.ppxf_bin import PpxfFit, PpxfSettings
+from napari_sfh.figures.comparison import history_page
 from napari_sfh.types import Result
 
 DOCK = "pPXF and network"
@@ -132,7 +133,7 @@ class PpxfTool(Tool):
         """Draw both answers for the shown bin as PNG, PDF or SVG."""
         answers, result = self.answers(self.shown), self.host.session.result
         assert result is not None  # answers() refuses
-        draw = partial(comparefigure.history_page, result, self.shown, answers)
+        draw = partial(history_page, result, self.shown, answers)
         self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self._saved)
 
     def save_table(self, path: Path | str) -> None:

@@ -19,9 +19,9 @@ from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import KEY, Link, link_of
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools import Host, KeyAct, Tool
+from napari_sfh.analysis.regionfiles import read_regions, write_regions
+from napari_sfh.analysis.regions import Outline, Spread, Weight
 from napari_sfh.errors import SfhInputError
-from napari_sfh.regionfiles import read_regions, write_regions
-from napari_sfh.regions import Outline, Spread, Weight
 from napari_sfh.types import Result
 
 NAME = "SFH region"

@@ -15,8 +15,8 @@ from psygnal import Signal
 
 from napari_sfh._qt.outline import outline
 from napari_sfh._qt.sky import SkyGrid
-from napari_sfh.binview import COLORS, BinView
-from napari_sfh.regions import Outline, Spread, Weight, bins_of, mean_view
+from napari_sfh.analysis.binview import COLORS, BinView
+from napari_sfh.analysis.regions import Outline, Spread, Weight, bins_of, mean_view
 from napari_sfh.types import Result
 
 #: Unit steps on the sky, (Dec, RA), by the name of an arrow key: east is left.

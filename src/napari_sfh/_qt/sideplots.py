@@ -13,11 +13,11 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 
 from napari_sfh._qt.plots import AGE_MINOR, AGE_TICKS, LG_EDGES, Ribbon, continuum_range, pg, steps
 from napari_sfh._qt.theme import Palette
-from napari_sfh.binview import COLORS, BinView
-from napari_sfh.compare import Comparison
-from napari_sfh.comparefigure import DENSE, ERROR_BARS, scatter_text
-from napari_sfh.histories import History, numbers
-from napari_sfh.maps import robust_limits
+from napari_sfh.analysis.binview import COLORS, BinView
+from napari_sfh.analysis.compare import Comparison
+from napari_sfh.analysis.histories import History, numbers
+from napari_sfh.analysis.maps import robust_limits
+from napari_sfh.figures.comparison import DENSE, ERROR_BARS, scatter_text
 from napari_sfh.physics.wavelength import WAVE_AA
 
 #: Answers that are drawn at once.

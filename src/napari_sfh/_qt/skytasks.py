@@ -11,11 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from napari_sfh import answers, composite, contours, figures, lines, maps, ppxf_bin
-from napari_sfh.compare import Comparison, against
-from napari_sfh.composite import Field, Look
+from napari_sfh.analysis import answers, composite, contours, lines, maps, ppxf_bin
+from napari_sfh.analysis.compare import Comparison, against
+from napari_sfh.analysis.composite import Field, Look
+from napari_sfh.analysis.ppxf_bin import NOT_INSTALLED, PpxfFit, PpxfSettings
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.ppxf_bin import NOT_INSTALLED, PpxfFit, PpxfSettings
+from napari_sfh.figures.files import save
 from napari_sfh.prep.kinematics import ppxf_installed
 from napari_sfh.progress import in_background
 from napari_sfh.types import Progress, Result
@@ -59,7 +60,7 @@ def line_image(
 
 
 def _measured(cancel: threading.Event, result: Result) -> Generator[Progress, None, lines.LineFluxes | None]:
-    from napari_sfh import linefit
+    from napari_sfh.analysis import linefit
 
     return (yield from linefit.measure(result, bundle_of(result), cancel))
 
@@ -139,4 +140,4 @@ def fit_ppxf(
 def save_figure(cancel: threading.Event, draw: Callable[[], Figure], path: Path) -> Generator[Progress, None, Path]:
     """Draw a figure and write it as PNG, PDF or SVG."""
     yield Progress("drawing", 0, 0)
-    return figures.save(draw(), path)
+    return save(draw(), path)

@@ -11,9 +11,9 @@ import numpy as np
 from napari.layers import Layer
 from numpy.typing import NDArray
 
-from napari_sfh import maps
 from napari_sfh._qt.layers import FIRST_MAP, LayerTuple, Link, link_of, map_layer, outline_layer
 from napari_sfh._qt.session import Session
+from napari_sfh.analysis import maps
 from napari_sfh.types import Result
 
 #: What a workspace keeps of a layer's look.

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_sfh import tables
 from napari_sfh._qt import layers
 from napari_sfh._qt.layers import LayerTuple
-from napari_sfh.binview import BinView
+from napari_sfh.analysis import tables
+from napari_sfh.analysis.binview import BinView
 from napari_sfh.types import F32, Cube, Progress, Result
 from napari_sfh.workspace import SUFFIX, Workspace, load, save
 
@@ -208,10 +208,11 @@ def draw(
 ) -> Generator[Progress, None, Path]:
     """Draw the page of the shown bins, or that of the maps when there are none."""
     yield Progress("drawing", 0, 0)
-    from napari_sfh import figures
+    from napari_sfh.figures import pages
+    from napari_sfh.figures.files import save
 
-    figure = figures.bins_page(result, views, kind) if views else figures.maps_page(result, distance_mpc)
-    return figures.save(figure, path)
+    figure = pages.bins_page(result, views, kind) if views else pages.maps_page(result, distance_mpc)
+    return save(figure, path)
 
 
 def save_table(

@@ -2,7 +2,7 @@
 
 A tool is a folded section of the dock with its own form, layers, keys and memory. To add one:
 
-1. Write the work as public functions without Qt (a module beside `napari_sfh.regions`), and a subclass of `Tool` in
+1. Write the work as public functions without Qt (a module beside `analysis.regions`), and a subclass of `Tool` in
    ``_qt/<name>.py`` that only passes values in and out. ``_qt/region.py`` is an example.
 2. Name the class in `toolbox.TOOLS`. The explorer makes a `Section` of it, in that order.
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from napari_sfh.analysis.gradients import QUANTITIES, Gradient
 from napari_sfh.errors import SfhInputError
-from napari_sfh.gradients import QUANTITIES, Gradient
 from napari_sfh.types import Result
 
 

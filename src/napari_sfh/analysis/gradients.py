@@ -27,9 +27,9 @@ from astropy.wcs.utils import pixel_to_skycoord
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from napari_sfh.disc import Disc
+from napari_sfh.analysis.disc import Disc
+from napari_sfh.analysis.maps import MEAN_MAPS
 from napari_sfh.errors import SfhInputError
-from napari_sfh.maps import MEAN_MAPS
 from napari_sfh.progress import cancelled
 from napari_sfh.types import F64, Bool, Flag, Progress, Result
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from napari_sfh import __version__
+from napari_sfh.batch.many import Job, Outcome
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.many import Job, Outcome
 
 #: In an --output pattern, the name of a galaxy's folder.
 NAME: str = "{name}"

@@ -5,20 +5,18 @@ Built on matplotlib's `Figure` alone (no pyplot, no global state), so that any t
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_sfh import maps
-from napari_sfh.binview import DRAWN_EDGES_GYR, BinView
-from napari_sfh.maps import robust_limits as robust_limits
+from napari_sfh.analysis import maps
+from napari_sfh.analysis.binview import DRAWN_EDGES_GYR, BinView
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import BANDS, Result
 
 
-def page(result: Result) -> Figure:
+def summary_page(result: Result) -> Figure:
     """One page of a run: the four maps and their errors, white light, S/N, warning, E(B-V), and three bins."""
     figure = Figure(figsize=(16, 17), layout="constrained")
     figure.suptitle(
@@ -30,7 +28,7 @@ def page(result: Result) -> Figure:
     for k, name in enumerate(maps.MEAN_MAPS):
         _map(axes[0, k], result, name)
         _map(axes[1, k], result, f"{name}_ERR")
-    low, high = robust_limits(result.white)
+    low, high = maps.robust_limits(result.white)
     axes[2, 0].imshow(np.clip(result.white, low, high), origin="lower", cmap="gray")
     axes[2, 0].set(title="White light, 5300-5500 Å", xticks=[], yticks=[])
     for panel, name in zip(axes[2, 1:], ("SNR", "OOD", "EBV")):
@@ -43,16 +41,10 @@ def page(result: Result) -> Figure:
     return figure
 
 
-def save(figure: Figure, path: Path, dpi: int = 90) -> None:
-    """Write a figure; the kind is that of the name's ending (png, pdf, svg)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=dpi)
-
-
 def _map(axes: Any, result: Result, name: str) -> None:
     spec = maps.MAPS[name]
     image = maps.image(result, name)
-    low, high = robust_limits(image)
+    low, high = maps.robust_limits(image)
     drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high)
     axes.set(title=spec.title, xticks=[], yticks=[])
     axes.figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.compare import MAX_STAR, VECTORS, Answer, bin_truth
+from napari_sfh.analysis.compare import MAX_STAR, VECTORS, Answer, bin_truth
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.identify import KINDS, identify
 from napari_sfh.io.ngist import NgistResult, read_ngist

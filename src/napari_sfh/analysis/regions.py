@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.binview import Band, BinView, Number, masked_ranges, time_numbers
+from napari_sfh.analysis.binview import Band, BinView, Number, masked_ranges, time_numbers
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_WIDTH_YR
 from napari_sfh.types import Result

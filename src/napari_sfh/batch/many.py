@@ -18,12 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_sfh import cluster, summary
+from napari_sfh.batch import cluster
+from napari_sfh.batch.rerun import INPUTS, inputs, why_run
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.figures.files import save as save_figure
+from napari_sfh.figures.summary import summary_page
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.pipeline import RunConfig, config_from_files, run
 from napari_sfh.progress import cancelled
-from napari_sfh.rerun import INPUTS, inputs, why_run
 from napari_sfh.types import Progress, Result
 
 if TYPE_CHECKING:
@@ -90,7 +92,7 @@ def save_page(result: Result, output: Path) -> Path:
     picture = output.with_suffix(".png")
     part = picture.with_name(f".{picture.stem}.part.png")
     try:
-        summary.save(summary.page(result), part)
+        save_figure(summary_page(result), part, dpi=90)
         part.replace(picture)
     except OSError as error:
         raise ComputeError(f"{picture}: cannot be written ({error.strerror}); free disk space") from error

@@ -6,7 +6,6 @@ Built on matplotlib's `Figure` alone (no pyplot, no global state), so that any t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,16 +13,12 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
-from napari_sfh import maps
-from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, MH_EDGES, PIVOT_AA, SFH_KINDS, Band, BinView
-from napari_sfh.disc import KPC_PER_ARCSEC_MPC
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.analysis import maps
+from napari_sfh.analysis.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, MH_EDGES, PIVOT_AA, SFH_KINDS, Band, BinView
+from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
+from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.summary import robust_limits
 from napari_sfh.types import Result
-
-#: Kinds of file that can be written.
-SUFFIXES: tuple[str, ...] = (".png", ".pdf", ".svg")
 
 
 def maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
@@ -50,7 +45,7 @@ def maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
     images = {name: maps.image(result, name) for name in maps.MEAN_MAPS}
     for axes, (name, image) in zip(figure.subplots(2, 2).flat, images.items()):
         like = [other for key, other in images.items() if key[:2] == name[:2]]
-        low, high = robust_limits(np.stack(like))
+        low, high = maps.robust_limits(np.stack(like))
         spec = maps.MAPS[name]
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)
@@ -181,23 +176,3 @@ def _bands(axes: Any, view: BinView) -> None:
     axes.set_xticks(pivot, view.bands, rotation=45, size=8)
     axes.minorticks_off()
     axes.legend(fontsize=8)
-
-
-def save(figure: Figure, path: Path | str) -> Path:
-    """Write a figure; the kind is that of the name's ending.
-
-    Raises
-    ------
-    SfhInputError
-        An ending other than `SUFFIXES`.
-    ComputeError
-        The file cannot be written.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise SfhInputError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
-    try:
-        figure.savefig(path, dpi=200)
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    return path

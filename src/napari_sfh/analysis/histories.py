@@ -10,11 +10,11 @@ from astropy import units as u
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from napari_sfh.binview import Band, BinView
-from napari_sfh.compare import VECTORS, Comparison
+from napari_sfh.analysis.binview import Band, BinView
+from napari_sfh.analysis.compare import VECTORS, Comparison
+from napari_sfh.analysis.ppxf_bin import PpxfFit
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.ppxf_bin import PpxfFit
 from napari_sfh.types import F64, Result
 
 #: Titles of the four means in tables.

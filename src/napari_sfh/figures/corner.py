@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_sfh.posteriors import QUANTITIES, Draws
+from napari_sfh.analysis.posteriors import QUANTITIES, Draws
 from napari_sfh.types import Result
 
 #: Share of the draws inside 1 and 2 sigma in two dimensions: 1 - exp(-k^2 / 2).

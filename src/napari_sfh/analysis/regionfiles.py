@@ -18,8 +18,8 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import pixel_to_skycoord
 from numpy.typing import NDArray
 
+from napari_sfh.analysis.regions import Outline
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.regions import Outline
 
 #: Points of a drawn ellipse.
 _POINTS = 96

@@ -9,12 +9,12 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from napari_sfh import histories, maps
-from napari_sfh.binview import COLORS, DRAWN_EDGES_GYR, PIVOT_AA, BinView
-from napari_sfh.compare import Comparison, Scatter
-from napari_sfh.figures import steps
-from napari_sfh.histories import History
-from napari_sfh.maps import robust_limits
+from napari_sfh.analysis import histories, maps
+from napari_sfh.analysis.binview import COLORS, DRAWN_EDGES_GYR, PIVOT_AA, BinView
+from napari_sfh.analysis.compare import Comparison, Scatter
+from napari_sfh.analysis.histories import History
+from napari_sfh.analysis.maps import robust_limits
+from napari_sfh.figures.pages import steps
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Result
 

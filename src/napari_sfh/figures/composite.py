@@ -9,7 +9,7 @@ from astropy.wcs import WCS
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from napari_sfh.composite import U8
+from napari_sfh.analysis.composite import U8
 
 #: Pixels on the longer side of a figure: what 200 dots per inch show.
 MAX_SIDE = 2400

@@ -14,13 +14,13 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.wcs.utils import pixel_to_skycoord
 
-from napari_sfh.binview import FORMED_FRACTIONS, PIVOT_AA, BinView
+from napari_sfh.analysis.binview import FORMED_FRACTIONS, PIVOT_AA, BinView
+from napari_sfh.analysis.gradients import QUANTITIES, Gradient
+from napari_sfh.analysis.posteriors import QUANTITIES as QUANTITIES_DRAWN
+from napari_sfh.analysis.posteriors import Draws
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.gradients import QUANTITIES, Gradient
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.posteriors import QUANTITIES as QUANTITIES_DRAWN
-from napari_sfh.posteriors import Draws
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh import infer
-from napari_sfh.lines import LINES, LineFluxes
+from napari_sfh.analysis.lines import LINES, LineFluxes
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.physics.basis import TemplateBasis
 from napari_sfh.physics.lines import STELLAR_PIXELS

@@ -1,0 +1,1 @@
+"""Many galaxies: Dask workers, reruns, reports."""

@@ -1,0 +1,1 @@
+"""Pages and plots for paper and file, by matplotlib. No Qt."""
