@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.training.distributions import Dist, constant, parse
@@ -23,7 +23,10 @@ from napari_sfh.training.enrichment import LAWS
 from napari_sfh.training.sfh import FAMILIES
 from napari_sfh.types import BANDS
 
-_Section = TypeVar("_Section")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Section = TypeVar("_Section", bound="DataclassInstance")
 
 
 def _dist(low: float, high: float, default: float) -> Any:
@@ -225,7 +228,7 @@ def _section(cls: type[_Section], table: Any, where: str) -> _Section:
     reader = _Reader(table, where)
     values: dict[str, Any] = {}
     default = cls()
-    for f in fields(cls):  # type: ignore[arg-type]
+    for f in fields(cls):
         current = getattr(default, f.name)
         if isinstance(current, Dist):
             values[f.name] = reader.dist(f.name, f.metadata["bounds"], current)
@@ -233,7 +236,7 @@ def _section(cls: type[_Section], table: Any, where: str) -> _Section:
             values[f.name] = reader.take(f.name, bool, current)
         else:
             values[f.name] = _depths(reader.take(f.name, list, list(current)), f"{where}.{f.name}")
-    reader.finish([f.name for f in fields(cls)])  # type: ignore[arg-type]
+    reader.finish([f.name for f in fields(cls)])
     return cls(**values)
 
 

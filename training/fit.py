@@ -183,7 +183,7 @@ def fit(
         accelerator={"cuda": "gpu"}.get(device, device),
         devices=1,
         max_epochs=s.epochs,
-        precision=s.precision,  # type: ignore[arg-type]
+        precision=s.precision,
         gradient_clip_val=_CLIP,
         callbacks=[best, EarlyStopping("val", patience=s.stop_epochs), Report(folder, quiet)],
         logger=False,

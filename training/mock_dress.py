@@ -26,10 +26,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import NORM_WINDOW_AA
 from napari_sfh.prep.psf import MUSE_SLOPE
-from napari_sfh.training.mock_files import NAME
+from napari_sfh.training.mock_files import NAME, write_files
 from napari_sfh.types import BANDS
 
 F32 = NDArray[np.float32]
@@ -83,24 +83,7 @@ def dress(source: Path, folder: Path, style: str, window: tuple[slice, slice] | 
     """
     if style not in STYLES:
         raise SfhInputError(f"--dress {style}: unknown; one of {', '.join(STYLES)}")
-    return write(STYLES[style](load(source, window)), folder)
-
-
-def write(files: Files, folder: Path) -> list[Path]:
-    """Write files by name into ``folder``, which is made.
-
-    Raises
-    ------
-    ComputeError
-        The folder cannot be written.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, hdus in files.items():
-            hdus.writeto(folder / name, overwrite=True, checksum=True)
-    except OSError as err:
-        raise ComputeError(f"--output {folder}: cannot be written ({err}); choose another folder") from err
-    return [folder / name for name in files]
+    return write_files(STYLES[style](load(source, window)), folder)
 
 
 def load(source: Path, window: tuple[slice, slice] | None = None) -> Galaxy:

@@ -61,6 +61,17 @@ def write(observed: Observed, bin_id: NDArray[np.int32], templates: Templates, f
         stem = f"hlsp_phangs-hst_hst_wfc3-uvis_{NAME.lower()}_{band.lower()}_v1"
         files[f"{stem}_exp-drc-sci.fits"] = _mosaic(image, band, templates, quantize=_LEVELS)
         files[f"{stem}_err-drc-wht.fits"] = _mosaic(_coarse(weight), band, templates, quantize=None)
+    return write_files(files, folder)
+
+
+def write_files(files: Mapping[str, fits.HDUList], folder: Path) -> list[Path]:
+    """Write FITS files by name into ``folder``, which is made, with checksums.
+
+    Raises
+    ------
+    ComputeError
+        The folder cannot be written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, hdus in files.items():

@@ -10,14 +10,19 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig
 from napari_sfh.model.sfhmodel import ModelConfig
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+#: Of the arithmetic, as Lightning names it.
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class FitSettings:
     plateau_epochs: int = 0
     plateau_factor: float = 0.8
     stop_epochs: int = 20
-    precision: str = "32-true"
+    precision: Precision = "32-true"
     seed: int = 1
     endless: bool = False
 
@@ -138,7 +143,7 @@ def recipe_from_toml(text: str, where: str) -> Recipe:
 
 def _section(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     """A dataclass from a table: keys known, required ones there, types those of the defaults."""
-    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    known = {f.name: f for f in dataclasses.fields(cls)}
     if unknown := sorted(set(table) - set(known)):
         raise SfhInputError(f"{where}: unknown key {unknown[0]!r}; it has {', '.join(known)}")
     needed = [
@@ -148,11 +153,11 @@ def _section(cls: type[T], table: Mapping[str, Any], where: str) -> T:
     ]
     if needed:
         raise SfhInputError(f"{where}: key {needed[0]!r} is missing")
-    kinds = {"int": int, "float": (int, float), "str": str, "bool": bool}
+    kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
     values = {}
     for key, value in table.items():
         kind = str(known[key].type)
-        if kind in kinds and (isinstance(value, bool) != (kind == "bool") or not isinstance(value, kinds[kind])):  # type: ignore[arg-type]
+        if kind in kinds and (isinstance(value, bool) != (kind == "bool") or not isinstance(value, kinds[kind])):
             raise SfhInputError(f"{where}: {key} = {value!r} is not of type {kind}")
         values[key] = tuple(value) if isinstance(value, list) else value
     return cls(**values)
@@ -171,6 +176,9 @@ def _validate(recipe: Recipe, where: str) -> None:
         )
     if recipe.fit.schedule not in ("linear", "cosine", "constant"):
         raise SfhInputError(f"{where}: schedule = {recipe.fit.schedule!r}; choose linear, cosine or constant")
+    if recipe.fit.precision not in get_args(Precision):
+        known = ", ".join(get_args(Precision))
+        raise SfhInputError(f"{where}: precision = {recipe.fit.precision!r}; choose {known}")
     for key in ("batch", "epochs", "stop_epochs"):
         if getattr(recipe.fit, key) < 1:
             raise SfhInputError(f"{where}: {key} = {getattr(recipe.fit, key)} must be at least 1")

@@ -12,7 +12,8 @@ from napari_sfh.io.identify import find_galaxy
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.pipeline import config_from_files, run
 from napari_sfh.prep.psf import MUSE_REFERENCE_AA, MUSE_SLOPE
-from napari_sfh.training.mock_dress import STYLES, dress, load, write
+from napari_sfh.training.mock_dress import STYLES, dress, load
+from napari_sfh.training.mock_files import write_files
 from napari_sfh.types import BANDS, Flag
 
 #: Spaxels of the small run: an arm, part of the bulge, some 40 bins of the MAPS file.
@@ -49,7 +50,7 @@ def run_in(tmp_path_factory):
 def test_every_file_of_every_dress_is_found(tmp_path):
     galaxy = load(demo.folder(), (slice(20, 26), slice(20, 26)))
     for style, files in STYLES.items():
-        write(files(galaxy), tmp_path / style)
+        write_files(files(galaxy), tmp_path / style)
         found = find_galaxy(tmp_path / style)
         assert tuple(found.mosaics) == BANDS, style
         assert found.maps is not None, style

@@ -13,13 +13,20 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.pipeline import RunConfig
 from napari_sfh.types import Progress
 
+#: What a run may have shown of its progress, on a slow disk, before it finds that it cannot go on.
+FIRST_STAGES = {"opening the files"}
 
-def _refused(capsys, *arguments: str) -> str:
-    assert main(list(arguments)) == 2
-    said = capsys.readouterr().err.strip().splitlines()
-    lines = [line for line in said if line.startswith("napari-sfh: ")]
-    assert lines == said[-1:], said  # before it, at most progress
-    return lines[0]
+
+def _refused(capsys, command: str, *arguments: str) -> str:
+    """The error: the last line of stderr, after progress at most; where progress is turned off, the only line."""
+    assert main([command, *arguments]) == 2
+    *before, message = capsys.readouterr().err.splitlines()
+    assert message.startswith("napari-sfh: ")
+    assert set(before) <= FIRST_STAGES
+    if command == "run":
+        assert main([command, "--quiet", *arguments]) == 2
+        assert capsys.readouterr().err == message + "\n"
+    return message
 
 
 def test_every_command_has_help(capsys):

@@ -79,6 +79,7 @@ def test_hash_depends_on_every_setting():
         (GOOD + "[fit]\nepochs = 0", r"epochs = 0 must be at least 1"),
         (GOOD + "[fit]\nlearning_rate = -1.0", r"learning_rate = -1.0 must be positive"),
         (GOOD + '[fit]\nschedule = "steps"', r"schedule = 'steps'; choose linear, cosine or constant"),
+        (GOOD + '[fit]\nprecision = "16"', r"precision = '16'; choose 32-true, 16-mixed, bf16-mixed"),
         (GOOD + "[network]\nheads = 2", r"setting 'heads' is not used by 'stem'"),
         (GOOD.replace('"stem"', '"resnet"'), r"architecture: 'resnet' is unknown"),
         (GOOD.replace('"light"', '"mse"'), r"loss = 'mse'; choose paper or light"),

@@ -64,7 +64,7 @@ def _thinned(work: Generator[Progress, None, Any]) -> Generator[Progress, None, 
             yield step
 
 
-class CancellableWorker(GeneratorWorker):  # type: ignore[type-arg]
+class CancellableWorker(GeneratorWorker[Progress, None, Any]):
     """A worker whose ``quit`` sets the event that its generator looks at."""
 
     cancel_event: threading.Event | None = None

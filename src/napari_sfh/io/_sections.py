@@ -6,8 +6,9 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -38,7 +39,7 @@ class ImageReader:
         self.path = path
         self.index = index
         self._hdus: fits.HDUList | None = None
-        self._raw: BinaryIO | None = None
+        self._raw: FileIO | None = None
         self._offset: int | None = None
         self._lock = threading.RLock()
 
@@ -75,7 +76,7 @@ class ImageReader:
             self._raw.seek((self._offset or 0) + lo * plane)
             for i in range(0, len(out), step):
                 piece = buffer[: len(out) - i]
-                if self._raw.readinto(piece.data.cast("B")) != piece.nbytes:  # type: ignore[attr-defined]
+                if self._raw.readinto(piece.data.cast("B")) != piece.nbytes:
                     raise EOFError("the file ends early")
                 out[i : i + step] = piece
 
@@ -122,11 +123,8 @@ class ImageReader:
                     handle.close()
             self._hdus = self._raw = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "index": self.index}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type[ImageReader], tuple[Path, int]]:
+        return ImageReader, (self.path, self.index)
 
     def __del__(self) -> None:
         if hasattr(self, "_lock"):

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
 from torch import nn
@@ -31,6 +31,9 @@ from napari_sfh.model.blocks import ConvUnit, DenseUnit, ResidualUnit, Wavelengt
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.wavelength import N_WAVE
 from napari_sfh.types import BANDS
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 class Decoded(NamedTuple):
@@ -74,6 +77,7 @@ class SfhNetwork(nn.Module):
     """Common shape of the networks. Subclasses define `encode` and `decode`."""
 
     predicts_mass: ClassVar[bool] = False
+    config: DataclassInstance
     latent_size: int
 
     def encode(self, features: Features) -> torch.Tensor:
@@ -109,6 +113,7 @@ class Galceran2026Network(SfhNetwork):
     """See the module's text."""
 
     predicts_mass = True
+    config: Galceran2026Config
 
     def __init__(self, config: Galceran2026Config) -> None:
         super().__init__()
@@ -178,6 +183,8 @@ def _convolutions(config: Galceran2026Config, n_in: int) -> tuple[list[nn.Module
 
 class StemNetwork(SfhNetwork):
     """See the module's text."""
+
+    config: StemConfig
 
     def __init__(self, config: StemConfig) -> None:
         super().__init__()
@@ -276,4 +283,4 @@ def build_network(architecture: str, settings: dict[str, Any] | None = None) -> 
 
 def network_settings(network: SfhNetwork) -> dict[str, Any]:
     """The settings that rebuild a network."""
-    return asdict(network.config)  # type: ignore[call-overload]
+    return asdict(network.config)

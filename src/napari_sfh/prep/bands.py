@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from napari_sfh.errors import SfhInputError
@@ -91,9 +92,7 @@ def measure(
         near = found.get(name, first) if align else None
         offset = (near.dx_arcsec, near.dy_arcsec) if near else (0.0, 0.0)
         one = yield from in_background(
-            lambda mosaic=mosaic, offset=offset, sky=sky: photometry.bin_photometry(  # type: ignore[misc]
-                mosaic, cube, bins, psf, sky, offset, cancel
-            ),
+            partial(photometry.bin_photometry, mosaic, cube, bins, psf, sky, offset, cancel),
             "photometry",
             cancel,
         )
