@@ -112,6 +112,28 @@ def stars(data: BinData, rng: np.random.Generator) -> BinData:
     return replace(_with_flux(data, seen), phot=np.where(data.phot_mask, phot, 0.0).astype(np.float32))
 
 
+def blended(data: BinData, rng: np.random.Generator) -> BinData:
+    """Two objects in one bin: 25-90 % of the light is a foreground star's, or another galaxy's 300-3000 km/s away.
+
+    Each part may look usual alone.
+    """
+    n = data.n_bins
+    share = rng.uniform(0.25, 0.9, (n, 1))
+    v = rng.choice([-1.0, 1.0], n) * _loguniform(rng, 300, 3000, n)
+    another = data.select(rng.permutation(n))
+    shifted_rows = zip(v, another.flux, another.mask, strict=True)
+    flux = np.array([np.interp(WAVE_AA * (1 + k / C_KMS), WAVE_AA[m], f[m]) for k, f, m in shifted_rows])
+    phot, seen = another.phot, data.phot_mask & another.phot_mask
+    is_star = rng.random((n, 1)) < 0.5
+    star = stars(data, rng)
+    flux, phot = np.where(is_star, star.flux, flux), np.where(is_star, star.phot, phot)
+    seen = np.where(is_star, data.phot_mask, seen)
+    # Two noisy spectra averaged are less noisy than either.
+    noise = np.sqrt(1 - share**2 - (1 - share) ** 2) * data.error * rng.standard_normal(flux.shape)
+    mixed = replace(data, phot=np.where(seen, (1 - share) * data.phot + share * phot, 0.0).astype(np.float32))
+    return _with_flux(replace(mixed, phot_mask=seen), (1 - share) * data.flux + share * flux + noise)
+
+
 def too_metal_rich(data: BinData, rng: np.random.Generator, basis: TemplateBasis) -> BinData:
     """Old stars 0.1-0.6 dex richer than any of the prior, behind dust.
 
@@ -151,6 +173,7 @@ KINDS: tuple[Callable[..., BinData], ...] = (
     wrong_bands,
     strong_sky,
     stars,
+    blended,
 )
 
 

@@ -63,7 +63,9 @@ def make(source: FreshSource, n: int, rng: np.random.Generator, rich: Model) -> 
     acs = source.acs[rows]
     yield "at home", noise.observe(clean, config, rng, acs)
     yield "AGN lines", noise.observe(with_agn(clean), config, rng, acs)
-    yield "star", noise.observe(with_star(clean, rich, rng), config, rng, acs)
+    star = with_star(clean, rich, rng)
+    yield "star", noise.observe(star, config, rng, acs)
+    yield "star, half of the light", noise.observe(halved(clean, star), config, rng, acs)
     yield "redshift error 300 km/s", noise.observe(shifted(clean, 300.0, rng), config, rng, acs)
     yield "zero point 0.5 mag", wrong_zero_point(noise.observe(clean, config, rng, acs), 0.5, rng)
     yield "metallicity outside", noise.observe(too_rich(clean, rich), config, rng)
@@ -116,6 +118,11 @@ def with_star(clean: Noiseless, model: Model, rng: np.random.Generator) -> Noise
         flux = flux * (1 - np.minimum(depth * strength, 0.95) * np.exp(-0.5 * ((WAVE_AA - centre) / 3.0) ** 2))
     sed = _planck(model.templates.sed_wave_aa, kelvin)
     return _normalised(clean, flux, sed @ model.band_weights[0][:, : len(BANDS)].astype(float))
+
+
+def halved(clean: Noiseless, other: Noiseless) -> Noiseless:
+    """Two objects in one bin, each half of its light."""
+    return _normalised(clean, 0.5 * (clean.flux + other.flux), 0.5 * (clean.phot + other.phot))
 
 
 def shifted(clean: Noiseless, kms: float, rng: np.random.Generator) -> Noiseless:

@@ -55,6 +55,7 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
     assert set(r["out_of_depth"]["detection_rate"]) == {
         "AGN lines",
         "star",
+        "star, half of the light",
         "redshift error 300 km/s",
         "zero point 0.5 mag",
         "metallicity outside",

@@ -54,6 +54,24 @@ def test_a_shift_moves_lines_by_its_velocity():
     assert v.max() == pytest.approx(800, abs=15)
 
 
+def test_a_blend_holds_both_objects_and_no_less_noise():
+    data, _ = toy_data(600, seed=1)
+    line = (1 + 3 * np.exp(-0.5 * ((WAVE_AA - 6000.0) / 4.0) ** 2)).astype(np.float32)
+    mask = data.mask.copy()
+    mask[:, :50] = False
+    noisy = line + 0.02 * np.random.default_rng(5).standard_normal(data.flux.shape).astype(np.float32)
+    data = replace(data, flux=np.where(mask, noisy, 0), mask=mask, error=np.full_like(data.flux, 0.02))
+    made = outliers.blended(data, np.random.default_rng(0))
+    at_home = made.flux[:, np.abs(WAVE_AA - 6000.0) < 1.0].mean(1) - 1
+    own = at_home / (line[np.abs(WAVE_AA - 6000.0) < 1.0].mean() - 1)
+    assert np.quantile(own, 0.02) == pytest.approx(0.1, abs=0.05)
+    assert np.quantile(own, 0.98) == pytest.approx(0.75, abs=0.05)
+    quiet = (WAVE_AA > 6200) & (WAVE_AA < 6400)
+    scatter = made.flux[:, quiet].std(1)
+    assert np.quantile(scatter, 0.1) > 0.02 * 0.85
+    assert (made.flux[:, :50] == 0).all()
+
+
 def test_odd_lines_have_the_ratios_of_nuclei():
     data, _ = toy_data(300, seed=1, snr=2000.0)
     extra = (outliers.odd_lines(data, np.random.default_rng(0)).flux - data.flux) * 1.25
