@@ -27,6 +27,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--ppxf-cache", type=Path, help="file of finished pPXF fits (default: in the output folder)")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes of pPXF")
     parser.add_argument("--seed", type=int, help="of the test spectra (default one that no training uses)")
+    parser.add_argument(
+        "--library",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="galaxies from elsewhere also with the stars of this prepared library, which no weights know (repeatable)",
+    )
     parser.add_argument("--quick", action="store_true", help="small further tests: minutes become seconds")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--output", type=Path, required=True, help="folder of the report")
@@ -38,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and write."""
     from napari_sfh.cli import show_progress
     from napari_sfh.model.bundle import load_bundle
-    from napari_sfh.training import report
+    from napari_sfh.training import report, templates
     from napari_sfh.training.evaluate import Settings, evaluate
 
     report.prepare_folder(args.output)
@@ -47,6 +54,9 @@ def run(args: argparse.Namespace) -> int:
     cache = args.ppxf_cache or args.output / f"ppxf-{testset.name}.jsonl"
     make = Settings.quick if args.quick else Settings
     more: dict[str, Any] = {} if args.again is None else {"n_again": max(args.again, 16)}
+    for name in args.library:
+        templates.prepare(name)  # what is not there is told before the work begins
+    more["strange_libraries"] = tuple(args.library)
     settings = make(device=args.device, ppxf=args.ppxf, ppxf_workers=args.workers, ppxf_cache=cache, **more)
     evaluation = show_progress(evaluate(bundle, testset, settings), args.quiet)
     for path in show_progress(report.write(evaluation, args.output), args.quiet):

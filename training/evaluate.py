@@ -22,7 +22,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.infer import choose_device
 from napari_sfh.model.bundle import Bundle, weights_sha256
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.training import ablation, elsewhere, metrics, outsiders, ppxf_fit
+from napari_sfh.training import ablation, elsewhere, metrics, outsiders, ppxf_fit, templates
 from napari_sfh.training.config import load_prior
 from napari_sfh.training.labels import Labels
 from napari_sfh.training.predicted import Predicted, predict_all
@@ -53,6 +53,7 @@ class Settings:
     n_ablation: int = 512
     n_outsiders: int = 512
     n_elsewhere: int = 1024  # per library
+    strange_libraries: tuple[str, ...] = ()  # of which galaxies from elsewhere are made too, each a table of its own
     ppxf: int = 0
     ppxf_workers: int = 1
     ppxf_cache: Path | None = None
@@ -109,7 +110,8 @@ def evaluate(bundle: Bundle, testset: TestSet, settings: Settings) -> Steps[Eval
     report["ablation"] = yield from _ablation(bundle, testset.first(settings.n_ablation), settings)
     other: Predicted | None = None
     if testset.prepared is not None and settings.n_elsewhere:
-        other, report["elsewhere"] = yield from _elsewhere(bundle, testset, settings)
+        other, tables = yield from _elsewheres(bundle, testset, settings)
+        report |= tables
     report["throughput"] = yield from throughput(bundle, testset, settings.device)
     fits: list[ppxf_fit.Fit] = []
     if settings.ppxf:
@@ -298,16 +300,25 @@ def _ablation(bundle: Bundle, few: TestSet, settings: Settings) -> Steps[dict[st
     return out
 
 
-def _elsewhere(bundle: Bundle, testset: TestSet, settings: Settings) -> Steps[tuple[Predicted, dict[str, Any]]]:
-    """Galaxies of the independent simulator, on each library at hand."""
-    from napari_sfh.training import templates
-
+def _elsewheres(bundle: Bundle, testset: TestSet, settings: Settings) -> Steps[tuple[Predicted, dict[str, Any]]]:
+    """Galaxies from elsewhere with the stars of the libraries at hand, and of each that no weights know."""
     assert testset.prepared is not None
-    listed = {str(m.templates.provenance["name"]): m.templates for m in testset.prepared.models}
+    own = {str(m.templates.provenance["name"]): m.templates for m in testset.prepared.models}
     for name in ("bc03-miles", "e-miles"):
-        if name not in listed and templates.cache_path(name).is_file():
-            listed[name] = templates.prepare(name)
-    made = [elsewhere.make(t, settings.n_elsewhere, testset.seed) for t in listed.values()]
+        if name not in own and templates.cache_path(name).is_file():
+            own[name] = templates.prepare(name)
+    other, table = yield from _elsewhere(bundle, own, testset.seed, settings)
+    strange = {}
+    for name in settings.strange_libraries:
+        _, strange[name] = yield from _elsewhere(bundle, {name: templates.prepare(name)}, testset.seed, settings)
+    return other, {"elsewhere": table, "strange_libraries": strange}
+
+
+def _elsewhere(
+    bundle: Bundle, listed: dict[str, templates.Templates], seed: int, settings: Settings
+) -> Steps[tuple[Predicted, dict[str, Any]]]:
+    """Galaxies of the independent simulator, on each of the libraries."""
+    made = [elsewhere.make(t, settings.n_elsewhere, seed) for t in listed.values()]
     n = len(made) * settings.n_elsewhere
     p = yield from predict_all(made, bundle, settings.device, "elsewhere", n, settings.draws)
     number = np.repeat(np.arange(len(made)), settings.n_elsewhere)

@@ -19,6 +19,8 @@ from napari_sfh.types import QUANTILES
 
 Array = NDArray[np.floating]
 Table = dict[str, Any]
+#: Single precision of a fraction.
+_SLACK = 1e-6
 
 
 def accuracy(found: Mapping[str, Array], truth: Mapping[str, Array], rows: Any = slice(None)) -> Table:
@@ -36,18 +38,35 @@ def inside(quantiles: Array, truth: Array) -> tuple[Array, Array]:
     A truth that equals a limit to single precision counts as inside: fractions of exactly 0 or 1 do.
     """
     q, t = np.asarray(quantiles, float), np.asarray(truth, float)
-    known = np.isfinite(q).all(-1) & np.isfinite(t)
-    slack = 1e-6
+    known = _known(q, t)
 
     def within(low: int) -> Array:
-        good = (t >= q[..., low] - slack) & (t <= q[..., 4 - low] + slack)
+        good = (t >= q[..., low] - _SLACK) & (t <= q[..., 4 - low] + _SLACK)
         return np.where(known, good.astype(float), np.nan)
 
     return within(1), within(0)
 
 
+def above(quantiles: Array, truth: Array) -> Table:
+    """``{p84, p975}``: share of truths (...) above the 84 % and the 97.5 % quantile: 0.16 and 0.025 for honest ones.
+
+    Coverage of an interval is no test of a quantity that often lies exactly at its lower bound: there the lower limit
+    is the bound, and nothing lies below it. The upper limit can be tested everywhere.
+    """
+    q, t = np.asarray(quantiles, float), np.asarray(truth, float)
+    known = _known(q, t)
+    return {name: _plain((t > q[..., k] + _SLACK)[known].mean()) for name, k in (("p84", 3), ("p975", 4))}
+
+
+def _known(q: Array, t: Array) -> NDArray[np.bool_]:
+    return np.isfinite(q).all(-1) & np.isfinite(t)
+
+
 def coverage(quantiles: Mapping[str, Array], truth: Mapping[str, Array], rows: Any = slice(None)) -> Table:
-    """``{name: {p68, p95, n}}`` of scalars (N, 5); vectors (N, 16, 5) give the mean over age bins and ``by_bin``."""
+    """``{name: {p68, p95, n}}`` of scalars (N, 5).
+
+    Vectors (N, 16, 5) give the mean over age bins, ``by_bin``, and shares ``above`` their upper limits.
+    """
     out: Table = {}
     for name, q in quantiles.items():
         p68, p95 = inside(q[rows], truth[name][rows])
@@ -56,6 +75,7 @@ def coverage(quantiles: Mapping[str, Array], truth: Mapping[str, Array], rows: A
         out[name] = {"p68": _mean(p68), "p95": _mean(p95), "n": int(np.isfinite(p68).sum())}
         if p68.ndim == 2:
             out[name]["n"] = len(p68)
+            out[name]["above"] = above(q[rows], truth[name][rows])
             out[name]["by_bin"] = {
                 "p68": [_mean(p68[:, a]) for a in range(p68.shape[1])],
                 "p95": [_mean(p95[:, a]) for a in range(p95.shape[1])],

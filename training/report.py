@@ -126,6 +126,8 @@ def _accuracy_rows(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     if "elsewhere" in report:
         rows.append(("elsewhere", report["elsewhere"]["accuracy"]))
         rows += [(f"elsewhere, stars of {name}", r) for name, r in report["elsewhere"]["by_library"].items()]
+        strange = report["strange_libraries"].items()
+        rows += [(f"elsewhere, stars of {name}, which no weights know", r["accuracy"]) for name, r in strange]
     if "ppxf" in report:
         rows.append((f"network, first {report['ppxf']['n']}", report["ppxf"]["network_on_the_same"]))
         rows.append((f"pPXF, the same {report['ppxf']['n']}", report["ppxf"]["accuracy"]))

@@ -37,7 +37,9 @@ def evaluation(bundle, small_set, tmp_path_factory):
         patch.setenv("NAPARI_SFH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("napari_sfh.training.speed._SECONDS", 0.01)
         meta = {**bundle.meta, "prior": {"name": "tiny"}}
-        return finish(evaluate.evaluate(replace(bundle, meta=meta), small_set, SMALL))
+        patch.setattr(evaluate.templates, "prepare", lambda name: {"strange": toy_templates()}[name])
+        settings = replace(SMALL, strange_libraries=("strange",))
+        return finish(evaluate.evaluate(replace(bundle, meta=meta), small_set, settings))
 
 
 def test_report_has_the_keys_of_the_contract(evaluation, bundle):
@@ -62,6 +64,8 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
         "sky residuals x10",
     }
     assert r["elsewhere"]["n"] == 8 * len(set(toy_source().libraries))
+    assert r["strange_libraries"]["strange"]["n"] == 8
+    assert set(r["strange_libraries"]["strange"]["coverage"]) == set(MEAN_NAMES)
     assert r["machine"]["cpu"]
     json.dumps(r, allow_nan=False)
 
@@ -190,6 +194,7 @@ def test_calzetti_and_smc_are_one_at_5500():
         (["--prior", "tiny", "--n", "0"], "--n 0"),
         ([], "give --prior"),
         (["--prior", "tiny", "--data", "x"], None),
+        (["--prior", "tiny", "--library", "nowhere"], "library 'nowhere' is unknown"),
     ],
 )
 def test_bad_arguments(tmp_path, capsys, extra, message):

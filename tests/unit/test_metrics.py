@@ -39,6 +39,21 @@ def test_coverage_of_a_perfect_gaussian_posterior():
     np.testing.assert_allclose(true, nominal, atol=0.01)
 
 
+def test_quantities_with_a_bound_are_judged_by_their_upper_limits():
+    rng = np.random.default_rng(4)
+    # Half of the truths are exactly 0, and so are the exact posterior's two lower limits.
+    truth = np.where(rng.random((20_000, 16)) < 0.5, 0.0, rng.random((20_000, 16)))
+    exact = np.array([0.0, 0.0, 0.0, 0.68, 0.95])
+    q = np.broadcast_to(exact, (*truth.shape, 5))
+    row = metrics.coverage({"f": q}, {"f": truth})["f"]
+    assert row["p95"] == pytest.approx(0.975, abs=0.002)
+    assert row["above"]["p84"] == pytest.approx(0.16, abs=0.003)
+    assert row["above"]["p975"] == pytest.approx(0.025, abs=0.002)
+    wide = metrics.above(np.minimum(1.2 * q, 1.0), truth)
+    assert wide["p84"] < 0.11
+    assert wide["p975"] == 0.0
+
+
 def test_coverage_sees_intervals_half_as_wide():
     rng = np.random.default_rng(2)
     truth = rng.normal(size=20_000)
