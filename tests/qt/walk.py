@@ -15,7 +15,7 @@ import numpy as np
 from conftest import bin_world, click, drag, native_canvas, screen_point, window
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QScrollArea
+from qtpy.QtWidgets import QApplication, QScrollArea, QSlider
 
 ALT, NONE = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.NoModifier
 
@@ -60,12 +60,27 @@ class Walk:
     def press(self, button: Any) -> None:
         """A click on a button; it is scrolled into sight first."""
         native = getattr(button, "native", button)
+        self.scroll_to(native)
+        assert native.isEnabled(), f"{native.text()} cannot be pressed"
+        QTest.mouseClick(native, Qt.MouseButton.LeftButton)
+
+    def scroll_to(self, native: Any) -> None:
+        """Bring a widget of the dock into sight."""
         for area in self.dock.findChildren(QScrollArea):
             if area.widget().isAncestorOf(native):
                 area.ensureWidgetVisible(native)
         QApplication.processEvents()
-        assert native.isEnabled(), f"{native.text()} cannot be pressed"
-        QTest.mouseClick(native, Qt.MouseButton.LeftButton)
+
+    def slide(self, name: str, slider: Any, *keys: Any) -> None:
+        """Keys on a slider that the Tab key has reached; each of them moves it."""
+        inner = slider.native.findChild(QSlider)
+        assert inner.focusPolicy() & Qt.FocusPolicy.TabFocus, f"{slider.label}: the keyboard does not get there"
+        self.scroll_to(inner)
+        inner.setFocus(Qt.FocusReason.TabFocusReason)
+        for key in keys:
+            before = slider.value
+            self.do(name, lambda key=key: QTest.keyClick(inner, key))
+            assert slider.value != before, f"{slider.label}: the key does not move it"
 
     def save(self, name: str, button: Any) -> None:
         """A button that asks for a file name and writes it."""
@@ -88,12 +103,13 @@ class Walk:
         assert self.viewer.canvas.grid.enabled
         self.do("grid", lambda: self.key(Qt.Key.Key_G))
         self.do("map switch", lambda: self.key(Qt.Key.Key_1))
-        slider = self.dock.map.min_snr.native
-        for _ in range(5):
-            self.do("slider", lambda: QTest.keyClick(slider, Qt.Key.Key_PageUp))
-        hidden = np.isnan(self.dock.stack.find("map", "AGE_LW").data).sum()
-        assert hidden > np.isnan(self.dock.session.result.white).sum() or self.dock.map.min_snr.value > 0
-        self.do("slider", lambda: QTest.keyClick(slider, Qt.Key.Key_Home))
+        snr, shown = self.dock.session.result.data.snr, self.dock.stack.find("map", "AGE_LW")
+        whole = np.isfinite(shown.data).sum()
+        self.slide("slider", self.dock.map.min_snr, *[Qt.Key.Key_PageUp] * 5)
+        some_hidden = bool((snr < self.dock.map.min_snr.value).any())
+        assert (np.isfinite(shown.data).sum() < whole) == some_hidden
+        self.slide("slider", self.dock.map.min_snr, Qt.Key.Key_Home)
+        assert np.isfinite(shown.data).sum() == whole
 
     def bins_and_plots(self) -> None:
         """Clicks, a comparison, arrow keys, what lies under the cursor, the kinds of history, files."""
@@ -129,8 +145,7 @@ class Walk:
         self.unfold("composite")
         self.do("HST colours", lambda: self.key(Qt.Key.Key_H))
         assert tool.layer is not None
-        for _ in range(3):
-            self.do("slider of HST", lambda: QTest.keyClick(tool.form.brightness.native, Qt.Key.Key_Right))
+        self.slide("slider of HST", tool.form.brightness, *[Qt.Key.Key_Right] * 3)
         self.do("contours", lambda: tool.show_contours("AGE_LW"))
         self.save("hst.pdf", tool.form.save)
         self.do("HST colours", lambda: self.key(Qt.Key.Key_H))
@@ -143,6 +158,7 @@ class Walk:
         self.do("line map", lambda: setattr(tool.form.show, "value", tool.form.show.choices[1]))
         self.do("gas and stars", lambda: self.press(tool.form.plot))
         self.save("lines.ecsv", tool.form.table)
+        self.save("lines.pdf", tool.figure_button)
         self.do("line map", lambda: setattr(tool.form.show, "value", tool.form.show.choices[0]))
 
     def gradient(self) -> None:
@@ -151,7 +167,8 @@ class Walk:
         self.unfold("gradient")
         self.do("guess the disc", lambda: self.press(tool.form.guess))
         self.do("gradient", lambda: self.key(Qt.Key.Key_F))
-        self.save("gradient.pdf", tool.save_button)
+        self.save("gradient.pdf", tool.figure_button)
+        self.save("gradient.fits", tool.table_button)
 
     def comparison(self, other: Path) -> None:
         """Another result beside this one; the truth where it is known."""
@@ -163,6 +180,7 @@ class Walk:
         self.do("difference map", lambda: self.key(Qt.Key.Key_D))
         self.do("click", lambda: click(self.viewer, self.dock.session, self.bins[3]))
         self.save("compare.pdf", tool.figure_button)
+        self.save("compare.fits", tool.table_button)
         self.do("difference map", lambda: self.key(Qt.Key.Key_D))
 
     def posterior_and_ppxf(self) -> None:
