@@ -8,13 +8,17 @@
      "tools": {"region": {...}, ...}}
 
 Paths stand as ``{"path": ...}``, relative to the file's own folder (absolute on another drive), with forward slashes,
-so that a folder with a galaxy and its workspace can be moved or copied to another computer. Blocks and keys that a
-reader does not know are left alone; ``version`` rises only when an old program would misread a file.
+so that a folder with a galaxy and its workspace can be moved or copied to another computer. NaN and infinity stand as
+``null``. Blocks and keys that a reader does not know are left alone, and it does without those that it misses;
+``version`` rises only when an old program would misread a file. What is computed anew in seconds (contours, lines,
+gradients, a comparison) is kept as the acts that made it; pPXF's fits, which take long, are kept themselves (see
+`napari_sfh.analysis.kept_fits`).
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -157,7 +161,8 @@ def _packed(value: Any, folder: Path) -> Any:
         return {str(key): _packed(item, folder) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_packed(item, folder) for item in value]
-    return value.item() if hasattr(value, "item") else value
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _relative(path: Path, folder: Path) -> str:

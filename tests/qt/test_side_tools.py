@@ -65,6 +65,7 @@ def test_mosaics_lie_under_the_maps_where_the_sky_is(opened: Any, qtbot: Any, re
     place = np.mean([layer.data_to_world(p) for p in zip(y, x)], axis=0)
     np.testing.assert_allclose(place, STAR, atol=0.03)
     assert opened.stack.find("map", "AGE_LW").opacity == 0.5
+    assert tool.form.show.text == "Hide HST colours"
     tool.form.opacity.value = 0.3
     opened.show_map("SNR")
     assert opened.stack.find("map", "SNR").opacity == 0.3
@@ -105,6 +106,7 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     assert tool.comparison.scatter("lg_age_lw").bias == pytest.approx(-0.1, abs=1e-5)
     tool.form.difference.value = True
     assert tool.layer.colormap.name == "RdBu_r"
+    assert opened._describe(3) == "LW age: test − other (other.fits) −0.10 dex".replace("−0", "-0")
     low, high = tool.layer.contrast_limits
     assert low == -high
     np.testing.assert_allclose(np.nanmedian(tool.layer.data), -0.1, atol=1e-5)
@@ -161,6 +163,23 @@ def test_ppxf_is_drawn_beside_the_network(
     opened.show_result(make_result(seed=7))
     _rest(qtbot, opened)
     assert tool.fits == {}
+    assert not tool.figure_button.enabled
+
+
+def test_docks_follow_the_theme_until_they_end(
+    opened: Any, qtbot: Any, result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ppxf_bin, "fit", lambda *_: _fit(result, 4))
+    tool, theme = opened.tools["ppxf"], opened.viewer.events.theme
+    opened.session.select(4)
+    before = len(theme.callbacks)
+    tool.fit()
+    _rest(qtbot, opened)
+    assert len(theme.callbacks) == before + 1
+    opened.viewer.theme = "light"
+    assert tool.plots.backgroundBrush().color().lightness() > 128
+    tool.release()
+    assert len(theme.callbacks) == before
 
 
 def test_without_ppxf_the_remedy_is_shown(opened: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, Container, PushButton, Slider
+from magicgui.widgets import CheckBox, ComboBox, PushButton, Slider
 from numpy.typing import NDArray
-from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_sfh import demo
 from napari_sfh._qt import skytasks
-from napari_sfh._qt.dock import weak_slot
 from napari_sfh._qt.exports import FIGURES, TABLES
-from napari_sfh._qt.forms import file_edit, form, narrow
+from napari_sfh._qt.forms import file_edit, fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import KEY, Link, link_of
-from napari_sfh._qt.sideplots import HistoryPlots, Legend, OneToOne, Side, scatter_words
+from napari_sfh._qt.sideplots import HistoryPlots, Legend, OneToOne, Side, kind_choice, save_button, scatter_words
 from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, KeyAct, Tool
 from napari_sfh.analysis import compare as comparing
@@ -33,6 +31,8 @@ EMPTY = (
     "Load another answer under Compare: a result of another run or network, GIST/nGIST tables, a MAPS file with ages."
 )
 SHADES = "RdBu_r"
+#: What is compared with, in a workspace, where it is no file.
+TRUTH = "truth"
 
 
 class CompareForm:
@@ -70,14 +70,13 @@ class ComparisonTool(Tool):
         self.container = self.form.container
         self._result: Result | None = None
         self.comparison: Comparison | None = None
+        self.source: Path | None = None
         self.form.load.changed.connect(self._load)
         self.form.truth.changed.connect(self.load_truth)
         self.form.mean.changed.connect(self._refresh)
         self.form.min_snr.changed.connect(self._refresh)
         self.form.difference.changed.connect(self._show_difference)
         self.dock: Side | None = None
-        self._theme = weak_slot(self._theme_changed)
-        host.viewer.events.theme.connect(self._theme)
         host.viewer.layers.events.inserted.connect(self._inserted)
 
     def _open_dock(self) -> None:
@@ -89,31 +88,13 @@ class ComparisonTool(Tool):
     def _make_dock(self) -> None:
         colors = palette(self.host.viewer.theme)
         self.plot, self.sfhs, self.legend = OneToOne(colors), HistoryPlots(colors, spectrum=False), Legend()
-        self.kind = ComboBox(
-            label="SFH as", choices=[("Mass formed", "mass"), ("V-band light", "light")], tooltip="Per age bin"
-        )
-        self.figure_button = PushButton(text="Save figure…", tooltip="Maps, differences and plots as PNG, PDF or SVG")
-        self.table_button = PushButton(text="Save table…", tooltip="Both answers for every bin as ECSV")
-        self.bin_button = PushButton(text="Save bin…", tooltip="The selected bin's SFHs as ECSV")
-        buttons = Container(
-            widgets=[self.kind, self.figure_button, self.table_button, self.bin_button],
-            layout="horizontal",
-            labels=True,
-        )
-        buttons.margins = (0, 0, 0, 0)
-        self._buttons = buttons
-        beside = QWidget()
-        beside.setFixedWidth(300)
-        column = QVBoxLayout(beside)
-        column.setContentsMargins(4, 2, 4, 2)
-        column.addWidget(self.legend)
-        column.addStretch(1)
-        self.dock = Side(buttons.native, [self.plot, self.sfhs], beside, EMPTY)
+        self.kind = kind_choice(self._kind_changed)
+        self.figure_button = save_button("Figure…", "Maps, differences and plots as PNG, PDF or SVG", self._ask_figure)
+        self.table_button = save_button("Table…", "Both answers for every bin as ECSV or FITS", self._ask_table)
+        self.bin_button = save_button("Table of the bin…", "The selected bin's SFHs as ECSV or FITS", self._ask_bin)
+        fields = [self.kind, self.figure_button, self.table_button, self.bin_button]
+        self.dock = Side(self.host.viewer, [self.plot, self.sfhs], self.legend, fields, EMPTY)
         self.dock.seen.connect(self._show_bin)
-        self.kind.changed.connect(self._kind_changed)
-        self.figure_button.changed.connect(self._ask_figure)
-        self.table_button.changed.connect(self._ask_table)
-        self.bin_button.changed.connect(self._ask_bin)
 
     # -- acts --------------------------------------------------------------------------------------------------
 
@@ -142,12 +123,12 @@ class ComparisonTool(Tool):
     def save_figure(self, path: Path | str) -> None:
         """Draw maps, differences and one-to-one plots as PNG, PDF or SVG."""
         draw = partial(comparison_page, self._known(), self._use())
-        self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self._saved)
+        self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self.saved)
 
     def save_table(self, path: Path | str) -> None:
         """Write both answers for every bin as ECSV."""
         table = comparing.table(self._known())
-        self.host.start(partial(skytasks.save_table, table=table, path=Path(path)), self._saved)
+        self.host.start(partial(skytasks.save_table, table=table, path=Path(path)), self.saved)
 
     def save_bin(self, path: Path | str) -> None:
         """Write the selected bin's SFHs from both as ECSV."""
@@ -156,7 +137,7 @@ class ComparisonTool(Tool):
         if not bin_id:
             raise SfhInputError("no bin is selected: click one on the map first")
         table = histories.table(self._answers(bin_id), bin_id)
-        self.host.start(partial(skytasks.save_table, table=table, path=Path(path)), self._saved)
+        self.host.start(partial(skytasks.save_table, table=table, path=Path(path)), self.saved)
 
     # -- the comparison ----------------------------------------------------------------------------------------
 
@@ -172,12 +153,12 @@ class ComparisonTool(Tool):
         if result is None:
             raise SfhInputError("no result yet: press Run or open a result file first")
         work = partial(skytasks.load_answer, path=path, result=result)
-        self.host.start(work, partial(self._loaded, result))
+        self.host.start(work, partial(self._loaded, result, path))
 
-    def _loaded(self, result: Result, comparison: Comparison) -> None:
+    def _loaded(self, result: Result, source: Path | None, comparison: Comparison) -> None:
         if result is not self.host.session.result:
             return
-        self.comparison = comparison
+        self.comparison, self.source = comparison, source
         shown = [n for n, key in maps.MEAN_MAPS.items() if key in comparison.means]
         with self.form.mean.changed.blocked():
             self.form.mean.choices = [(maps.MAPS[n].title, n) for n in shown]
@@ -197,6 +178,11 @@ class ComparisonTool(Tool):
         """The shown mean in `physics.means.MEAN_NAMES`."""
         return maps.MEAN_MAPS[self.form.mean.value]
 
+    @property
+    def _difference_title(self) -> str:
+        known = self._known()
+        return f"{maps.MAPS[self.form.mean.value].title}: {known.result.model_name} − {known.answer.name}"
+
     def _use(self) -> NDArray[np.bool_]:
         """Bins (N,) that are compared."""
         return np.asarray(self._known().result.data.snr >= self.form.min_snr.value)
@@ -205,18 +191,13 @@ class ComparisonTool(Tool):
         """Bring plot, text and difference map in line with the form."""
         comparison = self.comparison
         self.form.difference.enabled = self.form.mean.enabled = comparison is not None
-        self._enable_buttons(self.host.busy)
         if self.dock is not None:
-            self.dock.fill(comparison is not None)
+            self.dock.fill(comparison is not None, self.host.busy)
         if comparison is None or self.dock is None:
             return
         self.plot.draw(comparison, self.key, self._use())
         self._show_bin()
         self._show_difference()
-
-    def _enable_buttons(self, busy: bool) -> None:
-        if self.dock is not None:
-            self._buttons.enabled = not busy and self.comparison is not None
 
     def _answers(self, bin_id: int) -> list[History]:
         return [histories.of_network(self._known().result, bin_id), histories.of_comparison(self._known(), bin_id)]
@@ -226,8 +207,7 @@ class ComparisonTool(Tool):
         comparison, bin_id = self.comparison, self.host.session.selected
         if comparison is None:
             return
-        title = maps.MAPS[self.form.mean.value].title
-        words = f"<b>{title}</b>, this − other:<br>{scatter_words(comparison, self.key, self._use())}"
+        words = f"<b>{self._difference_title}</b> (dex)<br>{scatter_words(comparison, self.key, self._use())}"
         if not bin_id:
             self.plot.mark(np.nan, np.nan)
             self.sfhs.draw([])
@@ -237,8 +217,7 @@ class ComparisonTool(Tool):
         self.plot.mark(other[bin_id - 1], own[bin_id - 1])
         shown = self._answers(bin_id)
         self.sfhs.draw(shown)
-        self.legend.show_answers(shown)
-        self.legend.setText(f"{words}<br><br><b>bin {bin_id}</b>{self.legend.text()}")
+        self.legend.show_answers(shown, f"{words}<br><br><b>bin {bin_id}</b>")
 
     # -- the difference map ------------------------------------------------------------------------------------
 
@@ -257,10 +236,11 @@ class ComparisonTool(Tool):
             if layer is not None:
                 self.host.viewer.layers.remove(layer)
                 self.host.stack.show(self.host.stack.current)
+                self.host.stack.activate()
             return
         values = np.where(self._use(), comparison.difference(self.key), np.nan)
         image, limits = maps.paint(comparison.result.bins.bin_id, values), symmetric_limits(values)
-        name = f"{maps.MAPS[self.form.mean.value].title}: this − other [dex]"
+        name = f"{self._difference_title} [dex]"
         if layer is None:
             self._add_difference(image, limits, name)
         else:
@@ -323,38 +303,53 @@ class ComparisonTool(Tool):
         if self.comparison is not None and self.dock is not None:
             self.dock.touch()
 
+    def describe(self, bin_id: int) -> str:
+        """The difference in a bin, while its map is shown."""
+        if self.comparison is None or self.layer is None or not self.layer.visible:
+            return ""
+        value = float(self.comparison.difference(self.key)[bin_id - 1])
+        return f"{self._difference_title} {value:+.2f} dex" if np.isfinite(value) else "not compared"
+
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
         self.form.load.enabled = self.form.truth.enabled = not busy
-        self._enable_buttons(busy)
+        if self.dock is not None:
+            self.dock.enable(not busy and self.comparison is not None)
 
     def state(self) -> dict[str, Any]:
-        """The file that is compared, and how."""
-        text = self.form.file.line_edit.value.strip()
-        path = Path(text).expanduser() if text else None
-        return {"file": path, "mean": self.form.mean.value, "min_snr": self.form.min_snr.value}
+        """The form; what is compared (None: nothing), and how its SFHs are drawn."""
+        loaded = None if self.comparison is None else self.source or TRUTH
+        kind = "mass" if self.dock is None else self.kind.value
+        return {**form_state(self.form), "loaded": loaded, "kind": kind}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put the form back; the file is loaded again when asked for."""
-        self.form.file.line_edit.value = str(state.get("file") or "")
-        if state.get("mean") in self.form.mean.choices:
-            self.form.mean.value = state["mean"]
+        """Put the form back; an answer that was compared is read and matched again."""
+        loaded = state.get("loaded")
+        fill_form(self.form, {"file": state.get("file")})
+        if loaded is None:
+            self._put_back(state)
+            return
+        if loaded != TRUTH and not Path(loaded).exists():
+            raise SfhInputError(
+                f"{loaded}: the answer to compare with is missing; put it back or choose another, and press Load"
+            )
+        self._start(None if loaded == TRUTH else Path(loaded))
+        self.host.in_turns([partial(self._put_back, state)])
+
+    def _put_back(self, state: dict[str, Any]) -> None:
+        """Mean, cut and difference map, once there is something to show."""
+        keys = ("mean", "min_snr") if self.comparison is None else ("mean", "min_snr", "difference")
+        fill_form(self.form, {key: state[key] for key in keys if key in state})
+        if self.dock is not None and state.get("kind") in self.kind.choices:
+            self.kind.value = state["kind"]
 
     def release(self) -> None:
         """Listen no longer."""
         for layer in self._maps():
             layer.events.visible.disconnect(self._map_shown)
         self.host.viewer.layers.events.inserted.disconnect(self._inserted)
-        self.host.viewer.events.theme.disconnect(self._theme)
         if self.dock is not None:
-            self.dock.deleteLater()
-
-    def _theme_changed(self, _: object = None) -> None:
-        if self.dock is None:
-            return
-        colors = palette(self.host.viewer.theme)
-        self.plot.set_colors(colors)
-        self.sfhs.set_colors(colors)
+            self.dock.release()
 
     def _kind_changed(self, kind: str) -> None:
         self.sfhs.set_kind(kind)
@@ -369,9 +364,6 @@ class ComparisonTool(Tool):
     def _ask_bin(self, _: object = None) -> None:
         name = f"{self.host.exports.name()}_bin{self.host.session.selected}_comparison.ecsv"
         self.host.exports.ask("Save table", name, TABLES, self.save_bin)
-
-    def _saved(self, path: Path) -> None:
-        self.host.say(f"Saved {path}.")
 
 
 def is_demo(result: Result) -> bool:

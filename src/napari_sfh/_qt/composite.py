@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class CompositeForm:
             tooltip="In factors of two; at 0 the field's mean light is a third of white",
         )
         self.softening = FloatSlider(
-            label="Range",
+            label="Stretch",
             value=8.0,
             min=1.0,
             max=60.0,
@@ -85,6 +85,7 @@ class CompositeTool(Tool):
         self.container = self.form.container
         self._result: Result | None = None
         self.field: Field | None = None
+        self.paths: dict[str, Path] = {}
         self.lines: list[NDArray[np.float64]] = []
         self._stale = False
         self._painter = Job(_ignore, self._painted, self._not_painted)
@@ -132,7 +133,7 @@ class CompositeTool(Tool):
         if result is None or not found:
             raise SfhInputError("No HST mosaic is given: choose some under Data (F814W, F555W, F438W, ...)")
         work = partial(skytasks.open_composite, paths=found, result=result, look=self.form.look)
-        self.host.start(work, partial(self._opened, result))
+        self.host.start(work, partial(self._opened, result, dict(found)))
 
     def show_contours(self, name: str, levels: int = 5) -> None:
         """Draw contours of a line or map (a key of `skytasks.CONTOURS`), or ``none``."""
@@ -154,7 +155,7 @@ class CompositeTool(Tool):
         title = f"{result.name}: HST {', '.join(self.field.bands)}"
         image, lines = np.asarray(layer.data[0]), list(self.lines)
         draw = partial(picture, image, self.field.wcs, lines, result.wcs, title)
-        self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self._saved)
+        self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self.saved)
 
     # -- mosaics -----------------------------------------------------------------------------------------------
 
@@ -163,10 +164,10 @@ class CompositeTool(Tool):
         """The mosaics' layer, or None."""
         return self.host.stack.find("composite")
 
-    def _opened(self, result: Result, found: tuple[Field, list[U8]]) -> None:
+    def _opened(self, result: Result, paths: dict[str, Path], found: tuple[Field, list[U8]]) -> None:
         if result is not self.host.session.result:
             return
-        self.field, levels = found
+        self.paths, (self.field, levels) = paths, found
         self._remove("composite")
         grid = SkyGrid.of(self.field.wcs, self.field.planes.shape[1:], self.host.session.sky)
         layers = self.host.viewer.layers
@@ -219,6 +220,7 @@ class CompositeTool(Tool):
         """Translucent maps while the mosaics are seen."""
         layer = self.layer
         opacity = float(self.form.opacity.value) if layer is not None and layer.visible else 1.0
+        self.form.show.text = "Show HST colours" if layer is None or not layer.visible else "Hide HST colours"
         for other in self.host.viewer.layers:
             link = link_of(other.metadata)
             if link is not None and link.role == "map":
@@ -276,7 +278,7 @@ class CompositeTool(Tool):
         if result is self._result:
             return
         self._result = result
-        self.field, self.lines = None, []
+        self.field, self.lines, self.paths = None, [], {}
         for role in ("composite", "contours"):
             self._remove(role)
         with self.form.contours.changed.blocked():
@@ -289,16 +291,35 @@ class CompositeTool(Tool):
             widget.enabled = not busy
 
     def state(self) -> dict[str, Any]:
-        """The form, and whether the mosaics are shown."""
+        """The form, and the mosaics that are shown."""
         layer = self.layer
-        return {**form_state(self.form), "shown": layer is not None and layer.visible}
+        shown = layer is not None and self.host.stack.is_shown(layer)
+        return {**form_state(self.form), "shown": shown, "mosaics": dict(self.paths) if shown else {}}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The sliders; mosaics that were shown are opened again."""
+        """The sliders; mosaics that were shown are opened again, contours drawn again.
+
+        Raises
+        ------
+        SfhInputError
+            A mosaic has gone; those that are left are shown.
+        """
         keys = ("brightness", "softening", "opacity", "levels")
         fill_form(self.form, {k: v for k, v in state.items() if k in keys})
-        if state.get("shown") and self.layer is None and not self.host.busy and self.host.data.photometry:
-            self.show_mosaics()
+        steps: list[Callable[[], object]] = []
+        # An older workspace names no mosaics: they were those of the form Data.
+        named = {band: Path(path) for band, path in state.get("mosaics", self.host.data.photometry).items()}
+        there = {band: path for band, path in named.items() if path.is_file()}
+        if state.get("shown") and there and self.layer is None:
+            steps.append(partial(self.host.attempt, partial(self.show_mosaics, there)))
+        if state.get("contours") in skytasks.CONTOURS:
+            steps.append(partial(self.show_contours, state["contours"], self.form.levels.value))
+        self.host.in_turns(steps)
+        gone = [str(path) for band, path in named.items() if band not in there]
+        if state.get("shown") and gone:
+            raise SfhInputError(
+                f"{', '.join(gone)}: HST mosaic is missing; put it back, or choose another under Data and press Show"
+            )
 
     def release(self) -> None:
         """Paint no more."""
@@ -308,9 +329,6 @@ class CompositeTool(Tool):
 
     def _ask(self, _: object = None) -> None:
         self.host.exports.ask("Save picture", f"{self.host.exports.name()}_hst.pdf", FIGURES, self.save_picture)
-
-    def _saved(self, path: Path) -> None:
-        self.host.say(f"Saved {path}.")
 
 
 def segments(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:

@@ -141,12 +141,24 @@ class CornerTool(Tool):
 
     def draw(self, _: object = None) -> None:
         """Draw the posterior of the selected bin in the background."""
-        result, bin_id = self.host.session.result, self.host.session.selected
-        if result is None or self.host.busy:
+        if self.host.session.result is None or self.host.busy:
             return
-        if not bin_id:
+        if not self.host.session.selected:
             self.host.say("Click a bin on the map first; then its posterior can be drawn.")
             return
+        self.draw_bin(self.host.session.selected)
+
+    def draw_bin(self, bin_id: int) -> None:
+        """Draw the posterior of a bin (1..N) in the background.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result.
+        """
+        result = self.host.session.result
+        if result is None:
+            raise SfhInputError("no result yet: press Run or open a result file first")
         colors = palette(self.host.viewer.theme)
         work = partial(make, result=result, bin_id=bin_id, names=self.form.names)
         self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn)
@@ -168,7 +180,7 @@ class CornerTool(Tool):
         result = self.host.session.result
         if result is None or self.shown is None:
             raise SfhInputError("no posterior was drawn yet: click a bin and press Corner plot")
-        self.host.start(partial(save, result=result, draws=self.shown.draws, path=Path(path)), self._saved)
+        self.host.start(partial(save, result=result, draws=self.shown.draws, path=Path(path)), self.saved)
 
     def on_result(self, result: Result | None) -> None:
         """The plot was another result's."""
@@ -181,13 +193,17 @@ class CornerTool(Tool):
         self.form.draw.enabled = not busy
 
     def state(self) -> dict[str, Any]:
-        """The ticked quantities."""
-        return {"names": list(self.form.names)}
+        """The ticked quantities, and the bin whose plot is open (0: none)."""
+        is_open = self.shown is not None and self._window is not None and self._window.isVisible()
+        return {"names": list(self.form.names), "bin": self.shown.draws.bin_id if self.shown and is_open else 0}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Tick them again."""
+        """Tick them again; a plot that was open is drawn anew."""
         for name, box in self.form.boxes.items():
             box.value = name in state.get("names", DEFAULT)
+        bin_id = int(state.get("bin", 0))
+        if 1 <= bin_id <= self.host.session.n_bins:
+            self.draw_bin(bin_id)
 
     def release(self) -> None:
         """Close the window."""
@@ -205,9 +221,6 @@ class CornerTool(Tool):
         window.show()
         window.raise_()
         self.host.say(f"Posterior of bin {made.draws.bin_id}: {len(made.draws.array())} draws.")
-
-    def _saved(self, path: Path) -> None:
-        self.host.say(f"Saved {path}.")
 
     def _make_window(self) -> QDialog:
         window = QDialog(self.widget.window())

@@ -9,6 +9,10 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QToolButton, QVBoxLayout, QWidget
 
+#: A title without a frame; it is underlined while it has the keyboard.
+FLAT = """QToolButton { border: none; background: transparent; font-weight: bold; }
+QToolButton:focus { text-decoration: underline; }"""
+
 
 class Section(QWidget):
     """A titled part of the dock that folds away."""
@@ -19,7 +23,7 @@ class Section(QWidget):
         self.toggle.setText(title)
         self.toggle.setCheckable(True)
         self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.toggle.setStyleSheet("QToolButton { border: none; background: transparent; font-weight: bold; }")
+        self.toggle.setStyleSheet(FLAT)
         self.toggle.toggled.connect(self._fold)
         self.body = body
         layout = QVBoxLayout(self)

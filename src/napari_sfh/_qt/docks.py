@@ -42,7 +42,17 @@ class Docks:
     @property
     def seen(self) -> bool:
         """Whether one of our docks can be seen: open, and not behind another tab."""
-        return any(not widget.visibleRegion().isEmpty() for widget in self._widgets.values())
+        return bool(self.front)
+
+    @property
+    def front(self) -> str:
+        """Title of the dock of ours that can be seen, or nothing."""
+        return next((title for title, w in self._widgets.items() if not w.visibleRegion().isEmpty()), "")
+
+    def to_front(self, title: str) -> None:
+        """Bring a dock to the front, if it is open."""
+        if title in self._widgets:
+            self.show(title, self._widgets[title])
 
     def _first(self) -> Any:
         """A dock of ours that is open."""

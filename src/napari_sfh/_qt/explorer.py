@@ -49,7 +49,7 @@ READY = "Ready: press Run. Empty fields are filled from the files."
 READY_NOTED = f"{READY} What the files lack stands under Data."
 NO_CARD = "No weights were found: reinstall napari-sfh, or train some with napari-sfh-train."
 DONE = "Click a bin on the map to see its star-formation history."
-CANCELLED = "Cancelled: nothing was finished yet."
+CANCELLED = "Cancelled: nothing was finished. Press Run to start again."
 
 
 class Explorer(Frame):
@@ -171,10 +171,10 @@ class Explorer(Frame):
 
     def adopt_workspace(self, opened: tasks.Opened) -> None:
         """Show what a workspace has kept; what is missing is told at the end."""
-        self.files.fill_forms(opened.workspace)
+        self.files.begin(opened)
         if opened.galaxy is not None:
             self._white_opened(opened.galaxy)
-        steps: list[Step] = [*self.files.steps(opened.workspace), partial(self._workspace_shown, opened.notes)]
+        steps: list[Step] = [*self.files.steps(opened.workspace), self._workspace_shown]
         if opened.shown is not None:
             self._shown(opened.shown, steps)
         else:
@@ -260,6 +260,7 @@ class Explorer(Frame):
         self._refresh()
         sentence, self._details = explain(error)
         self.say(sentence, error=True)
+        self.files.note(sentence)
 
     def _galaxy_opened(self, galaxy: tasks.Galaxy, then_run: bool = False) -> None:
         if galaxy.cube is None:
@@ -287,10 +288,10 @@ class Explorer(Frame):
         self.preflight.look(galaxy.problems)
         self.say(READY_NOTED if galaxy.problems else READY)
 
-    def _workspace_shown(self, notes: tuple[str, ...]) -> None:
+    def _workspace_shown(self) -> None:
+        notes = self.files.end()
         self._refresh()
-        if notes:
-            self.say(" ".join(notes), error=True)
+        self.say(" ".join(notes) or self._summary(), error=bool(notes))
 
     def _shown(self, shown: tasks.Shown, then: Iterable[Step] = ()) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
@@ -353,6 +354,9 @@ class Explorer(Frame):
         result = self.session.result
         if result is None:
             return ""
+        above = "" if self.map.grid.value else self.tools.describe(bin_id)
+        if above:
+            return above
         return four_text(result, bin_id) if self.map.grid.value else maps_text(result, self.map.name, bin_id)
 
     def _clicked(self) -> None:

@@ -13,6 +13,7 @@ from napari_sfh import workspace
 from napari_sfh._qt import tasks
 from napari_sfh._qt.forms import fill_form, form_state
 from napari_sfh._qt.loader import Step
+from napari_sfh.errors import SfhInputError
 from napari_sfh.workspace import SUFFIX, Workspace
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Files:
     def __init__(self, explorer: Explorer) -> None:
         self._explorer: Any = weakref.proxy(explorer)
         self.result_path: Path | None = None
+        self._notes: list[str] | None = None
 
     def open(self, path: Path | str) -> None:
         """Open a galaxy's folder, a cube, a result, or a workspace."""
@@ -74,31 +76,61 @@ class Files:
                 "camera": {"center": [float(c) for c in camera.center], "zoom": float(camera.zoom)},
                 "layers": explorer.stack.looks(),
                 "map": explorer.stack.current,
+                "dock": explorer.docks.front,
                 "plots": form_state(explorer.panel),
             },
             tools=explorer.tools.state(),
         )
 
-    def fill_forms(self, kept: Workspace) -> None:
-        """The forms, without opening what they name."""
-        explorer = self._explorer
+    def begin(self, opened: tasks.Opened) -> None:
+        """Fill the forms of a workspace, without opening what they name; from now on problems are noted for `end`."""
+        self._notes = list(opened.notes)
+        explorer, forms = self._explorer, opened.workspace.forms
         with explorer.data.cube.line_edit.changed.blocked(), explorer.data.folder.line_edit.changed.blocked():
             for name, form in explorer.forms.items():
-                fill_form(form, kept.forms.get(name, {}))
+                explorer.attempt(partial(_fill, form, forms.get(name, {}), name))
+
+    def note(self, sentence: str) -> None:
+        """Keep an error's sentence while a workspace is being restored: the next step would wipe it out."""
+        if self._notes is not None and sentence not in self._notes:
+            self._notes.append(sentence)
+
+    def end(self) -> list[str]:
+        """What could not be restored, a sentence each."""
+        notes, self._notes = self._notes or [], None
+        return [note if note.endswith(".") else f"{note}." for note in notes]
 
     def steps(self, kept: Workspace) -> list[Step]:
         """What is to be done, one by one, once the layers of its result are there."""
-        explorer = self._explorer
-        canvas = kept.canvas
+        explorer, canvas = self._explorer, kept.canvas
         plots = {key: value for key, value in canvas.get("plots", {}).items() if key != "bin_field"}
+        tools = {name: dict(state) for name, state in kept.tools.items()}
+        # The grid comes last: it shows what the other tools have put on the canvas.
+        grid = bool(tools.get("maps", {}).pop("grid", False))
         return [
             partial(explorer.attempt, partial(explorer.session.restore, kept.session)),
-            partial(fill_form, explorer.panel, plots),
-            *explorer.tools.restoring(dict(kept.tools)),
+            partial(explorer.attempt, partial(_fill, explorer.panel, plots, "plots")),
+            *explorer.tools.restoring(tools),
             # After the tools, which may set limits of their own.
             partial(explorer.stack.set_looks, canvas.get("layers", {})),
+            partial(setattr, explorer.map.grid, "value", grid),
+            partial(explorer.docks.to_front, canvas.get("dock", "")),
             partial(_aim, explorer, canvas.get("camera", {})),
         ]
+
+
+def _fill(form: Any, state: dict[str, Any], name: str) -> None:
+    """Put a form's fields back.
+
+    Raises
+    ------
+    SfhInputError
+        They cannot be read: a workspace may have been edited by hand.
+    """
+    try:
+        fill_form(form, state)
+    except (TypeError, ValueError) as error:
+        raise SfhInputError(f"workspace: its form {name} is damaged ({error}); fill it in and save again") from error
 
 
 def _opened(explorer: Any, path: Path, value: Any) -> None:
@@ -116,7 +148,8 @@ def _kept(explorer: Any, written: tuple[Path, Path | None]) -> None:
     path, result = written
     explorer.files.result_path = result
     workspace.remember(path)
-    explorer.say(f"Saved {path}.")
+    beside = f"; its result is {result.name}" if result is not None else ""
+    explorer.say(f"Saved {path}{beside}.")
 
 
 def _aim(explorer: Any, kept: dict[str, Any]) -> None:

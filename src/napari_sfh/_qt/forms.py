@@ -70,7 +70,9 @@ def narrow(box: ComboBox) -> ComboBox:
 
 def form(widgets: list[Any]) -> Container[Any]:
     """Labelled rows, close together."""
-    rows = Container(widgets=widgets, labels=True)
+    rows: Container[Any] = Container(labels=True)
+    # One by one: magicgui aligns the fields of what is added later only.
+    rows.extend(widgets)
     rows.margins = (6, 2, 6, 2)
     rows.native.layout().setSpacing(3)
     return rows
@@ -121,13 +123,15 @@ class DataForm:
     """Folder or files, and what their headers may not say."""
 
     def __init__(self) -> None:
-        self.folder = file_edit("Galaxy folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
+        self.folder = file_edit("Folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
         self.cube = file_edit("Cube", "MUSE cube: FITS with DATA and STAT")
         self.bands = {band: file_edit(band, f"HST mosaic in {band} (…drc-sci); optional") for band in BANDS}
         self.maps = file_edit("MAPS", "DAP MAPS file: bins and stellar kinematics; optional")
         self.redshift = number("Redshift", "from the header", "Systemic redshift")
-        self.ebv_mw = number("E(B−V) MW", "from the header, else 0", "Foreground reddening by the Milky Way, mag")
-        self.psf = number("PSF FWHM", "from the file", "Of the cube at 6500 Å, arcsec: the mosaics are matched to it")
+        self.ebv_mw = number("E(B−V) MW", "header, else 0", "Foreground reddening by the Milky Way, mag")
+        self.psf = number(
+            "PSF FWHM", "from the file, arcsec", "Of the cube at 6500 Å, arcsec: the mosaics are matched to it"
+        )
         self.subtract_sky = CheckBox(
             text="subtract the mosaics' sky",
             value=False,

@@ -118,7 +118,8 @@ class Frame(QWidget):
         self._buttons = Container(widgets=[self.run_button, self.cancel_button], layout="horizontal", labels=False)
         self._buttons.margins = (0, 0, 0, 0)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(4, 2, 4, 4)
+        # napari's title bar is 7 pixels higher than the room that it asks for.
+        layout.setContentsMargins(4, 8, 4, 4)
         layout.setSpacing(3)
         for widget in (self.file_row, self.message, self.details_button.native, self.demo_button.native):
             layout.addWidget(widget)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, PushButton
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QLabel
+from qtpy.QtCore import QTimer
 
+from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms import fill_form, form, form_state
 from napari_sfh._qt.gradientplot import GradientPlot
 from napari_sfh._qt.layers import KEY, Link
-from napari_sfh._qt.sideplots import Side
+from napari_sfh._qt.sideplots import Side, Words, save_button
 from napari_sfh._qt.sky import SkyGrid
 from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, KeyAct, Tool
@@ -30,7 +30,6 @@ from napari_sfh.types import Progress, Result
 
 LAYER = "SFH disc"
 DOCK = "Gradient"
-FILES = "Figures and tables (*.png *.pdf *.svg *.ecsv *.fits)"
 EMPTY = "Unfold Gradient in the dock, look at the ellipse on the map, and press Fit."
 
 
@@ -74,7 +73,7 @@ class GradientForm:
     """Centre, shape and distance of the disc; range and kind of the fit."""
 
     def __init__(self) -> None:
-        self.centre = LineEdit(label="Centre", tooltip="RA and Dec of the centre in degrees, ICRS: 24.174 15.783")
+        self.centre = LineEdit(label="Centre (°)", tooltip="RA and Dec of the centre in degrees, ICRS: 24.174 15.783")
         self.pa = _number("PA (°)", -360, 360, 0, "Position angle of the major axis, from north through east")
         self.inclination = _number("Inclination (°)", 0, MAX_INCLINATION, 0, "0 = face-on; the disc is taken as thin")
         self.r_e = _number("Rₑ (″)", 0.01, 9999, 5, "Effective radius along the major axis, arcsec", step=0.1)
@@ -212,10 +211,6 @@ class GradientTool(Tool):
         use = gradients.trusted(result) if self.form.trusted.value else None
         self.host.start(lambda cancel: gradients.fit_all(result, disc, settings, use, cancel), self._fitted)
 
-    def save_dialog(self, _: object = None) -> None:
-        """Ask where to, and write figure or tables."""
-        self.host.exports.ask("Save gradients", f"{self.host.exports.name()}_gradients.pdf", FILES, self.save)
-
     def save(self, path: Path | str) -> None:
         """Write the gradients: PNG, PDF, SVG, ECSV or FITS.
 
@@ -227,7 +222,7 @@ class GradientTool(Tool):
         result = self.host.session.result
         if result is None or not self.found:
             raise SfhInputError("no gradient was fitted yet: press Fit first")
-        self.host.start(partial(save, result=result, found=self.found, path=Path(path)), self._saved)
+        self.host.start(partial(save, result=result, found=self.found, path=Path(path)), self.saved)
 
     # -- what happens ------------------------------------------------------------------------------------------
 
@@ -256,6 +251,8 @@ class GradientTool(Tool):
         """One piece of work at a time."""
         for button in (self.form.guess, self.form.fit):
             button.enabled = not busy
+        if self._side is not None:
+            self._side.enable(not busy and bool(self.found))
 
     def _guessed(self, disc: Disc) -> None:
         self.set_disc(disc)
@@ -275,9 +272,6 @@ class GradientTool(Tool):
         self._show()
         self.host.say(found[self.quantity.value].text() + ".")
 
-    def _saved(self, path: Path) -> None:
-        self.host.say(f"Saved {path}.")
-
     # -- dock --------------------------------------------------------------------------------------------------
 
     def _make_side(self) -> None:
@@ -285,34 +279,32 @@ class GradientTool(Tool):
             return
         choices = [(title, name) for name, (_, title, _) in QUANTITIES.items()]
         self.quantity = ComboBox(label="Quantity", choices=choices, value="AGE_LW", tooltip="What is plotted")
-        self.save_button = PushButton(text="Save…", tooltip="Figure (PNG, PDF, SVG) or tables (ECSV, FITS) of all")
         self.quantity.changed.connect(self._show)
-        self.save_button.changed.connect(self.save_dialog)
-        buttons = Container(widgets=[self.quantity, self.save_button], layout="horizontal", labels=True)
-        buttons.margins = (0, 0, 0, 0)
-        self.plot = GradientPlot(palette(self.host.viewer.theme))
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setFixedWidth(300)
-        self.words.setStyleSheet("QLabel { font-size: 8pt; }")
-        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
-        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._side = Side(buttons.native, [self.plot], self.words, EMPTY)
-        self._buttons = buttons
+        self.figure_button = save_button("Figure…", "All quantities as PNG, PDF or SVG", self._ask_figure)
+        self.table_button = save_button("Tables…", "Fits, running medians, bins as ECSV or FITS", self._ask_table)
+        self.plot, self.words = GradientPlot(palette(self.host.viewer.theme)), Words()
+        fields = [self.quantity, self.figure_button, self.table_button]
+        self._side = Side(self.host.viewer, [self.plot], self.words, fields, EMPTY)
 
     def _show(self, _: object = None) -> None:
         if not self.found:
             return
         shown = self.found[self.quantity.value]
-        self.plot.set_colors(palette(self.host.viewer.theme))
         self.plot.draw(shown)
         self.plot.mark(shown, self.host.session.selected)
         lines = [made.text().replace(": ", "<br>&nbsp;&nbsp;", 1) for made in self.found.values()]
+        legend = self.plot.legend()
         note = (
             f"{shown.settings.method} line; errors from {shown.settings.draws} bootstrap draws. What all bins have "
             "wrong together (the network's bias, centre, inclination) is not in them."
         )
-        self.words.setText(f"{'<br>'.join(lines)}<br><br><small>{note}</small>")
+        self.words.setText(f"{legend}<br>{'<br>'.join(lines)}<br><br><small>{note}</small>")
+
+    def _ask_figure(self, _: object = None) -> None:
+        self.host.exports.ask("Save figure", f"{self.host.exports.name()}_gradients.pdf", FIGURES, self.save)
+
+    def _ask_table(self, _: object = None) -> None:
+        self.host.exports.ask("Save tables", f"{self.host.exports.name()}_gradients.ecsv", TABLES, self.save)
 
     # -- the ellipse -------------------------------------------------------------------------------------------
 
@@ -385,13 +377,21 @@ class GradientTool(Tool):
     # -- the end -----------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
-        """The form."""
-        return form_state(self.form)
+        """The form; whether it was fitted, and what is plotted."""
+        quantity = "AGE_LW" if self._side is None else self.quantity.value
+        return {**form_state(self.form), "fitted": bool(self.found), "quantity": quantity}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Fill the form; the ellipse follows."""
+        """Fill the form; the ellipse follows, and what was fitted is fitted again: its seed is fixed."""
         fill_form(self.form, state)
         self._place()
+        if state.get("fitted"):
+            self.host.in_turns([partial(self.host.attempt, self._fit), partial(self._plot_again, state)])
+
+    def _plot_again(self, state: dict[str, Any]) -> None:
+        """The quantity that was plotted."""
+        if self._side is not None and state.get("quantity") in self.quantity.choices:
+            self.quantity.value = state["quantity"]
 
     def release(self) -> None:
         """Listen no longer; the ellipse stays."""
@@ -401,3 +401,5 @@ class GradientTool(Tool):
         self._layer = None
         self._reading.stop()
         self.found = {}
+        if self._side is not None:
+            self._side.release()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sfh._qt.plots import Ribbon, pg
+from napari_sfh._qt.plots import Ribbon, bare_plot, dress, pg
 from napari_sfh._qt.theme import Palette
 from napari_sfh.analysis.binview import COLORS
 from napari_sfh.analysis.gradients import QUANTITIES, Gradient
@@ -15,11 +15,7 @@ class GradientPlot(pg.GraphicsLayoutWidget):
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
-        self.plot = self.addPlot()
-        self.plot.hideButtons()
-        self.plot.setMenuEnabled(False)
-        self.plot.setDefaultPadding(0.02)
-        self.plot.getAxis("left").enableAutoSIPrefix(False)
+        self.plot = bare_plot(self)
         self._out = pg.ScatterPlotItem(size=3, pen=None)
         self._in = pg.ScatterPlotItem(size=4, pen=None)
         self._spread, self._error = Ribbon(70), Ribbon(110)
@@ -43,10 +39,7 @@ class GradientPlot(pg.GraphicsLayoutWidget):
         self._error.set_color(colors.model)
         self._line.setPen(pg.mkPen(colors.model, width=2))
         self._here.setPen(pg.mkPen(COLORS[5], width=2))
-        for side in ("left", "bottom"):
-            axis = self.plot.getAxis(side)
-            axis.setPen(pg.mkPen(colors.faint))
-            axis.setTextPen(pg.mkPen(colors.text))
+        dress(self.plot, colors)
 
     def draw(self, made: Gradient) -> None:
         """Show one gradient."""
@@ -66,9 +59,19 @@ class GradientPlot(pg.GraphicsLayoutWidget):
             xRange=(0.0, float(np.max(data.r[seen]))), yRange=(float(bottom) - room, float(top) + room), padding=0.01
         )
         _, title, unit = QUANTITIES[data.quantity]
-        style = {"font-size": "8pt", "color": self._colors.text}
-        self.plot.setLabel("left", f"{title} ({'log yr' if 'age' in title else unit})", **style)
-        self.plot.setLabel("bottom", "R / Rₑ in the disc's plane", **style)
+        label = f"{title} ({'log yr' if 'age' in title else unit})"
+        dress(self.plot, self._colors, left=label, bottom="R / Rₑ in the disc's plane")
+
+    def legend(self) -> str:
+        """What the colours are, as rich text."""
+        colors = self._colors
+        parts = (
+            (colors.model, "fitted line"),
+            (colors.residual, "running median, 16–84 %"),
+            (colors.data, "bins fitted"),
+            (colors.faint, "others"),
+        )
+        return " &nbsp;".join(f'<span style="color:{color}">■</span>&nbsp;{text}' for color, text in parts)
 
     def mark(self, made: Gradient, bin_id: int) -> None:
         """Ring around a bin (1..N); 0 = none."""

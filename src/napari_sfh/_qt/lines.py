@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton, show_file_dialog
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
 
 from napari_sfh._qt import linetasks
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import link_of
-from napari_sfh._qt.theme import Palette, palette
+from napari_sfh._qt.page import Page
+from napari_sfh._qt.sideplots import Side, save_button
+from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, Tool
 from napari_sfh.analysis.lines import MIN_SNR, LineFluxes, names, title
 from napari_sfh.errors import SfhInputError
@@ -21,25 +23,10 @@ from napari_sfh.figures.gas_stars import gas_page
 from napari_sfh.types import Result
 
 NONE = "none"
+#: Where lines come from that were measured in the spectra, in a workspace.
+SPECTRA = "spectra"
 DOCK = "Gas and young stars"
-
-
-def recolor(page: Any, colors: Palette) -> None:
-    """Give a matplotlib figure the colours of napari's theme."""
-    page.set_facecolor(colors.background)
-    texts = [page._suptitle] if page._suptitle is not None else []
-    for axes in page.axes:
-        axes.set_facecolor(colors.background)
-        axes.tick_params(colors=colors.text, which="both")
-        for spine in axes.spines.values():
-            spine.set_color(colors.faint)
-        texts += [axes.title, axes.xaxis.label, axes.yaxis.label]
-        legend = axes.get_legend()
-        if legend is not None:
-            legend.get_frame().set(facecolor=colors.background, edgecolor=colors.faint)
-            texts += legend.get_texts()
-    for text in texts:
-        text.set_color(colors.text)
+EMPTY = "Press Gas and young stars under Emission lines."
 
 
 class LineForm:
@@ -60,10 +47,9 @@ class LineForm:
             tooltip="Between the lines of Kauffmann+ (2003) and Kewley+ (2001); AGN and LINER never get one",
         )
         self.plot = PushButton(text="Gas and young stars", tooltip="Metallicity, dust and the BPT diagram of the bins")
-        self.table = PushButton(text="Save table…", tooltip="Lines, gas and young stars of every bin (ECSV)")
-        self.figure = PushButton(text="Save figure…", tooltip="The plot as PNG, PDF or SVG")
+        self.table = PushButton(text="Save table…", tooltip="Lines, gas and young stars of every bin: ECSV or FITS")
         rows = [self.from_maps, self.from_spectra, narrow(self.show), self.min_snr, self.composite]
-        self.container = form([*rows, self.plot, self.table, self.figure])
+        self.container = form([*rows, self.plot, self.table])
 
 
 class LineTool(Tool):
@@ -78,7 +64,8 @@ class LineTool(Tool):
         self.container = self.form.container
         self.lines: LineFluxes | None = None
         self._result: Result | None = None
-        self._canvas: Any = None
+        self.source: Path | None = None
+        self.dock: Side | None = None
         self.form.from_maps.changed.connect(self._load_maps)
         self.form.from_spectra.changed.connect(self._load_spectra)
         self.form.show.changed.connect(self._show_changed)
@@ -86,7 +73,6 @@ class LineTool(Tool):
         self.form.composite.changed.connect(self._refresh)
         self.form.plot.changed.connect(self._plot_pressed)
         self.form.table.changed.connect(self._ask_table)
-        self.form.figure.changed.connect(self._ask_figure)
         host.viewer.layers.events.inserted.connect(self._inserted)
         self._enable()
 
@@ -102,7 +88,7 @@ class LineTool(Tool):
         """
         result = self._need_result()
         work = partial(linetasks.load_lines, result=result, maps_path=maps_path)
-        self.host.start(work, partial(self._loaded, result))
+        self.host.start(work, partial(self._loaded, result, maps_path))
 
     def show(self, name: str) -> None:
         """Put one of `lines.names` on the canvas, or ``none``.
@@ -124,23 +110,27 @@ class LineTool(Tool):
         SfhInputError
             No lines are loaded, or one of the four of O3N2 is missing.
         """
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-
         page = gas_page(self._need_result(), self._need_lines(), self.form.composite.value, (9.0, 3.0))
-        recolor(page, palette(self.host.viewer.theme))
-        self._canvas = FigureCanvasQTAgg(page)
-        self._canvas.setMinimumHeight(200)
-        self.host.show_dock(DOCK, self._canvas)
+        dock = self.dock = self.dock or self._make_dock()
+        self.page.show_figure(page)
+        dock.fill(True)
+        self.host.show_dock(DOCK, dock)
+
+    def _make_dock(self) -> Side:
+        self.page = Page(palette(self.host.viewer.theme))
+        self.figure_button = save_button("Figure…", "The plot as PNG, PDF or SVG", self._ask_figure)
+        self.table_button = save_button("Table…", "Every bin's lines, gas, young stars: ECSV or FITS", self._ask_table)
+        return Side(self.host.viewer, [self.page], None, [self.figure_button, self.table_button], EMPTY)
 
     def save_table(self, path: Path | str) -> None:
         """Write `gas_stars.table`."""
         work = partial(linetasks.save_table, **self._what(), path=Path(path))
-        self.host.start(work, self._saved)
+        self.host.start(work, self.saved)
 
     def save_figure(self, path: Path | str) -> None:
         """Draw `figures.gas_stars.gas_page`."""
         work = partial(linetasks.save_page, **self._what(), path=Path(path))
-        self.host.start(work, self._saved)
+        self.host.start(work, self.saved)
 
     # -- what the explorer tells -------------------------------------------------------------------------------
 
@@ -151,24 +141,56 @@ class LineTool(Tool):
             self._fill()
             self._enable()
             self._remove()
+            if self.dock is not None:
+                self.dock.fill(False)
+
+    def describe(self, bin_id: int) -> str:
+        """The median of the shown line (or quantity of the gas) over a bin's spaxels."""
+        result, name = self.host.session.result, self.form.show.value
+        layer = None if name == NONE else self.host.stack.find("lines", name)
+        if result is None or layer is None or not layer.visible:
+            return ""
+        values = layer.data[result.bins.bin_id == bin_id]
+        values = values[np.isfinite(values)]
+        return f"{layer.name}: {np.median(values):.4g}" if values.size else f"{layer.name}: none"
 
     def on_busy(self, busy: bool) -> None:
         """Nothing is started while work runs."""
         self._enable(busy)
 
     def state(self) -> dict[str, Any]:
-        """The form."""
-        return form_state(self.form)
+        """The form; where the lines come from (None: not loaded), and whether they are plotted."""
+        source = None if self.lines is None else self.source or SPECTRA
+        return {**form_state(self.form), "source": source, "plotted": self.dock is not None and source is not None}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The form; the lines are read again when they are asked for."""
+        """The form; lines that were loaded are read or measured again."""
         fill_form(self.form, {name: value for name, value in state.items() if name in ("min_snr", "composite")})
+        source = state.get("source")
+        if source is None:
+            return
+        if source != SPECTRA and not Path(source).is_file():
+            raise SfhInputError(
+                f"{source}: the emission lines' MAPS file is missing; put it back, or press Measure in the spectra"
+            )
+        self.load(None if source == SPECTRA else Path(source))
+        self.host.in_turns([partial(self._show_again, state)])
+
+    def _show_again(self, state: dict[str, Any]) -> None:
+        """What was shown of the lines, once they are there."""
+        if self.lines is None:
+            return
+        self.host.attempt(partial(self.show, state.get("show", NONE)))
+        if state.get("plotted"):
+            self.host.attempt(self.plot)
 
     def release(self) -> None:
         """Listen no longer; the layers stay."""
         self.host.viewer.layers.events.inserted.disconnect(self._inserted)
         for layer, _ in self._layers("map"):
             layer.events.visible.disconnect(self._map_shown)
+        if self.dock is not None:
+            self.dock.release()
 
     # -- within ------------------------------------------------------------------------------------------------
 
@@ -202,16 +224,16 @@ class LineTool(Tool):
     def _load_spectra(self, _: object = None) -> None:
         self.host.attempt(partial(self.load, None))
 
-    def _loaded(self, result: Result, lines: LineFluxes) -> None:
+    def _loaded(self, result: Result, source: Path | None, lines: LineFluxes) -> None:
         if result is not self.host.session.result:
             return
-        self._result, self.lines = result, lines
+        self._result, self.lines, self.source = result, lines, source
         self._fill()
         self._enable()
         if len(self.form.show.choices) > 1:
             self.form.show.value = names(lines)[0]
         self._refresh()
-        if self._canvas is not None:
+        if self.dock is not None:
             self.host.attempt(self.plot)
         self.host.say(f"Emission lines from {lines.source}.")
 
@@ -226,8 +248,10 @@ class LineTool(Tool):
     def _enable(self, busy: bool = False) -> None:
         has = self.lines is not None and not busy
         self.form.from_maps.enabled = self.form.from_spectra.enabled = not busy
-        for widget in (self.form.show, self.form.plot, self.form.table, self.form.figure):
+        for widget in (self.form.show, self.form.plot, self.form.table):
             widget.enabled = has
+        if self.dock is not None:
+            self.dock.enable(has)
 
     def _show_changed(self, _: object = None) -> None:
         self.host.attempt(self._show)
@@ -295,16 +319,7 @@ class LineTool(Tool):
         self.host.attempt(self.plot)
 
     def _ask_table(self, _: object = None) -> None:
-        self._ask("Save table", "lines.ecsv", TABLES, self.save_table)
+        self.host.exports.ask("Save table", f"{self.host.exports.name()}_lines.ecsv", TABLES, self.save_table)
 
     def _ask_figure(self, _: object = None) -> None:
-        self._ask("Save figure", "gas_and_stars.pdf", FIGURES, self.save_figure)
-
-    def _ask(self, caption: str, name: str, kinds: str, act: Any) -> None:
-        path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds)
-        if path:
-            chosen = Path(str(path))
-            self.host.attempt(partial(act, chosen if chosen.suffix else chosen.with_suffix(Path(name).suffix)))
-
-    def _saved(self, path: Path) -> None:
-        self.host.say(f"Saved {path}.")
+        self.host.exports.ask("Save figure", f"{self.host.exports.name()}_gas_stars.pdf", FIGURES, self.save_figure)

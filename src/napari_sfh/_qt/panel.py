@@ -111,7 +111,7 @@ class BinPanel(QWidget):
             label="SFH as",
             tooltip="Mass formed, V-band light, or star-formation rate per age bin",
         )
-        self.kind_field.min_width = 118
+        self.kind_field.min_width = 134
         self.mh_field = ComboBox(
             value="age",
             choices=[("by age", "age"), ("distribution", "distribution")],
@@ -125,7 +125,7 @@ class BinPanel(QWidget):
         self.table_button = PushButton(
             text="Tables…", tooltip="Histories, formation times, spectra and bands of the shown bins: ECSV or FITS"
         )
-        for field, width in ((self.bin_field, 110), (self.kind_field, 118), (self.mh_field, 108)):
+        for field, width in ((self.bin_field, 110), (self.kind_field, 134), (self.mh_field, 108)):
             field.native.setMaximumWidth(width)
         self.bin_field.changed.connect(self._go)
         self.kind_field.changed.connect(self.plots.set_kind)

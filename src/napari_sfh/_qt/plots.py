@@ -26,7 +26,7 @@ from napari_sfh.types import BANDS
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
 import pyqtgraph as pg
 
-__all__ = ["BinPlots", "Ribbon", "continuum_range", "pg", "steps"]
+__all__ = ["BinPlots", "Ribbon", "bare_plot", "continuum_range", "dress", "pg", "steps"]
 
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
 AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
@@ -65,6 +65,30 @@ class Ribbon(QGraphicsPathItem):
         for a, b in ranges:
             path.addRect(a, low, b - a, high - low)
         self.setPath(path)
+
+
+def bare_plot(layout: Any, row: int = 0, column: int = 0) -> pg.PlotItem:
+    """A plot without buttons, menu and SI prefixes in a layout (or a widget that is one)."""
+    plot = layout.addPlot(row=row, col=column)
+    plot.hideButtons()
+    plot.setMenuEnabled(False)
+    plot.getAxis("left").setWidth(52)
+    plot.getAxis("left").enableAutoSIPrefix(False)
+    plot.setDefaultPadding(0.0)
+    return plot
+
+
+def dress(plot: pg.PlotItem, colors: Palette, sides: Sequence[str] = ("left", "bottom"), **labels: str) -> None:
+    """Colours of the theme and small digits at some sides of a plot, and labels by side."""
+    small = plot.font()
+    small.setPointSizeF(8)
+    for side in sides:
+        axis = plot.getAxis(side)
+        axis.setPen(pg.mkPen(colors.faint))
+        axis.setTextPen(pg.mkPen(colors.text))
+        axis.setTickFont(small)
+        if side in labels:
+            plot.setLabel(side, labels[side], **{"font-size": "8pt", "color": colors.text})
 
 
 def steps(edges: NDArray[np.floating], values: NDArray[np.floating]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -115,33 +139,24 @@ class BinPlots(pg.GraphicsLayoutWidget):
         histories, abundances, spectra = (self.addLayout(row=0, col=column) for column in range(3))
         for column, stretch in enumerate((5, 6, 8)):
             self.ci.layout.setColumnStretchFactor(column, stretch)
+        for layout in (histories, abundances, spectra):
+            layout.setSpacing(2)
         spectra.layout.setRowStretchFactor(0, 5)
         spectra.layout.setRowStretchFactor(1, 3)
         self.sfh = self._age_plot(histories, 0)
         self.cumulative = self._age_plot(histories, 1)
         self.mh = self._age_plot(abundances, 0)
-        self.sed = self._plot(abundances, 1)
-        self.spectrum = self._plot(spectra, 0)
-        self.residual = self._plot(spectra, 1)
+        self.sed = bare_plot(abundances, 1)
+        self.spectrum = bare_plot(spectra, 0)
+        self.residual = bare_plot(spectra, 1)
         self._curves = {name: _Curves(getattr(self, name)) for name in ("sfh", "cumulative", "mh")}
         self._make_times()
         self._make_spectrum()
         self._make_sed()
         self.set_colors(colors)
 
-    @staticmethod
-    def _plot(layout: pg.GraphicsLayout, row: int) -> pg.PlotItem:
-        layout.setSpacing(2)
-        plot = layout.addPlot(row=row, col=0)
-        plot.hideButtons()
-        plot.setMenuEnabled(False)
-        plot.getAxis("left").setWidth(52)
-        plot.getAxis("left").enableAutoSIPrefix(False)
-        plot.setDefaultPadding(0.0)
-        return plot
-
     def _age_plot(self, layout: pg.GraphicsLayout, row: int) -> pg.PlotItem:
-        plot = self._plot(layout, row)
+        plot = bare_plot(layout, row)
         plot.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR])
         plot.setXRange(LG_EDGES[0], LG_EDGES[-1], padding=0)
         plot.setMouseEnabled(x=False, y=True)
@@ -213,14 +228,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._colors = colors
         self.setBackground(colors.background)
         self._label()
-        small = self.font()
-        small.setPointSizeF(8)
         for plot in (self.sfh, self.cumulative, self.mh, self.spectrum, self.residual, self.sed):
-            for side in ("left", "bottom", "top"):
-                axis = plot.getAxis(side)
-                axis.setPen(pg.mkPen(colors.faint))
-                axis.setTextPen(pg.mkPen(colors.text))
-                axis.setTickFont(small)
+            dress(plot, colors, ("left", "bottom", "top"))
         smaller = self.font()
         smaller.setPointSizeF(6.5)
         self.sed.getAxis("bottom").setTickFont(smaller)

@@ -6,17 +6,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, PushButton
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from magicgui.widgets import CheckBox, ComboBox, PushButton
 
 from napari_sfh._qt import skytasks
-from napari_sfh._qt.dock import weak_slot
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
-from napari_sfh._qt.sideplots import HistoryPlots, Legend, Side
+from napari_sfh._qt.sideplots import HistoryPlots, Legend, Side, kind_choice, save_button
 from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, KeyAct, Tool
-from napari_sfh.analysis import histories
+from napari_sfh.analysis import histories, kept_fits
 from napari_sfh.analysis.binview import BinView
 from napari_sfh.analysis.histories import History
 from napari_sfh.analysis.ppxf_bin import PpxfFit, PpxfSettings
@@ -66,32 +64,21 @@ class PpxfTool(Tool):
         self.shown = 0
         self.form.fit.changed.connect(self._fit)
         self.dock: Side | None = None
-        self._theme = weak_slot(self._theme_changed)
-        host.viewer.events.theme.connect(self._theme)
+
+    def _open_dock(self) -> None:
+        """Show the plots; they are made when they are needed first."""
+        if self.dock is None:
+            self._make_dock()
+        self.host.show_dock(DOCK, self.dock)
 
     def _make_dock(self) -> None:
         self.plots, self.legend = HistoryPlots(palette(self.host.viewer.theme), spectrum=True), Legend()
-        self.kind = ComboBox(
-            label="SFH as", choices=[("Mass formed", "mass"), ("V-band light", "light")], tooltip="Per age bin"
-        )
-        self.figure_button = PushButton(text="Save figure…", tooltip="SFHs, spectrum and numbers as PNG, PDF or SVG")
-        self.table_button = PushButton(text="Save table…", tooltip="Both SFHs as ECSV")
-        buttons = Container(
-            widgets=[self.kind, self.figure_button, self.table_button], layout="horizontal", labels=True
-        )
-        buttons.margins = (0, 0, 0, 0)
-        self._buttons = buttons
-        beside = QWidget()
-        beside.setFixedWidth(300)
-        column = QVBoxLayout(beside)
-        column.setContentsMargins(4, 2, 4, 2)
-        column.addWidget(self.legend)
-        column.addStretch(1)
-        self.dock = Side(buttons.native, [self.plots], beside, EMPTY)
+        self.kind = kind_choice(self._kind_changed)
+        self.figure_button = save_button("Figure…", "SFHs, spectrum, numbers as PNG, PDF or SVG", self._ask_figure)
+        self.table_button = save_button("Table…", "Both SFHs as ECSV or FITS", self._ask_table)
+        fields = [self.kind, self.figure_button, self.table_button]
+        self.dock = Side(self.host.viewer, [self.plots], self.legend, fields, EMPTY)
         self.dock.seen.connect(self._show_selected)
-        self.kind.changed.connect(self._kind_changed)
-        self.figure_button.changed.connect(self._ask_figure)
-        self.table_button.changed.connect(self._ask_table)
 
     # -- acts --------------------------------------------------------------------------------------------------
 
@@ -134,12 +121,12 @@ class PpxfTool(Tool):
         answers, result = self.answers(self.shown), self.host.session.result
         assert result is not None  # answers() refuses
         draw = partial(history_page, result, self.shown, answers)
-        self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self._saved)
+        self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self.saved)
 
     def save_table(self, path: Path | str) -> None:
         """Write both SFHs of the shown bin as ECSV."""
         table = histories.table(self.answers(self.shown), self.shown)
-        self.host.start(partial(skytasks.save_table, table=table, path=Path(path)), self._saved)
+        self.host.start(partial(skytasks.save_table, table=table, path=Path(path)), self.saved)
 
     # -- what is shown -----------------------------------------------------------------------------------------
 
@@ -150,12 +137,10 @@ class PpxfTool(Tool):
         if result is not self.host.session.result:
             return
         self.fits[fit.bin_id] = fit
-        if self.dock is None:
-            self._make_dock()
-        self.host.show_dock(DOCK, self.dock)
+        self._open_dock()
         self._show(fit.bin_id)
         gas = f", gas at {fit.gas_v_kms:+.0f} km/s".replace("-", "−") if self.form.gas.value else ""
-        self.host.say(f"pPXF on bin {fit.bin_id}: χ² {fit.chi2:.2f}, A_V {fit.a_v:.2f}{gas}, {fit.seconds:.1f} s.")
+        self.host.say(f"pPXF on bin {fit.bin_id}: χ² {fit.chi2:.2f}, A_V {fit.a_v:.2f} mag{gas}, {fit.seconds:.1f} s.")
 
     def _show(self, bin_id: int) -> None:
         """Show a bin that was fitted; leave the last one otherwise."""
@@ -166,10 +151,8 @@ class PpxfTool(Tool):
             self.shown = bin_id
             shown = self.answers(bin_id)
             self.plots.draw(shown, BinView.of(result, bin_id))
-            self.legend.show_answers(shown)
-            self.legend.setText(f"<b>bin {bin_id}</b>{self.legend.text()}")
-        self.dock.fill(bool(self.shown))
-        self._buttons.enabled = bool(self.shown) and not self.host.busy
+            self.legend.show_answers(shown, f"<b>bin {bin_id}</b>")
+        self.dock.fill(bool(self.shown), self.host.busy)
 
     def _show_selected(self) -> None:
         self._show(self.host.session.selected)
@@ -191,25 +174,53 @@ class PpxfTool(Tool):
         """One piece of work at a time."""
         self.form.fit.enabled = not busy
         if self.dock is not None:
-            self._buttons.enabled = not busy and bool(self.shown)
+            self.dock.enable(not busy and bool(self.shown))
 
     def state(self) -> dict[str, Any]:
-        """The form."""
-        return form_state(self.form)
+        """The form and the fits, see `kept_fits`; which of them is shown, and how."""
+        result = self.host.session.result
+        fits = [] if result is None else [kept_fits.pack(fit, result) for fit in self.fits.values()]
+        kind = "mass" if self.dock is None else self.kind.value
+        return {**form_state(self.form), "fits": fits, "bin": self.shown, "kind": kind}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The form."""
+        """The form, and the fits as they were.
+
+        Raises
+        ------
+        SfhInputError
+            Some are damaged or of other spectra; the others are shown.
+        """
         fill_form(self.form, state)
+        result = self.host.session.result
+        if result is None:
+            return
+        problems = self._unpack(state.get("fits", []), result)
+        if self.fits:
+            self._open_dock()
+            if state.get("kind") in self.kind.choices:
+                self.kind.value = state["kind"]
+            self._show(state["bin"] if state.get("bin") in self.fits else next(iter(self.fits)))
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            raise SfhInputError(f"{problems[0]}{more}")
+
+    def _unpack(self, fits: list[dict[str, Any]], result: Result) -> list[str]:
+        """Take over fits; what is wrong with those that cannot be."""
+        problems = []
+        for kept in fits:
+            try:
+                fit = kept_fits.unpack(kept, result)
+            except SfhInputError as error:
+                problems.append(str(error))
+            else:
+                self.fits[fit.bin_id] = fit
+        return problems
 
     def release(self) -> None:
         """Listen no longer."""
-        self.host.viewer.events.theme.disconnect(self._theme)
         if self.dock is not None:
-            self.dock.deleteLater()
-
-    def _theme_changed(self, _: object = None) -> None:
-        if self.dock is not None:
-            self.plots.set_colors(palette(self.host.viewer.theme))
+            self.dock.release()
 
     def _kind_changed(self, kind: str) -> None:
         self.plots.set_kind(kind)
@@ -222,6 +233,3 @@ class PpxfTool(Tool):
     def _ask_table(self, _: object = None) -> None:
         name = f"{self.host.exports.name()}_bin{self.shown}_ppxf.ecsv"
         self.host.exports.ask("Save table", name, TABLES, self.save_table)
-
-    def _saved(self, path: Path) -> None:
-        self.host.say(f"Saved {path}.")

@@ -198,7 +198,7 @@ class RegionForm:
         )
         self.spread = ComboBox(
             label="Bands show",
-            choices=[("scatter among the bins", "scatter"), ("error of the mean", "error")],
+            choices=[("bins' scatter", "scatter"), ("mean's error", "error")],
             value="scatter",
             tooltip="16-84 % range of the bins, or the mean's error from the bins' own, taken as independent",
         )

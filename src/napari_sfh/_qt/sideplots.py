@@ -1,50 +1,33 @@
-"""Plots of the comparison tools, in pyqtgraph: one answer against another, and several answers for one bin."""
+"""What the tools show beside the map: a dock with plots, and the plots of answers held against each other."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from magicgui.widgets import ComboBox, Container, PushButton
 from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_sfh._qt.plots import AGE_MINOR, AGE_TICKS, LG_EDGES, Ribbon, continuum_range, pg, steps
-from napari_sfh._qt.theme import Palette
+from napari_sfh._qt.dock import weak_slot
+from napari_sfh._qt.plots import AGE_MINOR, AGE_TICKS, LG_EDGES, Ribbon, bare_plot, continuum_range, dress, pg, steps
+from napari_sfh._qt.theme import Palette, palette
 from napari_sfh.analysis.binview import COLORS, BinView
 from napari_sfh.analysis.compare import Comparison
 from napari_sfh.analysis.histories import History, numbers
-from napari_sfh.analysis.maps import robust_limits
+from napari_sfh.analysis.maps import MAPS, MEAN_MAPS, robust_limits
 from napari_sfh.figures.comparison import DENSE, ERROR_BARS, scatter_text
 from napari_sfh.physics.wavelength import WAVE_AA
 
 #: Answers that are drawn at once.
 MOST = 4
-
-
-def _plot(widget: pg.GraphicsLayoutWidget, row: int, column: int) -> pg.PlotItem:
-    plot = widget.addPlot(row=row, col=column)
-    plot.hideButtons()
-    plot.setMenuEnabled(False)
-    plot.getAxis("left").setWidth(48)
-    plot.getAxis("left").enableAutoSIPrefix(False)
-    plot.setDefaultPadding(0.0)
-    return plot
-
-
-def _dress(plot: pg.PlotItem, colors: Palette, **labels: str) -> None:
-    """Colours of the theme, and labels by side."""
-    for side in ("left", "bottom"):
-        axis = plot.getAxis(side)
-        axis.setPen(pg.mkPen(colors.faint))
-        axis.setTextPen(pg.mkPen(colors.text))
-        small = plot.font()
-        small.setPointSizeF(8)
-        axis.setTickFont(small)
-        if side in labels:
-            plot.setLabel(side, labels[side], **{"font-size": "8pt", "color": colors.text})
+#: Width in pixels of the words beside the plots.
+WORDS = 300
+#: Map of a mean in `physics.means.MEAN_NAMES`.
+MEAN_NAME_OF = {key: name for name, key in MEAN_MAPS.items()}
 
 
 class OneToOne(pg.GraphicsLayoutWidget):
@@ -52,14 +35,15 @@ class OneToOne(pg.GraphicsLayoutWidget):
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
-        self.plot = _plot(self, 0, 0)
+        self.plot = bare_plot(self)
         self._image = pg.ImageItem()
         self._image.setColorMap(pg.colormap.get("viridis"))
         self._errors = pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0))
         self._points = pg.ScatterPlotItem(size=4, pen=None)
         self._line = pg.PlotCurveItem()
         self._here = pg.ScatterPlotItem(size=11, symbol="o", brush=None)
-        for item in (self._image, self._errors, self._points, self._line, self._here):
+        for z, item in enumerate((self._image, self._errors, self._points, self._line, self._here)):
+            item.setZValue(z)
             self.plot.addItem(item, ignoreBounds=True)
         self.set_colors(colors)
 
@@ -69,9 +53,9 @@ class OneToOne(pg.GraphicsLayoutWidget):
         self._colors = colors
         self._points.setBrush(pg.mkBrush(COLORS[0]))
         self._errors.setData(pen=pg.mkPen(colors.faint))
-        self._line.setPen(pg.mkPen(colors.faint, width=1))
+        self._line.setPen(pg.mkPen(colors.text, width=1, style=Qt.PenStyle.DashLine))
         self._here.setPen(pg.mkPen(COLORS[5], width=2))
-        _dress(self.plot, colors)
+        dress(self.plot, colors)
 
     def draw(self, comparison: Comparison, key: str, use: NDArray[np.bool_]) -> None:
         """Show a mean in the bins ``use``."""
@@ -94,7 +78,9 @@ class OneToOne(pg.GraphicsLayoutWidget):
             self._errors.setData(x=x, y=y, width=width, height=height, beam=0.0)
         self._line.setData([low, high], [low, high])
         self.plot.setRange(xRange=(low, high), yRange=(low, high), padding=0)
-        _dress(self.plot, self._colors, left=comparison.result.model_name, bottom=comparison.answer.name)
+        title, unit = MAPS[MEAN_NAME_OF[key]].title, "log yr" if key.startswith("lg_age") else "dex"
+        labels = (f"{title} ({unit}), {name}" for name in (comparison.result.model_name, comparison.answer.name))
+        dress(self.plot, self._colors, **dict(zip(("left", "bottom"), labels)))
 
     def _density(self, x: NDArray[Any], y: NDArray[Any], low: float, high: float) -> None:
         counts, _, _ = np.histogram2d(x, y, bins=60, range=[[low, high], [low, high]])
@@ -114,7 +100,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         super().__init__()
         self.kind = "mass"
         self._with_spectrum = spectrum
-        self.sfh = _plot(self, 0, 0)
+        self.sfh = bare_plot(self)
         self.sfh.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR])
         self.sfh.setXRange(LG_EDGES[0], LG_EDGES[-1], padding=0)
         self.sfh.setMouseEnabled(x=False, y=True)
@@ -130,7 +116,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         inner.setSpacing(2)
         self.ci.layout.setColumnStretchFactor(0, 3)
         self.ci.layout.setColumnStretchFactor(1, 5)
-        self.spectrum, self.residual = _plot(inner, 0, 0), _plot(inner, 1, 0)
+        self.spectrum, self.residual = bare_plot(inner), bare_plot(inner, 1)
         inner.layout.setRowStretchFactor(0, 5)
         inner.layout.setRowStretchFactor(1, 3)
         self._data = pg.PlotCurveItem(connect="finite")
@@ -155,12 +141,12 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self._label()
         if self._with_spectrum:
             self._data.setPen(pg.mkPen(colors.data, width=1))
-            _dress(self.spectrum, colors, left="flux")
-            _dress(self.residual, colors, left="residual", bottom="rest wavelength (Å)")
+            dress(self.spectrum, colors, left="relative flux")
+            dress(self.residual, colors, left="residual", bottom="rest wavelength (Å)")
 
     def _label(self) -> None:
         what = "V light / bin" if self.kind == "light" else "mass / bin"
-        _dress(self.sfh, self._colors, left=what, bottom="lookback time (Gyr)")
+        dress(self.sfh, self._colors, left=what, bottom="lookback time (Gyr)")
 
     def set_kind(self, kind: str) -> None:
         """``mass`` or ``light``; drawn at the next `draw`."""
@@ -203,8 +189,8 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self.residual.setYRange(-size, size, padding=0)
 
 
-class Legend(QLabel):
-    """Answers in their colours with the four means side by side, as text that can be copied."""
+class Words(QLabel):
+    """Small text beside plots, which can be copied."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -215,46 +201,92 @@ class Legend(QLabel):
         self.setStyleSheet("QLabel { font-size: 8pt; }")
         self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
 
-    def show_answers(self, answers: Sequence[History]) -> None:
-        """One column per answer."""
+
+class Legend(Words):
+    """Answers in their colours with the four means side by side."""
+
+    def show_answers(self, answers: Sequence[History], above: str) -> None:
+        """One column per answer, below a text."""
         shown = list(answers)[:MOST]
         heads = "".join(f'<td style="color:{c}">{a.name}</td>' for c, a in zip(COLORS, shown))
         rows = "".join(
             f"<tr><td>{label}</td>{''.join(f'<td>{t}</td>' for t in texts)}</tr>" for label, texts in numbers(shown)
         )
-        self.setText(f'<table cellspacing="0" cellpadding="3"><tr><td></td>{heads}</tr>{rows}</table>')
+        self.setText(f'{above}<table cellspacing="0" cellpadding="3"><tr><td></td>{heads}</tr>{rows}</table>')
+
+
+def kind_choice(act: Callable[[str], None]) -> ComboBox:
+    """How SFHs of answers are drawn: `HistoryPlots.set_kind` for a bound method ``act``."""
+    choices = [("Mass formed", "mass"), ("V-band light", "light")]
+    kind = ComboBox(label="SFH as", choices=choices, value="mass", tooltip="Share of each age bin")
+    kind.changed.connect(act)
+    return kind
+
+
+def save_button(text: str, tip: str, act: Callable[[Any], None]) -> PushButton:
+    """A button of a `Side` that calls a bound method."""
+    button = PushButton(text=text, tooltip=tip)
+    button.changed.connect(act)
+    return button
 
 
 class Side(QWidget):
-    """A dock: a row of buttons, plots, and text beside them; or a sentence where there is nothing to show.
+    """A dock: a row of fields and buttons, plots, and words beside them; or a sentence where there is nothing to show.
 
     What is drawn in it is brought up to date when it is seen: `touch` says that it is stale, ``seen`` asks to draw.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its theme gives the colours.
+    plots : sequence of widgets with ``set_colors(Palette)``
+        From the left; the second is a little wider.
+    words : QLabel, optional
+        Beside the plots.
+    fields : sequence of magicgui widgets
+        Above the plots.
+    empty : str
+        What to do to have something to show.
     """
 
     seen = Signal()
 
-    def __init__(self, buttons: QWidget, plots: Sequence[QWidget], beside: QWidget, empty: str) -> None:
+    def __init__(
+        self, viewer: Any, plots: Sequence[Any], words: QLabel | None, fields: Sequence[Any], empty: str
+    ) -> None:
         super().__init__()
+        self._viewer, self._plots = viewer, plots
+        self.fields = Container(widgets=list(fields), layout="horizontal", labels=True)
+        self.fields.margins = (0, 0, 0, 0)
         self._empty = QLabel(empty)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setWordWrap(True)
         self._content = QWidget()
+        self._arrange(words)
+        self._theme = weak_slot(self._theme_changed)
+        viewer.events.theme.connect(self._theme)
+        self._stale = False
+        self.fill(False)
+
+    def _arrange(self, words: QLabel | None) -> None:
         inside = QHBoxLayout(self._content)
         inside.setContentsMargins(0, 0, 0, 0)
-        for plot, stretch in zip(plots, (3, 4)):
+        for plot, stretch in zip(self._plots, (3, 4)):
             inside.addWidget(plot, stretch)
-        inside.addWidget(beside)
+        if words is not None:
+            words.setFixedWidth(WORDS)
+            words.setContentsMargins(4, 2, 4, 2)
+            inside.addWidget(words)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
         layout.setSpacing(2)
         top = QHBoxLayout()
-        top.addWidget(buttons)
+        top.addWidget(self.fields.native)
         top.addStretch(1)
         layout.addLayout(top)
         layout.addWidget(self._content, 1)
         layout.addWidget(self._empty, 1)
         self.setMinimumHeight(230)
-        self._stale = False
-        self.fill(False)
 
     def touch(self) -> None:
         """Draw anew when the dock can be seen, after what is being done now."""
@@ -271,10 +303,25 @@ class Side(QWidget):
     def _tell(self) -> None:
         self.seen.emit()
 
-    def fill(self, filled: bool) -> None:
-        """Show the plots, or the sentence."""
+    def fill(self, filled: bool, busy: bool = False) -> None:
+        """Show the plots, or the sentence; fields and buttons are of use with plots, and while nothing runs."""
         self._content.setVisible(filled)
         self._empty.setVisible(not filled)
+        self.enable(filled and not busy)
+
+    def enable(self, enabled: bool) -> None:
+        """Let fields and buttons be used."""
+        self.fields.enabled = enabled
+
+    def _theme_changed(self, _: object = None) -> None:
+        colors = palette(self._viewer.theme)
+        for plot in self._plots:
+            plot.set_colors(colors)
+
+    def release(self) -> None:
+        """Follow the theme no longer, and go."""
+        self._viewer.events.theme.disconnect(self._theme)
+        self.deleteLater()
 
 
 def scatter_words(comparison: Comparison, key: str, use: NDArray[np.bool_]) -> str:

@@ -11,11 +11,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from napari_sfh.analysis import answers, composite, contours, lines, maps, ppxf_bin
+from napari_sfh.analysis import answers, composite, contours, lines, maps, ppxf_bin, tables
 from napari_sfh.analysis.compare import Comparison, against
 from napari_sfh.analysis.composite import Field, Look
 from napari_sfh.analysis.ppxf_bin import NOT_INSTALLED, PpxfFit, PpxfSettings
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.files import save
 from napari_sfh.prep.kinematics import ppxf_installed
 from napari_sfh.progress import in_background
@@ -92,19 +92,9 @@ def contour_lines(
 
 
 def save_table(cancel: threading.Event, table: Any, path: Path) -> Generator[Progress, None, Path]:
-    """Write a table as ECSV.
-
-    Raises
-    ------
-    ComputeError
-        The file cannot be written.
-    """
+    """Write a table as ECSV or FITS, see `tables.write`."""
     yield Progress("writing the table", 0, 0)
-    try:
-        table.write(path, format="ascii.ecsv", overwrite=True)
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
-    return path
+    return tables.write({"TABLE": table}, path)
 
 
 def load_answer(

@@ -76,7 +76,15 @@ class LayerStack:
     def looks(self) -> dict[str, dict[str, Any]]:
         """Limits, colours and opacity of our layers, as JSON types, by role and name."""
         mine = [layer for layer in self._viewer.layers if link_of(layer.metadata) is not None]
-        return {**self._looks, **{_key(layer): look_of(layer) for layer in mine}}
+        looks = {_key(layer): look_of(layer) for layer in mine}
+        for layer in mine:
+            if "visible" in looks[_key(layer)]:
+                looks[_key(layer)]["visible"] = self.is_shown(layer)
+        return {**self._looks, **looks}
+
+    def is_shown(self, layer: Any) -> bool:
+        """Whether a layer can be seen, or will be when the grid of four ends."""
+        return bool(layer.visible) or layer in self._put_away
 
     def set_looks(self, looks: Mapping[str, dict[str, Any]]) -> None:
         """Put looks back; those of maps that have no layer yet wait for it."""

@@ -37,6 +37,7 @@ from napari_sfh._qt.dock import Section
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.stack import LayerStack
 from napari_sfh._qt.workers import Work
+from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
 #: A bound method that is given the name of the key.
@@ -121,6 +122,10 @@ class Tool:
         """True while the section is open."""
         return self.section is not None and self.section.expanded
 
+    def saved(self, path: Any) -> None:
+        """Say that a file was written."""
+        self.host.say(f"Saved {path}.")
+
     def shortcuts(self) -> dict[str, KeyAct]:
         """Keys on the canvas (``Alt-R``) and the bound methods that they call; each tooltip should name its key."""
         return {}
@@ -130,6 +135,10 @@ class Tool:
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """Other bins are selected: the selected one first, then the compared ones."""
+
+    def describe(self, bin_id: int) -> str:
+        """What a bin has on a layer of this tool that hides the map, for the text under the cursor; else nothing."""
+        return ""
 
     def on_busy(self, busy: bool) -> None:
         """Long work has begun or ended: enable and disable what starts some."""
@@ -146,6 +155,24 @@ class Tool:
 
     def release(self) -> None:
         """Undo every connection."""
+
+
+def _restored(tool: Tool, kept: dict[str, Any]) -> None:
+    """Give back to a tool what it kept.
+
+    Raises
+    ------
+    SfhInputError
+        It cannot be read: a workspace may have been edited by hand.
+    """
+    try:
+        tool.restore(kept)
+    except SfhInputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise SfhInputError(
+            f"workspace: what it keeps of {tool.title} is damaged ({error}); set it again and save"
+        ) from error
 
 
 class Toolbox:
@@ -183,6 +210,10 @@ class Toolbox:
                 keys[key] = act
         return keys
 
+    def describe(self, bin_id: int) -> str:
+        """What a bin has on the layer of a tool that hides the map, or nothing."""
+        return next((text for tool in self if (text := tool.describe(bin_id))), "")
+
     def on_result(self, result: Result | None) -> None:
         """Tell all of a result."""
         for step in self.telling(result):
@@ -218,9 +249,10 @@ class Toolbox:
         return [partial(self._restore, tool, state[tool.name]) for tool in self if tool.name in state]
 
     def _restore(self, tool: Tool, kept: dict[str, Any]) -> None:
+        self._host.attempt(partial(_restored, tool, kept))
+        # After that: what is opened may fill a form that is still empty.
         if tool.section is not None:
             tool.section.expand(bool(kept.get("unfolded", False)))
-        self._host.attempt(partial(tool.restore, kept))
 
     def release(self) -> None:
         """Release all."""

@@ -13,7 +13,7 @@ from napari_sfh.types import F32, I32, Result
 
 #: How the limits of a map's colours are found: name to words.
 LIMITS: dict[str, str] = {
-    "shared": "2-98 %, LW and MW alike",
+    "shared": "2-98 %, LW = MW",
     "robust": "2-98 % of each map",
     "full": "all of each map",
 }

@@ -32,8 +32,8 @@ def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
 
 def scatter_text(found: Scatter) -> str:
     """Bias, scatter, NMAD, correlation and number in one line."""
-    text = f"bias {found.bias:+.3f}  std {found.std:.3f}  NMAD {found.nmad:.3f}  r {found.correlation:.2f}"
-    return f"{text}  n {found.n}".replace("-", "−")
+    text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} dex; r {found.correlation:.2f}"
+    return f"{text}, {found.n} bins".replace("-", "−")
 
 
 def comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
