@@ -156,6 +156,7 @@ def _header(bundle: Bundle, testset: TestSet) -> dict[str, Any]:
             "file": bundle.path.name,
             "sha256": bundle.sha256,
             "tensors_sha256": weights_sha256(bundle),
+            "training": {k: bundle.meta["training"].get(k) for k in ("n", "epochs", "seed", "data_sha256")},
         },
         "code_version": napari_sfh.__version__,
         "machine": machine(),

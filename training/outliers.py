@@ -41,10 +41,13 @@ def shifted(data: BinData, rng: np.random.Generator) -> BinData:
 
 
 def odd_lines(data: BinData, rng: np.random.Generator) -> BinData:
-    """Lines of active nuclei: [O III]/Hbeta 3-15, [N II]/Halpha 0.8-3, Halpha of 3-60 AA, 100-500 km/s wide."""
+    """Lines of active nuclei and shocked filaments: [O III]/Hbeta 0.5-15, [N II]/Halpha 0.7-3, [O I]/Halpha 0.15-0.7.
+
+    Halpha of 3-60 AA, 50-500 km/s wide. Those of low [O III] are LINERs, as around the brightest galaxies of clusters.
+    """
     n = data.n_bins
-    halpha, oiii, nii = (_loguniform(rng, lo, hi, n) for lo, hi in ((3, 60), (3, 15), (0.8, 3)))
-    oi, sii = rng.uniform(0.1, 0.7, n), rng.uniform(0.2, 0.8, n)
+    halpha, oiii, nii = (_loguniform(rng, lo, hi, n) for lo, hi in ((3, 60), (0.5, 15), (0.7, 3)))
+    oi, sii = rng.uniform(0.15, 0.7, n), rng.uniform(0.2, 0.8, n)
     hbeta = halpha / 3
     lines = (
         (4861.3, hbeta),
@@ -58,7 +61,7 @@ def odd_lines(data: BinData, rng: np.random.Generator) -> BinData:
         (6716.4, halpha * sii),
         (6730.8, halpha * sii),
     )
-    sigma_kms = _loguniform(rng, 100, 500, n)
+    sigma_kms = _loguniform(rng, 50, 500, n)
     flux = data.flux.astype(np.float64)
     for line, area in lines:
         sigma = np.hypot(_lsf_sigma_aa(line), line * sigma_kms / C_KMS)[:, None]

@@ -114,6 +114,9 @@ def _run_arguments(run: argparse.ArgumentParser) -> None:
         "--subtract-sky", action="store_true", help="measure each mosaic's sky outside the cube, subtract it"
     )
     run.add_argument("--align", action="store_true", help="undo the offset found between mosaics and cube")
+    run.add_argument(
+        "--mask-lines", action="store_true", help="hide gas lines from the network: active nuclei, LINERs, shocks"
+    )
     run.add_argument("--target-snr", type=float, default=35.0, metavar="SNR", help="per pixel (default %(default)s)")
     run.add_argument("--binning", default="auto", metavar="auto|vorbin|powerbin|maps|FILE")
     run.add_argument("--kinematics", default="auto", metavar="auto|maps|ppxf|V,SIGMA")
@@ -185,6 +188,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
         "hst_psf_fwhm_arcsec": options.hst_psf_fwhm,
         "subtract_sky": options.subtract_sky,
         "align": options.align,
+        "mask_lines": options.mask_lines,
         "target_snr": options.target_snr,
         "binning": options.binning,
         "kinematics": options.kinematics,

@@ -21,17 +21,18 @@ from napari_sfh.io.dap import check_same_grid, read_maps
 from napari_sfh.io.hst import is_stand_in, read_mosaic
 from napari_sfh.io.muse import check_rest_range, read_cube
 from napari_sfh.model.bundle import Bundle, load_bundle
-from napari_sfh.prep import bands, binning, extinction, kinematics, restframe, spectra
-from napari_sfh.prep.assemble import MAX_PHOTOMETRY_REDSHIFT, make_bin_data
+from napari_sfh.prep import bands, binning, extinction, kinematics, restframe, skylines, spectra
+from napari_sfh.prep.assemble import MAX_PHOTOMETRY_REDSHIFT, make_bin_data, without_lines
 from napari_sfh.prep.bands import Bands
 from napari_sfh.prep.psf import cube_psf
 from napari_sfh.prep.quality import reduced_chi2
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.progress import in_background
-from napari_sfh.types import BANDS, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
+from napari_sfh.types import BANDS, F32, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.
 FALLBACK_KINEMATICS = "0,70"
+_MANY_STRANGE = 0.1  # share of bins out of depth
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class RunConfig:
     kinematics: str = "auto"  # auto, maps, ppxf, or "V,SIGMA"
     align: bool = False  # undo the offset between mosaics and cube that is found
     subtract_sky: bool = False  # measure each mosaic's sky outside the cube and subtract it
+    mask_lines: bool = False  # hide gas lines from the network: gas that no young stars light up
     hst_psf_fwhm_arcsec: float | None = None  # of all mosaics; without it that of camera and filter
     model: str = "default"  # a shipped bundle or a file
     device: str = "auto"
@@ -138,9 +140,17 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
             **config.settings(),
             "version": __version__,
             "device_used": str(infer.choose_device(config.device)),
-            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes)),
+            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes, *_depth_notes(config, prediction.ood))),
         },
     )
+
+
+def _depth_notes(config: RunConfig, ood: F32) -> tuple[str, ...]:
+    """What to try where many bins are out of depth."""
+    strange = int((ood > 1).sum())
+    if config.mask_lines or strange <= _MANY_STRANGE * ood.size:
+        return ()
+    return (f"{strange} of {ood.size} bins out of depth: if no young stars light up the gas, give --mask-lines",)
 
 
 def _file_notes(config: RunConfig, cube: Cube, mosaics: Mapping[str, Mosaic]) -> tuple[str, ...]:
@@ -252,7 +262,7 @@ def _bin_data(
     summed = yield from spectra.extract(cube, bins, cancel, redshift=redshift, light=spaxels.signal)
     if summed is None:
         return None
-    summed = _deredden(summed, config.ebv_mw or 0.0)
+    summed, sky_notes = skylines.mask_residuals(_deredden(summed, config.ebv_mw or 0.0))
     moving = yield from _kinematics(config, summed, maps, bins, redshift, bundle, cancel)
     if moving is None:
         return None
@@ -270,7 +280,9 @@ def _bin_data(
     data = make_bin_data(
         rest, seen.flux, bins, moving.v_kms, moving.sigma_kms, redshift, ~moving.measured, other_camera=stand_ins
     )
-    return data, seen.notes
+    if config.mask_lines:
+        data, sky_notes = without_lines(data), (*sky_notes, "pixels on gas lines masked")
+    return data, (*sky_notes, *seen.notes)
 
 
 def _deredden(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:

@@ -7,9 +7,9 @@ import pytest
 from prep_toys import toy_bins, toy_wcs
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import C_KMS, N_WAVE
+from napari_sfh.physics.wavelength import C_KMS, N_WAVE, WAVE_AA
 from napari_sfh.prep import extinction, kinematics
-from napari_sfh.prep.assemble import make_bin_data
+from napari_sfh.prep.assemble import make_bin_data, without_lines
 from napari_sfh.prep.restframe import RestSpectra
 from napari_sfh.types import BANDS, BinnedMaps, Flag
 
@@ -35,6 +35,18 @@ def test_bands_share_the_spectrums_norm():
     assert np.all(data.flag == 0)
     assert data.flux.dtype == data.phot.dtype == np.float32
     np.testing.assert_array_equal(data.v_kms, 10.0)
+
+
+def test_gas_lines_are_hidden_and_stars_stay():
+    data = build()
+    hidden = without_lines(data)
+    for line in (4861.3, 5006.8, 6300.3, 6562.8, 6730.8):
+        assert not hidden.mask[:, np.abs(WAVE_AA - line) < 10].any()
+    for feature in (5270.0, 5335.0, 5406.0):  # iron
+        assert hidden.mask[:, np.abs(WAVE_AA - feature) < 8].all()
+    assert (hidden.flux[~hidden.mask] == 0).all()
+    np.testing.assert_array_equal(hidden.flux[hidden.mask], data.flux[hidden.mask])
+    assert 0.1 < 1 - hidden.mask.mean() < 0.25
 
 
 def has(data, flag):

@@ -270,7 +270,12 @@ class NetworkForm:
             value="auto",
             tooltip="auto: a GPU if there is one",
         )
-        self.container = form([narrow(self.model), self.file, self.card, self.device])
+        self.mask_lines = CheckBox(
+            text="hide emission lines from it",
+            value=False,
+            tooltip="For gas that no young stars light up (active nuclei, LINERs, shocks): its lines would look like youth",
+        )
+        self.container = form([narrow(self.model), self.file, self.card, self.device, self.mask_lines])
 
     def chosen_device(self) -> str:
         """Name of the device."""
@@ -287,7 +292,8 @@ class NetworkForm:
     def values(self) -> dict[str, Any]:
         """Keyword arguments of `pipeline.config_from_files`."""
         path = _value(self.file)
-        return {"model": str(path) if path else self.model.value or "default", "device": self.device.value}
+        model = str(path) if path else self.model.value or "default"
+        return {"model": model, "device": self.device.value, "mask_lines": self.mask_lines.value}
 
 
 class ExportForm:

@@ -8,11 +8,13 @@ the bands, i.e. the answer. Such bins carry REDSHIFT and rest on the spectrum al
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.lines import STELLAR_PIXELS
 from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
 from napari_sfh.prep.photometry import BandFlux
 from napari_sfh.prep.restframe import RestSpectra
@@ -85,6 +87,16 @@ def make_bin_data(
         sigma_kms=sigma,
         flag=flag,
     )
+
+
+def without_lines(data: BinData) -> BinData:
+    """The same bins with the pixels on gas lines (`physics.lines.STELLAR_PIXELS`) masked.
+
+    For galaxies whose gas is not lit by young stars (active nuclei, LINERs, shocks): the network has learnt lines of
+    H II regions, and takes others for young stars too.
+    """
+    mask = data.mask & STELLAR_PIXELS
+    return replace(data, mask=mask, flux=np.where(mask, data.flux, 0.0).astype(np.float32))
 
 
 def _flags(rest: RestSpectra, bins: BinMap, phot_mask: Bool, sigma_kms: F32, redshift: float, other: Any) -> I32:

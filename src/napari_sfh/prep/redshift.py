@@ -20,6 +20,7 @@ from scipy.signal import fftconvolve
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.prep import skylines
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool
 
@@ -28,9 +29,6 @@ SEARCH: tuple[float, float] = (-0.005, 0.3)
 _STEP = 1e-4  # of ln(wavelength): 30 km/s
 _CONTINUUM_PIX = 301  # of that grid: 150 AA
 _SOFTENING = 0.01  # of the continuum: no pixel weighs more than one of this error
-#: Night-sky lines (air, Angstrom) whose residuals imitate emission lines; masked within `_SKY_AA`.
-_SKY_LINES_AA = (5577.34, 5889.95, 5895.92, 6300.30, 6363.78)
-_SKY_AA = 5.0
 _CLEARLY = 1.3  # times what the runner-up explains
 _RIVAL_LN = 0.003  # peaks closer than 900 km/s are one
 
@@ -89,8 +87,8 @@ def _prepare_data(spectra: BinSpectra, row: int, grid: F64) -> tuple[F64, F64]:
     flux = np.interp(wave, spectra.wave_aa[good], spectra.flux[row, good].astype(np.float64))
     variance = np.interp(wave, spectra.wave_aa[good], spectra.variance[row, good].astype(np.float64))
     usable = np.interp(wave, spectra.wave_aa, good.astype(np.float64)) > 0.99
-    for line in _SKY_LINES_AA:
-        usable &= np.abs(wave - line) > _SKY_AA
+    for line in skylines.LINES_AA:  # their residuals imitate emission lines
+        usable &= np.abs(wave - line) > skylines.REACH_AA
     continuum = median_filter(flux, _CONTINUUM_PIX, mode="nearest")
     usable &= continuum > 0
     safe = np.where(usable, continuum, 1.0)
