@@ -213,8 +213,8 @@ def _covers(name: str, row: dict[str, Any]) -> bool:
 def _bounded(table: dict[str, Any]) -> list[str]:
     """Upper limits of the quantities that lie at a bound."""
     lines = [
-        "Fractions of exactly 0 (or 1) are common: their lower limits are the bound itself, nothing lies beyond it, and",
-        "an honest 95 % interval covers up to 97.5 %. Their upper limits can be tested (goal 15-17 % and 2-3 %):",
+        "Fractions of exactly 0 (or 1) are common: their lower limits are the bound itself, nothing lies beyond it,",
+        "and an honest 95 % interval covers up to 97.5 %. Their upper limits can be tested (goal 15-17 % and 2-3 %):",
         "",
         "| quantity | above 84 % | above 97.5 % |",
         "|---|---|---|",
