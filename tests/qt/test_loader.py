@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from qtpy.QtCore import QObject
+from qtpy.QtWidgets import QMainWindow, QWidget
 
-from napari_sfh._qt.loader import Loader
+from napari_sfh._qt.loader import Loader, Unseen
 
 
 def test_steps_in_order_one_per_turn(qtbot: Any) -> None:
@@ -43,3 +45,41 @@ def test_new_steps_replace_the_old_ones_and_release_drops_all(qtbot: Any) -> Non
     loader.release()
     qtbot.wait(50)
     assert done == ["new"]
+
+
+@pytest.fixture
+def canvas(qtbot: Any) -> Any:
+    """The central widget of a window."""
+    main = QMainWindow()
+    main.setCentralWidget(QWidget())
+    qtbot.addWidget(main)
+    yield main.centralWidget()
+
+
+def test_the_canvas_is_painted_in_a_turn_of_its_own(qtbot: Any, canvas: Any) -> None:
+    done: list[bool] = []
+    loader = Loader(canvas, lambda: False)
+    loader.run([Unseen(lambda: done.append(canvas.updatesEnabled()))] * 2)
+    loader._next()
+    assert (done, canvas.updatesEnabled()) == ([False], False)
+    loader._next()
+    assert (done, canvas.updatesEnabled()) == ([False], True)
+    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    assert (done, canvas.updatesEnabled()) == ([False, False], True)
+
+
+def test_the_canvas_is_painted_again_after_an_error_and_after_the_end(qtbot: Any, canvas: Any) -> None:
+    def fail() -> None:
+        raise KeyError("a step")
+
+    loader = Loader(canvas, lambda: False)
+    with qtbot.captureExceptions() as caught:
+        loader.run([Unseen(fail)])
+        qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    assert caught[0][0] is KeyError
+    assert canvas.updatesEnabled()
+    loader.run([Unseen(lambda: None), lambda: None])
+    loader._next()
+    assert not canvas.updatesEnabled()
+    loader.release()
+    assert canvas.updatesEnabled()

@@ -1,11 +1,15 @@
 """Blocking calls as generators that can be left."""
 
+import math
+import os
 import threading
 import time
 
 import pytest
 
-from napari_sfh.progress import POLL_SECONDS, in_background
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.progress import POLL_SECONDS, in_background, in_process
+from napari_sfh.workspace import load
 
 
 def _finish(work):
@@ -42,3 +46,41 @@ def test_cancel_returns_at_once():
     release.set()
     assert value is None
     assert time.perf_counter() - start < 1
+
+
+def test_a_process_of_its_own_gives_the_value():
+    steps, value = _finish(in_process(math.hypot, (3.0, 4.0), "computing"))
+    assert value == 5.0
+    assert {s.stage for s in steps} <= {"computing"}
+    assert _finish(in_process(os.getpid, (), "computing"))[1] != os.getpid()
+
+
+def test_what_a_library_prints_does_not_harm_the_answer():
+    assert _finish(in_process(print, ("pPXF says hello",), "computing"))[1] is None
+    assert _finish(in_process(os.write, (1, b"and so does C"), "computing"))[1] == 13
+
+
+def test_errors_of_a_process(tmp_path):
+    with pytest.raises(SfhInputError, match=r"nowhere.json"):
+        _finish(in_process(load, (tmp_path / "nowhere.json",), "reading"))
+    with pytest.raises(ComputeError, match=r"^ValueError: .*this is a fault") as caught:
+        _finish(in_process(math.sqrt, (-1.0,), "computing"))
+    assert "math.sqrt" not in str(caught.value)
+    assert "Traceback" in caught.value.__notes__[0]
+    with pytest.raises(ComputeError, match=r"computing: its process ended with status 3 \(no message\); try again"):
+        _finish(in_process(os._exit, (3,), "computing"))
+
+
+def test_cancel_ends_the_process():
+    cancel = threading.Event()
+    work = in_process(time.sleep, (30,), "sleeping", cancel)
+    next(work)
+    cancel.set()
+    start = time.perf_counter()
+    _, value = _finish(work)
+    assert value is None
+    assert time.perf_counter() - start < 1
+    for thread in threading.enumerate():
+        if "sleeping" in thread.name:
+            thread.join(5)
+            assert not thread.is_alive()

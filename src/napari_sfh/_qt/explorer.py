@@ -21,8 +21,9 @@ from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.files import Files
 from napari_sfh._qt.forms import BinningForm, DataForm, ExportForm, NetworkForm
 from napari_sfh._qt.frame import Frame
+from napari_sfh._qt.latency import Heap
 from napari_sfh._qt.layers import four_text, link_of, maps_text
-from napari_sfh._qt.loader import Loader, Step
+from napari_sfh._qt.loader import Loader, Step, Unseen
 from napari_sfh._qt.machine import Machine
 from napari_sfh._qt.map_tool import MapForm, MapTool
 from napari_sfh._qt.panel import BinPanel
@@ -76,6 +77,8 @@ class Explorer(Frame):
         self._cards: dict[str, str] = {}
         self._after: Callable[[Any], None] | None = None
         self._loader = Loader(self, self.job.is_running)
+        self._heap = Heap()
+        self._heap.freeze()
         self._released = False
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
@@ -119,6 +122,7 @@ class Explorer(Frame):
         # A window that closes destroys the dock without a word to Python.
         for job in (self.job, self._cards_job, self.preflight.job):
             self.destroyed.connect(partial(Job.abandon, job))
+        self.destroyed.connect(partial(Heap.thaw, self._heap))
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
 
@@ -297,10 +301,11 @@ class Explorer(Frame):
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
         self.files.result_path = shown.path
         self.tools["maps"].hold()
-        steps: list[Step] = [*self.stack.begin(shown.result)]
+        away = self.stack.begin(shown.result)
         self.session.set_result(shown.result)
-        steps += [partial(self.stack.put, layer) for layer in shown.layers]
-        steps += [self.canvas.orient, *self.stack.finish(), self.show_panel, self._settle]
+        layers = [partial(self.stack.put, layer) for layer in shown.layers]
+        steps: list[Step] = [Unseen(step) for step in (*away, *layers, self.canvas.orient, *self.stack.finish())]
+        steps += [self.show_panel, self._settle]
         # After the docks have found their sizes.
         steps += [self.viewer.reset_view, self._all_shown, *self.tools.telling(shown.result), *then]
         self._loader.run(steps)
@@ -340,7 +345,7 @@ class Explorer(Frame):
 
     def in_turns(self, steps: list[Step]) -> None:
         """Do steps one by one, one per turn of the event loop, so that the window does not block."""
-        self._loader.soon(steps)
+        self._loader.soon([Unseen(step) for step in steps])
 
     def refresh_cursor(self) -> None:
         """Say anew what is under the cursor."""
@@ -374,6 +379,8 @@ class Explorer(Frame):
     def _show_cards(self, cards: dict[str, str]) -> None:
         self._cards = cards
         self.network.set_models(list(cards))
+        if self.session.result is None:
+            self._heap.freeze()  # torch is loaded, and nothing is here yet that should be freed later
 
     def _show_card(self, _: object = None) -> None:
         name = self.network.model.value
@@ -412,6 +419,7 @@ class Explorer(Frame):
         self._cards_job.abandon()
         self.preflight.release()
         self._loader.release()
+        self._heap.thaw()
         self.machine.release()
         self.session.selection_changed.disconnect(self._selected, missing_ok=True)
         self.tools.release()

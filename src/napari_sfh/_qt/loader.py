@@ -6,10 +6,24 @@ from collections import deque
 from collections.abc import Callable, Iterable
 
 from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QMainWindow, QWidget
 
 Step = Callable[[], object]
 #: Milliseconds between two looks whether steps that are held may go on.
 HOLD_MS = 50
+
+
+class Unseen:
+    """A step during which the canvas is not painted; it is in the next turn, which has no step.
+
+    A layer that is added asks for a painting at once: both together would block the window for the sum of their times.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    def __call__(self) -> None:
+        self._step()
 
 
 class Loader:
@@ -18,13 +32,14 @@ class Loader:
     Parameters
     ----------
     parent : QObject
-        With its end the steps end.
+        A widget of the window with the canvas. With its end the steps end.
     hold : callable
         While it returns True, the steps wait.
     """
 
     def __init__(self, parent: QObject, hold: Callable[[], bool]) -> None:
         self._hold = hold
+        self._dark = False
         self._steps: deque[Step] = deque()
         self._timer = QTimer(parent)
         self._timer.setInterval(0)
@@ -49,17 +64,33 @@ class Loader:
     def _next(self) -> None:
         held = self._hold()
         self._timer.setInterval(HOLD_MS if held else 0)
-        if held:
-            return
+        if self._dark:
+            self._paint(True)
+        elif not held and self._steps:
+            self._do(self._steps.popleft())
+        if not (self._steps or self._dark):
+            self._timer.stop()
+
+    def _do(self, step: Step) -> None:
+        """A step; with an error of the last one, the timer is to stop all the same."""
         if not self._steps:
             self._timer.stop()
-            return
-        step = self._steps.popleft()
-        if not self._steps:
-            self._timer.stop()
+        if isinstance(step, Unseen):
+            self._paint(False)
+            self._timer.start()
         step()
+
+    def _paint(self, on: bool) -> None:
+        parent = self._timer.parent()
+        window = parent.window() if isinstance(parent, QWidget) else None
+        canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
+        if canvas is not None:
+            canvas.setUpdatesEnabled(on)
+        self._dark = not on
 
     def release(self) -> None:
         """Drop what waits."""
         self._timer.stop()
+        if self._dark:
+            self._paint(True)
         self._steps.clear()

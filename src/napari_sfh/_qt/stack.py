@@ -107,9 +107,9 @@ class LayerStack:
     @staticmethod
     def _dress(layer: Any) -> None:
         """Colorbar and title of a map; made when it is shown first, because they cost more than the map."""
-        if not layer.colorbar.visible:
-            layer.colorbar.visible = True
-            layer.name_overlay.visible = True
+        for overlay in (layer.colorbar, layer.name_overlay):
+            if not overlay.visible:
+                overlay.visible = True
 
     def begin(self, result: Result) -> list[Callable[[], None]]:
         """Forget the old result; what is returned, called one by one, takes away layers that are not used again."""
@@ -142,7 +142,18 @@ class LayerStack:
 
     def finish(self) -> list[Callable[[], None]]:
         """When all layers are there: steps that show the current map, with the outline on top."""
-        return [self._dress_current, partial(self._raise, "outline"), partial(self.show, self.current), self.activate]
+        return [
+            self._title_current,
+            self._dress_current,
+            partial(self._raise, "outline"),
+            partial(self.show, self.current),
+            self.activate,
+        ]
+
+    def _title_current(self) -> None:
+        layer = self.find("map", self.current)
+        if layer is not None:
+            layer.name_overlay.visible = True
 
     def _dress_current(self) -> None:
         layer = self.find("map", self.current)

@@ -183,10 +183,15 @@ def save_workspace(
 
 
 def prepare(result: Result, path: Path | None = None) -> Shown:
-    """Make all layers of a result; also compiles what napari's first Labels layer needs, away from the main thread."""
+    """Make all layers of a result; also what napari's first Labels layer needs, away from the main thread.
+
+    That is compiled code, and tables of dashes for the outlines of a Labels layer, which vispy computes once.
+    """
     from napari.layers import Labels
+    from vispy.visuals.line.dash_atlas import DashAtlas
 
     Labels(result.bins.bin_id[:2, :2])
+    DashAtlas()
     return Shown(result, tuple(layers.result_layers(result)), path)
 
 

@@ -20,6 +20,7 @@ from napari.qt.threading import create_worker
 from qtpy.QtCore import QTimer
 from superqt.utils import GeneratorWorker
 
+from napari_sfh._qt.latency import short_turns
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress
 
@@ -39,7 +40,8 @@ def guarded(work: Work, cancel: threading.Event) -> Generator[Progress, None, An
         In place of any ``RuntimeError``.
     """
     try:
-        return (yield from _thinned(work(cancel)))
+        with short_turns():
+            return (yield from _thinned(work(cancel)))
     except RuntimeError as error:
         raise ComputeError(_one_sentence(error)) from error
 

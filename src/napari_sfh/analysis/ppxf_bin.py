@@ -29,7 +29,7 @@ from napari_sfh.physics.means import four_means
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
 from napari_sfh.prep.kinematics import ppxf_installed
 from napari_sfh.prep.quality import reduced_chi2
-from napari_sfh.progress import in_background
+from napari_sfh.progress import in_process
 from napari_sfh.types import F64, BinData, Progress, Result
 
 #: Emission lines that are fitted along: name, then (air wavelength in Angstrom, share of the flux) of its members.
@@ -297,12 +297,12 @@ def fit_bin(
     settings: PpxfSettings | None = None,
     cancel: threading.Event | None = None,
 ) -> Generator[Progress, None, PpxfFit | None]:
-    """Fit bin ``bin_id`` (1..N) of a result in the background.
+    """Fit bin ``bin_id`` (1..N) of a result by `fit` in a process of its own, beside a window that stays usable.
 
     Returns
     -------
     PpxfFit or None
-        None on cancel: pPXF is left to end alone, what it finds is thrown away.
+        None on cancel, which ends pPXF.
 
     Raises
     ------
@@ -313,5 +313,5 @@ def fit_bin(
         raise SfhInputError(f"pPXF: no bin {bin_id}; {result.name} has bins 1 to {result.bins.n_bins}")
     data = result.data.select(slice(bin_id - 1, bin_id))
     stage = f"fitting bin {bin_id} with pPXF"
-    found = yield from in_background(lambda: fit(data, basis, result.redshift, settings), stage, cancel)
+    found = yield from in_process(fit, (data, basis, result.redshift, settings), stage, cancel)
     return None if found is None else replace(found, bin_id=bin_id)
