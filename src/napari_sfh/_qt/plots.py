@@ -291,6 +291,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
             self._draw_sed(views[0])
         else:
             self._clear_first()
+        # Else the first painting finds the new ranges, and asks for a second one.
+        self.scene().prepareForPaint()
 
     def _draw_times(self, views: Sequence[BinView]) -> None:
         times = views[0].formed(tuple(self._times), self.kind).value if views else np.full(2, np.nan)
