@@ -44,7 +44,7 @@ def wait(condition: Any, seconds: float = 1800.0) -> None:
 
 
 def shoot(viewer: Any, name: str) -> None:
-    """Write one screenshot without napari's notices; in 256 colours if it would be larger than `LARGEST` bytes."""
+    """Write one screenshot without napari's notices."""
     from conftest import window
     from napari._qt.dialogs.qt_notification import NapariQtNotification
     from PIL import Image
@@ -52,7 +52,25 @@ def shoot(viewer: Any, name: str) -> None:
     for notice in window(viewer).findChildren(NapariQtNotification):
         notice.close()
     settle()
-    picture = Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
+    write(Image.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB"), name)
+
+
+def shoot_dialog(dialog: Any, name: str) -> None:
+    """Write a screenshot of a window of its own."""
+    from PIL import Image
+
+    settle()
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    grabbed = FOLDER / f"{name}.png"
+    dialog.grab().save(str(grabbed))
+    with Image.open(grabbed) as picture:
+        write(picture.convert("RGB"), name)
+
+
+def write(picture: Any, name: str) -> None:
+    """Write a picture, in 256 colours if it would be larger than `LARGEST` bytes."""
+    from PIL import Image
+
     path = FOLDER / f"{name}.png"
     picture.save(path, optimize=True)
     if path.stat().st_size > LARGEST:
@@ -164,6 +182,11 @@ def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
     tools["region"].region.set_outlines([Outline(corners * [ny, nx])])
     shoot(viewer, "region")
     tools["region"].clear()
+    unfold(dock, "posterior")
+    tools["posterior"].draw()
+    dock.wait()
+    shoot_dialog(tools["posterior"]._window, "posterior")
+    tools["posterior"]._window.hide()
     unfold(dock, "gradient")
     tools["gradient"].guess()
     dock.wait()
@@ -188,15 +211,43 @@ def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
     settle()
     tools["lines"].plot()
     shoot(viewer, "lines")
+    dock.show_map("AGE_LW")
+    zoom = viewer.scene.camera.zoom
     window(viewer).resize(*SMALL)
     unfold(dock, "gradient")
+    dock.docks.to_front("Gradient")
+    settle()
+    viewer.scene.camera.zoom = 0.65 * zoom
     shoot(viewer, "small_screen_tools")
     window(viewer).resize(*USUAL)
+    settle()
+    viewer.scene.camera.zoom = zoom
+    workspace_states(viewer, dock, folder)
+
+
+def workspace_states(viewer: Any, dock: Any, folder: Path) -> None:
+    """All kept in a workspace and brought back, once with a file that has gone."""
+    from napari_sfh.io.results import write_result
+
     os.chdir(folder)
+    tools = dock.tools
+    tools["lines"].show("none")
+    other = write_result(dock.session.result, folder / "other_run.fits")
+    tools["compare"].load(other)
+    dock.wait()
+    dock.docks.to_front("pPXF and network")
     dock.save_workspace("mock_spiral.json")
     dock.wait()
     unfold(dock, "export")
+    dock.open("mock_spiral.json")
+    dock.wait()
     shoot(viewer, "workspace")
+    other.rename("gone.fits")
+    dock.open("mock_spiral.json")
+    dock.wait()
+    # No path of this machine in a picture.
+    dock.say(dock.message.text().replace(f"{folder}/", ""), error=True)
+    shoot(viewer, "workspace_missing")
 
 
 def main() -> None:

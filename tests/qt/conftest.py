@@ -157,6 +157,15 @@ def make_viewer(qtbot: Any) -> Iterator[Any]:
         viewer.close()
 
 
+def pytest_sessionfinish() -> None:
+    """Let threads end that load torch for a window that was closed, as napari does before it quits."""
+    from qtpy.QtCore import QThreadPool
+
+    pool = QThreadPool.globalInstance()
+    if pool is not None:
+        pool.waitForDone(120_000)
+
+
 def window(viewer: Any) -> Any:
     """The Qt main window of a viewer."""
     import warnings

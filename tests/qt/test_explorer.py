@@ -359,7 +359,7 @@ def test_a_workspace_brings_everything_back(
     dock.viewer.scene.camera.zoom = 31.0
     dock.save_workspace(tmp_path / "work.json")
     idle(qtbot, dock)
-    assert dock.message.text() == f"Saved {tmp_path / 'work.json'}."
+    assert dock.message.text() == f"Saved {tmp_path / 'work.json'}; its result is work_sfh.fits."
     assert (tmp_path / "work_sfh.fits").is_file(), "a result that was in memory only is kept beside"
     kept = dock.files.capture()
 

@@ -16,7 +16,9 @@ from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QVBoxLayout
 
+from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms import form
+from napari_sfh._qt.sideplots import save_button
 from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, KeyAct, Tool
 from napari_sfh.analysis import posteriors, tables
@@ -24,7 +26,6 @@ from napari_sfh.analysis.posteriors import DEFAULT, QUANTITIES, Draws
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Progress, Result
 
-FILES = "Figures and tables (*.png *.pdf *.svg *.ecsv *.fits)"
 #: Side in pixels of the drawn picture; the window scales it.
 PIXELS = 1400
 
@@ -163,11 +164,15 @@ class CornerTool(Tool):
         work = partial(make, result=result, bin_id=bin_id, names=self.form.names)
         self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn)
 
-    def save_dialog(self, _: object = None) -> None:
-        """Ask where to, and write the plot or the draws."""
-        if self.shown is not None:
-            name = f"{self.host.exports.name()}_bin{self.shown.draws.bin_id}_corner.pdf"
-            self.host.exports.ask("Save posterior", name, FILES, self.save)
+    def _ask_figure(self, _: object = None) -> None:
+        self.host.exports.ask("Save figure", f"{self._stem()}.pdf", FIGURES, self.save)
+
+    def _ask_table(self, _: object = None) -> None:
+        self.host.exports.ask("Save table", f"{self._stem()}.ecsv", TABLES, self.save)
+
+    def _stem(self) -> str:
+        bin_id = 0 if self.shown is None else self.shown.draws.bin_id
+        return f"{self.host.exports.name()}_bin{bin_id}_corner"
 
     def save(self, path: Path | str) -> None:
         """Write the corner plot (PNG, PDF, SVG) or the draws (ECSV, FITS).
@@ -225,11 +230,12 @@ class CornerTool(Tool):
     def _make_window(self) -> QDialog:
         window = QDialog(self.widget.window())
         self._picture = _Picture()
-        self._save_button = PushButton(text="Save…", tooltip="Figure (PNG, PDF, SVG) or draws (ECSV, FITS)")
-        self._save_button.changed.connect(self.save_dialog)
+        self.figure_button = save_button("Figure…", "The plot as PNG, PDF or SVG", self._ask_figure)
+        self.table_button = save_button("Table…", "The draws as ECSV or FITS", self._ask_table)
         row = QHBoxLayout()
         row.addStretch(1)
-        row.addWidget(self._save_button.native)
+        for button in (self.figure_button, self.table_button):
+            row.addWidget(button.native)
         layout = QVBoxLayout(window)
         layout.setContentsMargins(4, 4, 4, 4)
         layout.addWidget(self._picture, 1)

@@ -70,9 +70,7 @@ def narrow(box: ComboBox) -> ComboBox:
 
 def form(widgets: list[Any]) -> Container[Any]:
     """Labelled rows, close together."""
-    rows: Container[Any] = Container(labels=True)
-    # One by one: magicgui aligns the fields of what is added later only.
-    rows.extend(widgets)
+    rows = Container(widgets=widgets, labels=True)
     rows.margins = (6, 2, 6, 2)
     rows.native.layout().setSpacing(3)
     return rows

@@ -71,7 +71,8 @@ class GradientPlot(pg.GraphicsLayoutWidget):
             (colors.data, "bins fitted"),
             (colors.faint, "others"),
         )
-        return " &nbsp;".join(f'<span style="color:{color}">■</span>&nbsp;{text}' for color, text in parts)
+        entries = (f'<span style="color:{color}">■</span> {text}'.replace(" ", "&nbsp;") for color, text in parts)
+        return " &nbsp;".join(entries).replace("<span&nbsp;style", "<span style")
 
     def mark(self, made: Gradient, bin_id: int) -> None:
         """Ring around a bin (1..N); 0 = none."""

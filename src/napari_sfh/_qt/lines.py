@@ -278,6 +278,8 @@ class LineTool(Tool):
                 layer.colorbar.visible = layer.name_overlay.visible = True
                 self._under_the_outline(layer)
         self._hide_maps(name != NONE and self.lines is not None)
+        if name == NONE:
+            self.host.stack.activate()
 
     def _hide_maps(self, hidden: bool) -> None:
         """One colorbar at a time: the map makes way for a line, and a map that is asked for takes its place again."""

@@ -125,6 +125,10 @@ class MapTool(Tool):
         self.form.grid.value = False
         self.form.error.value = error
         self.form.quantity.value = name.removesuffix("_ERR")
+        layer = self.host.stack.find("map", self.form.name)
+        if layer is not None and not layer.visible:
+            # Chosen already, but a line or a difference took its place.
+            self._show()
 
     def hold(self) -> None:
         """Leave the canvas alone while the layers of another result come in."""

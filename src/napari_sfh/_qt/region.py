@@ -254,13 +254,18 @@ class RegionTool(Tool):
     def draw(self, _: object = None) -> None:
         """Let the mouse draw a region; the mean SFH of the bins inside is shown."""
         if self.host.session.result is not None:
-            self.host.show_map(self.host.stack.current)
+            self._end_grid()
             self.region.draw(self.form.shape.value)
             self.host.say(SHAPES[self.form.shape.value][1])
 
     def clear(self, _: object = None) -> None:
         """Take the region away."""
         self.region.clear()
+
+    def _end_grid(self) -> None:
+        """A region is drawn on one map."""
+        if self.host.viewer.canvas.grid.enabled:
+            self.host.show_map(self.host.stack.current)
 
     def open_dialog(self, _: object = None) -> None:
         """Ask for a DS9 file and show the mean SFH of its regions."""
@@ -277,7 +282,7 @@ class RegionTool(Tool):
         if result is None:
             return
         found = read_regions(path, result.wcs)
-        self.host.show_map(self.host.stack.current)
+        self._end_grid()
         self.region.set_outlines(found.outlines)
         if found.skipped:
             self.host.say(f"{path.name}: without an inside, left out: {', '.join(found.skipped)}.")

@@ -199,7 +199,9 @@ class Words(QLabel):
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setWordWrap(True)
         self.setStyleSheet("QLabel { font-size: 8pt; }")
-        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)
+        self.setFixedWidth(WORDS)
+        self.setContentsMargins(4, 2, 4, 2)
 
 
 class Legend(Words):
@@ -274,8 +276,6 @@ class Side(QWidget):
         for plot, stretch in zip(self._plots, (3, 4)):
             inside.addWidget(plot, stretch)
         if words is not None:
-            words.setFixedWidth(WORDS)
-            words.setContentsMargins(4, 2, 4, 2)
             inside.addWidget(words)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)

@@ -45,13 +45,13 @@ def _page(result: Result, lines: LineFluxes, composite: bool, size: tuple[float,
     oxygen = found.oxygen - SOLAR_OXYGEN
     errors = np.stack([young.mh - young.low, young.high - young.mh]).clip(0)
     _pairs(metals, oxygen, young.mh, found.oxygen_error, errors)
-    metals.set(xlabel=f"[O/H] of the gas (O3N2, solar {SOLAR_OXYGEN})", ylabel=f"[M/H], < {1000 * YOUNG_GYR:.0f} Myr")
+    metals.set(xlabel=f"[O/H] of the gas (O3N2, solar {SOLAR_OXYGEN})", ylabel=f"[M/H] of stars < {1000 * YOUNG_GYR:.0f} Myr")
     metals.set_title(_trend(oxygen, young.mh), size="medium")
     ebv = result.prediction.median("ebv")
     _pairs(dust, found.ebv, ebv, found.ebv_error, result.prediction.half_width("ebv"))
     dust.axline((0, 0), slope=CALZETTI, color="tab:red", lw=0.8, label=f"slope {CALZETTI}")
     dust.legend(fontsize="small")
-    dust.set(xlabel="E(B-V) of the gas (mag)", ylabel="E(B-V) of the stars")
+    dust.set(xlabel="E(B-V) of the gas (mag)", ylabel="E(B-V) of the stars (mag)")
     dust.set_title(_trend(found.ebv, ebv), size="medium")
     _bpt(bpt, lines, found)
     return figure
