@@ -114,6 +114,10 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     opened.show_map("AGE_MW")
     assert tool.layer is None
     assert opened.stack.find("map", "AGE_MW").visible
+    tool.form.difference.value = True
+    opened.show_map("AGE_MW")
+    assert opened.stack.find("map", "AGE_MW").visible, "also when it was chosen already"
+    assert tool.layer is None
     opened.session.select(5)
     qtbot.waitUntil(lambda: "bin 5" in tool.legend.text(), timeout=10_000)
     assert "other" in tool.legend.text()
