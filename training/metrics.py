@@ -47,15 +47,28 @@ def inside(quantiles: Array, truth: Array) -> tuple[Array, Array]:
     return within(1), within(0)
 
 
-def above(quantiles: Array, truth: Array) -> Table:
-    """``{p84, p975}``: share of truths (...) above the 84 % and the 97.5 % quantile: 0.16 and 0.025 for honest ones.
+def beyond(quantiles: Array, truth: Array) -> tuple[Table, Table]:
+    """Shares of truths (N, 16) above the 84 and 97.5 % and below the 16 and 2.5 % quantiles (N, 16, 5).
 
-    Coverage of an interval is no test of a quantity that often lies exactly at its lower bound: there the lower limit
-    is the bound, and nothing lies below it. The upper limit can be tested everywhere.
+    Coverage of an interval is no test of a quantity that often lies exactly at a bound: there the limit is the bound,
+    and nothing lies beyond it. The limits on the other side can be tested: honest ones leave 0.16 and 0.025 outside.
+    Age bins in which all truths are one number (the share of the mass formed since the beginning) are left out.
+
+    Returns
+    -------
+    above : dict with p84, p975
+    below : dict with p16, p025
     """
     q, t = np.asarray(quantiles, float), np.asarray(truth, float)
-    known = _known(q, t)
-    return {name: _plain((t > q[..., k] + _SLACK)[known].mean()) for name, k in (("p84", 3), ("p975", 4))}
+    varies = np.nanmax(t, axis=0) - np.nanmin(t, axis=0) > _SLACK
+    known = _known(q, t) & varies
+    above = {name: _share(t > q[..., k] + _SLACK, known) for name, k in (("p84", 3), ("p975", 4))}
+    below = {name: _share(t < q[..., k] - _SLACK, known) for name, k in (("p16", 1), ("p025", 0))}
+    return above, below
+
+
+def _share(beyond: NDArray[np.bool_], known: NDArray[np.bool_]) -> float | None:
+    return float(beyond[known].mean()) if known.any() else None
 
 
 def _known(q: Array, t: Array) -> NDArray[np.bool_]:
@@ -65,7 +78,7 @@ def _known(q: Array, t: Array) -> NDArray[np.bool_]:
 def coverage(quantiles: Mapping[str, Array], truth: Mapping[str, Array], rows: Any = slice(None)) -> Table:
     """``{name: {p68, p95, n}}`` of scalars (N, 5).
 
-    Vectors (N, 16, 5) give the mean over age bins, ``by_bin``, and shares ``above`` their upper limits.
+    Vectors (N, 16, 5) give the mean over age bins, ``by_bin``, and the shares ``above`` and ``below`` (`beyond`).
     """
     out: Table = {}
     for name, q in quantiles.items():
@@ -75,7 +88,7 @@ def coverage(quantiles: Mapping[str, Array], truth: Mapping[str, Array], rows: A
         out[name] = {"p68": _mean(p68), "p95": _mean(p95), "n": int(np.isfinite(p68).sum())}
         if p68.ndim == 2:
             out[name]["n"] = len(p68)
-            out[name]["above"] = above(q[rows], truth[name][rows])
+            out[name]["above"], out[name]["below"] = beyond(q[rows], truth[name][rows])
             out[name]["by_bin"] = {
                 "p68": [_mean(p68[:, a]) for a in range(p68.shape[1])],
                 "p95": [_mean(p95[:, a]) for a in range(p95.shape[1])],

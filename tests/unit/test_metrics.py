@@ -39,19 +39,25 @@ def test_coverage_of_a_perfect_gaussian_posterior():
     np.testing.assert_allclose(true, nominal, atol=0.01)
 
 
-def test_quantities_with_a_bound_are_judged_by_their_upper_limits():
+def test_quantities_with_a_bound_are_judged_on_the_other_side():
     rng = np.random.default_rng(4)
     # Half of the truths are exactly 0, and so are the exact posterior's two lower limits.
     truth = np.where(rng.random((20_000, 16)) < 0.5, 0.0, rng.random((20_000, 16)))
+    truth[:, 0] = 1.0  # known beforehand: no test
     exact = np.array([0.0, 0.0, 0.0, 0.68, 0.95])
-    q = np.broadcast_to(exact, (*truth.shape, 5))
+    q = np.broadcast_to(exact, (*truth.shape, 5)).copy()
+    q[:, 0] = 1.0
     row = metrics.coverage({"f": q}, {"f": truth})["f"]
-    assert row["p95"] == pytest.approx(0.975, abs=0.002)
+    assert row["p95"] == pytest.approx(0.9766, abs=0.002)
     assert row["above"]["p84"] == pytest.approx(0.16, abs=0.003)
     assert row["above"]["p975"] == pytest.approx(0.025, abs=0.002)
-    wide = metrics.above(np.minimum(1.2 * q, 1.0), truth)
-    assert wide["p84"] < 0.11
-    assert wide["p975"] == 0.0
+    assert row["below"] == {"p16": 0.0, "p025": 0.0}
+    above, _ = metrics.beyond(np.minimum(1.2 * q, 1.0), truth)
+    assert above["p84"] < 0.11
+    assert above["p975"] == 0.0
+    # The mirror image is judged by its lower limits.
+    _, below = metrics.beyond(1 - q[..., ::-1], 1 - truth)
+    assert below["p16"] == pytest.approx(0.16, abs=0.003)
 
 
 def test_coverage_sees_intervals_half_as_wide():
