@@ -58,7 +58,7 @@ def show_progress(work: Generator[Progress, None, T], quiet: bool, stream: TextI
             continue
         count = f" {step.done}/{step.total}" if step.total else ""
         if moving:
-            print(f"\r\x1b[K{step.stage}{count}", end="", file=stream, flush=True)
+            print(f"\r\x1b[K{step.stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
         else:
             print(step.stage, file=stream, flush=True)
         last = step.stage

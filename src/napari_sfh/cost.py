@@ -8,13 +8,14 @@ by more: the estimate is for deciding between a coffee and a night, not for a sc
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
+from napari_sfh.prep.kinematics import PPXF_SECONDS
+from napari_sfh.progress import duration
 from napari_sfh.types import F32
 
 #: Where the rates were measured.
@@ -31,7 +32,7 @@ class _Rates(NamedTuple):
     vorbin_spaxel: float = 1.6e-4  # at `_MANY` spaxels; grows with the root of their number
     powerbin_spaxel: float = 1.2e-5  # likewise
     rest_bin: float = 1.2e-3  # rest frame and 150 km/s
-    ppxf_bin: float = 0.037
+    ppxf_bin: float = PPXF_SECONDS
     network_bin: float = 7.5e-3  # posterior draws of the default number, depth, reconstruction
     write_bin: float = 2e-4  # result file and page
     end: float = 3.6
@@ -79,17 +80,14 @@ class Estimate:
         )
 
 
-def estimate(work: Work, cores: int | None = None, rates: _Rates = RATES) -> Estimate:
+def estimate(work: Work, rates: _Rates = RATES) -> Estimate:
     """Time and memory of a run.
 
     Parameters
     ----------
     work : Work
-    cores : int, optional
-        That share the pPXF fits; by default this machine's.
     rates : _Rates, optional
     """
-    cores = cores or os.cpu_count() or 1
     gigabytes = work.cube_bytes / 1e9
     tessellated = work.spaxels * (work.spaxels / _MANY) ** 0.5
     binning = {"vorbin": rates.vorbin_spaxel * tessellated, "powerbin": rates.powerbin_spaxel * tessellated}
@@ -97,7 +95,7 @@ def estimate(work: Work, cores: int | None = None, rates: _Rates = RATES) -> Est
         "starting": rates.start,
         "reading the cube": gigabytes * (rates.packed_gb if work.packed else rates.cube_gb),
         "binning": binning.get(work.binning, 0.0),
-        "pPXF": rates.ppxf_bin * work.bins / cores if work.ppxf else 0.0,
+        "pPXF": rates.ppxf_bin * work.bins if work.ppxf else 0.0,
         "rest frame": rates.rest_bin * work.bins,
         "photometry": rates.mosaic_mpix * work.mosaic_pixels / 1e6,
         "the network": rates.network_bin * work.bins,
@@ -123,12 +121,3 @@ def expected_bins(snr: F32, target: float, least: float) -> int:
     alone = used >= target
     shared = float(np.sum((used[~alone] / target) ** 2))
     return round(np.count_nonzero(alone) + BIN_EFFICIENCY * shared)
-
-
-def duration(seconds: float) -> str:
-    """A time as a person says it."""
-    if seconds < 90:
-        return f"{max(5 * round(seconds / 5), 5)} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

@@ -24,7 +24,7 @@ from napari_sfh.io.muse import check_rest_range, read_cube
 from napari_sfh.prep.assemble import MAX_PHOTOMETRY_REDSHIFT
 from napari_sfh.prep.binning import METHODS, MIN_SPAXEL_SNR, VORBIN_COMFORT
 from napari_sfh.prep.grids import given_bins
-from napari_sfh.prep.kinematics import ppxf_installed
+from napari_sfh.prep.kinematics import cost_warning, ppxf_installed
 from napari_sfh.prep.psf import ASSUMED_FWHM_ARCSEC
 from napari_sfh.prep.spectra import channel_range
 from napari_sfh.progress import cancelled
@@ -138,6 +138,8 @@ def examine(
         said.append("Milky Way E(B-V) not given: no correction; give --ebv-mw")
     bins = _bins(plan, cube, maps, seen, said)
     work = _work(plan, cube, maps, seen, bins, pixels, redshift or 0.0)
+    if work.ppxf and (warning := cost_warning(bins)):
+        said.append(warning)
     return Preflight(
         name=cube.name,
         cube=cube.path,

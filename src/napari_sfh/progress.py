@@ -23,6 +23,15 @@ T = TypeVar("T")
 POLL_SECONDS = 0.2
 
 
+def duration(seconds: float) -> str:
+    """A time as a person says it."""
+    if seconds < 90:
+        return f"{max(5 * round(seconds / 5), 5)} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
 def in_background(
     call: Callable[[], T], stage: str, cancel: threading.Event | None = None
 ) -> Generator[Progress, None, T | None]:

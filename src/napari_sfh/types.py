@@ -66,6 +66,7 @@ class Progress:
     stage: str  # what is being done, for a person: "binning", "spectra", ...
     done: int
     total: int  # 0 = unknown
+    stays: bool = False  # a sentence that must not vanish when the next step comes
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,21 @@ def test_progress_is_one_line_a_stage_and_quiet_is_quiet():
     assert log.getvalue() == ""
 
 
+def test_a_sentence_that_stays_is_not_overwritten_on_a_terminal():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    def work():
+        yield Progress("spectra", 1, 3)
+        yield Progress("pPXF fits 9 spectra", 0, 0, stays=True)
+        yield Progress("fits", 0, 9)
+
+    log = Terminal()
+    show_progress(work(), quiet=False, stream=log)
+    assert log.getvalue() == "\r\x1b[Kspectra 1/3\r\x1b[KpPXF fits 9 spectra\n\r\x1b[Kfits 0/9\n"
+
+
 def test_settings_are_plain_values_without_the_users_folders():
     config = RunConfig(cube="/home/me/cube.fits", photometry={"f555w": "/home/me/v.fits"}, redshift=0.002)
     settings = config.settings()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.identify import find_galaxy, holds_cube
 from napari_sfh.io.muse import read_cube
 from napari_sfh.preflight import Plan, Preflight, examine, lines
+from napari_sfh.prep import kinematics
+from napari_sfh.progress import duration
 
 CUBE = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"
 SIDE = 30  # pixels of 0.0396 arcsec: 1.19 arcsec, the cube's 4 x 5 spaxels of 0.2 arcsec lie within
@@ -155,6 +158,29 @@ def test_options_of_a_run_are_followed(cube_file: Path, tmp_path: Path) -> None:
     assert any("lacks rest-frame" in p for p in lost.problems)
 
 
+def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
+    cube_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """20 bins are fitted in a second, unless a fit took a quarter of an hour."""
+
+    def said(**options: Any) -> list[str]:
+        plan = Plan(cube_file, target_snr=5.0, **options)
+        return [problem for problem in look(plan).problems if problem.startswith("pPXF fits")]
+
+    monkeypatch.setattr("napari_sfh.preflight.ppxf_installed", lambda: True)
+    assert said() == []
+    monkeypatch.setattr(kinematics, "PPXF_SECONDS", 900.0)
+    (line,) = said()
+    assert line == (
+        "pPXF fits 20 spectra, about 5.0 h; faster: kinematics from a MAPS file (--maps), "
+        "constant ones (--kinematics V,SIGMA), or a larger --target-snr"
+    )
+    assert said(kinematics="0,60") == []
+    maps = write_maps(tmp_path / "m.fits", np.arange(NY * NX).reshape(NY, NX) - 1.0)
+    assert said(maps=maps) == []
+    assert said(maps=maps, kinematics="ppxf") == [line]
+
+
 def test_a_cube_without_a_good_spaxel_is_refused(tmp_path: Path) -> None:
     cube = write_cube(tmp_path / "c.fits", flux=np.full((N, NY, NX), np.nan, np.float32), stat=np.ones((N, NY, NX)))
     with pytest.raises(SfhInputError, match="no spaxel has a finite flux and variance near 5400 AA; check DATA"):
@@ -193,14 +219,14 @@ def test_estimate_grows_with_the_work() -> None:
         < cost.estimate(cost.Work(spaxels=100_000, bins=100, cube_bytes=1e8)).seconds["binning"]
     )
     fits_ = cost.Work(spaxels=1000, bins=1000, cube_bytes=1e8, ppxf=True)
-    assert cost.estimate(fits_, cores=4).seconds["pPXF"] == cost.estimate(fits_, cores=1).seconds["pPXF"] / 4
+    assert cost.estimate(fits_).seconds["pPXF"] == 1000 * kinematics.PPXF_SECONDS
     assert cost.estimate(small).memory_bytes < cost.estimate(cost.Work(1000, 50_000, 1e8)).memory_bytes < 10e9
     assert "most of it" in cost.estimate(small).text()
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(1, "5 s"), (47, "45 s"), (300, "5 min"), (9000, "2.5 h")])
 def test_durations(seconds: float, words: str) -> None:
-    assert cost.duration(seconds) == words
+    assert duration(seconds) == words
 
 
 def test_info_of_a_folder_with_a_picture(cube_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

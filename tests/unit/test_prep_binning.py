@@ -152,7 +152,7 @@ def test_vorbin_warns_of_its_cost_only_on_big_fields():
     big = SpaxelSN(*(np.ones((1000, 1000), t) for t in (np.float32, np.float32, bool)), sn.wcs, sn.path, True)
     assert cost_warning(big, "vorbin") == "1000000 spaxels take vorbin some 1.5 h, powerbin 2 min"
     big.good[:] = np.arange(1000) < 50
-    assert cost_warning(big, "vorbin") == "50000 spaxels take vorbin some 14 s, powerbin 6 s"
+    assert cost_warning(big, "vorbin") == "50000 spaxels take vorbin some 15 s, powerbin 5 s"
     assert cost_warning(big, "powerbin") is None
     assert cost_warning(big, "auto") is None
 

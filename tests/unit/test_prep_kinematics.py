@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from prep_toys import forest, forest_basis, run
+from threadpoolctl import threadpool_info
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
@@ -90,6 +91,33 @@ def test_ppxf_cancels(basis):
     event.set()
     spectra = observed(0.0052, np.zeros(40), np.full(40, 60.0))
     assert run(kinematics.from_ppxf(spectra, 0.0052, basis, event)) is None
+
+
+def test_many_fits_are_announced_before_the_first(basis, monkeypatch):
+    pytest.importorskip("ppxf")
+    assert kinematics.cost_warning(1000) is None
+    assert kinematics.cost_warning(16_700).startswith("pPXF fits 16700 spectra, about 8 min; faster: ")
+    monkeypatch.setattr(kinematics, "PPXF_SECONDS", 1800.0)
+    steps = kinematics.from_ppxf(observed(0.0052, np.zeros(4), np.full(4, 60.0)), 0.0052, basis)
+    first, second = next(steps), next(steps)
+    assert first.stays
+    assert first.stage.startswith("pPXF fits 4 spectra, about 2.0 h; faster: ")
+    assert (second.stage, second.done, second.total) == ("stellar kinematics with pPXF, about 2.0 h", 0, 4)
+
+
+def test_ppxf_fits_on_one_core_and_gives_the_others_back(basis, monkeypatch):
+    """Threads on its small matrices make it slower, beside other work up to 30 times."""
+    pytest.importorskip("ppxf")
+    seen = []
+
+    def threads():
+        return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+    monkeypatch.setattr(kinematics._Problem, "fit", lambda self, row: seen.append(threads()) or (0.0, 60.0))
+    before = threads()
+    run(kinematics.from_ppxf(observed(0.0052, np.zeros(3), np.full(3, 60.0)), 0.0052, basis))
+    assert seen == [{1}] * 3
+    assert threads() == before
 
 
 def test_ppxf_missing_is_said(basis, monkeypatch):

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sfh._qt.dock import Section, show_text
+from napari_sfh._qt.preflight import in_the_window
 from napari_sfh.types import Progress
 from napari_sfh.workspace import recent
 
@@ -138,7 +139,9 @@ class Frame(QWidget):
             self._details = ""
 
     def show_progress(self, step: Progress, cancelling: bool) -> None:
-        """Stage and count of the work."""
+        """Stage and count of the work; what must not vanish with the next stage stands above."""
+        if step.stays:
+            self.say(in_the_window(step.stage))
         counted = f" {step.done}/{step.total}" if step.total else ""
         self.stage.value = f"{'Cancelling' if cancelling else step.stage[:1].upper() + step.stage[1:]}{counted}…"
         self.bar.max = step.total

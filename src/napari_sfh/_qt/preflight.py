@@ -26,6 +26,7 @@ _FIELDS = {
     "--binning powerbin": "Binning: PowerBin",
     "--cube": "Cube",
     "--ebv-mw": "E(B−V) MW",
+    "--kinematics": "V and σ:",
     "--maps": "MAPS",
     "--psf-fwhm": "PSF FWHM",
     "--redshift": "Redshift",

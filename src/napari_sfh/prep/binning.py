@@ -27,7 +27,7 @@ from napari_sfh.physics.wavelength import NORM_WINDOW_AA
 from napari_sfh.prep.blocks import read_blocks
 from napari_sfh.prep.grids import given_bins
 from napari_sfh.prep.tessellate import tessellate
-from napari_sfh.progress import cancelled
+from napari_sfh.progress import cancelled, duration
 from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, Progress
 
 #: Spaxels with a lower S/N than this are left out: they add noise, not signal.
@@ -160,13 +160,7 @@ def cost_warning(sn: SpaxelSN, method: str) -> str | None:
     if method != "vorbin" or n <= VORBIN_COMFORT:
         return None
     slow, fast = _VORBIN_SECONDS * n**2, _POWERBIN_SECONDS * n
-    return f"{n} spaxels take vorbin some {_duration(slow)}, powerbin {_duration(fast)}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return f"{n} spaxels take vorbin some {duration(slow)}, powerbin {duration(fast)}"
 
 
 def make_bins(

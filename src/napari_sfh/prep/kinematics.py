@@ -6,20 +6,20 @@ of the stars, without the line-spread function.
 pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, which have 150 km/s already. The observed
 spectra get the same 150 km/s on their way to the fit (`restframe.resampling_matrix`), so that the dispersion that takes
 the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
-masked.
+masked. The fits run one after the other, each on one core: their matrices are so small that threads, of Python or of
+the linear algebra, cost more than they give, and up to 30 times more beside other work.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from importlib.util import find_spec
-from os import cpu_count
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import KDTree
+from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.basis import TemplateBasis
@@ -29,11 +29,15 @@ from napari_sfh.prep.grids import check_same_grid
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.prep.restframe import resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
-from napari_sfh.progress import POLL_SECONDS, cancelled
+from napari_sfh.progress import cancelled, duration
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 
 __all__ = ["Kinematics", "constant", "estimate_redshift", "from_maps", "from_ppxf", "ppxf_installed"]
 
+#: Seconds of one fit on one core, measured by ``benchmarks/bench_estimate.py --kinematics ppxf`` as told in `cost`.
+PPXF_SECONDS: float = 0.03
+#: Fits that take longer than this are worth a sentence before they begin.
+_PATIENCE_SECONDS = 120.0
 #: Dispersion in km/s of a bin in which none was measured: typical of a disc.
 DEFAULT_SIGMA_KMS: float = 60.0
 _SIGMA_RANGE_KMS = (1.0, 500.0)
@@ -126,12 +130,22 @@ def ppxf_installed() -> bool:
     return find_spec("ppxf") is not None
 
 
+def cost_warning(n_bins: int) -> str | None:
+    """A sentence on the time that pPXF will take, and what to do about it, where there are many bins to fit."""
+    seconds = PPXF_SECONDS * n_bins
+    if seconds < _PATIENCE_SECONDS:
+        return None
+    return (
+        f"pPXF fits {n_bins} spectra, about {duration(seconds)}; faster: kinematics from a MAPS file (--maps), "
+        "constant ones (--kinematics V,SIGMA), or a larger --target-snr"
+    )
+
+
 def from_ppxf(
     spectra: BinSpectra,
     redshift: float,
     basis: TemplateBasis,
     cancel: threading.Event | None = None,
-    workers: int | None = None,
 ) -> Generator[Progress, None, Kinematics | None]:
     """Velocity and dispersion of every bin from pPXF.
 
@@ -142,8 +156,6 @@ def from_ppxf(
         Systemic; velocities are relative to it.
     basis : TemplateBasis
     cancel : Event, optional
-    workers : int, optional
-        Threads; default one per core.
 
     Returns
     -------
@@ -158,20 +170,18 @@ def from_ppxf(
         raise SfhInputError(
             "--kinematics ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
         )
-    problem = _problem(spectra, redshift, basis)
     n = spectra.n_bins
+    if warning := cost_warning(n):
+        yield Progress(warning, 0, 0, stays=True)
+    problem = _problem(spectra, redshift, basis)
+    stage = f"stellar kinematics with pPXF, about {duration(PPXF_SECONDS * n)}"
     v, sigma = np.full(n, np.nan), np.full(n, np.nan)
-    with ThreadPoolExecutor(workers or cpu_count() or 1) as pool:
-        waiting: dict[Future[tuple[float, float]], int] = {pool.submit(problem.fit, b): b for b in range(n)}
-        while waiting:
-            done, _ = wait(waiting, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
-            for future in done:
-                b = waiting.pop(future)
-                v[b], sigma[b] = future.result()
+    with threadpool_limits(1, user_api="blas"):
+        for b in range(n):
             if cancelled(cancel):
-                pool.shutdown(wait=True, cancel_futures=True)
                 return None
-            yield Progress("stellar kinematics with pPXF", n - len(waiting), n)
+            yield Progress(stage, b, n)
+            v[b], sigma[b] = problem.fit(b)
     measured = np.isfinite(v) & (np.abs(v) < 0.99 * _MAX_V_KMS) & (sigma < 0.99 * _SIGMA_RANGE_KMS[1])
     if not measured.any():
         raise SfhInputError(
