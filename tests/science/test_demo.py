@@ -3,7 +3,6 @@
 import importlib.util
 import threading
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,8 @@ from napari_sfh.analysis import compare
 from napari_sfh.cli import main, show_progress
 from napari_sfh.io.identify import find_galaxy
 from napari_sfh.io.results import read_result
-from napari_sfh.pipeline import run
+from napari_sfh.pipeline import config_from_files, run
+from napari_sfh.training.mock_dress import dress
 from napari_sfh.types import Flag
 
 #: Processor seconds of the run.
@@ -29,6 +29,14 @@ def output(tmp_path_factory) -> Path:
     start = time.process_time()
     assert main(["demo", "--headless", "--quiet", "--device", "cpu", "--output", str(folder)]) == 0
     TOOK["seconds"] = time.process_time() - start
+    return folder
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory) -> Path:
+    """A piece of the mock, with all its files."""
+    folder = tmp_path_factory.mktemp("part")
+    dress(demo.folder(), folder, "copt", (slice(18, 30), slice(24, 36)))
     return folder
 
 
@@ -109,13 +117,13 @@ def test_provenance_is_in_the_header(output, result):
 
 
 @pytest.mark.parametrize("stage", ["opening the files", "signal and noise", "spectra", "photometry"])
-def test_cancel_before_the_network_gives_nothing(stage):
-    assert show_progress(_cancelled_at(stage), quiet=True) is None
+def test_cancel_before_the_network_gives_nothing(part, stage):
+    assert show_progress(_cancelled_at(part, stage), quiet=True) is None
 
 
-def _cancelled_at(stage: str):
+def _cancelled_at(part: Path, stage: str):
     cancel = threading.Event()
-    work = run(replace(demo.config("cpu"), draws=50), cancel)
+    work = run(config_from_files(part, ebv_mw=0.0, device="cpu", draws=50), cancel)
     while True:
         try:
             step = next(work)
