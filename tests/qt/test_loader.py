@@ -35,6 +35,15 @@ def test_a_step_may_begin_what_the_next_one_waits_for(qtbot: Any) -> None:
     assert done == ["last"]
 
 
+def test_layers_do_not_wait(qtbot: Any) -> None:
+    parent, done = QObject(), []
+    loader = Loader(parent, lambda: True)
+    loader.run([Unseen(lambda: done.append("layer")), lambda: done.append("form")])
+    qtbot.wait(150)
+    assert done == ["layer"]
+    loader.release()
+
+
 def test_new_steps_replace_the_old_ones_and_release_drops_all(qtbot: Any) -> None:
     parent, done = QObject(), []
     loader = Loader(parent, lambda: False)
@@ -54,6 +63,7 @@ def canvas(qtbot: Any) -> Any:
     main.setCentralWidget(QWidget())
     qtbot.addWidget(main)
     yield main.centralWidget()
+    main.close()
 
 
 def test_the_canvas_is_painted_in_a_turn_of_its_own(qtbot: Any, canvas: Any) -> None:

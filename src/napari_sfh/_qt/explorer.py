@@ -176,13 +176,13 @@ class Explorer(Frame):
     def adopt_workspace(self, opened: tasks.Opened) -> None:
         """Show what a workspace has kept; what is missing is told at the end."""
         self.files.begin(opened)
-        if opened.galaxy is not None:
-            self._white_opened(opened.galaxy)
         steps: list[Step] = [*self.files.steps(opened.workspace), self._workspace_shown]
         if opened.shown is not None:
             self._shown(opened.shown, steps)
-        else:
-            self._loader.run(steps)
+            return
+        self._loader.run(steps)
+        if opened.galaxy is not None:
+            self._white_opened(opened.galaxy)  # its layer comes before those steps
 
     def run(self, _: object = None) -> None:
         """Run the pipeline with what the forms say."""
@@ -285,9 +285,8 @@ class Explorer(Frame):
             self.session.set_result(None)
             self.tools.on_result(None)
             self.stack.clear(keep=link_of(galaxy.white[1]["metadata"]))
-            self.stack.put(galaxy.white)
-            self.canvas.orient()
-            self.viewer.reset_view()
+            layer = partial(self.stack.put, galaxy.white)
+            self._loader.soon([Unseen(step) for step in (layer, self.canvas.orient, self.viewer.reset_view)])
         self._refresh()
         self.preflight.look(galaxy.problems)
         self.say(READY_NOTED if galaxy.problems else READY)
@@ -345,7 +344,7 @@ class Explorer(Frame):
 
     def in_turns(self, steps: list[Step]) -> None:
         """Do steps one by one, one per turn of the event loop, so that the window does not block."""
-        self._loader.soon([Unseen(step) for step in steps])
+        self._loader.soon(steps)
 
     def refresh_cursor(self) -> None:
         """Say anew what is under the cursor."""

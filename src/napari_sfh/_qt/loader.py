@@ -14,7 +14,7 @@ HOLD_MS = 50
 
 
 class Unseen:
-    """A step during which the canvas is not painted; it is in the next turn, which has no step.
+    """A step with layers, which is not held; the canvas is painted in the next turn, which has no step.
 
     A layer that is added asks for a painting at once: both together would block the window for the sum of their times.
     """
@@ -34,7 +34,7 @@ class Loader:
     parent : QObject
         A widget of the window with the canvas. With its end the steps end.
     hold : callable
-        While it returns True, the steps wait.
+        While it returns True, the steps wait, but for `Unseen` ones.
     """
 
     def __init__(self, parent: QObject, hold: Callable[[], bool]) -> None:
@@ -62,11 +62,11 @@ class Loader:
             self._timer.start()
 
     def _next(self) -> None:
-        held = self._hold()
+        held = self._hold() and not (self._dark or (self._steps and isinstance(self._steps[0], Unseen)))
         self._timer.setInterval(HOLD_MS if held else 0)
         if self._dark:
             self._paint(True)
-        elif not held and self._steps:
+        elif self._steps and not held:
             self._do(self._steps.popleft())
         if not (self._steps or self._dark):
             self._timer.stop()

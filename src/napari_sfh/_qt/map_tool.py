@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import FIRST_MAP, map_title
+from napari_sfh._qt.loader import Unseen
 from napari_sfh._qt.tools import Host, KeyAct, Tool
 from napari_sfh.analysis import maps
 from napari_sfh.types import FLAG_MEANING, Result
@@ -163,7 +164,7 @@ class MapTool(Tool):
         steps = stack.grid_steps(self.form.grid.value)
         for step in steps[:1]:
             step()
-        self.host.in_turns(steps[1:])
+        self.host.in_turns([Unseen(step) for step in steps[1:]])
         if not self.form.grid.value:
             stack.show(self.form.name)
             # The layer's controls come after the map is painted.
