@@ -6,7 +6,7 @@ import gc
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from astropy.wcs import WCS
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.means import four_means
 from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
-from napari_sfh.types import BANDS, BinData, BinMap, Flag, Prediction, Result
+from napari_sfh.types import BANDS, BinData, BinMap, Flag, Prediction, Progress, Result
 
 # Before napari reads its preferences: the tests neither see nor touch those of the user.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
@@ -260,6 +260,16 @@ def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True) 
             send_mouse(native, "MouseMove", start + (stop - start) * step / steps)
     if release:
         send_mouse(native, "MouseButtonRelease", points[-1])
+
+
+def at_once(value: Any) -> Callable[..., Any]:
+    """In place of `progress.in_process`: work that has its answer ready."""
+
+    def work(*_: object) -> Generator[Progress, None, Any]:
+        yield Progress("at once", 1, 1)
+        return value
+
+    return work
 
 
 def open_explorer(viewer: Any) -> Any:

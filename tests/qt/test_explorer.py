@@ -218,7 +218,7 @@ def test_forms_become_options(qapp: Any) -> None:
     from napari_sfh._qt.forms import BinningForm, DataForm, NetworkForm
 
     network = NetworkForm()
-    assert network.values() == {"model": "default", "device": "auto"}
+    assert network.values() == {"model": "default", "device": "auto", "mask_lines": False}
     network.set_models(["wide", "phangs"])
     assert network.values()["model"] == "wide"
     network.file.line_edit.value = "mine.safetensors"

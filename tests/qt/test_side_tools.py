@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import bin_world, make_result, open_explorer
+from conftest import at_once, bin_world, make_result, open_explorer
 
 from napari_sfh._qt.composite import segments
 from napari_sfh._qt.layers import KEY, Link
@@ -151,7 +151,7 @@ def _fit(result: Result, bin_id: int) -> ppxf_bin.PpxfFit:
 def test_ppxf_is_drawn_beside_the_network(
     opened: Any, qtbot: Any, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ppxf_bin, "fit", lambda *_: _fit(result, 4))
+    monkeypatch.setattr(ppxf_bin, "in_process", at_once(_fit(result, 4)))
     tool = opened.tools["ppxf"]
     tool.form.fit.native.click()
     assert "no bin is selected; click one" in opened.message.text()
@@ -173,7 +173,7 @@ def test_ppxf_is_drawn_beside_the_network(
 def test_docks_follow_the_theme_until_they_end(
     opened: Any, qtbot: Any, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ppxf_bin, "fit", lambda *_: _fit(result, 4))
+    monkeypatch.setattr(ppxf_bin, "in_process", at_once(_fit(result, 4)))
     tool, theme = opened.tools["ppxf"], opened.viewer.events.theme
     opened.session.select(4)
     before = len(theme.callbacks)

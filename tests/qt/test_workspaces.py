@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import make_result, open_explorer
+from conftest import at_once, make_result, open_explorer
 
 from napari_sfh.analysis import kept_fits, lines, ppxf_bin
 from napari_sfh.analysis.disc import Disc
@@ -91,7 +91,7 @@ def dress_up(qtbot: Any, dock: Any, folder: Path, monkeypatch: pytest.MonkeyPatc
     session.select(6)
     session.toggle_pinned(3)
     session.toggle_compared(9)
-    monkeypatch.setattr(ppxf_bin, "fit", lambda *_: fit_of(session.result, 6))
+    monkeypatch.setattr(ppxf_bin, "in_process", at_once(fit_of(session.result, 6)))
     tools["ppxf"].fit(6)
     rest(qtbot, dock)
     tools["ppxf"].kind.value = "light"
@@ -132,7 +132,7 @@ def test_everything_comes_back(
     kept = dock.files.capture()
     assert (galaxy / "work.json").stat().st_size < 60_000
     assert str(tmp_path) not in (galaxy / "work.json").read_text(encoding="utf-8")
-    monkeypatch.setattr(ppxf_bin, "fit", lambda *_: pytest.fail("a kept fit is made again"))
+    monkeypatch.setattr(ppxf_bin, "in_process", lambda *_: pytest.fail("a kept fit is made again"))
 
     moved = galaxy.rename(tmp_path / "moved")
     other = open_explorer(make_viewer())
