@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics import lsf
@@ -216,7 +217,8 @@ def solve(keys: dict[str, Any], what: str) -> Any:
     from ppxf.ppxf import ppxf
 
     try:
-        return ppxf(**keys)
+        with threadpool_limits(1, user_api="blas"):  # see prep.kinematics
+            return ppxf(**keys)
     except (AssertionError, ValueError, np.linalg.LinAlgError) as error:
         raise ComputeError(f"pPXF failed on {what}: {error}") from error
 
