@@ -303,7 +303,8 @@ class Explorer(Frame):
         away = self.stack.begin(shown.result)
         self.session.set_result(shown.result)
         layers = [partial(self.stack.put, layer) for layer in shown.layers]
-        steps: list[Step] = [Unseen(step) for step in (*away, *layers, self.canvas.orient, *self.stack.finish())]
+        unseen: list[Step] = [*away, *layers, self.canvas.orient, *self.stack.finish()]
+        steps: list[Step] = [Unseen(step) for step in unseen]
         steps += [self.show_panel, self._settle]
         # After the docks have found their sizes.
         steps += [self.viewer.reset_view, self._all_shown, *self.tools.telling(shown.result), *then]
