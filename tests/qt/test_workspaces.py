@@ -201,15 +201,16 @@ def test_four_maps_with_the_mosaics_that_they_hide(
     rest(qtbot, dock)
     dock.save_workspace(galaxy / "work.json")
     rest(qtbot, dock)
-    other = open_explorer(make_viewer())
-    other.open(galaxy / "work.json")
-    rest(qtbot, other)
-    assert other.viewer.canvas.grid.enabled
-    assert not other.tools["composite"].layer.visible
-    other.map.grid.value = False
-    rest(qtbot, other)
-    assert other.tools["composite"].layer.visible
-    assert other.stack.find("white").visible
+    dock.map.grid.value = False
+    rest(qtbot, dock)
+    dock.open(galaxy / "work.json")
+    rest(qtbot, dock)
+    assert dock.viewer.canvas.grid.enabled
+    assert not dock.tools["composite"].layer.visible
+    dock.map.grid.value = False
+    rest(qtbot, dock)
+    assert dock.tools["composite"].layer.visible
+    assert dock.stack.find("white").visible
 
 
 def test_a_workspace_of_the_first_program(qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path) -> None:
