@@ -4,7 +4,7 @@ The mock spiral is run in the window; then its result, and one of 10 000 bins ma
 are shown and used. A click is a real mouse click on the canvas, a lasso a real drag; they end when the plots (and for
 a click the canvas, too) have painted. The longest block is the longest time between two ticks of a fast timer. Under
 Xvfb, OpenGL is drawn by the CPU: a machine with a GPU paints the canvas faster. The CPU time of the main thread is what
-remains of the wall clock on an idle machine with a GPU.
+remains at most on an idle machine: the main thread's part of the software GL is in it.
 """
 
 from __future__ import annotations
