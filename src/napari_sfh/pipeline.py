@@ -262,7 +262,7 @@ def _bin_data(
     summed = yield from spectra.extract(cube, bins, cancel, redshift=redshift, light=spaxels.signal)
     if summed is None:
         return None
-    summed, sky_notes = skylines.mask_residuals(_deredden(summed, config.ebv_mw or 0.0))
+    summed, sky_notes = skylines.mask_residuals(_deredden(summed, config.ebv_mw or 0.0), redshift)
     moving = yield from _kinematics(config, summed, maps, bins, redshift, bundle, cancel)
     if moving is None:
         return None

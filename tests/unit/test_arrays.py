@@ -96,8 +96,9 @@ def test_a_batch_depends_on_its_number_alone(device):
     stream.close()
     last_first = [simulate.chunk(source, 9, k, 32)[0].flux for k in (2, 0, 1)]
     for k, flux in zip((2, 0, 1), last_first, strict=True):
-        assert torch.equal(first[k], flux)
-    assert not torch.equal(first[0], first[1])
+        # Matrix products round by where their arrays lie in memory: the last bit of single precision may differ.
+        torch.testing.assert_close(first[k], flux, rtol=1e-6, atol=1e-6)
+    assert (first[0] - first[1]).abs().max() > 0.01
 
 
 def test_noise_of_the_device_has_its_width(device):

@@ -106,7 +106,7 @@ def test_many_fits_are_announced_before_the_first(basis, monkeypatch):
 
 
 def test_ppxf_fits_on_one_core_and_gives_the_others_back(basis, monkeypatch):
-    """Threads on its small matrices make it slower, beside other work up to 30 times."""
+    """Threads on its small matrices make it slower, beside other work some 8 times."""
     pytest.importorskip("ppxf")
     seen = []
 

@@ -271,7 +271,7 @@ class NetworkForm:
         self.mask_lines = CheckBox(
             text="hide emission lines from it",
             value=False,
-            tooltip="For gas that no young stars light up (active nuclei, LINERs, shocks): its lines would look like youth",
+            tooltip="For gas that no young stars light up (active nuclei, LINERs, shocks): it would look like youth",
         )
         self.container = form([narrow(self.model), self.file, self.card, self.device, self.mask_lines])
 

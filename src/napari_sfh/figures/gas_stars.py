@@ -45,7 +45,8 @@ def _page(result: Result, lines: LineFluxes, composite: bool, size: tuple[float,
     oxygen = found.oxygen - SOLAR_OXYGEN
     errors = np.stack([young.mh - young.low, young.high - young.mh]).clip(0)
     _pairs(metals, oxygen, young.mh, found.oxygen_error, errors)
-    metals.set(xlabel=f"[O/H] of the gas (O3N2, solar {SOLAR_OXYGEN})", ylabel=f"[M/H] of stars < {1000 * YOUNG_GYR:.0f} Myr")
+    young_myr = 1000 * YOUNG_GYR
+    metals.set(xlabel=f"[O/H] of the gas (O3N2, solar {SOLAR_OXYGEN})", ylabel=f"[M/H] of stars < {young_myr:.0f} Myr")
     metals.set_title(_trend(oxygen, young.mh), size="medium")
     ebv = result.prediction.median("ebv")
     _pairs(dust, found.ebv, ebv, found.ebv_error, result.prediction.half_width("ebv"))

@@ -7,7 +7,7 @@ pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, whi
 spectra get the same 150 km/s on their way to the fit (`restframe.resampling_matrix`), so that the dispersion that takes
 the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
 masked. The fits run one after the other, each on one core: their matrices are so small that threads, of Python or of
-the linear algebra, cost more than they give, and up to 30 times more beside other work.
+the linear algebra, cost more than they give, and some 8 times more beside other work.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Sky subtraction leaves residuals of one sign in neighbouring spaxels, so that summing spaxels raises them above the
 noise; at a galaxy's redshift they fall on other rest wavelengths than any that the network has seen. Lines: Osterbrock
-et al. (1996, PASP 108, 277); sodium is also what the Milky Way's gas absorbs.
+et al. (1996, PASP 108, 277); sodium is also what the Milky Way's gas absorbs. A night-sky line near a line of the
+galaxy is left alone: which of them stands out, no spectrum tells.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool
 
@@ -19,16 +21,20 @@ LINES_AA: tuple[float, ...] = (5577.34, 5889.95, 5895.92, 6300.30, 6363.78)
 #: Half-width of what is masked: the whole of a line that MUSE sees 2.6 Angstrom wide.
 REACH_AA = 5.0
 _SIDE_AA = 25.0
+_SODIUM_AA = (5889.95, 5895.92)
+_OWN_AA = 15.0  # a rotation of 300 km/s, and both lines' widths
 _STANDS_OUT = 5.0  # standard deviations
 
 
-def mask_residuals(spectra: BinSpectra) -> tuple[BinSpectra, tuple[str, ...]]:
+def mask_residuals(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra, tuple[str, ...]]:
     """Call channels bad where a night-sky line's residual stands out, in either direction.
 
     Parameters
     ----------
     spectra : BinSpectra
         N bins, observed frame.
+    redshift : float
+        Of the galaxy.
 
     Returns
     -------
@@ -38,10 +44,11 @@ def mask_residuals(spectra: BinSpectra) -> tuple[BinSpectra, tuple[str, ...]]:
         One line if anything was masked: which lines, in how many bins.
     """
     good = spectra.good.copy()
+    own = np.array([*GAS_LINES_AA, *_SODIUM_AA]) * (1 + redshift)
     said = []
     for line in LINES_AA:
         near = np.abs(spectra.wave_aa - line) <= REACH_AA
-        if near.sum() < 3:
+        if near.sum() < 3 or np.abs(own - line).min() < _OWN_AA:
             continue
         hit = _stands_out(spectra, line, near)
         if hit.any():
