@@ -101,7 +101,7 @@ def cluster(kept: Result, masked: Result) -> list[str]:
     return [
         *lines,
         "",
-        "Notes of the run: " + "; ".join(notes) + ".",
+        "Notes of the run: " + ";\n".join(notes) + ".",
         "",
         f"Bins {', '.join(map(str, youngest))} stay young without lines: they lie at one edge of the field and have a",
         "continuum that rises to the blue, unlike all others, and χ² above most. The cause is believed to be a",
