@@ -9,10 +9,12 @@ import pytest
 from napari_sfh.analysis import linefit
 from napari_sfh.analysis.linefit import stars_only
 from napari_sfh.analysis.lines import HALPHA, HBETA, LINES, NII, OIII
+from napari_sfh.errors import SfhInputError
 from napari_sfh.infer import finish
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden, broadening_kms, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
+from napari_sfh.prep.assemble import without_lines
 
 ORDER = list(LINES)
 TRUE = {HALPHA: 30.0, HBETA: 9.0, OIII: 6.0, NII: 10.0, "SII6716": 5.0, "SII6730": 4.0}
@@ -139,6 +141,12 @@ def test_measure_gives_fluxes_in_cgs_of_the_whole_bin(bundle, line_result):
     np.testing.assert_allclose(found.flux[HALPHA][:2], true, rtol=0.02)
     assert np.isnan(found.flux[HALPHA][2])  # nothing was predicted there
     assert found.unit == "1e-20 erg/s/cm2"
+
+
+def test_a_result_whose_lines_are_hidden_is_refused(bundle, line_result):
+    hidden = replace(line_result, data=without_lines(line_result.data))
+    with pytest.raises(SfhInputError, match="no gas lines.*run without it"):
+        finish(linefit.measure(hidden, bundle))
 
 
 def test_measure_can_be_cancelled(bundle, line_result):

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh import infer
+from napari_sfh.errors import SfhInputError
 from napari_sfh.analysis.lines import LINES, LineFluxes
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.physics.basis import TemplateBasis
@@ -115,7 +116,17 @@ def measure(
     -------
     LineFluxes or None
         By bin, in 1e-20 erg/s/cm2, observed frame; None on cancel.
+
+    Raises
+    ------
+    SfhInputError
+        The run hid the lines from the network, and so from its result.
     """
+    if not (result.data.mask & ~STELLAR_PIXELS).any():
+        raise SfhInputError(
+            f"{result.name}: the spectra of this result have no gas lines (--mask-lines); measure them in a result of a "
+            "run without it, or take those of a MAPS file"
+        )
     yield Progress("stars without gas", 0, 0)
     stars, _ = infer.reconstruct(result.data, result.prediction, replace(bundle, basis=stars_only(bundle.basis)))
     data, n = result.data, result.bins.n_bins
