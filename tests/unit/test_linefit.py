@@ -145,7 +145,7 @@ def test_measure_gives_fluxes_in_cgs_of_the_whole_bin(bundle, line_result):
 
 def test_a_result_whose_lines_are_hidden_is_refused(bundle, line_result):
     hidden = replace(line_result, data=without_lines(line_result.data))
-    with pytest.raises(SfhInputError, match="no gas lines.*run without it"):
+    with pytest.raises(SfhInputError, match=r"no gas lines.*run without it"):
         finish(linefit.measure(hidden, bundle))
 
 

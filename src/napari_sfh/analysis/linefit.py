@@ -28,8 +28,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh import infer
-from napari_sfh.errors import SfhInputError
 from napari_sfh.analysis.lines import LINES, LineFluxes
+from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.physics.basis import TemplateBasis
 from napari_sfh.physics.lines import STELLAR_PIXELS
@@ -124,7 +124,7 @@ def measure(
     """
     if not (result.data.mask & ~STELLAR_PIXELS).any():
         raise SfhInputError(
-            f"{result.name}: the spectra of this result have no gas lines (--mask-lines); measure them in a result of a "
+            f"{result.name}: the spectra of this result have no gas lines (--mask-lines); measure them in one of a "
             "run without it, or take those of a MAPS file"
         )
     yield Progress("stars without gas", 0, 0)
