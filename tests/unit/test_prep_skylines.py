@@ -33,7 +33,7 @@ def test_clean_spectra_are_left_alone(spectra: BinSpectra) -> None:
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_residual_of_either_sign_is_masked_in_its_bins_alone(spectra: BinSpectra, sign: int) -> None:
     flux = spectra.flux.copy()
-    flux[3:7] += sign * line(0.3, 5577.34)
+    flux[3:7] += sign * line(0.6, 5577.34)
     out, notes = skylines.mask_residuals(replace(spectra, flux=flux), Z)
     near = np.abs(WAVE - 5577.34) <= skylines.REACH_AA
     assert not out.good[3:7][:, near].any()
@@ -49,6 +49,13 @@ def test_errors_that_are_too_small_mask_nothing(spectra: BinSpectra) -> None:
     # Stated errors a fifth of the true ones: the scatter beside the line is what counts.
     _, notes = skylines.mask_residuals(replace(spectra, variance=spectra.variance / 25), Z)
     assert notes == ()
+
+
+def test_features_of_stars_are_no_residuals(spectra: BinSpectra) -> None:
+    # A noiseless spectrum with an absorption line of 25 % just there.
+    smooth = np.broadcast_to(1 - line(0.25, 5577.34, 2.0), spectra.flux.shape).astype(np.float32)
+    exact = replace(spectra, flux=smooth, variance=np.full_like(smooth, 1e-10))
+    assert skylines.mask_residuals(exact, Z)[1] == ()
 
 
 def test_a_galaxys_own_line_elsewhere_stays(spectra: BinSpectra) -> None:

@@ -24,6 +24,8 @@ _SIDE_AA = 25.0
 _SODIUM_AA = (5889.95, 5895.92)
 _OWN_AA = 15.0  # a rotation of 300 km/s, and both lines' widths
 _STANDS_OUT = 5.0  # standard deviations
+#: Shares of the continuum that a residual must reach above it, and below it, where stars have lines of their own.
+_LEAST_ABOVE, _LEAST_BELOW = 0.1, 0.3
 
 
 def mask_residuals(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra, tuple[str, ...]]:
@@ -62,7 +64,7 @@ def mask_residuals(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra, tu
 
 
 def _stands_out(spectra: BinSpectra, line: float, near: Bool) -> Bool:
-    """Bins (N,) whose flux within 2 Angstrom of a line differs from the continuum beside it by 5 sigma.
+    """Bins (N,) whose flux within 2 Angstrom of a line stands out of the continuum beside it.
 
     Sigma is the stated error or the scatter beside the line, whichever is larger: what is beside it is no residual.
     """
@@ -81,4 +83,6 @@ def _stands_out(spectra: BinSpectra, line: float, near: Bool) -> Bool:
     mean: F64 = np.where(used, spectra.flux[:, core], 0.0).sum(1, dtype=np.float64) / n
     stated = np.sqrt(np.where(used, spectra.variance[:, core], 0.0).sum(1, dtype=np.float64)) / n
     sigma = np.maximum(stated, scatter / np.sqrt(n))
-    return np.asarray(known & used.any(1) & (np.abs(mean - level) > _STANDS_OUT * sigma))
+    off = mean - level
+    limit = np.maximum(_STANDS_OUT * sigma, np.where(off > 0, _LEAST_ABOVE, _LEAST_BELOW) * np.abs(level))
+    return np.asarray(known & used.any(1) & (np.abs(off) > limit))
