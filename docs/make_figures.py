@@ -11,6 +11,11 @@ MEANS = {"lg_age_mw": "MW age", "lg_age_lw": "LW age", "mh_mw": "MW [M/H]", "mh_
 GOAL_HOME = {"lg_age_mw": 0.080, "lg_age_lw": 0.050, "mh_mw": 0.035, "mh_lw": 0.035}
 GOAL_ELSEWHERE = {"lg_age_mw": 0.15, "lg_age_lw": 0.12, "mh_mw": 0.11, "mh_lw": 0.08}
 PAPER = {"lg_age_mw": "0.117", "lg_age_lw": "~0.12", "mh_mw": "0.042", "mh_lw": "~0.03"}
+NETWORKS = {
+    "galceran2026": "the paper's network and recipe",
+    "four_branch": "its forerunner",
+    "stem": "that of the shipped weights, which saw more spectra and epochs",
+}
 BIAS_HOME, BIAS_ELSEWHERE = 0.005, 0.03
 RANGE_68, RANGE_95 = (0.66, 0.70), (0.94, 0.96)
 #: Quantities that often lie at a bound: side on which their limits can be tested, and the limits' names.
@@ -54,7 +59,8 @@ regularisation's price, and histories of the test set are smoother.
   seen in half to two thirds of the cases.
 - Reports whose number of test spectra is below 16 500 were cut short for time.
 - Speeds in the reports were taken while other jobs shared the two cores; `benchmarks/` measures them alone.
-- The paper's recipe asks for up to 250 epochs of its network: some 12 hours of one core. It was not run in full.
+- The paper's recipe asks for up to 250 epochs of its network: some 12 hours of one core. It was not run in full; its
+  forerunner `four_branch` was not trained on the full set.
 - Families left out of training in turn: [held-out.md](held-out.md), at 30 000 spectra each. A library left out costs
   most where only one other is known, and the intervals do not widen with it. With two known a third costs less: above,
   *unknown to all weights*, are stars of E-MILES with BaSTI isochrones (Vazdekis et al. 2016; 128 SSPs of the files that
@@ -131,9 +137,7 @@ def _both(table: dict[str, Any]) -> str:
 
 def architectures() -> list[str]:
     """The paper's networks and ours on the same spectra."""
-    found = [
-        (name, HERE / "report" / "architectures" / f"{name}.json") for name in ("galceran2026", "four_branch", "stem")
-    ]
+    found = [(name, HERE / "report" / "architectures" / f"{name}.json") for name in NETWORKS]
     reports = {name: json.loads(path.read_text(encoding="utf-8")) for name, path in found if path.is_file()}
     if not reports:
         return []
@@ -143,9 +147,9 @@ def architectures() -> list[str]:
         "## The paper's networks and ours on the same spectra",
         "",
         f"Each trained on the same {facts['training']['n']} spectra of `galceran2026`, {facts['training']['epochs']} "
-        "epochs, one core, and given the same flow; tested as above. `galceran2026` is the paper's network and recipe, "
-        "`four_branch` its forerunner, `stem` that of the shipped weights (which saw more spectra and epochs). Speed: "
-        "point predictions per second of one core.",
+        "epochs, one core, and given the same flow; tested as above. "
+        + "; ".join(f"`{name}`: {NETWORKS[name]}" for name in reports)
+        + ". Speed: point predictions per second of one core.",
         "",
         "| network | " + " | ".join(MEANS.values()) + " | bins/s |",
         "|---" * 6 + "|",
