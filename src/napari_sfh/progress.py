@@ -52,12 +52,12 @@ def in_background(
     thread = threading.Thread(target=target, name=f"napari-sfh {stage}", daemon=True)
     thread.start()
     while True:
+        yield Progress(stage, 0, 0)  # at least once: what is quick can be cancelled, too
         thread.join(POLL_SECONDS)
         if cancel is not None and cancel.is_set():
             return None
         if not thread.is_alive():
             break
-        yield Progress(stage, 0, 0)
     if error:
         raise error[0]
     return value[0]

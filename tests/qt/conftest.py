@@ -140,14 +140,6 @@ def result() -> Result:
     return make_result()
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """In parallel runs a file stays together, and so do all tests with windows: they share a screen and its mouse."""
-    here = Path(__file__).parent
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("windows" if here in item.path.parents else item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def imported() -> None:
     """The modules of the window, set aside from the garbage collection with which napari drops a layer."""
