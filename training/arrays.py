@@ -6,8 +6,9 @@ different names stands here, what they share (products, sums, slices, arithmetic
 
 Random numbers of small arrays come from the caller's NumPy generator, those of (N, W) arrays from it too or, with
 torch, from a generator of the device that it seeds: the same seed gives the same numbers on one kind of device,
-whatever was made before. Everything is in single precision; products are exact to it as long as
-``torch.set_float32_matmul_precision`` is left alone.
+whatever was made before. Bit by bit so is a spectrum where torch has one thread (``torch.set_num_threads``): the
+products of several round by how many of them the load left free. Everything is in single precision; products are
+exact to it as long as ``torch.set_float32_matmul_precision`` is left alone.
 """
 
 from __future__ import annotations

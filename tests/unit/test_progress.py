@@ -73,14 +73,12 @@ def test_errors_of_a_process(tmp_path):
 
 def test_cancel_ends_the_process():
     cancel = threading.Event()
-    work = in_process(time.sleep, (30,), "sleeping", cancel)
+    work = in_process(time.sleep, (3600,), "sleeping", cancel)
     next(work)
     cancel.set()
-    start = time.perf_counter()
     _, value = _finish(work)
     assert value is None
-    assert time.perf_counter() - start < 1
     for thread in threading.enumerate():
         if "sleeping" in thread.name:
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
