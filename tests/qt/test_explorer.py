@@ -124,6 +124,18 @@ def test_cursor_tells_position_and_value(qtbot: Any, dock: Any, result: Result) 
     assert not viewer.canvas.overlays[canvas.OVERLAY].visible
 
 
+def test_letters_are_made_unseen_before_they_are_needed(make_viewer: Any, qtbot: Any) -> None:
+    viewer = make_viewer()
+    dock = open_explorer(viewer)
+    overlay = viewer.canvas.overlays[canvas.OVERLAY]
+    seen: list[tuple[str, float]] = []
+    overlay.events.text.connect(lambda: seen.append((overlay.text, overlay.opacity)))
+    qtbot.waitUntil(lambda: not dock._loading, timeout=20_000)
+    assert {opacity for text, opacity in seen if text} == {0.0}
+    assert set("".join(text for text, _ in seen)) >= set("0123456789.+−ageLW []")
+    assert (overlay.text, overlay.visible, overlay.opacity) == ("", False, 1.0)
+
+
 def test_continuum_is_seen_beside_strong_lines() -> None:
     from napari_sfh._qt.plots import continuum_range
 

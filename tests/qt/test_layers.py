@@ -243,3 +243,21 @@ def test_a_layer_that_is_drawn_on_stays_active(result: Result) -> None:
     mine.mode = "pan_zoom"
     stack.activate()
     assert viewer.layers.selection.active is stack.find("map", "AGE_LW")
+
+
+def test_layers_that_come_in_leave_the_selection_alone(result: Result) -> None:
+    viewer, session = ViewerModel(), Session()
+    stack = LayerStack(viewer, session)
+    mine = [viewer.add_points(np.zeros((1, 2))) for _ in range(2)]
+    viewer.layers.selection = set(mine)
+    heard: list[object] = []
+    viewer.layers.selection.events.changed.connect(heard.append)
+    session.set_result(result)
+    for data in layers.result_layers(result):
+        stack.put(data)
+    assert set(viewer.layers.selection) == set(mine)
+    assert not heard
+    for step in stack.finish():
+        step()
+    assert viewer.layers.selection.active is stack.find("map", "AGE_LW")
+    assert heard

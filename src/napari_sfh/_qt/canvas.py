@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,9 @@ from qtpy.QtWidgets import QApplication
 from napari_sfh._qt.session import ARROWS, Session
 
 OVERLAY = "sfh_radec"
+#: What scale bar, titles, colorbars and the text under the cursor are written with, a few letters a turn.
+LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau oh"
+LETTERS_A_TURN = 4
 
 
 class Canvas:
@@ -63,6 +67,16 @@ class Canvas:
         viewer.canvas.overlays[OVERLAY] = self._overlay
         self._world: NDArray[np.float64] | None = None
         viewer.events.mouse_over_canvas.connect(self._left)
+
+    def letters(self) -> list[Callable[[], None]]:
+        """Steps that let a window make its letters, painted unseen; all at the first text, they block it."""
+        some = [LETTERS[k : k + LETTERS_A_TURN] for k in range(0, len(LETTERS), LETTERS_A_TURN)]
+        return [partial(self._write, text) for text in (*some, "")]
+
+    def _write(self, text: str) -> None:
+        self._overlay.opacity = 0.0 if text else 1.0
+        self._overlay.text = text
+        self._overlay.visible = bool(text)
 
     def orient(self) -> None:
         """North up, east left, a scale bar in arcsec."""

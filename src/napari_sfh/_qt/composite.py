@@ -17,6 +17,7 @@ from napari_sfh._qt.exports import FIGURES
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import KEY, Link, link_of
 from napari_sfh._qt.sky import SkyGrid
+from napari_sfh._qt.stack import selection_kept
 from napari_sfh._qt.tools import Host, KeyAct, Tool
 from napari_sfh._qt.workers import Job
 from napari_sfh.analysis.composite import U8, Field, Look, paint
@@ -172,7 +173,7 @@ class CompositeTool(Tool):
         grid = SkyGrid.of(self.field.wcs, self.field.planes.shape[1:], self.host.session.sky)
         layers = self.host.viewer.layers
         bottom = self.host.stack.find("bins")
-        with layers.selection.events.active.blocker():
+        with selection_kept(layers):
             layer = self.host.viewer.add_image(
                 levels,
                 name=f"HST {' '.join(self.field.bands)}",
@@ -251,7 +252,7 @@ class CompositeTool(Tool):
         self.lines, source = found
         self._remove("contours")
         layers = self.host.viewer.layers
-        with layers.selection.events.active.blocker():
+        with selection_kept(layers):
             self.host.viewer.add_vectors(
                 segments(self.lines),
                 name=f"contours of {skytasks.CONTOURS[name]}",

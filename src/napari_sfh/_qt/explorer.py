@@ -89,6 +89,7 @@ class Explorer(Frame):
         self._connect()
         settings.apply(self)
         self._cards_job.start(tasks.read_cards)
+        self._loader.run(self.canvas.letters())
         self._refresh()
 
     # -- construction ------------------------------------------------------------------------------------------
@@ -299,6 +300,8 @@ class Explorer(Frame):
     def _shown(self, shown: tasks.Shown, then: Iterable[Step] = ()) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
         self.files.result_path = shown.path
+        if self.session.result is None:
+            self._heap.freeze()  # what a first run has loaded
         self.tools["maps"].hold()
         away = self.stack.begin(shown.result)
         self.session.set_result(shown.result)

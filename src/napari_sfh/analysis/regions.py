@@ -7,7 +7,7 @@ mass-to-light ratio. Both are relative: distance and stellar mass scale cancel i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -21,6 +21,8 @@ from napari_sfh.types import Result
 
 Weight = Literal["mass", "light"]
 Spread = Literal["scatter", "error"]
+#: Bins of which spectra are averaged together.
+BLOCK = 128
 _LABELS = {"lg_age_lw": "Age LW", "lg_age_mw": "Age MW", "mh_lw": "[M/H] LW", "mh_mw": "[M/H] MW"}
 
 
@@ -105,8 +107,8 @@ def mean_view(
     mh_weight = share_of * prediction.mass_frac[rows]
     by_flux = np.nan_to_num(data.norm_cgs[rows])
     by_flux = by_flux / by_flux.sum() if by_flux.sum() > 0 else share
-    flux, error, usable = _spectrum(data.flux[rows], data.error[rows], data.mask[rows], by_flux)
-    phot, phot_error, _ = _spectrum(data.phot[rows], data.phot_error[rows], data.phot_mask[rows], by_flux)
+    flux, error, usable = _spectrum(data.flux, data.error, data.mask, rows, by_flux)
+    phot, phot_error, _ = _spectrum(data.phot, data.phot_error, data.phot_mask, rows, by_flux)
     view = BinView(
         bin_id=0,
         mass=mass,
@@ -116,7 +118,9 @@ def mean_view(
         mh=_mean(_points(result, "mh", prediction.mh, rows), mh_weight, spread),
         flux=np.where(usable, flux, np.nan).astype(np.float32),
         error=np.where(usable, error, np.nan).astype(np.float32),
-        model=(by_flux @ result.model_flux[rows]).astype(np.float32),
+        model=np.sum(
+            [by_flux[at] @ result.model_flux[rows[at]] for at in _blocks(rows.size)], axis=0, dtype=np.float32
+        ),
         masked=masked_ranges(usable),
         bands=data.bands,
         phot=phot,
@@ -151,7 +155,7 @@ def _mean(bins: Band, weight: NDArray[np.float64], spread: Spread) -> Band:
     total = w.sum(0)
     mean = np.divide((w * value).sum(0), total, out=np.full(value.shape[1], np.nan), where=total > 0)
     if spread == "scatter":
-        low, high = (_quantile(value, w, q) for q in (0.16, 0.84))
+        low, high = _quantiles(value, w, (0.16, 0.84))
     else:
         part = np.divide(w, total, out=np.zeros_like(value), where=total > 0)
         low = mean - np.sqrt((part**2 * np.maximum(value - bins.low, 0) ** 2).sum(0))
@@ -159,26 +163,41 @@ def _mean(bins: Band, weight: NDArray[np.float64], spread: Spread) -> Band:
     return Band(mean, np.minimum(low, mean), np.maximum(high, mean))
 
 
-def _quantile(value: NDArray[np.float64], w: NDArray[np.float64], q: float) -> NDArray[np.float64]:
-    """Weighted quantile of each column."""
+def _quantiles(
+    value: NDArray[np.float64], w: NDArray[np.float64], levels: tuple[float, ...]
+) -> list[NDArray[np.float64]]:
+    """Weighted quantiles of each column."""
     order = np.argsort(value, axis=0)
     value, w = np.take_along_axis(value, order, 0), np.take_along_axis(w, order, 0)
-    level = np.cumsum(w, axis=0) - 0.5 * w
+    reached = np.cumsum(w, axis=0) - 0.5 * w
     total = w.sum(0)
-    return np.array([np.interp(q * t, at, v) if t > 0 else np.nan for t, at, v in zip(total, level.T, value.T)])
+    columns = list(zip(total, reached.T, value.T))
+    return [np.array([np.interp(q * t, at, v) if t > 0 else np.nan for t, at, v in columns]) for q in levels]
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    """Rows in parts that stay in the processor's cache: twice as fast as all at once."""
+    return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))
 
 
 def _spectrum(
-    flux: NDArray[np.float32], error: NDArray[np.float32], mask: NDArray[np.bool_], share: NDArray[np.float64]
+    flux: NDArray[np.float32],
+    error: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    rows: NDArray[np.integer],
+    share: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Weighted mean of spectra (M, n) over the usable ones, its error, and where over half of the bins are usable."""
-    good = mask.astype(np.float32)
-    w = share.astype(np.float32)
-    seen = (w @ good).astype(float)
-    total = np.divide(1.0, seen, out=np.full(seen.shape, np.nan), where=seen > 0)
-    mean = (w @ np.where(mask, flux, 0)) * total
-    sigma = np.sqrt(w**2 @ np.where(mask, error, 0) ** 2) * total
-    return mean, sigma, mask.mean(0) > 0.5
+    """Weighted mean of ``rows`` of spectra (N, n) over the usable ones, its error, and where over half are usable."""
+    seen, total, variance, number = np.zeros((4, flux.shape[1]))
+    for at in _blocks(rows.size):
+        some, w = rows[at], share[at].astype(np.float32)
+        good = mask[some]
+        seen += w @ good.astype(np.float32)
+        number += good.sum(0)
+        total += w @ np.where(good, flux[some], 0)
+        variance += w**2 @ np.where(good, error[some], 0) ** 2
+    per = np.divide(1.0, seen, out=np.full(seen.shape, np.nan), where=seen > 0)
+    return total * per, np.sqrt(variance) * per, number > 0.5 * rows.size
 
 
 def _numbers(
