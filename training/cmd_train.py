@@ -21,6 +21,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--endless", action="store_true", help="new objects in every step too; no set is kept on disk")
     parser.add_argument("--epochs", type=int, help="epochs of the network (default: the recipe's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default auto)")
+    parser.add_argument("--devices", type=int, default=1, help="GPUs that fit the network together (default 1)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="cores to use (default: all)")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     parser.add_argument("--output", type=Path, required=True, help="folder of the run")
@@ -53,6 +54,6 @@ def run(args: argparse.Namespace) -> int:
     if args.data is not None and args.n is not None:
         raise SfhInputError(f"--n {args.n}: a stored set is used whole; leave out --n or --data")
     command = shlex.join(["napari-sfh-train", *sys.argv[1:]])
-    options = Options(args.output, args.data, args.device, args.threads, args.resume, args.quiet, command)
+    options = Options(args.output, args.data, args.device, args.threads, args.resume, args.quiet, command, args.devices)
     print(train(recipe, options))
     return 0

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -38,7 +40,7 @@ _CLIP = 1.0
 class Fit(lightning.LightningModule):
     """The optimisation of an `SfhModel`'s network by a recipe's loss."""
 
-    def __init__(self, model: SfhModel, recipe: Recipe, total_steps: int) -> None:
+    def __init__(self, model: SfhModel, recipe: Recipe, total_steps: int = 0) -> None:
         super().__init__()
         self.model, self.recipe, self.total_steps = model, recipe, total_steps
         self.plateau = Plateau(recipe.fit)
@@ -58,7 +60,7 @@ class Fit(lightning.LightningModule):
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
         """Lightning's."""
         loss = self.loss(batch)
-        self.log("train", loss, on_step=False, on_epoch=True, batch_size=len(batch.y))
+        self.log("train", loss, on_step=False, on_epoch=True, batch_size=len(batch.y), sync_dist=True)
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
@@ -126,6 +128,8 @@ class Report(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Forget epochs that an interrupted run did beyond its checkpoint; go on counting its seconds."""
+        if not trainer.is_global_zero:
+            return
         known = [e for e in history.read(self.folder) if e.epoch < trainer.current_epoch]
         history.write(self.folder, known)
         if known and not math.isnan(known[-1].seconds):
@@ -133,6 +137,8 @@ class Report(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Keep and print the epoch's losses and the time so far."""
+        if not trainer.is_global_zero:
+            return
         train, val = (float(trainer.callback_metrics[k]) for k in ("train", "val"))
         spent = time.perf_counter() - self.start
         row = history.Epoch(trainer.current_epoch, train, val, round(spent, 1))
@@ -151,6 +157,7 @@ def fit(
     device: str = "auto",
     resume: bool = False,
     quiet: bool = False,
+    devices: int = 1,
 ) -> SfhModel:
     """Fit the point network; the weights of the best validation loss are returned.
 
@@ -168,20 +175,28 @@ def fit(
         Go on from ``checkpoints/last.ckpt`` where there is one.
     quiet : bool
         No line per epoch.
+    devices : int
+        GPUs, or processes on a processor, that share every batch (`DDPStrategy`): a step sees as many spectra as with
+        one. Each makes its own spectra, and all look at the same validation spectra.
     """
     _hush()
     lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
     s = recipe.fit
     model = SfhModel(recipe.model_config(), basis)
-    moved = source.to(choose_device(device).type)
-    train = Batches(moved, parts[0], s.batch, recipe.augment, s.seed, epoch=lambda: module.current_epoch)
-    module = Fit(model, recipe, s.epochs * len(train))
-    validate = Batches(moved, parts[1][:_VALIDATE_ON], 1024, recipe.augment, s.seed + 1)
+    kind = choose_device(device).type
+    # Of several processes, each moves the spectra to its own device.
+    moved, later = (source.to(kind), None) if devices == 1 else (source, kind)
+    module = Fit(model, recipe)
+    epoch = partial(getattr, module, "current_epoch")
+    train = Batches(moved, parts[0], s.batch, recipe.augment, s.seed, epoch, later)
+    module.total_steps = s.epochs * len(train)
+    validate = Batches(moved, parts[1][:_VALIDATE_ON], 1024, recipe.augment, s.seed + 1, device=later)
     _centre(model, source, parts[0], recipe)
     best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val", save_last=True, enable_version_counter=False)
     trainer = lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
-        devices=1,
+        devices=devices,
+        strategy="auto" if devices == 1 else DDPStrategy(start_method="spawn", find_unused_parameters=True),
         max_epochs=s.epochs,
         precision=s.precision,
         gradient_clip_val=_CLIP,

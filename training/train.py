@@ -13,6 +13,7 @@ same recipe and seed give the same weights on one machine, interrupted or not.
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import time
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ class Options:
     resume: bool = False
     quiet: bool = False
     command: str = ""  # as typed, for the record
+    devices: int = 1  # that fit the network together
 
 
 def train(recipe: Recipe, options: Options) -> Path:
@@ -79,6 +81,7 @@ def train(recipe: Recipe, options: Options) -> Path:
     """
     folder, say = options.output, to_stderr(options.quiet)
     device = choose_device(options.device).type
+    _check_devices(options.devices, device, recipe.fit.batch)
     with _failures(folder), _threads(options.threads):
         _prepare(folder, recipe, options.resume)
         log = Log(folder)
@@ -96,6 +99,13 @@ def train(recipe: Recipe, options: Options) -> Path:
         path = save_bundle(folder / BUNDLE, model, material.basis, meta)
     say(f"{path}: evaluate it, then release it")
     return path
+
+
+def _check_devices(devices: int, device: str, batch: int) -> None:
+    """Refuse more devices than there are."""
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, os.cpu_count() or 1)
+    if not 1 <= devices <= min(there, batch):
+        raise SfhInputError(f"--devices {devices}: this machine has {there} of {device}; give 1 to {min(there, batch)}")
 
 
 class Log:
@@ -186,7 +196,15 @@ def _point(recipe: Recipe, material: Material, options: Options, device: str) ->
         rows = (material.train, material.held_out)
         try:
             model = fit(
-                recipe, material.spectra, rows, material.basis, options.output, device, options.resume, options.quiet
+                recipe,
+                material.spectra,
+                rows,
+                material.basis,
+                options.output,
+                device,
+                options.resume,
+                options.quiet,
+                options.devices,
             )
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from error

@@ -315,7 +315,10 @@ class Batches(IterableDataset[Batch]):
     settings : AugmentSettings
     seed : int
     epoch : callable, optional
-        Gives the epoch, which seeds order and noise; without it every pass is the same one, in order.
+        Gives the epoch, which seeds order and noise; without it every pass is the same one, in order. Of a shuffled
+        pass, each of several processes (torch.distributed) takes its part of every batch.
+    device : str, optional
+        Where the source moves when it is first read, in the process that reads it.
     """
 
     def __init__(
@@ -326,25 +329,38 @@ class Batches(IterableDataset[Batch]):
         settings: AugmentSettings,
         seed: int,
         epoch: Callable[[], int] | None = None,
+        device: str | None = None,
     ) -> None:
         self.source, self.rows, self.batch, self.settings = source, rows, batch, settings
-        self.seed, self.epoch = seed, epoch
+        self.seed, self.epoch, self.device = seed, epoch, device
 
     def __len__(self) -> int:
         # An incomplete last batch is left out of a shuffled pass: its rows come first another time.
         return max(1, len(self.rows) // self.batch) if self.epoch else -(-len(self.rows) // self.batch)
 
     def __iter__(self) -> Iterator[Batch]:
+        if self.device is not None:
+            self.source, self.device = self.source.to(self.device), None
         epoch = self.epoch() if self.epoch else 0
+        rank, processes = _among() if self.epoch else (0, 1)
         rows = self.rows
         if self.epoch:
             rows = np.random.default_rng([self.seed, epoch, 0]).permutation(rows)
         make = self.source.training_batch if self.epoch else self.source.batch
 
         def batch(k: int) -> Batch:
-            rng = np.random.default_rng([self.seed, epoch, 1 + k])
-            return make(np.sort(rows[k * self.batch : (k + 1) * self.batch]), self.settings, rng)
+            # Rank 0 comes to nothing in a seed: one process makes what it always made.
+            rng = np.random.default_rng([self.seed, epoch, 1 + k, rank])
+            whole = rows[k * self.batch : (k + 1) * self.batch]
+            return make(np.sort(np.array_split(whole, processes)[rank]), self.settings, rng)
 
         numbers = range(len(self))
         # On a device the host draws the next batches while the network works; a processor has no hands free for that.
         yield from in_advance(batch, numbers, _AHEAD) if self.source.on_device else map(batch, numbers)
+
+
+def _among() -> tuple[int, int]:
+    """Rank of this process, and their number."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

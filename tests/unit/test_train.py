@@ -307,3 +307,21 @@ def test_an_endless_source_needs_no_set(tmp_path, capsys):
     words = ["train", "--config", "tiny", "--endless", "--data", "runs/tiny", "--output", str(tmp_path)]
     assert cli.main(words) == 2
     assert "--data runs/tiny: an endless source needs no set" in capsys.readouterr().err
+
+
+def test_two_processes_fit_one_network(tmp_path):
+    """With gloo on a processor, as with NCCL on GPUs: the strategy is the same one."""
+    folder = tmp_path / "run"
+    one, two = (train.train(recipe(), options(folder / name, devices=n)).parent for name, n in (("one", 1), ("two", 2)))
+    losses = [[row.val for row in history.read(at)] for at in (one, two)]
+    assert len(losses[0]) == len(losses[1]) == EPOCHS
+    assert not same_weights(one, two)
+    # The same batches with other noise: the same descent.
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert losses[1][-1] < losses[1][0]
+
+
+@pytest.mark.parametrize("devices", [0, 10_000])
+def test_devices_that_are_not_there(tmp_path, devices):
+    with pytest.raises(SfhInputError, match=rf"--devices {devices}: this machine has \d+ of cpu; give 1 to \d+"):
+        train.train(recipe(), options(tmp_path / "run", devices=devices))

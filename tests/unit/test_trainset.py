@@ -10,7 +10,7 @@ from synthetic_toys import toy_source
 from napari_sfh.errors import SfhInputError
 from napari_sfh.infer import finish
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
-from napari_sfh.training import simulate
+from napari_sfh.training import simulate, trainset
 from napari_sfh.training.augment import LINES_AA, augment, degrade
 from napari_sfh.training.recipe import AugmentSettings
 from napari_sfh.training.toy import toy_data
@@ -154,3 +154,17 @@ def _noise(fresh, snr):
     from napari_sfh.training.distributions import constant
 
     return dataclasses.replace(fresh.config.noise, snr=constant(snr))
+
+
+def test_processes_share_every_batch_of_a_pass(fresh, monkeypatch):
+    def pass_of(rank, processes, epoch=lambda: 2):
+        monkeypatch.setattr(trainset, "_among", lambda: (rank, processes))
+        return [b.y for b in Batches(fresh, np.arange(50), 16, NONE, 7, epoch=epoch)]
+
+    whole, parts = pass_of(0, 1), [pass_of(rank, 2) for rank in (0, 1)]
+    assert len(whole) == len(parts[0]) == len(parts[1]) == 3
+    for k, batch in enumerate(whole):
+        assert len(parts[0][k]) == len(parts[1][k]) == 8
+        assert sorted(map(tuple, torch.cat([parts[0][k], parts[1][k]]).tolist())) == sorted(map(tuple, batch.tolist()))
+    # What validates is the same for all.
+    assert all(torch.equal(a, b) for a, b in zip(pass_of(0, 2, None), pass_of(1, 2, None), strict=True))
