@@ -193,20 +193,7 @@ def fit(
     validate = Batches(moved, parts[1][:_VALIDATE_ON], 1024, recipe.augment, s.seed + 1, device=later)
     _centre(model, source, parts[0], recipe)
     best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val", save_last=True, enable_version_counter=False)
-    trainer = lightning.Trainer(
-        accelerator={"cuda": "gpu"}.get(device, device),
-        devices=devices,
-        strategy="auto" if devices == 1 else DDPStrategy(start_method="spawn", find_unused_parameters=True),
-        max_epochs=s.epochs,
-        precision=s.precision,
-        gradient_clip_val=_CLIP,
-        callbacks=[best, EarlyStopping("val", patience=s.stop_epochs), Report(folder, quiet)],
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        deterministic="warn",
-    )
+    trainer = _trainer(s, [best, EarlyStopping("val", patience=s.stop_epochs), Report(folder, quiet)], device, devices)
     last = folder / "checkpoints" / "last.ckpt"
     loaders = DataLoader(train, batch_size=None), DataLoader(validate, batch_size=None)
     begun = str(last) if resume and last.is_file() else None
@@ -214,6 +201,23 @@ def fit(
     state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     return model.cpu().eval()
+
+
+def _trainer(s: FitSettings, callbacks: list[Callback], device: str, devices: int) -> lightning.Trainer:
+    return lightning.Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),
+        devices=devices,
+        strategy="auto" if devices == 1 else DDPStrategy(start_method="spawn", find_unused_parameters=True),
+        max_epochs=s.epochs,
+        precision=s.precision,
+        gradient_clip_val=_CLIP,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        deterministic="warn",
+    )
 
 
 def _centre(model: SfhModel, source: SpectraSource, rows: Rows, recipe: Recipe) -> None:
