@@ -137,8 +137,8 @@ class PpxfTool(Tool):
         if result is not self.host.session.result:
             return
         self.fits[fit.bin_id] = fit
-        self._open_dock()
-        self._show(fit.bin_id)
+        steps = [] if self.dock is not None else [self._make_dock]
+        self.host.in_turns([*steps, self._open_dock, partial(self._show, fit.bin_id)])
         gas = f", gas at {fit.gas_v_kms:+.0f} km/s".replace("-", "−") if self.form.gas.value else ""
         self.host.say(f"pPXF on bin {fit.bin_id}: χ² {fit.chi2:.2f}, A_V {fit.a_v:.2f} mag{gas}, {fit.seconds:.1f} s.")
 
