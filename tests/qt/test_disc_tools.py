@@ -82,7 +82,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     alt(dock, Qt.Key.Key_F)
     idle(qtbot, dock)
     assert tool.found["AGE_LW"].slope_kpc is not None
-    assert "dex/Re" in dock.message.text()
+    assert "dex/Rₑ" in dock.message.text()
     assert "LW age" in tool.words.text()
     dock.session.select(3)
     _, y = tool.plot._here.getData()

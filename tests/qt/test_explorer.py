@@ -136,6 +136,19 @@ def test_letters_are_made_unseen_before_they_are_needed(make_viewer: Any, qtbot:
     assert (overlay.text, overlay.visible, overlay.opacity) == ("", False, 1.0)
 
 
+def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
+    make_viewer: Any, result: Result
+) -> None:
+    viewer = make_viewer()
+    dock = open_explorer(viewer)
+    dock._loader._next()
+    overlay = viewer.canvas.overlays[canvas.OVERLAY]
+    assert (overlay.opacity, overlay.box) == (0.0, False)
+    dock.show_result(result)
+    assert dock.wait(60)
+    assert (overlay.text, overlay.visible, overlay.opacity, overlay.box) == ("", False, 1.0, True)
+
+
 def test_continuum_is_seen_beside_strong_lines() -> None:
     from napari_sfh._qt.plots import continuum_range
 

@@ -113,12 +113,25 @@ def test_four_maps_side_by_side_and_back(result: Result) -> None:
     assert set(visible_maps(viewer)) == set(maps.MEAN_MAPS)
     assert viewer.canvas.grid.actual_shape(viewer.layers) == (2, 2)
     first = viewer.canvas.grid.contents_at((0, 0), viewer.layers)
-    assert {viewer.layers[i].name for i in first} == {"LW age [log yr]", "selected bins, AGE_LW", "cursor, AGE_LW"}
+    assert {viewer.layers[i].name for i in first} == {"LW age [log yr]", "LW age: selected", "LW age: cursor"}
     assert all(len(layer.data) for layer in stack._grid_outlines.values())
     stack.set_grid(False)
     assert visible_maps(viewer) == ["AGE_LW"]
     assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
     assert viewer.layers[-1] is stack.find("outline"), "nothing covers the outline"
+
+
+def test_what_lay_above_the_maps_lies_there_after_the_grid(result: Result) -> None:
+    viewer, _session, stack = shown(result)
+    below = viewer.add_points(np.zeros((1, 2)), name="below")
+    viewer.layers.move(viewer.layers.index(below), 0)
+    viewer.add_shapes(name="SFH disc")
+    before = {layer.name for layer in viewer.layers}
+    stack.set_grid(True)
+    stack.set_grid(False)
+    assert {layer.name for layer in viewer.layers} == before
+    assert [layer.name for layer in viewer.layers[-2:]] == ["selected bins", "SFH disc"]
+    assert viewer.layers[0] is below
 
 
 def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:

@@ -13,10 +13,13 @@ from napari.components import ViewerModel
 
 from napari_sfh._qt.layers import link_of, map_layer
 from napari_sfh._qt.lines import NONE, LineTool
+from napari_sfh._qt.linetasks import line_layer
 from napari_sfh._qt.notes import NONE as NO_NOTES
 from napari_sfh._qt.notes import NotesTool
 from napari_sfh._qt.session import Session
+from napari_sfh._qt.sky import SkyGrid
 from napari_sfh._qt.stack import LayerStack
+from napari_sfh.analysis.lines import LineFluxes
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.infer import finish
 
@@ -102,6 +105,34 @@ def test_lines_of_maps_become_layers_on_the_sky(tool, maps_file, result):
     assert np.isfinite(oxygen[30, 30])
     tool.show(NONE)
     assert not any(layer.visible for layer in layers(tool).values())
+
+
+def test_fluxes_in_an_astronomers_unit_between_round_limits(result):
+    flux = np.linspace(100.0, 67_000.0, result.bins.n_bins) * result.bins.nspax
+    lines = LineFluxes({"HA6562": flux}, {"HA6562": 0.1 * flux}, "1e-20 erg/s/cm2", "spectra")
+    image, attributes, _ = line_layer(result, lines, "HA6562", SkyGrid.of(result.wcs, (40, 40)), 3.0, False)
+    assert attributes["name"] == "Hα [10⁻¹⁶ erg s⁻¹ cm⁻² per spaxel]"
+    assert attributes["contrast_limits"] == (0.0, 8.0)
+    assert image.dtype == np.float32
+    assert np.nanmax(image) == pytest.approx(6.7, rel=1e-5)
+
+
+def test_limits_kept_in_another_unit_are_left_alone(tool, maps_file):
+    tool.load(maps_file)
+    (layer,) = layers(tool).values()
+    limits = list(layer.contrast_limits)
+    tool.host.stack.set_looks({"lines HA6562": {"contrast_limits": [0.0, 7e4], "opacity": 0.5}})
+    assert layer.opacity == 0.5
+    assert list(layer.contrast_limits) == limits
+    kept = {**tool.host.stack.looks()["lines HA6562"], "contrast_limits": [0.0, 5.0]}
+    tool.host.stack.set_looks({"lines HA6562": kept})
+    assert list(layer.contrast_limits) == [0.0, 5.0]
+
+
+def test_the_line_that_is_shown_is_the_active_layer(tool, maps_file):
+    tool.load(maps_file)
+    tool.show("OH")
+    assert tool.host.viewer.layers.selection.active is layers(tool)["OH"]
 
 
 def test_the_cut_in_snr_is_the_forms(tool, maps_file):

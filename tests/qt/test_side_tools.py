@@ -12,11 +12,13 @@ import pytest
 from astropy.io import fits
 from conftest import at_once, bin_world, make_result, open_explorer
 
+from napari_sfh._qt import skytasks
 from napari_sfh._qt.composite import segments
 from napari_sfh._qt.layers import KEY, Link
 from napari_sfh.analysis import answers, histories, ppxf_bin
 from napari_sfh.analysis.compare import against
 from napari_sfh.figures.comparison import comparison_page, history_page, symmetric_limits
+from napari_sfh.figures.composite import picture
 from napari_sfh.io.results import write_result
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Flag, Result
@@ -89,8 +91,43 @@ def test_sliders_paint_anew_and_the_picture_is_saved(opened: Any, qtbot: Any, re
     tool.save_picture(tmp_path / "a.png")
     _rest(qtbot, opened)
     assert (tmp_path / "a.png").stat().st_size > 10_000
+    words = tool.form.note.value
+    assert words.startswith("LW age: ")
+    assert words.endswith(" log yr")
+    assert words.count(",") == 2
+    layer = opened.stack.find("contours", "AGE_LW")
+    assert layer.metadata["unit"] == "log yr"
+    assert words == f"LW age: {', '.join(f'{level:.3g}' for level in layer.metadata['levels'])} log yr"
     tool.show_contours("none")
     assert opened.stack.find("contours", "AGE_LW") is None
+    assert tool.form.note.value == ""
+
+
+def test_home_frames_the_maps_not_the_mosaic(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
+    viewer, tool = opened.viewer, opened.tools["composite"]
+    viewer.reset_view()
+    camera = viewer.scene.camera
+    zoom, center = camera.zoom, camera.center
+    tool.show_mosaics({"F555W": _mosaic(tmp_path, result, "F555W")})
+    _rest(qtbot, opened)
+    wider = np.ptp(viewer.layers.extent.world, axis=0) / np.ptp(opened.stack.find("map", "AGE_LW").extent.world, axis=0)
+    assert wider.min() > 1.05
+    for visible in (True, False):
+        tool.layer.visible = visible
+        camera.zoom = 3.0
+        viewer.reset_view()
+        assert (camera.zoom, camera.center) == (pytest.approx(zoom), pytest.approx(center))
+    opened.release()
+    viewer.reset_view()
+    assert camera.zoom < 0.97 * zoom, "napari's own Home again"
+
+
+def test_contours_of_a_line_say_its_unit_in_the_picture(result: Result, tmp_path: Path) -> None:
+    drawn = skytasks.Contours("Hα", [[], []], (0.5, 1.25), "10⁻¹⁶ erg s⁻¹ cm⁻² per spaxel", "X_MAPS.fits")
+    assert drawn.words == "Hα: 0.5, 1.25 × 10⁻¹⁶ erg s⁻¹ cm⁻² per spaxel"
+    image = np.zeros((40, 40, 4), np.uint8)
+    figure = picture(image, result.wcs, [], result.wcs, "NGC0000", f"Contours of {drawn.words}")
+    assert figure.get_supxlabel() == f"Contours of {drawn.words}"
 
 
 def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
@@ -208,14 +245,14 @@ def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, resul
     _rest(qtbot, opened)
     place = bin_world(opened.session, 6)
     stack.mark(place)
-    crosses = [layer.data for layer in opened.viewer.layers if layer.name.startswith("cursor")]
+    crosses = [layer.data for layer in opened.viewer.layers if layer.name.endswith(": cursor")]
     assert len(crosses) == 4
     for cross in crosses:
         middle = cross[0, 0] + cross[0, 1] / 2
         np.testing.assert_allclose(opened.session.sky.to_world(middle[None])[0], place, atol=1e-6)
     form.grid.value = False
     _rest(qtbot, opened)
-    assert not [layer for layer in opened.viewer.layers if layer.name.startswith("cursor")]
+    assert not [layer for layer in opened.viewer.layers if layer.name.endswith(": cursor")]
 
 
 def test_layers_of_others_survive_the_end(opened: Any, result: Result) -> None:

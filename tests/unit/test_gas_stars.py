@@ -63,7 +63,7 @@ def test_table_holds_numbers_units_and_words(result, lines, tmp_path):
 def test_page_shows_three_panels_with_their_counts(result, lines, tmp_path):
     figure = gas_page(result, lines)
     titles = [axes.get_title() for axes in figure.axes]
-    assert titles[0].startswith("3 bins: stars - gas")
+    assert titles[0].startswith("3 bins: stars − gas")
     assert titles[2] == "BPT, lines with S/N ≥ 3: 4 of 4 bins"
     figure.savefig(tmp_path / "page.png")
     assert (tmp_path / "page.png").stat().st_size > 10_000

@@ -16,6 +16,7 @@ from napari.components.overlays import TextOverlay
 from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
+from napari_sfh._qt.layers import link_of
 from napari_sfh._qt.session import ARROWS, Session
 
 OVERLAY = "sfh_radec"
@@ -66,7 +67,9 @@ class Canvas:
         self._overlay = TextOverlay(text="", position="bottom_left", visible=False, font_size=10)
         viewer.canvas.overlays[OVERLAY] = self._overlay
         self._world: NDArray[np.float64] | None = None
+        self._framing = False
         viewer.events.mouse_over_canvas.connect(self._left)
+        viewer.events.reset_view.connect(self._frame)
 
     def letters(self) -> list[Callable[[], None]]:
         """Steps that let a window make its letters, painted unseen; all at the first text, they block it."""
@@ -74,15 +77,28 @@ class Canvas:
         return [partial(self._write, text) for text in (*some, "")]
 
     def _write(self, text: str) -> None:
-        self._overlay.opacity = 0.0 if text else 1.0
+        self._overlay.opacity, self._overlay.box = (0.0, False) if text else (1.0, True)
         self._overlay.text = text
         self._overlay.visible = bool(text)
 
     def orient(self) -> None:
         """North up, east left, a scale bar in arcsec."""
+        if not self._overlay.box:
+            self._write("")  # something was opened before all letters were made
         camera = self._viewer.scene.camera
         camera.orientation2d = ("up", "left")
         self._viewer.canvas.overlays.scale_bar.visible = True
+
+    def _frame(self, event: Any) -> None:
+        """napari's Home makes room for every layer, hidden ones too: come back to what is shown of the maps."""
+        layers = [layer for layer in self._viewer.layers if layer.visible and _counts(layer)]
+        if self._framing or self._session.result is None or not layers:
+            return
+        self._framing = True
+        try:
+            self._viewer.fit_to_view(layers=layers)
+        finally:
+            self._framing = False
 
     def release(self) -> None:
         """Take every callback, key and overlay out of the viewer."""
@@ -95,6 +111,7 @@ class Canvas:
         for key, function in self._keys.items():
             _unbind(self._viewer, key, function)
         self._viewer.events.mouse_over_canvas.disconnect(self._left)
+        self._viewer.events.reset_view.disconnect(self._frame)
         self._overlay.visible = False
         self._viewer.canvas.overlays.pop(OVERLAY, None)
 
@@ -157,6 +174,12 @@ class Canvas:
 
     def _arrow(self, key: str) -> None:
         self._session.go(key)
+
+
+def _counts(layer: Any) -> bool:
+    """Whether a layer counts for the view of all: mosaics reach beyond the maps, whose field they were cut to."""
+    link = link_of(layer.metadata)
+    return link is None or link.role != "composite"
 
 
 def _weak_drag(method: Callable[[Any], Generator[None, None, None]]) -> Callable[..., Any]:

@@ -14,9 +14,10 @@ from qtpy.QtCore import QTimer
 
 from napari_sfh._qt import skytasks
 from napari_sfh._qt.exports import FIGURES
-from napari_sfh._qt.forms import fill_form, form, form_state, narrow
+from napari_sfh._qt.forms import fill_form, form, form_state, narrow, note
 from napari_sfh._qt.layers import KEY, Link, link_of
 from napari_sfh._qt.sky import SkyGrid
+from napari_sfh._qt.skytasks import Contours
 from napari_sfh._qt.stack import selection_kept
 from napari_sfh._qt.tools import Host, KeyAct, Tool
 from napari_sfh._qt.workers import Job
@@ -63,10 +64,17 @@ class CompositeForm:
             choices=[(NONE, NONE), *((title, name) for name, title in skytasks.CONTOURS.items())],
             tooltip="Lines come from the MAPS file, else they are measured in the bins' spectra",
         )
-        self.levels = SpinBox(label="Levels", value=5, min=1, max=20, tooltip="Number of contours")
+        self.levels = SpinBox(
+            label="Levels",
+            value=5,
+            min=1,
+            max=20,
+            tooltip="Number of contours: in equal ratios for lines, in equal steps for maps; their values stand below",
+        )
+        self.note = note()
         self.save = PushButton(text="Save picture…", tooltip="HST colours with the contours, as PNG, PDF or SVG")
-        rows = [self.show, self.brightness, self.softening, self.opacity, narrow(self.contours), self.levels, self.save]
-        self.container = form(rows)
+        rows = [self.show, self.brightness, self.softening, self.opacity]
+        self.container = form([*rows, narrow(self.contours), self.levels, self.note, self.save])
 
     @property
     def look(self) -> Look:
@@ -87,7 +95,7 @@ class CompositeTool(Tool):
         self._result: Result | None = None
         self.field: Field | None = None
         self.paths: dict[str, Path] = {}
-        self.lines: list[NDArray[np.float64]] = []
+        self.contours: Contours | None = None
         self._stale = False
         self._painter = Job(_ignore, self._painted, self._not_painted)
         # A window that closes destroys the widgets without a word to Python.
@@ -154,8 +162,10 @@ class CompositeTool(Tool):
         if result is None or layer is None or self.field is None:
             raise SfhInputError("HST colours are not shown: press Show HST colours first")
         title = f"{result.name}: HST {', '.join(self.field.bands)}"
-        image, lines = np.asarray(layer.data[0]), list(self.lines)
-        draw = partial(picture, image, self.field.wcs, lines, result.wcs, title)
+        caption = "" if self.contours is None else f"Contours of {self.contours.words}"
+        draw = partial(
+            picture, np.asarray(layer.data[0]), self.field.wcs, self.lines, result.wcs, title=title, caption=caption
+        )
         self.host.start(partial(skytasks.save_figure, draw=draw, path=Path(path)), self.saved)
 
     # -- mosaics -----------------------------------------------------------------------------------------------
@@ -235,36 +245,47 @@ class CompositeTool(Tool):
 
     # -- contours ----------------------------------------------------------------------------------------------
 
+    @property
+    def lines(self) -> list[NDArray[np.float64]]:
+        """Contours of all levels, corners (n, 2) as (y, x) in pixels of the maps."""
+        return [] if self.contours is None else [line for level in self.contours.lines for line in level]
+
+    def _take(self, drawn: Contours | None) -> None:
+        """Hold contours, and say their levels below the form's field."""
+        self.contours = drawn
+        self.form.note.value = "" if drawn is None else drawn.words
+        self.form.note.visible = drawn is not None
+
     def _contours_changed(self, _: object = None) -> None:
         result, name = self.host.session.result, self.form.contours.value
         if result is None or self.host.busy:
             return
         if name == NONE:
-            self.lines = []
+            self._take(None)
             self._remove("contours")
             return
         work = partial(skytasks.contour_lines, result=result, name=name, n=self.form.levels.value)
         self.host.start(partial(work, maps_path=self.host.data.maps_path), partial(self._drawn, result, name))
 
-    def _drawn(self, result: Result, name: str, found: tuple[list[NDArray[np.float64]], str]) -> None:
+    def _drawn(self, result: Result, name: str, drawn: Contours) -> None:
         if result is not self.host.session.result:
             return
-        self.lines, source = found
+        self._take(drawn)
         self._remove("contours")
         layers = self.host.viewer.layers
         with selection_kept(layers):
             self.host.viewer.add_vectors(
                 segments(self.lines),
-                name=f"contours of {skytasks.CONTOURS[name]}",
+                name=f"contours of {drawn.title}",
                 vector_style="line",
                 edge_color="white",
                 edge_width=max(result.bins.bin_id.shape) / 250,
                 opacity=0.9,
-                metadata={KEY: Link("contours", name, result)},
+                metadata={KEY: Link("contours", name, result), "levels": drawn.levels, "unit": drawn.unit},
                 **self.host.session.sky.transform(),
             )
         self.host.stack.activate()
-        self.host.say(f"Contours of {skytasks.CONTOURS[name]} from {source}.")
+        self.host.say(f"Contours of {drawn.title} from {drawn.source}.")
 
     def _remove(self, role: str) -> None:
         for layer in list(self.host.viewer.layers):
@@ -279,7 +300,8 @@ class CompositeTool(Tool):
         if result is self._result:
             return
         self._result = result
-        self.field, self.lines, self.paths = None, [], {}
+        self.field, self.paths = None, {}
+        self._take(None)
         for role in ("composite", "contours"):
             self._remove(role)
         with self.form.contours.changed.blocked():

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, Container, PushButton
+from magicgui.widgets import CheckBox, PushButton
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QVBoxLayout
 
 from napari_sfh._qt.exports import FIGURES, TABLES
-from napari_sfh._qt.forms import form
+from napari_sfh._qt.forms import form, side_by_side
 from napari_sfh._qt.sideplots import save_button
 from napari_sfh._qt.theme import palette
 from napari_sfh._qt.tools import Host, KeyAct, Tool
@@ -107,10 +107,7 @@ class CornerForm:
             for name, (title, unit) in QUANTITIES.items()
         }
         rows = list(self.boxes.values())
-        pairs = [Container(widgets=rows[k : k + 2], layout="horizontal", labels=False) for k in range(0, len(rows), 2)]
-        for pair in pairs:
-            pair.margins = (0, 0, 0, 0)
-        self.pairs = pairs
+        pairs = self.pairs = [side_by_side(rows[k : k + 2]) for k in range(0, len(rows), 2)]
         self.draw = PushButton(
             text="Corner plot of the bin", tooltip="The joint posterior of the selected bin, drawn anew (Alt+C)"
         )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
+
+from napari_sfh._qt.lowwindow import LowWindow
 
 #: Height in pixels that the docks ask for.
 PANEL_HEIGHT = 280
@@ -17,12 +20,15 @@ class Docks:
     Parameters
     ----------
     viewer : napari.viewer.Viewer
+    explorer : QWidget
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, viewer: Any, explorer: QWidget) -> None:
+        self._explorer = weakref.ref(explorer)
         self._viewer = viewer
         self._widgets: dict[str, QWidget] = {}
         self._window: Any = None
+        self._low: LowWindow | None = None
 
     def show(self, title: str, widget: QWidget) -> None:
         """Open a dock, or bring it back and to the front; another widget takes the place of an older one."""
@@ -67,14 +73,14 @@ class Docks:
         if first is not None:
             self._window.tabifyDockWidget(first, dock)
             return
-        # The column of layers keeps its full height beside the plots: all fits a screen of 720 lines.
-        self._window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
+        self._low = self._low or LowWindow(self._window, self._explorer())
         self._window.resizeDocks([dock], [PANEL_HEIGHT], Qt.Orientation.Vertical)
 
     def release(self) -> None:
         """Take all docks out of the window and end their widgets."""
-        if self._window is not None:
-            self._window.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.BottomDockWidgetArea)
+        if self._low is not None:
+            self._low.release()
+            self._low = None
         for title in list(self._widgets):
             self._remove(title)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from magicgui.widgets import Container
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
@@ -71,7 +72,7 @@ class Explorer(Frame):
         self.stack = LayerStack(viewer, self.session)
         self.exports, self.files = Exports(self), Files(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
-        self.docks = Docks(viewer)
+        self.docks = Docks(viewer, self)
         self.job = Job(self._progress, self._done, self._failed)
         self._cards_job = Job(lambda _: None, self._show_cards, lambda _: None)
         self._cards: dict[str, str] = {}
@@ -84,7 +85,9 @@ class Explorer(Frame):
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
         keys = self.tools.shortcuts()
         self.canvas = Canvas(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
-        self.arrange(self._sections())
+        rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
+        rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
+        self.arrange(self._sections(), rows)
         self.machine = Machine(self.sections["network"], self.network.chosen_device)
         self._connect()
         settings.apply(self)
@@ -286,8 +289,8 @@ class Explorer(Frame):
             self.session.set_result(None)
             self.tools.on_result(None)
             self.stack.clear(keep=link_of(galaxy.white[1]["metadata"]))
-            layer = partial(self.stack.put, galaxy.white)
-            self._loader.soon([Unseen(step) for step in (layer, self.canvas.orient, self.viewer.reset_view)])
+            steps = [partial(self.stack.put, galaxy.white), self.canvas.orient, self.viewer.reset_view]
+            self._loader.soon([Unseen(step) for step in (*steps, self.stack.activate)])
         self._refresh()
         self.preflight.look(galaxy.problems)
         self.say(READY_NOTED if galaxy.problems else READY)

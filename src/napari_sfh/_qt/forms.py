@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, LineEdit, PushButton
-from magicgui.widgets.bases import RangedWidget, ValueWidget
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, Label, LineEdit, PushButton
+from magicgui.widgets.bases import RangedWidget, SliderWidget, ValueWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QSizePolicy
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import BANDS
 
 WEIGHTS = "Weights (*.safetensors)"
 FITS = "FITS files (*.fits *.fit *.fits.gz *.fits.fz *.fz)"
+#: The number beside a slider: of one width, so that all sliders end at one place.
+READOUT = "background: transparent; border: 0; padding: 0; min-width: 40px; max-width: 40px;"
 
 
 def file_edit(label: str, tip: str, folder: bool = False, kind: str = FITS) -> FileEdit:
@@ -24,7 +28,10 @@ def file_edit(label: str, tip: str, folder: bool = False, kind: str = FITS) -> F
     edit.choose_btn.text = "…"
     edit.choose_btn.max_width = 28
     edit.margins = (0, 0, 0, 0)
-    edit.line_edit.native.setPlaceholderText("cube, mosaics, MAPS" if folder else "none")
+    line = edit.line_edit.native
+    line.setPlaceholderText("cube, mosaics, MAPS" if folder else "none")
+    # Long names have no room.
+    line.textChanged.connect(line.setToolTip)
     return edit
 
 
@@ -68,12 +75,56 @@ def narrow(box: ComboBox) -> ComboBox:
     return box
 
 
+def note() -> Label:
+    """A sentence below the fields that it belongs to, which can be copied; hidden while it says nothing."""
+    words = Label(value="", visible=False)
+    native = words.native
+    native.setWordWrap(True)
+    native.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # It must not widen the dock.
+    native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return words
+
+
 def form(widgets: list[Any]) -> Container[Any]:
-    """Labelled rows, close together."""
+    """Labelled rows, close together; rows without a label begin where labels begin. See `align`."""
     rows = Container(widgets=widgets, labels=True)
     rows.margins = (6, 2, 6, 2)
     rows.native.layout().setSpacing(3)
+    for widget in widgets:
+        label = _label_of(widget, rows)
+        if label is not None and not label.text():
+            label.hide()
+        if isinstance(widget, SliderWidget):
+            widget.native.layout().setContentsMargins(0, 0, 0, 0)
+            widget.native.findChild(QAbstractSpinBox).setStyleSheet(READOUT)
     return rows
+
+
+def side_by_side(widgets: list[Any]) -> Container[Any]:
+    """Widgets in one row of a form, as wide as the form."""
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
+
+
+def align(forms: Iterable[Container[Any]]) -> None:
+    """Give the labels of all forms one width, that of the widest: their fields begin at one place."""
+    labels = [label for rows in forms for widget in rows if (label := _label_of(widget, rows)) and label.text()]
+    for label in labels:
+        label.ensurePolished()
+    width = max((label.sizeHint().width() for label in labels), default=0)
+    for label in labels:
+        label.setFixedWidth(width)
+
+
+def _label_of(widget: Any, rows: Container[Any]) -> QLabel | None:
+    """The label beside a field; magicgui puts both into a widget of their own."""
+    beside = widget.native.parentWidget()
+    if beside is None or beside is rows.native:
+        return None
+    label = beside.layout().itemAt(0).widget()
+    return label if isinstance(label, QLabel) else None
 
 
 def form_state(form: object) -> dict[str, Any]:
@@ -99,7 +150,7 @@ def fill_form(form: object, state: Mapping[str, Any]) -> None:
 
 
 def _is_field(field: object) -> bool:
-    return isinstance(field, FileEdit | ValueWidget) and not isinstance(field, PushButton)
+    return isinstance(field, FileEdit | ValueWidget) and not isinstance(field, PushButton | Label)
 
 
 def _kept(field: Any) -> Any:

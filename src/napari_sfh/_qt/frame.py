@@ -6,7 +6,7 @@ from typing import Any
 
 from magicgui.widgets import Container, Label, ProgressBar, PushButton
 from psygnal import Signal
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sfh._qt.dock import Section, show_text
+from napari_sfh._qt.forms import align
 from napari_sfh._qt.preflight import in_the_window
 from napari_sfh.types import Progress
 from napari_sfh.workspace import recent
@@ -98,12 +99,13 @@ class Frame(QWidget):
         self.bar = ProgressBar(value=0, min=0, max=1, visible=False)
         self.stage = Label(value="", visible=False)
         self.sections: dict[str, Section] = {}
+        self._forms: list[Container[Any]] = []
         self._details = ""
         self.details_button.changed.connect(self._show_details)
 
-    def arrange(self, sections: dict[str, Section]) -> None:
-        """Lay all out; the message and the run are always in sight."""
-        self.sections = sections
+    def arrange(self, sections: dict[str, Section], forms: list[Container[Any]]) -> None:
+        """Lay all out; the message and the run are always in sight, the fields of all ``forms`` in line."""
+        self.sections, self._forms = sections, forms
         body = QWidget()
         inside = QVBoxLayout(body)
         inside.setContentsMargins(2, 2, 2, 2)
@@ -158,6 +160,12 @@ class Frame(QWidget):
         """Keep the message readable: a wrapped label does not ask for the height that it needs."""
         super().resizeEvent(event)
         self._fit_message()
+
+    def changeEvent(self, event: Any) -> None:
+        """napari's font comes with its style sheet, and labels are as wide as their font."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
+            align(self._forms)
 
     def _fit_message(self) -> None:
         self.message.setMinimumHeight(0)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSpinBox, LineEdit, PushButton
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, PushButton
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_sfh._qt.exports import FIGURES, TABLES
-from napari_sfh._qt.forms import fill_form, form, form_state
+from napari_sfh._qt.forms import fill_form, form, form_state, side_by_side
 from napari_sfh._qt.gradientplot import GradientPlot
 from napari_sfh._qt.layers import KEY, Link
 from napari_sfh._qt.sideplots import Side, Words, save_button
@@ -96,8 +96,7 @@ class GradientForm:
         )
         self.guess = PushButton(text="Guess", tooltip="From the moments of the white light; look at the ellipse")
         self.fit = PushButton(text="Fit", tooltip="Gradients of all quantities, with a bootstrap (Alt+F)")
-        self.buttons = Container(widgets=[self.guess, self.fit], layout="horizontal", labels=False)
-        self.buttons.margins = (0, 0, 0, 0)
+        self.buttons = side_by_side([self.guess, self.fit])
         self.container = form(
             [
                 *(self.buttons, self.ellipse, self.centre, self.pa, self.inclination, self.r_e, self.distance),
@@ -149,6 +148,12 @@ class GradientForm:
 
 def _number(label: str, low: float, high: float, value: float, tip: str, step: float = 1.0) -> FloatSpinBox:
     return FloatSpinBox(label=label, min=low, max=high, value=value, step=step, tooltip=tip)
+
+
+def _cells(made: Gradient) -> tuple[str, str]:
+    """A gradient for a table: its quantity, its slopes a line each."""
+    title, slopes = made.text().rsplit(",", 1)[0].split(": ", 1)
+    return title, slopes.replace("/Re", "/Rₑ").replace(" (", "<br>").rstrip(")").replace(" ", "&nbsp;")
 
 
 class GradientTool(Tool):
@@ -270,7 +275,7 @@ class GradientTool(Tool):
             self._side.fill(True)
             self.host.show_dock(DOCK, self._side)
         self._show()
-        self.host.say(found[self.quantity.value].text() + ".")
+        self.host.say(found[self.quantity.value].text().replace("/Re", "/Rₑ") + ".")
 
     # -- dock --------------------------------------------------------------------------------------------------
 
@@ -292,13 +297,14 @@ class GradientTool(Tool):
         shown = self.found[self.quantity.value]
         self.plot.draw(shown)
         self.plot.mark(shown, self.host.session.selected)
-        lines = [made.text().replace(": ", "<br>&nbsp;&nbsp;", 1) for made in self.found.values()]
+        rows = "".join(f"<tr><td>{'</td><td>'.join(_cells(made))}</td></tr>" for made in self.found.values())
         legend = self.plot.legend()
         note = (
-            f"{shown.settings.method} line; errors from {shown.settings.draws} bootstrap draws. What all bins have "
+            f"{shown.settings.method} line through {int(shown.used.sum())} bins; errors from {shown.settings.draws} "
+            "bootstrap draws. What all bins have "
             "wrong together (the network's bias, centre, inclination) is not in them."
         )
-        self.words.setText(f"{legend}<br>{'<br>'.join(lines)}<br><br><small>{note}</small>")
+        self.words.setText(f'{legend}<table cellspacing="0" cellpadding="2">{rows}</table><br>{note}')
 
     def _ask_figure(self, _: object = None) -> None:
         self.host.exports.ask("Save figure", f"{self.host.exports.name()}_gradients.pdf", FIGURES, self.save)

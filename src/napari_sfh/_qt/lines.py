@@ -39,7 +39,12 @@ class LineForm:
         )
         self.show = ComboBox(label="Show", value=NONE, choices=[(NONE, NONE)], tooltip="Above the maps; none hides it")
         self.min_snr = FloatSpinBox(
-            label="Line S/N at least", value=MIN_SNR, min=1.0, max=50.0, step=1.0, tooltip="For dust, oxygen and BPT"
+            label="S/N at least",
+            value=MIN_SNR,
+            min=1.0,
+            max=50.0,
+            step=1.0,
+            tooltip="Of each line, for dust, oxygen and BPT",
         )
         self.composite = CheckBox(
             text="oxygen of composite gas, too",
@@ -277,6 +282,7 @@ class LineTool(Tool):
             if layer.visible:
                 layer.colorbar.visible = layer.name_overlay.visible = True
                 self._under_the_outline(layer)
+                self.host.viewer.layers.selection.active = layer
         self._hide_maps(name != NONE and self.lines is not None)
         if name == NONE:
             self.host.stack.activate()

@@ -11,8 +11,9 @@ import numpy as np
 from napari_sfh._qt.layers import KEY, LayerTuple, Link
 from napari_sfh._qt.sky import SkyGrid
 from napari_sfh._qt.skytasks import bundle_of
-from napari_sfh.analysis.lines import BPT, LineFluxes, image, spaxel_fluxes, title
+from napari_sfh.analysis.lines import BPT, LINES, SHOWN_PERCENT, LineFluxes, image, spaxel_fluxes, title
 from napari_sfh.analysis.maps import robust_limits
+from napari_sfh.analysis.units import readable_flux, tidy_limits
 from napari_sfh.errors import ComputeError
 from napari_sfh.types import Progress, Result
 
@@ -39,7 +40,11 @@ def line_layer(
     """A line or a quantity of the gas as a layer on the result's grid, NaN where it cannot be said."""
     values = image(lines, name, result.bins, min_snr, composite)
     text, unit, colors = title(name, lines.unit)
-    limits = (0.5, len(BPT) - 0.5) if name == "BPT" else robust_limits(values, 2.0, 98.0)
+    low, high = robust_limits(values, *SHOWN_PERCENT)
+    if name in LINES:
+        factor, flux_unit = readable_flux(lines.unit, high)
+        values, unit, low, high = values * np.float32(factor), f"{flux_unit} per spaxel", 0.0, high * factor
+    limits = (0.5, len(BPT) - 0.5) if name == "BPT" else tidy_limits(low, high) if high > low else (0.0, 1.0)
     attributes = {
         "name": f"{text} [{unit}]",
         "colormap": colors,

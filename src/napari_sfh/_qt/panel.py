@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_sfh._qt.plots import BinPlots
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.theme import Palette, palette
+from napari_sfh._qt.theme import POINTS, Palette, palette
 from napari_sfh.analysis.binview import COLORS, SFH_KINDS, BinView, Number
 
 EMPTY = (
@@ -37,12 +37,12 @@ class Numbers(QScrollArea):
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setStyleSheet("QLabel { font-size: 8pt; }")
+        self.setStyleSheet(f"QLabel {{ font-size: {POINTS}pt; padding: 0; margin: 0; }}")
         self._rows: list[tuple[QLabel, QLabel]] = []
         body = QWidget()
         self._grid = QGridLayout(body)
-        self._grid.setContentsMargins(4, 2, 4, 2)
-        self._grid.setVerticalSpacing(1)
+        self._grid.setContentsMargins(4, 0, 0, 0)
+        self._grid.setVerticalSpacing(0)
         self._grid.setHorizontalSpacing(6)
         self._grid.setColumnStretch(1, 1)
         self.setWidget(body)
@@ -91,7 +91,7 @@ class BinPanel(QWidget):
         self._session = session
         self.plots = BinPlots(palette(theme))
         self.numbers = Numbers()
-        self.numbers.setFixedWidth(212)
+        self.numbers.setFixedWidth(236)
         self.controls = self._make_controls(on_save_plots, on_save_table)
         self.legend = QLabel()
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)

@@ -17,9 +17,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainterPath
 from qtpy.QtWidgets import QGraphicsPathItem
 
-from napari_sfh._qt.theme import Palette
+from napari_sfh._qt.theme import POINTS, Palette
 from napari_sfh.analysis.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, MH_EDGES, PIVOT_AA, SFH_KINDS, Band, BinView
-from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.physics.wavelength import NORM_WINDOW_AA, WAVE_AA
 from napari_sfh.types import BANDS
 
 # Where several bindings are installed, pyqtgraph must take the one that napari uses.
@@ -28,6 +28,9 @@ import pyqtgraph as pg
 
 __all__ = ["BinPlots", "Ribbon", "bare_plot", "continuum_range", "dress", "pg", "steps"]
 
+#: Label of spectra and bands: f_lambda over its mean in 5300-5500 AA (`physics.wavelength.NORM_WINDOW_AA`).
+FLUX = "F<sub>λ</sub> / F<sub>5400</sub>"
+FLUX_TIP = "Flux density per Å over the bin's mean in {:.0f}–{:.0f} Å".format(*NORM_WINDOW_AA)
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
 AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
 AGE_MINOR = [(np.log10(k * 10.0**p), "") for p in (-3, -2, -1, 0) for k in range(2, 10)]
@@ -72,7 +75,7 @@ def bare_plot(layout: Any, row: int = 0, column: int = 0) -> pg.PlotItem:
     plot = layout.addPlot(row=row, col=column)
     plot.hideButtons()
     plot.setMenuEnabled(False)
-    plot.getAxis("left").setWidth(52)
+    plot.getAxis("left").setWidth(54)
     plot.getAxis("left").enableAutoSIPrefix(False)
     plot.setDefaultPadding(0.0)
     return plot
@@ -81,14 +84,19 @@ def bare_plot(layout: Any, row: int = 0, column: int = 0) -> pg.PlotItem:
 def dress(plot: pg.PlotItem, colors: Palette, sides: Sequence[str] = ("left", "bottom"), **labels: str) -> None:
     """Colours of the theme and small digits at some sides of a plot, and labels by side."""
     small = plot.font()
-    small.setPointSizeF(8)
+    small.setPointSizeF(POINTS)
     for side in sides:
         axis = plot.getAxis(side)
         axis.setPen(pg.mkPen(colors.faint))
         axis.setTextPen(pg.mkPen(colors.text))
         axis.setTickFont(small)
         if side in labels:
-            plot.setLabel(side, labels[side], **{"font-size": "8pt", "color": colors.text})
+            plot.setLabel(side, labels[side], **label_style(colors))
+
+
+def label_style(colors: Palette) -> dict[str, str]:
+    """How the label of an axis is written."""
+    return {"font-size": f"{POINTS}pt", "color": colors.text}
 
 
 def steps(edges: NDArray[np.floating], values: NDArray[np.floating]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -140,7 +148,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         for column, stretch in enumerate((5, 6, 8)):
             self.ci.layout.setColumnStretchFactor(column, stretch)
         for layout in (histories, abundances, spectra):
-            layout.setSpacing(2)
+            layout.setSpacing(3)
         spectra.layout.setRowStretchFactor(0, 5)
         spectra.layout.setRowStretchFactor(1, 3)
         self.sfh = self._age_plot(histories, 0)
@@ -158,6 +166,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
     def _age_plot(self, layout: pg.GraphicsLayout, row: int) -> pg.PlotItem:
         plot = bare_plot(layout, row)
         plot.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR])
+        plot.getAxis("bottom").setStyle(hideOverlappingLabels=False)
         plot.setXRange(LG_EDGES[0], LG_EDGES[-1], padding=0)
         plot.setMouseEnabled(x=False, y=True)
         return plot
@@ -176,6 +185,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._lines = [pg.InfiniteLine(wave) for _, wave in LINES_AA]
         for line in self._lines:
             self.spectrum.addItem(line, ignoreBounds=True)
+        self.spectrum.setToolTip(FLUX_TIP)
         self.spectrum.showAxis("top")
         self.spectrum.getAxis("top").setStyle(tickLength=0, tickTextOffset=1, hideOverlappingLabels=False)
         self.spectrum.vb.sigResized.connect(self._name_lines)
@@ -191,7 +201,9 @@ class BinPlots(pg.GraphicsLayoutWidget):
             self.cumulative.addItem(line, ignoreBounds=True)
 
     def _make_sed(self) -> None:
-        self.cumulative.setYRange(0, 1.04, padding=0)
+        self.cumulative.setToolTip("Share of the mass (or V light) that had formed before; t50, t90: half and 90 %")
+        # The top is free: its label would touch the one of the plot above.
+        self.cumulative.setYRange(0, 1.12, padding=0)
         self.cumulative.getAxis("left").setTicks([[(0.0, "0"), (0.5, "0.5"), (1.0, "1")]])
         self.sfh.getAxis("bottom").setStyle(showValues=False)
         self._sed_x = np.log10([PIVOT_AA[b] for b in BANDS])
@@ -201,27 +213,28 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._sed_spectrum = pg.PlotCurveItem()
         for item in (self._sed_spectrum, self._sed_errors, self._sed_model, self._sed_data):
             self.sed.addItem(item, ignoreBounds=True)
-        ticks = [(float(x), band[1:-1]) for x, band in zip(self._sed_x, BANDS)]
+        # Every other one a line lower: side by side they have no room.
+        ticks = [(float(x), "\n" * (k % 2) + band[1:-1]) for k, (x, band) in enumerate(zip(self._sed_x, BANDS))]
         self.sed.getAxis("bottom").setTicks([ticks])
         self.sed.getAxis("bottom").setStyle(hideOverlappingLabels=False)
         self.sed.setXRange(self._sed_x[0] - 0.06, self._sed_x[-1] + 0.06, padding=0)
+        self.sed.setToolTip(f"{FLUX_TIP}; dots: HST, diamonds: the prediction's model")
         self.sed.setMouseEnabled(x=False, y=True)
 
     def _label(self) -> None:
-        style = {"font-size": "8pt", "color": self._colors.text}
         for plot, side, text in (
             (self.sfh, "left", SFH_KINDS[self.kind][1]),
-            (self.cumulative, "left", "light formed" if self.kind == "light" else "mass formed"),
+            (self.cumulative, "left", "formed"),
             (self.cumulative, "bottom", "lookback time (Gyr)"),
             (self.mh, "left", "[M/H] (dex)" if self.metallicity == "age" else "share"),
             (self.mh, "bottom", "" if self.metallicity == "age" else "[M/H] (dex)"),
-            (self.spectrum, "left", "flux"),
+            (self.spectrum, "left", FLUX),
             (self.residual, "left", "residual"),
             (self.residual, "bottom", "rest wavelength (Å)"),
-            (self.sed, "left", "flux"),
+            (self.sed, "left", FLUX),
             (self.sed, "bottom", "HST filter (F…W)"),
         ):
-            plot.setLabel(side, text, **style)
+            plot.setLabel(side, text, **label_style(self._colors))
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
@@ -230,9 +243,6 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._label()
         for plot in (self.sfh, self.cumulative, self.mh, self.spectrum, self.residual, self.sed):
             dress(plot, colors, ("left", "bottom", "top"))
-        smaller = self.font()
-        smaller.setPointSizeF(6.5)
-        self.sed.getAxis("bottom").setTickFont(smaller)
         for line in self._times.values():
             line.setPen(pg.mkPen(colors.text, style=Qt.PenStyle.DashLine))
             line.label.setColor(colors.text)
@@ -253,11 +263,11 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._sed_spectrum.setPen(pg.mkPen(colors.model, width=1))
 
     def _name_lines(self) -> None:
-        """Name as many lines as have room, the most important first."""
+        """Name as many lines as have room (8 pixels a letter), the most important first."""
         pixel_aa = (WAVE_AA[-1] - WAVE_AA[0]) / max(self.spectrum.vb.width(), 1.0)
         named: list[tuple[float, str]] = []
         for name, wave in LINES_AA:
-            if all(abs(wave - other) > 30 * pixel_aa for other, _ in named):
+            if all(abs(wave - other) > (4 * len(name + beside) + 3) * pixel_aa for other, beside in named):
                 named.append((wave, name))
         self.spectrum.getAxis("top").setTicks([named])
 

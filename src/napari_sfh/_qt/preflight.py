@@ -222,6 +222,7 @@ def _bullets(sentences: Sequence[str]) -> str:
 def _label() -> QLabel:
     label = QLabel()
     label.setWordWrap(True)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop)
     label.setTextFormat(Qt.TextFormat.RichText)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     # Long file names must not widen the dock.

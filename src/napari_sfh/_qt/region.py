@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, Container, PushButton, show_file_dialog
+from magicgui.widgets import ComboBox, PushButton, show_file_dialog
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.canvas import OVERLAY
-from napari_sfh._qt.forms import fill_form, form, form_state, narrow
+from napari_sfh._qt.forms import fill_form, form, form_state, narrow, side_by_side
 from napari_sfh._qt.layers import KEY, Link, link_of
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools import Host, KeyAct, Tool
@@ -208,12 +208,7 @@ class RegionForm:
             text="Open DS9…", tooltip="Circles, ellipses, boxes, polygons of a DS9 file; -circle is a hole"
         )
         self.save = PushButton(text="Save DS9…", tooltip="The drawn regions as polygons in ICRS")
-        self.buttons = [
-            Container(widgets=pair, layout="horizontal", labels=False)
-            for pair in ([self.draw, self.clear], [self.open, self.save])
-        ]
-        for row in self.buttons:
-            row.margins = (0, 0, 0, 0)
+        self.buttons = [side_by_side(pair) for pair in ([self.draw, self.clear], [self.open, self.save])]
         self.container = form([narrow(self.shape), narrow(self.weight), narrow(self.spread), *self.buttons])
 
 

@@ -13,8 +13,20 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sfh._qt.dock import weak_slot
-from napari_sfh._qt.plots import AGE_MINOR, AGE_TICKS, LG_EDGES, Ribbon, bare_plot, continuum_range, dress, pg, steps
-from napari_sfh._qt.theme import Palette, palette
+from napari_sfh._qt.plots import (
+    AGE_MINOR,
+    AGE_TICKS,
+    FLUX,
+    FLUX_TIP,
+    LG_EDGES,
+    Ribbon,
+    bare_plot,
+    continuum_range,
+    dress,
+    pg,
+    steps,
+)
+from napari_sfh._qt.theme import POINTS, Palette, palette
 from napari_sfh.analysis.binview import COLORS, BinView
 from napari_sfh.analysis.compare import Comparison
 from napari_sfh.analysis.histories import History, numbers
@@ -119,6 +131,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self.spectrum, self.residual = bare_plot(inner), bare_plot(inner, 1)
         inner.layout.setRowStretchFactor(0, 5)
         inner.layout.setRowStretchFactor(1, 3)
+        self.spectrum.setToolTip(FLUX_TIP)
         self._data = pg.PlotCurveItem(connect="finite")
         self.spectrum.addItem(self._data, ignoreBounds=True)
         self._models, self._residuals = self._curves(self.spectrum, 1), self._curves(self.residual, 1)
@@ -141,7 +154,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self._label()
         if self._with_spectrum:
             self._data.setPen(pg.mkPen(colors.data, width=1))
-            dress(self.spectrum, colors, left="relative flux")
+            dress(self.spectrum, colors, left=FLUX)
             dress(self.residual, colors, left="residual", bottom="rest wavelength (Å)")
 
     def _label(self) -> None:
@@ -198,7 +211,7 @@ class Words(QLabel):
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.setWordWrap(True)
-        self.setStyleSheet("QLabel { font-size: 8pt; }")
+        self.setStyleSheet(f"QLabel {{ font-size: {POINTS}pt; }}")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)
         self.setFixedWidth(WORDS)
         self.setContentsMargins(4, 2, 4, 2)

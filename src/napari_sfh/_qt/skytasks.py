@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from napari_sfh.analysis import answers, composite, contours, lines, maps, ppxf_
 from napari_sfh.analysis.compare import Comparison, against
 from napari_sfh.analysis.composite import Field, Look
 from napari_sfh.analysis.ppxf_bin import NOT_INSTALLED, PpxfFit, PpxfSettings
+from napari_sfh.analysis.units import readable_flux
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.files import save
 from napari_sfh.prep.kinematics import ppxf_installed
@@ -25,6 +27,24 @@ from napari_sfh.types import Progress, Result
 CONTOURS: dict[str, str] = {name: title for name, (title, _) in lines.LINES.items()} | {
     name: spec.title for name, spec in maps.MAPS.items() if not name.endswith("_ERR") and name != "FLAG"
 }
+
+
+@dataclass(frozen=True)
+class Contours:
+    """Contours of a map."""
+
+    title: str  # of the map
+    lines: list[list[NDArray[np.float64]]]  # by level: corners (n, 2) as (y, x) in pixels
+    levels: tuple[float, ...]
+    unit: str
+    source: str  # where the map comes from
+
+    @property
+    def words(self) -> str:
+        """The levels for a person: ``Hα: 0.5, 1.1, 2.4 × 10⁻¹⁶ erg s⁻¹ cm⁻² per spaxel``."""
+        times = " × " if self.unit.startswith("10⁻") else " "
+        values = ", ".join(f"{level:.3g}" for level in self.levels).replace("-", "−")
+        return f"{self.title}: {values}{times}{self.unit}".rstrip()
 
 
 def open_composite(
@@ -41,22 +61,31 @@ def open_composite(
 
 def line_image(
     cancel: threading.Event, result: Result, name: str, maps_path: Path | None
-) -> Generator[Progress, None, tuple[NDArray[np.floating], str] | None]:
-    """The map ``name`` of `CONTOURS` on the result's spaxels, and where it comes from.
+) -> Generator[Progress, None, tuple[NDArray[np.floating], str, str] | None]:
+    """The map ``name`` of `CONTOURS` on the result's spaxels, its unit, and where it comes from.
 
     Lines come from the MAPS file where it has them on these spaxels, else from the bins' spectra.
     """
     yield Progress(f"{CONTOURS[name]}", 0, 0)
     if name in maps.MAPS:
-        return maps.image(result, name), result.name
+        return maps.image(result, name), maps.MAPS[name].unit.replace("log10", "log"), result.name
     if maps_path is not None:
         from napari_sfh.io.dap import read_lines
 
         found = read_lines(maps_path)
         if name in found and found[name].flux.shape == result.bins.bin_id.shape:
-            return lines.image(lines.spaxel_fluxes(found, maps_path.name), name, result.bins), maps_path.name
+            fluxes = lines.spaxel_fluxes(found, maps_path.name)
+            return *_readable(lines.image(fluxes, name, result.bins), fluxes.unit), maps_path.name
     measured = yield from _measured(cancel, result)
-    return None if measured is None else (lines.image(measured, name, result.bins), measured.source)
+    if measured is None:
+        return None
+    return *_readable(lines.image(measured, name, result.bins), measured.unit), measured.source
+
+
+def _readable(image: NDArray[np.floating], unit: str) -> tuple[NDArray[np.floating], str]:
+    """A line's fluxes by spaxel in a unit that suits their size."""
+    factor, text = readable_flux(unit, maps.robust_limits(image, *lines.SHOWN_PERCENT)[1])
+    return image * image.dtype.type(factor), f"{text} per spaxel"
 
 
 def _measured(cancel: threading.Event, result: Result) -> Generator[Progress, None, lines.LineFluxes | None]:
@@ -74,12 +103,12 @@ def bundle_of(result: Result) -> Any:
 
 def contour_lines(
     cancel: threading.Event, result: Result, name: str, n: int, maps_path: Path | None
-) -> Generator[Progress, None, tuple[list[NDArray[np.float64]], str] | None]:
-    """Contours of `line_image`: corners (n, 2) as (y, x), and where the map comes from."""
+) -> Generator[Progress, None, Contours | None]:
+    """Contours of `line_image` at ``n`` levels."""
     found = yield from line_image(cancel, result, name, maps_path)
     if found is None:
         return None
-    image, source = found
+    image, unit, source = found
     if name in lines.LINES:
         levels = contours.levels(image, n)
     else:
@@ -88,7 +117,8 @@ def contour_lines(
             raise SfhInputError(f"contours: {CONTOURS[name]} has no finite value; choose another map")
         low, high = np.percentile(finite, [10, 90])
         levels = np.linspace(low, high, n)
-    return contours.contours(image, levels), source
+    drawn = [contours.contours(image, [level]) for level in levels]
+    return Contours(CONTOURS[name], drawn, tuple(float(level) for level in levels), unit, source)
 
 
 def save_table(cancel: threading.Event, table: Any, path: Path) -> Generator[Progress, None, Path]:

@@ -36,6 +36,7 @@ class LayerStack:
         self._grid_outlines: dict[str, Any] = {}
         self._grid_marks: list[Any] = []
         self._put_away: list[Any] = []
+        self._above: list[Any] = []
         self._limits = "shared"
         self._looks: dict[str, dict[str, Any]] = {}
         self.current = FIRST_MAP
@@ -189,8 +190,12 @@ class LayerStack:
             self._viewer.layers.insert(at, layer)
 
     def activate(self) -> None:
-        """Make the current map the active layer, unless one is being drawn on: its limits and colours are at hand."""
+        """Make the current map the active layer, unless one is being drawn on: its limits and colours are at hand.
+
+        Without maps it is the white light.
+        """
         layer, active = self.find("map", self.current), self._viewer.layers.selection.active
+        layer = self.find("white") if layer is None else layer
         drawn_on = active is not None and str(active.mode) != "pan_zoom"
         if layer is not None and layer.visible and not drawn_on:
             self._viewer.layers.selection.active = layer
@@ -273,6 +278,8 @@ class LayerStack:
     def _clear_the_way(self) -> None:
         """Hide what is none of the four maps: any other layer would take a cell."""
         shown = [layer for layer, _ in self._maps()]
+        lowest = min((self._viewer.layers.index(layer) for layer in shown), default=0)
+        self._above = [layer for layer in self._viewer.layers[lowest:] if layer not in shown]
         self._put_away = [layer for layer in self._viewer.layers if layer.visible and layer not in shown]
         for layer in self._put_away:
             layer.visible = False
@@ -293,9 +300,10 @@ class LayerStack:
         if result is None or self.find("map", name) is None or not self._grid_wanted:
             return
         _, attributes, kind = outline_layer(result, self._session.sky)
-        attributes |= {"name": f"selected bins, {name}", "metadata": {}, "edge_width": 1.2 * attributes["edge_width"]}
+        title = maps.MAPS[name].title
+        attributes |= {"name": f"{title}: selected", "metadata": {}, "edge_width": 1.2 * attributes["edge_width"]}
         if name in self._grid_outlines:
-            attributes |= {"name": f"cursor, {name}", "edge_color": "white"}
+            attributes |= {"name": f"{title}: cursor", "edge_color": "white"}
         layer = Layer.create(np.empty((0, 2, 2)), attributes, kind)
         with selection_kept(self._viewer.layers):
             self._viewer.add_layer(layer)
@@ -327,10 +335,18 @@ class LayerStack:
             if layer in self._viewer.layers:
                 layer.visible = True
         self._put_away = []
-        self._raise("outline")
+        self._raise_again()
         self.show(self.current)
         self._viewer.reset_view()
         self.refresh_outline()
+
+    def _raise_again(self) -> None:
+        """Bring what lay above the maps before the grid (a disc, contours, the outline) there again."""
+        layers = self._viewer.layers
+        for layer in self._above:
+            if layer in layers:
+                layers.move(layers.index(layer), len(layers))
+        self._above = []
 
     def mark(self, world: NDArray[np.floating] | None) -> None:
         """In the grid: a cross at the same place (Dec, RA offset in arcsec) of all four maps; None takes it away."""
@@ -396,12 +412,16 @@ def look_of(layer: Any) -> dict[str, Any]:
     link = link_of(layer.metadata)
     if link is not None and link.role != "map":
         look["visible"] = bool(layer.visible)
+    if link is not None and link.role == "lines":
+        look["name"] = str(layer.name)
     return look
 
 
 def set_look(layer: Any, look: Mapping[str, Any]) -> None:
-    """Put a look back; a colormap that napari does not know is left out."""
+    """Put a look back; a colormap that napari does not know is left out, and limits in another unit."""
+    link = link_of(layer.metadata)
+    other_unit = link is not None and link.role == "lines" and look.get("name") != layer.name
     for key, value in look.items():
-        if key in LOOK and hasattr(layer, key):
+        if key in LOOK and hasattr(layer, key) and not (other_unit and key == "contrast_limits"):
             with suppress(KeyError, ValueError):
                 setattr(layer, key, value)

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from napari.utils.theme import get_theme
 
+#: Size of the letters in plots and beside them.
+POINTS = 9
+
 
 @dataclass(frozen=True)
 class Palette:

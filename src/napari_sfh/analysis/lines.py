@@ -50,6 +50,8 @@ O3N2_RANGE: tuple[float, float] = (-1.1, 1.7)
 _ZERO, _SLOPE = 8.533, -0.214
 #: Classes of the BPT diagram; 0 = a line is too faint to say.
 BPT: tuple[str, ...] = ("unknown", "star formation", "composite", "AGN or LINER")
+#: Percentiles of a line's map between which its colours run; the upper one sets its unit's power of ten.
+SHOWN_PERCENT: tuple[float, float] = (2.0, 98.0)
 #: Share of a bin's spaxels that must have a flux for the bin to have one.
 _MIN_COVERAGE = 0.9
 _LN10 = float(np.log(10.0))

@@ -15,7 +15,14 @@ from napari_sfh.analysis.composite import U8
 MAX_SIDE = 2400
 
 
-def picture(image: U8, wcs: WCS, lines: Sequence[NDArray[np.floating]], lines_wcs: WCS, title: str = "") -> Figure:
+def picture(
+    image: U8,
+    wcs: WCS,
+    lines: Sequence[NDArray[np.floating]],
+    lines_wcs: WCS,
+    title: str = "",
+    caption: str = "",
+) -> Figure:
     """Draw a colour image.
 
     Parameters
@@ -28,6 +35,8 @@ def picture(image: U8, wcs: WCS, lines: Sequence[NDArray[np.floating]], lines_wc
     lines_wcs : WCS
         Celestial, of the maps.
     title : str
+    caption : str
+        Below the picture: what the contours are, and their levels.
     """
     ny, nx = image.shape[:2]
     step = max(1, -(-max(ny, nx) // MAX_SIDE))
@@ -40,4 +49,6 @@ def picture(image: U8, wcs: WCS, lines: Sequence[NDArray[np.floating]], lines_wc
     axes.set(xlim=extent[:2], ylim=extent[2:], title=title, facecolor="black")
     axes.coords[0].set_axislabel("RA")
     axes.coords[1].set_axislabel("Dec")
+    if caption:
+        figure.supxlabel(caption, size=9)
     return figure

@@ -33,7 +33,7 @@ def gas_page(
     SfhInputError
         As `table`.
     """
-    with rc_context({"font.size": float(np.clip(2.1 * size[1], 7.0, 10.5))}):
+    with rc_context({"font.size": float(np.clip(2.1 * size[1], 8.5, 10.5))}):
         return _page(result, in_bins(lines, result.bins), composite, size)
 
 
@@ -64,14 +64,14 @@ def _pairs(axes: Any, x: F64, y: Any, x_error: F64, y_error: Any) -> None:
 
 
 def _trend(x: F64, y: Any) -> str:
-    """Number of pairs, median difference and rank correlation."""
+    """Number of pairs, median difference, and Spearman's rank correlation ρ."""
     both = np.isfinite(x) & np.isfinite(y)
     if both.sum() < 3:
         return f"{int(both.sum())} bins"
     pair = x[both], np.asarray(y)[both]
     varies = all(np.ptp(values) > 0 for values in pair)
     rank = float(spearmanr(*pair).statistic) if varies else float("nan")
-    return f"{int(both.sum())} bins: stars - gas {np.median((y - x)[both]):+.2f}, rank correlation {rank:.2f}"
+    return f"{int(both.sum())} bins: stars − gas {np.median((y - x)[both]):+.2f}, ρ {rank:.2f}"
 
 
 def _bpt(axes: Any, lines: LineFluxes, found: Gas) -> None:

@@ -1,0 +1,107 @@
+"""Docks of a low window, and fields in line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import native_canvas, open_explorer, window
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QSlider
+
+from napari_sfh._qt.lowwindow import CONTROLS, LAYERS
+from napari_sfh.types import Result
+
+LEFT, RIGHT, BOTTOM = (
+    Qt.DockWidgetArea.LeftDockWidgetArea,
+    Qt.DockWidgetArea.RightDockWidgetArea,
+    Qt.DockWidgetArea.BottomDockWidgetArea,
+)
+
+
+def opened(make_viewer: Callable[..., Any], result: Result, width: int, height: int) -> Any:
+    dock = open_explorer(make_viewer(width, height))
+    dock.show_result(result)
+    assert dock.wait(60)
+    return dock
+
+
+def where(win: Any, name: str) -> Any:
+    return win.dockWidgetArea(win.findChild(QDockWidget, name))
+
+
+def test_a_low_window_gives_its_height_to_the_explorer(
+    qtbot: Any, make_viewer: Callable[..., Any], result: Result
+) -> None:
+    dock = opened(make_viewer, result, 1280, 720)
+    win = window(dock.viewer)
+    controls = win.findChild(QDockWidget, CONTROLS)
+    assert where(win, CONTROLS) == RIGHT
+    assert where(win, LAYERS) == LEFT
+    own = next(d for d in win.tabifiedDockWidgets(controls) if d.isAncestorOf(dock))
+    assert not own.visibleRegion().isEmpty(), "the explorer is in front"
+    assert own.height() > 600
+    assert (win.width(), win.height()) == (1280, 720)
+    assert win.minimumSizeHint().width() <= 1280
+    assert native_canvas(dock.viewer).width() > 630
+    assert native_canvas(dock.viewer).height() >= 370
+    win.resize(1440, 900)
+    qtbot.waitUntil(lambda: where(win, CONTROLS) == LEFT, timeout=5000)
+    assert not win.tabifiedDockWidgets(controls)
+    assert controls.geometry().bottom() < win.findChild(QDockWidget, LAYERS).geometry().top()
+    win.resize(1280, 720)
+    qtbot.waitUntil(lambda: where(win, CONTROLS) == RIGHT, timeout=5000)
+
+
+def test_docks_that_the_user_has_moved_stay(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> None:
+    dock = opened(make_viewer, result, 1440, 900)
+    win = window(dock.viewer)
+    controls = win.findChild(QDockWidget, CONTROLS)
+    controls.setFloating(True)
+    win.resize(1280, 720)
+    qtbot.waitUntil(lambda: win.corner(Qt.Corner.BottomRightCorner) == RIGHT, timeout=5000)
+    assert controls.isFloating()
+
+
+def test_napari_gets_its_arrangement_back(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> None:
+    dock = opened(make_viewer, result, 1280, 720)
+    win, viewer = window(dock.viewer), dock.viewer
+    low = dock.docks._low
+    dock.release()
+    assert where(win, CONTROLS) == LEFT
+    assert {win.corner(c) for c in (Qt.Corner.BottomLeftCorner, Qt.Corner.BottomRightCorner)} == {BOTTOM}
+    low.arrange()
+    win.resize(1280, 900)
+    QApplication.processEvents()
+    assert {win.corner(c) for c in (Qt.Corner.BottomLeftCorner, Qt.Corner.BottomRightCorner)} == {BOTTOM}, viewer
+
+
+@pytest.mark.parametrize("points", [0, 3])
+def test_fields_begin_and_end_at_one_place(
+    make_viewer: Callable[..., Any], qtbot: Any, result: Result, points: int
+) -> None:
+    """Also in letters of another size: labels are as wide as their font."""
+    dock = opened(make_viewer, result, 1440, 900)
+    if points:
+        from napari.settings import get_settings
+
+        get_settings().appearance.font_size += points
+    for section in dock.sections.values():
+        section.expand(True)
+    QApplication.processEvents()
+    fields = [dock.data.cube, dock.network.device, dock.map.quantity, dock.map.min_snr]
+    forms = (dock.tools[name].form for name in ("composite", "gradient", "region"))
+    for form, names in zip(forms, (("brightness", "levels"), ("pa", "distance"), ("shape", "weight"))):
+        fields += [getattr(form, name) for name in names]
+    natives = [field.native for field in fields]
+    assert len({native.mapTo(dock, QPoint(0, 0)).x() for native in natives}) == 1
+    assert len({native.mapTo(dock, QPoint(native.width(), 0)).x() for native in natives}) == 1
+    sliders = [native.findChild(QSlider) for native in natives if native.findChild(QSlider)]
+    assert len({slider.width() for slider in sliders}) == 1
+    labels = [native.parentWidget().layout().itemAt(0).widget() for native in natives]
+    assert all(isinstance(label, QLabel) and label.width() >= label.sizeHint().width() for label in labels)
+    pressed = dock.tools["gradient"].form.guess.native, dock.tools["lines"].form.plot.native
+    assert len({button.mapTo(dock, QPoint(0, 0)).x() for button in pressed}) == 1
+    if points:
+        get_settings().appearance.font_size -= points
