@@ -88,7 +88,7 @@ def run_states(viewer: Any, dock: Any) -> None:
     """Empty, loaded, running, cancelled, and an error."""
     shoot(viewer, "empty")
     dock.open_demo()
-    wait(lambda: not dock.job.running)
+    wait(lambda: not dock.busy and dock.preflight.found is not None)
     shoot(viewer, "loaded")
     dock.run()
     wait(lambda: dock.stage.value.startswith(("Spectra", "Binning", "Summing", "Photometry")) or not dock.job.running)

@@ -137,7 +137,7 @@ def test_a_dropped_cube_is_ready_to_run(
     viewer.open(str(cube_file), plugin="napari-sfh")
     qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_cube, timeout=20000)
+    qtbot.waitUntil(lambda: dock.data.has_cube and not dock._loading, timeout=20000)
     assert len(viewer.layers) == 1
     assert dock.run_button.enabled
     assert "Ready" in dock.message.text()

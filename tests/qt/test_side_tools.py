@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from conftest import at_once, bin_world, make_result, open_explorer
+from qtpy.QtCore import Qt
 
 from napari_sfh._qt import skytasks
 from napari_sfh._qt.composite import segments
 from napari_sfh._qt.layers import KEY, Link
+from napari_sfh._qt.map_tool import MEANING
 from napari_sfh.analysis import answers, histories, ppxf_bin
 from napari_sfh.analysis.compare import against
 from napari_sfh.figures.comparison import comparison_page, history_page, symmetric_limits
@@ -288,3 +290,13 @@ def test_contours_as_pieces() -> None:
     pieces = segments([np.array([[0.0, 0], [1, 0], [1, 2]]), np.zeros((1, 2))])
     np.testing.assert_array_equal(pieces, [[[0, 0], [1, 0]], [[1, 0], [0, 2]]])
     assert segments([]).shape == (0, 2, 2)
+
+
+def test_tips_say_what_the_maps_are(opened: Any) -> None:
+    quantity = opened.map.quantity
+    opened.show_map("MH_MW")
+    assert quantity.tooltip.startswith("Mean [M/H] (dex, solar Z = 0.019), weighted by the mass formed. Alt+1")
+    native = quantity.native
+    tips = [native.itemData(k, Qt.ItemDataRole.ToolTipRole) for k in range(native.count())]
+    assert len(set(tips)) == native.count() == len(MEANING)
+    assert all(tips)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, Slider
 from numpy.typing import NDArray
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import Qt, QTimer
 
 from napari_sfh._qt.forms import fill_form, form, form_state, narrow
 from napari_sfh._qt.layers import FIRST_MAP, map_title
@@ -25,6 +25,17 @@ MAP_KEYS = {
     "Alt-E": "error",
     "Alt-G": "grid",
 }
+#: What the maps are, for their tips.
+MEANING = {
+    "AGE_LW": "Mean of log age (yr), weighted by V-band light: led by the young",
+    "AGE_MW": "Mean of log age (yr), weighted by the mass formed: led by the old",
+    "MH_LW": "Mean [M/H] (dex, solar Z = 0.019), weighted by V-band light",
+    "MH_MW": "Mean [M/H] (dex, solar Z = 0.019), weighted by the mass formed",
+    "EBV": "Reddening of the stars within the galaxy, mag",
+    "SNR": "Signal to noise of the bin's spectrum, per pixel in 5300-5500 Å",
+    "OOD": "How unlike the training set the bin is: above 1 the network is not to be believed",
+    "FLAG": "What is to be known of a bin, as a bit mask; bins with a flag can be hidden below",
+}
 #: Every bit of FLAG.
 ANY_FLAG = sum(int(bit) for bit in FLAG_MEANING)
 #: Milliseconds after a map is painted at which its layer controls are made.
@@ -40,8 +51,9 @@ class MapForm:
             label="Map",
             choices=[(map_title(n), n) for n in names],
             value=FIRST_MAP,
-            tooltip="Also with Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]",
         )
+        self._explain()
+        self.quantity.changed.connect(self._explain)
         self.error = CheckBox(text="its 1 σ error", value=False, tooltip="Half of the 16-84 % width; also with Alt+E")
         self.grid = CheckBox(
             text="four maps side by side", value=False, tooltip="LW and MW age and [M/H]; also with Alt+G"
@@ -68,6 +80,13 @@ class MapForm:
         )
         rows = [narrow(self.quantity), self.error, self.grid, narrow(self.limits), self.min_snr]
         self.container = form([*rows, self.hide_flagged, narrow(self.flags)])
+
+    def _explain(self, _: object = None) -> None:
+        """Say in the field's tip, and in those of its entries, what the maps are."""
+        native = self.quantity.native
+        for k, name in enumerate(self.quantity.choices):
+            native.setItemData(k, MEANING[name], Qt.ItemDataRole.ToolTipRole)
+        self.quantity.tooltip = f"{MEANING[self.quantity.value]}. Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]"
 
     def limit_snr(self, result: Result | None) -> None:
         """Let the slider run over the S/N of a result, and show all bins."""

@@ -18,7 +18,17 @@ from qtpy.QtGui import QPainterPath
 from qtpy.QtWidgets import QGraphicsPathItem
 
 from napari_sfh._qt.theme import POINTS, Palette
-from napari_sfh.analysis.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, MH_EDGES, PIVOT_AA, SFH_KINDS, Band, BinView
+from napari_sfh.analysis.binview import (
+    COLORS,
+    DRAWN_EDGES_GYR,
+    FLUX_HTML,
+    LINES_AA,
+    MH_EDGES,
+    PIVOT_AA,
+    SFH_KINDS,
+    Band,
+    BinView,
+)
 from napari_sfh.physics.wavelength import NORM_WINDOW_AA, WAVE_AA
 from napari_sfh.types import BANDS
 
@@ -28,8 +38,6 @@ import pyqtgraph as pg
 
 __all__ = ["BinPlots", "Ribbon", "bare_plot", "continuum_range", "dress", "pg", "steps"]
 
-#: Label of spectra and bands: f_lambda over its mean in 5300-5500 AA (`physics.wavelength.NORM_WINDOW_AA`).
-FLUX = "F<sub>λ</sub> / F<sub>5400</sub>"
 FLUX_TIP = "Flux density per Å over the bin's mean in {:.0f}–{:.0f} Å".format(*NORM_WINDOW_AA)
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
 AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
@@ -228,10 +236,10 @@ class BinPlots(pg.GraphicsLayoutWidget):
             (self.cumulative, "bottom", "lookback time (Gyr)"),
             (self.mh, "left", "[M/H] (dex)" if self.metallicity == "age" else "share"),
             (self.mh, "bottom", "" if self.metallicity == "age" else "[M/H] (dex)"),
-            (self.spectrum, "left", FLUX),
+            (self.spectrum, "left", FLUX_HTML),
             (self.residual, "left", "residual"),
             (self.residual, "bottom", "rest wavelength (Å)"),
-            (self.sed, "left", FLUX),
+            (self.sed, "left", FLUX_HTML),
             (self.sed, "bottom", "HST filter (F…W)"),
         ):
             plot.setLabel(side, text, **label_style(self._colors))

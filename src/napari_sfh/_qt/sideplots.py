@@ -16,7 +16,6 @@ from napari_sfh._qt.dock import weak_slot
 from napari_sfh._qt.plots import (
     AGE_MINOR,
     AGE_TICKS,
-    FLUX,
     FLUX_TIP,
     LG_EDGES,
     Ribbon,
@@ -27,7 +26,7 @@ from napari_sfh._qt.plots import (
     steps,
 )
 from napari_sfh._qt.theme import POINTS, Palette, palette
-from napari_sfh.analysis.binview import COLORS, BinView
+from napari_sfh.analysis.binview import COLORS, FLUX_HTML, BinView
 from napari_sfh.analysis.compare import Comparison
 from napari_sfh.analysis.histories import History, numbers
 from napari_sfh.analysis.maps import MAPS, MEAN_MAPS, robust_limits
@@ -154,7 +153,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self._label()
         if self._with_spectrum:
             self._data.setPen(pg.mkPen(colors.data, width=1))
-            dress(self.spectrum, colors, left=FLUX)
+            dress(self.spectrum, colors, left=FLUX_HTML)
             dress(self.residual, colors, left="residual", bottom="rest wavelength (Å)")
 
     def _label(self) -> None:

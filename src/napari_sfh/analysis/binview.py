@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
-from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.physics.wavelength import NORM_WINDOW_AA, WAVE_AA
 from napari_sfh.types import FLAG_MEANING, Flag, Result
 
 #: Colours of compared bins, in order (Okabe & Ito 2008, colour-blind safe).
@@ -42,6 +42,9 @@ LINES_AA: tuple[tuple[str, float], ...] = (
     ("Fe", 5335.2),
     ("O I", 6300.30),
 )
+#: Label of spectra and bands: f_lambda over its mean in `NORM_WINDOW_AA`; in HTML, and for matplotlib.
+FLUX_HTML = f"F<sub>λ</sub> / F<sub>{np.mean(NORM_WINDOW_AA):.0f}</sub>"
+FLUX_LABEL = r"$F_\lambda\ /\ F_\lambda$" + "({:.0f}–{:.0f} Å)".format(*NORM_WINDOW_AA)
 #: The ways to draw an SFH: key, name, label of the axis (the SFR is per unit mass formed).
 SFH_KINDS: dict[str, tuple[str, str]] = {
     "mass": ("Mass formed", "mass / bin"),

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import histories, maps
-from napari_sfh.analysis.binview import COLORS, DRAWN_EDGES_GYR, PIVOT_AA, BinView
+from napari_sfh.analysis.binview import COLORS, DRAWN_EDGES_GYR, FLUX_LABEL, PIVOT_AA, BinView
 from napari_sfh.analysis.compare import Comparison, Scatter
 from napari_sfh.analysis.histories import History
 from napari_sfh.analysis.maps import robust_limits
@@ -130,7 +130,7 @@ def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[History]) 
     for panel in (axes, below):
         for low, high in view.masked:
             panel.axvspan(low, high, color="0.92", lw=0)
-    axes.set(ylabel="Normalised flux", xlim=(WAVE_AA[0], WAVE_AA[-1]))
+    axes.set(ylabel=FLUX_LABEL, xlim=(WAVE_AA[0], WAVE_AA[-1]))
     axes.tick_params(labelbottom=False)
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
 
@@ -141,6 +141,6 @@ def _bands(axes: Any, view: BinView, answers: Sequence[History]) -> None:
     for color, answer in zip(COLORS, answers):
         if answer.phot_model is not None:
             axes.plot(pivot, answer.phot_model, "D", mfc="none", color=color, ms=8)
-    axes.set(xscale="log", xlabel="HST band", ylabel="Normalised flux")
+    axes.set(xscale="log", xlabel="HST band", ylabel=FLUX_LABEL)
     axes.set_xticks(pivot, view.bands, rotation=45, size=8)
     axes.minorticks_off()

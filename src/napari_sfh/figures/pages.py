@@ -14,7 +14,17 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.binview import COLORS, DRAWN_EDGES_GYR, LINES_AA, MH_EDGES, PIVOT_AA, SFH_KINDS, Band, BinView
+from napari_sfh.analysis.binview import (
+    COLORS,
+    DRAWN_EDGES_GYR,
+    FLUX_LABEL,
+    LINES_AA,
+    MH_EDGES,
+    PIVOT_AA,
+    SFH_KINDS,
+    Band,
+    BinView,
+)
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import WAVE_AA
@@ -160,7 +170,7 @@ def _spectrum(axes: Any, below: Any, view: BinView) -> None:
             panel.axvline(wave, color="0.7", lw=0.6, ls=":")
     for name, wave in LINES_AA:
         axes.text(wave, 1.01, name, transform=axes.get_xaxis_transform(), size=7, ha="center", va="bottom")
-    axes.set(ylabel="Normalised flux", xlim=(WAVE_AA[0], WAVE_AA[-1]))
+    axes.set(ylabel=FLUX_LABEL, xlim=(WAVE_AA[0], WAVE_AA[-1]))
     axes.tick_params(labelbottom=False)
     axes.legend(fontsize=8)
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
@@ -172,7 +182,7 @@ def _bands(axes: Any, view: BinView) -> None:
     axes.plot(WAVE_AA[40:1760:80], np.median(view.model[:1760].reshape(22, 80), axis=1), color="tab:red", lw=0.9)
     axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.3", ms=5, label="observed")
     axes.plot(pivot, view.phot_model, "D", mfc="none", color="tab:red", ms=8, label="model")
-    axes.set(xscale="log", xlabel="HST band", ylabel="Normalised flux")
+    axes.set(xscale="log", xlabel="HST band", ylabel=FLUX_LABEL)
     axes.set_xticks(pivot, view.bands, rotation=45, size=8)
     axes.minorticks_off()
     axes.legend(fontsize=8)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.binview import DRAWN_EDGES_GYR, BinView
+from napari_sfh.analysis.binview import DRAWN_EDGES_GYR, FLUX_LABEL, BinView
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import BANDS, Result
 
@@ -66,7 +66,7 @@ def _spectrum(axes: Any, result: Result, view: BinView) -> None:
     axes.set(
         title=f"bin {view.bin_id}: S/N {snr:.0f}, χ² {chi2:.2f}, out of depth {ood:.2f}",
         xlabel="Rest wavelength (Å)",
-        ylabel="Normalised flux",
+        ylabel=FLUX_LABEL,
         xlim=WAVE_AA[[0, -1]],
     )
     bands = " ".join(b for b, used in zip(BANDS, result.data.phot_mask[row]) if used) or "none"
