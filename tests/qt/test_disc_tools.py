@@ -79,7 +79,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     back = disc_of(tool._find().data[0], dock.session.sky, disc)
     assert (back.pa_deg, back.inclination_deg, back.r_e_arcsec) == pytest.approx((30.0, 60.0, 2.0), abs=0.01)
     tool.form.r_max.value, tool.form.trusted.value = 9.0, False
-    alt(dock, Qt.Key.Key_F)
+    alt(dock, Qt.Key.Key_A)
     idle(qtbot, dock)
     assert tool.found["AGE_LW"].slope_kpc is not None
     assert "dex/Rₑ" in dock.message.text()
@@ -114,7 +114,7 @@ def test_what_is_typed_wrong_is_told(qtbot: Any, dock: Any, field: str, text: st
 
 def test_posterior_of_the_clicked_bin(qtbot: Any, dock: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = dock.tools["posterior"]
-    alt(dock, Qt.Key.Key_C)
+    alt(dock, Qt.Key.Key_J)
     assert "Click a bin on the map first" in dock.message.text()
     click(dock.viewer, dock.session, 6)
     tool.draw()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from conftest import native_canvas, open_explorer, window
+from napari._app_model import get_app_model
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QSlider
 
@@ -105,3 +106,17 @@ def test_fields_begin_and_end_at_one_place(
     assert len({button.mapTo(dock, QPoint(0, 0)).x() for button in pressed}) == 1
     if points:
         get_settings().appearance.font_size -= points
+
+
+def test_keys_are_not_those_of_menus_or_of_napari(make_viewer: Callable[..., Any], result: Result) -> None:
+    """A menu's letter and the shortcut of an action come before the canvas."""
+    dock = opened(make_viewer, result, 1280, 720)
+    win = window(dock.viewer)
+    titles = [action.text() for action in win.menuBar().actions()]
+    taken = {f"Alt+{title[title.index('&') + 1].upper()}" for title in titles if "&" in title}
+    assert {"Alt+F", "Alt+H"} <= taken
+    taken |= {str(rule.keybinding) for rule in get_app_model().keybindings}
+    assert "Alt+C" in taken
+    ours = {key.replace("-", "+") for key in dock.tools.shortcuts()}
+    assert len(ours) > 10
+    assert not ours & taken

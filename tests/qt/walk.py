@@ -143,12 +143,12 @@ class Walk:
         """HST under translucent maps, contours above."""
         tool = self.dock.tools["composite"]
         self.unfold("composite")
-        self.do("HST colours", lambda: self.key(Qt.Key.Key_H))
+        self.do("HST colours", lambda: self.key(Qt.Key.Key_U))
         assert tool.layer is not None
         self.slide("slider of HST", tool.form.brightness, *[Qt.Key.Key_Right] * 3)
         self.do("contours", lambda: tool.show_contours("AGE_LW"))
         self.save("hst.pdf", tool.form.save)
-        self.do("HST colours", lambda: self.key(Qt.Key.Key_H))
+        self.do("HST colours", lambda: self.key(Qt.Key.Key_U))
 
     def lines(self) -> None:
         """Emission lines from the spectra, on the canvas and against the young stars."""
@@ -166,7 +166,7 @@ class Walk:
         tool = self.dock.tools["gradient"]
         self.unfold("gradient")
         self.do("guess the disc", lambda: self.press(tool.form.guess))
-        self.do("gradient", lambda: self.key(Qt.Key.Key_F))
+        self.do("gradient", lambda: self.key(Qt.Key.Key_A))
         self.save("gradient.pdf", tool.figure_button)
         self.save("gradient.fits", tool.table_button)
 
@@ -185,8 +185,8 @@ class Walk:
 
     def posterior_and_ppxf(self) -> None:
         """The corner plot of a bin, and pPXF's answer for it."""
-        self.do("corner plot", lambda: self.key(Qt.Key.Key_C))
-        self.do("pPXF", lambda: self.key(Qt.Key.Key_P))
+        self.do("corner plot", lambda: self.key(Qt.Key.Key_J))
+        self.do("pPXF", lambda: self.key(Qt.Key.Key_B))
         assert self.dock.session.selected in self.dock.tools["ppxf"].fits
 
     def exports(self) -> None:

@@ -39,7 +39,9 @@ class CompareForm:
     """What is compared, and how it is shown."""
 
     def __init__(self) -> None:
-        self.file = file_edit("Other answer", "A result of another run or network, GIST/nGIST, or MAPS with ages")
+        self.file = file_edit(
+            "Answer", "The other one: a result of another run or network, GIST/nGIST, or MAPS with ages"
+        )
         self.load = PushButton(text="Load", tooltip="Read it and match its bins on the sky")
         self.truth = PushButton(text="Compare with the mock's truth", tooltip="What the mock spiral was made of")
         self.mean = ComboBox(
@@ -144,7 +146,7 @@ class ComparisonTool(Tool):
     def _load(self, _: object = None) -> None:
         text = self.form.file.line_edit.value.strip()
         if not text:
-            self.host.say("Other answer: no file is chosen; choose a result, GIST/nGIST tables or MAPS.", error=True)
+            self.host.say("Answer: no file is chosen; choose a result, GIST/nGIST tables or MAPS.", error=True)
             return
         self.host.attempt(partial(self.load, text))
 

@@ -37,7 +37,7 @@ class CompositeForm:
     def __init__(self) -> None:
         self.show = PushButton(
             text="Show HST colours",
-            tooltip="Red, green, blue: F814W, F555W, F438W, or what there is of the mosaics under Data (Alt+H)",
+            tooltip="Red, green, blue: F814W, F555W, F438W, or what there is of the mosaics under Data (Alt+U)",
         )
         self.brightness = FloatSlider(
             label="Brightness",
@@ -56,13 +56,13 @@ class CompositeForm:
             tooltip="Lupton's Q: to the right, bright cores and faint outskirts are seen at once",
         )
         self.opacity = FloatSlider(
-            label="Maps' opacity", value=0.5, min=0.0, max=1.0, step=0.05, tooltip="Of the maps above the HST image"
+            label="Opacity", value=0.5, min=0.0, max=1.0, step=0.05, tooltip="Of the maps above the HST image"
         )
         self.contours = ComboBox(
-            label="Contours of",
+            label="Contours",
             value=NONE,
             choices=[(NONE, NONE), *((title, name) for name, title in skytasks.CONTOURS.items())],
-            tooltip="Lines come from the MAPS file, else they are measured in the bins' spectra",
+            tooltip="Of a line or a map; lines come from the MAPS file, else they are measured in the bins' spectra",
         )
         self.levels = SpinBox(
             label="Levels",
@@ -116,8 +116,8 @@ class CompositeTool(Tool):
     # -- acts --------------------------------------------------------------------------------------------------
 
     def shortcuts(self) -> dict[str, KeyAct]:
-        """Alt-H shows and hides the mosaics."""
-        return {"Alt-H": self.toggle}
+        """Alt-U shows and hides the mosaics."""
+        return {"Alt-U": self.toggle}
 
     def toggle(self, _: object = None) -> None:
         """Show the mosaics, or hide them."""
@@ -201,7 +201,7 @@ class CompositeTool(Tool):
         note = (
             f", averaged over {self.field.averaged} x {self.field.averaged} pixels" if self.field.averaged > 1 else ""
         )
-        self.host.say(f"HST {', '.join(self.field.bands)} under the maps{note}; Alt+H hides it.")
+        self.host.say(f"HST {', '.join(self.field.bands)} under the maps{note}; Alt+U hides it.")
 
     def _look_changed(self, _: object = None) -> None:
         if self.field is not None:

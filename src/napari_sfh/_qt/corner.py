@@ -109,7 +109,7 @@ class CornerForm:
         rows = list(self.boxes.values())
         pairs = self.pairs = [side_by_side(rows[k : k + 2]) for k in range(0, len(rows), 2)]
         self.draw = PushButton(
-            text="Corner plot of the bin", tooltip="The joint posterior of the selected bin, drawn anew (Alt+C)"
+            text="Corner plot of the bin", tooltip="The joint posterior of the selected bin, drawn anew (Alt+J)"
         )
         self.container = form([*pairs, self.draw])
 
@@ -134,8 +134,8 @@ class CornerTool(Tool):
         self.form.draw.changed.connect(self.draw)
 
     def shortcuts(self) -> dict[str, KeyAct]:
-        """Alt-C draws."""
-        return {"Alt-C": self.draw}
+        """Alt-J draws."""
+        return {"Alt-J": self.draw}
 
     def draw(self, _: object = None) -> None:
         """Draw the posterior of the selected bin in the background."""

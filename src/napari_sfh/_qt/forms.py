@@ -352,7 +352,7 @@ class ExportForm:
         self.result = PushButton(text="Save result…", tooltip="One FITS file: maps, bins, SFHs, spectra, provenance")
         self.figure = PushButton(text="Save figure of the maps…", tooltip="PNG, PDF or SVG page of the four maps")
         self.table = PushButton(text="Save table of all bins…", tooltip="SFH and metallicity of every bin as ECSV")
-        self.distance = number("Distance (Mpc)", "none", "Of the galaxy: the figure's scale bar says kpc, too")
+        self.distance = number("D (Mpc)", "none", "Distance of the galaxy: the figure's scale bar says kpc, too")
         self.container = form([self.result, self.table, self.distance, self.figure])
 
     @property

@@ -75,9 +75,11 @@ class GradientForm:
     def __init__(self) -> None:
         self.centre = LineEdit(label="Centre (°)", tooltip="RA and Dec of the centre in degrees, ICRS: 24.174 15.783")
         self.pa = _number("PA (°)", -360, 360, 0, "Position angle of the major axis, from north through east")
-        self.inclination = _number("Inclination (°)", 0, MAX_INCLINATION, 0, "0 = face-on; the disc is taken as thin")
+        self.inclination = _number(
+            "Incl. (°)", 0, MAX_INCLINATION, 0, "Inclination; 0 = face-on; the disc is taken as thin"
+        )
         self.r_e = _number("Rₑ (″)", 0.01, 9999, 5, "Effective radius along the major axis, arcsec", step=0.1)
-        self.distance = LineEdit(label="Distance (Mpc)", tooltip="For gradients per kpc; may be left empty")
+        self.distance = LineEdit(label="D (Mpc)", tooltip="Distance, for gradients per kpc; may be left empty")
         self.r_min = _number("From (Rₑ)", 0, 99, 0, "Bins inside are not fitted", step=0.1)
         self.r_max = _number("To (Rₑ)", 0.1, 99, 1.5, "Bins outside are not fitted", step=0.1)
         self.method = ComboBox(
@@ -95,7 +97,7 @@ class GradientForm:
             tooltip="The ellipse has the half-axes Rₑ and Rₑ cos i: move, stretch and turn it with the mouse",
         )
         self.guess = PushButton(text="Guess", tooltip="From the moments of the white light; look at the ellipse")
-        self.fit = PushButton(text="Fit", tooltip="Gradients of all quantities, with a bootstrap (Alt+F)")
+        self.fit = PushButton(text="Fit", tooltip="Gradients of all quantities, with a bootstrap (Alt+A)")
         self.buttons = side_by_side([self.guess, self.fit])
         self.container = form(
             [
@@ -180,8 +182,8 @@ class GradientTool(Tool):
             field.changed.connect(self._typed)
 
     def shortcuts(self) -> dict[str, KeyAct]:
-        """Alt-F fits."""
-        return {"Alt-F": self.fit}
+        """Alt-A fits."""
+        return {"Alt-A": self.fit}
 
     # -- acts --------------------------------------------------------------------------------------------------
 

@@ -67,7 +67,7 @@ class MapForm:
             tooltip="Leave out the bins where the network is not to be believed",
         )
         self.flags = ComboBox(
-            label="Hide bins with",
+            label="Hide if",
             choices=[("nothing", 0), ("any flag", ANY_FLAG), *((text, int(bit)) for bit, text in FLAG_MEANING.items())],
             value=0,
             tooltip="Leave out the bins that carry a flag",

@@ -83,7 +83,7 @@ def bare_plot(layout: Any, row: int = 0, column: int = 0) -> pg.PlotItem:
     plot = layout.addPlot(row=row, col=column)
     plot.hideButtons()
     plot.setMenuEnabled(False)
-    plot.getAxis("left").setWidth(54)
+    plot.getAxis("left").setWidth(50)
     plot.getAxis("left").enableAutoSIPrefix(False)
     plot.setDefaultPadding(0.0)
     return plot
@@ -194,6 +194,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
         for line in self._lines:
             self.spectrum.addItem(line, ignoreBounds=True)
         self.spectrum.setToolTip(FLUX_TIP)
+        for plot in (self.spectrum, self.residual):
+            plot.getAxis("left").setWidth(56)
         self.spectrum.showAxis("top")
         self.spectrum.getAxis("top").setStyle(tickLength=0, tickTextOffset=1, hideOverlappingLabels=False)
         self.spectrum.vb.sigResized.connect(self._name_lines)

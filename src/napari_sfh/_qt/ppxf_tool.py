@@ -30,7 +30,7 @@ class PpxfForm:
     """How pPXF is run."""
 
     def __init__(self) -> None:
-        self.fit = PushButton(text="Fit this bin with pPXF", tooltip="In the background, some seconds a bin (Alt+P)")
+        self.fit = PushButton(text="Fit this bin with pPXF", tooltip="In the background, some seconds a bin (Alt+B)")
         self.regularisation = ComboBox(
             label="Smoothness",
             value=0.01,
@@ -83,8 +83,8 @@ class PpxfTool(Tool):
     # -- acts --------------------------------------------------------------------------------------------------
 
     def shortcuts(self) -> dict[str, KeyAct]:
-        """Alt-P fits the selected bin."""
-        return {"Alt-P": self._fit}
+        """Alt-B fits the selected bin."""
+        return {"Alt-B": self._fit}
 
     def fit(self, bin_id: int | None = None) -> None:
         """Fit a bin (default: the selected one) in the background.

@@ -36,7 +36,7 @@ from napari_sfh.physics.wavelength import WAVE_AA
 #: Answers that are drawn at once.
 MOST = 4
 #: Width in pixels of the words beside the plots.
-WORDS = 300
+WORDS = 312
 #: Map of a mean in `physics.means.MEAN_NAMES`.
 MEAN_NAME_OF = {key: name for name, key in MEAN_MAPS.items()}
 
@@ -226,7 +226,7 @@ class Legend(Words):
         rows = "".join(
             f"<tr><td>{label}</td>{''.join(f'<td>{t}</td>' for t in texts)}</tr>" for label, texts in numbers(shown)
         )
-        self.setText(f'{above}<table cellspacing="0" cellpadding="3"><tr><td></td>{heads}</tr>{rows}</table>')
+        self.setText(f'{above}<table cellspacing="0" cellpadding="4"><tr><td></td>{heads}</tr>{rows}</table>')
 
 
 def kind_choice(act: Callable[[str], None]) -> ComboBox:

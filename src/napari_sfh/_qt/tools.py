@@ -127,7 +127,10 @@ class Tool:
         self.host.say(f"Saved {path}.")
 
     def shortcuts(self) -> dict[str, KeyAct]:
-        """Keys on the canvas (``Alt-R``) and the bound methods that they call; each tooltip should name its key."""
+        """Keys on the canvas (``Alt-R``) and the bound methods that they call; each tooltip should name its key.
+
+        Alt with F, V, L, P, W, H, D opens a menu, and napari has Alt with C, S, T.
+        """
         return {}
 
     def on_result(self, result: Result | None) -> None:
