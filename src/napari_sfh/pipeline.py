@@ -15,12 +15,14 @@ from typing import Any
 import numpy as np
 
 from napari_sfh import __version__, infer
+from napari_sfh.analysis import gas_stars, linefit
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import identify
 from napari_sfh.io.dap import check_same_grid, read_maps
 from napari_sfh.io.hst import is_stand_in, read_mosaic
 from napari_sfh.io.muse import check_rest_range, read_cube
 from napari_sfh.model.bundle import Bundle, load_bundle
+from napari_sfh.physics.lines import STELLAR_PIXELS
 from napari_sfh.prep import bands, binning, extinction, kinematics, restframe, skylines, spectra
 from napari_sfh.prep.assemble import MAX_PHOTOMETRY_REDSHIFT, make_bin_data, without_lines
 from napari_sfh.prep.bands import Bands
@@ -28,11 +30,11 @@ from napari_sfh.prep.psf import cube_psf
 from napari_sfh.prep.quality import reduced_chi2
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.progress import in_background
-from napari_sfh.types import BANDS, F32, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
+from napari_sfh.types import BANDS, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.
 FALLBACK_KINEMATICS = "0,70"
-_MANY_STRANGE = 0.1  # share of bins out of depth
+_MANY_STRANGE = 0.1  # share of bins with gas of another kind
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
     yield Progress("models of the predictions", 0, 0)
     model_flux, model_phot = infer.reconstruct(data, prediction, bundle)
     out_of_depth = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
-    return Result(
+    result = Result(
         bins=bins,
         data=data,
         prediction=prediction,
@@ -140,17 +142,29 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
             **config.settings(),
             "version": __version__,
             "device_used": str(infer.choose_device(config.device)),
-            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes, *_depth_notes(config, prediction.ood))),
+            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes)),
         },
     )
+    return (yield from _with_gas(result, bundle, cancel))
 
 
-def _depth_notes(config: RunConfig, ood: F32) -> tuple[str, ...]:
-    """What to try where many bins are out of depth."""
-    strange = int((ood > 1).sum())
-    if config.mask_lines or strange <= _MANY_STRANGE * ood.size:
-        return ()
-    return (f"{strange} of {ood.size} bins out of depth: if no young stars light up the gas, give --mask-lines",)
+def _with_gas(result: Result, bundle: Bundle, cancel: threading.Event | None) -> Generator[Progress, None, Result]:
+    """Flag the bins whose gas no young stars light up, and say what helps; nothing where the lines are hidden."""
+    if not (result.data.mask & ~STELLAR_PIXELS).any():
+        return result
+    lines = yield from linefit.measure(result, bundle, cancel)
+    if lines is None:
+        return result
+    other = gas_stars.lit_otherwise(result, lines)
+    share = other.sum() / max(int(np.isfinite(result.prediction.ood).sum()), 1)
+    note = (
+        f"gas of {other.sum()} of {other.size} bins is not lit by young stars alone ([N II]/Halpha, [O III]/Hbeta), "
+        "but the network takes it for their light: give --mask-lines"
+    )
+    notes = (result.settings["notes"], note) if share > _MANY_STRANGE else (result.settings["notes"],)
+    settings = {**result.settings, "notes": " | ".join(filter(None, notes))}
+    flag = (result.flag | np.where(other, int(Flag.OTHER_GAS), 0)).astype(np.int32)
+    return replace(result, flag=flag, settings=settings)
 
 
 def _file_notes(config: RunConfig, cube: Cube, mosaics: Mapping[str, Mosaic]) -> tuple[str, ...]:

@@ -41,6 +41,7 @@ class Flag(enum.IntFlag):
     SINGLE_SPAXEL = 512  # the bin is one spaxel
     NO_SPECTRUM = 1024  # no usable continuum: nothing was predicted
     DEFAULT_KINEMATICS = 2048  # V and sigma are constants, not measured in this bin
+    OTHER_GAS = 4096  # young stars alone do not light the gas: an active nucleus, shocks, old stars
 
 
 FLAG_MEANING: Mapping[Flag, str] = {
@@ -56,6 +57,7 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.SINGLE_SPAXEL: "bin of one spaxel",
     Flag.NO_SPECTRUM: "no usable spectrum",
     Flag.DEFAULT_KINEMATICS: "V and sigma are constants",
+    Flag.OTHER_GAS: "gas not lit by young stars",
 }
 
 

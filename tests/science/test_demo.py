@@ -1,19 +1,23 @@
 """The main job on the bundled mock galaxy: files in, result file out, and the truth found again."""
 
 import importlib.util
+import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 
 from napari_sfh import demo, preflight
 from napari_sfh.analysis import compare
 from napari_sfh.cli import main, show_progress
 from napari_sfh.io.identify import find_galaxy
 from napari_sfh.io.results import read_result
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.pipeline import config_from_files, run
 from napari_sfh.training.mock_dress import dress
 from napari_sfh.types import Flag
@@ -119,6 +123,29 @@ def test_provenance_is_in_the_header(output, result):
 @pytest.mark.parametrize("stage", ["opening the files", "signal and noise", "spectra", "photometry"])
 def test_cancel_before_the_network_gives_nothing(part, stage):
     assert show_progress(_cancelled_at(part, stage), quiet=True) is None
+
+
+def test_gas_that_no_young_stars_light_is_flagged_and_told(part, result, tmp_path):
+    """[N II] as strong as in a cooling flow, put into the mock's gas, which alone raises no flag."""
+    assert not (result.flag & Flag.OTHER_GAS).any()
+    folder = tmp_path / "galaxy"
+    shutil.copytree(part, folder)
+    with (
+        fits.open(next(folder.glob("*DATACUBE*")), mode="update") as hdus,
+        fits.open(next(folder.glob("*MAPS*"))) as maps,
+    ):
+        wcs, cube = WCS(hdus["DATA"].header), hdus["DATA"].data
+        wave = 1e10 * wcs.spectral.pixel_to_world_values(np.arange(len(cube)))
+        line = 6583.5 * (1 + result.redshift) * (1 + maps["V_STARS"].data / C_KMS)
+        cube += 30 * np.median(cube, axis=0) * np.exp(-0.5 * ((wave[:, None, None] - line) / 1.5) ** 2)
+    config = config_from_files(folder, ebv_mw=0.0, device="cpu", draws=50)
+    found = show_progress(run(config), quiet=True)
+    n, flagged = found.bins.n_bins, int((found.flag & Flag.OTHER_GAS > 0).sum())
+    assert flagged > 0.75 * n
+    assert f"gas of {flagged} of {n} bins is not lit by young stars alone" in found.settings["notes"]
+    assert found.settings["notes"].endswith("give --mask-lines")
+    hidden = show_progress(run(replace(config, mask_lines=True)), quiet=True)
+    assert not (hidden.flag & Flag.OTHER_GAS).any()
 
 
 def _cancelled_at(part: Path, stage: str):

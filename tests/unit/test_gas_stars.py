@@ -8,6 +8,7 @@ from synthetic_prediction import prediction_of, result_of
 from napari_sfh.analysis import gas_stars
 from napari_sfh.analysis.lines import HALPHA, HBETA, NII, OIII, LineFluxes
 from napari_sfh.figures.gas_stars import gas_page
+from napari_sfh.physics.wavelength import WAVE_AA
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,37 @@ def test_light_weighs_the_age_bins(result):
     prediction.mh[0, 0], prediction.mh[0, 1] = 0.1, -0.3
     # 0.3 of the light at 0.1, 0.1 at -0.3.
     assert gas_stars.young_stars(result_of(prediction)).mh[0] == pytest.approx(0.0, abs=1e-6)
+
+
+def gas_of(nii, oiii, ew_aa, result, snr=100.0):
+    """Lines by [N II]/Halpha, [O III]/Hbeta and the rest-frame equivalent width of Halpha, behind no dust."""
+    continuum = result.data.norm_cgs[:1] * (1 + result.redshift) * 1e20
+    halpha = np.full(4, ew_aa) * continuum * result.model_flux[:, np.abs(WAVE_AA - 6562.8) < 80].mean(1)
+    flux = {HALPHA: halpha, HBETA: halpha / 2.86, OIII: halpha / 2.86 * oiii, NII: halpha * nii}
+    return LineFluxes(flux, {k: np.abs(v) / snr for k, v in flux.items()}, "1e-20 erg/s/cm2", "test")
+
+
+@pytest.mark.parametrize(
+    ("nii", "oiii", "ew_aa", "snr", "other"),
+    [
+        (0.30, 0.5, 30.0, 100.0, False),  # an H II region
+        (0.45, 0.2, 30.0, 100.0, False),  # a metal-rich one
+        (1.10, 0.4, 30.0, 100.0, True),  # a cooling flow
+        (0.60, 8.0, 30.0, 100.0, True),  # a Seyfert nucleus
+        (1.10, 0.4, 0.5, 100.0, False),  # too faint to tell from the stars' absorption
+        (1.10, 0.4, 30.0, 5.0, False),  # too noisy
+        (1.10, 0.4, 30.0, 2.0, False),
+    ],
+)
+def test_gas_that_young_stars_do_not_light(result, nii, oiii, ew_aa, snr, other):
+    found = gas_stars.lit_otherwise(result, gas_of(nii, oiii, ew_aa, result, snr))
+    assert found.tolist() == [other] * 4
+
+
+def test_gas_that_was_not_measured_is_not_strange(result):
+    lines = gas_of(1.1, 0.4, 30.0, result)
+    lines.flux[NII][0] = lines.error[NII][1] = np.nan
+    assert gas_stars.lit_otherwise(result, lines).tolist() == [False, False, True, True]
 
 
 def test_table_holds_numbers_units_and_words(result, lines, tmp_path):

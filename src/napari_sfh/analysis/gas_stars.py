@@ -16,10 +16,12 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table
 
-from napari_sfh.analysis.lines import BPT, LINES, LineFluxes, gas, in_bins
+from napari_sfh.analysis.linefit import UNIT_CGS
+from napari_sfh.analysis.lines import BPT, HALPHA, LINES, NII, LineFluxes, gas, in_bins
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.means import weighted_mean
-from napari_sfh.types import F64, Result
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.types import F64, Bool, Result
 
 #: 12 + log(O/H) of the Sun.
 SOLAR_OXYGEN: float = 8.69
@@ -29,6 +31,13 @@ CALZETTI: float = 0.44
 YOUNG_GYR: float = 0.028
 #: Share of the V-band light that young stars must have for their metallicity to say something.
 MIN_LIGHT: float = 0.05
+#: log10([N II]/Halpha) that stars cannot reach: the line of Kewley et al. (2001) as Cid Fernandes et al. (2010, MNRAS
+#: 403, 1036) transpose it where [O III] is not asked.
+MAX_LG_N2: float = -0.10
+#: Equivalent width of Halpha in Angstrom below which its ratios are those of the model's absorption.
+MIN_EW_AA: float = 1.0
+_SIGMAS = 3.0
+_BESIDE_AA = (40.0, 80.0)
 
 
 class Young(NamedTuple):
@@ -54,6 +63,27 @@ def young_stars(result: Result, youngest_gyr: float = YOUNG_GYR, min_light: floa
     enough = share >= min_light
     mh, low, high = (np.where(enough, mean, np.nan).astype(np.float64) for mean in (mh, low, high))
     return Young(mh, low, high, share)
+
+
+def lit_otherwise(result: Result, lines: LineFluxes) -> Bool:
+    """Bins (N,) whose gas young stars alone do not light: the network, which knows no other gas, takes it for youth.
+
+    Either [N II]/Halpha lies three errors above `MAX_LG_N2`, or [N II]/Halpha and [O III]/Hbeta (S/N of 3 each) lie
+    above the line of Kewley et al. (2001); Halpha is at least `MIN_EW_AA` strong. ``lines`` are of `linefit.measure`.
+    """
+    ratio = np.divide(lines.flux[NII], lines.flux[HALPHA], out=np.zeros(result.bins.n_bins), where=_seen(lines))
+    noise = [np.divide(1.0, lines.snr(name), out=np.zeros(ratio.shape), where=_seen(lines)) for name in (NII, HALPHA)]
+    sure = ratio * (1 - _SIGMAS * np.hypot(*noise)) > 10**MAX_LG_N2
+    away = np.abs(WAVE_AA - LINES[HALPHA][1])
+    beside = (away > _BESIDE_AA[0]) & (away < _BESIDE_AA[1])
+    # Of a rest frame's Angstrom: the observed width is (1 + z) times as large.
+    density = result.data.norm_cgs * (1 + result.redshift) * result.model_flux[:, beside].mean(1) / UNIT_CGS
+    strong = lines.flux[HALPHA] > MIN_EW_AA * density
+    return (sure | (gas(lines).bpt == len(BPT) - 1)) & strong
+
+
+def _seen(lines: LineFluxes) -> Bool:
+    return (lines.snr(NII) >= _SIGMAS) & (lines.snr(HALPHA) >= _SIGMAS)
 
 
 def table(result: Result, lines: LineFluxes, composite: bool = False) -> Table:
