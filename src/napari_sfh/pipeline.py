@@ -161,7 +161,7 @@ def _with_gas(result: Result, bundle: Bundle, cancel: threading.Event | None) ->
         f"gas of {other.sum()} of {other.size} bins is not lit by young stars alone ([N II]/Halpha, [O III]/Hbeta), "
         "but the network takes it for their light: give --mask-lines"
     )
-    notes = (result.settings["notes"], note) if share > _MANY_STRANGE else (result.settings["notes"],)
+    notes = [str(result.settings["notes"]), note if share > _MANY_STRANGE else ""]
     settings = {**result.settings, "notes": " | ".join(filter(None, notes))}
     flag = (result.flag | np.where(other, int(Flag.OTHER_GAS), 0)).astype(np.int32)
     return replace(result, flag=flag, settings=settings)
