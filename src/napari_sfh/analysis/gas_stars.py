@@ -16,8 +16,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table
 
-from napari_sfh.analysis.linefit import UNIT_CGS
-from napari_sfh.analysis.lines import BPT, HALPHA, LINES, NII, LineFluxes, gas, in_bins
+from napari_sfh.analysis.lines import BPT, HALPHA, LINES, NII, UNIT_CGS, LineFluxes, gas, in_bins
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.means import weighted_mean
 from napari_sfh.physics.wavelength import WAVE_AA

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh import infer
-from napari_sfh.analysis.lines import LINES, LineFluxes
+from napari_sfh.analysis.lines import LINES, UNIT_CGS, LineFluxes
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.physics.basis import TemplateBasis
@@ -39,8 +39,6 @@ from napari_sfh.prep.restframe import noise_gain
 from napari_sfh.progress import cancelled
 from napari_sfh.types import F32, F64, Bool, Progress, Result
 
-#: Unit of the fluxes, erg/s/cm2.
-UNIT_CGS: float = 1e-20
 #: Rest-frame windows of the fit, Angstrom.
 WINDOWS_AA: tuple[tuple[float, float], ...] = ((4805.0, 5070.0), (6480.0, 6790.0))
 #: Weaker lines tied to the strong one of their doublet: air wavelength, share of its flux.

@@ -30,6 +30,8 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import LineMaps
 from napari_sfh.types import F64, BinMap
 
+#: Unit of fluxes measured in the bins' own spectra, erg/s/cm2.
+UNIT_CGS: float = 1e-20
 HALPHA, HBETA, OIII, NII = "HA6562", "HB4861", "OIII5006", "NII6583"
 #: Lines that are shown, by the DAP's name: title and air wavelength in Angstrom.
 LINES: Mapping[str, tuple[str, float]] = {
