@@ -59,8 +59,7 @@ regularisation's price, and histories of the test set are smoother.
   seen in half to two thirds of the cases.
 - Reports whose number of test spectra is below 16 500 were cut short for time.
 - Speeds in the reports were taken while other jobs shared the two cores; `benchmarks/` measures them alone.
-- The paper's recipe asks for up to 250 epochs of its network: some 12 hours of one core. It was not run in full; its
-  forerunner `four_branch` was not trained on the full set.
+- The paper's recipe asks for up to 250 epochs of its network: some 12 hours of one core. It was not run in full.
 - How much a larger training set gives: [training-size.md](training-size.md).
 - Families left out of training in turn: [held-out.md](held-out.md), at 30 000 spectra each. A library left out costs
   most where only one other is known, and the intervals do not widen with it. With two known a third costs less: above,

@@ -15,7 +15,7 @@ from scipy.stats import rankdata, spearmanr
 
 from napari_sfh import demo, read_result
 from napari_sfh.analysis import compare
-from napari_sfh.types import Result
+from napari_sfh.types import Flag, Result
 
 HERE = Path(__file__).resolve().parent
 MEANS = {"lg_age_mw": "MW age", "lg_age_lw": "LW age", "mh_mw": "MW [M/H]", "mh_lw": "LW [M/H]"}
@@ -78,7 +78,7 @@ def star(result: Result) -> list[str]:
     return [*lines, ""]
 
 
-def cluster(kept: Result, masked: Result) -> list[str]:
+def cluster(kept: Result, masked: Result, spiral: Result) -> list[str]:
     """Abell 478 with its emission lines and without."""
     lines = [
         "## Abell 478: gas that no young stars light up",
@@ -87,21 +87,25 @@ def cluster(kept: Result, masked: Result) -> list[str]:
         "[N II] and [O I] as strong as these are in no H II region, and the network takes Halpha for youth.",
         "`--mask-lines` hides the lines' pixels:",
         "",
-        "| run | LW age (16 %, median, 84 % of the bins) | median half width | out of depth | reduced χ² |",
-        "|---|---|---|---|---|",
+        "| run | LW age (16, 50, 84 % of the bins) | median half width | out of depth | gas flagged | reduced χ² |",
+        "|---|---|---|---|---|---|",
     ]
     for label, r in (("as it is", kept), ("--mask-lines", masked)):
         age = np.quantile(r.prediction.median("lg_age_lw"), [0.16, 0.5, 0.84])
         half = np.median(r.prediction.half_width("lg_age_lw"))
         strange = f"{int((r.prediction.ood > 1).sum())} of {r.bins.n_bins}"
+        flagged = int((r.flag & Flag.OTHER_GAS > 0).sum())
+        gas = "lines hidden" if r is masked else f"{flagged} of {r.bins.n_bins}"
         ages = f"{age[0]:.2f}, {age[1]:.2f}, {age[2]:.2f}"
-        lines.append(f"| {label} | {ages} | {half:.2f} | {strange} | {np.nanmedian(r.chi2):.1f} |")
+        lines.append(f"| {label} | {ages} | {half:.2f} | {strange} | {gas} | {np.nanmedian(r.chi2):.1f} |")
     youngest = np.argsort(masked.prediction.median("lg_age_lw"))[:3] + 1
-    notes = [n for n in str(kept.settings["notes"]).split(" | ") if "night-sky" in n or "out of depth" in n]
+    flagged = int((spiral.flag & Flag.OTHER_GAS > 0).sum())
+    notes = [n for n in str(kept.settings["notes"]).split(" | ") if "night-sky" in n or "not lit" in n]
     return [
         *lines,
         "",
         "Notes of the run: " + ";\n".join(notes) + ".",
+        f"In the mock spiral, whose gas young stars light, {flagged} of {spiral.bins.n_bins} bins are flagged.",
         "",
         f"Bins {', '.join(map(str, youngest))} stay young without lines: they lie at one edge of the field and have a",
         "continuum that rises to the blue, unlike all others, and χ² above most. The cause is believed to be a",
@@ -115,7 +119,7 @@ def main(mock: str, kept: str, masked: str) -> None:
     """Write the page."""
     spiral, with_lines, without = (read_result(path) for path in (mock, kept, masked))
     head = HEAD.format(model=spiral.model_name, sha=spiral.model_sha256[:12])
-    body = [*widths(spiral), *widths(with_lines), *star(spiral), *cluster(with_lines, without)]
+    body = [*widths(spiral), *widths(with_lines), *star(spiral), *cluster(with_lines, without, spiral)]
     (HERE / "galaxies.md").write_text(head + "\n".join(body), encoding="utf-8")
 
 
