@@ -49,9 +49,9 @@ real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by pack
 	$(BIN)/python tests/real/fetch_abell478.py real-output/abell478
 	$(BIN)/napari-sfh run real-output/abell478 --target-snr 15 --ebv-mw $(EBV_A478) --output real-output/abell478_sfh.fits
 
-proofs: $(STAMP) ## the template libraries (fetched by package name, 0.3 GB) against published tables and physics
+proofs: system $(STAMP) ## the template libraries (fetched by package name, 0.3 GB) against published tables and physics
 	$(BIN)/napari-sfh-train templates
-	$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	@bash .ci/with-display $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) demo-output real-output build dist src/*.egg-info
