@@ -170,11 +170,18 @@ def make_viewer(qtbot: Any, imported: None) -> Iterator[Any]:
 
 def pytest_sessionfinish() -> None:
     """Let threads end that load torch for a window that was closed, as napari does before it quits."""
-    from qtpy.QtCore import QThreadPool
+    from qtpy.QtCore import QCoreApplication, QEvent, QThreadPool
 
     pool = QThreadPool.globalInstance()
     if pool is not None:
         pool.waitForDone(120_000)
+    if QCoreApplication.instance() is not None:
+        # The last window has nobody who would end it before Python ends what it still knows of.
+        ends: Any = QEvent.Type.DeferredDelete
+        for _ in range(3):
+            QCoreApplication.processEvents()
+            QCoreApplication.sendPostedEvents(None, int(getattr(ends, "value", ends)))
+            gc.collect()
 
 
 def window(viewer: Any) -> Any:

@@ -137,7 +137,7 @@ def test_letters_are_made_unseen_before_they_are_needed(make_viewer: Any, qtbot:
 
 
 def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
-    make_viewer: Any, result: Result
+    make_viewer: Any, qtbot: Any, result: Result
 ) -> None:
     viewer = make_viewer()
     dock = open_explorer(viewer)
@@ -145,7 +145,7 @@ def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
     overlay = viewer.canvas.overlays[canvas.OVERLAY]
     assert (overlay.opacity, overlay.box) == (0.0, False)
     dock.show_result(result)
-    assert dock.wait(60)
+    qtbot.waitUntil(lambda: not (dock._cards_job.running or dock._loading), timeout=60_000)
     assert (overlay.text, overlay.visible, overlay.opacity, overlay.box) == ("", False, 1.0, True)
 
 
