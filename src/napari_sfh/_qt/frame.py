@@ -129,7 +129,7 @@ class Frame(QWidget):
         layout.addWidget(scroll, 1)
         for widget in (self.stage.native, self.bar.native, self._buttons.native):
             layout.addWidget(widget)
-        self.setMinimumWidth(300)
+        self.setMinimumWidth(310)
 
     def say(self, text: str, error: bool = False) -> None:
         """Show a sentence at the top of the dock."""
