@@ -73,7 +73,9 @@ class Docks:
         if first is not None:
             self._window.tabifyDockWidget(first, dock)
             return
-        self._low = self._low or LowWindow(self._window, self._explorer())
+        explorer = self._explorer()
+        if self._low is None and explorer is not None:
+            self._low = LowWindow(self._window, explorer)
         self._window.resizeDocks([dock], [PANEL_HEIGHT], Qt.Orientation.Vertical)
 
     def release(self) -> None:
