@@ -86,7 +86,9 @@ class MapForm:
         native = self.quantity.native
         for k, name in enumerate(self.quantity.choices):
             native.setItemData(k, MEANING[str(name)], Qt.ItemDataRole.ToolTipRole)
-        self.quantity.tooltip = f"{MEANING[str(self.quantity.value)]}. Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]"
+        self.quantity.tooltip = (
+            f"{MEANING[str(self.quantity.value)]}. Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]"
+        )
 
     def limit_snr(self, result: Result | None) -> None:
         """Let the slider run over the S/N of a result, and show all bins."""
