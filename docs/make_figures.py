@@ -61,9 +61,9 @@ regularisation's price, and histories of the test set are smoother.
 - Speeds in the reports were taken while other jobs shared the two cores; `benchmarks/` measures them alone.
 - The paper's recipe asks for up to 250 epochs of its network: some 12 hours of one core. It was not run in full.
 - How much a larger training set gives: [training-size.md](training-size.md).
-- Families left out of training in turn, all 24: [held-out.md](held-out.md), at 30 000 spectra each. A library left out costs
-  most where only one other is known, wiggles of the calibration next; the intervals do not widen with either.
-  With two known a third costs less: above,
+- Families left out of training in turn, all 24: [held-out.md](held-out.md), at 30 000 spectra each. A library left out
+  costs most where only one other is known, wiggles of the calibration next; the intervals do not widen with either.
+  With two libraries known a third costs less: above,
   *unknown to all weights*, are stars of E-MILES with BaSTI isochrones (Vazdekis et al. 2016; 128 SSPs of the files that
   FIREFLY distributes, made ready by `templates --library e-miles-basti --folder DIR`), where the weights
   know Padova's alone. Their spectra are of the same stars (MILES): a library of other stars was not to be had.
