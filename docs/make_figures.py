@@ -58,11 +58,12 @@ regularisation's price, and histories of the test set are smoother.
 - Stars of [M/H] = +0.6 look like the richest of the prior, and are warned by that alone; one band wrong by 0.5 mag is
   seen in half to two thirds of the cases.
 - Reports whose number of test spectra is below 16 500 were cut short for time.
-- Speeds in the reports were taken while other jobs shared the two cores; `benchmarks/` measures them alone.
+- Other speeds in the reports were taken while other jobs shared the two cores; `benchmarks/` measures them alone.
 - The paper's recipe asks for up to 250 epochs of its network: some 12 hours of one core. It was not run in full.
 - How much a larger training set gives: [training-size.md](training-size.md).
 - Families left out of training in turn, all 24: [held-out.md](held-out.md), at 30 000 spectra each. A library left out
   costs most where only one other is known, wiggles of the calibration next; the intervals do not widen with either.
+  That page was measured with the prior before lines of one ion scattered together (the code before 334a359).
   With two libraries known a third costs less: above,
   *unknown to all weights*, are stars of E-MILES with BaSTI isochrones (Vazdekis et al. 2016; 128 SSPs of the files that
   FIREFLY distributes, made ready by `templates --library e-miles-basti --folder DIR`), where the weights
@@ -150,7 +151,7 @@ def architectures() -> list[str]:
         f"Each trained on the same {facts['training']['n']} spectra of `galceran2026`, {facts['training']['epochs']} "
         "epochs, one core, and given the same flow; tested as above. "
         + "; ".join(f"`{name}`: {NETWORKS[name]}" for name in reports)
-        + ". Speed: point predictions per second of one core.",
+        + ". Speed: point predictions per second of one core, the best of three turns, nothing else running.",
         "",
         "| network | " + " | ".join(MEANS.values()) + " | bins/s |",
         "|---" * 6 + "|",

@@ -30,11 +30,11 @@ from napari_sfh.prep.psf import cube_psf
 from napari_sfh.prep.quality import reduced_chi2
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.progress import in_background
-from napari_sfh.types import BANDS, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
+from napari_sfh.types import BANDS, F32, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.
 FALLBACK_KINEMATICS = "0,70"
-_MANY_STRANGE = 0.1  # share of bins with gas of another kind
+_MANY_STRANGE = 0.1  # share of bins out of depth, or with gas of another kind
 
 
 @dataclass(frozen=True)
@@ -142,10 +142,18 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
             **config.settings(),
             "version": __version__,
             "device_used": str(infer.choose_device(config.device)),
-            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes)),
+            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes, *_depth_notes(prediction.ood))),
         },
     )
     return (yield from _with_gas(result, bundle, cancel))
+
+
+def _depth_notes(ood: F32) -> tuple[str, ...]:
+    """A warning where many bins are out of depth."""
+    known, strange = int(np.isfinite(ood).sum()), int((ood > 1).sum())
+    if strange <= _MANY_STRANGE * known:
+        return ()
+    return (f"{strange} of {known} bins are out of the network's depth: do not believe them before you know why",)
 
 
 def _with_gas(result: Result, bundle: Bundle, cancel: threading.Event | None) -> Generator[Progress, None, Result]:

@@ -128,6 +128,7 @@ def test_cancel_before_the_network_gives_nothing(part, stage):
 def test_gas_that_no_young_stars_light_is_flagged_and_told(part, result, tmp_path):
     """[N II] as strong as in a cooling flow, put into the mock's gas, which alone raises no flag."""
     assert not (result.flag & Flag.OTHER_GAS).any()
+    assert "out of the network's depth" not in result.settings["notes"]
     folder = tmp_path / "galaxy"
     shutil.copytree(part, folder)
     with (
@@ -144,6 +145,8 @@ def test_gas_that_no_young_stars_light_is_flagged_and_told(part, result, tmp_pat
     assert flagged > 0.75 * n
     assert f"gas of {flagged} of {n} bins is not lit by young stars alone" in found.settings["notes"]
     assert found.settings["notes"].endswith("give --mask-lines")
+    strange = int((found.flag & Flag.OUT_OF_DEPTH > 0).sum())
+    assert (f"{strange} of {n} bins are out of the network's depth" in found.settings["notes"]) == (strange > 0.1 * n)
     hidden = show_progress(run(replace(config, mask_lines=True)), quiet=True)
     assert not (hidden.flag & Flag.OTHER_GAS).any()
 

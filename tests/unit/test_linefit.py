@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_sfh.analysis import linefit
+from napari_sfh.analysis import gas_stars, linefit
 from napari_sfh.analysis.linefit import stars_only
 from napari_sfh.analysis.lines import HALPHA, HBETA, LINES, NII, OIII
 from napari_sfh.errors import SfhInputError
@@ -141,6 +141,19 @@ def test_measure_gives_fluxes_in_cgs_of_the_whole_bin(bundle, line_result):
     np.testing.assert_allclose(found.flux[HALPHA][:2], true, rtol=0.02)
     assert np.isnan(found.flux[HALPHA][2])  # nothing was predicted there
     assert found.unit == "1e-20 erg/s/cm2"
+
+
+@pytest.mark.parametrize("redshift", [0.0, 0.3])
+def test_gas_is_judged_by_the_rest_frame_width_of_halpha(bundle, line_result, monkeypatch, redshift):
+    """Against the width of the line that was put in, in Angstrom of the grid."""
+    result = replace(line_result, redshift=redshift)
+    lines = finish(linefit.measure(result, bundle))
+    monkeypatch.setattr(gas_stars, "MAX_LG_N2", -2.0)  # [N II]/Halpha of 1/3 is enough
+    away = np.abs(WAVE_AA - 6562.8)
+    continuum = result.model_flux[0, (away > 40) & (away < 80)].mean()
+    for factor, flagged in ((0.95, True), (1.05, False)):
+        monkeypatch.setattr(gas_stars, "MIN_EW_AA", factor * TRUE[HALPHA] / continuum)
+        assert gas_stars.lit_otherwise(result, lines)[:2].tolist() == [flagged, flagged]
 
 
 def test_a_result_whose_lines_are_hidden_is_refused(bundle, line_result):

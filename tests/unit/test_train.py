@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 
 import numpy as np
@@ -309,6 +310,7 @@ def test_an_endless_source_needs_no_set(tmp_path, capsys):
     assert "--data runs/tiny: an endless source needs no set" in capsys.readouterr().err
 
 
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="two processes want two cores")
 def test_two_processes_fit_one_network(tmp_path):
     """With gloo on a processor, as with NCCL on GPUs: the strategy is the same one."""
     folder = tmp_path / "run"
