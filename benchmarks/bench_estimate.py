@@ -1,4 +1,4 @@
-"""What a run takes, stage by stage, beside what `napari_sfh.cost` expected: the source of its rates.
+"""What a run takes, stage by stage, beside what `napari_sfh.preflight.cost` expected: the source of its rates.
 
     OMP_NUM_THREADS=1 python benchmarks/bench_estimate.py [FOLDER] [--target-snr 35] [--kinematics ppxf]
 
@@ -20,29 +20,29 @@ start = time.process_time(), time.perf_counter()
 from machine import machine  # noqa: E402 - the imports are timed, too
 
 from napari_sfh import demo  # noqa: E402
-from napari_sfh.batch.many import save  # noqa: E402
+from napari_sfh.batch.many_galaxies import save_galaxy_result  # noqa: E402
 from napari_sfh.cli import show_progress  # noqa: E402
-from napari_sfh.io.identify import find_galaxy  # noqa: E402
-from napari_sfh.pipeline import config_from_files, run  # noqa: E402
-from napari_sfh.preflight import Plan, examine  # noqa: E402
+from napari_sfh.io.identify import find_galaxy_files  # noqa: E402
+from napari_sfh.pipeline import configure_run, run_pipeline  # noqa: E402
+from napari_sfh.preflight.plan import RunPlan, examine_inputs  # noqa: E402
 
 
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", nargs="?", type=Path, default=demo.folder())
+    parser.add_argument("folder", nargs="?", type=Path, default=demo.find_demo_folder())
     parser.add_argument("--target-snr", type=float, default=35.0)
     parser.add_argument("--kinematics", default="auto")
     options = parser.parse_args()
     print(machine())
     marks = [("imports", *start), ("preflight", time.process_time(), time.perf_counter())]
-    galaxy = find_galaxy(options.folder)
+    galaxy = find_galaxy_files(options.folder)
     asked = {"target_snr": options.target_snr, "kinematics": options.kinematics, "ebv_mw": 0.0}
-    plan = Plan.of({**vars(Plan.of_galaxy(galaxy)), **asked})
-    found = show_progress(examine(plan, galaxy.problems), quiet=True)
-    config = config_from_files(options.folder, **asked, device="cpu")
+    plan = RunPlan.of({**vars(RunPlan.from_galaxy_files(galaxy)), **asked})
+    found = show_progress(examine_inputs(plan, galaxy.problems), quiet=True)
+    config = configure_run(options.folder, **asked, device="cpu")
     marks.append(("opening the run's files", time.process_time(), time.perf_counter()))
-    work = run(config)
+    work = run_pipeline(config)
     while True:
         try:
             stage = next(work).stage
@@ -53,7 +53,7 @@ def main() -> None:
             marks.append((stage, time.process_time(), time.perf_counter()))
     marks.append(("writing", time.process_time(), time.perf_counter()))
     with tempfile.TemporaryDirectory() as folder:
-        save(result, config, Path(folder) / "out.fits")
+        save_galaxy_result(result, config, Path(folder) / "out.fits")
     marks.append(("", time.process_time(), time.perf_counter()))
     for (name, cpu, wall), (_, cpu_end, wall_end) in itertools.pairwise(marks):
         print(f"{name:40s} CPU {cpu_end - cpu:7.2f} s  wall {wall_end - wall:7.1f} s")

@@ -3,7 +3,8 @@
     python benchmarks/bench_fullsize.py [--side 1000] [--mosaic 10000] [--folder DIR] [--keep] [--until STAGE]
 
 Writes the files (`big_galaxy`; 37 GB at full size, nothing sparse, removed afterwards), reads the cube from start to
-end with nothing done to it, runs `pipeline.run` on all of them in a process of its own, and prints for each stage: wall
+end with nothing done to it, runs `pipeline.run_pipeline` on all of them in a process of its own, and prints for each
+stage: wall
 clock and processor time, bytes asked of the system and bytes that came from the disk, and the highest resident memory.
 "Cold" means that the files' pages were dropped from this system's cache before; a host below a virtual machine may
 still hold them. --whole adds the photometry of the mosaics' whole area, which a cube of 1000 spaxels does not reach.
@@ -30,7 +31,7 @@ from machine import machine
 from napari_sfh import pipeline
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.prep.photometry import bin_photometry
+from napari_sfh.prep.photometry import measure_bin_photometry
 from napari_sfh.prep.psf import Psf
 from napari_sfh.types import BinMap, Cube
 
@@ -109,8 +110,8 @@ class Meter:
 def whole_run(folder: Path, until: str | None) -> None:
     """Run the folder's galaxy; print every stage, then a line of JSON."""
     meter, rows, output = Meter.now(), [], folder / "result.out"
-    config = pipeline.config_from_files(folder, ebv_mw=0.03, binning="powerbin", kinematics="maps", device="cpu")
-    generator, stage, result = pipeline.run(config), "start", None
+    config = pipeline.configure_run(folder, ebv_mw=0.03, binning="powerbin", kinematics="maps", device="cpu")
+    generator, stage, result = pipeline.run_pipeline(config), "start", None
     while True:
         try:
             step = next(generator)
@@ -159,7 +160,7 @@ def whole_mosaics(folder: Path, side: int) -> None:
     bins = BinMap(label, zeros, zeros, count, zeros.astype(np.float32), TARGET_SNR, "file")
     meter, rows = Meter.now(), []
     for path in sorted(folder.glob("*sci.fits")):
-        bin_photometry(read_mosaic(path), cube, bins, Psf(big_galaxy.PSF_FWHM))
+        measure_bin_photometry(read_mosaic(path), cube, bins, Psf(big_galaxy.PSF_FWHM))
         rows.append(meter.lap(f"whole mosaic on {side} x {side} spaxels"))
     print(json.dumps(rows))
 

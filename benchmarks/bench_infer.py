@@ -23,11 +23,11 @@ from machine import machine
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import choose_device, finish, point, predict
 from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
-from napari_sfh.model.sfhmodel import SfhModel
-from napari_sfh.training.recipe import load_recipe
-from napari_sfh.training.toy import toy_basis, toy_data, toy_meta
+from napari_sfh.model.inference import choose_device, predict_histories, predict_point_values, run_to_completion
+from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.training.fitting.recipe import load_recipe
+from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_data, make_toy_metadata
 from napari_sfh.types import Progress
 
 _SECONDS = 4.0
@@ -41,19 +41,19 @@ def where() -> str:
 
 def stand_in(folder: Path) -> Bundle:
     """A bundle of the default network's size with fresh weights."""
-    basis = toy_basis()
+    basis = make_toy_basis()
     model = SfhModel(load_recipe("wide").model_config(), basis)
-    return load_bundle(save_bundle(folder / "fresh.safetensors", model, basis, toy_meta("fresh weights")))
+    return load_bundle(save_bundle(folder / "fresh.safetensors", model, basis, make_toy_metadata("fresh weights")))
 
 
 def rate(work: Callable[[], Generator[Progress, None, Any]], n: int) -> tuple[float, float, float]:
     """Bins per second of repeated calls over ``n`` bins: median, best, and per second of processor time."""
-    finish(work())
+    run_to_completion(work())
     seconds: list[float] = []
     start, busy = time.perf_counter(), time.process_time()
     while time.perf_counter() - start < _SECONDS or len(seconds) < 3:
         begun = time.perf_counter()
-        finish(work())
+        run_to_completion(work())
         seconds.append(time.perf_counter() - begun)
     busy = time.process_time() - busy
     return n / float(np.median(seconds)), n / min(seconds), n * len(seconds) / busy
@@ -62,11 +62,15 @@ def rate(work: Callable[[], Generator[Progress, None, Any]], n: int) -> tuple[fl
 def measure(bundle: Bundle, device: str, draws: int) -> None:
     """Print both rates on a device."""
     gpu = device != "cpu"
-    many, _ = toy_data(16384 if gpu else 1024)
+    many, _ = make_toy_data(16384 if gpu else 1024)
     few = many.select(slice(0, 1024 if gpu else 64))
     for words, n, work in (
-        ("point", many.n_bins, lambda: point(many, bundle, device, batch_size=4096 if gpu else 256)),
-        (f"posterior, {draws} draws", few.n_bins, lambda: predict(few, bundle, device, 256 if gpu else 32, draws)),
+        ("point", many.n_bins, lambda: predict_point_values(many, bundle, device, batch_size=4096 if gpu else 256)),
+        (
+            f"posterior, {draws} draws",
+            few.n_bins,
+            lambda: predict_histories(few, bundle, device, 256 if gpu else 32, draws),
+        ),
     ):
         median, best, busy = rate(work, n)
         print(

@@ -20,11 +20,11 @@ from astropy.wcs import WCS
 from machine import machine
 
 from napari_sfh.io.muse import read_cube
-from napari_sfh.prep.binning import SpaxelSN, make_bins, signal_noise
-from napari_sfh.prep.photometry import bin_photometry
+from napari_sfh.prep.binning import SpaxelSN, bin_spaxels, measure_signal_noise
+from napari_sfh.prep.photometry import measure_bin_photometry
 from napari_sfh.prep.psf import Psf
-from napari_sfh.prep.restframe import to_rest_frame
-from napari_sfh.prep.spectra import BinSpectra, extract
+from napari_sfh.prep.rest_frame import shift_to_rest_frame
+from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra
 from napari_sfh.types import BinMap, Cube, Mosaic
 
 
@@ -67,7 +67,7 @@ def bench_binning(side: int, vorbin_side: int) -> None:
     for method, n in (("vorbin", vorbin_side), ("powerbin", vorbin_side), ("powerbin", side)):
         sn = galaxy(n)
         start = time.perf_counter()
-        bins = make_bins(sn, 35.0, method)
+        bins = bin_spaxels(sn, 35.0, method)
         took = time.perf_counter() - start
         print(f"binning   {method:8s} {n * n:8d} spaxels -> {bins.n_bins:6d} bins  {took:7.1f} s")
 
@@ -119,14 +119,14 @@ def bench_extraction(side: int) -> None:
         drop_cache(path)
         cube = read_cube(path)
         start = time.perf_counter()
-        sn = finish(signal_noise(cube, 0.002))
+        sn = finish(measure_signal_noise(cube, 0.002))
         took = time.perf_counter() - start
         print(f"S/N       {side} x {side} x 160 channels  {took:.1f} s")
         label = np.kron(np.arange(1, (side // 5) ** 2 + 1).reshape(side // 5, side // 5), np.ones((5, 5), int))
-        bins = make_bins(sn, 35.0, given=np.pad(label, ((0, side - len(label)),) * 2).astype(np.int32))
+        bins = bin_spaxels(sn, 35.0, given=np.pad(label, ((0, side - len(label)),) * 2).astype(np.int32))
         drop_cache(path)
         start = time.perf_counter()
-        spectra = finish(extract(cube, bins, redshift=0.002, light=sn.signal))
+        spectra = finish(extract_bin_spectra(cube, bins, redshift=0.002, light=sn.signal))
         took = time.perf_counter() - start
         used = spectra.wave_aa.size * side * side * 8 / 1e6
         print(
@@ -142,7 +142,7 @@ def bench_rest_frame(n_bins: int) -> None:
     spectra = BinSpectra(wave, flux, flux, flux > 0, 1e-20, from_variance=True)
     for sigma in (60.0, 146.0):
         start = time.perf_counter()
-        to_rest_frame(spectra, 0.002, 0.0, sigma)
+        shift_to_rest_frame(spectra, 0.002, 0.0, sigma)
         took = time.perf_counter() - start
         print(
             f"rest      {n_bins} bins of {sigma:.0f} km/s  {took:.2f} s = {1e4 * took / n_bins:.1f} s per 10 000 bins"
@@ -186,7 +186,7 @@ def bench_photometry(n_hst: int, spaxels: int) -> None:
         label, zeros, zeros, np.bincount(label.ravel())[1:].astype(np.int32), zeros.astype("f4"), 35.0, "file"
     )
     start = time.perf_counter()
-    bin_photometry(mosaic, cube, bins, Psf(0.9))
+    measure_bin_photometry(mosaic, cube, bins, Psf(0.9))
     took = time.perf_counter() - start
     print(f"bands     {n_hst}^2 mosaic on {spaxels}^2 spaxels, {n} bins  {took:.1f} s; peak {peak_gib():.2f} GiB")
 

@@ -23,10 +23,11 @@ from pathlib import Path
 import torch
 from machine import machine
 
-from napari_sfh.training import config, dataset, simulate
-from napari_sfh.training.arrays import NUMPY
-from napari_sfh.training.recipe import load_recipe
-from napari_sfh.training.trainset import Batches, make_endless, make_fresh
+from napari_sfh.training.fitting.recipe import load_recipe
+from napari_sfh.training.fitting.spectra_sources import Batches, make_endless_source, make_fresh_source
+from napari_sfh.training.prior import prior_config
+from napari_sfh.training.simulator import simulation, stored_set
+from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND
 
 _HELD = 4096
 
@@ -36,18 +37,18 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def on_disk(source: simulate.Source, n: int, workers: int, folder: Path | None) -> None:
+def on_disk(source: simulation.PreparedPrior, n: int, workers: int, folder: Path | None) -> None:
     """Make one set, print its figures, remove it."""
     place = Path(tempfile.mkdtemp(prefix="bench-simulate-", dir=folder))
     try:
         start, busy = time.perf_counter(), time.process_time()
-        for _ in simulate.simulate(source, n, 1, place, workers):
+        for _ in simulation.simulate_set(source, n, 1, place, workers):
             pass
         wall, busy = time.perf_counter() - start, time.process_time() - busy
         size = sum(path.stat().st_size for path in place.iterdir())
         peak = peak_gib()
         start = time.perf_counter()
-        dataset.load(place)
+        stored_set.load_stored_set(place)
         load = time.perf_counter() - start
     finally:
         shutil.rmtree(place)
@@ -70,24 +71,24 @@ def rate(what: str, batches: Iterator[object], size: int, count: int, finish: Ca
     print(f"{what}: {n / wall:.0f} spectra/s ({n / busy:.0f} per s of processor), peak memory {memory}")
 
 
-def streams(source: simulate.Source, workers: int, recipe_name: str, count: int) -> None:
+def streams(source: simulation.PreparedPrior, workers: int, recipe_name: str, count: int) -> None:
     """Print the endless source's figures."""
     finish = torch.cuda.synchronize if source.arrays.name == "torch-cuda" else lambda: None
 
     def alone() -> Iterator[object]:
         index = 0
         while True:
-            yield simulate.chunk(source, 1, index)
+            yield simulation.simulate_chunk(source, 1, index)
             index += 1
 
     where = source.arrays.name
-    rate(f"{where}, one thread", alone(), simulate.CHUNK, count, finish)
-    with contextlib.closing(dataset.stream(source, 1, ahead=workers)) as batches:
-        rate(f"{where}, {workers} threads ahead", batches, simulate.CHUNK, count, finish)
+    rate(f"{where}, one thread", alone(), simulation.CHUNK_SIZE, count, finish)
+    with contextlib.closing(stored_set.stream_batches(source, 1, ahead=workers)) as batches:
+        rate(f"{where}, {workers} threads ahead", batches, simulation.CHUNK_SIZE, count, finish)
     recipe = load_recipe(recipe_name)
-    held = make_fresh(source, _HELD, 1)
+    held = make_fresh_source(source, _HELD, 1)
     held = type(held)(**{**vars(held), "flux": source.arrays.put(held.flux)})
-    for name, made in (("new noise, encoded", held), ("new objects, encoded", make_endless(held, source))):
+    for name, made in (("new noise, encoded", held), ("new objects, encoded", make_endless_source(held, source))):
         passes = Batches(made, range(_HELD), recipe.fit.batch, recipe.augment, 1, epoch=lambda: 0)
         steps = _HELD // recipe.fit.batch - 2
         rate(f"{where}, {name}, batches of {recipe.fit.batch}", iter(passes), recipe.fit.batch, steps, finish)
@@ -106,11 +107,11 @@ def main() -> None:
     parser.add_argument("--only", choices=("disk", "stream"))
     args = parser.parse_args()
     torch.set_num_threads(args.torch_threads)
-    prior = config.load_prior(args.config)
-    source = simulate.open_source(prior)
+    prior = prior_config.load_prior(args.config)
+    source = simulation.prepare_prior(prior)
     source = source if args.device == "numpy" else source.to(args.device)
     print(machine())
-    where = "NumPy" if source.arrays is NUMPY else f"torch {torch.__version__} on {args.device}"
+    where = "NumPy" if source.arrays is NUMPY_BACKEND else f"torch {torch.__version__} on {args.device}"
     print(f"libraries {', '.join(source.libraries)}; prior {prior.name}; {where}, {args.torch_threads} torch threads")
     if args.only != "disk":
         streams(source, args.workers, args.config, args.batches)

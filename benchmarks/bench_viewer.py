@@ -87,9 +87,9 @@ def settle(seconds: float = 0.1) -> None:
 
 def load(dock: Any, result: Any) -> tuple[float, str]:
     """Seconds to show a result, and the longest block meanwhile."""
-    from napari_sfh._qt import tasks
+    from napari_sfh._qt.jobs import tasks
 
-    shown = tasks.prepare(result)
+    shown = tasks.prepare_result(result)
     heart, start = Heart(), time.perf_counter()
     dock._shown(shown)
     wait(lambda: not dock._loading)

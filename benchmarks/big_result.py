@@ -21,9 +21,9 @@ from machine import machine
 from scipy.spatial import KDTree
 
 from napari_sfh import demo, pipeline
-from napari_sfh.infer import finish
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.types import BinData, BinMap, Prediction, Result
+from napari_sfh.model.inference import run_to_completion
+from napari_sfh.types import BinMap, Observation, Prediction, Result
 
 _SPAXELS_PER_BIN = 36
 _MEANS = ("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw", "ebv")
@@ -40,7 +40,7 @@ def big_result(n_bins: int, source: Result | None = None, seed: int = 0) -> Resu
     seed : int
         Of the bins' places and the noise.
     """
-    source = source if source is not None else finish(pipeline.run(demo.config("cpu")))
+    source = source if source is not None else run_to_completion(pipeline.run_pipeline(demo.make_demo_config("cpu")))
     assert source is not None
     rng = np.random.default_rng(seed)
     side = int(np.ceil(np.sqrt(n_bins * _SPAXELS_PER_BIN)))
@@ -89,7 +89,7 @@ def _bins(n: int, side: int, source: Result, rng: np.random.Generator) -> BinMap
     )
 
 
-def _noisy(data: BinData, rng: np.random.Generator) -> BinData:
+def _noisy(data: Observation, rng: np.random.Generator) -> Observation:
     """Fresh noise on top of that of the demo."""
     flux = data.flux + data.error * rng.standard_normal(data.flux.shape, dtype=np.float32)
     phot = data.phot + data.phot_error * rng.standard_normal(data.phot.shape, dtype=np.float32)

@@ -7,7 +7,7 @@ import platform
 
 import numpy as np
 
-from napari_sfh.training.provenance import processor
+from napari_sfh.training.fitting.provenance import read_processor_name
 
 
 def machine() -> str:
@@ -15,6 +15,6 @@ def machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     load = os.getloadavg()[0]
     return (
-        f"{processor()}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f}, {platform.platform()}, "
+        f"{read_processor_name()}, {os.cpu_count()} cores, {memory:.0f} GiB, load {load:.1f}, {platform.platform()}, "
         f"Python {platform.python_version()}, numpy {np.__version__}"
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata, spearmanr
 
 from napari_sfh import demo, read_result
-from napari_sfh.analysis import compare
+from napari_sfh.analysis.comparison import map_comparison
 from napari_sfh.types import Flag, Result
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +62,7 @@ def widths(result: Result) -> list[str]:
 
 def star(result: Result) -> list[str]:
     """Warnings of the mock by the share of the light that is the foreground star's."""
-    share = compare.bin_truth(demo.truth(), result.bins).star
+    share = map_comparison.bin_truth(demo.read_demo_truth(), result.bins).star
     lines = [
         "## Does the warning light up on the foreground star, and nowhere else?",
         "",

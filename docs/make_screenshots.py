@@ -246,7 +246,7 @@ def workspace_states(viewer: Any, dock: Any, folder: Path) -> None:
     dock.open("mock_spiral.json")
     dock.wait()
     # No path of this machine in a picture.
-    dock.say(dock.message.text().replace(f"{folder}/", ""), error=True)
+    dock.show_message(dock.message.text().replace(f"{folder}/", ""), error=True)
     shoot(viewer, "workspace_missing")
 
 

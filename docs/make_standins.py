@@ -12,9 +12,9 @@ from pathlib import Path
 
 from napari_sfh.cli import show_progress
 from napari_sfh.model.bundle import list_bundles, load_bundle
-from napari_sfh.training import standins
-from napari_sfh.training.config import load_prior
-from napari_sfh.training.simulate import open_source
+from napari_sfh.training.prior.prior_config import load_prior
+from napari_sfh.training.simulator.simulation import prepare_prior
+from napari_sfh.training.studies import camera_substitution
 
 HEAD = """# Another camera's bands
 
@@ -27,12 +27,16 @@ noise, and the two answers are compared.
 
 def main(n: int) -> None:
     """Measure and write."""
-    source = open_source(load_prior("wide"))
+    source = prepare_prior(load_prior("wide"))
     parts = [HEAD]
     for name, path in list_bundles().items():
         bundle = load_bundle(path)
-        costs = show_progress(standins.measure(source, bundle, n), quiet=False)
-        parts.append(standins.table(costs, f"Weights `{name}` ({bundle.sha256[:12]}), {n} objects of the prior `wide`"))
+        costs = show_progress(camera_substitution.measure_substitution_costs(source, bundle, n), quiet=False)
+        parts.append(
+            camera_substitution.format_substitution_table(
+                costs, f"Weights `{name}` ({bundle.sha256[:12]}), {n} objects of the prior `wide`"
+            )
+        )
     out = Path(__file__).with_name("stand-ins.md")
     out.write_text("\n".join(parts), encoding="utf-8")
     print(out.read_text(encoding="utf-8"))

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 
 from napari_sfh.physics import filters
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
-from napari_sfh.training import bands, bc03, compact, emiles, fetch, nebular, resample, templates
+from napari_sfh.training.libraries import basis as compact
+from napari_sfh.training.libraries import bc03, emiles, fetch, filter_curves, nebular, resampling, templates
 
 OUTPUT = Path(__file__).parent / "templates"
 AGES_GYR = (0.003, 0.02, 0.1, 0.5, 2.0, 10.0)
@@ -49,10 +50,10 @@ def plot_spectra(axes: Axes, ours: templates.Templates, other: templates.Templat
 
 def plot_nebula(axes: Axes, t: templates.Templates) -> None:
     """Constant star formation over 10 Myr with its nebula, at three ionisation parameters."""
-    stars, old = templates.basis(t).young[solar(t)], solar(t)
+    stars, old = templates.sum_template_basis(t).young[solar(t)], solar(t)
     axes.plot(WAVE_AA, stars / stars[NORM_PIXELS].mean(), color="0.3", lw=0.8, label="stars only")
     for log_u, colour in zip((-3.5, -3.0, -2.0), SHADES[1:4]):
-        basis = compact.make_basis(t, log_u)
+        basis = compact.make_template_basis(t, log_u)
         total = basis.young[old] + basis.young_nebular[old]
         axes.plot(
             WAVE_AA, total / stars[NORM_PIXELS].mean(), color=colour, lw=0.8, label=f"with gas, log U = {log_u:g}"
@@ -93,7 +94,7 @@ def plot_mass_to_light(axes: Axes, *libraries: templates.Templates) -> None:
 def plot_colours(axes: Axes, *libraries: templates.Templates) -> None:
     """HST colours of solar SSPs against age."""
     for t, style in zip(libraries, ("-", "--")):
-        flux = t.sed[solar(t)] @ filters.weight_matrix(t.filters[:5], t.sed_wave_aa)
+        flux = t.sed[solar(t)] @ filters.filter_weight_matrix(t.filters[:5], t.sed_wave_aa)
         mag = np.stack([filters.ab_mag(band, f) for band, f in zip(t.filters, flux.T)], axis=1)
         for blue, red, colour in ((0, 3, SHADES[0]), (1, 3, SHADES[1]), (2, 3, SHADES[2]), (3, 4, SHADES[4])):
             name = f"{t.filters[blue].name} - {t.filters[red].name}" if style == "-" else None
@@ -120,20 +121,20 @@ def plot_filters(axes: Axes, t: templates.Templates) -> None:
 
 def vazdekis(key: str) -> dict[tuple[float, float], np.ndarray]:
     """Rows of slope 1.30 of a table beside E-MILES, by [M/H] and age."""
-    content = fetch.read_members("ppxf", lambda m: f"Vazdekis2012_ssp_{key}" in m)
+    content = fetch.read_archive_members("ppxf", lambda m: f"Vazdekis2012_ssp_{key}" in m)
     rows = [line.split() for line in next(iter(content.values())).decode().splitlines() if line[:1] in "U "]
     return {(float(r[2]), float(r[3])): np.array(r[4:], float) for r in rows if len(r) > 8 and float(r[1]) == 1.30}
 
 
 def plot_residuals(axes: Axes) -> None:
     """E-MILES as read here against its authors' tables."""
-    library = emiles.load()
-    light = resample.v_light(library.spectrum, library.wave_aa)
+    library = emiles.load_emiles()
+    light = resampling.v_band_luminosity(library.spectrum, library.wave_aa)
     sloan = []
-    for curve in bands.filter_res([f"SDSS/{b}.dat" for b in "gri"]):
-        band = bands.in_air("x", "SDSS", *curve)
-        flux = filters.mean_flux(band, library.wave_aa, library.spectrum)
-        sloan.append(filters.ab_mag(band, flux * nebular.L_SUN_ERG_S / resample.AREA_10PC_CM2))
+    for curve in filter_curves.read_filter_res([f"SDSS/{b}.dat" for b in "gri"]):
+        band = filter_curves.make_air_filter("x", "SDSS", *curve)
+        flux = filters.mean_flux_density(band, library.wave_aa, library.spectrum)
+        sloan.append(filters.ab_mag(band, flux * nebular.L_SUN_ERG_S / resampling.AREA_10PC_CM2))
     phot, mass, sdss = vazdekis("phot"), vazdekis("mass"), vazdekis("sdss")
     series: dict[str, list[tuple[float, float]]] = {"V": [], "g - r": [], "r - i": [], r"2.5 lg $M/L_V$": []}
     for i, mh in enumerate(library.mh):
@@ -159,12 +160,12 @@ def plot_residuals(axes: Axes) -> None:
 
 def plot_resolution(axes: Axes) -> None:
     """One SSP as shipped and as the network sees it, around Mg b."""
-    library = bc03.load()
+    library = bc03.load_bc03_miles()
     old = library.spectrum[4, int(np.argmin(np.abs(library.age_gyr - 10)))]
     near = (library.wave_aa > 5100) & (library.wave_aa < 5350)
     level = old[near].mean()
     axes.plot(library.wave_aa[near], old[near] / level, color="0.6", lw=0.8, label="as shipped, 2.5 Å")
-    seen = resample.at_muse_resolution(old, library.wave_aa, library.fwhm_aa)
+    seen = resampling.convolve_to_muse_resolution(old, library.wave_aa, library.fwhm_aa)
     axes.plot(WAVE_AA, seen / level, color=SHADES[1], lw=1.2, label="MUSE and 150 km/s")
     for name, wave in (("Mg b", (5167.3, 5172.7, 5183.6)), ("Fe", (5269.5, 5328.0))):
         for w in wave:
@@ -177,7 +178,7 @@ def plot_resolution(axes: Axes) -> None:
 
 def main() -> None:
     """Draw and save both pages."""
-    ours, other = templates.prepare("bc03-miles"), templates.prepare("e-miles")
+    ours, other = templates.prepare_templates("bc03-miles"), templates.prepare_templates("e-miles")
     OUTPUT.mkdir(exist_ok=True)
     stars, axes = sheet(3, 2, (13, 13))
     plot_spectra(axes[0, 0], ours, other)

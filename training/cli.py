@@ -1,4 +1,4 @@
-"""``napari-sfh-train``: the commands that make a weights bundle, one module ``cmd_<name>`` each.
+"""``napari-sfh-train``: the commands that make a weights bundle, one module of `commands` each.
 
 Exit status: 0, 2 for input that cannot be used, 1 for a failure; errors are one line on stderr.
 """
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from napari_sfh.errors import ComputeError, SfhInputError
 
-#: Subcommands in the order of the work. Each module offers ``add_parser(subparsers)`` and sets the default ``run``.
+#: Subcommands in the order of the work. Each module offers ``add_<module>_parser(subparsers)`` and sets the default
+#: ``run``.
 COMMANDS: tuple[str, ...] = (
     "templates",
     "simulate",
@@ -20,8 +21,8 @@ COMMANDS: tuple[str, ...] = (
     "mock",
     "train",
     "evaluate",
-    "ceiling",
-    "heldout",
+    "retraining-bound",
+    "leave-one-out",
     "narrowband",
     "release",
 )
@@ -34,8 +35,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in COMMANDS:
-        module = importlib.import_module(f"napari_sfh.training.cmd_{name}")
-        module.add_parser(subparsers)
+        module = importlib.import_module(f"napari_sfh.training.commands.{name.replace('-', '_')}")
+        getattr(module, f"add_{module.__name__.rpartition('.')[2]}_parser")(subparsers)
     return parser
 
 

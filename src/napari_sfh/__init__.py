@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "RunConfig": "pipeline",
-    "run": "pipeline",
+    "run_pipeline": "pipeline",
     "read_cube": "io.muse",
     "read_mosaic": "io.hst",
     "read_maps": "io.dap",

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _parser().parse_args(argv)
+    options = _build_parser().parse_args(argv)
     try:
         return int(options.command(options))
     except SfhInputError as error:
@@ -64,7 +64,7 @@ def show_progress(work: Generator[Progress, None, T], quiet: bool, stream: TextI
         last = step.stage
 
 
-def _parser() -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="napari-sfh", description="Star-formation histories of integral-field galaxies."
     )
@@ -74,12 +74,12 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the bundled mock galaxy, whose truth is known")
     demo.add_argument("--headless", action="store_true", help="no window: write FITS and PNG")
     demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
-    _device(demo)
-    demo.set_defaults(command=_demo)
+    _add_device_arguments(demo)
+    demo.set_defaults(command=_demo_command)
 
     run = commands.add_parser("run", help="from a cube and mosaics to a result file; many galaxies too")
-    _run_arguments(run)
-    run.set_defaults(command=_run)
+    _add_run_arguments(run)
+    run.set_defaults(command=_run_command)
 
     info = commands.add_parser("info", help="what files are, what is missing, what would be done")
     info.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or galaxy folders")
@@ -87,19 +87,19 @@ def _parser() -> argparse.ArgumentParser:
         "--plot", type=Path, metavar="FILE.png", help="draw the footprints of a folder's cube and mosaics"
     )
     info.add_argument("--quiet", action="store_true", help="no progress")
-    info.set_defaults(command=_info)
+    info.set_defaults(command=_info_command)
 
     models = commands.add_parser("models", help="the weights at hand, or one's model card")
     models.add_argument("name", nargs="?", help="a name of the list, or a file")
-    models.set_defaults(command=_models)
+    models.set_defaults(command=_models_command)
 
     view = commands.add_parser("view", help="the viewer on a saved result or workspace")
     view.add_argument("result", type=Path, metavar="OUT.fits|WORKSPACE.json")
-    view.set_defaults(command=_view)
+    view.set_defaults(command=_view_command)
     return parser
 
 
-def _run_arguments(run: argparse.ArgumentParser) -> None:
+def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "galaxies", nargs="*", type=Path, metavar="GALAXY_DIR", help="folder with cube, mosaics and MAPS, one a galaxy"
     )
@@ -121,7 +121,7 @@ def _run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--binning", default="auto", metavar="auto|vorbin|powerbin|maps|FILE")
     run.add_argument("--kinematics", default="auto", metavar="auto|maps|ppxf|V,SIGMA")
     run.add_argument("--model", default="default", metavar="NAME|FILE")
-    _device(run)
+    _add_device_arguments(run)
     run.add_argument(
         "--output",
         required=True,
@@ -136,50 +136,54 @@ def _run_arguments(run: argparse.ArgumentParser) -> None:
     )
 
 
-def _device(parser: argparse.ArgumentParser) -> None:
+def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _demo_command(options: argparse.Namespace) -> int:
     if not options.headless:
         return _open_viewer(demo=True)
     from napari_sfh import demo
-    from napari_sfh.analysis import answers, compare
-    from napari_sfh.figures.comparison import comparison_page
-    from napari_sfh.figures.files import save
+    from napari_sfh.analysis.comparison import map_comparison, other_results
+    from napari_sfh.figures.comparison import draw_comparison_page
+    from napari_sfh.figures.files import save_figure
 
-    result = _finish(demo.config(options.device), options.output / "mock_spiral_sfh.fits", options.quiet)
-    truth = compare.bin_truth(demo.truth(), result.bins)
-    found = compare.against_truth(result, truth)
-    comparison = compare.against(result, answers.of_truth(demo.truth(), result))
-    page = comparison_page(comparison, result.data.snr > compare.MIN_SNR)
-    save(page, options.output / "mock_spiral_truth.png", dpi=90)
+    result = _run_and_save(
+        demo.make_demo_config(options.device), options.output / "mock_spiral_sfh.fits", options.quiet
+    )
+    truth = map_comparison.bin_truth(demo.read_demo_truth(), result.bins)
+    found = map_comparison.compare_with_truth(result, truth)
+    comparison = map_comparison.compare_results(
+        result, other_results.other_result_from_truth(demo.read_demo_truth(), result)
+    )
+    page = draw_comparison_page(comparison, result.data.snr > map_comparison.MIN_SNR)
+    save_figure(page, options.output / "mock_spiral_truth.png", dpi=90)
     print("recovered - true, bins with S/N > 20 and no foreground star:")
     for name, s in found.items():
         print(f"  {name:10s} bias {s.bias:+.3f}  std {s.std:.3f}  NMAD {s.nmad:.3f} dex  (n = {s.n})")
-    on, off = compare.warnings_against_truth(result, truth)
+    on, off = map_comparison.measure_ood_warning_rates(result, truth)
     print(f"out-of-depth warning: {on:.0%} of the bins on the foreground star, {off:.1%} of those without it")
     return 0
 
 
-def _run(options: argparse.Namespace) -> int:
-    if _is_many(options):
-        return _run_many(options)
-    from napari_sfh.pipeline import config_from_files
+def _run_command(options: argparse.Namespace) -> int:
+    if _is_many_galaxies(options):
+        return _run_many_command(options)
+    from napari_sfh.pipeline import configure_run
 
-    config = config_from_files(
+    config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
         cube=options.cube,
-        photometry=_bands(options.photometry),
+        photometry=_parse_photometry(options.photometry),
         maps=options.maps,
-        **_settings(options),
+        **_run_settings(options),
     )
-    _finish(config, Path(options.output), options.quiet)
+    _run_and_save(config, Path(options.output), options.quiet)
     return 0
 
 
-def _settings(options: argparse.Namespace) -> dict[str, Any]:
+def _run_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The options that are not files."""
     return {
         "redshift": options.redshift,
@@ -197,7 +201,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _is_many(options: argparse.Namespace) -> bool:
+def _is_many_galaxies(options: argparse.Namespace) -> bool:
     """Several folders; or one, where the output is a folder or a pattern, or options for many are given."""
     if len(options.galaxies) != 1:
         return len(options.galaxies) > 1
@@ -206,45 +210,47 @@ def _is_many(options: argparse.Namespace) -> bool:
     return asked or folder or "{name}" in options.output
 
 
-def _run_many(options: argparse.Namespace) -> int:
+def _run_many_command(options: argparse.Namespace) -> int:
     """Several galaxies: each its result file, and a report of all."""
     from datetime import UTC, datetime
 
-    from napari_sfh.batch import cluster, manyreport
-    from napari_sfh.batch.many import Outcome, run_many
+    from napari_sfh.batch import cluster, galaxies_report
+    from napari_sfh.batch.many_galaxies import GalaxyOutcome, run_galaxies
     from napari_sfh.pipeline import RunConfig
 
     for name in ("cube", "photometry", "maps"):
         if getattr(options, name):
             raise SfhInputError(f"--{name}: is of one galaxy; leave it out, or run that galaxy alone")
-    settings = {key: value for key, value in _settings(options).items() if value is not None}
-    table = manyreport.read_options(options.table) if options.table else {}
+    settings = {key: value for key, value in _run_settings(options).items() if value is not None}
+    table = galaxies_report.read_galaxy_options(options.table) if options.table else {}
     for some in (settings, *({**settings, **row} for row in table.values())):
         RunConfig(cube=Path("cube"), maps=Path("maps"), **some)  # refuses what is wrong for every galaxy
-    jobs = manyreport.jobs_of(options.galaxies, options.output, settings, table)
-    folder = manyreport.report_folder(options.output)
-    for place in {folder / manyreport.REPORT_JSON, *(job.output for job in jobs)}:
-        _make_writable(place)
+    jobs = galaxies_report.list_galaxy_jobs(options.galaxies, options.output, settings, table)
+    folder = galaxies_report.find_report_folder(options.output)
+    for place in {folder / galaxies_report.REPORT_JSON, *(job.output for job in jobs)}:
+        _check_writable(place)
     scheduler = options.scheduler or cluster.LOCAL
     about = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "scheduler": scheduler, "options": settings}
-    ended: list[Outcome] = []
+    ended: list[GalaxyOutcome] = []
 
-    def finished(outcome: Outcome) -> None:
+    def finished(outcome: GalaxyOutcome) -> None:
         ended.append(outcome)
-        manyreport.write_report(ended, folder, about)
+        galaxies_report.write_galaxies_report(ended, folder, about)
 
-    with _interrupts() as cancel:
-        outcomes = show_progress(run_many(jobs, scheduler, options.workers, cancel, finished), options.quiet)
-    manyreport.write_report(outcomes, folder, {**about, "finished": datetime.now(UTC).isoformat(timespec="seconds")})
+    with _cancel_on_interrupt() as cancel:
+        outcomes = show_progress(run_galaxies(jobs, scheduler, options.workers, cancel, finished), options.quiet)
+    galaxies_report.write_galaxies_report(
+        outcomes, folder, {**about, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+    )
     for outcome in outcomes:
         if outcome.status == "failed":
             print(f"napari-sfh: {outcome.name}: {outcome.message}", file=sys.stderr)
-    print("\n".join(manyreport.lines(outcomes)))
+    print("\n".join(galaxies_report.format_galaxies_report(outcomes)))
     return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
 
 
 @contextmanager
-def _interrupts() -> Iterator[threading.Event]:
+def _cancel_on_interrupt() -> Iterator[threading.Event]:
     """An event that Ctrl-C or a polite kill sets, so that work ends in order; a second Ctrl-C ends it at once."""
     cancel = threading.Event()
 
@@ -262,16 +268,16 @@ def _interrupts() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
-def _finish(config: RunConfig, output: Path, quiet: bool) -> Result:
+def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     """Run, write the result file and its page, say what was written."""
-    from napari_sfh.batch.many import save
-    from napari_sfh.pipeline import run
+    from napari_sfh.batch.many_galaxies import save_galaxy_result
+    from napari_sfh.pipeline import run_pipeline
 
-    _make_writable(output)
-    result = show_progress(run(config), quiet)
+    _check_writable(output)
+    result = show_progress(run_pipeline(config), quiet)
     if result is None:
         raise ComputeError("the run was cancelled; nothing was written")
-    picture = save(result, config, output)
+    picture = save_galaxy_result(result, config, output)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         if not quiet:
             print(f"note: {note}", file=sys.stderr)
@@ -279,7 +285,7 @@ def _finish(config: RunConfig, output: Path, quiet: bool) -> Result:
     return result
 
 
-def _make_writable(output: Path) -> None:
+def _check_writable(output: Path) -> None:
     """Refuse before the work, not after it, where the result could not be written."""
     if output.is_dir():
         raise SfhInputError(f"--output {output}: is a folder; name a file in it")
@@ -291,7 +297,7 @@ def _make_writable(output: Path) -> None:
         raise SfhInputError(f"--output {output}: the folder is not writable; choose another one")
 
 
-def _bands(pairs: Sequence[str]) -> dict[str, Path]:
+def _parse_photometry(pairs: Sequence[str]) -> dict[str, Path]:
     bands = {}
     for pair in pairs:
         band, sign, path = pair.partition("=")
@@ -301,40 +307,40 @@ def _bands(pairs: Sequence[str]) -> dict[str, Path]:
     return bands
 
 
-def _info(options: argparse.Namespace) -> int:
-    from napari_sfh.io.identify import describe, identify
+def _info_command(options: argparse.Namespace) -> int:
+    from napari_sfh.io.identify import describe_file, identify_file
 
     folders = [path for path in options.paths if path.is_dir()]
     if options.plot and len(folders) != 1:
         raise SfhInputError(f"--plot {options.plot}: draws one galaxy; give one folder")
     for path in options.paths:
-        print("\n".join(_galaxy_info(path, options) if path.is_dir() else describe(identify(path))))
+        print("\n".join(_describe_galaxy(path, options) if path.is_dir() else describe_file(identify_file(path))))
     return 0
 
 
-def _galaxy_info(folder: Path, options: argparse.Namespace) -> list[str]:
+def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
     """What the files of a folder are, and what a run would do with them."""
-    from napari_sfh import preflight
-    from napari_sfh.io.identify import describe, find_galaxy, identify
+    from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
+    from napari_sfh.preflight import plan
 
-    galaxy = find_galaxy(folder)
-    found = show_progress(preflight.examine(preflight.Plan.of_galaxy(galaxy), galaxy.problems), options.quiet)
+    galaxy = find_galaxy_files(folder)
+    found = show_progress(plan.examine_inputs(plan.RunPlan.from_galaxy_files(galaxy), galaxy.problems), options.quiet)
     files = (galaxy.cube, *galaxy.mosaics.values(), *((galaxy.maps,) if galaxy.maps else ()))
     # What is wrong with a file stands below, with what is done about it.
-    text = [line for file in files for line in describe(identify(file)) if not line.startswith("  !")]
+    text = [line for file in files for line in describe_file(identify_file(file)) if not line.startswith("  !")]
     if found is not None:
-        text += preflight.lines(found)
+        text += plan.format_preflight_text(found)
         if options.plot:
-            from napari_sfh.figures.files import save
-            from napari_sfh.figures.preflight import footprints
+            from napari_sfh.figures.files import save_figure
+            from napari_sfh.figures.preflight import draw_footprints
 
             options.plot.parent.mkdir(parents=True, exist_ok=True)
-            save(footprints(found), options.plot)
+            save_figure(draw_footprints(found), options.plot)
             text.append(f"footprints: {options.plot}")
     return [f"{folder}: {galaxy.name}", *("  " + line for line in text)]
 
 
-def _models(options: argparse.Namespace) -> int:
+def _models_command(options: argparse.Namespace) -> int:
     from napari_sfh.model.bundle import list_bundles, load_bundle
 
     if options.name:
@@ -346,7 +352,7 @@ def _models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _view(options: argparse.Namespace) -> int:
+def _view_command(options: argparse.Namespace) -> int:
     if not options.result.exists():
         raise SfhInputError(f"{options.result}: no such file")
     return _open_viewer(options.result)

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.truth import read_truth
-from napari_sfh.pipeline import RunConfig, config_from_files
+from napari_sfh.pipeline import RunConfig, configure_run
 from napari_sfh.types import SpaxelTruth
 
 #: The mock's Milky Way foreground: none was put in front of it.
 EBV_MW = 0.0
 
 
-def folder() -> Path:
+def find_demo_folder() -> Path:
     """Folder of the mock's cube, mosaics, MAPS and truth.
 
     Raises
@@ -28,12 +28,12 @@ def folder() -> Path:
     return path
 
 
-def config(device: str = "auto") -> RunConfig:
+def make_demo_config(device: str = "auto") -> RunConfig:
     """The run of the demo: every file of its folder, default settings."""
-    return config_from_files(folder(), ebv_mw=EBV_MW, device=device)
+    return configure_run(find_demo_folder(), ebv_mw=EBV_MW, device=device)
 
 
-def truth() -> SpaxelTruth:
+def read_demo_truth() -> SpaxelTruth:
     """What the mock was made of, per spaxel."""
-    (path,) = folder().glob("*TRUTH*")
+    (path,) = find_demo_folder().glob("*TRUTH*")
     return read_truth(path)

@@ -1,7 +1,7 @@
 """The whole run without a screen: files in, `Result` out, as one generator of stages that can be cancelled.
 
-Nothing is computed here: the stages live in `io`, `prep` and `infer`; this module is their order, and the choices that
-follow from what the files hold (which redshift, which kinematics).
+Nothing is computed here: the stages live in `io`, `prep` and `inference`; this module is their order, and the choices
+that follow from what the files hold (which redshift, which kinematics).
 """
 
 from __future__ import annotations
@@ -14,27 +14,29 @@ from typing import Any
 
 import numpy as np
 
-from napari_sfh import __version__, infer
-from napari_sfh.analysis import gas_stars, linefit
+from napari_sfh import __version__
+from napari_sfh.analysis.gas import gas_and_stars, line_fitting
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import identify
-from napari_sfh.io.dap import check_same_grid, read_maps
-from napari_sfh.io.hst import is_stand_in, read_mosaic
+from napari_sfh.io.dap import check_maps_on_cube, read_maps
+from napari_sfh.io.hst import is_camera_substitute, read_mosaic
 from napari_sfh.io.muse import check_rest_range, read_cube
+from napari_sfh.jobs import run_in_background
+from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
+from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import STELLAR_PIXELS
-from napari_sfh.prep import bands, binning, extinction, kinematics, restframe, skylines, spectra
-from napari_sfh.prep.assemble import MAX_PHOTOMETRY_REDSHIFT, make_bin_data, without_lines
-from napari_sfh.prep.bands import Bands
-from napari_sfh.prep.psf import cube_psf
+from napari_sfh.prep import bands, binning, kinematics, rest_frame, sky_lines, spectra
+from napari_sfh.prep.bands import BandPhotometry
+from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT, make_observation, mask_gas_lines
+from napari_sfh.prep.psf import choose_cube_psf
 from napari_sfh.prep.quality import reduced_chi2
 from napari_sfh.prep.redshift import estimate_redshift
-from napari_sfh.progress import in_background
-from napari_sfh.types import BANDS, F32, BinData, BinMap, BinnedMaps, Cube, Flag, Mosaic, Progress, Result
+from napari_sfh.types import BANDS, F32, BinMap, BinnedMaps, Cube, Flag, Mosaic, Observation, Progress, Result
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.
 FALLBACK_KINEMATICS = "0,70"
-_MANY_STRANGE = 0.1  # share of bins out of depth, or with gas of another kind
+_MANY_FLAGGED = 0.1  # share of bins out of depth, or with gas of another kind
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class RunConfig:
     hst_psf_fwhm_arcsec: float | None = None  # of all mosaics; without it that of camera and filter
     model: str = "default"  # a shipped bundle or a file
     device: str = "auto"
-    draws: int = infer.DRAWS
+    draws: int = inference.DRAWS
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cube", Path(self.cube))
@@ -77,7 +79,7 @@ class RunConfig:
         return plain
 
 
-def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[Progress, None, Result | None]:
+def run_pipeline(config: RunConfig, cancel: threading.Event | None = None) -> Generator[Progress, None, Result | None]:
     """Run a galaxy.
 
     Parameters
@@ -102,27 +104,31 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
     ComputeError
         A computation failed.
     """
-    opened = yield from in_background(lambda: (load_bundle(config.model), *_open(config)), "opening the files", cancel)
+    opened = yield from run_in_background(
+        lambda: (load_bundle(config.model), *_open_files(config)), "opening the files", cancel
+    )
     if opened is None:
         return None
     bundle, cube, maps, mosaics = opened
-    redshift = yield from _redshift(config, cube, maps, bundle, cancel)
+    redshift = yield from _find_redshift(config, cube, maps, bundle, cancel)
     if redshift is None:
         return None
     check_rest_range(cube, redshift)
-    spaxels = yield from binning.signal_noise(cube, redshift, cancel)
+    spaxels = yield from binning.measure_signal_noise(cube, redshift, cancel)
     if spaxels is None:
         return None
-    bins = yield from _bins(config, spaxels, maps, cancel)
+    bins = yield from _make_bins(config, spaxels, maps, cancel)
     if bins is None:
         return None
-    prepared = yield from _bin_data(config, cube, maps, mosaics, bins, spaxels, redshift, bundle, cancel)
+    prepared = yield from _prepare_observation(config, cube, maps, mosaics, bins, spaxels, redshift, bundle, cancel)
     if prepared is None:
         return None
     data, notes = prepared
-    prediction = yield from infer.predict(data, bundle, device=config.device, draws=config.draws, cancel=cancel)
+    prediction = yield from inference.predict_histories(
+        data, bundle, device=config.device, draws=config.draws, cancel=cancel
+    )
     yield Progress("models of the predictions", 0, 0)
-    model_flux, model_phot = infer.reconstruct(data, prediction, bundle)
+    model_flux, model_phot = inference.reconstruct_observations(data, prediction, bundle)
     out_of_depth = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
     result = Result(
         bins=bins,
@@ -141,35 +147,37 @@ def run(config: RunConfig, cancel: threading.Event | None = None) -> Generator[P
         settings={
             **config.settings(),
             "version": __version__,
-            "device_used": str(infer.choose_device(config.device)),
-            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes, *_depth_notes(prediction.ood))),
+            "device_used": str(inference.choose_device(config.device)),
+            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes, *_ood_notes(prediction.ood))),
         },
     )
-    return (yield from _with_gas(result, bundle, cancel))
+    return (yield from _flag_other_gas(result, bundle, cancel))
 
 
-def _depth_notes(ood: F32) -> tuple[str, ...]:
+def _ood_notes(ood: F32) -> tuple[str, ...]:
     """A warning where many bins are out of depth."""
     known, strange = int(np.isfinite(ood).sum()), int((ood > 1).sum())
-    if strange <= _MANY_STRANGE * known:
+    if strange <= _MANY_FLAGGED * known:
         return ()
     return (f"{strange} of {known} bins are out of the network's depth: do not believe them before you know why",)
 
 
-def _with_gas(result: Result, bundle: Bundle, cancel: threading.Event | None) -> Generator[Progress, None, Result]:
+def _flag_other_gas(
+    result: Result, bundle: Bundle, cancel: threading.Event | None
+) -> Generator[Progress, None, Result]:
     """Flag the bins whose gas no young stars light up, and say what helps; nothing where the lines are hidden."""
     if not (result.data.mask & ~STELLAR_PIXELS).any():
         return result
-    lines = yield from linefit.measure(result, bundle, cancel)
+    lines = yield from line_fitting.measure_line_fluxes(result, bundle, cancel)
     if lines is None:
         return result
-    other = gas_stars.lit_otherwise(result, lines)
+    other = gas_and_stars.find_non_star_forming_gas(result, lines)
     share = other.sum() / max(int(np.isfinite(result.prediction.ood).sum()), 1)
     note = (
         f"gas of {other.sum()} of {other.size} bins is not lit by young stars alone ([N II]/Halpha, [O III]/Hbeta), "
         "but the network takes it for their light: give --mask-lines"
     )
-    notes = [str(result.settings["notes"]), note if share > _MANY_STRANGE else ""]
+    notes = [str(result.settings["notes"]), note if share > _MANY_FLAGGED else ""]
     settings = {**result.settings, "notes": " | ".join(filter(None, notes))}
     flag = (result.flag | np.where(other, int(Flag.OTHER_GAS), 0)).astype(np.int32)
     return replace(result, flag=flag, settings=settings)
@@ -181,7 +189,7 @@ def _file_notes(config: RunConfig, cube: Cube, mosaics: Mapping[str, Mosaic]) ->
     return (*unset, *cube.notes, *(note for mosaic in mosaics.values() for note in mosaic.notes))
 
 
-def config_from_files(folder: Path | None = None, **options: Any) -> RunConfig:
+def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
     """A configuration from a galaxy's folder, from given files, or from both (given files win).
 
     Raises
@@ -191,7 +199,7 @@ def config_from_files(folder: Path | None = None, **options: Any) -> RunConfig:
     """
     given = {key: value for key, value in options.items() if value is not None and value != {}}
     if folder is not None:
-        found = identify.find_galaxy(folder)
+        found = identify.find_galaxy_files(folder)
         bands = {**found.mosaics, **given.get("photometry", {})}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
     if "cube" not in given:
@@ -217,12 +225,12 @@ def _validate(config: RunConfig) -> None:
         raise SfhInputError("bins or kinematics from maps were asked for: give the file with --maps FILE")
 
 
-def _open(config: RunConfig) -> tuple[Cube, BinnedMaps | None, dict[str, Mosaic]]:
+def _open_files(config: RunConfig) -> tuple[Cube, BinnedMaps | None, dict[str, Mosaic]]:
     cube = read_cube(config.cube)
     maps = None
     if config.maps is not None:
         maps = read_maps(config.maps)
-        check_same_grid(maps, cube)
+        check_maps_on_cube(maps, cube)
     mosaics = {band: read_mosaic(path, band) for band, path in config.photometry.items()}
     if config.hst_psf_fwhm_arcsec is not None:
         width = config.hst_psf_fwhm_arcsec
@@ -230,7 +238,7 @@ def _open(config: RunConfig) -> tuple[Cube, BinnedMaps | None, dict[str, Mosaic]
     return cube, maps, mosaics
 
 
-def _redshift(
+def _find_redshift(
     config: RunConfig, cube: Cube, maps: BinnedMaps | None, bundle: Bundle, cancel: threading.Event | None
 ) -> Generator[Progress, None, float | None]:
     """The user's redshift, else that of MAPS, else the cube's, else one measured from the brightest spaxels."""
@@ -238,12 +246,12 @@ def _redshift(
         if value is not None:
             return value
     yield Progress("no redshift given: measuring it", 0, 0)
-    spaxels = yield from binning.signal_noise(cube, 0.0, cancel)
+    spaxels = yield from binning.measure_signal_noise(cube, 0.0, cancel)
     if spaxels is None:
         return None
     bright = spaxels.good & (spaxels.signal >= np.nanpercentile(spaxels.signal[spaxels.good], 80))
-    bins = binning.make_bins(spaxels, config.target_snr, given=bright.astype(np.int32))
-    summed = yield from spectra.extract(cube, bins, cancel)
+    bins = binning.bin_spaxels(spaxels, config.target_snr, given=bright.astype(np.int32))
+    summed = yield from spectra.extract_bin_spectra(cube, bins, cancel)
     if summed is None:
         return None
     redshift, error = estimate_redshift(summed, bundle.basis, cube.path)
@@ -251,25 +259,25 @@ def _redshift(
     return redshift
 
 
-def _bins(
+def _make_bins(
     config: RunConfig, spaxels: binning.SpaxelSN, maps: BinnedMaps | None, cancel: threading.Event | None
 ) -> Generator[Progress, None, BinMap | None]:
     given: BinnedMaps | Path | None = None
     if config.binning == "maps":
         given = maps
-    elif config.binning not in binning.METHODS:
+    elif config.binning not in binning.BINNING_METHODS:
         given = Path(config.binning)
-    warning = binning.cost_warning(spaxels, config.binning)
+    warning = binning.describe_binning_time(spaxels, config.binning)
     stage = f"binning to S/N {config.target_snr:g}" + (f": {warning}" if warning else "")
     method = config.binning if given is None else "auto"
     return (
-        yield from in_background(
-            lambda: binning.make_bins(spaxels, config.target_snr, method, given, cancel), stage, cancel
+        yield from run_in_background(
+            lambda: binning.bin_spaxels(spaxels, config.target_snr, method, given, cancel), stage, cancel
         )
     )
 
 
-def _bin_data(
+def _prepare_observation(
     config: RunConfig,
     cube: Cube,
     maps: BinnedMaps | None,
@@ -279,40 +287,40 @@ def _bin_data(
     redshift: float,
     bundle: Bundle,
     cancel: threading.Event | None,
-) -> Generator[Progress, None, tuple[BinData, tuple[str, ...]] | None]:
+) -> Generator[Progress, None, tuple[Observation, tuple[str, ...]] | None]:
     """Spectra, kinematics and photometry of the bins, corrected for the Milky Way; and notes on them."""
-    summed = yield from spectra.extract(cube, bins, cancel, redshift=redshift, light=spaxels.signal)
+    summed = yield from spectra.extract_bin_spectra(cube, bins, cancel, redshift=redshift, light=spaxels.signal)
     if summed is None:
         return None
-    summed, sky_notes = skylines.mask_residuals(_deredden(summed, config.ebv_mw or 0.0), redshift)
-    moving = yield from _kinematics(config, summed, maps, bins, redshift, bundle, cancel)
+    summed, sky_notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
+    moving = yield from _measure_kinematics(config, summed, maps, bins, redshift, bundle, cancel)
     if moving is None:
         return None
-    rest = yield from in_background(
-        lambda: restframe.to_rest_frame(summed, redshift, moving.v_kms, moving.sigma_kms, cancel=cancel),
+    rest = yield from run_in_background(
+        lambda: rest_frame.shift_to_rest_frame(summed, redshift, moving.v_kms, moving.sigma_kms, cancel=cancel),
         "rest frame and 150 km/s",
         cancel,
     )
     if rest is None:
         return None
-    seen = yield from _photometry(config, cube, mosaics, bins, redshift, bundle, cancel)
+    seen = yield from _measure_photometry(config, cube, mosaics, bins, redshift, bundle, cancel)
     if seen is None:
         return None
-    stand_ins = [band for band in seen.flux if is_stand_in(mosaics[band])]
-    data = make_bin_data(
+    stand_ins = [band for band in seen.flux if is_camera_substitute(mosaics[band])]
+    data = make_observation(
         rest, seen.flux, bins, moving.v_kms, moving.sigma_kms, redshift, ~moving.measured, other_camera=stand_ins
     )
     if config.mask_lines:
-        data, sky_notes = without_lines(data), (*sky_notes, "pixels on gas lines masked")
+        data, sky_notes = mask_gas_lines(data), (*sky_notes, "pixels on gas lines masked")
     return data, (*sky_notes, *seen.notes)
 
 
-def _deredden(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:
-    passed = extinction.transmission(summed.wave_aa, ebv).astype(np.float32)
+def _deredden_spectra(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:
+    passed = extinction.milky_way_transmission(summed.wave_aa, ebv).astype(np.float32)
     return replace(summed, flux=summed.flux / passed, variance=summed.variance / passed**2)
 
 
-def _kinematics(
+def _measure_kinematics(
     config: RunConfig,
     summed: spectra.BinSpectra,
     maps: BinnedMaps | None,
@@ -320,19 +328,19 @@ def _kinematics(
     redshift: float,
     bundle: Bundle,
     cancel: threading.Event | None,
-) -> Generator[Progress, None, kinematics.Kinematics | None]:
+) -> Generator[Progress, None, kinematics.StellarKinematics | None]:
     how = config.kinematics
     if how == "auto":
-        how = "maps" if maps is not None else "ppxf" if kinematics.ppxf_installed() else FALLBACK_KINEMATICS
+        how = "maps" if maps is not None else "ppxf" if kinematics.is_ppxf_installed() else FALLBACK_KINEMATICS
     if how == "maps":
         assert maps is not None  # RunConfig refuses anything else
-        return kinematics.from_maps(maps, bins, redshift, config.cube.name)
+        return kinematics.bin_maps_kinematics(maps, bins, redshift, config.cube.name)
     if how == "ppxf":
-        return (yield from kinematics.from_ppxf(summed, redshift, bundle.basis, cancel))
-    return kinematics.constant(how, bins.n_bins)
+        return (yield from kinematics.fit_ppxf_kinematics(summed, redshift, bundle.basis, cancel))
+    return kinematics.parse_constant_kinematics(how, bins.n_bins)
 
 
-def _photometry(
+def _measure_photometry(
     config: RunConfig,
     cube: Cube,
     mosaics: Mapping[str, Mosaic],
@@ -340,14 +348,14 @@ def _photometry(
     redshift: float,
     bundle: Bundle,
     cancel: threading.Event | None,
-) -> Generator[Progress, None, Bands | None]:
+) -> Generator[Progress, None, BandPhotometry | None]:
     if redshift > MAX_PHOTOMETRY_REDSHIFT and mosaics:
         note = f"z = {redshift:.4f} > {MAX_PHOTOMETRY_REDSHIFT}: the bands are left out (no K-correction)"
         yield Progress(note, 0, 0)
-        return Bands({}, (note,))
-    psf = cube_psf(cube, config.psf_fwhm_arcsec)
+        return BandPhotometry({}, (note,))
+    psf = choose_cube_psf(cube, config.psf_fwhm_arcsec)
     assumed = f"PSF unknown: FWHM {psf.fwhm_arcsec:g} arcsec assumed; give --psf-fwhm"
-    measured = yield from bands.measure(
+    measured = yield from bands.measure_bands(
         mosaics,
         cube,
         bins,
@@ -360,4 +368,4 @@ def _photometry(
     )
     if measured is None or not (psf.assumed and mosaics):
         return measured
-    return Bands(measured.flux, (assumed, *measured.notes))
+    return BandPhotometry(measured.flux, (assumed, *measured.notes))

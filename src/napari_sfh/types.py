@@ -152,7 +152,7 @@ class BinMap:
 
 
 @dataclass(frozen=True)
-class BinData:
+class Observation:
     """What the network may see, from prep or from simulation alike. Nothing else reaches `features`."""
 
     flux: F32  # (N, W) f_lambda, rest frame, 150 km/s, divided by norm; 0 where masked
@@ -173,9 +173,9 @@ class BinData:
         """Number of bins."""
         return int(self.flux.shape[0])
 
-    def select(self, index: Any) -> BinData:
+    def select(self, index: Any) -> Observation:
         """The rows ``index`` (slice, mask or integers) of every array."""
-        return BinData(**{k: (v[index] if isinstance(v, np.ndarray) else v) for k, v in self.__dict__.items()})
+        return Observation(**{k: (v[index] if isinstance(v, np.ndarray) else v) for k, v in self.__dict__.items()})
 
 
 #: Probabilities of the stored posterior quantiles, in this order on the last axis of every quantile array.
@@ -216,7 +216,7 @@ class Result:
     """A finished run: everything the viewer shows and the result file holds."""
 
     bins: BinMap
-    data: BinData
+    data: Observation
     prediction: Prediction
     model_flux: F32  # (N, W) reconstruction from the prediction, in the units of data.flux
     model_phot: F32  # (N, B)

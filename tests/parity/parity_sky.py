@@ -3,7 +3,7 @@
 Templates are smooth continua with Gaussian lines, so one and the same star-formation history has an exact spectrum
 both as the training sees it (at rest, MUSE line-spread function, 150 km/s) and as the telescope does (redshifted,
 rotating, with the stars' own dispersion). The sky is a sum of Gaussian blobs, exact behind any Gaussian PSF. The
-painter shares no code with `prep`, and of `training.forward` only what it is compared with.
+painter shares no code with `prep`, and of `training.simulator.forward_model` only what it is compared with.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from astropy.wcs import WCS
 
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
-from napari_sfh.training import agegrid, forward
-from napari_sfh.training.draw import Params
-from napari_sfh.training.templates import SED_EDGES_AA, SED_WAVE_AA, Templates
-from napari_sfh.training.toy import toy_basis
-from napari_sfh.types import BANDS, BinData, BinMap
+from napari_sfh.training.libraries import age_grid
+from napari_sfh.training.libraries.templates import SED_EDGES_AA, SED_WAVE_AA, Templates
+from napari_sfh.training.prior.sampling import ObjectParameters
+from napari_sfh.training.simulator import forward_model
+from napari_sfh.training.simulator.toy import make_toy_basis
+from napari_sfh.types import BANDS, BinMap, Observation
 
 REDSHIFT = 0.0048
 MUSE_WAVE = 4749.88 + 1.25 * np.arange(2100)
@@ -34,7 +35,7 @@ GAIN = 12.0
 GAS_KMS = 40.0
 
 _MH = np.array([-1.5, -0.5, 0.0, 0.3])
-SUB_AGE_GYR = 0.5 * (agegrid.SUB_EDGES_GYR[1:] + agegrid.SUB_EDGES_GYR[:-1])
+SUB_AGE_GYR = 0.5 * (age_grid.SUB_EDGES_GYR[1:] + age_grid.SUB_EDGES_GYR[:-1])
 _LG_AGE = np.log10(SUB_AGE_GYR) + 9.0
 _RNG = np.random.default_rng(11)
 _LINES = np.sort(_RNG.uniform(4780.0, 7020.0, 60))
@@ -66,17 +67,17 @@ def _gaussians(rest_aa, centres, redshift, sigma_kms):
 
 def toy_templates() -> Templates:
     """The analytic library laid out as the forward model wants it."""
-    basis = toy_basis()
+    basis = make_toy_basis()
     line_flux = _widths() * _continuum(_LINES)  # (Z, S, L)
     muse = _continuum(WAVE_AA) - line_flux @ _gaussians(WAVE_AA, _LINES, 0.0, 150.0)
     sed = np.broadcast_to(_continuum(SED_WAVE_AA), (4, SUB_AGE_GYR.size, SED_WAVE_AA.size))
     acs = [f for f in basis.filters if f.name in ("F438W", "F555W", "F814W")]
-    n_ion = agegrid.N_ION
+    n_ion = age_grid.N_ION
     lum = np.broadcast_to(_GAS_LIGHT * _GAS_RATIO * 10 ** (-0.3 * np.arange(n_ion))[:, None], (2, 2, n_ion, _GAS.size))
     return Templates(
-        sub_edges_gyr=agegrid.SUB_EDGES_GYR,
-        bin_of_sub=agegrid.BIN_OF_SUB,
-        n_young=agegrid.N_YOUNG,
+        sub_edges_gyr=age_grid.SUB_EDGES_GYR,
+        bin_of_sub=age_grid.BIN_OF_SUB,
+        n_young=age_grid.N_YOUNG,
         n_ion=n_ion,
         mh=_MH,
         wave_aa=WAVE_AA,
@@ -127,9 +128,9 @@ BLOBS = (
 )
 
 
-def params(sigma_kms) -> Params:
+def params(sigma_kms) -> ObjectParameters:
     """The blobs as the training would draw them, for stars of a dispersion that prep takes to 150 km/s."""
-    return Params.single(
+    return ObjectParameters.single(
         np.array([b.mass for b in BLOBS]),
         np.array([np.full(SUB_AGE_GYR.size, _MH[b.metal]) for b in BLOBS]),
         mh_gas=0.0,
@@ -149,10 +150,10 @@ def spectrum(blob: Blob, rest_aa, redshift, sigma_kms, gas_kms):
         mass = blob.mass * stars
         lines = mass @ (_widths()[blob.metal] * _continuum(_LINES))
         parts.append(mass @ _continuum(rest_aa) - lines @ _gaussians(rest_aa, _LINES, redshift, sigma_kms))
-    lum = _GAS_LIGHT * _GAS_RATIO * 10 ** (-0.3 * np.arange(agegrid.N_ION))[:, None]
+    lum = _GAS_LIGHT * _GAS_RATIO * 10 ** (-0.3 * np.arange(age_grid.N_ION))[:, None]
     gas = {
-        True: (blob.mass * young)[: agegrid.N_ION] @ lum,
-        False: (blob.mass * ~young)[: agegrid.N_ION] @ lum,
+        True: (blob.mass * young)[: age_grid.N_ION] @ lum,
+        False: (blob.mass * ~young)[: age_grid.N_ION] @ lum,
     }
     lines = _gaussians(rest_aa, _GAS, redshift, gas_kms)
 
@@ -176,9 +177,9 @@ def light(blob: Blob, n: int, pixel: float, fwhm: float):
 # --- what training would show the network ------------------------------------------------------------------------
 
 
-def direct(bins: BinMap, v_kms, sigma_kms, phot_error) -> BinData:
+def direct(bins: BinMap, v_kms, sigma_kms, phot_error) -> Observation:
     """The bins as simulated BinData: mixtures of the blobs by their light in the bin, from the forward model."""
-    model = forward.build_model(toy_templates())
+    model = forward_model.build_forward_model(toy_templates())
     weight = np.zeros((bins.n_bins, len(BLOBS)))
     for k, blob in enumerate(BLOBS):
         share = light(blob, N_SPAXEL, SPAXEL, MUSE_FWHM) * blob.peak
@@ -186,13 +187,13 @@ def direct(bins: BinMap, v_kms, sigma_kms, phot_error) -> BinData:
     norm = weight.sum(1)
     flux, phot = np.zeros((bins.n_bins, WAVE_AA.size)), np.zeros((bins.n_bins, len(BANDS)))
     for b in range(bins.n_bins):
-        clean = forward.synthesise(model, params(float(sigma_kms[b])))
+        clean = forward_model.synthesise_objects(model, params(float(sigma_kms[b])))
         flux[b] = weight[b] @ clean.flux / norm[b]
         phot[b] = weight[b] @ clean.phot / norm[b]
     stretch = (1 + REDSHIFT) * np.exp(np.asarray(v_kms) / C_KMS)
     error = np.sqrt(GAIN * flux / norm[:, None] / stretch[:, None])
     ones = np.ones(bins.n_bins)
-    return BinData(
+    return Observation(
         flux=flux.astype(np.float32),
         error=error.astype(np.float32),
         mask=np.ones(flux.shape, bool),
@@ -232,8 +233,8 @@ def paint(folder: Path, v_kms, sigma_kms) -> None:
     """Cube, MAPS and five mosaics with weights in ``folder``; kinematics are (ny, nx) maps."""
     _paint_cube(folder, v_kms, sigma_kms)
     _paint_maps(folder, v_kms, sigma_kms)
-    model = forward.build_model(toy_templates())
-    phot = forward.synthesise(model, params(60.0)).phot
+    model = forward_model.build_forward_model(toy_templates())
+    phot = forward_model.synthesise_objects(model, params(60.0)).phot
     for k, band in enumerate(BANDS):
         _paint_mosaic(folder, band, phot[:, k])
 

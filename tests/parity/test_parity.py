@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from parity_sky import HST_FWHM, N_SPAXEL, REDSHIFT, direct, paint, voronoi_regions
 
-from napari_sfh.features import encode
-from napari_sfh.pipeline import config_from_files, run
-from napari_sfh.training.toy import toy_bundle
-from napari_sfh.types import BinData, Flag
+from napari_sfh.model.encoding import encode_observation
+from napari_sfh.pipeline import configure_run, run_pipeline
+from napari_sfh.training.simulator.toy import write_toy_bundle
+from napari_sfh.types import Flag, Observation
 
 
 def finish(generator):
@@ -26,7 +26,7 @@ def finish(generator):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors")
+    return write_toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def rotating(tmp_path_factory, bundle):
     v, sigma = rng.uniform(-180, 180, region.max() + 1).round(1), rng.uniform(25, 145, region.max() + 1).round(1)
     paint(folder, np.where(region < 0, 0.0, v[region]), np.where(region < 0, 60.0, sigma[region]))
     given = {"hst_psf_fwhm_arcsec": HST_FWHM, "ebv_mw": 0.0, "draws": 50}
-    config = config_from_files(folder, model=str(bundle), binning="maps", kinematics="maps", **given)
-    return finish(run(config))
+    config = configure_run(folder, model=str(bundle), binning="maps", kinematics="maps", **given)
+    return finish(run_pipeline(config))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def run_still(folder, bundle, **options):
     """Run it with Voronoi bins."""
     given = {"hst_psf_fwhm_arcsec": HST_FWHM, "ebv_mw": 0.0, "draws": 50}
     plain = {"binning": "vorbin", "target_snr": 40.0, "kinematics": "70,85"}
-    return finish(run(config_from_files(folder, model=str(bundle), **(given | plain | options))))
+    return finish(run_pipeline(configure_run(folder, model=str(bundle), **(given | plain | options))))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def still(still_folder, bundle):
 
 
 @pytest.fixture(params=["rotating", "still"])
-def pair(request) -> tuple[BinData, BinData]:
+def pair(request) -> tuple[Observation, Observation]:
     result = request.getfixturevalue(request.param)
     assert result.redshift == REDSHIFT
     seen = result.data
@@ -107,7 +107,7 @@ def test_nothing_is_flagged(pair):
 
 
 def test_the_network_sees_the_same(pair):
-    seen, wanted = (encode(data) for data in pair)
+    seen, wanted = (encode_observation(data) for data in pair)
     assert (seen.spectrum - wanted.spectrum).abs().max() < 0.01
     assert (seen.photometry - wanted.photometry).abs().max() < 0.01
     assert (seen.lg_snr - wanted.lg_snr).abs().max() < 0.005

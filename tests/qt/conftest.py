@@ -15,9 +15,9 @@ import pytest
 from astropy.wcs import WCS
 
 from napari_sfh.physics.ages import LG_AGE_YR
-from napari_sfh.physics.means import four_means
+from napari_sfh.physics.means import compute_population_means
 from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
-from napari_sfh.types import BANDS, BinData, BinMap, Flag, Prediction, Progress, Result
+from napari_sfh.types import BANDS, BinMap, Flag, Observation, Prediction, Progress, Result
 
 # Before napari reads its preferences: the tests neither see nor touch those of the user.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
@@ -68,7 +68,7 @@ def _prediction(n: int, rng: np.random.Generator) -> Prediction:
     light /= light.sum(1, keepdims=True)
     mh = np.linspace(0.2, -0.5, n)[:, None] - 0.15 * (LG_AGE_YR - 9)
     scalars = {
-        **four_means(mass, light, mh),
+        **compute_population_means(mass, light, mh),
         "tau_ism": rng.uniform(0, 1, n),
         "tau_bc": rng.uniform(0, 1, n),
         "ebv": rng.uniform(0, 0.3, n),
@@ -101,7 +101,7 @@ def make_result(n_side: int = 4, shape: tuple[int, int] = (40, 40), seed: int = 
     phot_mask[-1, 0] = False
     flag = np.zeros(n, np.int32)
     flag[-1] = int(Flag.MISSING_BAND | Flag.OUT_OF_DEPTH)
-    data = BinData(
+    data = Observation(
         flux=flux.astype(f32),
         error=np.broadcast_to(noise, (n, N_WAVE)).astype(f32),
         mask=mask,
@@ -262,7 +262,7 @@ def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True) 
 
 
 def at_once(value: Any) -> Callable[..., Any]:
-    """In place of `progress.in_process`: work that has its answer ready."""
+    """In place of `jobs.run_in_process`: work that has its answer ready."""
 
     def work(*_: object) -> Generator[Progress, None, Any]:
         yield Progress("at once", 1, 1)

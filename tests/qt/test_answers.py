@@ -10,8 +10,8 @@ import pytest
 from astropy.wcs import WCS
 from conftest import make_result
 
-from napari_sfh.analysis import answers, compare
-from napari_sfh.analysis.compare import Answer, against, table
+from napari_sfh.analysis.comparison import map_comparison, other_results
+from napari_sfh.analysis.comparison.map_comparison import OtherResult, build_comparison_table, compare_results
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.ngist import NgistResult
 from napari_sfh.io.results import write_result
@@ -20,13 +20,13 @@ from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Result, SpaxelTruth
 
 
-def _answer(result: Result, bin_id: np.ndarray, lg_age: np.ndarray, wcs: WCS | None, **more: object) -> Answer:
+def _answer(result: Result, bin_id: np.ndarray, lg_age: np.ndarray, wcs: WCS | None, **more: object) -> OtherResult:
     keys = {"errors": {}, "sfh": {}, **more}
-    return Answer("other", bin_id.astype(np.int32), wcs, {"lg_age_lw": lg_age}, **keys)  # type: ignore[arg-type]
+    return OtherResult("other", bin_id.astype(np.int32), wcs, {"lg_age_lw": lg_age}, **keys)  # type: ignore[arg-type]
 
 
 def test_a_result_against_itself_differs_nowhere(result: Result) -> None:
-    found = against(result, answers.of_result(result))
+    found = compare_results(result, other_results.other_result_from_run(result))
     for key in MEAN_NAMES:
         s = found.scatter(key)
         assert (s.bias, s.std, s.nmad, s.n) == (0, 0, 0, result.bins.n_bins)
@@ -43,7 +43,7 @@ def test_other_bins_count_by_their_spaxels(result: Result) -> None:
     """Columns as bins: a bin here is the mean over its spaxels of the column numbers."""
     ny, nx = result.bins.bin_id.shape
     columns = np.tile(np.arange(1, nx + 1), (ny, 1))
-    found = against(
+    found = compare_results(
         result, _answer(result, columns, np.arange(nx, dtype=float), None, errors={"lg_age_lw": np.ones(nx)})
     )
     np.testing.assert_allclose(found.means["lg_age_lw"], result.bins.x)
@@ -61,7 +61,7 @@ def test_another_grid_is_matched_on_the_sky(result: Result) -> None:
     wcs.wcs.cd = 0.3 / 3600 * np.array([[-np.cos(a), np.sin(a)], [np.sin(a), np.cos(a)]])
     y, x = np.mgrid[:60, :60]
     dec = wcs.wcs_pix2world(np.column_stack([x.ravel(), y.ravel()]), 0)[:, 1]
-    found = against(result, _answer(result, np.arange(1, 3601).reshape(60, 60), dec, wcs))
+    found = compare_results(result, _answer(result, np.arange(1, 3601).reshape(60, 60), dec, wcs))
     expected = result.wcs.wcs_pix2world(np.column_stack([result.bins.x, result.bins.y]), 0)[:, 1]
     np.testing.assert_allclose((found.means["lg_age_lw"] - expected) * 3600, 0, atol=0.08)
 
@@ -72,7 +72,7 @@ def test_a_bin_that_is_hardly_covered_is_not_compared(result: Result) -> None:
     other.ravel()[inside[: int(0.6 * inside.size)]] = 0
     other[result.bins.bin_id == 7] = 0
     values = np.arange(result.bins.n_bins, dtype=float)
-    found = against(result, _answer(result, other, values, result.wcs))
+    found = compare_results(result, _answer(result, other, values, result.wcs))
     assert found.share[5] == pytest.approx(0.4, abs=0.01)
     assert np.isnan(found.means["lg_age_lw"][[5, 6]]).all()
     assert np.isfinite(found.means["lg_age_lw"]).sum() == result.bins.n_bins - 2
@@ -82,18 +82,18 @@ def test_bins_without_a_value_do_not_spoil_the_mean(result: Result) -> None:
     ny, nx = result.bins.bin_id.shape
     values = np.full(nx, 5.0)
     values[12] = np.nan
-    found = against(result, _answer(result, np.tile(np.arange(1, nx + 1), (ny, 1)), values, None))
+    found = compare_results(result, _answer(result, np.tile(np.arange(1, nx + 1), (ny, 1)), values, None))
     np.testing.assert_allclose(found.means["lg_age_lw"], 5.0)
 
 
 def test_what_cannot_be_compared(result: Result) -> None:
     bins = np.ones((3, 3))
     with pytest.raises(SfhInputError, match=r"other: \(3, 3\) spaxels without a WCS.*give a run on the same cube"):
-        against(result, _answer(result, bins, np.ones(1), None))
+        compare_results(result, _answer(result, bins, np.ones(1), None))
     far = result.wcs.deepcopy()
     far.wcs.crval = [30.0, 15.0]
     with pytest.raises(SfhInputError, match="other: covers no bin of NGC0000; give an answer for the same galaxy"):
-        against(result, _answer(result, result.bins.bin_id, np.ones(result.bins.n_bins), far))
+        compare_results(result, _answer(result, result.bins.bin_id, np.ones(result.bins.n_bins), far))
 
 
 def test_truth_is_the_mock_itself_and_stars_are_left_out(result: Result) -> None:
@@ -101,12 +101,14 @@ def test_truth_is_the_mock_itself_and_stars_are_left_out(result: Result) -> None
     mass = np.zeros((16, ny, nx))
     mass[11] = 1.0
     star = np.where(result.bins.bin_id == 3, 0.5, 0.0)
-    found = against(result, answers.of_truth(SpaxelTruth(mass, mass, 0.1 * mass, star), result))
+    found = compare_results(
+        result, other_results.other_result_from_truth(SpaxelTruth(mass, mass, 0.1 * mass, star), result)
+    )
     good = np.arange(result.bins.n_bins) != 2
     np.testing.assert_allclose(found.means["lg_age_mw"][good], LG_AGE_YR[11])
     np.testing.assert_allclose(found.means["mh_lw"][good], 0.1)
     assert np.isnan(found.means["lg_age_mw"][2])
-    assert found.answer.notes == ("1 bins behind a foreground star are left out",)
+    assert found.other.notes == ("1 bins behind a foreground star are left out",)
 
 
 def _ngist(result: Result, weights: bool) -> NgistResult:
@@ -126,7 +128,7 @@ def _ngist(result: Result, weights: bool) -> NgistResult:
 
 
 def test_an_ngist_run_with_its_weights(result: Result) -> None:
-    found = against(result, answers.of_ngist(_ngist(result, True)))
+    found = compare_results(result, other_results.other_result_from_ngist(_ngist(result, True)))
     run = _ngist(result, True)
     for key in ("lg_age_lw", "lg_age_mw"):
         np.testing.assert_allclose(found.means[key], run.lg_age_weighted_yr, rtol=1e-6)
@@ -135,17 +137,17 @@ def test_an_ngist_run_with_its_weights(result: Result) -> None:
     share = found.sfh["mass_frac"][0, :, 0]
     assert share[[4, 15]] == pytest.approx([0.5, 0.5])  # the template older than the last bin counts to it
     assert found.sfh["mh"][0, 15, 0] == pytest.approx(run.templates[15:, 1].mean())
-    assert "as the run's templates were normalised" in found.answer.notes[0]
+    assert "as the run's templates were normalised" in found.other.notes[0]
 
 
 def test_an_ngist_run_without_weights_says_what_its_age_is(result: Result) -> None:
-    answer = answers.of_ngist(_ngist(result, False))
+    answer = other_results.other_result_from_ngist(_ngist(result, False))
     assert answer.sfh == {}
     assert "logarithm of a linear mean" in answer.notes[1]
 
 
 def test_template_weights_fall_into_the_age_bins() -> None:
-    share, metal = answers.on_age_bins(np.eye(16), np.log10(AGE_GYR) + 9, np.linspace(-1, 0, 16))
+    share, metal = other_results.rebin_template_weights(np.eye(16), np.log10(AGE_GYR) + 9, np.linspace(-1, 0, 16))
     np.testing.assert_array_equal(share, np.eye(16))
     np.testing.assert_allclose(np.diag(metal), np.linspace(-1, 0, 16))
 
@@ -153,17 +155,17 @@ def test_template_weights_fall_into_the_age_bins() -> None:
 def test_files_are_read_by_kind(result: Result, tmp_path: Path) -> None:
     other = replace(make_result(seed=5), model_name="elsewhere")
     path = write_result(other, tmp_path / "other.fits")
-    answer = answers.read_answer(path, result)
+    answer = other_results.read_other_result(path, result)
     assert answer.name == "elsewhere (other.fits)"
-    assert against(result, answer).scatter("mh_mw").n == result.bins.n_bins
+    assert compare_results(result, answer).scatter("mh_mw").n == result.bins.n_bins
     bad = tmp_path / "a.fits"
     bad.write_bytes(b"nothing")
     with pytest.raises(SfhInputError, match=r"a.fits: not recognised, nothing to compare with; give a result"):
-        answers.read_answer(bad, result)
+        other_results.read_other_result(bad, result)
 
 
 def test_the_table_holds_both_and_the_statistics(result: Result, tmp_path: Path) -> None:
-    made = table(against(result, answers.of_result(result)))
+    made = build_comparison_table(compare_results(result, other_results.other_result_from_run(result)))
     assert len(made) == result.bins.n_bins
     np.testing.assert_array_equal(made["AGE_LW"], made["AGE_LW_OTHER"])
     assert {"MH_MW_ERR", "MH_MW_OTHER_ERR", "SHARE"} <= set(made.colnames)
@@ -172,6 +174,6 @@ def test_the_table_holds_both_and_the_statistics(result: Result, tmp_path: Path)
 
 
 def test_correlation_needs_three_pairs_that_vary() -> None:
-    assert compare.scatter(np.array([1.0, 2, 3]), np.array([2.0, 4, 6])).correlation == pytest.approx(1)
-    assert np.isnan(compare.scatter(np.ones(3), np.arange(3.0)).correlation)
-    assert np.isnan(compare.scatter(np.arange(2.0), np.arange(2.0)).correlation)
+    assert map_comparison.measure_scatter(np.array([1.0, 2, 3]), np.array([2.0, 4, 6])).correlation == pytest.approx(1)
+    assert np.isnan(map_comparison.measure_scatter(np.ones(3), np.arange(3.0)).correlation)
+    assert np.isnan(map_comparison.measure_scatter(np.arange(2.0), np.arange(2.0)).correlation)

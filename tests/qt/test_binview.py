@@ -11,10 +11,10 @@ from astropy.table import QTable
 from conftest import ROTATION_DEG
 
 from napari_sfh.analysis import tables
-from napari_sfh.analysis.binview import BinView, flag_words, masked_ranges
+from napari_sfh.analysis.bin_view import BinView, describe_flags, find_masked_ranges
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.figures import pages
-from napari_sfh.figures.files import SUFFIXES, save
+from napari_sfh.figures.files import SUFFIXES, save_figure
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Flag, Result
@@ -56,7 +56,7 @@ def test_masked_pixels_are_not_drawn(result: Result) -> None:
 def test_masked_ranges_reach_both_ends() -> None:
     mask = np.ones(WAVE_AA.size, bool)
     mask[:2] = mask[-1] = False
-    assert masked_ranges(mask) == (
+    assert find_masked_ranges(mask) == (
         (4800 - 0.625, 4801.25 + 0.625),
         (7000 - 0.625, 7000 + 0.625),
     )
@@ -92,13 +92,13 @@ def test_a_bin_without_prediction_has_dashes_not_nan(result: Result) -> None:
 
 
 def test_flag_words_of_none() -> None:
-    assert flag_words(0) == "none"
-    assert flag_words(int(Flag.SINGLE_SPAXEL)) == "bin of one spaxel"
+    assert describe_flags(0) == "none"
+    assert describe_flags(int(Flag.SINGLE_SPAXEL)) == "bin of one spaxel"
 
 
 def test_table_reads_back(result: Result, tmp_path: Path) -> None:
     path = tmp_path / "sfh.ecsv"
-    tables.sfh_table(result, [BinView.of(result, b) for b in (2, 5)]).write(path, format="ascii.ecsv")
+    tables.build_sfh_table(result, [BinView.of(result, b) for b in (2, 5)]).write(path, format="ascii.ecsv")
     table = QTable.read(path, format="ascii.ecsv")
     assert len(table) == 32
     assert table["AGE_HI"].unit == "Gyr"
@@ -110,30 +110,30 @@ def test_table_reads_back(result: Result, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> None:
-    page = pages.bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr")
-    path = save(page, tmp_path / f"bins{suffix}")
+    page = pages.draw_bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr")
+    path = save_figure(page, tmp_path / f"bins{suffix}")
     assert path.stat().st_size > 5000
 
 
 def test_page_of_maps_shows_four_maps_and_their_colorbars(result: Result) -> None:
-    assert len(pages.maps_page(result).axes) == 8
-    texts = {text.get_text() for axes in pages.maps_page(result).axes for text in axes.texts}
+    assert len(pages.draw_maps_page(result).axes) == 8
+    texts = {text.get_text() for axes in pages.draw_maps_page(result).axes for text in axes.texts}
     assert {"N", "E", "2″"} <= texts
 
 
 def test_page_of_maps_with_a_distance_says_kpc(result: Result) -> None:
     """2 arcsec at 206.265 Mpc are 2 kpc, at 1 Mpc 9.7 pc."""
     for distance, text in ((206.26481, "2″ = 2 kpc"), (1.0, "2″ = 9.7 pc")):
-        page = pages.maps_page(result, distance)
+        page = pages.draw_maps_page(result, distance)
         assert text in {t.get_text() for t in page.axes[0].texts}
         assert f"{distance:g} Mpc" in page.texts[-1].get_text()
     with pytest.raises(SfhInputError, match="distance: -3 given; it must be above 0 Mpc"):
-        pages.maps_page(result, -3.0)
+        pages.draw_maps_page(result, -3.0)
 
 
 def test_the_compass_points_north_and_east_in_the_field(result: Result) -> None:
     """North is turned from the y axis by the fixture's angle; nothing of it leaves the map."""
-    axes = pages.maps_page(result).axes[0]
+    axes = pages.draw_maps_page(result).axes[0]
     north, east = (np.subtract(a.xy, a.xyann) for a in axes.texts if not a.get_text())
     angle = np.radians(ROTATION_DEG)
     assert north / np.hypot(*north) == pytest.approx([np.sin(angle), np.cos(angle)], abs=1e-3)
@@ -144,14 +144,14 @@ def test_the_compass_points_north_and_east_in_the_field(result: Result) -> None:
 
 def test_an_unknown_kind_of_file_is_refused(result: Result, tmp_path: Path) -> None:
     with pytest.raises(SfhInputError, match=r"a\.gif: the name must end in one of \.png, \.pdf, \.svg"):
-        save(pages.maps_page(result), tmp_path / "a.gif")
+        save_figure(pages.draw_maps_page(result), tmp_path / "a.gif")
 
 
 def test_a_folder_that_is_not_there_is_named(result: Result, tmp_path: Path) -> None:
     with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
-        save(pages.maps_page(result), tmp_path / "nowhere" / "a.png")
+        save_figure(pages.draw_maps_page(result), tmp_path / "nowhere" / "a.png")
 
 
 def test_no_bins_no_page(result: Result) -> None:
     with pytest.raises(SfhInputError, match="click one on the map"):
-        pages.bins_page(result, [])
+        pages.draw_bins_page(result, [])

@@ -17,8 +17,8 @@ from napari_sfh._qt import contributions
 from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import read_result, write_result
+from napari_sfh.io.workspaces import Workspace, write_workspace
 from napari_sfh.types import Result
-from napari_sfh.workspace import Workspace, save
 
 N_CHANNELS, FIRST_AA, STEP_AA = 2000, 4749.88, 1.25
 
@@ -66,11 +66,11 @@ def _load(python_name: str) -> object:
 
 
 def test_reader_takes_results_and_cubes_only(result_file: Path, cube_file: Path, tmp_path: Path) -> None:
-    assert contributions.get_reader(str(result_file)) is contributions.read_result
-    assert contributions.get_reader([str(cube_file)]) is contributions.read_cube
+    assert contributions.get_reader(str(result_file)) is contributions.read_result_layers
+    assert contributions.get_reader([str(cube_file)]) is contributions.read_cube_layers
     assert contributions.get_reader(["a.fits", "b.fits"]) is None
-    work = save(Workspace(), tmp_path / "work.json")
-    assert contributions.get_reader(str(work)) is contributions.read_workspace
+    work = write_workspace(Workspace(), tmp_path / "work.json")
+    assert contributions.get_reader(str(work)) is contributions.read_workspace_layers
     (tmp_path / "other.json").write_text("{}")
     assert contributions.get_reader(str(tmp_path / "other.json")) is None
     other = tmp_path / "table.fits"
@@ -82,13 +82,16 @@ def test_result_file_becomes_layers_without_a_window(result_file: Path, result: 
     viewer = ViewerModel()
     viewer.open(str(result_file), plugin="napari-sfh")
     assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
-    assert viewer.layers["LW age [log yr]"].data[20, 20] == pytest.approx(maps.image(result, "AGE_LW")[20, 20])
+    assert viewer.layers["LW age [log yr]"].data[20, 20] == pytest.approx(maps.make_map_image(result, "AGE_LW")[20, 20])
 
 
 def test_a_workspace_without_a_window_is_its_result(result_file: Path, tmp_path: Path) -> None:
-    work = save(Workspace(result=result_file), tmp_path / "work.json")
-    assert len(contributions.read_workspace(str(work))) == len(maps.MEAN_MAPS) + 3
-    assert contributions.read_workspace(str(save(Workspace(), tmp_path / "empty.json"))) == contributions.NO_LAYERS
+    work = write_workspace(Workspace(result=result_file), tmp_path / "work.json")
+    assert len(contributions.read_workspace_layers(str(work))) == len(maps.MEAN_MAPS) + 3
+    assert (
+        contributions.read_workspace_layers(str(write_workspace(Workspace(), tmp_path / "empty.json")))
+        == contributions.NO_LAYERS
+    )
 
 
 def test_layers_go_back_into_a_result_file(result_file: Path, result: Result, tmp_path: Path) -> None:
@@ -101,11 +104,11 @@ def test_layers_go_back_into_a_result_file(result_file: Path, result: Result, tm
 
 def test_writer_refuses_layers_without_a_result(tmp_path: Path) -> None:
     with pytest.raises(SfhInputError, match="hold no star-formation histories; run the explorer"):
-        contributions.write_result(str(tmp_path / "x.fits"), [(np.zeros((2, 2)), {"metadata": {}}, "image")])
+        contributions.write_result_layers(str(tmp_path / "x.fits"), [(np.zeros((2, 2)), {"metadata": {}}, "image")])
 
 
 def test_white_light_of_a_cube(cube_file: Path) -> None:
-    ((image, attributes, kind),) = contributions.read_cube(str(cube_file))
+    ((image, attributes, kind),) = contributions.read_cube_layers(str(cube_file))
     assert kind == "image"
     assert np.isnan(image[0, 0])
     assert image[1:] == pytest.approx(np.full((5, 8), 7.0), rel=1e-5)

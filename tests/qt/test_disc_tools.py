@@ -15,11 +15,11 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_sfh._qt.gradient import disc_of, ellipse_corners
 from napari_sfh._qt.session import Session
+from napari_sfh._qt.tools.gradient import compute_ellipse_corners, disc_from_ellipse
 from napari_sfh.analysis import posteriors
 from napari_sfh.analysis.disc import Disc
-from napari_sfh.analysis.posteriors import Draws
+from napari_sfh.analysis.posteriors import PosteriorDraws
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Progress, Result
 
@@ -46,11 +46,11 @@ def test_the_ellipse_of_a_disc_and_back(result: Result) -> None:
     session = Session()
     session.set_result(result)
     disc = Disc(24.1741, 15.7829, 125.0, 50.0, 3.0, distance_mpc=9.8)
-    back = disc_of(ellipse_corners(disc, session.sky), session.sky, disc)
+    back = disc_from_ellipse(compute_ellipse_corners(disc, session.sky), session.sky, disc)
     for name in ("ra_deg", "dec_deg", "pa_deg", "inclination_deg", "r_e_arcsec", "distance_mpc"):
         assert getattr(back, name) == pytest.approx(getattr(disc, name), rel=1e-6)
     # The box's sides are R_e and R_e cos(i) from the centre.
-    corners = ellipse_corners(disc, session.sky)
+    corners = compute_ellipse_corners(disc, session.sky)
     sides = [np.hypot(*(corners[k + 1] - corners[k])) * 0.2 / 2 for k in (0, 1)]
     assert sides == pytest.approx([3.0, 3.0 * np.cos(np.radians(50))], rel=1e-4)
 
@@ -76,7 +76,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert moved.r_e_arcsec == pytest.approx(disc.r_e_arcsec, abs=0.02)
 
     tool.set_disc(replace(disc, pa_deg=30.0, inclination_deg=60.0, r_e_arcsec=2.0, distance_mpc=9.8))
-    back = disc_of(tool._find().data[0], dock.session.sky, disc)
+    back = disc_from_ellipse(tool._find().data[0], dock.session.sky, disc)
     assert (back.pa_deg, back.inclination_deg, back.r_e_arcsec) == pytest.approx((30.0, 60.0, 2.0), abs=0.01)
     tool.form.r_max.value, tool.form.trusted.value = 9.0, False
     alt(dock, Qt.Key.Key_A)
@@ -124,9 +124,9 @@ def test_posterior_of_the_clicked_bin(qtbot: Any, dock: Any, tmp_path: Path, mon
     def drawn(result: Result, bin_id: int, names: Any, cancel: Any = None) -> Any:
         yield Progress("posterior", 0, 1)
         rng = np.random.default_rng(1)
-        return Draws(bin_id, {name: rng.normal(size=500) for name in names})
+        return PosteriorDraws(bin_id, {name: rng.normal(size=500) for name in names})
 
-    monkeypatch.setattr(posteriors, "draw_bin", drawn)
+    monkeypatch.setattr(posteriors, "draw_bin_posterior", drawn)
     tool.restore({"names": ["lg_age_lw", "t50"]})
     assert tool.state()["names"] == ["lg_age_lw", "t50"]
     tool.draw()

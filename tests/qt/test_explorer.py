@@ -17,13 +17,14 @@ from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from napari_sfh._qt import canvas, tasks
+from napari_sfh._qt.canvas import interaction
+from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import write_result
+from napari_sfh.io.workspaces import Workspace, write_workspace
 from napari_sfh.types import Progress, Result
-from napari_sfh.workspace import Workspace, save
 
 
 @pytest.fixture
@@ -112,22 +113,22 @@ def test_cursor_tells_position_and_value(qtbot: Any, dock: Any, result: Result) 
     native = native_canvas(viewer)
     QTest.mouseMove(native, screen_point(viewer, world + 0.01))
     QTest.mouseMove(native, screen_point(viewer, world))
-    text = viewer.canvas.overlays[canvas.OVERLAY].text
+    text = viewer.canvas.overlays[interaction.OVERLAY].text
     radec, value = text.split("\n")
     # A screen pixel is a fraction of an arcsec: the seconds' last digits differ.
     assert radec[:9] == session.sky.radec_text(world)[:9]
     assert value == f"bin 6: LW age {result.prediction.median('lg_age_lw')[5]:.2f} ± 0.10 log yr"
     dock.show_map("MH_LW")
-    assert "bin 6: LW [M/H]" in viewer.canvas.overlays[canvas.OVERLAY].text
+    assert "bin 6: LW [M/H]" in viewer.canvas.overlays[interaction.OVERLAY].text
     viewer.mouse_over_canvas = True
     viewer.mouse_over_canvas = False
-    assert not viewer.canvas.overlays[canvas.OVERLAY].visible
+    assert not viewer.canvas.overlays[interaction.OVERLAY].visible
 
 
 def test_letters_are_made_unseen_before_they_are_needed(make_viewer: Any, qtbot: Any) -> None:
     viewer = make_viewer()
     dock = open_explorer(viewer)
-    overlay = viewer.canvas.overlays[canvas.OVERLAY]
+    overlay = viewer.canvas.overlays[interaction.OVERLAY]
     seen: list[tuple[str, float]] = []
     overlay.events.text.connect(lambda: seen.append((overlay.text, overlay.opacity)))
     qtbot.waitUntil(lambda: not dock._loading, timeout=20_000)
@@ -142,7 +143,7 @@ def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
     viewer = make_viewer()
     dock = open_explorer(viewer)
     dock._loader._next()
-    overlay = viewer.canvas.overlays[canvas.OVERLAY]
+    overlay = viewer.canvas.overlays[interaction.OVERLAY]
     assert (overlay.opacity, overlay.box) == (0.0, False)
     dock.show_result(result)
     qtbot.waitUntil(lambda: not (dock._cards_job.running or dock._loading), timeout=60_000)
@@ -150,16 +151,16 @@ def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
 
 
 def test_continuum_is_seen_beside_strong_lines() -> None:
-    from napari_sfh._qt.plots import continuum_range
+    from napari_sfh._qt.plots.bin_plots import choose_flux_range
 
     flux = 1 + 0.05 * np.sin(np.arange(1761))
-    low, high = continuum_range(flux, flux)
+    low, high = choose_flux_range(flux, flux)
     assert low < 0.96
     assert 1.04 < high < 1.3
     flux[1400:1410] = 30
     flux[500] = np.nan
-    assert continuum_range(flux, flux)[1] < 2
-    assert continuum_range(np.full(5, np.nan), np.full(5, np.nan)) == (0, 1)
+    assert choose_flux_range(flux, flux)[1] < 2
+    assert choose_flux_range(np.full(5, np.nan), np.full(5, np.nan)) == (0, 1)
 
 
 def test_run_cancel_rerun_and_error(
@@ -207,7 +208,7 @@ def test_run_cancel_rerun_and_error(
 
     def works(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, Any]:
         yield Progress("starting", 0, 0)
-        return tasks.prepare(result)
+        return tasks.prepare_result(result)
 
     monkeypatch.setattr(tasks, "run_galaxy", works)
     for _ in range(2):
@@ -227,7 +228,7 @@ def test_run_cancel_rerun_and_error(
     ],
 )
 def test_wrong_fields_are_named(qapp: Any, field: str, text: str, message: str) -> None:
-    from napari_sfh._qt.forms import DataForm
+    from napari_sfh._qt.forms.run_forms import DataForm
 
     form = DataForm()
     with pytest.raises(SfhInputError, match="Cube: no file is chosen"):
@@ -240,7 +241,7 @@ def test_wrong_fields_are_named(qapp: Any, field: str, text: str, message: str) 
 
 
 def test_forms_become_options(qapp: Any) -> None:
-    from napari_sfh._qt.forms import BinningForm, DataForm, NetworkForm
+    from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, NetworkForm
 
     network = NetworkForm()
     assert network.values() == {"model": "default", "device": "auto", "mask_lines": False}
@@ -408,7 +409,7 @@ def test_a_workspace_brings_everything_back(
 
 def test_a_workspace_tells_what_is_missing(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     gone = Workspace(tmp_path / "gone.fits", 4, forms={"data": {"cube": tmp_path / "cube.fits", "psf": "0.8"}})
-    dock.open(save(gone, tmp_path / "work.json"))
+    dock.open(write_workspace(gone, tmp_path / "work.json"))
     idle(qtbot, dock)
     assert dock.message.text() == (
         f"The result {tmp_path / 'gone.fits'} is missing: put it back, or press Run. "
@@ -416,7 +417,7 @@ def test_a_workspace_tells_what_is_missing(qtbot: Any, dock: Any, result: Result
     )
     assert dock.data.psf.value == "0.8"
     other = write_result(result, tmp_path / "other.fits")
-    dock.open(save(Workspace(other, 99, session={"selected": 98}), tmp_path / "work.json"))
+    dock.open(write_workspace(Workspace(other, 99, session={"selected": 98}), tmp_path / "work.json"))
     idle(qtbot, dock)
     assert "other.fits has 16 bins, not the 99" in dock.message.text()
     (tmp_path / "work.json").write_text('{"kind": "napari-sfh workspace", "version": 9}')
@@ -450,5 +451,5 @@ def test_no_two_bins_of_the_next_result_share_a_map(qtbot: Any, dock: Any, resul
     other = make_result(n_side=3, seed=2)
     show(qtbot, dock, other)
     layer = dock.stack.find("map", "SNR")
-    assert layer.data == pytest.approx(maps.image(other, "SNR"), nan_ok=True)
+    assert layer.data == pytest.approx(maps.make_map_image(other, "SNR"), nan_ok=True)
     assert len(dock.viewer.layers) == len(maps.MEAN_MAPS) + 4

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_sfh._qt.frame import Frame
-from napari_sfh.prep.kinematics import cost_warning
+from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
+from napari_sfh.prep.kinematics import describe_ppxf_time
 from napari_sfh.types import Progress
 
 
 def test_a_sentence_that_stays_is_told_in_the_words_of_the_window(qtbot: Any) -> None:
-    frame = Frame("Open a galaxy")
+    frame = ExplorerFrame("Open a galaxy")
     qtbot.addWidget(frame)
     frame.show_progress(Progress("spectra", 1, 3), cancelling=False)
     assert frame.message.text() == "Open a galaxy"
-    warning = cost_warning(16_700)
+    warning = describe_ppxf_time(16_700)
     assert warning is not None
     frame.show_progress(Progress(warning, 0, 0, stays=True), cancelling=False)
     frame.show_progress(Progress("stellar kinematics", 1, 16_700), cancelling=False)

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 
-from napari_sfh._qt.latency import TURN_SECONDS, Heap, short_turns
+from napari_sfh._qt.jobs.latency import TURN_SECONDS, GarbageFreeze, shorten_thread_turns
 
 
 class _Cycle:
@@ -18,9 +18,9 @@ class _Cycle:
 
 def test_what_is_frozen_is_left_alone_until_the_last_explorer_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     # Other tests' windows have wishes of their own, and conftest has frozen what was imported.
-    monkeypatch.setattr(Heap, "_wishes", 0)
+    monkeypatch.setattr(GarbageFreeze, "_wishes", 0)
     gc.unfreeze()
-    one, other = Heap(), Heap()
+    one, other = GarbageFreeze(), GarbageFreeze()
     frozen = gc.get_freeze_count()
     garbage = _Cycle()
     died = weakref.ref(garbage)
@@ -42,7 +42,7 @@ def test_what_is_frozen_is_left_alone_until_the_last_explorer_has_gone(monkeypat
 
 def test_short_turns_end_with_the_last_work() -> None:
     usual = sys.getswitchinterval()
-    first, second = short_turns(), short_turns()
+    first, second = shorten_thread_turns(), shorten_thread_turns()
     first.__enter__()
     assert abs(sys.getswitchinterval() - TURN_SECONDS) < 1e-6
     second.__enter__()

@@ -13,11 +13,11 @@ from conftest import make_result
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-from napari_sfh._qt import layers
+from napari_sfh._qt.canvas import layer_data
+from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.sky import SkyGrid
-from napari_sfh._qt.stack import LayerStack
 from napari_sfh.analysis import maps
+from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.types import Result
 
 
@@ -31,13 +31,13 @@ def shown(result: Result) -> tuple[ViewerModel, Session, LayerStack]:
 def put(stack: LayerStack, session: Session, result: Result) -> None:
     steps = stack.begin(result)
     session.set_result(result)
-    steps += [partial(stack.put, data) for data in layers.result_layers(result)]
+    steps += [partial(stack.put, data) for data in layer_data.make_result_layers(result)]
     for step in (*steps, *stack.finish()):
         step()
 
 
 def visible_maps(viewer: ViewerModel) -> list[str]:
-    links = [(layer, layers.link_of(layer.metadata)) for layer in viewer.layers]
+    links = [(layer, layer_data.get_layer_link(layer.metadata)) for layer in viewer.layers]
     return [link.name for layer, link in links if link is not None and link.role == "map" and layer.visible]
 
 
@@ -45,7 +45,7 @@ def test_all_layers_share_units_and_place(result: Result) -> None:
     viewer, _, _ = shown(result)
     assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
     assert visible_maps(viewer) == ["AGE_LW"]
-    extents = [layer.extent.world for layer in viewer.layers if layer.name != layers.OUTLINE]
+    extents = [layer.extent.world for layer in viewer.layers if layer.name != layer_data.OUTLINE]
     assert np.ptp(np.stack(extents), axis=0) == pytest.approx(np.zeros((2, 2)))
     assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"arcsecond"}
 
@@ -139,7 +139,7 @@ def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:
     before = stack.find("map", "AGE_LW")
     put(stack, session, make_result(n_side=8))
     assert stack.find("map", "AGE_LW") is before
-    assert before.data[20, 20] == pytest.approx(maps.image(session.result, "AGE_LW")[20, 20])
+    assert before.data[20, 20] == pytest.approx(maps.make_map_image(session.result, "AGE_LW")[20, 20])
     assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
     assert stack.find("bins").data.max() == session.n_bins
 
@@ -169,8 +169,8 @@ def test_layers_that_were_deleted_are_not_missed(result: Result) -> None:
 
 
 def test_copies_of_a_layer_share_the_result(result: Result) -> None:
-    layer = Layer.create(*layers.map_layer(result, "SNR", _sky(result)))
-    assert copy.deepcopy(layer.metadata)[layers.KEY].result is result
+    layer = Layer.create(*layer_data.make_map_layer(result, "SNR", _sky(result)))
+    assert copy.deepcopy(layer.metadata)[layer_data.KEY].result is result
 
 
 def _sky(result: Result) -> SkyGrid:
@@ -186,8 +186,8 @@ def test_maps_without_a_finite_value_are_drawn(result: Result) -> None:
 
 def test_text_under_the_cursor(result: Result) -> None:
     value = result.prediction.median("lg_age_lw")[2]
-    assert layers.maps_text(result, "AGE_LW", 3) == f"LW age {value:.2f} ± 0.10 log yr"
-    assert layers.maps_text(result, "FLAG", result.bins.n_bins).startswith("a band is missing")
+    assert layer_data.format_map_value(result, "AGE_LW", 3) == f"LW age {value:.2f} ± 0.10 log yr"
+    assert layer_data.format_map_value(result, "FLAG", result.bins.n_bins).startswith("a band is missing")
 
 
 def test_a_map_gets_its_layer_when_it_is_shown_first(result: Result) -> None:
@@ -266,7 +266,7 @@ def test_layers_that_come_in_leave_the_selection_alone(result: Result) -> None:
     heard: list[object] = []
     viewer.layers.selection.events.changed.connect(heard.append)
     session.set_result(result)
-    for data in layers.result_layers(result):
+    for data in layer_data.make_result_layers(result):
         stack.put(data)
     assert set(viewer.layers.selection) == set(mine)
     assert not heard

@@ -11,17 +11,17 @@ from astropy.io import fits
 from conftest import make_result
 from napari.components import ViewerModel
 
-from napari_sfh._qt.layers import link_of, map_layer
-from napari_sfh._qt.lines import NONE, LineTool
-from napari_sfh._qt.linetasks import line_layer
-from napari_sfh._qt.notes import NONE as NO_NOTES
-from napari_sfh._qt.notes import NotesTool
+from napari_sfh._qt.canvas.layer_data import get_layer_link, make_map_layer
+from napari_sfh._qt.canvas.result_layers import LayerStack
+from napari_sfh._qt.jobs.line_tasks import make_line_layer
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.sky import SkyGrid
-from napari_sfh._qt.stack import LayerStack
-from napari_sfh.analysis.lines import LineFluxes
+from napari_sfh._qt.tools.emission_lines import NONE, LineTool
+from napari_sfh._qt.tools.notes import NONE as NO_NOTES
+from napari_sfh._qt.tools.notes import NotesTool
+from napari_sfh.analysis.gas.line_maps import LineFluxes
+from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.infer import finish
+from napari_sfh.model.inference import run_to_completion
 
 
 class Host:
@@ -37,7 +37,7 @@ class Host:
         self.said, self.docks = [], {}
 
     def start(self, work, after):
-        value = finish(work(None))
+        value = run_to_completion(work(None))
         if value is not None:
             after(value)
 
@@ -45,11 +45,11 @@ class Host:
         try:
             act()
         except (SfhInputError, ComputeError) as error:
-            self.say(str(error), error=True)
+            self.show_message(str(error), error=True)
             return False
         return True
 
-    def say(self, text, error=False):
+    def show_message(self, text, error=False):
         self.said.append(text)
 
     def show_dock(self, title, widget):
@@ -86,7 +86,7 @@ def tool(qapp, result):
 
 
 def layers(tool):
-    return {link_of(layer.metadata).name: layer for layer in tool.host.viewer.layers}
+    return {get_layer_link(layer.metadata).name: layer for layer in tool.host.viewer.layers}
 
 
 def test_lines_of_maps_become_layers_on_the_sky(tool, maps_file, result):
@@ -110,7 +110,7 @@ def test_lines_of_maps_become_layers_on_the_sky(tool, maps_file, result):
 def test_fluxes_in_an_astronomers_unit_between_round_limits(result):
     flux = np.linspace(100.0, 67_000.0, result.bins.n_bins) * result.bins.nspax
     lines = LineFluxes({"HA6562": flux}, {"HA6562": 0.1 * flux}, "1e-20 erg/s/cm2", "spectra")
-    image, attributes, _ = line_layer(result, lines, "HA6562", SkyGrid.of(result.wcs, (40, 40)), 3.0, False)
+    image, attributes, _ = make_line_layer(result, lines, "HA6562", SkyGrid.of(result.wcs, (40, 40)), 3.0, False)
     assert attributes["name"] == "Hα [10⁻¹⁶ erg s⁻¹ cm⁻² per spaxel]"
     assert attributes["contrast_limits"] == (0.0, 8.0)
     assert image.dtype == np.float32
@@ -152,16 +152,16 @@ def test_no_oxygen_at_all_is_said(tool, maps_file):
 
 
 def test_lines_under_the_outline(tool, maps_file, result):
-    from napari_sfh._qt.layers import outline_layer
+    from napari_sfh._qt.canvas.layer_data import make_outline_layer
 
-    tool.host.stack.put(outline_layer(result, tool.host.session.sky))
+    tool.host.stack.put(make_outline_layer(result, tool.host.session.sky))
     tool.load(maps_file)
-    assert [link_of(layer.metadata).role for layer in tool.host.viewer.layers] == ["lines", "outline"]
+    assert [get_layer_link(layer.metadata).role for layer in tool.host.viewer.layers] == ["lines", "outline"]
 
 
 def test_map_and_line_take_turns(tool, maps_file, result):
     for name in ("AGE_LW", "AGE_MW"):
-        tool.host.stack.put(map_layer(result, name, tool.host.session.sky))
+        tool.host.stack.put(make_map_layer(result, name, tool.host.session.sky))
     tool.host.stack.show("AGE_LW")
     tool.load(maps_file)
     assert visible(tool) == ["HA6562"]
@@ -172,7 +172,7 @@ def test_map_and_line_take_turns(tool, maps_file, result):
     assert visible(tool) == ["AGE_MW"]
     assert tool.form.show.value == NONE
     tool.show("BPT")
-    tool.host.stack.put(map_layer(result, "SNR", tool.host.session.sky))
+    tool.host.stack.put(make_map_layer(result, "SNR", tool.host.session.sky))
     tool.host.stack.show("SNR")
     assert visible(tool) == ["SNR"]
     tool.release()
@@ -181,7 +181,7 @@ def test_map_and_line_take_turns(tool, maps_file, result):
 
 
 def visible(tool):
-    return [link_of(layer.metadata).name for layer in tool.host.viewer.layers if layer.visible]
+    return [get_layer_link(layer.metadata).name for layer in tool.host.viewer.layers if layer.visible]
 
 
 def test_plot_table_and_figure(tool, maps_file, tmp_path):

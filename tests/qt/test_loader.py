@@ -8,12 +8,12 @@ import pytest
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QMainWindow, QWidget
 
-from napari_sfh._qt.loader import Loader, Unseen
+from napari_sfh._qt.jobs.step_queue import StepQueue, UnpaintedStep
 
 
 def test_steps_in_order_one_per_turn(qtbot: Any) -> None:
     parent, done = QObject(), []
-    loader = Loader(parent, lambda: False)
+    loader = StepQueue(parent, lambda: False)
     loader.run([lambda: done.append(1), lambda: done.append(2)])
     assert loader.active
     assert done == []
@@ -25,7 +25,7 @@ def test_steps_in_order_one_per_turn(qtbot: Any) -> None:
 
 def test_a_step_may_begin_what_the_next_one_waits_for(qtbot: Any) -> None:
     parent, busy, done = QObject(), [], []
-    loader = Loader(parent, lambda: bool(busy))
+    loader = StepQueue(parent, lambda: bool(busy))
     loader.run([lambda: busy.append(True), lambda: done.append("last")])
     qtbot.wait(150)
     assert loader.active
@@ -37,8 +37,8 @@ def test_a_step_may_begin_what_the_next_one_waits_for(qtbot: Any) -> None:
 
 def test_layers_do_not_wait(qtbot: Any) -> None:
     parent, done = QObject(), []
-    loader = Loader(parent, lambda: True)
-    loader.run([Unseen(lambda: done.append("layer")), lambda: done.append("form")])
+    loader = StepQueue(parent, lambda: True)
+    loader.run([UnpaintedStep(lambda: done.append("layer")), lambda: done.append("form")])
     qtbot.wait(150)
     assert done == ["layer"]
     loader.release()
@@ -46,7 +46,7 @@ def test_layers_do_not_wait(qtbot: Any) -> None:
 
 def test_new_steps_replace_the_old_ones_and_release_drops_all(qtbot: Any) -> None:
     parent, done = QObject(), []
-    loader = Loader(parent, lambda: False)
+    loader = StepQueue(parent, lambda: False)
     loader.run([lambda: done.append("old")])
     loader.run([lambda: done.append("new")])
     qtbot.waitUntil(lambda: not loader.active, timeout=5000)
@@ -68,8 +68,8 @@ def canvas(qtbot: Any) -> Any:
 
 def test_the_canvas_is_painted_in_a_turn_of_its_own(qtbot: Any, canvas: Any) -> None:
     done: list[bool] = []
-    loader = Loader(canvas, lambda: False)
-    loader.run([Unseen(lambda: done.append(canvas.updatesEnabled()))] * 2)
+    loader = StepQueue(canvas, lambda: False)
+    loader.run([UnpaintedStep(lambda: done.append(canvas.updatesEnabled()))] * 2)
     loader._next()
     assert (done, canvas.updatesEnabled()) == ([False], False)
     loader._next()
@@ -82,13 +82,13 @@ def test_the_canvas_is_painted_again_after_an_error_and_after_the_end(qtbot: Any
     def fail() -> None:
         raise KeyError("a step")
 
-    loader = Loader(canvas, lambda: False)
+    loader = StepQueue(canvas, lambda: False)
     with qtbot.captureExceptions() as caught:
-        loader.run([Unseen(fail)])
+        loader.run([UnpaintedStep(fail)])
         qtbot.waitUntil(lambda: not loader.active, timeout=5000)
     assert caught[0][0] is KeyError
     assert canvas.updatesEnabled()
-    loader.run([Unseen(lambda: None), lambda: None])
+    loader.run([UnpaintedStep(lambda: None), lambda: None])
     loader._next()
     assert not canvas.updatesEnabled()
     loader.release()

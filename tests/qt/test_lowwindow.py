@@ -11,7 +11,7 @@ from napari._app_model import get_app_model
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QSlider
 
-from napari_sfh._qt.lowwindow import CONTROLS, LAYERS
+from napari_sfh._qt.docks.low_window import CONTROLS, LAYERS
 from napari_sfh.types import Result
 
 LEFT, RIGHT, BOTTOM = (

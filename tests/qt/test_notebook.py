@@ -30,7 +30,7 @@ def code_cells() -> list[str]:
 
 def like_the_mock() -> Result:
     """A small result on the sky of the mock spiral, as if the default weights had made it."""
-    cube = read_cube(next(demo.folder().glob("*DATACUBE*")))
+    cube = read_cube(next(demo.find_demo_folder().glob("*DATACUBE*")))
     name, path = next(iter(list_bundles().items()))
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     made = make_result(n_side=6, shape=(cube.shape[1], cube.shape[2]))

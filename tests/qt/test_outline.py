@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_sfh._qt.outline import outline
+from napari_sfh.analysis.outlines import trace_outline
 
 
 def area(path: np.ndarray) -> float:
@@ -17,7 +17,7 @@ def area(path: np.ndarray) -> float:
 def test_one_pixel_is_a_unit_square() -> None:
     mask = np.zeros((5, 6), bool)
     mask[2, 3] = True
-    (path,) = outline(mask)
+    (path,) = trace_outline(mask)
     assert path[0] == pytest.approx(path[-1])
     assert len(path) == 5
     assert abs(area(path)) == 1
@@ -28,20 +28,20 @@ def test_one_pixel_is_a_unit_square() -> None:
 def test_a_hole_counts_against_the_area() -> None:
     mask = np.ones((4, 4), bool)
     mask[1:3, 1:3] = False
-    paths = outline(mask)
+    paths = trace_outline(mask)
     assert len(paths) == 2
     assert abs(sum(area(p) for p in paths)) == 12
 
 
 def test_parts_that_touch_at_a_corner_stay_apart() -> None:
-    paths = outline(np.eye(3, dtype=bool))
+    paths = trace_outline(np.eye(3, dtype=bool))
     assert [abs(area(p)) for p in paths] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_area_is_the_number_of_pixels(seed: int) -> None:
     mask = np.random.default_rng(seed).random((30, 20)) > 0.4
-    paths = outline(mask)
+    paths = trace_outline(mask)
     assert abs(sum(area(p) for p in paths)) == mask.sum()
     for path in paths:
         steps = np.diff(path, axis=0)
@@ -49,4 +49,4 @@ def test_area_is_the_number_of_pixels(seed: int) -> None:
 
 
 def test_nothing_has_no_outline() -> None:
-    assert outline(np.zeros((3, 3), bool)) == []
+    assert trace_outline(np.zeros((3, 3), bool)) == []

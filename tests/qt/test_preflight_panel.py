@@ -15,8 +15,9 @@ from napari.components import ViewerModel
 from npe2 import PluginManager
 from qtpy.QtWidgets import QGraphicsPolygonItem
 
-from napari_sfh._qt import contributions, tasks
-from napari_sfh.preflight import BAND_COLORS
+from napari_sfh._qt import contributions
+from napari_sfh._qt.jobs import tasks
+from napari_sfh.preflight.plan import BAND_COLORS
 from napari_sfh.types import Progress
 
 NY, NX = 6, 8
@@ -126,7 +127,7 @@ def test_a_folder_without_a_window_is_its_white_light(galaxy: Path, tmp_path: Pa
     viewer = ViewerModel()
     viewer.open(str(galaxy), plugin="napari-sfh")
     assert [layer.name for layer in viewer.layers] == ["NGC0000 white light"]
-    assert contributions.get_reader(str(galaxy)) is contributions.read_folder
+    assert contributions.get_reader(str(galaxy)) is contributions.read_folder_layers
     empty = tmp_path / "empty"
     empty.mkdir()
     assert contributions.get_reader(str(empty)) is None

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from astropy.wcs.utils import pixel_to_skycoord
 
-from napari_sfh.analysis.regionfiles import read_regions, write_regions
-from napari_sfh.analysis.regions import Outline, bins_of
+from napari_sfh.analysis.region_files import read_regions, write_regions
+from napari_sfh.analysis.regions import Outline, find_bins_in_outlines
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Result
 
@@ -26,13 +26,13 @@ def test_a_circle_on_the_sky_holds_the_bins_around_it(result: Result, tmp_path: 
     for frame, a, b in (("icrs", centre.ra.deg, centre.dec.deg), ("fk5", centre.fk5.ra.deg, centre.fk5.dec.deg)):
         found = read_regions(written(tmp_path, f'{frame}\ncircle({a},{b},2.1")'), result.wcs)
         expected = np.flatnonzero(sky.separation(centre).arcsec < 2.1)
-        assert list(bins_of(result, found.outlines)) == list(expected)
+        assert list(find_bins_in_outlines(result, found.outlines)) == list(expected)
 
 
 def test_image_coordinates_count_from_one(result: Result, tmp_path: Path) -> None:
     x, y = result.bins.x[3] + 1, result.bins.y[3] + 1
     found = read_regions(written(tmp_path, f"image\nbox({x},{y},2,2,0)"), result.wcs)
-    assert list(bins_of(result, found.outlines)) == [3]
+    assert list(find_bins_in_outlines(result, found.outlines)) == [3]
     assert found.outlines[0].points.mean(0) == pytest.approx([y - 1, x - 1])
 
 
@@ -53,9 +53,9 @@ def test_holes_and_annuli(result: Result, tmp_path: Path) -> None:
     everything = "image\ncircle(20.5,20.5,40)\n-circle(20.5,20.5,8)"
     found = read_regions(written(tmp_path, everything), result.wcs)
     distance = np.hypot(result.bins.x - 19.5, result.bins.y - 19.5)
-    assert list(bins_of(result, found.outlines)) == list(np.flatnonzero(distance > 8))
+    assert list(find_bins_in_outlines(result, found.outlines)) == list(np.flatnonzero(distance > 8))
     ring = read_regions(written(tmp_path, "image\nannulus(20.5,20.5,8,40)"), result.wcs)
-    assert list(bins_of(result, ring.outlines)) == list(np.flatnonzero(distance > 8))
+    assert list(find_bins_in_outlines(result, ring.outlines)) == list(np.flatnonzero(distance > 8))
 
 
 def test_shapes_without_an_inside_are_named(result: Result, tmp_path: Path) -> None:

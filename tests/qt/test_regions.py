@@ -10,11 +10,17 @@ import numpy as np
 import pytest
 from conftest import bin_world, drag, make_result, native_canvas, open_explorer, screen_point
 
-from napari_sfh._qt.region import polygon
 from napari_sfh._qt.session import Session
-from napari_sfh.analysis.binview import BinView
-from napari_sfh.analysis.regions import Outline, bins_inside, bins_of, mean_view, weights
-from napari_sfh.analysis.tables import sfh_table
+from napari_sfh._qt.tools.region import shape_to_polygon
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.regions import (
+    Outline,
+    average_bin_views,
+    compute_bin_weights,
+    find_bins_in_outlines,
+    find_bins_in_polygon,
+)
+from napari_sfh.analysis.tables import build_sfh_table
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
@@ -26,19 +32,19 @@ def test_bins_inside_a_box(result: Result) -> None:
     y, x = result.bins.y, result.bins.x
     expected = np.flatnonzero((y > 9.5) & (y < 29.5) & (x > 9.5) & (x < 29.5))
     assert expected.size == 4
-    assert bins_inside(result, box) == pytest.approx(expected)
-    assert bins_inside(result, EVERYTHING).size == result.bins.n_bins
-    assert bins_inside(result, EVERYTHING + 100).size == 0
+    assert find_bins_in_polygon(result, box) == pytest.approx(expected)
+    assert find_bins_in_polygon(result, EVERYTHING).size == result.bins.n_bins
+    assert find_bins_in_polygon(result, EVERYTHING + 100).size == 0
 
 
 def test_bins_inside_a_concave_region(result: Result) -> None:
     horseshoe = np.array([[0.0, 0], [0, 40], [40, 40], [40, 20], [20, 20], [20, 0]])
     missing = np.flatnonzero((result.bins.y > 20) & (result.bins.x < 20))
-    assert set(bins_inside(result, horseshoe)) == set(range(result.bins.n_bins)) - set(missing)
+    assert set(find_bins_in_polygon(result, horseshoe)) == set(range(result.bins.n_bins)) - set(missing)
 
 
 def test_a_region_of_one_bin_is_the_bin(result: Result) -> None:
-    region, one = mean_view(result, np.array([4])), BinView.of(result, 5)
+    region, one = average_bin_views(result, np.array([4])), BinView.of(result, 5)
     for name in ("mass", "light", "mh", "cumulative"):
         assert getattr(region, name).value == pytest.approx(getattr(one, name).value)
     assert region.flux == pytest.approx(one.flux, nan_ok=True)
@@ -53,9 +59,9 @@ def test_mass_weights_are_light_times_mass_to_light(result: Result) -> None:
     quantiles = {**prediction.quantiles, "lg_ml_v": lg_ml, "tau_ism": tau}
     heavy = replace(result, prediction=replace(prediction, quantiles=quantiles))
     rows = np.array([0, 1])
-    assert weights(heavy, rows, "mass") == pytest.approx([1 / 11, 10 / 11])
-    assert weights(heavy, rows, "light") == pytest.approx([0.5, 0.5])
-    mean = mean_view(heavy, rows).mass.value
+    assert compute_bin_weights(heavy, rows, "mass") == pytest.approx([1 / 11, 10 / 11])
+    assert compute_bin_weights(heavy, rows, "light") == pytest.approx([0.5, 0.5])
+    mean = average_bin_views(heavy, rows).mass.value
     expected = (prediction.mass_frac[0] + 10 * prediction.mass_frac[1]) / 11
     assert mean == pytest.approx(expected, rel=1e-5)
     assert mean.sum() == pytest.approx(1, rel=1e-5)
@@ -66,7 +72,7 @@ def test_dust_hides_light(result: Result) -> None:
     tau = np.zeros_like(prediction.quantiles["tau_ism"])
     tau[0] = np.log(2)
     dusty = replace(result, prediction=replace(prediction, quantiles={**prediction.quantiles, "tau_ism": tau}))
-    assert weights(dusty, np.array([0, 1]), "light") == pytest.approx([2 / 3, 1 / 3])
+    assert compute_bin_weights(dusty, np.array([0, 1]), "light") == pytest.approx([2 / 3, 1 / 3])
 
 
 def test_bins_without_a_prediction_do_not_count(result: Result) -> None:
@@ -77,19 +83,19 @@ def test_bins_without_a_prediction_do_not_count(result: Result) -> None:
     mass = prediction.mass_frac.copy()
     mass[0] = np.nan
     partial = replace(result, prediction=replace(prediction, quantiles=quantiles, mass_frac=mass))
-    assert mean_view(partial, np.array([0, 3])).mass.value == pytest.approx(mass[3])
+    assert average_bin_views(partial, np.array([0, 3])).mass.value == pytest.approx(mass[3])
     with pytest.raises(SfhInputError, match="draw it around the centres"):
-        mean_view(partial, np.array([0]))
+        average_bin_views(partial, np.array([0]))
 
 
 def test_band_holds_the_mean_and_the_numbers_its_error() -> None:
     result = make_result(n_side=12, shape=(60, 60))
-    view = mean_view(result, np.arange(result.bins.n_bins))
+    view = average_bin_views(result, np.arange(result.bins.n_bins))
     assert (view.mass.low <= view.mass.value).all()
     assert (view.mass.high >= view.mass.value).all()
     lines = {n.label: n.text for n in view.numbers}
     assert lines["Region"] == f"{result.bins.n_bins} bins, weighted by mass"
-    share = weights(result, np.arange(result.bins.n_bins), "mass")
+    share = compute_bin_weights(result, np.arange(result.bins.n_bins), "mass")
     error = 0.1 * np.sqrt((share**2).sum())
     assert f"± {error:.2f}" in lines["Age MW"]
 
@@ -109,11 +115,11 @@ def test_error_of_the_mean_is_narrower_than_the_scatter_of_many() -> None:
         ),
     )
     rows = np.arange(result.bins.n_bins)
-    view = mean_view(same, rows, "light", "error")
-    share = weights(same, rows, "light")
+    view = average_bin_views(same, rows, "light", "error")
+    share = compute_bin_weights(same, rows, "light")
     one = quantiles["mh"][0, :, 3] - prediction.mh[0]
     assert view.mh.high - view.mh.value == pytest.approx(one * np.sqrt((share**2).sum()), rel=1e-4)
-    scattered = mean_view(same, rows, "light", "scatter")
+    scattered = average_bin_views(same, rows, "light", "scatter")
     assert scattered.mh.high == pytest.approx(scattered.mh.value)
     assert view.mh.value == pytest.approx(scattered.mh.value)
     assert {"t50", "t90"} <= {n.label for n in view.numbers}
@@ -121,16 +127,16 @@ def test_error_of_the_mean_is_narrower_than_the_scatter_of_many() -> None:
 
 def test_holes_are_cut_out(result: Result) -> None:
     box = np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]])
-    inside = set(bins_inside(result, box))
-    found = bins_of(result, [Outline(box, include=False), Outline(EVERYTHING)])
+    inside = set(find_bins_in_polygon(result, box))
+    found = find_bins_in_outlines(result, [Outline(box, include=False), Outline(EVERYTHING)])
     assert set(found) == set(range(result.bins.n_bins)) - inside
 
 
 def test_an_ellipse_is_its_points() -> None:
     box = np.array([[0.0, 0], [0, 10], [4, 10], [4, 0]])
-    points = polygon(box, "ellipse")
+    points = shape_to_polygon(box, "ellipse")
     assert (((points - (2, 5)) / (2, 5)) ** 2).sum(1) == pytest.approx(np.ones(64))
-    assert polygon(box, "rectangle") == pytest.approx(box)
+    assert shape_to_polygon(box, "rectangle") == pytest.approx(box)
 
 
 def test_session_draws_the_region_first(result: Result) -> None:
@@ -140,7 +146,7 @@ def test_session_draws_the_region_first(result: Result) -> None:
     assert session.set_region([EVERYTHING]) == result.bins.n_bins
     views = session.views()
     assert [v.name for v in views] == ["region", "bin 3"]
-    assert set(sfh_table(result, views)["BIN_ID"]) == {0, 3}
+    assert set(build_sfh_table(result, views)["BIN_ID"]) == {0, 3}
     assert session.outlines()[1] != Session().outlines()[1]
     assert session.set_region([]) == 0
     assert [v.name for v in session.views()] == ["bin 3"]

@@ -7,7 +7,7 @@ import pytest
 from conftest import bin_world
 
 from napari_sfh._qt.session import Session
-from napari_sfh.analysis.binview import COLORS
+from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.types import Result
 
 

@@ -13,14 +13,14 @@ from astropy.io import fits
 from conftest import at_once, bin_world, make_result, open_explorer
 from qtpy.QtCore import Qt
 
-from napari_sfh._qt import skytasks
-from napari_sfh._qt.composite import segments
-from napari_sfh._qt.layers import KEY, Link
-from napari_sfh._qt.map_tool import MEANING
-from napari_sfh.analysis import answers, histories, ppxf_bin
-from napari_sfh.analysis.compare import against
-from napari_sfh.figures.comparison import comparison_page, history_page, symmetric_limits
-from napari_sfh.figures.composite import picture
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
+from napari_sfh._qt.jobs import tool_tasks
+from napari_sfh._qt.tools.colour_image import split_into_segments
+from napari_sfh._qt.tools.maps import MEANING
+from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
+from napari_sfh.analysis.comparison.map_comparison import compare_results
+from napari_sfh.figures.colour_image import draw_colour_image
+from napari_sfh.figures.comparison import draw_comparison_page, draw_history_page, symmetric_limits
 from napari_sfh.io.results import write_result
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Flag, Result
@@ -89,7 +89,7 @@ def test_sliders_paint_anew_and_the_picture_is_saved(opened: Any, qtbot: Any, re
     qtbot.waitUntil(lambda: np.asarray(tool.layer.data[0])[..., 0].mean() > before + 10, timeout=20_000)
     tool.show_contours("AGE_LW", 3)
     _rest(qtbot, opened)
-    assert len(opened.stack.find("contours", "AGE_LW").data) == len(segments(tool.lines)) > 0
+    assert len(opened.stack.find("contours", "AGE_LW").data) == len(split_into_segments(tool.lines)) > 0
     tool.save_picture(tmp_path / "a.png")
     _rest(qtbot, opened)
     assert (tmp_path / "a.png").stat().st_size > 10_000
@@ -125,10 +125,10 @@ def test_home_frames_the_maps_not_the_mosaic(opened: Any, qtbot: Any, result: Re
 
 
 def test_contours_of_a_line_say_its_unit_in_the_picture(result: Result, tmp_path: Path) -> None:
-    drawn = skytasks.Contours("Hα", [[], []], (0.5, 1.25), "10⁻¹⁶ erg s⁻¹ cm⁻² per spaxel", "X_MAPS.fits")
+    drawn = tool_tasks.MapContours("Hα", [[], []], (0.5, 1.25), "10⁻¹⁶ erg s⁻¹ cm⁻² per spaxel", "X_MAPS.fits")
     assert drawn.words == "Hα: 0.5, 1.25 × 10⁻¹⁶ erg s⁻¹ cm⁻² per spaxel"
     image = np.zeros((40, 40, 4), np.uint8)
-    figure = picture(image, result.wcs, [], result.wcs, "NGC0000", f"Contours of {drawn.words}")
+    figure = draw_colour_image(image, result.wcs, [], result.wcs, "NGC0000", f"Contours of {drawn.words}")
     assert figure.get_supxlabel() == f"Contours of {drawn.words}"
 
 
@@ -178,11 +178,11 @@ def test_a_file_that_is_no_answer_is_told(opened: Any, qtbot: Any, tmp_path: Pat
     assert not tool.form.truth.visible  # not the mock
 
 
-def _fit(result: Result, bin_id: int) -> ppxf_bin.PpxfFit:
+def _fit(result: Result, bin_id: int) -> ppxf_fit.PpxfFit:
     row, prediction = bin_id - 1, result.prediction
     means = {k: float(prediction.median(k)[row]) for k in MEAN_NAMES}
     parts = [np.asarray(getattr(prediction, k)[row], float) for k in ("mass_frac", "light_frac", "mh")]
-    return ppxf_bin.PpxfFit(
+    return ppxf_fit.PpxfFit(
         bin_id, *parts, means, 0.1, 0.0, 50.0, 1.0, result.model_flux[row].astype(float), np.ones(5), 1.0
     )
 
@@ -190,7 +190,7 @@ def _fit(result: Result, bin_id: int) -> ppxf_bin.PpxfFit:
 def test_ppxf_is_drawn_beside_the_network(
     opened: Any, qtbot: Any, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ppxf_bin, "in_process", at_once(_fit(result, 4)))
+    monkeypatch.setattr(ppxf_fit, "run_in_process", at_once(_fit(result, 4)))
     tool = opened.tools["ppxf"]
     tool.form.fit.native.click()
     assert "no bin is selected; click one" in opened.message.text()
@@ -212,7 +212,7 @@ def test_ppxf_is_drawn_beside_the_network(
 def test_docks_follow_the_theme_until_they_end(
     opened: Any, qtbot: Any, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ppxf_bin, "in_process", at_once(_fit(result, 4)))
+    monkeypatch.setattr(ppxf_fit, "run_in_process", at_once(_fit(result, 4)))
     tool, theme = opened.tools["ppxf"], opened.viewer.events.theme
     opened.session.select(4)
     before = len(theme.callbacks)
@@ -226,7 +226,7 @@ def test_docks_follow_the_theme_until_they_end(
 
 
 def test_without_ppxf_the_remedy_is_shown(opened: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("napari_sfh._qt.skytasks.ppxf_installed", lambda: False)
+    monkeypatch.setattr("napari_sfh._qt.jobs.tool_tasks.is_ppxf_installed", lambda: False)
     opened.session.select(2)
     opened.tools["ppxf"].fit()
     _rest(qtbot, opened)
@@ -258,7 +258,7 @@ def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, resul
 
 
 def test_layers_of_others_survive_the_end(opened: Any, result: Result) -> None:
-    opened.viewer.add_image(np.ones((4, 4)), name="mine", metadata={KEY: Link("composite", "", result)})
+    opened.viewer.add_image(np.ones((4, 4)), name="mine", metadata={KEY: LayerLink("composite", "", result)})
     opened.tools["composite"].on_result(result)
     assert "mine" in opened.viewer.layers
     opened.release()
@@ -266,14 +266,14 @@ def test_layers_of_others_survive_the_end(opened: Any, result: Result) -> None:
 
 
 def test_figures_of_comparisons(result: Result) -> None:
-    comparison = against(result, answers.of_result(result))
-    figure = comparison_page(comparison, result.data.snr > 30)
+    comparison = compare_results(result, other_results.other_result_from_run(result))
+    figure = draw_comparison_page(comparison, result.data.snr > 30)
     assert sum(ax.get_title().startswith("bias") for ax in figure.axes) == 4
-    both = [histories.of_network(result, 3), histories.of_ppxf(_fit(result, 3))]
-    assert history_page(result, 3, both).axes
-    rows = dict(histories.numbers(both))
+    both = [history_comparison.history_from_network(result, 3), history_comparison.history_from_ppxf(_fit(result, 3))]
+    assert draw_history_page(result, 3, both).axes
+    rows = dict(history_comparison.list_history_means(both))
     assert rows["LW age (log yr)"][0].startswith(rows["LW age (log yr)"][1])
-    made = histories.table([*both, histories.of_comparison(comparison, 3)], 3)
+    made = history_comparison.build_history_table([*both, history_comparison.history_from_comparison(comparison, 3)], 3)
     assert len(made) == 48
     np.testing.assert_allclose(made["MASS_FRAC"][:16], made["MASS_FRAC"][32:])
 
@@ -287,9 +287,9 @@ def test_symmetric_limits_hold_the_bulk() -> None:
 
 
 def test_contours_as_pieces() -> None:
-    pieces = segments([np.array([[0.0, 0], [1, 0], [1, 2]]), np.zeros((1, 2))])
+    pieces = split_into_segments([np.array([[0.0, 0], [1, 0], [1, 2]]), np.zeros((1, 2))])
     np.testing.assert_array_equal(pieces, [[[0, 0], [1, 0]], [[1, 0], [0, 2]]])
-    assert segments([]).shape == (0, 2, 2)
+    assert split_into_segments([]).shape == (0, 2, 2)
 
 
 def test_tips_say_what_the_maps_are(opened: Any) -> None:

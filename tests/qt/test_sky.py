@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import PIXEL_ARCSEC, ROTATION_DEG, make_wcs
 
-from napari_sfh._qt.sky import SkyGrid
+from napari_sfh.analysis.sky_coordinates import SkyGrid
 
 SHAPE = (40, 30)
 

@@ -11,9 +11,9 @@ from astropy.io import fits
 from astropy.table import QTable
 
 from napari_sfh.analysis import tables
-from napari_sfh.analysis.binview import FORMED_FRACTIONS, MH_EDGES, BinView
+from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, MH_EDGES, BinView
 from napari_sfh.analysis.disc import guess_disc
-from napari_sfh.analysis.gradients import QUANTITIES, fit_all
+from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, fit_all_gradients
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.wavelength import N_WAVE
@@ -53,11 +53,11 @@ def test_intervals_of_times_are_those_of_the_curves(result: Result) -> None:
 
 def test_light_grows_too(result: Result) -> None:
     view = BinView.of(result, 2)
-    grown = view.grown("light")
+    grown = view.cumulative_share("light")
     assert grown.value[0] == pytest.approx(1, rel=1e-5)
     assert np.isnan(grown.low).all()
     assert view.formed((0.5,), "light").value[0] < view.formed((0.5,)).value[0], "light is younger than mass"
-    assert view.grown("sfr") is view.cumulative
+    assert view.cumulative_share("sfr") is view.cumulative
 
 
 def test_metallicity_distribution_has_mean_and_spread(result: Result) -> None:
@@ -77,7 +77,7 @@ def test_metallicity_distribution_has_mean_and_spread(result: Result) -> None:
 @pytest.mark.parametrize("suffix", tables.SUFFIXES)
 def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: str) -> None:
     views = [BinView.of(result, b) for b in (2, 5)]
-    path = tables.write(tables.bin_tables(result, views), tmp_path / f"bins{suffix}")
+    path = tables.write_tables(tables.build_bin_tables(result, views), tmp_path / f"bins{suffix}")
     if suffix == ".fits":
         with fits.open(path, checksum=True) as hdus:
             assert [h.name for h in hdus[1:]] == ["SFH", "TIMES", "SPECTRA", "BANDS"]
@@ -96,34 +96,34 @@ def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: st
 
 
 def test_gradient_tables(result: Result, tmp_path: Path) -> None:
-    work = fit_all(result, replace(guess_disc(result.white, result.wcs), distance_mpc=9.8))
+    work = fit_all_gradients(result, replace(guess_disc(result.white, result.wcs), distance_mpc=9.8))
     while True:
         try:
             next(work)
         except StopIteration as end:
             found = end.value
             break
-    made = tables.gradient_tables(result, found)
-    path = tables.write(made, tmp_path / "gradient.fits")
+    made = tables.build_gradient_tables(result, found)
+    path = tables.write_tables(made, tmp_path / "gradient.fits")
     rows = QTable.read(path, hdu="GRADIENTS")
-    assert list(rows["QUANTITY"]) == list(QUANTITIES)
+    assert list(rows["QUANTITY"]) == list(GRADIENT_QUANTITIES)
     assert rows["SLOPE_RE"][0] == pytest.approx(found["AGE_LW"].slope)
     assert rows["SLOPE_KPC"][0] == pytest.approx(found["AGE_LW"].slope_kpc[0])
     bins = QTable.read(path, hdu="BINS")
     assert len(bins) == result.bins.n_bins
     assert bins["AGE_LW"] == pytest.approx(result.prediction.median("lg_age_lw"))
     assert bins.meta["INCL"] == pytest.approx(found["AGE_LW"].profile.disc.inclination_deg)
-    assert set(QTable.read(path, hdu="RUNNING")["QUANTITY"]) == set(QUANTITIES)
+    assert set(QTable.read(path, hdu="RUNNING")["QUANTITY"]) == set(GRADIENT_QUANTITIES)
 
 
 def test_tables_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
-    made = tables.bin_tables(result, [BinView.of(result, 1)])
+    made = tables.build_bin_tables(result, [BinView.of(result, 1)])
     with pytest.raises(SfhInputError, match=r"a\.csv: the name must end in one of \.ecsv, \.fits"):
-        tables.write(made, tmp_path / "a.csv")
+        tables.write_tables(made, tmp_path / "a.csv")
     with pytest.raises(SfhInputError, match="nothing to save: click a bin"):
-        tables.write(tables.bin_tables(result, []), tmp_path / "a.fits")
+        tables.write_tables(tables.build_bin_tables(result, []), tmp_path / "a.fits")
     with pytest.raises(SfhInputError, match="no gradient was fitted yet"):
-        tables.gradient_tables(result, {})
+        tables.build_gradient_tables(result, {})
     for suffix in tables.SUFFIXES:
         with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
-            tables.write(made, tmp_path / "nowhere" / f"a{suffix}")
+            tables.write_tables(made, tmp_path / "nowhere" / f"a{suffix}")

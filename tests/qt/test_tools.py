@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 from qtpy.QtWidgets import QLabel
 
-from napari_sfh._qt.tools import Tool, Toolbox
+from napari_sfh._qt.tools.base import Tool, Toolbox
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
@@ -102,7 +102,7 @@ def test_state_goes_round(qtbot: Any) -> None:
     box["ear"].heard = ["a", "b"]
     state = box.state()
     assert state == {"ear": {"n": 2, "unfolded": False}}
-    for step in other.restoring({**state, "gone": {"n": 1}}):
+    for step in other.restore_steps({**state, "gone": {"n": 1}}):
         step()
     assert other["ear"].heard == [None, None]
     assert other["twin"].heard == []

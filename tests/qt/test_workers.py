@@ -8,7 +8,7 @@ from collections.abc import Generator
 
 import pytest
 
-from napari_sfh._qt.workers import Job, explain, guarded
+from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error, run_guarded
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress
 
@@ -37,7 +37,7 @@ def test_runtime_errors_become_compute_errors() -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
     with pytest.raises(ComputeError, match=r"out of memory.*choose the device cpu"):
-        drain(guarded(fails, threading.Event()))
+        drain(run_guarded(fails, threading.Event()))
 
 
 def test_other_errors_pass() -> None:
@@ -46,7 +46,7 @@ def test_other_errors_pass() -> None:
         raise SfhInputError("cube.fits: no DATA; choose a MUSE cube")
 
     with pytest.raises(SfhInputError, match="no DATA"):
-        drain(guarded(fails, threading.Event()))
+        drain(run_guarded(fails, threading.Event()))
 
 
 def test_progress_is_thinned_but_stages_and_ends_are_kept() -> None:
@@ -56,7 +56,7 @@ def test_progress_is_thinned_but_stages_and_ends_are_kept() -> None:
                 yield Progress(stage, i, 1000)
         return 7
 
-    steps, value = drain(guarded(busy, threading.Event()))
+    steps, value = drain(run_guarded(busy, threading.Event()))
     assert value == 7
     assert len(steps) < 100
     assert steps[0] == Progress("one", 1, 1000)
@@ -70,7 +70,7 @@ def test_cancel_returns_what_was_done(qtbot) -> None:
     def count(step: Progress) -> None:
         heard["steps"] += 1
 
-    job = Job(count, lambda value: heard.update(value=value), lambda error: heard.update(error=error))
+    job = BackgroundJob(count, lambda value: heard.update(value=value), lambda error: heard.update(error=error))
     job.start(endless)
     qtbot.waitUntil(lambda: heard["steps"] > 2, timeout=20000)
     assert job.running
@@ -93,7 +93,7 @@ def test_work_that_does_not_listen_is_let_go(qtbot) -> None:
 
     heard: list[object] = []
     steps: list[Progress] = []
-    job = Job(steps.append, heard.append, heard.append)
+    job = BackgroundJob(steps.append, heard.append, heard.append)
     job.start(deaf)
     qtbot.waitUntil(lambda: bool(steps), timeout=20000)
     job.stop()
@@ -113,7 +113,7 @@ def test_a_late_result_does_not_disturb_the_next_run(qtbot) -> None:
         return "old"
 
     heard: list[object] = []
-    job = Job(lambda _: None, heard.append, heard.append)
+    job = BackgroundJob(lambda _: None, heard.append, heard.append)
     job.start(deaf)
     job.stop()
     qtbot.waitUntil(lambda: heard == [None], timeout=20000)
@@ -132,11 +132,11 @@ def test_errors_arrive_and_the_job_is_free_again(qtbot) -> None:
         raise RuntimeError("the disk fell over")
 
     errors: list[Exception] = []
-    job = Job(lambda _: None, lambda _: None, errors.append)
+    job = BackgroundJob(lambda _: None, lambda _: None, errors.append)
     job.start(fails)
     qtbot.waitUntil(lambda: bool(errors), timeout=20000)
     assert not job.running
-    sentence, details = explain(errors[0])
+    sentence, details = explain_error(errors[0])
     assert sentence.startswith("the disk fell over")
     assert "Traceback" in details
 
@@ -144,7 +144,7 @@ def test_errors_arrive_and_the_job_is_free_again(qtbot) -> None:
 def test_an_abandoned_job_calls_nobody(qtbot) -> None:
     heard: list[object] = []
     before = threading.active_count()
-    job = Job(heard.append, heard.append, heard.append)
+    job = BackgroundJob(heard.append, heard.append, heard.append)
     job.start(endless)
     job.abandon()
     qtbot.wait(200)
@@ -156,13 +156,13 @@ def test_an_abandoned_job_calls_nobody(qtbot) -> None:
 
 def test_napari_quitting_the_worker_sets_the_event(qtbot) -> None:
     heard: list[object] = []
-    job = Job(lambda _: None, heard.append, heard.append)
+    job = BackgroundJob(lambda _: None, heard.append, heard.append)
     job.start(endless)
     job._worker.quit()
     qtbot.waitUntil(lambda: heard == ["what was done"], timeout=20000)
 
 
 def test_unexpected_errors_are_one_sentence() -> None:
-    sentence, _ = explain(KeyError("x"))
+    sentence, _ = explain_error(KeyError("x"))
     assert sentence.startswith("KeyError")
     assert "\n" not in sentence

@@ -14,15 +14,16 @@ import pytest
 from astropy.io import fits
 from conftest import at_once, make_result, open_explorer
 
-from napari_sfh.analysis import kept_fits, lines, ppxf_bin
+from napari_sfh.analysis.comparison import ppxf_fit, ppxf_json
+from napari_sfh.analysis.comparison.ppxf_fit import PpxfFit
 from napari_sfh.analysis.disc import Disc
-from napari_sfh.analysis.ppxf_bin import PpxfFit
+from napari_sfh.analysis.gas import line_maps
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import read_result, write_result
+from napari_sfh.io.workspaces import Workspace, read_workspace, write_workspace
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import Result
-from napari_sfh.workspace import Workspace, load, save
 
 REGION = np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]])
 
@@ -91,7 +92,7 @@ def dress_up(qtbot: Any, dock: Any, folder: Path, monkeypatch: pytest.MonkeyPatc
     session.select(6)
     session.toggle_pinned(3)
     session.toggle_compared(9)
-    monkeypatch.setattr(ppxf_bin, "in_process", at_once(fit_of(session.result, 6)))
+    monkeypatch.setattr(ppxf_fit, "run_in_process", at_once(fit_of(session.result, 6)))
     tools["ppxf"].fit(6)
     rest(qtbot, dock)
     tools["ppxf"].kind.value = "light"
@@ -132,7 +133,7 @@ def test_everything_comes_back(
     kept = dock.files.capture()
     assert (galaxy / "work.json").stat().st_size < 60_000
     assert str(tmp_path) not in (galaxy / "work.json").read_text(encoding="utf-8")
-    monkeypatch.setattr(ppxf_bin, "in_process", lambda *_: pytest.fail("a kept fit is made again"))
+    monkeypatch.setattr(ppxf_fit, "run_in_process", lambda *_: pytest.fail("a kept fit is made again"))
 
     moved = galaxy.rename(tmp_path / "moved")
     other = open_explorer(make_viewer())
@@ -141,7 +142,7 @@ def test_everything_comes_back(
     assert not other.message.styleSheet(), other.message.text()
     again, tools = other.files.capture(), other.tools
     assert other.session.state() == {"selected": 6, "compared": [9], "pinned": [3]}
-    assert tools["compare"].comparison.answer.name == "other (other.fits)"
+    assert tools["compare"].comparison.other.name == "other (other.fits)"
     assert tools["compare"].layer.name.startswith("MW [M/H]: test − other")
     assert not other.stack.find("map", "AGE_LW").visible
     assert tools["composite"].layer.visible
@@ -149,7 +150,7 @@ def test_everything_comes_back(
     assert len(other.stack.find("contours", "HA6562").data) == len(dock.stack.find("contours", "HA6562").data) > 0
     assert tools["gradient"].found["AGE_LW"].slope == dock.tools["gradient"].found["AGE_LW"].slope
     assert tools["gradient"].quantity.value == "MH_LW"
-    assert lines.names(tools["lines"].lines) == lines.names(dock.tools["lines"].lines)
+    assert line_maps.list_line_maps(tools["lines"].lines) == line_maps.list_line_maps(dock.tools["lines"].lines)
     assert other.session.region.name == "region"
     assert other.viewer.scene.camera.zoom == 31.0
     before, fit = dock.tools["ppxf"].fits[6], tools["ppxf"].fits[6]
@@ -254,7 +255,7 @@ def test_damage_is_told_and_does_no_harm(qtbot: Any, make_viewer: Callable[..., 
     }
     work = Workspace(galaxy / "sfh.fits", 16, forms={"binning": {"target_snr": "many"}}, tools=tools)
     dock = open_explorer(make_viewer())
-    dock.open(save(work, galaxy / "bad.json"))
+    dock.open(write_workspace(work, galaxy / "bad.json"))
     rest(qtbot, dock)
     said = dock.message.text()
     for part in (
@@ -269,20 +270,22 @@ def test_damage_is_told_and_does_no_harm(qtbot: Any, make_viewer: Callable[..., 
 
 def test_a_fit_is_of_its_own_spectrum(result: Result, tmp_path: Path) -> None:
     """Also of the one that comes back from a file; not of another run's."""
-    kept = json.loads(json.dumps(kept_fits.pack(fit_of(result, 5), result)))
-    back = kept_fits.unpack(kept, read_result(write_result(result, tmp_path / "r.fits")))
+    kept = json.loads(json.dumps(ppxf_json.encode_ppxf_fit(fit_of(result, 5), result)))
+    back = ppxf_json.decode_ppxf_fit(kept, read_result(write_result(result, tmp_path / "r.fits")))
     np.testing.assert_allclose(back.mass_frac, fit_of(result, 5).mass_frac, rtol=1e-6)
     assert np.isnan(back.gas_v_kms)
     assert np.isnan(back.phot_model[-1])
     for other in (make_result(seed=9), make_result(n_side=1)):
         with pytest.raises(SfhInputError, match="kept fit of bin 5 is of another spectrum; fit the bin again"):
-            kept_fits.unpack(kept, other)
+            ppxf_json.decode_ppxf_fit(kept, other)
     with pytest.raises(SfhInputError, match=r"a kept fit is damaged .*; fit the bin again"):
-        kept_fits.unpack({**kept, "model": "§"}, result)
+        ppxf_json.decode_ppxf_fit({**kept, "model": "§"}, result)
 
 
 def test_nothing_that_json_does_not_know(tmp_path: Path) -> None:
-    path = save(Workspace(tools={"x": {"a": float("nan"), "b": np.float32(np.inf), "c": 1.5}}), tmp_path / "w.json")
-    assert load(path).tools["x"] == {"a": None, "b": None, "c": 1.5}
+    path = write_workspace(
+        Workspace(tools={"x": {"a": float("nan"), "b": np.float32(np.inf), "c": 1.5}}), tmp_path / "w.json"
+    )
+    assert read_workspace(path).tools["x"] == {"a": None, "b": None, "c": 1.5}
     shutil.copy(path, tmp_path / "copy.json")
-    assert load(tmp_path / "copy.json").tools == load(path).tools
+    assert read_workspace(tmp_path / "copy.json").tools == read_workspace(path).tools

@@ -10,8 +10,8 @@ import pytest
 from fetch_abell478 import FILES, REFUSED, fetch
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.hst import is_stand_in, read_mosaic
-from napari_sfh.io.identify import describe, find_galaxy, identify
+from napari_sfh.io.hst import is_camera_substitute, read_mosaic
+from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
 from napari_sfh.io.muse import check_rest_range, read_cube
 
 pytestmark = pytest.mark.real
@@ -64,7 +64,7 @@ def test_cube_values_are_a_galaxy(abell):
 def test_mosaic(abell):
     mosaic = read_mosaic(abell / MOSAIC)
     assert (mosaic.band, mosaic.filter_name, mosaic.camera) == ("F814W", "F814W", "WFPC2")
-    assert is_stand_in(mosaic)
+    assert is_camera_substitute(mosaic)
     assert mosaic.photflam == pytest.approx(2.507987e-18)
     assert mosaic.photplam_aa == pytest.approx(7995.937)
     assert mosaic.weight_path == abell / MOSAIC
@@ -95,7 +95,7 @@ def test_cube_and_mosaic_see_the_same_sky(abell):
 
 
 def test_folder(abell):
-    found = find_galaxy(abell)
+    found = find_galaxy_files(abell)
     assert found.cube == abell / CUBE
     assert dict(found.mosaics) == {"F814W": abell / MOSAIC}
     assert found.maps is None
@@ -118,6 +118,6 @@ def test_folder(abell):
 def test_cubes_without_the_rest_range_are_refused(refused, name, words):
     with pytest.raises(SfhInputError, match=words):
         read_cube(refused / name)
-    info = identify(refused / name)
+    info = identify_file(refused / name)
     assert (info.kind, info.usable) == ("cube", False)
-    assert describe(info)[0] == f"{name}: integral-field cube, cannot be used"
+    assert describe_file(info)[0] == f"{name}: integral-field cube, cannot be used"

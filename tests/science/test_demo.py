@@ -12,14 +12,15 @@ import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from napari_sfh import demo, preflight
-from napari_sfh.analysis import compare
+from napari_sfh import demo
+from napari_sfh.analysis.comparison import map_comparison
 from napari_sfh.cli import main, show_progress
-from napari_sfh.io.identify import find_galaxy
+from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.results import read_result
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.pipeline import config_from_files, run
-from napari_sfh.training.mock_dress import dress
+from napari_sfh.pipeline import configure_run, run_pipeline
+from napari_sfh.preflight import plan as preflight
+from napari_sfh.training.mock.archive_layouts import dress_mock_galaxy
 from napari_sfh.types import Flag
 
 #: Processor seconds of the run.
@@ -40,7 +41,7 @@ def output(tmp_path_factory) -> Path:
 def part(tmp_path_factory) -> Path:
     """A piece of the mock, with all its files."""
     folder = tmp_path_factory.mktemp("part")
-    dress(demo.folder(), folder, "copt", (slice(18, 30), slice(24, 36)))
+    dress_mock_galaxy(demo.find_demo_folder(), folder, "copt", (slice(18, 30), slice(24, 36)))
     return folder
 
 
@@ -68,9 +69,9 @@ def test_the_result_keeps_the_contract(output):
 
 def test_the_preflight_expects_this_run(result, capsys):
     """Its bins; the time is printed beside the expected one, not judged: it is a figure of the machine."""
-    galaxy = find_galaxy(demo.folder())
-    plan = preflight.Plan.of({**vars(preflight.Plan.of_galaxy(galaxy)), "ebv_mw": demo.EBV_MW})
-    found = show_progress(preflight.examine(plan, galaxy.problems), quiet=True)
+    galaxy = find_galaxy_files(demo.find_demo_folder())
+    plan = preflight.RunPlan.of({**vars(preflight.RunPlan.from_galaxy_files(galaxy)), "ebv_mw": demo.EBV_MW})
+    found = show_progress(preflight.examine_inputs(plan, galaxy.problems), quiet=True)
     assert found.problems == ()
     assert found.n_bins == pytest.approx(result.bins.n_bins, rel=0.1)
     assert [band.coverage for band in found.bands] == [1.0] * 5
@@ -80,22 +81,22 @@ def test_the_preflight_expects_this_run(result, capsys):
 
 
 def test_maps_follow_the_truth(result):
-    truth = compare.bin_truth(demo.truth(), result.bins)
-    found = compare.against_truth(result, truth)
+    truth = map_comparison.bin_truth(demo.read_demo_truth(), result.bins)
+    found = map_comparison.compare_with_truth(result, truth)
     assert found["lg_age_lw"].n > 0.9 * result.bins.n_bins
     for name, limit in (("lg_age_mw", 0.15), ("lg_age_lw", 0.15), ("mh_mw", 0.10), ("mh_lw", 0.10)):
         assert found[name].std < limit, (name, found[name])
         assert abs(found[name].bias) < limit, (name, found[name])
     # Not only near on average: the map's structure is the galaxy's.
-    good = truth.star < compare.MAX_STAR
+    good = truth.star < map_comparison.MAX_STAR
     for name in ("lg_age_mw", "lg_age_lw"):
         r = np.corrcoef(result.prediction.median(name)[good], truth.means[name][good])[0, 1]
         assert r > 0.8, (name, r)
 
 
 def test_true_values_lie_inside_the_intervals_as_often_as_they_say(result):
-    truth = compare.bin_truth(demo.truth(), result.bins)
-    good = truth.star < compare.MAX_STAR
+    truth = map_comparison.bin_truth(demo.read_demo_truth(), result.bins)
+    good = truth.star < map_comparison.MAX_STAR
     for name, true in truth.means.items():
         q = result.prediction.quantiles[name][good]
         # One galaxy is no random draw of the prior: its bins share their faults, so the bounds are wide.
@@ -104,10 +105,10 @@ def test_true_values_lie_inside_the_intervals_as_often_as_they_say(result):
 
 
 def test_the_warning_lights_up_on_the_foreground_star_and_hardly_elsewhere(result):
-    truth = compare.bin_truth(demo.truth(), result.bins)
+    truth = map_comparison.bin_truth(demo.read_demo_truth(), result.bins)
     brightest = np.argmax(truth.star)
     assert result.flag[brightest] & Flag.OUT_OF_DEPTH
-    on, off = compare.warnings_against_truth(result, truth)
+    on, off = map_comparison.measure_ood_warning_rates(result, truth)
     assert on > 0.5
     assert off < 0.02
 
@@ -139,21 +140,21 @@ def test_gas_that_no_young_stars_light_is_flagged_and_told(part, result, tmp_pat
         wave = 1e10 * wcs.spectral.pixel_to_world_values(np.arange(len(cube)))
         line = 6583.5 * (1 + result.redshift) * (1 + maps["V_STARS"].data / C_KMS)
         cube += 30 * np.median(cube, axis=0) * np.exp(-0.5 * ((wave[:, None, None] - line) / 1.5) ** 2)
-    config = config_from_files(folder, ebv_mw=0.0, device="cpu", draws=50)
-    found = show_progress(run(config), quiet=True)
+    config = configure_run(folder, ebv_mw=0.0, device="cpu", draws=50)
+    found = show_progress(run_pipeline(config), quiet=True)
     n, flagged = found.bins.n_bins, int((found.flag & Flag.OTHER_GAS > 0).sum())
     assert flagged > 0.75 * n
     assert f"gas of {flagged} of {n} bins is not lit by young stars alone" in found.settings["notes"]
     assert found.settings["notes"].endswith("give --mask-lines")
     strange = int((found.flag & Flag.OUT_OF_DEPTH > 0).sum())
     assert (f"{strange} of {n} bins are out of the network's depth" in found.settings["notes"]) == (strange > 0.1 * n)
-    hidden = show_progress(run(replace(config, mask_lines=True)), quiet=True)
+    hidden = show_progress(run_pipeline(replace(config, mask_lines=True)), quiet=True)
     assert not (hidden.flag & Flag.OTHER_GAS).any()
 
 
 def _cancelled_at(part: Path, stage: str):
     cancel = threading.Event()
-    work = run(config_from_files(part, ebv_mw=0.0, device="cpu", draws=50), cancel)
+    work = run_pipeline(configure_run(part, ebv_mw=0.0, device="cpu", draws=50), cancel)
     while True:
         try:
             step = next(work)

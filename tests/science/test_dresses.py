@@ -7,20 +7,20 @@ import pytest
 
 from napari_sfh import demo
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import finish
-from napari_sfh.io.identify import find_galaxy
+from napari_sfh.io.identify import find_galaxy_files
+from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.pipeline import config_from_files, run
+from napari_sfh.pipeline import configure_run, run_pipeline
 from napari_sfh.prep.psf import MUSE_REFERENCE_AA, MUSE_SLOPE
-from napari_sfh.training.mock_dress import STYLES, dress, load
-from napari_sfh.training.mock_files import write_files
+from napari_sfh.training.mock.archive_layouts import DRESSES, dress_mock_galaxy, read_mock_galaxy
+from napari_sfh.training.mock.files import write_fits_files
 from napari_sfh.types import BANDS, Flag
 
 #: Spaxels of the small run: an arm, part of the bulge, some 40 bins of the MAPS file.
 SMALL = (slice(18, 30), slice(24, 36))
 #: Width at the reference wavelength of a cube that is not homogenised and has the mock's 0.92 arcsec in the window.
 NATIVE_FWHM = 0.92 + MUSE_SLOPE * (MUSE_REFERENCE_AA - 5400.0)
-OTHERS = tuple(style for style in STYLES if style != "copt")
+OTHERS = tuple(style for style in DRESSES if style != "copt")
 #: Those of the quick suite.
 THIN = ("acs", "mpdaf")
 
@@ -39,19 +39,19 @@ def run_in(tmp_path_factory):
 
     def once(style, window, binning):
         folder = tmp_path_factory.mktemp(style)
-        dress(demo.folder(), folder, style, window)
+        dress_mock_galaxy(demo.find_demo_folder(), folder, style, window)
         given = {"psf_fwhm_arcsec": NATIVE_FWHM} if style in ("native", "plain") else {}
-        config = config_from_files(folder, ebv_mw=0.0, binning=binning, device="cpu", **given)
-        return finish(run(replace(config, draws=50)))
+        config = configure_run(folder, ebv_mw=0.0, binning=binning, device="cpu", **given)
+        return run_to_completion(run_pipeline(replace(config, draws=50)))
 
     return go
 
 
 def test_every_file_of_every_dress_is_found(tmp_path):
-    galaxy = load(demo.folder(), (slice(20, 26), slice(20, 26)))
-    for style, files in STYLES.items():
-        write_files(files(galaxy), tmp_path / style)
-        found = find_galaxy(tmp_path / style)
+    galaxy = read_mock_galaxy(demo.find_demo_folder(), (slice(20, 26), slice(20, 26)))
+    for style, files in DRESSES.items():
+        write_fits_files(files(galaxy), tmp_path / style)
+        found = find_galaxy_files(tmp_path / style)
         assert tuple(found.mosaics) == BANDS, style
         assert found.maps is not None, style
         assert found.name == "MOCK0001", style
@@ -94,9 +94,9 @@ def test_what_a_dress_lacks_is_said(run_in):
 
 def test_unknown_dress_or_folder(tmp_path):
     with pytest.raises(SfhInputError, match="--dress jwst: unknown; one of copt, native, acs"):
-        dress(demo.folder(), tmp_path, "jwst")
+        dress_mock_galaxy(demo.find_demo_folder(), tmp_path, "jwst")
     with pytest.raises(SfhInputError, match="no mock galaxy; make one with napari-sfh-train mock"):
-        dress(tmp_path, tmp_path / "out", "copt")
+        dress_mock_galaxy(tmp_path, tmp_path / "out", "copt")
 
 
 @pytest.mark.slow

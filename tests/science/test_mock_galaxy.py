@@ -5,12 +5,12 @@ import pytest
 from astropy.io import fits
 
 from napari_sfh import demo
-from napari_sfh.analysis.lines import LINES
+from napari_sfh.analysis.gas.line_maps import LINES
 from napari_sfh.io import dap, hst, muse
 from napari_sfh.io.truth import read_truth
-from napari_sfh.physics.means import four_means
-from napari_sfh.training import mock_galaxy, mock_observe
-from napari_sfh.training.agegrid import SUB_EDGES_GYR
+from napari_sfh.physics.means import compute_population_means
+from napari_sfh.training.libraries.age_grid import SUB_EDGES_GYR
+from napari_sfh.training.mock import galaxy, observations
 from napari_sfh.types import BANDS
 
 CENTRE = (slice(28, 32), slice(28, 32))
@@ -18,7 +18,7 @@ CENTRE = (slice(28, 32), slice(28, 32))
 
 @pytest.fixture(scope="module")
 def files():
-    folder = demo.folder()
+    folder = demo.find_demo_folder()
     (cube,), (maps,), (truth,) = (list(folder.glob(f"*{k}*")) for k in ("DATACUBE", "MAPS", "TRUTH"))
     return folder, muse.read_cube(cube), dap.read_maps(maps), read_truth(truth)
 
@@ -34,7 +34,7 @@ def test_cube_is_dressed_as_phangs_and_reaches_its_snr(files):
     _, cube, _, _ = files
     assert cube.has_variance
     assert cube.psf_fwhm_arcsec == 0.92
-    assert cube.redshift == mock_galaxy.REDSHIFT
+    assert cube.redshift == galaxy.MOCK_REDSHIFT
     assert cube.flux_scale == pytest.approx(1e-20)
     lo, hi = np.searchsorted(cube.wave_aa, [5313, 5513])
     flux, variance, good = cube.read(int(lo), int(hi))
@@ -61,7 +61,7 @@ def test_truth_is_a_galaxy(files):
     truth = files[3]
     mass, light = truth.mass / truth.mass.sum(0), truth.light / truth.light.sum(0)
     mh = truth.mass_metals / np.maximum(truth.mass, 1e-30)
-    means = four_means(*(np.moveaxis(a, 0, -1) for a in (mass, light, mh)))
+    means = compute_population_means(*(np.moveaxis(a, 0, -1) for a in (mass, light, mh)))
     edge = (slice(0, 8), slice(20, 40))
     assert means["lg_age_mw"][CENTRE].mean() > 10.0
     assert means["lg_age_lw"][CENTRE].mean() > 9.7
@@ -77,7 +77,7 @@ def test_kinematics_rotate_and_cool_outwards(files):
     assert np.nanmin(maps.v_kms) < -90
     assert np.nanmedian(maps.sigma_kms[CENTRE]) == pytest.approx(120, abs=15)
     assert np.nanmedian(maps.sigma_kms[:8]) == pytest.approx(50, abs=10)
-    star = mock_galaxy.STAR_XY
+    star = galaxy.STAR_XY
     x, y = int(29.5 + star[0] / 0.2), int(29.5 + star[1] / 0.2)
     assert maps.bin_id[y, x] == 0
 
@@ -85,9 +85,9 @@ def test_kinematics_rotate_and_cool_outwards(files):
 def test_line_maps_are_those_of_the_cube(files):
     """Halpha + [N II] of the maps against the cube's light above its continuum, summed over the galaxy."""
     folder, cube, _, _ = files
-    found = dap.read_lines(next(folder.glob("*MAPS*")))
+    found = dap.read_line_maps(next(folder.glob("*MAPS*")))
     assert set(found) == set(LINES)
-    wave = cube.wave_aa / (1 + mock_galaxy.REDSHIFT)
+    wave = cube.wave_aa / (1 + galaxy.MOCK_REDSHIFT)
     lo, hi = np.searchsorted(wave, [6470, 6660])
     flux = cube.read(int(lo), int(hi))[0].sum((1, 2)).astype(float)
     near = wave[lo:hi]
@@ -102,8 +102,8 @@ def test_line_maps_are_those_of_the_cube(files):
 
 
 def test_sky_coordinates_agree_between_telescopes():
-    for wcs in (mock_observe.cube_wcs(), mock_observe.hst_wcs()):
-        x, y = mock_observe.offsets(wcs, np.array([10.0]), np.array([20.0]))
+    for wcs in (observations.make_cube_wcs(), observations.make_hst_wcs()):
+        x, y = observations.pixel_offsets_arcsec(wcs, np.array([10.0]), np.array([20.0]))
         world = wcs.pixel_to_world(10.0, 20.0)
         centre = wcs.wcs.crval
         east = (world.ra.deg - centre[0]) * np.cos(np.radians(centre[1])) * 3600
@@ -114,12 +114,12 @@ def test_sky_coordinates_agree_between_telescopes():
 def test_arms_are_young_and_the_lane_is_dusty():
     r = np.full(720, 4.0)
     along = np.linspace(0, 2 * np.pi, 720, endpoint=False)
-    a, b = mock_galaxy._POSITION_ANGLE, np.cos(mock_galaxy._INCLINATION)
+    a, b = galaxy._POSITION_ANGLE, np.cos(galaxy._INCLINATION)
     u, v = r * np.cos(along), r * np.sin(along) * b
     x, y = u * np.cos(a) - v * np.sin(a), u * np.sin(a) + v * np.cos(a)
-    sky = mock_galaxy.sky(x, y, SUB_EDGES_GYR, (-2.3, 0.5), seed=1)
+    sky = galaxy.evaluate_mock_galaxy(x, y, SUB_EDGES_GYR, (-2.3, 0.5), seed=1)
     young = sky.params.mass[:, SUB_EDGES_GYR[1:] < 0.1].sum(1)
-    arm = mock_galaxy._arms(r, along)
+    arm = galaxy._arm_profile(r, along)
     assert young[arm > 0.9].mean() > 2 * young[arm < 0.05].mean()
     assert sky.params.tau_ism.max() > 2 * np.median(sky.params.tau_ism)
     assert np.ptp(sky.v_kms) > 200

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from napari_sfh.physics.ages import N_AGE
-from napari_sfh.training import compact, forward, templates
-from napari_sfh.training.draw import Params
+from napari_sfh.training.libraries import basis as compact
+from napari_sfh.training.libraries import templates
+from napari_sfh.training.prior.sampling import ObjectParameters
+from napari_sfh.training.simulator import forward_model
 
 pytestmark = pytest.mark.slow
 
@@ -22,10 +24,10 @@ def both(stock_templates):
     mh = rng.uniform(-1.5, 0.4, (n, N_AGE))
     mh[:, 1] = mh[:, 0]
     dust = {"tau_ism": rng.uniform(0, 2, n), "tau_bc": rng.uniform(0, 3, n), "slope": rng.uniform(-1.1, -0.4, n)}
-    share = compact.mass_share(stock_templates)
-    fine = Params.single(mass @ share, mh[:, stock_templates.bin_of_sub], **dust)
-    truth = forward.synthesise(forward.build_model(stock_templates), fine)
-    basis = templates.basis(stock_templates)
+    share = compact.constant_sfr_mass_share(stock_templates)
+    fine = ObjectParameters.single(mass @ share, mh[:, stock_templates.bin_of_sub], **dust)
+    truth = forward_model.synthesise_objects(forward_model.build_forward_model(stock_templates), fine)
+    basis = templates.sum_template_basis(stock_templates)
     flux, phot = basis.reconstruct(mass, mh, **dust)
     return truth, flux, phot, basis
 

@@ -9,17 +9,26 @@ import pytest
 
 from napari_sfh.physics import dust, filters
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
-from napari_sfh.physics.basis import bracket
-from napari_sfh.training import agegrid, bands, fetch, medium, nebular, resample, templates, young
+from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.training.libraries import (
+    age_grid,
+    air_or_vacuum,
+    fetch,
+    filter_curves,
+    nebular,
+    resampling,
+    templates,
+    young_extension,
+)
 
 pytestmark = pytest.mark.slow
 
-AREA = resample.AREA_10PC_CM2 / nebular.L_SUN_ERG_S
+AREA = resampling.AREA_10PC_CM2 / nebular.L_SUN_ERG_S
 
 
 def vazdekis(key):
     """Rows of a Vazdekis table of slope 1.30 by ([M/H], age in Gyr): the numbers after these."""
-    content = fetch.read_members("ppxf", lambda m: f"Vazdekis2012_ssp_{key}" in m)
+    content = fetch.read_archive_members("ppxf", lambda m: f"Vazdekis2012_ssp_{key}" in m)
     rows = [line.split() for line in next(iter(content.values())).decode().splitlines() if line[:1] in "U "]
     return {(float(r[2]), float(r[3])): np.array(r[4:], float) for r in rows if len(r) > 8 and float(r[1]) == 1.30}
 
@@ -39,7 +48,7 @@ def matched(library, table):
 
 
 def test_v_magnitudes_and_mass_to_light_of_e_miles(e_miles):
-    light = resample.v_light(e_miles.spectrum, e_miles.wave_aa)
+    light = resampling.v_band_luminosity(e_miles.spectrum, e_miles.wave_aa)
     phot = [-2.5 * np.log10(light[i, j]) + 4.81 - row[2] for i, j, row in matched(e_miles, vazdekis("phot"))]
     assert len(phot) == 150
     assert np.max(np.abs(phot)) < 0.015  # measured: -0.011 to -0.005 mag
@@ -56,12 +65,12 @@ def test_sloan_colours_of_e_miles(e_miles, counting, g_r_max, r_i_max):
     mag in every SSP (mean 0.0002). DR7's curves are responses to photons; counting those, the oldest metal-rich SSPs
     are 0.026 mag bluer than the tables. r - i differs by 0.0104 and 0.0124: there MIUSCAT and E-MILES join other stars.
     """
-    curves = bands.filter_res([f"SDSS/{b}.dat" for b in "gri"])
+    curves = filter_curves.read_filter_res([f"SDSS/{b}.dat" for b in "gri"])
     mag = []
     for name, (wave, throughput) in zip("gri", curves):
         response = throughput / wave if counting == "energy" else throughput
-        band = bands.in_air(name, "SDSS", wave, response)
-        mag.append(filters.ab_mag(band, filters.mean_flux(band, e_miles.wave_aa, e_miles.spectrum) / AREA))
+        band = filter_curves.make_air_filter(name, "SDSS", wave, response)
+        mag.append(filters.ab_mag(band, filters.mean_flux_density(band, e_miles.wave_aa, e_miles.spectrum) / AREA))
     g_r, r_i = [], []
     for i, j, row in matched(e_miles, vazdekis("sdss")):
         g_r.append(mag[0][i, j] - mag[1][i, j] - (row[1] - row[2]))
@@ -81,9 +90,9 @@ def test_vega_colours_of_e_miles(e_miles):
     part = (wave > 2000) & (wave < 12000)
     titles = ["REST_FRAME/maiz-apellaniz_Johnson_B.res", "REST_FRAME/maiz-apellaniz_Johnson_V.res"]
     mag = []
-    for curve in bands.filter_res(titles):
-        band = bands.in_air("B", "Johnson", *curve)
-        ratio = filters.mean_flux(band, e_miles.wave_aa, e_miles.spectrum) / filters.mean_flux(
+    for curve in filter_curves.read_filter_res(titles):
+        band = filter_curves.make_air_filter("B", "Johnson", *curve)
+        ratio = filters.mean_flux_density(band, e_miles.wave_aa, e_miles.spectrum) / filters.mean_flux_density(
             band, wave[part], flux[part]
         )
         mag.append(-2.5 * np.log10(ratio))
@@ -104,9 +113,9 @@ def test_both_libraries_are_in_air(bc03_miles, e_miles):
     """Mg b, Na D and Halpha of an old solar population lie at their air wavelengths, 1.4-1.8 AA from vacuum's."""
     for library in (bc03_miles, e_miles):
         solar, old = int(np.argmin(np.abs(library.mh))), int(np.argmin(np.abs(library.age_gyr - 5)))
-        offsets = medium.line_offsets_aa(library.wave_aa, library.spectrum[solar, old])
+        offsets = air_or_vacuum.measure_line_offsets_aa(library.wave_aa, library.spectrum[solar, old])
         assert np.max(np.abs(offsets)) < 0.35, library.name
-        assert medium.measured_medium(library.wave_aa, library.spectrum[solar, old]) == "air"
+        assert air_or_vacuum.detect_air_or_vacuum(library.wave_aa, library.spectrum[solar, old]) == "air"
 
 
 def test_filters_have_the_cameras_pivot_wavelengths(stock_templates):
@@ -119,13 +128,13 @@ def test_filters_have_the_cameras_pivot_wavelengths(stock_templates):
 
 
 def test_photometry_on_the_coarse_grid_equals_the_full_resolution(bc03_miles, stock_templates):
-    average = agegrid.averaging_matrix(bc03_miles.age_gyr)[::5]
+    average = age_grid.averaging_matrix(bc03_miles.age_gyr)[::5]
     full = np.einsum("st,ztn->zsn", average, bc03_miles.spectrum, optimize=True)
     for tau in (0.0, 2.0):
-        fine = full * dust.transmission(bc03_miles.wave_aa, tau)
-        coarse = stock_templates.sed[:, ::5] * dust.transmission(stock_templates.sed_wave_aa, tau)
+        fine = full * dust.dust_transmission(bc03_miles.wave_aa, tau)
+        coarse = stock_templates.sed[:, ::5] * dust.dust_transmission(stock_templates.sed_wave_aa, tau)
         for band in stock_templates.filters:
-            ratio = filters.mean_flux(band, stock_templates.sed_wave_aa, coarse) / filters.mean_flux(
+            ratio = filters.mean_flux_density(band, stock_templates.sed_wave_aa, coarse) / filters.mean_flux_density(
                 band, bc03_miles.wave_aa, fine
             )
             np.testing.assert_allclose(ratio, 1.0, atol=2e-3)
@@ -138,9 +147,9 @@ def test_an_ssp_in_gives_the_ssp_out(bc03_miles, stock_templates):
     """Templates mixed for one age are that age's SSP, to the width of the sub-bins."""
     t = stock_templates
     for age in (0.0015, 0.02, 0.3, 3.0, 12.0):
-        index, share = bracket(np.log10(bc03_miles.age_gyr), np.log10(age))
+        index, share = find_bracket(np.log10(bc03_miles.age_gyr), np.log10(age))
         ssp = bc03_miles.spectrum[4, index] * (1 - share) + bc03_miles.spectrum[4, index + 1] * share
-        direct = resample.at_muse_resolution(ssp, bc03_miles.wave_aa, bc03_miles.fwhm_aa)
+        direct = resampling.convolve_to_muse_resolution(ssp, bc03_miles.wave_aa, bc03_miles.fwhm_aa)
         mixed = t.weights_of_age(age) @ t.muse[4].astype(float)
         shape = (mixed / mixed.mean()) / (direct / direct.mean())
         np.testing.assert_allclose(shape, 1.0, atol=0.04)
@@ -202,23 +211,23 @@ def test_the_light_of_old_populations_per_mass(stock_templates, e_miles):
     Stars of 1 Msun per Msun formed between 0.1 and 100 Msun: Salpeter 0.35 / (0.1^-0.35 - 100^-0.35) = 0.172; Kroupa
     (1.3 below 0.5 Msun, 2.3 above) 1 / (1.189 + 3.266) = 0.224; ratio 1.31.
     """
-    average = agegrid.averaging_matrix(e_miles.age_gyr)
-    salpeter = resample.v_light(np.einsum("st,tn->sn", average, e_miles.spectrum[4]), e_miles.wave_aa)
-    inside = (agegrid.SUB_EDGES_GYR[:-1] >= 1.0) & (agegrid.SUB_EDGES_GYR[1:] <= 10.7)
+    average = age_grid.averaging_matrix(e_miles.age_gyr)
+    salpeter = resampling.v_band_luminosity(np.einsum("st,tn->sn", average, e_miles.spectrum[4]), e_miles.wave_aa)
+    inside = (age_grid.SUB_EDGES_GYR[:-1] >= 1.0) & (age_grid.SUB_EDGES_GYR[1:] <= 10.7)
     ratio = stock_templates.light_v[4][inside] / salpeter[inside]
     assert np.median(ratio) == pytest.approx(1.31, rel=0.12)  # measured: 1.22
 
 
 def test_join_factors_are_those_of_the_page(e_miles, bc03_miles):
     """Near 0.75 at and above [M/H] = -0.7: Salpeter makes less light per mass; nearer 1 in metal-poor SSPs."""
-    factor = young.join_factors(e_miles, bc03_miles)
+    factor = young_extension.measure_join_factors(e_miles, bc03_miles)
     np.testing.assert_allclose(factor[2:], 0.75, atol=0.03)
     assert 0.95 < factor[1] < 1.05
     assert 1.05 < factor[0] < 1.15
 
 
 def test_basis_of_the_stock_library(stock_templates):
-    basis = templates.basis(stock_templates)
+    basis = templates.sum_template_basis(stock_templates)
     assert basis.spectrum.shape == (N_AGE, 7, 1761)
     assert sum(a.nbytes for a in basis.to_tensors().values()) < 2e6
     lg_ml = [basis.lg_ml_v(np.eye(N_AGE)[k], np.zeros(N_AGE)) for k in range(N_AGE)]
@@ -233,7 +242,7 @@ def test_no_population_of_e_miles_is_dark_in_a_band(e_miles, bc03_miles):
     """26 young SSPs end in zeros at 8951 AA as shipped, inside F814W; the joined library has light there."""
     red = (e_miles.wave_aa > 8960) & (e_miles.wave_aa < 10500)
     assert int((e_miles.spectrum[..., red] <= 0).any(-1).sum()) == 26
-    joined = young.extend(e_miles, bc03_miles)
+    joined = young_extension.extend_library(e_miles, bc03_miles)
     photometric = (joined.wave_aa > 1900) & (joined.wave_aa < 10500)
     assert (joined.spectrum[..., photometric] > 0).all()
     red_side = joined.spectrum[..., (joined.wave_aa > 8955) & (joined.wave_aa < 9055)].mean(-1)

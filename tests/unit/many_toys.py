@@ -17,7 +17,7 @@ OPTIONS = {"target_snr": 60.0, "kinematics": "0,60", "ebv_mw": 0.0, "device": "c
 
 def toy_galaxy(folder: Path, size: int = 6) -> Path:
     """A folder with the central ``size`` x ``size`` spaxels of the mock's cube, and nothing else."""
-    (source,) = demo.folder().glob("*DATACUBE*")
+    (source,) = demo.find_demo_folder().glob("*DATACUBE*")
     folder.mkdir(parents=True)
     with fits.open(source) as hdus:
         out = fits.HDUList([fits.PrimaryHDU(header=hdus[0].header)])

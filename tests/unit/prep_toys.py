@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from astropy.wcs import WCS
 
-from napari_sfh.physics.basis import TemplateBasis
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
+from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
 from napari_sfh.types import BinMap, Cube, Mosaic
 

@@ -5,7 +5,7 @@ from synthetic_bins import bins_of
 
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.wavelength import N_WAVE
-from napari_sfh.types import BANDS, QUANTILES, BinData, Prediction, Result
+from napari_sfh.types import BANDS, QUANTILES, Observation, Prediction, Result
 
 
 def prediction_of(n: int) -> Prediction:
@@ -35,7 +35,7 @@ def result_of(prediction: Prediction) -> Result:
     ones = np.ones((n, N_WAVE), np.float32)
     bands = np.ones((n, len(BANDS)), np.float32)
     zero = np.zeros(n, np.float32)
-    data = BinData(
+    data = Observation(
         ones, 1e-3 * ones, ones > 0, bands, 0.02 * bands, bands > 0, np.full(n, 1e-17), 1000 + zero, zero, 60 + zero,
         zero.astype(np.int32),
     )  # fmt: skip

@@ -5,8 +5,9 @@ from functools import lru_cache
 import pytest
 from template_toys import no_download, toy_grid, toy_library
 
-from napari_sfh.training import forward, simulate, templates
-from napari_sfh.training.config import load_prior
+from napari_sfh.training.libraries import templates
+from napari_sfh.training.prior.prior_config import load_prior
+from napari_sfh.training.simulator import forward_model, simulation
 
 
 @lru_cache
@@ -14,16 +15,16 @@ def toy_templates():
     """Prepared templates of the toy library; no download."""
     with pytest.MonkeyPatch.context() as patch:
         no_download(patch)
-        return templates.build(toy_library(), toy_grid())
+        return templates.build_templates(toy_library(), toy_grid())
 
 
 @lru_cache
 def toy_model():
-    return forward.build_model(toy_templates())
+    return forward_model.build_forward_model(toy_templates())
 
 
 @lru_cache
 def toy_source(prior="tiny"):
     """The prior ``tiny`` (or another) on the toy library."""
     config = load_prior(prior)
-    return simulate.source_of(config, [toy_templates()] * len(config.libraries))
+    return simulation.prepare_prior_from_templates(config, [toy_templates()] * len(config.libraries))

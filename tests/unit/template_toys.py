@@ -3,9 +3,9 @@
 import numpy as np
 
 from napari_sfh.physics.filters import Filter
-from napari_sfh.training import bands
-from napari_sfh.training.libraries import make_library
-from napari_sfh.training.nebular import NebularGrid
+from napari_sfh.training.libraries import filter_curves
+from napari_sfh.training.libraries.nebular import NebularGrid
+from napari_sfh.training.libraries.ssp_library import make_ssp_library
 from napari_sfh.types import BANDS
 
 WAVE = np.concatenate([np.arange(100.0, 1900.0, 20.0), np.arange(1900.0, 11000.0, 0.9)])
@@ -35,7 +35,7 @@ def toy_library(name="toy", ages=AGE_GYR, **changes):
         "fwhm_aa": np.full(WAVE.size, FWHM_AA),
         "spectrum": level(ages[None, :], MH[:, None])[..., None] * shape,
     }
-    return make_library(name, **(settings | changes))
+    return make_ssp_library(name, **(settings | changes))
 
 
 def toy_grid():
@@ -64,6 +64,6 @@ EDGES_AA = ((2500, 3000), (3100, 3600), (4000, 4700), (4700, 6200), (7000, 9000)
 def no_download(monkeypatch):
     """Replace the filters that would be read from packages by boxes."""
     uvis = tuple(box(b, "UVIS", *e) for b, e in zip(BANDS, EDGES_AA))
-    acs = tuple(box(b, "ACS", *e) for b, e in zip(bands.ACS_BANDS, EDGES_AA[2:]))
-    monkeypatch.setattr(bands, "hst_filters", lambda: uvis + acs)
-    monkeypatch.setattr(bands, "johnson_v", lambda: box("V", "Johnson", 5000, 5900))
+    acs = tuple(box(b, "ACS", *e) for b, e in zip(filter_curves.ACS_BANDS, EDGES_AA[2:]))
+    monkeypatch.setattr(filter_curves, "load_hst_filters", lambda: uvis + acs)
+    monkeypatch.setattr(filter_curves, "load_johnson_v_filter", lambda: box("V", "Johnson", 5000, 5900))

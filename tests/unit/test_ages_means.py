@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, AGE_WIDTH_YR, LG_AGE_YR, N_AGE
-from napari_sfh.physics.means import four_means, weighted_mean
+from napari_sfh.physics.means import compute_population_means, weighted_mean
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA, air_to_vacuum, vacuum_to_air
 
 PAPER_GYR = [
@@ -53,7 +53,7 @@ def test_mean_ignores_values_without_weight_and_is_nan_without_any():
 def test_light_and_mass_are_not_exchanged():
     mass, light, mh = np.zeros((1, 16)), np.zeros((1, 16)), np.tile(np.linspace(-1, 0.4, 16), (1, 1))
     mass[0, 15] = light[0, 2] = 1
-    means = four_means(mass, light, mh)
+    means = compute_population_means(mass, light, mh)
     assert means["lg_age_mw"][0] == LG_AGE_YR[15]
     assert means["lg_age_lw"][0] == LG_AGE_YR[2]
     assert means["mh_mw"][0] == mh[0, 15]

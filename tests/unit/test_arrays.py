@@ -8,14 +8,14 @@ import torch
 from synthetic_toys import toy_source
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.features import encode
-from napari_sfh.infer import finish
-from napari_sfh.training import arrays, dataset, simulate
-from napari_sfh.training.arrays import NUMPY, Arrays, TorchArrays
-from napari_sfh.training.augment import augment
-from napari_sfh.training.labels import Labels
-from napari_sfh.training.recipe import AugmentSettings
-from napari_sfh.training.trainset import Batches, StoredSource, make_endless, make_fresh
+from napari_sfh.model.encoding import encode_observation
+from napari_sfh.model.inference import run_to_completion
+from napari_sfh.training.fitting.augmentation import augment_spectra
+from napari_sfh.training.fitting.recipe import AugmentSettings
+from napari_sfh.training.fitting.spectra_sources import Batches, StoredSource, make_endless_source, make_fresh_source
+from napari_sfh.training.simulator import array_backend, simulation, stored_set
+from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, TorchBackend
+from napari_sfh.training.simulator.labels import Labels
 
 N = 96
 WORSE = AugmentSettings(snr_range=(5.0, 100.0), drop_band=0.3, drop_photometry=0.1, mask_range=0.3, mask_line=0.2)
@@ -33,8 +33,8 @@ def device(request):
 def same_noise(monkeypatch):
     """Large random arrays of torch from the host's generator: the same numbers as NumPy's."""
     for name in ("normal", "uniform"):
-        numbers = getattr(Arrays, name)
-        monkeypatch.setattr(TorchArrays, name, lambda self, rng, shape, f=numbers: self.put(f(self, rng, shape)))
+        numbers = getattr(ArrayBackend, name)
+        monkeypatch.setattr(TorchBackend, name, lambda self, rng, shape, f=numbers: self.put(f(self, rng, shape)))
 
 
 def rng(seed=0):
@@ -43,7 +43,7 @@ def rng(seed=0):
 
 def host(data):
     """Flux, error and mask of bins, on the host."""
-    return [arrays.of(x).take(x) for x in (data.flux, data.error, data.mask)]
+    return [array_backend.find_backend(x).take(x) for x in (data.flux, data.error, data.mask)]
 
 
 def agree(a, b):
@@ -59,8 +59,8 @@ def agree(a, b):
 @pytest.mark.parametrize("prior", ["tiny", "wide"])
 def test_torch_makes_the_same_objects_with_the_same_noise(device, prior, same_noise):
     source = toy_source(prior)
-    data, labels, clipped = simulate.chunk(source, 3, 5, N)
-    other, other_labels, other_clipped = simulate.chunk(source.to(device), 3, 5, N)
+    data, labels, clipped = simulation.simulate_chunk(source, 3, 5, N)
+    other, other_labels, other_clipped = simulation.simulate_chunk(source.to(device), 3, 5, N)
     assert torch.is_tensor(other.flux)
     assert other.flux.device.type == device
     agree(data, other)
@@ -72,7 +72,7 @@ def test_torch_makes_the_same_objects_with_the_same_noise(device, prior, same_no
 def test_spectra_agree_far_below_the_noise_where_noise_is_the_devices_own(device):
     """The noiseless part of a held set: largest difference from NumPy's, relative to the flux."""
     source = toy_source("wide")
-    here, there = make_fresh(source, N, 4), make_fresh(source.to(device), N, 4)
+    here, there = make_fresh_source(source, N, 4), make_fresh_source(source.to(device), N, 4)
     difference = np.abs(here.flux.astype(float) - there.flux) / here.flux
     assert difference.max() < 1.5e-3  # float16, in which both are kept, rounds to 1e-3
     assert difference.mean() < 2e-5
@@ -81,9 +81,12 @@ def test_spectra_agree_far_below_the_noise_where_noise_is_the_devices_own(device
 
 def test_input_made_on_the_device_is_the_input_made_here(device, same_noise):
     source = toy_source("wide")
-    data, _, _ = simulate.chunk(source, 3, 1, N)
-    other, _, _ = simulate.chunk(source.to(device), 3, 1, N)
-    a, b = encode(augment(data, WORSE, rng(1))), encode(augment(other, WORSE, rng(1)))
+    data, _, _ = simulation.simulate_chunk(source, 3, 1, N)
+    other, _, _ = simulation.simulate_chunk(source.to(device), 3, 1, N)
+    a, b = (
+        encode_observation(augment_spectra(data, WORSE, rng(1))),
+        encode_observation(augment_spectra(other, WORSE, rng(1))),
+    )
     assert b.spectrum.device.type == b.photometry.device.type == b.lg_snr.device.type == device
     for name in ("spectrum", "photometry", "lg_snr"):
         torch.testing.assert_close(getattr(b, name).cpu(), getattr(a, name), rtol=1e-3, atol=2e-4)
@@ -101,10 +104,10 @@ def one_thread():
 @pytest.mark.usefixtures("one_thread")
 def test_a_batch_depends_on_its_number_alone(device):
     source = toy_source("wide").to(device)
-    stream = dataset.stream(source, 9, n=32)
+    stream = stored_set.stream_batches(source, 9, n=32)
     first = [next(stream)[0].flux for _ in range(3)]
     stream.close()
-    last_first = [simulate.chunk(source, 9, k, 32)[0].flux for k in (2, 0, 1)]
+    last_first = [simulation.simulate_chunk(source, 9, k, 32)[0].flux for k in (2, 0, 1)]
     for k, flux in zip((2, 0, 1), last_first, strict=True):
         assert torch.equal(first[k], flux)
     assert not torch.equal(first[0], first[1])
@@ -112,7 +115,7 @@ def test_a_batch_depends_on_its_number_alone(device):
 
 def test_noise_of_the_device_has_its_width(device):
     source = toy_source("tiny").to(device)
-    held = make_fresh(source, 200, 1)
+    held = make_fresh_source(source, 200, 1)
     there = replace(held, flux=source.arrays.put(held.flux))
     data = there.observe(np.arange(200), AugmentSettings(), rng(2))
     flux, error, mask = host(data)
@@ -125,9 +128,9 @@ def test_noise_of_the_device_has_its_width(device):
 @pytest.mark.parametrize("endless", [False, True])
 def test_batches_of_a_device_are_repeatable_whatever_was_made_before(device, endless):
     source = toy_source("wide").to(device)
-    held = make_fresh(source, 64, 3)
+    held = make_fresh_source(source, 64, 3)
     held = replace(held, flux=source.arrays.put(held.flux))
-    spectra = make_endless(held, source) if endless else held
+    spectra = make_endless_source(held, source) if endless else held
     assert spectra.on_device
 
     def passes(epoch):
@@ -141,8 +144,8 @@ def test_batches_of_a_device_are_repeatable_whatever_was_made_before(device, end
 
 def test_endless_source_shows_new_objects_in_training_and_the_same_ones_in_validation():
     source = toy_source("wide")
-    held = make_fresh(source, 64, 3)
-    endless = make_endless(held, source)
+    held = make_fresh_source(source, 64, 3)
+    endless = make_endless_source(held, source)
     rows = np.arange(32)
 
     def truth(epoch):
@@ -158,29 +161,29 @@ def test_endless_source_shows_new_objects_in_training_and_the_same_ones_in_valid
 
 def test_a_source_moves_there_and_back():
     source = toy_source()
-    held = make_endless(make_fresh(source, 32, 3), source)
-    assert held.to("cpu").source.arrays is NUMPY
+    held = make_endless_source(make_fresh_source(source, 32, 3), source)
+    assert held.to("cpu").source.arrays is NUMPY_BACKEND
     assert not held.to("cpu").on_device
     np.testing.assert_array_equal(held.to("cpu").flux, held.flux)
 
 
 def test_a_stored_set_is_made_worse_on_the_device(device, tmp_path, same_noise):
-    finish(simulate.simulate(toy_source(), 40, 4, tmp_path, 1))
+    run_to_completion(simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1))
     here = StoredSource.open(tmp_path)
-    there = replace(here, arrays=arrays.on_device(device))
+    there = replace(here, arrays=array_backend.select_backend(device))
     rows = np.array([3, 8, 20])
     agree(here.observe(rows, WORSE, rng(1)), there.observe(rows, WORSE, rng(1)))
 
 
 def test_a_set_made_by_torch_is_not_mixed_with_numpys(tmp_path):
-    finish(simulate.simulate(toy_source().to("cpu"), 40, 4, tmp_path, 2))
-    manifest = simulate.read_manifest(tmp_path)
+    run_to_completion(simulation.simulate_set(toy_source().to("cpu"), 40, 4, tmp_path, 2))
+    manifest = simulation.read_manifest(tmp_path)
     assert manifest["made_with"] == "torch-cpu"
-    assert len(dataset.load(tmp_path)) == 40
+    assert len(stored_set.load_stored_set(tmp_path)) == 40
     with pytest.raises(SfhInputError, match=r"holds another set \(prior, library, seed, device or version differ\)"):
-        finish(simulate.simulate(toy_source(), 40, 4, tmp_path, 1))
+        run_to_completion(simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1))
     with pytest.raises(SfhInputError, match=r"--scheduler tcp://x:1: its workers make spectra with NumPy"):
-        finish(simulate.simulate(toy_source().to("cpu"), 40, 4, tmp_path / "b", 1, "tcp://x:1"))
+        run_to_completion(simulation.simulate_set(toy_source().to("cpu"), 40, 4, tmp_path / "b", 1, "tcp://x:1"))
 
 
 def test_a_device_that_is_not_there_is_named():
@@ -193,7 +196,7 @@ def test_a_device_that_is_not_there_is_named():
 
 def test_short_memory_is_one_line():
     words = "too small for 5 spectra; use --device cpu or a smaller --n"
-    with pytest.raises(ComputeError, match=words), arrays.enough_memory("5 spectra"):
+    with pytest.raises(ComputeError, match=words), array_backend.explain_out_of_memory("5 spectra"):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
-    with pytest.raises(RuntimeError, match="another"), arrays.enough_memory("5 spectra"):
+    with pytest.raises(RuntimeError, match="another"), array_backend.explain_out_of_memory("5 spectra"):
         raise RuntimeError("another failure")

@@ -11,7 +11,7 @@ import pytest
 from io_mocks import NX, NY, N, write_cube, write_maps, write_mosaic
 from test_io_bad_files import CUBES
 
-from napari_sfh.batch.many import Job, run_one
+from napari_sfh.batch.many_galaxies import GalaxyJob, run_galaxy_job
 from napari_sfh.cli import main
 from napari_sfh.errors import SfhInputError
 
@@ -21,11 +21,11 @@ ONES = np.ones((N, NY, NX), np.float32)
 
 def refused(folder: Path, output: Path, **options: object) -> str:
     """The message with which a run of a folder is refused."""
-    job = Job(folder, output / "o.fits", {"kinematics": "0,60", "device": "cpu", **options})
+    job = GalaxyJob(folder, output / "o.fits", {"kinematics": "0,60", "device": "cpu", **options})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with pytest.raises(SfhInputError) as caught:
-            run_one(job, lambda stage: None)
+            run_galaxy_job(job, lambda stage: None)
     assert not output.exists() or list(output.iterdir()) == []
     message = str(caught.value)
     assert "\n" not in message

@@ -7,22 +7,22 @@ from template_toys import level, no_download, toy_grid, toy_library
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import dust
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
-from napari_sfh.physics.basis import TemplateBasis, bracket
-from napari_sfh.physics.filters import mean_flux
+from napari_sfh.physics.filters import mean_flux_density
+from napari_sfh.physics.template_basis import TemplateBasis, find_bracket
 from napari_sfh.physics.wavelength import NORM_PIXELS, NORM_WINDOW_AA, WAVE_AA
-from napari_sfh.training import templates
+from napari_sfh.training.libraries import templates
 
 
 @pytest.fixture(scope="module")
 def toy():
     with pytest.MonkeyPatch.context() as patch:
         no_download(patch)
-        return templates.build(toy_library(), toy_grid())
+        return templates.build_templates(toy_library(), toy_grid())
 
 
 @pytest.fixture(scope="module")
 def basis(toy):
-    return templates.basis(toy)
+    return templates.sum_template_basis(toy)
 
 
 def one_bin(number):
@@ -50,7 +50,7 @@ def test_reconstruction_without_dust_is_the_template(basis):
     expected = basis.spectrum[12, 1]
     np.testing.assert_allclose(flux[0], expected / expected[NORM_PIXELS].mean(), rtol=1e-5)
     for number, band in enumerate(basis.filters):
-        by_hand = mean_flux(band, basis.sed_wave_aa, basis.sed[12, 1]) / expected[NORM_PIXELS].mean()
+        by_hand = mean_flux_density(band, basis.sed_wave_aa, basis.sed[12, 1]) / expected[NORM_PIXELS].mean()
         assert phot[0, number] == pytest.approx(by_hand, rel=1e-5)
 
 
@@ -69,7 +69,7 @@ def test_two_dust_components_by_hand(basis):
         light.append(ism * (old[0, 1] + clouds * (young[1] + gas[1])))
     norm = light[0][NORM_PIXELS].mean()
     np.testing.assert_allclose(flux[0], light[0] / norm, rtol=2e-5)
-    by_hand = [mean_flux(band, basis.sed_wave_aa, light[1]) / norm for band in basis.filters]
+    by_hand = [mean_flux_density(band, basis.sed_wave_aa, light[1]) / norm for band in basis.filters]
     np.testing.assert_allclose(phot[0], by_hand, rtol=2e-5)
 
 
@@ -92,7 +92,7 @@ def test_metallicity_is_linear_between_nodes_and_constant_outside(basis):
 
     np.testing.assert_array_equal(spectrum(-3.0), spectrum(basis.mh[0]))
     np.testing.assert_array_equal(spectrum(2.0), spectrum(basis.mh[-1]))
-    index, share = bracket(np.array([-1.0, 0.0, 0.3]), np.array([-0.25, 0.3, -5.0, 9.0]))
+    index, share = find_bracket(np.array([-1.0, 0.0, 0.3]), np.array([-0.25, 0.3, -5.0, 9.0]))
     np.testing.assert_allclose(index + share, [0.75, 2.0, 0.0, 2.0])
 
 

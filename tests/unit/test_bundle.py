@@ -9,16 +9,22 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import draw, finish, predict
 from napari_sfh.model import bundle as module
-from napari_sfh.model.bundle import list_bundles, load_bundle, resolve, save_bundle
-from napari_sfh.model.sfhmodel import SfhModel
-from napari_sfh.training.toy import toy_basis, toy_bundle, toy_config, toy_data, toy_meta
+from napari_sfh.model.bundle import find_bundle_file, list_bundles, load_bundle, save_bundle
+from napari_sfh.model.inference import draw_posterior_samples, predict_histories, run_to_completion
+from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.training.simulator.toy import (
+    make_toy_basis,
+    make_toy_config,
+    make_toy_data,
+    make_toy_metadata,
+    write_toy_bundle,
+)
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    return toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors", seed=4)
+    return write_toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors", seed=4)
 
 
 def rewritten(path, tmp_path, change_meta=None, change_tensor=None, digest=True):
@@ -38,13 +44,13 @@ def rewritten(path, tmp_path, change_meta=None, change_tensor=None, digest=True)
 
 
 def test_seeded_draws_are_the_same_after_reload(path, tmp_path):
-    data, _ = toy_data(3, seed=1)
+    data, _ = make_toy_data(3, seed=1)
     bundle = load_bundle(path)
-    again = load_bundle(save_bundle(tmp_path / "again.safetensors", bundle.model, bundle.basis, toy_meta()))
-    a, b = draw(data, bundle, 64), draw(data, again, 64)
+    again = load_bundle(save_bundle(tmp_path / "again.safetensors", bundle.model, bundle.basis, make_toy_metadata()))
+    a, b = draw_posterior_samples(data, bundle, 64), draw_posterior_samples(data, again, 64)
     for key in a:
         np.testing.assert_array_equal(a[key], b[key])
-    p, q = (finish(predict(data, x, draws=64)) for x in (bundle, again))
+    p, q = (run_to_completion(predict_histories(data, x, draws=64)) for x in (bundle, again))
     np.testing.assert_array_equal(p.quantiles["lg_age_mw"], q.quantiles["lg_age_mw"])
 
 
@@ -59,12 +65,12 @@ def test_what_a_bundle_says_of_itself(path):
 
 
 def test_half_precision_only_where_nothing_is_lost(tmp_path):
-    basis = toy_basis()
-    model = SfhModel(toy_config(), basis)
+    basis = make_toy_basis()
+    model = SfhModel(make_toy_config(), basis)
     weight = model.network.whole.weight
     with torch.no_grad():
         weight.copy_(weight.half().float())
-    made = save_bundle(tmp_path / "half.safetensors", model, basis, toy_meta())
+    made = save_bundle(tmp_path / "half.safetensors", model, basis, make_toy_metadata())
     with safe_open(str(made), "pt") as f:
         assert f.get_tensor("model.network.whole.weight").dtype == torch.float16
         assert f.get_tensor("model.network.project.weight").dtype == torch.float32
@@ -133,27 +139,27 @@ def test_another_safetensors_file_is_no_bundle(tmp_path):
 def test_names_are_resolved(path, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "weights_folder", lambda: tmp_path)
     with pytest.raises(SfhInputError, match="no weights in"):
-        resolve("default")
+        find_bundle_file("default")
     for name in ("aaa", "phangs", "wide"):
         (tmp_path / f"{name}.safetensors").write_bytes(path.read_bytes())
     assert list(list_bundles()) == ["wide", "phangs", "aaa"]
-    assert resolve("default").stem == "wide"
-    assert resolve("phangs").stem == "phangs"
-    assert resolve(path) == path
+    assert find_bundle_file("default").stem == "wide"
+    assert find_bundle_file("phangs").stem == "phangs"
+    assert find_bundle_file(path) == path
     with pytest.raises(SfhInputError, match=r"'best' is neither a file nor a shipped bundle \(wide, phangs, aaa\)"):
-        resolve("best")
+        find_bundle_file("best")
 
 
 def test_metadata_must_be_complete_and_the_folder_writable(tmp_path):
-    basis = toy_basis()
-    model = SfhModel(toy_config(), basis)
-    meta = toy_meta()
+    basis = make_toy_basis()
+    model = SfhModel(make_toy_config(), basis)
+    meta = make_toy_metadata()
     meta.pop("card")
     with pytest.raises(SfhInputError, match="metadata lack 'card'"):
         save_bundle(tmp_path / "x.safetensors", model, basis, meta)
     (tmp_path / "file").write_text("")
     with pytest.raises(SfhInputError, match="cannot be written"):
-        save_bundle(tmp_path / "file" / "x.safetensors", model, basis, toy_meta())
+        save_bundle(tmp_path / "file" / "x.safetensors", model, basis, make_toy_metadata())
 
 
 @pytest.mark.parametrize("name", list_bundles())

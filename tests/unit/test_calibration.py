@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from napari_sfh.model.calibration import Calibration, coverage, pit, weighted_quantile
-from napari_sfh.model.labelspace import SCALARS, VECTORS
+from napari_sfh.model.calibration import PosteriorCalibration, compute_pit, measure_interval_coverage, weighted_quantile
+from napari_sfh.model.targets import SCALARS, VECTORS
 
 N, DRAWS = 4000, 400
 
@@ -25,16 +25,16 @@ def as_quantities(draws):
 
 
 def ranks_of(draws, truth):
-    rank = pit(draws, truth)
+    rank = compute_pit(draws, truth)
     return dict.fromkeys(SCALARS, rank) | dict.fromkeys(VECTORS, rank[:, None].expand(-1, 16))
 
 
 def test_a_right_posterior_is_found_calibrated():
     truth, draws, lg_snr = universe()
-    rank = pit(draws, truth)
+    rank = compute_pit(draws, truth)
     assert torch.histc(rank, 10, 0, 1) / N == pytest.approx(torch.full((10,), 0.1), abs=0.02)
-    q = Calibration().quantiles(as_quantities(draws), lg_snr)
-    p68, p95 = coverage(q["mh_lw"], truth)
+    q = PosteriorCalibration().quantiles(as_quantities(draws), lg_snr)
+    p68, p95 = measure_interval_coverage(q["mh_lw"], truth)
     assert p68 == pytest.approx(0.68, abs=0.02)
     assert p95 == pytest.approx(0.95, abs=0.01)
 
@@ -42,19 +42,19 @@ def test_a_right_posterior_is_found_calibrated():
 @pytest.mark.parametrize(("width", "p68"), [(0.5, 0.38), (2.0, 0.954)])
 def test_a_wrong_width_is_found(width, p68):
     truth, draws, lg_snr = universe(width)
-    q = Calibration().quantiles(as_quantities(draws), lg_snr)
-    assert coverage(q["tau_ism"], truth)[0] == pytest.approx(p68, abs=0.03)
+    q = PosteriorCalibration().quantiles(as_quantities(draws), lg_snr)
+    assert measure_interval_coverage(q["tau_ism"], truth)[0] == pytest.approx(p68, abs=0.03)
 
 
 @pytest.mark.parametrize(("width", "shift"), [(0.8, 0.0), (2.0, 0.3), (1.0, -0.5)])
 def test_fitting_mends_width_and_shift_on_other_objects(width, shift):
     truth, draws, lg_snr = universe(width, shift)
-    calibration = Calibration()
+    calibration = PosteriorCalibration()
     calibration.fit(ranks_of(draws, truth), lg_snr, draws=DRAWS)
     truth, draws, lg_snr = universe(width, shift, seed=1)
     q = calibration.quantiles(as_quantities(draws), lg_snr)
     for values in (q["lg_age_mw"], q["mass_frac"][:, 7]):
-        p68, p95 = coverage(values, truth)
+        p68, p95 = measure_interval_coverage(values, truth)
         assert p68 == pytest.approx(0.68, abs=0.03)
         assert p95 == pytest.approx(0.95, abs=0.025)
         assert float((values[:, 2] - truth).median()) == pytest.approx(0.0, abs=0.08)
@@ -67,16 +67,16 @@ def test_levels_follow_the_snr():
     # Too narrow by two at low S/N, right at high S/N.
     width = torch.where(lg_snr < 1.3, 0.5, 1.0)
     draws = width[:, None] * torch.randn(N, DRAWS, generator=g)
-    calibration = Calibration()
+    calibration = PosteriorCalibration()
     calibration.fit(ranks_of(draws, truth), lg_snr, draws=DRAWS)
     q = calibration.quantiles(as_quantities(draws), lg_snr)["ebv"]
     for part in (lg_snr < 1.1, lg_snr > 1.5):
-        assert coverage(q[part], truth[part])[0] == pytest.approx(0.68, abs=0.05)
+        assert measure_interval_coverage(q[part], truth[part])[0] == pytest.approx(0.68, abs=0.05)
 
 
 def test_quantiles_keep_order_and_bounds_of_the_draws():
     draws = torch.rand(20, 100, generator=torch.Generator().manual_seed(0))
-    q = Calibration().quantiles(as_quantities(draws), torch.full((20,), 1.3))["light_frac"]
+    q = PosteriorCalibration().quantiles(as_quantities(draws), torch.full((20,), 1.3))["light_frac"]
     assert q.shape == (20, 16, 5)
     assert (q.diff(dim=-1) >= 0).all()
     assert (q >= draws.min()).all()
@@ -85,14 +85,14 @@ def test_quantiles_keep_order_and_bounds_of_the_draws():
 
 def test_too_few_objects_leave_levels_as_they_are():
     truth, draws, lg_snr = (t[:20] for t in universe())
-    calibration = Calibration()
+    calibration = PosteriorCalibration()
     before = calibration.scalar.clone()
     calibration.fit(ranks_of(draws, truth), lg_snr)
     assert torch.equal(calibration.scalar, before)
 
 
 def test_ties_count_half():
-    assert pit(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([0.0])) == pytest.approx(0.25)
+    assert compute_pit(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([0.0])) == pytest.approx(0.25)
 
 
 def test_weighted_quantile_is_the_plain_one_for_equal_weights_and_moves_with_them():
@@ -109,11 +109,11 @@ def test_truths_at_a_bound_are_covered_once_held_out_spectra_show_them():
     # A tenth of the fractions is exactly zero, where draws never are.
     truth = torch.rand(N, generator=g) * (torch.rand(N, generator=g) > 0.1)
     draws = (truth[:, None] + 0.05 * torch.randn(N, DRAWS, generator=g)).abs().clamp(1e-6, 1.0)
-    rank = pit(draws, truth)[:, None].expand(-1, 16)
-    calibration = Calibration()
+    rank = compute_pit(draws, truth)[:, None].expand(-1, 16)
+    calibration = PosteriorCalibration()
     calibration.fit(dict.fromkeys(SCALARS, rank[:, 0]) | dict.fromkeys(VECTORS, rank), lg_snr, draws=DRAWS)
     q = calibration.quantiles(as_quantities(draws), lg_snr)["light_frac"][:, 3]
-    assert coverage(q[truth == 0], truth[truth == 0])[1] > 0.95
+    assert measure_interval_coverage(q[truth == 0], truth[truth == 0])[1] > 0.95
     assert (q >= 0).all()
     assert (q <= 1).all()
     assert (q.diff(dim=-1) >= 0).all()
@@ -126,11 +126,11 @@ def test_small_fractions_get_ranks_of_their_own_and_honest_intervals():
     truth, draws = draws[:, 0].clone(), draws[:, 1:]
     low = torch.rand(N, generator=generator) < 0.1
     truth[low] = 0.02 * torch.rand(int(low.sum()), generator=generator)
-    rank = pit(draws, truth, bounds=True)
+    rank = compute_pit(draws, truth, bounds=True)
     assert len(torch.unique(rank[low])) > 300
     assert float(rank[low].max()) <= 1 / DRAWS
-    calibration = Calibration()
+    calibration = PosteriorCalibration()
     ranks = dict.fromkeys(SCALARS, rank) | dict.fromkeys(VECTORS, rank[:, None].expand(-1, 16))
     calibration.fit(ranks, torch.full((N,), 1.5), draws=DRAWS)
     read = calibration.quantiles(as_quantities(draws), torch.full((N,), 1.5))["light_frac"][:, 0]
-    assert coverage(read, truth)[1] == pytest.approx(0.95, abs=0.01)
+    assert measure_interval_coverage(read, truth)[1] == pytest.approx(0.95, abs=0.01)

@@ -9,21 +9,22 @@ from synthetic_toys import toy_templates
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.training import ceiling, elsewhere
-from napari_sfh.training.toy import toy_bundle
+from napari_sfh.training.evaluation import independent_simulator
+from napari_sfh.training.simulator.toy import write_toy_bundle
+from napari_sfh.training.studies import retraining_bound
 
-SMALL = ceiling.Settings(n=192, n_test=96, epochs=6)
+SMALL = retraining_bound.RetrainingBoundSettings(n=192, n_test=96, epochs=6)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return load_bundle(toy_bundle(tmp_path_factory.mktemp("ceiling") / "toy.safetensors"))
+    return load_bundle(write_toy_bundle(tmp_path_factory.mktemp("ceiling") / "toy.safetensors"))
 
 
 def test_fitting_helps_and_leaves_the_bundle_alone(bundle):
     before = {k: v.clone() for k, v in bundle.model.state_dict().items()}
     lines = []
-    report = ceiling.ceiling(bundle, {"toy": toy_templates()}, SMALL, lines.append)
+    report = retraining_bound.measure_retraining_bound(bundle, {"toy": toy_templates()}, SMALL, lines.append)
     assert len(lines) == SMALL.epochs
     assert report["n"] == 192
     for name in MEAN_NAMES:
@@ -34,7 +35,7 @@ def test_fitting_helps_and_leaves_the_bundle_alone(bundle):
 
 
 def test_noise_is_new_and_as_large_as_asked():
-    galaxies = elsewhere.galaxies(toy_templates(), 40, np.random.default_rng(1))
+    galaxies = independent_simulator.simulate_independent_galaxies(toy_templates(), 40, np.random.default_rng(1))
     first, again = (galaxies.observe(30.0, np.random.default_rng(k)) for k in (1, 2))
     pull = (first.flux - again.flux) / np.hypot(first.error, again.error)
     # Smooth calibration errors of 1 per cent lie on top of the noise.
@@ -44,4 +45,4 @@ def test_noise_is_new_and_as_large_as_asked():
 def test_networks_that_predict_mass_are_refused(bundle, monkeypatch):
     monkeypatch.setattr(type(bundle.model.network), "predicts_mass", True)
     with pytest.raises(SfhInputError, match="predicts mass fractions"):
-        ceiling.ceiling(bundle, {"toy": toy_templates()}, SMALL, print)
+        retraining_bound.measure_retraining_bound(bundle, {"toy": toy_templates()}, SMALL, print)

@@ -102,7 +102,7 @@ def test_a_failure_is_status_one(capsys, monkeypatch, tmp_path):
         raise ComputeError("disk full")
         yield
 
-    monkeypatch.setattr("napari_sfh.pipeline.run", fail)
+    monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", fail)
     assert main(["run", "--cube", "c.fits", "--output", str(tmp_path / "o.fits")]) == 1
     assert capsys.readouterr().err == "napari-sfh: disk full\n"
     assert list(tmp_path.iterdir()) == []

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from astropy.wcs import WCS
 
-from napari_sfh.analysis import composite
-from napari_sfh.analysis.composite import Look
-from napari_sfh.analysis.contours import contours, levels
+from napari_sfh.analysis import colour_image
+from napari_sfh.analysis.colour_image import ColourStretch
+from napari_sfh.analysis.contours import choose_contour_levels, trace_contours
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import finish
+from napari_sfh.model.inference import run_to_completion
 from napari_sfh.types import Mosaic
 
 
@@ -53,7 +53,7 @@ class Sky:
 
 def test_a_large_mosaic_is_cut_to_the_field_and_never_read_whole():
     sky = Sky()
-    field = finish(composite.read_field({"F814W": sky.mosaic}, CUBE, CUBE_SHAPE))
+    field = run_to_completion(colour_image.read_colour_field({"F814W": sky.mosaic}, CUBE, CUBE_SHAPE))
     assert sky.largest <= 2_000_000
     assert max(field.planes.shape) < 600  # 16" x 12" turned by 40 degrees, in 0.04" pixels, and a margin
     corners = CUBE.wcs_pix2world([[0, 0], [79, 0], [0, 59], [79, 59]], 0)
@@ -66,8 +66,8 @@ def test_a_large_mosaic_is_cut_to_the_field_and_never_read_whole():
 def test_a_star_lies_where_its_coordinates_say(monkeypatch, averaged):
     sky = Sky()
     if averaged > 1:
-        monkeypatch.setattr(composite, "MAX_PIXELS", 50_000)
-    field = finish(composite.read_field({"F814W": sky.mosaic}, CUBE, CUBE_SHAPE))
+        monkeypatch.setattr(colour_image, "MAX_PIXELS", 50_000)
+    field = run_to_completion(colour_image.read_colour_field({"F814W": sky.mosaic}, CUBE, CUBE_SHAPE))
     assert field.averaged == averaged
     plane = field.planes[0]
     y, x = np.mgrid[: plane.shape[0], : plane.shape[1]]
@@ -79,7 +79,9 @@ def test_a_star_lies_where_its_coordinates_say(monkeypatch, averaged):
 
 def test_bands_on_other_grids_are_brought_onto_the_first():
     red, green = Sky("F814W"), Sky("F555W", pixel=0.05, rotation=25.0)
-    field = finish(composite.read_field({"F814W": red.mosaic, "F555W": green.mosaic}, CUBE, CUBE_SHAPE))
+    field = run_to_completion(
+        colour_image.read_colour_field({"F814W": red.mosaic, "F555W": green.mosaic}, CUBE, CUBE_SHAPE)
+    )
     assert field.bands == ("F814W", "F555W")
     a, b = field.planes[:, 50:-50, 50:-50]
     both = np.isfinite(b)
@@ -89,37 +91,43 @@ def test_bands_on_other_grids_are_brought_onto_the_first():
 
 def test_bands_are_balanced_and_colours_kept_at_every_brightness():
     mosaics = {b: Sky(b, level=k).mosaic for b, k in (("F814W", 5.0), ("F555W", 1.0), ("F438W", 0.2))}
-    field = finish(composite.read_field(mosaics, CUBE, CUBE_SHAPE))
-    image = finish(composite.paint(field))[0]
+    field = run_to_completion(colour_image.read_colour_field(mosaics, CUBE, CUBE_SHAPE))
+    image = run_to_completion(colour_image.render_colour_image(field))[0]
     assert image.dtype == np.uint8
     # The same light in every band is grey, whatever the bands' fluxes are.
     assert np.ptp(image[..., :3].astype(int), axis=-1).max() <= 2
     planes = np.ones((3, 4, 4), np.float32) * np.geomspace(0.2, 1.5, 4)[:, None].astype(np.float32)
     planes[0] *= 1.5
-    rgb = finish(composite.paint(composite.Field(planes, ("R", "G", "B"), field.wcs, 1)))[0].astype(float)
+    rgb = run_to_completion(
+        colour_image.render_colour_image(colour_image.ColourField(planes, ("R", "G", "B"), field.wcs, 1))
+    )[0].astype(float)
     np.testing.assert_allclose(rgb[..., 0] / rgb[..., 2], 1.5, rtol=0.04)
     assert (np.diff(rgb[:, 0, 2]) > 0).all()
 
 
 @pytest.mark.parametrize("softening", [0.5, 8.0, 30.0])
 def test_mean_light_is_a_third_of_white_whatever_the_softening(softening):
-    field = composite.Field(np.ones((1, 2, 2), np.float32), ("F814W",), CUBE, 1)
-    assert finish(composite.paint(field, Look(1.0, softening)))[0][0, 0, 0] == pytest.approx(84, abs=2)
-    assert finish(composite.paint(field, Look(2.0, softening)))[0][0, 0, 0] > 90
+    field = colour_image.ColourField(np.ones((1, 2, 2), np.float32), ("F814W",), CUBE, 1)
+    assert run_to_completion(colour_image.render_colour_image(field, ColourStretch(1.0, softening)))[0][
+        0, 0, 0
+    ] == pytest.approx(84, abs=2)
+    assert run_to_completion(colour_image.render_colour_image(field, ColourStretch(2.0, softening)))[0][0, 0, 0] > 90
 
 
 def test_missing_pixels_are_clear_and_one_missing_band_gives_no_colour():
     planes = np.ones((3, 2, 2), np.float32)
     planes[:, 0, 0] = np.nan
     planes[2, 1, 1] = np.nan
-    image = finish(composite.paint(composite.Field(planes, ("R", "G", "B"), CUBE, 1)))[0]
+    image = run_to_completion(
+        colour_image.render_colour_image(colour_image.ColourField(planes, ("R", "G", "B"), CUBE, 1))
+    )[0]
     np.testing.assert_array_equal(image[..., 3], [[0, 255], [255, 255]])
     assert np.ptp(image[1, 1, :3]) == 0
 
 
 def test_pyramid_halves_and_keeps_the_mean():
     image = np.random.default_rng(1).integers(0, 255, (1101, 640, 4), dtype=np.uint8)
-    found = composite.pyramid(image)
+    found = colour_image.build_image_pyramid(image)
     assert [level.shape[:2] for level in found] == [(1101, 640), (550, 320), (275, 160)]
     assert found[2].mean() == pytest.approx(image.mean(), abs=1.0)
 
@@ -135,33 +143,33 @@ def test_pyramid_halves_and_keeps_the_mean():
     ],
 )
 def test_choice_of_bands(given, used):
-    assert composite.choose_bands(dict.fromkeys(given.split())) == tuple(used.split())
+    assert colour_image.choose_bands(dict.fromkeys(given.split())) == tuple(used.split())
 
 
 def test_bad_input_says_what_to_do():
     with pytest.raises(SfhInputError, match="no mosaic is given; choose one or more of F275W"):
-        composite.choose_bands({})
+        colour_image.choose_bands({})
     far = _wcs(0.2, CUBE_SHAPE, ra=30.0)
     with pytest.raises(SfhInputError, match=r"f814w_sci.fits: does not overlap the cube's field"):
-        finish(composite.read_field({"F814W": Sky().mosaic}, far, CUBE_SHAPE))
+        run_to_completion(colour_image.read_colour_field({"F814W": Sky().mosaic}, far, CUBE_SHAPE))
     blank = replace(Sky().mosaic, read=lambda y, x: (np.full((y.stop - y.start, x.stop - x.start), np.nan),) * 2)
     with pytest.raises(SfhInputError, match="no good pixel in the cube's field; leave this band out"):
-        finish(composite.read_field({"F814W": blank}, CUBE, CUBE_SHAPE))
+        run_to_completion(colour_image.read_colour_field({"F814W": blank}, CUBE, CUBE_SHAPE))
     with pytest.raises(SfhInputError, match="brightness 0 must lie above 0"):
-        Look(brightness=0)
+        ColourStretch(brightness=0)
 
 
 def test_cancel_stops_reading_and_painting():
     stop = threading.Event()
     stop.set()
-    assert finish(composite.read_field({"F814W": Sky().mosaic}, CUBE, CUBE_SHAPE, stop)) is None
-    field = composite.Field(np.ones((1, 2, 2), np.float32), ("F814W",), CUBE, 1)
-    assert finish(composite.paint(field, None, stop)) is None
+    assert run_to_completion(colour_image.read_colour_field({"F814W": Sky().mosaic}, CUBE, CUBE_SHAPE, stop)) is None
+    field = colour_image.ColourField(np.ones((1, 2, 2), np.float32), ("F814W",), CUBE, 1)
+    assert run_to_completion(colour_image.render_colour_image(field, None, stop)) is None
 
 
 def test_contour_of_a_cone_is_a_circle_in_y_and_x():
     y, x = np.mgrid[:61, :81]
-    (line,) = contours(-np.hypot(y - 30.0, x - 50.0), [-20.0])
+    (line,) = trace_contours(-np.hypot(y - 30.0, x - 50.0), [-20.0])
     assert line[0] == pytest.approx(line[-1])
     np.testing.assert_allclose(np.hypot(line[:, 0] - 30, line[:, 1] - 50), 20, atol=0.05)
 
@@ -169,22 +177,22 @@ def test_contour_of_a_cone_is_a_circle_in_y_and_x():
 def test_contours_end_where_there_are_no_data():
     image = np.tile(np.arange(10.0), (10, 1))
     image[4:6] = np.nan
-    lines = contours(image, [4.5])
+    lines = trace_contours(image, [4.5])
     assert len(lines) == 2
     assert not any(((line[:, 0] > 3) & (line[:, 0] < 6)).any() for line in lines)
 
 
 def test_levels_are_in_equal_ratios_of_positive_pixels():
     image = np.concatenate([np.full(500, -1.0), np.geomspace(1, 100, 10_001)]).reshape(-1, 1)
-    found = levels(image, 4)
+    found = choose_contour_levels(image, 4)
     np.testing.assert_allclose(found[1:] / found[:-1], found[1] / found[0])
     assert found[[0, -1]] == pytest.approx([100**0.7, 100**0.995], rel=1e-3)
 
 
 def test_contours_of_nothing_are_refused():
     with pytest.raises(SfhInputError, match="no positive pixel; choose another line"):
-        levels(np.full((3, 3), np.nan))
+        choose_contour_levels(np.full((3, 3), np.nan))
     with pytest.raises(SfhInputError, match="0 levels; ask for one or more"):
-        levels(np.ones((3, 3)), 0)
+        choose_contour_levels(np.ones((3, 3)), 0)
     with pytest.raises(SfhInputError, match=r"a map of shape \(5,\)"):
-        contours(np.ones(5), [1.0])
+        trace_contours(np.ones(5), [1.0])

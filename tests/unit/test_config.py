@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.training.config import from_toml, list_priors, load_prior
-from napari_sfh.training.distributions import parse
+from napari_sfh.training.prior.distributions import parse_distribution
+from napari_sfh.training.prior.prior_config import list_priors, load_prior, parse_prior
 
 GOOD = """
 name = "test"
@@ -75,7 +75,7 @@ def test_galceran2026_has_the_numbers_of_the_paper():
 def test_a_mistake_is_named(change, message):
     assert change[0] in GOOD
     with pytest.raises(SfhInputError, match=message):
-        from_toml(GOOD.replace(*change), "prior.toml")
+        parse_prior(GOOD.replace(*change), "prior.toml")
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_mistake_is_named(change, message):
 )
 def test_a_mistake_in_a_section_is_named(section, message):
     with pytest.raises(SfhInputError, match=message):
-        from_toml(GOOD + section, "prior.toml")
+        parse_prior(GOOD + section, "prior.toml")
 
 
 def test_unknown_prior_and_unreadable_file(tmp_path):
@@ -100,21 +100,21 @@ def test_unknown_prior_and_unreadable_file(tmp_path):
 
 
 def test_hash_follows_the_draws_and_nothing_else():
-    prior = from_toml(GOOD, "a")
-    assert from_toml("# comment\n" + GOOD.replace("n = 10", "n = 20"), "b").sha256 == prior.sha256
-    assert from_toml(GOOD.replace("start_gyr = 10.0", "start_gyr = 9.0"), "b").sha256 != prior.sha256
+    prior = parse_prior(GOOD, "a")
+    assert parse_prior("# comment\n" + GOOD.replace("n = 10", "n = 20"), "b").sha256 == prior.sha256
+    assert parse_prior(GOOD.replace("start_gyr = 10.0", "start_gyr = 9.0"), "b").sha256 != prior.sha256
 
 
 def test_families_held_out():
     prior = load_prior("tiny")
-    held = prior.only_families(without=["gp"])
+    held = prior.restrict_families(without=["gp"])
     assert [f.weight > 0 for f in held.families] == [False, True, True]
     assert held.family_names == prior.family_names
     assert held.sha256 != prior.sha256
     with pytest.raises(SfhInputError, match="family 'nope' is not in prior 'tiny'"):
-        prior.only_families(["nope"])
+        prior.restrict_families(["nope"])
     with pytest.raises(SfhInputError, match="no family left"):
-        prior.only_families(without=prior.family_names)
+        prior.restrict_families(without=prior.family_names)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_families_held_out():
     ],
 )
 def test_distributions_have_their_mean_and_support(value, mean, low, high):
-    x = parse(value, "x").sample(np.random.default_rng(1), 200_000)
+    x = parse_distribution(value, "x").sample(np.random.default_rng(1), 200_000)
     assert x.mean() == pytest.approx(mean, abs=0.02)
     assert x.min() >= low
     assert x.max() <= high

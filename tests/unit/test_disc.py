@@ -9,7 +9,7 @@ from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.disc import Disc, deprojected, guess_disc
+from napari_sfh.analysis.disc import Disc, deproject_radius, guess_disc
 from napari_sfh.errors import SfhInputError
 
 CENTRE = SkyCoord(24.174, 15.783, unit="deg")
@@ -52,8 +52,8 @@ def test_position_angle_runs_from_north_through_east() -> None:
 def test_half_a_turn_is_the_same_disc() -> None:
     rng = np.random.default_rng(1)
     east, north = rng.normal(size=(2, 50))
-    assert deprojected(east, north, 30.0, 0.4) == pytest.approx(deprojected(east, north, 210.0, 0.4))
-    assert deprojected(east, north, 30.0, 1.0) == pytest.approx(np.hypot(east, north))
+    assert deproject_radius(east, north, 30.0, 0.4) == pytest.approx(deproject_radius(east, north, 210.0, 0.4))
+    assert deproject_radius(east, north, 30.0, 1.0) == pytest.approx(np.hypot(east, north))
 
 
 @pytest.mark.parametrize(("rotation", "flipped"), [(0.0, False), (35.0, False), (-110.0, False), (20.0, True)])

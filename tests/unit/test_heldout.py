@@ -8,33 +8,35 @@ import pytest
 from synthetic_toys import toy_source, toy_templates
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import finish
+from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.training import cli, heldout, heldout_page, simulate
-from napari_sfh.training.config import load_prior
-from napari_sfh.training.draw import draw
-from napari_sfh.training.holdouts import choose, holdouts
-from napari_sfh.training.recipe import load_recipe
+from napari_sfh.training import cli
+from napari_sfh.training.fitting.recipe import load_recipe
+from napari_sfh.training.prior.prior_config import load_prior
+from napari_sfh.training.prior.sampling import draw_parameters
+from napari_sfh.training.simulator import simulation
+from napari_sfh.training.studies import leave_one_out, leave_one_out_page
+from napari_sfh.training.studies.held_out_families import choose_held_out_families, list_held_out_families
 
 
 @pytest.fixture(scope="module")
 def wide():
-    return {h.label: h for h in holdouts(load_prior("wide"))}
+    return {h.label: h for h in list_held_out_families(load_prior("wide"))}
 
 
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
     """No library is fetched."""
-    monkeypatch.setattr(heldout, "open_source", _toy_source)
+    monkeypatch.setattr(leave_one_out, "prepare_prior", _toy_source)
 
 
 def _toy_source(config):
-    return simulate.source_of(config, [toy_templates()] * len(config.libraries))
+    return simulation.prepare_prior_from_templates(config, [toy_templates()] * len(config.libraries))
 
 
 def drawn(config, n=400):
     t = toy_templates()
-    return draw(config, np.random.default_rng(1), n, t.sub_edges_gyr, (-1.0, 0.3))
+    return draw_parameters(config, np.random.default_rng(1), n, t.sub_edges_gyr, (-1.0, 0.3))
 
 
 def test_every_kind_is_there(wide):
@@ -58,9 +60,9 @@ def test_enrichment_law_is_gone_and_is_alone(wide):
 
 
 def _smooth(config):
-    from napari_sfh.training.distributions import constant
+    from napari_sfh.training.prior.distributions import constant_distribution
 
-    return tuple(replace(law, scatter_dex=constant(0.0)) for law in config.laws)
+    return tuple(replace(law, scatter_dex=constant_distribution(0.0)) for law in config.laws)
 
 
 def test_slopes_do_not_overlap_and_fill_the_range(wide):
@@ -86,26 +88,26 @@ def test_libraries_and_noise(wide):
 
 def test_a_prior_with_nothing_to_hold_out_gives_nothing():
     config = load_prior("galceran2026")
-    assert {h.kind for h in holdouts(config)} == {"history"}
-    assert holdouts(config.only_families(["skewnormal"])) == []
+    assert {h.kind for h in list_held_out_families(config)} == {"history"}
+    assert list_held_out_families(config.restrict_families(["skewnormal"])) == []
 
 
 def test_choice_by_kind_name_and_label():
     config = load_prior("wide")
-    assert {h.kind for h in choose(config, ["dust"])} == {"dust"}
-    assert [h.label for h in choose(config, ["leaky"])] == ["enrichment: leaky"]
-    assert len(choose(config, None)) == len(holdouts(config))
+    assert {h.kind for h in choose_held_out_families(config, ["dust"])} == {"dust"}
+    assert [h.label for h in choose_held_out_families(config, ["leaky"])] == ["enrichment: leaky"]
+    assert len(choose_held_out_families(config, None)) == len(list_held_out_families(config))
     with pytest.raises(SfhInputError, match="'sunny' is no family of prior 'wide'; choose from history: gp"):
-        choose(config, ["sunny"])
+        choose_held_out_families(config, ["sunny"])
 
 
 def test_narrowed_source_keeps_its_models():
     source = toy_source("wide")
-    part = heldout.narrowed(source, replace(source.config, libraries={"e-miles": 0.4}))
+    part = leave_one_out.restrict_source(source, replace(source.config, libraries={"e-miles": 0.4}))
     assert part.models == (source.models[1],)
     assert part.shares == (1.0,)
     with pytest.raises(SfhInputError, match="not among those of the whole prior"):
-        heldout.narrowed(source, replace(source.config, libraries={"other": 1.0}))
+        leave_one_out.restrict_source(source, replace(source.config, libraries={"other": 1.0}))
 
 
 @pytest.fixture
@@ -117,9 +119,9 @@ def recipe():
 
 def test_run_compares_and_goes_on(tmp_path, recipe, monkeypatch):
     config = load_prior("tiny")
-    families = choose(config, ["delayed"])
-    options = heldout.Options(tmp_path / "out", n_test=60, draws=50)
-    result = finish(heldout.run(recipe, config, families, options))
+    families = choose_held_out_families(config, ["delayed"])
+    options = leave_one_out.LeaveOneOutOptions(tmp_path / "out", n_test=60, draws=50)
+    result = run_to_completion(leave_one_out.measure_leave_one_out(recipe, config, families, options))
     (row,) = result["families"]
     assert (row["kind"], row["name"]) == ("history", "delayed")
     for which in ("with", "without"):
@@ -127,14 +129,14 @@ def test_run_compares_and_goes_on(tmp_path, recipe, monkeypatch):
         assert row[which]["accuracy"]["lg_age_lw"]["std"] > 0
         assert 0 <= row[which]["coverage"]["mh_mw"]["p68"] <= 1
     assert row["with"]["accuracy"] != row["without"]["accuracy"]
-    monkeypatch.setattr(heldout, "train_small", _never)
-    again = finish(heldout.run(recipe, config, families, options))
+    monkeypatch.setattr(leave_one_out, "train_small_bundle", _never)
+    again = run_to_completion(leave_one_out.measure_leave_one_out(recipe, config, families, options))
     assert again["families"] == result["families"]
-    page = heldout_page.families(result, "napari-sfh-train heldout")
+    page = leave_one_out_page.format_leave_one_out_page(result, "napari-sfh-train heldout")
     assert "| history: delayed |" in page
     json.dumps(result, allow_nan=False)
     with pytest.raises(SfhInputError, match="holds results of another n_test"):
-        finish(heldout.run(recipe, config, families, replace(options, n_test=61)))
+        run_to_completion(leave_one_out.measure_leave_one_out(recipe, config, families, replace(options, n_test=61)))
 
 
 def _never(*args):
@@ -153,22 +155,24 @@ def test_sizes_take_the_same_number_of_steps(tmp_path, recipe, monkeypatch):
         return summary | {"coverage": {key: {"p68": 0.5, "p95": 0.9} for key in MEAN_NAMES}}
         yield
 
-    monkeypatch.setattr(heldout, "train_small", trained)
-    monkeypatch.setattr(heldout, "judge", judged)
+    monkeypatch.setattr(leave_one_out, "train_small_bundle", trained)
+    monkeypatch.setattr(leave_one_out, "evaluate_small_bundle", judged)
     recipe = replace(recipe, fit=replace(recipe.fit, epochs=3, batch=8))
-    result = finish(
-        heldout.sizes(recipe, load_prior("tiny"), [320, 80], heldout.Options(tmp_path, n_test=50, draws=50))
+    result = run_to_completion(
+        leave_one_out.measure_training_sizes(
+            recipe, load_prior("tiny"), [320, 80], leave_one_out.LeaveOneOutOptions(tmp_path, n_test=50, draws=50)
+        )
     )
     assert [n for n, _ in seen] == [56, 224]
     steps = [(n // 8) * epochs for n, epochs in seen]
     assert steps[0] == pytest.approx(steps[1], rel=0.1)
     assert result["steps"] == steps[1]
-    assert "| 80 (56) | 12 |" in heldout_page.sizes(result, "command")
+    assert "| 80 (56) | 12 |" in leave_one_out_page.format_training_sizes_page(result, "command")
 
 
 def test_loss_of_accuracy_is_the_ratio_of_scatters():
     row = {"with": {"accuracy": {"mh_mw": {"std": 0.1}}}, "without": {"accuracy": {"mh_mw": {"std": 0.15}}}}
-    assert heldout_page.ratio(row, "mh_mw") == pytest.approx(1.5)
+    assert leave_one_out_page.scatter_ratio(row, "mh_mw") == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize(
@@ -183,10 +187,10 @@ def test_loss_of_accuracy_is_the_ratio_of_scatters():
 )
 def test_bad_arguments(tmp_path, monkeypatch, capsys, extra, message):
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["heldout", *extra]) == 2
+    assert cli.main(["leave-one-out", *extra]) == 2
     assert message in capsys.readouterr().err
 
 
 def test_list_of_families(capsys):
-    assert cli.main(["heldout", "--prior", "galceran2026", "--list"]) == 0
+    assert cli.main(["leave-one-out", "--prior", "galceran2026", "--list"]) == 0
     assert capsys.readouterr().out.split("\n")[:2] == ["history: gp", "history: skewnormal"]

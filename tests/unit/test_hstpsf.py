@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.hstpsf import diffraction_fwhm, psf_fwhm_arcsec
+from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm, diffraction_fwhm
 
 
 def test_open_mirror_is_an_airy_disc():
@@ -41,14 +41,14 @@ def test_numerical_image_of_the_pupil_agrees():
     ],
 )
 def test_widths_are_those_of_handbooks(camera, wave, pixel, low, high):
-    assert low < psf_fwhm_arcsec(camera, wave, pixel) < high
+    assert low < compute_hst_psf_fwhm(camera, wave, pixel) < high
 
 
 def test_coarser_images_are_broader():
-    widths = [psf_fwhm_arcsec("UVIS", 5308.0, pixel) for pixel in (0.03, 0.04, 0.08)]
+    widths = [compute_hst_psf_fwhm("UVIS", 5308.0, pixel) for pixel in (0.03, 0.04, 0.08)]
     assert widths == sorted(widths)
 
 
 def test_unknown_camera_is_named():
     with pytest.raises(SfhInputError, match="camera 'NICMOS' has no PSF here; one of UVIS, ACS, WFPC2"):
-        psf_fwhm_arcsec("NICMOS", 16000.0, 0.1)
+        compute_hst_psf_fwhm("NICMOS", 16000.0, 0.1)

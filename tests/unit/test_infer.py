@@ -8,13 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sfh import infer
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.infer import choose_device, draw, finish, point, predict, reconstruct
+from napari_sfh.model import inference
 from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.inference import (
+    choose_device,
+    draw_posterior_samples,
+    predict_histories,
+    predict_point_values,
+    reconstruct_observations,
+    run_to_completion,
+)
 from napari_sfh.physics.dust import ebv_from_tau
 from napari_sfh.prep.quality import reduced_chi2
-from napari_sfh.training.toy import toy_bundle, toy_data
+from napari_sfh.training.simulator.toy import make_toy_data, write_toy_bundle
 from napari_sfh.types import BANDS, Flag, Prediction
 
 DRAWS = 64
@@ -22,16 +29,16 @@ DRAWS = 64
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    return load_bundle(toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors"))
+    return load_bundle(write_toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors"))
 
 
 @pytest.fixture(scope="module")
 def data():
-    return toy_data(12, seed=3)[0]
+    return make_toy_data(12, seed=3)[0]
 
 
 def run(data, bundle, **settings):
-    return finish(predict(data, bundle, **{"device": "cpu", "draws": DRAWS} | settings))
+    return run_to_completion(predict_histories(data, bundle, **{"device": "cpu", "draws": DRAWS} | settings))
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +66,7 @@ def test_shapes_and_bounds(prediction):
 
 
 def test_cumulative_mass_is_what_formed_before_a_bins_young_edge(data, bundle):
-    cumulative = draw(data, bundle, 32)
+    cumulative = draw_posterior_samples(data, bundle, 32)
     mass, formed = cumulative["mass_frac"], cumulative["cum_mass"]
     np.testing.assert_allclose(formed[..., 0], 1.0, atol=1e-4)
     np.testing.assert_allclose(formed[..., 15], mass[..., 15], atol=1e-5)
@@ -89,7 +96,7 @@ def test_same_numbers_every_time_and_input_untouched(prediction, data, bundle):
 
 def test_every_combination_of_bands_runs(bundle):
     masks = np.array(list(product([False, True], repeat=len(BANDS))))
-    data = toy_data(len(masks), seed=5)[0]
+    data = make_toy_data(len(masks), seed=5)[0]
     data = replace(data, phot_mask=masks, phot=np.where(masks, data.phot, 0).astype(np.float32))
     prediction = run(data, bundle)
     assert np.isfinite(prediction.mass_frac).all()
@@ -119,25 +126,25 @@ def test_no_bins_and_no_usable_bins(data, bundle):
 
 def test_cancel_returns_what_is_done(prediction, data, bundle):
     cancel = threading.Event()
-    work = predict(data, bundle, "cpu", batch_size=4, draws=DRAWS, cancel=cancel)
+    work = predict_histories(data, bundle, "cpu", batch_size=4, draws=DRAWS, cancel=cancel)
     steps = [next(work), next(work)]
     assert [(s.done, s.total) for s in steps] == [(0, 12), (4, 12)]
     cancel.set()
-    partial = finish(work)
+    partial = run_to_completion(work)
     assert np.isfinite(partial.mass_frac[:8]).all()
     assert np.isnan(partial.mass_frac[8:]).all()
     assert_same(partial, prediction, slice(0, 8))
 
 
 def test_progress_ends_with_everything_done(data, bundle):
-    steps = list(predict(data, bundle, "cpu", batch_size=5, draws=DRAWS))
+    steps = list(predict_histories(data, bundle, "cpu", batch_size=5, draws=DRAWS))
     assert [s.done for s in steps] == [0, 5, 10, 12]
     assert {s.stage for s in steps} == {"predicting"}
 
 
 def short_of_memory(patch, limit, device_type=None):
     """Batches larger than ``limit`` fail as a GPU fails; records what was tried."""
-    tried, real = [], infer._predict_batch
+    tried, real = [], inference._predict_batch
 
     def step(data, bundle, model, device, base):
         tried.append((data.n_bins, device.type))
@@ -145,7 +152,7 @@ def short_of_memory(patch, limit, device_type=None):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
         return real(data, bundle, model, torch.device("cpu"), base)
 
-    patch.setattr(infer, "_predict_batch", step)
+    patch.setattr(inference, "_predict_batch", step)
     return tried
 
 
@@ -163,7 +170,7 @@ def heard(work, stages):
 def test_batch_is_halved_when_memory_is_short(prediction, data, bundle, monkeypatch):
     tried = short_of_memory(monkeypatch, 3)
     stages = []
-    answer = finish(heard(predict(data, bundle, "cpu", batch_size=12, draws=DRAWS), stages))
+    answer = run_to_completion(heard(predict_histories(data, bundle, "cpu", batch_size=12, draws=DRAWS), stages))
     assert [n for n, _ in tried] == [12, 6, 3, 3, 3, 3]
     assert stages[-1] == "predicting (memory short: 3 bins at once)"
     assert_same(answer, prediction)
@@ -171,10 +178,10 @@ def test_batch_is_halved_when_memory_is_short(prediction, data, bundle, monkeypa
 
 def test_cpu_takes_over_when_the_gpu_is_too_small(prediction, data, bundle, monkeypatch):
     tried = short_of_memory(monkeypatch, 0, "cuda")
-    monkeypatch.setattr(infer, "choose_device", lambda name: torch.device("cuda"))
-    monkeypatch.setattr(infer, "_on", lambda model, device: model)
+    monkeypatch.setattr(inference, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(inference, "_copy_to_device", lambda model, device: model)
     stages = []
-    answer = finish(heard(predict(data, bundle, "cuda", batch_size=4, draws=DRAWS), stages))
+    answer = run_to_completion(heard(predict_histories(data, bundle, "cuda", batch_size=4, draws=DRAWS), stages))
     assert tried == [(4, "cuda"), (2, "cuda"), (1, "cuda"), (12, "cpu")]
     assert stages[-1] == "predicting (memory of cuda too small: on the CPU)"
     assert_same(answer, prediction)
@@ -190,7 +197,7 @@ def test_other_failures_are_computation_errors(data, bundle, monkeypatch):
     def broken(*args):
         raise RuntimeError("cuDNN is unhappy")
 
-    monkeypatch.setattr(infer, "_predict_batch", broken)
+    monkeypatch.setattr(inference, "_predict_batch", broken)
     with pytest.raises(ComputeError, match=r"prediction failed on cpu: cuDNN is unhappy"):
         run(data, bundle)
 
@@ -217,34 +224,36 @@ def test_device_that_is_not_there(monkeypatch):
 def test_draws_have_the_quantiles_of_the_prediction(data, bundle):
     """Without calibration (a toy has none) the two are one posterior."""
     few = data.select(slice(0, 3))
-    prediction, made = run(few, bundle, draws=1000), draw(few, bundle, 1000)
+    prediction, made = run(few, bundle, draws=1000), draw_posterior_samples(few, bundle, 1000)
     for name in Prediction.SCALARS:
         expected = np.quantile(made[name], [0.025, 0.16, 0.5, 0.84, 0.975], axis=1, method="hazen").T
         spread = expected[:, -1:] - expected[:, :1]
         np.testing.assert_allclose(prediction.quantiles[name] / spread, expected / spread, atol=1e-3, err_msg=name)
-    assert np.array_equal(draw(few, bundle, 20)["mh_mw"], draw(few, bundle, 20)["mh_mw"])
+    assert np.array_equal(
+        draw_posterior_samples(few, bundle, 20)["mh_mw"], draw_posterior_samples(few, bundle, 20)["mh_mw"]
+    )
 
 
 def test_point_is_the_networks_own_answer(data, bundle):
-    values = finish(point(data, bundle, "cpu", batch_size=5))
+    values = run_to_completion(predict_point_values(data, bundle, "cpu", batch_size=5))
     assert set(values) == {*Prediction.SCALARS, *Prediction.VECTORS}
     np.testing.assert_allclose(values["light_frac"].sum(1), 1.0, atol=1e-5)
     np.testing.assert_allclose(values["cum_mass"][:, 0], 1.0, atol=1e-5)
     lg_age = bundle.model.mass_to_light.lg_age.numpy()
     np.testing.assert_allclose(values["lg_age_lw"], values["light_frac"] @ lg_age, rtol=1e-5)
-    nothing = finish(point(replace(data, mask=np.zeros_like(data.mask)), bundle, "cpu"))
+    nothing = run_to_completion(predict_point_values(replace(data, mask=np.zeros_like(data.mask)), bundle, "cpu"))
     assert np.isnan(nothing["mh_mw"]).all()
 
 
 def test_reconstruction_of_the_truth_fits_the_noise(bundle):
-    data, labels = toy_data(30, seed=8, snr=40.0)
+    data, labels = make_toy_data(30, seed=8, snr=40.0)
     truth = run(data, bundle)
     quantiles = dict(truth.quantiles)
     for name, value in (("tau_ism", labels.tau_ism), ("tau_bc", labels.tau_bc)):
         quantiles[name] = np.repeat(value[:, None], 5, axis=1)
     quantiles["ebv"] = ebv_from_tau(quantiles["tau_ism"], labels.slope[:, None]).astype(np.float32)
     truth = replace(truth, mass_frac=labels.mass_frac, mh=labels.mh, quantiles=quantiles)
-    flux, phot = reconstruct(data, truth, bundle)
+    flux, phot = reconstruct_observations(data, truth, bundle)
     # The toy's noise is independent from pixel to pixel, as that of a spectrum that needed no broadening.
     chi2 = reduced_chi2(replace(data, sigma_kms=np.full(30, 150.0, np.float32)), flux)
     assert np.median(chi2) == pytest.approx(1.0, abs=0.05)
@@ -254,7 +263,7 @@ def test_reconstruction_of_the_truth_fits_the_noise(bundle):
 
 def test_reconstruction_of_nothing_is_nan(prediction, data, bundle):
     missing = replace(prediction, mass_frac=np.where(np.arange(12)[:, None] == 3, np.nan, prediction.mass_frac))
-    flux, phot = reconstruct(data, missing, bundle)
+    flux, phot = reconstruct_observations(data, missing, bundle)
     chi2 = reduced_chi2(data, flux)
     assert np.isnan(flux[3]).all()
     assert np.isnan(phot[3]).all()

@@ -16,7 +16,7 @@ from io_mocks import NX, NY, N, cube_header, flux_values, write_cube, write_maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import read_maps
 from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.identify import describe, find_galaxy, identify
+from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
 from napari_sfh.io.muse import read_cube
 from napari_sfh.io.ngist import read_ngist
 from napari_sfh.io.results import read_result
@@ -171,14 +171,14 @@ def test_broken_cubes_are_refused_with_the_fault(broken_cube):
 def test_identify_survives_everything(broken_cube):
     """info and the viewer's first panel show the fault; a folder that holds only this is refused."""
     path, _ = broken_cube
-    info = identify(path)
-    lines = describe(info)
+    info = identify_file(path)
+    lines = describe_file(info)
     assert lines[0].startswith(path.name)
     if info.kind in ("cube", "unknown") and not info.usable:
         assert info.problems or info.kind == "unknown"
     if not (info.kind == "cube" and info.usable):
         with pytest.raises(SfhInputError, match="no usable integral-field cube"):
-            find_galaxy(path.parent)
+            find_galaxy_files(path.parent)
 
 
 def test_no_reader_crashes_on_any_of_it(broken_cube):

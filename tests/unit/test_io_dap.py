@@ -8,7 +8,14 @@ from astropy.io import fits
 from io_mocks import NX, NY, PHANGS_LINES, write_cube, write_maps
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.dap import check_same_grid, line_names, read_lines, read_lines_on, read_maps, renumber
+from napari_sfh.io.dap import (
+    check_maps_on_cube,
+    list_line_names,
+    read_line_maps,
+    read_line_maps_on_grid,
+    read_maps,
+    renumber_bins,
+)
 from napari_sfh.io.muse import read_cube
 
 PUBLIC = "NGC0628_MAPS_copt_0.92asec.fits"
@@ -34,8 +41,8 @@ def test_bins_are_renumbered_without_loss_of_bin_zero(tmp_path):
 
 
 def test_renumber_handles_nan_and_keeps_order():
-    np.testing.assert_array_equal(renumber(np.array([[np.nan, 5.0], [-1.0, 2.0]])), [[0, 2], [0, 1]])
-    assert renumber(np.full((2, 2), -1)).max() == 0
+    np.testing.assert_array_equal(renumber_bins(np.array([[np.nan, 5.0], [-1.0, 2.0]])), [[0, 2], [0, 1]])
+    assert renumber_bins(np.full((2, 2), -1)).max() == 0
 
 
 def test_kinematics(tmp_path):
@@ -58,8 +65,8 @@ def test_without_redshift(tmp_path):
 def test_lines(tmp_path):
     bins = dap_bins()
     path = write_maps(tmp_path / PUBLIC, bins)
-    assert line_names(path) == PHANGS_LINES
-    lines = read_lines(path)
+    assert list_line_names(path) == PHANGS_LINES
+    lines = read_line_maps(path)
     assert tuple(lines) == PHANGS_LINES
     halpha = lines["HA6562"]
     np.testing.assert_allclose(halpha.flux, 3000.0 + bins)
@@ -92,14 +99,14 @@ def test_images_of_unequal_shape(tmp_path):
 
 def test_grid_of_the_cube(tmp_path):
     cube = read_cube(write_cube(tmp_path / "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"))
-    check_same_grid(read_maps(write_maps(tmp_path / PUBLIC, dap_bins())), cube)
+    check_maps_on_cube(read_maps(write_maps(tmp_path / PUBLIC, dap_bins())), cube)
 
 
 def test_other_shape_than_the_cube(tmp_path):
     cube = read_cube(write_cube(tmp_path / "c.fits"))
     maps = read_maps(write_maps(tmp_path / PUBLIC, np.zeros((NY + 3, NX))))
     with pytest.raises(SfhInputError, match=r"the maps are 7 x 5 spaxels but the cube c\.fits is 4 x 5"):
-        check_same_grid(maps, cube)
+        check_maps_on_cube(maps, cube)
 
 
 @pytest.mark.parametrize(("pixels", "fits_grid"), [(0.2, True), (2.0, False)])
@@ -110,21 +117,21 @@ def test_shifted_grid(tmp_path, pixels, fits_grid):
         hdus["BIN_ID"].header["CRPIX1"] += pixels
     maps = read_maps(path)
     if fits_grid:
-        check_same_grid(maps, cube)
+        check_maps_on_cube(maps, cube)
     else:
         with pytest.raises(SfhInputError, match=r"the maps lie up to 2\.0 spaxels beside the cube"):
-            check_same_grid(maps, cube)
+            check_maps_on_cube(maps, cube)
 
 
 def test_lines_must_lie_on_the_results_spaxels(tmp_path):
     path = write_maps(tmp_path / PUBLIC, dap_bins())
     maps = read_maps(path)
-    assert tuple(read_lines_on(path, maps.wcs, (NY, NX), "NGC0628")) == PHANGS_LINES
+    assert tuple(read_line_maps_on_grid(path, maps.wcs, (NY, NX), "NGC0628")) == PHANGS_LINES
     with pytest.raises(
         SfhInputError, match=rf"{NY} x {NX} spaxels but the result of NGC0628 is 9 x {NX}; give the MAPS"
     ):
-        read_lines_on(path, maps.wcs, (9, NX), "NGC0628")
+        read_line_maps_on_grid(path, maps.wcs, (9, NX), "NGC0628")
     moved = maps.wcs.deepcopy()
     moved.wcs.crpix += 3
     with pytest.raises(SfhInputError, match="spaxels beside the result of NGC0628; give the MAPS file made"):
-        read_lines_on(path, moved, (NY, NX), "NGC0628")
+        read_line_maps_on_grid(path, moved, (NY, NX), "NGC0628")

@@ -8,7 +8,7 @@ from astropy.io import fits
 from io_mocks import UVIS, image_header, write_mosaic
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.hst import is_stand_in, pixel_scatter, read_mosaic, weight_names
+from napari_sfh.io.hst import is_camera_substitute, list_weight_map_names, measure_pixel_scatter, read_mosaic
 from napari_sfh.types import BANDS
 
 NY, NX = 60, 80
@@ -57,7 +57,7 @@ def test_another_galaxys_weight_is_not_taken(tmp_path):
 def test_names_of_weights_are_distinct():
     from pathlib import Path
 
-    names = weight_names(Path(MAST))
+    names = list_weight_map_names(Path(MAST))
     assert names[0].endswith("err-drc-wht")
     assert Path(MAST).stem not in names
 
@@ -69,7 +69,7 @@ def test_calibration(tmp_path):
     assert float(data[3, 3]) * mosaic.photflam == pytest.approx(6.6e-18)
     assert mosaic.photplam_aa == 2709.7
     assert (mosaic.band, mosaic.filter_name, mosaic.camera) == ("F275W", "F275W", "UVIS")
-    assert not is_stand_in(mosaic)
+    assert not is_camera_substitute(mosaic)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_filter_and_camera(tmp_path, cards, band, camera):
     mosaic = read_mosaic(write_mosaic(tmp_path / MAST, noise(), np.full((NY, NX), 1e4), **cards))
     assert (mosaic.band, mosaic.camera) == (band, camera)
     stands_in = camera != "UVIS"
-    assert is_stand_in(mosaic) == stands_in
+    assert is_camera_substitute(mosaic) == stands_in
     assert any("stands in for UVIS" in note for note in mosaic.notes) == stands_in
 
 
@@ -183,10 +183,10 @@ def test_true_inverse_variance_is_believed_in_a_crowded_field(tmp_path):
 
 def test_scatter_of_noise_and_of_a_parabola():
     rng = np.random.default_rng(0)
-    assert pixel_scatter(rng.normal(0, 2.0, (300, 300))) == pytest.approx(2.0, rel=0.02)
+    assert measure_pixel_scatter(rng.normal(0, 2.0, (300, 300))) == pytest.approx(2.0, rel=0.02)
     y, x = np.mgrid[:50, :50].astype(float)
-    assert pixel_scatter(3 * x + 5 * y) == pytest.approx(0, abs=1e-10)
-    assert np.isnan(pixel_scatter(np.full((9, 9), np.nan)))
+    assert measure_pixel_scatter(3 * x + 5 * y) == pytest.approx(0, abs=1e-10)
+    assert np.isnan(measure_pixel_scatter(np.full((9, 9), np.nan)))
 
 
 def test_sci_and_wht_in_one_file(tmp_path):

@@ -11,8 +11,8 @@ from astropy.io import fits
 from io_mocks import NX, NY, write_cube, write_maps, write_mosaic
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.hst import field_coverage, read_mosaic
-from napari_sfh.io.identify import KINDS, describe, find_galaxy, identify
+from napari_sfh.io.hst import estimate_field_coverage, read_mosaic
+from napari_sfh.io.identify import KINDS, describe_file, find_galaxy_files, identify_file
 from napari_sfh.io.muse import read_cube
 from napari_sfh.io.results import write_result
 
@@ -55,7 +55,7 @@ def galaxy(tmp_path):
 
 
 def test_galaxy_folder(galaxy):
-    found = find_galaxy(galaxy)
+    found = find_galaxy_files(galaxy)
     assert found.name == "NGC0628"
     assert found.cube.name == COPT
     assert found.maps.name == MAPS_COPT
@@ -82,7 +82,7 @@ def test_names_in_any_case_and_compression(galaxy, tmp_path):
     shutil.copy(galaxy / "hst" / name, folder / name.upper())
     weight = name.replace("exp-drc-sci", "err-drc-wht")
     shutil.copy(galaxy / "hst" / weight, folder / weight.upper())
-    found = find_galaxy(folder)
+    found = find_galaxy_files(folder)
     assert found.cube.name == COPT.upper() + ".gz"
     assert list(found.mosaics) == ["F275W"]
     said = "\n".join(found.problems)
@@ -106,10 +106,10 @@ def test_images_beside_the_cube(tmp_path, shift_arcsec, share, words):
     path = write_mosaic(tmp_path / "b_uvis_f814w.fits", image(), FILTER="F814W")
     with fits.open(path, mode="update") as hdus:
         hdus[0].header["CRVAL2"] += shift_arcsec / 3600
-    found = find_galaxy(tmp_path)
+    found = find_galaxy_files(tmp_path)
     assert ("F814W" in found.mosaics) == (share > 0)
     # Its lower edge 20 pixels = 0.792 arcsec below its centre cuts the field (spaxel centres within 0.3) at -0.092.
-    assert field_coverage(read_mosaic(path), read_cube(tmp_path / NATIVE)) == pytest.approx(share, abs=0.02)
+    assert estimate_field_coverage(read_mosaic(path), read_cube(tmp_path / NATIVE)) == pytest.approx(share, abs=0.02)
     said = [p for p in found.problems if path.name in p and "weight" not in p]
     assert any(words in p for p in said) if words else not said
 
@@ -118,14 +118,14 @@ def test_trained_camera_before_stand_in(tmp_path):
     write_cube(tmp_path / NATIVE)
     write_mosaic(tmp_path / "a_acs_f814w.fits", image(), FILTER2="F814W", **ACS)
     write_mosaic(tmp_path / "b_uvis_f814w.fits", image(), FILTER="F814W")
-    found = find_galaxy(tmp_path)
+    found = find_galaxy_files(tmp_path)
     assert found.mosaics["F814W"].name == "b_uvis_f814w.fits"
     assert any("several images of F814W: b_uvis_f814w.fits is used, not a_acs_f814w.fits" in p for p in found.problems)
 
 
 def test_native_maps_go_with_the_native_cube(galaxy):
     (galaxy / COPT).unlink()
-    found = find_galaxy(galaxy)
+    found = find_galaxy_files(galaxy)
     assert found.cube.name == NATIVE
     assert found.maps.name == MAPS_NATIVE
 
@@ -133,7 +133,7 @@ def test_native_maps_go_with_the_native_cube(galaxy):
 def test_maps_on_another_grid_are_left_out_and_said(tmp_path):
     write_cube(tmp_path / NATIVE)
     write_maps(tmp_path / MAPS_NATIVE, np.zeros((NY + 1, NX)))
-    found = find_galaxy(tmp_path)
+    found = find_galaxy_files(tmp_path)
     assert found.maps is None
     assert any(f"{MAPS_NATIVE} is not used: the maps are 5 x 5" in p for p in found.problems)
 
@@ -141,13 +141,13 @@ def test_maps_on_another_grid_are_left_out_and_said(tmp_path):
 def test_truth_of_a_mock(tmp_path):
     write_cube(tmp_path / NATIVE)
     fits.PrimaryHDU().writeto(tmp_path / "mock_truth.fits")
-    assert find_galaxy(tmp_path).truth == tmp_path / "mock_truth.fits"
+    assert find_galaxy_files(tmp_path).truth == tmp_path / "mock_truth.fits"
 
 
 def test_damaged_files_are_named_and_do_not_stop_the_others(galaxy):
     path = galaxy / "hst" / mast("wfc3-uvis", "F275W")
     path.write_bytes(path.read_bytes()[:4000])
-    found = find_galaxy(galaxy)
+    found = find_galaxy_files(galaxy)
     assert "F275W" not in found.mosaics
     assert len(found.mosaics) == 4
     assert any(path.name in p and "truncated" in p for p in found.problems)
@@ -155,26 +155,26 @@ def test_damaged_files_are_named_and_do_not_stop_the_others(galaxy):
 
 def test_no_folder(tmp_path):
     with pytest.raises(SfhInputError, match=r"no such folder; give the folder of one galaxy or --cube FILE"):
-        find_galaxy(tmp_path / "none")
+        find_galaxy_files(tmp_path / "none")
 
 
 def test_folder_without_cube(tmp_path):
     write_mosaic(tmp_path / mast("wfc3-uvis", "F275W"), image())
     with pytest.raises(SfhInputError, match=r"no usable integral-field cube; give --cube FILE"):
-        find_galaxy(tmp_path)
+        find_galaxy_files(tmp_path)
 
 
 def test_unusable_cube_says_why(tmp_path):
     write_cube(tmp_path / NATIVE, BUNIT="counts")
     with pytest.raises(SfhInputError, match=r"no usable integral-field cube \(.*BUNIT 'counts'"):
-        find_galaxy(tmp_path)
+        find_galaxy_files(tmp_path)
 
 
 def test_two_galaxies(tmp_path):
     write_cube(tmp_path / NATIVE)
     write_cube(tmp_path / "NGC1365.fits", primary={"OBJECT": "NGC1365"}, OBJECT="NGC1365")
     with pytest.raises(SfhInputError, match="cubes of several galaxies"):
-        find_galaxy(tmp_path)
+        find_galaxy_files(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -190,22 +190,22 @@ def test_two_galaxies(tmp_path):
 )
 def test_kinds(galaxy, pattern, kind):
     path = next(iter(galaxy.glob(pattern)))
-    info = identify(path)
+    info = identify_file(path)
     assert info.kind == kind
-    assert describe(info)[0].startswith(f"{path.name}: {KINDS[kind]}")
+    assert describe_file(info)[0].startswith(f"{path.name}: {KINDS[kind]}")
 
 
 def test_kind_of_a_result(tmp_path):
     from test_results import make_result
 
-    info = identify(write_result(make_result(), tmp_path / "o.fits"))
+    info = identify_file(write_result(make_result(), tmp_path / "o.fits"))
     assert info.kind == "result"
     assert info.details["bins"] == "7"
     assert info.details["model"] == "phangs (abababababab)"
 
 
 def test_description_of_a_cube(galaxy):
-    text = "\n".join(describe(identify(galaxy / COPT)))
+    text = "\n".join(describe_file(identify_file(galaxy / COPT)))
     for words in (
         "5 x 4 spaxels, 3681 channels",
         "4749.9-9349.9 AA in air, step 1.25",
@@ -218,21 +218,21 @@ def test_description_of_a_cube(galaxy):
 
 
 def test_description_of_a_distant_cube(tmp_path):
-    near = identify(write_cube(tmp_path / "a.fits", primary={"REDSHIFT": 0.002}))
+    near = identify_file(write_cube(tmp_path / "a.fits", primary={"REDSHIFT": 0.002}))
     assert not any("redshift" in p for p in near.problems)
-    far = "\n".join(identify(write_cube(tmp_path / "b.fits", primary={"REDSHIFT": 0.09})).problems)
+    far = "\n".join(identify_file(write_cube(tmp_path / "b.fits", primary={"REDSHIFT": 0.09})).problems)
     assert "redshift above 0.01" in far
-    lost = "\n".join(identify(write_cube(tmp_path / "c.fits", primary={"REDSHIFT": 0.5})).problems)
+    lost = "\n".join(identify_file(write_cube(tmp_path / "c.fits", primary={"REDSHIFT": 0.5})).problems)
     assert "lacks rest-frame 6233-7000 AA" in lost
 
 
 def test_description_of_a_mosaic_and_maps(galaxy):
-    mosaic = identify(next(galaxy.glob("hst/*f435w*sci.fits")))
+    mosaic = identify_file(next(galaxy.glob("hst/*f435w*sci.fits")))
     assert mosaic.band == "F438W"
-    text = "\n".join(describe(mosaic))
+    text = "\n".join(describe_file(mosaic))
     assert "band: F438W (ACS F435W)" in text
     assert "50 x 40 pixels of 0.0396 arcsec" in text
-    maps = "\n".join(describe(identify(galaxy / MAPS_COPT)))
+    maps = "\n".join(describe_file(identify_file(galaxy / MAPS_COPT)))
     assert "20 bins" in maps
     assert "V 0..190 km/s, sigma 50..69 km/s" in maps
     assert "HA6562" in maps

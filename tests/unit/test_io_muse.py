@@ -15,9 +15,9 @@ from astropy.io import fits
 from io_mocks import ESO_UNIT, MPDAF_UNIT, NX, NY, N, flux_values, write_cube
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io._fits import conversion
-from napari_sfh.io.fsf import fsf_beta, fsf_fwhm_arcsec, psf_fwhm_arcsec
-from napari_sfh.io.muse import FLAM, check_rest_range, missing_rest_range, read_cube
+from napari_sfh.io.fits_access import unit_conversion_factor
+from napari_sfh.io.muse import FLAM, check_rest_range, find_missing_rest_range, read_cube
+from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta, fsf_fwhm_arcsec
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 
 PHANGS_NAME = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"
@@ -44,10 +44,10 @@ def test_unit_of_any_spelling(tmp_path, text, scale):
 
 def test_conversion_knows_what_is_no_flux():
     for text in ("erg/s/cm2", "counts", "MJy/sr", "", "nonsense", "erg/s/cm2/Angstrom/arcsec2"):
-        assert conversion(text, FLAM) is None
-    assert conversion("COUNTS/S", u.count / u.s) == 1
-    assert conversion("e-/s", u.electron / u.s) == 1
-    assert conversion("cps", u.count / u.s) == 1
+        assert unit_conversion_factor(text, FLAM) is None
+    assert unit_conversion_factor("COUNTS/S", u.count / u.s) == 1
+    assert unit_conversion_factor("e-/s", u.electron / u.s) == 1
+    assert unit_conversion_factor("cps", u.count / u.s) == 1
 
 
 @pytest.mark.parametrize("dress", ["eso", "mpdaf", "compressed", "gzip"])
@@ -258,10 +258,10 @@ def test_incomplete_fsf_gives_none(broken):
 
 def test_order_of_psf_sources(tmp_path):
     h = {"FSFMODE": "MOFFAT1", "FSF00FWA": 0.9, "FSF00FWB": -3e-5, "SKY_RES": 0.7}
-    assert psf_fwhm_arcsec(h, tmp_path / PHANGS_NAME) == (pytest.approx(0.705), "FSF keywords")
-    assert psf_fwhm_arcsec({"SKY_RES": 0.7}, tmp_path / PHANGS_NAME) == (0.92, "file name")
-    assert psf_fwhm_arcsec({"SKY_RES": 0.7}, tmp_path / "c.fits") == (0.7, "SKY_RES")
-    none, why = psf_fwhm_arcsec({}, tmp_path / "c.fits")
+    assert find_muse_psf_fwhm(h, tmp_path / PHANGS_NAME) == (pytest.approx(0.705), "FSF keywords")
+    assert find_muse_psf_fwhm({"SKY_RES": 0.7}, tmp_path / PHANGS_NAME) == (0.92, "file name")
+    assert find_muse_psf_fwhm({"SKY_RES": 0.7}, tmp_path / "c.fits") == (0.7, "SKY_RES")
+    none, why = find_muse_psf_fwhm({}, tmp_path / "c.fits")
     assert none is None
     assert "--psf-fwhm" in why
 
@@ -270,9 +270,9 @@ def test_rest_range(tmp_path):
     cube = read_cube(write_cube(tmp_path / "c.fits"))
     check_rest_range(cube, 0.00219)
     check_rest_range(cube, 0.33)
-    assert missing_rest_range(cube.wave_aa, 0.00219) == []
+    assert find_missing_rest_range(cube.wave_aa, 0.00219) == []
     # 9349.88 / 1.5 = 6233.25: a third of the range is gone.
-    (part,) = missing_rest_range(cube.wave_aa, 0.5)
+    (part,) = find_missing_rest_range(cube.wave_aa, 0.5)
     assert part == pytest.approx((6233.25, 7000), abs=0.01)
     with pytest.raises(SfhInputError, match=r"at redshift 0\.5 lacks rest-frame 6233-7000 AA .* check --redshift"):
         check_rest_range(cube, 0.5)

@@ -8,7 +8,7 @@ from astropy.io import fits
 from io_mocks import image_header
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.identify import identify
+from napari_sfh.io.identify import identify_file
 from napari_sfh.io.ngist import read_ngist
 
 NY, NX, N_BINS, N_AGE, N_METAL = 4, 6, 5, 3, 2
@@ -90,8 +90,8 @@ def test_either_file_leads_to_the_run(tmp_path):
     write_run(tmp_path)
     a, b = (read_ngist(tmp_path / f"NGC1365_{n}.fits") for n in ("table", "sfh"))
     np.testing.assert_array_equal(a.bin_id, b.bin_id)
-    assert identify(tmp_path / "NGC1365_table.fits").kind == "ngist"
-    assert identify(tmp_path / "NGC1365_sfh.fits").kind == "ngist"
+    assert identify_file(tmp_path / "NGC1365_table.fits").kind == "ngist"
+    assert identify_file(tmp_path / "NGC1365_sfh.fits").kind == "ngist"
 
 
 def test_lonely_table(tmp_path):
@@ -145,7 +145,7 @@ def test_maps_give_the_same_as_tables(tmp_path):
     for name in ("snr", "lg_age_yr", "mh"):
         np.testing.assert_allclose(getattr(b, name), getattr(a, name), rtol=1e-6)
     np.testing.assert_allclose(np.diff(b.x_arcsec), 0.2)
-    assert identify(tmp_path / "maps" / "NGC1365_SFH_maps.fits").kind == "ngist"
+    assert identify_file(tmp_path / "maps" / "NGC1365_SFH_maps.fits").kind == "ngist"
 
 
 def test_maps_with_the_median_subtracted(tmp_path):

@@ -4,32 +4,41 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sfh.model.labelspace import N_LABEL, SCALARS, VECTORS, MassToLight, cumulative, ebv_per_tau, pack, unpack
-from napari_sfh.model.sfhmodel import label_vector
+from napari_sfh.model.sfh_model import targets_from_labels
+from napari_sfh.model.targets import (
+    N_TARGET,
+    SCALARS,
+    VECTORS,
+    MassToLight,
+    cumulative_fraction,
+    ebv_per_tau,
+    pack_targets,
+    unpack_targets,
+)
 from napari_sfh.physics.dust import ebv_from_tau
-from napari_sfh.training.toy import toy_basis, toy_data
+from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_data
 from napari_sfh.types import Prediction
 
 
 @pytest.fixture(scope="module")
 def truth():
-    return toy_data(50, seed=1)[1]
+    return make_toy_data(50, seed=1)[1]
 
 
 @pytest.fixture(scope="module")
 def mass_to_light():
-    return MassToLight.from_basis(toy_basis())
+    return MassToLight.from_basis(make_toy_basis())
 
 
 def test_pack_and_unpack_are_inverse(truth):
-    parts = unpack(label_vector(truth))
+    parts = unpack_targets(targets_from_labels(truth))
     for key in ("light_frac", "mh", "tau_ism", "tau_bc", "slope"):
         np.testing.assert_allclose(parts[key], getattr(truth, key), atol=2e-6, rtol=2e-5)
 
 
 def test_any_vector_gives_fractions_and_optical_depths_that_exist():
-    y = 3 * torch.randn(200, N_LABEL, generator=torch.Generator().manual_seed(0))
-    parts = unpack(y)
+    y = 3 * torch.randn(200, N_TARGET, generator=torch.Generator().manual_seed(0))
+    parts = unpack_targets(y)
     torch.testing.assert_close(parts["light_frac"].sum(1), torch.ones(200))
     assert (parts["light_frac"] >= 0).all()
     assert (parts["tau_ism"] >= 0).all()
@@ -40,11 +49,13 @@ def test_empty_bins_are_ordinary_points():
     light = torch.zeros(1, 16)
     light[0, 15] = 1.0
     one = torch.ones(1)
-    torch.testing.assert_close(unpack(pack(light, torch.zeros(1, 16), one, one, -one))["light_frac"], light)
+    torch.testing.assert_close(
+        unpack_targets(pack_targets(light, torch.zeros(1, 16), one, one, -one))["light_frac"], light
+    )
 
 
 def test_masses_are_those_of_the_basis(truth, mass_to_light):
-    basis = toy_basis()
+    basis = make_toy_basis()
     light, mh = torch.from_numpy(truth.light_frac), torch.from_numpy(truth.mh)
     mass, lg_ml = mass_to_light.mass_from_light(light, mh)
     np.testing.assert_allclose(mass, basis.mass_from_light(truth.light_frac, truth.mh), atol=1e-5)
@@ -59,7 +70,7 @@ def test_metallicities_beyond_the_grid_take_its_ends(mass_to_light):
 
 
 def test_derived_quantities_are_the_labels_own(truth, mass_to_light):
-    made = mass_to_light.derive(unpack(label_vector(truth)))
+    made = mass_to_light.derive(unpack_targets(targets_from_labels(truth)))
     assert set(made) == {*SCALARS, *VECTORS} == {*Prediction.SCALARS, *Prediction.VECTORS}
     for key in ("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw", "lg_ml_v"):
         np.testing.assert_allclose(made[key], getattr(truth, key), atol=1e-4)
@@ -68,7 +79,7 @@ def test_derived_quantities_are_the_labels_own(truth, mass_to_light):
 
 def test_cumulative_runs_from_the_oldest_bin():
     fraction = torch.full((1, 16), 1 / 16)
-    made = cumulative(fraction)[0]
+    made = cumulative_fraction(fraction)[0]
     assert made[0] == pytest.approx(1.0)
     assert made[15] == pytest.approx(1 / 16)
     assert (made.diff() < 0).all()

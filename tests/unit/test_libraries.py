@@ -7,8 +7,8 @@ from template_toys import AGE_GYR, FWHM_AA, MH, WAVE, level, toy_library
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import air_to_vacuum
-from napari_sfh.training import emiles, libraries, ppxf_npz, young
-from napari_sfh.training.medium import line_offsets_aa, measured_medium
+from napari_sfh.training.libraries import emiles, ppxf_npz, ssp_library, young_extension
+from napari_sfh.training.libraries.air_or_vacuum import detect_air_or_vacuum, measure_line_offsets_aa
 
 AGES = (0.0631, 0.1, 0.2, 1.0, 10.0)
 METALS = (-0.40, 0.0, 0.22)
@@ -38,7 +38,7 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_read_by_its_file_names(folder):
-    library = emiles.load_folder(folder, "mine")
+    library = emiles.load_miles_folder(folder, "mine")
     np.testing.assert_allclose(library.age_gyr, AGES)
     np.testing.assert_allclose(library.mh, METALS)
     assert (library.isochrones, library.imf) == ("Padova 2000", "unimodal (1.30 is Salpeter), slope 1.30")
@@ -52,46 +52,46 @@ def test_basti_and_chabrier_are_told_by_the_name(tmp_path):
     for age in AGES:
         for mh in (0.06, 0.15):
             write(tmp_path, age, mh, imf="Mch1.30", iso="T")
-    library = emiles.load_folder(tmp_path, "mine")
+    library = emiles.load_miles_folder(tmp_path, "mine")
     assert (library.isochrones, library.imf) == ("BaSTI", "Chabrier, slope 1.30")
 
 
 def test_the_digest_follows_the_spectra(folder):
-    first = emiles.load_folder(folder, "mine").sha256
+    first = emiles.load_miles_folder(folder, "mine").sha256
     write(folder, 1.0, 0.0, scale=1.001)
-    assert emiles.load_folder(folder, "mine").sha256 != first
+    assert emiles.load_miles_folder(folder, "mine").sha256 != first
 
 
 def test_a_missing_node_is_named(folder):
     (folder / file_name(1.0, 0.0)).unlink()
     with pytest.raises(SfhInputError, match=r"1 of 15 files missing, e\.g\. \[M/H\] \+0\.00 at 1\.0000 Gyr"):
-        emiles.load_folder(folder, "mine")
+        emiles.load_miles_folder(folder, "mine")
 
 
 def test_mixed_kinds_are_refused(folder):
     write(folder, 1.0, 0.0, imf="Ech1.30")
     with pytest.raises(SfhInputError, match="files of 2 kinds"):
-        emiles.load_folder(folder, "mine")
+        emiles.load_miles_folder(folder, "mine")
 
 
 def test_a_truncated_file_is_named(folder):
     path = folder / file_name(0.1, 0.22)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(SfhInputError, match=r"Eun1\.30Zp0\.22T00\.1000.*(not a MILES spectrum|truncated)"):
-        emiles.load_folder(folder, "mine")
+        emiles.load_miles_folder(folder, "mine")
 
 
 def test_a_shorter_spectrum_is_named(folder):
     write(folder, 0.2, 0.0, n=7000)
     with pytest.raises(SfhInputError, match=r"T00\.2000.*another wavelength grid"):
-        emiles.load_folder(folder, "mine")
+        emiles.load_miles_folder(folder, "mine")
 
 
 def test_no_folder_and_no_files(tmp_path):
     with pytest.raises(SfhInputError, match="not a folder"):
-        emiles.load_folder(tmp_path / "nowhere", "mine")
+        emiles.load_miles_folder(tmp_path / "nowhere", "mine")
     with pytest.raises(SfhInputError, match="no E-MILES/MILES file"):
-        emiles.load_folder(tmp_path, "mine")
+        emiles.load_miles_folder(tmp_path, "mine")
 
 
 # --- the young extension ----------------------------------------------------------------------------------------
@@ -102,17 +102,17 @@ def test_join_factor_is_recovered_and_light_is_continuous(folder):
     for age in AGES:
         for mh in METALS:
             write(folder, age, mh, scale=0.7)
-    late = emiles.load_folder(folder, "late")
-    assert young.needs_extension(late)
+    late = emiles.load_miles_folder(folder, "late")
+    assert young_extension.needs_extension(late)
     stand_in = toy_library()
-    np.testing.assert_allclose(young.join_factors(late, stand_in), 0.7, rtol=2e-3)
-    joined = young.extend(late, stand_in)
+    np.testing.assert_allclose(young_extension.measure_join_factors(late, stand_in), 0.7, rtol=2e-3)
+    joined = young_extension.extend_library(late, stand_in)
     assert joined.age_gyr[0] == AGE_GYR[0]
     assert np.sum(joined.age_gyr >= 0.0630) == len(AGES)
     at = int(np.argmin(np.abs(joined.wave_aa - 5400)))
     expected = 0.7 * level(joined.age_gyr[None], joined.mh[:, None])
     np.testing.assert_allclose(joined.spectrum[..., at], expected, rtol=3e-3)
-    assert not young.needs_extension(joined)
+    assert not young_extension.needs_extension(joined)
     assert "factors 0.70" in joined.notes[0]
     blue = joined.wave_aa < 911
     assert (joined.spectrum[:, 0][:, blue] > 0).all()
@@ -121,7 +121,7 @@ def test_join_factor_is_recovered_and_light_is_continuous(folder):
 def test_a_library_without_ages_at_the_join_cannot_be_extended():
     late = toy_library("late", ages=np.array([1.0, 5.0, 10.0]))
     with pytest.raises(SfhInputError, match="fewer than two ages within 63-200 Myr"):
-        young.extend(late, toy_library())
+        young_extension.extend_library(late, toy_library())
 
 
 # --- pPXF npz ---------------------------------------------------------------------------------------------------
@@ -142,14 +142,14 @@ def npz(path, wave, **changes):
 def test_an_npz_is_read_and_its_medium_measured(tmp_path, medium):
     air = np.arange(1700.0, 10900.0, 0.9)
     path = npz(tmp_path / "spectra_fsps_9.0.npz", air if medium == "air" else air_to_vacuum(air))
-    library = ppxf_npz.load(path, "fsps")
+    library = ppxf_npz.load_ppxf_npz(path, "fsps")
     assert library.medium == medium
     assert library.citation.startswith("Conroy & Gunn")
     assert library.imf == "not stated in the file"
     assert library.spectrum.shape[:2] == (MH.size, AGE_GYR.size)
     middle = np.abs(library.wave_aa - 5400) < 5
     np.testing.assert_allclose(library.spectrum[2, 20][middle], level(AGE_GYR[20], MH[2]), rtol=1e-4)
-    offsets = line_offsets_aa(library.wave_aa, library.spectrum[-1, 40])
+    offsets = measure_line_offsets_aa(library.wave_aa, library.spectrum[-1, 40])
     np.testing.assert_allclose(offsets, 0.0, atol=0.15)
 
 
@@ -157,15 +157,15 @@ def test_bad_npz_files_are_named(tmp_path):
     wave = np.arange(1700.0, 10900.0, 0.9)
     path = npz(tmp_path / "a.npz", wave, ages=None)
     with pytest.raises(SfhInputError, match=r"a\.npz: no array ages"):
-        ppxf_npz.load(path, "x")
+        ppxf_npz.load_ppxf_npz(path, "x")
     path = npz(tmp_path / "b.npz", wave[:-5])
     with pytest.raises(SfhInputError, match=r"b\.npz: templates have shape"):
-        ppxf_npz.load(path, "x")
+        ppxf_npz.load_ppxf_npz(path, "x")
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(SfhInputError, match=r"b\.npz: cannot be read as npz"):
-        ppxf_npz.load(path, "x")
+        ppxf_npz.load_ppxf_npz(path, "x")
     with pytest.raises(SfhInputError, match="cannot be read"):
-        ppxf_npz.load(tmp_path / "nowhere.npz", "x")
+        ppxf_npz.load_ppxf_npz(tmp_path / "nowhere.npz", "x")
 
 
 # --- checks that every library passes ---------------------------------------------------------------------------
@@ -215,14 +215,14 @@ def test_a_vacuum_library_that_says_air_is_refused():
 
 
 def test_no_lines_no_medium():
-    assert measured_medium(np.arange(5000.0, 7000.0), np.ones(2000)) == ""
+    assert detect_air_or_vacuum(np.arange(5000.0, 7000.0), np.ones(2000)) == ""
 
 
 def test_unknown_and_reserved_names():
     with pytest.raises(SfhInputError, match="library 'nope' is unknown; choose from bc03-miles, e-miles"):
-        libraries.load_library("nope")
+        ssp_library.load_library("nope")
     with pytest.raises(SfhInputError, match="'bc03-miles' is a stock name"):
-        libraries.load_library("bc03-miles", folder="somewhere")
+        ssp_library.load_library("bc03-miles", folder="somewhere")
 
 
 def test_missing_wavelengths_come_from_the_stand_in_at_each_ssps_own_level():
@@ -235,9 +235,9 @@ def test_missing_wavelengths_come_from_the_stand_in_at_each_ssps_own_level():
         fwhm_aa=np.full(kept.sum(), FWHM_AA),
         spectrum=0.8 * stand_in.spectrum[..., np.isin(stand_in.wave_aa, WAVE[kept])],
     )
-    assert young.needs_extension(narrow)
-    full = young.extend(narrow, stand_in)
-    assert not young.needs_extension(full)
+    assert young_extension.needs_extension(narrow)
+    full = young_extension.extend_library(narrow, stand_in)
+    assert not young_extension.needs_extension(full)
     np.testing.assert_array_equal(full.age_gyr, AGE_GYR)
     for wave in (600.0, 2500.0, 5400.0, 9000.0):
         at = int(np.argmin(np.abs(full.wave_aa - wave)))
@@ -251,8 +251,8 @@ def test_ssps_that_end_in_zeros_are_filled_without_a_step():
     light = 0.7 * stand_in.spectrum
     light[0, :5, stand_in.wave_aa > 8951] = 0.0
     dark = toy_library("dark", wave_aa=stand_in.wave_aa, fwhm_aa=stand_in.fwhm_aa, spectrum=light)
-    assert young.needs_extension(dark)
-    full = young.extend(dark, stand_in)
+    assert young_extension.needs_extension(dark)
+    full = young_extension.extend_library(dark, stand_in)
     np.testing.assert_allclose(full.spectrum, 0.7 * stand_in.spectrum, rtol=1e-4)
     assert full.notes == ("5 SSPs, dark in a part of 1900-10500 AA, filled from toy",)
 
@@ -263,4 +263,4 @@ def test_holes_between_wavelengths_are_damage():
     light[1, 3, 4000:4010] = 0.0
     dark = toy_library("dark", wave_aa=stand_in.wave_aa, fwhm_aa=stand_in.fwhm_aa, spectrum=light)
     with pytest.raises(SfhInputError, match="dark: an SSP has no light at some wavelengths between others"):
-        young.extend(dark, stand_in)
+        young_extension.extend_library(dark, stand_in)

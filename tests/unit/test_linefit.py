@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_sfh.analysis import gas_stars, linefit
-from napari_sfh.analysis.linefit import stars_only
-from napari_sfh.analysis.lines import HALPHA, HBETA, LINES, NII, OIII
+from napari_sfh.analysis.gas import gas_and_stars, line_fitting
+from napari_sfh.analysis.gas.line_fitting import remove_gas_emission
+from napari_sfh.analysis.gas.line_maps import HALPHA, HBETA, LINES, NII, OIII
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import finish
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden, broadening_kms, muse_lsf_fwhm_aa
+from napari_sfh.model.inference import run_to_completion
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra, broadening_kms, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
-from napari_sfh.prep.assemble import without_lines
+from napari_sfh.prep.observation import mask_gas_lines
 
 ORDER = list(LINES)
 TRUE = {HALPHA: 30.0, HBETA: 9.0, OIII: 6.0, NII: 10.0, "SII6716": 5.0, "SII6730": 4.0}
-PIXELS = linefit._PIXELS
+PIXELS = line_fitting._PIXELS
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def fit(flux, error, sigma_stars, mask=None, model=None):
     good = np.ones_like(flux, bool) if mask is None else np.broadcast_to(mask, flux.shape)
     base = np.broadcast_to(stars() if model is None else model, flux.shape)
     arrays = (flux, np.broadcast_to(error, flux.shape), good, base)
-    return linefit.fit(
+    return line_fitting.fit_lines(
         *(a[:, PIXELS].astype(np.float32 if a.dtype != bool else bool) for a in arrays),
         np.full(n, sigma_stars, np.float32),
     )
@@ -81,7 +81,7 @@ def test_errors_are_honest(sigma_stars, scale):
     n, noise = 250, 1 / 25
     extra = float(broadening_kms(sigma_stars)[0])
     white = noise * rng.standard_normal((n, WAVE_AA.size))
-    seen = spectrum(sigma_stars, 20.0, scale=scale) + broaden(white, WAVE_AA, extra / C_KMS * WAVE_AA)
+    seen = spectrum(sigma_stars, 20.0, scale=scale) + broaden_spectra(white, WAVE_AA, extra / C_KMS * WAVE_AA)
     flux, error = fit(seen, noise, sigma_stars)
     true = scale * np.array([TRUE[name] for name in ORDER])
     pull = (flux - true) / error
@@ -93,7 +93,7 @@ def test_no_lines_give_no_flux():
     rng = np.random.default_rng(3)
     white = 0.04 * rng.standard_normal((100, WAVE_AA.size))
     extra = float(broadening_kms(70.0)[0])
-    flux, error = fit(stars() + broaden(white, WAVE_AA, extra / C_KMS * WAVE_AA), 0.04, 70.0)
+    flux, error = fit(stars() + broaden_spectra(white, WAVE_AA, extra / C_KMS * WAVE_AA), 0.04, 70.0)
     assert (np.abs(np.median(flux / error, axis=0)) < 0.5).all()
     assert (np.abs(flux / error) > 3).mean() < 0.03
 
@@ -120,7 +120,7 @@ def width_aa(spectrum, centre):
 
 
 def test_stars_only_have_no_lines_and_keep_their_continuum(bundle):
-    basis, bare = bundle.basis, stars_only(bundle.basis)
+    basis, bare = bundle.basis, remove_gas_emission(bundle.basis)
     assert (bare.young_nebular == 0).all()
     before = width_aa(basis.spectrum[0, 2], 6562.8)
     assert before > 20  # gas of 10-14 Myr
@@ -135,7 +135,7 @@ def test_stars_only_have_no_lines_and_keep_their_continuum(bundle):
 
 def test_measure_gives_fluxes_in_cgs_of_the_whole_bin(bundle, line_result):
     result = replace(line_result, redshift=0.005)
-    found = finish(linefit.measure(result, bundle))
+    found = run_to_completion(line_fitting.measure_line_fluxes(result, bundle))
     assert found.by_bin
     true = TRUE[HALPHA] * 1e-17 * 1.005 / 1e-20
     np.testing.assert_allclose(found.flux[HALPHA][:2], true, rtol=0.02)
@@ -147,25 +147,25 @@ def test_measure_gives_fluxes_in_cgs_of_the_whole_bin(bundle, line_result):
 def test_gas_is_judged_by_the_rest_frame_width_of_halpha(bundle, line_result, monkeypatch, redshift):
     """Against the width of the line that was put in, in Angstrom of the grid."""
     result = replace(line_result, redshift=redshift)
-    lines = finish(linefit.measure(result, bundle))
-    monkeypatch.setattr(gas_stars, "MAX_LG_N2", -2.0)  # [N II]/Halpha of 1/3 is enough
+    lines = run_to_completion(line_fitting.measure_line_fluxes(result, bundle))
+    monkeypatch.setattr(gas_and_stars, "MAX_LG_N2", -2.0)  # [N II]/Halpha of 1/3 is enough
     away = np.abs(WAVE_AA - 6562.8)
     continuum = result.model_flux[0, (away > 40) & (away < 80)].mean()
     for factor, flagged in ((0.95, True), (1.05, False)):
-        monkeypatch.setattr(gas_stars, "MIN_EW_AA", factor * TRUE[HALPHA] / continuum)
-        assert gas_stars.lit_otherwise(result, lines)[:2].tolist() == [flagged, flagged]
+        monkeypatch.setattr(gas_and_stars, "MIN_EW_AA", factor * TRUE[HALPHA] / continuum)
+        assert gas_and_stars.find_non_star_forming_gas(result, lines)[:2].tolist() == [flagged, flagged]
 
 
 def test_a_result_whose_lines_are_hidden_is_refused(bundle, line_result):
-    hidden = replace(line_result, data=without_lines(line_result.data))
+    hidden = replace(line_result, data=mask_gas_lines(line_result.data))
     with pytest.raises(SfhInputError, match=r"no gas lines.*run without it"):
-        finish(linefit.measure(hidden, bundle))
+        run_to_completion(line_fitting.measure_line_fluxes(hidden, bundle))
 
 
 def test_measure_can_be_cancelled(bundle, line_result):
     cancel = threading.Event()
     cancel.set()
-    assert finish(linefit.measure(line_result, bundle, cancel)) is None
+    assert run_to_completion(line_fitting.measure_line_fluxes(line_result, bundle, cancel)) is None
 
 
 @pytest.fixture(scope="module")
@@ -173,11 +173,13 @@ def line_result(bundle):
     """Three bins of stars from the bundle's basis with the lines of TRUE; the last has no prediction."""
     from synthetic_prediction import prediction_of, result_of
 
-    from napari_sfh.infer import reconstruct
+    from napari_sfh.model.inference import reconstruct_observations
 
     prediction = prediction_of(3)
     result = result_of(prediction)
-    bare, _ = reconstruct(result.data, prediction, replace(bundle, basis=stars_only(bundle.basis)))
+    bare, _ = reconstruct_observations(
+        result.data, prediction, replace(bundle, basis=remove_gas_emission(bundle.basis))
+    )
     gas_light = (spectrum(60.0) - stars())[None]
     flux = np.where(np.isfinite(bare), bare, 1.0) + gas_light
     return replace(result, data=replace(result.data, flux=flux.astype(np.float32)))

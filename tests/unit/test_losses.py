@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sfh.model.labelspace import LN_TAU_BC, MH, ROOT, SLOPE_AT, TAU_ISM, MassToLight
-from napari_sfh.model.networks import Decoded
-from napari_sfh.model.sfhmodel import label_vector
-from napari_sfh.training.losses import SFH_SHARE, TERMS, light_loss, paper_loss
-from napari_sfh.training.toy import toy_basis, toy_data
+from napari_sfh.model.networks import DecoderOutput
+from napari_sfh.model.sfh_model import targets_from_labels
+from napari_sfh.model.targets import LN_TAU_BC, MH, ROOT, SLOPE_AT, TAU_ISM, MassToLight
+from napari_sfh.training.fitting.losses import SFH_SHARE, TERMS, light_loss, paper_loss
+from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_data
 
 TRUTH = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 
@@ -18,15 +18,15 @@ TRUTH = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 @pytest.fixture(scope="module")
 def toy():
     """Label vectors, truth and mass-to-light ratios."""
-    _, labels = toy_data(50, seed=1)
+    _, labels = make_toy_data(50, seed=1)
     truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH}
-    return label_vector(labels), truth, MassToLight.from_basis(toy_basis())
+    return targets_from_labels(labels), truth, MassToLight.from_basis(make_toy_basis())
 
 
 def answer(y, **changes):
     """What a network would decode if it knew the truth, with changes."""
     dust = torch.stack([y[:, TAU_ISM], y[:, LN_TAU_BC], y[:, SLOPE_AT]], dim=1)
-    return Decoded(**{"fraction": y[:, ROOT] ** 2, "mh": y[:, MH], "dust": dust} | changes)
+    return DecoderOutput(**{"fraction": y[:, ROOT] ** 2, "mh": y[:, MH], "dust": dust} | changes)
 
 
 def test_truth_costs_nothing(toy):
@@ -37,7 +37,7 @@ def test_truth_costs_nothing(toy):
 
 
 def test_paper_loss_is_80_to_20():
-    decoded = Decoded(torch.full((4, 16), 0.5), torch.full((4, 16), 0.25), None)
+    decoded = DecoderOutput(torch.full((4, 16), 0.5), torch.full((4, 16), 0.25), None)
     zero = torch.zeros(4, 16)
     expected = 0.8 * math.log(math.cosh(0.5)) + 0.2 * math.log(math.cosh(0.25))
     assert float(paper_loss(decoded, zero, zero)) == pytest.approx(expected, rel=1e-5)

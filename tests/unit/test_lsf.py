@@ -21,7 +21,7 @@ def moments(flux, wave=WAVE_AA):
 @pytest.mark.parametrize(("first", "second"), [(3.0, 4.0), (2.0, 1.0), (1.5, 0.3), (1.2, 0.9), (2.5, 8.0)])
 def test_widths_add_in_quadrature(first, second):
     before = gaussian(6000.0, first)
-    total, centre, sigma = moments(lsf.broaden(before, WAVE_AA, second))
+    total, centre, sigma = moments(lsf.broaden_spectra(before, WAVE_AA, second))
     assert sigma == pytest.approx(np.hypot(first, second), rel=1e-3)
     assert centre == pytest.approx(6000.0, abs=1e-3)
     assert total == pytest.approx(before.sum(), rel=1e-6)
@@ -36,7 +36,7 @@ def test_a_width_recovered_is_the_root_of_the_difference_of_squares():
 def test_varying_width_gives_each_line_its_own():
     sigma = np.linspace(1.0, 4.0, WAVE_AA.size)
     flux = gaussian(5200.0, 2.0) + gaussian(6600.0, 2.0)
-    out = lsf.broaden(flux, WAVE_AA, sigma)
+    out = lsf.broaden_spectra(flux, WAVE_AA, sigma)
     for centre in (5200.0, 6600.0):
         near = np.abs(WAVE_AA - centre) < 60
         wanted = np.hypot(2.0, np.interp(centre, WAVE_AA, sigma))
@@ -44,13 +44,13 @@ def test_varying_width_gives_each_line_its_own():
 
 
 def test_a_constant_stays_constant_to_the_edges():
-    np.testing.assert_allclose(lsf.broaden(np.full(WAVE_AA.size, 7.0), WAVE_AA, 3.0), 7.0, rtol=1e-12)
+    np.testing.assert_allclose(lsf.broaden_spectra(np.full(WAVE_AA.size, 7.0), WAVE_AA, 3.0), 7.0, rtol=1e-12)
 
 
 def test_zero_width_changes_nothing_and_the_input_is_left_alone():
     flux = np.random.default_rng(1).normal(size=(2, WAVE_AA.size)).astype(np.float32)
     copy = flux.copy()
-    out = lsf.broaden(flux, WAVE_AA, np.zeros(WAVE_AA.size))
+    out = lsf.broaden_spectra(flux, WAVE_AA, np.zeros(WAVE_AA.size))
     np.testing.assert_array_equal(out, copy)
     np.testing.assert_array_equal(flux, copy)
     assert out.dtype == np.float32
@@ -59,9 +59,9 @@ def test_zero_width_changes_nothing_and_the_input_is_left_alone():
 def test_one_width_per_spectrum_equals_one_by_one():
     flux = np.stack([gaussian(5500.0, 2.0), gaussian(6000.0, 2.0)])
     sigma = np.array([1.0, 3.0])[:, None] * np.ones(WAVE_AA.size)
-    both = lsf.broaden(flux, WAVE_AA, sigma)
+    both = lsf.broaden_spectra(flux, WAVE_AA, sigma)
     for row, one, width in zip(both, flux, (1.0, 3.0)):
-        np.testing.assert_allclose(row, lsf.broaden(one, WAVE_AA, width), rtol=1e-12)
+        np.testing.assert_allclose(row, lsf.broaden_spectra(one, WAVE_AA, width), rtol=1e-12)
 
 
 def test_variance_of_white_noise_falls_as_for_a_gaussian():
@@ -71,7 +71,7 @@ def test_variance_of_white_noise_falls_as_for_a_gaussian():
     said = lsf.broaden_variance(np.ones(WAVE_AA.size), WAVE_AA, sigma_pix * 1.25)
     assert said[800] == pytest.approx(expected, rel=1e-3)
     noise = np.random.default_rng(0).normal(size=(300, WAVE_AA.size))
-    measured = lsf.broaden(noise, WAVE_AA, sigma_pix * 1.25)[:, 100:-100].var()
+    measured = lsf.broaden_spectra(noise, WAVE_AA, sigma_pix * 1.25)[:, 100:-100].var()
     assert measured == pytest.approx(expected, rel=0.02)
 
 
@@ -92,7 +92,7 @@ def test_observed_and_synthetic_spectra_end_at_the_same_width():
     galaxy = gaussian(line, float(np.hypot(lsf.muse_lsf_fwhm_aa(line) / lsf.FWHM_PER_SIGMA, line * 90 / C_KMS)))
     extra, too_broad = lsf.broadening_kms(90.0)
     assert not too_broad
-    out = lsf.broaden(galaxy, WAVE_AA, WAVE_AA * float(extra) / C_KMS)
+    out = lsf.broaden_spectra(galaxy, WAVE_AA, WAVE_AA * float(extra) / C_KMS)
     assert moments(out)[2] == pytest.approx(float(lsf.total_sigma_aa(line)), rel=2e-3)
 
 
@@ -114,4 +114,4 @@ def test_dispersion_above_the_target_is_clamped_and_reported():
 )
 def test_bad_input_is_named(flux, wave, sigma, message):
     with pytest.raises(SfhInputError, match=message):
-        lsf.broaden(flux, wave, sigma)
+        lsf.broaden_spectra(flux, wave, sigma)

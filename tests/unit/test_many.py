@@ -18,8 +18,8 @@ from astropy.table import Table
 from many_toys import OPTIONS, Killer, toy_galaxy
 from test_results import make_result
 
-from napari_sfh.batch import many, manyreport
-from napari_sfh.batch.many import Job, Outcome, run_many, run_one
+from napari_sfh.batch import galaxies_report, many_galaxies
+from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome, run_galaxies, run_galaxy_job
 from napari_sfh.cli import main, show_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import read_provenance, write_result
@@ -63,22 +63,22 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
         from dataclasses import replace
 
         from napari_sfh import __version__
-        from napari_sfh.batch.rerun import weights_sha256
+        from napari_sfh.batch.rerun import hash_weights_file
 
         ran.append(config)
         yield Progress("predicting", 0, 1)
         settings = {**config.settings(), "version": __version__}
-        return replace(make_result(), settings=settings, model_sha256=weights_sha256(config.model))
+        return replace(make_result(), settings=settings, model_sha256=hash_weights_file(config.model))
 
-    monkeypatch.setattr(many, "run", run)
-    monkeypatch.setattr(many, "summary_page", lambda result: result)
-    monkeypatch.setattr(many, "save_figure", lambda figure, path, dpi: path.write_text("page"))
+    monkeypatch.setattr(many_galaxies, "run_pipeline", run)
+    monkeypatch.setattr(many_galaxies, "draw_summary_page", lambda result: result)
+    monkeypatch.setattr(many_galaxies, "save_figure", lambda figure, path, dpi: path.write_text("page"))
     return ran
 
 
-def go(folders: list[Path], output: Path, address: str, **options: Any) -> dict[str, Outcome]:
-    jobs = manyreport.jobs_of(folders, str(output), {**OPTIONS, **options}, {})
-    return {o.name: o for o in show_progress(run_many(jobs, address), quiet=True)}
+def go(folders: list[Path], output: Path, address: str, **options: Any) -> dict[str, GalaxyOutcome]:
+    jobs = galaxies_report.list_galaxy_jobs(folders, str(output), {**OPTIONS, **options}, {})
+    return {o.name: o for o in show_progress(run_galaxies(jobs, address), quiet=True)}
 
 
 def test_a_broken_galaxy_stops_none_and_a_rerun_skips(
@@ -105,11 +105,11 @@ def test_a_broken_galaxy_stops_none_and_a_rerun_skips(
 
 
 def test_a_rerun_says_why(folders: list[Path], tmp_path: Path, quick: list[RunConfig]) -> None:
-    job = Job(folders[0], tmp_path / "a_sfh.fits", OPTIONS)
+    job = GalaxyJob(folders[0], tmp_path / "a_sfh.fits", OPTIONS)
     (cube,) = folders[0].glob("*.fits")
 
     def again(**options: Any) -> str:
-        outcome = run_one(Job(job.folder, job.output, {**OPTIONS, **options}), lambda stage: None)
+        outcome = run_galaxy_job(GalaxyJob(job.folder, job.output, {**OPTIONS, **options}), lambda stage: None)
         return outcome.message
 
     assert again().endswith("no result yet")
@@ -137,26 +137,26 @@ def test_a_rerun_says_why(folders: list[Path], tmp_path: Path, quick: list[RunCo
 def test_made_by_other_versions(folders: list[Path], tmp_path: Path, quick: list[RunConfig]) -> None:
     from dataclasses import replace
 
-    from napari_sfh.batch.rerun import weights_sha256, why_run
+    from napari_sfh.batch.rerun import explain_rerun, hash_weights_file
 
     config = RunConfig(cube=next(folders[0].glob("*.fits")))
     output = tmp_path / "o.fits"
-    right = weights_sha256("default")
+    right = hash_weights_file("default")
     for settings, words in (
         ({"version": "0.0.1"}, "made by version 0.0.1, this is"),
-        ({**config.settings(), "version": many.__dict__.get("__version__", "")}, "made by version , this is"),
+        ({**config.settings(), "version": many_galaxies.__dict__.get("__version__", "")}, "made by version , this is"),
     ):
         write_result(replace(make_result(), settings=settings, model_sha256=right), output)
-        assert words in why_run(config, output)
+        assert words in explain_rerun(config, output)
     from napari_sfh import __version__
 
     settings = {**config.settings(), "version": __version__}
     write_result(replace(make_result(), settings=settings, model_sha256=right), output)
-    assert why_run(config, output) == "made by a run that did not record its input files"
+    assert explain_rerun(config, output) == "made by a run that did not record its input files"
     write_result(
         replace(make_result(), settings={**settings, "photometry_F555W": "v.fits"}, model_sha256=right), output
     )
-    assert why_run(config, output) == "other settings: photometry_F555W was v.fits, is not given"
+    assert explain_rerun(config, output) == "other settings: photometry_F555W was v.fits, is not given"
 
 
 @pytest.mark.parametrize("error", [ComputeError("disk full"), RuntimeError("CUDA error"), MemoryError()])
@@ -167,7 +167,7 @@ def test_any_failure_is_one_line(
         yield Progress("predicting", 0, 1)
         raise error
 
-    monkeypatch.setattr(many, "run", fails)
+    monkeypatch.setattr(many_galaxies, "run_pipeline", fails)
     outcome = go(folders[:1], tmp_path / "out", address)["ngc1"]
     assert outcome.status == "failed"
     assert str(error) in outcome.message
@@ -179,7 +179,7 @@ def test_cancel_keeps_what_is_done(
     folders: list[Path], tmp_path: Path, address: str, quick: list[RunConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second galaxy is stopped in the middle, the third is not begun."""
-    good, cancel = many.run, threading.Event()
+    good, cancel = many_galaxies.run_pipeline, threading.Event()
 
     def slow(config: RunConfig, stop: threading.Event) -> Generator[Progress, None, Result | None]:
         if quick:
@@ -189,13 +189,13 @@ def test_cancel_keeps_what_is_done(
             return None
         return (yield from good(config, stop))
 
-    monkeypatch.setattr(many, "run", slow)
+    monkeypatch.setattr(many_galaxies, "run_pipeline", slow)
     (folders[1] / next(folders[0].iterdir()).name).unlink()
     (folders[1] / next(folders[0].iterdir()).name).symlink_to(next(folders[0].iterdir()).resolve())
-    jobs = manyreport.jobs_of(folders, str(tmp_path / "out"), OPTIONS, {})
+    jobs = galaxies_report.list_galaxy_jobs(folders, str(tmp_path / "out"), OPTIONS, {})
     stages = []
-    ended: list[Outcome] = []
-    work = run_many(jobs, address, workers=1, cancel=cancel, finished=ended.append)
+    ended: list[GalaxyOutcome] = []
+    work = run_galaxies(jobs, address, workers=1, cancel=cancel, finished=ended.append)
     for step in work:
         stages.append(step.stage)
         if step.stage == "ngc2: spectra":
@@ -209,25 +209,25 @@ def test_local_workers_a_kill_and_the_report(
     galaxy: Path, folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Real processes, the real network: one galaxy kills its worker, one is broken, one comes out."""
-    jobs = manyreport.jobs_of([folders[0], folders[1], galaxy], str(tmp_path / "out"), OPTIONS, {})
-    jobs[0] = Job(jobs[0].folder, jobs[0].output, {**OPTIONS, "model": Killer()})
+    jobs = galaxies_report.list_galaxy_jobs([folders[0], folders[1], galaxy], str(tmp_path / "out"), OPTIONS, {})
+    jobs[0] = GalaxyJob(jobs[0].folder, jobs[0].output, {**OPTIONS, "model": Killer()})
     jobs[0].output.parent.mkdir()
     left = jobs[0].output.with_name(".ngc1_sfh.fits.abc.part")
     left.write_text("half of a result")
-    outcomes = show_progress(run_many(jobs, workers=1), quiet=False)
+    outcomes = show_progress(run_galaxies(jobs, workers=1), quiet=False)
     assert [o.status for o in outcomes] == ["failed", "failed", "done"], outcomes
     assert "its worker was killed, most likely for want of memory; give fewer --workers" in outcomes[0].message
     assert not left.exists()
     assert outcomes[2].n_bins > 1
     assert outcomes[2].redshift == pytest.approx(0.0025, abs=1e-4)
-    manyreport.write_report(outcomes, tmp_path / "out", {"scheduler": "local"})
+    galaxies_report.write_galaxies_report(outcomes, tmp_path / "out", {"scheduler": "local"})
     document = json.loads((tmp_path / "out" / "run.json").read_text())
     assert document["counts"] == {"done": 1, "skipped": 0, "failed": 2, "interrupted": 0}
     assert document["galaxies"][0]["redshift"] is None
     table = Table.read(tmp_path / "out" / "run.ecsv")
     assert list(table["status"]) == ["failed", "failed", "done"]
     assert table["n_bins"][2] == outcomes[2].n_bins
-    text = manyreport.lines(outcomes)
+    text = galaxies_report.format_galaxies_report(outcomes)
     assert text[-1] == "3 galaxies: 1 done, 2 failed"
     assert text[1].startswith("ngc1")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
@@ -266,7 +266,7 @@ def test_command_over_several_folders(
 def test_one_folder_and_a_file_is_one_galaxy(
     folders: list[Path], tmp_path: Path, quick: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr("napari_sfh.pipeline.run", lambda config: many.run(config, None))
+    monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", lambda config: many_galaxies.run_pipeline(config, None))
     assert main(["run", str(folders[0]), "--output", str(tmp_path / "o.fits"), "--quiet"]) == 0
     assert sorted(p.name for p in tmp_path.glob("*.*")) == ["o.fits", "o.png"]
     assert "7 bins of" in capsys.readouterr().out
@@ -314,7 +314,9 @@ def test_files_among_the_options_are_found_from_everywhere(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "bins.fits").write_text("bins")
-    job, _, _ = manyreport.jobs_of(folders, "out", {"binning": "bins.fits", "model": "wide"}, {"ngc1": {"ebv_mw": 0.1}})
+    job, _, _ = galaxies_report.list_galaxy_jobs(
+        folders, "out", {"binning": "bins.fits", "model": "wide"}, {"ngc1": {"ebv_mw": 0.1}}
+    )
     assert job.options == {"binning": str(tmp_path / "bins.fits"), "model": "wide", "ebv_mw": 0.1}
     assert job.output == tmp_path / "out" / "ngc1_sfh.fits"
 
@@ -322,11 +324,11 @@ def test_files_among_the_options_are_found_from_everywhere(
 def test_two_galaxies_with_one_name_and_one_twice(folders: list[Path], tmp_path: Path) -> None:
     other = tmp_path / "other" / "ngc1"
     other.mkdir(parents=True)
-    jobs = manyreport.jobs_of([folders[0], other], str(tmp_path / "out"), {}, {})
+    jobs = galaxies_report.list_galaxy_jobs([folders[0], other], str(tmp_path / "out"), {}, {})
     with pytest.raises(SfhInputError, match=r"both would be written to .*ngc1_sfh\.fits; rename one"):
-        next(run_many(jobs))
+        next(run_galaxies(jobs))
     with pytest.raises(SfhInputError, match="is given twice"):
-        manyreport.jobs_of([folders[0], folders[0]], str(tmp_path), {}, {})
+        galaxies_report.list_galaxy_jobs([folders[0], folders[0]], str(tmp_path), {}, {})
 
 
 def test_no_scheduler_answers(folders: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -347,10 +349,12 @@ def test_workers_that_never_come_are_not_waited_for(
         with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty, Client(empty) as client:
             yield client
 
-    monkeypatch.setattr(many.cluster, "connect", none)
-    monkeypatch.setattr(many, "_LOST_AFTER", 0.2)
+    monkeypatch.setattr(many_galaxies.cluster, "connect_scheduler", none)
+    monkeypatch.setattr(many_galaxies, "_LOST_AFTER", 0.2)
     with pytest.raises(ComputeError, match="the workers ended and do not come back; run again, with fewer --workers"):
-        show_progress(run_many(manyreport.jobs_of(folders, str(tmp_path / "out"), {}, {})), quiet=True)
+        show_progress(
+            run_galaxies(galaxies_report.list_galaxy_jobs(folders, str(tmp_path / "out"), {}, {})), quiet=True
+        )
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")

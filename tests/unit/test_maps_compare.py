@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.compare import bin_truth, scatter
+from napari_sfh.analysis.comparison.map_comparison import bin_truth, measure_scatter
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.types import BinMap, SpaxelTruth
@@ -17,28 +17,28 @@ def _bins(image) -> BinMap:
 
 
 def test_paint_keeps_bin_one_and_leaves_none_empty():
-    image = maps.paint(np.array([[0, 1], [2, 1]], dtype=np.int32), np.array([5.0, 7.0]))
+    image = maps.paint_bins(np.array([[0, 1], [2, 1]], dtype=np.int32), np.array([5.0, 7.0]))
     np.testing.assert_array_equal(image, [[np.nan, 5], [7, 5]])
     assert image.dtype == np.float32
 
 
 def test_unknown_map_names_the_choices():
     with pytest.raises(SfhInputError, match="'AGE' is unknown: choose one of AGE_LW"):
-        maps.image(None, "AGE")
+        maps.make_map_image(None, "AGE")
 
 
 def test_scatter_of_a_known_distribution():
     rng = np.random.default_rng(1)
     true = rng.uniform(8, 10, 20_000)
-    found = scatter(true + rng.normal(0.1, 0.2, true.size), true)
+    found = measure_scatter(true + rng.normal(0.1, 0.2, true.size), true)
     assert found.bias == pytest.approx(0.1, abs=0.006)
     assert found.std == pytest.approx(0.2, rel=0.02)
     assert found.nmad == pytest.approx(0.2, rel=0.03)
 
 
 def test_scatter_leaves_out_what_is_not_finite_and_says_so():
-    assert scatter(np.array([1.0, np.nan]), np.array([0.5, 1.0])).n == 1
-    assert scatter(np.array([np.nan]), np.array([1.0])).n == 0
+    assert measure_scatter(np.array([1.0, np.nan]), np.array([0.5, 1.0])).n == 1
+    assert measure_scatter(np.array([np.nan]), np.array([1.0])).n == 0
 
 
 def test_truth_of_a_bin_is_weighted_by_mass_and_light():

@@ -9,22 +9,24 @@ import torch
 from synthetic_toys import toy_model, toy_templates
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import finish
+from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.dust import tau_from_ebv
 from napari_sfh.prep import narrowband
-from napari_sfh.training import cli, narrow_galaxies, narrow_measure, narrow_page, narrow_ssp, templates
-from napari_sfh.training.config import load_prior
-from napari_sfh.training.narrow_nets import FitSettings, PlainNet, SpaxelCnn, train
+from napari_sfh.training import cli
+from napari_sfh.training.libraries import templates
+from napari_sfh.training.prior.prior_config import load_prior
+from napari_sfh.training.studies import narrow_galaxies, narrow_measure, narrow_page, narrow_ssp
+from napari_sfh.training.studies.narrow_nets import JpasMlp, RegressorFitSettings, SpaxelCnn, train_regressor
 
-BANDS = narrowband.jpas_like(4750, 9350, [narrowband.HALPHA_AA])
+BANDS = narrowband.make_jpas_like_filters(4750, 9350, [narrowband.HALPHA_AA])
 
 
 @pytest.fixture(scope="module")
 def spaxels():
-    return narrow_galaxies.make(toy_model(), load_prior("tiny"), BANDS, 12, 16, 3, 50.0)
+    return narrow_galaxies.make_mock_spaxels(toy_model(), load_prior("tiny"), BANDS, 12, 16, 3, 50.0)
 
 
-@pytest.mark.parametrize("net", [SpaxelCnn, PlainNet])
+@pytest.mark.parametrize("net", [SpaxelCnn, JpasMlp])
 def test_every_weight_gets_a_gradient(net):
     torch.manual_seed(1)
     made = net(41)
@@ -36,33 +38,39 @@ def test_every_weight_gets_a_gradient(net):
 
 
 def test_plain_net_has_the_papers_layers():
-    sizes = [m.out_features for m in PlainNet(56).modules() if isinstance(m, torch.nn.Linear)]
+    sizes = [m.out_features for m in JpasMlp(56).modules() if isinstance(m, torch.nn.Linear)]
     assert sizes == [128, 256, 256, 256, 1]
 
 
-@pytest.mark.parametrize("net", [SpaxelCnn, PlainNet])
+@pytest.mark.parametrize("net", [SpaxelCnn, JpasMlp])
 def test_networks_learn_a_known_function(net):
     rng = np.random.default_rng(1)
     x = rng.normal(size=(900, 12)).astype(np.float32)
     y = (9.0 + 0.5 * x[:, 3] - 0.3 * x[:, 4] + 0.2 * x[:, 0] ** 2).astype(np.float32)
-    settings = FitSettings(epochs=15, batch=64, learning_rate=3e-3)
-    made = train(net, x[:700], y[:700], (x[700:800], y[700:800]), settings)
+    settings = RegressorFitSettings(epochs=15, batch=64, learning_rate=3e-3)
+    made = train_regressor(net, x[:700], y[:700], (x[700:800], y[700:800]), settings)
     error = made.predict(x[800:]) - y[800:]
     assert error.std() < 0.4 * y.std()
-    again = train(net, x[:700], y[:700], (x[700:800], y[700:800]), settings)
+    again = train_regressor(net, x[:700], y[:700], (x[700:800], y[700:800]), settings)
     np.testing.assert_array_equal(made.predict(x), again.predict(x))
 
 
 def test_training_stops_when_nothing_is_gained():
     calls = []
 
-    class Counted(PlainNet):
+    class Counted(JpasMlp):
         def train(self, mode=True):
             calls.append(mode)
             return super().train(mode)
 
     noise = np.random.default_rng(2).normal(size=(200, 8)).astype(np.float32)
-    train(Counted, noise[:150], noise[:150, 0] * 0, (noise[150:], noise[150:, 1]), FitSettings(epochs=60, patience=3))
+    train_regressor(
+        Counted,
+        noise[:150],
+        noise[:150, 0] * 0,
+        (noise[150:], noise[150:, 1]),
+        RegressorFitSettings(epochs=60, patience=3),
+    )
     assert sum(calls) < 60
 
 
@@ -76,7 +84,7 @@ def test_training_stops_when_nothing_is_gained():
 )
 def test_bad_sets(x, y, message):
     with pytest.raises(SfhInputError, match=message):
-        train(PlainNet, x, y, (x, y))
+        train_regressor(JpasMlp, x, y, (x, y))
 
 
 def test_spaxels_of_a_galaxy_resemble_each_other(spaxels):
@@ -88,14 +96,14 @@ def test_spaxels_of_a_galaxy_resemble_each_other(spaxels):
 
 
 def test_spaxels_keep_the_drawn_populations_at_their_ends():
-    made = narrow_galaxies.make(toy_model(), load_prior("tiny"), BANDS, 6, 200, 4, 1e6)
+    made = narrow_galaxies.make_mock_spaxels(toy_model(), load_prior("tiny"), BANDS, 6, 200, 4, 1e6)
     slopes = [np.polyfit(made.r[made.galaxy == g], made.lg_age[made.galaxy == g], 1)[0] for g in range(6)]
     assert np.abs(slopes).max() > 0.05  # inner and outer populations differ, and the radius blends them
 
 
 @pytest.mark.parametrize("kind", ["A", "B"])
 def test_folds_cover_everything_once(spaxels, kind):
-    parts = narrow_galaxies.folds(spaxels, kind, 1)
+    parts = narrow_galaxies.split_folds(spaxels, kind, 1)
     assert sorted(np.concatenate(parts).tolist()) == list(range(192))
     for part in parts:
         held = set(spaxels.galaxy[part].tolist())
@@ -107,17 +115,19 @@ def test_folds_cover_everything_once(spaxels, kind):
 
 
 def test_galaxies_that_stop_the_fit_of_set_b_are_not_fitted(spaxels):
-    rows = narrow_galaxies.folds(spaxels, "B", 1)[0]
-    fit_on, stop_on = narrow_measure._stopping_part(spaxels, np.setdiff1d(np.arange(192), rows), "B", 2)
+    rows = narrow_galaxies.split_folds(spaxels, "B", 1)[0]
+    fit_on, stop_on = narrow_measure._split_for_stopping(spaxels, np.setdiff1d(np.arange(192), rows), "B", 2)
     assert not set(spaxels.galaxy[fit_on]) & set(spaxels.galaxy[stop_on])
     assert len(stop_on) > 0
 
 
 def test_set_b_is_harder_than_set_a_and_says_so():
-    settings = narrow_measure.SpaxelSettings(n_galaxies=12, per_galaxy=24, prior="tiny", fit=FitSettings(epochs=2))
+    settings = narrow_measure.SpaxelSettings(
+        n_galaxies=12, per_galaxy=24, prior="tiny", fit=RegressorFitSettings(epochs=2)
+    )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(templates, "prepare", lambda name: toy_templates())
-        result = finish(narrow_measure.spaxels(settings))
+        patch.setattr(templates, "prepare_templates", lambda name: toy_templates())
+        result = run_to_completion(narrow_measure.measure_spaxel_networks(settings))
     assert set(result["sets"]) == {"A", "B"}
     for kind in "AB":
         assert result["sets"][kind]["mh"]["n"] == 12 * 24
@@ -130,7 +140,7 @@ def test_set_b_is_harder_than_set_a_and_says_so():
 
 def test_populations_have_the_sed_of_their_template_behind_dust():
     t = toy_templates()
-    made = narrow_ssp.draw(t, 200, (-0.9, 0.2), 1)
+    made = narrow_ssp.draw_ssp_sample(t, 200, (-0.9, 0.2), 1)
     assert made.flux.shape == (200, 56)
     # The toy stars are flat in f_lambda but for one line at 6000 AA: what is left is dust and pivot^2.
     blue, red = 2, 50  # both narrow: extinction hardly changes over a band
@@ -142,23 +152,23 @@ def test_populations_have_the_sed_of_their_template_behind_dust():
 
 def test_errors_follow_the_magnitude():
     rng = np.random.default_rng(3)
-    made = narrow_ssp.draw(toy_templates(), 400, (-0.9, 0.2), 1)
+    made = narrow_ssp.draw_ssp_sample(toy_templates(), 400, (-0.9, 0.2), 1)
     made = replace(made, flux=np.ones_like(made.flux))
     for magnitude in (16.0, 22.0):
-        scatter = narrow_ssp.observe(made, magnitude, rng)[:, :30].std()
-        expected = narrow_ssp.relative_error(np.full((1, 56), magnitude), made.pivot_aa)[0, :30].mean()
+        scatter = narrow_ssp.observe_ssp_sample(made, magnitude, rng)[:, :30].std()
+        expected = narrow_ssp.relative_band_error(np.full((1, 56), magnitude), made.pivot_aa)[0, :30].mean()
         assert scatter == pytest.approx(expected, rel=0.1)
-    assert narrow_ssp.relative_error(np.array([[22.3]]), np.array([5000.0]))[0, 0] == pytest.approx(0.2, rel=0.01)
+    assert narrow_ssp.relative_band_error(np.array([[22.3]]), np.array([5000.0]))[0, 0] == pytest.approx(0.2, rel=0.01)
 
 
 def test_libraries_without_a_common_metallicity():
     t = toy_templates()
     with pytest.raises(SfhInputError, match="no common range"):
-        narrow_ssp.common_mh([t, replace(t, mh=t.mh + 5)])
+        narrow_ssp.find_common_mh_range([t, replace(t, mh=t.mh + 5)])
 
 
 def test_commands_fill_one_page(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(templates, "prepare", lambda name: toy_templates())
+    monkeypatch.setattr(templates, "prepare_templates", lambda name: toy_templates())
     common = ["--epochs", "1", "--quiet", "--output", str(tmp_path)]
     small = ["--galaxies", "8", "--spaxels", "12", "--prior", "tiny"]
     assert cli.main(["narrowband", "--system", "jpas", "--n", "200", "--n-test", "50", *common]) == 0
@@ -169,7 +179,7 @@ def test_commands_fill_one_page(tmp_path, monkeypatch, capsys):
     assert set(results["jpas"]["across"]) == {"bc03-miles", "e-miles", "all mixed"}
     assert list(results["jpas"]["by_magnitude"]["ebv"]) == [f"{m:g}" for m in narrow_ssp.MAGNITUDES]
     text = (tmp_path / "narrow-band.md").read_text()
-    assert text == narrow_page.page(results)
+    assert text == narrow_page.format_narrow_band_page(results)
     assert "| B | [M/H] |" in text
     assert "| all mixed | e-miles |" in text
 
@@ -189,7 +199,7 @@ def test_bad_arguments(tmp_path, capsys, extra, message):
 
 def test_too_few_spaxels():
     with pytest.raises(SfhInputError, match="at least 4 of each"):
-        narrow_galaxies.make(toy_model(), load_prior("tiny"), BANDS, 2, 16, 3, 50.0)
+        narrow_galaxies.make_mock_spaxels(toy_model(), load_prior("tiny"), BANDS, 2, 16, 3, 50.0)
 
 
 def test_damaged_results(tmp_path, capsys):

@@ -4,25 +4,25 @@ import pytest
 import torch
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.features import encode
-from napari_sfh.model.labelspace import N_LABEL, MassToLight
+from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.networks import ARCHITECTURES, build_network, network_settings
-from napari_sfh.model.posterior import FlowConfig, Posterior, base_points
-from napari_sfh.model.sfhmodel import ModelConfig, SfhModel, label_vector
-from napari_sfh.training.losses import light_loss, log_cosh, paper_loss
-from napari_sfh.training.toy import toy_basis, toy_config, toy_data
+from napari_sfh.model.posterior import FlowConfig, Posterior, make_base_points
+from napari_sfh.model.sfh_model import ModelConfig, SfhModel, targets_from_labels
+from napari_sfh.model.targets import N_TARGET, MassToLight
+from napari_sfh.training.fitting.losses import light_loss, log_cosh, paper_loss
+from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_config, make_toy_data
 
 SMALL = {
     "galceran2026": {"channels": [4, 8, 8], "heads": 2, "latent": 10, "decoder": 24},
     "four_branch": {"channels": [4, 8, 8], "latent": 10, "decoder": 24},
-    "stem": dict(toy_config().network),
+    "stem": dict(make_toy_config().network),
 }
 
 
 @pytest.fixture(scope="module")
 def toy():
-    data, labels = toy_data(8, seed=2)
-    return encode(data), labels
+    data, labels = make_toy_data(8, seed=2)
+    return encode_observation(data), labels
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -41,7 +41,7 @@ def test_every_architecture_predicts_fractions_and_every_weight_learns(name, toy
             k: torch.from_numpy(getattr(labels, k))
             for k in ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
         }
-        loss = light_loss(decoded, label_vector(labels), truth, MassToLight.from_basis(toy_basis()))
+        loss = light_loss(decoded, targets_from_labels(labels), truth, MassToLight.from_basis(make_toy_basis()))
     loss.backward()
     dead = [k for k, p in net.named_parameters() if p.grad is None or not torch.any(p.grad != 0)]
     assert not dead
@@ -83,7 +83,7 @@ def test_unknown_architecture_and_setting_are_named():
 
 def test_projection_starts_at_the_principal_components():
     net = build_network("stem", SMALL["stem"])
-    many = encode(toy_data(64, seed=4)[0])
+    many = encode_observation(make_toy_data(64, seed=4)[0])
     net.centre(many)
     value = net.centre_spectrum(many.spectrum)[:, 0]
     made = net.project(value)
@@ -101,17 +101,17 @@ def test_log_cosh_is_its_definition_and_never_overflows():
 def flow(latent=5, n=400):
     torch.manual_seed(1)
     posterior = Posterior(latent, FlowConfig(2, (16,), 4))
-    residual = 0.1 * torch.randn(n, N_LABEL) + 0.02
+    residual = 0.1 * torch.randn(n, N_TARGET) + 0.02
     posterior.fit_whitening(residual, torch.randn(n, latent))
     return posterior
 
 
 def test_flow_draws_invert_its_density_map():
     posterior = flow()
-    context, mu = torch.randn(3, 7), torch.randn(3, N_LABEL)
-    base = base_points(64)
+    context, mu = torch.randn(3, 7), torch.randn(3, N_TARGET)
+    base = make_base_points(64)
     y = posterior.draw(mu, context, base)
-    assert y.shape == (3, 64, N_LABEL)
+    assert y.shape == (3, 64, N_TARGET)
     z = (y - mu[:, None] - posterior.shift) @ posterior.whiten
     back = posterior.flow(context[:, None].expand(-1, 64, -1)).transform(z)
     torch.testing.assert_close(back, base.expand(3, -1, -1), atol=2e-3, rtol=1e-3)
@@ -119,30 +119,30 @@ def test_flow_draws_invert_its_density_map():
 
 def test_every_weight_of_the_flow_learns():
     posterior = flow()
-    (-posterior.log_prob(torch.randn(9, N_LABEL), torch.zeros(9, N_LABEL), torch.randn(9, 7)).mean()).backward()
+    (-posterior.log_prob(torch.randn(9, N_TARGET), torch.zeros(9, N_TARGET), torch.randn(9, 7)).mean()).backward()
     dead = [k for k, p in posterior.named_parameters() if p.grad is None or not torch.any(p.grad != 0)]
     assert not dead
 
 
 def test_base_points_are_standard_normal_and_fixed():
-    points = base_points(512)
-    assert torch.equal(points, base_points(512))
-    torch.testing.assert_close(points.mean(0), torch.zeros(N_LABEL), atol=0.03, rtol=0)
-    torch.testing.assert_close(points.std(0), torch.ones(N_LABEL), atol=0.03, rtol=0)
+    points = make_base_points(512)
+    assert torch.equal(points, make_base_points(512))
+    torch.testing.assert_close(points.mean(0), torch.zeros(N_TARGET), atol=0.03, rtol=0)
+    torch.testing.assert_close(points.std(0), torch.ones(N_TARGET), atol=0.03, rtol=0)
 
 
 def test_draws_follow_a_temperature():
     posterior = flow()
-    mu, context = torch.zeros(1, N_LABEL), torch.zeros(1, 7)
-    narrow, wide = (posterior.draw(mu, context, base_points(256), t).std(1).mean() for t in (0.5, 2.0))
+    mu, context = torch.zeros(1, N_TARGET), torch.zeros(1, 7)
+    narrow, wide = (posterior.draw(mu, context, make_base_points(256), t).std(1).mean() for t in (0.5, 2.0))
     assert wide > 2.5 * narrow
 
 
 def test_model_draws_every_quantity(toy):
     features, _ = toy
-    model = SfhModel(toy_config(), toy_basis()).eval()
+    model = SfhModel(make_toy_config(), make_toy_basis()).eval()
     mu, context, _ = model.locate(features)
-    made = model.draw(mu, context, base_points(64))
+    made = model.draw(mu, context, make_base_points(64))
     assert made["mh_lw"].shape == (8, 64)
     assert made["cum_mass"].shape == (8, 64, 16)
     torch.testing.assert_close(made["mass_frac"].sum(-1), torch.ones(8, 64), atol=1e-4, rtol=0)

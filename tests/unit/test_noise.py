@@ -7,11 +7,11 @@ import pytest
 from synthetic_toys import toy_model, toy_templates
 
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
-from napari_sfh.prep.restframe import noise_gain
-from napari_sfh.training import forward, noise
-from napari_sfh.training.config import Noise, Photometry, load_prior
-from napari_sfh.training.distributions import constant, parse
-from napari_sfh.training.draw import Params
+from napari_sfh.prep.rest_frame import noise_gain
+from napari_sfh.training.prior.distributions import constant_distribution, parse_distribution
+from napari_sfh.training.prior.prior_config import Noise, Photometry, load_prior
+from napari_sfh.training.prior.sampling import ObjectParameters
+from napari_sfh.training.simulator import forward_model, noise
 from napari_sfh.types import Flag
 
 N = 400
@@ -19,13 +19,15 @@ N = 400
 
 def clean(sigma_star=60.0, redshift=0.0):
     s = toy_templates().n_sub
-    params = Params.single(np.ones((N, s)), np.zeros((N, s)), sigma_star_kms=sigma_star, redshift=redshift, escape=1.0)
-    return forward.synthesise(toy_model(), params)
+    params = ObjectParameters.single(
+        np.ones((N, s)), np.zeros((N, s)), sigma_star_kms=sigma_star, redshift=redshift, escape=1.0
+    )
+    return forward_model.synthesise_objects(toy_model(), params)
 
 
 def spectrum(rng=0, source=None, snr=30.0, **settings):
-    config = Noise(**{k: constant(v) for k, v in settings.items()})
-    return noise.spectrum(source or clean(), np.full(N, snr), config, np.random.default_rng(rng))
+    config = Noise(**{k: constant_distribution(v) for k, v in settings.items()})
+    return noise.add_spectral_noise(source or clean(), np.full(N, snr), config, np.random.default_rng(rng))
 
 
 def test_noise_has_the_snr_and_the_shape_of_photons():
@@ -69,7 +71,7 @@ def test_broadening_smooths_noise_as_prep_does_and_leaves_the_errors():
 def test_smoothing_has_its_width():
     spike = np.zeros((1, WAVE_AA.size), np.float32)
     spike[0, 880] = 1.0
-    noise.smooth(spike, np.ones_like(spike), np.array([90.0]))
+    noise.broaden_noise(spike, np.ones_like(spike), np.array([90.0]))
     width = np.sqrt((spike[0] * (WAVE_AA - WAVE_AA[880]) ** 2).sum() / spike.sum())
     assert width == pytest.approx(np.sqrt(150**2 - 90**2) / C_KMS * 5900, rel=0.01)
     assert spike.sum() == pytest.approx(1.0, abs=1e-4)
@@ -106,15 +108,15 @@ def test_masks():
 
 def test_a_wrong_error_array_moves_the_reported_snr():
     prior = load_prior("tiny")
-    config = replace(prior, noise=Noise(snr=constant(30.0), error_scale_dex=constant(0.1)))
-    data = noise.observe(clean(), config, np.random.default_rng(0))
+    config = replace(prior, noise=Noise(snr=constant_distribution(30.0), error_scale_dex=constant_distribution(0.1)))
+    data = noise.add_observational_noise(clean(), config, np.random.default_rng(0))
     assert np.log10(data.snr / 30).std() == pytest.approx(0.1, rel=0.15)
 
 
 def test_photometric_errors():
     source = clean()
-    config = Photometry(floor=constant(0.03))
-    flux, error, mask = noise.photometry(source.phot, np.full(N, 50.0), config, np.random.default_rng(0))
+    config = Photometry(floor=constant_distribution(0.03))
+    flux, error, mask = noise.add_photometric_noise(source.phot, np.full(N, 50.0), config, np.random.default_rng(0))
     expected = np.hypot(0.03 * source.phot[0], np.array(config.depth) / 50)
     np.testing.assert_allclose(flux.std(0), expected, rtol=0.12)
     np.testing.assert_allclose(error[0], expected, rtol=1e-4)
@@ -123,28 +125,32 @@ def test_photometric_errors():
 
 def test_offset_moves_all_bands_together_and_zero_points_each():
     source = clean()
-    quiet = {"depth": (0.0,) * 5, "floor": constant(0.0)}
-    together = Photometry(offset=constant(0.05), **quiet)
-    ratio = noise.photometry(source.phot, np.full(N, 50.0), together, np.random.default_rng(0))[0] / source.phot
+    quiet = {"depth": (0.0,) * 5, "floor": constant_distribution(0.0)}
+    together = Photometry(offset=constant_distribution(0.05), **quiet)
+    ratio = (
+        noise.add_photometric_noise(source.phot, np.full(N, 50.0), together, np.random.default_rng(0))[0] / source.phot
+    )
     assert ratio.std(1).max() < 1e-5
     assert ratio[:, 0].std() == pytest.approx(0.05, rel=0.15)
-    apart = Photometry(zero_point=constant(0.02), **quiet)
-    ratio = noise.photometry(source.phot, np.full(N, 50.0), apart, np.random.default_rng(0))[0] / source.phot
+    apart = Photometry(zero_point=constant_distribution(0.02), **quiet)
+    ratio = noise.add_photometric_noise(source.phot, np.full(N, 50.0), apart, np.random.default_rng(0))[0] / source.phot
     assert abs(np.corrcoef(ratio[:, 0], ratio[:, 1])[0, 1]) < 0.2
 
 
 def test_errors_may_hide_the_floor():
-    config = Photometry(floor=constant(0.05), floor_known=constant(0.0))
+    config = Photometry(floor=constant_distribution(0.05), floor_known=constant_distribution(0.0))
     source = clean()
-    flux, error, _ = noise.photometry(source.phot, np.full(N, 100.0), config, np.random.default_rng(0))
+    flux, error, _ = noise.add_photometric_noise(source.phot, np.full(N, 100.0), config, np.random.default_rng(0))
     assert np.all(flux.std(0)[3:] > 5 * error[0, 3:])
 
 
 def test_missing_bands_are_masked_zero_and_flagged():
     config = replace(
-        load_prior("tiny"), photometry=Photometry(missing=constant(0.3), none=parse(0.1, "none")), noise=Noise()
+        load_prior("tiny"),
+        photometry=Photometry(missing=constant_distribution(0.3), none=parse_distribution(0.1, "none")),
+        noise=Noise(),
     )
-    data = noise.observe(clean(), config, np.random.default_rng(0))
+    data = noise.add_observational_noise(clean(), config, np.random.default_rng(0))
     assert (~data.phot_mask).mean() == pytest.approx(1 - 0.7 * 0.9, abs=0.05)
     assert np.all(data.phot[~data.phot_mask] == 0)
     none = ~data.phot_mask.any(1)
@@ -153,7 +159,7 @@ def test_missing_bands_are_masked_zero_and_flagged():
 
 
 def test_output_is_normalised_like_preps():
-    data = noise.observe(clean(), load_prior("tiny"), np.random.default_rng(0))
+    data = noise.add_observational_noise(clean(), load_prior("tiny"), np.random.default_rng(0))
     used = data.mask & NORM_PIXELS
     np.testing.assert_allclose((data.flux * used).sum(1) / used.sum(1), 1.0, rtol=1e-4)
     error2 = ((data.error * used) ** 2).sum(1) / used.sum(1)

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sfh.features import encode
-from napari_sfh.model.depth import Depth
+from napari_sfh.model.encoding import encode_observation
+from napari_sfh.model.ood import OodDetector
 from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
-from napari_sfh.training import outliers
-from napari_sfh.training.critic_fit import fit_critic
-from napari_sfh.training.recipe import AugmentSettings
-from napari_sfh.training.toy import toy_basis, toy_data
-from napari_sfh.training.trainset import SpectraSource
+from napari_sfh.training.fitting import corruption
+from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
+from napari_sfh.training.fitting.recipe import AugmentSettings
+from napari_sfh.training.fitting.spectra_sources import SpectraSource
+from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_data
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,11 @@ class ToySource(SpectraSource):
         return self.data.select(rows)
 
 
-@pytest.mark.parametrize("spoil", [*outliers.KINDS, partial(outliers.too_metal_rich, basis=toy_basis())])
+@pytest.mark.parametrize(
+    "spoil", [*corruption.CORRUPTIONS, partial(corruption.replace_by_metal_rich_stars, basis=make_toy_basis())]
+)
 def test_each_kind_changes_something_and_keeps_the_contract(spoil):
-    data, _ = toy_data(12, seed=1, snr=40.0)
+    data, _ = make_toy_data(12, seed=1, snr=40.0)
     mask = data.mask.copy()
     mask[:, 100:200] = False
     data = replace(data, mask=mask, flux=np.where(mask, data.flux, 0).astype(np.float32))
@@ -44,10 +46,10 @@ def test_each_kind_changes_something_and_keeps_the_contract(spoil):
 
 
 def test_a_shift_moves_lines_by_its_velocity():
-    data, _ = toy_data(200, seed=1)
+    data, _ = make_toy_data(200, seed=1)
     line = (1 + 3 * np.exp(-0.5 * ((WAVE_AA - 6000.0) / 4.0) ** 2)).astype(np.float32)
     data = replace(data, flux=np.tile(line, (200, 1)))
-    made = outliers.shifted(data, np.random.default_rng(0))
+    made = corruption.corrupt_velocities(data, np.random.default_rng(0))
     centre = ((made.flux - 1) * WAVE_AA).sum(1) / (made.flux - 1).sum(1)
     v = np.abs(centre / 6000.0 - 1) * C_KMS
     assert v.min() == pytest.approx(100, abs=15)
@@ -55,13 +57,13 @@ def test_a_shift_moves_lines_by_its_velocity():
 
 
 def test_a_blend_holds_both_objects_and_no_less_noise():
-    data, _ = toy_data(600, seed=1)
+    data, _ = make_toy_data(600, seed=1)
     line = (1 + 3 * np.exp(-0.5 * ((WAVE_AA - 6000.0) / 4.0) ** 2)).astype(np.float32)
     mask = data.mask.copy()
     mask[:, :50] = False
     noisy = line + 0.02 * np.random.default_rng(5).standard_normal(data.flux.shape).astype(np.float32)
     data = replace(data, flux=np.where(mask, noisy, 0), mask=mask, error=np.full_like(data.flux, 0.02))
-    made = outliers.blended(data, np.random.default_rng(0))
+    made = corruption.blend_with_another_object(data, np.random.default_rng(0))
     at_home = made.flux[:, np.abs(WAVE_AA - 6000.0) < 1.0].mean(1) - 1
     own = at_home / (line[np.abs(WAVE_AA - 6000.0) < 1.0].mean() - 1)
     assert np.quantile(own, 0.02) == pytest.approx(0.1, abs=0.05)
@@ -73,8 +75,8 @@ def test_a_blend_holds_both_objects_and_no_less_noise():
 
 
 def test_odd_lines_have_the_ratios_of_nuclei():
-    data, _ = toy_data(300, seed=1, snr=2000.0)
-    extra = (outliers.odd_lines(data, np.random.default_rng(0)).flux - data.flux) * 1.25
+    data, _ = make_toy_data(300, seed=1, snr=2000.0)
+    extra = (corruption.add_active_nucleus_lines(data, np.random.default_rng(0)).flux - data.flux) * 1.25
 
     def area(low, high):
         return extra[:, slice(*np.searchsorted(WAVE_AA, [low, high]))].sum(1)
@@ -85,22 +87,28 @@ def test_odd_lines_have_the_ratios_of_nuclei():
 
 
 def test_spoil_returns_every_object_once():
-    data, _ = toy_data(40, seed=2)
-    assert sum(part.n_bins for part in outliers.spoil(data, toy_basis(), np.random.default_rng(0))) == 40
+    data, _ = make_toy_data(40, seed=2)
+    assert (
+        sum(part.n_bins for part in corruption.corrupt_spectra(data, make_toy_basis(), np.random.default_rng(0))) == 40
+    )
 
 
 def test_the_critic_learns_and_repeats_itself():
-    data, labels = toy_data(900, seed=3, snr=40.0)
+    data, labels = make_toy_data(900, seed=3, snr=40.0)
     source, losses, answers = ToySource(data, labels), [], []
     for _ in range(2):
         torch.manual_seed(0)
-        depth = Depth(4, components=8)
-        depth.fit_subspace(encode(data))
-        losses.append(fit_critic(depth, toy_basis(), source, np.arange(700), AugmentSettings(), seed=1))
+        depth = OodDetector(4, components=8)
+        depth.fit_subspace(encode_observation(data))
+        losses.append(fit_ood_classifier(depth, make_toy_basis(), source, np.arange(700), AugmentSettings(), seed=1))
         good = data.select(slice(700, 900))
         with torch.no_grad():
-            home = depth.critic_sign(depth.critic_input(encode(good)))
-            away = depth.critic_sign(depth.critic_input(encode(outliers.shifted(good, np.random.default_rng(9)))))
+            home = depth.classifier_statistic(depth.classifier_input(encode_observation(good)))
+            away = depth.classifier_statistic(
+                depth.classifier_input(
+                    encode_observation(corruption.corrupt_velocities(good, np.random.default_rng(9)))
+                )
+            )
         answers.append(away)
     assert losses[0] == losses[1] < 0.5
     assert torch.equal(*answers)

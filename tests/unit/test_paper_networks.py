@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from synthetic_toys import toy_templates
 
-from napari_sfh.infer import finish, predict
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.training import templates, train
-from napari_sfh.training.recipe import load_recipe
-from napari_sfh.training.toy import toy_data
+from napari_sfh.model.inference import predict_histories, run_to_completion
+from napari_sfh.training.fitting import training_run
+from napari_sfh.training.fitting.recipe import load_recipe
+from napari_sfh.training.libraries import templates
+from napari_sfh.training.simulator.toy import make_toy_data
 
 
 def test_the_two_recipes_differ_in_architecture_alone():
@@ -22,14 +23,14 @@ def test_the_two_recipes_differ_in_architecture_alone():
 
 @pytest.mark.parametrize("name", ["four_branch", "galceran2026"])
 def test_training_gives_a_bundle(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(templates, "prepare", lambda name, cache=None, folder=None: toy_templates())
+    monkeypatch.setattr(templates, "prepare_templates", lambda name, cache=None, folder=None: toy_templates())
     recipe = load_recipe(name)
     fit = replace(recipe.fit, epochs=1, batch=32)
     recipe = replace(recipe, n=60, fit=fit, posterior=load_recipe("tiny").posterior)
-    path = train.train(recipe, train.Options(tmp_path / "run", device="cpu", quiet=True))
+    path = training_run.train_bundle(recipe, training_run.TrainingOptions(tmp_path / "run", device="cpu", quiet=True))
     bundle = load_bundle(path)
     assert bundle.model.config.architecture == name
     assert bundle.model.network.predicts_mass
-    prediction = finish(predict(toy_data(3)[0], bundle, device="cpu", draws=60))
+    prediction = run_to_completion(predict_histories(make_toy_data(3)[0], bundle, device="cpu", draws=60))
     np.testing.assert_allclose(prediction.mass_frac.sum(1), 1, atol=1e-5)
     assert np.isfinite(prediction.quantiles["lg_age_lw"]).all()

@@ -6,7 +6,7 @@ from astropy.io import fits
 from io_mocks import write_maps
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.populations import read_populations
+from napari_sfh.io.dap_populations import read_populations
 
 BINS = np.array([[-1, 0, 0, 1], [2, 2, 1, 1]], dtype=np.int32)
 LG_AGE = np.array([9.8, 9.0, 8.3])

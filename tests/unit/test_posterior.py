@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sfh.model.labelspace import N_LABEL, MassToLight, unpack
-from napari_sfh.model.posterior import FlowConfig, Posterior, base_points
-from napari_sfh.training.posterior_fit import Stored, fit_flow
-from napari_sfh.training.recipe import PosteriorSettings
-from napari_sfh.training.toy import toy_basis
+from napari_sfh.model.posterior import FlowConfig, Posterior, make_base_points
+from napari_sfh.model.targets import N_TARGET, MassToLight, unpack_targets
+from napari_sfh.training.fitting.posterior import FlowTrainingSet, fit_flow
+from napari_sfh.training.fitting.recipe import PosteriorSettings
+from napari_sfh.training.simulator.toy import make_toy_basis
 
 LATENT = 3
 SMALL = FlowConfig(transforms=2, hidden=(16,), bins=4)
@@ -25,34 +25,34 @@ def posterior():
 def some(n, seed=0):
     """Point predictions and contexts of n objects."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randn(n, N_LABEL, generator=generator), torch.randn(n, LATENT + 2, generator=generator)
+    return torch.randn(n, N_TARGET, generator=generator), torch.randn(n, LATENT + 2, generator=generator)
 
 
 @torch.inference_mode()
 def test_draws_and_densities_have_their_shapes():
     made, (mu, context) = posterior(), some(7)
-    assert made.draw(mu, context, base_points(50)).shape == (7, 50, N_LABEL)
+    assert made.draw(mu, context, make_base_points(50)).shape == (7, 50, N_TARGET)
     assert made.log_prob(mu, mu, context).shape == (7,)
 
 
 @torch.inference_mode()
 def test_an_object_draws_the_same_in_any_company():
     made, (mu, context) = posterior(), some(7)
-    alone = made.draw(mu[3:4], context[3:4], base_points(50))
-    torch.testing.assert_close(made.draw(mu, context, base_points(50))[3:4], alone, atol=1e-5, rtol=1e-4)
+    alone = made.draw(mu[3:4], context[3:4], make_base_points(50))
+    torch.testing.assert_close(made.draw(mu, context, make_base_points(50))[3:4], alone, atol=1e-5, rtol=1e-4)
 
 
 @torch.inference_mode()
 def test_density_of_a_draw_is_that_of_its_base_point():
     made, (mu, context) = posterior(), some(4)
-    base = base_points(64)
+    base = make_base_points(64)
     y = made.draw(mu, context, base)
     for i in range(4):
         flow = made.flow(context[i])
         z = (y[i] - mu[i] - made.shift) @ made.whiten
         back, ladj = flow.transform.call_and_ladj(z)
         torch.testing.assert_close(back, base, atol=2e-3, rtol=1e-3)
-        normal = -0.5 * (base**2).sum(1) - 0.5 * N_LABEL * np.log(2 * np.pi)
+        normal = -0.5 * (base**2).sum(1) - 0.5 * N_TARGET * np.log(2 * np.pi)
         density = made.log_prob(y[i], mu[i].expand(64, -1), context[i].expand(64, -1))
         torch.testing.assert_close(density, normal + ladj, atol=5e-2, rtol=1e-3)
 
@@ -60,11 +60,11 @@ def test_density_of_a_draw_is_that_of_its_base_point():
 @torch.inference_mode()
 def test_every_draw_is_a_history():
     made, (mu, context) = posterior(), some(20)
-    parts = unpack(made.draw(3 * mu, context, base_points(100)))
+    parts = unpack_targets(made.draw(3 * mu, context, make_base_points(100)))
     light = parts["light_frac"]
     assert (light >= 0).all()
     torch.testing.assert_close(light.sum(-1), torch.ones(20, 100))
-    derived = MassToLight.from_basis(toy_basis()).derive(parts)
+    derived = MassToLight.from_basis(make_toy_basis()).derive(parts)
     assert (derived["mass_frac"] >= 0).all()
     torch.testing.assert_close(derived["mass_frac"].sum(-1), torch.ones(20, 100))
     assert (derived["cum_mass"].diff(dim=-1) <= 1e-6).all()
@@ -73,33 +73,33 @@ def test_every_draw_is_a_history():
 
 
 def test_base_points_are_normal_and_always_the_same():
-    points = base_points(1024)
-    torch.testing.assert_close(points.mean(0), torch.zeros(N_LABEL), atol=0.02, rtol=0)
-    torch.testing.assert_close(points.std(0), torch.ones(N_LABEL), atol=0.02, rtol=0)
-    assert torch.equal(points, base_points(1024))
+    points = make_base_points(1024)
+    torch.testing.assert_close(points.mean(0), torch.zeros(N_TARGET), atol=0.02, rtol=0)
+    torch.testing.assert_close(points.std(0), torch.ones(N_TARGET), atol=0.02, rtol=0)
+    assert torch.equal(points, make_base_points(1024))
 
 
 def test_whitening_makes_residuals_white_and_is_undone():
     made = posterior()
     generator = torch.Generator().manual_seed(2)
-    mix = torch.randn(N_LABEL, N_LABEL, generator=generator)
-    residual = torch.randn(5000, N_LABEL, generator=generator) @ mix + 3.0
+    mix = torch.randn(N_TARGET, N_TARGET, generator=generator)
+    residual = torch.randn(5000, N_TARGET, generator=generator) @ mix + 3.0
     made.fit_whitening(residual, torch.randn(5000, LATENT, generator=generator))
     white = (residual - made.shift) @ made.whiten
-    torch.testing.assert_close(white.T @ white / 5000, torch.eye(N_LABEL), atol=0.05, rtol=0)
-    torch.testing.assert_close(made.whiten @ made.colour, torch.eye(N_LABEL), atol=1e-3, rtol=0)
+    torch.testing.assert_close(white.T @ white / 5000, torch.eye(N_TARGET), atol=0.05, rtol=0)
+    torch.testing.assert_close(made.whiten @ made.colour, torch.eye(N_TARGET), atol=1e-3, rtol=0)
 
 
 def known(n, seed):
     """Objects whose posterior is Gaussian: centre and width follow from the latent vector."""
     generator = torch.Generator().manual_seed(seed)
     latent = torch.randn(n, LATENT, generator=generator)
-    mu = torch.randn(n, N_LABEL, generator=generator)
-    centre = mu + 0.3 * latent[:, :1] * torch.linspace(-1, 1, N_LABEL)
-    width = 0.2 * torch.exp(0.5 * latent[:, 1:2]) * torch.linspace(0.5, 1.5, N_LABEL)
-    y = centre + width * torch.randn(n, N_LABEL, generator=generator)
+    mu = torch.randn(n, N_TARGET, generator=generator)
+    centre = mu + 0.3 * latent[:, :1] * torch.linspace(-1, 1, N_TARGET)
+    width = 0.2 * torch.exp(0.5 * latent[:, 1:2]) * torch.linspace(0.5, 1.5, N_TARGET)
+    y = centre + width * torch.randn(n, N_TARGET, generator=generator)
     context = torch.cat([latent, torch.zeros(n, 2)], dim=1)
-    return Stored(mu, context, latent, y), centre, width
+    return FlowTrainingSet(mu, context, latent, y), centre, width
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +118,7 @@ def fitted():
 def drawn(made, stored, n=400):
     context = stored.context.clone()
     context[:, :LATENT] = (stored.latent - made.latent_mean) * made.latent_scale
-    return made.draw(stored.mu, context, base_points(n))
+    return made.draw(stored.mu, context, make_base_points(n))
 
 
 def test_known_posterior_is_found(fitted):
@@ -146,6 +146,6 @@ def test_temperature_widens_the_draws(fitted):
     stored, _, _ = known(20, 7)
     context = stored.context
     with torch.inference_mode():
-        plain, wide = (fitted.draw(stored.mu, context, base_points(400), t) for t in (1.0, 1.5))
+        plain, wide = (fitted.draw(stored.mu, context, make_base_points(400), t) for t in (1.0, 1.5))
     ratio = (wide.std(1) / plain.std(1)).median()
     assert float(ratio) == pytest.approx(1.5, abs=0.15)

@@ -15,15 +15,15 @@ import torch
 from astropy.wcs import WCS
 
 from napari_sfh.analysis import posteriors
-from napari_sfh.analysis.posteriors import draw_bin, find_bundle, formation_times
+from napari_sfh.analysis.posteriors import compute_formation_times, draw_bin_posterior, find_bundle
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import finish as finished
-from napari_sfh.infer import predict, reconstruct
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.calibration import Calibration
-from napari_sfh.model.labelspace import SCALARS, VECTORS
+from napari_sfh.model.calibration import PosteriorCalibration
+from napari_sfh.model.inference import predict_histories, reconstruct_observations
+from napari_sfh.model.inference import run_to_completion as finished
+from napari_sfh.model.targets import SCALARS, VECTORS
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.training.toy import toy_bundle, toy_data
+from napari_sfh.training.simulator.toy import make_toy_data, write_toy_bundle
 from napari_sfh.types import QUANTILES, BinMap, Result
 
 T = TypeVar("T")
@@ -36,11 +36,11 @@ def finish(work: Generator[Any, None, T]) -> T:
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Result:
     """Six bins predicted by toy weights, which the run had in a folder of its own."""
-    path = toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors")
+    path = write_toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors")
     bundle = load_bundle(path)
-    data = toy_data(6, seed=3)[0]
-    prediction = finish(predict(data, bundle, "cpu", draws=1024))
-    flux, phot = reconstruct(data, prediction, bundle)
+    data = make_toy_data(6, seed=3)[0]
+    prediction = finish(predict_histories(data, bundle, "cpu", draws=1024))
+    flux, phot = reconstruct_observations(data, prediction, bundle)
     bins = BinMap(
         np.arange(1, 7, dtype=np.int32)[None], np.arange(6.0), np.zeros(6), np.ones(6, np.int32), data.snr, 35.0, "file"
     )
@@ -64,7 +64,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def test_draws_have_the_quantiles_of_the_result(toy: Result) -> None:
     names = ("lg_age_lw", "mh_mw", "ebv", "t50")
-    draws = finish(draw_bin(toy, 3, names, n=4096))
+    draws = finish(draw_bin_posterior(toy, 3, names, n=4096))
     assert draws is not None
     assert list(draws.values) == list(names)
     assert draws.array().shape == (4096, 4)
@@ -77,7 +77,7 @@ def test_draws_have_the_quantiles_of_the_result(toy: Result) -> None:
 def test_redrawn_quantiles_are_the_calibrated_ones() -> None:
     """A calibration that widens and shifts; ranks stay, cumulative curves fall."""
     torch.manual_seed(1)
-    calibration = Calibration()
+    calibration = PosteriorCalibration()
     levels = torch.tensor([0.005, 0.10, 0.45, 0.80, 0.99])
     calibration.scalar[:] = levels
     calibration.vector[:] = levels
@@ -85,7 +85,7 @@ def test_redrawn_quantiles_are_the_calibrated_ones() -> None:
     falling = torch.linspace(1, 0.1, 16) ** torch.rand(2, 4000, 1).mul(3)
     draws = dict.fromkeys(SCALARS, rows) | dict.fromkeys(VECTORS, falling)
     lg_snr = torch.tensor([1.3, 2.0])
-    moved = calibration.redraw(draws, lg_snr)
+    moved = calibration.calibrate_draws(draws, lg_snr)
     told = calibration.quantiles(draws, lg_snr)
     for name in ("mh_lw", "ebv"):
         got = torch.quantile(moved[name], torch.tensor(QUANTILES), dim=1).T
@@ -100,7 +100,9 @@ def test_redrawn_quantiles_are_the_calibrated_ones() -> None:
 def test_no_calibration_moves_nothing() -> None:
     rows = torch.randn(1, 2000)
     falling = torch.linspace(1, 0.1, 16).expand(1, 2000, 16)
-    moved = Calibration().redraw(dict.fromkeys(SCALARS, rows) | dict.fromkeys(VECTORS, falling), torch.tensor([1.5]))
+    moved = PosteriorCalibration().calibrate_draws(
+        dict.fromkeys(SCALARS, rows) | dict.fromkeys(VECTORS, falling), torch.tensor([1.5])
+    )
     assert moved["tau_ism"].numpy() == pytest.approx(rows.numpy(), abs=0.02)
 
 
@@ -108,7 +110,7 @@ def test_formation_times_of_known_curves() -> None:
     edges = AGE_EDGES_GYR
     even = 1 - edges / edges[-1]
     burst = (edges < 5).astype(float)  # all formed between 4.221 and 6.689 Gyr ago
-    times = formation_times(np.stack([even, burst]), 0.5)
+    times = compute_formation_times(np.stack([even, burst]), 0.5)
     assert times[0] == pytest.approx(edges[-1] / 2)
     assert times[1] == pytest.approx(0.5 * (4.221 + 6.689))
 
@@ -124,27 +126,27 @@ def test_a_network_that_moved_is_found_by_its_content(toy: Result, tmp_path: Pat
 def test_a_network_that_is_not_there_or_another(toy: Result) -> None:
     gone = replace(toy, settings={"model": "/nowhere/toy.safetensors"})
     with pytest.raises(SfhInputError, match=r"the weights 'toy' \(sha256 \w{12}…\) .* not here; put the file where"):
-        finish(draw_bin(gone, 1))
+        finish(draw_bin_posterior(gone, 1))
     with pytest.raises(SfhInputError, match=r"sha256 000000000000…"):
-        finish(draw_bin(replace(toy, model_sha256="0" * 64), 1))
+        finish(draw_bin_posterior(replace(toy, model_sha256="0" * 64), 1))
 
 
 def test_bins_and_quantities_that_cannot_be_drawn(toy: Result) -> None:
     with pytest.raises(SfhInputError, match=r"bin 7: there are bins 1 to 6"):
-        finish(draw_bin(toy, 7))
+        finish(draw_bin_posterior(toy, 7))
     with pytest.raises(SfhInputError, match=r"posterior of 'mass' is unknown: choose of lg_age_lw, "):
-        finish(draw_bin(toy, 1, ("mass",)))
+        finish(draw_bin_posterior(toy, 1, ("mass",)))
     with pytest.raises(SfhInputError, match="no quantity is chosen"):
-        finish(draw_bin(toy, 1, ()))
+        finish(draw_bin_posterior(toy, 1, ()))
     mass = toy.prediction.mass_frac.copy()
     mass[1] = np.nan
     empty = replace(toy, prediction=replace(toy.prediction, mass_frac=mass))
     with pytest.raises(SfhInputError, match="bin 2 has no prediction"):
-        finish(draw_bin(empty, 2))
+        finish(draw_bin_posterior(empty, 2))
 
 
 def test_cancelled(toy: Result) -> None:
     stop = threading.Event()
     stop.set()
-    assert finish(draw_bin(toy, 1, cancel=stop)) is None
-    assert set(posteriors.DEFAULT) <= set(posteriors.QUANTITIES)
+    assert finish(draw_bin_posterior(toy, 1, cancel=stop)) is None
+    assert set(posteriors.DEFAULT_QUANTITIES) <= set(posteriors.POSTERIOR_QUANTITIES)

@@ -7,27 +7,27 @@ import pytest
 from synthetic_toys import toy_model, toy_source, toy_templates
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import finish
-from napari_sfh.physics.filters import weight_matrix
+from napari_sfh.model.inference import run_to_completion
+from napari_sfh.physics.filters import filter_weight_matrix
 from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.training import ppxf_fit, testset
-from napari_sfh.training.ppxf_grid import Grid, gas_templates, make_grid
-from napari_sfh.training.toy import toy_basis
-from napari_sfh.types import BinData
+from napari_sfh.training.evaluation import ppxf_comparison, test_set
+from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_gas_templates, make_ppxf_grid
+from napari_sfh.training.simulator.toy import make_toy_basis
+from napari_sfh.types import Observation
 
 pytest.importorskip("ppxf")
-FREE = ppxf_fit.PpxfSettings(regul_error=1e3, gas=False, mdegree=2)
+FREE = ppxf_comparison.PpxfTestSettings(regul_error=1e3, gas=False, mdegree=2)
 
 
 @pytest.fixture(scope="module")
 def grid():
     """The toy universe's templates, divided by their V-light."""
-    b = toy_basis()
+    b = make_toy_basis()
     flux = (b.spectrum + np.eye(16, 1)[:, :, None] * b.young).astype(float)
     sed = (b.sed + np.eye(16, 1)[:, :, None] * b.young_sed).astype(float)
     light = b.light_v * np.median(flux[..., 480] / b.light_v)
-    weights = weight_matrix(b.filters, b.sed_wave_aa)
-    return Grid(
+    weights = filter_weight_matrix(b.filters, b.sed_wave_aa)
+    return PpxfGrid(
         (flux / light[..., None]).reshape(64, -1).T,
         b.sed_wave_aa,
         (sed / light[..., None]).reshape(64, -1).T,
@@ -49,14 +49,16 @@ def _observe(grid, weights, a_v=0.0):
     row = {"flux": flux, "error": 0.01 * np.ones_like(flux), "phot": phot, "phot_error": 0.02 * phot}
     ones = {"mask": np.ones((1, flux.size), bool), "phot_mask": np.ones((1, 5), bool)}
     zero = {k: np.zeros(1) for k in ("norm_cgs", "v_kms", "sigma_kms", "flag")}
-    return BinData(**{k: v[None] for k, v in row.items()}, **ones, **zero, snr=np.full(1, 100.0))
+    return Observation(**{k: v[None] for k, v in row.items()}, **ones, **zero, snr=np.full(1, 100.0))
 
 
 @pytest.mark.parametrize(("age", "metal"), [(9, 0), (13, 3)])
 def test_recovers_a_single_population(grid, age, metal):
     weights = np.zeros((16, 4))
     weights[age, metal] = 1.0
-    fit = ppxf_fit.fit_one(ppxf_fit.Task(0, 0, _observe(grid, weights)), grid, toy_templates(), FREE)
+    fit = ppxf_comparison.fit_test_spectrum(
+        ppxf_comparison.PpxfTestTask(0, 0, _observe(grid, weights)), grid, toy_templates(), FREE
+    )
     from napari_sfh.physics.ages import LG_AGE_YR
 
     for kind in ("mw", "lw"):
@@ -69,23 +71,25 @@ def test_recovers_a_single_population(grid, age, metal):
 def test_dust_comes_from_spectrum_and_bands(grid):
     weights = np.zeros((16, 4))
     weights[11, 2] = 1.0
-    fit = ppxf_fit.fit_one(ppxf_fit.Task(0, 0, _observe(grid, weights, 0.6)), grid, toy_templates(), FREE)
+    fit = ppxf_comparison.fit_test_spectrum(
+        ppxf_comparison.PpxfTestTask(0, 0, _observe(grid, weights, 0.6)), grid, toy_templates(), FREE
+    )
     assert fit.a_v == pytest.approx(0.6, abs=0.1)
 
 
 def test_mass_follows_from_light_by_mass_to_light(grid):
     weights = np.zeros((16, 4))
     weights[2, 1], weights[14, 3] = 0.5, 0.5
-    mass, light, mh = ppxf_fit.on_age_bins(weights, grid)
+    mass, light, mh = ppxf_comparison.bin_ppxf_weights(weights, grid)
     assert light[2] == light[14] == 0.5
     assert mass[14] / mass[2] == pytest.approx(grid.light_v[2, 1] / grid.light_v[14, 3])
     assert (mh[2], mh[14]) == (grid.mh[1], grid.mh[3])
-    assert np.isnan(ppxf_fit.on_age_bins(np.zeros((16, 4)), grid)[0]).all()
+    assert np.isnan(ppxf_comparison.bin_ppxf_weights(np.zeros((16, 4)), grid)[0]).all()
 
 
 def test_templates_of_a_library_carry_unit_light():
     model = toy_model()
-    t, made = model.templates, make_grid(model, 2)
+    t, made = model.templates, make_ppxf_grid(model, 2)
     assert made.shape == (32, t.mh.size)
     np.testing.assert_array_equal(np.bincount(made.bin_of_group), 2)
     # Light of a constant rate in the last age bin's older half, straight from the library.
@@ -101,7 +105,7 @@ def test_templates_of_a_library_carry_unit_light():
 
 
 def test_gas_lines_have_unit_flux_at_their_place():
-    flux, bands, names = gas_templates(toy_templates(), 150.0, 300.0)
+    flux, bands, names = make_ppxf_gas_templates(toy_templates(), 150.0, 300.0)
     halpha = flux[:, names.index("Halpha")]
     assert halpha.sum() * 1.25 == pytest.approx(1.0, abs=0.01)
     assert WAVE_AA[halpha.argmax()] == pytest.approx(6562.8 * (1 + 300 / 299792.458), abs=1.0)
@@ -110,34 +114,36 @@ def test_gas_lines_have_unit_flux_at_their_place():
 
 
 def test_many_resume_and_refuse_another_set(grid, tmp_path, monkeypatch):
-    monkeypatch.setattr(testset, "BLOCK", 16)
+    monkeypatch.setattr(test_set, "BLOCK", 16)
     source = toy_source()
-    made = testset.from_source(source, 4)
+    made = test_set.draw_test_set_from_source(source, 4)
     calls = []
 
     def fake(task, *rest):
         calls.append(task.index)
         means = dict.fromkeys(("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw"), 1.0)
-        return ppxf_fit.Fit(task.index, means, [], [], [], 0.0, 1.0, 2.0, 3.0)
+        return ppxf_comparison.PpxfTestFit(task.index, means, [], [], [], 0.0, 1.0, 2.0, 3.0)
 
-    monkeypatch.setattr(ppxf_fit, "fit_one", fake)
+    monkeypatch.setattr(ppxf_comparison, "fit_test_spectrum", fake)
     cache = tmp_path / "fits.jsonl"
-    finish(ppxf_fit.fit_many(made, 2, cache))
-    fits = finish(ppxf_fit.fit_many(made, 4, cache))
+    run_to_completion(ppxf_comparison.fit_test_spectra(made, 2, cache))
+    fits = run_to_completion(ppxf_comparison.fit_test_spectra(made, 4, cache))
     assert calls == [0, 1, 2, 3]
     assert [f.index for f in fits] == [0, 1, 2, 3]
     truth = {k: np.zeros(4) for k in fits[0].means}
-    table = ppxf_fit.summary(fits, truth)
+    table = ppxf_comparison.summarise_ppxf_fits(fits, truth)
     assert (table["n"], table["seconds_per_spectrum"]) == (4, 2.0)
     assert table["accuracy"]["mh_lw"]["bias"] == 1.0
     with pytest.raises(SfhInputError, match="another test set"):
-        finish(ppxf_fit.fit_many(testset.from_source(source, 4, seed=5), 2, cache))
+        run_to_completion(
+            ppxf_comparison.fit_test_spectra(test_set.draw_test_set_from_source(source, 4, seed=5), 2, cache)
+        )
     cache.write_text(json.dumps({"nothing": 1}))
     with pytest.raises(SfhInputError, match="not a record of pPXF fits"):
-        finish(ppxf_fit.fit_many(made, 2, cache))
+        run_to_completion(ppxf_comparison.fit_test_spectra(made, 2, cache))
 
 
 def test_needs_templates(tmp_path):
-    bare = testset.TestSet("x", 1, (), ())
+    bare = test_set.TestSet("x", 1, (), ())
     with pytest.raises(SfhInputError, match="--prior NAME instead of --data"):
-        finish(ppxf_fit.fit_many(bare, 2, tmp_path / "c"))
+        run_to_completion(ppxf_comparison.fit_test_spectra(bare, 2, tmp_path / "c"))

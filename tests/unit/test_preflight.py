@@ -11,23 +11,23 @@ import numpy as np
 import pytest
 from io_mocks import NX, NY, N, write_cube, write_maps, write_mosaic
 
-from napari_sfh import cost, sky
 from napari_sfh.cli import main, show_progress
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.preflight import footprints
+from napari_sfh.figures.preflight import draw_footprints
 from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.identify import find_galaxy, holds_cube
+from napari_sfh.io.identify import find_galaxy_files, holds_cube
 from napari_sfh.io.muse import read_cube
-from napari_sfh.preflight import Plan, Preflight, examine, lines
+from napari_sfh.jobs import format_duration
+from napari_sfh.preflight import cost, footprints
+from napari_sfh.preflight.plan import Preflight, RunPlan, examine_inputs, format_preflight_text
 from napari_sfh.prep import kinematics
-from napari_sfh.progress import duration
 
 CUBE = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"
 SIDE = 30  # pixels of 0.0396 arcsec: 1.19 arcsec, the cube's 4 x 5 spaxels of 0.2 arcsec lie within
 
 
-def look(plan: Plan, problems: tuple[str, ...] = ()) -> Preflight:
-    found = show_progress(examine(plan, problems), quiet=True)
+def look(plan: RunPlan, problems: tuple[str, ...] = ()) -> Preflight:
+    found = show_progress(examine_inputs(plan, problems), quiet=True)
     assert found is not None
     return found
 
@@ -46,16 +46,19 @@ def test_coverage_counts_good_pixels(cube_file: Path, tmp_path: Path) -> None:
     """A weight of 0 over the eastern half, where the array covers all: half of the spaxels are left."""
     cube = read_cube(cube_file)
     observed = np.ones((NY, NX), bool)
-    whole, pixels = sky.coverage(read_mosaic(mosaic(tmp_path)), cube, observed)
+    whole, pixels = footprints.measure_mosaic_coverage(read_mosaic(mosaic(tmp_path)), cube, observed)
     assert whole == 1
     # Spaxel centres span 4 x 3 spaxels of 0.2 arcsec.
     assert pixels == pytest.approx((0.8 / 0.0396 + 1) * (0.6 / 0.0396 + 1), rel=0.15)
     weight = np.ones((SIDE, SIDE))
     weight[:, : SIDE // 2] = 0  # x runs west: the first columns are east
-    half, _ = sky.coverage(read_mosaic(mosaic(tmp_path, "F814W", weight=weight)), cube, observed)
+    half, _ = footprints.measure_mosaic_coverage(read_mosaic(mosaic(tmp_path, "F814W", weight=weight)), cube, observed)
     assert half == pytest.approx(2 / 5, abs=0.01) or half == pytest.approx(3 / 5, abs=0.01)
     observed[:, :3] = False
-    assert sky.coverage(read_mosaic(mosaic(tmp_path, "F814W", weight=weight)), cube, observed)[0] == 1
+    assert (
+        footprints.measure_mosaic_coverage(read_mosaic(mosaic(tmp_path, "F814W", weight=weight)), cube, observed)[0]
+        == 1
+    )
 
 
 def test_rows_that_are_skipped_change_nothing(cube_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,32 +67,34 @@ def test_rows_that_are_skipped_change_nothing(cube_file: Path, tmp_path: Path, m
     opened, cube = read_mosaic(mosaic(tmp_path, weight=weight)), read_cube(cube_file)
     observed = np.ones((NY, NX), bool)
     expected = (
-        sky.coverage(opened, cube, observed),
-        [o.tolist() for o in sky.mosaic_outline(opened, sky.tangent_plane(cube))],
+        footprints.measure_mosaic_coverage(opened, cube, observed),
+        [o.tolist() for o in footprints.trace_mosaic_outline(opened, footprints.make_tangent_plane(cube))],
     )
-    monkeypatch.setattr(sky, "_AT_ONCE", 1)
-    assert sky.coverage(opened, cube, observed) == expected[0]
-    assert [o.tolist() for o in sky.mosaic_outline(opened, sky.tangent_plane(cube))] == expected[1]
+    monkeypatch.setattr(footprints, "_MAX_PIXELS_READ", 1)
+    assert footprints.measure_mosaic_coverage(opened, cube, observed) == expected[0]
+    assert [
+        o.tolist() for o in footprints.trace_mosaic_outline(opened, footprints.make_tangent_plane(cube))
+    ] == expected[1]
 
 
 def test_outlines_are_the_fields_on_the_sky(cube_file: Path, tmp_path: Path) -> None:
     cube = read_cube(cube_file)
-    plane = sky.tangent_plane(cube)
-    (outline,) = sky.cube_outline(cube, np.ones((NY, NX), bool), plane)
+    plane = footprints.make_tangent_plane(cube)
+    (outline,) = footprints.trace_cube_outline(cube, np.ones((NY, NX), bool), plane)
     # Between the centres of the outermost spaxels, plus half a sample.
     assert np.ptp(outline, axis=0) == pytest.approx([0.8, 0.6], abs=0.01)
     assert np.abs(outline).max() == pytest.approx(0.4, abs=0.01)
-    (line,) = sky.mosaic_outline(read_mosaic(mosaic(tmp_path)), plane)
+    (line,) = footprints.trace_mosaic_outline(read_mosaic(mosaic(tmp_path)), plane)
     assert np.ptp(line, axis=0) == pytest.approx([0.0396 * (SIDE - 1)] * 2, abs=0.01)
     observed = np.ones((NY, NX), bool)
     observed[:, :2] = False  # the eastern columns: x runs west
-    (outline,) = sky.cube_outline(cube, observed, plane)
+    (outline,) = footprints.trace_cube_outline(cube, observed, plane)
     assert outline[:, 0].max() < 0.15
     assert outline[:, 0].min() == pytest.approx(-0.4, abs=0.01)
 
 
 def test_a_galaxy_is_described(cube_file: Path, tmp_path: Path) -> None:
-    plan = Plan(cube_file, {"F555W": mosaic(tmp_path)}, ebv_mw=0.1, target_snr=20.0)
+    plan = RunPlan(cube_file, {"F555W": mosaic(tmp_path)}, ebv_mw=0.1, target_snr=20.0)
     found = look(plan, ("several cubes: a is used",))
     assert found.name == "NGC0628"
     assert [b.band for b in found.bands] == ["F555W"]
@@ -103,7 +108,7 @@ def test_a_galaxy_is_described(cube_file: Path, tmp_path: Path) -> None:
     assert "no image of F275W, F336W, F438W, F814W: the network runs without, and flags it" in found.problems
     assert "no MAPS file: bins and kinematics are made here" in found.problems
     assert not any("E(B-V)" in p for p in found.problems)
-    text = lines(found)
+    text = format_preflight_text(found)
     assert "F555W (UVIS): 100 % of the cube" in text
     assert any(line.startswith("a run takes about") and "GB of memory" in line for line in text)
 
@@ -121,7 +126,7 @@ def test_what_is_wrong_is_said_with_what_is_done(tmp_path: Path) -> None:
     gap[:, : SIDE // 2] = 0
     maps = write_maps(tmp_path / "NGC0628_MAPS.fits", np.ones((NY + 1, NX)))
     photometry = {"F336W": broken, "F814W": far, "F555W": mosaic(tmp_path, weight=gap)}
-    found = look(Plan(cube, photometry, maps, target_snr=1e6, binning="maps"))
+    found = look(RunPlan(cube, photometry, maps, target_snr=1e6, binning="maps"))
     said = "\n".join(found.problems)
     for words in (
         "no STAT: errors are estimated",
@@ -142,19 +147,19 @@ def test_what_is_wrong_is_said_with_what_is_done(tmp_path: Path) -> None:
 def test_options_of_a_run_are_followed(cube_file: Path, tmp_path: Path) -> None:
     bins = np.arange(NY * NX).reshape(NY, NX) - 1.0
     maps = write_maps(tmp_path / "m.fits", bins, redshift=0.003)
-    found = look(Plan(cube_file, {"F555W": mosaic(tmp_path)}, maps, binning="maps", psf_fwhm_arcsec=0.7))
+    found = look(RunPlan(cube_file, {"F555W": mosaic(tmp_path)}, maps, binning="maps", psf_fwhm_arcsec=0.7))
     assert found.n_bins == NX * NY - 1
     assert found.facts["redshift"] == "0.00300 (MAPS)"
     assert found.facts["psf"] == "0.70 arcsec (given)"
     assert found.facts["binning"] == f"{NX * NY - 1} bins of MAPS"
     assert found.facts["kinematics"] == "V and sigma from MAPS"
-    far = look(Plan(cube_file, {"F555W": mosaic(tmp_path)}, redshift=0.05, kinematics="0,60", binning=str(maps)))
+    far = look(RunPlan(cube_file, {"F555W": mosaic(tmp_path)}, redshift=0.05, kinematics="0,60", binning=str(maps)))
     assert not far.bands[0].used
     assert any("the bands are left out (no K-correction)" in p for p in far.problems)
     assert far.facts["kinematics"] == "V, sigma = 0,60 km/s for all bins"
     assert far.n_bins == NX * NY - 1
-    assert "no bin can reach S/N 1e+06; lower --target-snr" in look(Plan(cube_file, target_snr=1e6)).problems
-    lost = look(Plan(cube_file, redshift=0.6))
+    assert "no bin can reach S/N 1e+06; lower --target-snr" in look(RunPlan(cube_file, target_snr=1e6)).problems
+    lost = look(RunPlan(cube_file, redshift=0.6))
     assert any("lacks rest-frame" in p for p in lost.problems)
 
 
@@ -164,10 +169,10 @@ def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
     """20 bins are fitted in a second, unless a fit took a quarter of an hour."""
 
     def said(**options: Any) -> list[str]:
-        plan = Plan(cube_file, target_snr=5.0, **options)
+        plan = RunPlan(cube_file, target_snr=5.0, **options)
         return [problem for problem in look(plan).problems if problem.startswith("pPXF fits")]
 
-    monkeypatch.setattr("napari_sfh.preflight.ppxf_installed", lambda: True)
+    monkeypatch.setattr("napari_sfh.preflight.plan.is_ppxf_installed", lambda: True)
     assert said() == []
     monkeypatch.setattr(kinematics, "PPXF_SECONDS", 900.0)
     (line,) = said()
@@ -184,7 +189,7 @@ def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
 def test_a_cube_without_a_good_spaxel_is_refused(tmp_path: Path) -> None:
     cube = write_cube(tmp_path / "c.fits", flux=np.full((N, NY, NX), np.nan, np.float32), stat=np.ones((N, NY, NX)))
     with pytest.raises(SfhInputError, match="no spaxel has a finite flux and variance near 5400 AA; check DATA"):
-        look(Plan(cube))
+        look(RunPlan(cube))
 
 
 def test_cancel(cube_file: Path, tmp_path: Path) -> None:
@@ -192,41 +197,47 @@ def test_cancel(cube_file: Path, tmp_path: Path) -> None:
 
     cancel = threading.Event()
     cancel.set()
-    assert show_progress(examine(Plan(cube_file, {"F555W": mosaic(tmp_path)}), (), cancel), quiet=True) is None
+    assert (
+        show_progress(examine_inputs(RunPlan(cube_file, {"F555W": mosaic(tmp_path)}), (), cancel), quiet=True) is None
+    )
 
 
 def test_bins_expected_from_the_spaxels() -> None:
     snr = np.array([[40.0, 100.0, 0.5], [17.5, 17.5, np.nan], [17.5, 17.5, 1.0]], dtype=np.float32)
     # Two alone; four of half the target make one; one of S/N 1 a 35th squared.
-    assert cost.expected_bins(snr, 35.0, 1.0) == 2 + round(cost.BIN_EFFICIENCY * (1 + 1 / 35**2))
-    assert cost.expected_bins(np.full((3, 3), np.nan, np.float32), 35.0, 1.0) == 0
+    assert cost.estimate_bin_count(snr, 35.0, 1.0) == 2 + round(cost.BIN_EFFICIENCY * (1 + 1 / 35**2))
+    assert cost.estimate_bin_count(np.full((3, 3), np.nan, np.float32), 35.0, 1.0) == 0
 
 
 def test_estimate_grows_with_the_work() -> None:
-    small = cost.Work(spaxels=1000, bins=100, cube_bytes=1e8)
+    small = cost.Workload(spaxels=1000, bins=100, cube_bytes=1e8)
     for bigger in (
-        cost.Work(spaxels=100_000, bins=100, cube_bytes=1e8),
-        cost.Work(spaxels=1000, bins=100, cube_bytes=1e10),
-        cost.Work(spaxels=1000, bins=100, cube_bytes=1e8, packed=True),
-        cost.Work(spaxels=1000, bins=100, cube_bytes=1e8, mosaic_pixels=1e8),
-        cost.Work(spaxels=1000, bins=100, cube_bytes=1e8, ppxf=True),
-        cost.Work(spaxels=1000, bins=10_000, cube_bytes=1e8),
+        cost.Workload(spaxels=100_000, bins=100, cube_bytes=1e8),
+        cost.Workload(spaxels=1000, bins=100, cube_bytes=1e10),
+        cost.Workload(spaxels=1000, bins=100, cube_bytes=1e8, packed=True),
+        cost.Workload(spaxels=1000, bins=100, cube_bytes=1e8, mosaic_pixels=1e8),
+        cost.Workload(spaxels=1000, bins=100, cube_bytes=1e8, ppxf=True),
+        cost.Workload(spaxels=1000, bins=10_000, cube_bytes=1e8),
     ):
-        assert cost.estimate(bigger).total_seconds > cost.estimate(small).total_seconds
-    powerbin = cost.Work(spaxels=100_000, bins=100, cube_bytes=1e8, binning="powerbin")
+        assert cost.estimate_cost(bigger).total_seconds > cost.estimate_cost(small).total_seconds
+    powerbin = cost.Workload(spaxels=100_000, bins=100, cube_bytes=1e8, binning="powerbin")
     assert (
-        cost.estimate(powerbin).seconds["binning"]
-        < cost.estimate(cost.Work(spaxels=100_000, bins=100, cube_bytes=1e8)).seconds["binning"]
+        cost.estimate_cost(powerbin).seconds["binning"]
+        < cost.estimate_cost(cost.Workload(spaxels=100_000, bins=100, cube_bytes=1e8)).seconds["binning"]
     )
-    fits_ = cost.Work(spaxels=1000, bins=1000, cube_bytes=1e8, ppxf=True)
-    assert cost.estimate(fits_).seconds["pPXF"] == 1000 * kinematics.PPXF_SECONDS
-    assert cost.estimate(small).memory_bytes < cost.estimate(cost.Work(1000, 50_000, 1e8)).memory_bytes < 10e9
-    assert "most of it" in cost.estimate(small).text()
+    fits_ = cost.Workload(spaxels=1000, bins=1000, cube_bytes=1e8, ppxf=True)
+    assert cost.estimate_cost(fits_).seconds["pPXF"] == 1000 * kinematics.PPXF_SECONDS
+    assert (
+        cost.estimate_cost(small).memory_bytes
+        < cost.estimate_cost(cost.Workload(1000, 50_000, 1e8)).memory_bytes
+        < 10e9
+    )
+    assert "most of it" in cost.estimate_cost(small).text()
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(1, "5 s"), (47, "45 s"), (300, "5 min"), (9000, "2.5 h")])
 def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 def test_info_of_a_folder_with_a_picture(cube_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -253,8 +264,8 @@ def test_info_of_a_folder_with_a_picture(cube_file: Path, tmp_path: Path, capsys
 
 
 def test_picture_shows_every_band(cube_file: Path, tmp_path: Path) -> None:
-    found = look(Plan(cube_file, {band: mosaic(tmp_path, band) for band in ("F275W", "F814W")}))
-    axes = footprints(found).axes[0]
+    found = look(RunPlan(cube_file, {band: mosaic(tmp_path, band) for band in ("F275W", "F814W")}))
+    axes = draw_footprints(found).axes[0]
     assert axes.xaxis_inverted()
     assert len(axes.lines) == 2
     labels = [t.get_text() for t in axes.get_legend().get_texts()]
@@ -273,12 +284,13 @@ def test_folders_with_a_cube(cube_file: Path, tmp_path: Path) -> None:
 
 
 def test_the_preflight_does_not_load_the_network() -> None:
-    code = "import sys, napari_sfh.preflight, napari_sfh.figures.preflight; print({'torch', 'qtpy'} & set(sys.modules))"
+    modules = "napari_sfh.preflight.plan, napari_sfh.figures.preflight"
+    code = f"import sys, {modules}; print({{'torch', 'qtpy'}} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
 
 
 def test_plan_of_a_folder_and_of_options(cube_file: Path) -> None:
-    assert Plan.of_galaxy(find_galaxy(cube_file.parent)).cube == cube_file
-    plan = Plan.of({"cube": cube_file, "redshift": None, "align": True, "target_snr": 20.0})
+    assert RunPlan.from_galaxy_files(find_galaxy_files(cube_file.parent)).cube == cube_file
+    plan = RunPlan.of({"cube": cube_file, "redshift": None, "align": True, "target_snr": 20.0})
     assert (plan.redshift, plan.target_snr) == (None, 20.0)

@@ -7,10 +7,11 @@ import pytest
 from prep_toys import toy_bins, toy_wcs
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics import extinction
 from napari_sfh.physics.wavelength import C_KMS, N_WAVE, WAVE_AA
-from napari_sfh.prep import extinction, kinematics
-from napari_sfh.prep.assemble import make_bin_data, without_lines
-from napari_sfh.prep.restframe import RestSpectra
+from napari_sfh.prep import kinematics
+from napari_sfh.prep.observation import make_observation, mask_gas_lines
+from napari_sfh.prep.rest_frame import RestSpectra
 from napari_sfh.types import BANDS, BinnedMaps, Flag
 
 
@@ -24,7 +25,7 @@ GOOD = {band: (np.full(4, 4e-18), np.full(4, 1e-19)) for band in BANDS}
 
 
 def build(rest=None, photometry=GOOD, bins=BINS, sigma=60.0, redshift=0.002, **extra):
-    return make_bin_data(rest or rest_spectra(), photometry, bins, 10.0, sigma, redshift, **extra)
+    return make_observation(rest or rest_spectra(), photometry, bins, 10.0, sigma, redshift, **extra)
 
 
 def test_bands_share_the_spectrums_norm():
@@ -39,7 +40,7 @@ def test_bands_share_the_spectrums_norm():
 
 def test_gas_lines_are_hidden_and_stars_stay():
     data = build()
-    hidden = without_lines(data)
+    hidden = mask_gas_lines(data)
     for line in (4861.3, 5006.8, 6300.3, 6562.8, 6730.8):
         assert not hidden.mask[:, np.abs(WAVE_AA - line) < 10].any()
     for feature in (5270.0, 5335.0, 5406.0):  # iron
@@ -124,7 +125,7 @@ def test_mismatches_are_named():
 
 
 def test_constant_kinematics():
-    out = kinematics.constant("-20,75.5", 3)
+    out = kinematics.parse_constant_kinematics("-20,75.5", 3)
     np.testing.assert_array_equal(out.v_kms, [-20] * 3)
     np.testing.assert_array_equal(out.sigma_kms, [75.5] * 3)
     assert not out.measured.any()
@@ -133,7 +134,7 @@ def test_constant_kinematics():
 @pytest.mark.parametrize("text", ["fast", "1", "1,2,3", "0,-5", "0,0", "9999,60", "nan,60"])
 def test_bad_constants_are_quoted(text):
     with pytest.raises(SfhInputError, match=f"--kinematics '{text}'"):
-        kinematics.constant(text, 3)
+        kinematics.parse_constant_kinematics(text, 3)
 
 
 def maps(v, sigma, redshift=0.002, shape=(2, 4)):
@@ -149,35 +150,35 @@ def maps(v, sigma, redshift=0.002, shape=(2, 4)):
 
 def test_medians_of_maps_per_bin():
     v = np.array([[10, 30, np.nan, np.nan], [5, 5, 5, 900]])
-    out = kinematics.from_maps(maps(v, 80.0), BINS, 0.002)
+    out = kinematics.bin_maps_kinematics(maps(v, 80.0), BINS, 0.002)
     np.testing.assert_allclose(out.v_kms, [20, 452.5, 5, 452.5])  # bin 2 takes that of bin 4, the nearest
     np.testing.assert_array_equal(out.measured, [True, False, True, True])
 
 
 def test_velocities_move_with_the_redshift():
-    out = kinematics.from_maps(maps(0.0, 80.0, redshift=0.0021), BINS, 0.002)
+    out = kinematics.bin_maps_kinematics(maps(0.0, 80.0, redshift=0.0021), BINS, 0.002)
     np.testing.assert_allclose(out.v_kms, C_KMS * np.log(1.0021 / 1.002), rtol=1e-4)
 
 
 def test_maps_without_kinematics_or_on_another_grid():
     with pytest.raises(SfhInputError, match=r"MAPS\.fits: V_STARS and SIGMA_STARS hold no usable value in any of 4"):
-        kinematics.from_maps(maps(np.nan, 80.0), BINS, 0.002)
+        kinematics.bin_maps_kinematics(maps(np.nan, 80.0), BINS, 0.002)
     with pytest.raises(SfhInputError, match=r"MAPS\.fits: its grid is 3 x 3"):
-        kinematics.from_maps(maps(0.0, 80.0, shape=(3, 3)), BINS, 0.002)
+        kinematics.bin_maps_kinematics(maps(0.0, 80.0, shape=(3, 3)), BINS, 0.002)
 
 
 # --- Milky Way --------------------------------------------------------------------------------------------------
 
 
 def test_extinction_in_v_is_rv_times_ebv():
-    magnitudes = -2.5 * np.log10(extinction.transmission(np.array([2750.0, 5500.0, 8000.0]), 0.1))
+    magnitudes = -2.5 * np.log10(extinction.milky_way_transmission(np.array([2750.0, 5500.0, 8000.0]), 0.1))
     assert magnitudes[1] == pytest.approx(0.31, rel=0.03)
     assert magnitudes[0] == pytest.approx(0.62, rel=0.05)  # F99: A(F275W) = 6.2 E(B-V)
     assert magnitudes[2] < 0.2
-    np.testing.assert_array_equal(extinction.transmission(np.array([4000.0]), 0.0), 1.0)
+    np.testing.assert_array_equal(extinction.milky_way_transmission(np.array([4000.0]), 0.0), 1.0)
 
 
 @pytest.mark.parametrize("ebv", [-0.1, np.nan, 7.0])
 def test_impossible_reddening(ebv):
     with pytest.raises(SfhInputError, match="--ebv-mw"):
-        extinction.transmission(5000.0, ebv)
+        extinction.milky_way_transmission(5000.0, ebv)

@@ -9,7 +9,7 @@ from prep_toys import run, toy_bins, toy_cube, toy_mosaic
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep import bands
-from napari_sfh.prep.background import MIN_BOXES, Sky, _of_boxes, sky_level
+from napari_sfh.prep.background import MIN_BOXES, SkyLevel, _combine_boxes, measure_sky_level
 from napari_sfh.prep.psf import Psf
 
 LEVEL, NOISE = 0.0031, 0.006
@@ -30,7 +30,7 @@ def scene(seed=4, level=LEVEL):
 
 def test_pedestal_is_found():
     mosaic = toy_mosaic(scene(), np.full((N, N), NOISE))
-    sky = sky_level(mosaic, CUBE)
+    sky = measure_sky_level(mosaic, CUBE)
     assert sky.level == pytest.approx(LEVEL, abs=5 * sky.error)
     assert sky.error < 0.1 * LEVEL
     assert sky.n_boxes > 60
@@ -40,15 +40,15 @@ def test_bad_pixels_are_left_out():
     image, error = scene(), np.full((N, N), NOISE)
     image[:, ::5] = 50.0
     error[:, ::5] = np.inf
-    sky = sky_level(toy_mosaic(image, error), CUBE)
+    sky = measure_sky_level(toy_mosaic(image, error), CUBE)
     assert sky.level == pytest.approx(LEVEL, abs=5 * sky.error)
 
 
 def test_boxes_with_light_are_clipped():
     rng = np.random.default_rng(6)
     levels = np.concatenate([rng.normal(1.0, 0.01, 70), 1.0 + rng.exponential(0.5, 30)])
-    sky = _of_boxes(levels)
-    assert isinstance(sky, Sky)
+    sky = _combine_boxes(levels)
+    assert isinstance(sky, SkyLevel)
     assert sky.level == pytest.approx(1.0, abs=0.01)
     assert sky.n_boxes < 90
 
@@ -57,20 +57,20 @@ def test_no_room_outside_the_cube():
     small = toy_mosaic(np.zeros((300, 300)), np.ones((300, 300)))
     cube = toy_cube(np.ones((5, 60, 60)), wave=5000 + 1.25 * np.arange(5))
     with pytest.raises(SfhInputError, match=rf"0 boxes of 64 pixels .*needs {MIN_BOXES}\); run without the option"):
-        sky_level(small, cube)
+        measure_sky_level(small, cube)
 
 
 def test_cancel():
     event = threading.Event()
     event.set()
-    assert sky_level(toy_mosaic(scene(), np.full((N, N), NOISE)), CUBE, event) is None
+    assert measure_sky_level(toy_mosaic(scene(), np.full((N, N), NOISE)), CUBE, event) is None
 
 
 def measured(**options):
     filters = [Filter.from_curve("F555W", "UVIS", np.arange(2500.0, 3000.0, 10.0), np.full(50, 0.2))]
     mosaic = toy_mosaic(scene(), np.full((N, N), NOISE))
     bins = toy_bins(np.ones((40, 40)))
-    return run(bands.measure({"F555W": mosaic}, CUBE, bins, Psf(0.9, slope=0.0), filters, **options))
+    return run(bands.measure_bands({"F555W": mosaic}, CUBE, bins, Psf(0.9, slope=0.0), filters, **options))
 
 
 def test_bands_subtract_it_only_if_asked_and_say_so():
@@ -89,6 +89,6 @@ def test_bands_go_on_without_a_sky():
     mosaic = toy_mosaic(np.ones((300, 300)), np.ones((300, 300)))
     filters = [Filter.from_curve("F555W", "UVIS", np.arange(2500.0, 3000.0, 10.0), np.full(50, 0.2))]
     bins = toy_bins(np.ones((60, 60)))
-    found = run(bands.measure({"F555W": mosaic}, cube, bins, Psf(0.9), filters, subtract_sky=True))
+    found = run(bands.measure_bands({"F555W": mosaic}, cube, bins, Psf(0.9), filters, subtract_sky=True))
     assert np.isfinite(found.flux["F555W"].flux_cgs).all()
     assert "sky not subtracted" in found.notes[0]

@@ -11,7 +11,14 @@ from prep_toys import MUSE_WAVE, run, toy_cube, toy_spectrum, toy_wcs
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.prep import binning
-from napari_sfh.prep.binning import SpaxelSN, cost_warning, difference_noise, make_bins, signal_noise, window_channels
+from napari_sfh.prep.binning import (
+    SpaxelSN,
+    bin_spaxels,
+    describe_binning_time,
+    find_window_channels,
+    measure_difference_noise,
+    measure_signal_noise,
+)
 from napari_sfh.types import BinnedMaps
 
 
@@ -35,7 +42,7 @@ def test_bins_tile_the_field_and_reach_the_target(method, capsys):
     sn = disc()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        bins = make_bins(sn, 35.0, method)
+        bins = bin_spaxels(sn, 35.0, method)
     assert capsys.readouterr().out == ""
     assert set(np.unique(bins.bin_id)) == set(range(1, bins.n_bins + 1))
     assert bins.nspax.sum() == sn.good.sum()
@@ -50,7 +57,7 @@ def test_bins_tile_the_field_and_reach_the_target(method, capsys):
 @pytest.mark.parametrize("method", ["vorbin", "powerbin"])
 def test_bright_spaxels_stay_alone(method):
     sn = disc()
-    bins = make_bins(sn, 35.0, method)
+    bins = bin_spaxels(sn, 35.0, method)
     bright = sn.signal > 1.3 * 35
     assert bright.sum() > 5
     assert np.all(bins.nspax[bins.bin_id[bright] - 1] == 1)
@@ -66,7 +73,7 @@ def field(signal, good=None):
 def test_a_star_does_not_swallow_its_surroundings(method):
     sky = np.full((20, 20), 1.5)
     sky[5, 7] = 500.0
-    bins = make_bins(field(sky), 20.0, method)
+    bins = bin_spaxels(field(sky), 20.0, method)
     assert bins.nspax[bins.bin_id[5, 7] - 1] == 1
     assert bins.n_bins >= 2
 
@@ -75,7 +82,7 @@ def test_a_star_does_not_swallow_its_surroundings(method):
 def test_a_faint_spaxel_among_bright_ones_joins_a_neighbour(method):
     sky = np.full((9, 9), 30.0)
     sky[4, 4] = 3.0
-    bins = make_bins(field(sky), 20.0, method)
+    bins = bin_spaxels(field(sky), 20.0, method)
     assert bins.n_bins == 80
     partner = bins.bin_id == bins.bin_id[4, 4]
     assert partner.sum() == 2
@@ -95,7 +102,7 @@ def test_a_faint_spaxel_among_bright_ones_joins_a_neighbour(method):
 )
 def test_awkward_fields_are_binned_too(method, shape, used, target, n_bins):
     good = np.ones(shape, bool) if used == "all" else np.indices(shape).sum(0) % 2 == 0
-    bins = make_bins(field(np.full(shape, 2.0), good), target, method)
+    bins = bin_spaxels(field(np.full(shape, 2.0), good), target, method)
     assert n_bins[0] <= bins.n_bins <= n_bins[1]
     assert bins.nspax.sum() == good.sum()
     assert bins.snr.min() >= 0.9 * target
@@ -103,7 +110,7 @@ def test_awkward_fields_are_binned_too(method, shape, used, target, n_bins):
 
 def test_bins_are_numbered_outwards_from_the_brightest_and_do_not_change_between_runs():
     sn = disc()
-    one, two = make_bins(sn, 30.0), make_bins(sn, 30.0)
+    one, two = bin_spaxels(sn, 30.0), bin_spaxels(sn, 30.0)
     np.testing.assert_array_equal(one.bin_id, two.bin_id)
     distance = np.hypot(one.x - one.x[0], one.y - one.y[0])
     assert np.all(np.diff(distance) >= 0)
@@ -112,7 +119,7 @@ def test_bins_are_numbered_outwards_from_the_brightest_and_do_not_change_between
 
 def test_centre_is_weighted_by_light():
     sn = disc(4)
-    bins = make_bins(sn, 1.0, given=np.ones((4, 4), dtype=np.int32))
+    bins = bin_spaxels(sn, 1.0, given=np.ones((4, 4), dtype=np.int32))
     y, x = np.mgrid[:4, :4]
     assert bins.x[0] == pytest.approx((sn.signal * x).sum() / sn.signal.sum())
     assert bins.y[0] == pytest.approx((sn.signal * y).sum() / sn.signal.sum())
@@ -120,7 +127,7 @@ def test_centre_is_weighted_by_light():
 
 def test_all_spaxels_above_the_target_stay_single():
     sn = disc(5)
-    bins = make_bins(sn, 1.2)
+    bins = bin_spaxels(sn, 1.2)
     assert bins.n_bins == 25
     assert np.all(bins.nspax == 1)
 
@@ -129,40 +136,40 @@ def test_target_out_of_reach_says_what_is():
     sn = disc()
     reach = sn.signal.sum() / np.sqrt(sn.signal.size)
     with pytest.raises(SfhInputError, match=rf"disc\.fits.*together have {reach:.1f}; lower --target-snr"):
-        make_bins(sn, 2 * reach)
+        bin_spaxels(sn, 2 * reach)
 
 
 def test_unknown_method_and_bad_target():
     with pytest.raises(SfhInputError, match="'kmeans' is unknown: choose auto, vorbin, powerbin"):
-        make_bins(disc(), 10, "kmeans")
+        bin_spaxels(disc(), 10, "kmeans")
     with pytest.raises(SfhInputError, match="must be positive"):
-        make_bins(disc(), -3)
+        bin_spaxels(disc(), -3)
 
 
 def test_cancel_ends_vorbin():
     event = threading.Event()
     event.set()
     with pytest.raises(ComputeError, match="cancelled"):
-        make_bins(disc(), 35.0, cancel=event)
+        bin_spaxels(disc(), 35.0, cancel=event)
 
 
 def test_vorbin_warns_of_its_cost_only_on_big_fields():
     sn = disc(10)
-    assert cost_warning(sn, "vorbin") is None
+    assert describe_binning_time(sn, "vorbin") is None
     big = SpaxelSN(*(np.ones((1000, 1000), t) for t in (np.float32, np.float32, bool)), sn.wcs, sn.path, True)
-    assert cost_warning(big, "vorbin") == "1000000 spaxels take vorbin some 1.5 h, powerbin 2 min"
+    assert describe_binning_time(big, "vorbin") == "1000000 spaxels take vorbin some 1.5 h, powerbin 2 min"
     big.good[:] = np.arange(1000) < 50
-    assert cost_warning(big, "vorbin") == "50000 spaxels take vorbin some 15 s, powerbin 5 s"
-    assert cost_warning(big, "powerbin") is None
-    assert cost_warning(big, "auto") is None
+    assert describe_binning_time(big, "vorbin") == "50000 spaxels take vorbin some 15 s, powerbin 5 s"
+    assert describe_binning_time(big, "powerbin") is None
+    assert describe_binning_time(big, "auto") is None
 
 
 def test_auto_takes_the_library_that_suits_the_size(monkeypatch):
     sn = disc()
-    assert make_bins(sn, 35.0).method == "vorbin"
-    monkeypatch.setattr(binning, "VORBIN_COMFORT", 100)
-    assert make_bins(sn, 35.0).method == "powerbin"
-    np.testing.assert_array_equal(make_bins(sn, 35.0).bin_id, make_bins(sn, 35.0, "powerbin").bin_id)
+    assert bin_spaxels(sn, 35.0).method == "vorbin"
+    monkeypatch.setattr(binning, "MAX_VORBIN_SPAXELS", 100)
+    assert bin_spaxels(sn, 35.0).method == "powerbin"
+    np.testing.assert_array_equal(bin_spaxels(sn, 35.0).bin_id, bin_spaxels(sn, 35.0, "powerbin").bin_id)
 
 
 # --- signal and noise -------------------------------------------------------------------------------------------
@@ -178,7 +185,7 @@ def noisy_cube(snr=20.0, shape=(6, 7), variance=True, redshift=0.0, seed=1):
 
 @pytest.mark.parametrize(("variance", "tolerance"), [(True, 0.01), (False, 0.25)])
 def test_snr_is_that_of_the_data(variance, tolerance):
-    sn = run(signal_noise(noisy_cube(20.0, variance=variance), 0.002))
+    sn = run(measure_signal_noise(noisy_cube(20.0, variance=variance), 0.002))
     assert sn.from_variance is variance
     np.testing.assert_allclose(sn.snr, 20.0, rtol=tolerance + 0.01)
     assert np.mean(sn.snr) == pytest.approx(20.0, rel=0.05)
@@ -187,8 +194,10 @@ def test_snr_is_that_of_the_data(variance, tolerance):
 def test_difference_noise_is_blind_to_slopes_and_correlated_neighbours():
     rng = np.random.default_rng(3)
     ramp = np.linspace(0, 1000, 4000, dtype=np.float32)
-    assert difference_noise(ramp + 2.0 * rng.standard_normal(4000).astype(np.float32)) == pytest.approx(2.0, rel=0.07)
-    assert np.isnan(difference_noise(np.ones(8, dtype=np.float32)))
+    assert measure_difference_noise(ramp + 2.0 * rng.standard_normal(4000).astype(np.float32)) == pytest.approx(
+        2.0, rel=0.07
+    )
+    assert np.isnan(measure_difference_noise(np.ones(8, dtype=np.float32)))
 
 
 def test_bad_spaxels_are_left_out():
@@ -197,20 +206,20 @@ def test_bad_spaxels_are_left_out():
     cube_flux[:, 0, 1] = -5.0
     cube_flux[:, 0, 2] = 0.5  # S/N 0.5
     cube = toy_cube(cube_flux, np.ones_like(cube_flux))
-    sn = run(signal_noise(cube, 0.0))
+    sn = run(measure_signal_noise(cube, 0.0))
     np.testing.assert_array_equal(sn.good, [[False] * 3, [True] * 3])
     assert np.isnan(sn.signal[0, 0])
 
 
 def test_noise_uses_the_variance_and_not_its_root():
     flux = np.full((MUSE_WAVE.size, 1, 1), 100.0)
-    sn = run(signal_noise(toy_cube(flux, np.full_like(flux, 25.0)), 0.0))
+    sn = run(measure_signal_noise(toy_cube(flux, np.full_like(flux, 25.0)), 0.0))
     assert sn.snr[0, 0] == pytest.approx(20.0, rel=1e-5)
 
 
 def test_window_moves_with_redshift():
     cube = toy_cube(toy_spectrum(MUSE_WAVE)[:, None, None])
-    part = window_channels(cube, 0.1)
+    part = find_window_channels(cube, 0.1)
     assert cube.wave_aa[part][0] == pytest.approx(5300 * 1.1, abs=1.25)
     assert cube.wave_aa[part][-1] == pytest.approx(5500 * 1.1, abs=1.25)
 
@@ -218,28 +227,28 @@ def test_window_moves_with_redshift():
 def test_window_not_covered_names_the_range():
     cube = toy_cube(toy_spectrum(MUSE_WAVE)[:, None, None], name="short.fits")
     with pytest.raises(SfhInputError, match=r"short\.fits.*redshift 0\.9.*the cube covers 4750-7624 AA"):
-        run(signal_noise(cube, 0.9))
+        run(measure_signal_noise(cube, 0.9))
 
 
 def test_nothing_but_nan_is_an_error():
     flux = np.full((MUSE_WAVE.size, 3, 3), np.nan)
     with pytest.raises(SfhInputError, match=r"toy\.fits: no spaxel has S/N >= 1 .*0 observed spaxels"):
-        run(signal_noise(toy_cube(flux), 0.0))
+        run(measure_signal_noise(toy_cube(flux), 0.0))
 
 
 def test_one_spaxel_cube():
-    sn = run(signal_noise(noisy_cube(50.0, shape=(1, 1)), 0.0))
-    bins = make_bins(sn, 35.0)
+    sn = run(measure_signal_noise(noisy_cube(50.0, shape=(1, 1)), 0.0))
+    bins = bin_spaxels(sn, 35.0)
     assert bins.n_bins == 1
     assert bins.nspax[0] == 1
     with pytest.raises(SfhInputError, match="lower --target-snr"):
-        make_bins(sn, 100.0)
+        bin_spaxels(sn, 100.0)
 
 
 def test_cancel_returns_none():
     event = threading.Event()
     event.set()
-    assert run(signal_noise(noisy_cube(), 0.0, event)) is None
+    assert run(measure_signal_noise(noisy_cube(), 0.0, event)) is None
 
 
 # --- bins of somebody else --------------------------------------------------------------------------------------
@@ -256,7 +265,7 @@ def test_given_maps_keep_their_order_and_lose_empty_bins():
     good[0] = False  # the whole of bin 2
     sn = SpaxelSN(sn.signal, sn.noise, good, sn.wcs, sn.path, True)
     bin_id = np.repeat([[2], [7], [3], [0]], 4, axis=1)
-    bins = make_bins(sn, 35.0, given=maps_on(sn, bin_id))
+    bins = bin_spaxels(sn, 35.0, given=maps_on(sn, bin_id))
     assert bins.method == "maps"
     np.testing.assert_array_equal(bins.bin_id[:, 0], [0, 2, 1, 0])
 
@@ -264,11 +273,11 @@ def test_given_maps_keep_their_order_and_lose_empty_bins():
 def test_maps_on_another_grid():
     sn = disc(4)
     with pytest.raises(SfhInputError, match=r"MAPS\.fits: its grid is 5 x 5 spaxels, that of disc\.fits 4 x 4"):
-        make_bins(sn, 35.0, given=maps_on(sn, np.ones((5, 5))))
+        bin_spaxels(sn, 35.0, given=maps_on(sn, np.ones((5, 5))))
     shifted = sn.wcs.deepcopy()
     shifted.wcs.crpix += 3.0
     with pytest.raises(SfhInputError, match=r"MAPS\.fits: its WCS is off that of disc\.fits by 3\.0 spaxels"):
-        make_bins(sn, 35.0, given=maps_on(sn, np.ones((4, 4)), shifted))
+        bin_spaxels(sn, 35.0, given=maps_on(sn, np.ones((4, 4)), shifted))
 
 
 def test_bin_map_from_a_fits_file(tmp_path):
@@ -277,18 +286,18 @@ def test_bin_map_from_a_fits_file(tmp_path):
     header = sn.wcs.to_header()
     image = np.repeat([[-1.0], [0.0], [1.0], [np.nan]], 4, axis=1)
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image, header, name="BIN_ID")]).writeto(path)
-    bins = make_bins(sn, 35.0, given=path)
+    bins = bin_spaxels(sn, 35.0, given=path)
     assert bins.method == "file"
     np.testing.assert_array_equal(bins.bin_id[:, 0], [0, 1, 2, 0])
     fits.PrimaryHDU(np.full((4, 4), 0.5), header).writeto(path, overwrite=True)
     with pytest.raises(SfhInputError, match=r"bins\.fits: bin numbers must be whole"):
-        make_bins(sn, 35.0, given=path)
+        bin_spaxels(sn, 35.0, given=path)
     fits.PrimaryHDU(np.zeros((4, 4)), header).writeto(path, overwrite=True)
     with pytest.raises(SfhInputError, match="no bin on a spaxel with signal"):
-        make_bins(sn, 35.0, given=path)
+        bin_spaxels(sn, 35.0, given=path)
     path.write_text("no FITS")
     with pytest.raises(SfhInputError, match="cannot be read as a FITS bin map"):
-        make_bins(sn, 35.0, given=path)
+        bin_spaxels(sn, 35.0, given=path)
     fits.PrimaryHDU(np.zeros((2, 4, 4))).writeto(path, overwrite=True)
     with pytest.raises(SfhInputError, match="no two-dimensional image"):
-        make_bins(sn, 35.0, given=path)
+        bin_spaxels(sn, 35.0, given=path)

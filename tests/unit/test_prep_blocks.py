@@ -7,7 +7,7 @@ import pytest
 from prep_toys import toy_cube
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.prep import blocks
+from napari_sfh.prep import cube_blocks
 
 N = 3681
 
@@ -15,7 +15,7 @@ N = 3681
 @pytest.fixture
 def cube(monkeypatch):
     """A cube whose channels hold their number, read ten at a time."""
-    monkeypatch.setattr(blocks, "_BLOCK_BYTES", 10 * 6 * 9)
+    monkeypatch.setattr(cube_blocks, "_BLOCK_BYTES", 10 * 6 * 9)
     flux = np.arange(N, dtype=np.float32)[:, None, None] * np.ones((1, 2, 3), np.float32)
     return toy_cube(flux, np.ones_like(flux), wave=4749.88 + 1.25 * np.arange(N))
 
@@ -27,7 +27,7 @@ def with_read(cube, read):
 
 @pytest.mark.parametrize("channels", [slice(0, 40), slice(7, 42), slice(100, 105), slice(3670, N), slice(5, 5)])
 def test_every_channel_comes_once_and_in_order(cube, channels):
-    found = list(blocks.read_blocks(cube, channels))
+    found = list(cube_blocks.read_cube_blocks(cube, channels))
     seen = [value for part, (flux, _, _) in found for value in flux[:, 0, 0]]
     places = [k for part, _ in found for k in range(part.start, part.stop)]
     assert seen == list(range(channels.start, channels.stop))
@@ -46,7 +46,7 @@ def test_one_block_is_read_ahead_and_no_more(cube):
             second.set()
         return read(lo, hi)
 
-    running = blocks.read_blocks(with_read(cube, noting), slice(0, 100))
+    running = cube_blocks.read_cube_blocks(with_read(cube, noting), slice(0, 100))
     next(running)
     assert second.wait(10)  # while the first block is being worked on
     assert asked == [0, 10]
@@ -57,9 +57,9 @@ def test_one_block_is_read_ahead_and_no_more(cube):
 def test_block_length_bounds_the_memory_of_a_full_cube():
     full = toy_cube(np.ones((1, 1, 1)), np.ones((1, 1, 1)), wave=np.array([5000.0]))
     object.__setattr__(full, "shape", (N, 1000, 1000))
-    assert blocks.block_length(full) * 9e6 < 30e6
+    assert cube_blocks.choose_block_length(full) * 9e6 < 30e6
     object.__setattr__(full, "shape", (N, 10_000, 10_000))
-    assert blocks.block_length(full) == 1
+    assert cube_blocks.choose_block_length(full) == 1
 
 
 def test_damage_found_while_reading_ahead_is_raised_here(cube):
@@ -70,7 +70,7 @@ def test_damage_found_while_reading_ahead_is_raised_here(cube):
             raise SfhInputError("cube.fits: HDU 1 cannot be read; damaged, download it again")
         return read(lo, hi)
 
-    running = blocks.read_blocks(with_read(cube, damaged), slice(0, 50))
+    running = cube_blocks.read_cube_blocks(with_read(cube, damaged), slice(0, 50))
     assert [next(running)[0].start, next(running)[0].start] == [0, 10]
     with pytest.raises(SfhInputError, match="damaged, download it again"):
         next(running)
@@ -78,7 +78,7 @@ def test_damage_found_while_reading_ahead_is_raised_here(cube):
 
 def test_cancel_ends_it(cube):
     event = threading.Event()
-    running = blocks.read_blocks(cube, slice(0, 50), event)
+    running = cube_blocks.read_cube_blocks(cube, slice(0, 50), event)
     next(running)
     event.set()
     assert list(running) == []

@@ -9,8 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.prep.photometry import bin_photometry
-from napari_sfh.prep.psf import ASSUMED_FWHM_ARCSEC, Psf, cube_psf, matching_kernel, profile
+from napari_sfh.prep.photometry import measure_bin_photometry
+from napari_sfh.prep.psf import ASSUMED_FWHM_ARCSEC, Psf, choose_cube_psf, make_matching_kernel, make_psf_image
 
 PSF = Psf(0.9, slope=0.0)
 N_HST, N_MUSE = 500, 60  # 20 arcsec and 12 arcsec
@@ -36,7 +36,7 @@ def star(x_arcsec, y_arcsec, flux=1000.0, fwhm=0.08, pixel=0.04, n=N_HST):
 @pytest.mark.parametrize("beta", [None, 2.8])
 def test_point_source_keeps_its_flux(offset, beta):
     bins = toy_bins(np.ones((N_MUSE, N_MUSE)))
-    out = bin_photometry(hst(star(*offset)), cube(), bins, Psf(0.9, beta, 0.0))
+    out = measure_bin_photometry(hst(star(*offset)), cube(), bins, Psf(0.9, beta, 0.0))
     # A Moffat's wings reach beyond the kernel's 5 FWHM and the field's edge.
     assert out.flux_cgs[0] == pytest.approx(1000 * 1e-19, rel=0.005 if beta is None else 0.02)
 
@@ -45,24 +45,24 @@ def test_disc_keeps_its_flux_and_its_spaxels_their_surface_brightness():
     axis = (np.arange(N_HST) - (N_HST - 1) / 2) * 0.04
     radius = np.hypot(axis[:, None], axis[None, :])
     image = 2.0 * (radius < 3.0)
-    everything = bin_photometry(hst(image), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF)
+    everything = measure_bin_photometry(hst(image), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF)
     assert everything.flux_cgs[0] == pytest.approx(image.sum() * 1e-19, rel=0.005)
     centre = np.zeros((N_MUSE, N_MUSE))
     centre[30, 30] = 1
-    one = bin_photometry(hst(image), cube(), toy_bins(centre), PSF)
+    one = measure_bin_photometry(hst(image), cube(), toy_bins(centre), PSF)
     assert one.flux_cgs[0] == pytest.approx(2.0 * 25 * 1e-19, rel=0.005)  # 25 HST pixels a spaxel
 
 
 def test_recovered_width_is_the_cubes():
     bins = toy_bins(1 + np.arange(N_MUSE**2).reshape(N_MUSE, N_MUSE))
-    flux = bin_photometry(hst(star(0, 0)), cube(), bins, PSF).flux_cgs.reshape(N_MUSE, N_MUSE)
+    flux = measure_bin_photometry(hst(star(0, 0)), cube(), bins, PSF).flux_cgs.reshape(N_MUSE, N_MUSE)
     x = 0.2 * (np.arange(N_MUSE) - (N_MUSE - 1) / 2)
     row = flux.sum(0)
     assert np.sqrt((row * x**2).sum() / row.sum()) * FWHM_PER_SIGMA == pytest.approx(0.9, rel=0.01)
 
 
 def test_kernel_has_the_width_of_the_difference():
-    kernel = matching_kernel(3.0, 5.0, 0.1)
+    kernel = make_matching_kernel(3.0, 5.0, 0.1)
     axis = np.arange(kernel.shape[0]) - kernel.shape[0] // 2
     sigma = np.sqrt((kernel.sum(0) * axis**2).sum())
     assert sigma * FWHM_PER_SIGMA * 0.1 == pytest.approx(np.sqrt(25 - 9), rel=0.005)
@@ -70,18 +70,20 @@ def test_kernel_has_the_width_of_the_difference():
 
 
 def test_moffat_target_is_reached_through_photutils():
-    kernel = matching_kernel(0.3, 0.9, 0.04, 2.8)
+    kernel = make_matching_kernel(0.3, 0.9, 0.04, 2.8)
     half = kernel.shape[0] // 2
     from scipy.signal import fftconvolve
 
-    made = fftconvolve(profile(0.3 / 0.04, half), kernel, mode="same")
-    wanted = profile(0.9 / 0.04, half, 2.8)
+    made = fftconvolve(make_psf_image(0.3 / 0.04, half), kernel, mode="same")
+    wanted = make_psf_image(0.9 / 0.04, half, 2.8)
     assert np.abs(made - wanted).max() < 0.01 * wanted.max()
 
 
 def test_no_kernel_where_the_image_is_broader():
-    assert matching_kernel(0.9, 0.8, 0.04) is None
-    out = bin_photometry(hst(np.ones((N_HST, N_HST))), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), Psf(0.05, slope=0))
+    assert make_matching_kernel(0.9, 0.8, 0.04) is None
+    out = measure_bin_photometry(
+        hst(np.ones((N_HST, N_HST))), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), Psf(0.05, slope=0)
+    )
     assert out.flux_cgs[0] == pytest.approx(25 * N_MUSE**2 * 1e-19, rel=1e-4)
 
 
@@ -97,7 +99,7 @@ def test_errors_are_those_of_many_noisy_mosaics(block):
     fluxes = []
     for _ in range(12 if block < 20 else 60):
         image = 5 + 0.3 * rng.standard_normal((220, 220))
-        out = bin_photometry(hst(image, 0.3), cube(n), bins, PSF)
+        out = measure_bin_photometry(hst(image, 0.3), cube(n), bins, PSF)
         fluxes.append(out.flux_cgs)
     scatter = np.std(fluxes, axis=0).mean() if block == 20 else np.sqrt(np.var(fluxes, axis=0, ddof=1).mean())
     assert out.error_cgs.mean() == pytest.approx(scatter, rel=0.25 if block == 20 else 0.12)
@@ -111,7 +113,7 @@ def test_bad_pixels_are_filled_by_their_neighbours():
     image[200:206, 240:250] = np.nan
     error[300:303, 200:230] = np.inf
     bins = toy_bins(np.kron(1 + np.arange(36).reshape(6, 6), np.ones((10, 10))))
-    out = bin_photometry(toy_mosaic(image, error), cube(), bins, PSF)
+    out = measure_bin_photometry(toy_mosaic(image, error), cube(), bins, PSF)
     np.testing.assert_allclose(out.flux_cgs, 4 * 25 * 100 * 1e-19, rtol=1e-3)
     assert np.isfinite(out.error_cgs).all()
 
@@ -121,10 +123,10 @@ def test_partly_covered_bins_are_scaled_up_or_dropped():
     image[:, : 100 + 16] = np.nan  # 3.2 spaxels into the field's left columns
     left = np.zeros((N_MUSE, N_MUSE))
     left[:, :20], left[:, 20:60] = 1, 2
-    out = bin_photometry(hst(image), cube(), toy_bins(left), PSF)
+    out = measure_bin_photometry(hst(image), cube(), toy_bins(left), PSF)
     assert np.isnan(out.flux_cgs[0])
     assert out.flux_cgs[1] == pytest.approx(4 * 25 * 2400 * 1e-19, rel=1e-3)
-    whole = bin_photometry(hst(image), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF)
+    whole = measure_bin_photometry(hst(image), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF)
     assert whole.flux_cgs[0] == pytest.approx(4 * 25 * 3600 * 1e-19, rel=2e-3)
 
 
@@ -133,7 +135,7 @@ def test_a_bright_star_leaves_faint_light_alone():
     image[250, 160] += 1e6
     label = np.zeros((N_MUSE, N_MUSE))
     label[26:34, 22:30] = 1  # 2 arcsec from the star, beyond the kernel
-    out = bin_photometry(hst(image), cube(), toy_bins(label), PSF)
+    out = measure_bin_photometry(hst(image), cube(), toy_bins(label), PSF)
     assert out.flux_cgs[0] == pytest.approx(1e-3 * 25 * 64 * 1e-19, rel=1e-3)
 
 
@@ -141,9 +143,9 @@ def test_strips_do_not_show(monkeypatch):
     rng = np.random.default_rng(1)
     image = gaussian_filter(rng.uniform(0, 10, (N_HST, N_HST)), 3)
     bins = toy_bins(1 + np.arange(N_MUSE**2).reshape(N_MUSE, N_MUSE))
-    whole = bin_photometry(hst(image), cube(), bins, PSF)
+    whole = measure_bin_photometry(hst(image), cube(), bins, PSF)
     monkeypatch.setattr("napari_sfh.prep.photometry._STRIP_PIXELS", 1)
-    strips = bin_photometry(hst(image), cube(), bins, PSF)
+    strips = measure_bin_photometry(hst(image), cube(), bins, PSF)
     np.testing.assert_allclose(strips.flux_cgs, whole.flux_cgs, rtol=1e-4)
     np.testing.assert_allclose(strips.error_cgs, whole.error_cgs, rtol=1e-3)
 
@@ -153,47 +155,51 @@ def test_rotated_mosaic():
     angle = np.deg2rad(33)
     wcs.wcs.pc = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     wcs.wcs.set()
-    out = bin_photometry(hst(star(0.4, 0.2), wcs=wcs), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF)
+    out = measure_bin_photometry(hst(star(0.4, 0.2), wcs=wcs), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF)
     assert out.flux_cgs[0] == pytest.approx(1000 * 1e-19, rel=0.005)
 
 
 def test_background_is_subtracted():
     bins = toy_bins(np.ones((N_MUSE, N_MUSE)))
-    out = bin_photometry(hst(np.full((N_HST, N_HST), 1.5)), cube(), bins, PSF, background=0.5)
+    out = measure_bin_photometry(hst(np.full((N_HST, N_HST), 1.5)), cube(), bins, PSF, background=0.5)
     assert out.flux_cgs[0] == pytest.approx(25 * N_MUSE**2 * 1e-19, rel=1e-3)
 
 
 def test_no_overlap_names_both_files():
     far = toy_wcs(N_HST, N_HST, 0.04, centre=(25.0, 15.783))
     with pytest.raises(SfhInputError, match=r"toy_f555w\.fits: does not overlap toy\.fits"):
-        bin_photometry(hst(np.ones((N_HST, N_HST)), wcs=far), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF)
+        measure_bin_photometry(hst(np.ones((N_HST, N_HST)), wcs=far), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF)
     opposite = toy_wcs(N_HST, N_HST, 0.04, centre=(204.174, -15.783))
     with pytest.raises(SfhInputError, match="does not overlap"):
-        bin_photometry(hst(np.ones((N_HST, N_HST)), wcs=opposite), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF)
+        measure_bin_photometry(
+            hst(np.ones((N_HST, N_HST)), wcs=opposite), cube(), toy_bins(np.ones((N_MUSE, N_MUSE))), PSF
+        )
 
 
 def test_cancel_leaves_nan():
     event = threading.Event()
     event.set()
     bins = toy_bins(np.ones((N_MUSE, N_MUSE)))
-    assert np.isnan(bin_photometry(hst(np.ones((N_HST, N_HST))), cube(), bins, PSF, cancel=event).flux_cgs).all()
+    assert np.isnan(
+        measure_bin_photometry(hst(np.ones((N_HST, N_HST))), cube(), bins, PSF, cancel=event).flux_cgs
+    ).all()
 
 
 def test_a_cubes_own_moffat_is_taken():
-    assert cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5)).beta == 2.5
-    assert cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5), beta=3.0).beta == 3.0
-    assert cube_psf(cube(psf_fwhm_arcsec=0.7)).beta is None
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5)).beta == 2.5
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5), beta=3.0).beta == 3.0
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7)).beta is None
 
 
 def test_psf_of_a_cube():
-    assert cube_psf(cube(), 1.1).fwhm_arcsec == 1.1
-    assert cube_psf(cube(psf_fwhm_arcsec=0.7)).fwhm_arcsec == 0.7
-    assumed = cube_psf(cube())
+    assert choose_cube_psf(cube(), 1.1).fwhm_arcsec == 1.1
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7)).fwhm_arcsec == 0.7
+    assumed = choose_cube_psf(cube())
     assert assumed.assumed
     assert assumed.fwhm_arcsec == ASSUMED_FWHM_ARCSEC
-    assert cube_psf(cube(psf_fwhm_arcsec=0.7)).fwhm_at(6984.0) == pytest.approx(0.7 - 0.015)
-    assert cube_psf(cube(name="NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"), 0.92).fwhm_at(4800.0) == 0.92
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7)).fwhm_at(6984.0) == pytest.approx(0.7 - 0.015)
+    assert choose_cube_psf(cube(name="NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"), 0.92).fwhm_at(4800.0) == 0.92
     with pytest.raises(SfhInputError, match="--psf-fwhm"):
-        cube_psf(cube(), -1.0)
+        choose_cube_psf(cube(), -1.0)
     with pytest.raises(SfhInputError, match="Moffat"):
         Psf(0.9, beta=0.5)

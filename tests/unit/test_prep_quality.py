@@ -7,13 +7,13 @@ import numpy as np
 from napari_sfh.physics.lines import STELLAR_PIXELS
 from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
 from napari_sfh.prep.quality import reduced_chi2
-from napari_sfh.types import BANDS, BinData
+from napari_sfh.types import BANDS, Observation
 
 
-def _data(flux, error, sigma_kms=150.0) -> BinData:
+def _data(flux, error, sigma_kms=150.0) -> Observation:
     n, b = len(flux), len(BANDS)
     f32 = np.float32
-    return BinData(
+    return Observation(
         flux=flux.astype(f32),
         error=np.full((n, N_WAVE), error, f32),
         mask=np.ones((n, N_WAVE), bool),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_sfh.prep import skylines
+from napari_sfh.prep import sky_lines
 from napari_sfh.prep.spectra import BinSpectra
 
 #: No line of the galaxy comes near a night-sky line at this redshift.
@@ -25,7 +25,7 @@ def line(height: float, at: float, sigma: float = 1.1) -> np.ndarray:
 
 
 def test_clean_spectra_are_left_alone(spectra: BinSpectra) -> None:
-    out, notes = skylines.mask_residuals(spectra, Z)
+    out, notes = sky_lines.mask_sky_residuals(spectra, Z)
     assert out is spectra
     assert notes == ()
 
@@ -34,8 +34,8 @@ def test_clean_spectra_are_left_alone(spectra: BinSpectra) -> None:
 def test_a_residual_of_either_sign_is_masked_in_its_bins_alone(spectra: BinSpectra, sign: int) -> None:
     flux = spectra.flux.copy()
     flux[3:7] += sign * line(0.6, 5577.34)
-    out, notes = skylines.mask_residuals(replace(spectra, flux=flux), Z)
-    near = np.abs(WAVE - 5577.34) <= skylines.REACH_AA
+    out, notes = sky_lines.mask_sky_residuals(replace(spectra, flux=flux), Z)
+    near = np.abs(WAVE - 5577.34) <= sky_lines.REACH_AA
     assert not out.good[3:7][:, near].any()
     assert out.good[3:7][:, ~near].all()
     assert out.good[:3].all()
@@ -47,7 +47,7 @@ def test_a_residual_of_either_sign_is_masked_in_its_bins_alone(spectra: BinSpect
 
 def test_errors_that_are_too_small_mask_nothing(spectra: BinSpectra) -> None:
     # Stated errors a fifth of the true ones: the scatter beside the line is what counts.
-    _, notes = skylines.mask_residuals(replace(spectra, variance=spectra.variance / 25), Z)
+    _, notes = sky_lines.mask_sky_residuals(replace(spectra, variance=spectra.variance / 25), Z)
     assert notes == ()
 
 
@@ -55,12 +55,12 @@ def test_features_of_stars_are_no_residuals(spectra: BinSpectra) -> None:
     # A noiseless spectrum with an absorption line of 25 % just there.
     smooth = np.broadcast_to(1 - line(0.25, 5577.34, 2.0), spectra.flux.shape).astype(np.float32)
     exact = replace(spectra, flux=smooth, variance=np.full_like(smooth, 1e-10))
-    assert skylines.mask_residuals(exact, Z)[1] == ()
+    assert sky_lines.mask_sky_residuals(exact, Z)[1] == ()
 
 
 def test_a_galaxys_own_line_elsewhere_stays(spectra: BinSpectra) -> None:
     flux = spectra.flux + line(2.0, 5800.0).astype(np.float32)
-    out, notes = skylines.mask_residuals(replace(spectra, flux=flux), Z)
+    out, notes = sky_lines.mask_sky_residuals(replace(spectra, flux=flux), Z)
     assert out.good.all()
     assert notes == ()
 
@@ -68,16 +68,16 @@ def test_a_galaxys_own_line_elsewhere_stays(spectra: BinSpectra) -> None:
 def test_a_galaxys_line_on_a_night_sky_line_stays(spectra: BinSpectra) -> None:
     # He I 5876 at z = 0.0025 lies on the sodium of the night sky.
     flux = spectra.flux + line(0.5, 5875.6 * 1.0025, 2.0).astype(np.float32)
-    assert skylines.mask_residuals(replace(spectra, flux=flux), 0.0025)[1] == ()
-    assert "5890 A in 40" in skylines.mask_residuals(replace(spectra, flux=flux), Z)[1][0]
+    assert sky_lines.mask_sky_residuals(replace(spectra, flux=flux), 0.0025)[1] == ()
+    assert "5890 A in 40" in sky_lines.mask_sky_residuals(replace(spectra, flux=flux), Z)[1][0]
 
 
 def test_bad_channels_and_spectra_that_end_before(spectra: BinSpectra) -> None:
     good = spectra.good.copy()
     good[0] = False
     good[1, np.abs(WAVE - 5577.34) < 3] = False
-    out, notes = skylines.mask_residuals(replace(spectra, good=good), Z)
+    out, notes = sky_lines.mask_sky_residuals(replace(spectra, good=good), Z)
     np.testing.assert_array_equal(out.good, good)
     short = WAVE < 5500
     cut = BinSpectra(WAVE[short], spectra.flux[:, short], spectra.variance[:, short], good[:, short], 1.0, True)
-    assert skylines.mask_residuals(cut, Z)[1] == notes == ()
+    assert sky_lines.mask_sky_residuals(cut, Z)[1] == notes == ()

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.progress import POLL_SECONDS, in_background, in_process
-from napari_sfh.workspace import load
+from napari_sfh.io.workspaces import read_workspace
+from napari_sfh.jobs import POLL_SECONDS, run_in_background, run_in_process
 
 
 def _finish(work):
@@ -22,7 +22,7 @@ def _finish(work):
 
 
 def test_value_and_progress():
-    steps, value = _finish(in_background(lambda: time.sleep(2.5 * POLL_SECONDS) or 7, "waiting"))
+    steps, value = _finish(run_in_background(lambda: time.sleep(2.5 * POLL_SECONDS) or 7, "waiting"))
     assert value == 7
     assert {s.stage for s in steps} == {"waiting"}
     assert len(steps) >= 2
@@ -33,12 +33,12 @@ def test_an_exception_comes_through():
         raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
-        _finish(in_background(fail, "failing"))
+        _finish(run_in_background(fail, "failing"))
 
 
 def test_cancel_returns_at_once():
     cancel, release = threading.Event(), threading.Event()
-    work = in_background(lambda: release.wait(30), "waiting", cancel)
+    work = run_in_background(lambda: release.wait(30), "waiting", cancel)
     next(work)
     cancel.set()
     start = time.perf_counter()
@@ -49,31 +49,31 @@ def test_cancel_returns_at_once():
 
 
 def test_a_process_of_its_own_gives_the_value():
-    steps, value = _finish(in_process(math.hypot, (3.0, 4.0), "computing"))
+    steps, value = _finish(run_in_process(math.hypot, (3.0, 4.0), "computing"))
     assert value == 5.0
     assert {s.stage for s in steps} <= {"computing"}
-    assert _finish(in_process(os.getpid, (), "computing"))[1] != os.getpid()
+    assert _finish(run_in_process(os.getpid, (), "computing"))[1] != os.getpid()
 
 
 def test_what_a_library_prints_does_not_harm_the_answer():
-    assert _finish(in_process(print, ("pPXF says hello",), "computing"))[1] is None
-    assert _finish(in_process(os.write, (1, b"and so does C"), "computing"))[1] == 13
+    assert _finish(run_in_process(print, ("pPXF says hello",), "computing"))[1] is None
+    assert _finish(run_in_process(os.write, (1, b"and so does C"), "computing"))[1] == 13
 
 
 def test_errors_of_a_process(tmp_path):
     with pytest.raises(SfhInputError, match=r"nowhere.json"):
-        _finish(in_process(load, (tmp_path / "nowhere.json",), "reading"))
+        _finish(run_in_process(read_workspace, (tmp_path / "nowhere.json",), "reading"))
     with pytest.raises(ComputeError, match=r"^ValueError: .*this is a fault") as caught:
-        _finish(in_process(math.sqrt, (-1.0,), "computing"))
+        _finish(run_in_process(math.sqrt, (-1.0,), "computing"))
     assert "math.sqrt" not in str(caught.value)
     assert "Traceback" in caught.value.__notes__[0]
     with pytest.raises(ComputeError, match=r"computing: its process ended with status 3 \(no message\); try again"):
-        _finish(in_process(os._exit, (3,), "computing"))
+        _finish(run_in_process(os._exit, (3,), "computing"))
 
 
 def test_cancel_ends_the_process():
     cancel = threading.Event()
-    work = in_process(time.sleep, (3600,), "sleeping", cancel)
+    work = run_in_process(time.sleep, (3600,), "sleeping", cancel)
     next(work)
     cancel.set()
     _, value = _finish(work)

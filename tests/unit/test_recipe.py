@@ -3,10 +3,10 @@
 import pytest
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.model.sfhmodel import ModelConfig
+from napari_sfh.model.sfh_model import ModelConfig
 from napari_sfh.training import cli
-from napari_sfh.training.config import load_prior
-from napari_sfh.training.recipe import list_recipes, load_recipe, recipe_from_toml
+from napari_sfh.training.fitting.recipe import list_recipes, load_recipe, parse_recipe
+from napari_sfh.training.prior.prior_config import load_prior
 
 GOOD = """
 name = "mine"
@@ -63,8 +63,8 @@ def test_recipe_from_a_file(tmp_path):
 
 
 def test_hash_depends_on_every_setting():
-    one, other = recipe_from_toml(GOOD, "x"), recipe_from_toml(GOOD + "[fit]\nseed = 2\n", "x")
-    assert one.sha256 == recipe_from_toml(GOOD, "y").sha256 != other.sha256
+    one, other = parse_recipe(GOOD, "x"), parse_recipe(GOOD + "[fit]\nseed = 2\n", "x")
+    assert one.sha256 == parse_recipe(GOOD, "y").sha256 != other.sha256
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_hash_depends_on_every_setting():
 )
 def test_mistakes_are_named(text, message):
     with pytest.raises(SfhInputError, match=message):
-        recipe_from_toml(text, "bad.toml")
+        parse_recipe(text, "bad.toml")
 
 
 def test_command_line_offers_every_command_and_says_what_it_wants(capsys):

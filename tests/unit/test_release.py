@@ -6,14 +6,15 @@ import pytest
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model import bundle as bundles
-from napari_sfh.model.bundle import load_bundle, save_bundle, weights_sha256
-from napari_sfh.model.sfhmodel import SfhModel
-from napari_sfh.training import card, cli, train
-from napari_sfh.training.release import release
-from napari_sfh.training.toy import toy_basis, toy_bundle, toy_config, toy_meta
+from napari_sfh.model.bundle import hash_bundle_tensors, load_bundle, save_bundle
+from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.training import cli
+from napari_sfh.training.fitting import model_card, training_run
+from napari_sfh.training.fitting.release import release_bundle
+from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_config, make_toy_metadata, write_toy_bundle
 
 HASH = "ab" * 32
-META = toy_meta() | {
+META = make_toy_metadata() | {
     "prior": {"name": "galceran2026", "sha256": HASH, "toml": ""},
     "libraries": {"bc03": {"isochrones": "Padova", "imf": "Chabrier", "sha256": HASH, "citation": "BC03"}},
     "filters": {"F275W": {"camera": "UVIS", "sha256": HASH}},
@@ -36,18 +37,18 @@ META = toy_meta() | {
 @pytest.fixture
 def run(tmp_path):
     """A finished run's folder."""
-    basis = toy_basis()
-    save_bundle(tmp_path / "run" / train.BUNDLE, SfhModel(toy_config(), basis), basis, META)
+    basis = make_toy_basis()
+    save_bundle(tmp_path / "run" / training_run.BUNDLE, SfhModel(make_toy_config(), basis), basis, META)
     return tmp_path / "run"
 
 
 def report(folder, prior="galceran2026", **changes):
     """A folder with the report that the evaluation would write."""
-    figures = {k: {"bias": -0.0012, "std": 0.0812, "nmad": 0.0601} for k in card.MEANS}
+    figures = {k: {"bias": -0.0012, "std": 0.0812, "nmad": 0.0601} for k in model_card.MEANS}
     content = {
         "accuracy": figures,
-        "coverage": {k: {"p68": 0.683, "p95": 0.951} for k in card.MEANS},
-        "ppxf": {"accuracy": {k: {"bias": 0.0512, "std": 0.1934, "nmad": 0.1} for k in card.MEANS}},
+        "coverage": {k: {"p68": 0.683, "p95": 0.951} for k in model_card.MEANS},
+        "ppxf": {"accuracy": {k: {"bias": 0.0512, "std": 0.1934, "nmad": 0.1} for k in model_card.MEANS}},
         "throughput": {"bins_per_second": 2345.6},
         "machine": {"cpu": "a processor", "cores": 2, "torch": "2.13"},
         "n_test": 16500,
@@ -60,11 +61,11 @@ def report(folder, prior="galceran2026", **changes):
 
 
 def weights(run):
-    return {"sha256": load_bundle(run / train.BUNDLE).sha256}
+    return {"sha256": load_bundle(run / training_run.BUNDLE).sha256}
 
 
 def test_released_bundle_holds_figures_and_card(run, tmp_path):
-    made = release(run, "phangs", [report(tmp_path / "r", weights=weights(run))], tmp_path / "out.safetensors")
+    made = release_bundle(run, "phangs", [report(tmp_path / "r", weights=weights(run))], tmp_path / "out.safetensors")
     bundle = load_bundle(made)
     assert bundle.name == "phangs"
     table = bundle.meta["evaluation"]["galceran2026"]
@@ -88,41 +89,41 @@ def test_released_bundle_holds_figures_and_card(run, tmp_path):
 
 
 def test_card_names_data_recipe_command_seed_and_hashes():
-    text = card.write(META)
+    text = model_card.format_model_card(META)
     for words in ("galceran2026", "bc03", "Chabrier", "F275W", "--config phangs", "seed 1", "24 epochs", HASH[:16]):
         assert words in text
 
 
 def test_weights_stay_the_same(run, tmp_path):
-    made = release(run, "phangs", [], tmp_path / "out.safetensors")
-    before, after = load_bundle(run / train.BUNDLE), load_bundle(made)
+    made = release_bundle(run, "phangs", [], tmp_path / "out.safetensors")
+    before, after = load_bundle(run / training_run.BUNDLE), load_bundle(made)
     assert before.sha256 != after.sha256
-    assert weights_sha256(before) == weights_sha256(after)
+    assert hash_bundle_tensors(before) == hash_bundle_tensors(after)
 
 
 def test_other_weights_have_another_hash(tmp_path):
-    a, b = (load_bundle(toy_bundle(tmp_path / f"{seed}.safetensors", seed)) for seed in (0, 1))
-    assert weights_sha256(a) != weights_sha256(b)
+    a, b = (load_bundle(write_toy_bundle(tmp_path / f"{seed}.safetensors", seed)) for seed in (0, 1))
+    assert hash_bundle_tensors(a) != hash_bundle_tensors(b)
 
 
 def test_report_may_name_the_weights_instead_of_the_file(run, tmp_path):
-    known = {"sha256": "0" * 64, "tensors_sha256": weights_sha256(load_bundle(run / train.BUNDLE))}
-    release(run, "phangs", [report(tmp_path / "r", weights=known)], tmp_path / "out.safetensors")
+    known = {"sha256": "0" * 64, "tensors_sha256": hash_bundle_tensors(load_bundle(run / training_run.BUNDLE))}
+    release_bundle(run, "phangs", [report(tmp_path / "r", weights=known)], tmp_path / "out.safetensors")
 
 
 def test_two_test_sets_stand_side_by_side(run, tmp_path):
     reports = [report(tmp_path / p, prior=p, weights=weights(run)) for p in ("galceran2026", "wide")]
-    bundle = load_bundle(release(run, "phangs", reports, tmp_path / "out.safetensors"))
+    bundle = load_bundle(release_bundle(run, "phangs", reports, tmp_path / "out.safetensors"))
     assert set(bundle.meta["evaluation"]) == {"galceran2026", "wide"}
     assert "Tested on `wide`" in bundle.card
     with pytest.raises(SfhInputError, match=r"a second report on 'wide'"):
-        release(run, "phangs", [reports[1], reports[1]], tmp_path / "out.safetensors")
+        release_bundle(run, "phangs", [reports[1], reports[1]], tmp_path / "out.safetensors")
 
 
 def test_report_of_other_weights_is_refused(run, tmp_path):
     folder = report(tmp_path / "r", weights={"sha256": "cd" * 32})
     with pytest.raises(SfhInputError, match=r"report.json: of other weights \(sha256 cdcdcdcdcdcdcdcd"):
-        release(run, "phangs", [folder], tmp_path / "out.safetensors")
+        release_bundle(run, "phangs", [folder], tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 
 
@@ -136,36 +137,36 @@ def test_report_of_other_weights_is_refused(run, tmp_path):
 )
 def test_incomplete_report_is_refused(run, tmp_path, changes, message):
     with pytest.raises(SfhInputError, match=message):
-        release(run, "phangs", [report(tmp_path / "r", **{"weights": weights(run)} | changes)])
+        release_bundle(run, "phangs", [report(tmp_path / "r", **{"weights": weights(run)} | changes)])
 
 
 def test_missing_report_and_run_are_named(run, tmp_path):
     with pytest.raises(
         SfhInputError, match=r"--report .*report.json: cannot be read|--report .*nowhere: cannot be read"
     ):
-        release(run, "phangs", [tmp_path / "nowhere"])
+        release_bundle(run, "phangs", [tmp_path / "nowhere"])
     with pytest.raises(SfhInputError, match=r"no bundle; finish the run with napari-sfh-train train --resume"):
-        release(tmp_path, "phangs")
+        release_bundle(tmp_path, "phangs")
 
 
 def test_name_must_be_one(run):
     with pytest.raises(SfhInputError, match=r"--name '../x': use letters, digits"):
-        release(run, "../x")
+        release_bundle(run, "../x")
 
 
 def test_installed_package_is_not_written_into(run, tmp_path, monkeypatch):
     folder = tmp_path / "site-packages" / "napari_sfh" / "data" / "weights"
-    monkeypatch.setattr("napari_sfh.training.release.weights_folder", lambda: folder)
+    monkeypatch.setattr("napari_sfh.training.fitting.release.weights_folder", lambda: folder)
     with pytest.raises(SfhInputError, match=r"--output: .*is no checkout of napari-sfh; name a file"):
-        release(run, "phangs")
+        release_bundle(run, "phangs")
 
 
 def test_default_place_is_among_the_shipped_weights(run, tmp_path, monkeypatch):
     folder = tmp_path / "src" / "napari_sfh" / "data" / "weights"
     (tmp_path / "pyproject.toml").touch()
-    for where in ("napari_sfh.training.release.weights_folder", "napari_sfh.model.bundle.weights_folder"):
+    for where in ("napari_sfh.training.fitting.release.weights_folder", "napari_sfh.model.bundle.weights_folder"):
         monkeypatch.setattr(where, lambda: folder)
-    made = release(run, "phangs")
+    made = release_bundle(run, "phangs")
     assert made == folder / "phangs.safetensors"
     assert bundles.list_bundles() == {"phangs": made}
 

@@ -7,28 +7,33 @@ import numpy as np
 import pytest
 from synthetic_toys import toy_source
 
-from napari_sfh.infer import finish
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.training import evaluate, pictures, report, testset
-from napari_sfh.training.ppxf_fit import Fit
-from napari_sfh.training.toy import toy_bundle
+from napari_sfh.model.inference import run_to_completion
+from napari_sfh.training.evaluation import evaluation, report, report_figures, test_set
+from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestFit
+from napari_sfh.training.simulator.toy import write_toy_bundle
 
-SMALL = evaluate.Settings(device="cpu", draws=50, n_again=16, n_ablation=8, n_outsiders=4, n_elsewhere=4)
+SMALL = evaluation.EvaluationSettings(device="cpu", draws=50, n_again=16, n_ablation=8, n_outsiders=4, n_elsewhere=4)
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(testset, "BLOCK", 32)
+        patch.setattr(test_set, "BLOCK", 32)
         patch.setenv("NAPARI_SFH_CACHE", str(folder / "cache"))
-        patch.setattr("napari_sfh.training.speed._SECONDS", 0.01)
-        bundle = load_bundle(toy_bundle(folder / "toy.safetensors"))
-        made = finish(evaluate.evaluate(bundle, testset.from_source(toy_source(), 32), SMALL))
-        fits = [Fit(i, dict.fromkeys(pictures.LABELS, 1.0), [], [], [], 0, 1, 2, 3) for i in range(6)]
-        made.report["ppxf"] = evaluate.ppxf_table(fits, made.predicted, SMALL.ppxf_settings)
+        patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
+        bundle = load_bundle(write_toy_bundle(folder / "toy.safetensors"))
+        made = run_to_completion(
+            evaluation.evaluate_bundle(bundle, test_set.draw_test_set_from_source(toy_source(), 32), SMALL)
+        )
+        fits = [
+            PpxfTestFit(i, dict.fromkeys(report_figures.MEAN_AXIS_LABELS, 1.0), [], [], [], 0, 1, 2, 3)
+            for i in range(6)
+        ]
+        made.report["ppxf"] = evaluation.build_ppxf_table(fits, made.predicted, SMALL.ppxf_settings)
         made.ppxf.extend(fits)
-        paths = finish(report.write(made, folder))
+        paths = run_to_completion(report.write_evaluation_report(made, folder))
     return made, paths
 
 
@@ -37,7 +42,7 @@ def test_json_reads_back(written):
     stored = json.loads(path.read_text())
     assert stored["accuracy"] == made.report["accuracy"]
     assert stored["ppxf"]["seconds_per_spectrum"] == 2.0
-    assert set(stored["ppxf"]["accuracy"]) == set(pictures.LABELS)
+    assert set(stored["ppxf"]["accuracy"]) == set(report_figures.MEAN_AXIS_LABELS)
     assert stored["ppxf"]["n"] == 6
     assert "NaN" not in path.read_text()
 
@@ -67,7 +72,7 @@ def test_pictures_do_not_touch_pyplot():
     import subprocess
     import sys
 
-    code = "import sys, napari_sfh.training.report; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, napari_sfh.training.evaluation.report; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -75,7 +80,7 @@ def test_projection_without_umap_is_pca(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 6))
-    place, method = pictures._project(x)
+    place, method = report_figures._project(x)
     assert method == "PCA"
     assert place.shape == (200, 2)
     assert abs(np.corrcoef(place.T)[0, 1]) < 1e-6

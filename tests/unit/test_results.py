@@ -18,7 +18,7 @@ from astropy.wcs import WCS
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.types import BANDS, FLAG_MEANING, BinData, BinMap, Flag, Prediction, Result
+from napari_sfh.types import BANDS, FLAG_MEANING, BinMap, Flag, Observation, Prediction, Result
 
 N, NY, NX, W, A, LATENT = 7, 12, 15, 1761, 16, 40
 SHARED_CHECK = Path(__file__).resolve().parents[3] / "shared" / "check_result.py"
@@ -53,7 +53,7 @@ def make_result(n: int = N, seed: int = 1) -> Result:
     mh = rng.normal(-0.3, 0.3, (n, A)).astype(f32)
     for array in (*quantiles.values(), mh, *fractions):
         array[-1] = np.nan
-    data = BinData(
+    data = Observation(
         flux=np.where(mask, rng.normal(1, 0.1, (n, W)), 0).astype(f32),
         error=rng.uniform(0.01, 0.1, (n, W)).astype(f32),
         mask=mask,

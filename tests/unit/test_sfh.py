@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from napari_sfh.training import gp_sfh, sfh
-from napari_sfh.training.agegrid import SUB_EDGES_GYR
-from napari_sfh.training.config import load_prior
-from napari_sfh.training.draw import draw
+from napari_sfh.training.libraries.age_grid import SUB_EDGES_GYR
+from napari_sfh.training.prior import gaussian_process, star_formation
+from napari_sfh.training.prior.prior_config import load_prior
+from napari_sfh.training.prior.sampling import draw_parameters
 
 MAX_AGE = 13.47
 FINE = np.linspace(0.0, MAX_AGE, 2001)
@@ -26,14 +26,14 @@ PUBLISHED = {
 
 def one(kind, edges=FINE, **params):
     values = {k: np.array([float(v)]) for k, v in params.items()}
-    return sfh.FAMILIES[kind].formed(np.random.default_rng(0), edges, values, MAX_AGE)[0]
+    return star_formation.SFH_FAMILIES[kind].formed(np.random.default_rng(0), edges, values, MAX_AGE)[0]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_gp_histories_are_those_of_the_published_method(name):
     (lg_sfr, *times), cumulative = PUBLISHED[name]
     edges = np.concatenate([[0.0], LOOKBACK_GYR, [MAX_AGE]])
-    formed = gp_sfh.formed_from_times(np.array([times]), np.array([lg_sfr - 10.0]), edges, MAX_AGE)[0]
+    formed = gaussian_process.gaussian_process_curve(np.array([times]), np.array([lg_sfr - 10.0]), edges, MAX_AGE)[0]
     np.testing.assert_allclose(formed[1:-1], cumulative, atol=0.003)
 
 
@@ -41,7 +41,7 @@ def test_gp_passes_through_its_times_and_its_present_rate():
     tx = np.array([[0.2, 0.45, 0.7], [0.3, 0.6, 0.85]])
     lg_ssfr = np.array([-10.3, -9.6])
     edges = np.concatenate([[0.0, 0.01], MAX_AGE * (1 - tx[0, ::-1])])
-    formed = gp_sfh.formed_from_times(tx, lg_ssfr, edges, MAX_AGE)
+    formed = gaussian_process.gaussian_process_curve(tx, lg_ssfr, edges, MAX_AGE)
     np.testing.assert_allclose(formed[0, 2:], [0.75, 0.5, 0.25], atol=0.01)
     np.testing.assert_allclose((1 - formed[:, 1]) / 1e7, 10**lg_ssfr, rtol=0.02)
 
@@ -50,7 +50,7 @@ def test_gp_gives_a_history_whatever_the_times():
     rng = np.random.default_rng(4)
     n = 2000
     params = {"alpha": np.full(n, 0.3), "lg_ssfr": rng.uniform(-14, -8, n)}
-    formed = gp_sfh.gp_formed(rng, SUB_EDGES_GYR, params, MAX_AGE)
+    formed = gaussian_process.gaussian_process_history(rng, SUB_EDGES_GYR, params, MAX_AGE)
     assert np.isfinite(formed).all()
     assert np.all(np.diff(formed, axis=1) <= 1e-12)
     np.testing.assert_allclose(formed[:, 0], 1.0)
@@ -60,7 +60,7 @@ def test_gp_gives_a_history_whatever_the_times():
 @pytest.mark.parametrize("prior", ["galceran2026", "wide"])
 def test_every_component_conserves_mass(prior):
     config = load_prior(prior)
-    params = draw(config, np.random.default_rng(3), 3000, SUB_EDGES_GYR, (-2.3, 0.7))
+    params = draw_parameters(config, np.random.default_rng(3), 3000, SUB_EDGES_GYR, (-2.3, 0.7))
     np.testing.assert_allclose(params.mass.sum(1), 1.0, atol=1e-12)
     assert params.mass.min() >= 0
     assert set(np.unique(params.family)) == set(range(len(config.families)))
@@ -116,10 +116,10 @@ def test_bursts_add_their_share_at_their_time():
     smooth = one("constant", start_gyr=10, end=0.5)[None]
     burst = {"age_gyr": np.array([[0.3]]), "width_gyr": np.array([[0.1]]), "mass": np.array([[0.2]])}
     rng = np.random.default_rng(0)
-    formed = sfh.add_bursts(rng, smooth, FINE, burst, np.array([1]))[0]
+    formed = star_formation.add_bursts(rng, smooth, FINE, burst, np.array([1]))[0]
     assert 1 - np.interp(0.36, FINE, formed) == pytest.approx(0.2, abs=1e-9)
     assert 1 - np.interp(0.3, FINE, formed) == pytest.approx(0.1, abs=1e-3)
-    np.testing.assert_array_equal(sfh.add_bursts(rng, smooth, FINE, burst, np.array([0])), smooth)
+    np.testing.assert_array_equal(star_formation.add_bursts(rng, smooth, FINE, burst, np.array([0])), smooth)
 
 
 def test_dirichlet_and_continuity_pieces_have_constant_rates():
@@ -132,7 +132,7 @@ def test_dirichlet_and_continuity_pieces_have_constant_rates():
 def test_steady_histories_keep_forming_stars():
     n = 500
     params = {"start_gyr": np.full(n, 10.0), "decline_per_gyr": np.zeros(n), "scatter_dex": np.full(n, 0.3)}
-    formed = sfh.FAMILIES["steady"].formed(np.random.default_rng(1), SUB_EDGES_GYR, params, MAX_AGE)
+    formed = star_formation.SFH_FAMILIES["steady"].formed(np.random.default_rng(1), SUB_EDGES_GYR, params, MAX_AGE)
     recent = 1 - formed[:, np.searchsorted(SUB_EDGES_GYR, 0.1 - 1e-9)]
     expected = SUB_EDGES_GYR[np.searchsorted(SUB_EDGES_GYR, 0.1 - 1e-9)] / 10
     assert np.std(np.log10(recent / expected)) == pytest.approx(0.3, abs=0.12)

@@ -12,28 +12,30 @@ from threadpoolctl import threadpool_limits
 
 from napari_sfh.cli import show_progress
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.physics.means import MEAN_NAMES, four_means
-from napari_sfh.training import cli, dataset, plots, simulate
-from napari_sfh.training.labels import Labels
-from napari_sfh.types import BinData
+from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
+from napari_sfh.training import cli
+from napari_sfh.training.evaluation import set_figures
+from napari_sfh.training.simulator import simulation, stored_set
+from napari_sfh.training.simulator.labels import Labels
+from napari_sfh.types import Observation
 
 N = 300
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
-    monkeypatch.setattr(simulate, "CHUNK", 128)
+    monkeypatch.setattr(simulation, "CHUNK_SIZE", 128)
 
 
 def make(folder, n=N, seed=7, workers=1, source=None):
-    return show_progress(simulate.simulate(source or toy_source(), n, seed, folder, workers), quiet=True)
+    return show_progress(simulation.simulate_set(source or toy_source(), n, seed, folder, workers), quiet=True)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(simulate, "CHUNK", 128)
+        patch.setattr(simulation, "CHUNK_SIZE", 128)
         return folder, make(folder)
 
 
@@ -46,16 +48,16 @@ def test_seeds_do(made, tmp_path):
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(made, tmp_path, monkeypatch):
-    steps = simulate.simulate(toy_source(), N, 7, tmp_path)
+    steps = simulation.simulate_set(toy_source(), N, 7, tmp_path)
     next(steps)
     next(steps)
     steps.close()
     assert not (tmp_path / "manifest.json").exists()
-    first = simulate.shard_path(tmp_path, 0)
+    first = simulation.shard_path(tmp_path, 0)
     assert first.is_file()
     calls = []
-    real = simulate.write_shard
-    monkeypatch.setattr(simulate, "write_shard", lambda *args: calls.append(args[2]) or real(*args))
+    real = simulation.write_shard
+    monkeypatch.setattr(simulation, "write_shard", lambda *args: calls.append(args[2]) or real(*args))
     assert make(tmp_path)["data_sha256"] == made[1]["data_sha256"]
     assert 0 not in calls
     assert 2 in calls
@@ -63,12 +65,12 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(made, tmp_path, monkeypatc
 
 def test_a_damaged_shard_is_made_anew(made, tmp_path):
     shutil.copytree(made[0], tmp_path, dirs_exist_ok=True)
-    path = simulate.shard_path(tmp_path, 1)
+    path = simulation.shard_path(tmp_path, 1)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(SfhInputError, match=r"shard-00001.*missing or damaged.*run simulate again"):
-        dataset.load(tmp_path)
+        stored_set.load_stored_set(tmp_path)
     assert make(tmp_path)["data_sha256"] == made[1]["data_sha256"]
-    assert len(dataset.load(tmp_path)) == N
+    assert len(stored_set.load_stored_set(tmp_path)) == N
 
 
 def test_another_set_in_the_folder_is_refused(made):
@@ -80,7 +82,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(simulate, "save_file", full)
+    monkeypatch.setattr(simulation, "save_file", full)
     with pytest.raises(ComputeError, match=r"shard-00000.*No space left.*finished shards are kept"):
         make(tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -111,16 +113,16 @@ def test_manifest_says_what_was_done(made):
 def test_a_prior_that_leaves_the_library_can_be_an_error():
     config = replace(toy_source().config, out_of_range="error")
     with pytest.raises(SfhInputError, match=r"reaches \[M/H\] -2.28 .* the library has -1.00 to 0.30"):
-        simulate.chunk(replace(toy_source(), config=config), 1, 0, 64)
+        simulation.simulate_chunk(replace(toy_source(), config=config), 1, 0, 64)
 
 
 def test_dataset_gives_back_what_was_simulated(made):
-    stored = dataset.load(made[0])
+    stored = stored_set.load_stored_set(made[0])
     with threadpool_limits(1, user_api="blas"):
-        data, labels, _ = simulate.chunk(toy_source(), 7, 1, 128)
+        data, labels, _ = simulation.simulate_chunk(toy_source(), 7, 1, 128)
     assert len(stored) == N
     part = stored.data(slice(128, 256))
-    assert isinstance(part, BinData)
+    assert isinstance(part, Observation)
     np.testing.assert_allclose(part.flux, data.flux, rtol=6e-4, atol=1e-6)
     np.testing.assert_allclose(part.error, data.error, rtol=6e-4)
     # Rounding to float16 is far below the noise.
@@ -131,13 +133,13 @@ def test_dataset_gives_back_what_was_simulated(made):
     truth = stored.labels(slice(128, 256))
     for name in Labels.array_names():
         np.testing.assert_array_equal(getattr(truth, name), getattr(labels, name))
-    assert len(dataset.load(made[0], 130)) == 130
+    assert len(stored_set.load_stored_set(made[0], 130)) == 130
 
 
 def test_labels_are_consistent(made):
-    labels = dataset.load(made[0]).labels()
+    labels = stored_set.load_stored_set(made[0]).labels()
     np.testing.assert_allclose(labels.mass_frac.sum(1), 1, atol=1e-5)
-    means = four_means(labels.mass_frac, labels.light_frac, labels.mh)
+    means = compute_population_means(labels.mass_frac, labels.light_frac, labels.mh)
     for name in MEAN_NAMES:
         np.testing.assert_allclose(getattr(labels, name), means[name], atol=1e-4)
     assert labels.family_names == ("gp", "skewnormal+burst", "delayed")
@@ -145,8 +147,8 @@ def test_labels_are_consistent(made):
 
 
 def test_stream_is_endless_and_repeatable():
-    first = dataset.stream(toy_source(), 3, n=32)
-    again = dataset.stream(toy_source(), 3, n=32, ahead=4, first=1)
+    first = stored_set.stream_batches(toy_source(), 3, n=32)
+    again = stored_set.stream_batches(toy_source(), 3, n=32, ahead=4, first=1)
     next(first)
     for _ in range(3):
         a, b = next(first), next(again)
@@ -159,12 +161,12 @@ def test_stream_is_endless_and_repeatable():
 def test_libraries_mix_within_a_chunk():
     wide = toy_source("wide")
     other = replace(wide.models[1], lg_ml_offset=1000.0)
-    _, labels, _ = simulate.chunk(replace(wide, models=(wide.models[0], other)), 1, 0, 200)
+    _, labels, _ = simulation.simulate_chunk(replace(wide, models=(wide.models[0], other)), 1, 0, 200)
     assert 0.25 < (labels.lg_ml_v > 500).mean() < 0.55
 
 
 def test_wide_prior_gives_finite_data_with_every_fault():
-    data, labels, _ = simulate.chunk(toy_source("wide"), 5, 0, 400)
+    data, labels, _ = simulation.simulate_chunk(toy_source("wide"), 5, 0, 400)
     for name in ("flux", "error", "phot", "phot_error", "snr", "sigma_kms"):
         assert np.isfinite(getattr(data, name)).all(), name
     for name in Labels.array_names():
@@ -177,17 +179,17 @@ def test_wide_prior_gives_finite_data_with_every_fault():
 
 def test_no_set_here(tmp_path):
     with pytest.raises(SfhInputError, match="no synthetic set here"):
-        dataset.load(tmp_path)
+        stored_set.load_stored_set(tmp_path)
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(SfhInputError, match="not a manifest"):
-        dataset.load(tmp_path)
+        stored_set.load_stored_set(tmp_path)
 
 
 def test_dask_workers_make_the_same_set(made, tmp_path):
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
-        steps = simulate.simulate(toy_source(), 128, 7, tmp_path, scheduler=cluster.scheduler_address)
+        steps = simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler=cluster.scheduler_address)
         manifest = show_progress(steps, quiet=True)
     assert manifest["shards"][0] == made[1]["shards"][0]
 
@@ -195,11 +197,11 @@ def test_dask_workers_make_the_same_set(made, tmp_path):
 def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch):
     from distributed import LocalCluster
 
-    from napari_sfh.training import cluster
+    from napari_sfh.training.simulator import cluster
 
     monkeypatch.setattr(cluster, "_WAIT_S", 0.2)
     with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty:
-        steps = simulate.simulate(toy_source(), 128, 7, tmp_path, scheduler=empty.scheduler_address)
+        steps = simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler=empty.scheduler_address)
         with pytest.raises(ComputeError, match=r"no worker joined it in 0\.2 s; start one \(dask worker "):
             show_progress(steps, quiet=True)
 
@@ -212,25 +214,25 @@ def test_dask_workers_stand_elsewhere(tmp_path, monkeypatch):
         jobs.extend(given)
         yield 0, {"n": 40, "clipped": 0, "sha256": "of the shard"}
 
-    monkeypatch.setattr("napari_sfh.training.cluster.run_jobs", run_jobs)
+    monkeypatch.setattr("napari_sfh.training.simulator.cluster.write_shards_on_cluster", run_jobs)
     monkeypatch.chdir(tmp_path)
-    show_progress(simulate.simulate(toy_source(), 40, 7, Path("set"), scheduler="tcp://x:1"), quiet=True)
+    show_progress(simulation.simulate_set(toy_source(), 40, 7, Path("set"), scheduler="tcp://x:1"), quiet=True)
     assert jobs[0][4] == tmp_path / "set"
 
 
 def test_no_scheduler_answers(tmp_path):
-    steps = simulate.simulate(toy_source(), 128, 7, tmp_path, scheduler="nonsense://here")
+    steps = simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler="nonsense://here")
     with pytest.raises(ComputeError, match="no Dask scheduler"):
         show_progress(steps, quiet=True)
 
 
 def test_command_makes_a_set_and_its_plots(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(simulate, "open_source", lambda config: replace(toy_source(), config=config))
-    monkeypatch.setattr(plots.bands, "hst_filters", lambda: toy_templates().filters)
+    monkeypatch.setattr(simulation, "prepare_prior", lambda config: replace(toy_source(), config=config))
+    monkeypatch.setattr(set_figures.filter_curves, "load_hst_filters", lambda: toy_templates().filters)
     words = ["simulate", "--config", "tiny", "--n", "150", "--workers", "2", "--without", "delayed"]
     assert cli.main([*words, "--output", str(tmp_path), "--plots"]) == 0
     assert "150 objects of tiny" in capsys.readouterr().out
-    assert set(dataset.load(tmp_path).labels().family) <= {0, 1}
+    assert set(stored_set.load_stored_set(tmp_path).labels().family) <= {0, 1}
     page = (tmp_path / "plots" / "index.html").read_text()
     assert all((tmp_path / "plots" / f"tiny-{k}.png").stat().st_size > 5000 for k in ("families", "priors", "corner"))
     assert page.count("<img") == 5

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from synthetic_toys import toy_source
 
-from napari_sfh.infer import finish
 from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.training import standins
+from napari_sfh.training.studies import camera_substitution
 from napari_sfh.types import BANDS
 
 
 @pytest.fixture(scope="module")
 def costs():
-    return finish(standins.measure(toy_source(), load_bundle(), n=12))
+    return run_to_completion(camera_substitution.measure_substitution_costs(toy_source(), load_bundle(), n=12))
 
 
 def test_only_the_bands_of_a_case_change():
@@ -26,7 +26,7 @@ def test_only_the_bands_of_a_case_change():
     for array in (weights, response):
         array[..., BANDS.index("F555W")] *= 1.1
     brighter = replace(source, models=(replace(model, acs_weights=weights, acs_response=response),))
-    uvis, acs = standins._observed(brighter, 12, 1)
+    uvis, acs = camera_substitution._simulate_both_cameras(brighter, 12, 1)
     np.testing.assert_array_equal(uvis.flux, acs.flux)
     np.testing.assert_allclose(
         acs.phot / uvis.phot, np.where(np.array(BANDS) == "F555W", 1.1, 1.0) * np.ones((12, 1)), rtol=1e-5
@@ -34,9 +34,9 @@ def test_only_the_bands_of_a_case_change():
 
 
 def test_every_case_is_measured(costs):
-    assert list(costs) == list(standins.CASES)
+    assert list(costs) == list(camera_substitution.SUBSTITUTIONS)
     for name, cost in costs.items():
-        assert tuple(cost.magnitudes) == standins.CASES[name]
+        assert tuple(cost.magnitudes) == camera_substitution.SUBSTITUTIONS[name]
         for key in MEAN_NAMES:
             assert cost.shift[key].n == 12
             assert abs(cost.shift[key].bias) < cost.error[key]
@@ -44,15 +44,15 @@ def test_every_case_is_measured(costs):
 
 def test_no_difference_costs_nothing(costs):
     """The pair shares its noise: the same bands give the same answer to the last digit."""
-    uvis, _ = standins._observed(toy_source(), 12, 1)
-    one, other = (standins._noisy(toy_source(), uvis, uvis.phot.copy(), 1) for _ in range(2))
+    uvis, _ = camera_substitution._simulate_both_cameras(toy_source(), 12, 1)
+    one, other = (camera_substitution._add_noise(toy_source(), uvis, uvis.phot.copy(), 1) for _ in range(2))
     np.testing.assert_array_equal(one.flux, other.flux)
     np.testing.assert_array_equal(one.phot, other.phot)
 
 
 def test_table_is_markdown(costs):
-    text = standins.table(costs, "Weights")
+    text = camera_substitution.format_substitution_table(costs, "Weights")
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + len(standins.CASES) + 1
+    assert len(rows) == 2 + len(camera_substitution.SUBSTITUTIONS) + 1
     assert {row.count("|") for row in rows} == {8}
     assert "F438W" in text

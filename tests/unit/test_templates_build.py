@@ -8,13 +8,13 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.lsf import total_sigma_aa
 from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.training import agegrid, nebular, resample, templates
+from napari_sfh.training.libraries import age_grid, nebular, resampling, templates
 
 
 @pytest.fixture
 def toy(monkeypatch):
     no_download(monkeypatch)
-    return templates.build(toy_library(), toy_grid())
+    return templates.build_templates(toy_library(), toy_grid())
 
 
 # --- age grid ---------------------------------------------------------------------------------------------------
@@ -22,13 +22,13 @@ def toy(monkeypatch):
 
 def test_sub_bins_contain_every_edge_that_matters():
     for edge in (*AGE_EDGES_GYR, 0.010, 13.8):
-        assert np.min(np.abs(agegrid.SUB_EDGES_GYR - edge)) < 1e-9
-    assert np.all(np.diff(agegrid.SUB_EDGES_GYR) > 0)
-    assert 60 <= agegrid.BIN_OF_SUB.size <= 80
-    assert agegrid.SUB_EDGES_GYR[agegrid.N_YOUNG] == pytest.approx(0.010)
-    assert agegrid.SUB_EDGES_GYR[agegrid.N_ION] == pytest.approx(0.028)
-    for number, (lo, hi) in enumerate(zip(agegrid.SUB_EDGES_GYR[:-1], agegrid.SUB_EDGES_GYR[1:])):
-        age_bin = agegrid.BIN_OF_SUB[number]
+        assert np.min(np.abs(age_grid.SUB_EDGES_GYR - edge)) < 1e-9
+    assert np.all(np.diff(age_grid.SUB_EDGES_GYR) > 0)
+    assert 60 <= age_grid.BIN_OF_SUB.size <= 80
+    assert age_grid.SUB_EDGES_GYR[age_grid.N_YOUNG] == pytest.approx(0.010)
+    assert age_grid.SUB_EDGES_GYR[age_grid.N_ION] == pytest.approx(0.028)
+    for number, (lo, hi) in enumerate(zip(age_grid.SUB_EDGES_GYR[:-1], age_grid.SUB_EDGES_GYR[1:])):
+        age_bin = age_grid.BIN_OF_SUB[number]
         assert AGE_EDGES_GYR[age_bin] <= lo * (1 + 1e-9)
         assert hi <= AGE_EDGES_GYR[age_bin + 1] * (1 + 1e-9)
 
@@ -36,13 +36,13 @@ def test_sub_bins_contain_every_edge_that_matters():
 def test_time_average_of_log_age_is_exact():
     """The mean of ln t over a..b is (b ln b - a ln a) / (b - a) - 1, and the matrix is linear in log age."""
     a, b = 1.0, 3.0
-    row = agegrid.averaging_matrix(AGE_GYR, np.array([a, b]))[0]
+    row = age_grid.averaging_matrix(AGE_GYR, np.array([a, b]))[0]
     assert row.sum() == pytest.approx(1.0)
     assert row @ np.log(AGE_GYR) == pytest.approx((b * np.log(b) - a * np.log(a)) / (b - a) - 1, abs=1e-4)
 
 
 def test_ages_beyond_the_library_are_its_last():
-    row = agegrid.averaging_matrix(np.array([1.0, 2.0]), np.array([5.0, 6.0]))[0]
+    row = age_grid.averaging_matrix(np.array([1.0, 2.0]), np.array([5.0, 6.0]))[0]
     np.testing.assert_allclose(row, [0.0, 1.0])
 
 
@@ -78,7 +78,7 @@ def test_resolution_is_muse_and_150_km_s_and_lines_keep_their_strength(toy):
 
 
 def test_the_coarse_grid_conserves_light(toy):
-    bins = resample.SED_EDGES_AA[:-1]
+    bins = resampling.SED_EDGES_AA[:-1]
     line_bin = int(np.searchsorted(bins, LINE_AA, side="right")) - 1
     sed = toy.sed[1, 30].astype(float)
     flat = np.median(sed)
@@ -100,7 +100,7 @@ def test_too_coarse_and_unstated_resolutions_are_errors(monkeypatch):
     base = toy_library()
     for fwhm, message in ((12.0, "coarser than MUSE at 150 km/s"), (np.nan, "fwhm_aa is not stated")):
         with pytest.raises(SfhInputError, match=message):
-            resample.at_muse_resolution(base.spectrum[0, :1], base.wave_aa, np.full(base.wave_aa.size, fwhm))
+            resampling.convolve_to_muse_resolution(base.spectrum[0, :1], base.wave_aa, np.full(base.wave_aa.size, fwhm))
 
 
 # --- gas --------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_halpha_follows_the_ionising_rate_by_case_b(toy):
 def test_truncated_models_are_replaced_by_the_nearest_complete_one():
     case_b = 1.37e-12 / 3.828e33
     halpha = case_b * np.array([[1.0, 1.0, 1.0, 1.0], [1.0, 1.0, 0.3, 0.2], [0.1, 0.1, 0.1, 0.1]])
-    metals, source = nebular.complete_models(halpha)
+    metals, source = nebular.select_complete_models(halpha)
     assert metals.tolist() == [0, 1]
     assert source.tolist() == [[0, 1, 2, 3], [0, 1, 1, 1]]
 
@@ -135,8 +135,8 @@ def test_truncated_models_are_replaced_by_the_nearest_complete_one():
 
 def test_saved_templates_come_back(toy, tmp_path):
     path = tmp_path / "deep" / "templates.npz"
-    templates.save(toy, path)
-    back = templates.load(path)
+    templates.save_templates(toy, path)
+    back = templates.load_templates(path)
     assert back.sha256 == toy.sha256
     np.testing.assert_array_equal(back.muse, toy.muse)
     np.testing.assert_array_equal(back.filters[0].throughput, toy.filters[0].throughput)
@@ -146,30 +146,30 @@ def test_saved_templates_come_back(toy, tmp_path):
 
 def test_a_damaged_file_is_named(toy, tmp_path):
     path = tmp_path / "templates.npz"
-    templates.save(toy, path)
+    templates.save_templates(toy, path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     with pytest.raises(SfhInputError, match=r"templates.npz: not a templates file of this version .* delete it"):
-        templates.load(path)
+        templates.load_templates(path)
 
 
 def test_an_altered_array_is_noticed(toy, tmp_path):
     path = tmp_path / "templates.npz"
-    templates.save(toy, path)
+    templates.save_templates(toy, path)
     with np.load(path) as stored:
         content = dict(stored)
     content["muse"][0, 0, 0] *= 1.5
     np.savez(path, **content)
     with pytest.raises(SfhInputError, match="does not match its sha256"):
-        templates.load(path)
+        templates.load_templates(path)
 
 
 def test_a_folder_that_cannot_be_written_is_named(toy, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(ComputeError, match="templates not written"):
-        templates.save(toy, tmp_path / "file" / "templates.npz")
+        templates.save_templates(toy, tmp_path / "file" / "templates.npz")
 
 
 def test_a_library_name_must_fit_a_file_name(tmp_path):
     with pytest.raises(SfhInputError, match=r"library name '\.\./x'"):
-        templates.prepare("../x", cache=tmp_path)
+        templates.prepare_templates("../x", cache=tmp_path)

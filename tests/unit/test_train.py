@@ -11,12 +11,15 @@ import torch
 from synthetic_toys import toy_source, toy_templates
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.infer import finish, predict
-from napari_sfh.model.bundle import REQUIRED, load_bundle, weights_sha256
-from napari_sfh.training import cli, fit, history, simulate, templates, train
-from napari_sfh.training.recipe import FitSettings, load_recipe
-from napari_sfh.training.toy import toy_data
-from napari_sfh.training.trainset import FreshSource
+from napari_sfh.model.bundle import REQUIRED, hash_bundle_tensors, load_bundle
+from napari_sfh.model.inference import predict_histories, run_to_completion
+from napari_sfh.training import cli
+from napari_sfh.training.fitting import learning_curve, point_network, training_run
+from napari_sfh.training.fitting.recipe import PointFitSettings, load_recipe
+from napari_sfh.training.fitting.spectra_sources import FreshSource
+from napari_sfh.training.libraries import templates
+from napari_sfh.training.simulator import simulation
+from napari_sfh.training.simulator.toy import make_toy_data
 
 EPOCHS = 3
 
@@ -24,7 +27,7 @@ EPOCHS = 3
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
     """No library is fetched: every name gives the toy templates."""
-    monkeypatch.setattr(templates, "prepare", lambda name, cache=None, folder=None: toy_templates())
+    monkeypatch.setattr(templates, "prepare_templates", lambda name, cache=None, folder=None: toy_templates())
 
 
 def recipe(**changes):
@@ -34,7 +37,9 @@ def recipe(**changes):
 
 
 def options(folder, **changes):
-    return train.Options(folder, device="cpu", quiet=True, command="napari-sfh-train train ...", **changes)
+    return training_run.TrainingOptions(
+        folder, device="cpu", quiet=True, command="napari-sfh-train train ...", **changes
+    )
 
 
 @pytest.fixture(scope="module")
@@ -42,17 +47,19 @@ def whole(tmp_path_factory):
     """An uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(templates, "prepare", lambda name, cache=None, folder=None: toy_templates())
-        train.train(recipe(), options(folder))
+        patch.setattr(templates, "prepare_templates", lambda name, cache=None, folder=None: toy_templates())
+        training_run.train_bundle(recipe(), options(folder))
     return folder
 
 
 def same_weights(a, b):
-    return weights_sha256(load_bundle(a / train.BUNDLE)) == weights_sha256(load_bundle(b / train.BUNDLE))
+    return hash_bundle_tensors(load_bundle(a / training_run.BUNDLE)) == hash_bundle_tensors(
+        load_bundle(b / training_run.BUNDLE)
+    )
 
 
 def test_bundle_says_where_it_comes_from(whole):
-    meta = load_bundle(whole / train.BUNDLE).meta
+    meta = load_bundle(whole / training_run.BUNDLE).meta
     assert set(REQUIRED) <= set(meta)
     assert meta["prior"]["name"] == "tiny"
     assert len(meta["prior"]["sha256"]) == 64
@@ -73,28 +80,28 @@ def test_bundle_says_where_it_comes_from(whole):
 def test_run_leaves_recipe_table_and_picture(whole):
     assert json.loads((whole / "recipe.json").read_text())["n"] == 150
     assert (whole / "learning_curve.png").read_bytes()[:4] == b"\x89PNG"
-    rows = history.read(whole)
+    rows = learning_curve.read_learning_curve(whole)
     assert [r.epoch for r in rows] == [0, 1, 2]
     assert all(np.isfinite(r).all() for r in rows)
     assert rows[0].seconds < rows[2].seconds
 
 
 def test_bundle_predicts_and_has_thresholds(whole):
-    bundle = load_bundle(whole / train.BUNDLE)
-    data, _ = toy_data(3)
-    prediction = finish(predict(data, bundle, device="cpu", draws=60))
+    bundle = load_bundle(whole / training_run.BUNDLE)
+    data, _ = make_toy_data(3)
+    prediction = run_to_completion(predict_histories(data, bundle, device="cpu", draws=60))
     assert np.isfinite(prediction.mass_frac).all()
     assert np.isfinite(prediction.ood).all()
     assert torch.isfinite(bundle.model.depth.width).all()
 
 
 def test_weights_are_stored_in_half_precision_without_loss(whole):
-    weight = load_bundle(whole / train.BUNDLE).model.network.whole.weight
+    weight = load_bundle(whole / training_run.BUNDLE).model.network.whole.weight
     assert torch.equal(weight, weight.half().float())
 
 
 def test_same_seed_same_weights(whole, tmp_path):
-    train.train(recipe(), options(tmp_path / "again"))
+    training_run.train_bundle(recipe(), options(tmp_path / "again"))
     assert same_weights(whole, tmp_path / "again")
 
 
@@ -104,11 +111,11 @@ def test_interrupted_run_goes_on_as_if_it_had_not_been(whole, tmp_path, monkeypa
     with monkeypatch.context() as patch:
         interrupt(patch, stage)
         with pytest.raises(KeyboardInterrupt):
-            train.train(recipe(), options(folder))
-    assert not (folder / train.BUNDLE).exists()
-    train.train(recipe(), options(folder, resume=True))
+            training_run.train_bundle(recipe(), options(folder))
+    assert not (folder / training_run.BUNDLE).exists()
+    training_run.train_bundle(recipe(), options(folder, resume=True))
     assert same_weights(whole, folder)
-    assert [r.epoch for r in history.read(folder)] == [0, 1, 2]
+    assert [r.epoch for r in learning_curve.read_learning_curve(folder)] == [0, 1, 2]
 
 
 def interrupt(patch, stage):
@@ -122,64 +129,64 @@ def interrupt(patch, stage):
             raise KeyboardInterrupt
 
     if stage == "network":
-        patch.setattr(fit.Report, "on_train_batch_end", stop_in_second_epoch, raising=False)
+        patch.setattr(point_network.EpochLogger, "on_train_batch_end", stop_in_second_epoch, raising=False)
     elif stage == "before state":
-        patch.setattr(train, "_save", stop)
+        patch.setattr(training_run, "_save_state", stop)
     else:
-        patch.setattr(train, {"posterior": "fit_flow", "calibration": "calibrate"}[stage], stop)
+        patch.setattr(training_run, {"posterior": "fit_flow", "calibration": "calibrate_model"}[stage], stop)
 
 
 def test_run_of_the_bare_functions_is_taken_over(whole, tmp_path):
     """A folder with a noiseless set and a fitted network alone, as a script of one's own may leave it."""
-    for name in (train.FRESH, train.POINT):
+    for name in (training_run.FRESH, training_run.POINT):
         shutil.copy(whole / name, tmp_path / name)
-    train.train(recipe(), options(tmp_path, resume=True))
+    training_run.train_bundle(recipe(), options(tmp_path, resume=True))
     assert same_weights(whole, tmp_path)
 
 
 def test_state_of_a_version_without_todays_score_is_good_enough(whole, tmp_path):
     """What later stages fit is not read from the first stage's file."""
-    shutil.copy(whole / train.FRESH, tmp_path)
-    state = torch.load(whole / train.POINT, weights_only=True)
+    shutil.copy(whole / training_run.FRESH, tmp_path)
+    state = torch.load(whole / training_run.POINT, weights_only=True)
     old = {k: v for k, v in state.items() if not k.startswith("depth.")}
-    torch.save(old | {"depth.width": torch.ones(2, 3)}, tmp_path / train.POINT)
-    train.train(recipe(), options(tmp_path, resume=True))
+    torch.save(old | {"depth.width": torch.ones(2, 3)}, tmp_path / training_run.POINT)
+    training_run.train_bundle(recipe(), options(tmp_path, resume=True))
     assert same_weights(whole, tmp_path)
 
 
 def test_folder_that_holds_a_run_is_refused(whole):
     with pytest.raises(SfhInputError, match=r"holds a run already \(fresh.npz\); add --resume"):
-        train.train(recipe(), options(whole))
+        training_run.train_bundle(recipe(), options(whole))
 
 
 def test_another_recipe_does_not_go_on(whole):
     other = dataclasses.replace(recipe(), fit=dataclasses.replace(recipe().fit, epochs=7))
     with pytest.raises(SfhInputError, match=r"recipe.json: the run there has fit.epochs = 3, not 7"):
-        train.train(other, options(whole, resume=True))
+        training_run.train_bundle(other, options(whole, resume=True))
 
 
 def test_noiseless_set_of_another_size_is_refused(whole, tmp_path):
-    shutil.copy(whole / train.FRESH, tmp_path)
+    shutil.copy(whole / training_run.FRESH, tmp_path)
     with pytest.raises(SfhInputError, match=r"fresh.npz: holds 150 objects .* asks for 80"):
-        train.train(dataclasses.replace(recipe(), n=80), options(tmp_path, resume=True))
+        training_run.train_bundle(dataclasses.replace(recipe(), n=80), options(tmp_path, resume=True))
 
 
 def test_damaged_files_of_a_run_are_named(whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
-    (tmp_path / "run" / train.POINT).write_bytes(b"no state")
+    (tmp_path / "run" / training_run.POINT).write_bytes(b"no state")
     with pytest.raises(SfhInputError, match=r"state.pt: no state of recipe 'tiny'.*delete it"):
-        train.train(recipe(), options(tmp_path / "run", resume=True))
-    (tmp_path / "run" / train.FRESH).write_bytes(b"no set")
+        training_run.train_bundle(recipe(), options(tmp_path / "run", resume=True))
+    (tmp_path / "run" / training_run.FRESH).write_bytes(b"no set")
     with pytest.raises(SfhInputError, match=r"fresh.npz: no noiseless set of this version"):
-        train.train(recipe(), options(tmp_path / "run", resume=True))
+        training_run.train_bundle(recipe(), options(tmp_path / "run", resume=True))
 
 
 def test_state_of_another_network_is_refused(whole, tmp_path):
-    for name in (train.FRESH, train.POINT):
+    for name in (training_run.FRESH, training_run.POINT):
         shutil.copy(whole / name, tmp_path / name)
     wider = recipe(network={**recipe().network, "width": 40})
     with pytest.raises(SfhInputError, match=r"state.pt: no state of recipe 'tiny'"):
-        train.train(wider, options(tmp_path, resume=True))
+        training_run.train_bundle(wider, options(tmp_path, resume=True))
 
 
 def test_full_disk_is_a_computation_error(tmp_path, monkeypatch):
@@ -188,37 +195,37 @@ def test_full_disk_is_a_computation_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(ComputeError, match=r"--output .*: cannot be written .*No space left.*--resume"):
-        train.train(recipe(), options(tmp_path / "run"))
+        training_run.train_bundle(recipe(), options(tmp_path / "run"))
 
 
 def test_lack_of_memory_is_a_computation_error(tmp_path, monkeypatch):
     def short(*args, **kwargs):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(train, "fit", short)
+    monkeypatch.setattr(training_run, "fit_point_network", short)
     with pytest.raises(ComputeError, match=r"training failed \(CUDA out of memory\).*--resume"):
-        train.train(recipe(), options(tmp_path / "run"))
+        training_run.train_bundle(recipe(), options(tmp_path / "run"))
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     """A set on disk."""
     folder = tmp_path_factory.mktemp("set")
-    finish(simulate.simulate(toy_source(), 120, 4, folder, 1))
+    run_to_completion(simulation.simulate_set(toy_source(), 120, 4, folder, 1))
     return folder
 
 
 def test_stored_set_is_trained_on(stored, tmp_path):
-    path = train.train(recipe(), options(tmp_path / "run", data=stored))
+    path = training_run.train_bundle(recipe(), options(tmp_path / "run", data=stored))
     record = load_bundle(path).meta["training"]
     assert record["n"] == 120
-    assert record["data_sha256"] == simulate.read_manifest(stored)["data_sha256"]
-    assert not (tmp_path / "run" / train.FRESH).exists()
+    assert record["data_sha256"] == simulation.read_manifest(stored)["data_sha256"]
+    assert not (tmp_path / "run" / training_run.FRESH).exists()
 
 
 def test_stored_set_of_another_prior_is_refused(stored, tmp_path):
     with pytest.raises(SfhInputError, match=r"drawn from prior 'tiny', recipe 'tiny' is for 'galceran2026'"):
-        train.train(recipe(prior="galceran2026"), options(tmp_path / "run", data=stored))
+        training_run.train_bundle(recipe(prior="galceran2026"), options(tmp_path / "run", data=stored))
 
 
 def command(*words):
@@ -228,7 +235,7 @@ def command(*words):
 def test_command_trains(tmp_path, capsys):
     assert command("--n", 120, "--epochs", 1, "--output", tmp_path / "run") == 0
     out = capsys.readouterr()
-    assert out.out.strip() == str(tmp_path / "run" / train.BUNDLE)
+    assert out.out.strip() == str(tmp_path / "run" / training_run.BUNDLE)
     assert out.err == ""
 
 
@@ -251,57 +258,57 @@ def test_command_refuses_in_one_line(tmp_path, capsys, words, message):
 
 
 def test_plateau_lowers_the_rate_and_survives_a_checkpoint():
-    plateau = fit.Plateau(FitSettings(plateau_epochs=2, plateau_factor=0.8))
+    plateau = point_network.PlateauSchedule(PointFitSettings(plateau_epochs=2, plateau_factor=0.8))
     for loss in (3.0, 2.0, 2.5):
-        plateau.see(loss)
-    other = fit.Plateau(FitSettings(plateau_epochs=2, plateau_factor=0.8))
+        plateau.record_loss(loss)
+    other = point_network.PlateauSchedule(PointFitSettings(plateau_epochs=2, plateau_factor=0.8))
     other.restore(plateau.state())
     assert other.factor == 1.0
-    other.see(2.5)
+    other.record_loss(2.5)
     assert other.factor == pytest.approx(0.8)
 
 
 def test_learning_rate_schedules():
-    model = fit.SfhModel(recipe().model_config(), templates.basis(toy_templates()))
+    model = point_network.SfhModel(recipe().model_config(), templates.sum_template_basis(toy_templates()))
     for schedule, middle, end in (("linear", 0.5, 1e-4), ("constant", 1.0, 1.0), ("cosine", 0.5, 1e-4)):
         settings = dataclasses.replace(recipe().fit, schedule=schedule)
-        module = fit.Fit(model, dataclasses.replace(recipe(), fit=settings), 10_000)
-        assert module.rate(5000) == pytest.approx(middle, rel=0.01)
-        assert module.rate(10_000) == pytest.approx(end)
+        module = point_network.PointNetworkModule(model, dataclasses.replace(recipe(), fit=settings), 10_000)
+        assert module.relative_learning_rate(5000) == pytest.approx(middle, rel=0.01)
+        assert module.relative_learning_rate(10_000) == pytest.approx(end)
 
 
 def test_history_reads_lightnings_own_table(tmp_path):
-    (tmp_path / history.TABLE).write_text("epoch,step,train,val\n0,9,,3.0\n0,9,4.0,\n1,19,,2.0\n1,19,2.5,\n")
-    rows = history.read(tmp_path)
+    (tmp_path / learning_curve.TABLE).write_text("epoch,step,train,val\n0,9,,3.0\n0,9,4.0,\n1,19,,2.0\n1,19,2.5,\n")
+    rows = learning_curve.read_learning_curve(tmp_path)
     assert [(r.epoch, r.train, r.val) for r in rows] == [(0, 4.0, 3.0), (1, 2.5, 2.0)]
     assert np.isnan(rows[0].seconds)
-    history.write(tmp_path, rows[:1])
-    assert history.read(tmp_path)[0].val == 3.0
+    learning_curve.write_learning_curve(tmp_path, rows[:1])
+    assert learning_curve.read_learning_curve(tmp_path)[0].val == 3.0
 
 
 def test_fresh_set_says_which_prior_it_is_of(whole, tmp_path):
-    from napari_sfh.training.config import load_prior
-    from napari_sfh.training.trainset import load_fresh
+    from napari_sfh.training.fitting.spectra_sources import load_fresh_source
+    from napari_sfh.training.prior.prior_config import load_prior
 
     prior = load_prior("tiny")
-    assert isinstance(load_fresh(whole / train.FRESH, prior), FreshSource)
+    assert isinstance(load_fresh_source(whole / training_run.FRESH, prior), FreshSource)
     changed = dataclasses.replace(prior, max_age_gyr=10.0)
     with pytest.raises(SfhInputError, match=r"drawn from prior 'tiny' before its settings changed"):
-        load_fresh(whole / train.FRESH, changed)
+        load_fresh_source(whole / training_run.FRESH, changed)
 
 
 def test_endless_training_writes_no_set_and_goes_on_after_an_interruption(tmp_path, monkeypatch):
     made = recipe()
     made = dataclasses.replace(made, fit=dataclasses.replace(made.fit, endless=True))
-    train.train(made, options(tmp_path / "whole"))
+    training_run.train_bundle(made, options(tmp_path / "whole"))
     with monkeypatch.context() as patch:
         interrupt(patch, "network")
         with pytest.raises(KeyboardInterrupt):
-            train.train(made, options(tmp_path / "run"))
-    train.train(made, options(tmp_path / "run", resume=True))
+            training_run.train_bundle(made, options(tmp_path / "run"))
+    training_run.train_bundle(made, options(tmp_path / "run", resume=True))
     assert same_weights(tmp_path / "whole", tmp_path / "run")
     assert not list(tmp_path.rglob("*.npz"))
-    assert load_bundle(tmp_path / "run" / train.BUNDLE).meta["training"]["noise"] == "new objects in every step"
+    assert load_bundle(tmp_path / "run" / training_run.BUNDLE).meta["training"]["noise"] == "new objects in every step"
 
 
 def test_an_endless_source_needs_no_set(tmp_path, capsys):
@@ -314,8 +321,11 @@ def test_an_endless_source_needs_no_set(tmp_path, capsys):
 def test_two_processes_fit_one_network(tmp_path):
     """With gloo on a processor, as with NCCL on GPUs: the strategy is the same one."""
     folder = tmp_path / "run"
-    one, two = (train.train(recipe(), options(folder / name, devices=n)).parent for name, n in (("one", 1), ("two", 2)))
-    losses = [[row.val for row in history.read(at)] for at in (one, two)]
+    one, two = (
+        training_run.train_bundle(recipe(), options(folder / name, devices=n)).parent
+        for name, n in (("one", 1), ("two", 2))
+    )
+    losses = [[row.val for row in learning_curve.read_learning_curve(at)] for at in (one, two)]
     assert len(losses[0]) == len(losses[1]) == EPOCHS
     assert not same_weights(one, two)
     # The same batches with other noise: the same descent.
@@ -326,4 +336,4 @@ def test_two_processes_fit_one_network(tmp_path):
 @pytest.mark.parametrize("devices", [0, 10_000])
 def test_devices_that_are_not_there(tmp_path, devices):
     with pytest.raises(SfhInputError, match=rf"--devices {devices}: this machine has \d+ of cpu; give 1 to \d+"):
-        train.train(recipe(), options(tmp_path / "run", devices=devices))
+        training_run.train_bundle(recipe(), options(tmp_path / "run", devices=devices))

@@ -8,20 +8,28 @@ import torch
 from synthetic_toys import toy_source
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.infer import finish
+from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
-from napari_sfh.training import simulate, trainset
-from napari_sfh.training.augment import LINES_AA, augment, degrade
-from napari_sfh.training.recipe import AugmentSettings
-from napari_sfh.training.toy import toy_data
-from napari_sfh.training.trainset import Batches, StoredSource, load_fresh, make_fresh, save_fresh, split
+from napari_sfh.training.fitting import spectra_sources
+from napari_sfh.training.fitting.augmentation import MASKED_LINES_AA, augment_spectra, degrade_to_snr
+from napari_sfh.training.fitting.recipe import AugmentSettings
+from napari_sfh.training.fitting.spectra_sources import (
+    Batches,
+    StoredSource,
+    load_fresh_source,
+    make_fresh_source,
+    save_fresh_source,
+    split_rows,
+)
+from napari_sfh.training.simulator import simulation
+from napari_sfh.training.simulator.toy import make_toy_data
 
 NONE = AugmentSettings()
 
 
 @pytest.fixture(scope="module")
 def fresh():
-    return make_fresh(toy_source(), 64, 3)
+    return make_fresh_source(toy_source(), 64, 3)
 
 
 def rng(seed=0):
@@ -29,26 +37,26 @@ def rng(seed=0):
 
 
 def test_split_is_70_20_10_complete_and_fixed():
-    parts = split(1000, 5)
+    parts = split_rows(1000, 5)
     assert [len(p) for p in parts] == [700, 200, 100]
     assert np.array_equal(np.sort(np.concatenate(parts)), np.arange(1000))
-    for a, b in zip(parts, split(1000, 5), strict=True):
+    for a, b in zip(parts, split_rows(1000, 5), strict=True):
         assert np.array_equal(a, b)
-    assert not np.array_equal(parts[0], split(1000, 6)[0])
+    assert not np.array_equal(parts[0], split_rows(1000, 6)[0])
     with pytest.raises(SfhInputError, match=r"12 spectra are too few to split; simulate at least 20"):
-        split(12, 1)
+        split_rows(12, 1)
 
 
 def test_same_seed_makes_the_same_noiseless_set(fresh):
-    again, other = make_fresh(toy_source(), 64, 3), make_fresh(toy_source(), 64, 4)
+    again, other = make_fresh_source(toy_source(), 64, 3), make_fresh_source(toy_source(), 64, 4)
     assert np.array_equal(fresh.flux, again.flux)
     assert np.array_equal(fresh.labels.mh, again.labels.mh)
     assert not np.array_equal(fresh.flux, other.flux)
 
 
 def test_noiseless_set_survives_the_disk(fresh, tmp_path):
-    save_fresh(fresh, tmp_path / "fresh.npz")
-    back = load_fresh(tmp_path / "fresh.npz", fresh.config)
+    save_fresh_source(fresh, tmp_path / "fresh.npz")
+    back = load_fresh_source(tmp_path / "fresh.npz", fresh.config)
     rows = np.arange(10)
     a, b = (s.observe(rows, NONE, rng()) for s in (fresh, back))
     assert np.array_equal(a.flux, b.flux)
@@ -63,7 +71,7 @@ def test_a_full_disk_leaves_no_half_set(fresh, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(OSError, match="No space left"):
-        save_fresh(fresh, tmp_path / "fresh.npz")
+        save_fresh_source(fresh, tmp_path / "fresh.npz")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -84,20 +92,22 @@ def test_recipe_decides_the_snr(fresh):
 
 
 def test_degraded_spectra_have_the_snr_that_was_asked_for():
-    data, _ = toy_data(200, seed=1, snr=80.0)
-    worse = degrade(data, np.full(200, 20.0), rng())
+    data, _ = make_toy_data(200, seed=1, snr=80.0)
+    worse = degrade_to_snr(data, np.full(200, 20.0), rng())
     np.testing.assert_allclose(worse.snr, 20.0, rtol=1e-5)
     np.testing.assert_allclose(worse.error / data.error, 4.0, rtol=1e-5)
     added = ((worse.flux - data.flux) / worse.error).std()
     assert added == pytest.approx(np.sqrt(1 - 1 / 16), rel=0.01)
-    same = degrade(data, np.full(200, 500.0), rng())
+    same = degrade_to_snr(data, np.full(200, 500.0), rng())
     assert np.array_equal(same.flux, data.flux)
 
 
 def test_bands_and_wavelengths_are_taken_away_and_input_is_not_touched():
-    data, _ = toy_data(400, seed=2)
+    data, _ = make_toy_data(400, seed=2)
     before = {k: v.copy() for k, v in data.__dict__.items() if isinstance(v, np.ndarray)}
-    out = augment(data, AugmentSettings(drop_band=1.0, drop_photometry=0.1, mask_range=0.5, mask_line=0.2), rng())
+    out = augment_spectra(
+        data, AugmentSettings(drop_band=1.0, drop_photometry=0.1, mask_range=0.5, mask_line=0.2), rng()
+    )
     for key, value in before.items():
         assert np.array_equal(getattr(data, key), value, equal_nan=value.dtype.kind == "f"), key
     combinations = {tuple(row) for row in out.phot_mask}
@@ -109,9 +119,9 @@ def test_bands_and_wavelengths_are_taken_away_and_input_is_not_touched():
 
 
 def test_lines_are_masked_at_their_rate():
-    data, _ = toy_data(1000, seed=2)
-    mask = augment(data, AugmentSettings(mask_line=0.2), rng()).mask
-    for lo, hi in LINES_AA:
+    data, _ = make_toy_data(1000, seed=2)
+    mask = augment_spectra(data, AugmentSettings(mask_line=0.2), rng()).mask
+    for lo, hi in MASKED_LINES_AA:
         middle = np.searchsorted(WAVE_AA, 0.5 * (lo + hi))
         assert 1 - mask[:, middle].mean() == pytest.approx(0.2, abs=0.05)
 
@@ -135,7 +145,7 @@ def test_a_pass_without_epochs_keeps_order_and_every_row(fresh):
 
 
 def test_stored_set_gives_its_own_data(tmp_path):
-    finish(simulate.simulate(toy_source(), 40, 4, tmp_path, 1))
+    run_to_completion(simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1))
     source = StoredSource.open(tmp_path)
     rows = np.array([3, 8, 20])
     data = source.observe(rows, NONE, rng())
@@ -151,14 +161,14 @@ def test_noise_settings_of_the_prior_are_used(fresh):
 
 
 def _noise(fresh, snr):
-    from napari_sfh.training.distributions import constant
+    from napari_sfh.training.prior.distributions import constant_distribution
 
-    return dataclasses.replace(fresh.config.noise, snr=constant(snr))
+    return dataclasses.replace(fresh.config.noise, snr=constant_distribution(snr))
 
 
 def test_processes_share_every_batch_of_a_pass(fresh, monkeypatch):
     def pass_of(rank, processes, epoch=lambda: 2):
-        monkeypatch.setattr(trainset, "_among", lambda: (rank, processes))
+        monkeypatch.setattr(spectra_sources, "_rank_and_processes", lambda: (rank, processes))
         return [b.y for b in Batches(fresh, np.arange(50), 16, NONE, 7, epoch=epoch)]
 
     whole, parts = pass_of(0, 1), [pass_of(rank, 2) for rank in (0, 1)]

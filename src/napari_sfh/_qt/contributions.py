@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.workspaces import SUFFIX, is_workspace
 from napari_sfh.types import Progress
-from napari_sfh.workspace import SUFFIX, is_workspace
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 T = TypeVar("T")
@@ -17,7 +17,7 @@ T = TypeVar("T")
 NO_LAYERS: list[Any] = [(None,)]
 
 
-def _finish(work: Generator[Progress, None, T]) -> T:
+def _run_to_end(work: Generator[Progress, None, T]) -> T:
     """Run a generator to its end."""
     while True:
         try:
@@ -27,7 +27,7 @@ def _finish(work: Generator[Progress, None, T]) -> T:
             return value
 
 
-def explorer(viewer: Any = None) -> Any:
+def get_explorer(viewer: Any = None) -> Any:
     """The explorer of a viewer (default: napari's current one), opened if need be; None without a window."""
     import napari
 
@@ -45,74 +45,74 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] |
             return None
         path = path[0]
     if path.endswith(SUFFIX):
-        return read_workspace if is_workspace(path) else None
-    from napari_sfh.io.identify import holds_cube, identify
+        return read_workspace_layers if is_workspace(path) else None
+    from napari_sfh.io.identify import holds_cube, identify_file
 
     if Path(path).is_dir():
-        return read_folder if holds_cube(path) else None
-    kind = identify(Path(path)).kind
-    return {"result": read_result, "cube": read_cube}.get(kind)
+        return read_folder_layers if holds_cube(path) else None
+    kind = identify_file(Path(path)).kind
+    return {"result": read_result_layers, "cube": read_cube_layers}.get(kind)
 
 
-def read_result(path: str) -> list[LayerTuple]:
+def read_result_layers(path: str) -> list[LayerTuple]:
     """The layers of a result file; in a window, the explorer opens it, without blocking the window."""
-    if _hand_over(path):
+    if _open_in_explorer(path):
         return NO_LAYERS
-    from napari_sfh._qt import tasks
+    from napari_sfh._qt.jobs import tasks
 
-    return list(_finish(tasks.open_result(threading.Event(), Path(path))).layers)
+    return list(_run_to_end(tasks.open_result(threading.Event(), Path(path))).layers)
 
 
-def read_cube(path: str) -> list[LayerTuple]:
+def read_cube_layers(path: str) -> list[LayerTuple]:
     """The white light of a cube; in a window, the explorer takes the cube, ready to run."""
-    if _hand_over(path):
+    if _open_in_explorer(path):
         return NO_LAYERS
-    from napari_sfh._qt import tasks
+    from napari_sfh._qt.jobs import tasks
 
-    galaxy = _finish(tasks.open_galaxy(threading.Event(), cube=Path(path)))
+    galaxy = _run_to_end(tasks.open_galaxy(threading.Event(), cube=Path(path)))
     return [galaxy.white] if galaxy.white is not None else []
 
 
-def read_folder(path: str) -> list[LayerTuple]:
+def read_folder_layers(path: str) -> list[LayerTuple]:
     """The white light of a galaxy's cube; in a window, the explorer takes all its files, ready to run."""
-    if _hand_over(path):
+    if _open_in_explorer(path):
         return NO_LAYERS
-    from napari_sfh._qt import tasks
+    from napari_sfh._qt.jobs import tasks
 
-    galaxy = _finish(tasks.open_galaxy(threading.Event(), folder=Path(path)))
+    galaxy = _run_to_end(tasks.open_galaxy(threading.Event(), folder=Path(path)))
     return [galaxy.white] if galaxy.white is not None else []
 
 
-def read_workspace(path: str) -> list[LayerTuple]:
+def read_workspace_layers(path: str) -> list[LayerTuple]:
     """Nothing but what the explorer shows of it; the layers of its result without a window."""
-    if _hand_over(path):
+    if _open_in_explorer(path):
         return NO_LAYERS
-    from napari_sfh._qt import tasks
+    from napari_sfh._qt.jobs import tasks
 
-    shown = _finish(tasks.open_workspace(threading.Event(), Path(path))).shown
+    shown = _run_to_end(tasks.open_workspace(threading.Event(), Path(path))).shown
     return NO_LAYERS if shown is None else list(shown.layers)
 
 
-def _hand_over(path: str) -> bool:
+def _open_in_explorer(path: str) -> bool:
     """Let the explorer of the current window open a file once napari is done with it; False without a window."""
     import napari
 
     if napari.current_viewer() is None:
         return False
-    _later(lambda widget: widget.open(path))
+    _call_later(lambda widget: widget.open(path))
     return True
 
 
 def open_mock_spiral() -> list[LayerTuple]:
     """Sample data: the mock galaxy's white light; the explorer holds its files, ready to run."""
-    from napari_sfh._qt import tasks
+    from napari_sfh._qt.jobs import tasks
 
-    galaxy = _finish(tasks.open_demo(threading.Event()))
-    _later(lambda widget: widget.adopt_galaxy(galaxy))
+    galaxy = _run_to_end(tasks.open_demo(threading.Event()))
+    _call_later(lambda widget: widget.adopt_galaxy(galaxy))
     return [galaxy.white] if galaxy.white is not None else []
 
 
-def _later(act: Callable[[Any], None]) -> None:
+def _call_later(act: Callable[[Any], None]) -> None:
     """Call ``act`` with the explorer once napari has added the layers; nothing without a window."""
     import napari
 
@@ -121,10 +121,10 @@ def _later(act: Callable[[Any], None]) -> None:
         return
     from qtpy.QtCore import QTimer
 
-    QTimer.singleShot(0, lambda: act(explorer(viewer)))
+    QTimer.singleShot(0, lambda: act(get_explorer(viewer)))
 
 
-def write_result(path: str, layer_data: list[LayerTuple]) -> list[str]:
+def write_result_layers(path: str, layer_data: list[LayerTuple]) -> list[str]:
     """Write the result that the layers show as a result file.
 
     Raises
@@ -132,11 +132,11 @@ def write_result(path: str, layer_data: list[LayerTuple]) -> list[str]:
     SfhInputError
         None of the layers belongs to a result.
     """
-    from napari_sfh._qt.layers import link_of
+    from napari_sfh._qt.canvas.layer_data import get_layer_link
     from napari_sfh.io.results import write_result as write
 
     for _, attributes, _ in layer_data:
-        link = link_of(attributes.get("metadata", {}))
+        link = get_layer_link(attributes.get("metadata", {}))
         if link is not None and link.result is not None:
             return [str(write(link.result, Path(path)))]
     raise SfhInputError(f"{path}: the selected layers hold no star-formation histories; run the explorer first")
@@ -144,32 +144,32 @@ def write_result(path: str, layer_data: list[LayerTuple]) -> list[str]:
 
 def open_explorer() -> None:
     """Command: open the explorer."""
-    explorer()
+    get_explorer()
 
 
 def run_mock_spiral() -> None:
     """Command: open the mock spiral and run it."""
-    widget = explorer()
+    widget = get_explorer()
     if widget is not None:
         widget.open_demo(run=True)
 
 
 def open_result_command() -> None:
     """Command: choose a result file and open it."""
-    widget = explorer()
+    widget = get_explorer()
     if widget is not None:
         widget.files.open_dialog()
 
 
 def save_result_command() -> None:
     """Command: save the explorer's result."""
-    widget = explorer()
+    widget = get_explorer()
     if widget is not None:
         widget.exports.result_dialog()
 
 
 def save_workspace_command() -> None:
     """Command: save the explorer's workspace."""
-    widget = explorer()
+    widget = get_explorer()
     if widget is not None:
         widget.files.save_dialog()

@@ -14,26 +14,27 @@ from magicgui.widgets import Container
 from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
-from napari_sfh._qt import settings, tasks
-from napari_sfh._qt.canvas import Canvas
-from napari_sfh._qt.dock import Section, show_text, weak_slot
-from napari_sfh._qt.docks import Docks
+from napari_sfh._qt.canvas.interaction import CanvasInteraction
+from napari_sfh._qt.canvas.layer_data import format_four_means, format_map_value, get_layer_link
+from napari_sfh._qt.canvas.result_layers import LayerStack
+from napari_sfh._qt.docks.bin_panel import BinPanel
+from napari_sfh._qt.docks.bottom_docks import BottomDocks
+from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.exports import Exports
-from napari_sfh._qt.files import Files
-from napari_sfh._qt.forms import BinningForm, DataForm, ExportForm, NetworkForm
-from napari_sfh._qt.frame import Frame
-from napari_sfh._qt.latency import Heap
-from napari_sfh._qt.layers import four_text, link_of, maps_text
-from napari_sfh._qt.loader import Loader, Step, Unseen
-from napari_sfh._qt.machine import Machine
-from napari_sfh._qt.map_tool import MapForm, MapTool
-from napari_sfh._qt.panel import BinPanel
-from napari_sfh._qt.preflight import PreflightPanel, below
+from napari_sfh._qt.files import FileActions
+from napari_sfh._qt.forms import settings
+from napari_sfh._qt.forms.machine import MachineTitle
+from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
+from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm
+from napari_sfh._qt.jobs import tasks
+from napari_sfh._qt.jobs.latency import GarbageFreeze
+from napari_sfh._qt.jobs.step_queue import Step, StepQueue, UnpaintedStep
+from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.stack import LayerStack
-from napari_sfh._qt.toolbox import TOOLS
-from napari_sfh._qt.tools import Toolbox
-from napari_sfh._qt.workers import Job, Work, explain
+from napari_sfh._qt.tools.base import Toolbox
+from napari_sfh._qt.tools.maps import MapForm, MapTool
+from napari_sfh._qt.tools.registry import TOOLS
+from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Result
 
@@ -54,7 +55,7 @@ DONE = "Click a bin on the map to see its star-formation history."
 CANCELLED = "Cancelled: nothing was finished. Press Run to start again."
 
 
-class Explorer(Frame):
+class Explorer(ExplorerFrame):
     """The 'SFH explorer' dock of a napari viewer.
 
     Parameters
@@ -70,36 +71,36 @@ class Explorer(Frame):
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
         self.preflight = PreflightPanel(self.data, self.binning, viewer.theme)
         self.stack = LayerStack(viewer, self.session)
-        self.exports, self.files = Exports(self), Files(self)
+        self.exports, self.files = Exports(self), FileActions(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
-        self.docks = Docks(viewer, self)
-        self.job = Job(self._progress, self._done, self._failed)
-        self._cards_job = Job(lambda _: None, self._show_cards, lambda _: None)
+        self.docks = BottomDocks(viewer, self)
+        self.job = BackgroundJob(self._progress, self._done, self._failed)
+        self._cards_job = BackgroundJob(lambda _: None, self._show_cards, lambda _: None)
         self._cards: dict[str, str] = {}
         self._after: Callable[[Any], None] | None = None
-        self._loader = Loader(self, self.job.is_running)
-        self._heap = Heap()
-        self._heap.freeze()
+        self._loader = StepQueue(self, self.job.is_running)
+        self._garbage_freeze = GarbageFreeze()
+        self._garbage_freeze.freeze()
         self._released = False
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
         keys = self.tools.shortcuts()
-        self.canvas = Canvas(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
+        self.canvas = CanvasInteraction(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
         rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)
-        self.machine = Machine(self.sections["network"], self.network.chosen_device)
+        self.machine = MachineTitle(self.sections["network"], self.network.chosen_device)
         self._connect()
-        settings.apply(self)
+        settings.apply_settings(self)
         self._cards_job.start(tasks.read_cards)
-        self._loader.run(self.canvas.letters())
+        self._loader.run(self.canvas.glyph_steps())
         self._refresh()
 
     # -- construction ------------------------------------------------------------------------------------------
 
     def _sections(self) -> dict[str, Section]:
         sections = {
-            "data": Section("Data", below(self.data.container.native, self.preflight), True),
+            "data": Section("Data", place_below(self.data.container.native, self.preflight), True),
             "binning": Section("Binning", self.binning.container.native, False),
             "network": Section("Network", self.network.container.native, False),
         }
@@ -121,12 +122,12 @@ class Explorer(Frame):
         self.file_row.save.changed.connect(self.files.save_dialog)
         self.file_row.chosen.connect(self.files.open)
         self.session.selection_changed.connect(self._selected)
-        self._theme_slot = weak_slot(self._theme_changed)
+        self._theme_slot = make_weak_slot(self._theme_changed)
         self.viewer.events.theme.connect(self._theme_slot)
         # A window that closes destroys the dock without a word to Python.
         for job in (self.job, self._cards_job, self.preflight.job):
-            self.destroyed.connect(partial(Job.abandon, job))
-        self.destroyed.connect(partial(Heap.thaw, self._heap))
+            self.destroyed.connect(partial(BackgroundJob.abandon, job))
+        self.destroyed.connect(partial(GarbageFreeze.thaw, self._garbage_freeze))
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
 
@@ -167,17 +168,17 @@ class Explorer(Frame):
 
     def show_result(self, result: Result) -> None:
         """Show a result that is in memory; layers of it that the viewer has already are kept."""
-        self._shown(tasks.prepare(result))
+        self._shown(tasks.prepare_result(result))
 
-    def adopt(self, shown: tasks.Shown) -> None:
+    def adopt(self, shown: tasks.PreparedResult) -> None:
         """Take over a result whose layers napari has added already (a dropped file)."""
         self._shown(shown)
 
-    def adopt_galaxy(self, galaxy: tasks.Galaxy) -> None:
+    def adopt_galaxy(self, galaxy: tasks.OpenedGalaxy) -> None:
         """Take over a cube whose white light napari has added already (a dropped file, the sample)."""
         self._galaxy_opened(galaxy)
 
-    def adopt_workspace(self, opened: tasks.Opened) -> None:
+    def adopt_workspace(self, opened: tasks.OpenedWorkspace) -> None:
         """Show what a workspace has kept; what is missing is told at the end."""
         self.files.begin(opened)
         steps: list[Step] = [*self.files.steps(opened.workspace), self._workspace_shown]
@@ -195,7 +196,7 @@ class Explorer(Frame):
         except SfhInputError as error:
             self._failed(error)
             return
-        settings.store(self)
+        settings.store_settings(self)
         self.start(partial(tasks.run_galaxy, options=options), self._shown)
 
     def cancel(self, _: object = None) -> None:
@@ -237,7 +238,7 @@ class Explorer(Frame):
         try:
             self.job.start(work)
         except ComputeError as error:
-            self.say(str(error))
+            self.show_message(str(error))
             return
         self._after = after
         self._details = ""
@@ -260,19 +261,21 @@ class Explorer(Frame):
         self._refresh()
         after = self._after
         if value is None:
-            self.say(CANCELLED if self.data.has_cube or self.session.result is not None else EMPTY)
+            self.show_message(CANCELLED if self.data.has_cube or self.session.result is not None else EMPTY)
         elif after is not None:
             self.attempt(partial(after, value))
 
     def _failed(self, error: Exception) -> None:
         self._refresh()
-        sentence, self._details = explain(error)
-        self.say(sentence, error=True)
+        sentence, self._details = explain_error(error)
+        self.show_message(sentence, error=True)
         self.files.note(sentence)
 
-    def _galaxy_opened(self, galaxy: tasks.Galaxy, then_run: bool = False) -> None:
+    def _galaxy_opened(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
         if galaxy.cube is None:
-            self.say(" ".join(galaxy.problems) or "No cube was found in the folder: choose one under Cube.", error=True)
+            self.show_message(
+                " ".join(galaxy.problems) or "No cube was found in the folder: choose one under Cube.", error=True
+            )
             return
         with self.data.cube.line_edit.changed.blocked(), self.data.folder.line_edit.changed.blocked():
             self.data.set_files(galaxy.cube, galaxy.photometry, galaxy.maps)
@@ -283,37 +286,37 @@ class Explorer(Frame):
         if then_run:
             self.run()
 
-    def _white_opened(self, galaxy: tasks.Galaxy) -> None:
+    def _white_opened(self, galaxy: tasks.OpenedGalaxy) -> None:
         """Show a cube that has not been run; what was shown of another goes."""
         if galaxy.white is not None:
             self.session.set_result(None)
             self.tools.on_result(None)
-            self.stack.clear(keep=link_of(galaxy.white[1]["metadata"]))
+            self.stack.clear(keep=get_layer_link(galaxy.white[1]["metadata"]))
             steps = [partial(self.stack.put, galaxy.white), self.canvas.orient, self.viewer.reset_view]
-            self._loader.soon([Unseen(step) for step in (*steps, self.stack.activate)])
+            self._loader.run_first([UnpaintedStep(step) for step in (*steps, self.stack.activate)])
         self._refresh()
         self.preflight.look(galaxy.problems)
-        self.say(READY_NOTED if galaxy.problems else READY)
+        self.show_message(READY_NOTED if galaxy.problems else READY)
 
     def _workspace_shown(self) -> None:
         notes = self.files.end()
         self._refresh()
-        self.say(" ".join(notes) or self._summary(), error=bool(notes))
+        self.show_message(" ".join(notes) or self._summary(), error=bool(notes))
 
-    def _shown(self, shown: tasks.Shown, then: Iterable[Step] = ()) -> None:
+    def _shown(self, shown: tasks.PreparedResult, then: Iterable[Step] = ()) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
         self.files.result_path = shown.path
         if self.session.result is None:
-            self._heap.freeze()  # what a first run has loaded
+            self._garbage_freeze.freeze()  # what a first run has loaded
         self.tools["maps"].hold()
         away = self.stack.begin(shown.result)
         self.session.set_result(shown.result)
         layers = [partial(self.stack.put, layer) for layer in shown.layers]
         unseen: list[Step] = [*away, *layers, self.canvas.orient, *self.stack.finish()]
-        steps: list[Step] = [Unseen(step) for step in unseen]
+        steps: list[Step] = [UnpaintedStep(step) for step in unseen]
         steps += [self.show_panel, self._settle]
         # After the docks have found their sizes.
-        steps += [self.viewer.reset_view, self._all_shown, *self.tools.telling(shown.result), *then]
+        steps += [self.viewer.reset_view, self._all_shown, *self.tools.result_steps(shown.result), *then]
         self._loader.run(steps)
 
     def _settle(self) -> None:
@@ -323,7 +326,7 @@ class Explorer(Frame):
 
     def _all_shown(self) -> None:
         self._refresh()
-        self.say(self._summary())
+        self.show_message(self._summary())
 
     def _summary(self) -> str:
         result = self.session.result
@@ -347,11 +350,11 @@ class Explorer(Frame):
         self.file_row.enable(not running, has_cube or has_result)
         self.tools.set_enabled(has_result, running)
         if not self._details:
-            self.say("Working; the window stays usable." if running else READY if has_cube else EMPTY)
+            self.show_message("Working; the window stays usable." if running else READY if has_cube else EMPTY)
 
     def in_turns(self, steps: list[Step]) -> None:
         """Do steps one by one, one per turn of the event loop, so that the window does not block."""
-        self._loader.soon(steps)
+        self._loader.run_first(steps)
 
     def refresh_cursor(self) -> None:
         """Say anew what is under the cursor."""
@@ -368,7 +371,11 @@ class Explorer(Frame):
         above = "" if self.map.grid.value else self.tools.describe(bin_id)
         if above:
             return above
-        return four_text(result, bin_id) if self.map.grid.value else maps_text(result, self.map.name, bin_id)
+        return (
+            format_four_means(result, bin_id)
+            if self.map.grid.value
+            else format_map_value(result, self.map.name, bin_id)
+        )
 
     def _clicked(self) -> None:
         """The plots come up, unless another dock of ours is being looked at."""
@@ -386,7 +393,7 @@ class Explorer(Frame):
         self._cards = cards
         self.network.set_models(list(cards))
         if self.session.result is None:
-            self._heap.freeze()  # torch is loaded, and nothing is here yet that should be freed later
+            self._garbage_freeze.freeze()  # torch is loaded, and nothing is here yet that should be freed later
 
     def _show_card(self, _: object = None) -> None:
         name = self.network.model.value
@@ -425,7 +432,7 @@ class Explorer(Frame):
         self._cards_job.abandon()
         self.preflight.release()
         self._loader.release()
-        self._heap.thaw()
+        self._garbage_freeze.thaw()
         self.machine.release()
         self.session.selection_changed.disconnect(self._selected, missing_ok=True)
         self.tools.release()

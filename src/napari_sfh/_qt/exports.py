@@ -6,18 +6,15 @@ import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magicgui.widgets import show_file_dialog
 
-from napari_sfh._qt import tasks
-from napari_sfh.analysis.binview import BinView
+from napari_sfh._qt.jobs import tasks
+from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.workspaces import add_recent
 from napari_sfh.types import Result
-from napari_sfh.workspace import remember
-
-if TYPE_CHECKING:
-    from napari_sfh._qt.explorer import Explorer
 
 RESULTS = "FITS files (*.fits)"
 FIGURES = "Figures (*.png *.pdf *.svg)"
@@ -27,7 +24,7 @@ TABLES = "Tables (*.ecsv *.fits)"
 class Exports:
     """The exports of an explorer; the work runs in its job, one at a time."""
 
-    def __init__(self, explorer: Explorer) -> None:
+    def __init__(self, explorer: Any) -> None:
         self._explorer: Any = weakref.proxy(explorer)
 
     def save_result(self, path: Path | str) -> None:
@@ -38,12 +35,12 @@ class Exports:
     def save_plots(self, path: Path | str, views: Sequence[BinView]) -> None:
         """Draw bins or a region (none: the four maps) as PNG, PDF or SVG."""
         kind, distance = self._explorer.panel.plots.kind, self._explorer.export.distance_mpc
-        work = partial(tasks.draw, result=self._result(), path=Path(path), views=views, kind=kind)
+        work = partial(tasks.save_result_figure, result=self._result(), path=Path(path), views=views, kind=kind)
         self._start(partial(work, distance_mpc=distance))
 
     def save_table(self, path: Path | str, views: Sequence[BinView] | None) -> None:
         """Write SFH and metallicity of bins (None: of all) as ECSV."""
-        self._start(partial(tasks.save_table, result=self._result(), path=Path(path), views=views))
+        self._start(partial(tasks.save_result_table, result=self._result(), path=Path(path), views=views))
 
     def result_dialog(self, _: object = None) -> None:
         """Ask where to, and write the result file."""
@@ -73,7 +70,7 @@ class Exports:
     def ask(self, caption: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
         """Ask for a file to write and call ``act`` with it; ``name`` proposes one and its ending."""
         if self._explorer.session.result is None:
-            self._explorer.say("There is no result yet: press Run or open a result file first.", error=True)
+            self._explorer.show_message("There is no result yet: press Run or open a result file first.", error=True)
             return
         path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds)
         if path:
@@ -98,9 +95,9 @@ class Exports:
 
 def _result_saved(explorer: Any, path: Path) -> None:
     explorer.files.result_path = path
-    remember(path)
+    add_recent(path)
     _saved(explorer, path)
 
 
-def _saved(explorer: Explorer, path: Path) -> None:
-    explorer.say(f"Saved {path}.")
+def _saved(explorer: Any, path: Path) -> None:
+    explorer.show_message(f"Saved {path}.")

@@ -5,25 +5,22 @@ from __future__ import annotations
 import weakref
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magicgui.widgets import show_file_dialog
 
-from napari_sfh import workspace
-from napari_sfh._qt import tasks
-from napari_sfh._qt.forms import fill_form, form_state
-from napari_sfh._qt.loader import Step
+from napari_sfh._qt.forms.run_forms import fill_form, read_form
+from napari_sfh._qt.jobs import tasks
+from napari_sfh._qt.jobs.step_queue import Step
 from napari_sfh.errors import SfhInputError
-from napari_sfh.workspace import SUFFIX, Workspace
-
-if TYPE_CHECKING:
-    from napari_sfh._qt.explorer import Explorer
+from napari_sfh.io import workspaces
+from napari_sfh.io.workspaces import SUFFIX, Workspace
 
 OPENS = f"Results, cubes, workspaces (*.fits *.fits.gz *.fits.fz *{SUFFIX})"
 WORKSPACES = f"Workspaces (*{SUFFIX})"
 
 
-class Files:
+class FileActions:
     """What an explorer opens and keeps; the work runs in its job.
 
     Attributes
@@ -32,7 +29,7 @@ class Files:
         The file of the result that is shown; None while it is in memory only.
     """
 
-    def __init__(self, explorer: Explorer) -> None:
+    def __init__(self, explorer: Any) -> None:
         self._explorer: Any = weakref.proxy(explorer)
         self.result_path: Path | None = None
         self._notes: list[str] | None = None
@@ -40,13 +37,15 @@ class Files:
     def open(self, path: Path | str) -> None:
         """Open a galaxy's folder, a cube, a result, or a workspace."""
         path = Path(path).expanduser()
-        self._explorer.start(partial(tasks.open_any, path=path), partial(_opened, self._explorer, path))
+        self._explorer.start(partial(tasks.open_path, path=path), partial(_show_opened, self._explorer, path))
 
     def save_workspace(self, path: Path | str) -> None:
         """Keep all that the window shows; a result that is in no file yet is written beside it."""
         explorer = self._explorer
-        work = partial(tasks.save_workspace, workspace=self.capture(), path=Path(path), result=explorer.session.result)
-        explorer.start(work, partial(_kept, explorer))
+        work = partial(
+            tasks.save_window_workspace, workspace=self.capture(), path=Path(path), result=explorer.session.result
+        )
+        explorer.start(work, partial(_workspace_saved, explorer))
 
     def open_dialog(self, _: object = None) -> None:
         """Ask for a file and open it."""
@@ -70,25 +69,25 @@ class Files:
         return Workspace(
             result=None if result is None else self.result_path,
             n_bins=0 if result is None else result.bins.n_bins,
-            forms={name: form_state(form) for name, form in explorer.forms.items()},
+            forms={name: read_form(form) for name, form in explorer.forms.items()},
             session=explorer.session.state(),
             canvas={
                 "camera": {"center": [float(c) for c in camera.center], "zoom": float(camera.zoom)},
                 "layers": explorer.stack.looks(),
                 "map": explorer.stack.current,
                 "dock": explorer.docks.front,
-                "plots": form_state(explorer.panel),
+                "plots": read_form(explorer.panel),
             },
             tools=explorer.tools.state(),
         )
 
-    def begin(self, opened: tasks.Opened) -> None:
+    def begin(self, opened: tasks.OpenedWorkspace) -> None:
         """Fill the forms of a workspace, without opening what they name; from now on problems are noted for `end`."""
         self._notes = list(opened.notes)
         explorer, forms = self._explorer, opened.workspace.forms
         with explorer.data.cube.line_edit.changed.blocked(), explorer.data.folder.line_edit.changed.blocked():
             for name, form in explorer.forms.items():
-                explorer.attempt(partial(_fill, form, forms.get(name, {}), name))
+                explorer.attempt(partial(_fill_form_safely, form, forms.get(name, {}), name))
 
     def note(self, sentence: str) -> None:
         """Keep an error's sentence while a workspace is being restored: the next step would wipe it out."""
@@ -109,17 +108,17 @@ class Files:
         grid = bool(tools.get("maps", {}).pop("grid", False))
         return [
             partial(explorer.attempt, partial(explorer.session.restore, kept.session)),
-            partial(explorer.attempt, partial(_fill, explorer.panel, plots, "plots")),
-            *explorer.tools.restoring(tools),
+            partial(explorer.attempt, partial(_fill_form_safely, explorer.panel, plots, "plots")),
+            *explorer.tools.restore_steps(tools),
             # After the tools, which may set limits of their own.
             partial(explorer.stack.set_looks, canvas.get("layers", {})),
             partial(setattr, explorer.map.grid, "value", grid),
             partial(explorer.docks.to_front, canvas.get("dock", "")),
-            partial(_aim, explorer, canvas.get("camera", {})),
+            partial(_restore_camera, explorer, canvas.get("camera", {})),
         ]
 
 
-def _fill(form: Any, state: dict[str, Any], name: str) -> None:
+def _fill_form_safely(form: Any, state: dict[str, Any], name: str) -> None:
     """Put a form's fields back.
 
     Raises
@@ -133,26 +132,26 @@ def _fill(form: Any, state: dict[str, Any], name: str) -> None:
         raise SfhInputError(f"workspace: its form {name} is damaged ({error}); fill it in and save again") from error
 
 
-def _opened(explorer: Any, path: Path, value: Any) -> None:
+def _show_opened(explorer: Any, path: Path, value: Any) -> None:
     """Show what was opened."""
-    workspace.remember(path)
-    if isinstance(value, tasks.Galaxy):
+    workspaces.add_recent(path)
+    if isinstance(value, tasks.OpenedGalaxy):
         explorer.adopt_galaxy(value)
-    elif isinstance(value, tasks.Shown):
+    elif isinstance(value, tasks.PreparedResult):
         explorer.adopt(value)
     else:
         explorer.adopt_workspace(value)
 
 
-def _kept(explorer: Any, written: tuple[Path, Path | None]) -> None:
+def _workspace_saved(explorer: Any, written: tuple[Path, Path | None]) -> None:
     path, result = written
     explorer.files.result_path = result
-    workspace.remember(path)
+    workspaces.add_recent(path)
     beside = f"; its result is {result.name}" if result is not None else ""
-    explorer.say(f"Saved {path}{beside}.")
+    explorer.show_message(f"Saved {path}{beside}.")
 
 
-def _aim(explorer: Any, kept: dict[str, Any]) -> None:
+def _restore_camera(explorer: Any, kept: dict[str, Any]) -> None:
     """Put the camera back."""
     camera = explorer.viewer.scene.camera
     if "center" in kept and "zoom" in kept:

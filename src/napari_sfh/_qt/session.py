@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_sfh._qt.outline import outline
-from napari_sfh._qt.sky import SkyGrid
-from napari_sfh.analysis.binview import COLORS, BinView
-from napari_sfh.analysis.regions import Outline, Spread, Weight, bins_of, mean_view
+from napari_sfh.analysis.bin_view import COLORS, BinView
+from napari_sfh.analysis.outlines import trace_outline
+from napari_sfh.analysis.regions import Outline, Spread, Weight, average_bin_views, find_bins_in_outlines
+from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.types import Result
 
 #: Unit steps on the sky, (Dec, RA), by the name of an arrow key: east is left.
@@ -125,7 +125,7 @@ class Session:
             Corners (y, x) in pixels of the maps; an `Outline` may be a hole.
         weight : {"mass", "light"}
         spread : {"scatter", "error"}
-            What the bands are, see `regions.mean_view`.
+            What the bands are, see `regions.average_bin_views`.
 
         Returns
         -------
@@ -134,13 +134,13 @@ class Session:
         """
         rows = np.empty(0, dtype=np.intp)
         if self.result is not None and len(outlines):
-            rows = bins_of(
+            rows = find_bins_in_outlines(
                 self.result, [o if isinstance(o, Outline) else Outline(np.asarray(o, dtype=float)) for o in outlines]
             )
         self.region = None
         try:
             if self.result is not None and rows.size:
-                self.region = mean_view(self.result, rows, weight, spread)
+                self.region = average_bin_views(self.result, rows, weight, spread)
         finally:
             self.selection_changed.emit(self.selected)
         return int(rows.size)
@@ -196,7 +196,7 @@ class Session:
         if self.result is not None:
             own = COLORS[1:] if self.region is not None else COLORS
             for color, bin_id in zip(own, self.shown):
-                parts = outline(self.result.bins.bin_id == bin_id)
+                parts = trace_outline(self.result.bins.bin_id == bin_id)
                 paths += parts
                 colors += [color] * len(parts)
         return paths, colors

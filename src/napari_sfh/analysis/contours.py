@@ -14,7 +14,7 @@ from napari_sfh.errors import SfhInputError
 RANGE_PERCENT: tuple[float, float] = (70.0, 99.5)
 
 
-def levels(image: NDArray[np.floating], n: int = 5) -> NDArray[np.float64]:
+def choose_contour_levels(image: NDArray[np.floating], n: int = 5) -> NDArray[np.float64]:
     """Levels (n,) in equal ratios, as fluxes want them, between `RANGE_PERCENT` of the positive pixels.
 
     Raises
@@ -31,7 +31,9 @@ def levels(image: NDArray[np.floating], n: int = 5) -> NDArray[np.float64]:
     return np.asarray(np.geomspace(low, high, n), dtype=np.float64)
 
 
-def contours(image: NDArray[np.floating], at: Sequence[float] | NDArray[np.floating]) -> list[NDArray[np.float64]]:
+def trace_contours(
+    image: NDArray[np.floating], at: Sequence[float] | NDArray[np.floating]
+) -> list[NDArray[np.float64]]:
     """Lines along which a map has given values.
 
     Parameters

@@ -107,7 +107,7 @@ class Disc:
     def radius(self, sky: SkyCoord) -> F64:
         """Radius in the disc's plane in arcsec, of positions on the sky (N,)."""
         east, north = self.centre.spherical_offsets_to(sky.icrs)
-        return deprojected(east.to_value("arcsec"), north.to_value("arcsec"), self.pa_deg, self.axis_ratio)
+        return deproject_radius(east.to_value("arcsec"), north.to_value("arcsec"), self.pa_deg, self.axis_ratio)
 
     def axes(self, radius_arcsec: float | None = None) -> F64:
         """Half-axes of the ellipse R = ``radius_arcsec`` (default R_e): major, minor; each (east, north), arcsec."""
@@ -140,7 +140,7 @@ class Disc:
         return replace(self, pa_deg=pa, inclination_deg=min(inclination, MAX_INCLINATION), r_e_arcsec=float(size[0]))
 
 
-def deprojected(east: NDArray[np.floating], north: NDArray[np.floating], pa_deg: float, axis_ratio: float) -> F64:
+def deproject_radius(east: NDArray[np.floating], north: NDArray[np.floating], pa_deg: float, axis_ratio: float) -> F64:
     """Radius in the disc's plane of offsets (N,), in their unit."""
     phi = np.radians(pa_deg)
     along = east * np.sin(phi) + north * np.cos(phi)
@@ -169,19 +169,19 @@ def guess_disc(white: NDArray[np.floating], wcs: WCS) -> Disc:
     SfhInputError
         No light.
     """
-    east, north, flux, seen, origin, area = _pixels(white, wcs)
+    east, north, flux, seen, origin, area = _sample_pixels(white, wcs)
     if not (flux > 0).any():
         raise SfhInputError("white light: no pixel above zero, so no disc can be guessed; type centre and shape")
-    shape = _Shape(*_centroid(east, north, flux), 0.0, 1.0)
+    shape = _SkyEllipse(*_centroid(east, north, flux), 0.0, 1.0)
     for _ in range(_ROUNDS):
-        radius = deprojected(east - shape.east, north - shape.north, shape.pa_deg, shape.axis_ratio)
-        inside = seen & (radius < _edge(radius[seen], shape.axis_ratio, area))
-        clipped = np.minimum(flux, _CLIP * _along_ellipses(radius, flux, inside))
-        before, shape = shape, _moments(east[inside], north[inside], clipped[inside])
+        radius = deproject_radius(east - shape.east, north - shape.north, shape.pa_deg, shape.axis_ratio)
+        inside = seen & (radius < _largest_covered_radius(radius[seen], shape.axis_ratio, area))
+        clipped = np.minimum(flux, _CLIP * _median_along_ellipses(radius, flux, inside))
+        before, shape = shape, _ellipse_from_moments(east[inside], north[inside], clipped[inside])
         if before.close_to(shape):
             break
-    radius = deprojected(east - shape.east, north - shape.north, shape.pa_deg, shape.axis_ratio)
-    clipped = np.where(seen, np.minimum(flux, _CLIP * _along_ellipses(radius, flux, seen)), 0.0)
+    radius = deproject_radius(east - shape.east, north - shape.north, shape.pa_deg, shape.axis_ratio)
+    clipped = np.where(seen, np.minimum(flux, _CLIP * _median_along_ellipses(radius, flux, seen)), 0.0)
     centre = origin.spherical_offsets_by(shape.east * u.arcsec, shape.north * u.arcsec)
     inclination = float(np.degrees(np.arccos(shape.axis_ratio)))
     return Disc(
@@ -189,12 +189,12 @@ def guess_disc(white: NDArray[np.floating], wcs: WCS) -> Disc:
         dec_deg=float(centre.dec.deg),
         pa_deg=shape.pa_deg,
         inclination_deg=min(inclination, MAX_INCLINATION),
-        r_e_arcsec=_half_light(radius, clipped),
+        r_e_arcsec=_half_light_radius(radius, clipped),
     )
 
 
 @dataclass(frozen=True)
-class _Shape:
+class _SkyEllipse:
     """An ellipse on the sky, offsets in arcsec from the middle of the field."""
 
     east: float
@@ -202,13 +202,13 @@ class _Shape:
     pa_deg: float
     axis_ratio: float
 
-    def close_to(self, other: _Shape) -> bool:
+    def close_to(self, other: _SkyEllipse) -> bool:
         turn = abs((self.pa_deg - other.pa_deg + 90) % 180 - 90) * (1 - self.axis_ratio)
         moved = np.hypot(self.east - other.east, self.north - other.north)
         return bool(moved < 1e-3 and turn < 0.05 and abs(self.axis_ratio - other.axis_ratio) < 1e-3)
 
 
-def _pixels(white: NDArray[np.floating], wcs: WCS) -> tuple[F64, F64, F64, NDArray[np.bool_], SkyCoord, float]:
+def _sample_pixels(white: NDArray[np.floating], wcs: WCS) -> tuple[F64, F64, F64, NDArray[np.bool_], SkyCoord, float]:
     """Offsets (east, north), flux (negative = 0) and presence of every few pixels; the origin; arcsec^2 of each."""
     every = max(1, int(np.ceil(np.sqrt(white.size / _MAX_PIXELS))))
     y, x = np.mgrid[: white.shape[0] : every, : white.shape[1] : every]
@@ -225,7 +225,7 @@ def _centroid(east: F64, north: F64, flux: F64) -> tuple[float, float]:
     return float(np.average(east, weights=flux)), float(np.average(north, weights=flux))
 
 
-def _edge(radius: F64, axis_ratio: float, area: float) -> float:
+def _largest_covered_radius(radius: F64, axis_ratio: float, area: float) -> float:
     """Largest radius whose ellipse lies inside the field; ``radius`` are those of the pixels with data."""
     ordered = np.sort(radius)
     covered = np.arange(1, ordered.size + 1) * area / np.maximum(np.pi * axis_ratio * ordered**2, area)
@@ -234,7 +234,7 @@ def _edge(radius: F64, axis_ratio: float, area: float) -> float:
     return float(ordered[max(int(inside[-1]) if inside.size else 0, min(30, ordered.size - 1))])
 
 
-def _along_ellipses(radius: F64, flux: F64, use: NDArray[np.bool_]) -> F64:
+def _median_along_ellipses(radius: F64, flux: F64, use: NDArray[np.bool_]) -> F64:
     """Median flux along each pixel's ellipse, from annuli of about equal width."""
     order = np.argsort(radius[use])
     n = max(1, min(40, int(np.sqrt(order.size / 8))))
@@ -244,17 +244,17 @@ def _along_ellipses(radius: F64, flux: F64, use: NDArray[np.bool_]) -> F64:
     return np.interp(radius, middle, level)
 
 
-def _moments(east: F64, north: F64, flux: F64) -> _Shape:
+def _ellipse_from_moments(east: F64, north: F64, flux: F64) -> _SkyEllipse:
     """Ellipse with the first and second moments of the light."""
     at_east, at_north = _centroid(east, north, flux)
     offset = np.stack([east - at_east, north - at_north])
     moment = (flux * offset) @ offset.T / flux.sum()
     size, vector = np.linalg.eigh(moment)
     pa = float(np.degrees(np.arctan2(vector[0, 1], vector[1, 1])) % 180)
-    return _Shape(at_east, at_north, pa, float(np.sqrt(np.clip(size[0] / size[1], 1e-4, 1.0))))
+    return _SkyEllipse(at_east, at_north, pa, float(np.sqrt(np.clip(size[0] / size[1], 1e-4, 1.0))))
 
 
-def _half_light(radius: F64, flux: F64) -> float:
+def _half_light_radius(radius: F64, flux: F64) -> float:
     """Radius inside of which half of the light lies."""
     order = np.argsort(radius)
     grown = np.cumsum(flux[order])

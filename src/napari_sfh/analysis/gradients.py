@@ -30,12 +30,12 @@ from scipy.optimize import brentq
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.maps import MEAN_MAPS
 from napari_sfh.errors import SfhInputError
-from napari_sfh.progress import cancelled
+from napari_sfh.jobs import is_cancelled
 from napari_sfh.types import F64, Bool, Flag, Progress, Result
 
 Method = Literal["weighted", "robust"]
 #: Quantities that can be fitted: name as in maps -> (key of `Prediction.quantiles`, title, unit).
-QUANTITIES: dict[str, tuple[str, str, str]] = {
+GRADIENT_QUANTITIES: dict[str, tuple[str, str, str]] = {
     "AGE_LW": (MEAN_MAPS["AGE_LW"], "LW age", "dex"),
     "AGE_MW": (MEAN_MAPS["AGE_MW"], "MW age", "dex"),
     "MH_LW": (MEAN_MAPS["MH_LW"], "LW [M/H]", "dex"),
@@ -54,7 +54,7 @@ _LEAST_ERROR = 1e-4
 
 
 @dataclass(frozen=True)
-class FitSettings:
+class GradientFitSettings:
     """How a line is fitted.
 
     ``r_min``, ``r_max`` in effective radii; ``draws`` of the bootstrap; the same ``seed`` gives the same errors.
@@ -76,7 +76,7 @@ class FitSettings:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningMedian:
     """Median and 16-84 % range in a window that slides outwards, each (K,), at the windows' median radii in R_e."""
 
     r: F64
@@ -86,7 +86,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Profile:
+class RadialProfile:
     """One quantity of N bins against the radius in the disc. Arrays (N,); radii in R_e; NaN without a prediction."""
 
     quantity: str  # a key of QUANTITIES
@@ -95,7 +95,7 @@ class Profile:
     value: F64
     error: F64
 
-    def running(self, use: Bool | None = None) -> Running:
+    def running(self, use: Bool | None = None) -> RunningMedian:
         """Running median of the bins ``use`` (default: all with a value); windows of a twelfth of them, at least 7."""
         good = np.isfinite(self.value) & np.isfinite(self.r)
         good = good if use is None else good & use
@@ -104,19 +104,19 @@ class Profile:
         width = min(max(7, r.size // 12), r.size)
         if width == 0:
             empty = np.empty(0)
-            return Running(empty, empty, empty, empty)
+            return RunningMedian(empty, empty, empty, empty)
         first = np.unique(np.linspace(0, r.size - width, 60).astype(int))
         rows = first[:, None] + np.arange(width)
         low, median, high = np.percentile(value[rows], [16, 50, 84], axis=1)
-        return Running(np.median(r[rows], axis=1), median, low, high)
+        return RunningMedian(np.median(r[rows], axis=1), median, low, high)
 
 
 @dataclass(frozen=True)
 class Gradient:
     """A line through a profile. Values in the quantity's unit, slopes in that per R_e."""
 
-    profile: Profile
-    settings: FitSettings
+    profile: RadialProfile
+    settings: GradientFitSettings
     used: Bool  # (N,) bins in the fit
     slope: float
     slope_error: float  # half of the bootstrap's 16-84 % width
@@ -127,7 +127,7 @@ class Gradient:
     at_re_error: float
     scatter: float  # s, beyond the errors
     lines: F64  # (draws, 2): slope and value at R = 0 of each draw of the bootstrap
-    running: Running
+    running: RunningMedian
 
     @property
     def slope_kpc(self) -> tuple[float, float] | None:
@@ -146,39 +146,39 @@ class Gradient:
 
     def text(self) -> str:
         """The gradient in words, for example ``LW age: -0.21 ± 0.02 dex/Re (-0.08 ± 0.01 dex/kpc), 812 bins``."""
-        _, title, unit = QUANTITIES[self.profile.quantity]
+        _, title, unit = GRADIENT_QUANTITIES[self.profile.quantity]
         parts = f"{title}: {self.slope:+.3f} ± {self.slope_error:.3f} {unit}/Re"
         if self.slope_kpc is not None:
             parts += f" ({self.slope_kpc[0]:+.3f} ± {self.slope_kpc[1]:.3f} {unit}/kpc)"
         return f"{parts}, {int(self.used.sum())} bins".replace("-", "−").replace("E(B−V)", "E(B-V)")
 
 
-def profile(result: Result, disc: Disc, quantity: str) -> Profile:
+def build_radial_profile(result: Result, disc: Disc, quantity: str) -> RadialProfile:
     """A quantity of every bin against the radius of its light-weighted centre.
 
     Raises
     ------
     SfhInputError
-        ``quantity`` is not one of `QUANTITIES`.
+        ``quantity`` is not one of `GRADIENT_QUANTITIES`.
     """
-    if quantity not in QUANTITIES:
-        raise SfhInputError(f"gradient of {quantity!r} is unknown: choose one of {', '.join(QUANTITIES)}")
-    key = QUANTITIES[quantity][0]
+    if quantity not in GRADIENT_QUANTITIES:
+        raise SfhInputError(f"gradient of {quantity!r} is unknown: choose one of {', '.join(GRADIENT_QUANTITIES)}")
+    key = GRADIENT_QUANTITIES[quantity][0]
     sky = pixel_to_skycoord(result.bins.x, result.bins.y, result.wcs.celestial, mode="wcs")
     value = result.prediction.median(key).astype(float)
     error = result.prediction.half_width(key).astype(float)
-    return Profile(quantity, disc, disc.radius(sky) / disc.r_e_arcsec, value, error)
+    return RadialProfile(quantity, disc, disc.radius(sky) / disc.r_e_arcsec, value, error)
 
 
-def trusted(result: Result, min_snr: float = 0.0) -> Bool:
+def select_trusted_bins(result: Result, min_snr: float = 0.0) -> Bool:
     """Bins (N,) that a gradient should be made of: above an S/N, and within the network's depth."""
     good: Bool = (result.data.snr >= min_snr) & ((result.flag & int(Flag.OUT_OF_DEPTH | Flag.NO_SPECTRUM)) == 0)
     return good
 
 
-def fit(
-    data: Profile,
-    settings: FitSettings | None = None,
+def fit_gradient(
+    data: RadialProfile,
+    settings: GradientFitSettings | None = None,
     use: Bool | None = None,
     cancel: threading.Event | None = None,
 ) -> Generator[Progress, None, Gradient | None]:
@@ -206,8 +206,8 @@ def fit(
     SfhInputError
         Fewer than `MIN_BINS` bins in the radial range, or all at one radius.
     """
-    settings = settings or FitSettings()
-    used = _used(data, settings, use)
+    settings = settings or GradientFitSettings()
+    used = _select_fitted_bins(data, settings, use)
     line = _Line.through(data.r[used], data.value[used], data.error[used], settings.method)
     lines = yield from _bootstrap(line, settings, cancel)
     if lines is None:
@@ -231,24 +231,24 @@ def fit(
     )
 
 
-def fit_all(
+def fit_all_gradients(
     result: Result,
     disc: Disc,
-    settings: FitSettings | None = None,
+    settings: GradientFitSettings | None = None,
     use: Bool | None = None,
     cancel: threading.Event | None = None,
 ) -> Generator[Progress, None, dict[str, Gradient] | None]:
-    """Gradients of all `QUANTITIES`, keyed by name; errors, progress and cancel as in `fit`."""
+    """Gradients of all `GRADIENT_QUANTITIES`, keyed by name; errors, progress and cancel as in `fit_gradient`."""
     found: dict[str, Gradient] = {}
-    for quantity in QUANTITIES:
-        made = yield from fit(profile(result, disc, quantity), settings, use, cancel)
+    for quantity in GRADIENT_QUANTITIES:
+        made = yield from fit_gradient(build_radial_profile(result, disc, quantity), settings, use, cancel)
         if made is None:
             return None
         found[quantity] = made
     return found
 
 
-def _used(data: Profile, settings: FitSettings, use: Bool | None) -> Bool:
+def _select_fitted_bins(data: RadialProfile, settings: GradientFitSettings, use: Bool | None) -> Bool:
     used: Bool = np.isfinite(data.value) & (data.r >= settings.r_min) & (data.r <= settings.r_max)
     if use is not None:
         used &= use
@@ -312,10 +312,10 @@ def _scatter_weighted(r: F64, value: F64, sigma: F64) -> float:
         slope, centre = _least_squares(r, value, weight)
         return float((weight * (value - centre - slope * r) ** 2).sum() - (r.size - 2))
 
-    return _root(excess, value)
+    return _scatter_at_root(excess, value)
 
 
-def _root(excess: Callable[[float], float], value: F64) -> float:
+def _scatter_at_root(excess: Callable[[float], float], value: F64) -> float:
     """Scatter at which a falling function of its square passes zero; 0 where it never rises above."""
     if excess(0.0) <= 0:
         return 0.0
@@ -332,11 +332,11 @@ def _scatter_robust(r: F64, value: F64, sigma: F64) -> float:
         slope, centre = _solve(r, value, root**-2, "robust")
         return float(1.4826 * degrees * np.median(np.abs(value - centre - slope * r) / root) - 1)
 
-    return _root(excess, value)
+    return _scatter_at_root(excess, value)
 
 
 def _bootstrap(
-    line: _Line, settings: FitSettings, cancel: threading.Event | None
+    line: _Line, settings: GradientFitSettings, cancel: threading.Event | None
 ) -> Generator[Progress, None, F64 | None]:
     """Slopes and centres (draws, 2) of the Monte-Carlo bootstrap described above."""
     rng = np.random.default_rng(settings.seed)
@@ -348,7 +348,7 @@ def _bootstrap(
     out = np.empty((settings.draws, 2))
     step = max(1, _CHUNK // n)
     for start in range(0, settings.draws, step):
-        if cancelled(cancel):
+        if is_cancelled(cancel):
             return None
         yield Progress("bootstrap", start, settings.draws)
         size = min(step, settings.draws - start)

@@ -65,7 +65,7 @@ def _specs() -> dict[str, MapSpec]:
 MAPS: dict[str, MapSpec] = _specs()
 
 
-def paint(bin_id: I32, values: NDArray[np.floating]) -> F32:
+def paint_bins(bin_id: I32, values: NDArray[np.floating]) -> F32:
     """Paint one value a bin onto the sky.
 
     Parameters
@@ -82,7 +82,7 @@ def paint(bin_id: I32, values: NDArray[np.floating]) -> F32:
     return table[bin_id]
 
 
-def image(result: Result, name: str) -> F32:
+def make_map_image(result: Result, name: str) -> F32:
     """The map ``name`` (a key of `MAPS`) of a result, (ny, nx), NaN outside the bins.
 
     Raises
@@ -92,7 +92,7 @@ def image(result: Result, name: str) -> F32:
     """
     if name not in MAPS:
         raise SfhInputError(f"map {name!r} is unknown: choose one of {', '.join(MAPS)}")
-    return paint(result.bins.bin_id, MAPS[name].values(result))
+    return paint_bins(result.bins.bin_id, MAPS[name].values(result))
 
 
 def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 99.0) -> tuple[float, float]:
@@ -104,7 +104,7 @@ def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 
     return (float(lo), float(hi)) if hi - lo > 1e-6 else (float(lo) - 0.5, float(hi) + 0.5)
 
 
-def limits(result: Result, name: str, how: str = "shared") -> tuple[float, float]:
+def choose_map_limits(result: Result, name: str, how: str = "shared") -> tuple[float, float]:
     """Limits of a map's colours, one of `LIMITS`; spaxels count, not bins.
 
     ``shared``: light- and mass-weighted maps of one quantity have the same, so that they can be compared.
@@ -121,4 +121,4 @@ def limits(result: Result, name: str, how: str = "shared") -> tuple[float, float
     if how == "shared" and name in MEAN_MAPS:
         root = name.rsplit("_", 1)[0]
         like = [other for other in MEAN_MAPS if other.startswith(root)]
-    return robust_limits(np.stack([image(result, each) for each in like]), *percent)
+    return robust_limits(np.stack([make_map_image(result, each) for each in like]), *percent)

@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import is_cancelled
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.progress import cancelled
 from napari_sfh.types import F64, Progress, Result
 
 if TYPE_CHECKING:
     from napari_sfh.model.bundle import Bundle
 
 #: Quantities that can be drawn: name -> (title, unit).
-QUANTITIES: dict[str, tuple[str, str]] = {
+POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
     "lg_age_lw": ("LW age", "log yr"),
     "lg_age_mw": ("MW age", "log yr"),
     "mh_lw": ("LW [M/H]", "dex"),
@@ -39,13 +39,13 @@ QUANTITIES: dict[str, tuple[str, str]] = {
     "t90": ("t90", "Gyr"),
 }
 #: What is drawn unless told otherwise.
-DEFAULT: tuple[str, ...] = ("lg_age_lw", "lg_age_mw", "mh_lw", "mh_mw", "ebv")
+DEFAULT_QUANTITIES: tuple[str, ...] = ("lg_age_lw", "lg_age_mw", "mh_lw", "mh_mw", "ebv")
 #: Draws of one bin.
 DRAWS = 4096
 
 
 @dataclass(frozen=True)
-class Draws:
+class PosteriorDraws:
     """Draws of one bin's posterior."""
 
     bin_id: int
@@ -70,7 +70,7 @@ def find_bundle(result: Result) -> Path:
     places += [p for p in list_bundles().values() if p not in places]
     places.append(Path(str(result.settings.get("model", ""))).expanduser())
     for path in places:
-        if path.is_file() and _sha256(path, path.stat().st_mtime_ns) == result.model_sha256:
+        if path.is_file() and _cached_file_sha256(path, path.stat().st_mtime_ns) == result.model_sha256:
             return path
     raise SfhInputError(
         f"posterior: the weights {result.model_name!r} (sha256 {result.model_sha256[:12]}…) that made this result are "
@@ -79,25 +79,25 @@ def find_bundle(result: Result) -> Path:
 
 
 @lru_cache(maxsize=32)
-def _sha256(path: Path, changed_ns: int) -> str:
+def _cached_file_sha256(path: Path, changed_ns: int) -> str:
     """Hash of a file that was changed last at ``changed_ns``."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 @lru_cache(maxsize=1)
-def _load(path: Path, sha256: str) -> Bundle:
+def _load_cached_bundle(path: Path, sha256: str) -> Bundle:
     from napari_sfh.model.bundle import load_bundle
 
     return load_bundle(path)
 
 
-def draw_bin(
+def draw_bin_posterior(
     result: Result,
     bin_id: int,
-    names: Sequence[str] = DEFAULT,
+    names: Sequence[str] = DEFAULT_QUANTITIES,
     n: int = DRAWS,
     cancel: threading.Event | None = None,
-) -> Generator[Progress, None, Draws | None]:
+) -> Generator[Progress, None, PosteriorDraws | None]:
     """Draws of chosen quantities of one bin.
 
     Parameters
@@ -106,7 +106,7 @@ def draw_bin(
     bin_id : int
         1..N.
     names : sequence of str
-        Keys of `QUANTITIES`.
+        Keys of `POSTERIOR_QUANTITIES`.
     n : int
         Number of draws.
     cancel : threading.Event, optional
@@ -125,24 +125,26 @@ def draw_bin(
     SfhInputError
         No such bin or quantity, a bin without a prediction, or the weights are not at hand (`find_bundle`).
     """
-    _check(result, bin_id, names)
+    _check_request(result, bin_id, names)
     yield Progress("weights", 0, 2)
-    bundle = _load(find_bundle(result), result.model_sha256)
-    if cancelled(cancel):
+    bundle = _load_cached_bundle(find_bundle(result), result.model_sha256)
+    if is_cancelled(cancel):
         return None
     yield Progress("posterior", 1, 2)
-    from napari_sfh.infer import draw
+    from napari_sfh.model.inference import draw_posterior_samples
 
-    made = draw(result.data.select(slice(bin_id - 1, bin_id)), bundle, n, calibrated=True)
+    made = draw_posterior_samples(result.data.select(slice(bin_id - 1, bin_id)), bundle, n, calibrated=True)
     grown = np.concatenate([made["cum_mass"][0], np.zeros((n, 1), np.float32)], axis=1)
     values = {
-        name: formation_times(grown, int(name[1:]) / 100) if name not in made else made[name][0].astype(np.float64)
+        name: compute_formation_times(grown, int(name[1:]) / 100)
+        if name not in made
+        else made[name][0].astype(np.float64)
         for name in names
     }
-    return None if cancelled(cancel) else Draws(bin_id, values)
+    return None if is_cancelled(cancel) else PosteriorDraws(bin_id, values)
 
 
-def formation_times(grown: np.ndarray, fraction: float) -> F64:
+def compute_formation_times(grown: np.ndarray, fraction: float) -> F64:
     """Lookback times in Gyr (n,) at which curves (n, 17), 1 today and 0 at the oldest edge, pass a fraction."""
     # The last edge before which at least the fraction had been formed, and the way on to the next.
     index = np.clip((grown >= fraction).sum(1) - 1, 0, grown.shape[1] - 2)
@@ -152,11 +154,11 @@ def formation_times(grown: np.ndarray, fraction: float) -> F64:
     return AGE_EDGES_GYR[index] + np.clip(share, 0, 1) * (AGE_EDGES_GYR[index + 1] - AGE_EDGES_GYR[index])
 
 
-def _check(result: Result, bin_id: int, names: Sequence[str]) -> None:
+def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:
     if not 1 <= bin_id <= result.bins.n_bins:
         raise SfhInputError(f"bin {bin_id}: there are bins 1 to {result.bins.n_bins}; click one on the map")
-    if unknown := [name for name in names if name not in QUANTITIES]:
-        raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(QUANTITIES)}")
+    if unknown := [name for name in names if name not in POSTERIOR_QUANTITIES]:
+        raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(POSTERIOR_QUANTITIES)}")
     if len(names) == 0:
         raise SfhInputError("posterior: no quantity is chosen; choose at least one")
     if not np.isfinite(result.prediction.mass_frac[bin_id - 1]).all():

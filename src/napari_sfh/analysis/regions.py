@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.binview import Band, BinView, Number, masked_ranges, time_numbers
+from napari_sfh.analysis.bin_view import BinView, CredibleBand, PropertyRow, find_masked_ranges, list_formation_times
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_WIDTH_YR
 from napari_sfh.types import Result
@@ -34,7 +34,7 @@ class Outline:
     include: bool = True
 
 
-def bins_inside(result: Result, polygon: NDArray[np.floating]) -> NDArray[np.intp]:
+def find_bins_in_polygon(result: Result, polygon: NDArray[np.floating]) -> NDArray[np.intp]:
     """Rows (0..N-1) of the bins whose centres lie inside a polygon.
 
     Parameters
@@ -52,19 +52,19 @@ def bins_inside(result: Result, polygon: NDArray[np.floating]) -> NDArray[np.int
     return np.flatnonzero(inside)
 
 
-def bins_of(result: Result, outlines: Sequence[Outline]) -> NDArray[np.intp]:
+def find_bins_in_outlines(result: Result, outlines: Sequence[Outline]) -> NDArray[np.intp]:
     """Rows of the bins inside any outline that counts, and inside no hole."""
     inside = np.zeros(result.bins.n_bins, dtype=bool)
     for outline in outlines:
         if outline.include:
-            inside[bins_inside(result, outline.points)] = True
+            inside[find_bins_in_polygon(result, outline.points)] = True
     for outline in outlines:
         if not outline.include:
-            inside[bins_inside(result, outline.points)] = False
+            inside[find_bins_in_polygon(result, outline.points)] = False
     return np.flatnonzero(inside)
 
 
-def weights(result: Result, rows: NDArray[np.integer], weight: Weight) -> NDArray[np.float64]:
+def compute_bin_weights(result: Result, rows: NDArray[np.integer], weight: Weight) -> NDArray[np.float64]:
     """Relative mass or light (M,) of bins, summing to 1; 0 for bins without a prediction."""
     prediction = result.prediction
     light = result.data.norm_cgs[rows] * np.exp(prediction.median("tau_ism")[rows])
@@ -74,7 +74,7 @@ def weights(result: Result, rows: NDArray[np.integer], weight: Weight) -> NDArra
     return value / total if total > 0 else value
 
 
-def mean_view(
+def average_bin_views(
     result: Result, rows: NDArray[np.integer], weight: Weight = "mass", spread: Spread = "scatter"
 ) -> BinView:
     """What the plots show of a region: means over its bins.
@@ -96,39 +96,41 @@ def mean_view(
         No bin with a prediction.
     """
     rows = np.asarray(rows)
-    share = weights(result, rows, weight) if rows.size else np.empty(0)
+    share = compute_bin_weights(result, rows, weight) if rows.size else np.empty(0)
     if share.sum() == 0:
         raise SfhInputError("region: no bin with a prediction lies inside; draw it around the centres of some bins")
     rows, share = rows[share > 0], share[share > 0]
     data, prediction = result.data, result.prediction
     share_of = share[:, None]
-    mass = _mean(_points(result, "mass_frac", prediction.mass_frac, rows), share_of, spread)
-    grown = _mean(_points(result, "cum_mass", _cumulative(prediction.mass_frac), rows, median=True), share_of, spread)
+    mass = _mean_band(_quantity_band(result, "mass_frac", prediction.mass_frac, rows), share_of, spread)
+    grown = _mean_band(
+        _quantity_band(result, "cum_mass", _cumulative(prediction.mass_frac), rows, median=True), share_of, spread
+    )
     mh_weight = share_of * prediction.mass_frac[rows]
     by_flux = np.nan_to_num(data.norm_cgs[rows])
     by_flux = by_flux / by_flux.sum() if by_flux.sum() > 0 else share
-    flux, error, usable = _spectrum(data.flux, data.error, data.mask, rows, by_flux)
-    phot, phot_error, _ = _spectrum(data.phot, data.phot_error, data.phot_mask, rows, by_flux)
+    flux, error, usable = _mean_spectrum(data.flux, data.error, data.mask, rows, by_flux)
+    phot, phot_error, _ = _mean_spectrum(data.phot, data.phot_error, data.phot_mask, rows, by_flux)
     view = BinView(
         bin_id=0,
         mass=mass,
-        light=_mean(_points(result, "light_frac", prediction.light_frac, rows), share_of, spread),
+        light=_mean_band(_quantity_band(result, "light_frac", prediction.light_frac, rows), share_of, spread),
         sfr=mass.scaled(1e9 / AGE_WIDTH_YR),
-        cumulative=Band(*(np.append(curve, 0.0) for curve in (grown.value, grown.low, grown.high))),
-        mh=_mean(_points(result, "mh", prediction.mh, rows), mh_weight, spread),
+        cumulative=CredibleBand(*(np.append(curve, 0.0) for curve in (grown.value, grown.low, grown.high))),
+        mh=_mean_band(_quantity_band(result, "mh", prediction.mh, rows), mh_weight, spread),
         flux=np.where(usable, flux, np.nan).astype(np.float32),
         error=np.where(usable, error, np.nan).astype(np.float32),
         model=np.sum(
             [by_flux[at] @ result.model_flux[rows[at]] for at in _blocks(rows.size)], axis=0, dtype=np.float32
         ),
-        masked=masked_ranges(usable),
+        masked=find_masked_ranges(usable),
         bands=data.bands,
         phot=phot,
         phot_error=phot_error,
         phot_model=by_flux @ result.model_phot[rows],
         numbers=(),
     )
-    return replace(view, numbers=_numbers(result, rows, share, weight, view))
+    return replace(view, numbers=_region_properties(result, rows, share, weight, view))
 
 
 def _cumulative(mass: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -136,19 +138,19 @@ def _cumulative(mass: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
 
 
-def _points(
+def _quantity_band(
     result: Result, name: str, point: NDArray[np.floating], rows: NDArray[np.integer], median: bool = False
-) -> Band:
+) -> CredibleBand:
     """A quantity of some bins with its 16-84 % interval, each (M, 16); no interval = the value itself."""
     value = np.asarray(point[rows], float)
     quantiles = result.prediction.quantiles.get(name)
     if quantiles is None:
-        return Band(value, value, value)
+        return CredibleBand(value, value, value)
     low, middle, high = (np.asarray(quantiles[rows, :, k], float) for k in (1, 2, 3))
-    return Band(middle if median else value, low, high)
+    return CredibleBand(middle if median else value, low, high)
 
 
-def _mean(bins: Band, weight: NDArray[np.float64], spread: Spread) -> Band:
+def _mean_band(bins: CredibleBand, weight: NDArray[np.float64], spread: Spread) -> CredibleBand:
     """Mean over bins (M, 16) and its scatter or error; ``weight`` is (M, 1) or (M, 16)."""
     value = bins.value
     w = np.broadcast_to(weight, value.shape)
@@ -160,7 +162,7 @@ def _mean(bins: Band, weight: NDArray[np.float64], spread: Spread) -> Band:
         part = np.divide(w, total, out=np.zeros_like(value), where=total > 0)
         low = mean - np.sqrt((part**2 * np.maximum(value - bins.low, 0) ** 2).sum(0))
         high = mean + np.sqrt((part**2 * np.maximum(bins.high - value, 0) ** 2).sum(0))
-    return Band(mean, np.minimum(low, mean), np.maximum(high, mean))
+    return CredibleBand(mean, np.minimum(low, mean), np.maximum(high, mean))
 
 
 def _quantiles(
@@ -180,7 +182,7 @@ def _blocks(n: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))
 
 
-def _spectrum(
+def _mean_spectrum(
     flux: NDArray[np.float32],
     error: NDArray[np.float32],
     mask: NDArray[np.bool_],
@@ -200,13 +202,13 @@ def _spectrum(
     return total * per, np.sqrt(variance) * per, number > 0.5 * rows.size
 
 
-def _numbers(
+def _region_properties(
     result: Result, rows: NDArray[np.integer], share: NDArray[np.float64], weight: Weight, view: BinView
-) -> tuple[Number, ...]:
+) -> tuple[PropertyRow, ...]:
     """Weighted means of the four quantities with their statistical error and the scatter among the bins; times."""
     lines = [
-        Number("Region", f"{rows.size} bins, weighted by {weight}", "Bins whose centres lie inside"),
-        Number("Spaxels", f"{int(result.bins.nspax[rows].sum())}", "In the region's bins"),
+        PropertyRow("Region", f"{rows.size} bins, weighted by {weight}", "Bins whose centres lie inside"),
+        PropertyRow("Spaxels", f"{int(result.bins.nspax[rows].sum())}", "In the region's bins"),
     ]
     for name, label in _LABELS.items():
         value = result.prediction.median(name)[rows].astype(float)
@@ -215,5 +217,5 @@ def _numbers(
         spread = float(np.sqrt((share * (value - mean) ** 2).sum()))
         digits = 2 if error >= 0.01 else 3
         text = f"{mean:.{digits}f} ± {error:.{digits}f}, scatter {spread:.2f}".replace("-", "−")
-        lines.append(Number(label, text, "Mean, error of the mean, standard deviation among the bins"))
-    return (*lines, *time_numbers(view.formed()))
+        lines.append(PropertyRow(label, text, "Mean, error of the mean, standard deviation among the bins"))
+    return (*lines, *list_formation_times(view.formed()))

@@ -14,10 +14,10 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.wcs.utils import pixel_to_skycoord
 
-from napari_sfh.analysis.binview import FORMED_FRACTIONS, PIVOT_AA, BinView
-from napari_sfh.analysis.gradients import QUANTITIES, Gradient
-from napari_sfh.analysis.posteriors import QUANTITIES as QUANTITIES_DRAWN
-from napari_sfh.analysis.posteriors import Draws
+from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, PIVOT_AA, BinView
+from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
+from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
+from napari_sfh.analysis.posteriors import PosteriorDraws
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.wavelength import WAVE_AA
@@ -27,7 +27,7 @@ from napari_sfh.types import Result
 SUFFIXES: tuple[str, ...] = (".ecsv", ".fits")
 
 
-def write(tables: Mapping[str, QTable], path: Path) -> Path:
+def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
     """Write tables: all into one FITS file, an extension each; or one ECSV file each.
 
     Parameters
@@ -77,24 +77,24 @@ def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
     return hdu
 
 
-def bin_tables(result: Result, views: Sequence[BinView]) -> dict[str, QTable]:
+def build_bin_tables(result: Result, views: Sequence[BinView]) -> dict[str, QTable]:
     """Every table of the shown bins: ``SFH``, ``TIMES``, ``SPECTRA``, ``BANDS``."""
     if not views:
         return {}
     return {
-        "SFH": sfh_table(result, views),
-        "TIMES": times_table(result, views),
-        "SPECTRA": spectra_table(result, views),
-        "BANDS": bands_table(result, views),
+        "SFH": build_sfh_table(result, views),
+        "TIMES": build_times_table(result, views),
+        "SPECTRA": build_spectra_table(result, views),
+        "BANDS": build_bands_table(result, views),
     }
 
 
-def _stamp(table: QTable, result: Result) -> QTable:
+def _add_provenance(table: QTable, result: Result) -> QTable:
     table.meta.update(GALAXY=result.name, MODEL=result.model_name, SHA256=result.model_sha256, REDSHIFT=result.redshift)
     return table
 
 
-def sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
+def build_sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
     """SFH and metallicity as a table, one row per bin (0 = a region) and age bin, youngest first.
 
     Columns: BIN_ID, AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex) and CUM_MASS (fraction formed before AGE_LO),
@@ -114,10 +114,10 @@ def sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
         unit = u.dex if name == "MH" else u.dimensionless_unscaled
         for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
             table[name + suffix] = np.concatenate([getattr(b, part)[:n] for b in bands]) * unit
-    return _stamp(table, result)
+    return _add_provenance(table, result)
 
 
-def times_table(result: Result, views: Sequence[BinView]) -> QTable:
+def build_times_table(result: Result, views: Sequence[BinView]) -> QTable:
     """Lookback times at which 10, 20, ... 90 per cent of the mass had been formed, one row per bin (0 = a region).
 
     Columns: BIN_ID, T10 ... T90 (Gyr), each with _P16 and _P84.
@@ -128,10 +128,10 @@ def times_table(result: Result, views: Sequence[BinView]) -> QTable:
     for k, fraction in enumerate(FORMED_FRACTIONS):
         for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
             table[f"T{100 * fraction:.0f}{suffix}"] = np.array([getattr(t, part)[k] for t in times]) * u.Gyr
-    return _stamp(table, result)
+    return _add_provenance(table, result)
 
 
-def spectra_table(result: Result, views: Sequence[BinView]) -> QTable:
+def build_spectra_table(result: Result, views: Sequence[BinView]) -> QTable:
     """Spectra and models, one row per bin and pixel.
 
     Columns: BIN_ID, WAVE (rest frame, air), FLUX, ERROR (NaN where masked), MODEL; fluxes over their mean in
@@ -146,10 +146,10 @@ def spectra_table(result: Result, views: Sequence[BinView]) -> QTable:
         ("MODEL", [v.model for v in views]),
     ):
         table[name] = np.concatenate(parts)
-    return _stamp(table, result)
+    return _add_provenance(table, result)
 
 
-def bands_table(result: Result, views: Sequence[BinView]) -> QTable:
+def build_bands_table(result: Result, views: Sequence[BinView]) -> QTable:
     """Photometry, one row per bin and band.
 
     Columns: BIN_ID, BAND, PIVOT, FLUX, ERROR (NaN where the band was not used), MODEL; f_lambda over the mean of
@@ -166,19 +166,19 @@ def bands_table(result: Result, views: Sequence[BinView]) -> QTable:
         ("MODEL", [v.phot_model for v in views]),
     ):
         table[name] = np.concatenate(parts)
-    return _stamp(table, result)
+    return _add_provenance(table, result)
 
 
-def draws_table(result: Result, draws: Draws) -> QTable:
-    """Draws of a bin's posterior, one row a draw; columns are named as in `posteriors.QUANTITIES`."""
+def build_draws_table(result: Result, draws: PosteriorDraws) -> QTable:
+    """Draws of a bin's posterior, one row a draw; columns are named as in `posteriors.POSTERIOR_QUANTITIES`."""
     table = QTable()
     for name, values in draws.values.items():
         table[name.upper()] = values * (u.Gyr if QUANTITIES_DRAWN[name][1] == "Gyr" else 1)
     table.meta["BIN_ID"] = draws.bin_id
-    return _stamp(table, result)
+    return _add_provenance(table, result)
 
 
-def gradient_tables(result: Result, gradients: Mapping[str, Gradient]) -> dict[str, QTable]:
+def build_gradient_tables(result: Result, gradients: Mapping[str, Gradient]) -> dict[str, QTable]:
     """Gradients as tables.
 
     Returns
@@ -195,13 +195,13 @@ def gradient_tables(result: Result, gradients: Mapping[str, Gradient]) -> dict[s
     if not gradients:
         raise SfhInputError("no gradient was fitted yet: press Fit first")
     made = {
-        "GRADIENTS": _slopes(gradients),
-        "BINS": _gradient_bins(gradients, result),
-        "RUNNING": _running_medians(gradients),
+        "GRADIENTS": _slopes_table(gradients),
+        "BINS": _gradient_bins_table(gradients, result),
+        "RUNNING": _running_medians_table(gradients),
     }
     disc = next(iter(gradients.values())).profile.disc
     for table in made.values():
-        _stamp(table, result).meta.update(
+        _add_provenance(table, result).meta.update(
             RA_C=disc.ra_deg,
             DEC_C=disc.dec_deg,
             PA=disc.pa_deg,
@@ -213,11 +213,11 @@ def gradient_tables(result: Result, gradients: Mapping[str, Gradient]) -> dict[s
     return made
 
 
-def _slopes(gradients: Mapping[str, Gradient]) -> QTable:
+def _slopes_table(gradients: Mapping[str, Gradient]) -> QTable:
     table = QTable()
     made = list(gradients.values())
     table["QUANTITY"] = list(gradients)
-    table["UNIT"] = [QUANTITIES[name][2] for name in gradients]
+    table["UNIT"] = [GRADIENT_QUANTITIES[name][2] for name in gradients]
     for column, name in (
         ("SLOPE_RE", "slope"),
         ("SLOPE_RE_ERR", "slope_error"),
@@ -239,7 +239,7 @@ def _slopes(gradients: Mapping[str, Gradient]) -> QTable:
     return table
 
 
-def _gradient_bins(gradients: Mapping[str, Gradient], result: Result) -> QTable:
+def _gradient_bins_table(gradients: Mapping[str, Gradient], result: Result) -> QTable:
     first = next(iter(gradients.values())).profile
     sky = pixel_to_skycoord(result.bins.x, result.bins.y, result.wcs.celestial, mode="wcs").icrs
     table = QTable()
@@ -255,7 +255,7 @@ def _gradient_bins(gradients: Mapping[str, Gradient], result: Result) -> QTable:
     return table
 
 
-def _running_medians(gradients: Mapping[str, Gradient]) -> QTable:
+def _running_medians_table(gradients: Mapping[str, Gradient]) -> QTable:
     table = QTable()
     parts = [(name, g.running) for name, g in gradients.items()]
     table["QUANTITY"] = np.concatenate([np.full(run.r.size, name) for name, run in parts])

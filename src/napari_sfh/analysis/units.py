@@ -19,12 +19,12 @@ _STEPS = (1.0, 2.0, 5.0, 10.0)
 _PARTS = 5
 
 
-def raised(number: int) -> str:
+def format_exponent(number: int) -> str:
     """A number as an exponent: -16 as ``⁻¹⁶``."""
     return str(number).translate(_RAISED)
 
 
-def readable_flux(unit: str, largest: float) -> tuple[float, str]:
+def choose_flux_unit(unit: str, largest: float) -> tuple[float, str]:
     """How to write fluxes so that the largest lies between 1 and 10.
 
     Parameters
@@ -48,10 +48,10 @@ def readable_flux(unit: str, largest: float) -> tuple[float, str]:
         return 1.0, unit
     cgs = float(parsed.to(_FLUX))
     power = int(np.floor(np.log10(largest * cgs)))
-    return cgs / 10.0**power, f"10{raised(power)} erg s⁻¹ cm⁻²"
+    return cgs / 10.0**power, f"10{format_exponent(power)} erg s⁻¹ cm⁻²"
 
 
-def tidy_limits(low: float, high: float) -> tuple[float, float]:
+def round_limits_outward(low: float, high: float) -> tuple[float, float]:
     """Limits moved outwards to multiples of a round step: a colorbar between them has two labels or more."""
     raw = (high - low) / _PARTS
     power = 10.0 ** np.floor(np.log10(raw))

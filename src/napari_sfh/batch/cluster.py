@@ -23,7 +23,7 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @contextmanager
-def connect(scheduler: str = LOCAL, workers: int = 1) -> Iterator[Client]:
+def connect_scheduler(scheduler: str = LOCAL, workers: int = 1) -> Iterator[Client]:
     """A client of the scheduler at an address, or of one that lives as long as the context.
 
     Parameters
@@ -61,7 +61,7 @@ def connect(scheduler: str = LOCAL, workers: int = 1) -> Iterator[Client]:
         ) as cluster,
         Client(cluster) as client,
     ):
-        client.register_plugin(_keyboard_is_the_callers())
+        client.register_plugin(_make_interrupt_plugin())
         yield client
 
 
@@ -85,7 +85,7 @@ def _local_config(workers: int) -> dict[str, Any]:
     }
 
 
-def _keyboard_is_the_callers() -> Any:
+def _make_interrupt_plugin() -> Any:
     """A plugin by which workers ignore Ctrl-C, which a terminal sends to every process: the caller ends them."""
     from distributed import WorkerPlugin
 

@@ -16,13 +16,13 @@ from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.results import read_provenance
 from napari_sfh.pipeline import RunConfig
 
-#: Setting of a result that holds what `inputs` returns.
+#: Setting of a result that holds what `describe_input_files` returns.
 INPUTS: str = "inputs"
 #: Settings that change where a result is computed, not what it is.
-_WHERE = ("device",)
+_NOT_COMPARED = ("device",)
 
 
-def inputs(config: RunConfig) -> str:
+def describe_input_files(config: RunConfig) -> str:
     """Size in bytes and date of change (seconds since 1970) of every file of a run: ``cube 123 1700000000, ...``."""
     files = {"cube": config.cube, **config.photometry}
     for band, path in config.photometry.items():
@@ -37,7 +37,7 @@ def inputs(config: RunConfig) -> str:
     return ", ".join(f"{key} {s.st_size} {int(s.st_mtime)}" for key, s in sorted(seen.items()))
 
 
-def weights_sha256(model: str) -> str:
+def hash_weights_file(model: str) -> str:
     """sha256 of the weights file that ``model`` names, as results carry it.
 
     Raises
@@ -45,12 +45,12 @@ def weights_sha256(model: str) -> str:
     SfhInputError
         No such weights.
     """
-    from napari_sfh.model.bundle import resolve
+    from napari_sfh.model.bundle import find_bundle_file
 
-    return hashlib.sha256(resolve(model).read_bytes()).hexdigest()
+    return hashlib.sha256(find_bundle_file(model).read_bytes()).hexdigest()
 
 
-def why_run(config: RunConfig, output: Path) -> str:
+def explain_rerun(config: RunConfig, output: Path) -> str:
     """Why ``config`` must be run for ``output`` to be its result; empty where that is done already.
 
     Raises
@@ -64,24 +64,24 @@ def why_run(config: RunConfig, output: Path) -> str:
         made = read_provenance(output)
     except SfhInputError as error:
         return str(error).removeprefix(f"{output}: ")
-    if made["model_sha256"] != weights_sha256(config.model):
+    if made["model_sha256"] != hash_weights_file(config.model):
         return f"other weights: made with {made['model_name']} {made['model_sha256'][:12]}"
     if made.get("version") != __version__:
         return f"made by version {made.get('version')}, this is {__version__}"
     for key, value in config.settings().items():
-        if key not in _WHERE and made.get(key) != value:
-            return f"other settings: {key} was {_text(made.get(key))}, is {_text(value)}"
+        if key not in _NOT_COMPARED and made.get(key) != value:
+            return f"other settings: {key} was {_format_setting(made.get(key))}, is {_format_setting(value)}"
     gone = [k for k in made if k.startswith("photometry_") and k not in config.settings()]
     if gone:
         return f"other settings: {gone[0]} was {made[gone[0]]}, is not given"
-    return _changed(str(made.get(INPUTS, "")), inputs(config))
+    return _explain_changed_files(str(made.get(INPUTS, "")), describe_input_files(config))
 
 
-def _text(value: Any) -> str:
+def _format_setting(value: Any) -> str:
     return "not given" if value is None else str(value)
 
 
-def _changed(before: str, now: str) -> str:
+def _explain_changed_files(before: str, now: str) -> str:
     """Which input files are others."""
     if before == now:
         return ""

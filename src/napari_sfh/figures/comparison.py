@@ -9,12 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from napari_sfh.analysis import histories, maps
-from napari_sfh.analysis.binview import COLORS, DRAWN_EDGES_GYR, FLUX_LABEL, PIVOT_AA, BinView
-from napari_sfh.analysis.compare import Comparison, Scatter
-from napari_sfh.analysis.histories import History
+from napari_sfh.analysis import maps
+from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, FLUX_LABEL, PIVOT_AA, BinView
+from napari_sfh.analysis.comparison import history_comparison
+from napari_sfh.analysis.comparison.history_comparison import BinHistory
+from napari_sfh.analysis.comparison.map_comparison import Comparison, ScatterStatistics
 from napari_sfh.analysis.maps import robust_limits
-from napari_sfh.figures.pages import steps
+from napari_sfh.figures.pages import draw_age_steps
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Result
 
@@ -30,38 +31,38 @@ def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
     return -size, size
 
 
-def scatter_text(found: Scatter) -> str:
+def format_scatter(found: ScatterStatistics) -> str:
     """Bias, scatter, NMAD, correlation and number in one line."""
     text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} dex; r {found.correlation:.2f}"
     return f"{text}, {found.n} bins".replace("-", "−")
 
 
-def comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
+def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
     """Each mean: this result, the other, their difference, and one against the other in the bins ``use`` (N,)."""
-    result, other = comparison.result, comparison.answer.name
+    result, other = comparison.result, comparison.other.name
     shown = {n: k for n, k in maps.MEAN_MAPS.items() if k in comparison.means}
     figure = Figure(figsize=(14, 3.6 * len(shown) + 0.5), layout="constrained")
     figure.suptitle(f"{result.name}: {result.model_name} and {other}", size=13)
     for row, (name, key) in zip(figure.subplots(len(shown), 4, squeeze=False), shown.items()):
         spec, bin_id = maps.MAPS[name], result.bins.bin_id
-        own, theirs = (maps.paint(bin_id, v) for v in comparison.pair(key))
+        own, theirs = (maps.paint_bins(bin_id, v) for v in comparison.pair(key))
         low, high = robust_limits(np.concatenate([own.ravel(), theirs.ravel()]))
         for axes, image, title in ((row[0], own, result.model_name), (row[1], theirs, other)):
             drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
             axes.set(xticks=[], yticks=[])
             axes.set_title(f"{spec.title}, {title}", size=9)
         figure.colorbar(drawn, ax=list(row[:2]), label=spec.unit, shrink=0.8, location="left")
-        difference = maps.paint(bin_id, comparison.difference(key))
+        difference = maps.paint_bins(bin_id, comparison.difference(key))
         low, high = symmetric_limits(difference)
         drawn = row[2].imshow(difference, origin="lower", cmap="RdBu_r", vmin=low, vmax=high, interpolation="nearest")
         row[2].set(xticks=[], yticks=[])
         row[2].set_title(f"{result.model_name} − other", size=9)
         figure.colorbar(drawn, ax=row[2], label="dex", shrink=0.8)
-        one_to_one(row[3], comparison, key, use)
+        draw_one_to_one(row[3], comparison, key, use)
     return figure
 
 
-def one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np.bool_] | None = None) -> None:
+def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np.bool_] | None = None) -> None:
     """This result against the other, with errors where they can be seen and as a density where points would merge."""
     keep = np.ones(comparison.share.size, dtype=bool) if use is None else use
     (own, other), (own_error, other_error) = comparison.pair(key), comparison.pair_errors(key)
@@ -79,12 +80,12 @@ def one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np.bool
     limits = (low - room, high + room)
     axes.plot(limits, limits, color="0.4", lw=0.8, zorder=3)
     axes.set(xlim=limits, ylim=limits, aspect="equal")
-    axes.set_xlabel(comparison.answer.name, size=8)
+    axes.set_xlabel(comparison.other.name, size=8)
     axes.set_ylabel(comparison.result.model_name, size=8)
-    axes.set_title(scatter_text(comparison.scatter(key, use)), size=7)
+    axes.set_title(format_scatter(comparison.scatter(key, use)), size=7)
 
 
-def history_page(result: Result, bin_id: int, answers: Sequence[History]) -> Figure:
+def draw_history_page(result: Result, bin_id: int, answers: Sequence[BinHistory]) -> Figure:
     """SFHs of one bin from several answers, its spectrum with their models, and their numbers side by side."""
     figure = Figure(figsize=(11, 7), layout="constrained")
     figure.suptitle(f"{result.name}, bin {bin_id}", size=11)
@@ -92,11 +93,11 @@ def history_page(result: Result, bin_id: int, answers: Sequence[History]) -> Fig
     for column, (kind, label) in enumerate((("mass", "Mass formed / bin"), ("light", "V-band light / bin"))):
         axes = figure.add_subplot(grid[0, column])
         for color, answer in zip(COLORS, answers):
-            steps(axes, answer.sfh(kind), color, answer.name)
+            draw_age_steps(axes, answer.sfh(kind), color, answer.name)
         axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel=label, xlim=DRAWN_EDGES_GYR[[0, -1]])
         axes.set_ylim(bottom=0)
     figure.axes[0].legend(fontsize=8)
-    _numbers(figure.add_subplot(grid[0, 2]), answers)
+    _draw_means(figure.add_subplot(grid[0, 2]), answers)
     view = BinView.of(result, bin_id)
     above = figure.add_subplot(grid[1, :2])
     _spectrum(above, figure.add_subplot(grid[2, :2], sharex=above), view, answers)
@@ -104,8 +105,8 @@ def history_page(result: Result, bin_id: int, answers: Sequence[History]) -> Fig
     return figure
 
 
-def _numbers(axes: Any, answers: Sequence[History]) -> None:
-    rows = histories.numbers(answers)
+def _draw_means(axes: Any, answers: Sequence[BinHistory]) -> None:
+    rows = history_comparison.list_history_means(answers)
     axes.axis("off")
     cells = [[label, *texts] for label, texts in rows]
     made = axes.table(cells, colLabels=["", *(a.name for a in answers)], loc="center", cellLoc="center")
@@ -116,7 +117,7 @@ def _numbers(axes: Any, answers: Sequence[History]) -> None:
         made[0, column].get_text().set_color(color)
 
 
-def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[History]) -> None:
+def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[BinHistory]) -> None:
     axes.plot(WAVE_AA, view.flux, color="0.5", lw=0.6, label="observed")
     below.fill_between(WAVE_AA, -view.error, view.error, color="0.85", lw=0)
     size = 1e-3
@@ -135,7 +136,7 @@ def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[History]) 
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
 
 
-def _bands(axes: Any, view: BinView, answers: Sequence[History]) -> None:
+def _bands(axes: Any, view: BinView, answers: Sequence[BinHistory]) -> None:
     pivot = np.array([PIVOT_AA[b] for b in view.bands])
     axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.4", ms=5, label="observed")
     for color, answer in zip(COLORS, answers):

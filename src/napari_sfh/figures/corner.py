@@ -8,21 +8,23 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_sfh.analysis.posteriors import QUANTITIES, Draws
+from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES, PosteriorDraws
 from napari_sfh.types import Result
 
 #: Share of the draws inside 1 and 2 sigma in two dimensions: 1 - exp(-k^2 / 2).
 LEVELS: tuple[float, float] = (1 - float(np.exp(-0.5)), 1 - float(np.exp(-2.0)))
 
 
-def corner_page(result: Result, draws: Draws, size: float = 2.0, color: str = "black", faint: str = "white") -> Figure:
+def draw_corner_page(
+    result: Result, draws: PosteriorDraws, size: float = 2.0, color: str = "black", faint: str = "white"
+) -> Figure:
     """Corner plot of the chosen quantities.
 
     Parameters
     ----------
     result : Result
     draws : Draws
-        From `posteriors.draw_bin`.
+        From `posteriors.draw_bin_posterior`.
     size : float
         Side of a panel in inches.
     color, faint : str
@@ -72,7 +74,7 @@ def corner_page(result: Result, draws: Draws, size: float = 2.0, color: str = "b
 
 
 def _label(name: str) -> str:
-    title, unit = QUANTITIES[name]
+    title, unit = POSTERIOR_QUANTITIES[name]
     return f"{title} ({unit})" if unit else title
 
 

@@ -12,7 +12,7 @@ from napari_sfh.errors import ComputeError, SfhInputError
 SUFFIXES: tuple[str, ...] = (".png", ".pdf", ".svg")
 
 
-def save(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
+def save_figure(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
     """Write a figure; the kind is that of the name's ending. Returns the path.
 
     Raises

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_sfh.analysis.gradients import QUANTITIES, Gradient
+from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
 
-def gradient_page(result: Result, gradients: Mapping[str, Gradient]) -> Figure:
+def draw_gradient_page(result: Result, gradients: Mapping[str, Gradient]) -> Figure:
     """Bins, running median with its 16-84 % range, and the fitted line with its error, against R / R_e.
 
     Raises
@@ -44,7 +44,7 @@ def gradient_page(result: Result, gradients: Mapping[str, Gradient]) -> Figure:
 
 def _panel(axes: Any, made: Gradient) -> None:
     data, run = made.profile, made.running
-    _, title, unit = QUANTITIES[data.quantity]
+    _, title, unit = GRADIENT_QUANTITIES[data.quantity]
     left = ~made.used & np.isfinite(data.value)
     axes.plot(data.r[left], data.value[left], ".", color="0.85", ms=3, label="not in the fit", zorder=1)
     axes.plot(data.r[made.used], data.value[made.used], ".", color="0.6", ms=3, label="bins", zorder=1)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.binview import (
+from napari_sfh.analysis.bin_view import (
     COLORS,
     DRAWN_EDGES_GYR,
     FLUX_LABEL,
@@ -22,8 +22,8 @@ from napari_sfh.analysis.binview import (
     MH_EDGES,
     PIVOT_AA,
     SFH_KINDS,
-    Band,
     BinView,
+    CredibleBand,
 )
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
 from napari_sfh.errors import SfhInputError
@@ -31,7 +31,7 @@ from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Result
 
 
-def maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
+def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
     """The four maps with colorbars, a scale bar and a compass; light- and mass-weighted maps share their limits.
 
     Parameters
@@ -52,7 +52,7 @@ def maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
     distance = "" if distance_mpc is None else f", {distance_mpc:g} Mpc"
     about = f"z = {result.redshift:.5f}{distance}; {result.bins.n_bins} bins; weights {result.model_name}"
     figure.text(0.5, 0.945, about, ha="center", size=9, color="0.35")
-    images = {name: maps.image(result, name) for name in maps.MEAN_MAPS}
+    images = {name: maps.make_map_image(result, name) for name in maps.MEAN_MAPS}
     for axes, (name, image) in zip(figure.subplots(2, 2).flat, images.items()):
         like = [other for key, other in images.items() if key[:2] == name[:2]]
         low, high = maps.robust_limits(np.stack(like))
@@ -106,7 +106,7 @@ def _compass(axes: Any, result: Result) -> None:
         axes.text(*(tail + 1.3 * arrow), label, ha="center", va="center", size=9, path_effects=_HALO)
 
 
-def bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
+def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
     """SFHs, growth (with the first's t50 and t90) and metallicities of bins; spectrum and bands of the first.
 
     Raises
@@ -122,14 +122,14 @@ def bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> F
     grid = figure.add_gridspec(3, 4, height_ratios=[2.2, 2.2, 1])
     sfh, cumulative, mh, spread = (figure.add_subplot(grid[0, k]) for k in range(4))
     for color, view in zip(COLORS, views):
-        steps(sfh, view.sfh(kind), color, view.name)
-        steps(mh, view.mh, color)
+        draw_age_steps(sfh, view.sfh(kind), color, view.name)
+        draw_age_steps(mh, view.mh, color)
         spread.stairs(view.metallicity_distribution(kind), MH_EDGES, color=color, lw=1.5)
-        grown = view.grown(kind)
+        grown = view.cumulative_share(kind)
         cumulative.plot(DRAWN_EDGES_GYR, grown.value, color=color)
         cumulative.fill_between(DRAWN_EDGES_GYR, grown.low, grown.high, color=color, alpha=0.25, lw=0)
     what = "Light" if kind == "light" else "Mass"
-    _times(cumulative, views[0], kind)
+    _mark_formation_times(cumulative, views[0], kind)
     spread.set(xlabel="[M/H] (dex)", ylabel=f"Share of the {what.lower()}", xlim=MH_EDGES[[0, -1]], ylim=(0, None))
     for axes, label in ((sfh, ": ".join(SFH_KINDS[kind])), (cumulative, f"{what} formed before"), (mh, "[M/H] (dex)")):
         axes.set(xscale="log", xlabel="Lookback time (Gyr)", ylabel=label, xlim=DRAWN_EDGES_GYR[[0, -1]])
@@ -141,7 +141,7 @@ def bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> F
     return figure
 
 
-def _times(axes: Any, view: BinView, kind: str) -> None:
+def _mark_formation_times(axes: Any, view: BinView, kind: str) -> None:
     """Lines at the lookback times by which 50 and 90 per cent had formed."""
     fractions = (0.5, 0.9)
     for fraction, time in zip(fractions, view.formed(fractions, kind).value):
@@ -151,7 +151,7 @@ def _times(axes: Any, view: BinView, kind: str) -> None:
             axes.text(at, 0.03, f" t{100 * fraction:.0f}", transform=axes.get_xaxis_transform(), size=8)
 
 
-def steps(axes: Any, band: Band, color: str, label: str | None = None) -> None:
+def draw_age_steps(axes: Any, band: CredibleBand, color: str, label: str | None = None) -> None:
     """A histogram over the age bins with its band."""
     axes.stairs(band.value, DRAWN_EDGES_GYR, color=color, lw=1.5, baseline=None, label=label)
     for low, high, left, right in zip(band.low, band.high, DRAWN_EDGES_GYR[:-1], DRAWN_EDGES_GYR[1:]):

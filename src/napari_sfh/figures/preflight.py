@@ -8,13 +8,13 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from napari_sfh.preflight import BAND_COLORS, Preflight, band_line
+from napari_sfh.preflight.plan import BAND_COLORS, Preflight, format_band_check
 
 #: Mosaics often end where others do: dashes of other lengths let all be seen.
 _DASHES = ((0, ()), (0, (6, 2)), (0, (4, 2)), (2, (2, 2)), (0, (1, 2)))
 
 
-def footprints(found: Preflight) -> Figure:
+def draw_footprints(found: Preflight) -> Figure:
     """Footprints in arcsec around the middle of the cube, north up, east left; coverages in the legend."""
     figure = Figure(figsize=(7, 7), layout="constrained")
     axes = figure.add_subplot(111)
@@ -25,7 +25,7 @@ def footprints(found: Preflight) -> Figure:
         color = BAND_COLORS[check.band]
         for line in check.outlines:
             axes.plot(*line.T, color=color, ls=dashes, lw=2)
-        handles.append(Line2D([], [], color=color, ls=dashes, lw=2, label=band_line(check)))
+        handles.append(Line2D([], [], color=color, ls=dashes, lw=2, label=format_band_check(check)))
     axes.set(
         title=f"{found.name}: footprints",
         xlabel="East of the middle (arcsec)",

@@ -11,12 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.binview import DRAWN_EDGES_GYR, FLUX_LABEL, BinView
+from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, FLUX_LABEL, BinView
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import BANDS, Result
 
 
-def summary_page(result: Result) -> Figure:
+def draw_summary_page(result: Result) -> Figure:
     """One page of a run: the four maps and their errors, white light, S/N, warning, E(B-V), and three bins."""
     figure = Figure(figsize=(16, 17), layout="constrained")
     figure.suptitle(
@@ -43,7 +43,7 @@ def summary_page(result: Result) -> Figure:
 
 def _map(axes: Any, result: Result, name: str) -> None:
     spec = maps.MAPS[name]
-    image = maps.image(result, name)
+    image = maps.make_map_image(result, name)
     low, high = maps.robust_limits(image)
     drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high)
     axes.set(title=spec.title, xticks=[], yticks=[])

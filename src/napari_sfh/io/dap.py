@@ -17,8 +17,8 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io import _fits
-from napari_sfh.io._sections import native_f32
+from napari_sfh.io import fits_access
+from napari_sfh.io.image_reader import to_native_float32
 from napari_sfh.types import F32, I32, BinnedMaps, Cube
 
 #: Emission lines of MAPS files, by their prefix.
@@ -42,13 +42,13 @@ class LineMaps:
     flux_unit: str
 
 
-def is_maps(hdus: fits.HDUList) -> bool:
+def is_maps_file(hdus: fits.HDUList) -> bool:
     """Whether an open file has the images of a MAPS file."""
     names = {h.name.upper() for h in hdus}
     return "BIN_ID" in names and "V_STARS" in names
 
 
-def renumber(bin_id: NDArray[Any]) -> I32:
+def renumber_bins(bin_id: NDArray[Any]) -> I32:
     """Bins numbered 1..N without gaps (0 = none) from any numbering whose negative or NaN values mean none.
 
     The order of the numbers is kept.
@@ -77,13 +77,13 @@ def read_maps(path: str | Path) -> BinnedMaps:
         BIN_ID, V_STARS or SIGMA_STARS is absent or of another shape, no bin is set, or the WCS cannot be read.
     """
     path = Path(path)
-    with _fits.open_fits(path) as hdus:
-        bin_id = _image(hdus, "BIN_ID", path)
-        v = _image(hdus, "V_STARS", path, bin_id.shape)
-        sigma = _image(hdus, "SIGMA_STARS", path, bin_id.shape)
-        wcs = _fits.celestial_wcs(hdus["BIN_ID"].header, path)
-        z = _fits.number_card(_fits.merged_header(hdus[0].header), "REDSHIFT", "Z")
-    bins = renumber(bin_id)
+    with fits_access.open_fits(path) as hdus:
+        bin_id = _read_image(hdus, "BIN_ID", path)
+        v = _read_image(hdus, "V_STARS", path, bin_id.shape)
+        sigma = _read_image(hdus, "SIGMA_STARS", path, bin_id.shape)
+        wcs = fits_access.read_celestial_wcs(hdus["BIN_ID"].header, path)
+        z = fits_access.get_number_card(fits_access.merge_headers(hdus[0].header), "REDSHIFT", "Z")
+    bins = renumber_bins(bin_id)
     if not bins.any():
         raise SfhInputError(
             f"{path}: BIN_ID holds no bin (all negative or NaN); give another file, or --binning vorbin"
@@ -92,21 +92,21 @@ def read_maps(path: str | Path) -> BinnedMaps:
     return BinnedMaps(
         path=path,
         bin_id=bins,
-        v_kms=np.where(none, np.float32(np.nan), native_f32(v)),
-        sigma_kms=np.where(none, np.float32(np.nan), native_f32(sigma)),
+        v_kms=np.where(none, np.float32(np.nan), to_native_float32(v)),
+        sigma_kms=np.where(none, np.float32(np.nan), to_native_float32(sigma)),
         redshift=z if z is not None and -0.01 < z < 2 else None,
         wcs=wcs,
     )
 
 
-def line_names(path: str | Path) -> tuple[str, ...]:
+def list_line_names(path: str | Path) -> tuple[str, ...]:
     """Emission lines whose flux a MAPS file holds, in the file's order."""
-    with _fits.open_fits(path) as hdus:
+    with fits_access.open_fits(path) as hdus:
         found = [_LINE_MAP.match(h.name.upper()) for h in hdus]
     return tuple(m.group(1) for m in found if m and m.group(2) == "FLUX")
 
 
-def read_lines(path: str | Path) -> dict[str, LineMaps]:
+def read_line_maps(path: str | Path) -> dict[str, LineMaps]:
     """Emission-line maps of a MAPS file.
 
     Parameters
@@ -119,12 +119,12 @@ def read_lines(path: str | Path) -> dict[str, LineMaps]:
         Keyed by the line's prefix, e.g. ``HA6562``; empty where the file has none.
     """
     path = Path(path)
-    with _fits.open_fits(path) as hdus:
+    with fits_access.open_fits(path) as hdus:
         names = {h.name.upper(): i for i, h in enumerate(hdus)}
-        shape = _image(hdus, "BIN_ID", path).shape
+        shape = _read_image(hdus, "BIN_ID", path).shape
 
         def get(key: str) -> F32 | None:
-            return native_f32(_image(hdus, key, path, shape)) if key in names else None
+            return to_native_float32(_read_image(hdus, key, path, shape)) if key in names else None
 
         lines = {}
         for key in names:
@@ -146,7 +146,7 @@ def read_lines(path: str | Path) -> dict[str, LineMaps]:
     return lines
 
 
-def check_same_grid(maps: BinnedMaps, cube: Cube) -> None:
+def check_maps_on_cube(maps: BinnedMaps, cube: Cube) -> None:
     """Refuse maps that are not on the cube's spaxels: another shape, or corners off by more than half a spaxel.
 
     Raises
@@ -154,29 +154,29 @@ def check_same_grid(maps: BinnedMaps, cube: Cube) -> None:
     SfhInputError
         Says how the grids differ.
     """
-    _check_grid(maps.path, maps.wcs, maps.bin_id.shape, cube.wcs, cube.shape[1:], f"the cube {cube.path.name}")
+    _check_maps_grid(maps.path, maps.wcs, maps.bin_id.shape, cube.wcs, cube.shape[1:], f"the cube {cube.path.name}")
 
 
-def read_lines_on(path: str | Path, wcs: WCS, shape: tuple[int, ...], name: str) -> dict[str, LineMaps]:
+def read_line_maps_on_grid(path: str | Path, wcs: WCS, shape: tuple[int, ...], name: str) -> dict[str, LineMaps]:
     """Emission-line maps that must lie on the spaxels of a result (its WCS, shape and name).
 
     Raises
     ------
     SfhInputError
-        As `read_lines`, or the maps lie on other spaxels, or there is no line at all.
+        As `read_line_maps`, or the maps lie on other spaxels, or there is no line at all.
     """
     path = Path(path)
-    with _fits.open_fits(path) as hdus:
-        own_shape = _image(hdus, "BIN_ID", path).shape
-        own_wcs = _fits.celestial_wcs(hdus["BIN_ID"].header, path)
-    _check_grid(path, own_wcs, own_shape, wcs, shape, f"the result of {name}")
-    found = read_lines(path)
+    with fits_access.open_fits(path) as hdus:
+        own_shape = _read_image(hdus, "BIN_ID", path).shape
+        own_wcs = fits_access.read_celestial_wcs(hdus["BIN_ID"].header, path)
+    _check_maps_grid(path, own_wcs, own_shape, wcs, shape, f"the result of {name}")
+    found = read_line_maps(path)
     if not found:
         raise SfhInputError(f"{path}: no emission-line maps (HA6562_FLUX, ...); measure the lines in the spectra")
     return found
 
 
-def _check_grid(
+def _check_maps_grid(
     path: Path, wcs: WCS, shape: tuple[int, ...], other_wcs: WCS, other_shape: tuple[int, ...], other: str
 ) -> None:
     ny, nx = other_shape
@@ -194,16 +194,18 @@ def _check_grid(
         )
 
 
-def _image(hdus: fits.HDUList, name: str, path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
+def _read_image(hdus: fits.HDUList, name: str, path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:
     """Data of a named 2-D image."""
     index = next((i for i, h in enumerate(hdus) if h.name.upper() == name), None)
-    if index is None or not _fits.image_shape(hdus[index]):
+    if index is None or not fits_access.image_shape(hdus[index]):
         found = ", ".join(h.name for h in list(hdus)[1:8])
         raise SfhInputError(f"{path}: no image {name} (found {found} ...); give a PHANGS MAPS file")
     try:
         data = hdus[index].data
-    except _fits.READ_ERRORS as e:
-        raise SfhInputError(f"{path}: {name} cannot be read ({_fits.one_line(e)}); download the file again") from e
+    except fits_access.READ_ERRORS as e:
+        raise SfhInputError(
+            f"{path}: {name} cannot be read ({fits_access.format_error_line(e)}); download the file again"
+        ) from e
     if data is None or data.ndim != 2 or (shape is not None and data.shape != shape):
         raise SfhInputError(
             f"{path}: {name} has the shape {getattr(data, 'shape', ())}, expected {shape or '2-D'}; the file is damaged"

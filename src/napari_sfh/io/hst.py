@@ -19,25 +19,25 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io import _fits
-from napari_sfh.io._hstheader import STAND_INS, calibration, camera_name, filter_name
-from napari_sfh.io._sections import ImageReader, native_f32
-from napari_sfh.physics.hstpsf import psf_fwhm_arcsec
+from napari_sfh.io import fits_access
+from napari_sfh.io.hst_header import SUBSTITUTE_FILTERS, find_camera_name, find_filter_name, read_flux_calibration
+from napari_sfh.io.image_reader import ImageReader, to_native_float32
+from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
 from napari_sfh.types import BANDS, F32, Cube, Mosaic
 
 #: Camera whose filters the network was trained on; any other is flagged.
 TRAINED_CAMERA: str = "UVIS"
 #: Errors from a weight map that exceed the image's own scatter by this factor show that it is no inverse variance.
 #: (One-sided: in crowded fields the scatter is more than noise.)
-_TOO_LARGE = 4.0
+_MAX_ERROR_OVER_SCATTER = 4.0
 
 
-def is_stand_in(mosaic: Mosaic) -> bool:
+def is_camera_substitute(mosaic: Mosaic) -> bool:
     """Whether another camera or filter stands in for the trained band (flag ``OTHER_CAMERA``)."""
     return mosaic.camera != TRAINED_CAMERA or mosaic.filter_name != mosaic.band
 
 
-def field_coverage(mosaic: Mosaic, cube: Cube) -> float:
+def estimate_field_coverage(mosaic: Mosaic, cube: Cube) -> float:
     """Share of a cube's field, 0 to 1, that lies on a mosaic (on its array: gaps of the exposure count as covered)."""
     ny, nx = cube.shape[1:]
     x, y = (v.ravel() for v in np.meshgrid(np.linspace(0, nx - 1, 25), np.linspace(0, ny - 1, 25)))
@@ -64,18 +64,18 @@ class CutoutReader:
         height = min(32, self.shape[0])
         for y in np.linspace(0, self.shape[0] - height, 12).astype(int):
             strip = (slice(int(y), int(y) + height), slice(None))
-            data = native_f32(self.image[strip])
-            weight = np.ones_like(data) if self.weight is None else native_f32(self.weight[strip])
+            data = to_native_float32(self.image[strip])
+            weight = np.ones_like(data) if self.weight is None else to_native_float32(self.weight[strip])
             strips.append(np.where((data != 0) & (weight > 0), data, np.nan))
             weights.append(weight)
         sample = np.concatenate(strips)
-        scatter = pixel_scatter(sample)
+        scatter = measure_pixel_scatter(sample)
         level = float(np.nanmedian(sample)) if np.isfinite(sample).any() else 0.0
         if self.weight is None:
             return scatter, level, 1.0
         used = np.concatenate(weights)
         implied = 1 / np.sqrt(np.median(used[(used > 0) & np.isfinite(used)])) if np.any(used > 0) else np.nan
-        relative = scatter > 0 and implied > _TOO_LARGE * scatter
+        relative = scatter > 0 and implied > _MAX_ERROR_OVER_SCATTER * scatter
         return scatter, level, float(scatter / implied) if relative else 1.0
 
     @property
@@ -85,13 +85,13 @@ class CutoutReader:
 
     def __call__(self, ysl: slice, xsl: slice) -> tuple[F32, F32]:
         """Cutout of (data, 1-sigma error), bad pixels NaN and inf; see `types.Mosaic`."""
-        data = native_f32(self.image[ysl, xsl])
+        data = to_native_float32(self.image[ysl, xsl])
         scatter, level, scale = self._noise
         if self.weight is None:
             bad = data == 0
             error: F32 = np.full(data.shape, scatter * self.factor, dtype=np.float32)
         else:
-            weight = native_f32(self.weight[ysl, xsl])
+            weight = to_native_float32(self.weight[ysl, xsl])
             bad = ~(weight > 0) | ~(weight < np.inf)
             error = np.asarray(np.float32(scale * self.factor) / np.sqrt(np.where(bad, np.float32(1), weight)))
         data *= np.float32(self.factor)
@@ -104,7 +104,7 @@ class CutoutReader:
         return data, error
 
 
-def pixel_scatter(image: NDArray[np.floating]) -> float:
+def measure_pixel_scatter(image: NDArray[np.floating]) -> float:
     """Standard deviation of the noise per pixel from differences of pixels four apart (robust, blind to smooth light).
 
     Parameters
@@ -148,19 +148,19 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
     path = Path(path)
     if band is not None and band.upper() not in BANDS:
         raise SfhInputError(f"--photometry {band}={path}: unknown band; one of {', '.join(BANDS)}")
-    with _fits.open_fits(path) as hdus:
+    with fits_access.open_fits(path) as hdus:
         science = _science_index(hdus, path)
         header = hdus[science].header
-        merged = _fits.merged_header(hdus[0].header, header)
+        merged = fits_access.merge_headers(hdus[0].header, header)
         shape = hdus[science].shape
-        wcs = _fits.celestial_wcs(header, path)
+        wcs = fits_access.read_celestial_wcs(header, path)
         inside = _weight_index(hdus, shape)
-    name, camera = filter_name(merged, path, band), camera_name(merged, path)
-    trained = STAND_INS.get(name, name)
+    name, camera = find_filter_name(merged, path, band), find_camera_name(merged, path)
+    trained = SUBSTITUTE_FILTERS.get(name, name)
     if band is not None and trained != band.upper():
         raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
-    scale = calibration(merged, wcs, camera, path)
-    weight_path, weight = _weight(path, inside, shape)
+    scale = read_flux_calibration(merged, wcs, camera, path)
+    weight_path, weight = _find_weight_map(path, inside, shape)
     pixel_arcsec = float(np.sqrt(proj_plane_pixel_area(wcs))) * 3600.0
     reader = CutoutReader(ImageReader(path, science), weight, shape, scale.factor, scale.photons)
     return Mosaic(
@@ -173,13 +173,13 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
         photflam=scale.photflam,
         photplam_aa=scale.photplam_aa,
         read=reader,
-        psf_fwhm_arcsec=psf_fwhm_arcsec(camera, scale.photplam_aa, pixel_arcsec),
+        psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, pixel_arcsec),
         weight_path=weight_path,
-        notes=_notes(reader, scale.note, name, camera, trained),
+        notes=_mosaic_notes(reader, scale.note, name, camera, trained),
     )
 
 
-def _notes(reader: CutoutReader, unit_note: str, filter_name: str, camera: str, band: str) -> tuple[str, ...]:
+def _mosaic_notes(reader: CutoutReader, unit_note: str, filter_name: str, camera: str, band: str) -> tuple[str, ...]:
     notes = [unit_note] if unit_note else []
     if reader.weight is None:
         notes.append("no weight map: errors are estimated from the image's own pixel-to-pixel scatter")
@@ -192,24 +192,27 @@ def _notes(reader: CutoutReader, unit_note: str, filter_name: str, camera: str, 
 
 def _science_index(hdus: fits.HDUList, path: Path) -> int:
     """HDU of the science image: SCI, else the first 2-D image that is no weight."""
-    images = {i: h.name.upper() for i, h in enumerate(hdus) if len(_fits.image_shape(h)) == 2}
+    images = {i: h.name.upper() for i, h in enumerate(hdus) if len(fits_access.image_shape(h)) == 2}
     named = [i for i, n in images.items() if n == "SCI"]
     other = [i for i, n in images.items() if n not in ("WHT", "WEIGHT", "CTX", "DQ", "ERR")]
     if not named + other:
-        raise SfhInputError(f"{path}: no 2-D science image among [{_fits.contents(hdus)}]; give a drizzled HST image")
+        raise SfhInputError(
+            f"{path}: no 2-D science image among [{fits_access.describe_hdus(hdus)}]; give a drizzled HST image"
+        )
     return (named + other)[0]
 
 
 def _weight_index(hdus: fits.HDUList, shape: tuple[int, ...]) -> int | None:
     """HDU of a weight map in the same file."""
     return next(
-        (i for i, h in enumerate(hdus) if h.name.upper() in ("WHT", "WEIGHT") and _fits.image_shape(h) == shape), None
+        (i for i, h in enumerate(hdus) if h.name.upper() in ("WHT", "WEIGHT") and fits_access.image_shape(h) == shape),
+        None,
     )
 
 
-def weight_names(path: Path) -> list[str]:
+def list_weight_map_names(path: Path) -> list[str]:
     """Lower-case names that the weight map of a science image may have, best first, without suffix."""
-    name = _fits.stem(path).lower()
+    name = fits_access.strip_fits_suffix(path).lower()
     swaps = [
         (("exp-drc-sci", "err-drc-wht"),),
         (("exp_drc_sci", "err_drc_wht"),),
@@ -224,16 +227,20 @@ def weight_names(path: Path) -> list[str]:
     return list(dict.fromkeys([*names, f"{name}_wht", f"{name}-wht", f"{name}_weight", f"{name}.weight"]))
 
 
-def _weight(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Path | None, ImageReader | None]:
+def _find_weight_map(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Path | None, ImageReader | None]:
     """Weight map of a science image: in the same file, else beside it by name."""
     if inside is not None:
         return path, ImageReader(path, inside)
-    beside = {_fits.stem(p).lower(): p for p in sorted(path.parent.iterdir()) if _fits.is_fits_name(p) and p != path}
-    found = next((beside[n] for n in weight_names(path) if n in beside), None)
+    beside = {
+        fits_access.strip_fits_suffix(p).lower(): p
+        for p in sorted(path.parent.iterdir())
+        if fits_access.is_fits_name(p) and p != path
+    }
+    found = next((beside[n] for n in list_weight_map_names(path) if n in beside), None)
     if found is None:
         return None, None
-    with _fits.open_fits(found) as hdus:
-        index = next((i for i, h in enumerate(hdus) if _fits.image_shape(h) == shape), None)
+    with fits_access.open_fits(found) as hdus:
+        index = next((i for i, h in enumerate(hdus) if fits_access.image_shape(h) == shape), None)
     if index is None:
         raise SfhInputError(
             f"{found}: the weight map has another shape than {path.name} {shape}; give the pair of one drizzle"

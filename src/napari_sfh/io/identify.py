@@ -12,13 +12,13 @@ import numpy as np
 from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io import _fits, dap, hst, muse, ngist
-from napari_sfh.io._hstheader import filter_words
-from napari_sfh.io.fsf import psf_fwhm_arcsec
-from napari_sfh.io.results import is_result
+from napari_sfh.io import dap, fits_access, hst, muse, ngist
+from napari_sfh.io.hst_header import find_filter_words
+from napari_sfh.io.muse_psf import find_muse_psf_fwhm
+from napari_sfh.io.results import is_result_file
 from napari_sfh.types import BANDS, Cube
 
-#: Kinds of file, with the words of `describe`.
+#: Kinds of file, with the words of `describe_file`.
 KINDS: Mapping[str, str] = {
     "cube": "integral-field cube",
     "mosaic": "HST image",
@@ -61,7 +61,7 @@ class GalaxyFiles:
     problems: tuple[str, ...]  # what is missing, what was chosen and why, one line each
 
 
-def identify(path: str | Path) -> FileInfo:
+def identify_file(path: str | Path) -> FileInfo:
     """Say what a file is. Never raises for a bad file: what is wrong stands in ``problems``.
 
     Parameters
@@ -75,32 +75,32 @@ def identify(path: str | Path) -> FileInfo:
     path = Path(path)
     kind = "unknown"
     try:
-        with _fits.open_fits(path) as hdus:
-            kind = _kind(hdus, path)
+        with fits_access.open_fits(path) as hdus:
+            kind = _classify_file(hdus, path)
         return _DESCRIBERS[kind](path) if kind in _DESCRIBERS else FileInfo(kind, path, usable=kind != "unknown")
     except SfhInputError as e:
         return FileInfo(kind, path, problems=(_without_path(str(e), path),), usable=False)
 
 
-def _kind(hdus: fits.HDUList, path: Path) -> str:
+def _classify_file(hdus: fits.HDUList, path: Path) -> str:
     """Kind from the structure first, then from the name."""
-    name = _fits.stem(path).lower()
-    if is_result(hdus):
+    name = fits_access.strip_fits_suffix(path).lower()
+    if is_result_file(hdus):
         return "result"
     if "truth" in re.split(r"[_\-.]", name):
         return "truth"
-    if dap.is_maps(hdus):
+    if dap.is_maps_file(hdus):
         return "maps"
-    if ngist.is_ngist(hdus):
+    if ngist.is_ngist_file(hdus):
         return "ngist"
-    images = [h for h in hdus if _fits.image_shape(h)]
+    images = [h for h in hdus if fits_access.image_shape(h)]
     if any(len(h.shape) == 3 for h in images):
         return "cube"
     if any(len(h.shape) == 2 for h in images):
         if re.search(r"(wht|weight)$", name):
             return "weight"
-        header = _fits.merged_header(hdus[0].header, *(h.header for h in images))
-        is_hst = _fits.number_card(header, "PHOTFLAM") is not None or filter_words(header)
+        header = fits_access.merge_headers(hdus[0].header, *(h.header for h in images))
+        is_hst = fits_access.get_number_card(header, "PHOTFLAM") is not None or find_filter_words(header)
         return "mosaic" if is_hst or _HST_NAME.search(name) else "image"
     return "unknown"
 
@@ -114,7 +114,7 @@ def _without_path(message: str, path: Path) -> str:
 
 def _describe_cube(path: Path) -> FileInfo:
     cube = muse.read_cube(path)
-    fwhm, source = psf_fwhm_arcsec(cube.header, path)
+    fwhm, source = find_muse_psf_fwhm(cube.header, path)
     n, ny, nx = cube.shape
     step = float(np.median(np.diff(cube.wave_aa)))
     details = {
@@ -170,11 +170,11 @@ def _pixel_arcsec(wcs: Any) -> Any:
 
 def _describe_maps(path: Path) -> FileInfo:
     maps = dap.read_maps(path)
-    lines = dap.line_names(path)
+    lines = dap.list_line_names(path)
     ny, nx = maps.bin_id.shape
     details = {
         "size": f"{nx} x {ny} spaxels, {maps.bin_id.max()} bins",
-        "kinematics": f"V {_span(maps.v_kms)} km/s, sigma {_span(maps.sigma_kms)} km/s",
+        "kinematics": f"V {_format_range(maps.v_kms)} km/s, sigma {_format_range(maps.sigma_kms)} km/s",
         "redshift": f"{maps.redshift:.5f}" if maps.redshift is not None else "unknown",
         "emission lines": ", ".join(lines) or "none",
     }
@@ -186,13 +186,13 @@ def _describe_maps(path: Path) -> FileInfo:
     return FileInfo("maps", path, details, problems)
 
 
-def _span(values: Any) -> str:
+def _format_range(values: Any) -> str:
     finite = values[np.isfinite(values)]
     return f"{np.min(finite):.0f}..{np.max(finite):.0f}" if finite.size else "none"
 
 
 def _describe_result(path: Path) -> FileInfo:
-    with _fits.open_fits(path) as hdus:
+    with fits_access.open_fits(path) as hdus:
         h = hdus[0].header
         details = {
             "galaxy": str(h.get("OBJECT", "")),
@@ -212,7 +212,7 @@ _DESCRIBERS: Mapping[str, Callable[[Path], FileInfo]] = {
 }
 
 
-def describe(info: FileInfo) -> list[str]:
+def describe_file(info: FileInfo) -> list[str]:
     """Lines of text about a file for ``napari-sfh info`` and the viewer."""
     lines = [f"{info.path.name}: {KINDS[info.kind]}{'' if info.usable else ', cannot be used'}"]
     lines += [f"  {key}: {value}" for key, value in info.details.items()]
@@ -220,7 +220,7 @@ def describe(info: FileInfo) -> list[str]:
     return lines
 
 
-def find_galaxy(folder: str | Path) -> GalaxyFiles:
+def find_galaxy_files(folder: str | Path) -> GalaxyFiles:
     """Find the cube, mosaics and MAPS of one galaxy in a folder.
 
     Parameters
@@ -240,7 +240,7 @@ def find_galaxy(folder: str | Path) -> GalaxyFiles:
     folder = Path(folder)
     if not folder.is_dir():
         raise SfhInputError(f"{folder}: no such folder; give the folder of one galaxy or --cube FILE")
-    infos = [identify(p) for p in _fits_files(folder)]
+    infos = [identify_file(p) for p in _fits_files(folder)]
     problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
     infos = [i for i in infos if i.usable]
     cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
@@ -248,36 +248,38 @@ def find_galaxy(folder: str | Path) -> GalaxyFiles:
     mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], opened, problems)
     maps = _choose_maps([i for i in infos if i.kind == "maps"], opened, problems)
     truth = next((i.path for i in infos if i.kind == "truth"), None)
-    problems += missing_files(mosaics, maps)
+    problems += list_missing_files(mosaics, maps)
     problems += [f"{cube.path.name}: {p}" for p in cube.problems]
     return GalaxyFiles(folder, cube.details["galaxy"], cube.path, mosaics, maps, truth, tuple(problems))
 
 
 def _fits_files(folder: Path) -> list[Path]:
     """FITS files of a folder and its direct subfolders, by name."""
-    return sorted(p for pattern in ("*", "*/*") for p in folder.glob(pattern) if p.is_file() and _fits.is_fits_name(p))
+    return sorted(
+        p for pattern in ("*", "*/*") for p in folder.glob(pattern) if p.is_file() and fits_access.is_fits_name(p)
+    )
 
 
 def holds_cube(folder: str | Path) -> bool:
     """Whether a folder has a file that is shaped as a cube: by structure alone, so that it is quick."""
     for path in _fits_files(Path(folder)):
         try:
-            with _fits.open_fits(path) as hdus:
-                if _kind(hdus, path) == "cube":
+            with fits_access.open_fits(path) as hdus:
+                if _classify_file(hdus, path) == "cube":
                     return True
         except SfhInputError:
             continue
     return False
 
 
-def missing_files(mosaics: Mapping[str, Path], maps: Path | None) -> list[str]:
+def list_missing_files(mosaics: Mapping[str, Path], maps: Path | None) -> list[str]:
     """What a run lacks, and what is done about it, one line each."""
     missing = [b for b in BANDS if b not in mosaics]
     lacking = [f"no image of {', '.join(missing)}: the network runs without, and flags it"] if missing else []
     return lacking if maps is not None else [*lacking, "no MAPS file: bins and kinematics are made here"]
 
 
-def _variant(path: Path) -> str:
+def _resolution_variant(path: Path) -> str:
     """Spatial version in a PHANGS name: ``native``, or the homogenised resolution such as ``0.92asec`` or ``150pc``."""
     found = re.search(r"(native|\d+(?:\.\d+)?(?:asec|pc))", path.name.lower())
     return found.group(1) if found else ""
@@ -288,21 +290,21 @@ def _choose_cube(cubes: list[FileInfo], folder: Path, problems: list[str]) -> Fi
     if not cubes:
         why = f" ({'; '.join(problems[:3])})" if problems else ""
         raise SfhInputError(f"{folder}: no usable integral-field cube{why}; give --cube FILE")
-    names = {_plain(c.details["galaxy"]) for c in cubes}
+    names = {_normalise_galaxy_name(c.details["galaxy"]) for c in cubes}
     if len(names) > 1:
         found = ", ".join(c.path.name for c in cubes)
         raise SfhInputError(
             f"{folder}: cubes of several galaxies ({found}); one folder per galaxy, or give --cube FILE"
         )
-    chosen = min(cubes, key=lambda c: (_variant(c.path) in ("", "native"), c.path.name))
+    chosen = min(cubes, key=lambda c: (_resolution_variant(c.path) in ("", "native"), c.path.name))
     if len(cubes) > 1:
         others = ", ".join(c.path.name for c in cubes if c is not chosen)
-        why = "homogenised to one PSF" if _variant(chosen.path) not in ("", "native") else "first by name"
+        why = "homogenised to one PSF" if _resolution_variant(chosen.path) not in ("", "native") else "first by name"
         problems.append(f"several cubes: {chosen.path.name} is used ({why}), not {others}; choose with --cube")
     return chosen
 
 
-def _plain(name: str) -> str:
+def _normalise_galaxy_name(name: str) -> str:
     """Galaxy name without case, blanks and zero padding: NGC0628 = ngc628."""
     return re.sub(r"(?<=[a-z])0+(?=\d)", "", re.sub(r"[\s_\-]", "", name.lower()))
 
@@ -310,7 +312,7 @@ def _plain(name: str) -> str:
 def _choose_mosaics(mosaics: list[FileInfo], cube: Cube, problems: list[str]) -> dict[str, Path]:
     """One image per band: the trained camera and filter before a stand-in, then the first by name."""
     chosen: dict[str, Path] = {}
-    covered = {m.path: hst.field_coverage(hst.read_mosaic(m.path), cube) for m in mosaics}
+    covered = {m.path: hst.estimate_field_coverage(hst.read_mosaic(m.path), cube) for m in mosaics}
     for path, share in covered.items():
         if share == 0:
             problems.append(f"{path.name} is not used: it does not overlap the cube {cube.path.name}")
@@ -318,7 +320,7 @@ def _choose_mosaics(mosaics: list[FileInfo], cube: Cube, problems: list[str]) ->
             problems.append(f"{path.name} covers {100 * share:.0f} % of the cube; bins outside run without this band")
     for band in BANDS:
         images = [m for m in mosaics if m.band == band and covered[m.path] > 0]
-        images.sort(key=lambda m: (_is_stand_in(m), m.path.name))
+        images.sort(key=lambda m: (_is_camera_substitute(m), m.path.name))
         if not images:
             continue
         chosen[band] = images[0].path
@@ -329,7 +331,7 @@ def _choose_mosaics(mosaics: list[FileInfo], cube: Cube, problems: list[str]) ->
     return chosen
 
 
-def _is_stand_in(info: FileInfo) -> bool:
+def _is_camera_substitute(info: FileInfo) -> bool:
     return info.details["band"] != f"{info.band} ({hst.TRAINED_CAMERA} {info.band})"
 
 
@@ -338,13 +340,13 @@ def _choose_maps(maps: list[FileInfo], cube: Cube, problems: list[str]) -> Path 
     fitting = []
     for info in maps:
         try:
-            dap.check_same_grid(dap.read_maps(info.path), cube)
+            dap.check_maps_on_cube(dap.read_maps(info.path), cube)
             fitting.append(info)
         except SfhInputError as e:
             problems.append(f"{info.path.name} is not used: {_without_path(str(e), info.path)}")
     if not fitting:
         return None
-    chosen = min(fitting, key=lambda m: (_variant(m.path) != _variant(cube.path), m.path.name))
+    chosen = min(fitting, key=lambda m: (_resolution_variant(m.path) != _resolution_variant(cube.path), m.path.name))
     if len(fitting) > 1:
         others = ", ".join(m.path.name for m in fitting if m is not chosen)
         problems.append(f"several MAPS files: {chosen.path.name} is used, not {others}; choose with --maps")

@@ -18,9 +18,9 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io import _fits
-from napari_sfh.io._sections import ImageReader
-from napari_sfh.io.fsf import fsf_beta, psf_fwhm_arcsec
+from napari_sfh.io import fits_access
+from napari_sfh.io.image_reader import ImageReader
+from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta
 from napari_sfh.physics.wavelength import WAVE_AA, vacuum_to_air
 from napari_sfh.types import F32, F64, Bool, Cube
 
@@ -32,7 +32,7 @@ _DATA_NAMES = ("DATA", "FLUX", "SCI")
 _SIGMA_NAMES = ("ERR", "ERROR")
 _VARIANCE_NAMES = ("STAT", "VAR", "VARIANCE", *_SIGMA_NAMES)
 #: Spaxels that are read and tested at a time.
-_PIECE = 2**18
+_SPAXELS_PER_READ = 2**18
 _MAX_VELOCITY_Z = -0.01  # blueshift of the nearest galaxies, generously
 
 
@@ -67,7 +67,7 @@ class SlabReader:
         good = np.empty(flux.shape, dtype=np.bool_)
         # Plane by plane, so that reading, swapping and testing happen within the processor's cache.
         plain = self.flux.is_plain and (self.variance is None or self.variance.is_plain)
-        step = max(1, _PIECE // flux[0].size) if plain else hi - lo
+        step = max(1, _SPAXELS_PER_READ // flux[0].size) if plain else hi - lo
         for i in range(0, hi - lo, step):
             piece = slice(i, i + step)
             self.flux.fill(lo + i, flux[piece])
@@ -110,21 +110,21 @@ def read_cube(path: str | Path) -> Cube:
         the rest range 4800-7000 AA at any redshift.
     """
     path = Path(path)
-    with _fits.open_fits(path) as hdus:
+    with fits_access.open_fits(path) as hdus:
         layout = _find_images(hdus, path)
         header = hdus[layout.data].header
         n, ny, nx = hdus[layout.data].shape
-        merged = _fits.merged_header(hdus[0].header, header)
-        _fits.check_wcs_cards(header, path)
+        merged = fits_access.merge_headers(hdus[0].header, header)
+        fits_access.check_wcs_cards(header, path)
         spectral, medium, axis_note = _spectral_cards(header, path)
-        wcs = _fits.celestial_wcs(header, path)
+        wcs = fits_access.read_celestial_wcs(header, path)
         wave = _wavelengths(spectral, medium, n, path)
         scale = _flux_scale(header, path)
         factor = _variance_factor(hdus, layout, scale)
     _require_rest_range(wave, path)
-    fwhm, _ = psf_fwhm_arcsec(merged, path)
+    fwhm, _ = find_muse_psf_fwhm(merged, path)
     reader, stat_note = _make_reader(path, layout, factor, (n, ny, nx))
-    z = _fits.number_card(merged, "REDSHIFT", "Z")
+    z = fits_access.get_number_card(merged, "REDSHIFT", "Z")
     return Cube(
         path=path,
         wave_aa=wave,
@@ -133,7 +133,7 @@ def read_cube(path: str | Path) -> Cube:
         flux_scale=scale,
         read=reader,
         has_variance=reader.variance is not None,
-        name=_fits.galaxy_name(merged, path),
+        name=fits_access.find_galaxy_name(merged, path),
         redshift=z if z is not None and -0.01 < z < 2 else None,
         psf_fwhm_arcsec=fwhm,
         psf_beta=fsf_beta(merged),
@@ -144,14 +144,14 @@ def read_cube(path: str | Path) -> Cube:
 
 def _find_images(hdus: fits.HDUList, path: Path) -> _Layout:
     """Match the 3-D images of a file to flux, variance and quality by name, else by order."""
-    cubes = {i: h.name.upper() for i, h in enumerate(hdus) if len(_fits.image_shape(h)) == 3}
+    cubes = {i: h.name.upper() for i, h in enumerate(hdus) if len(fits_access.image_shape(h)) == 3}
     data = next((i for name in _DATA_NAMES for i, n in cubes.items() if n == name), None)
     others = (*_VARIANCE_NAMES, "DQ", "WEIGHT", "MASK")
     if data is None:
         data = next((i for i, name in cubes.items() if name not in others), None)
     if data is None:
         raise SfhInputError(
-            f"{path}: not a cube, no 3-D flux image (DATA) among [{_fits.contents(hdus)}]; "
+            f"{path}: not a cube, no 3-D flux image (DATA) among [{fits_access.describe_hdus(hdus)}]; "
             "give a cube with EXTNAME DATA"
         )
     shape = hdus[data].shape
@@ -189,10 +189,10 @@ def _flux_scale(header: fits.Header, path: Path) -> float:
     text = header.get("BUNIT")
     if text is None or not str(text).strip():
         raise SfhInputError(f"{path}: DATA has no BUNIT; add it, for MUSE '10**(-20)*erg/s/cm**2/Angstrom'")
-    scale = _fits.conversion(text, FLAM)
+    scale = fits_access.unit_conversion_factor(text, FLAM)
     if scale is not None:
         return scale
-    if _fits.conversion(text, FLAM**2) is not None:
+    if fits_access.unit_conversion_factor(text, FLAM**2) is not None:
         raise SfhInputError(
             f"{path}: BUNIT of DATA is '{text}', a flux density squared; are DATA and STAT swapped? Rename them"
         )
@@ -210,7 +210,9 @@ def _variance_factor(hdus: fits.HDUList, layout: _Layout, flux_scale: float) -> 
     if layout.variance is None:
         return 1.0
     sigma = layout.variance_name in _SIGMA_NAMES
-    scale = _fits.conversion(hdus[layout.variance].header.get("BUNIT", ""), FLAM if sigma else FLAM**2)
+    scale = fits_access.unit_conversion_factor(
+        hdus[layout.variance].header.get("BUNIT", ""), FLAM if sigma else FLAM**2
+    )
     if scale is None:
         return 1.0
     return (scale**2 if sigma else scale) / flux_scale**2
@@ -230,7 +232,8 @@ def _wavelengths(header: fits.Header, medium: str, n: int, path: Path) -> F64:
             wave = np.asarray(cube.spectral_axis.to_value(u.AA), dtype=np.float64)
         except Exception as e:  # wcslib and spectral-cube raise many classes for one fault: a broken header
             raise SfhInputError(
-                f"{path}: the wavelength axis cannot be read ({_fits.one_line(e)}); repair CTYPE3, CRVAL3, CD3_3"
+                f"{path}: the wavelength axis cannot be read ({fits_access.format_error_line(e)}); "
+                "repair CTYPE3, CRVAL3, CD3_3"
             ) from e
     if not np.all(np.isfinite(wave)) or not np.all(np.diff(wave) > 0):
         raise SfhInputError(f"{path}: wavelengths do not increase along axis 3; check CRVAL3 and CD3_3 (or CDELT3)")
@@ -256,7 +259,10 @@ def _spectral_cards(header: fits.Header, path: Path) -> tuple[fits.Header, str, 
         header = header.copy()
         header.setdefault("CUNIT3", "Angstrom")
         return header, kind, ""
-    if types[2] in ("LINEAR", "LAMBDA", "WAVELENGTH") and _fits.conversion(header.get("CUNIT3", ""), u.AA) is not None:
+    if (
+        types[2] in ("LINEAR", "LAMBDA", "WAVELENGTH")
+        and fits_access.unit_conversion_factor(header.get("CUNIT3", ""), u.AA) is not None
+    ):
         header = header.copy()
         header["CTYPE3"] = "AWAV"
         return header, "AWAV", f"CTYPE3 '{types[2]}' does not say air or vacuum: taken as air"
@@ -265,7 +271,7 @@ def _spectral_cards(header: fits.Header, path: Path) -> tuple[fits.Header, str, 
     )
 
 
-def missing_rest_range(wave_aa: F64, redshift: float) -> list[tuple[float, float]]:
+def find_missing_rest_range(wave_aa: F64, redshift: float) -> list[tuple[float, float]]:
     """Parts of the rest range 4800-7000 AA that a cube lacks at a redshift, in rest-frame Angstrom."""
     lo, hi = wave_aa[0] / (1 + redshift), wave_aa[-1] / (1 + redshift)
     parts = [(WAVE_AA[0], min(lo, WAVE_AA[-1])), (max(hi, WAVE_AA[0]), WAVE_AA[-1])]
@@ -273,7 +279,7 @@ def missing_rest_range(wave_aa: F64, redshift: float) -> list[tuple[float, float
 
 
 def _missing_fraction(wave_aa: F64, redshift: float) -> float:
-    parts = missing_rest_range(wave_aa, redshift)
+    parts = find_missing_rest_range(wave_aa, redshift)
     return sum(b - a for a, b in parts) / float(WAVE_AA[-1] - WAVE_AA[0])
 
 
@@ -287,8 +293,8 @@ def check_rest_range(cube: Cube, redshift: float) -> None:
     """
     if _missing_fraction(cube.wave_aa, redshift) > MAX_MISSING:
         raise SfhInputError(
-            f"{cube.path}: {_covers(cube.wave_aa)} and at redshift {redshift:g} lacks rest-frame "
-            f"{_ranges(missing_rest_range(cube.wave_aa, redshift))} of the needed 4800-7000 AA; "
+            f"{cube.path}: {_format_coverage(cube.wave_aa)} and at redshift {redshift:g} lacks rest-frame "
+            f"{_format_ranges(find_missing_rest_range(cube.wave_aa, redshift))} of the needed 4800-7000 AA; "
             "check --redshift or give another cube"
         )
 
@@ -299,15 +305,15 @@ def _require_rest_range(wave_aa: F64, path: Path) -> None:
     best = min((float(max(z, _MAX_VELOCITY_Z)) for z in edges), key=lambda z: _missing_fraction(wave_aa, z))
     if _missing_fraction(wave_aa, best) > MAX_MISSING:
         raise SfhInputError(
-            f"{path}: {_covers(wave_aa)}, never the rest range 4800-7000 AA: at z = 0 it lacks "
-            f"{_ranges(missing_rest_range(wave_aa, 0.0))}, at best (z = {best:.3f}) "
-            f"{_ranges(missing_rest_range(wave_aa, best))}; give a cube that covers it"
+            f"{path}: {_format_coverage(wave_aa)}, never the rest range 4800-7000 AA: at z = 0 it lacks "
+            f"{_format_ranges(find_missing_rest_range(wave_aa, 0.0))}, at best (z = {best:.3f}) "
+            f"{_format_ranges(find_missing_rest_range(wave_aa, best))}; give a cube that covers it"
         )
 
 
-def _covers(wave_aa: F64) -> str:
+def _format_coverage(wave_aa: F64) -> str:
     return f"covers {wave_aa[0]:.1f}-{wave_aa[-1]:.1f} AA"
 
 
-def _ranges(parts: list[tuple[float, float]]) -> str:
+def _format_ranges(parts: list[tuple[float, float]]) -> str:
     return " and ".join(f"{a:.0f}-{b:.0f} AA" for a, b in parts) or "nothing"

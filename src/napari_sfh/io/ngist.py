@@ -23,7 +23,7 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io import _fits
+from napari_sfh.io import fits_access
 from napari_sfh.physics.means import weighted_mean
 from napari_sfh.types import F32, F64, I32
 
@@ -47,7 +47,7 @@ class NgistResult:
     wcs: WCS | None  # celestial; tables have none
 
 
-def is_ngist(hdus: fits.HDUList) -> bool:
+def is_ngist_file(hdus: fits.HDUList) -> bool:
     """Whether an open file is a table or a maps file of a run's bins or star-formation histories."""
     if {h.name.upper() for h in hdus} & {"BINID"} or {"AGE", "METAL"} <= {h.name.upper() for h in hdus}:
         return True
@@ -58,17 +58,22 @@ def is_ngist(hdus: fits.HDUList) -> bool:
     return False
 
 
-def find_companion(path: Path, ending: str) -> Path | None:
+def find_run_companion(path: Path, ending: str) -> Path | None:
     """A file of the same run: ``<run>_<ending>.fits`` beside ``path``."""
     run = _run_name(path).lower()
     wanted = f"{run}_{ending}".lower()
     return next(
-        (p for p in sorted(path.parent.iterdir()) if _fits.stem(p).lower() == wanted and _fits.is_fits_name(p)), None
+        (
+            p
+            for p in sorted(path.parent.iterdir())
+            if fits_access.strip_fits_suffix(p).lower() == wanted and fits_access.is_fits_name(p)
+        ),
+        None,
     )
 
 
 def _run_name(path: Path) -> str:
-    name = _fits.stem(path)
+    name = fits_access.strip_fits_suffix(path)
     for ending in ("_table", "_sfh", "_spatial_binning_maps", "_sfh_maps"):
         if name.lower().endswith(ending):
             return name[: -len(ending)]
@@ -93,30 +98,32 @@ def read_ngist(path: str | Path) -> NgistResult:
         A file of the pair is absent, or its columns are not those of a run.
     """
     path = Path(path)
-    return _from_maps(path) if _fits.stem(path).lower().endswith("_maps") else _from_tables(path)
+    return _read_maps(path) if fits_access.strip_fits_suffix(path).lower().endswith("_maps") else _read_tables(path)
 
 
-def _from_tables(path: Path) -> NgistResult:
-    table_path, sfh_path = (_member(path, ending) for ending in ("table", "sfh"))
-    spaxels = _columns(table_path, "", "BIN_ID", "X", "Y", "SNRBIN")
-    sfh = _columns(sfh_path, "", "AGE", "METAL")
+def _read_tables(path: Path) -> NgistResult:
+    table_path, sfh_path = (_require_companion(path, ending) for ending in ("table", "sfh"))
+    spaxels = _read_columns(table_path, "", "BIN_ID", "X", "Y", "SNRBIN")
+    sfh = _read_columns(sfh_path, "", "AGE", "METAL")
     n = sfh["AGE"].shape[0]
     number = np.asarray(spaxels["BIN_ID"], dtype=np.int64)
     if number.max(initial=-1) + 1 != n:
         raise SfhInputError(
             f"{table_path}: {number.max(initial=-1) + 1} bins but {n} rows in {sfh_path.name}; give tables of one run"
         )
-    bin_id, x, y = _grid(np.where(number >= 0, number + 1, 0), spaxels["X"], spaxels["Y"], table_path)
+    bin_id, x, y = _spaxels_to_image(np.where(number >= 0, number + 1, 0), spaxels["X"], spaxels["Y"], table_path)
     snr = np.full(n, np.nan, dtype=np.float32)
     snr[number[number >= 0]] = spaxels["SNRBIN"][number >= 0]
-    return _assemble(path, bin_id, (x, y), snr, (sfh["AGE"], sfh["METAL"]), _errors(sfh_path, sfh["AGE"]), None)
+    return _make_ngist_result(
+        path, bin_id, (x, y), snr, (sfh["AGE"], sfh["METAL"]), _read_monte_carlo_errors(sfh_path, sfh["AGE"]), None
+    )
 
 
-def _from_maps(path: Path) -> NgistResult:
+def _read_maps(path: Path) -> NgistResult:
     """From images: every spaxel of a bin carries the bin's value."""
-    binning_path, sfh_path = (_member(path, ending) for ending in ("spatial_binning_maps", "sfh_maps"))
-    bins, wcs = _maps(binning_path, "BINID", "SNRBIN")
-    sfh, _ = _maps(sfh_path, "AGE", "METAL")
+    binning_path, sfh_path = (_require_companion(path, ending) for ending in ("spatial_binning_maps", "sfh_maps"))
+    bins, wcs = _read_map_images(binning_path, "BINID", "SNRBIN")
+    sfh, _ = _read_map_images(sfh_path, "AGE", "METAL")
     number = np.nan_to_num(bins["BINID"], nan=-1).astype(np.int64)
     if sfh["AGE"].shape != number.shape or not (number >= 0).any():
         raise SfhInputError(f"{sfh_path}: maps of {sfh['AGE'].shape} for bins of {number.shape}; give maps of one run")
@@ -131,10 +138,10 @@ def _from_maps(path: Path) -> NgistResult:
     step = np.mean(proj_plane_pixel_scales(wcs)) * 3600.0
     axes = (step * np.arange(number.shape[1]), step * np.arange(number.shape[0]))
     bin_id = np.where(number >= 0, number + 1, 0).astype(np.int32)
-    return _assemble(path, bin_id, axes, values[0].astype(np.float32), (values[1], values[2]), {}, wcs)
+    return _make_ngist_result(path, bin_id, axes, values[0].astype(np.float32), (values[1], values[2]), {}, wcs)
 
 
-def _assemble(
+def _make_ngist_result(
     path: Path,
     bin_id: I32,
     axes: tuple[F64, F64],
@@ -144,7 +151,7 @@ def _assemble(
     wcs: WCS | None,
 ) -> NgistResult:
     age_gyr, metal = age_gyr_and_metal
-    weights, templates = _template_weights(path, snr.size)
+    weights, templates = _read_template_weights(path, snr.size)
     lg_age = mh = None
     if weights is not None and templates is not None:
         lg_age, mh = (weighted_mean(weights, t).astype(np.float32) for t in templates.T)
@@ -165,31 +172,33 @@ def _assemble(
     )
 
 
-def _errors(path: Path, age_gyr: NDArray[Any]) -> dict[str, F32]:
+def _read_monte_carlo_errors(path: Path, age_gyr: NDArray[Any]) -> dict[str, F32]:
     """Monte-Carlo errors of a run's table, if it has some: of the linear age in Gyr, made one of its logarithm."""
     try:
-        found = _columns(path, "", "ERR_AGE_MC", "ERR_METAL_MC")
+        found = _read_columns(path, "", "ERR_AGE_MC", "ERR_METAL_MC")
     except SfhInputError:
         return {}
     lg_age = found["ERR_AGE_MC"] / (np.where(age_gyr > 0, age_gyr, np.nan) * np.log(10))
     return {"lg_age_yr": lg_age.astype(np.float32), "mh": found["ERR_METAL_MC"].astype(np.float32)}
 
 
-def _maps(path: Path, *names: str) -> tuple[dict[str, NDArray[Any]], WCS]:
+def _read_map_images(path: Path, *names: str) -> tuple[dict[str, NDArray[Any]], WCS]:
     """Images of a maps file (an absent SNRBIN is NaN), and its celestial WCS."""
-    with _fits.open_fits(path) as hdus:
-        present = {h.name.upper(): h for h in hdus if len(_fits.image_shape(h)) == 2}
+    with fits_access.open_fits(path) as hdus:
+        present = {h.name.upper(): h for h in hdus if len(fits_access.image_shape(h)) == 2}
         if names[0] not in present:
-            raise SfhInputError(f"{path}: no map {names[0]} among [{_fits.contents(hdus)}]; give nGIST's maps")
-        wcs = _fits.celestial_wcs(present[names[0]].header, path)
-        first = _native(present[names[0]].data)
-        maps = {n: _native(present[n].data) if n in present else np.full(first.shape, np.nan) for n in names}
+            raise SfhInputError(
+                f"{path}: no map {names[0]} among [{fits_access.describe_hdus(hdus)}]; give nGIST's maps"
+            )
+        wcs = fits_access.read_celestial_wcs(present[names[0]].header, path)
+        first = _to_native(present[names[0]].data)
+        maps = {n: _to_native(present[n].data) if n in present else np.full(first.shape, np.nan) for n in names}
     return maps, wcs
 
 
-def _member(path: Path, ending: str) -> Path:
+def _require_companion(path: Path, ending: str) -> Path:
     """The run's ``*_<ending>.fits``: ``path`` itself or beside it."""
-    found = find_companion(path, ending)
+    found = find_run_companion(path, ending)
     if found is None:
         raise SfhInputError(
             f"{path}: its companion {_run_name(path)}_{ending}.fits is not in the folder; copy it there"
@@ -197,9 +206,9 @@ def _member(path: Path, ending: str) -> Path:
     return found
 
 
-def _columns(path: Path, extension: str, *names: str) -> dict[str, NDArray[Any]]:
+def _read_columns(path: Path, extension: str, *names: str) -> dict[str, NDArray[Any]]:
     """Native copies of columns of the first table (of the given name, if any) that has them all."""
-    with _fits.open_fits(path) as hdus:
+    with fits_access.open_fits(path) as hdus:
         for hdu in hdus[1:]:
             if not isinstance(hdu, fits.BinTableHDU) or (extension and hdu.name.upper() != extension):
                 continue
@@ -207,19 +216,19 @@ def _columns(path: Path, extension: str, *names: str) -> dict[str, NDArray[Any]]
             if not all(n in present for n in names):
                 continue
             try:
-                return {n: _native(hdu.data[present[n]]) for n in names}
-            except _fits.READ_ERRORS as e:
+                return {n: _to_native(hdu.data[present[n]]) for n in names}
+            except fits_access.READ_ERRORS as e:
                 raise SfhInputError(
-                    f"{path}: the table cannot be read ({_fits.one_line(e)}); copy the file again"
+                    f"{path}: the table cannot be read ({fits_access.format_error_line(e)}); copy the file again"
                 ) from e
     raise SfhInputError(f"{path}: no table with the columns {', '.join(names)}; give the tables of a GIST/nGIST run")
 
 
-def _native(column: NDArray[Any]) -> NDArray[Any]:
+def _to_native(column: NDArray[Any]) -> NDArray[Any]:
     return np.array(column, dtype=column.dtype.newbyteorder("="))
 
 
-def _grid(bins: NDArray[Any], x: F64, y: F64, path: Path) -> tuple[I32, F64, F64]:
+def _spaxels_to_image(bins: NDArray[Any], x: F64, y: F64, path: Path) -> tuple[I32, F64, F64]:
     """Spaxel list to image: (ny, nx), positions of columns and rows."""
     axes, index = [], []
     for values in (x, y):
@@ -235,13 +244,13 @@ def _grid(bins: NDArray[Any], x: F64, y: F64, path: Path) -> tuple[I32, F64, F64
     return image, axes[0], axes[1]
 
 
-def _template_weights(path: Path, n: int) -> tuple[F32 | None, F32 | None]:
+def _read_template_weights(path: Path, n: int) -> tuple[F32 | None, F32 | None]:
     """Weights (n, T), and log10 age in yr and metallicity of the templates (T, 2); (None, None) without the file."""
-    found = find_companion(path, "sfh-weights") or find_companion(path, "sfh_weights")
+    found = find_run_companion(path, "sfh-weights") or find_run_companion(path, "sfh_weights")
     if found is None:
         return None, None
-    weights = _columns(found, "", "WEIGHTS")["WEIGHTS"].reshape(n, -1).astype(np.float32)
-    grid = _columns(found, "", "LOGAGE", "METAL")
+    weights = _read_columns(found, "", "WEIGHTS")["WEIGHTS"].reshape(n, -1).astype(np.float32)
+    grid = _read_columns(found, "", "LOGAGE", "METAL")
     if grid["LOGAGE"].size != weights.shape[1]:
         raise SfhInputError(
             f"{found}: {weights.shape[1]} weights a bin but {grid['LOGAGE'].size} templates in GRID; it is damaged"

@@ -27,16 +27,10 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.io import _fits
-from napari_sfh.io._resulthdus import (
-    BAND_VECTORS,
-    FORMAT_VERSION,
-    MEAN_KEYS,
-    decode_settings,
-    result_hdus,
-)
-from napari_sfh.io._sections import native_f32
-from napari_sfh.types import BinData, BinMap, Prediction, Result
+from napari_sfh.io import fits_access
+from napari_sfh.io.image_reader import to_native_float32
+from napari_sfh.io.result_hdus import BAND_VECTORS, FORMAT_VERSION, MEAN_KEYS, build_result_hdus, decode_settings
+from napari_sfh.types import BinMap, Observation, Prediction, Result
 
 
 def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Path:
@@ -81,7 +75,7 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
         os.replace(part, path)
     except OSError as e:
         raise ComputeError(
-            f"{path}: writing failed ({_fits.one_line(e)}); free disk space or choose another folder"
+            f"{path}: writing failed ({fits_access.format_error_line(e)}); free disk space or choose another folder"
         ) from e
     finally:
         part.unlink(missing_ok=True)
@@ -91,7 +85,7 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
 def _write_hdus(result: Result, part: Path) -> None:
     """Append one HDU after the other, so that only one big-endian copy exists at a time."""
     with fits.open(part, mode="append", memmap=False) as out:
-        for hdu in result_hdus(result):
+        for hdu in build_result_hdus(result):
             hdu.add_checksum()
             out.append(hdu)
             out.flush()
@@ -101,7 +95,7 @@ def _write_hdus(result: Result, part: Path) -> None:
         os.fsync(out.fileno())
 
 
-def is_result(hdus: fits.HDUList) -> bool:
+def is_result_file(hdus: fits.HDUList) -> bool:
     """Whether an open file is a result file."""
     return "SFHFORM" in hdus[0].header
 
@@ -135,8 +129,8 @@ def read_provenance(path: str | Path) -> dict[str, Any]:
 @contextmanager
 def _open_result(path: Path) -> Iterator[fits.HDUList]:
     """A result file of a format that is known, its checksums verified."""
-    with _fits.open_fits(path, checksum=True) as hdus:
-        if not is_result(hdus):
+    with fits_access.open_fits(path, checksum=True) as hdus:
+        if not is_result_file(hdus):
             raise SfhInputError(f"{path}: not a result file of napari-sfh (no SFHFORM); make one with napari-sfh run")
         version = hdus[0].header["SFHFORM"]
         if version > FORMAT_VERSION:
@@ -163,10 +157,10 @@ def read_result(path: str | Path) -> Result:
     """
     path = Path(path)
     with _open_result(path) as hdus:
-        return _Reader(hdus, path).result()
+        return _ResultReader(hdus, path).result()
 
 
-class _Reader:
+class _ResultReader:
     """Rebuilds a `types.Result` from an open result file."""
 
     def __init__(self, hdus: fits.HDUList, path: Path) -> None:
@@ -184,7 +178,7 @@ class _Reader:
     def image(self, name: str) -> NDArray[np.float32]:
         """A float image as native float32, which takes over the memory that astropy read it into."""
         hdu = self._hdu(name)
-        data = native_f32(hdu.data)
+        data = to_native_float32(hdu.data)
         del hdu.data
         return data
 
@@ -206,7 +200,7 @@ class _Reader:
             chi2=self.column("CHI2", np.float32),
             flag=self.column("FLAG", np.int32),
             white=self.image("WHITE"),
-            wcs=_fits.celestial_wcs(header, self.path),
+            wcs=fits_access.read_celestial_wcs(header, self.path),
             name=own["name"],
             redshift=own["redshift"],
             model_name=own["model_name"],
@@ -225,7 +219,7 @@ class _Reader:
             method=own["method"],
         )
 
-    def data(self, own: Mapping[str, Any]) -> BinData:
+    def data(self, own: Mapping[str, Any]) -> Observation:
         flux = self.image("SPECTRUM")
         mask = np.isfinite(flux)
         flux[~mask] = 0.0
@@ -233,7 +227,7 @@ class _Reader:
             self.column(c, t).reshape(len(self.table), -1)
             for c, t in zip(BAND_VECTORS, (np.float32, np.float32, np.bool_))
         )
-        return BinData(
+        return Observation(
             flux=flux,
             error=self.image("SPECTRUM_ERR"),
             mask=mask,

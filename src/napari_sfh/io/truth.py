@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io import _fits
+from napari_sfh.io import fits_access
 from napari_sfh.types import F64, SpaxelTruth
 
 
@@ -20,7 +20,7 @@ def read_truth(path: str | Path) -> SpaxelTruth:
         An extension is missing.
     """
     path = Path(path)
-    with _fits.open_fits(path) as hdus:
+    with fits_access.open_fits(path) as hdus:
 
         def get(name: str) -> F64:
             if name not in hdus:

@@ -23,10 +23,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.features import FeatureSettings
-from napari_sfh.model.sfhmodel import ModelConfig, SfhModel
+from napari_sfh.model.encoding import FeatureSettings
+from napari_sfh.model.sfh_model import ModelConfig, SfhModel
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import N_WAVE, SIGMA_TARGET_KMS, STEP_AA, WAVE_AA
 from napari_sfh.types import BANDS
 
@@ -42,12 +42,12 @@ REQUIRED = (
     "code_version",
     "model",  # ModelConfig
     "features",  # FeatureSettings
-    "grid",  # see `grid`
+    "grid",  # see `describe_grid`
     "filters",  # band -> sha256 of its curve
     "libraries",  # template library -> provenance and sha256
     "prior",  # the simulation's configuration
     "training",  # recipe, command, seed, hash of the training set
-    "evaluation",  # table of `training.evaluate`
+    "evaluation",  # table of `training.evaluation.evaluation`
     "card",  # Markdown text for a person
 )
 
@@ -70,7 +70,7 @@ class Bundle:
         return str(self.meta["card"])
 
 
-def grid() -> dict[str, Any]:
+def describe_grid() -> dict[str, Any]:
     """The contract between data and network that a bundle is bound to."""
     return {
         "wave_first_aa": float(WAVE_AA[0]),
@@ -94,7 +94,7 @@ def list_bundles() -> dict[str, Path]:
     return {n: found[n] for n in first + [n for n in found if n not in first]}
 
 
-def resolve(name_or_path: str | Path) -> Path:
+def find_bundle_file(name_or_path: str | Path) -> Path:
     """The file of a bundle: a path, a shipped bundle's name, or ``default``."""
     shipped = list_bundles()
     text = str(name_or_path)
@@ -123,9 +123,9 @@ def load_bundle(name_or_path: str | Path = "default") -> Bundle:
     SfhInputError
         Not found; not a bundle, truncated or altered; made for another grid, bands, ages or version.
     """
-    path = resolve(name_or_path)
+    path = find_bundle_file(name_or_path)
     content = path.read_bytes()
-    meta, tensors = _read(path)
+    meta, tensors = _read_verified(path)
     _check_meta(path, meta, tensors)
     try:
         basis = TemplateBasis.from_tensors(
@@ -152,13 +152,13 @@ def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: M
     model : SfhModel
     basis : TemplateBasis
     meta : mapping
-        The keys of `REQUIRED` except ``format``, ``model`` and ``grid``, which are filled in.
+        The keys of `REQUIRED` except ``format``, ``model`` and ``describe_grid``, which are filled in.
     """
     path = Path(path)
-    document = {**meta, "format": FORMAT, "model": model.config.to_json(), "grid": grid()}
+    document = {**meta, "format": FORMAT, "model": model.config.to_json(), "grid": describe_grid()}
     if missing := [k for k in REQUIRED if k not in document]:
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; a bundle must say all of {', '.join(REQUIRED)}")
-    tensors = _tensors(model, basis)
+    tensors = _collect_tensors(model, basis)
     text = json.dumps(document, sort_keys=True)
     content = save(tensors, metadata={"napari_sfh": text, "digest": _digest(text, tensors)})
     partial = path.with_name(path.name + ".part")
@@ -173,21 +173,21 @@ def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: M
     return path
 
 
-def _shrink(tensor: torch.Tensor) -> torch.Tensor:
+def _halve_precision(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor in half precision where that loses nothing; loading widens it again."""
     if tensor.dtype == torch.float32 and tensor.numel() > 1000 and torch.equal(tensor.half().float(), tensor):
         return tensor.half()
     return tensor
 
 
-def weights_sha256(bundle: Bundle) -> str:
+def hash_bundle_tensors(bundle: Bundle) -> str:
     """Hash of every tensor of a bundle, whatever its metadata say: the same before and after a release."""
-    return _digest("", _tensors(bundle.model, bundle.basis))
+    return _digest("", _collect_tensors(bundle.model, bundle.basis))
 
 
-def _tensors(model: SfhModel, basis: TemplateBasis) -> dict[str, torch.Tensor]:
+def _collect_tensors(model: SfhModel, basis: TemplateBasis) -> dict[str, torch.Tensor]:
     """What a file holds."""
-    tensors = {f"model.{k}": _shrink(v.detach().cpu().contiguous()) for k, v in model.state_dict().items()}
+    tensors = {f"model.{k}": _halve_precision(v.detach().cpu().contiguous()) for k, v in model.state_dict().items()}
     for key, array in basis.to_tensors().items():
         tensors[f"basis.{key}"] = torch.from_numpy(np.array(array, order="C"))
     return tensors
@@ -203,7 +203,7 @@ def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
     return h.hexdigest()
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Metadata document and tensors of a file whose digest agrees."""
     try:
         with safe_open(str(path), framework="pt") as f:
@@ -226,6 +226,6 @@ def _check_meta(path: Path, meta: Mapping[str, Any], tensors: Mapping[str, torch
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; use weights released with this version")
     if meta["format"] != FORMAT:
         raise SfhInputError(f"{path}: format {meta['format']}, this version reads {FORMAT}; update one of the two")
-    for key, value in grid().items():
+    for key, value in describe_grid().items():
         if meta["grid"].get(key) != value:
             raise SfhInputError(f"{path}: {key} is {meta['grid'].get(key)}, this version has {value}; retrain for it")

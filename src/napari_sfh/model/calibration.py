@@ -14,7 +14,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.special import ndtr, ndtri
 from torch import nn
 
-from napari_sfh.model.labelspace import SCALARS, VECTORS
+from napari_sfh.model.targets import SCALARS, VECTORS
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.types import QUANTILES
 
@@ -24,7 +24,7 @@ FRACTIONS = ("light_frac", "mass_frac", "cum_mass")
 LG_SNR_NODES: tuple[float, ...] = tuple(np.log10([5.0, 10.0, 20.0, 40.0, 80.0, 160.0]))
 
 
-class Calibration(nn.Module):
+class PosteriorCalibration(nn.Module):
     """Levels per quantity and S/N; the identity until `fit` is called."""
 
     lg_snr: torch.Tensor
@@ -58,13 +58,13 @@ class Calibration(nn.Module):
         weights = node_weights(self.lg_snr, lg_snr)
         out = {}
         for i, name in enumerate(SCALARS):
-            out[name] = _read(draws[name], weights @ self.scalar[:, i])
+            out[name] = _read_levels(draws[name], weights @ self.scalar[:, i])
         for i, name in enumerate(VECTORS):
             levels = torch.einsum("ns,saq->naq", weights, self.vector[:, i])
-            out[name] = _read(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
+            out[name] = _read_levels(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
         return out
 
-    def redraw(self, draws: dict[str, torch.Tensor], lg_snr: torch.Tensor) -> dict[str, torch.Tensor]:
+    def calibrate_draws(self, draws: dict[str, torch.Tensor], lg_snr: torch.Tensor) -> dict[str, torch.Tensor]:
         """Draws whose quantiles are the calibrated ones.
 
         Every quantity's draws are moved, in their order, to the calibrated distribution; between the five levels the
@@ -80,11 +80,11 @@ class Calibration(nn.Module):
         weights = node_weights(self.lg_snr, lg_snr)
         out = dict(draws)
         for i, name in enumerate(SCALARS):
-            out[name] = _move(draws[name], weights @ self.scalar[:, i])
+            out[name] = _remap_draws(draws[name], weights @ self.scalar[:, i])
         for i, name in enumerate(VECTORS):
             if name in ("mh", "cum_mass"):
                 levels = torch.einsum("ns,saq->naq", weights, self.vector[:, i])
-                moved = _move(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
+                moved = _remap_draws(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
                 out[name] = moved.transpose(1, 2)
         out["cum_mass"] = torch.cummin(out["cum_mass"], dim=-1).values
         return out
@@ -96,7 +96,7 @@ class Calibration(nn.Module):
         Parameters
         ----------
         ranks : dict
-            PIT of the truth (`pit`), for each scalar (N,), for each vector (N, 16).
+            PIT of the truth (`compute_pit`), for each scalar (N,), for each vector (N, 16).
         lg_snr : tensor (N,)
         least : float
             A node with less than this many held-out spectra of weight keeps the nearest other node's levels.
@@ -132,12 +132,12 @@ def node_weights(nodes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     return one_hot(upper, len(nodes)) * share + one_hot(upper - 1, len(nodes)) * (1 - share)
 
 
-def pit(draws: torch.Tensor, truth: torch.Tensor, bounds: bool = False) -> torch.Tensor:
+def compute_pit(draws: torch.Tensor, truth: torch.Tensor, bounds: bool = False) -> torch.Tensor:
     """Share of the draws (N, n) or (N, n, 16) below the truth (N,) or (N, 16); equal ones count half.
 
     With ``bounds`` a truth outside all draws is placed between the outermost one and the bound (0 or 1), where
-    `Calibration` reads quantiles too. Otherwise many small fractions would share the rank 0, and every interval hold
-    them all.
+    `PosteriorCalibration` reads quantiles too. Otherwise many small fractions would share the rank 0, and every
+    interval hold them all.
     """
     below = (draws < truth[:, None]).float().mean(1)
     equal = (draws == truth[:, None]).float().mean(1)
@@ -158,13 +158,13 @@ def weighted_quantile(x: torch.Tensor, weight: torch.Tensor, p: torch.Tensor) ->
     return torch.from_numpy(values).to(x.dtype)
 
 
-def coverage(quantiles: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
+def measure_interval_coverage(quantiles: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
     """Share of truths inside 16-84 % and inside 2.5-97.5 % of quantiles (..., 5)."""
     inside = [(truth >= quantiles[..., i]) & (truth <= quantiles[..., 4 - i]) for i in (1, 0)]
     return float(inside[0].float().mean()), float(inside[1].float().mean())
 
 
-def _move(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
+def _remap_draws(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
     """Draws (..., n) in their order, moved such that their quantiles are those at ``levels`` (..., 5) before."""
     n = draws.shape[-1]
     nodes = ndtri(np.array(QUANTILES))
@@ -173,21 +173,21 @@ def _move(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> to
     ends = [values[..., :1] - 3.0, values, values[..., -1:] + 3.0]
     curve = PchipInterpolator([nodes[0] - 3.0, *nodes, nodes[-1] + 3.0], np.concatenate(ends, axis=-1), axis=-1)
     at = ndtr(curve(ndtri((np.arange(n) + 0.5) / n)))
-    read = _read(draws, torch.from_numpy(at).to(draws), bounds)
+    read = _read_levels(draws, torch.from_numpy(at).to(draws), bounds)
     rank = draws.argsort(dim=-1).argsort(dim=-1)
     return torch.gather(read, -1, rank)
 
 
-def _sorted(draws: torch.Tensor) -> torch.Tensor:
+def _sort_draws(draws: torch.Tensor) -> torch.Tensor:
     """Draws (..., n) in rising order. On a processor NumPy's vectorised sort takes a quarter of torch's time."""
     if draws.device.type == "cpu":
         return torch.from_numpy(np.sort(draws.detach().numpy(), axis=-1))
     return draws.sort(dim=-1).values
 
 
-def _read(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
+def _read_levels(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
     """Draws (..., n) read at levels (..., 5), linear between neighbours; with ``bounds``, 0 and 1 lie at their ends."""
-    ordered = _sorted(draws)
+    ordered = _sort_draws(draws)
     n = draws.shape[-1]
     if bounds:
         # The first and last half step lead from the outermost draws to the bounds.

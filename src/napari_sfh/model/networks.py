@@ -1,6 +1,6 @@
 """The networks, and the registry that names them.
 
-Every network maps `Features` to a latent vector and that to a `Decoded` object. What differs is the way there:
+Every network maps `Features` to a latent vector and that to a `DecoderOutput` object. What differs is the way there:
 
 ``galceran2026``  The paper's (Galceran et al. 2026, section 3.1): three convolution + pooling blocks, attention over
                   wavelength, two dense layers -> 64; photometry three dense -> 32; latent 40; one decoder of
@@ -26,8 +26,8 @@ import torch
 from torch import nn
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.features import Features
-from napari_sfh.model.blocks import ConvUnit, DenseUnit, ResidualUnit, WavelengthAttention, glorot
+from napari_sfh.model.encoding import Features
+from napari_sfh.model.layers import ConvUnit, DenseUnit, ResidualUnit, WavelengthAttention, initialise_glorot
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.wavelength import N_WAVE
 from napari_sfh.types import BANDS
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-class Decoded(NamedTuple):
+class DecoderOutput(NamedTuple):
     """What a network's decoder says of N objects."""
 
     fraction: torch.Tensor  # (N, 16) sums to 1: V-light fractions, or mass fractions if `predicts_mass`
@@ -84,17 +84,17 @@ class SfhNetwork(nn.Module):
         """Latent vectors (N, latent_size)."""
         raise NotImplementedError
 
-    def decode(self, latent: torch.Tensor) -> Decoded:
+    def decode(self, latent: torch.Tensor) -> DecoderOutput:
         """Predictions from latent vectors."""
         raise NotImplementedError
 
-    def forward(self, features: Features) -> tuple[Decoded, torch.Tensor]:
+    def forward(self, features: Features) -> tuple[DecoderOutput, torch.Tensor]:
         """Predictions and latent vectors."""
         latent = self.encode(features)
         return self.decode(latent), latent
 
 
-class _Centred(nn.Module):
+class _Standardise(nn.Module):
     """Shift and scale of network inputs, measured on the training set: buffers, not weights."""
 
     mean: torch.Tensor
@@ -125,7 +125,7 @@ class Galceran2026Network(SfhNetwork):
         self.photometric = nn.Sequential(DenseUnit(len(BANDS) * n_in, 32), DenseUnit(32, 32), DenseUnit(32, 32))
         self.to_latent = nn.Linear(64 + 32, config.latent)
         self.decoder = self._decoder(config)
-        self.apply(glorot)
+        self.apply(initialise_glorot)
 
     def _spectral(self, config: Galceran2026Config, n_in: int) -> tuple[nn.Module, int]:
         convolutions, positions = _convolutions(config, n_in)
@@ -144,10 +144,10 @@ class Galceran2026Network(SfhNetwork):
         photometry = self.photometric(features.photometry[:, :n_in].flatten(1))
         return self.to_latent(torch.cat([spectrum, photometry], dim=1))
 
-    def decode(self, latent: torch.Tensor) -> Decoded:
+    def decode(self, latent: torch.Tensor) -> DecoderOutput:
         """Mass fractions and [M/H]."""
         out = self.decoder(latent)
-        return Decoded(torch.softmax(out[:, :N_AGE], dim=1), out[:, N_AGE:], None)
+        return DecoderOutput(torch.softmax(out[:, :N_AGE], dim=1), out[:, N_AGE:], None)
 
 
 class FourBranchNetwork(Galceran2026Network):
@@ -165,10 +165,10 @@ class FourBranchNetwork(Galceran2026Network):
 
         return nn.ModuleList([branch(), branch()])
 
-    def decode(self, latent: torch.Tensor) -> Decoded:
+    def decode(self, latent: torch.Tensor) -> DecoderOutput:
         """Mass fractions and [M/H], each by its own branch."""
         history, metals = cast(nn.ModuleList, self.decoder)
-        return Decoded(torch.softmax(history(latent), dim=1), metals(latent), None)
+        return DecoderOutput(torch.softmax(history(latent), dim=1), metals(latent), None)
 
 
 def _convolutions(config: Galceran2026Config, n_in: int) -> tuple[list[nn.Module], int]:
@@ -190,8 +190,8 @@ class StemNetwork(SfhNetwork):
         super().__init__()
         self.config = config
         self.latent_size = config.latent
-        self.centre_spectrum = _Centred(3, N_WAVE)
-        self.centre_photometry = _Centred(3, len(BANDS))
+        self.centre_spectrum = _Standardise(3, N_WAVE)
+        self.centre_photometry = _Standardise(3, len(BANDS))
         self.stem = nn.Conv1d(3, config.stem_channels, config.stem_kernel, stride=config.stem_stride)
         positions = (N_WAVE - config.stem_kernel) // config.stem_stride + 1
         self.stem_act = nn.PReLU(config.stem_channels)
@@ -209,7 +209,7 @@ class StemNetwork(SfhNetwork):
         self.to_latent = nn.Linear(config.width, config.latent)
         d = config.decoder
         self.decoder = nn.Sequential(DenseUnit(config.latent, d), DenseUnit(d, d), nn.Linear(d, 2 * N_AGE + 3))
-        self.apply(glorot)
+        self.apply(initialise_glorot)
 
     def encode(self, features: Features) -> torch.Tensor:
         """Latent vectors (N, latent)."""
@@ -220,10 +220,10 @@ class StemNetwork(SfhNetwork):
         photometry = self.photometric(torch.cat([photometry, features.lg_snr - 1.5], dim=1))
         return self.to_latent(self.joint(self.join(torch.cat([spectrum, photometry], dim=1))))
 
-    def decode(self, latent: torch.Tensor) -> Decoded:
+    def decode(self, latent: torch.Tensor) -> DecoderOutput:
         """Light fractions, [M/H] and dust."""
         out = self.decoder(latent)
-        return Decoded(torch.softmax(out[:, :N_AGE], dim=1), out[:, N_AGE : 2 * N_AGE], out[:, 2 * N_AGE :])
+        return DecoderOutput(torch.softmax(out[:, :N_AGE], dim=1), out[:, N_AGE : 2 * N_AGE], out[:, 2 * N_AGE :])
 
     @torch.no_grad()
     def centre(self, features: Features) -> None:
@@ -244,10 +244,10 @@ class StemNetwork(SfhNetwork):
         nn.init.zeros_(self.project.bias)
 
 
-Config = Galceran2026Config | StemConfig
+NetworkConfig = Galceran2026Config | StemConfig
 
 #: Architectures by name: configuration and network.
-ARCHITECTURES: dict[str, tuple[type[Config], type[SfhNetwork]]] = {
+ARCHITECTURES: dict[str, tuple[type[NetworkConfig], type[SfhNetwork]]] = {
     "galceran2026": (Galceran2026Config, Galceran2026Network),
     "four_branch": (Galceran2026Config, FourBranchNetwork),
     "stem": (StemConfig, StemNetwork),

@@ -23,13 +23,13 @@ from zuko.flows.gaussianization import ElementWiseTransform
 from zuko.lazy import UnconditionalDistribution
 from zuko.transforms import MonotonicRQSTransform
 
-from napari_sfh.features import Features
-from napari_sfh.model.labelspace import N_LABEL, MassToLight, pack
-from napari_sfh.model.networks import Decoded
+from napari_sfh.model.encoding import Features
+from napari_sfh.model.networks import DecoderOutput
+from napari_sfh.model.targets import N_TARGET, MassToLight, pack_targets
 
 #: Noise in y that the flow sees while it is trained: it gives labels that are exactly zero, or exact functions of
 #: others, a density that exists, and sets the finest detail that the posterior claims.
-DEQUANTISE = 0.01
+DEQUANTISATION_SIGMA = 0.01
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Posterior(nn.Module):
     def __init__(self, latent: int, config: FlowConfig) -> None:
         super().__init__()
         self.config = config
-        self.flow = _flow(N_LABEL, latent + 2, config)
-        self.register_buffer("shift", torch.zeros(N_LABEL))
-        self.register_buffer("whiten", torch.eye(N_LABEL))
-        self.register_buffer("colour", torch.eye(N_LABEL))
+        self.flow = _build_flow(N_TARGET, latent + 2, config)
+        self.register_buffer("shift", torch.zeros(N_TARGET))
+        self.register_buffer("whiten", torch.eye(N_TARGET))
+        self.register_buffer("colour", torch.eye(N_TARGET))
         self.register_buffer("latent_mean", torch.zeros(latent))
         self.register_buffer("latent_scale", torch.ones(latent))
         self.register_buffer("dust_default", torch.tensor([0.3, 0.0, -0.7]))
@@ -75,7 +75,7 @@ class Posterior(nn.Module):
         bands = features.photometry[:, 1].mean(1, keepdim=True) - 0.5
         return torch.cat([standard, features.lg_snr - 1.5, bands], dim=1)
 
-    def centre(self, decoded: Decoded, mass_to_light: MassToLight, predicts_mass: bool) -> torch.Tensor:
+    def centre(self, decoded: DecoderOutput, mass_to_light: MassToLight, predicts_mass: bool) -> torch.Tensor:
         """The label vector of a network's own prediction, (N, 35)."""
         light = decoded.fraction
         if predicts_mass:
@@ -83,7 +83,7 @@ class Posterior(nn.Module):
         dust = decoded.dust
         if dust is None:
             dust = self.dust_default.expand(len(light), 3)
-        return pack(light, decoded.mh, dust[:, 0], dust[:, 1].clamp(-5, 5).exp(), dust[:, 2])
+        return pack_targets(light, decoded.mh, dust[:, 0], dust[:, 1].clamp(-5, 5).exp(), dust[:, 2])
 
     @torch.no_grad()
     def fit_whitening(self, residual: torch.Tensor, latent: torch.Tensor) -> None:
@@ -91,7 +91,7 @@ class Posterior(nn.Module):
         self.shift.copy_(residual.mean(0))
         centred = (residual - self.shift).double()
         covariance = centred.T @ centred / len(residual)
-        covariance += DEQUANTISE**2 * torch.eye(N_LABEL, dtype=torch.float64)
+        covariance += DEQUANTISATION_SIGMA**2 * torch.eye(N_TARGET, dtype=torch.float64)
         values, axes = torch.linalg.eigh(covariance)
         # Largest first, so that the coupling's halves are the well and the badly determined directions.
         values, axes = values.flip(0), axes.flip(1)
@@ -114,7 +114,7 @@ class Posterior(nn.Module):
         ----------
         mu, context : tensors (N, 35), (N, latent + 2)
         base : tensor (n, 35)
-            Standard normal points, see `base_points`; the same ones serve every object.
+            Standard normal points, see `make_base_points`; the same ones serve every object.
         temperature : float
             Factor on the width of the base density.
         """
@@ -123,7 +123,7 @@ class Posterior(nn.Module):
         return (mu + self.shift + z @ self.colour).transpose(0, 1)
 
 
-def _flow(features: int, context: int, config: FlowConfig) -> zuko.flows.Flow:
+def _build_flow(features: int, context: int, config: FlowConfig) -> zuko.flows.Flow:
     """Affine map, couplings, splines; in this order from the data to the standard normal."""
     hidden = list(config.hidden)
     transforms: list[nn.Module] = [ElementWiseTransform(features, context, hidden_features=hidden)]
@@ -139,11 +139,11 @@ def _flow(features: int, context: int, config: FlowConfig) -> zuko.flows.Flow:
 
 
 @lru_cache(maxsize=8)
-def base_points(n: int, seed: int = 20260521) -> torch.Tensor:
+def make_base_points(n: int, seed: int = 20260521) -> torch.Tensor:
     """Standard normal points (n, 35) from a scrambled Sobol sequence.
 
     Quantiles read from n of them are about as exact as from several times as many independent draws, and every object
     gets the same ones: an object's numbers do not depend on its neighbours, and maps carry no drawing noise.
     """
-    uniform = torch.quasirandom.SobolEngine(N_LABEL, scramble=True, seed=seed).draw(n)
+    uniform = torch.quasirandom.SobolEngine(N_TARGET, scramble=True, seed=seed).draw(n)
     return torch.special.ndtri(uniform.double().clamp(1e-6, 1 - 1e-6)).float()

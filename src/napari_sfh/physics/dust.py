@@ -20,7 +20,7 @@ MAG_PER_TAU: float = 2.5 / float(np.log(10.0))
 _B_AA, _V_AA = 4400.0, 5500.0
 
 
-def transmission(
+def dust_transmission(
     wave_aa: NDArray[np.floating],
     tau_v: NDArray[np.floating] | float,
     slope: NDArray[np.floating] | float = SLOPE,

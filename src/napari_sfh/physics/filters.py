@@ -44,7 +44,7 @@ class Filter:
     throughput : array (n,)
         Photons detected per photon arriving, any scale, >= 0.
     pivot_aa : float
-        Pivot wavelength in Angstrom (air), see `pivot`.
+        Pivot wavelength in Angstrom (air), see `pivot_wavelength_aa`.
     """
 
     name: str
@@ -76,17 +76,17 @@ class Filter:
         kept = np.flatnonzero(curve > _NEGLIGIBLE * curve.max())
         part = slice(max(kept[0] - 1, 0), kept[-1] + 2)
         wave, curve = wave[part], curve[part]
-        return cls(name, camera, wave, curve, pivot(wave, curve))
+        return cls(name, camera, wave, curve, pivot_wavelength_aa(wave, curve))
 
 
-def pivot(wave_aa: Array, throughput: Array) -> float:
+def pivot_wavelength_aa(wave_aa: Array, throughput: Array) -> float:
     """Pivot wavelength in Angstrom of a photon throughput curve."""
-    # The same quadrature as `weights` uses for a smooth spectrum: three points per segment (Simpson).
-    wave, curve = _refine(wave_aa, wave_aa, throughput)
+    # The same quadrature as `filter_weights` uses for a smooth spectrum: three points per segment (Simpson).
+    wave, curve = _merge_grids(wave_aa, wave_aa, throughput)
     return float(np.sqrt(np.trapezoid(curve * wave, wave) / np.trapezoid(curve / wave, wave)))
 
 
-def _refine(grid_aa: Array, wave_aa: Array, throughput: Array) -> tuple[Array, Array]:
+def _merge_grids(grid_aa: Array, wave_aa: Array, throughput: Array) -> tuple[Array, Array]:
     """Merged grid of spectrum and curve over the curve's range, with midpoints, and the curve on it."""
     lo, hi = wave_aa[0], wave_aa[-1]
     merged = np.union1d(wave_aa, grid_aa[(grid_aa > lo) & (grid_aa < hi)])
@@ -94,7 +94,7 @@ def _refine(grid_aa: Array, wave_aa: Array, throughput: Array) -> tuple[Array, A
     return fine, np.interp(fine, wave_aa, throughput)
 
 
-def weights(band: Filter, wave_aa: NDArray[np.floating]) -> Array:
+def filter_weights(band: Filter, wave_aa: NDArray[np.floating]) -> Array:
     """Weights w (n,) such that ``spectra @ w`` is the photon-counting <f_lambda> of spectra on ``wave_aa``.
 
     Raises
@@ -108,7 +108,7 @@ def weights(band: Filter, wave_aa: NDArray[np.floating]) -> Array:
             f"filter {band.camera} {band.name} spans {band.wave_aa[0]:.0f}-{band.wave_aa[-1]:.0f} AA, "
             f"the spectrum {grid[0]:.0f}-{grid[-1]:.0f} AA; give a spectrum that covers the filter"
         )
-    fine, curve = _refine(grid, band.wave_aa, band.throughput)
+    fine, curve = _merge_grids(grid, band.wave_aa, band.throughput)
     quadrature = np.zeros_like(fine)
     half_steps = 0.5 * np.diff(fine)
     quadrature[:-1] += half_steps
@@ -123,14 +123,14 @@ def weights(band: Filter, wave_aa: NDArray[np.floating]) -> Array:
     return out
 
 
-def weight_matrix(bands: tuple[Filter, ...], wave_aa: NDArray[np.floating]) -> Array:
-    """`weights` of several filters as columns, shape (n, B)."""
-    return np.stack([weights(band, wave_aa) for band in bands], axis=-1)
+def filter_weight_matrix(bands: tuple[Filter, ...], wave_aa: NDArray[np.floating]) -> Array:
+    """`filter_weights` of several filters as columns, shape (n, B)."""
+    return np.stack([filter_weights(band, wave_aa) for band in bands], axis=-1)
 
 
-def mean_flux(band: Filter, wave_aa: NDArray[np.floating], flam: NDArray[np.floating]) -> NDArray[np.floating]:
+def mean_flux_density(band: Filter, wave_aa: NDArray[np.floating], flam: NDArray[np.floating]) -> NDArray[np.floating]:
     """Photon-counting <f_lambda> of spectra ``flam`` (..., n), in their unit, shape (...)."""
-    return np.asarray(flam) @ weights(band, wave_aa)
+    return np.asarray(flam) @ filter_weights(band, wave_aa)
 
 
 def ab_mag(band: Filter, flux_cgs: NDArray[np.floating] | float) -> NDArray[np.floating]:

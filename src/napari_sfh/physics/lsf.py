@@ -9,7 +9,7 @@ km/s. The dispersion does not contain the LSF; the two add in quadrature:
 - A template of resolution FWHM_t is convolved with sqrt(sigma_total^2 - sigma_t^2).
 - An observed bin has the LSF already and a dispersion sigma_*: it is convolved with l * sqrt(150^2 -
   sigma_*^2) / c (`broadening_kms`). At redshift z the LSF is that of l (1 + z), in the rest frame narrower than the
-  grid's by more than (1 + z); `prep.restframe` adds the difference.
+  grid's by more than (1 + z); `prep.rest_frame` adds the difference.
 - Where the wanted width is below the width at hand, nothing is done there (`extra_sigma` clamps and says
   where).
 
@@ -82,7 +82,7 @@ def extra_sigma(have: NDArray[np.floating], want: NDArray[np.floating]) -> tuple
     return np.sqrt(np.maximum(difference, 0.0)), difference < 0.0
 
 
-def broaden(
+def broaden_spectra(
     flux: NDArray[np.floating], wave_aa: NDArray[np.floating], sigma_aa: NDArray[np.floating] | float
 ) -> NDArray[np.floating]:
     """Convolve spectra with a Gaussian of varying width.
@@ -113,7 +113,7 @@ def broaden(
 def broaden_variance(
     variance: NDArray[np.floating], wave_aa: NDArray[np.floating], sigma_aa: NDArray[np.floating] | float
 ) -> NDArray[np.floating]:
-    """Variance per pixel after `broaden`, for input pixels with independent errors (same shapes)."""
+    """Variance per pixel after `broaden_spectra`, for input pixels with independent errors (same shapes)."""
     return _convolve(variance, wave_aa, sigma_aa, power=2)
 
 
@@ -129,11 +129,11 @@ def _convolve(
     if not np.all(np.isfinite(sigma)) or np.any(sigma < 0):
         raise SfhInputError("broaden: sigma_aa has negative or non-finite values; give widths >= 0 in Angstrom")
     if sigma.ndim <= 1:
-        return _apply(flux, np.broadcast_to(sigma, flux.shape[-1:]), power)
+        return _apply_kernel(flux, np.broadcast_to(sigma, flux.shape[-1:]), power)
     sigma = np.broadcast_to(sigma, flux.shape)
     out = np.empty_like(flux, dtype=np.result_type(flux, np.float32))
     for index in np.ndindex(flux.shape[:-1]):
-        out[index] = _apply(flux[index], sigma[index], power)
+        out[index] = _apply_kernel(flux[index], sigma[index], power)
     return out
 
 
@@ -147,7 +147,7 @@ def _uniform_step(wave_aa: NDArray[np.floating], n: int) -> float:
     return float(steps.mean())
 
 
-def _apply(flux: NDArray[np.floating], sigma_pix: Array, power: int) -> NDArray[np.floating]:
+def _apply_kernel(flux: NDArray[np.floating], sigma_pix: Array, power: int) -> NDArray[np.floating]:
     """Sum of shifted copies, one per kernel offset: (n,) widths shared by all spectra (..., n)."""
     n = flux.shape[-1]
     reach = min(int(np.ceil(_REACH * float(sigma_pix.max(initial=0.0)))) + 1, n - 1)

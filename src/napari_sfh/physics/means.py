@@ -19,7 +19,7 @@ def weighted_mean(weights: NDArray[np.floating], values: NDArray[np.floating]) -
     return np.divide(summed, total, out=np.full(np.shape(total), np.nan, dtype=float), where=total > 0)
 
 
-def four_means(
+def compute_population_means(
     mass_frac: NDArray[np.floating], light_frac: NDArray[np.floating], mh: NDArray[np.floating]
 ) -> dict[str, NDArray[np.floating]]:
     """The four means of an SFH.

@@ -21,12 +21,12 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import is_cancelled
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.prep.blocks import block_length
-from napari_sfh.prep.photometry import on_cube_grid
+from napari_sfh.prep.cube_blocks import choose_block_length
+from napari_sfh.prep.photometry import match_mosaic_to_cube
 from napari_sfh.prep.psf import Psf
-from napari_sfh.progress import cancelled
 from napari_sfh.types import F32, F64, Bool, Cube, Mosaic, Progress
 
 #: Share of a filter's throughput that the cube must cover for the comparison.
@@ -72,14 +72,14 @@ class Alignment:
     filter_share: float
 
 
-def filter_share(cube: Cube, band: Filter) -> float:
+def compute_filter_share(cube: Cube, band: Filter) -> float:
     """Share of a filter's photons inside the cube's wavelength range."""
     weight = band.throughput * band.wave_aa * np.gradient(band.wave_aa)
     inside = (band.wave_aa >= cube.wave_aa[0]) & (band.wave_aa <= cube.wave_aa[-1])
     return float(weight[inside].sum() / weight.sum())
 
 
-def compare(
+def compare_mosaic_with_cube(
     mosaic: Mosaic, cube: Cube, band: Filter, psf: Psf, cancel: threading.Event | None = None
 ) -> Generator[Progress, None, Alignment | None]:
     """Compare a mosaic with the cube under the band's filter.
@@ -103,7 +103,7 @@ def compare(
     SfhInputError
         The cube covers too little of the filter, or the two share too few spaxels.
     """
-    share = filter_share(cube, band)
+    share = compute_filter_share(cube, band)
     if share < MIN_FILTER_SHARE:
         raise SfhInputError(
             f"{mosaic.path.name}: {cube.path.name} covers {share:.0%} of {band.name}, too little for a comparison"
@@ -112,11 +112,11 @@ def compare(
     if synthetic is None:
         return None
     yield Progress(f"{band.name}: the mosaic beside the cube", 0, 0)
-    sky = on_cube_grid(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
-    if cancelled(cancel):
+    sky = match_mosaic_to_cube(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
+    if is_cancelled(cancel):
         return None
     beam = 4.0 * np.pi * (psf.fwhm_at() / FWHM_PER_SIGMA / cube.pixel_arcsec) ** 2
-    return _measure(mosaic, cube, synthetic, sky.flux * np.float32(mosaic.photflam), sky.covered, share, beam)
+    return _fit_alignment(mosaic, cube, synthetic, sky.flux * np.float32(mosaic.photflam), sky.covered, share, beam)
 
 
 def _synthetic_image(cube: Cube, band: Filter, cancel: threading.Event | None) -> Generator[Progress, None, F64 | None]:
@@ -124,10 +124,10 @@ def _synthetic_image(cube: Cube, band: Filter, cancel: threading.Event | None) -
     curve = np.interp(cube.wave_aa, band.wave_aa, band.throughput, left=0.0, right=0.0) * cube.wave_aa
     channels = np.flatnonzero(curve > 0)[::_STRIDE]
     total, weight = np.zeros(cube.shape[1:]), np.zeros(cube.shape[1:])
-    step = max(1, block_length(cube) // 8)
+    step = max(1, choose_block_length(cube) // 8)
     for k, c in enumerate(channels):
         if k % step == 0:
-            if cancelled(cancel):
+            if is_cancelled(cancel):
                 return None
             yield Progress(f"the cube through {band.name}", k, channels.size)
         flux, _, good = cube.read(int(c), int(c) + 1)
@@ -137,7 +137,7 @@ def _synthetic_image(cube: Cube, band: Filter, cancel: threading.Event | None) -
     return np.divide(total, weight, out=np.full(total.shape, np.nan), where=enough) * cube.flux_scale
 
 
-def _measure(
+def _fit_alignment(
     mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bool, share: float, beam: float
 ) -> Alignment:
     both = covered & np.isfinite(synthetic)
@@ -148,9 +148,13 @@ def _measure(
     unit = float(np.median(np.abs(synthetic[both]))) or 1.0
     cube_image, hst_image = np.where(both, synthetic / unit, 0.0), np.where(both, image / unit, 0.0)
     pixel = cube.pixel_arcsec
-    start = _offset(_detail(cube_image, both), _detail(hst_image, both), int(np.ceil(_MAX_SHIFT_ARCSEC / pixel)))
-    dy, dx, slope, zero, x, y = _refine(cube_image, hst_image, both, start)
-    slope_error, zero_error = _errors(x, y, slope, zero, beam)
+    start = _correlate_offset(
+        _remove_large_scale_light(cube_image, both),
+        _remove_large_scale_light(hst_image, both),
+        int(np.ceil(_MAX_SHIFT_ARCSEC / pixel)),
+    )
+    dy, dx, slope, zero, x, y = _refine_offset(cube_image, hst_image, both, start)
+    slope_error, zero_error = _line_fit_errors(x, y, slope, zero, beam)
     hst_per_spaxel = (pixel / (float(np.sqrt(np.abs(np.linalg.det(mosaic.wcs.pixel_scale_matrix)))) * 3600.0)) ** 2
     return Alignment(
         dx_arcsec=dx * pixel,
@@ -165,14 +169,14 @@ def _measure(
     )
 
 
-def _errors(x: F64, y: F64, slope: float, zero: float, beam: float) -> tuple[float, float]:
+def _line_fit_errors(x: F64, y: F64, slope: float, zero: float, beam: float) -> tuple[float, float]:
     """1 sigma of slope and zero of the line y(x), ``beam`` spaxels counting as one."""
     variance = float(np.var(y - slope * x - zero)) * max(beam, 1.0) / x.size
     spread = max(float(np.var(x)), 1e-30)
     return float(np.sqrt(variance / spread)), float(np.sqrt(variance * (1.0 + float(np.mean(x)) ** 2 / spread)))
 
 
-def _detail(image: F64, used: Bool) -> F64:
+def _remove_large_scale_light(image: F64, used: Bool) -> F64:
     """Image without its large-scale light, 0 where not used."""
     weight = gaussian_filter(used.astype(np.float64), _SMOOTH_PIX)
     smooth = gaussian_filter(image, _SMOOTH_PIX) / np.maximum(weight, 1e-6)
@@ -182,7 +186,7 @@ def _detail(image: F64, used: Bool) -> F64:
     return np.clip(detail, -limit, limit)
 
 
-def _offset(reference: F64, moved: F64, reach: int) -> tuple[int, int]:
+def _correlate_offset(reference: F64, moved: F64, reach: int) -> tuple[int, int]:
     """Shift (dy, dx) in whole pixels that takes ``reference`` to ``moved``, by the peak of their cross-correlation."""
     shape = [fft.next_fast_len(n + reach, real=True) for n in reference.shape]
     product = np.conj(fft.rfft2(reference, shape)) * fft.rfft2(moved, shape)
@@ -191,7 +195,7 @@ def _offset(reference: F64, moved: F64, reach: int) -> tuple[int, int]:
     return int(iy) - reach, int(ix) - reach
 
 
-def _refine(
+def _refine_offset(
     reference: F64, image: F64, used: Bool, start: tuple[int, int]
 ) -> tuple[float, float, float, float, F64, F64]:
     """Offset (dy, dx), scale and background by clipped least squares; and the values of both images that were used."""

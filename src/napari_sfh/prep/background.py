@@ -17,7 +17,7 @@ from astropy.stats import SigmaClip, sigma_clip
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.progress import cancelled
+from napari_sfh.jobs import is_cancelled
 from napari_sfh.types import F64, Cube, Mosaic
 
 #: Side of a box in pixels, and how many are tried at most along each axis.
@@ -29,7 +29,7 @@ _MIN_GOOD = 0.7  # share of a box's pixels
 _UPPER, _LOWER = 2.0, 4.0  # sigma
 
 
-class Sky(NamedTuple):
+class SkyLevel(NamedTuple):
     """Sky of a mosaic in the unit of `Mosaic.read`, e-/s per pixel."""
 
     level: float
@@ -37,7 +37,7 @@ class Sky(NamedTuple):
     n_boxes: int
 
 
-def sky_level(mosaic: Mosaic, cube: Cube, cancel: threading.Event | None = None) -> Sky | None:
+def measure_sky_level(mosaic: Mosaic, cube: Cube, cancel: threading.Event | None = None) -> SkyLevel | None:
     """Measure the sky of a mosaic outside a cube's field.
 
     Parameters
@@ -61,8 +61,8 @@ def sky_level(mosaic: Mosaic, cube: Cube, cancel: threading.Event | None = None)
 
     estimate = SExtractorBackground(sigma_clip=SigmaClip(3.0))
     levels = []
-    for y, x in _corners(mosaic, cube):
-        if cancelled(cancel):
+    for y, x in _box_corners(mosaic, cube):
+        if is_cancelled(cancel):
             return None
         data, error = mosaic.read(slice(y, y + BOX), slice(x, x + BOX))
         good = np.isfinite(data) & np.isfinite(error)
@@ -73,19 +73,19 @@ def sky_level(mosaic: Mosaic, cube: Cube, cancel: threading.Event | None = None)
             f"{mosaic.path.name}: {len(levels)} boxes of {BOX} pixels with data outside the cube's field, too few for "
             f"a sky level (needs {MIN_BOXES}); run without the option"
         )
-    return _of_boxes(np.array(levels))
+    return _combine_boxes(np.array(levels))
 
 
-def _of_boxes(levels: F64) -> Sky:
+def _combine_boxes(levels: F64) -> SkyLevel:
     kept = sigma_clip(
         levels, sigma_lower=_LOWER, sigma_upper=_UPPER, maxiters=None, cenfunc="median", stdfunc="mad_std", masked=False
     )
     scatter = float(np.std(kept))
     # 1.25 sigma / sqrt(n): the error of a median of normal values.
-    return Sky(float(np.median(kept)), 1.2533 * scatter / float(np.sqrt(kept.size)), int(kept.size))
+    return SkyLevel(float(np.median(kept)), 1.2533 * scatter / float(np.sqrt(kept.size)), int(kept.size))
 
 
-def _corners(mosaic: Mosaic, cube: Cube) -> NDArray[np.int_]:
+def _box_corners(mosaic: Mosaic, cube: Cube) -> NDArray[np.int_]:
     """Lower left corners (n, 2) as (y, x) of boxes over the mosaic that do not touch the cube's field."""
     ny, nx = mosaic.shape
     if ny < BOX or nx < BOX:

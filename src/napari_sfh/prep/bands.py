@@ -12,10 +12,11 @@ from functools import partial
 from typing import NamedTuple
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import is_cancelled, run_in_background
+from napari_sfh.physics import extinction
 from napari_sfh.physics.filters import Filter
-from napari_sfh.prep import alignment, background, extinction, photometry
+from napari_sfh.prep import alignment, background, photometry
 from napari_sfh.prep.psf import Psf
-from napari_sfh.progress import cancelled, in_background
 from napari_sfh.types import BinMap, Cube, Mosaic, Progress
 
 #: Offset in arcsec, deviation of the flux scale from 1, and pedestal over the median flux that a person must look at.
@@ -26,14 +27,14 @@ MAX_PEDESTAL: float = 0.05
 MIN_CORRELATION: float = 0.5
 
 
-class Bands(NamedTuple):
+class BandPhotometry(NamedTuple):
     """Photometry of the bins by band, and what a person should know of it, one line each."""
 
     flux: dict[str, photometry.BandFlux]
     notes: tuple[str, ...]
 
 
-def measure(
+def measure_bands(
     mosaics: Mapping[str, Mosaic],
     cube: Cube,
     bins: BinMap,
@@ -43,7 +44,7 @@ def measure(
     align: bool = False,
     cancel: threading.Event | None = None,
     subtract_sky: bool = False,
-) -> Generator[Progress, None, Bands | None]:
+) -> Generator[Progress, None, BandPhotometry | None]:
     """Measure every mosaic in the bins.
 
     Parameters
@@ -68,48 +69,48 @@ def measure(
     found: dict[str, alignment.Alignment] = {}
     notes: list[str] = []
     for band in filters:
-        if band.name in mosaics and alignment.filter_share(cube, band) >= alignment.MIN_FILTER_SHARE:
+        if band.name in mosaics and alignment.compute_filter_share(cube, band) >= alignment.MIN_FILTER_SHARE:
             try:
-                compared = yield from alignment.compare(mosaics[band.name], cube, band, psf, cancel)
+                compared = yield from alignment.compare_mosaic_with_cube(mosaics[band.name], cube, band, psf, cancel)
             except SfhInputError as error:  # a small field, or no overlap: the photometry will say so
                 notes.append(f"{band.name} could not be compared with the cube: {error}")
                 continue
             if compared is None:
                 return None
             found[band.name] = compared
-            notes.append(_sentence(band.name, compared, align))
+            notes.append(_alignment_note(band.name, compared, align))
     first = next(iter(found.values()), None)
     flux = {}
     for k, (name, mosaic) in enumerate(mosaics.items()):
         yield Progress("photometry", k, len(mosaics))
         sky = 0.0
         if subtract_sky:
-            level = yield from _sky(name, mosaic, cube, cancel)
+            level = yield from _measure_band_sky(name, mosaic, cube, cancel)
             if level is None:
                 return None
             sky = level[0]
             notes.append(level[1])
         near = found.get(name, first) if align else None
         offset = (near.dx_arcsec, near.dy_arcsec) if near else (0.0, 0.0)
-        one = yield from in_background(
-            partial(photometry.bin_photometry, mosaic, cube, bins, psf, sky, offset, cancel),
+        one = yield from run_in_background(
+            partial(photometry.measure_bin_photometry, mosaic, cube, bins, psf, sky, offset, cancel),
             "photometry",
             cancel,
         )
-        if one is None or cancelled(cancel):
+        if one is None or is_cancelled(cancel):
             return None
-        passed = float(extinction.transmission(mosaic.photplam_aa, ebv_mw))
+        passed = float(extinction.milky_way_transmission(mosaic.photplam_aa, ebv_mw))
         flux[name] = photometry.BandFlux(one.flux_cgs / passed, one.error_cgs / passed)
-    return Bands(flux, tuple(notes))
+    return BandPhotometry(flux, tuple(notes))
 
 
-def _sky(
+def _measure_band_sky(
     name: str, mosaic: Mosaic, cube: Cube, cancel: threading.Event | None
 ) -> Generator[Progress, None, tuple[float, str] | None]:
     """Level to subtract and the sentence about it; None on cancel."""
     try:
-        sky = yield from in_background(
-            lambda: background.sky_level(mosaic, cube, cancel), f"sky of the mosaic {name}", cancel
+        sky = yield from run_in_background(
+            lambda: background.measure_sky_level(mosaic, cube, cancel), f"sky of the mosaic {name}", cancel
         )
     except SfhInputError as error:
         return 0.0, f"{name}: sky not subtracted: {error}"
@@ -121,17 +122,17 @@ def _sky(
     )
 
 
-def _sentence(name: str, found: alignment.Alignment, applied: bool) -> str:
+def _alignment_note(name: str, found: alignment.Alignment, applied: bool) -> str:
     done = "shifted back" if applied else "not applied (--align does)"
     return (
         f"{name} beside the cube: {found.dx_arcsec:+.2f}, {found.dy_arcsec:+.2f} arcsec, {done}; "
         f"flux scale mosaic/cube {found.scale:.3f} +- {found.scale_error:.3f}; pedestal {found.pedestal:+.1%} of the "
         f"median flux; "
-        f"correlation {found.correlation:.3f}{_alarm(found, applied)}"
+        f"correlation {found.correlation:.3f}{_alignment_warning(found, applied)}"
     )
 
 
-def _alarm(found: alignment.Alignment, applied: bool) -> str:
+def _alignment_warning(found: alignment.Alignment, applied: bool) -> str:
     """What a person must look at, appended to the sentence; empty where all is well."""
     if found.correlation < MIN_CORRELATION:
         return ". WARNING: they do not show the same sky: check the WCS of both"

@@ -23,20 +23,20 @@ import numpy as np
 from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import format_duration, is_cancelled
 from napari_sfh.physics.wavelength import NORM_WINDOW_AA
-from napari_sfh.prep.blocks import read_blocks
-from napari_sfh.prep.grids import given_bins
-from napari_sfh.prep.tessellate import tessellate
-from napari_sfh.progress import cancelled, duration
+from napari_sfh.prep.cube_blocks import read_cube_blocks
+from napari_sfh.prep.grids import read_given_bins
+from napari_sfh.prep.tessellate import tessellate_spaxels
 from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, Progress
 
 #: Spaxels with a lower S/N than this are left out: they add noise, not signal.
 MIN_SPAXEL_SNR: float = 1.0
 #: ``auto`` takes vorbin up to this number of spaxels: a quarter of a minute; above, powerbin is much the faster.
-VORBIN_COMFORT: int = 40_000
+MAX_VORBIN_SPAXELS: int = 40_000
 #: Seconds a spaxel with powerbin, a squared spaxel with vorbin, on one core (benchmarks/bench_prep.py).
 _POWERBIN_SECONDS, _VORBIN_SECONDS = 1.2e-4, 5.5e-9
-METHODS: tuple[str, ...] = ("auto", "vorbin", "powerbin")
+BINNING_METHODS: tuple[str, ...] = ("auto", "vorbin", "powerbin")
 _DIFFERENCE_NOISE = 1.482602 / np.sqrt(6.0)
 
 
@@ -57,7 +57,7 @@ class SpaxelSN:
         return np.divide(self.signal, self.noise, out=np.zeros_like(self.signal), where=self.good)
 
 
-def difference_noise(flux: F32, axis: int = 0) -> F32:
+def measure_difference_noise(flux: F32, axis: int = 0) -> F32:
     """Noise of spectra from third differences along ``axis``; NaN where fewer than 8 differences are finite."""
     f = np.moveaxis(flux, axis, 0)
     if f.shape[0] < 12:
@@ -70,7 +70,7 @@ def difference_noise(flux: F32, axis: int = 0) -> F32:
     return np.where(few, np.nan, noise).astype(np.float32)
 
 
-def window_channels(cube: Cube, redshift: float) -> slice:
+def find_window_channels(cube: Cube, redshift: float) -> slice:
     """Channels of the cube inside the normalisation window.
 
     Raises
@@ -89,7 +89,7 @@ def window_channels(cube: Cube, redshift: float) -> slice:
     return slice(int(first), int(last))
 
 
-def signal_noise(
+def measure_signal_noise(
     cube: Cube, redshift: float, cancel: threading.Event | None = None, min_snr: float = MIN_SPAXEL_SNR
 ) -> Generator[Progress, None, SpaxelSN | None]:
     """Measure signal and noise of every spaxel in the window, reading only its channels.
@@ -112,13 +112,13 @@ def signal_noise(
     SfhInputError
         Window not covered, or no spaxel above ``min_snr``.
     """
-    window = window_channels(cube, redshift)
+    window = find_window_channels(cube, redshift)
     total = window.stop - window.start
     shape = cube.shape[1:]
     flux_sum, variance_sum, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int32)
     series = None if cube.has_variance else np.empty((total, *shape), dtype=np.float32)
     yield Progress("signal and noise", 0, total)
-    for part, (flux, variance, good) in read_blocks(cube, window, cancel):
+    for part, (flux, variance, good) in read_cube_blocks(cube, window, cancel):
         for c, used in enumerate(good):
             flux_sum += np.where(used, flux[c], np.float32(0))
             count += used
@@ -127,7 +127,7 @@ def signal_noise(
         if series is not None:
             series[part] = np.where(good, flux, np.nan)
         yield Progress("signal and noise", part.stop, total)
-    if cancelled(cancel):
+    if is_cancelled(cancel):
         return None
     return _spaxel_sn(cube, flux_sum, variance_sum, count, total, series, min_snr)
 
@@ -141,7 +141,7 @@ def _spaxel_sn(
     if series is None:
         noise = np.sqrt(np.divide(variance_sum, count, out=nan, where=covered)).astype(np.float32)
     else:
-        noise = np.stack([difference_noise(series[:, row]) for row in range(count.shape[0])])
+        noise = np.stack([measure_difference_noise(series[:, row]) for row in range(count.shape[0])])
     usable = covered & (signal > 0) & (noise > 0)
     good = np.zeros_like(usable)
     good[usable] = signal[usable] >= min_snr * noise[usable]
@@ -154,16 +154,16 @@ def _spaxel_sn(
     return SpaxelSN(signal, noise, good, cube.wcs, cube.path, series is None)
 
 
-def cost_warning(sn: SpaxelSN, method: str) -> str | None:
+def describe_binning_time(sn: SpaxelSN, method: str) -> str | None:
     """A sentence on the time that vorbin will take, where it was chosen for a large field; for the progress line."""
     n = int(sn.good.sum())
-    if method != "vorbin" or n <= VORBIN_COMFORT:
+    if method != "vorbin" or n <= MAX_VORBIN_SPAXELS:
         return None
     slow, fast = _VORBIN_SECONDS * n**2, _POWERBIN_SECONDS * n
-    return f"{n} spaxels take vorbin some {duration(slow)}, powerbin {duration(fast)}"
+    return f"{n} spaxels take vorbin some {format_duration(slow)}, powerbin {format_duration(fast)}"
 
 
-def make_bins(
+def bin_spaxels(
     sn: SpaxelSN,
     target_snr: float,
     method: str = "auto",
@@ -178,7 +178,7 @@ def make_bins(
     target_snr : float
         S/N per pixel that a bin should reach.
     method : {"auto", "vorbin", "powerbin"}
-        Cappellari & Copin (2003) or Cappellari (2025, MNRAS 544, 1432); auto takes vorbin up to `VORBIN_COMFORT`
+        Cappellari & Copin (2003) or Cappellari (2025, MNRAS 544, 1432); auto takes vorbin up to `MAX_VORBIN_SPAXELS`
         spaxels, else powerbin. Ignored with ``given``.
     given : BinnedMaps, path of a FITS file, or integer array (ny, nx) with 0 = none, optional
         Bins of somebody else. Spaxels that are not good leave their bin; a bin left empty is dropped.
@@ -197,12 +197,12 @@ def make_bins(
         The target is out of reach of all spaxels together, the method is unknown, or the given map does not fit.
     """
     if given is not None:
-        bin_id, source = given_bins(given, sn.wcs, sn.good.shape, sn.path)
-        return _bin_map(sn, np.where(sn.good, bin_id, 0), target_snr, source, keep_order=True)
-    if method not in METHODS:
-        raise SfhInputError(f"binning {method!r} is unknown: choose {', '.join(METHODS)}, maps or a FITS file")
+        bin_id, source = read_given_bins(given, sn.wcs, sn.good.shape, sn.path)
+        return _measure_bins(sn, np.where(sn.good, bin_id, 0), target_snr, source, keep_order=True)
+    if method not in BINNING_METHODS:
+        raise SfhInputError(f"binning {method!r} is unknown: choose {', '.join(BINNING_METHODS)}, maps or a FITS file")
     if method == "auto":
-        method = "vorbin" if sn.good.sum() <= VORBIN_COMFORT else "powerbin"
+        method = "vorbin" if sn.good.sum() <= MAX_VORBIN_SPAXELS else "powerbin"
     if not target_snr > 0:
         raise SfhInputError(f"target S/N {target_snr} must be positive")
     signal, noise = (a[sn.good].astype(np.float64) for a in (sn.signal, sn.noise))
@@ -212,11 +212,11 @@ def make_bins(
             f"{sn.path.name}: no bin can reach S/N {target_snr:g}: all {signal.size} good spaxels together have "
             f"{reachable:.1f}; lower --target-snr"
         )
-    bin_id = tessellate(sn.good, sn.signal, sn.noise, float(target_snr), method, cancel)
-    return _bin_map(sn, bin_id, target_snr, method, keep_order=False)
+    bin_id = tessellate_spaxels(sn.good, sn.signal, sn.noise, float(target_snr), method, cancel)
+    return _measure_bins(sn, bin_id, target_snr, method, keep_order=False)
 
 
-def _bin_map(sn: SpaxelSN, bin_id: I32, target_snr: float, method: str, keep_order: bool) -> BinMap:
+def _measure_bins(sn: SpaxelSN, bin_id: I32, target_snr: float, method: str, keep_order: bool) -> BinMap:
     """Number bins 1..N and measure them."""
     inside = bin_id > 0
     if not inside.any():

@@ -45,7 +45,7 @@ def check_same_grid(
         )
 
 
-def given_bins(given: BinnedMaps | Path | I32, wcs: WCS, shape: tuple[int, ...], cube: Path) -> tuple[I32, str]:
+def read_given_bins(given: BinnedMaps | Path | I32, wcs: WCS, shape: tuple[int, ...], cube: Path) -> tuple[I32, str]:
     """Bin map (ny, nx), 0 = none, on the cube's grid, and the method's name for `types.BinMap`."""
     on = (int(shape[0]), int(shape[1]))
     if isinstance(given, BinnedMaps):

@@ -4,7 +4,8 @@ Velocities are v = c ln(1 + z_v) relative to the systemic redshift, as pPXF and 
 of the stars, without the line-spread function.
 
 pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, which have 150 km/s already. The observed
-spectra get the same 150 km/s on their way to the fit (`restframe.resampling_matrix`), so that the dispersion that takes
+spectra get the same 150 km/s on their way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that
+takes
 the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
 masked. The fits run one after the other, each on one core: their matrices are so small that threads, of Python or of
 the linear algebra, cost more than they give, and some 8 times more beside other work.
@@ -22,17 +23,14 @@ from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.basis import TemplateBasis
+from napari_sfh.jobs import format_duration, is_cancelled
 from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
 from napari_sfh.prep.grids import check_same_grid
-from napari_sfh.prep.redshift import estimate_redshift
-from napari_sfh.prep.restframe import resampling_matrix
+from napari_sfh.prep.rest_frame import resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
-from napari_sfh.progress import cancelled, duration
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
-
-__all__ = ["Kinematics", "constant", "estimate_redshift", "from_maps", "from_ppxf", "ppxf_installed"]
 
 #: Seconds of one fit on one core, measured by ``benchmarks/bench_estimate.py --kinematics ppxf`` as told in `cost`.
 PPXF_SECONDS: float = 0.03
@@ -49,7 +47,7 @@ _GAS_KMS = 500.0
 _MARGIN_KMS = 1950.0  # by which pPXF wants templates to reach beyond the fitted range, with V up to `_MAX_V_KMS`
 
 
-class Kinematics(NamedTuple):
+class StellarKinematics(NamedTuple):
     """Stellar kinematics of N bins."""
 
     v_kms: F32  # (N,) relative to the redshift in use
@@ -57,7 +55,7 @@ class Kinematics(NamedTuple):
     measured: Bool  # (N,) False = a constant or a neighbour's value
 
 
-def constant(text: str, n_bins: int) -> Kinematics:
+def parse_constant_kinematics(text: str, n_bins: int) -> StellarKinematics:
     """One velocity and dispersion for all bins, from ``V,SIGMA`` in km/s.
 
     Raises
@@ -74,15 +72,17 @@ def constant(text: str, n_bins: int) -> Kinematics:
             f"--kinematics {text!r}: V must lie within {_MAX_V_KMS:.0f} km/s and SIGMA between "
             f"{_SIGMA_RANGE_KMS[0]:.0f} and {_SIGMA_RANGE_KMS[1]:.0f} km/s"
         )
-    return fill(np.full(n_bins, v), np.full(n_bins, sigma), np.zeros(n_bins, dtype=bool))
+    return make_kinematics(np.full(n_bins, v), np.full(n_bins, sigma), np.zeros(n_bins, dtype=bool))
 
 
-def fill(v_kms: F32, sigma_kms: F32, measured: Bool) -> Kinematics:
+def make_kinematics(v_kms: F32, sigma_kms: F32, measured: Bool) -> StellarKinematics:
     """Kinematics as float32 arrays."""
-    return Kinematics(v_kms.astype(np.float32), sigma_kms.astype(np.float32), measured)
+    return StellarKinematics(v_kms.astype(np.float32), sigma_kms.astype(np.float32), measured)
 
 
-def from_maps(maps: BinnedMaps, bins: BinMap, redshift: float, cube_name: str = "the cube") -> Kinematics:
+def bin_maps_kinematics(
+    maps: BinnedMaps, bins: BinMap, redshift: float, cube_name: str = "the cube"
+) -> StellarKinematics:
     """Median over each bin's spaxels of the maps' velocity and dispersion.
 
     Velocities are moved from the maps' redshift to ``redshift``. Bins without a measurement take that of the nearest
@@ -94,7 +94,7 @@ def from_maps(maps: BinnedMaps, bins: BinMap, redshift: float, cube_name: str = 
         The maps lie on another grid, or hold no usable value in any bin.
     """
     check_same_grid(maps.path.name, maps.bin_id.shape, None, cube_name, bins.bin_id.shape, maps.wcs)
-    v, sigma = bin_median(maps.v_kms, bins), bin_median(maps.sigma_kms, bins)
+    v, sigma = compute_bin_medians(maps.v_kms, bins), compute_bin_medians(maps.sigma_kms, bins)
     if maps.redshift is not None:
         v = v + C_KMS * np.log((1.0 + maps.redshift) / (1.0 + redshift))
     lo, hi = _SIGMA_RANGE_KMS
@@ -108,10 +108,10 @@ def from_maps(maps: BinnedMaps, bins: BinMap, redshift: float, cube_name: str = 
         )
     places = np.column_stack([bins.x, bins.y])
     nearest = np.flatnonzero(measured)[KDTree(places[measured]).query(places)[1]]
-    return fill(v[nearest], sigma[nearest], measured)
+    return make_kinematics(v[nearest], sigma[nearest], measured)
 
 
-def bin_median(image: F32, bins: BinMap) -> F32:
+def compute_bin_medians(image: F32, bins: BinMap) -> F32:
     """Median (N,) of an image's finite values over each bin; NaN where there is none."""
     inside = (bins.bin_id > 0) & np.isfinite(image)
     label, value = bins.bin_id[inside] - 1, image[inside].astype(np.float64)
@@ -125,28 +125,28 @@ def bin_median(image: F32, bins: BinMap) -> F32:
     return out.astype(np.float32)
 
 
-def ppxf_installed() -> bool:
+def is_ppxf_installed() -> bool:
     """Whether pPXF (extra ``kinematics``) can be imported."""
     return find_spec("ppxf") is not None
 
 
-def cost_warning(n_bins: int) -> str | None:
+def describe_ppxf_time(n_bins: int) -> str | None:
     """A sentence on the time that pPXF will take, and what to do about it, where there are many bins to fit."""
     seconds = PPXF_SECONDS * n_bins
     if seconds < _PATIENCE_SECONDS:
         return None
     return (
-        f"pPXF fits {n_bins} spectra, about {duration(seconds)}; faster: kinematics from a MAPS file (--maps), "
+        f"pPXF fits {n_bins} spectra, about {format_duration(seconds)}; faster: kinematics from a MAPS file (--maps), "
         "constant ones (--kinematics V,SIGMA), or a larger --target-snr"
     )
 
 
-def from_ppxf(
+def fit_ppxf_kinematics(
     spectra: BinSpectra,
     redshift: float,
     basis: TemplateBasis,
     cancel: threading.Event | None = None,
-) -> Generator[Progress, None, Kinematics | None]:
+) -> Generator[Progress, None, StellarKinematics | None]:
     """Velocity and dispersion of every bin from pPXF.
 
     Parameters
@@ -166,19 +166,19 @@ def from_ppxf(
     SfhInputError
         pPXF is not installed, or no bin could be fitted.
     """
-    if not ppxf_installed():
+    if not is_ppxf_installed():
         raise SfhInputError(
             "--kinematics ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
         )
     n = spectra.n_bins
-    if warning := cost_warning(n):
+    if warning := describe_ppxf_time(n):
         yield Progress(warning, 0, 0, stays=True)
-    problem = _problem(spectra, redshift, basis)
-    stage = f"stellar kinematics with pPXF, about {duration(PPXF_SECONDS * n)}"
+    problem = _make_ppxf_problem(spectra, redshift, basis)
+    stage = f"stellar kinematics with pPXF, about {format_duration(PPXF_SECONDS * n)}"
     v, sigma = np.full(n, np.nan), np.full(n, np.nan)
     with threadpool_limits(1, user_api="blas"):
         for b in range(n):
-            if cancelled(cancel):
+            if is_cancelled(cancel):
                 return None
             yield Progress(stage, b, n)
             v[b], sigma[b] = problem.fit(b)
@@ -189,10 +189,10 @@ def from_ppxf(
             "check --redshift or give V,SIGMA"
         )
     v, sigma = (np.where(measured, a, np.median(a[measured])) for a in (v, sigma))
-    return fill(v, np.maximum(sigma, _SIGMA_RANGE_KMS[0]), measured)
+    return make_kinematics(v, np.maximum(sigma, _SIGMA_RANGE_KMS[0]), measured)
 
 
-class _Problem(NamedTuple):
+class _PpxfProblem(NamedTuple):
     """Everything that the fits of all bins share."""
 
     flux: F64  # (N, m) at the systemic rest frame with 150 km/s added, median 1
@@ -229,7 +229,7 @@ class _Problem(NamedTuple):
         return float(out.sol[0]), float(out.sol[1])
 
 
-def _problem(spectra: BinSpectra, redshift: float, basis: TemplateBasis) -> _Problem:
+def _make_ppxf_problem(spectra: BinSpectra, redshift: float, basis: TemplateBasis) -> _PpxfProblem:
     """Spectra and templates on one logarithmic grid, broadened alike."""
     ln_template = np.arange(np.log(WAVE_AA[0]), np.log(WAVE_AA[-1]), _LN_STEP)
     margin = _MARGIN_KMS / C_KMS
@@ -246,10 +246,10 @@ def _problem(spectra: BinSpectra, redshift: float, basis: TemplateBasis) -> _Pro
     usable &= (level > 0)[:, None]
     scale = np.where(level > 0, level, 1.0)[:, None]
     noise = np.sqrt(np.where(usable, variance, 1.0)) / np.where(usable, scale, 1.0)
-    return _Problem(flux / scale, noise, usable, _templates(basis, ln_template), ln_wave, ln_template)
+    return _PpxfProblem(flux / scale, noise, usable, _resample_templates(basis, ln_template), ln_wave, ln_template)
 
 
-def _templates(basis: TemplateBasis, ln_wave: F64) -> F64:
+def _resample_templates(basis: TemplateBasis, ln_wave: F64) -> F64:
     """Stars of some ages at three metallicities on the logarithmic grid, (m, T), each with mean 1."""
     ages = np.unique(np.linspace(2, basis.spectrum.shape[0] - 1, 7).astype(int))
     metals = np.unique(np.linspace(0, basis.mh.size - 1, 4).astype(int))[1:]

@@ -20,9 +20,9 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.filters import Filter, weight_matrix
-from napari_sfh.prep.blocks import read_blocks
-from napari_sfh.progress import cancelled
+from napari_sfh.jobs import is_cancelled
+from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, Bool, Cube, Progress
 
 #: Full width at half maximum, distance and width of the sides of the narrow bands, Angstrom.
@@ -34,11 +34,11 @@ CENTRES_AA: tuple[float, ...] = tuple(3900.0 + SPACING_AA * k for k in range(53)
 #: Air wavelength in Angstrom of Halpha.
 HALPHA_AA = 6562.8
 #: Share of a band that good pixels must hold.
-LEAST_SHARE = 0.9
+MIN_GOOD_SHARE = 0.9
 
 
 @dataclass(frozen=True)
-class BandFluxes:
+class NarrowbandFluxes:
     """Fluxes of spectra (...) in B bands, in the unit of the spectra."""
 
     flux: F32  # (..., B) 0 where masked
@@ -47,7 +47,7 @@ class BandFluxes:
 
 
 @dataclass(frozen=True)
-class BandImages:
+class NarrowbandImages:
     """Narrow-band images of a cube."""
 
     filters: tuple[Filter, ...]
@@ -56,14 +56,16 @@ class BandImages:
     wcs: WCS  # celestial, the cube's
 
 
-def trapezoid(name: str, centre_aa: float, fwhm_aa: float = FWHM_AA, side_aa: float = SIDE_AA) -> Filter:
+def make_trapezoid_filter(name: str, centre_aa: float, fwhm_aa: float = FWHM_AA, side_aa: float = SIDE_AA) -> Filter:
     """A filter that is flat over ``fwhm_aa - side_aa`` and falls to zero over ``side_aa`` on either side."""
     flat, foot = 0.5 * (fwhm_aa - side_aa), 0.5 * (fwhm_aa + side_aa)
     wave = centre_aa + np.array([-foot, -flat, flat, foot])
     return Filter.from_curve(name, "J-PAS like", wave, np.array([0.0, 1.0, 1.0, 0.0]))
 
 
-def jpas_like(low_aa: float = 0.0, high_aa: float = np.inf, without_aa: Sequence[float] = ()) -> tuple[Filter, ...]:
+def make_jpas_like_filters(
+    low_aa: float = 0.0, high_aa: float = np.inf, without_aa: Sequence[float] = ()
+) -> tuple[Filter, ...]:
     """The bands that lie wholly within a range, from blue to red.
 
     Parameters
@@ -79,7 +81,7 @@ def jpas_like(low_aa: float = 0.0, high_aa: float = np.inf, without_aa: Sequence
         No band is left.
     """
     named = {f"J{round(c / 10):04d}": (c, FWHM_AA) for c in CENTRES_AA} | ENDS_AA
-    made = sorted((trapezoid(name, *shape) for name, shape in named.items()), key=lambda f: f.pivot_aa)
+    made = sorted((make_trapezoid_filter(name, *shape) for name, shape in named.items()), key=lambda f: f.pivot_aa)
 
     def kept(band: Filter) -> bool:
         first, last = band.wave_aa[0], band.wave_aa[-1]
@@ -91,13 +93,13 @@ def jpas_like(low_aa: float = 0.0, high_aa: float = np.inf, without_aa: Sequence
     return left
 
 
-def measure(
+def measure_narrowband_fluxes(
     flux: NDArray[np.floating],
     wave_aa: NDArray[np.floating],
     filters: tuple[Filter, ...],
     error: NDArray[np.floating] | None = None,
     good: Bool | None = None,
-) -> BandFluxes:
+) -> NarrowbandFluxes:
     """Band fluxes of spectra.
 
     Parameters
@@ -124,25 +126,27 @@ def measure(
             f"narrow bands: flux {f.shape}, wavelengths {np.shape(wave_aa)} and mask {usable.shape} do not agree"
         )
     variance = np.zeros_like(f) if error is None else np.asarray(error) ** 2
-    matrix = weight_matrix(filters, wave_aa)
+    matrix = filter_weight_matrix(filters, wave_aa)
     held = usable.astype(np.float32) @ matrix
     total = np.where(usable, f, 0.0) @ matrix
     noise = np.where(usable, variance, 0.0) @ matrix**2
-    return _mean(total, noise, held)
+    return _mean_over_good_pixels(total, noise, held)
 
 
-def _mean(total: NDArray[np.floating], noise: NDArray[np.floating], held: NDArray[np.floating]) -> BandFluxes:
+def _mean_over_good_pixels(
+    total: NDArray[np.floating], noise: NDArray[np.floating], held: NDArray[np.floating]
+) -> NarrowbandFluxes:
     """Means over the good pixels of sums over them, of their variance and of the share of the band that they hold."""
-    mask = np.asarray(held >= LEAST_SHARE, dtype=np.bool_)
+    mask = np.asarray(held >= MIN_GOOD_SHARE, dtype=np.bool_)
     share = np.where(mask, held, 1.0)
     flux = np.where(mask, total / share, 0.0).astype(np.float32)
     error = np.where(mask, np.sqrt(noise) / share, 0.0).astype(np.float32)
-    return BandFluxes(flux, error, mask)
+    return NarrowbandFluxes(flux, error, mask)
 
 
-def images(
+def make_narrowband_images(
     cube: Cube, filters: tuple[Filter, ...], redshift: float = 0.0, cancel: threading.Event | None = None
-) -> Generator[Progress, None, BandImages | None]:
+) -> Generator[Progress, None, NarrowbandImages | None]:
     """Narrow-band images in one pass over a cube.
 
     Parameters
@@ -168,12 +172,12 @@ def images(
         The cube does not cover a filter.
     """
     n, ny, nx = cube.shape
-    matrix = weight_matrix(filters, np.asarray(cube.wave_aa, dtype=float) / (1 + redshift)).astype(np.float32)
+    matrix = filter_weight_matrix(filters, np.asarray(cube.wave_aa, dtype=float) / (1 + redshift)).astype(np.float32)
     total, noise, held = (np.zeros((ny * nx, len(filters)), np.float32) for _ in range(3))
     reached = np.flatnonzero(matrix.any(1))
     channels = slice(int(reached[0]), int(reached[-1]) + 1)
     yield Progress("narrow bands", 0, n)
-    for part, (flux, variance, good) in read_blocks(cube, channels, cancel):
+    for part, (flux, variance, good) in read_cube_blocks(cube, channels, cancel):
         weight = matrix[channels][part]
         rows = good.reshape(len(weight), -1)
         total += np.where(rows, flux.reshape(rows.shape), 0.0).T @ weight
@@ -181,13 +185,13 @@ def images(
         if variance is not None:
             noise += np.where(rows, variance.reshape(rows.shape), 0.0).T @ weight**2
         yield Progress("narrow bands", channels.start + part.stop, n)
-    if cancelled(cancel):
+    if is_cancelled(cancel):
         return None
-    measured = _mean(total, noise, held)
+    measured = _mean_over_good_pixels(total, noise, held)
     flux_map = _as_images(measured.flux, measured.mask, (ny, nx), cube.flux_scale)
     known = measured.mask if cube.has_variance else np.zeros_like(measured.mask)
     error_map = _as_images(measured.error, known, (ny, nx), cube.flux_scale)
-    return BandImages(filters, flux_map, error_map, cube.wcs)
+    return NarrowbandImages(filters, flux_map, error_map, cube.wcs)
 
 
 def _as_images(values: F32, mask: Bool, shape: tuple[int, int], scale: float) -> F32:

@@ -29,8 +29,8 @@ from reproject import reproject_interp
 from scipy.signal import oaconvolve
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.prep.psf import Psf, matching_kernel
-from napari_sfh.progress import cancelled
+from napari_sfh.jobs import is_cancelled
+from napari_sfh.prep.psf import Psf, make_matching_kernel
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
 
 #: Share of a bin's spaxels that a mosaic must cover for the bin's flux to count.
@@ -46,7 +46,7 @@ class BandFlux(NamedTuple):
     error_cgs: F64  # (N,) 1 sigma
 
 
-class SkyImage(NamedTuple):
+class MatchedMosaic(NamedTuple):
     """A mosaic on the cube's grid, arrays (ny, nx)."""
 
     flux: F32  # f_lambda of a spaxel, erg/s/cm2/AA / photflam; 0 where not covered
@@ -55,7 +55,7 @@ class SkyImage(NamedTuple):
     reach: float  # sigma of the matching kernel, in spaxels
 
 
-def bin_photometry(
+def measure_bin_photometry(
     mosaic: Mosaic,
     cube: Cube,
     bins: BinMap,
@@ -73,11 +73,12 @@ def bin_photometry(
         Its grid, and its name for messages.
     bins : BinMap
     psf : Psf
-        Of the cube; see `prep.psf.cube_psf`.
+        Of the cube; see `prep.psf.choose_cube_psf`.
     background : float
         Sky level of the mosaic to subtract, e-/s per pixel.
     offset_arcsec : (float, float)
-        By which the mosaic's sources lie beside the cube's along the cube's x and y axes (`alignment.compare`); undone.
+        By which the mosaic's sources lie beside the cube's along the cube's x and y axes
+        (`alignment.compare_mosaic_with_cube`); undone.
     cancel : Event, optional
         Bins in strips not yet done come out as NaN.
 
@@ -90,10 +91,10 @@ def bin_photometry(
     SfhInputError
         The mosaic does not touch the cube's bins.
     """
-    sky = on_cube_grid(mosaic, cube, bins.bin_id > 0, psf, background, offset_arcsec, cancel)
+    sky = match_mosaic_to_cube(mosaic, cube, bins.bin_id > 0, psf, background, offset_arcsec, cancel)
     members, n = bins.bin_id, bins.n_bins
     used = sky.covered & (members > 0)
-    if not used.any() and not cancelled(cancel):
+    if not used.any() and not is_cancelled(cancel):
         raise SfhInputError(
             f"{mosaic.path.name}: does not overlap {cube.path.name} on the sky, or is bad where it does; "
             "check that both are of the same galaxy, and their WCS"
@@ -106,7 +107,7 @@ def bin_photometry(
     return BandFlux(flux * scale, np.sqrt(variance) * scale)
 
 
-def on_cube_grid(
+def match_mosaic_to_cube(
     mosaic: Mosaic,
     cube: Cube,
     wanted: Bool,
@@ -114,11 +115,13 @@ def on_cube_grid(
     background: float = 0.0,
     offset_arcsec: tuple[float, float] = (0.0, 0.0),
     cancel: threading.Event | None = None,
-) -> SkyImage:
-    """A mosaic matched to the cube's PSF and grid, where ``wanted`` (ny, nx); arguments as of `bin_photometry`."""
+) -> MatchedMosaic:
+    """A mosaic matched to the cube's PSF and grid, where ``wanted`` (ny, nx); arguments as of
+    `measure_bin_photometry`.
+    """
     pixel = float(np.sqrt(proj_plane_pixel_area(mosaic.wcs))) * 3600.0
     spaxel = float(np.sqrt(proj_plane_pixel_area(cube.wcs))) * 3600.0
-    kernel = matching_kernel(mosaic.psf_fwhm_arcsec, psf.fwhm_at(), pixel, psf.beta)
+    kernel = make_matching_kernel(mosaic.psf_fwhm_arcsec, psf.fwhm_at(), pixel, psf.beta)
     area = (spaxel / pixel) ** 2
     ny, nx = cube.shape[1:]
     flux, sigma, covered = np.zeros((ny, nx), np.float32), np.zeros((ny, nx), np.float32), np.zeros((ny, nx), bool)
@@ -126,7 +129,7 @@ def on_cube_grid(
     wcs = cube.wcs.celestial.deepcopy()
     wcs.wcs.crpix -= np.asarray(offset_arcsec) / spaxel
     for rows, cut in _strips(mosaic, wcs, wanted, half, area):
-        if cancelled(cancel):
+        if is_cancelled(cancel):
             break
         data, error = mosaic.read(*cut)
         layers = _blur(data - np.float32(background), error, kernel)
@@ -136,7 +139,7 @@ def on_cube_grid(
         covered[rows] = ok
         flux[rows] = area * np.divide(image[0], image[2], out=np.zeros_like(image[0]), where=ok)
         sigma[rows] = area * np.sqrt(np.divide(image[1].clip(0), image[2] ** 2, out=np.zeros_like(image[1]), where=ok))
-    return SkyImage(flux, sigma, covered, 0.0 if kernel is None else _kernel_sigma(kernel) * pixel / spaxel)
+    return MatchedMosaic(flux, sigma, covered, 0.0 if kernel is None else _kernel_sigma(kernel) * pixel / spaxel)
 
 
 def _strips(
@@ -147,12 +150,14 @@ def _strips(
     height = int(np.clip(_STRIP_PIXELS / (area * columns.size), 16, 4096))
     for start in range(int(occupied[0]), int(occupied[-1]) + 1, height):
         rows = slice(start, min(start + height, int(occupied[-1]) + 1))
-        cut = footprint(mosaic, wcs, rows, (int(columns[0]), int(columns[-1])), half)
+        cut = find_mosaic_cutout(mosaic, wcs, rows, (int(columns[0]), int(columns[-1])), half)
         if cut is not None:
             yield rows, cut
 
 
-def footprint(mosaic: Mosaic, wcs: WCS, rows: slice, columns: tuple[int, int], half: int) -> tuple[slice, slice] | None:
+def find_mosaic_cutout(
+    mosaic: Mosaic, wcs: WCS, rows: slice, columns: tuple[int, int], half: int
+) -> tuple[slice, slice] | None:
     """Slices of the mosaic that hold some rows and columns (first, last) of the cube's grid ``wcs`` and ``half`` mosaic
     pixels around them; None where they do not meet."""
     y = np.linspace(rows.start - 0.5, rows.stop - 0.5, 9)
@@ -209,7 +214,7 @@ def _kernel_sigma(kernel: NDArray[np.float32]) -> float:
 
 def _bin_variance(bin_id: I32, sigma: F32, n_bins: int, reach: float) -> F64:
     """Variance (N,) of the bins' sums over all pairs of spaxels d apart, correlated as exp(-d^2 / (4 reach^2))."""
-    total = _sums(bin_id, sigma**2, n_bins)
+    total = _sum_by_label(bin_id, sigma**2, n_bins)
     span = int(np.ceil(3.5 * np.sqrt(2.0) * reach)) if reach > 0 else 0
     for dy in range(span + 1):
         for dx in range(-span if dy else 1, span + 1):
@@ -228,9 +233,9 @@ def _pair_sum(bin_id: I32, sigma: F32, dy: int, dx: int, n_bins: int) -> F64:
     there = (slice(dy, ny), slice(max(0, dx), nx - max(0, -dx)))
     label = np.where(bin_id[here] == bin_id[there], bin_id[here], 0)
     product = sigma[here] * sigma[there]
-    return _sums(label, product, n_bins)
+    return _sum_by_label(label, product, n_bins)
 
 
-def _sums(label: I32, values: F32, n_bins: int) -> F64:
+def _sum_by_label(label: I32, values: F32, n_bins: int) -> F64:
     """Sum of an image over each label 0..N, float64 (N + 1,)."""
     return np.asarray(np.bincount(label.ravel(), values.ravel(), minlength=n_bins + 1), dtype=np.float64)

@@ -64,7 +64,7 @@ class Psf:
         return max(self.fwhm_arcsec + self.slope * (wave_aa - MUSE_REFERENCE_AA), 0.1 * self.fwhm_arcsec)
 
 
-def cube_psf(cube: Cube, fwhm_arcsec: float | None = None, beta: float | None = None) -> Psf:
+def choose_cube_psf(cube: Cube, fwhm_arcsec: float | None = None, beta: float | None = None) -> Psf:
     """PSF of a cube: the user's FWHM, else the file's, else `ASSUMED_FWHM_ARCSEC` (marked as assumed).
 
     The profile is a Moffat of exponent ``beta``, else of the file's own (MPDAF's FSF keywords), else a Gaussian.
@@ -77,7 +77,7 @@ def cube_psf(cube: Cube, fwhm_arcsec: float | None = None, beta: float | None = 
     return Psf(float(fwhm), beta, slope)
 
 
-def profile(fwhm_pix: float, half_size: int, beta: float | None = None) -> F64:
+def make_psf_image(fwhm_pix: float, half_size: int, beta: float | None = None) -> F64:
     """Circular PSF image of (2 half_size + 1)^2 pixels, centred, sum 1."""
     axis = np.arange(-half_size, half_size + 1, dtype=np.float64)
     r2 = axis[:, None] ** 2 + axis[None, :] ** 2
@@ -89,7 +89,7 @@ def profile(fwhm_pix: float, half_size: int, beta: float | None = None) -> F64:
     return image / image.sum()
 
 
-def matching_kernel(
+def make_matching_kernel(
     source_fwhm: float, target_fwhm: float, pixel: float, target_beta: float | None = None
 ) -> NDArray[np.float32] | None:
     """Kernel that turns an image of PSF ``source_fwhm`` (Gaussian) into one of ``target_fwhm``.
@@ -111,10 +111,10 @@ def matching_kernel(
         fwhm = float(np.sqrt(target_fwhm**2 - source_fwhm**2)) / pixel
         if fwhm < 1.0:  # a sampled Gaussian this narrow would not have its width
             return None
-        return profile(fwhm, int(np.ceil(4.5 * fwhm / FWHM_PER_SIGMA))).astype(np.float32)
+        return make_psf_image(fwhm, int(np.ceil(4.5 * fwhm / FWHM_PER_SIGMA))).astype(np.float32)
     from photutils.psf_matching import SplitCosineBellWindow, make_kernel
 
     half = int(np.ceil(5.0 * target_fwhm / pixel))
-    source, target = profile(source_fwhm / pixel, half), profile(target_fwhm / pixel, half, target_beta)
+    source, target = make_psf_image(source_fwhm / pixel, half), make_psf_image(target_fwhm / pixel, half, target_beta)
     kernel = make_kernel(source, target, window=SplitCosineBellWindow(alpha=0.4, beta=0.4), regularization=1e-3)
     return np.asarray(kernel, dtype=np.float32)

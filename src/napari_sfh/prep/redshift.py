@@ -19,17 +19,17 @@ from scipy.ndimage import median_filter
 from scipy.signal import fftconvolve
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.basis import TemplateBasis
-from napari_sfh.prep import skylines
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.prep import sky_lines
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool
 
 #: Redshifts that are searched.
-SEARCH: tuple[float, float] = (-0.005, 0.3)
+SEARCH_RANGE: tuple[float, float] = (-0.005, 0.3)
 _STEP = 1e-4  # of ln(wavelength): 30 km/s
 _CONTINUUM_PIX = 301  # of that grid: 150 AA
 _SOFTENING = 0.01  # of the continuum: no pixel weighs more than one of this error
-_CLEARLY = 1.3  # times what the runner-up explains
+_MIN_RIVAL_RATIO = 1.3  # times what the runner-up explains
 _RIVAL_LN = 0.003  # peaks closer than 900 km/s are one
 
 
@@ -39,7 +39,7 @@ def estimate_redshift(spectra: BinSpectra, basis: TemplateBasis, path: Path) -> 
     Parameters
     ----------
     spectra : BinSpectra
-        Of every channel that there is (`spectra.extract` without a redshift).
+        Of every channel that there is (`spectra.extract_bin_spectra` without a redshift).
     basis : TemplateBasis
         Templates at rest, in air.
     path : Path
@@ -57,17 +57,17 @@ def estimate_redshift(spectra: BinSpectra, basis: TemplateBasis, path: Path) -> 
     grid = np.arange(np.log(spectra.wave_aa[0]), np.log(spectra.wave_aa[-1]), _STEP)
     data, weight = _prepare_data(spectra, row, grid)
     templates, valid, template_grid = _prepare_templates(basis)
-    explained = _explained(data, weight, templates, valid)
+    explained = _explained_variance(data, weight, templates, valid)
     # Shift index k of the full correlation: template pixel 0 lies on data pixel k - (n_template - 1).
     shift = grid[0] - template_grid[0] + _STEP * (np.arange(explained.size) - (template_grid.size - 1))
-    inside = (shift >= np.log1p(SEARCH[0])) & (shift <= np.log1p(SEARCH[1]))
+    inside = (shift >= np.log1p(SEARCH_RANGE[0])) & (shift <= np.log1p(SEARCH_RANGE[1]))
     shift, explained = shift[inside], explained[inside]
     if shift.size < 3:
         raise SfhInputError(f"{path.name}: its wavelengths do not reach the templates' range; give --redshift")
     peak = int(np.clip(np.argmax(explained), 1, shift.size - 2))
     total = float((weight * data**2).sum())
     rival = float(explained[np.abs(shift - shift[peak]) > _RIVAL_LN].max(initial=0.0))
-    if explained[peak] < _CLEARLY * rival:
+    if explained[peak] < _MIN_RIVAL_RATIO * rival:
         raise SfhInputError(
             f"{path.name}: the redshift cannot be measured (best {np.expm1(shift[peak]):.4f} explains "
             f"{explained[peak] / total:.0%} of the structure, another one {rival / total:.0%}); give --redshift"
@@ -87,8 +87,8 @@ def _prepare_data(spectra: BinSpectra, row: int, grid: F64) -> tuple[F64, F64]:
     flux = np.interp(wave, spectra.wave_aa[good], spectra.flux[row, good].astype(np.float64))
     variance = np.interp(wave, spectra.wave_aa[good], spectra.variance[row, good].astype(np.float64))
     usable = np.interp(wave, spectra.wave_aa, good.astype(np.float64)) > 0.99
-    for line in skylines.LINES_AA:  # their residuals imitate emission lines
-        usable &= np.abs(wave - line) > skylines.REACH_AA
+    for line in sky_lines.LINES_AA:  # their residuals imitate emission lines
+        usable &= np.abs(wave - line) > sky_lines.REACH_AA
     continuum = median_filter(flux, _CONTINUUM_PIX, mode="nearest")
     usable &= continuum > 0
     safe = np.where(usable, continuum, 1.0)
@@ -113,7 +113,7 @@ def _prepare_templates(basis: TemplateBasis) -> tuple[F64, Bool, F64]:
     return np.array(rows), np.ones(grid.size, dtype=bool), grid
 
 
-def _explained(data: F64, weight: F64, templates: F64, valid: Bool) -> F64:
+def _explained_variance(data: F64, weight: F64, templates: F64, valid: Bool) -> F64:
     """Weighted variance that stars and gas explain at every shift of the full correlation."""
     parts = []
     for template in templates * valid:

@@ -7,8 +7,8 @@ memory is bounded by two blocks and by the bins, never by the cube. Only the cha
 Bad pixels: where some spaxels of a bin are bad in a channel, the sum is divided by the share of the bin's light (in the
 normalisation window) that the good ones hold; where that is below one half the channel is bad. Spaxels count as
 independent: the covariance that a resampled cube has between neighbours is in no STAT extension, so the S/N of large
-bins is an upper limit. Without STAT the variance is measured from each bin's spectrum (`binning.difference_noise`) in
-windows along wavelength.
+bins is an upper limit. Without STAT the variance is measured from each bin's spectrum
+(`binning.measure_difference_noise`) in windows along wavelength.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import is_cancelled
 from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
-from napari_sfh.prep.binning import difference_noise
-from napari_sfh.prep.blocks import read_blocks
-from napari_sfh.progress import cancelled
+from napari_sfh.prep.binning import measure_difference_noise
+from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Progress
 
 #: Velocities around the redshift for which channels are read, km/s.
@@ -52,7 +52,7 @@ class BinSpectra:
         return int(self.flux.shape[0])
 
 
-def channel_range(cube: Cube, redshift: float) -> slice:
+def find_channel_range(cube: Cube, redshift: float) -> slice:
     """Channels that the rest-frame grid can need at this redshift.
 
     Raises
@@ -74,7 +74,7 @@ def channel_range(cube: Cube, redshift: float) -> slice:
 
 
 @dataclass(frozen=True)
-class _Members:
+class _BinMembers:
     """Which spaxels make up a bin, and what share of its light each holds."""
 
     matrix: sparse.csr_array  # (N, ny*nx) float32, 1 where a spaxel belongs to a bin
@@ -82,7 +82,7 @@ class _Members:
     share: F64  # (ny*nx,) of the bin's light; sums to 1 over a bin
 
     @classmethod
-    def of(cls, bins: BinMap, light: F32 | None) -> _Members:
+    def of(cls, bins: BinMap, light: F32 | None) -> _BinMembers:
         """Bins whose spaxels weigh by ``light`` (ny, nx), or all the same."""
         row = bins.bin_id.ravel() - 1
         spaxel = np.flatnonzero(row >= 0).astype(np.int32)
@@ -93,13 +93,13 @@ class _Members:
         weight = np.where((total <= 0)[row], 1.0, weight)  # no light known: every spaxel alike
         return cls(matrix, row, np.where(row >= 0, weight / (matrix @ weight)[row], 0.0))
 
-    def kept(self, lost: NDArray[np.intp]) -> F64:
+    def remaining_light(self, lost: NDArray[np.intp]) -> F64:
         """Share (N,) of each bin's light that is left without the spaxels ``lost``."""
         gone = np.bincount(self.row[lost], self.share[lost], minlength=self.matrix.shape[0])
         return np.asarray(1.0 - gone, dtype=np.float64)
 
 
-def extract(
+def extract_bin_spectra(
     cube: Cube,
     bins: BinMap,
     cancel: threading.Event | None = None,
@@ -128,26 +128,26 @@ def extract(
     SfhInputError
         The cube does not cover the rest range.
     """
-    channels = slice(0, cube.shape[0]) if redshift is None else channel_range(cube, redshift)
+    channels = slice(0, cube.shape[0]) if redshift is None else find_channel_range(cube, redshift)
     n = channels.stop - channels.start
-    members = _Members.of(bins, light)
+    members = _BinMembers.of(bins, light)
     flux, variance = (np.zeros((bins.n_bins, n), dtype=np.float32) for _ in range(2))
     good = np.zeros((bins.n_bins, n), dtype=bool)
     yield Progress("spectra", 0, n)
-    for part, block in read_blocks(cube, channels, cancel):
+    for part, block in read_cube_blocks(cube, channels, cancel):
         flux[:, part], variance[:, part], good[:, part] = _sum_block(members, *block)
         yield Progress("spectra", part.stop, n)
-    if cancelled(cancel):
+    if is_cancelled(cancel):
         return None
     wave = np.asarray(cube.wave_aa[channels], dtype=np.float64)
     if not cube.has_variance:
         yield Progress("noise of the spectra", n, n)
-        variance = measured_variance(flux, good)
+        variance = measure_variance(flux, good)
         good &= variance > 0
     return BinSpectra(wave, flux, variance, good, cube.flux_scale, cube.has_variance)
 
 
-def _sum_block(members: _Members, flux: F32, variance: F32 | None, good: Bool) -> tuple[F32, F32, Bool]:
+def _sum_block(members: _BinMembers, flux: F32, variance: F32 | None, good: Bool) -> tuple[F32, F32, Bool]:
     """Sums of one block (channels, ny, nx) per bin: flux, variance, good, each (N, channels)."""
     shape = flux.shape[0], members.matrix.shape[0]
     out_flux, out_variance = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
@@ -155,11 +155,11 @@ def _sum_block(members: _Members, flux: F32, variance: F32 | None, good: Bool) -
     inside = members.row >= 0
     for c in range(shape[0]):
         lost = np.flatnonzero(~good[c].ravel() & inside)
-        out_flux[c] = _sum(members, flux[c], lost)
+        out_flux[c] = _sum_channel(members, flux[c], lost)
         if variance is not None:
-            out_variance[c] = _sum(members, variance[c], lost)
+            out_variance[c] = _sum_channel(members, variance[c], lost)
         if lost.size:
-            kept = members.kept(lost)
+            kept = members.remaining_light(lost)
             out_good[c] = kept >= _MIN_LIGHT
             scale = np.divide(1.0, kept, out=np.zeros_like(kept), where=out_good[c]).astype(np.float32)
             out_flux[c] *= scale
@@ -167,7 +167,7 @@ def _sum_block(members: _Members, flux: F32, variance: F32 | None, good: Bool) -
     return out_flux.T, out_variance.T, out_good.T
 
 
-def _sum(members: _Members, plane: F32, lost: NDArray[np.intp]) -> F32:
+def _sum_channel(members: _BinMembers, plane: F32, lost: NDArray[np.intp]) -> F32:
     """Sum (N,) of a channel (ny, nx) over each bin, the spaxels ``lost`` left out."""
     values = plane.ravel()
     if lost.size:
@@ -176,14 +176,14 @@ def _sum(members: _Members, plane: F32, lost: NDArray[np.intp]) -> F32:
     return np.asarray(members.matrix @ values)
 
 
-def measured_variance(flux: F32, good: Bool) -> F32:
+def measure_variance(flux: F32, good: Bool) -> F32:
     """Variance (N, n) of spectra from their own pixel-to-pixel scatter, in windows of 100 channels; 0 = unknown."""
     n = flux.shape[1]
     centres = np.arange(_NOISE_WINDOW // 2, max(n - _NOISE_WINDOW // 2, _NOISE_WINDOW // 2 + 1), _NOISE_WINDOW // 2)
     noise = np.empty((centres.size, flux.shape[0]), dtype=np.float32)
     for k, centre in enumerate(centres):
         part = slice(max(centre - _NOISE_WINDOW // 2, 0), centre + _NOISE_WINDOW // 2)
-        noise[k] = difference_noise(np.where(good[:, part], flux[:, part], np.nan), axis=1)
+        noise[k] = measure_difference_noise(np.where(good[:, part], flux[:, part], np.nan), axis=1)
     out = np.zeros_like(flux)
     for row, sigma in enumerate(noise.T):
         known = np.isfinite(sigma) & (sigma > 0)

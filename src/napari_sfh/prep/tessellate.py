@@ -18,13 +18,13 @@ from scipy import ndimage
 from scipy.spatial import KDTree, QhullError
 
 from napari_sfh.errors import ComputeError
-from napari_sfh.progress import cancelled
+from napari_sfh.jobs import is_cancelled
 from napari_sfh.types import F32, F64, I32, Bool
 
 Label = NDArray[np.int_]
 
 
-def tessellate(
+def tessellate_spaxels(
     good: Bool, signal: F32, noise: F32, target: float, method: str, cancel: threading.Event | None = None
 ) -> I32:
     """Bin number (ny, nx) of every good spaxel, 1.. without gaps, 0 elsewhere.
@@ -42,13 +42,13 @@ def tessellate(
     alone = np.zeros_like(good)
     alone[good] = signal[good] >= target * noise[good]
     out[alone] = np.arange(1, alone.sum() + 1)
-    rest = _reaching(good & ~alone, signal, noise, target)
+    rest = _reachable_spaxels(good & ~alone, signal, noise, target)
     if not (rest.any() or alone.any()):
         rest = good  # islands that reach the target only together
     if rest.any():
         y, x = (a.astype(np.float64) for a in np.nonzero(rest))
         s, n = signal[rest].astype(np.float64), noise[rest].astype(np.float64)
-        out[rest] = out.max() + 1 + _run(method, x, y, s, n, target, cancel)
+        out[rest] = out.max() + 1 + _run_library(method, x, y, s, n, target, cancel)
     lost = good & (out == 0)
     if lost.any():
         known = np.argwhere(out > 0)
@@ -57,7 +57,7 @@ def tessellate(
     return out
 
 
-def _reaching(faint: Bool, signal: F32, noise: F32, target: float) -> Bool:
+def _reachable_spaxels(faint: Bool, signal: F32, noise: F32, target: float) -> Bool:
     """Spaxels of those islands (connected by their sides) that reach the target together."""
     island, n = ndimage.label(faint)
     if n == 0:
@@ -69,7 +69,9 @@ def _reaching(faint: Bool, signal: F32, noise: F32, target: float) -> Bool:
     return np.asarray(enough[island], dtype=bool)
 
 
-def _run(method: str, x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: threading.Event | None) -> Label:
+def _run_library(
+    method: str, x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: threading.Event | None
+) -> Label:
     """Labels 0.. of the chosen library, or of the halving where it gives up."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")  # vorbin announces its successor; empty means while powerbin prints nothing
@@ -79,7 +81,7 @@ def _run(method: str, x: F64, y: F64, signal: F64, noise: F64, target: float, ca
             else:
                 label = _powerbin(x, y, signal, noise, target)
         except (IndexError, ValueError, QhullError):
-            label = halve(x, y, signal, noise, target)
+            label = bisect_spaxels(x, y, signal, noise, target)
     return np.unique(label, return_inverse=True)[1]
 
 
@@ -87,7 +89,7 @@ def _vorbin(x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: thre
     from vorbin.voronoi_2d_binning import voronoi_2d_binning
 
     def snr(index: Label, s: F64, n: F64) -> float:
-        if cancelled(cancel):
+        if is_cancelled(cancel):
             raise ComputeError("binning was cancelled")
         return float(s[index].sum() / np.sqrt((n[index] ** 2).sum()))
 
@@ -105,7 +107,7 @@ def _powerbin(x: F64, y: F64, signal: F64, noise: F64, target: float) -> Label:
     )
 
 
-def halve(x: F64, y: F64, signal: F64, noise: F64, target: float) -> Label:
+def bisect_spaxels(x: F64, y: F64, signal: F64, noise: F64, target: float) -> Label:
     """Labels 0.. from halving a set along its longer side while both halves reach the target."""
     label = np.zeros(x.size, dtype=np.int_)
     waiting, found = [np.arange(x.size)], 0

@@ -1,0 +1,1 @@
+"""The napari canvas: layers of a result, clicks, outlines, sky coordinates."""

@@ -1,0 +1,225 @@
+"""The explorer's hold on a napari canvas: clicks, the cursor's RA/Dec, arrow keys. Released without a trace.
+
+A viewer keeps strong references to its callbacks, and the dock's x fires no close event; so the viewer gets functions
+that know their target by a weak reference only, and `Canvas.release` takes them out again.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+import numpy as np
+from napari.components.overlays import TextOverlay
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QApplication
+
+from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.session import ARROWS, Session
+
+OVERLAY = "sfh_radec"
+#: What scale bar, titles, colorbars and the text under the cursor are written with, a few letters a turn.
+LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau oh"
+LETTERS_A_TURN = 4
+
+
+class CanvasInteraction:
+    """Mouse and keys of a viewer, turned into acts on a `Session`.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    session : Session
+    on_click : callable
+        Bound method, called after a click has selected a bin.
+    shortcuts : dict
+        Further keys and the bound methods that they call.
+    describe : callable
+        Bound method that says what stands in a bin, for the text under the cursor.
+    on_hover : callable
+        Bound method, given the cursor's place (Dec, RA offset in arcsec), None when it leaves.
+    """
+
+    def __init__(
+        self,
+        viewer: Any,
+        session: Session,
+        on_click: Callable[[], None],
+        shortcuts: dict[str, Callable[[str], None]],
+        describe: Callable[[int], str],
+        on_hover: Callable[[NDArray[np.floating] | None], None],
+    ) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._on_click = weakref.WeakMethod(on_click)
+        self._on_hover = weakref.WeakMethod(on_hover)
+        self._drag = _weak_drag(self._click)
+        self._move = _weak_hover(self._hover)
+        viewer.mouse_drag_callbacks.append(self._drag)
+        viewer.mouse_move_callbacks.append(self._move)
+        self._describe = weakref.WeakMethod(describe)
+        self._keys = {key: _weak_key(self._arrow, key) for key in ARROWS}
+        self._keys |= {key: _weak_key(act, key) for key, act in shortcuts.items()}
+        for key, function in self._keys.items():
+            viewer.bind_key(key, function, overwrite=True)
+        self._overlay = TextOverlay(text="", position="bottom_left", visible=False, font_size=10)
+        viewer.canvas.overlays[OVERLAY] = self._overlay
+        self._world: NDArray[np.float64] | None = None
+        self._framing = False
+        viewer.events.mouse_over_canvas.connect(self._left)
+        viewer.events.reset_view.connect(self._frame)
+
+    def glyph_steps(self) -> list[Callable[[], None]]:
+        """Steps that let a window make its letters, painted unseen; all at the first text, they block it."""
+        some = [LETTERS[k : k + LETTERS_A_TURN] for k in range(0, len(LETTERS), LETTERS_A_TURN)]
+        return [partial(self._write, text) for text in (*some, "")]
+
+    def _write(self, text: str) -> None:
+        self._overlay.opacity, self._overlay.box = (0.0, False) if text else (1.0, True)
+        self._overlay.text = text
+        self._overlay.visible = bool(text)
+
+    def orient(self) -> None:
+        """North up, east left, a scale bar in arcsec."""
+        if not self._overlay.box:
+            self._write("")  # something was opened before all letters were made
+        camera = self._viewer.scene.camera
+        camera.orientation2d = ("up", "left")
+        self._viewer.canvas.overlays.scale_bar.visible = True
+
+    def _frame(self, event: Any) -> None:
+        """napari's Home makes room for every layer, hidden ones too: come back to what is shown of the maps."""
+        layers = [layer for layer in self._viewer.layers if layer.visible and _counts_for_view(layer)]
+        if self._framing or self._session.result is None or not layers:
+            return
+        self._framing = True
+        try:
+            self._viewer.fit_to_view(layers=layers)
+        finally:
+            self._framing = False
+
+    def release(self) -> None:
+        """Take every callback, key and overlay out of the viewer."""
+        for callbacks, function in (
+            (self._viewer.mouse_drag_callbacks, self._drag),
+            (self._viewer.mouse_move_callbacks, self._move),
+        ):
+            if function in callbacks:
+                callbacks.remove(function)
+        for key, function in self._keys.items():
+            _unbind(self._viewer, key, function)
+        self._viewer.events.mouse_over_canvas.disconnect(self._left)
+        self._viewer.events.reset_view.disconnect(self._frame)
+        self._overlay.visible = False
+        self._viewer.canvas.overlays.pop(OVERLAY, None)
+
+    def _click(self, event: Any) -> Generator[None, None, None]:
+        """A press and release within Qt's drag distance selects; with Shift it compares."""
+        if event.button != 1 or self._busy():
+            return
+        start = np.asarray(event.pos, dtype=float)
+        far = 0.0
+        yield
+        while event.type == "mouse_move":
+            far = max(far, float(np.abs(np.asarray(event.pos) - start).sum()))
+            yield
+        if event.type != "mouse_release" or far >= QApplication.startDragDistance():
+            return
+        bin_id = self._session.bin_at(np.asarray(event.position[-2:]))
+        if not bin_id:
+            return
+        if "Shift" in event.modifiers:
+            self._session.toggle_compared(bin_id)
+        else:
+            self._session.clear_compared()
+            self._session.select(bin_id)
+        on_click = self._on_click()
+        if on_click is not None:
+            on_click()
+
+    def _busy(self) -> bool:
+        """True while the mouse belongs to a layer that is being drawn on or moved."""
+        active = self._viewer.layers.selection.active
+        return active is not None and str(active.mode) != "pan_zoom"
+
+    def _hover(self, event: Any) -> None:
+        self._world = np.asarray(event.position[-2:])
+        self._tell(self._world)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Say anew what is under the cursor."""
+        if self._session.result is None or self._world is None:
+            return
+        text, bin_id = self._session.sky.radec_text(self._world), self._session.bin_at(self._world)
+        describe = self._describe()
+        if bin_id and describe is not None:
+            text = f"{text}\nbin {bin_id}: {describe(bin_id)}"
+        self._overlay.text = text
+        self._overlay.visible = bool(text)
+
+    def _left(self, event: Any) -> None:
+        """The text goes with the cursor."""
+        if not self._viewer.mouse_over_canvas:
+            self._world = None
+            self._tell(None)
+            self._overlay.visible = False
+
+    def _tell(self, world: NDArray[np.floating] | None) -> None:
+        on_hover = self._on_hover()
+        if on_hover is not None:
+            on_hover(world)
+
+    def _arrow(self, key: str) -> None:
+        self._session.go(key)
+
+
+def _counts_for_view(layer: Any) -> bool:
+    """Whether a layer counts for the view of all: mosaics reach beyond the maps, whose field they were cut to."""
+    link = get_layer_link(layer.metadata)
+    return link is None or link.role != "composite"
+
+
+def _weak_drag(method: Callable[[Any], Generator[None, None, None]]) -> Callable[..., Any]:
+    reference = weakref.WeakMethod(method)
+
+    def mouse_drag(viewer: Any, event: Any) -> Generator[None, None, None]:
+        target = reference()
+        if target is None:
+            yield
+            return
+        yield from target(event)
+
+    return mouse_drag
+
+
+def _weak_hover(method: Callable[[Any], None]) -> Callable[..., None]:
+    reference = weakref.WeakMethod(method)
+
+    def mouse_move(viewer: Any, event: Any) -> None:
+        target = reference()
+        if target is not None:
+            target(event)
+
+    return mouse_move
+
+
+def _weak_key(method: Callable[[str], None], key: str) -> Callable[[Any], None]:
+    reference = weakref.WeakMethod(method)
+
+    def go(viewer: Any) -> None:
+        target = reference()
+        if target is not None:
+            target(key)
+
+    go.__doc__ = f"Star-formation histories: {key}."
+    return go
+
+
+def _unbind(viewer: Any, key: str, function: Callable[[Any], None]) -> None:
+    """Free a key, unless somebody else has bound it since."""
+    for binding, bound in list(viewer.keymap.items()):
+        if bound is function:
+            del viewer.keymap[binding]

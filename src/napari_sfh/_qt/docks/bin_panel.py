@@ -1,0 +1,208 @@
+"""The dock below the canvas: plots and numbers of the selected bins, and the ways to another bin and to a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QFrame,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QStackedLayout,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sfh._qt.plots.bin_plots import BinPlots
+from napari_sfh._qt.session import Session
+from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
+from napari_sfh.analysis.bin_view import COLORS, SFH_KINDS, BinView, PropertyRow
+
+EMPTY = (
+    "Click a bin on the map to see its star-formation history.\nShift-click adds bins to compare; arrow keys walk on."
+)
+
+
+class PropertyTable(QScrollArea):
+    """The numbers of one bin, one line each, selectable with the mouse."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setStyleSheet(f"QLabel {{ font-size: {POINTS}pt; padding: 0; margin: 0; }}")
+        self._rows: list[tuple[QLabel, QLabel]] = []
+        body = QWidget()
+        self._grid = QGridLayout(body)
+        self._grid.setContentsMargins(4, 0, 0, 0)
+        self._grid.setVerticalSpacing(0)
+        self._grid.setHorizontalSpacing(6)
+        self._grid.setColumnStretch(1, 1)
+        self.setWidget(body)
+
+    def show_numbers(self, numbers: tuple[PropertyRow, ...]) -> None:
+        """Fill the lines; they are made at the first call only."""
+        while len(self._rows) < len(numbers):
+            self._add_row()
+        for row, (label, value) in enumerate(self._rows):
+            label.setVisible(row < len(numbers))
+            value.setVisible(row < len(numbers))
+        for (label, value), number in zip(self._rows, numbers):
+            label.setText(number.label)
+            value.setText(number.text)
+            label.setToolTip(number.tip)
+            value.setToolTip(number.tip)
+
+    def _add_row(self) -> None:
+        label, value = QLabel(), QLabel()
+        row = len(self._rows)
+        value.setWordWrap(True)
+        value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop)
+        self._grid.addWidget(value, row, 1, Qt.AlignmentFlag.AlignTop)
+        self._grid.setRowStretch(row, 0)
+        self._grid.setRowStretch(row + 1, 1)
+        self._rows.append((label, value))
+
+
+class BinPanel(QWidget):
+    """Plots, numbers and controls of the bins that a `Session` shows.
+
+    Parameters
+    ----------
+    session : Session
+    theme : str
+        Id of napari's theme.
+    on_save_plots, on_save_table : callables
+        Called by the buttons.
+    """
+
+    def __init__(
+        self, session: Session, theme: str, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]
+    ) -> None:
+        super().__init__()
+        self._session = session
+        self.plots = BinPlots(get_palette(theme))
+        self.numbers = PropertyTable()
+        self.numbers.setFixedWidth(236)
+        self.controls = self._make_controls(on_save_plots, on_save_table)
+        self.legend = QLabel()
+        self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self._empty = QLabel(EMPTY)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._arrange()
+        session.selection_changed.connect(self.refresh)
+        self.refresh()
+
+    def _make_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> Container[Any]:
+        self.bin_field = SpinBox(
+            value=1, min=1, max=1, label="Bin", tooltip="Number of the bin; arrow keys on the map walk"
+        )
+        self.kind_field = ComboBox(
+            value="mass",
+            choices=[(name, key) for key, (name, _) in SFH_KINDS.items()],
+            label="SFH as",
+            tooltip="Mass formed, V-band light, or star-formation rate per age bin",
+        )
+        self.kind_field.min_width = 134
+        self.mh_field = ComboBox(
+            value="age",
+            choices=[("by age", "age"), ("distribution", "distribution")],
+            label="[M/H]",
+            tooltip="Metallicity of each age bin, or how the mass (or light) is spread over metallicity",
+        )
+        self.pin_button = PushButton(text="Pin", tooltip="This bin stays while others are clicked (Alt+K)")
+        self.pin_button.native.setCheckable(True)
+        self.clear_button = PushButton(text="Clear", tooltip="End the comparison: show the selected bin and pins alone")
+        self.plots_button = PushButton(text="Figure…", tooltip="PNG, PDF or SVG of this bin for a paper")
+        self.table_button = PushButton(
+            text="Tables…", tooltip="Histories, formation times, spectra and bands of the shown bins: ECSV or FITS"
+        )
+        for field, width in ((self.bin_field, 110), (self.kind_field, 134), (self.mh_field, 108)):
+            field.native.setMaximumWidth(width)
+        self.bin_field.changed.connect(self._go)
+        self.kind_field.changed.connect(self.plots.set_kind)
+        self.mh_field.changed.connect(self.plots.set_metallicity)
+        self.pin_button.changed.connect(self._pin)
+        self.clear_button.changed.connect(self._session.clear_compared)
+        self.plots_button.changed.connect(lambda _: on_save_plots())
+        self.table_button.changed.connect(lambda _: on_save_table())
+        row = Container(
+            widgets=[
+                *(self.bin_field, self.kind_field, self.mh_field),
+                *(self.pin_button, self.clear_button, self.plots_button, self.table_button),
+            ],
+            layout="horizontal",
+            labels=True,
+        )
+        row.margins = (0, 0, 0, 0)
+        return row
+
+    def _arrange(self) -> None:
+        top = QHBoxLayout()
+        top.addWidget(self.controls.native)
+        top.addWidget(self.legend, 1)
+        content = QWidget()
+        inside = QHBoxLayout(content)
+        inside.setContentsMargins(0, 0, 0, 0)
+        inside.addWidget(self.plots, 1)
+        inside.addWidget(self.numbers)
+        self._stack = QStackedLayout()
+        self._stack.addWidget(self._empty)
+        self._stack.addWidget(content)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 2)
+        layout.setSpacing(2)
+        layout.addLayout(top)
+        layout.addLayout(self._stack, 1)
+        self.setMinimumHeight(230)
+
+    def set_theme(self, theme: str) -> None:
+        """Follow napari's theme."""
+        colors: Palette = get_palette(theme)
+        self.plots.set_colors(colors)
+
+    def refresh(self, _: int = 0) -> None:
+        """Show what the session has selected."""
+        session = self._session
+        views = session.views()
+        self.controls.enabled = session.n_bins > 0
+        with self.bin_field.changed.blocked():
+            self.bin_field.max = max(session.n_bins, 1)
+            self.bin_field.value = max(session.selected, 1)
+        self._stack.setCurrentIndex(1 if views else 0)
+        self.clear_button.enabled = bool(session.compared)
+        self.pin_button.enabled = bool(session.selected)
+        self.pin_button.native.setChecked(session.selected in session.pinned)
+        for button in (self.plots_button, self.table_button):
+            button.enabled = bool(views)
+        self.legend.setText(_format_legend(views, session.pinned))
+        if views:
+            self.plots.draw(views)
+            self.numbers.show_numbers(views[0].numbers)
+
+    def release(self) -> None:
+        """Listen no longer."""
+        self._session.selection_changed.disconnect(self.refresh, missing_ok=True)
+
+    def _pin(self, _: object = None) -> None:
+        self._session.toggle_pinned()
+
+    def _go(self, bin_id: int) -> None:
+        self._session.select(bin_id)
+
+
+def _format_legend(views: list[BinView], pinned: tuple[int, ...]) -> str:
+    """The shown bins in their colours; a dot marks those that are pinned."""
+    parts = [
+        f'<span style="color:{color}">■</span> {view.name.removeprefix("bin ")}{"•" if view.bin_id in pinned else ""}'
+        for color, view in zip(COLORS, views)
+    ]
+    return "&nbsp;&nbsp;".join(parts)

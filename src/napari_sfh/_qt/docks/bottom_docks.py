@@ -1,0 +1,93 @@
+"""The docks below the canvas: the plots of the selected bins, and what tools add beside them, as tabs."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QWidget
+
+from napari_sfh._qt.docks.low_window import LowWindow
+
+#: Height in pixels that the docks ask for.
+PANEL_HEIGHT = 280
+
+
+class BottomDocks:
+    """The docks of one explorer in a viewer's window; all go with it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    explorer : QWidget
+    """
+
+    def __init__(self, viewer: Any, explorer: QWidget) -> None:
+        self._explorer = weakref.ref(explorer)
+        self._viewer = viewer
+        self._widgets: dict[str, QWidget] = {}
+        self._window: Any = None
+        self._low: LowWindow | None = None
+
+    def show(self, title: str, widget: QWidget) -> None:
+        """Open a dock, or bring it back and to the front; another widget takes the place of an older one."""
+        window = self._viewer.window
+        if self._widgets.get(title) not in (None, widget):
+            self._remove(title)
+        if title not in window.dock_widgets:
+            first = self._first()
+            window.add_dock_widget(widget, name=title, area="bottom", add_vertical_stretch=False)
+            self._widgets[title] = widget
+            self._settle(widget, first)
+        holder: Any = widget.parentWidget()
+        widget.show()
+        holder.show()
+        holder.raise_()
+
+    @property
+    def seen(self) -> bool:
+        """Whether one of our docks can be seen: open, and not behind another tab."""
+        return bool(self.front)
+
+    @property
+    def front(self) -> str:
+        """Title of the dock of ours that can be seen, or nothing."""
+        return next((title for title, w in self._widgets.items() if not w.visibleRegion().isEmpty()), "")
+
+    def to_front(self, title: str) -> None:
+        """Bring a dock to the front, if it is open."""
+        if title in self._widgets:
+            self.show(title, self._widgets[title])
+
+    def _first(self) -> Any:
+        """A dock of ours that is open."""
+        for title, widget in self._widgets.items():
+            if title in self._viewer.window.dock_widgets:
+                return widget.parentWidget()
+        return None
+
+    def _settle(self, widget: QWidget, first: Any) -> None:
+        dock: Any = widget.parentWidget()
+        self._window = dock.parentWidget()
+        if first is not None:
+            self._window.tabifyDockWidget(first, dock)
+            return
+        explorer = self._explorer()
+        if self._low is None and explorer is not None:
+            self._low = LowWindow(self._window, explorer)
+        self._window.resizeDocks([dock], [PANEL_HEIGHT], Qt.Orientation.Vertical)
+
+    def release(self) -> None:
+        """Take all docks out of the window and end their widgets."""
+        if self._low is not None:
+            self._low.release()
+            self._low = None
+        for title in list(self._widgets):
+            self._remove(title)
+
+    def _remove(self, title: str) -> None:
+        widget = self._widgets.pop(title)
+        if title in self._viewer.window.dock_widgets:
+            self._viewer.window.remove_dock_widget(widget)
+        widget.deleteLater()

@@ -1,0 +1,175 @@
+"""The dock's frame: a message on top, folded sections in a scroll area, the run at the bottom. No work is done here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from magicgui.widgets import Container, Label, ProgressBar, PushButton
+from psygnal import Signal
+from qtpy.QtCore import QEvent, Qt
+from qtpy.QtWidgets import (
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QMenu,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sfh._qt.forms.preflight_panel import name_form_fields
+from napari_sfh._qt.forms.run_forms import align_labels
+from napari_sfh._qt.widgets.small_widgets import Section, show_text
+from napari_sfh.io.workspaces import list_recent
+from napari_sfh.types import Progress
+
+#: Colour of an error's sentence.
+ERROR_STYLE = "QLabel { color: #ff6b6b; }"
+
+
+class FileRow(QWidget):
+    """Open, what was opened lately, and keep."""
+
+    #: A file or folder was chosen from the recent ones.
+    chosen = Signal(str)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = PushButton(text="Open…", tooltip="A result, a cube or a workspace; or drop it on the window")
+        self.save = PushButton(
+            text="Save workspace…", tooltip="All that the window shows: files, settings, bins, regions, view"
+        )
+        self._menu = QMenu(self)
+        self._menu.setToolTipsVisible(True)
+        self._menu.aboutToShow.connect(self._fill)
+        self._menu.triggered.connect(self._choose)
+        self.recent = QPushButton("Recent")
+        self.recent.setToolTip("Galaxies, results and workspaces that were opened last")
+        self.recent.setMenu(self._menu)
+        # A crowded dock must not squeeze it.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(0, 2, 0, 2)
+        layout.setSpacing(3)
+        for widget, stretch in ((self.open.native, 2), (self.recent, 2), (self.save.native, 3)):
+            layout.addWidget(widget, stretch)
+
+    def enable(self, may_open: bool, may_save: bool) -> None:
+        """What can be used now."""
+        self.open.enabled = may_open
+        self.recent.setEnabled(may_open)
+        self.save.enabled = may_save and may_open
+
+    def _fill(self) -> None:
+        self._menu.clear()
+        if not list_recent():
+            nothing: Any = self._menu.addAction("None yet")
+            nothing.setEnabled(False)
+        for path in list_recent():
+            action: Any = self._menu.addAction(f"{path.parent.name}/{path.name}")
+            action.setToolTip(str(path))
+            action.setData(str(path))
+
+    def _choose(self, action: Any) -> None:
+        self.chosen.emit(action.data())
+
+
+class ExplorerFrame(QWidget):
+    """Message, sections, progress and buttons; `Explorer` fills it.
+
+    Parameters
+    ----------
+    message : str
+        Shown first.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__()
+        self.message = QLabel(message)
+        self.message.setWordWrap(True)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.details_button = PushButton(text="Details…", tooltip="The full error, to report it", visible=False)
+        self.demo_button = PushButton(text="Try the mock spiral", tooltip="A small galaxy whose history is known")
+        self.run_button = PushButton(text="Run", tooltip="From the files to the maps")
+        self.cancel_button = PushButton(text="Cancel", enabled=False, tooltip="Stop within a second")
+        self.file_row = FileRow()
+        self.bar = ProgressBar(value=0, min=0, max=1, visible=False)
+        self.stage = Label(value="", visible=False)
+        self.sections: dict[str, Section] = {}
+        self._forms: list[Container[Any]] = []
+        self._details = ""
+        self.details_button.changed.connect(self._show_details)
+
+    def arrange(self, sections: dict[str, Section], forms: list[Container[Any]]) -> None:
+        """Lay all out; the message and the run are always in sight, the fields of all ``forms`` in line."""
+        self.sections, self._forms = sections, forms
+        body = QWidget()
+        inside = QVBoxLayout(body)
+        inside.setContentsMargins(2, 2, 2, 2)
+        inside.setSpacing(2)
+        for section in sections.values():
+            inside.addWidget(section)
+        inside.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QFrame.Shape.NoFrame)
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        scroll.setWidget(body)
+        self._buttons = Container(widgets=[self.run_button, self.cancel_button], layout="horizontal", labels=False)
+        self._buttons.margins = (0, 0, 0, 0)
+        layout = QVBoxLayout(self)
+        # napari's title bar is 7 pixels higher than the room that it asks for.
+        layout.setContentsMargins(4, 8, 4, 4)
+        layout.setSpacing(3)
+        for widget in (self.file_row, self.message, self.details_button.native, self.demo_button.native):
+            layout.addWidget(widget)
+        layout.addWidget(scroll, 1)
+        for widget in (self.stage.native, self.bar.native, self._buttons.native):
+            layout.addWidget(widget)
+        self.setMinimumWidth(310)
+
+    def show_message(self, text: str, error: bool = False) -> None:
+        """Show a sentence at the top of the dock."""
+        self.message.setText(text)
+        self._fit_message()
+        self.message.setStyleSheet(ERROR_STYLE if error else "")
+        self.details_button.visible = bool(self._details) and error
+        if not error:
+            self._details = ""
+
+    def show_progress(self, step: Progress, cancelling: bool) -> None:
+        """Stage and count of the work; what must not vanish with the next stage stands above."""
+        if step.stays:
+            self.show_message(name_form_fields(step.stage))
+        counted = f" {step.done}/{step.total}" if step.total else ""
+        self.stage.value = f"{'Cancelling' if cancelling else step.stage[:1].upper() + step.stage[1:]}{counted}…"
+        self.bar.max = step.total
+        self.bar.value = step.done
+
+    def show_running(self, running: bool, cancelling: bool) -> None:
+        """Bar, stage and Cancel while there is work."""
+        self.cancel_button.enabled = running and not cancelling
+        self.bar.visible = self.stage.visible = running
+        if running and cancelling:
+            self.stage.value = "Cancelling…"
+
+    def resizeEvent(self, event: Any) -> None:
+        """Keep the message readable: a wrapped label does not ask for the height that it needs."""
+        super().resizeEvent(event)
+        self._fit_message()
+
+    def changeEvent(self, event: Any) -> None:
+        """napari's font comes with its style sheet, and labels are as wide as their font."""
+        super().changeEvent(event)
+        if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
+            align_labels(self._forms)
+
+    def _fit_message(self) -> None:
+        self.message.setMinimumHeight(0)
+        self.message.setFixedHeight(self.message.heightForWidth(max(self.width() - 8, 100)) + 4)
+
+    def _show_details(self, _: object = None) -> None:
+        show_text(self, "Details of the error", self._details, markdown=False)

@@ -1,0 +1,1 @@
+"""Forms: the files and settings of a run, the preflight, the preferences."""

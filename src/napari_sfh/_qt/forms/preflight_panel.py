@@ -1,0 +1,242 @@
+"""The preflight in the section Data: footprints on the sky, coverage of each band, what is missing, time and memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Sequence
+from html import escape
+from typing import Any
+
+import pyqtgraph as pg
+from qtpy.QtCore import QPointF, Qt, QTimer
+from qtpy.QtGui import QColor, QPolygonF
+from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
+from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh.errors import SfhInputError
+from napari_sfh.preflight.plan import BAND_COLORS, Preflight, RunPlan, examine_inputs, format_band_check
+from napari_sfh.types import F64, Progress
+
+#: Milliseconds without a change of the forms after which the files are looked at again.
+SETTLE_MS = 400
+_HEIGHT = 190
+#: What options of the command line are called in the window.
+_FIELDS = {
+    "--binning powerbin": "Binning: PowerBin",
+    "--cube": "Cube",
+    "--ebv-mw": "E(B−V) MW",
+    "--kinematics": "V and σ:",
+    "--maps": "MAPS",
+    "--psf-fwhm": "PSF FWHM",
+    "--redshift": "Redshift",
+    "--target-snr": "Target S/N",
+}
+#: Mosaics often end where others do: dashes of other lengths let all be seen.
+_DASHES = ([1, 0], [6, 2], [4, 2], [2, 2], [1, 2])
+
+
+class SkyPlot(pg.PlotWidget):
+    """Footprints in arcsec around the middle of the cube, north up, east left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(_HEIGHT)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.setMouseEnabled(x=False, y=False)
+        self.setAspectLocked(True)
+        self.getPlotItem().getViewBox().invertX(True)
+        self.setToolTip("Footprints of the cube (filled) and of the mosaics on the sky; north is up, east is left")
+        self._ink = "#ffffff"
+
+    def set_theme(self, theme: str) -> None:
+        """Follow napari's theme."""
+        colors = get_palette(theme)
+        self._ink = colors.text
+        self.setBackground(colors.background)
+        for side, label in (("left", "N (″)"), ("bottom", "E (″)")):
+            axis = self.getPlotItem().getAxis(side)
+            axis.setPen(colors.faint)
+            axis.setTextPen(colors.text)
+            axis.setLabel(label, color=colors.text)
+
+    def draw(self, found: Preflight) -> None:
+        """Draw the footprints of a preflight."""
+        self.clear()
+        fill = QColor(self._ink)
+        fill.setAlpha(60)
+        for line in found.outlines:
+            self.addItem(_polygon(line, fill, QColor(self._ink)))
+        for check, dashes in zip(found.bands, _DASHES):
+            pen = pg.mkPen(BAND_COLORS[check.band], width=2, dash=dashes)
+            for line in check.outlines:
+                self.plot(*line.T, pen=pen)
+        self.getPlotItem().autoRange(padding=0.04)
+
+
+def _polygon(line: F64, fill: QColor, edge: QColor) -> QGraphicsPolygonItem:
+    item = QGraphicsPolygonItem(QPolygonF([QPointF(float(x), float(y)) for x, y in line]))
+    item.setBrush(pg.mkBrush(fill))
+    item.setPen(pg.mkPen(edge, width=1))
+    return item
+
+
+class PreflightPanel(QWidget):
+    """What a run would do with the files in the forms; looks again when they change.
+
+    Parameters
+    ----------
+    data, binning : forms
+        With ``container`` and ``values()``.
+    theme : str
+        Id of napari's theme.
+    """
+
+    def __init__(self, data: Any, binning: Any, theme: str) -> None:
+        super().__init__()
+        self._forms = (data, binning)
+        self._problems: tuple[str, ...] = ()
+        self._again = False
+        self.found: Preflight | None = None
+        self.plot = SkyPlot()
+        self.text = _make_label()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(6, 0, 6, 2)
+        layout.setSpacing(2)
+        for widget in (self.plot, self.text):
+            widget.hide()
+            layout.addWidget(widget)
+        self.job = BackgroundJob(self._progress, self._looked, self._failed)
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.setInterval(SETTLE_MS)
+        self._settle.timeout.connect(self._start)
+        self.plot.set_theme(theme)
+        for form in self._forms:
+            form.container.changed.connect(self._changed)
+
+    def look(self, problems: Sequence[str] = ()) -> None:
+        """Look at the files in the forms, soon.
+
+        Parameters
+        ----------
+        problems : sequence of str
+            What was found when the folder was searched; shown as long as these files are in the forms.
+        """
+        self._problems = tuple(problems)
+        self._settle.start()
+
+    def set_theme(self, theme: str) -> None:
+        """Follow napari's theme."""
+        self.plot.set_theme(theme)
+        if self.found is not None:
+            self.plot.draw(self.found)
+
+    def release(self) -> None:
+        """Listen no longer, stop what runs."""
+        self._settle.stop()
+        self.job.abandon()
+        for form in self._forms:
+            form.container.changed.disconnect(self._changed, missing_ok=True)
+
+    def _changed(self, _: object = None) -> None:
+        # A search's findings hold for the files that it found.
+        self._problems = ()
+        self._settle.start()
+
+    def _start(self) -> None:
+        if self.job.running:
+            self._again = True
+            self.job.stop()
+            return
+        self._again = False
+        data, binning = self._forms
+        if not data.has_cube:
+            self.found = None
+            self.plot.hide()
+            self.text.hide()
+            return
+        try:
+            plan = RunPlan.of({**data.values(), **binning.values()})
+        except SfhInputError as error:
+            self._failed(error)
+            return
+        self.job.start(_make_examination(plan, self._problems))
+
+    def _progress(self, step: Progress) -> None:
+        if self.found is None:
+            self._say(f"<i>{escape(step.stage)}…</i>")
+
+    def _looked(self, found: Preflight | None) -> None:
+        if self._again:
+            self._start()
+        elif found is not None:
+            self.found = found
+            self.plot.draw(found)
+            self.plot.show()
+            self._say(format_preflight_html(found))
+
+    def _failed(self, error: Exception) -> None:
+        self.found = None
+        self.plot.hide()
+        self._say(_bullets([explain_error(error)[0]]))
+
+    def _say(self, text: str) -> None:
+        self.text.setText(text)
+        self.text.show()
+
+
+def _make_examination(
+    plan: RunPlan, problems: tuple[str, ...]
+) -> Callable[[threading.Event], Generator[Progress, None, Preflight | None]]:
+    return lambda cancel: examine_inputs(plan, problems, cancel)
+
+
+def format_preflight_html(found: Preflight) -> str:
+    """A preflight as rich text: bands in their colours, facts, what to know."""
+    bands = [
+        f'<span style="color:{BAND_COLORS[check.band]}">■</span> {escape(format_band_check(check))}'
+        for check in found.bands
+    ]
+    facts = [
+        f"{escape(key.upper() if key == 'psf' else key.capitalize())}: {escape(value)}"
+        for key, value in found.facts.items()
+    ]
+    run = f"<b>A run takes {escape(found.estimate.text())}</b>"
+    return "<br>".join([*bands, *facts, run]) + _bullets([name_form_fields(p) for p in found.problems])
+
+
+def name_form_fields(sentence: str) -> str:
+    """A sentence that names options of the command line, with the fields of the window in their place."""
+    for option, field in _FIELDS.items():
+        sentence = sentence.replace(option, field)
+    return sentence
+
+
+def _bullets(sentences: Sequence[str]) -> str:
+    if not sentences:
+        return ""
+    return '<ul style="margin:2px 0 0 -24px">' + "".join(f"<li>{escape(s)}</li>" for s in sentences) + "</ul>"
+
+
+def _make_label() -> QLabel:
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setAlignment(Qt.AlignmentFlag.AlignTop)
+    label.setTextFormat(Qt.TextFormat.RichText)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # Long file names must not widen the dock.
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return label
+
+
+def place_below(form: QWidget, panel: PreflightPanel) -> QWidget:
+    """The panel under the form of the files."""
+    both = QWidget()
+    layout = QVBoxLayout(both)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(2)
+    layout.addWidget(form)
+    layout.addWidget(panel)
+    return both

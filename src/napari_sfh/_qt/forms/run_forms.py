@@ -1,0 +1,380 @@
+"""The explorer's forms, made with magicgui: what to run on, and how. Values in and out; no work is done here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from magicgui.types import FileDialogMode
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, Label, LineEdit, PushButton
+from magicgui.widgets.bases import RangedWidget, SliderWidget, ValueWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QSizePolicy
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import BANDS
+
+WEIGHTS = "Weights (*.safetensors)"
+FITS = "FITS files (*.fits *.fit *.fits.gz *.fits.fz *.fz)"
+#: The number beside a slider: of one width, so that all sliders end at one place.
+READOUT = "background: transparent; border: 0; padding: 0; min-width: 40px; max-width: 40px;"
+
+
+def make_file_edit(label: str, tip: str, folder: bool = False, kind: str = FITS) -> FileEdit:
+    """A field for a file (or folder) with a small button; empty = none."""
+    mode = FileDialogMode.EXISTING_DIRECTORY if folder else FileDialogMode.EXISTING_FILE
+    edit = FileEdit(label=label, tooltip=tip, mode=mode, filter=None if folder else kind, nullable=True)
+    edit.choose_btn.text = "…"
+    edit.choose_btn.max_width = 28
+    edit.margins = (0, 0, 0, 0)
+    line = edit.line_edit.native
+    line.setPlaceholderText("cube, mosaics, MAPS" if folder else "none")
+    # Long names have no room.
+    line.textChanged.connect(line.setToolTip)
+    return edit
+
+
+def make_number_edit(label: str, placeholder: str, tip: str) -> LineEdit:
+    """A field for a number that may be empty; read it with `parse_number`."""
+    edit = LineEdit(label=label, tooltip=tip)
+    edit.native.setPlaceholderText(placeholder)
+    return edit
+
+
+def _path_of(edit: FileEdit) -> Path | None:
+    text = edit.line_edit.value.strip()
+    return Path(text).expanduser() if text else None
+
+
+def parse_number(edit: LineEdit, lowest: float, highest: float) -> float | None:
+    """The number in a field, None if it is empty.
+
+    Raises
+    ------
+    SfhInputError
+        No number, or outside ``lowest`` to ``highest``.
+    """
+    text = edit.value.strip()
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = float("nan")
+    if not lowest <= number <= highest:
+        raise SfhInputError(f"{edit.label}: {text!r} is not a number from {lowest:g} to {highest:g}; or leave it empty")
+    return number
+
+
+def narrow_combo_box(box: ComboBox) -> ComboBox:
+    """Let a list be narrower than its longest entry: the dock must fit small screens."""
+    native = box.native
+    native.setSizeAdjustPolicy(native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    native.setMinimumContentsLength(7)
+    return box
+
+
+def make_note_label() -> Label:
+    """A sentence below the fields that it belongs to, which can be copied; hidden while it says nothing."""
+    words = Label(value="", visible=False)
+    native = words.native
+    native.setWordWrap(True)
+    native.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    # It must not widen the dock.
+    native.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    return words
+
+
+def make_form(widgets: list[Any]) -> Container[Any]:
+    """Labelled rows, close together; rows without a label begin where labels begin. See `align_labels`."""
+    rows = Container(widgets=widgets, labels=True)
+    rows.margins = (6, 2, 6, 2)
+    rows.native.layout().setSpacing(3)
+    for widget in widgets:
+        label = _label_of(widget, rows)
+        if label is not None and not label.text():
+            label.hide()
+        if isinstance(widget, SliderWidget):
+            widget.native.layout().setContentsMargins(0, 0, 0, 0)
+            widget.native.findChild(QAbstractSpinBox).setStyleSheet(READOUT)
+    return rows
+
+
+def make_form_row(widgets: list[Any]) -> Container[Any]:
+    """Widgets in one row of a form, as wide as the form."""
+    row = Container(widgets=widgets, layout="horizontal", labels=False)
+    row.margins = (0, 0, 0, 0)
+    return row
+
+
+def align_labels(forms: Iterable[Container[Any]]) -> None:
+    """Give the labels of all forms one width, that of the widest: their fields begin at one place."""
+    labels = [label for rows in forms for widget in rows if (label := _label_of(widget, rows)) and label.text()]
+    for label in labels:
+        label.ensurePolished()
+    width = max((label.sizeHint().width() for label in labels), default=0)
+    for label in labels:
+        label.setFixedWidth(width)
+
+
+def _label_of(widget: Any, rows: Container[Any]) -> QLabel | None:
+    """The label beside a field; magicgui puts both into a widget of their own."""
+    beside = widget.native.parentWidget()
+    if beside is None or beside is rows.native:
+        return None
+    label = beside.layout().itemAt(0).widget()
+    return label if isinstance(label, QLabel) else None
+
+
+def read_form(form: object) -> dict[str, Any]:
+    """Values of a form's fields by their names, as a workspace keeps them: JSON types, files as paths."""
+    state: dict[str, Any] = {}
+    for name, field in vars(form).items():
+        if isinstance(field, dict):
+            state[name] = {key: _field_value(one) for key, one in field.items() if _is_field(one)}
+        elif _is_field(field):
+            state[name] = _field_value(field)
+    return state
+
+
+def fill_form(form: object, state: Mapping[str, Any]) -> None:
+    """Put `read_form` back; fields that are not named keep their value, and so do those whose range excludes it."""
+    for name, field in vars(form).items():
+        if name in state and isinstance(field, dict):
+            for key, one in field.items():
+                if key in state[name]:
+                    _set_field(one, state[name][key])
+        elif name in state and _is_field(field):
+            _set_field(field, state[name])
+
+
+def _is_field(field: object) -> bool:
+    return isinstance(field, FileEdit | ValueWidget) and not isinstance(field, PushButton | Label)
+
+
+def _field_value(field: Any) -> Any:
+    return _path_of(field) if isinstance(field, FileEdit) else field.value
+
+
+def _set_field(field: Any, value: Any) -> None:
+    if isinstance(field, FileEdit):
+        field.line_edit.value = str(value or "")
+    elif isinstance(field, ComboBox):
+        field.value = value if value in field.choices else field.value
+    elif isinstance(field, RangedWidget):
+        field.value = min(max(value, field.min), field.max)
+    else:
+        field.value = value
+
+
+class DataForm:
+    """Folder or files, and what their headers may not say."""
+
+    def __init__(self) -> None:
+        self.folder = make_file_edit("Folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
+        self.cube = make_file_edit("Cube", "MUSE cube: FITS with DATA and STAT")
+        self.bands = {band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional") for band in BANDS}
+        self.maps = make_file_edit("MAPS", "DAP MAPS file: bins and stellar kinematics; optional")
+        self.redshift = make_number_edit("Redshift", "from the header", "Systemic redshift")
+        self.ebv_mw = make_number_edit("E(B−V) MW", "header, else 0", "Foreground reddening by the Milky Way, mag")
+        self.psf = make_number_edit(
+            "PSF FWHM", "from the file, arcsec", "Of the cube at 6500 Å, arcsec: the mosaics are matched to it"
+        )
+        self.subtract_sky = CheckBox(
+            text="subtract the mosaics' sky",
+            value=False,
+            tooltip="Measured outside the cube's field and reported; PHANGS-HST mosaics do not need it",
+        )
+        numbers = [self.redshift, self.ebv_mw, self.psf, self.subtract_sky]
+        self.container = make_form([self.folder, self.cube, *self.bands.values(), self.maps, *numbers])
+
+    @property
+    def has_cube(self) -> bool:
+        """True when there is something to run on."""
+        return _path_of(self.cube) is not None
+
+    @property
+    def photometry(self) -> dict[str, Path]:
+        """The mosaics that are given, by band."""
+        return {band: path for band, edit in self.bands.items() if (path := _path_of(edit)) is not None}
+
+    @property
+    def maps_path(self) -> Path | None:
+        """The MAPS file that is given."""
+        return _path_of(self.maps)
+
+    def set_files(self, cube: Path | None, photometry: Mapping[str, Path], maps: Path | None) -> None:
+        """Fill in the files; bands that are missing are emptied."""
+        for edit, path in [
+            (self.cube, cube),
+            (self.maps, maps),
+            *((e, photometry.get(b)) for b, e in self.bands.items()),
+        ]:
+            edit.line_edit.value = "" if path is None else str(path)
+
+    def values(self) -> dict[str, Any]:
+        """Keyword arguments of `pipeline.configure_run`.
+
+        Raises
+        ------
+        SfhInputError
+            No cube, or a field that is not a number.
+        """
+        cube = _path_of(self.cube)
+        if cube is None:
+            raise SfhInputError("Cube: no file is chosen; choose a galaxy folder or a MUSE cube first")
+        return {
+            "cube": cube,
+            "photometry": self.photometry,
+            "maps": self.maps_path,
+            "redshift": parse_number(self.redshift, -0.01, 0.5),
+            "ebv_mw": parse_number(self.ebv_mw, 0.0, 10.0),
+            "psf_fwhm_arcsec": parse_number(self.psf, 0.05, 10.0),
+            "subtract_sky": self.subtract_sky.value,
+        }
+
+
+class BinningForm:
+    """How spaxels are binned, and where their kinematics come from."""
+
+    def __init__(self) -> None:
+        self.method = ComboBox(
+            label="Method",
+            value="auto",
+            choices=[
+                ("Automatic", "auto"),
+                ("Voronoi (vorbin)", "vorbin"),
+                ("PowerBin: fast, for large cubes", "powerbin"),
+                ("Bins of the MAPS file", "maps"),
+                ("Bins of a file", "file"),
+            ],
+            tooltip="Automatic: Voronoi up to 40 000 spaxels, PowerBin above",
+        )
+        self.file = make_file_edit("Bin map", "FITS image with the bin of each spaxel, 0 = none")
+        self.target_snr = FloatSpinBox(
+            label="Target S/N", value=35.0, min=3.0, max=500.0, step=5.0, tooltip="Per pixel in 5300-5500 Å"
+        )
+        self.kinematics = ComboBox(
+            label="V and σ",
+            value="auto",
+            choices=[
+                ("Automatic", "auto"),
+                ("From the MAPS file", "maps"),
+                ("Fit with pPXF", "ppxf"),
+                ("Constants", "constant"),
+            ],
+            tooltip="Automatic: from MAPS if there is one, else a fit if ppxf is installed, else constants",
+        )
+        self.constants = make_number_edit("V, σ (km/s)", "0, 80", "Velocity and dispersion of every bin")
+        self.container = make_form(
+            [
+                narrow_combo_box(self.method),
+                self.file,
+                self.target_snr,
+                narrow_combo_box(self.kinematics),
+                self.constants,
+            ]
+        )
+        self.method.changed.connect(self._show_needed)
+        self.kinematics.changed.connect(self._show_needed)
+        self._show_needed()
+
+    def _show_needed(self) -> None:
+        self.file.visible = self.method.value == "file"
+        self.target_snr.visible = self.method.value in ("auto", "vorbin", "powerbin")
+        self.constants.visible = self.kinematics.value == "constant"
+
+    def values(self) -> dict[str, Any]:
+        """Keyword arguments of `pipeline.configure_run`.
+
+        Raises
+        ------
+        SfhInputError
+            A bin map is asked for and not given.
+        """
+        method: str = self.method.value
+        if method == "file":
+            path = _path_of(self.file)
+            if path is None:
+                raise SfhInputError("Bin map: no file is chosen; choose one or another method of binning")
+            method = str(path)
+        kinematics = self.kinematics.value
+        if kinematics == "constant":
+            kinematics = self.constants.value.strip() or "0,80"
+        return {"binning": method, "target_snr": self.target_snr.value, "kinematics": kinematics}
+
+
+class NetworkForm:
+    """Which weights, on which device."""
+
+    def __init__(self) -> None:
+        self.model = ComboBox(
+            label="Weights",
+            choices=[("default", "default")],
+            value="default",
+            tooltip="The network that reads the bins",
+        )
+        self.file = make_file_edit(
+            "or a file", "Weights that you trained: a .safetensors bundle; it wins over the list", kind=WEIGHTS
+        )
+        self.card = PushButton(text="Model card…", tooltip="What the weights were trained on, their figures and limits")
+        self.device = ComboBox(
+            label="Device",
+            choices=["auto", "cpu", "cuda", "mps"],
+            value="auto",
+            tooltip="auto: a GPU if there is one",
+        )
+        self.mask_lines = CheckBox(
+            text="hide emission lines from it",
+            value=False,
+            tooltip="For gas that no young stars light up (active nuclei, LINERs, shocks): it would look like youth",
+        )
+        self.container = make_form([narrow_combo_box(self.model), self.file, self.card, self.device, self.mask_lines])
+
+    def chosen_device(self) -> str:
+        """Name of the device."""
+        name: str = self.device.value
+        return name
+
+    def set_models(self, names: list[str]) -> None:
+        """List the weights at hand, the default first; keep the choice if it is still there."""
+        chosen = self.model.value
+        self.model.choices = names or ["default"]
+        if chosen in self.model.choices:
+            self.model.value = chosen
+
+    def values(self) -> dict[str, Any]:
+        """Keyword arguments of `pipeline.configure_run`."""
+        path = _path_of(self.file)
+        model = str(path) if path else self.model.value or "default"
+        return {"model": model, "device": self.device.value, "mask_lines": self.mask_lines.value}
+
+
+class ExportForm:
+    """What can be taken away."""
+
+    def __init__(self) -> None:
+        self.result = PushButton(text="Save result…", tooltip="One FITS file: maps, bins, SFHs, spectra, provenance")
+        self.figure = PushButton(text="Save figure of the maps…", tooltip="PNG, PDF or SVG page of the four maps")
+        self.table = PushButton(text="Save table of all bins…", tooltip="SFH and metallicity of every bin as ECSV")
+        self.distance = make_number_edit(
+            "D (Mpc)", "none", "Distance of the galaxy: the figure's scale bar says kpc, too"
+        )
+        self.container = make_form([self.result, self.table, self.distance, self.figure])
+
+    @property
+    def distance_mpc(self) -> float | None:
+        """The distance in Mpc, None where the field is empty.
+
+        Raises
+        ------
+        SfhInputError
+            No number, or out of range.
+        """
+        return parse_number(self.distance, 1e-3, 2e4)
+
+    def enable(self, has_result: bool) -> None:
+        """What needs a result is usable with one only."""
+        for button in (self.result, self.figure, self.table):
+            button.enabled = has_result

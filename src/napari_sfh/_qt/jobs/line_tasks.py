@@ -1,0 +1,98 @@
+"""Long work of the tool 'Emission lines', as generators for `workers.BackgroundJob`: no Qt."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from pathlib import Path
+
+import numpy as np
+
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
+from napari_sfh._qt.jobs.tool_tasks import load_result_bundle
+from napari_sfh.analysis.gas.line_maps import (
+    BPT_CLASSES,
+    LINES,
+    SHOWN_PERCENT,
+    LineFluxes,
+    describe_line_map,
+    line_fluxes_from_maps,
+    make_line_image,
+)
+from napari_sfh.analysis.maps import robust_limits
+from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.analysis.units import choose_flux_unit, round_limits_outward
+from napari_sfh.errors import ComputeError
+from napari_sfh.types import Progress, Result
+
+
+def load_lines(
+    cancel: threading.Event, result: Result, maps_path: Path | None
+) -> Generator[Progress, None, LineFluxes | None]:
+    """Line fluxes of a result: by spaxel from a MAPS file, or by bin from the result's spectra where there is none."""
+    if maps_path is not None:
+        from napari_sfh.io.dap import read_line_maps_on_grid
+
+        yield Progress("line maps", 0, 0)
+        found = read_line_maps_on_grid(maps_path, result.wcs, result.bins.bin_id.shape, result.name)
+        return line_fluxes_from_maps(found, maps_path.name)
+    from napari_sfh.analysis.gas import line_fitting
+
+    yield Progress("opening the weights", 0, 0)
+    return (yield from line_fitting.measure_line_fluxes(result, load_result_bundle(result), cancel))
+
+
+def make_line_layer(
+    result: Result, lines: LineFluxes, name: str, sky: SkyGrid, min_snr: float, composite: bool
+) -> LayerTuple:
+    """A line or a quantity of the gas as a layer on the result's grid, NaN where it cannot be said."""
+    values = make_line_image(lines, name, result.bins, min_snr, composite)
+    text, unit, colors = describe_line_map(name, lines.unit)
+    low, high = robust_limits(values, *SHOWN_PERCENT)
+    if name in LINES:
+        factor, flux_unit = choose_flux_unit(lines.unit, high)
+        values, unit, low, high = values * np.float32(factor), f"{flux_unit} per spaxel", 0.0, high * factor
+    limits = (
+        (0.5, len(BPT_CLASSES) - 0.5)
+        if name == "BPT"
+        else round_limits_outward(low, high)
+        if high > low
+        else (0.0, 1.0)
+    )
+    attributes = {
+        "name": f"{text} [{unit}]",
+        "colormap": colors,
+        "contrast_limits": limits,
+        "interpolation2d": "nearest",
+        "metadata": {KEY: LayerLink("lines", name, result)},
+        **sky.transform(),
+    }
+    return np.ascontiguousarray(values), attributes, "image"
+
+
+def save_line_table(
+    cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
+) -> Generator[Progress, None, Path]:
+    """Write `gas_stars.table` as ECSV (or what the name's ending says: csv, fits)."""
+    yield Progress("writing the table", 0, 0)
+    from napari_sfh.analysis.gas import gas_and_stars
+
+    kinds = {".csv": "ascii.csv", ".fits": "fits"}
+    try:
+        gas_and_stars.build_gas_table(result, lines, composite).write(
+            path, format=kinds.get(path.suffix.lower(), "ascii.ecsv"), overwrite=True
+        )
+    except OSError as error:
+        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    return path
+
+
+def save_gas_page(
+    cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
+) -> Generator[Progress, None, Path]:
+    """Draw `figures.gas_and_stars.draw_gas_page` as PNG, PDF or SVG."""
+    yield Progress("drawing", 0, 0)
+    from napari_sfh.figures.files import save_figure
+    from napari_sfh.figures.gas_and_stars import draw_gas_page
+
+    return save_figure(draw_gas_page(result, lines, composite), path)

@@ -1,0 +1,96 @@
+"""Steps in the main thread, one per turn of the event loop: many layers come in without blocking the window."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from qtpy.QtCore import QObject, QTimer
+from qtpy.QtWidgets import QMainWindow, QWidget
+
+Step = Callable[[], object]
+#: Milliseconds between two looks whether steps that are held may go on.
+HOLD_MS = 50
+
+
+class UnpaintedStep:
+    """A step with layers, which is not held; the canvas is painted in the next turn, which has no step.
+
+    A layer that is added asks for a painting at once: both together would block the window for the sum of their times.
+    """
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+
+    def __call__(self) -> None:
+        self._step()
+
+
+class StepQueue:
+    """A queue of short steps; new ones replace those that wait.
+
+    Parameters
+    ----------
+    parent : QObject
+        A widget of the window with the canvas. With its end the steps end.
+    hold : callable
+        While it returns True, the steps wait, but for `UnpaintedStep` ones.
+    """
+
+    def __init__(self, parent: QObject, hold: Callable[[], bool]) -> None:
+        self._hold = hold
+        self._dark = False
+        self._steps: deque[Step] = deque()
+        self._timer = QTimer(parent)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self._next)
+
+    @property
+    def active(self) -> bool:
+        """True until the last step has been done."""
+        return self._timer.isActive()
+
+    def run(self, steps: Iterable[Step]) -> None:
+        """Do these steps, the last one included, one per turn."""
+        self._steps = deque(steps)
+        self._timer.start()
+
+    def run_first(self, steps: Iterable[Step]) -> None:
+        """Do these steps before those that wait."""
+        self._steps.extendleft(reversed(list(steps)))
+        if self._steps:
+            self._timer.start()
+
+    def _next(self) -> None:
+        held = self._hold() and not (self._dark or (self._steps and isinstance(self._steps[0], UnpaintedStep)))
+        self._timer.setInterval(HOLD_MS if held else 0)
+        if self._dark:
+            self._paint(True)
+        elif self._steps and not held:
+            self._do(self._steps.popleft())
+        if not (self._steps or self._dark):
+            self._timer.stop()
+
+    def _do(self, step: Step) -> None:
+        """A step; with an error of the last one, the timer is to stop all the same."""
+        if not self._steps:
+            self._timer.stop()
+        if isinstance(step, UnpaintedStep):
+            self._paint(False)
+            self._timer.start()
+        step()
+
+    def _paint(self, on: bool) -> None:
+        parent = self._timer.parent()
+        window = parent.window() if isinstance(parent, QWidget) else None
+        canvas = window.centralWidget() if isinstance(window, QMainWindow) else None
+        if canvas is not None:
+            canvas.setUpdatesEnabled(on)
+        self._dark = not on
+
+    def release(self) -> None:
+        """Drop what waits."""
+        self._timer.stop()
+        if self._dark:
+            self._paint(True)
+        self._steps.clear()

@@ -1,0 +1,253 @@
+"""The explorer's long work, as generators for `workers.BackgroundJob`: no Qt, and nothing heavy imported before
+it is needed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sfh._qt.canvas import layer_data
+from napari_sfh._qt.canvas.layer_data import LayerTuple
+from napari_sfh.analysis import tables
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.io.workspaces import SUFFIX, Workspace, read_workspace, write_workspace
+from napari_sfh.types import F32, Cube, Progress, Result
+
+#: Channels read for the white light of a cube that has not been run.
+PREVIEW_CHANNELS = 48
+
+
+@dataclass(frozen=True)
+class OpenedGalaxy:
+    """What was found in a folder, or a single cube, ready for the form and the canvas."""
+
+    cube: Path | None
+    photometry: dict[str, Path]
+    maps: Path | None
+    problems: tuple[str, ...]
+    white: LayerTuple | None
+    ebv_mw: float | None = None  # where it is known beforehand
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class PreparedResult:
+    """A result with its layers prepared, so that the main thread only adds them."""
+
+    result: Result
+    layers: tuple[LayerTuple, ...]
+    path: Path | None = None  # the file that holds it
+
+
+@dataclass(frozen=True)
+class OpenedWorkspace:
+    """A workspace with its result, or with the cube's white light where there is no result."""
+
+    workspace: Workspace
+    shown: PreparedResult | None
+    galaxy: OpenedGalaxy | None
+    notes: tuple[str, ...]  # what is missing or has changed since it was saved
+
+
+def preview_white_light(cube: Cube, cancel: threading.Event | None = None) -> Generator[Progress, None, F32 | None]:
+    """Mean of channels spread evenly over a cube, (ny, nx) in its unit; NaN where no channel is good."""
+    channels = np.unique(np.linspace(0, cube.shape[0] - 1, PREVIEW_CHANNELS).astype(int))
+    total = np.zeros(cube.shape[1:])
+    count = np.zeros(cube.shape[1:])
+    for done, k in enumerate(channels):
+        if cancel is not None and cancel.is_set():
+            return None
+        flux, _, good = cube.read(int(k), int(k) + 1)
+        total += np.where(good[0], flux[0], 0)
+        count += good[0]
+        yield Progress("white light", done + 1, channels.size)
+    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean.astype(np.float32)
+
+
+def open_galaxy(
+    cancel: threading.Event, folder: Path | None = None, cube: Path | None = None
+) -> Generator[Progress, None, OpenedGalaxy]:
+    """Find a galaxy's files (in ``find_demo_folder``), and make the white light of its cube."""
+    from napari_sfh.io.identify import find_galaxy_files
+    from napari_sfh.io.muse import read_cube
+
+    yield Progress("looking for files", 0, 0)
+    photometry: dict[str, Path] = {}
+    maps: Path | None = None
+    problems: tuple[str, ...] = ()
+    if folder is not None:
+        found = find_galaxy_files(folder)
+        cube, photometry, maps, problems = found.cube, dict(found.mosaics), found.maps, tuple(found.problems)
+    white = None
+    if cube is not None:
+        opened = read_cube(cube)
+        image = yield from preview_white_light(opened, cancel)
+        white = None if image is None else layer_data.make_cube_layer(opened, image)
+        warm_up_napari()
+    return OpenedGalaxy(cube, photometry, maps, problems, white, folder=folder)
+
+
+def open_demo(cancel: threading.Event) -> Generator[Progress, None, OpenedGalaxy]:
+    """The bundled mock galaxy."""
+    yield Progress("opening the mock spiral", 0, 0)
+    from napari_sfh.demo import EBV_MW, find_demo_folder
+
+    galaxy = yield from open_galaxy(cancel, folder=find_demo_folder())
+    return replace(galaxy, ebv_mw=EBV_MW)
+
+
+def run_galaxy(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, PreparedResult | None]:
+    """The pipeline with the form's options; None if it was cancelled before there was anything."""
+    yield Progress("starting", 0, 0)
+    from napari_sfh.pipeline import configure_run, run_pipeline
+
+    result = yield from run_pipeline(configure_run(**options), cancel)
+    if result is None:
+        return None
+    yield Progress("maps", 0, 0)
+    return prepare_result(result)
+
+
+def open_result(cancel: threading.Event, path: Path) -> Generator[Progress, None, PreparedResult]:
+    """Read a result file."""
+    yield Progress("reading the result", 0, 0)
+    from napari_sfh.io.results import read_result
+
+    return prepare_result(read_result(path), path)
+
+
+def open_path(
+    cancel: threading.Event, path: Path
+) -> Generator[Progress, None, PreparedResult | OpenedGalaxy | OpenedWorkspace]:
+    """A galaxy's folder, a workspace, a result, or a cube.
+
+    Raises
+    ------
+    SfhInputError
+        It is none of them.
+    """
+    yield Progress("opening", 0, 0)
+    if path.is_dir():
+        return (yield from open_galaxy(cancel, folder=path))
+    if path.suffix.lower() == SUFFIX:
+        return (yield from open_workspace(cancel, path))
+    from napari_sfh.io.identify import identify_file
+
+    if identify_file(path).kind == "cube":
+        return (yield from open_galaxy(cancel, cube=path))
+    return (yield from open_result(cancel, path))
+
+
+def open_workspace(cancel: threading.Event, path: Path) -> Generator[Progress, None, OpenedWorkspace]:
+    """Read a workspace and what it needs; a file that is gone is told, the rest is opened."""
+    yield Progress("reading the workspace", 0, 0)
+    workspace = read_workspace(path)
+    notes: list[str] = []
+    if workspace.result is not None and workspace.result.is_file():
+        shown = yield from open_result(cancel, workspace.result)
+        if shown.result.bins.n_bins != workspace.n_bins:
+            notes.append(
+                f"{workspace.result.name} has {shown.result.bins.n_bins} bins, not the {workspace.n_bins} that it had "
+                "when the workspace was saved: the selected bins are others."
+            )
+        return OpenedWorkspace(workspace, shown, None, tuple(notes))
+    if workspace.result is not None:
+        notes.append(f"The result {workspace.result} is missing: put it back, or press Run.")
+    cube = workspace.forms.get("data", {}).get("cube")
+    galaxy = None
+    if cube is not None and Path(cube).is_file():
+        galaxy = yield from open_galaxy(cancel, cube=Path(cube))
+    elif cube is not None:
+        notes.append(f"The cube {cube} is missing: choose it again under Data.")
+    return OpenedWorkspace(workspace, None, galaxy, tuple(notes))
+
+
+def save_window_workspace(
+    cancel: threading.Event, workspace: Workspace, path: Path, result: Result | None
+) -> Generator[Progress, None, tuple[Path, Path | None]]:
+    """Write a workspace; a result that is in no file yet is written beside it first.
+
+    Returns
+    -------
+    (Path, Path or None)
+        The workspace and its result file.
+    """
+    yield Progress("writing the workspace", 0, 0)
+    if result is not None and workspace.result is None:
+        beside = path.with_name(f"{path.stem}_sfh.fits")
+        beside = yield from save_result(cancel, result, beside)
+        workspace = replace(workspace, result=beside)
+    return write_workspace(workspace, path), workspace.result
+
+
+def prepare_result(result: Result, path: Path | None = None) -> PreparedResult:
+    """Make all layers of a result."""
+    warm_up_napari()
+    return PreparedResult(result, tuple(layer_data.make_result_layers(result)), path)
+
+
+@cache
+def warm_up_napari() -> None:
+    """What napari and vispy do once for their first layers, away from the main thread.
+
+    That is the table of units, compiled code, and the dashes of a Labels layer's outlines: 0.3 s.
+    """
+    from napari.layers import Labels
+    from vispy.visuals.line.dash_atlas import DashAtlas
+
+    Labels(np.zeros((2, 2), dtype=np.int32), units=("arcsec", "arcsec"))
+    DashAtlas()
+
+
+def save_result(cancel: threading.Event, result: Result, path: Path) -> Generator[Progress, None, Path]:
+    """Write a result file."""
+    yield Progress("writing the result", 0, 0)
+    from napari_sfh.io.results import write_result
+
+    return write_result(result, path)
+
+
+def save_result_figure(
+    cancel: threading.Event,
+    result: Result,
+    path: Path,
+    views: Sequence[BinView],
+    kind: str,
+    distance_mpc: float | None = None,
+) -> Generator[Progress, None, Path]:
+    """Draw the page of the shown bins, or that of the maps when there are none."""
+    yield Progress("drawing", 0, 0)
+    from napari_sfh.figures import pages
+    from napari_sfh.figures.files import save_figure
+
+    figure = pages.draw_bins_page(result, views, kind) if views else pages.draw_maps_page(result, distance_mpc)
+    return save_figure(figure, path)
+
+
+def save_result_table(
+    cancel: threading.Event, result: Result, path: Path, views: Sequence[BinView] | None
+) -> Generator[Progress, None, Path]:
+    """Write histories, formation times, spectra and bands of bins (None: of all, without spectra) as ECSV or FITS."""
+    yield Progress("writing the table", 0, 0)
+    if views is not None:
+        return tables.write_tables(tables.build_bin_tables(result, views), path)
+    every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
+    return tables.write_tables(
+        {"SFH": tables.build_sfh_table(result, every), "TIMES": tables.build_times_table(result, every)}, path
+    )
+
+
+def read_cards(cancel: threading.Event) -> Generator[Progress, None, dict[str, str]]:
+    """Name and card of every shipped network, the default first; loads torch as a side effect, ready for a run."""
+    yield Progress("weights", 0, 0)
+    from napari_sfh.model.bundle import list_bundles, load_bundle
+
+    return {name: load_bundle(path).card for name, path in list_bundles().items()}

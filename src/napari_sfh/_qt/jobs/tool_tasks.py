@@ -1,0 +1,169 @@
+"""Long work of the tools that look beyond the network's answer, as generators for `workers.BackgroundJob`: no Qt."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from napari_sfh.analysis import colour_image, contours, maps, tables
+from napari_sfh.analysis.colour_image import ColourField, ColourStretch
+from napari_sfh.analysis.comparison import other_results, ppxf_fit
+from napari_sfh.analysis.comparison.map_comparison import Comparison, compare_results
+from napari_sfh.analysis.comparison.ppxf_fit import NOT_INSTALLED, PpxfBinSettings, PpxfFit
+from napari_sfh.analysis.gas import line_maps
+from napari_sfh.analysis.units import choose_flux_unit
+from napari_sfh.errors import SfhInputError
+from napari_sfh.figures.files import save_figure as save
+from napari_sfh.jobs import run_in_background
+from napari_sfh.prep.kinematics import is_ppxf_installed
+from napari_sfh.types import Progress, Result
+
+#: What contours can be drawn of: emission lines, then maps; name to title.
+CONTOURS: dict[str, str] = {name: title for name, (title, _) in line_maps.LINES.items()} | {
+    name: spec.title for name, spec in maps.MAPS.items() if not name.endswith("_ERR") and name != "FLAG"
+}
+
+
+@dataclass(frozen=True)
+class MapContours:
+    """Contours of a map."""
+
+    title: str  # of the map
+    lines: list[list[NDArray[np.float64]]]  # by level: corners (n, 2) as (y, x) in pixels
+    levels: tuple[float, ...]
+    unit: str
+    source: str  # where the map comes from
+
+    @property
+    def words(self) -> str:
+        """The levels for a person: ``Hα: 0.5, 1.1, 2.4 × 10⁻¹⁶ erg s⁻¹ cm⁻² per spaxel``."""
+        times = " × " if self.unit.startswith("10⁻") else " "
+        values = ", ".join(f"{level:.3g}" for level in self.levels).replace("-", "−")
+        return f"{self.title}: {values}{times}{self.unit}".rstrip()
+
+
+def open_colour_image(
+    cancel: threading.Event, paths: Mapping[str, Path], result: Result, look: ColourStretch
+) -> Generator[Progress, None, tuple[ColourField, list[colour_image.U8]] | None]:
+    """Cut the mosaics to the result's field, and paint them."""
+    yield Progress("opening the mosaics", 0, 0)
+    field = yield from colour_image.open_colour_field(paths, result.wcs, result.bins.bin_id.shape, cancel)
+    if field is None:
+        return None
+    levels = yield from colour_image.render_colour_image(field, look, cancel)
+    return None if levels is None else (field, levels)
+
+
+def load_contour_map(
+    cancel: threading.Event, result: Result, name: str, maps_path: Path | None
+) -> Generator[Progress, None, tuple[NDArray[np.floating], str, str] | None]:
+    """The map ``name`` of `CONTOURS` on the result's spaxels, its unit, and where it comes from.
+
+    Lines come from the MAPS file where it has them on these spaxels, else from the bins' spectra.
+    """
+    yield Progress(f"{CONTOURS[name]}", 0, 0)
+    if name in maps.MAPS:
+        return maps.make_map_image(result, name), maps.MAPS[name].unit.replace("log10", "log"), result.name
+    if maps_path is not None:
+        from napari_sfh.io.dap import read_line_maps
+
+        found = read_line_maps(maps_path)
+        if name in found and found[name].flux.shape == result.bins.bin_id.shape:
+            fluxes = line_maps.line_fluxes_from_maps(found, maps_path.name)
+            return *_scale_line_fluxes(
+                line_maps.make_line_image(fluxes, name, result.bins), fluxes.unit
+            ), maps_path.name
+    measured = yield from _measure_lines(cancel, result)
+    if measured is None:
+        return None
+    return *_scale_line_fluxes(line_maps.make_line_image(measured, name, result.bins), measured.unit), measured.source
+
+
+def _scale_line_fluxes(image: NDArray[np.floating], unit: str) -> tuple[NDArray[np.floating], str]:
+    """A line's fluxes by spaxel in a unit that suits their size."""
+    factor, text = choose_flux_unit(unit, maps.robust_limits(image, *line_maps.SHOWN_PERCENT)[1])
+    return image * image.dtype.type(factor), f"{text} per spaxel"
+
+
+def _measure_lines(cancel: threading.Event, result: Result) -> Generator[Progress, None, line_maps.LineFluxes | None]:
+    from napari_sfh.analysis.gas import line_fitting
+
+    return (yield from line_fitting.measure_line_fluxes(result, load_result_bundle(result), cancel))
+
+
+def load_result_bundle(result: Result) -> Any:
+    """The weights that made a result, for their templates; the default ones where these are not shipped."""
+    from napari_sfh.model.bundle import list_bundles, load_bundle
+
+    return load_bundle(result.model_name if result.model_name in list_bundles() else "default")
+
+
+def draw_contours(
+    cancel: threading.Event, result: Result, name: str, n: int, maps_path: Path | None
+) -> Generator[Progress, None, MapContours | None]:
+    """Contours of `load_contour_map` at ``n`` levels."""
+    found = yield from load_contour_map(cancel, result, name, maps_path)
+    if found is None:
+        return None
+    image, unit, source = found
+    if name in line_maps.LINES:
+        levels = contours.choose_contour_levels(image, n)
+    else:
+        finite = image[np.isfinite(image)]
+        if finite.size == 0:
+            raise SfhInputError(f"contours: {CONTOURS[name]} has no finite value; choose another map")
+        low, high = np.percentile(finite, [10, 90])
+        levels = np.linspace(low, high, n)
+    drawn = [contours.trace_contours(image, [level]) for level in levels]
+    return MapContours(CONTOURS[name], drawn, tuple(float(level) for level in levels), unit, source)
+
+
+def save_single_table(cancel: threading.Event, table: Any, path: Path) -> Generator[Progress, None, Path]:
+    """Write a table as ECSV or FITS, see `tables.write_tables`."""
+    yield Progress("writing the table", 0, 0)
+    return tables.write_tables({"TABLE": table}, path)
+
+
+def load_comparison(
+    cancel: threading.Event, path: Path | None, result: Result
+) -> Generator[Progress, None, Comparison | None]:
+    """Read another answer, or the demo's truth (None), and bring it onto the result's bins."""
+    yield Progress("reading the other answer", 0, 0)
+    if path is None:
+        from napari_sfh import demo
+
+        answer = other_results.other_result_from_truth(demo.read_demo_truth(), result)
+    else:
+        answer = other_results.read_other_result(path, result)
+    if cancel.is_set():
+        return None
+    yield Progress("matching the bins", 0, 0)
+    return compare_results(result, answer)
+
+
+def fit_bin_with_ppxf(
+    cancel: threading.Event, result: Result, bin_id: int, settings: PpxfBinSettings
+) -> Generator[Progress, None, PpxfFit | None]:
+    """pPXF on one bin, with the templates of the result's weights."""
+    yield Progress("reading the templates", 0, 0)
+    if not is_ppxf_installed():
+        raise SfhInputError(NOT_INSTALLED)
+    bundle = yield from run_in_background(lambda: load_result_bundle(result), "reading the templates", cancel)
+    if bundle is None:
+        return None
+    return (yield from ppxf_fit.fit_ppxf_in_process(result, bin_id, bundle.basis, settings, cancel))
+
+
+def draw_and_save_figure(
+    cancel: threading.Event, draw: Callable[[], Figure], path: Path
+) -> Generator[Progress, None, Path]:
+    """Draw a figure and write it as PNG, PDF or SVG."""
+    yield Progress("drawing", 0, 0)
+    return save(draw(), path)

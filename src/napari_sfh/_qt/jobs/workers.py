@@ -1,0 +1,189 @@
+"""Long work in a thread: a generator of `types.Progress` becomes a napari worker that can be cancelled.
+
+A ``RuntimeError`` in a generator worker vanishes without a signal (torch's out-of-memory error is one), so every
+generator is wrapped; ``quit`` (which napari calls when a window is closed over a running task) sets the cancel event,
+because a worker that is merely quit never returns what it has done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import Any
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QTimer
+from superqt.utils import GeneratorWorker
+
+from napari_sfh._qt.jobs.latency import shorten_thread_turns
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.types import Progress
+
+Work = Callable[[threading.Event], Generator[Progress, None, Any]]
+#: Milliseconds after a cancel at which the window stops waiting for the thread to come to its next look at the event.
+STOP_TIMEOUT_MS = 800
+#: Seconds between two progress signals of one stage.
+PROGRESS_SECONDS = 0.05
+
+
+def run_guarded(work: Work, cancel: threading.Event) -> Generator[Progress, None, Any]:
+    """Run ``work(cancel)``; thin out its progress, and convert errors that a worker would swallow.
+
+    Raises
+    ------
+    ComputeError
+        In place of any ``RuntimeError``.
+    """
+    try:
+        with shorten_thread_turns():
+            return (yield from _thin_progress(work(cancel)))
+    except RuntimeError as error:
+        raise ComputeError(_first_sentence(error)) from error
+
+
+def _first_sentence(error: BaseException) -> str:
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    if "out of memory" in first.lower():
+        return f"{first}: choose the device cpu, or close other programs that use the GPU"
+    return f"{first}: this is a fault of the program or a library, the details help to report it"
+
+
+def _thin_progress(work: Generator[Progress, None, Any]) -> Generator[Progress, None, Any]:
+    last, stage = 0.0, ""
+    while True:
+        try:
+            step = next(work)
+        except StopIteration as end:
+            return end.value
+        now = time.monotonic()
+        if step.stage != stage or now - last > PROGRESS_SECONDS or step.done == step.total:
+            last, stage = now, step.stage
+            yield step
+
+
+class CancellableWorker(GeneratorWorker[Progress, None, Any]):
+    """A worker whose ``quit`` sets the event that its generator looks at."""
+
+    cancel_event: threading.Event | None = None
+
+    def quit(self) -> None:
+        """Ask the generator to stop and return what it has."""
+        if self.cancel_event is not None:
+            self.cancel_event.set()
+
+
+class BackgroundJob:
+    """One piece of long work at a time; the callbacks run in the main thread.
+
+    Parameters
+    ----------
+    on_progress, on_done, on_error : callables
+        Given a `Progress`, the generator's return value, and the exception.
+    """
+
+    def __init__(
+        self,
+        on_progress: Callable[[Progress], None],
+        on_done: Callable[[Any], None],
+        on_error: Callable[[Exception], None],
+    ) -> None:
+        self._slots = {"yielded": on_progress, "returned": on_done, "errored": on_error}
+        self._worker: Any = None
+        self._late: Any = None
+        self._cancel: threading.Event | None = None
+
+    @property
+    def running(self) -> bool:
+        """True from `start` until the work returns or fails."""
+        return self._worker is not None
+
+    def is_running(self) -> bool:
+        """The same, as a function."""
+        return self.running
+
+    @property
+    def cancelling(self) -> bool:
+        """True from `stop` until the work returns."""
+        return self._cancel is not None and self._cancel.is_set()
+
+    def start(self, work: Work) -> None:
+        """Run ``work(cancel)`` in a thread.
+
+        Raises
+        ------
+        ComputeError
+            Something runs already.
+        """
+        if self.running:
+            raise ComputeError("a run is in progress: cancel it or wait for its end")
+        self._cancel = threading.Event()
+        worker = create_worker(
+            run_guarded, work, self._cancel, _worker_class=CancellableWorker, _ignore_errors=True, _start_thread=False
+        )
+        worker.cancel_event = self._cancel
+        self._worker = worker
+        for name, slot in (("yielded", self._yielded), ("returned", self._returned), ("errored", self._errored)):
+            getattr(worker, name).connect(partial(slot, worker))
+        worker.start()
+
+    def stop(self) -> None:
+        """Ask the work to stop; ``on_done`` comes within a second, with what was done or None.
+
+        A library call that does not look at the event is left to end alone; if it still brings a partial result, and
+        nothing else was started meanwhile, ``on_done`` comes once more.
+        """
+        if self._cancel is not None and not self._cancel.is_set():
+            self._cancel.set()
+            if self._worker is not None:
+                QTimer.singleShot(STOP_TIMEOUT_MS, partial(_let_go_if_alive, weakref.ref(self), self._worker))
+
+    def _let_go(self, worker: Any) -> None:
+        if worker is self._worker and worker is not None:
+            self._worker, self._late = None, worker
+            self._slots["returned"](None)
+
+    def abandon(self) -> None:
+        """Stop, and call nobody back: for a window that is closing."""
+        self.stop()
+        for worker in (self._worker, self._late):
+            if worker is not None:
+                # At the end of the program Qt may have taken the worker's signals away already.
+                with contextlib.suppress(RuntimeError):
+                    for name in self._slots:
+                        getattr(worker, name).disconnect()
+        self._worker = self._late = None
+        self._slots = {}
+
+    def _yielded(self, worker: Any, step: Progress) -> None:
+        if worker is self._worker:
+            self._slots["yielded"](step)
+
+    def _returned(self, worker: Any, value: Any) -> None:
+        late = worker is self._late and value is not None and not self.running
+        if worker is self._worker or late:
+            self._worker = self._late = None
+            self._slots["returned"](value)
+
+    def _errored(self, worker: Any, error: Exception) -> None:
+        if worker is self._worker:
+            self._worker = None
+            self._slots["errored"](error)
+
+
+def _let_go_if_alive(job: weakref.ref[BackgroundJob], worker: Any) -> None:
+    target = job()
+    if target is not None:
+        target._let_go(worker)
+
+
+def explain_error(error: BaseException) -> tuple[str, str]:
+    """An error as one sentence for the user, and the details on demand."""
+    details = "".join(traceback.format_exception(error))
+    if isinstance(error, SfhInputError | ComputeError | OSError):
+        return str(error), details
+    return f"{type(error).__name__}: {_first_sentence(error)}", details

@@ -1,0 +1,399 @@
+"""The plots of the selected bin, in pyqtgraph: made once, then only their data change.
+
+pyqtgraph rather than matplotlib, because a click must be painted within 60 ms; figures for paper and export are drawn
+by `napari_sfh.figures.pages` from the same `BinView`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import qtpy
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPainterPath
+from qtpy.QtWidgets import QGraphicsPathItem
+
+from napari_sfh._qt.widgets.theme import POINTS, Palette
+from napari_sfh.analysis.bin_view import (
+    COLORS,
+    DRAWN_EDGES_GYR,
+    FLUX_HTML,
+    LINES_AA,
+    MH_EDGES,
+    PIVOT_AA,
+    SFH_KINDS,
+    BinView,
+    CredibleBand,
+)
+from napari_sfh.physics.wavelength import NORM_WINDOW_AA, WAVE_AA
+from napari_sfh.types import BANDS
+
+# Where several bindings are installed, pyqtgraph must take the one that napari uses.
+os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
+import pyqtgraph as pg
+
+__all__ = ["BinPlots", "Ribbon", "choose_flux_range", "histogram_corners", "make_bare_plot", "pg", "style_axes"]
+
+FLUX_TIP = "Flux density per Å over the bin's mean in {:.0f}–{:.0f} Å".format(*NORM_WINDOW_AA)
+LG_EDGES = np.log10(DRAWN_EDGES_GYR)
+AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
+AGE_MINOR = [(np.log10(k * 10.0**p), "") for p in (-3, -2, -1, 0) for k in range(2, 10)]
+
+
+class Ribbon(QGraphicsPathItem):
+    """A filled region without an outline: a 16-84 % band, or masked ranges."""
+
+    def __init__(self, alpha: int = 60) -> None:
+        super().__init__()
+        self._alpha = alpha
+        self.setPen(pg.mkPen(None))
+        self.setZValue(-10)
+
+    def set_color(self, color: str) -> None:
+        """Fill colour, made translucent."""
+        brush = pg.mkColor(color)
+        brush.setAlpha(self._alpha)
+        self.setBrush(pg.mkBrush(brush))
+
+    def between(self, x: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]) -> None:
+        """Fill between two curves; nothing where either is not finite."""
+        good = np.isfinite(low) & np.isfinite(high)
+        if not good.any():
+            self.setPath(QPainterPath())
+            return
+        x, low, high = x[good], low[good], high[good]
+        outline_x = np.concatenate([x, x[::-1], x[:1]])
+        outline_y = np.concatenate([low, high[::-1], low[:1]])
+        self.setPath(pg.arrayToQPath(outline_x, outline_y))
+
+    def spans(self, ranges: Sequence[tuple[float, float]], low: float, high: float) -> None:
+        """Fill full-height rectangles over ranges of x."""
+        path = QPainterPath()
+        for a, b in ranges:
+            path.addRect(a, low, b - a, high - low)
+        self.setPath(path)
+
+
+def make_bare_plot(layout: Any, row: int = 0, column: int = 0) -> pg.PlotItem:
+    """A plot without buttons, menu and SI prefixes in a layout (or a widget that is one)."""
+    plot = layout.addPlot(row=row, col=column)
+    plot.hideButtons()
+    plot.setMenuEnabled(False)
+    plot.getAxis("left").setWidth(50)
+    plot.getAxis("left").enableAutoSIPrefix(False)
+    plot.setDefaultPadding(0.0)
+    return plot
+
+
+def style_axes(plot: pg.PlotItem, colors: Palette, sides: Sequence[str] = ("left", "bottom"), **labels: str) -> None:
+    """Colours of the theme and small digits at some sides of a plot, and labels by side."""
+    small = plot.font()
+    small.setPointSizeF(POINTS)
+    for side in sides:
+        axis = plot.getAxis(side)
+        axis.setPen(pg.mkPen(colors.faint))
+        axis.setTextPen(pg.mkPen(colors.text))
+        axis.setTickFont(small)
+        if side in labels:
+            plot.setLabel(side, labels[side], **make_label_style(colors))
+
+
+def make_label_style(colors: Palette) -> dict[str, str]:
+    """How the label of an axis is written."""
+    return {"font-size": f"{POINTS}pt", "color": colors.text}
+
+
+def histogram_corners(edges: NDArray[np.floating], values: NDArray[np.floating]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Corner points (2n,) of a histogram with ``edges`` (n+1,) and ``values`` (n,)."""
+    return np.repeat(edges, 2)[1:-1], np.repeat(values, 2)
+
+
+class _Curves:
+    """One curve and one band for each bin that can be shown at once, in one plot."""
+
+    def __init__(self, plot: pg.PlotItem) -> None:
+        self.curves = [pg.PlotCurveItem(connect="finite") for _ in COLORS]
+        self.ribbons = [Ribbon(70 if i == 0 else 25) for i, _ in enumerate(COLORS)]
+        for color, curve, ribbon in zip(COLORS, self.curves, self.ribbons):
+            curve.setPen(pg.mkPen(color, width=2))
+            ribbon.set_color(color)
+            plot.addItem(ribbon, ignoreBounds=True)
+            plot.addItem(curve)
+
+    def draw(self, x: NDArray[np.floating], bands: Sequence[CredibleBand], histogram: bool) -> None:
+        """Show one band per bin; further curves are emptied."""
+        for i, (curve, ribbon) in enumerate(zip(self.curves, self.ribbons)):
+            shown = i < len(bands)
+            curve.setVisible(shown)
+            ribbon.setVisible(shown)
+            if not shown:
+                continue
+            band = bands[i]
+            if histogram:
+                xs, value = histogram_corners(x, band.value)
+                low, high = histogram_corners(x, band.low)[1], histogram_corners(x, band.high)[1]
+            else:
+                xs, value, low, high = x, band.value, band.low, band.high
+            curve.setData(xs, value)
+            ribbon.between(xs, low, high)
+
+
+class BinPlots(pg.GraphicsLayoutWidget):
+    """SFH, cumulative mass, metallicity, spectrum with residual, and the five bands of the shown bins."""
+
+    def __init__(self, colors: Palette) -> None:
+        super().__init__()
+        self.kind = "mass"
+        self.metallicity = "age"
+        self._views: list[BinView] = []
+        self.ci.setContentsMargins(2, 2, 2, 2)
+        self.ci.setSpacing(4)
+        histories, abundances, spectra = (self.addLayout(row=0, col=column) for column in range(3))
+        for column, stretch in enumerate((5, 6, 8)):
+            self.ci.layout.setColumnStretchFactor(column, stretch)
+        for layout in (histories, abundances, spectra):
+            layout.setSpacing(3)
+        spectra.layout.setRowStretchFactor(0, 5)
+        spectra.layout.setRowStretchFactor(1, 3)
+        self.sfh = self._age_plot(histories, 0)
+        self.cumulative = self._age_plot(histories, 1)
+        self.mh = self._age_plot(abundances, 0)
+        self.sed = make_bare_plot(abundances, 1)
+        self.spectrum = make_bare_plot(spectra, 0)
+        self.residual = make_bare_plot(spectra, 1)
+        self._curves = {name: _Curves(getattr(self, name)) for name in ("sfh", "cumulative", "mh")}
+        self._make_times()
+        self._make_spectrum()
+        self._make_sed()
+        self.set_colors(colors)
+
+    def _age_plot(self, layout: pg.GraphicsLayout, row: int) -> pg.PlotItem:
+        plot = make_bare_plot(layout, row)
+        plot.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR])
+        plot.getAxis("bottom").setStyle(hideOverlappingLabels=False)
+        plot.setXRange(LG_EDGES[0], LG_EDGES[-1], padding=0)
+        plot.setMouseEnabled(x=False, y=True)
+        return plot
+
+    def _make_spectrum(self) -> None:
+        self._data = pg.PlotCurveItem(connect="finite")
+        self._model = pg.PlotCurveItem()
+        self._difference = pg.PlotCurveItem(connect="finite")
+        self._error = Ribbon(90)
+        self._masked = [Ribbon(45), Ribbon(45)]
+        self._zero = pg.InfiniteLine(0, angle=0)
+        for item in (self._masked[0], self._data, self._model):
+            self.spectrum.addItem(item, ignoreBounds=True)
+        for item in (self._masked[1], self._error, self._zero, self._difference):
+            self.residual.addItem(item, ignoreBounds=True)
+        self._lines = [pg.InfiniteLine(wave) for _, wave in LINES_AA]
+        for line in self._lines:
+            self.spectrum.addItem(line, ignoreBounds=True)
+        self.spectrum.setToolTip(FLUX_TIP)
+        for plot in (self.spectrum, self.residual):
+            plot.getAxis("left").setWidth(56)
+        self.spectrum.showAxis("top")
+        self.spectrum.getAxis("top").setStyle(tickLength=0, tickTextOffset=1, hideOverlappingLabels=False)
+        self.spectrum.vb.sigResized.connect(self._name_lines)
+        self.spectrum.setXRange(WAVE_AA[0], WAVE_AA[-1], padding=0)
+        self.residual.setXLink(self.spectrum)
+        self.spectrum.getAxis("bottom").setStyle(showValues=False)
+
+    def _make_times(self) -> None:
+        """Lines at t50 and t90 of the first bin."""
+        self._times = {0.5: pg.InfiniteLine(0, angle=90), 0.9: pg.InfiniteLine(0, angle=90)}
+        for fraction, line in self._times.items():
+            line.label = pg.InfLineLabel(line, f"t{100 * fraction:.0f}", position=0.25 if fraction == 0.5 else 0.08)
+            self.cumulative.addItem(line, ignoreBounds=True)
+
+    def _make_sed(self) -> None:
+        self.cumulative.setToolTip("Share of the mass (or V light) that had formed before; t50, t90: half and 90 %")
+        # The top is free: its label would touch the one of the plot above.
+        self.cumulative.setYRange(0, 1.12, padding=0)
+        self.cumulative.getAxis("left").setTicks([[(0.0, "0"), (0.5, "0.5"), (1.0, "1")]])
+        self.sfh.getAxis("bottom").setStyle(showValues=False)
+        self._sed_x = np.log10([PIVOT_AA[b] for b in BANDS])
+        self._sed_errors = pg.ErrorBarItem(x=self._sed_x, y=np.zeros(5), height=np.zeros(5), beam=0.0)
+        self._sed_data = pg.ScatterPlotItem(size=7, symbol="o")
+        self._sed_model = pg.ScatterPlotItem(size=11, symbol="d")
+        self._sed_spectrum = pg.PlotCurveItem()
+        for item in (self._sed_spectrum, self._sed_errors, self._sed_model, self._sed_data):
+            self.sed.addItem(item, ignoreBounds=True)
+        # Every other one a line lower: side by side they have no room.
+        ticks = [(float(x), "\n" * (k % 2) + band[1:-1]) for k, (x, band) in enumerate(zip(self._sed_x, BANDS))]
+        self.sed.getAxis("bottom").setTicks([ticks])
+        self.sed.getAxis("bottom").setStyle(hideOverlappingLabels=False)
+        self.sed.setXRange(self._sed_x[0] - 0.06, self._sed_x[-1] + 0.06, padding=0)
+        self.sed.setToolTip(f"{FLUX_TIP}; dots: HST, diamonds: the prediction's model")
+        self.sed.setMouseEnabled(x=False, y=True)
+
+    def _label(self) -> None:
+        for plot, side, text in (
+            (self.sfh, "left", SFH_KINDS[self.kind][1]),
+            (self.cumulative, "left", "formed"),
+            (self.cumulative, "bottom", "lookback time (Gyr)"),
+            (self.mh, "left", "[M/H] (dex)" if self.metallicity == "age" else "share"),
+            (self.mh, "bottom", "" if self.metallicity == "age" else "[M/H] (dex)"),
+            (self.spectrum, "left", FLUX_HTML),
+            (self.residual, "left", "residual"),
+            (self.residual, "bottom", "rest wavelength (Å)"),
+            (self.sed, "left", FLUX_HTML),
+            (self.sed, "bottom", "HST filter (F…W)"),
+        ):
+            plot.setLabel(side, text, **make_label_style(self._colors))
+
+    def set_colors(self, colors: Palette) -> None:
+        """Follow napari's theme."""
+        self._colors = colors
+        self.setBackground(colors.background)
+        self._label()
+        for plot in (self.sfh, self.cumulative, self.mh, self.spectrum, self.residual, self.sed):
+            style_axes(plot, colors, ("left", "bottom", "top"))
+        for line in self._times.values():
+            line.setPen(pg.mkPen(colors.text, style=Qt.PenStyle.DashLine))
+            line.label.setColor(colors.text)
+        self._data.setPen(pg.mkPen(colors.data, width=1))
+        self._model.setPen(pg.mkPen(colors.model, width=1))
+        self._difference.setPen(pg.mkPen(colors.residual, width=1))
+        self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
+        self._error.set_color(colors.faint)
+        for ribbon in self._masked:
+            ribbon.set_color(colors.faint)
+        for line in self._lines:
+            line.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DotLine))
+        self._sed_errors.setData(pen=pg.mkPen(colors.data))
+        self._sed_data.setBrush(pg.mkBrush(colors.data))
+        self._sed_data.setPen(pg.mkPen(colors.data))
+        self._sed_model.setBrush(pg.mkBrush(None))
+        self._sed_model.setPen(pg.mkPen(colors.model, width=2))
+        self._sed_spectrum.setPen(pg.mkPen(colors.model, width=1))
+
+    def _name_lines(self) -> None:
+        """Name as many lines as have room (8 pixels a letter), the most important first."""
+        pixel_aa = (WAVE_AA[-1] - WAVE_AA[0]) / max(self.spectrum.vb.width(), 1.0)
+        named: list[tuple[float, str]] = []
+        for name, wave in LINES_AA:
+            if all(abs(wave - other) > (4 * len(name + beside) + 3) * pixel_aa for other, beside in named):
+                named.append((wave, name))
+        self.spectrum.getAxis("top").setTicks([named])
+
+    def set_kind(self, kind: str) -> None:
+        """Draw the SFH as ``mass``, ``light`` or ``sfr``."""
+        self.kind = kind
+        self._label()
+        self.draw(self._views)
+
+    def set_metallicity(self, metallicity: str) -> None:
+        """Draw [M/H] of each age bin (``age``), or the mass' or light's ``distribution`` over [M/H]."""
+        self.metallicity = metallicity
+        by_age = metallicity == "age"
+        self.mh.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR] if by_age else None)
+        low, high = LG_EDGES[[0, -1]] if by_age else MH_EDGES[[0, -1]]
+        self.mh.setXRange(low, high, padding=0)
+        self._label()
+        self.draw(self._views)
+
+    def draw(self, views: Sequence[BinView]) -> None:
+        """Show bins: the SFHs of all of them, spectrum and bands of the first."""
+        self._views = list(views)
+        histories = [v.sfh(self.kind) for v in views]
+        self._curves["sfh"].draw(LG_EDGES, histories, histogram=True)
+        self._curves["cumulative"].draw(LG_EDGES, [v.cumulative_share(self.kind) for v in views], histogram=False)
+        self._draw_times(views)
+        self._draw_metallicity(views)
+        self.sfh.setYRange(0, _top_of_bands(histories), padding=0)
+        if views:
+            self._draw_spectrum(views[0])
+            self._draw_sed(views[0])
+        else:
+            self._clear_first()
+        # Else the first painting finds the new ranges, and asks for a second one.
+        self.scene().prepareForPaint()
+
+    def _draw_times(self, views: Sequence[BinView]) -> None:
+        times = views[0].formed(tuple(self._times), self.kind).value if views else np.full(2, np.nan)
+        for line, time in zip(self._times.values(), times):
+            line.setVisible(bool(np.isfinite(time)))
+            if np.isfinite(time):
+                line.setValue(float(np.log10(max(time, DRAWN_EDGES_GYR[0]))))
+
+    def _draw_metallicity(self, views: Sequence[BinView]) -> None:
+        if self.metallicity == "age":
+            self._curves["mh"].draw(LG_EDGES, [v.mh for v in views], histogram=True)
+            low, high = _range_of_bands([v.mh for v in views])
+        else:
+            shares = [v.metallicity_distribution(self.kind) for v in views]
+            nothing = np.full(MH_EDGES.size - 1, np.nan)
+            self._curves["mh"].draw(MH_EDGES, [CredibleBand(s, nothing, nothing) for s in shares], histogram=True)
+            low, high = 0.0, 1.08 * max([float(np.nanmax(s, initial=1e-3)) for s in shares], default=1.0)
+        self.mh.setYRange(low, high, padding=0)
+
+    def _draw_spectrum(self, view: BinView) -> None:
+        low, high = choose_flux_range(view.flux, view.model)
+        self._data.setData(WAVE_AA, view.flux)
+        self._model.setData(WAVE_AA, view.model)
+        self.spectrum.setYRange(low, high, padding=0)
+        self._masked[0].spans(view.masked, low - 100 * (high - low), high + 100 * (high - low))
+        residual = view.residual
+        finite = np.abs(residual[np.isfinite(residual)])
+        size = 1.0 if finite.size == 0 else max(float(np.percentile(finite, 95.0)) * 2.5, 1e-6)
+        self._difference.setData(WAVE_AA, residual)
+        self._error.between(WAVE_AA, -view.error, view.error)
+        self._masked[1].spans(view.masked, -100 * size, 100 * size)
+        self.residual.setYRange(-size, size, padding=0)
+
+    def _draw_sed(self, view: BinView) -> None:
+        used = np.isfinite(view.phot)
+        x, y, error = self._sed_x[used], view.phot[used], view.phot_error[used]
+        self._sed_data.setData(x, y)
+        self._sed_errors.setData(x=x, y=y, height=2 * error)
+        self._sed_model.setData(self._sed_x, view.phot_model)
+        continuum = np.median(view.model[:1760].reshape(22, 80), axis=1)
+        self._sed_spectrum.setData(np.log10(WAVE_AA[40:1760:80]), continuum)
+        values = np.concatenate([y + error, y - error, view.phot_model])
+        values = values[np.isfinite(values)]
+        top = 1.0 if values.size == 0 else float(values.max())
+        self.sed.setYRange(min(0.0, float(values.min(initial=0.0))), 1.08 * top, padding=0)
+
+    def _clear_first(self) -> None:
+        for curve in (self._data, self._model, self._difference, self._sed_spectrum):
+            curve.setData([], [])
+        for scatter in (self._sed_data, self._sed_model):
+            scatter.setData([], [])
+        self._sed_errors.setData(x=np.array([]), y=np.array([]), height=np.array([]))
+        for ribbon in (*self._masked, self._error):
+            ribbon.setPath(QPainterPath())
+
+
+def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -> tuple[float, float]:
+    """Range of flux that shows the continuum and its absorption; strong emission lines leave at the top.
+
+    A few per cent of the pixels are emission lines, ten times as high as the features that matter; the wheel zooms out.
+    """
+    seen = np.concatenate([flux[np.isfinite(flux)], model[np.isfinite(model)]])
+    if seen.size == 0:
+        return 0.0, 1.0
+    low, middle, high, highest = np.percentile(seen, [0.2, 50, 95, 100])
+    top = min(highest, high + 1.5 * max(high - low, 0.2 * abs(middle)))
+    room = 0.06 * (top - low)
+    return float(low - room), float(top + room)
+
+
+def _top_of_bands(bands: Sequence[CredibleBand]) -> float:
+    values = [b.high if np.isfinite(b.high).any() else b.value for b in bands]
+    tops = [float(np.nanmax(v)) for v in values if np.isfinite(v).any()]
+    return 1.08 * max(tops) if tops and max(tops) > 0 else 1.0
+
+
+def _range_of_bands(bands: Sequence[CredibleBand]) -> tuple[float, float]:
+    parts = [p for b in bands for p in (b.value, b.low, b.high)]
+    values = np.concatenate(parts) if parts else np.array([])
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return -1.0, 0.5
+    room = 0.08 * max(float(np.ptp(values)), 0.2)
+    return float(values.min()) - room, float(values.max()) + room

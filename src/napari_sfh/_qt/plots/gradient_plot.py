@@ -1,0 +1,81 @@
+"""A quantity against the radius in the disc, in pyqtgraph: bins, running median, fitted line."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from napari_sfh._qt.plots.bin_plots import Ribbon, make_bare_plot, pg, style_axes
+from napari_sfh._qt.widgets.theme import Palette
+from napari_sfh.analysis.bin_view import COLORS
+from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
+
+
+class GradientPlot(pg.GraphicsLayoutWidget):
+    """Bins in and out of the fit, running median with 16-84 %, the line with its error; a ring marks one bin."""
+
+    def __init__(self, colors: Palette) -> None:
+        super().__init__()
+        self.plot = make_bare_plot(self)
+        self._out = pg.ScatterPlotItem(size=3, pen=None)
+        self._in = pg.ScatterPlotItem(size=4, pen=None)
+        self._spread, self._error = Ribbon(70), Ribbon(110)
+        self._median, self._line = pg.PlotCurveItem(), pg.PlotCurveItem()
+        self._here = pg.ScatterPlotItem(size=12, symbol="o", brush=None)
+        # The curves above the points, the bands between them.
+        for z, item in ((-21, self._out), (-20, self._in), (5, self._median), (6, self._line), (7, self._here)):
+            item.setZValue(z)
+        for item in (self._out, self._in, self._spread, self._error, self._median, self._line, self._here):
+            self.plot.addItem(item, ignoreBounds=True)
+        self.set_colors(colors)
+
+    def set_colors(self, colors: Palette) -> None:
+        """Follow napari's theme."""
+        self._colors = colors
+        self.setBackground(colors.background)
+        self._in.setBrush(pg.mkBrush(colors.data + "70"))
+        self._out.setBrush(pg.mkBrush(colors.faint + "60"))
+        self._spread.set_color(colors.residual)
+        self._median.setPen(pg.mkPen(colors.residual, width=3))
+        self._error.set_color(colors.model)
+        self._line.setPen(pg.mkPen(colors.model, width=2))
+        self._here.setPen(pg.mkPen(COLORS[5], width=2))
+        style_axes(self.plot, colors)
+
+    def draw(self, made: Gradient) -> None:
+        """Show one gradient."""
+        data, run = made.profile, made.running
+        seen = np.isfinite(data.value) & np.isfinite(data.r)
+        self._in.setData(data.r[made.used], data.value[made.used])
+        self._out.setData(data.r[seen & ~made.used], data.value[seen & ~made.used])
+        self._median.setData(run.r, run.median)
+        self._spread.between(run.r, run.low, run.high)
+        r = np.linspace(float(data.r[made.used].min()), float(data.r[made.used].max()), 60)
+        low, high = made.band(r)
+        self._line.setData(r, made.centre + made.slope * r)
+        self._error.between(r, low, high)
+        bottom, top = np.percentile(data.value[made.used], [0.5, 99.5])
+        room = 0.1 * max(float(top - bottom), 0.05)
+        self.plot.setRange(
+            xRange=(0.0, float(np.max(data.r[seen]))), yRange=(float(bottom) - room, float(top) + room), padding=0.01
+        )
+        _, title, unit = GRADIENT_QUANTITIES[data.quantity]
+        label = f"{title} ({'log yr' if 'age' in title else unit})"
+        style_axes(self.plot, self._colors, left=label, bottom="R / Rₑ in the disc's plane")
+
+    def legend(self) -> str:
+        """What the colours are, as rich text."""
+        colors = self._colors
+        parts = (
+            (colors.model, "fitted line"),
+            (colors.residual, "running median, 16–84 %"),
+            (colors.data, "bins fitted"),
+            (colors.faint, "others"),
+        )
+        entries = (f'<span style="color:{color}">■</span> {text}'.replace(" ", "&nbsp;") for color, text in parts)
+        return " &nbsp;".join(entries).replace("<span&nbsp;style", "<span style")
+
+    def mark(self, made: Gradient, bin_id: int) -> None:
+        """Ring around a bin (1..N); 0 = none."""
+        known = 1 <= bin_id <= made.profile.r.size and np.isfinite(made.profile.value[bin_id - 1])
+        row = [bin_id - 1] if known else []
+        self._here.setData(made.profile.r[row], made.profile.value[row])

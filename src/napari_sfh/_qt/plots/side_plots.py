@@ -1,0 +1,342 @@
+"""What the tools show beside the map: a dock with plots, and the plots of answers held against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import ComboBox, Container, PushButton
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from napari_sfh._qt.plots.bin_plots import (
+    AGE_MINOR,
+    AGE_TICKS,
+    FLUX_TIP,
+    LG_EDGES,
+    Ribbon,
+    choose_flux_range,
+    histogram_corners,
+    make_bare_plot,
+    pg,
+    style_axes,
+)
+from napari_sfh._qt.widgets.small_widgets import make_weak_slot
+from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
+from napari_sfh.analysis.bin_view import COLORS, FLUX_HTML, BinView
+from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
+from napari_sfh.analysis.comparison.map_comparison import Comparison
+from napari_sfh.analysis.maps import MAPS, MEAN_MAPS, robust_limits
+from napari_sfh.figures.comparison import DENSE, ERROR_BARS, format_scatter
+from napari_sfh.physics.wavelength import WAVE_AA
+
+#: Answers that are drawn at once.
+MAX_HISTORIES = 4
+#: Width in pixels of the words beside the plots.
+TEXT_WIDTH = 312
+#: Map of a mean in `physics.means.MEAN_NAMES`.
+MAP_OF_MEAN = {key: name for name, key in MEAN_MAPS.items()}
+
+
+class OneToOne(pg.GraphicsLayoutWidget):
+    """This result against another answer: points with errors, or their density; a dot marks the selected bin."""
+
+    def __init__(self, colors: Palette) -> None:
+        super().__init__()
+        self.plot = make_bare_plot(self)
+        self._image = pg.ImageItem()
+        self._image.setColorMap(pg.colormap.get("viridis"))
+        self._errors = pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0))
+        self._points = pg.ScatterPlotItem(size=4, pen=None)
+        self._line = pg.PlotCurveItem()
+        self._here = pg.ScatterPlotItem(size=11, symbol="o", brush=None)
+        for z, item in enumerate((self._image, self._errors, self._points, self._line, self._here)):
+            item.setZValue(z)
+            self.plot.addItem(item, ignoreBounds=True)
+        self.set_colors(colors)
+
+    def set_colors(self, colors: Palette) -> None:
+        """Follow napari's theme."""
+        self.setBackground(colors.background)
+        self._colors = colors
+        self._points.setBrush(pg.mkBrush(COLORS[0]))
+        self._errors.setData(pen=pg.mkPen(colors.faint))
+        self._line.setPen(pg.mkPen(colors.text, width=1, style=Qt.PenStyle.DashLine))
+        self._here.setPen(pg.mkPen(COLORS[5], width=2))
+        style_axes(self.plot, colors)
+
+    def draw(self, comparison: Comparison, key: str, use: NDArray[np.bool_]) -> None:
+        """Show a mean in the bins ``use``."""
+        (own, other), (own_error, other_error) = comparison.pair(key), comparison.pair_errors(key)
+        good = use & np.isfinite(own) & np.isfinite(other)
+        x, y = other[good], own[good]
+        low, high = robust_limits(np.concatenate([x, y]), 0.5, 99.5)
+        room = 0.08 * (high - low)
+        low, high = low - room, high + room
+        dense = x.size > DENSE
+        self._image.setVisible(dense)
+        self._points.setVisible(not dense)
+        self._errors.setVisible(0 < x.size < ERROR_BARS)
+        if dense:
+            self._density(x, y, low, high)
+        else:
+            self._points.setData(x, y)
+        if 0 < x.size < ERROR_BARS:
+            width, height = (2 * np.nan_to_num(e[good]) for e in (other_error, own_error))
+            self._errors.setData(x=x, y=y, width=width, height=height, beam=0.0)
+        self._line.setData([low, high], [low, high])
+        self.plot.setRange(xRange=(low, high), yRange=(low, high), padding=0)
+        title, unit = MAPS[MAP_OF_MEAN[key]].title, "log yr" if key.startswith("lg_age") else "dex"
+        labels = (f"{title} ({unit}), {name}" for name in (comparison.result.model_name, comparison.other.name))
+        style_axes(self.plot, self._colors, **dict(zip(("left", "bottom"), labels)))
+
+    def _density(self, x: NDArray[Any], y: NDArray[Any], low: float, high: float) -> None:
+        counts, _, _ = np.histogram2d(x, y, bins=60, range=[[low, high], [low, high]])
+        image = np.where(counts > 0, np.log1p(counts), np.nan)
+        self._image.setImage(image, autoLevels=True, rect=(low, low, high - low, high - low))
+
+    def mark(self, x: float, y: float) -> None:
+        """Mark one bin; NaN marks none."""
+        known = np.isfinite([x, y]).all()
+        self._here.setData([x] if known else [], [y] if known else [])
+
+
+class HistoryPlots(pg.GraphicsLayoutWidget):
+    """SFHs of one bin from several answers; its spectrum and their residuals where they have a model."""
+
+    def __init__(self, colors: Palette, spectrum: bool) -> None:
+        super().__init__()
+        self.kind = "mass"
+        self._with_spectrum = spectrum
+        self.sfh = make_bare_plot(self)
+        self.sfh.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR])
+        self.sfh.setXRange(LG_EDGES[0], LG_EDGES[-1], padding=0)
+        self.sfh.setMouseEnabled(x=False, y=True)
+        self._ribbon = Ribbon(60)
+        self.sfh.addItem(self._ribbon, ignoreBounds=True)
+        self._sfhs = self._curves(self.sfh, 2)
+        if spectrum:
+            self._add_spectrum()
+        self.set_colors(colors)
+
+    def _add_spectrum(self) -> None:
+        inner = self.addLayout(row=0, col=1)
+        inner.setSpacing(2)
+        self.ci.layout.setColumnStretchFactor(0, 3)
+        self.ci.layout.setColumnStretchFactor(1, 5)
+        self.spectrum, self.residual = make_bare_plot(inner), make_bare_plot(inner, 1)
+        inner.layout.setRowStretchFactor(0, 5)
+        inner.layout.setRowStretchFactor(1, 3)
+        self.spectrum.setToolTip(FLUX_TIP)
+        self._data = pg.PlotCurveItem(connect="finite")
+        self.spectrum.addItem(self._data, ignoreBounds=True)
+        self._models, self._residuals = self._curves(self.spectrum, 1), self._curves(self.residual, 1)
+        self.residual.setXLink(self.spectrum)
+        self.spectrum.setXRange(WAVE_AA[0], WAVE_AA[-1], padding=0)
+        self.spectrum.getAxis("bottom").setStyle(showValues=False)
+
+    @staticmethod
+    def _curves(plot: pg.PlotItem, width: int) -> list[pg.PlotCurveItem]:
+        curves = [pg.PlotCurveItem(connect="finite", pen=pg.mkPen(c, width=width)) for c in COLORS[:MAX_HISTORIES]]
+        for curve in curves:
+            plot.addItem(curve, ignoreBounds=True)
+        return curves
+
+    def set_colors(self, colors: Palette) -> None:
+        """Follow napari's theme."""
+        self._colors = colors
+        self.setBackground(colors.background)
+        self._ribbon.set_color(COLORS[0])
+        self._label()
+        if self._with_spectrum:
+            self._data.setPen(pg.mkPen(colors.data, width=1))
+            style_axes(self.spectrum, colors, left=FLUX_HTML)
+            style_axes(self.residual, colors, left="residual", bottom="rest wavelength (Å)")
+
+    def _label(self) -> None:
+        what = "V light / bin" if self.kind == "light" else "mass / bin"
+        style_axes(self.sfh, self._colors, left=what, bottom="lookback time (Gyr)")
+
+    def set_kind(self, kind: str) -> None:
+        """``mass`` or ``light``; drawn at the next `draw`."""
+        self.kind = kind
+        self._label()
+
+    def draw(self, answers: Sequence[BinHistory], view: BinView | None = None) -> None:
+        """Show answers; the first one's 16-84 % interval is shaded."""
+        shown = list(answers)[:MAX_HISTORIES]
+        for k, curve in enumerate(self._sfhs):
+            curve.setVisible(k < len(shown))
+            if k < len(shown):
+                curve.setData(*histogram_corners(LG_EDGES, shown[k].sfh(self.kind).value))
+        if shown:
+            first = shown[0].sfh(self.kind)
+            x, low = histogram_corners(LG_EDGES, first.low)
+            self._ribbon.between(x, low, histogram_corners(LG_EDGES, first.high)[1])
+            tops = [np.nanmax(v, initial=0.0) for a in shown for v in (a.sfh(self.kind).value, first.high)]
+            self.sfh.setYRange(0, 1.08 * max(*tops, 1e-3), padding=0)
+        if self._with_spectrum and view is not None:
+            self._draw_spectrum(shown, view)
+
+    def _draw_spectrum(self, answers: Sequence[BinHistory], view: BinView) -> None:
+        self._data.setData(WAVE_AA, view.flux)
+        models = [a.model for a in answers if a.model is not None]
+        size = 1e-3
+        for k, (curve, difference) in enumerate(zip(self._models, self._residuals)):
+            model = answers[k].model if k < len(answers) else None
+            for item in (curve, difference):
+                item.setVisible(model is not None)
+            if model is not None:
+                residual = view.flux - model
+                curve.setData(WAVE_AA, np.asarray(model))
+                difference.setData(WAVE_AA, residual)
+                finite = np.abs(residual[np.isfinite(residual)])
+                size = max(size, 2.5 * float(np.percentile(finite, 95))) if finite.size else size
+        if models:
+            low, high = choose_flux_range(view.flux, np.asarray(models[0]))
+            self.spectrum.setYRange(low, high, padding=0)
+        self.residual.setYRange(-size, size, padding=0)
+
+
+class SideText(QLabel):
+    """Small text beside plots, which can be copied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.RichText)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.setWordWrap(True)
+        self.setStyleSheet(f"QLabel {{ font-size: {POINTS}pt; }}")
+        self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)
+        self.setFixedWidth(TEXT_WIDTH)
+        self.setContentsMargins(4, 2, 4, 2)
+
+
+class HistoryLegend(SideText):
+    """Answers in their colours with the four means side by side."""
+
+    def show_histories(self, answers: Sequence[BinHistory], above: str) -> None:
+        """One column per answer, below a text."""
+        shown = list(answers)[:MAX_HISTORIES]
+        heads = "".join(f'<td style="color:{c}">{a.name}</td>' for c, a in zip(COLORS, shown))
+        rows = "".join(
+            f"<tr><td>{label}</td>{''.join(f'<td>{t}</td>' for t in texts)}</tr>"
+            for label, texts in list_history_means(shown)
+        )
+        self.setText(f'{above}<table cellspacing="0" cellpadding="4"><tr><td></td>{heads}</tr>{rows}</table>')
+
+
+def make_sfh_kind_choice(act: Callable[[str], None]) -> ComboBox:
+    """How SFHs of answers are drawn: `HistoryPlots.set_kind` for a bound method ``act``."""
+    choices = [("Mass formed", "mass"), ("V-band light", "light")]
+    kind = ComboBox(label="SFH as", choices=choices, value="mass", tooltip="Share of each age bin")
+    kind.changed.connect(act)
+    return kind
+
+
+def make_save_button(text: str, tip: str, act: Callable[[Any], None]) -> PushButton:
+    """A button of a `ToolDock` that calls a bound method."""
+    button = PushButton(text=text, tooltip=tip)
+    button.changed.connect(act)
+    return button
+
+
+class ToolDock(QWidget):
+    """A dock: a row of fields and buttons, plots, and words beside them; or a sentence where there is nothing to show.
+
+    What is drawn in it is brought up to date when it is seen: `touch` says that it is stale, ``seen`` asks to draw.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        Its theme gives the colours.
+    plots : sequence of widgets with ``set_colors(Palette)``
+        From the left; the second is a little wider.
+    words : QLabel, optional
+        Beside the plots.
+    fields : sequence of magicgui widgets
+        Above the plots.
+    empty : str
+        What to do to have something to show.
+    """
+
+    seen = Signal()
+
+    def __init__(
+        self, viewer: Any, plots: Sequence[Any], words: QLabel | None, fields: Sequence[Any], empty: str
+    ) -> None:
+        super().__init__()
+        self._viewer, self._plots = viewer, plots
+        self.fields = Container(widgets=list(fields), layout="horizontal", labels=True)
+        self.fields.margins = (0, 0, 0, 0)
+        self._empty = QLabel(empty)
+        self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._empty.setWordWrap(True)
+        self._content = QWidget()
+        self._arrange(words)
+        self._theme = make_weak_slot(self._theme_changed)
+        viewer.events.theme.connect(self._theme)
+        self._stale = False
+        self.fill(False)
+
+    def _arrange(self, words: QLabel | None) -> None:
+        inside = QHBoxLayout(self._content)
+        inside.setContentsMargins(0, 0, 0, 0)
+        for plot, stretch in zip(self._plots, (3, 4)):
+            inside.addWidget(plot, stretch)
+        if words is not None:
+            inside.addWidget(words)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(4, 2, 4, 2)
+        layout.setSpacing(2)
+        top = QHBoxLayout()
+        top.addWidget(self.fields.native)
+        top.addStretch(1)
+        layout.addLayout(top)
+        layout.addWidget(self._content, 1)
+        layout.addWidget(self._empty, 1)
+        self.setMinimumHeight(230)
+
+    def touch(self) -> None:
+        """Draw anew when the dock can be seen, after what is being done now."""
+        self._stale = True
+        self.update()
+
+    def paintEvent(self, event: Any) -> None:
+        """Not inside the painting itself, which must not change what it paints."""
+        super().paintEvent(event)
+        if self._stale:
+            self._stale = False
+            QTimer.singleShot(0, self._tell)
+
+    def _tell(self) -> None:
+        self.seen.emit()
+
+    def fill(self, filled: bool, busy: bool = False) -> None:
+        """Show the plots, or the sentence; fields and buttons are of use with plots, and while nothing runs."""
+        self._content.setVisible(filled)
+        self._empty.setVisible(not filled)
+        self.enable(filled and not busy)
+
+    def enable(self, enabled: bool) -> None:
+        """Let fields and buttons be used."""
+        self.fields.enabled = enabled
+
+    def _theme_changed(self, _: object = None) -> None:
+        colors = get_palette(self._viewer.theme)
+        for plot in self._plots:
+            plot.set_colors(colors)
+
+    def release(self) -> None:
+        """Follow the theme no longer, and go."""
+        self._viewer.events.theme.disconnect(self._theme)
+        self.deleteLater()
+
+
+def format_comparison_scatter(comparison: Comparison, key: str, use: NDArray[np.bool_]) -> str:
+    """The statistics of a mean, for a label."""
+    return format_scatter(comparison.scatter(key, use))

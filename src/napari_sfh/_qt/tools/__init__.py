@@ -1,0 +1,1 @@
+"""The explorer's tools, one module each; see `base` for what a tool is."""

@@ -1,0 +1,263 @@
+"""How a tool (a region, a comparison, a gradient, ...) comes into the explorer: one class, one line in `toolbox`.
+
+A tool is a folded section of the dock with its own form, layers, keys and memory. To add one:
+
+1. Write the work as public functions without Qt (a module beside `analysis.regions`), and a subclass of `Tool` in
+   ``_qt/<name>.py`` that only passes values in and out. ``_qt/region.py`` is an example.
+2. Name the class in `registry.TOOLS`. The explorer makes a `Section` of it, in that order.
+
+What a tool may count on:
+
+- ``self.host`` (a `Host`) is a weak proxy of the explorer: ``viewer``, ``session`` (result and selection), ``stack``
+  (the layers), ``panel`` (the plots), ``exports`` (``ask`` for a file name). Touch nothing else of the explorer.
+- Long work is a generator of `types.Progress` and goes through ``host.start(work, after)``: one at a time, with the bar
+  and the Cancel button; an error becomes the sentence at the top of the dock. ``after`` runs in the main thread and is
+  not called when the work was cancelled (returned None). ``on_busy`` tells when work begins and ends.
+- Short work that may fail goes through ``host.attempt(act)``, which says a `SfhInputError` or `ComputeError`. Sentences
+  for the user: ``host.say``.
+- A plot of its own goes into a dock below: ``host.show_dock(title, widget)``; it is taken away at the end.
+- ``on_result`` comes after all layers are there (None: the result has gone), ``on_selection`` after each change of the
+  selected, compared or pinned bins: it must stay under 5 ms, or do nothing while ``self.unfolded`` is False and
+  catch up in ``on_unfold``. All calls come in the main thread, where no call may take over 100 ms.
+- Everything that is connected (layer events, timers) is undone in ``release``; layers stay, as the user's. Connect
+  bound methods only (psygnal and napari hold these weakly), never lambdas that close over ``self``. A window that
+  closes destroys the widgets without calling anything: a ``QTimer`` is a child of the tool's widget.
+- ``state`` is what a workspace keeps of the tool, as JSON types and `pathlib.Path`; ``restore`` gets it back after
+  ``on_result`` and must take a dictionary that lacks keys. Do not keep what is computed in less than a second: restore
+  the form and compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, ClassVar, Protocol
+
+from napari_sfh._qt.canvas.result_layers import LayerStack
+from napari_sfh._qt.jobs.workers import Work
+from napari_sfh._qt.session import Session
+from napari_sfh._qt.widgets.small_widgets import Section
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import Result
+
+#: A bound method that is given the name of the key.
+KeyAct = Callable[[str], None]
+
+
+class Host(Protocol):
+    """What a tool may use of the explorer."""
+
+    viewer: Any
+    session: Session
+    stack: LayerStack
+    panel: Any
+    exports: Any
+    data: Any  # the form of files: `photometry`, `maps_path`
+
+    @property
+    def busy(self) -> bool:
+        """True while long work runs."""
+
+    def show_message(self, text: str, error: bool = False) -> None:
+        """Show a sentence at the top of the dock."""
+
+    def attempt(self, act: Callable[[], object]) -> bool:
+        """Call ``act``; say its `SfhInputError`, `ComputeError` or `OSError`. True if there was none."""
+
+    def start(self, work: Work, after: Callable[[Any], None]) -> None:
+        """Run ``work(cancel)`` in the thread; ``after`` gets its value unless it was cancelled."""
+
+    def in_turns(self, steps: list[Callable[[], object]]) -> None:
+        """Do steps one by one, one per turn of the event loop, so that the window does not block."""
+
+    def show_map(self, name: str) -> None:
+        """Put one map (a key of `maps.MAPS`, or one that a tool has added) on the canvas; the grid goes."""
+
+    def refresh_cursor(self) -> None:
+        """Say anew what is under the cursor."""
+
+    def show_panel(self) -> None:
+        """Open the dock with the plots, or bring it back."""
+
+    def show_dock(self, title: str, widget: Any) -> None:
+        """Show a widget as a tab beside the plots, or bring it back; it goes with the explorer."""
+
+
+class Tool:
+    """A section of the dock.
+
+    Parameters
+    ----------
+    host : Host
+        The explorer, by a weak proxy.
+
+    Attributes
+    ----------
+    name : str
+        Key in a workspace and in the explorer's ``tools``.
+    title : str
+        Of the section.
+    needs_result : bool
+        The section is hidden without a result.
+    container : magicgui Container or QWidget
+        To be made by the subclass in ``__init__``.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    needs_result: ClassVar[bool] = True
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.container: Any = None
+        self.section: Section | None = None
+
+    @property
+    def widget(self) -> Any:
+        """The Qt widget of `container`."""
+        return getattr(self.container, "native", self.container)
+
+    @property
+    def unfolded(self) -> bool:
+        """True while the section is open."""
+        return self.section is not None and self.section.expanded
+
+    def saved(self, path: Any) -> None:
+        """Say that a file was written."""
+        self.host.show_message(f"Saved {path}.")
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Keys on the canvas (``Alt-R``) and the bound methods that they call; each tooltip should name its key.
+
+        Alt with F, V, L, P, W, H, D opens a menu, and napari has Alt with C, S, T.
+        """
+        return {}
+
+    def on_result(self, result: Result | None) -> None:
+        """Another result is shown, or none."""
+
+    def on_selection(self, bins: tuple[int, ...]) -> None:
+        """Other bins are selected: the selected one first, then the compared ones."""
+
+    def describe(self, bin_id: int) -> str:
+        """What a bin has on a layer of this tool that hides the map, for the text under the cursor; else nothing."""
+        return ""
+
+    def on_busy(self, busy: bool) -> None:
+        """Long work has begun or ended: enable and disable what starts some."""
+
+    def on_unfold(self) -> None:
+        """The section was opened."""
+
+    def state(self) -> dict[str, Any]:
+        """What a workspace keeps, as JSON types; paths as `pathlib.Path`."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned, perhaps in an older version."""
+
+    def release(self) -> None:
+        """Undo every connection."""
+
+
+def _restore_tool(tool: Tool, kept: dict[str, Any]) -> None:
+    """Give back to a tool what it kept.
+
+    Raises
+    ------
+    SfhInputError
+        It cannot be read: a workspace may have been edited by hand.
+    """
+    try:
+        tool.restore(kept)
+    except SfhInputError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise SfhInputError(
+            f"workspace: what it keeps of {tool.title} is damaged ({error}); set it again and save"
+        ) from error
+
+
+class Toolbox:
+    """The tools of an explorer, told of what happens one after the other.
+
+    A tool that fails with an error of ours says so and does not keep the others from hearing.
+    """
+
+    def __init__(self, host: Host, kinds: tuple[type[Tool], ...]) -> None:
+        self._host = host
+        self._tools = {kind.name: kind(host) for kind in kinds}
+        for tool in self:
+            tool.section = Section(tool.title, tool.widget, False)
+            tool.section.on_unfold(tool.on_unfold)
+
+    def __iter__(self) -> Iterator[Tool]:
+        return iter(self._tools.values())
+
+    def __getitem__(self, name: str) -> Any:
+        return self._tools[name]
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """All keys.
+
+        Raises
+        ------
+        ValueError
+            Two tools want the same key.
+        """
+        keys: dict[str, KeyAct] = {}
+        for tool in self:
+            for key, act in tool.shortcuts().items():
+                if key in keys:
+                    raise ValueError(f"key {key} of the tool {tool.name} is taken: choose another")
+                keys[key] = act
+        return keys
+
+    def describe(self, bin_id: int) -> str:
+        """What a bin has on the layer of a tool that hides the map, or nothing."""
+        return next((text for tool in self if (text := tool.describe(bin_id))), "")
+
+    def on_result(self, result: Result | None) -> None:
+        """Tell all of a result."""
+        for step in self.result_steps(result):
+            step()
+
+    def result_steps(self, result: Result | None) -> list[Callable[[], object]]:
+        """The same in steps, one a tool."""
+        return [partial(self._host.attempt, partial(tool.on_result, result)) for tool in self]
+
+    def on_selection(self, bins: tuple[int, ...]) -> None:
+        """Tell all of a selection."""
+        for tool in self:
+            self._host.attempt(partial(tool.on_selection, bins))
+
+    def set_enabled(self, has_result: bool, busy: bool) -> None:
+        """Show and enable what can be used: without a result, the dock is about files and the run."""
+        for tool in self:
+            usable = has_result or not tool.needs_result
+            tool.widget.setEnabled(usable)
+            if tool.section is not None:
+                tool.section.setVisible(usable)
+            tool.on_busy(busy)
+
+    def state(self) -> dict[str, dict[str, Any]]:
+        """Of every tool that keeps something, by name; whether its section is open comes along."""
+        return {tool.name: {**tool.state(), "unfolded": tool.unfolded} for tool in self}
+
+    def restore_steps(self, state: dict[str, dict[str, Any]]) -> list[Callable[[], object]]:
+        """Steps that give back to every tool what it kept; names that are not known are left alone.
+
+        A tool may begin long work in its step: the next one is for when that is done.
+        """
+        return [partial(self._restore, tool, state[tool.name]) for tool in self if tool.name in state]
+
+    def _restore(self, tool: Tool, kept: dict[str, Any]) -> None:
+        self._host.attempt(partial(_restore_tool, tool, kept))
+        # After that: what is opened may fill a form that is still empty.
+        if tool.section is not None:
+            tool.section.expand(bool(kept.get("unfolded", False)))
+
+    def release(self) -> None:
+        """Release all."""
+        for tool in self:
+            tool.release()

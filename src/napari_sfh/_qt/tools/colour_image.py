@@ -1,0 +1,370 @@
+"""The tool 'HST and contours': the mosaics' colours beneath translucent maps, contours of a line or map above them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import ComboBox, FloatSlider, PushButton, SpinBox
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
+from napari_sfh._qt.canvas.result_layers import keep_selection
+from napari_sfh._qt.exports import FIGURES
+from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_note_label, narrow_combo_box, read_form
+from napari_sfh._qt.jobs import tool_tasks
+from napari_sfh._qt.jobs.tool_tasks import MapContours
+from napari_sfh._qt.jobs.workers import BackgroundJob
+from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh.analysis.colour_image import U8, ColourField, ColourStretch, render_colour_image
+from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.errors import SfhInputError
+from napari_sfh.figures.colour_image import draw_colour_image
+from napari_sfh.types import Progress, Result
+
+#: Milliseconds after the last move of a slider at which the image is painted anew.
+PAINT_MS = 150
+NONE = "none"
+
+
+class ColourImageForm:
+    """How the mosaics are painted, and what contours are drawn."""
+
+    def __init__(self) -> None:
+        self.show = PushButton(
+            text="Show HST colours",
+            tooltip="Red, green, blue: F814W, F555W, F438W, or what there is of the mosaics under Data (Alt+U)",
+        )
+        self.brightness = FloatSlider(
+            label="Brightness",
+            value=0.0,
+            min=-3.0,
+            max=5.0,
+            step=0.25,
+            tooltip="In factors of two; at 0 the field's mean light is a third of white",
+        )
+        self.softening = FloatSlider(
+            label="Stretch",
+            value=8.0,
+            min=1.0,
+            max=60.0,
+            step=1.0,
+            tooltip="Lupton's Q: to the right, bright cores and faint outskirts are seen at once",
+        )
+        self.opacity = FloatSlider(
+            label="Opacity", value=0.5, min=0.0, max=1.0, step=0.05, tooltip="Of the maps above the HST image"
+        )
+        self.contours = ComboBox(
+            label="Contours",
+            value=NONE,
+            choices=[(NONE, NONE), *((title, name) for name, title in tool_tasks.CONTOURS.items())],
+            tooltip="Of a line or a map; lines come from the MAPS file, else they are measured in the bins' spectra",
+        )
+        self.levels = SpinBox(
+            label="Levels",
+            value=5,
+            min=1,
+            max=20,
+            tooltip="Number of contours: in equal ratios for lines, in equal steps for maps; their values stand below",
+        )
+        self.note = make_note_label()
+        self.save = PushButton(text="Save picture…", tooltip="HST colours with the contours, as PNG, PDF or SVG")
+        rows = [self.show, self.brightness, self.softening, self.opacity]
+        self.container = make_form([*rows, narrow_combo_box(self.contours), self.levels, self.note, self.save])
+
+    @property
+    def look(self) -> ColourStretch:
+        """The sliders' look."""
+        return ColourStretch(2.0 ** float(self.brightness.value), float(self.softening.value))
+
+
+class ColourImageTool(Tool):
+    """HST colours under the maps, contours over them."""
+
+    name = "composite"
+    title = "HST and contours"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = ColourImageForm()
+        self.container = self.form.container
+        self._result: Result | None = None
+        self.field: ColourField | None = None
+        self.paths: dict[str, Path] = {}
+        self.contours: MapContours | None = None
+        self._stale = False
+        self._painter = BackgroundJob(_ignore_progress, self._painted, self._not_painted)
+        # A window that closes destroys the widgets without a word to Python.
+        self.widget.destroyed.connect(partial(BackgroundJob.abandon, self._painter))
+        self._timer = QTimer(self.widget)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAINT_MS)
+        self._timer.timeout.connect(self._repaint)
+        self.form.show.changed.connect(self.toggle)
+        for slider in (self.form.brightness, self.form.softening):
+            slider.changed.connect(self._look_changed)
+        self.form.opacity.changed.connect(self._fade)
+        self.form.contours.changed.connect(self._contours_changed)
+        self.form.levels.changed.connect(self._contours_changed)
+        self.form.save.changed.connect(self._ask)
+        host.viewer.layers.events.inserted.connect(self._inserted)
+
+    # -- acts --------------------------------------------------------------------------------------------------
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Alt-U shows and hides the mosaics."""
+        return {"Alt-U": self.toggle}
+
+    def toggle(self, _: object = None) -> None:
+        """Show the mosaics, or hide them."""
+        layer = self.layer
+        if self.host.session.result is None:
+            return
+        if layer is None:
+            self.host.attempt(self.show_mosaics)
+            return
+        layer.visible = not layer.visible
+
+    def show_mosaics(self, paths: dict[str, Path] | None = None) -> None:
+        """Cut mosaics (band to file; default: those of the form Data) to the field and show them in colours.
+
+        Raises
+        ------
+        SfhInputError
+            There is none.
+        """
+        result = self.host.session.result
+        found = self.host.data.photometry if paths is None else paths
+        if result is None or not found:
+            raise SfhInputError("No HST mosaic is given: choose some under Data (F814W, F555W, F438W, ...)")
+        work = partial(tool_tasks.open_colour_image, paths=found, result=result, look=self.form.look)
+        self.host.start(work, partial(self._opened, result, dict(found)))
+
+    def show_contours(self, name: str, levels: int = 5) -> None:
+        """Draw contours of a line or map (a key of `tool_tasks.CONTOURS`), or ``none``."""
+        with self.form.contours.changed.blocked(), self.form.levels.changed.blocked():
+            self.form.levels.value, self.form.contours.value = levels, name
+        self._contours_changed()
+
+    def save_picture(self, path: Path | str) -> None:
+        """Draw the mosaics with the contours as PNG, PDF or SVG.
+
+        Raises
+        ------
+        SfhInputError
+            No mosaic is shown.
+        """
+        result, layer = self.host.session.result, self.layer
+        if result is None or layer is None or self.field is None:
+            raise SfhInputError("HST colours are not shown: press Show HST colours first")
+        title = f"{result.name}: HST {', '.join(self.field.bands)}"
+        caption = "" if self.contours is None else f"Contours of {self.contours.words}"
+        draw = partial(
+            draw_colour_image,
+            np.asarray(layer.data[0]),
+            self.field.wcs,
+            self.lines,
+            result.wcs,
+            title=title,
+            caption=caption,
+        )
+        self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
+
+    # -- mosaics -----------------------------------------------------------------------------------------------
+
+    @property
+    def layer(self) -> Any:
+        """The mosaics' layer, or None."""
+        return self.host.stack.find("composite")
+
+    def _opened(self, result: Result, paths: dict[str, Path], found: tuple[ColourField, list[U8]]) -> None:
+        if result is not self.host.session.result:
+            return
+        self.paths, (self.field, levels) = paths, found
+        self._remove("composite")
+        grid = SkyGrid.of(self.field.wcs, self.field.planes.shape[1:], self.host.session.sky)
+        layers = self.host.viewer.layers
+        bottom = self.host.stack.find("bins")
+        with keep_selection(layers):
+            layer = self.host.viewer.add_image(
+                levels,
+                name=f"HST {' '.join(self.field.bands)}",
+                rgb=True,
+                multiscale=True,
+                interpolation2d="linear",
+                metadata={KEY: LayerLink("composite", "", result)},
+                **grid.transform(),
+            )
+        layer.events.visible.connect(self._fade)
+        if bottom is not None:
+            layers.move(layers.index(layer), layers.index(bottom))
+        self.host.stack.activate()
+        self._fade()
+        note = (
+            f", averaged over {self.field.averaged} x {self.field.averaged} pixels" if self.field.averaged > 1 else ""
+        )
+        self.host.show_message(f"HST {', '.join(self.field.bands)} under the maps{note}; Alt+U hides it.")
+
+    def _look_changed(self, _: object = None) -> None:
+        if self.field is not None:
+            self._timer.start()
+
+    def _repaint(self) -> None:
+        if self.field is None:
+            return
+        if self._painter.running:
+            self._stale = True
+            return
+        field, look = self.field, self.form.look
+        self._painter.start(lambda cancel: render_colour_image(field, look, cancel))
+
+    def _painted(self, levels: list[U8] | None) -> None:
+        layer = self.layer
+        if levels is not None and layer is not None and len(levels) == len(layer.data):
+            layer.data = levels
+        if self._stale:
+            self._stale = False
+            self._repaint()
+
+    def _not_painted(self, error: Exception) -> None:
+        self.host.show_message(str(error), error=True)
+
+    def _fade(self, _: object = None) -> None:
+        """Translucent maps while the mosaics are seen."""
+        layer = self.layer
+        opacity = float(self.form.opacity.value) if layer is not None and layer.visible else 1.0
+        self.form.show.text = "Show HST colours" if layer is None or not layer.visible else "Hide HST colours"
+        for other in self.host.viewer.layers:
+            link = get_layer_link(other.metadata)
+            if link is not None and link.role == "map":
+                other.opacity = opacity
+
+    def _inserted(self, event: Any) -> None:
+        """A map that is shown for the first time is as translucent as the others."""
+        link = get_layer_link(event.value.metadata)
+        if link is not None and link.role == "map" and self.layer is not None:
+            self._fade()
+
+    # -- contours ----------------------------------------------------------------------------------------------
+
+    @property
+    def lines(self) -> list[NDArray[np.float64]]:
+        """Contours of all levels, corners (n, 2) as (y, x) in pixels of the maps."""
+        return [] if self.contours is None else [line for level in self.contours.lines for line in level]
+
+    def _take(self, drawn: MapContours | None) -> None:
+        """Hold contours, and say their levels below the form's field."""
+        self.contours = drawn
+        self.form.note.value = "" if drawn is None else drawn.words
+        self.form.note.visible = drawn is not None
+
+    def _contours_changed(self, _: object = None) -> None:
+        result, name = self.host.session.result, self.form.contours.value
+        if result is None or self.host.busy:
+            return
+        if name == NONE:
+            self._take(None)
+            self._remove("contours")
+            return
+        work = partial(tool_tasks.draw_contours, result=result, name=name, n=self.form.levels.value)
+        self.host.start(partial(work, maps_path=self.host.data.maps_path), partial(self._drawn, result, name))
+
+    def _drawn(self, result: Result, name: str, drawn: MapContours) -> None:
+        if result is not self.host.session.result:
+            return
+        self._take(drawn)
+        self._remove("contours")
+        layers = self.host.viewer.layers
+        with keep_selection(layers):
+            self.host.viewer.add_vectors(
+                split_into_segments(self.lines),
+                name=f"contours of {drawn.title}",
+                vector_style="line",
+                edge_color="white",
+                edge_width=max(result.bins.bin_id.shape) / 250,
+                opacity=0.9,
+                metadata={KEY: LayerLink("contours", name, result), "levels": drawn.levels, "unit": drawn.unit},
+                **self.host.session.sky.transform(),
+            )
+        self.host.stack.activate()
+        self.host.show_message(f"Contours of {drawn.title} from {drawn.source}.")
+
+    def _remove(self, role: str) -> None:
+        for layer in list(self.host.viewer.layers):
+            link = get_layer_link(layer.metadata)
+            if link is not None and link.role == role:
+                self.host.viewer.layers.remove(layer)
+
+    # -- the host's calls --------------------------------------------------------------------------------------
+
+    def on_result(self, result: Result | None) -> None:
+        """What was shown of another galaxy goes."""
+        if result is self._result:
+            return
+        self._result = result
+        self.field, self.paths = None, {}
+        self._take(None)
+        for role in ("composite", "contours"):
+            self._remove(role)
+        with self.form.contours.changed.blocked():
+            self.form.contours.value = NONE
+        self._fade()
+
+    def on_busy(self, busy: bool) -> None:
+        """One piece of work at a time."""
+        for widget in (self.form.show, self.form.contours, self.form.levels, self.form.save):
+            widget.enabled = not busy
+
+    def state(self) -> dict[str, Any]:
+        """The form, and the mosaics that are shown."""
+        layer = self.layer
+        shown = layer is not None and self.host.stack.is_shown(layer)
+        return {**read_form(self.form), "shown": shown, "mosaics": dict(self.paths) if shown else {}}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The sliders; mosaics that were shown are opened again, contours drawn again.
+
+        Raises
+        ------
+        SfhInputError
+            A mosaic has gone; those that are left are shown.
+        """
+        keys = ("brightness", "softening", "opacity", "levels")
+        fill_form(self.form, {k: v for k, v in state.items() if k in keys})
+        steps: list[Callable[[], object]] = []
+        # An older workspace names no mosaics: they were those of the form Data.
+        named = {band: Path(path) for band, path in state.get("mosaics", self.host.data.photometry).items()}
+        there = {band: path for band, path in named.items() if path.is_file()}
+        if state.get("shown") and there and self.layer is None:
+            steps.append(partial(self.host.attempt, partial(self.show_mosaics, there)))
+        if state.get("contours") in tool_tasks.CONTOURS:
+            steps.append(partial(self.show_contours, state["contours"], self.form.levels.value))
+        self.host.in_turns(steps)
+        gone = [str(path) for band, path in named.items() if band not in there]
+        if state.get("shown") and gone:
+            raise SfhInputError(
+                f"{', '.join(gone)}: HST mosaic is missing; put it back, or choose another under Data and press Show"
+            )
+
+    def release(self) -> None:
+        """Paint no more."""
+        self._timer.stop()
+        self._painter.abandon()
+        self.host.viewer.layers.events.inserted.disconnect(self._inserted)
+
+    def _ask(self, _: object = None) -> None:
+        self.host.exports.ask("Save picture", f"{self.host.exports.name()}_hst.pdf", FIGURES, self.save_picture)
+
+
+def split_into_segments(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Lines (n, 2) as pieces (m, 2, 2) of start and vector."""
+    pieces = [np.stack([line[:-1], np.diff(line, axis=0)], axis=1) for line in lines if len(line) > 1]
+    return np.concatenate(pieces) if pieces else np.empty((0, 2, 2))
+
+
+def _ignore_progress(_: Progress) -> None:
+    """Repainting is too short for a bar."""

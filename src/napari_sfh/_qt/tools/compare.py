@@ -1,0 +1,391 @@
+"""The tool 'Compare': another answer for the same galaxy. Difference map, one-to-one plot, SFHs of the same bin."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, PushButton, Slider
+from numpy.typing import NDArray
+
+from napari_sfh import demo
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
+from napari_sfh._qt.exports import FIGURES, TABLES
+from napari_sfh._qt.forms.run_forms import fill_form, make_file_edit, make_form, narrow_combo_box, read_form
+from napari_sfh._qt.jobs import tool_tasks
+from napari_sfh._qt.plots.side_plots import (
+    HistoryLegend,
+    HistoryPlots,
+    OneToOne,
+    ToolDock,
+    format_comparison_scatter,
+    make_save_button,
+    make_sfh_kind_choice,
+)
+from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh.analysis import maps
+from napari_sfh.analysis.comparison import history_comparison
+from napari_sfh.analysis.comparison import map_comparison as comparing
+from napari_sfh.analysis.comparison.history_comparison import BinHistory
+from napari_sfh.analysis.comparison.map_comparison import Comparison
+from napari_sfh.errors import SfhInputError
+from napari_sfh.figures.comparison import draw_comparison_page, symmetric_limits
+from napari_sfh.types import Result
+
+DOCK = "Comparison"
+EMPTY = (
+    "Load another answer under Compare: a result of another run or network, GIST/nGIST tables, a MAPS file with ages."
+)
+SHADES = "RdBu_r"
+#: What is compared with, in a workspace, where it is no file.
+TRUTH = "truth"
+
+
+class CompareForm:
+    """What is compared, and how it is shown."""
+
+    def __init__(self) -> None:
+        self.file = make_file_edit(
+            "Answer", "The other one: a result of another run or network, GIST/nGIST, or MAPS with ages"
+        )
+        self.load = PushButton(text="Load", tooltip="Read it and match its bins on the sky")
+        self.truth = PushButton(text="Compare with the mock's truth", tooltip="What the mock spiral was made of")
+        self.mean = ComboBox(
+            label="Mean",
+            choices=[(maps.MAPS[n].title, n) for n in maps.MEAN_MAPS],
+            value="AGE_LW",
+            tooltip="What the plot and the difference map show",
+        )
+        self.difference = CheckBox(
+            text="difference map",
+            value=False,
+            tooltip="This result minus the other; blue = lower, red = higher (Alt+D)",
+        )
+        self.min_snr = Slider(label="S/N at least", value=0, min=0, max=100, tooltip="Bins below it are not compared")
+        rows = [self.file, self.load, self.truth, narrow_combo_box(self.mean), self.difference, self.min_snr]
+        self.container = make_form(rows)
+
+
+class ComparisonTool(Tool):
+    """Another answer beside the network's."""
+
+    name = "compare"
+    title = "Compare"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = CompareForm()
+        self.container = self.form.container
+        self._result: Result | None = None
+        self.comparison: Comparison | None = None
+        self.source: Path | None = None
+        self.form.load.changed.connect(self._load)
+        self.form.truth.changed.connect(self.load_truth)
+        self.form.mean.changed.connect(self._refresh)
+        self.form.min_snr.changed.connect(self._refresh)
+        self.form.difference.changed.connect(self._show_difference)
+        self.dock: ToolDock | None = None
+        host.viewer.layers.events.inserted.connect(self._inserted)
+
+    def _open_dock(self) -> None:
+        """Show the plots; they are made when they are needed first."""
+        if self.dock is None:
+            self._make_dock()
+        self.host.show_dock(DOCK, self.dock)
+
+    def _make_dock(self) -> None:
+        colors = get_palette(self.host.viewer.theme)
+        self.plot, self.sfhs, self.legend = OneToOne(colors), HistoryPlots(colors, spectrum=False), HistoryLegend()
+        self.kind = make_sfh_kind_choice(self._kind_changed)
+        self.figure_button = make_save_button(
+            "Figure…", "Maps, differences and plots as PNG, PDF or SVG", self._ask_figure
+        )
+        self.table_button = make_save_button("Table…", "Both answers for every bin as ECSV or FITS", self._ask_table)
+        self.bin_button = make_save_button(
+            "Table of the bin…", "The selected bin's SFHs as ECSV or FITS", self._ask_bin
+        )
+        fields = [self.kind, self.figure_button, self.table_button, self.bin_button]
+        self.dock = ToolDock(self.host.viewer, [self.plot, self.sfhs], self.legend, fields, EMPTY)
+        self.dock.seen.connect(self._show_bin)
+
+    # -- acts --------------------------------------------------------------------------------------------------
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Alt-D shows and hides the difference map."""
+        return {"Alt-D": self._toggle_difference}
+
+    def load(self, path: Path | str) -> None:
+        """Read another answer and show it.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result to compare it with.
+        """
+        self._start(Path(path).expanduser())
+
+    def load_truth(self, _: object = None) -> None:
+        """Compare with what the mock spiral was made of."""
+        self.host.attempt(partial(self._start, None))
+
+    def show_mean(self, name: str) -> None:
+        """Show a mean, a key of `maps.MEAN_MAPS`."""
+        self.form.mean.value = name
+
+    def save_figure(self, path: Path | str) -> None:
+        """Draw maps, differences and one-to-one plots as PNG, PDF or SVG."""
+        draw = partial(draw_comparison_page, self._known(), self._use())
+        self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
+
+    def save_table(self, path: Path | str) -> None:
+        """Write both answers for every bin as ECSV."""
+        table = comparing.build_comparison_table(self._known())
+        self.host.start(partial(tool_tasks.save_single_table, table=table, path=Path(path)), self.saved)
+
+    def save_bin(self, path: Path | str) -> None:
+        """Write the selected bin's SFHs from both as ECSV."""
+        self._known()
+        bin_id = self.host.session.selected
+        if not bin_id:
+            raise SfhInputError("no bin is selected: click one on the map first")
+        table = history_comparison.build_history_table(self._compared_histories(bin_id), bin_id)
+        self.host.start(partial(tool_tasks.save_single_table, table=table, path=Path(path)), self.saved)
+
+    # -- the comparison ----------------------------------------------------------------------------------------
+
+    def _load(self, _: object = None) -> None:
+        text = self.form.file.line_edit.value.strip()
+        if not text:
+            self.host.show_message("Answer: no file is chosen; choose a result, GIST/nGIST tables or MAPS.", error=True)
+            return
+        self.host.attempt(partial(self.load, text))
+
+    def _start(self, path: Path | None) -> None:
+        result = self.host.session.result
+        if result is None:
+            raise SfhInputError("no result yet: press Run or open a result file first")
+        work = partial(tool_tasks.load_comparison, path=path, result=result)
+        self.host.start(work, partial(self._loaded, result, path))
+
+    def _loaded(self, result: Result, source: Path | None, comparison: Comparison) -> None:
+        if result is not self.host.session.result:
+            return
+        self.comparison, self.source = comparison, source
+        shown = [n for n, key in maps.MEAN_MAPS.items() if key in comparison.means]
+        with self.form.mean.changed.blocked():
+            self.form.mean.choices = [(maps.MAPS[n].title, n) for n in shown]
+        self._open_dock()
+        self._refresh()
+        matched = int((comparison.share >= comparing.MIN_SHARE).sum())
+        notes = "".join(f" Note: {note}." for note in comparison.other.notes)
+        self.host.show_message(f"{comparison.other.name}: {matched} of {comparison.share.size} bins matched.{notes}")
+
+    def _known(self) -> Comparison:
+        if self.comparison is None:
+            raise SfhInputError("nothing is compared yet: load another answer under Compare first")
+        return self.comparison
+
+    @property
+    def key(self) -> str:
+        """The shown mean in `physics.means.MEAN_NAMES`."""
+        return maps.MEAN_MAPS[self.form.mean.value]
+
+    @property
+    def _difference_title(self) -> str:
+        known = self._known()
+        return f"{maps.MAPS[self.form.mean.value].title}: {known.result.model_name} − {known.other.name}"
+
+    def _use(self) -> NDArray[np.bool_]:
+        """Bins (N,) that are compared."""
+        return np.asarray(self._known().result.data.snr >= self.form.min_snr.value)
+
+    def _refresh(self, _: object = None) -> None:
+        """Bring plot, text and difference map in line with the form."""
+        comparison = self.comparison
+        self.form.difference.enabled = self.form.mean.enabled = comparison is not None
+        if self.dock is not None:
+            self.dock.fill(comparison is not None, self.host.busy)
+        if comparison is None or self.dock is None:
+            return
+        self.plot.draw(comparison, self.key, self._use())
+        self._show_bin()
+        self._show_difference()
+
+    def _compared_histories(self, bin_id: int) -> list[BinHistory]:
+        return [
+            history_comparison.history_from_network(self._known().result, bin_id),
+            history_comparison.history_from_comparison(self._known(), bin_id),
+        ]
+
+    def _show_bin(self) -> None:
+        """The selected bin in both plots."""
+        comparison, bin_id = self.comparison, self.host.session.selected
+        if comparison is None:
+            return
+        words = (
+            f"<b>{self._difference_title}</b> (dex)<br>{format_comparison_scatter(comparison, self.key, self._use())}"
+        )
+        if not bin_id:
+            self.plot.mark(np.nan, np.nan)
+            self.sfhs.draw([])
+            self.legend.setText(f"{words}<br><br>Click a bin to see both SFHs.")
+            return
+        own, other = comparison.pair(self.key)
+        self.plot.mark(other[bin_id - 1], own[bin_id - 1])
+        shown = self._compared_histories(bin_id)
+        self.sfhs.draw(shown)
+        self.legend.show_histories(shown, f"{words}<br><br><b>bin {bin_id}</b>")
+
+    # -- the difference map ------------------------------------------------------------------------------------
+
+    @property
+    def layer(self) -> Any:
+        """The layer of the difference map, or None."""
+        return self.host.stack.find("difference")
+
+    def _toggle_difference(self, _: str = "") -> None:
+        if self.comparison is not None:
+            self.form.difference.value = not self.form.difference.value
+
+    def _show_difference(self, _: object = None) -> None:
+        comparison, layer = self.comparison, self.layer
+        if comparison is None or not self.form.difference.value:
+            if layer is not None:
+                self.host.viewer.layers.remove(layer)
+                self.host.stack.show(self.host.stack.current)
+                self.host.stack.activate()
+            return
+        values = np.where(self._use(), comparison.difference(self.key), np.nan)
+        image, limits = maps.paint_bins(comparison.result.bins.bin_id, values), symmetric_limits(values)
+        name = f"{self._difference_title} [dex]"
+        if layer is None:
+            self._add_difference(image, limits, name)
+        else:
+            layer.data, layer.contrast_limits, layer.name = image, limits, name
+
+    def _add_difference(self, image: NDArray[np.float32], limits: tuple[float, float], name: str) -> None:
+        self.host.show_map(self.host.stack.current)
+        layers, outline = self.host.viewer.layers, self.host.stack.find("outline")
+        layer = self.host.viewer.add_image(
+            image,
+            name=name,
+            colormap=SHADES,
+            contrast_limits=limits,
+            interpolation2d="nearest",
+            metadata={KEY: LayerLink("difference", "", self._known().result)},
+            **self.host.session.sky.transform(),
+        )
+        layer.colorbar.visible = layer.name_overlay.visible = True
+        if outline is not None:
+            layers.move(layers.index(layer), layers.index(outline))
+        for other in self._maps():
+            other.visible = False
+            other.events.visible.connect(self._map_shown)
+
+    def _maps(self) -> list[Any]:
+        found = [(layer, get_layer_link(layer.metadata)) for layer in self.host.viewer.layers]
+        return [layer for layer, link in found if link is not None and link.role == "map"]
+
+    def _map_shown(self, event: Any) -> None:
+        """Another map was chosen: the difference makes room."""
+        if event.source.visible and self.layer is not None:
+            self.form.difference.value = False
+
+    def _inserted(self, event: Any) -> None:
+        link = get_layer_link(event.value.metadata)
+        if link is not None and link.role == "map" and self.layer is not None:
+            self.form.difference.value = False
+
+    # -- the host's calls --------------------------------------------------------------------------------------
+
+    def on_result(self, result: Result | None) -> None:
+        """Another result: what was compared goes; the mock's truth is offered for the mock."""
+        if result is self._result:
+            return
+        self._result = result
+        self.comparison = None
+        with self.form.difference.changed.blocked():
+            self.form.difference.value = False
+        self.form.truth.visible = result is not None and is_demo_result(result)
+        if result is not None:
+            with self.form.min_snr.changed.blocked():
+                self.form.min_snr.value = 0
+                self.form.min_snr.max = max(int(np.nanmax(result.data.snr, initial=1.0)), 1)
+        self._refresh()
+        if self.layer is not None:
+            self.host.viewer.layers.remove(self.layer)
+
+    def on_selection(self, bins: tuple[int, ...]) -> None:
+        """The selected bin's SFHs."""
+        if self.comparison is not None and self.dock is not None:
+            self.dock.touch()
+
+    def describe(self, bin_id: int) -> str:
+        """The difference in a bin, while its map is shown."""
+        if self.comparison is None or self.layer is None or not self.layer.visible:
+            return ""
+        value = float(self.comparison.difference(self.key)[bin_id - 1])
+        return f"{self._difference_title} {value:+.2f} dex" if np.isfinite(value) else "not compared"
+
+    def on_busy(self, busy: bool) -> None:
+        """One piece of work at a time."""
+        self.form.load.enabled = self.form.truth.enabled = not busy
+        if self.dock is not None:
+            self.dock.enable(not busy and self.comparison is not None)
+
+    def state(self) -> dict[str, Any]:
+        """The form; what is compared (None: nothing), and how its SFHs are drawn."""
+        loaded = None if self.comparison is None else self.source or TRUTH
+        kind = "mass" if self.dock is None else self.kind.value
+        return {**read_form(self.form), "loaded": loaded, "kind": kind}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put the form back; an answer that was compared is read and matched again."""
+        loaded = state.get("loaded")
+        fill_form(self.form, {"file": state.get("file")})
+        if loaded is None:
+            self._put_back(state)
+            return
+        if loaded != TRUTH and not Path(loaded).exists():
+            raise SfhInputError(
+                f"{loaded}: the answer to compare with is missing; put it back or choose another, and press Load"
+            )
+        self._start(None if loaded == TRUTH else Path(loaded))
+        self.host.in_turns([partial(self._put_back, state)])
+
+    def _put_back(self, state: dict[str, Any]) -> None:
+        """Mean, cut and difference map, once there is something to show."""
+        keys = ("mean", "min_snr") if self.comparison is None else ("mean", "min_snr", "difference")
+        fill_form(self.form, {key: state[key] for key in keys if key in state})
+        if self.dock is not None and state.get("kind") in self.kind.choices:
+            self.kind.value = state["kind"]
+
+    def release(self) -> None:
+        """Listen no longer."""
+        for layer in self._maps():
+            layer.events.visible.disconnect(self._map_shown)
+        self.host.viewer.layers.events.inserted.disconnect(self._inserted)
+        if self.dock is not None:
+            self.dock.release()
+
+    def _kind_changed(self, kind: str) -> None:
+        self.sfhs.set_kind(kind)
+        self._show_bin()
+
+    def _ask_figure(self, _: object = None) -> None:
+        self.host.exports.ask("Save figure", f"{self.host.exports.name()}_comparison.pdf", FIGURES, self.save_figure)
+
+    def _ask_table(self, _: object = None) -> None:
+        self.host.exports.ask("Save table", f"{self.host.exports.name()}_comparison.ecsv", TABLES, self.save_table)
+
+    def _ask_bin(self, _: object = None) -> None:
+        name = f"{self.host.exports.name()}_bin{self.host.session.selected}_comparison.ecsv"
+        self.host.exports.ask("Save table", name, TABLES, self.save_bin)
+
+
+def is_demo_result(result: Result) -> bool:
+    """Whether a result is that of the bundled mock galaxy."""
+    return str(result.settings.get("cube", "")) in {p.name for p in demo.find_demo_folder().glob("*DATACUBE*")}

@@ -1,0 +1,339 @@
+"""The tool 'Emission lines': line maps, the gas's dust and oxygen as layers; gas against the young stars as a plot."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
+
+from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.exports import FIGURES, TABLES
+from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
+from napari_sfh._qt.jobs import line_tasks
+from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button
+from napari_sfh._qt.tools.base import Host, Tool
+from napari_sfh._qt.widgets.figure_page import FigurePage
+from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh.analysis.gas.line_maps import MIN_SNR, LineFluxes, describe_line_map, list_line_maps
+from napari_sfh.errors import SfhInputError
+from napari_sfh.figures.gas_and_stars import draw_gas_page
+from napari_sfh.types import Result
+
+NONE = "none"
+#: Where lines come from that were measured in the spectra, in a workspace.
+SPECTRA = "spectra"
+DOCK = "Gas and young stars"
+EMPTY = "Press Gas and young stars under Emission lines."
+
+
+class LineForm:
+    """Where the lines come from, which is on the canvas, what counts."""
+
+    def __init__(self) -> None:
+        self.from_maps = PushButton(text="Lines of the MAPS file", tooltip="Of the file under Data; spaxel by spaxel")
+        self.from_spectra = PushButton(
+            text="Measure in the spectra", tooltip="In each bin, over the stars of the prediction; some 5 ms a bin"
+        )
+        self.show = ComboBox(label="Show", value=NONE, choices=[(NONE, NONE)], tooltip="Above the maps; none hides it")
+        self.min_snr = FloatSpinBox(
+            label="S/N at least",
+            value=MIN_SNR,
+            min=1.0,
+            max=50.0,
+            step=1.0,
+            tooltip="Of each line, for dust, oxygen and BPT",
+        )
+        self.composite = CheckBox(
+            text="oxygen of composite gas, too",
+            value=False,
+            tooltip="Between the lines of Kauffmann+ (2003) and Kewley+ (2001); AGN and LINER never get one",
+        )
+        self.plot = PushButton(text="Gas and young stars", tooltip="Metallicity, dust and the BPT diagram of the bins")
+        self.table = PushButton(text="Save table…", tooltip="Lines, gas and young stars of every bin: ECSV or FITS")
+        rows = [self.from_maps, self.from_spectra, narrow_combo_box(self.show), self.min_snr, self.composite]
+        self.container = make_form([*rows, self.plot, self.table])
+
+
+class LineTool(Tool):
+    """Emission lines beside the stars."""
+
+    name = "lines"
+    title = "Emission lines"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = LineForm()
+        self.container = self.form.container
+        self.lines: LineFluxes | None = None
+        self._result: Result | None = None
+        self.source: Path | None = None
+        self.dock: ToolDock | None = None
+        self.form.from_maps.changed.connect(self._load_maps)
+        self.form.from_spectra.changed.connect(self._load_spectra)
+        self.form.show.changed.connect(self._show_changed)
+        self.form.min_snr.changed.connect(self._refresh)
+        self.form.composite.changed.connect(self._refresh)
+        self.form.plot.changed.connect(self._plot_pressed)
+        self.form.table.changed.connect(self._ask_table)
+        host.viewer.layers.events.inserted.connect(self._inserted)
+        self._enable()
+
+    # -- acts --------------------------------------------------------------------------------------------------
+
+    def load(self, maps_path: Path | None) -> None:
+        """Read the lines of a MAPS file, or (None) measure them in the bins' spectra.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result.
+        """
+        result = self._need_result()
+        work = partial(line_tasks.load_lines, result=result, maps_path=maps_path)
+        self.host.start(work, partial(self._loaded, result, maps_path))
+
+    def show(self, name: str) -> None:
+        """Put one of `lines.names` on the canvas, or ``none``.
+
+        Raises
+        ------
+        SfhInputError
+            No lines are loaded, or not this one.
+        """
+        if name != NONE and name not in list_line_maps(self._need_lines()):
+            raise SfhInputError(
+                f"line {name!r} is not there: choose one of {', '.join(list_line_maps(self._need_lines()))}"
+            )
+        self.form.show.value = name
+
+    def plot(self) -> None:
+        """Open the dock with gas against young stars.
+
+        Raises
+        ------
+        SfhInputError
+            No lines are loaded, or one of the four of O3N2 is missing.
+        """
+        page = draw_gas_page(self._need_result(), self._need_lines(), self.form.composite.value, (9.0, 3.0))
+        dock = self.dock = self.dock or self._make_dock()
+        self.page.show_figure(page)
+        dock.fill(True)
+        self.host.show_dock(DOCK, dock)
+
+    def _make_dock(self) -> ToolDock:
+        self.page = FigurePage(get_palette(self.host.viewer.theme))
+        self.figure_button = make_save_button("Figure…", "The plot as PNG, PDF or SVG", self._ask_figure)
+        self.table_button = make_save_button(
+            "Table…", "Every bin's lines, gas, young stars: ECSV or FITS", self._ask_table
+        )
+        return ToolDock(self.host.viewer, [self.page], None, [self.figure_button, self.table_button], EMPTY)
+
+    def save_table(self, path: Path | str) -> None:
+        """Write `gas_stars.table`."""
+        work = partial(line_tasks.save_line_table, **self._what(), path=Path(path))
+        self.host.start(work, self.saved)
+
+    def save_figure(self, path: Path | str) -> None:
+        """Draw `figures.gas_and_stars.draw_gas_page`."""
+        work = partial(line_tasks.save_gas_page, **self._what(), path=Path(path))
+        self.host.start(work, self.saved)
+
+    # -- what the explorer tells -------------------------------------------------------------------------------
+
+    def on_result(self, result: Result | None) -> None:
+        """The lines were of another result."""
+        if result is not self._result:
+            self._result, self.lines = result, None
+            self._fill()
+            self._enable()
+            self._remove()
+            if self.dock is not None:
+                self.dock.fill(False)
+
+    def describe(self, bin_id: int) -> str:
+        """The median of the shown line (or quantity of the gas) over a bin's spaxels."""
+        result, name = self.host.session.result, self.form.show.value
+        layer = None if name == NONE else self.host.stack.find("lines", name)
+        if result is None or layer is None or not layer.visible:
+            return ""
+        values = layer.data[result.bins.bin_id == bin_id]
+        values = values[np.isfinite(values)]
+        return f"{layer.name}: {np.median(values):.4g}" if values.size else f"{layer.name}: none"
+
+    def on_busy(self, busy: bool) -> None:
+        """Nothing is started while work runs."""
+        self._enable(busy)
+
+    def state(self) -> dict[str, Any]:
+        """The form; where the lines come from (None: not loaded), and whether they are plotted."""
+        source = None if self.lines is None else self.source or SPECTRA
+        return {**read_form(self.form), "source": source, "plotted": self.dock is not None and source is not None}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The form; lines that were loaded are read or measured again."""
+        fill_form(self.form, {name: value for name, value in state.items() if name in ("min_snr", "composite")})
+        source = state.get("source")
+        if source is None:
+            return
+        if source != SPECTRA and not Path(source).is_file():
+            raise SfhInputError(
+                f"{source}: the emission lines' MAPS file is missing; put it back, or press Measure in the spectra"
+            )
+        self.load(None if source == SPECTRA else Path(source))
+        self.host.in_turns([partial(self._show_again, state)])
+
+    def _show_again(self, state: dict[str, Any]) -> None:
+        """What was shown of the lines, once they are there."""
+        if self.lines is None:
+            return
+        self.host.attempt(partial(self.show, state.get("show", NONE)))
+        if state.get("plotted"):
+            self.host.attempt(self.plot)
+
+    def release(self) -> None:
+        """Listen no longer; the layers stay."""
+        self.host.viewer.layers.events.inserted.disconnect(self._inserted)
+        for layer, _ in self._layers("map"):
+            layer.events.visible.disconnect(self._map_shown)
+        if self.dock is not None:
+            self.dock.release()
+
+    # -- within ------------------------------------------------------------------------------------------------
+
+    def _what(self) -> dict[str, Any]:
+        return {
+            "result": self._need_result(),
+            "lines": self._need_lines(),
+            "composite": bool(self.form.composite.value),
+        }
+
+    def _need_result(self) -> Result:
+        result: Result | None = self.host.session.result
+        if result is None:
+            raise SfhInputError("no result yet: press Run or open a result file first")
+        return result
+
+    def _need_lines(self) -> LineFluxes:
+        if self.lines is None:
+            raise SfhInputError("no lines yet: press Lines of the MAPS file, or Measure in the spectra")
+        return self.lines
+
+    def _load_maps(self, _: object = None) -> None:
+        self.host.attempt(self._load_maps_of_form)
+
+    def _load_maps_of_form(self) -> None:
+        path = self.host.data.maps_path
+        if path is None:
+            raise SfhInputError("No MAPS file is chosen under Data: choose one, or press Measure in the spectra")
+        self.load(path)
+
+    def _load_spectra(self, _: object = None) -> None:
+        self.host.attempt(partial(self.load, None))
+
+    def _loaded(self, result: Result, source: Path | None, lines: LineFluxes) -> None:
+        if result is not self.host.session.result:
+            return
+        self._result, self.lines, self.source = result, lines, source
+        self._fill()
+        self._enable()
+        if len(self.form.show.choices) > 1:
+            self.form.show.value = list_line_maps(lines)[0]
+        self._refresh()
+        if self.dock is not None:
+            self.host.attempt(self.plot)
+        self.host.show_message(f"Emission lines from {lines.source}.")
+
+    def _fill(self) -> None:
+        """Choices of what there is; nothing is shown."""
+        found = () if self.lines is None else list_line_maps(self.lines)
+        unit = "" if self.lines is None else self.lines.unit
+        with self.form.show.changed.blocked():
+            self.form.show.choices = [(NONE, NONE), *((describe_line_map(name, unit)[0], name) for name in found)]
+            self.form.show.value = NONE
+
+    def _enable(self, busy: bool = False) -> None:
+        has = self.lines is not None and not busy
+        self.form.from_maps.enabled = self.form.from_spectra.enabled = not busy
+        for widget in (self.form.show, self.form.plot, self.form.table):
+            widget.enabled = has
+        if self.dock is not None:
+            self.dock.enable(has)
+
+    def _show_changed(self, _: object = None) -> None:
+        self.host.attempt(self._show)
+
+    def _refresh(self, _: object = None) -> None:
+        """Draw what is shown anew."""
+        self._remove(keep=self.form.show.value)
+        self.host.attempt(self._show)
+
+    def _show(self) -> None:
+        """One layer above the maps; those of other lines wait in the list, hidden."""
+        name = self.form.show.value
+        result = self.host.session.result
+        if self.lines is not None and result is not None and name != NONE:
+            layer = line_tasks.make_line_layer(
+                result, self.lines, name, self.host.session.sky, self.form.min_snr.value, self.form.composite.value
+            )
+            self.host.stack.put(layer)
+            if name == "OH" and not np.isfinite(layer[0]).any():
+                self.host.show_message(
+                    "No gas is below the line of Kauffmann et al. (2003): see BPT, or tick composite gas."
+                )
+        for layer, link in self._layers("lines"):
+            layer.visible = link.name == name
+            if layer.visible:
+                layer.colorbar.visible = layer.name_overlay.visible = True
+                self._under_the_outline(layer)
+                self.host.viewer.layers.selection.active = layer
+        self._hide_maps(name != NONE and self.lines is not None)
+        if name == NONE:
+            self.host.stack.activate()
+
+    def _hide_maps(self, hidden: bool) -> None:
+        """One colorbar at a time: the map makes way for a line, and a map that is asked for takes its place again."""
+        current = self.host.stack.find("map", self.host.stack.current)
+        if current is not None and current.visible == hidden:
+            with current.events.visible.blocker(self._map_shown):
+                current.visible = not hidden
+        for layer, _ in self._layers("map"):
+            layer.events.visible.connect(self._map_shown)
+
+    def _map_shown(self, event: Any) -> None:
+        if self.form.show.value != NONE and event.source.visible:
+            self.form.show.value = NONE
+
+    def _inserted(self, event: Any) -> None:
+        """A map gets its layer when it is shown first."""
+        link = get_layer_link(event.value.metadata)
+        if link is not None and link.role == "map":
+            event.value.events.visible.connect(self._map_shown)
+            if event.value.visible and self.form.show.value != NONE:
+                self.form.show.value = NONE
+
+    def _under_the_outline(self, layer: Any) -> None:
+        layers, outline = self.host.viewer.layers, self.host.stack.find("outline")
+        if outline is not None and layers.index(layer) != layers.index(outline) - 1:
+            layers.move(layers.index(layer), layers.index(outline))
+
+    def _layers(self, role: str) -> list[tuple[Any, Any]]:
+        found = [(layer, get_layer_link(layer.metadata)) for layer in self.host.viewer.layers]
+        return [(layer, link) for layer, link in found if link is not None and link.role == role]
+
+    def _remove(self, keep: str = NONE) -> None:
+        """Take our layers away; they are made anew when they are shown."""
+        for layer, link in self._layers("lines"):
+            if link.name != keep:
+                self.host.viewer.layers.remove(layer)
+
+    def _plot_pressed(self, _: object = None) -> None:
+        self.host.attempt(self.plot)
+
+    def _ask_table(self, _: object = None) -> None:
+        self.host.exports.ask("Save table", f"{self.host.exports.name()}_lines.ecsv", TABLES, self.save_table)
+
+    def _ask_figure(self, _: object = None) -> None:
+        self.host.exports.ask("Save figure", f"{self.host.exports.name()}_gas_stars.pdf", FIGURES, self.save_figure)

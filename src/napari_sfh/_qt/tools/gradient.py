@@ -1,0 +1,413 @@
+"""The tool 'Gradient': a disc typed or dragged as an ellipse on the map, and the radial gradients in its plane."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, LineEdit, PushButton
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
+from napari_sfh._qt.exports import FIGURES, TABLES
+from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, read_form
+from napari_sfh._qt.plots.gradient_plot import GradientPlot
+from napari_sfh._qt.plots.side_plots import SideText, ToolDock, make_save_button
+from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh.analysis import gradients, tables
+from napari_sfh.analysis.disc import MAX_INCLINATION, Disc, guess_disc
+from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient, GradientFitSettings
+from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import Progress, Result
+
+LAYER = "SFH disc"
+DOCK = "Gradient"
+EMPTY = "Unfold Gradient in the dock, look at the ellipse on the map, and press Fit."
+
+
+def compute_ellipse_corners(disc: Disc, sky: SkyGrid) -> NDArray[np.float64]:
+    """Corners (4, 2), pixels (y, x), of the box around the ellipse R = R_e: how a Shapes layer holds it."""
+    x, y = sky.wcs.celestial.wcs_world2pix(disc.ra_deg, disc.dec_deg, 0)
+    centre = sky.to_world(np.array([[float(y), float(x)]]))[0]
+    major, minor = disc.axes()[:, ::-1]  # (north, east), as the world's axes
+    box = [centre - major - minor, centre + major - minor, centre + major + minor, centre - major + minor]
+    return sky.to_pixel(np.array(box))
+
+
+def disc_from_ellipse(corners: NDArray[np.floating], sky: SkyGrid, before: Disc) -> Disc:
+    """The disc of an ellipse that was dragged; the distance is kept."""
+    world = sky.to_world(np.asarray(corners, dtype=float)[:, -2:])
+    ra, dec = sky.radec_deg(world.mean(0))
+    half = np.array([world[1] - world[0], world[2] - world[1]]) / 2
+    return replace(before, ra_deg=ra, dec_deg=dec).reshaped(half[:, ::-1])
+
+
+def guess_result_disc(cancel: threading.Event, result: Result) -> Generator[Progress, None, Disc]:
+    """First guess of the disc, as work for the thread."""
+    yield Progress("shape of the white light", 0, 0)
+    return guess_disc(result.white, result.wcs)
+
+
+def save_gradients(
+    cancel: threading.Event, result: Result, found: Mapping[str, Gradient], path: Path
+) -> Generator[Progress, None, Path]:
+    """Write gradients: a figure or tables, as the name's ending says."""
+    yield Progress("saving the gradients", 0, 0)
+    if path.suffix.lower() in tables.SUFFIXES:
+        return tables.write_tables(tables.build_gradient_tables(result, found), path)
+    from napari_sfh.figures.files import save_figure
+    from napari_sfh.figures.gradient import draw_gradient_page
+
+    return save_figure(draw_gradient_page(result, found), path)
+
+
+class GradientForm:
+    """Centre, shape and distance of the disc; range and kind of the fit."""
+
+    def __init__(self) -> None:
+        self.centre = LineEdit(label="Centre (°)", tooltip="RA and Dec of the centre in degrees, ICRS: 24.174 15.783")
+        self.pa = _make_spin_box("PA (°)", -360, 360, 0, "Position angle of the major axis, from north through east")
+        self.inclination = _make_spin_box(
+            "Incl. (°)", 0, MAX_INCLINATION, 0, "Inclination; 0 = face-on; the disc is taken as thin"
+        )
+        self.r_e = _make_spin_box("Rₑ (″)", 0.01, 9999, 5, "Effective radius along the major axis, arcsec", step=0.1)
+        self.distance = LineEdit(label="D (Mpc)", tooltip="Distance, for gradients per kpc; may be left empty")
+        self.r_min = _make_spin_box("From (Rₑ)", 0, 99, 0, "Bins inside are not fitted", step=0.1)
+        self.r_max = _make_spin_box("To (Rₑ)", 0.1, 99, 1.5, "Bins outside are not fitted", step=0.1)
+        self.method = ComboBox(
+            label="Line",
+            choices=["robust", "weighted"],
+            value="robust",
+            tooltip="robust: Huber's weights, single odd bins hardly count; weighted: by the errors and the scatter",
+        )
+        self.trusted = CheckBox(
+            text="only bins within depth", value=True, tooltip="Leave out bins where the network warns: stars, nuclei"
+        )
+        self.ellipse = CheckBox(
+            text="drag the ellipse on the map",
+            value=False,
+            tooltip="The ellipse has the half-axes Rₑ and Rₑ cos i: move, stretch and turn it with the mouse",
+        )
+        self.guess = PushButton(text="Guess", tooltip="From the moments of the white light; look at the ellipse")
+        self.fit = PushButton(text="Fit", tooltip="Gradients of all quantities, with a bootstrap (Alt+A)")
+        self.buttons = make_form_row([self.guess, self.fit])
+        self.container = make_form(
+            [
+                *(self.buttons, self.ellipse, self.centre, self.pa, self.inclination, self.r_e, self.distance),
+                *(self.r_min, self.r_max, self.method, self.trusted),
+            ]
+        )
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """The fields that make the disc."""
+        return self.centre, self.pa, self.inclination, self.r_e, self.distance
+
+    def disc(self) -> Disc:
+        """What is typed.
+
+        Raises
+        ------
+        SfhInputError
+            Centre or distance are no numbers, or no disc can be so.
+        """
+        try:
+            ra, dec = (float(v) for v in self.centre.value.replace(",", " ").split())
+        except ValueError:
+            raise SfhInputError(
+                f"centre: {self.centre.value!r} given; type RA and Dec in degrees, or press Guess"
+            ) from None
+        text = self.distance.value.strip()
+        try:
+            distance = float(text) if text else None
+        except ValueError:
+            raise SfhInputError(f"distance: {text!r} given; type it in Mpc or leave it empty") from None
+        return Disc(ra, dec, self.pa.value, self.inclination.value, self.r_e.value, distance)
+
+    def put(self, disc: Disc) -> None:
+        """Show a disc; the distance field stays."""
+        for field in self.shape:
+            field.changed.block()
+        self.centre.value = f"{disc.ra_deg:.6f} {disc.dec_deg:+.6f}"
+        self.pa.value = round(disc.pa_deg, 1)
+        self.inclination.value = round(disc.inclination_deg, 1)
+        self.r_e.value = round(disc.r_e_arcsec, 2)
+        for field in self.shape:
+            field.changed.unblock()
+
+    def settings(self) -> GradientFitSettings:
+        """How to fit."""
+        return GradientFitSettings(r_min=self.r_min.value, r_max=self.r_max.value, method=self.method.value)
+
+
+def _make_spin_box(label: str, low: float, high: float, value: float, tip: str, step: float = 1.0) -> FloatSpinBox:
+    return FloatSpinBox(label=label, min=low, max=high, value=value, step=step, tooltip=tip)
+
+
+def _format_cells(made: Gradient) -> tuple[str, str]:
+    """A gradient for a table: its quantity, its slopes a line each."""
+    title, slopes = made.text().rsplit(",", 1)[0].split(": ", 1)
+    return title, slopes.replace("/Re", "/Rₑ").replace(" (", "<br>").rstrip(")").replace(" ", "&nbsp;")
+
+
+class GradientTool(Tool):
+    """Radial gradients of the shown result."""
+
+    name = "gradient"
+    title = "Gradient"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = GradientForm()
+        self.container = self.form.container
+        self.found: dict[str, Gradient] = {}
+        self._layer: Any = None
+        self._syncing = False
+        self._dock: ToolDock | None = None
+        self._reading = QTimer(self.widget)
+        self._reading.setSingleShot(True)
+        self._reading.timeout.connect(self._read_ellipse)
+        self.form.guess.changed.connect(self.guess)
+        self.form.fit.changed.connect(self.fit)
+        self.form.ellipse.changed.connect(self._toggle_ellipse)
+        for field in self.form.shape:
+            field.changed.connect(self._typed)
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Alt-A fits."""
+        return {"Alt-A": self.fit}
+
+    # -- acts --------------------------------------------------------------------------------------------------
+
+    def guess(self, _: object = None) -> None:
+        """Fill the form from the white light."""
+        result = self.host.session.result
+        if result is not None and not self.host.busy:
+            self.host.start(partial(guess_result_disc, result=result), self._guessed)
+
+    def set_disc(self, disc: Disc) -> None:
+        """Take a disc over into the form and onto the map."""
+        self.form.put(disc)
+        if disc.distance_mpc is not None:
+            self.form.distance.value = f"{disc.distance_mpc:g}"
+        self._place()
+
+    def fit(self, _: object = None) -> None:
+        """Fit all quantities in the background and show them."""
+        result = self.host.session.result
+        if result is None or self.host.busy:
+            return
+        if not self.form.centre.value.strip():
+            self.host.start(partial(guess_result_disc, result=result), self._guessed_then_fit)
+            return
+        self.host.attempt(self._fit)
+
+    def _fit(self) -> None:
+        result = self.host.session.result
+        if result is None:
+            return
+        disc, settings = self.form.disc(), self.form.settings()
+        use = gradients.select_trusted_bins(result) if self.form.trusted.value else None
+        self.host.start(lambda cancel: gradients.fit_all_gradients(result, disc, settings, use, cancel), self._fitted)
+
+    def save(self, path: Path | str) -> None:
+        """Write the gradients: PNG, PDF, SVG, ECSV or FITS.
+
+        Raises
+        ------
+        SfhInputError
+            Nothing was fitted yet.
+        """
+        result = self.host.session.result
+        if result is None or not self.found:
+            raise SfhInputError("no gradient was fitted yet: press Fit first")
+        self.host.start(partial(save_gradients, result=result, found=self.found, path=Path(path)), self.saved)
+
+    # -- what happens ------------------------------------------------------------------------------------------
+
+    def on_result(self, result: Result | None) -> None:
+        """What was fitted was another galaxy's, or another run's."""
+        self.found = {}
+        if result is None:
+            self.form.ellipse.value = False
+            with self.form.centre.changed.blocked():
+                self.form.centre.value = ""
+        if self._dock is not None:
+            self._dock.fill(False)
+        self._place()
+
+    def on_selection(self, bins: tuple[int, ...]) -> None:
+        """Mark the selected bin among the points."""
+        if self._dock is not None and self.found:
+            self.plot.mark(self.found[self.quantity.value], bins[0] if bins else 0)
+
+    def on_unfold(self) -> None:
+        """Guess a disc where none is typed."""
+        if not self.form.centre.value.strip():
+            self.guess()
+
+    def on_busy(self, busy: bool) -> None:
+        """One piece of work at a time."""
+        for button in (self.form.guess, self.form.fit):
+            button.enabled = not busy
+        if self._dock is not None:
+            self._dock.enable(not busy and bool(self.found))
+
+    def _guessed(self, disc: Disc) -> None:
+        self.set_disc(disc)
+        self.host.show_message("Guessed from the white light: look at the ellipse on the map, then press Fit.")
+        self.form.ellipse.value = True
+
+    def _guessed_then_fit(self, disc: Disc) -> None:
+        self.set_disc(disc)
+        self.host.attempt(self._fit)
+
+    def _fitted(self, found: dict[str, Gradient]) -> None:
+        self.found = found
+        self._make_dock()
+        if self._dock is not None:
+            self._dock.fill(True)
+            self.host.show_dock(DOCK, self._dock)
+        self._show()
+        self.host.show_message(found[self.quantity.value].text().replace("/Re", "/Rₑ") + ".")
+
+    # -- dock --------------------------------------------------------------------------------------------------
+
+    def _make_dock(self) -> None:
+        if self._dock is not None:
+            return
+        choices = [(title, name) for name, (_, title, _) in GRADIENT_QUANTITIES.items()]
+        self.quantity = ComboBox(label="Quantity", choices=choices, value="AGE_LW", tooltip="What is plotted")
+        self.quantity.changed.connect(self._show)
+        self.figure_button = make_save_button("Figure…", "All quantities as PNG, PDF or SVG", self._ask_figure)
+        self.table_button = make_save_button("Tables…", "Fits, running medians, bins as ECSV or FITS", self._ask_table)
+        self.plot, self.words = GradientPlot(get_palette(self.host.viewer.theme)), SideText()
+        fields = [self.quantity, self.figure_button, self.table_button]
+        self._dock = ToolDock(self.host.viewer, [self.plot], self.words, fields, EMPTY)
+
+    def _show(self, _: object = None) -> None:
+        if not self.found:
+            return
+        shown = self.found[self.quantity.value]
+        self.plot.draw(shown)
+        self.plot.mark(shown, self.host.session.selected)
+        rows = "".join(f"<tr><td>{'</td><td>'.join(_format_cells(made))}</td></tr>" for made in self.found.values())
+        legend = self.plot.legend()
+        note = (
+            f"{shown.settings.method} line through {int(shown.used.sum())} bins; errors from {shown.settings.draws} "
+            "bootstrap draws. What all bins have "
+            "wrong together (the network's bias, centre, inclination) is not in them."
+        )
+        self.words.setText(f'{legend}<table cellspacing="0" cellpadding="2">{rows}</table><br>{note}')
+
+    def _ask_figure(self, _: object = None) -> None:
+        self.host.exports.ask("Save figure", f"{self.host.exports.name()}_gradients.pdf", FIGURES, self.save)
+
+    def _ask_table(self, _: object = None) -> None:
+        self.host.exports.ask("Save tables", f"{self.host.exports.name()}_gradients.ecsv", TABLES, self.save)
+
+    # -- the ellipse -------------------------------------------------------------------------------------------
+
+    def _toggle_ellipse(self, shown: bool) -> None:
+        if shown:
+            self._place()
+            return
+        layer = self._find()
+        if layer is not None:
+            layer.mode = "pan_zoom"
+            layer.visible = False
+            self.host.stack.activate()
+
+    def _find(self) -> Any:
+        return self._layer if self._layer is not None and self._layer in self.host.viewer.layers else None
+
+    def _place(self) -> None:
+        """Bring the ellipse on the map in line with the form."""
+        result = self.host.session.result
+        if result is None or not self.form.ellipse.value or self._syncing:
+            return
+        try:
+            corners = compute_ellipse_corners(self.form.disc(), self.host.session.sky)
+        except SfhInputError:
+            return
+        self._syncing = True
+        try:
+            layer = self._find() or self._new_layer(result)
+            layer.visible = True
+            layer.mode = "pan_zoom"
+            layer.data = []
+            layer.add(corners, shape_type="ellipse")
+            self.host.viewer.layers.selection.active = layer
+            layer.mode = "select"
+            layer.selected_data = {0}
+        finally:
+            self._syncing = False
+
+    def _new_layer(self, result: Result) -> Any:
+        self._layer = self.host.viewer.add_shapes(
+            name=LAYER,
+            ndim=2,
+            face_color="transparent",
+            edge_color="#f0e442",
+            edge_width=max(result.bins.bin_id.shape) / 80,
+            metadata={KEY: LayerLink("disc", "", result)},
+            **self.host.session.sky.transform(),
+        )
+        self._layer.events.data.connect(self._dragged)
+        return self._layer
+
+    def _dragged(self, event: Any) -> None:
+        """Read the form from the ellipse once a drag is over, outside of the layer's own event."""
+        if not self._syncing and str(getattr(event, "action", "")) == "changed":
+            self._reading.start()
+
+    def _read_ellipse(self) -> None:
+        layer = self._find()
+        if layer is None or len(layer.data) != 1 or self.host.session.result is None:
+            return
+        try:
+            before = self.form.disc()
+        except SfhInputError:
+            return
+        self.host.attempt(lambda: self.form.put(disc_from_ellipse(layer.data[0], self.host.session.sky, before)))
+
+    def _typed(self, _: object = None) -> None:
+        self._place()
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """The form; whether it was fitted, and what is plotted."""
+        quantity = "AGE_LW" if self._dock is None else self.quantity.value
+        return {**read_form(self.form), "fitted": bool(self.found), "quantity": quantity}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Fill the form; the ellipse follows, and what was fitted is fitted again: its seed is fixed."""
+        fill_form(self.form, state)
+        self._place()
+        if state.get("fitted"):
+            self.host.in_turns([partial(self.host.attempt, self._fit), partial(self._plot_again, state)])
+
+    def _plot_again(self, state: dict[str, Any]) -> None:
+        """The quantity that was plotted."""
+        if self._dock is not None and state.get("quantity") in self.quantity.choices:
+            self.quantity.value = state["quantity"]
+
+    def release(self) -> None:
+        """Listen no longer; the ellipse stays."""
+        layer = self._find()
+        if layer is not None:
+            layer.events.data.disconnect(self._dragged)
+        self._layer = None
+        self._reading.stop()
+        self.found = {}
+        if self._dock is not None:
+            self._dock.release()

@@ -1,0 +1,209 @@
+"""The tool 'Maps': which map is on the canvas, which bins are left out of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, Slider
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt, QTimer
+
+from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_map_title
+from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
+from napari_sfh._qt.jobs.step_queue import UnpaintedStep
+from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh.analysis import maps
+from napari_sfh.types import FLAG_MEANING, Result
+
+#: Keys on the canvas, and the map that each shows (or what it toggles).
+MAP_KEYS = {
+    "Alt-1": "AGE_LW",
+    "Alt-2": "AGE_MW",
+    "Alt-3": "MH_LW",
+    "Alt-4": "MH_MW",
+    "Alt-E": "error",
+    "Alt-G": "grid",
+}
+#: What the maps are, for their tips.
+MEANING = {
+    "AGE_LW": "Mean of log age (yr), weighted by V-band light: led by the young",
+    "AGE_MW": "Mean of log age (yr), weighted by the mass formed: led by the old",
+    "MH_LW": "Mean [M/H] (dex, solar Z = 0.019), weighted by V-band light",
+    "MH_MW": "Mean [M/H] (dex, solar Z = 0.019), weighted by the mass formed",
+    "EBV": "Reddening of the stars within the galaxy, mag",
+    "SNR": "Signal to noise of the bin's spectrum, per pixel in 5300-5500 Å",
+    "OOD": "How unlike the training set the bin is: above 1 the network is not to be believed",
+    "FLAG": "What is to be known of a bin, as a bit mask; bins with a flag can be hidden below",
+}
+#: Every bit of FLAG.
+ANY_FLAG = sum(int(bit) for bit in FLAG_MEANING)
+#: Milliseconds after a map is painted at which its layer controls are made.
+CONTROLS_MS = 50
+
+
+class MapForm:
+    """Which map is on the canvas."""
+
+    def __init__(self) -> None:
+        names = [n for n in maps.MAPS if not n.endswith("_ERR")]
+        self.quantity = ComboBox(
+            label="Map",
+            choices=[(format_map_title(n), n) for n in names],
+            value=FIRST_MAP,
+        )
+        self._explain()
+        self.quantity.changed.connect(self._explain)
+        self.error = CheckBox(text="its 1 σ error", value=False, tooltip="Half of the 16-84 % width; also with Alt+E")
+        self.grid = CheckBox(
+            text="four maps side by side", value=False, tooltip="LW and MW age and [M/H]; also with Alt+G"
+        )
+        self.min_snr = Slider(
+            label="S/N at least", value=0, min=0, max=100, tooltip="Bins with a lower S/N are left out of the maps"
+        )
+        self.hide_flagged = CheckBox(
+            text="hide bins out of depth",
+            value=False,
+            tooltip="Leave out the bins where the network is not to be believed",
+        )
+        self.flags = ComboBox(
+            label="Hide if",
+            choices=[("nothing", 0), ("any flag", ANY_FLAG), *((text, int(bit)) for bit, text in FLAG_MEANING.items())],
+            value=0,
+            tooltip="Leave out the bins that carry a flag",
+        )
+        self.limits = ComboBox(
+            label="Limits",
+            choices=[(text, how) for how, text in maps.LIMITS.items()],
+            value="shared",
+            tooltip="Of the colours; drag the layer's own contrast limits for any others",
+        )
+        rows = [narrow_combo_box(self.quantity), self.error, self.grid, narrow_combo_box(self.limits), self.min_snr]
+        self.container = make_form([*rows, self.hide_flagged, narrow_combo_box(self.flags)])
+
+    def _explain(self, _: object = None) -> None:
+        """Say in the field's tip, and in those of its entries, what the maps are."""
+        native = self.quantity.native
+        for k, name in enumerate(self.quantity.choices):
+            native.setItemData(k, MEANING[str(name)], Qt.ItemDataRole.ToolTipRole)
+        self.quantity.tooltip = (
+            f"{MEANING[str(self.quantity.value)]}. Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]"
+        )
+
+    def limit_snr(self, result: Result | None) -> None:
+        """Let the slider run over the S/N of a result, and show all bins."""
+        top = 100.0 if result is None else float(np.nanmax(result.data.snr, initial=1.0))
+        with self.min_snr.changed.blocked(), self.hide_flagged.changed.blocked(), self.flags.changed.blocked():
+            self.flags.value = 0
+            self.min_snr.value = 0
+            self.min_snr.max = int(np.ceil(top))
+            self.hide_flagged.value = False
+
+    def hidden(self, result: Result) -> NDArray[np.bool_] | None:
+        """Bins (N,) that slider, check box and flags leave out; None when they show all."""
+        if self.min_snr.value <= 0 and not self.hide_flagged.value and not self.flags.value:
+            return None
+        hidden: NDArray[np.bool_] = ~(result.data.snr >= self.min_snr.value)
+        if self.hide_flagged.value:
+            hidden |= ~(result.prediction.ood <= 1)
+        hidden |= (result.flag & self.flags.value) > 0
+        return hidden
+
+    @property
+    def name(self) -> str:
+        """Name of the chosen map in `maps.MAPS`."""
+        name: str = self.quantity.value
+        return f"{name}_ERR" if self.error.value and f"{name}_ERR" in maps.MAPS else name
+
+
+class MapTool(Tool):
+    """Switches maps, errors and the grid of four; hides bins."""
+
+    name = "maps"
+    title = "Maps"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = MapForm()
+        self.container = self.form.container
+        self._held = True
+        self._activate = QTimer(self.widget)
+        self._activate.setSingleShot(True)
+        self._activate.setInterval(CONTROLS_MS)
+        self._activate.timeout.connect(host.stack.activate)
+        for signal in (self.form.quantity.changed, self.form.error.changed, self.form.grid.changed):
+            signal.connect(self._show)
+        for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed, self.form.flags.changed):
+            signal.connect(self._hide)
+        self.form.limits.changed.connect(host.stack.set_limits)
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """`MAP_KEYS`."""
+        return dict.fromkeys(MAP_KEYS, self._key)
+
+    def show(self, name: str) -> None:
+        """Put the map ``name`` (a key of `maps.MAPS`) on the canvas."""
+        error = name.endswith("_ERR")
+        self.form.grid.value = False
+        self.form.error.value = error
+        self.form.quantity.value = name.removesuffix("_ERR")
+        layer = self.host.stack.find("map", self.form.name)
+        if layer is not None and not layer.visible:
+            # Chosen already, but a line or a difference took its place.
+            self._show()
+
+    def hold(self) -> None:
+        """Leave the canvas alone while the layers of another result come in."""
+        self._held = True
+
+    def on_result(self, result: Result | None) -> None:
+        """All bins are shown again."""
+        self._held = False
+        self.form.limit_snr(result)
+        if self.form.limits.value != "shared":
+            self.host.stack.set_limits(self.form.limits.value)
+        if result is not None:
+            self._show()
+
+    def state(self) -> dict[str, Any]:
+        """The form."""
+        return read_form(self.form)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The form; the grid comes last, it shows the other choices."""
+        fill_form(self.form, {key: value for key, value in state.items() if key != "grid"})
+        self.form.grid.value = bool(state.get("grid", False))
+
+    def release(self) -> None:
+        """No late change of the active layer."""
+        self._activate.stop()
+
+    def _show(self, _: object = None) -> None:
+        stack = self.host.stack
+        if self._held:
+            return
+        steps = stack.grid_steps(self.form.grid.value)
+        for step in steps[:1]:
+            step()
+        self.host.in_turns([UnpaintedStep(step) for step in steps[1:]])
+        if not self.form.grid.value:
+            stack.show(self.form.name)
+            # The layer's controls come after the map is painted.
+            self._activate.start()
+        self.host.refresh_cursor()
+
+    def _hide(self, _: object = None) -> None:
+        result = self.host.session.result
+        if result is not None and not self._held:
+            self.host.stack.hide_bins(self.form.hidden(result))
+
+    def _key(self, key: str) -> None:
+        act = MAP_KEYS[key]
+        if self.host.session.result is None:
+            return
+        if act == "error":
+            self.form.error.value = not self.form.error.value
+        elif act == "grid":
+            self.form.grid.value = not self.form.grid.value
+        else:
+            self.show(act)

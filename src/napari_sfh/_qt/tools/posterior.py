@@ -1,0 +1,244 @@
+"""The tool 'Posterior': the corner plot of the selected bin, drawn in the background, in a window of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, PushButton
+from numpy.typing import NDArray
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QDialog, QHBoxLayout, QLabel, QVBoxLayout
+
+from napari_sfh._qt.exports import FIGURES, TABLES
+from napari_sfh._qt.forms.run_forms import make_form, make_form_row
+from napari_sfh._qt.plots.side_plots import make_save_button
+from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh.analysis import posteriors, tables
+from napari_sfh.analysis.posteriors import DEFAULT_QUANTITIES, POSTERIOR_QUANTITIES, PosteriorDraws
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import Progress, Result
+
+#: Side in pixels of the drawn picture; the window scales it.
+PIXELS = 1400
+
+
+@dataclass(frozen=True)
+class CornerPicture:
+    """Draws of a bin and their picture, (height, width, 4) of 8 bits."""
+
+    draws: PosteriorDraws
+    picture: NDArray[np.uint8]
+
+
+def draw_corner_picture(
+    cancel: threading.Event, result: Result, bin_id: int, names: Sequence[str], color: str, faint: str
+) -> Generator[Progress, None, CornerPicture | None]:
+    """Draw a posterior and its corner plot, as work for the thread."""
+    draws = yield from posteriors.draw_bin_posterior(result, bin_id, names, cancel=cancel)
+    if draws is None:
+        return None
+    yield Progress("corner plot", 0, 0)
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from napari_sfh.figures.corner import draw_corner_page
+
+    figure = draw_corner_page(result, draws, color=color, faint=faint)
+    figure.set_dpi(PIXELS / float(figure.get_figwidth()))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return None if cancel.is_set() else CornerPicture(draws, np.array(canvas.buffer_rgba()))
+
+
+def save_posterior(
+    cancel: threading.Event, result: Result, draws: PosteriorDraws, path: Path
+) -> Generator[Progress, None, Path]:
+    """Write a corner plot or its draws, as the name's ending says."""
+    yield Progress("saving the posterior", 0, 0)
+    if path.suffix.lower() in tables.SUFFIXES:
+        return tables.write_tables({"DRAWS": tables.build_draws_table(result, draws)}, path)
+    from napari_sfh.figures.corner import draw_corner_page
+    from napari_sfh.figures.files import save_figure
+
+    return save_figure(draw_corner_page(result, draws), path)
+
+
+class _PictureLabel(QLabel):
+    """A picture that fills its window and keeps its shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setMinimumSize(320, 320)
+        self._full = QPixmap()
+
+    def show_array(self, picture: NDArray[np.uint8]) -> None:
+        height, width = picture.shape[:2]
+        image = QImage(picture.tobytes(), width, height, 4 * width, QImage.Format.Format_RGBA8888)
+        self._full = QPixmap.fromImage(image)
+        self._fit()
+
+    def resizeEvent(self, event: Any) -> None:
+        """Scale anew."""
+        super().resizeEvent(event)
+        self._fit()
+
+    def sizeHint(self) -> QSize:
+        """Large enough to read."""
+        return QSize(640, 640)
+
+    def _fit(self) -> None:
+        if not self._full.isNull():
+            keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+            self.setPixmap(self._full.scaled(self.size(), keep, smooth))
+
+
+class PosteriorForm:
+    """The quantities of the plot."""
+
+    def __init__(self) -> None:
+        self.boxes = {
+            name: CheckBox(text=title, value=name in DEFAULT_QUANTITIES, tooltip=f"{title} ({unit})" if unit else title)
+            for name, (title, unit) in POSTERIOR_QUANTITIES.items()
+        }
+        rows = list(self.boxes.values())
+        pairs = self.pairs = [make_form_row(rows[k : k + 2]) for k in range(0, len(rows), 2)]
+        self.draw = PushButton(
+            text="Corner plot of the bin", tooltip="The joint posterior of the selected bin, drawn anew (Alt+J)"
+        )
+        self.container = make_form([*pairs, self.draw])
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is ticked."""
+        return tuple(name for name, box in self.boxes.items() if box.value)
+
+
+class PosteriorTool(Tool):
+    """Corner plot of the selected bin."""
+
+    name = "posterior"
+    title = "Posterior"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = PosteriorForm()
+        self.container = self.form.container
+        self.shown: CornerPicture | None = None
+        self._window: QDialog | None = None
+        self.form.draw.changed.connect(self.draw)
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Alt-J draws."""
+        return {"Alt-J": self.draw}
+
+    def draw(self, _: object = None) -> None:
+        """Draw the posterior of the selected bin in the background."""
+        if self.host.session.result is None or self.host.busy:
+            return
+        if not self.host.session.selected:
+            self.host.show_message("Click a bin on the map first; then its posterior can be drawn.")
+            return
+        self.draw_bin(self.host.session.selected)
+
+    def draw_bin(self, bin_id: int) -> None:
+        """Draw the posterior of a bin (1..N) in the background.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result.
+        """
+        result = self.host.session.result
+        if result is None:
+            raise SfhInputError("no result yet: press Run or open a result file first")
+        colors = get_palette(self.host.viewer.theme)
+        work = partial(draw_corner_picture, result=result, bin_id=bin_id, names=self.form.names)
+        self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn)
+
+    def _ask_figure(self, _: object = None) -> None:
+        self.host.exports.ask("Save figure", f"{self._stem()}.pdf", FIGURES, self.save)
+
+    def _ask_table(self, _: object = None) -> None:
+        self.host.exports.ask("Save table", f"{self._stem()}.ecsv", TABLES, self.save)
+
+    def _stem(self) -> str:
+        bin_id = 0 if self.shown is None else self.shown.draws.bin_id
+        return f"{self.host.exports.name()}_bin{bin_id}_corner"
+
+    def save(self, path: Path | str) -> None:
+        """Write the corner plot (PNG, PDF, SVG) or the draws (ECSV, FITS).
+
+        Raises
+        ------
+        SfhInputError
+            Nothing was drawn yet.
+        """
+        result = self.host.session.result
+        if result is None or self.shown is None:
+            raise SfhInputError("no posterior was drawn yet: click a bin and press Corner plot")
+        self.host.start(partial(save_posterior, result=result, draws=self.shown.draws, path=Path(path)), self.saved)
+
+    def on_result(self, result: Result | None) -> None:
+        """The plot was another result's."""
+        self.shown = None
+        if self._window is not None:
+            self._window.hide()
+
+    def on_busy(self, busy: bool) -> None:
+        """One piece of work at a time."""
+        self.form.draw.enabled = not busy
+
+    def state(self) -> dict[str, Any]:
+        """The ticked quantities, and the bin whose plot is open (0: none)."""
+        is_open = self.shown is not None and self._window is not None and self._window.isVisible()
+        return {"names": list(self.form.names), "bin": self.shown.draws.bin_id if self.shown and is_open else 0}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Tick them again; a plot that was open is drawn anew."""
+        for name, box in self.form.boxes.items():
+            box.value = name in state.get("names", DEFAULT_QUANTITIES)
+        bin_id = int(state.get("bin", 0))
+        if 1 <= bin_id <= self.host.session.n_bins:
+            self.draw_bin(bin_id)
+
+    def release(self) -> None:
+        """Close the window."""
+        if self._window is not None:
+            self._window.close()
+            self._window.deleteLater()
+            self._window = None
+        self.shown = None
+
+    def _drawn(self, made: CornerPicture) -> None:
+        self.shown = made
+        window = self._window or self._make_window()
+        window.setWindowTitle(f"Posterior of bin {made.draws.bin_id}")
+        self._picture.show_array(made.picture)
+        window.show()
+        window.raise_()
+        self.host.show_message(f"Posterior of bin {made.draws.bin_id}: {len(made.draws.array())} draws.")
+
+    def _make_window(self) -> QDialog:
+        window = QDialog(self.widget.window())
+        self._picture = _PictureLabel()
+        self.figure_button = make_save_button("Figure…", "The plot as PNG, PDF or SVG", self._ask_figure)
+        self.table_button = make_save_button("Table…", "The draws as ECSV or FITS", self._ask_table)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        for button in (self.figure_button, self.table_button):
+            row.addWidget(button.native)
+        layout = QVBoxLayout(window)
+        layout.setContentsMargins(4, 4, 4, 4)
+        layout.addWidget(self._picture, 1)
+        layout.addLayout(row)
+        window.resize(660, 690)
+        self._window = window
+        return window

@@ -1,0 +1,328 @@
+"""The tool 'Region': drawn on the map as a Shapes layer; its bins' mean SFH is shown, and follows when it is moved."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from magicgui.widgets import ComboBox, PushButton, show_file_dialog
+from numpy.typing import NDArray
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QApplication
+
+from napari_sfh._qt.canvas.interaction import OVERLAY
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
+from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
+from napari_sfh._qt.session import Session
+from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh.analysis.region_files import read_regions, write_regions
+from napari_sfh.analysis.regions import Outline, Spread, Weight
+from napari_sfh.errors import SfhInputError
+from napari_sfh.types import Result
+
+NAME = "SFH region"
+FILES = "DS9 regions (*.reg)"
+#: Feature of a shape: what lies inside does not count.
+HOLE = "hole"
+#: What can be drawn: the layer's mode, and what to do then.
+SHAPES: dict[str, tuple[str, str]] = {
+    "lasso": ("add_polygon_lasso", "Draw around some bins with the left button held; let go to close the region."),
+    "ellipse": ("add_ellipse", "Drag from one corner of the ellipse's box to the other."),
+    "box": ("add_rectangle", "Drag from one corner of the box to the other."),
+    "polygon": ("add_polygon", "Click the corners; a double click closes the polygon."),
+}
+
+
+def shape_to_polygon(corners: NDArray[np.floating], kind: str) -> NDArray[np.float64]:
+    """Corners (n, 2) of a shape; an ellipse, given by the corners of its box, becomes 64 of its points."""
+    plane: NDArray[np.float64] = np.asarray(corners, dtype=np.float64)[:, -2:]
+    if kind != "ellipse":
+        return plane
+    centre = plane.mean(0)
+    half_a, half_b = (plane[1] - plane[0]) / 2, (plane[2] - plane[1]) / 2
+    t = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
+    points: NDArray[np.float64] = centre + np.cos(t) * half_a + np.sin(t) * half_b
+    return points
+
+
+class RegionLayer:
+    """The layer of regions of a viewer.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+    session : Session
+    on_found : callable
+        Bound method, given the number of bins inside after each change.
+    """
+
+    def __init__(self, viewer: Any, session: Session, on_found: Callable[[int], None]) -> None:
+        self._viewer = viewer
+        self._session = session
+        self._on_found = weakref.WeakMethod(on_found)
+        self._weight: Weight = "mass"
+        self._spread: Spread = "scatter"
+        self._layer: Any = None
+
+    def draw(self, shape: str = "lasso") -> None:
+        """Wait for a shape (a key of `SHAPES`) drawn with the mouse; an older region is replaced."""
+        layer = self._empty_layer()
+        self._viewer.layers.selection.active = layer
+        layer.mode = SHAPES[shape][0]
+
+    def outlines(self) -> list[Outline]:
+        """The drawn regions, in pixels of the maps."""
+        layer = self._find()
+        if layer is None:
+            return []
+        holes = layer.features[HOLE] if HOLE in layer.features else [False] * len(layer.data)
+        shapes = zip(layer.data, layer.shape_type, holes)
+        return [Outline(shape_to_polygon(corners, kind), not bool(hole)) for corners, kind, hole in shapes]
+
+    def set_outlines(self, outlines: Sequence[Outline]) -> None:
+        """Put regions in place of what was drawn; none clears. Holes are drawn in red."""
+        if not outlines:
+            self.clear()
+            return
+        layer = self._empty_layer()
+        with layer.events.data.blocker():
+            colors = ["white" if o.include else "red" for o in outlines]
+            layer.add_polygons([o.points for o in outlines], edge_color=colors)
+            layer.features = {HOLE: [not o.include for o in outlines]}
+            layer.feature_defaults = {HOLE: False}
+            layer.current_edge_color = "white"
+        self.refresh()
+
+    def _empty_layer(self) -> Any:
+        if self._layer is None or self._layer not in self._viewer.layers:
+            self._layer = self._viewer.add_shapes(
+                name=NAME,
+                ndim=2,
+                face_color="transparent",
+                edge_color="white",
+                edge_width=self._line_width(),
+                metadata={KEY: LayerLink("region", "", self._session.result)},
+                **self._session.sky.transform(),
+            )
+            self._layer.events.data.connect(self._changed)
+        # What hears of this would look for bins after the mouse has begun to draw, and end the drawing.
+        with self._layer.events.data.blocker():
+            self._layer.data = []
+        self._session.set_region([])
+        return self._layer
+
+    def _line_width(self) -> float:
+        result = self._session.result
+        return 1.0 if result is None else max(result.bins.bin_id.shape) / 160
+
+    def set_weight(self, weight: Weight) -> None:
+        """Weight by ``mass`` or ``light``."""
+        self._weight = weight
+        self.refresh()
+
+    def set_spread(self, spread: Spread) -> None:
+        """Let the bands show the ``scatter`` among the bins or the ``error`` of the mean."""
+        self._spread = spread
+        self.refresh()
+
+    def clear(self) -> None:
+        """Take the region away."""
+        layer = self._find()
+        if layer is not None:
+            layer.events.data.disconnect(self._changed)
+            self._viewer.layers.remove(layer)
+        self._layer = None
+        self._session.set_region([])
+
+    def release(self) -> None:
+        """Listen no longer; the layer stays."""
+        layer = self._find()
+        if layer is not None:
+            layer.events.data.disconnect(self._changed)
+        self._layer = None
+
+    def _find(self) -> Any:
+        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
+
+    def _changed(self, event: Any) -> None:
+        """napari tells before, during and after: only what is finished counts."""
+        if str(getattr(event, "action", "")) in ("added", "changed", "removed"):
+            # Not inside the layer's own event: its mode is about to be used.
+            QTimer.singleShot(0, make_weak_refresh(self))
+
+    def refresh(self) -> None:
+        """Find the bins inside anew."""
+        layer = self._find()
+        if layer is None:
+            return
+        link = get_layer_link(layer.metadata)
+        if link is None or self._session.result is None:
+            return
+        if str(layer.mode).startswith("add") and len(layer.data):
+            layer.mode = "pan_zoom"
+        shapes = self.outlines()
+        try:
+            found = self._session.set_region(shapes, self._weight, self._spread)
+        except SfhInputError:
+            found = 0
+        on_found = self._on_found()
+        if on_found is not None and shapes:
+            on_found(found if self._session.region is not None else 0)
+
+
+def make_weak_refresh(region: RegionLayer) -> Callable[[], None]:
+    """A call of ``region.refresh`` that does not keep the region alive."""
+    reference = weakref.ref(region)
+
+    def update() -> None:
+        target = reference()
+        if target is not None:
+            target.refresh()
+
+    return update
+
+
+class RegionForm:
+    """A region whose mean SFH is shown."""
+
+    def __init__(self) -> None:
+        self.shape = ComboBox(
+            label="Shape", choices=list(SHAPES), value="lasso", tooltip="What the mouse draws; all can be moved after"
+        )
+        self.weight = ComboBox(
+            label="Weighted by", choices=["mass", "light"], value="mass", tooltip="By what the bins of a region count"
+        )
+        self.spread = ComboBox(
+            label="Bands show",
+            choices=[("bins' scatter", "scatter"), ("mean's error", "error")],
+            value="scatter",
+            tooltip="16-84 % range of the bins, or the mean's error from the bins' own, taken as independent",
+        )
+        self.draw = PushButton(text="Draw", tooltip="Draw a region on the map (Alt+R)")
+        self.clear = PushButton(text="Clear", tooltip="Show the selected bins alone")
+        self.open = PushButton(
+            text="Open DS9…", tooltip="Circles, ellipses, boxes, polygons of a DS9 file; -circle is a hole"
+        )
+        self.save = PushButton(text="Save DS9…", tooltip="The drawn regions as polygons in ICRS")
+        self.buttons = [make_form_row(pair) for pair in ([self.draw, self.clear], [self.open, self.save])]
+        self.container = make_form(
+            [narrow_combo_box(self.shape), narrow_combo_box(self.weight), narrow_combo_box(self.spread), *self.buttons]
+        )
+
+
+class RegionTool(Tool):
+    """The mean SFH of a region drawn with the mouse or read from a file; and the pin of the selected bin."""
+
+    name = "region"
+    title = "Region"
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.form = RegionForm()
+        self.container = self.form.container
+        self.region = RegionLayer(host.viewer, host.session, self._found)
+        self.form.draw.changed.connect(self.draw)
+        self.form.clear.changed.connect(self.clear)
+        self.form.open.changed.connect(self.open_dialog)
+        self.form.save.changed.connect(self.save_dialog)
+        self.form.weight.changed.connect(self.region.set_weight)
+        self.form.spread.changed.connect(self.region.set_spread)
+
+    def shortcuts(self) -> dict[str, KeyAct]:
+        """Alt-R draws, Alt-K keeps (pins) the selected bin, Alt-X copies what stands under the cursor."""
+        return {"Alt-R": self.draw, "Alt-K": self.pin, "Alt-X": self.copy_position}
+
+    def copy_position(self, _: object = None) -> None:
+        """Put RA, Dec and the map's value under the cursor on the clipboard."""
+        overlay = self.host.viewer.canvas.overlays.get(OVERLAY)
+        clipboard = QApplication.clipboard()
+        if overlay is not None and overlay.visible and clipboard is not None:
+            clipboard.setText(overlay.text)
+            self.host.show_message(f"Copied: {overlay.text.splitlines()[0]}")
+
+    def pin(self, _: object = None) -> None:
+        """Let the selected bin stay while others are clicked, or let it go."""
+        self.host.session.toggle_pinned()
+
+    def draw(self, _: object = None) -> None:
+        """Let the mouse draw a region; the mean SFH of the bins inside is shown."""
+        if self.host.session.result is not None:
+            self._end_grid()
+            self.region.draw(self.form.shape.value)
+            self.host.show_message(SHAPES[self.form.shape.value][1])
+
+    def clear(self, _: object = None) -> None:
+        """Take the region away."""
+        self.region.clear()
+
+    def _end_grid(self) -> None:
+        """A region is drawn on one map."""
+        if self.host.viewer.canvas.grid.enabled:
+            self.host.show_map(self.host.stack.current)
+
+    def open_dialog(self, _: object = None) -> None:
+        """Ask for a DS9 file and show the mean SFH of its regions."""
+        path = show_file_dialog("r", caption="Open DS9 regions", filter=FILES)
+        if path:
+            self.open(Path(str(path)))
+
+    def open(self, path: Path | str) -> None:
+        """Show the mean SFH of the regions of a DS9 file."""
+        self.host.attempt(partial(self._open, Path(path)))
+
+    def _open(self, path: Path) -> None:
+        result = self.host.session.result
+        if result is None:
+            return
+        found = read_regions(path, result.wcs)
+        self._end_grid()
+        self.region.set_outlines(found.outlines)
+        if found.skipped:
+            self.host.show_message(f"{path.name}: without an inside, left out: {', '.join(found.skipped)}.")
+
+    def save_dialog(self, _: object = None) -> None:
+        """Ask where to, and write the regions for DS9."""
+        self.host.exports.ask("Save DS9 regions", f"{self.host.exports.name()}.reg", FILES, self.save)
+
+    def save(self, path: Path | str) -> None:
+        """Write the drawn regions as a DS9 file.
+
+        Raises
+        ------
+        SfhInputError
+            None is drawn.
+        ComputeError
+            The file cannot be written.
+        """
+        result = self.host.session.result
+        if result is not None:
+            self.host.show_message(f"Saved {write_regions(Path(path), self.region.outlines(), result.wcs)}.")
+
+    def on_result(self, result: Result | None) -> None:
+        """A region that is still drawn holds for the new result, too."""
+        self.region.refresh()
+
+    def state(self) -> dict[str, Any]:
+        """The form, and the outlines (y, x) in pixels of the maps."""
+        outlines = [{"points": o.points.tolist(), "include": o.include} for o in self.region.outlines()]
+        return {**read_form(self.form), "outlines": outlines}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Draw the outlines again."""
+        fill_form(self.form, state)
+        kept = state.get("outlines", [])
+        self.region.set_outlines([Outline(np.asarray(o["points"], dtype=float), bool(o["include"])) for o in kept])
+
+    def release(self) -> None:
+        """Listen no longer."""
+        self.region.release()
+
+    def _found(self, n_bins: int) -> None:
+        self.host.show_panel()
+        self.host.show_message(
+            f"Mean SFH of {n_bins} bins." if n_bins else "No bin's centre lies inside the region: draw a larger one."
+        )

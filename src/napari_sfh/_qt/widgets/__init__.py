@@ -1,0 +1,1 @@
+"""Small Qt parts, pages for figures, and colours."""

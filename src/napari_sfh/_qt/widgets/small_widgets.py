@@ -1,0 +1,92 @@
+"""Small Qt parts of the dock."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QToolButton, QVBoxLayout, QWidget
+
+#: A title without a frame; it is underlined while it has the keyboard.
+FLAT = """QToolButton { border: none; background: transparent; font-weight: bold; }
+QToolButton:focus { text-decoration: underline; }"""
+
+
+class Section(QWidget):
+    """A titled part of the dock that folds away."""
+
+    def __init__(self, title: str, body: QWidget, expanded: bool) -> None:
+        super().__init__()
+        self.toggle = QToolButton()
+        self.toggle.setText(title)
+        self.toggle.setCheckable(True)
+        self.toggle.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.toggle.setStyleSheet(FLAT)
+        self.toggle.toggled.connect(self._fold)
+        self.body = body
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.toggle)
+        layout.addWidget(body)
+        self.toggle.setChecked(expanded)
+        self._fold(expanded)
+
+    @property
+    def expanded(self) -> bool:
+        """True while the part is open."""
+        return self.toggle.isChecked()
+
+    def on_unfold(self, act: Callable[[], None]) -> None:
+        """Call a bound method whenever the part is opened; it is not kept alive."""
+        reference = weakref.WeakMethod(act)
+
+        def unfolded(expanded: bool) -> None:
+            target = reference()
+            if expanded and target is not None:
+                target()
+
+        self.toggle.toggled.connect(unfolded)
+
+    def expand(self, expanded: bool) -> None:
+        """Fold out or away."""
+        self.toggle.setChecked(expanded)
+
+    def _fold(self, expanded: bool) -> None:
+        self.body.setVisible(expanded)
+        self.toggle.setArrowType(Qt.ArrowType.DownArrow if expanded else Qt.ArrowType.RightArrow)
+
+
+def show_text(parent: QWidget, title: str, text: str, markdown: bool) -> QDialog:
+    """A window with a longer text, which can be copied; it does not block."""
+    dialog = QDialog(parent)
+    dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+    dialog.setWindowTitle(title)
+    dialog.resize(720, 480)
+    browser = QTextBrowser()
+    browser.setOpenExternalLinks(True)
+    if markdown:
+        browser.setMarkdown(text)
+    else:
+        browser.setPlainText(text)
+    buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+    buttons.rejected.connect(dialog.reject)
+    layout = QVBoxLayout(dialog)
+    layout.addWidget(browser)
+    layout.addWidget(buttons)
+    dialog.show()
+    return dialog
+
+
+def make_weak_slot(method: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A function that calls ``method`` while its object lives, and does not keep it alive."""
+    reference = weakref.WeakMethod(method)
+
+    def slot(event: Any = None) -> None:
+        target = reference()
+        if target is not None:
+            target(event)
+
+    return slot

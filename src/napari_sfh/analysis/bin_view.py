@@ -1,0 +1,290 @@
+"""What one bin has to say: the arrays and numbers that the viewer's plots, the figures and the tables show.
+
+Lookback times run on a logarithmic axis, so the youngest bin (0 to 14 Myr) is drawn from `YOUNGEST_GYR` on. The
+star-formation rate is that of an SFH that has formed one solar mass: mass fraction over the bin's width. The
+cumulative curve is the fraction of the mass that was formed before a lookback time (posterior median); t50 and t90 are
+the lookback times at which half and 90 per cent of it had been formed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
+from napari_sfh.physics.wavelength import NORM_WINDOW_AA, WAVE_AA
+from napari_sfh.types import FLAG_MEANING, Flag, Result
+
+#: Colours of compared bins, in order (Okabe & Ito 2008, colour-blind safe).
+COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
+#: Where the youngest age bin begins on a logarithmic axis, Gyr.
+YOUNGEST_GYR: float = 0.005
+#: Shares of the mass whose formation times are told (nine percentiles: Iglesias-Navarro 2023, thesis, La Laguna).
+FORMED_FRACTIONS: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+#: Edges of the metallicity distribution's bins, dex.
+MH_EDGES: NDArray[np.float64] = np.arange(-2.2, 0.85, 0.1)
+#: Edges of the age bins as drawn, Gyr, shape (17,).
+DRAWN_EDGES_GYR: NDArray[np.float64] = np.concatenate([[YOUNGEST_GYR], AGE_EDGES_GYR[1:]])
+#: Pivot wavelengths in Angstrom of the trained bands (WFC3 Instrument Handbook, table 6.2): where a band is drawn.
+PIVOT_AA: dict[str, float] = {"F275W": 2704.0, "F336W": 3355.0, "F438W": 4326.0, "F555W": 5308.0, "F814W": 8024.0}
+#: Main lines in the window, the most important first: name and rest wavelength in air, Angstrom.
+LINES_AA: tuple[tuple[str, float], ...] = (
+    ("Hα", 6562.80),
+    ("Hβ", 4861.33),
+    ("Mg b", 5175.4),
+    ("Na D", 5892.9),
+    ("O III", 5006.84),
+    ("S II", 6723.5),
+    ("Fe", 5335.2),
+    ("O I", 6300.30),
+)
+#: Label of spectra and bands: f_lambda over its mean in `NORM_WINDOW_AA`; in HTML, and for matplotlib.
+FLUX_HTML = f"F<sub>λ</sub> / F<sub>{np.mean(NORM_WINDOW_AA):.0f}</sub>"
+FLUX_LABEL = r"$F_\lambda\ /\ F_\lambda$" + "({:.0f}–{:.0f} Å)".format(*NORM_WINDOW_AA)
+#: The ways to draw an SFH: key, name, label of the axis (the SFR is per unit mass formed).
+SFH_KINDS: dict[str, tuple[str, str]] = {
+    "mass": ("Mass formed", "mass / bin"),
+    "light": ("V-band light", "light / bin"),
+    "sfr": ("SFR", "SFR (1/Gyr)"),
+}
+
+
+@dataclass(frozen=True)
+class CredibleBand:
+    """A curve and its 16-84 % band, each (n,); the band is NaN where the network gave none."""
+
+    value: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+
+    def scaled(self, factor: NDArray[np.float64]) -> CredibleBand:
+        """The band times a positive factor per point."""
+        return CredibleBand(self.value * factor, self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class PropertyRow:
+    """One line of the numbers panel."""
+
+    label: str
+    text: str
+    tip: str
+
+
+@dataclass(frozen=True)
+class BinView:
+    """Everything the plots of one bin show. Arrays of 16 are per age bin, youngest first.
+
+    ``flux``, ``error`` and ``model`` are f_lambda over the mean in 5300-5500 AA, (1761,), NaN where masked (the model
+    never is); ``masked`` are wavelength ranges; photometry (5,) is in the same unit, NaN where a band was not used.
+    """
+
+    bin_id: int
+    mass: CredibleBand
+    light: CredibleBand
+    sfr: CredibleBand
+    cumulative: CredibleBand  # (17,) at the edges of the age bins
+    mh: CredibleBand
+    flux: NDArray[np.float32]
+    error: NDArray[np.float32]
+    model: NDArray[np.float32]
+    masked: tuple[tuple[float, float], ...]
+    bands: tuple[str, ...]
+    phot: NDArray[np.float64]
+    phot_error: NDArray[np.float64]
+    phot_model: NDArray[np.float64]
+    numbers: tuple[PropertyRow, ...]
+
+    @classmethod
+    def of(cls, result: Result, bin_id: int) -> BinView:
+        """View of bin ``bin_id`` (1..N)."""
+        i = bin_id - 1
+        data, prediction = result.data, result.prediction
+        mass = _quantity_band(result, "mass_frac", prediction.mass_frac, i)
+        used = data.phot_mask[i]
+        view = cls(
+            bin_id=bin_id,
+            mass=mass,
+            light=_quantity_band(result, "light_frac", prediction.light_frac, i),
+            sfr=mass.scaled(1e9 / AGE_WIDTH_YR),
+            cumulative=_cumulative(result, i),
+            mh=_quantity_band(result, "mh", prediction.mh, i),
+            flux=np.where(data.mask[i], data.flux[i], np.nan),
+            error=np.where(data.mask[i], data.error[i], np.nan),
+            model=result.model_flux[i],
+            masked=find_masked_ranges(data.mask[i]),
+            bands=data.bands,
+            phot=np.where(used, data.phot[i], np.nan).astype(float),
+            phot_error=np.where(used, data.phot_error[i], np.nan).astype(float),
+            phot_model=result.model_phot[i].astype(float),
+            numbers=(),
+        )
+        return replace(view, numbers=list_bin_properties(result, bin_id, view.formed()))
+
+    @property
+    def name(self) -> str:
+        """What is shown, for a legend: a bin, or a region (number 0)."""
+        return f"bin {self.bin_id}" if self.bin_id else "region"
+
+    @property
+    def residual(self) -> NDArray[np.float32]:
+        """Data minus model, (1761,), NaN where masked."""
+        return self.flux - self.model
+
+    def sfh(self, kind: str) -> CredibleBand:
+        """The SFH as ``mass``, ``light`` or ``sfr`` (`SFH_KINDS`)."""
+        return {"mass": self.mass, "light": self.light, "sfr": self.sfr}[kind]
+
+    def cumulative_share(self, kind: str) -> CredibleBand:
+        """Share of the mass (``mass``, ``sfr``) or of today's V light (``light``) formed before each edge, (17,).
+
+        The light's band is NaN: the network's intervals are those of the mass.
+        """
+        if kind != "light":
+            return self.cumulative
+        return sum_from_oldest(self.light.value)
+
+    def formed(self, fractions: Sequence[float] = FORMED_FRACTIONS, kind: str = "mass") -> CredibleBand:
+        """Lookback times in Gyr at which shares of the mass (or light, see `grown`) had been formed.
+
+        Where the band's 16 % curve passes a share, 16 % of the posterior's times lie below: the times' 16-84 %
+        interval is read from the curve's own, and is as well calibrated as that. NaN where there is none.
+        """
+        grown = self.cumulative_share(kind)
+        value, low, high = (_times_at_fractions(curve, fractions) for curve in (grown.value, grown.low, grown.high))
+        return CredibleBand(value, low, high)
+
+    def formed_by(self, fraction: float) -> float:
+        """Lookback time in Gyr at which ``fraction`` of the mass had been formed (NaN without a prediction)."""
+        return float(self.formed((fraction,)).value[0])
+
+    def metallicity_distribution(self, kind: str = "mass") -> NDArray[np.float64]:
+        """Share of the mass (``mass``, ``sfr``) or V light (``light``) in each interval of `MH_EDGES`.
+
+        Every age bin's share is spread as a normal distribution about its [M/H], as wide as the 16-84 % interval:
+        the galaxy's own spread and the error are not told apart.
+        """
+        share = self.light.value if kind == "light" else self.mass.value
+        sigma = 0.5 * (self.mh.high - self.mh.low)
+        sigma = np.where(np.isfinite(sigma), np.maximum(sigma, 0.02), 0.1)
+        below = ndtr((MH_EDGES[:, None] - self.mh.value) / sigma)
+        below[0], below[-1] = 0.0, 1.0
+        return np.diff(below, axis=0) @ share
+
+
+def _quantity_band(result: Result, name: str, point: NDArray[np.float32], i: int) -> CredibleBand:
+    quantiles = result.prediction.quantiles.get(name)
+    value = np.asarray(point[i], dtype=float)
+    if quantiles is None:
+        return CredibleBand(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+    return CredibleBand(value, np.asarray(quantiles[i, :, 1], float), np.asarray(quantiles[i, :, 3], float))
+
+
+def _cumulative(result: Result, i: int) -> CredibleBand:
+    """Mass formed before each edge's lookback time: posterior median; 1 at the first edge, 0 at the last."""
+    quantiles = result.prediction.quantiles.get("cum_mass")
+    if quantiles is None:
+        return sum_from_oldest(result.prediction.mass_frac[i])
+    low, value, high = (np.append(np.asarray(quantiles[i, :, k], float), 0.0) for k in (1, 2, 3))
+    return CredibleBand(value, low, high)
+
+
+def sum_from_oldest(share: NDArray[np.floating]) -> CredibleBand:
+    """Shares (16,) of the age bins added up from the oldest on: a curve at the edges, (17,), without an interval."""
+    value = np.append(np.cumsum(np.asarray(share, dtype=float)[::-1])[::-1], 0.0 * float(share[-1]))
+    return CredibleBand(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
+
+
+def _times_at_fractions(grown: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:
+    """Lookback times in Gyr at which a curve (17,) falling from 1 to 0 passes fractions; the SFR is flat in a bin."""
+    if not np.isfinite(grown).all():
+        return np.full(len(fractions), np.nan)
+    rising = np.maximum.accumulate(grown[::-1])
+    return np.interp(fractions, rising, AGE_EDGES_GYR[::-1])
+
+
+def list_formation_times(times: CredibleBand) -> tuple[PropertyRow, ...]:
+    """The lines t50 and t90; the nine times are in the first one's tip."""
+    told = [_format_time(*each) for each in zip(times.value, times.low, times.high)]
+    nine = "\n".join(f"t{100 * f:.0f}  {text}" for f, text in zip(FORMED_FRACTIONS, told))
+    tip = "Lookback time at which {} % of the mass had formed, with the 16-84 % interval"
+    return (
+        PropertyRow("t50", told[FORMED_FRACTIONS.index(0.5)], f"{tip.format(50)}\n{nine}"),
+        PropertyRow("t90", told[FORMED_FRACTIONS.index(0.9)], tip.format(90)),
+    )
+
+
+def _format_time(value: float, low: float, high: float) -> str:
+    """A time with its interval, for example ``4.2 (3.1-5.6) Gyr``."""
+    if not np.isfinite(value):
+        return "–"
+    scale, unit, digits = (1.0, "Gyr", 1) if value >= 1 else (1e3, "Myr", 0)
+    interval = f" ({low * scale:.{digits}f}–{high * scale:.{digits}f})" if np.isfinite([low, high]).all() else ""
+    return f"{value * scale:.{digits}f}{interval} {unit}"
+
+
+def find_masked_ranges(mask: NDArray[np.bool_]) -> tuple[tuple[float, float], ...]:
+    """Wavelength ranges (low, high) in Angstrom of the unusable pixels of a spectrum's mask (1761,)."""
+    bad = np.concatenate([[False], ~mask, [False]])
+    edges = np.flatnonzero(np.diff(bad.astype(np.int8)))
+    half = 0.5 * (WAVE_AA[1] - WAVE_AA[0])
+    return tuple((WAVE_AA[a] - half, WAVE_AA[b - 1] + half) for a, b in zip(edges[::2], edges[1::2]))
+
+
+def describe_flags(flag: int) -> str:
+    """The meanings of a bin's flags, separated by semicolons; "none" for none."""
+    return "; ".join(text for bit, text in FLAG_MEANING.items() if Flag(int(flag)) & bit) or "none"
+
+
+def _with_error(result: Result, name: str, i: int, scale: str) -> str:
+    if name not in result.prediction.quantiles:
+        return "–"
+    value, error = result.prediction.median(name)[i], result.prediction.half_width(name)[i]
+    if not np.isfinite(value):
+        return "–"
+    if scale == "age":
+        text = f"{value:.2f} ± {error:.2f} ({_format_age(10 ** (value - 9))})"
+    else:
+        text = f"{value:.2f} ± {error:.2f}"
+    return text.replace("-", "−")
+
+
+def _format_spaxel_count(n: int) -> str:
+    return "1 spaxel" if n == 1 else f"{n} spaxels"
+
+
+def _format_age(age: float) -> str:
+    return f"{age:.1f} Gyr" if age >= 1 else f"{age * 1000:.0f} Myr"
+
+
+def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tuple[PropertyRow, ...]:
+    """The numbers panel of a bin: label, value with unit, and what it means; ``times``: see `BinView.formed`."""
+    i = bin_id - 1
+    data, prediction, bins = result.data, result.prediction, result.bins
+    chi2, ood = float(result.chi2[i]), float(prediction.ood[i])
+    verdict = "within its depth" if ood <= 1 else "out of its depth"
+    ra, dec = (float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0))
+    return (
+        PropertyRow("RA, Dec", f"{ra:.5f}, {dec:+.5f}", "Light-weighted centre of the bin, degrees"),
+        PropertyRow(
+            "S/N", f"{data.snr[i]:.0f} in {_format_spaxel_count(int(bins.nspax[i]))}", "Per 1.25 Å pixel in 5300-5500 Å"
+        ),
+        PropertyRow(
+            "V, σ", f"{data.v_kms[i]:.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
+        ),
+        PropertyRow("Age LW", _with_error(result, "lg_age_lw", i, "age"), "log age/yr, mean weighted by V-band light"),
+        PropertyRow("Age MW", _with_error(result, "lg_age_mw", i, "age"), "log age/yr, mean weighted by mass formed"),
+        PropertyRow("[M/H] LW", _with_error(result, "mh_lw", i, "dex"), "dex, mean weighted by V-band light"),
+        PropertyRow("[M/H] MW", _with_error(result, "mh_mw", i, "dex"), "dex, mean weighted by mass formed"),
+        *list_formation_times(times),
+        PropertyRow("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
+        PropertyRow("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
+        PropertyRow(
+            "Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "Out-of-depth score: above 1 do not trust"
+        ),
+        PropertyRow("Flags", describe_flags(int(result.flag[i])), "Why this bin deserves care"),
+    )

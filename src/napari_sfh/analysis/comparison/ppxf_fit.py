@@ -1,0 +1,328 @@
+"""pPXF (Cappellari 2023, MNRAS 526, 3273) on a bin, to be held against the network's answer.
+
+Templates are the network's own (`physics.template_basis`), one for each age bin and metallicity, of unit V-band
+light: the
+weights are intrinsic V-light, mass follows by each template's M/L, and the four means are taken as for the network.
+Set up as in Galceran et al. (2026, section 3.5): regularisation error of 1 %, a multiplicative polynomial of order 8 on
+the spectrum, no additive one, a Calzetti et al. (2000) curve with free A_V on spectrum and bands. Stars need neither
+shift nor broadening, since bins come at rest and at 150 km/s, and stay on their linear grid: no rebinning correlates
+their noise. Gas lines are fitted with the stars, spectrum and bands alike; their profile has the LSF and the broadening
+that took the stars to 150 km/s, and pPXF finds one velocity and dispersion for all of them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.jobs import run_in_process
+from napari_sfh.physics import lsf
+from napari_sfh.physics.ages import N_AGE
+from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.means import compute_population_means
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
+from napari_sfh.prep.kinematics import is_ppxf_installed
+from napari_sfh.prep.quality import reduced_chi2
+from napari_sfh.types import F64, Observation, Progress, Result
+
+#: Emission lines that are fitted along: name, then (air wavelength in Angstrom, share of the flux) of its members.
+PPXF_GAS_LINES: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
+    ("Hbeta", ((4861.3, 1.0),)),
+    ("[OIII]", ((5006.84, 0.75), (4958.91, 0.25))),
+    ("[NI]", ((5197.9, 0.5), (5200.26, 0.5))),
+    ("HeI5876", ((5875.6, 1.0),)),
+    ("[OI]", ((6300.3, 0.75), (6363.78, 0.25))),
+    ("[SIII]", ((6312.1, 1.0),)),
+    ("Halpha", ((6562.8, 1.0),)),
+    ("[NII]", ((6583.45, 0.746), (6548.05, 0.254))),
+    ("HeI6678", ((6678.2, 1.0),)),
+    ("[SII]6716", ((6716.44, 1.0),)),
+    ("[SII]6731", ((6730.82, 1.0),)),
+    ("[ArV]", ((7005.4, 1.0),)),
+)
+#: km/s per pixel that pPXF derives from the ends of the grid. No star is convolved, and the gas by so little that the
+#: grid's unevenness (a fifth) plays no part.
+VELSCALE: float = C_KMS * float(np.log(WAVE_AA[-1] / WAVE_AA[0])) / (WAVE_AA.size - 1)
+#: What to do where pPXF cannot be imported.
+NOT_INSTALLED = "pPXF is not installed: run  pip install napari-sfh[kinematics]  and start again"
+_FIXED_KINEMATICS = [0.0, VELSCALE / 100]
+_GAS_START = [0.0, 40.0]
+_GAS_BOUNDS = [[-250.0, 250.0], [1.0, 250.0]]
+_MIN_BROADENING_KMS = 10.0
+
+
+@dataclass(frozen=True)
+class PpxfBinSettings:
+    """How pPXF is run."""
+
+    mdegree: int = 8
+    regul_error: float = 0.01
+    gas: bool = True
+    photometry: bool = True
+
+
+@dataclass(frozen=True)
+class PpxfTemplates:
+    """Stellar templates. G age groups, Z metallicities, T = G Z templates, Z varies fastest."""
+
+    flux: F64  # (W, T) of unit V-light, about 1 in the normalisation window
+    bands: F64  # (B, T)
+    band_wave_aa: F64  # (B, T) effective wavelengths
+    light_v: F64  # (G, Z) V-light per Msun formed, times a constant
+    bin_of_group: NDArray[np.int_]  # (G,)
+    mh: F64  # (Z,)
+
+
+@dataclass(frozen=True)
+class PpxfFit:
+    """What pPXF says of one bin, in the units of `types.Observation` and `types.Prediction`."""
+
+    bin_id: int
+    mass_frac: F64  # (16,)
+    light_frac: F64  # (16,)
+    mh: F64  # (16,) mass-weighted within an age bin, NaN where it has no weight
+    means: dict[str, float]  # physics.means.MEAN_NAMES
+    a_v: float  # mag
+    gas_v_kms: float  # relative to the stars; NaN without gas
+    gas_sigma_kms: float
+    chi2: float  # reduced, of the stars' pixels, as `types.Result` has it
+    model: F64  # (W,)
+    phot_model: F64  # (B,) NaN where a band was not used
+    seconds: float
+
+
+def build_ppxf_templates(basis: TemplateBasis, redshift: float = 0.0) -> PpxfTemplates:
+    """pPXF's templates from a bundle's basis, bands seen at a redshift."""
+    flux, sed = basis.spectrum.astype(np.float64), basis.sed.astype(np.float64)
+    flux[0] += basis.young
+    sed[0] += basis.young_sed
+    # One common factor makes a template about one in the window, as data are: pPXF's regularisation counts on it.
+    light_v = basis.light_v * np.median(flux[..., NORM_PIXELS].mean(-1) / basis.light_v)
+    moved = tuple(replace(f, wave_aa=f.wave_aa / (1 + redshift)) for f in basis.filters)
+    weights = filter_weight_matrix(moved, basis.sed_wave_aa)
+    sed = (sed / light_v[..., None]).reshape(-1, sed.shape[-1]).T
+    bands = weights.T @ sed
+    return PpxfTemplates(
+        flux=(flux / light_v[..., None]).reshape(-1, flux.shape[-1]).T,
+        bands=bands,
+        band_wave_aa=(weights * basis.sed_wave_aa[:, None]).T @ sed / bands,
+        light_v=light_v,
+        bin_of_group=np.arange(N_AGE),
+        mh=basis.mh,
+    )
+
+
+def make_gas_line_templates(
+    filters: Sequence[Filter], sigma_kms: float, v_kms: float = 0.0
+) -> tuple[F64, F64, list[str]]:
+    """Emission lines of unit flux at the MUSE LSF and a dispersion: spectra (W, L), band fluxes (B, L), names."""
+    wave = np.array([w for _, members in PPXF_GAS_LINES for w, _ in members])
+    profiles = lsf.line_profiles(wave * (1 + v_kms / C_KMS), WAVE_AA, sigma_kms)
+    total = np.stack([np.trapezoid(b.throughput * b.wave_aa, b.wave_aa) for b in filters])
+    at = np.array([[np.interp(w, b.wave_aa, b.throughput, left=0, right=0) * w for b in filters] for w in wave])
+    phot = at / total  # photon-counting <f_lambda> of a line of unit flux
+    flux, band, names, start = [], [], [], 0
+    for name, members in PPXF_GAS_LINES:
+        share = np.array([s for _, s in members])
+        part = slice(start, start + len(members))
+        flux.append(share @ profiles[part])
+        band.append(share @ phot[part])
+        names.append(name)
+        start += len(members)
+    return np.array(flux).T, np.array(band).T, names
+
+
+def build_ppxf_arguments(
+    data: Observation,
+    stars: PpxfTemplates,
+    gas: tuple[F64, F64, list[str]] | None,
+    mdegree: int,
+    regul_error: float,
+    free_gas: bool = False,
+) -> dict[str, Any]:
+    """Arguments of ``ppxf.ppxf`` for one object.
+
+    Parameters
+    ----------
+    data : BinData
+        Of one row.
+    stars : Stars
+    gas : tuple, optional
+        As of `make_gas_line_templates`.
+    mdegree, regul_error : int, float
+    free_gas : bool
+        Fit the gas's velocity and dispersion; else it is left as the templates have it.
+    """
+    good = data.mask[0] & np.isfinite(data.error[0]) & (data.error[0] > 0)
+    spectra, n_star = stars.flux, stars.flux.shape[1]
+    bands, wave = stars.bands, stars.band_wave_aa
+    names: list[str] = []
+    if gas is not None:
+        lines, line_bands, names = gas
+        spectra = np.hstack([spectra, lines])
+        bands = np.hstack([bands, line_bands])
+        wave = np.hstack([wave, np.repeat(wave.mean(1, keepdims=True), len(names), axis=1)])
+    component = np.r_[np.zeros(n_star, int), np.ones(len(names), int)]
+    two = bool(names)
+    keys: dict[str, Any] = {
+        "templates": spectra,
+        "galaxy": np.where(good, data.flux[0], 1.0).astype(float),
+        "noise": np.where(good, data.error[0], 1.0).astype(float),
+        "velscale": VELSCALE,
+        "start": [_FIXED_KINEMATICS, _GAS_START if free_gas else _FIXED_KINEMATICS] if two else _FIXED_KINEMATICS,
+        "moments": [-2, 2 if free_gas else -2] if two else -2,
+        "component": component if two else 0,
+        "goodpixels": np.flatnonzero(good),
+        "lam": WAVE_AA,
+        "degree": -1,
+        "mdegree": mdegree,
+        "regul": 1.0 / regul_error,
+        "reg_dim": np.array(stars.light_v.shape),
+        "dust": [{"start": [0.3], "bounds": [[0.0, 8.0]], "component": component == 0}],
+        "quiet": True,
+    }
+    if two:
+        keys |= {"gas_component": component == 1, "gas_names": np.array(names)}
+        if free_gas:
+            keys["bounds"] = [[[-1.0, 1.0], [VELSCALE / 200, VELSCALE]], _GAS_BOUNDS]
+    seen = data.phot_mask[0] & (data.phot_error[0] > 0)
+    if seen.any():
+        keys["phot"] = {
+            "templates": bands[seen],
+            "galaxy": data.phot[0, seen].astype(float),
+            "noise": data.phot_error[0, seen].astype(float),
+            "lam": wave[seen],
+        }
+    return keys
+
+
+def run_ppxf(keys: dict[str, Any], what: str) -> Any:
+    """Run pPXF; ``what`` names the spectrum in an error.
+
+    Raises
+    ------
+    SfhInputError
+        pPXF is not installed.
+    ComputeError
+        It failed.
+    """
+    if not is_ppxf_installed():
+        raise SfhInputError(NOT_INSTALLED)
+    from ppxf.ppxf import ppxf
+
+    try:
+        with threadpool_limits(1, user_api="blas"):  # see prep.kinematics
+            return ppxf(**keys)
+    except (AssertionError, ValueError, np.linalg.LinAlgError) as error:
+        raise ComputeError(f"pPXF failed on {what}: {error}") from error
+
+
+def sum_ppxf_weights(
+    weights: F64, light_v: F64, bin_of_group: NDArray[np.int_], metals_dex: F64
+) -> tuple[F64, F64, F64]:
+    """Mass fractions, V-light fractions and mass-weighted [M/H] (16,) from V-light weights (G, Z); see
+    `PpxfTemplates`.
+    """
+    total = weights.sum()
+    if total <= 0:
+        return np.full(N_AGE, np.nan), np.full(N_AGE, np.nan), np.full(N_AGE, np.nan)
+    mass = weights / light_v
+    light16, mass16, metals = (np.zeros(N_AGE) for _ in range(3))
+    np.add.at(light16, bin_of_group, weights.sum(1))
+    np.add.at(mass16, bin_of_group, mass.sum(1))
+    np.add.at(metals, bin_of_group, mass @ metals_dex)
+    mh = np.divide(metals, mass16, out=np.zeros(N_AGE), where=mass16 > 0)
+    return mass16 / mass16.sum(), light16 / total, mh
+
+
+def fit_ppxf(
+    data: Observation, basis: TemplateBasis, redshift: float = 0.0, settings: PpxfBinSettings | None = None
+) -> PpxfFit:
+    """Fit one object.
+
+    Parameters
+    ----------
+    data : BinData
+        Of one row.
+    basis : TemplateBasis
+        The network's, ``load_bundle(name).basis``.
+    redshift : float
+        At which the bands saw the object.
+    settings : PpxfSettings, optional
+
+    Raises
+    ------
+    SfhInputError
+        pPXF is not installed, or too few pixels are usable.
+    ComputeError
+        pPXF failed.
+    """
+    settings = settings or PpxfBinSettings()
+    if data.mask[0].sum() < 200:
+        raise SfhInputError("pPXF: the bin's spectrum has fewer than 200 usable pixels; choose another bin")
+    if not settings.photometry:
+        data = replace(data, phot_mask=np.zeros_like(data.phot_mask))
+    stars = build_ppxf_templates(basis, redshift)
+    broadening = max(float(lsf.broadening_kms(data.sigma_kms[0])[0]), _MIN_BROADENING_KMS)
+    gas = make_gas_line_templates(basis.filters, broadening) if settings.gas else None
+    start = time.perf_counter()
+    keys = build_ppxf_arguments(data, stars, gas, settings.mdegree, settings.regul_error, free_gas=settings.gas)
+    solution = run_ppxf(keys, "this bin")
+    weights = np.maximum(solution.weights[: stars.flux.shape[1]], 0).reshape(stars.light_v.shape)
+    mass, light, mh = sum_ppxf_weights(weights, stars.light_v, stars.bin_of_group, stars.mh)
+    means = {k: float(v) for k, v in compute_population_means(mass, light, mh).items()}
+    model = np.asarray(solution.bestfit, dtype=np.float64)
+    v, sigma = solution.sol[1][:2] if settings.gas else (np.nan, np.nan)
+    phot = np.full(data.phot.shape[1], np.nan)
+    if "phot" in keys:
+        phot[data.phot_mask[0] & (data.phot_error[0] > 0)] = solution.phot_bestfit
+    return PpxfFit(
+        bin_id=0,
+        mass_frac=mass,
+        light_frac=light,
+        mh=np.where(mass > 0, mh, np.nan),
+        means=means,
+        a_v=float(solution.dust[0]["sol"][0]),
+        gas_v_kms=float(v),
+        gas_sigma_kms=float(sigma),
+        chi2=float(reduced_chi2(data, model[None].astype(np.float32))[0]),
+        model=model,
+        phot_model=phot,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def fit_ppxf_in_process(
+    result: Result,
+    bin_id: int,
+    basis: TemplateBasis,
+    settings: PpxfBinSettings | None = None,
+    cancel: threading.Event | None = None,
+) -> Generator[Progress, None, PpxfFit | None]:
+    """Fit bin ``bin_id`` (1..N) of a result by `fit_ppxf` in a process of its own, beside a window that stays usable.
+
+    Returns
+    -------
+    PpxfFit or None
+        None on cancel, which ends pPXF.
+
+    Raises
+    ------
+    SfhInputError
+        No such bin, and as of `fit_ppxf`.
+    """
+    if not 1 <= bin_id <= result.bins.n_bins:
+        raise SfhInputError(f"pPXF: no bin {bin_id}; {result.name} has bins 1 to {result.bins.n_bins}")
+    data = result.data.select(slice(bin_id - 1, bin_id))
+    stage = f"fitting bin {bin_id} with pPXF"
+    found = yield from run_in_process(fit_ppxf, (data, basis, result.redshift, settings), stage, cancel)
+    return None if found is None else replace(found, bin_id=bin_id)

@@ -1,0 +1,151 @@
+"""The gas held against the young stars that light it up: metallicity and dust, bin by bin.
+
+Stars of up to 28 Myr (the two youngest age bins; the gas in H II regions is ionised by those below 10 Myr) formed
+from gas like that seen today, so their [M/H] should follow the gas's oxygen: [O/H] = 12 + log(O/H) - 8.69 (Asplund et
+al. 2009, ARA&A 47, 481). Three things part the two: O3N2's own zero point (its calibration on electron temperatures
+lies some 0.2 dex below the stars'), 0.18 dex of scatter between H II regions, and that [M/H] is scaled by Z = 0.019
+and counts all metals. A trend is to be expected, not equality. The stars' E(B-V) is that of the diffuse dust; the gas
+also lies behind its birth clouds: Calzetti et al. (2000, ApJ 533, 682) find E(stars) = 0.44 E(gas).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Table
+
+from napari_sfh.analysis.gas.line_maps import (
+    BPT_CLASSES,
+    HALPHA,
+    LINES,
+    NII,
+    UNIT_CGS,
+    LineFluxes,
+    derive_gas_properties,
+    sum_lines_in_bins,
+)
+from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.means import weighted_mean
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.types import F64, Bool, Result
+
+#: 12 + log(O/H) of the Sun.
+SOLAR_OXYGEN: float = 8.69
+#: E(B-V) of the stars over that of the gas.
+EBV_STARS_OVER_GAS: float = 0.44
+#: Oldest edge in Gyr of the age bins that count as young.
+YOUNG_GYR: float = 0.028
+#: Share of the V-band light that young stars must have for their metallicity to say something.
+MIN_LIGHT: float = 0.05
+#: log10([N II]/Halpha) that stars cannot reach: the line of Kewley et al. (2001) as Cid Fernandes et al. (2010, MNRAS
+#: 403, 1036) transpose it where [O III] is not asked.
+MAX_LG_N2: float = -0.10
+#: Equivalent width of Halpha in Angstrom below which its ratios are those of the model's absorption.
+MIN_EW_AA: float = 1.0
+_SIGMAS = 3.0
+_CONTINUUM_OFFSETS_AA = (40.0, 80.0)
+
+
+class YoungStars(NamedTuple):
+    """The young stars of N bins; NaN where they give too little light."""
+
+    mh: F64  # (N,) light-weighted [M/H], dex
+    low: F64  # 16 %
+    high: F64  # 84 %
+    light: F64  # share of the V-band light
+
+
+def measure_young_stars(result: Result, youngest_gyr: float = YOUNG_GYR, min_light: float = MIN_LIGHT) -> YoungStars:
+    """Light-weighted [M/H] of the age bins younger than ``youngest_gyr``.
+
+    The intervals are the light-weighted means of the age bins' own, as if these erred together: not too narrow.
+    """
+    bins = slice(0, max(1, int(np.searchsorted(AGE_EDGES_GYR, youngest_gyr * 1.001, side="right")) - 1))
+    light = result.prediction.light_frac[:, bins].astype(np.float64)
+    share = light.sum(1)
+    quantiles = result.prediction.quantiles["mh"][:, bins].astype(np.float64)
+    values = (result.prediction.mh[:, bins].astype(np.float64), quantiles[..., 1], quantiles[..., 3])
+    mh, low, high = (weighted_mean(light, value) for value in values)
+    enough = share >= min_light
+    mh, low, high = (np.where(enough, mean, np.nan).astype(np.float64) for mean in (mh, low, high))
+    return YoungStars(mh, low, high, share)
+
+
+def find_non_star_forming_gas(result: Result, lines: LineFluxes) -> Bool:
+    """Bins (N,) whose gas young stars alone do not light: the network, which knows no other gas, takes it for youth.
+
+    Either [N II]/Halpha lies three errors above `MAX_LG_N2`, or [N II]/Halpha and [O III]/Hbeta (S/N of 3 each) lie
+    above the line of Kewley et al. (2001); Halpha is at least `MIN_EW_AA` strong. ``lines`` are of
+    `line_fitting.measure_line_fluxes`.
+    """
+    ratio = np.divide(
+        lines.flux[NII], lines.flux[HALPHA], out=np.zeros(result.bins.n_bins), where=_both_lines_detected(lines)
+    )
+    noise = [
+        np.divide(1.0, lines.snr(name), out=np.zeros(ratio.shape), where=_both_lines_detected(lines))
+        for name in (NII, HALPHA)
+    ]
+    sure = ratio * (1 - _SIGMAS * np.hypot(*noise)) > 10**MAX_LG_N2
+    away = np.abs(WAVE_AA - LINES[HALPHA][1])
+    beside = (away > _CONTINUUM_OFFSETS_AA[0]) & (away < _CONTINUUM_OFFSETS_AA[1])
+    # Of a rest frame's Angstrom: the observed width is (1 + z) times as large.
+    density = result.data.norm_cgs * (1 + result.redshift) * result.model_flux[:, beside].mean(1) / UNIT_CGS
+    strong = lines.flux[HALPHA] > MIN_EW_AA * density
+    return (sure | (derive_gas_properties(lines).bpt == len(BPT_CLASSES) - 1)) & strong
+
+
+def _both_lines_detected(lines: LineFluxes) -> Bool:
+    return (lines.snr(NII) >= _SIGMAS) & (lines.snr(HALPHA) >= _SIGMAS)
+
+
+def build_gas_table(result: Result, lines: LineFluxes, composite: bool = False) -> Table:
+    """Lines, gas and young stars of every bin, with units and descriptions; ``write`` it as ECSV, CSV or FITS.
+
+    Parameters
+    ----------
+    result : Result
+    lines : LineFluxes
+        By bin or by spaxel (then summed over the bins).
+    composite : bool
+        As in `line_maps.derive_gas_properties`.
+
+    Raises
+    ------
+    SfhInputError
+        The lines are on another grid, or one of the four of O3N2 is missing.
+    """
+    lines = sum_lines_in_bins(lines, result.bins)
+    found, young, prediction = (
+        derive_gas_properties(lines, composite=composite),
+        measure_young_stars(result),
+        result.prediction,
+    )
+    sky = result.wcs.pixel_to_world(result.bins.x, result.bins.y)
+    out = Table(meta={"galaxy": result.name, "lines": lines.source, "weights": result.model_name})
+    _add_column(out, "BIN_ID", np.arange(1, result.bins.n_bins + 1), None, "number of the bin in the map")
+    _add_column(out, "RA", sky.ra.deg, u.deg, "light-weighted centre")
+    _add_column(out, "DEC", sky.dec.deg, u.deg, "light-weighted centre")
+    for name in lines.flux:
+        _add_column(out, f"{name}_FLUX", lines.flux[name], None, f"{LINES[name][0]}, sum over the bin, {lines.unit}")
+        _add_column(out, f"{name}_FLUX_ERR", lines.error[name], None, "1 sigma")
+    _add_column(out, "EBV_GAS", found.ebv, u.mag, "Balmer decrement, Cardelli et al. (1989), R_V 3.1")
+    _add_column(out, "EBV_GAS_ERR", found.ebv_error, u.mag, "1 sigma")
+    _add_column(out, "EBV_STARS", prediction.median("ebv"), u.mag, "diffuse dust in front of the stars")
+    _add_column(out, "EBV_STARS_ERR", prediction.half_width("ebv"), u.mag, "half of the 16-84 % width")
+    _add_column(out, "BPT", found.bpt, None, ", ".join(f"{k} {word}" for k, word in enumerate(BPT_CLASSES)))
+    _add_column(out, "OH", found.oxygen, None, "12 + log(O/H) from O3N2, Marino et al. (2013)")
+    _add_column(
+        out, "OH_ERR", found.oxygen_error, None, "1 sigma of the measurement, without the calibration's 0.18 dex"
+    )
+    _add_column(out, "MH_YOUNG", young.mh, None, f"[M/H] of stars below {1000 * YOUNG_GYR:.0f} Myr, light-weighted")
+    _add_column(out, "MH_YOUNG_P16", young.low, None, "16 %")
+    _add_column(out, "MH_YOUNG_P84", young.high, None, "84 %")
+    _add_column(out, "LIGHT_YOUNG", young.light, None, "their share of the V-band light")
+    return out
+
+
+def _add_column(out: Table, name: str, values: Any, unit: u.Unit | None, description: str) -> None:
+    out[name] = values
+    out[name].unit, out[name].description = unit, description

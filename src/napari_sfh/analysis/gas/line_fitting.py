@@ -1,0 +1,274 @@
+"""Emission-line fluxes of the bins from their own spectra, where there is no MAPS file.
+
+The stars are those of the prediction, rebuilt without gas (`remove_gas_emission`); what remains is fitted around
+Hbeta-[O III] and [N II]-Halpha-[S II] together. In each window the spectrum is
+
+    f(l) = S(l) (a + b l) + sum_k F_k G(l; l_k (1 + v / c), s_k),   s_k^2 = LSF^2 + l_k^2 (sigma_gas^2 + extra^2) / c^2
+
+with S the stars, ``extra`` the broadening by which prep brought the bin to 150 km/s, one velocity v (relative to the
+stars) and one sigma_gas for all lines, and the doublets' ratios fixed: [O III] 5007/4959 = 2.98, [N II] 6583/6548 =
+3.05 (Storey & Zeippen 2000, MNRAS 312, 813). v and sigma_gas have priors N(0, 100) and N(40, 30) km/s, which matter
+in faint lines only. Linear in a, b, F; Gauss-Newton in v and sigma_gas. Fluxes may come out negative where there is
+no line.
+
+Limits: the Balmer absorption is the model's, and an error of 0.5 AA in its equivalent width is one of 0.5 AA in the
+emission's (the whole of it where Hbeta is faint); at 150 km/s Halpha and [N II] blend, and are told apart by their
+fixed wavelengths; one kinematic component; broad lines of an AGN are not fitted. Errors are those of the pixels,
+raised where the fit is worse than they allow.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.analysis.gas.line_maps import LINES, UNIT_CGS, LineFluxes
+from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import is_cancelled
+from napari_sfh.model import inference
+from napari_sfh.model.bundle import Bundle
+from napari_sfh.physics.lines import STELLAR_PIXELS
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms, muse_lsf_fwhm_aa
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
+from napari_sfh.prep.rest_frame import noise_gain
+from napari_sfh.types import F32, F64, Bool, Progress, Result
+
+#: Rest-frame windows of the fit, Angstrom.
+WINDOWS_AA: tuple[tuple[float, float], ...] = ((4805.0, 5070.0), (6480.0, 6790.0))
+#: Weaker lines tied to the strong one of their doublet: air wavelength, share of its flux.
+_TIED = {"OIII5006": (4958.9, 1 / 2.98), "NII6583": (6548.0, 1 / 3.05)}
+_PRIOR_KMS = ((0.0, 100.0), (40.0, 30.0))  # mean and width of v, sigma_gas
+_BOUNDS_KMS = ((-500.0, 500.0), (5.0, 250.0))
+_MAX_STEP_KMS, _SMALL_STEP_KMS = 60.0, 0.5
+_ITERATIONS = 12
+_REACH_AA = 45.0  # over four sigma of the broadest line at the largest velocity
+_BATCH = 128
+_MIN_LINE = 0.7  # share of a line's profile on usable pixels
+#: Age bins whose older part still ionises some gas in the basis.
+_AGE_BINS_WITH_GAS = (0, 1)
+
+_PIXELS = np.logical_or.reduce([(WAVE_AA >= lo) & (WAVE_AA <= hi) for lo, hi in WINDOWS_AA])
+_WAVE = WAVE_AA[_PIXELS]
+
+
+class _Line(NamedTuple):
+    name: str
+    parts: tuple[tuple[float, float], ...]  # (wavelength, share of F)
+
+
+_MODEL = tuple(
+    _Line(name, ((wave, 1.0), *((_TIED[name],) if name in _TIED else ()))) for name, (_, wave) in LINES.items()
+)
+
+
+def remove_gas_emission(basis: TemplateBasis) -> TemplateBasis:
+    """A basis whose spectra hold no emission lines.
+
+    The nebulae of stars younger than 10 Myr are apart in the basis and left out. Those of 10-28 Myr are not: there the
+    pixels on lines are replaced by the mean shape of the gas-free templates on either side in age (younger than 10
+    Myr, 28-57 Myr), relative to their continua.
+    """
+    spectrum = basis.spectrum.copy()
+    shape = 0.5 * (_divide_by_continuum(basis.young) + _divide_by_continuum(spectrum[_AGE_BINS_WITH_GAS[-1] + 1]))
+    for age in _AGE_BINS_WITH_GAS:
+        spectrum[age] = np.where(STELLAR_PIXELS, spectrum[age], shape * _continuum(spectrum[age]))
+    none = np.zeros_like(basis.young_nebular)
+    return replace(basis, spectrum=spectrum, young_nebular=none)
+
+
+def _continuum(spectrum: F32) -> F32:
+    """Spectra (Z, W) drawn straight across the pixels on lines."""
+    out = spectrum.copy()
+    for row in out:
+        row[~STELLAR_PIXELS] = np.interp(WAVE_AA[~STELLAR_PIXELS], WAVE_AA[STELLAR_PIXELS], row[STELLAR_PIXELS])
+    return out
+
+
+def _divide_by_continuum(spectrum: F32) -> F32:
+    return np.asarray(spectrum / _continuum(spectrum), dtype=np.float32)
+
+
+def measure_line_fluxes(
+    result: Result, bundle: Bundle, cancel: threading.Event | None = None
+) -> Generator[Progress, None, LineFluxes | None]:
+    """Measure the emission lines in every bin of a result.
+
+    Parameters
+    ----------
+    result : Result
+    bundle : Bundle
+        The weights of the result, for their template basis.
+    cancel : threading.Event, optional
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    LineFluxes or None
+        By bin, in 1e-20 erg/s/cm2, observed frame; None on cancel.
+
+    Raises
+    ------
+    SfhInputError
+        The run hid the lines from the network, and so from its result.
+    """
+    if not (result.data.mask & ~STELLAR_PIXELS).any():
+        raise SfhInputError(
+            f"{result.name}: the spectra of this result have no gas lines (--mask-lines); measure them in one of a "
+            "run without it, or take those of a MAPS file"
+        )
+    yield Progress("stars without gas", 0, 0)
+    stars, _ = inference.reconstruct_observations(
+        result.data, result.prediction, replace(bundle, basis=remove_gas_emission(bundle.basis))
+    )
+    data, n = result.data, result.bins.n_bins
+    flux, error = (np.full((n, len(_MODEL)), np.nan) for _ in range(2))
+    for lo in range(0, n, _BATCH):
+        if is_cancelled(cancel):
+            return None
+        yield Progress("emission lines", lo, n)
+        rows = lo + np.flatnonzero(np.isfinite(stars[lo : lo + _BATCH, 0]))
+        if rows.size:
+            at = np.ix_(rows, np.flatnonzero(_PIXELS))
+            flux[rows], error[rows] = fit_lines(
+                data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows]
+            )
+    yield Progress("emission lines", n, n)
+    to_cgs = data.norm_cgs * (1.0 + result.redshift) * np.exp(data.v_kms / C_KMS) / UNIT_CGS
+    columns = {line.name: k for k, line in enumerate(_MODEL)}
+    return LineFluxes(
+        {name: flux[:, k] * to_cgs for name, k in columns.items()},
+        {name: error[:, k] * to_cgs for name, k in columns.items()},
+        "1e-20 erg/s/cm2",
+        f"spectra of {result.name} less the stars of {result.model_name}",
+    )
+
+
+def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32) -> tuple[F64, F64]:
+    """Line fluxes of B bins on the pixels of `WINDOWS_AA`.
+
+    Parameters
+    ----------
+    flux, error, mask, stars : arrays (B, n)
+        Rest-frame spectra at 150 km/s, errors as in `types.Observation`, usable pixels, the stars.
+    sigma_kms : array (B,)
+        Stellar dispersion before the broadening.
+
+    Returns
+    -------
+    flux, error : arrays (B, 6)
+        In the order of `line_maps.LINES`, in units of ``flux`` times Angstrom; NaN where a line is on bad pixels.
+    """
+    extra = np.asarray(broadening_kms(sigma_kms)[0], dtype=np.float64)
+    ok = mask & (error > 0)
+    weight = np.where(ok, 1.0 / np.where(ok, error, 1.0), 0.0).astype(np.float64)
+    gain = noise_gain(sigma_kms).astype(np.float64)
+    weight /= np.sqrt(gain)[:, None]
+    data = flux * weight
+    v, sigma = np.zeros(len(flux)), np.full(len(flux), _PRIOR_KMS[1][0])
+    fixed = _continuum_columns(stars)
+    for _ in range(_ITERATIONS):
+        profiles, by_v, by_sigma = _profiles(v, sigma, extra)
+        linear = np.concatenate([fixed, profiles], axis=2)
+        amplitude = _solve(linear, weight, data)[0][:, fixed.shape[2] :]
+        moving = np.stack([(d * amplitude[:, None, :]).sum(2) for d in (by_v, by_sigma)], axis=2)
+        step = _solve(np.concatenate([linear, moving], axis=2), weight, data, (v, sigma))[0][:, -2:]
+        step = np.clip(step, -_MAX_STEP_KMS, _MAX_STEP_KMS)
+        before = v, sigma
+        v = np.clip(v + step[:, 0], *_BOUNDS_KMS[0])
+        sigma = np.clip(sigma + step[:, 1], *_BOUNDS_KMS[1])
+        if max(np.abs(v - before[0]).max(), np.abs(sigma - before[1]).max()) < _SMALL_STEP_KMS:
+            break
+    return _solve_final_fluxes(fixed, (v, sigma, extra), weight, data, ok, gain)
+
+
+def _solve_final_fluxes(
+    fixed: F64, kinematics: tuple[F64, F64, F64], weight: F64, data: F64, ok: Bool, gain: F64
+) -> tuple[F64, F64]:
+    """Fluxes and errors at the final velocity and width, whose own uncertainty is in the errors."""
+    v, sigma, extra = kinematics
+    profiles, by_v, by_sigma = _profiles(v, sigma, extra)
+    linear = np.concatenate([fixed, profiles], axis=2)
+    solution, _ = _solve(linear, weight, data)
+    amplitude = solution[:, fixed.shape[2] :]
+    moving = np.stack([(d * amplitude[:, None, :]).sum(2) for d in (by_v, by_sigma)], axis=2)
+    _, covariance = _solve(np.concatenate([linear, moving], axis=2), weight, data, (v, sigma))
+    part = slice(fixed.shape[2], linear.shape[2])
+    variance = np.diagonal(covariance, axis1=1, axis2=2)[:, part]
+    residual = data - weight * (linear @ solution[:, :, None])[..., 0]
+    chi2 = (residual**2).sum(1) / np.maximum(ok.sum(1) - linear.shape[2] - 2, 1)
+    variance = variance * _correlated_noise_factor(sigma, extra, gain) * np.maximum(chi2, 1.0)[:, None]
+    held = (profiles * ok[:, :, None]).sum(1) / profiles.sum(1)
+    missing = held < _MIN_LINE
+    return np.where(missing, np.nan, amplitude), np.where(missing, np.nan, np.sqrt(variance))
+
+
+def _correlated_noise_factor(sigma: F64, extra: F64, gain: F64) -> F64:
+    """Factor (B, 6) on a line's variance, where pixels were taken as independent with the broadened spectrum's scatter.
+
+    Broadening by s_k leaves ``gain`` of a pixel's variance, but correlates pixels: a matched filter of width s sees the
+    noise smoothed to sqrt(s^2 + s_k^2), so a line's variance is s / sqrt(s^2 + s_k^2) / gain of what it seems.
+    """
+    wave = np.array([line.parts[0][0] for line in _MODEL])
+    s, kernel = _widths(wave, sigma, extra), extra[:, None] / C_KMS * wave
+    return np.asarray(s / np.hypot(s, kernel) / gain[:, None], dtype=np.float64)
+
+
+def _widths(wave: NDArray[np.floating], sigma: F64, extra: F64) -> F64:
+    """Sigma in Angstrom (B, k) of lines at ``wave`` (k,)."""
+    lsf = muse_lsf_fwhm_aa(wave) / FWHM_PER_SIGMA
+    return np.sqrt(lsf**2 + (wave / C_KMS) ** 2 * (sigma**2 + extra**2)[:, None])
+
+
+def _continuum_columns(stars: F32) -> F64:
+    """Columns (B, n, 4): the stars and the stars times wavelength, in each window."""
+    columns: list[NDArray[np.floating]] = []
+    for lo, hi in WINDOWS_AA:
+        inside = (lo <= _WAVE) & (hi >= _WAVE)
+        x = (_WAVE - 0.5 * (lo + hi)) / (0.5 * (hi - lo))
+        columns += [stars * inside, stars * inside * x]
+    return np.stack(columns, axis=2).astype(np.float64)
+
+
+def _profiles(v: F64, sigma: F64, extra: F64) -> tuple[F64, F64, F64]:
+    """Line profiles of unit flux (B, n, 6) and their derivatives with respect to v and sigma_gas (per km/s)."""
+    shape = (v.size, _WAVE.size, len(_MODEL))
+    out, by_v, by_sigma = (np.zeros(shape) for _ in range(3))
+    for k, line in enumerate(_MODEL):
+        for wave, share in line.parts:
+            near = slice(*np.searchsorted(_WAVE, (wave - _REACH_AA, wave + _REACH_AA)))
+            width = _widths(np.array([wave]), sigma, extra)
+            centre = wave * np.exp(v / C_KMS)[:, None]
+            t = (_WAVE[near] - centre) / width
+            g = share * np.exp(-0.5 * t**2) / (np.sqrt(2 * np.pi) * width)
+            out[:, near, k] += g
+            by_v[:, near, k] += g * t / width * centre / C_KMS
+            by_sigma[:, near, k] += g * (t**2 - 1) / width**2 * (wave / C_KMS) ** 2 * sigma[:, None]
+    return out, by_v, by_sigma
+
+
+def _solve(design: F64, weight: F64, data: F64, kinematics: tuple[F64, F64] | None = None) -> tuple[F64, F64]:
+    """Weighted least squares of B systems: solutions (B, k) and covariances (B, k, k).
+
+    ``kinematics`` (v, sigma): the last two columns are steps of these, with their priors.
+    """
+    a = design * weight[:, :, None]
+    normal = np.einsum("bnk,bnl->bkl", a, a, optimize=True)
+    right = np.einsum("bnk,bn->bk", a, data, optimize=True)
+    if kinematics is not None:
+        for column, now, (mean, width) in zip((-2, -1), kinematics, _PRIOR_KMS):
+            normal[:, column, column] += width**-2
+            right[:, column] += (mean - now) * width**-2
+    scale = np.sqrt(np.maximum(np.diagonal(normal, axis1=1, axis2=2), 1e-30))
+    unit = normal / scale[:, :, None] / scale[:, None, :]
+    # A column without data (a line on bad pixels) must not make the system singular.
+    inverse = np.linalg.inv(unit + 1e-10 * np.eye(unit.shape[1])) / scale[:, :, None] / scale[:, None, :]
+    return (inverse @ right[:, :, None])[..., 0], inverse

@@ -1,0 +1,184 @@
+"""Many galaxies on paper: where their results go, the options of each, and the report of what became of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from napari_sfh import __version__
+from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome
+from napari_sfh.errors import ComputeError, SfhInputError
+
+#: In an --output pattern, the name of a galaxy's folder.
+NAME: str = "{name}"
+#: Columns that a table of options may have, beside ``name``: how each is read.
+COLUMNS: Mapping[str, type] = {
+    "redshift": float,
+    "ebv_mw": float,
+    "psf_fwhm_arcsec": float,
+    "target_snr": float,
+    "binning": str,
+    "kinematics": str,
+    "model": str,
+}
+#: Names of the report's two files.
+REPORT_JSON, REPORT_ECSV = "run.json", "run.ecsv"
+
+
+def list_galaxy_jobs(
+    folders: Sequence[Path], output: str, options: Mapping[str, Any], table: Mapping[str, Mapping[str, Any]]
+) -> list[GalaxyJob]:
+    """One job a folder.
+
+    Parameters
+    ----------
+    folders : sequence of path
+    output : str
+        A folder for ``NAME_sfh.fits``, or a pattern with ``{name}``, where NAME is the name of a galaxy's folder.
+    options : mapping
+        Keyword arguments of `pipeline.configure_run` for all.
+    table : mapping
+        Options of single galaxies by name, from `read_galaxy_options`; they win.
+
+    Raises
+    ------
+    SfhInputError
+        A name in the table that no folder has, or one folder given twice.
+    """
+    pattern = output if NAME in output else str(Path(output) / f"{NAME}_sfh.fits")
+    names = [folder.resolve().name for folder in folders]
+    for folder, name in zip(folders, names):
+        if sum(folder.resolve() == other.resolve() for other in folders) > 1:
+            raise SfhInputError(f"{folder}: is given twice; name it once")
+        if not name:
+            raise SfhInputError(f"{folder}: is no galaxy's folder")
+    for name in table:
+        if name not in names:
+            raise SfhInputError(f"--table: no folder is called {name}; the folders are {', '.join(names)}")
+    return [
+        GalaxyJob(
+            folder.absolute(),
+            Path(pattern.replace(NAME, name)).absolute(),
+            {key: _absolute(key, value) for key, value in {**options, **table.get(name, {})}.items()},
+        )
+        for folder, name in zip(folders, names)
+    ]
+
+
+def _absolute(key: str, value: Any) -> Any:
+    """Bins or weights that are a file, so that a worker finds it from wherever it was started."""
+    if key in ("binning", "model") and Path(value).is_file():
+        return str(Path(value).absolute())
+    return value
+
+
+def find_report_folder(output: str) -> Path:
+    """The folder of the report: that of the results, or what a pattern has before its first ``{name}``."""
+    if NAME not in output:
+        return Path(output).absolute()
+    return Path(output[: output.index(NAME)] + "x").absolute().parent
+
+
+def read_galaxy_options(path: Path) -> dict[str, dict[str, Any]]:
+    """Options of single galaxies: a CSV or ECSV table with the column ``name`` and any of `COLUMNS`; blank = not given.
+
+    Raises
+    ------
+    SfhInputError
+        The table cannot be read, a column is unknown, or a value is no number.
+    """
+    from astropy.table import Table
+
+    try:
+        kind = "ascii.ecsv" if path.suffix.lower() == ".ecsv" else "ascii.csv"
+        rows = Table.read(path, format=kind)
+    except (OSError, ValueError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise SfhInputError(f"--table {path}: cannot be read ({first}); give a CSV or ECSV table") from error
+    unknown = [c for c in rows.colnames if c != "name" and c not in COLUMNS]
+    if "name" not in rows.colnames or unknown:
+        what = f"unknown column {unknown[0]}" if unknown else "no column name"
+        raise SfhInputError(f"--table {path}: {what}; known are name, {', '.join(COLUMNS)}")
+    options: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        options[str(row["name"])] = {
+            key: _parse_cell(row[key], kind_of, key, path)
+            for key, kind_of in COLUMNS.items()
+            if key in rows.colnames and str(row[key]).strip() not in ("", "--", "nan")
+        }
+    return options
+
+
+def _parse_cell(value: Any, kind: type, key: str, path: Path) -> Any:
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise SfhInputError(f"--table {path}: {key} '{value}' is no number; correct it or leave it blank") from error
+
+
+def write_galaxies_report(outcomes: Sequence[GalaxyOutcome], folder: Path, about: Mapping[str, Any]) -> None:
+    """Write ``run.json`` and ``run.ecsv``, each to a temporary name and renamed.
+
+    Parameters
+    ----------
+    outcomes : sequence of Outcome
+        Of the galaxies that came to an end.
+    folder : path
+        Made where it is not there.
+    about : mapping
+        What else ``run.json`` says: options, scheduler, times.
+
+    Raises
+    ------
+    ComputeError
+        The files cannot be written.
+    """
+    galaxies = [{k: None if v != v else v for k, v in asdict(o).items()} for o in outcomes]  # JSON knows no NaN
+    document = {"version": __version__, **about, "counts": count_outcomes(outcomes), "galaxies": galaxies}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{REPORT_JSON}.part"
+        part.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
+        os.replace(part, folder / REPORT_JSON)
+        part = folder / f".{REPORT_ECSV}.part"
+        _table(outcomes).write(part, format="ascii.ecsv", overwrite=True)
+        os.replace(part, folder / REPORT_ECSV)
+    except OSError as error:
+        raise ComputeError(
+            f"{folder}: the report cannot be written ({error.strerror}); choose another --output"
+        ) from error
+
+
+def _table(outcomes: Sequence[GalaxyOutcome]) -> Any:
+    from astropy.table import Table
+
+    names = [f.name for f in fields(GalaxyOutcome)]
+    kinds = [{"int": int, "float": float}.get(str(f.type), str) for f in fields(GalaxyOutcome)]
+    table = Table(rows=[tuple(asdict(o).values()) for o in outcomes] or None, names=names, dtype=kinds)
+    table["seconds"].unit = "s"
+    table["seconds"].info.format = ".1f"
+    return table
+
+
+def count_outcomes(outcomes: Sequence[GalaxyOutcome]) -> dict[str, int]:
+    """How many galaxies came to each end."""
+    return {s: sum(o.status == s for o in outcomes) for s in ("done", "skipped", "failed", "interrupted")}
+
+
+def format_galaxies_report(outcomes: Sequence[GalaxyOutcome]) -> list[str]:
+    """The report as a table of text, and a sum."""
+    width = max([len("galaxy"), *(len(o.name) for o in outcomes)])
+    text = [f"{'galaxy':{width}s}  {'status':11s}  {'bins':>6s}  {'z':>8s}  {'min':>6s}  "]
+    for o in outcomes:
+        ended = o.status in ("done", "skipped")
+        bins, z = (f"{o.n_bins}", f"{o.redshift:.5f}") if ended else ("", "")
+        minutes = f"{o.seconds / 60:.1f}" if o.seconds else ""
+        text.append(
+            f"{o.name:{width}s}  {o.status:11s}  {bins:>6s}  {z:>8s}  {minutes:>6s}  {o.output if ended else o.message}"
+        )
+    summed = ", ".join(f"{n} {status}" for status, n in count_outcomes(outcomes).items() if n)
+    return [*text, f"{len(outcomes)} galaxies: {summed or 'none'}"]

@@ -1,0 +1,128 @@
+"""Stellar-population maps in a ``MAPS`` file: ages and metallicities, where a release has them.
+
+The collaboration's PHANGS-MUSE files hold ``AGE_LW`` and ``AGE_MW`` (Emsellem et al. 2022, A&A 659, A191), and
+metallicities under names that differ between versions. What a map's numbers mean is read from BUNIT; where that is
+absent it follows from their range, and a note says what was taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import fits_access
+from napari_sfh.io.dap import renumber_bins
+from napari_sfh.io.image_reader import to_native_float32
+from napari_sfh.physics.ages import Z_SUN
+from napari_sfh.types import F32, I32
+
+#: Names of the extensions of each mean (`physics.means.MEAN_NAMES`), best first.
+MAP_EXTENSIONS: dict[str, tuple[str, ...]] = {
+    "lg_age_lw": ("AGE_LW",),
+    "lg_age_mw": ("AGE_MW",),
+    "mh_lw": ("Z_LW", "MH_LW", "METAL_LW"),
+    "mh_mw": ("Z_MW", "MH_MW", "METAL_MW"),
+}
+
+
+@dataclass(frozen=True)
+class PopulationMaps:
+    """Mean ages and metallicities of a MAPS file, one number a bin."""
+
+    path: Path
+    bin_id: I32  # (ny, nx), 1..N, 0 = none
+    wcs: WCS
+    means: dict[str, F32]  # (N,) by names of physics.means.MEAN_NAMES: log10 yr, dex
+    errors: dict[str, F32]  # (N,) 1 sigma, dex
+    notes: tuple[str, ...]  # what was assumed, for the user
+
+
+def read_populations(path: str | Path) -> PopulationMaps:
+    """Read the ages and metallicities of a MAPS file.
+
+    Raises
+    ------
+    SfhInputError
+        No BIN_ID, no age or metallicity among the extensions, a shape that differs, or numbers that are no ages.
+    """
+    path = Path(path)
+    with fits_access.open_fits(path) as hdus:
+        images = {h.name.upper(): h for h in hdus if len(fits_access.image_shape(h)) == 2}
+        if "BIN_ID" not in images:
+            raise SfhInputError(
+                f"{path}: no image BIN_ID among [{fits_access.describe_hdus(hdus)}]; give a DAP MAPS file"
+            )
+        bins = renumber_bins(images["BIN_ID"].data)
+        wcs = fits_access.read_celestial_wcs(images["BIN_ID"].header, path)
+        found = {key: next((n for n in names if n in images), None) for key, names in MAP_EXTENSIONS.items()}
+        present = {key: name for key, name in found.items() if name is not None}
+        if not present:
+            raise SfhInputError(
+                f"{path}: no ages or metallicities ({', '.join(n[0] for n in MAP_EXTENSIONS.values())}); "
+                "public MAPS have none: give the collaboration's file or a result of napari-sfh"
+            )
+        means, errors, notes = {}, {}, []
+        for key, name in present.items():
+            values = _value_of_each_bin(images[name], bins, path)
+            means[key], factor, note = _convert_mean(
+                key, values, str(images[name].header.get("BUNIT", "")), f"{path}: {name}"
+            )
+            notes += [f"{name}: {note}"] if note else []
+            error = next((n for n in (f"{name}_ERR", f"FORM_ERR_{name}", f"ERR_{name}") if n in images), None)
+            if error is not None:
+                errors[key] = (_value_of_each_bin(images[error], bins, path) * factor).astype(np.float32)
+    return PopulationMaps(path, bins, wcs, means, errors, tuple(notes))
+
+
+def _value_of_each_bin(hdu: fits.ImageHDU, bins: I32, path: Path) -> F32:
+    """The value (N,) of each bin: that of its first spaxel with a number, as all of a bin's carry the same."""
+    if hdu.shape != bins.shape:
+        raise SfhInputError(f"{path}: {hdu.name} is {hdu.shape} but BIN_ID {bins.shape}; the file is damaged")
+    image = to_native_float32(hdu.data)
+    out = np.full(int(bins.max(initial=0)), np.nan, dtype=np.float32)
+    good = (bins > 0) & np.isfinite(image)
+    number, first = np.unique(bins[good], return_index=True)
+    out[number - 1] = image[good][first]
+    return out
+
+
+def _convert_mean(key: str, values: F32, unit: str, what: str) -> tuple[F32, NDArray[np.floating] | float, str]:
+    """The mean in log10 yr or dex, the factor that makes an error one of it, and what was assumed."""
+    if not np.isfinite(values).any():
+        raise SfhInputError(f"{what} has no finite value in a bin; give another file")
+    logarithmic, scale, note = (_age_unit if key.startswith("lg_age") else _metal_unit)(values, unit.lower(), what)
+    if logarithmic:
+        return (values + np.float32(np.log10(scale))).astype(np.float32), 1.0, note
+    positive = np.where(values > 0, values, np.nan)
+    return np.log10(positive * scale).astype(np.float32), 1 / (positive * np.log(10)), note
+
+
+def _age_unit(values: F32, unit: str, what: str) -> tuple[bool, float, str]:
+    """Whether ages are logarithms, and years per unit."""
+    logarithmic = "log" in unit or "dex" in unit
+    for word, years in (("gyr", 1e9), ("myr", 1e6), ("yr", 1.0), ("year", 1.0)):
+        if word in unit:
+            return logarithmic, years, ""
+    low, high = np.nanmin(values), np.nanmax(values)
+    if low > 1e4:
+        return False, 1.0, "BUNIT is absent, taken as yr"
+    if low > 5 and high < 10.5:
+        return True, 1.0, "BUNIT is absent, taken as log10 yr"
+    if low >= 0 and high < 20:
+        return False, 1e9, "BUNIT is absent, taken as Gyr"
+    raise SfhInputError(f"{what} runs from {low:.3g} to {high:.3g}, no ages in yr, Gyr or log10 yr; set its BUNIT")
+
+
+def _metal_unit(values: F32, unit: str, what: str) -> tuple[bool, float, str]:
+    """Whether metallicities are logarithms, and solar metallicities per unit."""
+    if "dex" in unit or "log" in unit or np.nanmin(values) < 0:
+        return True, 1.0, ""
+    if np.nanmax(values) < 0.1:
+        return False, 1 / Z_SUN, f"taken as mass fraction of metals, Z_sun = {Z_SUN}"
+    return True, 1.0, "BUNIT is absent, taken as [M/H] in dex"

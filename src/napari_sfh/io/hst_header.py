@@ -1,0 +1,138 @@
+"""What the header of an HST image says: filter, camera, calibration.
+
+Flux density: f_lambda = count rate x ``PHOTFLAM``. Images in MJy/sr are brought to the same form with
+f_lambda = f_nu c / lambda^2 at the pivot wavelength ``PHOTPLAM`` and the pixel's area.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from astropy import constants
+from astropy import units as u
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_area
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import fits_access
+from napari_sfh.types import BANDS
+
+#: Filters that stand in for a trained band; every band of `types.BANDS` stands for itself on any camera.
+SUBSTITUTE_FILTERS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
+_FLAM = u.erg / u.s / u.cm**2 / u.AA
+_RATES = (u.electron / u.s, u.count / u.s)
+_COUNTS = (u.electron, u.count)
+#: Fluxes are held in this many erg/s/cm2/AA, so that single precision neither under- nor overflows.
+_FLAM_UNIT = 1e-20
+
+
+class FluxCalibration(NamedTuple):
+    """How stored pixels become flux density."""
+
+    photflam: float  # erg/s/cm2/AA per unit of `Mosaic.read`
+    photplam_aa: float
+    factor: float  # stored unit to the unit of `Mosaic.read`: a count rate, where the image is one
+    photons: float | None  # photons detected per unit of rate; None where the image is no count rate
+    note: str
+
+
+def find_filter_words(header: Mapping[str, Any]) -> list[str]:
+    """All filter names in a header, in upper case, e.g. ``["F435W"]``; empty where it is no HST image."""
+    keys = ("FILTER", "FILTER1", "FILTER2", "FILTNAM1", "FILTNAM2", "PHOTMODE")
+    return [w.upper() for k in keys for w in re.findall(r"[Ff]\d{3}[A-Za-z]+", str(header.get(k, "")))]
+
+
+def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None) -> str:
+    """Filter name from the header, else from ``band``."""
+    known = (*BANDS, *SUBSTITUTE_FILTERS)
+    words = find_filter_words(header)
+    for word in words:
+        if word in known:
+            return word
+    if words:
+        raise SfhInputError(f"{path}: the filter {words[0]} is unknown to the network; usable are {', '.join(known)}")
+    if band is not None:
+        return band.upper()
+    raise SfhInputError(
+        f"{path}: no filter in FILTER, FILTER1, FILTER2 or FILTNAM1; say it with --photometry BAND={path.name}, "
+        f"BAND one of {', '.join(BANDS)}"
+    )
+
+
+def find_camera_name(header: Mapping[str, Any], path: Path) -> str:
+    """UVIS, ACS or WFPC2 from INSTRUME and DETECTOR, else from the file's name."""
+    words = " ".join(str(header.get(k, "")) for k in ("INSTRUME", "DETECTOR", "PHOTMODE")).upper()
+    if "IR" in str(header.get("DETECTOR", "")).upper():
+        raise SfhInputError(f"{path}: DETECTOR is IR, no band of the network; give UVIS, ACS or WFPC2 images")
+    for text in (words, path.name.upper()):
+        for camera, marks in {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",)}.items():
+            if any(mark in text for mark in marks):
+                return camera
+    raise SfhInputError(f"{path}: no camera in INSTRUME or the file's name; add INSTRUME (WFC3, ACS or WFPC2)")
+
+
+def read_flux_calibration(header: Mapping[str, Any], wcs: WCS, camera: str, path: Path) -> FluxCalibration:
+    """Calibration from BUNIT, PHOTFLAM, PHOTPLAM, EXPTIME.
+
+    Raises
+    ------
+    SfhInputError
+        One that is needed is absent or no such quantity.
+    """
+    photplam = fits_access.get_number_card(header, "PHOTPLAM")
+    if photplam is None or not 1000 < photplam < 20000:
+        raise SfhInputError(
+            f"{path}: PHOTPLAM (pivot wavelength in Angstrom) is absent or wrong; copy it from the original file"
+        )
+    text = fits_access.get_text_card(header, "BUNIT", "D001OUUN")
+    flux = _flux_density_factor(text, wcs, photplam)
+    if flux is not None:
+        return FluxCalibration(_FLAM_UNIT, photplam, flux / _FLAM_UNIT, None, f"unit {text}: PHOTFLAM is not needed")
+    photflam = fits_access.get_number_card(header, "PHOTFLAM")
+    if photflam is None or not photflam > 0:
+        raise SfhInputError(
+            f"{path}: no PHOTFLAM, the image cannot be calibrated; copy PHOTFLAM (erg/s/cm2/AA per e-/s) from the "
+            "original drizzled file into the header"
+        )
+    factor, note = _count_rate_factor(text, header, path)
+    return FluxCalibration(photflam, photplam, factor, _photons_per_rate(header, camera), note)
+
+
+def _flux_density_factor(text: str | None, wcs: WCS, photplam_aa: float) -> float | None:
+    """erg/s/cm2/AA in a pixel per stored unit, where the unit is a flux density or a surface brightness."""
+    if text is None:
+        return None
+    brightness = fits_access.unit_conversion_factor(text, u.MJy / u.sr)
+    if brightness is None:
+        return fits_access.unit_conversion_factor(text, _FLAM)
+    area = proj_plane_pixel_area(wcs) * u.deg**2
+    flux = (brightness * u.MJy / u.sr * area) * constants.c / (photplam_aa * u.AA) ** 2
+    return float(flux.to_value(_FLAM))
+
+
+def _count_rate_factor(text: str | None, header: Mapping[str, Any], path: Path) -> tuple[float, str]:
+    """Factor from the stored unit to a count rate, and a note."""
+    if text is None:
+        return 1.0, "no BUNIT: taken as a count rate, as drizzled images are"
+    for unit in _RATES:
+        factor = fits_access.unit_conversion_factor(text, unit)
+        if factor is not None:
+            return factor, ""
+    for unit in _COUNTS:
+        factor = fits_access.unit_conversion_factor(text, unit)
+        if factor is not None:
+            exptime = fits_access.get_number_card(header, "EXPTIME", "TEXPTIME")
+            if not exptime or exptime <= 0:
+                raise SfhInputError(f"{path}: BUNIT is '{text}' but EXPTIME is absent; add EXPTIME in seconds")
+            return factor / exptime, "counts divided by EXPTIME"
+    raise SfhInputError(f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS or MJy/sr")
+
+
+def _photons_per_rate(header: Mapping[str, Any], camera: str) -> float | None:
+    """Photons detected per unit of rate: exposure time, times the gain for WFPC2, whose counts are no electrons."""
+    exptime = fits_access.get_number_card(header, "EXPTIME", "TEXPTIME")
+    gain = (fits_access.get_number_card(header, "ATODGAIN") or 1.0) if camera == "WFPC2" else 1.0
+    return exptime * gain if exptime and exptime > 0 else None

@@ -1,0 +1,285 @@
+"""The HDUs of a result file, made one after the other from a `types.Result`. See `io.results` for the layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR
+from napari_sfh.physics.wavelength import STEP_AA, WAVE_AA
+from napari_sfh.types import FLAG_MEANING, QUANTILES, Result
+
+#: Version of the file format; readers refuse newer ones.
+FORMAT_VERSION: int = 1
+#: Names in the file of the four means, with their names in `types.Prediction` and units.
+MEAN_KEYS: Mapping[str, str] = {
+    "AGE_LW": "lg_age_lw",
+    "AGE_MW": "lg_age_mw",
+    "MH_LW": "mh_lw",
+    "MH_MW": "mh_mw",
+}
+_MEAN_TEXT = {
+    "AGE_LW": ("light-weighted mean of log10 age/yr", "log(yr)"),
+    "AGE_MW": ("mass-weighted mean of log10 age/yr", "log(yr)"),
+    "MH_LW": ("light-weighted mean [M/H], solar Z = 0.019", "dex"),
+    "MH_MW": ("mass-weighted mean [M/H], solar Z = 0.019", "dex"),
+}
+#: Columns of BINS that restore the photometry exactly: flux, error, mask, each (N, bands).
+BAND_VECTORS: tuple[str, str, str] = ("PHOT", "PHOT_ERR", "PHOT_MASK")
+_RESULT_FIELDS = ("name", "redshift", "model_name", "model_sha256")
+
+
+def build_result_hdus(result: Result) -> Iterator[Any]:
+    """All HDUs of the file in order; each is made when asked for and holds big-endian data."""
+    yield _primary_hdu(result)
+    sky = _sky_header(result)
+    yield _image_hdu("BIN_ID", result.bins.bin_id, sky, "bin of each spaxel, 1.., 0 = none", dtype=">i4")
+    yield from _map_hdus(result, sky)
+    yield _bins_table(result)
+    yield _age_table()
+    yield from _spectrum_hdus(result)
+    for name, values in result.prediction.quantiles.items():
+        levels = ", ".join(f"{100 * q:g}" for q in QUANTILES)
+        yield _image_hdu(f"Q_{name.upper()}", values, None, f"posterior quantiles {levels} % of {name}")
+    yield _image_hdu("LATENT", result.prediction.latent, None, "latent vectors, one row a bin")
+    yield _image_hdu("WHITE", result.white, sky, "mean flux in 5300-5500 AA rest frame, cube units")
+    yield _settings_table(result)
+
+
+def _primary_hdu(result: Result) -> fits.PrimaryHDU:
+    """Provenance: software, model, redshift, every setting, the meaning of the flags."""
+    hdu = fits.PrimaryHDU()
+    h = hdu.header
+    h["SFHFORM"] = (FORMAT_VERSION, "format of this result file")
+    h["CREATOR"] = ("napari-sfh", "software")
+    h["VERSION"] = (get_package_version(), "of the software")
+    h["DATE"] = (datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S"), "UTC, written")
+    h["OBJECT"] = escape_to_ascii(result.name)
+    h["REDSHIFT"] = float(result.redshift)
+    h["MODEL"] = (escape_to_ascii(result.model_name), "weights bundle")
+    h["MODELSHA"] = escape_to_ascii(result.model_sha256)
+    h["DEVICE"] = escape_to_ascii(str(result.settings.get("device_used") or result.settings.get("device") or "unknown"))
+    h["NBINS"] = (result.bins.n_bins, "number of bins")
+    _flag_cards(h)
+    for key, value in result.settings.items():
+        card = value if isinstance(value, (bool, int)) or _is_finite_float(value) else escape_to_ascii(str(value))
+        h[f"HIERARCH SFH {escape_to_ascii(key).upper()}"] = card
+    h["COMMENT"] = "Extensions are described in docs/ and in the header of each."
+    return hdu
+
+
+def get_package_version() -> str:
+    """Version of the installed package."""
+    try:
+        return version("napari-sfh")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def escape_to_ascii(text: str) -> str:
+    """Printable ASCII, as FITS cards need: anything else as a backslash escape."""
+    escaped = text.encode("ascii", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else " " for c in escaped)
+
+
+def _is_finite_float(value: object) -> bool:
+    return isinstance(value, float) and bool(np.isfinite(value))
+
+
+def _flag_cards(header: fits.Header) -> None:
+    for bit, meaning in FLAG_MEANING.items():
+        header[f"FLAG{bit.value}"] = (meaning, "meaning of this bit of FLAG")
+
+
+def _sky_header(result: Result) -> fits.Header:
+    """Celestial WCS with every digit of its numbers."""
+    header = result.wcs.to_header(relax=True)
+    wcs = result.wcs.wcs
+    for i in range(2):
+        header[f"CRVAL{i + 1}"], header[f"CRPIX{i + 1}"] = float(wcs.crval[i]), float(wcs.crpix[i])
+    matrix = result.wcs.pixel_scale_matrix
+    for key in [k for k in header if k.startswith(("PC", "CDELT"))]:
+        del header[key]
+    for i in range(2):
+        for j in range(2):
+            header[f"CD{i + 1}_{j + 1}"] = float(matrix[i, j])
+    return header
+
+
+def _image_hdu(
+    name: str,
+    data: NDArray[Any],
+    header: fits.Header | None,
+    comment: str,
+    unit: str = "",
+    dtype: str = ">f4",
+) -> fits.ImageHDU:
+    """An image extension of a fresh big-endian copy."""
+    hdu = fits.ImageHDU(np.array(data, dtype=dtype, order="C"), header=header, name=name)
+    if unit:
+        hdu.header["BUNIT"] = unit
+    hdu.header["COMMENT"] = comment
+    return hdu
+
+
+def paint_bin_values(values: NDArray[Any], bin_id: NDArray[np.int32]) -> NDArray[Any]:
+    """Image of a value per bin: (N,) and (ny, nx) give (ny, nx), NaN (integers: 0) outside all bins."""
+    outside = np.zeros(1, dtype=values.dtype) if values.dtype.kind in "iu" else np.full(1, np.nan, values.dtype)
+    return np.concatenate([outside, values])[bin_id]
+
+
+def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
+    """The four mean maps with errors, S/N, out-of-depth score, flag."""
+    bin_id, prediction = result.bins.bin_id, result.prediction
+    for name, key in MEAN_KEYS.items():
+        text, unit = _MEAN_TEXT[name]
+        yield _image_hdu(name, paint_bin_values(prediction.median(key), bin_id), sky, f"{text}; posterior median", unit)
+        yield _image_hdu(
+            f"{name}_ERR", paint_bin_values(prediction.half_width(key), bin_id), sky, "half of the 16-84 % width", unit
+        )
+    yield _image_hdu("SNR", paint_bin_values(result.data.snr, bin_id), sky, "S/N per 1.25 AA pixel in 5300-5500 AA")
+    yield _image_hdu(
+        "OOD", paint_bin_values(prediction.ood, bin_id), sky, "out-of-depth score; 1 = the bundle's threshold"
+    )
+    flag = _image_hdu("FLAG", paint_bin_values(result.flag, bin_id), sky, "bit mask, see the FLAGn cards", dtype=">i4")
+    _flag_cards(flag.header)
+    yield flag
+
+
+def _bins_table(result: Result) -> fits.BinTableHDU:
+    """One row a bin. Each entry: name, values, unit, comment."""
+    bins, data, p = result.bins, result.data, result.prediction
+    ra, dec = result.wcs.wcs_pix2world(bins.x, bins.y, 0)
+    rows: list[tuple[str, NDArray[Any], str, str]] = [
+        ("BIN_ID", np.arange(1, bins.n_bins + 1, dtype=np.int32), "", "number in the BIN_ID image"),
+        ("X", bins.x, "pixel", "light-weighted centre, 0-based"),
+        ("Y", bins.y, "pixel", "light-weighted centre, 0-based"),
+        ("RA", np.asarray(ra, dtype=np.float64), "deg", ""),
+        ("DEC", np.asarray(dec, dtype=np.float64), "deg", ""),
+        ("NSPAX", bins.nspax, "", "number of spaxels"),
+        ("SNR", data.snr, "", "per 1.25 AA pixel in 5300-5500 AA, from the spectrum"),
+        ("BIN_SNR", bins.snr, "", "per pixel, as the binning estimated it"),
+        ("V", data.v_kms, "km/s", "stellar, relative to REDSHIFT"),
+        ("SIGMA", data.sigma_kms, "km/s", "stellar, before broadening to 150 km/s"),
+    ]
+    for name, key in {**MEAN_KEYS, "EBV": "ebv"}.items():
+        text, unit = _MEAN_TEXT.get(name, ("E(B-V) of the stars", "mag"))
+        rows.append((name, p.median(key), unit, text))
+        rows.append((f"{name}_ERR", p.half_width(key), unit, "half of the 16-84 % width"))
+    for name, value in (("LIGHT_FRAC", p.light_frac), ("MASS_FRAC", p.mass_frac), ("MH", p.mh)):
+        unit = "dex" if name == "MH" else ""
+        quantiles = p.quantiles[name.lower()]
+        rows.append((name, value, unit, "per age bin of AGE_BINS"))
+        rows.append((f"{name}_P16", quantiles[..., 1], unit, "16 % quantile"))
+        rows.append((f"{name}_P84", quantiles[..., 3], unit, "84 % quantile"))
+    rows += _band_columns(result)
+    rows += [
+        ("NORM", data.norm_cgs, "erg s-1 cm-2 Angstrom-1", "mean flux in 5300-5500 AA, unit of the spectra"),
+        ("CHI2", result.chi2, "", "reduced, of the spectrum"),
+        ("OOD", p.ood, "", "out-of-depth score; 1 = the bundle's threshold"),
+        ("FLAG", result.flag, "", "bit mask, see the FLAGn cards"),
+        ("DATA_FLAG", data.flag, "", "bits of FLAG set before inference"),
+    ]
+    table = _table_hdu("BINS", rows)
+    _flag_cards(table.header)
+    return table
+
+
+def _band_columns(result: Result) -> list[tuple[str, NDArray[Any], str, str]]:
+    """Band fluxes for people (erg/s/cm2/AA), and relative to NORM for an exact reload."""
+    data = result.data
+    unit = "erg s-1 cm-2 Angstrom-1"
+    rows: list[tuple[str, NDArray[Any], str, str]] = []
+    for b, band in enumerate(data.bands):
+        used = data.phot_mask[:, b]
+        for suffix, values, text in (("", data.phot, "mean f_lambda"), ("_ERR", data.phot_error, "1 sigma")):
+            physical: NDArray[Any] = np.where(used, values[:, b] * data.norm_cgs, np.nan)
+            rows.append((f"FLUX_{band}{suffix}", physical, unit, f"{text}; NaN = not used"))
+    vectors: tuple[NDArray[Any], ...] = (data.phot, data.phot_error, data.phot_mask)
+    for name, vector in zip(BAND_VECTORS, vectors):
+        rows.append((name, vector, "", f"per band ({' '.join(data.bands)}), relative to NORM"))
+    rows.append(("MODEL_PHOT", result.model_phot, "", "model per band, relative to NORM"))
+    return rows
+
+
+def _table_hdu(name: str, rows: list[tuple[str, NDArray[Any], str, str]]) -> fits.BinTableHDU:
+    """A binary table with units and comments."""
+    codes = {"float32": "E", "float64": "D", "int32": "J", "bool": "L"}
+    columns = []
+    for key, values, unit, _ in rows:
+        code = codes[values.dtype.name] if values.dtype.kind != "S" else f"{values.dtype.itemsize}A"
+        width = str(values.shape[1]) if values.ndim == 2 else ""
+        columns.append(fits.Column(name=key, format=width + code, unit=unit or None, array=values))
+    table = fits.BinTableHDU.from_columns(columns, name=name)
+    for i, (_, _, _, comment) in enumerate(rows, start=1):
+        if comment:
+            table.header[f"TCOMM{i}"] = comment
+    return table
+
+
+def _age_table() -> fits.BinTableHDU:
+    return _table_hdu(
+        "AGE_BINS",
+        [
+            ("AGE_LO", AGE_EDGES_GYR[:-1], "Gyr", "younger edge, lookback time"),
+            ("AGE_HI", AGE_EDGES_GYR[1:], "Gyr", "older edge"),
+            ("AGE", AGE_GYR, "Gyr", "arithmetic centre"),
+        ],
+    )
+
+
+def _spectrum_hdus(result: Result) -> Iterator[fits.ImageHDU]:
+    """Spectrum (NaN where masked), error and model, bins x wavelength."""
+    text = "rest frame, 150 km/s, relative to column NORM of BINS (erg/s/cm2/AA)"
+    spectrum = _image_hdu("SPECTRUM", result.data.flux, _spectral_header(), f"{text}; NaN = masked")
+    spectrum.data[~result.data.mask] = np.nan
+    yield spectrum
+    yield _image_hdu("SPECTRUM_ERR", result.data.error, _spectral_header(), f"1 sigma of SPECTRUM, {text}")
+    yield _image_hdu("MODEL", result.model_flux, _spectral_header(), f"reconstruction from the prediction, {text}")
+
+
+def _spectral_header() -> fits.Header:
+    """Air wavelengths along axis 1, bin numbers along axis 2."""
+    header = fits.Header()
+    header["CTYPE1"], header["CUNIT1"] = "AWAV", "Angstrom"
+    header["CRPIX1"], header["CRVAL1"], header["CDELT1"] = 1.0, float(WAVE_AA[0]), STEP_AA
+    header["CTYPE2"] = ("BIN", "number of the bin in BIN_ID")
+    header["CRPIX2"], header["CRVAL2"], header["CDELT2"] = 1.0, 1.0, 1.0
+    return header
+
+
+def _settings_table(result: Result) -> fits.BinTableHDU:
+    """Names and JSON values: exact, of any length and alphabet, as header cards are not."""
+    own: dict[str, Any] = {k: getattr(result, k) for k in _RESULT_FIELDS}
+    own |= {"target_snr": result.bins.target_snr, "method": result.bins.method, "bands": list(result.data.bands)}
+    entries = [("own", k, v) for k, v in own.items()] + [("setting", k, v) for k, v in result.settings.items()]
+    texts = [(group, json.dumps(key), json.dumps(value, default=_json_default)) for group, key, value in entries]
+    columns = [np.array(column, dtype=np.bytes_) for column in zip(*texts)]
+    return _table_hdu(
+        "SETTINGS",
+        [
+            ("GROUP", columns[0], "", "own = field of the result, setting = option of the run"),
+            ("NAME", columns[1], "", "JSON string"),
+            ("VALUE", columns[2], "", "JSON"),
+        ],
+    )
+
+
+def _json_default(value: object) -> Any:
+    """NumPy scalars as numbers, anything else (paths) as text."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def decode_settings(table: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(settings, own fields) from the table SETTINGS."""
+    groups: dict[str, dict[str, Any]] = {"own": {}, "setting": {}}
+    for group, name, value in zip(table["GROUP"], table["NAME"], table["VALUE"]):
+        groups[str(group)][json.loads(name)] = json.loads(value)
+    return groups["setting"], groups["own"]

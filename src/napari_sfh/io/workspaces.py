@@ -1,0 +1,212 @@
+"""A workspace: everything that a window shows, in one JSON file, and the list of recent ones. No Qt.
+
+    {"kind": "napari-sfh workspace", "version": 1, "written_by": "0.1.0",
+     "result": {"path": "ngc0628_sfh.fits", "bins": 812},
+     "forms": {"data": {"cube": {"path": "../cubes/NGC0628.fits"}, "redshift": "0.0022", ...}, ...},
+     "session": {"selected": 12, "compared": [40, 41]},
+     "canvas": {"camera": {"center": [0, 1.5, -2.0], "zoom": 9.1}, "layers": {"map AGE_LW": {...}}},
+     "tools": {"region": {...}, ...}}
+
+Paths stand as ``{"path": ...}``, relative to the file's own folder (absolute on another drive), with forward slashes,
+so that a folder with a galaxy and its workspace can be moved or copied to another computer. NaN and infinity stand as
+``null``. Blocks and keys that a reader does not know are left alone, and it does without those that it misses;
+``version`` rises only when an old program would misread a file. What is computed anew in seconds (contours, lines,
+gradients, a comparison) is kept as the acts that made it; pPXF's fits, which take long, are kept themselves (see
+`napari_sfh.analysis.comparison.ppxf_json`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from napari_sfh.errors import ComputeError, SfhInputError
+
+KIND = "napari-sfh workspace"
+VERSION = 1
+#: Ending of a workspace's name.
+SUFFIX = ".json"
+#: How many galaxies `list_recent` remembers.
+N_RECENT = 12
+
+_BLOCKS = ("forms", "session", "canvas", "tools")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """What a window shows. Values are JSON types and `pathlib.Path`.
+
+    Attributes
+    ----------
+    result : Path or None
+        The result file; None before a run.
+    n_bins : int
+        Of that result, to notice when the file has been replaced since.
+    forms : mapping
+        Fields of each form by their names.
+    session : mapping
+        Selected and compared bins.
+    canvas : mapping
+        ``camera``, and ``layers``: limits, colours and opacity of each.
+    tools : mapping
+        State of each tool by its name.
+    """
+
+    result: Path | None = None
+    n_bins: int = 0
+    forms: Mapping[str, Any] = field(default_factory=dict)
+    session: Mapping[str, Any] = field(default_factory=dict)
+    canvas: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_workspace(workspace: Workspace, path: Path | str) -> Path:
+    """Write a workspace, by way of a temporary name: a file that is there is complete.
+
+    Raises
+    ------
+    ComputeError
+        The file cannot be written.
+    """
+    path = Path(path)
+    folder = path.parent.resolve()
+    content: dict[str, Any] = {"kind": KIND, "version": VERSION, "written_by": _own_version()}
+    if workspace.result is not None:
+        content["result"] = {**_to_json(workspace.result, folder), "bins": workspace.n_bins}
+    content |= {name: _to_json(getattr(workspace, name), folder) for name in _BLOCKS}
+    _write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    return path
+
+
+def read_workspace(path: Path | str) -> Workspace:
+    """Read a workspace; its result and other files are not opened, and may be missing.
+
+    Raises
+    ------
+    SfhInputError
+        No such file, no JSON, not a workspace, written by a newer version, or blocks of another type.
+    """
+    path = Path(path)
+    content = _read_json(path)
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        raise SfhInputError(f"{path}: kind is not {KIND!r}; choose a file written by Save workspace")
+    version = content.get("version")
+    if not isinstance(version, int) or version < 1:
+        raise SfhInputError(
+            f"{path}: version is {version!r}, not a number from 1 to {VERSION}; save the workspace again"
+        )
+    if version > VERSION:
+        raise SfhInputError(
+            f"{path}: version {version} is newer than {VERSION}, the newest that this napari-sfh reads; "
+            f"update it (the file was written by {content.get('written_by', 'a newer one')})"
+        )
+    folder = path.parent.resolve()
+    blocks: dict[str, Any] = {}
+    for name in ("result", *_BLOCKS):
+        block = content.get(name, {})
+        if not isinstance(block, dict):
+            raise SfhInputError(f"{path}: {name} is {block!r}, not an object of keys and values; save it again")
+        blocks[name] = block
+    result = blocks.pop("result")
+    where = _from_json({"path": result["path"]}, folder) if "path" in result else None
+    return Workspace(where, int(result.get("bins", 0)), **{k: _from_json(v, folder) for k, v in blocks.items()})
+
+
+def is_workspace(path: Path | str) -> bool:
+    """True for a file whose first lines say that it is one."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return KIND in file.read(200)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SfhInputError(f"{path}: no such file; choose a workspace (*{SUFFIX})") from None
+    except OSError as error:
+        raise SfhInputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SfhInputError(f"{path}: is damaged or no workspace ({error}); save the workspace again") from error
+
+
+def _write_text(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def _own_version() -> str:
+    from importlib.metadata import version
+
+    return version("napari-sfh")
+
+
+def _to_json(value: Any, folder: Path) -> Any:
+    """JSON types; paths relative to ``folder``."""
+    if isinstance(value, Path):
+        return {"path": _relative_path(value, folder)}
+    if isinstance(value, Mapping):
+        return {str(key): _to_json(item, folder) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_to_json(item, folder) for item in value]
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _relative_path(path: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(path.expanduser().resolve(), folder)).as_posix()
+    except ValueError:  # another drive of Windows
+        return path.expanduser().resolve().as_posix()
+
+
+def _from_json(value: Any, folder: Path) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"path"} and isinstance(value["path"], str):
+            return Path(os.path.normpath(folder / PurePosixPath(value["path"])))
+        return {key: _from_json(item, folder) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_from_json(item, folder) for item in value]
+    return value
+
+
+def recent_list_path() -> Path:
+    """Where `list_recent` is kept: ``$NAPARI_SFH_CONFIG``, or the user's configuration folder."""
+    named = os.environ.get("NAPARI_SFH_CONFIG")
+    if named:
+        return Path(named).expanduser() / "recent.json"
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "napari-sfh" / "recent.json"
+
+
+def list_recent() -> list[Path]:
+    """Results, workspaces and galaxy folders that were opened last and still exist, the latest first."""
+    try:
+        listed = json.loads(recent_list_path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return []
+    if not isinstance(listed, list):
+        return []
+    return [path for item in listed if isinstance(item, str) and (path := Path(item)).exists()]
+
+
+def add_recent(path: Path | str) -> None:
+    """Put a file or folder first in `list_recent`. A list that cannot be written is no reason to disturb anybody."""
+    path = Path(path).expanduser().resolve()
+    kept = [str(path), *(str(other) for other in list_recent() if other != path)][:N_RECENT]
+    try:
+        recent_list_path().parent.mkdir(parents=True, exist_ok=True)
+        _write_text(recent_list_path(), json.dumps(kept, indent=1, ensure_ascii=False))
+    except (OSError, ComputeError):
+        return

@@ -1,0 +1,186 @@
+"""From `Observation` to the network's input: the only place where that step is taken.
+
+Training and inference both call `encode_observation`, so that they cannot drift apart. Values stand beside their
+masks: a network that has seen pixels and bands missing at random can be asked without them.
+
+Spectrum, three channels on the rest-frame grid: arcsinh(f - 1), with f normalised to one in the window (linear
+for absorption lines, logarithmic for emission lines that rise far above the continuum), masked pixels filled with the
+running mean of the usable ones; the mask; the logarithm of the error. Photometry, three channels: log10 of the flux
+in the same units, the mask, the logarithm of the relative error. And log10 S/N.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.wavelength import N_WAVE
+from napari_sfh.types import BANDS, Bool, Flag, Observation
+
+#: Version of the encoding; a bundle trained on another one is refused.
+FEATURE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """Constants of the encoding, stored in every weights bundle.
+
+    ``fill_px``: half-width in pixels of the running mean that fills masked pixels. ``error_range``,
+    ``phot_range``: limits to which errors (per normalised flux) and band fluxes are clipped. ``min_usable``:
+    fraction of usable pixels below which a spectrum is not predicted.
+    """
+
+    version: int = FEATURE_VERSION
+    fill_px: int = 100
+    error_range: tuple[float, float] = (1e-3, 3.0)
+    phot_range: tuple[float, float] = (1e-3, 1e3)
+    min_usable: float = 0.3
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a bundle's metadata."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> FeatureSettings:
+        """Inverse of `to_json`; an unknown key or another version raises `SfhInputError`."""
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise SfhInputError(f"feature settings: unknown key {unknown[0]!r}; use weights of this version")
+        plain: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        made = cls(**plain)
+        if made.version != FEATURE_VERSION:
+            raise SfhInputError(
+                f"feature settings: version {made.version}, this package encodes version {FEATURE_VERSION}; "
+                "use weights released with it"
+            )
+        return made
+
+
+@dataclass(frozen=True)
+class Features:
+    """The network's input for N bins, float32 tensors."""
+
+    spectrum: torch.Tensor  # (N, 3, W): value, mask, error
+    photometry: torch.Tensor  # (N, 3, B): value, mask, relative error
+    lg_snr: torch.Tensor  # (N, 1) log10 S/N per pixel
+
+    def to(self, device: torch.device | str) -> Features:
+        """The same on another device."""
+        return Features(self.spectrum.to(device), self.photometry.to(device), self.lg_snr.to(device))
+
+    def __len__(self) -> int:
+        return int(self.lg_snr.shape[0])
+
+
+def check_observation(data: Observation) -> None:
+    """Raise `SfhInputError` unless the arrays have the shapes and the bands of the contract."""
+    n = data.n_bins
+    if data.bands != BANDS:
+        raise SfhInputError(f"bands: {data.bands} given, the network was built for {BANDS}; reorder them")
+    for name, width in (("flux", N_WAVE), ("error", N_WAVE), ("mask", N_WAVE)):
+        if (shape := getattr(data, name).shape) != (n, width):
+            raise SfhInputError(f"{name}: shape {shape}, expected {(n, width)}; resample to the rest-frame grid")
+    for name in ("phot", "phot_error", "phot_mask"):
+        if (shape := getattr(data, name).shape) != (n, len(BANDS)):
+            raise SfhInputError(f"{name}: shape {shape}, expected {(n, len(BANDS))}; mask absent bands instead")
+
+
+def find_usable_rows(data: Observation, settings: FeatureSettings | None = None) -> Bool:
+    """Which bins carry a spectrum that can be predicted, boolean (N,)."""
+    settings = settings or FeatureSettings()
+    enough = data.mask.mean(1) >= settings.min_usable if data.n_bins else np.zeros(0, bool)
+    return enough & np.isfinite(data.snr) & (data.snr > 0) & ((data.flag & int(Flag.NO_SPECTRUM)) == 0)
+
+
+def encode_observation(data: Observation, settings: FeatureSettings | None = None) -> Features:
+    """Encode bins for the network.
+
+    Parameters
+    ----------
+    data : BinData
+        Spectra and photometry; never modified. Non-finite values count as masked. Flux, error and mask may be
+        tensors on a device (training makes them there): the result lies where they do.
+    settings : FeatureSettings, optional
+        Of the bundle that will read the result.
+
+    Returns
+    -------
+    Features
+        Finite everywhere, also for unusable rows (whose prediction means nothing).
+
+    Raises
+    ------
+    SfhInputError
+        When shapes or bands are not those of the contract.
+    """
+    settings = settings or FeatureSettings()
+    check_observation(data)
+    snr = np.clip(np.nan_to_num(np.asarray(data.snr, np.float32), nan=1.0), 0.1, 1e4)
+    spectrum = _encode_spectrum(data, settings)
+    return Features(
+        spectrum=spectrum,
+        photometry=_encode_photometry(data, settings).to(spectrum.device),
+        lg_snr=torch.log10(torch.from_numpy(snr))[:, None].to(spectrum.device),
+    )
+
+
+def encoded_value_error(spectrum: torch.Tensor) -> torch.Tensor:
+    """1-sigma error of an encoded spectrum's value channel, (N, W), from its own channels (N, 3, W)."""
+    # d arcsinh(f - 1) / df = 1 / sqrt(1 + (f - 1)^2) = 1 / cosh(value)
+    return torch.pow(10.0, spectrum[:, 2] - _ERROR_ZERO) / torch.cosh(spectrum[:, 0])
+
+
+#: Offsets that bring the logarithms of typical errors near zero.
+_ERROR_ZERO = 1.5
+_PHOT_ERROR_ZERO = 1.3
+
+
+def _tensor(array: NDArray[Any], dtype: Any = np.float32) -> torch.Tensor:
+    """A tensor of a native, contiguous array; shares memory where it can, so never write into it."""
+    if torch.is_tensor(array):
+        return array
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=dtype))
+
+
+def _encode_spectrum(data: Observation, settings: FeatureSettings) -> torch.Tensor:
+    flux, error = _tensor(data.flux), _tensor(data.error)
+    good = _tensor(data.mask, np.bool_) & torch.isfinite(flux) & torch.isfinite(error) & (error > 0)
+    lo, hi = settings.error_range
+    out = torch.empty((flux.shape[0], 3, flux.shape[1]), device=flux.device)
+    weight = good.float()
+    value = torch.where(good, flux, 0.0)
+    if not bool(good.all()):
+        value = torch.where(good, value, _running_mean(value, weight, settings.fill_px))
+    out[:, 0] = torch.asinh(value - 1.0)
+    out[:, 1] = weight
+    # A masked pixel is one of unlimited error.
+    out[:, 2] = torch.log10(torch.where(good, error, hi).clamp(lo, hi)) + _ERROR_ZERO
+    return out
+
+
+def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch.Tensor:
+    """Mean of the usable pixels within ``half`` of each pixel; the spectrum's mean, then 1, where there is none."""
+    n, device = value.shape[1], value.device
+    exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's devices have no double precision
+    total = torch.nn.functional.pad(value.to(exact).cumsum(1), (1, 0))
+    count = torch.nn.functional.pad(weight.to(exact).cumsum(1), (1, 0))
+    hi = torch.clamp(torch.arange(n, device=device) + half + 1, max=n)
+    lo = torch.clamp(torch.arange(n, device=device) - half, min=0)
+    near, seen = total[:, hi] - total[:, lo], count[:, hi] - count[:, lo]
+    mean = torch.where(count[:, -1:] > 0, total[:, -1:] / count[:, -1:].clamp(min=1), 1.0)
+    return torch.where(seen > 0, near / seen.clamp(min=1), mean).float()
+
+
+def _encode_photometry(data: Observation, settings: FeatureSettings) -> torch.Tensor:
+    flux, error = _tensor(data.phot), _tensor(data.phot_error)
+    good = _tensor(data.phot_mask, np.bool_) & torch.isfinite(flux) & (flux > 0) & torch.isfinite(error)
+    lo, hi = settings.phot_range
+    flux = torch.where(good, flux, 1.0).clamp(lo, hi)
+    relative = torch.where(good, error / flux, 1.0).clamp(1e-3, 1.0)
+    value = torch.where(good, torch.log10(flux), 0.0)
+    return torch.stack([value, good.float(), torch.log10(relative) + _PHOT_ERROR_ZERO], dim=1)

@@ -1,0 +1,340 @@
+"""From `Observation` to `Prediction`: batches, devices, progress and cancel.
+
+>>> from napari_sfh.model.inference import run_to_completion, predict_histories
+>>> prediction = finish(predict(data, load_bundle()))          # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.model.bundle import Bundle
+from napari_sfh.model.encoding import (
+    Features,
+    check_observation,
+    encode_observation,
+    encoded_value_error,
+    find_usable_rows,
+)
+from napari_sfh.model.ood import OOD_STATISTICS, SYSTEMATIC_ERROR
+from napari_sfh.model.posterior import make_base_points
+from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.model.targets import SCALARS, VECTORS, unpack_targets
+from napari_sfh.physics.ages import N_AGE
+from napari_sfh.physics.dust import SLOPE, ebv_from_tau
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.types import F32, QUANTILES, Observation, Prediction, Progress
+
+#: Draws per bin from which quantiles are read, unless told otherwise.
+DRAWS = 400
+#: Bins per batch to begin with; halved when memory runs out.
+BATCH = 64
+
+T = TypeVar("T")
+
+
+def run_to_completion(generator: Generator[Progress, None, T]) -> T:
+    """Run a generator to its end and give what it returns."""
+    while True:
+        try:
+            next(generator)
+        except StopIteration as stop:
+            return stop.value
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The device of a name: ``auto`` (the best there is), ``cpu``, ``cuda`` or ``mps``.
+
+    Raises
+    ------
+    SfhInputError
+        Unknown name, or a device that this machine does not have.
+    """
+    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(d for d in ("cuda", "mps", "cpu") if have[d]))
+    if name not in have:
+        raise SfhInputError(f"device: {name!r} is unknown; choose auto, cpu, cuda or mps")
+    if not have[name]:
+        raise SfhInputError(f"device: {name!r} is not available on this machine; use auto or cpu")
+    return torch.device(name)
+
+
+def predict_histories(
+    data: Observation,
+    bundle: Bundle,
+    device: str = "auto",
+    batch_size: int = BATCH,
+    draws: int = DRAWS,
+    cancel: threading.Event | None = None,
+) -> Generator[Progress, None, Prediction]:
+    """Predict star-formation histories and their posteriors.
+
+    Parameters
+    ----------
+    data : BinData
+    bundle : Bundle
+        From `model.bundle.load_bundle`.
+    device : str
+        See `choose_device`. When a GPU's memory runs out, the batch is halved, then the CPU takes over; the
+        progress' ``stage`` says so.
+    batch_size : int
+        Bins per batch.
+    draws : int
+        Posterior draws per bin, at least 50.
+    cancel : threading.Event, optional
+        Checked before every batch; what is done is returned.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Prediction
+        NaN in rows without a usable spectrum and in rows not reached before a cancel. The same bin gives the
+        same numbers in whatever company and batches.
+
+    Raises
+    ------
+    SfhInputError
+        Wrong shapes, bands, device or number of draws.
+    ComputeError
+        A failure of the computation that is not a lack of memory.
+    """
+    if draws < 50:
+        raise SfhInputError(f"draws: {draws} are too few for 95 % intervals; use at least 50")
+    base = make_base_points(draws)
+
+    def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:
+        return _predict_batch(part, bundle, model, where, base)
+
+    out = _empty_outputs(data.n_bins, bundle.model.network.latent_size)
+    yield from _run_in_batches(data, bundle, device, batch_size, step, out, cancel)
+    return _make_prediction(out)
+
+
+def predict_point_values(
+    data: Observation,
+    bundle: Bundle,
+    device: str = "auto",
+    batch_size: int = 256,
+    cancel: threading.Event | None = None,
+) -> Generator[Progress, None, dict[str, F32]]:
+    """The point network's own answer, without draws: some fifty times faster than `predict_histories`, and without
+    errors.
+
+    For a first look at very many bins; no map should be made of it.
+
+    Returns
+    -------
+    dict
+        For each of `Prediction.SCALARS` an array (N,), for each of `Prediction.VECTORS` (N, 16); NaN as in
+        `predict_histories`, whose parameters, errors and progress it shares.
+    """
+
+    def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:
+        return _predict_points_of_batch(encode_observation(part, bundle.features).to(where), model)
+
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(SCALARS, (data.n_bins,))
+    shapes |= dict.fromkeys(VECTORS, (data.n_bins, N_AGE))
+    out = {k: np.full(shape, np.nan, np.float32) for k, shape in shapes.items()}
+    yield from _run_in_batches(data, bundle, device, batch_size, step, out, cancel)
+    return out
+
+
+def _run_in_batches(
+    data: Observation,
+    bundle: Bundle,
+    device: str,
+    batch_size: int,
+    step: Callable[[Observation, SfhModel, torch.device], dict[str, F32]],
+    out: dict[str, F32],
+    cancel: threading.Event | None,
+) -> Generator[Progress, None, None]:
+    """Fill the usable rows of ``out`` batch by batch; see `predict_histories` for what happens when memory runs out."""
+    where = choose_device(device)
+    check_observation(data)
+    rows = np.flatnonzero(find_usable_rows(data, bundle.features))
+    size, done, note = max(1, batch_size), 0, ""
+    model = _copy_to_device(bundle.model, where)
+    while done < len(rows):
+        if cancel is not None and cancel.is_set():
+            break
+        yield Progress(f"predicting{note}", done, len(rows))
+        batch = rows[done : done + size]
+        try:
+            part = step(data.select(batch), model, where)
+        except RuntimeError as error:
+            if not _out_of_memory(error):
+                raise ComputeError(f"prediction failed on {where}: {error}") from error
+            size, where, note = _shrink_batch(size, where)
+            model = _copy_to_device(bundle.model, where)
+            continue
+        for key, values in part.items():
+            out[key][batch] = values
+        done += len(batch)
+    yield Progress(f"predicting{note}", done, len(rows))
+
+
+def draw_posterior_samples(
+    data: Observation, bundle: Bundle, n: int = 1000, calibrated: bool = False
+) -> dict[str, F32]:
+    """Draws of the joint posterior, for corner plots: on the CPU, for a few bins.
+
+    Parameters
+    ----------
+    data : BinData
+    bundle : Bundle
+    n : int
+        Draws per bin.
+    calibrated : bool
+        Move them such that their quantiles are those of `predict_histories` (`Calibration.redraw`); else they are the
+        flow's own.
+
+    Returns
+    -------
+    dict
+        For each of `Prediction.SCALARS` and ``slope`` an array (N, n), for each of `Prediction.VECTORS` (N, n, 16).
+    """
+    features = encode_observation(data, bundle.features)
+    with torch.inference_mode():
+        mu, context, _ = bundle.model.locate(features)
+        made = bundle.model.draw(mu, context, make_base_points(n))
+        if calibrated:
+            made = bundle.model.calibration.calibrate_draws(made, features.lg_snr[:, 0])
+    return {k: v.numpy() for k, v in made.items()}
+
+
+def reconstruct_observations(data: Observation, prediction: Prediction, bundle: Bundle) -> tuple[F32, F32]:
+    """Spectrum and photometry rebuilt from a prediction's point values through the bundle's template basis.
+
+    Returns
+    -------
+    model_flux : array (N, W)
+        In the unit of ``data.flux``; NaN rows where nothing was predicted, here and below.
+    model_phot : array (N, B)
+    """
+    flux = np.full(data.flux.shape, np.nan, np.float32)
+    phot = np.full(data.phot.shape, np.nan, np.float32)
+    rows = np.flatnonzero(np.isfinite(prediction.mass_frac).all(1))
+    if rows.size:
+        tau_ism, tau_bc = prediction.median("tau_ism")[rows], prediction.median("tau_bc")[rows]
+        slope = _attenuation_slope(tau_ism, prediction.median("ebv")[rows])
+        flux[rows], phot[rows] = _reconstruct_float32(
+            bundle.basis, prediction.mass_frac[rows], prediction.mh[rows], tau_ism, tau_bc, slope
+        )
+    return flux, phot
+
+
+def _attenuation_slope(tau_ism: F32, ebv: F32) -> F32:
+    """Attenuation slope that E(B-V) and the optical depth imply, Charlot & Fall's where there is no dust."""
+    at_one = ebv_from_tau(1.0, np.linspace(-1.6, -0.2, 57))
+    ratio = np.divide(ebv, tau_ism, out=np.full_like(ebv, np.nan), where=tau_ism > 0.02)
+    slope = np.interp(-ratio, -at_one, np.linspace(-1.6, -0.2, 57))
+    return np.where(np.isfinite(ratio), slope, SLOPE).astype(np.float32)
+
+
+def _reconstruct_float32(
+    basis: TemplateBasis, mass: F32, mh: F32, tau_ism: F32, tau_bc: F32, slope: F32
+) -> tuple[F32, F32]:
+    flux, phot = basis.reconstruct(mass, mh, tau_ism, tau_bc, slope)
+    return np.asarray(flux, np.float32), np.asarray(phot, np.float32)
+
+
+@torch.inference_mode()
+def _predict_points_of_batch(features: Features, model: SfhModel) -> dict[str, F32]:
+    """The point network's values, keyed as `predict_point_values` gives them."""
+    derived = model.mass_to_light.derive(unpack_targets(model.locate(features)[0]))
+    return {k: v.float().cpu().numpy() for k, v in derived.items()}
+
+
+@torch.inference_mode()
+def _predict_batch(
+    data: Observation, bundle: Bundle, model: SfhModel, device: torch.device, base: torch.Tensor
+) -> dict[str, F32]:
+    """All outputs of one batch of usable bins, keyed as in `_empty_outputs`."""
+    features = encode_observation(data, bundle.features)
+    mu, context, latent = model.locate(features.to(device))
+    made = model.draw(mu, context, base.to(device))
+    quantiles = model.calibration.quantiles(made, features.lg_snr[:, 0].to(device))
+    tensors = {f"q:{k}": v for k, v in quantiles.items()}
+    tensors |= {"light_frac": made["light_frac"].mean(1), "mass_frac": made["mass_frac"].mean(1)}
+    tensors |= {"mh": quantiles["mh"][..., 2], "latent": latent}
+    out = {k: v.float().cpu().numpy() for k, v in tensors.items()}
+    signs, away, seen = compute_ood_statistics(features, bundle, out)
+    lg_snr = features.lg_snr[:, 0]
+    signs[:, OOD_STATISTICS.index("photometry")] = bundle.model.depth.photometry_statistic(away, seen, lg_snr)
+    out["ood"] = bundle.model.depth.score(signs, lg_snr).numpy()
+    return out
+
+
+def compute_ood_statistics(
+    features: Features, bundle: Bundle, out: dict[str, F32]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Signs of strangeness of a batch, see `model.ood`.
+
+    Returns
+    -------
+    signs : tensor (N, 6)
+        In the order of `model.ood.OOD_STATISTICS`; photometry is left at zero: it follows from the other two.
+    away : tensor (N, 5)
+        log10 of the bands' flux over the rebuilt one.
+    seen : tensor (N, 5)
+        True where there is a band.
+    """
+    depth = bundle.model.depth
+    tau_ism, tau_bc = out["q:tau_ism"][:, 2], out["q:tau_bc"][:, 2]
+    slope = _attenuation_slope(tau_ism, out["q:ebv"][:, 2])
+    flux, phot = _reconstruct_float32(bundle.basis, out["mass_frac"], out["mh"], tau_ism, tau_bc, slope)
+    value = torch.asinh(torch.from_numpy(flux) - 1.0)
+    spectrum, good = features.spectrum, features.spectrum[:, 1] > 0.5
+    error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
+    chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
+    signs = torch.zeros(len(features), len(OOD_STATISTICS))
+    signs[:, 0] = depth.latent_statistic(torch.from_numpy(out["latent"]))
+    signs[:, 1] = depth.subspace_statistic(spectrum)
+    signs[:, 2] = torch.log10(chi2)
+    signs[:, 4] = depth.classifier_statistic(depth.classifier_input(features))
+    signs[:, 5] = torch.from_numpy(out["q:mh_lw"][:, 2])
+    away = features.photometry[:, 0] - torch.log10(torch.from_numpy(phot).clamp(min=1e-3))
+    return signs, away, features.photometry[:, 1] > 0.5
+
+
+def _out_of_memory(error: RuntimeError) -> bool:
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error).lower()
+
+
+def _shrink_batch(size: int, device: torch.device) -> tuple[int, torch.device, str]:
+    """What to try after memory ran out: half the batch, at last the CPU; and the words for it."""
+    if size > 1:
+        return size // 2, device, f" (memory short: {size // 2} bins at once)"
+    if device.type != "cpu":
+        return BATCH, torch.device("cpu"), f" (memory of {device.type} too small: on the CPU)"
+    raise ComputeError("prediction: out of memory with one bin at a time on the CPU; close other programs")
+
+
+def _copy_to_device(model: SfhModel, device: torch.device) -> SfhModel:
+    """The model on a device; the bundle's own stays on the CPU, so that calls do not disturb each other."""
+    return model if device.type == "cpu" else copy.deepcopy(model).to(device)
+
+
+def _empty_outputs(n: int, latent: int) -> dict[str, F32]:
+    """NaN arrays of every output."""
+    shapes: dict[str, tuple[int, ...]] = {f"q:{k}": (n, len(QUANTILES)) for k in SCALARS}
+    shapes |= {f"q:{k}": (n, N_AGE, len(QUANTILES)) for k in VECTORS}
+    shapes |= dict.fromkeys(("light_frac", "mass_frac", "mh"), (n, N_AGE))
+    shapes |= {"ood": (n,), "latent": (n, latent)}
+    return {k: np.full(shape, np.nan, np.float32) for k, shape in shapes.items()}
+
+
+def _make_prediction(out: dict[str, F32]) -> Prediction:
+    quantiles = {k.removeprefix("q:"): v for k, v in out.items() if k.startswith("q:")}
+    return Prediction(quantiles=quantiles, **{k: v for k, v in out.items() if not k.startswith("q:")})

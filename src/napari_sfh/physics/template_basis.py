@@ -1,0 +1,218 @@
+"""The compact template basis: what reconstruction and mass-to-light ratios need of a template library.
+
+For each of the 16 age bins and each metallicity it holds the light of 1 Msun formed at a constant rate in
+the bin, at the MUSE resolution and 150 km/s, and on a coarse grid for photometry. The first age bin is
+split at 10 Myr: its younger part (10/14 of its mass) and the nebulae around it shine through birth clouds.
+Between metallicities the light is linear in [M/H], and constant beyond the library's range. A spectrum is
+then (Charlot & Fall 2000, see `dust`)
+
+    F = exp(-tau_ism) [ sum_a m_a S_a(Z_a) + exp(-tau_bc) m_0 (Y(Z_0) + N(Z_0)) ]
+
+with m_a the mass fractions, S the stars older than 10 Myr with the little gas that they ionise, Y the younger ones,
+N their nebulae at the basis's reference log U and gas of the stars' metallicity. Photometry is the photon-counting
+mean of the same sum on the coarse grid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics import dust
+from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.wavelength import NORM_PIXELS
+
+F32 = NDArray[np.float32]
+Array = NDArray[np.float64]
+Floats = NDArray[np.floating]
+
+_ARRAYS = (
+    "mh",
+    "wave_aa",
+    "spectrum",
+    "young",
+    "young_nebular",
+    "sed_wave_aa",
+    "sed",
+    "young_sed",
+    "young_nebular_sed",
+    "light_v",
+    "log_u",
+)
+
+
+@dataclass(frozen=True)
+class TemplateBasis:
+    """Light per Msun formed at a constant rate in each age bin. A = 16 age bins, Z metallicities.
+
+    Attributes
+    ----------
+    mh : array (Z,)
+        [M/H], dex.
+    wave_aa : array (W,)
+    spectrum : float32 array (A, Z, W)
+        Stars older than 10 Myr with the little gas that they ionise, Lsun/AA. In age bin 0 the part of 10-14 Myr
+        (4/14 of the mass).
+    young : float32 array (Z, W)
+        Stars younger than 10 Myr of 1 Msun formed in age bin 0.
+    young_nebular : float32 array (Z, W)
+        Their nebular lines and continuum.
+    sed_wave_aa : array (K,)
+    sed, young_sed, young_nebular_sed : float32 arrays (A, Z, K), (Z, K), (Z, K)
+        The same on the coarse grid.
+    light_v : float32 array (A, Z)
+        V-band light of the stars without dust (bin 0 whole), solar V luminosities.
+    log_u : array ()
+        Ionisation parameter of the nebulae.
+    filters : tuple of Filter
+        The bands of the photometry, in order.
+    """
+
+    mh: Array
+    wave_aa: Array
+    spectrum: F32
+    young: F32
+    young_nebular: F32
+    sed_wave_aa: Array
+    sed: F32
+    young_sed: F32
+    young_nebular_sed: F32
+    light_v: F32
+    log_u: Array
+    filters: tuple[Filter, ...]
+
+    def __post_init__(self) -> None:
+        n_age, n_z, n_wave = self.spectrum.shape
+        n_sed = self.sed_wave_aa.size
+        wanted = {
+            "mh": (n_z,),
+            "wave_aa": (n_wave,),
+            "young": (n_z, n_wave),
+            "young_nebular": (n_z, n_wave),
+            "sed": (n_age, n_z, n_sed),
+            "young_sed": (n_z, n_sed),
+            "young_nebular_sed": (n_z, n_sed),
+            "light_v": (n_age, n_z),
+        }
+        for key, shape in wanted.items():
+            if getattr(self, key).shape != shape:
+                raise SfhInputError(f"template basis: {key} has shape {getattr(self, key).shape}, not {shape}")
+
+    def reconstruct(
+        self,
+        mass_frac: Floats,
+        mh: Floats,
+        tau_ism: Floats,
+        tau_bc: Floats,
+        slope: Floats | float = dust.SLOPE,
+    ) -> tuple[F32, F32]:
+        """Spectra and photometry of star-formation histories.
+
+        Parameters
+        ----------
+        mass_frac, mh : arrays (N, A)
+            Mass fractions and [M/H] of the age bins.
+        tau_ism, tau_bc : arrays (N,)
+            Optical depths at 5500 AA.
+        slope : float or array (N,)
+            Exponent of the attenuation.
+
+        Returns
+        -------
+        flux : float32 array (N, W)
+            Divided by its mean in the normalisation window.
+        phot : float32 array (N, B)
+            <f_lambda> in the filters, divided by the same number.
+        """
+        weights = self._weights(mass_frac, mh)
+        first = weights[:, : self.mh.size]
+        taus = (np.asarray(tau_ism), np.asarray(tau_bc), np.broadcast_to(slope, np.shape(tau_ism)))
+        flux = _attenuate_templates(weights, first, self.spectrum, self.young + self.young_nebular, self.wave_aa, *taus)
+        sed = _attenuate_templates(
+            weights, first, self.sed, self.young_sed + self.young_nebular_sed, self.sed_wave_aa, *taus
+        )
+        phot = sed @ filter_weight_matrix(self.filters, self.sed_wave_aa).astype(np.float32)
+        norm = flux[:, NORM_PIXELS].mean(-1, keepdims=True)
+        return flux / norm, phot / norm
+
+    def light_from_mass(self, mass_frac: Floats, mh: Floats) -> NDArray[np.float64]:
+        """Fractions (..., A) of the intrinsic V-band light from fractions of the mass formed."""
+        light = np.asarray(mass_frac) * self._light_v_at(mh)
+        return light / light.sum(-1, keepdims=True)
+
+    def mass_from_light(self, light_frac: Floats, mh: Floats) -> NDArray[np.float64]:
+        """Fractions (..., A) of the mass formed from those of V-band light: the inverse of `light_from_mass`."""
+        mass = np.asarray(light_frac) / self._light_v_at(mh)
+        return mass / mass.sum(-1, keepdims=True)
+
+    def lg_ml_v(self, mass_frac: Floats, mh: Floats) -> NDArray[np.float64]:
+        """log10 of mass formed over intrinsic V-band light in solar units, shape (...)."""
+        return -np.log10((np.asarray(mass_frac) * self._light_v_at(mh)).sum(-1))
+
+    def _light_v_at(self, mh: Floats) -> NDArray[np.float64]:
+        """V-band light per Msun (..., A) at [M/H] of each age bin."""
+        index, share = find_bracket(self.mh, mh)
+        bins = np.arange(self.light_v.shape[0])
+        lower, upper = self.light_v[bins, index], self.light_v[bins, index + 1]
+        return lower + (upper - lower) * share
+
+    def _weights(self, mass_frac: Floats, mh: Floats) -> F32:
+        """Weights (N, A * Z) of the flattened templates."""
+        mass = np.atleast_2d(np.asarray(mass_frac, dtype=np.float32))
+        index, share = find_bracket(self.mh, np.atleast_2d(mh))
+        n, n_age = mass.shape
+        weights = np.zeros((n, n_age, self.mh.size), dtype=np.float32)
+        rows, bins = np.ogrid[:n, :n_age]
+        weights[rows, bins, index] = mass * (1 - share)
+        weights[rows, bins, index + 1] += mass * share
+        return weights.reshape(n, -1)
+
+    def to_tensors(self) -> dict[str, NDArray[Any]]:
+        """Everything as plain arrays, for a safetensors file; `from_tensors` inverts it."""
+        tensors: dict[str, NDArray[Any]] = {key: np.asarray(getattr(self, key)) for key in _ARRAYS}
+        for number, band in enumerate(self.filters):
+            tensors[f"filter_{number}_curve"] = np.stack([band.wave_aa, band.throughput])
+            label = f"{band.name} {band.camera}".encode()
+            tensors[f"filter_{number}_name"] = np.frombuffer(label, dtype=np.uint8).copy()
+        return tensors
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> TemplateBasis:
+        """Rebuild a basis from `to_tensors`.
+
+        Raises
+        ------
+        SfhInputError
+            Where an array is missing or has another shape.
+        """
+        missing = [key for key in _ARRAYS if key not in tensors]
+        if missing:
+            raise SfhInputError(f"template basis: {', '.join(missing)} missing; the weights bundle is damaged")
+        bands: list[Filter] = []
+        while f"filter_{len(bands)}_curve" in tensors:
+            label = bytes(np.asarray(tensors[f"filter_{len(bands)}_name"], dtype=np.uint8)).decode()
+            name, camera = label.split(" ", 1)
+            bands.append(Filter.from_curve(name, camera, *tensors[f"filter_{len(bands)}_curve"]))
+        return cls(**{key: np.asarray(tensors[key]) for key in _ARRAYS}, filters=tuple(bands))
+
+
+def find_bracket(nodes: Array, x: Floats) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
+    """Lower neighbour of ``x`` among increasing ``nodes`` and the share of the upper one, constant outside."""
+    values = np.clip(np.asarray(x, dtype=np.float64), nodes[0], nodes[-1])
+    index = np.clip(np.searchsorted(nodes, values, side="right") - 1, 0, len(nodes) - 2)
+    return index, (values - nodes[index]) / (nodes[index + 1] - nodes[index])
+
+
+def _attenuate_templates(
+    weights: F32, first: F32, old: F32, young: F32, wave_aa: Array, tau_ism: Floats, tau_bc: Floats, slope: Floats
+) -> F32:
+    """Light behind dust: (N, n) from flattened templates (A, Z, n) and birth-cloud templates (Z, n)."""
+    clouds = dust.dust_transmission(wave_aa, tau_bc.astype(np.float32), slope)
+    screen = dust.dust_transmission(wave_aa, tau_ism.astype(np.float32), slope)
+    light = weights @ old.reshape(weights.shape[1], -1) + clouds * (first @ young)
+    return np.asarray(screen * light, dtype=np.float32)

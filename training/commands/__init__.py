@@ -1,0 +1,1 @@
+"""The subcommands of ``napari-sfh-train``, one module each."""

@@ -1,0 +1,97 @@
+"""``napari-sfh-train evaluate``: a report on any weights bundle, report.json and report.html."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_sfh.model.bundle import Bundle
+    from napari_sfh.training.evaluation.test_set import TestSet
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_evaluate_parser(subparsers: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("evaluate", help="report on a weights bundle", description=__doc__)
+    parser.add_argument("--weights", required=True, help="name of a shipped bundle, a file, or a folder of a run")
+    data = parser.add_mutually_exclusive_group()
+    data.add_argument("--prior", help="prior of the test spectra (default: the one the weights were trained on)")
+    data.add_argument("--data", type=Path, help="folder of a set that simulate made, instead of fresh spectra")
+    parser.add_argument("--n", type=int, default=16_500, help="test spectra (default 16500)")
+    parser.add_argument("--again", type=int, help="spectra of each further test, at other S/N and so on (default 2048)")
+    parser.add_argument("--ppxf", type=int, default=0, metavar="N", help="also run pPXF on the first N (default 0)")
+    parser.add_argument("--ppxf-cache", type=Path, help="file of finished pPXF fits (default: in the output folder)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes of pPXF")
+    parser.add_argument("--seed", type=int, help="of the test spectra (default one that no training uses)")
+    parser.add_argument(
+        "--library",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="galaxies from elsewhere also with the stars of this prepared library, which no weights know (repeatable)",
+    )
+    parser.add_argument("--quick", action="store_true", help="small further tests: minutes become seconds")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.set_defaults(run=run_evaluate)
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """Measure and write."""
+    from napari_sfh.cli import show_progress
+    from napari_sfh.model.bundle import load_bundle
+    from napari_sfh.training.evaluation import report
+    from napari_sfh.training.evaluation.evaluation import EvaluationSettings, evaluate_bundle
+    from napari_sfh.training.libraries import templates
+
+    report.prepare_output_folder(args.output)
+    bundle = load_bundle(_weights_file(args.weights))
+    testset = _open_test_set(args, bundle)
+    cache = args.ppxf_cache or args.output / f"ppxf-{testset.name}.jsonl"
+    make = EvaluationSettings.quick if args.quick else EvaluationSettings
+    more: dict[str, Any] = {} if args.again is None else {"n_again": max(args.again, 16)}
+    for name in args.library:
+        templates.prepare_templates(name)  # what is not there is told before the work begins
+    more["strange_libraries"] = tuple(args.library)
+    settings = make(device=args.device, ppxf=args.ppxf, ppxf_workers=args.workers, ppxf_cache=cache, **more)
+    evaluation = show_progress(evaluate_bundle(bundle, testset, settings), args.quiet)
+    for path in show_progress(report.write_evaluation_report(evaluation, args.output), args.quiet):
+        print(path)
+    return 0
+
+
+def _weights_file(name: str) -> str | Path:
+    """A bundle's name or file; of a folder the one bundle that lies in it."""
+    from napari_sfh.errors import SfhInputError
+    from napari_sfh.training.fitting.training_run import BUNDLE
+
+    folder = Path(name)
+    if not folder.is_dir():
+        return name
+    if (folder / BUNDLE).is_file():
+        return folder / BUNDLE
+    found = sorted(folder.glob("*.safetensors"))
+    if len(found) != 1:
+        raise SfhInputError(f"--weights {name}: the folder holds {len(found)} .safetensors files; name one of them")
+    return found[0]
+
+
+def _open_test_set(args: argparse.Namespace, bundle: Bundle) -> TestSet:
+    """Fresh spectra of a prior, or those on disk."""
+    from napari_sfh.errors import SfhInputError
+    from napari_sfh.training.evaluation import test_set
+
+    if args.n < 1:
+        raise SfhInputError(f"--n {args.n}: at least one test spectrum is needed")
+    training = bundle.meta["training"]
+    if args.data is not None:
+        return test_set.read_test_set(args.data, args.n, training.get("data_sha256"), training.get("seed"))
+    prior = args.prior or bundle.meta["prior"].get("name")
+    if not prior:
+        raise SfhInputError(f"--weights {args.weights}: they do not say on which prior they were trained; give --prior")
+    return test_set.draw_test_set(prior, args.n, test_set.TEST_SEED if args.seed is None else args.seed)

@@ -1,0 +1,75 @@
+"""``napari-sfh-train templates``: fetch, check and convert the template libraries."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+
+from napari_sfh.training.libraries import fetch, templates
+from napari_sfh.training.libraries.ssp_library import list_libraries
+
+
+def add_templates_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "templates",
+        help="fetch the template libraries and prepare them",
+        description="Fetch the stock libraries by package name, check them by sha256 and prepare them once; or "
+        "prepare your own folder of E-MILES/MILES files or pPXF npz file.",
+    )
+    parser.add_argument("--list", action="store_true", help="say what there is and stop")
+    parser.add_argument("--library", metavar="NAME", help="only this one; with --folder your name for it")
+    parser.add_argument("--folder", metavar="PATH", help="folder of E-MILES/MILES FITS files, or a pPXF 9 npz file")
+    parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
+    parser.set_defaults(run=run_templates)
+
+
+def run_templates(args: argparse.Namespace) -> int:
+    """Prepare the libraries asked for and print what they are."""
+    if args.list:
+        _print_libraries()
+        return 0
+    if args.folder and not args.library:
+        args.library = "user"
+    for name in [args.library] if args.library else list(list_libraries()):
+        if not args.quiet:
+            print(f"{name}: preparing", file=sys.stderr)
+        _print_library(templates.prepare_templates(name, folder=args.folder))
+    return 0
+
+
+def _print_libraries() -> None:
+    folder = fetch.ensure_cache_folder()
+    for name, stock in list_libraries().items():
+        state = "prepared" if templates.templates_cache_path(name).is_file() else "not yet prepared"
+        _print_entry(f"{name}: {state}; from {stock.origin}", stock.citation)
+    stock_files = {templates.templates_cache_path(name).name for name in list_libraries()}
+    for path in sorted(folder.glob(f"templates-*-v{templates.TEMPLATES_VERSION}.npz")):
+        if path.name not in stock_files:
+            _print_entry(f"{path.name.split('-', 1)[1].rsplit('-v', 1)[0]}: prepared, your own", str(path))
+    for archive in fetch.ARCHIVES.values():
+        state = "at hand" if fetch.find_local_archive(archive) else "not yet fetched"
+        _print_entry(f"archive {archive.filename}: {state}", f"sha256 {archive.sha256}")
+
+
+def _print_library(prepared: templates.Templates) -> None:
+    source = prepared.provenance
+    _print_entry(
+        f"{source['name']}: {source['isochrones']}; IMF {source['imf']}",
+        source["citation"],
+        f"[M/H] {prepared.mh[0]:+.2f} to {prepared.mh[-1]:+.2f} in {prepared.mh.size} steps, {prepared.n_sub} age "
+        f"sub-bins, source wavelengths in {source['medium']}",
+        *source["notes"],
+        f"nebulae: {source['nebular']}",
+        f"library sha256 {source['sha256']}",
+        f"templates {templates.templates_cache_path(source['name'])}",
+    )
+
+
+def _print_entry(title: str, *lines: str) -> None:
+    out = [
+        title,
+        *(w for line in lines for w in textwrap.wrap(line, 110, initial_indent="  ", subsequent_indent="    ")),
+    ]
+    sys.stdout.write("\n".join(out) + "\n")

@@ -1,0 +1,61 @@
+"""``napari-sfh-train train``: from a recipe to a weights bundle. Interrupted, it goes on with ``--resume``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_train_parser(subparsers: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("train", help="train a network and its posterior", description=__doc__)
+    parser.add_argument("--config", required=True, help="recipe: galceran2026, phangs, wide, tiny or a TOML file")
+    parser.add_argument("--data", type=Path, help="a set of `simulate` (default: drawn anew, noise new in every epoch)")
+    parser.add_argument("--n", type=int, help="objects to draw (default: the recipe's)")
+    parser.add_argument("--endless", action="store_true", help="new objects in every step too; no set is kept on disk")
+    parser.add_argument("--epochs", type=int, help="epochs of the network (default: the recipe's)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default auto)")
+    parser.add_argument("--devices", type=int, default=1, help="GPUs that fit the network together (default 1)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="cores to use (default: all)")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.set_defaults(run=run_train)
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """Train as the arguments say."""
+    import shlex
+    from dataclasses import replace
+
+    from napari_sfh.errors import SfhInputError
+    from napari_sfh.training.fitting.recipe import load_recipe
+    from napari_sfh.training.fitting.training_run import TrainingOptions, train_bundle
+
+    recipe = load_recipe(args.config)
+    for key, least in (("n", 20), ("epochs", 1), ("threads", 1)):
+        value = getattr(args, key)
+        if value is not None and value < least:
+            raise SfhInputError(f"--{key} {value}: must be at least {least}")
+    if args.n is not None:
+        recipe = replace(recipe, n=args.n)
+    if args.epochs is not None:
+        recipe = replace(recipe, fit=replace(recipe.fit, epochs=args.epochs))
+    if args.endless:
+        recipe = replace(recipe, fit=replace(recipe.fit, endless=True))
+    if args.data is not None and recipe.fit.endless:
+        raise SfhInputError(f"--data {args.data}: an endless source needs no set; leave out --data or --endless")
+    if args.data is not None and args.n is not None:
+        raise SfhInputError(f"--n {args.n}: a stored set is used whole; leave out --n or --data")
+    command = shlex.join(["napari-sfh-train", *sys.argv[1:]])
+    options = TrainingOptions(
+        args.output, args.data, args.device, args.threads, args.resume, args.quiet, command, args.devices
+    )
+    print(train_bundle(recipe, options))
+    return 0

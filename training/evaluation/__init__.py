@@ -1,0 +1,1 @@
+"""How good a bundle is: test sets, metrics, the independent simulator, pPXF, reports."""

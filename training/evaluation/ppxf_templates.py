@@ -1,0 +1,93 @@
+"""Templates as pPXF takes them: the prior's own library on a regular grid of ages and metallicities.
+
+Each template is the light of a constant star-formation rate within a group of the library's age sub-bins, at MUSE
+resolution and 150 km/s, divided by its V-band light: pPXF's weights are then intrinsic V-light, and mass follows
+through the template's own light per mass formed. Bands are photon-counting means of the same light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.analysis.comparison import ppxf_fit
+from napari_sfh.physics.ages import N_AGE
+from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
+from napari_sfh.training.libraries.templates import Templates
+from napari_sfh.training.simulator.forward_model import ForwardModel
+from napari_sfh.types import BANDS
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PpxfGrid:
+    """Stellar templates of one library. G age groups, Z metallicities, T = G Z templates, Z varies fastest."""
+
+    flux: Array  # (W, T)
+    sed_wave_aa: Array  # (K,)
+    sed: Array  # (K, T) in the unit of flux
+    band_weights: Array  # (2 cameras, 2 redshifts, K, B)
+    light_v: Array  # (G, Z) V-light per Msun formed, times a constant
+    bin_of_group: NDArray[np.int_]  # (G,)
+    mh: Array  # (Z,)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(G, Z)."""
+        return self.light_v.shape[0], self.light_v.shape[1]
+
+    def bands(self, redshift: float, acs: bool) -> tuple[Array, Array]:
+        """Band fluxes of the templates and their effective wavelengths in Angstrom, (B, T) each."""
+        share = min(max(redshift / 0.01, 0.0), 1.0)
+        low, high = self.band_weights[int(acs)]
+        weights = low * (1 - share) + high * share
+        flux = weights.T @ self.sed
+        return flux, (weights * self.sed_wave_aa[:, None]).T @ self.sed / flux
+
+
+def make_ppxf_grid(model: ForwardModel, groups_per_bin: int = 2) -> PpxfGrid:
+    """Templates of a forward model's library, ``groups_per_bin`` age groups in each of the 16 bins."""
+    t = model.templates
+    group = _group_sub_bins(t, groups_per_bin)
+    n_group = int(group.max()) + 1
+    width = np.diff(t.sub_edges_gyr)
+    mix = np.zeros((n_group, t.n_sub))
+    mix[group, np.arange(t.n_sub)] = width
+    mix /= mix.sum(1, keepdims=True)
+
+    def averaged(light: NDArray[np.floating]) -> Array:
+        return np.moveaxis(np.einsum("gs,zsn->gzn", mix, light.astype(np.float64), optimize=True), -1, 0)
+
+    light_v = mix @ t.light_v.T.astype(np.float64)
+    flux, sed = averaged(t.muse), averaged(t.sed)
+    # One common factor makes a template about one in the window, as data are: pPXF's regularisation counts on it.
+    light_v = light_v * np.median(flux[NORM_PIXELS].mean(0) / light_v)
+    weights = np.stack([model.band_weights, model.acs_weights]).astype(np.float64)
+    return PpxfGrid(
+        flux=(flux / light_v).reshape(WAVE_AA.size, -1),
+        sed_wave_aa=t.sed_wave_aa,
+        sed=(sed / light_v).reshape(t.sed_wave_aa.size, -1),
+        band_weights=weights,
+        light_v=light_v,
+        bin_of_group=np.array([t.bin_of_sub[group == g][0] for g in range(n_group)]),
+        mh=t.mh,
+    )
+
+
+def _group_sub_bins(t: Templates, per_bin: int) -> NDArray[np.int_]:
+    """Group (S,) of each sub-bin: consecutive ones of the same age bin."""
+    group, start = np.zeros(t.n_sub, int), 0
+    for a in range(N_AGE):
+        members = np.flatnonzero(t.bin_of_sub == a)
+        for part in np.array_split(members, min(per_bin, len(members))):
+            group[part] = start
+            start += 1
+    return group
+
+
+def make_ppxf_gas_templates(t: Templates, sigma_kms: float, v_kms: float) -> tuple[Array, Array, list[str]]:
+    """Emission lines of unit flux: spectra (W, L), band fluxes (B, L), names."""
+    return ppxf_fit.make_gas_line_templates(t.filters[: len(BANDS)], sigma_kms, v_kms)

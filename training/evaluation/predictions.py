@@ -1,0 +1,114 @@
+"""A bundle's answers on a test set, beside the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from napari_sfh.model.bundle import Bundle
+from napari_sfh.model.inference import DRAWS, predict_histories
+from napari_sfh.physics.dust import ebv_from_tau
+from napari_sfh.training.evaluation.metrics import Array
+from napari_sfh.training.simulator.labels import Labels
+from napari_sfh.training.simulator.simulation import join_labels
+from napari_sfh.types import Observation, Prediction, Progress
+
+#: Quantities of `Prediction` whose truth a synthetic set knows.
+VECTORS = ("light_frac", "mass_frac", "mh", "cum_mass")
+
+
+@dataclass(frozen=True)
+class PredictionsWithTruth:
+    """Answers and truth of N objects."""
+
+    quantiles: dict[str, Array]  # of every scalar (N, 5) and vector (N, 16, 5)
+    truth: dict[str, Array]  # of the same names, (N,) or (N, 16); and ``slope``
+    mass_frac: Array  # (N, 16) point values
+    light_frac: Array
+    ood: Array  # (N,)
+    latent: Array  # (N, L)
+    snr: Array  # (N,)
+    n_bands: Array  # (N,)
+
+    @property
+    def n(self) -> int:
+        """Number of objects."""
+        return len(self.ood)
+
+    @property
+    def found(self) -> dict[str, Array]:
+        """Posterior medians of the scalars, (N,) each."""
+        return {k: q[:, 2] for k, q in self.quantiles.items() if q.ndim == 2}
+
+
+def truth_from_labels(labels: Labels) -> dict[str, Array]:
+    """The truth of every quantity that a prediction holds."""
+    truth: dict[str, Array] = {
+        k: np.asarray(getattr(labels, k), float)
+        for k in ("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw", "tau_ism", "tau_bc", "lg_ml_v", "slope")
+    }
+    truth |= {k: np.asarray(getattr(labels, k), float) for k in ("light_frac", "mass_frac", "mh")}
+    truth["ebv"] = np.asarray(ebv_from_tau(truth["tau_ism"], truth["slope"]), float)
+    truth["cum_mass"] = truth["mass_frac"][:, ::-1].cumsum(1)[:, ::-1]
+    return truth
+
+
+def predict_test_set(
+    observed: Iterable[tuple[Observation, Labels]],
+    bundle: Bundle,
+    device: str,
+    stage: str,
+    total: int,
+    draws: int = DRAWS,
+) -> Generator[Progress, None, PredictionsWithTruth]:
+    """Predict pieces of a test set.
+
+    Parameters
+    ----------
+    observed : iterable of (BinData, Labels)
+    bundle : Bundle
+    device : str
+    stage : str
+        For the progress.
+    total : int
+        Objects in all.
+    draws : int
+
+    Yields
+    ------
+    Progress
+    """
+    parts: list[tuple[Prediction, Observation]] = []
+    labels: list[Labels] = []
+    done = 0
+    for data, truth in observed:
+        steps = predict_histories(data, bundle, device, draws=draws)
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                parts.append((stop.value, data))
+                break
+            yield Progress(stage, done + step.done, total)
+        labels.append(truth)
+        done += data.n_bins
+    return _join(parts, truth_from_labels(join_labels(labels)))
+
+
+def _join(parts: list[tuple[Prediction, Observation]], truth: dict[str, Array]) -> PredictionsWithTruth:
+    def column(name: str) -> Array:
+        return np.concatenate([getattr(p, name) for p, _ in parts])
+
+    quantiles = {k: np.concatenate([p.quantiles[k] for p, _ in parts]) for k in parts[0][0].quantiles}
+    return PredictionsWithTruth(
+        quantiles=quantiles,
+        truth=truth,
+        mass_frac=column("mass_frac"),
+        light_frac=column("light_frac"),
+        ood=column("ood"),
+        latent=column("latent"),
+        snr=np.concatenate([d.snr for _, d in parts]),
+        n_bands=np.concatenate([d.phot_mask.sum(1) for _, d in parts]),
+    )

@@ -1,0 +1,213 @@
+"""Test spectra: drawn fresh from a prior with a seed that no training uses, and observable again at another S/N.
+
+The set comes in blocks of 1 024 objects, each with seeds of its own: the first n objects are the same whatever the
+size of the set, so that a slow comparison on the first hundred is one on the same spectra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.training.fitting.augmentation import degrade_to_snr
+from napari_sfh.training.fitting.recipe import AugmentSettings
+from napari_sfh.training.fitting.spectra_sources import (
+    FreshSource,
+    SpectraSource,
+    StoredSource,
+    make_fresh_source,
+    split_rows,
+)
+from napari_sfh.training.prior.prior_config import load_prior
+from napari_sfh.training.prior.sampling import ObjectParameters
+from napari_sfh.training.simulator.labels import Labels
+from napari_sfh.training.simulator.simulation import PreparedPrior, join_labels, prepare_prior
+from napari_sfh.types import Observation
+
+#: Seed of test sets. Training seeds are refused if equal.
+TEST_SEED = 20_261_121
+BLOCK = 1024
+#: Settings that change nothing: what the prior drew is what is seen.
+NO_AUGMENTATION = AugmentSettings()
+
+
+@dataclass(frozen=True)
+class SpectraBlock:
+    """Up to 1 024 test objects that can be observed."""
+
+    index: int
+    source: SpectraSource
+    rows: NDArray[np.int64]  # of the source
+    library: NDArray[np.int32]  # (n,) index into `TestSet.library_names`
+
+    @property
+    def labels(self) -> Labels:
+        """Truth of the objects."""
+        return self.source.labels.select(self.rows)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Test objects in blocks.
+
+    Attributes
+    ----------
+    name : str
+        The prior's name.
+    seed : int
+    blocks : tuple of Block
+    library_names : tuple of str
+    prepared : Source or None
+        Prior and templates; None for a set read from disk.
+    """
+
+    __test__ = False  # no test class, whatever its name says
+
+    name: str
+    seed: int
+    blocks: tuple[SpectraBlock, ...]
+    library_names: tuple[str, ...]
+    prepared: PreparedPrior | None = None
+
+    @property
+    def n(self) -> int:
+        """Number of objects."""
+        return sum(len(b.rows) for b in self.blocks)
+
+    @property
+    def labels(self) -> Labels:
+        """Truth of all objects."""
+        return join_labels([b.labels for b in self.blocks])
+
+    @property
+    def library(self) -> NDArray[np.int32]:
+        """Library of each object, (n,)."""
+        return np.concatenate([b.library for b in self.blocks])
+
+    def first(self, n: int) -> TestSet:
+        """The first ``n`` objects."""
+        kept, start = [], 0
+        for b in self.blocks:
+            if start >= n:
+                break
+            kept.append(replace(b, rows=b.rows[: n - start], library=b.library[: n - start]))
+            start += len(b.rows)
+        return replace(self, blocks=tuple(kept))
+
+    def observe(self, snr: float | None = None) -> Iterator[tuple[SpectraBlock, Observation]]:
+        """Blocks with their noisy data.
+
+        Parameters
+        ----------
+        snr : float, optional
+            S/N of every spectrum instead of the prior's own distribution.
+        """
+        for block in self.blocks:
+            yield block, observe_spectra_block(block, self.seed, snr)
+
+    def locate(self, index: int) -> tuple[SpectraBlock, int]:
+        """Block of an object and its place there."""
+        return self.blocks[index // BLOCK], index % BLOCK
+
+    def params(self, index: int) -> tuple[ObjectParameters, bool] | None:
+        """Drawn parameters of one object and whether its B, V, I come from ACS; None where a set does not keep them."""
+        block, place = self.locate(index)
+        row = block.rows[place]
+        if not isinstance(block.source, FreshSource):
+            return None
+        arrays: dict[str, Any] = {
+            k: v[row : row + 1] for k, v in block.source.params.__dict__.items() if isinstance(v, np.ndarray)
+        }
+        return replace(block.source.params, **arrays), bool(block.source.acs[row])
+
+
+def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = None) -> Observation:
+    """Noisy data of one block; the noise of a block is the same whatever part of it is kept."""
+    rng = np.random.default_rng([seed, block.index, 0 if snr is None else round(10 * snr)])
+    if isinstance(block.source, FreshSource):
+        settings = NO_AUGMENTATION if snr is None else replace(NO_AUGMENTATION, snr_mix=(snr,), snr_mix_share=1.0)
+        everything = np.arange(len(block.source.phot))
+        return block.source.observe(everything, settings, rng).select(block.rows)
+    data = block.source.observe(block.rows, NO_AUGMENTATION, rng)
+    return data if snr is None else degrade_to_snr(data, np.full(data.n_bins, snr), rng)
+
+
+def draw_test_set(name: str | Path, n: int, seed: int = TEST_SEED) -> TestSet:
+    """A fresh test set of a prior."""
+    config = load_prior(name)
+    return draw_test_set_from_source(prepare_prior(config), n, seed)
+
+
+def draw_test_set_from_source(source: PreparedPrior, n: int, seed: int = TEST_SEED) -> TestSet:
+    """A fresh test set of a prior whose templates are prepared.
+
+    Raises
+    ------
+    SfhInputError
+        ``n`` below 1.
+    """
+    if n < 1:
+        raise SfhInputError(f"--n {n}: at least one test spectrum is needed")
+    blocks = tuple(_fresh_block(source, seed, k) for k in range(-(-n // BLOCK)))
+    return TestSet(source.config.name, seed, blocks, tuple(source.libraries), source).first(n)
+
+
+def _fresh_block(source: PreparedPrior, seed: int, index: int) -> SpectraBlock:
+    rng = np.random.default_rng([seed, index])
+    counts = rng.multinomial(BLOCK, source.shares)
+    parts, library = [], []
+    for i, (model, count) in enumerate(zip(source.models, counts, strict=True)):
+        if count:
+            part_seed = int(rng.integers(1 << 40, 1 << 60))
+            parts.append(make_fresh_source(PreparedPrior(source.config, (model,), (1.0,)), int(count), part_seed))
+            library.append(np.full(int(count), i, np.int32))
+    order = rng.permutation(BLOCK)
+    return SpectraBlock(index, _join_fresh(parts, order), np.arange(BLOCK), np.concatenate(library)[order])
+
+
+def _join_fresh(parts: list[FreshSource], order: NDArray[np.int64]) -> FreshSource:
+    """One source from several, its objects shuffled."""
+
+    def column(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(p, name) for p in parts])[order]
+
+    keys = [f.name for f in fields(ObjectParameters) if f.name != "family_names"]
+    drawn = {k: np.concatenate([getattr(p.params, k) for p in parts])[order] for k in keys}
+    params = ObjectParameters(**drawn, family_names=parts[0].params.family_names)
+    labels = join_labels([p.labels for p in parts]).select(order)
+    return FreshSource(column("flux"), column("phot"), labels, params, column("acs"), parts[0].config)
+
+
+def read_test_set(folder: Path, n: int, trained_on: str | None, train_seed: int | None) -> TestSet:
+    """Objects of a set on disk; of the very set that was trained on, the part that was held out.
+
+    Parameters
+    ----------
+    folder : path
+        Of ``napari-sfh-train simulate``.
+    n : int
+        At most so many.
+    trained_on : str, optional
+        Hash of the training set's data.
+    train_seed : int, optional
+        Seed of its split.
+    """
+    source = StoredSource.open(folder)
+    rows = np.arange(len(source.dataset))
+    if trained_on is not None and trained_on == source.dataset.sha256:
+        if train_seed is None:
+            raise SfhInputError(f"--data {folder}: these weights were trained on it; give --prior or another set")
+        rows = split_rows(len(rows), train_seed)[2]
+    rows = rows[:n]
+    blocks = tuple(
+        SpectraBlock(k, source, rows[s : s + BLOCK], np.zeros(len(rows[s : s + BLOCK]), np.int32))
+        for k, s in enumerate(range(0, len(rows), BLOCK))
+    )
+    manifest = source.dataset.manifest
+    return TestSet(str(manifest["prior"]), int(manifest["seed"]), blocks, ("+".join(manifest["libraries"]),))

@@ -1,0 +1,68 @@
+"""Bins per second of a bundle on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+import torch
+
+from napari_sfh.model.bundle import Bundle
+from napari_sfh.model.encoding import encode_observation
+from napari_sfh.model.inference import choose_device, predict_histories
+from napari_sfh.training.evaluation.test_set import TestSet
+from napari_sfh.types import Observation, Progress
+
+_SECONDS = 2.0
+_BATCH = 256
+
+
+def measure_throughput(bundle: Bundle, testset: TestSet, device: str) -> Generator[Progress, None, dict[str, Any]]:
+    """Measure point inference and full posteriors.
+
+    ``bins_per_second`` counts encoding and the network in batches of 256 bins; ``posterior_bins_per_second`` all
+    of `inference.predict_histories` with 1 000 draws a bin. Loading and simulating are not counted; the best of the
+    batches that fit into two seconds of each is.
+    """
+    where = choose_device(device)
+    _, data = next(testset.first(_BATCH).observe())
+    model = bundle.model
+    if where.type != "cpu":
+        import copy
+
+        model = copy.deepcopy(model).to(where)
+
+    def point() -> None:
+        with torch.inference_mode():
+            model.locate(encode_observation(data, bundle.features).to(where))[0].cpu()
+
+    yield Progress("speed", 0, 2)
+    fast = _best_rate(point, data.n_bins)
+    yield Progress("speed", 1, 2)
+    some: Observation = data.select(np.arange(min(32, data.n_bins)))
+
+    def posterior() -> None:
+        for _ in predict_histories(some, bundle, device, draws=1000):
+            pass
+
+    slow = _best_rate(posterior, some.n_bins)
+    return {
+        "bins_per_second": fast,
+        "posterior_bins_per_second": slow,
+        "draws": 1000,
+        "device": str(where),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _best_rate(work: Any, n: int) -> float:
+    """Bins per second of the fastest call within the time."""
+    work()
+    best, start = 0.0, time.perf_counter()
+    while time.perf_counter() - start < _SECONDS or best == 0.0:
+        begun = time.perf_counter()
+        work()
+        best = max(best, n / (time.perf_counter() - begun))
+    return best

@@ -1,0 +1,1 @@
+"""From a recipe to a weights bundle: point network, posterior, calibration, release."""

@@ -1,0 +1,98 @@
+"""What is taken away from training spectra, anew each time they are seen: light, bands, wavelengths.
+
+All acts on `Observation`, before `encoding.encode_observation`, so that a spectrum made worse looks like one observed
+so. Noise is
+added to what the simulation made: the errors grow by the same factor at every pixel, the S/N falls to the one drawn.
+Flux, error and mask may be tensors on a device, see `array_backend`; they stay there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.training.fitting.recipe import AugmentSettings
+from napari_sfh.training.simulator import array_backend
+from napari_sfh.training.simulator.noise import select_wavelength_range
+from napari_sfh.types import Observation
+
+#: Windows in Angstrom of the strong lines that may be masked: Hbeta, [O III], [O I], Halpha + [N II], [S II].
+MASKED_LINES_AA: tuple[tuple[float, float], ...] = (
+    (4840.0, 4885.0),
+    (4940.0, 5030.0),
+    (6280.0, 6320.0),
+    (6525.0, 6605.0),
+    (6695.0, 6750.0),
+)
+#: Widths in Angstrom of a masked range.
+MASK_WIDTH_RANGE_AA = (50.0, 400.0)
+
+
+def augment_spectra(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+    """A worse version of ``data``; its arrays are never modified.
+
+    Parameters
+    ----------
+    data : BinData
+    settings : AugmentSettings
+    rng : numpy.random.Generator
+    """
+    if settings.snr_range or settings.snr_mix:
+        data = degrade_to_snr(data, draw_snr(data.n_bins, settings, rng), rng)
+    return drop_wavelengths_and_bands(data, settings, rng)
+
+
+def drop_wavelengths_and_bands(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+    """``data`` less some wavelengths and bands."""
+    if settings.mask_range > 0 or settings.mask_line > 0:
+        data = _drop_wavelengths(data, settings, rng)
+    if settings.drop_band > 0 or settings.drop_photometry > 0:
+        data = _drop_bands(data, settings, rng)
+    return data
+
+
+def degrade_to_snr(data: Observation, snr: np.ndarray, rng: np.random.Generator) -> Observation:
+    """Spectra with noise added so that their S/N falls to ``snr`` (N,); those already below stay."""
+    factor = np.maximum(data.snr / np.asarray(snr, np.float32), 1.0).astype(np.float32)
+    xp = array_backend.find_backend(data.flux)
+    extra = xp.put(np.sqrt(factor**2 - 1))[:, None] * data.error
+    flux = xp.where(data.mask, data.flux + extra * xp.normal(rng, tuple(data.flux.shape)), 0.0)
+    return replace(data, flux=flux, error=data.error * xp.put(factor)[:, None], snr=data.snr / factor)
+
+
+def draw_snr(n: int, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
+    """S/N (n,) by the settings: a share from the list ``snr_mix``, the others log-uniform over ``snr_range``."""
+    lo, hi = settings.snr_range or (1e4, 1e4 + 1)
+    snr = np.exp(rng.uniform(np.log(lo), np.log(hi), n))
+    if settings.snr_mix:
+        mixed = rng.random(n) < settings.snr_mix_share
+        snr = np.where(mixed, rng.choice(np.array(settings.snr_mix), n), snr)
+    return snr
+
+
+def _drop_wavelengths(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+    n, xp = data.n_bins, array_backend.find_backend(data.flux)
+    # A range that begins beyond the last pixel hides nothing.
+    start, width = np.full(n, np.inf), np.zeros(n)
+    rows = np.flatnonzero(rng.random(n) < settings.mask_range)
+    start[rows] = rng.uniform(WAVE_AA[0] - MASK_WIDTH_RANGE_AA[1] / 2, WAVE_AA[-1], rows.size)
+    width[rows] = rng.uniform(MASK_WIDTH_RANGE_AA[0], MASK_WIDTH_RANGE_AA[1], rows.size)
+    lost = select_wavelength_range(xp, start, start + width)
+    for lo, hi in MASKED_LINES_AA:
+        hit = rng.random(n) < settings.mask_line
+        lost[:, np.searchsorted(WAVE_AA, lo) : np.searchsorted(WAVE_AA, hi)] |= xp.put(hit)[:, None]
+    mask = data.mask & ~lost
+    return replace(data, mask=mask, flux=xp.where(mask, data.flux, 0.0))
+
+
+def _drop_bands(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+    n, b = data.n_bins, len(data.bands)
+    # A share of objects keeps a random number of bands, any combination of 0 to 5 among them.
+    some = rng.random(n) < settings.drop_band
+    keep = rng.random((n, b)) < rng.random(n)[:, None]
+    keep[~some] = True
+    keep[rng.random(n) < settings.drop_photometry] = False
+    mask = data.phot_mask & keep
+    return replace(data, phot_mask=mask, phot=np.where(mask, data.phot, 0.0).astype(np.float32))

@@ -1,0 +1,210 @@
+"""Spoilt spectra from good ones, drawn over wide ranges: what the out-of-depth score's critic learns to tell apart.
+
+Outlier exposure (Hendrycks et al. 2019, ICLR): a detector that has seen some kinds of strangeness finds others
+too. Ranges are wider than, and other than, those of the tests in `outsiders`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.physics import dust
+from napari_sfh.physics.ages import LG_AGE_YR
+from napari_sfh.physics.filters import filter_weight_matrix
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
+from napari_sfh.physics.template_basis import TemplateBasis, find_bracket
+from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
+from napari_sfh.training.simulator.noise import SKY_LINES
+from napari_sfh.types import F32, Observation
+
+Array = NDArray[np.floating[Any]]
+
+_PIVOTS_AA = np.array([2704.0, 3355.0, 4327.0, 5308.0, 8024.0])
+_H_C_K_AA = 1.438777e8  # h c / k in AA K
+_METALS_AA = (5175.0, 5270.0, 5335.0, 5893.0)
+_BANDHEADS_AA = (4954.0, 5167.0, 5448.0, 5847.0, 6158.0, 6651.0)
+_REACH_AA = 80.0
+#: [M/H] between which the templates' metallicity dependence is taken, and how far beyond the upper one it is carried.
+_SOLAR, _RICH, _BEYOND_DEX = 0.0, 0.3, (0.1, 0.6)
+
+
+def corrupt_velocities(data: Observation, rng: np.random.Generator) -> Observation:
+    """Velocities wrong by 100-800 km/s."""
+    v = rng.choice([-1.0, 1.0], data.n_bins) * _loguniform(rng, 100, 800, data.n_bins)
+    return _with_flux(data, _doppler(data.flux, v))
+
+
+def add_active_nucleus_lines(data: Observation, rng: np.random.Generator) -> Observation:
+    """Lines of active nuclei and shocked filaments: [O III]/Hbeta 0.5-15, [N II]/Halpha 0.7-3, [O I]/Halpha 0.15-0.7.
+
+    Halpha of 3-60 AA, 50-500 km/s wide. Those of low [O III] are LINERs, as around the brightest galaxies of clusters.
+    """
+    n = data.n_bins
+    halpha, oiii, nii = (_loguniform(rng, lo, hi, n) for lo, hi in ((3, 60), (0.5, 15), (0.7, 3)))
+    oi, sii = rng.uniform(0.15, 0.7, n), rng.uniform(0.2, 0.8, n)
+    hbeta = halpha / 3
+    lines = (
+        (4861.3, hbeta),
+        (4958.9, hbeta * oiii / 3),
+        (5006.8, hbeta * oiii),
+        (6300.3, halpha * oi),
+        (6363.8, halpha * oi / 3),
+        (6548.0, halpha * nii / 3),
+        (6562.8, halpha),
+        (6583.5, halpha * nii),
+        (6716.4, halpha * sii),
+        (6730.8, halpha * sii),
+    )
+    sigma_kms = _loguniform(rng, 50, 500, n)
+    flux = data.flux.astype(np.float64)
+    for line, area in lines:
+        sigma = np.hypot(_lsf_sigma_aa(line), line * sigma_kms / C_KMS)[:, None]
+        lo, hi = np.searchsorted(WAVE_AA, [line - _REACH_AA, line + _REACH_AA])
+        profile = np.exp(-0.5 * ((WAVE_AA[lo:hi] - line) / sigma) ** 2)
+        flux[:, lo:hi] += area[:, None] / (sigma * np.sqrt(2 * np.pi)) * profile
+    return _with_flux(data, flux)
+
+
+def corrupt_zero_points(data: Observation, rng: np.random.Generator) -> Observation:
+    """Zero points of one or more bands wrong by 0.2-1.2 mag."""
+    hit = rng.random(data.phot.shape) < 0.3
+    hit[np.arange(data.n_bins), rng.integers(0, data.phot.shape[1], data.n_bins)] = True
+    mag = hit * rng.choice([-1.0, 1.0], hit.shape) * rng.uniform(0.2, 1.2, hit.shape)
+    factor = (10 ** (0.4 * mag)).astype(np.float32)
+    return replace(data, phot=data.phot * factor, phot_error=data.phot_error * factor)
+
+
+def add_sky_line_residuals(data: Observation, rng: np.random.Generator) -> Observation:
+    """Residuals of sky lines of 3-20 times the noise, at redshifts up to 0.01."""
+    n = data.n_bins
+    amplitude = _loguniform(rng, 3, 20, n) / np.maximum(data.snr, 1.0)
+    redshift = rng.uniform(0, 0.01, n)
+    flux = data.flux.astype(np.float64)
+    for line, strength in SKY_LINES:
+        x = (WAVE_AA - (line / (1 + redshift))[:, None]) / _lsf_sigma_aa(line)
+        flux += (rng.standard_normal(n) * amplitude * strength)[:, None] * np.exp(-0.5 * x * x)
+    return _with_flux(data, flux)
+
+
+def replace_by_stars(data: Observation, rng: np.random.Generator) -> Observation:
+    """Stars of 3 000-15 000 K: black bodies with hydrogen lines, metal lines or molecular bands, and a blue cut."""
+    n = data.n_bins
+    kelvin = _loguniform(rng, 3000, 15000, n)[:, None]
+    shape = np.ones((n, WAVE_AA.size))
+    hydrogen = rng.uniform(0, 0.7, n)[:, None]
+    for line in (4861.3, 6562.8):
+        shape -= hydrogen * np.exp(-0.5 * ((WAVE_AA - line) / rng.uniform(5, 15, (n, 1))) ** 2)
+    for line in _METALS_AA:
+        shape -= rng.uniform(0, 0.4, (n, 1)) * np.exp(-0.5 * ((WAVE_AA - line) / 6.0) ** 2)
+    bands = (kelvin < 4800) * rng.uniform(0.1, 0.6, (n, 1))
+    for head in _BANDHEADS_AA:
+        tail = np.exp(-np.clip(WAVE_AA - head, 0, None) / rng.uniform(40, 150, (n, 1)))
+        shape *= 1 - bands * np.where(WAVE_AA > head, tail, 0.0)
+    flux = _black_body(WAVE_AA, kelvin) * np.maximum(shape, 0.05)
+    norm = flux[:, NORM_PIXELS].mean(1, keepdims=True)
+    # Metals take blue light away: up to a factor of four in F275W.
+    blanketing = np.array([0.5, 0.7, 0.95, 1.0, 1.0]) ** rng.uniform(0, 2, (n, 1))
+    phot = _black_body(_PIVOTS_AA, kelvin) / norm * blanketing * np.exp(0.1 * rng.standard_normal((n, 5)))
+    seen = _doppler(flux / norm, rng.normal(0, 300, n)) + data.error * rng.standard_normal(flux.shape)
+    return replace(_with_flux(data, seen), phot=np.where(data.phot_mask, phot, 0.0).astype(np.float32))
+
+
+def blend_with_another_object(data: Observation, rng: np.random.Generator) -> Observation:
+    """Two objects in one bin: 25-90 % of the light is a foreground star's, or another galaxy's 300-3000 km/s away.
+
+    Each part may look usual alone.
+    """
+    n = data.n_bins
+    share = rng.uniform(0.25, 0.9, (n, 1))
+    v = rng.choice([-1.0, 1.0], n) * _loguniform(rng, 300, 3000, n)
+    another = data.select(rng.permutation(n))
+    shifted_rows = zip(v, another.flux, another.mask, strict=True)
+    flux = np.array([np.interp(WAVE_AA * (1 + k / C_KMS), WAVE_AA[m], f[m]) for k, f, m in shifted_rows])
+    phot, seen = another.phot, data.phot_mask & another.phot_mask
+    is_star = rng.random((n, 1)) < 0.5
+    star = replace_by_stars(data, rng)
+    flux, phot = np.where(is_star, star.flux, flux), np.where(is_star, star.phot, phot)
+    seen = np.where(is_star, data.phot_mask, seen)
+    # Two noisy spectra averaged are less noisy than either.
+    noise = np.sqrt(1 - share**2 - (1 - share) ** 2) * data.error * rng.standard_normal(flux.shape)
+    mixed = replace(data, phot=np.where(seen, (1 - share) * data.phot + share * phot, 0.0).astype(np.float32))
+    return _with_flux(replace(mixed, phot_mask=seen), (1 - share) * data.flux + share * flux + noise)
+
+
+def replace_by_metal_rich_stars(data: Observation, rng: np.random.Generator, basis: TemplateBasis) -> Observation:
+    """Old stars 0.1-0.6 dex richer than any of the prior, behind dust.
+
+    No library goes there: the change of the logarithm of the templates' light from [M/H] = 0 to the prior's upper end
+    is carried on.
+    """
+    n = data.n_bins
+    lg_age = rng.uniform(9.0, 10.1, (n, 1))
+    mass = np.exp(-0.5 * ((LG_AGE_YR - lg_age) / rng.uniform(0.05, 0.4, (n, 1))) ** 2)
+    mass[:, :6] = 0.0
+    rich = min(_RICH, float(basis.mh[-1]))
+    step = rng.uniform(*_BEYOND_DEX, (n, 1)) / (rich - _SOLAR)
+    light = []
+    for templates in (basis.spectrum, basis.sed):
+        near, far = (_at_metallicity(basis.mh, templates, z) for z in (_SOLAR, rich))
+        light.append((mass @ far) * ((mass @ far) / (mass @ near)) ** step)
+    tau = np.abs(rng.normal(0.2, 0.3, n))
+    flux = light[0] * dust.dust_transmission(WAVE_AA, tau, dust.SLOPE)
+    sed = light[1] * dust.dust_transmission(basis.sed_wave_aa, tau, dust.SLOPE)
+    norm = flux[:, NORM_PIXELS].mean(1, keepdims=True)
+    phot = sed @ filter_weight_matrix(basis.filters, basis.sed_wave_aa) / norm
+    phot = phot * np.exp(0.05 * rng.standard_normal(phot.shape))
+    seen = flux / norm + data.error * rng.standard_normal(flux.shape)
+    return replace(_with_flux(data, seen), phot=np.where(data.phot_mask, phot, 0.0).astype(np.float32))
+
+
+def _at_metallicity(grid: Array, templates: F32, mh: float) -> Array:
+    """Templates (A, Z, n) at one [M/H]: (A, n)."""
+    index, share = find_bracket(np.asarray(grid, float), np.array(mh))
+    return np.asarray(templates[:, index] * (1 - share) + templates[:, index + 1] * share, float)
+
+
+#: Kinds that need nothing but a spectrum.
+CORRUPTIONS: tuple[Callable[..., Observation], ...] = (
+    corrupt_velocities,
+    add_active_nucleus_lines,
+    corrupt_zero_points,
+    add_sky_line_residuals,
+    replace_by_stars,
+    blend_with_another_object,
+)
+
+
+def corrupt_spectra(data: Observation, basis: TemplateBasis, rng: np.random.Generator) -> list[Observation]:
+    """``data`` split at random among `CORRUPTIONS` and `replace_by_metal_rich_stars`, each part spoilt its way."""
+    kinds: tuple[Callable[..., Observation], ...] = (*CORRUPTIONS, partial(replace_by_metal_rich_stars, basis=basis))
+    kind = rng.integers(0, len(kinds), data.n_bins)
+    parts = [(f, np.flatnonzero(kind == k)) for k, f in enumerate(kinds)]
+    return [f(data.select(rows), rng=rng) for f, rows in parts if rows.size]
+
+
+def _with_flux(data: Observation, flux: Array) -> Observation:
+    return replace(data, flux=np.where(data.mask, flux, 0.0).astype(np.float32))
+
+
+def _doppler(flux: Array, v_kms: Array) -> F32:
+    rows = [np.interp(WAVE_AA * (1 + v / C_KMS), WAVE_AA, f) for v, f in zip(v_kms, flux, strict=True)]
+    return np.asarray(rows, np.float32)
+
+
+def _loguniform(rng: np.random.Generator, low: float, high: float, n: int) -> Array:
+    return np.exp(rng.uniform(np.log(low), np.log(high), n))
+
+
+def _lsf_sigma_aa(line_aa: float) -> float:
+    return float(muse_lsf_fwhm_aa(np.array(line_aa))) / FWHM_PER_SIGMA
+
+
+def _black_body(wave_aa: Array, kelvin: Array) -> Array:
+    """Planck's law per wavelength, any scale."""
+    return 1e20 * wave_aa**-5.0 / np.expm1(_H_C_K_AA / (wave_aa * kelvin))

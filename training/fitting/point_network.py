@@ -1,0 +1,247 @@
+"""Stage one: the point network, fitted with Lightning."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
+from torch import nn
+from torch.utils.data import DataLoader
+
+from napari_sfh.model.inference import choose_device
+from napari_sfh.model.networks import StemNetwork
+from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.model.targets import MH, ROOT, TAU_ISM
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.training.fitting import learning_curve
+from napari_sfh.training.fitting.losses import light_loss, paper_loss
+from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
+from napari_sfh.training.fitting.spectra_sources import Batch, Batches, Rows, SpectraSource
+
+#: Spectra from which input shifts and scales are measured.
+_N_INITIALISE = 8192
+#: Validation spectra looked at after each epoch.
+_N_VALIDATE = 8192
+#: Largest norm of a step's gradient.
+_CLIP = 1.0
+
+
+class PointNetworkModule(lightning.LightningModule):
+    """The optimisation of an `SfhModel`'s network by a recipe's loss."""
+
+    def __init__(self, model: SfhModel, recipe: Recipe, total_steps: int = 0) -> None:
+        super().__init__()
+        self.model, self.recipe, self.total_steps = model, recipe, total_steps
+        self.plateau = PlateauSchedule(recipe.fit)
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Loss of one batch."""
+        decoded, _ = self.model.network(batch.features)
+        if self.recipe.loss == "paper":
+            return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, MH])
+        return light_loss(decoded, batch.y, batch.truth, self.model.mass_to_light)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Batches are dataclasses of tensors; move each."""
+        truth = {k: v.to(device) for k, v in batch.truth.items()}
+        return Batch(batch.features.to(device), batch.y.to(device), truth)
+
+    def training_step(self, batch: Batch, index: int) -> torch.Tensor:
+        """Lightning's."""
+        loss = self.loss(batch)
+        self.log("train", loss, on_step=False, on_epoch=True, batch_size=len(batch.y), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Batch, index: int) -> None:
+        """Lightning's."""
+        self.log("val", self.loss(batch), batch_size=len(batch.y), sync_dist=True)
+
+    def on_validation_epoch_end(self) -> None:
+        """Feed the plateau counter."""
+        if not self.trainer.sanity_checking:
+            self.plateau.record_loss(float(self.trainer.callback_metrics["val"]))
+
+    def relative_learning_rate(self, step: int) -> float:
+        """Learning rate at a step, relative to the initial one."""
+        share = min(step / max(self.total_steps, 1), 1.0)
+        fall = {"linear": 1 - share, "cosine": 0.5 * (1 + math.cos(math.pi * share)), "constant": 1.0}
+        # A short warm-up: instance-normalised layers start from random statistics.
+        warm = min(1.0, (step + 1) / 100) if self.recipe.fit.schedule == "cosine" else 1.0
+        return warm * max(fall[self.recipe.fit.schedule], 1e-4) * self.plateau.factor
+
+    def configure_optimizers(self) -> Any:
+        """Adam and the schedule."""
+        optimiser = torch.optim.Adam(self.model.network.parameters(), lr=self.recipe.fit.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.relative_learning_rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the plateau's state, so that a resumed run goes on as if never stopped."""
+        checkpoint["plateau"] = self.plateau.state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Inverse."""
+        self.plateau.restore(checkpoint["plateau"])
+
+
+class PlateauSchedule:
+    """Reduces the learning rate when the validation loss has not improved for some epochs."""
+
+    def __init__(self, settings: PointFitSettings) -> None:
+        self.patience, self.by = settings.plateau_epochs, settings.plateau_factor
+        self.best, self.waited, self.factor = math.inf, 0, 1.0
+
+    def record_loss(self, loss: float) -> None:
+        """Count one epoch."""
+        if loss < self.best:
+            self.best, self.waited = loss, 0
+            return
+        self.waited += 1
+        if self.patience and self.waited >= self.patience:
+            self.factor, self.waited = self.factor * self.by, 0
+
+    def state(self) -> dict[str, float]:
+        """For a checkpoint."""
+        return {"best": self.best, "waited": self.waited, "factor": self.factor}
+
+    def restore(self, state: dict[str, float]) -> None:
+        """From a checkpoint."""
+        self.best, self.waited, self.factor = state["best"], int(state["waited"]), state["factor"]
+
+
+class EpochLogger(Callback):
+    """Writes each epoch into the run's table, and a line on stderr."""
+
+    def __init__(self, folder: Path, quiet: bool) -> None:
+        self.folder, self.quiet, self.start = folder, quiet, time.perf_counter()
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Forget epochs that an interrupted run did beyond its checkpoint; go on counting its seconds."""
+        if not trainer.is_global_zero:
+            return
+        known = [e for e in learning_curve.read_learning_curve(self.folder) if e.epoch < trainer.current_epoch]
+        learning_curve.write_learning_curve(self.folder, known)
+        if known and not math.isnan(known[-1].seconds):
+            self.start -= known[-1].seconds
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Keep and print the epoch's losses and the time so far."""
+        if not trainer.is_global_zero:
+            return
+        train, val = (float(trainer.callback_metrics[k]) for k in ("train", "val"))
+        spent = time.perf_counter() - self.start
+        row = learning_curve.Epoch(trainer.current_epoch, train, val, round(spent, 1))
+        learning_curve.write_learning_curve(self.folder, [*learning_curve.read_learning_curve(self.folder), row])
+        if not self.quiet:
+            of = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
+            sys.stderr.write(f"epoch {of}: loss {train:.4f}, validation {val:.4f}, {spent:.0f} s\n")
+
+
+def fit_point_network(
+    recipe: Recipe,
+    source: SpectraSource,
+    parts: tuple[Rows, Rows],
+    basis: TemplateBasis,
+    folder: Path,
+    device: str = "auto",
+    resume: bool = False,
+    quiet: bool = False,
+    devices: int = 1,
+) -> SfhModel:
+    """Fit the point network; the weights of the best validation loss are returned.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    source : SpectraSource
+    parts : (training rows, validation rows)
+    basis : TemplateBasis
+    folder : Path
+        Gets ``checkpoints/`` and ``metrics.csv``.
+    device : str
+        auto, cpu, cuda or mps.
+    resume : bool
+        Go on from ``checkpoints/last.ckpt`` where there is one.
+    quiet : bool
+        No line per epoch.
+    devices : int
+        GPUs, or processes on a processor, that share every batch (`DDPStrategy`): a step sees as many spectra as with
+        one. Each makes its own spectra, and all look at the same validation spectra.
+    """
+    _silence_lightning()
+    lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
+    s = recipe.fit
+    model = SfhModel(recipe.model_config(), basis)
+    kind = choose_device(device).type
+    # Of several processes, each moves the spectra to its own device.
+    moved, later = (source.to(kind), None) if devices == 1 else (source, kind)
+    module = PointNetworkModule(model, recipe)
+    epoch = partial(getattr, module, "current_epoch")
+    train = Batches(moved, parts[0], s.batch, recipe.augment, s.seed, epoch, later)
+    module.total_steps = s.epochs * len(train)
+    validate = Batches(moved, parts[1][:_N_VALIDATE], 1024, recipe.augment, s.seed + 1, device=later)
+    _initialise_on_spectra(model, source, parts[0], recipe)
+    best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val", save_last=True, enable_version_counter=False)
+    trainer = _make_trainer(
+        s, [best, EarlyStopping("val", patience=s.stop_epochs), EpochLogger(folder, quiet)], device, devices
+    )
+    last = folder / "checkpoints" / "last.ckpt"
+    loaders = DataLoader(train, batch_size=None), DataLoader(validate, batch_size=None)
+    begun = str(last) if resume and last.is_file() else None
+    trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
+    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    module.load_state_dict(state)
+    return model.cpu().eval()
+
+
+def _make_trainer(s: PointFitSettings, callbacks: list[Callback], device: str, devices: int) -> lightning.Trainer:
+    return lightning.Trainer(
+        accelerator={"cuda": "gpu"}.get(device, device),
+        devices=devices,
+        strategy="auto" if devices == 1 else DDPStrategy(start_method="spawn", find_unused_parameters=True),
+        max_epochs=s.epochs,
+        precision=s.precision,
+        gradient_clip_val=_CLIP,
+        callbacks=callbacks,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        deterministic="warn",
+    )
+
+
+def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: Rows, recipe: Recipe) -> None:
+    """Measure what is measured on training spectra before the first step."""
+    rng = np.random.default_rng([recipe.fit.seed, 7])
+    some = np.sort(rng.permutation(rows)[:_N_INITIALISE])
+    batch = source.batch(some, recipe.augment, rng)
+    if isinstance(model.network, StemNetwork):
+        model.network.centre(batch.features)
+    dust = batch.y[:, TAU_ISM:]
+    model.posterior.dust_default.copy_(dust.mean(0))
+    # The decoder starts from the mean answer instead of from solar metallicity.
+    if isinstance(model.network, StemNetwork):
+        light = torch.log((batch.y[:, ROOT] ** 2).mean(0) + 1e-3)
+        with torch.no_grad():
+            cast(nn.Linear, model.network.decoder[-1]).bias.copy_(
+                torch.cat([light, batch.y[:, MH].mean(0), dust.mean(0)])
+            )
+
+
+def _silence_lightning() -> None:
+    """Lightning's advice about workers and devices is not for the user of this command."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"lightning\.pytorch")
+    warnings.filterwarnings("ignore", message=".*lightning.*")

@@ -1,0 +1,241 @@
+"""Stages two and three: the flow on stored latent vectors; calibration and out-of-depth score on held-out spectra."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from napari_sfh.errors import ComputeError
+from napari_sfh.model import inference
+from napari_sfh.model.bundle import Bundle
+from napari_sfh.model.calibration import FRACTIONS, compute_pit
+from napari_sfh.model.encoding import Features, FeatureSettings
+from napari_sfh.model.ood import OOD_STATISTICS
+from napari_sfh.model.posterior import DEQUANTISATION_SIGMA, Posterior, make_base_points
+from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.model.targets import SCALARS, VECTORS, unpack_targets
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
+from napari_sfh.training.fitting.recipe import AugmentSettings, PosteriorSettings, Recipe
+from napari_sfh.training.fitting.spectra_sources import Batch, Batches, Rows, SpectraSource
+
+#: S/N over which calibration and thresholds are measured.
+HELD_OUT_SNR = (5.0, 200.0)
+_CHUNK = 512
+
+LogLine = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FlowTrainingSet:
+    """What the flow is trained on: point predictions, flow contexts, latent vectors and truth of many objects."""
+
+    mu: torch.Tensor  # (N, 35)
+    context: torch.Tensor  # (N, C), with latent vectors not yet standardised
+    latent: torch.Tensor  # (N, L)
+    y: torch.Tensor  # (N, 35)
+
+
+@torch.inference_mode()
+def collect_flow_training_set(model: SfhModel, batches: Batches, device: str = "cpu") -> FlowTrainingSet:
+    """Run the point network over batches on a device; what it says comes back to the CPU."""
+    parts: list[tuple[torch.Tensor, ...]] = []
+    model.to(device)
+    for batch in batches:
+        mu, context, latent = model.locate(batch.features.to(device))
+        parts.append((mu.cpu(), context.cpu(), latent.cpu(), batch.y))
+    model.cpu()
+    return FlowTrainingSet(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def fit_flow(
+    model: SfhModel, stored: FlowTrainingSet, settings: PosteriorSettings, seed: int, say: LogLine, device: str = "cpu"
+) -> None:
+    """Train the flow by maximum likelihood, in place.
+
+    Parameters
+    ----------
+    model : SfhModel
+        Its ``posterior`` is trained; nothing else changes.
+    stored : Stored
+        From training spectra, with contexts of a model whose latent scale was not yet measured.
+    settings : PosteriorSettings
+    seed : int
+    say : callable
+        Gets a line per epoch.
+    device : str
+        cpu, cuda or mps. Random numbers are the CPU's on all of them.
+    """
+    posterior = model.posterior
+    generator = torch.Generator().manual_seed(seed)
+    posterior.fit_whitening(stored.y - stored.mu, stored.latent)
+    context = stored.context.clone()
+    context[:, : model.network.latent_size] = (stored.latent - posterior.latent_mean) * posterior.latent_scale
+    y, mu, context = stored.y.to(device), stored.mu.to(device), context.to(device)
+    posterior.to(device)
+    order = torch.randperm(len(stored.y), generator=generator)
+    held = max(1, min(len(order) // 10, 20_000))
+    check, rows = order[:held], order[held:]
+    steps = max(1, len(rows) // settings.batch)
+    optimiser = torch.optim.Adam(posterior.flow.parameters(), settings.learning_rate)
+    total = settings.epochs * steps
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda k: 0.5 * (1 + math.cos(math.pi * k / total)))
+    for epoch in range(settings.epochs):
+        posterior.train()
+        rows = rows[torch.randperm(len(rows), generator=generator)]
+        for k in range(steps):
+            part = rows[k * settings.batch : (k + 1) * settings.batch]
+            noise = DEQUANTISATION_SIGMA * torch.randn(len(part), stored.y.shape[1], generator=generator)
+            _step_flow(posterior, optimiser, y[part] + noise.to(device), mu[part], context[part])
+            schedule.step()
+        posterior.eval()
+        with torch.inference_mode():
+            value = float(-posterior.log_prob(y[check], mu[check], context[check]).mean())
+        if not math.isfinite(value):
+            raise ComputeError(f"posterior: the loss is {value}; lower posterior.learning_rate in the recipe")
+        say(f"posterior epoch {epoch + 1}/{settings.epochs}: held-out loss {value:.3f}")
+    posterior.cpu()
+
+
+def _step_flow(
+    posterior: Posterior, optimiser: torch.optim.Optimizer, y: torch.Tensor, mu: torch.Tensor, context: torch.Tensor
+) -> None:
+    """One step of maximum likelihood."""
+    loss = -posterior.log_prob(y, mu, context).mean()
+    optimiser.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(posterior.flow.parameters(), 5.0)
+    optimiser.step()
+
+
+@dataclass(frozen=True)
+class HeldOutMeasurements:
+    """What calibration and thresholds need of held-out spectra."""
+
+    ranks: dict[str, torch.Tensor]
+    lg_snr: torch.Tensor
+    latent: torch.Tensor
+    ood_statistics: torch.Tensor
+    band_residual: torch.Tensor
+    band_observed: torch.Tensor
+
+
+def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str, torch.Tensor]:
+    """True values of every scalar and vector; masses and means are the simulation's own, not the basis'."""
+    derived = model.mass_to_light.derive(unpack_targets(y))
+    mass = batch.truth["mass_frac"]
+    return derived | batch.truth | {"cum_mass": mass.flip(1).cumsum(1).flip(1)}
+
+
+@torch.inference_mode()
+def measure_held_out(
+    model: SfhModel, basis: TemplateBasis, source: SpectraSource, rows: Rows, recipe: Recipe, draws: int, seed: int
+) -> HeldOutMeasurements:
+    """Draw the posteriors of held-out spectra and measure ranks of the truth and signs of strangeness."""
+    settings = derive_held_out_settings(recipe.augment)
+    bundle = Bundle("", Path(), "", {}, basis, model, FeatureSettings())
+    base = make_base_points(draws)
+    columns: dict[str, list[torch.Tensor]] = {}
+
+    def keep(name: str, value: torch.Tensor) -> None:
+        columns.setdefault(name, []).append(value)
+
+    for batch in Batches(source, rows, _CHUNK, settings, seed):
+        mu, context, latent = model.locate(batch.features)
+        for lo in range(0, len(mu), 64):
+            part = slice(lo, lo + 64)
+            made = model.draw(mu[part], context[part], base)
+            truth = truth_from_batch(batch.y[part], _slice_batch(batch, part), model)
+            for name in (*SCALARS, *VECTORS):
+                keep(name, compute_pit(made[name], truth[name], bounds=name in FRACTIONS))
+            features = _slice_batch(batch, part).features
+            out = _point_values(made, latent[part])
+            signs, away, seen = inference.compute_ood_statistics(features, bundle, out)
+            for key, value in (("signs", signs), ("away", away), ("seen", seen), ("latent", latent[part])):
+                keep(key, value)
+        keep("lg_snr", batch.features.lg_snr[:, 0])
+    done = {k: torch.cat(v) for k, v in columns.items()}
+    ranks = {k: done[k] for k in (*SCALARS, *VECTORS)}
+    return HeldOutMeasurements(ranks, done["lg_snr"], done["latent"], done["signs"], done["away"], done["seen"])
+
+
+def derive_held_out_settings(settings: AugmentSettings) -> AugmentSettings:
+    """A fifth of the recipe's losses of bands and wavelengths, nearer to real use, at S/N even in the logarithm."""
+    losses = ("drop_band", "drop_photometry", "mask_range", "mask_line")
+    fewer = {k: 0.2 * getattr(settings, k) for k in losses}
+    return replace(settings, snr_mix=(), snr_mix_share=0.0, snr_range=HELD_OUT_SNR, **fewer)
+
+
+def calibrate_model(
+    model: SfhModel, basis: TemplateBasis, source: SpectraSource, parts: tuple[Rows, Rows], recipe: Recipe, say: LogLine
+) -> None:
+    """Measure calibration levels and out-of-depth thresholds, in place.
+
+    Parameters
+    ----------
+    parts : (rows that were trained on, held-out rows)
+        Subspace and critic come from the first; levels, densities and thresholds from the second.
+    """
+    p, seed = recipe.posterior, recipe.fit.seed
+    rng = np.random.default_rng([seed, 11])
+    some = np.sort(rng.permutation(parts[0])[:8192])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # the components are found from random directions
+        model.depth.fit_subspace(source.batch(some, recipe.augment, rng).features)
+    loss = fit_ood_classifier(model.depth, basis, source, parts[0], derive_held_out_settings(recipe.augment), seed)
+    say(f"out-of-depth critic: cross-entropy {loss:.3f}")
+    half = len(parts[1]) // 2
+    held = measure_held_out(model, basis, source, parts[1], recipe, p.calibration_draws, seed + 2)
+    model.calibration.fit(held.ranks, held.lg_snr, draws=p.calibration_draws)
+    say(f"calibrated on {len(held.lg_snr)} held-out spectra")
+    # Density and scatter from one half, thresholds from the other: a density knows the spectra that made it.
+    model.depth.set_density(*_fit_gaussian_mixture(held.latent[:half], p.gaussians, seed))
+    model.depth.fit_photometry(held.band_residual[:half], held.band_observed[:half], held.lg_snr[:half])
+    signs = held.ood_statistics[half:].clone()
+    signs[:, OOD_STATISTICS.index("latent")] = model.depth.latent_statistic(held.latent[half:])
+    signs[:, OOD_STATISTICS.index("photometry")] = model.depth.photometry_statistic(
+        held.band_residual[half:], held.band_observed[half:], held.lg_snr[half:]
+    )
+    model.depth.fit_threshold(signs, held.lg_snr[half:])
+    say("out-of-depth thresholds set")
+
+
+def _fit_gaussian_mixture(latent: torch.Tensor, n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Means, Cholesky roots of the precisions and weights of a Gaussian mixture."""
+    from sklearn.mixture import GaussianMixture
+
+    fitted = GaussianMixture(n, random_state=seed, reg_covar=1e-4, max_iter=50).fit(latent.double().numpy())
+    arrays = (fitted.means_, fitted.precisions_cholesky_, fitted.weights_)
+    means, roots, weights = (torch.from_numpy(np.asarray(a, np.float32)) for a in arrays)
+    return means, roots, weights
+
+
+def _point_values(made: dict[str, torch.Tensor], latent: torch.Tensor) -> dict[str, np.ndarray]:
+    """Point values from raw draws, keyed as `inference.compute_ood_statistics` reads them."""
+    out = {f"q:{k}": made[k].quantile(0.5, dim=1)[:, None].expand(-1, 5) for k in ("tau_ism", "tau_bc", "ebv", "mh_lw")}
+    out |= {"mass_frac": made["mass_frac"].mean(1), "mh": made["mh"].median(1).values, "latent": latent}
+    return {k: v.numpy() for k, v in out.items()}
+
+
+def _slice_batch(batch: Batch, part: slice) -> Batch:
+    """Some objects of a batch."""
+    f = batch.features
+    features = Features(f.spectrum[part], f.photometry[part], f.lg_snr[part])
+    return Batch(features, batch.y[part], {k: v[part] for k, v in batch.truth.items()})
+
+
+def make_stderr_logger(quiet: bool) -> LogLine:
+    """Where lines of progress go."""
+
+    def say(line: str) -> None:
+        if not quiet:
+            sys.stderr.write(f"{line}\n")
+            sys.stderr.flush()
+
+    return say

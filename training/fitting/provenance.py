@@ -1,0 +1,131 @@
+"""Where weights come from: what a bundle says of its templates, prior, data, recipe and machine."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+
+import napari_sfh
+from napari_sfh.model.encoding import FeatureSettings
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.training.fitting import model_card
+from napari_sfh.training.fitting.learning_curve import Epoch
+from napari_sfh.training.fitting.recipe import Recipe
+from napari_sfh.training.fitting.spectra_sources import FreshSource
+from napari_sfh.training.libraries.templates import Templates
+from napari_sfh.training.prior.prior_config import PriorConfig
+from napari_sfh.training.simulator.labels import Labels
+
+
+def hash_fresh_source(fresh: FreshSource) -> str:
+    """sha256 of a noiseless set: spectra, band fluxes, labels."""
+    digest = hashlib.sha256()
+    arrays = [fresh.flux, fresh.phot, fresh.acs, *(getattr(fresh.labels, k) for k in Labels.array_names())]
+    for array in arrays:
+        digest.update(f"{array.dtype}{array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def describe_libraries(prepared: Sequence[Templates]) -> dict[str, dict[str, Any]]:
+    """Template libraries by name: provenance, and the hash of what was prepared from them."""
+    return {
+        str(t.provenance["name"]): {k: _plain(v) for k, v in t.provenance.items()} | {"templates_sha256": t.sha256}
+        for t in prepared
+    }
+
+
+def describe_prior(config: PriorConfig) -> dict[str, str]:
+    """A prior: name, hash of its settings, and their text."""
+    return {"name": config.name, "sha256": config.sha256, "toml": config.source}
+
+
+def describe_filters(basis: TemplateBasis) -> dict[str, dict[str, str]]:
+    """Bands: camera, and the hash of the curve that the basis holds."""
+    return {
+        f.name: {
+            "camera": f.camera,
+            "sha256": hashlib.sha256(np.stack([f.wave_aa, f.throughput]).astype("<f8").tobytes()).hexdigest(),
+        }
+        for f in basis.filters
+    }
+
+
+def describe_training_machine(device: str) -> dict[str, Any]:
+    """The computer and the versions that mattered."""
+    return {
+        "processor": read_processor_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "lightning": lightning.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def read_processor_name() -> str:
+    """Model name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"
+
+
+def describe_training(
+    recipe: Recipe,
+    facts: dict[str, Any],
+    command: str,
+    device: str,
+    seconds: dict[str, float],
+    epochs: Sequence[Epoch],
+) -> dict[str, Any]:
+    """How the weights were trained."""
+    best = min(epochs, key=lambda e: e.val, default=None)
+    return {
+        "command": command,
+        "recipe": recipe.to_json(),
+        "recipe_sha256": recipe.sha256,
+        "seed": recipe.fit.seed,
+        "n": facts["n"],
+        "data_sha256": facts["data_sha256"],
+        "noise": facts["noise"],
+        "epochs": len(epochs),
+        "best_epoch": None if best is None else best.epoch + 1,
+        "best_validation_loss": None if best is None else best.val,
+        "seconds": dict(seconds),
+        "machine": describe_training_machine(device),
+    }
+
+
+def build_bundle_metadata(
+    recipe: Recipe, facts: dict[str, Any], basis: TemplateBasis, record: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything that `model.bundle.save_bundle` asks for; no figures yet."""
+    meta = {
+        "name": recipe.name,
+        "summary": recipe.summary,
+        "code_version": napari_sfh.__version__,
+        "features": FeatureSettings().to_json(),
+        "filters": describe_filters(basis),
+        "libraries": facts["libraries"],
+        "prior": facts["prior"],
+        "training": record,
+        "evaluation": {},
+    }
+    return meta | {"card": model_card.format_model_card(meta)}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it."""
+    return [str(v) for v in value] if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,194 @@
+"""A recipe: everything that decides a training run, read from TOML and validated when it is read."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.model.networks import ARCHITECTURES, build_network
+from napari_sfh.model.posterior import FlowConfig
+from napari_sfh.model.sfh_model import ModelConfig
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+#: Of the arithmetic, as Lightning names it.
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+
+
+@dataclass(frozen=True)
+class PointFitSettings:
+    """The optimiser's part. ``plateau_epochs`` 0 switches the reduction on a plateau off.
+
+    ``endless``: every step sees objects never seen before; the recipe's n serve validation, flow and calibration.
+    """
+
+    batch: int = 256
+    learning_rate: float = 1e-3
+    schedule: str = "cosine"
+    epochs: int = 40
+    plateau_epochs: int = 0
+    plateau_factor: float = 0.8
+    stop_epochs: int = 20
+    precision: Precision = "32-true"
+    seed: int = 1
+    endless: bool = False
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """What is taken away from training spectra at random, see `augment`. Defaults take nothing away."""
+
+    snr_mix: tuple[float, ...] = ()
+    snr_mix_share: float = 0.0
+    snr_range: tuple[float, ...] = ()
+    drop_band: float = 0.0
+    drop_photometry: float = 0.0
+    mask_range: float = 0.0
+    mask_line: float = 0.0
+
+
+@dataclass(frozen=True)
+class PosteriorSettings:
+    """The flow, its training on stored latent vectors, and what is measured on held-out spectra."""
+
+    passes: int = 3  # noise realisations of the training set
+    epochs: int = 12
+    batch: int = 1024
+    learning_rate: float = 1e-3
+    transforms: int = 4
+    hidden: tuple[int, ...] = (96, 96)
+    bins: int = 8
+    subspace: int = 40
+    gaussians: int = 8
+    calibration_draws: int = 400
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training run, complete and valid."""
+
+    name: str
+    summary: str
+    prior: str
+    n: int
+    architecture: str
+    loss: str
+    network: Mapping[str, Any] = field(default_factory=dict)
+    fit: PointFitSettings = field(default_factory=PointFitSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
+    posterior: PosteriorSettings = field(default_factory=PosteriorSettings)
+
+    def model_config(self) -> ModelConfig:
+        """What rebuilds the model."""
+        p = self.posterior
+        flow = FlowConfig(p.transforms, p.hidden, p.bins)
+        return ModelConfig(self.architecture, dict(self.network), flow, p.subspace, p.gaussians)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of every setting."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that ship with the package."""
+    folder = resources.files("napari_sfh.training.fitting.recipes")
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir() if p.name.endswith(".toml"))
+
+
+def load_recipe(name_or_path: str | Path) -> Recipe:
+    """Read a recipe by its name (`list_recipes`) or from a TOML file.
+
+    Raises
+    ------
+    SfhInputError
+        No such recipe; no TOML; a key that is unknown, missing or of the wrong type or range.
+    """
+    text = str(name_or_path)
+    if text in list_recipes():
+        source = resources.files("napari_sfh.training.fitting.recipes") / f"{text}.toml"
+        return parse_recipe(source.read_text(encoding="utf-8"), f"{text}.toml")
+    path = Path(text)
+    if not path.is_file():
+        raise SfhInputError(f"--config: {text!r} is neither a file nor one of {', '.join(list_recipes())}")
+    return parse_recipe(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse_recipe(text: str, where: str) -> Recipe:
+    """Parse and validate; ``where`` names the source in messages."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SfhInputError(f"{where}: no valid TOML ({error})") from error
+    for key, cls in (("fit", PointFitSettings), ("augment", AugmentSettings), ("posterior", PosteriorSettings)):
+        table[key] = _read_section(cls, table.get(key, {}), f"{where}: [{key}]")
+    recipe = _read_section(Recipe, table, where)
+    _validate(recipe, where)
+    return recipe
+
+
+def _read_section(cls: type[T], table: Mapping[str, Any], where: str) -> T:
+    """A dataclass from a table: keys known, required ones there, types those of the defaults."""
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    if unknown := sorted(set(table) - set(known)):
+        raise SfhInputError(f"{where}: unknown key {unknown[0]!r}; it has {', '.join(known)}")
+    needed = [
+        k
+        for k, f in known.items()
+        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and k not in table
+    ]
+    if needed:
+        raise SfhInputError(f"{where}: key {needed[0]!r} is missing")
+    kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
+    values = {}
+    for key, value in table.items():
+        kind = str(known[key].type)
+        if kind in kinds and (isinstance(value, bool) != (kind == "bool") or not isinstance(value, kinds[kind])):
+            raise SfhInputError(f"{where}: {key} = {value!r} is not of type {kind}")
+        values[key] = tuple(value) if isinstance(value, list) else value
+    return cls(**values)
+
+
+def _validate(recipe: Recipe, where: str) -> None:
+    """Ranges and combinations."""
+    build = build_network(recipe.architecture, dict(recipe.network))  # raises on unknown names
+    if recipe.loss not in ("paper", "light"):
+        raise SfhInputError(f"{where}: loss = {recipe.loss!r}; choose paper or light")
+    if recipe.loss == "light" and build.predicts_mass:
+        heads = [k for k, (_, c) in ARCHITECTURES.items() if not c.predicts_mass]
+        raise SfhInputError(
+            f"{where}: loss 'light' needs a network that predicts light ({', '.join(heads)}), "
+            f"not {recipe.architecture!r}; use loss = 'paper'"
+        )
+    if recipe.fit.schedule not in ("linear", "cosine", "constant"):
+        raise SfhInputError(f"{where}: schedule = {recipe.fit.schedule!r}; choose linear, cosine or constant")
+    if recipe.fit.precision not in get_args(Precision):
+        known = ", ".join(get_args(Precision))
+        raise SfhInputError(f"{where}: precision = {recipe.fit.precision!r}; choose {known}")
+    for key in ("batch", "epochs", "stop_epochs"):
+        if getattr(recipe.fit, key) < 1:
+            raise SfhInputError(f"{where}: {key} = {getattr(recipe.fit, key)} must be at least 1")
+    if recipe.fit.learning_rate <= 0:
+        raise SfhInputError(f"{where}: learning_rate = {recipe.fit.learning_rate} must be positive")
+    a = recipe.augment
+    for key in ("snr_mix_share", "drop_band", "drop_photometry", "mask_range", "mask_line"):
+        if not 0 <= getattr(a, key) <= 1:
+            raise SfhInputError(f"{where}: {key} = {getattr(a, key)} must lie in 0-1")
+    if a.snr_mix and a.snr_mix_share < 1 and not a.snr_range:
+        raise SfhInputError(f"{where}: snr_mix_share = {a.snr_mix_share} leaves spectra without S/N; give snr_range")
+    if a.snr_range and (len(a.snr_range) != 2 or not 0 < a.snr_range[0] < a.snr_range[1]):
+        raise SfhInputError(f"{where}: snr_range = {list(a.snr_range)} must be two increasing numbers")

@@ -1,0 +1,374 @@
+"""Synthetic spectra as the optimiser takes them: split, made worse anew in every epoch, encoded in batches.
+
+Three kinds. A `StoredSource` reads a set made by ``napari-sfh-train simulate``: its noise is what it is, and more is
+added. A `FreshSource` keeps noiseless spectra in memory and gives them new noise, by the prior's own model,
+whenever they are seen: no network can learn the noise by heart, and one set serves every S/N. An `EndlessSource`
+draws new objects for every training step: no network can learn them by heart either.
+
+`SpectraSource.to` has spectra, noise and input made by torch on a device (`array_backend`), in threads ahead of the
+optimiser. Batch k of an epoch depends on the seed, the epoch and k alone.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import IterableDataset
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.model.encoding import Features, encode_observation
+from napari_sfh.model.sfh_model import targets_from_labels
+from napari_sfh.training.fitting.augmentation import augment_spectra, draw_snr, drop_wavelengths_and_bands
+from napari_sfh.training.fitting.recipe import AugmentSettings
+from napari_sfh.training.prior.distributions import Dist
+from napari_sfh.training.prior.prior_config import PriorConfig
+from napari_sfh.training.prior.sampling import ObjectParameters, draw_parameters
+from napari_sfh.training.simulator import array_backend, forward_model, noise, simulation
+from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
+from napari_sfh.training.simulator.labels import Labels
+from napari_sfh.training.simulator.simulation import PreparedPrior, join_labels
+from napari_sfh.training.simulator.stored_set import StoredSet, load_stored_set, prefetch_in_threads
+from napari_sfh.types import F32, Bool, Observation
+
+Rows = NDArray[np.int64]
+
+#: Shares of training, validation and test (Galceran et al. 2026, section 3.4).
+SHARES = (0.7, 0.2, 0.1)
+#: Labels that the losses need beside the label vector.
+TRUTH = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
+_CHUNK = 1024
+#: Batches in preparation on the host while a device works, one thread each.
+_AHEAD = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch: input, label vector (N, 35), and the truth of derived quantities."""
+
+    features: Features
+    y: torch.Tensor
+    truth: dict[str, torch.Tensor]
+
+
+def split_rows(n: int, seed: int) -> tuple[Rows, Rows, Rows]:
+    """Row numbers of training, validation and test: a permutation that depends on ``n`` and ``seed`` only.
+
+    Raises
+    ------
+    SfhInputError
+        Fewer than 20 rows.
+    """
+    if n < 20:
+        raise SfhInputError(f"data: {n} spectra are too few to split; simulate at least 20")
+    order = np.random.default_rng([seed, n]).permutation(n)
+    a, b = round(SHARES[0] * n), round((SHARES[0] + SHARES[1]) * n)
+    return np.sort(order[:a]), np.sort(order[a:b]), np.sort(order[b:])
+
+
+class SpectraSource:
+    """Spectra that can be observed again and again."""
+
+    labels: Labels
+
+    @abstractmethod
+    def observe(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+        """Noisy, incomplete data of some rows."""
+
+    def batch(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
+        """The same, encoded, with their truth."""
+        return _encode_batch(self.observe(rows, settings, rng), self.labels.select(rows))
+
+    def training_batch(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
+        """What a training step sees in place of some rows: these rows, unless the source is endless."""
+        return self.batch(rows, settings, rng)
+
+    @abstractmethod
+    def to(self, device: str) -> Self:
+        """The same source on a device: cpu is NumPy's, cuda and mps torch's."""
+
+    @property
+    @abstractmethod
+    def on_device(self) -> bool:
+        """True where torch makes the noise."""
+
+
+def _arrays_on(device: str) -> ArrayBackend:
+    return array_backend.select_backend(None if device == "cpu" else device)
+
+
+def _encode_batch(data: Observation, labels: Labels) -> Batch:
+    truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH}
+    return Batch(encode_observation(data), targets_from_labels(labels), truth)
+
+
+@dataclass(frozen=True)
+class StoredSource(SpectraSource):
+    """A simulated set as it lies on disk."""
+
+    dataset: StoredSet
+    labels: Labels
+    arrays: ArrayBackend = NUMPY_BACKEND
+
+    @classmethod
+    def open(cls, folder: Path) -> StoredSource:
+        """Read a set of `simulation`."""
+        dataset = load_stored_set(folder)
+        return cls(dataset, dataset.labels())
+
+    def observe(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+        """Stored data, made worse."""
+        data, put = self.dataset.data(rows), self.arrays.put
+        data = replace(data, flux=put(data.flux), error=put(data.error), mask=put(data.mask))
+        return augment_spectra(data, settings, rng)
+
+    def to(self, device: str) -> Self:
+        """Rows move to the device when they are read."""
+        return replace(self, arrays=_arrays_on(device))
+
+    @property
+    def on_device(self) -> bool:
+        """True where torch makes the noise."""
+        return self.arrays is not NUMPY_BACKEND
+
+
+@dataclass(frozen=True)
+class FreshSource(SpectraSource):
+    """Noiseless spectra (N, W) float16 and band fluxes (N, B), with what their noise needs."""
+
+    flux: LargeArray
+    phot: F32
+    labels: Labels
+    params: ObjectParameters
+    acs: Bool
+    config: PriorConfig
+
+    def observe(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+        """New noise by the prior's model, at an S/N of the recipe's distribution where it has one."""
+        xp = array_backend.find_backend(self.flux)
+        clean = forward_model.NoiselessObjects(
+            xp.single(self.flux[xp.put(rows)]),
+            self.phot[rows],
+            self.labels.select(rows),
+            _select_params(self.params, rows),
+        )
+        return drop_wavelengths_and_bands(
+            noise.add_observational_noise(clean, _with_recipe_snr(self.config, settings), rng, self.acs[rows]),
+            settings,
+            rng,
+        )
+
+    def to(self, device: str) -> Self:
+        """The noiseless spectra move to the device, 3.5 kB each."""
+        target = _arrays_on(device)
+        with array_backend.explain_out_of_memory(f"{len(self.phot)} noiseless spectra"):
+            return replace(self, flux=target.put(array_backend.find_backend(self.flux).take(self.flux)))
+
+    @property
+    def on_device(self) -> bool:
+        """True where torch makes the noise."""
+        return array_backend.find_backend(self.flux) is not NUMPY_BACKEND
+
+
+@dataclass(frozen=True)
+class EndlessSource(FreshSource):
+    """A `FreshSource` whose training steps see new objects of the prior instead of those that it holds."""
+
+    source: PreparedPrior
+
+    def training_batch(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
+        """As many new objects as rows."""
+        source = replace(self.source, config=_with_recipe_snr(self.source.config, settings))
+        data, labels, _ = simulation.simulate_objects(source, rng, len(rows))
+        return _encode_batch(drop_wavelengths_and_bands(data, settings, rng), labels)
+
+    def to(self, device: str) -> Self:
+        """Held spectra and templates move to the device."""
+        moved = super().to(device)
+        return replace(moved, source=self.source.to(None if device == "cpu" else device))
+
+
+@dataclass(frozen=True)
+class _RecipeSnr(Dist):
+    """The recipe's distribution of S/N, in place of the prior's."""
+
+    settings: AugmentSettings = field(default_factory=AugmentSettings)
+
+    def sample(self, rng: np.random.Generator, n: int) -> NDArray[np.float64]:
+        """As `augmentation.draw_snr`."""
+        return draw_snr(n, self.settings, rng)
+
+
+def _with_recipe_snr(config: PriorConfig, settings: AugmentSettings) -> PriorConfig:
+    """The prior, with the recipe's S/N where it has one."""
+    if not (settings.snr_range or settings.snr_mix):
+        return config
+    snr = _RecipeSnr("recipe", (), 0.0, np.inf, settings=settings)
+    return replace(config, noise=replace(config.noise, snr=snr))
+
+
+def make_endless_source(fresh: FreshSource, source: PreparedPrior) -> EndlessSource:
+    """An endless source around objects that it holds for validation, flow and calibration."""
+    return EndlessSource(**{f.name: getattr(fresh, f.name) for f in fields(FreshSource)}, source=source)
+
+
+def make_fresh_source(
+    source: PreparedPrior, n: int, seed: int, on_chunk: Callable[[int, int], None] | None = None
+) -> FreshSource:
+    """Draw ``n`` objects of a prior and compute their noiseless spectra.
+
+    Parameters
+    ----------
+    source : Source
+        Prior with its libraries prepared, `simulation.prepare_prior`; the spectra are made where it is, and come back.
+    n, seed : int
+    on_chunk : callable, optional
+        Called with (done, n).
+    """
+    flux = np.empty((n, source.models[0].templates.wave_aa.size), np.float16)
+    phot, labels, params, cameras = [], [], [], []
+    for k, start in enumerate(range(0, n, _CHUNK)):
+        size = min(_CHUNK, n - start)
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1 << 20, k)))
+        model = source.models[int(rng.choice(len(source.models), p=source.shares))]
+        drawn = draw_parameters(source.config, rng, size, model.templates.sub_edges_gyr, model.mh_limits)
+        acs = rng.random(size) < source.config.photometry.acs.sample(rng, size)
+        clean = forward_model.synthesise_objects(model, drawn, rng, acs)
+        flux[start : start + size] = source.arrays.take(source.arrays.half(clean.flux))
+        phot.append(clean.phot.astype(np.float32))
+        labels.append(clean.labels)
+        params.append(_without_histories(drawn))
+        cameras.append(acs)
+        if on_chunk is not None:
+            on_chunk(start + size, n)
+    return FreshSource(
+        flux, np.concatenate(phot), join_labels(labels), _join_params(params), np.concatenate(cameras), source.config
+    )
+
+
+def save_fresh_source(fresh: FreshSource, path: Path) -> None:
+    """Keep a noiseless set for another run, whole or not at all."""
+    columns: dict[str, Any] = {"flux": fresh.flux, "phot": fresh.phot, "acs": fresh.acs}
+    columns |= {f"label_{k}": getattr(fresh.labels, k) for k in Labels.array_names()}
+    columns |= {
+        f"param_{f.name}": getattr(fresh.params, f.name) for f in fields(ObjectParameters) if f.name != "family_names"
+    }
+    columns |= {"names": np.array(fresh.labels.family_names), "prior_sha256": np.array(fresh.config.sha256)}
+    partial = path.with_name(path.name + ".part.npz")
+    try:
+        np.savez(partial, **columns)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)  # on a full disk it is the first thing to go
+        raise
+
+
+def load_fresh_source(path: Path, config: PriorConfig) -> FreshSource:
+    """Inverse of `save_fresh_source`.
+
+    Raises
+    ------
+    SfhInputError
+        The file is damaged, or was drawn from a prior of other settings than ``config``.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as f:
+            drawn_from = str(f["prior_sha256"]) if "prior_sha256" in f else config.sha256
+            names = tuple(str(x) for x in f["names"])
+            labels = Labels(**{k: f[f"label_{k}"] for k in Labels.array_names()}, family_names=names)
+            keys = [x.name for x in fields(ObjectParameters) if x.name != "family_names"]
+            params = ObjectParameters(**{k: f[f"param_{k}"] for k in keys}, family_names=names)
+            fresh = FreshSource(f["flux"], f["phot"], labels, params, f["acs"], config)
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise SfhInputError(f"{path}: no noiseless set of this version ({error}); delete it to draw it anew") from error
+    if drawn_from != config.sha256:
+        raise SfhInputError(
+            f"{path}: drawn from prior {config.name!r} before its settings changed; delete it, or restore them"
+        )
+    return fresh
+
+
+def _without_histories(params: ObjectParameters) -> ObjectParameters:
+    """Parameters without the fine histories, which noise does not need."""
+    none = np.zeros((params.n, 0))
+    return replace(params, mass=none, mh=none)
+
+
+def _select_params(params: ObjectParameters, rows: Rows) -> ObjectParameters:
+    arrays: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
+    return replace(params, **arrays)
+
+
+def _join_params(parts: list[ObjectParameters]) -> ObjectParameters:
+    keys = [k for k, v in parts[0].__dict__.items() if isinstance(v, np.ndarray)]
+    arrays: dict[str, Any] = {k: np.concatenate([getattr(p, k) for p in parts]) for k in keys}
+    return replace(parts[0], **arrays)
+
+
+class Batches(IterableDataset[Batch]):
+    """Batches of some rows of a source, for a data loader.
+
+    Parameters
+    ----------
+    source : SpectraSource
+    rows : int array
+    batch : int
+    settings : AugmentSettings
+    seed : int
+    epoch : callable, optional
+        Gives the epoch, which seeds order and noise; without it every pass is the same one, in order. Of a shuffled
+        pass, each of several processes (torch.distributed) takes its part of every batch.
+    device : str, optional
+        Where the source moves when it is first read, in the process that reads it.
+    """
+
+    def __init__(
+        self,
+        source: SpectraSource,
+        rows: Rows,
+        batch: int,
+        settings: AugmentSettings,
+        seed: int,
+        epoch: Callable[[], int] | None = None,
+        device: str | None = None,
+    ) -> None:
+        self.source, self.rows, self.batch, self.settings = source, rows, batch, settings
+        self.seed, self.epoch, self.device = seed, epoch, device
+
+    def __len__(self) -> int:
+        # An incomplete last batch is left out of a shuffled pass: its rows come first another time.
+        return max(1, len(self.rows) // self.batch) if self.epoch else -(-len(self.rows) // self.batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.device is not None:
+            self.source, self.device = self.source.to(self.device), None
+        epoch = self.epoch() if self.epoch else 0
+        rank, processes = _rank_and_processes() if self.epoch else (0, 1)
+        rows = self.rows
+        if self.epoch:
+            rows = np.random.default_rng([self.seed, epoch, 0]).permutation(rows)
+        make = self.source.training_batch if self.epoch else self.source.batch
+
+        def batch(k: int) -> Batch:
+            # Rank 0 comes to nothing in a seed: one process makes what it always made.
+            rng = np.random.default_rng([self.seed, epoch, 1 + k, rank])
+            whole = rows[k * self.batch : (k + 1) * self.batch]
+            return make(np.sort(np.array_split(whole, processes)[rank]), self.settings, rng)
+
+        numbers = range(len(self))
+        # On a device the host draws the next batches while the network works; a processor has no hands free for that.
+        yield from prefetch_in_threads(batch, numbers, _AHEAD) if self.source.on_device else map(batch, numbers)
+
+
+def _rank_and_processes() -> tuple[int, int]:
+    """Rank of this process, and their number."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1

@@ -1,0 +1,136 @@
+"""What a training run works on: spectra, their split, templates, and where they all come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.training.fitting import provenance
+from napari_sfh.training.fitting.posterior import LogLine
+from napari_sfh.training.fitting.recipe import Recipe
+from napari_sfh.training.fitting.spectra_sources import (
+    EndlessSource,
+    FreshSource,
+    Rows,
+    SpectraSource,
+    StoredSource,
+    load_fresh_source,
+    make_endless_source,
+    make_fresh_source,
+    save_fresh_source,
+    split_rows,
+)
+from napari_sfh.training.libraries import templates
+from napari_sfh.training.prior.prior_config import PriorConfig, load_prior
+from napari_sfh.training.simulator import simulation
+
+#: Held-out spectra: for the choice of the best epoch, for calibration and for thresholds.
+MAX_HELD_OUT = 16384
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Spectra and templates of a run; ``facts`` go into the bundle (n, data_sha256, noise, prior, libraries)."""
+
+    spectra: SpectraSource
+    train: Rows
+    held_out: Rows
+    basis: TemplateBasis
+    facts: dict[str, Any]
+
+
+def load_training_data(
+    recipe: Recipe, data: Path | None, fresh: Path, say: LogLine, device: str = "cpu"
+) -> TrainingData:
+    """Material of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : path or None
+        A set of `simulation`, drawn from the recipe's prior.
+    fresh : path
+        Without ``data``: file of the noiseless set, made where there is none.
+    say : callable
+        Gets lines of progress.
+    device : str
+        cpu, cuda or mps: where noiseless spectra are made.
+
+    Raises
+    ------
+    SfhInputError
+        No set, or one of another prior or size.
+    """
+    prior = load_prior(recipe.prior)
+    spectra: SpectraSource
+    if data is not None:
+        spectra, facts = _open_stored_source(recipe, prior, data)
+    elif recipe.fit.endless:
+        spectra, facts = _draw_endless_source(recipe, prior, say, device)
+    else:
+        spectra, facts = _load_or_draw_source(recipe, prior, fresh, say, device)
+    prepared = [templates.prepare_templates(name) for name in prior.libraries]
+    train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
+    facts = {"prior": provenance.describe_prior(prior), "libraries": provenance.describe_libraries(prepared)} | facts
+    return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], templates.sum_template_basis(prepared[0]), facts)
+
+
+def _open_stored_source(recipe: Recipe, prior: PriorConfig, folder: Path) -> tuple[StoredSource, dict[str, Any]]:
+    spectra = StoredSource.open(folder)
+    manifest = spectra.dataset.manifest
+    if manifest["prior"] != prior.name:
+        raise SfhInputError(
+            f"--data {folder}: drawn from prior {manifest['prior']!r}, recipe {recipe.name!r} is for {prior.name!r}; "
+            "simulate a set of that prior, or change `prior` in the recipe"
+        )
+    # A set may hold fewer families or libraries than the prior of that name: its own record counts.
+    drawn_from = {"name": manifest["prior"], "sha256": manifest["prior_sha256"], "toml": manifest["prior_toml"]}
+    facts = {"n": len(spectra.dataset), "data_sha256": spectra.dataset.sha256, "noise": "stored, more added"}
+    return spectra, {**facts, "prior": drawn_from}
+
+
+def _draw_fresh_source(recipe: Recipe, source: simulation.PreparedPrior, say: LogLine, device: str) -> FreshSource:
+    say(f"drawing {recipe.n} objects of prior {source.config.name}")
+    made_at = source.to(None if device == "cpu" else device)
+    return make_fresh_source(made_at, recipe.n, recipe.fit.seed, _log_every_tenth(say))
+
+
+def _draw_endless_source(
+    recipe: Recipe, prior: PriorConfig, say: LogLine, device: str
+) -> tuple[EndlessSource, dict[str, Any]]:
+    source = simulation.prepare_prior(prior)
+    held = _draw_fresh_source(recipe, source, say, device)
+    facts = {"n": recipe.n, "data_sha256": provenance.hash_fresh_source(held), "noise": "new objects in every step"}
+    return make_endless_source(held, source), facts
+
+
+def _load_or_draw_source(
+    recipe: Recipe, prior: PriorConfig, path: Path, say: LogLine, device: str
+) -> tuple[FreshSource, dict[str, Any]]:
+    if not path.is_file():
+        save_fresh_source(_draw_fresh_source(recipe, simulation.prepare_prior(prior), say, device), path)
+    spectra = load_fresh_source(path, prior)
+    n, names = spectra.labels.n, spectra.labels.family_names
+    if n != recipe.n or names != prior.family_names:
+        raise SfhInputError(
+            f"{path}: holds {n} objects of families {', '.join(names)}; the recipe asks for {recipe.n} of prior "
+            f"{prior.name!r}; delete it, or choose another folder"
+        )
+    return spectra, {"n": n, "data_sha256": provenance.hash_fresh_source(spectra), "noise": "new in every epoch"}
+
+
+def _log_every_tenth(say: LogLine) -> Callable[[int, int], None]:
+    """Progress every ten per cent."""
+    told = 0
+
+    def on_chunk(done: int, n: int) -> None:
+        nonlocal told
+        if done * 10 // n > told:
+            told = done * 10 // n
+            say(f"drawn {done}/{n}")
+
+    return on_chunk

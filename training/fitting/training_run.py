@@ -1,0 +1,272 @@
+"""A training run, in stages. Each leaves a file in the run's folder from which an interrupted run goes on.
+
+    fresh.npz             noiseless set of the recipe's prior (unless a stored set is named, or the source is endless)
+    checkpoints/          of the point network, after every epoch (Lightning)
+    state.pt              stage one done: the point network
+    flow.pt               stage two done: the posterior flow
+    bundle.safetensors    stage three done: calibrated, with out-of-depth thresholds and all metadata
+
+Beside them ``recipe.json``, ``run.json`` (seconds of each stage), ``metrics.csv`` and ``learning_curve.png``. The
+same recipe and seed give the same weights on one machine, interrupted or not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from threadpoolctl import threadpool_limits
+
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.model.bundle import save_bundle
+from napari_sfh.model.inference import choose_device
+from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.training.fitting import learning_curve, provenance
+from napari_sfh.training.fitting.point_network import fit_point_network
+from napari_sfh.training.fitting.posterior import (
+    FlowTrainingSet,
+    LogLine,
+    calibrate_model,
+    collect_flow_training_set,
+    fit_flow,
+    make_stderr_logger,
+)
+from napari_sfh.training.fitting.recipe import Recipe
+from napari_sfh.training.fitting.spectra_sources import Batches
+from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
+
+#: Files of a run's folder.
+FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", "bundle.safetensors"
+#: What stage one fits.
+_POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
+_STORE_BATCH = 512
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What a run needs beside its recipe."""
+
+    output: Path
+    data: Path | None = None  # a set of `simulate`; None: drawn anew from the recipe's prior
+    device: str = "auto"
+    threads: int = 1
+    resume: bool = False
+    quiet: bool = False
+    command: str = ""  # as typed, for the record
+    devices: int = 1  # that fit the network together
+
+
+def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
+    """Run, or go on with, a whole training.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    options : Options
+
+    Returns
+    -------
+    path
+        The weights bundle, without figures: `evaluate` measures them, `release` writes them in.
+
+    Raises
+    ------
+    SfhInputError
+        Data, prior or an earlier run in the folder do not fit the recipe.
+    ComputeError
+        Disk full, folder not writable, memory short.
+    """
+    folder, say = options.output, make_stderr_logger(options.quiet)
+    device = choose_device(options.device).type
+    _check_devices(options.devices, device, recipe.fit.batch)
+    with _translate_errors(folder), _limit_threads(options.threads):
+        _prepare_run_folder(folder, recipe, options.resume)
+        log = StageTimer(folder)
+        with log.time_stage("data"):
+            material = load_training_data(recipe, options.data, folder / FRESH, say, device)
+        with log.time_stage("network"):
+            model = _obtain_point_network(recipe, material, options, device)
+        learning_curve.plot_learning_curve(folder, f"{recipe.name}: loss of the point network")
+        with log.time_stage("posterior"):
+            _obtain_flow(model, recipe, material, folder, device, say)
+        with log.time_stage("calibration"):
+            calibrate_model(model, material.basis, material.spectra, (material.train, material.held_out), recipe, say)
+        record = provenance.describe_training(
+            recipe, material.facts, options.command, device, log.seconds, learning_curve.read_learning_curve(folder)
+        )
+        meta = provenance.build_bundle_metadata(recipe, material.facts, material.basis, record)
+        path = save_bundle(folder / BUNDLE, model, material.basis, meta)
+    say(f"{path}: evaluate it, then release it")
+    return path
+
+
+def _check_devices(devices: int, device: str, batch: int) -> None:
+    """Refuse more devices than there are."""
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(device, os.cpu_count() or 1)
+    if not 1 <= devices <= min(there, batch):
+        raise SfhInputError(f"--devices {devices}: this machine has {there} of {device}; give 1 to {min(there, batch)}")
+
+
+class StageTimer:
+    """Seconds of each stage, kept in ``run.json`` over interruptions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "run.json"
+        self.seconds: dict[str, float] = {}
+        if self.path.is_file():
+            self.seconds = json.loads(self.path.read_text(encoding="utf-8"))["seconds"]
+
+    @contextmanager
+    def time_stage(self, stage: str) -> Iterator[None]:
+        """Add the time spent inside."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 1)
+            _write_json(self.path, {"seconds": self.seconds})
+
+
+@contextmanager
+def _translate_errors(folder: Path) -> Iterator[None]:
+    """Turn what libraries raise into this package's errors."""
+    try:
+        yield
+    except OSError as error:
+        raise ComputeError(
+            f"--output {folder}: cannot be written ({error}); free some space or choose another folder, then --resume"
+        ) from error
+    except RuntimeError as error:
+        line = str(error).strip().splitlines()[0]
+        raise ComputeError(f"--output {folder}: training failed ({line}); mend that and --resume") from error
+
+
+@contextmanager
+def _limit_threads(n: int) -> Iterator[None]:
+    """This many cores for torch and for numpy; torch's number is put back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        with threadpool_limits(n):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _write_json(path: Path, content: Any) -> None:
+    """Whole or not at all."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    partial.replace(path)
+
+
+def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
+    """Refuse a folder that holds another run; note the recipe."""
+    held = [name for name in (FRESH, POINT, FLOW, BUNDLE, "checkpoints") if (folder / name).exists()]
+    if held and not resume:
+        raise SfhInputError(
+            f"--output {folder}: holds a run already ({held[0]}); add --resume or choose another folder"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    path, wanted = folder / "recipe.json", json.loads(json.dumps(recipe.to_json()))
+    if path.is_file() and (there := json.loads(path.read_text(encoding="utf-8"))) != wanted:
+        words = _first_difference(there, wanted)
+        raise SfhInputError(f"{path}: the run there has {words}; ask for the same, or choose another folder")
+    _write_json(path, wanted)
+
+
+def _first_difference(there: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
+    """The first setting that differs, in words."""
+    for key in sorted(set(there) | set(wanted)):
+        old, new = there.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict) and old != new:
+            return _first_difference(old, new, f"{prefix}{key}.")
+        if old != new:
+            return f"{prefix}{key} = {old!r}, not {new!r}"
+    return "the same settings"
+
+
+def _obtain_point_network(recipe: Recipe, material: TrainingData, options: TrainingOptions, device: str) -> SfhModel:
+    """Stage one, or what it left."""
+    path = options.output / POINT
+    if path.is_file():
+        model = _load_state(path, recipe, material.basis, _POINT_PARTS)
+    else:
+        rows = (material.train, material.held_out)
+        try:
+            model = fit_point_network(
+                recipe,
+                material.spectra,
+                rows,
+                material.basis,
+                options.output,
+                device,
+                options.resume,
+                options.quiet,
+                options.devices,
+            )
+        except SystemExit as error:  # Lightning's answer to Ctrl-C
+            raise KeyboardInterrupt from error
+        _save_state(model, path)
+    round_weights(model)
+    return model
+
+
+@torch.no_grad()
+def round_weights(model: SfhModel) -> None:
+    """Round the point network's weights to half precision, in place: all that follows is fitted to what will ship."""
+    for weight in model.network.parameters():
+        weight.copy_(weight.half().float())
+
+
+def _obtain_flow(
+    model: SfhModel, recipe: Recipe, material: TrainingData, folder: Path, device: str, say: LogLine
+) -> None:
+    """Stage two, in place, or what it left."""
+    path = folder / FLOW
+    if path.is_file():
+        model.load_state_dict(_load_state(path, recipe, material.basis, (*_POINT_PARTS, "posterior.")).state_dict())
+        return
+    passes, seed = recipe.posterior.passes, recipe.fit.seed
+    parts: list[FlowTrainingSet] = []
+    spectra = material.spectra.to(device)
+    for k in range(passes):
+        say(f"posterior: noise realisation {k + 1}/{passes} of {len(material.train)} spectra")
+        batches = Batches(spectra, material.train, _STORE_BATCH, recipe.augment, seed + 100 + k)
+        parts.append(collect_flow_training_set(model, batches, device))
+    stored = FlowTrainingSet(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(FlowTrainingSet)))
+    fit_flow(model, stored, recipe.posterior, seed, say, device)
+    _save_state(model, path)
+
+
+def _save_state(model: SfhModel, path: Path) -> None:
+    partial = path.with_name(path.name + ".part")
+    torch.save(model.state_dict(), partial)
+    partial.replace(path)
+
+
+def _load_state(path: Path, recipe: Recipe, basis: TemplateBasis, fitted: tuple[str, ...]) -> SfhModel:
+    """A model as it is built from the recipe's seed, with the ``fitted`` parts (prefixes) of a stage's file."""
+    lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
+    model = SfhModel(recipe.model_config(), basis)
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        answer = model.load_state_dict({k: v for k, v in stored.items() if k.startswith(fitted)}, strict=False)
+    except (RuntimeError, OSError, EOFError, AttributeError, pickle.UnpicklingError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise SfhInputError(
+            f"{path}: no state of recipe {recipe.name!r} ({line}); delete it to redo the stage"
+        ) from error
+    if missing := [k for k in answer.missing_keys if k.startswith(fitted)]:
+        raise SfhInputError(f"{path}: lacks {missing[0]!r} of recipe {recipe.name!r}; delete it to redo the stage")
+    return model.eval()

@@ -1,0 +1,1 @@
+"""Template libraries: fetched, read, completed and resampled for the forward model."""

@@ -1,0 +1,76 @@
+"""The compact basis of the viewer, summed up from the templates: constant star formation inside each age bin."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.physics.ages import N_AGE
+from napari_sfh.physics.lsf import line_profiles
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.training.libraries.age_grid import interpolation_matrix
+from napari_sfh.training.libraries.resampling import line_binning_matrix
+from napari_sfh.training.libraries.templates import Templates
+from napari_sfh.types import BANDS
+
+F32 = NDArray[np.float32]
+Array = NDArray[np.float64]
+
+
+def make_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBasis:
+    """The compact basis of ``templates``.
+
+    Parameters
+    ----------
+    templates : Templates
+    log_u : float
+        Ionisation parameter of its nebulae, interpolated in the grid. Gas has the metallicity of its stars and a
+        velocity dispersion that ends at 150 km/s; no ionising photon escapes.
+    """
+    share = constant_sfr_mass_share(templates)
+    young, older = share.copy(), share.copy()
+    young[:, templates.n_young :] = 0.0
+    older[:, : templates.n_young] = 0.0
+    nebula, nebula_sed = _nebular_emission_at(templates, log_u)
+    return TemplateBasis(
+        mh=templates.mh,
+        wave_aa=templates.wave_aa,
+        spectrum=_sum_sub_bins(older, templates.muse, nebula),
+        young=_sum_sub_bins(young[:1], templates.muse)[0],
+        young_nebular=_sum_sub_bins(young[:1, : templates.n_ion], nebula)[0],
+        sed_wave_aa=templates.sed_wave_aa,
+        sed=_sum_sub_bins(older, templates.sed, nebula_sed),
+        young_sed=_sum_sub_bins(young[:1], templates.sed)[0],
+        young_nebular_sed=_sum_sub_bins(young[:1, : templates.n_ion], nebula_sed)[0],
+        light_v=np.asarray(share @ templates.light_v.T, dtype=np.float32),
+        log_u=np.array(log_u),
+        filters=templates.filters[: len(BANDS)],
+    )
+
+
+def constant_sfr_mass_share(templates: Templates) -> Array:
+    """Share (A, S) of an age bin's mass in each sub-bin when stars form at a constant rate in it."""
+    width = np.diff(templates.sub_edges_gyr)
+    share = np.zeros((N_AGE, templates.n_sub))
+    share[templates.bin_of_sub, np.arange(templates.n_sub)] = width
+    return share / share.sum(1, keepdims=True)
+
+
+def _nebular_emission_at(templates: Templates, log_u: float) -> tuple[Array, Array]:
+    """Lines and continuum of the ionising sub-bins at the stars' metallicities: (Z, I, W) and (Z, I, K)."""
+    at_u = interpolation_matrix(templates.log_u, np.array([log_u]))[0]
+    at_mh = interpolation_matrix(templates.mh_gas, templates.mh)
+    lines, muse, sed = (
+        np.einsum("zg,u,guin->zin", at_mh, at_u, grid, optimize=True)
+        for grid in (templates.line_lum, templates.cont_muse, templates.cont_sed)
+    )
+    profiles = line_profiles(templates.line_wave_aa, templates.wave_aa)
+    return muse + lines @ profiles, sed + lines @ line_binning_matrix(templates.line_wave_aa)
+
+
+def _sum_sub_bins(share: Array, stars: F32 | Array, nebula: Array | None = None) -> F32:
+    """Sums (A, Z, n) of the sub-bins' stars (Z, S, n) and nebulae (Z, I, n) with shares (A, S)."""
+    light = np.einsum("as,zsn->azn", share, stars, optimize=True)
+    if nebula is not None:
+        light += np.einsum("ai,zin->azn", share[:, : nebula.shape[1]], nebula, optimize=True)
+    return np.asarray(light, dtype=np.float32)

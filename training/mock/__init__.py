@@ -1,0 +1,1 @@
+"""The mock galaxy: made, observed, and written in the dress of every archive."""

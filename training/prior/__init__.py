@@ -1,0 +1,1 @@
+"""What a synthetic set is drawn from: histories, enrichment, dust, gas, noise."""

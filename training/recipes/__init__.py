@@ -1,1 +1,0 @@
-"""Training recipes, TOML: which network, on which prior, by which loss. Read by `napari_sfh.training.recipe`."""

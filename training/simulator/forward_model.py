@@ -1,0 +1,419 @@
+"""The forward model: from histories, dust and gas to noiseless spectra, band fluxes and labels.
+
+Light of an object = sum over sub-bins of mass x template, linear in [M/H] between the library's metallicities,
+so that all objects share one matrix product. Stars younger than 10 Myr, with the gas that they ionise, lie behind
+their birth clouds; everything lies behind the diffuse dust (Charlot & Fall 2000). Gas: Cloudy lines and continuum of
+the ionising sub-bins, bilinear in the gas's [M/H] and log U, less the escaping photons; diffuse gas is ionised by a
+further share of photons, or by stars elsewhere (an equivalent width of Halpha), and lies outside the birth clouds.
+Lines are Gaussians of the line-spread function and the gas's dispersion in quadrature (`Params.gas_sigma_kms`).
+
+Photometry is linear in the coarse spectral energy distribution, lines added at their wavelengths; at redshift z the
+filters see rest wavelengths l / (1 + z). Spectrum and photometry are divided by the mean flux in 5300-5500 AA.
+
+Spectra are made where the model's templates lie (`Model.to`): by NumPy on the processor, or by torch on a device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.physics.ages import N_AGE
+from napari_sfh.physics.dust import PIVOT_AA
+from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
+from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.training.libraries.templates import Templates
+from napari_sfh.training.prior.sampling import ObjectParameters
+from napari_sfh.training.simulator import array_backend
+from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
+from napari_sfh.training.simulator.labels import Labels
+from napari_sfh.types import BANDS, F32
+
+Array = NDArray[np.float64]
+
+#: Redshifts between which the bands' weights are interpolated.
+_Z_NODES = (0.0, 0.01)
+#: Air wavelengths in Angstrom of hydrogen and helium lines, which recombination fixes; other lines may scatter.
+_RECOMBINATION_AA = np.array(
+    [3797.9, 3835.4, 3889.1, 3970.1, 4101.7, 4340.5, 4471.5, 4685.7, 4861.3, 5875.6, 6562.8, 6678.2, 7065.2]
+)
+_HALPHA_AA = 6562.8
+#: Pairs of one ion, stronger line first. Atomic physics fixes the ratio of those that leave one level ([Ne III],
+#: [O III], [O I], [N II], [Ar III], [S III]); that of [O II] and [S II] follows the density, alike in H II regions.
+_PAIRS_AA = (
+    (3868.8, 3967.5),
+    (5006.8, 4958.9),
+    (6300.3, 6363.8),
+    (6583.4, 6548.1),
+    (7135.8, 7751.1),
+    (9530.6, 9068.6),
+    (3728.8, 3726.0),
+    (6716.4, 6730.8),
+)
+
+
+@dataclass(frozen=True)
+class ForwardModel:
+    """Templates laid out for matrix products; made once per library. Rows of (Z x S) vary S fastest."""
+
+    templates: Templates
+    old: tuple[LargeArray, LargeArray]  # muse (Z * S_old, W), sed (Z * S_old, K): stars older than 10 Myr
+    young: tuple[LargeArray, LargeArray]  # the same of the younger ones
+    gas: tuple[
+        LargeArray, LargeArray, LargeArray
+    ]  # cont_muse (G, U, I, W), cont_sed (G, U, I, K), line_lum (G, U, I, L)
+    band_weights: LargeArray  # (2 redshifts, K, B) of UVIS; see `_Z_NODES`
+    acs_weights: LargeArray  # (2, K, B) with ACS B, V and I
+    line_response: LargeArray  # (2, L, B) <f_lambda> per Lsun of a line
+    acs_response: LargeArray
+    metal_line: NDArray[np.bool_]  # (L,)
+    scatter_of: NDArray[np.int_]  # (L,) whose scatter a line shares: its own, or its pair's; see `_PAIRS_AA`
+    lg_ml_offset: float = 0.0  # added to lg_ml_v: from this library's mass scale to the set's
+    arrays: ArrayBackend = NUMPY_BACKEND  # where the arrays called Large lie, and so the spectra that are made of them
+
+    def to(self, target: ArrayBackend) -> ForwardModel:
+        """The same model for spectra made elsewhere."""
+
+        def moved(*large: LargeArray) -> Any:
+            return tuple(target.put(self.arrays.take(a)) for a in large)
+
+        weights = moved(self.band_weights, self.acs_weights, self.line_response, self.acs_response)
+        keys = ("band_weights", "acs_weights", "line_response", "acs_response")
+        return replace(
+            self,
+            old=moved(*self.old),
+            young=moved(*self.young),
+            gas=moved(*self.gas),
+            **dict(zip(keys, weights, strict=True)),
+            arrays=target,
+        )
+
+    @property
+    def mh_limits(self) -> tuple[float, float]:
+        """[M/H] range of the stars."""
+        return float(self.templates.mh[0]), float(self.templates.mh[-1])
+
+
+@dataclass(frozen=True)
+class NoiselessObjects:
+    """Spectra and band fluxes of N objects before noise, divided by the mean flux in the window."""
+
+    flux: LargeArray  # (N, W), where the model's templates lie
+    phot: F32  # (N, B)
+    labels: Labels
+    params: ObjectParameters
+
+
+def build_forward_model(templates: Templates) -> ForwardModel:
+    """Lay templates out for the matrix products of `synthesise_objects`."""
+    y = templates.n_young
+    uvis = templates.filters[: len(BANDS)]
+    acs = {f.name.replace("F435W", "F438W"): f for f in templates.filters[len(BANDS) :]}
+    mixed = tuple(acs.get(f.name, f) for f in uvis)
+    near = np.abs(templates.line_wave_aa[:, None] - _RECOMBINATION_AA).min(1)
+    return ForwardModel(
+        templates=templates,
+        old=(_flatten_nodes(templates.muse[:, y:]), _flatten_nodes(templates.sed[:, y:])),
+        young=(_flatten_nodes(templates.muse[:, :y]), _flatten_nodes(templates.sed[:, :y])),
+        gas=(templates.cont_muse, templates.cont_sed, templates.line_lum),
+        band_weights=_band_weights(uvis, templates.sed_wave_aa),
+        acs_weights=_band_weights(mixed, templates.sed_wave_aa),
+        line_response=_line_response(uvis, templates.line_wave_aa),
+        acs_response=_line_response(mixed, templates.line_wave_aa),
+        metal_line=near > 1.5,
+        scatter_of=_shared_scatter_index(templates.line_wave_aa),
+    )
+
+
+def _shared_scatter_index(line_aa: Array) -> NDArray[np.int_]:
+    """Number of the line whose scatter each line shares."""
+    shared = np.arange(line_aa.size)
+    for strong, weak in _PAIRS_AA:
+        both = [int(np.argmin(np.abs(line_aa - wave))) for wave in (strong, weak)]
+        if all(abs(line_aa[k] - wave) < 0.5 for k, wave in zip(both, (strong, weak), strict=True)):
+            shared[both[1]] = both[0]
+    return shared
+
+
+def _flatten_nodes(array: F32) -> F32:
+    return np.ascontiguousarray(array.reshape(-1, array.shape[-1]), dtype=np.float32)
+
+
+def _filter_at_redshift(band: Filter, z: float) -> Filter:
+    return replace(band, wave_aa=band.wave_aa / (1 + z), pivot_aa=band.pivot_aa / (1 + z))
+
+
+def _band_weights(bands: tuple[Filter, ...], wave_aa: Array) -> F32:
+    """Weights (2, K, B) that take an SED to band fluxes at the redshifts of `_Z_NODES`."""
+    per_z = [filter_weight_matrix(tuple(_filter_at_redshift(b, z) for b in bands), wave_aa) for z in _Z_NODES]
+    return np.stack(per_z).astype(np.float32)
+
+
+def _line_response(bands: tuple[Filter, ...], line_aa: Array) -> F32:
+    """Photon-counting <f_lambda> of a line of unit luminosity, (2, L, B): T(l) l / int T l dl."""
+    out = np.zeros((len(_Z_NODES), line_aa.size, len(bands)))
+    for i, z in enumerate(_Z_NODES):
+        for j, band in enumerate(_filter_at_redshift(b, z) for b in bands):
+            total = np.trapezoid(band.throughput * band.wave_aa, band.wave_aa)
+            at = np.interp(line_aa, band.wave_aa, band.throughput, left=0.0, right=0.0)
+            out[i, :, j] = at * line_aa / total
+    return out.astype(np.float32)
+
+
+def _mass_on_template_grid(mass: Array, mh: Array, grid: Array) -> F32:
+    """Mass of each object on the templates' (Z, S) grid: (N, Z, S)."""
+    n, s = mass.shape
+    left, share = find_bracket(grid, mh)
+    out = np.zeros((n, grid.size, s), np.float32)
+    rows, columns = np.arange(n)[:, None], np.arange(s)[None, :]
+    out[rows, left, columns] = mass * (1 - share)
+    out[rows, left + 1, columns] += mass * share
+    return out
+
+
+def _nebular_emission(
+    model: ForwardModel, mass: Array, mh_gas: Array, lg_u: Array, with_spectrum: bool, first: int = 0
+) -> EmittedLight:
+    """Gas ionised by ``mass`` (N, m) of the sub-bins from ``first`` on, before all dust."""
+    t = model.templates
+    n, m = mass.shape
+    (g, wg), (u, wu) = find_bracket(t.mh_gas, mh_gas), find_bracket(t.log_u, lg_u)
+    # Only the nodes of log U in use enter the product: a third of the grid at most.
+    used = slice(int(u.min()), int(u.max()) + 2)
+    weights = np.zeros((n, t.mh_gas.size, used.stop - used.start, m), np.float32)
+    rows = np.arange(n)
+    for dg, share_g in ((0, 1 - wg), (1, wg)):
+        for du, share_u in ((0, 1 - wu), (1, wu)):
+            weights[rows, g + dg, u - used.start + du] = (share_g * share_u)[:, None] * mass
+    flat = model.arrays.put(weights.reshape(n, -1))
+    part = [grid[:, used, first : first + m] for grid in model.gas]
+    muse, sed, lines = (grid.reshape(-1, grid.shape[-1]) for grid in part)
+    out = flat @ muse if with_spectrum else model.arrays.zeros((n, 0))
+    return EmittedLight(out, flat @ sed, flat @ lines)
+
+
+def _attenuation_curves(xp: ArrayBackend, grids: tuple[Array, ...], slope: Array) -> list[LargeArray]:
+    """(lambda / 5500)^slope on each grid, (N, n); one row if all slopes are equal."""
+    s = xp.put(slope[:1] if np.all(slope == slope[0]) else slope)[:, None]
+    return [xp.exp(s * xp.put(np.log(grid / PIVOT_AA))) for grid in grids]
+
+
+def _screen_transmission(xp: ArrayBackend, curve: LargeArray, tau: Array) -> LargeArray:
+    return xp.exp(-xp.put(tau)[:, None] * curve)
+
+
+def synthesise_objects(
+    model: ForwardModel,
+    params: ObjectParameters,
+    rng: np.random.Generator | None = None,
+    acs: NDArray[np.bool_] | None = None,
+) -> NoiselessObjects:
+    """Spectra, band fluxes and labels of ``params``, without noise.
+
+    Parameters
+    ----------
+    model : Model
+    params : Params
+    rng : numpy Generator, optional
+        For the scatter of single lines; without it there is none.
+    acs : boolean array (N,), optional
+        Objects whose B, V and I bands come from ACS.
+
+    Returns
+    -------
+    Noiseless
+        Spectra at the MUSE line-spread function and 150 km/s, divided by their mean in 5300-5500 AA.
+    """
+    light = compute_emitted_light(model, params, rng)
+    flux = light.muse
+    add_emission_lines(flux, light.lines, model.templates.line_wave_aa, params.gas_sigma_kms, params.gas_v_kms)
+    norm = flux[:, model.arrays.put(np.flatnonzero(NORM_PIXELS))].mean(1)
+    phot = model.arrays.take(compute_band_fluxes(model, light, params.redshift, acs) / norm[:, None])
+    return NoiselessObjects(flux=flux / norm[:, None], phot=phot, labels=compute_labels(model, params), params=params)
+
+
+@dataclass(frozen=True)
+class EmittedLight:
+    """Light of N objects behind their dust, per Msun formed: continuum on both grids (Lsun/AA) and lines (Lsun)."""
+
+    muse: LargeArray  # (N, W), without lines; empty where it was not asked for
+    sed: LargeArray  # (N, K), without lines
+    lines: LargeArray  # (N, L)
+
+    def __add__(self, other: EmittedLight) -> EmittedLight:
+        return EmittedLight(self.muse + other.muse, self.sed + other.sed, self.lines + other.lines)
+
+
+def compute_emitted_light(
+    model: ForwardModel, params: ObjectParameters, rng: np.random.Generator | None = None, with_spectrum: bool = True
+) -> EmittedLight:
+    """Light that leaves the objects.
+
+    Parameters
+    ----------
+    model : Model
+    params : Params
+    rng : numpy Generator, optional
+        For the scatter of single lines; without it there is none.
+    with_spectrum : bool
+        False leaves the fine grid out: photometry alone does not need it.
+    """
+    t, xp = model.templates, model.arrays
+    grids = (t.wave_aa if with_spectrum else t.wave_aa[:0], t.sed_wave_aa, t.line_wave_aa)
+    curves = _attenuation_curves(xp, grids, params.slope)
+    inside, outside = _gas_inside_and_outside(model, params, with_spectrum)
+    weights = _mass_on_template_grid(params.mass, params.mh, t.mh)
+    old = xp.put(weights[:, :, t.n_young :].reshape(params.n, -1))
+    young = xp.put(weights[:, :, : t.n_young].reshape(params.n, -1))
+    parts = []
+    for k, gas_in, gas_out in ((0, inside.muse, outside.muse), (1, inside.sed, outside.sed)):
+        n = grids[k].size
+        light = young @ model.young[k][:, :n]
+        light += gas_in
+        light *= _screen_transmission(xp, curves[k], params.tau_bc)
+        light += old @ model.old[k][:, :n]
+        light += gas_out
+        light *= _screen_transmission(xp, curves[k], params.tau_ism)
+        parts.append(light)
+    lines = inside.lines * _screen_transmission(xp, curves[2], params.tau_bc) + outside.lines
+    lines *= _screen_transmission(xp, curves[2], params.tau_ism)
+    if rng is not None:
+        lines *= xp.put(_line_scatter(rng, params, model))
+    return EmittedLight(parts[0], parts[1], lines)
+
+
+def _gas_inside_and_outside(
+    model: ForwardModel, params: ObjectParameters, with_spectrum: bool
+) -> tuple[EmittedLight, EmittedLight]:
+    """Emission inside and outside the birth clouds, before all dust."""
+    t = model.templates
+    mass = params.mass[:, : t.n_ion]
+    kept = mass * (1 - params.escape)[:, None]
+    gas = params.mh_gas, params.lg_u, with_spectrum
+    inside = _nebular_emission(model, kept[:, : t.n_young], *gas)
+    outside = _nebular_emission(model, kept[:, t.n_young :], *gas, first=t.n_young)
+    if np.any(params.diffuse > 0):
+        share = mass * params.diffuse[:, None]
+        outside += _nebular_emission(model, share, params.mh_gas, params.diffuse_lg_u, with_spectrum)
+    if np.any(params.diffuse_ew_aa > 0):
+        outside += _diffuse_gas_of_halpha_ew(model, params, with_spectrum)
+    return inside, outside
+
+
+def _diffuse_gas_of_halpha_ew(model: ForwardModel, params: ObjectParameters, with_spectrum: bool) -> EmittedLight:
+    """Gas that stars elsewhere ionise: the emission of young stars' gas scaled to an equivalent width of Halpha."""
+    t = model.templates
+    one = np.tile(np.diff(t.sub_edges_gyr[: t.n_young + 1]) / t.sub_edges_gyr[t.n_young], (params.n, 1))
+    gas = _nebular_emission(model, one, params.mh_gas, params.diffuse_lg_u, with_spectrum)
+    halpha = int(np.argmin(np.abs(t.line_wave_aa - _HALPHA_AA)))
+    near = np.abs(t.sed_wave_aa - _HALPHA_AA) < 50
+    stars = _mass_on_template_grid(params.mass, params.mh, t.mh).reshape(params.n, -1) @ _flatten_nodes(
+        t.sed[:, :, near]
+    ).mean(1)
+    xp = model.arrays
+    factor = xp.put(params.diffuse_ew_aa * stars / xp.take(gas.lines[:, halpha]))[:, None]
+    return EmittedLight(gas.muse * factor, gas.sed * factor, gas.lines * factor)
+
+
+def _line_scatter(rng: np.random.Generator, params: ObjectParameters, model: ForwardModel) -> F32:
+    """Factors (N, L) by which metal lines depart from the grid; the lines of a pair do so together."""
+    scatter = rng.standard_normal((params.n, model.metal_line.size)) * params.line_scatter_dex[:, None]
+    return np.where(model.metal_line, 10 ** scatter[:, model.scatter_of], 1.0).astype(np.float32)
+
+
+def add_emission_lines(flux: LargeArray, lines: LargeArray, line_aa: Array, sigma_kms: Array, v_kms: Array) -> None:
+    """Add Gaussian lines to spectra on `WAVE_AA`, in place.
+
+    Parameters
+    ----------
+    flux : array (N, W)
+        Per Angstrom.
+    lines : array (N, L)
+        Luminosities, per object and line.
+    line_aa : array (L,)
+        Air wavelengths.
+    sigma_kms, v_kms : arrays (N,)
+        Dispersion, to which the line-spread function is added, and velocity.
+    """
+    xp = array_backend.find_backend(flux)
+    lsf = muse_lsf_fwhm_aa(line_aa) / FWHM_PER_SIGMA
+    sigma = np.hypot(lsf, line_aa * sigma_kms[:, None] / C_KMS).astype(np.float32)
+    centre = (line_aa * (1 + v_kms[:, None] / C_KMS)).astype(np.float32)
+    reach = 5.0 * sigma.max(0).astype(float) + np.abs(centre - line_aa).max(0)
+    first = np.maximum(((line_aa - reach - WAVE_AA[0]) / STEP_AA).astype(int), 0)
+    last = np.minimum(((line_aa + reach - WAVE_AA[0]) / STEP_AA).astype(int) + 2, WAVE_AA.size)
+    wave = xp.put(WAVE_AA)
+    width, middle, area = xp.put(sigma), xp.put(centre), xp.put(sigma * np.float32(np.sqrt(2 * np.pi)))
+    for k in np.flatnonzero(first < last):
+        lo, hi, column = first[k], last[k], slice(k, k + 1)
+        x = (wave[lo:hi] - middle[:, column]) / width[:, column]
+        flux[:, lo:hi] += (lines[:, column] / area[:, column]) * xp.exp(-0.5 * x * x)
+
+
+def compute_band_fluxes(
+    model: ForwardModel, light: EmittedLight, redshift: Array, acs: NDArray[np.bool_] | None = None
+) -> LargeArray:
+    """Band fluxes <f_lambda> (N, B) in the unit of the light; ``acs`` as in `synthesise_objects`."""
+    xp = model.arrays
+    at_rest = not np.any(redshift > 0)
+    share = xp.put(np.clip(redshift / _Z_NODES[1], 0.0, 1.0))[:, None]
+
+    def bands(weights: LargeArray, response: LargeArray) -> LargeArray:
+        low = light.sed @ weights[0] + light.lines @ response[0]
+        if at_rest:
+            return low
+        return low * (1 - share) + (light.sed @ weights[1] + light.lines @ response[1]) * share
+
+    phot = bands(model.band_weights, model.line_response)
+    if acs is not None and acs.any():
+        phot = xp.where(xp.put(acs)[:, None], bands(model.acs_weights, model.acs_response), phot)
+    return phot
+
+
+def sum_per_age_bin(values: Array, templates: Templates) -> Array:
+    """Sums over the sub-bins of each age bin: (N, S) to (N, A)."""
+    return np.add.reduceat(values, np.searchsorted(templates.bin_of_sub, np.arange(N_AGE)), axis=1)
+
+
+def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters) -> Array:
+    """Intrinsic V-band light of each sub-bin, (N, S), solar luminosities per Msun formed in all."""
+    weights = _mass_on_template_grid(params.mass, params.mh, templates.mh)
+    return np.einsum("nzs,zs->ns", weights, templates.light_v, optimize=True).astype(np.float64)
+
+
+def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
+    """The truth on the 16 age bins."""
+    t = model.templates
+    light = compute_sub_bin_light_v(t, params)
+    mass = sum_per_age_bin(params.mass, t)
+    # A trace of uniform mass gives empty bins the metallicity that the law has there.
+    trace = params.mass + 1e-9 * np.diff(t.sub_edges_gyr)
+    mh = sum_per_age_bin(trace * params.mh, t) / sum_per_age_bin(trace, t)
+    total = light.sum(1)
+    return Labels.from_fractions(
+        mass.astype(np.float32),
+        (sum_per_age_bin(light, t) / total[:, None]).astype(np.float32),
+        mh.astype(np.float32),
+        tau_ism=params.tau_ism.astype(np.float32),
+        tau_bc=params.tau_bc.astype(np.float32),
+        slope=params.slope.astype(np.float32),
+        lg_ml_v=(-np.log10(total) + model.lg_ml_offset).astype(np.float32),
+        family=params.family,
+        family_names=params.family_names,
+    )
+
+
+def lg_ml_offset(templates: Templates, reference: Templates) -> float:
+    """log10 of the factor from one library's mass scale to another's: V light of solar metallicity, 1-10 Gyr."""
+
+    def lg_light(t: Templates) -> Array:
+        middle = 0.5 * (t.sub_edges_gyr[1:] + t.sub_edges_gyr[:-1])
+        z = int(np.argmin(np.abs(t.mh)))
+        return np.log10(t.light_v[z, (middle > 1.0) & (middle < 10.0)].astype(np.float64))
+
+    return float(np.median(lg_light(templates) - lg_light(reference)))

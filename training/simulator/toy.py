@@ -1,0 +1,159 @@
+"""A made-up universe in milliseconds: analytic templates, data and weights with the shapes of the real ones.
+
+For tests of everything that needs a bundle but not its accuracy. Old stars are red, with metal lines that deepen with
+age and [M/H]; young ones are blue, with Balmer lines, Halpha in emission.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from napari_sfh.model.bundle import save_bundle
+from napari_sfh.model.encoding import FeatureSettings
+from napari_sfh.model.posterior import FlowConfig
+from napari_sfh.model.sfh_model import ModelConfig, SfhModel
+from napari_sfh.physics.ages import LG_AGE_YR, N_AGE
+from napari_sfh.physics.filters import Filter
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
+from napari_sfh.training.simulator.labels import Labels
+from napari_sfh.types import BANDS, Observation
+
+_MH = np.array([-1.5, -0.5, 0.0, 0.3])
+_SED_AA = np.arange(1900.0, 10500.1, 40.0)
+_PIVOTS_AA = (2704.0, 3355.0, 4327.0, 5308.0, 8024.0)
+_BALMER_AA = (4861.3, 6562.8)
+_METALS_AA = (5010.0, 5175.0, 5270.0, 5335.0, 5709.0, 5893.0, 6230.0, 6497.0)
+
+
+def _continuum(wave_aa: np.ndarray, lg_age_yr: float) -> np.ndarray:
+    """Power law, blue when young; dimmer per mass with age."""
+    slope = -2.5 + 0.75 * (lg_age_yr - 6.8)
+    return 10 ** (-0.7 * (lg_age_yr - 10.0)) * (wave_aa / 5500.0) ** slope
+
+
+def _absorption(wave_aa: np.ndarray, lg_age_yr: float, mh: float) -> np.ndarray:
+    """Factor of absorption."""
+    metal = 0.12 * (lg_age_yr - 6.5) / 3.5 * 10 ** (0.4 * mh)
+    balmer = 0.35 * np.exp(-0.5 * ((lg_age_yr - 8.5) / 0.6) ** 2)
+    depth = sum(metal * np.exp(-0.5 * ((wave_aa - w) / 6.0) ** 2) for w in _METALS_AA)
+    depth = depth + sum(balmer * np.exp(-0.5 * ((wave_aa - w) / 9.0) ** 2) for w in _BALMER_AA)
+    return 1.0 - np.clip(depth, 0.0, 0.9)
+
+
+def make_toy_basis() -> TemplateBasis:
+    """Analytic templates in the layout of the real ones."""
+    spectrum, sed = (
+        np.array([[_continuum(w, a) * _absorption(w, a, z) for z in _MH] for a in LG_AGE_YR])
+        for w in (WAVE_AA, _SED_AA)
+    )
+    light_v = np.array([[10 ** (-0.7 * (a - 10.0)) * (1 - 0.1 * z) for z in _MH] for a in LG_AGE_YR])
+    gas = sum(np.exp(-0.5 * ((WAVE_AA - w) / 4.0) ** 2) * f for w, f in ((4861.3, 300.0), (6562.8, 900.0)))
+    young, young_sed = 0.7 * spectrum[0], 0.7 * sed[0]
+    spectrum[0] *= 0.3
+    sed[0] *= 0.3
+    curves = [np.arange(p - 400.0, p + 400.1, 20.0) for p in _PIVOTS_AA]
+    filters = tuple(
+        Filter.from_curve(b, "UVIS", w, np.exp(-0.5 * ((w - p) / 130.0) ** 2))
+        for b, w, p in zip(BANDS, curves, _PIVOTS_AA, strict=True)
+    )
+    return TemplateBasis(
+        mh=_MH,
+        wave_aa=WAVE_AA,
+        spectrum=spectrum.astype(np.float32),
+        young=young.astype(np.float32),
+        young_nebular=np.broadcast_to(gas, young.shape).astype(np.float32),
+        sed_wave_aa=_SED_AA,
+        sed=sed.astype(np.float32),
+        young_sed=young_sed.astype(np.float32),
+        young_nebular_sed=np.zeros_like(young_sed, dtype=np.float32),
+        light_v=light_v.astype(np.float32),
+        log_u=np.array(-3.0),
+        filters=filters,
+    )
+
+
+def make_toy_data(n: int, seed: int = 0, snr: float | tuple[float, float] = (10.0, 80.0)) -> tuple[Observation, Labels]:
+    """``n`` objects with random histories, Gaussian noise and all bands.
+
+    Parameters
+    ----------
+    n, seed : int
+    snr : float or (low, high)
+        Per pixel; log-uniform between two values.
+    """
+    rng = np.random.default_rng(seed)
+    basis = make_toy_basis()
+    mass = rng.gamma(0.4, size=(n, N_AGE)) * 10 ** (LG_AGE_YR - 10.0) + 1e-9
+    mass /= mass.sum(1, keepdims=True)
+    final = rng.uniform(-0.6, 0.25, n)
+    formed = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
+    mh = (-1.2 + (final[:, None] + 1.2) * formed).astype(np.float32)
+    tau_ism, tau_bc = rng.uniform(0, 0.8, n), np.exp(rng.uniform(np.log(0.1), np.log(4.0), n))
+    flux, phot = basis.reconstruct(mass, mh, tau_ism, tau_bc)
+    low, high = (snr, snr) if isinstance(snr, float | int) else snr
+    value = np.exp(rng.uniform(np.log(low), np.log(high), n)).astype(np.float32)[:, None]
+    error = (np.sqrt(np.maximum(flux, 0.02)) / value).astype(np.float32)
+    noisy = flux + error * rng.standard_normal(flux.shape, dtype=np.float32)
+    norm = noisy[:, NORM_PIXELS].mean(1, keepdims=True)
+    phot_error = (0.03 * phot).astype(np.float32)
+    data = Observation(
+        flux=noisy / norm,
+        error=error / norm,
+        mask=np.ones(flux.shape, bool),
+        phot=((phot + phot_error * rng.standard_normal(phot.shape)) / norm).astype(np.float32),
+        phot_error=phot_error / norm,
+        phot_mask=np.ones(phot.shape, bool),
+        norm_cgs=np.full(n, np.nan),
+        snr=value[:, 0],
+        v_kms=np.zeros(n, np.float32),
+        sigma_kms=np.full(n, 60.0, np.float32),
+        flag=np.zeros(n, np.int32),
+    )
+    labels = Labels.from_fractions(
+        mass.astype(np.float32),
+        basis.light_from_mass(mass, mh).astype(np.float32),
+        mh,
+        tau_ism=tau_ism.astype(np.float32),
+        tau_bc=tau_bc.astype(np.float32),
+        slope=np.full(n, -0.7, np.float32),
+        lg_ml_v=basis.lg_ml_v(mass, mh).astype(np.float32),
+        family=np.zeros(n, np.int32),
+        family_names=("toy",),
+    )
+    return data, labels
+
+
+def make_toy_config() -> ModelConfig:
+    """A network of a few thousand weights."""
+    small = {"stem_channels": 2, "components": 8, "width": 32, "hidden": 32, "blocks": 1, "photometry": 8}
+    return ModelConfig("stem", {**small, "latent": 8, "decoder": 24}, FlowConfig(2, (16,), 4), 6, 2)
+
+
+def make_toy_metadata(name: str = "toy") -> dict[str, object]:
+    """Metadata that say what this is."""
+    return {
+        "name": name,
+        "summary": "random weights, for tests",
+        "code_version": "0",
+        "features": FeatureSettings().to_json(),
+        "filters": {},
+        "libraries": {},
+        "prior": {"name": "toy"},
+        "training": {},
+        "evaluation": {},
+        "card": f"# {name}\n\nRandom weights on made-up templates: for tests, never for science.\n",
+    }
+
+
+def write_toy_bundle(path: str | Path, seed: int = 0) -> Path:
+    """Write a bundle with random weights on the made-up templates: ``load_bundle(path)`` reads it."""
+    import torch
+
+    basis = make_toy_basis()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = SfhModel(make_toy_config(), basis)
+    return save_bundle(path, model, basis, make_toy_metadata())
