@@ -82,7 +82,8 @@ def read_xsl_spectrum(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float
         raise SfhInputError(f"{path}: not an XSL spectrum ({error}); download it again") from error
     if axis.split() != ["LOG10", "nm"] or flux.ndim != 1:
         raise SfhInputError(f"{path}: axis {axis!r} of {flux.ndim} dimensions; XSL files have one in log10 of nm")
-    wave = 10.0 * 10.0 ** (start + step * (np.arange(flux.size) + 1 - first))
+    lg_nm = start + step * (np.arange(flux.size) + 1 - first)
+    wave = np.asarray(10.0 * 10.0**lg_nm, dtype=np.float64)
     kept = (wave >= LIBRARY_RANGE_AA[0]) & (wave <= LIBRARY_RANGE_AA[1])
     return wave[kept], flux[kept]
 
