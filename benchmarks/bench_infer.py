@@ -31,7 +31,7 @@ from napari_sfh.training.fitting.recipe import load_recipe
 from napari_sfh.types import Progress
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "toys"))
-from toy_universe import make_toy_basis, make_toy_data, make_toy_metadata  # noqa: E402
+from toy_universe import make_toy_basis, make_toy_data, make_toy_metadata
 
 _SECONDS = 4.0
 
