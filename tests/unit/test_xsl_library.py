@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.training.libraries import emiles, ssp_library, xsl
+from napari_sfh.training.libraries import catalogue, emiles, xsl
 
 LG_AGES = (7.8, 9.0, 10.1)
 METALS = (-0.4, 0.0)
@@ -82,7 +82,7 @@ def test_load_library_takes_the_folder_for_xsl(folder, monkeypatch):
     from napari_sfh.training.libraries import young_extension
 
     monkeypatch.setattr(young_extension, "needs_extension", lambda library: False)
-    assert ssp_library.load_library("xsl", folder).citation == xsl.XSL_CITATION
+    assert catalogue.load_library("xsl", folder).citation == xsl.XSL_CITATION
 
 
 def test_a_tar_archive_of_miles_files_with_its_abundance(tmp_path):
