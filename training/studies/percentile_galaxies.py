@@ -1,4 +1,4 @@
-"""Galaxies of one metallicity and their mass percentiles, after Iglesias-Navarro (2023, MSc thesis, La Laguna, sect. 3).
+"""Galaxies of one metallicity and their mass percentiles, after Iglesias-Navarro (2023, MSc thesis, La Laguna).
 
 Histories are Gaussian-process ones (Iyer et al. 2019; Dirichlet concentration 1) on 1 000 steps of cosmic time over
 13.47 Gyr; each is given 15 metallicities, even from -2.3 to 0.4 and constant in time. A spectrum is the sum of the SSPs
