@@ -78,7 +78,9 @@ def split_by_history(galaxies: PercentileGalaxies, seed: int) -> tuple[Rows, Row
     return rows[:a].ravel(), rows[a:b].ravel(), rows[b:].ravel()
 
 
-def measure_percentile_accuracy(found: NDArray[np.floating], truth: NDArray[np.floating]) -> dict[str, dict[str, float]]:
+def measure_percentile_accuracy(
+    found: NDArray[np.floating], truth: NDArray[np.floating]
+) -> dict[str, dict[str, float]]:
     """R2 in per cent, the relative reading, NMAD and bias of each label; ``found``, ``truth`` (N, L)."""
     out = {}
     for k, name in enumerate(LABELS):
