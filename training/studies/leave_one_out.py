@@ -13,14 +13,15 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.jobs import Steps
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.training.evaluation import test_set
@@ -41,9 +42,6 @@ from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator.simulation import PreparedPrior, prepare_prior
 from napari_sfh.training.studies.held_out_families import HeldOutFamily
 from napari_sfh.types import Progress
-
-T = TypeVar("T")
-Steps = Generator[Progress, None, T]
 
 
 @dataclass(frozen=True)
