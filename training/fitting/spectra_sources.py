@@ -41,7 +41,7 @@ from napari_sfh.types import F32, I64, Bool, Observation
 #: Shares of training, validation and test (Galceran et al. 2026, section 3.4).
 SHARES = (0.7, 0.2, 0.1)
 #: Labels that the losses need beside the label vector.
-TRUTH = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
+TRUTH_LABELS = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 _CHUNK = 1024
 #: Batches in preparation on the host while a device works, one thread each.
 _AHEAD = 4
@@ -103,7 +103,7 @@ def _arrays_on(device: str) -> ArrayBackend:
 
 
 def _encode_batch(data: Observation, labels: Labels) -> Batch:
-    truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH}
+    truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH_LABELS}
     return Batch(encode_observation(data), targets_from_labels(labels), truth)
 
 

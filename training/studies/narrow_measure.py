@@ -24,6 +24,7 @@ from napari_sfh.analysis.disc import Disc
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import Steps
 from napari_sfh.model.inference import run_to_completion
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.prep import narrowband
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
@@ -90,7 +91,7 @@ def measure_spaxel_networks(settings: SpaxelSettings) -> Steps[dict[str, Any]]:
         ``sets``: ``{A, B: {lg_age, mh: {bias, std, nmad, gradient: {...}}}}``; and ``memory``: scatter of B over A.
     """
     model = build_forward_model(templates.prepare_templates(settings.library))
-    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[narrowband.HALPHA_AA])
+    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[HALPHA_AA])
     yield Progress("mock galaxies", 0, 0)
     made = narrow_galaxies.make_mock_spaxels(
         model,
