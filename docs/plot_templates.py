@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from napari_sfh.physics import filters
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
-from napari_sfh.training.libraries import basis as compact
 from napari_sfh.training.libraries import bc03, emiles, fetch, filter_curves, nebular, resampling, templates
+from napari_sfh.training.libraries.basis import make_template_basis
 
 OUTPUT = Path(__file__).parent / "templates"
 AGES_GYR = (0.003, 0.02, 0.1, 0.5, 2.0, 10.0)
@@ -50,10 +50,10 @@ def plot_spectra(axes: Axes, ours: templates.Templates, other: templates.Templat
 
 def plot_nebula(axes: Axes, t: templates.Templates) -> None:
     """Constant star formation over 10 Myr with its nebula, at three ionisation parameters."""
-    stars, old = templates.sum_template_basis(t).young[solar(t)], solar(t)
+    stars, old = make_template_basis(t).young[solar(t)], solar(t)
     axes.plot(WAVE_AA, stars / stars[NORM_PIXELS].mean(), color="0.3", lw=0.8, label="stars only")
     for log_u, colour in zip((-3.5, -3.0, -2.0), SHADES[1:4]):
-        basis = compact.make_template_basis(t, log_u)
+        basis = make_template_basis(t, log_u)
         total = basis.young[old] + basis.young_nebular[old]
         axes.plot(
             WAVE_AA, total / stars[NORM_PIXELS].mean(), color=colour, lw=0.8, label=f"with gas, log U = {log_u:g}"

@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
+from toy_universe import make_toy_basis, make_toy_data
 
 from napari_sfh.model.networks import DecoderOutput
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import LN_TAU_BC, MH, ROOT, SLOPE_AT, TAU_ISM, MassToLight
 from napari_sfh.training.fitting.losses import SFH_SHARE, TERMS, light_loss, paper_loss
-from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_data
 
 TRUTH = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 

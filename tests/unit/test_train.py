@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from synthetic_toys import toy_source, toy_templates
+from toy_universe import make_toy_data
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.model.bundle import REQUIRED, hash_bundle_tensors, load_bundle
@@ -19,8 +20,8 @@ from napari_sfh.training.fitting import learning_curve, point_network, training_
 from napari_sfh.training.fitting.recipe import PointFitSettings, load_recipe
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.simulator import simulation
-from napari_sfh.training.simulator.toy import make_toy_data
 
 EPOCHS = 3
 
@@ -270,7 +271,7 @@ def test_plateau_lowers_the_rate_and_survives_a_checkpoint():
 
 
 def test_learning_rate_schedules():
-    model = point_network.SfhModel(recipe().model_config(), templates.sum_template_basis(toy_templates()))
+    model = point_network.SfhModel(recipe().model_config(), make_template_basis(toy_templates()))
     for schedule, middle, end in (("linear", 0.5, 1e-4), ("constant", 1.0, 1.0), ("cosine", 0.5, 1e-4)):
         settings = dataclasses.replace(recipe().fit, schedule=schedule)
         module = point_network.PointNetworkModule(model, dataclasses.replace(recipe(), fit=settings), 10_000)

@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 from napari_sfh.training.libraries import fetch, templates
-from napari_sfh.training.libraries.ssp_library import list_libraries
+from napari_sfh.training.libraries.catalogue import list_libraries
 
 
 def add_templates_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -46,13 +46,6 @@ def load_emiles() -> SspLibrary:
     return _assemble_library("e-miles", {Path(member).name: data for member, data in content.items()}, _MEMBER_FOLDER)
 
 
-def load_emiles_extended() -> SspLibrary:
-    """`load_emiles` with BC03-MILES below 63 Myr; the join factors are in ``notes``."""
-    from napari_sfh.training.libraries import bc03, young_extension
-
-    return young_extension.extend_library(load_emiles(), bc03.load_bc03_miles())
-
-
 def load_miles_folder(folder: Path, name: str) -> SspLibrary:
     """A folder of E-MILES or MILES files.
 

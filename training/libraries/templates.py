@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.filters import Filter
-from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.libraries import age_grid, fetch, filter_curves, nebular
+from napari_sfh.training.libraries.catalogue import load_library
 from napari_sfh.training.libraries.resampling import (
     SED_EDGES_AA,
     SED_WAVE_AA,
@@ -34,7 +34,7 @@ from napari_sfh.training.libraries.resampling import (
     convolve_to_muse_resolution,
     v_band_luminosity,
 )
-from napari_sfh.training.libraries.ssp_library import SspLibrary, load_library
+from napari_sfh.training.libraries.ssp_library import SspLibrary
 
 F32 = NDArray[np.float32]
 Array = NDArray[np.float64]
@@ -130,7 +130,7 @@ def prepare_templates(
     cache : path, optional
         Folder of prepared templates; default the cache folder.
     folder : path, optional
-        A folder of E-MILES/MILES FITS files or a pPXF npz file, see `ssp_library.load_library`. It is read anew.
+        A folder of E-MILES/MILES FITS files or a pPXF npz file, see `catalogue.load_library`. It is read anew.
 
     Raises
     ------
@@ -261,10 +261,3 @@ def load_templates(path: Path) -> Templates:
     if _digest(arrays, band_list) != sha256:
         raise SfhInputError(f"{path}: content does not match its sha256; the file is damaged, delete it")
     return templates
-
-
-def sum_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBasis:
-    """The compact basis of the viewer, see `basis.make_template_basis`."""
-    from napari_sfh.training.libraries.basis import make_template_basis
-
-    return make_template_basis(templates, log_u)

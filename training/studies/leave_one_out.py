@@ -36,7 +36,7 @@ from napari_sfh.training.fitting.posterior import (
 )
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import Batches, FreshSource, Rows, make_fresh_source, split_rows
-from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator.simulation import PreparedPrior, prepare_prior
 from napari_sfh.training.studies.held_out_families import HeldOutFamily
@@ -82,7 +82,7 @@ def train_small_bundle(
         Its first library gives the mass-to-light ratios.
     device : str
     """
-    basis = templates.sum_template_basis(source.models[0].templates)
+    basis = make_template_basis(source.models[0].templates)
     say = make_stderr_logger(quiet=True)
     with tempfile.TemporaryDirectory() as folder:
         model = fit_point_network(recipe, spectra, parts, basis, Path(folder), device, quiet=True)

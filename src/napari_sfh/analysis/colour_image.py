@@ -22,7 +22,7 @@ from reproject import reproject_interp
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.jobs import is_cancelled
-from napari_sfh.prep.photometry import find_mosaic_cutout
+from napari_sfh.prep.mosaics.photometry import find_mosaic_cutout
 from napari_sfh.types import BANDS, F32, Bool, Mosaic, Progress
 
 U8 = NDArray[np.uint8]

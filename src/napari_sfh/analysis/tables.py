@@ -18,7 +18,8 @@ from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, PIVOT_AA, BinView
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
 from napari_sfh.analysis.posteriors import PosteriorDraws
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import write_atomically
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Result
@@ -53,16 +54,14 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
         raise SfhInputError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
     if not tables:
         raise SfhInputError("nothing to save: click a bin on the map first")
-    try:
-        if path.suffix.lower() == ".fits":
-            hdus = [fits.PrimaryHDU(), *(_hdu(name, table) for name, table in tables.items())]
-            fits.HDUList(hdus).writeto(path, overwrite=True, checksum=True)
-        else:
-            for k, (name, table) in enumerate(tables.items()):
-                own = path if k == 0 else path.with_stem(f"{path.stem}_{name.lower()}")
-                table.write(own, format="ascii.ecsv", overwrite=True)
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    if path.suffix.lower() == ".fits":
+        hdus = [fits.PrimaryHDU(), *(_hdu(name, table) for name, table in tables.items())]
+        with write_atomically(path) as part:
+            fits.HDUList(hdus).writeto(part, overwrite=True, checksum=True)
+        return path
+    for k, (name, table) in enumerate(tables.items()):
+        with write_atomically(path if k == 0 else path.with_stem(f"{path.stem}_{name.lower()}")) as part:
+            table.write(part, format="ascii.ecsv", overwrite=True)
     return path
 
 

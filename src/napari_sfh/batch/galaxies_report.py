@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from napari_sfh import __version__
 from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.atomic import write_atomically, write_text_atomically
 
 #: In an --output pattern, the name of a galaxy's folder.
 NAME: str = "{name}"
@@ -141,16 +141,13 @@ def write_galaxies_report(outcomes: Sequence[GalaxyOutcome], folder: Path, about
     document = {"version": __version__, **about, "counts": count_outcomes(outcomes), "galaxies": galaxies}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{REPORT_JSON}.part"
-        part.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
-        os.replace(part, folder / REPORT_JSON)
-        part = folder / f".{REPORT_ECSV}.part"
-        _table(outcomes).write(part, format="ascii.ecsv", overwrite=True)
-        os.replace(part, folder / REPORT_ECSV)
     except OSError as error:
         raise ComputeError(
             f"{folder}: the report cannot be written ({error.strerror}); choose another --output"
         ) from error
+    write_text_atomically(folder / REPORT_JSON, json.dumps(document, indent=1, default=str) + "\n")
+    with write_atomically(folder / REPORT_ECSV) as part:
+        _table(outcomes).write(part, format="ascii.ecsv", overwrite=True)
 
 
 def _table(outcomes: Sequence[GalaxyOutcome]) -> Any:

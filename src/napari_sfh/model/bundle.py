@@ -8,7 +8,6 @@ grid, band list, set of age bins or version.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import write_atomically
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel
 from napari_sfh.physics.ages import AGE_EDGES_GYR
@@ -161,15 +161,12 @@ def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: M
     tensors = _collect_tensors(model, basis)
     text = json.dumps(document, sort_keys=True)
     content = save(tensors, metadata={"napari_sfh": text, "digest": _digest(text, tensors)})
-    partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise SfhInputError(f"{path}: cannot be written ({error}); choose another folder") from error
+    with write_atomically(path) as part:
+        part.write_bytes(content)
     return path
 
 
