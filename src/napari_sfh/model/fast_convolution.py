@@ -35,8 +35,6 @@ def allows_fast_convolution(x: torch.Tensor, kernel: int, slope: torch.Tensor) -
     """
     if x.device.type != "cpu" or len(x) < MIN_BATCH or kernel % 2 == 0 or torch.is_autocast_enabled("cpu"):
         return False
-    if torch.jit.is_tracing() or torch.compiler.is_compiling():
-        return False
     return float(slope.detach()) > 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -47,7 +49,9 @@ class ConvUnit(nn.Module):
         if not (self.training and allows_fast_convolution(x, self.conv.kernel_size[0], self.act.weight)):
             return self.pool(self.act(self.norm(self.conv(x))))
         convolution, affine = (self.conv.weight, self.conv.bias), (self.norm.weight, self.norm.bias)
-        return convolve_and_pool(x, convolution, affine, self.act.weight, self.pool.kernel_size, self.norm.eps)
+        return convolve_and_pool(
+            x, convolution, affine, self.act.weight, cast(int, self.pool.kernel_size), self.norm.eps
+        )
 
 
 class WavelengthAttention(nn.Module):
