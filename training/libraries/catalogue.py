@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.training.libraries import bc03, emiles, ppxf_npz, young_extension
+from napari_sfh.training.libraries import bc03, emiles, ppxf_npz, xsl, young_extension
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 
 
@@ -51,8 +51,9 @@ def load_library(name: str, folder: str | Path | None = None) -> SspLibrary:
     name : str
         ``bc03-miles`` or ``e-miles``; with ``folder`` any name for the user's own.
     folder : path, optional
-        A folder of E-MILES/MILES FITS files as their authors distribute them, or a pPXF ``spectra_*.npz``. What
-        a library lacks of young ages and wavelengths comes from BC03-MILES, scaled (see `young_extension`).
+        A folder (or tar archive) of E-MILES/MILES or XSL FITS files as their authors distribute them, a pPXF
+        ``spectra_*.npz``, or the XSL npz of `xsl`. What a library lacks of young ages and wavelengths comes from
+        BC03-MILES, scaled (see `young_extension`).
 
     Raises
     ------
@@ -72,7 +73,12 @@ def load_library(name: str, folder: str | Path | None = None) -> SspLibrary:
 
 
 def _load_user_library(path: Path, name: str) -> SspLibrary:
-    library = ppxf_npz.load_ppxf_npz(path, name) if path.suffix == ".npz" else emiles.load_miles_folder(path, name)
+    if xsl.is_xsl_library(path):
+        library = xsl.load_xsl_library(path, name)
+    elif path.suffix == ".npz":
+        library = ppxf_npz.load_ppxf_npz(path, name)
+    else:
+        library = emiles.load_miles_folder(path, name)
     return (
         young_extension.extend_library(library, bc03.load_bc03_miles())
         if young_extension.needs_extension(library)
