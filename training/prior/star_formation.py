@@ -7,7 +7,8 @@ the sub-bins, exact for the families with a closed form, by Gauss-Legendre quadr
 Families and references: Gaussian-process histories (`gp`; module `gp_sfh`), the skewed normal of ProSpect (Robotham et
 al. 2020, eq. for ``snorm``), delayed and exponential decline, constant, rising, double power law (Carnall et al. 2018),
 broken random histories with Dirichlet shares (Leja et al. 2017) or Student-t jumps ("continuity", Leja et al. 2019),
-quenched histories, steady star formation with slow variations, and single ages (``ssp``). Any family may carry box-shaped bursts.
+quenched histories, steady star formation with slow variations, and single ages (``ssp``). Any family may carry
+box-shaped bursts.
 """
 
 from __future__ import annotations
