@@ -1,0 +1,270 @@
+"""An instrument: what a network is shown of an object, on which grid, at which resolution, in which bands.
+
+The objects are made from a TOML file (`load_instrument`), or from the metadata of a weights bundle, which carries its
+own: no other module holds a grid, a band list or a line-spread function. Wavelengths inside the package are in air and
+at rest; a grid in vacuum is converted when it is read.
+
+    name = "..."                      # [A-Za-z0-9._-]
+    summary = "one line"
+    [spectrum]                        # may be missing: photometry alone
+    first_aa, last_aa                 # ends of the rest-frame grid
+    step_aa | log_step                # Angstrom, or step of ln(wavelength)
+    medium = "air" | "vacuum"         # of the numbers above
+    sigma_kms                         # dispersion to which all spectra are brought
+    norm_window_aa = [lo, hi]         # spectra and bands are divided by the mean flux here
+    [spectrum.lsf] kind = "muse" | "constant_fwhm_aa" (fwhm_aa) | "constant_r" (r) | "table" (file, or table)
+    [[band]]                          # may be missing: spectra alone
+    name, curve = "F555W UVIS" | file # a known filter or a file of two columns
+    name, centre_aa, fwhm_aa, edge_aa # or a trapezoid; edge_aa (default 0, a top hat) is the width of each flank
+    [photometry] norm = "spectrum" | "median" | BAND
+    [redshift] max                    # the largest redshift at which the bands are used
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.line_spread import LineSpread
+from napari_sfh.physics.wavelength import vacuum_to_air
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SpectrumGrid:
+    """The spectral half of an instrument.
+
+    Attributes
+    ----------
+    first_aa, last_aa : float
+        Ends of the rest-frame grid, in ``medium``.
+    step_aa, log_step : float
+        One of them is above 0: the step in Angstrom, or that of the natural logarithm of the wavelength.
+    medium : str
+        air or vacuum.
+    sigma_kms : float
+        Velocity dispersion to which spectra are broadened.
+    norm_window_aa : (float, float)
+        Window in Angstrom (air) whose mean flux density is one, and in which S/N is measured.
+    lsf : LineSpread
+    """
+
+    first_aa: float
+    last_aa: float
+    norm_window_aa: tuple[float, float]
+    lsf: LineSpread
+    step_aa: float = 0.0
+    log_step: float = 0.0
+    medium: Literal["air", "vacuum"] = "air"
+    sigma_kms: float = 150.0
+
+    def __post_init__(self) -> None:
+        if (self.step_aa > 0) == (self.log_step > 0):
+            raise SfhInputError("[spectrum]: give one of step_aa (Angstrom) and log_step, above 0")
+        if not 0 < self.first_aa < self.last_aa:
+            raise SfhInputError(f"[spectrum]: first_aa = {self.first_aa} must lie below last_aa = {self.last_aa}")
+        if not 8 <= self._count <= 20000:
+            raise SfhInputError(f"[spectrum]: the grid has {self._count} pixels; choose a step that gives 8 to 20000")
+        if not 0 <= self.sigma_kms <= 1000:
+            raise SfhInputError(f"[spectrum]: sigma_kms = {self.sigma_kms} must lie in 0-1000 km/s")
+        lo, hi = self.norm_window_aa
+        if not (self.wave_aa[0] - 1 <= lo < hi <= self.wave_aa[-1] + 1) or self.norm_pixels.sum() < 3:
+            raise SfhInputError(
+                f"[spectrum]: norm_window_aa = [{lo}, {hi}] must lie inside the grid, "
+                f"{self.wave_aa[0]:.1f}-{self.wave_aa[-1]:.1f} AA, and hold three pixels"
+            )
+
+    @property
+    def _count(self) -> int:
+        if self.step_aa > 0:
+            return int(np.floor((self.last_aa - self.first_aa) / self.step_aa + 1e-6)) + 1
+        return int(np.floor(np.log(self.last_aa / self.first_aa) / self.log_step + 1e-6)) + 1
+
+    @cached_property
+    def wave_aa(self) -> Array:
+        """Rest-frame air wavelengths in Angstrom, (W,), read-only."""
+        index = np.arange(self._count)
+        if self.step_aa > 0:
+            wave = self.first_aa + self.step_aa * index
+        else:
+            wave = self.first_aa * np.exp(self.log_step * index)
+        if self.medium == "vacuum":
+            wave = vacuum_to_air(wave)
+        wave = np.asarray(wave, dtype=np.float64)
+        wave.flags.writeable = False
+        return wave
+
+    @cached_property
+    def pixel_aa(self) -> Array:
+        """Width of each pixel in Angstrom, (W,), read-only."""
+        width = np.full(self._count, self.step_aa) if self._is_uniform else np.gradient(self.wave_aa)
+        width.flags.writeable = False
+        return width
+
+    @property
+    def _is_uniform(self) -> bool:
+        return self.step_aa > 0 and self.medium == "air"
+
+    @cached_property
+    def norm_pixels(self) -> NDArray[np.bool_]:
+        """Pixels inside the normalisation window, boolean (W,), read-only."""
+        lo, hi = self.norm_window_aa
+        inside = (self.wave_aa >= lo) & (self.wave_aa <= hi)
+        inside.flags.writeable = False
+        return inside
+
+    @property
+    def n_wave(self) -> int:
+        """Number of pixels W."""
+        return self._count
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: the ``[spectrum]`` section."""
+        step = {"step_aa": self.step_aa} if self.step_aa > 0 else {"log_step": self.log_step}
+        return {
+            "first_aa": self.first_aa,
+            "last_aa": self.last_aa,
+            **step,
+            "medium": self.medium,
+            "sigma_kms": self.sigma_kms,
+            "norm_window_aa": list(self.norm_window_aa),
+            "lsf": self.lsf.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Band:
+    """A band of an instrument: a known filter's name or a file in ``curve``, or a trapezoid.
+
+    ``table`` holds the rows (wavelength in Angstrom, throughput) of a file once it is read, so that an instrument does
+    not depend on files that lie elsewhere.
+    """
+
+    name: str
+    curve: str = ""
+    centre_aa: float = 0.0
+    fwhm_aa: float = 0.0
+    edge_aa: float = 0.0
+    table: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        shape = self.centre_aa > 0 and self.fwhm_aa > 0
+        if bool(self.curve or self.table) == shape:
+            raise SfhInputError(f"[[band]] {self.name}: give curve, or centre_aa and fwhm_aa in Angstrom, not both")
+        if not 0 <= self.edge_aa <= max(self.fwhm_aa, 0):
+            raise SfhInputError(f"[[band]] {self.name}: edge_aa = {self.edge_aa} must lie in 0-fwhm_aa")
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: one ``[[band]]`` section."""
+        out: dict[str, Any] = {"name": self.name}
+        for key in ("curve", "centre_aa", "fwhm_aa", "edge_aa"):
+            if getattr(self, key):
+                out[key] = getattr(self, key)
+        if self.table:
+            out["table"] = [list(row) for row in self.table]
+        return out
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What a network is shown.
+
+    Attributes
+    ----------
+    name, summary : str
+    spectrum : SpectrumGrid or None
+        None: photometry alone.
+    bands : tuple of Band
+        Empty: spectra alone.
+    photometry_norm : str
+        ``spectrum`` (bands are divided by the mean flux in the spectrum's window), ``median`` (by the median of the
+        object's own usable bands) or the name of a band.
+    redshift_max : float
+        Largest redshift at which the bands are used.
+
+    Examples
+    --------
+    >>> from napari_sfh.instruments.files import load_instrument
+    >>> muse = load_instrument("muse-hst")
+    >>> muse.spectrum.n_wave, muse.band_names
+    (1761, ('F275W', 'F336W', 'F438W', 'F555W', 'F814W'))
+    """
+
+    name: str
+    spectrum: SpectrumGrid | None = None
+    bands: tuple[Band, ...] = ()
+    photometry_norm: str = "spectrum"
+    redshift_max: float = 0.01
+    summary: str = ""
+    file: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if self.spectrum is None and not self.bands:
+            raise SfhInputError(f"instrument {self.name}: has neither [spectrum] nor [[band]]; give one of them")
+        names = self.band_names
+        if twice := [n for n in names if names.count(n) > 1]:
+            raise SfhInputError(f"instrument {self.name}: band {twice[0]!r} is there twice; rename one")
+        if self.photometry_norm == "spectrum" and self.spectrum is None:
+            raise SfhInputError(
+                f"instrument {self.name}: [photometry] norm = 'spectrum' needs a [spectrum]; give 'median' or a band"
+            )
+        if self.photometry_norm not in ("spectrum", "median", *names):
+            raise SfhInputError(
+                f"instrument {self.name}: [photometry] norm = {self.photometry_norm!r} is no band; "
+                "give 'spectrum', 'median' or a band's name"
+            )
+        if not 0 <= self.redshift_max <= 20:
+            raise SfhInputError(f"instrument {self.name}: [redshift] max = {self.redshift_max} must lie in 0-20")
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """Names of the bands, in the network's order."""
+        return tuple(band.name for band in self.bands)
+
+    @property
+    def n_bands(self) -> int:
+        """Number of bands B."""
+        return len(self.bands)
+
+    @property
+    def n_wave(self) -> int:
+        """Number of spectral pixels W; 0 without a spectrum."""
+        return self.spectrum.n_wave if self.spectrum else 0
+
+    @property
+    def wave_aa(self) -> Array:
+        """Rest-frame air wavelengths in Angstrom, (W,); empty without a spectrum."""
+        return self.spectrum.wave_aa if self.spectrum else np.empty(0)
+
+    @property
+    def grid(self) -> SpectrumGrid:
+        """The spectral half; raises `SfhInputError` where there is none."""
+        if self.spectrum is None:
+            raise SfhInputError(f"instrument {self.name}: has no spectrum; this needs one")
+        return self.spectrum
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values with the sections and keys of the TOML file: for a bundle's metadata and a set's manifest."""
+        out: dict[str, Any] = {"name": self.name, "summary": self.summary}
+        if self.spectrum:
+            out["spectrum"] = self.spectrum.to_json()
+        if self.bands:
+            out["band"] = [band.to_json() for band in self.bands]
+            out["photometry"] = {"norm": self.photometry_norm}
+        out["redshift"] = {"max": self.redshift_max}
+        return out
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of everything that decides what a network is shown; the summary does not count."""
+        content: Mapping[str, Any] = {k: v for k, v in self.to_json().items() if k != "summary"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
