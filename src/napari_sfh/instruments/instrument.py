@@ -14,7 +14,8 @@ at rest; a grid in vacuum is converted when it is read.
     norm_window_aa = [lo, hi]         # spectra and bands are divided by the mean flux here
     [spectrum.lsf] kind = "muse" | "constant_fwhm_aa" (fwhm_aa) | "constant_r" (r) | "table" (file, or table)
     [[band]]                          # may be missing: spectra alone
-    name, curve = "F555W UVIS" | file # a known filter or a file of two columns
+    name, curve = "F555W UVIS" | file # a known filter or a file of two columns (medium = "air" | "vacuum")
+    substitute = "F555W ACS"          # of either: another camera's filter that stands in for the band
     name, centre_aa, fwhm_aa, edge_aa # or a trapezoid; edge_aa (default 0, a top hat) is the width of each flank
     [photometry] norm = "spectrum" | "median" | BAND
     [redshift] max                    # the largest redshift at which the bands are used
@@ -37,6 +38,9 @@ from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.physics.wavelength import vacuum_to_air
 
 Array = NDArray[np.float64]
+
+#: Up to this redshift bands are taken for those of the rest frame.
+REST_FRAME_REDSHIFT: float = 0.01
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,13 @@ class SpectrumGrid:
         """Number of pixels W."""
         return self._count
 
+    @cached_property
+    def fwhm_aa(self) -> Array:
+        """FWHM of the line-spread function at the grid's pixels in Angstrom, (W,), read-only."""
+        fwhm = self.lsf.fwhm_aa(self.wave_aa)
+        fwhm.flags.writeable = False
+        return fwhm
+
     def to_json(self) -> dict[str, Any]:
         """Plain values: the ``[spectrum]`` section."""
         step = {"step_aa": self.step_aa} if self.step_aa > 0 else {"log_step": self.log_step}
@@ -146,7 +157,8 @@ class Band:
     """A band of an instrument: a known filter's name or a file in ``curve``, or a trapezoid.
 
     ``table`` holds the rows (wavelength in Angstrom, throughput) of a file once it is read, so that an instrument does
-    not depend on files that lie elsewhere.
+    not depend on files that lie elsewhere. ``substitute`` names another camera's filter that stands in
+    for the band.
     """
 
     name: str
@@ -155,6 +167,7 @@ class Band:
     fwhm_aa: float = 0.0
     edge_aa: float = 0.0
     table: tuple[tuple[float, float], ...] = ()
+    substitute: str = ""
 
     def __post_init__(self) -> None:
         shape = self.centre_aa > 0 and self.fwhm_aa > 0
@@ -166,7 +179,7 @@ class Band:
     def to_json(self) -> dict[str, Any]:
         """Plain values: one ``[[band]]`` section."""
         out: dict[str, Any] = {"name": self.name}
-        for key in ("curve", "centre_aa", "fwhm_aa", "edge_aa"):
+        for key in ("curve", "centre_aa", "fwhm_aa", "edge_aa", "substitute"):
             if getattr(self, key):
                 out[key] = getattr(self, key)
         if self.table:
@@ -244,6 +257,16 @@ class Instrument:
     def wave_aa(self) -> Array:
         """Rest-frame air wavelengths in Angstrom, (W,); empty without a spectrum."""
         return self.spectrum.wave_aa if self.spectrum else np.empty(0)
+
+    @property
+    def norm_pixels(self) -> NDArray[np.bool_]:
+        """Pixels inside the normalisation window, boolean (W,); empty without a spectrum."""
+        return self.spectrum.norm_pixels if self.spectrum else np.zeros(0, dtype=np.bool_)
+
+    @property
+    def takes_redshift(self) -> bool:
+        """Whether the redshift is an input of the network: bands sample other rest wavelengths than at z = 0."""
+        return bool(self.bands) and self.redshift_max > REST_FRAME_REDSHIFT
 
     @property
     def grid(self) -> SpectrumGrid:

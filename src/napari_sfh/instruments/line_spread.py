@@ -82,6 +82,16 @@ class LineSpread:
             out["table"] = [list(row) for row in self.table]
         return out
 
+    def describe(self) -> str:
+        """In words, for listings and notes."""
+        if self.kind == "muse":
+            return "MUSE (Bacon et al. 2017)"
+        if self.kind == "constant_fwhm_aa":
+            return f"FWHM {self.value:g} AA"
+        if self.kind == "constant_r":
+            return f"R = {self.value:g}"
+        return f"table, FWHM {self._columns[1].min():.2f}-{self._columns[1].max():.2f} AA"
+
     @classmethod
     def from_file(cls, path: str | Path) -> LineSpread:
         """A table of two columns, wavelength and FWHM in Angstrom; ``#`` begins a comment.
