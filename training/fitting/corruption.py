@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.physics import dust
@@ -24,9 +22,7 @@ from napari_sfh.physics.template_basis import TemplateBasis, find_bracket
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.fitting.augmentation import normalise_bands
 from napari_sfh.training.simulator.noise import SKY_LINES
-from napari_sfh.types import F32, Observation
-
-Array = NDArray[np.floating[Any]]
+from napari_sfh.types import F32, Floats, Observation
 
 #: What metals leave of a star's light against wavelength: a quarter at F275W where they blanket most.
 _BLANKETED_AA = (2704.0, 3355.0, 4327.0, 5308.0)
@@ -173,11 +169,11 @@ def replace_by_metal_rich_stars(data: Observation, rng: np.random.Generator, bas
 class _Light:
     """Noiseless spectra (N, W) and band fluxes (N, B) in a common unit."""
 
-    flux: Array
-    phot: Array
+    flux: Floats
+    phot: Floats
 
 
-def _observe(data: Observation, light: _Light, rng: np.random.Generator, v_kms: Array | None = None) -> Observation:
+def _observe(data: Observation, light: _Light, rng: np.random.Generator, v_kms: Floats | None = None) -> Observation:
     """``data`` with other light in it, at its own errors and masks; the spectrum shifted by ``v_kms`` (N,)."""
     instrument = data.instrument
     flux, phot = light.flux, light.phot
@@ -196,7 +192,7 @@ def _observe(data: Observation, light: _Light, rng: np.random.Generator, v_kms: 
     return normalise_bands(seen)
 
 
-def _at_metallicity(grid: Array, templates: F32, mh: float) -> Array:
+def _at_metallicity(grid: Floats, templates: F32, mh: float) -> Floats:
     """Templates (A, Z, n) at one [M/H]: (A, n)."""
     index, share = find_bracket(np.asarray(grid, float), np.array(mh))
     return np.asarray(templates[:, index] * (1 - share) + templates[:, index + 1] * share, float)
@@ -228,16 +224,16 @@ def corrupt_spectra(data: Observation, basis: TemplateBasis, rng: np.random.Gene
     return [f(data.select(rows), rng=rng) for f, rows in parts if rows.size]
 
 
-def _with_flux(data: Observation, flux: Array) -> Observation:
+def _with_flux(data: Observation, flux: Floats) -> Observation:
     return replace(data, flux=np.where(data.mask, flux, 0.0).astype(np.float32))
 
 
-def _doppler(flux: Array, v_kms: Array, wave_aa: Array) -> F32:
+def _doppler(flux: Floats, v_kms: Floats, wave_aa: Floats) -> F32:
     rows = [np.interp(wave_aa * (1 + v / C_KMS), wave_aa, f) for v, f in zip(v_kms, flux, strict=True)]
     return np.asarray(rows, np.float32)
 
 
-def _loguniform(rng: np.random.Generator, low: float, high: float, n: int) -> Array:
+def _loguniform(rng: np.random.Generator, low: float, high: float, n: int) -> Floats:
     return np.exp(rng.uniform(np.log(low), np.log(high), n))
 
 
@@ -245,6 +241,6 @@ def _lsf_sigma_aa(line_aa: float, grid: SpectrumGrid) -> float:
     return float(grid.lsf.fwhm_aa(line_aa)) / FWHM_PER_SIGMA
 
 
-def _black_body(wave_aa: Array, kelvin: Array) -> Array:
+def _black_body(wave_aa: Floats, kelvin: Floats) -> Floats:
     """Planck's law per wavelength, any scale."""
     return 1e20 * wave_aa**-5.0 / np.expm1(_H_C_K_AA / (wave_aa * kelvin))

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import make_band_filters
@@ -21,9 +20,9 @@ from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.wavelength import vacuum_to_air
 from napari_sfh.training.libraries import fetch
+from napari_sfh.types import F64
 
-Array = NDArray[np.float64]
-Curve = tuple[Array, Array]
+Curve = tuple[F64, F64]
 
 _FILTER_RES = "ppxf-8.2.6/ppxf/examples/FILTER.RES.txt"
 #: Wavelength in Angstrom below which no conversion from vacuum to air is known: curves there stay as they are.
@@ -108,7 +107,7 @@ def load_johnson_v_filter() -> Filter:
     return make_air_filter("V", "Johnson", *curve)
 
 
-def make_air_filter(name: str, camera: str, wave_aa: Array, throughput: Array) -> Filter:
+def make_air_filter(name: str, camera: str, wave_aa: F64, throughput: F64) -> Filter:
     """A filter from a curve in vacuum."""
     wave = np.asarray(wave_aa, dtype=np.float64)
     air = np.where(wave > _AIR_FROM_AA, vacuum_to_air(np.maximum(wave, _AIR_FROM_AA)), wave)

@@ -21,9 +21,7 @@ from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.training.libraries import filter_curves, nebular
 from napari_sfh.training.libraries.young_extension import PHOTOMETRIC_RANGE_AA
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64
 
 #: Widths in Angstrom that the coarse grid's bins may have, widest first.
 SED_STEPS_AA: tuple[float, ...] = (20.0, 10.0, 5.0, 2.5, 1.25)
@@ -39,7 +37,7 @@ _REACH_SIGMA = 6.0  # of the widest kernel, where that is more
 
 def choose_sed_edges(
     bands: tuple[Filter, ...], redshift_max: float = 0.0, limits_aa: tuple[float, float] = PHOTOMETRIC_RANGE_AA
-) -> Array:
+) -> F64:
     """Edges (K + 1,) of the coarse grid's bins for the bands of an instrument.
 
     Parameters
@@ -72,7 +70,7 @@ def _effective_width_aa(band: Filter) -> float:
     return float(np.trapezoid(band.throughput, band.wave_aa) / band.throughput.max())
 
 
-def convolve_to_instrument(light: NDArray[np.floating], wave_aa: Array, fwhm_aa: Array, grid: SpectrumGrid) -> F32:
+def convolve_to_instrument(light: NDArray[np.floating], wave_aa: F64, fwhm_aa: F64, grid: SpectrumGrid) -> F32:
     """Spectra (..., n) of resolution ``fwhm_aa`` (n,) as an instrument sees them, on its grid: (..., W).
 
     Raises
@@ -109,7 +107,7 @@ def convolve_to_instrument(light: NDArray[np.floating], wave_aa: Array, fwhm_aa:
     return CubicSpline(uniform, lsf.broaden_spectra(spectra, uniform, extra), axis=-1)(grid.wave_aa).astype(np.float32)
 
 
-def average_over_bins(light: NDArray[np.floating], wave_aa: Array, edges_aa: Array) -> Array:
+def average_over_bins(light: NDArray[np.floating], wave_aa: F64, edges_aa: F64) -> F64:
     """Means over bins of spectra (..., n) that are linear between their points; 0 beyond their range."""
     inside = (wave_aa >= edges_aa[0] - 100) & (wave_aa <= edges_aa[-1] + 100)
     wave, spectra = wave_aa[inside], np.asarray(light[..., inside], dtype=np.float64)
@@ -123,14 +121,14 @@ def average_over_bins(light: NDArray[np.floating], wave_aa: Array, edges_aa: Arr
     return np.diff(cumulative, axis=-1) / np.diff(edges_aa)
 
 
-def v_band_luminosity(light: NDArray[np.floating], wave_aa: Array) -> Array:
+def v_band_luminosity(light: NDArray[np.floating], wave_aa: F64) -> F64:
     """V-band luminosity in solar units of spectra (..., n) in Lsun/AA."""
     band = filter_curves.load_johnson_v_filter()
     flux = filters.mean_flux_density(band, wave_aa, light) * (nebular.L_SUN_ERG_S / AREA_10PC_CM2)
     return flux / filters.flux_from_ab(band, SUN_V_AB)
 
 
-def line_binning_matrix(line_wave_aa: Array, edges_aa: Array) -> Array:
+def line_binning_matrix(line_wave_aa: F64, edges_aa: F64) -> F64:
     """Contribution (L, K) per AA of lines to the bins of a coarse grid: all of a line in the bin that holds it."""
     number = np.searchsorted(edges_aa, line_wave_aa) - 1
     inside = (number >= 0) & (number < edges_aa.size - 1)

@@ -35,9 +35,7 @@ from napari_sfh.training.libraries.resampling import (
     v_band_luminosity,
 )
 from napari_sfh.training.libraries.ssp_library import SspLibrary, load_library
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64
 
 #: Bumped when the preparation changes, so that old cache files are made anew.
 TEMPLATES_VERSION = 8
@@ -88,20 +86,20 @@ class Templates:
         Digest of every array above, the curves and the instrument.
     """
 
-    sub_edges_gyr: Array
+    sub_edges_gyr: F64
     bin_of_sub: NDArray[np.int_]
     n_young: int
     n_ion: int
-    mh: Array
-    wave_aa: Array
+    mh: F64
+    wave_aa: F64
     spectrum: F32
-    sed_edges_aa: Array
+    sed_edges_aa: F64
     sed: F32
     light_v: F32
-    q_h: Array
-    mh_gas: Array
-    log_u: Array
-    line_wave_aa: Array
+    q_h: F64
+    mh_gas: F64
+    log_u: F64
+    line_wave_aa: F64
     line_lum: F32
     cont_spectrum: F32
     cont_sed: F32
@@ -117,11 +115,11 @@ class Templates:
         return int(self.bin_of_sub.size)
 
     @property
-    def sed_wave_aa(self) -> Array:
+    def sed_wave_aa(self) -> F64:
         """Centres of the SED's bins, (K,)."""
         return 0.5 * (self.sed_edges_aa[1:] + self.sed_edges_aa[:-1])
 
-    def weights_of_age(self, age_gyr: float) -> Array:
+    def weights_of_age(self, age_gyr: float) -> F64:
         """Weights (S,) of sub-bins that stand for a single age, linear in log age between sub-bin middles."""
         middle = 0.5 * (self.sub_edges_gyr[1:] + self.sub_edges_gyr[:-1])
         return age_grid.interpolation_matrix(np.log10(middle), np.log10([age_gyr]))[0]
@@ -211,10 +209,12 @@ def build_templates(
     arrays |= _nebular_arrays(grid, library, rate, average, instrument, edges)
     provenance = {key: getattr(library, key) for key in _PROVENANCE} | {"nebular": grid.note}
     digest = _digest(arrays, instrument, (*filters, *substitutes))
-    return Templates(**arrays, instrument=instrument, filters=filters, substitutes=substitutes, provenance=provenance, sha256=digest)
+    return Templates(
+        **arrays, instrument=instrument, filters=filters, substitutes=substitutes, provenance=provenance, sha256=digest
+    )
 
 
-def _resample_spectra(light: NDArray[np.floating], wave_aa: Array, fwhm_aa: Array, instrument: Instrument) -> F32:
+def _resample_spectra(light: NDArray[np.floating], wave_aa: F64, fwhm_aa: F64, instrument: Instrument) -> F32:
     """Spectra on the instrument's grid, (..., W); W = 0 without one."""
     if instrument.spectrum is None:
         return np.zeros((*light.shape[:-1], 0), np.float32)
@@ -222,7 +222,7 @@ def _resample_spectra(light: NDArray[np.floating], wave_aa: Array, fwhm_aa: Arra
 
 
 def _nebular_arrays(
-    grid: nebular.NebularGrid, library: SspLibrary, rate: Array, average: Array, instrument: Instrument, edges_aa: Array
+    grid: nebular.NebularGrid, library: SspLibrary, rate: F64, average: F64, instrument: Instrument, edges_aa: F64
 ) -> dict[str, Any]:
     """Nebular emission per Msun formed in each ionising sub-bin: per-photon ratios times the stars' own rate."""
     per_age = age_grid.interpolation_matrix(np.log10(grid.age_gyr), np.log10(library.age_gyr))

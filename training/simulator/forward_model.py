@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.dust import PIVOT_AA
-from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument, SpectrumGrid
 from napari_sfh.physics.filters import Filter, filter_weight_matrix, photometry_scale
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.template_basis import find_bracket
@@ -35,9 +35,7 @@ from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
 from napari_sfh.training.simulator.labels import Labels, compute_formation_times
-from napari_sfh.types import F32
-
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64
 
 #: Largest step between the redshifts from which the bands' weights are interpolated.
 _Z_STEP = 0.01
@@ -70,7 +68,7 @@ class ForwardModel:
     gas: tuple[
         LargeArray, LargeArray, LargeArray
     ]  # cont_spectrum (G, U, I, W), cont_sed (G, U, I, K), line_lum (G, U, I, L)
-    redshifts: Array  # (V,) from 0 to the instrument's largest, between which what follows is interpolated
+    redshifts: F64  # (V,) from 0 to the instrument's largest, between which what follows is interpolated
     band_weights: LargeArray  # (V, K, B) of the instrument's bands
     substitute_weights: LargeArray  # (V, K, B) with other cameras' bands where the instrument names them
     line_response: LargeArray  # (V, L, B) <f_lambda> per Lsun of a line
@@ -146,7 +144,7 @@ def build_forward_model(templates: Templates) -> ForwardModel:
     )
 
 
-def _shared_scatter_index(line_aa: Array) -> NDArray[np.int_]:
+def _shared_scatter_index(line_aa: F64) -> NDArray[np.int_]:
     """Number of the line whose scatter each line shares."""
     shared = np.arange(line_aa.size)
     for strong, weak in _PAIRS_AA:
@@ -164,13 +162,13 @@ def _filter_at_redshift(band: Filter, z: float) -> Filter:
     return replace(band, wave_aa=band.wave_aa / (1 + z), pivot_aa=band.pivot_aa / (1 + z))
 
 
-def _band_weights(bands: tuple[Filter, ...], redshifts: Array, wave_aa: Array) -> F32:
+def _band_weights(bands: tuple[Filter, ...], redshifts: F64, wave_aa: F64) -> F32:
     """Weights (V, K, B) that take an SED to band fluxes at some redshifts."""
     per_z = [filter_weight_matrix(tuple(_filter_at_redshift(b, z) for b in bands), wave_aa) for z in redshifts]
     return np.stack(per_z).astype(np.float32)
 
 
-def _line_response(bands: tuple[Filter, ...], redshifts: Array, line_aa: Array) -> F32:
+def _line_response(bands: tuple[Filter, ...], redshifts: F64, line_aa: F64) -> F32:
     """Photon-counting <f_lambda> of a line of unit luminosity, (V, L, B): T(l) l / int T l dl."""
     out = np.zeros((redshifts.size, line_aa.size, len(bands)))
     for i, z in enumerate(redshifts):
@@ -181,7 +179,7 @@ def _line_response(bands: tuple[Filter, ...], redshifts: Array, line_aa: Array) 
     return out.astype(np.float32)
 
 
-def _mass_on_template_grid(mass: Array, mh: Array, grid: Array) -> F32:
+def _mass_on_template_grid(mass: F64, mh: F64, grid: F64) -> F32:
     """Mass of each object on the templates' (Z, S) grid: (N, Z, S)."""
     n, s = mass.shape
     left, share = find_bracket(grid, mh)
@@ -193,7 +191,7 @@ def _mass_on_template_grid(mass: Array, mh: Array, grid: Array) -> F32:
 
 
 def _nebular_emission(
-    model: ForwardModel, mass: Array, mh_gas: Array, lg_u: Array, with_spectrum: bool, first: int = 0
+    model: ForwardModel, mass: F64, mh_gas: F64, lg_u: F64, with_spectrum: bool, first: int = 0
 ) -> EmittedLight:
     """Gas ionised by ``mass`` (N, m) of the sub-bins from ``first`` on, before all dust."""
     t = model.templates
@@ -213,13 +211,13 @@ def _nebular_emission(
     return EmittedLight(out, flat @ sed, flat @ lines)
 
 
-def _attenuation_curves(xp: ArrayBackend, grids: tuple[Array, ...], slope: Array) -> list[LargeArray]:
+def _attenuation_curves(xp: ArrayBackend, grids: tuple[F64, ...], slope: F64) -> list[LargeArray]:
     """(lambda / 5500)^slope on each grid, (N, n); one row if all slopes are equal."""
     s = xp.put(slope[:1] if np.all(slope == slope[0]) else slope)[:, None]
     return [xp.exp(s * xp.put(np.log(grid / PIVOT_AA))) for grid in grids]
 
 
-def _screen_transmission(xp: ArrayBackend, curve: LargeArray, tau: Array) -> LargeArray:
+def _screen_transmission(xp: ArrayBackend, curve: LargeArray, tau: F64) -> LargeArray:
     return xp.exp(-xp.put(tau)[:, None] * curve)
 
 
@@ -249,9 +247,7 @@ def synthesise_objects(
     flux = light.spectrum
     if instrument.spectrum is not None:
         line_aa = model.templates.line_wave_aa
-        add_emission_lines(
-            flux, light.lines, line_aa, params.gas_sigma_kms, params.gas_v_kms, instrument.spectrum
-        )
+        add_emission_lines(flux, light.lines, line_aa, params.gas_sigma_kms, params.gas_v_kms, instrument.spectrum)
     phot = compute_band_fluxes(model, light, params.redshift, substituted)
     flux, phot = normalise_objects(flux, phot, instrument)
     return NoiselessObjects(flux, phot, compute_labels(model, params), params, instrument)
@@ -363,7 +359,7 @@ def _line_scatter(rng: np.random.Generator, params: ObjectParameters, model: For
 
 
 def add_emission_lines(
-    flux: LargeArray, lines: LargeArray, line_aa: Array, sigma_kms: Array, v_kms: Array, grid: SpectrumGrid
+    flux: LargeArray, lines: LargeArray, line_aa: F64, sigma_kms: F64, v_kms: F64, grid: SpectrumGrid
 ) -> None:
     """Add Gaussian lines to spectra on the grid of an instrument, in place.
 
@@ -395,7 +391,7 @@ def add_emission_lines(
 
 
 def compute_band_fluxes(
-    model: ForwardModel, light: EmittedLight, redshift: Array, substituted: NDArray[np.bool_] | None = None
+    model: ForwardModel, light: EmittedLight, redshift: F64, substituted: NDArray[np.bool_] | None = None
 ) -> LargeArray:
     """Band fluxes <f_lambda> (N, B) in the unit of the light; ``substituted`` as in `synthesise_objects`."""
     xp = model.arrays
@@ -422,12 +418,12 @@ def compute_band_fluxes(
     return phot
 
 
-def sum_per_age_bin(values: Array, templates: Templates) -> Array:
+def sum_per_age_bin(values: F64, templates: Templates) -> F64:
     """Sums over the sub-bins of each age bin: (N, S) to (N, A)."""
     return np.add.reduceat(values, np.searchsorted(templates.bin_of_sub, np.arange(N_AGE)), axis=1)
 
 
-def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters) -> Array:
+def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters) -> F64:
     """Intrinsic V-band light of each sub-bin, (N, S), solar luminosities per Msun formed in all."""
     weights = _mass_on_template_grid(params.mass, params.mh, templates.mh)
     return np.einsum("nzs,zs->ns", weights, templates.light_v, optimize=True).astype(np.float64)
@@ -459,7 +455,7 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
 def lg_ml_offset(templates: Templates, reference: Templates) -> float:
     """log10 of the factor from one library's mass scale to another's: V light of solar metallicity, 1-10 Gyr."""
 
-    def lg_light(t: Templates) -> Array:
+    def lg_light(t: Templates) -> F64:
         middle = 0.5 * (t.sub_edges_gyr[1:] + t.sub_edges_gyr[:-1])
         z = int(np.argmin(np.abs(t.mh)))
         return np.log10(t.light_v[z, (middle > 1.0) & (middle < 10.0)].astype(np.float64))

@@ -15,7 +15,6 @@ from napari_sfh.physics.dust import ebv_from_tau
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.types import F32, I32
 
-
 #: Per cents of the mass formed whose lookback times are labels: ``t10`` to ``t90``.
 FORMATION_PERCENTS: tuple[int, ...] = tuple(range(10, 100, 10))
 #: Labels that no hash of a set holds: they follow from the histories, and sets of earlier versions lack them.

@@ -24,16 +24,14 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
-from napari_sfh.physics.filters import photometry_snr, photometry_scale
+from napari_sfh.physics.filters import photometry_scale, photometry_snr
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.prior.prior_config import Noise, Photometry, PriorConfig
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import ArrayBackend, LargeArray
 from napari_sfh.training.simulator.forward_model import NoiselessObjects
-from napari_sfh.types import F32, Bool, Flag, Observation
-
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64, Bool, Flag, Observation
 
 #: Night-sky lines (air, Angstrom; Osterbrock et al. 1996) and their residuals relative to [O I] 5577.
 SKY_LINES: tuple[tuple[float, float], ...] = (
@@ -116,13 +114,13 @@ def _select_window(mask: LargeArray, grid: SpectrumGrid) -> tuple[LargeArray, La
     return in_window, xp.at_least(in_window.sum(1), 1.0)
 
 
-def _replace_missing(scale: Array) -> Array:
+def _replace_missing(scale: F64) -> F64:
     """1 where no band normalises the photometry: its bands then stay in the units of the simulation."""
     return np.where(np.isfinite(scale), scale, 1.0)
 
 
 def add_spectral_noise(
-    clean: NoiselessObjects, snr: Array, config: Noise, rng: np.random.Generator
+    clean: NoiselessObjects, snr: F64, config: Noise, rng: np.random.Generator
 ) -> tuple[LargeArray, LargeArray, LargeArray]:
     """Noisy flux, error array and mask, each (N, W), in units of the noiseless window mean."""
     n, p, xp = len(snr), clean.params, array_backend.find_backend(clean.flux)
@@ -149,7 +147,7 @@ def add_spectral_noise(
     return flux, error, _draw_mask(xp, config, p.redshift, grid, rng)
 
 
-def _correlate(noise: LargeArray, rho: Array) -> None:
+def _correlate(noise: LargeArray, rho: F64) -> None:
     """Moving average of two pixels, in place: unit variance, correlation ``rho`` (N,) < 1/2 between neighbours."""
     if not np.any(rho > 0):
         return
@@ -165,8 +163,8 @@ def _correlate(noise: LargeArray, rho: Array) -> None:
 def _add_sky_residuals(
     noise: LargeArray,
     variance: LargeArray,
-    amplitude: Array,
-    redshift: Array,
+    amplitude: F64,
+    redshift: F64,
     grid: SpectrumGrid,
     rng: np.random.Generator,
 ) -> None:
@@ -188,7 +186,7 @@ def _add_sky_residuals(
         variance[:, lo:hi] += (_SKY_SHARE_IN_ERRORS * height * profile) ** 2
 
 
-def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: Array, grid: SpectrumGrid) -> None:
+def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, grid: SpectrumGrid) -> None:
     """Pass noise through the convolution from ``sigma_star_kms`` (N,) to the grid's dispersion, in place; variance too.
 
     One width in pixels stands for the whole spectrum (on MUSE's linear grid it varies by 19 %, on a logarithmic one not
@@ -210,9 +208,7 @@ def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: Array
     variance[:] = xp.at_least(variance, 1e-12)
 
 
-def _calibration_wiggles(
-    xp: ArrayBackend, amplitude: Array, grid: SpectrumGrid, rng: np.random.Generator
-) -> LargeArray:
+def _calibration_wiggles(xp: ArrayBackend, amplitude: F64, grid: SpectrumGrid, rng: np.random.Generator) -> LargeArray:
     """Smooth factors (N, W) with relative standard deviation ``amplitude`` (N,): cosines of 150-3000 AA."""
     n = len(amplitude)
     k = xp.put(2 * np.pi / np.exp(rng.uniform(np.log(150), np.log(3000), (n, _WIGGLE_MODES))))
@@ -240,7 +236,7 @@ def _thin_out(wave: F32, grid: SpectrumGrid) -> tuple[F32, NDArray[np.int_], F32
     return coarse, left, (wave - coarse[left]) / (coarse[left + 1] - coarse[left])
 
 
-def select_wavelength_range(xp: ArrayBackend, lo: Array, hi: Array, wave_aa: Array) -> LargeArray:
+def select_wavelength_range(xp: ArrayBackend, lo: F64, hi: F64, wave_aa: F64) -> LargeArray:
     """Pixels (N, W) of a grid (W,) from wavelength ``lo`` to ``hi``, (N,) each, both included."""
     first, last = np.searchsorted(wave_aa, lo), np.searchsorted(wave_aa, hi, side="right")
     pixel = xp.put(np.arange(wave_aa.size, dtype=np.int16))
@@ -248,7 +244,7 @@ def select_wavelength_range(xp: ArrayBackend, lo: Array, hi: Array, wave_aa: Arr
 
 
 def _draw_mask(
-    xp: ArrayBackend, config: Noise, redshift: Array, grid: SpectrumGrid, rng: np.random.Generator
+    xp: ArrayBackend, config: Noise, redshift: F64, grid: SpectrumGrid, rng: np.random.Generator
 ) -> LargeArray:
     """Usable pixels (N, W)."""
     n, wave_aa = len(redshift), grid.wave_aa
@@ -270,7 +266,7 @@ def _draw_mask(
 
 
 def add_photometric_noise(
-    clean: NoiselessObjects, snr: Array, config: Photometry, rng: np.random.Generator
+    clean: NoiselessObjects, snr: F64, config: Photometry, rng: np.random.Generator
 ) -> tuple[F32, F32, Bool]:
     """Noisy band fluxes, errors and mask (N, B), in units of the noiseless norm; 0 where masked."""
     ideal = clean.phot

@@ -31,12 +31,10 @@ from napari_sfh.training.studies import narrow_galaxies, narrow_ssp
 from napari_sfh.training.studies.narrow_galaxies import MockSpaxels, Split
 from napari_sfh.training.studies.narrow_nets import JpasMlp, Regressor, RegressorFitSettings, SpaxelCnn, train_regressor
 from napari_sfh.training.studies.narrow_ssp import SspSample
-from napari_sfh.types import Progress
+from napari_sfh.types import F32, I64, Progress
 
 T = TypeVar("T")
 Steps = Generator[Progress, None, T]
-F32 = NDArray[np.float32]
-Rows = NDArray[np.int64]
 
 #: What a spaxel's network reads, and the gradient tool's name for it.
 SPAXEL_QUANTITIES = {"lg_age": "AGE_LW", "mh": "MH_LW"}
@@ -137,7 +135,7 @@ def predict_held_out_folds(made: MockSpaxels, name: str, kind: Split, settings: 
     return found
 
 
-def _split_for_stopping(made: MockSpaxels, rows: Rows, kind: Split, seed: int) -> tuple[Rows, Rows]:
+def _split_for_stopping(made: MockSpaxels, rows: I64, kind: Split, seed: int) -> tuple[I64, I64]:
     """Rows to fit and rows to stop by: spaxels in set A, whole galaxies in set B."""
     rng = np.random.default_rng([seed, 34])
     unit = made.galaxy[rows] if kind == "B" else np.arange(len(rows))

@@ -28,10 +28,9 @@ from napari_sfh.training.evaluation import independent_simulator, metrics
 from napari_sfh.training.fitting.losses import light_loss
 from napari_sfh.training.fitting.spectra_sources import TRUTH
 from napari_sfh.training.libraries.templates import Templates
+from napari_sfh.types import I64
 
 _BATCH, _RATE, _CLIP = 128, 4e-4, 1.0
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _retrain(
         yield total / len(order)
 
 
-def _shuffle_batches(sizes: list[int], rng: np.random.Generator) -> list[tuple[int, Rows]]:
+def _shuffle_batches(sizes: list[int], rng: np.random.Generator) -> list[tuple[int, I64]]:
     """Batches of row numbers, each within one library, in random order."""
     batches = []
     for which, n in enumerate(sizes):
