@@ -16,6 +16,7 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 
 F32 = NDArray[np.float32]
@@ -248,6 +249,22 @@ class Prediction:
         """Whether star-formation histories are predicted."""
         return self.mass_frac is not None
 
+    def history(self, name: str) -> F32:
+        """``light_frac``, ``mass_frac`` or ``mh``, (N, A).
+
+        Raises
+        ------
+        SfhInputError
+            The weights predict scalars only.
+        """
+        values: F32 | None = {"light_frac": self.light_frac, "mass_frac": self.mass_frac, "mh": self.mh}[name]
+        if values is None:
+            raise SfhInputError(
+                f"these weights predict {', '.join(self.scalars)} and no star-formation histories, which this needs; "
+                "choose weights that do (napari-sfh models)"
+            )
+        return values
+
     def median(self, name: str) -> F32:
         """Posterior median of a quantity, (N,) or (N, A)."""
         return self.quantiles[name][..., 2]
@@ -281,6 +298,17 @@ class Result:
     def instrument(self) -> Instrument:
         """What the network was shown of the bins."""
         return self.data.instrument
+
+    def model_rows(self, rows: Any) -> tuple[F32, F32]:
+        """Rebuilt spectra (n, W) and bands (n, B) of some bins; NaN where the weights have no templates."""
+        if self.model_flux is None or self.model_phot is None:
+            flux, phot = self.data.flux[rows], self.data.phot[rows]
+            return np.full_like(flux, np.nan), np.full_like(phot, np.nan)
+        return self.model_flux[rows], self.model_phot[rows]
+
+    def chi2_of(self, row: int) -> float:
+        """Reduced chi^2 of a bin's spectrum; NaN where the weights have no templates."""
+        return float("nan") if self.chi2 is None else float(self.chi2[row])
 
 
 @dataclass(frozen=True)

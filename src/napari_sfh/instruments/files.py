@@ -193,7 +193,7 @@ def _read_band(section: _Section, folder: Path | None) -> Band:
     name, curve = section.text("name"), section.text("curve", "")
     shape = [section.number(key, 0.0) for key in ("centre_aa", "fwhm_aa", "edge_aa")]
     table, medium = section.rows("table", []), section.text("medium", "air")
-    substitute = section.text("substitute", "")
+    substitute, pivot = section.text("substitute", ""), section.number("pivot_aa", 0.0)
     section.finish()
     if medium not in ("air", "vacuum"):
         raise SfhInputError(f"{section.where}: medium = {medium!r}; choose air or vacuum")
@@ -202,7 +202,7 @@ def _read_band(section: _Section, folder: Path | None) -> Band:
     if curve and not table and folder is not None and (folder / curve).is_file():
         table = _read_curve(folder / curve, medium)
     try:
-        return Band(name, curve, *shape, table, substitute)
+        return Band(name, curve, *shape, table, substitute, pivot)
     except SfhInputError as error:
         raise SfhInputError(f"{section.where}: {error}") from error
 

@@ -16,6 +16,7 @@ at rest; a grid in vacuum is converted when it is read.
     [[band]]                          # may be missing: spectra alone
     name, curve = "F555W UVIS" | file # a known filter or a file of two columns (medium = "air" | "vacuum")
     substitute = "F555W ACS"          # of either: another camera's filter that stands in for the band
+    pivot_aa                          # of a known filter: where the band is drawn
     name, centre_aa, fwhm_aa, edge_aa # or a trapezoid; edge_aa (default 0, a top hat) is the width of each flank
     [photometry] norm = "spectrum" | "median" | BAND
     [redshift] max                    # the largest redshift at which the bands are used
@@ -25,7 +26,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import LineSpread
+from napari_sfh.physics.filters import pivot_wavelength_aa
 from napari_sfh.physics.wavelength import vacuum_to_air
 
 Array = NDArray[np.float64]
@@ -158,7 +159,7 @@ class Band:
 
     ``table`` holds the rows (wavelength in Angstrom, throughput) of a file once it is read, so that an instrument does
     not depend on files that lie elsewhere. ``substitute`` names another camera's filter that stands in
-    for the band.
+    for the band. ``pivot_aa`` is the pivot wavelength of a known filter, where the band is drawn.
     """
 
     name: str
@@ -168,6 +169,7 @@ class Band:
     edge_aa: float = 0.0
     table: tuple[tuple[float, float], ...] = ()
     substitute: str = ""
+    pivot_aa: float = 0.0
 
     def __post_init__(self) -> None:
         shape = self.centre_aa > 0 and self.fwhm_aa > 0
@@ -176,10 +178,17 @@ class Band:
         if not 0 <= self.edge_aa <= max(self.fwhm_aa, 0):
             raise SfhInputError(f"[[band]] {self.name}: edge_aa = {self.edge_aa} must lie in 0-fwhm_aa")
 
+    @property
+    def drawn_at_aa(self) -> float:
+        """Pivot wavelength in Angstrom, of a trapezoid its centre; NaN where it is not known."""
+        if self.table:
+            return pivot_wavelength_aa(*np.asarray(self.table, dtype=np.float64).T)
+        return self.pivot_aa or self.centre_aa or np.nan
+
     def to_json(self) -> dict[str, Any]:
         """Plain values: one ``[[band]]`` section."""
         out: dict[str, Any] = {"name": self.name}
-        for key in ("curve", "centre_aa", "fwhm_aa", "edge_aa", "substitute"):
+        for key in ("curve", "centre_aa", "fwhm_aa", "edge_aa", "substitute", "pivot_aa"):
             if getattr(self, key):
                 out[key] = getattr(self, key)
         if self.table:
@@ -244,6 +253,11 @@ class Instrument:
         return tuple(band.name for band in self.bands)
 
     @property
+    def pivot_aa(self) -> Array:
+        """Pivot wavelengths of the bands in Angstrom, (B,); NaN where it is not known."""
+        return np.array([band.drawn_at_aa for band in self.bands], dtype=np.float64)
+
+    @property
     def n_bands(self) -> int:
         """Number of bands B."""
         return len(self.bands)
@@ -269,6 +283,23 @@ class Instrument:
         return bool(self.bands) and self.redshift_max > REST_FRAME_REDSHIFT
 
     @property
+    def norm_text(self) -> str:
+        """What fluxes are divided by, in words."""
+        if self.spectrum:
+            lo, hi = self.spectrum.norm_window_aa
+            return f"mean in {lo:.0f}-{hi:.0f} AA"
+        return "median of the bands" if self.photometry_norm == "median" else self.photometry_norm
+
+    @property
+    def snr_text(self) -> str:
+        """What S/N is measured in, in words."""
+        if self.spectrum is None:
+            return "median of the bands"
+        lo, hi = self.spectrum.norm_window_aa
+        middle = self.spectrum.pixel_aa[self.spectrum.norm_pixels].mean()
+        return f"per {middle:.4g} AA pixel in {lo:.0f}-{hi:.0f} AA"
+
+    @property
     def grid(self) -> SpectrumGrid:
         """The spectral half; raises `SfhInputError` where there is none."""
         if self.spectrum is None:
@@ -288,6 +319,7 @@ class Instrument:
 
     @cached_property
     def sha256(self) -> str:
-        """Digest of everything that decides what a network is shown; the summary does not count."""
-        content: Mapping[str, Any] = {k: v for k, v in self.to_json().items() if k != "summary"}
+        """Digest of everything that decides what a network is shown: all but summary and the bands' drawn positions."""
+        content: dict[str, Any] = {k: v for k, v in self.to_json().items() if k != "summary"}
+        content["band"] = [{k: v for k, v in row.items() if k != "pivot_aa"} for row in content.get("band", [])]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
