@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from napari_sfh import __version__
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.atomic import remove_parts_on_signals
 
 if TYPE_CHECKING:
     from napari_sfh.pipeline import RunConfig
@@ -28,6 +29,8 @@ T = TypeVar("T")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _build_parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        remove_parts_on_signals()
     try:
         return int(options.command(options))
     except SfhInputError as error:

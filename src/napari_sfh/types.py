@@ -22,7 +22,10 @@ from napari_sfh.instruments.instrument import Instrument
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+#: Of any precision.
+Floats = NDArray[np.floating]
 
 
 class Flag(enum.IntFlag):

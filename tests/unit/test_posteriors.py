@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.wcs import WCS
+from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis import posteriors
 from napari_sfh.analysis.posteriors import compute_formation_times, draw_bin_posterior, find_bundle
@@ -23,7 +24,6 @@ from napari_sfh.model.inference import predict_histories, reconstruct_observatio
 from napari_sfh.model.inference import run_to_completion as finished
 from napari_sfh.model.targets import SCALARS, VECTORS
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.training.simulator.toy import make_toy_data, write_toy_bundle
 from napari_sfh.types import QUANTILES, BinMap, Result
 
 T = TypeVar("T")

@@ -15,7 +15,6 @@ from napari_sfh.training.simulator.simulation import join_labels
 from napari_sfh.types import F64, Observation, Prediction, Progress
 
 #: Quantities of `Prediction` whose truth a synthetic set knows.
-VECTORS = ("light_frac", "mass_frac", "mh", "cum_mass")
 
 
 @dataclass(frozen=True)

@@ -195,6 +195,8 @@ def fit_point_network(
     """
     _silence_lightning()
     lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
+    # The deterministic mode fills every new array with NaN; here each is written before it is read.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     s = recipe.fit
     model = SfhModel(recipe.model_config(), source.instrument, source.targets, basis)
     kind = choose_device(device).type

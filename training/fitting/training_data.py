@@ -26,6 +26,7 @@ from napari_sfh.training.fitting.spectra_sources import (
     split_rows,
 )
 from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.prior_config import PriorConfig, load_prior
 from napari_sfh.training.simulator import simulation
 from napari_sfh.types import I64
@@ -90,7 +91,7 @@ def load_training_data(
     prepared = [templates.prepare_templates(name, instrument) for name in prior.libraries]
     train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
     facts = {"prior": provenance.describe_prior(prior), "libraries": provenance.describe_libraries(prepared)} | facts
-    return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], templates.sum_template_basis(prepared[0]), facts)
+    return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], make_template_basis(prepared[0]), facts)
 
 
 def _open_stored_source(

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import Z_SUN
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.training.libraries import bc03, fetch
 from napari_sfh.training.libraries.age_grid import averaging_matrix
 from napari_sfh.training.libraries.ssp_library import SspLibrary
@@ -47,8 +48,6 @@ CASE_B_ERG: float = 1.37e-12
 MIN_CASE_B_SHARE: float = 0.7
 #: Ages in yr up to which it is judged: beyond, the hard spectra of old stars give less Halpha anyway.
 CASE_B_CHECK_MAX_AGE_YR: float = 8e6
-#: Halpha in air, Angstrom.
-HALPHA_AA: float = 6562.80
 #: Range in Angstrom of the lines kept.
 LINE_RANGE_AA: tuple[float, float] = (1900.0, 10500.0)
 

@@ -28,6 +28,7 @@ from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.libraries import age_grid, fetch, filter_curves, nebular
+from napari_sfh.training.libraries.catalogue import load_library
 from napari_sfh.training.libraries.resampling import (
     average_over_bins,
     choose_sed_edges,
@@ -143,7 +144,7 @@ def prepare_templates(
     cache : path, optional
         Folder of prepared templates; default the cache folder.
     folder : path, optional
-        A folder of E-MILES/MILES FITS files or a pPXF npz file, see `ssp_library.load_library`. It is read anew.
+        A folder of E-MILES/MILES FITS files or a pPXF npz file, see `catalogue.load_library`. It is read anew.
 
     Raises
     ------
@@ -309,10 +310,3 @@ def load_templates(path: Path) -> Templates:
     if _digest(arrays, instrument, band_list) != sha256:
         raise SfhInputError(f"{path}: content does not match its sha256; the file is damaged, delete it")
     return templates
-
-
-def sum_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBasis:
-    """The compact basis of the viewer, see `basis.make_template_basis`."""
-    from napari_sfh.training.libraries.basis import make_template_basis
-
-    return make_template_basis(templates, log_u)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import NORM_WINDOW_AA
-from napari_sfh.prep.psf import MUSE_SLOPE
+from napari_sfh.prep.mosaics.psf import MUSE_SLOPE
 from napari_sfh.training.mock.files import MOCK_NAME, write_fits_files
 from napari_sfh.types import BANDS, F32
 

@@ -3,7 +3,7 @@
 MUSE: stars at the library's own resolution are brought to the line-spread function, broadened by their dispersion and
 shifted by their velocity (both as products in Fourier space over log wavelength), gas lines are added with their own
 width, everything is put on the observed air grid and blurred by the cube's PSF, channel by channel, on a grid of half a
-spaxel; the spaxels are samples of that image, as the width of a PSF measured on images asks for (prep.psf). HST: the
+spaxel; the spaxels are samples of that image, as the width of a PSF measured on images asks for. HST: the
 same functions of the sky on the mosaic's own pixels, band by band, with its narrower PSF. Noise is photons plus
 background, with sky lines in the cube.
 """
@@ -24,7 +24,7 @@ from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra, muse_lsf_fwh
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries import age_grid
-from napari_sfh.training.libraries.ssp_library import load_library
+from napari_sfh.training.libraries.catalogue import load_library
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.mock import galaxy
 from napari_sfh.training.prior.sampling import ObjectParameters

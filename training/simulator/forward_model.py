@@ -43,7 +43,6 @@ _Z_STEP = 0.01
 _RECOMBINATION_AA = np.array(
     [3797.9, 3835.4, 3889.1, 3970.1, 4101.7, 4340.5, 4471.5, 4685.7, 4861.3, 5875.6, 6562.8, 6678.2, 7065.2]
 )
-_HALPHA_AA = 6562.8
 #: Pairs of one ion, stronger line first. Atomic physics fixes the ratio of those that leave one level ([Ne III],
 #: [O III], [O I], [N II], [Ar III], [S III]); that of [O II] and [S II] follows the density, alike in H II regions.
 _PAIRS_AA = (
@@ -214,7 +213,7 @@ def _nebular_emission(
 def _attenuation_curves(xp: ArrayBackend, grids: tuple[F64, ...], slope: F64) -> list[LargeArray]:
     """(lambda / 5500)^slope on each grid, (N, n); one row if all slopes are equal."""
     s = xp.put(slope[:1] if np.all(slope == slope[0]) else slope)[:, None]
-    return [xp.exp(s * xp.put(np.log(grid / PIVOT_AA))) for grid in grids]
+    return [xp.exp(s * xp.put(np.log(grid / DUST_PIVOT_AA))) for grid in grids]
 
 
 def _screen_transmission(xp: ArrayBackend, curve: LargeArray, tau: F64) -> LargeArray:
@@ -342,8 +341,8 @@ def _diffuse_gas_of_halpha_ew(model: ForwardModel, params: ObjectParameters, wit
     t = model.templates
     one = np.tile(np.diff(t.sub_edges_gyr[: t.n_young + 1]) / t.sub_edges_gyr[t.n_young], (params.n, 1))
     gas = _nebular_emission(model, one, params.mh_gas, params.diffuse_lg_u, with_spectrum)
-    halpha = int(np.argmin(np.abs(t.line_wave_aa - _HALPHA_AA)))
-    near = np.abs(t.sed_wave_aa - _HALPHA_AA) < 50
+    halpha = int(np.argmin(np.abs(t.line_wave_aa - HALPHA_AA)))
+    near = np.abs(t.sed_wave_aa - HALPHA_AA) < 50
     stars = _mass_on_template_grid(params.mass, params.mh, t.mh).reshape(params.n, -1) @ _flatten_nodes(
         t.sed[:, :, near]
     ).mean(1)

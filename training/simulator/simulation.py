@@ -335,7 +335,7 @@ def _run_jobs(jobs: list[tuple[Any, ...]], workers: int, scheduler: str | None) 
     if scheduler:
         from napari_sfh.training.simulator.cluster import write_shards_on_cluster
 
-        yield from write_shards_on_cluster(jobs, scheduler)
+        yield from write_shards_on_cluster(write_shard, jobs, scheduler)
         return
     from threadpoolctl import threadpool_limits
 

@@ -13,14 +13,15 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.jobs import Steps
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.training.evaluation import test_set
@@ -82,7 +83,7 @@ def train_small_bundle(
         Its first library gives the mass-to-light ratios.
     device : str
     """
-    basis = templates.sum_template_basis(source.models[0].templates)
+    basis = make_template_basis(source.models[0].templates)
     say = make_stderr_logger(quiet=True)
     with tempfile.TemporaryDirectory() as folder:
         model = fit_point_network(recipe, spectra, parts, basis, Path(folder), device, quiet=True)

@@ -11,9 +11,9 @@ and on all mixed:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,9 @@ from napari_sfh.analysis import gradients
 from napari_sfh.analysis.comparison.map_comparison import measure_scatter
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import Steps
 from napari_sfh.model.inference import run_to_completion
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.prep import narrowband
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
@@ -92,7 +94,7 @@ def measure_spaxel_networks(settings: SpaxelSettings) -> Steps[dict[str, Any]]:
         ``sets``: ``{A, B: {lg_age, mh: {bias, std, nmad, gradient: {...}}}}``; and ``memory``: scatter of B over A.
     """
     model = build_forward_model(templates.prepare_templates(settings.library))
-    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[narrowband.HALPHA_AA])
+    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[HALPHA_AA])
     yield Progress("mock galaxies", 0, 0)
     made = narrow_galaxies.make_mock_spaxels(
         model,

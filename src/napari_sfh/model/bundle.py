@@ -11,7 +11,6 @@ among the tensors of the basis.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -211,15 +210,12 @@ def save_bundle(
     tensors = _collect_tensors(model, filters, basis)
     text = json.dumps(document, sort_keys=True)
     content = save(tensors, metadata={"napari_sfh": text, "digest": _digest(text, tensors)})
-    partial = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise SfhInputError(f"{path}: cannot be written ({error}); choose another folder") from error
+    with write_atomically(path) as part:
+        part.write_bytes(content)
     return path
 
 

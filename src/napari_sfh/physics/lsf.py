@@ -82,7 +82,7 @@ def broadening_kms(sigma_kms: NDArray[np.floating] | float, target_kms: float) -
     return extra_sigma(sigma, np.full_like(sigma, target_kms))
 
 
-def extra_sigma(have: NDArray[np.floating], want: NDArray[np.floating]) -> tuple[Array, NDArray[np.bool_]]:
+def extra_sigma(have: NDArray[np.floating], want: NDArray[np.floating]) -> tuple[F64, NDArray[np.bool_]]:
     """Width that added in quadrature to ``have`` gives ``want`` (0 where none does), and where none does."""
     difference = np.asarray(want, dtype=np.float64) ** 2 - np.asarray(have, dtype=np.float64) ** 2
     return np.sqrt(np.maximum(difference, 0.0)), difference < 0.0
@@ -153,7 +153,7 @@ def _pixel_size(wave_aa: NDArray[np.floating], n: int) -> Array | float:
     return float(steps.mean()) if np.ptp(steps) <= 1e-3 * steps[0] else np.gradient(wave)
 
 
-def _apply_kernel(flux: NDArray[np.floating], sigma_pix: Array, power: int) -> NDArray[np.floating]:
+def _apply_kernel(flux: NDArray[np.floating], sigma_pix: F64, power: int) -> NDArray[np.floating]:
     """Sum of shifted copies, one per kernel offset: (n,) widths shared by all spectra (..., n)."""
     n = flux.shape[-1]
     reach = min(int(np.ceil(_REACH * float(sigma_pix.max(initial=0.0)))) + 1, n - 1)
@@ -169,7 +169,7 @@ def _apply_kernel(flux: NDArray[np.floating], sigma_pix: Array, power: int) -> N
     return out
 
 
-def _kernel(sigma_pix: Array, offset: NDArray[np.int_]) -> Array:
+def _kernel(sigma_pix: F64, offset: NDArray[np.int_]) -> F64:
     """Unnormalised kernel values, shape (n_offsets, n)."""
     wide = np.maximum(sigma_pix, _SAMPLED_FROM)
     kernel = np.exp(-0.5 * (offset[:, None] / wide) ** 2)

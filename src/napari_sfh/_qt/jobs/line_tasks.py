@@ -22,7 +22,7 @@ from napari_sfh.analysis.gas.line_maps import (
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.units import choose_flux_unit, round_limits_outward
-from napari_sfh.errors import ComputeError
+from napari_sfh.io.atomic import write_atomically
 from napari_sfh.types import Progress, Result
 
 
@@ -78,12 +78,9 @@ def save_line_table(
     from napari_sfh.analysis.gas import gas_and_stars
 
     kinds = {".csv": "ascii.csv", ".fits": "fits"}
-    try:
-        gas_and_stars.build_gas_table(result, lines, composite).write(
-            path, format=kinds.get(path.suffix.lower(), "ascii.ecsv"), overwrite=True
-        )
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    table = gas_and_stars.build_gas_table(result, lines, composite)
+    with write_atomically(path) as part:
+        table.write(part, format=kinds.get(path.suffix.lower(), "ascii.ecsv"), overwrite=True)
     return path
 
 
