@@ -14,18 +14,15 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
+from napari_sfh.arrays import F32 as F32
+from napari_sfh.arrays import F64 as F64
+from napari_sfh.arrays import I32 as I32
+from napari_sfh.arrays import I64 as I64
+from napari_sfh.arrays import Bool as Bool
+from napari_sfh.arrays import Floats as Floats
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
-Bool = NDArray[np.bool_]
-#: Of any precision.
-Floats = NDArray[np.floating]
 
 
 class Flag(enum.IntFlag):

@@ -33,12 +33,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.physics.filters import pivot_wavelength_aa
 from napari_sfh.physics.wavelength import vacuum_to_air
-
-Array = NDArray[np.float64]
 
 #: Up to this redshift bands are taken for those of the rest frame.
 REST_FRAME_REDSHIFT: float = 0.01
@@ -95,7 +94,7 @@ class SpectrumGrid:
         return int(np.floor(np.log(self.last_aa / self.first_aa) / self.log_step + 1e-6)) + 1
 
     @cached_property
-    def wave_aa(self) -> Array:
+    def wave_aa(self) -> F64:
         """Rest-frame air wavelengths in Angstrom, (W,), read-only."""
         index = np.arange(self._count)
         if self.step_aa > 0:
@@ -109,7 +108,7 @@ class SpectrumGrid:
         return wave
 
     @cached_property
-    def pixel_aa(self) -> Array:
+    def pixel_aa(self) -> F64:
         """Width of each pixel in Angstrom, (W,), read-only."""
         width = np.full(self._count, self.step_aa) if self._is_uniform else np.gradient(self.wave_aa)
         width.flags.writeable = False
@@ -133,7 +132,7 @@ class SpectrumGrid:
         return self._count
 
     @cached_property
-    def fwhm_aa(self) -> Array:
+    def fwhm_aa(self) -> F64:
         """FWHM of the line-spread function at the grid's pixels in Angstrom, (W,), read-only."""
         fwhm = self.lsf.fwhm_aa(self.wave_aa)
         fwhm.flags.writeable = False
@@ -253,7 +252,7 @@ class Instrument:
         return tuple(band.name for band in self.bands)
 
     @property
-    def pivot_aa(self) -> Array:
+    def pivot_aa(self) -> F64:
         """Pivot wavelengths of the bands in Angstrom, (B,); NaN where it is not known."""
         return np.array([band.drawn_at_aa for band in self.bands], dtype=np.float64)
 
@@ -268,7 +267,7 @@ class Instrument:
         return self.spectrum.n_wave if self.spectrum else 0
 
     @property
-    def wave_aa(self) -> Array:
+    def wave_aa(self) -> F64:
         """Rest-frame air wavelengths in Angstrom, (W,); empty without a spectrum."""
         return self.spectrum.wave_aa if self.spectrum else np.empty(0)
 

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 
-Array = NDArray[np.float64]
 Kind = Literal["muse", "constant_fwhm_aa", "constant_r", "table"]
 
 
@@ -54,7 +54,7 @@ class LineSpread:
             if np.any(np.diff(rows[:, 0]) <= 0) or np.any(rows[:, 1] <= 0):
                 raise SfhInputError("lsf: the table's wavelengths must increase and its FWHM be above 0 Angstrom")
 
-    def fwhm_aa(self, wave_aa: NDArray[np.floating] | float) -> Array:
+    def fwhm_aa(self, wave_aa: NDArray[np.floating] | float) -> F64:
         """FWHM in Angstrom at observed air wavelengths, the shape of ``wave_aa``."""
         wave = np.asarray(wave_aa, dtype=np.float64)
         if self.kind == "muse":
@@ -67,7 +67,7 @@ class LineSpread:
         return np.interp(wave, at, fwhm)
 
     @cached_property
-    def _columns(self) -> tuple[Array, Array]:
+    def _columns(self) -> tuple[F64, F64]:
         rows = np.asarray(self.table, dtype=np.float64)
         return rows[:, 0], rows[:, 1]
 

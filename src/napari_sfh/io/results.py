@@ -2,9 +2,10 @@
 
 What a person reads (the contract): images ``BIN_ID``, ``AGE_LW``, ``AGE_MW`` (log10 yr), ``MH_LW``, ``MH_MW`` (dex),
 each of the four with ``*_ERR``, ``SNR``, ``OOD``, ``FLAG``; tables ``BINS`` and ``AGE_BINS``; images ``SPECTRUM``,
-``SPECTRUM_ERR``, ``MODEL`` (bins x pixels of the instrument's grid). What the weights do not predict is absent: those
-of scalars leave maps, columns and ``Q_*`` of their own names, and no AGE_BINS or MODEL. Spectra are relative to the column ``NORM`` (erg/s/cm2/AA), and NaN where a
-pixel is masked; band fluxes ``FLUX_<band>`` are in erg/s/cm2/AA, and NaN where a band was not used.
+``SPECTRUM_ERR``, ``MODEL`` (bins x pixels of the instrument's grid). Spectra are relative to the column ``NORM``
+(erg/s/cm2/AA), and NaN where a pixel is masked; band fluxes ``FLUX_<band>`` are in erg/s/cm2/AA, and NaN where a band
+was not used. What the weights do not predict is absent: those of scalars leave maps, columns and ``Q_*`` of their own
+names, and no AGE_BINS or MODEL.
 
 What else is needed to restore the objects: ``WHITE`` (image), ``LATENT`` (bins x latent), ``Q_<NAME>`` (posterior
 quantiles 2.5, 16, 50, 84, 97.5 % on the first FITS axis), the columns ``PHOT``, ``PHOT_ERR``, ``PHOT_MASK``,

@@ -27,6 +27,7 @@ from safetensors.torch import save
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.io.atomic import write_atomically
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel
 from napari_sfh.model.targets import Targets, targets_from_json

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.types import F64
 
 #: Speed of light in Angstrom per second.
 C_AA_S: float = C_KMS * 1e13
@@ -183,7 +183,7 @@ def filters_from_tensors(tensors: Mapping[str, NDArray[np.generic]]) -> tuple[Fi
 
 def photometry_scale(
     phot: NDArray[np.floating], mask: NDArray[np.bool_], norm: str, band_names: tuple[str, ...]
-) -> Array:
+) -> F64:
     """What the bands of each object are divided by where no spectrum normalises them.
 
     Parameters
@@ -209,14 +209,14 @@ def photometry_scale(
     return np.where(scale > 0, scale, np.nan)
 
 
-def photometry_snr(phot: NDArray[np.floating], error: NDArray[np.floating], mask: NDArray[np.bool_]) -> Array:
+def photometry_snr(phot: NDArray[np.floating], error: NDArray[np.floating], mask: NDArray[np.bool_]) -> F64:
     """Median S/N of each object's usable bands, from fluxes, errors and masks (N, B): (N,), 0 without a band."""
     usable = mask & (np.asarray(error) > 0)
     ratio = np.divide(phot, error, out=np.full(np.shape(phot), np.nan), where=usable)
     return np.nan_to_num(_median_of_usable(ratio), nan=0.0)
 
 
-def _median_of_usable(values: NDArray[np.floating]) -> Array:
+def _median_of_usable(values: NDArray[np.floating]) -> F64:
     """Median of the finite values of each row (N, B), NaN where there is none."""
     out = np.full(len(values), np.nan)
     rows = np.isfinite(values).any(1)

@@ -27,10 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ive
 
+from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
-
-Array = NDArray[np.float64]
 
 #: FWHM of a Gaussian over its sigma.
 FWHM_PER_SIGMA: float = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
@@ -40,7 +39,7 @@ _SAMPLED_FROM = 0.8  # pixels; narrower kernels use the discrete Gaussian
 
 def total_sigma_aa(
     wave_aa: NDArray[np.floating] | float, fwhm_aa: NDArray[np.floating] | float, sigma_kms: float
-) -> Array:
+) -> F64:
     """Width (sigma, Angstrom) of a spectrum seen through an LSF of ``fwhm_aa`` with a dispersion ``sigma_kms``."""
     wave = np.asarray(wave_aa, dtype=np.float64)
     return np.hypot(np.asarray(fwhm_aa, dtype=np.float64) / FWHM_PER_SIGMA, wave * sigma_kms / C_KMS)
@@ -51,7 +50,7 @@ def line_profiles(
     wave_aa: NDArray[np.floating],
     fwhm_aa: NDArray[np.floating] | float,
     sigma_kms: float,
-) -> Array:
+) -> F64:
     """Gaussian profiles (L, W) per AA of lines with a velocity dispersion, seen through an LSF; area 1.
 
     Parameters
@@ -68,7 +67,7 @@ def line_profiles(
     return np.exp(-0.5 * ((wave_aa - centre[:, None]) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
 
 
-def broadening_kms(sigma_kms: NDArray[np.floating] | float, target_kms: float) -> tuple[Array, NDArray[np.bool_]]:
+def broadening_kms(sigma_kms: NDArray[np.floating] | float, target_kms: float) -> tuple[F64, NDArray[np.bool_]]:
     """Velocity dispersion to add to spectra of dispersion ``sigma_kms`` so that they have ``target_kms``.
 
     Returns
@@ -142,7 +141,7 @@ def _convolve(
     return out
 
 
-def _pixel_size(wave_aa: NDArray[np.floating], n: int) -> Array | float:
+def _pixel_size(wave_aa: NDArray[np.floating], n: int) -> F64 | float:
     """Step of a grid in Angstrom: one number where it is uniform, else (n,)."""
     wave = np.asarray(wave_aa, dtype=np.float64)
     if wave.shape != (n,):

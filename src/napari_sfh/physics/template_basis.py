@@ -22,14 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.arrays import F32, F64, Floats
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import dust
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
-Floats = NDArray[np.floating]
 
 _ARRAYS = (
     "mh",
@@ -90,7 +87,7 @@ class TemplateBasis:
     log_u: F64
     filters: tuple[Filter, ...]
     norm_pixels: NDArray[np.bool_]
-    age_edges_gyr: Array = field(default_factory=lambda: AGE_EDGES_GYR)
+    age_edges_gyr: F64 = field(default_factory=lambda: AGE_EDGES_GYR)
 
     def __post_init__(self) -> None:
         n_age, n_z, n_wave = self.spectrum.shape

@@ -405,7 +405,7 @@ def describe_flux(instrument: Instrument) -> str:
 
 
 def _band_ticks(instrument: Instrument) -> list[tuple[float, str]]:
-    """Names of the bands at log10 of their wavelengths; every other one a line lower: side by side they have no room."""
+    """Names of the bands at log10 of their wavelengths, every other one a line lower to make room."""
     named = [(x, name) for x, name in zip(instrument.pivot_aa, instrument.band_names) if np.isfinite(x)]
     wide = [n[1:-1] if n[0] == "F" and n[-1] in "WMN" and n[1:-1].isdigit() else n for _, n in named]
     return [(float(np.log10(x)), "\n" * (k % 2) + text) for k, ((x, _), text) in enumerate(zip(named, wide))]
