@@ -49,10 +49,8 @@ def _absorption(wave_aa: np.ndarray, lg_age_yr: float, mh: float) -> np.ndarray:
 def make_toy_filters(instrument: Instrument) -> tuple[Filter, ...]:
     """The bands of an instrument as Gaussians, without any curve from a file."""
     evenly = np.linspace(3000.0, 9000.0, max(instrument.n_bands, 2))
-    middles = [
-        band.centre_aa or _PIVOTS_AA.get(band.name, place)
-        for band, place in zip(instrument.bands, evenly, strict=False)
-    ]
+    places = zip(instrument.bands, evenly, strict=False)
+    middles = [band.centre_aa or _PIVOTS_AA.get(band.name, place) for band, place in places]
     curves = [np.arange(p - 400.0, p + 400.1, 20.0) for p in middles]
     return tuple(
         Filter.from_curve(band.name, "UVIS", w, np.exp(-0.5 * ((w - p) / 130.0) ** 2))

@@ -12,8 +12,8 @@ Of scalars, on the scale on which each is predicted (`model.targets.Target`):
 
 ``mae``, ``mse``    mean absolute error, mean squared error.
 ``log-cosh``        of the error in units of a hundredth of the scalar's range.
-``gaussian``        negative log likelihood of a normal distribution whose width, one number per scalar, is learnt with the
-                    network: it weighs scalars of different difficulty (Kendall, Gal & Cipolla 2018, CVPR).
+``gaussian``        negative log likelihood of a normal distribution whose width, one number per scalar, is learnt with
+                    the network: it weighs scalars of different difficulty (Kendall, Gal & Cipolla 2018, CVPR).
 """
 
 from __future__ import annotations

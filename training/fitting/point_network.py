@@ -96,7 +96,10 @@ class PointNetworkModule(lightning.LightningModule):
         """Adam and the schedule."""
         widths = [self.ln_width] if isinstance(self.ln_width, nn.Parameter) else []
         fitted = [*self.model.network.parameters(), *widths]
-        optimiser = torch.optim.Adam(fitted, lr=self.recipe.fit.learning_rate)
+        s = self.recipe.fit
+        # Lightning does not clip the gradients of a fused optimiser in mixed precision.
+        fused = self.device.type == "cpu" and s.precision == "32-true"
+        optimiser = torch.optim.Adam(fitted, lr=s.learning_rate, fused=fused or None)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.relative_learning_rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -247,9 +250,9 @@ def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: I64, re
         model.network.centre(batch.features)
     n, mean = model.targets.n_age, batch.y.mean(0)
     if n:
-        model.posterior.dust_default.copy_(mean[2 * n :])
-        light = torch.log((batch.y[:, :n] ** 2).mean(0) + 1e-3)
-        mean = torch.cat([light, mean[n:]])
+        light, mh, dust = (batch.y[:, k : k + n] for k in (0, n, 2 * n))
+        model.posterior.dust_default.copy_(dust.mean(0))
+        mean = torch.cat([torch.log((light**2).mean(0) + 1e-3), mh.mean(0), dust.mean(0)])
     # The decoder starts from the mean answer instead of from solar metallicity.
     if isinstance(model.network, StemNetwork):
         with torch.no_grad():

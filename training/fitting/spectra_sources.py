@@ -44,6 +44,8 @@ from napari_sfh.types import F32, I64, Bool, Observation
 SHARES = (0.7, 0.2, 0.1)
 #: Labels that the losses of histories need beside the label vector.
 TRUTH_LABELS = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
+#: What is predicted unless a recipe says otherwise.
+HISTORIES = HistoryTargets()
 _CHUNK = 1024
 #: Batches in preparation on the host while a device works, one thread each.
 _AHEAD = 4
@@ -127,7 +129,7 @@ class StoredSource(SpectraSource):
     dataset: StoredSet
     labels: Labels
     arrays: ArrayBackend = NUMPY_BACKEND
-    targets: Targets = HistoryTargets()
+    targets: Targets = HISTORIES
 
     @classmethod
     def open(cls, folder: Path) -> StoredSource:
@@ -167,7 +169,7 @@ class FreshSource(SpectraSource):
     substituted: Bool
     config: PriorConfig
     seen_by: Instrument
-    targets: Targets = HistoryTargets()
+    targets: Targets = HISTORIES
 
     @property
     def instrument(self) -> Instrument:

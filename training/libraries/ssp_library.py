@@ -20,8 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import vacuum_to_air
-from napari_sfh.training.libraries.air_or_vacuum import detect_air_or_vacuum
+from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 from napari_sfh.types import F32, F64
 
 #: Wavelengths in Angstrom that a compact library keeps: ionising photons to the red end of F814W.

@@ -26,7 +26,6 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
 from napari_sfh.physics.filters import Filter
-from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.libraries import age_grid, fetch, filter_curves, nebular
 from napari_sfh.training.libraries.catalogue import load_library
 from napari_sfh.training.libraries.resampling import (
@@ -35,7 +34,7 @@ from napari_sfh.training.libraries.resampling import (
     convolve_to_instrument,
     v_band_luminosity,
 )
-from napari_sfh.training.libraries.ssp_library import SspLibrary, load_library
+from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.types import F32, F64
 
 #: Bumped when the preparation changes, so that old cache files are made anew.
@@ -170,8 +169,9 @@ def templates_cache_path(library: str, instrument: Instrument | None = None, cac
     """
     if not re.fullmatch(r"[A-Za-z0-9._+-]+", library):
         raise SfhInputError(f"library name {library!r}: use letters, digits and . _ + - only")
-    key = (instrument or load_instrument()).sha256[:12]
-    return (cache or fetch.ensure_cache_folder()) / f"templates-{library}-{key}-v{TEMPLATES_VERSION}.npz"
+    instrument = instrument or load_instrument()
+    key = f"{library}-{instrument.name}-{instrument.sha256[:12]}"
+    return (cache or fetch.ensure_cache_folder()) / f"templates-{key}-v{TEMPLATES_VERSION}.npz"
 
 
 def build_templates(

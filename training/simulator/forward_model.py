@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.dust import PIVOT_AA
+from napari_sfh.physics.dust import DUST_PIVOT_AA
 from napari_sfh.physics.filters import Filter, filter_weight_matrix, photometry_scale
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.physics.wavelength import C_KMS

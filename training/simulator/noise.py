@@ -2,16 +2,17 @@
 
 Spectrum. The variance of a pixel is that of counted photons, (f + b) / (1 + b) / (S/N)^2, where f is the flux over
 its mean in the instrument's window, b the background there in the same unit, and S/N that of the window. A prior may
-add what real spectra have: residuals of sky lines at their observed wavelengths (a Gaussian and its derivative with one draw per
-line, so that its pixels move together), correlation between neighbours, smooth errors of the flux calibration, an error
-array that is wrong by a factor, masked pixels and the laser notch. With ``broadened``, noise goes through prep's
+add what real spectra have: residuals of sky lines at their observed wavelengths (a Gaussian and its derivative with one
+draw per line, so that its pixels move together), correlation between neighbours, smooth errors of the flux calibration,
+an error array that is wrong by a factor, masked pixels and the laser notch. With ``broadened``, noise goes through prep's
 convolution from the stellar dispersion to the instrument's, which smooths it; the error array stays the one before
 that convolution, as prep's does (prep.rest_frame).
 
 Photometry. sigma^2 = (floor f)^2 + (depth / S/N)^2 per band: a calibration error and a background whose depth relative
 to the spectrum's is fixed per band (`prior_config.Photometry.depth`; in PHANGS-HST against PHANGS-MUSE a band's S/N in
-a bin is 2 to 8 times that of a spectral pixel). Without a spectrum, S/N is the median of the bands' own. Zero points and the
-offset between spectrum and bands come on top and are not in the error array; of the floor it holds `floor_known`.
+a bin is 2 to 8 times that of a spectral pixel). Without a spectrum, S/N is the median of the bands' own. Zero points
+and the offset between spectrum and bands come on top and are not in the error array; of the floor it holds
+`floor_known`.
 
 Arrays (N, W) stay where the noiseless spectra are (`array_backend`): with tensors in, flux, error and mask are
 tensors on their device, which `encoding.encode_observation` takes as they are; the others are NumPy's.
@@ -227,7 +228,7 @@ def _calibration_wiggles(xp: ArrayBackend, amplitude: F64, grid: SpectrumGrid, r
 
 
 def _thin_out(wave: F32, grid: SpectrumGrid) -> tuple[F32, NDArray[np.int_], F32]:
-    """Every pixel that waves of 150 AA need, and for each pixel its lower neighbour among them and the upper's share."""
+    """The pixels that waves of 150 AA need, each pixel's lower neighbour among them, and the share of the upper one."""
     stride = max(1, int(_WIGGLE_SAMPLING_AA / grid.pixel_aa.max()))
     coarse = wave[::stride]
     if coarse[-1] < wave[-1]:

@@ -326,8 +326,8 @@ def _prepare_folder(folder: Path, key: str) -> None:
         raise ComputeError(f"--output {folder}: cannot be written ({err.strerror}); choose another folder") from err
     if (folder / MANIFEST).is_file() and read_manifest(folder).get("key") != key:
         raise SfhInputError(
-            f"--output {folder}: holds another set (prior, library, instrument, seed, device or version differ); choose an "
-            "empty folder"
+            f"--output {folder}: holds another set (prior, library, instrument, seed, device or version differ); "
+            "choose an empty folder"
         )
 
 

@@ -37,14 +37,11 @@ from napari_sfh.training.fitting.posterior import (
 )
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import Batches, FreshSource, make_fresh_source, split_rows
-from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator.simulation import PreparedPrior, prepare_prior
 from napari_sfh.training.studies.held_out_families import HeldOutFamily
 from napari_sfh.types import I64, Progress
-
-T = TypeVar("T")
-Steps = Generator[Progress, None, T]
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,6 @@ from napari_sfh.training.studies.narrow_nets import JpasMlp, Regressor, Regresso
 from napari_sfh.training.studies.narrow_ssp import SspSample
 from napari_sfh.types import F32, I64, Progress
 
-T = TypeVar("T")
-Steps = Generator[Progress, None, T]
-
 #: What a spaxel's network reads, and the gradient tool's name for it.
 SPAXEL_QUANTITIES = {"lg_age": "AGE_LW", "mh": "MH_LW"}
 #: Range of a cube of MUSE in Angstrom.
