@@ -23,6 +23,7 @@ from napari_sfh.arrays import Bool as Bool
 from napari_sfh.arrays import Floats as Floats
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.instruments.line_spread import LineSpread
 
 
 class Flag(enum.IntFlag):
@@ -90,7 +91,7 @@ class Cube:
     name: str  # galaxy, from OBJECT or the file's name
     redshift: float | None  # from the header, where it says
     psf_fwhm_arcsec: float | None  # at 6500 AA, from FSF keywords or the file's name
-    lsf: str = "muse"  # which LSF the data have; see physics.lsf
+    lsf: LineSpread | None = None  # line-spread function of the data; None: not known
     header: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what had to be assumed on reading, one line each, for the user
     psf_beta: float | None = None  # Moffat exponent of the PSF; None = Gaussian

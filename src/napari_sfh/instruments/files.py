@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -46,11 +47,22 @@ def load_instrument(name_or_path: str | Path = DEFAULT_INSTRUMENT) -> Instrument
     >>> load_instrument("muse-hst").grid.sigma_kms
     150.0
     """
+    if str(name_or_path) == DEFAULT_INSTRUMENT:
+        return _load_default()
     shipped = list_instruments()
-    path = shipped.get(str(name_or_path)) or Path(name_or_path).expanduser()
+    return _read_instrument(shipped.get(str(name_or_path)) or Path(name_or_path).expanduser(), shipped)
+
+
+@cache
+def _load_default() -> Instrument:
+    shipped = list_instruments()
+    return _read_instrument(shipped[DEFAULT_INSTRUMENT], shipped)
+
+
+def _read_instrument(path: Path, shipped: Mapping[str, Path]) -> Instrument:
     if not path.is_file():
         raise SfhInputError(
-            f"instrument: {str(name_or_path)!r} is neither a file nor one of {', '.join(shipped)}; "
+            f"instrument: {str(path)!r} is neither a file nor one of {', '.join(shipped)}; "
             "name one of these or a TOML file"
         )
     try:
@@ -191,7 +203,7 @@ def _read_line_spread(section: _Section, folder: Path | None) -> LineSpread:
 
 def _read_band(section: _Section, folder: Path | None) -> Band:
     name, curve = section.text("name"), section.text("curve", "")
-    shape = [section.number(key, 0.0) for key in ("centre_aa", "fwhm_aa", "edge_aa")]
+    centre, fwhm, edge = (section.number(key, 0.0) for key in ("centre_aa", "fwhm_aa", "edge_aa"))
     table, medium = section.rows("table", []), section.text("medium", "air")
     substitute, pivot = section.text("substitute", ""), section.number("pivot_aa", 0.0)
     section.finish()
@@ -202,7 +214,7 @@ def _read_band(section: _Section, folder: Path | None) -> Band:
     if curve and not table and folder is not None and (folder / curve).is_file():
         table = _read_curve(folder / curve, medium)
     try:
-        return Band(name, curve, *shape, table, substitute, pivot)
+        return Band(name, curve, centre, fwhm, edge, table, substitute, pivot)
     except SfhInputError as error:
         raise SfhInputError(f"{section.where}: {error}") from error
 

@@ -96,14 +96,10 @@ class SpectrumGrid:
     @cached_property
     def wave_aa(self) -> F64:
         """Rest-frame air wavelengths in Angstrom, (W,), read-only."""
-        index = np.arange(self._count)
-        if self.step_aa > 0:
-            wave = self.first_aa + self.step_aa * index
-        else:
-            wave = self.first_aa * np.exp(self.log_step * index)
-        if self.medium == "vacuum":
-            wave = vacuum_to_air(wave)
-        wave = np.asarray(wave, dtype=np.float64)
+        index = np.arange(self._count, dtype=np.float64)
+        linear = self.step_aa > 0
+        own: F64 = self.first_aa + self.step_aa * index if linear else self.first_aa * np.exp(self.log_step * index)
+        wave = vacuum_to_air(own) if self.medium == "vacuum" else own
         wave.flags.writeable = False
         return wave
 
