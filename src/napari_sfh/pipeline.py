@@ -18,22 +18,23 @@ from napari_sfh import __version__
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import identify
+from napari_sfh.io.coverage import check_rest_range
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import is_camera_substitute, read_mosaic
-from napari_sfh.io.muse import check_rest_range, read_cube
+from napari_sfh.io.muse import read_cube
 from napari_sfh.jobs import run_in_background
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics import extinction
-from napari_sfh.physics.lines import STELLAR_PIXELS
+from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep import binning, kinematics, rest_frame, sky_lines, spectra
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
-from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT, make_observation, mask_gas_lines
+from napari_sfh.prep.observation import describe_excess, make_observation, mask_gas_lines
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.prep.rest_frame import reduced_chi2
-from napari_sfh.types import BANDS, F32, BinMap, BinnedMaps, Cube, Flag, Mosaic, Observation, Progress, Result
+from napari_sfh.types import F32, BinMap, BinnedMaps, Cube, Flag, Mosaic, Observation, Progress, Result
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.
 FALLBACK_KINEMATICS = "0,70"
@@ -114,8 +115,9 @@ def run_pipeline(config: RunConfig, cancel: threading.Event | None = None) -> Ge
     redshift = yield from _find_redshift(config, cube, maps, bundle, cancel)
     if redshift is None:
         return None
-    check_rest_range(cube, redshift)
-    spaxels = yield from binning.measure_signal_noise(cube, redshift, cancel)
+    grid = bundle.instrument.grid
+    check_rest_range(cube.wave_aa, redshift, grid, bundle.min_coverage, cube.path)
+    spaxels = yield from binning.measure_signal_noise(cube, redshift, grid.norm_window_aa, cancel)
     if spaxels is None:
         return None
     bins = yield from _make_bins(config, spaxels, maps, cancel)
@@ -137,7 +139,7 @@ def run_pipeline(config: RunConfig, cancel: threading.Event | None = None) -> Ge
         prediction=prediction,
         model_flux=model_flux,
         model_phot=model_phot,
-        chi2=reduced_chi2(data, model_flux),
+        chi2=None if model_flux is None else reduced_chi2(data, model_flux),
         flag=(data.flag | out_of_depth).astype(np.int32),
         white=spaxels.signal,
         wcs=cube.wcs,
@@ -167,7 +169,8 @@ def _flag_other_gas(
     result: Result, bundle: Bundle, cancel: threading.Event | None
 ) -> Generator[Progress, None, Result]:
     """Flag the bins whose gas no young stars light up, and say what helps; nothing where the lines are hidden."""
-    if not (result.data.mask & ~STELLAR_PIXELS).any():
+    lines_hidden = not (result.data.mask & ~find_stellar_pixels(result.instrument.wave_aa)).any()
+    if lines_hidden or result.model_flux is None or bundle.basis is None:
         return result
     lines = yield from line_fitting.measure_line_fluxes(result, bundle, cancel)
     if lines is None:
@@ -209,9 +212,6 @@ def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
 
 
 def _validate(config: RunConfig) -> None:
-    for band in config.photometry:
-        if band not in BANDS:
-            raise SfhInputError(f"--photometry {band}: the network knows {', '.join(BANDS)}")
     if not config.target_snr > 0:
         raise SfhInputError(f"--target-snr {config.target_snr}: must be above 0")
     if config.redshift is not None and not -0.01 < config.redshift < 1:
@@ -247,7 +247,7 @@ def _find_redshift(
         if value is not None:
             return value
     yield Progress("no redshift given: measuring it", 0, 0)
-    spaxels = yield from binning.measure_signal_noise(cube, 0.0, cancel)
+    spaxels = yield from binning.measure_signal_noise(cube, 0.0, bundle.instrument.grid.norm_window_aa, cancel)
     if spaxels is None:
         return None
     bright = spaxels.good & (spaxels.signal >= np.nanpercentile(spaxels.signal[spaxels.good], 80))
@@ -255,6 +255,8 @@ def _find_redshift(
     summed = yield from spectra.extract_bin_spectra(cube, bins, cancel)
     if summed is None:
         return None
+    if bundle.basis is None:
+        raise SfhInputError(f"{cube.path}: no redshift, and these weights have no templates; give --redshift")
     redshift, error = estimate_redshift(summed, bundle.basis, cube.path)
     yield Progress(f"redshift {redshift:.5f} +- {error:.5f} measured", 0, 0)
     return redshift
@@ -290,7 +292,9 @@ def _prepare_observation(
     cancel: threading.Event | None,
 ) -> Generator[Progress, None, tuple[Observation, tuple[str, ...]] | None]:
     """Spectra, kinematics and photometry of the bins, corrected for the Milky Way; and notes on them."""
-    summed = yield from spectra.extract_bin_spectra(cube, bins, cancel, redshift=redshift, light=spaxels.signal)
+    instrument = bundle.instrument
+    channels = spectra.find_channel_range(cube, redshift, instrument.grid)
+    summed = yield from spectra.extract_bin_spectra(cube, bins, cancel, channels, spaxels.signal)
     if summed is None:
         return None
     summed, sky_notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
@@ -298,8 +302,10 @@ def _prepare_observation(
     if moving is None:
         return None
     rest = yield from run_in_background(
-        lambda: rest_frame.shift_to_rest_frame(summed, redshift, moving.v_kms, moving.sigma_kms, cancel=cancel),
-        "rest frame and 150 km/s",
+        lambda: rest_frame.shift_to_rest_frame(
+            summed, instrument.grid, redshift, moving.v_kms, moving.sigma_kms, cancel=cancel
+        ),
+        f"rest frame and {instrument.grid.sigma_kms:g} km/s",
         cancel,
     )
     if rest is None:
@@ -307,13 +313,21 @@ def _prepare_observation(
     seen = yield from _measure_photometry(config, cube, mosaics, bins, redshift, bundle, cancel)
     if seen is None:
         return None
-    stand_ins = [band for band in seen.flux if is_camera_substitute(mosaics[band])]
+    stand_ins = [band for band in seen.flux if is_camera_substitute(mosaics[band], instrument)]
     data = make_observation(
-        rest, seen.flux, bins, moving.v_kms, moving.sigma_kms, redshift, ~moving.measured, other_camera=stand_ins
+        rest,
+        seen.flux,
+        bins,
+        instrument,
+        moving.v_kms,
+        moving.sigma_kms,
+        redshift,
+        ~moving.measured,
+        other_camera=stand_ins,
     )
     if config.mask_lines:
         data, sky_notes = mask_gas_lines(data), (*sky_notes, "pixels on gas lines masked")
-    return data, (*sky_notes, *seen.notes)
+    return data, (*sky_notes, *describe_excess(rest, instrument), *seen.notes)
 
 
 def _deredden_spectra(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:
@@ -337,7 +351,10 @@ def _measure_kinematics(
         assert maps is not None  # RunConfig refuses anything else
         return kinematics.bin_maps_kinematics(maps, bins, redshift, config.cube.name)
     if how == "ppxf":
-        return (yield from kinematics.fit_ppxf_kinematics(summed, redshift, bundle.basis, cancel))
+        if bundle.basis is None:
+            raise SfhInputError("--kinematics ppxf: these weights have no templates; give maps or V,SIGMA")
+        grid = bundle.instrument.grid
+        return (yield from kinematics.fit_ppxf_kinematics(summed, redshift, bundle.basis, grid, cancel))
     return kinematics.parse_constant_kinematics(how, bins.n_bins)
 
 
@@ -350,18 +367,19 @@ def _measure_photometry(
     bundle: Bundle,
     cancel: threading.Event | None,
 ) -> Generator[Progress, None, BandPhotometry | None]:
-    if redshift > MAX_PHOTOMETRY_REDSHIFT and mosaics:
-        note = f"z = {redshift:.4f} > {MAX_PHOTOMETRY_REDSHIFT}: the bands are left out (no K-correction)"
+    largest = bundle.instrument.redshift_max
+    if redshift > largest and mosaics:
+        note = f"z = {redshift:.4f} > {largest:g}: the bands are left out (no K-correction)"
         yield Progress(note, 0, 0)
         return BandPhotometry({}, (note,))
-    psf = choose_cube_psf(cube, config.psf_fwhm_arcsec)
+    psf = choose_cube_psf(cube, bundle.instrument.grid.norm_window_aa, config.psf_fwhm_arcsec)
     assumed = f"PSF unknown: FWHM {psf.fwhm_arcsec:g} arcsec assumed; give --psf-fwhm"
     measured = yield from bands.measure_bands(
         mosaics,
         cube,
         bins,
         psf,
-        bundle.basis.filters,
+        bundle.filters,
         config.ebv_mw or 0.0,
         config.align,
         cancel,

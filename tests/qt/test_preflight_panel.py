@@ -17,7 +17,6 @@ from qtpy.QtWidgets import QGraphicsPolygonItem
 
 from napari_sfh._qt import contributions
 from napari_sfh._qt.jobs import tasks
-from napari_sfh.preflight.plan import BAND_COLORS
 from napari_sfh.types import Progress
 
 NY, NX = 6, 8

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 
 import napari_sfh
 from napari_sfh.model.encoding import FeatureSettings
-from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.physics.filters import Filter
 from napari_sfh.training.fitting import model_card
 from napari_sfh.training.fitting.learning_curve import Epoch
 from napari_sfh.training.fitting.recipe import Recipe
@@ -24,11 +24,15 @@ from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator.labels import Labels
 
+if TYPE_CHECKING:
+    from napari_sfh.training.fitting.training_data import TrainingData
+
 
 def hash_fresh_source(fresh: FreshSource) -> str:
     """sha256 of a noiseless set: spectra, band fluxes, labels."""
     digest = hashlib.sha256()
-    arrays = [fresh.flux, fresh.phot, fresh.acs, *(getattr(fresh.labels, k) for k in Labels.array_names())]
+    arrays = [fresh.flux, fresh.phot, fresh.substituted]
+    arrays += [getattr(fresh.labels, k) for k in Labels.hashed_names()]
     for array in arrays:
         digest.update(f"{array.dtype}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
@@ -48,14 +52,14 @@ def describe_prior(config: PriorConfig) -> dict[str, str]:
     return {"name": config.name, "sha256": config.sha256, "toml": config.source}
 
 
-def describe_filters(basis: TemplateBasis) -> dict[str, dict[str, str]]:
-    """Bands: camera, and the hash of the curve that the basis holds."""
+def describe_filters(filters: Sequence[Filter]) -> dict[str, dict[str, str]]:
+    """Bands: camera, and the hash of the curve."""
     return {
         f.name: {
             "camera": f.camera,
             "sha256": hashlib.sha256(np.stack([f.wave_aa, f.throughput]).astype("<f8").tobytes()).hexdigest(),
         }
-        for f in basis.filters
+        for f in filters
     }
 
 
@@ -108,18 +112,18 @@ def describe_training(
     }
 
 
-def build_bundle_metadata(
-    recipe: Recipe, facts: dict[str, Any], basis: TemplateBasis, record: dict[str, Any]
-) -> dict[str, Any]:
+def build_bundle_metadata(recipe: Recipe, material: TrainingData, record: dict[str, Any]) -> dict[str, Any]:
     """Everything that `model.bundle.save_bundle` asks for; no figures yet."""
     meta = {
         "name": recipe.name,
         "summary": recipe.summary,
         "code_version": napari_sfh.__version__,
         "features": FeatureSettings().to_json(),
-        "filters": describe_filters(basis),
-        "libraries": facts["libraries"],
-        "prior": facts["prior"],
+        "instrument": material.instrument.to_json(),
+        "targets": material.targets.to_json(),
+        "filters": describe_filters(material.basis.filters),
+        "libraries": material.facts["libraries"],
+        "prior": material.facts["prior"],
         "training": record,
         "evaluation": {},
     }

@@ -21,7 +21,6 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.training.prior.distributions import Dist, constant_distribution, parse_distribution
 from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES
-from napari_sfh.types import BANDS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -32,6 +31,10 @@ _Section = TypeVar("_Section", bound="DataclassInstance")
 def _distribution_field(low: float, high: float, default: float) -> Any:
     """A field that holds a distribution within [low, high] and defaults to a constant."""
     return field(default_factory=lambda: constant_distribution(default), metadata={"bounds": (low, high)})
+
+
+#: Key of `Photometry.depth` for the bands that it does not name.
+OTHER_BANDS = "others"
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class Dust:
 
 @dataclass(frozen=True)
 class Nebular:
-    """Gas around the young stars. ``sigma_kms`` is intrinsic; `fixed_width` draws every line 150 km/s wide in all."""
+    """Gas around the young stars. ``sigma_kms`` is intrinsic; `fixed_width` draws every line as wide as the stars'."""
 
     fixed_width: bool = False
     lg_u: Dist = _distribution_field(-4, 0, -3.0)
@@ -98,14 +101,14 @@ class Nebular:
 
 @dataclass(frozen=True)
 class Kinematics:
-    """Stellar dispersion before broadening: sets how much of the 150 km/s the gas lines receive."""
+    """Stellar dispersion before broadening: sets how much of the instrument's dispersion the gas lines receive."""
 
-    sigma_star_kms: Dist = _distribution_field(0, 150, 60.0)
+    sigma_star_kms: Dist = _distribution_field(0, 1000, 60.0)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise of the spectrum. ``snr`` is per 1.25 AA pixel in the normalisation window."""
+    """Noise. ``snr`` is that of a pixel in the spectrum's window; without a spectrum that of a band of depth 1."""
 
     snr: Dist = _distribution_field(1, 2000, 35.0)
     background: Dist = _distribution_field(0, 50, 0.0)  # background over object photons in the window
@@ -113,8 +116,8 @@ class Noise:
     correlation: Dist = _distribution_field(0, 0.5, 0.0)  # between neighbouring pixels
     broadened: Dist = _distribution_field(
         0, 1, 0.0
-    )  # probability that the noise went through prep's convolution to 150 km/s
-    redshift: Dist = _distribution_field(0, 0.01, 0.0)  # puts the sky lines and the notch into the rest frame
+    )  # probability that the noise went through prep's convolution to the instrument's dispersion
+    redshift: Dist = _distribution_field(0, 20, 0.0)  # puts the sky lines and the notch into the rest frame
     error_scale_dex: Dist = _distribution_field(0, 0.5, 0.0)  # the reported error is wrong by a factor of this scatter
     wiggle: Dist = _distribution_field(0, 0.3, 0.0)  # standard deviation of smooth calibration errors, a fraction
     notch: Dist = _distribution_field(0, 1, 0.0)  # probability that the laser notch is masked
@@ -124,11 +127,11 @@ class Noise:
 
 @dataclass(frozen=True)
 class Photometry:
-    """Errors of the five bands, see `noise.add_photometric_noise`. ``depth`` is the error at S/N = 1, in units of
-    the norm.
+    """Errors of the bands, see `noise.add_photometric_noise`. ``depth`` is the error at S/N = 1 by band, in units of
+    the norm; a band that it does not name has that of `OTHER_BANDS`, or 1.
     """
 
-    depth: tuple[float, ...] = (1.2, 0.8, 0.4, 0.2, 0.25)
+    depth: Mapping[str, float] = field(default_factory=dict)
     floor: Dist = _distribution_field(0, 0.5, 0.02)
     floor_known: Dist = _distribution_field(0, 1, 1.0)  # share of the floor that the error array holds
     error_scale_dex: Dist = _distribution_field(
@@ -138,7 +141,11 @@ class Photometry:
     zero_point: Dist = _distribution_field(0, 0.5, 0.0)  # standard deviation of each band's zero point
     missing: Dist = _distribution_field(0, 1, 0.0)  # probability that a band is missing
     none: Dist = _distribution_field(0, 1, 0.0)  # probability that all bands are missing
-    acs: Dist = _distribution_field(0, 1, 0.0)  # probability that B, V and I come from ACS
+    acs: Dist = _distribution_field(0, 1, 0.0)  # probability that other cameras stand in where the instrument names any
+
+    def depth_of(self, band: str) -> float:
+        """Error of a band at S/N = 1, in units of the norm."""
+        return self.depth.get(band, self.depth.get(OTHER_BANDS, 1.0))
 
 
 @dataclass(frozen=True)
@@ -201,7 +208,11 @@ class PriorConfig:
 
 
 def _as_json(value: Any) -> Any:
-    return {"__": type(value).__name__, **{f.name: getattr(value, f.name) for f in fields(value)}}
+    record = {f.name: getattr(value, f.name) for f in fields(value)}
+    if isinstance(value, Photometry):
+        # Names of bands are the instrument's, whose own hash stands beside this one in every set.
+        record["depth"] = list(value.depth.values())
+    return {"__": type(value).__name__, **record}
 
 
 class _Reader:
@@ -247,16 +258,19 @@ def _read_section(cls: type[_Section], table: Any, where: str) -> _Section:
         elif isinstance(current, bool):
             values[f.name] = reader.take(f.name, bool, current)
         else:
-            values[f.name] = _read_depths(reader.take(f.name, list, list(current)), f"{where}.{f.name}")
+            values[f.name] = _read_depths(reader.take(f.name, object, current), f"{where}.{f.name}")
     reader.finish([f.name for f in fields(cls)])
     return cls(**values)
 
 
-def _read_depths(value: list[Any], key: str) -> tuple[float, ...]:
-    good = len(value) == len(BANDS) and all(isinstance(v, int | float) and v >= 0 for v in value)
+def _read_depths(value: Any, key: str) -> dict[str, float]:
+    table = {OTHER_BANDS: value} if isinstance(value, int | float) else value
+    good = isinstance(table, Mapping) and all(isinstance(v, int | float) and v >= 0 for v in table.values())
     if not good:
-        raise SfhInputError(f"{key} = {value!r}: expected {len(BANDS)} non-negative numbers, one per band {BANDS}")
-    return tuple(float(v) for v in value)
+        raise SfhInputError(
+            f"{key} = {value!r}: expected a non-negative number, or a table of one per band ({{ F275W = 1.2, ... }})"
+        )
+    return {str(band): float(depth) for band, depth in table.items()}
 
 
 def _read_weight(reader: _Reader) -> float:

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import load_instrument
+from napari_sfh.io.coverage import check_rest_range
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.identify import GalaxyFiles, list_missing_files
-from napari_sfh.io.muse import check_rest_range, read_cube
+from napari_sfh.io.identify import MIN_COVERAGE, GalaxyFiles, list_missing_files
+from napari_sfh.io.muse import read_cube
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.jobs import is_cancelled
 from napari_sfh.preflight import cost, footprints
@@ -26,12 +28,11 @@ from napari_sfh.prep.binning import BINNING_METHODS, MAX_VORBIN_SPAXELS, MIN_SPA
 from napari_sfh.prep.grids import read_given_bins
 from napari_sfh.prep.kinematics import describe_ppxf_time, is_ppxf_installed
 from napari_sfh.prep.mosaics.psf import ASSUMED_FWHM_ARCSEC
-from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
 from napari_sfh.prep.spectra import find_channel_range
-from napari_sfh.types import BANDS, F64, BinnedMaps, Cube, Progress
+from napari_sfh.types import F64, BinnedMaps, Cube, Progress
 
-#: Colours of the bands in pictures, from the ultraviolet to the red; they differ in lightness, too.
-BAND_COLORS: Mapping[str, str] = dict(zip(BANDS, ("#8b6fe8", "#3f8fe0", "#35b8a6", "#a8c64a", "#e0703f")))
+#: Colours of bands in pictures, from the ultraviolet to the red; they differ in lightness, too.
+BAND_PALETTE: tuple[str, ...] = ("#8b6fe8", "#3f8fe0", "#35b8a6", "#a8c64a", "#e0703f")
 #: Less than this share of the cube on a mosaic is worth a warning.
 _FULL_COVERAGE = 0.99
 
@@ -71,6 +72,7 @@ class BandCheck:
     coverage: float  # 0 to 1, of the cube's observed field
     outlines: tuple[F64, ...] = ()  # (n, 2) each: arcsec east and north of the middle of the cube
     used: bool = True
+    color: str = BAND_PALETTE[0]  # in pictures
 
 
 @dataclass(frozen=True)
@@ -113,26 +115,28 @@ def examine_inputs(
         The cube cannot be used. What is wrong with other files stands in ``problems``.
     """
     yield Progress("looking at the cube", 0, 0)
-    cube = read_cube(plan.cube)
+    cube, instrument = read_cube(plan.cube), load_instrument()
     said = [*problems, *list_missing_files(plan.photometry, plan.maps)]
     maps = _read_maps(plan, cube, said)
     redshift, redshift_text = _choose_redshift(plan, cube, maps, said)
-    seen = footprints.measure_observed_field(cube, redshift or 0.0)
+    seen = footprints.measure_observed_field(cube, instrument.grid.norm_window_aa, redshift or 0.0)
     plane = footprints.make_tangent_plane(cube)
     said += [f"{cube.path.name}: {note}" for note in cube.notes]
     if not seen.observed.any():
-        raise SfhInputError(f"{cube.path}: no spaxel has a finite flux and variance near 5400 AA; check DATA and STAT")
+        raise SfhInputError(
+            f"{cube.path}: no spaxel has a finite flux and variance in the normalisation window; check DATA and STAT"
+        )
     checks: list[BandCheck] = []
     pixels = 0.0
-    for k, band in enumerate(b for b in BANDS if b in plan.photometry):
+    for k, band in enumerate(b for b in instrument.band_names if b in plan.photometry):
         if is_cancelled(cancel):
             return None
         yield Progress(f"looking at {band}", k, len(plan.photometry))
         check, under = _check_band(band, plan.photometry[band], cube, seen, plane, said)
-        checks.append(check)
+        checks.append(replace(check, color=choose_band_color(band, instrument.band_names)))
         pixels += under
-    if redshift is not None and redshift > MAX_PHOTOMETRY_REDSHIFT and checks:
-        said.append(f"z = {redshift:.4f} > {MAX_PHOTOMETRY_REDSHIFT}: the bands are left out (no K-correction)")
+    if redshift is not None and redshift > instrument.redshift_max and checks:
+        said.append(f"z = {redshift:.4f} > {instrument.redshift_max:g}: the bands are left out (no K-correction)")
         checks, pixels = [replace(c, used=False) for c in checks], 0.0
     if plan.ebv_mw is None:
         said.append("Milky Way E(B-V) not given: no correction; give --ebv-mw")
@@ -160,6 +164,12 @@ def examine_inputs(
     )
 
 
+def choose_band_color(band: str, bands: Sequence[str]) -> str:
+    """Colour of a band among those of an instrument, from the bluest to the reddest."""
+    place = bands.index(band) / max(len(bands) - 1, 1)
+    return BAND_PALETTE[round(place * (len(BAND_PALETTE) - 1))]
+
+
 def _read_maps(plan: RunPlan, cube: Cube, said: list[str]) -> BinnedMaps | None:
     if plan.maps is None:
         return None
@@ -178,7 +188,7 @@ def _choose_redshift(plan: RunPlan, cube: Cube, maps: BinnedMaps | None, said: l
     for source, z in sources.items():
         if z is not None:
             try:
-                check_rest_range(cube, z)
+                check_rest_range(cube.wave_aa, z, load_instrument().grid, MIN_COVERAGE, cube.path)
             except SfhInputError as error:
                 said.append(str(error))
             return z, f"{z:.5f} ({source})"
@@ -240,7 +250,7 @@ def _estimate_workload(
 ) -> cost.Workload:
     plain = bool(getattr(getattr(cube.read, "flux", None), "is_plain", True))
     try:
-        channels = find_channel_range(cube, redshift)
+        channels = find_channel_range(cube, redshift, load_instrument().grid)
         share = (channels.stop - channels.start) / cube.shape[0]
     except SfhInputError:
         share = 1.0

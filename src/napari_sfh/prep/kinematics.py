@@ -3,8 +3,9 @@
 Velocities are v = c ln(1 + z_v) relative to the systemic redshift, as pPXF and the DAP give them; dispersions are those
 of the stars, without the line-spread function.
 
-pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, which have 150 km/s already. The observed
-spectra get the same 150 km/s on their way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that
+pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, which have the instrument's dispersion
+already. The observed
+spectra get the same dispersion on their way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that
 takes
 the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
 masked. The fits run one after the other, each on one core: their matrices are so small that threads, of Python or of
@@ -23,12 +24,13 @@ from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import format_duration, is_cancelled
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.grids import check_same_grid
-from napari_sfh.prep.rest_frame import resampling_matrix
+from napari_sfh.prep.rest_frame import missing_variance_aa2, resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 
@@ -145,6 +147,7 @@ def fit_ppxf_kinematics(
     spectra: BinSpectra,
     redshift: float,
     basis: TemplateBasis,
+    grid: SpectrumGrid,
     cancel: threading.Event | None = None,
 ) -> Generator[Progress, None, StellarKinematics | None]:
     """Velocity and dispersion of every bin from pPXF.
@@ -155,6 +158,8 @@ def fit_ppxf_kinematics(
     redshift : float
         Systemic; velocities are relative to it.
     basis : TemplateBasis
+    grid : SpectrumGrid
+        Of the basis.
     cancel : Event, optional
 
     Returns
@@ -173,7 +178,7 @@ def fit_ppxf_kinematics(
     n = spectra.n_bins
     if warning := describe_ppxf_time(n):
         yield Progress(warning, 0, 0, stays=True)
-    problem = _make_ppxf_problem(spectra, redshift, basis)
+    problem = _make_ppxf_problem(spectra, redshift, basis, grid)
     stage = f"stellar kinematics with pPXF, about {format_duration(PPXF_SECONDS * n)}"
     v, sigma = np.full(n, np.nan), np.full(n, np.nan)
     with threadpool_limits(1, user_api="blas"):
@@ -195,7 +200,7 @@ def fit_ppxf_kinematics(
 class _PpxfProblem(NamedTuple):
     """Everything that the fits of all bins share."""
 
-    flux: F64  # (N, m) at the systemic rest frame with 150 km/s added, median 1
+    flux: F64  # (N, m) at the systemic rest frame with the templates' dispersion added, median 1
     noise: F64  # (N, m)
     usable: Bool  # (N, m)
     templates: F64  # (m_t, T)
@@ -229,13 +234,17 @@ class _PpxfProblem(NamedTuple):
         return float(out.sol[0]), float(out.sol[1])
 
 
-def _make_ppxf_problem(spectra: BinSpectra, redshift: float, basis: TemplateBasis) -> _PpxfProblem:
+def _make_ppxf_problem(spectra: BinSpectra, redshift: float, basis: TemplateBasis, grid: SpectrumGrid) -> _PpxfProblem:
     """Spectra and templates on one logarithmic grid, broadened alike."""
-    ln_template = np.arange(np.log(WAVE_AA[0]), np.log(WAVE_AA[-1]), _LN_STEP)
+    ln_template = np.arange(np.log(grid.wave_aa[0]), np.log(grid.wave_aa[-1]), _LN_STEP)
     margin = _MARGIN_KMS / C_KMS
     inside = (ln_template > ln_template[0] + margin) & (ln_template < ln_template[-1] - margin)
     ln_wave = ln_template[inside]
-    operator = resampling_matrix(spectra.wave_aa, 1.0 + redshift, SIGMA_TARGET_KMS, np.exp(ln_wave))
+    stretch = 1.0 + redshift
+    rest = np.exp(ln_wave)
+    want, have = grid.lsf.fwhm_aa(rest) * stretch, (spectra.lsf or grid.lsf).fwhm_aa(rest * stretch)
+    missing = missing_variance_aa2(rest * stretch, grid.sigma_kms, want, have)
+    operator = resampling_matrix(spectra.wave_aa, rest * stretch, np.sqrt(np.maximum(missing, 0.0)))
     flux = np.where(spectra.good, spectra.flux, 0.0) @ operator.T
     held = spectra.good.astype(np.float64) @ operator.T
     variance = np.where(spectra.good, spectra.variance, 0.0) @ operator.T
@@ -254,5 +263,5 @@ def _resample_templates(basis: TemplateBasis, ln_wave: F64) -> F64:
     ages = np.unique(np.linspace(2, basis.spectrum.shape[0] - 1, 7).astype(int))
     metals = np.unique(np.linspace(0, basis.mh.size - 1, 4).astype(int))[1:]
     chosen = basis.spectrum[np.ix_(ages, metals)].reshape(-1, basis.wave_aa.size).astype(np.float64)
-    rows = resampling_matrix(basis.wave_aa, 1.0, 0.0, np.exp(ln_wave)) @ chosen.T
+    rows = resampling_matrix(basis.wave_aa, np.exp(ln_wave), np.zeros(ln_wave.size)) @ chosen.T
     return rows / rows.mean(0)

@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QSizePolicy
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.types import BANDS
+from napari_sfh.instruments.files import load_instrument
 
 WEIGHTS = "Weights (*.safetensors)"
 FITS = "FITS files (*.fits *.fit *.fits.gz *.fits.fz *.fz)"
@@ -174,7 +174,10 @@ class DataForm:
     def __init__(self) -> None:
         self.folder = make_file_edit("Folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
         self.cube = make_file_edit("Cube", "MUSE cube: FITS with DATA and STAT")
-        self.bands = {band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional") for band in BANDS}
+        self.bands = {
+            band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional")
+            for band in load_instrument().band_names
+        }
         self.maps = make_file_edit("MAPS", "DAP MAPS file: bins and stellar kinematics; optional")
         self.redshift = make_number_edit("Redshift", "from the header", "Systemic redshift")
         self.ebv_mw = make_number_edit("E(B−V) MW", "header, else 0", "Foreground reddening by the Milky Way, mag")
