@@ -48,7 +48,7 @@ def compute_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.fl
 
 
 def compute_fine_lg_age(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
-    """Mass-weighted mean log10 age in yr (N,) over fine intervals of lookback time with mass (N, S), at their middles."""
+    """Mass-weighted mean log10 age in yr (N,) over intervals of lookback time with mass (N, S), at their middles."""
     edges = np.asarray(edges_gyr, np.float64)
     middle = np.log10(0.5 * (edges[1:] + edges[:-1])) + 9.0
     share = np.asarray(mass, np.float64) / np.sum(mass, axis=1, keepdims=True, dtype=np.float64)
