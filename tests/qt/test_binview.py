@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 from conftest import ROTATION_DEG
+from muse_hst import WAVE_AA
 
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView, describe_flags, find_masked_ranges
@@ -16,7 +17,6 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.figures import pages
 from napari_sfh.figures.files import FIGURE_SUFFIXES, save_figure
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Flag, Result
 
 

@@ -76,7 +76,7 @@ def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
     items = panel.plot.getPlotItem().items
     assert any(isinstance(item, QGraphicsPolygonItem) for item in items)
     (band,) = panel.found.bands
-    assert panel.plot.getPlotItem().listDataItems()[0].opts["pen"].color().name() == BAND_COLORS[band.band]
+    assert panel.plot.getPlotItem().listDataItems()[0].opts["pen"].color().name() == band.color
     text = panel.text.text()
     for words in (
         f"F555W (UVIS): {100 * band.coverage:.0f} % of the cube",

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from muse_hst import WAVE_AA
 from synthetic_toys import toy_model, toy_source, toy_templates
 from toy_universe import make_toy_data, write_toy_bundle
 
@@ -12,11 +13,10 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training import cli
 from napari_sfh.training.evaluation import ablation, independent_simulator, ood_cases, report, test_set
 from napari_sfh.training.evaluation import evaluation as evaluate
-from napari_sfh.types import Prediction
+from napari_sfh.training.fitting.spectra_sources import HISTORIES
 
 SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_outsiders=12, n_elsewhere=8)
 
@@ -39,7 +39,7 @@ def evaluation(bundle, small_set, tmp_path_factory):
         patch.setenv("NAPARI_SFH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
         meta = {**bundle.meta, "prior": {"name": "tiny"}}
-        patch.setattr(evaluate.templates, "prepare_templates", lambda name: {"strange": toy_templates()}[name])
+        patch.setattr(evaluate.templates, "prepare_templates", lambda name, *_: {"strange": toy_templates()}[name])
         settings = replace(SMALL, strange_libraries=("strange",))
         return run_to_completion(evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, settings))
 
@@ -48,7 +48,7 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
     r = evaluation.report
     for name in MEAN_NAMES:
         assert set(r["accuracy"][name]) >= {"bias", "std", "nmad"}
-    for name in (*Prediction.SCALARS, *Prediction.VECTORS):
+    for name in (*HISTORIES.scalars, *HISTORIES.vectors):
         assert 0 <= r["coverage"][name]["p68"] <= r["coverage"][name]["p95"] <= 1
     assert r["throughput"]["bins_per_second"] > 0
     assert r["weights"]["sha256"] == bundle.sha256

@@ -36,7 +36,7 @@ def _toy_source(config):
 
 def drawn(config, n=400):
     t = toy_templates()
-    return draw_parameters(config, np.random.default_rng(1), n, t.sub_edges_gyr, (-1.0, 0.3))
+    return draw_parameters(config, np.random.default_rng(1), n, t.sub_edges_gyr, (-1.0, 0.3), 150.0)
 
 
 def test_every_kind_is_there(wide):

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from muse_hst import BANDS
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -22,7 +23,7 @@ from napari_sfh.model.inference import (
 )
 from napari_sfh.physics.dust import ebv_from_tau
 from napari_sfh.prep.rest_frame import reduced_chi2
-from napari_sfh.types import BANDS, Flag, Prediction
+from napari_sfh.types import Flag, Prediction
 
 DRAWS = 64
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic_toys import toy_model, toy_templates
+from synthetic_toys import prepare_toy_templates, toy_model, toy_templates
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.inference import run_to_completion
@@ -127,7 +127,7 @@ def test_set_b_is_harder_than_set_a_and_says_so():
         n_galaxies=12, per_galaxy=24, prior="tiny", fit=RegressorFitSettings(epochs=2)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(templates, "prepare_templates", lambda name: toy_templates())
+        patch.setattr(templates, "prepare_templates", prepare_toy_templates)
         result = run_to_completion(narrow_measure.measure_spaxel_networks(settings))
     assert set(result["sets"]) == {"A", "B"}
     for kind in "AB":
@@ -169,7 +169,7 @@ def test_libraries_without_a_common_metallicity():
 
 
 def test_commands_fill_one_page(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(templates, "prepare_templates", lambda name: toy_templates())
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
     common = ["--epochs", "1", "--quiet", "--output", str(tmp_path)]
     small = ["--galaxies", "8", "--spaxels", "12", "--prior", "tiny"]
     assert cli.main(["narrowband", "--system", "jpas", "--n", "200", "--n-test", "50", *common]) == 0

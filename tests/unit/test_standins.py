@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from muse_hst import BANDS
 from synthetic_toys import toy_source
 
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.studies import camera_substitution
-from napari_sfh.types import BANDS
 
 
 @pytest.fixture(scope="module")

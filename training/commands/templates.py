@@ -59,7 +59,7 @@ def _print_libraries() -> None:
 
 
 def _print_library(prepared: templates.Templates) -> None:
-    source = prepared.provenance
+    source, seen_by = prepared.provenance, prepared.instrument
     _print_entry(
         f"{source['name']}: {source['isochrones']}; IMF {source['imf']}",
         source["citation"],
@@ -68,8 +68,8 @@ def _print_library(prepared: templates.Templates) -> None:
         *source["notes"],
         f"nebulae: {source['nebular']}",
         f"library sha256 {source['sha256']}",
-        f"instrument {prepared.instrument.name}: {prepared.instrument.n_wave} pixels, {prepared.instrument.n_bands} bands",
-        f"templates {templates.templates_cache_path(source['name'], prepared.instrument)}",
+        f"instrument {seen_by.name}: {seen_by.n_wave} pixels, {seen_by.n_bands} bands",
+        f"templates {templates.templates_cache_path(source['name'], seen_by)}",
     )
 
 

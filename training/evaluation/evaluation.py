@@ -292,7 +292,7 @@ def _ood_rates(
 def _ablation(bundle: Bundle, few: TestSet, settings: EvaluationSettings) -> Steps[dict[str, Any]]:
     seen = list(few.observe())
     out = {}
-    for name, change in ablation.list_input_changes():
+    for name, change in ablation.list_input_changes(bundle.instrument):
         rng = np.random.default_rng([few.seed, 5])
         observed = [(change(data, rng), block.labels) for block, data in seen]
         p = yield from predict_test_set(observed, bundle, settings.device, f"ablation: {name}", few.n, 64)

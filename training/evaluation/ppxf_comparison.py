@@ -30,7 +30,6 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
-from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_gas_templates, make_ppxf_grid
 from napari_sfh.training.evaluation.test_set import TestSet, observe_spectra_block
 from napari_sfh.training.libraries.templates import Templates
@@ -56,7 +55,7 @@ class PpxfTestTask:
     data: Observation  # one object
     redshift: float = 0.0
     acs: bool = False
-    gas_sigma_kms: float = SIGMA_TARGET_KMS
+    gas_sigma_kms: float | None = None  # None: the instrument's dispersion
     gas_v_kms: float = 0.0
 
 
@@ -102,7 +101,8 @@ def _arguments(task: PpxfTestTask, grid: PpxfGrid, templates: Templates, setting
     """Arguments of ``ppxf.ppxf``."""
     bands, wave = grid.bands(task.redshift, task.acs)
     stars = ppxf_fit.PpxfTemplates(grid.flux, bands, wave, grid.light_v, grid.bin_of_group, grid.mh)
-    gas = make_ppxf_gas_templates(templates, task.gas_sigma_kms, task.gas_v_kms) if settings.gas else None
+    sigma_kms = templates.instrument.grid.sigma_kms if task.gas_sigma_kms is None else task.gas_sigma_kms
+    gas = make_ppxf_gas_templates(templates, sigma_kms, task.gas_v_kms) if settings.gas else None
     return ppxf_fit.build_ppxf_arguments(task.data, stars, gas, settings.mdegree, settings.regul_error)
 
 

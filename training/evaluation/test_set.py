@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.training.fitting.augmentation import degrade_to_snr
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.fitting.spectra_sources import (
@@ -116,7 +117,7 @@ class TestSet:
         return self.blocks[index // BLOCK], index % BLOCK
 
     def params(self, index: int) -> tuple[ObjectParameters, bool] | None:
-        """Drawn parameters of one object and whether its B, V, I come from ACS; None where a set does not keep them."""
+        """Drawn parameters of one object and whether other cameras see it; None where a set does not keep them."""
         block, place = self.locate(index)
         row = block.rows[place]
         if not isinstance(block.source, FreshSource):
@@ -124,7 +125,7 @@ class TestSet:
         arrays: dict[str, Any] = {
             k: v[row : row + 1] for k, v in block.source.params.__dict__.items() if isinstance(v, np.ndarray)
         }
-        return replace(block.source.params, **arrays), bool(block.source.acs[row])
+        return replace(block.source.params, **arrays), bool(block.source.substituted[row])
 
 
 def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = None) -> Observation:
@@ -138,10 +139,9 @@ def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = No
     return data if snr is None else degrade_to_snr(data, np.full(data.n_bins, snr), rng)
 
 
-def draw_test_set(name: str | Path, n: int, seed: int = TEST_SEED) -> TestSet:
-    """A fresh test set of a prior."""
-    config = load_prior(name)
-    return draw_test_set_from_source(prepare_prior(config), n, seed)
+def draw_test_set(name: str | Path, n: int, seed: int = TEST_SEED, instrument: Instrument | None = None) -> TestSet:
+    """A fresh test set of a prior as an instrument sees it, muse-hst where none is given."""
+    return draw_test_set_from_source(prepare_prior(load_prior(name), instrument), n, seed)
 
 
 def draw_test_set_from_source(source: PreparedPrior, n: int, seed: int = TEST_SEED) -> TestSet:
@@ -181,7 +181,9 @@ def _join_fresh(parts: list[FreshSource], order: NDArray[np.int64]) -> FreshSour
     drawn = {k: np.concatenate([getattr(p.params, k) for p in parts])[order] for k in keys}
     params = ObjectParameters(**drawn, family_names=parts[0].params.family_names)
     labels = join_labels([p.labels for p in parts]).select(order)
-    return FreshSource(column("flux"), column("phot"), labels, params, column("acs"), parts[0].config)
+    return FreshSource(
+        column("flux"), column("phot"), labels, params, column("substituted"), parts[0].config, parts[0].instrument
+    )
 
 
 def read_test_set(folder: Path, n: int, trained_on: str | None, train_seed: int | None) -> TestSet:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.mock import files, observations
 from napari_sfh.types import Progress
@@ -37,7 +38,7 @@ def make_mock_galaxy(
     -------
     list of paths, Observed
     """
-    prepared = templates.prepare_templates(library)
+    prepared = templates.prepare_templates(library, load_instrument("muse-hst"))
     observed = yield from observations.observe_mock_galaxy(prepared, library, seed)
     yield Progress("mock files", 0, 1)
     return files.write_mock_galaxy(observed, _bin_maps_spaxels(observed), prepared, folder), observed

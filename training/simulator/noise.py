@@ -4,9 +4,9 @@ Spectrum. The variance of a pixel is that of counted photons, (f + b) / (1 + b) 
 its mean in the instrument's window, b the background there in the same unit, and S/N that of the window. A prior may
 add what real spectra have: residuals of sky lines at their observed wavelengths (a Gaussian and its derivative with one
 draw per line, so that its pixels move together), correlation between neighbours, smooth errors of the flux calibration,
-an error array that is wrong by a factor, masked pixels and the laser notch. With ``broadened``, noise goes through prep's
-convolution from the stellar dispersion to the instrument's, which smooths it; the error array stays the one before
-that convolution, as prep's does (prep.rest_frame).
+an error array that is wrong by a factor, masked pixels and the laser notch. With ``broadened``, noise goes through
+prep's convolution from the stellar dispersion to the instrument's, which smooths it; the error array stays the one
+before that convolution, as prep's does (prep.rest_frame).
 
 Photometry. sigma^2 = (floor f)^2 + (depth / S/N)^2 per band: a calibration error and a background whose depth relative
 to the spectrum's is fixed per band (`prior_config.Photometry.depth`; in PHANGS-HST against PHANGS-MUSE a band's S/N in

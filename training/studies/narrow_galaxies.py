@@ -80,7 +80,9 @@ def make_mock_spaxels(
         raise SfhInputError(f"{n_galaxies} galaxies of {per_galaxy} spaxels: at least {FOLDS} of each are needed")
     rng = np.random.default_rng([seed, 31])
     t = model.templates
-    ends = draw_parameters(config, rng, 2 * n_galaxies, t.sub_edges_gyr, model.mh_limits)
+    ends = draw_parameters(
+        config, rng, 2 * n_galaxies, t.sub_edges_gyr, model.mh_limits, model.instrument.grid.sigma_kms
+    )
     galaxy = np.repeat(np.arange(n_galaxies, dtype=np.int32), per_galaxy)
     r = R_MAX * np.sqrt(rng.random(galaxy.size))  # spaxels cover the disc evenly
     params = _blend(ends, galaxy, r / R_MAX, n_galaxies, rng)

@@ -22,7 +22,6 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.sfh_model import SfhModel, targets_from_labels
-from napari_sfh.model.targets import unpack_targets
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.evaluation import independent_simulator, metrics
 from napari_sfh.training.fitting.losses import light_loss
@@ -94,7 +93,7 @@ def measure_retraining_bound(
 def _predict_means(model: SfhModel, features: Any) -> dict[str, NDArray[np.float32]]:
     """The point network's four means."""
     model.network.eval()
-    derived = model.mass_to_light.derive(unpack_targets(model.locate(features)[0]))
+    derived = model.derive(model.locate(features)[0])
     return {k: derived[k].numpy() for k in MEAN_NAMES}
 
 

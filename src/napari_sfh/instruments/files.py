@@ -106,7 +106,7 @@ def instrument_from_json(
     redshift.finish()
     grid = _read_spectrum(spectrum, folder) if spectrum else None
     try:
-        return Instrument(name, grid, bands, norm, largest, summary, file=where)
+        return Instrument(name, grid, bands, norm, largest, summary)
     except SfhInputError as error:
         raise SfhInputError(f"{where}: {error}") from error
 

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
@@ -222,7 +222,6 @@ class Instrument:
     photometry_norm: str = "spectrum"
     redshift_max: float = 0.01
     summary: str = ""
-    file: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if self.spectrum is None and not self.bands:

@@ -188,7 +188,10 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
 def _describe_substitute(band: str, found: str, instrument: Instrument | None) -> str:
     """A note where a filter (name and camera) is another than the band's own; empty where it is the same."""
     curve = next(b.curve for b in (instrument or load_instrument()).bands if b.name == band)
-    return f"{found} stands in for {curve}" if " " in curve and curve != found else ""
+    if " " not in curve or curve == found:
+        return ""
+    found, own = (" ".join(reversed(words.split(" ", 1))) for words in (found, curve))
+    return f"{found} stands in for {own}"
 
 
 def _mosaic_notes(reader: CutoutReader, unit_note: str, substitute: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from astropy.io import fits
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io import dap, fits_access, hst, muse, ngist
-from napari_sfh.io.coverage import check_rest_range
+from napari_sfh.io.coverage import check_rest_range, describe_ranges, find_missing_rest_range
 from napari_sfh.io.hst_header import find_filter_words
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.io.results import is_result_file
@@ -148,6 +148,9 @@ def _redshift_problems(cube: Cube) -> list[str]:
         check_rest_range(cube.wave_aa, cube.redshift, instrument.grid, MIN_COVERAGE, cube.path)
     except SfhInputError as e:
         problems.append(_without_path(str(e), cube.path))
+    else:
+        if missing := find_missing_rest_range(cube.wave_aa, cube.redshift, instrument.grid):
+            problems.append(f"lacks rest-frame {describe_ranges(missing)}: masked")
     if cube.redshift > instrument.redshift_max:
         problems.append(
             f"redshift above {instrument.redshift_max:g}: bands sample other rest wavelengths than in training, flagged"

@@ -173,6 +173,7 @@ class _ResultReader:
         self.settings, self.own = decode_settings(self._hdu("SETTINGS").data)
         self.table = self._hdu("BINS").data
         self.instrument = restore_instrument(self.own)
+        self.has_histories = "MASS_FRAC" in self.table.names
 
     def _hdu(self, name: str) -> Any:
         if name not in self.names:
@@ -199,9 +200,9 @@ class _ResultReader:
             bins=self.bins(own),
             data=self.data(),
             prediction=self.prediction(),
-            model_flux=self.image("MODEL") if "MODEL" in self.names else None,
+            model_flux=self.model_flux(),
             model_phot=self.model_phot(),
-            chi2=self.column("CHI2", np.float32) if "CHI2" in self.table.names else None,
+            chi2=self.column("CHI2", np.float32) if self.has_histories and self.instrument.n_wave else None,
             flag=self.column("FLAG", np.int32),
             white=self.image("WHITE"),
             wcs=fits_access.read_celestial_wcs(header, self.path),
@@ -228,9 +229,13 @@ class _ResultReader:
         n = len(self.table)
         return self.column(name, dtype).reshape(n, width) if width else np.zeros((n, 0), dtype=dtype)
 
+    def model_flux(self) -> NDArray[np.float32] | None:
+        if not self.has_histories:
+            return None
+        return self.image("MODEL") if self.instrument.n_wave else np.zeros((len(self.table), 0), np.float32)
+
     def model_phot(self) -> NDArray[np.float32] | None:
-        width = self.instrument.n_bands
-        return self.vector("MODEL_PHOT", np.float32, width) if "MODEL_PHOT" in self.table.names or width == 0 else None
+        return self.vector("MODEL_PHOT", np.float32, self.instrument.n_bands) if self.has_histories else None
 
     def data(self) -> Observation:
         n, width = len(self.table), self.instrument.n_bands
@@ -261,7 +266,7 @@ class _ResultReader:
 
     def prediction(self) -> Prediction:
         quantiles = {n[2:].lower(): self.image(n) for n in self.names if n.startswith("Q_")}
-        histories = "MASS_FRAC" in self.table.names
+        histories = self.has_histories
         missing = [k for k in MEAN_KEYS.values() if k not in quantiles] if histories else []
         if missing:
             raise SfhInputError(
