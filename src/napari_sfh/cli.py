@@ -84,10 +84,6 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_run_arguments(run)
     run.set_defaults(command=_run_command)
 
-    estimate = commands.add_parser("estimate", help="rows of a catalogue, or single spectra, to a table")
-    _add_estimate_arguments(estimate)
-    estimate.set_defaults(command=_estimate_command)
-
     info = commands.add_parser("info", help="what files are, what is missing, what would be done")
     info.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or galaxy folders")
     info.add_argument(
@@ -143,21 +139,6 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_estimate_arguments(estimate: argparse.ArgumentParser) -> None:
-    estimate.add_argument("inputs", nargs="+", type=Path, metavar="TABLE|SPECTRUM")
-    estimate.add_argument("--model", default="jpas", metavar="NAME|FILE", help="weights (default %(default)s)")
-    estimate.add_argument(
-        "--columns", nargs="+", default=[], metavar="BAND=COLUMN", help="also BAND=COLUMN:UNIT,ERROR_COLUMN"
-    )
-    estimate.add_argument("--redshift", type=float, metavar="Z", help="of all objects (else the spectrum's own, or 0)")
-    estimate.add_argument("--redshift-column", default="", metavar="COLUMN", help="of a catalogue")
-    estimate.add_argument("--ebv-mw", type=float, default=0.0, metavar="E", help="Milky Way E(B-V), mag")
-    estimate.add_argument("--sigma", type=float, metavar="KMS", help="stellar velocity dispersion of the spectra")
-    estimate.add_argument("--medium", default="auto", choices=["auto", "air", "vacuum"], help="of the wavelengths")
-    estimate.add_argument("--output", required=True, type=Path, metavar="OUT.fits|.ecsv|.csv|.vot")
-    _add_device_arguments(estimate)
-
-
 def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -203,45 +184,6 @@ def _run_command(options: argparse.Namespace) -> int:
     )
     _run_and_save(config, Path(options.output), options.quiet)
     return 0
-
-
-def _estimate_command(options: argparse.Namespace) -> int:
-    from napari_sfh.estimate import EstimateConfig, estimate_objects
-
-    config = EstimateConfig(
-        inputs=tuple(options.inputs),
-        output=options.output,
-        model=options.model,
-        columns=_parse_columns(options.columns),
-        redshift=options.redshift,
-        redshift_column=options.redshift_column,
-        ebv_mw=options.ebv_mw,
-        sigma_kms=options.sigma,
-        medium=options.medium,
-        device=options.device,
-    )
-    _check_writable(config.output)
-    done = show_progress(estimate_objects(config), options.quiet)
-    if done is None:
-        raise ComputeError("cancelled; nothing was written")
-    if not options.quiet:
-        for note in done.notes:
-            print(f"note: {note}", file=sys.stderr)
-    print(
-        f"{done.n_estimated} of {done.n_rows} rows estimated, {done.n_out_of_depth} unlike the training set, "
-        f"weights {config.model}: {done.path}"
-    )
-    return 0
-
-
-def _parse_columns(pairs: Sequence[str]) -> dict[str, str]:
-    columns = {}
-    for pair in pairs:
-        band, sign, column = pair.partition("=")
-        if not sign or not column:
-            raise SfhInputError(f"--columns {pair}: write BAND=COLUMN")
-        columns[band] = column
-    return columns
 
 
 def _run_settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -12,13 +12,14 @@ and ``FLAG`` (bits of `types.Flag`). A column of the catalogue that has one of t
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.table import Column, Table
+from numpy.typing import NDArray
 
 from napari_sfh import __version__
 from napari_sfh.errors import SfhInputError
@@ -28,22 +29,18 @@ from napari_sfh.io.catalogues.columns import BandColumns, match_band_columns
 from napari_sfh.io.catalogues.photometry import read_band_photometry
 from napari_sfh.io.catalogues.writing import CatalogueWriter
 from napari_sfh.io.spectra_1d import Medium, SingleSpectrum, read_single_spectra
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.prep.band_rows import make_band_observation
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra
-from napari_sfh.types import BinMap, Flag, Observation, Prediction, Progress
+from napari_sfh.types import F64, BinMap, Flag, Observation, Prediction, Progress
 
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
 _BATCH = 512
-
-
-class _EstimateCancelledError(Exception):
-    """Leaves the writer's context, which then removes what it wrote."""
 
 
 @dataclass(frozen=True)
@@ -90,57 +87,57 @@ class EstimateSummary:
 
 
 def estimate_objects(
-    config: EstimateConfig, cancel: threading.Event | None = None
-) -> Generator[Progress, None, EstimateSummary | None]:
+    config: EstimateConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+) -> EstimateSummary:
     """Estimate all rows of catalogues, or all spectra, into one table.
 
-    Yields
-    ------
-    Progress
-
-    Returns
-    -------
-    EstimateSummary or None
-        None if cancelled: then nothing is written.
+    Parameters
+    ----------
+    config : EstimateConfig
+    progress, cancel : optional
+        See `jobs.report_progress`. After a cancel nothing is written.
 
     Raises
     ------
     SfhInputError
         An input that cannot be read, or that the weights' instrument has no use for.
+    Cancelled
+        ``cancel`` was set.
     """
     bundle = load_bundle(config.model)
-    if bundle.instrument.spectrum is not None and config.columns:
+    if bundle.instrument.spectrum is None:
+        return _estimate_catalogues(config, bundle, progress, cancel)
+    if config.columns:
         raise SfhInputError(f"--columns: weights {bundle.name} take single spectra; leave it out")
-    work = _estimate_catalogues if bundle.instrument.spectrum is None else _estimate_spectra
-    try:
-        return (yield from work(config, bundle, cancel))
-    except _EstimateCancelledError:
-        return None
+    return _estimate_spectra(config, bundle, progress, cancel)
 
 
 def _estimate_catalogues(
-    config: EstimateConfig, bundle: Bundle, cancel: threading.Event | None
-) -> Generator[Progress, None, EstimateSummary]:
+    config: EstimateConfig, bundle: Bundle, progress: ReportProgress | None, cancel: threading.Event | None
+) -> EstimateSummary:
     catalogues = [open_catalogue(path) for path in config.inputs]
     if len({c.names for c in catalogues}) > 1:
         raise SfhInputError(f"{catalogues[1].path}: other columns than {catalogues[0].path}; estimate them one by one")
     bands = [match_band_columns(c.names, bundle.instrument.band_names, config.columns, str(c.path)) for c in catalogues]
-    missing = [b for b in bundle.instrument.band_names if b not in bands[0]]
-    notes = [note for c in catalogues for note in c.notes]
-    if missing:
-        notes.append(f"{len(missing)} of {bundle.instrument.n_bands} bands have no column: {', '.join(missing[:6])}")
+    notes = [*(note for c in catalogues for note in c.notes), *_describe_missing_bands(bundle.instrument, bands[0])]
     counts = np.zeros(3, int)
     total = sum(c.n_rows or 0 for c in catalogues)
     with CatalogueWriter(config.output, _describe_run(config, bundle)) as out:
         for catalogue, columns in zip(catalogues, bands):
             for block in catalogue.read_blocks(config.rows):
-                if is_cancelled(cancel):
-                    raise _EstimateCancelledError
-                yield Progress(f"estimating rows of {catalogue.path.name}", int(counts[0]), total)
+                report_progress(Progress(f"estimating {catalogue.path.name}", int(counts[0]), total), progress, cancel)
                 data = _observe_rows(block, catalogue, columns, bundle, config)
-                counts += yield from _append_estimates(out, block, data, bundle, config)
-    yield Progress("estimating", int(counts[0]), int(counts[0]))
+                counts += _append_estimates(out, block, data, bundle, config, cancel)
+    report_progress(Progress("estimating", int(counts[0]), int(counts[0])), progress)
     return EstimateSummary(config.output, *(int(c) for c in counts), tuple(notes))
+
+
+def _describe_missing_bands(instrument: Instrument, columns: Mapping[str, BandColumns]) -> tuple[str, ...]:
+    missing = [b for b in instrument.band_names if b not in columns]
+    if not missing:
+        return ()
+    more = ", ..." if len(missing) > 6 else ""
+    return (f"{len(missing)} of {instrument.n_bands} bands have no column: {', '.join(missing[:6])}{more}",)
 
 
 def _observe_rows(
@@ -161,7 +158,7 @@ def _observe_rows(
     )
 
 
-def bundle_pivots_aa(bundle: Bundle) -> np.ndarray[Any, np.dtype[np.float64]]:
+def bundle_pivots_aa(bundle: Bundle) -> F64:
     """Pivot wavelengths in Angstrom of a bundle's bands, (B,).
 
     Raises
@@ -176,7 +173,7 @@ def bundle_pivots_aa(bundle: Bundle) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.array([f.pivot_aa for f in make_band_filters(bundle.instrument)])
 
 
-def _read_redshifts(block: Table, catalogue: Catalogue, config: EstimateConfig) -> np.ndarray[Any, Any] | float:
+def _read_redshifts(block: Table, catalogue: Catalogue, config: EstimateConfig) -> F64 | float:
     if not config.redshift_column:
         return config.redshift or 0.0
     if config.redshift_column not in block.colnames:
@@ -188,12 +185,17 @@ def _read_redshifts(block: Table, catalogue: Catalogue, config: EstimateConfig) 
 
 
 def _append_estimates(
-    out: CatalogueWriter, block: Table, data: Observation, bundle: Bundle, config: EstimateConfig
-) -> Generator[Progress, None, np.ndarray[Any, Any]]:
+    out: CatalogueWriter,
+    block: Table,
+    data: Observation,
+    bundle: Bundle,
+    config: EstimateConfig,
+    cancel: threading.Event | None,
+) -> NDArray[np.int_]:
     """Write a block with its estimates; rows, estimated ones, and those out of depth."""
-    work = inference.predict_histories(data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws)
-    prediction = inference.run_to_completion(work)
-    yield Progress("writing", 0, 0)
+    prediction = inference.predict_histories(
+        data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
+    )
     out.append(_join_estimates(block, data, prediction))
     known = np.isfinite(prediction.ood)
     return np.array([len(block), int(known.sum()), int((prediction.ood[known] > 1).sum())])
@@ -230,18 +232,16 @@ def _describe_run(config: EstimateConfig, bundle: Bundle) -> dict[str, Any]:
 
 
 def _estimate_spectra(
-    config: EstimateConfig, bundle: Bundle, cancel: threading.Event | None
-) -> Generator[Progress, None, EstimateSummary]:
+    config: EstimateConfig, bundle: Bundle, progress: ReportProgress | None, cancel: threading.Event | None
+) -> EstimateSummary:
     spectra = [(path, one) for path in config.inputs for one in read_single_spectra(path, config.medium)]
     notes: list[str] = []
     counts = np.zeros(3, int)
     with CatalogueWriter(config.output, _describe_run(config, bundle)) as out:
         for start in range(0, len(spectra), _BATCH):
+            report_progress(Progress("estimating spectra", start, len(spectra)), progress, cancel)
             part = spectra[start : start + _BATCH]
-            yield Progress("spectra to the rest frame", start, len(spectra))
             seen = [_observe_spectrum(one, path, bundle.instrument, config, notes) for path, one in part]
-            if is_cancelled(cancel):
-                raise _EstimateCancelledError
             block = Table(
                 {
                     "FILE": [path.name for path, _ in part],
@@ -249,7 +249,7 @@ def _estimate_spectra(
                     "REDSHIFT": [_redshift_of(one, path, config) for path, one in part],
                 }
             )
-            counts += yield from _append_estimates(out, block, _stack_observations(seen), bundle, config)
+            counts += _append_estimates(out, block, _stack_observations(seen), bundle, config, cancel)
     return EstimateSummary(config.output, *(int(c) for c in counts), tuple(dict.fromkeys(notes)))
 
 
