@@ -308,13 +308,13 @@ def _independent_tables(
     assert testset.prepared is not None
     own = {str(m.templates.provenance["name"]): m.templates for m in testset.prepared.models}
     for name in ("bc03-miles", "e-miles"):
-        if name not in own and templates.templates_cache_path(name).is_file():
-            own[name] = templates.prepare_templates(name)
+        if name not in own and templates.templates_cache_path(name, bundle.instrument).is_file():
+            own[name] = templates.prepare_templates(name, bundle.instrument)
     other, table = yield from _independent_table(bundle, own, testset.seed, settings)
     strange = {}
     for name in settings.strange_libraries:
         _, strange[name] = yield from _independent_table(
-            bundle, {name: templates.prepare_templates(name)}, testset.seed, settings
+            bundle, {name: templates.prepare_templates(name, bundle.instrument)}, testset.seed, settings
         )
     return other, {"elsewhere": table, "strange_libraries": strange}
 

@@ -67,6 +67,8 @@ def measure_retraining_bound(
     SfhInputError
         Weights whose network predicts mass: the loss asks for light.
     """
+    if not bundle.targets.n_age:
+        raise SfhInputError(f"--weights: {bundle.name!r} predicts no histories; give weights that do")
     if bundle.model.network.predicts_mass:
         raise SfhInputError(f"--weights: {bundle.name!r} predicts mass fractions; give weights of a `stem` network")
     rng = np.random.default_rng([settings.seed, 78])
@@ -118,7 +120,8 @@ def _retrain(
             truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH_LABELS}
             decoded, _ = network(encode_observation(observed[which].select(rows)))
             # Its dust follows other laws than the labels': not asked for.
-            loss = light_loss(decoded._replace(dust=None), targets_from_labels(labels), truth, model.mass_to_light)
+            asked = decoded._replace(dust=None)
+            loss = light_loss(asked, targets_from_labels(labels, model.targets), truth, model.mass_to_light)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)
