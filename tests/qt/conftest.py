@@ -15,7 +15,7 @@ import pytest
 from astropy.wcs import WCS
 from muse_hst import BANDS, MUSE_HST, N_WAVE, WAVE_AA
 
-from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.types import BinMap, Flag, Observation, Prediction, Progress, Result
 
