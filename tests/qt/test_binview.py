@@ -56,7 +56,7 @@ def test_masked_pixels_are_not_drawn(result: Result) -> None:
 def test_masked_ranges_reach_both_ends() -> None:
     mask = np.ones(WAVE_AA.size, bool)
     mask[:2] = mask[-1] = False
-    assert find_masked_ranges(mask) == (
+    assert find_masked_ranges(mask, WAVE_AA) == (
         (4800 - 0.625, 4801.25 + 0.625),
         (7000 - 0.625, 7000 + 0.625),
     )

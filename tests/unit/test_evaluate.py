@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from muse_hst import WAVE_AA
+from muse_hst import MUSE_HST, WAVE_AA
 from synthetic_toys import toy_model, toy_source, toy_templates
 from toy_universe import make_toy_data, write_toy_bundle
 
@@ -161,7 +161,7 @@ def test_flattened_continuum_has_no_slope():
 
 
 def test_segments_cover_the_spectrum_once():
-    names = [n for n, _ in ablation.list_input_changes() if n.startswith("without") and "-" in n]
+    names = [n for n, _ in ablation.list_input_changes(MUSE_HST) if n.startswith("without") and "-" in n]
     assert len(names) == 9
     assert names[0] == "without 4800-5050"
 
@@ -205,7 +205,8 @@ def test_bad_arguments(tmp_path, capsys, extra, message):
     from napari_sfh.model.bundle import save_bundle
 
     made = load_bundle(write_toy_bundle(tmp_path / "toy.safetensors"))
-    save_bundle(tmp_path / "toy.safetensors", made.model, made.basis, {**make_toy_metadata(), "prior": {}})
+    meta = {**make_toy_metadata(), "prior": {}}
+    save_bundle(tmp_path / "toy.safetensors", made.model, made.instrument, made.filters, made.basis, meta)
     args = ["evaluate", "--weights", str(tmp_path / "toy.safetensors"), "--output", str(tmp_path / "out"), *extra]
     if message is None:
         with pytest.raises(SystemExit) as stop:

@@ -30,7 +30,7 @@ def toys(monkeypatch):
     monkeypatch.setattr(leave_one_out, "prepare_prior", _toy_source)
 
 
-def _toy_source(config):
+def _toy_source(config, instrument):
     return simulation.prepare_prior_from_templates(config, [toy_templates()] * len(config.libraries))
 
 

@@ -186,7 +186,9 @@ def _join_fresh(parts: list[FreshSource], order: NDArray[np.int64]) -> FreshSour
     )
 
 
-def read_test_set(folder: Path, n: int, trained_on: str | None, train_seed: int | None) -> TestSet:
+def read_test_set(
+    folder: Path, n: int, trained_on: str | None, train_seed: int | None, instrument: Instrument | None = None
+) -> TestSet:
     """Objects of a set on disk; of the very set that was trained on, the part that was held out.
 
     Parameters
@@ -199,8 +201,20 @@ def read_test_set(folder: Path, n: int, trained_on: str | None, train_seed: int 
         Hash of the training set's data.
     train_seed : int, optional
         Seed of its split.
+    instrument : Instrument, optional
+        Of the weights.
+
+    Raises
+    ------
+    SfhInputError
+        The set was seen by another instrument, or trained on whole.
     """
     source = StoredSource.open(folder)
+    if instrument is not None and source.instrument.sha256 != instrument.sha256:
+        raise SfhInputError(
+            f"--data {folder}: seen by instrument {source.instrument.name!r}, these weights are for "
+            f"{instrument.name!r}; simulate a set with --instrument, or give --prior"
+        )
     rows = np.arange(len(source.dataset))
     if trained_on is not None and trained_on == source.dataset.sha256:
         if train_seed is None:

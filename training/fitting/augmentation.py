@@ -16,7 +16,7 @@ from napari_sfh.physics.filters import photometry_scale, photometry_snr
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.noise import select_wavelength_range
-from napari_sfh.types import Observation
+from napari_sfh.types import F32, Observation
 
 #: Windows in Angstrom of the strong lines that may be masked: Hbeta, [O III], [O I], Halpha + [N II], [S II].
 MASKED_LINES_AA: tuple[tuple[float, float], ...] = (
@@ -79,8 +79,8 @@ def normalise_bands(data: Observation) -> Observation:
     if not instrument.bands or instrument.photometry_norm == "spectrum":
         return data
     scale = photometry_scale(data.phot, data.phot_mask, instrument.photometry_norm, instrument.band_names)
-    scale = np.where(np.isfinite(scale), scale, 1.0)[:, None].astype(np.float32)
-    data = replace(data, phot=data.phot / scale, phot_error=data.phot_error / scale)
+    single: F32 = np.where(np.isfinite(scale), scale, 1.0)[:, None].astype(np.float32)
+    data = replace(data, phot=data.phot / single, phot_error=data.phot_error / single)
     if instrument.spectrum is None:
         snr = photometry_snr(data.phot, data.phot_error, data.phot_mask)
         data = replace(data, snr=np.nan_to_num(snr).astype(np.float32))

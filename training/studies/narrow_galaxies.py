@@ -128,7 +128,7 @@ def _bands(model: ForwardModel, params: ObjectParameters, filters: tuple[Filter,
     """Noiseless band fluxes (n, B)."""
     t = model.templates
     light = compute_emitted_light(model, params, with_spectrum=False)
-    sed = light.sed + light.lines @ line_binning_matrix(t.line_wave_aa)
+    sed = light.sed + light.lines @ line_binning_matrix(t.line_wave_aa, t.sed_edges_aa)
     return narrowband.measure_narrowband_fluxes(sed, t.sed_wave_aa, filters).flux.astype(float)
 
 
