@@ -10,22 +10,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+#: What can be hashed.
+Part = str | bytes | NDArray[Any]
 
-def hash_parts(*parts: str | bytes | NDArray[Any]) -> str:
+
+def hash_parts(*parts: Part | tuple[Part, ...]) -> str:
     """Hexadecimal sha256 of texts (as UTF-8), bytes and arrays (their values in C order), one after the other.
 
-    Types and shapes of arrays are not hashed; pass them as texts where they matter.
+    Tuples count as their parts. Types and shapes of arrays are not hashed; pass them as texts where they matter.
 
     Examples
     --------
-    >>> hash_parts("ab", b"c")[:8] == hash_parts("abc")[:8]
+    >>> hash_parts("ab", (b"c", "d")) == hash_parts("abcd")
     True
     """
     digest = hashlib.sha256()
-    for part in parts:
-        digest.update(
-            part.encode() if isinstance(part, str) else part if isinstance(part, bytes) else np.ascontiguousarray(part)
-        )
+    for group in parts:
+        for part in group if isinstance(group, tuple) else (group,):
+            digest.update(
+                part.encode()
+                if isinstance(part, str)
+                else np.ascontiguousarray(part).data
+                if isinstance(part, np.ndarray)
+                else part
+            )
     return digest.hexdigest()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from napari_sfh.training.simulator.labels import Labels
 def hash_fresh_source(fresh: FreshSource) -> str:
     """sha256 of a noiseless set: spectra, band fluxes, labels."""
     arrays = [fresh.flux, fresh.phot, fresh.acs, *(getattr(fresh.labels, k) for k in Labels.array_names())]
-    return hash_parts(*chain.from_iterable((f"{array.dtype}{array.shape}", array) for array in arrays))
+    return hash_parts(*((f"{array.dtype}{array.shape}", array) for array in arrays))
 
 
 def describe_libraries(prepared: Sequence[Templates]) -> dict[str, dict[str, Any]]:

@@ -15,7 +15,6 @@ import re
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +200,8 @@ def _nebular_arrays(grid: nebular.NebularGrid, library: SspLibrary, rate: F64, a
 
 
 def _digest(arrays: Mapping[str, Any], band_list: tuple[Filter, ...]) -> str:
-    named = chain.from_iterable((key, np.asarray(arrays[key])) for key in sorted(arrays))
-    bands = chain.from_iterable((f"{b.name} {b.camera}", b.wave_aa, b.throughput) for b in band_list)
+    named = ((key, np.asarray(arrays[key])) for key in sorted(arrays))
+    bands = ((f"{b.name} {b.camera}", b.wave_aa, b.throughput) for b in band_list)
     return hash_parts(str(TEMPLATES_VERSION), *named, *bands)
 
 

@@ -17,7 +17,6 @@ import platform
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +163,7 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def _digest_columns(columns: Mapping[str, np.ndarray]) -> str:
-    return hash_parts(*chain.from_iterable(sorted(columns.items())))
+    return hash_parts(*sorted(columns.items()))
 
 
 def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Path, key: str) -> dict[str, Any]:

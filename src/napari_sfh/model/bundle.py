@@ -12,7 +12,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +192,7 @@ def _collect_tensors(model: SfhModel, basis: TemplateBasis) -> dict[str, torch.T
 def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
     """sha256 over the document and every tensor's name, type, shape and bytes."""
     parts = ((f"{name}|{t.dtype}|{tuple(t.shape)}|", t.numpy()) for name, t in sorted(tensors.items()))
-    return hash_parts(text, *chain.from_iterable(parts))
+    return hash_parts(text, *parts)
 
 
 def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
