@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from napari_sfh.physics import filters
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.libraries import bc03, emiles, fetch, filter_curves, nebular, resampling, templates
 from napari_sfh.training.libraries.basis import make_template_basis
@@ -65,7 +66,7 @@ def plot_nebula(axes: Axes, t: templates.Templates) -> None:
 
 def plot_halpha(axes: Axes, t: templates.Templates) -> None:
     """Halpha per ionising photon against case B."""
-    halpha = int(np.argmin(np.abs(t.line_wave_aa - nebular.HALPHA_AA)))
+    halpha = int(np.argmin(np.abs(t.line_wave_aa - HALPHA_AA)))
     age = sub_middle(t)[: t.n_ion] * 1e3
     for g, colour in zip(range(t.mh_gas.size), SHADES):
         rate = np.array([np.interp(t.mh_gas[g], t.mh, q) for q in t.q_h[:, : t.n_ion].T])

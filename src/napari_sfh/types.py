@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+#: Of any precision.
+Floats = NDArray[np.floating]
 
 #: The five PHANGS-HST bands in the network's order (UVIS; "B" may be ACS F435W, "V" and "I" ACS too).
 BANDS: tuple[str, ...] = ("F275W", "F336W", "F438W", "F555W", "F814W")

@@ -27,7 +27,8 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import learning_curve
 from napari_sfh.training.fitting.losses import light_loss, paper_loss
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
-from napari_sfh.training.fitting.spectra_sources import Batch, Batches, Rows, SpectraSource
+from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
+from napari_sfh.types import I64
 
 #: Spectra from which input shifts and scales are measured.
 _N_INITIALISE = 8192
@@ -154,7 +155,7 @@ class EpochLogger(Callback):
 def fit_point_network(
     recipe: Recipe,
     source: SpectraSource,
-    parts: tuple[Rows, Rows],
+    parts: tuple[I64, I64],
     basis: TemplateBasis,
     folder: Path,
     device: str = "auto",
@@ -227,7 +228,7 @@ def _make_trainer(s: PointFitSettings, callbacks: list[Callback], device: str, d
     )
 
 
-def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: Rows, recipe: Recipe) -> None:
+def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: I64, recipe: Recipe) -> None:
     """Measure what is measured on training spectra before the first step."""
     rng = np.random.default_rng([recipe.fit.seed, 7])
     some = np.sort(rng.permutation(rows)[:_N_INITIALISE])

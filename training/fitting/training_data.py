@@ -15,7 +15,6 @@ from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import (
     EndlessSource,
     FreshSource,
-    Rows,
     SpectraSource,
     StoredSource,
     load_fresh_source,
@@ -28,6 +27,7 @@ from napari_sfh.training.libraries import templates
 from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.prior_config import PriorConfig, load_prior
 from napari_sfh.training.simulator import simulation
+from napari_sfh.types import I64
 
 #: Held-out spectra: for the choice of the best epoch, for calibration and for thresholds.
 MAX_HELD_OUT = 16384
@@ -38,8 +38,8 @@ class TrainingData:
     """Spectra and templates of a run; ``facts`` go into the bundle (n, data_sha256, noise, prior, libraries)."""
 
     spectra: SpectraSource
-    train: Rows
-    held_out: Rows
+    train: I64
+    held_out: I64
     basis: TemplateBasis
     facts: dict[str, Any]
 

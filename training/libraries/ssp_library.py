@@ -21,9 +21,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64
 
 #: Wavelengths in Angstrom that a compact library keeps: ionising photons to the red end of F814W.
 LIBRARY_RANGE_AA: tuple[float, float] = (90.0, 11000.0)
@@ -69,10 +67,10 @@ class SspLibrary:
     imf: str
     medium: str
     citation: str
-    age_gyr: Array
-    mh: Array
-    wave_aa: Array
-    fwhm_aa: Array
+    age_gyr: F64
+    mh: F64
+    wave_aa: F64
+    fwhm_aa: F64
     spectrum: F32
     sha256: str
     notes: tuple[str, ...] = field(default=())
@@ -124,7 +122,7 @@ def make_ssp_library(
     )
 
 
-def _check_axes(label: str, age: Array, mh: Array, wave: Array, shape: tuple[int, ...]) -> None:
+def _check_axes(label: str, age: F64, mh: F64, wave: F64, shape: tuple[int, ...]) -> None:
     if shape != (mh.size, age.size, wave.size):
         raise SfhInputError(
             f"{label}: spectra have shape {shape}, but there are {mh.size} metallicities, {age.size} ages and "
@@ -144,7 +142,7 @@ def _check_axes(label: str, age: Array, mh: Array, wave: Array, shape: tuple[int
         )
 
 
-def _check_light(label: str, age: Array, wave: Array, light: F32) -> None:
+def _check_light(label: str, age: F64, wave: F64, light: F32) -> None:
     window = light[..., (wave > 5300) & (wave < 5500)].mean(-1)
     if not np.all(np.isfinite(light)) or np.any(window <= 0):
         raise SfhInputError(f"{label}: spectra are not finite or have no light at 5300-5500 AA; the file is damaged")
@@ -159,7 +157,7 @@ def _check_light(label: str, age: Array, wave: Array, light: F32) -> None:
             )
 
 
-def measure_line_offsets_aa(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> Array:
+def measure_line_offsets_aa(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> F64:
     """Position of each line of `DIAGNOSTIC_LINES_AA` less its air wavelength; NaN where it is not in the spectrum.
 
     Parameters
@@ -172,7 +170,7 @@ def measure_line_offsets_aa(wave_aa: NDArray[np.floating], light: NDArray[np.flo
     )
 
 
-def _line_offset_aa(wave_aa: Array, light: Array, line: float) -> float:
+def _line_offset_aa(wave_aa: F64, light: F64, line: float) -> float:
     near = np.abs(wave_aa - line - _MIDDLE_AA) < _SIDE_AA
     wave, flux = wave_aa[near], light[near]
     if wave.size < 5:

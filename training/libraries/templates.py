@@ -35,9 +35,7 @@ from napari_sfh.training.libraries.resampling import (
     v_band_luminosity,
 )
 from napari_sfh.training.libraries.ssp_library import SspLibrary
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64
 
 #: Bumped when the preparation changes, so that old cache files are made anew.
 TEMPLATES_VERSION = 7
@@ -86,20 +84,20 @@ class Templates:
         Digest of every array above.
     """
 
-    sub_edges_gyr: Array
+    sub_edges_gyr: F64
     bin_of_sub: NDArray[np.int_]
     n_young: int
     n_ion: int
-    mh: Array
-    wave_aa: Array
+    mh: F64
+    wave_aa: F64
     muse: F32
-    sed_wave_aa: Array
+    sed_wave_aa: F64
     sed: F32
     light_v: F32
-    q_h: Array
-    mh_gas: Array
-    log_u: Array
-    line_wave_aa: Array
+    q_h: F64
+    mh_gas: F64
+    log_u: F64
+    line_wave_aa: F64
     line_lum: F32
     cont_muse: F32
     cont_sed: F32
@@ -112,7 +110,7 @@ class Templates:
         """Number of sub-bins."""
         return int(self.bin_of_sub.size)
 
-    def weights_of_age(self, age_gyr: float) -> Array:
+    def weights_of_age(self, age_gyr: float) -> F64:
         """Weights (S,) of sub-bins that stand for a single age, linear in log age between sub-bin middles."""
         middle = 0.5 * (self.sub_edges_gyr[1:] + self.sub_edges_gyr[:-1])
         return age_grid.interpolation_matrix(np.log10(middle), np.log10([age_gyr]))[0]
@@ -184,7 +182,7 @@ def build_templates(library: SspLibrary, grid: nebular.NebularGrid | None = None
     return Templates(**arrays, filters=band_list, provenance=provenance, sha256=_digest(arrays, band_list))
 
 
-def _nebular_arrays(grid: nebular.NebularGrid, library: SspLibrary, rate: Array, average: Array) -> dict[str, Any]:
+def _nebular_arrays(grid: nebular.NebularGrid, library: SspLibrary, rate: F64, average: F64) -> dict[str, Any]:
     """Nebular emission per Msun formed in each ionising sub-bin: per-photon ratios times the stars' own rate."""
     per_age = age_grid.interpolation_matrix(np.log10(grid.age_gyr), np.log10(library.age_gyr))
     rate_at_gas = np.stack([np.interp(grid.mh, library.mh, column) for column in rate.T], axis=1)

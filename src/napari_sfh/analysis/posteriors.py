@@ -41,7 +41,7 @@ POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
 #: What is drawn unless told otherwise.
 DEFAULT_QUANTITIES: tuple[str, ...] = ("lg_age_lw", "lg_age_mw", "mh_lw", "mh_mw", "ebv")
 #: Draws of one bin.
-DRAWS = 4096
+POSTERIOR_DRAWS = 4096
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def draw_bin_posterior(
     result: Result,
     bin_id: int,
     names: Sequence[str] = DEFAULT_QUANTITIES,
-    n: int = DRAWS,
+    n: int = POSTERIOR_DRAWS,
     cancel: threading.Event | None = None,
 ) -> Generator[Progress, None, PosteriorDraws | None]:
     """Draws of chosen quantities of one bin.

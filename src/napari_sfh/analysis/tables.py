@@ -25,7 +25,7 @@ from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.
-SUFFIXES: tuple[str, ...] = (".ecsv", ".fits")
+TABLE_SUFFIXES: tuple[str, ...] = (".ecsv", ".fits")
 
 
 def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
@@ -50,8 +50,8 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
     ComputeError
         The file cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise SfhInputError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise SfhInputError(f"{path}: the name must end in one of {', '.join(TABLE_SUFFIXES)}")
     if not tables:
         raise SfhInputError("nothing to save: click a bin on the map first")
     if path.suffix.lower() == ".fits":

@@ -14,7 +14,7 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import write_atomically, write_text_atomically
 
 #: In an --output pattern, the name of a galaxy's folder.
-NAME: str = "{name}"
+_NAME = "{name}"
 #: Columns that a table of options may have, beside ``name``: how each is read.
 COLUMNS: Mapping[str, type] = {
     "redshift": float,
@@ -49,7 +49,7 @@ def list_galaxy_jobs(
     SfhInputError
         A name in the table that no folder has, or one folder given twice.
     """
-    pattern = output if NAME in output else str(Path(output) / f"{NAME}_sfh.fits")
+    pattern = output if _NAME in output else str(Path(output) / f"{_NAME}_sfh.fits")
     names = [folder.resolve().name for folder in folders]
     for folder, name in zip(folders, names):
         if sum(folder.resolve() == other.resolve() for other in folders) > 1:
@@ -62,7 +62,7 @@ def list_galaxy_jobs(
     return [
         GalaxyJob(
             folder.absolute(),
-            Path(pattern.replace(NAME, name)).absolute(),
+            Path(pattern.replace(_NAME, name)).absolute(),
             {key: _absolute(key, value) for key, value in {**options, **table.get(name, {})}.items()},
         )
         for folder, name in zip(folders, names)
@@ -78,9 +78,9 @@ def _absolute(key: str, value: Any) -> Any:
 
 def find_report_folder(output: str) -> Path:
     """The folder of the report: that of the results, or what a pattern has before its first ``{name}``."""
-    if NAME not in output:
+    if _NAME not in output:
         return Path(output).absolute()
-    return Path(output[: output.index(NAME)] + "x").absolute().parent
+    return Path(output[: output.index(_NAME)] + "x").absolute().parent
 
 
 def read_galaxy_options(path: Path) -> dict[str, dict[str, Any]]:
