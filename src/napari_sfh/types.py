@@ -45,6 +45,7 @@ class Flag(enum.IntFlag):
     NO_SPECTRUM = 1024  # no usable continuum: nothing was predicted
     DEFAULT_KINEMATICS = 2048  # V and sigma are constants, not measured in this bin
     OTHER_GAS = 4096  # young stars alone do not light the gas: an active nucleus, shocks, old stars
+    UPPER_LIMIT = 8192  # at least one band is an upper limit; it was left out
 
 
 FLAG_MEANING: Mapping[Flag, str] = {
@@ -61,6 +62,7 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.NO_SPECTRUM: "no usable spectrum",
     Flag.DEFAULT_KINEMATICS: "V and sigma are constants",
     Flag.OTHER_GAS: "gas not lit by young stars",
+    Flag.UPPER_LIMIT: "a band is an upper limit",
 }
 
 

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh.batch import cluster
-from napari_sfh.batch.rerun import INPUTS, describe_input_files, explain_rerun
+from napari_sfh.batch.rerun import INPUTS, check_run_outputs, describe_input_files, explain_rerun
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.figures.files import save_figure
 from napari_sfh.figures.summary import draw_summary_page
 from napari_sfh.io.atomic import remove_stale_parts
+from napari_sfh.io.outputs import summary_page_path
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.jobs import is_cancelled
 from napari_sfh.pipeline import RunConfig, configure_run, run_pipeline
@@ -89,7 +90,7 @@ def save_summary_page(result: Result, output: Path) -> Path:
     ComputeError
         The page cannot be written.
     """
-    return save_figure(draw_summary_page(result), output.with_suffix(".png"), dpi=90)
+    return save_figure(draw_summary_page(result), summary_page_path(output), dpi=90)
 
 
 def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading.Event | None = None) -> GalaxyOutcome:
@@ -110,6 +111,7 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
     start = time.monotonic()
     say("looking for files")
     config = configure_run(job.folder, **job.options)
+    check_run_outputs(config, job.output)
     why = explain_rerun(config, job.output)
     if not why:
         return _skipped(job)
@@ -135,7 +137,7 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
 def _skipped(job: GalaxyJob) -> GalaxyOutcome:
     """A galaxy whose result is there; a page that is missing is drawn again."""
     made = read_result(job.output)
-    if not job.output.with_suffix(".png").exists():
+    if not summary_page_path(job.output).exists():
         save_summary_page(made, job.output)
     return GalaxyOutcome(
         name=job.name,
@@ -376,5 +378,5 @@ def _explain_worker_error(error: BaseException | None) -> str:
 
 def _remove_partial_files(output: Path) -> None:
     """Remove what a worker that was killed was writing."""
-    for path in (output, output.with_suffix(".png")):
+    for path in (output, summary_page_path(output)):
         remove_stale_parts(path)

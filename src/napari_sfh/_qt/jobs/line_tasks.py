@@ -21,6 +21,7 @@ from napari_sfh.analysis.gas.line_maps import (
 )
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.analysis.tables import write_tables
 from napari_sfh.analysis.units import choose_flux_unit, round_limits_outward
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.types import Progress, Result
@@ -77,10 +78,11 @@ def save_line_table(
     yield Progress("writing the table", 0, 0)
     from napari_sfh.analysis.gas import gas_and_stars
 
-    kinds = {".csv": "ascii.csv", ".fits": "fits"}
     table = gas_and_stars.build_gas_table(result, lines, composite)
+    if path.suffix.lower() == ".fits":
+        return write_tables({"LINES": table}, path)
     with write_atomically(path) as part:
-        table.write(part, format=kinds.get(path.suffix.lower(), "ascii.ecsv"), overwrite=True)
+        table.write(part, format="ascii.csv" if path.suffix.lower() == ".csv" else "ascii.ecsv", overwrite=True)
     return path
 
 
