@@ -35,8 +35,8 @@ from napari_sfh.decisions import configure_run
 from napari_sfh.errors import Cancelled
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.prep.photometry import measure_bin_photometry
-from napari_sfh.prep.psf import Psf
+from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
+from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.types import BinMap, Cube, Progress
 
 TARGET_SNR = 35.0

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from napari_sfh import __version__
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.atomic import remove_parts_on_signals
 from napari_sfh.jobs import ReportProgress
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _build_parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        remove_parts_on_signals()
     try:
         return int(options.command(options))
     except SfhInputError as error:
@@ -219,6 +222,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
     from napari_sfh.batch import cluster, galaxies_report
     from napari_sfh.batch.many_galaxies import GalaxyOutcome, run_galaxies
     from napari_sfh.config import RunConfig
+    from napari_sfh.io.outputs import check_outputs, check_result_name, summary_page_path
 
     for name in ("cube", "photometry", "maps"):
         if getattr(options, name):
@@ -229,8 +233,14 @@ def _run_many_command(options: argparse.Namespace) -> int:
         RunConfig(cube=Path("cube"), maps=Path("maps"), **some)  # refuses what is wrong for every galaxy
     jobs = galaxies_report.list_galaxy_jobs(options.galaxies, options.output, settings, table)
     folder = galaxies_report.find_report_folder(options.output)
-    for place in {folder / galaxies_report.REPORT_JSON, *(job.output for job in jobs)}:
+    reports = [folder / name for name in (galaxies_report.REPORT_JSON, galaxies_report.REPORT_ECSV)]
+    for place in {reports[0], *(job.output for job in jobs)}:
         _check_writable(place)
+        if place not in reports:
+            check_result_name(place)
+    pages = [summary_page_path(job.output) for job in jobs]
+    given = [Path(str(settings[key])) for key in ("binning", "model") if key in settings]
+    check_outputs([*reports, *(job.output for job in jobs), *pages], [options.table, *given])
     scheduler = options.scheduler or cluster.LOCAL
     about = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "scheduler": scheduler, "options": settings}
     ended: list[GalaxyOutcome] = []
@@ -273,9 +283,11 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
 def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     """Run, write the result file and its page, say what was written."""
     from napari_sfh.batch.many_galaxies import save_galaxy_result
+    from napari_sfh.batch.rerun import check_run_outputs
     from napari_sfh.pipeline import run_pipeline
 
     _check_writable(output)
+    check_run_outputs(config, output)
     with print_progress(quiet) as progress:
         result = run_pipeline(config, progress)
     picture = save_galaxy_result(result, config, output)
@@ -323,9 +335,12 @@ def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
     """What the files of a folder are, and what a run would do with them."""
     from napari_sfh.config import RunConfig
     from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
+    from napari_sfh.io.outputs import check_outputs
     from napari_sfh.preflight import plan
 
     galaxy = find_galaxy_files(folder)
+    if options.plot:
+        check_outputs([options.plot], (galaxy.cube, *galaxy.mosaics.values(), galaxy.maps))
     with print_progress(options.quiet) as progress:
         found = plan.examine_inputs(RunConfig(galaxy.cube, galaxy.mosaics, galaxy.maps), galaxy.problems, progress)
     files = (galaxy.cube, *galaxy.mosaics.values(), *((galaxy.maps,) if galaxy.maps else ()))

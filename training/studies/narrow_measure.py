@@ -23,6 +23,7 @@ from napari_sfh.analysis.comparison.map_comparison import measure_scatter
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.prep import narrowband
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
@@ -31,10 +32,7 @@ from napari_sfh.training.studies import narrow_galaxies, narrow_ssp
 from napari_sfh.training.studies.narrow_galaxies import MockSpaxels, Split
 from napari_sfh.training.studies.narrow_nets import JpasMlp, Regressor, RegressorFitSettings, SpaxelCnn, train_regressor
 from napari_sfh.training.studies.narrow_ssp import SspSample
-from napari_sfh.types import Progress
-
-F32 = NDArray[np.float32]
-Rows = NDArray[np.int64]
+from napari_sfh.types import F32, I64, Progress
 
 #: What a spaxel's network reads, and the gradient tool's name for it.
 SPAXEL_QUANTITIES = {"lg_age": "AGE_LW", "mh": "MH_LW"}
@@ -92,7 +90,7 @@ def measure_spaxel_networks(settings: SpaxelSettings, progress: ReportProgress |
         ``sets``: ``{A, B: {lg_age, mh: {bias, std, nmad, gradient: {...}}}}``; and ``memory``: scatter of B over A.
     """
     model = build_forward_model(templates.prepare_templates(settings.library))
-    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[narrowband.HALPHA_AA])
+    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[HALPHA_AA])
     report_progress(Progress("mock galaxies", 0, 0), progress)
     made = narrow_galaxies.make_mock_spaxels(
         model,
@@ -137,7 +135,7 @@ def predict_held_out_folds(
     return found
 
 
-def _split_for_stopping(made: MockSpaxels, rows: Rows, kind: Split, seed: int) -> tuple[Rows, Rows]:
+def _split_for_stopping(made: MockSpaxels, rows: I64, kind: Split, seed: int) -> tuple[I64, I64]:
     """Rows to fit and rows to stop by: spaxels in set A, whole galaxies in set B."""
     rng = np.random.default_rng([seed, 34])
     unit = made.galaxy[rows] if kind == "B" else np.arange(len(rows))

@@ -27,7 +27,7 @@ from napari_sfh.preflight import cost, footprints
 from napari_sfh.prep.binning import MAX_VORBIN_SPAXELS, MIN_SPAXEL_SNR, choose_binning_method
 from napari_sfh.prep.grids import read_given_bins
 from napari_sfh.prep.kinematics import describe_ppxf_time
-from napari_sfh.prep.psf import choose_cube_psf
+from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.spectra import find_channel_range
 from napari_sfh.types import BANDS, F64, BinnedMaps, Cube, Progress
 

@@ -87,7 +87,7 @@ def _prepare_data(spectra: BinSpectra, row: int, grid: F64) -> tuple[F64, F64]:
     flux = np.interp(wave, spectra.wave_aa[good], spectra.flux[row, good].astype(np.float64))
     variance = np.interp(wave, spectra.wave_aa[good], spectra.variance[row, good].astype(np.float64))
     usable = np.interp(wave, spectra.wave_aa, good.astype(np.float64)) > 0.99
-    for line in sky_lines.LINES_AA:  # their residuals imitate emission lines
+    for line in sky_lines.SKY_LINES_AA:  # their residuals imitate emission lines
         usable &= np.abs(wave - line) > sky_lines.REACH_AA
     continuum = median_filter(flux, _CONTINUUM_PIX, mode="nearest")
     usable &= continuum > 0

@@ -1,8 +1,8 @@
 """HST photometry of the bins.
 
 A mosaic is calibrated by its PHOTFLAM to surface brightness (f_lambda per arcsec^2), blurred from the HST to the MUSE
-PSF (`prep.psf`), sampled at the centres of the spaxels (bilinear; the blurred image has some 20 pixels per FWHM, where
-that is exact to 0.1 %), multiplied by the area of a spaxel and summed over the bin: f_lambda of exactly the spaxels
+PSF (`psf`), sampled at the centres of the spaxels (bilinear; the blurred image has some 20 pixels per FWHM, where that
+is exact to 0.1 %), multiplied by the area of a spaxel and summed over the bin: f_lambda of exactly the spaxels
 whose spectra were summed. Bad pixels are left out of the blur and its weight; a spaxel needs half of its kernel on good
 pixels, a bin `MIN_COVERAGE` of its spaxels (then the sum is divided by the coverage), else its flux is NaN.
 
@@ -30,7 +30,7 @@ from scipy.signal import oaconvolve
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import raise_if_cancelled
-from napari_sfh.prep.psf import Psf, make_matching_kernel
+from napari_sfh.prep.mosaics.psf import Psf, make_matching_kernel
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
 
 #: Share of a bin's spaxels that a mosaic must cover for the bin's flux to count.
@@ -73,7 +73,7 @@ def measure_bin_photometry(
         Its grid, and its name for messages.
     bins : BinMap
     psf : Psf
-        Of the cube; see `prep.psf.choose_cube_psf`.
+        Of the cube; see `prep.mosaics.psf.choose_cube_psf`.
     background : float
         Sky level of the mosaic to subtract, e-/s per pixel.
     offset_arcsec : (float, float)
