@@ -174,7 +174,8 @@ def test_batches_run_side_by_side_on_one_thread_each(prediction, data, bundle, m
 
 
 def test_progress_ends_with_everything_done(data, bundle):
-    steps = list(predict_histories(data, bundle, "cpu", batch_size=5, draws=DRAWS))
+    steps = []
+    predict_histories(data, bundle, "cpu", batch_size=5, draws=DRAWS, progress=steps.append)
     assert [s.done for s in steps] == [0, 5, 10, 12]
     assert {s.stage for s in steps} == {"predicting"}
 

@@ -172,7 +172,7 @@ def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
         plan = RunConfig(cube_file, target_snr=5.0, **options)
         return [problem for problem in look(plan).problems if problem.startswith("pPXF fits")]
 
-    monkeypatch.setattr("napari_sfh.preflight.plan.is_ppxf_installed", lambda: True)
+    monkeypatch.setattr("napari_sfh.decisions.is_ppxf_installed", lambda: True)
     assert said() == []
     monkeypatch.setattr(kinematics, "PPXF_SECONDS", 900.0)
     (line,) = said()
