@@ -334,7 +334,7 @@ def _info_command(options: argparse.Namespace) -> int:
 def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
     """What the files of a folder are, and what a run would do with them."""
     from napari_sfh.config import RunConfig
-    from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
+    from napari_sfh.io.identify import describe_file, find_galaxy_files
     from napari_sfh.io.outputs import check_outputs
     from napari_sfh.preflight import plan
 
@@ -343,9 +343,8 @@ def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
         check_outputs([options.plot], (galaxy.cube, *galaxy.mosaics.values(), galaxy.maps))
     with print_progress(options.quiet) as progress:
         found = plan.examine_inputs(RunConfig(galaxy.cube, galaxy.mosaics, galaxy.maps), galaxy.problems, progress)
-    files = (galaxy.cube, *galaxy.mosaics.values(), *((galaxy.maps,) if galaxy.maps else ()))
     # What is wrong with a file stands below, with what is done about it.
-    text = [line for file in files for line in describe_file(identify_file(file)) if not line.startswith("  !")]
+    text = [line for info in galaxy.described for line in describe_file(info) if not line.startswith("  !")]
     if found is not None:
         text += plan.format_preflight_text(found)
         if options.plot:

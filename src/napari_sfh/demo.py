@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from napari_sfh.analysis.comparison.mock_truth import read_truth
 from napari_sfh.config import RunConfig
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError

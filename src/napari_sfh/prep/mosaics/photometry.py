@@ -25,8 +25,6 @@ import numpy as np
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
-from reproject import reproject_interp
-from scipy.signal import oaconvolve
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import raise_if_cancelled
@@ -174,6 +172,8 @@ def find_mosaic_cutout(
 
 def _blur(data: F32, error: F32, kernel: NDArray[np.float32] | None) -> F32:
     """Weighted flux, variance and weight after the blur, float32 (3, ny, nx)."""
+    from scipy.signal import oaconvolve  # slow to import
+
     good = np.isfinite(data) & np.isfinite(error)
     layers = np.stack([np.where(good, data, 0), np.where(good, error, 0) ** 2, good]).astype(np.float32)
     if kernel is None:
@@ -198,6 +198,8 @@ def _edge_weight(shape: tuple[int, ...], kernel: NDArray[np.float32]) -> F32:
 
 def _sample(layers: F32, wcs: WCS, corner: tuple[int, int], target: WCS, shape: tuple[int, int]) -> F32:
     """Bilinear values of the layers at the centres of the target's pixels, (3, ny, nx); 0 outside."""
+    from reproject import reproject_interp  # slow to import
+
     cut = wcs.celestial.deepcopy()
     cut.wcs.crpix -= np.asarray(corner, dtype=np.float64)
     if cut.sip is not None or cut.cpdis1 is not None or cut.cpdis2 is not None:
