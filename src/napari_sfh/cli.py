@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 from napari_sfh import __version__
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import remove_parts_on_signals
-from napari_sfh.jobs import ReportProgress
 
 if TYPE_CHECKING:
     from napari_sfh.config import RunConfig
