@@ -43,6 +43,7 @@ class Flag(enum.IntFlag):
     NO_SPECTRUM = 1024  # no usable continuum: nothing was predicted
     DEFAULT_KINEMATICS = 2048  # V and sigma are constants, not measured in this bin
     OTHER_GAS = 4096  # young stars alone do not light the gas: an active nucleus, shocks, old stars
+    UPPER_LIMIT = 8192  # at least one band is an upper limit; it was left out
 
 
 FLAG_MEANING: Mapping[Flag, str] = {
@@ -59,12 +60,13 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.NO_SPECTRUM: "no usable spectrum",
     Flag.DEFAULT_KINEMATICS: "V and sigma are constants",
     Flag.OTHER_GAS: "gas not lit by young stars",
+    Flag.UPPER_LIMIT: "a band is an upper limit",
 }
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of a long computation: what every generator of this package yields."""
+    """One piece of a long computation, as ``progress`` is told; see `jobs.report_progress`."""
 
     stage: str  # what is being done, for a person: "binning", "spectra", ...
     done: int

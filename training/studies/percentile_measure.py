@@ -78,7 +78,9 @@ def split_by_history(galaxies: PercentileGalaxies, seed: int) -> tuple[Rows, Row
     return rows[:a].ravel(), rows[a:b].ravel(), rows[b:].ravel()
 
 
-def measure_accuracy(found: NDArray[np.floating], truth: NDArray[np.floating]) -> dict[str, dict[str, float]]:
+def measure_percentile_accuracy(
+    found: NDArray[np.floating], truth: NDArray[np.floating]
+) -> dict[str, dict[str, float]]:
     """R2 in per cent, the relative reading, NMAD and bias of each label; ``found``, ``truth`` (N, L)."""
     out = {}
     for k, name in enumerate(LABELS):
@@ -132,8 +134,8 @@ def measure_percentile_networks(
         "library": library.name,
         "n_train": len(train),
         "n_test": len(test),
-        "accuracy": measure_accuracy(np.median(draws, axis=1), truth),
-        "encoder": measure_accuracy(posterior.predict(tx), truth),
+        "accuracy": measure_percentile_accuracy(np.median(draws, axis=1), truth),
+        "encoder": measure_percentile_accuracy(posterior.predict(tx), truth),
         "coverage": measure_draw_coverage(draws, truth),
         "thesis": THESIS_ACCURACY,
         "spread": dict(zip(LABELS, truth.std(0).tolist())),

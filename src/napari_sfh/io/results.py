@@ -32,6 +32,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.image_reader import to_native_float32
+from napari_sfh.io.outputs import check_result_name
 from napari_sfh.io.result_hdus import (
     BAND_VECTORS,
     FORMAT_VERSION,
@@ -70,6 +71,7 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
     path = Path(path)
     if path.exists() and not overwrite:
         raise SfhInputError(f"{path}: exists already; give another --output or allow overwriting")
+    check_result_name(path)
     with write_atomically(path) as part:
         if path.name.lower().endswith(".gz"):
             _write_compressed(result, part)
