@@ -14,9 +14,9 @@ from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.prep.binning import BINNING_METHODS
-from napari_sfh.prep.kinematics import is_ppxf_installed
 from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
+from napari_sfh.prep.ppxf_call import is_ppxf_installed
 from napari_sfh.types import BinnedMaps, Cube
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.
