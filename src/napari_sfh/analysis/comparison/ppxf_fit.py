@@ -2,7 +2,9 @@
 
 Templates are the network's own (`physics.template_basis`), one for each age bin and metallicity, of unit V-band
 light: the weights are intrinsic V-light, mass follows by each template's M/L, and the four means are taken as for the
-network. Set up as in Galceran et al. (2026, section 3.5): regularisation error of 1 %, a multiplicative polynomial of order 8 on
+network.
+
+Set up as in Galceran et al. (2026, section 3.5): regularisation error of 1 %, a multiplicative polynomial of order 8 on
 the spectrum, no additive one, a Calzetti et al. (2000) curve with free A_V on spectrum and bands. Stars need neither
 shift nor broadening, since bins come at rest and at 150 km/s, and stay on their linear grid: no rebinning correlates
 their noise. Gas lines are fitted with the stars, spectrum and bands alike; their profile has the LSF and the broadening
