@@ -16,8 +16,8 @@ from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.prep.binning import BINNING_METHODS
-from napari_sfh.prep.kinematics import is_ppxf_installed
 from napari_sfh.prep.mosaics.psf import Psf
+from napari_sfh.prep.ppxf_call import is_ppxf_installed
 from napari_sfh.types import BinnedMaps, Cube
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.

@@ -107,8 +107,8 @@ def test_many_fits_are_announced_before_the_first(basis, monkeypatch):
         if len(steps) == 2:
             cancel.set()
 
+    spectra = observed(0.0052, np.zeros(4), np.full(4, 60.0))
     with pytest.raises(Cancelled):
-        spectra = observed(0.0052, np.zeros(4), np.full(4, 60.0))
         kinematics.fit_ppxf_kinematics(spectra, 0.0052, basis, MUSE_HST.grid, tell, cancel)
     first, second = steps
     assert first.stays

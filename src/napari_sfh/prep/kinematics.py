@@ -4,31 +4,29 @@ Velocities are v = c ln(1 + z_v) relative to the systemic redshift, as pPXF and 
 of the stars, without the line-spread function.
 
 pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, which have the instrument's dispersion
-already. The observed
-spectra get the same dispersion on their way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that
-takes
-the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
-masked. The fits run one after the other, each on one core: their matrices are so small that threads, of Python or of
-the linear algebra, cost more than they give, and some 8 times more beside other work.
+already. The observed spectra get the same dispersion on their way to the fit (`rest_frame.resampling_matrix`), so that
+the dispersion that takes the templates to the data is the stars' own: both sides are seen through one LSF and one
+broadening. Gas lines are masked. The fits run one after the other, each on one core: their matrices are so small that
+threads, of Python or of the linear algebra, cost more than they give, and some 8 times more beside other work.
 """
 
 from __future__ import annotations
 
 import threading
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress, format_duration, report_progress
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.grids import check_same_grid
+from napari_sfh.prep.ppxf_call import is_ppxf_installed, run_ppxf
 from napari_sfh.prep.rest_frame import missing_variance_aa2, resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
@@ -37,8 +35,6 @@ from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 PPXF_SECONDS: float = 0.03
 #: Fits that take longer than this are worth a sentence before they begin.
 _PATIENCE_SECONDS = 120.0
-#: Dispersion in km/s of a bin in which none was measured: typical of a disc.
-DEFAULT_SIGMA_KMS: float = 60.0
 _SIGMA_RANGE_KMS = (1.0, 500.0)
 _MAX_V_KMS = 1000.0
 _LN_STEP = 2e-4  # of the grid of the fit: 60 km/s, 2.5 pixels per sigma of 150 km/s
@@ -126,11 +122,6 @@ def compute_bin_medians(image: F32, bins: BinMap) -> F32:
     return out.astype(np.float32)
 
 
-def is_ppxf_installed() -> bool:
-    """Whether pPXF (extra ``kinematics``) can be imported."""
-    return find_spec("ppxf") is not None
-
-
 def describe_ppxf_time(n_bins: int) -> str | None:
     """A sentence on the time that pPXF will take, and what to do about it, where there are many bins to fit."""
     seconds = PPXF_SECONDS * n_bins
@@ -209,27 +200,26 @@ class _PpxfProblem(NamedTuple):
 
     def fit(self, row: int) -> tuple[float, float]:
         """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum."""
-        from ppxf.ppxf import ppxf
-
         usable = self.usable[row]
         if usable.mean() < _MIN_USABLE:
             return np.nan, np.nan
+        arguments = {
+            "templates": self.templates,
+            "galaxy": self.flux[row],
+            "noise": self.noise[row],
+            "velscale": C_KMS * _LN_STEP,
+            "start": [0.0, 80.0],
+            "goodpixels": np.flatnonzero(usable),
+            "moments": 2,
+            "bounds": [[-_MAX_V_KMS, _MAX_V_KMS], list(_SIGMA_RANGE_KMS)],
+            "degree": 8,
+            "lam": np.exp(self.ln_wave),
+            "lam_temp": np.exp(self.ln_template),
+            "quiet": True,
+        }
         try:
-            out = ppxf(
-                self.templates,
-                self.flux[row],
-                self.noise[row],
-                C_KMS * _LN_STEP,
-                [0.0, 80.0],
-                goodpixels=np.flatnonzero(usable),
-                moments=2,
-                bounds=[[-_MAX_V_KMS, _MAX_V_KMS], list(_SIGMA_RANGE_KMS)],
-                degree=8,
-                lam=np.exp(self.ln_wave),
-                lam_temp=np.exp(self.ln_template),
-                quiet=True,
-            )
-        except (ValueError, np.linalg.LinAlgError):
+            out = run_ppxf(arguments, f"bin {row + 1}")
+        except ComputeError:
             return np.nan, np.nan
         return float(out.sol[0]), float(out.sol[1])
 
