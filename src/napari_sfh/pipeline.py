@@ -17,7 +17,7 @@ from napari_sfh import __version__, decisions
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled, SfhInputError
-from napari_sfh.io.coverage import check_rest_range
+from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import is_camera_substitute, read_mosaic
 from napari_sfh.io.muse import read_cube

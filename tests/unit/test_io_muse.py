@@ -16,7 +16,7 @@ from io_mocks import ESO_UNIT, MPDAF_UNIT, NX, NY, N, flux_values, write_cube
 from muse_hst import MUSE_HST
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.coverage import check_rest_range, find_missing_rest_range
+from napari_sfh.instruments.coverage import check_rest_range, find_missing_rest_range
 from napari_sfh.io.fits_access import unit_conversion_factor
 from napari_sfh.io.muse import FLAM, read_cube
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta, fsf_fwhm_arcsec

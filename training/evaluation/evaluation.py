@@ -365,7 +365,7 @@ def _independent_table(
     number = np.repeat(np.arange(len(made)), settings.n_elsewhere)
     family = np.concatenate([labels.family for _, labels in made])
     # Mass-to-light ratios of libraries are on different scales, and the dust law has no slope: left out.
-    four = {k: p.quantiles[k] for k in metrics.names_of_accuracy(p.quantiles)}
+    four = {k: p.quantiles[k] for k in metrics.list_accuracy_names(p.quantiles)}
     return p, {
         "n": n,
         "snr": 35.0,

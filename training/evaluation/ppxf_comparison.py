@@ -103,11 +103,11 @@ def _arguments(task: PpxfTestTask, grid: PpxfGrid, templates: Templates, setting
     """Arguments of ``ppxf.ppxf``."""
     bands, wave = grid.bands(task.redshift, task.acs)
     stars = ppxf_fit.PpxfTemplates(grid.flux, bands, wave, grid.light_v, grid.bin_of_group, grid.mh)
-    grid = templates.instrument.grid
-    sigma_kms = grid.sigma_kms if task.gas_sigma_kms is None else task.gas_sigma_kms
+    own = templates.instrument.grid
+    sigma_kms = own.sigma_kms if task.gas_sigma_kms is None else task.gas_sigma_kms
     gas = None
     if settings.gas:
-        gas = ppxf_fit.make_gas_line_templates(templates.filters, grid, sigma_kms, task.gas_v_kms)
+        gas = ppxf_fit.make_gas_line_templates(templates.filters, own, sigma_kms, task.gas_v_kms)
     return ppxf_fit.build_ppxf_arguments(task.data, stars, gas, settings.mdegree, settings.regul_error)
 
 

@@ -21,7 +21,7 @@ FORMATION_PERCENTS: tuple[int, ...] = tuple(range(10, 100, 10))
 DERIVED_LABELS: tuple[str, ...] = ("formation_gyr",)
 
 
-def compute_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
+def derive_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
     """Lookback times at which given shares of the mass had formed.
 
     Parameters
@@ -90,7 +90,7 @@ class Labels:
         So do the times of formation where the history within the age bins is not known: at a constant rate in each.
         """
         if formation_gyr is None:
-            formation_gyr = compute_formation_times(mass_frac, AGE_EDGES_GYR)
+            formation_gyr = derive_formation_times(mass_frac, AGE_EDGES_GYR)
         means = {k: np.asarray(v, np.float32) for k, v in compute_population_means(mass_frac, light_frac, mh).items()}
         return cls(
             mass_frac=mass_frac,
@@ -110,7 +110,7 @@ class Labels:
     def from_columns(cls, columns: Mapping[str, Any], family_names: tuple[str, ...]) -> Labels:
         """Labels as they were stored; those of `DERIVED_LABELS` may be missing."""
         known = {k: np.asarray(columns[k]) for k in cls.array_names() if k in columns or k not in DERIVED_LABELS}
-        known.setdefault("formation_gyr", compute_formation_times(known["mass_frac"], AGE_EDGES_GYR))
+        known.setdefault("formation_gyr", derive_formation_times(known["mass_frac"], AGE_EDGES_GYR))
         return cls(**known, family_names=family_names)
 
     def quantity(self, name: str) -> F32:

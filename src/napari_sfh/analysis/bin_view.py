@@ -201,7 +201,7 @@ class BinView:
         return np.diff(below, axis=0) @ share
 
 
-def flux_label(instrument: Instrument, html: bool = False) -> str:
+def format_flux_label(instrument: Instrument, html: bool = False) -> str:
     """Label of spectra and bands: f_lambda over what it is divided by; for matplotlib, or in HTML."""
     if instrument.spectrum is None:
         return "F<sub>λ</sub>, relative" if html else r"$F_\lambda$, relative"

@@ -12,9 +12,9 @@ import numpy as np
 from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.coverage import check_rest_range, describe_ranges, find_missing_rest_range
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io import dap, fits_access, hst, muse, ngist
-from napari_sfh.io.coverage import check_rest_range, describe_ranges, find_missing_rest_range
 from napari_sfh.io.hst_header import find_filter_words
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.io.results import is_result_file

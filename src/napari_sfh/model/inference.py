@@ -32,7 +32,7 @@ from napari_sfh.model.posterior import make_base_points
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.physics.dust import SLOPE, ebv_from_tau
-from napari_sfh.physics.filters import photometry_scale
+from napari_sfh.physics.filters import compute_photometry_scale
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.types import F32, QUANTILES, Bool, Observation, Prediction, Progress
 
@@ -287,7 +287,7 @@ def _scale_bands(phot: F32, mask: Bool, bundle: Bundle) -> F32:
     norm = bundle.instrument.photometry_norm
     if norm == "spectrum":
         return phot
-    scale = photometry_scale(phot, mask, norm, bundle.instrument.band_names)
+    scale = compute_photometry_scale(phot, mask, norm, bundle.instrument.band_names)
     return (phot / np.where(np.isfinite(scale), scale, 1.0)[:, None]).astype(np.float32)
 
 

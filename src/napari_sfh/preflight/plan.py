@@ -17,8 +17,8 @@ import numpy as np
 from napari_sfh import decisions
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.instruments.files import load_instrument
-from napari_sfh.io.coverage import check_rest_range
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.identify import MIN_COVERAGE, list_missing_files
@@ -103,13 +103,7 @@ def examine_inputs(
         raise SfhInputError(
             f"{cube.path}: no spaxel has a finite flux and variance in the normalisation window; check DATA and STAT"
         )
-    checks: list[BandCheck] = []
-    pixels = 0.0
-    for k, band in enumerate(b for b in instrument.band_names if b in config.photometry):
-        report_progress(Progress(f"looking at {band}", k, len(config.photometry)), progress, cancel)
-        check, under = _check_band(band, config.photometry[band], cube, seen, plane, said)
-        checks.append(replace(check, color=choose_band_color(band, instrument.band_names)))
-        pixels += under
+    checks, pixels = _check_bands(config, cube, seen, plane, said, progress, cancel)
     if note := decisions.choose_used_bands(config.photometry, redshift, instrument.redshift_max).note:
         said.append(note)
         checks, pixels = [replace(c, used=False) for c in checks], 0.0
@@ -169,6 +163,25 @@ def _describe_redshift(
     except SfhInputError as error:
         said.append(str(error))
     return known.value, f"{known.value:.5f} ({known.source})"
+
+
+def _check_bands(
+    config: RunConfig,
+    cube: Cube,
+    seen: footprints.ObservedField,
+    plane: Any,
+    said: list[str],
+    progress: ReportProgress | None,
+    cancel: threading.Event | None,
+) -> tuple[list[BandCheck], float]:
+    """All mosaics, and their pixels under the cube."""
+    checks, pixels, bands = [], 0.0, load_instrument().band_names
+    for k, band in enumerate(b for b in bands if b in config.photometry):
+        report_progress(Progress(f"looking at {band}", k, len(config.photometry)), progress, cancel)
+        check, under = _check_band(band, config.photometry[band], cube, seen, plane, said)
+        checks.append(replace(check, color=choose_band_color(band, bands)))
+        pixels += under
+    return checks, pixels
 
 
 def _check_band(

@@ -27,7 +27,7 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.grids import check_same_grid
 from napari_sfh.prep.ppxf_call import is_ppxf_installed, run_ppxf
-from napari_sfh.prep.rest_frame import missing_variance_aa2, resampling_matrix
+from napari_sfh.prep.rest_frame import compute_missing_variance, resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 
@@ -233,7 +233,7 @@ def _make_ppxf_problem(spectra: BinSpectra, redshift: float, basis: TemplateBasi
     stretch = 1.0 + redshift
     rest = np.exp(ln_wave)
     want, have = grid.lsf.fwhm_aa(rest) * stretch, (spectra.lsf or grid.lsf).fwhm_aa(rest * stretch)
-    missing = missing_variance_aa2(rest * stretch, grid.sigma_kms, want, have)
+    missing = compute_missing_variance(rest * stretch, grid.sigma_kms, want, have)
     operator = resampling_matrix(spectra.wave_aa, rest * stretch, np.sqrt(np.maximum(missing, 0.0)))
     flux = np.where(spectra.good, spectra.flux, 0.0) @ operator.T
     held = spectra.good.astype(np.float64) @ operator.T

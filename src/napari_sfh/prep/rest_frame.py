@@ -113,7 +113,7 @@ def shift_to_rest_frame(
             raise_if_cancelled(cancel)
         stretch = (1.0 + redshift) * np.exp(v[b] / C_KMS)
         centre = grid.wave_aa * stretch
-        squared = missing_variance_aa2(centre, extra[b], grid.fwhm_aa * stretch, lsf.fwhm_aa(centre))
+        squared = compute_missing_variance(centre, extra[b], grid.fwhm_aa * stretch, lsf.fwhm_aa(centre))
         kernel = resampling_matrix(spectra.wave_aa, centre, np.sqrt(np.maximum(squared, 0.0)))
         f, variance, ok = _resample(kernel, spectra, b, allowed, grid.pixel_aa * stretch)
         excess[b] = _find_excess_kms(squared, centre, sigma[b], grid.sigma_kms)
@@ -135,7 +135,7 @@ def _per_bin(value: F32 | float, n: int, name: str) -> F64:
     return np.broadcast_to(array, (n,))
 
 
-def missing_variance_aa2(centre_aa: F64, extra_kms: float, want_fwhm_aa: F64, have_fwhm_aa: F64) -> F64:
+def compute_missing_variance(centre_aa: F64, extra_kms: float, want_fwhm_aa: F64, have_fwhm_aa: F64) -> F64:
     """Variance (W,) in Angstrom squared that a spectrum lacks at observed wavelengths; negative where it is too broad.
 
     Parameters

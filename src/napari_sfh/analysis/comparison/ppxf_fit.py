@@ -201,15 +201,21 @@ def build_ppxf_arguments(
         keys |= {"gas_component": component == 1, "gas_names": np.array(names)}
         if free_gas:
             keys["bounds"] = [[[-1.0, 1.0], [velscale / 200, velscale]], _GAS_BOUNDS]
+    return keys | _build_photometry_arguments(data, bands, wave)
+
+
+def _build_photometry_arguments(data: Observation, bands: F64, wave_aa: F64) -> dict[str, Any]:
+    """The part on photometry; empty without a usable band."""
     seen = data.phot_mask[0] & (data.phot_error[0] > 0)
-    if seen.any():
-        keys["phot"] = {
-            "templates": bands[seen],
-            "galaxy": data.phot[0, seen].astype(float),
-            "noise": data.phot_error[0, seen].astype(float),
-            "lam": wave[seen],
-        }
-    return keys
+    if not seen.any():
+        return {}
+    photometry = {
+        "templates": bands[seen],
+        "galaxy": data.phot[0, seen].astype(float),
+        "noise": data.phot_error[0, seen].astype(float),
+        "lam": wave_aa[seen],
+    }
+    return {"phot": photometry}
 
 
 def sum_ppxf_weights(

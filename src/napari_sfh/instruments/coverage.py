@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
-from napari_sfh.types import F64
 
 #: Share of the normalisation window that must be covered.
 MIN_WINDOW_COVERAGE: float = 0.5
