@@ -123,7 +123,7 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--target-snr", type=float, default=35.0, metavar="SNR", help="per pixel (default %(default)s)")
     run.add_argument("--binning", default="auto", metavar="auto|vorbin|powerbin|maps|FILE")
-    run.add_argument("--kinematics", default="auto", metavar="auto|maps|ppxf|V,SIGMA")
+    run.add_argument("--kinematics", default="auto", metavar="auto|maps|fast|ppxf|V,SIGMA")
     run.add_argument("--model", default="default", metavar="NAME|FILE")
     _add_device_arguments(run)
     run.add_argument(

@@ -24,7 +24,7 @@ class RunConfig:
     psf_fwhm_arcsec: float | None = None  # of the cube at 6500 AA
     target_snr: float = 35.0  # per pixel
     binning: str = "auto"  # auto, vorbin, powerbin, maps, or a FITS file of bin numbers
-    kinematics: str = "auto"  # auto, maps, ppxf, or "V,SIGMA"
+    kinematics: str = "auto"  # auto (maps, else fast), maps, fast, ppxf, or "V,SIGMA"
     align: bool = False  # undo the offset between mosaics and cube that is found
     subtract_sky: bool = False  # measure each mosaic's sky outside the cube and subtract it
     mask_lines: bool = False  # hide gas lines from the network: gas that no young stars light up

@@ -20,17 +20,24 @@ of independent noise in the observed channels, carried through the resampling an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
+from threadpoolctl import threadpool_limits
 
+from napari_sfh.jobs import ReportProgress, report_progress
+from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep.log_spectra import LN_STEP, MAX_V_KMS, SIGMA_RANGE_KMS, LogSpectra
+from napari_sfh.prep.kinematics import StellarKinematics, fill_unfitted_bins
+from napari_sfh.prep.log_spectra import LN_STEP, MAX_V_KMS, SIGMA_RANGE_KMS, LogSpectra, make_log_spectra
 from napari_sfh.prep.spectra import BinSpectra
-from napari_sfh.types import F64, Bool
+from napari_sfh.types import F64, Bool, Progress
+
+#: Seconds of one bin on one core, measured by ``benchmarks/bench_kinematics.py``.
+FAST_SECONDS: float = 0.002
 
 #: Spectra that take each step together.
 BATCH = 64
@@ -41,11 +48,12 @@ _PRIOR_SPREADS = 0.5
 _MAX_STEPS = 12
 _CONVERGED_KMS = 0.2  # of the last step; what a next one would add is far smaller
 _START_SIGMA_KMS = 80.0
+_START_PRIOR_KMS = 300.0  # bins that are hardly more than noise begin near the systemic redshift
 _START_MARGIN_PIX = 4  # the correlation's window inside `MAX_V_KMS`: at the very edge nothing is a peak
 
 
-class FastKinematics(NamedTuple):
-    """Kinematics of some bins; NaN where there is no usable spectrum."""
+class _BatchKinematics(NamedTuple):
+    """Kinematics of the bins of a batch."""
 
     v_kms: F64  # (N,) relative to the systemic redshift
     sigma_kms: F64  # (N,) of the stars, within `SIGMA_RANGE_KMS`
@@ -65,20 +73,45 @@ class _Basis(NamedTuple):
     starters: F64  # (S, m_t) templates for the start, without continuum
 
 
-def fit_kinematics_in_batches(data: LogSpectra, spectra: BinSpectra) -> Iterator[tuple[NDArray[np.intp], FastKinematics]]:
-    """Fit batch after batch; gives the rows of each and their kinematics.
+def fit_fast_kinematics(
+    spectra: BinSpectra,
+    redshift: float,
+    basis: TemplateBasis,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> StellarKinematics:
+    """Velocity and dispersion of every bin, with errors.
 
     Parameters
     ----------
-    data : LogSpectra
     spectra : BinSpectra
-        From which ``data`` were made: its variances decide the errors.
+    redshift : float
+        Systemic; velocities are relative to it.
+    basis : TemplateBasis
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    StellarKinematics
+        Bins without a fit take the median of the others and are not ``measured``.
+
+    Raises
+    ------
+    SfhInputError
+        No bin could be fitted.
     """
-    basis = _prepare_basis(data)
-    rows = np.flatnonzero(data.fittable)
-    for start in range(0, rows.size, BATCH):
-        batch = rows[start : start + BATCH]
-        yield batch, _fit_batch(data, spectra, basis, batch)
+    data = make_log_spectra(spectra, redshift, basis)
+    shared, rows = _prepare_basis(data), np.flatnonzero(data.fittable)
+    found = np.full((4, spectra.n_bins), np.nan)
+    with threadpool_limits(1, user_api="blas"):
+        for start in range(0, rows.size, BATCH):
+            report_progress(Progress("stellar kinematics", start, rows.size), progress, cancel)
+            batch = rows[start : start + BATCH]
+            found[:, batch] = _fit_batch(data, spectra, shared, batch)
+    filled = fill_unfitted_bins(found[0], found[1], "fast", redshift)
+    errors = np.where(filled.measured, found[2:], np.nan).astype(np.float32)
+    return filled._replace(v_error_kms=errors[0], sigma_error_kms=errors[1])
 
 
 def _prepare_basis(data: LogSpectra) -> _Basis:
@@ -111,7 +144,8 @@ def _start_velocities(flux: F64, weight: F64, basis: _Basis) -> F64:
         seen = basis.starters[:, basis.first - shift : basis.first - shift + m]  # (S, m)
         product = (weight * smooth) @ seen.T
         explained[:, k] = (np.maximum(product, 0.0) ** 2 / (weight @ (seen**2).T)).max(1)
-    return explained.argmax(1) - float(reach)
+    lags = np.arange(-reach, reach + 1.0)
+    return lags[(explained - (lags * _PIXEL_KMS / _START_PRIOR_KMS) ** 2).argmax(1)]
 
 
 def _subtract_fit(flux: F64, weight: F64, shapes: F64) -> F64:
@@ -149,7 +183,7 @@ def _linearise(flux: F64, weight: F64, v: F64, square: F64, basis: _Basis) -> _S
     return _Step(slopes, heavy @ slopes.transpose(0, 2, 1), (heavy @ residual[:, :, None])[:, :, 0])
 
 
-def _fit_batch(data: LogSpectra, spectra: BinSpectra, basis: _Basis, rows: NDArray[np.intp]) -> FastKinematics:
+def _fit_batch(data: LogSpectra, spectra: BinSpectra, basis: _Basis, rows: NDArray[np.intp]) -> _BatchKinematics:
     """Kinematics of some fittable rows."""
     weight = np.where(data.usable[rows], data.noise[rows] ** -2.0, 0.0)
     flux = np.where(data.usable[rows], data.flux[rows], 0.0)
@@ -168,7 +202,7 @@ def _fit_batch(data: LogSpectra, spectra: BinSpectra, basis: _Basis, rows: NDArr
     v_error, square_error = _propagate_errors(data, spectra, last, weight, rows)
     sigma = np.sqrt(square)
     sigma_error = square_error / (2 * sigma)
-    return FastKinematics(*(_PIXEL_KMS * value for value in (v, sigma, v_error, sigma_error)))
+    return _BatchKinematics(*(_PIXEL_KMS * value for value in (v, sigma, v_error, sigma_error)))
 
 
 def _take_step(step: _Step, v: F64, square: F64) -> tuple[F64, F64]:

@@ -261,10 +261,11 @@ class BinningForm:
             choices=[
                 ("Automatic", "auto"),
                 ("From the MAPS file", "maps"),
+                ("Fast fit", "fast"),
                 ("Fit with pPXF", "ppxf"),
                 ("Constants", "constant"),
             ],
-            tooltip="Automatic: from MAPS if there is one, else a fit if ppxf is installed, else constants",
+            tooltip="Automatic: from MAPS if there is one, else the fast fit",
         )
         self.constants = make_number_edit("V, σ (km/s)", "0, 80", "Velocity and dispersion of every bin")
         self.container = make_form(
