@@ -322,7 +322,7 @@ def flag_other_gas(
         return GasFlags(flag, ())
     note = (
         f"gas of {other.sum()} of {other.size} bins is not lit by young stars alone ([N II]/Halpha, [O III]/Hbeta), "
-        "but the network takes it for their light: give --mask-lines"
+        "but the network takes it for their light: give `mask_lines`"
     )
     return GasFlags(flag, (note,))
 

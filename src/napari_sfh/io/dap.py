@@ -86,7 +86,7 @@ def read_maps(path: str | Path) -> BinnedMaps:
     bins = renumber_bins(bin_id)
     if not bins.any():
         raise SfhInputError(
-            f"{path}: BIN_ID holds no bin (all negative or NaN); give another file, or --binning vorbin"
+            f"{path}: BIN_ID holds no bin (all negative or NaN); give another file, or `binning` vorbin"
         )
     none = bins == 0
     return BinnedMaps(

@@ -147,7 +147,7 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
     """
     path = Path(path)
     if band is not None and band.upper() not in BANDS:
-        raise SfhInputError(f"--photometry {band}={path}: unknown band; one of {', '.join(BANDS)}")
+        raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(BANDS)}")
     with fits_access.open_fits(path) as hdus:
         science = _science_index(hdus, path)
         header = hdus[science].header

@@ -295,7 +295,7 @@ def check_rest_range(cube: Cube, redshift: float) -> None:
         raise SfhInputError(
             f"{cube.path}: {_format_coverage(cube.wave_aa)} and at redshift {redshift:g} lacks rest-frame "
             f"{_format_ranges(find_missing_rest_range(cube.wave_aa, redshift))} of the needed 4800-7000 AA; "
-            "check --redshift or give another cube"
+            "check `redshift` or give another cube"
         )
 
 
