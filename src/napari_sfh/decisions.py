@@ -44,6 +44,12 @@ def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
     ------
     SfhInputError
         Neither a folder nor a cube, or no cube in the folder.
+
+    Examples
+    --------
+    >>> config = configure_run("NGC0628", redshift=0.0022)
+    >>> config.cube.name, sorted(config.photometry)  # doctest: +ELLIPSIS
+    ('...DATACUBE...fits', ['F275W', 'F336W', 'F438W', 'F555W', 'F814W'])
     """
     given = {key: value for key, value in options.items() if value is not None and value != {}}
     if folder is not None:

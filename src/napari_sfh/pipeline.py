@@ -121,6 +121,14 @@ def run_pipeline(
         Input that cannot be used; the message names the file, the key and the remedy.
     ComputeError
         A computation failed.
+
+    Examples
+    --------
+    >>> import napari_sfh
+    >>> config = napari_sfh.configure_run("NGC0628", ebv_mw=0.06, draws=50)  # a folder with cube, mosaics and MAPS
+    >>> result = napari_sfh.run(config)
+    >>> result.prediction.median("lg_age_lw").shape == (result.bins.n_bins,)
+    True
     """
     inputs = open_inputs(config, progress, cancel)
     redshift = find_redshift(inputs, progress, cancel)

@@ -91,7 +91,7 @@ def make_setting_control(name: str, other: str = "") -> Any:
     if setting.default is None:
         return make_number_edit(setting.label, setting.unset, tip)
     box = SpinBox if setting.kind is int else FloatSpinBox
-    limits = {"min": setting.low, "max": setting.high, "step": setting.step}
+    limits: dict[str, Any] = {"min": setting.low, "max": setting.high, "step": setting.step}
     return box(label=setting.label, value=setting.default, tooltip=tip, **limits)
 
 
