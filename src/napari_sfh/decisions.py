@@ -14,9 +14,9 @@ from napari_sfh.config import FALLBACK_KINEMATICS, RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.prep.binning import BINNING_METHODS
-from napari_sfh.prep.kinematics import is_ppxf_installed
 from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
+from napari_sfh.prep.ppxf_call import is_ppxf_installed
 from napari_sfh.types import BinnedMaps, Cube
 
 #: The note of a run without a Milky Way foreground.

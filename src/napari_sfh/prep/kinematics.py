@@ -5,8 +5,7 @@ of the stars, without the line-spread function.
 
 pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, which have 150 km/s already. The observed
 spectra get the same 150 km/s on their way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that
-takes
-the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
+takes the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
 masked. The fits run one after the other, each on one core: their matrices are so small that threads, of Python or of
 the linear algebra, cost more than they give, and some 8 times more beside other work.
 """
@@ -14,7 +13,6 @@ the linear algebra, cost more than they give, and some 8 times more beside other
 from __future__ import annotations
 
 import threading
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
@@ -22,12 +20,13 @@ from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS, parse_kinematics
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, format_duration, report_progress
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
 from napari_sfh.prep.grids import check_same_grid
+from napari_sfh.prep.ppxf_call import is_ppxf_installed, run_ppxf
 from napari_sfh.prep.rest_frame import resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
@@ -36,6 +35,7 @@ from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 PPXF_SECONDS: float = 0.03
 #: Fits that take longer than this are worth a sentence before they begin.
 _PATIENCE_SECONDS = 120.0
+
 _LN_STEP = 2e-4  # of the grid of the fit: 60 km/s, 2.5 pixels per sigma of 150 km/s
 _MIN_USABLE = 0.3
 #: Air wavelengths in Angstrom of the gas lines that the fit leaves out, within `_GAS_KMS`.
@@ -113,11 +113,6 @@ def compute_bin_medians(image: F32, bins: BinMap) -> F32:
     return out.astype(np.float32)
 
 
-def is_ppxf_installed() -> bool:
-    """Whether pPXF (extra ``kinematics``) can be imported."""
-    return find_spec("ppxf") is not None
-
-
 def describe_ppxf_time(n_bins: int) -> str | None:
     """A sentence on the time that pPXF will take, and what to do about it, where there are many bins to fit."""
     seconds = PPXF_SECONDS * n_bins
@@ -193,27 +188,26 @@ class _PpxfProblem(NamedTuple):
 
     def fit(self, row: int) -> tuple[float, float]:
         """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum."""
-        from ppxf.ppxf import ppxf
-
         usable = self.usable[row]
         if usable.mean() < _MIN_USABLE:
             return np.nan, np.nan
+        arguments = {
+            "templates": self.templates,
+            "galaxy": self.flux[row],
+            "noise": self.noise[row],
+            "velscale": C_KMS * _LN_STEP,
+            "start": [0.0, 80.0],
+            "goodpixels": np.flatnonzero(usable),
+            "moments": 2,
+            "bounds": [[-MAX_V_KMS, MAX_V_KMS], list(SIGMA_RANGE_KMS)],
+            "degree": 8,
+            "lam": np.exp(self.ln_wave),
+            "lam_temp": np.exp(self.ln_template),
+            "quiet": True,
+        }
         try:
-            out = ppxf(
-                self.templates,
-                self.flux[row],
-                self.noise[row],
-                C_KMS * _LN_STEP,
-                [0.0, 80.0],
-                goodpixels=np.flatnonzero(usable),
-                moments=2,
-                bounds=[[-MAX_V_KMS, MAX_V_KMS], list(SIGMA_RANGE_KMS)],
-                degree=8,
-                lam=np.exp(self.ln_wave),
-                lam_temp=np.exp(self.ln_template),
-                quiet=True,
-            )
-        except (ValueError, np.linalg.LinAlgError):
+            out = run_ppxf(arguments, f"bin {row + 1}")
+        except ComputeError:
             return np.nan, np.nan
         return float(out.sol[0]), float(out.sol[1])
 
