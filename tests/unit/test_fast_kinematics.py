@@ -102,7 +102,7 @@ def test_bins_without_a_spectrum_take_the_others_and_have_no_error(basis):
     assert out.v_kms[1] == out.v_kms[0]
     assert np.isnan(out.v_error_kms[1])
     spectra.good[:] = False
-    with pytest.raises(SfhInputError, match="--kinematics fast: no fit"):
+    with pytest.raises(SfhInputError, match="`kinematics` fast: no fit"):
         fit_fast_kinematics(spectra, REDSHIFT, basis)
 
 

@@ -28,11 +28,12 @@ from numpy.typing import NDArray
 from scipy import fft
 from threadpoolctl import threadpool_limits
 
+from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.kinematics import StellarKinematics, fill_unfitted_bins
-from napari_sfh.prep.log_spectra import LN_STEP, MAX_V_KMS, SIGMA_RANGE_KMS, LogSpectra, make_log_spectra
+from napari_sfh.prep.log_spectra import LN_STEP, LogSpectra, make_log_spectra
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool, Progress
 

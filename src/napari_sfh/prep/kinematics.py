@@ -11,19 +11,20 @@ linear algebra, cost more than they give, and some 8 times more beside other wor
 from __future__ import annotations
 
 import threading
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS, parse_kinematics
+from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, format_duration, report_progress
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.grids import check_same_grid
-from napari_sfh.prep.log_spectra import LN_STEP, MAX_V_KMS, SIGMA_RANGE_KMS, LogSpectra, make_log_spectra
+from napari_sfh.prep.log_spectra import LN_STEP, LogSpectra, make_log_spectra
+from napari_sfh.prep.ppxf_call import is_ppxf_installed, run_ppxf
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 
@@ -31,8 +32,6 @@ from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 PPXF_SECONDS: float = 0.03
 #: Fits that take longer than this are worth a sentence before they begin.
 _PATIENCE_SECONDS = 120.0
-#: Dispersion in km/s of a bin in which none was measured: typical of a disc.
-DEFAULT_SIGMA_KMS: float = 60.0
 
 
 class StellarKinematics(NamedTuple):
@@ -51,17 +50,9 @@ def parse_constant_kinematics(text: str, n_bins: int) -> StellarKinematics:
     Raises
     ------
     SfhInputError
-        Not two numbers, or sigma not positive.
+        See `config.parse_kinematics`.
     """
-    try:
-        v, sigma = (float(part) for part in text.split(","))
-    except ValueError as exc:
-        raise SfhInputError(f"--kinematics {text!r}: give maps, fast, ppxf, or two numbers V,SIGMA in km/s") from exc
-    if not (abs(v) <= MAX_V_KMS and SIGMA_RANGE_KMS[0] <= sigma <= SIGMA_RANGE_KMS[1]):
-        raise SfhInputError(
-            f"--kinematics {text!r}: V must lie within {MAX_V_KMS:.0f} km/s and SIGMA between "
-            f"{SIGMA_RANGE_KMS[0]:.0f} and {SIGMA_RANGE_KMS[1]:.0f} km/s"
-        )
+    v, sigma = parse_kinematics(text)
     return make_kinematics(np.full(n_bins, v), np.full(n_bins, sigma), np.zeros(n_bins, dtype=bool))
 
 
@@ -94,7 +85,7 @@ def bin_maps_kinematics(
         raise SfhInputError(
             f"{maps.path.name}: V_STARS and SIGMA_STARS hold no usable value in any of {bins.n_bins} bins "
             f"(|V| <= {MAX_V_KMS:.0f}, sigma {lo:.0f}-{hi:.0f} km/s relative to redshift {redshift:g}); "
-            "check --redshift or give --kinematics V,SIGMA"
+            "check `redshift` or give `kinematics` V,SIGMA"
         )
     places = np.column_stack([bins.x, bins.y])
     nearest = np.flatnonzero(measured)[KDTree(places[measured]).query(places)[1]]
@@ -115,19 +106,14 @@ def compute_bin_medians(image: F32, bins: BinMap) -> F32:
     return out.astype(np.float32)
 
 
-def is_ppxf_installed() -> bool:
-    """Whether pPXF (extra ``kinematics``) can be imported."""
-    return find_spec("ppxf") is not None
-
-
 def describe_ppxf_time(n_bins: int) -> str | None:
     """A sentence on the time that pPXF will take, and what to do about it, where there are many bins to fit."""
     seconds = PPXF_SECONDS * n_bins
     if seconds < _PATIENCE_SECONDS:
         return None
     return (
-        f"pPXF fits {n_bins} spectra, about {format_duration(seconds)}; faster: --kinematics fast, a MAPS file "
-        "(--maps), constants (--kinematics V,SIGMA), or a larger --target-snr"
+        f"pPXF fits {n_bins} spectra, about {format_duration(seconds)}; faster: `kinematics` fast, a MAPS file "
+        "(`maps`), constants (`kinematics` V,SIGMA), or a larger `target_snr`"
     )
 
 
@@ -161,7 +147,7 @@ def fit_ppxf_kinematics(
     """
     if not is_ppxf_installed():
         raise SfhInputError(
-            "--kinematics ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
+            "`kinematics` ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
         )
     n = spectra.n_bins
     if warning := describe_ppxf_time(n):
@@ -187,8 +173,8 @@ def fill_unfitted_bins(v_kms: F64, sigma_kms: F64, method: str, redshift: float)
     measured = np.isfinite(v_kms) & (np.abs(v_kms) < 0.99 * MAX_V_KMS) & (sigma_kms < 0.99 * SIGMA_RANGE_KMS[1])
     if not measured.any():
         raise SfhInputError(
-            f"--kinematics {method}: no fit within {MAX_V_KMS:.0f} km/s of redshift {redshift:g} in any of "
-            f"{measured.size} bins; check --redshift or give V,SIGMA"
+            f"`kinematics` {method}: no fit within {MAX_V_KMS:.0f} km/s of redshift {redshift:g} in any of "
+            f"{measured.size} bins; check `redshift` or give V,SIGMA"
         )
     v, sigma = (np.where(measured, a, np.median(a[measured])) for a in (v_kms, sigma_kms))
     return make_kinematics(v, np.maximum(sigma, SIGMA_RANGE_KMS[0]), measured)
@@ -196,25 +182,24 @@ def fill_unfitted_bins(v_kms: F64, sigma_kms: F64, method: str, redshift: float)
 
 def _fit_with_ppxf(data: LogSpectra, row: int) -> tuple[float, float]:
     """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum."""
-    from ppxf.ppxf import ppxf
-
     if not data.fittable[row]:
         return np.nan, np.nan
+    arguments = {
+        "templates": data.templates,
+        "galaxy": data.flux[row],
+        "noise": data.noise[row],
+        "velscale": C_KMS * LN_STEP,
+        "start": [0.0, 80.0],
+        "goodpixels": np.flatnonzero(data.usable[row]),
+        "moments": 2,
+        "bounds": [[-MAX_V_KMS, MAX_V_KMS], list(SIGMA_RANGE_KMS)],
+        "degree": 8,
+        "lam": np.exp(data.ln_wave),
+        "lam_temp": np.exp(data.ln_template),
+        "quiet": True,
+    }
     try:
-        out = ppxf(
-            data.templates,
-            data.flux[row],
-            data.noise[row],
-            C_KMS * LN_STEP,
-            [0.0, 80.0],
-            goodpixels=np.flatnonzero(data.usable[row]),
-            moments=2,
-            bounds=[[-MAX_V_KMS, MAX_V_KMS], list(SIGMA_RANGE_KMS)],
-            degree=8,
-            lam=np.exp(data.ln_wave),
-            lam_temp=np.exp(data.ln_template),
-            quiet=True,
-        )
-    except (ValueError, np.linalg.LinAlgError):
+        out = run_ppxf(arguments, f"bin {row + 1}")
+    except ComputeError:
         return np.nan, np.nan
     return float(out.sol[0]), float(out.sol[1])

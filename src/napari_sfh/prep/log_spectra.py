@@ -19,16 +19,14 @@ from napari_sfh.prep.rest_frame import resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool
 
-#: Velocities in km/s that a fit may give, relative to the systemic redshift.
-MAX_V_KMS = 1000.0
-#: Dispersions in km/s that a fit may give.
-SIGMA_RANGE_KMS = (1.0, 500.0)
 #: Step of the grid in ln(wavelength): 60 km/s, 2.5 pixels per sigma of 150 km/s.
 LN_STEP = 2e-4
 #: Share of a spectrum's pixels below which nothing is fitted.
 MIN_USABLE = 0.3
 _GAS_KMS = 500.0  # half-width of the range that a gas line takes away
-_MARGIN_KMS = 1950.0  # by which templates reach beyond the fitted range: pPXF asks for it, with V up to `MAX_V_KMS`
+_MARGIN_KMS = (
+    1950.0  # by which templates reach beyond the fitted range: pPXF asks for it, with V up to `config.MAX_V_KMS`
+)
 
 
 class LogSpectra(NamedTuple):
