@@ -123,7 +123,7 @@ def _prepare_basis(data: LogSpectra) -> _Basis:
     spread = sizes[:count] / np.sqrt(data.templates.shape[1])
     waves = np.vstack([mean, (axes[:, :count] * spread).T])
     length = int(fft.next_fast_len(waves.shape[1], real=True))
-    omega = 2 * np.pi * fft.rfftfreq(length)
+    omega = np.asarray(2 * np.pi * fft.rfftfreq(length), dtype=np.float64)
     x = np.linspace(-1.0, 1.0, data.ln_wave.size)
     polynomials = np.polynomial.legendre.legvander(x, _DEGREE).T
     precision = np.full(1 + count + len(polynomials), 1e-6)
