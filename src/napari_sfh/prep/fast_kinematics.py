@@ -123,9 +123,9 @@ def _prepare_basis(data: LogSpectra) -> _Basis:
     spread = sizes[:count] / np.sqrt(data.templates.shape[1])
     waves = np.vstack([mean, (axes[:, :count] * spread).T])
     length = int(fft.next_fast_len(waves.shape[1], real=True))
-    omega = np.asarray(2 * np.pi * fft.rfftfreq(length), dtype=np.float64)
+    omega = 2 * np.pi * fft.rfftfreq(length)
     x = np.linspace(-1.0, 1.0, data.ln_wave.size)
-    polynomials = np.polynomial.legendre.legvander(x, _DEGREE).T
+    polynomials: F64 = np.polynomial.legendre.legvander(x, _DEGREE).T.astype(np.float64)
     precision = np.full(1 + count + len(polynomials), 1e-6)
     precision[1 : 1 + count] = _PRIOR_SPREADS**-2
     first = int(np.searchsorted(data.ln_template, data.ln_wave[0] - 0.5 * LN_STEP))
