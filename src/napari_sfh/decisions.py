@@ -17,13 +17,10 @@ from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.prep.binning import BINNING_METHODS
 from napari_sfh.prep.mosaics.psf import Psf
-from napari_sfh.prep.ppxf_call import is_ppxf_installed
 from napari_sfh.types import BinnedMaps, Cube
 
-#: V, sigma in km/s where nothing better is known and pPXF is not installed.
-FALLBACK_KINEMATICS = "0,70"
 #: The note of a run without a Milky Way foreground.
-NO_FOREGROUND = "Milky Way E(B-V) not given: no correction; give --ebv-mw"
+NO_FOREGROUND = "Milky Way E(B-V) not given: no correction; give `ebv_mw`"
 
 
 class RedshiftChoice(NamedTuple):
@@ -54,6 +51,12 @@ def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
     ------
     SfhInputError
         Neither a folder nor a cube, or no cube in the folder.
+
+    Examples
+    --------
+    >>> config = configure_run("NGC0628", redshift=0.0022)
+    >>> config.cube.name, sorted(config.photometry)  # doctest: +ELLIPSIS
+    ('...DATACUBE...fits', ['F275W', 'F336W', 'F438W', 'F555W', 'F814W'])
     """
     given = {key: value for key, value in options.items() if value is not None and value != {}}
     if folder is not None:
@@ -61,7 +64,7 @@ def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
         bands = {**found.mosaics, **given.get("photometry", {})}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
     if "cube" not in given:
-        raise SfhInputError("no input: give a galaxy's folder, or --cube FILE")
+        raise SfhInputError("no input: give a galaxy's folder, or `cube` FILE")
     return RunConfig(**given)
 
 
@@ -75,10 +78,10 @@ def choose_redshift(config: RunConfig, cube: Cube, maps: BinnedMaps | None) -> R
 
 
 def choose_kinematics(config: RunConfig) -> str:
-    """Where V and sigma come from: ``maps``, ``ppxf``, or constants as ``V,SIGMA`` in km/s."""
+    """Where V and sigma come from: ``maps``, ``fast``, ``ppxf``, or constants as ``V,SIGMA`` in km/s."""
     if config.kinematics != "auto":
         return config.kinematics
-    return "maps" if config.maps is not None else "ppxf" if is_ppxf_installed() else FALLBACK_KINEMATICS
+    return "maps" if config.maps is not None else "fast"
 
 
 def choose_bin_source(config: RunConfig) -> str:
@@ -113,7 +116,7 @@ def choose_line_spread(config: RunConfig, cube: Cube, instrument: Instrument) ->
     own = instrument.grid.lsf
     return LineSpreadChoice(
         own,
-        f"line-spread function of the cube unknown: taken as {own.describe()}, the weights' own; give --lsf FWHM|FILE",
+        f"line-spread function of the cube unknown: taken as {own.describe()}, the weights' own; give `lsf`",
     )
 
 
@@ -127,9 +130,9 @@ def check_band_names(photometry: Mapping[str, Path], known: Collection[str]) -> 
     """
     for band in photometry:
         if band not in known:
-            raise SfhInputError(f"--photometry {band}: the weights know {', '.join(known) or 'no bands'}")
+            raise SfhInputError(f"`photometry` {band}: the weights know {', '.join(known) or 'no bands'}")
 
 
 def describe_assumed_psf(psf: Psf) -> str:
     """The note on a PSF that nobody knows."""
-    return f"PSF unknown: FWHM {psf.fwhm_arcsec:g} arcsec assumed; give --psf-fwhm"
+    return f"PSF unknown: FWHM {psf.fwhm_arcsec:g} arcsec assumed; give `psf_fwhm_arcsec`"

@@ -27,6 +27,7 @@ from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep import binning, kinematics, rest_frame, sky_lines, spectra
+from napari_sfh.prep.fast_kinematics import fit_fast_kinematics
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
@@ -121,6 +122,14 @@ def run_pipeline(
         Input that cannot be used; the message names the file, the key and the remedy.
     ComputeError
         A computation failed.
+
+    Examples
+    --------
+    >>> import napari_sfh
+    >>> config = napari_sfh.configure_run("NGC0628", ebv_mw=0.06, draws=50)  # a folder with cube, mosaics and MAPS
+    >>> result = napari_sfh.run(config)
+    >>> result.prediction.median("lg_age_lw").shape == (result.bins.n_bins,)
+    True
     """
     inputs = open_inputs(config, progress, cancel)
     redshift = find_redshift(inputs, progress, cancel)
@@ -172,7 +181,7 @@ def find_redshift(
         return known
     if bundle.basis is None:
         raise SfhInputError(
-            f"{cube.path}: no redshift is known, and weights {bundle.name} cannot find it; give --redshift"
+            f"{cube.path}: no redshift is known, and weights {bundle.name} cannot find it; give `redshift`"
         )
     report_progress(Progress("no redshift given: measuring it", 0, 0), progress, cancel)
     window = bundle.instrument.grid.norm_window_aa
@@ -256,17 +265,16 @@ def _measure_kinematics(
     progress: ReportProgress | None,
     cancel: threading.Event | None,
 ) -> kinematics.StellarKinematics:
-    source = decisions.choose_kinematics(inputs.config)
+    source, bundle = decisions.choose_kinematics(inputs.config), inputs.bundle
     if source == "maps":
         assert inputs.maps is not None  # RunConfig refuses anything else
         return kinematics.bin_maps_kinematics(inputs.maps, galaxy.bins, galaxy.redshift, inputs.cube.path.name)
-    if source == "ppxf":
-        bundle = inputs.bundle
-        if bundle.basis is None:
-            raise SfhInputError(f"--kinematics ppxf: weights {bundle.name} have no templates; give maps, or V,SIGMA")
-        grid = bundle.instrument.grid
-        return kinematics.fit_ppxf_kinematics(summed, galaxy.redshift, bundle.basis, grid, progress, cancel)
-    return kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
+    if source not in ("fast", "ppxf"):
+        return kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
+    if bundle.basis is None:
+        raise SfhInputError(f"`kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA")
+    fit = fit_fast_kinematics if source == "fast" else kinematics.fit_ppxf_kinematics
+    return fit(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid, progress, cancel)
 
 
 def _measure_photometry(
@@ -339,7 +347,7 @@ def flag_other_gas(
         return GasFlags(flag, ())
     note = (
         f"gas of {other.sum()} of {other.size} bins is not lit by young stars alone ([N II]/Halpha, [O III]/Hbeta), "
-        "but the network takes it for their light: give --mask-lines"
+        "but the network takes it for their light: give `mask_lines`"
     )
     return GasFlags(flag, (note,))
 

@@ -149,11 +149,18 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     ------
     SfhInputError
         No image, unknown filter, filter other than ``band``, no PHOTFLAM, a unit that is no count rate, no WCS.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> mosaic = read_mosaic(next(Path("NGC0628").glob("*f555w*sci*")))
+    >>> mosaic.band, mosaic.camera
+    ('F555W', 'UVIS')
     """
     path = Path(path)
     bands = (instrument or load_instrument()).band_names
     if band is not None and band.upper() not in bands:
-        raise SfhInputError(f"--photometry {band}={path}: unknown band; one of {', '.join(bands)}")
+        raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(bands)}")
     with fits_access.open_fits(path) as hdus:
         science = _science_index(hdus, path)
         header = hdus[science].header

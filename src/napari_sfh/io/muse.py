@@ -105,6 +105,14 @@ def read_cube(path: str | Path) -> Cube:
     ------
     SfhInputError
         The file is no cube, is damaged, or has no usable flux unit, celestial WCS or wavelength axis.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> cube = read_cube(next(Path("NGC0628").glob("*DATACUBE*")))
+    >>> flux, variance, good = cube.read(0, 10)  # channels
+    >>> flux.shape == (10, *cube.shape[1:])
+    True
     """
     path = Path(path)
     with fits_access.open_fits(path) as hdus:

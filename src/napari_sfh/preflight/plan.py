@@ -111,7 +111,7 @@ def examine_inputs(
         said.append(decisions.NO_FOREGROUND)
     bins = _count_bins(config, cube, maps, seen, said)
     work = _estimate_workload(config, cube, maps, seen, bins, pixels, redshift or 0.0)
-    if work.ppxf and (warning := describe_ppxf_time(bins)):
+    if work.kinematics == "ppxf" and (warning := describe_ppxf_time(bins)):
         said.append(warning)
     return Preflight(
         name=cube.name,
@@ -157,7 +157,7 @@ def _describe_redshift(
     """The redshift a run would take, None where it would measure it; and where it is from."""
     known = decisions.choose_redshift(config, cube, maps)
     if known.value is None:
-        return None, "unknown: measured from the spectra, or give --redshift"
+        return None, "unknown: measured from the spectra, or give `redshift`"
     try:
         check_rest_range(cube.wave_aa, known.value, load_instrument().grid, MIN_COVERAGE, cube.path)
     except SfhInputError as error:
@@ -212,10 +212,10 @@ def _count_bins(
     if source == "spaxels":
         spaxels = int(np.count_nonzero(seen.snr >= MIN_SPAXEL_SNR))
         if config.binning == "vorbin" and spaxels > MAX_VORBIN_SPAXELS:
-            said.append(f"binning {spaxels} spaxels with vorbin takes minutes; --binning powerbin takes seconds")
+            said.append(f"binning {spaxels} spaxels with vorbin takes minutes; `binning` powerbin takes seconds")
         bins = cost.estimate_bin_count(seen.snr, config.target_snr, MIN_SPAXEL_SNR)
         if bins == 0:
-            said.append(f"no bin can reach S/N {config.target_snr:g}; lower --target-snr")
+            said.append(f"no bin can reach S/N {config.target_snr:g}; lower `target_snr`")
         return bins
     if source == "maps":
         if maps is None:
@@ -253,7 +253,7 @@ def _estimate_workload(
         packed=not plain,
         mosaic_pixels=pixels,
         binning=choose_binning_method(config.binning, spaxels),
-        ppxf=decisions.choose_kinematics(config) == "ppxf",
+        kinematics=decisions.choose_kinematics(config),
     )
 
 
@@ -276,7 +276,7 @@ def _psf_text(config: RunConfig, cube: Cube, bands: bool, said: list[str]) -> st
 
 def _kinematics_text(config: RunConfig) -> str:
     source = decisions.choose_kinematics(config)
-    words = {"maps": "V and sigma from MAPS", "ppxf": "fitted with pPXF in every bin"}
+    words = {"maps": "V and sigma from MAPS", "fast": "fitted in every bin", "ppxf": "fitted with pPXF in every bin"}
     return words.get(source, f"V, sigma = {source} km/s for all bins")
 
 

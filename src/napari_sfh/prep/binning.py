@@ -82,7 +82,7 @@ def find_window_channels(cube: Cube, redshift: float, window_aa: tuple[float, fl
         raise SfhInputError(
             f"{cube.path.name}: rest {window_aa[0]:.0f}-{window_aa[1]:.0f} AA lies at {lo:.0f}-{hi:.0f} AA "
             f"for redshift {redshift:g}, the cube covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; "
-            "check --redshift and the wavelength axis"
+            "check `redshift` and the wavelength axis"
         )
     return slice(int(first), int(last))
 
@@ -154,7 +154,7 @@ def _spaxel_sn(
         best = np.max(signal[usable] / noise[usable], initial=0.0)
         raise SfhInputError(
             f"{cube.path.name}: no spaxel has S/N >= {min_snr:g} in the rest window 5300-5500 AA "
-            f"(best {best:.2f} of {int(covered.sum())} observed spaxels); check DATA, STAT and --redshift"
+            f"(best {best:.2f} of {int(covered.sum())} observed spaxels); check DATA, STAT and `redshift`"
         )
     return SpaxelSN(signal, noise, good, cube.wcs, cube.path, series is None)
 
@@ -221,7 +221,7 @@ def bin_spaxels(
     if reachable < target_snr:
         raise SfhInputError(
             f"{sn.path.name}: no bin can reach S/N {target_snr:g}: all {signal.size} good spaxels together have "
-            f"{reachable:.1f}; lower --target-snr"
+            f"{reachable:.1f}; lower `target_snr`"
         )
     bin_id = tessellate_spaxels(sn.good, sn.signal, sn.noise, float(target_snr), method, cancel)
     return _measure_bins(sn, bin_id, target_snr, method, keep_order=False)

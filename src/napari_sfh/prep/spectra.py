@@ -68,7 +68,7 @@ def find_channel_range(cube: Cube, redshift: float, grid: SpectrumGrid) -> slice
         raise SfhInputError(
             f"{cube.path.name}: rest {first_aa:.0f}-{last_aa:.0f} AA lies at {lo:.0f}-{hi:.0f} AA for "
             f"redshift {redshift:g}, the cube covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; "
-            "check --redshift and the wavelength axis"
+            "check `redshift` and the wavelength axis"
         )
     margin = V_MARGIN_KMS / C_KMS
     first = np.searchsorted(cube.wave_aa, lo * (1 - margin) - _KERNEL_MARGIN_AA)

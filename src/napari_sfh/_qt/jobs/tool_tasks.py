@@ -69,7 +69,7 @@ def load_contour_map(
     """
     report_progress(Progress(f"{CONTOURS[name]}", 0, 0), progress, cancel)
     if name in maps.MAPS:
-        return maps.make_map_image(result, name), maps.MAPS[name].unit.replace("log10", "log"), result.name
+        return maps.make_map_image(result, name), maps.MAPS[name].unit, result.name
     if maps_path is not None:
         from napari_sfh.io.dap import list_line_names
 

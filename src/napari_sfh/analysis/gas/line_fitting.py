@@ -148,7 +148,7 @@ def measure_line_fluxes(
         raise SfhInputError(f"{result.name}: no emission line lies on the grid; take the lines of a MAPS file")
     if not (result.data.mask & ~find_stellar_pixels(grid.wave_aa)).any():
         raise SfhInputError(
-            f"{result.name}: the spectra of this result have no gas lines (--mask-lines); measure them in one of a "
+            f"{result.name}: the spectra of this result have no gas lines (`mask_lines`); measure them in one of a "
             "run without it, or take those of a MAPS file"
         )
     source = f"spectra of {result.name} less the stars of {result.model_name}"
