@@ -6,7 +6,7 @@ import gc
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from muse_hst import BANDS, MUSE_HST, N_WAVE, WAVE_AA
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR
 from napari_sfh.physics.means import compute_population_means
-from napari_sfh.types import BinMap, Flag, Observation, Prediction, Progress, Result
+from napari_sfh.types import BinMap, Flag, Observation, Prediction, Result
 
 # Before napari reads its preferences: the tests neither see nor touch those of the user.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
@@ -141,6 +141,14 @@ def make_result(n_side: int = 4, shape: tuple[int, int] = (40, 40), seed: int = 
 def result() -> Result:
     """16 bins (some lost at the corners of the round field) on a 40 x 40 map."""
     return make_result()
+
+
+@pytest.fixture
+def default_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The synthetic results count as made by the shipped default weights."""
+    from napari_sfh.model.bundle import find_bundle_file
+
+    monkeypatch.setattr("napari_sfh.analysis.weights.find_result_weights", lambda result: find_bundle_file("default"))
 
 
 @pytest.fixture(scope="session")
@@ -267,8 +275,7 @@ def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True) 
 def at_once(value: Any) -> Callable[..., Any]:
     """In place of `jobs.run_in_process`: work that has its answer ready."""
 
-    def work(*_: object) -> Generator[Progress, None, Any]:
-        yield Progress("at once", 1, 1)
+    def work(*_: object) -> Any:
         return value
 
     return work

@@ -10,8 +10,8 @@ import pytest
 from fetch_abell478 import FILES, REFUSED, fetch
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.instruments.files import load_instrument
-from napari_sfh.io.coverage import check_rest_range
 from napari_sfh.io.hst import is_camera_substitute, read_mosaic
 from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
 from napari_sfh.io.muse import read_cube
@@ -103,7 +103,7 @@ def test_folder(abell):
     assert found.maps is None
     said = "\n".join(found.problems)
     assert "no image of F275W, F336W, F438W, F555W" in said
-    assert "give --psf-fwhm" in said
+    assert "give `psf_fwhm_arcsec`" in said
     assert "no redshift in the header" in said
 
 

@@ -18,7 +18,7 @@ from napari_sfh.model.posterior import FlowConfig
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel
 from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.physics.ages import LG_AGE_YR, N_AGE
-from napari_sfh.physics.filters import Filter, photometry_scale, photometry_snr
+from napari_sfh.physics.filters import Filter, compute_photometry_scale, measure_photometry_snr
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.types import Observation
@@ -141,7 +141,7 @@ def _observe_toys(
     mask = seen > 0
     scale = norm
     if instrument.photometry_norm != "spectrum":
-        scale = photometry_scale(seen, mask, instrument.photometry_norm, instrument.band_names)[:, None]
+        scale = compute_photometry_scale(seen, mask, instrument.photometry_norm, instrument.band_names)[:, None]
     return Observation(
         flux=(noisy / norm).astype(np.float32),
         error=(error / norm).astype(np.float32),
@@ -150,7 +150,7 @@ def _observe_toys(
         phot_error=(phot_error / scale).astype(np.float32),
         phot_mask=mask,
         norm_cgs=np.full(n, np.nan),
-        snr=snr[:, 0] if instrument.spectrum else photometry_snr(seen, phot_error, mask).astype(np.float32),
+        snr=snr[:, 0] if instrument.spectrum else measure_photometry_snr(seen, phot_error, mask).astype(np.float32),
         v_kms=np.zeros(n, np.float32),
         sigma_kms=np.full(n, 60.0, np.float32),
         flag=np.zeros(n, np.int32),

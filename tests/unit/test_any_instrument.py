@@ -15,7 +15,7 @@ from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.encoding import FeatureSettings
-from napari_sfh.model.inference import predict_histories, run_to_completion
+from napari_sfh.model.inference import predict_histories
 from napari_sfh.model.targets import KNOWN_TARGETS
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import TargetSettings, load_recipe
@@ -105,7 +105,7 @@ def test_what_is_trained_is_kept_read_and_applied(instrument, targets, flow):
     before = Bundle(
         "", Path(), "", {}, instrument, bundle.targets, bundle.filters, bundle.basis, model, FeatureSettings()
     )
-    ours, theirs = (run_to_completion(predict_histories(data, b, "cpu", draws=50)) for b in (bundle, before))
+    ours, theirs = (predict_histories(data, b, "cpu", draws=50) for b in (bundle, before))
     assert set(ours.quantiles) == {*bundle.targets.scalars, *bundle.targets.vectors}
     for name, values in ours.quantiles.items():
         np.testing.assert_array_equal(values, theirs.quantiles[name], err_msg=name)
@@ -142,7 +142,7 @@ def test_simulated_objects_are_normalised_as_the_instrument_says(instrument):
 @given(instruments())
 def test_a_stored_set_carries_its_instrument(instrument):
     with tempfile.TemporaryDirectory() as folder:
-        run_to_completion(simulation.simulate_set(toy_source("tiny", instrument), 30, 4, Path(folder)))
+        simulation.simulate_set(toy_source("tiny", instrument), 30, 4, Path(folder))
         stored = load_stored_set(folder)
     assert stored.instrument == instrument
     made, _, _ = simulation.simulate_chunk(toy_source("tiny", instrument), 4, 0, 30)
@@ -168,7 +168,7 @@ def test_light_of_a_spectrum_and_of_a_band_inside_it_agree():
 
 def test_a_set_of_another_instrument_is_refused(tmp_path):
     grid = SpectrumGrid(4500.0, 5800.0, (5300.0, 5500.0), LineSpread("constant_fwhm_aa", 5.0), step_aa=5.0)
-    run_to_completion(simulation.simulate_set(toy_source("tiny", Instrument("blue", grid)), 30, 4, tmp_path / "set", 1))
+    simulation.simulate_set(toy_source("tiny", Instrument("blue", grid)), 30, 4, tmp_path / "set", 1)
     options = training_run.TrainingOptions(tmp_path / "run", tmp_path / "set", device="cpu", quiet=True)
     with pytest.raises(SfhInputError, match=r"seen by instrument 'blue'.*--instrument"):
         training_run.train_bundle(load_recipe("tiny"), options)

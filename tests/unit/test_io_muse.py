@@ -16,7 +16,7 @@ from io_mocks import ESO_UNIT, MPDAF_UNIT, NX, NY, N, flux_values, write_cube
 from muse_hst import MUSE_HST
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.coverage import check_rest_range, find_missing_rest_range
+from napari_sfh.instruments.coverage import check_rest_range, find_missing_rest_range
 from napari_sfh.io.fits_access import unit_conversion_factor
 from napari_sfh.io.muse import FLAM, read_cube
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta, fsf_fwhm_arcsec
@@ -265,7 +265,7 @@ def test_order_of_psf_sources(tmp_path):
     assert find_muse_psf_fwhm({"SKY_RES": 0.7}, tmp_path / "c.fits") == (0.7, "SKY_RES")
     none, why = find_muse_psf_fwhm({}, tmp_path / "c.fits")
     assert none is None
-    assert "--psf-fwhm" in why
+    assert "`psf_fwhm_arcsec`" in why
 
 
 def test_rest_range(tmp_path):
@@ -278,10 +278,7 @@ def test_rest_range(tmp_path):
     # 9349.88 / 1.5 = 6233.25: a third of the range is gone.
     (part,) = find_missing_rest_range(cube.wave_aa, 0.5, grid)
     assert part == pytest.approx((6233.25, 7000), abs=0.01)
-    with pytest.raises(
-        SfhInputError,
-        match=r"0\.5 lacks rest-frame 6233-7000 AA .*65 % is there.*need 90 %",
-    ):
+    with pytest.raises(SfhInputError, match=r"0\.5 lacks rest-frame 6233-7000 AA .*65 % is there.*need 90 %"):
         check_rest_range(cube.wave_aa, 0.5, grid, 0.9, cube.path)
 
 

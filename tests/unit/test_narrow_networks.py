@@ -9,17 +9,16 @@ import torch
 from synthetic_toys import prepare_toy_templates, toy_model, toy_templates
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.model.inference import run_to_completion
+from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.physics.dust import tau_from_ebv
 from napari_sfh.physics.lines import HALPHA_AA
-from napari_sfh.prep import narrowband
 from napari_sfh.training import cli
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.studies import narrow_galaxies, narrow_measure, narrow_page, narrow_ssp
 from napari_sfh.training.studies.narrow_nets import JpasMlp, RegressorFitSettings, SpaxelCnn, train_regressor
 
-BANDS = narrowband.make_jpas_like_filters(4750, 9350, [HALPHA_AA])
+BANDS = make_jpas_like_filters(4750, 9350, [HALPHA_AA])
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +127,7 @@ def test_set_b_is_harder_than_set_a_and_says_so():
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(templates, "prepare_templates", prepare_toy_templates)
-        result = run_to_completion(narrow_measure.measure_spaxel_networks(settings))
+        result = narrow_measure.measure_spaxel_networks(settings)
     assert set(result["sets"]) == {"A", "B"}
     for kind in "AB":
         assert result["sets"][kind]["mh"]["n"] == 12 * 24

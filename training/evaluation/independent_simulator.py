@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.filters import filter_weight_matrix, photometry_scale, photometry_snr
+from napari_sfh.physics.filters import compute_photometry_scale, filter_weight_matrix, measure_photometry_snr
 from napari_sfh.physics.lsf import total_sigma_aa
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.simulator.labels import Labels
@@ -70,7 +70,7 @@ def _measure_norms(flux: F64, phot: F64, mask: Bool, instrument: Instrument) -> 
         norm = flux[:, instrument.norm_pixels].mean(1, keepdims=True)
         if instrument.photometry_norm == "spectrum":
             return norm, norm
-    return norm, photometry_scale(phot, mask, instrument.photometry_norm, instrument.band_names)[:, None]
+    return norm, compute_photometry_scale(phot, mask, instrument.photometry_norm, instrument.band_names)[:, None]
 
 
 def observe_independent_galaxies(
@@ -226,7 +226,7 @@ def _add_noise(flux: F64, phot: F64, snr: float, instrument: Instrument, rng: np
     seen = bands > 0
     norm, scale = _measure_norms(noisy, bands, seen, instrument)
     told = share * phot / scale
-    measured = np.full(n, snr) if instrument.spectrum is not None else photometry_snr(bands / scale, told, seen)
+    measured = np.full(n, snr) if instrument.spectrum is not None else measure_photometry_snr(bands / scale, told, seen)
     return Observation(
         flux=(noisy / norm).astype(np.float32),
         error=(error / norm).astype(np.float32),

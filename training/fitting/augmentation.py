@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_sfh.physics.filters import photometry_scale, photometry_snr
+from napari_sfh.physics.filters import compute_photometry_scale, measure_photometry_snr
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.noise import select_wavelength_range
@@ -78,11 +78,11 @@ def normalise_bands(data: Observation) -> Observation:
     instrument = data.instrument
     if not instrument.bands or instrument.photometry_norm == "spectrum":
         return data
-    scale = photometry_scale(data.phot, data.phot_mask, instrument.photometry_norm, instrument.band_names)
+    scale = compute_photometry_scale(data.phot, data.phot_mask, instrument.photometry_norm, instrument.band_names)
     single: F32 = np.where(np.isfinite(scale), scale, 1.0)[:, None].astype(np.float32)
     data = replace(data, phot=data.phot / single, phot_error=data.phot_error / single)
     if instrument.spectrum is None:
-        snr = photometry_snr(data.phot, data.phot_error, data.phot_mask)
+        snr = measure_photometry_snr(data.phot, data.phot_error, data.phot_mask)
         data = replace(data, snr=np.nan_to_num(snr).astype(np.float32))
     return data
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
 
 import napari_sfh
+from napari_sfh.digests import hash_parts
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.encoding import FeatureSettings
+from napari_sfh.model.targets import Targets
 from napari_sfh.physics.filters import Filter
 from napari_sfh.training.fitting import model_card
 from napari_sfh.training.fitting.learning_curve import Epoch
@@ -24,19 +26,12 @@ from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator.labels import Labels
 
-if TYPE_CHECKING:
-    from napari_sfh.training.fitting.training_data import TrainingData
-
 
 def hash_fresh_source(fresh: FreshSource) -> str:
     """sha256 of a noiseless set: spectra, band fluxes, labels."""
-    digest = hashlib.sha256()
     arrays = [fresh.flux, fresh.phot, fresh.substituted]
     arrays += [getattr(fresh.labels, k) for k in Labels.hashed_names()]
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return hash_parts(*((f"{array.dtype}{array.shape}", array) for array in arrays))
 
 
 def describe_libraries(prepared: Sequence[Templates]) -> dict[str, dict[str, Any]]:
@@ -57,7 +52,7 @@ def describe_filters(filters: Sequence[Filter]) -> dict[str, dict[str, str]]:
     return {
         f.name: {
             "camera": f.camera,
-            "sha256": hashlib.sha256(np.stack([f.wave_aa, f.throughput]).astype("<f8").tobytes()).hexdigest(),
+            "sha256": hash_parts(np.stack([f.wave_aa, f.throughput]).astype("<f8")),
         }
         for f in filters
     }
@@ -112,18 +107,25 @@ def describe_training(
     }
 
 
-def build_bundle_metadata(recipe: Recipe, material: TrainingData, record: dict[str, Any]) -> dict[str, Any]:
-    """Everything that `model.bundle.save_bundle` asks for; no figures yet."""
+def build_bundle_metadata(
+    recipe: Recipe,
+    instrument: Instrument,
+    targets: Targets,
+    filters: Sequence[Filter],
+    facts: Mapping[str, Any],
+    record: dict[str, Any],
+) -> dict[str, Any]:
+    """Everything that `model.bundle.save_bundle` asks for; no figures yet. ``facts`` are those of the training data."""
     meta = {
         "name": recipe.name,
         "summary": recipe.summary,
         "code_version": napari_sfh.__version__,
         "features": FeatureSettings().to_json(),
-        "instrument": material.instrument.to_json(),
-        "targets": material.targets.to_json(),
-        "filters": describe_filters(material.basis.filters),
-        "libraries": material.facts["libraries"],
-        "prior": material.facts["prior"],
+        "instrument": instrument.to_json(),
+        "targets": targets.to_json(),
+        "filters": describe_filters(filters),
+        "libraries": facts["libraries"],
+        "prior": facts["prior"],
         "training": record,
         "evaluation": {},
     }

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import json
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Gt, Le
+
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, load_instrument
 from napari_sfh.instruments.instrument import Instrument
@@ -19,12 +19,12 @@ from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig
 from napari_sfh.model.sfh_model import ModelConfig
 from napari_sfh.model.targets import KNOWN_TARGETS, ScalarTargets, Target, Targets, make_targets
+from napari_sfh.sections import parse_toml, read_section
 from napari_sfh.training.fitting.losses import HISTORY_LOSSES, SCALAR_LOSSES
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-T = TypeVar("T", bound="DataclassInstance")
+Count = Annotated[int, Ge(1)]
+Rate = Annotated[float, Gt(0)]
+Share = Annotated[float, Ge(0), Le(1)]
 #: Of the arithmetic, as Lightning names it.
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
@@ -36,13 +36,13 @@ class PointFitSettings:
     ``endless``: every step sees objects never seen before; the recipe's n serve validation, flow and calibration.
     """
 
-    batch: int = 256
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    epochs: int = 40
+    batch: Count = 256
+    learning_rate: Rate = 1e-3
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    epochs: Count = 40
     plateau_epochs: int = 0
     plateau_factor: float = 0.8
-    stop_epochs: int = 20
+    stop_epochs: Count = 20
     precision: Precision = "32-true"
     seed: int = 1
     endless: bool = False
@@ -53,12 +53,12 @@ class AugmentSettings:
     """What is taken away from training spectra at random, see `augment`. Defaults take nothing away."""
 
     snr_mix: tuple[float, ...] = ()
-    snr_mix_share: float = 0.0
+    snr_mix_share: Share = 0.0
     snr_range: tuple[float, ...] = ()
-    drop_band: float = 0.0
-    drop_photometry: float = 0.0
-    mask_range: float = 0.0
-    mask_line: float = 0.0
+    drop_band: Share = 0.0
+    drop_photometry: Share = 0.0
+    mask_range: Share = 0.0
+    mask_line: Share = 0.0
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class PosteriorSettings:
     subspace: int = 40
     gaussians: int = 8
     calibration_draws: int = 400
-    kind: str = "coupling"  # of the flow: coupling or maf
+    kind: Literal["coupling", "maf"] = "coupling"  # of the flow: coupling or maf
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class TargetSettings:
     ``transforms`` and ``limits`` change a known scalar's, or describe one that only the user's own labels know.
     """
 
-    kind: str = "history"
+    kind: Literal["history", "scalars"] = "history"
     names: tuple[str, ...] = ()
     transforms: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class TargetSettings:
                 changes["lo"], changes["hi"] = (float(x) for x in self.limits[name])
             except (TypeError, ValueError) as error:
                 raise SfhInputError(f"targets: limits of {name!r} must be [lo, hi] ({error})") from error
-        return dataclasses.replace(target, **changes)
+        return replace(target, **changes)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class Recipe:
     prior: str
     n: int
     architecture: str
-    loss: str
+    loss: Literal["paper", "light", "mae", "mse", "log-cosh", "gaussian"]
     network: Mapping[str, Any] = field(default_factory=dict)
     fit: PointFitSettings = field(default_factory=PointFitSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -161,7 +161,7 @@ class Recipe:
     @property
     def sha256(self) -> str:
         """Hash of every setting."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        return hash_parts(json.dumps(self.to_json(), sort_keys=True))
 
 
 def list_recipes() -> list[str]:
@@ -190,46 +190,21 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """Parse and validate; ``where`` names the source in messages."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SfhInputError(f"{where}: no valid TOML ({error})") from error
-    sections = {
+    table = parse_toml(text, where)
+    sections: dict[str, type[Any]] = {
         "fit": PointFitSettings,
         "augment": AugmentSettings,
         "posterior": PosteriorSettings,
         "targets": TargetSettings,
     }
     for key, cls in sections.items():
-        table[key] = _read_section(cls, table.get(key, {}), f"{where}: [{key}]")
-    recipe = _read_section(Recipe, table, where)
+        table[key] = read_section(cls, table.get(key, {}), where, key)
+    recipe = read_section(Recipe, table, where)
     folder = Path(where).parent
     if recipe.instrument.endswith(".toml") and (folder / recipe.instrument).is_file():
-        recipe = dataclasses.replace(recipe, instrument=str(folder / recipe.instrument))
+        recipe = replace(recipe, instrument=str(folder / recipe.instrument))
     _validate(recipe, where)
     return recipe
-
-
-def _read_section(cls: type[T], table: Mapping[str, Any], where: str) -> T:
-    """A dataclass from a table: keys known, required ones there, types those of the defaults."""
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    if unknown := sorted(set(table) - set(known)):
-        raise SfhInputError(f"{where}: unknown key {unknown[0]!r}; it has {', '.join(known)}")
-    needed = [
-        k
-        for k, f in known.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and k not in table
-    ]
-    if needed:
-        raise SfhInputError(f"{where}: key {needed[0]!r} is missing")
-    kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
-    values = {}
-    for key, value in table.items():
-        kind = str(known[key].type)
-        if kind in kinds and (isinstance(value, bool) != (kind == "bool") or not isinstance(value, kinds[kind])):
-            raise SfhInputError(f"{where}: {key} = {value!r} is not of type {kind}")
-        values[key] = tuple(value) if isinstance(value, list) else value
-    return cls(**values)
 
 
 def validate_network(recipe: Recipe, where: str) -> None:
@@ -260,20 +235,7 @@ def validate_network(recipe: Recipe, where: str) -> None:
 def _validate(recipe: Recipe, where: str) -> None:
     """Ranges and combinations."""
     validate_network(recipe, where)
-    if recipe.fit.schedule not in ("linear", "cosine", "constant"):
-        raise SfhInputError(f"{where}: schedule = {recipe.fit.schedule!r}; choose linear, cosine or constant")
-    if recipe.fit.precision not in get_args(Precision):
-        known = ", ".join(get_args(Precision))
-        raise SfhInputError(f"{where}: precision = {recipe.fit.precision!r}; choose {known}")
-    for key in ("batch", "epochs", "stop_epochs"):
-        if getattr(recipe.fit, key) < 1:
-            raise SfhInputError(f"{where}: {key} = {getattr(recipe.fit, key)} must be at least 1")
-    if recipe.fit.learning_rate <= 0:
-        raise SfhInputError(f"{where}: learning_rate = {recipe.fit.learning_rate} must be positive")
     a = recipe.augment
-    for key in ("snr_mix_share", "drop_band", "drop_photometry", "mask_range", "mask_line"):
-        if not 0 <= getattr(a, key) <= 1:
-            raise SfhInputError(f"{where}: {key} = {getattr(a, key)} must lie in 0-1")
     if a.snr_mix and a.snr_mix_share < 1 and not a.snr_range:
         raise SfhInputError(f"{where}: snr_mix_share = {a.snr_mix_share} leaves spectra without S/N; give snr_range")
     if a.snr_range and (len(a.snr_range) != 2 or not 0 < a.snr_range[0] < a.snr_range[1]):

@@ -77,7 +77,7 @@ def _read_report(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
         report = json.loads(file.read_text(encoding="utf-8"))
         sha256 = report["weights"]["sha256"]
         table = {k: report[k] for k in REPORT_KEYS if k in report}
-        wanted = model_card.MEANS if bundle.targets.n_age else bundle.targets.scalars
+        wanted = model_card.MEAN_WORDS if bundle.targets.n_age else bundle.targets.scalars
         missing = [k for k in wanted if k not in report["accuracy"]]
     except OSError as error:
         raise SfhInputError(

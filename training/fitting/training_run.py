@@ -108,7 +108,9 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         record = provenance.describe_training(
             recipe, material.facts, options.command, device, log.seconds, learning_curve.read_learning_curve(folder)
         )
-        meta = provenance.build_bundle_metadata(recipe, material, record)
+        meta = provenance.build_bundle_metadata(
+            recipe, material.instrument, material.targets, material.basis.filters, material.facts, record
+        )
         kept = material.basis if model.targets.n_age else None
         path = save_bundle(folder / BUNDLE, model, material.instrument, material.basis.filters, kept, meta)
     say(f"{path}: evaluate it, then release it")

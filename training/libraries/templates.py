@@ -9,7 +9,6 @@ linear in the SED.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
@@ -242,12 +242,9 @@ def _nebular_arrays(
 
 
 def _digest(arrays: Mapping[str, Any], instrument: Instrument, band_list: tuple[Filter, ...]) -> str:
-    digest = hashlib.sha256(f"{TEMPLATES_VERSION} {instrument.sha256}".encode())
-    for key in sorted(arrays):
-        digest.update(key.encode() + np.ascontiguousarray(arrays[key]).tobytes())
-    for band in band_list:
-        digest.update(f"{band.name} {band.camera}".encode() + band.wave_aa.tobytes() + band.throughput.tobytes())
-    return digest.hexdigest()
+    named = ((key, np.asarray(arrays[key])) for key in sorted(arrays))
+    bands = ((f"{b.name} {b.camera}", b.wave_aa, b.throughput) for b in band_list)
+    return hash_parts(f"{TEMPLATES_VERSION} {instrument.sha256}", *named, *bands)
 
 
 def save_templates(templates: Templates, path: Path) -> None:

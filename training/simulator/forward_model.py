@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.dust import DUST_PIVOT_AA
-from napari_sfh.physics.filters import Filter, filter_weight_matrix, photometry_scale
+from napari_sfh.physics.filters import Filter, compute_photometry_scale, filter_weight_matrix
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.template_basis import find_bracket
@@ -35,7 +35,7 @@ from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
-from napari_sfh.training.simulator.labels import Labels, compute_fine_lg_age, compute_formation_times
+from napari_sfh.training.simulator.labels import Labels, derive_fine_lg_age, derive_formation_times
 from napari_sfh.types import F32, F64
 
 #: Largest step between the redshifts from which the bands' weights are interpolated.
@@ -265,7 +265,7 @@ def normalise_objects(flux: LargeArray, phot: LargeArray, instrument: Instrument
             return flux / mean, xp.take(phot / mean)
         flux = flux / mean
     seen = xp.take(phot)
-    scale = photometry_scale(seen, np.ones(seen.shape, bool), instrument.photometry_norm, instrument.band_names)
+    scale = compute_photometry_scale(seen, np.ones(seen.shape, bool), instrument.photometry_norm, instrument.band_names)
     return flux, (seen / scale[:, None]).astype(np.float32)
 
 
@@ -448,8 +448,8 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
         lg_ml_v=(-np.log10(total) + model.lg_ml_offset).astype(np.float32),
         family=params.family,
         family_names=params.family_names,
-        formation_gyr=compute_formation_times(params.mass, t.sub_edges_gyr),
-        lg_age=compute_fine_lg_age(params.mass, t.sub_edges_gyr),
+        formation_gyr=derive_formation_times(params.mass, t.sub_edges_gyr),
+        lg_age=derive_fine_lg_age(params.mass, t.sub_edges_gyr),
     )
 
 

@@ -21,7 +21,7 @@ FORMATION_PERCENTS: tuple[int, ...] = tuple(range(10, 100, 10))
 DERIVED_LABELS: tuple[str, ...] = ("formation_gyr", "lg_age")
 
 
-def compute_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
+def derive_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
     """Lookback times at which given shares of the mass had formed.
 
     Parameters
@@ -47,7 +47,7 @@ def compute_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.fl
     return (edges[upper - 1] + part * (edges[upper] - edges[upper - 1])).astype(np.float32)
 
 
-def compute_fine_lg_age(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
+def derive_fine_lg_age(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
     """Mass-weighted mean log10 age in yr (N,) over intervals of lookback time with mass (N, S), at their middles."""
     edges = np.asarray(edges_gyr, np.float64)
     middle = np.log10(0.5 * (edges[1:] + edges[:-1])) + 9.0
@@ -101,7 +101,7 @@ class Labels:
         rate in each.
         """
         if formation_gyr is None:
-            formation_gyr = compute_formation_times(mass_frac, AGE_EDGES_GYR)
+            formation_gyr = derive_formation_times(mass_frac, AGE_EDGES_GYR)
         means = {k: np.asarray(v, np.float32) for k, v in compute_population_means(mass_frac, light_frac, mh).items()}
         return cls(
             mass_frac=mass_frac,
@@ -122,7 +122,7 @@ class Labels:
     def from_columns(cls, columns: Mapping[str, Any], family_names: tuple[str, ...]) -> Labels:
         """Labels as they were stored; those of `DERIVED_LABELS` may be missing."""
         known = {k: np.asarray(columns[k]) for k in cls.array_names() if k in columns or k not in DERIVED_LABELS}
-        known.setdefault("formation_gyr", compute_formation_times(known["mass_frac"], AGE_EDGES_GYR))
+        known.setdefault("formation_gyr", derive_formation_times(known["mass_frac"], AGE_EDGES_GYR))
         known.setdefault("lg_age", known["lg_age_mw"])
         return cls(**known, family_names=family_names)
 

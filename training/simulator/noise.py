@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
-from napari_sfh.physics.filters import photometry_scale, photometry_snr
+from napari_sfh.physics.filters import compute_photometry_scale, measure_photometry_snr
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.prior.prior_config import Noise, Photometry, PriorConfig
@@ -86,11 +86,12 @@ def add_observational_noise(
         flux[~mask] = 0.0
         norm = xp.take(mean)
     if instrument.photometry_norm != "spectrum":
-        norm = _replace_missing(photometry_scale(phot, phot_mask, instrument.photometry_norm, instrument.band_names))
+        scale = compute_photometry_scale(phot, phot_mask, instrument.photometry_norm, instrument.band_names)
+        norm = _replace_missing(scale)
     for array in (phot, phot_error):
         array /= norm[:, None].astype(np.float32)
     if instrument.spectrum is None:
-        reported = np.nan_to_num(photometry_snr(phot, phot_error, phot_mask)).astype(np.float32)
+        reported = np.nan_to_num(measure_photometry_snr(phot, phot_error, phot_mask)).astype(np.float32)
     return Observation(
         flux=flux,
         error=error,

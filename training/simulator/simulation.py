@@ -11,11 +11,11 @@ packed to bits.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
-from collections.abc import Generator, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -26,8 +26,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 import napari_sfh
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.prior.sampling import draw_parameters
@@ -198,13 +200,8 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def _digest_columns(columns: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(columns):
-        if key.removeprefix("labels.") in DERIVED_LABELS:
-            continue
-        digest.update(key.encode())
-        digest.update(columns[key].data)
-    return digest.hexdigest()
+    hashed = {k: v for k, v in columns.items() if k.removeprefix("labels.") not in DERIVED_LABELS}
+    return hash_parts(*sorted(hashed.items()))
 
 
 def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Path, key: str) -> dict[str, Any]:
@@ -254,12 +251,19 @@ def _compute_set_key(source: PreparedPrior, seed: int) -> str:
     parts = [source.config.sha256, json.dumps(source.libraries, sort_keys=True), str(seed), str(SHARD_VERSION)]
     if source.arrays is not array_backend.NUMPY_BACKEND:
         parts.append(source.arrays.name)
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+    return hash_parts("|".join(parts))
 
 
 def simulate_set(
-    source: PreparedPrior, n: int, seed: int, folder: Path, workers: int = 1, scheduler: str | None = None
-) -> Generator[Progress, None, dict[str, Any]]:
+    source: PreparedPrior,
+    n: int,
+    seed: int,
+    folder: Path,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> dict[str, Any]:
     """Make a set of ``n`` objects, or finish one that was interrupted.
 
     Parameters
@@ -274,11 +278,8 @@ def simulate_set(
         Threads of this machine; matrix products of each use one core.
     scheduler : str, optional
         Address of a Dask scheduler whose workers are used instead; they must share the folder.
-
-    Yields
-    ------
-    Progress
-        Objects done.
+    progress, cancel : optional
+        See `jobs.report_progress`; the shards that are finished stay.
 
     Returns
     -------
@@ -302,7 +303,7 @@ def simulate_set(
     entries = {
         i: entry for i, size in enumerate(sizes) if (entry := _read_finished_entry(shard_path(folder, i), key, size))
     }
-    yield Progress("simulate", sum(sizes[i] for i in entries), n)
+    report_progress(Progress("simulate", sum(sizes[i] for i in entries), n), progress, cancel)
     # Workers elsewhere need not stand in this folder.
     jobs = [
         (source, seed, i, size, folder.absolute() if scheduler else folder, key)
@@ -311,7 +312,7 @@ def simulate_set(
     ]
     for index, entry in _run_jobs(jobs, workers, scheduler):
         entries[index] = entry
-        yield Progress("simulate", sum(sizes[i] for i in entries), n)
+        report_progress(Progress("simulate", sum(sizes[i] for i in entries), n), progress, cancel)
     manifest = _build_manifest(source, n, seed, key, [entries[i] for i in range(len(sizes))])
     _write_manifest(folder, manifest)
     return manifest
@@ -361,7 +362,7 @@ def _run_jobs(jobs: list[tuple[Any, ...]], workers: int, scheduler: str | None) 
 def _build_manifest(
     source: PreparedPrior, n: int, seed: int, key: str, entries: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    total = hashlib.sha256("".join(e["sha256"] for e in entries).encode()).hexdigest()
+    total = hash_parts(*(e["sha256"] for e in entries))
     clipped = sum(e["clipped"] for e in entries)
     return {
         "version": SHARD_VERSION,

@@ -42,6 +42,7 @@ class FileActions:
     def save_workspace(self, path: Path | str) -> None:
         """Keep all that the window shows; a result that is in no file yet is written beside it."""
         explorer = self._explorer
+        explorer.exports.check_export(path)
         work = partial(
             tasks.save_window_workspace, workspace=self.capture(), path=Path(path), result=explorer.session.result
         )

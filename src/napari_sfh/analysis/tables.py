@@ -20,6 +20,7 @@ from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DR
 from napari_sfh.analysis.posteriors import PosteriorDraws
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
+from napari_sfh.io.outputs import check_table_name
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.types import Result
 
@@ -54,7 +55,10 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
     if not tables:
         raise SfhInputError("nothing to save: click a bin on the map first")
     if path.suffix.lower() == ".fits":
-        hdus = [fits.PrimaryHDU(), *(_hdu(name, table) for name, table in tables.items())]
+        check_table_name(path)
+        primary = fits.PrimaryHDU()
+        primary.header["CREATOR"] = ("napari-sfh", "this program wrote the file")
+        hdus = [primary, *(_hdu(name, table) for name, table in tables.items())]
         with write_atomically(path) as part:
             fits.HDUList(hdus).writeto(part, overwrite=True, checksum=True)
         return path

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, BinView, flux_label
+from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, BinView, format_flux_label
 from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import Comparison, ScatterStatistics
@@ -130,7 +130,7 @@ def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[BinHistory
     for panel in (axes, below):
         for low, high in view.masked:
             panel.axvspan(low, high, color="0.92", lw=0)
-    axes.set(ylabel=flux_label(view.instrument))
+    axes.set(ylabel=format_flux_label(view.instrument))
     if view.wave_aa.size:
         axes.set_xlim(view.wave_aa[0], view.wave_aa[-1])
     axes.tick_params(labelbottom=False)
@@ -143,6 +143,6 @@ def _bands(axes: Any, view: BinView, answers: Sequence[BinHistory]) -> None:
     for color, answer in zip(COLORS, answers):
         if answer.phot_model is not None:
             axes.plot(pivot, answer.phot_model, "D", mfc="none", color=color, ms=8)
-    axes.set(xscale="log", xlabel="Band", ylabel=flux_label(view.instrument))
+    axes.set(xscale="log", xlabel="Band", ylabel=format_flux_label(view.instrument))
     axes.set_xticks(pivot, view.bands, rotation=45, size=8)
     axes.minorticks_off()

@@ -22,7 +22,7 @@ from napari_sfh.analysis.bin_view import (
     SFH_KINDS,
     BinView,
     CredibleBand,
-    flux_label,
+    format_flux_label,
 )
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
 from napari_sfh.errors import SfhInputError
@@ -58,7 +58,7 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)
         axes.set(xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=axes, label=spec.unit.replace("log10", "log"), shrink=0.85, extend="both")
+        figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85, extend="both")
         _scale_bar(axes, result, distance_mpc)
         _compass(axes, result)
     return figure
@@ -170,7 +170,7 @@ def _spectrum(axes: Any, below: Any, view: BinView) -> None:
             panel.axvline(wave, color="0.7", lw=0.6, ls=":")
     for name, wave in lines:
         axes.text(wave, 1.01, name, transform=axes.get_xaxis_transform(), size=7, ha="center", va="bottom")
-    axes.set(ylabel=flux_label(view.instrument), xlim=_grid_limits(view))
+    axes.set(ylabel=format_flux_label(view.instrument), xlim=_grid_limits(view))
     axes.tick_params(labelbottom=False)
     axes.legend(fontsize=8)
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
@@ -186,7 +186,7 @@ def _bands(axes: Any, view: BinView) -> None:
     axes.plot(*view.continuum(), color="tab:red", lw=0.9)
     axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.3", ms=5, label="observed")
     axes.plot(pivot, view.phot_model, "D", mfc="none", color="tab:red", ms=8, label="model")
-    axes.set(xscale="log", xlabel="Band", ylabel=flux_label(view.instrument))
+    axes.set(xscale="log", xlabel="Band", ylabel=format_flux_label(view.instrument))
     axes.set_xticks(pivot, view.bands, rotation=45, size=8)
     axes.minorticks_off()
     axes.legend(fontsize=8)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, flux_label
+from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, format_flux_label
 from napari_sfh.types import Result
 
 
@@ -65,7 +65,7 @@ def _spectrum(axes: Any, result: Result, view: BinView) -> None:
     axes.set(
         title=f"bin {view.bin_id}: S/N {snr:.0f}, χ² {chi2:.2f}, out of depth {ood:.2f}",
         xlabel="Rest wavelength (Å)",
-        ylabel=flux_label(view.instrument),
+        ylabel=format_flux_label(view.instrument),
     )
     if view.wave_aa.size:
         axes.set_xlim(view.wave_aa[0], view.wave_aa[-1])

@@ -112,3 +112,8 @@ class LineSpread:
 
 #: The LSF of MUSE.
 MUSE_LSF = LineSpread("muse")
+
+
+def find_line_spread(instrument: str) -> LineSpread | None:
+    """The LSF of the instrument that a header names (``INSTRUME``), None where it is not known."""
+    return MUSE_LSF if "MUSE" in instrument.upper() else None

@@ -18,6 +18,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.line_spread import find_line_spread
 from napari_sfh.io import fits_access
 from napari_sfh.io.image_reader import ImageReader
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta
@@ -104,6 +105,14 @@ def read_cube(path: str | Path) -> Cube:
     ------
     SfhInputError
         The file is no cube, is damaged, or has no usable flux unit, celestial WCS or wavelength axis.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> cube = read_cube(next(Path("NGC0628").glob("*DATACUBE*")))
+    >>> flux, variance, good = cube.read(0, 10)  # channels
+    >>> flux.shape == (10, *cube.shape[1:])
+    True
     """
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
@@ -132,6 +141,7 @@ def read_cube(path: str | Path) -> Cube:
         redshift=z if z is not None and -0.01 < z < 2 else None,
         psf_fwhm_arcsec=fwhm,
         psf_beta=fsf_beta(merged),
+        lsf=find_line_spread(str(merged.get("INSTRUME", ""))),
         header=merged,
         notes=tuple(note for note in (axis_note, stat_note) if note),
     )

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
-from napari_sfh.physics.ages import age_centres_gyr
+from napari_sfh.physics.ages import compute_age_centres
 from napari_sfh.types import FLAG_MEANING, QUANTILES, Prediction, Result
 
 #: Version of the file format; readers refuse newer ones.
@@ -270,7 +270,7 @@ def _age_table(edges_gyr: NDArray[np.float64]) -> fits.BinTableHDU:
         [
             ("AGE_LO", edges_gyr[:-1], "Gyr", "younger edge, lookback time"),
             ("AGE_HI", edges_gyr[1:], "Gyr", "older edge"),
-            ("AGE", age_centres_gyr(edges_gyr), "Gyr", "arithmetic centre"),
+            ("AGE", compute_age_centres(edges_gyr), "Gyr", "arithmetic centre"),
         ],
     )
 

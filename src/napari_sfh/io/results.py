@@ -32,6 +32,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.image_reader import to_native_float32
+from napari_sfh.io.outputs import check_result_name
 from napari_sfh.io.result_hdus import (
     BAND_VECTORS,
     FORMAT_VERSION,
@@ -66,10 +67,16 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
         The folder does not exist or is not writable, or the file exists and must not be replaced.
     ComputeError
         The disk is full or fails. Nothing half-written is left in either case.
+
+    Examples
+    --------
+    >>> write_result(read_result("result.fits"), "copy.fits").name
+    'copy.fits'
     """
     path = Path(path)
     if path.exists() and not overwrite:
         raise SfhInputError(f"{path}: exists already; give another --output or allow overwriting")
+    check_result_name(path)
     with write_atomically(path) as part:
         if path.name.lower().endswith(".gz"):
             _write_compressed(result, part)
@@ -157,6 +164,12 @@ def read_result(path: str | Path) -> Result:
     ------
     SfhInputError
         No result file, of a newer format, an extension missing, or a checksum that does not match.
+
+    Examples
+    --------
+    >>> result = read_result("result.fits")
+    >>> result.prediction.quantiles["mh_lw"].shape  # probabilities of `types.QUANTILES`
+    (4, 5)
     """
     path = Path(path)
     with _open_result(path) as hdus:

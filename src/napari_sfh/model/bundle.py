@@ -11,7 +11,6 @@ among the tensors of the basis.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from napari_sfh.digests import hash_file, hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument
@@ -89,7 +89,13 @@ def weights_folder() -> Path:
 
 
 def list_bundles() -> dict[str, Path]:
-    """Shipped bundles: name to file, the default first."""
+    """Shipped bundles: name to file, the default first.
+
+    Examples
+    --------
+    >>> "wide" in list_bundles()
+    True
+    """
     found = {p.stem: p for p in sorted(weights_folder().glob("*.safetensors"))}
     first = [n for n in PREFERRED if n in found]
     return {n: found[n] for n in first + [n for n in found if n not in first]}
@@ -123,9 +129,14 @@ def load_bundle(name_or_path: str | Path = "default") -> Bundle:
     ------
     SfhInputError
         Not found; not a bundle, truncated or altered; of another version.
+
+    Examples
+    --------
+    >>> bundle = load_bundle("wide")
+    >>> bundle.name, len(bundle.sha256), bundle.instrument.name
+    ('wide', 64, 'muse-hst')
     """
     path = find_bundle_file(name_or_path)
-    content = path.read_bytes()
     meta, tensors = _read_verified(path)
     _check_meta(path, meta)
     try:
@@ -133,7 +144,7 @@ def load_bundle(name_or_path: str | Path = "default") -> Bundle:
     except (SfhInputError, RuntimeError, KeyError, TypeError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise SfhInputError(f"{path}: weights do not fit this version of napari-sfh ({line}); update one") from error
-    return Bundle(name=meta["name"], path=path, sha256=hashlib.sha256(content).hexdigest(), meta=meta, **made)
+    return Bundle(name=meta["name"], path=path, sha256=hash_file(path), meta=meta, **made)
 
 
 def _rebuild(meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
@@ -245,12 +256,8 @@ def _collect_tensors(
 
 def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
     """sha256 over the document and every tensor's name, type, shape and bytes."""
-    h = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        t = tensors[name]
-        h.update(f"{name}|{t.dtype}|{tuple(t.shape)}|".encode())
-        h.update(t.contiguous().numpy().tobytes())
-    return h.hexdigest()
+    parts = ((f"{name}|{t.dtype}|{tuple(t.shape)}|", t.numpy()) for name, t in sorted(tensors.items()))
+    return hash_parts(text, *parts)
 
 
 def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

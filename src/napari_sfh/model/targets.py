@@ -26,7 +26,7 @@ import torch
 from torch import nn
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR, lg_age_centres_yr
+from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR, compute_lg_age_centres
 from napari_sfh.physics.dust import MAG_PER_TAU
 from napari_sfh.physics.template_basis import TemplateBasis
 
@@ -331,7 +331,7 @@ class MassToLight(nn.Module):
     @classmethod
     def from_basis(cls, basis: TemplateBasis) -> MassToLight:
         """Take the grid of a basis."""
-        made = cls(len(basis.mh), lg_age_centres_yr(basis.age_edges_gyr))
+        made = cls(len(basis.mh), compute_lg_age_centres(basis.age_edges_gyr))
         made.grid_mh.copy_(torch.from_numpy(np.asarray(basis.mh, np.float32)))
         made.light_v.copy_(torch.from_numpy(np.asarray(basis.light_v, np.float32)))
         return made

@@ -47,12 +47,12 @@ for _a in (AGE_EDGES_GYR, AGE_GYR, LG_AGE_YR, AGE_WIDTH_YR):
     _a.flags.writeable = False
 
 
-def age_centres_gyr(age_edges_gyr: NDArray[np.floating]) -> NDArray[np.float64]:
+def compute_age_centres(age_edges_gyr: NDArray[np.floating]) -> NDArray[np.float64]:
     """Arithmetic centres (A,) in Gyr of age bins with edges (A + 1,)."""
     edges = np.asarray(age_edges_gyr, dtype=np.float64)
     return 0.5 * (edges[1:] + edges[:-1])
 
 
-def lg_age_centres_yr(age_edges_gyr: NDArray[np.floating]) -> NDArray[np.float64]:
+def compute_lg_age_centres(age_edges_gyr: NDArray[np.floating]) -> NDArray[np.float64]:
     """log10 of the bins' centres in yr, (A,): the ages that enter every mean."""
-    return np.log10(age_centres_gyr(age_edges_gyr)) + 9.0
+    return np.log10(compute_age_centres(age_edges_gyr)) + 9.0

@@ -181,7 +181,7 @@ def filters_from_tensors(tensors: Mapping[str, NDArray[np.generic]]) -> tuple[Fi
     return tuple(bands)
 
 
-def photometry_scale(
+def compute_photometry_scale(
     phot: NDArray[np.floating], mask: NDArray[np.bool_], norm: str, band_names: tuple[str, ...]
 ) -> F64:
     """What the bands of each object are divided by where no spectrum normalises them.
@@ -209,7 +209,7 @@ def photometry_scale(
     return np.where(scale > 0, scale, np.nan)
 
 
-def photometry_snr(phot: NDArray[np.floating], error: NDArray[np.floating], mask: NDArray[np.bool_]) -> F64:
+def measure_photometry_snr(phot: NDArray[np.floating], error: NDArray[np.floating], mask: NDArray[np.bool_]) -> F64:
     """Median S/N of each object's usable bands, from fluxes, errors and masks (N, B): (N,), 0 without a band."""
     usable = mask & (np.asarray(error) > 0)
     ratio = np.divide(phot, error, out=np.full(np.shape(phot), np.nan), where=usable)

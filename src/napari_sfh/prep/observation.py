@@ -15,7 +15,7 @@ import numpy as np
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.physics.filters import photometry_scale
+from napari_sfh.physics.filters import compute_photometry_scale
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep.mosaics.photometry import BandFlux
 from napari_sfh.prep.rest_frame import RestSpectra
@@ -165,7 +165,7 @@ def _normalise_bands(
         phot[:, k] = np.where(mask[:, k], flux / norm, 0.0)
         error[:, k] = np.where(mask[:, k], np.hypot(sigma, CALIBRATION_ERROR * flux) / norm, 0.0)
     if instrument.photometry_norm != "spectrum":
-        scale = photometry_scale(phot, mask, instrument.photometry_norm, instrument.band_names)
+        scale = compute_photometry_scale(phot, mask, instrument.photometry_norm, instrument.band_names)
         per = np.where(np.isfinite(scale), 1.0 / scale, 1.0)[:, None]
         phot, error = phot * per, error * per
     return phot.astype(np.float32), error.astype(np.float32), mask, negative

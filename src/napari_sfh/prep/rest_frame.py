@@ -40,7 +40,7 @@ from scipy.ndimage import map_coordinates
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
 from napari_sfh.physics.wavelength import C_KMS
@@ -109,11 +109,11 @@ def shift_to_rest_frame(
     mask = np.zeros((n, grid.n_wave), dtype=bool)
     norm, snr, excess = np.full(n, np.nan), np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.float32)
     for b in range(n):
-        if b % 64 == 0 and is_cancelled(cancel):
-            break
+        if b % 64 == 0:
+            raise_if_cancelled(cancel)
         stretch = (1.0 + redshift) * np.exp(v[b] / C_KMS)
         centre = grid.wave_aa * stretch
-        squared = missing_variance_aa2(centre, extra[b], grid.fwhm_aa * stretch, lsf.fwhm_aa(centre))
+        squared = compute_missing_variance(centre, extra[b], grid.fwhm_aa * stretch, lsf.fwhm_aa(centre))
         kernel = resampling_matrix(spectra.wave_aa, centre, np.sqrt(np.maximum(squared, 0.0)))
         f, variance, ok = _resample(kernel, spectra, b, allowed, grid.pixel_aa * stretch)
         excess[b] = _find_excess_kms(squared, centre, sigma[b], grid.sigma_kms)
@@ -135,7 +135,7 @@ def _per_bin(value: F32 | float, n: int, name: str) -> F64:
     return np.broadcast_to(array, (n,))
 
 
-def missing_variance_aa2(centre_aa: F64, extra_kms: float, want_fwhm_aa: F64, have_fwhm_aa: F64) -> F64:
+def compute_missing_variance(centre_aa: F64, extra_kms: float, want_fwhm_aa: F64, have_fwhm_aa: F64) -> F64:
     """Variance (W,) in Angstrom squared that a spectrum lacks at observed wavelengths; negative where it is too broad.
 
     Parameters

@@ -14,7 +14,6 @@ bins is an upper limit. Without STAT the variance is measured from each bin's sp
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +23,7 @@ from scipy import sparse
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.instruments.line_spread import LineSpread
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.binning import measure_difference_noise
 from napari_sfh.prep.cube_blocks import read_cube_blocks
@@ -69,7 +68,7 @@ def find_channel_range(cube: Cube, redshift: float, grid: SpectrumGrid) -> slice
         raise SfhInputError(
             f"{cube.path.name}: rest {first_aa:.0f}-{last_aa:.0f} AA lies at {lo:.0f}-{hi:.0f} AA for "
             f"redshift {redshift:g}, the cube covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; "
-            "check --redshift and the wavelength axis"
+            "check `redshift` and the wavelength axis"
         )
     margin = V_MARGIN_KMS / C_KMS
     first = np.searchsorted(cube.wave_aa, lo * (1 - margin) - _KERNEL_MARGIN_AA)
@@ -106,25 +105,27 @@ class _BinMembers:
 def extract_bin_spectra(
     cube: Cube,
     bins: BinMap,
-    cancel: threading.Event | None = None,
     channels: slice | None = None,
     light: F32 | None = None,
-) -> Generator[Progress, None, BinSpectra | None]:
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> BinSpectra:
     """Sum the spectra of each bin's spaxels in one pass over the cube.
 
     Parameters
     ----------
     cube : Cube
     bins : BinMap
-    cancel : Event, optional
     channels : slice, optional
         Channels to read, see `find_channel_range`. Without it every channel is read: for a search of the redshift.
     light : array (ny, nx), optional
         Light of each spaxel (``SpaxelSN.signal``) that weighs missing spaxels; without it all weigh the same.
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    BinSpectra, or None on cancel.
+    BinSpectra
 
     Raises
     ------
@@ -136,15 +137,14 @@ def extract_bin_spectra(
     members = _BinMembers.of(bins, light)
     flux, variance = (np.zeros((bins.n_bins, n), dtype=np.float32) for _ in range(2))
     good = np.zeros((bins.n_bins, n), dtype=bool)
-    yield Progress("spectra", 0, n)
+    report_progress(Progress("spectra", 0, n), progress, cancel)
     for part, block in read_cube_blocks(cube, channels, cancel):
         flux[:, part], variance[:, part], good[:, part] = _sum_block(members, *block)
-        yield Progress("spectra", part.stop, n)
-    if is_cancelled(cancel):
-        return None
+        report_progress(Progress("spectra", part.stop, n), progress, cancel)
+    raise_if_cancelled(cancel)
     wave = np.asarray(cube.wave_aa[channels], dtype=np.float64)
     if not cube.has_variance:
-        yield Progress("noise of the spectra", n, n)
+        report_progress(Progress("noise of the spectra", n, n), progress, cancel)
         variance = measure_variance(flux, good)
         good &= variance > 0
     return BinSpectra(wave, flux, variance, good, cube.flux_scale, cube.has_variance, cube.lsf)

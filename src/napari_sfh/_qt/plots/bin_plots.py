@@ -26,7 +26,7 @@ from napari_sfh.analysis.bin_view import (
     SFH_KINDS,
     BinView,
     CredibleBand,
-    flux_label,
+    format_flux_label,
 )
 from napari_sfh.instruments.instrument import Instrument
 
@@ -251,7 +251,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._label()
 
     def _label(self) -> None:
-        label = flux_label(self._instrument, html=True) if self._instrument else ""
+        label = format_flux_label(self._instrument, html=True) if self._instrument else ""
         for plot, side, text in (
             (self.sfh, "left", SFH_KINDS[self.kind][1]),
             (self.cumulative, "left", "formed"),

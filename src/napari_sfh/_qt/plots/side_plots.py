@@ -26,7 +26,7 @@ from napari_sfh._qt.plots.bin_plots import (
 )
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
-from napari_sfh.analysis.bin_view import COLORS, BinView, flux_label
+from napari_sfh.analysis.bin_view import COLORS, BinView, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
 from napari_sfh.analysis.comparison.map_comparison import Comparison
 from napari_sfh.analysis.maps import MAPS, MEAN_MAPS, robust_limits
@@ -181,7 +181,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
     def _draw_spectrum(self, answers: Sequence[BinHistory], view: BinView) -> None:
         wave = view.wave_aa
         self.spectrum.setToolTip(describe_flux(view.instrument))
-        self.spectrum.setLabel("left", flux_label(view.instrument, html=True))
+        self.spectrum.setLabel("left", format_flux_label(view.instrument, html=True))
         if wave.size:
             self.spectrum.setXRange(wave[0], wave[-1], padding=0)
         self._data.setData(wave, view.flux)

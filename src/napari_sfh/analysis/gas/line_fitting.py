@@ -20,7 +20,6 @@ raised where the fit is worse than they allow.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -30,7 +29,7 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.gas.line_maps import LINES, UNIT_CGS, LineFluxes
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.physics.lines import find_stellar_pixels
@@ -38,7 +37,7 @@ from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.rest_frame import noise_gain
-from napari_sfh.types import F32, F64, Bool, Progress, Result
+from napari_sfh.types import F32, F64, Bool, Observation, Prediction, Progress, Result
 
 #: Rest-frame windows of the fit, Angstrom.
 WINDOWS_AA: tuple[tuple[float, float], ...] = ((4805.0, 5070.0), (6480.0, 6790.0))
@@ -68,6 +67,11 @@ _MODEL = tuple(
 def select_line_pixels(wave_aa: F64) -> Bool:
     """Pixels of a rest-frame grid (W,) in `WINDOWS_AA`, boolean (W,)."""
     return np.logical_or.reduce([(wave_aa >= lo) & (wave_aa <= hi) for lo, hi in WINDOWS_AA])
+
+
+def holds_lines(grid: SpectrumGrid) -> bool:
+    """Whether a grid reaches over both windows, which the lines' ratios need."""
+    return bool(grid.wave_aa[0] <= WINDOWS_AA[0][0] and grid.wave_aa[-1] >= WINDOWS_AA[-1][1])
 
 
 class _LineGrid(NamedTuple):
@@ -113,8 +117,8 @@ def _divide_by_continuum(spectrum: F32, wave_aa: F64) -> F32:
 
 
 def measure_line_fluxes(
-    result: Result, bundle: Bundle, cancel: threading.Event | None = None
-) -> Generator[Progress, None, LineFluxes | None]:
+    result: Result, bundle: Bundle, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+) -> LineFluxes:
     """Measure the emission lines in every bin of a result.
 
     Parameters
@@ -122,16 +126,13 @@ def measure_line_fluxes(
     result : Result
     bundle : Bundle
         The weights of the result, for their template basis.
-    cancel : threading.Event, optional
-
-    Yields
-    ------
-    Progress
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    LineFluxes or None
-        By bin, in 1e-20 erg/s/cm2, observed frame; None on cancel.
+    LineFluxes
+        By bin, in 1e-20 erg/s/cm2, observed frame.
 
     Raises
     ------
@@ -147,35 +148,77 @@ def measure_line_fluxes(
         raise SfhInputError(f"{result.name}: no emission line lies on the grid; take the lines of a MAPS file")
     if not (result.data.mask & ~find_stellar_pixels(grid.wave_aa)).any():
         raise SfhInputError(
-            f"{result.name}: the spectra of this result have no gas lines (--mask-lines); measure them in one of a "
+            f"{result.name}: the spectra of this result have no gas lines (`mask_lines`); measure them in one of a "
             "run without it, or take those of a MAPS file"
         )
-    yield Progress("stars without gas", 0, 0)
+    source = f"spectra of {result.name} less the stars of {result.model_name}"
+    return fit_emission_lines(result.data, result.prediction, result.redshift, bundle, source, progress, cancel)
+
+
+def fit_emission_lines(
+    data: Observation,
+    prediction: Prediction,
+    redshift: float,
+    bundle: Bundle,
+    source: str = "",
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> LineFluxes:
+    """Fit the emission lines of every bin to its spectrum less its stars.
+
+    Parameters
+    ----------
+    data : Observation
+    prediction : Prediction
+        Of ``data``; bins that it leaves out have no lines.
+    redshift : float
+    bundle : Bundle
+        Weights with the template basis of the stars.
+    source : str
+        What the fluxes were measured on, for a person.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    LineFluxes
+        By bin, in 1e-20 erg/s/cm2, observed frame.
+
+    Raises
+    ------
+    SfhInputError
+        The weights have no templates or predict no histories, or the grid holds none of the lines.
+    """
+    if bundle.basis is None:
+        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
+    grid = data.instrument.grid
+    pixels = select_line_pixels(grid.wave_aa)
+    if not pixels.any():
+        raise SfhInputError(f"{data.instrument.name}: no emission line lies on the grid; take the lines of a MAPS file")
+    report_progress(Progress("stars without gas", 0, 0), progress, cancel)
     stars, _ = inference.reconstruct_observations(
-        result.data, result.prediction, replace(bundle, basis=remove_gas_emission(bundle.basis))
+        data, prediction, replace(bundle, basis=remove_gas_emission(bundle.basis))
     )
     if stars is None:
         raise SfhInputError(f"{bundle.name}: these weights predict no histories; take the lines of a MAPS file")
-    data, n = result.data, result.bins.n_bins
+    n = data.n_bins
     flux, error = (np.full((n, len(_MODEL)), np.nan) for _ in range(2))
     for lo in range(0, n, _BATCH):
-        if is_cancelled(cancel):
-            return None
-        yield Progress("emission lines", lo, n)
+        report_progress(Progress("emission lines", lo, n), progress, cancel)
         rows = lo + np.flatnonzero(np.isfinite(stars[lo : lo + _BATCH, 0]))
         if rows.size:
             at = np.ix_(rows, np.flatnonzero(pixels))
             flux[rows], error[rows] = fit_lines(
                 data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows], grid
             )
-    yield Progress("emission lines", n, n)
-    to_cgs = data.norm_cgs * (1.0 + result.redshift) * np.exp(data.v_kms / C_KMS) / UNIT_CGS
+    report_progress(Progress("emission lines", n, n), progress, cancel)
+    to_cgs = data.norm_cgs * (1.0 + redshift) * np.exp(data.v_kms / C_KMS) / UNIT_CGS
     columns = {line.name: k for k, line in enumerate(_MODEL)}
     return LineFluxes(
         {name: flux[:, k] * to_cgs for name, k in columns.items()},
         {name: error[:, k] * to_cgs for name, k in columns.items()},
         "1e-20 erg/s/cm2",
-        f"spectra of {result.name} less the stars of {result.model_name}",
+        source,
     )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
-from napari_sfh.types import F64
 
 #: Share of the normalisation window that must be covered.
 MIN_WINDOW_COVERAGE: float = 0.5
@@ -57,11 +57,11 @@ def check_rest_range(wave_aa: F64, redshift: float, grid: SpectrumGrid, min_cove
         window_text = "{:.0f}-{:.0f} AA".format(*grid.norm_window_aa)
         raise SfhInputError(
             f"{covers} holds {100 * window:.0f} % of the rest-frame window {window_text} that normalises spectra; "
-            f"{100 * MIN_WINDOW_COVERAGE:.0f} % are needed; check --redshift or choose other weights"
+            f"{100 * MIN_WINDOW_COVERAGE:.0f} % are needed; check `redshift` or choose other weights"
         )
     raise SfhInputError(
         f"{covers} lacks rest-frame {describe_ranges(find_missing_rest_range(wave_aa, redshift, grid))} of {needed}: "
-        f"{100 * share:.0f} % is there, these weights need {100 * min_coverage:.0f} %; check --redshift, give another "
+        f"{100 * share:.0f} % is there, these weights need {100 * min_coverage:.0f} %; check `redshift`, give another "
         "cube or choose other weights"
     )
 
