@@ -1,4 +1,4 @@
-"""The command line: ``napari-sfh demo | run | info | models | view``.
+"""The command line: ``napari-sfh demo | run | estimate | gradient | info | models | view``.
 
 Exit status 0, 2 for input that cannot be used, 1 for a failure; one-line errors; progress on stderr.
 """
@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from napari_sfh import __version__
+from napari_sfh import __version__, object_commands
 from napari_sfh.config import OPTIONS, SETTINGS, word_settings
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import remove_parts_on_signals
@@ -94,6 +94,8 @@ def build_command_parser() -> argparse.ArgumentParser:
     _add_run_arguments(run)
     run.set_defaults(command=_run_command)
 
+    object_commands.add_object_parsers(commands)
+
     info = commands.add_parser("info", help="what files are, what is missing, what would be done")
     info.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or galaxy folders")
     info.add_argument(
@@ -118,6 +120,7 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     )
     for name in SETTINGS:
         _add_setting(run, name)
+    run.add_argument("--images", nargs="+", default=[], metavar="BAND=FILE", help="band images instead of a cube")
     run.add_argument("--quiet", action="store_true", help="no progress")
     run.add_argument(
         "--output",
@@ -183,6 +186,8 @@ def _demo_command(options: argparse.Namespace) -> int:
 def _run_command(options: argparse.Namespace) -> int:
     if _is_many_galaxies(options):
         return _run_many_command(options)
+    if options.images or (options.cube and object_commands.takes_bands_alone(options.model)):
+        return object_commands.run_bands_command(options)
     from napari_sfh.decisions import configure_run
 
     config = configure_run(

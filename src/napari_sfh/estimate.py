@@ -71,8 +71,6 @@ class EstimateConfig:
             raise SfhInputError(f"--sigma {self.sigma_kms}: must lie in 0-1000 km/s")
         if not 0 <= self.ebv_mw <= 5:
             raise SfhInputError(f"--ebv-mw {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
-        if self.output.resolve() in [p.resolve() for p in self.inputs]:
-            raise SfhInputError(f"--output {self.output}: is the input; name another file")
 
 
 @dataclass(frozen=True)

@@ -67,8 +67,9 @@ def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
 
 def run_estimate_command(options: argparse.Namespace) -> int:
     """``napari-sfh estimate``."""
-    from napari_sfh.cli import check_writable, print_progress
+    from napari_sfh.cli import print_progress
     from napari_sfh.estimate import EstimateConfig, estimate_objects
+    from napari_sfh.io.outputs import check_outputs
 
     config = EstimateConfig(
         inputs=tuple(options.inputs),
@@ -82,7 +83,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
         medium=options.medium,
         device=options.device,
     )
-    check_writable(config.output)
+    check_outputs([config.output], config.inputs)
     with print_progress(options.quiet) as progress:
         done = estimate_objects(config, progress)
     _print_notes(done.notes, options.quiet)
@@ -104,7 +105,8 @@ def run_bands_command(options: argparse.Namespace) -> int:
     """``napari-sfh run`` with band images, or with a cube and weights for bands."""
     from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
     from napari_sfh.batch.many_galaxies import save_summary_page
-    from napari_sfh.cli import check_writable, print_progress
+    from napari_sfh.cli import print_progress
+    from napari_sfh.io.outputs import check_outputs
     from napari_sfh.io.results import write_result
 
     config = BandRunConfig(
@@ -118,7 +120,7 @@ def run_bands_command(options: argparse.Namespace) -> int:
         device=options.device,
     )
     output = Path(options.output)
-    check_writable(output)
+    check_outputs([output, output.with_suffix(".png")], [config.cube, *config.images.values()])
     with print_progress(options.quiet) as progress:
         result = run_band_pipeline(config, progress)
     write_result(result, output)
