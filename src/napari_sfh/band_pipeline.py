@@ -31,6 +31,8 @@ from napari_sfh.types import F32, BinMap, Bool, Cube, Flag, Observation, Progres
 
 #: Share of a bin's light that a band may lack.
 _MAX_LOST_LIGHT = 0.2
+#: A bin counts as below the target under this share of it.
+_LOW_SNR_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -198,11 +200,12 @@ def _observe_bins(
     for k, band in enumerate(images.bands):
         column = instrument.band_names.index(band)
         flux[:, column], error[:, column], mask[:, column] = _sum_bins(images.flux[k], images.error[k], bins)
-    single = np.where(bins.nspax == 1, int(Flag.SINGLE_SPAXEL), 0)
-    low = np.where(bins.snr < 0.8 * bins.target_snr, int(Flag.LOW_SNR), 0)
+    flag = np.zeros(bins.n_bins, np.int32)
+    flag[bins.nspax == 1] |= int(Flag.SINGLE_SPAXEL)
+    flag[bins.snr < _LOW_SNR_SHARE * bins.target_snr] |= int(Flag.LOW_SNR)
     pivot = np.array([f.pivot_aa for f in filters])
     return make_band_observation(
-        instrument, flux, error, mask, flag=single | low, redshift=redshift, ebv_mw=config.ebv_mw, pivot_aa=pivot
+        instrument, flux, error, mask, flag=flag, redshift=redshift, ebv_mw=config.ebv_mw, pivot_aa=pivot
     )
 
 

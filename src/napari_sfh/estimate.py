@@ -127,7 +127,7 @@ def _estimate_catalogues(
                 data = _observe_rows(block, catalogue, columns, bundle, config)
                 counts += _append_estimates(out, block, data, bundle, config, cancel)
     report_progress(Progress("estimating", int(counts[0]), int(counts[0])), progress)
-    return EstimateSummary(config.output, *(int(c) for c in counts), tuple(notes))
+    return EstimateSummary(config.output, int(counts[0]), int(counts[1]), int(counts[2]), tuple(notes))
 
 
 def _describe_missing_bands(instrument: Instrument, columns: Mapping[str, BandColumns]) -> tuple[str, ...]:
@@ -248,7 +248,7 @@ def _estimate_spectra(
                 }
             )
             counts += _append_estimates(out, block, _stack_observations(seen), bundle, config, cancel)
-    return EstimateSummary(config.output, *(int(c) for c in counts), tuple(dict.fromkeys(notes)))
+    return EstimateSummary(config.output, int(counts[0]), int(counts[1]), int(counts[2]), tuple(dict.fromkeys(notes)))
 
 
 def _redshift_of(one: SingleSpectrum, path: Path, config: EstimateConfig) -> float:
@@ -275,8 +275,8 @@ def _observe_spectrum(
 
 
 def _stack_observations(parts: Sequence[Observation]) -> Observation:
-    first = parts[0].__dict__
-    stacked = {
-        k: np.concatenate([getattr(p, k) for p in parts]) if isinstance(v, np.ndarray) else v for k, v in first.items()
-    }
+    stacked: dict[str, Any] = dict(parts[0].__dict__)
+    for key, value in parts[0].__dict__.items():
+        if isinstance(value, np.ndarray):
+            stacked[key] = np.concatenate([getattr(part, key) for part in parts])
     return Observation(**stacked)

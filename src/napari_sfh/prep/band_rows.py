@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.extinction import milky_way_transmission
-from napari_sfh.physics.filters import photometry_scale, photometry_snr
+from napari_sfh.physics.filters import compute_photometry_scale, measure_photometry_snr
 from napari_sfh.types import Bool, Flag, Observation, make_empty_observation
 
 #: Calibration error of a band, a share of its flux.
@@ -68,7 +68,7 @@ def make_band_observation(
         flux, error = flux / passed, error / passed
     beyond = ~((z <= instrument.redshift_max) & (z > -0.01))
     good = mask & np.isfinite(flux) & np.isfinite(error) & (flux > 0) & (error > 0) & ~beyond[:, None]
-    scale = photometry_scale(flux, good, instrument.photometry_norm, instrument.band_names)
+    scale = compute_photometry_scale(flux, good, instrument.photometry_norm, instrument.band_names)
     divisor = np.where(np.isfinite(scale), scale, 1.0)[:, None]
     good &= np.isfinite(scale)[:, None]
     phot = np.where(good, flux / divisor, 0.0).astype(np.float32)
@@ -87,7 +87,7 @@ def make_band_observation(
         phot_error=phot_error,
         phot_mask=good,
         norm_cgs=scale,
-        snr=photometry_snr(phot, phot_error, good).astype(np.float32),
+        snr=measure_photometry_snr(phot, phot_error, good).astype(np.float32),
         flag=bits,
         redshift=z.astype(np.float32) if instrument.takes_redshift else None,
     )
