@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from napari_sfh import __version__
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import make_band_filters
-from napari_sfh.io.band_images import BandImages, read_band_images
 from napari_sfh.io.muse import read_cube
+from napari_sfh.io.objects.band_images import BandImages, read_band_images
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle

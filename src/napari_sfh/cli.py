@@ -13,17 +13,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
 from napari_sfh.config import OPTIONS, SETTINGS, word_settings
+from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import remove_parts_on_signals
 
 if TYPE_CHECKING:
     from napari_sfh.config import RunConfig
-    from napari_sfh.jobs import ReportProgress
-    from napari_sfh.types import Progress, Result
+    from napari_sfh.types import Result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,32 +47,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_problem(sentence: str) -> None:
     """A problem on stderr, its settings named as options."""
     print(f"napari-sfh: {word_settings(sentence, OPTIONS)}", file=sys.stderr)
-
-
-@contextmanager
-def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterator[ReportProgress | None]:
-    """A ``progress`` for a long step: on stderr one line a stage on a log, one moving line on a terminal."""
-    stream = stream or sys.stderr
-    moving = stream.isatty()
-    last = ""
-
-    def tell(step: Progress) -> None:
-        nonlocal last
-        if step.stage == last and not moving:
-            return
-        stage = word_settings(step.stage, OPTIONS)
-        count = f" {step.done}/{step.total}" if step.total else ""
-        if moving:
-            print(f"\r\x1b[K{stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
-        else:
-            print(stage, file=stream, flush=True)
-        last = step.stage
-
-    try:
-        yield None if quiet else tell
-    finally:
-        if moving and last:
-            print(file=stream)
 
 
 def build_command_parser() -> argparse.ArgumentParser:
@@ -186,7 +160,7 @@ def _demo_command(options: argparse.Namespace) -> int:
 def _run_command(options: argparse.Namespace) -> int:
     if _is_many_galaxies(options):
         return _run_many_command(options)
-    if options.images or (options.cube and object_commands.takes_bands_alone(options.model)):
+    if options.images or (options.cube and object_commands.needs_no_spectrum(options.model)):
         return object_commands.run_bands_command(options)
     from napari_sfh.decisions import configure_run
 

@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from napari_sfh import __version__
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.io.catalogues.blocks import BLOCK_ROWS, Catalogue, open_catalogue
-from napari_sfh.io.catalogues.columns import BandColumns, match_band_columns
-from napari_sfh.io.catalogues.photometry import read_band_photometry
-from napari_sfh.io.catalogues.writing import CatalogueWriter
-from napari_sfh.io.spectra_1d import Medium, SingleSpectrum, read_single_spectra
+from napari_sfh.io.objects.blocks import BLOCK_ROWS, Catalogue, open_catalogue
+from napari_sfh.io.objects.columns import BandColumns, match_band_columns
+from napari_sfh.io.objects.photometry import read_band_photometry
+from napari_sfh.io.objects.spectra_1d import Medium, SingleSpectrum, read_single_spectra
+from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle

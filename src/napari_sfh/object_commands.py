@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sfh.console import print_progress
 from napari_sfh.errors import SfhInputError
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
 
 def run_estimate_command(options: argparse.Namespace) -> int:
     """``napari-sfh estimate``."""
-    from napari_sfh.cli import print_progress
     from napari_sfh.estimate import EstimateConfig, estimate_objects
     from napari_sfh.io.outputs import check_outputs
 
@@ -94,7 +94,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def takes_bands_alone(model: str) -> bool:
+def needs_no_spectrum(model: str) -> bool:
     """Whether weights take bands without a spectrum."""
     from napari_sfh.model.bundle import load_bundle
 
@@ -105,7 +105,6 @@ def run_bands_command(options: argparse.Namespace) -> int:
     """``napari-sfh run`` with band images, or with a cube and weights for bands."""
     from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
     from napari_sfh.batch.many_galaxies import save_summary_page
-    from napari_sfh.cli import print_progress
     from napari_sfh.io.outputs import check_outputs
     from napari_sfh.io.results import write_result
 
@@ -199,7 +198,7 @@ def _choose_disc(result: Any, options: argparse.Namespace) -> Any:
 
 
 def _write_table(table: Any, path: Path) -> None:
-    from napari_sfh.io.catalogues.writing import CatalogueWriter
+    from napari_sfh.io.objects.writing import CatalogueWriter
 
     with CatalogueWriter(path) as out:
         out.append(table)

@@ -6,7 +6,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.spectra_1d import read_single_spectra
+from napari_sfh.io.objects.spectra_1d import read_single_spectra
 from napari_sfh.physics.wavelength import vacuum_to_air
 
 WAVE = np.arange(3800.0, 7400.0, 2.0)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import LineSpread
-from napari_sfh.io.catalogues.columns import split_column_name
 from napari_sfh.io.fits_access import READ_ERRORS, is_fits_name
+from napari_sfh.io.objects.columns import split_column_name
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.wavelength import vacuum_to_air
 from napari_sfh.types import F32, F64, Bool
