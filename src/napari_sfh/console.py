@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from napari_sfh.config import OPTIONS, word_settings
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress
 
