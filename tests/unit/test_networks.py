@@ -1,12 +1,14 @@
 """Every architecture: shapes, gradients to every weight, settings; the posterior's flow."""
 
+import dataclasses
+
 import pytest
 import torch
 from toy_universe import make_toy_basis, make_toy_config, make_toy_data
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.encoding import encode_observation
-from napari_sfh.model.networks import ARCHITECTURES, build_network, network_settings
+from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig, Posterior, make_base_points
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel, targets_from_labels
 from napari_sfh.model.targets import N_TARGET, MassToLight
@@ -50,7 +52,7 @@ def test_every_architecture_predicts_fractions_and_every_weight_learns(name, toy
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_settings_rebuild_the_same_network(name):
     net = build_network(name, SMALL[name])
-    again = build_network(name, network_settings(net))
+    again = build_network(name, dataclasses.asdict(net.config))
     again.load_state_dict(net.state_dict())
     assert again.config == net.config
 

@@ -155,7 +155,7 @@ class FreshSource(SpectraSource):
             xp.single(self.flux[xp.put(rows)]),
             self.phot[rows],
             self.labels.select(rows),
-            _select_params(self.params, rows),
+            self.params.select(rows),
         )
         return drop_wavelengths_and_bands(
             noise.add_observational_noise(clean, _with_recipe_snr(self.config, settings), rng, self.acs[rows]),
@@ -247,7 +247,12 @@ def make_fresh_source(
         if on_chunk is not None:
             on_chunk(start + size, n)
     return FreshSource(
-        flux, np.concatenate(phot), join_labels(labels), _join_params(params), np.concatenate(cameras), source.config
+        flux,
+        np.concatenate(phot),
+        join_labels(labels),
+        ObjectParameters.join(params),
+        np.concatenate(cameras),
+        source.config,
     )
 
 
@@ -297,17 +302,6 @@ def _without_histories(params: ObjectParameters) -> ObjectParameters:
     """Parameters without the fine histories, which noise does not need."""
     none = np.zeros((params.n, 0))
     return replace(params, mass=none, mh=none)
-
-
-def _select_params(params: ObjectParameters, rows: I64) -> ObjectParameters:
-    arrays: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
-    return replace(params, **arrays)
-
-
-def _join_params(parts: list[ObjectParameters]) -> ObjectParameters:
-    keys = [k for k, v in parts[0].__dict__.items() if isinstance(v, np.ndarray)]
-    arrays: dict[str, Any] = {k: np.concatenate([getattr(p, k) for p in parts]) for k in keys}
-    return replace(parts[0], **arrays)
 
 
 class Batches(IterableDataset[Batch]):

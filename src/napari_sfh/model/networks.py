@@ -19,7 +19,7 @@ Every network maps `Features` to a latent vector and that to a `DecoderOutput` o
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
@@ -279,8 +279,3 @@ def build_network(architecture: str, settings: dict[str, Any] | None = None) -> 
             f"network setting {unknown[0]!r} is not used by {architecture!r}; it has {', '.join(sorted(known))}"
         )
     return network_class(config_class(**settings))
-
-
-def network_settings(network: SfhNetwork) -> dict[str, Any]:
-    """The settings that rebuild a network."""
-    return asdict(network.config)
