@@ -39,7 +39,7 @@ from napari_sfh.training.simulator.stored_set import StoredSet, load_stored_set,
 from napari_sfh.types import F32, I64, Bool, Observation
 
 #: Shares of training, validation and test (Galceran et al. 2026, section 3.4).
-SHARES = (0.7, 0.2, 0.1)
+SPLIT_SHARES = (0.7, 0.2, 0.1)
 #: Labels that the losses need beside the label vector.
 TRUTH_LABELS = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 _CHUNK = 1024
@@ -67,7 +67,7 @@ def split_rows(n: int, seed: int) -> tuple[I64, I64, I64]:
     if n < 20:
         raise SfhInputError(f"data: {n} spectra are too few to split; simulate at least 20")
     order = np.random.default_rng([seed, n]).permutation(n)
-    a, b = round(SHARES[0] * n), round((SHARES[0] + SHARES[1]) * n)
+    a, b = round(SPLIT_SHARES[0] * n), round((SPLIT_SHARES[0] + SPLIT_SHARES[1]) * n)
     return np.sort(order[:a]), np.sort(order[a:b]), np.sort(order[b:])
 
 

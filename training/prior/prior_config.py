@@ -28,7 +28,7 @@ from napari_sfh.types import BANDS
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Weight = Annotated[float, Ge(0)]
+NonNegative = Annotated[float, Ge(0)]
 #: One number a band.
 Depths = Annotated[tuple[Annotated[float, Ge(0)], ...], Len(len(BANDS), len(BANDS))]
 
@@ -65,7 +65,7 @@ class FamilyPrior:
 
     name: str
     kind: str
-    weight: Weight
+    weight: NonNegative
     params: Mapping[str, Dist]
     bursts: Bursts = _section_field(Bursts)
 
@@ -75,7 +75,7 @@ class LawPrior:
     """One component of the mixture of enrichment laws."""
 
     law: str
-    weight: Weight
+    weight: NonNegative
     params: Mapping[str, Dist]
     scatter_dex: Dist = _distribution_field(0, 2, 0.0)
 
