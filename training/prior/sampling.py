@@ -54,7 +54,9 @@ class ObjectParameters:
     @classmethod
     def join(cls, parts: Sequence[ObjectParameters]) -> ObjectParameters:
         """Objects of several draws from one prior, one after the other."""
-        arrays = {key: np.concatenate([getattr(part, key) for part in parts]) for key in cls._array_names()}
+        arrays: dict[str, Any] = {
+            key: np.concatenate([getattr(part, key) for part in parts]) for key in cls._array_names()
+        }
         return replace(parts[0], **arrays)
 
     @classmethod

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.training.fitting.posterior import LogLine
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.studies import percentile_galaxies
 from napari_sfh.training.studies.percentile_galaxies import LABELS, PercentileGalaxies
 from napari_sfh.training.studies.percentile_nets import (
-    LogLine,
     PercentileFitSettings,
     PercentilePosterior,
     fit_percentile_posterior,
