@@ -60,7 +60,7 @@ def test_gp_gives_a_history_whatever_the_times():
 @pytest.mark.parametrize("prior", ["galceran2026", "wide"])
 def test_every_component_conserves_mass(prior):
     config = load_prior(prior)
-    params = draw_parameters(config, np.random.default_rng(3), 3000, SUB_EDGES_GYR, (-2.3, 0.7))
+    params = draw_parameters(config, np.random.default_rng(3), 3000, SUB_EDGES_GYR, (-2.3, 0.7), 150.0)
     np.testing.assert_allclose(params.mass.sum(1), 1.0, atol=1e-12)
     assert params.mass.min() >= 0
     assert set(np.unique(params.family)) == set(range(len(config.families)))

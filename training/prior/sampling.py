@@ -131,7 +131,12 @@ def _clip_metallicities(
 
 
 def draw_parameters(
-    config: PriorConfig, rng: np.random.Generator, n: int, sub_edges_gyr: F64, mh_limits: tuple[float, float]
+    config: PriorConfig,
+    rng: np.random.Generator,
+    n: int,
+    sub_edges_gyr: F64,
+    mh_limits: tuple[float, float],
+    sigma_kms: float,
 ) -> ObjectParameters:
     """Draw ``n`` objects.
 
@@ -144,6 +149,8 @@ def draw_parameters(
         Edges of the fine age sub-bins, lookback time, from 0.
     mh_limits : (float, float)
         [M/H] range of the library.
+    sigma_kms : float
+        Dispersion to which spectra are brought; stars of a larger one are taken for this one.
 
     Raises
     ------
@@ -173,17 +180,19 @@ def draw_parameters(
         family=family.astype(np.int32),
         family_names=config.family_names,
         clipped=clipped,
-        **_draw_gas_and_dust(config, rng, mh[:, 0]),
+        **_draw_gas_and_dust(config, rng, mh[:, 0], sigma_kms),
     )
 
 
-def _draw_gas_and_dust(config: PriorConfig, rng: np.random.Generator, mh_youngest: F64) -> dict[str, F64]:
+def _draw_gas_and_dust(
+    config: PriorConfig, rng: np.random.Generator, mh_youngest: F64, sigma_kms: float
+) -> dict[str, F64]:
     n = len(mh_youngest)
     gas, dust = config.nebular, config.dust
-    sigma_star = config.kinematics.sigma_star_kms.sample(rng, n)
+    sigma_star = np.minimum(config.kinematics.sigma_star_kms.sample(rng, n), sigma_kms)
     intrinsic = gas.sigma_kms.sample(rng, n)
-    # prep broadens every spectrum by sqrt(150^2 - sigma_star^2), the lines with it.
-    sigma = np.full(n, 150.0) if gas.fixed_width else np.sqrt(intrinsic**2 + 150.0**2 - sigma_star**2)
+    # prep broadens every spectrum by sqrt(sigma_kms^2 - sigma_star^2), the lines with it.
+    sigma = np.full(n, sigma_kms) if gas.fixed_width else np.sqrt(intrinsic**2 + sigma_kms**2 - sigma_star**2)
     return {
         "tau_bc": dust.tau_bc.sample(rng, n),
         "tau_ism": dust.tau_ism.sample(rng, n),

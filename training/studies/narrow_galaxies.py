@@ -80,7 +80,9 @@ def make_mock_spaxels(
         raise SfhInputError(f"{n_galaxies} galaxies of {per_galaxy} spaxels: at least {FOLDS} of each are needed")
     rng = np.random.default_rng([seed, 31])
     t = model.templates
-    ends = draw_parameters(config, rng, 2 * n_galaxies, t.sub_edges_gyr, model.mh_limits)
+    ends = draw_parameters(
+        config, rng, 2 * n_galaxies, t.sub_edges_gyr, model.mh_limits, model.instrument.grid.sigma_kms
+    )
     galaxy = np.repeat(np.arange(n_galaxies, dtype=np.int32), per_galaxy)
     r = R_MAX * np.sqrt(rng.random(galaxy.size))  # spaxels cover the disc evenly
     params = _blend(ends, galaxy, r / R_MAX, n_galaxies, rng)
@@ -121,7 +123,7 @@ def _bands(model: ForwardModel, params: ObjectParameters, filters: tuple[Filter,
     """Noiseless band fluxes (n, B)."""
     t = model.templates
     light = compute_emitted_light(model, params, with_spectrum=False)
-    sed = light.sed + light.lines @ line_binning_matrix(t.line_wave_aa)
+    sed = light.sed + light.lines @ line_binning_matrix(t.line_wave_aa, t.sed_edges_aa)
     return narrowband.measure_narrowband_fluxes(sed, t.sed_wave_aa, filters).flux.astype(float)
 
 

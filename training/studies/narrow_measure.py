@@ -22,9 +22,9 @@ from napari_sfh.analysis import gradients
 from napari_sfh.analysis.comparison.map_comparison import measure_scatter
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.lines import HALPHA_AA
-from napari_sfh.prep import narrowband
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.forward_model import build_forward_model
@@ -90,7 +90,7 @@ def measure_spaxel_networks(settings: SpaxelSettings, progress: ReportProgress |
         ``sets``: ``{A, B: {lg_age, mh: {bias, std, nmad, gradient: {...}}}}``; and ``memory``: scatter of B over A.
     """
     model = build_forward_model(templates.prepare_templates(settings.library))
-    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[HALPHA_AA])
+    filters = make_jpas_like_filters(*MUSE_AA, without_aa=[HALPHA_AA])
     report_progress(Progress("mock galaxies", 0, 0), progress)
     made = narrow_galaxies.make_mock_spaxels(
         model,

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.physics.dust import dust_transmission, tau_from_ebv
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.prep import narrowband
@@ -78,7 +79,7 @@ def draw_ssp_sample(t: Templates, n: int, mh_range: tuple[float, float], seed: i
     youngest, oldest = (float(np.log10(age)) for age in AGE_RANGE_GYR)
     lg_age = rng.uniform(youngest, oldest, n)
     mh, ebv = rng.uniform(*mh_range, n), rng.uniform(*EBV_RANGE, n)
-    filters = narrowband.make_jpas_like_filters()
+    filters = make_jpas_like_filters()
     sed = _spectra(t, lg_age, mh) * dust_transmission(t.sed_wave_aa, tau_from_ebv(ebv))
     bands = narrowband.measure_narrowband_fluxes(sed, t.sed_wave_aa, filters).flux
     pivot = np.array([f.pivot_aa for f in filters])

@@ -330,7 +330,7 @@ class Explorer(ExplorerFrame):
         result = self.session.result
         if result is None:
             return READY
-        reached = int(np.isfinite(result.prediction.light_frac).all(1).sum())
+        reached = int(np.isfinite(result.prediction.ood).sum())
         part = "" if reached == result.bins.n_bins else f", {reached} of them with a prediction"
         return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {DONE}"
 

@@ -50,7 +50,7 @@ def other_result_from_run(result: Result, file: str = "") -> OtherResult:
     errors = {k: np.asarray(prediction.half_width(k), dtype=np.float64) for k in MEAN_NAMES}
     sfh: dict[str, F64] = {}
     for name in SFH_PARTS:
-        value = np.asarray(getattr(prediction, name), dtype=np.float64)
+        value = np.asarray(prediction.history(name), dtype=np.float64)
         quantiles = prediction.quantiles.get(name)
         low, high = (
             (quantiles[..., 1], quantiles[..., 3]) if quantiles is not None else (np.nan * value, np.nan * value)
