@@ -1,4 +1,4 @@
-"""``napari-sfh-train paper-systems``: the published systems measured on their own terms, as JSON and a Markdown table."""
+"""``napari-sfh-train paper-systems``: published systems measured on their own terms, as JSON and a Markdown table."""
 
 from __future__ import annotations
 
