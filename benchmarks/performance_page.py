@@ -20,7 +20,8 @@ _TRAINING = """
 On a processor a step is the network's: its products, and the memory that they stream through. One by one, the four
 layers of a convolution unit spend most of their time in kernels that are not vectorised (the backward pass of PReLU,
 max-pooling with indices) and in page faults of fresh arrays. `model/fast_convolution.py` does them in one step, with
-the batch innermost; `keep_freed_memory` lets the process keep its arrays. New noise and encoding are the rest of a step.
+the batch innermost; `keep_freed_memory` lets the process keep its arrays. New noise and encoding are the rest of a
+step.
 """
 _OTHERS = """
 ## Measured by other benchmarks
