@@ -282,7 +282,7 @@ def test_learning_rate_schedules():
 
 def test_checkpoint_of_an_unfused_optimiser_goes_on():
     made = recipe()
-    model = point_network.SfhModel(made.model_config(), templates.sum_template_basis(toy_templates()))
+    model = point_network.SfhModel(made.model_config(), make_template_basis(toy_templates()))
     module = point_network.PointNetworkModule(model, made)
     fused = module.configure_optimizers()["optimizer"]
     weights = list(model.network.parameters())
