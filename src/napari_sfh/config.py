@@ -130,10 +130,18 @@ class RunConfig:
         option="psf-fwhm",
         by_galaxy=True,
     )
+    lsf: str | None = _setting(
+        None,
+        label="LSF",
+        help="line-spread function of the cube: its FWHM in Angstrom, or a table of wavelength and FWHM",
+        unset="of the instrument in the header",
+        metavar="FWHM|FILE",
+        by_galaxy=True,
+    )
     target_snr: float = _setting(
         35.0,
         label="Target S/N",
-        help="S/N that a bin should reach, per pixel in 5300-5500 AA",
+        help="S/N that a bin should reach, per pixel in the normalisation window",
         kind=float,
         low=1.0,
         high=1000.0,

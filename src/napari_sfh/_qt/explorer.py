@@ -155,10 +155,6 @@ class Explorer(ExplorerFrame):
         """Find a galaxy's files in a folder and show its white light."""
         self.start(partial(tasks.open_galaxy, folder=Path(folder)), self._galaxy_opened)
 
-    def open_cube(self, cube: Path | str) -> None:
-        """Take a cube alone and show its white light."""
-        self.start(partial(tasks.open_galaxy, cube=Path(cube)), self._galaxy_opened)
-
     def open_demo(self, run: bool = False) -> None:
         """Fill in the bundled mock galaxy, and run it if asked."""
         self.start(tasks.open_demo, partial(self._galaxy_opened, then_run=run))
@@ -334,7 +330,7 @@ class Explorer(ExplorerFrame):
         result = self.session.result
         if result is None:
             return READY
-        reached = int(np.isfinite(result.prediction.light_frac).all(1).sum())
+        reached = int(np.isfinite(result.prediction.ood).sum())
         part = "" if reached == result.bins.n_bins else f", {reached} of them with a prediction"
         return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {DONE}"
 

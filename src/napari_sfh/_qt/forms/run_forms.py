@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QSizePolicy
 
 from napari_sfh.config import FALLBACK_KINEMATICS, SETTINGS, parse_kinematics
 from napari_sfh.errors import SfhInputError
-from napari_sfh.types import BANDS
+from napari_sfh.instruments.files import load_instrument
 
 WEIGHTS = "Weights (*.safetensors)"
 FITS = "FITS files (*.fits *.fit *.fits.gz *.fits.fz *.fz)"
@@ -220,7 +220,10 @@ class DataForm:
     def __init__(self) -> None:
         self.folder = make_file_edit("Folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
         self.cube = make_setting_control("cube")
-        self.bands = {band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional") for band in BANDS}
+        self.bands = {
+            band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional")
+            for band in load_instrument().band_names
+        }
         self.maps = make_setting_control("maps")
         self.redshift = make_setting_control("redshift")
         self.ebv_mw = make_setting_control("ebv_mw")
