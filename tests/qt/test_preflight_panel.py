@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import make_wcs, open_explorer
 from napari.components import ViewerModel
 from npe2 import PluginManager
 from qtpy.QtWidgets import QGraphicsPolygonItem
 
+from conftest import make_wcs, open_explorer
 from napari_sfh._qt import contributions
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.jobs import ReportProgress

@@ -155,10 +155,6 @@ class Explorer(ExplorerFrame):
         """Find a galaxy's files in a folder and show its white light."""
         self.start(partial(tasks.open_galaxy, folder=Path(folder)), self._galaxy_opened)
 
-    def open_cube(self, cube: Path | str) -> None:
-        """Take a cube alone and show its white light."""
-        self.start(partial(tasks.open_galaxy, cube=Path(cube)), self._galaxy_opened)
-
     def open_demo(self, run: bool = False) -> None:
         """Fill in the bundled mock galaxy, and run it if asked."""
         self.start(tasks.open_demo, partial(self._galaxy_opened, then_run=run))
