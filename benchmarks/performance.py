@@ -125,12 +125,12 @@ class DemoGalaxy:
         self.files = find_galaxy_files(demo.find_demo_folder())
         self.cube = read_cube(self.files.cube)
         self.redshift = float(self.cube.redshift or 0.0)
-        self.spaxels = binning.measure_signal_noise(self.cube, self.redshift)
-        self.bins = binning.bin_spaxels(self.spaxels, 35.0)
-        self.spectra = spectra.extract_bin_spectra(
-            self.cube, self.bins, redshift=self.redshift, light=self.spaxels.signal
-        )
         self.bundle = load_bundle()
+        self.grid = self.bundle.instrument.grid
+        self.spaxels = binning.measure_signal_noise(self.cube, self.redshift, self.grid.norm_window_aa)
+        self.bins = binning.bin_spaxels(self.spaxels, 35.0)
+        channels = spectra.find_channel_range(self.cube, self.redshift, self.grid)
+        self.spectra = spectra.extract_bin_spectra(self.cube, self.bins, channels, self.spaxels.signal)
         self.result = run_pipeline(demo.make_demo_config("cpu"))
 
     def some_spectra(self, n: int) -> spectra.BinSpectra:
@@ -147,8 +147,9 @@ class DemoGalaxy:
 def compare_training(galaxy: DemoGalaxy) -> list[Comparison]:
     """A training step of the paper's network, batch 128."""
     torch.manual_seed(0)
-    features = encode_observation(galaxy.some_bins(128), galaxy.bundle.features)
-    network = build_network("galceran2026").train()
+    data = galaxy.some_bins(128)
+    features = encode_observation(data, galaxy.bundle.features)
+    network = build_network("galceran2026", None, data.flux.shape[1], data.phot.shape[1]).train()
     optimiser = torch.optim.Adam(network.parameters(), fused=True)
 
     def step() -> None:
@@ -176,10 +177,10 @@ def compare_posterior(galaxy: DemoGalaxy) -> list[Comparison]:
 def compare_kinematics(galaxy: DemoGalaxy) -> list[Comparison]:
     """Fast kinematics against pPXF on the demo's spectra of S/N 35."""
     some, few = galaxy.some_spectra(256), galaxy.some_spectra(64)
-    basis, z = galaxy.bundle.basis, galaxy.redshift
-    took = least_seconds({"ppxf": lambda: fit_ppxf_kinematics(few, z, basis)}, 2)
-    took |= least_seconds({"fast": lambda: fit_fast_kinematics(some, z, basis)}, 3)
-    fast, ppxf = fit_fast_kinematics(some, z, basis), fit_ppxf_kinematics(some, z, basis)
+    about = galaxy.redshift, galaxy.bundle.basis, galaxy.grid
+    took = least_seconds({"ppxf": lambda: fit_ppxf_kinematics(few, *about)}, 2)
+    took |= least_seconds({"fast": lambda: fit_fast_kinematics(some, *about)}, 3)
+    fast, ppxf = fit_fast_kinematics(some, *about), fit_ppxf_kinematics(some, *about)
     dv, ds = fast.v_kms - ppxf.v_kms, fast.sigma_kms - ppxf.sigma_kms
     v_error, sigma_error = np.median(fast.v_error_kms), np.median(fast.sigma_error_kms)
     notes = (
@@ -228,7 +229,7 @@ def measure_inference(galaxy: DemoGalaxy) -> list[Single]:
 
 def measure_growth(galaxy: DemoGalaxy) -> list[Growth]:
     """How the steps of a run grow."""
-    b, z = galaxy.bundle, galaxy.redshift
+    b, z, grid = galaxy.bundle, galaxy.redshift, galaxy.grid
 
     def cut_channels(n: int) -> spectra.BinSpectra:
         s, kept = galaxy.some_spectra(64), slice(0, n)
@@ -238,11 +239,11 @@ def measure_growth(galaxy: DemoGalaxy) -> list[Growth]:
 
     blue = [band for band in galaxy.files.mosaics if band not in ("F555W", "F814W")]
     mosaics = {band: read_mosaic(galaxy.files.mosaics[band], band) for band in blue}
-    psf = choose_cube_psf(galaxy.cube, None)
+    psf = choose_cube_psf(galaxy.cube, grid.norm_window_aa, None)
 
     def photometry(n: int) -> None:
         some = dict(list(mosaics.items())[:n])
-        measure_bands(some, galaxy.cube, galaxy.bins, psf, b.basis.filters)
+        measure_bands(some, galaxy.cube, galaxy.bins, psf, b.filters)
 
     return [
         fit_growth(
@@ -263,20 +264,23 @@ def measure_growth(galaxy: DemoGalaxy) -> list[Growth]:
         fit_growth(
             "fast kinematics",
             "bins",
-            {n: lambda n=n: fit_fast_kinematics(galaxy.some_spectra(n), z, b.basis) for n in (64, 256, 1024)},
+            {n: lambda n=n: fit_fast_kinematics(galaxy.some_spectra(n), z, b.basis, grid) for n in (64, 256, 1024)},
         ),
         fit_growth(
             "rest frame",
             "bins",
             {
-                n: lambda n=n: rest_frame.shift_to_rest_frame(galaxy.some_spectra(n), z, 0.0, 60.0)
+                n: lambda n=n: rest_frame.shift_to_rest_frame(galaxy.some_spectra(n), grid, z, 0.0, 60.0)
                 for n in (64, 256, 1024)
             },
         ),
         fit_growth(
             "rest frame of 64 bins",
             "channels",
-            {n: lambda n=n: rest_frame.shift_to_rest_frame(cut_channels(n), z, 0.0, 60.0) for n in (470, 940, 1880)},
+            {
+                n: lambda n=n: rest_frame.shift_to_rest_frame(cut_channels(n), grid, z, 0.0, 60.0)
+                for n in (470, 940, 1880)
+            },
         ),
         # The others are also compared with the cube, which is another work.
         fit_growth("photometry outside the cube's range", "bands", {n: lambda n=n: photometry(n) for n in (1, 2, 3)}),
