@@ -39,11 +39,12 @@ from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import predict_histories, predict_point_values
 from napari_sfh.model.networks import build_network
 from napari_sfh.pipeline import run_pipeline
-from napari_sfh.prep import binning, rest_frame, spectra
+from napari_sfh.prep import binning, spectra
 from napari_sfh.prep.fast_kinematics import fit_fast_kinematics
 from napari_sfh.prep.kinematics import fit_ppxf_kinematics
 from napari_sfh.prep.mosaics.bands import measure_bands
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
+from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.training.fitting.training_run import keep_freed_memory
 
 CALLS = 5
@@ -269,18 +270,12 @@ def measure_growth(galaxy: DemoGalaxy) -> list[Growth]:
         fit_growth(
             "rest frame",
             "bins",
-            {
-                n: lambda n=n: rest_frame.shift_to_rest_frame(galaxy.some_spectra(n), grid, z, 0.0, 60.0)
-                for n in (64, 256, 1024)
-            },
+            {n: lambda n=n: shift_to_rest_frame(galaxy.some_spectra(n), grid, z, 0.0, 60.0) for n in (64, 256, 1024)},
         ),
         fit_growth(
             "rest frame of 64 bins",
             "channels",
-            {
-                n: lambda n=n: rest_frame.shift_to_rest_frame(cut_channels(n), grid, z, 0.0, 60.0)
-                for n in (470, 940, 1880)
-            },
+            {n: lambda n=n: shift_to_rest_frame(cut_channels(n), grid, z, 0.0, 60.0) for n in (470, 940, 1880)},
         ),
         # The others are also compared with the cube, which is another work.
         fit_growth("photometry outside the cube's range", "bands", {n: lambda n=n: photometry(n) for n in (1, 2, 3)}),
