@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_sfh import __version__, object_commands
-from napari_sfh.config import OPTIONS, SETTINGS, word_settings
+from napari_sfh.config import OPTIONS, SETTINGS, name_settings
 from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import remove_parts_on_signals
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_problem(sentence: str) -> None:
     """A problem on stderr, its settings named as options."""
-    print(f"napari-sfh: {word_settings(sentence, OPTIONS)}", file=sys.stderr)
+    print(f"napari-sfh: {name_settings(sentence, OPTIONS)}", file=sys.stderr)
 
 
 def build_command_parser() -> argparse.ArgumentParser:
@@ -267,7 +267,7 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     picture = save_galaxy_result(result, config, output)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         if not quiet:
-            print(f"note: {word_settings(note, OPTIONS)}", file=sys.stderr)
+            print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
     return result
 
@@ -302,7 +302,7 @@ def _info_command(options: argparse.Namespace) -> int:
         raise SfhInputError(f"--plot {options.plot}: draws one galaxy; give one folder")
     for path in options.paths:
         lines = _describe_galaxy(path, options) if path.is_dir() else describe_file(identify_file(path))
-        print(word_settings("\n".join(lines), OPTIONS))
+        print(name_settings("\n".join(lines), OPTIONS))
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from napari_sfh.config import OPTIONS, word_settings
+from napari_sfh.config import OPTIONS, name_settings
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress
 
@@ -23,7 +23,7 @@ def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterato
         nonlocal last
         if step.stage == last and not moving:
             return
-        stage = word_settings(step.stage, OPTIONS)
+        stage = name_settings(step.stage, OPTIONS)
         count = f" {step.done}/{step.total}" if step.total else ""
         if moving:
             print(f"\r\x1b[K{stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
