@@ -300,6 +300,27 @@ class Instrument:
             raise SfhInputError(f"instrument {self.name}: has no spectrum; this needs one")
         return self.spectrum
 
+    def describe(self) -> list[str]:
+        """In words, a line each: for listings."""
+        text = [f"{self.name}: {self.summary}"]
+        if self.spectrum:
+            grid = self.spectrum
+            step = f"{grid.step_aa:g} AA" if grid.step_aa else f"{grid.log_step:g} in ln(wavelength)"
+            lo, hi = grid.norm_window_aa
+            text.append(
+                f"spectrum: {grid.first_aa:g}-{grid.last_aa:g} AA in {grid.medium}, {grid.n_wave} pixels of {step}; "
+                f"LSF {grid.lsf.describe()}; dispersion {grid.sigma_kms:g} km/s; mean flux in {lo:g}-{hi:g} AA is one"
+            )
+        for band in self.bands:
+            shape = band.curve or (
+                f"{band.centre_aa:g} AA, {band.fwhm_aa:g} AA wide" if band.centre_aa else "own curve"
+            )
+            substitute = f"; {band.substitute} stands in" if band.substitute else ""
+            text.append(f"band {band.name}: {shape}{substitute}")
+        if self.bands:
+            text.append(f"bands: divided by {self.photometry_norm}; used up to redshift {self.redshift_max:g}")
+        return text
+
     def to_json(self) -> dict[str, Any]:
         """Plain values with the sections and keys of the TOML file: for a bundle's metadata and a set's manifest."""
         out: dict[str, Any] = {"name": self.name, "summary": self.summary}
