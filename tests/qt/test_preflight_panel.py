@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import make_wcs, open_explorer
 from napari.components import ViewerModel
 from npe2 import PluginManager
 from qtpy.QtWidgets import QGraphicsPolygonItem
 
+from conftest import make_wcs, open_explorer
 from napari_sfh._qt import contributions
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.jobs import ReportProgress
@@ -88,7 +88,7 @@ def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
         "NGC0000_DATACUBE.fits: no STAT: errors are estimated from the spectra themselves",
         "no image of F275W, F336W, F438W, F814W",
         "has good pixels on",
-        "no correction; give E(B−V) MW",
+        "no correction; give “E(B−V) MW”",
     ):
         assert words in text, words
     assert 0.2 < band.coverage < 0.8

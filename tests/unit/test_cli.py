@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from napari_sfh.cli import main, print_progress
+from napari_sfh.cli import main
 from napari_sfh.config import RunConfig
+from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress
 

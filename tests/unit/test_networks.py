@@ -1,5 +1,7 @@
 """Every architecture: shapes, gradients to every weight, settings; the posterior's flow."""
 
+import dataclasses
+
 import pytest
 import torch
 from histories import HISTORY, N_TARGET
@@ -8,7 +10,7 @@ from toy_universe import make_toy_basis, make_toy_config, make_toy_data
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.encoding import encode_observation
-from napari_sfh.model.networks import ARCHITECTURES, build_network, network_settings
+from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig, Posterior, make_base_points
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel, targets_from_labels
 from napari_sfh.model.targets import MassToLight
@@ -54,7 +56,7 @@ def test_every_architecture_predicts_fractions_and_every_weight_learns(name, toy
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_settings_rebuild_the_same_network(name):
     net = build_network(name, SMALL[name], 1761, 5)
-    again = build_network(name, network_settings(net), 1761, 5)
+    again = build_network(name, dataclasses.asdict(net.config), 1761, 5)
     again.load_state_dict(net.state_dict())
     assert again.config == net.config
 

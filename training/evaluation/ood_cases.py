@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,11 +79,9 @@ def make_ood_cases(
 
 def select_noiseless(source: FreshSource, rows: NDArray[np.int64]) -> NoiselessObjects:
     """Noiseless spectra of some objects."""
-    params = source.params
-    drawn: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
     flux = source.flux[rows].astype(np.float32)
     labels = source.labels.select(rows)
-    return NoiselessObjects(flux, source.phot[rows], labels, replace(params, **drawn), source.instrument)
+    return NoiselessObjects(flux, source.phot[rows], labels, source.params.select(rows), source.instrument)
 
 
 def fix_prior_snr(config: PriorConfig, snr: float) -> PriorConfig:

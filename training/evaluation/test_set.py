@@ -7,7 +7,7 @@ size of the set, so that a slow comparison on the first hundred is one on the sa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +124,7 @@ class TestSet:
         row = block.rows[place]
         if not isinstance(block.source, FreshSource):
             return None
-        arrays: dict[str, Any] = {
-            k: v[row : row + 1] for k, v in block.source.params.__dict__.items() if isinstance(v, np.ndarray)
-        }
-        return replace(block.source.params, **arrays), bool(block.source.substituted[row])
+        return block.source.params.select(slice(row, row + 1)), bool(block.source.substituted[row])
 
 
 def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = None) -> Observation:
@@ -179,9 +176,7 @@ def _join_fresh(parts: list[FreshSource], order: NDArray[np.int64]) -> FreshSour
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(p, name) for p in parts])[order]
 
-    keys = [f.name for f in fields(ObjectParameters) if f.name != "family_names"]
-    drawn = {k: np.concatenate([getattr(p.params, k) for p in parts])[order] for k in keys}
-    params = ObjectParameters(**drawn, family_names=parts[0].params.family_names)
+    params = ObjectParameters.join([p.params for p in parts]).select(order)
     labels = join_labels([p.labels for p in parts]).select(order)
     return FreshSource(
         column("flux"), column("phot"), labels, params, column("substituted"), parts[0].config, parts[0].instrument

@@ -41,7 +41,7 @@ from napari_sfh.training.simulator.stored_set import StoredSet, load_stored_set,
 from napari_sfh.types import F32, I64, Bool, Observation
 
 #: Shares of training, validation and test (Galceran et al. 2026, section 3.4).
-SHARES = (0.7, 0.2, 0.1)
+SPLIT_SHARES = (0.7, 0.2, 0.1)
 #: Labels that the losses of histories need beside the label vector.
 TRUTH_LABELS = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 #: What is predicted unless a recipe says otherwise.
@@ -71,7 +71,7 @@ def split_rows(n: int, seed: int) -> tuple[I64, I64, I64]:
     if n < 20:
         raise SfhInputError(f"data: {n} spectra are too few to split; simulate at least 20")
     order = np.random.default_rng([seed, n]).permutation(n)
-    a, b = round(SHARES[0] * n), round((SHARES[0] + SHARES[1]) * n)
+    a, b = round(SPLIT_SHARES[0] * n), round((SPLIT_SHARES[0] + SPLIT_SHARES[1]) * n)
     return np.sort(order[:a]), np.sort(order[a:b]), np.sort(order[b:])
 
 
@@ -197,7 +197,7 @@ class FreshSource(SpectraSource):
             xp.single(self.flux[xp.put(rows)]),
             self.phot[rows],
             self.labels.select(rows),
-            _select_params(self.params, rows),
+            self.params.select(rows),
             self.seen_by,
         )
         config = _with_recipe_snr(self.config, settings)
@@ -289,7 +289,7 @@ def make_fresh_source(
         flux,
         np.concatenate(phot),
         join_labels(labels),
-        _join_params(params),
+        ObjectParameters.join(params),
         np.concatenate(substituted),
         source.config,
         source.instrument,
@@ -349,17 +349,6 @@ def _without_histories(params: ObjectParameters) -> ObjectParameters:
     """Parameters without the fine histories, which noise does not need."""
     none = np.zeros((params.n, 0))
     return replace(params, mass=none, mh=none)
-
-
-def _select_params(params: ObjectParameters, rows: I64) -> ObjectParameters:
-    arrays: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
-    return replace(params, **arrays)
-
-
-def _join_params(parts: list[ObjectParameters]) -> ObjectParameters:
-    keys = [k for k, v in parts[0].__dict__.items() if isinstance(v, np.ndarray)]
-    arrays: dict[str, Any] = {k: np.concatenate([getattr(p, k) for p in parts]) for k in keys}
-    return replace(parts[0], **arrays)
 
 
 class Batches(IterableDataset[Batch]):

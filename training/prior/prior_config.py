@@ -27,7 +27,7 @@ from napari_sfh.training.prior.star_formation import SFH_FAMILIES, SfhFamily
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Weight = Annotated[float, Ge(0)]
+NonNegative = Annotated[float, Ge(0)]
 
 
 def _distribution_field(low: float, high: float, default: float) -> Any:
@@ -66,7 +66,7 @@ class FamilyPrior:
 
     name: str
     kind: str
-    weight: Weight
+    weight: NonNegative
     params: Mapping[str, Dist]
     bursts: Bursts = _section_field(Bursts)
 
@@ -76,7 +76,7 @@ class LawPrior:
     """One component of the mixture of enrichment laws."""
 
     law: str
-    weight: Weight
+    weight: NonNegative
     params: Mapping[str, Dist]
     scatter_dex: Dist = _distribution_field(0, 2, 0.0)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,7 +104,7 @@ def _blend(
 ) -> ObjectParameters:
     """Spaxels between the inner (first half of ``ends``) and the outer population of their galaxy."""
     share = np.clip(x + _BLEND_SCATTER * rng.standard_normal(x.size), 0.0, 1.0)
-    inner, outer = _select_params(ends, galaxy), _select_params(ends, galaxy + n_galaxies)
+    inner, outer = ends.select(galaxy), ends.select(galaxy + n_galaxies)
     mass = (1 - share)[:, None] * inner.mass + share[:, None] * outer.mass
     # Metals of the blend: by the mass that each population has at that age.
     metals = (1 - share)[:, None] * inner.mass * inner.mh + share[:, None] * outer.mass * outer.mh
@@ -114,14 +114,9 @@ def _blend(
     return replace(inner, mass=mass, mh=mh, tau_ism=tau, redshift=np.zeros(x.size))
 
 
-def _select_params(params: ObjectParameters, rows: Any) -> ObjectParameters:
-    arrays: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
-    return replace(params, **arrays)
-
-
 def _chunks(params: ObjectParameters) -> Iterator[ObjectParameters]:
     for start in range(0, params.n, _CHUNK):
-        yield _select_params(params, slice(start, start + _CHUNK))
+        yield params.select(slice(start, start + _CHUNK))
 
 
 def _bands(model: ForwardModel, params: ObjectParameters, filters: tuple[Filter, ...]) -> F64:

@@ -194,8 +194,8 @@ def measure_jpas_networks(settings: JpasSettings, progress: ReportProgress | Non
     across: dict[str, Any] = {}
     for source, listed in sources.items():
         nets: dict[str, Regressor] = {}
-        for k, quantity in enumerate(narrow_ssp.QUANTITIES):
-            report_progress(Progress(f"trained on {source}", k, len(narrow_ssp.QUANTITIES)), progress)
+        for k, quantity in enumerate(narrow_ssp.OUTLIER_LIMITS):
+            report_progress(Progress(f"trained on {source}", k, len(narrow_ssp.OUTLIER_LIMITS)), progress)
             nets[quantity] = _fit_regressor(listed, quantity, settings)
         across[source] = {name: _test_all_quantities(nets, [p], BRIGHT, settings.seed) for name, p in tests.items()}
     # The last networks are those of all libraries.
@@ -205,8 +205,8 @@ def measure_jpas_networks(settings: JpasSettings, progress: ReportProgress | Non
         "n": settings.n,
         "n_test": settings.n_test,
         "mh_range": list(mh_range),
-        "outlier": dict(narrow_ssp.QUANTITIES),
-        "by_magnitude": {q: {f"{m:g}": row[q] for m, row in rows.items()} for q in narrow_ssp.QUANTITIES},
+        "outlier": dict(narrow_ssp.OUTLIER_LIMITS),
+        "by_magnitude": {q: {f"{m:g}": row[q] for m, row in rows.items()} for q in narrow_ssp.OUTLIER_LIMITS},
         "across": across,
     }
 
@@ -236,4 +236,4 @@ def _test_quantity(
     rng = np.random.default_rng([seed, 36])
     found = [net.predict(narrow_ssp.observe_ssp_sample(p, m, rng)) for m in magnitudes for p in listed]
     truth = [p.labels(quantity) for _ in magnitudes for p in listed]
-    return summarise_errors(np.concatenate(found), np.concatenate(truth), narrow_ssp.QUANTITIES[quantity])
+    return summarise_errors(np.concatenate(found), np.concatenate(truth), narrow_ssp.OUTLIER_LIMITS[quantity])

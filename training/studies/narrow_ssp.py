@@ -27,7 +27,7 @@ from napari_sfh.types import F32, F64
 #: Magnitudes at which objects are observed.
 MAGNITUDES: tuple[float, ...] = tuple(np.arange(16.0, 22.01, 0.5).tolist())
 #: Quantities that are read, with the error beyond which an answer counts as an outlier.
-QUANTITIES: dict[str, float] = {"lg_age": 0.5, "mh": 0.5, "ebv": 0.2}
+OUTLIER_LIMITS: dict[str, float] = {"lg_age": 0.5, "mh": 0.5, "ebv": 0.2}
 AGE_RANGE_GYR = (0.063, 13.5)
 EBV_RANGE = (0.0, 1.0)
 _FLOOR, _DEPTH_BLUE, _DEPTH_RED = 0.015, 22.3, 21.3
@@ -46,7 +46,7 @@ class SspSample:
     pivot_aa: F64  # (B,)
 
     def labels(self, name: str) -> F32:
-        """One of `QUANTITIES`, (N,)."""
+        """One of `OUTLIER_LIMITS`, (N,)."""
         return np.asarray(getattr(self, name), np.float32)
 
 

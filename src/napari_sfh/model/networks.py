@@ -21,7 +21,7 @@ the way there:
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
@@ -352,8 +352,3 @@ def build_network(
     sizes = InputSizes(n_wave, n_bands, takes_redshift)
     # Pairs of classes in the registry fit each other, which the type of the registry cannot say.
     return cast(Any, network_class)(config_class(**settings), sizes, targets or HistoryTargets())
-
-
-def network_settings(network: SfhNetwork) -> dict[str, Any]:
-    """The settings that rebuild a network."""
-    return asdict(network.config)

@@ -112,32 +112,16 @@ def broaden_spectra(
     SfhInputError
         Where the grid's step jumps, or a width is negative or not finite.
     """
-    return _convolve(flux, wave_aa, sigma_aa, power=1)
-
-
-def broaden_variance(
-    variance: NDArray[np.floating], wave_aa: NDArray[np.floating], sigma_aa: NDArray[np.floating] | float
-) -> NDArray[np.floating]:
-    """Variance per pixel after `broaden_spectra`, for input pixels with independent errors (same shapes)."""
-    return _convolve(variance, wave_aa, sigma_aa, power=2)
-
-
-def _convolve(
-    flux: NDArray[np.floating],
-    wave_aa: NDArray[np.floating],
-    sigma_aa: NDArray[np.floating] | float,
-    power: int,
-) -> NDArray[np.floating]:
     flux = np.asarray(flux)
     sigma = np.asarray(sigma_aa, dtype=np.float64) / _pixel_size(wave_aa, flux.shape[-1])
     if not np.all(np.isfinite(sigma)) or np.any(sigma < 0):
         raise SfhInputError("broaden: sigma_aa has negative or non-finite values; give widths >= 0 in Angstrom")
     if sigma.ndim <= 1:
-        return _apply_kernel(flux, np.broadcast_to(sigma, flux.shape[-1:]), power)
+        return _apply_kernel(flux, np.broadcast_to(sigma, flux.shape[-1:]))
     sigma = np.broadcast_to(sigma, flux.shape)
     out = np.empty_like(flux, dtype=np.result_type(flux, np.float32))
     for index in np.ndindex(flux.shape[:-1]):
-        out[index] = _apply_kernel(flux[index], sigma[index], power)
+        out[index] = _apply_kernel(flux[index], sigma[index])
     return out
 
 
@@ -152,7 +136,7 @@ def _pixel_size(wave_aa: NDArray[np.floating], n: int) -> F64 | float:
     return float(steps.mean()) if np.ptp(steps) <= 1e-3 * steps[0] else np.gradient(wave)
 
 
-def _apply_kernel(flux: NDArray[np.floating], sigma_pix: F64, power: int) -> NDArray[np.floating]:
+def _apply_kernel(flux: NDArray[np.floating], sigma_pix: F64) -> NDArray[np.floating]:
     """Sum of shifted copies, one per kernel offset: (n,) widths shared by all spectra (..., n)."""
     n = flux.shape[-1]
     reach = min(int(np.ceil(_REACH * float(sigma_pix.max(initial=0.0)))) + 1, n - 1)
@@ -160,7 +144,7 @@ def _apply_kernel(flux: NDArray[np.floating], sigma_pix: F64, power: int) -> NDA
     columns = np.arange(n)
     inside = np.stack([(columns + k >= 0) & (columns + k < n) for k in range(-reach, reach + 1)])
     kernel *= inside
-    kernel = (kernel / kernel.sum(0)) ** power
+    kernel /= kernel.sum(0)
     out = np.zeros(flux.shape, dtype=np.result_type(flux, np.float32))
     for row, k in zip(kernel.astype(out.dtype), range(-reach, reach + 1)):
         lo, hi = max(0, -k), min(n, n - k)

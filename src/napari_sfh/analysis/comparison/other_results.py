@@ -18,9 +18,6 @@ from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import F64, Result, SpaxelTruth
 
-#: Kinds of file (`io.identify.KINDS`) that hold an answer.
-READABLE: tuple[str, ...] = ("result", "ngist", "maps", "truth")
-
 
 def read_other_result(path: str | Path, result: Result) -> OtherResult:
     """Read another answer for the galaxy of ``result``.
