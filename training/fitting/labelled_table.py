@@ -30,7 +30,7 @@ from napari_sfh.model.targets import Targets
 from napari_sfh.physics.filters import Filter, compute_photometry_scale, flux_from_ab, measure_photometry_snr
 from napari_sfh.training.fitting.augmentation import augment_spectra
 from napari_sfh.training.fitting.recipe import AugmentSettings
-from napari_sfh.training.fitting.spectra_sources import SHARES, SpectraSource
+from napari_sfh.training.fitting.spectra_sources import SPLIT_SHARES, SpectraSource
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend
 from napari_sfh.types import F32, F64, I64, Observation, make_empty_observation
@@ -105,7 +105,7 @@ class TableSource(SpectraSource):
         if names.size < 2:
             raise SfhInputError("--data: GALAXY has one value; give two galaxies at least, or leave the column out")
         order = np.random.default_rng([seed, n]).permutation(names)
-        held = order[: max(1, round((1 - SHARES[0]) * names.size))]
+        held = order[: max(1, round((1 - SPLIT_SHARES[0]) * names.size))]
         outside = np.isin(group, held)
         return np.flatnonzero(~outside), np.flatnonzero(outside)
 
