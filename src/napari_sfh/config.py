@@ -1,7 +1,7 @@
 """The settings of a run: their defaults, units, ranges, choices and texts, each stated once.
 
 The options of the command line, the forms of the window, the columns of a table of galaxies and the checks of a
-`RunConfig` are all made from `SETTINGS`. Messages name a setting in backquotes, such as `redshift`; `word_settings`
+`RunConfig` are all made from `SETTINGS`. Messages name a setting in backquotes, such as `redshift`; `name_settings`
 puts in what the user of a front end knows it by. Nothing heavy is imported here.
 """
 
@@ -280,7 +280,7 @@ def parse_kinematics(text: str) -> tuple[float, float]:
     return v, sigma
 
 
-def word_settings(text: str, words: Mapping[str, str]) -> str:
+def name_settings(text: str, words: Mapping[str, str]) -> str:
     """A message in the words of a front end.
 
     Parameters
@@ -292,7 +292,7 @@ def word_settings(text: str, words: Mapping[str, str]) -> str:
 
     Examples
     --------
-    >>> word_settings("no redshift: give `redshift`", OPTIONS)
+    >>> name_settings("no redshift: give `redshift`", OPTIONS)
     'no redshift: give --redshift'
     """
     names = {option: name for name, option in OPTIONS.items()}

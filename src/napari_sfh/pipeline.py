@@ -155,9 +155,10 @@ def open_inputs(
 
 
 def _open_files(config: RunConfig) -> RunInputs:
-    bundle, cube = load_bundle(config.model), read_cube(config.cube)
+    bundle = load_bundle(config.model)
     instrument = bundle.instrument
     decisions.check_band_names(config.photometry, instrument.band_names)
+    cube = read_cube(config.cube)
     chosen = decisions.choose_line_spread(config, cube, instrument)
     cube = replace(cube, lsf=chosen.lsf, notes=(*cube.notes, *filter(None, (chosen.note,))))
     maps = None

@@ -88,7 +88,7 @@ def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
         "NGC0000_DATACUBE.fits: no STAT: errors are estimated from the spectra themselves",
         "no image of F275W, F336W, F438W, F814W",
         "has good pixels on",
-        "no correction; give E(B−V) MW",
+        "no correction; give “E(B−V) MW”",
     ):
         assert words in text, words
     assert 0.2 < band.coverage < 0.8

@@ -43,7 +43,7 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Measure and write."""
-    from napari_sfh.cli import print_progress
+    from napari_sfh.console import print_progress
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.training.evaluation import report
     from napari_sfh.training.evaluation.evaluation import EvaluationSettings, evaluate_bundle

@@ -43,7 +43,7 @@ def run_simulate(args: argparse.Namespace) -> int:
     """Make the set that the arguments describe."""
     from dataclasses import replace
 
-    from napari_sfh.cli import print_progress
+    from napari_sfh.console import print_progress
     from napari_sfh.instruments.files import load_instrument
     from napari_sfh.training.prior import prior_config
     from napari_sfh.training.simulator import simulation

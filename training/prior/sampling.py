@@ -109,9 +109,12 @@ def _draw_histories(rng: np.random.Generator, family: FamilyPrior, edges_gyr: F6
     return add_bursts(rng, formed, edges_gyr, burst, count)
 
 
-def _draw_metallicities(rng: np.random.Generator, law: LawPrior, m_cum: F64, age_gyr: F64) -> F64:
-    """[M/H] (n, S) of one component of the mixture of laws."""
+def _draw_metallicities(
+    rng: np.random.Generator, law: LawPrior, m_cum: F64, age_gyr: F64, limits: tuple[float, float]
+) -> F64:
+    """[M/H] (n, S) of one component of the mixture of laws; ``limits`` are those of the library."""
     params = {key: dist.sample(rng, len(m_cum)) for key, dist in law.params.items()}
+    params |= {key: np.full(len(m_cum), limit) for key, limit in zip(("mh_low", "mh_high"), limits)}
     mh = ENRICHMENT_LAWS[law.law].mh(m_cum, age_gyr, params)
     return add_metallicity_scatter(rng, mh, age_gyr, law.scatter_dex.sample(rng, len(m_cum)))
 
@@ -172,7 +175,7 @@ def draw_parameters(
     for k, part in enumerate(config.laws):
         rows = np.flatnonzero(law == k)
         if rows.size:
-            mh[rows] = _draw_metallicities(rng, part, m_cum[rows], middle)
+            mh[rows] = _draw_metallicities(rng, part, m_cum[rows], middle, mh_limits)
     mh, clipped = _clip_metallicities(mh, mass, mh_limits, config)
     return ObjectParameters(
         mass=mass,

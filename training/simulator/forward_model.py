@@ -35,7 +35,7 @@ from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
-from napari_sfh.training.simulator.labels import Labels, derive_formation_times
+from napari_sfh.training.simulator.labels import Labels, derive_fine_lg_age, derive_formation_times
 from napari_sfh.types import F32, F64
 
 #: Largest step between the redshifts from which the bands' weights are interpolated.
@@ -449,6 +449,7 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
         family=params.family,
         family_names=params.family_names,
         formation_gyr=derive_formation_times(params.mass, t.sub_edges_gyr),
+        lg_age=derive_fine_lg_age(params.mass, t.sub_edges_gyr),
     )
 
 

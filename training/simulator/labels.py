@@ -18,7 +18,7 @@ from napari_sfh.types import F32, I32
 #: Per cents of the mass formed whose lookback times are labels: ``t10`` to ``t90``.
 FORMATION_PERCENTS: tuple[int, ...] = tuple(range(10, 100, 10))
 #: Labels that no hash of a set holds: they follow from the histories, and sets of earlier versions lack them.
-DERIVED_LABELS: tuple[str, ...] = ("formation_gyr",)
+DERIVED_LABELS: tuple[str, ...] = ("formation_gyr", "lg_age")
 
 
 def derive_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
@@ -47,6 +47,14 @@ def derive_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.flo
     return (edges[upper - 1] + part * (edges[upper] - edges[upper - 1])).astype(np.float32)
 
 
+def derive_fine_lg_age(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
+    """Mass-weighted mean log10 age in yr (N,) over intervals of lookback time with mass (N, S), at their middles."""
+    edges = np.asarray(edges_gyr, np.float64)
+    middle = np.log10(0.5 * (edges[1:] + edges[:-1])) + 9.0
+    share = np.asarray(mass, np.float64) / np.sum(mass, axis=1, keepdims=True, dtype=np.float64)
+    return np.asarray(share @ middle, np.float32)
+
+
 @dataclass(frozen=True)
 class Labels:
     """The truth of N synthetic objects, on the 16 age bins of `physics.ages`.
@@ -68,6 +76,7 @@ class Labels:
     mh_lw: F32  # (N,) dex
     family: I32  # (N,) index into `family_names`
     formation_gyr: F32  # (N, 9) lookback times by which 10, 20, ... 90 % of the mass had formed
+    lg_age: F32  # (N,) log10 yr, mass-weighted on the fine sub-bins: a single population's own age
     family_names: tuple[str, ...] = ()
 
     @classmethod
@@ -84,10 +93,12 @@ class Labels:
         family: I32,
         family_names: tuple[str, ...],
         formation_gyr: F32 | None = None,
+        lg_age: F32 | None = None,
     ) -> Labels:
         """Labels whose four means follow from the fractions.
 
-        So do the times of formation where the history within the age bins is not known: at a constant rate in each.
+        So do the times of formation and the fine age where the history within the age bins is not known: at a constant
+        rate in each.
         """
         if formation_gyr is None:
             formation_gyr = derive_formation_times(mass_frac, AGE_EDGES_GYR)
@@ -103,6 +114,7 @@ class Labels:
             family=family,
             family_names=family_names,
             formation_gyr=formation_gyr,
+            lg_age=means["lg_age_mw"] if lg_age is None else lg_age,
             **means,
         )
 
@@ -111,6 +123,7 @@ class Labels:
         """Labels as they were stored; those of `DERIVED_LABELS` may be missing."""
         known = {k: np.asarray(columns[k]) for k in cls.array_names() if k in columns or k not in DERIVED_LABELS}
         known.setdefault("formation_gyr", derive_formation_times(known["mass_frac"], AGE_EDGES_GYR))
+        known.setdefault("lg_age", known["lg_age_mw"])
         return cls(**known, family_names=family_names)
 
     def quantity(self, name: str) -> F32:

@@ -189,11 +189,17 @@ def _map_batches(
     step: Step,
     cancel: threading.Event | None,
 ) -> Iterator[tuple[np.ndarray, dict[str, F32]]]:
-    """Outputs of the batches in their order; after a cancel those that were begun, then `Cancelled`."""
+    """Outputs of the batches in their order; after a cancel or a failure no other batch is begun."""
+    failed = threading.Event()
 
     def compute(rows: np.ndarray) -> dict[str, F32]:
         raise_if_cancelled(cancel)
-        return step(data.select(rows), model, where)
+        raise_if_cancelled(failed)
+        try:
+            return step(data.select(rows), model, where)
+        except BaseException:
+            failed.set()
+            raise
 
     with _open_batch_pool(len(batches), where) as pool:
         running = deque(pool.submit(compute, rows) for rows in batches)

@@ -178,13 +178,15 @@ class Target:
         return 0.5 * (lo + hi), 0.5 * (hi - lo)
 
 
-#: Numbers that a training set knows, with their transforms and limits. ``t10`` is the lookback time in Gyr before which
+#: Numbers that a training set knows, with their transforms and limits. ``lg_age`` is the age of a single population, or
+#: the mass-weighted one on finer bins than ``lg_age_mw``. ``t10`` is the lookback time in Gyr before which
 #: 10 % of the mass had formed, and so on.
 KNOWN_TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
         Target("lg_age_lw", lo=5.0, hi=10.3),
         Target("lg_age_mw", lo=5.0, hi=10.3),
+        Target("lg_age", lo=5.0, hi=10.3),
         Target("mh_lw", unit="dex", lo=-3.0, hi=1.0),
         Target("mh_mw", unit="dex", lo=-3.0, hi=1.0),
         Target("tau_ism", lo=0.0, hi=10.0),

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayou
 
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh._qt.widgets.wording import word_for_window
+from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
 from napari_sfh.preflight.plan import Preflight, examine_inputs, format_band_check
@@ -186,7 +186,7 @@ def format_preflight_html(found: Preflight) -> str:
         for key, value in found.facts.items()
     ]
     run = f"<b>A run takes {escape(found.estimate.text())}</b>"
-    return word_for_window("<br>".join([*bands, *facts, run]) + _bullets(found.problems))
+    return name_form_labels("<br>".join([*bands, *facts, run]) + _bullets(found.problems))
 
 
 def _bullets(sentences: Sequence[str]) -> str:

@@ -108,6 +108,8 @@ def _read_controls(controls: Mapping[str, Any]) -> dict[str, Any]:
         low, high = SETTINGS[name].low, SETTINGS[name].high
         if isinstance(control, LineEdit) and low is not None and high is not None:
             values[name] = parse_number(control, low, high)
+        elif isinstance(control, LineEdit):
+            values[name] = control.value.strip() or None
         else:
             values[name] = control.value
     return values
@@ -229,6 +231,7 @@ class DataForm:
         self.ebv_mw = make_setting_control("ebv_mw")
         self.psf = make_setting_control("psf_fwhm_arcsec")
         self.hst_psf = make_setting_control("hst_psf_fwhm_arcsec")
+        self.lsf = make_setting_control("lsf")
         self.subtract_sky = make_setting_control("subtract_sky")
         self.align = make_setting_control("align")
         self.container = make_form(
@@ -242,6 +245,7 @@ class DataForm:
             "ebv_mw": self.ebv_mw,
             "psf_fwhm_arcsec": self.psf,
             "hst_psf_fwhm_arcsec": self.hst_psf,
+            "lsf": self.lsf,
             "subtract_sky": self.subtract_sky,
             "align": self.align,
         }

@@ -17,7 +17,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.catalogues.columns import BandColumns
+from napari_sfh.io.objects.columns import BandColumns
 from napari_sfh.physics.filters import AB_ZERO, C_AA_S
 from napari_sfh.types import F64, Bool, Flag
 
