@@ -337,4 +337,13 @@ class Instrument:
         """Digest of everything that decides what a network is shown: all but summary and the bands' drawn positions."""
         content: dict[str, Any] = {k: v for k, v in self.to_json().items() if k != "summary"}
         content["band"] = [{k: v for k, v in row.items() if k != "pivot_aa"} for row in content.get("band", [])]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(_as_floats(content), sort_keys=True).encode()).hexdigest()
+
+
+def _as_floats(value: Any) -> Any:
+    """Plain values with every whole number as a float: 4000 and 4000.0 are one wavelength."""
+    if isinstance(value, dict):
+        return {k: _as_floats(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_as_floats(v) for v in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
