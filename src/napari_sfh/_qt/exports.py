@@ -94,7 +94,7 @@ class Exports:
 
 
 def _result_saved(explorer: Any, path: Path) -> None:
-    explorer.files.result_path = path
+    explorer.files.set_result_path(path)
     add_recent(path)
     _saved(explorer, path)
 

@@ -25,17 +25,18 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 KEY = "napari_sfh"
 #: The map that is visible first.
 FIRST_MAP = "AGE_LW"
-OUTLINE = "selected bins"
 
 
 class LayerLink:
-    """What a layer shows: ``role`` (white, bins, map, outline), the map's name, and its result or cube.
+    """What a layer shows: ``role`` (white, bins, map, lines, difference, composite, contours, disc, region), the
+    map's or line's name, and its result or cube.
 
     It stays one object when napari copies a layer, so that a result is never duplicated.
     """
 
     def __init__(self, role: str, name: str = "", result: Result | None = None, cube: Path | None = None) -> None:
         self.role, self.name, self.result, self.cube = role, name, result, cube
+        self.path: Path | None = None  # the file of the result, if it is in one
 
     def __deepcopy__(self, memo: dict[int, object]) -> LayerLink:
         return self
@@ -133,25 +134,8 @@ def make_bins_layer(result: Result, sky: SkyGrid) -> LayerTuple:
     return result.bins.bin_id, attributes, "labels"
 
 
-def make_outline_layer(result: Result, sky: SkyGrid) -> LayerTuple:
-    """The empty layer in which the selected bins are outlined.
-
-    Line pieces as Vectors: a Shapes layer needs four times as long for an outline, and seconds of compilation.
-    """
-    attributes = {
-        "name": OUTLINE,
-        "ndim": 2,
-        "vector_style": "line",
-        "edge_width": max(result.bins.bin_id.shape) / 120,
-        "opacity": 1.0,
-        "metadata": {KEY: LayerLink("outline", "", result)},
-        **sky.transform(),
-    }
-    return np.empty((0, 2, 2)), attributes, "vectors"
-
-
 def make_result_layers(result: Result) -> Iterator[LayerTuple]:
-    """The layers that a result begins with, from the bottom up: white light, bins, the four means, outline.
+    """The layers that a result begins with, from the bottom up: white light, bins, the four means.
 
     Further maps get their layers when they are shown first: each layer costs the window time at every click.
     """
@@ -160,4 +144,3 @@ def make_result_layers(result: Result) -> Iterator[LayerTuple]:
     yield make_bins_layer(result, sky)
     for name in reversed(maps.MEAN_MAPS):
         yield make_map_layer(result, name, sky)
-    yield make_outline_layer(result, sky)

@@ -9,6 +9,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
 from napari_sfh._qt.docks.low_window import LowWindow
+from napari_sfh._qt.widgets.input_guard import keep_keyboard
 
 #: Height in pixels that the docks ask for.
 PANEL_HEIGHT = 280
@@ -32,6 +33,10 @@ class BottomDocks:
 
     def show(self, title: str, widget: QWidget) -> None:
         """Open a dock, or bring it back and to the front; another widget takes the place of an older one."""
+        with keep_keyboard():
+            self._show(title, widget)
+
+    def _show(self, title: str, widget: QWidget) -> None:
         window = self._viewer.window
         if self._widgets.get(title) not in (None, widget):
             self._remove(title)
@@ -40,6 +45,9 @@ class BottomDocks:
             window.add_dock_widget(widget, name=title, area="bottom", add_vertical_stretch=False)
             self._widgets[title] = widget
             self._settle(widget, first)
+            explorer: Any = self._explorer()
+            if explorer is not None:
+                explorer.guard.protect_fields(widget)
         holder: Any = widget.parentWidget()
         widget.show()
         holder.show()

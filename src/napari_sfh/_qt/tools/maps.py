@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from magicgui.widgets import CheckBox, ComboBox, Slider
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
+from napari_sfh._qt.canvas.display import GRID, NOTHING, Shown
 from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_map_title
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs.step_queue import UnpaintedStep
@@ -25,8 +27,11 @@ MAP_KEYS = {
     "Alt-E": "error",
     "Alt-G": "grid",
 }
+#: The choice of no map: the white light is seen, or a line or a difference has taken its place.
+NO_MAP = ""
 #: What the maps are, for their tips.
 MEANING = {
+    NO_MAP: "No map: the white light, or a line map or difference chosen below",
     "AGE_LW": "Mean of log age (yr), weighted by V-band light: led by the young",
     "AGE_MW": "Mean of log age (yr), weighted by the mass formed: led by the old",
     "MH_LW": "Mean [M/H] (dex, solar Z = 0.019), weighted by V-band light",
@@ -49,11 +54,11 @@ class MapForm:
         names = [n for n in maps.MAPS if not n.endswith("_ERR")]
         self.quantity = ComboBox(
             label="Map",
-            choices=[(format_map_title(n), n) for n in names],
+            choices=[("none", NO_MAP), *((format_map_title(n), n) for n in names)],
             value=FIRST_MAP,
         )
-        self._explain()
-        self.quantity.changed.connect(self._explain)
+        self.explain()
+        self.quantity.changed.connect(self.explain)
         self.error = CheckBox(text="its 1 σ error", value=False, tooltip="Half of the 16-84 % width; also with Alt+E")
         self.grid = CheckBox(
             text="four maps side by side", value=False, tooltip="LW and MW age and [M/H]; also with Alt+G"
@@ -81,7 +86,7 @@ class MapForm:
         rows = [narrow_combo_box(self.quantity), self.error, self.grid, narrow_combo_box(self.limits), self.min_snr]
         self.container = make_form([*rows, self.hide_flagged, narrow_combo_box(self.flags)])
 
-    def _explain(self, _: object = None) -> None:
+    def explain(self, _: object = None) -> None:
         """Say in the field's tip, and in those of its entries, what the maps are."""
         native = self.quantity.native
         for k, name in enumerate(self.quantity.choices):
@@ -131,8 +136,10 @@ class MapTool(Tool):
         self._activate.setSingleShot(True)
         self._activate.setInterval(CONTROLS_MS)
         self._activate.timeout.connect(host.stack.activate)
-        for signal in (self.form.quantity.changed, self.form.error.changed, self.form.grid.changed):
-            signal.connect(self._show)
+        self.form.quantity.changed.connect(self._chosen)
+        self.form.error.changed.connect(self._chosen)
+        self.form.grid.changed.connect(self._grid_ticked)
+        host.stack.display.changed.connect(self._shown_changed)
         for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed, self.form.flags.changed):
             signal.connect(self._hide)
         self.form.limits.changed.connect(host.stack.set_limits)
@@ -143,14 +150,11 @@ class MapTool(Tool):
 
     def show(self, name: str) -> None:
         """Put the map ``name`` (a key of `maps.MAPS`) on the canvas."""
-        error = name.endswith("_ERR")
-        self.form.grid.value = False
-        self.form.error.value = error
-        self.form.quantity.value = name.removesuffix("_ERR")
-        layer = self.host.stack.find("map", self.form.name)
-        if layer is not None and not layer.visible:
-            # Chosen already, but a line or a difference took its place.
-            self._show()
+        if self._held:
+            self.host.stack.choose_map(name)
+            return
+        self.host.stack.show(name)
+        self.host.refresh_cursor()
 
     def hold(self) -> None:
         """Leave the canvas alone while the layers of another result come in."""
@@ -162,8 +166,7 @@ class MapTool(Tool):
         self.form.limit_snr(result)
         if self.form.limits.value != "shared":
             self.host.stack.set_limits(self.form.limits.value)
-        if result is not None:
-            self._show()
+        self._shown_changed(self.host.stack.display.shown)
 
     def state(self) -> dict[str, Any]:
         """The form."""
@@ -177,19 +180,41 @@ class MapTool(Tool):
     def release(self) -> None:
         """No late change of the active layer."""
         self._activate.stop()
+        self.host.stack.display.changed.disconnect(self._shown_changed, missing_ok=True)
 
-    def _show(self, _: object = None) -> None:
-        stack = self.host.stack
+    def _shown_changed(self, shown: Shown) -> None:
+        """The menu names what is on the canvas, whoever put it there."""
+        fields = (self.form.quantity, self.form.error, self.form.grid)
+        for field in fields:
+            field.changed.block()
+        self.form.grid.value = shown == GRID
+        if shown != GRID:
+            name = shown.name if shown.role == "map" else NO_MAP
+            self.form.quantity.value = name.removesuffix("_ERR")
+        self.form.error.value = shown.role == "map" and shown.name.endswith("_ERR")
+        self.form.error.enabled = shown == GRID or f"{self.form.quantity.value}_ERR" in maps.MAPS
+        for field in fields:
+            field.changed.unblock()
+        self.form.explain()
+        # The layer's controls come after the map is painted.
+        self._activate.start()
+
+    def _chosen(self, _: object = None) -> None:
+        """A map was chosen in the form, or its error; the grid ends."""
+        name = self.form.name
         if self._held:
+            self.host.stack.choose_map(name or FIRST_MAP)
+        elif name != NO_MAP:
+            self.show(name)
+        else:
+            self.host.stack.display.show(NOTHING)
+
+    def _grid_ticked(self, on: bool) -> None:
+        if self._held or self.host.session.result is None:
+            with self.form.grid.changed.blocked():
+                self.form.grid.value = False
             return
-        steps = stack.grid_steps(self.form.grid.value)
-        for step in steps[:1]:
-            step()
-        self.host.in_turns([UnpaintedStep(step) for step in steps[1:]])
-        if not self.form.grid.value:
-            stack.show(self.form.name)
-            # The layer's controls come after the map is painted.
-            self._activate.start()
+        self.host.in_turns([UnpaintedStep(partial(self.host.stack.display.toggle_grid, on))])
         self.host.refresh_cursor()
 
     def _hide(self, _: object = None) -> None:
@@ -202,8 +227,10 @@ class MapTool(Tool):
         if self.host.session.result is None:
             return
         if act == "error":
+            if f"{self.host.stack.current.removesuffix('_ERR')}_ERR" not in maps.MAPS:
+                return
             self.form.error.value = not self.form.error.value
         elif act == "grid":
-            self.form.grid.value = not self.form.grid.value
+            self.form.grid.value = not self.host.stack.display.is_grid
         else:
             self.show(act)
