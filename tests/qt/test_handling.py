@@ -42,7 +42,7 @@ def state_of(field: Any) -> Any:
 
 
 def turn_wheel(field: QWidget) -> None:
-    """One notch of the wheel over a widget; what does not accept it leaves it to its parent, as Qt does with a mouse."""
+    """One notch of the wheel over a widget; what does not accept it leaves it to its parent, as with a mouse."""
     widget: QWidget | None = field
     while widget is not None:
         centre = QPointF(widget.rect().center())
