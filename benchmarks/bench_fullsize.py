@@ -31,8 +31,8 @@ from machine import machine
 from napari_sfh import pipeline
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.prep.photometry import measure_bin_photometry
-from napari_sfh.prep.psf import Psf
+from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
+from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.types import BinMap, Cube
 
 TARGET_SNR = 35.0

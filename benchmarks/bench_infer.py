@@ -3,7 +3,7 @@
     python benchmarks/bench_infer.py [--weights default|NAME|FILE] [--draws 1000] [--threads 1 2] [--device auto]
 
 Without a bundle at hand, a fresh network of the default recipe's size stands in (speed does not depend on the values
-of weights). Targets of SPEC.md: 2 000 bins/s point and 20 bins/s with 1 000 draws on two CPU cores; 100 000 and 2 000
+of weights). Targets: 2 000 bins/s point and 20 bins/s with 1 000 draws on two CPU cores; 100 000 and 2 000
 on one H100-class GPU. Encoding and the way to the GPU and back are counted. The first call of each kind is not.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator
@@ -27,8 +28,10 @@ from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
 from napari_sfh.model.inference import choose_device, predict_histories, predict_point_values, run_to_completion
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training.fitting.recipe import load_recipe
-from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_data, make_toy_metadata
 from napari_sfh.types import Progress
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "toys"))
+from toy_universe import make_toy_basis, make_toy_data, make_toy_metadata
 
 _SECONDS = 4.0
 

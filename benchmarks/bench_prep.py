@@ -21,8 +21,8 @@ from machine import machine
 
 from napari_sfh.io.muse import read_cube
 from napari_sfh.prep.binning import SpaxelSN, bin_spaxels, measure_signal_noise
-from napari_sfh.prep.photometry import measure_bin_photometry
-from napari_sfh.prep.psf import Psf
+from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
+from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra
 from napari_sfh.types import BinMap, Cube, Mosaic

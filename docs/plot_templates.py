@@ -10,9 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from napari_sfh.physics import filters
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
-from napari_sfh.training.libraries import basis as compact
 from napari_sfh.training.libraries import bc03, emiles, fetch, filter_curves, nebular, resampling, templates
+from napari_sfh.training.libraries.basis import make_template_basis
 
 OUTPUT = Path(__file__).parent / "templates"
 AGES_GYR = (0.003, 0.02, 0.1, 0.5, 2.0, 10.0)
@@ -50,10 +51,10 @@ def plot_spectra(axes: Axes, ours: templates.Templates, other: templates.Templat
 
 def plot_nebula(axes: Axes, t: templates.Templates) -> None:
     """Constant star formation over 10 Myr with its nebula, at three ionisation parameters."""
-    stars, old = templates.sum_template_basis(t).young[solar(t)], solar(t)
+    stars, old = make_template_basis(t).young[solar(t)], solar(t)
     axes.plot(WAVE_AA, stars / stars[NORM_PIXELS].mean(), color="0.3", lw=0.8, label="stars only")
     for log_u, colour in zip((-3.5, -3.0, -2.0), SHADES[1:4]):
-        basis = compact.make_template_basis(t, log_u)
+        basis = make_template_basis(t, log_u)
         total = basis.young[old] + basis.young_nebular[old]
         axes.plot(
             WAVE_AA, total / stars[NORM_PIXELS].mean(), color=colour, lw=0.8, label=f"with gas, log U = {log_u:g}"
@@ -65,7 +66,7 @@ def plot_nebula(axes: Axes, t: templates.Templates) -> None:
 
 def plot_halpha(axes: Axes, t: templates.Templates) -> None:
     """Halpha per ionising photon against case B."""
-    halpha = int(np.argmin(np.abs(t.line_wave_aa - nebular.HALPHA_AA)))
+    halpha = int(np.argmin(np.abs(t.line_wave_aa - HALPHA_AA)))
     age = sub_middle(t)[: t.n_ion] * 1e3
     for g, colour in zip(range(t.mh_gas.size), SHADES):
         rate = np.array([np.interp(t.mh_gas[g], t.mh, q) for q in t.q_h[:, : t.n_ion].T])

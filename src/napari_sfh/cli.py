@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from napari_sfh import __version__
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.atomic import remove_parts_on_signals
 
 if TYPE_CHECKING:
     from napari_sfh.pipeline import RunConfig
@@ -28,6 +29,8 @@ T = TypeVar("T")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _build_parser().parse_args(argv)
+    if threading.current_thread() is threading.main_thread():
+        remove_parts_on_signals()
     try:
         return int(options.command(options))
     except SfhInputError as error:
@@ -216,6 +219,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
 
     from napari_sfh.batch import cluster, galaxies_report
     from napari_sfh.batch.many_galaxies import GalaxyOutcome, run_galaxies
+    from napari_sfh.io.outputs import check_outputs, check_result_name, summary_page_path
     from napari_sfh.pipeline import RunConfig
 
     for name in ("cube", "photometry", "maps"):
@@ -227,8 +231,14 @@ def _run_many_command(options: argparse.Namespace) -> int:
         RunConfig(cube=Path("cube"), maps=Path("maps"), **some)  # refuses what is wrong for every galaxy
     jobs = galaxies_report.list_galaxy_jobs(options.galaxies, options.output, settings, table)
     folder = galaxies_report.find_report_folder(options.output)
-    for place in {folder / galaxies_report.REPORT_JSON, *(job.output for job in jobs)}:
+    reports = [folder / name for name in (galaxies_report.REPORT_JSON, galaxies_report.REPORT_ECSV)]
+    for place in {reports[0], *(job.output for job in jobs)}:
         _check_writable(place)
+        if place not in reports:
+            check_result_name(place)
+    pages = [summary_page_path(job.output) for job in jobs]
+    given = [Path(str(settings[key])) for key in ("binning", "model") if key in settings]
+    check_outputs([*reports, *(job.output for job in jobs), *pages], [options.table, *given])
     scheduler = options.scheduler or cluster.LOCAL
     about = {"started": datetime.now(UTC).isoformat(timespec="seconds"), "scheduler": scheduler, "options": settings}
     ended: list[GalaxyOutcome] = []
@@ -271,9 +281,11 @@ def _cancel_on_interrupt() -> Iterator[threading.Event]:
 def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     """Run, write the result file and its page, say what was written."""
     from napari_sfh.batch.many_galaxies import save_galaxy_result
+    from napari_sfh.batch.rerun import check_run_outputs
     from napari_sfh.pipeline import run_pipeline
 
     _check_writable(output)
+    check_run_outputs(config, output)
     result = show_progress(run_pipeline(config), quiet)
     if result is None:
         raise ComputeError("the run was cancelled; nothing was written")
@@ -320,14 +332,16 @@ def _info_command(options: argparse.Namespace) -> int:
 
 def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
     """What the files of a folder are, and what a run would do with them."""
-    from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
+    from napari_sfh.io.identify import describe_file, find_galaxy_files
+    from napari_sfh.io.outputs import check_outputs
     from napari_sfh.preflight import plan
 
     galaxy = find_galaxy_files(folder)
+    if options.plot:
+        check_outputs([options.plot], (galaxy.cube, *galaxy.mosaics.values(), galaxy.maps))
     found = show_progress(plan.examine_inputs(plan.RunPlan.from_galaxy_files(galaxy), galaxy.problems), options.quiet)
-    files = (galaxy.cube, *galaxy.mosaics.values(), *((galaxy.maps,) if galaxy.maps else ()))
     # What is wrong with a file stands below, with what is done about it.
-    text = [line for file in files for line in describe_file(identify_file(file)) if not line.startswith("  !")]
+    text = [line for info in galaxy.described for line in describe_file(info) if not line.startswith("  !")]
     if found is not None:
         text += plan.format_preflight_text(found)
         if options.plot:

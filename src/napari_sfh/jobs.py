@@ -19,6 +19,8 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress
 
 T = TypeVar("T")
+#: Long work: yields its progress, returns its value.
+Steps = Generator[Progress, None, T]
 #: Seconds between two looks at the cancel event while a library computes.
 POLL_SECONDS = 0.2
 

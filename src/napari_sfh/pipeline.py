@@ -26,12 +26,13 @@ from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import STELLAR_PIXELS
-from napari_sfh.prep import bands, binning, kinematics, rest_frame, sky_lines, spectra
-from napari_sfh.prep.bands import BandPhotometry
+from napari_sfh.prep import binning, kinematics, rest_frame, sky_lines, spectra
+from napari_sfh.prep.mosaics import bands
+from napari_sfh.prep.mosaics.bands import BandPhotometry
+from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT, make_observation, mask_gas_lines
-from napari_sfh.prep.psf import choose_cube_psf
-from napari_sfh.prep.quality import reduced_chi2
 from napari_sfh.prep.redshift import estimate_redshift
+from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.types import BANDS, F32, BinMap, BinnedMaps, Cube, Flag, Mosaic, Observation, Progress, Result
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.

@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
+I64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
+#: Of any precision.
+Floats = NDArray[np.floating]
 
 #: The five PHANGS-HST bands in the network's order (UVIS; "B" may be ACS F435W, "V" and "I" ACS too).
 BANDS: tuple[str, ...] = ("F275W", "F336W", "F438W", "F555W", "F814W")
@@ -42,6 +45,7 @@ class Flag(enum.IntFlag):
     NO_SPECTRUM = 1024  # no usable continuum: nothing was predicted
     DEFAULT_KINEMATICS = 2048  # V and sigma are constants, not measured in this bin
     OTHER_GAS = 4096  # young stars alone do not light the gas: an active nucleus, shocks, old stars
+    UPPER_LIMIT = 8192  # at least one band is an upper limit; it was left out
 
 
 FLAG_MEANING: Mapping[Flag, str] = {
@@ -58,6 +62,7 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.NO_SPECTRUM: "no usable spectrum",
     Flag.DEFAULT_KINEMATICS: "V and sigma are constants",
     Flag.OTHER_GAS: "gas not lit by young stars",
+    Flag.UPPER_LIMIT: "a band is an upper limit",
 }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from toy_universe import make_toy_basis
 
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
@@ -21,7 +22,6 @@ from napari_sfh.training.libraries import age_grid
 from napari_sfh.training.libraries.templates import SED_EDGES_AA, SED_WAVE_AA, Templates
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model
-from napari_sfh.training.simulator.toy import make_toy_basis
 from napari_sfh.types import BANDS, BinMap, Observation
 
 REDSHIFT = 0.0048

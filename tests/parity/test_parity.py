@@ -9,10 +9,10 @@ continuum), bands to 1e-5, errors to 0.5 %; the tolerances below are two to ten 
 import numpy as np
 import pytest
 from parity_sky import HST_FWHM, N_SPAXEL, REDSHIFT, direct, paint, voronoi_regions
+from toy_universe import write_toy_bundle
 
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.pipeline import configure_run, run_pipeline
-from napari_sfh.training.simulator.toy import write_toy_bundle
 from napari_sfh.types import Flag, Observation
 
 

@@ -14,7 +14,7 @@ from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView, describe_flags, find_masked_ranges
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.figures import pages
-from napari_sfh.figures.files import SUFFIXES, save_figure
+from napari_sfh.figures.files import FIGURE_SUFFIXES, save_figure
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Flag, Result
@@ -108,7 +108,7 @@ def test_table_reads_back(result: Result, tmp_path: Path) -> None:
     assert table.meta["GALAXY"] == "NGC0000"
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("suffix", FIGURE_SUFFIXES)
 def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> None:
     page = pages.draw_bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr")
     path = save_figure(page, tmp_path / f"bins{suffix}")

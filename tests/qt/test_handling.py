@@ -162,7 +162,7 @@ def test_closing_asks_and_another_explorer_finds_the_result(
     opened: Any, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("napari_sfh._qt.explorer.ask_about_unsaved", lambda _, name: asked.append(name) or answer)
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_saving", lambda _, name: asked.append(name) or answer)
     viewer, result = opened.viewer, opened.session.result
     opened.files.unsaved = True
     close_by_x(opened)

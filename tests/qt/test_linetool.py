@@ -207,7 +207,7 @@ def test_what_cannot_be_done_is_said(tool, maps_file, tmp_path):
     with pytest.raises(SfhInputError, match="line 'HEI' is not there: choose one of HA6562"):
         tool.show("HEI")
     assert not tool.host.attempt(lambda: tool.save_table(tmp_path / "no" / "t.ecsv"))
-    assert "cannot be written" in tool.host.said[-1]
+    assert "does not exist" in tool.host.said[-1]
 
 
 def test_form_is_kept(tool):

@@ -74,7 +74,7 @@ def test_metallicity_distribution_has_mean_and_spread(result: Result) -> None:
     assert spread == pytest.approx(np.hypot(0.15, 0.1 / np.sqrt(12)), abs=0.01)
 
 
-@pytest.mark.parametrize("suffix", tables.SUFFIXES)
+@pytest.mark.parametrize("suffix", tables.TABLE_SUFFIXES)
 def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: str) -> None:
     views = [BinView.of(result, b) for b in (2, 5)]
     path = tables.write_tables(tables.build_bin_tables(result, views), tmp_path / f"bins{suffix}")
@@ -124,6 +124,6 @@ def test_tables_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
         tables.write_tables(tables.build_bin_tables(result, []), tmp_path / "a.fits")
     with pytest.raises(SfhInputError, match="no gradient was fitted yet"):
         tables.build_gradient_tables(result, {})
-    for suffix in tables.SUFFIXES:
+    for suffix in tables.TABLE_SUFFIXES:
         with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
             tables.write_tables(made, tmp_path / "nowhere" / f"a{suffix}")

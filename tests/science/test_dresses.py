@@ -11,7 +11,7 @@ from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.pipeline import configure_run, run_pipeline
-from napari_sfh.prep.psf import MUSE_REFERENCE_AA, MUSE_SLOPE
+from napari_sfh.prep.mosaics.psf import MUSE_REFERENCE_AA, MUSE_SLOPE
 from napari_sfh.training.mock.archive_layouts import DRESSES, dress_mock_galaxy, read_mock_galaxy
 from napari_sfh.training.mock.files import write_fits_files
 from napari_sfh.types import BANDS, Flag

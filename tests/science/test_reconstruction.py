@@ -8,7 +8,7 @@ import pytest
 
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.training.libraries import basis as compact
-from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model
 
@@ -27,7 +27,7 @@ def both(stock_templates):
     share = compact.constant_sfr_mass_share(stock_templates)
     fine = ObjectParameters.single(mass @ share, mh[:, stock_templates.bin_of_sub], **dust)
     truth = forward_model.synthesise_objects(forward_model.build_forward_model(stock_templates), fine)
-    basis = templates.sum_template_basis(stock_templates)
+    basis = make_template_basis(stock_templates)
     flux, phot = basis.reconstruct(mass, mh, **dust)
     return truth, flux, phot, basis
 

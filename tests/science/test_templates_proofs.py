@@ -12,14 +12,14 @@ from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.training.libraries import (
     age_grid,
-    air_or_vacuum,
     fetch,
     filter_curves,
     nebular,
     resampling,
-    templates,
+    ssp_library,
     young_extension,
 )
+from napari_sfh.training.libraries.basis import make_template_basis
 
 pytestmark = pytest.mark.slow
 
@@ -113,9 +113,9 @@ def test_both_libraries_are_in_air(bc03_miles, e_miles):
     """Mg b, Na D and Halpha of an old solar population lie at their air wavelengths, 1.4-1.8 AA from vacuum's."""
     for library in (bc03_miles, e_miles):
         solar, old = int(np.argmin(np.abs(library.mh))), int(np.argmin(np.abs(library.age_gyr - 5)))
-        offsets = air_or_vacuum.measure_line_offsets_aa(library.wave_aa, library.spectrum[solar, old])
+        offsets = ssp_library.measure_line_offsets_aa(library.wave_aa, library.spectrum[solar, old])
         assert np.max(np.abs(offsets)) < 0.35, library.name
-        assert air_or_vacuum.detect_air_or_vacuum(library.wave_aa, library.spectrum[solar, old]) == "air"
+        assert ssp_library.detect_air_or_vacuum(library.wave_aa, library.spectrum[solar, old]) == "air"
 
 
 def test_filters_have_the_cameras_pivot_wavelengths(stock_templates):
@@ -227,7 +227,7 @@ def test_join_factors_are_those_of_the_page(e_miles, bc03_miles):
 
 
 def test_basis_of_the_stock_library(stock_templates):
-    basis = templates.sum_template_basis(stock_templates)
+    basis = make_template_basis(stock_templates)
     assert basis.spectrum.shape == (N_AGE, 7, 1761)
     assert sum(a.nbytes for a in basis.to_tensors().values()) < 2e6
     lg_ml = [basis.lg_ml_v(np.eye(N_AGE)[k], np.zeros(N_AGE)) for k in range(N_AGE)]

@@ -11,6 +11,7 @@ from napari_sfh.physics.filters import mean_flux_density
 from napari_sfh.physics.template_basis import TemplateBasis, find_bracket
 from napari_sfh.physics.wavelength import NORM_PIXELS, NORM_WINDOW_AA, WAVE_AA
 from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def toy():
 
 @pytest.fixture(scope="module")
 def basis(toy):
-    return templates.sum_template_basis(toy)
+    return make_template_basis(toy)
 
 
 def one_bin(number):

@@ -7,19 +7,19 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-
-from napari_sfh.errors import SfhInputError
-from napari_sfh.model import bundle as module
-from napari_sfh.model.bundle import find_bundle_file, list_bundles, load_bundle, save_bundle
-from napari_sfh.model.inference import draw_posterior_samples, predict_histories, run_to_completion
-from napari_sfh.model.sfh_model import SfhModel
-from napari_sfh.training.simulator.toy import (
+from toy_universe import (
     make_toy_basis,
     make_toy_config,
     make_toy_data,
     make_toy_metadata,
     write_toy_bundle,
 )
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.model import bundle as module
+from napari_sfh.model.bundle import find_bundle_file, list_bundles, load_bundle, save_bundle
+from napari_sfh.model.inference import draw_posterior_samples, predict_histories, run_to_completion
+from napari_sfh.model.sfh_model import SfhModel
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from toy_universe import make_toy_data
 
 from napari_sfh.model.calibration import LG_SNR_NODES
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.ood import OOD_STATISTICS, OodDetector
 from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.training.simulator.toy import make_toy_data
 
 
 def signs_and_snr(n=20000, seed=0):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from synthetic_toys import toy_model, toy_source, toy_templates
+from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
@@ -15,7 +16,6 @@ from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training import cli
 from napari_sfh.training.evaluation import ablation, independent_simulator, ood_cases, report, test_set
 from napari_sfh.training.evaluation import evaluation as evaluate
-from napari_sfh.training.simulator.toy import make_toy_data, write_toy_bundle
 from napari_sfh.types import Prediction
 
 SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_outsiders=12, n_elsewhere=8)
@@ -200,8 +200,9 @@ def test_calzetti_and_smc_are_one_at_5500():
     ],
 )
 def test_bad_arguments(tmp_path, capsys, extra, message):
+    from toy_universe import make_toy_metadata
+
     from napari_sfh.model.bundle import save_bundle
-    from napari_sfh.training.simulator.toy import make_toy_metadata
 
     made = load_bundle(write_toy_bundle(tmp_path / "toy.safetensors"))
     save_bundle(tmp_path / "toy.safetensors", made.model, made.basis, {**make_toy_metadata(), "prior": {}})

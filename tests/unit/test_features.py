@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from toy_universe import make_toy_data
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.encoding import FeatureSettings, encode_observation, encoded_value_error, find_usable_rows
-from napari_sfh.training.simulator.toy import make_toy_data
 from napari_sfh.types import Flag, Observation
 
 

@@ -11,7 +11,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
-from napari_sfh.training.libraries.templates import sum_template_basis
+from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model
 
@@ -163,7 +163,7 @@ def test_equals_the_basis_that_inference_reconstructs_with():
     last = T.bin_of_sub == 15
     mass[:, last] *= mass_frac[:, 15:] / mass[:, last].sum(1, keepdims=True)
     mh = np.full((5, S), 0.1)
-    made = sum_template_basis(T)
+    made = make_template_basis(T)
     params = ObjectParameters.single(mass, mh, tau_ism=0.3, tau_bc=0.8, lg_u=float(made.log_u), mh_gas=0.1)
     out = forward_model.synthesise_objects(toy_model(), params)
     flux, phot = made.reconstruct(mass_frac, np.full((5, 16), 0.1), np.full(5, 0.3), np.full(5, 0.8))

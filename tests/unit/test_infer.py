@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.model import inference
@@ -20,8 +21,7 @@ from napari_sfh.model.inference import (
     run_to_completion,
 )
 from napari_sfh.physics.dust import ebv_from_tau
-from napari_sfh.prep.quality import reduced_chi2
-from napari_sfh.training.simulator.toy import make_toy_data, write_toy_bundle
+from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.types import BANDS, Flag, Prediction
 
 DRAWS = 64

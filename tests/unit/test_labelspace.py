@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from toy_universe import make_toy_basis, make_toy_data
 
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import (
@@ -16,7 +17,6 @@ from napari_sfh.model.targets import (
     unpack_targets,
 )
 from napari_sfh.physics.dust import ebv_from_tau
-from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_data
 from napari_sfh.types import Prediction
 
 

@@ -7,8 +7,8 @@ from template_toys import AGE_GYR, FWHM_AA, MH, WAVE, level, toy_library
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import air_to_vacuum
-from napari_sfh.training.libraries import emiles, ppxf_npz, ssp_library, young_extension
-from napari_sfh.training.libraries.air_or_vacuum import detect_air_or_vacuum, measure_line_offsets_aa
+from napari_sfh.training.libraries import catalogue, emiles, ppxf_npz, young_extension
+from napari_sfh.training.libraries.ssp_library import detect_air_or_vacuum, measure_line_offsets_aa
 
 AGES = (0.0631, 0.1, 0.2, 1.0, 10.0)
 METALS = (-0.40, 0.0, 0.22)
@@ -220,9 +220,9 @@ def test_no_lines_no_medium():
 
 def test_unknown_and_reserved_names():
     with pytest.raises(SfhInputError, match="library 'nope' is unknown; choose from bc03-miles, e-miles"):
-        ssp_library.load_library("nope")
+        catalogue.load_library("nope")
     with pytest.raises(SfhInputError, match="'bc03-miles' is a stock name"):
-        ssp_library.load_library("bc03-miles", folder="somewhere")
+        catalogue.load_library("bc03-miles", folder="somewhere")
 
 
 def test_missing_wavelengths_come_from_the_stand_in_at_each_ssps_own_level():

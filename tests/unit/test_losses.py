@@ -5,21 +5,21 @@ import math
 import numpy as np
 import pytest
 import torch
+from toy_universe import make_toy_basis, make_toy_data
 
 from napari_sfh.model.networks import DecoderOutput
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import LN_TAU_BC, MH, ROOT, SLOPE_AT, TAU_ISM, MassToLight
 from napari_sfh.training.fitting.losses import SFH_SHARE, TERMS, light_loss, paper_loss
-from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_data
 
-TRUTH = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
+TRUTH_LABELS = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 
 
 @pytest.fixture(scope="module")
 def toy():
     """Label vectors, truth and mass-to-light ratios."""
     _, labels = make_toy_data(50, seed=1)
-    truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH}
+    truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH_LABELS}
     return targets_from_labels(labels), truth, MassToLight.from_basis(make_toy_basis())
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from astropy.table import Table
+from killed_writer import leave_part_of_killed_process
 from many_toys import OPTIONS, Killer, toy_galaxy
 from test_results import make_result
 
@@ -212,8 +213,7 @@ def test_local_workers_a_kill_and_the_report(
     jobs = galaxies_report.list_galaxy_jobs([folders[0], folders[1], galaxy], str(tmp_path / "out"), OPTIONS, {})
     jobs[0] = GalaxyJob(jobs[0].folder, jobs[0].output, {**OPTIONS, "model": Killer()})
     jobs[0].output.parent.mkdir()
-    left = jobs[0].output.with_name(".ngc1_sfh.fits.abc.part")
-    left.write_text("half of a result")
+    left = leave_part_of_killed_process(jobs[0].output)
     outcomes = show_progress(run_galaxies(jobs, workers=1), quiet=False)
     assert [o.status for o in outcomes] == ["failed", "failed", "done"], outcomes
     assert "its worker was killed, most likely for want of memory; give fewer --workers" in outcomes[0].message

@@ -11,6 +11,7 @@ from synthetic_toys import toy_model, toy_templates
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.dust import tau_from_ebv
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.prep import narrowband
 from napari_sfh.training import cli
 from napari_sfh.training.libraries import templates
@@ -18,7 +19,7 @@ from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.studies import narrow_galaxies, narrow_measure, narrow_page, narrow_ssp
 from napari_sfh.training.studies.narrow_nets import JpasMlp, RegressorFitSettings, SpaxelCnn, train_regressor
 
-BANDS = narrowband.make_jpas_like_filters(4750, 9350, [narrowband.HALPHA_AA])
+BANDS = narrowband.make_jpas_like_filters(4750, 9350, [HALPHA_AA])
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from toy_universe import make_toy_basis, make_toy_config, make_toy_data
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.encoding import encode_observation
@@ -10,7 +11,6 @@ from napari_sfh.model.posterior import FlowConfig, Posterior, make_base_points
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel, targets_from_labels
 from napari_sfh.model.targets import N_TARGET, MassToLight
 from napari_sfh.training.fitting.losses import light_loss, log_cosh, paper_loss
-from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_config, make_toy_data
 
 SMALL = {
     "galceran2026": {"channels": [4, 8, 8], "heads": 2, "latent": 10, "decoder": 24},

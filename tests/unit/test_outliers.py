@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from toy_universe import make_toy_basis, make_toy_data
 
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.ood import OodDetector
@@ -14,7 +15,6 @@ from napari_sfh.training.fitting import corruption
 from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.fitting.spectra_sources import SpectraSource
-from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_data
 
 
 @dataclass(frozen=True)

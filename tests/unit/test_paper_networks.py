@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from synthetic_toys import toy_templates
+from toy_universe import make_toy_data
 
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import predict_histories, run_to_completion
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import load_recipe
 from napari_sfh.training.libraries import templates
-from napari_sfh.training.simulator.toy import make_toy_data
 
 
 def test_the_two_recipes_differ_in_architecture_alone():

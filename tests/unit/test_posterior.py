@@ -5,12 +5,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from toy_universe import make_toy_basis
 
 from napari_sfh.model.posterior import FlowConfig, Posterior, make_base_points
 from napari_sfh.model.targets import N_TARGET, MassToLight, unpack_targets
 from napari_sfh.training.fitting.posterior import FlowTrainingSet, fit_flow
 from napari_sfh.training.fitting.recipe import PosteriorSettings
-from napari_sfh.training.simulator.toy import make_toy_basis
 
 LATENT = 3
 SMALL = FlowConfig(transforms=2, hidden=(16,), bins=4)

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from astropy.wcs import WCS
+from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis import posteriors
-from napari_sfh.analysis.posteriors import compute_formation_times, draw_bin_posterior, find_bundle
+from napari_sfh.analysis.posteriors import compute_formation_times, draw_bin_posterior
+from napari_sfh.analysis.weights import find_result_weights
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.calibration import PosteriorCalibration
@@ -23,7 +25,6 @@ from napari_sfh.model.inference import predict_histories, reconstruct_observatio
 from napari_sfh.model.inference import run_to_completion as finished
 from napari_sfh.model.targets import SCALARS, VECTORS
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.training.simulator.toy import make_toy_data, write_toy_bundle
 from napari_sfh.types import QUANTILES, BinMap, Result
 
 T = TypeVar("T")
@@ -117,10 +118,10 @@ def test_formation_times_of_known_curves() -> None:
 
 def test_a_network_that_moved_is_found_by_its_content(toy: Result, tmp_path: Path) -> None:
     original = Path(str(toy.settings["model"]))
-    assert find_bundle(toy) == original
+    assert find_result_weights(toy) == original
     elsewhere = tmp_path / "other-name.safetensors"
     shutil.copy(original, elsewhere)
-    assert find_bundle(replace(toy, settings={"model": str(elsewhere)})) == elsewhere
+    assert find_result_weights(replace(toy, settings={"model": str(elsewhere)})) == elsewhere
 
 
 def test_a_network_that_is_not_there_or_another(toy: Result) -> None:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from synthetic_toys import toy_model, toy_source, toy_templates
+from toy_universe import make_toy_basis
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.inference import run_to_completion
@@ -12,7 +13,6 @@ from napari_sfh.physics.filters import filter_weight_matrix
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.evaluation import ppxf_comparison, test_set
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_gas_templates, make_ppxf_grid
-from napari_sfh.training.simulator.toy import make_toy_basis
 from napari_sfh.types import Observation
 
 pytest.importorskip("ppxf")

@@ -10,9 +10,9 @@ from prep_toys import run, toy_bins, toy_cube, toy_mosaic, toy_wcs
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.prep.alignment import compare_mosaic_with_cube
-from napari_sfh.prep.photometry import measure_bin_photometry
-from napari_sfh.prep.psf import Psf
+from napari_sfh.prep.mosaics.alignment import compare_mosaic_with_cube
+from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
+from napari_sfh.prep.mosaics.psf import Psf
 
 WAVE = 4750.0 + 5.0 * np.arange(400)
 BAND = Filter.from_curve("F555W", "UVIS", np.arange(4700.0, 6200.0, 10.0), np.full(150, 0.2))

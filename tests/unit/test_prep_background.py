@@ -8,9 +8,9 @@ from prep_toys import run, toy_bins, toy_cube, toy_mosaic
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.filters import Filter
-from napari_sfh.prep import bands
-from napari_sfh.prep.background import MIN_BOXES, SkyLevel, _combine_boxes, measure_sky_level
-from napari_sfh.prep.psf import Psf
+from napari_sfh.prep.mosaics import bands
+from napari_sfh.prep.mosaics.background import MIN_BOXES, SkyLevel, _combine_boxes, measure_sky_level
+from napari_sfh.prep.mosaics.psf import Psf
 
 LEVEL, NOISE = 0.0031, 0.006
 N = 900

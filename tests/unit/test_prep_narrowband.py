@@ -8,6 +8,7 @@ from prep_toys import toy_cube
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.inference import run_to_completion
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.prep import narrowband
 
 WAVE = np.arange(4750.0, 9350.0, 1.25)
@@ -33,7 +34,7 @@ def test_width_is_145_at_half_maximum():
 
 def test_bands_with_halpha_are_left_out():
     names = {f.name for f in narrowband.make_jpas_like_filters(4750, 9350)}
-    left = {f.name for f in narrowband.make_jpas_like_filters(4750, 9350, without_aa=[narrowband.HALPHA_AA])}
+    left = {f.name for f in narrowband.make_jpas_like_filters(4750, 9350, without_aa=[HALPHA_AA])}
     assert names - left == {"J0650", "J0660"}
 
 
@@ -80,7 +81,7 @@ def test_images_of_a_cube_equal_its_spectra_in_the_rest_frame():
     flux = 5 + rng.random((WAVE.size, 3, 4))
     variance = 0.01 + rng.random(flux.shape)
     good = rng.random(flux.shape) > 0.01
-    bands = narrowband.make_jpas_like_filters(4750, 9000, [narrowband.HALPHA_AA])
+    bands = narrowband.make_jpas_like_filters(4750, 9000, [HALPHA_AA])
     z = 0.01
     made = run_to_completion(narrowband.make_narrowband_images(toy_cube(flux, variance, good, wave=WAVE), bands, z))
     assert made.flux.shape == made.error.shape == (len(bands), 3, 4)

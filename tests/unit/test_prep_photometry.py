@@ -9,8 +9,8 @@ from scipy.ndimage import gaussian_filter
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.prep.photometry import measure_bin_photometry
-from napari_sfh.prep.psf import ASSUMED_FWHM_ARCSEC, Psf, choose_cube_psf, make_matching_kernel, make_psf_image
+from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
+from napari_sfh.prep.mosaics.psf import ASSUMED_FWHM_ARCSEC, Psf, choose_cube_psf, make_matching_kernel, make_psf_image
 
 PSF = Psf(0.9, slope=0.0)
 N_HST, N_MUSE = 500, 60  # 20 arcsec and 12 arcsec
@@ -144,7 +144,7 @@ def test_strips_do_not_show(monkeypatch):
     image = gaussian_filter(rng.uniform(0, 10, (N_HST, N_HST)), 3)
     bins = toy_bins(1 + np.arange(N_MUSE**2).reshape(N_MUSE, N_MUSE))
     whole = measure_bin_photometry(hst(image), cube(), bins, PSF)
-    monkeypatch.setattr("napari_sfh.prep.photometry._STRIP_PIXELS", 1)
+    monkeypatch.setattr("napari_sfh.prep.mosaics.photometry._STRIP_PIXELS", 1)
     strips = measure_bin_photometry(hst(image), cube(), bins, PSF)
     np.testing.assert_allclose(strips.flux_cgs, whole.flux_cgs, rtol=1e-4)
     np.testing.assert_allclose(strips.error_cgs, whole.error_cgs, rtol=1e-3)

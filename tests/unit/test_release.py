@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from toy_universe import make_toy_basis, make_toy_config, make_toy_metadata, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model import bundle as bundles
@@ -11,7 +12,6 @@ from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import model_card, training_run
 from napari_sfh.training.fitting.release import release_bundle
-from napari_sfh.training.simulator.toy import make_toy_basis, make_toy_config, make_toy_metadata, write_toy_bundle
 
 HASH = "ab" * 32
 META = make_toy_metadata() | {

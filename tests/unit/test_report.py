@@ -6,12 +6,12 @@ import re
 import numpy as np
 import pytest
 from synthetic_toys import toy_source
+from toy_universe import write_toy_bundle
 
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import run_to_completion
 from napari_sfh.training.evaluation import evaluation, report, report_figures, test_set
 from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestFit
-from napari_sfh.training.simulator.toy import write_toy_bundle
 
 SMALL = evaluation.EvaluationSettings(device="cpu", draws=50, n_again=16, n_ablation=8, n_outsiders=4, n_elsewhere=4)
 

@@ -289,11 +289,18 @@ def test_missing_folder(written, tmp_path):
         write_result(written[0], tmp_path / "no" / "out.fits")
 
 
+def test_a_name_that_ends_in_gz_is_compressed(written, tmp_path):
+    path = write_result(written[0], tmp_path / "out.fits.gz")
+    assert path.read_bytes()[:2] == b"\x1f\x8b"
+    assert read_result(path).bins.n_bins == written[0].bins.n_bins
+    assert [p.name for p in tmp_path.iterdir()] == ["out.fits.gz"]
+
+
 def test_unwritable_folder(written, tmp_path, monkeypatch):
-    def refuse(**_):
+    def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("napari_sfh.io.results.tempfile.mkstemp", refuse)
+    monkeypatch.setattr("napari_sfh.io.atomic.os.open", refuse)
     with pytest.raises(SfhInputError, match=r"the folder is not writable \(Permission denied\); choose another"):
         write_result(written[0], tmp_path / "out.fits")
 
@@ -329,7 +336,7 @@ def test_interrupted_write_leaves_nothing(written, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("napari_sfh.io.results.os.replace", stop)
+    monkeypatch.setattr("napari_sfh.io.atomic.os.replace", stop)
     with pytest.raises(KeyboardInterrupt):
         write_result(written[0], tmp_path / "out.fits")
     assert list(tmp_path.iterdir()) == []
@@ -339,7 +346,7 @@ def test_failing_disk_is_a_compute_error(written, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("napari_sfh.io.results.os.replace", fail)
+    monkeypatch.setattr("napari_sfh.io.atomic.os.replace", fail)
     with pytest.raises(ComputeError, match=r"No space left on device.*; free disk space"):
         write_result(written[0], tmp_path / "out.fits")
     assert list(tmp_path.iterdir()) == []

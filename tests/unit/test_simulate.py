@@ -210,7 +210,7 @@ def test_dask_workers_stand_elsewhere(tmp_path, monkeypatch):
     """A relative --output is the client's folder, not the worker's."""
     jobs = []
 
-    def run_jobs(given, address):
+    def run_jobs(write, given, address):
         jobs.extend(given)
         yield 0, {"n": 40, "clipped": 0, "sha256": "of the shard"}
 

@@ -1,5 +1,6 @@
 """A whole training on toy templates: what it leaves, how it goes on after an interruption, what it refuses."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from synthetic_toys import toy_source, toy_templates
+from toy_universe import make_toy_data
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.model.bundle import REQUIRED, hash_bundle_tensors, load_bundle
@@ -18,8 +20,8 @@ from napari_sfh.training.fitting import learning_curve, point_network, training_
 from napari_sfh.training.fitting.recipe import PointFitSettings, load_recipe
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.simulator import simulation
-from napari_sfh.training.simulator.toy import make_toy_data
 
 EPOCHS = 3
 
@@ -269,12 +271,35 @@ def test_plateau_lowers_the_rate_and_survives_a_checkpoint():
 
 
 def test_learning_rate_schedules():
-    model = point_network.SfhModel(recipe().model_config(), templates.sum_template_basis(toy_templates()))
+    model = point_network.SfhModel(recipe().model_config(), make_template_basis(toy_templates()))
     for schedule, middle, end in (("linear", 0.5, 1e-4), ("constant", 1.0, 1.0), ("cosine", 0.5, 1e-4)):
         settings = dataclasses.replace(recipe().fit, schedule=schedule)
         module = point_network.PointNetworkModule(model, dataclasses.replace(recipe(), fit=settings), 10_000)
         assert module.relative_learning_rate(5000) == pytest.approx(middle, rel=0.01)
         assert module.relative_learning_rate(10_000) == pytest.approx(end)
+
+
+def test_checkpoint_of_an_unfused_optimiser_goes_on():
+    made = recipe()
+    model = point_network.SfhModel(made.model_config(), templates.sum_template_basis(toy_templates()))
+    module = point_network.PointNetworkModule(model, made)
+    fused = module.configure_optimizers()["optimizer"]
+    weights = list(model.network.parameters())
+    earlier = torch.optim.Adam(weights, lr=1e-3)
+    for optimiser in (earlier, fused):
+        if optimiser is fused:
+            fused.load_state_dict(copy.deepcopy(earlier.state_dict()))
+        before = weights[0].detach().clone()
+        for weight in weights:
+            weight.grad = torch.ones_like(weight)
+        optimiser.step()
+        torch.testing.assert_close(weights[0].detach(), before - optimiser.param_groups[0]["lr"], atol=1e-6, rtol=0)
+    assert all(int(state["step"]) == 2 for state in fused.state.values())
+
+
+def test_memory_is_kept_where_the_c_library_is_glibc(monkeypatch):
+    monkeypatch.setattr(training_run.platform, "libc_ver", lambda: ("", ""))
+    assert not training_run.keep_freed_memory()
 
 
 def test_history_reads_lightnings_own_table(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from synthetic_toys import toy_source
+from toy_universe import make_toy_data
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.inference import run_to_completion
@@ -22,7 +23,6 @@ from napari_sfh.training.fitting.spectra_sources import (
     split_rows,
 )
 from napari_sfh.training.simulator import simulation
-from napari_sfh.training.simulator.toy import make_toy_data
 
 NONE = AugmentSettings()
 

@@ -31,7 +31,7 @@ def run_retraining_bound(args: argparse.Namespace) -> int:
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.libraries import templates
-    from napari_sfh.training.libraries.ssp_library import list_libraries
+    from napari_sfh.training.libraries.catalogue import list_libraries
     from napari_sfh.training.studies.retraining_bound import RetrainingBoundSettings, measure_retraining_bound
 
     settings = RetrainingBoundSettings()

@@ -7,7 +7,7 @@ import sys
 import textwrap
 
 from napari_sfh.training.libraries import fetch, templates
-from napari_sfh.training.libraries.ssp_library import list_libraries
+from napari_sfh.training.libraries.catalogue import list_libraries
 
 
 def add_templates_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,11 +16,13 @@ def add_templates_parser(subparsers: argparse._SubParsersAction[argparse.Argumen
         "templates",
         help="fetch the template libraries and prepare them",
         description="Fetch the stock libraries by package name, check them by sha256 and prepare them once; or "
-        "prepare your own folder of E-MILES/MILES files or pPXF npz file.",
+        "prepare your own: a folder or tar archive of E-MILES/MILES or XSL files, or an npz file of pPXF or XSL.",
     )
     parser.add_argument("--list", action="store_true", help="say what there is and stop")
     parser.add_argument("--library", metavar="NAME", help="only this one; with --folder your name for it")
-    parser.add_argument("--folder", metavar="PATH", help="folder of E-MILES/MILES FITS files, or a pPXF 9 npz file")
+    parser.add_argument(
+        "--folder", metavar="PATH", help="folder or tar archive of E-MILES/MILES or XSL FITS files, or an npz file"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.set_defaults(run=run_templates)
 

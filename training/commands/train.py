@@ -36,7 +36,7 @@ def run_train(args: argparse.Namespace) -> int:
 
     from napari_sfh.errors import SfhInputError
     from napari_sfh.training.fitting.recipe import load_recipe
-    from napari_sfh.training.fitting.training_run import TrainingOptions, train_bundle
+    from napari_sfh.training.fitting.training_run import TrainingOptions, keep_freed_memory, train_bundle
 
     recipe = load_recipe(args.config)
     for key, least in (("n", 20), ("epochs", 1), ("threads", 1)):
@@ -57,5 +57,6 @@ def run_train(args: argparse.Namespace) -> int:
     options = TrainingOptions(
         args.output, args.data, args.device, args.threads, args.resume, args.quiet, command, args.devices
     )
+    keep_freed_memory()
     print(train_bundle(recipe, options))
     return 0

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 import napari_sfh
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import Steps
 from napari_sfh.model.bundle import Bundle, hash_bundle_tensors
 from napari_sfh.model.inference import choose_device
 from napari_sfh.physics.means import MEAN_NAMES
@@ -30,10 +30,7 @@ from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import Observation, Progress
-
-T = TypeVar("T")
-Steps = Generator[Progress, None, T]
+from napari_sfh.types import Observation
 
 #: S/N at which the same objects are observed again.
 SNR_VALUES: tuple[float, ...] = (5.0, 10.0, 20.0, 35.0, 50.0, 100.0)

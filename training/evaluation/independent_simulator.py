@@ -22,9 +22,7 @@ from napari_sfh.physics.lsf import total_sigma_aa
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import BANDS, Observation
-
-Array = NDArray[np.float64]
+from napari_sfh.types import BANDS, F64, Observation
 
 #: Kinds of history, which `Labels.family` indexes.
 INDEPENDENT_FAMILIES = (
@@ -43,8 +41,8 @@ _LG_U = -2.6
 class IndependentGalaxies:
     """Noiseless spectra (N, W) and bands (N, B), divided by the mean in the window, and their truth."""
 
-    flux: Array
-    phot: Array
+    flux: F64
+    phot: F64
     labels: Labels
 
     def observe(self, snr: float, rng: np.random.Generator) -> Observation:
@@ -81,7 +79,7 @@ def observe_independent_galaxies(
     return made.observe(snr, rng), made.labels
 
 
-def _history(t: Templates, family: int, rng: np.random.Generator) -> Array:
+def _history(t: Templates, family: int, rng: np.random.Generator) -> F64:
     """Mass of each sub-bin (S,), by sums over a fine grid of lookback time."""
     fine = np.linspace(0.0, _OLDEST_GYR, 20001)[1:] - _OLDEST_GYR / 40000
     cosmic = _OLDEST_GYR + 0.3 - fine
@@ -110,7 +108,7 @@ def _history(t: Templates, family: int, rng: np.random.Generator) -> Array:
     return mass / mass.sum()
 
 
-def _metals(mass: Array, t: Templates, rng: np.random.Generator) -> Array:
+def _metals(mass: F64, t: Templates, rng: np.random.Generator) -> F64:
     """[M/H] (N, S)."""
     n = len(mass)
     formed = mass[:, ::-1].cumsum(1)[:, ::-1] - 0.5 * mass
@@ -125,7 +123,7 @@ def _metals(mass: Array, t: Templates, rng: np.random.Generator) -> Array:
     return np.where(fresh, diluted, mh)
 
 
-def _attenuation_curve(kind: int, wave_aa: Array) -> Array:
+def _attenuation_curve(kind: int, wave_aa: F64) -> F64:
     """A(lambda) / A_V of Calzetti et al. (2000) or the SMC bar (Gordon et al. 2003)."""
     if kind == 0:
         x = wave_aa / 1e4
@@ -138,7 +136,7 @@ def _attenuation_curve(kind: int, wave_aa: Array) -> Array:
     return np.asarray(G03_SMCBar()(wave_aa * u.AA), float)
 
 
-def _light(t: Templates, mass: Array, mh: Array, a_v: Array, rng: np.random.Generator) -> tuple[Array, Array]:
+def _light(t: Templates, mass: F64, mh: F64, a_v: F64, rng: np.random.Generator) -> tuple[F64, F64]:
     """Spectra (N, W) and bands (N, B) behind dust."""
     weights = filter_weight_matrix(t.filters[: len(BANDS)], t.sed_wave_aa)
     curves = {
@@ -155,7 +153,7 @@ def _light(t: Templates, mass: Array, mh: Array, a_v: Array, rng: np.random.Gene
     return flux, phot
 
 
-def _stars(t: Templates, mass: Array, mh: Array, screens: list[Array]) -> tuple[Array, Array]:
+def _stars(t: Templates, mass: F64, mh: F64, screens: list[F64]) -> tuple[F64, F64]:
     """Stellar light of one object on both grids."""
     place = np.interp(mh, t.mh, np.arange(t.mh.size))
     low = np.minimum(place.astype(int), t.mh.size - 2)
@@ -170,8 +168,8 @@ def _stars(t: Templates, mass: Array, mh: Array, screens: list[Array]) -> tuple[
 
 
 def _gas(
-    t: Templates, mass: Array, mh: float, continuum: bool, screens: list[Array], rng: np.random.Generator
-) -> tuple[Array, Array]:
+    t: Templates, mass: F64, mh: float, continuum: bool, screens: list[F64], rng: np.random.Generator
+) -> tuple[F64, F64]:
     """Nebular light of one object on both grids."""
     g = int(np.argmin(np.abs(t.mh_gas - mh)))
     place = float(np.interp(_LG_U, t.log_u, np.arange(t.log_u.size)))
@@ -179,7 +177,7 @@ def _gas(
     share = place - u
     ionising = mass[: t.n_ion] * rng.uniform(0.3, 1.0)
 
-    def at(grid: NDArray[np.floating]) -> Array:
+    def at(grid: NDArray[np.floating]) -> F64:
         return ionising @ ((1 - share) * grid[g, u] + share * grid[g, u + 1])
 
     hydrogen = np.abs(t.line_wave_aa[:, None] - np.array([4101.7, 4340.5, 4861.3, 6562.8])).min(1) < 1.5
@@ -198,7 +196,7 @@ def _gas(
     return spectrum, sed
 
 
-def _add_noise(flux: Array, phot: Array, snr: float, rng: np.random.Generator) -> Observation:
+def _add_noise(flux: F64, phot: F64, snr: float, rng: np.random.Generator) -> Observation:
     """Noise and calibration errors; everything divided by the noisy mean in the window."""
     n = len(flux)
     error = np.sqrt(np.maximum(flux, 0.02)) / snr
@@ -222,7 +220,7 @@ def _add_noise(flux: Array, phot: Array, snr: float, rng: np.random.Generator) -
     )
 
 
-def _labels(t: Templates, mass: Array, mh: Array, a_v: Array, family: NDArray[np.int32]) -> Labels:
+def _labels(t: Templates, mass: F64, mh: F64, a_v: F64, family: NDArray[np.int32]) -> Labels:
     """The truth on the 16 age bins, from the same masses."""
     onto = np.zeros((t.n_sub, N_AGE))
     onto[np.arange(t.n_sub), t.bin_of_sub] = 1.0

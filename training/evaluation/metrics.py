@@ -16,15 +16,14 @@ from numpy.typing import NDArray
 
 from napari_sfh.analysis.comparison.map_comparison import measure_scatter
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.types import QUANTILES
+from napari_sfh.types import QUANTILES, Floats
 
-Array = NDArray[np.floating]
 Table = dict[str, Any]
 #: Single precision of a fraction.
 _SLACK = 1e-6
 
 
-def measure_accuracy(found: Mapping[str, Array], truth: Mapping[str, Array], rows: Any = slice(None)) -> Table:
+def measure_accuracy(found: Mapping[str, Floats], truth: Mapping[str, Floats], rows: Any = slice(None)) -> Table:
     """``{name: {bias, std, nmad, n}}`` of the four means, over ``rows``."""
     out: Table = {}
     for name in MEAN_NAMES:
@@ -33,7 +32,7 @@ def measure_accuracy(found: Mapping[str, Array], truth: Mapping[str, Array], row
     return out
 
 
-def flag_inside_intervals(quantiles: Array, truth: Array) -> tuple[Array, Array]:
+def flag_inside_intervals(quantiles: Floats, truth: Floats) -> tuple[Floats, Floats]:
     """Whether truths (...) lie in the 16-84 % and the 2.5-97.5 % interval of quantiles (..., 5); NaN where unknown.
 
     A truth that equals a limit to single precision counts as inside: fractions of exactly 0 or 1 do.
@@ -41,14 +40,14 @@ def flag_inside_intervals(quantiles: Array, truth: Array) -> tuple[Array, Array]
     q, t = np.asarray(quantiles, float), np.asarray(truth, float)
     known = _known(q, t)
 
-    def within(low: int) -> Array:
+    def within(low: int) -> Floats:
         good = (t >= q[..., low] - _SLACK) & (t <= q[..., 4 - low] + _SLACK)
         return np.where(known, good.astype(float), np.nan)
 
     return within(1), within(0)
 
 
-def measure_tail_shares(quantiles: Array, truth: Array) -> tuple[Table, Table]:
+def measure_tail_shares(quantiles: Floats, truth: Floats) -> tuple[Table, Table]:
     """Shares of truths (N, 16) above the 84 and 97.5 % and below the 16 and 2.5 % quantiles (N, 16, 5).
 
     Coverage of an interval is no test of a quantity that often lies exactly at a bound: there the limit is the bound,
@@ -72,11 +71,11 @@ def _share(beyond: NDArray[np.bool_], known: NDArray[np.bool_]) -> float | None:
     return float(beyond[known].mean()) if known.any() else None
 
 
-def _known(q: Array, t: Array) -> NDArray[np.bool_]:
+def _known(q: Floats, t: Floats) -> NDArray[np.bool_]:
     return np.isfinite(q).all(-1) & np.isfinite(t)
 
 
-def measure_coverage(quantiles: Mapping[str, Array], truth: Mapping[str, Array], rows: Any = slice(None)) -> Table:
+def measure_coverage(quantiles: Mapping[str, Floats], truth: Mapping[str, Floats], rows: Any = slice(None)) -> Table:
     """``{name: {p68, p95, n}}`` of scalars (N, 5).
 
     Vectors (N, 16, 5) give the mean over age bins, ``by_bin``, and the shares ``above`` and ``below``
@@ -98,7 +97,7 @@ def measure_coverage(quantiles: Mapping[str, Array], truth: Mapping[str, Array],
     return out
 
 
-def _mean(x: Array) -> float | None:
+def _mean(x: Floats) -> float | None:
     good = np.isfinite(x)
     return float(x[good].mean()) if good.any() else None
 
@@ -109,7 +108,7 @@ def _none_if_nan(x: float) -> float | None:
 
 
 def measure_accuracy_by_range(
-    found: Mapping[str, Array], truth: Mapping[str, Array], x: Array, edges: Sequence[float]
+    found: Mapping[str, Floats], truth: Mapping[str, Floats], x: Floats, edges: Sequence[float]
 ) -> list[Table]:
     """Accuracy in ranges of ``x`` (N,): one entry ``{lo, hi, n, name: {...}}`` for each range that holds objects."""
     out = []
@@ -121,7 +120,7 @@ def measure_accuracy_by_range(
 
 
 def measure_accuracy_by_class(
-    found: Mapping[str, Array], truth: Mapping[str, Array], number: NDArray[np.integer], names: Sequence[str]
+    found: Mapping[str, Floats], truth: Mapping[str, Floats], number: NDArray[np.integer], names: Sequence[str]
 ) -> Table:
     """Accuracy of each class of objects: ``number`` (N,) indexes ``names``; classes without objects are left out."""
     out: Table = {}
@@ -132,14 +131,14 @@ def measure_accuracy_by_class(
     return out
 
 
-def symmetric_percentage_error(found: Array, truth: Array) -> Array:
+def symmetric_percentage_error(found: Floats, truth: Floats) -> Floats:
     """Symmetric mean absolute percentage error of each object's vector (N, A), 0-200 %; bins empty in both count 0."""
     total = np.abs(found) + np.abs(truth)
     ratio = np.divide(2 * np.abs(found - truth), total, out=np.zeros_like(total, dtype=float), where=total > 0)
     return 100 * ratio.mean(-1)
 
 
-def measure_sfr_error(found: Array, truth: Array) -> Table:
+def measure_sfr_error(found: Floats, truth: Floats) -> Table:
     """Error of the star-formation rate per age bin over the bin's mean rate: ``bias`` and ``std`` (A,).
 
     A bin's width cancels, so mass fractions (N, A) serve. Paper figure 4.
@@ -150,7 +149,7 @@ def measure_sfr_error(found: Array, truth: Array) -> Table:
     return {"bias": error.mean(0).tolist(), "std": error.std(0).tolist()}
 
 
-def measure_cumulative_error(found: Array, truth: Array) -> Table:
+def measure_cumulative_error(found: Floats, truth: Floats) -> Table:
     """Error of cumulative histories (N, A) at each bin's young edge: ``p16``, ``median``, ``p84`` (A,).
 
     Fractions of the mass formed; the youngest bin holds all of it, by definition.
@@ -160,7 +159,7 @@ def measure_cumulative_error(found: Array, truth: Array) -> Table:
     return {"p16": low.tolist(), "median": middle.tolist(), "p84": high.tolist()}
 
 
-def correlate_errors(found: Mapping[str, Array], truth: Mapping[str, Array]) -> Table:
+def correlate_errors(found: Mapping[str, Floats], truth: Mapping[str, Floats]) -> Table:
     """Age error against metallicity error, mass- and light-weighted: Pearson's r and the slope d[M/H] / d log age."""
     out: Table = {}
     for kind in ("mw", "lw"):
@@ -175,7 +174,7 @@ def correlate_errors(found: Mapping[str, Array], truth: Mapping[str, Array]) -> 
     return out
 
 
-def compare_widths(quantiles: Mapping[str, Array], truth: Mapping[str, Array], rows: Any = slice(None)) -> Table:
+def compare_widths(quantiles: Mapping[str, Floats], truth: Mapping[str, Floats], rows: Any = slice(None)) -> Table:
     """The posterior's own width against the scatter reached, for the four means.
 
     ``claimed`` is the root mean square of half the 16-84 % widths, ``reached`` half the 16-84 % width of the errors,
@@ -198,14 +197,14 @@ def compare_widths(quantiles: Mapping[str, Array], truth: Mapping[str, Array], r
     return out
 
 
-def _rank_correlation(x: Array, y: Array) -> float | None:
+def _rank_correlation(x: Floats, y: Floats) -> float | None:
     if len(x) < 3:
         return None
     a, b = (np.argsort(np.argsort(v)).astype(float) for v in (x, y))
     return _none_if_nan(float(np.corrcoef(a, b)[0, 1]))
 
 
-def measure_quantile_calibration(quantiles: Array, truth: Array) -> tuple[list[float], list[float]]:
+def measure_quantile_calibration(quantiles: Floats, truth: Floats) -> tuple[list[float], list[float]]:
     """Stored probabilities and the share of truths below those quantiles (N, 5): a calibrated pair is equal."""
     good = np.isfinite(quantiles).all(-1)
     below = (np.asarray(truth)[good][..., None] <= quantiles[good]).mean(0)

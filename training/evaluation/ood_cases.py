@@ -21,10 +21,7 @@ from napari_sfh.training.prior.distributions import constant_distribution
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator import forward_model, noise
 from napari_sfh.training.simulator.forward_model import ForwardModel, NoiselessObjects
-from napari_sfh.types import BANDS, Observation
-
-Array = NDArray[np.float64]
-Floats = NDArray[np.floating]
+from napari_sfh.types import BANDS, F64, Floats, Observation
 
 OOD_CASE_SNR = 35.0
 #: Lines of the nucleus: air wavelength in Angstrom, flux over Halpha.
@@ -106,7 +103,7 @@ def add_seyfert_lines(clean: NoiselessObjects) -> NoiselessObjects:
     return _normalise(clean, flux, clean.phot)
 
 
-def _planck(wave_aa: Array, kelvin: Array) -> Array:
+def _planck(wave_aa: F64, kelvin: F64) -> F64:
     """B_lambda (N, n) up to a factor."""
     x = 1.43877e8 / (wave_aa * kelvin[:, None])
     return wave_aa**-5.0 / np.expm1(x) * 1e19

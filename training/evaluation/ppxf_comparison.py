@@ -12,7 +12,6 @@ As stars need no convolution, spectra stay on their linear grid: no rebinning co
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import multiprocessing
@@ -28,15 +27,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.comparison import ppxf_fit
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_gas_templates, make_ppxf_grid
 from napari_sfh.training.evaluation.test_set import TestSet, observe_spectra_block
 from napari_sfh.training.libraries.templates import Templates
-from napari_sfh.types import Observation, Progress
-
-Array = NDArray[np.float64]
+from napari_sfh.types import F64, Observation, Progress
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ def _arguments(task: PpxfTestTask, grid: PpxfGrid, templates: Templates, setting
     return ppxf_fit.build_ppxf_arguments(task.data, stars, gas, settings.mdegree, settings.regul_error)
 
 
-def bin_ppxf_weights(weights: Array, grid: PpxfGrid) -> tuple[Array, Array, Array]:
+def bin_ppxf_weights(weights: F64, grid: PpxfGrid) -> tuple[F64, F64, F64]:
     """Mass fractions, V-light fractions and mass-weighted [M/H] (16,) from V-light weights (G, Z)."""
     return ppxf_fit.sum_ppxf_weights(weights, grid.light_v, grid.bin_of_group, grid.mh)
 
@@ -221,7 +219,7 @@ def _settings_hash(testset: TestSet, settings: PpxfTestSettings) -> str:
     assert testset.prepared is not None
     parts = [testset.prepared.config.sha256, json.dumps(testset.prepared.libraries, sort_keys=True)]
     parts += [str(testset.seed), json.dumps(asdict(settings), sort_keys=True)]
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+    return hash_parts("|".join(parts))
 
 
 def _open_cache(cache: Path, key: str) -> dict[int, PpxfTestFit]:

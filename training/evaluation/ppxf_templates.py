@@ -17,29 +17,27 @@ from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.simulator.forward_model import ForwardModel
-from napari_sfh.types import BANDS
-
-Array = NDArray[np.float64]
+from napari_sfh.types import BANDS, F64
 
 
 @dataclass(frozen=True)
 class PpxfGrid:
     """Stellar templates of one library. G age groups, Z metallicities, T = G Z templates, Z varies fastest."""
 
-    flux: Array  # (W, T)
-    sed_wave_aa: Array  # (K,)
-    sed: Array  # (K, T) in the unit of flux
-    band_weights: Array  # (2 cameras, 2 redshifts, K, B)
-    light_v: Array  # (G, Z) V-light per Msun formed, times a constant
+    flux: F64  # (W, T)
+    sed_wave_aa: F64  # (K,)
+    sed: F64  # (K, T) in the unit of flux
+    band_weights: F64  # (2 cameras, 2 redshifts, K, B)
+    light_v: F64  # (G, Z) V-light per Msun formed, times a constant
     bin_of_group: NDArray[np.int_]  # (G,)
-    mh: Array  # (Z,)
+    mh: F64  # (Z,)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(G, Z)."""
         return self.light_v.shape[0], self.light_v.shape[1]
 
-    def bands(self, redshift: float, acs: bool) -> tuple[Array, Array]:
+    def bands(self, redshift: float, acs: bool) -> tuple[F64, F64]:
         """Band fluxes of the templates and their effective wavelengths in Angstrom, (B, T) each."""
         share = min(max(redshift / 0.01, 0.0), 1.0)
         low, high = self.band_weights[int(acs)]
@@ -58,7 +56,7 @@ def make_ppxf_grid(model: ForwardModel, groups_per_bin: int = 2) -> PpxfGrid:
     mix[group, np.arange(t.n_sub)] = width
     mix /= mix.sum(1, keepdims=True)
 
-    def averaged(light: NDArray[np.floating]) -> Array:
+    def averaged(light: NDArray[np.floating]) -> F64:
         return np.moveaxis(np.einsum("gs,zsn->gzn", mix, light.astype(np.float64), optimize=True), -1, 0)
 
     light_v = mix @ t.light_v.T.astype(np.float64)
@@ -88,6 +86,6 @@ def _group_sub_bins(t: Templates, per_bin: int) -> NDArray[np.int_]:
     return group
 
 
-def make_ppxf_gas_templates(t: Templates, sigma_kms: float, v_kms: float) -> tuple[Array, Array, list[str]]:
+def make_ppxf_gas_templates(t: Templates, sigma_kms: float, v_kms: float) -> tuple[F64, F64, list[str]]:
     """Emission lines of unit flux: spectra (W, L), band fluxes (B, L), names."""
     return ppxf_fit.make_gas_line_templates(t.filters[: len(BANDS)], sigma_kms, v_kms)

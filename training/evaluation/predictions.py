@@ -10,27 +10,25 @@ import numpy as np
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.inference import DRAWS, predict_histories
 from napari_sfh.physics.dust import ebv_from_tau
-from napari_sfh.training.evaluation.metrics import Array
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.training.simulator.simulation import join_labels
-from napari_sfh.types import Observation, Prediction, Progress
+from napari_sfh.types import F64, Observation, Prediction, Progress
 
 #: Quantities of `Prediction` whose truth a synthetic set knows.
-VECTORS = ("light_frac", "mass_frac", "mh", "cum_mass")
 
 
 @dataclass(frozen=True)
 class PredictionsWithTruth:
     """Answers and truth of N objects."""
 
-    quantiles: dict[str, Array]  # of every scalar (N, 5) and vector (N, 16, 5)
-    truth: dict[str, Array]  # of the same names, (N,) or (N, 16); and ``slope``
-    mass_frac: Array  # (N, 16) point values
-    light_frac: Array
-    ood: Array  # (N,)
-    latent: Array  # (N, L)
-    snr: Array  # (N,)
-    n_bands: Array  # (N,)
+    quantiles: dict[str, F64]  # of every scalar (N, 5) and vector (N, 16, 5)
+    truth: dict[str, F64]  # of the same names, (N,) or (N, 16); and ``slope``
+    mass_frac: F64  # (N, 16) point values
+    light_frac: F64
+    ood: F64  # (N,)
+    latent: F64  # (N, L)
+    snr: F64  # (N,)
+    n_bands: F64  # (N,)
 
     @property
     def n(self) -> int:
@@ -38,14 +36,14 @@ class PredictionsWithTruth:
         return len(self.ood)
 
     @property
-    def found(self) -> dict[str, Array]:
+    def found(self) -> dict[str, F64]:
         """Posterior medians of the scalars, (N,) each."""
         return {k: q[:, 2] for k, q in self.quantiles.items() if q.ndim == 2}
 
 
-def truth_from_labels(labels: Labels) -> dict[str, Array]:
+def truth_from_labels(labels: Labels) -> dict[str, F64]:
     """The truth of every quantity that a prediction holds."""
-    truth: dict[str, Array] = {
+    truth: dict[str, F64] = {
         k: np.asarray(getattr(labels, k), float)
         for k in ("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw", "tau_ism", "tau_bc", "lg_ml_v", "slope")
     }
@@ -97,8 +95,8 @@ def predict_test_set(
     return _join(parts, truth_from_labels(join_labels(labels)))
 
 
-def _join(parts: list[tuple[Prediction, Observation]], truth: dict[str, Array]) -> PredictionsWithTruth:
-    def column(name: str) -> Array:
+def _join(parts: list[tuple[Prediction, Observation]], truth: dict[str, F64]) -> PredictionsWithTruth:
+    def column(name: str) -> F64:
         return np.concatenate([getattr(p, name) for p, _ in parts])
 
     quantiles = {k: np.concatenate([p.quantiles[k] for p, _ in parts]) for k in parts[0][0].quantiles}

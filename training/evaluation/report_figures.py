@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.training.evaluation.metrics import Array
 from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestFit
 from napari_sfh.training.evaluation.predictions import PredictionsWithTruth
+from napari_sfh.types import F64
 
 MEAN_AXIS_LABELS = {
     "lg_age_mw": "log age MW [yr]",
@@ -30,7 +30,7 @@ def _title(entry: dict[str, Any]) -> str:
     return f"bias {entry['bias']:+.3f}, std {entry['std']:.3f}, NMAD {entry['nmad']:.3f}"
 
 
-def plot_truth_recovered(found: dict[str, Array], truth: dict[str, Array], accuracy: dict[str, Any]) -> Figure:
+def plot_truth_recovered(found: dict[str, F64], truth: dict[str, F64], accuracy: dict[str, Any]) -> Figure:
     """Recovered against true, the four means."""
     figure = _figure(13, 3.6)
     for axes, name in zip(figure.subplots(1, 4), MEAN_NAMES, strict=True):
@@ -172,7 +172,7 @@ def plot_latent_space(p: PredictionsWithTruth, most: int = 3000) -> tuple[Figure
     return figure, method
 
 
-def _project(x: Array) -> tuple[Array, str]:
+def _project(x: F64) -> tuple[F64, str]:
     """UMAP (McInnes et al. 2018) where umap-learn is installed, else the first two principal components."""
     x = (x - x.mean(0)) / (x.std(0) + 1e-9)
     try:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from napari_sfh.errors import ComputeError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, N_AGE
@@ -16,9 +15,7 @@ from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.libraries import filter_curves
 from napari_sfh.training.simulator import stored_set
 from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import BANDS, Observation
-
-Array = NDArray[np.float64]
+from napari_sfh.types import BANDS, F64, Observation
 
 #: Scalar labels, with axis titles.
 SCALAR_AXIS_LABELS: dict[str, str] = {
@@ -59,7 +56,7 @@ def plot_families(labels: Labels) -> Figure:
     return figure
 
 
-def compute_ab_magnitudes(data: Observation) -> Array:
+def compute_ab_magnitudes(data: Observation) -> F64:
     """AB magnitudes (N, B) of the bands on the scale of the normalised flux, NaN where masked."""
     pivots = np.array([band.pivot_aa for band in filter_curves.load_hst_filters()[: len(BANDS)]])
     flux = np.where(data.phot_mask, data.phot, np.nan)

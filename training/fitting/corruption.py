@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sfh.physics import dust
 from napari_sfh.physics.ages import LG_AGE_YR
@@ -21,9 +19,7 @@ from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
 from napari_sfh.physics.template_basis import TemplateBasis, find_bracket
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
 from napari_sfh.training.simulator.noise import SKY_LINES
-from napari_sfh.types import F32, Observation
-
-Array = NDArray[np.floating[Any]]
+from napari_sfh.types import F32, Floats, Observation
 
 _PIVOTS_AA = np.array([2704.0, 3355.0, 4327.0, 5308.0, 8024.0])
 _H_C_K_AA = 1.438777e8  # h c / k in AA K
@@ -163,7 +159,7 @@ def replace_by_metal_rich_stars(data: Observation, rng: np.random.Generator, bas
     return replace(_with_flux(data, seen), phot=np.where(data.phot_mask, phot, 0.0).astype(np.float32))
 
 
-def _at_metallicity(grid: Array, templates: F32, mh: float) -> Array:
+def _at_metallicity(grid: Floats, templates: F32, mh: float) -> Floats:
     """Templates (A, Z, n) at one [M/H]: (A, n)."""
     index, share = find_bracket(np.asarray(grid, float), np.array(mh))
     return np.asarray(templates[:, index] * (1 - share) + templates[:, index + 1] * share, float)
@@ -188,16 +184,16 @@ def corrupt_spectra(data: Observation, basis: TemplateBasis, rng: np.random.Gene
     return [f(data.select(rows), rng=rng) for f, rows in parts if rows.size]
 
 
-def _with_flux(data: Observation, flux: Array) -> Observation:
+def _with_flux(data: Observation, flux: Floats) -> Observation:
     return replace(data, flux=np.where(data.mask, flux, 0.0).astype(np.float32))
 
 
-def _doppler(flux: Array, v_kms: Array) -> F32:
+def _doppler(flux: Floats, v_kms: Floats) -> F32:
     rows = [np.interp(WAVE_AA * (1 + v / C_KMS), WAVE_AA, f) for v, f in zip(v_kms, flux, strict=True)]
     return np.asarray(rows, np.float32)
 
 
-def _loguniform(rng: np.random.Generator, low: float, high: float, n: int) -> Array:
+def _loguniform(rng: np.random.Generator, low: float, high: float, n: int) -> Floats:
     return np.exp(rng.uniform(np.log(low), np.log(high), n))
 
 
@@ -205,6 +201,6 @@ def _lsf_sigma_aa(line_aa: float) -> float:
     return float(muse_lsf_fwhm_aa(np.array(line_aa))) / FWHM_PER_SIGMA
 
 
-def _black_body(wave_aa: Array, kelvin: Array) -> Array:
+def _black_body(wave_aa: Floats, kelvin: Floats) -> Floats:
     """Planck's law per wavelength, any scale."""
     return 1e20 * wave_aa**-5.0 / np.expm1(_H_C_K_AA / (wave_aa * kelvin))

@@ -10,7 +10,8 @@ from napari_sfh.model.ood import OodDetector
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting.corruption import corrupt_spectra
 from napari_sfh.training.fitting.recipe import AugmentSettings
-from napari_sfh.training.fitting.spectra_sources import Rows, SpectraSource
+from napari_sfh.training.fitting.spectra_sources import SpectraSource
+from napari_sfh.types import I64
 
 #: Good spectra that are shown, with as many spoilt ones.
 MAX_CLEAN_SPECTRA = 60_000
@@ -19,7 +20,7 @@ _CHUNK = 512
 
 
 def fit_ood_classifier(
-    depth: OodDetector, basis: TemplateBasis, source: SpectraSource, rows: Rows, settings: AugmentSettings, seed: int
+    depth: OodDetector, basis: TemplateBasis, source: SpectraSource, rows: I64, settings: AugmentSettings, seed: int
 ) -> float:
     """Train the critic, in place.
 
@@ -29,7 +30,7 @@ def fit_ood_classifier(
         Its subspace must have been fitted.
     basis : TemplateBasis
         Of which spectra beyond the prior are made.
-    source, rows : SpectraSource, Rows
+    source, rows : SpectraSource, I64
         Training spectra; at most `MAX_CLEAN_SPECTRA` of them are used.
     settings : AugmentSettings
         How they are observed.
@@ -71,7 +72,7 @@ def _make_classification_set(
     depth: OodDetector,
     basis: TemplateBasis,
     source: SpectraSource,
-    rows: Rows,
+    rows: I64,
     settings: AugmentSettings,
     rng: np.random.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -27,7 +27,8 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import learning_curve
 from napari_sfh.training.fitting.losses import light_loss, paper_loss
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
-from napari_sfh.training.fitting.spectra_sources import Batch, Batches, Rows, SpectraSource
+from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
+from napari_sfh.types import I64
 
 #: Spectra from which input shifts and scales are measured.
 _N_INITIALISE = 8192
@@ -82,7 +83,10 @@ class PointNetworkModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam and the schedule."""
-        optimiser = torch.optim.Adam(self.model.network.parameters(), lr=self.recipe.fit.learning_rate)
+        s = self.recipe.fit
+        # Lightning does not clip the gradients of a fused optimiser in mixed precision.
+        fused = self.device.type == "cpu" and s.precision == "32-true"
+        optimiser = torch.optim.Adam(self.model.network.parameters(), lr=s.learning_rate, fused=fused or None)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.relative_learning_rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -151,7 +155,7 @@ class EpochLogger(Callback):
 def fit_point_network(
     recipe: Recipe,
     source: SpectraSource,
-    parts: tuple[Rows, Rows],
+    parts: tuple[I64, I64],
     basis: TemplateBasis,
     folder: Path,
     device: str = "auto",
@@ -181,6 +185,8 @@ def fit_point_network(
     """
     _silence_lightning()
     lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
+    # The deterministic mode fills every new array with NaN; here each is written before it is read.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     s = recipe.fit
     model = SfhModel(recipe.model_config(), basis)
     kind = choose_device(device).type
@@ -222,7 +228,7 @@ def _make_trainer(s: PointFitSettings, callbacks: list[Callback], device: str, d
     )
 
 
-def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: Rows, recipe: Recipe) -> None:
+def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: I64, recipe: Recipe) -> None:
     """Measure what is measured on training spectra before the first step."""
     rng = np.random.default_rng([recipe.fit.seed, 7])
     some = np.sort(rng.permutation(rows)[:_N_INITIALISE])

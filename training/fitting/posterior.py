@@ -23,7 +23,8 @@ from napari_sfh.model.targets import SCALARS, VECTORS, unpack_targets
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
 from napari_sfh.training.fitting.recipe import AugmentSettings, PosteriorSettings, Recipe
-from napari_sfh.training.fitting.spectra_sources import Batch, Batches, Rows, SpectraSource
+from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
+from napari_sfh.types import I64
 
 #: S/N over which calibration and thresholds are measured.
 HELD_OUT_SNR = (5.0, 200.0)
@@ -135,7 +136,7 @@ def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str
 
 @torch.inference_mode()
 def measure_held_out(
-    model: SfhModel, basis: TemplateBasis, source: SpectraSource, rows: Rows, recipe: Recipe, draws: int, seed: int
+    model: SfhModel, basis: TemplateBasis, source: SpectraSource, rows: I64, recipe: Recipe, draws: int, seed: int
 ) -> HeldOutMeasurements:
     """Draw the posteriors of held-out spectra and measure ranks of the truth and signs of strangeness."""
     settings = derive_held_out_settings(recipe.augment)
@@ -173,7 +174,7 @@ def derive_held_out_settings(settings: AugmentSettings) -> AugmentSettings:
 
 
 def calibrate_model(
-    model: SfhModel, basis: TemplateBasis, source: SpectraSource, parts: tuple[Rows, Rows], recipe: Recipe, say: LogLine
+    model: SfhModel, basis: TemplateBasis, source: SpectraSource, parts: tuple[I64, I64], recipe: Recipe, say: LogLine
 ) -> None:
     """Measure calibration levels and out-of-depth thresholds, in place.
 

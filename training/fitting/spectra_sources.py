@@ -36,14 +36,12 @@ from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBack
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.training.simulator.simulation import PreparedPrior, join_labels
 from napari_sfh.training.simulator.stored_set import StoredSet, load_stored_set, prefetch_in_threads
-from napari_sfh.types import F32, Bool, Observation
-
-Rows = NDArray[np.int64]
+from napari_sfh.types import F32, I64, Bool, Observation
 
 #: Shares of training, validation and test (Galceran et al. 2026, section 3.4).
 SHARES = (0.7, 0.2, 0.1)
 #: Labels that the losses need beside the label vector.
-TRUTH = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
+TRUTH_LABELS = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 _CHUNK = 1024
 #: Batches in preparation on the host while a device works, one thread each.
 _AHEAD = 4
@@ -58,7 +56,7 @@ class Batch:
     truth: dict[str, torch.Tensor]
 
 
-def split_rows(n: int, seed: int) -> tuple[Rows, Rows, Rows]:
+def split_rows(n: int, seed: int) -> tuple[I64, I64, I64]:
     """Row numbers of training, validation and test: a permutation that depends on ``n`` and ``seed`` only.
 
     Raises
@@ -79,14 +77,14 @@ class SpectraSource:
     labels: Labels
 
     @abstractmethod
-    def observe(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+    def observe(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
         """Noisy, incomplete data of some rows."""
 
-    def batch(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
+    def batch(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
         """The same, encoded, with their truth."""
         return _encode_batch(self.observe(rows, settings, rng), self.labels.select(rows))
 
-    def training_batch(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
+    def training_batch(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
         """What a training step sees in place of some rows: these rows, unless the source is endless."""
         return self.batch(rows, settings, rng)
 
@@ -105,7 +103,7 @@ def _arrays_on(device: str) -> ArrayBackend:
 
 
 def _encode_batch(data: Observation, labels: Labels) -> Batch:
-    truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH}
+    truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH_LABELS}
     return Batch(encode_observation(data), targets_from_labels(labels), truth)
 
 
@@ -123,7 +121,7 @@ class StoredSource(SpectraSource):
         dataset = load_stored_set(folder)
         return cls(dataset, dataset.labels())
 
-    def observe(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+    def observe(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
         """Stored data, made worse."""
         data, put = self.dataset.data(rows), self.arrays.put
         data = replace(data, flux=put(data.flux), error=put(data.error), mask=put(data.mask))
@@ -150,7 +148,7 @@ class FreshSource(SpectraSource):
     acs: Bool
     config: PriorConfig
 
-    def observe(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
+    def observe(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
         """New noise by the prior's model, at an S/N of the recipe's distribution where it has one."""
         xp = array_backend.find_backend(self.flux)
         clean = forward_model.NoiselessObjects(
@@ -183,7 +181,7 @@ class EndlessSource(FreshSource):
 
     source: PreparedPrior
 
-    def training_batch(self, rows: Rows, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
+    def training_batch(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
         """As many new objects as rows."""
         source = replace(self.source, config=_with_recipe_snr(self.source.config, settings))
         data, labels, _ = simulation.simulate_objects(source, rng, len(rows))
@@ -301,7 +299,7 @@ def _without_histories(params: ObjectParameters) -> ObjectParameters:
     return replace(params, mass=none, mh=none)
 
 
-def _select_params(params: ObjectParameters, rows: Rows) -> ObjectParameters:
+def _select_params(params: ObjectParameters, rows: I64) -> ObjectParameters:
     arrays: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
     return replace(params, **arrays)
 
@@ -332,7 +330,7 @@ class Batches(IterableDataset[Batch]):
     def __init__(
         self,
         source: SpectraSource,
-        rows: Rows,
+        rows: I64,
         batch: int,
         settings: AugmentSettings,
         seed: int,

@@ -15,7 +15,6 @@ from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import (
     EndlessSource,
     FreshSource,
-    Rows,
     SpectraSource,
     StoredSource,
     load_fresh_source,
@@ -25,8 +24,10 @@ from napari_sfh.training.fitting.spectra_sources import (
     split_rows,
 )
 from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.prior_config import PriorConfig, load_prior
 from napari_sfh.training.simulator import simulation
+from napari_sfh.types import I64
 
 #: Held-out spectra: for the choice of the best epoch, for calibration and for thresholds.
 MAX_HELD_OUT = 16384
@@ -37,8 +38,8 @@ class TrainingData:
     """Spectra and templates of a run; ``facts`` go into the bundle (n, data_sha256, noise, prior, libraries)."""
 
     spectra: SpectraSource
-    train: Rows
-    held_out: Rows
+    train: I64
+    held_out: I64
     basis: TemplateBasis
     facts: dict[str, Any]
 
@@ -76,7 +77,7 @@ def load_training_data(
     prepared = [templates.prepare_templates(name) for name in prior.libraries]
     train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
     facts = {"prior": provenance.describe_prior(prior), "libraries": provenance.describe_libraries(prepared)} | facts
-    return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], templates.sum_template_basis(prepared[0]), facts)
+    return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], make_template_basis(prepared[0]), facts)
 
 
 def _open_stored_source(recipe: Recipe, prior: PriorConfig, folder: Path) -> tuple[StoredSource, dict[str, Any]]:

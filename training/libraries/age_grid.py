@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, BIRTH_CLOUD_AGE_GYR, N_AGE
 from napari_sfh.physics.template_basis import find_bracket
-
-Array = NDArray[np.float64]
+from napari_sfh.types import F64
 
 # Ionising light changes by the Myr in the first bin; elsewhere four steps per bin are below the libraries'
 # own steps.
@@ -26,7 +25,7 @@ _STEPS_PER_BIN = 4
 _SAMPLES = 200  # per sub-bin, of the time average
 
 
-def _build_sub_edges() -> Array:
+def _build_sub_edges() -> F64:
     parts = [np.array([0.0, *_FIRST_BIN_GYR])]
     for lo, hi in pairwise(AGE_EDGES_GYR[1:-1]):
         parts.append(np.geomspace(lo, hi, _STEPS_PER_BIN + 1)[:-1])
@@ -35,7 +34,7 @@ def _build_sub_edges() -> Array:
 
 
 #: Edges of the sub-bins in Gyr, shape (S + 1,).
-SUB_EDGES_GYR: Array = _build_sub_edges()
+SUB_EDGES_GYR: F64 = _build_sub_edges()
 #: Age bin (0-15) of each sub-bin, shape (S,).
 BIN_OF_SUB: NDArray[np.int_] = np.clip(
     np.searchsorted(AGE_EDGES_GYR, 0.5 * (SUB_EDGES_GYR[1:] + SUB_EDGES_GYR[:-1])) - 1, 0, N_AGE - 1
@@ -49,7 +48,7 @@ for _array in (SUB_EDGES_GYR, BIN_OF_SUB):
     _array.flags.writeable = False
 
 
-def averaging_matrix(age_gyr: NDArray[np.floating], edges_gyr: Array = SUB_EDGES_GYR) -> Array:
+def averaging_matrix(age_gyr: NDArray[np.floating], edges_gyr: F64 = SUB_EDGES_GYR) -> F64:
     """Weights (S, T) of a library's SSPs in the time average over each age interval; rows sum to 1.
 
     Parameters
@@ -69,7 +68,7 @@ def averaging_matrix(age_gyr: NDArray[np.floating], edges_gyr: Array = SUB_EDGES
     return matrix / _SAMPLES
 
 
-def interpolation_matrix(nodes: NDArray[np.floating], x: NDArray[np.floating]) -> Array:
+def interpolation_matrix(nodes: NDArray[np.floating], x: NDArray[np.floating]) -> F64:
     """Weights (len(x), len(nodes)) that interpolate linearly between ``nodes``, constant outside."""
     index, share = find_bracket(np.asarray(nodes, dtype=np.float64), np.asarray(x))
     matrix = np.zeros((index.size, len(nodes)))

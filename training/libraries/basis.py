@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.lsf import line_profiles
@@ -11,10 +10,7 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.libraries.age_grid import interpolation_matrix
 from napari_sfh.training.libraries.resampling import line_binning_matrix
 from napari_sfh.training.libraries.templates import Templates
-from napari_sfh.types import BANDS
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.types import BANDS, F32, F64
 
 
 def make_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBasis:
@@ -48,7 +44,7 @@ def make_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBa
     )
 
 
-def constant_sfr_mass_share(templates: Templates) -> Array:
+def constant_sfr_mass_share(templates: Templates) -> F64:
     """Share (A, S) of an age bin's mass in each sub-bin when stars form at a constant rate in it."""
     width = np.diff(templates.sub_edges_gyr)
     share = np.zeros((N_AGE, templates.n_sub))
@@ -56,7 +52,7 @@ def constant_sfr_mass_share(templates: Templates) -> Array:
     return share / share.sum(1, keepdims=True)
 
 
-def _nebular_emission_at(templates: Templates, log_u: float) -> tuple[Array, Array]:
+def _nebular_emission_at(templates: Templates, log_u: float) -> tuple[F64, F64]:
     """Lines and continuum of the ionising sub-bins at the stars' metallicities: (Z, I, W) and (Z, I, K)."""
     at_u = interpolation_matrix(templates.log_u, np.array([log_u]))[0]
     at_mh = interpolation_matrix(templates.mh_gas, templates.mh)
@@ -68,7 +64,7 @@ def _nebular_emission_at(templates: Templates, log_u: float) -> tuple[Array, Arr
     return muse + lines @ profiles, sed + lines @ line_binning_matrix(templates.line_wave_aa)
 
 
-def _sum_sub_bins(share: Array, stars: F32 | Array, nebula: Array | None = None) -> F32:
+def _sum_sub_bins(share: F64, stars: F32 | F64, nebula: F64 | None = None) -> F32:
     """Sums (A, Z, n) of the sub-bins' stars (Z, S, n) and nebulae (Z, I, n) with shares (A, S)."""
     light = np.einsum("as,zsn->azn", share, stars, optimize=True)
     if nebula is not None:

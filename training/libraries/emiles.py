@@ -1,4 +1,5 @@
-"""E-MILES and MILES libraries as their authors distribute them: one FITS file per age and metallicity.
+"""E-MILES and MILES libraries as their authors distribute them: one FITS file per age and metallicity, in a folder or a
+tar archive.
 
 The file name states everything, e.g. ``Eun1.30Zp0.06T01.0000_iTp0.00_baseFe.fits``: library (E = E-MILES, M
 = MILES), IMF and slope, [M/H] (m = minus, p = plus), age in Gyr, isochrones (P = Padova 2000, T = BaSTI).
@@ -9,7 +10,9 @@ Spectra are in Lsun/AA per Msun formed at air wavelengths. Resolution after Vazd
 from __future__ import annotations
 
 import io
+import lzma
 import re
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -46,20 +49,14 @@ def load_emiles() -> SspLibrary:
     return _assemble_library("e-miles", {Path(member).name: data for member, data in content.items()}, _MEMBER_FOLDER)
 
 
-def load_emiles_extended() -> SspLibrary:
-    """`load_emiles` with BC03-MILES below 63 Myr; the join factors are in ``notes``."""
-    from napari_sfh.training.libraries import bc03, young_extension
-
-    return young_extension.extend_library(load_emiles(), bc03.load_bc03_miles())
-
-
 def load_miles_folder(folder: Path, name: str) -> SspLibrary:
     """A folder of E-MILES or MILES files.
 
     Parameters
     ----------
     folder : path
-        Holds one file per age and metallicity, of one IMF, slope and isochrones.
+        Holds one file per age and metallicity, of one IMF, slope, isochrones and [alpha/Fe]; or a tar archive of such
+        a folder (``.tar``, ``.tar.gz``, ``.tar.xz``).
     name : str
         What to call the library.
 
@@ -69,14 +66,32 @@ def load_miles_folder(folder: Path, name: str) -> SspLibrary:
         Where there is no such folder or file, files of several kinds are mixed, the grid has holes, or a
         file is damaged.
     """
-    if not folder.is_dir():
+    if folder.is_dir():
+        files = {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if _FILE_NAME_PATTERN.match(p.name)}
+    elif folder.is_file() and ".tar" in folder.name:
+        files = _read_tar_members(folder)
+    else:
         raise SfhInputError(f"{folder}: not a folder; give the one that holds the E-MILES/MILES FITS files")
-    paths = sorted(p for p in folder.iterdir() if _FILE_NAME_PATTERN.match(p.name))
-    if not paths:
+    if not files:
         raise SfhInputError(
             f"{folder}: no E-MILES/MILES file, such as Eun1.30Zp0.00T01.0000_iPp0.00_baseFe.fits; unpack them here"
         )
-    return _assemble_library(name, {p.name: p.read_bytes() for p in paths}, str(folder))
+    return _assemble_library(name, files, str(folder))
+
+
+def _read_tar_members(path: Path) -> dict[str, bytes]:
+    """The MILES files of an archive by name; nothing is unpacked to disk."""
+    files: dict[str, bytes] = {}
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                name = Path(member.name).name
+                if member.isfile() and _FILE_NAME_PATTERN.match(name):
+                    content = archive.extractfile(member)
+                    files[name] = content.read() if content else b""
+    except (OSError, EOFError, tarfile.TarError, lzma.LZMAError) as error:
+        raise SfhInputError(f"{path}: not a readable tar archive ({error}); download it again") from error
+    return files
 
 
 def _assemble_library(name: str, files: Mapping[str, bytes], source: str) -> SspLibrary:
@@ -97,7 +112,7 @@ def _assemble_library(name: str, files: Mapping[str, bytes], source: str) -> Ssp
     first = next(iter(matches.values()))
     return make_ssp_library(
         name,
-        isochrones=_ISOCHRONES[first["iso"].upper()],
+        isochrones=_ISOCHRONES[first["iso"].upper()] + _abundance_of_file_name(first),
         imf=f"{_IMF[first['imf'].lower()]}, slope {first['slope']}",
         citation=EMILES_CITATION if name == "e-miles" else f"the user's {kinds[0]} (Vazdekis et al. 2010, 2016)",
         age_gyr=np.array(age),
@@ -111,6 +126,13 @@ def _assemble_library(name: str, files: Mapping[str, bytes], source: str) -> Ssp
 
 def _metallicity_of_file_name(match: re.Match[str]) -> float:
     return float(match["mh"]) * (-1 if match["sign"].lower() == "m" else 1)
+
+
+def _abundance_of_file_name(match: re.Match[str]) -> str:
+    """[alpha/Fe] where the models are not those of the stars' own abundances (baseFe)."""
+    if match["rest"].lower().startswith("base"):
+        return ""
+    return f", [alpha/Fe] {match['alpha'].lower().replace('p', '+').replace('m', '-')}"
 
 
 def _read_spectra(

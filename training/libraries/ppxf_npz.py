@@ -14,8 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.training.libraries.air_or_vacuum import detect_air_or_vacuum
-from napari_sfh.training.libraries.ssp_library import LIBRARY_RANGE_AA, SspLibrary, make_ssp_library
+from napari_sfh.training.libraries.ssp_library import (
+    LIBRARY_RANGE_AA,
+    SspLibrary,
+    detect_air_or_vacuum,
+    make_ssp_library,
+)
 
 _CITATION = {
     "emiles": "Vazdekis et al. 2016 (MNRAS 463, 3409)",

@@ -19,14 +19,12 @@ from napari_sfh.physics import filters, lsf
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.libraries import filter_curves, nebular
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64
 
 #: Edges of the coarse grid's bins in Angstrom.
-SED_EDGES_AA: Array = np.arange(1900.0, 10500.1, 20.0)
+SED_EDGES_AA: F64 = np.arange(1900.0, 10500.1, 20.0)
 #: Centres of the bins.
-SED_WAVE_AA: Array = 0.5 * (SED_EDGES_AA[1:] + SED_EDGES_AA[:-1])
+SED_WAVE_AA: F64 = 0.5 * (SED_EDGES_AA[1:] + SED_EDGES_AA[:-1])
 #: AB magnitude of the Sun in V (Willmer 2018).
 SUN_V_AB: float = 4.80
 #: 4 pi (10 pc)^2 in cm^2.
@@ -34,7 +32,7 @@ AREA_10PC_CM2: float = 4 * np.pi * (10 * 3.0856775814913673e18) ** 2
 _MARGIN_AA = 45.0  # room for the kernels at the ends of the MUSE range
 
 
-def convolve_to_muse_resolution(light: NDArray[np.floating], wave_aa: Array, fwhm_aa: Array) -> F32:
+def convolve_to_muse_resolution(light: NDArray[np.floating], wave_aa: F64, fwhm_aa: F64) -> F32:
     """Spectra (..., n) of resolution ``fwhm_aa`` (n,) seen by MUSE at 150 km/s, on `WAVE_AA`.
 
     Raises
@@ -59,7 +57,7 @@ def convolve_to_muse_resolution(light: NDArray[np.floating], wave_aa: Array, fwh
     return CubicSpline(grid, lsf.broaden_spectra(spectra, grid, extra), axis=-1)(WAVE_AA).astype(np.float32)
 
 
-def average_over_bins(light: NDArray[np.floating], wave_aa: Array, edges_aa: Array) -> Array:
+def average_over_bins(light: NDArray[np.floating], wave_aa: F64, edges_aa: F64) -> F64:
     """Means over bins of spectra (..., n) that are linear between their points; 0 beyond their range."""
     inside = (wave_aa >= edges_aa[0] - 100) & (wave_aa <= edges_aa[-1] + 100)
     wave, spectra = wave_aa[inside], np.asarray(light[..., inside], dtype=np.float64)
@@ -73,14 +71,14 @@ def average_over_bins(light: NDArray[np.floating], wave_aa: Array, edges_aa: Arr
     return np.diff(cumulative, axis=-1) / np.diff(edges_aa)
 
 
-def v_band_luminosity(light: NDArray[np.floating], wave_aa: Array) -> Array:
+def v_band_luminosity(light: NDArray[np.floating], wave_aa: F64) -> F64:
     """V-band luminosity in solar units of spectra (..., n) in Lsun/AA."""
     band = filter_curves.load_johnson_v_filter()
     flux = filters.mean_flux_density(band, wave_aa, light) * (nebular.L_SUN_ERG_S / AREA_10PC_CM2)
     return flux / filters.flux_from_ab(band, SUN_V_AB)
 
 
-def line_binning_matrix(line_wave_aa: Array) -> Array:
+def line_binning_matrix(line_wave_aa: F64) -> F64:
     """Contribution (L, K) per AA of lines to the SED's bins: all of a line in the bin that holds it."""
     number = np.searchsorted(SED_EDGES_AA, line_wave_aa) - 1
     inside = (number >= 0) & (number < SED_EDGES_AA.size - 1)

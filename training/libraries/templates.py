@@ -9,7 +9,6 @@ linear in the SED.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -22,11 +21,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.filters import Filter
-from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.libraries import age_grid, fetch, filter_curves, nebular
+from napari_sfh.training.libraries.catalogue import load_library
 from napari_sfh.training.libraries.resampling import (
     SED_EDGES_AA,
     SED_WAVE_AA,
@@ -34,10 +34,8 @@ from napari_sfh.training.libraries.resampling import (
     convolve_to_muse_resolution,
     v_band_luminosity,
 )
-from napari_sfh.training.libraries.ssp_library import SspLibrary, load_library
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.training.libraries.ssp_library import SspLibrary
+from napari_sfh.types import F32, F64
 
 #: Bumped when the preparation changes, so that old cache files are made anew.
 TEMPLATES_VERSION = 7
@@ -86,20 +84,20 @@ class Templates:
         Digest of every array above.
     """
 
-    sub_edges_gyr: Array
+    sub_edges_gyr: F64
     bin_of_sub: NDArray[np.int_]
     n_young: int
     n_ion: int
-    mh: Array
-    wave_aa: Array
+    mh: F64
+    wave_aa: F64
     muse: F32
-    sed_wave_aa: Array
+    sed_wave_aa: F64
     sed: F32
     light_v: F32
-    q_h: Array
-    mh_gas: Array
-    log_u: Array
-    line_wave_aa: Array
+    q_h: F64
+    mh_gas: F64
+    log_u: F64
+    line_wave_aa: F64
     line_lum: F32
     cont_muse: F32
     cont_sed: F32
@@ -112,7 +110,7 @@ class Templates:
         """Number of sub-bins."""
         return int(self.bin_of_sub.size)
 
-    def weights_of_age(self, age_gyr: float) -> Array:
+    def weights_of_age(self, age_gyr: float) -> F64:
         """Weights (S,) of sub-bins that stand for a single age, linear in log age between sub-bin middles."""
         middle = 0.5 * (self.sub_edges_gyr[1:] + self.sub_edges_gyr[:-1])
         return age_grid.interpolation_matrix(np.log10(middle), np.log10([age_gyr]))[0]
@@ -130,7 +128,7 @@ def prepare_templates(
     cache : path, optional
         Folder of prepared templates; default the cache folder.
     folder : path, optional
-        A folder of E-MILES/MILES FITS files or a pPXF npz file, see `ssp_library.load_library`. It is read anew.
+        A folder of E-MILES/MILES FITS files or a pPXF npz file, see `catalogue.load_library`. It is read anew.
 
     Raises
     ------
@@ -184,7 +182,7 @@ def build_templates(library: SspLibrary, grid: nebular.NebularGrid | None = None
     return Templates(**arrays, filters=band_list, provenance=provenance, sha256=_digest(arrays, band_list))
 
 
-def _nebular_arrays(grid: nebular.NebularGrid, library: SspLibrary, rate: Array, average: Array) -> dict[str, Any]:
+def _nebular_arrays(grid: nebular.NebularGrid, library: SspLibrary, rate: F64, average: F64) -> dict[str, Any]:
     """Nebular emission per Msun formed in each ionising sub-bin: per-photon ratios times the stars' own rate."""
     per_age = age_grid.interpolation_matrix(np.log10(grid.age_gyr), np.log10(library.age_gyr))
     rate_at_gas = np.stack([np.interp(grid.mh, library.mh, column) for column in rate.T], axis=1)
@@ -202,12 +200,9 @@ def _nebular_arrays(grid: nebular.NebularGrid, library: SspLibrary, rate: Array,
 
 
 def _digest(arrays: Mapping[str, Any], band_list: tuple[Filter, ...]) -> str:
-    digest = hashlib.sha256(str(TEMPLATES_VERSION).encode())
-    for key in sorted(arrays):
-        digest.update(key.encode() + np.ascontiguousarray(arrays[key]).tobytes())
-    for band in band_list:
-        digest.update(f"{band.name} {band.camera}".encode() + band.wave_aa.tobytes() + band.throughput.tobytes())
-    return digest.hexdigest()
+    named = ((key, np.asarray(arrays[key])) for key in sorted(arrays))
+    bands = ((f"{b.name} {b.camera}", b.wave_aa, b.throughput) for b in band_list)
+    return hash_parts(str(TEMPLATES_VERSION), *named, *bands)
 
 
 def save_templates(templates: Templates, path: Path) -> None:
@@ -261,10 +256,3 @@ def load_templates(path: Path) -> Templates:
     if _digest(arrays, band_list) != sha256:
         raise SfhInputError(f"{path}: content does not match its sha256; the file is damaged, delete it")
     return templates
-
-
-def sum_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBasis:
-    """The compact basis of the viewer, see `basis.make_template_basis`."""
-    from napari_sfh.training.libraries.basis import make_template_basis
-
-    return make_template_basis(templates, log_u)

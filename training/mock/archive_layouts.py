@@ -28,11 +28,10 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import NORM_WINDOW_AA
-from napari_sfh.prep.psf import MUSE_SLOPE
+from napari_sfh.prep.mosaics.psf import MUSE_SLOPE
 from napari_sfh.training.mock.files import MOCK_NAME, write_fits_files
-from napari_sfh.types import BANDS
+from napari_sfh.types import BANDS, F32
 
-F32 = NDArray[np.float32]
 #: ACS filter of each band that has one, and its PHOTFLAM (erg/s/cm2/AA per e-/s) and pivot (AA).
 _ACS: Mapping[str, tuple[str, float, float]] = {
     "F438W": ("F435W", 3.1e-19, 4330.2),

@@ -12,13 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sfh.physics.ages import Z_SUN
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES
-
-Array = NDArray[np.float64]
+from napari_sfh.types import F64
 
 MOCK_REDSHIFT = 0.0025
 #: Offset of the foreground star (arcsec) and its peak at 5400 AA over the galaxy's, both through the cube's PSF.
@@ -34,40 +32,40 @@ _N_CLUSTERS = 26
 class MockSkyPoints:
     """The galaxy at N points of the sky."""
 
-    mass: Array  # (N, S) mass surface density formed, arbitrary unit
+    mass: F64  # (N, S) mass surface density formed, arbitrary unit
     params: ObjectParameters  # histories (normalised) and dust
-    v_kms: Array  # (N,) line-of-sight velocity of stars and gas
-    sigma_kms: Array  # (N,) stellar
+    v_kms: F64  # (N,) line-of-sight velocity of stars and gas
+    sigma_kms: F64  # (N,) stellar
 
 
-def _deproject_to_disc(x: Array, y: Array) -> tuple[Array, Array]:
+def _deproject_to_disc(x: F64, y: F64) -> tuple[F64, F64]:
     """Radius (arcsec) and azimuth (rad, from the major axis) in the disc's plane."""
     along = x * np.cos(_POSITION_ANGLE) + y * np.sin(_POSITION_ANGLE)
     across = (-x * np.sin(_POSITION_ANGLE) + y * np.cos(_POSITION_ANGLE)) / np.cos(_INCLINATION)
     return np.hypot(along, across), np.arctan2(across, along)
 
 
-def _arm_distance(r: Array, phi: Array, shift: float = 0.0) -> Array:
+def _arm_distance(r: F64, phi: F64, shift: float = 0.0) -> F64:
     """Distance (arcsec, radial) to the nearer of two logarithmic spirals, moved inwards by ``shift``."""
     turn = np.log(np.maximum(r + shift, 0.05) / _ARM_START) / np.tan(_PITCH)
     angle = np.mod(phi - turn + np.pi / 2, np.pi) - np.pi / 2
     return np.abs(angle) * np.maximum(r, 0.05) * np.sin(_PITCH)
 
 
-def _arm_profile(r: Array, phi: Array, width: float = _ARM_WIDTH, shift: float = 0.0) -> Array:
+def _arm_profile(r: F64, phi: F64, width: float = _ARM_WIDTH, shift: float = 0.0) -> F64:
     """Profile of the arms, 0 to 1."""
     inner = 1 / (1 + np.exp(-(r - _ARM_START) / 0.25))
     return inner * np.exp(-0.5 * (_arm_distance(r, phi, shift) / width) ** 2)
 
 
-def _sub_bin_masses(kind: str, edges_gyr: Array, **params: float) -> Array:
+def _sub_bin_masses(kind: str, edges_gyr: F64, **params: float) -> F64:
     """Masses (S,) of one history of `star_formation.SFH_FAMILIES`, summing to 1."""
     values = {k: np.array([v]) for k, v in params.items()}
     formed = SFH_FAMILIES[kind].formed(np.random.default_rng(0), edges_gyr, values, _MAX_AGE_GYR)[0]
     return formed[:-1] - formed[1:]
 
 
-def _draw_clusters(rng: np.random.Generator) -> tuple[Array, Array, Array, Array, Array]:
+def _draw_clusters(rng: np.random.Generator) -> tuple[F64, F64, F64, F64, F64]:
     """H II regions along the arms: x, y, size (arcsec), age (Gyr) and mass relative to the disc's central density."""
     r = rng.uniform(_ARM_START, 7.5, _N_CLUSTERS)
     phi = np.log(r / _ARM_START) / np.tan(_PITCH) + np.pi * rng.integers(0, 2, _N_CLUSTERS)
@@ -80,9 +78,7 @@ def _draw_clusters(rng: np.random.Generator) -> tuple[Array, Array, Array, Array
     return x, y, rng.uniform(0.12, 0.3, _N_CLUSTERS), age, mass
 
 
-def evaluate_mock_galaxy(
-    x: Array, y: Array, edges_gyr: Array, mh_limits: tuple[float, float], seed: int
-) -> MockSkyPoints:
+def evaluate_mock_galaxy(x: F64, y: F64, edges_gyr: F64, mh_limits: tuple[float, float], seed: int) -> MockSkyPoints:
     """The galaxy at the offsets ``x``, ``y`` (N,) in arcsec; clusters are placed by ``seed``."""
     r, phi = _deproject_to_disc(x, y)
     arm = _arm_profile(r, phi)
@@ -108,7 +104,7 @@ def evaluate_mock_galaxy(
     return MockSkyPoints(mass=params.mass * total, params=params, v_kms=v, sigma_kms=48.0 + 82.0 * bulge)
 
 
-def _masses(x: Array, y: Array, r: Array, arm: Array, edges_gyr: Array, seed: int) -> Array:
+def _masses(x: F64, y: F64, r: F64, arm: F64, edges_gyr: F64, seed: int) -> F64:
     """Mass surface density (N, S): bulge, two discs, the younger one further out, arms, clusters."""
     bulge = _sub_bin_masses("delayed", edges_gyr, start_gyr=12.8, tau_gyr=0.4)
     old = _sub_bin_masses("delayed", edges_gyr, start_gyr=11.5, tau_gyr=1.4)
@@ -126,7 +122,7 @@ def _masses(x: Array, y: Array, r: Array, arm: Array, edges_gyr: Array, seed: in
     return mass
 
 
-def _metallicity(r: Array, edges_gyr: Array) -> Array:
+def _metallicity(r: F64, edges_gyr: F64) -> F64:
     """[M/H] (N, S): a gradient of -0.045 dex per arcsec now, lower and flatter for older stars, high in the bulge."""
     age = 0.5 * (edges_gyr[1:] + edges_gyr[:-1])[None, :]
     now = (0.22 - 0.045 * r)[:, None]

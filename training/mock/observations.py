@@ -3,7 +3,7 @@
 MUSE: stars at the library's own resolution are brought to the line-spread function, broadened by their dispersion and
 shifted by their velocity (both as products in Fourier space over log wavelength), gas lines are added with their own
 width, everything is put on the observed air grid and blurred by the cube's PSF, channel by channel, on a grid of half a
-spaxel; the spaxels are samples of that image, as the width of a PSF measured on images asks for (prep.psf). HST: the
+spaxel; the spaxels are samples of that image, as the width of a PSF measured on images asks for. HST: the
 same functions of the sky on the mosaic's own pixels, band by band, with its narrower PSF. Noise is photons plus
 background, with sky lines in the cube.
 """
@@ -24,19 +24,17 @@ from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra, muse_lsf_fwh
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries import age_grid
-from napari_sfh.training.libraries.ssp_library import load_library
+from napari_sfh.training.libraries.catalogue import load_library
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.mock import galaxy
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model
 from napari_sfh.training.simulator.noise import SKY_LINES
-from napari_sfh.types import BANDS, F32, Progress
-
-Array = NDArray[np.float64]
+from napari_sfh.types import BANDS, F32, F64, Progress
 
 #: Cube: spaxels on a side, their size (arcsec), channels (Angstrom), PSF.
 N_SPAXEL, SPAXEL, PSF_FWHM = 60, 0.2, 0.92
-WAVE_OBS: Array = np.asarray(4749.88 + 1.25 * np.arange(1881), dtype=np.float64)
+WAVE_OBS: F64 = np.asarray(4749.88 + 1.25 * np.arange(1881), dtype=np.float64)
 #: Mosaics: pixel (arcsec), PSF, rotation of the detector (deg), pixels on a side.
 PIXEL_HST, PSF_HST, ROTATION_HST, N_HST = 0.0396, 0.08, 12.0, 430
 CENTRE_DEG = (150.0, -20.0)
@@ -60,12 +58,12 @@ class MockObservation:
     flux: F32  # (n_channels, ny, nx) 1e-20 erg/s/cm2/AA, with noise
     variance: F32  # (n_channels, ny, nx)
     images: dict[str, tuple[F32, F32]]  # band -> (e-/s with noise, weight = 1 / variance)
-    v_kms: Array  # (ny, nx) light-weighted
-    sigma_kms: Array  # (ny, nx)
-    mass: Array  # (16, ny, nx) mass formed, arbitrary unit
-    light: Array  # (16, ny, nx) intrinsic V-band light
-    mass_metals: Array  # (16, ny, nx) mass x [M/H]
-    star: Array  # (ny, nx) share of the light at 5300-5500 AA that is the foreground star's
+    v_kms: F64  # (ny, nx) light-weighted
+    sigma_kms: F64  # (ny, nx)
+    mass: F64  # (16, ny, nx) mass formed, arbitrary unit
+    light: F64  # (16, ny, nx) intrinsic V-band light
+    mass_metals: F64  # (16, ny, nx) mass x [M/H]
+    star: F64  # (ny, nx) share of the light at 5300-5500 AA that is the foreground star's
     lines: dict[
         str, tuple[F32, F32]
     ]  # name in `lines.LINES` -> flux per spaxel with noise and its error, 1e-20 erg/s/cm2
@@ -91,14 +89,14 @@ def make_hst_wcs() -> WCS:
     return wcs
 
 
-def pixel_offsets_arcsec(wcs: WCS, px: Array, py: Array) -> tuple[Array, Array]:
+def pixel_offsets_arcsec(wcs: WCS, px: F64, py: F64) -> tuple[F64, F64]:
     """Offsets (arcsec) on the cube's axes, +x to the west, of 0-based pixel positions; exact for tangent planes."""
     cd = wcs.wcs.cd * 3600.0
     dx, dy = px - (wcs.wcs.crpix[0] - 1), py - (wcs.wcs.crpix[1] - 1)
     return -(cd[0, 0] * dx + cd[0, 1] * dy), cd[1, 0] * dx + cd[1, 1] * dy
 
 
-def _build_native_model(templates: Templates, library: str) -> tuple[forward_model.ForwardModel, Array]:
+def _build_native_model(templates: Templates, library: str) -> tuple[forward_model.ForwardModel, F64]:
     """Model whose spectra have the line-spread function but no dispersion, on a grid of equal steps in log wavelength.
 
     Returns
@@ -121,7 +119,7 @@ def _build_native_model(templates: Templates, library: str) -> tuple[forward_mod
     return forward_model.build_forward_model(replace(templates, wave_aa=wave, muse=muse, cont_muse=continuum)), wave
 
 
-def _interpolate(values: NDArray[np.floating], grid: Array, at: Array) -> NDArray[np.floating]:
+def _interpolate(values: NDArray[np.floating], grid: F64, at: F64) -> NDArray[np.floating]:
     index, share = find_bracket(grid, at)
     return values[..., index] * (1 - share) + values[..., index + 1] * share
 
@@ -144,7 +142,7 @@ def _observe_spectra(model: forward_model.ForwardModel, sky: galaxy.MockSkyPoint
     return flux * sky.mass.sum(1, keepdims=True).astype(np.float32)
 
 
-def _add_observed_lines(flux: F32, lines: F32, line_aa: Array, stretch: Array, sigma_kms: float) -> None:
+def _add_observed_lines(flux: F32, lines: F32, line_aa: F64, stretch: F64, sigma_kms: float) -> None:
     """Add Gaussian lines at line x stretch, seen through the line-spread function, in place."""
     for k, rest in enumerate(line_aa):
         centre = (rest * stretch)[:, None]
@@ -246,7 +244,7 @@ def observe_mock_galaxy(templates: Templates, library: str, seed: int) -> Genera
     )
 
 
-def _true_age_bin_rows(templates: Templates, sky: galaxy.MockSkyPoints) -> Array:
+def _true_age_bin_rows(templates: Templates, sky: galaxy.MockSkyPoints) -> F64:
     """Rows (16 masses, 16 lights, 16 mass x [M/H], v, sigma) of N points, (50, N)."""
     total = sky.mass.sum(1, keepdims=True)
     light = forward_model.compute_sub_bin_light_v(templates, sky.params) * total
@@ -282,7 +280,7 @@ def _cube_variance(flux: F32) -> F32:
 
 def _observe_mosaics(
     model: forward_model.ForwardModel,
-    args: tuple[Array, tuple[float, float], int],
+    args: tuple[F64, tuple[float, float], int],
     scale: float,
     star_bands: F32,
     rng: np.random.Generator,

@@ -20,39 +20,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_sfh.physics.ages import Z_SUN
 from napari_sfh.training.prior.star_formation import draw_log_age_walk
+from napari_sfh.types import F64
 
-Array = NDArray[np.float64]
-LawParameters = Mapping[str, Array]
+LawParameters = Mapping[str, F64]
 
 
-def linear_enrichment(m_cum: Array, age_gyr: Array, p: LawParameters) -> Array:
+def linear_enrichment(m_cum: F64, age_gyr: F64, p: LawParameters) -> F64:
     """Metals in step with the mass formed."""
     z_i, z_f = p["z_initial"][:, None], p["z_final"][:, None]
     return np.log10((z_i + (z_f - z_i) * m_cum) / Z_SUN)
 
 
-def leaky_box_enrichment(m_cum: Array, age_gyr: Array, p: LawParameters) -> Array:
+def leaky_box_enrichment(m_cum: F64, age_gyr: F64, p: LawParameters) -> F64:
     """Leaky box that ends with the gas fraction ``gas_final`` at the metallicity ``z_final``."""
     z_i, z_f, gas = (p[k][:, None] for k in ("z_initial", "z_final", "gas_final"))
     return np.log10((z_i + (z_f - z_i) * np.log(1 - (1 - gas) * m_cum) / np.log(gas)) / Z_SUN)
 
 
-def constant_metallicity(m_cum: Array, age_gyr: Array, p: LawParameters) -> Array:
+def constant_metallicity(m_cum: F64, age_gyr: F64, p: LawParameters) -> F64:
     """One metallicity."""
     return np.broadcast_to(p["mh"][:, None], m_cum.shape).copy()
 
 
-def decoupled_enrichment(m_cum: Array, age_gyr: Array, p: LawParameters) -> Array:
+def decoupled_enrichment(m_cum: F64, age_gyr: F64, p: LawParameters) -> F64:
     """From ``mh_old`` before ``knee_gyr`` to ``mh_young`` now, along log age, by a logistic step of ``width_dex``."""
     x = (np.log10(age_gyr)[None, :] - np.log10(p["knee_gyr"])[:, None]) / p["width_dex"][:, None]
     return p["mh_young"][:, None] + (p["mh_old"] - p["mh_young"])[:, None] / (1 + np.exp(-np.clip(x, -30, 30)))
 
 
-def add_metallicity_scatter(rng: np.random.Generator, mh: Array, age_gyr: Array, scatter_dex: Array) -> Array:
+def add_metallicity_scatter(rng: np.random.Generator, mh: F64, age_gyr: F64, scatter_dex: F64) -> F64:
     """Add a random walk in log age with the standard deviation ``scatter_dex`` (n,)."""
     return mh + draw_log_age_walk(rng, len(mh), age_gyr, scatter_dex)
 
@@ -61,7 +60,7 @@ def add_metallicity_scatter(rng: np.random.Generator, mh: Array, age_gyr: Array,
 class EnrichmentLaw:
     """A law's function and its parameters with the range that each allows."""
 
-    mh: Callable[[Array, Array, LawParameters], Array]
+    mh: Callable[[F64, F64, LawParameters], F64]
     bounds: Mapping[str, tuple[float, float]]
 
 

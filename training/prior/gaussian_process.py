@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from napari_sfh.types import F64
 
 #: Standard deviation of the mass at the three t_x, as in the published code (0.001 / sqrt(3)).
 _SIGMA_TX = 0.001 / np.sqrt(3.0)
@@ -26,7 +25,7 @@ _LATE_MASS_FRACTIONS = np.array([0.97, 0.98, 0.99])
 _PRESENT_SHARE = 1e-3
 
 
-def _place_constraints(tx: Array, ssfr_age: Array) -> tuple[Array, Array]:
+def _place_constraints(tx: F64, ssfr_age: F64) -> tuple[F64, F64]:
     """Points (t, M) that a history passes through.
 
     Parameters
@@ -58,14 +57,14 @@ def _place_constraints(tx: Array, ssfr_age: Array) -> tuple[Array, Array]:
     return t, y
 
 
-def _kernel(a: Array, b: Array, variance: Array, median: Array) -> Array:
+def _kernel(a: F64, b: F64, variance: F64, median: F64) -> F64:
     """Covariance between times ``a`` (n, p) and ``b`` (n, q): (n, p, q)."""
     r = np.sqrt(3.0 / median)[:, None, None] * np.abs(a[:, :, None] - b[:, None, :])
     polynomial = np.exp(-median)[:, None, None] * (a[:, :, None] * b[:, None, :]) ** 2
     return variance[:, None, None] * ((1 + r) * np.exp(-r) + polynomial)
 
 
-def _gaussian_process_mean(t: Array, y: Array, at: Array) -> Array:
+def _gaussian_process_mean(t: F64, y: F64, at: F64) -> F64:
     """Mean of the Gaussian process through (t, y), each (n, p), at the times ``at`` (m,): (n, m)."""
     variance, median = y.var(1), np.median(y, axis=1)
     cov = _kernel(t, t, variance, median)
@@ -77,7 +76,7 @@ def _gaussian_process_mean(t: Array, y: Array, at: Array) -> Array:
     return _mean_at(t, alpha * variance[:, None], at, np.sqrt(3.0 / median), np.exp(-median))
 
 
-def _mean_at(t: Array, alpha: Array, at: Array, c: Array, polynomial: Array) -> Array:
+def _mean_at(t: F64, alpha: F64, at: F64, c: F64, polynomial: F64) -> F64:
     """Sum over points of alpha k(t, at), (n, m), with two exponentials per time in place of one per point and time.
 
     exp(-c |a - t|) = exp(-c a) exp(c t) to the right of t and its mirror image to the left; c is about 2, so neither
@@ -99,16 +98,14 @@ def _mean_at(t: Array, alpha: Array, at: Array, c: Array, polynomial: Array) -> 
     return out
 
 
-def gaussian_process_history(
-    rng: np.random.Generator, edges_gyr: Array, p: Mapping[str, Array], max_age_gyr: float
-) -> Array:
+def gaussian_process_history(rng: np.random.Generator, edges_gyr: F64, p: Mapping[str, F64], max_age_gyr: float) -> F64:
     """Cumulative curves (n, S+1) for Dirichlet concentrations ``alpha`` and ``lg_ssfr`` (log10 of 1/yr)."""
     shares = rng.standard_gamma(np.repeat(p["alpha"][:, None], 4, axis=1)) + 1e-9
     tx = np.cumsum(shares, axis=1)[:, :3] / shares.sum(1, keepdims=True)
     return gaussian_process_curve(tx, p["lg_ssfr"], edges_gyr, max_age_gyr)
 
 
-def gaussian_process_curve(tx: Array, lg_ssfr: Array, edges_gyr: Array, max_age_gyr: float) -> Array:
+def gaussian_process_curve(tx: F64, lg_ssfr: F64, edges_gyr: F64, max_age_gyr: float) -> F64:
     """Cumulative curves (n, S+1) at lookback times ``edges_gyr`` from the parameters of the method."""
     rate = 10.0**lg_ssfr * max_age_gyr * 1e9
     t, y = _place_constraints(tx, rate)

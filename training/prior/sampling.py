@@ -11,8 +11,8 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS, add_metallicity_scatter
 from napari_sfh.training.prior.prior_config import FamilyPrior, LawPrior, PriorConfig
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES, add_bursts
+from napari_sfh.types import F64
 
-Array = NDArray[np.float64]
 _MAX_BURSTS = 4
 
 
@@ -20,22 +20,22 @@ _MAX_BURSTS = 4
 class ObjectParameters:
     """Parameters of N objects on S fine age sub-bins. ``slope`` is negative: tau = tau_V (lambda / 5500)^slope."""
 
-    mass: Array  # (N, S) mass formed in each sub-bin, rows sum to 1
-    mh: Array  # (N, S) [M/H] of the stars of each sub-bin, dex, inside the library's range
-    tau_bc: Array  # (N,)
-    tau_ism: Array  # (N,)
-    slope: Array  # (N,)
-    lg_u: Array  # (N,) ionisation parameter of the H II regions
-    mh_gas: Array  # (N,) dex
-    escape: Array  # (N,)
-    gas_sigma_kms: Array  # (N,) on top of the line-spread function, the broadening of prep included
-    gas_v_kms: Array  # (N,)
-    diffuse: Array  # (N,)
-    diffuse_ew_aa: Array  # (N,)
-    diffuse_lg_u: Array  # (N,)
-    line_scatter_dex: Array  # (N,)
-    sigma_star_kms: Array  # (N,)
-    redshift: Array  # (N,)
+    mass: F64  # (N, S) mass formed in each sub-bin, rows sum to 1
+    mh: F64  # (N, S) [M/H] of the stars of each sub-bin, dex, inside the library's range
+    tau_bc: F64  # (N,)
+    tau_ism: F64  # (N,)
+    slope: F64  # (N,)
+    lg_u: F64  # (N,) ionisation parameter of the H II regions
+    mh_gas: F64  # (N,) dex
+    escape: F64  # (N,)
+    gas_sigma_kms: F64  # (N,) on top of the line-spread function, the broadening of prep included
+    gas_v_kms: F64  # (N,)
+    diffuse: F64  # (N,)
+    diffuse_ew_aa: F64  # (N,)
+    diffuse_lg_u: F64  # (N,)
+    line_scatter_dex: F64  # (N,)
+    sigma_star_kms: F64  # (N,)
+    redshift: F64  # (N,)
     family: NDArray[np.int32]  # (N,)
     family_names: tuple[str, ...]
     clipped: NDArray[np.bool_]  # (N,) stars holding over 1 % of the mass had to be moved into the library's range
@@ -46,7 +46,7 @@ class ObjectParameters:
         return int(self.tau_bc.size)
 
     @classmethod
-    def single(cls, mass: Array, mh: Array, **values: Array | float) -> ObjectParameters:
+    def single(cls, mass: F64, mh: F64, **values: F64 | float) -> ObjectParameters:
         """Objects with given histories, without dust, diffuse gas or faults unless ``values`` say so."""
         n = len(mass)
         plain = {"lg_u": -3.0, "gas_sigma_kms": 150.0, "slope": -0.7, "sigma_star_kms": 60.0, "escape": 0.0}
@@ -76,9 +76,7 @@ def _draw_components(rng: np.random.Generator, weights: list[float], n: int) -> 
     return np.minimum(np.searchsorted(share, rng.random(n), side="right"), len(weights) - 1)
 
 
-def _draw_histories(
-    rng: np.random.Generator, family: FamilyPrior, edges_gyr: Array, n: int, max_age_gyr: float
-) -> Array:
+def _draw_histories(rng: np.random.Generator, family: FamilyPrior, edges_gyr: F64, n: int, max_age_gyr: float) -> F64:
     """Cumulative mass curves (n, S+1) of one component of the mixture, bursts included."""
     params = {key: dist.sample(rng, n) for key, dist in family.params.items()}
     formed = SFH_FAMILIES[family.kind].formed(rng, edges_gyr, params, max_age_gyr)
@@ -93,7 +91,7 @@ def _draw_histories(
     return add_bursts(rng, formed, edges_gyr, burst, count)
 
 
-def _draw_metallicities(rng: np.random.Generator, law: LawPrior, m_cum: Array, age_gyr: Array) -> Array:
+def _draw_metallicities(rng: np.random.Generator, law: LawPrior, m_cum: F64, age_gyr: F64) -> F64:
     """[M/H] (n, S) of one component of the mixture of laws."""
     params = {key: dist.sample(rng, len(m_cum)) for key, dist in law.params.items()}
     mh = ENRICHMENT_LAWS[law.law].mh(m_cum, age_gyr, params)
@@ -101,8 +99,8 @@ def _draw_metallicities(rng: np.random.Generator, law: LawPrior, m_cum: Array, a
 
 
 def _clip_metallicities(
-    mh: Array, mass: Array, limits: tuple[float, float], config: PriorConfig
-) -> tuple[Array, NDArray[np.bool_]]:
+    mh: F64, mass: F64, limits: tuple[float, float], config: PriorConfig
+) -> tuple[F64, NDArray[np.bool_]]:
     """[M/H] inside the library's range, and which objects this changed by more than a trace of their mass."""
     outside = (mh < limits[0] - 1e-9) | (mh > limits[1] + 1e-9)
     moved = np.where(outside, mass, 0.0).sum(1) > 0.01
@@ -115,7 +113,7 @@ def _clip_metallicities(
 
 
 def draw_parameters(
-    config: PriorConfig, rng: np.random.Generator, n: int, sub_edges_gyr: Array, mh_limits: tuple[float, float]
+    config: PriorConfig, rng: np.random.Generator, n: int, sub_edges_gyr: F64, mh_limits: tuple[float, float]
 ) -> ObjectParameters:
     """Draw ``n`` objects.
 
@@ -161,7 +159,7 @@ def draw_parameters(
     )
 
 
-def _draw_gas_and_dust(config: PriorConfig, rng: np.random.Generator, mh_youngest: Array) -> dict[str, Array]:
+def _draw_gas_and_dust(config: PriorConfig, rng: np.random.Generator, mh_youngest: F64) -> dict[str, F64]:
     n = len(mh_youngest)
     gas, dust = config.nebular, config.dust
     sigma_star = config.kinematics.sigma_star_kms.sample(rng, n)

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.training.prior.gaussian_process import gaussian_process_history
+from napari_sfh.types import F64
 
-Array = NDArray[np.float64]
-FamilyParameters = Mapping[str, Array]
+FamilyParameters = Mapping[str, F64]
 
 #: Gauss-Legendre nodes and weights on (0, 1): five points integrate the smooth families inside a sub-bin.
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(5)
@@ -30,7 +30,7 @@ _NODES, _WEIGHTS = 0.5 * (_NODES + 1), 0.5 * _WEIGHTS
 _WALK_GYR = np.array([0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 2.0, 3.5, 5.5, 8.0, 11.0, 20.0])
 
 
-def _cumulative_from_masses(mass: Array) -> Array:
+def _cumulative_from_masses(mass: F64) -> F64:
     """Cumulative curve (n, S+1) from sub-bin masses (n, S), youngest first; rows are normalised."""
     total = mass.sum(1, keepdims=True)
     formed = np.zeros((mass.shape[0], mass.shape[1] + 1))
@@ -38,7 +38,7 @@ def _cumulative_from_masses(mass: Array) -> Array:
     return formed
 
 
-def _integrate(log_sfr: Callable[[Array], Array], edges_gyr: Array, oldest_gyr: Array) -> Array:
+def _integrate(log_sfr: Callable[[F64], F64], edges_gyr: F64, oldest_gyr: F64) -> F64:
     """Cumulative curve of ``log_sfr(age (n, m))``, natural log, between age 0 and ``oldest_gyr`` (n,)."""
     edges = np.minimum(edges_gyr[None, :], oldest_gyr[:, None])
     width = np.diff(edges, axis=1)
@@ -49,79 +49,77 @@ def _integrate(log_sfr: Callable[[Array], Array], edges_gyr: Array, oldest_gyr: 
     return _cumulative_from_masses((np.exp(np.minimum(values - peak, 0.0)) @ _WEIGHTS) * width)
 
 
-def _time_since_start(edges_gyr: Array, start_gyr: Array) -> Array:
+def _time_since_start(edges_gyr: F64, start_gyr: F64) -> F64:
     """Time since the start of star formation (n, S+1), not below zero, Gyr."""
     return np.maximum(start_gyr[:, None] - edges_gyr[None, :], 0.0)
 
 
-def skewnormal_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float) -> Array:
+def skewnormal_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """Skewed normal of ProSpect: SFR ~ exp(-X^2/2), X = z exp(skew asinh z), z = (age - peak) / width."""
     peak, width, skew = (p[k][:, None] for k in ("peak_gyr", "width_gyr", "skew"))
 
-    def log_sfr(age: Array) -> Array:
+    def log_sfr(age: F64) -> F64:
         z = (age - peak) / width
         return -0.5 * (z * np.exp(skew * np.arcsinh(z))) ** 2
 
     return _integrate(log_sfr, edges_gyr, np.full(len(peak), max_age_gyr))
 
 
-def exponential_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float) -> Array:
+def exponential_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """SFR ~ exp(-t / tau) from ``start_gyr`` of lookback time on."""
     total = -np.expm1(-p["start_gyr"] / p["tau_gyr"])
     return -np.expm1(-_time_since_start(edges_gyr, p["start_gyr"]) / p["tau_gyr"][:, None]) / total[:, None]
 
 
-def _delayed_mass(x: Array) -> Array:
+def _delayed_mass(x: F64) -> F64:
     """Integral of x exp(-x) from 0; expm1 keeps the digits at small x."""
     return -np.expm1(-x) - x * np.exp(-x)
 
 
-def delayed_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float) -> Array:
+def delayed_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """SFR ~ t exp(-t / tau) from ``start_gyr`` of lookback time on."""
     total = _delayed_mass(p["start_gyr"] / p["tau_gyr"])
     return _delayed_mass(_time_since_start(edges_gyr, p["start_gyr"]) / p["tau_gyr"][:, None]) / total[:, None]
 
 
-def constant_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float) -> Array:
+def constant_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """Constant SFR between ``start_gyr`` and the fraction ``end`` of it (0 = still forming stars)."""
     end = p["start_gyr"] * p["end"]
     share = (p["start_gyr"][:, None] - edges_gyr[None, :]) / (p["start_gyr"] - end)[:, None]
     return np.clip(share, 0.0, 1.0)
 
 
-def rising_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float) -> Array:
+def rising_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """SFR ~ t^power from ``start_gyr`` of lookback time on."""
     share = _time_since_start(edges_gyr, p["start_gyr"]) / p["start_gyr"][:, None]
     return share ** (p["power"][:, None] + 1.0)
 
 
-def double_power_law_history(
-    rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float
-) -> Array:
+def double_power_law_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """SFR ~ 1 / ((t/tau)^falling + (t/tau)^-rising), t since the Big Bang (Carnall et al. 2018)."""
     falling, rise = p["falling"][:, None], p["rising"][:, None]
     lg_tau = np.log(p["turn"] * max_age_gyr)[:, None]
 
-    def log_sfr(age: Array) -> Array:
+    def log_sfr(age: F64) -> F64:
         x = np.log(np.maximum(max_age_gyr - age, 1e-6)) - lg_tau
         return -np.logaddexp(falling * x, -rise * x)
 
     return _integrate(log_sfr, edges_gyr, np.full(len(falling), max_age_gyr))
 
 
-def quenched_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float) -> Array:
+def quenched_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """Delayed decline that from ``quench`` (fraction of the start) on falls with the e-folding ``fall_gyr``."""
     start, tau = p["start_gyr"][:, None], p["tau_gyr"][:, None]
     quench, fall = (p["quench"] * p["start_gyr"])[:, None], p["fall_gyr"][:, None]
 
-    def log_sfr(age: Array) -> Array:
+    def log_sfr(age: F64) -> F64:
         t = np.maximum(start - age, 1e-6)
         return np.log(t / tau) - t / tau - np.maximum(quench - age, 0.0) / fall
 
     return _integrate(log_sfr, edges_gyr, p["start_gyr"])
 
 
-def _integrate_pieces(nodes: Array, shares: Array, edges_gyr: Array) -> Array:
+def _integrate_pieces(nodes: F64, shares: F64, edges_gyr: F64) -> F64:
     """Cumulative curve of constant SFRs between increasing ``nodes`` (n, K+1) with mass ``shares`` (n, K)."""
     width = np.maximum(np.diff(nodes, axis=1), 1e-6)
     # Mass older than an edge: each piece contributes the part of it that lies beyond.
@@ -129,13 +127,13 @@ def _integrate_pieces(nodes: Array, shares: Array, edges_gyr: Array) -> Array:
     return np.einsum("nk,nks->ns", shares / shares.sum(1, keepdims=True), beyond)
 
 
-def _random_nodes(rng: np.random.Generator, n: int, pieces: int, max_age_gyr: float) -> Array:
+def _random_nodes(rng: np.random.Generator, n: int, pieces: int, max_age_gyr: float) -> F64:
     """Edges of random pieces (n, pieces+1): uniform in log age from 5 Myr, 0 and ``max_age_gyr`` included."""
     lg = np.sort(rng.uniform(np.log(0.005), np.log(max_age_gyr), (n, pieces - 1)), axis=1)
     return np.hstack([np.zeros((n, 1)), np.exp(lg), np.full((n, 1), max_age_gyr)])
 
 
-def dirichlet_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float) -> Array:
+def dirichlet_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """Eight pieces with edges random in log age; SFR shares from a Dirichlet distribution, concentration ``alpha``."""
     n = len(p["alpha"])
     nodes = _random_nodes(rng, n, 8, max_age_gyr)
@@ -143,7 +141,7 @@ def dirichlet_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParam
     return _integrate_pieces(nodes, sfr * np.diff(nodes, axis=1), edges_gyr)
 
 
-def continuity_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float) -> Array:
+def continuity_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """Eight pieces; log SFR jumps between neighbours by Student's t with two degrees of freedom, scale ``jump_dex``."""
     n = len(p["jump_dex"])
     nodes = _random_nodes(rng, n, 8, max_age_gyr)
@@ -153,7 +151,7 @@ def continuity_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyPara
     return _integrate_pieces(nodes, np.maximum(shares, 1e-12), edges_gyr)
 
 
-def draw_log_age_walk(rng: np.random.Generator, n: int, ages_gyr: Array, scale: Array, reversion: float = 0.7) -> Array:
+def draw_log_age_walk(rng: np.random.Generator, n: int, ages_gyr: F64, scale: F64, reversion: float = 0.7) -> F64:
     """Stationary random walk over log age, interpolated to ``ages_gyr``; standard deviation ``scale`` (n,); (n, m)."""
     steps = rng.standard_normal((n, len(_WALK_GYR)))
     nodes = np.empty_like(steps)
@@ -166,7 +164,7 @@ def draw_log_age_walk(rng: np.random.Generator, n: int, ages_gyr: Array, scale: 
     return (nodes[:, left] * (1 - w) + nodes[:, left + 1] * w) * scale[:, None]
 
 
-def steady_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParameters, max_age_gyr: float) -> Array:
+def steady_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
     """Star formation that goes on: exponential trend by ``decline_per_gyr`` times slow log-normal changes."""
     middle = 0.5 * (edges_gyr[1:] + edges_gyr[:-1])
     width = np.diff(np.minimum(edges_gyr[None, :], p["start_gyr"][:, None]), axis=1)
@@ -176,8 +174,8 @@ def steady_history(rng: np.random.Generator, edges_gyr: Array, p: FamilyParamete
 
 
 def add_bursts(
-    rng: np.random.Generator, formed: Array, edges_gyr: Array, p: FamilyParameters, count: NDArray[np.int64]
-) -> Array:
+    rng: np.random.Generator, formed: F64, edges_gyr: F64, p: FamilyParameters, count: NDArray[np.int64]
+) -> F64:
     """Superimpose ``count`` (n,) box bursts; ``p`` holds age_gyr (the middle), width_gyr and mass, each (n, K).
 
     ``mass`` is the burst's share of the final total mass. A burst that began less than half a width ago is cut at the
@@ -198,7 +196,7 @@ def add_bursts(
 class SfhFamily:
     """A family's function and the parameters that a prior must give it, with the range that each allows."""
 
-    formed: Callable[[np.random.Generator, Array, FamilyParameters, float], Array]
+    formed: Callable[[np.random.Generator, F64, FamilyParameters, float], F64]
     bounds: Mapping[str, tuple[float, float]]
 
 

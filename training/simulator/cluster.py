@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.batch.cluster import connect_scheduler
 from napari_sfh.errors import ComputeError
-from napari_sfh.training.simulator.simulation import write_shard
 
 #: Seconds for which workers of a running scheduler are waited for.
 _WAIT_S = 30
 
 
-def _write_shard_on_one_core(*job: Any) -> dict[str, Any]:
-    """`simulation.write_shard` with products on one core, on which their rounding depends; a worker stays so."""
+#: Writes one shard from (source, seed, chunk number, size, folder, key) and returns its entry of the manifest.
+ShardWriter = Callable[..., dict[str, Any]]
+
+
+def _write_on_one_core(write: ShardWriter, *job: Any) -> dict[str, Any]:
+    """``write`` with products on one core, on which their rounding depends; a worker stays so."""
     threadpool_limits(1, user_api="blas")
-    return write_shard(*job)
+    return write(*job)
 
 
-def write_shards_on_cluster(jobs: list[tuple[Any, ...]], address: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Run `simulation.write_shard` for each job on the workers; yields (chunk, manifest entry) as they finish.
+def write_shards_on_cluster(
+    write: ShardWriter, jobs: list[tuple[Any, ...]], address: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Call ``write`` for each job on the workers; yields (chunk, manifest entry) as they finish.
 
     Raises
     ------
@@ -42,7 +47,7 @@ def write_shards_on_cluster(jobs: list[tuple[Any, ...]], address: str) -> Iterat
             ) from err
         # Templates travel once, not with every chunk.
         source = client.scatter(jobs[0][0], broadcast=True, hash=False)
-        futures = {client.submit(_write_shard_on_one_core, source, *job[1:], pure=False): job[2] for job in jobs}
+        futures = {client.submit(_write_on_one_core, write, source, *job[1:], pure=False): job[2] for job in jobs}
         try:
             for future in as_completed(list(futures)):
                 yield futures[future], future.result()

@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.dust import PIVOT_AA
+from napari_sfh.physics.dust import DUST_PIVOT_AA
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
@@ -32,9 +33,7 @@ from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
 from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import BANDS, F32
-
-Array = NDArray[np.float64]
+from napari_sfh.types import BANDS, F32, F64
 
 #: Redshifts between which the bands' weights are interpolated.
 _Z_NODES = (0.0, 0.01)
@@ -42,7 +41,6 @@ _Z_NODES = (0.0, 0.01)
 _RECOMBINATION_AA = np.array(
     [3797.9, 3835.4, 3889.1, 3970.1, 4101.7, 4340.5, 4471.5, 4685.7, 4861.3, 5875.6, 6562.8, 6678.2, 7065.2]
 )
-_HALPHA_AA = 6562.8
 #: Pairs of one ion, stronger line first. Atomic physics fixes the ratio of those that leave one level ([Ne III],
 #: [O III], [O I], [N II], [Ar III], [S III]); that of [O II] and [S II] follows the density, alike in H II regions.
 _PAIRS_AA = (
@@ -130,7 +128,7 @@ def build_forward_model(templates: Templates) -> ForwardModel:
     )
 
 
-def _shared_scatter_index(line_aa: Array) -> NDArray[np.int_]:
+def _shared_scatter_index(line_aa: F64) -> NDArray[np.int_]:
     """Number of the line whose scatter each line shares."""
     shared = np.arange(line_aa.size)
     for strong, weak in _PAIRS_AA:
@@ -148,13 +146,13 @@ def _filter_at_redshift(band: Filter, z: float) -> Filter:
     return replace(band, wave_aa=band.wave_aa / (1 + z), pivot_aa=band.pivot_aa / (1 + z))
 
 
-def _band_weights(bands: tuple[Filter, ...], wave_aa: Array) -> F32:
+def _band_weights(bands: tuple[Filter, ...], wave_aa: F64) -> F32:
     """Weights (2, K, B) that take an SED to band fluxes at the redshifts of `_Z_NODES`."""
     per_z = [filter_weight_matrix(tuple(_filter_at_redshift(b, z) for b in bands), wave_aa) for z in _Z_NODES]
     return np.stack(per_z).astype(np.float32)
 
 
-def _line_response(bands: tuple[Filter, ...], line_aa: Array) -> F32:
+def _line_response(bands: tuple[Filter, ...], line_aa: F64) -> F32:
     """Photon-counting <f_lambda> of a line of unit luminosity, (2, L, B): T(l) l / int T l dl."""
     out = np.zeros((len(_Z_NODES), line_aa.size, len(bands)))
     for i, z in enumerate(_Z_NODES):
@@ -165,7 +163,7 @@ def _line_response(bands: tuple[Filter, ...], line_aa: Array) -> F32:
     return out.astype(np.float32)
 
 
-def _mass_on_template_grid(mass: Array, mh: Array, grid: Array) -> F32:
+def _mass_on_template_grid(mass: F64, mh: F64, grid: F64) -> F32:
     """Mass of each object on the templates' (Z, S) grid: (N, Z, S)."""
     n, s = mass.shape
     left, share = find_bracket(grid, mh)
@@ -177,7 +175,7 @@ def _mass_on_template_grid(mass: Array, mh: Array, grid: Array) -> F32:
 
 
 def _nebular_emission(
-    model: ForwardModel, mass: Array, mh_gas: Array, lg_u: Array, with_spectrum: bool, first: int = 0
+    model: ForwardModel, mass: F64, mh_gas: F64, lg_u: F64, with_spectrum: bool, first: int = 0
 ) -> EmittedLight:
     """Gas ionised by ``mass`` (N, m) of the sub-bins from ``first`` on, before all dust."""
     t = model.templates
@@ -197,13 +195,13 @@ def _nebular_emission(
     return EmittedLight(out, flat @ sed, flat @ lines)
 
 
-def _attenuation_curves(xp: ArrayBackend, grids: tuple[Array, ...], slope: Array) -> list[LargeArray]:
+def _attenuation_curves(xp: ArrayBackend, grids: tuple[F64, ...], slope: F64) -> list[LargeArray]:
     """(lambda / 5500)^slope on each grid, (N, n); one row if all slopes are equal."""
     s = xp.put(slope[:1] if np.all(slope == slope[0]) else slope)[:, None]
-    return [xp.exp(s * xp.put(np.log(grid / PIVOT_AA))) for grid in grids]
+    return [xp.exp(s * xp.put(np.log(grid / DUST_PIVOT_AA))) for grid in grids]
 
 
-def _screen_transmission(xp: ArrayBackend, curve: LargeArray, tau: Array) -> LargeArray:
+def _screen_transmission(xp: ArrayBackend, curve: LargeArray, tau: F64) -> LargeArray:
     return xp.exp(-xp.put(tau)[:, None] * curve)
 
 
@@ -310,8 +308,8 @@ def _diffuse_gas_of_halpha_ew(model: ForwardModel, params: ObjectParameters, wit
     t = model.templates
     one = np.tile(np.diff(t.sub_edges_gyr[: t.n_young + 1]) / t.sub_edges_gyr[t.n_young], (params.n, 1))
     gas = _nebular_emission(model, one, params.mh_gas, params.diffuse_lg_u, with_spectrum)
-    halpha = int(np.argmin(np.abs(t.line_wave_aa - _HALPHA_AA)))
-    near = np.abs(t.sed_wave_aa - _HALPHA_AA) < 50
+    halpha = int(np.argmin(np.abs(t.line_wave_aa - HALPHA_AA)))
+    near = np.abs(t.sed_wave_aa - HALPHA_AA) < 50
     stars = _mass_on_template_grid(params.mass, params.mh, t.mh).reshape(params.n, -1) @ _flatten_nodes(
         t.sed[:, :, near]
     ).mean(1)
@@ -326,7 +324,7 @@ def _line_scatter(rng: np.random.Generator, params: ObjectParameters, model: For
     return np.where(model.metal_line, 10 ** scatter[:, model.scatter_of], 1.0).astype(np.float32)
 
 
-def add_emission_lines(flux: LargeArray, lines: LargeArray, line_aa: Array, sigma_kms: Array, v_kms: Array) -> None:
+def add_emission_lines(flux: LargeArray, lines: LargeArray, line_aa: F64, sigma_kms: F64, v_kms: F64) -> None:
     """Add Gaussian lines to spectra on `WAVE_AA`, in place.
 
     Parameters
@@ -356,7 +354,7 @@ def add_emission_lines(flux: LargeArray, lines: LargeArray, line_aa: Array, sigm
 
 
 def compute_band_fluxes(
-    model: ForwardModel, light: EmittedLight, redshift: Array, acs: NDArray[np.bool_] | None = None
+    model: ForwardModel, light: EmittedLight, redshift: F64, acs: NDArray[np.bool_] | None = None
 ) -> LargeArray:
     """Band fluxes <f_lambda> (N, B) in the unit of the light; ``acs`` as in `synthesise_objects`."""
     xp = model.arrays
@@ -375,12 +373,12 @@ def compute_band_fluxes(
     return phot
 
 
-def sum_per_age_bin(values: Array, templates: Templates) -> Array:
+def sum_per_age_bin(values: F64, templates: Templates) -> F64:
     """Sums over the sub-bins of each age bin: (N, S) to (N, A)."""
     return np.add.reduceat(values, np.searchsorted(templates.bin_of_sub, np.arange(N_AGE)), axis=1)
 
 
-def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters) -> Array:
+def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters) -> F64:
     """Intrinsic V-band light of each sub-bin, (N, S), solar luminosities per Msun formed in all."""
     weights = _mass_on_template_grid(params.mass, params.mh, templates.mh)
     return np.einsum("nzs,zs->ns", weights, templates.light_v, optimize=True).astype(np.float64)
@@ -411,7 +409,7 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
 def lg_ml_offset(templates: Templates, reference: Templates) -> float:
     """log10 of the factor from one library's mass scale to another's: V light of solar metallicity, 1-10 Gyr."""
 
-    def lg_light(t: Templates) -> Array:
+    def lg_light(t: Templates) -> F64:
         middle = 0.5 * (t.sub_edges_gyr[1:] + t.sub_edges_gyr[:-1])
         z = int(np.argmin(np.abs(t.mh)))
         return np.log10(t.light_v[z, (middle > 1.0) & (middle < 10.0)].astype(np.float64))

@@ -29,9 +29,7 @@ from napari_sfh.training.prior.prior_config import Noise, Photometry, PriorConfi
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import ArrayBackend, LargeArray
 from napari_sfh.training.simulator.forward_model import NoiselessObjects
-from napari_sfh.types import F32, Bool, Flag, Observation
-
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64, Bool, Flag, Observation
 
 #: Night-sky lines (air, Angstrom; Osterbrock et al. 1996) and their residuals relative to [O I] 5577.
 SKY_LINES: tuple[tuple[float, float], ...] = (
@@ -98,7 +96,7 @@ def add_observational_noise(
 
 
 def add_spectral_noise(
-    clean: NoiselessObjects, snr: Array, config: Noise, rng: np.random.Generator
+    clean: NoiselessObjects, snr: F64, config: Noise, rng: np.random.Generator
 ) -> tuple[LargeArray, LargeArray, LargeArray]:
     """Noisy flux, error array and mask, each (N, W), in units of the noiseless window mean."""
     n, p, xp = len(snr), clean.params, array_backend.find_backend(clean.flux)
@@ -122,7 +120,7 @@ def add_spectral_noise(
     return flux, error, _draw_mask(xp, n, config, p.redshift, rng)
 
 
-def _correlate(noise: LargeArray, rho: Array) -> None:
+def _correlate(noise: LargeArray, rho: F64) -> None:
     """Moving average of two pixels, in place: unit variance, correlation ``rho`` (N,) < 1/2 between neighbours."""
     if not np.any(rho > 0):
         return
@@ -136,7 +134,7 @@ def _correlate(noise: LargeArray, rho: Array) -> None:
 
 
 def _add_sky_residuals(
-    noise: LargeArray, variance: LargeArray, amplitude: Array, redshift: Array, rng: np.random.Generator
+    noise: LargeArray, variance: LargeArray, amplitude: F64, redshift: F64, rng: np.random.Generator
 ) -> None:
     """Residuals of sky lines, in place; ``amplitude`` (N,) is the standard deviation at 5577 AA."""
     n, xp = len(amplitude), array_backend.find_backend(noise)
@@ -156,7 +154,7 @@ def _add_sky_residuals(
         variance[:, lo:hi] += (_SKY_SHARE_IN_ERRORS * height * profile) ** 2
 
 
-def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: Array) -> None:
+def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64) -> None:
     """Pass noise through the convolution from ``sigma_star_kms`` (N,) to 150 km/s, in place, and variance likewise.
 
     One width in pixels stands for the whole spectrum (it varies by 19 % over the grid). The variance becomes its local
@@ -177,7 +175,7 @@ def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: Array
     variance[:] = xp.at_least(variance, 1e-12)
 
 
-def _calibration_wiggles(xp: ArrayBackend, amplitude: Array, rng: np.random.Generator) -> LargeArray:
+def _calibration_wiggles(xp: ArrayBackend, amplitude: F64, rng: np.random.Generator) -> LargeArray:
     """Smooth factors (N, W) with relative standard deviation ``amplitude`` (N,): cosines of 150-3000 AA."""
     n = len(amplitude)
     k = xp.put(2 * np.pi / np.exp(rng.uniform(np.log(150), np.log(3000), (n, _WIGGLE_MODES))))
@@ -197,14 +195,14 @@ def _calibration_wiggles(xp: ArrayBackend, amplitude: Array, rng: np.random.Gene
     return out
 
 
-def select_wavelength_range(xp: ArrayBackend, lo: Array, hi: Array) -> LargeArray:
+def select_wavelength_range(xp: ArrayBackend, lo: F64, hi: F64) -> LargeArray:
     """Pixels (N, W) from wavelength ``lo`` to ``hi``, (N,) each, both included."""
     first, last = np.searchsorted(WAVE_AA, lo), np.searchsorted(WAVE_AA, hi, side="right")
     pixel = xp.put(np.arange(N_WAVE, dtype=np.int16))
     return (pixel >= xp.put(first.astype(np.int16))[:, None]) & (pixel < xp.put(last.astype(np.int16))[:, None])
 
 
-def _draw_mask(xp: ArrayBackend, n: int, config: Noise, redshift: Array, rng: np.random.Generator) -> LargeArray:
+def _draw_mask(xp: ArrayBackend, n: int, config: Noise, redshift: F64, rng: np.random.Generator) -> LargeArray:
     """Usable pixels (N, W)."""
     mask = xp.true((n, N_WAVE))
     notch = rng.random(n) < config.notch.sample(rng, n)
@@ -223,9 +221,7 @@ def _draw_mask(xp: ArrayBackend, n: int, config: Noise, redshift: Array, rng: np
     return mask
 
 
-def add_photometric_noise(
-    clean: F32, snr: Array, config: Photometry, rng: np.random.Generator
-) -> tuple[F32, F32, Bool]:
+def add_photometric_noise(clean: F32, snr: F64, config: Photometry, rng: np.random.Generator) -> tuple[F32, F32, Bool]:
     """Noisy band fluxes, errors and mask (N, B), in units of the noiseless window mean; 0 where masked."""
     n, bands = clean.shape
     floor = config.floor.sample(rng, n)[:, None]

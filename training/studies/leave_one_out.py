@@ -13,14 +13,15 @@ from __future__ import annotations
 import json
 import re
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.jobs import Steps
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.training.evaluation import test_set
@@ -35,15 +36,12 @@ from napari_sfh.training.fitting.posterior import (
     make_stderr_logger,
 )
 from napari_sfh.training.fitting.recipe import Recipe
-from napari_sfh.training.fitting.spectra_sources import Batches, FreshSource, Rows, make_fresh_source, split_rows
-from napari_sfh.training.libraries import templates
+from napari_sfh.training.fitting.spectra_sources import Batches, FreshSource, make_fresh_source, split_rows
+from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator.simulation import PreparedPrior, prepare_prior
 from napari_sfh.training.studies.held_out_families import HeldOutFamily
-from napari_sfh.types import Progress
-
-T = TypeVar("T")
-Steps = Generator[Progress, None, T]
+from napari_sfh.types import I64, Progress
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ def restrict_source(source: PreparedPrior, config: PriorConfig) -> PreparedPrior
 
 
 def train_small_bundle(
-    recipe: Recipe, spectra: FreshSource, parts: tuple[Rows, Rows], source: PreparedPrior, device: str
+    recipe: Recipe, spectra: FreshSource, parts: tuple[I64, I64], source: PreparedPrior, device: str
 ) -> Bundle:
     """A network, its flow and its calibration, trained in memory: the stages of `train`, less what is shipped.
 
@@ -82,7 +80,7 @@ def train_small_bundle(
         Its first library gives the mass-to-light ratios.
     device : str
     """
-    basis = templates.sum_template_basis(source.models[0].templates)
+    basis = make_template_basis(source.models[0].templates)
     say = make_stderr_logger(quiet=True)
     with tempfile.TemporaryDirectory() as folder:
         model = fit_point_network(recipe, spectra, parts, basis, Path(folder), device, quiet=True)

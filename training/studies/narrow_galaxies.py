@@ -23,10 +23,8 @@ from napari_sfh.training.libraries.resampling import line_binning_matrix
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.prior.sampling import ObjectParameters, draw_parameters
 from napari_sfh.training.simulator.forward_model import ForwardModel, compute_emitted_light, compute_labels
+from napari_sfh.types import F32, F64, I64
 
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
-Rows = NDArray[np.int64]
 Split = Literal["A", "B"]
 
 #: Radius of the outermost spaxels, effective radii.
@@ -100,7 +98,7 @@ def make_mock_spaxels(
 
 
 def _blend(
-    ends: ObjectParameters, galaxy: NDArray[np.int32], x: Array, n_galaxies: int, rng: np.random.Generator
+    ends: ObjectParameters, galaxy: NDArray[np.int32], x: F64, n_galaxies: int, rng: np.random.Generator
 ) -> ObjectParameters:
     """Spaxels between the inner (first half of ``ends``) and the outer population of their galaxy."""
     share = np.clip(x + _BLEND_SCATTER * rng.standard_normal(x.size), 0.0, 1.0)
@@ -124,7 +122,7 @@ def _chunks(params: ObjectParameters) -> Iterator[ObjectParameters]:
         yield _select_params(params, slice(start, start + _CHUNK))
 
 
-def _bands(model: ForwardModel, params: ObjectParameters, filters: tuple[Filter, ...]) -> Array:
+def _bands(model: ForwardModel, params: ObjectParameters, filters: tuple[Filter, ...]) -> F64:
     """Noiseless band fluxes (n, B)."""
     t = model.templates
     light = compute_emitted_light(model, params, with_spectrum=False)
@@ -132,7 +130,7 @@ def _bands(model: ForwardModel, params: ObjectParameters, filters: tuple[Filter,
     return narrowband.measure_narrowband_fluxes(sed, t.sed_wave_aa, filters).flux.astype(float)
 
 
-def split_folds(spaxels: MockSpaxels, kind: Split, seed: int) -> list[Rows]:
+def split_folds(spaxels: MockSpaxels, kind: Split, seed: int) -> list[I64]:
     """Rows of the four parts: ``A`` splits the spaxels of each galaxy, ``B`` the galaxies."""
     rng = np.random.default_rng([seed, 32])
     part = np.empty(spaxels.galaxy.size, np.int64)

@@ -11,9 +11,9 @@ and on all mixed:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,9 @@ from napari_sfh.analysis import gradients
 from napari_sfh.analysis.comparison.map_comparison import measure_scatter
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import Steps
 from napari_sfh.model.inference import run_to_completion
+from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.prep import narrowband
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
@@ -31,12 +33,7 @@ from napari_sfh.training.studies import narrow_galaxies, narrow_ssp
 from napari_sfh.training.studies.narrow_galaxies import MockSpaxels, Split
 from napari_sfh.training.studies.narrow_nets import JpasMlp, Regressor, RegressorFitSettings, SpaxelCnn, train_regressor
 from napari_sfh.training.studies.narrow_ssp import SspSample
-from napari_sfh.types import Progress
-
-T = TypeVar("T")
-Steps = Generator[Progress, None, T]
-F32 = NDArray[np.float32]
-Rows = NDArray[np.int64]
+from napari_sfh.types import F32, I64, Progress
 
 #: What a spaxel's network reads, and the gradient tool's name for it.
 SPAXEL_QUANTITIES = {"lg_age": "AGE_LW", "mh": "MH_LW"}
@@ -94,7 +91,7 @@ def measure_spaxel_networks(settings: SpaxelSettings) -> Steps[dict[str, Any]]:
         ``sets``: ``{A, B: {lg_age, mh: {bias, std, nmad, gradient: {...}}}}``; and ``memory``: scatter of B over A.
     """
     model = build_forward_model(templates.prepare_templates(settings.library))
-    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[narrowband.HALPHA_AA])
+    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[HALPHA_AA])
     yield Progress("mock galaxies", 0, 0)
     made = narrow_galaxies.make_mock_spaxels(
         model,
@@ -137,7 +134,7 @@ def predict_held_out_folds(made: MockSpaxels, name: str, kind: Split, settings: 
     return found
 
 
-def _split_for_stopping(made: MockSpaxels, rows: Rows, kind: Split, seed: int) -> tuple[Rows, Rows]:
+def _split_for_stopping(made: MockSpaxels, rows: I64, kind: Split, seed: int) -> tuple[I64, I64]:
     """Rows to fit and rows to stop by: spaxels in set A, whole galaxies in set B."""
     rng = np.random.default_rng([seed, 34])
     unit = made.galaxy[rows] if kind == "B" else np.arange(len(rows))

@@ -15,12 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from napari_sfh.errors import ComputeError, SfhInputError
-
-F32 = NDArray[np.float32]
+from napari_sfh.types import F32
 
 
 class SpaxelCnn(nn.Module):

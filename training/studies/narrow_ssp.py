@@ -21,9 +21,7 @@ from napari_sfh.physics.dust import dust_transmission, tau_from_ebv
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.prep import narrowband
 from napari_sfh.training.libraries.templates import Templates
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64
 
 #: Magnitudes at which objects are observed.
 MAGNITUDES: tuple[float, ...] = tuple(np.arange(16.0, 22.01, 0.5).tolist())
@@ -44,7 +42,7 @@ class SspSample:
     lg_age: F32  # (N,) log10 yr
     mh: F32  # (N,) dex
     ebv: F32  # (N,) mag
-    pivot_aa: Array  # (B,)
+    pivot_aa: F64  # (B,)
 
     def labels(self, name: str) -> F32:
         """One of `QUANTITIES`, (N,)."""
@@ -91,11 +89,11 @@ def draw_ssp_sample(t: Templates, n: int, mh_range: tuple[float, float], seed: i
     return SspSample(str(t.provenance["name"]), flux, age, metals, reddening, pivot)
 
 
-def _in_i_band(pivot_aa: Array) -> NDArray[np.bool_]:
+def _in_i_band(pivot_aa: F64) -> NDArray[np.bool_]:
     return (pivot_aa > _I_BAND_AA[0]) & (pivot_aa < _I_BAND_AA[1])
 
 
-def _spectra(t: Templates, lg_age_gyr: Array, mh: Array) -> F32:
+def _spectra(t: Templates, lg_age_gyr: F64, mh: F64) -> F32:
     """SEDs (N, K), bilinear in log age and [M/H]."""
     middle = np.log10(0.5 * (t.sub_edges_gyr[1:] + t.sub_edges_gyr[:-1]))
     (s, ws), (z, wz) = find_bracket(middle, lg_age_gyr), find_bracket(t.mh, mh)
@@ -106,13 +104,13 @@ def _spectra(t: Templates, lg_age_gyr: Array, mh: Array) -> F32:
     return out
 
 
-def relative_band_error(magnitude: Array, pivot_aa: Array) -> Array:
+def relative_band_error(magnitude: F64, pivot_aa: F64) -> F64:
     """1 sigma over the flux of bands (B,) of AB magnitudes (N, B)."""
     depth = np.interp(pivot_aa, [6000.0, 9300.0], [_DEPTH_BLUE, _DEPTH_RED])
     return np.hypot(_FLOOR, 0.2 * 10 ** (0.4 * (magnitude - depth)))
 
 
-def observe_ssp_sample(populations: SspSample, magnitude: Array | float, rng: np.random.Generator) -> F32:
+def observe_ssp_sample(populations: SspSample, magnitude: F64 | float, rng: np.random.Generator) -> F32:
     """Noisy fluxes (N, B), f_nu over each object's median, at i magnitudes (N,) or one for all."""
     flux = populations.flux.astype(float)
     each = np.asarray(magnitude, float).reshape(-1, 1) - 2.5 * np.log10(np.maximum(flux, 1e-9))

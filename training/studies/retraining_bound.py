@@ -26,12 +26,11 @@ from napari_sfh.model.targets import unpack_targets
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.evaluation import independent_simulator, metrics
 from napari_sfh.training.fitting.losses import light_loss
-from napari_sfh.training.fitting.spectra_sources import TRUTH
+from napari_sfh.training.fitting.spectra_sources import TRUTH_LABELS
 from napari_sfh.training.libraries.templates import Templates
+from napari_sfh.types import I64
 
 _BATCH, _RATE, _CLIP = 128, 4e-4, 1.0
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def _retrain(
             for group in optimiser.param_groups:
                 group["lr"] = _RATE * 0.5 * (1 + math.cos(math.pi * (epoch + step / len(order)) / settings.epochs))
             labels = train[which].labels.select(rows)
-            truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH}
+            truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH_LABELS}
             decoded, _ = network(encode_observation(observed[which].select(rows)))
             # Its dust follows other laws than the labels': not asked for.
             loss = light_loss(decoded._replace(dust=None), targets_from_labels(labels), truth, model.mass_to_light)
@@ -129,7 +128,7 @@ def _retrain(
         yield total / len(order)
 
 
-def _shuffle_batches(sizes: list[int], rng: np.random.Generator) -> list[tuple[int, Rows]]:
+def _shuffle_batches(sizes: list[int], rng: np.random.Generator) -> list[tuple[int, I64]]:
     """Batches of row numbers, each within one library, in random order."""
     batches = []
     for which, n in enumerate(sizes):

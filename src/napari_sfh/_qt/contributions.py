@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.workspaces import SUFFIX, is_workspace
 from napari_sfh.types import Progress
 
-LayerTuple = tuple[Any, dict[str, Any], str]
+if TYPE_CHECKING:
+    from napari_sfh._qt.canvas.layer_data import LayerTuple
+
 T = TypeVar("T")
 #: What a reader returns that has read, but has no layers.
 NO_LAYERS: list[Any] = [(None,)]

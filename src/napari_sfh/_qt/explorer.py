@@ -21,7 +21,7 @@ from napari_sfh._qt.canvas.layer_data import KEY, format_four_means, format_map_
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.docks.bin_panel import BinPanel
 from napari_sfh._qt.docks.bottom_docks import BottomDocks
-from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, ask_about_unsaved
+from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.files import FileActions
@@ -497,7 +497,7 @@ class Explorer(ExplorerFrame):
         result = self.session.result
         if result is None or not self.files.unsaved:
             return True
-        answer = ask_about_unsaved(self, result.name)
+        answer = propose_saving(self, result.name)
         if answer == SAVE:
             self.exports.result_dialog()
             return self.wait() and not self.files.unsaved

@@ -10,9 +10,11 @@ from typing import Any
 
 from magicgui.widgets import show_file_dialog
 
+from napari_sfh._qt.forms.run_forms import read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.outputs import check_outputs
 from napari_sfh.io.workspaces import add_recent
 from napari_sfh.types import Result
 
@@ -29,6 +31,7 @@ class Exports:
 
     def save_result(self, path: Path | str) -> None:
         """Write the result file."""
+        self.check_export(path, result_file=True)
         work = partial(tasks.save_result, result=self._result(), path=Path(path))
         self._explorer.start(work, partial(_result_saved, self._explorer))
 
@@ -76,7 +79,24 @@ class Exports:
         if path:
             chosen = Path(str(path))
             chosen = chosen if chosen.suffix else chosen.with_suffix(Path(name).suffix)
-            self._explorer.attempt(partial(act, chosen))
+            own = act == self.save_result
+            self._explorer.attempt(partial(act, chosen) if own else partial(self._write_checked, act, chosen))
+
+    def _write_checked(self, act: Callable[[Path], None], path: Path) -> None:
+        self.check_export(path)
+        act(path)
+
+    def check_export(self, path: Path | str, result_file: bool = False) -> None:
+        """Refuse a name that is one of the files shown or chosen in the forms; a result may replace its own file.
+
+        Raises
+        ------
+        SfhInputError
+            Names the file.
+        """
+        shown = None if result_file else self._explorer.files.result_path
+        chosen = _collect_paths([read_form(form) for form in self._explorer.forms.values()])
+        check_outputs([path], [*chosen, shown])
 
     def _result(self) -> Result:
         result: Result | None = self._explorer.session.result
@@ -91,6 +111,15 @@ class Exports:
 
     def _stem(self, views: Sequence[BinView]) -> str:
         return f"{self.name()}_{views[0].name.replace(' ', '')}" if views else self.name()
+
+
+def _collect_paths(value: Any) -> list[Path]:
+    """Every path in nested fields of forms."""
+    if isinstance(value, Path):
+        return [value]
+    if isinstance(value, dict):
+        return [path for item in value.values() for path in _collect_paths(item)]
+    return [path for item in value for path in _collect_paths(item)] if isinstance(value, list | tuple) else []
 
 
 def _result_saved(explorer: Any, path: Path) -> None:

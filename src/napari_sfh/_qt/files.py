@@ -54,6 +54,7 @@ class FileActions:
 
     def save_workspace(self, path: Path | str) -> None:
         """Keep all that the window shows; a result that is in no file yet is written beside it."""
+        self._explorer.exports.check_export(Path(path))
         self._explorer.when_ready(partial(self._save_now, Path(path)))
 
     def _save_now(self, path: Path) -> None:

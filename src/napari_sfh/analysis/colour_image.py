@@ -22,12 +22,12 @@ from reproject import reproject_interp
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.jobs import is_cancelled
-from napari_sfh.prep.photometry import find_mosaic_cutout
+from napari_sfh.prep.mosaics.photometry import find_mosaic_cutout
 from napari_sfh.types import BANDS, F32, Bool, Mosaic, Progress
 
 U8 = NDArray[np.uint8]
 #: The bands of a colour image where all are there, from red to blue.
-PREFERRED: tuple[str, ...] = ("F814W", "F555W", "F438W")
+PREFERRED_BANDS: tuple[str, ...] = ("F814W", "F555W", "F438W")
 #: Largest image that is held; a larger field is averaged over squares of mosaic pixels.
 MAX_PIXELS: int = 25_000_000
 #: Coarsest level of the pyramid, pixels on the longer side.
@@ -68,15 +68,15 @@ class ColourField:
 
 
 def choose_bands(available: Mapping[str, object]) -> tuple[str, ...]:
-    """Up to three bands from red to blue: `PREFERRED`, else the two reddest and the bluest one.
+    """Up to three bands from red to blue: `PREFERRED_BANDS`, else the two reddest and the bluest one.
 
     Raises
     ------
     SfhInputError
         There is none.
     """
-    if all(band in available for band in PREFERRED):
-        return PREFERRED
+    if all(band in available for band in PREFERRED_BANDS):
+        return PREFERRED_BANDS
     found = [band for band in reversed(BANDS) if band in available]
     if not found:
         raise SfhInputError(f"composite: no mosaic is given; choose one or more of {', '.join(BANDS)}")

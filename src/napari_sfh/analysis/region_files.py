@@ -19,7 +19,8 @@ from astropy.wcs.utils import pixel_to_skycoord
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.regions import Outline
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import write_text_atomically
 
 #: Points of a drawn ellipse.
 _POINTS = 96
@@ -83,10 +84,7 @@ def write_regions(path: Path, outlines: Sequence[Outline], wcs: WCS) -> Path:
         y, x = outline.points.T
         sky: SkyCoord = pixel_to_skycoord(x, y, wcs.celestial, mode="wcs").icrs
         made.append(PolygonSkyRegion(sky, meta=RegionMeta({"include": int(outline.include)})))
-    try:
-        Regions(made).write(path, format="ds9", overwrite=True, precision=8)
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    write_text_atomically(path, Regions(made).serialize(format="ds9", precision=8))
     return path
 
 

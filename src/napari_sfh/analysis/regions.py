@@ -22,7 +22,7 @@ from napari_sfh.types import Result
 Weight = Literal["mass", "light"]
 Spread = Literal["scatter", "error"]
 #: Bins of which spectra are averaged together.
-BLOCK = 128
+_BLOCK = 128
 _LABELS = {"lg_age_lw": "Age LW", "lg_age_mw": "Age MW", "mh_lw": "[M/H] LW", "mh_mw": "[M/H] MW"}
 
 
@@ -179,7 +179,7 @@ def _quantiles(
 
 def _blocks(n: int) -> Iterator[slice]:
     """Rows in parts that stay in the processor's cache: twice as fast as all at once."""
-    return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))
+    return (slice(start, start + _BLOCK) for start in range(0, n, _BLOCK))
 
 
 def _mean_spectrum(

@@ -18,13 +18,15 @@ from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, PIVOT_AA, BinView
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
 from napari_sfh.analysis.posteriors import PosteriorDraws
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import write_atomically
+from napari_sfh.io.outputs import check_table_name
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.
-SUFFIXES: tuple[str, ...] = (".ecsv", ".fits")
+TABLE_SUFFIXES: tuple[str, ...] = (".ecsv", ".fits")
 
 
 def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
@@ -49,20 +51,21 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
     ComputeError
         The file cannot be written.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise SfhInputError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise SfhInputError(f"{path}: the name must end in one of {', '.join(TABLE_SUFFIXES)}")
     if not tables:
         raise SfhInputError("nothing to save: click a bin on the map first")
-    try:
-        if path.suffix.lower() == ".fits":
-            hdus = [fits.PrimaryHDU(), *(_hdu(name, table) for name, table in tables.items())]
-            fits.HDUList(hdus).writeto(path, overwrite=True, checksum=True)
-        else:
-            for k, (name, table) in enumerate(tables.items()):
-                own = path if k == 0 else path.with_stem(f"{path.stem}_{name.lower()}")
-                table.write(own, format="ascii.ecsv", overwrite=True)
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    if path.suffix.lower() == ".fits":
+        check_table_name(path)
+        primary = fits.PrimaryHDU()
+        primary.header["CREATOR"] = ("napari-sfh", "this program wrote the file")
+        hdus = [primary, *(_hdu(name, table) for name, table in tables.items())]
+        with write_atomically(path) as part:
+            fits.HDUList(hdus).writeto(part, overwrite=True, checksum=True)
+        return path
+    for k, (name, table) in enumerate(tables.items()):
+        with write_atomically(path if k == 0 else path.with_stem(f"{path.stem}_{name.lower()}")) as part:
+            table.write(part, format="ascii.ecsv", overwrite=True)
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 from napari_sfh import __version__
 from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.atomic import write_atomically, write_text_atomically
 
 #: In an --output pattern, the name of a galaxy's folder.
-NAME: str = "{name}"
+_NAME = "{name}"
 #: Columns that a table of options may have, beside ``name``: how each is read.
 COLUMNS: Mapping[str, type] = {
     "redshift": float,
@@ -49,7 +49,7 @@ def list_galaxy_jobs(
     SfhInputError
         A name in the table that no folder has, or one folder given twice.
     """
-    pattern = output if NAME in output else str(Path(output) / f"{NAME}_sfh.fits")
+    pattern = output if _NAME in output else str(Path(output) / f"{_NAME}_sfh.fits")
     names = [folder.resolve().name for folder in folders]
     for folder, name in zip(folders, names):
         if sum(folder.resolve() == other.resolve() for other in folders) > 1:
@@ -62,7 +62,7 @@ def list_galaxy_jobs(
     return [
         GalaxyJob(
             folder.absolute(),
-            Path(pattern.replace(NAME, name)).absolute(),
+            Path(pattern.replace(_NAME, name)).absolute(),
             {key: _absolute(key, value) for key, value in {**options, **table.get(name, {})}.items()},
         )
         for folder, name in zip(folders, names)
@@ -78,9 +78,9 @@ def _absolute(key: str, value: Any) -> Any:
 
 def find_report_folder(output: str) -> Path:
     """The folder of the report: that of the results, or what a pattern has before its first ``{name}``."""
-    if NAME not in output:
+    if _NAME not in output:
         return Path(output).absolute()
-    return Path(output[: output.index(NAME)] + "x").absolute().parent
+    return Path(output[: output.index(_NAME)] + "x").absolute().parent
 
 
 def read_galaxy_options(path: Path) -> dict[str, dict[str, Any]]:
@@ -141,16 +141,13 @@ def write_galaxies_report(outcomes: Sequence[GalaxyOutcome], folder: Path, about
     document = {"version": __version__, **about, "counts": count_outcomes(outcomes), "galaxies": galaxies}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{REPORT_JSON}.part"
-        part.write_text(json.dumps(document, indent=1, default=str) + "\n", encoding="utf-8")
-        os.replace(part, folder / REPORT_JSON)
-        part = folder / f".{REPORT_ECSV}.part"
-        _table(outcomes).write(part, format="ascii.ecsv", overwrite=True)
-        os.replace(part, folder / REPORT_ECSV)
     except OSError as error:
         raise ComputeError(
             f"{folder}: the report cannot be written ({error.strerror}); choose another --output"
         ) from error
+    write_text_atomically(folder / REPORT_JSON, json.dumps(document, indent=1, default=str) + "\n")
+    with write_atomically(folder / REPORT_ECSV) as part:
+        _table(outcomes).write(part, format="ascii.ecsv", overwrite=True)
 
 
 def _table(outcomes: Sequence[GalaxyOutcome]) -> Any:

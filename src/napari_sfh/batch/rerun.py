@@ -6,13 +6,14 @@ than many runs. The weights are known by their sha256, the result file by the ch
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from napari_sfh import __version__
+from napari_sfh.digests import hash_file
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.hst import read_mosaic
+from napari_sfh.io.hst import find_weight_map_file
+from napari_sfh.io.outputs import check_outputs, check_result_name, summary_page_path
 from napari_sfh.io.results import read_provenance
 from napari_sfh.pipeline import RunConfig
 
@@ -22,17 +23,36 @@ INPUTS: str = "inputs"
 _NOT_COMPARED = ("device",)
 
 
-def describe_input_files(config: RunConfig) -> str:
-    """Size in bytes and date of change (seconds since 1970) of every file of a run: ``cube 123 1700000000, ...``."""
+def list_input_files(config: RunConfig) -> dict[str, Path]:
+    """Every file that a run reads, apart from its weights, by what it is to the run."""
     files = {"cube": config.cube, **config.photometry}
     for band, path in config.photometry.items():
-        weight = read_mosaic(path, band).weight_path
-        if weight is not None and weight != path:
+        weight = find_weight_map_file(path)
+        if weight is not None:
             files[f"{band} weight"] = weight
     if config.maps is not None:
         files["maps"] = config.maps
     if Path(config.binning).is_file():
         files["binning"] = Path(config.binning)
+    return files
+
+
+def check_run_outputs(config: RunConfig, output: Path) -> None:
+    """Refuse an output of a run that is one of its inputs, or would replace a file that is no result.
+
+    Raises
+    ------
+    SfhInputError
+        Names the file and says what to do.
+    """
+    weights = [Path(config.model)] if Path(config.model).is_file() else []
+    check_outputs([output, summary_page_path(output)], [*list_input_files(config).values(), *weights])
+    check_result_name(output)
+
+
+def describe_input_files(config: RunConfig) -> str:
+    """Size in bytes and date of change (seconds since 1970) of every file of a run: ``cube 123 1700000000, ...``."""
+    files = list_input_files(config)
     seen = {key: path.stat() for key, path in files.items()}
     return ", ".join(f"{key} {s.st_size} {int(s.st_mtime)}" for key, s in sorted(seen.items()))
 
@@ -47,7 +67,7 @@ def hash_weights_file(model: str) -> str:
     """
     from napari_sfh.model.bundle import find_bundle_file
 
-    return hashlib.sha256(find_bundle_file(model).read_bytes()).hexdigest()
+    return hash_file(find_bundle_file(model))
 
 
 def explain_rerun(config: RunConfig, output: Path) -> str:

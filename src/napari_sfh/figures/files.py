@@ -6,10 +6,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import write_atomically
 
 #: Kinds of file that can be written.
-SUFFIXES: tuple[str, ...] = (".png", ".pdf", ".svg")
+FIGURE_SUFFIXES: tuple[str, ...] = (".png", ".pdf", ".svg")
 
 
 def save_figure(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
@@ -18,15 +19,13 @@ def save_figure(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
     Raises
     ------
     SfhInputError
-        An ending other than `SUFFIXES`.
+        An ending other than `FIGURE_SUFFIXES`.
     ComputeError
         The file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise SfhInputError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
-    try:
-        figure.savefig(path, dpi=dpi)
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    if path.suffix.lower() not in FIGURE_SUFFIXES:
+        raise SfhInputError(f"{path}: the name must end in one of {', '.join(FIGURE_SUFFIXES)}")
+    with write_atomically(path) as part:
+        figure.savefig(part, dpi=dpi)
     return path

@@ -8,6 +8,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,7 @@ def unit_conversion_factor(text: object, target: u.UnitBase) -> float | None:
     return None
 
 
+@lru_cache(maxsize=256)  # astropy looks long for what a misspelt unit may mean
 def _parse_unit(text: str) -> u.UnitBase | None:
     """astropy's reading of a unit string, or None."""
     with warnings.catch_warnings():

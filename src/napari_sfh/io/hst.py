@@ -227,16 +227,21 @@ def list_weight_map_names(path: Path) -> list[str]:
     return list(dict.fromkeys([*names, f"{name}_wht", f"{name}-wht", f"{name}_weight", f"{name}.weight"]))
 
 
+def find_weight_map_file(path: Path) -> Path | None:
+    """The weight map beside a science image, by its name; None where there is none."""
+    beside = {
+        fits_access.strip_fits_suffix(p).lower(): p
+        for p in sorted(path.parent.iterdir() if path.parent.is_dir() else ())
+        if fits_access.is_fits_name(p) and p != path
+    }
+    return next((beside[n] for n in list_weight_map_names(path) if n in beside), None)
+
+
 def _find_weight_map(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Path | None, ImageReader | None]:
     """Weight map of a science image: in the same file, else beside it by name."""
     if inside is not None:
         return path, ImageReader(path, inside)
-    beside = {
-        fits_access.strip_fits_suffix(p).lower(): p
-        for p in sorted(path.parent.iterdir())
-        if fits_access.is_fits_name(p) and p != path
-    }
-    found = next((beside[n] for n in list_weight_map_names(path) if n in beside), None)
+    found = find_weight_map_file(path)
     if found is None:
         return None, None
     with fits_access.open_fits(found) as hdus:

@@ -15,8 +15,8 @@ The file is written HDU by HDU to a temporary name beside its destination and re
 
 from __future__ import annotations
 
-import os
-import tempfile
+import gzip
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,9 +26,11 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
+from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.image_reader import to_native_float32
+from napari_sfh.io.outputs import check_result_name
 from napari_sfh.io.result_hdus import BAND_VECTORS, FORMAT_VERSION, MEAN_KEYS, build_result_hdus, decode_settings
 from napari_sfh.types import BinMap, Observation, Prediction, Result
 
@@ -41,7 +43,7 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
     result : types.Result
         Left unmodified; apart from it, memory for one HDU at a time is needed.
     path : path
-        Where to; ``.fits`` is usual.
+        Where to; ``.fits`` is usual, ``.fits.gz`` is compressed.
     overwrite : bool
         Replace an existing file.
 
@@ -60,26 +62,22 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
     path = Path(path)
     if path.exists() and not overwrite:
         raise SfhInputError(f"{path}: exists already; give another --output or allow overwriting")
-    if path.is_dir() or not path.parent.is_dir():
-        what = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
-        raise SfhInputError(f"{path}: {what}; name a file in an existing folder with --output")
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    except OSError as e:
-        raise SfhInputError(f"{path}: the folder is not writable ({e.strerror}); choose another --output") from e
-    os.close(handle)
-    part = Path(name)
-    try:
-        _write_hdus(result, part)
-        part.chmod(0o644)
-        os.replace(part, path)
-    except OSError as e:
-        raise ComputeError(
-            f"{path}: writing failed ({fits_access.format_error_line(e)}); free disk space or choose another folder"
-        ) from e
-    finally:
-        part.unlink(missing_ok=True)
+    check_result_name(path)
+    with write_atomically(path) as part:
+        if path.name.lower().endswith(".gz"):
+            _write_compressed(result, part)
+        else:
+            _write_hdus(result, part)
     return path
+
+
+def _write_compressed(result: Result, part: Path) -> None:
+    """Write the HDUs beside ``part``, then compress them into it: astropy appends to plain files only."""
+    with write_atomically(part.with_name(part.name[: -len(".gz")])) as plain:
+        _write_hdus(result, plain)
+        with plain.open("rb") as content, gzip.open(part, "wb", compresslevel=4) as out:
+            shutil.copyfileobj(content, out, 2**20)
+    part.with_name(part.name[: -len(".gz")]).unlink()
 
 
 def _write_hdus(result: Result, part: Path) -> None:
@@ -91,8 +89,6 @@ def _write_hdus(result: Result, part: Path) -> None:
             out.flush()
             # Written: only the header is needed from here on.
             del hdu.data
-    with part.open("rb") as out:
-        os.fsync(out.fileno())
 
 
 def is_result_file(hdus: fits.HDUList) -> bool:

@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.atomic import write_text_atomically
 
 KIND = "napari-sfh workspace"
 VERSION = 1
@@ -70,8 +71,8 @@ def write_workspace(workspace: Workspace, path: Path | str) -> Path:
 
     Raises
     ------
-    ComputeError
-        The file cannot be written.
+    SfhInputError, ComputeError
+        The file cannot be written, as `io.atomic.write_atomically`.
     """
     path = Path(path)
     folder = path.parent.resolve()
@@ -79,7 +80,7 @@ def write_workspace(workspace: Workspace, path: Path | str) -> Path:
     if workspace.result is not None:
         content["result"] = {**_to_json(workspace.result, folder), "bins": workspace.n_bins}
     content |= {name: _to_json(getattr(workspace, name), folder) for name in _BLOCKS}
-    _write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    write_text_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return path
 
 
@@ -135,16 +136,6 @@ def _read_json(path: Path) -> Any:
         raise SfhInputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise SfhInputError(f"{path}: is damaged or no workspace ({error}); save the workspace again") from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
 
 
 def _own_version() -> str:
@@ -207,6 +198,6 @@ def add_recent(path: Path | str) -> None:
     kept = [str(path), *(str(other) for other in list_recent() if other != path)][:N_RECENT]
     try:
         recent_list_path().parent.mkdir(parents=True, exist_ok=True)
-        _write_text(recent_list_path(), json.dumps(kept, indent=1, ensure_ascii=False))
-    except (OSError, ComputeError):
+        write_text_atomically(recent_list_path(), json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    except (OSError, ComputeError, SfhInputError):
         return

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: Wavelength in Angstrom at which tau_V is given.
-PIVOT_AA: float = 5500.0
+DUST_PIVOT_AA: float = 5500.0
 #: Slope of Charlot & Fall (2000).
 SLOPE: float = -0.7
 #: A = MAG_PER_TAU * tau: 2.5 / ln 10.
@@ -42,7 +42,7 @@ def dust_transmission(
         exp(-tau_v (wave / 5500)^slope), in float32 where the inputs are.
     """
     dtype = np.result_type(np.asarray(tau_v), np.float32)
-    lg_ratio = np.log(np.asarray(wave_aa, dtype=np.float64) / PIVOT_AA).astype(dtype)
+    lg_ratio = np.log(np.asarray(wave_aa, dtype=np.float64) / DUST_PIVOT_AA).astype(dtype)
     tau = np.asarray(tau_v, dtype=dtype)[..., None]
     curve = np.exp(np.asarray(slope, dtype=dtype)[..., None] * lg_ratio)
     return np.exp(-tau * curve)

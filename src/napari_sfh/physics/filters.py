@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
-
-Array = NDArray[np.float64]
+from napari_sfh.types import F64
 
 #: Speed of light in Angstrom per second.
 C_AA_S: float = C_KMS * 1e13
@@ -49,8 +48,8 @@ class Filter:
 
     name: str
     camera: str
-    wave_aa: Array
-    throughput: Array
+    wave_aa: F64
+    throughput: F64
     pivot_aa: float
 
     @classmethod
@@ -79,14 +78,14 @@ class Filter:
         return cls(name, camera, wave, curve, pivot_wavelength_aa(wave, curve))
 
 
-def pivot_wavelength_aa(wave_aa: Array, throughput: Array) -> float:
+def pivot_wavelength_aa(wave_aa: F64, throughput: F64) -> float:
     """Pivot wavelength in Angstrom of a photon throughput curve."""
     # The same quadrature as `filter_weights` uses for a smooth spectrum: three points per segment (Simpson).
     wave, curve = _merge_grids(wave_aa, wave_aa, throughput)
     return float(np.sqrt(np.trapezoid(curve * wave, wave) / np.trapezoid(curve / wave, wave)))
 
 
-def _merge_grids(grid_aa: Array, wave_aa: Array, throughput: Array) -> tuple[Array, Array]:
+def _merge_grids(grid_aa: F64, wave_aa: F64, throughput: F64) -> tuple[F64, F64]:
     """Merged grid of spectrum and curve over the curve's range, with midpoints, and the curve on it."""
     lo, hi = wave_aa[0], wave_aa[-1]
     merged = np.union1d(wave_aa, grid_aa[(grid_aa > lo) & (grid_aa < hi)])
@@ -94,7 +93,7 @@ def _merge_grids(grid_aa: Array, wave_aa: Array, throughput: Array) -> tuple[Arr
     return fine, np.interp(fine, wave_aa, throughput)
 
 
-def filter_weights(band: Filter, wave_aa: NDArray[np.floating]) -> Array:
+def filter_weights(band: Filter, wave_aa: NDArray[np.floating]) -> F64:
     """Weights w (n,) such that ``spectra @ w`` is the photon-counting <f_lambda> of spectra on ``wave_aa``.
 
     Raises
@@ -123,7 +122,7 @@ def filter_weights(band: Filter, wave_aa: NDArray[np.floating]) -> Array:
     return out
 
 
-def filter_weight_matrix(bands: tuple[Filter, ...], wave_aa: NDArray[np.floating]) -> Array:
+def filter_weight_matrix(bands: tuple[Filter, ...], wave_aa: NDArray[np.floating]) -> F64:
     """`filter_weights` of several filters as columns, shape (n, B)."""
     return np.stack([filter_weights(band, wave_aa) for band in bands], axis=-1)
 

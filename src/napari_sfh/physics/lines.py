@@ -11,6 +11,8 @@ from napari_sfh.physics.wavelength import WAVE_AA
 GAS_LINES_AA: tuple[float, ...] = (
     4861.3, 4958.9, 5006.8, 5197.9, 5200.3, 5875.6, 6300.3, 6363.8, 6548.0, 6562.8, 6583.5, 6678.2, 6716.4, 6730.8,
 )  # fmt: skip
+#: Hα in air, Angstrom.
+HALPHA_AA: float = 6562.8
 #: Half-width of the range that a line may fill at 150 km/s, Angstrom: four sigma at Hα, LSF included.
 LINE_REACH_AA: float = 16.0
 

@@ -30,8 +30,7 @@ from scipy.special import ive
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS
-
-Array = NDArray[np.float64]
+from napari_sfh.types import F64
 
 #: FWHM of a Gaussian over its sigma.
 FWHM_PER_SIGMA: float = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
@@ -39,13 +38,13 @@ _REACH = 5.0  # half-width of a kernel in sigma
 _SAMPLED_FROM = 0.8  # pixels; narrower kernels use the discrete Gaussian
 
 
-def muse_lsf_fwhm_aa(wave_aa: NDArray[np.floating] | float) -> Array:
+def muse_lsf_fwhm_aa(wave_aa: NDArray[np.floating] | float) -> F64:
     """FWHM of the MUSE line-spread function in Angstrom at observed air wavelengths (Bacon et al. 2017)."""
     wave = np.asarray(wave_aa, dtype=np.float64)
     return 5.866e-8 * wave**2 - 9.187e-4 * wave + 6.040
 
 
-def total_sigma_aa(wave_aa: NDArray[np.floating] | float, sigma_kms: float = SIGMA_TARGET_KMS) -> Array:
+def total_sigma_aa(wave_aa: NDArray[np.floating] | float, sigma_kms: float = SIGMA_TARGET_KMS) -> F64:
     """Width (sigma, Angstrom) of a spectrum at the MUSE LSF with a velocity dispersion ``sigma_kms``."""
     wave = np.asarray(wave_aa, dtype=np.float64)
     return np.hypot(muse_lsf_fwhm_aa(wave) / FWHM_PER_SIGMA, wave * sigma_kms / C_KMS)
@@ -53,7 +52,7 @@ def total_sigma_aa(wave_aa: NDArray[np.floating] | float, sigma_kms: float = SIG
 
 def line_profiles(
     line_wave_aa: NDArray[np.floating], wave_aa: NDArray[np.floating], sigma_kms: float = SIGMA_TARGET_KMS
-) -> Array:
+) -> F64:
     """Gaussian profiles (L, W) per AA of lines seen by MUSE with a velocity dispersion; area 1."""
     centre = np.asarray(line_wave_aa, dtype=np.float64)
     sigma = total_sigma_aa(centre, sigma_kms)[:, None]
@@ -62,7 +61,7 @@ def line_profiles(
 
 def broadening_kms(
     sigma_kms: NDArray[np.floating] | float, target_kms: float = SIGMA_TARGET_KMS
-) -> tuple[Array, NDArray[np.bool_]]:
+) -> tuple[F64, NDArray[np.bool_]]:
     """Velocity dispersion to add to spectra of dispersion ``sigma_kms`` so that they have ``target_kms``.
 
     Returns
@@ -76,7 +75,7 @@ def broadening_kms(
     return extra_sigma(sigma, np.full_like(sigma, target_kms))
 
 
-def extra_sigma(have: NDArray[np.floating], want: NDArray[np.floating]) -> tuple[Array, NDArray[np.bool_]]:
+def extra_sigma(have: NDArray[np.floating], want: NDArray[np.floating]) -> tuple[F64, NDArray[np.bool_]]:
     """Width that added in quadrature to ``have`` gives ``want`` (0 where none does), and where none does."""
     difference = np.asarray(want, dtype=np.float64) ** 2 - np.asarray(have, dtype=np.float64) ** 2
     return np.sqrt(np.maximum(difference, 0.0)), difference < 0.0
@@ -147,7 +146,7 @@ def _uniform_step(wave_aa: NDArray[np.floating], n: int) -> float:
     return float(steps.mean())
 
 
-def _apply_kernel(flux: NDArray[np.floating], sigma_pix: Array, power: int) -> NDArray[np.floating]:
+def _apply_kernel(flux: NDArray[np.floating], sigma_pix: F64, power: int) -> NDArray[np.floating]:
     """Sum of shifted copies, one per kernel offset: (n,) widths shared by all spectra (..., n)."""
     n = flux.shape[-1]
     reach = min(int(np.ceil(_REACH * float(sigma_pix.max(initial=0.0)))) + 1, n - 1)
@@ -163,7 +162,7 @@ def _apply_kernel(flux: NDArray[np.floating], sigma_pix: Array, power: int) -> N
     return out
 
 
-def _kernel(sigma_pix: Array, offset: NDArray[np.int_]) -> Array:
+def _kernel(sigma_pix: F64, offset: NDArray[np.int_]) -> F64:
     """Unnormalised kernel values, shape (n_offsets, n)."""
     wide = np.maximum(sigma_pix, _SAMPLED_FROM)
     kernel = np.exp(-0.5 * (offset[:, None] / wide) ** 2)

@@ -26,10 +26,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import dust
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
 from napari_sfh.physics.wavelength import NORM_PIXELS
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
-Floats = NDArray[np.floating]
+from napari_sfh.types import F32, F64, Floats
 
 _ARRAYS = (
     "mh",
@@ -73,17 +70,17 @@ class TemplateBasis:
         The bands of the photometry, in order.
     """
 
-    mh: Array
-    wave_aa: Array
+    mh: F64
+    wave_aa: F64
     spectrum: F32
     young: F32
     young_nebular: F32
-    sed_wave_aa: Array
+    sed_wave_aa: F64
     sed: F32
     young_sed: F32
     young_nebular_sed: F32
     light_v: F32
-    log_u: Array
+    log_u: F64
     filters: tuple[Filter, ...]
 
     def __post_init__(self) -> None:
@@ -201,7 +198,7 @@ class TemplateBasis:
         return cls(**{key: np.asarray(tensors[key]) for key in _ARRAYS}, filters=tuple(bands))
 
 
-def find_bracket(nodes: Array, x: Floats) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
+def find_bracket(nodes: F64, x: Floats) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
     """Lower neighbour of ``x`` among increasing ``nodes`` and the share of the upper one, constant outside."""
     values = np.clip(np.asarray(x, dtype=np.float64), nodes[0], nodes[-1])
     index = np.clip(np.searchsorted(nodes, values, side="right") - 1, 0, len(nodes) - 2)
@@ -209,7 +206,7 @@ def find_bracket(nodes: Array, x: Floats) -> tuple[NDArray[np.int_], NDArray[np.
 
 
 def _attenuate_templates(
-    weights: F32, first: F32, old: F32, young: F32, wave_aa: Array, tau_ism: Floats, tau_bc: Floats, slope: Floats
+    weights: F32, first: F32, old: F32, young: F32, wave_aa: F64, tau_ism: Floats, tau_bc: Floats, slope: Floats
 ) -> F32:
     """Light behind dust: (N, n) from flattened templates (A, Z, n) and birth-cloud templates (Z, n)."""
     clouds = dust.dust_transmission(wave_aa, tau_bc.astype(np.float32), slope)

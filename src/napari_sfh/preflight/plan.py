@@ -25,8 +25,8 @@ from napari_sfh.preflight import cost, footprints
 from napari_sfh.prep.binning import BINNING_METHODS, MAX_VORBIN_SPAXELS, MIN_SPAXEL_SNR
 from napari_sfh.prep.grids import read_given_bins
 from napari_sfh.prep.kinematics import describe_ppxf_time, is_ppxf_installed
+from napari_sfh.prep.mosaics.psf import ASSUMED_FWHM_ARCSEC
 from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
-from napari_sfh.prep.psf import ASSUMED_FWHM_ARCSEC
 from napari_sfh.prep.spectra import find_channel_range
 from napari_sfh.types import BANDS, F64, BinnedMaps, Cube, Progress
 

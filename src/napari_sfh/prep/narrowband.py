@@ -31,8 +31,6 @@ FWHM_AA, SPACING_AA, SIDE_AA = 145.0, 100.0, 25.0
 ENDS_AA: dict[str, tuple[float, float]] = {"u": (3497.0, 495.0), "J0378": (3782.0, 155.0), "J1007": (9316.0, 620.0)}
 #: Centres of the regular row.
 CENTRES_AA: tuple[float, ...] = tuple(3900.0 + SPACING_AA * k for k in range(53))
-#: Air wavelength in Angstrom of Halpha.
-HALPHA_AA = 6562.8
 #: Share of a band that good pixels must hold.
 MIN_GOOD_SHARE = 0.9
 
@@ -73,7 +71,7 @@ def make_jpas_like_filters(
     low_aa, high_aa : float
         Range of the spectra in Angstrom (air); 4750 to 9350 for MUSE.
     without_aa : sequence of float
-        Leave out bands that hold one of these wavelengths, `HALPHA_AA` for example.
+        Leave out bands that hold one of these wavelengths, `physics.lines.HALPHA_AA` for example.
 
     Raises
     ------

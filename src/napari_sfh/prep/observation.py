@@ -16,7 +16,7 @@ import numpy as np
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.lines import STELLAR_PIXELS
 from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
-from napari_sfh.prep.photometry import BandFlux
+from napari_sfh.prep.mosaics.photometry import BandFlux
 from napari_sfh.prep.rest_frame import RestSpectra
 from napari_sfh.types import BANDS, F32, I32, BinMap, Bool, Flag, Observation
 

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import median_filter
-from scipy.signal import fftconvolve
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.template_basis import TemplateBasis
@@ -87,7 +86,7 @@ def _prepare_data(spectra: BinSpectra, row: int, grid: F64) -> tuple[F64, F64]:
     flux = np.interp(wave, spectra.wave_aa[good], spectra.flux[row, good].astype(np.float64))
     variance = np.interp(wave, spectra.wave_aa[good], spectra.variance[row, good].astype(np.float64))
     usable = np.interp(wave, spectra.wave_aa, good.astype(np.float64)) > 0.99
-    for line in sky_lines.LINES_AA:  # their residuals imitate emission lines
+    for line in sky_lines.SKY_LINES_AA:  # their residuals imitate emission lines
         usable &= np.abs(wave - line) > sky_lines.REACH_AA
     continuum = median_filter(flux, _CONTINUUM_PIX, mode="nearest")
     usable &= continuum > 0
@@ -115,6 +114,8 @@ def _prepare_templates(basis: TemplateBasis) -> tuple[F64, Bool, F64]:
 
 def _explained_variance(data: F64, weight: F64, templates: F64, valid: Bool) -> F64:
     """Weighted variance that stars and gas explain at every shift of the full correlation."""
+    from scipy.signal import fftconvolve  # slow to import
+
     parts = []
     for template in templates * valid:
         n = fftconvolve(weight * data, template[::-1])

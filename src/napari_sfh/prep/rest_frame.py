@@ -20,7 +20,8 @@ power of the noise on the scale of absorption lines is the same in both when the
 
 the local mean variance per 1.25 AA pixel, before broadening. That is what ``error`` and ``snr`` are here, so they mean
 what they mean in training and in the target S/N. The scatter of a broadened pixel is smaller, by the square root of
-`noise_gain` = sum_i W_ji^2: divide a chi^2 of broadened spectra by it.
+`noise_gain` = sum_i W_ji^2. `reduced_chi2` is divided by it, and is 1 where only noise separates data and model. It
+leaves out emission lines: the rebuilt spectrum carries gas of one reference state.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ from scipy.ndimage import map_coordinates
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import is_cancelled
+from napari_sfh.physics.lines import STELLAR_PIXELS
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, N_WAVE, NORM_PIXELS, STEP_AA, WAVE_AA
 from napari_sfh.prep.spectra import BinSpectra
-from napari_sfh.types import F32, F64, Bool
+from napari_sfh.types import F32, F64, Bool, Observation
 
 _SAMPLED_FROM = 0.8  # pixels
 _REACH = 4.0  # half-width of the Gaussian kernel in sigma
@@ -208,3 +210,12 @@ def noise_gain(sigma_kms: F32 | float) -> F32:
     extra, _ = broadening_kms(sigma_kms)
     s = np.asarray(extra)[..., None] / C_KMS * WAVE_AA / STEP_AA
     return np.minimum(1.0, 1.0 / (2.0 * np.sqrt(np.pi) * np.maximum(s, 1e-6))).mean(-1).astype(np.float32)
+
+
+def reduced_chi2(data: Observation, model_flux: F32) -> F32:
+    """Reduced chi^2 (N,) of ``model_flux`` (N, W) outside emission lines; NaN where nothing can be compared."""
+    used = data.mask & STELLAR_PIXELS & (data.error > 0)
+    pull = np.divide(data.flux - model_flux, data.error, out=np.zeros_like(data.flux), where=used)
+    count = used.sum(1)
+    chi2 = np.divide((pull**2).sum(1), count, out=np.full(count.shape, np.nan), where=count > 0)
+    return (chi2 / noise_gain(data.sigma_kms)).astype(np.float32)

@@ -17,7 +17,7 @@ from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool
 
 #: [O I], Na D, [O I]: air, Angstrom.
-LINES_AA: tuple[float, ...] = (5577.34, 5889.95, 5895.92, 6300.30, 6363.78)
+SKY_LINES_AA: tuple[float, ...] = (5577.34, 5889.95, 5895.92, 6300.30, 6363.78)
 #: Half-width of what is masked: the whole of a line that MUSE sees 2.6 Angstrom wide.
 REACH_AA = 5.0
 _SIDE_AA = 25.0
@@ -48,7 +48,7 @@ def mask_sky_residuals(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra
     good = spectra.good.copy()
     own = np.array([*GAS_LINES_AA, *_SODIUM_AA]) * (1 + redshift)
     said = []
-    for line in LINES_AA:
+    for line in SKY_LINES_AA:
         near = np.abs(spectra.wave_aa - line) <= REACH_AA
         if near.sum() < 3 or np.abs(own - line).min() < _GALAXY_LINE_AA:
             continue

@@ -9,11 +9,11 @@ from typing import Any
 from qtpy.QtCore import QEvent, QObject
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QWidget
 
-#: Answers of `ask_about_unsaved`.
+#: Answers of `propose_saving`.
 SAVE, DISCARD, CANCEL = "save", "discard", "cancel"
 
 
-def ask_about_unsaved(parent: QWidget, name: str) -> str:
+def propose_saving(parent: QWidget, name: str) -> str:
     """Ask what is to become of a result; one of `SAVE`, `DISCARD`, `CANCEL`."""
     buttons = QMessageBox.StandardButton
     box = QMessageBox(parent)

@@ -9,37 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
-from napari_sfh._qt.jobs.tool_tasks import load_result_bundle
 from napari_sfh.analysis.gas.line_maps import (
     BPT_CLASSES,
     LINES,
     SHOWN_PERCENT,
     LineFluxes,
     describe_line_map,
-    line_fluxes_from_maps,
     make_line_image,
 )
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.analysis.tables import write_tables
 from napari_sfh.analysis.units import choose_flux_unit, round_limits_outward
-from napari_sfh.errors import ComputeError
+from napari_sfh.io.atomic import write_atomically
 from napari_sfh.types import Progress, Result
-
-
-def load_lines(
-    cancel: threading.Event, result: Result, maps_path: Path | None
-) -> Generator[Progress, None, LineFluxes | None]:
-    """Line fluxes of a result: by spaxel from a MAPS file, or by bin from the result's spectra where there is none."""
-    if maps_path is not None:
-        from napari_sfh.io.dap import read_line_maps_on_grid
-
-        yield Progress("line maps", 0, 0)
-        found = read_line_maps_on_grid(maps_path, result.wcs, result.bins.bin_id.shape, result.name)
-        return line_fluxes_from_maps(found, maps_path.name)
-    from napari_sfh.analysis.gas import line_fitting
-
-    yield Progress("opening the weights", 0, 0)
-    return (yield from line_fitting.measure_line_fluxes(result, load_result_bundle(result), cancel))
 
 
 def make_line_layer(
@@ -77,13 +60,11 @@ def save_line_table(
     yield Progress("writing the table", 0, 0)
     from napari_sfh.analysis.gas import gas_and_stars
 
-    kinds = {".csv": "ascii.csv", ".fits": "fits"}
-    try:
-        gas_and_stars.build_gas_table(result, lines, composite).write(
-            path, format=kinds.get(path.suffix.lower(), "ascii.ecsv"), overwrite=True
-        )
-    except OSError as error:
-        raise ComputeError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+    table = gas_and_stars.build_gas_table(result, lines, composite)
+    if path.suffix.lower() == ".fits":
+        return write_tables({"LINES": table}, path)
+    with write_atomically(path) as part:
+        table.write(part, format="ascii.csv" if path.suffix.lower() == ".csv" else "ascii.ecsv", overwrite=True)
     return path
 
 

@@ -12,12 +12,12 @@ from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
 from napari_sfh._qt.canvas.display import Shown
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
-from napari_sfh._qt.jobs import line_tasks
+from napari_sfh._qt.jobs import line_tasks, tool_tasks
 from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button
 from napari_sfh._qt.tools.base import Host, Tool
 from napari_sfh._qt.widgets.figure_page import FigurePage
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh.analysis.gas.line_maps import MIN_SNR, LineFluxes, describe_line_map, list_line_maps
+from napari_sfh.analysis.gas.line_maps import MIN_LINE_SNR, LineFluxes, describe_line_map, list_line_maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.gas_and_stars import draw_gas_page
 from napari_sfh.types import Result
@@ -40,7 +40,7 @@ class LineForm:
         self.show = ComboBox(label="Show", value=NONE, choices=[(NONE, NONE)], tooltip="Above the maps; none hides it")
         self.min_snr = FloatSpinBox(
             label="S/N at least",
-            value=MIN_SNR,
+            value=MIN_LINE_SNR,
             min=1.0,
             max=50.0,
             step=1.0,
@@ -91,9 +91,8 @@ class LineTool(Tool):
         SfhInputError
             There is no result.
         """
-        result = self.need_result()
-        work = partial(line_tasks.load_lines, result=result, maps_path=maps_path)
-        self.host.start(work, partial(self._loaded, result, maps_path))
+        work = partial(tool_tasks.load_line_fluxes, result=self.need_result(), maps_path=maps_path)
+        self.host.start(work, partial(self._loaded, self.need_result(), maps_path))
 
     def show(self, name: str) -> None:
         """Put one of `lines.names` on the canvas, or ``none``.

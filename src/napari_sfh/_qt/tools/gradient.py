@@ -61,7 +61,7 @@ def save_gradients(
 ) -> Generator[Progress, None, Path]:
     """Write gradients: a figure or tables, as the name's ending says."""
     yield Progress("saving the gradients", 0, 0)
-    if path.suffix.lower() in tables.SUFFIXES:
+    if path.suffix.lower() in tables.TABLE_SUFFIXES:
         return tables.write_tables(tables.build_gradient_tables(result, found), path)
     from napari_sfh.figures.files import save_figure
     from napari_sfh.figures.gradient import draw_gradient_page

@@ -62,7 +62,7 @@ def save_posterior(
 ) -> Generator[Progress, None, Path]:
     """Write a corner plot or its draws, as the name's ending says."""
     yield Progress("saving the posterior", 0, 0)
-    if path.suffix.lower() in tables.SUFFIXES:
+    if path.suffix.lower() in tables.TABLE_SUFFIXES:
         return tables.write_tables({"DRAWS": tables.build_draws_table(result, draws)}, path)
     from napari_sfh.figures.corner import draw_corner_page
     from napari_sfh.figures.files import save_figure

@@ -31,7 +31,7 @@ from napari_sfh.physics.means import compute_population_means
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
 from napari_sfh.prep.kinematics import is_ppxf_installed
-from napari_sfh.prep.quality import reduced_chi2
+from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.types import F64, Observation, Progress, Result
 
 #: Emission lines that are fitted along: name, then (air wavelength in Angstrom, share of the flux) of its members.

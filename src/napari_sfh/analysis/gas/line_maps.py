@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import LineMaps
+from napari_sfh.physics.extinction import R_V
 from napari_sfh.types import F64, BinMap
 
 #: Unit of fluxes measured in the bins' own spectra, erg/s/cm2.
@@ -44,9 +45,8 @@ LINES: Mapping[str, tuple[str, float]] = {
 }
 #: Intrinsic Halpha / Hbeta.
 CASE_B: float = 2.86
-#: Ratio of total to selective extinction of the gas's dust.
-R_V: float = 3.1
-MIN_SNR: float = 3.0
+#: S/N below which a line is not used.
+MIN_LINE_SNR: float = 3.0
 #: O3N2 between which the calibration holds, its zero point and slope.
 O3N2_RANGE: tuple[float, float] = (-1.1, 1.7)
 _ZERO, _SLOPE = 8.533, -0.214
@@ -157,7 +157,7 @@ def _sum_in_bins(bins: BinMap, image: NDArray[np.generic]) -> F64:
     return np.asarray(total[1:], dtype=np.float64)
 
 
-def derive_gas_properties(lines: LineFluxes, min_snr: float = MIN_SNR, composite: bool = False) -> GasProperties:
+def derive_gas_properties(lines: LineFluxes, min_snr: float = MIN_LINE_SNR, composite: bool = False) -> GasProperties:
     """Dust, oxygen and the BPT class from line fluxes.
 
     Parameters
@@ -244,7 +244,7 @@ def describe_line_map(name: str, unit: str = "") -> tuple[str, str, str]:
 
 
 def make_line_image(
-    lines: LineFluxes, name: str, bins: BinMap, min_snr: float = MIN_SNR, composite: bool = False
+    lines: LineFluxes, name: str, bins: BinMap, min_snr: float = MIN_LINE_SNR, composite: bool = False
 ) -> NDArray[np.float32]:
     """A line or a quantity on the sky, (ny, nx), NaN where it cannot be said.
 

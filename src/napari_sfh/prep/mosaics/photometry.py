@@ -1,8 +1,8 @@
 """HST photometry of the bins.
 
 A mosaic is calibrated by its PHOTFLAM to surface brightness (f_lambda per arcsec^2), blurred from the HST to the MUSE
-PSF (`prep.psf`), sampled at the centres of the spaxels (bilinear; the blurred image has some 20 pixels per FWHM, where
-that is exact to 0.1 %), multiplied by the area of a spaxel and summed over the bin: f_lambda of exactly the spaxels
+PSF (`psf`), sampled at the centres of the spaxels (bilinear; the blurred image has some 20 pixels per FWHM, where that
+is exact to 0.1 %), multiplied by the area of a spaxel and summed over the bin: f_lambda of exactly the spaxels
 whose spectra were summed. Bad pixels are left out of the blur and its weight; a spaxel needs half of its kernel on good
 pixels, a bin `MIN_COVERAGE` of its spaxels (then the sum is divided by the coverage), else its flux is NaN.
 
@@ -25,12 +25,10 @@ import numpy as np
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
-from reproject import reproject_interp
-from scipy.signal import oaconvolve
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import is_cancelled
-from napari_sfh.prep.psf import Psf, make_matching_kernel
+from napari_sfh.prep.mosaics.psf import Psf, make_matching_kernel
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
 
 #: Share of a bin's spaxels that a mosaic must cover for the bin's flux to count.
@@ -73,7 +71,7 @@ def measure_bin_photometry(
         Its grid, and its name for messages.
     bins : BinMap
     psf : Psf
-        Of the cube; see `prep.psf.choose_cube_psf`.
+        Of the cube; see `prep.mosaics.psf.choose_cube_psf`.
     background : float
         Sky level of the mosaic to subtract, e-/s per pixel.
     offset_arcsec : (float, float)
@@ -175,6 +173,8 @@ def find_mosaic_cutout(
 
 def _blur(data: F32, error: F32, kernel: NDArray[np.float32] | None) -> F32:
     """Weighted flux, variance and weight after the blur, float32 (3, ny, nx)."""
+    from scipy.signal import oaconvolve  # slow to import
+
     good = np.isfinite(data) & np.isfinite(error)
     layers = np.stack([np.where(good, data, 0), np.where(good, error, 0) ** 2, good]).astype(np.float32)
     if kernel is None:
@@ -199,6 +199,8 @@ def _edge_weight(shape: tuple[int, ...], kernel: NDArray[np.float32]) -> F32:
 
 def _sample(layers: F32, wcs: WCS, corner: tuple[int, int], target: WCS, shape: tuple[int, int]) -> F32:
     """Bilinear values of the layers at the centres of the target's pixels, (3, ny, nx); 0 outside."""
+    from reproject import reproject_interp  # slow to import
+
     cut = wcs.celestial.deepcopy()
     cut.wcs.crpix -= np.asarray(corner, dtype=np.float64)
     if cut.sip is not None or cut.cpdis1 is not None or cut.cpdis2 is not None:

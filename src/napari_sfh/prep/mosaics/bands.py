@@ -15,8 +15,8 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import is_cancelled, run_in_background
 from napari_sfh.physics import extinction
 from napari_sfh.physics.filters import Filter
-from napari_sfh.prep import alignment, background, photometry
-from napari_sfh.prep.psf import Psf
+from napari_sfh.prep.mosaics import alignment, background, photometry
+from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.types import BinMap, Cube, Mosaic, Progress
 
 #: Offset in arcsec, deviation of the flux scale from 1, and pedestal over the median flux that a person must look at.

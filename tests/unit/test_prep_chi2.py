@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_sfh.physics.lines import STELLAR_PIXELS
 from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
-from napari_sfh.prep.quality import reduced_chi2
+from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.types import BANDS, Observation
 
 

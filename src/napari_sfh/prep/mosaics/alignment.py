@@ -25,8 +25,8 @@ from napari_sfh.jobs import is_cancelled
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.prep.cube_blocks import choose_block_length
-from napari_sfh.prep.photometry import match_mosaic_to_cube
-from napari_sfh.prep.psf import Psf
+from napari_sfh.prep.mosaics.photometry import match_mosaic_to_cube
+from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.types import F32, F64, Bool, Cube, Mosaic, Progress
 
 #: Share of a filter's throughput that the cube must cover for the comparison.

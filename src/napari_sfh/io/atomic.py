@@ -1,0 +1,185 @@
+"""Writing without loss: a file is complete under its name, or it is not there.
+
+Content goes to a temporary name beside the destination, which is renamed when all of it is on the disk. The temporary
+name is unique, is created with ``O_EXCL`` and does not follow a link. It holds the computer and the process that wrote
+it, so that the next writer removes what a killed process left, and nothing that another process still writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import platform
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from napari_sfh.errors import ComputeError, SfhInputError
+
+#: How a temporary name begins. The destination's name follows, so that its ending still says the format.
+PART_PREFIX = ".part-"
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_FLAGS = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_open_parts: set[Path] = set()
+_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def write_atomically(path: str | Path) -> Iterator[Path]:
+    """Write a file by way of a temporary name.
+
+    Parameters
+    ----------
+    path : path
+        The destination. A link is followed; its permissions are kept where it exists.
+
+    Yields
+    ------
+    Path
+        An empty file in the same folder, whose name ends as the destination's does: write to it by name. It takes the
+        destination's place when the block ends, and is removed when the block raises.
+
+    Raises
+    ------
+    SfhInputError
+        The destination is a folder or a device, or its folder does not exist or cannot be written.
+    ComputeError
+        Writing failed, for example because the disk is full.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with write_atomically(folder / "note.txt") as part:
+    ...     _ = part.write_text("whole")
+    >>> [file.name for file in folder.iterdir()]
+    ['note.txt']
+    """
+    path = Path(path)
+    target = check_destination(path)
+    remove_stale_parts(target)
+    part = _create_part(path, target)
+    try:
+        with _naming_errors(path):
+            yield part
+            _sync(part)
+            if target.exists():
+                part.chmod(target.stat().st_mode & 0o7777)
+            os.replace(part, target)
+    finally:
+        with _lock:
+            _open_parts.discard(part)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def write_text_atomically(path: str | Path, text: str) -> None:
+    """Write UTF-8 text as `write_atomically` does."""
+    with write_atomically(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+
+
+def check_destination(path: str | Path) -> Path:
+    """Return the file that ``path`` means, links followed, or refuse what no file can be written to.
+
+    Raises
+    ------
+    SfhInputError
+        A folder, a device or a pipe, or a file in a folder that does not exist.
+    """
+    path = Path(path)
+    try:
+        target = path.resolve()
+        if target.is_dir():
+            raise SfhInputError(f"{path}: is a folder; name a file in it")
+        if target.exists() and not target.is_file():
+            raise SfhInputError(f"{path}: is a device or a pipe; name a file")
+        if not target.parent.is_dir():
+            raise SfhInputError(f"{path}: the folder {path.parent} does not exist; name a file in an existing folder")
+    except (OSError, ValueError, RuntimeError) as e:  # a name too long, a null byte, a circle of links
+        raise SfhInputError(f"{path}: no usable file name ({getattr(e, 'strerror', None) or e}); choose another") from e
+    return target
+
+
+def remove_stale_parts(path: str | Path) -> None:
+    """Remove the temporary files that killed processes of this computer left for a destination."""
+    path = Path(path)
+    with contextlib.suppress(OSError):
+        for entry in list(os.scandir(path.parent)):
+            head, _, name = entry.name.partition(".part.")
+            if name != path.name or not head.startswith(PART_PREFIX) or entry.is_dir(follow_symlinks=False):
+                continue
+            host, _, rest = head.removeprefix(PART_PREFIX).partition("-")
+            process = rest.partition("-")[0]
+            if host == _HOST and process.isdigit() and not _is_running(int(process)):
+                with contextlib.suppress(OSError):
+                    os.unlink(entry.path)
+
+
+def is_part_name(name: str) -> bool:
+    """Whether a file's name is a temporary one of `write_atomically`."""
+    return name.startswith(PART_PREFIX)
+
+
+def remove_parts_on_signals() -> None:
+    """Let SIGTERM and SIGHUP remove this process's temporary files before they end it; for the main thread."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _remove_parts_and_end)
+
+
+def _remove_parts_and_end(number: int, frame: FrameType | None) -> None:
+    for part in tuple(_open_parts):
+        with contextlib.suppress(OSError):
+            os.unlink(part)
+    signal.signal(number, signal.SIG_DFL)
+    if sys.platform == "win32":
+        os._exit(128 + number)
+    os.kill(os.getpid(), number)
+
+
+def _create_part(path: Path, target: Path) -> Path:
+    """An empty temporary file beside the destination, which no other process has."""
+    part = target.with_name(f"{PART_PREFIX}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.part.{target.name}")
+    try:
+        with _lock:
+            os.close(os.open(part, _FLAGS, 0o666))
+            _open_parts.add(part)
+    except OSError as e:
+        if e.errno == errno.ENOSPC:
+            raise ComputeError(f"{path}: writing failed ({e.strerror}); free disk space") from e
+        raise SfhInputError(f"{path}: the folder is not writable ({e.strerror}); choose another folder") from e
+    return part
+
+
+@contextlib.contextmanager
+def _naming_errors(path: Path) -> Iterator[None]:
+    """Failures of the operating system as `ComputeError` with the destination's name."""
+    try:
+        yield
+    except OSError as e:
+        why = e.strerror or (str(e).strip().splitlines() or [type(e).__name__])[0][:160]
+        raise ComputeError(f"{path}: writing failed ({why}); free disk space or choose another folder") from e
+
+
+def _sync(part: Path) -> None:
+    """Have the content on the disk before the name points to it."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

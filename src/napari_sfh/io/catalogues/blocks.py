@@ -1,0 +1,220 @@
+"""Catalogues in blocks of rows: FITS tables, ECSV, CSV (also separated by tabs, semicolons or blanks) and VOTables.
+
+FITS tables are memory-mapped and text is read line by line, so that a catalogue of any length passes in the memory of a
+block. A VOTable, and a compressed FITS file, is read whole first. Every column is kept as it is; those of variable
+length, which no block of rows holds alone, are left out and named.
+"""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from astropy.io import ascii as astropy_ascii
+from astropy.io import fits
+from astropy.io.votable import parse_single_table
+from astropy.table import Column, MaskedColumn, Table
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.fits_access import READ_ERRORS, is_fits_name
+
+#: Rows that are read, estimated and written together.
+BLOCK_ROWS = 50_000
+#: Formats by the end of a file's name.
+FORMATS = {".ecsv": "ecsv", ".csv": "csv", ".txt": "csv", ".dat": "csv", ".tsv": "csv"}
+FORMATS |= {".vot": "votable", ".xml": "votable", ".votable": "votable"}
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """A catalogue on disk.
+
+    Attributes
+    ----------
+    path : Path
+    format : str
+        fits, ecsv, csv or votable.
+    names : tuple of str
+        Columns.
+    n_rows : int or None
+        None where only reading tells.
+    notes : tuple of str
+        What was left out.
+    """
+
+    path: Path
+    format: str
+    names: tuple[str, ...]
+    n_rows: int | None
+    notes: tuple[str, ...]
+    _blocks: Callable[[int], Iterator[Table]]
+
+    def read_blocks(self, rows: int = BLOCK_ROWS) -> Iterator[Table]:
+        """Tables of at most ``rows`` rows, in order, with the columns' units."""
+        try:
+            yield from self._blocks(rows)
+        except SfhInputError:
+            raise
+        except (*READ_ERRORS, pd.errors.ParserError) as error:
+            raise SfhInputError(f"{self.path}: the table breaks off or is damaged ({error})") from error
+
+
+def catalogue_format(path: Path) -> str:
+    """``fits``, ``ecsv``, ``csv`` or ``votable`` by the file's name.
+
+    Raises
+    ------
+    SfhInputError
+        Another ending.
+    """
+    if is_fits_name(path):
+        return "fits"
+    kind = FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise SfhInputError(f"{path}: not known as a table; use .fits, .ecsv, .csv, .tsv or .vot")
+    return kind
+
+
+def open_catalogue(path: str | Path) -> Catalogue:
+    """Look at a catalogue: its format, columns and rows.
+
+    Raises
+    ------
+    SfhInputError
+        No such file, no table in it, no rows, or two columns of one name.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise SfhInputError(f"{path}: no such file")
+    kind = catalogue_format(path)
+    openers = {"fits": _open_fits, "ecsv": _open_ecsv, "csv": _open_csv, "votable": _open_votable}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about units that astropy does not know: they are looked at when needed
+            made = openers[kind](path)
+    except SfhInputError:
+        raise
+    except (*READ_ERRORS, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise SfhInputError(f"{path}: not readable as {kind} ({error})") from error
+    if made.n_rows == 0:
+        raise SfhInputError(f"{path}: the table has no rows")
+    if twice := [n for n in made.names if made.names.count(n) > 1]:
+        raise SfhInputError(f"{path}: column {twice[0]!r} is there twice; rename one")
+    return made
+
+
+def _open_fits(path: Path) -> Catalogue:
+    with fits.open(path, memmap=True) as hdus:
+        number = next((k for k, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU | fits.TableHDU)), None)
+        if number is None:
+            raise SfhInputError(f"{path}: no table among its {len(hdus)} HDUs; images are read by `napari-sfh run`")
+        columns, n = hdus[number].columns, int(hdus[number].header["NAXIS2"])
+        variable = [c.name for c in columns if "P" in str(c.format) or "Q" in str(c.format)]
+        names = tuple(c.name for c in columns if c.name not in variable)
+        units = {c.name: c.unit for c in columns}
+
+    def blocks(rows: int) -> Iterator[Table]:
+        with fits.open(path, memmap=True) as hdus:
+            data = hdus[number].data
+            for start in range(0, n, rows):
+                part = data[start : start + rows]
+                yield Table({name: _plain_column(part[name], units[name]) for name in names}, copy=False)
+
+    notes = (f"columns of variable length are left out: {', '.join(variable)}",) if variable else ()
+    return Catalogue(path, "fits", names, n, notes, blocks)
+
+
+def _plain_column(values: Any, unit: str | None) -> Column:
+    """A native-endian copy of a column of a memory-mapped table."""
+    array = np.asarray(values)
+    return Column(array.astype(array.dtype.newbyteorder("=")), unit=unit or None)
+
+
+def _open_ecsv(path: Path) -> Catalogue:
+    head, skipped = [], 0
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            head.append(line)
+            skipped += 1
+            if not line.startswith("#") and line.strip():
+                break
+        first = list(itertools.islice(lines, 20))
+    if not first:
+        raise SfhInputError(f"{path}: the table has no rows")
+    seen = astropy_ascii.read("".join(head + first), format="ecsv")
+    separator = "," if "," in head[-1] else " "
+    kinds = {name: (None if seen[name].dtype.kind in "SUO" else seen[name].unit) for name in seen.colnames}
+    text = {name: str for name in seen.colnames if seen[name].dtype.kind in "SUO"}
+
+    def blocks(rows: int) -> Iterator[Table]:
+        frames = pd.read_csv(
+            path, sep=separator, skiprows=skipped, header=None, names=list(kinds), dtype=text, chunksize=rows
+        )
+        for frame in frames:
+            yield _frame_to_table(frame, kinds)
+
+    return Catalogue(path, "ecsv", tuple(kinds), None, (), blocks)
+
+
+def _open_csv(path: Path) -> Catalogue:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        top = [line for line in itertools.islice(lines, 200) if line.strip() and not line.startswith("#")]
+    if len(top) < 2:
+        raise SfhInputError(f"{path}: the table has no rows below a line of column names")
+    separator = next((s for s in (",", ";", "\t") if s in top[0]), r"\s+")
+    names = next(csv.reader([top[0].strip()], delimiter=separator)) if len(separator) == 1 else top[0].split()
+    names = [name.strip().strip('"') for name in names]
+
+    def blocks(rows: int) -> Iterator[Table]:
+        frames = pd.read_csv(
+            path,
+            sep=separator,
+            comment="#",
+            encoding="utf-8-sig",
+            skipinitialspace=True,
+            na_values=["--", "-", "INDEF"],
+            chunksize=rows,
+            low_memory=False,
+        )
+        for frame in frames:
+            frame.columns = pd.Index([str(c).strip().strip('"') for c in frame.columns])
+            yield _frame_to_table(frame, {})
+
+    return Catalogue(path, "csv", tuple(names), None, (), blocks)
+
+
+def _frame_to_table(frame: pd.DataFrame, units: dict[str, Any]) -> Table:
+    columns = {}
+    for name in frame.columns:
+        values = frame[name]
+        array = values.fillna("").to_numpy(dtype=str) if values.dtype.kind not in "biuf" else values.to_numpy()
+        columns[str(name)] = Column(array, unit=units.get(str(name)))
+    return Table(columns, copy=False)
+
+
+def _open_votable(path: Path) -> Catalogue:
+    whole = parse_single_table(path).to_table(use_names_over_ids=True)
+
+    def blocks(rows: int) -> Iterator[Table]:
+        for start in range(0, len(whole), rows):
+            yield _drop_masks(whole[start : start + rows])
+
+    return Catalogue(path, "votable", tuple(whole.colnames), len(whole), (), blocks)
+
+
+def _drop_masks(table: Table) -> Table:
+    """Masked floats become NaN; other masked values what their column's fill value is."""
+    for name in table.colnames:
+        column = table[name]
+        if isinstance(column, MaskedColumn):
+            table[name] = column.filled(np.nan) if column.dtype.kind == "f" else column.filled()
+        if table[name].dtype.kind == "O":
+            table[name] = Column([str(v) for v in table[name]], unit=None)
+    return table

@@ -1,0 +1,155 @@
+"""Which columns of a catalogue hold which band: by name, or as the user says.
+
+A column belongs to a band when the band's name stands in its own between separators, as in ``J0390``, ``mag_J0390``,
+``FLUX_AUTO_J0390`` or ``F_J0390_err``; case does not matter. Words about it decide what the column is: ``err``,
+``e``, ``sigma``, ``unc`` or ``rms`` an error, ``l`` or ``limit`` an upper-limit sign, ``mag`` or ``m`` an AB magnitude,
+anything else a flux. Of several columns of one band the one with the fewest words is taken, fluxes before magnitudes;
+two that are equal are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from napari_sfh.errors import SfhInputError
+
+_ERROR_WORDS = frozenset({"err", "error", "errors", "e", "sigma", "unc", "rms", "fluxerr", "magerr"})
+_LIMIT_WORDS = frozenset({"l", "limit", "lim", "upper"})
+_MAGNITUDE_WORDS = frozenset({"mag", "m", "magnitude", "abmag", "mags", "magab", "magerr"})
+_OTHER_WORDS = frozenset({"flag", "flags", "mask", "snr", "ivar", "weight", "id", "ra", "dec", "z", "chi2", "fwhm"})
+_UNIT_WORDS = {"ujy": "uJy", "mjy": "mJy", "njy": "nJy", "jy": "Jy", "nanomaggy": "nmgy", "nmgy": "nmgy"}
+
+
+@dataclass(frozen=True)
+class BandColumns:
+    """Columns of one band. ``unit`` is empty where neither the name nor the user says it; the table's own counts."""
+
+    band: str
+    value: str
+    error: str = ""
+    limit: str = ""
+    magnitude: bool = False
+    unit: str = ""
+
+
+def split_column_name(name: str) -> list[str]:
+    """Words of a column's name in lower case: split at everything that is no letter or digit."""
+    return [word for word in re.split(r"[^A-Za-z0-9]+", name.lower()) if word]
+
+
+def match_band_columns(
+    names: Sequence[str], bands: Sequence[str], given: Mapping[str, str] | None = None, source: str = "catalogue"
+) -> dict[str, BandColumns]:
+    """Columns of every band that a catalogue has.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The catalogue's columns.
+    bands : sequence of str
+        Of the instrument.
+    given : mapping, optional
+        Band to ``COLUMN`` or ``COLUMN,ERROR_COLUMN``, each with ``:UNIT`` after it where the file does not say it.
+    source : str
+        Of the columns, for messages.
+
+    Raises
+    ------
+    SfhInputError
+        No band has a column, two columns are equally good, or a given band or column does not exist.
+
+    Examples
+    --------
+    >>> match_band_columns(["id", "J0390", "J0390_err"], ["J0390", "J0400"])["J0390"].error
+    'J0390_err'
+    """
+    given = given or {}
+    if unknown := [band for band in given if band not in bands]:
+        raise SfhInputError(f"--columns {unknown[0]}: no such band; the network's are {', '.join(bands)}")
+    found = {}
+    for band in bands:
+        columns = _read_given(band, given[band], names, source) if band in given else _find(band, names, source)
+        if columns:
+            found[band] = columns
+    if not found:
+        raise SfhInputError(
+            f"{source}: no column of any band ({', '.join(bands[:4])} ...) among {', '.join(names[:8])} ...; "
+            "name them with --columns BAND=COLUMN"
+        )
+    return found
+
+
+def _find(band: str, names: Sequence[str], source: str) -> BandColumns | None:
+    """The columns whose names hold the band's."""
+    own = split_column_name(band)
+    about = {name: words for name in names if (words := _words_about(split_column_name(name), own)) is not None}
+    values = {n: w for n, w in about.items() if not w & (_ERROR_WORDS | _LIMIT_WORDS | _OTHER_WORDS)}
+    if not values:
+        return None
+    value = _choose_value(band, values, source)
+    kind = values[value]
+    limits = [n for n, w in about.items() if w & _LIMIT_WORDS and not w & _ERROR_WORDS and _agrees(w, kind)]
+    units = [_UNIT_WORDS[w] for w in kind if w in _UNIT_WORDS]
+    return BandColumns(
+        band,
+        value,
+        error=_find_error(value, names),
+        limit=limits[0] if limits else "",
+        magnitude=bool(kind & _MAGNITUDE_WORDS),
+        unit=units[0] if units else "",
+    )
+
+
+def _words_about(words: list[str], own: list[str]) -> frozenset[str] | None:
+    """Words of a name other than the band's own; None where those are not in it, one after the other."""
+    for k in range(len(words) - len(own) + 1):
+        if words[k : k + len(own)] == own:
+            return frozenset(words[:k] + words[k + len(own) :])
+    return None
+
+
+def _choose_value(band: str, values: Mapping[str, frozenset[str]], source: str) -> str:
+    rank = {name: (len(w - {"auto"}), bool(w & _MAGNITUDE_WORDS), len(w)) for name, w in values.items()}
+    best = min(rank.values())
+    first = [name for name, r in rank.items() if r == best]
+    if len(first) > 1:
+        raise SfhInputError(
+            f"{source}: columns {', '.join(first)} could all be {band}; say which with --columns {band}={first[0]}"
+        )
+    return first[0]
+
+
+def _agrees(words: frozenset[str], kind: frozenset[str]) -> bool:
+    """Whether words about an error or a limit are those about the value, but for the words that make it one."""
+    return words - _ERROR_WORDS - _LIMIT_WORDS <= kind
+
+
+def _find_error(value: str, names: Sequence[str]) -> str:
+    """The error column of a value column: its name with a word for errors added or, within a word, appended."""
+    words = split_column_name(value)
+    for name in names:
+        theirs = split_column_name(name)
+        plain = [w for w in theirs if w not in _ERROR_WORDS]
+        if len(plain) < len(theirs) and plain == words:
+            return name
+        stems = [re.sub(r"(err|error)$", "", w) or w for w in theirs]
+        if theirs != words and stems == words:
+            return name
+    return ""
+
+
+def _read_given(band: str, text: str, names: Sequence[str], source: str) -> BandColumns:
+    """``COLUMN[:UNIT][,ERROR[:UNIT]]``."""
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) > 2 or not parts[0]:
+        raise SfhInputError(f"--columns {band}={text}: give COLUMN or COLUMN,ERROR_COLUMN")
+    value, _, unit = parts[0].partition(":")
+    error = parts[1].partition(":")[0] if len(parts) == 2 else ""
+    for column in filter(None, (value, error)):
+        if column not in names:
+            raise SfhInputError(f"--columns {band}={text}: {source} has no column {column!r}")
+    words = frozenset(split_column_name(value)) - set(split_column_name(band))
+    made = BandColumns(band, value, error or _find_error(value, names), magnitude=bool(words & _MAGNITUDE_WORDS))
+    return replace(made, unit=unit, magnitude=unit.lower() in ("mag", "abmag") if unit else made.magnitude)

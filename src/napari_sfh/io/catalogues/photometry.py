@@ -1,0 +1,152 @@
+"""Band fluxes of a block of catalogue rows, in erg/s/cm2/AA, whatever unit the columns have.
+
+What counts as missing: NaN and masked values; magnitudes of 50 and beyond (the sentinels 99 and -99); a value whose
+error is negative, zero or not a number, where there is an error column. An upper limit (sign ``<`` in a limit column,
+or magnitude 99 with the limit in the error column) is missing too, as it is no measurement; its row is flagged. Fluxes
+at and below zero that have an error stay: they are measurements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Table
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.catalogues.columns import BandColumns
+from napari_sfh.physics.filters import AB_ZERO, C_AA_S
+from napari_sfh.types import Bool, Flag
+
+F64 = NDArray[np.float64]
+
+#: Magnitudes at and beyond which a value is a sentinel.
+_MAG_SENTINEL = 50.0
+#: Relative error of bands in a catalogue that gives none.
+DEFAULT_RELATIVE_ERROR = 0.05
+_F_NU, _F_LAMBDA = u.erg / u.s / u.cm**2 / u.Hz, u.erg / u.s / u.cm**2 / u.AA
+_NANOMAGGY = u.def_unit("nmgy", 3.631e-6 * u.Jy)
+
+
+@dataclass(frozen=True)
+class CataloguePhotometry:
+    """N rows in B bands."""
+
+    flux: F64  # (N, B) f_lambda, erg/s/cm2/AA; 0 where masked
+    error: F64  # (N, B) 1 sigma, same unit
+    mask: Bool  # (N, B) True = usable
+    flag: NDArray[np.int32]  # (N,) bits of `types.Flag`
+
+
+def read_band_photometry(
+    table: Table,
+    columns: Mapping[str, BandColumns],
+    bands: Sequence[str],
+    pivot_aa: NDArray[np.floating],
+    source: str = "catalogue",
+) -> CataloguePhotometry:
+    """Fluxes of the instrument's bands.
+
+    Parameters
+    ----------
+    table : Table
+        A block of rows.
+    columns : mapping
+        Of `match_band_columns`; bands without columns are missing in all rows.
+    bands : sequence of str
+    pivot_aa : array (B,)
+        Pivot wavelengths in Angstrom, air.
+    source : str
+        For messages.
+
+    Raises
+    ------
+    SfhInputError
+        A column holds no numbers, or its unit is unknown or not one of a flux density or magnitude.
+    """
+    n = len(table)
+    flux, error = np.zeros((n, len(bands))), np.zeros((n, len(bands)))
+    mask, flag = np.zeros((n, len(bands)), bool), np.zeros(n, np.int32)
+    for k, band in enumerate(bands):
+        if band not in columns:
+            continue
+        value, sigma, good, limited = _read_band(table, columns[band], float(pivot_aa[k]), source)
+        flux[:, k], error[:, k], mask[:, k] = np.where(good, value, 0.0), np.where(good, sigma, 0.0), good
+        flag[limited] |= int(Flag.UPPER_LIMIT)
+        flag[good & (value <= 0)] |= int(Flag.NEGATIVE_FLUX)
+    flag[~mask.all(1)] |= int(Flag.MISSING_BAND)
+    flag[~mask.any(1)] |= int(Flag.NO_PHOTOMETRY)
+    return CataloguePhotometry(flux, error, mask, flag)
+
+
+def _read_band(table: Table, c: BandColumns, pivot_aa: float, source: str) -> tuple[F64, F64, Bool, Bool]:
+    """f_lambda, error, usable, and whether it is an upper limit, (N,) each."""
+    value = _read_numbers(table, c.value, source)
+    sigma = _read_numbers(table, c.error, source) if c.error else np.full(len(value), np.nan)
+    unit = _unit_of(table, c, source)
+    limited = _limit_signs(table, c.limit)
+    if unit is None:  # AB magnitudes
+        known = np.isfinite(value) & (np.abs(value) < _MAG_SENTINEL)
+        limited |= ~known & np.isfinite(sigma) & (sigma > 10) & (sigma < _MAG_SENTINEL)
+        f_lambda = 10 ** (-0.4 * (np.where(known, value, 0.0) - AB_ZERO)) * C_AA_S / pivot_aa**2
+        scale = f_lambda * np.log(10) / 2.5
+        default = DEFAULT_RELATIVE_ERROR * f_lambda
+    else:
+        known = np.isfinite(value)
+        factor = _to_f_lambda(unit, pivot_aa)
+        f_lambda, scale = np.where(known, value, 0.0) * factor, np.full(len(value), factor)
+        default = DEFAULT_RELATIVE_ERROR * np.abs(f_lambda)
+    if not c.error:
+        return f_lambda, default, known & ~limited & (default > 0), limited
+    has_error = np.isfinite(sigma) & (sigma > 0)
+    return f_lambda, np.where(has_error, sigma, 0.0) * scale, known & has_error & ~limited, limited
+
+
+def _read_numbers(table: Table, name: str, source: str) -> F64:
+    column = table[name]
+    try:
+        values = np.ma.filled(np.ma.asarray(column.data if hasattr(column, "data") else column).astype(float), np.nan)
+    except (TypeError, ValueError) as error:
+        raise SfhInputError(f"{source}: column {name!r} holds no numbers ({error}); name another one") from error
+    if values.ndim != 1:
+        raise SfhInputError(f"{source}: column {name!r} has {values.ndim - 1} numbers a row; a band's column has one")
+    return np.asarray(values, dtype=np.float64)
+
+
+def _limit_signs(table: Table, name: str) -> Bool:
+    if not name:
+        return np.zeros(len(table), bool)
+    column = table[name]
+    if column.dtype.kind in "SUO":
+        return np.array([str(v).strip().startswith("<") for v in column])
+    return np.asarray(np.ma.filled(column, 0), float) > 0
+
+
+def _unit_of(table: Table, c: BandColumns, source: str) -> u.UnitBase | None:
+    """Unit of a flux column, None for AB magnitudes."""
+    own = table[c.value].unit
+    text = c.unit or ("" if own is None else str(own))
+    if ("mag" in text.lower() and "magg" not in text.lower()) or (not text and c.magnitude):
+        return None
+    if not text:
+        raise SfhInputError(
+            f"{source}: column {c.value!r} has no unit; say it: --columns {c.band}={c.value}:uJy (or Jy, mag, "
+            "'erg/s/cm2/AA' ...)"
+        )
+    unit = _NANOMAGGY if text.lower() in ("nmgy", "nanomaggy", "nanomaggies") else u.Unit(text, parse_strict="silent")
+    if not any(unit.is_equivalent(kind) for kind in (_F_NU, _F_LAMBDA)):
+        raise SfhInputError(
+            f"{source}: column {c.value!r} has unit {text!r}; a flux density in f_nu or f_lambda, or AB magnitudes, "
+            f"are read: say it with --columns {c.band}={c.value}:UNIT"
+        )
+    return unit
+
+
+def _to_f_lambda(unit: u.UnitBase, pivot_aa: float) -> float:
+    """erg/s/cm2/AA of one unit."""
+    if unit.is_equivalent(_F_LAMBDA):
+        return float(unit.to(_F_LAMBDA))
+    return float(unit.to(_F_NU)) * C_AA_S / pivot_aa**2

@@ -1,0 +1,193 @@
+"""Catalogues: columns found by name, fluxes in one unit, blocks of rows, four formats."""
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.table import Table
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.catalogues.blocks import open_catalogue
+from napari_sfh.io.catalogues.columns import match_band_columns
+from napari_sfh.io.catalogues.photometry import read_band_photometry
+from napari_sfh.io.catalogues.writing import CatalogueWriter
+from napari_sfh.types import Flag
+
+BANDS = ("J0390", "J0400", "uJAVA")
+PIVOT = np.array([3900.0, 4000.0, 3500.0])
+C_AA_S = 2.99792458e18
+
+
+def f_lambda(jansky, pivot):
+    return jansky * 1e-23 * C_AA_S / pivot**2
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("J0390", "J0390_err"),
+        ("FLUX_J0390", "FLUX_ERR_J0390"),
+        ("mag_j0390", "e_mag_j0390"),
+        ("F_J0390_uJy", "F_J0390_uJy_err"),
+        ("FLUX_AUTO_J0390", "FLUXERR_AUTO_J0390"),
+        ("MAG_J0390", "MAGERR_J0390"),
+    ],
+)
+def test_usual_names_are_found(name, error):
+    found = match_band_columns(["ID", "z", name, error, "flags_J0390", "SNR_J0390"], BANDS)
+    assert (found["J0390"].value, found["J0390"].error) == (name, error)
+    assert set(found) == {"J0390"}
+
+
+def test_names_of_other_bands_are_not_taken():
+    found = match_band_columns(["J03900", "xJ0390", "J0400"], BANDS)
+    assert set(found) == {"J0400"}
+
+
+def test_fluxes_come_before_magnitudes_and_equals_are_refused():
+    found = match_band_columns(["MAG_J0390", "FLUX_J0390"], BANDS)
+    assert found["J0390"].value == "FLUX_J0390"
+    with pytest.raises(SfhInputError, match=r"--columns J0390="):
+        match_band_columns(["FLUX_APER3_J0390", "FLUX_PSFCOR_J0390"], BANDS)
+    chosen = match_band_columns(["FLUX_APER3_J0390", "FLUX_PSFCOR_J0390"], BANDS, {"J0390": "FLUX_PSFCOR_J0390:Jy"})
+    assert (chosen["J0390"].value, chosen["J0390"].unit) == ("FLUX_PSFCOR_J0390", "Jy")
+
+
+@pytest.mark.parametrize("given_columns", [{"J9999": "a"}, {"J0390": "nowhere"}, {"J0390": "a,b,c"}])
+def test_wrong_columns_are_told(given_columns):
+    with pytest.raises(SfhInputError, match="--columns"):
+        match_band_columns(["a", "b"], BANDS, given_columns)
+
+
+def test_a_table_without_bands_is_refused():
+    with pytest.raises(SfhInputError, match="BAND=COLUMN"):
+        match_band_columns(["ra", "dec"], BANDS, source="mine.csv")
+
+
+def photometry(columns, units=None, given=None):
+    table = Table(columns)
+    for name, unit in (units or {}).items():
+        table[name].unit = unit
+    return read_band_photometry(table, match_band_columns(table.colnames, BANDS, given), BANDS, PIVOT, "mine")
+
+
+def test_units_agree():
+    jy = photometry({"J0390": [1.0], "J0390_err": [0.1]}, {"J0390": u.Jy, "J0390_err": u.Jy})
+    micro = photometry({"J0390_ujy": [1e6], "J0390_ujy_err": [1e5]})
+    cgs = photometry({"J0390": [f_lambda(1, 3900)], "J0390_err": [f_lambda(0.1, 3900)]}, {"J0390": "erg/s/cm2/AA"})
+    magnitude = -2.5 * np.log10(1 / 3631)
+    mag = photometry({"mag_J0390": [magnitude], "mag_J0390_err": [0.1 * 2.5 / np.log(10)]})
+    nmgy = photometry({"J0390": [1 / 3.631e-6], "J0390_err": [0.1 / 3.631e-6]}, given={"J0390": "J0390:nmgy"})
+    for one in (jy, micro, cgs, mag, nmgy):
+        assert one.flux[0, 0] == pytest.approx(f_lambda(1, 3900), rel=2e-3)
+        assert one.error[0, 0] == pytest.approx(f_lambda(0.1, 3900), rel=2e-3)
+        assert one.mask.tolist() == [[True, False, False]]
+        assert one.flag[0] == Flag.MISSING_BAND
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.floats(12, 25), min_size=1, max_size=5))
+def test_magnitude_errors_are_relative_flux_errors(magnitudes):
+    n = len(magnitudes)
+    one = photometry({"J0390": magnitudes, "J0390_err": [0.05] * n}, given={"J0390": "J0390:mag"})
+    np.testing.assert_allclose(one.error[:, 0] / one.flux[:, 0], 0.05 * np.log(10) / 2.5, rtol=1e-6)
+
+
+def test_what_is_no_measurement_is_masked_and_flagged():
+    rows = {
+        "mag_J0390": [20.0, 99.0, 99.0, np.nan, 20.0, 20.0],
+        "mag_J0390_err": [0.1, -99.0, 23.5, 0.1, -0.1, np.nan],
+    }
+    one = photometry(rows)
+    assert one.mask[:, 0].tolist() == [True, False, False, False, False, False]
+    assert [bool(f & Flag.UPPER_LIMIT) for f in one.flag] == [False, False, True, False, False, False]
+    assert [bool(f & Flag.NO_PHOTOMETRY) for f in one.flag] == [False, True, True, True, True, True]
+
+
+def test_negative_fluxes_are_measurements_and_limit_signs_are_not():
+    one = photometry({"F_J0390_uJy": [-1.0, 2.0], "e_F_J0390_uJy": [1.0, 1.0], "l_F_J0390_uJy": ["", "<"]})
+    assert one.mask[:, 0].tolist() == [True, False]
+    assert one.flag[0] & Flag.NEGATIVE_FLUX
+    assert one.flag[1] & Flag.UPPER_LIMIT
+
+
+def test_a_flux_without_a_unit_is_refused_by_name():
+    with pytest.raises(SfhInputError, match=r"'J0390' has no unit.*--columns J0390=J0390:uJy"):
+        photometry({"J0390": [1.0]})
+    with pytest.raises(SfhInputError, match="'km'"):
+        photometry({"J0390": [1.0]}, {"J0390": "km"})
+
+
+def make_table(n=7):
+    return Table(
+        {
+            "name": [f"galaxy {k}" for k in range(n)],
+            "J0390": np.linspace(1, 2, n),
+            "count": np.arange(n),
+            "good": np.arange(n) % 2 == 0,
+        },
+        units={"J0390": "uJy"},
+    )
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".ecsv", ".csv", ".vot"])
+def test_blocks_written_and_read_are_the_table(tmp_path, suffix):
+    table, path = make_table(), tmp_path / f"made{suffix}"
+    with CatalogueWriter(path, {"MODEL": ("jpas", "weights")}) as out:
+        for start in range(0, 7, 3):
+            out.append(table[start : start + 3])
+    opened = open_catalogue(path)
+    assert opened.names == tuple(table.colnames)
+    blocks = list(opened.read_blocks(2))
+    assert [len(b) for b in blocks] == [2, 2, 2, 1]
+    np.testing.assert_allclose(np.concatenate([b["J0390"] for b in blocks]), table["J0390"])
+    assert [str(v).strip() for b in blocks for v in b["name"]] == list(table["name"])
+    if suffix != ".csv":
+        assert str(blocks[0]["J0390"].unit) == "uJy"
+    if suffix == ".fits":
+        with fits.open(path) as hdus:
+            hdus.verify("exception")
+            assert (hdus[1].header["MODEL"], hdus[1].header["NAXIS2"]) == ("jpas", 7)
+            assert path.stat().st_size % 2880 == 0
+    else:
+        read = Table.read(path, format={".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".vot": "votable"}[suffix])
+        assert read["count"].tolist() == list(range(7))
+
+
+def write_blocks(path, *blocks):
+    with CatalogueWriter(path) as out:
+        for block in blocks:
+            out.append(block)
+
+
+def test_a_failure_leaves_no_file_and_long_texts_are_told(tmp_path):
+    with pytest.raises(SfhInputError, match="ecsv"):
+        write_blocks(tmp_path / "made.fits", Table({"name": ["a"]}), Table({"name": ["b" * 100]}))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("empty.csv", "a,b\n"),
+        ("twice.csv", "a,a\n1,2\n"),
+        ("no.ecsv", "# %ECSV 1.0\n"),
+        ("a.parquet", "x"),
+        ("a.vot", ""),
+    ],
+)
+def test_tables_that_are_none_are_refused(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(SfhInputError, match=name):
+        open_catalogue(tmp_path / name)
+
+
+def test_a_csv_by_semicolons_with_comments(tmp_path):
+    path = tmp_path / "mine.csv"
+    path.write_text("# survey\nid; mag_J0390\n1; 20.5\n2; \n", encoding="utf-8")
+    opened = open_catalogue(path)
+    (block,) = opened.read_blocks()
+    one = read_band_photometry(block, match_band_columns(opened.names, BANDS), BANDS, PIVOT)
+    assert one.mask[:, 0].tolist() == [True, False]
