@@ -74,7 +74,8 @@ class FileActions:
         path = show_file_dialog("w", caption="Save workspace", start_path=name, filter=WORKSPACES)
         if path:
             chosen = Path(str(path))
-            self.save_workspace(chosen if chosen.suffix else chosen.with_suffix(SUFFIX))
+            chosen = chosen if chosen.suffix else chosen.with_suffix(SUFFIX)
+            self._explorer.attempt(partial(self.save_workspace, chosen))
 
     def capture(self) -> Workspace:
         """All that the window shows."""
