@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import Container
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_sfh._qt.canvas.interaction import CanvasInteraction
 from napari_sfh._qt.canvas.layer_data import KEY, format_four_means, format_map_value, get_layer_link
@@ -23,6 +23,7 @@ from napari_sfh._qt.docks.bin_panel import BinPanel
 from napari_sfh._qt.docks.bottom_docks import BottomDocks
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
+from napari_sfh._qt.docks.side_tabs import SideTabs, WindowFit
 from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.files import FileActions
 from napari_sfh._qt.forms import settings
@@ -39,6 +40,8 @@ from napari_sfh._qt.tools.maps import MapForm, MapTool
 from napari_sfh._qt.tools.registry import TOOLS
 from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
+from napari_sfh._qt.widgets.startup import dismiss_qt_notice
+from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Result
 
@@ -98,6 +101,8 @@ class Explorer(ExplorerFrame):
         self.arrange(self._sections(), rows)
         self.guard = InputGuard(self)
         self._close_guard = CloseGuard(self, self.may_close)
+        self._tabs: SideTabs | None = None
+        self._fit: WindowFit | None = None
         self.guard.protect_fields(self)
         self.machine = MachineTitle(self.sections["network"], self.network.chosen_device)
         self._connect()
@@ -255,6 +260,13 @@ class Explorer(ExplorerFrame):
         """Let the mouse draw a lasso; the mean SFH of the bins inside is shown."""
         self.tools["region"].draw()
 
+    def fill_screen(self) -> None:
+        """Give the window the size of the screen."""
+        screen = QApplication.primaryScreen()
+        if screen is not None:
+            room = screen.availableGeometry()
+            self.viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
+
     def show_panel(self) -> None:
         """Open the dock with the plots, or bring it back."""
         self.show_dock(PANEL, self.panel)
@@ -376,8 +388,25 @@ class Explorer(ExplorerFrame):
         steps: list[Step] = [UnpaintedStep(step) for step in unseen]
         steps += [self.show_panel, self._settle]
         # After the docks have found their sizes.
-        steps += [self.viewer.reset_view, self._all_shown, *self.tools.result_steps(shown.result), *then]
+        steps += [
+            self._fit_galaxy,
+            self._select_brightest,
+            self._all_shown,
+            *self.tools.result_steps(shown.result),
+            *then,
+        ]
         self._loader.run(steps)
+
+    def _fit_galaxy(self) -> None:
+        """Fit the maps to the canvas, and keep them fitted when the window grows."""
+        self.viewer.reset_view()
+        if self._fit is not None:
+            self._fit.remember_view()
+
+    def _select_brightest(self) -> None:
+        """A fresh window shows a history, not a request to click."""
+        if self.session.result is not None and not self.session.selected:
+            self.session.select(find_brightest_bin(self.session.result))
 
     def _settle(self) -> None:
         """Unfold what is of use now."""
@@ -489,8 +518,16 @@ class Explorer(ExplorerFrame):
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
         if event is not None and event.type() == QEvent.Type.Show and not self._released:
-            self._close_guard.watch(self)
+            self._docked()
         return super().event(event)
+
+    def _docked(self) -> None:
+        """The dock is in a window, perhaps for the first time."""
+        self._close_guard.watch(self)
+        window = self.window()
+        if isinstance(window, QMainWindow) and self._tabs is None:
+            self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
+            dismiss_qt_notice(window)
 
     def may_close(self) -> bool:
         """Whether the dock may be closed: a result that is in no file is asked about first."""
@@ -523,5 +560,8 @@ class Explorer(ExplorerFrame):
         self.panel.release()
         self.viewer.events.theme.disconnect(self._theme_slot)
         self.docks.release()
+        for part in (self._tabs, self._fit):
+            if part is not None:
+                part.release()
         self.panel.deleteLater()
         self.deleteLater()

@@ -82,6 +82,22 @@ def paint_bins(bin_id: I32, values: NDArray[np.floating]) -> F32:
     return table[bin_id]
 
 
+def find_brightest_bin(result: Result) -> int:
+    """Number (1..N) of the bin with the brightest white light among those in which the network is to be believed.
+
+    Where there is none of these, the brightest of all counts. A foreground star is brighter than its galaxy, and its
+    out-of-distribution score tells it.
+    """
+    bin_id = result.bins.bin_id
+    good = (bin_id > 0) & np.isfinite(result.white)
+    n = result.bins.n_bins
+    total = np.bincount(bin_id[good], result.white[good], n + 1)[1:]
+    count = np.bincount(bin_id[good], minlength=n + 1)[1:]
+    mean = np.divide(total, count, out=np.full(n, -np.inf), where=count > 0)
+    trusted = result.prediction.ood <= 1
+    return int(np.argmax(np.where(trusted, mean, -np.inf) if trusted.any() else mean)) + 1
+
+
 def make_map_image(result: Result, name: str) -> F32:
     """The map ``name`` (a key of `MAPS`) of a result, (ny, nx), NaN outside the bins.
 

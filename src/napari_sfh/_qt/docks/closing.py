@@ -21,7 +21,8 @@ def propose_saving(parent: QWidget, name: str) -> str:
     box.setWindowTitle("The result is not saved")
     box.setText(f"The result of {name} is in no file yet.")
     box.setInformativeText("Save it before it is closed?")
-    box.setStandardButtons(buttons.Save | buttons.Discard | buttons.Cancel)
+    for button in (buttons.Save, buttons.Discard, buttons.Cancel):
+        box.addButton(button)
     box.setDefaultButton(buttons.Save)
     answer = box.exec_() if hasattr(box, "exec_") else box.exec()
     return {buttons.Save: SAVE, buttons.Discard: DISCARD}.get(buttons(answer), CANCEL)
