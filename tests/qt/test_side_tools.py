@@ -19,6 +19,7 @@ from napari_sfh._qt.tools.colour_image import split_into_segments
 from napari_sfh._qt.tools.maps import MEANING
 from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import compare_results
+from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.colour_image import draw_colour_image
 from napari_sfh.figures.comparison import draw_comparison_page, draw_history_page, symmetric_limits
 from napari_sfh.io.results import write_result
@@ -58,8 +59,10 @@ def _rest(qtbot: Any, dock: Any) -> None:
 
 def test_mosaics_lie_under_the_maps_where_the_sky_is(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
     tool, layers = opened.tools["composite"], opened.viewer.layers
-    tool.toggle()
+    tool.form.show.native.click()
     assert "No HST mosaic is given: choose some under Data" in opened.message.text()
+    with pytest.raises(SfhInputError, match="No HST mosaic is given"):
+        tool.toggle()
     tool.show_mosaics({band: _mosaic(tmp_path, result, band) for band in ("F814W", "F438W")})
     _rest(qtbot, opened)
     layer = tool.layer

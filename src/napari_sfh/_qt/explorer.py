@@ -470,7 +470,7 @@ class Explorer(ExplorerFrame):
         if display.is_grid:
             return format_four_means(result, bin_id)
         if display.shown.role == "map":
-            return format_map_value(result, display.shown.name, bin_id)
+            return format_map_value(result, display.shown.name, bin_id, self.stack.age)
         return self.tools.describe(bin_id)
 
     def _clicked(self) -> None:

@@ -44,14 +44,18 @@ class LayerStack:
         self._painted: dict[str, int] = {}
         self._version = 0
         self._limits = "shared"
+        self._limits_typed = False
         self._looks: dict[str, dict[str, Any]] = {}
         self.display = CanvasDisplay(viewer, self._make_ready)
+        self.display.changed.connect(self._shown_changed)
+        viewer.dims.events.current_step.connect(self._age_changed)
         self.marks = SelectionMarks(viewer)
         session.selection_changed.connect(self.refresh_outline)
 
     def release(self) -> None:
         """Stop listening; the layers stay."""
         self._session.selection_changed.disconnect(self.refresh_outline, missing_ok=True)
+        self._viewer.dims.events.current_step.disconnect(self._age_changed)
         self.display.release()
         self.marks.release()
 
@@ -129,7 +133,9 @@ class LayerStack:
     @staticmethod
     def _decorate(layer: Any) -> None:
         """Colorbar and title of a map; made when it is shown first, because they cost more than the map."""
-        for overlay in (layer.colorbar, layer.name_overlay):
+        link = get_layer_link(layer.metadata)
+        named = link is not None and link.name == "FLAG"  # its colours have a legend in the dock
+        for overlay in (layer.name_overlay,) if named else (layer.colorbar, layer.name_overlay):
             if not overlay.visible:
                 overlay.visible = True
 
@@ -202,6 +208,39 @@ class LayerStack:
             if link is not None and link.role == role and link.name != keep:
                 self._viewer.layers.remove(layer)
 
+    @property
+    def age(self) -> int:
+        """Step of the slider of age, from 0; 0 where there is none."""
+        dims = self._viewer.dims
+        return int(dims.current_step[0]) if dims.ndim > 2 else 0
+
+    def _shown_changed(self, shown: Shown) -> None:
+        """A map with an axis of age leaves with its slider."""
+        self._limits_typed = False
+        for layer in list(self._viewer.layers):
+            link = get_layer_link(layer.metadata)
+            if link is not None and link.role == "map" and is_map_by_age(link.name) and link.name != shown.name:
+                with self.display.hold():
+                    self._viewer.layers.remove(layer)
+        self._age_changed()
+
+    def _age_changed(self, _: Any = None) -> None:
+        """The map's title says the ages that the slider stands at."""
+        name = self.display.shown.name
+        layer = self.find("map", name) if is_map_by_age(name) else None
+        if layer is not None:
+            layer.name = f"{maps.MAPS[name].title} {maps.format_age_range(name, self.age)}"
+            if self._limits != "full" and not self._limits_typed:
+                # Shares of different ages differ by factors of a hundred: each age has its own limits.
+                layer.contrast_limits = maps.robust_limits(layer.data[self.age], 2.0, 98.0)
+
+    def type_limits(self, low: float, high: float) -> None:
+        """Give the shown map, line or difference limits of its colours."""
+        layer = self.display.find_layer(self.display.shown)
+        if layer is not None and high > low:
+            self._limits_typed = True
+            layer.contrast_limits = (low, high)
+
     def _make_ready(self, shown: Shown) -> Any:
         """The layer that is to be shown, up to date, with its colorbar."""
         if shown.role == "map":
@@ -247,7 +286,7 @@ class LayerStack:
 
     def set_limits(self, how: str) -> None:
         """Limits of all maps' colours: one of `maps.LIMITS`."""
-        self._limits = how
+        self._limits, self._limits_typed = how, False
         result = self._session.result
         if result is None:
             return
@@ -309,6 +348,11 @@ def keep_selection(layers: Any) -> Iterator[None]:
         finally:
             selection.clear()
             selection.update(kept)
+
+
+def is_map_by_age(name: str) -> bool:
+    """Whether a map has an axis of age."""
+    return name in maps.MAPS and maps.MAPS[name].by_age
 
 
 def _has_role(layer: Any, roles: tuple[str, ...]) -> bool:

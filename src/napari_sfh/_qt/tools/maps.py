@@ -6,15 +6,23 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, Slider
+from magicgui.widgets import CheckBox, ComboBox, LineEdit, Slider
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
 from napari_sfh._qt.canvas.display import GRID, NOTHING, Shown
-from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_map_title
-from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
+from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title
+from napari_sfh._qt.forms.run_forms import (
+    fill_form,
+    make_form,
+    make_form_row,
+    make_note_label,
+    narrow_combo_box,
+    read_form,
+)
 from napari_sfh._qt.jobs.step_queue import UnpaintedStep
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
 from napari_sfh.types import FLAG_MEANING, Result
 
@@ -39,7 +47,22 @@ MEANING = {
     "EBV": "Reddening of the stars within the galaxy, mag",
     "SNR": "Signal to noise of the bin's spectrum, per pixel in 5300-5500 Å",
     "OOD": "How unlike the training set the bin is: above 1 the network is not to be believed",
-    "FLAG": "What is to be known of a bin, as a bit mask; bins with a flag can be hidden below",
+    "FLAG": "What is to be known of a bin: the first of its flags, in the colours listed below",
+    "MASS": "Stellar mass formed per area; no distance is needed; IMF of the templates (Kroupa for BC03-MILES)",
+    **{
+        f"SFR_{word}": f"Mean star-formation rate per area over the last {text}; no distance is needed"
+        for word, text, _ in maps.SFR_TIMES
+    },
+    "ML_V": "Mass formed over V light without dust, solar units",
+    **{f"T{10 * k}": f"Lookback time at which {10 * k} % of the mass had formed" for k in range(1, 10)},
+    "V": "Velocity of the stars against the galaxy's redshift",
+    "SIGMA": "Velocity dispersion of the stars, before broadening",
+    "CHI2": "Of the spectrum and its model, per degree of freedom",
+    "MASS_AGE": "Share of each age bin in the mass formed; the slider below the map runs over age",
+    "LIGHT_AGE": "Share of each age bin in the V light; the slider below the map runs over age",
+    "MASS_YOUNGER": "Share of the mass formed after the age at the slider below the map",
+    "LIGHT_YOUNGER": "Share of the V light of stars younger than the age at the slider below the map",
+    "MH_AGE": "Metallicity of the stars of each age; the slider below the map runs over age",
 }
 #: Every bit of FLAG.
 ANY_FLAG = sum(int(bit) for bit in FLAG_MEANING)
@@ -83,8 +106,15 @@ class MapForm:
             value="shared",
             tooltip="Of the colours; drag the layer's own contrast limits for any others",
         )
-        rows = [narrow_combo_box(self.quantity), self.error, self.grid, narrow_combo_box(self.limits), self.min_snr]
-        self.container = make_form([*rows, self.hide_flagged, narrow_combo_box(self.flags)])
+        self.low, self.high = (
+            LineEdit(tooltip=f"{which} limit of the shown map's colours; type a number and press Enter")
+            for which in ("Lower", "Upper")
+        )
+        self.typed = make_form_row([self.low, self.high])
+        self.typed.label = "From, to"
+        self.legend = make_note_label()
+        rows = [narrow_combo_box(self.quantity), self.legend, self.error, self.grid, narrow_combo_box(self.limits)]
+        self.container = make_form([*rows, self.typed, self.min_snr, self.hide_flagged, narrow_combo_box(self.flags)])
 
     def explain(self, _: object = None) -> None:
         """Say in the field's tip, and in those of its entries, what the maps are."""
@@ -142,7 +172,10 @@ class MapTool(Tool):
         host.stack.display.changed.connect(self._shown_changed)
         for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed, self.form.flags.changed):
             signal.connect(self._hide)
-        self.form.limits.changed.connect(host.stack.set_limits)
+        self.form.limits.changed.connect(self._limits_chosen)
+        for field in (self.form.low, self.form.high):
+            field.native.editingFinished.connect(make_weak_slot(self._limits_typed))
+        self._watched: Any = None
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """`MAP_KEYS`."""
@@ -169,8 +202,8 @@ class MapTool(Tool):
         self._shown_changed(self.host.stack.display.shown)
 
     def state(self) -> dict[str, Any]:
-        """The form."""
-        return read_form(self.form)
+        """The form; typed limits are kept with their layers."""
+        return {name: value for name, value in read_form(self.form).items() if name not in ("low", "high")}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The form; the grid comes last, it shows the other choices."""
@@ -181,6 +214,38 @@ class MapTool(Tool):
         """No late change of the active layer."""
         self._activate.stop()
         self.host.stack.display.changed.disconnect(self._shown_changed, missing_ok=True)
+        self._watch(None)
+
+    def _watch(self, layer: Any) -> None:
+        """Tell the limits of a layer in the form, whoever sets them."""
+        if self._watched is not None:
+            self._watched.events.contrast_limits.disconnect(self._tell_limits)
+        self._watched = layer
+        if layer is not None:
+            layer.events.contrast_limits.connect(self._tell_limits)
+        self._tell_limits()
+
+    def _tell_limits(self, _: Any = None) -> None:
+        layer = self._watched
+        self.form.typed.enabled = layer is not None
+        texts = ("", "") if layer is None else (f"{value:.4g}" for value in layer.contrast_limits)
+        for field, text in zip((self.form.low, self.form.high), texts):
+            field.value = text
+
+    def _limits_typed(self, _: Any = None) -> None:
+        try:
+            low, high = (float(field.value.replace("−", "-")) for field in (self.form.low, self.form.high))
+        except ValueError:
+            self._tell_limits()
+            return
+        if self._watched is not None and (f"{low:.4g}", f"{high:.4g}") != tuple(
+            f"{value:.4g}" for value in self._watched.contrast_limits
+        ):
+            self.host.stack.type_limits(low, high)
+            self._tell_limits()
+
+    def _limits_chosen(self, how: str) -> None:
+        self.host.stack.set_limits(how)
 
     def _shown_changed(self, shown: Shown) -> None:
         """The menu names what is on the canvas, whoever put it there."""
@@ -196,6 +261,11 @@ class MapTool(Tool):
         for field in fields:
             field.changed.unblock()
         self.form.explain()
+        result = self.host.session.result
+        flags = shown == Shown("map", "FLAG") and result is not None
+        self.form.legend.value = format_flag_legend(result) if flags and result is not None else ""
+        self.form.legend.visible = flags
+        self._watch(self.host.stack.display.find_layer(shown))
         # The layer's controls come after the map is painted.
         self._activate.start()
 
