@@ -85,7 +85,7 @@ def test_missing_image_is_named(tmp_path, gone):
 
 def test_no_bins_at_all(tmp_path):
     path = write_maps(tmp_path / PUBLIC, np.full((NY, NX), -1))
-    with pytest.raises(SfhInputError, match=r"BIN_ID holds no bin .*--binning vorbin"):
+    with pytest.raises(SfhInputError, match=r"BIN_ID holds no bin .*`binning` vorbin"):
         read_maps(path)
 
 

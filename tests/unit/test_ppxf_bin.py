@@ -8,11 +8,11 @@ import pytest
 
 from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfBinSettings
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.means import compute_population_means
+from napari_sfh.prep import ppxf_call
 from napari_sfh.types import Observation
 
 FREE = PpxfBinSettings(regul_error=1.0)
@@ -114,7 +114,7 @@ def test_templates_have_unit_light_and_the_basis_s_mass_to_light(basis):
 
 
 def test_without_ppxf_the_remedy_is_named(basis, monkeypatch):
-    monkeypatch.setattr(ppxf_fit, "is_ppxf_installed", lambda: False)
+    monkeypatch.setattr(ppxf_call, "is_ppxf_installed", lambda: False)
     data, _ = _observe(basis, _light(a10=1.0), SOLAR)
     with pytest.raises(SfhInputError, match=r"pPXF is not installed: run  pip install napari-sfh\[kinematics\]"):
         ppxf_fit.fit_ppxf(data, basis)
@@ -139,13 +139,11 @@ class _Toy:
 def test_a_bin_is_fitted_in_the_background_and_can_be_cancelled(basis):
     data, _ = _observe(basis, _light(a10=1.0), SOLAR)
     result = _Toy(data)
-    steps = ppxf_fit.fit_ppxf_in_process(result, 1, basis, FREE)
-    assert next(steps).stage == "fitting bin 1 with pPXF"
-    assert run_to_completion(steps).bin_id == 1
+    steps = []
+    assert ppxf_fit.fit_ppxf_in_process(result, 1, basis, FREE, steps.append).bin_id == 1
+    assert {step.stage for step in steps} == {"fitting bin 1 with pPXF"}
     stop = threading.Event()
-    steps = ppxf_fit.fit_ppxf_in_process(result, 1, basis, FREE, stop)
-    next(steps)
-    stop.set()
-    assert run_to_completion(steps) is None
+    with pytest.raises(Cancelled):
+        ppxf_fit.fit_ppxf_in_process(result, 1, basis, FREE, lambda step: stop.set(), stop)
     with pytest.raises(SfhInputError, match="no bin 7; NGC0000 has bins 1 to 1"):
-        run_to_completion(ppxf_fit.fit_ppxf_in_process(result, 7, basis))
+        ppxf_fit.fit_ppxf_in_process(result, 7, basis)

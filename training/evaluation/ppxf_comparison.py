@@ -29,12 +29,14 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
-from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_gas_templates, make_ppxf_grid
+from napari_sfh.prep.ppxf_call import run_ppxf
+from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_grid
 from napari_sfh.training.evaluation.test_set import TestSet, observe_spectra_block
 from napari_sfh.training.libraries.templates import Templates
-from napari_sfh.types import F64, Observation, Progress
+from napari_sfh.types import BANDS, Observation, Progress
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,10 @@ def fit_test_spectrum(
     keys = _arguments(task, grid, templates, settings)
     importlib.import_module("ppxf.ppxf")  # not part of the time
     wall, cpu = time.perf_counter(), time.process_time()
-    solution = ppxf_fit.run_ppxf(keys, f"test spectrum {task.index}")
+    solution = run_ppxf(keys, f"test spectrum {task.index}")
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     weights = np.maximum(solution.weights[: grid.flux.shape[1]], 0).reshape(grid.shape)
-    mass, light, mh = bin_ppxf_weights(weights, grid)
+    mass, light, mh = ppxf_fit.sum_ppxf_weights(weights, grid.light_v, grid.bin_of_group, grid.mh)
     means = {k: float(v) for k, v in compute_population_means(mass, light, mh).items()}
     a_v = float(solution.dust[0]["sol"][0])
     lists = (mass.tolist(), light.tolist(), mh.tolist())
@@ -102,13 +104,9 @@ def _arguments(task: PpxfTestTask, grid: PpxfGrid, templates: Templates, setting
     """Arguments of ``ppxf.ppxf``."""
     bands, wave = grid.bands(task.redshift, task.acs)
     stars = ppxf_fit.PpxfTemplates(grid.flux, bands, wave, grid.light_v, grid.bin_of_group, grid.mh)
-    gas = make_ppxf_gas_templates(templates, task.gas_sigma_kms, task.gas_v_kms) if settings.gas else None
+    filters = templates.filters[: len(BANDS)]
+    gas = ppxf_fit.make_gas_line_templates(filters, task.gas_sigma_kms, task.gas_v_kms) if settings.gas else None
     return ppxf_fit.build_ppxf_arguments(task.data, stars, gas, settings.mdegree, settings.regul_error)
-
-
-def bin_ppxf_weights(weights: F64, grid: PpxfGrid) -> tuple[F64, F64, F64]:
-    """Mass fractions, V-light fractions and mass-weighted [M/H] (16,) from V-light weights (G, Z)."""
-    return ppxf_fit.sum_ppxf_weights(weights, grid.light_v, grid.bin_of_group, grid.mh)
 
 
 def make_ppxf_tasks(testset: TestSet, indices: Iterable[int]) -> Generator[PpxfTestTask, None, None]:
@@ -131,8 +129,13 @@ def make_ppxf_tasks(testset: TestSet, indices: Iterable[int]) -> Generator[PpxfT
 
 
 def fit_test_spectra(
-    testset: TestSet, n: int, cache: Path, settings: PpxfTestSettings | None = None, workers: int = 1
-) -> Generator[Progress, None, list[PpxfTestFit]]:
+    testset: TestSet,
+    n: int,
+    cache: Path,
+    settings: PpxfTestSettings | None = None,
+    workers: int = 1,
+    progress: ReportProgress | None = None,
+) -> list[PpxfTestFit]:
     """Fit the first ``n`` objects of a test set; what an earlier run finished is read from ``cache``.
 
     Parameters
@@ -146,10 +149,6 @@ def fit_test_spectra(
     workers : int
         Processes of one core each.
 
-    Yields
-    ------
-    Progress
-
     Raises
     ------
     SfhInputError
@@ -161,14 +160,14 @@ def fit_test_spectra(
     n = min(n, testset.n)
     done = _open_cache(cache, _settings_hash(testset, settings))
     todo = [i for i in range(n) if i not in done]
-    yield Progress("pPXF", n - len(todo), n)
+    report_progress(Progress("pPXF", n - len(todo), n), progress)
     models = testset.prepared.models
     setup = [(make_ppxf_grid(m, settings.groups_per_bin), m.templates) for m in models]
     for fit in _run_tasks(make_ppxf_tasks(testset, todo), setup, settings, workers):
         done[fit.index] = fit
         with cache.open("a", encoding="utf-8") as f:
             f.write(json.dumps(asdict(fit)) + "\n")
-        yield Progress("pPXF", sum(i < n for i in done), n)
+        report_progress(Progress("pPXF", sum(i < n for i in done), n), progress)
     return [done[i] for i in range(n) if i in done]
 
 

@@ -41,6 +41,7 @@ from napari_sfh._qt.tools.registry import TOOLS
 from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
 from napari_sfh._qt.widgets.startup import dismiss_qt_notice
+from napari_sfh._qt.widgets.wording import word_for_window
 from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Result
@@ -343,7 +344,8 @@ class Explorer(ExplorerFrame):
     def _galaxy_opened(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
         if galaxy.cube is None:
             self.show_message(
-                " ".join(galaxy.problems) or "No cube was found in the folder: choose one under Cube.", error=True
+                word_for_window(" ".join(galaxy.problems)) or "No cube was found in the folder: choose one under Cube.",
+                error=True,
             )
             return
         with self.data.cube.line_edit.changed.blocked(), self.data.folder.line_edit.changed.blocked():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.stellar_mass import compute_formation_times, compute_mass_density, compute_sfr_density
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import F32, FLAG_MEANING, I32, Result
 
 #: How the limits of a map's colours are found: name to words.
@@ -51,32 +52,27 @@ SFR_TIMES: tuple[tuple[str, str, float], ...] = (
     ("1GYR", "1 Gyr", 1.0),
 )
 #: The four mean maps: name in result files -> key of Prediction.quantiles.
-MEAN_MAPS: dict[str, str] = {"AGE_LW": "lg_age_lw", "AGE_MW": "lg_age_mw", "MH_LW": "mh_lw", "MH_MW": "mh_mw"}
-_TITLES = {
-    "AGE_LW": ("LW age", "log10 yr", "viridis"),
-    "AGE_MW": ("MW age", "log10 yr", "viridis"),
-    "MH_LW": ("LW [M/H]", "dex", "plasma"),
-    "MH_MW": ("MW [M/H]", "dex", "plasma"),
-}
+MEAN_MAPS: dict[str, str] = {quantity.map_name: quantity.name for quantity in MEANS}
 
 
 def _specs() -> dict[str, MapSpec]:
     specs = {}
-    for name, key in MEAN_MAPS.items():
-        title, unit, colours = _TITLES[name]
-        specs[name] = MapSpec(name, title, unit, colours, _median(key))
-        specs[f"{name}_ERR"] = MapSpec(f"{name}_ERR", f"{title}, 1 sigma", "dex", "magma", _error(key))
+    for q in MEANS:
+        error = f"{q.map_name}_ERR"
+        specs[q.map_name] = MapSpec(q.map_name, q.title, q.unit, q.colormap, _median(q.name))
+        specs[error] = MapSpec(error, f"{q.title}, 1 sigma", q.error_unit, "magma", _error(q.name))
     return specs | _physical_specs() | _age_specs() | _quality_specs()
 
 
 def _physical_specs() -> dict[str, MapSpec]:
     """Masses, rates, formation times, dust, kinematics."""
+    ebv = QUANTITIES["ebv"]
     rows = [
-        MapSpec("EBV", "E(B-V), stars", "mag", "inferno", _median("ebv")),
-        MapSpec("EBV_ERR", "E(B-V), stars, 1 sigma", "mag", "magma", _error("ebv")),
-        MapSpec("MASS", "log stellar mass formed", "log10 Msun/kpc2", "inferno", _log(compute_mass_density)),
+        MapSpec("EBV", f"{ebv.title}, stars", ebv.unit, ebv.colormap, _median("ebv")),
+        MapSpec("EBV_ERR", f"{ebv.title}, stars, 1 sigma", ebv.unit, "magma", _error("ebv")),
+        MapSpec("MASS", "log stellar mass formed", "log Msun/kpc2", "inferno", _log(compute_mass_density)),
         *(
-            MapSpec(f"SFR_{word}", f"log SFR over {text}", "log10 Msun/yr/kpc2", "magma", _log(_sfr_over(gyr)))
+            MapSpec(f"SFR_{word}", f"log SFR over {text}", "log Msun/yr/kpc2", "magma", _log(_sfr_over(gyr)))
             for word, text, gyr in SFR_TIMES
         ),
         MapSpec("ML_V", "M/L V, formed", "Msun/Lsun", "viridis", lambda r: _f32(10 ** r.prediction.median("lg_ml_v"))),

@@ -75,6 +75,13 @@ def read_maps(path: str | Path) -> BinnedMaps:
     ------
     SfhInputError
         BIN_ID, V_STARS or SIGMA_STARS is absent or of another shape, no bin is set, or the WCS cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> maps = read_maps(next(Path("NGC0628").glob("*MAPS*")))
+    >>> maps.bin_id.shape == maps.sigma_kms.shape
+    True
     """
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
@@ -86,7 +93,7 @@ def read_maps(path: str | Path) -> BinnedMaps:
     bins = renumber_bins(bin_id)
     if not bins.any():
         raise SfhInputError(
-            f"{path}: BIN_ID holds no bin (all negative or NaN); give another file, or --binning vorbin"
+            f"{path}: BIN_ID holds no bin (all negative or NaN); give another file, or `binning` vorbin"
         )
     none = bins == 0
     return BinnedMaps(

@@ -104,7 +104,7 @@ def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> st
 
 def format_unit(unit: str) -> str:
     """A unit for a reader: ``log M☉ kpc⁻²``."""
-    for plain, written in (("log10", "log"), ("Msun", "M☉"), ("Lsun", "L☉"), ("/kpc2", " kpc⁻²"), ("/yr", " yr⁻¹")):
+    for plain, written in (("Msun", "M☉"), ("Lsun", "L☉"), ("/kpc2", " kpc⁻²"), ("/yr", " yr⁻¹")):
         unit = unit.replace(plain, written)
     return unit
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -14,24 +13,15 @@ from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayou
 
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
 from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh._qt.widgets.wording import word_for_window
+from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
-from napari_sfh.preflight.plan import BAND_COLORS, Preflight, RunPlan, examine_inputs, format_band_check
+from napari_sfh.preflight.plan import BAND_COLORS, Preflight, examine_inputs, format_band_check
 from napari_sfh.types import F64, Progress
 
 #: Milliseconds without a change of the forms after which the files are looked at again.
 SETTLE_MS = 400
 _HEIGHT = 190
-#: What options of the command line are called in the window.
-_FIELDS = {
-    "--binning powerbin": "Binning: PowerBin",
-    "--cube": "Cube",
-    "--ebv-mw": "E(B−V) MW",
-    "--kinematics": "V and σ:",
-    "--maps": "MAPS",
-    "--psf-fwhm": "PSF FWHM",
-    "--redshift": "Redshift",
-    "--target-snr": "Target S/N",
-}
 #: Mosaics often end where others do: dashes of other lengths let all be seen.
 _DASHES = ([1, 0], [6, 2], [4, 2], [2, 2], [1, 2])
 
@@ -158,11 +148,12 @@ class PreflightPanel(QWidget):
             self.text.hide()
             return
         try:
-            plan = RunPlan.of({**data.values(), **binning.values()})
+            config = configure_run(**data.values(), **binning.values())
         except SfhInputError as error:
             self._failed(error)
             return
-        self.job.start(_make_examination(plan, self._problems))
+        problems = self._problems
+        self.job.start(lambda progress, cancel: examine_inputs(config, problems, progress, cancel))
 
     def _progress(self, step: Progress) -> None:
         if self.found is None:
@@ -187,12 +178,6 @@ class PreflightPanel(QWidget):
         self.text.show()
 
 
-def _make_examination(
-    plan: RunPlan, problems: tuple[str, ...]
-) -> Callable[[threading.Event], Generator[Progress, None, Preflight | None]]:
-    return lambda cancel: examine_inputs(plan, problems, cancel)
-
-
 def format_preflight_html(found: Preflight) -> str:
     """A preflight as rich text: bands in their colours, facts, what to know."""
     bands = [
@@ -204,14 +189,7 @@ def format_preflight_html(found: Preflight) -> str:
         for key, value in found.facts.items()
     ]
     run = f"<b>A run takes {escape(found.estimate.text())}</b>"
-    return "<br>".join([*bands, *facts, run]) + _bullets([name_form_fields(p) for p in found.problems])
-
-
-def name_form_fields(sentence: str) -> str:
-    """A sentence that names options of the command line, with the fields of the window in their place."""
-    for option, field in _FIELDS.items():
-        sentence = sentence.replace(option, field)
-    return sentence
+    return word_for_window("<br>".join([*bands, *facts, run]) + _bullets(found.problems))
 
 
 def _bullets(sentences: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.prep.mosaics.psf import Psf, make_matching_kernel
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
 
@@ -92,7 +92,7 @@ def measure_bin_photometry(
     sky = match_mosaic_to_cube(mosaic, cube, bins.bin_id > 0, psf, background, offset_arcsec, cancel)
     members, n = bins.bin_id, bins.n_bins
     used = sky.covered & (members > 0)
-    if not used.any() and not is_cancelled(cancel):
+    if not used.any():
         raise SfhInputError(
             f"{mosaic.path.name}: does not overlap {cube.path.name} on the sky, or is bad where it does; "
             "check that both are of the same galaxy, and their WCS"
@@ -127,8 +127,7 @@ def match_mosaic_to_cube(
     wcs = cube.wcs.celestial.deepcopy()
     wcs.wcs.crpix -= np.asarray(offset_arcsec) / spaxel
     for rows, cut in _strips(mosaic, wcs, wanted, half, area):
-        if is_cancelled(cancel):
-            break
+        raise_if_cancelled(cancel)
         data, error = mosaic.read(*cut)
         layers = _blur(data - np.float32(background), error, kernel)
         corner = (cut[1].start, cut[0].start)
