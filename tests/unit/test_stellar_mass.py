@@ -15,7 +15,7 @@ from conftest import make_result
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView
 from napari_sfh.analysis.stellar_mass import (
-    compute_formation_times,
+    compute_bin_formation_times,
     compute_light_density,
     compute_mass_density,
     compute_sfr_density,
@@ -87,7 +87,7 @@ def test_a_constant_rate_is_found_over_any_time(clear_result):
 
 def test_formation_times_are_those_of_the_bins():
     result = make_result()
-    times = compute_formation_times(result, FORMED_FRACTIONS)
+    times = compute_bin_formation_times(result, FORMED_FRACTIONS)
     for bin_id in (1, 7, result.bins.n_bins):
         assert times[bin_id - 1] == pytest.approx(BinView.of(result, bin_id).formed().value, rel=1e-5)
 

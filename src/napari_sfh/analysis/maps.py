@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.stellar_mass import compute_formation_times, compute_mass_density, compute_sfr_density
+from napari_sfh.analysis.stellar_mass import compute_bin_formation_times, compute_mass_density, compute_sfr_density
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
@@ -130,7 +130,7 @@ def _sfr_over(lookback_gyr: float) -> Callable[[Result], NDArray[np.float64]]:
 
 
 def _formed_at(fraction: float) -> Callable[[Result], F32]:
-    return lambda result: _f32(compute_formation_times(result, (fraction,))[:, 0])
+    return lambda result: _f32(compute_bin_formation_times(result, (fraction,))[:, 0])
 
 
 def classify_flags(flag: NDArray[np.integer]) -> NDArray[np.int64]:

@@ -107,26 +107,29 @@ def compute_total_mass(result: Result, distance_mpc: float, rows: Any = slice(No
     return float(np.nansum(mass[rows]))
 
 
-def compute_formation_times(result: Result, fractions: Sequence[float]) -> F64:
+def compute_formation_times(grown: NDArray[np.floating], fraction: float) -> F64:
+    """Lookback times in Gyr (n,) at which curves (n, 17), 1 today and 0 at the oldest edge, pass a fraction."""
+    # The last edge before which at least the fraction had been formed, and the way on to the next.
+    index = np.clip((grown >= fraction).sum(1) - 1, 0, grown.shape[1] - 2)
+    row = np.arange(len(grown))
+    high, low = grown[row, index], grown[row, index + 1]
+    share = np.divide(high - fraction, high - low, out=np.zeros(len(grown)), where=high > low)
+    return AGE_EDGES_GYR[index] + np.clip(share, 0, 1) * (AGE_EDGES_GYR[index + 1] - AGE_EDGES_GYR[index])
+
+
+def compute_bin_formation_times(result: Result, fractions: Sequence[float]) -> F64:
     """Lookback times in Gyr at which shares of the mass had formed, (N, F), from the posterior's median curve.
 
     NaN without a prediction. The rate is constant within an age bin.
     """
-    grown = result.prediction.quantiles.get("cum_mass")
-    if grown is None:
-        curve = np.cumsum(np.asarray(result.prediction.mass_frac, dtype=float)[:, ::-1], axis=1)
+    quantiles = result.prediction.quantiles.get("cum_mass")
+    if quantiles is None:
+        grown = np.cumsum(np.asarray(result.prediction.mass_frac, dtype=float)[:, ::-1], axis=1)
     else:
-        curve = np.asarray(grown[..., 2], dtype=float)[:, ::-1]
-    # From the oldest edge (0) to today (1).
-    rising = np.maximum.accumulate(np.concatenate([np.zeros((len(curve), 1)), curve], axis=1), axis=1)
-    edges = AGE_EDGES_GYR[::-1]
-    times = np.full((len(curve), len(fractions)), np.nan)
+        grown = np.asarray(quantiles[..., 2], dtype=float)[:, ::-1]
+    rising = np.maximum.accumulate(np.concatenate([np.zeros((len(grown), 1)), grown], axis=1), axis=1)
     known = np.isfinite(rising).all(1)
-    rows = np.arange(len(curve))
+    times = np.full((len(grown), len(fractions)), np.nan)
     for column, fraction in enumerate(fractions):
-        above = np.clip((rising < fraction).sum(1), 1, edges.size - 1)
-        low, high = rising[rows, above - 1], rising[rows, above]
-        part = np.divide(fraction - low, high - low, out=np.ones(len(curve)), where=high > low)
-        time = edges[above - 1] + np.clip(part, 0, 1) * (edges[above] - edges[above - 1])
-        times[known, column] = time[known]
+        times[known, column] = compute_formation_times(rising[known, ::-1], fraction)
     return times
