@@ -40,7 +40,7 @@ from napari_sfh._qt.tools.maps import MapForm, MapTool
 from napari_sfh._qt.tools.registry import TOOLS
 from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
-from napari_sfh._qt.widgets.startup import dismiss_qt_notice
+from napari_sfh._qt.widgets.startup import hide_qt_notice
 from napari_sfh._qt.widgets.wording import word_for_window
 from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -181,14 +181,19 @@ class Explorer(ExplorerFrame):
 
     def open_result(self, path: Path | str) -> None:
         """Read a result file and show it, clicks and all."""
-        self.start(partial(tasks.open_result, path=Path(path)), self._shown)
+        self.start(partial(tasks.open_result, path=Path(path)), self.adopt)
 
     def show_result(self, result: Result) -> None:
         """Show a result that is in memory; layers of it that the viewer has already are kept."""
         self._shown(tasks.prepare_result(result))
 
     def adopt(self, shown: tasks.PreparedResult) -> None:
-        """Take over a result whose layers napari has added already (a dropped file)."""
+        """Show a result that was read from a file; the form keeps no files of another galaxy."""
+        cube = self.data.cube_path
+        if cube is not None and cube.name != Path(str(shown.result.settings.get("cube", ""))).name:
+            with self.data.cube.line_edit.changed.blocked(), self.data.folder.line_edit.changed.blocked():
+                self.data.set_files(None, {}, None)
+                self.data.folder.line_edit.value = ""
         self._shown(shown)
 
     def adopt_galaxy(self, galaxy: tasks.OpenedGalaxy) -> None:
@@ -529,7 +534,7 @@ class Explorer(ExplorerFrame):
         window = self.window()
         if isinstance(window, QMainWindow) and self._tabs is None:
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
-            dismiss_qt_notice(window)
+            hide_qt_notice(window)
 
     def may_close(self) -> bool:
         """Whether the dock may be closed: a result that is in no file is asked about first."""

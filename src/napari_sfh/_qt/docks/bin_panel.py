@@ -131,6 +131,19 @@ class BinPanel(QWidget):
         self.table_button = PushButton(
             text="Tables…", tooltip="Histories, formation times, spectra and bands of the shown bins: ECSV or FITS"
         )
+        self._connect_controls(on_save_plots, on_save_table)
+        row = Container(
+            widgets=[
+                *(self.bin_field, self.kind_field, self.time_field, self.mh_field),
+                *(self.pin_button, self.clear_button, self.plots_button, self.table_button),
+            ],
+            layout="horizontal",
+            labels=True,
+        )
+        row.margins = (0, 0, 0, 0)
+        return row
+
+    def _connect_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> None:
         for field, width in (
             (self.bin_field, 110),
             (self.kind_field, 134),
@@ -146,16 +159,6 @@ class BinPanel(QWidget):
         self.clear_button.changed.connect(self._session.clear_compared)
         self.plots_button.changed.connect(lambda _: on_save_plots())
         self.table_button.changed.connect(lambda _: on_save_table())
-        row = Container(
-            widgets=[
-                *(self.bin_field, self.kind_field, self.time_field, self.mh_field),
-                *(self.pin_button, self.clear_button, self.plots_button, self.table_button),
-            ],
-            layout="horizontal",
-            labels=True,
-        )
-        row.margins = (0, 0, 0, 0)
-        return row
 
     def _arrange(self) -> None:
         top = QHBoxLayout()

@@ -51,7 +51,7 @@ class CompareForm:
 
     def __init__(self) -> None:
         self.file = make_file_edit(
-            "Answer", "The other one: a result of another run or network, GIST/nGIST, or MAPS with ages"
+            "Other result", "Of another run or network, GIST/nGIST tables, or a MAPS file with ages"
         )
         self.load = PushButton(text="Load", tooltip="Read it and match its bins on the sky")
         self.truth = PushButton(text="Compare with the mock's truth", tooltip="What the mock spiral was made of")
@@ -170,7 +170,7 @@ class ComparisonTool(Tool):
     def _load(self, _: object = None) -> None:
         text = self.form.file.line_edit.value.strip()
         if not text:
-            self.host.show_message("Answer: no file is chosen; choose a result, GIST/nGIST tables or MAPS.", error=True)
+            self.host.show_message("Other result: no file is chosen; choose a result, GIST/nGIST or MAPS.", error=True)
             return
         self.host.attempt(partial(self.load, text))
 

@@ -82,7 +82,9 @@ class MapForm:
         )
         self.explain()
         self.quantity.changed.connect(self.explain)
-        self.error = CheckBox(text="its 1 σ error", value=False, tooltip="Half of the 16-84 % width; also with Alt+E")
+        self.error = CheckBox(
+            text="1 σ error of this map", value=False, tooltip="Half of the 16-84 % width; also with Alt+E"
+        )
         self.grid = CheckBox(
             text="four maps side by side", value=False, tooltip="LW and MW age and [M/H]; also with Alt+G"
         )
@@ -95,8 +97,12 @@ class MapForm:
             tooltip="Leave out the bins where the network is not to be believed",
         )
         self.flags = ComboBox(
-            label="Hide if",
-            choices=[("nothing", 0), ("any flag", ANY_FLAG), *((text, int(bit)) for bit, text in FLAG_MEANING.items())],
+            label="Hide bins",
+            choices=[
+                ("none", 0),
+                ("with any flag", ANY_FLAG),
+                *((text, int(bit)) for bit, text in FLAG_MEANING.items()),
+            ],
             value=0,
             tooltip="Leave out the bins that carry a flag",
         )

@@ -12,7 +12,7 @@ QT5_NOTICE = "PyQt5"
 _told: list[bool] = []
 
 
-def dismiss_qt_notice(window: Any) -> None:
+def hide_qt_notice(window: Any) -> None:
     """Close napari's notice about PyQt5, which covers the scale bar at every start; it is told once, in the log."""
     with suppress(ImportError):
         from napari._qt.dialogs.qt_notification import NapariQtNotification
