@@ -301,7 +301,15 @@ class Explorer(ExplorerFrame):
     def _go_on(self) -> None:
         """Do what has waited."""
         while self._waiting and not self.busy and not self._loading:
-            self.attempt(self._waiting.popleft())
+            self._follow(self._waiting.popleft())
+
+    def _follow(self, act: Callable[[], object]) -> None:
+        """Do an act whose turn it is: the work that it starts does not wait behind what was asked for later."""
+        self._following = True
+        try:
+            self.attempt(act)
+        finally:
+            self._following = False
 
     def _start(self, work: Work, after: Callable[[Any], None]) -> None:
         self.job.start(work)
@@ -328,11 +336,7 @@ class Explorer(ExplorerFrame):
         if value is None:
             self.show_message(CANCELLED if self.data.has_cube or self.session.result is not None else EMPTY)
         elif after is not None:
-            self._following = True
-            try:
-                self.attempt(partial(after, value))
-            finally:
-                self._following = False
+            self._follow(partial(after, value))
         self._go_on()
 
     def _work_failed(self, error: Exception) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QScrollBar, QWidget
+from superqt.spinbox import QLargeIntSpinBox
 
 FIELDS = (QComboBox, QAbstractSpinBox, QAbstractSlider)
 
@@ -27,6 +29,7 @@ class InputGuard(QObject):
 
     def __init__(self, root: QWidget) -> None:
         super().__init__(root)
+        self._lines: list[Any] = []  # the wrappers must live
         self._last: weakref.ref[QWidget] | None = None
         application = QApplication.instance()
         if isinstance(application, QApplication):
@@ -39,6 +42,10 @@ class InputGuard(QObject):
                 if field.focusPolicy() == Qt.FocusPolicy.WheelFocus:
                     field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
                 field.installEventFilter(self)
+            if isinstance(field, QLargeIntSpinBox):
+                line: Any = field.lineEdit()
+                line.setFocus = _stay_away  # what superqt calls at every change of the value
+                self._lines.append(line)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Let a wheel pass to what lies behind, and give the keyboard back that nobody asked for."""
@@ -65,6 +72,10 @@ class InputGuard(QObject):
     def _focus_changed(self, old: QWidget | None, new: QWidget | None) -> None:
         if new is not None:
             self._last = weakref.ref(new)
+
+
+def _stay_away(*_: object) -> None:
+    """In place of a line edit's ``setFocus``."""
 
 
 @contextmanager
