@@ -104,7 +104,8 @@ class Explorer(ExplorerFrame):
         self._close_guard = CloseGuard(self, self.may_close)
         self._tabs: SideTabs | None = None
         self._fit: WindowFit | None = None
-        self.guard.protect_fields(self)
+        for root in (self, self.panel):
+            self.guard.protect_fields(root)
         self.machine = MachineTitle(self.sections["network"], self.network.chosen_device)
         self._connect()
         settings.apply_settings(self)
