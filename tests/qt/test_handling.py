@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import click, make_result, native_canvas, open_explorer, window
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QScrollBar, QWidget
 
+from conftest import click, make_result, native_canvas, open_explorer, window
 from napari_sfh._qt.docks import closing
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result

@@ -11,7 +11,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "qt"))
 from conftest import make_result
-
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView
 from napari_sfh.analysis.stellar_mass import (
