@@ -89,15 +89,18 @@ def _physical_specs() -> dict[str, MapSpec]:
 def _age_specs() -> dict[str, MapSpec]:
     """Maps with an axis of age."""
 
+    def each(name: str) -> Callable[[Result], F32]:
+        return lambda result: _f32(result.prediction.history(name))
+
     def younger(name: str) -> Callable[[Result], F32]:
-        return lambda result: _f32(np.cumsum(getattr(result.prediction, name), axis=1))
+        return lambda result: _f32(np.cumsum(result.prediction.history(name), axis=1))
 
     rows = [
-        MapSpec("MASS_AGE", "Mass share", "by age", "viridis", lambda r: _f32(r.prediction.mass_frac), True),
-        MapSpec("LIGHT_AGE", "V light share", "by age", "viridis", lambda r: _f32(r.prediction.light_frac), True),
-        MapSpec("MASS_YOUNGER", "Mass share, younger", "by age", "viridis", younger("mass_frac"), True),
-        MapSpec("LIGHT_YOUNGER", "V light share, younger", "by age", "viridis", younger("light_frac"), True),
-        MapSpec("MH_AGE", "[M/H]", "dex, by age", "plasma", lambda r: _f32(r.prediction.mh), True),
+        MapSpec("MASS_AGE", "Mass share", "by age", "viridis", each("mass_frac"), by_age=True),
+        MapSpec("LIGHT_AGE", "V light share", "by age", "viridis", each("light_frac"), by_age=True),
+        MapSpec("MASS_YOUNGER", "Mass share, younger", "by age", "viridis", younger("mass_frac"), by_age=True),
+        MapSpec("LIGHT_YOUNGER", "V light share, younger", "by age", "viridis", younger("light_frac"), by_age=True),
+        MapSpec("MH_AGE", "[M/H]", "dex, by age", "plasma", each("mh"), by_age=True),
     ]
     return {spec.name: spec for spec in rows}
 
@@ -105,12 +108,18 @@ def _age_specs() -> dict[str, MapSpec]:
 def _quality_specs() -> dict[str, MapSpec]:
     """What tells how far a bin is to be believed."""
     rows = [
-        MapSpec("CHI2", "Reduced chi2", "", "cividis", lambda result: _f32(result.chi2)),
+        MapSpec("CHI2", "Reduced chi2", "", "cividis", _chi2),
         MapSpec("SNR", "S/N per pixel", "", "cividis", lambda result: result.data.snr),
         MapSpec("OOD", "Out of depth", "1 = warning", "magma", lambda result: result.prediction.ood),
         MapSpec("FLAG", "Flags", "category", "gray", lambda result: _f32(classify_flags(result.flag))),
     ]
     return {spec.name: spec for spec in rows}
+
+
+def _chi2(result: Result) -> F32:
+    if result.chi2 is None:
+        raise SfhInputError("these weights have no model of the spectrum, and so no chi2")
+    return _f32(result.chi2)
 
 
 def _f32(values: NDArray[Any]) -> F32:
@@ -187,6 +196,18 @@ def find_brightest_bin(result: Result) -> int:
     mean = np.divide(total, count, out=np.full(n, -np.inf), where=count > 0)
     trusted = result.prediction.ood <= 1
     return int(np.argmax(np.where(trusted, mean, -np.inf) if trusted.any() else mean)) + 1
+
+
+def list_result_maps(result: Result) -> list[str]:
+    """Names of the maps that a result has: a network without histories, or with other targets, has fewer."""
+    found = []
+    for name, spec in MAPS.items():
+        try:
+            spec.values(result)
+        except (KeyError, SfhInputError):
+            continue
+        found.append(name)
+    return found
 
 
 def make_map_image(result: Result, name: str) -> F32:

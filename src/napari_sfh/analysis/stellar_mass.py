@@ -88,7 +88,7 @@ def compute_young_share(fractions: NDArray[np.floating], lookback_gyr: float) ->
 
 def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
     """Mean star-formation rate per area over the last ``lookback_gyr``, Msun/yr/kpc^2, (N,)."""
-    share = compute_young_share(result.prediction.mass_frac, lookback_gyr)
+    share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr)
     return compute_mass_density(result) * share / (lookback_gyr * 1e9)
 
 
@@ -124,7 +124,7 @@ def compute_bin_formation_times(result: Result, fractions: Sequence[float]) -> F
     """
     quantiles = result.prediction.quantiles.get("cum_mass")
     if quantiles is None:
-        grown = np.cumsum(np.asarray(result.prediction.mass_frac, dtype=float)[:, ::-1], axis=1)
+        grown = np.cumsum(np.asarray(result.prediction.history("mass_frac"), dtype=float)[:, ::-1], axis=1)
     else:
         grown = np.asarray(quantiles[..., 2], dtype=float)[:, ::-1]
     rising = np.maximum.accumulate(np.concatenate([np.zeros((len(grown), 1)), grown], axis=1), axis=1)

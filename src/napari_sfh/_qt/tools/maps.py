@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -131,6 +132,15 @@ class MapForm:
             f"{MEANING[str(self.quantity.value)]}. Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]"
         )
 
+    def set_maps(self, names: Sequence[str]) -> None:
+        """Offer these maps; the chosen one stays chosen if it is among them."""
+        shown = [("none", NO_MAP), *((format_map_title(n), n) for n in names if not n.endswith("_ERR"))]
+        with self.quantity.changed.blocked():
+            chosen = self.quantity.value
+            self.quantity.choices = shown
+            self.quantity.value = chosen if chosen in self.quantity.choices else NO_MAP
+        self.explain()
+
     def limit_snr(self, result: Result | None) -> None:
         """Let the slider run over the S/N of a result, and show all bins."""
         top = 100.0 if result is None else float(np.nanmax(result.data.snr, initial=1.0))
@@ -202,6 +212,8 @@ class MapTool(Tool):
     def on_result(self, result: Result | None) -> None:
         """All bins are shown again."""
         self._held = False
+        if result is not None:
+            self.form.set_maps(maps.list_result_maps(result))
         self.form.limit_snr(result)
         if self.form.limits.value != "shared":
             self.host.stack.set_limits(self.form.limits.value)
