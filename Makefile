@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export QT_API ?= pyqt5
 
-.PHONY: demo test real proofs lint system clean help
+.PHONY: demo test real proofs lint system performance gpu clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -51,6 +51,13 @@ real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by pack
 proofs: system $(STAMP) ## the template libraries (fetched by package name, 0.3 GB) against published tables and physics
 	$(BIN)/napari-sfh-train templates
 	@bash .ci/with-display $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+performance: $(STAMP) ## measure this machine, write docs/performance.md
+	$(BIN)/python benchmarks/performance.py
+
+gpu: $(STAMP) ## on a machine with a GPU, ten minutes: tests marked cuda, throughput, simulator, training
+	$(BIN)/napari-sfh-train templates
+	$(BIN)/python benchmarks/gpu.py
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) demo-output real-output build dist src/*.egg-info

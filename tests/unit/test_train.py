@@ -11,6 +11,7 @@ import pytest
 import torch
 from muse_hst import MUSE_HST
 from synthetic_toys import prepare_toy_templates, toy_source, toy_templates
+from threadpoolctl import threadpool_info
 from toy_universe import make_toy_data
 
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -365,3 +366,19 @@ def test_two_processes_fit_one_network(tmp_path):
 def test_devices_that_are_not_there(tmp_path, devices):
     with pytest.raises(SfhInputError, match=rf"--devices {devices}: this machine has \d+ of cpu; give 1 to \d+"):
         training_run.train_bundle(recipe(), options(tmp_path / "run", devices=devices))
+
+
+def test_linear_algebra_has_one_thread_and_torch_as_many_as_asked(tmp_path, monkeypatch):
+    seen = []
+
+    def look(*args, **kwargs):
+        pools = threadpool_info()
+        seen.append((torch.get_num_threads(), {p["num_threads"] for p in pools if p["user_api"] == "blas"}))
+        raise SfhInputError("enough")
+
+    monkeypatch.setattr(training_run, "load_training_data", look)
+    before = torch.get_num_threads()
+    with pytest.raises(SfhInputError, match="enough"):
+        training_run.train_bundle(recipe(), options(tmp_path / "run", threads=2))
+    assert seen == [(2, {1})]
+    assert torch.get_num_threads() == before

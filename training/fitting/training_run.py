@@ -160,11 +160,15 @@ def _translate_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _limit_threads(n: int) -> Iterator[None]:
-    """This many cores for torch and for numpy; torch's number is put back afterwards."""
+    """This many cores for torch, and one for numpy's linear algebra; torch's number is put back afterwards.
+
+    The products of the simulator and the noise are small. With two threads they take five times the processor time,
+    most of it in a thread that waits for work, and on a busy machine as much longer.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:
-        with threadpool_limits(n):
+        with threadpool_limits(n), threadpool_limits(1, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)
