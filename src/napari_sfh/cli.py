@@ -372,6 +372,7 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
 
     viewer = napari.Viewer(title="napari-sfh")
     _, explorer = viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")
+    explorer.fill_screen()
     if demo:
         explorer.open_demo(run=True)
     elif path is not None:
