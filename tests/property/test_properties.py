@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.wcs import WCS
+from histories import SCALARS, VECTORS, make_history_calibration
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from toy_universe import make_toy_basis
@@ -18,8 +19,7 @@ from napari_sfh.config import SETTINGS, RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import renumber_bins
 from napari_sfh.io.workspaces import Workspace, read_workspace, write_workspace
-from napari_sfh.model.calibration import PosteriorCalibration, compute_pit
-from napari_sfh.model.targets import SCALARS, VECTORS
+from napari_sfh.model.calibration import compute_pit
 from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR, N_AGE
 from napari_sfh.physics.filters import Filter, ab_mag, filter_weights, flux_from_ab
 from napari_sfh.physics.means import compute_population_means
@@ -105,7 +105,7 @@ def test_a_workspace_comes_back(forms, tools, n_bins):
 def test_calibrated_quantiles_rise(seed, width, offset, lg_snr):
     """Whatever was wrong with the draws, the calibrated quantiles are in order."""
     rng = np.random.default_rng(seed)
-    calibration = PosteriorCalibration()
+    calibration = make_history_calibration()
     truth, drawn = rng.normal(size=(400, 1)), offset + width * rng.normal(size=(400, 60))
     rank = compute_pit(torch.tensor(drawn), torch.tensor(truth[:, 0])).float()
     ranks = dict.fromkeys(SCALARS, rank) | {name: rank[:, None].expand(-1, N_AGE) for name in VECTORS}
