@@ -121,3 +121,19 @@ def test_tables_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
     for suffix in tables.TABLE_SUFFIXES:
         with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
             tables.write_tables(made, tmp_path / "nowhere" / f"a{suffix}")
+
+
+def test_a_line_for_each_bin_says_where_and_what_it_is(result: Result, tmp_path: Path) -> None:
+    table = tables.build_summary_table(result)
+    assert len(table) == result.bins.n_bins
+    assert {"RA", "DEC", "SNR", "AGE_LW", "AGE_LW_ERR", "EBV", "T50", "LG_MASS_DENSITY", "FLAG", "FLAG_WORDS"} <= set(
+        table.colnames
+    )
+    ra, dec = result.wcs.celestial.wcs_pix2world(result.bins.x, result.bins.y, 0)
+    assert table["RA"].value == pytest.approx(ra)
+    assert table["DEC"].value == pytest.approx(dec)
+    assert table["AGE_LW"].value == pytest.approx(result.prediction.median("lg_age_lw"))
+    assert "a band is missing" in table["FLAG_WORDS"][-1]
+    for name in ("bins.ecsv", "bins.fits"):
+        path = tables.write_tables({"BINS": table}, tmp_path / name)
+        assert len(QTable.read(path)) == len(table)
