@@ -74,6 +74,7 @@ def test_a_window_that_grows_fits_the_galaxy_again_unless_it_was_zoomed(
     before = camera.zoom
     win.resize(1440, 900)
     qtbot.waitUntil(lambda: camera.zoom > 1.1 * before, timeout=5000)
+    qtbot.wait(200)
     camera.zoom = 3.0
     win.resize(1000, 700)
     qtbot.wait(300)
