@@ -119,7 +119,7 @@ def test_tables_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
     with pytest.raises(SfhInputError, match="no gradient was fitted yet"):
         tables.build_gradient_tables(result, {})
     for suffix in tables.TABLE_SUFFIXES:
-        with pytest.raises(SfhInputError, match="nowhere.*name a file in an existing folder"):
+        with pytest.raises(SfhInputError, match=r"nowhere.*name a file in an existing folder"):
             tables.write_tables(made, tmp_path / "nowhere" / f"a{suffix}")
 
 
