@@ -111,7 +111,7 @@ class BinPanel(QWidget):
             label="SFH as",
             tooltip="Mass formed, V-band light, or star-formation rate per age bin",
         )
-        self.kind_field.min_width = 134
+        self.kind_field.min_width = 118
         self.mh_field = ComboBox(
             value="age",
             choices=[("by age", "age"), ("distribution", "distribution")],
@@ -145,10 +145,10 @@ class BinPanel(QWidget):
 
     def _connect_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> None:
         for field, width in (
-            (self.bin_field, 110),
-            (self.kind_field, 134),
-            (self.mh_field, 108),
-            (self.time_field, 108),
+            (self.bin_field, 92),
+            (self.kind_field, 118),
+            (self.mh_field, 96),
+            (self.time_field, 100),
         ):
             field.native.setMaximumWidth(width)
         self.bin_field.changed.connect(self._go)

@@ -80,11 +80,11 @@ def _find_parent(widget: QWidget, kind: type[Any]) -> Any:
 
 def _ask_first(dock: Any, may_close: weakref.WeakMethod[Callable[[], bool]]) -> None:
     """Let the x of a napari dock ask; napari has no event for it."""
-    destroy = type(dock).destroyOnClose
+    destroy, reference = type(dock).destroyOnClose, weakref.ref(dock)
 
     def ask_and_destroy() -> None:
-        target = may_close()
-        if target is None or target():
-            destroy(dock)
+        target, here = may_close(), reference()
+        if here is not None and (target is None or target()):
+            destroy(here)
 
     dock.destroyOnClose = ask_and_destroy
