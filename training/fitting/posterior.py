@@ -173,7 +173,7 @@ def measure_held_out(
 def derive_held_out_settings(settings: AugmentSettings) -> AugmentSettings:
     """A fifth of the recipe's losses of bands and wavelengths, nearer to real use, at S/N even in the logarithm.
 
-    They reach as far as the recipe's, where it names a wider range than `HELD_OUT_SNR`: catalogues of bright objects do.
+    They reach as far as the recipe's, where it names a wider range than `HELD_OUT_SNR`: bright catalogues do.
     """
     ends = (*HELD_OUT_SNR, *settings.snr_range)
     losses = ("drop_band", "drop_photometry", "mask_range", "mask_line")
