@@ -99,6 +99,7 @@ class Cube:
     header: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what had to be assumed on reading, one line each, for the user
     psf_beta: float | None = None  # Moffat exponent of the PSF; None = Gaussian
+    describe_missing: Callable[[], tuple[str, ...]] = tuple  # what was left out of the channels read so far
 
     @property
     def pixel_arcsec(self) -> float:
