@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from napari_sfh.analysis.comparison.mock_truth import read_truth
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.truth import read_truth
 from napari_sfh.pipeline import RunConfig, configure_run
 from napari_sfh.types import SpaxelTruth
 

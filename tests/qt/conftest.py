@@ -140,6 +140,14 @@ def result() -> Result:
     return make_result()
 
 
+@pytest.fixture
+def default_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The synthetic results count as made by the shipped default weights."""
+    from napari_sfh.model.bundle import find_bundle_file
+
+    monkeypatch.setattr("napari_sfh.analysis.weights.find_result_weights", lambda result: find_bundle_file("default"))
+
+
 @pytest.fixture(scope="session")
 def imported() -> None:
     """The modules of the window, set aside from the garbage collection with which napari drops a layer."""

@@ -187,6 +187,7 @@ def _fit(result: Result, bin_id: int) -> ppxf_fit.PpxfFit:
     )
 
 
+@pytest.mark.usefixtures("default_weights")
 def test_ppxf_is_drawn_beside_the_network(
     opened: Any, qtbot: Any, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +210,7 @@ def test_ppxf_is_drawn_beside_the_network(
     assert not tool.figure_button.enabled
 
 
+@pytest.mark.usefixtures("default_weights")
 def test_docks_follow_the_theme_until_they_end(
     opened: Any, qtbot: Any, result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -123,6 +123,7 @@ def dress_up(qtbot: Any, dock: Any, folder: Path, monkeypatch: pytest.MonkeyPatc
     dock.viewer.scene.camera.zoom = 31.0
 
 
+@pytest.mark.usefixtures("default_weights")
 def test_everything_comes_back(
     qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -165,6 +166,7 @@ def test_everything_comes_back(
         assert getattr(again, block) == getattr(kept, block), block
 
 
+@pytest.mark.usefixtures("default_weights")
 def test_what_has_gone_is_said_and_the_rest_is_there(
     qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

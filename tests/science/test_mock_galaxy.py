@@ -5,9 +5,9 @@ import pytest
 from astropy.io import fits
 
 from napari_sfh import demo
+from napari_sfh.analysis.comparison.mock_truth import read_truth
 from napari_sfh.analysis.gas.line_maps import LINES
 from napari_sfh.io import dap, hst, muse
-from napari_sfh.io.truth import read_truth
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.training.libraries.age_grid import SUB_EDGES_GYR
 from napari_sfh.training.mock import galaxy, observations

@@ -132,3 +132,8 @@ def test_distributions_have_their_mean_and_support(value, mean, low, high):
     assert x.mean() == pytest.approx(mean, abs=0.02)
     assert x.min() >= low
     assert x.max() <= high
+
+
+@pytest.mark.parametrize(("name", "start"), [("wide", "c3300e4c7453"), ("galceran2026", "47b45695728a")])
+def test_digests_that_shipped_weights_record(name, start):
+    assert load_prior(name).sha256.startswith(start)

@@ -1,5 +1,9 @@
 """What the package promises before anything is computed: light imports, one version, honest errors."""
 
+import ast
+import collections
+import graphlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -48,3 +52,107 @@ def test_every_subpackage_is_packaged():
         ".".join(("napari_sfh", *p.parent.relative_to(ROOT).parts)) for p in (ROOT / "training").rglob("__init__.py")
     }
     assert listed == found
+
+
+# --- Names, sizes and imports -------------------------------------------------------------------------------------
+
+#: Names that two modules may define: the entry points of the two commands.
+SHARED_NAMES = {"main"}
+#: First words of public functions.
+_VERBS = """
+add align amplify apply attenuate augment average bin bisect blend broaden build calibrate check choose classify
+clean collect compare compute configure connect convert convolve correlate corrupt count cut decode degrade deproject
+derive describe detect draw dress drop encode ensure escape estimate evaluate examine explain export extend extract
+fetch fill find fit fix flag flatten format get group guess hash hide histogram identify import initialise interpolate
+invert iterate join keep limit list load locate make mark mask match measure merge move name normalise observe open
+pack paint parse permute place plot predict prefetch prepare preview print propose rank read rebin recolor reconstruct
+refine reject release remove render renumber replace require resample resolve restore restrict round run sample save
+scale select serve set shift shorten show simulate split start stop store stream strip style subtract sum summarise
+synthesise tell tessellate trace train transform unpack update validate verify warm weigh write
+"""
+VERBS = set(_VERBS.split())
+#: Questions.
+QUESTIONS = {"is", "has", "holds", "needs", "allows"}
+#: Conversions, and functions that are named for the quantity, curve or place that they return.
+NAMED_FOR_VALUE = re.compile(
+    r"^to_|_(from|to|per)_|_(history|enrichment|distribution|curve|transmission|extinction|kms|aa|cgs|arcsec|path|folder|format"
+    r"|matrix|weights|loss|error|mean|quantile|gain|chi2|index|share|shape|factor|profiles|noise|sigma|beta|fwhm|point"
+    r"|box|limits|fraction|coverage|offset|calibration|density|rate|luminosity|metallicity|settings|ratio|mag|cosh)$"
+)
+
+
+def _modules():
+    """Modules of the package: name to path; ``training/`` is ``napari_sfh.training``."""
+    found = {}
+    for base, prefix in ((ROOT / "src", ()), (ROOT, ("napari_sfh",))):
+        for path in (base / ("napari_sfh" if base.name == "src" else "training")).rglob("*.py"):
+            parts = (*prefix, *path.relative_to(base).with_suffix("").parts)
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = _modules()
+TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+
+
+def _public(kinds):
+    for module, tree in TREES.items():
+        for node in tree.body:
+            if isinstance(node, kinds) and not node.name.startswith("_"):
+                yield module, node
+
+
+def test_a_public_name_means_one_thing():
+    places = collections.defaultdict(list)
+    for module, node in _public((ast.FunctionDef, ast.ClassDef)):
+        places[node.name].append(module)
+    assert {name: where for name, where in places.items() if len(where) > 1 and name not in SHARED_NAMES} == {}
+
+
+def test_public_functions_say_what_they_do():
+    strange = [
+        f"{module}.{node.name}"
+        for module, node in _public(ast.FunctionDef)
+        if node.name not in SHARED_NAMES
+        and node.name.split("_")[0] not in VERBS | QUESTIONS
+        and not NAMED_FOR_VALUE.search(node.name)
+    ]
+    assert strange == []
+
+
+def test_folders_show_at_most_15_modules():
+    count = collections.Counter(path.parent for path in MODULES.values() if path.name != "__init__.py")
+    assert {str(folder): n for folder, n in count.items() if n > 15} == {}
+
+
+def _code_lines(node):
+    """Lines of a function without its docstring."""
+    first = node.body[0]
+    is_docstring = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    return node.end_lineno - node.lineno + 1 - (first.end_lineno - first.lineno + 1 if is_docstring else 0)
+
+
+def test_functions_fit_on_a_screen():
+    functions = (
+        (module, node)
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    assert [f"{module}.{node.name}" for module, node in functions if _code_lines(node) > 50] == []
+
+
+def _imports(tree):
+    """Modules of the package that a module names, inside functions and under TYPE_CHECKING too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield full if full in MODULES else node.module
+
+
+def test_imports_run_one_way():
+    sorter = graphlib.TopologicalSorter({name: set(_imports(tree)) - {name} for name, tree in TREES.items()})
+    sorter.prepare()  # raises CycleError, which names the circle

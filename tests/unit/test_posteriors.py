@@ -16,7 +16,8 @@ from astropy.wcs import WCS
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis import posteriors
-from napari_sfh.analysis.posteriors import compute_formation_times, draw_bin_posterior, find_bundle
+from napari_sfh.analysis.posteriors import compute_formation_times, draw_bin_posterior
+from napari_sfh.analysis.weights import find_result_weights
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.calibration import PosteriorCalibration
@@ -117,10 +118,10 @@ def test_formation_times_of_known_curves() -> None:
 
 def test_a_network_that_moved_is_found_by_its_content(toy: Result, tmp_path: Path) -> None:
     original = Path(str(toy.settings["model"]))
-    assert find_bundle(toy) == original
+    assert find_result_weights(toy) == original
     elsewhere = tmp_path / "other-name.safetensors"
     shutil.copy(original, elsewhere)
-    assert find_bundle(replace(toy, settings={"model": str(elsewhere)})) == elsewhere
+    assert find_result_weights(replace(toy, settings={"model": str(elsewhere)})) == elsewhere
 
 
 def test_a_network_that_is_not_there_or_another(toy: Result) -> None:

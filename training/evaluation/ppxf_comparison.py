@@ -12,7 +12,6 @@ As stars need no convolution, spectra stay on their linear grid: no rebinning co
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import json
 import multiprocessing
@@ -28,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.comparison import ppxf_fit
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
@@ -219,7 +219,7 @@ def _settings_hash(testset: TestSet, settings: PpxfTestSettings) -> str:
     assert testset.prepared is not None
     parts = [testset.prepared.config.sha256, json.dumps(testset.prepared.libraries, sort_keys=True)]
     parts += [str(testset.seed), json.dumps(asdict(settings), sort_keys=True)]
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+    return hash_parts("|".join(parts))
 
 
 def _open_cache(cache: Path, key: str) -> dict[int, PpxfTestFit]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 import napari_sfh
+from napari_sfh.digests import hash_parts
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import model_card
@@ -27,12 +27,8 @@ from napari_sfh.training.simulator.labels import Labels
 
 def hash_fresh_source(fresh: FreshSource) -> str:
     """sha256 of a noiseless set: spectra, band fluxes, labels."""
-    digest = hashlib.sha256()
     arrays = [fresh.flux, fresh.phot, fresh.acs, *(getattr(fresh.labels, k) for k in Labels.array_names())]
-    for array in arrays:
-        digest.update(f"{array.dtype}{array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    return hash_parts(*((f"{array.dtype}{array.shape}", array) for array in arrays))
 
 
 def describe_libraries(prepared: Sequence[Templates]) -> dict[str, dict[str, Any]]:
@@ -53,7 +49,7 @@ def describe_filters(basis: TemplateBasis) -> dict[str, dict[str, str]]:
     return {
         f.name: {
             "camera": f.camera,
-            "sha256": hashlib.sha256(np.stack([f.wave_aa, f.throughput]).astype("<f8").tobytes()).hexdigest(),
+            "sha256": hash_parts(np.stack([f.wave_aa, f.throughput]).astype("<f8")),
         }
         for f in basis.filters
     }

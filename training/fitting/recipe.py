@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import tomllib
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig
@@ -101,7 +101,7 @@ class Recipe:
     @property
     def sha256(self) -> str:
         """Hash of every setting."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        return hash_parts(json.dumps(self.to_json(), sort_keys=True))
 
 
 def list_recipes() -> list[str]:

@@ -8,7 +8,6 @@ holds the archives already is named by ``$NAPARI_SFH_ARCHIVES`` and is looked at
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari_sfh.digests import hash_file
 from napari_sfh.errors import ComputeError, SfhInputError
 
 _TIMEOUT_S = 3600
@@ -69,12 +69,6 @@ def ensure_cache_folder() -> Path:
             f"{folder}: the cache folder cannot be made ({error.strerror}); set NAPARI_SFH_CACHE to a writable folder"
         ) from error
     return folder
-
-
-def _sha256_of_file(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def fetch_archive(name: str) -> Path:
@@ -130,7 +124,7 @@ def _download(archive: Archive, folder: Path) -> Path:
 
 
 def _verify_archive(path: Path, archive: Archive) -> None:
-    found = _sha256_of_file(path)
+    found = hash_file(path)
     if found != archive.sha256:
         raise SfhInputError(
             f"{path}: sha256 is {found[:16]}..., {archive.package} {archive.version} has {archive.sha256[:16]}...; "

@@ -12,13 +12,13 @@ Air or vacuum is measured on the absorption lines of an old population: in vacuu
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 from napari_sfh.types import F32, F64
@@ -114,12 +114,8 @@ def make_ssp_library(
             f"{label}: Mg b, Na D and Halpha lie at vacuum wavelengths, though its medium is said to be {medium}; "
             "convert it"
         )
-    digest = hashlib.sha256()
-    for array in (age, metal, wave[kept], light):
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return SspLibrary(
-        name, isochrones, imf, medium, citation, age, metal, wave[kept], fwhm[kept], light, digest.hexdigest(), notes
-    )
+    sha256 = hash_parts(age, metal, wave[kept], light)
+    return SspLibrary(name, isochrones, imf, medium, citation, age, metal, wave[kept], fwhm[kept], light, sha256, notes)
 
 
 def _check_axes(label: str, age: F64, mh: F64, wave: F64, shape: tuple[int, ...]) -> None:

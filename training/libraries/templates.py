@@ -9,7 +9,6 @@ linear in the SED.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.wavelength import WAVE_AA
@@ -200,12 +200,9 @@ def _nebular_arrays(grid: nebular.NebularGrid, library: SspLibrary, rate: F64, a
 
 
 def _digest(arrays: Mapping[str, Any], band_list: tuple[Filter, ...]) -> str:
-    digest = hashlib.sha256(str(TEMPLATES_VERSION).encode())
-    for key in sorted(arrays):
-        digest.update(key.encode() + np.ascontiguousarray(arrays[key]).tobytes())
-    for band in band_list:
-        digest.update(f"{band.name} {band.camera}".encode() + band.wave_aa.tobytes() + band.throughput.tobytes())
-    return digest.hexdigest()
+    named = ((key, np.asarray(arrays[key])) for key in sorted(arrays))
+    bands = ((f"{b.name} {b.camera}", b.wave_aa, b.throughput) for b in band_list)
+    return hash_parts(str(TEMPLATES_VERSION), *named, *bands)
 
 
 def save_templates(templates: Templates, path: Path) -> None:

@@ -7,7 +7,6 @@ allow. A key that is not known is an error, so that a misspelt setting can never
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import tomllib
@@ -17,6 +16,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.training.prior.distributions import Dist, constant_distribution, parse_distribution
 from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS
@@ -169,7 +169,7 @@ class PriorConfig:
     def sha256(self) -> str:
         """Hash of everything that decides the draws."""
         record = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("source", "n", "description")}
-        return hashlib.sha256(json.dumps(record, default=_as_json, sort_keys=True).encode()).hexdigest()
+        return hash_parts(json.dumps(record, default=_as_json, sort_keys=True))
 
     def restrict_families(self, names: Collection[str] | None = None, without: Collection[str] = ()) -> PriorConfig:
         """This prior with some components of histories held out; their numbers in the labels do not change.

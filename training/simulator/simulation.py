@@ -11,7 +11,6 @@ packed to bits.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
@@ -26,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 import napari_sfh
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import PriorConfig
@@ -163,11 +163,7 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def _digest_columns(columns: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
-    for key in sorted(columns):
-        digest.update(key.encode())
-        digest.update(columns[key].data)
-    return digest.hexdigest()
+    return hash_parts(*sorted(columns.items()))
 
 
 def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Path, key: str) -> dict[str, Any]:
@@ -214,7 +210,7 @@ def _compute_set_key(source: PreparedPrior, seed: int) -> str:
     parts = [source.config.sha256, json.dumps(source.libraries, sort_keys=True), str(seed), str(SHARD_VERSION)]
     if source.arrays is not array_backend.NUMPY_BACKEND:
         parts.append(source.arrays.name)
-    return hashlib.sha256("|".join(parts).encode()).hexdigest()
+    return hash_parts("|".join(parts))
 
 
 def simulate_set(
@@ -321,7 +317,7 @@ def _run_jobs(jobs: list[tuple[Any, ...]], workers: int, scheduler: str | None) 
 def _build_manifest(
     source: PreparedPrior, n: int, seed: int, key: str, entries: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    total = hashlib.sha256("".join(e["sha256"] for e in entries).encode()).hexdigest()
+    total = hash_parts(*(e["sha256"] for e in entries))
     clipped = sum(e["clipped"] for e in entries)
     return {
         "version": SHARD_VERSION,

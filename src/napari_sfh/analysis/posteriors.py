@@ -2,28 +2,26 @@
 
 A result file keeps quantiles, not draws. They are made anew: the bin's spectrum and photometry are in the result as the
 network saw them, the network is found by the name and the sha256 that the result carries. The draws are calibrated like
-the quantiles, so that both tell the same median and interval.
+the quantiles, so that draws and quantiles agree in median and interval.
 """
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import is_cancelled
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.types import F64, Progress, Result
 
 if TYPE_CHECKING:
-    from napari_sfh.model.bundle import Bundle
+    pass
 
 #: Quantities that can be drawn: name -> (title, unit).
 POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
@@ -54,41 +52,6 @@ class PosteriorDraws:
     def array(self) -> F64:
         """All of them, (n, quantities)."""
         return np.column_stack(list(self.values.values()))
-
-
-def find_bundle(result: Result) -> Path:
-    """The weights file that made a result.
-
-    Raises
-    ------
-    SfhInputError
-        It is not among the shipped ones, nor where the run had it, or its content is another.
-    """
-    from napari_sfh.model.bundle import list_bundles
-
-    places = [p for name, p in list_bundles().items() if name == result.model_name]
-    places += [p for p in list_bundles().values() if p not in places]
-    places.append(Path(str(result.settings.get("model", ""))).expanduser())
-    for path in places:
-        if path.is_file() and _cached_file_sha256(path, path.stat().st_mtime_ns) == result.model_sha256:
-            return path
-    raise SfhInputError(
-        f"posterior: the weights {result.model_name!r} (sha256 {result.model_sha256[:12]}…) that made this result are "
-        "not here; put the file where the run had it, or run the galaxy again with the weights of today"
-    )
-
-
-@lru_cache(maxsize=32)
-def _cached_file_sha256(path: Path, changed_ns: int) -> str:
-    """Hash of a file that was changed last at ``changed_ns``."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-@lru_cache(maxsize=1)
-def _load_cached_bundle(path: Path, sha256: str) -> Bundle:
-    from napari_sfh.model.bundle import load_bundle
-
-    return load_bundle(path)
 
 
 def draw_bin_posterior(
@@ -123,11 +86,11 @@ def draw_bin_posterior(
     Raises
     ------
     SfhInputError
-        No such bin or quantity, a bin without a prediction, or the weights are not at hand (`find_bundle`).
+        No such bin or quantity, a bin without a prediction, or its weights are not at hand.
     """
     _check_request(result, bin_id, names)
     yield Progress("weights", 0, 2)
-    bundle = _load_cached_bundle(find_bundle(result), result.model_sha256)
+    bundle = load_result_bundle(result)
     if is_cancelled(cancel):
         return None
     yield Progress("posterior", 1, 2)

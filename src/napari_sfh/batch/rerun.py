@@ -6,11 +6,11 @@ than many runs. The weights are known by their sha256, the result file by the ch
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from napari_sfh import __version__
+from napari_sfh.digests import hash_file
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.hst import find_weight_map_file
 from napari_sfh.io.outputs import check_outputs, check_result_name, summary_page_path
@@ -67,7 +67,7 @@ def hash_weights_file(model: str) -> str:
     """
     from napari_sfh.model.bundle import find_bundle_file
 
-    return hashlib.sha256(find_bundle_file(model).read_bytes()).hexdigest()
+    return hash_file(find_bundle_file(model))
 
 
 def explain_rerun(config: RunConfig, output: Path) -> str:

@@ -8,7 +8,6 @@ grid, band list, set of age bins or version.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from napari_sfh.digests import hash_file, hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.model.encoding import FeatureSettings
@@ -124,7 +124,6 @@ def load_bundle(name_or_path: str | Path = "default") -> Bundle:
         Not found; not a bundle, truncated or altered; made for another grid, bands, ages or version.
     """
     path = find_bundle_file(name_or_path)
-    content = path.read_bytes()
     meta, tensors = _read_verified(path)
     _check_meta(path, meta, tensors)
     try:
@@ -139,7 +138,7 @@ def load_bundle(name_or_path: str | Path = "default") -> Bundle:
         line = str(error).splitlines()[0]
         raise SfhInputError(f"{path}: weights do not fit this version of napari-sfh ({line}); update one") from error
     model.eval().requires_grad_(False)
-    return Bundle(meta["name"], path, hashlib.sha256(content).hexdigest(), meta, basis, model, features)
+    return Bundle(meta["name"], path, hash_file(path), meta, basis, model, features)
 
 
 def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: Mapping[str, Any]) -> Path:
@@ -192,12 +191,8 @@ def _collect_tensors(model: SfhModel, basis: TemplateBasis) -> dict[str, torch.T
 
 def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
     """sha256 over the document and every tensor's name, type, shape and bytes."""
-    h = hashlib.sha256(text.encode())
-    for name in sorted(tensors):
-        t = tensors[name]
-        h.update(f"{name}|{t.dtype}|{tuple(t.shape)}|".encode())
-        h.update(t.contiguous().numpy().tobytes())
-    return h.hexdigest()
+    parts = ((f"{name}|{t.dtype}|{tuple(t.shape)}|", t.numpy()) for name, t in sorted(tensors.items()))
+    return hash_parts(text, *parts)
 
 
 def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -23,6 +23,7 @@ from zuko.flows.gaussianization import ElementWiseTransform
 from zuko.lazy import UnconditionalDistribution
 from zuko.transforms import MonotonicRQSTransform
 
+from napari_sfh.model.coupling_draws import allows_fast_draws, draw_through_couplings
 from napari_sfh.model.encoding import Features
 from napari_sfh.model.networks import DecoderOutput
 from napari_sfh.model.targets import N_TARGET, MassToLight, pack_targets
@@ -118,7 +119,10 @@ class Posterior(nn.Module):
         temperature : float
             Factor on the width of the base density.
         """
-        points = (temperature * base)[:, None].expand(-1, len(mu), -1)
+        points = temperature * base
+        if allows_fast_draws(self.flow, context):
+            return draw_through_couplings(self.flow, points, context, self.colour, mu + self.shift)
+        points = points[:, None].expand(-1, len(mu), -1)
         z = self.flow(context).transform.inv(points)
         return (mu + self.shift + z @ self.colour).transpose(0, 1)
 

@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
-from napari_sfh._qt.jobs.tool_tasks import load_result_bundle
 from napari_sfh.analysis.gas.line_maps import (
     BPT_CLASSES,
     LINES,
     SHOWN_PERCENT,
     LineFluxes,
     describe_line_map,
-    line_fluxes_from_maps,
     make_line_image,
 )
 from napari_sfh.analysis.maps import robust_limits
@@ -25,22 +23,6 @@ from napari_sfh.analysis.tables import write_tables
 from napari_sfh.analysis.units import choose_flux_unit, round_limits_outward
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.types import Progress, Result
-
-
-def load_lines(
-    cancel: threading.Event, result: Result, maps_path: Path | None
-) -> Generator[Progress, None, LineFluxes | None]:
-    """Line fluxes of a result: by spaxel from a MAPS file, or by bin from the result's spectra where there is none."""
-    if maps_path is not None:
-        from napari_sfh.io.dap import read_line_maps_on_grid
-
-        yield Progress("line maps", 0, 0)
-        found = read_line_maps_on_grid(maps_path, result.wcs, result.bins.bin_id.shape, result.name)
-        return line_fluxes_from_maps(found, maps_path.name)
-    from napari_sfh.analysis.gas import line_fitting
-
-    yield Progress("opening the weights", 0, 0)
-    return (yield from line_fitting.measure_line_fluxes(result, load_result_bundle(result), cancel))
 
 
 def make_line_layer(

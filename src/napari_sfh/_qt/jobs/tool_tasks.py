@@ -19,6 +19,7 @@ from napari_sfh.analysis.comparison.map_comparison import Comparison, compare_re
 from napari_sfh.analysis.comparison.ppxf_fit import NOT_INSTALLED, PpxfBinSettings, PpxfFit
 from napari_sfh.analysis.gas import line_maps
 from napari_sfh.analysis.units import choose_flux_unit
+from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.files import save_figure as save
 from napari_sfh.jobs import run_in_background
@@ -72,18 +73,14 @@ def load_contour_map(
     if name in maps.MAPS:
         return maps.make_map_image(result, name), maps.MAPS[name].unit.replace("log10", "log"), result.name
     if maps_path is not None:
-        from napari_sfh.io.dap import read_line_maps
+        from napari_sfh.io.dap import list_line_names
 
-        found = read_line_maps(maps_path)
-        if name in found and found[name].flux.shape == result.bins.bin_id.shape:
-            fluxes = line_maps.line_fluxes_from_maps(found, maps_path.name)
-            return *_scale_line_fluxes(
-                line_maps.make_line_image(fluxes, name, result.bins), fluxes.unit
-            ), maps_path.name
-    measured = yield from _measure_lines(cancel, result)
-    if measured is None:
+        if name not in list_line_names(maps_path):
+            maps_path = None
+    fluxes = yield from load_line_fluxes(cancel, result, maps_path)
+    if fluxes is None:
         return None
-    return *_scale_line_fluxes(line_maps.make_line_image(measured, name, result.bins), measured.unit), measured.source
+    return *_scale_line_fluxes(line_maps.make_line_image(fluxes, name, result.bins), fluxes.unit), fluxes.source
 
 
 def _scale_line_fluxes(image: NDArray[np.floating], unit: str) -> tuple[NDArray[np.floating], str]:
@@ -92,17 +89,26 @@ def _scale_line_fluxes(image: NDArray[np.floating], unit: str) -> tuple[NDArray[
     return image * image.dtype.type(factor), f"{text} per spaxel"
 
 
-def _measure_lines(cancel: threading.Event, result: Result) -> Generator[Progress, None, line_maps.LineFluxes | None]:
+def load_line_fluxes(
+    cancel: threading.Event, result: Result, maps_path: Path | None
+) -> Generator[Progress, None, line_maps.LineFluxes | None]:
+    """Line fluxes of a result: by spaxel from a MAPS file, or by bin from the result's spectra where there is none.
+
+    Raises
+    ------
+    SfhInputError
+        The MAPS file lies on other spaxels or holds no line; without one, the weights of the result are not here.
+    """
+    if maps_path is not None:
+        from napari_sfh.io.dap import read_line_maps_on_grid
+
+        yield Progress("line maps", 0, 0)
+        found = read_line_maps_on_grid(maps_path, result.wcs, result.bins.bin_id.shape, result.name)
+        return line_maps.line_fluxes_from_maps(found, maps_path.name)
     from napari_sfh.analysis.gas import line_fitting
 
+    yield Progress("opening the weights", 0, 0)
     return (yield from line_fitting.measure_line_fluxes(result, load_result_bundle(result), cancel))
-
-
-def load_result_bundle(result: Result) -> Any:
-    """The weights that made a result, for their templates; the default ones where these are not shipped."""
-    from napari_sfh.model.bundle import list_bundles, load_bundle
-
-    return load_bundle(result.model_name if result.model_name in list_bundles() else "default")
 
 
 def draw_contours(

@@ -12,7 +12,7 @@ from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
-from napari_sfh._qt.jobs import line_tasks
+from napari_sfh._qt.jobs import line_tasks, tool_tasks
 from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button
 from napari_sfh._qt.tools.base import Host, Tool
 from napari_sfh._qt.widgets.figure_page import FigurePage
@@ -92,7 +92,7 @@ class LineTool(Tool):
             There is no result.
         """
         result = self._need_result()
-        work = partial(line_tasks.load_lines, result=result, maps_path=maps_path)
+        work = partial(tool_tasks.load_line_fluxes, result=result, maps_path=maps_path)
         self.host.start(work, partial(self._loaded, result, maps_path))
 
     def show(self, name: str) -> None:

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.comparison.map_comparison import MAX_STAR, SFH_PARTS, OtherResult, bin_truth
+from napari_sfh.analysis.comparison.mock_truth import read_truth
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap_populations import PopulationMaps, read_populations
 from napari_sfh.io.identify import KINDS, identify_file
 from napari_sfh.io.ngist import NgistResult, read_ngist
 from napari_sfh.io.results import read_result
-from napari_sfh.io.truth import read_truth
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import F64, Result, SpaxelTruth
