@@ -18,6 +18,7 @@ from napari_sfh import __version__
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import identify
+from napari_sfh.io.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import is_camera_substitute, read_mosaic
 from napari_sfh.io.muse import check_rest_range, read_cube
@@ -27,13 +28,28 @@ from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import STELLAR_PIXELS
 from napari_sfh.prep import binning, kinematics, rest_frame, sky_lines, spectra
+from napari_sfh.prep.bad_channels import mask_bad_channels
+from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_redshifts
+from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT, make_observation, mask_gas_lines
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.prep.rest_frame import reduced_chi2
-from napari_sfh.types import BANDS, F32, BinMap, BinnedMaps, Cube, Flag, Mosaic, Observation, Progress, Result
+from napari_sfh.types import (
+    BANDS,
+    F32,
+    BinMap,
+    BinnedMaps,
+    Cube,
+    Flag,
+    GivenBins,
+    Mosaic,
+    Observation,
+    Progress,
+    Result,
+)
 
 #: V, sigma in km/s where nothing better is known and pPXF is not installed.
 FALLBACK_KINEMATICS = "0,70"
@@ -111,6 +127,7 @@ def run_pipeline(config: RunConfig, cancel: threading.Event | None = None) -> Ge
     if opened is None:
         return None
     bundle, cube, maps, mosaics = opened
+    given = _open_given_bins(config, maps)
     redshift = yield from _find_redshift(config, cube, maps, bundle, cancel)
     if redshift is None:
         return None
@@ -118,7 +135,7 @@ def run_pipeline(config: RunConfig, cancel: threading.Event | None = None) -> Ge
     spaxels = yield from binning.measure_signal_noise(cube, redshift, cancel)
     if spaxels is None:
         return None
-    bins = yield from _make_bins(config, spaxels, maps, cancel)
+    bins = yield from _make_bins(config, spaxels, given, cancel)
     if bins is None:
         return None
     prepared = yield from _prepare_observation(config, cube, maps, mosaics, bins, spaxels, redshift, bundle, cancel)
@@ -149,7 +166,9 @@ def run_pipeline(config: RunConfig, cancel: threading.Event | None = None) -> Ge
             **config.settings(),
             "version": __version__,
             "device_used": str(inference.choose_device(config.device)),
-            "notes": " | ".join((*_file_notes(config, cube, mosaics), *notes, *_ood_notes(prediction.ood))),
+            "notes": " | ".join(
+                (*_file_notes(config, cube, maps, mosaics, given, bins), *notes, *_ood_notes(prediction.ood))
+            ),
         },
     )
     return (yield from _flag_other_gas(result, bundle, cancel))
@@ -184,10 +203,39 @@ def _flag_other_gas(
     return replace(result, flag=flag, settings=settings)
 
 
-def _file_notes(config: RunConfig, cube: Cube, mosaics: Mapping[str, Mosaic]) -> tuple[str, ...]:
+def _file_notes(
+    config: RunConfig,
+    cube: Cube,
+    maps: BinnedMaps | None,
+    mosaics: Mapping[str, Mosaic],
+    given: BinnedMaps | GivenBins | None,
+    bins: BinMap,
+) -> tuple[str, ...]:
     """What was assumed or left out, for the person who reads the result."""
-    unset = () if config.ebv_mw is not None else ("Milky Way E(B-V) not given: no correction; give --ebv-mw",)
-    return (*unset, *cube.notes, *(note for mosaic in mosaics.values() for note in mosaic.notes))
+    notes = [] if config.ebv_mw is not None else ["Milky Way E(B-V) not given: no correction; give --ebv-mw"]
+    notes += [*cube.notes, *cube.describe_missing(), *(note for mosaic in mosaics.values() for note in mosaic.notes)]
+    if isinstance(given, GivenBins):
+        notes.append(given.note)
+    elif given is not None and config.binning == "auto":
+        notes.append(
+            f"bins are those of {given.path.name}, so that its maps compare bin by bin; --binning vorbin makes new"
+        )
+    if given is not None:
+        notes.append(describe_dropped_spaxels(given, bins))
+    others = {"MAPS": maps.redshift if maps else None, "the cube's header": cube.redshift}
+    source, value = next(
+        ((k, v) for k, v in {"--redshift": config.redshift, **others}.items() if v is not None), ("", 0.0)
+    )
+    if source:
+        notes += compare_redshifts(value, source, {k: v for k, v in others.items() if k != source})
+    return tuple(filter(None, notes))
+
+
+def _open_given_bins(config: RunConfig, maps: BinnedMaps | None) -> BinnedMaps | GivenBins | None:
+    """Bins that somebody made: of MAPS, which are the default where there are some, or of a file; None: bin anew."""
+    if config.binning == "maps" or (config.binning == "auto" and maps is not None):
+        return maps
+    return None if config.binning in binning.BINNING_METHODS else read_bin_map(config.binning)
 
 
 def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
@@ -261,13 +309,11 @@ def _find_redshift(
 
 
 def _make_bins(
-    config: RunConfig, spaxels: binning.SpaxelSN, maps: BinnedMaps | None, cancel: threading.Event | None
+    config: RunConfig,
+    spaxels: binning.SpaxelSN,
+    given: BinnedMaps | GivenBins | None,
+    cancel: threading.Event | None,
 ) -> Generator[Progress, None, BinMap | None]:
-    given: BinnedMaps | Path | None = None
-    if config.binning == "maps":
-        given = maps
-    elif config.binning not in binning.BINNING_METHODS:
-        given = Path(config.binning)
     warning = binning.describe_binning_time(spaxels, config.binning)
     stage = f"binning to S/N {config.target_snr:g}" + (f": {warning}" if warning else "")
     method = config.binning if given is None else "auto"
@@ -293,7 +339,10 @@ def _prepare_observation(
     summed = yield from spectra.extract_bin_spectra(cube, bins, cancel, redshift=redshift, light=spaxels.signal)
     if summed is None:
         return None
+    summed, channel_notes = mask_bad_channels(summed, redshift)
+    checks = (*check_errors(summed), *check_redshift(summed, bundle.basis, redshift, cube.path))
     summed, sky_notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
+    sky_notes = (*checks, *channel_notes, *sky_notes)
     moving = yield from _measure_kinematics(config, summed, maps, bins, redshift, bundle, cancel)
     if moving is None:
         return None

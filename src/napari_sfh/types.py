@@ -140,6 +140,16 @@ class BinnedMaps:
 
 
 @dataclass(frozen=True)
+class GivenBins:
+    """Bins of somebody else, from a FITS image."""
+
+    path: Path
+    bin_id: I32  # (ny, nx), 1..N without gaps, 0 = none
+    wcs: WCS | None  # None where the image has no coordinates
+    note: str = ""  # what its numbers mean, for the user
+
+
+@dataclass(frozen=True)
 class BinMap:
     """Which spaxel belongs to which bin. Bins are numbered 1..N without gaps; 0 = none."""
 

@@ -134,7 +134,10 @@ CUBES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "text in CD1_1": (lambda d: overwrite_card(cube(d), "CD1_1", "'west    '"), r"CD1_1 = .* is not a finite number"),
     "no celestial axes": (lambda d: cube(d, CTYPE1="LINEAR", CTYPE2="LINEAR"), "no celestial WCS"),
     "half a celestial pair": (lambda d: cube(d, CTYPE2="LINEAR"), "no celestial WCS .*CTYPE2"),
-    "no CD at all": (lambda d: set_cards(cube(d), **dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2"))), "neither CD1_1 nor CDELT1"),
+    "no CD at all": (
+        lambda d: set_cards(cube(d), **dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2"))),
+        "neither CD1_1 nor CDELT1",
+    ),
     "spaxels of a degree": (
         lambda d: cube(d, CD1_1=-1.0, CD2_2=1.0),
         r"CD1_1 = .* pixels of 3600 x 3600 arcsec, not possible here",

@@ -7,7 +7,9 @@ are spectral-cube's reading of the header. Data stay on disk and are read in wav
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -58,7 +60,13 @@ def read_cube(path: str | Path) -> Cube:
         scale = _flux_scale(header, path)
         names = [hdu.name for hdu in hdus]
         factor, unit_note = _error_factor(hdus, images, scale)
-        notes = [*wave_notes, *sky_notes, unit_note, *(_unused_note(name) for name in images.unused)]
+        notes = [
+            *_redshift_notes(merged),
+            *wave_notes,
+            *sky_notes,
+            unit_note,
+            *(_unused_note(name) for name in images.unused),
+        ]
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
     _require_rest_range(wave, path)
     fwhm, _ = find_muse_psf_fwhm(merged, path)
@@ -73,13 +81,21 @@ def read_cube(path: str | Path) -> Cube:
         read=reader,
         has_variance=reader.variance is not None,
         name=fits_access.find_galaxy_name(merged, path),
-        redshift=z if z is not None and -0.01 < z < 2 else None,
+        redshift=z if z is not None and z != 0 and -0.01 < z < 2 else None,
         psf_fwhm_arcsec=fwhm,
         psf_beta=fsf_beta(merged),
         header=merged,
         notes=tuple(note for note in (*notes, *more) if note),
         describe_missing=reader.describe_missing,
     )
+
+
+def _redshift_notes(header: Mapping[str, Any]) -> list[str]:
+    """What is not believed: no galaxy has exactly 0, which template headers hold."""
+    z = fits_access.get_number_card(header, "REDSHIFT", "Z")
+    if z is None or (z != 0 and -0.01 < z < 2):
+        return []
+    return [f"redshift {z:g} of the header is a placeholder and is not used"]
 
 
 def _unused_note(name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.identify import GalaxyFiles, list_missing_files
@@ -23,7 +24,7 @@ from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.jobs import is_cancelled
 from napari_sfh.preflight import cost, footprints
 from napari_sfh.prep.binning import BINNING_METHODS, MAX_VORBIN_SPAXELS, MIN_SPAXEL_SNR
-from napari_sfh.prep.grids import read_given_bins
+from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.kinematics import describe_ppxf_time, is_ppxf_installed
 from napari_sfh.prep.mosaics.psf import ASSUMED_FWHM_ARCSEC
 from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
@@ -150,8 +151,8 @@ def examine_inputs(
             "psf": _psf_text(plan, cube, bool(checks), said),
             "redshift": redshift_text,
             "binning": f"{work.binning} to S/N {plan.target_snr:g}, about {bins} bins"
-            if plan.binning in BINNING_METHODS
-            else f"{bins} bins of {'MAPS' if plan.binning == 'maps' else Path(plan.binning).name}",
+            if work.binning in BINNING_METHODS
+            else f"{bins} bins of {'MAPS' if work.binning == 'maps' else Path(plan.binning).name}",
             "kinematics": _kinematics_text(plan),
         },
         problems=tuple(dict.fromkeys(said)),
@@ -209,7 +210,7 @@ def _count_bins(
     plan: RunPlan, cube: Cube, maps: BinnedMaps | None, seen: footprints.ObservedField, said: list[str]
 ) -> int:
     """Bins to expect."""
-    if plan.binning in BINNING_METHODS:
+    if plan.binning in BINNING_METHODS and not (plan.binning == "auto" and maps is not None):
         spaxels = int(np.count_nonzero(seen.snr >= MIN_SPAXEL_SNR))
         if plan.binning == "vorbin" and spaxels > MAX_VORBIN_SPAXELS:
             said.append(f"binning {spaxels} spaxels with vorbin takes minutes; --binning powerbin takes seconds")
@@ -217,12 +218,12 @@ def _count_bins(
         if bins == 0:
             said.append(f"no bin can reach S/N {plan.target_snr:g}; lower --target-snr")
         return bins
-    if plan.binning == "maps":
+    if plan.binning in ("maps", "auto"):
         if maps is None:
             said.append("bins of the MAPS file were asked for, and there is none that fits: give one, or bin anew")
         return 0 if maps is None else int(maps.bin_id.max())
     try:
-        given, _ = read_given_bins(Path(plan.binning), cube.wcs, cube.shape[1:], cube.path)
+        given, _ = place_given_bins(read_bin_map(plan.binning), cube.wcs, cube.shape[1:], cube.path)
     except SfhInputError as error:
         said.append(str(error))
         return 0
@@ -253,7 +254,7 @@ def _estimate_workload(
         cube_bytes=read,
         packed=not plain,
         mosaic_pixels=pixels,
-        binning=_choose_binning_method(plan, spaxels),
+        binning="maps" if plan.binning == "auto" and maps is not None else _choose_binning_method(plan, spaxels),
         ppxf=fit,
     )
 
