@@ -21,10 +21,11 @@ from machine import machine  # noqa: E402 - the imports are timed, too
 
 from napari_sfh import demo  # noqa: E402
 from napari_sfh.batch.many_galaxies import save_galaxy_result  # noqa: E402
-from napari_sfh.cli import show_progress  # noqa: E402
+from napari_sfh.decisions import configure_run  # noqa: E402
 from napari_sfh.io.identify import find_galaxy_files  # noqa: E402
-from napari_sfh.pipeline import configure_run, run_pipeline  # noqa: E402
-from napari_sfh.preflight.plan import RunPlan, examine_inputs  # noqa: E402
+from napari_sfh.pipeline import run_pipeline  # noqa: E402
+from napari_sfh.preflight.plan import examine_inputs  # noqa: E402
+from napari_sfh.types import Progress  # noqa: E402
 
 
 def main() -> None:
@@ -38,19 +39,15 @@ def main() -> None:
     marks = [("imports", *start), ("preflight", time.process_time(), time.perf_counter())]
     galaxy = find_galaxy_files(options.folder)
     asked = {"target_snr": options.target_snr, "kinematics": options.kinematics, "ebv_mw": 0.0}
-    plan = RunPlan.of({**vars(RunPlan.from_galaxy_files(galaxy)), **asked})
-    found = show_progress(examine_inputs(plan, galaxy.problems), quiet=True)
     config = configure_run(options.folder, **asked, device="cpu")
+    found = examine_inputs(config, galaxy.problems)
     marks.append(("opening the run's files", time.process_time(), time.perf_counter()))
-    work = run_pipeline(config)
-    while True:
-        try:
-            stage = next(work).stage
-        except StopIteration as end:
-            result = end.value
-            break
-        if stage != marks[-1][0]:
-            marks.append((stage, time.process_time(), time.perf_counter()))
+
+    def note(step: Progress) -> None:
+        if step.stage != marks[-1][0]:
+            marks.append((step.stage, time.process_time(), time.perf_counter()))
+
+    result = run_pipeline(config, note)
     marks.append(("writing", time.process_time(), time.perf_counter()))
     with tempfile.TemporaryDirectory() as folder:
         save_galaxy_result(result, config, Path(folder) / "out.fits")
@@ -60,7 +57,6 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     took = marks[-1][1] - marks[0][1]
     print(f"in all: CPU {took:.1f} s, peak {peak / 1e9:.2f} GB, {result.bins.n_bins} bins")
-    assert found is not None
     print(f"expected: {found.estimate.text()}, {found.n_bins} bins")
     print("  " + ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in found.estimate.seconds.items()))
 

@@ -13,12 +13,14 @@ still hold them. --whole adds the photometry of the mosaics' whole area, which a
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,11 +31,13 @@ import numpy as np
 from machine import machine
 
 from napari_sfh import pipeline
+from napari_sfh.decisions import configure_run
+from napari_sfh.errors import Cancelled
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
 from napari_sfh.prep.mosaics.psf import Psf
-from napari_sfh.types import BinMap, Cube
+from napari_sfh.types import BinMap, Cube, Progress
 
 TARGET_SNR = 35.0
 
@@ -110,27 +114,26 @@ class Meter:
 def whole_run(folder: Path, until: str | None) -> None:
     """Run the folder's galaxy; print every stage, then a line of JSON."""
     meter, rows, output = Meter.now(), [], folder / "result.out"
-    config = pipeline.configure_run(folder, ebv_mw=0.03, binning="powerbin", kinematics="maps", device="cpu")
-    generator, stage, result = pipeline.run_pipeline(config), "start", None
-    while True:
-        try:
-            step = next(generator)
-        except StopIteration as stop:
-            result = stop.value
-            break
-        if step.stage != stage:
+    config = configure_run(folder, ebv_mw=0.03, binning="powerbin", kinematics="maps", device="cpu")
+    stage, result, cancel = "start", None, threading.Event()
+
+    def note(step: Progress) -> None:
+        nonlocal stage
+        if step.stage != stage and not cancel.is_set():
             rows.append(meter.lap(stage))
             if until is not None and stage.startswith(until):
-                generator.close()
-                break
+                cancel.set()
             stage = step.stage
+
+    with contextlib.suppress(Cancelled):
+        result = pipeline.run_pipeline(config, note, cancel)
     if result is not None:
         rows.append(meter.lap(stage))
         write_result(result, output)
         rows.append(meter.lap("writing the result"))
         n_bins = result.bins.n_bins
         print(f"  {n_bins} bins; result file {output.stat().st_size / 1e9:.2f} GB; {result.settings['notes']}")
-        del result, generator
+        del result
         meter.lap("(set free)")
         result = read_result(output)
         rows.append(meter.lap("reading the result again"))

@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,9 @@ from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
-from napari_sfh.model.inference import choose_device, predict_histories, predict_point_values, run_to_completion
+from napari_sfh.model.inference import choose_device, predict_histories, predict_point_values
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training.fitting.recipe import load_recipe
-from napari_sfh.types import Progress
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "toys"))
 from toy_universe import make_toy_basis, make_toy_data, make_toy_metadata
@@ -49,14 +48,14 @@ def stand_in(folder: Path) -> Bundle:
     return load_bundle(save_bundle(folder / "fresh.safetensors", model, basis, make_toy_metadata("fresh weights")))
 
 
-def rate(work: Callable[[], Generator[Progress, None, Any]], n: int) -> tuple[float, float, float]:
+def rate(work: Callable[[], Any], n: int) -> tuple[float, float, float]:
     """Bins per second of repeated calls over ``n`` bins: median, best, and per second of processor time."""
-    run_to_completion(work())
+    work()
     seconds: list[float] = []
     start, busy = time.perf_counter(), time.process_time()
     while time.perf_counter() - start < _SECONDS or len(seconds) < 3:
         begun = time.perf_counter()
-        run_to_completion(work())
+        work()
         seconds.append(time.perf_counter() - begun)
     busy = time.process_time() - busy
     return n / float(np.median(seconds)), n / min(seconds), n * len(seconds) / busy

@@ -33,15 +33,6 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def finish(generator):
-    """Value of a generator."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            return stop.value
-
-
 def sky_wcs(n: int, pixel_arcsec: float) -> WCS:
     """Tangent plane, n x n pixels."""
     wcs = WCS(naxis=2)
@@ -119,14 +110,14 @@ def bench_extraction(side: int) -> None:
         drop_cache(path)
         cube = read_cube(path)
         start = time.perf_counter()
-        sn = finish(measure_signal_noise(cube, 0.002))
+        sn = measure_signal_noise(cube, 0.002)
         took = time.perf_counter() - start
         print(f"S/N       {side} x {side} x 160 channels  {took:.1f} s")
         label = np.kron(np.arange(1, (side // 5) ** 2 + 1).reshape(side // 5, side // 5), np.ones((5, 5), int))
         bins = bin_spaxels(sn, 35.0, given=np.pad(label, ((0, side - len(label)),) * 2).astype(np.int32))
         drop_cache(path)
         start = time.perf_counter()
-        spectra = finish(extract_bin_spectra(cube, bins, redshift=0.002, light=sn.signal))
+        spectra = extract_bin_spectra(cube, bins, redshift=0.002, light=sn.signal)
         took = time.perf_counter() - start
         used = spectra.wave_aa.size * side * side * 8 / 1e6
         print(

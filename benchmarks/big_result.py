@@ -22,7 +22,6 @@ from scipy.spatial import KDTree
 
 from napari_sfh import demo, pipeline
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.types import BinMap, Observation, Prediction, Result
 
 _SPAXELS_PER_BIN = 36
@@ -40,7 +39,7 @@ def big_result(n_bins: int, source: Result | None = None, seed: int = 0) -> Resu
     seed : int
         Of the bins' places and the noise.
     """
-    source = source if source is not None else run_to_completion(pipeline.run_pipeline(demo.make_demo_config("cpu")))
+    source = source if source is not None else pipeline.run_pipeline(demo.make_demo_config("cpu"))
     assert source is not None
     rng = np.random.default_rng(seed)
     side = int(np.ceil(np.sqrt(n_bins * _SPAXELS_PER_BIN)))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from napari_sfh.cli import show_progress
 from napari_sfh.model.bundle import list_bundles, load_bundle
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.simulation import prepare_prior
@@ -31,7 +30,7 @@ def main(n: int) -> None:
     parts = [HEAD]
     for name, path in list_bundles().items():
         bundle = load_bundle(path)
-        costs = show_progress(camera_substitution.measure_substitution_costs(source, bundle, n), quiet=False)
+        costs = camera_substitution.measure_substitution_costs(source, bundle, n)
         parts.append(
             camera_substitution.format_substitution_table(
                 costs, f"Weights `{name}` ({bundle.sha256[:12]}), {n} objects of the prior `wide`"

@@ -10,24 +10,31 @@ from typing import Any
 
 __version__ = "0.1.0"
 
+#: Public name: module and name in it.
 _PUBLIC = {
-    "RunConfig": "pipeline",
-    "run_pipeline": "pipeline",
-    "read_cube": "io.muse",
-    "read_mosaic": "io.hst",
-    "read_maps": "io.dap",
-    "read_result": "io.results",
-    "write_result": "io.results",
-    "load_bundle": "model.bundle",
-    "list_bundles": "model.bundle",
-    "Result": "types",
+    "run": "pipeline.run_pipeline",
+    "RunConfig": "config.RunConfig",
+    "configure_run": "decisions.configure_run",
+    "Progress": "types.Progress",
+    "Cancelled": "errors.Cancelled",
+    "SfhInputError": "errors.SfhInputError",
+    "ComputeError": "errors.ComputeError",
+    "read_cube": "io.muse.read_cube",
+    "read_mosaic": "io.hst.read_mosaic",
+    "read_maps": "io.dap.read_maps",
+    "read_result": "io.results.read_result",
+    "write_result": "io.results.write_result",
+    "load_bundle": "model.bundle.load_bundle",
+    "list_bundles": "model.bundle.list_bundles",
+    "Result": "types.Result",
 }
 __all__ = [*_PUBLIC, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(import_module(f"napari_sfh.{_PUBLIC[name]}"), name)
+        module, _, attribute = _PUBLIC[name].rpartition(".")
+        return getattr(import_module(f"napari_sfh.{module}"), attribute)
     raise AttributeError(f"module 'napari_sfh' has no attribute {name!r}")
 
 

@@ -10,20 +10,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO
 
 from napari_sfh import __version__
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import remove_parts_on_signals
 
 if TYPE_CHECKING:
-    from napari_sfh.pipeline import RunConfig
+    from napari_sfh.config import RunConfig
+    from napari_sfh.jobs import ReportProgress
     from napari_sfh.types import Progress, Result
-
-T = TypeVar("T")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,27 +43,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
-def show_progress(work: Generator[Progress, None, T], quiet: bool, stream: TextIO | None = None) -> T:
-    """Drive a generator to its end; on stderr one line a stage on a log, one moving line on a terminal."""
+@contextmanager
+def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterator[ReportProgress | None]:
+    """A ``progress`` for a long step: on stderr one line a stage on a log, one moving line on a terminal."""
     stream = stream or sys.stderr
     moving = stream.isatty()
     last = ""
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            if moving and last and not quiet:
-                print(file=stream)
-            value: T = end.value
-            return value
-        if quiet or (step.stage == last and not moving):
-            continue
+
+    def tell(step: Progress) -> None:
+        nonlocal last
+        if step.stage == last and not moving:
+            return
         count = f" {step.done}/{step.total}" if step.total else ""
         if moving:
             print(f"\r\x1b[K{step.stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
         else:
             print(step.stage, file=stream, flush=True)
         last = step.stage
+
+    try:
+        yield None if quiet else tell
+    finally:
+        if moving and last:
+            print(file=stream)
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -173,7 +174,7 @@ def _demo_command(options: argparse.Namespace) -> int:
 def _run_command(options: argparse.Namespace) -> int:
     if _is_many_galaxies(options):
         return _run_many_command(options)
-    from napari_sfh.pipeline import configure_run
+    from napari_sfh.decisions import configure_run
 
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
@@ -219,8 +220,8 @@ def _run_many_command(options: argparse.Namespace) -> int:
 
     from napari_sfh.batch import cluster, galaxies_report
     from napari_sfh.batch.many_galaxies import GalaxyOutcome, run_galaxies
+    from napari_sfh.config import RunConfig
     from napari_sfh.io.outputs import check_outputs, check_result_name, summary_page_path
-    from napari_sfh.pipeline import RunConfig
 
     for name in ("cube", "photometry", "maps"):
         if getattr(options, name):
@@ -247,8 +248,8 @@ def _run_many_command(options: argparse.Namespace) -> int:
         ended.append(outcome)
         galaxies_report.write_galaxies_report(ended, folder, about)
 
-    with _cancel_on_interrupt() as cancel:
-        outcomes = show_progress(run_galaxies(jobs, scheduler, options.workers, cancel, finished), options.quiet)
+    with _cancel_on_interrupt() as cancel, print_progress(options.quiet) as progress:
+        outcomes = run_galaxies(jobs, scheduler, options.workers, finished, progress, cancel)
     galaxies_report.write_galaxies_report(
         outcomes, folder, {**about, "finished": datetime.now(UTC).isoformat(timespec="seconds")}
     )
@@ -286,9 +287,8 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
 
     _check_writable(output)
     check_run_outputs(config, output)
-    result = show_progress(run_pipeline(config), quiet)
-    if result is None:
-        raise ComputeError("the run was cancelled; nothing was written")
+    with print_progress(quiet) as progress:
+        result = run_pipeline(config, progress)
     picture = save_galaxy_result(result, config, output)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         if not quiet:
@@ -332,17 +332,18 @@ def _info_command(options: argparse.Namespace) -> int:
 
 def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
     """What the files of a folder are, and what a run would do with them."""
-    from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
+    from napari_sfh.config import RunConfig
+    from napari_sfh.io.identify import describe_file, find_galaxy_files
     from napari_sfh.io.outputs import check_outputs
     from napari_sfh.preflight import plan
 
     galaxy = find_galaxy_files(folder)
     if options.plot:
         check_outputs([options.plot], (galaxy.cube, *galaxy.mosaics.values(), galaxy.maps))
-    found = show_progress(plan.examine_inputs(plan.RunPlan.from_galaxy_files(galaxy), galaxy.problems), options.quiet)
-    files = (galaxy.cube, *galaxy.mosaics.values(), *((galaxy.maps,) if galaxy.maps else ()))
+    with print_progress(options.quiet) as progress:
+        found = plan.examine_inputs(RunConfig(galaxy.cube, galaxy.mosaics, galaxy.maps), galaxy.problems, progress)
     # What is wrong with a file stands below, with what is done about it.
-    text = [line for file in files for line in describe_file(identify_file(file)) if not line.startswith("  !")]
+    text = [line for info in galaxy.described for line in describe_file(info) if not line.startswith("  !")]
     if found is not None:
         text += plan.format_preflight_text(found)
         if options.plot:

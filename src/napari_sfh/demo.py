@@ -6,8 +6,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from napari_sfh.analysis.comparison.mock_truth import read_truth
+from napari_sfh.config import RunConfig
+from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
-from napari_sfh.pipeline import RunConfig, configure_run
 from napari_sfh.types import SpaxelTruth
 
 #: The mock's Milky Way foreground: none was put in front of it.

@@ -1,9 +1,11 @@
-"""The two errors that the package raises on purpose.
+"""The errors that the package raises on purpose, and `Cancelled`, by which a step that was asked to stop ends.
 
-Every message names the file (or argument), the key and the remedy, in one line.
+Every message of an error names the file (or field), the key and the remedy, in one line.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class SfhInputError(ValueError):
@@ -16,3 +18,18 @@ class ComputeError(Exception):
     Not a ``RuntimeError``: napari's generator workers swallow those, so anything of that kind that can reach a
     worker (torch's out-of-memory error among them) is converted to this class.
     """
+
+
+class Cancelled(Exception):
+    """A long step ended because its ``cancel`` event was set.
+
+    Parameters
+    ----------
+    reached : object, optional
+        What was finished before, of the type that the step returns (a `Result` of `napari_sfh.run`, a `Prediction` of
+        `model.inference.predict_histories`); None where that would be nothing.
+    """
+
+    def __init__(self, reached: Any = None) -> None:
+        super().__init__("cancelled")
+        self.reached = reached

@@ -1,4 +1,7 @@
-"""Long work as plain generators: a blocking call made into one, in a thread or in a Python of its own.
+"""What long steps share: progress, cancel, and blocking calls in a thread or in a Python of their own.
+
+A long step is a function with two last arguments. ``progress`` is called with a `types.Progress` at each piece of the
+work, in the thread of the work. ``cancel`` is a `threading.Event`: once it is set, the step raises `errors.Cancelled`.
 
 A thread shares the interpreter: code that holds it for long stops a window, whatever the thread. `run_in_process`
 does not. ``python -m napari_sfh.jobs`` is its other end.
@@ -12,15 +15,14 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.types import Progress
 
 T = TypeVar("T")
-#: Long work: yields its progress, returns its value.
-Steps = Generator[Progress, None, T]
+ReportProgress = Callable[[Progress], None]
 #: Seconds between two looks at the cancel event while a library computes.
 POLL_SECONDS = 0.2
 
@@ -34,13 +36,53 @@ def format_duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def run_in_background(
-    call: Callable[[], T], stage: str, cancel: threading.Event | None = None
-) -> Generator[Progress, None, T | None]:
-    """Run a library's blocking ``call`` in a daemon thread and yield until it ends.
+def raise_if_cancelled(cancel: threading.Event | None) -> None:
+    """Raise `Cancelled` when somebody asked to stop."""
+    if cancel is not None and cancel.is_set():
+        raise Cancelled
 
-    Returns its value, or None on cancel: the thread is then left to finish alone, its value thrown away. An
-    exception of the call is raised here.
+
+def report_progress(
+    step: Progress, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+) -> None:
+    """Tell one piece of a long work, and stop the work if it was cancelled.
+
+    Parameters
+    ----------
+    step : Progress
+    progress : callable, optional
+        Called with ``step``.
+    cancel : threading.Event, optional
+
+    Raises
+    ------
+    Cancelled
+        ``cancel`` is set.
+
+    Examples
+    --------
+    >>> report_progress(Progress("binning", 3, 10), lambda step: print(step.stage, step.done))
+    binning 3
+    """
+    raise_if_cancelled(cancel)
+    if progress is not None:
+        progress(step)
+
+
+def run_in_background(
+    call: Callable[[], T],
+    stage: str,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> T:
+    """Run a library's blocking ``call`` in a daemon thread, and report ``stage`` until it ends.
+
+    An exception of the call is raised here.
+
+    Raises
+    ------
+    Cancelled
+        The thread is then left to finish alone, its value thrown away.
     """
     value: list[T] = []
     error: list[BaseException] = []
@@ -54,21 +96,24 @@ def run_in_background(
     thread = threading.Thread(target=target, name=f"napari-sfh {stage}", daemon=True)
     thread.start()
     while True:
-        yield Progress(stage, 0, 0)  # at least once: what is quick can be cancelled, too
+        report_progress(Progress(stage, 0, 0), progress, cancel)
         thread.join(POLL_SECONDS)
-        if cancel is not None and cancel.is_set():
-            return None
         if not thread.is_alive():
             break
+    raise_if_cancelled(cancel)
     if error:
         raise error[0]
     return value[0]
 
 
 def run_in_process(
-    function: Callable[..., T], args: tuple[Any, ...], stage: str, cancel: threading.Event | None = None
-) -> Generator[Progress, None, T | None]:
-    """Call ``function(*args)`` in a Python of its own and yield until it ends.
+    function: Callable[..., T],
+    args: tuple[Any, ...],
+    stage: str,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> T:
+    """Call ``function(*args)`` in a Python of its own, and report ``stage`` until it ends.
 
     The process is started anew rather than forked or spawned by `multiprocessing`, which would run a user's script
     (and open its window) once more. It yields to others of the machine (``nice``), and ends with a cancel.
@@ -80,12 +125,13 @@ def run_in_process(
     args : tuple
     stage : str
         Of the progress, and of the errors.
-    cancel : threading.Event, optional
+    progress, cancel : optional
+        See `report_progress`.
 
     Returns
     -------
-    object or None
-        What the function returns; None on cancel.
+    object
+        What the function returns.
 
     Raises
     ------
@@ -102,11 +148,9 @@ def run_in_process(
     )
     try:
         call = pickle.dumps((function, args))
-        answer = yield from run_in_background(lambda: child.communicate(call), stage, cancel)
+        answer = run_in_background(lambda: child.communicate(call), stage, progress, cancel)
     finally:
         child.kill()
-    if answer is None:
-        return None
     try:
         value, error = pickle.loads(answer[0])
     except (EOFError, pickle.UnpicklingError):
@@ -129,18 +173,13 @@ def serve_process_call() -> None:
     try:
         function, args = pickle.load(sys.stdin.buffer)
         value = function(*args)
-    except (SfhInputError, ComputeError) as ours:
+    except (SfhInputError, ComputeError, Cancelled) as ours:
         error = ours
     except Exception as other:
         error = ComputeError(f"{type(other).__name__}: {other}: this is a fault of the program or a library")
         error.add_note(traceback.format_exc())
     with answers:
         pickle.dump((value, error), answers)
-
-
-def is_cancelled(cancel: threading.Event | None) -> bool:
-    """True when somebody asked to stop."""
-    return cancel is not None and cancel.is_set()
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ FLAG_MEANING: Mapping[Flag, str] = {
 
 @dataclass(frozen=True)
 class Progress:
-    """One step of a long computation: what every generator of this package yields."""
+    """One piece of a long computation, as ``progress`` is told; see `jobs.report_progress`."""
 
     stage: str  # what is being done, for a person: "binning", "spectra", ...
     done: int

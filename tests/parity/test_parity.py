@@ -11,17 +11,10 @@ import pytest
 from parity_sky import HST_FWHM, N_SPAXEL, REDSHIFT, direct, paint, voronoi_regions
 from toy_universe import write_toy_bundle
 
+from napari_sfh.decisions import configure_run
 from napari_sfh.model.encoding import encode_observation
-from napari_sfh.pipeline import configure_run, run_pipeline
+from napari_sfh.pipeline import run_pipeline
 from napari_sfh.types import Flag, Observation
-
-
-def finish(generator):
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            return stop.value
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +32,7 @@ def rotating(tmp_path_factory, bundle):
     paint(folder, np.where(region < 0, 0.0, v[region]), np.where(region < 0, 60.0, sigma[region]))
     given = {"hst_psf_fwhm_arcsec": HST_FWHM, "ebv_mw": 0.0, "draws": 50}
     config = configure_run(folder, model=str(bundle), binning="maps", kinematics="maps", **given)
-    return finish(run_pipeline(config))
+    return run_pipeline(config)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +47,7 @@ def run_still(folder, bundle, **options):
     """Run it with Voronoi bins."""
     given = {"hst_psf_fwhm_arcsec": HST_FWHM, "ebv_mw": 0.0, "draws": 50}
     plain = {"binning": "vorbin", "target_snr": 40.0, "kinematics": "70,85"}
-    return finish(run_pipeline(configure_run(folder, model=str(bundle), **(given | plain | options))))
+    return run_pipeline(configure_run(folder, model=str(bundle), **(given | plain | options)))
 
 
 @pytest.fixture(scope="module")

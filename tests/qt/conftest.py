@@ -6,7 +6,7 @@ import gc
 import itertools
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from astropy.wcs import WCS
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
-from napari_sfh.types import BANDS, BinMap, Flag, Observation, Prediction, Progress, Result
+from napari_sfh.types import BANDS, BinMap, Flag, Observation, Prediction, Result
 
 # Before napari reads its preferences: the tests neither see nor touch those of the user.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
@@ -272,8 +272,7 @@ def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True) 
 def at_once(value: Any) -> Callable[..., Any]:
     """In place of `jobs.run_in_process`: work that has its answer ready."""
 
-    def work(*_: object) -> Generator[Progress, None, Any]:
-        yield Progress("at once", 1, 1)
+    def work(*_: object) -> Any:
         return value
 
     return work

@@ -21,7 +21,7 @@ from napari_sfh.analysis import posteriors
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.posteriors import PosteriorDraws
 from napari_sfh.errors import SfhInputError
-from napari_sfh.types import Progress, Result
+from napari_sfh.types import Result
 
 
 @pytest.fixture
@@ -121,8 +121,7 @@ def test_posterior_of_the_clicked_bin(qtbot: Any, dock: Any, tmp_path: Path, mon
     idle(qtbot, dock)
     assert "the weights 'test' (sha256 000000000000…)" in dock.message.text()
 
-    def drawn(result: Result, bin_id: int, names: Any, cancel: Any = None) -> Any:
-        yield Progress("posterior", 0, 1)
+    def drawn(result: Result, bin_id: int, names: Any, progress: Any = None, cancel: Any = None) -> Any:
         rng = np.random.default_rng(1)
         return PosteriorDraws(bin_id, {name: rng.normal(size=500) for name in names})
 

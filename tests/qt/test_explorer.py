@@ -6,7 +6,7 @@ import gc
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from napari_sfh.analysis.regions import Outline
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import write_result
 from napari_sfh.io.workspaces import Workspace, write_workspace
+from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress, Result
 
 
@@ -31,8 +32,8 @@ from napari_sfh.types import Progress, Result
 def no_cards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not load torch and the weights for tests that need neither."""
 
-    def cards(cancel: threading.Event) -> Generator[Progress, None, dict[str, str]]:
-        yield Progress("weights", 0, 0)
+    def cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:
+        progress(Progress("weights", 0, 0))
         return {"wide": "# wide\n\nTrained on **mocks**."}
 
     monkeypatch.setattr(tasks, "read_cards", cards)
@@ -169,13 +170,13 @@ def test_run_cancel_rerun_and_error(
     asked: list[dict[str, Any]] = []
     stopped_at: list[int] = []
 
-    def slow(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, Any]:
+    def slow(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> Any:
         asked.append(options)
         for done in range(10000):
             if cancel.is_set():
                 stopped_at.append(done)
                 return None
-            yield Progress("binning", done, 10000)
+            progress(Progress("binning", done, 10000))
             time.sleep(0.02)
         return None
 
@@ -195,8 +196,8 @@ def test_run_cancel_rerun_and_error(
     assert dock.message.text().startswith("Cancelled")
     assert dock.run_button.enabled
 
-    def fails(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, Any]:
-        yield Progress("starting", 0, 0)
+    def fails(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> Any:
+        progress(Progress("starting", 0, 0))
         raise SfhInputError("cube.fits: no extension DATA; give a MUSE cube")
 
     monkeypatch.setattr(tasks, "run_galaxy", fails)
@@ -206,8 +207,8 @@ def test_run_cancel_rerun_and_error(
     assert dock.details_button.visible
     assert "Traceback" in dock._details
 
-    def works(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, Any]:
-        yield Progress("starting", 0, 0)
+    def works(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> Any:
+        progress(Progress("starting", 0, 0))
         return tasks.prepare_result(result)
 
     monkeypatch.setattr(tasks, "run_galaxy", works)
@@ -306,10 +307,10 @@ def test_closing_the_dock_leaves_nothing(
     dock.session.select(3)
     dock.tools["region"].draw()
 
-    def endless(cancel: threading.Event) -> Generator[Progress, None, None]:
+    def endless(progress: ReportProgress, cancel: threading.Event) -> None:
         started.set()
         while not cancel.is_set():
-            yield Progress("waiting", 0, 0)
+            progress(Progress("waiting", 0, 0))
             time.sleep(0.01)
         stopped.set()
 
@@ -344,9 +345,9 @@ def test_closing_the_dock_leaves_nothing(
 def test_closing_the_window_during_a_run_stops_it(qtbot: Any, make_viewer: Callable[..., Any], no_cards: None) -> None:
     stopped = threading.Event()
 
-    def endless(cancel: threading.Event) -> Generator[Progress, None, None]:
+    def endless(progress: ReportProgress, cancel: threading.Event) -> None:
         while not cancel.is_set():
-            yield Progress("waiting", 0, 0)
+            progress(Progress("waiting", 0, 0))
             time.sleep(0.01)
         stopped.set()
 

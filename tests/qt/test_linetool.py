@@ -21,7 +21,6 @@ from napari_sfh._qt.tools.notes import NotesTool
 from napari_sfh.analysis.gas.line_maps import LineFluxes
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.model.inference import run_to_completion
 
 
 class Host:
@@ -37,7 +36,7 @@ class Host:
         self.said, self.docks = [], {}
 
     def start(self, work, after):
-        value = run_to_completion(work(None))
+        value = work(None, None)
         if value is not None:
             after(value)
 

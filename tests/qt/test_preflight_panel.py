@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QGraphicsPolygonItem
 
 from napari_sfh._qt import contributions
 from napari_sfh._qt.jobs import tasks
+from napari_sfh.jobs import ReportProgress
 from napari_sfh.preflight.plan import BAND_COLORS
 from napari_sfh.types import Progress
 
@@ -50,8 +51,8 @@ def galaxy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def dock(make_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
-    def cards(cancel: threading.Event) -> Generator[Progress, None, dict[str, str]]:
-        yield Progress("weights", 0, 0)
+    def cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:
+        progress(Progress("weights", 0, 0))
         return {"wide": "# wide"}
 
     monkeypatch.setattr(tasks, "read_cards", cards)

@@ -96,13 +96,7 @@ def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: st
 
 
 def test_gradient_tables(result: Result, tmp_path: Path) -> None:
-    work = fit_all_gradients(result, replace(guess_disc(result.white, result.wcs), distance_mpc=9.8))
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            found = end.value
-            break
+    found = fit_all_gradients(result, replace(guess_disc(result.white, result.wcs), distance_mpc=9.8))
     made = tables.build_gradient_tables(result, found)
     path = tables.write_tables(made, tmp_path / "gradient.fits")
     rows = QTable.read(path, hdu="GRADIENTS")

@@ -74,9 +74,8 @@ def test_a_walk_on_galaxies(
 
     from napari_sfh import demo, pipeline
     from napari_sfh.io.identify import find_galaxy_files
-    from napari_sfh.model.inference import run_to_completion
 
-    result = run_to_completion(pipeline.run_pipeline(demo.make_demo_config("cpu")))
+    result = pipeline.run_pipeline(demo.make_demo_config("cpu"))
     assert result is not None
     walk = start(make_viewer, result if n_bins is None else big_result(n_bins, result), tmp_path, ask)
     walk.dock.data.set_files(None, find_galaxy_files(demo.find_demo_folder()).mosaics, None)

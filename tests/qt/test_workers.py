@@ -4,60 +4,62 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator
 
 import pytest
 
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error, run_guarded
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
+from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress
 
 
-def drain(work: Generator) -> tuple[list[Progress], object]:
-    steps = []
-    while True:
-        try:
-            steps.append(next(work))
-        except StopIteration as end:
-            return steps, end.value
+def ignore(step: Progress) -> None:
+    """Nobody listens."""
 
 
-def endless(cancel: threading.Event) -> Generator[Progress, None, str]:
+def endless(progress: ReportProgress, cancel: threading.Event) -> str:
     n = 0
     while not cancel.is_set():
         n += 1
-        yield Progress("waiting", n, 0)
+        progress(Progress("waiting", n, 0))
         time.sleep(0.01)
     return "what was done"
 
 
 def test_runtime_errors_become_compute_errors() -> None:
-    def fails(cancel: threading.Event) -> Generator[Progress, None, None]:
-        yield Progress("a", 0, 1)
+    def fails(progress: ReportProgress, cancel: threading.Event) -> None:
+        progress(Progress("a", 0, 1))
         raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
 
     with pytest.raises(ComputeError, match=r"out of memory.*choose the device cpu"):
-        drain(run_guarded(fails, threading.Event()))
+        run_guarded(fails, ignore, threading.Event())
+
+
+def test_a_cancel_gives_nothing() -> None:
+    def stopped(progress: ReportProgress, cancel: threading.Event) -> None:
+        raise Cancelled("a part that the window does not know")
+
+    assert run_guarded(stopped, ignore, threading.Event()) is None
 
 
 def test_other_errors_pass() -> None:
-    def fails(cancel: threading.Event) -> Generator[Progress, None, None]:
-        yield Progress("a", 0, 1)
+    def fails(progress: ReportProgress, cancel: threading.Event) -> None:
+        progress(Progress("a", 0, 1))
         raise SfhInputError("cube.fits: no DATA; choose a MUSE cube")
 
     with pytest.raises(SfhInputError, match="no DATA"):
-        drain(run_guarded(fails, threading.Event()))
+        run_guarded(fails, ignore, threading.Event())
 
 
 def test_progress_is_thinned_but_stages_and_ends_are_kept() -> None:
-    def busy(cancel: threading.Event) -> Generator[Progress, None, int]:
+    def busy(progress: ReportProgress, cancel: threading.Event) -> int:
         for stage in ("one", "two"):
             for i in range(1, 1001):
-                yield Progress(stage, i, 1000)
+                progress(Progress(stage, i, 1000))
         return 7
 
-    steps, value = drain(run_guarded(busy, threading.Event()))
-    assert value == 7
+    steps: list[Progress] = []
+    assert run_guarded(busy, steps.append, threading.Event()) == 7
     assert len(steps) < 100
     assert steps[0] == Progress("one", 1, 1000)
     assert Progress("one", 1000, 1000) in steps
@@ -86,8 +88,8 @@ def test_cancel_returns_what_was_done(qtbot) -> None:
 def test_work_that_does_not_listen_is_let_go(qtbot) -> None:
     release = threading.Event()
 
-    def deaf(cancel: threading.Event) -> Generator[Progress, None, str]:
-        yield Progress("a library", 0, 0)
+    def deaf(progress: ReportProgress, cancel: threading.Event) -> str:
+        progress(Progress("a library", 0, 0))
         release.wait(60)
         return "partial"
 
@@ -107,8 +109,8 @@ def test_work_that_does_not_listen_is_let_go(qtbot) -> None:
 def test_a_late_result_does_not_disturb_the_next_run(qtbot) -> None:
     release = threading.Event()
 
-    def deaf(cancel: threading.Event) -> Generator[Progress, None, str]:
-        yield Progress("a library", 0, 0)
+    def deaf(progress: ReportProgress, cancel: threading.Event) -> str:
+        progress(Progress("a library", 0, 0))
         release.wait(60)
         return "old"
 
@@ -127,8 +129,8 @@ def test_a_late_result_does_not_disturb_the_next_run(qtbot) -> None:
 
 
 def test_errors_arrive_and_the_job_is_free_again(qtbot) -> None:
-    def fails(cancel: threading.Event) -> Generator[Progress, None, None]:
-        yield Progress("a", 0, 1)
+    def fails(progress: ReportProgress, cancel: threading.Event) -> None:
+        progress(Progress("a", 0, 1))
         raise RuntimeError("the disk fell over")
 
     errors: list[Exception] = []

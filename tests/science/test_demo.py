@@ -14,14 +14,17 @@ from astropy.wcs import WCS
 
 from napari_sfh import demo
 from napari_sfh.analysis.comparison import map_comparison
-from napari_sfh.cli import main, show_progress
+from napari_sfh.cli import main
+from napari_sfh.config import RunConfig
+from napari_sfh.decisions import configure_run
+from napari_sfh.errors import Cancelled
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.results import read_result
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.pipeline import configure_run, run_pipeline
+from napari_sfh.pipeline import run_pipeline
 from napari_sfh.preflight import plan as preflight
 from napari_sfh.training.mock.archive_layouts import dress_mock_galaxy
-from napari_sfh.types import Flag
+from napari_sfh.types import Flag, Progress
 
 #: Processor seconds of the run.
 TOOK: dict[str, float] = {}
@@ -70,8 +73,8 @@ def test_the_result_keeps_the_contract(output):
 def test_the_preflight_expects_this_run(result, capsys):
     """Its bins; the time is printed beside the expected one, not judged: it is a figure of the machine."""
     galaxy = find_galaxy_files(demo.find_demo_folder())
-    plan = preflight.RunPlan.of({**vars(preflight.RunPlan.from_galaxy_files(galaxy)), "ebv_mw": demo.EBV_MW})
-    found = show_progress(preflight.examine_inputs(plan, galaxy.problems), quiet=True)
+    plan = RunConfig(galaxy.cube, galaxy.mosaics, galaxy.maps, ebv_mw=demo.EBV_MW)
+    found = preflight.examine_inputs(plan, galaxy.problems)
     assert found.problems == ()
     assert found.n_bins == pytest.approx(result.bins.n_bins, rel=0.1)
     assert [band.coverage for band in found.bands] == [1.0] * 5
@@ -123,7 +126,13 @@ def test_provenance_is_in_the_header(output, result):
 
 @pytest.mark.parametrize("stage", ["opening the files", "signal and noise", "spectra", "photometry"])
 def test_cancel_before_the_network_gives_nothing(part, stage):
-    assert show_progress(_cancelled_at(part, stage), quiet=True) is None
+    assert _cancel_at(part, stage).reached is None
+
+
+def test_a_cancel_after_the_network_keeps_the_result(part):
+    reached = _cancel_at(part, "emission lines").reached
+    assert np.isfinite(reached.prediction.mass_frac).all()
+    assert np.isfinite(reached.model_flux).all()
 
 
 def test_gas_that_no_young_stars_light_is_flagged_and_told(part, result, tmp_path):
@@ -141,25 +150,25 @@ def test_gas_that_no_young_stars_light_is_flagged_and_told(part, result, tmp_pat
         line = 6583.5 * (1 + result.redshift) * (1 + maps["V_STARS"].data / C_KMS)
         cube += 30 * np.median(cube, axis=0) * np.exp(-0.5 * ((wave[:, None, None] - line) / 1.5) ** 2)
     config = configure_run(folder, ebv_mw=0.0, device="cpu", draws=50)
-    found = show_progress(run_pipeline(config), quiet=True)
+    found = run_pipeline(config)
     n, flagged = found.bins.n_bins, int((found.flag & Flag.OTHER_GAS > 0).sum())
     assert flagged > 0.75 * n
     assert f"gas of {flagged} of {n} bins is not lit by young stars alone" in found.settings["notes"]
     assert found.settings["notes"].endswith("give --mask-lines")
     strange = int((found.flag & Flag.OUT_OF_DEPTH > 0).sum())
     assert (f"{strange} of {n} bins are out of the network's depth" in found.settings["notes"]) == (strange > 0.1 * n)
-    hidden = show_progress(run_pipeline(replace(config, mask_lines=True)), quiet=True)
+    hidden = run_pipeline(replace(config, mask_lines=True))
     assert not (hidden.flag & Flag.OTHER_GAS).any()
 
 
-def _cancelled_at(part: Path, stage: str):
+def _cancel_at(part: Path, stage: str) -> Cancelled:
+    """What a run raises that is stopped as soon as a stage is told."""
     cancel = threading.Event()
-    work = run_pipeline(configure_run(part, ebv_mw=0.0, device="cpu", draws=50), cancel)
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            return end.value
+
+    def tell(step: Progress) -> None:
         if step.stage == stage:
             cancel.set()
-        yield step
+
+    with pytest.raises(Cancelled) as caught:
+        run_pipeline(configure_run(part, ebv_mw=0.0, device="cpu", draws=50), tell, cancel)
+    return caught.value

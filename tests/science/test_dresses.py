@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from napari_sfh import demo
+from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.identify import find_galaxy_files
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.pipeline import configure_run, run_pipeline
+from napari_sfh.pipeline import run_pipeline
 from napari_sfh.prep.mosaics.psf import MUSE_REFERENCE_AA, MUSE_SLOPE
 from napari_sfh.training.mock.archive_layouts import DRESSES, dress_mock_galaxy, read_mock_galaxy
 from napari_sfh.training.mock.files import write_fits_files
@@ -42,7 +42,7 @@ def run_in(tmp_path_factory):
         dress_mock_galaxy(demo.find_demo_folder(), folder, style, window)
         given = {"psf_fwhm_arcsec": NATIVE_FWHM} if style in ("native", "plain") else {}
         config = configure_run(folder, ebv_mw=0.0, binning=binning, device="cpu", **given)
-        return run_to_completion(run_pipeline(replace(config, draws=50)))
+        return run_pipeline(replace(config, draws=50))
 
     return go
 

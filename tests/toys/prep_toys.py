@@ -17,15 +17,6 @@ MUSE_WAVE = 4749.88 + 1.25 * np.arange(2300)  # to 7623 AA
 LINES = ((4861.3, -5.0), (5175.0, -4.0), (5270.0, -2.5), (5335.0, -2.0), (5892.0, -3.0), (6562.8, 20.0), (6583.4, 8.0))
 
 
-def run(generator):
-    """Value that a generator returns."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            return stop.value
-
-
 def toy_wcs(ny: int, nx: int, pixel_arcsec: float, centre=(24.174, 15.783)) -> WCS:
     wcs = WCS(naxis=2)
     wcs.wcs.ctype = ["RA---TAN", "DEC--TAN"]

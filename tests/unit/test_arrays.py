@@ -9,7 +9,6 @@ from synthetic_toys import toy_source
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.model.encoding import encode_observation
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.training.fitting.augmentation import augment_spectra
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.fitting.spectra_sources import Batches, StoredSource, make_endless_source, make_fresh_source
@@ -168,7 +167,7 @@ def test_a_source_moves_there_and_back():
 
 
 def test_a_stored_set_is_made_worse_on_the_device(device, tmp_path, same_noise):
-    run_to_completion(simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1))
+    simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1)
     here = StoredSource.open(tmp_path)
     there = replace(here, arrays=array_backend.select_backend(device))
     rows = np.array([3, 8, 20])
@@ -176,14 +175,14 @@ def test_a_stored_set_is_made_worse_on_the_device(device, tmp_path, same_noise):
 
 
 def test_a_set_made_by_torch_is_not_mixed_with_numpys(tmp_path):
-    run_to_completion(simulation.simulate_set(toy_source().to("cpu"), 40, 4, tmp_path, 2))
+    simulation.simulate_set(toy_source().to("cpu"), 40, 4, tmp_path, 2)
     manifest = simulation.read_manifest(tmp_path)
     assert manifest["made_with"] == "torch-cpu"
     assert len(stored_set.load_stored_set(tmp_path)) == 40
     with pytest.raises(SfhInputError, match=r"holds another set \(prior, library, seed, device or version differ\)"):
-        run_to_completion(simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1))
+        simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1)
     with pytest.raises(SfhInputError, match=r"--scheduler tcp://x:1: its workers make spectra with NumPy"):
-        run_to_completion(simulation.simulate_set(toy_source().to("cpu"), 40, 4, tmp_path / "b", 1, "tcp://x:1"))
+        simulation.simulate_set(toy_source().to("cpu"), 40, 4, tmp_path / "b", 1, "tcp://x:1")
 
 
 def test_a_device_that_is_not_there_is_named():

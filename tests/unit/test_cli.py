@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from napari_sfh.cli import main, show_progress
+from napari_sfh.cli import main, print_progress
+from napari_sfh.config import RunConfig
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.pipeline import RunConfig
 from napari_sfh.types import Progress
 
 #: What a run may have shown of its progress, on a slow disk, before it finds that it cannot go on.
@@ -98,9 +98,8 @@ def test_info_of_nonsense(capsys, tmp_path):
 
 
 def test_a_failure_is_status_one(capsys, monkeypatch, tmp_path):
-    def fail(config):
+    def fail(config, progress):
         raise ComputeError("disk full")
-        yield
 
     monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", fail)
     assert main(["run", "--cube", "c.fits", "--output", str(tmp_path / "o.fits")]) == 1
@@ -109,18 +108,14 @@ def test_a_failure_is_status_one(capsys, monkeypatch, tmp_path):
 
 
 def test_progress_is_one_line_a_stage_and_quiet_is_quiet():
-    def work():
+    log = io.StringIO()
+    with print_progress(stream=log) as progress:
         for k in range(3):
-            yield Progress("spectra", k, 3)
-        yield Progress("maps", 0, 0)
-        return 5
-
-    log = io.StringIO()
-    assert show_progress(work(), quiet=False, stream=log) == 5
+            progress(Progress("spectra", k, 3))
+        progress(Progress("maps", 0, 0))
     assert log.getvalue() == "spectra\nmaps\n"
-    log = io.StringIO()
-    assert show_progress(work(), quiet=True, stream=log) == 5
-    assert log.getvalue() == ""
+    with print_progress(quiet=True, stream=log) as progress:
+        assert progress is None
 
 
 def test_a_sentence_that_stays_is_not_overwritten_on_a_terminal():
@@ -128,13 +123,11 @@ def test_a_sentence_that_stays_is_not_overwritten_on_a_terminal():
         def isatty(self):
             return True
 
-    def work():
-        yield Progress("spectra", 1, 3)
-        yield Progress("pPXF fits 9 spectra", 0, 0, stays=True)
-        yield Progress("fits", 0, 9)
-
     log = Terminal()
-    show_progress(work(), quiet=False, stream=log)
+    with print_progress(stream=log) as progress:
+        progress(Progress("spectra", 1, 3))
+        progress(Progress("pPXF fits 9 spectra", 0, 0, stays=True))
+        progress(Progress("fits", 0, 9))
     assert log.getvalue() == "\r\x1b[Kspectra 1/3\r\x1b[KpPXF fits 9 spectra\n\r\x1b[Kfits 0/9\n"
 
 

@@ -11,8 +11,7 @@ from astropy.wcs import WCS
 from napari_sfh.analysis import colour_image
 from napari_sfh.analysis.colour_image import ColourStretch
 from napari_sfh.analysis.contours import choose_contour_levels, trace_contours
-from napari_sfh.errors import SfhInputError
-from napari_sfh.model.inference import run_to_completion
+from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.types import Mosaic
 
 
@@ -53,7 +52,7 @@ class Sky:
 
 def test_a_large_mosaic_is_cut_to_the_field_and_never_read_whole():
     sky = Sky()
-    field = run_to_completion(colour_image.read_colour_field({"F814W": sky.mosaic}, CUBE, CUBE_SHAPE))
+    field = colour_image.read_colour_field({"F814W": sky.mosaic}, CUBE, CUBE_SHAPE)
     assert sky.largest <= 2_000_000
     assert max(field.planes.shape) < 600  # 16" x 12" turned by 40 degrees, in 0.04" pixels, and a margin
     corners = CUBE.wcs_pix2world([[0, 0], [79, 0], [0, 59], [79, 59]], 0)
@@ -67,7 +66,7 @@ def test_a_star_lies_where_its_coordinates_say(monkeypatch, averaged):
     sky = Sky()
     if averaged > 1:
         monkeypatch.setattr(colour_image, "MAX_PIXELS", 50_000)
-    field = run_to_completion(colour_image.read_colour_field({"F814W": sky.mosaic}, CUBE, CUBE_SHAPE))
+    field = colour_image.read_colour_field({"F814W": sky.mosaic}, CUBE, CUBE_SHAPE)
     assert field.averaged == averaged
     plane = field.planes[0]
     y, x = np.mgrid[: plane.shape[0], : plane.shape[1]]
@@ -79,9 +78,7 @@ def test_a_star_lies_where_its_coordinates_say(monkeypatch, averaged):
 
 def test_bands_on_other_grids_are_brought_onto_the_first():
     red, green = Sky("F814W"), Sky("F555W", pixel=0.05, rotation=25.0)
-    field = run_to_completion(
-        colour_image.read_colour_field({"F814W": red.mosaic, "F555W": green.mosaic}, CUBE, CUBE_SHAPE)
-    )
+    field = colour_image.read_colour_field({"F814W": red.mosaic, "F555W": green.mosaic}, CUBE, CUBE_SHAPE)
     assert field.bands == ("F814W", "F555W")
     a, b = field.planes[:, 50:-50, 50:-50]
     both = np.isfinite(b)
@@ -91,16 +88,16 @@ def test_bands_on_other_grids_are_brought_onto_the_first():
 
 def test_bands_are_balanced_and_colours_kept_at_every_brightness():
     mosaics = {b: Sky(b, level=k).mosaic for b, k in (("F814W", 5.0), ("F555W", 1.0), ("F438W", 0.2))}
-    field = run_to_completion(colour_image.read_colour_field(mosaics, CUBE, CUBE_SHAPE))
-    image = run_to_completion(colour_image.render_colour_image(field))[0]
+    field = colour_image.read_colour_field(mosaics, CUBE, CUBE_SHAPE)
+    image = colour_image.render_colour_image(field)[0]
     assert image.dtype == np.uint8
     # The same light in every band is grey, whatever the bands' fluxes are.
     assert np.ptp(image[..., :3].astype(int), axis=-1).max() <= 2
     planes = np.ones((3, 4, 4), np.float32) * np.geomspace(0.2, 1.5, 4)[:, None].astype(np.float32)
     planes[0] *= 1.5
-    rgb = run_to_completion(
-        colour_image.render_colour_image(colour_image.ColourField(planes, ("R", "G", "B"), field.wcs, 1))
-    )[0].astype(float)
+    rgb = colour_image.render_colour_image(colour_image.ColourField(planes, ("R", "G", "B"), field.wcs, 1))[0].astype(
+        float
+    )
     np.testing.assert_allclose(rgb[..., 0] / rgb[..., 2], 1.5, rtol=0.04)
     assert (np.diff(rgb[:, 0, 2]) > 0).all()
 
@@ -108,19 +105,17 @@ def test_bands_are_balanced_and_colours_kept_at_every_brightness():
 @pytest.mark.parametrize("softening", [0.5, 8.0, 30.0])
 def test_mean_light_is_a_third_of_white_whatever_the_softening(softening):
     field = colour_image.ColourField(np.ones((1, 2, 2), np.float32), ("F814W",), CUBE, 1)
-    assert run_to_completion(colour_image.render_colour_image(field, ColourStretch(1.0, softening)))[0][
-        0, 0, 0
-    ] == pytest.approx(84, abs=2)
-    assert run_to_completion(colour_image.render_colour_image(field, ColourStretch(2.0, softening)))[0][0, 0, 0] > 90
+    assert colour_image.render_colour_image(field, ColourStretch(1.0, softening))[0][0, 0, 0] == pytest.approx(
+        84, abs=2
+    )
+    assert colour_image.render_colour_image(field, ColourStretch(2.0, softening))[0][0, 0, 0] > 90
 
 
 def test_missing_pixels_are_clear_and_one_missing_band_gives_no_colour():
     planes = np.ones((3, 2, 2), np.float32)
     planes[:, 0, 0] = np.nan
     planes[2, 1, 1] = np.nan
-    image = run_to_completion(
-        colour_image.render_colour_image(colour_image.ColourField(planes, ("R", "G", "B"), CUBE, 1))
-    )[0]
+    image = colour_image.render_colour_image(colour_image.ColourField(planes, ("R", "G", "B"), CUBE, 1))[0]
     np.testing.assert_array_equal(image[..., 3], [[0, 255], [255, 255]])
     assert np.ptp(image[1, 1, :3]) == 0
 
@@ -151,10 +146,10 @@ def test_bad_input_says_what_to_do():
         colour_image.choose_bands({})
     far = _wcs(0.2, CUBE_SHAPE, ra=30.0)
     with pytest.raises(SfhInputError, match=r"f814w_sci.fits: does not overlap the cube's field"):
-        run_to_completion(colour_image.read_colour_field({"F814W": Sky().mosaic}, far, CUBE_SHAPE))
+        colour_image.read_colour_field({"F814W": Sky().mosaic}, far, CUBE_SHAPE)
     blank = replace(Sky().mosaic, read=lambda y, x: (np.full((y.stop - y.start, x.stop - x.start), np.nan),) * 2)
     with pytest.raises(SfhInputError, match="no good pixel in the cube's field; leave this band out"):
-        run_to_completion(colour_image.read_colour_field({"F814W": blank}, CUBE, CUBE_SHAPE))
+        colour_image.read_colour_field({"F814W": blank}, CUBE, CUBE_SHAPE)
     with pytest.raises(SfhInputError, match="brightness 0 must lie above 0"):
         ColourStretch(brightness=0)
 
@@ -162,9 +157,11 @@ def test_bad_input_says_what_to_do():
 def test_cancel_stops_reading_and_painting():
     stop = threading.Event()
     stop.set()
-    assert run_to_completion(colour_image.read_colour_field({"F814W": Sky().mosaic}, CUBE, CUBE_SHAPE, stop)) is None
+    with pytest.raises(Cancelled):
+        colour_image.read_colour_field({"F814W": Sky().mosaic}, CUBE, CUBE_SHAPE, cancel=stop)
     field = colour_image.ColourField(np.ones((1, 2, 2), np.float32), ("F814W",), CUBE, 1)
-    assert run_to_completion(colour_image.render_colour_image(field, None, stop)) is None
+    with pytest.raises(Cancelled):
+        colour_image.render_colour_image(field, None, cancel=stop)
 
 
 def test_contour_of_a_cone_is_a_circle_in_y_and_x():

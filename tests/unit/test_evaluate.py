@@ -10,7 +10,6 @@ from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training import cli
@@ -41,7 +40,7 @@ def evaluation(bundle, small_set, tmp_path_factory):
         meta = {**bundle.meta, "prior": {"name": "tiny"}}
         patch.setattr(evaluate.templates, "prepare_templates", lambda name: {"strange": toy_templates()}[name])
         settings = replace(SMALL, strange_libraries=("strange",))
-        return run_to_completion(evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, settings))
+        return evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, settings)
 
 
 def test_report_has_the_keys_of_the_contract(evaluation, bundle):
@@ -92,7 +91,7 @@ def test_test_set_differs_by_seed_and_snr(small_set, monkeypatch):
 def test_training_seed_is_refused(bundle, small_set):
     meta = {**bundle.meta, "training": {"seed": test_set.TEST_SEED}, "prior": {"name": "tiny"}}
     with pytest.raises(SfhInputError, match=r"--seed 20261121: these weights were trained with it"):
-        run_to_completion(evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, SMALL))
+        evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, SMALL)
 
 
 def test_mass_scale_of_another_prior_is_not_judged(small_set):
@@ -106,7 +105,7 @@ def test_part_of_the_training_set_that_was_held_out(tmp_path):
     from napari_sfh.training.fitting.spectra_sources import split_rows
     from napari_sfh.training.simulator import simulation
 
-    run_to_completion(simulation.simulate_set(toy_source(), 60, 4, tmp_path / "set"))
+    simulation.simulate_set(toy_source(), 60, 4, tmp_path / "set")
     every = test_set.read_test_set(tmp_path / "set", 100, "other", None)
     assert every.n == 60
     sha = every.blocks[0].source.dataset.sha256

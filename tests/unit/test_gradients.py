@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,23 +12,15 @@ from test_disc import CENTRE, turned
 
 from napari_sfh.analysis.disc import Disc, deproject_radius
 from napari_sfh.analysis.gradients import Gradient, GradientFitSettings, Method, RadialProfile, fit_gradient
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.types import Progress
 
-T = TypeVar("T")
 FACE_ON = Disc(CENTRE.ra.deg, CENTRE.dec.deg, 0.0, 0.0, 5.0)
 SLOPE = -0.25
 
 
-def finish(work: Generator[Any, None, T]) -> T:
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            return end.value
-
-
 def fitted(data: RadialProfile, **settings: Any) -> Gradient:
-    made = finish(fit_gradient(data, GradientFitSettings(**{"method": "weighted"} | settings)))
+    made = fit_gradient(data, GradientFitSettings(**{"method": "weighted"} | settings))
     assert made is not None
     return made
 
@@ -119,11 +110,11 @@ def test_range_and_choice_of_bins() -> None:
     data.value[:5] = np.nan
     found = fitted(data, r_min=0.5, r_max=1.0)
     assert found.used.sum() == np.sum((data.r >= 0.5) & (data.r <= 1.0) & np.isfinite(data.value))
-    half = finish(fit_gradient(data, use=data.r < 1))
+    half = fit_gradient(data, use=data.r < 1)
     assert half is not None
     assert not half.used[data.r >= 1].any()
     with pytest.raises(SfhInputError, match=r"gradient: 0 bins with a value between 5 and 6 R_e, .* widen the range"):
-        finish(fit_gradient(data, GradientFitSettings(r_min=5, r_max=6)))
+        fit_gradient(data, GradientFitSettings(r_min=5, r_max=6))
 
 
 @pytest.mark.parametrize(
@@ -155,8 +146,12 @@ def test_same_seed_same_errors_and_a_cancel_ends_it() -> None:
     data = made_up(60, 1)
     assert fitted(data, seed=3).slope_error == fitted(data, seed=3).slope_error
     assert fitted(data, seed=3).slope_error != fitted(data, seed=4).slope_error
-    stop = threading.Event()
-    work = fit_gradient(made_up(20000, 1), cancel=stop)
-    assert next(work).stage == "bootstrap"
-    stop.set()
-    assert finish(work) is None
+    stop, stages = threading.Event(), []
+
+    def tell(step: Progress) -> None:
+        stages.append(step.stage)
+        stop.set()
+
+    with pytest.raises(Cancelled):
+        fit_gradient(made_up(20000, 1), progress=tell, cancel=stop)
+    assert stages == ["bootstrap"]

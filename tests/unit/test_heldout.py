@@ -8,7 +8,6 @@ import pytest
 from synthetic_toys import toy_source, toy_templates
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training import cli
 from napari_sfh.training.fitting.recipe import load_recipe
@@ -121,7 +120,7 @@ def test_run_compares_and_goes_on(tmp_path, recipe, monkeypatch):
     config = load_prior("tiny")
     families = choose_held_out_families(config, ["delayed"])
     options = leave_one_out.LeaveOneOutOptions(tmp_path / "out", n_test=60, draws=50)
-    result = run_to_completion(leave_one_out.measure_leave_one_out(recipe, config, families, options))
+    result = leave_one_out.measure_leave_one_out(recipe, config, families, options)
     (row,) = result["families"]
     assert (row["kind"], row["name"]) == ("history", "delayed")
     for which in ("with", "without"):
@@ -130,13 +129,13 @@ def test_run_compares_and_goes_on(tmp_path, recipe, monkeypatch):
         assert 0 <= row[which]["coverage"]["mh_mw"]["p68"] <= 1
     assert row["with"]["accuracy"] != row["without"]["accuracy"]
     monkeypatch.setattr(leave_one_out, "train_small_bundle", _never)
-    again = run_to_completion(leave_one_out.measure_leave_one_out(recipe, config, families, options))
+    again = leave_one_out.measure_leave_one_out(recipe, config, families, options)
     assert again["families"] == result["families"]
     page = leave_one_out_page.format_leave_one_out_page(result, "napari-sfh-train heldout")
     assert "| history: delayed |" in page
     json.dumps(result, allow_nan=False)
     with pytest.raises(SfhInputError, match="holds results of another n_test"):
-        run_to_completion(leave_one_out.measure_leave_one_out(recipe, config, families, replace(options, n_test=61)))
+        leave_one_out.measure_leave_one_out(recipe, config, families, replace(options, n_test=61))
 
 
 def _never(*args):
@@ -158,10 +157,8 @@ def test_sizes_take_the_same_number_of_steps(tmp_path, recipe, monkeypatch):
     monkeypatch.setattr(leave_one_out, "train_small_bundle", trained)
     monkeypatch.setattr(leave_one_out, "evaluate_small_bundle", judged)
     recipe = replace(recipe, fit=replace(recipe.fit, epochs=3, batch=8))
-    result = run_to_completion(
-        leave_one_out.measure_training_sizes(
-            recipe, load_prior("tiny"), [320, 80], leave_one_out.LeaveOneOutOptions(tmp_path, n_test=50, draws=50)
-        )
+    result = leave_one_out.measure_training_sizes(
+        recipe, load_prior("tiny"), [320, 80], leave_one_out.LeaveOneOutOptions(tmp_path, n_test=50, draws=50)
     )
     assert [n for n, _ in seen] == [56, 224]
     steps = [(n // 8) * epochs for n, epochs in seen]

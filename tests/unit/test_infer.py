@@ -9,7 +9,7 @@ import pytest
 import torch
 from toy_universe import make_toy_data, write_toy_bundle
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import (
@@ -18,7 +18,6 @@ from napari_sfh.model.inference import (
     predict_histories,
     predict_point_values,
     reconstruct_observations,
-    run_to_completion,
 )
 from napari_sfh.physics.dust import ebv_from_tau
 from napari_sfh.prep.rest_frame import reduced_chi2
@@ -38,7 +37,7 @@ def data():
 
 
 def run(data, bundle, **settings):
-    return run_to_completion(predict_histories(data, bundle, **{"device": "cpu", "draws": DRAWS} | settings))
+    return predict_histories(data, bundle, **{"device": "cpu", "draws": DRAWS} | settings)
 
 
 @pytest.fixture(scope="module")
@@ -124,20 +123,59 @@ def test_no_bins_and_no_usable_bins(data, bundle):
     assert np.isnan(run(nothing, bundle).mass_frac).all()
 
 
-def test_cancel_returns_what_is_done(prediction, data, bundle):
-    cancel = threading.Event()
-    work = predict_histories(data, bundle, "cpu", batch_size=4, draws=DRAWS, cancel=cancel)
-    steps = [next(work), next(work)]
-    assert [(s.done, s.total) for s in steps] == [(0, 12), (4, 12)]
-    cancel.set()
-    partial = run_to_completion(work)
+def test_a_cancel_carries_what_was_reached(prediction, data, bundle, monkeypatch):
+    cancel, real, begun = threading.Event(), inference._predict_batch, []
+
+    def step(*given):
+        begun.append(given)
+        if len(begun) == 2:
+            cancel.set()
+        return real(*given)
+
+    monkeypatch.setattr(inference, "_predict_batch", step)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    steps = []
+    with pytest.raises(Cancelled) as caught:
+        predict_histories(data, bundle, "cpu", batch_size=4, draws=DRAWS, progress=steps.append, cancel=cancel)
+    assert [(s.done, s.total) for s in steps] == [(0, 12), (4, 12), (8, 12)]
+    partial = caught.value.reached
     assert np.isfinite(partial.mass_frac[:8]).all()
     assert np.isnan(partial.mass_frac[8:]).all()
     assert_same(partial, prediction, slice(0, 8))
 
 
+def test_cancel_before_the_first_batch_reaches_nothing(data, bundle):
+    cancel = threading.Event()
+    cancel.set()
+    with pytest.raises(Cancelled) as caught:
+        predict_histories(data, bundle, "cpu", draws=DRAWS, cancel=cancel)
+    assert caught.value.reached is None
+
+
+def test_batches_run_side_by_side_on_one_thread_each(prediction, data, bundle, monkeypatch):
+    """Two workers wait for each other: neither could go on alone. The caller's threads come back."""
+    together, seen, real = threading.Barrier(2, timeout=30), [], inference._predict_batch
+
+    def step(*given):
+        together.wait()
+        seen.append(torch.get_num_threads())
+        return real(*given)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        monkeypatch.setattr(inference, "_predict_batch", step)
+        answer = predict_histories(data, bundle, "cpu", batch_size=6, draws=DRAWS)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1]
+    assert_same(answer, prediction)
+
+
 def test_progress_ends_with_everything_done(data, bundle):
-    steps = list(predict_histories(data, bundle, "cpu", batch_size=5, draws=DRAWS))
+    steps = []
+    predict_histories(data, bundle, "cpu", batch_size=5, draws=DRAWS, progress=steps.append)
     assert [s.done for s in steps] == [0, 5, 10, 12]
     assert {s.stage for s in steps} == {"predicting"}
 
@@ -156,21 +194,13 @@ def short_of_memory(patch, limit, device_type=None):
     return tried
 
 
-def heard(work, stages):
-    """The same generator; the stages that it reports are kept."""
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            return end.value
-        stages.append(step.stage)
-        yield step
-
-
 def test_batch_is_halved_when_memory_is_short(prediction, data, bundle, monkeypatch):
     tried = short_of_memory(monkeypatch, 3)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     stages = []
-    answer = run_to_completion(heard(predict_histories(data, bundle, "cpu", batch_size=12, draws=DRAWS), stages))
+    answer = predict_histories(
+        data, bundle, "cpu", batch_size=12, draws=DRAWS, progress=lambda step: stages.append(step.stage)
+    )
     assert [n for n, _ in tried] == [12, 6, 3, 3, 3, 3]
     assert stages[-1] == "predicting (memory short: 3 bins at once)"
     assert_same(answer, prediction)
@@ -181,8 +211,11 @@ def test_cpu_takes_over_when_the_gpu_is_too_small(prediction, data, bundle, monk
     monkeypatch.setattr(inference, "choose_device", lambda name: torch.device("cuda"))
     monkeypatch.setattr(inference, "_copy_to_device", lambda model, device: model)
     stages = []
-    answer = run_to_completion(heard(predict_histories(data, bundle, "cuda", batch_size=4, draws=DRAWS), stages))
-    assert tried == [(4, "cuda"), (2, "cuda"), (1, "cuda"), (12, "cpu")]
+    answer = predict_histories(
+        data, bundle, "cuda", batch_size=4, draws=DRAWS, progress=lambda step: stages.append(step.stage)
+    )
+    assert tried[-1] == (12, "cpu")
+    assert {n for n, where in tried[:-1] if where == "cuda"} == {4, 2, 1}
     assert stages[-1] == "predicting (memory of cuda too small: on the CPU)"
     assert_same(answer, prediction)
 
@@ -235,13 +268,13 @@ def test_draws_have_the_quantiles_of_the_prediction(data, bundle):
 
 
 def test_point_is_the_networks_own_answer(data, bundle):
-    values = run_to_completion(predict_point_values(data, bundle, "cpu", batch_size=5))
+    values = predict_point_values(data, bundle, "cpu", batch_size=5)
     assert set(values) == {*Prediction.SCALARS, *Prediction.VECTORS}
     np.testing.assert_allclose(values["light_frac"].sum(1), 1.0, atol=1e-5)
     np.testing.assert_allclose(values["cum_mass"][:, 0], 1.0, atol=1e-5)
     lg_age = bundle.model.mass_to_light.lg_age.numpy()
     np.testing.assert_allclose(values["lg_age_lw"], values["light_frac"] @ lg_age, rtol=1e-5)
-    nothing = run_to_completion(predict_point_values(replace(data, mask=np.zeros_like(data.mask)), bundle, "cpu"))
+    nothing = predict_point_values(replace(data, mask=np.zeros_like(data.mask)), bundle, "cpu")
     assert np.isnan(nothing["mh_mw"]).all()
 
 

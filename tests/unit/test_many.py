@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,11 @@ from test_results import make_result
 
 from napari_sfh.batch import galaxies_report, many_galaxies
 from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome, run_galaxies, run_galaxy_job
-from napari_sfh.cli import main, show_progress
+from napari_sfh.cli import main, print_progress
+from napari_sfh.config import RunConfig
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import read_provenance, write_result
-from napari_sfh.pipeline import RunConfig
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
 
 
@@ -60,14 +60,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
     """No network: a result that is made up. Holds the configurations that were run."""
     ran: list[RunConfig] = []
 
-    def run(config: RunConfig, cancel: threading.Event | None) -> Generator[Progress, None, Result]:
+    def run(config: RunConfig, progress: ReportProgress | None, cancel: threading.Event | None = None) -> Result:
         from dataclasses import replace
 
         from napari_sfh import __version__
         from napari_sfh.batch.rerun import hash_weights_file
 
         ran.append(config)
-        yield Progress("predicting", 0, 1)
+        report_progress(Progress("predicting", 0, 1), progress)
         settings = {**config.settings(), "version": __version__}
         return replace(make_result(), settings=settings, model_sha256=hash_weights_file(config.model))
 
@@ -79,7 +79,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[RunConfig]:
 
 def go(folders: list[Path], output: Path, address: str, **options: Any) -> dict[str, GalaxyOutcome]:
     jobs = galaxies_report.list_galaxy_jobs(folders, str(output), {**OPTIONS, **options}, {})
-    return {o.name: o for o in show_progress(run_galaxies(jobs, address), quiet=True)}
+    return {o.name: o for o in run_galaxies(jobs, address)}
 
 
 def test_a_broken_galaxy_stops_none_and_a_rerun_skips(
@@ -164,8 +164,8 @@ def test_made_by_other_versions(folders: list[Path], tmp_path: Path, quick: list
 def test_any_failure_is_one_line(
     folders: list[Path], tmp_path: Path, address: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(config: RunConfig, cancel: threading.Event | None) -> Generator[Progress, None, Result]:
-        yield Progress("predicting", 0, 1)
+    def fails(config: RunConfig, progress: ReportProgress, cancel: threading.Event | None) -> Result:
+        progress(Progress("predicting", 0, 1))
         raise error
 
     monkeypatch.setattr(many_galaxies, "run_pipeline", fails)
@@ -182,13 +182,11 @@ def test_cancel_keeps_what_is_done(
     """The second galaxy is stopped in the middle, the third is not begun."""
     good, cancel = many_galaxies.run_pipeline, threading.Event()
 
-    def slow(config: RunConfig, stop: threading.Event) -> Generator[Progress, None, Result | None]:
-        if quick:
-            while not stop.is_set():
-                yield Progress("spectra", 0, 1)
-                time.sleep(0.02)
-            return None
-        return (yield from good(config, stop))
+    def slow(config: RunConfig, progress: ReportProgress, stop: threading.Event) -> Result:
+        while quick:
+            report_progress(Progress("spectra", 0, 1), progress, stop)
+            time.sleep(0.02)
+        return good(config, progress, stop)
 
     monkeypatch.setattr(many_galaxies, "run_pipeline", slow)
     (folders[1] / next(folders[0].iterdir()).name).unlink()
@@ -196,11 +194,13 @@ def test_cancel_keeps_what_is_done(
     jobs = galaxies_report.list_galaxy_jobs(folders, str(tmp_path / "out"), OPTIONS, {})
     stages = []
     ended: list[GalaxyOutcome] = []
-    work = run_galaxies(jobs, address, workers=1, cancel=cancel, finished=ended.append)
-    for step in work:
+
+    def tell(step: Progress) -> None:
         stages.append(step.stage)
         if step.stage == "ngc2: spectra":
             cancel.set()
+
+    run_galaxies(jobs, address, 1, ended.append, tell, cancel)
     assert {o.name: o.status for o in ended} == {"ngc1": "done", "ngc2": "interrupted", "ngc3": "interrupted"}
     assert "ngc1: predicting" in stages
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["ngc1_sfh.fits", "ngc1_sfh.png"]
@@ -214,7 +214,8 @@ def test_local_workers_a_kill_and_the_report(
     jobs[0] = GalaxyJob(jobs[0].folder, jobs[0].output, {**OPTIONS, "model": Killer()})
     jobs[0].output.parent.mkdir()
     left = leave_part_of_killed_process(jobs[0].output)
-    outcomes = show_progress(run_galaxies(jobs, workers=1), quiet=False)
+    with print_progress() as progress:
+        outcomes = run_galaxies(jobs, workers=1, progress=progress)
     assert [o.status for o in outcomes] == ["failed", "failed", "done"], outcomes
     assert "its worker was killed, most likely for want of memory; give fewer --workers" in outcomes[0].message
     assert not left.exists()
@@ -266,7 +267,7 @@ def test_command_over_several_folders(
 def test_one_folder_and_a_file_is_one_galaxy(
     folders: list[Path], tmp_path: Path, quick: list[RunConfig], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", lambda config: many_galaxies.run_pipeline(config, None))
+    monkeypatch.setattr("napari_sfh.pipeline.run_pipeline", many_galaxies.run_pipeline)
     assert main(["run", str(folders[0]), "--output", str(tmp_path / "o.fits"), "--quiet"]) == 0
     assert sorted(p.name for p in tmp_path.glob("*.*")) == ["o.fits", "o.png"]
     assert "7 bins of" in capsys.readouterr().out
@@ -326,7 +327,7 @@ def test_two_galaxies_with_one_name_and_one_twice(folders: list[Path], tmp_path:
     other.mkdir(parents=True)
     jobs = galaxies_report.list_galaxy_jobs([folders[0], other], str(tmp_path / "out"), {}, {})
     with pytest.raises(SfhInputError, match=r"both would be written to .*ngc1_sfh\.fits; rename one"):
-        next(run_galaxies(jobs))
+        run_galaxies(jobs)
     with pytest.raises(SfhInputError, match="is given twice"):
         galaxies_report.list_galaxy_jobs([folders[0], folders[0]], str(tmp_path), {}, {})
 
@@ -352,9 +353,7 @@ def test_workers_that_never_come_are_not_waited_for(
     monkeypatch.setattr(many_galaxies.cluster, "connect_scheduler", none)
     monkeypatch.setattr(many_galaxies, "_LOST_AFTER", 0.2)
     with pytest.raises(ComputeError, match="the workers ended and do not come back; run again, with fewer --workers"):
-        show_progress(
-            run_galaxies(galaxies_report.list_galaxy_jobs(folders, str(tmp_path / "out"), {}, {})), quiet=True
-        )
+        run_galaxies(galaxies_report.list_galaxy_jobs(folders, str(tmp_path / "out"), {}, {}))
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="process groups of POSIX")

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -18,20 +16,13 @@ from toy_universe import make_toy_data, write_toy_bundle
 from napari_sfh.analysis import posteriors
 from napari_sfh.analysis.posteriors import compute_formation_times, draw_bin_posterior
 from napari_sfh.analysis.weights import find_result_weights
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.calibration import PosteriorCalibration
 from napari_sfh.model.inference import predict_histories, reconstruct_observations
-from napari_sfh.model.inference import run_to_completion as finished
 from napari_sfh.model.targets import SCALARS, VECTORS
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.types import QUANTILES, BinMap, Result
-
-T = TypeVar("T")
-
-
-def finish(work: Generator[Any, None, T]) -> T:
-    return finished(work)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +31,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Result:
     path = write_toy_bundle(tmp_path_factory.mktemp("weights") / "toy.safetensors")
     bundle = load_bundle(path)
     data = make_toy_data(6, seed=3)[0]
-    prediction = finish(predict_histories(data, bundle, "cpu", draws=1024))
+    prediction = predict_histories(data, bundle, "cpu", draws=1024)
     flux, phot = reconstruct_observations(data, prediction, bundle)
     bins = BinMap(
         np.arange(1, 7, dtype=np.int32)[None], np.arange(6.0), np.zeros(6), np.ones(6, np.int32), data.snr, 35.0, "file"
@@ -65,7 +56,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Result:
 
 def test_draws_have_the_quantiles_of_the_result(toy: Result) -> None:
     names = ("lg_age_lw", "mh_mw", "ebv", "t50")
-    draws = finish(draw_bin_posterior(toy, 3, names, n=4096))
+    draws = draw_bin_posterior(toy, 3, names, n=4096)
     assert draws is not None
     assert list(draws.values) == list(names)
     assert draws.array().shape == (4096, 4)
@@ -127,27 +118,28 @@ def test_a_network_that_moved_is_found_by_its_content(toy: Result, tmp_path: Pat
 def test_a_network_that_is_not_there_or_another(toy: Result) -> None:
     gone = replace(toy, settings={"model": "/nowhere/toy.safetensors"})
     with pytest.raises(SfhInputError, match=r"the weights 'toy' \(sha256 \w{12}…\) .* not here; put the file where"):
-        finish(draw_bin_posterior(gone, 1))
+        draw_bin_posterior(gone, 1)
     with pytest.raises(SfhInputError, match=r"sha256 000000000000…"):
-        finish(draw_bin_posterior(replace(toy, model_sha256="0" * 64), 1))
+        draw_bin_posterior(replace(toy, model_sha256="0" * 64), 1)
 
 
 def test_bins_and_quantities_that_cannot_be_drawn(toy: Result) -> None:
     with pytest.raises(SfhInputError, match=r"bin 7: there are bins 1 to 6"):
-        finish(draw_bin_posterior(toy, 7))
+        draw_bin_posterior(toy, 7)
     with pytest.raises(SfhInputError, match=r"posterior of 'mass' is unknown: choose of lg_age_lw, "):
-        finish(draw_bin_posterior(toy, 1, ("mass",)))
+        draw_bin_posterior(toy, 1, ("mass",))
     with pytest.raises(SfhInputError, match="no quantity is chosen"):
-        finish(draw_bin_posterior(toy, 1, ()))
+        draw_bin_posterior(toy, 1, ())
     mass = toy.prediction.mass_frac.copy()
     mass[1] = np.nan
     empty = replace(toy, prediction=replace(toy.prediction, mass_frac=mass))
     with pytest.raises(SfhInputError, match="bin 2 has no prediction"):
-        finish(draw_bin_posterior(empty, 2))
+        draw_bin_posterior(empty, 2)
 
 
 def test_cancelled(toy: Result) -> None:
     stop = threading.Event()
     stop.set()
-    assert finish(draw_bin_posterior(toy, 1, cancel=stop)) is None
+    with pytest.raises(Cancelled):
+        draw_bin_posterior(toy, 1, cancel=stop)
     assert set(posteriors.DEFAULT_QUANTITIES) <= set(posteriors.POSTERIOR_QUANTITIES)

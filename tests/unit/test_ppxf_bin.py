@@ -8,9 +8,8 @@ import pytest
 
 from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfBinSettings
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.types import Observation
@@ -139,13 +138,11 @@ class _Toy:
 def test_a_bin_is_fitted_in_the_background_and_can_be_cancelled(basis):
     data, _ = _observe(basis, _light(a10=1.0), SOLAR)
     result = _Toy(data)
-    steps = ppxf_fit.fit_ppxf_in_process(result, 1, basis, FREE)
-    assert next(steps).stage == "fitting bin 1 with pPXF"
-    assert run_to_completion(steps).bin_id == 1
+    steps = []
+    assert ppxf_fit.fit_ppxf_in_process(result, 1, basis, FREE, steps.append).bin_id == 1
+    assert {step.stage for step in steps} == {"fitting bin 1 with pPXF"}
     stop = threading.Event()
-    steps = ppxf_fit.fit_ppxf_in_process(result, 1, basis, FREE, stop)
-    next(steps)
-    stop.set()
-    assert run_to_completion(steps) is None
+    with pytest.raises(Cancelled):
+        ppxf_fit.fit_ppxf_in_process(result, 1, basis, FREE, lambda step: stop.set(), stop)
     with pytest.raises(SfhInputError, match="no bin 7; NGC0000 has bins 1 to 1"):
-        run_to_completion(ppxf_fit.fit_ppxf_in_process(result, 7, basis))
+        ppxf_fit.fit_ppxf_in_process(result, 7, basis)

@@ -11,25 +11,25 @@ import numpy as np
 import pytest
 from io_mocks import NX, NY, N, write_cube, write_maps, write_mosaic
 
-from napari_sfh.cli import main, show_progress
-from napari_sfh.errors import SfhInputError
+from napari_sfh.cli import main
+from napari_sfh.config import RunConfig
+from napari_sfh.decisions import configure_run
+from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.figures.preflight import draw_footprints
 from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.identify import find_galaxy_files, holds_cube
+from napari_sfh.io.identify import holds_cube
 from napari_sfh.io.muse import read_cube
 from napari_sfh.jobs import format_duration
 from napari_sfh.preflight import cost, footprints
-from napari_sfh.preflight.plan import Preflight, RunPlan, examine_inputs, format_preflight_text
+from napari_sfh.preflight.plan import Preflight, examine_inputs, format_preflight_text
 from napari_sfh.prep import kinematics
 
 CUBE = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"
 SIDE = 30  # pixels of 0.0396 arcsec: 1.19 arcsec, the cube's 4 x 5 spaxels of 0.2 arcsec lie within
 
 
-def look(plan: RunPlan, problems: tuple[str, ...] = ()) -> Preflight:
-    found = show_progress(examine_inputs(plan, problems), quiet=True)
-    assert found is not None
-    return found
+def look(plan: RunConfig, problems: tuple[str, ...] = ()) -> Preflight:
+    return examine_inputs(plan, problems)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_outlines_are_the_fields_on_the_sky(cube_file: Path, tmp_path: Path) -> 
 
 
 def test_a_galaxy_is_described(cube_file: Path, tmp_path: Path) -> None:
-    plan = RunPlan(cube_file, {"F555W": mosaic(tmp_path)}, ebv_mw=0.1, target_snr=20.0)
+    plan = RunConfig(cube_file, {"F555W": mosaic(tmp_path)}, ebv_mw=0.1, target_snr=20.0)
     found = look(plan, ("several cubes: a is used",))
     assert found.name == "NGC0628"
     assert [b.band for b in found.bands] == ["F555W"]
@@ -126,7 +126,7 @@ def test_what_is_wrong_is_said_with_what_is_done(tmp_path: Path) -> None:
     gap[:, : SIDE // 2] = 0
     maps = write_maps(tmp_path / "NGC0628_MAPS.fits", np.ones((NY + 1, NX)))
     photometry = {"F336W": broken, "F814W": far, "F555W": mosaic(tmp_path, weight=gap)}
-    found = look(RunPlan(cube, photometry, maps, target_snr=1e6, binning="maps"))
+    found = look(RunConfig(cube, photometry, maps, target_snr=1e6, binning="maps"))
     said = "\n".join(found.problems)
     for words in (
         "no STAT: errors are estimated",
@@ -147,19 +147,19 @@ def test_what_is_wrong_is_said_with_what_is_done(tmp_path: Path) -> None:
 def test_options_of_a_run_are_followed(cube_file: Path, tmp_path: Path) -> None:
     bins = np.arange(NY * NX).reshape(NY, NX) - 1.0
     maps = write_maps(tmp_path / "m.fits", bins, redshift=0.003)
-    found = look(RunPlan(cube_file, {"F555W": mosaic(tmp_path)}, maps, binning="maps", psf_fwhm_arcsec=0.7))
+    found = look(RunConfig(cube_file, {"F555W": mosaic(tmp_path)}, maps, binning="maps", psf_fwhm_arcsec=0.7))
     assert found.n_bins == NX * NY - 1
     assert found.facts["redshift"] == "0.00300 (MAPS)"
     assert found.facts["psf"] == "0.70 arcsec (given)"
     assert found.facts["binning"] == f"{NX * NY - 1} bins of MAPS"
     assert found.facts["kinematics"] == "V and sigma from MAPS"
-    far = look(RunPlan(cube_file, {"F555W": mosaic(tmp_path)}, redshift=0.05, kinematics="0,60", binning=str(maps)))
+    far = look(RunConfig(cube_file, {"F555W": mosaic(tmp_path)}, redshift=0.05, kinematics="0,60", binning=str(maps)))
     assert not far.bands[0].used
     assert any("the bands are left out (no K-correction)" in p for p in far.problems)
     assert far.facts["kinematics"] == "V, sigma = 0,60 km/s for all bins"
     assert far.n_bins == NX * NY - 1
-    assert "no bin can reach S/N 1e+06; lower --target-snr" in look(RunPlan(cube_file, target_snr=1e6)).problems
-    lost = look(RunPlan(cube_file, redshift=0.6))
+    assert "no bin can reach S/N 1e+06; lower --target-snr" in look(RunConfig(cube_file, target_snr=1e6)).problems
+    lost = look(RunConfig(cube_file, redshift=0.6))
     assert any("lacks rest-frame" in p for p in lost.problems)
 
 
@@ -169,10 +169,10 @@ def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
     """20 bins are fitted in a second, unless a fit took a quarter of an hour."""
 
     def said(**options: Any) -> list[str]:
-        plan = RunPlan(cube_file, target_snr=5.0, **options)
+        plan = RunConfig(cube_file, target_snr=5.0, **options)
         return [problem for problem in look(plan).problems if problem.startswith("pPXF fits")]
 
-    monkeypatch.setattr("napari_sfh.preflight.plan.is_ppxf_installed", lambda: True)
+    monkeypatch.setattr("napari_sfh.decisions.is_ppxf_installed", lambda: True)
     assert said() == []
     monkeypatch.setattr(kinematics, "PPXF_SECONDS", 900.0)
     (line,) = said()
@@ -190,7 +190,7 @@ def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
 def test_a_cube_without_a_good_spaxel_is_refused(tmp_path: Path) -> None:
     cube = write_cube(tmp_path / "c.fits", flux=np.full((N, NY, NX), np.nan, np.float32), stat=np.ones((N, NY, NX)))
     with pytest.raises(SfhInputError, match="no spaxel has a finite flux and variance near 5400 AA; check DATA"):
-        look(RunPlan(cube))
+        look(RunConfig(cube))
 
 
 def test_cancel(cube_file: Path, tmp_path: Path) -> None:
@@ -198,9 +198,8 @@ def test_cancel(cube_file: Path, tmp_path: Path) -> None:
 
     cancel = threading.Event()
     cancel.set()
-    assert (
-        show_progress(examine_inputs(RunPlan(cube_file, {"F555W": mosaic(tmp_path)}), (), cancel), quiet=True) is None
-    )
+    with pytest.raises(Cancelled):
+        examine_inputs(RunConfig(cube_file, {"F555W": mosaic(tmp_path)}), (), cancel=cancel)
 
 
 def test_bins_expected_from_the_spaxels() -> None:
@@ -265,7 +264,7 @@ def test_info_of_a_folder_with_a_picture(cube_file: Path, tmp_path: Path, capsys
 
 
 def test_picture_shows_every_band(cube_file: Path, tmp_path: Path) -> None:
-    found = look(RunPlan(cube_file, {band: mosaic(tmp_path, band) for band in ("F275W", "F814W")}))
+    found = look(RunConfig(cube_file, {band: mosaic(tmp_path, band) for band in ("F275W", "F814W")}))
     axes = draw_footprints(found).axes[0]
     assert axes.xaxis_inverted()
     assert len(axes.lines) == 2
@@ -291,7 +290,6 @@ def test_the_preflight_does_not_load_the_network() -> None:
     assert out.stdout.strip() == "set()"
 
 
-def test_plan_of_a_folder_and_of_options(cube_file: Path) -> None:
-    assert RunPlan.from_galaxy_files(find_galaxy_files(cube_file.parent)).cube == cube_file
-    plan = RunPlan.of({"cube": cube_file, "redshift": None, "align": True, "target_snr": 20.0})
-    assert (plan.redshift, plan.target_snr) == (None, 20.0)
+def test_configuration_of_a_folder_and_of_options(cube_file: Path) -> None:
+    config = configure_run(cube_file.parent, redshift=None, align=True, target_snr=20.0)
+    assert (config.cube, config.redshift, config.align, config.target_snr) == (cube_file, None, True, 20.0)

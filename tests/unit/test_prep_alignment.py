@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from prep_toys import run, toy_bins, toy_cube, toy_mosaic, toy_wcs
+from prep_toys import toy_bins, toy_cube, toy_mosaic, toy_wcs
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.prep.mosaics.alignment import compare_mosaic_with_cube
@@ -42,7 +42,7 @@ def pair(dx=0.0, dy=0.0, scale=1.0, background=0.0):
 @pytest.mark.parametrize(("scale", "background"), [(1.0, 0.0), (0.8, 0.9)])
 def test_offset_scale_and_background_are_found(dx, dy, scale, background):
     cube, mosaic = pair(dx, dy, scale, background)
-    found = run(compare_mosaic_with_cube(mosaic, cube, BAND, PSF))
+    found = compare_mosaic_with_cube(mosaic, cube, BAND, PSF)
     assert (found.dx_arcsec, found.dy_arcsec) == pytest.approx((dx, dy), abs=0.02)
     assert found.scale == pytest.approx(scale, rel=0.02)
     assert found.background == pytest.approx(background, abs=0.1)
@@ -66,7 +66,7 @@ def test_bad_spaxels_do_not_matter():
     flux, _, good = cube.read(0, WAVE.size)
     good[:, :30, :25] = False
     holed = replace(cube, read=lambda lo, hi: (flux[lo:hi], None, good[lo:hi]))
-    found = run(compare_mosaic_with_cube(mosaic, holed, BAND, PSF))
+    found = compare_mosaic_with_cube(mosaic, holed, BAND, PSF)
     assert (found.dx_arcsec, found.dy_arcsec) == pytest.approx((0.4, 0.2), abs=0.03)
 
 
@@ -74,14 +74,15 @@ def test_band_outside_the_cube_or_no_overlap():
     cube, mosaic = pair()
     blue = Filter.from_curve("F275W", "UVIS", np.arange(2500.0, 3000.0, 10.0), np.full(50, 0.2))
     with pytest.raises(SfhInputError, match=r"toy_f555w\.fits: toy\.fits covers 0% of F275W"):
-        run(compare_mosaic_with_cube(mosaic, cube, blue, PSF))
+        compare_mosaic_with_cube(mosaic, cube, blue, PSF)
     far = replace(mosaic, wcs=toy_wcs(520, 520, 0.04, centre=(30.0, 15.0)))
     with pytest.raises(SfhInputError, match="shares 0 spaxels"):
-        run(compare_mosaic_with_cube(far, cube, BAND, PSF))
+        compare_mosaic_with_cube(far, cube, BAND, PSF)
 
 
 def test_cancel():
     event = threading.Event()
     event.set()
     cube, mosaic = pair()
-    assert run(compare_mosaic_with_cube(mosaic, cube, BAND, PSF, event)) is None
+    with pytest.raises(Cancelled):
+        compare_mosaic_with_cube(mosaic, cube, BAND, PSF, cancel=event)

@@ -4,9 +4,9 @@ import threading
 
 import numpy as np
 import pytest
-from prep_toys import run, toy_bins, toy_cube, toy_mosaic
+from prep_toys import toy_bins, toy_cube, toy_mosaic
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.background import MIN_BOXES, SkyLevel, _combine_boxes, measure_sky_level
@@ -63,14 +63,15 @@ def test_no_room_outside_the_cube():
 def test_cancel():
     event = threading.Event()
     event.set()
-    assert measure_sky_level(toy_mosaic(scene(), np.full((N, N), NOISE)), CUBE, event) is None
+    with pytest.raises(Cancelled):
+        measure_sky_level(toy_mosaic(scene(), np.full((N, N), NOISE)), CUBE, event)
 
 
 def measured(**options):
     filters = [Filter.from_curve("F555W", "UVIS", np.arange(2500.0, 3000.0, 10.0), np.full(50, 0.2))]
     mosaic = toy_mosaic(scene(), np.full((N, N), NOISE))
     bins = toy_bins(np.ones((40, 40)))
-    return run(bands.measure_bands({"F555W": mosaic}, CUBE, bins, Psf(0.9, slope=0.0), filters, **options))
+    return bands.measure_bands({"F555W": mosaic}, CUBE, bins, Psf(0.9, slope=0.0), filters, **options)
 
 
 def test_bands_subtract_it_only_if_asked_and_say_so():
@@ -89,6 +90,6 @@ def test_bands_go_on_without_a_sky():
     mosaic = toy_mosaic(np.ones((300, 300)), np.ones((300, 300)))
     filters = [Filter.from_curve("F555W", "UVIS", np.arange(2500.0, 3000.0, 10.0), np.full(50, 0.2))]
     bins = toy_bins(np.ones((60, 60)))
-    found = run(bands.measure_bands({"F555W": mosaic}, cube, bins, Psf(0.9), filters, subtract_sky=True))
+    found = bands.measure_bands({"F555W": mosaic}, cube, bins, Psf(0.9), filters, subtract_sky=True)
     assert np.isfinite(found.flux["F555W"].flux_cgs).all()
     assert "sky not subtracted" in found.notes[0]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prep_toys import toy_cube
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.prep import cube_blocks
 
 N = 3681
@@ -81,4 +81,5 @@ def test_cancel_ends_it(cube):
     running = cube_blocks.read_cube_blocks(cube, slice(0, 50), event)
     next(running)
     event.set()
-    assert list(running) == []
+    with pytest.raises(Cancelled):
+        next(running)

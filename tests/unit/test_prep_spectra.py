@@ -4,9 +4,9 @@ import threading
 
 import numpy as np
 import pytest
-from prep_toys import LINES, MUSE_WAVE, run, toy_bins, toy_cube, toy_spectrum
+from prep_toys import LINES, MUSE_WAVE, toy_bins, toy_cube, toy_spectrum
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.wavelength import NORM_PIXELS, NORM_WINDOW_AA, WAVE_AA
 from napari_sfh.prep.rest_frame import noise_gain, resampling_matrix, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra
@@ -30,7 +30,7 @@ def test_sum_and_variance_over_spaxels():
     flux = rng.uniform(50, 100, (MUSE_WAVE.size, 4, 5))
     variance = rng.uniform(1, 3, flux.shape)
     bin_id = np.array([[1, 1, 2, 2, 0]] * 4)
-    out = run(extract_bin_spectra(toy_cube(flux, variance), toy_bins(bin_id)))
+    out = extract_bin_spectra(toy_cube(flux, variance), toy_bins(bin_id))
     first = np.searchsorted(MUSE_WAVE, out.wave_aa[0])
     part = slice(first, first + out.wave_aa.size)
     np.testing.assert_allclose(out.flux[0], flux[part][:, :, :2].sum((1, 2)), rtol=1e-5)
@@ -43,7 +43,7 @@ def test_only_the_channels_that_rest_can_reach_are_read():
     cube = toy_cube(np.ones((3681, 1, 1)), np.ones((3681, 1, 1)), wave=4749.88 + 1.25 * np.arange(3681))
     read = cube.read
     object.__setattr__(cube, "read", lambda lo, hi: seen.append((lo, hi)) or read(lo, hi))
-    out = run(extract_bin_spectra(cube, toy_bins([[1]]), redshift=0.005))
+    out = extract_bin_spectra(cube, toy_bins([[1]]), redshift=0.005)
     assert cube.wave_aa[seen[0][0]] == pytest.approx(4800 * 1.005 * (1 - 1000 / 299792.458) - 20, abs=2)
     assert cube.wave_aa[seen[-1][1] - 1] == pytest.approx(7000 * 1.005 * (1 + 1000 / 299792.458) + 20, abs=2)
     assert out.wave_aa.size == sum(hi - lo for lo, hi in seen)
@@ -56,7 +56,7 @@ def test_missing_spaxels_are_made_up_for_by_their_light_until_half_of_it_is_gone
     flux[100, 0, 1] = np.nan  # a fifth of the light
     variance[200, 0, 0] = 0.0  # three fifths of the light
     flux[300] = np.nan
-    out = run(extract_bin_spectra(toy_cube(flux, variance), toy_bins([[1, 1, 1]]), light=light))
+    out = extract_bin_spectra(toy_cube(flux, variance), toy_bins([[1, 1, 1]]), light=light)
     at = np.searchsorted(out.wave_aa, MUSE_WAVE[[50, 100, 200, 300]])
     np.testing.assert_allclose(out.flux[0, at[:2]], 5.0, rtol=1e-6)
     assert out.variance[0, at[0]] == pytest.approx(3.0)
@@ -68,7 +68,7 @@ def test_missing_spaxels_are_made_up_for_by_their_light_until_half_of_it_is_gone
 def test_without_stat_the_noise_is_measured():
     rng = np.random.default_rng(5)
     flux = 100 + 3.0 * rng.standard_normal((MUSE_WAVE.size, 1, 4))
-    out = run(extract_bin_spectra(toy_cube(flux), toy_bins([[1, 1, 1, 1]])))
+    out = extract_bin_spectra(toy_cube(flux), toy_bins([[1, 1, 1, 1]]))
     assert not out.from_variance
     assert np.sqrt(np.median(out.variance)) == pytest.approx(6.0, rel=0.1)
 
@@ -76,7 +76,7 @@ def test_without_stat_the_noise_is_measured():
 def test_all_nan_bin_comes_out_bad():
     flux = np.full((MUSE_WAVE.size, 1, 2), 10.0)
     flux[:, 0, 1] = np.nan
-    out = run(extract_bin_spectra(toy_cube(flux), toy_bins([[1, 2]])))
+    out = extract_bin_spectra(toy_cube(flux), toy_bins([[1, 2]]))
     assert not out.good[1].any()
     rest = shift_to_rest_frame(out, 0.0, 0.0, 60.0)
     assert np.isnan(rest.norm_cgs[1])
@@ -87,14 +87,15 @@ def test_all_nan_bin_comes_out_bad():
 def test_rest_range_not_covered():
     cube = toy_cube(np.ones((400, 1, 1)), wave=4750 + 1.25 * np.arange(400), name="blue.fits")
     with pytest.raises(SfhInputError, match=r"blue\.fits: rest 4800-7000 AA lies at 4800-7000 AA.*covers 4750-5249"):
-        run(extract_bin_spectra(cube, toy_bins([[1]]), redshift=0.0))
-    assert run(extract_bin_spectra(cube, toy_bins([[1]]))).wave_aa.size == 400
+        extract_bin_spectra(cube, toy_bins([[1]]), redshift=0.0)
+    assert extract_bin_spectra(cube, toy_bins([[1]])).wave_aa.size == 400
 
 
 def test_extract_cancels():
     event = threading.Event()
     event.set()
-    assert run(extract_bin_spectra(toy_cube(np.ones((MUSE_WAVE.size, 1, 1))), toy_bins([[1]]), event)) is None
+    with pytest.raises(Cancelled):
+        extract_bin_spectra(toy_cube(np.ones((MUSE_WAVE.size, 1, 1))), toy_bins([[1]]), cancel=event)
 
 
 # --- rest frame -------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Blocking calls as generators that can be left."""
+"""Progress and cancel, and blocking calls that can be left."""
 
 import math
 import os
@@ -7,23 +7,26 @@ import time
 
 import pytest
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.io.workspaces import read_workspace
-from napari_sfh.jobs import POLL_SECONDS, run_in_background, run_in_process
+from napari_sfh.jobs import POLL_SECONDS, report_progress, run_in_background, run_in_process
+from napari_sfh.types import Progress
 
 
-def _finish(work):
-    steps = []
-    while True:
-        try:
-            steps.append(next(work))
-        except StopIteration as end:
-            return steps, end.value
+def test_a_step_is_told_unless_it_was_cancelled():
+    steps, cancel = [], threading.Event()
+    report_progress(Progress("spectra", 1, 2), steps.append, cancel)
+    report_progress(Progress("spectra", 2, 2))
+    cancel.set()
+    with pytest.raises(Cancelled) as caught:
+        report_progress(Progress("maps", 0, 1), steps.append, cancel)
+    assert steps == [Progress("spectra", 1, 2)]
+    assert caught.value.reached is None
 
 
 def test_value_and_progress():
-    steps, value = _finish(run_in_background(lambda: time.sleep(2.5 * POLL_SECONDS) or 7, "waiting"))
-    assert value == 7
+    steps = []
+    assert run_in_background(lambda: time.sleep(2.5 * POLL_SECONDS) or 7, "waiting", steps.append) == 7
     assert {s.stage for s in steps} == {"waiting"}
     assert len(steps) >= 2
 
@@ -33,51 +36,45 @@ def test_an_exception_comes_through():
         raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
-        _finish(run_in_background(fail, "failing"))
+        run_in_background(fail, "failing")
 
 
-def test_cancel_returns_at_once():
+def test_cancel_ends_the_wait_at_once():
     cancel, release = threading.Event(), threading.Event()
-    work = run_in_background(lambda: release.wait(30), "waiting", cancel)
-    next(work)
-    cancel.set()
     start = time.perf_counter()
-    _, value = _finish(work)
+    with pytest.raises(Cancelled):
+        run_in_background(lambda: release.wait(30), "waiting", lambda step: cancel.set(), cancel)
     release.set()
-    assert value is None
     assert time.perf_counter() - start < 1
 
 
 def test_a_process_of_its_own_gives_the_value():
-    steps, value = _finish(run_in_process(math.hypot, (3.0, 4.0), "computing"))
-    assert value == 5.0
-    assert {s.stage for s in steps} <= {"computing"}
-    assert _finish(run_in_process(os.getpid, (), "computing"))[1] != os.getpid()
+    steps = []
+    assert run_in_process(math.hypot, (3.0, 4.0), "computing", steps.append) == 5.0
+    assert {s.stage for s in steps} == {"computing"}
+    assert run_in_process(os.getpid, (), "computing") != os.getpid()
 
 
 def test_what_a_library_prints_does_not_harm_the_answer():
-    assert _finish(run_in_process(print, ("pPXF says hello",), "computing"))[1] is None
-    assert _finish(run_in_process(os.write, (1, b"and so does C"), "computing"))[1] == 13
+    assert run_in_process(print, ("pPXF says hello",), "computing") is None
+    assert run_in_process(os.write, (1, b"and so does C"), "computing") == 13
 
 
 def test_errors_of_a_process(tmp_path):
     with pytest.raises(SfhInputError, match=r"nowhere.json"):
-        _finish(run_in_process(read_workspace, (tmp_path / "nowhere.json",), "reading"))
+        run_in_process(read_workspace, (tmp_path / "nowhere.json",), "reading")
     with pytest.raises(ComputeError, match=r"^ValueError: .*this is a fault") as caught:
-        _finish(run_in_process(math.sqrt, (-1.0,), "computing"))
+        run_in_process(math.sqrt, (-1.0,), "computing")
     assert "math.sqrt" not in str(caught.value)
     assert "Traceback" in caught.value.__notes__[0]
     with pytest.raises(ComputeError, match=r"computing: its process ended with status 3 \(no message\); try again"):
-        _finish(run_in_process(os._exit, (3,), "computing"))
+        run_in_process(os._exit, (3,), "computing")
 
 
 def test_cancel_ends_the_process():
     cancel = threading.Event()
-    work = run_in_process(time.sleep, (3600,), "sleeping", cancel)
-    next(work)
-    cancel.set()
-    _, value = _finish(work)
-    assert value is None
+    with pytest.raises(Cancelled):
+        run_in_process(time.sleep, (3600,), "sleeping", lambda step: cancel.set(), cancel)
     for thread in threading.enumerate():
         if "sleeping" in thread.name:
             thread.join(60)

@@ -9,7 +9,6 @@ from synthetic_toys import toy_source
 from toy_universe import write_toy_bundle
 
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.training.evaluation import evaluation, report, report_figures, test_set
 from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestFit
 
@@ -24,16 +23,14 @@ def written(tmp_path_factory):
         patch.setenv("NAPARI_SFH_CACHE", str(folder / "cache"))
         patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
         bundle = load_bundle(write_toy_bundle(folder / "toy.safetensors"))
-        made = run_to_completion(
-            evaluation.evaluate_bundle(bundle, test_set.draw_test_set_from_source(toy_source(), 32), SMALL)
-        )
+        made = evaluation.evaluate_bundle(bundle, test_set.draw_test_set_from_source(toy_source(), 32), SMALL)
         fits = [
             PpxfTestFit(i, dict.fromkeys(report_figures.MEAN_AXIS_LABELS, 1.0), [], [], [], 0, 1, 2, 3)
             for i in range(6)
         ]
         made.report["ppxf"] = evaluation.build_ppxf_table(fits, made.predicted, SMALL.ppxf_settings)
         made.ppxf.extend(fits)
-        paths = run_to_completion(report.write_evaluation_report(made, folder))
+        paths = report.write_evaluation_report(made, folder)
     return made, paths
 
 

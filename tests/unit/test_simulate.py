@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,7 @@ import pytest
 from synthetic_toys import toy_source, toy_templates
 from threadpoolctl import threadpool_limits
 
-from napari_sfh.cli import show_progress
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.training import cli
 from napari_sfh.training.evaluation import set_figures
@@ -28,7 +28,7 @@ def small_shards(monkeypatch):
 
 
 def make(folder, n=N, seed=7, workers=1, source=None):
-    return show_progress(simulation.simulate_set(source or toy_source(), n, seed, folder, workers), quiet=True)
+    return simulation.simulate_set(source or toy_source(), n, seed, folder, workers)
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +48,14 @@ def test_seeds_do(made, tmp_path):
 
 
 def test_an_interrupted_run_goes_on_and_ends_the_same(made, tmp_path, monkeypatch):
-    steps = simulation.simulate_set(toy_source(), N, 7, tmp_path)
-    next(steps)
-    next(steps)
-    steps.close()
+    cancel = threading.Event()
+
+    def stop_after_the_first(step):
+        if step.done:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        simulation.simulate_set(toy_source(), N, 7, tmp_path, progress=stop_after_the_first, cancel=cancel)
     assert not (tmp_path / "manifest.json").exists()
     first = simulation.shard_path(tmp_path, 0)
     assert first.is_file()
@@ -189,8 +193,7 @@ def test_dask_workers_make_the_same_set(made, tmp_path):
     from distributed import LocalCluster
 
     with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster:
-        steps = simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler=cluster.scheduler_address)
-        manifest = show_progress(steps, quiet=True)
+        manifest = simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler=cluster.scheduler_address)
     assert manifest["shards"][0] == made[1]["shards"][0]
 
 
@@ -200,10 +203,11 @@ def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch):
     from napari_sfh.training.simulator import cluster
 
     monkeypatch.setattr(cluster, "_WAIT_S", 0.2)
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty:
-        steps = simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler=empty.scheduler_address)
-        with pytest.raises(ComputeError, match=r"no worker joined it in 0\.2 s; start one \(dask worker "):
-            show_progress(steps, quiet=True)
+    with (
+        LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty,
+        pytest.raises(ComputeError, match=r"no worker joined it in 0\.2 s; start one \(dask worker "),
+    ):
+        simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler=empty.scheduler_address)
 
 
 def test_dask_workers_stand_elsewhere(tmp_path, monkeypatch):
@@ -216,14 +220,13 @@ def test_dask_workers_stand_elsewhere(tmp_path, monkeypatch):
 
     monkeypatch.setattr("napari_sfh.training.simulator.cluster.write_shards_on_cluster", run_jobs)
     monkeypatch.chdir(tmp_path)
-    show_progress(simulation.simulate_set(toy_source(), 40, 7, Path("set"), scheduler="tcp://x:1"), quiet=True)
+    simulation.simulate_set(toy_source(), 40, 7, Path("set"), scheduler="tcp://x:1")
     assert jobs[0][4] == tmp_path / "set"
 
 
 def test_no_scheduler_answers(tmp_path):
-    steps = simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler="nonsense://here")
     with pytest.raises(ComputeError, match="no Dask scheduler"):
-        show_progress(steps, quiet=True)
+        simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler="nonsense://here")
 
 
 def test_command_makes_a_set_and_its_plots(tmp_path, monkeypatch, capsys):

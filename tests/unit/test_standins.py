@@ -7,7 +7,6 @@ import pytest
 from synthetic_toys import toy_source
 
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.studies import camera_substitution
 from napari_sfh.types import BANDS
@@ -15,7 +14,7 @@ from napari_sfh.types import BANDS
 
 @pytest.fixture(scope="module")
 def costs():
-    return run_to_completion(camera_substitution.measure_substitution_costs(toy_source(), load_bundle(), n=12))
+    return camera_substitution.measure_substitution_costs(toy_source(), load_bundle(), n=12)
 
 
 def test_only_the_bands_of_a_case_change():

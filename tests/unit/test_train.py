@@ -14,7 +14,7 @@ from toy_universe import make_toy_data
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.model.bundle import REQUIRED, hash_bundle_tensors, load_bundle
-from napari_sfh.model.inference import predict_histories, run_to_completion
+from napari_sfh.model.inference import predict_histories
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import learning_curve, point_network, training_run
 from napari_sfh.training.fitting.recipe import PointFitSettings, load_recipe
@@ -91,7 +91,7 @@ def test_run_leaves_recipe_table_and_picture(whole):
 def test_bundle_predicts_and_has_thresholds(whole):
     bundle = load_bundle(whole / training_run.BUNDLE)
     data, _ = make_toy_data(3)
-    prediction = run_to_completion(predict_histories(data, bundle, device="cpu", draws=60))
+    prediction = predict_histories(data, bundle, device="cpu", draws=60)
     assert np.isfinite(prediction.mass_frac).all()
     assert np.isfinite(prediction.ood).all()
     assert torch.isfinite(bundle.model.depth.width).all()
@@ -213,7 +213,7 @@ def test_lack_of_memory_is_a_computation_error(tmp_path, monkeypatch):
 def stored(tmp_path_factory):
     """A set on disk."""
     folder = tmp_path_factory.mktemp("set")
-    run_to_completion(simulation.simulate_set(toy_source(), 120, 4, folder, 1))
+    simulation.simulate_set(toy_source(), 120, 4, folder, 1)
     return folder
 
 

@@ -9,7 +9,6 @@ from synthetic_toys import toy_source
 from toy_universe import make_toy_data
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.model.inference import run_to_completion
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.fitting import spectra_sources
 from napari_sfh.training.fitting.augmentation import MASKED_LINES_AA, augment_spectra, degrade_to_snr
@@ -145,7 +144,7 @@ def test_a_pass_without_epochs_keeps_order_and_every_row(fresh):
 
 
 def test_stored_set_gives_its_own_data(tmp_path):
-    run_to_completion(simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1))
+    simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1)
     source = StoredSource.open(tmp_path)
     rows = np.array([3, 8, 20])
     data = source.observe(rows, NONE, rng())

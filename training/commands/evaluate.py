@@ -43,7 +43,7 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Measure and write."""
-    from napari_sfh.cli import show_progress
+    from napari_sfh.cli import print_progress
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.training.evaluation import report
     from napari_sfh.training.evaluation.evaluation import EvaluationSettings, evaluate_bundle
@@ -59,8 +59,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
         templates.prepare_templates(name)  # what is not there is told before the work begins
     more["strange_libraries"] = tuple(args.library)
     settings = make(device=args.device, ppxf=args.ppxf, ppxf_workers=args.workers, ppxf_cache=cache, **more)
-    evaluation = show_progress(evaluate_bundle(bundle, testset, settings), args.quiet)
-    for path in show_progress(report.write_evaluation_report(evaluation, args.output), args.quiet):
+    with print_progress(args.quiet) as progress:
+        evaluation = evaluate_bundle(bundle, testset, settings, progress)
+        paths = report.write_evaluation_report(evaluation, args.output, progress)
+    for path in paths:
         print(path)
     return 0
 

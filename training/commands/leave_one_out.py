@@ -38,7 +38,7 @@ def run_leave_one_out(args: argparse.Namespace) -> int:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from napari_sfh.cli import show_progress
+    from napari_sfh.cli import print_progress
     from napari_sfh.errors import SfhInputError
     from napari_sfh.training.fitting.recipe import load_recipe
     from napari_sfh.training.prior.prior_config import load_prior
@@ -59,16 +59,14 @@ def run_leave_one_out(args: argparse.Namespace) -> int:
     options = leave_one_out.LeaveOneOutOptions(args.output, n_test=args.n_test, device=args.device)
     torch.set_num_threads(args.threads)
     command = shlex.join(["napari-sfh-train", *sys.argv[1:]])
-    with threadpool_limits(args.threads):
+    with threadpool_limits(args.threads), print_progress(args.quiet) as progress:
         if args.sizes:
-            steps = leave_one_out.measure_training_sizes(recipe, config, _parse_sizes(args.sizes), options)
-            result, name = show_progress(steps, args.quiet), "sizes"
+            counts, name = _parse_sizes(args.sizes), "sizes"
+            result = leave_one_out.measure_training_sizes(recipe, config, counts, options, progress)
             page = leave_one_out_page.format_training_sizes_page(result, command)
         else:
-            result, name = (
-                show_progress(leave_one_out.measure_leave_one_out(recipe, config, families, options), args.quiet),
-                "leave-one-out",
-            )
+            name = "leave-one-out"
+            result = leave_one_out.measure_leave_one_out(recipe, config, families, options, progress)
             page = leave_one_out_page.format_leave_one_out_page(result, command)
     (args.output / f"{name}.md").write_text(page, encoding="utf-8")
     (args.output / f"{name}.json").write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")

@@ -26,17 +26,18 @@ def add_mock_parser(subparsers: Subparsers) -> None:
 
 def run_mock(args: argparse.Namespace) -> int:
     """Make the galaxy."""
-    from napari_sfh.cli import show_progress
+    from napari_sfh.cli import print_progress
     from napari_sfh.errors import SfhInputError
     from napari_sfh.training.mock import archive_layouts, build
 
     if args.dress == "demo":
-        paths, _ = show_progress(build.make_mock_galaxy(args.output, args.seed, args.library), args.quiet)
+        with print_progress(args.quiet) as progress:
+            paths, _ = build.make_mock_galaxy(args.output, args.seed, args.library, progress)
     elif args.dress not in archive_layouts.DRESSES:
         raise SfhInputError(f"--dress {args.dress}: unknown; one of demo, {', '.join(archive_layouts.DRESSES)}")
     else:
-        with TemporaryDirectory() as made:
-            show_progress(build.make_mock_galaxy(Path(made), args.seed, args.library), args.quiet)
+        with TemporaryDirectory() as made, print_progress(args.quiet) as progress:
+            build.make_mock_galaxy(Path(made), args.seed, args.library, progress)
             paths = archive_layouts.dress_mock_galaxy(Path(made), args.output, args.dress)
     if not args.quiet:
         total = sum(path.stat().st_size for path in paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ def run_narrowband(args: argparse.Namespace) -> int:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from napari_sfh.cli import show_progress
+    from napari_sfh.cli import print_progress
     from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
     from napari_sfh.training.evaluation.report import prepare_output_folder
     from napari_sfh.training.studies import narrow_measure
@@ -55,17 +56,17 @@ def run_narrowband(args: argparse.Namespace) -> int:
         values["library"] = libraries[0] if libraries else None
         spaxel = narrow_measure.SpaxelSettings(**_given(values))
         fit = replace(spaxel.fit, epochs=args.epochs or spaxel.fit.epochs)
-        steps = narrow_measure.measure_spaxel_networks(replace(spaxel, fit=fit))
+        measure = partial(narrow_measure.measure_spaxel_networks, replace(spaxel, fit=fit))
     else:
         jpas = narrow_measure.JpasSettings(
             **_given({"n": args.n, "n_test": args.n_test, "libraries": libraries or None})
         )
         fit = replace(jpas.fit, epochs=args.epochs or jpas.fit.epochs)
-        steps = narrow_measure.measure_jpas_networks(replace(jpas, fit=fit))
+        measure = partial(narrow_measure.measure_jpas_networks, replace(jpas, fit=fit))
     torch.set_num_threads(args.threads)
     start = time.process_time()
-    with threadpool_limits(args.threads):
-        measured = show_progress(steps, args.quiet)
+    with threadpool_limits(args.threads), print_progress(args.quiet) as progress:
+        measured = measure(progress)
     command = shlex.join(["napari-sfh-train", *sys.argv[1:]])
     record = {"command": command, "machine": describe_evaluation_machine(), "seconds": time.process_time() - start}
     print(_write_results(args.output, args.system, record | measured))

@@ -42,7 +42,7 @@ def run_simulate(args: argparse.Namespace) -> int:
     """Make the set that the arguments describe."""
     from dataclasses import replace
 
-    from napari_sfh.cli import show_progress
+    from napari_sfh.cli import print_progress
     from napari_sfh.training.prior import prior_config
     from napari_sfh.training.simulator import simulation
 
@@ -54,8 +54,10 @@ def run_simulate(args: argparse.Namespace) -> int:
     source = simulation.prepare_prior(prior)
     if args.device != "numpy":
         source = source.to(args.device)
-    steps = simulation.simulate_set(source, args.n or prior.n, args.seed, args.output, args.workers, args.scheduler)
-    manifest = show_progress(steps, args.quiet)
+    with print_progress(args.quiet) as progress:
+        manifest = simulation.simulate_set(
+            source, args.n or prior.n, args.seed, args.output, args.workers, args.scheduler, progress
+        )
     clipped = manifest["n_metallicity_clipped"]
     if not args.quiet:
         print(f"{manifest['n']} objects of {prior.name} in {args.output}, data sha256 {manifest['data_sha256'][:16]}")

@@ -1,4 +1,4 @@
-"""How good a weights bundle is: every figure of report.json, as one generator.
+"""How good a weights bundle is: every figure of report.json.
 
 The parts: accuracy and coverage on the test set as the prior observes it; the same objects again at S/N 5 to 100, with
 fewer bands, and with the wide prior's realistic noise; the out-of-depth score at home and on inputs that it must catch
@@ -18,7 +18,7 @@ import numpy as np
 
 import napari_sfh
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import Steps
+from napari_sfh.jobs import ReportProgress
 from napari_sfh.model.bundle import Bundle, hash_bundle_tensors
 from napari_sfh.model.inference import choose_device
 from napari_sfh.physics.means import MEAN_NAMES
@@ -75,7 +75,9 @@ class Evaluation:
     ppxf: list[ppxf_comparison.PpxfTestFit]
 
 
-def evaluate_bundle(bundle: Bundle, testset: TestSet, settings: EvaluationSettings) -> Steps[Evaluation]:
+def evaluate_bundle(
+    bundle: Bundle, testset: TestSet, settings: EvaluationSettings, progress: ReportProgress | None = None
+) -> Evaluation:
     """Measure everything.
 
     Parameters
@@ -83,10 +85,6 @@ def evaluate_bundle(bundle: Bundle, testset: TestSet, settings: EvaluationSettin
     bundle : Bundle
     testset : TestSet
     settings : Settings
-
-    Yields
-    ------
-    Progress
 
     Returns
     -------
@@ -98,24 +96,24 @@ def evaluate_bundle(bundle: Bundle, testset: TestSet, settings: EvaluationSettin
         testset = hide_mass_scale(testset)
     labels = testset.labels
     observed = ((data, block.labels) for block, data in testset.observe())
-    main = yield from predict_test_set(observed, bundle, settings.device, "test set", testset.n, settings.draws)
+    main = predict_test_set(observed, bundle, settings.device, "test set", testset.n, settings.draws, progress=progress)
     report = _header(bundle, testset) | _tables(main, labels, testset)
     few = testset.first(settings.n_again)
-    report["by_snr"] = yield from _by_snr(bundle, few, settings)
-    report["by_bands"] = yield from _by_bands(bundle, few, settings)
-    report["realistic_noise"] = yield from _with_realistic_noise(bundle, few, settings)
-    report["out_of_depth"] = yield from _ood_rates(bundle, testset, main, settings)
-    report["ablation"] = yield from _ablation(bundle, testset.first(settings.n_ablation), settings)
+    report["by_snr"] = _by_snr(bundle, few, settings, progress=progress)
+    report["by_bands"] = _by_bands(bundle, few, settings, progress=progress)
+    report["realistic_noise"] = _with_realistic_noise(bundle, few, settings, progress=progress)
+    report["out_of_depth"] = _ood_rates(bundle, testset, main, settings, progress=progress)
+    report["ablation"] = _ablation(bundle, testset.first(settings.n_ablation), settings, progress=progress)
     other: PredictionsWithTruth | None = None
     if testset.prepared is not None and settings.n_elsewhere:
-        other, tables = yield from _independent_tables(bundle, testset, settings)
+        other, tables = _independent_tables(bundle, testset, settings, progress=progress)
         report |= tables
-    report["throughput"] = yield from measure_throughput(bundle, testset, settings.device)
+    report["throughput"] = measure_throughput(bundle, testset, settings.device, progress=progress)
     fits: list[ppxf_comparison.PpxfTestFit] = []
     if settings.ppxf:
         cache = settings.ppxf_cache or Path("ppxf.jsonl")
-        fits = yield from ppxf_comparison.fit_test_spectra(
-            testset, settings.ppxf, cache, settings.ppxf_settings, settings.ppxf_workers
+        fits = ppxf_comparison.fit_test_spectra(
+            testset, settings.ppxf, cache, settings.ppxf_settings, settings.ppxf_workers, progress=progress
         )
         report["ppxf"] = build_ppxf_table(fits, main, settings.ppxf_settings)
     return Evaluation(report, main, labels, other, fits)
@@ -220,22 +218,30 @@ def summarise_predictions(p: PredictionsWithTruth) -> dict[str, Any]:
     }
 
 
-def _by_snr(bundle: Bundle, few: TestSet, settings: EvaluationSettings) -> Steps[dict[str, Any]]:
+def _by_snr(
+    bundle: Bundle, few: TestSet, settings: EvaluationSettings, progress: ReportProgress | None = None
+) -> dict[str, Any]:
     out = {}
     for snr in SNR_VALUES:
         observed = ((data, block.labels) for block, data in few.observe(snr))
-        p = yield from predict_test_set(observed, bundle, settings.device, f"S/N {snr:g}", few.n, settings.draws)
+        p = predict_test_set(
+            observed, bundle, settings.device, f"S/N {snr:g}", few.n, settings.draws, progress=progress
+        )
         out[f"{snr:g}"] = summarise_predictions(p)
     return out
 
 
-def _by_bands(bundle: Bundle, few: TestSet, settings: EvaluationSettings) -> Steps[dict[str, Any]]:
+def _by_bands(
+    bundle: Bundle, few: TestSet, settings: EvaluationSettings, progress: ReportProgress | None = None
+) -> dict[str, Any]:
     """Accuracy with 0 to 5 bands, whichever they are; as many objects as elsewhere: bands are worth a few per cent."""
     seen = list(few.observe())
     out = {}
     for count in range(6):
         observed = ((_keep_bands(data, count, few.seed), block.labels) for block, data in seen)
-        p = yield from predict_test_set(observed, bundle, settings.device, f"{count} bands", few.n, settings.draws)
+        p = predict_test_set(
+            observed, bundle, settings.device, f"{count} bands", few.n, settings.draws, progress=progress
+        )
         out[str(count)] = summarise_predictions(p)
     return out
 
@@ -247,7 +253,9 @@ def _keep_bands(data: Observation, count: int, seed: int) -> Observation:
     return replace(data, phot_mask=mask, phot=np.where(mask, data.phot, 0.0).astype(np.float32))
 
 
-def _with_realistic_noise(bundle: Bundle, few: TestSet, settings: EvaluationSettings) -> Steps[dict[str, Any] | None]:
+def _with_realistic_noise(
+    bundle: Bundle, few: TestSet, settings: EvaluationSettings, progress: ReportProgress | None = None
+) -> dict[str, Any] | None:
     """The same objects with sky residuals, correlated noise, calibration errors and masks of the wide prior."""
     if few.prepared is None:
         return None
@@ -259,13 +267,17 @@ def _with_realistic_noise(bundle: Bundle, few: TestSet, settings: EvaluationSett
         for b in few.blocks
     )
     observed = ((data, block.labels) for block, data in replace(few, blocks=blocks).observe())
-    p = yield from predict_test_set(observed, bundle, settings.device, "realistic noise", few.n, settings.draws)
+    p = predict_test_set(observed, bundle, settings.device, "realistic noise", few.n, settings.draws, progress=progress)
     return summarise_predictions(p)
 
 
 def _ood_rates(
-    bundle: Bundle, testset: TestSet, main: PredictionsWithTruth, settings: EvaluationSettings
-) -> Steps[dict[str, Any]]:
+    bundle: Bundle,
+    testset: TestSet,
+    main: PredictionsWithTruth,
+    settings: EvaluationSettings,
+    progress: ReportProgress | None = None,
+) -> dict[str, Any]:
     """Shares of scores above 1, at home and on what must be caught."""
     out: dict[str, Any] = {
         "false_alarm_rate": float(np.nanmean(main.ood > 1)),
@@ -280,7 +292,7 @@ def _ood_rates(
     n = min(settings.n_outsiders, len(source.phot))
     labels = source.labels.select(np.arange(n))
     for name, data in ood_cases.make_ood_cases(source, n, rng, rich):
-        p = yield from predict_test_set([(data, labels)], bundle, settings.device, f"outsiders: {name}", n, 64)
+        p = predict_test_set([(data, labels)], bundle, settings.device, f"outsiders: {name}", n, 64, progress=progress)
         share = float(np.nanmean(p.ood > 1))
         if name == "at home":
             out["false_alarm_rate_at_snr"] = share
@@ -289,43 +301,49 @@ def _ood_rates(
     return out
 
 
-def _ablation(bundle: Bundle, few: TestSet, settings: EvaluationSettings) -> Steps[dict[str, Any]]:
+def _ablation(
+    bundle: Bundle, few: TestSet, settings: EvaluationSettings, progress: ReportProgress | None = None
+) -> dict[str, Any]:
     seen = list(few.observe())
     out = {}
     for name, change in ablation.list_input_changes():
         rng = np.random.default_rng([few.seed, 5])
         observed = [(change(data, rng), block.labels) for block, data in seen]
-        p = yield from predict_test_set(observed, bundle, settings.device, f"ablation: {name}", few.n, 64)
+        p = predict_test_set(observed, bundle, settings.device, f"ablation: {name}", few.n, 64, progress=progress)
         ages = metrics.measure_accuracy_by_range(p.found, p.truth, p.truth["lg_age_lw"], AGE_EDGES)
         out[name] = {"accuracy": metrics.measure_accuracy(p.found, p.truth), "by_lg_age_lw": ages}
     return out
 
 
 def _independent_tables(
-    bundle: Bundle, testset: TestSet, settings: EvaluationSettings
-) -> Steps[tuple[PredictionsWithTruth, dict[str, Any]]]:
+    bundle: Bundle, testset: TestSet, settings: EvaluationSettings, progress: ReportProgress | None = None
+) -> tuple[PredictionsWithTruth, dict[str, Any]]:
     """Galaxies from elsewhere with the stars of the libraries at hand, and of each that no weights know."""
     assert testset.prepared is not None
     own = {str(m.templates.provenance["name"]): m.templates for m in testset.prepared.models}
     for name in ("bc03-miles", "e-miles"):
         if name not in own and templates.templates_cache_path(name).is_file():
             own[name] = templates.prepare_templates(name)
-    other, table = yield from _independent_table(bundle, own, testset.seed, settings)
+    other, table = _independent_table(bundle, own, testset.seed, settings, progress=progress)
     strange = {}
     for name in settings.strange_libraries:
-        _, strange[name] = yield from _independent_table(
-            bundle, {name: templates.prepare_templates(name)}, testset.seed, settings
+        _, strange[name] = _independent_table(
+            bundle, {name: templates.prepare_templates(name)}, testset.seed, settings, progress=progress
         )
     return other, {"elsewhere": table, "strange_libraries": strange}
 
 
 def _independent_table(
-    bundle: Bundle, listed: dict[str, templates.Templates], seed: int, settings: EvaluationSettings
-) -> Steps[tuple[PredictionsWithTruth, dict[str, Any]]]:
+    bundle: Bundle,
+    listed: dict[str, templates.Templates],
+    seed: int,
+    settings: EvaluationSettings,
+    progress: ReportProgress | None = None,
+) -> tuple[PredictionsWithTruth, dict[str, Any]]:
     """Galaxies of the independent simulator, on each of the libraries."""
     made = [independent_simulator.observe_independent_galaxies(t, settings.n_elsewhere, seed) for t in listed.values()]
     n = len(made) * settings.n_elsewhere
-    p = yield from predict_test_set(made, bundle, settings.device, "elsewhere", n, settings.draws)
+    p = predict_test_set(made, bundle, settings.device, "elsewhere", n, settings.draws, progress=progress)
     number = np.repeat(np.arange(len(made)), settings.n_elsewhere)
     family = np.concatenate([labels.family for _, labels in made])
     # Mass-to-light ratios of libraries are on different scales, and the dust law has no slope: left out.

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_gas_templates, make_ppxf_grid
@@ -131,8 +132,13 @@ def make_ppxf_tasks(testset: TestSet, indices: Iterable[int]) -> Generator[PpxfT
 
 
 def fit_test_spectra(
-    testset: TestSet, n: int, cache: Path, settings: PpxfTestSettings | None = None, workers: int = 1
-) -> Generator[Progress, None, list[PpxfTestFit]]:
+    testset: TestSet,
+    n: int,
+    cache: Path,
+    settings: PpxfTestSettings | None = None,
+    workers: int = 1,
+    progress: ReportProgress | None = None,
+) -> list[PpxfTestFit]:
     """Fit the first ``n`` objects of a test set; what an earlier run finished is read from ``cache``.
 
     Parameters
@@ -146,10 +152,6 @@ def fit_test_spectra(
     workers : int
         Processes of one core each.
 
-    Yields
-    ------
-    Progress
-
     Raises
     ------
     SfhInputError
@@ -161,14 +163,14 @@ def fit_test_spectra(
     n = min(n, testset.n)
     done = _open_cache(cache, _settings_hash(testset, settings))
     todo = [i for i in range(n) if i not in done]
-    yield Progress("pPXF", n - len(todo), n)
+    report_progress(Progress("pPXF", n - len(todo), n), progress)
     models = testset.prepared.models
     setup = [(make_ppxf_grid(m, settings.groups_per_bin), m.templates) for m in models]
     for fit in _run_tasks(make_ppxf_tasks(testset, todo), setup, settings, workers):
         done[fit.index] = fit
         with cache.open("a", encoding="utf-8") as f:
             f.write(json.dumps(asdict(fit)) + "\n")
-        yield Progress("pPXF", sum(i < n for i in done), n)
+        report_progress(Progress("pPXF", sum(i < n for i in done), n), progress)
     return [done[i] for i in range(n) if i in done]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.inference import DRAWS, predict_histories
 from napari_sfh.physics.dust import ebv_from_tau
@@ -60,7 +61,8 @@ def predict_test_set(
     stage: str,
     total: int,
     draws: int = DRAWS,
-) -> Generator[Progress, None, PredictionsWithTruth]:
+    progress: ReportProgress | None = None,
+) -> PredictionsWithTruth:
     """Predict pieces of a test set.
 
     Parameters
@@ -73,25 +75,16 @@ def predict_test_set(
     total : int
         Objects in all.
     draws : int
-
-    Yields
-    ------
-    Progress
     """
     parts: list[tuple[Prediction, Observation]] = []
     labels: list[Labels] = []
     done = 0
     for data, truth in observed:
-        steps = predict_histories(data, bundle, device, draws=draws)
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                parts.append((stop.value, data))
-                break
-            yield Progress(stage, done + step.done, total)
+        report_progress(Progress(stage, done, total), progress)
+        parts.append((predict_histories(data, bundle, device, draws=draws), data))
         labels.append(truth)
         done += data.n_bins
+    report_progress(Progress(stage, done, total), progress)
     return _join(parts, truth_from_labels(join_labels(labels)))
 
 

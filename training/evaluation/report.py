@@ -15,6 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.evaluation import report_figures
 from napari_sfh.training.evaluation.evaluation import Evaluation
@@ -45,13 +46,13 @@ def prepare_output_folder(folder: Path) -> None:
         ) from error
 
 
-def write_evaluation_report(evaluation: Evaluation, folder: Path) -> Generator[Progress, None, list[Path]]:
+def write_evaluation_report(evaluation: Evaluation, folder: Path, progress: ReportProgress | None = None) -> list[Path]:
     """Write both files; returns their paths."""
     report = evaluation.report
     figures: list[tuple[str, Figure]] = []
     for title, figure in _figures(evaluation):
         figures.append((title, figure))
-        yield Progress("pictures", len(figures), 0)
+        report_progress(Progress("pictures", len(figures), 0), progress)
     page = _page(report, figures)
     text = json.dumps(report, indent=1, allow_nan=False)
     paths = [folder / "report.json", folder / "report.html"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
 from typing import Any
 
 import numpy as np
 import torch
 
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import choose_device, predict_histories
@@ -19,7 +19,9 @@ _SECONDS = 2.0
 _BATCH = 256
 
 
-def measure_throughput(bundle: Bundle, testset: TestSet, device: str) -> Generator[Progress, None, dict[str, Any]]:
+def measure_throughput(
+    bundle: Bundle, testset: TestSet, device: str, progress: ReportProgress | None = None
+) -> dict[str, Any]:
     """Measure point inference and full posteriors.
 
     ``bins_per_second`` counts encoding and the network in batches of 256 bins; ``posterior_bins_per_second`` all
@@ -38,14 +40,13 @@ def measure_throughput(bundle: Bundle, testset: TestSet, device: str) -> Generat
         with torch.inference_mode():
             model.locate(encode_observation(data, bundle.features).to(where))[0].cpu()
 
-    yield Progress("speed", 0, 2)
+    report_progress(Progress("speed", 0, 2), progress)
     fast = _best_rate(point, data.n_bins)
-    yield Progress("speed", 1, 2)
+    report_progress(Progress("speed", 1, 2), progress)
     some: Observation = data.select(np.arange(min(32, data.n_bins)))
 
     def posterior() -> None:
-        for _ in predict_histories(some, bundle, device, draws=1000):
-            pass
+        predict_histories(some, bundle, device, draws=1000)
 
     slow = _best_rate(posterior, some.n_bins)
     return {

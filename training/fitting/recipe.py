@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig
 from napari_sfh.model.sfh_model import ModelConfig
+from napari_sfh.sections import parse_toml, read_section
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
-T = TypeVar("T", bound="DataclassInstance")
+Count = Annotated[int, Ge(1)]
+Rate = Annotated[float, Gt(0)]
+Share = Annotated[float, Ge(0), Le(1)]
 #: Of the arithmetic, as Lightning names it.
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
@@ -32,13 +32,13 @@ class PointFitSettings:
     ``endless``: every step sees objects never seen before; the recipe's n serve validation, flow and calibration.
     """
 
-    batch: int = 256
-    learning_rate: float = 1e-3
-    schedule: str = "cosine"
-    epochs: int = 40
+    batch: Count = 256
+    learning_rate: Rate = 1e-3
+    schedule: Literal["linear", "cosine", "constant"] = "cosine"
+    epochs: Count = 40
     plateau_epochs: int = 0
     plateau_factor: float = 0.8
-    stop_epochs: int = 20
+    stop_epochs: Count = 20
     precision: Precision = "32-true"
     seed: int = 1
     endless: bool = False
@@ -49,12 +49,12 @@ class AugmentSettings:
     """What is taken away from training spectra at random, see `augment`. Defaults take nothing away."""
 
     snr_mix: tuple[float, ...] = ()
-    snr_mix_share: float = 0.0
+    snr_mix_share: Share = 0.0
     snr_range: tuple[float, ...] = ()
-    drop_band: float = 0.0
-    drop_photometry: float = 0.0
-    mask_range: float = 0.0
-    mask_line: float = 0.0
+    drop_band: Share = 0.0
+    drop_photometry: Share = 0.0
+    mask_range: Share = 0.0
+    mask_line: Share = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Recipe:
     prior: str
     n: int
     architecture: str
-    loss: str
+    loss: Literal["paper", "light"]
     network: Mapping[str, Any] = field(default_factory=dict)
     fit: PointFitSettings = field(default_factory=PointFitSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
@@ -130,64 +130,24 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """Parse and validate; ``where`` names the source in messages."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SfhInputError(f"{where}: no valid TOML ({error})") from error
+    table = parse_toml(text, where)
     for key, cls in (("fit", PointFitSettings), ("augment", AugmentSettings), ("posterior", PosteriorSettings)):
-        table[key] = _read_section(cls, table.get(key, {}), f"{where}: [{key}]")
-    recipe = _read_section(Recipe, table, where)
+        table[key] = read_section(cls, table.get(key, {}), where, key)
+    recipe = read_section(Recipe, table, where)
     _validate(recipe, where)
     return recipe
-
-
-def _read_section(cls: type[T], table: Mapping[str, Any], where: str) -> T:
-    """A dataclass from a table: keys known, required ones there, types those of the defaults."""
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    if unknown := sorted(set(table) - set(known)):
-        raise SfhInputError(f"{where}: unknown key {unknown[0]!r}; it has {', '.join(known)}")
-    needed = [
-        k
-        for k, f in known.items()
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING and k not in table
-    ]
-    if needed:
-        raise SfhInputError(f"{where}: key {needed[0]!r} is missing")
-    kinds: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "bool": (bool,)}
-    values = {}
-    for key, value in table.items():
-        kind = str(known[key].type)
-        if kind in kinds and (isinstance(value, bool) != (kind == "bool") or not isinstance(value, kinds[kind])):
-            raise SfhInputError(f"{where}: {key} = {value!r} is not of type {kind}")
-        values[key] = tuple(value) if isinstance(value, list) else value
-    return cls(**values)
 
 
 def _validate(recipe: Recipe, where: str) -> None:
     """Ranges and combinations."""
     build = build_network(recipe.architecture, dict(recipe.network))  # raises on unknown names
-    if recipe.loss not in ("paper", "light"):
-        raise SfhInputError(f"{where}: loss = {recipe.loss!r}; choose paper or light")
     if recipe.loss == "light" and build.predicts_mass:
         heads = [k for k, (_, c) in ARCHITECTURES.items() if not c.predicts_mass]
         raise SfhInputError(
             f"{where}: loss 'light' needs a network that predicts light ({', '.join(heads)}), "
             f"not {recipe.architecture!r}; use loss = 'paper'"
         )
-    if recipe.fit.schedule not in ("linear", "cosine", "constant"):
-        raise SfhInputError(f"{where}: schedule = {recipe.fit.schedule!r}; choose linear, cosine or constant")
-    if recipe.fit.precision not in get_args(Precision):
-        known = ", ".join(get_args(Precision))
-        raise SfhInputError(f"{where}: precision = {recipe.fit.precision!r}; choose {known}")
-    for key in ("batch", "epochs", "stop_epochs"):
-        if getattr(recipe.fit, key) < 1:
-            raise SfhInputError(f"{where}: {key} = {getattr(recipe.fit, key)} must be at least 1")
-    if recipe.fit.learning_rate <= 0:
-        raise SfhInputError(f"{where}: learning_rate = {recipe.fit.learning_rate} must be positive")
     a = recipe.augment
-    for key in ("snr_mix_share", "drop_band", "drop_photometry", "mask_range", "mask_line"):
-        if not 0 <= getattr(a, key) <= 1:
-            raise SfhInputError(f"{where}: {key} = {getattr(a, key)} must lie in 0-1")
     if a.snr_mix and a.snr_mix_share < 1 and not a.snr_range:
         raise SfhInputError(f"{where}: snr_mix_share = {a.snr_mix_share} leaves spectra without S/N; give snr_range")
     if a.snr_range and (len(a.snr_range) != 2 or not 0 < a.snr_range[0] < a.snr_range[1]):

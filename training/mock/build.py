@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.mock import files, observations
 from napari_sfh.types import Progress
@@ -17,8 +17,8 @@ _MAPS_SNR = 35.0
 
 
 def make_mock_galaxy(
-    folder: Path, seed: int = 1, library: str = "bc03-miles"
-) -> Generator[Progress, None, tuple[list[Path], observations.MockObservation]]:
+    folder: Path, seed: int = 1, library: str = "bc03-miles", progress: ReportProgress | None = None
+) -> tuple[list[Path], observations.MockObservation]:
     """Make the mock galaxy's files in ``folder``.
 
     Parameters
@@ -29,17 +29,13 @@ def make_mock_galaxy(
     library : str
         Template library of the stars.
 
-    Yields
-    ------
-    Progress
-
     Returns
     -------
     list of paths, Observed
     """
     prepared = templates.prepare_templates(library)
-    observed = yield from observations.observe_mock_galaxy(prepared, library, seed)
-    yield Progress("mock files", 0, 1)
+    observed = observations.observe_mock_galaxy(prepared, library, seed, progress=progress)
+    report_progress(Progress("mock files", 0, 1), progress)
     return files.write_mock_galaxy(observed, _bin_maps_spaxels(observed), prepared, folder), observed
 
 

@@ -10,7 +10,6 @@ background, with sky lines in the cube.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +19,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter
 
 from napari_sfh.analysis.gas.line_maps import LINES
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra, muse_lsf_fwhm_aa
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.physics.wavelength import C_KMS
@@ -192,8 +192,10 @@ def _make_foreground_star(model: forward_model.ForwardModel, templates: Template
     return (flux / norm).astype(np.float32), (bands / norm).astype(np.float32)
 
 
-def observe_mock_galaxy(templates: Templates, library: str, seed: int) -> Generator[Progress, None, MockObservation]:
-    """Observe the mock with MUSE and HST; a generator of `types.Progress` that returns `MockObservation`."""
+def observe_mock_galaxy(
+    templates: Templates, library: str, seed: int, progress: ReportProgress | None = None
+) -> MockObservation:
+    """Observe the mock with MUSE and HST."""
     rng = np.random.default_rng(seed)
     model, _ = _build_native_model(templates, library)
     margin = 12  # spaxels, over three FWHM
@@ -204,7 +206,7 @@ def observe_mock_galaxy(templates: Templates, library: str, seed: int) -> Genera
     fine, truths = np.empty((WAVE_OBS.size, px.size), np.float32), []
     gas = np.empty((len(LINES), px.size), np.float32)
     for lo in range(0, px.size, _CHUNK):
-        yield Progress("mock cube", lo, px.size)
+        report_progress(Progress("mock cube", lo, px.size), progress)
         part = galaxy.evaluate_mock_galaxy(x[lo : lo + _CHUNK], y[lo : lo + _CHUNK], *args)
         fine[:, lo : lo + _CHUNK] = _observe_spectra(model, part).T
         gas[:, lo : lo + _CHUNK] = _compute_line_fluxes(model, part).T
@@ -227,7 +229,7 @@ def observe_mock_galaxy(templates: Templates, library: str, seed: int) -> Genera
     window = np.abs(WAVE_OBS - 5400) < 100
     variance = _cube_variance(flux)
     noisy = flux + np.sqrt(variance) * rng.standard_normal(flux.shape, dtype=np.float32)
-    yield Progress("mock mosaics", 0, 1)
+    report_progress(Progress("mock mosaics", 0, 1), progress)
     images = _observe_mosaics(model, args, float(scale), star_bands, rng)
     planes = seen(truth[:-2]).reshape(3, 16, N_SPAXEL, N_SPAXEL)
     return MockObservation(

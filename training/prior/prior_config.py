@@ -8,30 +8,43 @@ allow. A key that is not known is an error, so that a misspelt setting can never
 from __future__ import annotations
 
 import json
-import math
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from annotated_types import Ge, Le, Len
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
+from napari_sfh.sections import parse_toml, read_section
 from napari_sfh.training.prior.distributions import Dist, constant_distribution, parse_distribution
-from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS
-from napari_sfh.training.prior.star_formation import SFH_FAMILIES
+from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS, EnrichmentLaw
+from napari_sfh.training.prior.star_formation import SFH_FAMILIES, SfhFamily
 from napari_sfh.types import BANDS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_Section = TypeVar("_Section", bound="DataclassInstance")
+Weight = Annotated[float, Ge(0)]
+#: One number a band.
+Depths = Annotated[tuple[Annotated[float, Ge(0)], ...], Len(len(BANDS), len(BANDS))]
 
 
 def _distribution_field(low: float, high: float, default: float) -> Any:
     """A field that holds a distribution within [low, high] and defaults to a constant."""
-    return field(default_factory=lambda: constant_distribution(default), metadata={"bounds": (low, high)})
+
+    def parse(value: Any, file: str, path: str) -> Dist:
+        return parse_distribution(value, f"{file}: {path}", (low, high))
+
+    return field(default_factory=lambda: constant_distribution(default), metadata={"parse": parse})
+
+
+def _section_field(cls: type[DataclassInstance]) -> Any:
+    """A field that holds a section, by default its defaults."""
+    return field(default_factory=cls, metadata={"parse": partial(read_section, cls)})
 
 
 @dataclass(frozen=True)
@@ -52,9 +65,9 @@ class FamilyPrior:
 
     name: str
     kind: str
-    weight: float
+    weight: Weight
     params: Mapping[str, Dist]
-    bursts: Bursts
+    bursts: Bursts = _section_field(Bursts)
 
 
 @dataclass(frozen=True)
@@ -62,9 +75,9 @@ class LawPrior:
     """One component of the mixture of enrichment laws."""
 
     law: str
-    weight: float
+    weight: Weight
     params: Mapping[str, Dist]
-    scatter_dex: Dist
+    scatter_dex: Dist = _distribution_field(0, 2, 0.0)
 
 
 @dataclass(frozen=True)
@@ -128,7 +141,7 @@ class Photometry:
     the norm.
     """
 
-    depth: tuple[float, ...] = (1.2, 0.8, 0.4, 0.2, 0.25)
+    depth: Depths = (1.2, 0.8, 0.4, 0.2, 0.25)
     floor: Dist = _distribution_field(0, 0.5, 0.02)
     floor_known: Dist = _distribution_field(0, 1, 1.0)  # share of the floor that the error array holds
     error_scale_dex: Dist = _distribution_field(
@@ -141,23 +154,67 @@ class Photometry:
     acs: Dist = _distribution_field(0, 1, 0.0)  # probability that B, V and I come from ACS
 
 
-@dataclass(frozen=True)
+def _read_components(
+    cls: type[Any],
+    tag: str,
+    kinds: Mapping[str, SfhFamily] | Mapping[str, EnrichmentLaw],
+    tables: Any,
+    file: str,
+    path: str,
+) -> tuple[Any, ...]:
+    """Components of a mixture; ``tag`` is the key whose value, one of ``kinds``, decides what parameters there are."""
+    if not isinstance(tables, list):
+        raise SfhInputError(f"{file}: {path} = {tables!r} is no list of tables; write [[{path}]] and its keys below")
+    found = []
+    for i, table in enumerate(tables):
+        where = f"{path}[{i}]"
+        if isinstance(table, Mapping) and tag in table:
+            if table[tag] not in kinds:
+                raise SfhInputError(f"{file}: {where}.{tag} = {table[tag]!r}: choose from {', '.join(kinds)}")
+            bounds = kinds[table[tag]].bounds
+            if missing := [key for key in bounds if key not in table]:
+                raise SfhInputError(f"{file}: key '{where}.{missing[0]}' is missing")
+            known = [f.name for f in fields(cls) if f.name != "params"] + list(bounds)
+            if unknown := sorted(set(table) - set(known)):
+                raise SfhInputError(f"{file}: unknown key '{where}.{unknown[0]}'; known are {', '.join(known)}")
+            params = {key: parse_distribution(table[key], f"{file}: {where}.{key}", bounds[key]) for key in bounds}
+            table = {key: value for key, value in table.items() if key not in bounds} | {"params": params}
+        found.append(read_section(cls, table, file, where))
+    return tuple(found)
+
+
+def _read_library_shares(table: Any, file: str, path: str) -> dict[str, float]:
+    good = (
+        isinstance(table, Mapping)
+        and table
+        and all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in table.values())
+    )
+    if not good:
+        raise SfhInputError(f"{file}: {path} = {table!r}: expected a table of library names with positive shares")
+    return {str(k): float(v) for k, v in table.items()}
+
+
+_FAMILIES = {"key": "family", "parse": partial(_read_components, FamilyPrior, "kind", SFH_FAMILIES)}
+_LAWS = {"key": "enrichment", "parse": partial(_read_components, LawPrior, "law", ENRICHMENT_LAWS)}
+
+
+@dataclass(frozen=True, kw_only=True)
 class PriorConfig:
     """A prior, complete and valid."""
 
     name: str
-    description: str
-    n: int  # size of the set when none is asked for
-    max_age_gyr: float  # nothing forms before
-    out_of_range: str  # clip or error: what to do with [M/H] beyond the library
-    libraries: Mapping[str, float]  # name -> share
-    families: tuple[FamilyPrior, ...]
-    laws: tuple[LawPrior, ...]
-    dust: Dust
-    nebular: Nebular
-    kinematics: Kinematics
-    noise: Noise
-    photometry: Photometry
+    description: str = "-"
+    n: Annotated[int, Ge(1)]  # size of the set when none is asked for
+    max_age_gyr: Annotated[float, Ge(1), Le(17.8)]  # nothing forms before
+    out_of_range: Literal["clip", "error"] = "error"  # what to do with [M/H] beyond the library
+    libraries: Mapping[str, float] = field(metadata={"parse": _read_library_shares})  # name -> share
+    families: tuple[FamilyPrior, ...] = field(metadata=_FAMILIES)
+    laws: tuple[LawPrior, ...] = field(metadata=_LAWS)
+    dust: Dust = _section_field(Dust)
+    nebular: Nebular = _section_field(Nebular)
+    kinematics: Kinematics = _section_field(Kinematics)
+    noise: Noise = _section_field(Noise)
+    photometry: Photometry = _section_field(Photometry)
     source: str = field(default="", compare=False)  # the TOML text
 
     @property
@@ -204,106 +261,6 @@ def _as_json(value: Any) -> Any:
     return {"__": type(value).__name__, **{f.name: getattr(value, f.name) for f in fields(value)}}
 
 
-class _Reader:
-    """Takes keys out of a table and complains, with the file's name, about what is left, missing or wrong."""
-
-    def __init__(self, table: Any, where: str) -> None:
-        if not isinstance(table, Mapping):
-            raise SfhInputError(f"{where}: expected a table, got {table!r}")
-        self.table, self.where = dict(table), where
-
-    def take(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-        if key not in self.table:
-            if default is None:
-                raise SfhInputError(f"{self.where}: key {key!r} is missing")
-            return default
-        value = self.table.pop(key)
-        if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
-            raise SfhInputError(f"{self.where}.{key} = {value!r}: wrong type")
-        return value
-
-    def dist(self, key: str, bounds: tuple[float, float], default: Dist | None = None) -> Dist:
-        if key not in self.table:
-            if default is None:
-                raise SfhInputError(f"{self.where}: key {key!r} is missing")
-            return default
-        return parse_distribution(self.table.pop(key), f"{self.where}.{key}", bounds)
-
-    def finish(self, known: Collection[str]) -> None:
-        if self.table:
-            key = sorted(self.table)[0]
-            raise SfhInputError(f"{self.where}: unknown key {key!r}, known are {', '.join(sorted(known))}")
-
-
-def _read_section(cls: type[_Section], table: Any, where: str) -> _Section:
-    """Build a section's dataclass: distributions by their bounds, plain fields by the type of their default."""
-    reader = _Reader(table, where)
-    values: dict[str, Any] = {}
-    default = cls()
-    for f in fields(cls):
-        current = getattr(default, f.name)
-        if isinstance(current, Dist):
-            values[f.name] = reader.dist(f.name, f.metadata["bounds"], current)
-        elif isinstance(current, bool):
-            values[f.name] = reader.take(f.name, bool, current)
-        else:
-            values[f.name] = _read_depths(reader.take(f.name, list, list(current)), f"{where}.{f.name}")
-    reader.finish([f.name for f in fields(cls)])
-    return cls(**values)
-
-
-def _read_depths(value: list[Any], key: str) -> tuple[float, ...]:
-    good = len(value) == len(BANDS) and all(isinstance(v, int | float) and v >= 0 for v in value)
-    if not good:
-        raise SfhInputError(f"{key} = {value!r}: expected {len(BANDS)} non-negative numbers, one per band {BANDS}")
-    return tuple(float(v) for v in value)
-
-
-def _read_weight(reader: _Reader) -> float:
-    weight = float(reader.take("weight", (int, float)))
-    if not (0 <= weight < math.inf):
-        raise SfhInputError(f"{reader.where}.weight = {weight:g}: must be a non-negative number")
-    return weight
-
-
-def _read_family(table: Any, where: str) -> FamilyPrior:
-    reader = _Reader(table, where)
-    name = reader.take("name", str)
-    kind = reader.take("kind", str)
-    if kind not in SFH_FAMILIES:
-        raise SfhInputError(f"{where}.kind = {kind!r}: choose from {', '.join(SFH_FAMILIES)}")
-    weight = _read_weight(reader)
-    bursts = _read_section(Bursts, reader.take("bursts", dict, {}), f"{where}.bursts")
-    bounds = SFH_FAMILIES[kind].bounds
-    params = {key: reader.dist(key, limits) for key, limits in bounds.items()}
-    reader.finish(["name", "kind", "weight", "bursts", *bounds])
-    return FamilyPrior(name, kind, weight, params, bursts)
-
-
-def _read_law(table: Any, where: str) -> LawPrior:
-    reader = _Reader(table, where)
-    law = reader.take("law", str)
-    if law not in ENRICHMENT_LAWS:
-        raise SfhInputError(f"{where}.law = {law!r}: choose from {', '.join(ENRICHMENT_LAWS)}")
-    weight = _read_weight(reader)
-    scatter = reader.dist("scatter_dex", (0, 2), constant_distribution(0.0))
-    bounds = ENRICHMENT_LAWS[law].bounds
-    params = {key: reader.dist(key, limits) for key, limits in bounds.items()}
-    reader.finish(["law", "weight", "scatter_dex", *bounds])
-    return LawPrior(law, weight, params, scatter)
-
-
-def _read_library_shares(table: Any, where: str) -> dict[str, float]:
-    good = (
-        isinstance(table, Mapping)
-        and table
-        and all(isinstance(v, int | float) and not isinstance(v, bool) and v > 0 for v in table.values())
-    )
-    if not good:
-        raise SfhInputError(f"{where} = {table!r}: expected a table of library names with positive shares")
-    return {str(k): float(v) for k, v in table.items()}
-
-
 def parse_prior(text: str, where: str) -> PriorConfig:
     """Validate the text of a prior file; ``where`` is its name in messages.
 
@@ -312,48 +269,13 @@ def parse_prior(text: str, where: str) -> PriorConfig:
     SfhInputError
         If the text is no TOML, a key is unknown, missing or of the wrong type, or a value leaves its range.
     """
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as err:
-        raise SfhInputError(f"{where}: not valid TOML: {err}") from err
-    reader = _Reader(table, where)
-    families = tuple(_read_family(t, f"{where}: family[{i}]") for i, t in enumerate(reader.take("family", list)))
-    laws = tuple(_read_law(t, f"{where}: enrichment[{i}]") for i, t in enumerate(reader.take("enrichment", list)))
-    sections: dict[str, Any] = {
-        key: _read_section(cls, reader.take(key, dict, {}), f"{where}: {key}")
-        for key, cls in (
-            ("dust", Dust),
-            ("nebular", Nebular),
-            ("kinematics", Kinematics),
-            ("noise", Noise),
-            ("photometry", Photometry),
-        )
-    }
-    config = PriorConfig(
-        name=reader.take("name", str),
-        description=reader.take("description", str, "-"),
-        n=reader.take("n", int),
-        max_age_gyr=float(reader.take("max_age_gyr", (int, float))),
-        out_of_range=reader.take("out_of_range", str, "error"),
-        libraries=_read_library_shares(reader.take("libraries", dict), f"{where}: libraries"),
-        families=families,
-        laws=laws,
-        source=text,
-        **sections,
-    )
-    reader.finish([f.name for f in fields(PriorConfig)])
+    config = replace(read_section(PriorConfig, parse_toml(text, where), where), source=text)
     _check_prior(config, where)
     return config
 
 
 def _check_prior(config: PriorConfig, where: str) -> None:
     """The conditions between keys."""
-    if config.n < 1:
-        raise SfhInputError(f"{where}: n = {config.n}: must be at least 1")
-    if not (1 <= config.max_age_gyr <= 17.8):
-        raise SfhInputError(f"{where}: max_age_gyr = {config.max_age_gyr:g}: allowed range is 1 to 17.8")
-    if config.out_of_range not in ("clip", "error"):
-        raise SfhInputError(f"{where}: out_of_range = {config.out_of_range!r}: choose clip or error")
     for key, parts in (("family", config.families), ("enrichment", config.laws)):
         if not any(part.weight > 0 for part in parts):
             raise SfhInputError(f"{where}: {key}: at least one needs a positive weight")

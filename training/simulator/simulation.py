@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Generator, Iterable, Iterator, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from safetensors.numpy import save_file
 import napari_sfh
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.prior.sampling import draw_parameters
@@ -214,8 +216,15 @@ def _compute_set_key(source: PreparedPrior, seed: int) -> str:
 
 
 def simulate_set(
-    source: PreparedPrior, n: int, seed: int, folder: Path, workers: int = 1, scheduler: str | None = None
-) -> Generator[Progress, None, dict[str, Any]]:
+    source: PreparedPrior,
+    n: int,
+    seed: int,
+    folder: Path,
+    workers: int = 1,
+    scheduler: str | None = None,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> dict[str, Any]:
     """Make a set of ``n`` objects, or finish one that was interrupted.
 
     Parameters
@@ -230,11 +239,8 @@ def simulate_set(
         Threads of this machine; matrix products of each use one core.
     scheduler : str, optional
         Address of a Dask scheduler whose workers are used instead; they must share the folder.
-
-    Yields
-    ------
-    Progress
-        Objects done.
+    progress, cancel : optional
+        See `jobs.report_progress`; the shards that are finished stay.
 
     Returns
     -------
@@ -258,7 +264,7 @@ def simulate_set(
     entries = {
         i: entry for i, size in enumerate(sizes) if (entry := _read_finished_entry(shard_path(folder, i), key, size))
     }
-    yield Progress("simulate", sum(sizes[i] for i in entries), n)
+    report_progress(Progress("simulate", sum(sizes[i] for i in entries), n), progress, cancel)
     # Workers elsewhere need not stand in this folder.
     jobs = [
         (source, seed, i, size, folder.absolute() if scheduler else folder, key)
@@ -267,7 +273,7 @@ def simulate_set(
     ]
     for index, entry in _run_jobs(jobs, workers, scheduler):
         entries[index] = entry
-        yield Progress("simulate", sum(sizes[i] for i in entries), n)
+        report_progress(Progress("simulate", sum(sizes[i] for i in entries), n), progress, cancel)
     manifest = _build_manifest(source, n, seed, key, [entries[i] for i in range(len(sizes))])
     _write_manifest(folder, manifest)
     return manifest

@@ -10,19 +10,19 @@ pairs: what differs is the filters alone.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from napari_sfh.analysis.comparison.map_comparison import ScatterStatistics, measure_scatter
+from napari_sfh.jobs import ReportProgress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.prior.sampling import draw_parameters
 from napari_sfh.training.simulator import forward_model, noise
 from napari_sfh.training.simulator.simulation import PreparedPrior
-from napari_sfh.types import BANDS, F32, Observation, Prediction, Progress
+from napari_sfh.types import BANDS, F32, Observation, Prediction
 
 #: Cases: name -> bands that come from ACS.
 SUBSTITUTIONS: dict[str, tuple[str, ...]] = {
@@ -46,8 +46,13 @@ class SubstitutionCost:
 
 
 def measure_substitution_costs(
-    source: PreparedPrior, bundle: Bundle, n: int = 2000, seed: int = 1, cancel: threading.Event | None = None
-) -> Generator[Progress, None, dict[str, SubstitutionCost]]:
+    source: PreparedPrior,
+    bundle: Bundle,
+    n: int = 2000,
+    seed: int = 1,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> dict[str, SubstitutionCost]:
     """Cost of each case of `SUBSTITUTIONS`.
 
     Parameters
@@ -57,20 +62,20 @@ def measure_substitution_costs(
     bundle : Bundle
     n : int
     seed : int
-    cancel : threading.Event, optional
-        Ends with what the network has reached, which is no measurement: discard it.
+    progress, cancel : optional
+        See `jobs.report_progress`.
     """
     uvis, acs = _simulate_both_cameras(source, n, seed)
-    plain = yield from inference.predict_histories(
-        _add_noise(source, uvis, uvis.phot, seed), bundle, draws=_DRAWS, cancel=cancel
+    plain = inference.predict_histories(
+        _add_noise(source, uvis, uvis.phot, seed), bundle, draws=_DRAWS, progress=progress, cancel=cancel
     )
     out = {}
     for name, bands in SUBSTITUTIONS.items():
         columns = [BANDS.index(band) for band in bands]
         phot = uvis.phot.copy()
         phot[:, columns] = acs.phot[:, columns]
-        other = yield from inference.predict_histories(
-            _add_noise(source, uvis, phot, seed), bundle, draws=_DRAWS, cancel=cancel
+        other = inference.predict_histories(
+            _add_noise(source, uvis, phot, seed), bundle, draws=_DRAWS, progress=progress, cancel=cancel
         )
         out[name] = _compare_predictions(bands, plain, other, uvis.phot, phot)
     return out

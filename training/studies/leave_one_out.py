@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.jobs import Steps
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.training.evaluation import test_set
@@ -91,17 +91,21 @@ def train_small_bundle(
 
 
 def evaluate_small_bundle(
-    bundle: Bundle, tests: TestSet, options: LeaveOneOutOptions, stage: str
-) -> Steps[dict[str, Any]]:
+    bundle: Bundle, tests: TestSet, options: LeaveOneOutOptions, stage: str, progress: ReportProgress | None = None
+) -> dict[str, Any]:
     """Accuracy, coverage, widths and warnings on a test set."""
     observed = ((data, block.labels) for block, data in tests.observe())
-    p = yield from predict_test_set(observed, bundle, options.device, stage, tests.n, options.draws)
+    p = predict_test_set(observed, bundle, options.device, stage, tests.n, options.draws, progress=progress)
     return summarise_predictions(p)
 
 
 def measure_leave_one_out(
-    recipe: Recipe, config: PriorConfig, families: Sequence[HeldOutFamily], options: LeaveOneOutOptions
-) -> Steps[dict[str, Any]]:
+    recipe: Recipe,
+    config: PriorConfig,
+    families: Sequence[HeldOutFamily],
+    options: LeaveOneOutOptions,
+    progress: ReportProgress | None = None,
+) -> dict[str, Any]:
     """Train with and without every family, and compare.
 
     Parameters
@@ -114,10 +118,6 @@ def measure_leave_one_out(
         Of ``config``.
     options : Options
         ``output`` gets one file per network; an interrupted run goes on from them.
-
-    Yields
-    ------
-    Progress
 
     Returns
     -------
@@ -133,19 +133,19 @@ def measure_leave_one_out(
     kept = ResultFolder(options.output, key)
     source = prepare_prior(config)
     total = len(families) + 1
-    yield Progress("whole prior", 0, total)
+    report_progress(Progress("whole prior", 0, total), progress)
     whole = kept.read("whole")
     if whole is None or any(h.label not in whole["families"] for h in families):
-        whole = yield from _measure_whole_prior(recipe, source, families, options)
+        whole = _measure_whole_prior(recipe, source, families, options, progress=progress)
         kept.write("whole", whole)
     rows = []
     for k, held in enumerate(families):
-        yield Progress(f"without {held.label}", k + 1, total)
+        report_progress(Progress(f"without {held.label}", k + 1, total), progress)
         without = kept.read(held.label)
         if without is None:
             bundle = _train_on_prior(recipe, restrict_source(source, held.without), options)
-            without = yield from evaluate_small_bundle(
-                bundle, _draw_family_test_set(source, held, options), options, f"test {held.label}"
+            without = evaluate_small_bundle(
+                bundle, _draw_family_test_set(source, held, options), options, f"test {held.label}", progress=progress
             )
             kept.write(held.label, without)
         rows.append({"kind": held.kind, "name": held.name, "with": whole["families"][held.label], "without": without})
@@ -171,24 +171,32 @@ def _draw_family_test_set(source: PreparedPrior, held: HeldOutFamily, options: L
 
 
 def _measure_whole_prior(
-    recipe: Recipe, source: PreparedPrior, families: Sequence[HeldOutFamily], options: LeaveOneOutOptions
-) -> Steps[dict[str, Any]]:
+    recipe: Recipe,
+    source: PreparedPrior,
+    families: Sequence[HeldOutFamily],
+    options: LeaveOneOutOptions,
+    progress: ReportProgress | None = None,
+) -> dict[str, Any]:
     """The network that knows everything, tested at home and on each family alone."""
     bundle = _train_on_prior(recipe, source, options)
-    home = yield from evaluate_small_bundle(
-        bundle, test_set.draw_test_set_from_source(source, options.n_test), options, "test at home"
+    home = evaluate_small_bundle(
+        bundle, test_set.draw_test_set_from_source(source, options.n_test), options, "test at home", progress=progress
     )
     on: dict[str, Any] = {}
     for held in families:
-        on[held.label] = yield from evaluate_small_bundle(
-            bundle, _draw_family_test_set(source, held, options), options, f"test {held.label}"
+        on[held.label] = evaluate_small_bundle(
+            bundle, _draw_family_test_set(source, held, options), options, f"test {held.label}", progress=progress
         )
     return {"home": home, "families": on}
 
 
 def measure_training_sizes(
-    recipe: Recipe, config: PriorConfig, counts: Sequence[int], options: LeaveOneOutOptions
-) -> Steps[dict[str, Any]]:
+    recipe: Recipe,
+    config: PriorConfig,
+    counts: Sequence[int],
+    options: LeaveOneOutOptions,
+    progress: ReportProgress | None = None,
+) -> dict[str, Any]:
     """Accuracy at home against the size of the set, with one number of steps for all sizes.
 
     Parameters
@@ -211,7 +219,7 @@ def measure_training_sizes(
     key = {"recipe": recipe.sha256, "prior": config.sha256, "n_test": options.n_test, "seed": options.seed}
     kept = ResultFolder(options.output, key | {"largest": counts[-1]})
     source = prepare_prior(config)
-    yield Progress("drawing", 0, len(counts))
+    report_progress(Progress("drawing", 0, len(counts)), progress)
     spectra = make_fresh_source(source, counts[-1], options.seed)
     train, held, _ = split_rows(counts[-1], recipe.fit.seed)
     order = np.random.default_rng(options.seed).permutation(train)
@@ -219,14 +227,14 @@ def measure_training_sizes(
     tests = test_set.draw_test_set_from_source(source, options.n_test)
     rows = []
     for k, n in enumerate(counts):
-        yield Progress(f"{n} objects", k + 1, len(counts))
+        report_progress(Progress(f"{n} objects", k + 1, len(counts)), progress)
         row = kept.read(f"n {n}")
         if row is None:
             part = np.sort(order[: round(len(train) * n / counts[-1])])
             epochs = max(1, round(steps / max(1, len(part) // recipe.fit.batch)))
             longer = replace(recipe, fit=replace(recipe.fit, epochs=epochs, stop_epochs=epochs))
             bundle = train_small_bundle(longer, spectra, (part, held), source, options.device)
-            row = yield from evaluate_small_bundle(bundle, tests, options, f"test {n} objects")
+            row = evaluate_small_bundle(bundle, tests, options, f"test {n} objects", progress=progress)
             row = {"n": n, "trained_on": len(part), "epochs": epochs} | {"summary": row}
             kept.write(f"n {n}", row)
         rows.append(row)

@@ -22,8 +22,7 @@ from napari_sfh.analysis import gradients
 from napari_sfh.analysis.comparison.map_comparison import measure_scatter
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import Steps
-from napari_sfh.model.inference import run_to_completion
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.prep import narrowband
 from napari_sfh.training.libraries import templates
@@ -82,7 +81,7 @@ def summarise_errors(
     return out
 
 
-def measure_spaxel_networks(settings: SpaxelSettings) -> Steps[dict[str, Any]]:
+def measure_spaxel_networks(settings: SpaxelSettings, progress: ReportProgress | None = None) -> dict[str, Any]:
     """Measure system 3: both splits, both quantities, and gradients.
 
     Returns
@@ -92,7 +91,7 @@ def measure_spaxel_networks(settings: SpaxelSettings) -> Steps[dict[str, Any]]:
     """
     model = build_forward_model(templates.prepare_templates(settings.library))
     filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[HALPHA_AA])
-    yield Progress("mock galaxies", 0, 0)
+    report_progress(Progress("mock galaxies", 0, 0), progress)
     made = narrow_galaxies.make_mock_spaxels(
         model,
         load_prior(settings.prior),
@@ -107,9 +106,9 @@ def measure_spaxel_networks(settings: SpaxelSettings) -> Steps[dict[str, Any]]:
     for kind in kinds:
         sets[kind] = {}
         for name, quantity in SPAXEL_QUANTITIES.items():
-            found = yield from predict_held_out_folds(made, name, kind, settings)
+            found = predict_held_out_folds(made, name, kind, settings, progress=progress)
             truth = getattr(made, name)
-            slopes = yield from _compare_gradients(made, quantity, found, truth)
+            slopes = _compare_gradients(made, quantity, found, truth, progress=progress)
             sets[kind][name] = summarise_errors(found, truth) | {"gradient": slopes}
     memory = {k: sets["B"][k]["nmad"] / sets["A"][k]["nmad"] for k in SPAXEL_QUANTITIES}
     spread = {k: float(np.std(getattr(made, k))) for k in SPAXEL_QUANTITIES}
@@ -117,13 +116,15 @@ def measure_spaxel_networks(settings: SpaxelSettings) -> Steps[dict[str, Any]]:
     return {**facts, "snr": settings.snr, "prior": settings.prior, "spread": spread, "sets": sets, "memory": memory}
 
 
-def predict_held_out_folds(made: MockSpaxels, name: str, kind: Split, settings: SpaxelSettings) -> Steps[F32]:
+def predict_held_out_folds(
+    made: MockSpaxels, name: str, kind: Split, settings: SpaxelSettings, progress: ReportProgress | None = None
+) -> F32:
     """Answers (N,) for every spaxel, each by a network that did not see its part."""
     parts = narrow_galaxies.split_folds(made, kind, settings.seed)
     truth = getattr(made, name)
     found = np.full(len(truth), np.nan, np.float32)
     for k, test in enumerate(parts):
-        yield Progress(f"set {kind}, {name}", k, len(parts))
+        report_progress(Progress(f"set {kind}, {name}", k, len(parts)), progress)
         rest = np.concatenate([p for j, p in enumerate(parts) if j != k])
         fit_on, stop_on = _split_for_stopping(made, rest, kind, settings.seed + k)
         validation = (made.flux[stop_on], truth[stop_on])
@@ -143,7 +144,9 @@ def _split_for_stopping(made: MockSpaxels, rows: I64, kind: Split, seed: int) ->
     return rows[~held], rows[held]
 
 
-def _compare_gradients(made: MockSpaxels, quantity: str, found: F32, truth: F32) -> Steps[dict[str, Any]]:
+def _compare_gradients(
+    made: MockSpaxels, quantity: str, found: F32, truth: F32, progress: ReportProgress | None = None
+) -> dict[str, Any]:
     """Slopes per effective radius within one, from answers and from the truth."""
     disc = Disc(ra_deg=0.0, dec_deg=0.0, pa_deg=0.0, inclination_deg=0.0, r_e_arcsec=1.0)
     settings = gradients.GradientFitSettings(r_max=1.0, draws=100)
@@ -153,12 +156,12 @@ def _compare_gradients(made: MockSpaxels, quantity: str, found: F32, truth: F32)
         rows = made.galaxy == g
         if ((made.r[rows] <= 1.0).sum()) < gradients.MIN_BINS:
             continue
-        yield Progress(f"gradients of {quantity}", k, numbers.size)
+        report_progress(Progress(f"gradients of {quantity}", k, numbers.size), progress)
         fits = []
         for values in (found, truth):
             value = values[rows].astype(float)
             data = gradients.RadialProfile(quantity, disc, made.r[rows].astype(float), value, np.zeros(value.size))
-            fits.append(run_to_completion(gradients.fit_gradient(data, settings)))
+            fits.append(gradients.fit_gradient(data, settings))
         answer, true = fits
         if answer is not None and true is not None:
             slopes.append((answer.slope, true.slope, float(np.hypot(answer.slope_error, true.slope_error))))
@@ -169,7 +172,7 @@ def _compare_gradients(made: MockSpaxels, quantity: str, found: F32, truth: F32)
     return summarise_errors(a, b) | {"within_1_sigma": within, "spread": float(b.std())}
 
 
-def measure_jpas_networks(settings: JpasSettings) -> Steps[dict[str, Any]]:
+def measure_jpas_networks(settings: JpasSettings, progress: ReportProgress | None = None) -> dict[str, Any]:
     """Measure system 4.
 
     Returns
@@ -180,7 +183,7 @@ def measure_jpas_networks(settings: JpasSettings) -> Steps[dict[str, Any]]:
     """
     prepared = [templates.prepare_templates(name) for name in settings.libraries]
     mh_range = narrow_ssp.find_common_mh_range(prepared)
-    yield Progress("populations", 0, 0)
+    report_progress(Progress("populations", 0, 0), progress)
 
     def drawn(n: int, seed: int) -> dict[str, SspSample]:
         pairs = zip(settings.libraries, prepared, strict=True)
@@ -192,7 +195,7 @@ def measure_jpas_networks(settings: JpasSettings) -> Steps[dict[str, Any]]:
     for source, listed in sources.items():
         nets: dict[str, Regressor] = {}
         for k, quantity in enumerate(narrow_ssp.QUANTITIES):
-            yield Progress(f"trained on {source}", k, len(narrow_ssp.QUANTITIES))
+            report_progress(Progress(f"trained on {source}", k, len(narrow_ssp.QUANTITIES)), progress)
             nets[quantity] = _fit_regressor(listed, quantity, settings)
         across[source] = {name: _test_all_quantities(nets, [p], BRIGHT, settings.seed) for name, p in tests.items()}
     # The last networks are those of all libraries.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.workspaces import SUFFIX, is_workspace
@@ -14,19 +14,12 @@ from napari_sfh.types import Progress
 if TYPE_CHECKING:
     from napari_sfh._qt.canvas.layer_data import LayerTuple
 
-T = TypeVar("T")
 #: What a reader returns that has read, but has no layers.
 NO_LAYERS: list[Any] = [(None,)]
 
 
-def _run_to_end(work: Generator[Progress, None, T]) -> T:
-    """Run a generator to its end."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            value: T = end.value
-            return value
+def _ignore_progress(step: Progress) -> None:
+    """Nobody is there to be told."""
 
 
 def get_explorer(viewer: Any = None) -> Any:
@@ -62,7 +55,7 @@ def read_result_layers(path: str) -> list[LayerTuple]:
         return NO_LAYERS
     from napari_sfh._qt.jobs import tasks
 
-    return list(_run_to_end(tasks.open_result(threading.Event(), Path(path))).layers)
+    return list(tasks.open_result(_ignore_progress, threading.Event(), Path(path)).layers)
 
 
 def read_cube_layers(path: str) -> list[LayerTuple]:
@@ -71,7 +64,7 @@ def read_cube_layers(path: str) -> list[LayerTuple]:
         return NO_LAYERS
     from napari_sfh._qt.jobs import tasks
 
-    galaxy = _run_to_end(tasks.open_galaxy(threading.Event(), cube=Path(path)))
+    galaxy = tasks.open_galaxy(_ignore_progress, threading.Event(), cube=Path(path))
     return [galaxy.white] if galaxy.white is not None else []
 
 
@@ -81,7 +74,7 @@ def read_folder_layers(path: str) -> list[LayerTuple]:
         return NO_LAYERS
     from napari_sfh._qt.jobs import tasks
 
-    galaxy = _run_to_end(tasks.open_galaxy(threading.Event(), folder=Path(path)))
+    galaxy = tasks.open_galaxy(_ignore_progress, threading.Event(), folder=Path(path))
     return [galaxy.white] if galaxy.white is not None else []
 
 
@@ -91,7 +84,7 @@ def read_workspace_layers(path: str) -> list[LayerTuple]:
         return NO_LAYERS
     from napari_sfh._qt.jobs import tasks
 
-    shown = _run_to_end(tasks.open_workspace(threading.Event(), Path(path))).shown
+    shown = tasks.open_workspace(_ignore_progress, threading.Event(), Path(path)).shown
     return NO_LAYERS if shown is None else list(shown.layers)
 
 
@@ -109,7 +102,7 @@ def open_mock_spiral() -> list[LayerTuple]:
     """Sample data: the mock galaxy's white light; the explorer holds its files, ready to run."""
     from napari_sfh._qt.jobs import tasks
 
-    galaxy = _run_to_end(tasks.open_demo(threading.Event()))
+    galaxy = tasks.open_demo(_ignore_progress, threading.Event())
     _call_later(lambda widget: widget.adopt_galaxy(galaxy))
     return [galaxy.white] if galaxy.white is not None else []
 

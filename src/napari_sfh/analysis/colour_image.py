@@ -9,7 +9,7 @@ two, green is the mean; one is grey.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from reproject import reproject_interp
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.hst import read_mosaic
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.prep.mosaics.photometry import find_mosaic_cutout
 from napari_sfh.types import BANDS, F32, Bool, Mosaic, Progress
 
@@ -84,16 +84,24 @@ def choose_bands(available: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def open_colour_field(
-    paths: Mapping[str, Path], wcs: WCS, shape: tuple[int, int], cancel: threading.Event | None = None
-) -> Generator[Progress, None, ColourField | None]:
+    paths: Mapping[str, Path],
+    wcs: WCS,
+    shape: tuple[int, int],
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> ColourField:
     """`read_colour_field` of mosaic files: band to path."""
     bands = choose_bands(paths)
-    return (yield from read_colour_field({b: read_mosaic(paths[b], b) for b in bands}, wcs, shape, cancel))
+    return read_colour_field({b: read_mosaic(paths[b], b) for b in bands}, wcs, shape, progress, cancel)
 
 
 def read_colour_field(
-    mosaics: Mapping[str, Mosaic], wcs: WCS, shape: tuple[int, int], cancel: threading.Event | None = None
-) -> Generator[Progress, None, ColourField | None]:
+    mosaics: Mapping[str, Mosaic],
+    wcs: WCS,
+    shape: tuple[int, int],
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> ColourField:
     """Cut mosaics to a field.
 
     Parameters
@@ -104,16 +112,13 @@ def read_colour_field(
         Celestial, of the cube.
     shape : (int, int)
         The cube's (ny, nx).
-    cancel : threading.Event, optional
-
-    Yields
-    ------
-    Progress
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
     Field or None
-        None on cancel. At most `MAX_PIXELS` per band are held, whatever the mosaics' size.
+        At most `MAX_PIXELS` per band are held, whatever the mosaics' size.
 
     Raises
     ------
@@ -131,11 +136,9 @@ def read_colour_field(
         mosaic = mosaics[band]
         same = _same_grid(mosaic, first)
         part = cut if same else _trim_cutout(_find_cutout(mosaic, grid, planes[0].shape), averaged)
-        plane = yield from _read_averaged(mosaic, part, averaged, cancel)
-        if plane is None:
-            return None
+        plane = _read_averaged(mosaic, part, averaged, progress, cancel)
         if not same:
-            yield Progress(f"resampling {band}", 0, 0)
+            report_progress(Progress(f"resampling {band}", 0, 0), progress, cancel)
             there = _cut_wcs(mosaic.wcs, part, averaged)
             plane = reproject_interp((plane, there), grid, shape_out=planes[0].shape, return_footprint=False)
         planes.append(_balance_plane(np.asarray(plane, dtype=np.float32), mosaic))
@@ -176,16 +179,16 @@ def _trim_cutout(cut: tuple[slice, slice], step: int) -> tuple[slice, slice]:
 
 
 def _read_averaged(
-    mosaic: Mosaic, cut: tuple[slice, ...], step: int, cancel: threading.Event | None
-) -> Generator[Progress, None, F32 | None]:
+    mosaic: Mosaic, cut: tuple[slice, ...], step: int, progress: ReportProgress | None, cancel: threading.Event | None
+) -> F32:
     """A cutout, averaged over squares of ``step`` pixels, in strips; NaN where nothing is good."""
     rows, columns = cut
     height = max(step, _STRIP_PIXELS // (columns.stop - columns.start) // step * step)
     strips = []
     for start in range(rows.start, rows.stop, height):
-        if is_cancelled(cancel):
-            return None
-        yield Progress(f"reading {mosaic.band}", start - rows.start, rows.stop - rows.start)
+        report_progress(
+            Progress(f"reading {mosaic.band}", start - rows.start, rows.stop - rows.start), progress, cancel
+        )
         strips.append(_block_means(mosaic.read(slice(start, min(start + height, rows.stop)), columns)[0], step))
     return np.concatenate(strips)
 
@@ -227,23 +230,23 @@ def _balance_plane(plane: F32, mosaic: Mosaic) -> F32:
 
 
 def render_colour_image(
-    field: ColourField, look: ColourStretch | None = None, cancel: threading.Event | None = None
-) -> Generator[Progress, None, list[U8] | None]:
+    field: ColourField,
+    look: ColourStretch | None = None,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> list[U8]:
     """Paint a field.
 
     Parameters
     ----------
     field : Field
     look : Look, optional
-    cancel : threading.Event, optional
-
-    Yields
-    ------
-    Progress
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    list of uint8 arrays (ny, nx, 4), or None on cancel
+    list of uint8 arrays (ny, nx, 4)
         Red, green, blue and opacity (0 where no band has data): the full image, then each half as large as the one
         before, down to `COARSEST`.
     """
@@ -252,9 +255,7 @@ def render_colour_image(
     image = np.empty((ny, nx, 4), dtype=np.uint8)
     height = max(1, _STRIP_PIXELS // nx)
     for start in range(0, ny, height):
-        if is_cancelled(cancel):
-            return None
-        yield Progress("colours", start, ny)
+        report_progress(Progress("colours", start, ny), progress, cancel)
         rows = slice(start, min(start + height, ny))
         image[rows] = _stretch_to_rgba(field.planes[:, rows], look)
     return build_image_pyramid(image)

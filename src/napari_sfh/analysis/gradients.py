@@ -18,7 +18,7 @@ and have no errors of the values.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,7 +30,7 @@ from scipy.optimize import brentq
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.maps import MEAN_MAPS
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import F64, Bool, Flag, Progress, Result
 
 Method = Literal["weighted", "robust"]
@@ -180,8 +180,9 @@ def fit_gradient(
     data: RadialProfile,
     settings: GradientFitSettings | None = None,
     use: Bool | None = None,
+    progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-) -> Generator[Progress, None, Gradient | None]:
+) -> Gradient:
     """Fit a line and its bootstrap.
 
     Parameters
@@ -190,16 +191,12 @@ def fit_gradient(
     settings : FitSettings, optional
     use : boolean array (N,), optional
         Bins that may count; default: all with a value.
-    cancel : threading.Event, optional
-
-    Yields
-    ------
-    Progress
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
     Gradient
-        None when cancelled.
 
     Raises
     ------
@@ -209,9 +206,7 @@ def fit_gradient(
     settings = settings or GradientFitSettings()
     used = _select_fitted_bins(data, settings, use)
     line = _Line.through(data.r[used], data.value[used], data.error[used], settings.method)
-    lines = yield from _bootstrap(line, settings, cancel)
-    if lines is None:
-        return None
+    lines = _bootstrap(line, settings, progress, cancel)
     low, high = np.percentile(lines[:, 0], [16, 84])
     at_re = lines.sum(1)
     return Gradient(
@@ -236,14 +231,13 @@ def fit_all_gradients(
     disc: Disc,
     settings: GradientFitSettings | None = None,
     use: Bool | None = None,
+    progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-) -> Generator[Progress, None, dict[str, Gradient] | None]:
+) -> dict[str, Gradient]:
     """Gradients of all `GRADIENT_QUANTITIES`, keyed by name; errors, progress and cancel as in `fit_gradient`."""
     found: dict[str, Gradient] = {}
     for quantity in GRADIENT_QUANTITIES:
-        made = yield from fit_gradient(build_radial_profile(result, disc, quantity), settings, use, cancel)
-        if made is None:
-            return None
+        made = fit_gradient(build_radial_profile(result, disc, quantity), settings, use, progress, cancel)
         found[quantity] = made
     return found
 
@@ -336,8 +330,8 @@ def _scatter_robust(r: F64, value: F64, sigma: F64) -> float:
 
 
 def _bootstrap(
-    line: _Line, settings: GradientFitSettings, cancel: threading.Event | None
-) -> Generator[Progress, None, F64 | None]:
+    line: _Line, settings: GradientFitSettings, progress: ReportProgress | None, cancel: threading.Event | None
+) -> F64:
     """Slopes and centres (draws, 2) of the Monte-Carlo bootstrap described above."""
     rng = np.random.default_rng(settings.seed)
     n = line.r.size
@@ -348,9 +342,7 @@ def _bootstrap(
     out = np.empty((settings.draws, 2))
     step = max(1, _CHUNK // n)
     for start in range(0, settings.draws, step):
-        if is_cancelled(cancel):
-            return None
-        yield Progress("bootstrap", start, settings.draws)
+        report_progress(Progress("bootstrap", start, settings.draws), progress, cancel)
         size = min(step, settings.draws - start)
         rows = rng.integers(0, n, (size, n))
         noise = line.error[rows] * rng.standard_normal((size, n))

@@ -8,7 +8,7 @@ the quantiles, so that draws and quantiles agree in median and interval.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.types import F64, Progress, Result
 
@@ -59,8 +59,9 @@ def draw_bin_posterior(
     bin_id: int,
     names: Sequence[str] = DEFAULT_QUANTITIES,
     n: int = POSTERIOR_DRAWS,
+    progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-) -> Generator[Progress, None, PosteriorDraws | None]:
+) -> PosteriorDraws:
     """Draws of chosen quantities of one bin.
 
     Parameters
@@ -72,16 +73,12 @@ def draw_bin_posterior(
         Keys of `POSTERIOR_QUANTITIES`.
     n : int
         Number of draws.
-    cancel : threading.Event, optional
-
-    Yields
-    ------
-    Progress
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    Draws
-        None when cancelled.
+    PosteriorDraws
 
     Raises
     ------
@@ -89,11 +86,9 @@ def draw_bin_posterior(
         No such bin or quantity, a bin without a prediction, or its weights are not at hand.
     """
     _check_request(result, bin_id, names)
-    yield Progress("weights", 0, 2)
+    report_progress(Progress("weights", 0, 2), progress, cancel)
     bundle = load_result_bundle(result)
-    if is_cancelled(cancel):
-        return None
-    yield Progress("posterior", 1, 2)
+    report_progress(Progress("posterior", 1, 2), progress, cancel)
     from napari_sfh.model.inference import draw_posterior_samples
 
     made = draw_posterior_samples(result.data.select(slice(bin_id - 1, bin_id)), bundle, n, calibrated=True)
@@ -104,7 +99,8 @@ def draw_bin_posterior(
         else made[name][0].astype(np.float64)
         for name in names
     }
-    return None if is_cancelled(cancel) else PosteriorDraws(bin_id, values)
+    raise_if_cancelled(cancel)
+    return PosteriorDraws(bin_id, values)
 
 
 def compute_formation_times(grown: np.ndarray, fraction: float) -> F64:

@@ -40,7 +40,7 @@ def list_galaxy_jobs(
     output : str
         A folder for ``NAME_sfh.fits``, or a pattern with ``{name}``, where NAME is the name of a galaxy's folder.
     options : mapping
-        Keyword arguments of `pipeline.configure_run` for all.
+        Keyword arguments of `decisions.configure_run` for all.
     table : mapping
         Options of single galaxies by name, from `read_galaxy_options`; they win.
 

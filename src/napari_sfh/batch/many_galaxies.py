@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from napari_sfh.batch import cluster
 from napari_sfh.batch.rerun import INPUTS, check_run_outputs, describe_input_files, explain_rerun
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.config import RunConfig
+from napari_sfh.decisions import configure_run
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.figures.files import save_figure
 from napari_sfh.figures.summary import draw_summary_page
 from napari_sfh.io.atomic import remove_stale_parts
 from napari_sfh.io.outputs import summary_page_path
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.jobs import is_cancelled
-from napari_sfh.pipeline import RunConfig, configure_run, run_pipeline
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
+from napari_sfh.pipeline import run_pipeline
 from napari_sfh.types import Progress, Result
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class GalaxyJob:
 
     folder: Path
     output: Path
-    options: Mapping[str, Any] = field(default_factory=dict)  # keyword arguments of `pipeline.configure_run`
+    options: Mapping[str, Any] = field(default_factory=dict)  # keyword arguments of `decisions.configure_run`
 
     @property
     def name(self) -> str:
@@ -106,7 +108,9 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
     Raises
     ------
     SfhInputError, ComputeError
-        As `pipeline.run_pipeline`; a `ComputeError` where it was cancelled, and nothing was written.
+        As `pipeline.run_pipeline`.
+    Cancelled
+        Nothing was written.
     """
     start = time.monotonic()
     say("looking for files")
@@ -116,9 +120,11 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
     if not why:
         return _skipped(job)
     job.output.parent.mkdir(parents=True, exist_ok=True)
-    result = _run_to_end(run_pipeline(config, cancel), say)
-    if result is None or is_cancelled(cancel):
-        raise ComputeError("interrupted; nothing was written")
+    try:
+        result = run_pipeline(config, _tell_new_stages(say), cancel)
+        raise_if_cancelled(cancel)
+    except Cancelled:
+        raise Cancelled from None  # without what was reached: it would travel through the network
     say("writing the result")
     save_galaxy_result(result, config, job.output)
     return GalaxyOutcome(
@@ -151,18 +157,17 @@ def _skipped(job: GalaxyJob) -> GalaxyOutcome:
     )
 
 
-def _run_to_end(work: Generator[Progress, None, Result | None], say: Callable[[str], None]) -> Result | None:
-    """Run to the end, telling every new stage."""
+def _tell_new_stages(say: Callable[[str], None]) -> ReportProgress:
+    """A ``progress`` that tells a stage when it begins."""
     last = ""
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            value: Result | None = end.value
-            return value
+
+    def tell(step: Progress) -> None:
+        nonlocal last
         if step.stage != last:
             last = step.stage
             say(last)
+
+    return tell
 
 
 #: Cancel events of the runs that this process works for, by the run's token.
@@ -191,9 +196,10 @@ def run_galaxies(
     jobs: Sequence[GalaxyJob],
     scheduler: str = cluster.LOCAL,
     workers: int | None = None,
-    cancel: threading.Event | None = None,
     finished: Callable[[GalaxyOutcome], None] = lambda outcome: None,
-) -> Generator[Progress, None, list[GalaxyOutcome]]:
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> list[GalaxyOutcome]:
     """Run galaxies on Dask workers.
 
     Parameters
@@ -204,19 +210,16 @@ def run_galaxies(
         Address of a Dask scheduler, or `cluster.LOCAL`.
     workers : int, optional
         Galaxies at a time: by default 1 on a local scheduler, else one on each worker there is.
-    cancel : Event, optional
-        Set it to stop: galaxies that are done stay, of the others nothing is written.
     finished : callable
         Told of every galaxy at its end, in the order of the ends.
-
-    Yields
-    ------
-    Progress
-        Stages as ``NAME: stage``; done and total count galaxies.
+    progress : callable, optional
+        Told the stages as ``NAME: stage``; done and total count galaxies.
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    list of Outcome
+    list of GalaxyOutcome
         In the order of ``jobs``.
 
     Raises
@@ -227,13 +230,14 @@ def run_galaxies(
         No scheduler answers at the address, or workers of this machine ended and do not come back.
     """
     _check_outputs(jobs)
-    yield Progress("starting workers" if scheduler == cluster.LOCAL else "connecting to the scheduler", 0, len(jobs))
+    begin = "starting workers" if scheduler == cluster.LOCAL else "connecting to the scheduler"
+    report_progress(Progress(begin, 0, len(jobs)), progress)
     outcomes: list[GalaxyOutcome] = []
     try:
         with cluster.connect_scheduler(scheduler, 1 if workers is None else workers) as client:
             # On a cluster, workers may wait in a queue for hours.
             lost_after = _LOST_AFTER if scheduler == cluster.LOCAL else float("inf")
-            outcomes = yield from _GalaxyScheduler(client, jobs, workers, finished, lost_after).run(cancel)
+            outcomes = _GalaxyScheduler(client, jobs, workers, finished, lost_after).run(progress, cancel)
     finally:
         done = {o.output for o in outcomes if o.status in ("done", "skipped")}
         for job in jobs:
@@ -281,17 +285,17 @@ class _GalaxyScheduler:
     def _heard(self, event: tuple[float, Mapping[str, Any]]) -> None:
         self.events.put((event[1]["index"], event[1]["stage"]))
 
-    def run(self, cancel: threading.Event | None) -> Generator[Progress, None, list[GalaxyOutcome]]:
+    def run(self, progress: ReportProgress | None, cancel: threading.Event | None) -> list[GalaxyOutcome]:
         try:
             stage = "waiting for workers"
             deadline = float("inf")
             while (self.waiting or self.running) and time.monotonic() < deadline:
-                if is_cancelled(cancel) and deadline == float("inf"):
+                if cancel is not None and cancel.is_set() and deadline == float("inf"):
                     deadline = time.monotonic() + STOP_TIMEOUT_S
                     stage = "stopping"
                     self._ask_to_stop()
                 self._submit()
-                yield Progress(stage, len(self.outcomes), len(self.jobs))
+                report_progress(Progress(stage, len(self.outcomes), len(self.jobs)), progress)
                 stage = self._next_stage() or stage
         finally:
             self.client.unsubscribe_topic(self.token)
@@ -370,6 +374,8 @@ def _explain_worker_error(error: BaseException | None) -> str:
         return "the scheduler lost it; run again"
     if isinstance(error, KilledWorker):
         return "its worker was killed, most likely for want of memory; give fewer --workers, or more memory"
+    if isinstance(error, Cancelled):
+        return "interrupted; nothing was written"
     text = (str(error).strip().splitlines() or [""])[0]
     if isinstance(error, SfhInputError | ComputeError | OSError):
         return text

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from astropy.io import fits
@@ -16,7 +16,7 @@ from napari_sfh.io import dap, fits_access, hst, muse, ngist
 from napari_sfh.io.hst_header import find_filter_words
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.io.results import is_result_file
-from napari_sfh.types import BANDS, Cube
+from napari_sfh.types import BANDS, BinnedMaps, Cube, Mosaic
 
 #: Kinds of file, with the words of `describe_file`.
 KINDS: Mapping[str, str] = {
@@ -46,6 +46,9 @@ class FileInfo:
     problems: tuple[str, ...] = ()
     band: str | None = None  # of a mosaic: one of types.BANDS
     usable: bool = True  # False: the file is damaged or lacks something that a run cannot do without
+    opened: Cube | Mosaic | BinnedMaps | None = field(
+        default=None, repr=False, compare=False
+    )  # so that it is read once
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class GalaxyFiles:
     maps: Path | None
     truth: Path | None  # of a mock galaxy
     problems: tuple[str, ...]  # what is missing, what was chosen and why, one line each
+    described: tuple[FileInfo, ...] = field(default=(), repr=False, compare=False)  # cube, mosaics and MAPS in use
 
 
 def identify_file(path: str | Path) -> FileInfo:
@@ -131,7 +135,7 @@ def _describe_cube(path: Path) -> FileInfo:
     if fwhm is None:
         problems.append(f"PSF: {source}")
     problems += _redshift_problems(cube)
-    return FileInfo("cube", path, details, tuple(problems))
+    return FileInfo("cube", path, details, tuple(problems), opened=cube)
 
 
 def _redshift_problems(cube: Cube) -> list[str]:
@@ -159,7 +163,7 @@ def _describe_mosaic(path: Path) -> FileInfo:
         "calibration": f"PHOTFLAM {mosaic.photflam:.4g} erg/s/cm2/AA per e-/s, pivot {mosaic.photplam_aa:.0f} AA",
         "weight map": mosaic.weight_path.name if mosaic.weight_path else "none",
     }
-    return FileInfo("mosaic", path, details, mosaic.notes, band=mosaic.band)
+    return FileInfo("mosaic", path, details, mosaic.notes, band=mosaic.band, opened=mosaic)
 
 
 def _pixel_arcsec(wcs: Any) -> Any:
@@ -183,7 +187,7 @@ def _describe_maps(path: Path) -> FileInfo:
         if maps.redshift is not None
         else ("no REDSHIFT in PRIMARY: taken from the cube, else measured, or give --redshift",)
     )
-    return FileInfo("maps", path, details, problems)
+    return FileInfo("maps", path, details, problems, opened=maps)
 
 
 def _format_range(values: Any) -> str:
@@ -244,13 +248,15 @@ def find_galaxy_files(folder: str | Path) -> GalaxyFiles:
     problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
     infos = [i for i in infos if i.usable]
     cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
-    opened = muse.read_cube(cube.path)
+    opened = cast(Cube, cube.opened)
     mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], opened, problems)
     maps = _choose_maps([i for i in infos if i.kind == "maps"], opened, problems)
     truth = next((i.path for i in infos if i.kind == "truth"), None)
     problems += list_missing_files(mosaics, maps)
     problems += [f"{cube.path.name}: {p}" for p in cube.problems]
-    return GalaxyFiles(folder, cube.details["galaxy"], cube.path, mosaics, maps, truth, tuple(problems))
+    by_path = {i.path: i for i in infos}
+    described = tuple(by_path[path] for path in (cube.path, *mosaics.values(), maps) if path is not None)
+    return GalaxyFiles(folder, cube.details["galaxy"], cube.path, mosaics, maps, truth, tuple(problems), described)
 
 
 def _fits_files(folder: Path) -> list[Path]:
@@ -312,7 +318,7 @@ def _normalise_galaxy_name(name: str) -> str:
 def _choose_mosaics(mosaics: list[FileInfo], cube: Cube, problems: list[str]) -> dict[str, Path]:
     """One image per band: the trained camera and filter before a stand-in, then the first by name."""
     chosen: dict[str, Path] = {}
-    covered = {m.path: hst.estimate_field_coverage(hst.read_mosaic(m.path), cube) for m in mosaics}
+    covered = {m.path: hst.estimate_field_coverage(cast(Mosaic, m.opened), cube) for m in mosaics}
     for path, share in covered.items():
         if share == 0:
             problems.append(f"{path.name} is not used: it does not overlap the cube {cube.path.name}")
@@ -340,7 +346,7 @@ def _choose_maps(maps: list[FileInfo], cube: Cube, problems: list[str]) -> Path 
     fitting = []
     for info in maps:
         try:
-            dap.check_maps_on_cube(dap.read_maps(info.path), cube)
+            dap.check_maps_on_cube(cast(BinnedMaps, info.opened), cube)
             fitting.append(info)
         except SfhInputError as e:
             problems.append(f"{info.path.name} is not used: {_without_path(str(e), info.path)}")

@@ -1,20 +1,24 @@
 """From `Observation` to `Prediction`: batches, devices, progress and cancel.
 
->>> from napari_sfh.model.inference import run_to_completion, predict_histories
->>> prediction = finish(predict(data, load_bundle()))          # doctest: +SKIP
+Batches are independent: on the CPU each is computed by one thread, as many at a time as there are cores. A batch on
+all cores waits for the slowest of them at every layer, which on a busy machine costs more than the cores bring.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Generator
-from typing import TypeVar
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import (
     Features,
@@ -37,16 +41,7 @@ DRAWS = 400
 #: Bins per batch to begin with; halved when memory runs out.
 BATCH = 64
 
-T = TypeVar("T")
-
-
-def run_to_completion(generator: Generator[Progress, None, T]) -> T:
-    """Run a generator to its end and give what it returns."""
-    while True:
-        try:
-            next(generator)
-        except StopIteration as stop:
-            return stop.value
+Step = Callable[[Observation, SfhModel, torch.device], dict[str, F32]]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -73,8 +68,9 @@ def predict_histories(
     device: str = "auto",
     batch_size: int = BATCH,
     draws: int = DRAWS,
+    progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-) -> Generator[Progress, None, Prediction]:
+) -> Prediction:
     """Predict star-formation histories and their posteriors.
 
     Parameters
@@ -89,21 +85,18 @@ def predict_histories(
         Bins per batch.
     draws : int
         Posterior draws per bin, at least 50.
-    cancel : threading.Event, optional
-        Checked before every batch; what is done is returned.
-
-    Yields
-    ------
-    Progress
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
     Prediction
-        NaN in rows without a usable spectrum and in rows not reached before a cancel. The same bin gives the
-        same numbers in whatever company and batches.
+        NaN in rows without a usable spectrum. The same bin gives the same numbers in whatever company and batches.
 
     Raises
     ------
+    Cancelled
+        With the prediction that was reached, NaN in the other rows; with None before the first batch.
     SfhInputError
         Wrong shapes, bands, device or number of draws.
     ComputeError
@@ -117,7 +110,10 @@ def predict_histories(
         return _predict_batch(part, bundle, model, where, base)
 
     out = _empty_outputs(data.n_bins, bundle.model.network.latent_size)
-    yield from _run_in_batches(data, bundle, device, batch_size, step, out, cancel)
+    try:
+        _run_in_batches(data, bundle, device, batch_size, step, out, progress, cancel)
+    except Cancelled:
+        raise Cancelled(_make_prediction(out) if np.isfinite(out["ood"]).any() else None) from None
     return _make_prediction(out)
 
 
@@ -126,8 +122,9 @@ def predict_point_values(
     bundle: Bundle,
     device: str = "auto",
     batch_size: int = 256,
+    progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-) -> Generator[Progress, None, dict[str, F32]]:
+) -> dict[str, F32]:
     """The point network's own answer, without draws: some fifty times faster than `predict_histories`, and without
     errors.
 
@@ -146,7 +143,7 @@ def predict_point_values(
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(SCALARS, (data.n_bins,))
     shapes |= dict.fromkeys(VECTORS, (data.n_bins, N_AGE))
     out = {k: np.full(shape, np.nan, np.float32) for k, shape in shapes.items()}
-    yield from _run_in_batches(data, bundle, device, batch_size, step, out, cancel)
+    _run_in_batches(data, bundle, device, batch_size, step, out, progress, cancel)
     return out
 
 
@@ -155,33 +152,77 @@ def _run_in_batches(
     bundle: Bundle,
     device: str,
     batch_size: int,
-    step: Callable[[Observation, SfhModel, torch.device], dict[str, F32]],
+    step: Step,
     out: dict[str, F32],
+    progress: ReportProgress | None,
     cancel: threading.Event | None,
-) -> Generator[Progress, None, None]:
+) -> None:
     """Fill the usable rows of ``out`` batch by batch; see `predict_histories` for what happens when memory runs out."""
     where = choose_device(device)
     check_observation(data)
     rows = np.flatnonzero(find_usable_rows(data, bundle.features))
     size, done, note = max(1, batch_size), 0, ""
-    model = _copy_to_device(bundle.model, where)
+    report_progress(Progress("predicting", 0, len(rows)), progress, cancel)
     while done < len(rows):
-        if cancel is not None and cancel.is_set():
-            break
-        yield Progress(f"predicting{note}", done, len(rows))
-        batch = rows[done : done + size]
+        model = _copy_to_device(bundle.model, where)
+        left = [rows[lo : lo + size] for lo in range(done, len(rows), size)]
         try:
-            part = step(data.select(batch), model, where)
+            for batch, part in _map_batches(left, data, model, where, step, cancel):
+                for key, values in part.items():
+                    out[key][batch] = values
+                done += len(batch)
+                if progress is not None:
+                    progress(Progress(f"predicting{note}", done, len(rows)))
         except RuntimeError as error:
             if not _out_of_memory(error):
                 raise ComputeError(f"prediction failed on {where}: {error}") from error
             size, where, note = _shrink_batch(size, where)
-            model = _copy_to_device(bundle.model, where)
-            continue
-        for key, values in part.items():
-            out[key][batch] = values
-        done += len(batch)
-    yield Progress(f"predicting{note}", done, len(rows))
+
+
+def _map_batches(
+    batches: list[np.ndarray],
+    data: Observation,
+    model: SfhModel,
+    where: torch.device,
+    step: Step,
+    cancel: threading.Event | None,
+) -> Iterator[tuple[np.ndarray, dict[str, F32]]]:
+    """Outputs of the batches in their order; after a cancel those that were begun, then `Cancelled`."""
+
+    def compute(rows: np.ndarray) -> dict[str, F32]:
+        raise_if_cancelled(cancel)
+        return step(data.select(rows), model, where)
+
+    with _open_batch_pool(len(batches), where) as pool:
+        running = deque(pool.submit(compute, rows) for rows in batches)
+        for rows in batches:
+            yield rows, running.popleft().result()
+
+
+#: Number of batch pools that are open, the intra-op threads that torch had before the first, and their lock.
+_pools, _usual_threads, _pool_lock = 0, 1, threading.Lock()
+
+
+@contextmanager
+def _open_batch_pool(n_batches: int, where: torch.device) -> Iterator[ThreadPoolExecutor]:
+    """Workers that compute with one intra-op thread each: one for a GPU, else as many as torch may use threads."""
+    global _pools, _usual_threads
+    with _pool_lock:
+        if _pools == 0:
+            _usual_threads = torch.get_num_threads()
+        _pools += 1
+        workers = 1 if where.type != "cpu" else max(1, min(_usual_threads, n_batches))
+    # torch gives a thread that is new the number of threads that was set last, in whichever thread.
+    pool = ThreadPoolExecutor(workers, "napari-sfh inference", initializer=lambda: torch.set_num_threads(1))
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        with _pool_lock:
+            _pools -= 1
+            if _pools == 0:
+                torch.set_num_threads(_usual_threads)
 
 
 def draw_posterior_samples(

@@ -22,7 +22,6 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
 from scipy.special import j1
 
 from napari_sfh.errors import SfhInputError
@@ -56,7 +55,12 @@ def diffraction_fwhm(obscuration: float) -> float:
         centre = obscuration**2 * 2 * j1(obscuration * v) / (obscuration * v) if obscuration > 0 else 0.0
         return float((2 * j1(v) / v - centre) / (1 - obscuration**2))
 
-    return 2.0 / np.pi * float(brentq(lambda v: amplitude(v) ** 2 - 0.5, 0.1, 2.0))
+    # Bisection: scipy.optimize takes longer to import than all files of a galaxy to describe.
+    low, high = 0.1, 2.0
+    while high - low > 1e-12:
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if amplitude(middle) ** 2 > 0.5 else (low, middle)
+    return 2.0 / np.pi * low
 
 
 def compute_hst_psf_fwhm(camera: str, wave_aa: float, pixel_arcsec: float) -> float:

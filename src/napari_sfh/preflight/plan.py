@@ -7,27 +7,28 @@ are those of `cost`, for the bins that the spaxels' S/N can fill.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from napari_sfh import decisions
+from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.identify import GalaxyFiles, list_missing_files
+from napari_sfh.io.identify import list_missing_files
 from napari_sfh.io.muse import check_rest_range, read_cube
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.preflight import cost, footprints
-from napari_sfh.prep.binning import BINNING_METHODS, MAX_VORBIN_SPAXELS, MIN_SPAXEL_SNR
+from napari_sfh.prep.binning import MAX_VORBIN_SPAXELS, MIN_SPAXEL_SNR, choose_binning_method
 from napari_sfh.prep.grids import place_given_bins
-from napari_sfh.prep.kinematics import describe_ppxf_time, is_ppxf_installed
-from napari_sfh.prep.mosaics.psf import ASSUMED_FWHM_ARCSEC
-from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
+from napari_sfh.prep.kinematics import describe_ppxf_time
+from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.spectra import find_channel_range
 from napari_sfh.types import BANDS, F64, BinnedMaps, Cube, Progress
 
@@ -35,31 +36,6 @@ from napari_sfh.types import BANDS, F64, BinnedMaps, Cube, Progress
 BAND_COLORS: Mapping[str, str] = dict(zip(BANDS, ("#8b6fe8", "#3f8fe0", "#35b8a6", "#a8c64a", "#e0703f")))
 #: Less than this share of the cube on a mosaic is worth a warning.
 _FULL_COVERAGE = 0.99
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """Files and options of a run, with the defaults of `pipeline.RunConfig`, which loads the network."""
-
-    cube: Path
-    photometry: Mapping[str, Path] = field(default_factory=dict)  # band -> mosaic
-    maps: Path | None = None
-    redshift: float | None = None
-    ebv_mw: float | None = None
-    psf_fwhm_arcsec: float | None = None
-    target_snr: float = 35.0
-    binning: str = "auto"
-    kinematics: str = "auto"
-
-    @classmethod
-    def of(cls, options: Mapping[str, Any]) -> RunPlan:
-        """From keyword arguments of `pipeline.configure_run`; what is None or changes nothing here is left out."""
-        return cls(**{k: v for k, v in options.items() if k in cls.__dataclass_fields__ and v is not None})
-
-    @classmethod
-    def from_galaxy_files(cls, found: GalaxyFiles) -> RunPlan:
-        """The files of a folder, default options."""
-        return cls(found.cube, dict(found.mosaics), found.maps)
 
 
 @dataclass(frozen=True)
@@ -89,35 +65,35 @@ class Preflight:
 
 
 def examine_inputs(
-    plan: RunPlan, problems: Sequence[str] = (), cancel: threading.Event | None = None
-) -> Generator[Progress, None, Preflight | None]:
+    config: RunConfig,
+    problems: Sequence[str] = (),
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> Preflight:
     """Look at the files of a run.
 
     Parameters
     ----------
-    plan : Plan
+    config : RunConfig
     problems : sequence of str
         What was found before, by `io.identify.find_galaxy_files`.
-    cancel : Event, optional
-
-    Yields
-    ------
-    Progress
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    Preflight, or None on cancel.
+    Preflight
 
     Raises
     ------
     SfhInputError
         The cube cannot be used. What is wrong with other files stands in ``problems``.
     """
-    yield Progress("looking at the cube", 0, 0)
-    cube = read_cube(plan.cube)
-    said = [*problems, *list_missing_files(plan.photometry, plan.maps)]
-    maps = _read_maps(plan, cube, said)
-    redshift, redshift_text = _choose_redshift(plan, cube, maps, said)
+    report_progress(Progress("looking at the cube", 0, 0), progress, cancel)
+    cube = read_cube(config.cube)
+    said = [*problems, *list_missing_files(config.photometry, config.maps)]
+    maps = _read_maps(config, cube, said)
+    redshift, redshift_text = _describe_redshift(config, cube, maps, said)
     seen = footprints.measure_observed_field(cube, redshift or 0.0)
     plane = footprints.make_tangent_plane(cube)
     said += [f"{cube.path.name}: {note}" for note in cube.notes]
@@ -125,20 +101,18 @@ def examine_inputs(
         raise SfhInputError(f"{cube.path}: no spaxel has a finite flux and variance near 5400 AA; check DATA and STAT")
     checks: list[BandCheck] = []
     pixels = 0.0
-    for k, band in enumerate(b for b in BANDS if b in plan.photometry):
-        if is_cancelled(cancel):
-            return None
-        yield Progress(f"looking at {band}", k, len(plan.photometry))
-        check, under = _check_band(band, plan.photometry[band], cube, seen, plane, said)
+    for k, band in enumerate(b for b in BANDS if b in config.photometry):
+        report_progress(Progress(f"looking at {band}", k, len(config.photometry)), progress, cancel)
+        check, under = _check_band(band, config.photometry[band], cube, seen, plane, said)
         checks.append(check)
         pixels += under
-    if redshift is not None and redshift > MAX_PHOTOMETRY_REDSHIFT and checks:
-        said.append(f"z = {redshift:.4f} > {MAX_PHOTOMETRY_REDSHIFT}: the bands are left out (no K-correction)")
+    if note := decisions.choose_used_bands(config.photometry, redshift).note:
+        said.append(note)
         checks, pixels = [replace(c, used=False) for c in checks], 0.0
-    if plan.ebv_mw is None:
-        said.append("Milky Way E(B-V) not given: no correction; give --ebv-mw")
-    bins = _count_bins(plan, cube, maps, seen, said)
-    work = _estimate_workload(plan, cube, maps, seen, bins, pixels, redshift or 0.0)
+    if config.ebv_mw is None:
+        said.append(decisions.NO_FOREGROUND)
+    bins = _count_bins(config, cube, maps, seen, said)
+    work = _estimate_workload(config, cube, maps, seen, bins, pixels, redshift or 0.0)
     if work.ppxf and (warning := describe_ppxf_time(bins)):
         said.append(warning)
     return Preflight(
@@ -148,12 +122,12 @@ def examine_inputs(
         bands=tuple(checks),
         facts={
             "field": _field_text(cube, seen),
-            "psf": _psf_text(plan, cube, bool(checks), said),
+            "psf": _psf_text(config, cube, bool(checks), said),
             "redshift": redshift_text,
-            "binning": f"{work.binning} to S/N {plan.target_snr:g}, about {bins} bins"
-            if work.binning in BINNING_METHODS
-            else f"{bins} bins of {'MAPS' if work.binning == 'maps' else Path(plan.binning).name}",
-            "kinematics": _kinematics_text(plan),
+            "binning": f"{work.binning} to S/N {config.target_snr:g}, about {bins} bins"
+            if decisions.choose_bin_source(config) == "spaxels"
+            else f"{bins} bins of {'MAPS' if work.binning == 'maps' else Path(config.binning).name}",
+            "kinematics": _kinematics_text(config),
         },
         problems=tuple(dict.fromkeys(said)),
         estimate=cost.estimate_cost(work),
@@ -161,11 +135,11 @@ def examine_inputs(
     )
 
 
-def _read_maps(plan: RunPlan, cube: Cube, said: list[str]) -> BinnedMaps | None:
-    if plan.maps is None:
+def _read_maps(config: RunConfig, cube: Cube, said: list[str]) -> BinnedMaps | None:
+    if config.maps is None:
         return None
     try:
-        maps = read_maps(plan.maps)
+        maps = read_maps(config.maps)
         check_maps_on_cube(maps, cube)
     except SfhInputError as error:
         said.append(str(error))
@@ -173,17 +147,18 @@ def _read_maps(plan: RunPlan, cube: Cube, said: list[str]) -> BinnedMaps | None:
     return maps
 
 
-def _choose_redshift(plan: RunPlan, cube: Cube, maps: BinnedMaps | None, said: list[str]) -> tuple[float | None, str]:
+def _describe_redshift(
+    config: RunConfig, cube: Cube, maps: BinnedMaps | None, said: list[str]
+) -> tuple[float | None, str]:
     """The redshift a run would take, None where it would measure it; and where it is from."""
-    sources = {"given": plan.redshift, "MAPS": maps.redshift if maps else None, "the cube's header": cube.redshift}
-    for source, z in sources.items():
-        if z is not None:
-            try:
-                check_rest_range(cube, z)
-            except SfhInputError as error:
-                said.append(str(error))
-            return z, f"{z:.5f} ({source})"
-    return None, "unknown: measured from the spectra, or give --redshift"
+    known = decisions.choose_redshift(config, cube, maps)
+    if known.value is None:
+        return None, "unknown: measured from the spectra, or give --redshift"
+    try:
+        check_rest_range(cube, known.value)
+    except SfhInputError as error:
+        said.append(str(error))
+    return known.value, f"{known.value:.5f} ({known.source})"
 
 
 def _check_band(
@@ -207,23 +182,24 @@ def _check_band(
 
 
 def _count_bins(
-    plan: RunPlan, cube: Cube, maps: BinnedMaps | None, seen: footprints.ObservedField, said: list[str]
+    config: RunConfig, cube: Cube, maps: BinnedMaps | None, seen: footprints.ObservedField, said: list[str]
 ) -> int:
     """Bins to expect."""
-    if plan.binning in BINNING_METHODS and not (plan.binning == "auto" and maps is not None):
+    source = decisions.choose_bin_source(config)
+    if source == "spaxels":
         spaxels = int(np.count_nonzero(seen.snr >= MIN_SPAXEL_SNR))
-        if plan.binning == "vorbin" and spaxels > MAX_VORBIN_SPAXELS:
+        if config.binning == "vorbin" and spaxels > MAX_VORBIN_SPAXELS:
             said.append(f"binning {spaxels} spaxels with vorbin takes minutes; --binning powerbin takes seconds")
-        bins = cost.estimate_bin_count(seen.snr, plan.target_snr, MIN_SPAXEL_SNR)
+        bins = cost.estimate_bin_count(seen.snr, config.target_snr, MIN_SPAXEL_SNR)
         if bins == 0:
-            said.append(f"no bin can reach S/N {plan.target_snr:g}; lower --target-snr")
+            said.append(f"no bin can reach S/N {config.target_snr:g}; lower --target-snr")
         return bins
-    if plan.binning in ("maps", "auto"):
+    if source == "maps":
         if maps is None:
             said.append("bins of the MAPS file were asked for, and there is none that fits: give one, or bin anew")
         return 0 if maps is None else int(maps.bin_id.max())
     try:
-        given, _ = place_given_bins(read_bin_map(plan.binning), cube.wcs, cube.shape[1:], cube.path)
+        given, _ = place_given_bins(read_bin_map(config.binning), cube.wcs, cube.shape[1:], cube.path)
     except SfhInputError as error:
         said.append(str(error))
         return 0
@@ -231,7 +207,7 @@ def _count_bins(
 
 
 def _estimate_workload(
-    plan: RunPlan,
+    config: RunConfig,
     cube: Cube,
     maps: BinnedMaps | None,
     seen: footprints.ObservedField,
@@ -246,24 +222,17 @@ def _estimate_workload(
     except SfhInputError:
         share = 1.0
     read = float(np.prod(cube.shape)) * (8 if cube.has_variance else 4) * share
-    fit = plan.kinematics == "ppxf" or (plan.kinematics == "auto" and maps is None and is_ppxf_installed())
     spaxels = int(np.count_nonzero(seen.snr >= MIN_SPAXEL_SNR))
+    source = decisions.choose_bin_source(config)
     return cost.Workload(
         spaxels=spaxels,
         bins=bins,
         cube_bytes=read,
         packed=not plain,
         mosaic_pixels=pixels,
-        binning="maps" if plan.binning == "auto" and maps is not None else _choose_binning_method(plan, spaxels),
-        ppxf=fit,
+        binning="maps" if maps is not None and source == "maps" else choose_binning_method(config.binning, spaxels),
+        ppxf=decisions.choose_kinematics(config) == "ppxf",
     )
-
-
-def _choose_binning_method(plan: RunPlan, spaxels: int) -> str:
-    """What ``auto`` takes."""
-    if plan.binning != "auto":
-        return plan.binning
-    return "vorbin" if spaxels <= MAX_VORBIN_SPAXELS else "powerbin"
 
 
 def _field_text(cube: Cube, seen: footprints.ObservedField) -> str:
@@ -273,23 +242,20 @@ def _field_text(cube: Cube, seen: footprints.ObservedField) -> str:
     return f"{n} of {nx} x {ny} spaxels of {cube.pixel_arcsec:.2f} arcsec observed, S/N up to {bright:.0f} per pixel"
 
 
-def _psf_text(plan: RunPlan, cube: Cube, bands: bool, said: list[str]) -> str:
-    if plan.psf_fwhm_arcsec is not None:
-        return f"{plan.psf_fwhm_arcsec:.2f} arcsec (given)"
-    fwhm, source = find_muse_psf_fwhm(cube.header, cube.path)
-    if fwhm is not None:
-        return f"{fwhm:.2f} arcsec ({source})"
+def _psf_text(config: RunConfig, cube: Cube, bands: bool, said: list[str]) -> str:
+    psf = choose_cube_psf(cube, config.psf_fwhm_arcsec)
+    if not psf.assumed:
+        source = "given" if config.psf_fwhm_arcsec is not None else find_muse_psf_fwhm(cube.header, cube.path)[1]
+        return f"{psf.fwhm_arcsec:.2f} arcsec ({source})"
     if bands:
-        said.append(f"PSF unknown: FWHM {ASSUMED_FWHM_ARCSEC:g} arcsec assumed; give --psf-fwhm")
-    return f"unknown: {ASSUMED_FWHM_ARCSEC:g} arcsec assumed"
+        said.append(decisions.describe_assumed_psf(psf))
+    return f"unknown: {psf.fwhm_arcsec:g} arcsec assumed"
 
 
-def _kinematics_text(plan: RunPlan) -> str:
-    how = plan.kinematics
-    if how == "auto":
-        how = "maps" if plan.maps is not None else "ppxf" if is_ppxf_installed() else "constants"
+def _kinematics_text(config: RunConfig) -> str:
+    source = decisions.choose_kinematics(config)
     words = {"maps": "V and sigma from MAPS", "ppxf": "fitted with pPXF in every bin"}
-    return words.get(how, "constants for all bins" if how == "constants" else f"V, sigma = {how} km/s for all bins")
+    return words.get(source, f"V, sigma = {source} km/s for all bins")
 
 
 def format_preflight_text(found: Preflight) -> list[str]:

@@ -23,7 +23,7 @@ _BINS = 300
 _SIGNIFICANT, _LEAST = 8.0, 0.03
 #: How much steeper than its flanks a feature must be; a line with a FWHM of two channels has 1.2.
 _STEEP = 3.0
-#: Distance from a gas line of the galaxy within which an excess is its own, Angstrom.
+#: Distance from a gas line of the galaxy within which nothing is judged, Angstrom.
 _LINE_REACH_AA = 4.0
 #: Share of the bins that must agree.
 _MOST = 0.6
@@ -39,7 +39,7 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
     spectra : BinSpectra
         N bins, observed frame.
     redshift : float
-        Of the galaxy: what rises above its neighbours at a gas line is left alone.
+        Of the galaxy: what lies at its gas lines is left alone.
 
     Returns
     -------
@@ -81,19 +81,21 @@ def _find_narrow_features(flux: F64, near_line: Bool) -> Bool:
     n = flux.shape[1]
     nan = np.full((len(flux), 2), np.nan)
     wide = np.concatenate([nan, flux, nan], axis=1)
-    edge = 0.5 * (wide[:, 1 : 1 + n] + wide[:, 3 : 3 + n])
-    beyond = 0.5 * (wide[:, 0:n] + wide[:, 4 : 4 + n])
-    step, flank = flux - edge, edge - beyond
+    left2, left, right, right2 = (wide[:, k : k + n] for k in (0, 1, 3, 4))
+    edge = 0.5 * (left + right)
+    step = flux - edge
     noise = _local_noise(step)
-    size, slope = np.nanmedian(step, axis=0), np.nanmedian(flank, axis=0)
+    size = np.nanmedian(step, axis=0)
+    # Nothing beside it may change by as much: not the flank of a line, not the continuum.
+    slope = np.max([np.abs(np.nanmedian(d, axis=0)) for d in (left - left2, right - right2, right - left)], axis=0)
     ratio = np.nanmedian(step / noise, axis=0)
     agree = np.nanmean((np.sign(step) == np.sign(size)) & (np.abs(step) > noise), axis=0)
     level = np.abs(np.nanmedian(edge, axis=0))
     count = np.isfinite(step).sum(0)
     with np.errstate(invalid="ignore"):
         found = (np.abs(ratio) * np.sqrt(count) > 1.25 * _SIGNIFICANT) & (np.abs(size) > _LEAST * level)
-        found &= (np.abs(size) > _STEEP * np.abs(slope)) & (agree > _MOST)
-    return np.asarray(found & ~(near_line & (size > 0)))
+        found &= (np.abs(size) > _STEEP * slope) & (agree > _MOST)
+    return np.asarray(found & ~near_line)
 
 
 def _local_noise(step: F64) -> F64:

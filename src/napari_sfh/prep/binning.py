@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import format_duration, is_cancelled
+from napari_sfh.jobs import ReportProgress, format_duration, raise_if_cancelled, report_progress
 from napari_sfh.physics.wavelength import NORM_WINDOW_AA
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.prep.grids import place_given_bins
@@ -91,8 +90,12 @@ def find_window_channels(cube: Cube, redshift: float) -> slice:
 
 
 def measure_signal_noise(
-    cube: Cube, redshift: float, cancel: threading.Event | None = None, min_snr: float = MIN_SPAXEL_SNR
-) -> Generator[Progress, None, SpaxelSN | None]:
+    cube: Cube,
+    redshift: float,
+    min_snr: float = MIN_SPAXEL_SNR,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> SpaxelSN:
     """Measure signal and noise of every spaxel in the window, reading only its channels.
 
     Parameters
@@ -100,13 +103,14 @@ def measure_signal_noise(
     cube : Cube
     redshift : float
         Of the galaxy: it moves the window.
-    cancel : Event, optional
     min_snr : float
         Spaxels below are not ``good``.
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    SpaxelSN, or None on cancel.
+    SpaxelSN
 
     Raises
     ------
@@ -118,7 +122,7 @@ def measure_signal_noise(
     shape = cube.shape[1:]
     flux_sum, variance_sum, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int32)
     series = None if cube.has_variance else np.empty((total, *shape), dtype=np.float32)
-    yield Progress("signal and noise", 0, total)
+    report_progress(Progress("signal and noise", 0, total), progress, cancel)
     for part, (flux, variance, good) in read_cube_blocks(cube, window, cancel):
         for c, used in enumerate(good):
             flux_sum += np.where(used, flux[c], np.float32(0))
@@ -127,9 +131,8 @@ def measure_signal_noise(
                 variance_sum += np.where(used, variance[c], np.float32(0))
         if series is not None:
             series[part] = np.where(good, flux, np.nan)
-        yield Progress("signal and noise", part.stop, total)
-    if is_cancelled(cancel):
-        return None
+        report_progress(Progress("signal and noise", part.stop, total), progress, cancel)
+    raise_if_cancelled(cancel)
     return _spaxel_sn(cube, flux_sum, variance_sum, count, total, series, min_snr)
 
 
@@ -164,6 +167,13 @@ def describe_binning_time(sn: SpaxelSN, method: str) -> str | None:
     return f"{n} spaxels take vorbin some {format_duration(slow)}, powerbin {format_duration(fast)}"
 
 
+def choose_binning_method(method: str, n_spaxels: int) -> str:
+    """What ``auto`` takes: vorbin, for many spaxels powerbin; any other method is kept."""
+    if method != "auto":
+        return method
+    return "vorbin" if n_spaxels <= MAX_VORBIN_SPAXELS else "powerbin"
+
+
 def bin_spaxels(
     sn: SpaxelSN,
     target_snr: float,
@@ -184,7 +194,7 @@ def bin_spaxels(
     given : BinnedMaps, GivenBins, or integer array (ny, nx) with 0 = none, optional
         Bins of somebody else. Spaxels that are not good leave their bin; a bin left empty is dropped.
     cancel : Event, optional
-        Ends a long vorbin run early with a `ComputeError`; powerbin runs to its end.
+        Ends a long vorbin run early with `Cancelled`; powerbin runs to its end.
 
     Returns
     -------
@@ -202,8 +212,7 @@ def bin_spaxels(
         return _measure_bins(sn, np.where(sn.good, bin_id, 0), target_snr, source, keep_order=True)
     if method not in BINNING_METHODS:
         raise SfhInputError(f"binning {method!r} is unknown: choose {', '.join(BINNING_METHODS)}, maps or a FITS file")
-    if method == "auto":
-        method = "vorbin" if sn.good.sum() <= MAX_VORBIN_SPAXELS else "powerbin"
+    method = choose_binning_method(method, int(sn.good.sum()))
     if not target_snr > 0:
         raise SfhInputError(f"target S/N {target_snr} must be positive")
     signal, noise = (a[sn.good].astype(np.float64) for a in (sn.signal, sn.noise))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,22 @@ REDSHIFT_TOLERANCE: float = 0.003
 NOISE_RATIO: float = 5.0
 
 
-def compare_redshifts(used: float, source: str, others: dict[str, float | None]) -> tuple[str, ...]:
-    """Warn where two sources give redshifts that cannot both be right, with both numbers."""
+def compare_redshifts(known: Mapping[str, float | None]) -> tuple[str, ...]:
+    """Warn where two sources give redshifts that cannot both be right, with both numbers.
+
+    Parameters
+    ----------
+    known : mapping
+        Redshift of each source, the one that is used first; None where it says nothing.
+    """
+    given = {source: value for source, value in known.items() if value is not None}
+    if not given:
+        return ()
+    used = next(iter(given))
     return tuple(
-        f"redshift {used:.5f} of {source} is used, but {name} says {value:.5f}: check which is right"
-        for name, value in others.items()
-        if value is not None and abs(value - used) > REDSHIFT_TOLERANCE
+        f"redshift {given[used]:.5f} of {used} is used, but {source} has {value:.5f}: check which is right"
+        for source, value in given.items()
+        if abs(value - given[used]) > REDSHIFT_TOLERANCE
     )
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.types import F32, Bool, Cube
 
 #: Arrays below malloc's largest threshold for a mapping of their own are used again without page faults, which cost
@@ -33,7 +33,6 @@ def read_cube_blocks(
     channels : slice
         Of the cube, with both ends.
     cancel : Event, optional
-        Ends the blocks early.
 
     Yields
     ------
@@ -41,6 +40,10 @@ def read_cube_blocks(
         The block's channels, counted from ``channels.start``.
     tuple
         Flux, variance and usability of these channels, see `types.Cube`.
+
+    Raises
+    ------
+    Cancelled
     """
     n, step = channels.stop - channels.start, choose_block_length(cube)
     parts = [slice(lo, min(lo + step, n)) for lo in range(0, n, step)]
@@ -52,8 +55,7 @@ def read_cube_blocks(
         coming = [pool.submit(read, part) for part in parts[:1]]
         for k, part in enumerate(parts):
             block = coming.pop().result()
-            if is_cancelled(cancel):
-                return
+            raise_if_cancelled(cancel)
             coming += [pool.submit(read, part) for part in parts[k + 1 : k + 2]]
             yield part, block
             del block

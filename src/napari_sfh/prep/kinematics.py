@@ -14,7 +14,6 @@ the linear algebra, cost more than they give, and some 8 times more beside other
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import format_duration, is_cancelled
+from napari_sfh.jobs import ReportProgress, format_duration, report_progress
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
@@ -145,8 +144,9 @@ def fit_ppxf_kinematics(
     spectra: BinSpectra,
     redshift: float,
     basis: TemplateBasis,
+    progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-) -> Generator[Progress, None, StellarKinematics | None]:
+) -> StellarKinematics:
     """Velocity and dispersion of every bin from pPXF.
 
     Parameters
@@ -155,11 +155,13 @@ def fit_ppxf_kinematics(
     redshift : float
         Systemic; velocities are relative to it.
     basis : TemplateBasis
-    cancel : Event, optional
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    Kinematics, or None on cancel. Bins without a fit take the median of the others and are not ``measured``.
+    StellarKinematics
+        Bins without a fit take the median of the others and are not ``measured``.
 
     Raises
     ------
@@ -172,15 +174,13 @@ def fit_ppxf_kinematics(
         )
     n = spectra.n_bins
     if warning := describe_ppxf_time(n):
-        yield Progress(warning, 0, 0, stays=True)
+        report_progress(Progress(warning, 0, 0, stays=True), progress, cancel)
     problem = _make_ppxf_problem(spectra, redshift, basis)
     stage = f"stellar kinematics with pPXF, about {format_duration(PPXF_SECONDS * n)}"
     v, sigma = np.full(n, np.nan), np.full(n, np.nan)
     with threadpool_limits(1, user_api="blas"):
         for b in range(n):
-            if is_cancelled(cancel):
-                return None
-            yield Progress(stage, b, n)
+            report_progress(Progress(stage, b, n), progress, cancel)
             v[b], sigma[b] = problem.fit(b)
     measured = np.isfinite(v) & (np.abs(v) < 0.99 * _MAX_V_KMS) & (sigma < 0.99 * _SIGMA_RANGE_KMS[1])
     if not measured.any():

@@ -12,7 +12,7 @@ Liew-Cain et al. (2021, MNRAS 502, 1355) cut such bands from CALIFA cubes, and l
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, Bool, Cube, Progress
@@ -143,8 +143,12 @@ def _mean_over_good_pixels(
 
 
 def make_narrowband_images(
-    cube: Cube, filters: tuple[Filter, ...], redshift: float = 0.0, cancel: threading.Event | None = None
-) -> Generator[Progress, None, NarrowbandImages | None]:
+    cube: Cube,
+    filters: tuple[Filter, ...],
+    redshift: float = 0.0,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> NarrowbandImages:
     """Narrow-band images in one pass over a cube.
 
     Parameters
@@ -154,15 +158,12 @@ def make_narrowband_images(
         All within the cube's range.
     redshift : float
         Bands are those of the rest frame at this redshift; 0 takes the observed ones.
-    cancel : Event, optional
-
-    Yields
-    ------
-    Progress
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    BandImages, or None on cancel.
+    NarrowbandImages
 
     Raises
     ------
@@ -174,7 +175,7 @@ def make_narrowband_images(
     total, noise, held = (np.zeros((ny * nx, len(filters)), np.float32) for _ in range(3))
     reached = np.flatnonzero(matrix.any(1))
     channels = slice(int(reached[0]), int(reached[-1]) + 1)
-    yield Progress("narrow bands", 0, n)
+    report_progress(Progress("narrow bands", 0, n), progress, cancel)
     for part, (flux, variance, good) in read_cube_blocks(cube, channels, cancel):
         weight = matrix[channels][part]
         rows = good.reshape(len(weight), -1)
@@ -182,9 +183,8 @@ def make_narrowband_images(
         held += rows.T.astype(np.float32) @ weight
         if variance is not None:
             noise += np.where(rows, variance.reshape(rows.shape), 0.0).T @ weight**2
-        yield Progress("narrow bands", channels.start + part.stop, n)
-    if is_cancelled(cancel):
-        return None
+        report_progress(Progress("narrow bands", channels.start + part.stop, n), progress, cancel)
+    raise_if_cancelled(cancel)
     measured = _mean_over_good_pixels(total, noise, held)
     flux_map = _as_images(measured.flux, measured.mask, (ny, nx), cube.flux_scale)
     known = measured.mask if cube.has_variance else np.zeros_like(measured.mask)

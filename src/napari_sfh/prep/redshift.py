@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import median_filter
-from scipy.signal import fftconvolve
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.template_basis import TemplateBasis
@@ -115,6 +114,8 @@ def _prepare_templates(basis: TemplateBasis) -> tuple[F64, Bool, F64]:
 
 def _explained_variance(data: F64, weight: F64, templates: F64, valid: Bool) -> F64:
     """Weighted variance that stars and gas explain at every shift of the full correlation."""
+    from scipy.signal import fftconvolve  # slow to import
+
     parts = []
     for template in templates * valid:
         n = fftconvolve(weight * data, template[::-1])

@@ -35,7 +35,7 @@ from scipy import sparse
 from scipy.ndimage import map_coordinates
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.physics.lines import STELLAR_PIXELS
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms, muse_lsf_fwhm_aa
 from napari_sfh.physics.wavelength import C_KMS, N_WAVE, NORM_PIXELS, STEP_AA, WAVE_AA
@@ -98,8 +98,8 @@ def shift_to_rest_frame(
     mask = np.zeros((n, N_WAVE), dtype=bool)
     norm, snr = np.full(n, np.nan), np.zeros(n, dtype=np.float32)
     for b in range(n):
-        if b % 64 == 0 and is_cancelled(cancel):
-            break
+        if b % 64 == 0:
+            raise_if_cancelled(cancel)
         stretch = (1.0 + redshift) * np.exp(v[b] / C_KMS)
         kernel = resampling_matrix(spectra.wave_aa, stretch, extra[b])
         f, variance, ok = _resample(kernel, spectra, b, allowed, stretch)

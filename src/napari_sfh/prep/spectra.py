@@ -14,7 +14,6 @@ bins is an upper limit. Without STAT the variance is measured from each bin's sp
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
 from napari_sfh.prep.binning import measure_difference_noise
 from napari_sfh.prep.cube_blocks import read_cube_blocks
@@ -102,26 +101,28 @@ class _BinMembers:
 def extract_bin_spectra(
     cube: Cube,
     bins: BinMap,
-    cancel: threading.Event | None = None,
     redshift: float | None = None,
     light: F32 | None = None,
-) -> Generator[Progress, None, BinSpectra | None]:
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> BinSpectra:
     """Sum the spectra of each bin's spaxels in one pass over the cube.
 
     Parameters
     ----------
     cube : Cube
     bins : BinMap
-    cancel : Event, optional
     redshift : float, optional
         Selects the channels: those of rest 4800-7000 AA at this redshift, velocities up to `V_MARGIN_KMS` around it.
         Without it every channel is read: for a search of the redshift.
     light : array (ny, nx), optional
         Light of each spaxel (``SpaxelSN.signal``) that weighs missing spaxels; without it all weigh the same.
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    BinSpectra, or None on cancel.
+    BinSpectra
 
     Raises
     ------
@@ -133,15 +134,14 @@ def extract_bin_spectra(
     members = _BinMembers.of(bins, light)
     flux, variance = (np.zeros((bins.n_bins, n), dtype=np.float32) for _ in range(2))
     good = np.zeros((bins.n_bins, n), dtype=bool)
-    yield Progress("spectra", 0, n)
+    report_progress(Progress("spectra", 0, n), progress, cancel)
     for part, block in read_cube_blocks(cube, channels, cancel):
         flux[:, part], variance[:, part], good[:, part] = _sum_block(members, *block)
-        yield Progress("spectra", part.stop, n)
-    if is_cancelled(cancel):
-        return None
+        report_progress(Progress("spectra", part.stop, n), progress, cancel)
+    raise_if_cancelled(cancel)
     wave = np.asarray(cube.wave_aa[channels], dtype=np.float64)
     if not cube.has_variance:
-        yield Progress("noise of the spectra", n, n)
+        report_progress(Progress("noise of the spectra", n, n), progress, cancel)
         variance = measure_variance(flux, good)
         good &= variance > 0
     return BinSpectra(wave, flux, variance, good, cube.flux_scale, cube.has_variance)

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree, QhullError
 
-from napari_sfh.errors import ComputeError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.types import F32, F64, I32, Bool
 
 Label = NDArray[np.int_]
@@ -42,7 +41,7 @@ def tessellate_spaxels(
         S/N; all good spaxels together reach it.
     method : {"vorbin", "powerbin"}
     cancel : Event, optional
-        Ends vorbin with a `ComputeError`.
+        Ends vorbin with `Cancelled`.
     aspect : float
         Height of a spaxel on the sky over its width: bins are round on the sky, not in pixels.
     """
@@ -105,8 +104,7 @@ def _vorbin(x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: thre
     from vorbin.voronoi_2d_binning import voronoi_2d_binning
 
     def snr(index: Label, s: F64, n: F64) -> float:
-        if is_cancelled(cancel):
-            raise ComputeError("binning was cancelled")
+        raise_if_cancelled(cancel)
         return float(s[index].sum() / np.sqrt((n[index] ** 2).sum()))
 
     # Centroidal, not weighted: the bins stay connected, and a field of 10^4 spaxels takes a third of the time.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -14,8 +13,9 @@ from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayou
 
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
 from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
-from napari_sfh.preflight.plan import BAND_COLORS, Preflight, RunPlan, examine_inputs, format_band_check
+from napari_sfh.preflight.plan import BAND_COLORS, Preflight, examine_inputs, format_band_check
 from napari_sfh.types import F64, Progress
 
 #: Milliseconds without a change of the forms after which the files are looked at again.
@@ -158,11 +158,12 @@ class PreflightPanel(QWidget):
             self.text.hide()
             return
         try:
-            plan = RunPlan.of({**data.values(), **binning.values()})
+            config = configure_run(**data.values(), **binning.values())
         except SfhInputError as error:
             self._failed(error)
             return
-        self.job.start(_make_examination(plan, self._problems))
+        problems = self._problems
+        self.job.start(lambda progress, cancel: examine_inputs(config, problems, progress, cancel))
 
     def _progress(self, step: Progress) -> None:
         if self.found is None:
@@ -185,12 +186,6 @@ class PreflightPanel(QWidget):
     def _say(self, text: str) -> None:
         self.text.setText(text)
         self.text.show()
-
-
-def _make_examination(
-    plan: RunPlan, problems: tuple[str, ...]
-) -> Callable[[threading.Event], Generator[Progress, None, Preflight | None]]:
-    return lambda cancel: examine_inputs(plan, problems, cancel)
 
 
 def format_preflight_html(found: Preflight) -> str:

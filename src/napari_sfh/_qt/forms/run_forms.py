@@ -214,7 +214,7 @@ class DataForm:
             edit.line_edit.value = "" if path is None else str(path)
 
     def values(self) -> dict[str, Any]:
-        """Keyword arguments of `pipeline.configure_run`.
+        """Keyword arguments of `decisions.configure_run`.
 
         Raises
         ------
@@ -286,7 +286,7 @@ class BinningForm:
         self.constants.visible = self.kinematics.value == "constant"
 
     def values(self) -> dict[str, Any]:
-        """Keyword arguments of `pipeline.configure_run`.
+        """Keyword arguments of `decisions.configure_run`.
 
         Raises
         ------
@@ -345,7 +345,7 @@ class NetworkForm:
             self.model.value = chosen
 
     def values(self) -> dict[str, Any]:
-        """Keyword arguments of `pipeline.configure_run`."""
+        """Keyword arguments of `decisions.configure_run`."""
         path = _path_of(self.file)
         model = str(path) if path else self.model.value or "default"
         return {"model": model, "device": self.device.value, "mask_lines": self.mask_lines.value}

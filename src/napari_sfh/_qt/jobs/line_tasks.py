@@ -1,9 +1,8 @@
-"""Long work of the tool 'Emission lines', as generators for `workers.BackgroundJob`: no Qt."""
+"""Long work of the tool 'Emission lines', as functions for `workers.BackgroundJob`: no Qt."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.tables import write_tables
 from napari_sfh.analysis.units import choose_flux_unit, round_limits_outward
 from napari_sfh.io.atomic import write_atomically
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
 
 
@@ -54,10 +54,10 @@ def make_line_layer(
 
 
 def save_line_table(
-    cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
-) -> Generator[Progress, None, Path]:
+    progress: ReportProgress, cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
+) -> Path:
     """Write `gas_stars.table` as ECSV (or what the name's ending says: csv, fits)."""
-    yield Progress("writing the table", 0, 0)
+    report_progress(Progress("writing the table", 0, 0), progress, cancel)
     from napari_sfh.analysis.gas import gas_and_stars
 
     table = gas_and_stars.build_gas_table(result, lines, composite)
@@ -69,10 +69,10 @@ def save_line_table(
 
 
 def save_gas_page(
-    cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
-) -> Generator[Progress, None, Path]:
+    progress: ReportProgress, cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
+) -> Path:
     """Draw `figures.gas_and_stars.draw_gas_page` as PNG, PDF or SVG."""
-    yield Progress("drawing", 0, 0)
+    report_progress(Progress("drawing", 0, 0), progress, cancel)
     from napari_sfh.figures.files import save_figure
     from napari_sfh.figures.gas_and_stars import draw_gas_page
 

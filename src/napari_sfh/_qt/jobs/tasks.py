@@ -1,11 +1,12 @@
-"""The explorer's long work, as generators for `workers.BackgroundJob`: no Qt, and nothing heavy imported before
+"""The explorer's long work, as functions for `workers.BackgroundJob`: no Qt, and nothing heavy imported before
 it is needed.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,9 @@ from napari_sfh._qt.canvas import layer_data
 from napari_sfh._qt.canvas.layer_data import LayerTuple
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.errors import Cancelled
 from napari_sfh.io.workspaces import SUFFIX, Workspace, read_workspace, write_workspace
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.types import F32, Cube, Progress, Result
 
 #: Channels read for the white light of a cube that has not been run.
@@ -56,30 +59,31 @@ class OpenedWorkspace:
     notes: tuple[str, ...]  # what is missing or has changed since it was saved
 
 
-def preview_white_light(cube: Cube, cancel: threading.Event | None = None) -> Generator[Progress, None, F32 | None]:
+def preview_white_light(
+    cube: Cube, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+) -> F32:
     """Mean of channels spread evenly over a cube, (ny, nx) in its unit; NaN where no channel is good."""
     channels = np.unique(np.linspace(0, cube.shape[0] - 1, PREVIEW_CHANNELS).astype(int))
     total = np.zeros(cube.shape[1:])
     count = np.zeros(cube.shape[1:])
     for done, k in enumerate(channels):
-        if cancel is not None and cancel.is_set():
-            return None
+        raise_if_cancelled(cancel)
         flux, _, good = cube.read(int(k), int(k) + 1)
         total += np.where(good[0], flux[0], 0)
         count += good[0]
-        yield Progress("white light", done + 1, channels.size)
+        report_progress(Progress("white light", done + 1, channels.size), progress, cancel)
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
     return mean.astype(np.float32)
 
 
 def open_galaxy(
-    cancel: threading.Event, folder: Path | None = None, cube: Path | None = None
-) -> Generator[Progress, None, OpenedGalaxy]:
+    progress: ReportProgress, cancel: threading.Event, folder: Path | None = None, cube: Path | None = None
+) -> OpenedGalaxy:
     """Find a galaxy's files (in ``find_demo_folder``), and make the white light of its cube."""
     from napari_sfh.io.identify import find_galaxy_files
     from napari_sfh.io.muse import read_cube
 
-    yield Progress("looking for files", 0, 0)
+    report_progress(Progress("looking for files", 0, 0), progress, cancel)
     photometry: dict[str, Path] = {}
     maps: Path | None = None
     problems: tuple[str, ...] = ()
@@ -89,44 +93,48 @@ def open_galaxy(
     white = None
     if cube is not None:
         opened = read_cube(cube)
-        image = yield from preview_white_light(opened, cancel)
-        white = None if image is None else layer_data.make_cube_layer(opened, image)
+        with suppress(Cancelled):  # the files are known all the same
+            white = layer_data.make_cube_layer(opened, preview_white_light(opened, progress, cancel))
         warm_up_napari()
     return OpenedGalaxy(cube, photometry, maps, problems, white, folder=folder)
 
 
-def open_demo(cancel: threading.Event) -> Generator[Progress, None, OpenedGalaxy]:
+def open_demo(progress: ReportProgress, cancel: threading.Event) -> OpenedGalaxy:
     """The bundled mock galaxy."""
-    yield Progress("opening the mock spiral", 0, 0)
+    report_progress(Progress("opening the mock spiral", 0, 0), progress, cancel)
     from napari_sfh.demo import EBV_MW, find_demo_folder
 
-    galaxy = yield from open_galaxy(cancel, folder=find_demo_folder())
+    galaxy = open_galaxy(progress, cancel, folder=find_demo_folder())
     return replace(galaxy, ebv_mw=EBV_MW)
 
 
-def run_galaxy(cancel: threading.Event, options: dict[str, Any]) -> Generator[Progress, None, PreparedResult | None]:
-    """The pipeline with the form's options; None if it was cancelled before there was anything."""
-    yield Progress("starting", 0, 0)
-    from napari_sfh.pipeline import configure_run, run_pipeline
+def run_galaxy(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> PreparedResult:
+    """The pipeline with the form's options; if it was cancelled, with the bins that were reached."""
+    report_progress(Progress("starting", 0, 0), progress, cancel)
+    from napari_sfh.decisions import configure_run
+    from napari_sfh.pipeline import run_pipeline
 
-    result = yield from run_pipeline(configure_run(**options), cancel)
-    if result is None:
-        return None
-    yield Progress("maps", 0, 0)
+    try:
+        result = run_pipeline(configure_run(**options), progress, cancel)
+    except Cancelled as stopped:
+        if stopped.reached is None:
+            raise
+        result = stopped.reached
+    report_progress(Progress("maps", 0, 0), progress)
     return prepare_result(result)
 
 
-def open_result(cancel: threading.Event, path: Path) -> Generator[Progress, None, PreparedResult]:
+def open_result(progress: ReportProgress, cancel: threading.Event, path: Path) -> PreparedResult:
     """Read a result file."""
-    yield Progress("reading the result", 0, 0)
+    report_progress(Progress("reading the result", 0, 0), progress, cancel)
     from napari_sfh.io.results import read_result
 
     return prepare_result(read_result(path), path)
 
 
 def open_path(
-    cancel: threading.Event, path: Path
-) -> Generator[Progress, None, PreparedResult | OpenedGalaxy | OpenedWorkspace]:
+    progress: ReportProgress, cancel: threading.Event, path: Path
+) -> PreparedResult | OpenedGalaxy | OpenedWorkspace:
     """A galaxy's folder, a workspace, a result, or a cube.
 
     Raises
@@ -134,25 +142,25 @@ def open_path(
     SfhInputError
         It is none of them.
     """
-    yield Progress("opening", 0, 0)
+    report_progress(Progress("opening", 0, 0), progress, cancel)
     if path.is_dir():
-        return (yield from open_galaxy(cancel, folder=path))
+        return open_galaxy(progress, cancel, folder=path)
     if path.suffix.lower() == SUFFIX:
-        return (yield from open_workspace(cancel, path))
+        return open_workspace(progress, cancel, path)
     from napari_sfh.io.identify import identify_file
 
     if identify_file(path).kind == "cube":
-        return (yield from open_galaxy(cancel, cube=path))
-    return (yield from open_result(cancel, path))
+        return open_galaxy(progress, cancel, cube=path)
+    return open_result(progress, cancel, path)
 
 
-def open_workspace(cancel: threading.Event, path: Path) -> Generator[Progress, None, OpenedWorkspace]:
+def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path) -> OpenedWorkspace:
     """Read a workspace and what it needs; a file that is gone is told, the rest is opened."""
-    yield Progress("reading the workspace", 0, 0)
+    report_progress(Progress("reading the workspace", 0, 0), progress, cancel)
     workspace = read_workspace(path)
     notes: list[str] = []
     if workspace.result is not None and workspace.result.is_file():
-        shown = yield from open_result(cancel, workspace.result)
+        shown = open_result(progress, cancel, workspace.result)
         if shown.result.bins.n_bins != workspace.n_bins:
             notes.append(
                 f"{workspace.result.name} has {shown.result.bins.n_bins} bins, not the {workspace.n_bins} that it had "
@@ -164,15 +172,15 @@ def open_workspace(cancel: threading.Event, path: Path) -> Generator[Progress, N
     cube = workspace.forms.get("data", {}).get("cube")
     galaxy = None
     if cube is not None and Path(cube).is_file():
-        galaxy = yield from open_galaxy(cancel, cube=Path(cube))
+        galaxy = open_galaxy(progress, cancel, cube=Path(cube))
     elif cube is not None:
         notes.append(f"The cube {cube} is missing: choose it again under Data.")
     return OpenedWorkspace(workspace, None, galaxy, tuple(notes))
 
 
 def save_window_workspace(
-    cancel: threading.Event, workspace: Workspace, path: Path, result: Result | None
-) -> Generator[Progress, None, tuple[Path, Path | None]]:
+    progress: ReportProgress, cancel: threading.Event, workspace: Workspace, path: Path, result: Result | None
+) -> tuple[Path, Path | None]:
     """Write a workspace; a result that is in no file yet is written beside it first.
 
     Returns
@@ -180,10 +188,10 @@ def save_window_workspace(
     (Path, Path or None)
         The workspace and its result file.
     """
-    yield Progress("writing the workspace", 0, 0)
+    report_progress(Progress("writing the workspace", 0, 0), progress, cancel)
     if result is not None and workspace.result is None:
         beside = path.with_name(f"{path.stem}_sfh.fits")
-        beside = yield from save_result(cancel, result, beside)
+        beside = save_result(progress, cancel, result, beside)
         workspace = replace(workspace, result=beside)
     return write_workspace(workspace, path), workspace.result
 
@@ -207,24 +215,25 @@ def warm_up_napari() -> None:
     DashAtlas()
 
 
-def save_result(cancel: threading.Event, result: Result, path: Path) -> Generator[Progress, None, Path]:
+def save_result(progress: ReportProgress, cancel: threading.Event, result: Result, path: Path) -> Path:
     """Write a result file."""
-    yield Progress("writing the result", 0, 0)
+    report_progress(Progress("writing the result", 0, 0), progress, cancel)
     from napari_sfh.io.results import write_result
 
     return write_result(result, path)
 
 
 def save_result_figure(
+    progress: ReportProgress,
     cancel: threading.Event,
     result: Result,
     path: Path,
     views: Sequence[BinView],
     kind: str,
     distance_mpc: float | None = None,
-) -> Generator[Progress, None, Path]:
+) -> Path:
     """Draw the page of the shown bins, or that of the maps when there are none."""
-    yield Progress("drawing", 0, 0)
+    report_progress(Progress("drawing", 0, 0), progress, cancel)
     from napari_sfh.figures import pages
     from napari_sfh.figures.files import save_figure
 
@@ -233,10 +242,10 @@ def save_result_figure(
 
 
 def save_result_table(
-    cancel: threading.Event, result: Result, path: Path, views: Sequence[BinView] | None
-) -> Generator[Progress, None, Path]:
+    progress: ReportProgress, cancel: threading.Event, result: Result, path: Path, views: Sequence[BinView] | None
+) -> Path:
     """Write histories, formation times, spectra and bands of bins (None: of all, without spectra) as ECSV or FITS."""
-    yield Progress("writing the table", 0, 0)
+    report_progress(Progress("writing the table", 0, 0), progress, cancel)
     if views is not None:
         return tables.write_tables(tables.build_bin_tables(result, views), path)
     every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
@@ -245,9 +254,9 @@ def save_result_table(
     )
 
 
-def read_cards(cancel: threading.Event) -> Generator[Progress, None, dict[str, str]]:
+def read_cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:
     """Name and card of every shipped network, the default first; loads torch as a side effect, ready for a run."""
-    yield Progress("weights", 0, 0)
+    report_progress(Progress("weights", 0, 0), progress, cancel)
     from napari_sfh.model.bundle import list_bundles, load_bundle
 
     return {name: load_bundle(path).card for name, path in list_bundles().items()}

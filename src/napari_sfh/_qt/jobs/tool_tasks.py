@@ -1,9 +1,9 @@
-"""Long work of the tools that look beyond the network's answer, as generators for `workers.BackgroundJob`: no Qt."""
+"""Long work of the tools that look beyond the network's answer, as functions for `workers.BackgroundJob`: no Qt."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from napari_sfh.analysis.units import choose_flux_unit
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.files import save_figure as save
-from napari_sfh.jobs import run_in_background
+from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.prep.kinematics import is_ppxf_installed
 from napari_sfh.types import Progress, Result
 
@@ -51,25 +51,23 @@ class MapContours:
 
 
 def open_colour_image(
-    cancel: threading.Event, paths: Mapping[str, Path], result: Result, look: ColourStretch
-) -> Generator[Progress, None, tuple[ColourField, list[colour_image.U8]] | None]:
+    progress: ReportProgress, cancel: threading.Event, paths: Mapping[str, Path], result: Result, look: ColourStretch
+) -> tuple[ColourField, list[colour_image.U8]]:
     """Cut the mosaics to the result's field, and paint them."""
-    yield Progress("opening the mosaics", 0, 0)
-    field = yield from colour_image.open_colour_field(paths, result.wcs, result.bins.bin_id.shape, cancel)
-    if field is None:
-        return None
-    levels = yield from colour_image.render_colour_image(field, look, cancel)
-    return None if levels is None else (field, levels)
+    report_progress(Progress("opening the mosaics", 0, 0), progress, cancel)
+    field = colour_image.open_colour_field(paths, result.wcs, result.bins.bin_id.shape, progress, cancel)
+    levels = colour_image.render_colour_image(field, look, progress, cancel)
+    return field, levels
 
 
 def load_contour_map(
-    cancel: threading.Event, result: Result, name: str, maps_path: Path | None
-) -> Generator[Progress, None, tuple[NDArray[np.floating], str, str] | None]:
+    progress: ReportProgress, cancel: threading.Event, result: Result, name: str, maps_path: Path | None
+) -> tuple[NDArray[np.floating], str, str]:
     """The map ``name`` of `CONTOURS` on the result's spaxels, its unit, and where it comes from.
 
     Lines come from the MAPS file where it has them on these spaxels, else from the bins' spectra.
     """
-    yield Progress(f"{CONTOURS[name]}", 0, 0)
+    report_progress(Progress(f"{CONTOURS[name]}", 0, 0), progress, cancel)
     if name in maps.MAPS:
         return maps.make_map_image(result, name), maps.MAPS[name].unit.replace("log10", "log"), result.name
     if maps_path is not None:
@@ -77,9 +75,7 @@ def load_contour_map(
 
         if name not in list_line_names(maps_path):
             maps_path = None
-    fluxes = yield from load_line_fluxes(cancel, result, maps_path)
-    if fluxes is None:
-        return None
+    fluxes = load_line_fluxes(progress, cancel, result, maps_path)
     return *_scale_line_fluxes(line_maps.make_line_image(fluxes, name, result.bins), fluxes.unit), fluxes.source
 
 
@@ -90,8 +86,8 @@ def _scale_line_fluxes(image: NDArray[np.floating], unit: str) -> tuple[NDArray[
 
 
 def load_line_fluxes(
-    cancel: threading.Event, result: Result, maps_path: Path | None
-) -> Generator[Progress, None, line_maps.LineFluxes | None]:
+    progress: ReportProgress, cancel: threading.Event, result: Result, maps_path: Path | None
+) -> line_maps.LineFluxes:
     """Line fluxes of a result: by spaxel from a MAPS file, or by bin from the result's spectra where there is none.
 
     Raises
@@ -102,22 +98,20 @@ def load_line_fluxes(
     if maps_path is not None:
         from napari_sfh.io.dap import read_line_maps_on_grid
 
-        yield Progress("line maps", 0, 0)
+        report_progress(Progress("line maps", 0, 0), progress, cancel)
         found = read_line_maps_on_grid(maps_path, result.wcs, result.bins.bin_id.shape, result.name)
         return line_maps.line_fluxes_from_maps(found, maps_path.name)
     from napari_sfh.analysis.gas import line_fitting
 
-    yield Progress("opening the weights", 0, 0)
-    return (yield from line_fitting.measure_line_fluxes(result, load_result_bundle(result), cancel))
+    report_progress(Progress("opening the weights", 0, 0), progress, cancel)
+    return line_fitting.measure_line_fluxes(result, load_result_bundle(result), progress, cancel)
 
 
 def draw_contours(
-    cancel: threading.Event, result: Result, name: str, n: int, maps_path: Path | None
-) -> Generator[Progress, None, MapContours | None]:
+    progress: ReportProgress, cancel: threading.Event, result: Result, name: str, n: int, maps_path: Path | None
+) -> MapContours:
     """Contours of `load_contour_map` at ``n`` levels."""
-    found = yield from load_contour_map(cancel, result, name, maps_path)
-    if found is None:
-        return None
+    found = load_contour_map(progress, cancel, result, name, maps_path)
     image, unit, source = found
     if name in line_maps.LINES:
         levels = contours.choose_contour_levels(image, n)
@@ -131,45 +125,39 @@ def draw_contours(
     return MapContours(CONTOURS[name], drawn, tuple(float(level) for level in levels), unit, source)
 
 
-def save_single_table(cancel: threading.Event, table: Any, path: Path) -> Generator[Progress, None, Path]:
+def save_single_table(progress: ReportProgress, cancel: threading.Event, table: Any, path: Path) -> Path:
     """Write a table as ECSV or FITS, see `tables.write_tables`."""
-    yield Progress("writing the table", 0, 0)
+    report_progress(Progress("writing the table", 0, 0), progress, cancel)
     return tables.write_tables({"TABLE": table}, path)
 
 
-def load_comparison(
-    cancel: threading.Event, path: Path | None, result: Result
-) -> Generator[Progress, None, Comparison | None]:
+def load_comparison(progress: ReportProgress, cancel: threading.Event, path: Path | None, result: Result) -> Comparison:
     """Read another answer, or the demo's truth (None), and bring it onto the result's bins."""
-    yield Progress("reading the other answer", 0, 0)
+    report_progress(Progress("reading the other answer", 0, 0), progress, cancel)
     if path is None:
         from napari_sfh import demo
 
         answer = other_results.other_result_from_truth(demo.read_demo_truth(), result)
     else:
         answer = other_results.read_other_result(path, result)
-    if cancel.is_set():
-        return None
-    yield Progress("matching the bins", 0, 0)
+    report_progress(Progress("matching the bins", 0, 0), progress, cancel)
     return compare_results(result, answer)
 
 
 def fit_bin_with_ppxf(
-    cancel: threading.Event, result: Result, bin_id: int, settings: PpxfBinSettings
-) -> Generator[Progress, None, PpxfFit | None]:
+    progress: ReportProgress, cancel: threading.Event, result: Result, bin_id: int, settings: PpxfBinSettings
+) -> PpxfFit:
     """pPXF on one bin, with the templates of the result's weights."""
-    yield Progress("reading the templates", 0, 0)
+    report_progress(Progress("reading the templates", 0, 0), progress, cancel)
     if not is_ppxf_installed():
         raise SfhInputError(NOT_INSTALLED)
-    bundle = yield from run_in_background(lambda: load_result_bundle(result), "reading the templates", cancel)
-    if bundle is None:
-        return None
-    return (yield from ppxf_fit.fit_ppxf_in_process(result, bin_id, bundle.basis, settings, cancel))
+    bundle = run_in_background(lambda: load_result_bundle(result), "reading the templates", progress, cancel)
+    return ppxf_fit.fit_ppxf_in_process(result, bin_id, bundle.basis, settings, progress, cancel)
 
 
 def draw_and_save_figure(
-    cancel: threading.Event, draw: Callable[[], Figure], path: Path
-) -> Generator[Progress, None, Path]:
+    progress: ReportProgress, cancel: threading.Event, draw: Callable[[], Figure], path: Path
+) -> Path:
     """Draw a figure and write it as PNG, PDF or SVG."""
-    yield Progress("drawing", 0, 0)
+    report_progress(Progress("drawing", 0, 0), progress, cancel)
     return save(draw(), path)

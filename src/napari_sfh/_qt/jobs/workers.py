@@ -1,8 +1,7 @@
-"""Long work in a thread: a generator of `types.Progress` becomes a napari worker that can be cancelled.
+"""Long work in a thread: a function of ``progress`` and ``cancel`` becomes a worker that the window can stop.
 
-A ``RuntimeError`` in a generator worker vanishes without a signal (torch's out-of-memory error is one), so every
-generator is wrapped; ``quit`` (which napari calls when a window is closed over a running task) sets the cancel event,
-because a worker that is merely quit never returns what it has done.
+Progress passes through a signal to the main thread. ``quit`` (which napari calls when a window is closed over a running
+task) sets the cancel event, because a worker that is merely quit never returns what it has done.
 """
 
 from __future__ import annotations
@@ -12,36 +11,40 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from napari.qt.threading import create_worker
 from qtpy.QtCore import QTimer
-from superqt.utils import GeneratorWorker
+from qtpy.QtCore import Signal as QtSignal  # type: ignore[attr-defined]
+from superqt.utils import WorkerBase
+from superqt.utils._qthreading import WorkerBaseSignals
 
 from napari_sfh._qt.jobs.latency import shorten_thread_turns
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
+from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress
 
-Work = Callable[[threading.Event], Generator[Progress, None, Any]]
+Work = Callable[[ReportProgress, threading.Event], Any]
 #: Milliseconds after a cancel at which the window stops waiting for the thread to come to its next look at the event.
 STOP_TIMEOUT_MS = 800
 #: Seconds between two progress signals of one stage.
 PROGRESS_SECONDS = 0.05
 
 
-def run_guarded(work: Work, cancel: threading.Event) -> Generator[Progress, None, Any]:
-    """Run ``work(cancel)``; thin out its progress, and convert errors that a worker would swallow.
+def run_guarded(work: Work, progress: ReportProgress, cancel: threading.Event) -> Any:
+    """Call ``work(progress, cancel)`` with its progress thinned out; None where it was cancelled.
 
     Raises
     ------
     ComputeError
-        In place of any ``RuntimeError``.
+        In place of any ``RuntimeError``, which a worker would swallow (torch's out-of-memory error is one).
     """
     try:
         with shorten_thread_turns():
-            return (yield from _thin_progress(work(cancel)))
+            return work(_thin_progress(progress), cancel)
+    except Cancelled:
+        return None
     except RuntimeError as error:
         raise ComputeError(_first_sentence(error)) from error
 
@@ -53,28 +56,40 @@ def _first_sentence(error: BaseException) -> str:
     return f"{first}: this is a fault of the program or a library, the details help to report it"
 
 
-def _thin_progress(work: Generator[Progress, None, Any]) -> Generator[Progress, None, Any]:
+def _thin_progress(progress: ReportProgress) -> ReportProgress:
+    """Pass on new stages, ends, and of the rest what comes `PROGRESS_SECONDS` after the last."""
     last, stage = 0.0, ""
-    while True:
-        try:
-            step = next(work)
-        except StopIteration as end:
-            return end.value
+
+    def tell(step: Progress) -> None:
+        nonlocal last, stage
         now = time.monotonic()
         if step.stage != stage or now - last > PROGRESS_SECONDS or step.done == step.total:
             last, stage = now, step.stage
-            yield step
+            progress(step)
+
+    return tell
 
 
-class CancellableWorker(GeneratorWorker[Progress, None, Any]):
-    """A worker whose ``quit`` sets the event that its generator looks at."""
+class CancellableWorkerSignals(WorkerBaseSignals):
+    """Signals of a worker that tells its progress."""
 
-    cancel_event: threading.Event | None = None
+    progressed = QtSignal(object)
+
+
+class CancellableWorker(WorkerBase[Any]):
+    """A worker whose ``quit`` sets the event that its work looks at."""
+
+    def __init__(self, work: Work, cancel: threading.Event) -> None:
+        super().__init__(SignalsClass=CancellableWorkerSignals)
+        self._work, self._cancel = work, cancel
+
+    def work(self) -> Any:
+        """Called in the thread."""
+        return run_guarded(self._work, self.progressed.emit, self._cancel)
 
     def quit(self) -> None:
-        """Ask the generator to stop and return what it has."""
-        if self.cancel_event is not None:
-            self.cancel_event.set()
+        """Ask the work to stop and return what it has."""
+        self._cancel.set()
 
 
 class BackgroundJob:
@@ -83,7 +98,7 @@ class BackgroundJob:
     Parameters
     ----------
     on_progress, on_done, on_error : callables
-        Given a `Progress`, the generator's return value, and the exception.
+        Given a `Progress`, the value of the work (None where it was cancelled), and the exception.
     """
 
     def __init__(
@@ -92,7 +107,7 @@ class BackgroundJob:
         on_done: Callable[[Any], None],
         on_error: Callable[[Exception], None],
     ) -> None:
-        self._slots = {"yielded": on_progress, "returned": on_done, "errored": on_error}
+        self._slots = {"progressed": on_progress, "returned": on_done, "errored": on_error}
         self._worker: Any = None
         self._late: Any = None
         self._cancel: threading.Event | None = None
@@ -112,7 +127,7 @@ class BackgroundJob:
         return self._cancel is not None and self._cancel.is_set()
 
     def start(self, work: Work) -> None:
-        """Run ``work(cancel)`` in a thread.
+        """Run ``work(progress, cancel)`` in a thread.
 
         Raises
         ------
@@ -122,12 +137,9 @@ class BackgroundJob:
         if self.running:
             raise ComputeError("a run is in progress: cancel it or wait for its end")
         self._cancel = threading.Event()
-        worker = create_worker(
-            run_guarded, work, self._cancel, _worker_class=CancellableWorker, _ignore_errors=True, _start_thread=False
-        )
-        worker.cancel_event = self._cancel
+        worker = CancellableWorker(work, self._cancel)
         self._worker = worker
-        for name, slot in (("yielded", self._yielded), ("returned", self._returned), ("errored", self._errored)):
+        for name, slot in (("progressed", self._progressed), ("returned", self._returned), ("errored", self._errored)):
             getattr(worker, name).connect(partial(slot, worker))
         worker.start()
 
@@ -159,9 +171,9 @@ class BackgroundJob:
         self._worker = self._late = None
         self._slots = {}
 
-    def _yielded(self, worker: Any, step: Progress) -> None:
+    def _progressed(self, worker: Any, step: Progress) -> None:
         if worker is self._worker:
-            self._slots["yielded"](step)
+            self._slots["progressed"](step)
 
     def _returned(self, worker: Any, value: Any) -> None:
         late = worker is self._late and value is not None and not self.running

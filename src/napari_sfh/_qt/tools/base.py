@@ -10,9 +10,9 @@ What a tool may count on:
 
 - ``self.host`` (a `Host`) is a weak proxy of the explorer: ``viewer``, ``session`` (result and selection), ``stack``
   (the layers), ``panel`` (the plots), ``exports`` (``ask`` for a file name). Touch nothing else of the explorer.
-- Long work is a generator of `types.Progress` and goes through ``host.start(work, after)``: one at a time, with the bar
-  and the Cancel button; an error becomes the sentence at the top of the dock. ``after`` runs in the main thread and is
-  not called when the work was cancelled (returned None). ``on_busy`` tells when work begins and ends.
+- Long work is a function of ``progress`` and ``cancel`` and goes through ``host.start(work, after)``: one at a time,
+  with the bar and the Cancel button; an error becomes the sentence at the top of the dock. ``after`` runs in the main
+  thread and is not called when the work was cancelled. ``on_busy`` tells when work begins and ends.
 - Short work that may fail goes through ``host.attempt(act)``, which says a `SfhInputError` or `ComputeError`. Sentences
   for the user: ``host.say``.
 - A plot of its own goes into a dock below: ``host.show_dock(title, widget)``; it is taken away at the end.
@@ -65,7 +65,7 @@ class Host(Protocol):
         """Call ``act``; say its `SfhInputError`, `ComputeError` or `OSError`. True if there was none."""
 
     def start(self, work: Work, after: Callable[[Any], None]) -> None:
-        """Run ``work(cancel)`` in the thread; ``after`` gets its value unless it was cancelled."""
+        """Run ``work(progress, cancel)`` in the thread; ``after`` gets its value unless it was cancelled."""
 
     def in_turns(self, steps: list[Callable[[], object]]) -> None:
         """Do steps one by one, one per turn of the event loop, so that the window does not block."""

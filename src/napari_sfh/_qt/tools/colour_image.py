@@ -220,7 +220,7 @@ class ColourImageTool(Tool):
             self._stale = True
             return
         field, look = self.field, self.form.look
-        self._painter.start(lambda cancel: render_colour_image(field, look, cancel))
+        self._painter.start(lambda progress, cancel: render_colour_image(field, look, progress, cancel))
 
     def _painted(self, levels: list[U8] | None) -> None:
         layer = self.layer

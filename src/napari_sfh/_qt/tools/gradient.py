@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from napari_sfh.analysis.disc import MAX_INCLINATION, Disc, guess_disc
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient, GradientFitSettings
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
 
 LAYER = "SFH disc"
@@ -50,17 +51,17 @@ def disc_from_ellipse(corners: NDArray[np.floating], sky: SkyGrid, before: Disc)
     return replace(before, ra_deg=ra, dec_deg=dec).reshaped(half[:, ::-1])
 
 
-def guess_result_disc(cancel: threading.Event, result: Result) -> Generator[Progress, None, Disc]:
+def guess_result_disc(progress: ReportProgress, cancel: threading.Event, result: Result) -> Disc:
     """First guess of the disc, as work for the thread."""
-    yield Progress("shape of the white light", 0, 0)
+    report_progress(Progress("shape of the white light", 0, 0), progress, cancel)
     return guess_disc(result.white, result.wcs)
 
 
 def save_gradients(
-    cancel: threading.Event, result: Result, found: Mapping[str, Gradient], path: Path
-) -> Generator[Progress, None, Path]:
+    progress: ReportProgress, cancel: threading.Event, result: Result, found: Mapping[str, Gradient], path: Path
+) -> Path:
     """Write gradients: a figure or tables, as the name's ending says."""
-    yield Progress("saving the gradients", 0, 0)
+    report_progress(Progress("saving the gradients", 0, 0), progress, cancel)
     if path.suffix.lower() in tables.TABLE_SUFFIXES:
         return tables.write_tables(tables.build_gradient_tables(result, found), path)
     from napari_sfh.figures.files import save_figure
@@ -216,7 +217,10 @@ class GradientTool(Tool):
             return
         disc, settings = self.form.disc(), self.form.settings()
         use = gradients.select_trusted_bins(result) if self.form.trusted.value else None
-        self.host.start(lambda cancel: gradients.fit_all_gradients(result, disc, settings, use, cancel), self._fitted)
+        self.host.start(
+            lambda progress, cancel: gradients.fit_all_gradients(result, disc, settings, use, progress, cancel),
+            self._fitted,
+        )
 
     def save(self, path: Path | str) -> None:
         """Write the gradients: PNG, PDF, SVG, ECSV or FITS.

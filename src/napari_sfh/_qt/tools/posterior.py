@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis import posteriors, tables
 from napari_sfh.analysis.posteriors import DEFAULT_QUANTITIES, POSTERIOR_QUANTITIES, PosteriorDraws
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.types import Progress, Result
 
 #: Side in pixels of the drawn picture; the window scales it.
@@ -39,13 +40,17 @@ class CornerPicture:
 
 
 def draw_corner_picture(
-    cancel: threading.Event, result: Result, bin_id: int, names: Sequence[str], color: str, faint: str
-) -> Generator[Progress, None, CornerPicture | None]:
+    progress: ReportProgress,
+    cancel: threading.Event,
+    result: Result,
+    bin_id: int,
+    names: Sequence[str],
+    color: str,
+    faint: str,
+) -> CornerPicture:
     """Draw a posterior and its corner plot, as work for the thread."""
-    draws = yield from posteriors.draw_bin_posterior(result, bin_id, names, cancel=cancel)
-    if draws is None:
-        return None
-    yield Progress("corner plot", 0, 0)
+    draws = posteriors.draw_bin_posterior(result, bin_id, names, progress=progress, cancel=cancel)
+    report_progress(Progress("corner plot", 0, 0), progress, cancel)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     from napari_sfh.figures.corner import draw_corner_page
@@ -54,14 +59,15 @@ def draw_corner_picture(
     figure.set_dpi(PIXELS / float(figure.get_figwidth()))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return None if cancel.is_set() else CornerPicture(draws, np.array(canvas.buffer_rgba()))
+    raise_if_cancelled(cancel)
+    return CornerPicture(draws, np.array(canvas.buffer_rgba()))
 
 
 def save_posterior(
-    cancel: threading.Event, result: Result, draws: PosteriorDraws, path: Path
-) -> Generator[Progress, None, Path]:
+    progress: ReportProgress, cancel: threading.Event, result: Result, draws: PosteriorDraws, path: Path
+) -> Path:
     """Write a corner plot or its draws, as the name's ending says."""
-    yield Progress("saving the posterior", 0, 0)
+    report_progress(Progress("saving the posterior", 0, 0), progress, cancel)
     if path.suffix.lower() in tables.TABLE_SUFFIXES:
         return tables.write_tables({"DRAWS": tables.build_draws_table(result, draws)}, path)
     from napari_sfh.figures.corner import draw_corner_page

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.jobs import run_in_process
+from napari_sfh.jobs import ReportProgress, run_in_process
 from napari_sfh.physics import lsf
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
@@ -32,7 +32,7 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
 from napari_sfh.prep.kinematics import is_ppxf_installed
 from napari_sfh.prep.rest_frame import reduced_chi2
-from napari_sfh.types import F64, Observation, Progress, Result
+from napari_sfh.types import F64, Observation, Result
 
 #: Emission lines that are fitted along: name, then (air wavelength in Angstrom, share of the flux) of its members.
 PPXF_GAS_LINES: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
@@ -306,14 +306,14 @@ def fit_ppxf_in_process(
     bin_id: int,
     basis: TemplateBasis,
     settings: PpxfBinSettings | None = None,
+    progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
-) -> Generator[Progress, None, PpxfFit | None]:
+) -> PpxfFit:
     """Fit bin ``bin_id`` (1..N) of a result by `fit_ppxf` in a process of its own, beside a window that stays usable.
 
     Returns
     -------
-    PpxfFit or None
-        None on cancel, which ends pPXF.
+    PpxfFit
 
     Raises
     ------
@@ -324,5 +324,5 @@ def fit_ppxf_in_process(
         raise SfhInputError(f"pPXF: no bin {bin_id}; {result.name} has bins 1 to {result.bins.n_bins}")
     data = result.data.select(slice(bin_id - 1, bin_id))
     stage = f"fitting bin {bin_id} with pPXF"
-    found = yield from run_in_process(fit_ppxf, (data, basis, result.redshift, settings), stage, cancel)
-    return None if found is None else replace(found, bin_id=bin_id)
+    found = run_in_process(fit_ppxf, (data, basis, result.redshift, settings), stage, progress, cancel)
+    return replace(found, bin_id=bin_id)

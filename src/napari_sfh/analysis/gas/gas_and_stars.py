@@ -29,7 +29,7 @@ from napari_sfh.analysis.gas.line_maps import (
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.means import weighted_mean
 from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.types import F64, Bool, Result
+from napari_sfh.types import F32, F64, Bool, Observation, Result
 
 #: 12 + log(O/H) of the Sun.
 SOLAR_OXYGEN: float = 8.69
@@ -73,16 +73,22 @@ def measure_young_stars(result: Result, youngest_gyr: float = YOUNG_GYR, min_lig
     return YoungStars(mh, low, high, share)
 
 
-def find_non_star_forming_gas(result: Result, lines: LineFluxes) -> Bool:
+def find_non_star_forming_gas(data: Observation, model_flux: F32, redshift: float, lines: LineFluxes) -> Bool:
     """Bins (N,) whose gas young stars alone do not light: the network, which knows no other gas, takes it for youth.
 
     Either [N II]/Halpha lies three errors above `MAX_LG_N2`, or [N II]/Halpha and [O III]/Hbeta (S/N of 3 each) lie
-    above the line of Kewley et al. (2001); Halpha is at least `MIN_EW_AA` strong. ``lines`` are of
-    `line_fitting.measure_line_fluxes`.
+    above the line of Kewley et al. (2001); Halpha is at least `MIN_EW_AA` strong.
+
+    Parameters
+    ----------
+    data : Observation
+    model_flux : array (N, W)
+        The spectra rebuilt from the prediction, in the unit of ``data.flux``.
+    redshift : float
+    lines : LineFluxes
+        Of `line_fitting.fit_emission_lines`, by bin.
     """
-    ratio = np.divide(
-        lines.flux[NII], lines.flux[HALPHA], out=np.zeros(result.bins.n_bins), where=_both_lines_detected(lines)
-    )
+    ratio = np.divide(lines.flux[NII], lines.flux[HALPHA], out=np.zeros(data.n_bins), where=_both_lines_detected(lines))
     noise = [
         np.divide(1.0, lines.snr(name), out=np.zeros(ratio.shape), where=_both_lines_detected(lines))
         for name in (NII, HALPHA)
@@ -91,7 +97,7 @@ def find_non_star_forming_gas(result: Result, lines: LineFluxes) -> Bool:
     away = np.abs(WAVE_AA - LINES[HALPHA][1])
     beside = (away > _CONTINUUM_OFFSETS_AA[0]) & (away < _CONTINUUM_OFFSETS_AA[1])
     # Of a rest frame's Angstrom: the observed width is (1 + z) times as large.
-    density = result.data.norm_cgs * (1 + result.redshift) * result.model_flux[:, beside].mean(1) / UNIT_CGS
+    density = data.norm_cgs * (1 + redshift) * model_flux[:, beside].mean(1) / UNIT_CGS
     strong = lines.flux[HALPHA] > MIN_EW_AA * density
     return (sure | (derive_gas_properties(lines).bpt == len(BPT_CLASSES) - 1)) & strong
 

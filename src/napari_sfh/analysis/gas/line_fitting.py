@@ -20,7 +20,6 @@ raised where the fit is worse than they allow.
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.analysis.gas.line_maps import LINES, UNIT_CGS, LineFluxes
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.physics.lines import STELLAR_PIXELS
@@ -37,7 +36,7 @@ from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms, muse_lsf_fwhm
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
 from napari_sfh.prep.rest_frame import noise_gain
-from napari_sfh.types import F32, F64, Bool, Progress, Result
+from napari_sfh.types import F32, F64, Bool, Observation, Prediction, Progress, Result
 
 #: Rest-frame windows of the fit, Angstrom.
 WINDOWS_AA: tuple[tuple[float, float], ...] = ((4805.0, 5070.0), (6480.0, 6790.0))
@@ -95,8 +94,8 @@ def _divide_by_continuum(spectrum: F32) -> F32:
 
 
 def measure_line_fluxes(
-    result: Result, bundle: Bundle, cancel: threading.Event | None = None
-) -> Generator[Progress, None, LineFluxes | None]:
+    result: Result, bundle: Bundle, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+) -> LineFluxes:
     """Measure the emission lines in every bin of a result.
 
     Parameters
@@ -104,16 +103,13 @@ def measure_line_fluxes(
     result : Result
     bundle : Bundle
         The weights of the result, for their template basis.
-    cancel : threading.Event, optional
-
-    Yields
-    ------
-    Progress
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    LineFluxes or None
-        By bin, in 1e-20 erg/s/cm2, observed frame; None on cancel.
+    LineFluxes
+        By bin, in 1e-20 erg/s/cm2, observed frame.
 
     Raises
     ------
@@ -125,30 +121,61 @@ def measure_line_fluxes(
             f"{result.name}: the spectra of this result have no gas lines (--mask-lines); measure them in one of a "
             "run without it, or take those of a MAPS file"
         )
-    yield Progress("stars without gas", 0, 0)
+    source = f"spectra of {result.name} less the stars of {result.model_name}"
+    return fit_emission_lines(result.data, result.prediction, result.redshift, bundle, source, progress, cancel)
+
+
+def fit_emission_lines(
+    data: Observation,
+    prediction: Prediction,
+    redshift: float,
+    bundle: Bundle,
+    source: str = "",
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> LineFluxes:
+    """Fit the emission lines of every bin to its spectrum less its stars.
+
+    Parameters
+    ----------
+    data : Observation
+    prediction : Prediction
+        Of ``data``; bins that it leaves out have no lines.
+    redshift : float
+    bundle : Bundle
+        Weights with the template basis of the stars.
+    source : str
+        What the fluxes were measured on, for a person.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    LineFluxes
+        By bin, in 1e-20 erg/s/cm2, observed frame.
+    """
+    report_progress(Progress("stars without gas", 0, 0), progress, cancel)
     stars, _ = inference.reconstruct_observations(
-        result.data, result.prediction, replace(bundle, basis=remove_gas_emission(bundle.basis))
+        data, prediction, replace(bundle, basis=remove_gas_emission(bundle.basis))
     )
-    data, n = result.data, result.bins.n_bins
+    n = data.n_bins
     flux, error = (np.full((n, len(_MODEL)), np.nan) for _ in range(2))
     for lo in range(0, n, _BATCH):
-        if is_cancelled(cancel):
-            return None
-        yield Progress("emission lines", lo, n)
+        report_progress(Progress("emission lines", lo, n), progress, cancel)
         rows = lo + np.flatnonzero(np.isfinite(stars[lo : lo + _BATCH, 0]))
         if rows.size:
             at = np.ix_(rows, np.flatnonzero(_PIXELS))
             flux[rows], error[rows] = fit_lines(
                 data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows]
             )
-    yield Progress("emission lines", n, n)
-    to_cgs = data.norm_cgs * (1.0 + result.redshift) * np.exp(data.v_kms / C_KMS) / UNIT_CGS
+    report_progress(Progress("emission lines", n, n), progress, cancel)
+    to_cgs = data.norm_cgs * (1.0 + redshift) * np.exp(data.v_kms / C_KMS) / UNIT_CGS
     columns = {line.name: k for k, line in enumerate(_MODEL)}
     return LineFluxes(
         {name: flux[:, k] * to_cgs for name, k in columns.items()},
         {name: error[:, k] * to_cgs for name, k in columns.items()},
         "1e-20 erg/s/cm2",
-        f"spectra of {result.name} less the stars of {result.model_name}",
+        source,
     )
 
 

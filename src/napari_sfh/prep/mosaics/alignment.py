@@ -13,7 +13,6 @@ linear in small changes of d. The band's filter weighs photons: <f> = sum f T l 
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +20,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter, shift
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.prep.cube_blocks import choose_block_length
@@ -80,8 +79,13 @@ def compute_filter_share(cube: Cube, band: Filter) -> float:
 
 
 def compare_mosaic_with_cube(
-    mosaic: Mosaic, cube: Cube, band: Filter, psf: Psf, cancel: threading.Event | None = None
-) -> Generator[Progress, None, Alignment | None]:
+    mosaic: Mosaic,
+    cube: Cube,
+    band: Filter,
+    psf: Psf,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> Alignment:
     """Compare a mosaic with the cube under the band's filter.
 
     Parameters
@@ -92,11 +96,12 @@ def compare_mosaic_with_cube(
         The mosaic's filter (``TemplateBasis.filters`` of the bundle).
     psf : Psf
         Of the cube.
-    cancel : Event, optional
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    Alignment, or None on cancel.
+    Alignment
 
     Raises
     ------
@@ -108,18 +113,15 @@ def compare_mosaic_with_cube(
         raise SfhInputError(
             f"{mosaic.path.name}: {cube.path.name} covers {share:.0%} of {band.name}, too little for a comparison"
         )
-    synthetic = yield from _synthetic_image(cube, band, cancel)
-    if synthetic is None:
-        return None
-    yield Progress(f"{band.name}: the mosaic beside the cube", 0, 0)
+    synthetic = _synthetic_image(cube, band, progress, cancel)
+    report_progress(Progress(f"{band.name}: the mosaic beside the cube", 0, 0), progress, cancel)
     sky = match_mosaic_to_cube(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
-    if is_cancelled(cancel):
-        return None
+    raise_if_cancelled(cancel)
     beam = 4.0 * np.pi * (psf.fwhm_at() / FWHM_PER_SIGMA / cube.pixel_arcsec) ** 2
     return _fit_alignment(mosaic, cube, synthetic, sky.flux * np.float32(mosaic.photflam), sky.covered, share, beam)
 
 
-def _synthetic_image(cube: Cube, band: Filter, cancel: threading.Event | None) -> Generator[Progress, None, F64 | None]:
+def _synthetic_image(cube: Cube, band: Filter, progress: ReportProgress | None, cancel: threading.Event | None) -> F64:
     """The cube seen through the filter, erg/s/cm2/AA per spaxel; NaN where nothing was observed."""
     curve = np.interp(cube.wave_aa, band.wave_aa, band.throughput, left=0.0, right=0.0) * cube.wave_aa
     channels = np.flatnonzero(curve > 0)[::_STRIDE]
@@ -127,9 +129,7 @@ def _synthetic_image(cube: Cube, band: Filter, cancel: threading.Event | None) -
     step = max(1, choose_block_length(cube) // 8)
     for k, c in enumerate(channels):
         if k % step == 0:
-            if is_cancelled(cancel):
-                return None
-            yield Progress(f"the cube through {band.name}", k, channels.size)
+            report_progress(Progress(f"the cube through {band.name}", k, channels.size), progress, cancel)
         flux, _, good = cube.read(int(c), int(c) + 1)
         total += np.where(good[0], flux[0], 0.0) * curve[c]
         weight += good[0] * curve[c]

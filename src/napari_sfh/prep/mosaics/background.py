@@ -17,7 +17,7 @@ from astropy.stats import SigmaClip, sigma_clip
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.types import F64, Cube, Mosaic
 
 #: Side of a box in pixels, and how many are tried at most along each axis.
@@ -37,7 +37,7 @@ class SkyLevel(NamedTuple):
     n_boxes: int
 
 
-def measure_sky_level(mosaic: Mosaic, cube: Cube, cancel: threading.Event | None = None) -> SkyLevel | None:
+def measure_sky_level(mosaic: Mosaic, cube: Cube, cancel: threading.Event | None = None) -> SkyLevel:
     """Measure the sky of a mosaic outside a cube's field.
 
     Parameters
@@ -50,7 +50,7 @@ def measure_sky_level(mosaic: Mosaic, cube: Cube, cancel: threading.Event | None
 
     Returns
     -------
-    Sky, or None on cancel.
+    SkyLevel
 
     Raises
     ------
@@ -62,8 +62,7 @@ def measure_sky_level(mosaic: Mosaic, cube: Cube, cancel: threading.Event | None
     estimate = SExtractorBackground(sigma_clip=SigmaClip(3.0))
     levels = []
     for y, x in _box_corners(mosaic, cube):
-        if is_cancelled(cancel):
-            return None
+        raise_if_cancelled(cancel)
         data, error = mosaic.read(slice(y, y + BOX), slice(x, x + BOX))
         good = np.isfinite(data) & np.isfinite(error)
         if good.mean() >= _MIN_GOOD:

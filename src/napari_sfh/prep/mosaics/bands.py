@@ -7,12 +7,12 @@ what exceeds `MAX_OFFSET_ARCSEC`, `MAX_SCALE` or `MAX_PEDESTAL` is said to be to
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled, run_in_background
+from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.physics import extinction
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep.mosaics import alignment, background, photometry
@@ -42,9 +42,10 @@ def measure_bands(
     filters: Sequence[Filter],
     ebv_mw: float = 0.0,
     align: bool = False,
-    cancel: threading.Event | None = None,
     subtract_sky: bool = False,
-) -> Generator[Progress, None, BandPhotometry | None]:
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> BandPhotometry:
     """Measure every mosaic in the bins.
 
     Parameters
@@ -58,64 +59,57 @@ def measure_bands(
         Milky Way E(B-V), mag.
     align : bool
         Shift each mosaic by the offset found; those that the cube does not cover by the first one found.
-    cancel : threading.Event, optional
     subtract_sky : bool
         Measure the sky of each mosaic outside the cube (`background`) and subtract it.
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------
-    Bands, or None on cancel.
+    BandPhotometry
     """
     found: dict[str, alignment.Alignment] = {}
     notes: list[str] = []
     for band in filters:
         if band.name in mosaics and alignment.compute_filter_share(cube, band) >= alignment.MIN_FILTER_SHARE:
             try:
-                compared = yield from alignment.compare_mosaic_with_cube(mosaics[band.name], cube, band, psf, cancel)
+                compared = alignment.compare_mosaic_with_cube(mosaics[band.name], cube, band, psf, progress, cancel)
             except SfhInputError as error:  # a small field, or no overlap: the photometry will say so
                 notes.append(f"{band.name} could not be compared with the cube: {error}")
                 continue
-            if compared is None:
-                return None
             found[band.name] = compared
             notes.append(_alignment_note(band.name, compared, align))
     first = next(iter(found.values()), None)
     flux = {}
     for k, (name, mosaic) in enumerate(mosaics.items()):
-        yield Progress("photometry", k, len(mosaics))
+        report_progress(Progress("photometry", k, len(mosaics)), progress, cancel)
         sky = 0.0
         if subtract_sky:
-            level = yield from _measure_band_sky(name, mosaic, cube, cancel)
-            if level is None:
-                return None
-            sky = level[0]
-            notes.append(level[1])
+            sky, note = _measure_band_sky(name, mosaic, cube, progress, cancel)
+            notes.append(note)
         near = found.get(name, first) if align else None
         offset = (near.dx_arcsec, near.dy_arcsec) if near else (0.0, 0.0)
-        one = yield from run_in_background(
+        one = run_in_background(
             partial(photometry.measure_bin_photometry, mosaic, cube, bins, psf, sky, offset, cancel),
             "photometry",
+            progress,
             cancel,
         )
-        if one is None or is_cancelled(cancel):
-            return None
         passed = float(extinction.milky_way_transmission(mosaic.photplam_aa, ebv_mw))
         flux[name] = photometry.BandFlux(one.flux_cgs / passed, one.error_cgs / passed)
     return BandPhotometry(flux, tuple(notes))
 
 
 def _measure_band_sky(
-    name: str, mosaic: Mosaic, cube: Cube, cancel: threading.Event | None
-) -> Generator[Progress, None, tuple[float, str] | None]:
-    """Level to subtract and the sentence about it; None on cancel."""
+    name: str, mosaic: Mosaic, cube: Cube, progress: ReportProgress | None, cancel: threading.Event | None
+) -> tuple[float, str]:
+    """Level to subtract and the sentence about it."""
     try:
-        sky = yield from run_in_background(
-            lambda: background.measure_sky_level(mosaic, cube, cancel), f"sky of the mosaic {name}", cancel
+        sky = run_in_background(
+            lambda: background.measure_sky_level(mosaic, cube, cancel), f"sky of the mosaic {name}", progress, cancel
         )
     except SfhInputError as error:
         return 0.0, f"{name}: sky not subtracted: {error}"
-    if sky is None:
-        return None
     return sky.level, (
         f"{name}: sky {sky.level:+.4f} +- {sky.error:.4f} e-/s per pixel subtracted, from {sky.n_boxes} boxes outside "
         "the cube"

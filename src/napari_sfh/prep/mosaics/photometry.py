@@ -25,11 +25,9 @@ import numpy as np
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
-from reproject import reproject_interp
-from scipy.signal import oaconvolve
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.jobs import is_cancelled
+from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.prep.mosaics.psf import Psf, make_matching_kernel
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
 
@@ -94,7 +92,7 @@ def measure_bin_photometry(
     sky = match_mosaic_to_cube(mosaic, cube, bins.bin_id > 0, psf, background, offset_arcsec, cancel)
     members, n = bins.bin_id, bins.n_bins
     used = sky.covered & (members > 0)
-    if not used.any() and not is_cancelled(cancel):
+    if not used.any():
         raise SfhInputError(
             f"{mosaic.path.name}: does not overlap {cube.path.name} on the sky, or is bad where it does; "
             "check that both are of the same galaxy, and their WCS"
@@ -129,8 +127,7 @@ def match_mosaic_to_cube(
     wcs = cube.wcs.celestial.deepcopy()
     wcs.wcs.crpix -= np.asarray(offset_arcsec) / spaxel
     for rows, cut in _strips(mosaic, wcs, wanted, half, area):
-        if is_cancelled(cancel):
-            break
+        raise_if_cancelled(cancel)
         data, error = mosaic.read(*cut)
         layers = _blur(data - np.float32(background), error, kernel)
         corner = (cut[1].start, cut[0].start)
@@ -175,6 +172,8 @@ def find_mosaic_cutout(
 
 def _blur(data: F32, error: F32, kernel: NDArray[np.float32] | None) -> F32:
     """Weighted flux, variance and weight after the blur, float32 (3, ny, nx)."""
+    from scipy.signal import oaconvolve  # slow to import
+
     good = np.isfinite(data) & np.isfinite(error)
     layers = np.stack([np.where(good, data, 0), np.where(good, error, 0) ** 2, good]).astype(np.float32)
     if kernel is None:
@@ -199,6 +198,8 @@ def _edge_weight(shape: tuple[int, ...], kernel: NDArray[np.float32]) -> F32:
 
 def _sample(layers: F32, wcs: WCS, corner: tuple[int, int], target: WCS, shape: tuple[int, int]) -> F32:
     """Bilinear values of the layers at the centres of the target's pixels, (3, ny, nx); 0 outside."""
+    from reproject import reproject_interp  # slow to import
+
     cut = wcs.celestial.deepcopy()
     cut.wcs.crpix -= np.asarray(corner, dtype=np.float64)
     if cut.sip is not None or cut.cpdis1 is not None or cut.cpdis2 is not None:

@@ -1,0 +1,105 @@
+"""What a run does where it was not told: which files, redshift, bins, kinematics and bands.
+
+The run (`pipeline`) and the look at its files beforehand (`preflight`) ask these functions, so that the one promises
+what the other does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from napari_sfh.config import RunConfig
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.identify import find_galaxy_files
+from napari_sfh.prep.binning import BINNING_METHODS
+from napari_sfh.prep.kinematics import is_ppxf_installed
+from napari_sfh.prep.mosaics.psf import Psf
+from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
+from napari_sfh.types import BinnedMaps, Cube
+
+#: V, sigma in km/s where nothing better is known and pPXF is not installed.
+FALLBACK_KINEMATICS = "0,70"
+#: The note of a run without a Milky Way foreground.
+NO_FOREGROUND = "Milky Way E(B-V) not given: no correction; give --ebv-mw"
+
+
+class RedshiftChoice(NamedTuple):
+    """The redshift that is known before anything is measured."""
+
+    value: float | None  # None: it is to be measured from the spectra
+    source: str  # for a person: given, MAPS, the cube's header
+
+
+class UsedBands(NamedTuple):
+    """Bands that a run takes, and why it leaves the others out (empty: it does not)."""
+
+    names: tuple[str, ...]
+    note: str
+
+
+def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
+    """A configuration from a galaxy's folder, from given files, or from both (given files win).
+
+    Raises
+    ------
+    SfhInputError
+        Neither a folder nor a cube, or no cube in the folder.
+    """
+    given = {key: value for key, value in options.items() if value is not None and value != {}}
+    if folder is not None:
+        found = find_galaxy_files(folder)
+        bands = {**found.mosaics, **given.get("photometry", {})}
+        given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
+    if "cube" not in given:
+        raise SfhInputError("no input: give a galaxy's folder, or --cube FILE")
+    return RunConfig(**given)
+
+
+def choose_redshift(config: RunConfig, cube: Cube, maps: BinnedMaps | None) -> RedshiftChoice:
+    """The user's redshift, else that of MAPS, else the cube's; `RedshiftChoice` without a value where none is known."""
+    known = {"given": config.redshift, "MAPS": maps.redshift if maps else None, "the cube's header": cube.redshift}
+    for source, value in known.items():
+        if value is not None:
+            return RedshiftChoice(value, source)
+    return RedshiftChoice(None, "")
+
+
+def choose_kinematics(config: RunConfig) -> str:
+    """Where V and sigma come from: ``maps``, ``ppxf``, or constants as ``V,SIGMA`` in km/s."""
+    if config.kinematics != "auto":
+        return config.kinematics
+    return "maps" if config.maps is not None else "ppxf" if is_ppxf_installed() else FALLBACK_KINEMATICS
+
+
+def choose_bin_source(config: RunConfig) -> str:
+    """What the bins are made by: ``spaxels`` (a method of `prep.binning`), ``maps``, or ``file``."""
+    if config.binning == "maps" or (config.binning == "auto" and config.maps is not None):
+        return "maps"  # so that its maps compare bin by bin
+    return "spaxels" if config.binning in BINNING_METHODS else "file"
+
+
+def choose_used_bands(given: Collection[str], redshift: float | None) -> UsedBands:
+    """All bands that are given, or none of them beyond the redshift up to which the networks know them."""
+    if redshift is None or redshift <= MAX_PHOTOMETRY_REDSHIFT or not given:
+        return UsedBands(tuple(given), "")
+    return UsedBands((), f"z = {redshift:.4f} > {MAX_PHOTOMETRY_REDSHIFT}: the bands are left out (no K-correction)")
+
+
+def check_band_names(photometry: Mapping[str, Path], known: Collection[str]) -> None:
+    """Refuse mosaics in bands that the network has never seen.
+
+    Raises
+    ------
+    SfhInputError
+        It names the band and those that the network knows.
+    """
+    for band in photometry:
+        if band not in known:
+            raise SfhInputError(f"--photometry {band}: the network knows {', '.join(known)}")
+
+
+def describe_assumed_psf(psf: Psf) -> str:
+    """The note on a PSF that nobody knows."""
+    return f"PSF unknown: FWHM {psf.fwhm_arcsec:g} arcsec assumed; give --psf-fwhm"
