@@ -16,7 +16,7 @@ from napari_sfh import __version__, decisions
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled
-from napari_sfh.io.bin_maps import read_bin_map
+from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import is_camera_substitute, read_mosaic
 from napari_sfh.io.muse import check_rest_range, read_cube

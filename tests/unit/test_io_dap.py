@@ -8,7 +8,7 @@ from astropy.io import fits
 from io_mocks import NX, NY, PHANGS_LINES, write_cube, write_maps
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.bin_maps import number_bins
+from napari_sfh.io.cleaning.bin_maps import renumber_bins
 from napari_sfh.io.dap import (
     check_maps_on_cube,
     list_line_names,
@@ -41,9 +41,9 @@ def test_bins_are_renumbered_without_loss_of_bin_zero(tmp_path):
 
 
 def test_renumber_handles_nan_and_keeps_order():
-    np.testing.assert_array_equal(number_bins(np.array([[np.nan, 5.0], [-1.0, 2.0]]), "x")[0], [[0, 2], [0, 1]])
+    np.testing.assert_array_equal(renumber_bins(np.array([[np.nan, 5.0], [-1.0, 2.0]]), "x")[0], [[0, 2], [0, 1]])
     with pytest.raises(SfhInputError, match="holds no bin"):
-        number_bins(np.full((2, 2), -1), "x")
+        renumber_bins(np.full((2, 2), -1), "x")
 
 
 def test_kinematics(tmp_path):

@@ -11,7 +11,7 @@ from astropy.io import fits
 from prep_toys import MUSE_WAVE, toy_cube, toy_spectrum, toy_wcs
 
 from napari_sfh.errors import Cancelled, SfhInputError
-from napari_sfh.io.bin_maps import number_bins, read_bin_map
+from napari_sfh.io.cleaning.bin_maps import read_bin_map, renumber_bins
 from napari_sfh.prep import binning
 from napari_sfh.prep.binning import (
     SpaxelSN,
@@ -315,7 +315,7 @@ def test_bin_map_from_a_fits_file(tmp_path):
     ],
 )
 def test_zero_is_a_bin_where_something_else_marks_none(image, bins):
-    np.testing.assert_array_equal(number_bins(np.array(image, dtype=float), "map")[0], bins)
+    np.testing.assert_array_equal(renumber_bins(np.array(image, dtype=float), "map")[0], bins)
 
 
 def test_bins_are_round_on_the_sky_whatever_the_shape_of_the_spaxels():

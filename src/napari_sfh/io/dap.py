@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
-from napari_sfh.io.bin_maps import number_bins
+from napari_sfh.io.cleaning.bin_maps import renumber_bins
 from napari_sfh.io.image_reader import to_native_float32
 from napari_sfh.types import F32, BinnedMaps, Cube
 
@@ -72,7 +72,7 @@ def read_maps(path: str | Path) -> BinnedMaps:
         sigma = _read_image(hdus, "SIGMA_STARS", path, bin_id.shape)
         wcs = fits_access.read_celestial_wcs(hdus["BIN_ID"].header, path)
         z = fits_access.get_number_card(fits_access.merge_headers(hdus[0].header), "REDSHIFT", "Z")
-    bins, _ = number_bins(bin_id, f"{path}: BIN_ID", zero_is_bin=True)
+    bins, _ = renumber_bins(bin_id, f"{path}: BIN_ID", zero_is_bin=True)
     none = bins == 0
     return BinnedMaps(
         path=path,

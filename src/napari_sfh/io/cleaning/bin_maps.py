@@ -17,7 +17,7 @@ from napari_sfh.types import I32, GivenBins
 _BIN_EXTENSIONS = ("BIN_ID", "BINID", "BIN", "BINS", "BIN_NUM", "BINNUM")
 
 
-def number_bins(image: NDArray[Any], name: str, zero_is_bin: bool | None = None) -> tuple[I32, str]:
+def renumber_bins(image: NDArray[Any], name: str, zero_is_bin: bool | None = None) -> tuple[I32, str]:
     """Bins numbered 1..N without gaps (0 = none) from any numbering; the order of the numbers is kept.
 
     Parameters
@@ -88,7 +88,7 @@ def read_bin_map(path: str | Path) -> GivenBins:
         hdu = (named or images)[0]
         wcs = fits_access.read_celestial_wcs(hdu.header, path) if _has_sky(hdu.header) else None
         values = np.array(hdu.data).reshape(fits_access.image_shape(hdu))
-    bin_id, note = number_bins(values, path.name)
+    bin_id, note = renumber_bins(values, path.name)
     return GivenBins(path, bin_id, wcs, note)
 
 
