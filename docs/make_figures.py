@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.physics.quantities import QUANTITIES
+
 HERE = Path(__file__).resolve().parent
-MEANS = {"lg_age_mw": "MW age", "lg_age_lw": "LW age", "mh_mw": "MW [M/H]", "mh_lw": "LW [M/H]"}
+MEANS = {name: QUANTITIES[name].title for name in MEAN_NAMES}
 GOAL_HOME = {"lg_age_mw": 0.080, "lg_age_lw": 0.050, "mh_mw": 0.035, "mh_lw": 0.035}
 GOAL_ELSEWHERE = {"lg_age_mw": 0.15, "lg_age_lw": 0.12, "mh_mw": 0.11, "mh_lw": 0.08}
 PAPER = {"lg_age_mw": "0.117", "lg_age_lw": "~0.12", "mh_mw": "0.042", "mh_lw": "~0.03"}

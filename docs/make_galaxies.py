@@ -15,10 +15,12 @@ from scipy.stats import rankdata, spearmanr
 
 from napari_sfh import demo, read_result
 from napari_sfh.analysis.comparison import map_comparison
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Flag, Result
 
 HERE = Path(__file__).resolve().parent
-MEANS = {"lg_age_mw": "MW age", "lg_age_lw": "LW age", "mh_mw": "MW [M/H]", "mh_lw": "LW [M/H]"}
+MEANS = {name: QUANTITIES[name].title for name in MEAN_NAMES}
 Array = NDArray[np.floating]
 
 HEAD = """# Two galaxies judged

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from napari_sfh import __version__
+from napari_sfh.config import OPTIONS, SETTINGS, word_settings
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import remove_parts_on_signals
 
@@ -27,20 +28,25 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _build_parser().parse_args(argv)
+    options = build_command_parser().parse_args(argv)
     if threading.current_thread() is threading.main_thread():
         remove_parts_on_signals()
     try:
         return int(options.command(options))
     except SfhInputError as error:
-        print(f"napari-sfh: {error}", file=sys.stderr)
+        _print_problem(str(error))
         return 2
     except (ComputeError, OSError) as error:
-        print(f"napari-sfh: {error}", file=sys.stderr)
+        _print_problem(str(error))
         return 1
     except KeyboardInterrupt:
         print("napari-sfh: interrupted; no result was left half-written", file=sys.stderr)
         return 1
+
+
+def _print_problem(sentence: str) -> None:
+    """A problem on stderr, its settings named as options."""
+    print(f"napari-sfh: {word_settings(sentence, OPTIONS)}", file=sys.stderr)
 
 
 @contextmanager
@@ -54,11 +60,12 @@ def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterato
         nonlocal last
         if step.stage == last and not moving:
             return
+        stage = word_settings(step.stage, OPTIONS)
         count = f" {step.done}/{step.total}" if step.total else ""
         if moving:
-            print(f"\r\x1b[K{step.stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
+            print(f"\r\x1b[K{stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
         else:
-            print(step.stage, file=stream, flush=True)
+            print(stage, file=stream, flush=True)
         last = step.stage
 
     try:
@@ -68,7 +75,8 @@ def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterato
             print(file=stream)
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def build_command_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
     parser = argparse.ArgumentParser(
         prog="napari-sfh", description="Star-formation histories of integral-field galaxies."
     )
@@ -78,7 +86,8 @@ def _build_parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="the bundled mock galaxy, whose truth is known")
     demo.add_argument("--headless", action="store_true", help="no window: write FITS and PNG")
     demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
-    _add_device_arguments(demo)
+    _add_setting(demo, "device")
+    demo.add_argument("--quiet", action="store_true", help="no progress")
     demo.set_defaults(command=_demo_command)
 
     run = commands.add_parser("run", help="from a cube and mosaics to a result file; many galaxies too")
@@ -107,25 +116,9 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "galaxies", nargs="*", type=Path, metavar="GALAXY_DIR", help="folder with cube, mosaics and MAPS, one a galaxy"
     )
-    run.add_argument("--cube", type=Path, metavar="FILE")
-    run.add_argument("--photometry", nargs="+", default=[], metavar="BAND=FILE", help="e.g. F275W=image.fits")
-    run.add_argument("--maps", type=Path, metavar="FILE", help="DAP MAPS: bins and stellar kinematics")
-    run.add_argument("--redshift", type=float, metavar="Z")
-    run.add_argument("--ebv-mw", type=float, metavar="E", help="Milky Way E(B-V), mag")
-    run.add_argument("--psf-fwhm", type=float, metavar="ARCSEC", help="of the cube, at 6500 AA")
-    run.add_argument("--hst-psf-fwhm", type=float, metavar="ARCSEC", help="of the mosaics (default: computed)")
-    run.add_argument(
-        "--subtract-sky", action="store_true", help="measure each mosaic's sky outside the cube, subtract it"
-    )
-    run.add_argument("--align", action="store_true", help="undo the offset found between mosaics and cube")
-    run.add_argument(
-        "--mask-lines", action="store_true", help="hide gas lines from the network: active nuclei, LINERs, shocks"
-    )
-    run.add_argument("--target-snr", type=float, default=35.0, metavar="SNR", help="per pixel (default %(default)s)")
-    run.add_argument("--binning", default="auto", metavar="auto|vorbin|powerbin|maps|FILE")
-    run.add_argument("--kinematics", default="auto", metavar="auto|maps|ppxf|V,SIGMA")
-    run.add_argument("--model", default="default", metavar="NAME|FILE")
-    _add_device_arguments(run)
+    for name in SETTINGS:
+        _add_setting(run, name)
+    run.add_argument("--quiet", action="store_true", help="no progress")
     run.add_argument(
         "--output",
         required=True,
@@ -140,9 +133,25 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_device_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
-    parser.add_argument("--quiet", action="store_true", help="no progress")
+def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
+    """The option of a setting of `config.SETTINGS`; its value is that field's."""
+    setting = SETTINGS[name]
+    about: dict[str, Any] = {"dest": name, "help": setting.help}
+    if setting.kind is bool:
+        about["action"] = "store_true"
+    elif setting.is_file:
+        about |= {"nargs": "+", "metavar": "BAND=FILE"} if setting.kind is dict else {"type": Path, "metavar": "FILE"}
+    elif setting.choices and not setting.other[0]:
+        about["choices"] = list(setting.choices)
+    else:
+        about |= {"type": setting.kind, "metavar": setting.metavar or "|".join([*setting.choices, setting.other[0]])}
+    if not setting.is_file:
+        about["default"] = setting.default
+        known = setting.unset or ("" if setting.kind is bool else setting.default)
+        limits = "" if setting.low is None else f"{setting.low:g} to {setting.high:g} {setting.unit}".rstrip()
+        words = [text for text in (limits, f"default {known}" if known != "" else "") if text]
+        about["help"] += f" ({'; '.join(words)})" if words else ""
+    parser.add_argument(OPTIONS[name], **about)
 
 
 def _demo_command(options: argparse.Namespace) -> int:
@@ -179,7 +188,7 @@ def _run_command(options: argparse.Namespace) -> int:
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
         cube=options.cube,
-        photometry=_parse_photometry(options.photometry),
+        photometry=_parse_photometry(options.photometry or []),
         maps=options.maps,
         **_run_settings(options),
     )
@@ -188,21 +197,8 @@ def _run_command(options: argparse.Namespace) -> int:
 
 
 def _run_settings(options: argparse.Namespace) -> dict[str, Any]:
-    """The options that are not files."""
-    return {
-        "redshift": options.redshift,
-        "ebv_mw": options.ebv_mw,
-        "psf_fwhm_arcsec": options.psf_fwhm,
-        "hst_psf_fwhm_arcsec": options.hst_psf_fwhm,
-        "subtract_sky": options.subtract_sky,
-        "align": options.align,
-        "mask_lines": options.mask_lines,
-        "target_snr": options.target_snr,
-        "binning": options.binning,
-        "kinematics": options.kinematics,
-        "model": options.model,
-        "device": options.device,
-    }
+    """The settings that are not files."""
+    return {name: getattr(options, name) for name, setting in SETTINGS.items() if not setting.is_file}
 
 
 def _is_many_galaxies(options: argparse.Namespace) -> bool:
@@ -223,9 +219,9 @@ def _run_many_command(options: argparse.Namespace) -> int:
     from napari_sfh.config import RunConfig
     from napari_sfh.io.outputs import check_outputs, check_result_name, summary_page_path
 
-    for name in ("cube", "photometry", "maps"):
+    for name in (name for name, setting in SETTINGS.items() if setting.is_file):
         if getattr(options, name):
-            raise SfhInputError(f"--{name}: is of one galaxy; leave it out, or run that galaxy alone")
+            raise SfhInputError(f"`{name}`: is of one galaxy; leave it out, or run that galaxy alone")
     settings = {key: value for key, value in _run_settings(options).items() if value is not None}
     table = galaxies_report.read_galaxy_options(options.table) if options.table else {}
     for some in (settings, *({**settings, **row} for row in table.values())):
@@ -255,7 +251,7 @@ def _run_many_command(options: argparse.Namespace) -> int:
     )
     for outcome in outcomes:
         if outcome.status == "failed":
-            print(f"napari-sfh: {outcome.name}: {outcome.message}", file=sys.stderr)
+            _print_problem(f"{outcome.name}: {outcome.message}")
     print("\n".join(galaxies_report.format_galaxies_report(outcomes)))
     return int(any(outcome.status in ("failed", "interrupted") for outcome in outcomes))
 
@@ -292,7 +288,7 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     picture = save_galaxy_result(result, config, output)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         if not quiet:
-            print(f"note: {note}", file=sys.stderr)
+            print(f"note: {word_settings(note, OPTIONS)}", file=sys.stderr)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
     return result
 
@@ -314,7 +310,7 @@ def _parse_photometry(pairs: Sequence[str]) -> dict[str, Path]:
     for pair in pairs:
         band, sign, path = pair.partition("=")
         if not sign:
-            raise SfhInputError(f"--photometry {pair}: write BAND=FILE, for instance F275W={pair}")
+            raise SfhInputError(f"`photometry` {pair}: write BAND=FILE, for instance F275W={pair}")
         bands[band.upper()] = Path(path)
     return bands
 
@@ -326,7 +322,8 @@ def _info_command(options: argparse.Namespace) -> int:
     if options.plot and len(folders) != 1:
         raise SfhInputError(f"--plot {options.plot}: draws one galaxy; give one folder")
     for path in options.paths:
-        print("\n".join(_describe_galaxy(path, options) if path.is_dir() else describe_file(identify_file(path))))
+        lines = _describe_galaxy(path, options) if path.is_dir() else describe_file(identify_file(path))
+        print(word_settings("\n".join(lines), OPTIONS))
     return 0
 
 

@@ -1,44 +1,230 @@
-"""What a run needs to know: files and choices, their defaults and their ranges."""
+"""The settings of a run: their defaults, units, ranges, choices and texts, each stated once.
+
+The options of the command line, the forms of the window, the columns of a table of galaxies and the checks of a
+`RunConfig` are all made from `SETTINGS`. Messages name a setting in backquotes, such as `redshift`; `word_settings`
+puts in what the user of a front end knows it by. Nothing heavy is imported here.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from napari_sfh.errors import SfhInputError
 
-#: Draws per bin from which quantiles are read.
-DRAWS = 400
+#: Constant V, sigma in km/s of a run that has no MAPS where pPXF is not installed.
+FALLBACK_KINEMATICS = "0,70"
+#: Range of velocities relative to the redshift, and of stellar dispersions, km/s.
+MAX_V_KMS, SIGMA_RANGE_KMS = 1000.0, (1.0, 500.0)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What front ends need to know of one field of `RunConfig`."""
+
+    label: str  # of its control in a form
+    help: str  # one line
+    default: Any = None
+    kind: type = str
+    unit: str = ""
+    low: float | None = None  # numbers lie between low and high, both included
+    high: float | None = None
+    step: float | None = None  # of a form's arrows
+    choices: Mapping[str, str] = field(default_factory=dict)  # value: words for it
+    other: tuple[str, str] = ("", "")  # what may stand in place of a choice: placeholder, words for it
+    unset: str = ""  # what is taken where it is None
+    metavar: str = ""
+    option: str = ""  # of the command line, without dashes; empty: the field's name
+    by_galaxy: bool = False  # may be a column of a table of galaxies
+
+    @property
+    def is_file(self) -> bool:
+        """True for files that a run reads."""
+        return self.kind in (Path, dict)
+
+    def check(self, name: str, value: Any) -> None:
+        """Refuse a value out of range, or one that is no choice.
+
+        Raises
+        ------
+        SfhInputError
+            With the setting, its value and what is allowed.
+        """
+        if value is None:
+            return
+        if self.low is not None and self.high is not None:
+            unit = f" {self.unit}" if self.unit else ""
+            try:
+                inside = self.low <= value <= self.high
+            except TypeError:
+                inside = False
+            if not inside:
+                raise SfhInputError(f"`{name}` {value}: must lie between {self.low:g} and {self.high:g}{unit}")
+        if self.choices and not self.other[0] and value not in self.choices:
+            raise SfhInputError(f"`{name}` {value}: choose {', '.join(self.choices)}")
+
+
+def _setting(default: Any, **about: Any) -> Any:
+    """A field of `RunConfig` with its `Setting`."""
+    return field(default=default, metadata={"setting": Setting(default=default, **about)})
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything a run needs. Paths may be text; None means: from the files, or not at all."""
+    """Everything a run needs. Paths may be text; None means: from the files, or not at all.
 
-    cube: Path
-    photometry: Mapping[str, Path] = field(default_factory=dict)  # band -> mosaic
-    maps: Path | None = None  # DAP MAPS
-    redshift: float | None = None
-    ebv_mw: float | None = None  # Milky Way E(B-V), mag
-    psf_fwhm_arcsec: float | None = None  # of the cube at 6500 AA
-    target_snr: float = 35.0  # per pixel
-    binning: str = "auto"  # auto, vorbin, powerbin, maps, or a FITS file of bin numbers
-    kinematics: str = "auto"  # auto, maps, ppxf, or "V,SIGMA"
-    align: bool = False  # undo the offset between mosaics and cube that is found
-    subtract_sky: bool = False  # measure each mosaic's sky outside the cube and subtract it
-    mask_lines: bool = False  # hide gas lines from the network: gas that no young stars light up
-    hst_psf_fwhm_arcsec: float | None = None  # of all mosaics; without it that of camera and filter
-    model: str = "default"  # a shipped bundle or a file
-    device: str = "auto"
-    draws: int = DRAWS
+    Raises
+    ------
+    SfhInputError
+        A value out of range; the message names the field and what is allowed.
+
+    Examples
+    --------
+    >>> config = RunConfig("cube.fits", {"f555w": "v.fits"}, redshift=0.0025, binning="vorbin")
+    >>> config.target_snr, list(config.photometry)
+    (35.0, ['F555W'])
+    """
+
+    cube: Path = field(metadata={"setting": Setting("Cube", "MUSE cube: FITS with DATA and STAT", kind=Path)})
+    photometry: Mapping[str, Path] = field(  # band -> mosaic
+        default_factory=dict,
+        metadata={"setting": Setting("Mosaics", "HST mosaics (...drc-sci), one per band", kind=dict)},
+    )
+    maps: Path | None = _setting(None, label="MAPS", help="DAP MAPS file: bins and stellar kinematics", kind=Path)
+    redshift: float | None = _setting(
+        None,
+        label="Redshift",
+        help="systemic redshift",
+        kind=float,
+        low=-0.01,
+        high=1.0,
+        unset="from the header",
+        metavar="Z",
+        by_galaxy=True,
+    )
+    ebv_mw: float | None = _setting(
+        None,
+        label="E(B−V) MW",
+        help="foreground reddening E(B-V) by the Milky Way",
+        kind=float,
+        unit="mag",
+        low=0.0,
+        high=5.0,
+        unset="none",
+        metavar="E",
+        by_galaxy=True,
+    )
+    psf_fwhm_arcsec: float | None = _setting(
+        None,
+        label="PSF FWHM",
+        help="PSF of the cube at 6500 AA, FWHM: the mosaics are matched to it",
+        kind=float,
+        unit="arcsec",
+        low=0.05,
+        high=10.0,
+        unset="from the file",
+        metavar="ARCSEC",
+        option="psf-fwhm",
+        by_galaxy=True,
+    )
+    target_snr: float = _setting(
+        35.0,
+        label="Target S/N",
+        help="S/N that a bin should reach, per pixel in 5300-5500 AA",
+        kind=float,
+        low=1.0,
+        high=1000.0,
+        step=5.0,
+        metavar="SNR",
+        by_galaxy=True,
+    )
+    binning: str = _setting(
+        "auto",
+        label="Method",
+        help="how spaxels are binned: automatic is Voronoi up to 40 000 spaxels, PowerBin above",
+        choices={
+            "auto": "Automatic",
+            "vorbin": "Voronoi (vorbin)",
+            "powerbin": "PowerBin: fast, for large cubes",
+            "maps": "Bins of the MAPS file",
+        },
+        other=("FILE", "Bins of a file"),
+        by_galaxy=True,
+    )
+    kinematics: str = _setting(
+        "auto",
+        label="V and σ",
+        help="stellar kinematics: automatic is from MAPS if given, else a fit if ppxf is installed, else constants",
+        choices={"auto": "Automatic", "maps": "From the MAPS file", "ppxf": "Fit with pPXF"},
+        other=("V,SIGMA", "Constants"),
+        unit="km/s",
+        by_galaxy=True,
+    )
+    align: bool = _setting(
+        False, label="align the mosaics", help="undo the offset found between mosaics and cube", kind=bool
+    )
+    subtract_sky: bool = _setting(
+        False,
+        label="subtract the mosaics' sky",
+        help="measure each mosaic's sky outside the cube and subtract it; PHANGS-HST mosaics do not need it",
+        kind=bool,
+    )
+    mask_lines: bool = _setting(
+        False,
+        label="hide emission lines from it",
+        help="hide gas lines from the network where no young stars light the gas (active nuclei, LINERs, shocks)",
+        kind=bool,
+    )
+    hst_psf_fwhm_arcsec: float | None = _setting(
+        None,
+        label="HST PSF FWHM",
+        help="PSF of all mosaics, FWHM",
+        kind=float,
+        unit="arcsec",
+        low=0.01,
+        high=2.0,
+        unset="of camera and filter",
+        metavar="ARCSEC",
+        option="hst-psf-fwhm",
+    )
+    model: str = _setting(
+        "default",
+        label="Weights",
+        help="the network that reads the bins: a name of the list, or a file",
+        metavar="NAME|FILE",
+        by_galaxy=True,
+    )
+    device: str = _setting(
+        "auto",
+        label="Device",
+        help="where the network runs; auto: a GPU if there is one",
+        choices={name: name for name in ("auto", "cpu", "cuda", "mps")},
+    )
+    draws: int = _setting(
+        400,
+        label="Draws",
+        help="posterior draws per bin from which quantiles are read",
+        kind=int,
+        low=50,
+        high=100_000,
+        step=100,
+        metavar="N",
+    )
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cube", Path(self.cube))
         object.__setattr__(self, "photometry", {band.upper(): Path(path) for band, path in self.photometry.items()})
         if self.maps is not None:
             object.__setattr__(self, "maps", Path(self.maps))
-        _validate(self)
+        for name, setting in SETTINGS.items():
+            setting.check(name, getattr(self, name))
+        if self.kinematics not in SETTINGS["kinematics"].choices:
+            parse_kinematics(self.kinematics)
+        if self.maps is None and "maps" in (self.binning, self.kinematics):
+            raise SfhInputError("bins or kinematics from MAPS were asked for: give the file with `maps`")
 
     def settings(self) -> dict[str, str | float | int | bool | None]:
         """The settings as plain values, for the result file."""
@@ -52,16 +238,59 @@ class RunConfig:
         return plain
 
 
-def _validate(config: RunConfig) -> None:
-    if not config.target_snr > 0:
-        raise SfhInputError(f"--target-snr {config.target_snr}: must be above 0")
-    if config.redshift is not None and not -0.01 < config.redshift < 1:
-        raise SfhInputError(f"--redshift {config.redshift}: must lie between -0.01 and 1")
-    if config.ebv_mw is not None and not 0 <= config.ebv_mw < 5:
-        raise SfhInputError(f"--ebv-mw {config.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
-    if config.psf_fwhm_arcsec is not None and not 0 < config.psf_fwhm_arcsec < 10:
-        raise SfhInputError(f"--psf-fwhm {config.psf_fwhm_arcsec}: must lie between 0 and 10 arcsec")
-    if config.hst_psf_fwhm_arcsec is not None and not 0 < config.hst_psf_fwhm_arcsec < 2:
-        raise SfhInputError(f"--hst-psf-fwhm {config.hst_psf_fwhm_arcsec}: must lie between 0 and 2 arcsec")
-    if config.maps is None and "maps" in (config.binning, config.kinematics):
-        raise SfhInputError("bins or kinematics from maps were asked for: give the file with --maps FILE")
+#: All settings by the name of their field.
+SETTINGS: Mapping[str, Setting] = {f.name: f.metadata["setting"] for f in fields(RunConfig)}
+#: Option of the command line by the name of a field.
+OPTIONS: Mapping[str, str] = {
+    name: "--" + (setting.option or name.replace("_", "-")) for name, setting in SETTINGS.items()
+}
+
+
+def parse_kinematics(text: str) -> tuple[float, float]:
+    """V and sigma in km/s from ``V,SIGMA``.
+
+    Raises
+    ------
+    SfhInputError
+        Not two numbers, or one of them out of its range.
+
+    Examples
+    --------
+    >>> parse_kinematics("-20,75")
+    (-20.0, 75.0)
+    """
+    try:
+        v, sigma = (float(part) for part in text.split(","))
+    except ValueError:
+        raise SfhInputError(f"`kinematics` {text!r}: give maps, ppxf, or two numbers V,SIGMA in km/s") from None
+    low, high = SIGMA_RANGE_KMS
+    if not (abs(v) <= MAX_V_KMS and low <= sigma <= high):
+        raise SfhInputError(
+            f"`kinematics` {text!r}: V must lie within {MAX_V_KMS:.0f} km/s and SIGMA between {low:.0f} and "
+            f"{high:.0f} km/s"
+        )
+    return v, sigma
+
+
+def word_settings(text: str, words: Mapping[str, str]) -> str:
+    """A message in the words of a front end.
+
+    Parameters
+    ----------
+    text : str
+        Settings stand in it in backquotes, or as options of the command line (in the notes of older results).
+    words : mapping
+        What its user knows a field by; other names lose their backquotes.
+
+    Examples
+    --------
+    >>> word_settings("no redshift: give `redshift`", OPTIONS)
+    'no redshift: give --redshift'
+    """
+    names = {option: name for name, option in OPTIONS.items()}
+
+    def word(found: re.Match[str]) -> str:
+        name = found[1] or names.get(found[0], "")
+        return words.get(name, found[1] or found[0])
+
+    return re.sub(r"`(\w+)`|--[a-z]+(?:-[a-z]+)*", word, text)

@@ -10,19 +10,17 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from napari_sfh.config import RunConfig
+from napari_sfh.config import FALLBACK_KINEMATICS, RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.prep.binning import BINNING_METHODS
-from napari_sfh.prep.kinematics import is_ppxf_installed
 from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
+from napari_sfh.prep.ppxf_call import is_ppxf_installed
 from napari_sfh.types import BinnedMaps, Cube
 
-#: V, sigma in km/s where nothing better is known and pPXF is not installed.
-FALLBACK_KINEMATICS = "0,70"
 #: The note of a run without a Milky Way foreground.
-NO_FOREGROUND = "Milky Way E(B-V) not given: no correction; give --ebv-mw"
+NO_FOREGROUND = "Milky Way E(B-V) not given: no correction; give `ebv_mw`"
 
 
 class RedshiftChoice(NamedTuple):
@@ -46,6 +44,12 @@ def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
     ------
     SfhInputError
         Neither a folder nor a cube, or no cube in the folder.
+
+    Examples
+    --------
+    >>> config = configure_run("NGC0628", redshift=0.0022)
+    >>> config.cube.name, sorted(config.photometry)  # doctest: +ELLIPSIS
+    ('...DATACUBE...fits', ['F275W', 'F336W', 'F438W', 'F555W', 'F814W'])
     """
     given = {key: value for key, value in options.items() if value is not None and value != {}}
     if folder is not None:
@@ -53,7 +57,7 @@ def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
         bands = {**found.mosaics, **given.get("photometry", {})}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
     if "cube" not in given:
-        raise SfhInputError("no input: give a galaxy's folder, or --cube FILE")
+        raise SfhInputError("no input: give a galaxy's folder, or `cube` FILE")
     return RunConfig(**given)
 
 
@@ -97,9 +101,9 @@ def check_band_names(photometry: Mapping[str, Path], known: Collection[str]) -> 
     """
     for band in photometry:
         if band not in known:
-            raise SfhInputError(f"--photometry {band}: the network knows {', '.join(known)}")
+            raise SfhInputError(f"`photometry` {band}: the network knows {', '.join(known)}")
 
 
 def describe_assumed_psf(psf: Psf) -> str:
     """The note on a PSF that nobody knows."""
-    return f"PSF unknown: FWHM {psf.fwhm_arcsec:g} arcsec assumed; give --psf-fwhm"
+    return f"PSF unknown: FWHM {psf.fwhm_arcsec:g} arcsec assumed; give `psf_fwhm_arcsec`"

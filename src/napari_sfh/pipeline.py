@@ -126,6 +126,14 @@ def run_pipeline(
         Input that cannot be used; the message names the file, the key and the remedy.
     ComputeError
         A computation failed.
+
+    Examples
+    --------
+    >>> import napari_sfh
+    >>> config = napari_sfh.configure_run("NGC0628", ebv_mw=0.06, draws=50)  # a folder with cube, mosaics and MAPS
+    >>> result = napari_sfh.run(config)
+    >>> result.prediction.median("lg_age_lw").shape == (result.bins.n_bins,)
+    True
     """
     inputs = open_inputs(config, progress, cancel)
     redshift = find_redshift(inputs, progress, cancel)
@@ -342,7 +350,7 @@ def flag_other_gas(
         return GasFlags(flag, ())
     note = (
         f"gas of {other.sum()} of {other.size} bins is not lit by young stars alone ([N II]/Halpha, [O III]/Hbeta), "
-        "but the network takes it for their light: give --mask-lines"
+        "but the network takes it for their light: give `mask_lines`"
     )
     return GasFlags(flag, (note,))
 

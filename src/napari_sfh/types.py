@@ -68,7 +68,14 @@ FLAG_MEANING: Mapping[Flag, str] = {
 
 @dataclass(frozen=True)
 class Progress:
-    """One piece of a long computation, as ``progress`` is told; see `jobs.report_progress`."""
+    """One piece of a long computation, as ``progress`` is told; see `jobs.report_progress`.
+
+    Examples
+    --------
+    >>> step = Progress("spectra", 120, 3000)
+    >>> f"{step.stage}: {step.done / step.total:.0%}"
+    'spectra: 4%'
+    """
 
     stage: str  # what is being done, for a person: "binning", "spectra", ...
     done: int
@@ -229,7 +236,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Result:
-    """A finished run: everything the viewer shows and the result file holds."""
+    """A finished run: everything the viewer shows and the result file holds.
+
+    Examples
+    --------
+    >>> import napari_sfh
+    >>> result = napari_sfh.read_result("result.fits")
+    >>> result.name, result.bins.n_bins, result.prediction.mass_frac.shape
+    ('MOCK0001', 4, (4, 16))
+    """
 
     bins: BinMap
     data: Observation

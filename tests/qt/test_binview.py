@@ -71,7 +71,7 @@ def test_a_band_that_was_not_used_is_not_drawn(result: Result) -> None:
 def test_numbers_carry_value_error_and_flags_in_words(result: Result) -> None:
     last = {n.label: n.text for n in BinView.of(result, result.bins.n_bins).numbers}
     value = result.prediction.median("lg_age_lw")[-1]
-    assert last["Age LW"].startswith(f"{value:.2f} ± 0.10")
+    assert last["LW age"].startswith(f"{value:.2f} ± 0.10")
     assert last["V, σ"] == "100, 80 km/s"
     assert last["Flags"] == "a band is missing; out of the network's depth"
     assert "out of its depth" in last["Depth"]

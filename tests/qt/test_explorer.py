@@ -223,8 +223,8 @@ def test_run_cancel_rerun_and_error(
 @pytest.mark.parametrize(
     ("field", "text", "message"),
     [
-        ("redshift", "fast", "Redshift: 'fast' is not a number from -0.01 to 0.5"),
-        ("ebv_mw", "-1", "MW: '-1' is not a number from 0 to 10"),
+        ("redshift", "fast", "Redshift: 'fast' is not a number from -0.01 to 1"),
+        ("ebv_mw", "-1", "MW: '-1' is not a number from 0 to 5"),
         ("psf", "nan", "PSF FWHM: 'nan' is not a number"),
     ],
 )
@@ -245,7 +245,7 @@ def test_forms_become_options(qapp: Any) -> None:
     from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, NetworkForm
 
     network = NetworkForm()
-    assert network.values() == {"model": "default", "device": "auto", "mask_lines": False}
+    assert network.values() == {"model": "default", "device": "auto", "mask_lines": False, "draws": 400}
     network.set_models(["wide", "phangs"])
     assert network.values()["model"] == "wide"
     network.file.line_edit.value = "mine.safetensors"

@@ -20,5 +20,5 @@ def test_a_sentence_that_stays_is_told_in_the_words_of_the_window(qtbot: Any) ->
     frame.show_progress(Progress("stellar kinematics", 1, 16_700), cancelling=False)
     assert frame.stage.value == "Stellar kinematics 1/16700…"
     assert frame.message.text().startswith("pPXF fits 16700 spectra, about 8 min; faster: ")
-    assert "(V and σ: V,SIGMA), or a larger Target S/N" in frame.message.text()
+    assert "(“V and σ” V,SIGMA), or a larger “Target S/N”" in frame.message.text()
     assert "--" not in frame.message.text()

@@ -97,7 +97,7 @@ def test_band_holds_the_mean_and_the_numbers_its_error() -> None:
     assert lines["Region"] == f"{result.bins.n_bins} bins, weighted by mass"
     share = compute_bin_weights(result, np.arange(result.bins.n_bins), "mass")
     error = 0.1 * np.sqrt((share**2).sum())
-    assert f"± {error:.2f}" in lines["Age MW"]
+    assert f"± {error:.2f}" in lines["MW age"]
 
 
 def test_error_of_the_mean_is_narrower_than_the_scatter_of_many() -> None:

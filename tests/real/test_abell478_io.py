@@ -101,7 +101,7 @@ def test_folder(abell):
     assert found.maps is None
     said = "\n".join(found.problems)
     assert "no image of F275W, F336W, F438W, F555W" in said
-    assert "give --psf-fwhm" in said
+    assert "give `psf_fwhm_arcsec`" in said
     assert "no redshift in the header" in said
 
 

@@ -49,7 +49,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], dict[str, object], str]] = {
     "one spaxel": (
         lambda d: write_cube(d / "c.fits", flux=np.full((N, 1, 1), 10, np.float32), stat=np.ones((N, 1, 1))),
         {"redshift": 0.002},
-        "no bin can reach S/N 35: all 1 good spaxels together have 10.0; lower --target-snr",
+        "no bin can reach S/N 35: all 1 good spaxels together have 10.0; lower `target_snr`",
     ),
     "no finite flux": (
         lambda d: write_cube(d / "c.fits", flux=NAN, stat=ONES),
@@ -70,12 +70,12 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], dict[str, object], str]] = {
     "bins of a MAPS file that fits no cube": (
         lambda d: (write_cube(d / "c.fits"), write_maps(d / "m.fits", np.ones((NY + 1, NX)))),
         {"binning": "maps"},
-        "give the file with --maps FILE",
+        "give the file with `maps`",
     ),
     "only mosaics": (
         lambda d: write_mosaic(d / "x_uvis_f275w_exp_drc_sci.fits", np.ones((40, 40))),
         {},
-        "no usable integral-field cube; give --cube FILE",
+        "no usable integral-field cube; give `cube` FILE",
     ),
 }
 

@@ -70,9 +70,9 @@ def test_output_in_the_way_is_refused_before_the_work(capsys, tmp_path):
         (["--photometry", "F160W=x.fits"], "the network knows F275W"),
         (["--redshift", "3"], "must lie between -0.01 and 1"),
         (["--ebv-mw", "-1"], "between 0 and 5"),
-        (["--psf-fwhm", "0"], "between 0 and 10"),
-        (["--hst-psf-fwhm", "3"], "--hst-psf-fwhm 3.0: must lie between 0 and 2 arcsec"),
-        (["--target-snr", "0"], "must be above 0"),
+        (["--psf-fwhm", "0"], "between 0.05 and 10 arcsec"),
+        (["--hst-psf-fwhm", "3"], "--hst-psf-fwhm 3.0: must lie between 0.01 and 2 arcsec"),
+        (["--target-snr", "0"], "must lie between 1 and 1000"),
         (["--binning", "maps"], "give the file with --maps"),
         (["--kinematics", "maps"], "give the file with --maps"),
     ],
@@ -140,5 +140,5 @@ def test_settings_are_plain_values_without_the_users_folders():
 
 
 def test_config_refuses_what_no_file_can_mend():
-    with pytest.raises(SfhInputError, match="--redshift 2"):
+    with pytest.raises(SfhInputError, match="`redshift` 2"):
         RunConfig(cube="c.fits", redshift=2.0)

@@ -236,7 +236,7 @@ def test_other_failures_are_computation_errors(data, bundle, monkeypatch):
 
 
 def test_bad_arguments_are_named(data, bundle):
-    with pytest.raises(SfhInputError, match=r"draws: 10 are too few"):
+    with pytest.raises(SfhInputError, match="`draws` 10: must lie between 50"):
         run(data, bundle, draws=10)
     with pytest.raises(SfhInputError, match=r"device: 'tpu' is unknown; choose auto, cpu, cuda or mps"):
         run(data, bundle, device="tpu")

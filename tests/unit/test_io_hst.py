@@ -233,7 +233,7 @@ def test_compressed_mosaic(tmp_path):
         ({"PHOTFLAM": 0.0}, r"no PHOTFLAM"),
         ({"PHOTPLAM": None}, r"PHOTPLAM .* absent"),
         ({"FILTER": "F606W"}, r"F606W is unknown to the network; usable are F275W, F336W, F438W, F555W, F814W, F435W"),
-        ({"FILTER": None}, r"no filter .*--photometry BAND="),
+        ({"FILTER": None}, r"no filter .*`photometry` BAND="),
         ({"DETECTOR": "IR", "FILTER": "F160W"}, r"F160W is unknown"),
         ({"DETECTOR": "IR"}, r"DETECTOR is IR"),
         ({"BUNIT": "Kelvin"}, r"BUNIT 'Kelvin' is neither counts nor a flux"),

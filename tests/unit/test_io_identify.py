@@ -68,7 +68,7 @@ def test_galaxy_folder(galaxy):
         "F814W": mast("acs-wfc", "F814W"),
     }
     said = "\n".join(found.problems)
-    assert f"{COPT} is used (homogenised to one PSF), not {NATIVE}; choose with --cube" in said
+    assert f"{COPT} is used (homogenised to one PSF), not {NATIVE}; choose with `cube`" in said
     assert f"{MAPS_COPT} is used, not {MAPS_NATIVE}" in said
     assert "ACS F435W stands in for UVIS F438W" in said
 
@@ -154,13 +154,13 @@ def test_damaged_files_are_named_and_do_not_stop_the_others(galaxy):
 
 
 def test_no_folder(tmp_path):
-    with pytest.raises(SfhInputError, match=r"no such folder; give the folder of one galaxy or --cube FILE"):
+    with pytest.raises(SfhInputError, match=r"no such folder; give the folder of one galaxy or `cube` FILE"):
         find_galaxy_files(tmp_path / "none")
 
 
 def test_folder_without_cube(tmp_path):
     write_mosaic(tmp_path / mast("wfc3-uvis", "F275W"), image())
-    with pytest.raises(SfhInputError, match=r"no usable integral-field cube; give --cube FILE"):
+    with pytest.raises(SfhInputError, match=r"no usable integral-field cube; give `cube` FILE"):
         find_galaxy_files(tmp_path)
 
 

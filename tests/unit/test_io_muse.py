@@ -264,7 +264,7 @@ def test_order_of_psf_sources(tmp_path):
     assert find_muse_psf_fwhm({"SKY_RES": 0.7}, tmp_path / "c.fits") == (0.7, "SKY_RES")
     none, why = find_muse_psf_fwhm({}, tmp_path / "c.fits")
     assert none is None
-    assert "--psf-fwhm" in why
+    assert "`psf_fwhm_arcsec`" in why
 
 
 def test_rest_range(tmp_path):
@@ -275,7 +275,7 @@ def test_rest_range(tmp_path):
     # 9349.88 / 1.5 = 6233.25: a third of the range is gone.
     (part,) = find_missing_rest_range(cube.wave_aa, 0.5)
     assert part == pytest.approx((6233.25, 7000), abs=0.01)
-    with pytest.raises(SfhInputError, match=r"at redshift 0\.5 lacks rest-frame 6233-7000 AA .* check --redshift"):
+    with pytest.raises(SfhInputError, match=r"at redshift 0\.5 lacks rest-frame 6233-7000 AA .* check `redshift`"):
         check_rest_range(cube, 0.5)
 
 

@@ -277,7 +277,7 @@ def test_one_folder_and_a_file_is_one_galaxy(
     ("arguments", "words"),
     [
         (["--cube", "c.fits"], "--cube: is of one galaxy; leave it out"),
-        (["--target-snr", "0"], "--target-snr 0.0: must be above 0"),
+        (["--target-snr", "0"], "--target-snr 0.0: must lie between 1 and 1000"),
         (["--workers", "0"], "--workers 0: must be 1 or more"),
         (["--table", "none.csv"], "--table none.csv: cannot be read"),
         (["--output", "{folder}/run.json/x"], "choose another folder"),

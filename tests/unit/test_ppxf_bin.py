@@ -12,6 +12,7 @@ from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.means import compute_population_means
+from napari_sfh.prep import ppxf_call
 from napari_sfh.types import Observation
 
 FREE = PpxfBinSettings(regul_error=1.0)
@@ -113,7 +114,7 @@ def test_templates_have_unit_light_and_the_basis_s_mass_to_light(basis):
 
 
 def test_without_ppxf_the_remedy_is_named(basis, monkeypatch):
-    monkeypatch.setattr(ppxf_fit, "is_ppxf_installed", lambda: False)
+    monkeypatch.setattr(ppxf_call, "is_ppxf_installed", lambda: False)
     data, _ = _observe(basis, _light(a10=1.0), SOLAR)
     with pytest.raises(SfhInputError, match=r"pPXF is not installed: run  pip install napari-sfh\[kinematics\]"):
         ppxf_fit.fit_ppxf(data, basis)

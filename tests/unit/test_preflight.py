@@ -126,11 +126,11 @@ def test_what_is_wrong_is_said_with_what_is_done(tmp_path: Path) -> None:
     gap[:, : SIDE // 2] = 0
     maps = write_maps(tmp_path / "NGC0628_MAPS.fits", np.ones((NY + 1, NX)))
     photometry = {"F336W": broken, "F814W": far, "F555W": mosaic(tmp_path, weight=gap)}
-    found = look(RunConfig(cube, photometry, maps, target_snr=1e6, binning="maps"))
+    found = look(RunConfig(cube, photometry, maps, target_snr=1000.0, binning="maps"))
     said = "\n".join(found.problems)
     for words in (
         "no STAT: errors are estimated",
-        "PSF unknown: FWHM 0.8 arcsec assumed; give --psf-fwhm",
+        "PSF unknown: FWHM 0.8 arcsec assumed; give `psf_fwhm_arcsec`",
         "y_uvis_f336w_exp_drc_sci.fits: not a readable FITS file",
         "has no good pixel on the cube: a run stops there; leave it out",
         "x_uvis_f555w_exp_drc_sci.fits has good pixels on",
@@ -158,7 +158,7 @@ def test_options_of_a_run_are_followed(cube_file: Path, tmp_path: Path) -> None:
     assert any("the bands are left out (no K-correction)" in p for p in far.problems)
     assert far.facts["kinematics"] == "V, sigma = 0,60 km/s for all bins"
     assert far.n_bins == NX * NY - 1
-    assert "no bin can reach S/N 1e+06; lower --target-snr" in look(RunConfig(cube_file, target_snr=1e6)).problems
+    assert "no bin can reach S/N 1000; lower `target_snr`" in look(RunConfig(cube_file, target_snr=1000.0)).problems
     lost = look(RunConfig(cube_file, redshift=0.6))
     assert any("lacks rest-frame" in p for p in lost.problems)
 
@@ -177,8 +177,8 @@ def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
     monkeypatch.setattr(kinematics, "PPXF_SECONDS", 900.0)
     (line,) = said()
     assert line == (
-        "pPXF fits 20 spectra, about 5.0 h; faster: kinematics from a MAPS file (--maps), "
-        "constant ones (--kinematics V,SIGMA), or a larger --target-snr"
+        "pPXF fits 20 spectra, about 5.0 h; faster: kinematics from a MAPS file (`maps`), "
+        "constant ones (`kinematics` V,SIGMA), or a larger `target_snr`"
     )
     assert said(kinematics="0,60") == []
     maps = write_maps(tmp_path / "m.fits", np.arange(NY * NX).reshape(NY, NX) - 1.0)

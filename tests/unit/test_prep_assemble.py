@@ -133,7 +133,7 @@ def test_constant_kinematics():
 
 @pytest.mark.parametrize("text", ["fast", "1", "1,2,3", "0,-5", "0,0", "9999,60", "nan,60"])
 def test_bad_constants_are_quoted(text):
-    with pytest.raises(SfhInputError, match=f"--kinematics '{text}'"):
+    with pytest.raises(SfhInputError, match=f"`kinematics` '{text}'"):
         kinematics.parse_constant_kinematics(text, 3)
 
 
@@ -180,5 +180,5 @@ def test_extinction_in_v_is_rv_times_ebv():
 
 @pytest.mark.parametrize("ebv", [-0.1, np.nan, 7.0])
 def test_impossible_reddening(ebv):
-    with pytest.raises(SfhInputError, match="--ebv-mw"):
+    with pytest.raises(SfhInputError, match="`ebv_mw`"):
         extinction.milky_way_transmission(5000.0, ebv)

@@ -137,7 +137,7 @@ def test_all_spaxels_above_the_target_stay_single():
 def test_target_out_of_reach_says_what_is():
     sn = disc()
     reach = sn.signal.sum() / np.sqrt(sn.signal.size)
-    with pytest.raises(SfhInputError, match=rf"disc\.fits.*together have {reach:.1f}; lower --target-snr"):
+    with pytest.raises(SfhInputError, match=rf"disc\.fits.*together have {reach:.1f}; lower `target_snr`"):
         bin_spaxels(sn, 2 * reach)
 
 
@@ -243,7 +243,7 @@ def test_one_spaxel_cube():
     bins = bin_spaxels(sn, 35.0)
     assert bins.n_bins == 1
     assert bins.nspax[0] == 1
-    with pytest.raises(SfhInputError, match="lower --target-snr"):
+    with pytest.raises(SfhInputError, match="lower `target_snr`"):
         bin_spaxels(sn, 100.0)
 
 

@@ -52,7 +52,7 @@ def test_redshift_survives_the_laser_notch_and_a_sky_residual(basis):
 def test_noise_has_no_redshift(basis):
     flux = (100 + 10 * np.random.default_rng(1).standard_normal((1, WAVE.size))).astype("f4")
     noise = BinSpectra(WAVE, flux, np.full_like(flux, 100.0), flux > 0, 1e-20, True)
-    with pytest.raises(SfhInputError, match=r"cube\.fits: the redshift cannot be measured.*give --redshift"):
+    with pytest.raises(SfhInputError, match=r"cube\.fits: the redshift cannot be measured.*give `redshift`"):
         estimate_redshift(noise, basis, Path("cube.fits"))
     with pytest.raises(SfhInputError, match=r"cube\.fits: too few good channels"):
         estimate_redshift(
@@ -81,7 +81,7 @@ def test_ppxf_bins_without_a_spectrum_take_the_others(basis):
     assert list(out.measured) == [True, False]
     assert out.v_kms[1] == out.v_kms[0]
     spectra.good[:] = False
-    with pytest.raises(SfhInputError, match="--kinematics ppxf: no fit"):
+    with pytest.raises(SfhInputError, match="`kinematics` ppxf: no fit"):
         kinematics.fit_ppxf_kinematics(spectra, 0.0052, basis)
 
 

@@ -198,7 +198,7 @@ def test_psf_of_a_cube():
     assert assumed.fwhm_arcsec == ASSUMED_FWHM_ARCSEC
     assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7)).fwhm_at(6984.0) == pytest.approx(0.7 - 0.015)
     assert choose_cube_psf(cube(name="NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"), 0.92).fwhm_at(4800.0) == 0.92
-    with pytest.raises(SfhInputError, match="--psf-fwhm"):
+    with pytest.raises(SfhInputError, match="`psf_fwhm_arcsec`"):
         choose_cube_psf(cube(), -1.0)
     with pytest.raises(SfhInputError, match="Moffat"):
         Psf(0.9, beta=0.5)

@@ -32,10 +32,11 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
-from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_gas_templates, make_ppxf_grid
+from napari_sfh.prep.ppxf_call import run_ppxf
+from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_grid
 from napari_sfh.training.evaluation.test_set import TestSet, observe_spectra_block
 from napari_sfh.training.libraries.templates import Templates
-from napari_sfh.types import F64, Observation, Progress
+from napari_sfh.types import BANDS, Observation, Progress
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,10 @@ def fit_test_spectrum(
     keys = _arguments(task, grid, templates, settings)
     importlib.import_module("ppxf.ppxf")  # not part of the time
     wall, cpu = time.perf_counter(), time.process_time()
-    solution = ppxf_fit.run_ppxf(keys, f"test spectrum {task.index}")
+    solution = run_ppxf(keys, f"test spectrum {task.index}")
     cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
     weights = np.maximum(solution.weights[: grid.flux.shape[1]], 0).reshape(grid.shape)
-    mass, light, mh = bin_ppxf_weights(weights, grid)
+    mass, light, mh = ppxf_fit.sum_ppxf_weights(weights, grid.light_v, grid.bin_of_group, grid.mh)
     means = {k: float(v) for k, v in compute_population_means(mass, light, mh).items()}
     a_v = float(solution.dust[0]["sol"][0])
     lists = (mass.tolist(), light.tolist(), mh.tolist())
@@ -103,13 +104,9 @@ def _arguments(task: PpxfTestTask, grid: PpxfGrid, templates: Templates, setting
     """Arguments of ``ppxf.ppxf``."""
     bands, wave = grid.bands(task.redshift, task.acs)
     stars = ppxf_fit.PpxfTemplates(grid.flux, bands, wave, grid.light_v, grid.bin_of_group, grid.mh)
-    gas = make_ppxf_gas_templates(templates, task.gas_sigma_kms, task.gas_v_kms) if settings.gas else None
+    filters = templates.filters[: len(BANDS)]
+    gas = ppxf_fit.make_gas_line_templates(filters, task.gas_sigma_kms, task.gas_v_kms) if settings.gas else None
     return ppxf_fit.build_ppxf_arguments(task.data, stars, gas, settings.mdegree, settings.regul_error)
-
-
-def bin_ppxf_weights(weights: F64, grid: PpxfGrid) -> tuple[F64, F64, F64]:
-    """Mass fractions, V-light fractions and mass-weighted [M/H] (16,) from V-light weights (G, Z)."""
-    return ppxf_fit.sum_ppxf_weights(weights, grid.light_v, grid.bin_of_group, grid.mh)
 
 
 def make_ppxf_tasks(testset: TestSet, indices: Iterable[int]) -> Generator[PpxfTestTask, None, None]:

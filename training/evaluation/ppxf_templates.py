@@ -12,12 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.simulator.forward_model import ForwardModel
-from napari_sfh.types import BANDS, F64
+from napari_sfh.types import F64
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,3 @@ def _group_sub_bins(t: Templates, per_bin: int) -> NDArray[np.int_]:
             group[part] = start
             start += 1
     return group
-
-
-def make_ppxf_gas_templates(t: Templates, sigma_kms: float, v_kms: float) -> tuple[F64, F64, list[str]]:
-    """Emission lines of unit flux: spectra (W, L), band fluxes (B, L), names."""
-    return ppxf_fit.make_gas_line_templates(t.filters[: len(BANDS)], sigma_kms, v_kms)

@@ -9,16 +9,12 @@ from matplotlib.figure import Figure
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR
 from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestFit
 from napari_sfh.training.evaluation.predictions import PredictionsWithTruth
 from napari_sfh.types import F64
 
-MEAN_AXIS_LABELS = {
-    "lg_age_mw": "log age MW [yr]",
-    "lg_age_lw": "log age LW [yr]",
-    "mh_mw": "[M/H] MW",
-    "mh_lw": "[M/H] LW",
-}
+MEAN_AXIS_LABELS = {name: QUANTITIES[name].label for name in MEAN_NAMES}
 _COLORS = dict(zip(MEAN_NAMES, ("C0", "C1", "C2", "C3"), strict=True))
 
 

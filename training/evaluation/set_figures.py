@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from napari_sfh.errors import ComputeError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, N_AGE
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.libraries import filter_curves
 from napari_sfh.training.simulator import stored_set
@@ -19,10 +21,7 @@ from napari_sfh.types import BANDS, F64, Observation
 
 #: Scalar labels, with axis titles.
 SCALAR_AXIS_LABELS: dict[str, str] = {
-    "lg_age_mw": "log age MW [yr]",
-    "lg_age_lw": "log age LW [yr]",
-    "mh_mw": "[M/H] MW",
-    "mh_lw": "[M/H] LW",
+    **{name: QUANTITIES[name].label for name in MEAN_NAMES},
     "tau_ism": r"$\tau_{\rm ISM}$",
     "tau_bc": r"$\tau_{\rm BC}$",
     "slope": "dust slope",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 #: Names of the four means as a person says them.
-MEANS = {
+MEAN_WORDS = {
     "lg_age_mw": "log age, mass-weighted",
     "lg_age_lw": "log age, light-weighted",
     "mh_mw": "[M/H], mass-weighted",
@@ -93,7 +93,7 @@ def format_accuracy_table(table: Mapping[str, Any]) -> str:
     rival = table.get("ppxf", {}).get("accuracy", {})
     head = ["", "bias", "std", "NMAD", "68 %", "95 %"] + (["pPXF bias", "pPXF std"] if rival else [])
     rows = [head, ["---"] * len(head)]
-    for key, words in MEANS.items():
+    for key, words in MEAN_WORDS.items():
         accuracy, coverage = table["accuracy"][key], table.get("coverage", {}).get(key, {})
         row = [
             words,

@@ -75,7 +75,7 @@ def _read_report(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
         report = json.loads(file.read_text(encoding="utf-8"))
         sha256 = report["weights"]["sha256"]
         table = {k: report[k] for k in REPORT_KEYS if k in report}
-        missing = [k for k in model_card.MEANS if k not in report["accuracy"]]
+        missing = [k for k in model_card.MEAN_WORDS if k not in report["accuracy"]]
     except OSError as error:
         raise SfhInputError(
             f"--report {file}: cannot be read ({error.strerror}); run napari-sfh-train evaluate"

@@ -49,6 +49,7 @@ _BACKGROUND = (0.0022, 0.0030, 0.0040, 0.0065, 0.0065)
 _LN_STEP = 8e-5
 _GAS_SIGMA_KMS = 30.0
 _CHUNK = 2048
+_MARGIN = 12  # spaxels around the field, over three FWHM
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,7 @@ def observe_mock_galaxy(
     """Observe the mock with MUSE and HST."""
     rng = np.random.default_rng(seed)
     model, _ = _build_native_model(templates, library)
-    margin = 12  # spaxels, over three FWHM
-    half = np.arange(-2 * margin, 2 * (N_SPAXEL + margin) - 1) / 2.0
+    half = np.arange(-2 * _MARGIN, 2 * (N_SPAXEL + _MARGIN) - 1) / 2.0
     px, py = (a.ravel() for a in np.meshgrid(half, half))
     x, y = pixel_offsets_arcsec(make_cube_wcs(), px, py)
     args = (templates.sub_edges_gyr, model.mh_limits, seed)
@@ -211,17 +211,9 @@ def observe_mock_galaxy(
         fine[:, lo : lo + _CHUNK] = _observe_spectra(model, part).T
         gas[:, lo : lo + _CHUNK] = _compute_line_fluxes(model, part).T
         truths.append(_true_age_bin_rows(templates, part))
-    side = half.size
-    blur = PSF_FWHM / FWHM_PER_SIGMA / (0.5 * SPAXEL)
-    inner = slice(2 * margin, 2 * (margin + N_SPAXEL), 2)
-
-    def seen(planes: NDArray[np.floating]) -> NDArray[np.floating]:
-        cube = planes.reshape(-1, side, side)
-        return np.stack([gaussian_filter(plane, blur, truncate=5.0)[inner, inner] for plane in cube])
-
     truth = np.concatenate(truths, axis=1)
-    flux = seen(fine)
-    weight = seen(np.stack([fine[520], fine[520] * truth[-2], fine[520] * truth[-1]]).astype(np.float64))
+    flux = _blur_and_sample(fine)
+    weight = _blur_and_sample(np.stack([fine[520], fine[520] * truth[-2], fine[520] * truth[-1]]).astype(np.float64))
     scale = _CENTRAL_FLUX / flux[np.abs(WAVE_OBS - 5400) < 100].mean(0).max()
     star_flux, star_bands = _make_foreground_star(model, templates)
     star_light = star_flux[:, None, None] * _star_image(SPAXEL, make_cube_wcs(), N_SPAXEL, PSF_FWHM)
@@ -231,7 +223,7 @@ def observe_mock_galaxy(
     noisy = flux + np.sqrt(variance) * rng.standard_normal(flux.shape, dtype=np.float32)
     report_progress(Progress("mock mosaics", 0, 1), progress)
     images = _observe_mosaics(model, args, float(scale), star_bands, rng)
-    planes = seen(truth[:-2]).reshape(3, 16, N_SPAXEL, N_SPAXEL)
+    planes = _blur_and_sample(truth[:-2]).reshape(3, 16, N_SPAXEL, N_SPAXEL)
     return MockObservation(
         flux=noisy.astype(np.float32),
         variance=variance,
@@ -242,8 +234,17 @@ def observe_mock_galaxy(
         light=planes[1],
         mass_metals=planes[2],
         star=star_light[window].mean(0) / flux[window].mean(0),
-        lines=_simulate_line_maps(seen(gas) * scale, variance, np.random.default_rng([seed, 1])),
+        lines=_simulate_line_maps(_blur_and_sample(gas) * scale, variance, np.random.default_rng([seed, 1])),
     )
+
+
+def _blur_and_sample(planes: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Planes (n, points) on the grid of half a spaxel, blurred by the PSF, at the spaxels' centres (n, ny, nx)."""
+    side = 2 * (N_SPAXEL + 2 * _MARGIN) - 1
+    blur = PSF_FWHM / FWHM_PER_SIGMA / (0.5 * SPAXEL)
+    inner = slice(2 * _MARGIN, 2 * (_MARGIN + N_SPAXEL), 2)
+    cube = planes.reshape(-1, side, side)
+    return np.stack([gaussian_filter(plane, blur, truncate=5.0)[inner, inner] for plane in cube])
 
 
 def _true_age_bin_rows(templates: Templates, sky: galaxy.MockSkyPoints) -> F64:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.physics.quantities import QUANTITIES
 
-MEAN_HEADINGS = {"lg_age_mw": "MW age", "lg_age_lw": "LW age", "mh_mw": "MW [M/H]", "mh_lw": "LW [M/H]"}
+MEAN_HEADINGS = {name: QUANTITIES[name].title for name in MEAN_NAMES}
 
 
 def format_leave_one_out_page(result: dict[str, Any], command: str) -> str:

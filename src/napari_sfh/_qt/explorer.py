@@ -35,6 +35,7 @@ from napari_sfh._qt.tools.base import Toolbox
 from napari_sfh._qt.tools.maps import MapForm, MapTool
 from napari_sfh._qt.tools.registry import TOOLS
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
+from napari_sfh._qt.widgets.wording import word_for_window
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Result
 
@@ -274,7 +275,8 @@ class Explorer(ExplorerFrame):
     def _galaxy_opened(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
         if galaxy.cube is None:
             self.show_message(
-                " ".join(galaxy.problems) or "No cube was found in the folder: choose one under Cube.", error=True
+                word_for_window(" ".join(galaxy.problems)) or "No cube was found in the folder: choose one under Cube.",
+                error=True,
             )
             return
         with self.data.cube.line_edit.changed.blocked(), self.data.folder.line_edit.changed.blocked():

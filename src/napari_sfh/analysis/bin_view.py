@@ -276,10 +276,10 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
         PropertyRow(
             "V, σ", f"{data.v_kms[i]:.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
         ),
-        PropertyRow("Age LW", _with_error(result, "lg_age_lw", i, "age"), "log age/yr, mean weighted by V-band light"),
-        PropertyRow("Age MW", _with_error(result, "lg_age_mw", i, "age"), "log age/yr, mean weighted by mass formed"),
-        PropertyRow("[M/H] LW", _with_error(result, "mh_lw", i, "dex"), "dex, mean weighted by V-band light"),
-        PropertyRow("[M/H] MW", _with_error(result, "mh_mw", i, "dex"), "dex, mean weighted by mass formed"),
+        PropertyRow("LW age", _with_error(result, "lg_age_lw", i, "age"), "log age/yr, mean weighted by V-band light"),
+        PropertyRow("MW age", _with_error(result, "lg_age_mw", i, "age"), "log age/yr, mean weighted by mass formed"),
+        PropertyRow("LW [M/H]", _with_error(result, "mh_lw", i, "dex"), "dex, mean weighted by V-band light"),
+        PropertyRow("MW [M/H]", _with_error(result, "mh_mw", i, "dex"), "dex, mean weighted by mass formed"),
         *list_formation_times(times),
         PropertyRow("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
         PropertyRow("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),

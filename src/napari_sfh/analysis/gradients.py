@@ -28,19 +28,15 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from napari_sfh.analysis.disc import Disc
-from napari_sfh.analysis.maps import MEAN_MAPS
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
+from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import F64, Bool, Flag, Progress, Result
 
 Method = Literal["weighted", "robust"]
 #: Quantities that can be fitted: name as in maps -> (key of `Prediction.quantiles`, title, unit).
 GRADIENT_QUANTITIES: dict[str, tuple[str, str, str]] = {
-    "AGE_LW": (MEAN_MAPS["AGE_LW"], "LW age", "dex"),
-    "AGE_MW": (MEAN_MAPS["AGE_MW"], "MW age", "dex"),
-    "MH_LW": (MEAN_MAPS["MH_LW"], "LW [M/H]", "dex"),
-    "MH_MW": (MEAN_MAPS["MH_MW"], "MW [M/H]", "dex"),
-    "EBV": ("ebv", "E(B-V)", "mag"),
+    quantity.map_name: (quantity.name, quantity.title, quantity.error_unit) for quantity in (*MEANS, QUANTITIES["ebv"])
 }
 #: Bins that a fit needs at least.
 MIN_BINS = 5
@@ -150,7 +146,7 @@ class Gradient:
         parts = f"{title}: {self.slope:+.3f} ± {self.slope_error:.3f} {unit}/Re"
         if self.slope_kpc is not None:
             parts += f" ({self.slope_kpc[0]:+.3f} ± {self.slope_kpc[1]:.3f} {unit}/kpc)"
-        return f"{parts}, {int(self.used.sum())} bins".replace("-", "−").replace("E(B−V)", "E(B-V)")
+        return f"{parts}, {int(self.used.sum())} bins".replace("-", "−")
 
 
 def build_radial_profile(result: Result, disc: Disc, quantity: str) -> RadialProfile:

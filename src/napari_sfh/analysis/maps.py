@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import F32, I32, Result
 
 #: How the limits of a map's colours are found: name to words.
@@ -39,22 +40,17 @@ def _error(key: str) -> Callable[[Result], F32]:
 
 
 #: The four mean maps: name in result files -> key of Prediction.quantiles.
-MEAN_MAPS: dict[str, str] = {"AGE_LW": "lg_age_lw", "AGE_MW": "lg_age_mw", "MH_LW": "mh_lw", "MH_MW": "mh_mw"}
-_TITLES = {
-    "AGE_LW": ("LW age", "log10 yr", "viridis"),
-    "AGE_MW": ("MW age", "log10 yr", "viridis"),
-    "MH_LW": ("LW [M/H]", "dex", "plasma"),
-    "MH_MW": ("MW [M/H]", "dex", "plasma"),
-}
+MEAN_MAPS: dict[str, str] = {quantity.map_name: quantity.name for quantity in MEANS}
 
 
 def _specs() -> dict[str, MapSpec]:
     specs = {}
-    for name, key in MEAN_MAPS.items():
-        title, unit, colours = _TITLES[name]
-        specs[name] = MapSpec(name, title, unit, colours, _median(key))
-        specs[f"{name}_ERR"] = MapSpec(f"{name}_ERR", f"{title}, 1 sigma", "dex", "magma", _error(key))
-    specs["EBV"] = MapSpec("EBV", "E(B-V), stars", "mag", "inferno", _median("ebv"))
+    for q in MEANS:
+        error = f"{q.map_name}_ERR"
+        specs[q.map_name] = MapSpec(q.map_name, q.title, q.unit, q.colormap, _median(q.name))
+        specs[error] = MapSpec(error, f"{q.title}, 1 sigma", q.error_unit, "magma", _error(q.name))
+    ebv = QUANTITIES["ebv"]
+    specs["EBV"] = MapSpec("EBV", f"{ebv.title}, stars", ebv.unit, ebv.colormap, _median("ebv"))
     specs["SNR"] = MapSpec("SNR", "S/N per pixel", "", "cividis", lambda result: result.data.snr)
     specs["OOD"] = MapSpec("OOD", "Out of depth", "1 = warning", "magma", lambda result: result.prediction.ood)
     specs["FLAG"] = MapSpec("FLAG", "Flags", "bit mask", "gray", lambda result: result.flag.astype(np.float32))

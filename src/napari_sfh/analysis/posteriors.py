@@ -18,6 +18,7 @@ from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import F64, Progress, Result
 
 if TYPE_CHECKING:
@@ -25,16 +26,7 @@ if TYPE_CHECKING:
 
 #: Quantities that can be drawn: name -> (title, unit).
 POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
-    "lg_age_lw": ("LW age", "log yr"),
-    "lg_age_mw": ("MW age", "log yr"),
-    "mh_lw": ("LW [M/H]", "dex"),
-    "mh_mw": ("MW [M/H]", "dex"),
-    "ebv": ("E(B−V)", "mag"),
-    "tau_bc": ("τ birth clouds", ""),
-    "lg_ml_v": ("log M/L V", "dex"),
-    "t10": ("t10", "Gyr"),
-    "t50": ("t50", "Gyr"),
-    "t90": ("t90", "Gyr"),
+    name: (quantity.title, quantity.unit) for name, quantity in QUANTITIES.items() if name != "tau_ism"
 }
 #: What is drawn unless told otherwise.
 DEFAULT_QUANTITIES: tuple[str, ...] = ("lg_age_lw", "lg_age_mw", "mh_lw", "mh_mw", "ebv")

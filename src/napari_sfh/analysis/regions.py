@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.bin_view import BinView, CredibleBand, PropertyRow, find_masked_ranges, list_formation_times
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_WIDTH_YR
+from napari_sfh.physics.quantities import MEANS
 from napari_sfh.types import Result
 
 Weight = Literal["mass", "light"]
 Spread = Literal["scatter", "error"]
 #: Bins of which spectra are averaged together.
 _BLOCK = 128
-_LABELS = {"lg_age_lw": "Age LW", "lg_age_mw": "Age MW", "mh_lw": "[M/H] LW", "mh_mw": "[M/H] MW"}
 
 
 @dataclass(frozen=True)
@@ -211,12 +211,13 @@ def _region_properties(
         PropertyRow("Region", f"{rows.size} bins, weighted by {weight}", "Bins whose centres lie inside"),
         PropertyRow("Spaxels", f"{int(result.bins.nspax[rows].sum())}", "In the region's bins"),
     ]
-    for name, label in _LABELS.items():
+    for quantity in MEANS:
+        name = quantity.name
         value = result.prediction.median(name)[rows].astype(float)
         error = float(np.sqrt(((share * result.prediction.half_width(name)[rows]) ** 2).sum()))
         mean = float((share * value).sum())
         spread = float(np.sqrt((share * (value - mean) ** 2).sum()))
         digits = 2 if error >= 0.01 else 3
         text = f"{mean:.{digits}f} ± {error:.{digits}f}, scatter {spread:.2f}".replace("-", "−")
-        lines.append(PropertyRow(label, text, "Mean, error of the mean, standard deviation among the bins"))
+        lines.append(PropertyRow(quantity.title, text, "Mean, error of the mean, standard deviation among the bins"))
     return (*lines, *list_formation_times(view.formed()))

@@ -10,21 +10,14 @@ from typing import Any
 
 from napari_sfh import __version__
 from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome
+from napari_sfh.config import SETTINGS
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import write_atomically, write_text_atomically
 
 #: In an --output pattern, the name of a galaxy's folder.
 _NAME = "{name}"
 #: Columns that a table of options may have, beside ``name``: how each is read.
-COLUMNS: Mapping[str, type] = {
-    "redshift": float,
-    "ebv_mw": float,
-    "psf_fwhm_arcsec": float,
-    "target_snr": float,
-    "binning": str,
-    "kinematics": str,
-    "model": str,
-}
+COLUMNS: Mapping[str, type] = {name: setting.kind for name, setting in SETTINGS.items() if setting.by_galaxy}
 #: Names of the report's two files.
 REPORT_JSON, REPORT_ECSV = "run.json", "run.ecsv"
 

@@ -60,7 +60,7 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)
         axes.set(xticks=[], yticks=[])
-        figure.colorbar(drawn, ax=axes, label=spec.unit.replace("log10", "log"), shrink=0.85, extend="both")
+        figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85, extend="both")
         _scale_bar(axes, result, distance_mpc)
         _compass(axes, result)
     return figure

@@ -102,6 +102,8 @@ def check_destination(path: str | Path) -> Path:
             raise SfhInputError(f"{path}: is a device or a pipe; name a file")
         if not target.parent.is_dir():
             raise SfhInputError(f"{path}: the folder {path.parent} does not exist; name a file in an existing folder")
+    except SfhInputError:
+        raise
     except (OSError, ValueError, RuntimeError) as e:  # a name too long, a null byte, a circle of links
         raise SfhInputError(f"{path}: no usable file name ({getattr(e, 'strerror', None) or e}); choose another") from e
     return target

@@ -64,6 +64,13 @@ def read_maps(path: str | Path) -> BinnedMaps:
     ------
     SfhInputError
         BIN_ID, V_STARS or SIGMA_STARS is absent or of another shape, no bin is set, or the WCS cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> maps = read_maps(next(Path("NGC0628").glob("*MAPS*")))
+    >>> maps.bin_id.shape == maps.sigma_kms.shape
+    True
     """
     path = Path(path)
     with fits_access.open_fits(path) as hdus:

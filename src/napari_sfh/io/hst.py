@@ -179,10 +179,17 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
     ------
     SfhInputError
         No image, unknown filter, filter other than ``band``, no PHOTFLAM, a unit that is no count rate, no WCS.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> mosaic = read_mosaic(next(Path("NGC0628").glob("*f555w*sci*")))
+    >>> mosaic.band, mosaic.camera
+    ('F555W', 'UVIS')
     """
     path = Path(path)
     if band is not None and band.upper() not in BANDS:
-        raise SfhInputError(f"--photometry {band}={path}: unknown band; one of {', '.join(BANDS)}")
+        raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(BANDS)}")
     with fits_access.open_fits(path) as hdus:
         science = _science_index(hdus, path)
         header = hdus[science].header

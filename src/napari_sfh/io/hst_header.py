@@ -58,7 +58,7 @@ def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None) ->
     if band is not None:
         return band.upper()
     raise SfhInputError(
-        f"{path}: no filter in FILTER, FILTER1, FILTER2 or FILTNAM1; say it with --photometry BAND={path.name}, "
+        f"{path}: no filter in FILTER, FILTER1, FILTER2 or FILTNAM1; say it with `photometry` BAND={path.name}, "
         f"BAND one of {', '.join(BANDS)}"
     )
 

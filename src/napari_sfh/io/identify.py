@@ -141,7 +141,7 @@ def _describe_cube(path: Path) -> FileInfo:
 def _redshift_problems(cube: Cube) -> list[str]:
     """What the header's redshift means for a run."""
     if cube.redshift is None:
-        return ["no redshift in the header: taken from MAPS, else measured from the spectra, or give --redshift"]
+        return ["no redshift in the header: taken from MAPS, else measured from the spectra, or give `redshift`"]
     problems = []
     try:
         muse.check_rest_range(cube, cube.redshift)
@@ -185,7 +185,7 @@ def _describe_maps(path: Path) -> FileInfo:
     problems = (
         ()
         if maps.redshift is not None
-        else ("no REDSHIFT in PRIMARY: taken from the cube, else measured, or give --redshift",)
+        else ("no REDSHIFT in PRIMARY: taken from the cube, else measured, or give `redshift`",)
     )
     return FileInfo("maps", path, details, problems, opened=maps)
 
@@ -243,7 +243,7 @@ def find_galaxy_files(folder: str | Path) -> GalaxyFiles:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise SfhInputError(f"{folder}: no such folder; give the folder of one galaxy or --cube FILE")
+        raise SfhInputError(f"{folder}: no such folder; give the folder of one galaxy or `cube` FILE")
     infos = [identify_file(p) for p in _fits_files(folder)]
     problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
     infos = [i for i in infos if i.usable]
@@ -295,18 +295,18 @@ def _choose_cube(cubes: list[FileInfo], folder: Path, problems: list[str]) -> Fi
     """One cube: homogenised (its PSF is known and the same everywhere) before native."""
     if not cubes:
         why = f" ({'; '.join(problems[:3])})" if problems else ""
-        raise SfhInputError(f"{folder}: no usable integral-field cube{why}; give --cube FILE")
+        raise SfhInputError(f"{folder}: no usable integral-field cube{why}; give `cube` FILE")
     names = {_normalise_galaxy_name(c.details["galaxy"]) for c in cubes}
     if len(names) > 1:
         found = ", ".join(c.path.name for c in cubes)
         raise SfhInputError(
-            f"{folder}: cubes of several galaxies ({found}); one folder per galaxy, or give --cube FILE"
+            f"{folder}: cubes of several galaxies ({found}); one folder per galaxy, or give `cube` FILE"
         )
     chosen = min(cubes, key=lambda c: (_resolution_variant(c.path) in ("", "native"), c.path.name))
     if len(cubes) > 1:
         others = ", ".join(c.path.name for c in cubes if c is not chosen)
         why = "homogenised to one PSF" if _resolution_variant(chosen.path) not in ("", "native") else "first by name"
-        problems.append(f"several cubes: {chosen.path.name} is used ({why}), not {others}; choose with --cube")
+        problems.append(f"several cubes: {chosen.path.name} is used ({why}), not {others}; choose with `cube`")
     return chosen
 
 
@@ -355,5 +355,5 @@ def _choose_maps(maps: list[FileInfo], cube: Cube, problems: list[str]) -> Path 
     chosen = min(fitting, key=lambda m: (_resolution_variant(m.path) != _resolution_variant(cube.path), m.path.name))
     if len(fitting) > 1:
         others = ", ".join(m.path.name for m in fitting if m is not chosen)
-        problems.append(f"several MAPS files: {chosen.path.name} is used, not {others}; choose with --maps")
+        problems.append(f"several MAPS files: {chosen.path.name} is used, not {others}; choose with `maps`")
     return chosen.path

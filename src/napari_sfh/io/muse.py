@@ -49,6 +49,14 @@ def read_cube(path: str | Path) -> Cube:
     SfhInputError
         The file is no cube, is damaged, has no usable flux unit, celestial WCS or wavelength axis, or does not cover
         the rest range 4800-7000 AA at any redshift.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> cube = read_cube(next(Path("NGC0628").glob("*DATACUBE*")))
+    >>> flux, variance, good = cube.read(0, 10)  # channels
+    >>> flux.shape == (10, *cube.shape[1:])
+    True
     """
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
@@ -171,7 +179,7 @@ def check_rest_range(cube: Cube, redshift: float) -> None:
         raise SfhInputError(
             f"{cube.path}: {_format_coverage(cube.wave_aa)} and at redshift {redshift:g} lacks rest-frame "
             f"{_format_ranges(find_missing_rest_range(cube.wave_aa, redshift))} of the needed 4800-7000 AA; "
-            "check --redshift or give another cube"
+            "check `redshift` or give another cube"
         )
 
 

@@ -102,4 +102,4 @@ def find_muse_psf_fwhm(header: Mapping[str, Any], path: Path) -> tuple[float | N
     sky = get_number_card(header, "SKY_RES")
     if sky is not None and (fwhm := _valid_fwhm(sky)) is not None:
         return fwhm, "SKY_RES"
-    return None, "no FSF keywords, no width in the file name: give --psf-fwhm"
+    return None, "no FSF keywords, no width in the file name: give `psf_fwhm_arcsec`"

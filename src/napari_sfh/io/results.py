@@ -58,6 +58,11 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
         The folder does not exist or is not writable, or the file exists and must not be replaced.
     ComputeError
         The disk is full or fails. Nothing half-written is left in either case.
+
+    Examples
+    --------
+    >>> write_result(read_result("result.fits"), "copy.fits").name
+    'copy.fits'
     """
     path = Path(path)
     if path.exists() and not overwrite:
@@ -151,6 +156,12 @@ def read_result(path: str | Path) -> Result:
     ------
     SfhInputError
         No result file, of a newer format, an extension missing, or a checksum that does not match.
+
+    Examples
+    --------
+    >>> result = read_result("result.fits")
+    >>> result.prediction.quantiles["mh_lw"].shape  # probabilities of `types.QUANTILES`
+    (4, 5)
     """
     path = Path(path)
     with _open_result(path) as hdus:

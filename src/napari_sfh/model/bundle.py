@@ -88,7 +88,13 @@ def weights_folder() -> Path:
 
 
 def list_bundles() -> dict[str, Path]:
-    """Shipped bundles: name to file, the default first."""
+    """Shipped bundles: name to file, the default first.
+
+    Examples
+    --------
+    >>> "wide" in list_bundles()
+    True
+    """
     found = {p.stem: p for p in sorted(weights_folder().glob("*.safetensors"))}
     first = [n for n in PREFERRED if n in found]
     return {n: found[n] for n in first + [n for n in found if n not in first]}
@@ -122,6 +128,12 @@ def load_bundle(name_or_path: str | Path = "default") -> Bundle:
     ------
     SfhInputError
         Not found; not a bundle, truncated or altered; made for another grid, bands, ages or version.
+
+    Examples
+    --------
+    >>> bundle = load_bundle("wide")
+    >>> bundle.name, len(bundle.sha256)
+    ('wide', 64)
     """
     path = find_bundle_file(name_or_path)
     meta, tensors = _read_verified(path)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from napari_sfh.config import SETTINGS
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model.bundle import Bundle
@@ -37,7 +38,7 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.types import F32, QUANTILES, Observation, Prediction, Progress
 
 #: Draws per bin from which quantiles are read, unless told otherwise.
-DRAWS = 400
+DRAWS: int = SETTINGS["draws"].default
 #: Bins per batch to begin with; halved when memory runs out.
 BATCH = 64
 
@@ -84,7 +85,7 @@ def predict_histories(
     batch_size : int
         Bins per batch.
     draws : int
-        Posterior draws per bin, at least 50.
+        Posterior draws per bin, at least 50: fewer give no 95 % intervals.
     progress, cancel : optional
         See `jobs.report_progress`.
 
@@ -102,8 +103,7 @@ def predict_histories(
     ComputeError
         A failure of the computation that is not a lack of memory.
     """
-    if draws < 50:
-        raise SfhInputError(f"draws: {draws} are too few for 95 % intervals; use at least 50")
+    SETTINGS["draws"].check("draws", draws)
     base = make_base_points(draws)
 
     def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:

@@ -38,7 +38,7 @@ def milky_way_transmission(wave_aa: NDArray[np.floating] | float, ebv: float) ->
     """
     wave = np.asarray(wave_aa, dtype=np.float64)
     if not 0.0 <= ebv <= 5.0:
-        raise SfhInputError(f"E(B-V) {ebv} of the Milky Way must lie between 0 and 5 mag; check --ebv-mw")
+        raise SfhInputError(f"E(B-V) {ebv} of the Milky Way must lie between 0 and 5 mag; check `ebv_mw`")
     if ebv == 0.0:
         return np.ones_like(wave)
     from dust_extinction.parameter_averages import F99

@@ -153,7 +153,7 @@ def _describe_redshift(
     """The redshift a run would take, None where it would measure it; and where it is from."""
     known = decisions.choose_redshift(config, cube, maps)
     if known.value is None:
-        return None, "unknown: measured from the spectra, or give --redshift"
+        return None, "unknown: measured from the spectra, or give `redshift`"
     try:
         check_rest_range(cube, known.value)
     except SfhInputError as error:
@@ -189,10 +189,10 @@ def _count_bins(
     if source == "spaxels":
         spaxels = int(np.count_nonzero(seen.snr >= MIN_SPAXEL_SNR))
         if config.binning == "vorbin" and spaxels > MAX_VORBIN_SPAXELS:
-            said.append(f"binning {spaxels} spaxels with vorbin takes minutes; --binning powerbin takes seconds")
+            said.append(f"binning {spaxels} spaxels with vorbin takes minutes; `binning` powerbin takes seconds")
         bins = cost.estimate_bin_count(seen.snr, config.target_snr, MIN_SPAXEL_SNR)
         if bins == 0:
-            said.append(f"no bin can reach S/N {config.target_snr:g}; lower --target-snr")
+            said.append(f"no bin can reach S/N {config.target_snr:g}; lower `target_snr`")
         return bins
     if source == "maps":
         if maps is None:

@@ -84,7 +84,7 @@ def find_window_channels(cube: Cube, redshift: float) -> slice:
         raise SfhInputError(
             f"{cube.path.name}: rest {NORM_WINDOW_AA[0]:.0f}-{NORM_WINDOW_AA[1]:.0f} AA lies at {lo:.0f}-{hi:.0f} AA "
             f"for redshift {redshift:g}, the cube covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; "
-            "check --redshift and the wavelength axis"
+            "check `redshift` and the wavelength axis"
         )
     return slice(int(first), int(last))
 
@@ -153,7 +153,7 @@ def _spaxel_sn(
         best = np.max(signal[usable] / noise[usable], initial=0.0)
         raise SfhInputError(
             f"{cube.path.name}: no spaxel has S/N >= {min_snr:g} in the rest window 5300-5500 AA "
-            f"(best {best:.2f} of {int(covered.sum())} observed spaxels); check DATA, STAT and --redshift"
+            f"(best {best:.2f} of {int(covered.sum())} observed spaxels); check DATA, STAT and `redshift`"
         )
     return SpaxelSN(signal, noise, good, cube.wcs, cube.path, series is None)
 
@@ -220,7 +220,7 @@ def bin_spaxels(
     if reachable < target_snr:
         raise SfhInputError(
             f"{sn.path.name}: no bin can reach S/N {target_snr:g}: all {signal.size} good spaxels together have "
-            f"{reachable:.1f}; lower --target-snr"
+            f"{reachable:.1f}; lower `target_snr`"
         )
     step_arcsec = proj_plane_pixel_scales(sn.wcs) * 3600.0
     aspect = float(step_arcsec[1] / step_arcsec[0])

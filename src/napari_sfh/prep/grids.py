@@ -27,7 +27,7 @@ def check_same_grid(
     if tuple(shape) != tuple(on):
         raise SfhInputError(
             f"{name}: its grid is {shape[-1]} x {shape[0]} spaxels, that of {cube} {on[1]} x {on[0]}; "
-            "use the maps made from this cube, or bin anew with --binning vorbin"
+            "use the maps made from this cube, or bin anew with `binning` vorbin"
         )
     if wcs is None or not (wcs.has_celestial and to.has_celestial):
         return
@@ -38,7 +38,7 @@ def check_same_grid(
     if not offset <= SAME_GRID_PIX:
         raise SfhInputError(
             f"{name}: its WCS is off that of {cube} by {offset:.1f} spaxels; "
-            "use the maps made from this cube, or bin anew with --binning vorbin"
+            "use the maps made from this cube, or bin anew with `binning` vorbin"
         )
 
 

@@ -5,8 +5,7 @@ of the stars, without the line-spread function.
 
 pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, which have 150 km/s already. The observed
 spectra get the same 150 km/s on their way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that
-takes
-the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
+takes the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
 masked. The fits run one after the other, each on one core: their matrices are so small that threads, of Python or of
 the linear algebra, cost more than they give, and some 8 times more beside other work.
 """
@@ -14,19 +13,20 @@ the linear algebra, cost more than they give, and some 8 times more beside other
 from __future__ import annotations
 
 import threading
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS, parse_kinematics
+from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, format_duration, report_progress
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
 from napari_sfh.prep.grids import check_same_grid
+from napari_sfh.prep.ppxf_call import is_ppxf_installed, run_ppxf
 from napari_sfh.prep.rest_frame import resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
@@ -35,15 +35,12 @@ from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 PPXF_SECONDS: float = 0.03
 #: Fits that take longer than this are worth a sentence before they begin.
 _PATIENCE_SECONDS = 120.0
-#: Dispersion in km/s of a bin in which none was measured: typical of a disc.
-DEFAULT_SIGMA_KMS: float = 60.0
-_SIGMA_RANGE_KMS = (1.0, 500.0)
-_MAX_V_KMS = 1000.0
+
 _LN_STEP = 2e-4  # of the grid of the fit: 60 km/s, 2.5 pixels per sigma of 150 km/s
 _MIN_USABLE = 0.3
 #: Air wavelengths in Angstrom of the gas lines that the fit leaves out, within `_GAS_KMS`.
 _GAS_KMS = 500.0
-_MARGIN_KMS = 1950.0  # by which pPXF wants templates to reach beyond the fitted range, with V up to `_MAX_V_KMS`
+_MARGIN_KMS = 1950.0  # by which pPXF wants templates to reach beyond the fitted range, with V up to `MAX_V_KMS`
 
 
 class StellarKinematics(NamedTuple):
@@ -60,17 +57,9 @@ def parse_constant_kinematics(text: str, n_bins: int) -> StellarKinematics:
     Raises
     ------
     SfhInputError
-        Not two numbers, or sigma not positive.
+        See `config.parse_kinematics`.
     """
-    try:
-        v, sigma = (float(part) for part in text.split(","))
-    except ValueError as exc:
-        raise SfhInputError(f"--kinematics {text!r}: give maps, ppxf, or two numbers V,SIGMA in km/s") from exc
-    if not (abs(v) <= _MAX_V_KMS and _SIGMA_RANGE_KMS[0] <= sigma <= _SIGMA_RANGE_KMS[1]):
-        raise SfhInputError(
-            f"--kinematics {text!r}: V must lie within {_MAX_V_KMS:.0f} km/s and SIGMA between "
-            f"{_SIGMA_RANGE_KMS[0]:.0f} and {_SIGMA_RANGE_KMS[1]:.0f} km/s"
-        )
+    v, sigma = parse_kinematics(text)
     return make_kinematics(np.full(n_bins, v), np.full(n_bins, sigma), np.zeros(n_bins, dtype=bool))
 
 
@@ -96,14 +85,14 @@ def bin_maps_kinematics(
     v, sigma = compute_bin_medians(maps.v_kms, bins), compute_bin_medians(maps.sigma_kms, bins)
     if maps.redshift is not None:
         v = v + C_KMS * np.log((1.0 + maps.redshift) / (1.0 + redshift))
-    lo, hi = _SIGMA_RANGE_KMS
+    lo, hi = SIGMA_RANGE_KMS
     with np.errstate(invalid="ignore"):
-        measured = (np.abs(v) <= _MAX_V_KMS) & (sigma >= lo) & (sigma <= hi)
+        measured = (np.abs(v) <= MAX_V_KMS) & (sigma >= lo) & (sigma <= hi)
     if not measured.any():
         raise SfhInputError(
             f"{maps.path.name}: V_STARS and SIGMA_STARS hold no usable value in any of {bins.n_bins} bins "
-            f"(|V| <= {_MAX_V_KMS:.0f}, sigma {lo:.0f}-{hi:.0f} km/s relative to redshift {redshift:g}); "
-            "check --redshift or give --kinematics V,SIGMA"
+            f"(|V| <= {MAX_V_KMS:.0f}, sigma {lo:.0f}-{hi:.0f} km/s relative to redshift {redshift:g}); "
+            "check `redshift` or give `kinematics` V,SIGMA"
         )
     places = np.column_stack([bins.x, bins.y])
     nearest = np.flatnonzero(measured)[KDTree(places[measured]).query(places)[1]]
@@ -124,19 +113,14 @@ def compute_bin_medians(image: F32, bins: BinMap) -> F32:
     return out.astype(np.float32)
 
 
-def is_ppxf_installed() -> bool:
-    """Whether pPXF (extra ``kinematics``) can be imported."""
-    return find_spec("ppxf") is not None
-
-
 def describe_ppxf_time(n_bins: int) -> str | None:
     """A sentence on the time that pPXF will take, and what to do about it, where there are many bins to fit."""
     seconds = PPXF_SECONDS * n_bins
     if seconds < _PATIENCE_SECONDS:
         return None
     return (
-        f"pPXF fits {n_bins} spectra, about {format_duration(seconds)}; faster: kinematics from a MAPS file (--maps), "
-        "constant ones (--kinematics V,SIGMA), or a larger --target-snr"
+        f"pPXF fits {n_bins} spectra, about {format_duration(seconds)}; faster: kinematics from a MAPS file (`maps`), "
+        "constant ones (`kinematics` V,SIGMA), or a larger `target_snr`"
     )
 
 
@@ -170,7 +154,7 @@ def fit_ppxf_kinematics(
     """
     if not is_ppxf_installed():
         raise SfhInputError(
-            "--kinematics ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
+            "`kinematics` ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
         )
     n = spectra.n_bins
     if warning := describe_ppxf_time(n):
@@ -182,14 +166,14 @@ def fit_ppxf_kinematics(
         for b in range(n):
             report_progress(Progress(stage, b, n), progress, cancel)
             v[b], sigma[b] = problem.fit(b)
-    measured = np.isfinite(v) & (np.abs(v) < 0.99 * _MAX_V_KMS) & (sigma < 0.99 * _SIGMA_RANGE_KMS[1])
+    measured = np.isfinite(v) & (np.abs(v) < 0.99 * MAX_V_KMS) & (sigma < 0.99 * SIGMA_RANGE_KMS[1])
     if not measured.any():
         raise SfhInputError(
-            f"--kinematics ppxf: no fit within {_MAX_V_KMS:.0f} km/s of redshift {redshift:g} in any of {n} bins; "
-            "check --redshift or give V,SIGMA"
+            f"`kinematics` ppxf: no fit within {MAX_V_KMS:.0f} km/s of redshift {redshift:g} in any of {n} bins; "
+            "check `redshift` or give V,SIGMA"
         )
     v, sigma = (np.where(measured, a, np.median(a[measured])) for a in (v, sigma))
-    return make_kinematics(v, np.maximum(sigma, _SIGMA_RANGE_KMS[0]), measured)
+    return make_kinematics(v, np.maximum(sigma, SIGMA_RANGE_KMS[0]), measured)
 
 
 class _PpxfProblem(NamedTuple):
@@ -204,27 +188,26 @@ class _PpxfProblem(NamedTuple):
 
     def fit(self, row: int) -> tuple[float, float]:
         """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum."""
-        from ppxf.ppxf import ppxf
-
         usable = self.usable[row]
         if usable.mean() < _MIN_USABLE:
             return np.nan, np.nan
+        arguments = {
+            "templates": self.templates,
+            "galaxy": self.flux[row],
+            "noise": self.noise[row],
+            "velscale": C_KMS * _LN_STEP,
+            "start": [0.0, 80.0],
+            "goodpixels": np.flatnonzero(usable),
+            "moments": 2,
+            "bounds": [[-MAX_V_KMS, MAX_V_KMS], list(SIGMA_RANGE_KMS)],
+            "degree": 8,
+            "lam": np.exp(self.ln_wave),
+            "lam_temp": np.exp(self.ln_template),
+            "quiet": True,
+        }
         try:
-            out = ppxf(
-                self.templates,
-                self.flux[row],
-                self.noise[row],
-                C_KMS * _LN_STEP,
-                [0.0, 80.0],
-                goodpixels=np.flatnonzero(usable),
-                moments=2,
-                bounds=[[-_MAX_V_KMS, _MAX_V_KMS], list(_SIGMA_RANGE_KMS)],
-                degree=8,
-                lam=np.exp(self.ln_wave),
-                lam_temp=np.exp(self.ln_template),
-                quiet=True,
-            )
-        except (ValueError, np.linalg.LinAlgError):
+            out = run_ppxf(arguments, f"bin {row + 1}")
+        except ComputeError:
             return np.nan, np.nan
         return float(out.sol[0]), float(out.sol[1])
 

@@ -52,7 +52,7 @@ def estimate_redshift(spectra: BinSpectra, basis: TemplateBasis, path: Path) -> 
     row = int(np.argmax(np.where(spectra.good, spectra.flux, 0.0).sum(1)))
     good = spectra.good[row]
     if good.sum() < 500:
-        raise SfhInputError(f"{path.name}: too few good channels to measure a redshift; give --redshift")
+        raise SfhInputError(f"{path.name}: too few good channels to measure a redshift; give `redshift`")
     grid = np.arange(np.log(spectra.wave_aa[0]), np.log(spectra.wave_aa[-1]), _STEP)
     data, weight = _prepare_data(spectra, row, grid)
     templates, valid, template_grid = _prepare_templates(basis)
@@ -62,14 +62,14 @@ def estimate_redshift(spectra: BinSpectra, basis: TemplateBasis, path: Path) -> 
     inside = (shift >= np.log1p(SEARCH_RANGE[0])) & (shift <= np.log1p(SEARCH_RANGE[1]))
     shift, explained = shift[inside], explained[inside]
     if shift.size < 3:
-        raise SfhInputError(f"{path.name}: its wavelengths do not reach the templates' range; give --redshift")
+        raise SfhInputError(f"{path.name}: its wavelengths do not reach the templates' range; give `redshift`")
     peak = int(np.clip(np.argmax(explained), 1, shift.size - 2))
     total = float((weight * data**2).sum())
     rival = float(explained[np.abs(shift - shift[peak]) > _RIVAL_LN].max(initial=0.0))
     if explained[peak] < _MIN_RIVAL_RATIO * rival:
         raise SfhInputError(
             f"{path.name}: the redshift cannot be measured (best {np.expm1(shift[peak]):.4f} explains "
-            f"{explained[peak] / total:.0%} of the structure, another one {rival / total:.0%}); give --redshift"
+            f"{explained[peak] / total:.0%} of the structure, another one {rival / total:.0%}); give `redshift`"
         )
     left, top, right = explained[peak - 1 : peak + 2]
     curvature = left - 2 * top + right

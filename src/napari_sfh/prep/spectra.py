@@ -64,7 +64,7 @@ def find_channel_range(cube: Cube, redshift: float) -> slice:
     if covered < 0.5 * (hi - lo):
         raise SfhInputError(
             f"{cube.path.name}: rest 4800-7000 AA lies at {lo:.0f}-{hi:.0f} AA for redshift {redshift:g}, the cube "
-            f"covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; check --redshift and the wavelength axis"
+            f"covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; check `redshift` and the wavelength axis"
         )
     margin = V_MARGIN_KMS / C_KMS
     first = np.searchsorted(cube.wave_aa, lo * (1 - margin) - _KERNEL_MARGIN_AA)

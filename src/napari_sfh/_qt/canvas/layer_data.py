@@ -75,7 +75,7 @@ def make_cube_layer(cube: Cube, image: NDArray[np.floating]) -> LayerTuple:
 def format_map_title(name: str) -> str:
     """Title of a map with its unit, as layers and menus show it."""
     spec = maps.MAPS[name]
-    unit = spec.unit.replace("log10", "log")
+    unit = spec.unit
     return f"{spec.title} [{unit}]" if unit and name != "FLAG" else spec.title
 
 

@@ -19,9 +19,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sfh._qt.forms.preflight_panel import name_form_fields
 from napari_sfh._qt.forms.run_forms import align_labels
 from napari_sfh._qt.widgets.small_widgets import Section, show_text
+from napari_sfh._qt.widgets.wording import word_for_window
 from napari_sfh.io.workspaces import list_recent
 from napari_sfh.types import Progress
 
@@ -142,10 +142,11 @@ class ExplorerFrame(QWidget):
 
     def show_progress(self, step: Progress, cancelling: bool) -> None:
         """Stage and count of the work; what must not vanish with the next stage stands above."""
+        stage = word_for_window(step.stage)
         if step.stays:
-            self.show_message(name_form_fields(step.stage))
+            self.show_message(stage)
         counted = f" {step.done}/{step.total}" if step.total else ""
-        self.stage.value = f"{'Cancelling' if cancelling else step.stage[:1].upper() + step.stage[1:]}{counted}…"
+        self.stage.value = f"{'Cancelling' if cancelling else stage[:1].upper() + stage[1:]}{counted}…"
         self.bar.max = step.total
         self.bar.value = step.done
 

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayou
 
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
 from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh._qt.widgets.wording import word_for_window
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
 from napari_sfh.preflight.plan import BAND_COLORS, Preflight, examine_inputs, format_band_check
@@ -21,17 +22,6 @@ from napari_sfh.types import F64, Progress
 #: Milliseconds without a change of the forms after which the files are looked at again.
 SETTLE_MS = 400
 _HEIGHT = 190
-#: What options of the command line are called in the window.
-_FIELDS = {
-    "--binning powerbin": "Binning: PowerBin",
-    "--cube": "Cube",
-    "--ebv-mw": "E(B−V) MW",
-    "--kinematics": "V and σ:",
-    "--maps": "MAPS",
-    "--psf-fwhm": "PSF FWHM",
-    "--redshift": "Redshift",
-    "--target-snr": "Target S/N",
-}
 #: Mosaics often end where others do: dashes of other lengths let all be seen.
 _DASHES = ([1, 0], [6, 2], [4, 2], [2, 2], [1, 2])
 
@@ -199,14 +189,7 @@ def format_preflight_html(found: Preflight) -> str:
         for key, value in found.facts.items()
     ]
     run = f"<b>A run takes {escape(found.estimate.text())}</b>"
-    return "<br>".join([*bands, *facts, run]) + _bullets([name_form_fields(p) for p in found.problems])
-
-
-def name_form_fields(sentence: str) -> str:
-    """A sentence that names options of the command line, with the fields of the window in their place."""
-    for option, field in _FIELDS.items():
-        sentence = sentence.replace(option, field)
-    return sentence
+    return word_for_window("<br>".join([*bands, *facts, run]) + _bullets(found.problems))
 
 
 def _bullets(sentences: Sequence[str]) -> str:

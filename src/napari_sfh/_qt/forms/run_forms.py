@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from magicgui.types import FileDialogMode
-from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, Label, LineEdit, PushButton
+from magicgui.widgets import CheckBox, ComboBox, Container, FileEdit, FloatSpinBox, Label, LineEdit, PushButton, SpinBox
 from magicgui.widgets.bases import RangedWidget, SliderWidget, ValueWidget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QSizePolicy
 
+from napari_sfh.config import FALLBACK_KINEMATICS, SETTINGS, parse_kinematics
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import BANDS
 
@@ -65,6 +66,51 @@ def parse_number(edit: LineEdit, lowest: float, highest: float) -> float | None:
     if not lowest <= number <= highest:
         raise SfhInputError(f"{edit.label}: {text!r} is not a number from {lowest:g} to {highest:g}; or leave it empty")
     return number
+
+
+def make_setting_control(name: str, other: str = "") -> Any:
+    """The control of a setting of `config.SETTINGS`: its label, default, range, choices and help.
+
+    Parameters
+    ----------
+    name : str
+        Of the setting.
+    other : str
+        Value of the choice by which something else is given in a field of its own, where the setting has one.
+    """
+    setting = SETTINGS[name]
+    tip = setting.help[:1].upper() + setting.help[1:] + (f", {setting.unit}" if setting.unit else "")
+    if setting.is_file:
+        return make_file_edit(setting.label, tip)
+    if setting.kind is bool:
+        return CheckBox(text=setting.label, value=setting.default, tooltip=tip)
+    if setting.choices:
+        choices = [(words, value) for value, words in setting.choices.items()]
+        choices += [(setting.other[1], other)] if setting.other[0] else []
+        return ComboBox(label=setting.label, value=setting.default, choices=choices, tooltip=tip)
+    if setting.default is None:
+        return make_number_edit(setting.label, setting.unset, tip)
+    box = SpinBox if setting.kind is int else FloatSpinBox
+    limits: dict[str, Any] = {"min": setting.low, "max": setting.high, "step": setting.step}
+    return box(label=setting.label, value=setting.default, tooltip=tip, **limits)
+
+
+def _read_controls(controls: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of settings from their controls; None where a field is empty.
+
+    Raises
+    ------
+    SfhInputError
+        A field that is not a number of the setting's range.
+    """
+    values: dict[str, Any] = {}
+    for name, control in controls.items():
+        low, high = SETTINGS[name].low, SETTINGS[name].high
+        if isinstance(control, LineEdit) and low is not None and high is not None:
+            values[name] = parse_number(control, low, high)
+        else:
+            values[name] = control.value
+    return values
 
 
 def narrow_combo_box(box: ComboBox) -> ComboBox:
@@ -173,21 +219,29 @@ class DataForm:
 
     def __init__(self) -> None:
         self.folder = make_file_edit("Folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
-        self.cube = make_file_edit("Cube", "MUSE cube: FITS with DATA and STAT")
+        self.cube = make_setting_control("cube")
         self.bands = {band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional") for band in BANDS}
-        self.maps = make_file_edit("MAPS", "DAP MAPS file: bins and stellar kinematics; optional")
-        self.redshift = make_number_edit("Redshift", "from the header", "Systemic redshift")
-        self.ebv_mw = make_number_edit("E(B−V) MW", "header, else 0", "Foreground reddening by the Milky Way, mag")
-        self.psf = make_number_edit(
-            "PSF FWHM", "from the file, arcsec", "Of the cube at 6500 Å, arcsec: the mosaics are matched to it"
+        self.maps = make_setting_control("maps")
+        self.redshift = make_setting_control("redshift")
+        self.ebv_mw = make_setting_control("ebv_mw")
+        self.psf = make_setting_control("psf_fwhm_arcsec")
+        self.hst_psf = make_setting_control("hst_psf_fwhm_arcsec")
+        self.subtract_sky = make_setting_control("subtract_sky")
+        self.align = make_setting_control("align")
+        self.container = make_form(
+            [self.folder, self.cube, *self.bands.values(), self.maps, *self._controls().values()]
         )
-        self.subtract_sky = CheckBox(
-            text="subtract the mosaics' sky",
-            value=False,
-            tooltip="Measured outside the cube's field and reported; PHANGS-HST mosaics do not need it",
-        )
-        numbers = [self.redshift, self.ebv_mw, self.psf, self.subtract_sky]
-        self.container = make_form([self.folder, self.cube, *self.bands.values(), self.maps, *numbers])
+
+    def _controls(self) -> dict[str, Any]:
+        """Controls of settings that are no files, by the settings' names."""
+        return {
+            "redshift": self.redshift,
+            "ebv_mw": self.ebv_mw,
+            "psf_fwhm_arcsec": self.psf,
+            "hst_psf_fwhm_arcsec": self.hst_psf,
+            "subtract_sky": self.subtract_sky,
+            "align": self.align,
+        }
 
     @property
     def has_cube(self) -> bool:
@@ -228,10 +282,7 @@ class DataForm:
             "cube": cube,
             "photometry": self.photometry,
             "maps": self.maps_path,
-            "redshift": parse_number(self.redshift, -0.01, 0.5),
-            "ebv_mw": parse_number(self.ebv_mw, 0.0, 10.0),
-            "psf_fwhm_arcsec": parse_number(self.psf, 0.05, 10.0),
-            "subtract_sky": self.subtract_sky.value,
+            **_read_controls(self._controls()),
         }
 
 
@@ -239,34 +290,12 @@ class BinningForm:
     """How spaxels are binned, and where their kinematics come from."""
 
     def __init__(self) -> None:
-        self.method = ComboBox(
-            label="Method",
-            value="auto",
-            choices=[
-                ("Automatic", "auto"),
-                ("Voronoi (vorbin)", "vorbin"),
-                ("PowerBin: fast, for large cubes", "powerbin"),
-                ("Bins of the MAPS file", "maps"),
-                ("Bins of a file", "file"),
-            ],
-            tooltip="Automatic: Voronoi up to 40 000 spaxels, PowerBin above",
-        )
+        self.method = make_setting_control("binning", other="file")
         self.file = make_file_edit("Bin map", "FITS image with the bin of each spaxel, 0 = none")
-        self.target_snr = FloatSpinBox(
-            label="Target S/N", value=35.0, min=3.0, max=500.0, step=5.0, tooltip="Per pixel in 5300-5500 Å"
-        )
-        self.kinematics = ComboBox(
-            label="V and σ",
-            value="auto",
-            choices=[
-                ("Automatic", "auto"),
-                ("From the MAPS file", "maps"),
-                ("Fit with pPXF", "ppxf"),
-                ("Constants", "constant"),
-            ],
-            tooltip="Automatic: from MAPS if there is one, else a fit if ppxf is installed, else constants",
-        )
-        self.constants = make_number_edit("V, σ (km/s)", "0, 80", "Velocity and dispersion of every bin")
+        self.target_snr = make_setting_control("target_snr")
+        self.kinematics = make_setting_control("kinematics", other="constant")
+        v, sigma = parse_kinematics(FALLBACK_KINEMATICS)
+        self.constants = make_number_edit("V, σ (km/s)", f"{v:g}, {sigma:g}", "Velocity and dispersion of every bin")
         self.container = make_form(
             [
                 narrow_combo_box(self.method),
@@ -291,7 +320,7 @@ class BinningForm:
         Raises
         ------
         SfhInputError
-            A bin map is asked for and not given.
+            A bin map is asked for and not given, or V and sigma are no numbers.
         """
         method: str = self.method.value
         if method == "file":
@@ -301,7 +330,8 @@ class BinningForm:
             method = str(path)
         kinematics = self.kinematics.value
         if kinematics == "constant":
-            kinematics = self.constants.value.strip() or "0,80"
+            kinematics = self.constants.value.strip() or FALLBACK_KINEMATICS
+            parse_kinematics(kinematics)
         return {"binning": method, "target_snr": self.target_snr.value, "kinematics": kinematics}
 
 
@@ -310,27 +340,21 @@ class NetworkForm:
 
     def __init__(self) -> None:
         self.model = ComboBox(
-            label="Weights",
-            choices=[("default", "default")],
-            value="default",
-            tooltip="The network that reads the bins",
+            label=SETTINGS["model"].label,
+            choices=[(SETTINGS["model"].default,) * 2],
+            value=SETTINGS["model"].default,
+            tooltip=SETTINGS["model"].help,
         )
         self.file = make_file_edit(
             "or a file", "Weights that you trained: a .safetensors bundle; it wins over the list", kind=WEIGHTS
         )
         self.card = PushButton(text="Model card…", tooltip="What the weights were trained on, their figures and limits")
-        self.device = ComboBox(
-            label="Device",
-            choices=["auto", "cpu", "cuda", "mps"],
-            value="auto",
-            tooltip="auto: a GPU if there is one",
+        self.device = make_setting_control("device")
+        self.mask_lines = make_setting_control("mask_lines")
+        self.draws = make_setting_control("draws")
+        self.container = make_form(
+            [narrow_combo_box(self.model), self.file, self.card, self.device, self.mask_lines, self.draws]
         )
-        self.mask_lines = CheckBox(
-            text="hide emission lines from it",
-            value=False,
-            tooltip="For gas that no young stars light up (active nuclei, LINERs, shocks): it would look like youth",
-        )
-        self.container = make_form([narrow_combo_box(self.model), self.file, self.card, self.device, self.mask_lines])
 
     def chosen_device(self) -> str:
         """Name of the device."""
@@ -348,7 +372,8 @@ class NetworkForm:
         """Keyword arguments of `decisions.configure_run`."""
         path = _path_of(self.file)
         model = str(path) if path else self.model.value or "default"
-        return {"model": model, "device": self.device.value, "mask_lines": self.mask_lines.value}
+        controls = {"device": self.device, "mask_lines": self.mask_lines, "draws": self.draws}
+        return {"model": model, **_read_controls(controls)}
 
 
 class ExportForm:

@@ -16,14 +16,14 @@ from napari_sfh.analysis import colour_image, contours, maps, tables
 from napari_sfh.analysis.colour_image import ColourField, ColourStretch
 from napari_sfh.analysis.comparison import other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import Comparison, compare_results
-from napari_sfh.analysis.comparison.ppxf_fit import NOT_INSTALLED, PpxfBinSettings, PpxfFit
+from napari_sfh.analysis.comparison.ppxf_fit import PpxfBinSettings, PpxfFit
 from napari_sfh.analysis.gas import line_maps
 from napari_sfh.analysis.units import choose_flux_unit
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.files import save_figure as save
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
-from napari_sfh.prep.kinematics import is_ppxf_installed
+from napari_sfh.prep.ppxf_call import NOT_INSTALLED, is_ppxf_installed
 from napari_sfh.types import Progress, Result
 
 #: What contours can be drawn of: emission lines, then maps; name to title.
@@ -69,7 +69,7 @@ def load_contour_map(
     """
     report_progress(Progress(f"{CONTOURS[name]}", 0, 0), progress, cancel)
     if name in maps.MAPS:
-        return maps.make_map_image(result, name), maps.MAPS[name].unit.replace("log10", "log"), result.name
+        return maps.make_map_image(result, name), maps.MAPS[name].unit, result.name
     if maps_path is not None:
         from napari_sfh.io.dap import list_line_names
 

@@ -15,15 +15,11 @@ from napari_sfh.analysis.comparison.map_comparison import SFH_PARTS, Comparison
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfFit
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.physics.quantities import MEANS
 from napari_sfh.types import F64, Result
 
 #: Titles of the four means in tables.
-TITLES: dict[str, str] = {
-    "lg_age_lw": "LW age (log yr)",
-    "lg_age_mw": "MW age (log yr)",
-    "mh_lw": "LW [M/H] (dex)",
-    "mh_mw": "MW [M/H] (dex)",
-}
+TITLES: dict[str, str] = {quantity.name: quantity.label for quantity in MEANS}
 
 
 @dataclass(frozen=True)

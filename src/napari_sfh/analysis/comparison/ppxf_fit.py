@@ -1,8 +1,9 @@
 """pPXF (Cappellari 2023, MNRAS 526, 3273) on a bin, to be held against the network's answer.
 
 Templates are the network's own (`physics.template_basis`), one for each age bin and metallicity, of unit V-band
-light: the
-weights are intrinsic V-light, mass follows by each template's M/L, and the four means are taken as for the network.
+light: the weights are intrinsic V-light, mass follows by each template's M/L, and the four means are taken as for the
+network.
+
 Set up as in Galceran et al. (2026, section 3.5): regularisation error of 1 %, a multiplicative polynomial of order 8 on
 the spectrum, no additive one, a Calzetti et al. (2000) curve with free A_V on spectrum and bands. Stars need neither
 shift nor broadening, since bins come at rest and at 150 km/s, and stay on their linear grid: no rebinning correlates
@@ -20,9 +21,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, run_in_process
 from napari_sfh.physics import lsf
 from napari_sfh.physics.ages import N_AGE
@@ -30,7 +30,7 @@ from napari_sfh.physics.filters import Filter, filter_weight_matrix
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
-from napari_sfh.prep.kinematics import is_ppxf_installed
+from napari_sfh.prep.ppxf_call import run_ppxf
 from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.types import F64, Observation, Result
 
@@ -52,8 +52,6 @@ PPXF_GAS_LINES: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
 #: km/s per pixel that pPXF derives from the ends of the grid. No star is convolved, and the gas by so little that the
 #: grid's unevenness (a fifth) plays no part.
 VELSCALE: float = C_KMS * float(np.log(WAVE_AA[-1] / WAVE_AA[0])) / (WAVE_AA.size - 1)
-#: What to do where pPXF cannot be imported.
-NOT_INSTALLED = "pPXF is not installed: run  pip install napari-sfh[kinematics]  and start again"
 _FIXED_KINEMATICS = [0.0, VELSCALE / 100]
 _GAS_START = [0.0, 40.0]
 _GAS_BOUNDS = [[-250.0, 250.0], [1.0, 250.0]]
@@ -203,27 +201,6 @@ def build_ppxf_arguments(
             "lam": wave[seen],
         }
     return keys
-
-
-def run_ppxf(keys: dict[str, Any], what: str) -> Any:
-    """Run pPXF; ``what`` names the spectrum in an error.
-
-    Raises
-    ------
-    SfhInputError
-        pPXF is not installed.
-    ComputeError
-        It failed.
-    """
-    if not is_ppxf_installed():
-        raise SfhInputError(NOT_INSTALLED)
-    from ppxf.ppxf import ppxf
-
-    try:
-        with threadpool_limits(1, user_api="blas"):  # see prep.kinematics
-            return ppxf(**keys)
-    except (AssertionError, ValueError, np.linalg.LinAlgError) as error:
-        raise ComputeError(f"pPXF failed on {what}: {error}") from error
 
 
 def sum_ppxf_weights(

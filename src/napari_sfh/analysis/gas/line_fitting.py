@@ -118,7 +118,7 @@ def measure_line_fluxes(
     """
     if not (result.data.mask & ~STELLAR_PIXELS).any():
         raise SfhInputError(
-            f"{result.name}: the spectra of this result have no gas lines (--mask-lines); measure them in one of a "
+            f"{result.name}: the spectra of this result have no gas lines (`mask_lines`); measure them in one of a "
             "run without it, or take those of a MAPS file"
         )
     source = f"spectra of {result.name} less the stars of {result.model_name}"

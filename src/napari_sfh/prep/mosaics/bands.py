@@ -117,7 +117,7 @@ def _measure_band_sky(
 
 
 def _alignment_note(name: str, found: alignment.Alignment, applied: bool) -> str:
-    done = "shifted back" if applied else "not applied (--align does)"
+    done = "shifted back" if applied else "not applied (`align` does)"
     return (
         f"{name} beside the cube: {found.dx_arcsec:+.2f}, {found.dy_arcsec:+.2f} arcsec, {done}; "
         f"flux scale mosaic/cube {found.scale:.3f} +- {found.scale_error:.3f}; pedestal {found.pedestal:+.1%} of the "
@@ -132,9 +132,9 @@ def _alignment_warning(found: alignment.Alignment, applied: bool) -> str:
         return ". WARNING: they do not show the same sky: check the WCS of both"
     wrong = []
     if max(abs(found.dx_arcsec), abs(found.dy_arcsec)) > MAX_OFFSET_ARCSEC and not applied:
-        wrong.append("the offset (use --align)")
+        wrong.append("the offset (use `align`)")
     if abs(found.scale - 1) > max(MAX_SCALE, 3 * found.scale_error):
         wrong.append("the flux scale (check PHOTFLAM and BUNIT of both)")
     if abs(found.pedestal) > max(MAX_PEDESTAL, 3 * found.pedestal_error):
-        wrong.append("the pedestal (use --subtract-sky)")
+        wrong.append("the pedestal (use `subtract_sky`)")
     return f". WARNING: too large for unbiased ages: {', '.join(wrong)}" if wrong else ""

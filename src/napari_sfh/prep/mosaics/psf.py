@@ -55,7 +55,7 @@ class Psf:
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.fwhm_arcsec) and self.fwhm_arcsec > 0):
-            raise SfhInputError(f"PSF FWHM {self.fwhm_arcsec} arcsec must be positive; give --psf-fwhm ARCSEC")
+            raise SfhInputError(f"PSF FWHM {self.fwhm_arcsec} arcsec must be positive; give `psf_fwhm_arcsec` ARCSEC")
         if self.beta is not None and not self.beta > 1:
             raise SfhInputError(f"Moffat exponent {self.beta} must exceed 1")
 

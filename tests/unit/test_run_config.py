@@ -1,0 +1,72 @@
+"""The configuration of a run and the options that make it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_sfh.cli import build_command_parser
+from napari_sfh.config import OPTIONS, SETTINGS, RunConfig, parse_kinematics, word_settings
+from napari_sfh.errors import SfhInputError
+
+
+def test_the_configuration_is_light():
+    code = "import sys, napari_sfh.config; print({'torch', 'astropy', 'numpy'} & set(sys.modules))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "set()"
+
+
+def value_of(name):
+    setting = SETTINGS[name]
+    if setting.kind is bool:
+        return st.booleans()
+    if setting.kind is int:
+        return st.integers(int(setting.low), int(setting.high))
+    if setting.kind is float:
+        numbers = st.floats(setting.low, setting.high)
+        return numbers if setting.default is not None else st.none() | numbers
+    if name == "kinematics":
+        v, sigma = st.floats(-1000, 1000), st.floats(1, 500)
+        return st.sampled_from(["auto", "ppxf"]) | st.tuples(v, sigma).map(lambda both: f"{both[0]},{both[1]}")
+    if setting.choices:
+        return st.sampled_from([choice for choice in setting.choices if choice != "maps"])
+    return st.sampled_from(["default", "wide", "mine.safetensors"])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.fixed_dictionaries({name: value_of(name) for name, s in SETTINGS.items() if not s.is_file}))
+def test_options_make_the_configuration_that_they_name(values):
+    config = RunConfig(cube=Path("c.fits"), **values)
+    arguments = ["run", "--output=o.fits", "--cube=c.fits"]
+    for name, value in values.items():
+        if SETTINGS[name].kind is bool:
+            arguments += [OPTIONS[name]] if value else []
+        elif value is not None:
+            arguments.append(f"{OPTIONS[name]}={value!r}" if isinstance(value, float) else f"{OPTIONS[name]}={value}")
+    parsed = vars(build_command_parser().parse_args(arguments))
+    assert RunConfig(**{name: parsed[name] for name in values}, cube=parsed["cube"]) == config
+    assert {name: config.settings()[name] for name in values} == values
+
+
+@pytest.mark.parametrize("text", ["0", "a,b", "0,0.5", "0,501", "1001,70", "0,nan", "1,2,3"])
+def test_constant_kinematics_out_of_range_are_refused(text):
+    with pytest.raises(SfhInputError, match="kinematics"):
+        parse_kinematics(text)
+    with pytest.raises(SfhInputError, match="kinematics"):
+        RunConfig(cube=Path("c"), kinematics=text)
+
+
+def test_maps_must_be_given_where_they_are_asked_for():
+    for setting in ("binning", "kinematics"):
+        with pytest.raises(SfhInputError, match="`maps`"):
+            RunConfig(cube=Path("c"), **{setting: "maps"})
+        RunConfig(cube=Path("c"), maps=Path("m"), **{setting: "maps"})
+
+
+def test_each_front_end_names_a_setting_in_its_words():
+    sentence = "no `psf_fwhm_arcsec`, check `flux` and --ebv-mw in --output"
+    assert word_settings(sentence, OPTIONS) == "no --psf-fwhm, check flux and --ebv-mw in --output"
+    assert word_settings(sentence, {"ebv_mw": "E(B-V)"}) == "no psf_fwhm_arcsec, check flux and E(B-V) in --output"
