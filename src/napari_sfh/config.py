@@ -15,7 +15,7 @@ from typing import Any
 
 from napari_sfh.errors import SfhInputError
 
-#: Constant V, sigma in km/s of a run that has no MAPS where pPXF is not installed.
+#: Constant V, sigma in km/s that a form begins with.
 FALLBACK_KINEMATICS = "0,70"
 #: Range of velocities relative to the redshift, and of stellar dispersions, km/s.
 MAX_V_KMS, SIGMA_RANGE_KMS = 1000.0, (1.0, 500.0)
@@ -157,8 +157,8 @@ class RunConfig:
     kinematics: str = _setting(
         "auto",
         label="V and σ",
-        help="stellar kinematics: automatic is from MAPS if given, else a fit if ppxf is installed, else constants",
-        choices={"auto": "Automatic", "maps": "From the MAPS file", "ppxf": "Fit with pPXF"},
+        help="stellar kinematics: automatic is from MAPS if given, else the fast fit",
+        choices={"auto": "Automatic", "maps": "From the MAPS file", "fast": "Fast fit", "ppxf": "Fit with pPXF"},
         other=("V,SIGMA", "Constants"),
         unit="km/s",
         by_galaxy=True,

@@ -10,13 +10,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from napari_sfh.config import FALLBACK_KINEMATICS, RunConfig
+from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.prep.binning import BINNING_METHODS
 from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
-from napari_sfh.prep.ppxf_call import is_ppxf_installed
 from napari_sfh.types import BinnedMaps, Cube
 
 #: The note of a run without a Milky Way foreground.
@@ -71,10 +70,10 @@ def choose_redshift(config: RunConfig, cube: Cube, maps: BinnedMaps | None) -> R
 
 
 def choose_kinematics(config: RunConfig) -> str:
-    """Where V and sigma come from: ``maps``, ``ppxf``, or constants as ``V,SIGMA`` in km/s."""
+    """Where V and sigma come from: ``maps``, ``fast``, ``ppxf``, or constants as ``V,SIGMA`` in km/s."""
     if config.kinematics != "auto":
         return config.kinematics
-    return "maps" if config.maps is not None else "ppxf" if is_ppxf_installed() else FALLBACK_KINEMATICS
+    return "maps" if config.maps is not None else "fast"
 
 
 def choose_bin_source(config: RunConfig) -> str:

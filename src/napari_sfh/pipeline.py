@@ -28,6 +28,7 @@ from napari_sfh.physics.lines import STELLAR_PIXELS
 from napari_sfh.prep import binning, kinematics, rest_frame, sky_lines, spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels
 from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_redshifts
+from napari_sfh.prep.fast_kinematics import fit_fast_kinematics
 from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
@@ -276,6 +277,8 @@ def _measure_kinematics(
     if source == "maps":
         assert inputs.maps is not None  # RunConfig refuses anything else
         return kinematics.bin_maps_kinematics(inputs.maps, galaxy.bins, galaxy.redshift, inputs.cube.path.name)
+    if source == "fast":
+        return fit_fast_kinematics(summed, galaxy.redshift, inputs.bundle.basis, progress, cancel)
     if source == "ppxf":
         return kinematics.fit_ppxf_kinematics(summed, galaxy.redshift, inputs.bundle.basis, progress, cancel)
     return kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)

@@ -172,15 +172,14 @@ def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
         plan = RunConfig(cube_file, target_snr=5.0, **options)
         return [problem for problem in look(plan).problems if problem.startswith("pPXF fits")]
 
-    monkeypatch.setattr("napari_sfh.decisions.is_ppxf_installed", lambda: True)
-    assert said() == []
+    assert said(kinematics="ppxf") == []
     monkeypatch.setattr(kinematics, "PPXF_SECONDS", 900.0)
-    (line,) = said()
+    (line,) = said(kinematics="ppxf")
     assert line == (
-        "pPXF fits 20 spectra, about 5.0 h; faster: kinematics from a MAPS file (`maps`), "
-        "constant ones (`kinematics` V,SIGMA), or a larger `target_snr`"
+        "pPXF fits 20 spectra, about 5.0 h; faster: `kinematics` fast, a MAPS file (`maps`), "
+        "constants (`kinematics` V,SIGMA), or a larger `target_snr`"
     )
-    assert said(kinematics="0,60") == []
+    assert said() == said(kinematics="0,60") == []
     maps = write_maps(tmp_path / "m.fits", np.arange(NY * NX).reshape(NY, NX) - 1.0)
     assert said(maps=maps) == []
     # The bins are then those of the MAPS.
@@ -216,7 +215,7 @@ def test_estimate_grows_with_the_work() -> None:
         cost.Workload(spaxels=1000, bins=100, cube_bytes=1e10),
         cost.Workload(spaxels=1000, bins=100, cube_bytes=1e8, packed=True),
         cost.Workload(spaxels=1000, bins=100, cube_bytes=1e8, mosaic_pixels=1e8),
-        cost.Workload(spaxels=1000, bins=100, cube_bytes=1e8, ppxf=True),
+        cost.Workload(spaxels=1000, bins=100, cube_bytes=1e8, kinematics="ppxf"),
         cost.Workload(spaxels=1000, bins=10_000, cube_bytes=1e8),
     ):
         assert cost.estimate_cost(bigger).total_seconds > cost.estimate_cost(small).total_seconds
@@ -225,7 +224,7 @@ def test_estimate_grows_with_the_work() -> None:
         cost.estimate_cost(powerbin).seconds["binning"]
         < cost.estimate_cost(cost.Workload(spaxels=100_000, bins=100, cube_bytes=1e8)).seconds["binning"]
     )
-    fits_ = cost.Workload(spaxels=1000, bins=1000, cube_bytes=1e8, ppxf=True)
+    fits_ = cost.Workload(spaxels=1000, bins=1000, cube_bytes=1e8, kinematics="ppxf")
     assert cost.estimate_cost(fits_).seconds["pPXF"] == 1000 * kinematics.PPXF_SECONDS
     assert (
         cost.estimate_cost(small).memory_bytes

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_sfh.jobs import format_duration
+from napari_sfh.prep.fast_kinematics import FAST_SECONDS
 from napari_sfh.prep.kinematics import PPXF_SECONDS
 from napari_sfh.types import F32
 
@@ -33,6 +34,7 @@ class _Rates(NamedTuple):
     powerbin_spaxel: float = 1.2e-5  # likewise
     rest_bin: float = 1.2e-3  # rest frame and 150 km/s
     ppxf_bin: float = PPXF_SECONDS
+    fast_bin: float = FAST_SECONDS
     network_bin: float = 7.5e-3  # posterior draws of the default number, depth, reconstruction
     write_bin: float = 2e-4  # result file and page
     end: float = 3.6
@@ -57,7 +59,7 @@ class Workload:
     packed: bool = False  # compressed
     mosaic_pixels: float = 0.0  # under the cube, all bands
     binning: str = "vorbin"  # vorbin, powerbin, or anything else for bins that are given
-    ppxf: bool = False
+    kinematics: str = "maps"  # maps, fast, ppxf, or constants
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,8 @@ def estimate_cost(work: Workload, rates: _Rates = RATES) -> CostEstimate:
         "starting": rates.start,
         "reading the cube": gigabytes * (rates.packed_gb if work.packed else rates.cube_gb),
         "binning": binning.get(work.binning, 0.0),
-        "pPXF": rates.ppxf_bin * work.bins if work.ppxf else 0.0,
+        "kinematics": rates.fast_bin * work.bins if work.kinematics == "fast" else 0.0,
+        "pPXF": rates.ppxf_bin * work.bins if work.kinematics == "ppxf" else 0.0,
         "rest frame": rates.rest_bin * work.bins,
         "photometry": rates.mosaic_mpix * work.mosaic_pixels / 1e6,
         "the network": rates.network_bin * work.bins,

@@ -113,7 +113,7 @@ def examine_inputs(
         said.append(decisions.NO_FOREGROUND)
     bins = _count_bins(config, cube, maps, seen, said)
     work = _estimate_workload(config, cube, maps, seen, bins, pixels, redshift or 0.0)
-    if work.ppxf and (warning := describe_ppxf_time(bins)):
+    if work.kinematics == "ppxf" and (warning := describe_ppxf_time(bins)):
         said.append(warning)
     return Preflight(
         name=cube.name,
@@ -231,7 +231,7 @@ def _estimate_workload(
         packed=not plain,
         mosaic_pixels=pixels,
         binning="maps" if maps is not None and source == "maps" else choose_binning_method(config.binning, spaxels),
-        ppxf=decisions.choose_kinematics(config) == "ppxf",
+        kinematics=decisions.choose_kinematics(config),
     )
 
 
@@ -254,7 +254,7 @@ def _psf_text(config: RunConfig, cube: Cube, bands: bool, said: list[str]) -> st
 
 def _kinematics_text(config: RunConfig) -> str:
     source = decisions.choose_kinematics(config)
-    words = {"maps": "V and sigma from MAPS", "ppxf": "fitted with pPXF in every bin"}
+    words = {"maps": "V and sigma from MAPS", "fast": "fitted in every bin", "ppxf": "fitted with pPXF in every bin"}
     return words.get(source, f"V, sigma = {source} km/s for all bins")
 
 

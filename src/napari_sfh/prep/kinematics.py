@@ -3,11 +3,9 @@
 Velocities are v = c ln(1 + z_v) relative to the systemic redshift, as pPXF and the DAP give them; dispersions are those
 of the stars, without the line-spread function.
 
-pPXF (Cappellari 2023, MNRAS 526, 3273) runs on the network's own templates, which have 150 km/s already. The observed
-spectra get the same 150 km/s on their way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that
-takes the templates to the data is the stars' own: both sides are seen through one LSF and one broadening. Gas lines are
-masked. The fits run one after the other, each on one core: their matrices are so small that threads, of Python or of
-the linear algebra, cost more than they give, and some 8 times more beside other work.
+`log_spectra` brings spectra and templates to one grid; `fast_kinematics` fits all bins at once, pPXF (Cappellari 2023,
+MNRAS 526, 3273) one after the other, each on one core: its matrices are so small that threads, of Python or of the
+linear algebra, cost more than they give, and some 8 times more beside other work.
 """
 
 from __future__ import annotations
@@ -22,12 +20,11 @@ from threadpoolctl import threadpool_limits
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS, parse_kinematics
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, format_duration, report_progress
-from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.grids import check_same_grid
+from napari_sfh.prep.log_spectra import LN_STEP, LogSpectra, make_log_spectra
 from napari_sfh.prep.ppxf_call import is_ppxf_installed, run_ppxf
-from napari_sfh.prep.rest_frame import resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 
@@ -36,12 +33,6 @@ PPXF_SECONDS: float = 0.03
 #: Fits that take longer than this are worth a sentence before they begin.
 _PATIENCE_SECONDS = 120.0
 
-_LN_STEP = 2e-4  # of the grid of the fit: 60 km/s, 2.5 pixels per sigma of 150 km/s
-_MIN_USABLE = 0.3
-#: Air wavelengths in Angstrom of the gas lines that the fit leaves out, within `_GAS_KMS`.
-_GAS_KMS = 500.0
-_MARGIN_KMS = 1950.0  # by which pPXF wants templates to reach beyond the fitted range, with V up to `MAX_V_KMS`
-
 
 class StellarKinematics(NamedTuple):
     """Stellar kinematics of N bins."""
@@ -49,6 +40,8 @@ class StellarKinematics(NamedTuple):
     v_kms: F32  # (N,) relative to the redshift in use
     sigma_kms: F32  # (N,) without the LSF
     measured: Bool  # (N,) False = a constant or a neighbour's value
+    v_error_kms: F32 | None = None  # (N,) 1 sigma, NaN where not measured; None: not known
+    sigma_error_kms: F32 | None = None  # (N,) likewise
 
 
 def parse_constant_kinematics(text: str, n_bins: int) -> StellarKinematics:
@@ -119,8 +112,8 @@ def describe_ppxf_time(n_bins: int) -> str | None:
     if seconds < _PATIENCE_SECONDS:
         return None
     return (
-        f"pPXF fits {n_bins} spectra, about {format_duration(seconds)}; faster: kinematics from a MAPS file (`maps`), "
-        "constant ones (`kinematics` V,SIGMA), or a larger `target_snr`"
+        f"pPXF fits {n_bins} spectra, about {format_duration(seconds)}; faster: `kinematics` fast, a MAPS file "
+        "(`maps`), constants (`kinematics` V,SIGMA), or a larger `target_snr`"
     )
 
 
@@ -159,83 +152,54 @@ def fit_ppxf_kinematics(
     n = spectra.n_bins
     if warning := describe_ppxf_time(n):
         report_progress(Progress(warning, 0, 0, stays=True), progress, cancel)
-    problem = _make_ppxf_problem(spectra, redshift, basis)
+    data = make_log_spectra(spectra, redshift, basis)
     stage = f"stellar kinematics with pPXF, about {format_duration(PPXF_SECONDS * n)}"
     v, sigma = np.full(n, np.nan), np.full(n, np.nan)
     with threadpool_limits(1, user_api="blas"):
         for b in range(n):
             report_progress(Progress(stage, b, n), progress, cancel)
-            v[b], sigma[b] = problem.fit(b)
-    measured = np.isfinite(v) & (np.abs(v) < 0.99 * MAX_V_KMS) & (sigma < 0.99 * SIGMA_RANGE_KMS[1])
+            v[b], sigma[b] = _fit_with_ppxf(data, b)
+    return fill_unfitted_bins(v, sigma, "ppxf", redshift)
+
+
+def fill_unfitted_bins(v_kms: F64, sigma_kms: F64, method: str, redshift: float) -> StellarKinematics:
+    """Kinematics of fits: bins without one, or at a limit, take the median of the others and are not ``measured``.
+
+    Raises
+    ------
+    SfhInputError
+        No bin was fitted.
+    """
+    measured = np.isfinite(v_kms) & (np.abs(v_kms) < 0.99 * MAX_V_KMS) & (sigma_kms < 0.99 * SIGMA_RANGE_KMS[1])
     if not measured.any():
         raise SfhInputError(
-            f"`kinematics` ppxf: no fit within {MAX_V_KMS:.0f} km/s of redshift {redshift:g} in any of {n} bins; "
-            "check `redshift` or give V,SIGMA"
+            f"`kinematics` {method}: no fit within {MAX_V_KMS:.0f} km/s of redshift {redshift:g} in any of "
+            f"{measured.size} bins; check `redshift` or give V,SIGMA"
         )
-    v, sigma = (np.where(measured, a, np.median(a[measured])) for a in (v, sigma))
+    v, sigma = (np.where(measured, a, np.median(a[measured])) for a in (v_kms, sigma_kms))
     return make_kinematics(v, np.maximum(sigma, SIGMA_RANGE_KMS[0]), measured)
 
 
-class _PpxfProblem(NamedTuple):
-    """Everything that the fits of all bins share."""
-
-    flux: F64  # (N, m) at the systemic rest frame with 150 km/s added, median 1
-    noise: F64  # (N, m)
-    usable: Bool  # (N, m)
-    templates: F64  # (m_t, T)
-    ln_wave: F64  # (m,)
-    ln_template: F64  # (m_t,)
-
-    def fit(self, row: int) -> tuple[float, float]:
-        """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum."""
-        usable = self.usable[row]
-        if usable.mean() < _MIN_USABLE:
-            return np.nan, np.nan
-        arguments = {
-            "templates": self.templates,
-            "galaxy": self.flux[row],
-            "noise": self.noise[row],
-            "velscale": C_KMS * _LN_STEP,
-            "start": [0.0, 80.0],
-            "goodpixels": np.flatnonzero(usable),
-            "moments": 2,
-            "bounds": [[-MAX_V_KMS, MAX_V_KMS], list(SIGMA_RANGE_KMS)],
-            "degree": 8,
-            "lam": np.exp(self.ln_wave),
-            "lam_temp": np.exp(self.ln_template),
-            "quiet": True,
-        }
-        try:
-            out = run_ppxf(arguments, f"bin {row + 1}")
-        except ComputeError:
-            return np.nan, np.nan
-        return float(out.sol[0]), float(out.sol[1])
-
-
-def _make_ppxf_problem(spectra: BinSpectra, redshift: float, basis: TemplateBasis) -> _PpxfProblem:
-    """Spectra and templates on one logarithmic grid, broadened alike."""
-    ln_template = np.arange(np.log(WAVE_AA[0]), np.log(WAVE_AA[-1]), _LN_STEP)
-    margin = _MARGIN_KMS / C_KMS
-    inside = (ln_template > ln_template[0] + margin) & (ln_template < ln_template[-1] - margin)
-    ln_wave = ln_template[inside]
-    operator = resampling_matrix(spectra.wave_aa, 1.0 + redshift, SIGMA_TARGET_KMS, np.exp(ln_wave))
-    flux = np.where(spectra.good, spectra.flux, 0.0) @ operator.T
-    held = spectra.good.astype(np.float64) @ operator.T
-    variance = np.where(spectra.good, spectra.variance, 0.0) @ operator.T
-    usable = (held > 0.97) & (variance > 0)
-    for line in GAS_LINES_AA:
-        usable &= np.abs(ln_wave - np.log(line)) > _GAS_KMS / C_KMS
-    level = np.array([np.median(f[ok]) if ok.any() else 0.0 for f, ok in zip(flux, usable)])
-    usable &= (level > 0)[:, None]
-    scale = np.where(level > 0, level, 1.0)[:, None]
-    noise = np.sqrt(np.where(usable, variance, 1.0)) / np.where(usable, scale, 1.0)
-    return _PpxfProblem(flux / scale, noise, usable, _resample_templates(basis, ln_template), ln_wave, ln_template)
-
-
-def _resample_templates(basis: TemplateBasis, ln_wave: F64) -> F64:
-    """Stars of some ages at three metallicities on the logarithmic grid, (m, T), each with mean 1."""
-    ages = np.unique(np.linspace(2, basis.spectrum.shape[0] - 1, 7).astype(int))
-    metals = np.unique(np.linspace(0, basis.mh.size - 1, 4).astype(int))[1:]
-    chosen = basis.spectrum[np.ix_(ages, metals)].reshape(-1, basis.wave_aa.size).astype(np.float64)
-    rows = resampling_matrix(basis.wave_aa, 1.0, 0.0, np.exp(ln_wave)) @ chosen.T
-    return rows / rows.mean(0)
+def _fit_with_ppxf(data: LogSpectra, row: int) -> tuple[float, float]:
+    """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum."""
+    if not data.fittable[row]:
+        return np.nan, np.nan
+    arguments = {
+        "templates": data.templates,
+        "galaxy": data.flux[row],
+        "noise": data.noise[row],
+        "velscale": C_KMS * LN_STEP,
+        "start": [0.0, 80.0],
+        "goodpixels": np.flatnonzero(data.usable[row]),
+        "moments": 2,
+        "bounds": [[-MAX_V_KMS, MAX_V_KMS], list(SIGMA_RANGE_KMS)],
+        "degree": 8,
+        "lam": np.exp(data.ln_wave),
+        "lam_temp": np.exp(data.ln_template),
+        "quiet": True,
+    }
+    try:
+        out = run_ppxf(arguments, f"bin {row + 1}")
+    except ComputeError:
+        return np.nan, np.nan
+    return float(out.sol[0]), float(out.sol[1])

@@ -1,0 +1,84 @@
+"""Bins and templates on one grid of ln(wavelength), broadened alike: what every fit of stellar kinematics starts from.
+
+The templates are the network's own, which have 150 km/s already. The observed spectra get the same 150 km/s on their
+way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that takes the templates to the data is the
+stars' own: both sides are seen through one line-spread function and one broadening. Gas lines are masked.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
+from napari_sfh.prep.rest_frame import resampling_matrix
+from napari_sfh.prep.spectra import BinSpectra
+from napari_sfh.types import F64, Bool
+
+#: Step of the grid in ln(wavelength): 60 km/s, 2.5 pixels per sigma of 150 km/s.
+LN_STEP = 2e-4
+#: Share of a spectrum's pixels below which nothing is fitted.
+MIN_USABLE = 0.3
+_GAS_KMS = 500.0  # half-width of the range that a gas line takes away
+_MARGIN_KMS = (
+    1950.0  # by which templates reach beyond the fitted range: pPXF asks for it, with V up to `config.MAX_V_KMS`
+)
+
+
+class LogSpectra(NamedTuple):
+    """N spectra of m pixels, and T templates that reach beyond them on either side."""
+
+    flux: F64  # (N, m) at the systemic rest frame with 150 km/s added, median 1
+    noise: F64  # (N, m) 1 sigma, as if the pixels were independent
+    usable: Bool  # (N, m)
+    templates: F64  # (m_t, T) mean 1 each
+    ln_wave: F64  # (m,)
+    ln_template: F64  # (m_t,)
+    operator: sparse.csr_array  # (m, n) from the observed channels to the grid
+    scale: F64  # (N,) of the observed flux at `flux` = 1, in the unit of the observed flux
+
+    @property
+    def fittable(self) -> Bool:
+        """Bins (N,) with enough usable pixels."""
+        return self.usable.mean(1) >= MIN_USABLE
+
+
+def make_log_spectra(spectra: BinSpectra, redshift: float, basis: TemplateBasis) -> LogSpectra:
+    """Spectra and templates on one logarithmic grid, broadened alike.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+    redshift : float
+        Systemic.
+    basis : TemplateBasis
+    """
+    ln_template = np.arange(np.log(WAVE_AA[0]), np.log(WAVE_AA[-1]), LN_STEP)
+    margin = _MARGIN_KMS / C_KMS
+    ln_wave = ln_template[(ln_template > ln_template[0] + margin) & (ln_template < ln_template[-1] - margin)]
+    operator = resampling_matrix(spectra.wave_aa, 1.0 + redshift, SIGMA_TARGET_KMS, np.exp(ln_wave))
+    flux = np.where(spectra.good, spectra.flux, 0.0) @ operator.T
+    held = spectra.good.astype(np.float64) @ operator.T
+    variance = np.where(spectra.good, spectra.variance, 0.0) @ operator.T
+    usable = (held > 0.97) & (variance > 0)
+    for line in GAS_LINES_AA:
+        usable &= np.abs(ln_wave - np.log(line)) > _GAS_KMS / C_KMS
+    level = np.array([np.median(f[ok]) if ok.any() else 0.0 for f, ok in zip(flux, usable)])
+    usable &= (level > 0)[:, None]
+    scale = np.where(level > 0, level, 1.0)
+    noise = np.sqrt(np.where(usable, variance, 1.0)) / np.where(usable, scale[:, None], 1.0)
+    templates = _resample_templates(basis, ln_template)
+    return LogSpectra(flux / scale[:, None], noise, usable, templates, ln_wave, ln_template, operator, scale)
+
+
+def _resample_templates(basis: TemplateBasis, ln_wave: F64) -> F64:
+    """Stars of some ages at three metallicities on the logarithmic grid, (m, T), each with mean 1."""
+    ages = np.unique(np.linspace(2, basis.spectrum.shape[0] - 1, 7).astype(int))
+    metals = np.unique(np.linspace(0, basis.mh.size - 1, 4).astype(int))[1:]
+    chosen = basis.spectrum[np.ix_(ages, metals)].reshape(-1, basis.wave_aa.size).astype(np.float64)
+    rows = resampling_matrix(basis.wave_aa, 1.0, 0.0, np.exp(ln_wave)) @ chosen.T
+    return rows / rows.mean(0)
