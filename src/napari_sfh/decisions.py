@@ -6,7 +6,7 @@ what the other does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,7 +36,9 @@ class UsedBands(NamedTuple):
     note: str
 
 
-def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
+def configure_run(
+    folder: Path | None = None, on_problem: Callable[[str], object] | None = None, **options: Any
+) -> RunConfig:
     """A configuration from a galaxy's folder, from given files, or from both (given files win).
 
     Raises
@@ -53,6 +55,9 @@ def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
     given = {key: value for key, value in options.items() if value is not None and value != {}}
     if folder is not None:
         found = find_galaxy_files(folder)
+        if on_problem is not None:
+            for problem in found.problems:
+                on_problem(problem)
         bands = {**found.mosaics, **given.get("photometry", {})}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
     if "cube" not in given:

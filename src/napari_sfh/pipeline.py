@@ -225,7 +225,7 @@ def prepare_observation(
     summed, channel_notes = mask_bad_channels(summed, redshift)
     checks = (*check_errors(summed), *check_redshift(summed, inputs.bundle.basis, redshift, inputs.cube.path))
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
-    notes = (*checks, *channel_notes, *_given_bins_notes(inputs, bins), *notes)
+    notes = (*checks, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
@@ -250,7 +250,7 @@ def prepare_observation(
     return PreparedObservation(data, (*notes, *photometry.notes))
 
 
-def _given_bins_notes(inputs: RunInputs, bins: BinMap) -> tuple[str, ...]:
+def _given_bins_notes(inputs: RunInputs, galaxy: BinnedGalaxy) -> tuple[str, ...]:
     """Whose bins were taken, what their numbers mean, and how many spaxels were dropped."""
     given = inputs.given_bins
     if given is None:
@@ -258,7 +258,8 @@ def _given_bins_notes(inputs: RunInputs, bins: BinMap) -> tuple[str, ...]:
     taken = given.note if isinstance(given, GivenBins) else ""
     if inputs.config.binning == "auto":
         taken = f"bins are those of {given.path.name}, to compare with its maps; --binning vorbin makes new ones"
-    return tuple(filter(None, (taken, describe_dropped_spaxels(given, bins))))
+    dropped = describe_dropped_spaxels(given, galaxy.bins, galaxy.spaxels.good)
+    return tuple(filter(None, (taken, *dropped)))
 
 
 def _deredden_spectra(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:

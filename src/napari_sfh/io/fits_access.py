@@ -18,6 +18,7 @@ from astropy.io.fits.verify import VerifyError
 from astropy.wcs import WCS
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.cleaning.cards import is_finite_number
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.containers import (
     MAX_EXPANDED_BYTES,
@@ -253,7 +254,7 @@ def get_number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
     """First finite number among ``keys``."""
     for key in keys:
         value = headers.get(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value):
+        if is_finite_number(value):
             return float(value)
     return None
 

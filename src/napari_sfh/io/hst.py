@@ -230,7 +230,11 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
         read=reader,
         psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, pixel_arcsec),
         weight_path=weight_path,
-        notes=(*sky_notes, *_mosaic_notes(reader, scale.note, name, camera, trained)),
+        notes=(
+            *sky_notes,
+            *fits_access.check_data_sums(path),
+            *_mosaic_notes(reader, scale.note, name, camera, trained),
+        ),
     )
 
 

@@ -93,7 +93,7 @@ def read_cube(path: str | Path) -> Cube:
         psf_fwhm_arcsec=fwhm,
         psf_beta=fsf_beta(merged),
         header=merged,
-        notes=tuple(note for note in (*notes, *more) if note),
+        notes=tuple(note for note in (*notes, *more, *fits_access.check_data_sums(path)) if note),
         describe_missing=reader.describe_missing,
     )
 

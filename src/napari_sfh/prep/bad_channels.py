@@ -25,6 +25,8 @@ _SIGNIFICANT, _LEAST = 8.0, 0.03
 _STEEP = 3.0
 #: Distance from a gas line of the galaxy within which nothing is judged, Angstrom.
 _LINE_REACH_AA = 4.0
+#: Local scatters by which a single pixel must stand out of one bin's spectrum.
+_SPIKE = 20.0
 #: Share of the bins that must agree.
 _MOST = 0.6
 #: Channels without noise in a row, and what counts as none: a share of the usual curvature.
@@ -66,14 +68,20 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
         warnings.simplefilter("ignore", RuntimeWarning)  # channels without any good pixel are expected
         outliers = _find_narrow_features(flux, near_line)
         quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
+        spikes = _find_spikes(spectra, near_line)
     bad = (outliers | quiet) & spectra.good.any(0)
-    if not bad.any():
+    spikes &= ~bad
+    if not bad.any() and not spikes.any():
         return spectra, ()
     notes = []
+    if spikes.any():
+        notes.append(
+            f"single pixels masked that stick out of one bin: {int(spikes.sum())} in {int(spikes.any(1).sum())} bins"
+        )
     for mask, what in ((outliers & bad, "stick out of their neighbours"), (quiet & bad, "carry no noise")):
         if mask.any():
             notes.append(f"channels masked that {what} in most bins: {_list_wavelengths(spectra.wave_aa, mask)}")
-    return replace(spectra, good=spectra.good & ~bad), tuple(notes)
+    return replace(spectra, good=spectra.good & ~bad & ~spikes), tuple(notes)
 
 
 def _find_narrow_features(flux: F64, near_line: Bool) -> Bool:
@@ -96,6 +104,25 @@ def _find_narrow_features(flux: F64, near_line: Bool) -> Bool:
         found = (np.abs(ratio) * np.sqrt(count) > 1.25 * _SIGNIFICANT) & (np.abs(size) > _LEAST * level)
         found &= (np.abs(size) > _STEEP * slope) & (agree > _MOST)
     return np.asarray(found & ~near_line)
+
+
+def _find_spikes(spectra: BinSpectra, near_line: Bool) -> Bool:
+    """Pixels (N, n) of one channel that stand far out of one bin's spectrum: cosmic rays, flipped bits."""
+    n = spectra.flux.shape[1]
+    found = np.zeros(spectra.flux.shape, dtype=bool)
+    for lo in range(0, len(found), _BINS):
+        rows = slice(lo, lo + _BINS)
+        flux = np.where(spectra.good[rows], spectra.flux[rows], np.nan).astype(np.float64)
+        nan = np.full((len(flux), 2), np.nan)
+        wide = np.concatenate([nan, flux, nan], axis=1)
+        left2, left, right, right2 = (wide[:, k : k + n] for k in (0, 1, 3, 4))
+        edge = 0.5 * (left + right)
+        step = np.abs(flux - edge)
+        calm = np.maximum.reduce([np.abs(left - left2), np.abs(right - right2), np.abs(right - left)])
+        level = np.abs(np.nanmedian(flux, axis=1, keepdims=True))
+        with np.errstate(invalid="ignore"):
+            found[rows] = (step > _SPIKE * _local_noise(step)) & (step > 0.5 * level) & (step > _STEEP * calm)
+    return found & ~near_line & spectra.good
 
 
 def _local_noise(step: F64) -> F64:

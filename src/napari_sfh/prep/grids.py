@@ -8,7 +8,7 @@ import numpy as np
 from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.types import I32, BinMap, BinnedMaps, GivenBins
+from napari_sfh.types import I32, BinMap, BinnedMaps, Bool, GivenBins
 
 #: Two grids are the same where their corners agree within this many pixels.
 SAME_GRID_PIX: float = 0.5
@@ -54,13 +54,17 @@ def place_given_bins(
     return given.bin_id, "maps" if isinstance(given, BinnedMaps) else "file"
 
 
-def describe_dropped_spaxels(given: BinnedMaps | GivenBins, bins: BinMap) -> str:
-    """How many spaxels and bins of a given map were dropped, as they have no signal; empty where none was."""
+def describe_dropped_spaxels(given: BinnedMaps | GivenBins, bins: BinMap, good: Bool) -> tuple[str, ...]:
+    """How many spaxels (ny, nx) with signal have no bin in a given map, and how many with a bin have no signal."""
+    notes = []
+    if (without := int((good & (given.bin_id == 0)).sum())) > 0:
+        notes.append(f"{given.path.name}: {without} spaxels with signal have no bin there and are left out")
     lost = (given.bin_id > 0) & (bins.bin_id == 0)
     if not lost.any():
-        return ""
+        return tuple(notes)
     gone = int(np.unique(given.bin_id[given.bin_id > 0]).size) - bins.n_bins
-    return (
+    notes.append(
         f"{given.path.name}: {int(lost.sum())} of {int((given.bin_id > 0).sum())} spaxels with a bin have no usable "
         f"signal and were dropped, and with them {gone} whole bins"
     )
+    return tuple(notes)

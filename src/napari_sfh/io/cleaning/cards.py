@@ -57,7 +57,7 @@ class HeaderCards:
         value = self.raw(key)
         if isinstance(value, str) and re.fullmatch(r"\s*[-+]?[\d.]+([eEdD][-+]?\d+)?\s*", value):
             value = float(re.sub("[dD]", "e", value))
-        if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float)) or not np.isfinite(value):
+        if not is_finite_number(value):
             raise self.error(key, "is not a finite number", "correct it in the header")
         return float(value)
 
@@ -84,6 +84,13 @@ class HeaderCards:
             return str(self.header.cards[key].image)[10:40].split("/")[0].strip() or "(empty)"
         except Exception:
             return "(unreadable)"
+
+
+def is_finite_number(value: object) -> bool:
+    """Whether a card's value is a number of ordinary size: an integer of twenty digits is none."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
+        return False
+    return -1e300 < value < 1e300 and (isinstance(value, float) or abs(value) < 2**63)
 
 
 def _hdu_name(header: fits.Header) -> str:

@@ -171,6 +171,6 @@ class SlabReader:
             if total:
                 notes.append(
                     f"missing: {why}: {total} pixels of {len(channels)} channels "
-                    f"({100 * total / (plane * len(channels)):.2g} % of their spaxels)"
+                    f"({100 * total / (plane * len(channels)):.3g} % of their spaxels)"
                 )
         return tuple(notes)
