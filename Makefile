@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export QT_API ?= pyqt5
 
-.PHONY: demo test real proofs lint system clean help
+.PHONY: demo test real proofs lint system performance gpu clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -28,9 +28,8 @@ system: ## system libraries of Qt and OpenGL (installs them when root on Debian,
 demo: system $(STAMP) ## the main job on the bundled mock galaxy; HEADLESS=1 forces no window
 	$(BIN)/napari-sfh demo --output demo-output $(if $(or $(HEADLESS),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,1)),--headless)
 
-test: system $(STAMP) lint ## lint, types, imports, then every test that does not need hours: windows one after the other, the rest on two cores
-	@bash .ci/with-display $(BIN)/python -m pytest tests/qt $(PYTEST_ARGS)
-	@bash .ci/with-display $(BIN)/python -m pytest --ignore tests/qt -n 2 --dist loadfile $(PYTEST_ARGS)
+test: system $(STAMP) lint ## lint, types, imports, then every test that does not need hours: windows one after the other on one core, the rest beside them
+	@bash .ci/with-display $(BIN)/python -m pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory real
 
 lint: $(STAMP) ## format, style; then types and imports on an installed copy, where training/ is a subpackage
@@ -52,6 +51,13 @@ real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by pack
 proofs: system $(STAMP) ## the template libraries (fetched by package name, 0.3 GB) against published tables and physics
 	$(BIN)/napari-sfh-train templates
 	@bash .ci/with-display $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+
+performance: $(STAMP) ## measure this machine, write docs/performance.md
+	$(BIN)/python benchmarks/performance.py
+
+gpu: $(STAMP) ## on a machine with a GPU, ten minutes: tests marked cuda, throughput, simulator, training
+	$(BIN)/napari-sfh-train templates
+	$(BIN)/python benchmarks/gpu.py
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) demo-output real-output build dist src/*.egg-info

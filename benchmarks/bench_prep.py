@@ -19,13 +19,16 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from machine import machine
 
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.muse import read_cube
 from napari_sfh.prep.binning import SpaxelSN, bin_spaxels, measure_signal_noise
 from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
 from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
-from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra
+from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra, find_channel_range
 from napari_sfh.types import BinMap, Cube, Mosaic
+
+GRID = load_instrument().grid
 
 
 def peak_gib() -> float:
@@ -110,14 +113,14 @@ def bench_extraction(side: int) -> None:
         drop_cache(path)
         cube = read_cube(path)
         start = time.perf_counter()
-        sn = measure_signal_noise(cube, 0.002)
+        sn = measure_signal_noise(cube, 0.002, GRID.norm_window_aa)
         took = time.perf_counter() - start
         print(f"S/N       {side} x {side} x 160 channels  {took:.1f} s")
         label = np.kron(np.arange(1, (side // 5) ** 2 + 1).reshape(side // 5, side // 5), np.ones((5, 5), int))
         bins = bin_spaxels(sn, 35.0, given=np.pad(label, ((0, side - len(label)),) * 2).astype(np.int32))
         drop_cache(path)
         start = time.perf_counter()
-        spectra = extract_bin_spectra(cube, bins, redshift=0.002, light=sn.signal)
+        spectra = extract_bin_spectra(cube, bins, find_channel_range(cube, 0.002, GRID), sn.signal)
         took = time.perf_counter() - start
         used = spectra.wave_aa.size * side * side * 8 / 1e6
         print(
@@ -133,7 +136,7 @@ def bench_rest_frame(n_bins: int) -> None:
     spectra = BinSpectra(wave, flux, flux, flux > 0, 1e-20, from_variance=True)
     for sigma in (60.0, 146.0):
         start = time.perf_counter()
-        shift_to_rest_frame(spectra, 0.002, 0.0, sigma)
+        shift_to_rest_frame(spectra, GRID, 0.002, 0.0, sigma)
         took = time.perf_counter() - start
         print(
             f"rest      {n_bins} bins of {sigma:.0f} km/s  {took:.2f} s = {1e4 * took / n_bins:.1f} s per 10 000 bins"

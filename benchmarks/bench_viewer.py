@@ -59,9 +59,10 @@ class Painted:
 
 def timed_click(viewer: Any, dock: Any, painted: Painted, bin_id: int) -> tuple[float, float]:
     """Milliseconds from the press of the mouse to both painted: wall clock, CPU of the main thread."""
-    from conftest import bin_world, native_canvas, screen_point
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
+
+    from conftest import bin_world, native_canvas, screen_point
 
     point = screen_point(viewer, bin_world(dock.session, bin_id))
     QTest.mouseMove(native_canvas(viewer), point)
@@ -241,8 +242,8 @@ def main() -> None:
     options = parser.parse_args()
     import napari
     from big_result import big_result
-    from conftest import open_explorer, window
 
+    from conftest import open_explorer, window
     from napari_sfh.io.results import read_result
 
     viewer = napari.Viewer(show=True)

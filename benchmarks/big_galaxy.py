@@ -19,13 +19,15 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR
-from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
-from napari_sfh.types import BANDS
+from napari_sfh.physics.wavelength import C_KMS
 
 Array = NDArray[np.floating]
 
+_INSTRUMENT = load_instrument()
+BANDS, WAVE_AA = _INSTRUMENT.band_names, _INSTRUMENT.wave_aa
 NAME, REDSHIFT, SIGMA_KMS = "FULL0001", 0.0025, 149.0
 WAVE_OBS = 4749.88 + 1.25 * np.arange(3681)
 SPAXEL, PIXEL_HST, PSF_FWHM, PSF_HST, ROTATION = 0.2, 0.0396, 0.92, 0.08, 12.0  # arcsec, arcsec, arcsec, arcsec, deg

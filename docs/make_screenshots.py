@@ -45,9 +45,10 @@ def wait(condition: Any, seconds: float = 1800.0) -> None:
 
 def shoot(viewer: Any, name: str) -> None:
     """Write one screenshot without napari's notices."""
-    from conftest import window
     from napari._qt.dialogs.qt_notification import NapariQtNotification
     from PIL import Image
+
+    from conftest import window
 
     for notice in window(viewer).findChildren(NapariQtNotification):
         notice.close()
@@ -162,7 +163,6 @@ def unfold(dock: Any, *names: str) -> None:
 def tool_states(viewer: Any, dock: Any, folder: Path) -> None:
     """The tools, each with its section open."""
     from conftest import window
-
     from napari_sfh.analysis.regions import Outline
 
     tools, session = dock.tools, dock.session
@@ -253,6 +253,7 @@ def workspace_states(viewer: Any, dock: Any, folder: Path) -> None:
 def main() -> None:
     """Write all screenshots; a result of the mock spiral as first argument spares its run, and the pictures of it."""
     import napari
+
     from conftest import open_explorer, window
 
     FOLDER.mkdir(parents=True, exist_ok=True)

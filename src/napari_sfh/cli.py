@@ -1,4 +1,4 @@
-"""The command line: ``napari-sfh demo | run | info | models | view``.
+"""The command line: ``napari-sfh demo | run | estimate | gradient | info | models | view``.
 
 Exit status 0, 2 for input that cannot be used, 1 for a failure; one-line errors; progress on stderr.
 """
@@ -13,17 +13,17 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from napari_sfh import __version__
-from napari_sfh.config import OPTIONS, SETTINGS, word_settings
+from napari_sfh import __version__, object_commands
+from napari_sfh.config import OPTIONS, SETTINGS, name_settings
+from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import remove_parts_on_signals
 
 if TYPE_CHECKING:
     from napari_sfh.config import RunConfig
-    from napari_sfh.jobs import ReportProgress
-    from napari_sfh.types import Progress, Result
+    from napari_sfh.types import Result
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,33 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _print_problem(sentence: str) -> None:
     """A problem on stderr, its settings named as options."""
-    print(f"napari-sfh: {word_settings(sentence, OPTIONS)}", file=sys.stderr)
-
-
-@contextmanager
-def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterator[ReportProgress | None]:
-    """A ``progress`` for a long step: on stderr one line a stage on a log, one moving line on a terminal."""
-    stream = stream or sys.stderr
-    moving = stream.isatty()
-    last = ""
-
-    def tell(step: Progress) -> None:
-        nonlocal last
-        if step.stage == last and not moving:
-            return
-        stage = word_settings(step.stage, OPTIONS)
-        count = f" {step.done}/{step.total}" if step.total else ""
-        if moving:
-            print(f"\r\x1b[K{stage}{count}", end="\n" if step.stays else "", file=stream, flush=True)
-        else:
-            print(stage, file=stream, flush=True)
-        last = step.stage
-
-    try:
-        yield None if quiet else tell
-    finally:
-        if moving and last:
-            print(file=stream)
+    print(f"napari-sfh: {name_settings(sentence, OPTIONS)}", file=sys.stderr)
 
 
 def build_command_parser() -> argparse.ArgumentParser:
@@ -93,6 +67,8 @@ def build_command_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="from a cube and mosaics to a result file; many galaxies too")
     _add_run_arguments(run)
     run.set_defaults(command=_run_command)
+
+    object_commands.add_object_parsers(commands)
 
     info = commands.add_parser("info", help="what files are, what is missing, what would be done")
     info.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or galaxy folders")
@@ -118,6 +94,7 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     )
     for name in SETTINGS:
         _add_setting(run, name)
+    run.add_argument("--images", nargs="+", default=[], metavar="BAND=FILE", help="band images instead of a cube")
     run.add_argument("--quiet", action="store_true", help="no progress")
     run.add_argument(
         "--output",
@@ -183,6 +160,8 @@ def _demo_command(options: argparse.Namespace) -> int:
 def _run_command(options: argparse.Namespace) -> int:
     if _is_many_galaxies(options):
         return _run_many_command(options)
+    if options.images or (options.cube and object_commands.needs_no_spectrum(options.model)):
+        return object_commands.run_bands_command(options)
     from napari_sfh.decisions import configure_run
 
     config = configure_run(
@@ -289,7 +268,7 @@ def _run_and_save(config: RunConfig, output: Path, quiet: bool) -> Result:
     picture = save_galaxy_result(result, config, output)
     for note in filter(None, str(result.settings.get("notes", "")).split(" | ")):
         if not quiet:
-            print(f"note: {word_settings(note, OPTIONS)}", file=sys.stderr)
+            print(f"note: {name_settings(note, OPTIONS)}", file=sys.stderr)
     print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {picture}")
     return result
 
@@ -324,7 +303,7 @@ def _info_command(options: argparse.Namespace) -> int:
         raise SfhInputError(f"--plot {options.plot}: draws one galaxy; give one folder")
     for path in options.paths:
         lines = _describe_galaxy(path, options) if path.is_dir() else describe_file(identify_file(path))
-        print(word_settings("\n".join(lines), OPTIONS))
+        print(name_settings("\n".join(lines), OPTIONS))
     return 0
 
 

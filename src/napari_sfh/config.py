@@ -1,7 +1,7 @@
 """The settings of a run: their defaults, units, ranges, choices and texts, each stated once.
 
 The options of the command line, the forms of the window, the columns of a table of galaxies and the checks of a
-`RunConfig` are all made from `SETTINGS`. Messages name a setting in backquotes, such as `redshift`; `word_settings`
+`RunConfig` are all made from `SETTINGS`. Messages name a setting in backquotes, such as `redshift`; `name_settings`
 puts in what the user of a front end knows it by. Nothing heavy is imported here.
 """
 
@@ -130,10 +130,18 @@ class RunConfig:
         option="psf-fwhm",
         by_galaxy=True,
     )
+    lsf: str | None = _setting(
+        None,
+        label="LSF",
+        help="line-spread function of the cube: its FWHM in Angstrom, or a table of wavelength and FWHM",
+        unset="of the instrument in the header",
+        metavar="FWHM|FILE",
+        by_galaxy=True,
+    )
     target_snr: float = _setting(
         35.0,
         label="Target S/N",
-        help="S/N that a bin should reach, per pixel in 5300-5500 AA",
+        help="S/N that a bin should reach, per pixel in the normalisation window",
         kind=float,
         low=1.0,
         high=1000.0,
@@ -272,7 +280,7 @@ def parse_kinematics(text: str) -> tuple[float, float]:
     return v, sigma
 
 
-def word_settings(text: str, words: Mapping[str, str]) -> str:
+def name_settings(text: str, words: Mapping[str, str]) -> str:
     """A message in the words of a front end.
 
     Parameters
@@ -284,7 +292,7 @@ def word_settings(text: str, words: Mapping[str, str]) -> str:
 
     Examples
     --------
-    >>> word_settings("no redshift: give `redshift`", OPTIONS)
+    >>> name_settings("no redshift: give `redshift`", OPTIONS)
     'no redshift: give --redshift'
     """
     names = {option: name for name, option in OPTIONS.items()}

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.prep.binning import BINNING_METHODS
 from napari_sfh.prep.mosaics.psf import Psf
-from napari_sfh.prep.observation import MAX_PHOTOMETRY_REDSHIFT
 from napari_sfh.types import BinnedMaps, Cube
 
 #: The note of a run without a Milky Way foreground.
@@ -33,6 +34,13 @@ class UsedBands(NamedTuple):
     """Bands that a run takes, and why it leaves the others out (empty: it does not)."""
 
     names: tuple[str, ...]
+    note: str
+
+
+class LineSpreadChoice(NamedTuple):
+    """The line-spread function of the data, and what was assumed (empty: nothing)."""
+
+    lsf: LineSpread
     note: str
 
 
@@ -88,11 +96,33 @@ def choose_bin_source(config: RunConfig) -> str:
     return "spaxels" if config.binning in BINNING_METHODS else "file"
 
 
-def choose_used_bands(given: Collection[str], redshift: float | None) -> UsedBands:
-    """All bands that are given, or none of them beyond the redshift up to which the networks know them."""
-    if redshift is None or redshift <= MAX_PHOTOMETRY_REDSHIFT or not given:
+def choose_used_bands(given: Collection[str], redshift: float | None, largest: float) -> UsedBands:
+    """All bands that are given, or none of them beyond the ``largest`` redshift at which the weights know them."""
+    if redshift is None or redshift <= largest or not given:
         return UsedBands(tuple(given), "")
-    return UsedBands((), f"z = {redshift:.4f} > {MAX_PHOTOMETRY_REDSHIFT}: the bands are left out (no K-correction)")
+    return UsedBands((), f"z = {redshift:.4f} > {largest:g}: the bands are left out (no K-correction)")
+
+
+def choose_line_spread(config: RunConfig, cube: Cube, instrument: Instrument) -> LineSpreadChoice:
+    """The LSF of the data: the user's, else the cube's, else that of the weights' instrument, which is then told.
+
+    Raises
+    ------
+    SfhInputError
+        ``lsf`` is neither a FWHM in Angstrom above 0 nor a readable table.
+    """
+    if config.lsf is not None:
+        try:
+            return LineSpreadChoice(LineSpread("constant_fwhm_aa", float(config.lsf)), "")
+        except ValueError:
+            return LineSpreadChoice(LineSpread.from_file(config.lsf), "")
+    if cube.lsf is not None:
+        return LineSpreadChoice(cube.lsf, "")
+    own = instrument.grid.lsf
+    return LineSpreadChoice(
+        own,
+        f"line-spread function of the cube unknown: taken as {own.describe()}, the weights' own; give `lsf`",
+    )
 
 
 def check_band_names(photometry: Mapping[str, Path], known: Collection[str]) -> None:
@@ -105,7 +135,7 @@ def check_band_names(photometry: Mapping[str, Path], known: Collection[str]) -> 
     """
     for band in photometry:
         if band not in known:
-            raise SfhInputError(f"`photometry` {band}: the network knows {', '.join(known)}")
+            raise SfhInputError(f"`photometry` {band}: the weights know {', '.join(known) or 'no bands'}")
 
 
 def describe_assumed_psf(psf: Psf) -> str:

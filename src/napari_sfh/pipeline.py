@@ -15,16 +15,17 @@ import numpy as np
 from napari_sfh import __version__, decisions
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting
 from napari_sfh.config import RunConfig
-from napari_sfh.errors import Cancelled
+from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import is_camera_substitute, read_mosaic
-from napari_sfh.io.muse import check_rest_range, read_cube
+from napari_sfh.io.muse import read_cube
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics import extinction
-from napari_sfh.physics.lines import STELLAR_PIXELS
+from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep import binning, kinematics, rest_frame, sky_lines, spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels
 from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_redshifts
@@ -33,11 +34,10 @@ from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
-from napari_sfh.prep.observation import make_observation, mask_gas_lines
+from napari_sfh.prep.observation import describe_excess, make_observation, mask_gas_lines
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.types import (
-    BANDS,
     F32,
     I32,
     BinMap,
@@ -89,8 +89,8 @@ class PredictedBins:
     """What the network says of the bins, and the data rebuilt from that."""
 
     prediction: Prediction
-    model_flux: F32  # (N, W) in the unit of Observation.flux
-    model_phot: F32  # (N, B)
+    model_flux: F32 | None  # (N, W) in the unit of Observation.flux; None: the weights have no templates
+    model_phot: F32 | None  # (N, B)
 
 
 @dataclass(frozen=True)
@@ -156,17 +156,21 @@ def open_inputs(
     config: RunConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
 ) -> RunInputs:
     """Open the weights and all files of a run."""
-    decisions.check_band_names(config.photometry, BANDS)
     return run_in_background(lambda: _open_files(config), "opening the files", progress, cancel)
 
 
 def _open_files(config: RunConfig) -> RunInputs:
-    bundle, cube = load_bundle(config.model), read_cube(config.cube)
+    bundle = load_bundle(config.model)
+    instrument = bundle.instrument
+    decisions.check_band_names(config.photometry, instrument.band_names)
+    cube = read_cube(config.cube)
+    chosen = decisions.choose_line_spread(config, cube, instrument)
+    cube = replace(cube, lsf=chosen.lsf, notes=(*cube.notes, *filter(None, (chosen.note,))))
     maps = None
     if config.maps is not None:
         maps = read_maps(config.maps)
         check_maps_on_cube(maps, cube)
-    mosaics = {band: read_mosaic(path, band) for band, path in config.photometry.items()}
+    mosaics = {band: read_mosaic(path, band, instrument) for band, path in config.photometry.items()}
     if config.hst_psf_fwhm_arcsec is not None:
         width = config.hst_psf_fwhm_arcsec
         mosaics = {band: replace(mosaic, psf_fwhm_arcsec=width) for band, mosaic in mosaics.items()}
@@ -179,16 +183,21 @@ def find_redshift(
     inputs: RunInputs, progress: ReportProgress | None = None, cancel: threading.Event | None = None
 ) -> float:
     """The redshift of `decisions.choose_redshift`, else one measured from the brightest fifth of the spaxels."""
-    cube = inputs.cube
+    cube, bundle = inputs.cube, inputs.bundle
     known = decisions.choose_redshift(inputs.config, cube, inputs.maps).value
     if known is not None:
         return known
+    if bundle.basis is None:
+        raise SfhInputError(
+            f"{cube.path}: no redshift is known, and weights {bundle.name} cannot find it; give `redshift`"
+        )
     report_progress(Progress("no redshift given: measuring it", 0, 0), progress, cancel)
-    spaxels = binning.measure_signal_noise(cube, 0.0, progress=progress, cancel=cancel)
+    window = bundle.instrument.grid.norm_window_aa
+    spaxels = binning.measure_signal_noise(cube, 0.0, window, progress=progress, cancel=cancel)
     bright = spaxels.good & (spaxels.signal >= np.nanpercentile(spaxels.signal[spaxels.good], 80))
     bins = binning.bin_spaxels(spaxels, inputs.config.target_snr, given=bright.astype(np.int32))
     summed = spectra.extract_bin_spectra(cube, bins, progress=progress, cancel=cancel)
-    redshift, error = estimate_redshift(summed, inputs.bundle.basis, cube.path)
+    redshift, error = estimate_redshift(summed, bundle.basis, cube.path)
     report_progress(Progress(f"redshift {redshift:.5f} +- {error:.5f} measured", 0, 0), progress, cancel)
     return redshift
 
@@ -200,9 +209,9 @@ def bin_galaxy(
     cancel: threading.Event | None = None,
 ) -> BinnedGalaxy:
     """Measure the spaxels' S/N, and bin them."""
-    config = inputs.config
-    check_rest_range(inputs.cube, redshift)
-    spaxels = binning.measure_signal_noise(inputs.cube, redshift, progress=progress, cancel=cancel)
+    config, cube, grid = inputs.config, inputs.cube, inputs.bundle.instrument.grid
+    check_rest_range(cube.wave_aa, redshift, grid, inputs.bundle.min_coverage, cube.path)
+    spaxels = binning.measure_signal_noise(cube, redshift, grid.norm_window_aa, progress=progress, cancel=cancel)
     given = inputs.given_bins
     method = config.binning if given is None else "auto"
     warning = binning.describe_binning_time(spaxels, method)
@@ -221,24 +230,28 @@ def prepare_observation(
 ) -> PreparedObservation:
     """Spectra, kinematics and photometry of the bins, corrected for the Milky Way."""
     config, redshift, bins = inputs.config, galaxy.redshift, galaxy.bins
-    summed = spectra.extract_bin_spectra(inputs.cube, bins, redshift, galaxy.spaxels.signal, progress, cancel)
+    instrument = inputs.bundle.instrument
+    grid = instrument.grid
+    channels = spectra.find_channel_range(inputs.cube, redshift, grid)
+    summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, galaxy.spaxels.signal, progress, cancel)
     summed, channel_notes = mask_bad_channels(summed, redshift)
     checks = (*check_errors(summed), *check_redshift(summed, inputs.bundle.basis, redshift, inputs.cube.path))
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
     notes = (*checks, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     rest = run_in_background(
-        lambda: rest_frame.shift_to_rest_frame(summed, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
-        "rest frame and 150 km/s",
+        lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
+        f"rest frame and {grid.sigma_kms:g} km/s",
         progress,
         cancel,
     )
     photometry = _measure_photometry(inputs, galaxy, progress, cancel)
-    substitutes = [band for band in photometry.flux if is_camera_substitute(inputs.mosaics[band])]
+    substitutes = [band for band in photometry.flux if is_camera_substitute(inputs.mosaics[band], instrument)]
     data = make_observation(
         rest,
         photometry.flux,
         bins,
+        instrument,
         motion.v_kms,
         motion.sigma_kms,
         redshift,
@@ -247,7 +260,7 @@ def prepare_observation(
     )
     if config.mask_lines:
         data, notes = mask_gas_lines(data), (*notes, "pixels on gas lines masked")
-    return PreparedObservation(data, (*notes, *photometry.notes))
+    return PreparedObservation(data, (*notes, *describe_excess(rest, instrument), *photometry.notes))
 
 
 def _given_bins_notes(inputs: RunInputs, galaxy: BinnedGalaxy) -> tuple[str, ...]:
@@ -274,32 +287,33 @@ def _measure_kinematics(
     progress: ReportProgress | None,
     cancel: threading.Event | None,
 ) -> kinematics.StellarKinematics:
-    source = decisions.choose_kinematics(inputs.config)
+    source, bundle = decisions.choose_kinematics(inputs.config), inputs.bundle
     if source == "maps":
         assert inputs.maps is not None  # RunConfig refuses anything else
         return kinematics.bin_maps_kinematics(inputs.maps, galaxy.bins, galaxy.redshift, inputs.cube.path.name)
-    if source == "fast":
-        return fit_fast_kinematics(summed, galaxy.redshift, inputs.bundle.basis, progress, cancel)
-    if source == "ppxf":
-        return kinematics.fit_ppxf_kinematics(summed, galaxy.redshift, inputs.bundle.basis, progress, cancel)
-    return kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
+    if source not in ("fast", "ppxf"):
+        return kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
+    if bundle.basis is None:
+        raise SfhInputError(f"`kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA")
+    fit = fit_fast_kinematics if source == "fast" else kinematics.fit_ppxf_kinematics
+    return fit(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid, progress, cancel)
 
 
 def _measure_photometry(
     inputs: RunInputs, galaxy: BinnedGalaxy, progress: ReportProgress | None, cancel: threading.Event | None
 ) -> BandPhotometry:
-    config = inputs.config
-    used = decisions.choose_used_bands(inputs.mosaics, galaxy.redshift)
+    config, instrument = inputs.config, inputs.bundle.instrument
+    used = decisions.choose_used_bands(inputs.mosaics, galaxy.redshift, instrument.redshift_max)
     if used.note:
         report_progress(Progress(used.note, 0, 0), progress, cancel)
         return BandPhotometry({}, (used.note,))
-    psf = choose_cube_psf(inputs.cube, config.psf_fwhm_arcsec)
+    psf = choose_cube_psf(inputs.cube, instrument.grid.norm_window_aa, config.psf_fwhm_arcsec)
     measured = bands.measure_bands(
         inputs.mosaics,
         inputs.cube,
         galaxy.bins,
         psf,
-        inputs.bundle.basis.filters,
+        inputs.bundle.filters,
         config.ebv_mw or 0.0,
         config.align,
         config.subtract_sky,
@@ -345,7 +359,8 @@ def flag_other_gas(
 ) -> GasFlags:
     """Flag the bins whose gas no young stars light up, and say what helps; nothing where the lines are hidden."""
     data, prediction, redshift = prepared.data, predicted.prediction, galaxy.redshift
-    if not (data.mask & ~STELLAR_PIXELS).any():
+    hidden = not (data.mask & ~find_stellar_pixels(data.instrument.wave_aa)).any()
+    if hidden or predicted.model_flux is None or not line_fitting.holds_lines(data.instrument.grid):
         return _no_gas_flags(galaxy)
     lines = line_fitting.fit_emission_lines(data, prediction, redshift, inputs.bundle, progress=progress, cancel=cancel)
     other = gas_and_stars.find_non_star_forming_gas(data, predicted.model_flux, redshift, lines)
@@ -376,7 +391,7 @@ def collect_result(
         prediction=prediction,
         model_flux=predicted.model_flux,
         model_phot=predicted.model_phot,
-        chi2=reduced_chi2(data, predicted.model_flux),
+        chi2=None if predicted.model_flux is None else reduced_chi2(data, predicted.model_flux),
         flag=(data.flag | out_of_depth | gas.flag).astype(np.int32),
         white=galaxy.spaxels.signal,
         wcs=inputs.cube.wcs,

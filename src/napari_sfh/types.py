@@ -1,6 +1,6 @@
 """The objects that walk through the package. The only place where a field's shape and unit are defined.
 
-Symbols: ``N`` bins, ``B`` bands, ``W`` = 1761 pixels of `physics.wavelength.WAVE_AA`, ``A`` = 16 age bins,
+Symbols: ``N`` bins, ``B`` bands and ``W`` pixels of the instrument (either may be 0), ``A`` age bins of the weights,
 ``(ny, nx)`` the cube's spatial shape. Wavelengths are in air, Angstrom; arrays are native-endian.
 """
 
@@ -14,18 +14,16 @@ from typing import Any
 
 import numpy as np
 from astropy.wcs import WCS
-from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
-Bool = NDArray[np.bool_]
-#: Of any precision.
-Floats = NDArray[np.floating]
-
-#: The five PHANGS-HST bands in the network's order (UVIS; "B" may be ACS F435W, "V" and "I" ACS too).
-BANDS: tuple[str, ...] = ("F275W", "F336W", "F438W", "F555W", "F814W")
+from napari_sfh.arrays import F32 as F32
+from napari_sfh.arrays import F64 as F64
+from napari_sfh.arrays import I32 as I32
+from napari_sfh.arrays import I64 as I64
+from napari_sfh.arrays import Bool as Bool
+from napari_sfh.arrays import Floats as Floats
+from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.instruments.line_spread import LineSpread
 
 
 class Flag(enum.IntFlag):
@@ -33,12 +31,12 @@ class Flag(enum.IntFlag):
 
     NONE = 0
     LOW_SNR = 1  # S/N below the target
-    MISSING_BAND = 2  # at least one of the five bands was not used
+    MISSING_BAND = 2  # at least one of the bands was not used
     NO_PHOTOMETRY = 4  # no band was used at all
     MASKED_PIXELS = 8  # more than 10 % of the rest-frame pixels are masked
-    SIGMA_HIGH = 16  # stellar dispersion (with the LSF) above 150 km/s: not broadened
+    SIGMA_HIGH = 16  # stellar dispersion above the instrument's: not broadened
     OUT_OF_DEPTH = 32  # the out-of-depth score exceeds the bundle's threshold
-    REDSHIFT = 64  # z > 0.01: bands sample other rest wavelengths than the network was trained on
+    REDSHIFT = 64  # redshift above the instrument's: bands are not used
     OTHER_CAMERA = 128  # a band of another camera or filter stands in for the trained one
     NEGATIVE_FLUX = 256  # a band's flux is not positive; it was left out
     SINGLE_SPAXEL = 512  # the bin is one spaxel
@@ -53,9 +51,9 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.MISSING_BAND: "a band is missing",
     Flag.NO_PHOTOMETRY: "no photometry used",
     Flag.MASKED_PIXELS: "over 10 % of pixels masked",
-    Flag.SIGMA_HIGH: "sigma above 150 km/s",
+    Flag.SIGMA_HIGH: "sigma above the network's",
     Flag.OUT_OF_DEPTH: "out of the network's depth",
-    Flag.REDSHIFT: "z > 0.01: bands are shifted",
+    Flag.REDSHIFT: "z too high for the bands",
     Flag.OTHER_CAMERA: "band from another camera",
     Flag.NEGATIVE_FLUX: "a band's flux not positive",
     Flag.SINGLE_SPAXEL: "bin of one spaxel",
@@ -102,7 +100,7 @@ class Cube:
     name: str  # galaxy, from OBJECT or the file's name
     redshift: float | None  # from the header, where it says
     psf_fwhm_arcsec: float | None  # at 6500 AA, from FSF keywords or the file's name
-    lsf: str = "muse"  # which LSF the data have; see physics.lsf
+    lsf: LineSpread | None = None  # line-spread function of the data; None: not known
     header: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what had to be assumed on reading, one line each, for the user
     psf_beta: float | None = None  # Moffat exponent of the PSF; None = Gaussian
@@ -121,7 +119,7 @@ class Mosaic:
     """One HST image, calibrated on reading by ``PHOTFLAM``. Read lazily: ``read()`` cuts to a WCS's footprint."""
 
     path: Path
-    band: str  # one of BANDS: the trained band it is used as
+    band: str  # the network's band it is used as
     filter_name: str  # the filter in the header, e.g. F435W
     camera: str  # UVIS, ACS, WFPC2
     shape: tuple[int, int]
@@ -164,7 +162,7 @@ class BinMap:
     x: F64  # (N,) light-weighted centre, 0-based pixel
     y: F64  # (N,)
     nspax: I32  # (N,)
-    snr: F32  # (N,) per pixel of the cube in the window of physics.wavelength.NORM_WINDOW_AA
+    snr: F32  # (N,) per pixel of the cube in the instrument's normalisation window
     target_snr: float
     method: str  # vorbin, powerbin, maps, file
 
@@ -176,29 +174,62 @@ class BinMap:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the network may see, from prep or from simulation alike. Nothing else reaches `features`."""
+    """What the network may see of N objects, from prep or from simulation alike. Nothing else reaches the encoding.
 
-    flux: F32  # (N, W) f_lambda, rest frame, 150 km/s, divided by norm; 0 where masked
+    Examples
+    --------
+    >>> from napari_sfh.instruments.files import load_instrument
+    >>> empty = make_empty_observation(load_instrument("muse-hst"), 2)
+    >>> empty.flux.shape, empty.phot.shape, empty.select([0]).n_bins
+    ((2, 1761), (2, 5), 1)
+    """
+
+    flux: F32  # (N, W) f_lambda, rest frame, at the instrument's dispersion, divided by norm; 0 where masked
     error: F32  # (N, W) 1 sigma, same unit
     mask: Bool  # (N, W) True = usable
-    phot: F32  # (N, B) f_lambda of the bands divided by the same norm; 0 where masked
+    phot: F32  # (N, B) f_lambda of the bands divided by the instrument's photometric norm; 0 where masked
     phot_error: F32  # (N, B)
     phot_mask: Bool  # (N, B) True = usable
-    norm_cgs: F64  # (N,) mean f_lambda in the window, erg/s/cm2/AA (NaN in simulations)
-    snr: F32  # (N,) per 1.25 AA pixel in the window
+    norm_cgs: F64  # (N,) what the fluxes are divided by, erg/s/cm2/AA (NaN in simulations)
+    snr: F32  # (N,) per pixel of the grid in the window; without a spectrum, the median S/N of the bands
     v_kms: F32  # (N,)
     sigma_kms: F32  # (N,) stellar, before broadening
     flag: I32  # (N,) bits of Flag
-    bands: tuple[str, ...] = BANDS
+    instrument: Instrument
+    redshift: F32 | None = None  # (N,), where the instrument takes it
 
     @property
     def n_bins(self) -> int:
-        """Number of bins."""
-        return int(self.flux.shape[0])
+        """Number of objects."""
+        return int(self.snr.shape[0])
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the instrument's bands."""
+        return self.instrument.band_names
 
     def select(self, index: Any) -> Observation:
         """The rows ``index`` (slice, mask or integers) of every array."""
         return Observation(**{k: (v[index] if isinstance(v, np.ndarray) else v) for k, v in self.__dict__.items()})
+
+
+def make_empty_observation(instrument: Instrument, n: int) -> Observation:
+    """An observation of ``n`` objects in which everything is masked, to be filled or replaced part by part."""
+    spectral, bands = (n, instrument.n_wave), (n, instrument.n_bands)
+    return Observation(
+        flux=np.zeros(spectral, np.float32),
+        error=np.zeros(spectral, np.float32),
+        mask=np.zeros(spectral, np.bool_),
+        phot=np.zeros(bands, np.float32),
+        phot_error=np.zeros(bands, np.float32),
+        phot_mask=np.zeros(bands, np.bool_),
+        norm_cgs=np.full(n, np.nan),
+        snr=np.zeros(n, np.float32),
+        v_kms=np.zeros(n, np.float32),
+        sigma_kms=np.zeros(n, np.float32),
+        flag=np.zeros(n, np.int32),
+        instrument=instrument,
+    )
 
 
 #: Probabilities of the stored posterior quantiles, in this order on the last axis of every quantile array.
@@ -207,25 +238,56 @@ QUANTILES: tuple[float, ...] = (0.025, 0.16, 0.5, 0.84, 0.975)
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the network says of N bins. Point values are posterior medians (means for the fractions).
+    """What the network says of N objects. Point values are posterior medians (means for the fractions).
 
-    ``quantiles`` holds for each name of SCALARS an array (N, 5), and for each of VECTORS an array (N, 16, 5);
-    rows without a usable spectrum are NaN. ``cum_mass`` is the fraction of the mass formed before each age bin's
+    ``quantiles`` holds an array (N, 5) for each scalar that the weights predict, and (N, A, 5) for each quantity with a
+    value per age bin; rows without usable data are NaN. Weights that predict histories give the scalars ``lg_age_mw``,
+    ``lg_age_lw``, ``mh_mw``, ``mh_lw``, ``tau_ism``, ``tau_bc``, ``ebv``, ``lg_ml_v`` and the vectors ``light_frac``,
+    ``mass_frac``, ``mh``, ``cum_mass``. ``cum_mass`` is the fraction of the mass formed before each age bin's
     young edge, so 1 in the first bin; ``ebv`` is that of the diffuse dust which all stars see, in mag.
     """
 
-    light_frac: F32  # (N, A) intrinsic V-band light fraction, sums to 1
-    mass_frac: F32  # (N, A) fraction of the mass formed, sums to 1
-    mh: F32  # (N, A) [M/H] of each age bin, dex
+    light_frac: F32 | None  # (N, A) intrinsic V-band light fraction, sums to 1; None: no histories are predicted
+    mass_frac: F32 | None  # (N, A) fraction of the mass formed, sums to 1
+    mh: F32 | None  # (N, A) [M/H] of each age bin, dex
     quantiles: Mapping[str, F32]
     ood: F32  # (N,) out-of-depth score; 1 = the bundle's threshold
     latent: F32  # (N, L) latent vector of the encoder
+    age_edges_gyr: F64 | None = None  # (A + 1,) lookback time; None without histories
 
-    SCALARS = ("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw", "tau_ism", "tau_bc", "ebv", "lg_ml_v")
-    VECTORS = ("light_frac", "mass_frac", "mh", "cum_mass")
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """Names of the quantities with one value an object."""
+        return tuple(k for k, v in self.quantiles.items() if v.ndim == 2)
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """Names of the quantities with one value per age bin."""
+        return tuple(k for k, v in self.quantiles.items() if v.ndim == 3)
+
+    @property
+    def has_histories(self) -> bool:
+        """Whether star-formation histories are predicted."""
+        return self.mass_frac is not None
+
+    def history(self, name: str) -> F32:
+        """``light_frac``, ``mass_frac`` or ``mh``, (N, A).
+
+        Raises
+        ------
+        SfhInputError
+            The weights predict scalars only.
+        """
+        values: F32 | None = {"light_frac": self.light_frac, "mass_frac": self.mass_frac, "mh": self.mh}[name]
+        if values is None:
+            raise SfhInputError(
+                f"these weights predict {', '.join(self.scalars)} and no star-formation histories, which this needs; "
+                "choose weights that do (napari-sfh models)"
+            )
+        return values
 
     def median(self, name: str) -> F32:
-        """Posterior median of a quantity, (N,) or (N, 16)."""
+        """Posterior median of a quantity, (N,) or (N, A)."""
         return self.quantiles[name][..., 2]
 
     def half_width(self, name: str) -> F32:
@@ -249,9 +311,9 @@ class Result:
     bins: BinMap
     data: Observation
     prediction: Prediction
-    model_flux: F32  # (N, W) reconstruction from the prediction, in the units of data.flux
-    model_phot: F32  # (N, B)
-    chi2: F32  # (N,) reduced, of the spectrum
+    model_flux: F32 | None  # (N, W) reconstruction from the prediction, in the units of data.flux; None: no templates
+    model_phot: F32 | None  # (N, B)
+    chi2: F32 | None  # (N,) reduced, of the spectrum
     flag: I32  # (N,) data.flag with the bits that inference added
     white: F32  # (ny, nx) mean flux of the cube in the window, cube units
     wcs: WCS  # celestial, of the cube
@@ -260,6 +322,22 @@ class Result:
     model_name: str
     model_sha256: str
     settings: Mapping[str, str | float | int | bool | None]
+
+    @property
+    def instrument(self) -> Instrument:
+        """What the network was shown of the bins."""
+        return self.data.instrument
+
+    def model_rows(self, rows: Any) -> tuple[F32, F32]:
+        """Rebuilt spectra (n, W) and bands (n, B) of some bins; NaN where the weights have no templates."""
+        if self.model_flux is None or self.model_phot is None:
+            flux, phot = self.data.flux[rows], self.data.phot[rows]
+            return np.full_like(flux, np.nan), np.full_like(phot, np.nan)
+        return self.model_flux[rows], self.model_phot[rows]
+
+    def chi2_of(self, row: int) -> float:
+        """Reduced chi^2 of a bin's spectrum; NaN where the weights have no templates."""
+        return float("nan") if self.chi2 is None else float(self.chi2[row])
 
 
 @dataclass(frozen=True)

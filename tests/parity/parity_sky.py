@@ -14,15 +14,17 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
+from muse_hst import BANDS, NORM_PIXELS, STEP_AA, WAVE_AA
 from toy_universe import make_toy_basis
 
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
-from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.instruments.line_spread import MUSE_LSF
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries import age_grid
 from napari_sfh.training.libraries.templates import SED_EDGES_AA, SED_WAVE_AA, Templates
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model
-from napari_sfh.types import BANDS, BinMap, Observation
+from napari_sfh.types import BinMap, Observation
 
 REDSHIFT = 0.0048
 MUSE_WAVE = 4749.88 + 1.25 * np.arange(2100)
@@ -60,7 +62,7 @@ def _widths():
 
 def _gaussians(rest_aa, centres, redshift, sigma_kms):
     """Unit lines (L, n) at rest wavelengths, seen through the line-spread function at redshift."""
-    lsf = muse_lsf_fwhm_aa(centres * (1 + redshift)) / FWHM_PER_SIGMA / (1 + redshift)
+    lsf = MUSE_LSF.fwhm_aa(centres * (1 + redshift)) / FWHM_PER_SIGMA / (1 + redshift)
     sigma = np.hypot(lsf, centres * sigma_kms / C_KMS)[:, None]
     return np.exp(-0.5 * ((rest_aa - centres[:, None]) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
 

@@ -5,18 +5,21 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 import torch
 from astropy.wcs import WCS
+from histories import SCALARS, VECTORS, make_history_calibration
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from toy_universe import make_toy_basis
 
 from napari_sfh.analysis.region_files import read_regions, write_regions
 from napari_sfh.analysis.regions import Outline
+from napari_sfh.config import SETTINGS, RunConfig
+from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import renumber_bins
 from napari_sfh.io.workspaces import Workspace, read_workspace, write_workspace
-from napari_sfh.model.calibration import PosteriorCalibration, compute_pit
-from napari_sfh.model.targets import SCALARS, VECTORS
+from napari_sfh.model.calibration import compute_pit
 from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR, N_AGE
 from napari_sfh.physics.filters import Filter, ab_mag, filter_weights, flux_from_ab
 from napari_sfh.physics.means import compute_population_means
@@ -102,7 +105,7 @@ def test_a_workspace_comes_back(forms, tools, n_bins):
 def test_calibrated_quantiles_rise(seed, width, offset, lg_snr):
     """Whatever was wrong with the draws, the calibrated quantiles are in order."""
     rng = np.random.default_rng(seed)
-    calibration = PosteriorCalibration()
+    calibration = make_history_calibration()
     truth, drawn = rng.normal(size=(400, 1)), offset + width * rng.normal(size=(400, 60))
     rank = compute_pit(torch.tensor(drawn), torch.tensor(truth[:, 0])).float()
     ranks = dict.fromkeys(SCALARS, rank) | {name: rank[:, None].expand(-1, N_AGE) for name in VECTORS}
@@ -160,3 +163,17 @@ def test_a_region_keeps_its_corners(points, hole):
     assert [o.include for o in again] == [o.include for o in outlines]
     for before, after in zip(outlines, again, strict=True):
         np.testing.assert_allclose(after.points, before.points, atol=2e-3)  # eight digits of a degree
+
+
+RANGES = {name: about for name, about in SETTINGS.items() if about.low is not None}
+
+
+@given(st.sampled_from(sorted(RANGES)), st.floats(0, 1), st.floats(1e-3, 1e3))
+@few
+def test_a_setting_inside_its_range_is_kept_and_one_outside_refused(name, share, beyond):
+    about = RANGES[name]
+    value = about.kind(about.low + share * (about.high - about.low))
+    assert RunConfig(cube="cube.fits", **{name: value}).settings()[name] == value
+    for outside in (about.low - beyond, about.high + beyond):
+        with pytest.raises(SfhInputError, match=name):
+            RunConfig(cube="cube.fits", **{name: outside})

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+from muse_hst import BANDS, MUSE_HST, N_WAVE, WAVE_AA
 
-from napari_sfh.physics.ages import LG_AGE_YR
+from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR
 from napari_sfh.physics.means import compute_population_means
-from napari_sfh.physics.wavelength import N_WAVE, WAVE_AA
-from napari_sfh.types import BANDS, BinMap, Flag, Observation, Prediction, Result
+from napari_sfh.types import BinMap, Flag, Observation, Prediction, Result
 
 # Before napari reads its preferences: the tests neither see nor touch those of the user.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
@@ -81,7 +81,9 @@ def _prediction(n: int, rng: np.random.Generator) -> Prediction:
     quantiles["mh"] = _quantiles(mh, 0.15)
     f32 = np.float32
     ood = np.linspace(0.2, 1.4, n).astype(f32)
-    return Prediction(light.astype(f32), mass.astype(f32), mh.astype(f32), quantiles, ood, np.zeros((n, 40), f32))
+    return Prediction(
+        light.astype(f32), mass.astype(f32), mh.astype(f32), quantiles, ood, np.zeros((n, 40), f32), AGE_EDGES_GYR
+    )
 
 
 def make_result(n_side: int = 4, shape: tuple[int, int] = (40, 40), seed: int = 1) -> Result:
@@ -113,6 +115,7 @@ def make_result(n_side: int = 4, shape: tuple[int, int] = (40, 40), seed: int = 
         v_kms=np.linspace(-100, 100, n).astype(f32),
         sigma_kms=np.full(n, 80, f32),
         flag=flag,
+        instrument=MUSE_HST,
     )
     y, x = np.mgrid[: shape[0], : shape[1]]
     radius = np.hypot(y - shape[0] / 2, x - shape[1] / 2)

@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import QTable
-from conftest import ROTATION_DEG
+from muse_hst import WAVE_AA
 
+from conftest import ROTATION_DEG
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView, describe_flags, find_masked_ranges
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.figures import pages
 from napari_sfh.figures.files import FIGURE_SUFFIXES, save_figure
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Flag, Result
 
 
@@ -56,7 +56,7 @@ def test_masked_pixels_are_not_drawn(result: Result) -> None:
 def test_masked_ranges_reach_both_ends() -> None:
     mask = np.ones(WAVE_AA.size, bool)
     mask[:2] = mask[-1] = False
-    assert find_masked_ranges(mask) == (
+    assert find_masked_ranges(mask, WAVE_AA) == (
         (4800 - 0.625, 4801.25 + 0.625),
         (7000 - 0.625, 7000 + 0.625),
     )

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import click, make_wcs, open_explorer
 from napari.components import ViewerModel
 from npe2 import PluginManager
 
+from conftest import click, make_wcs, open_explorer
 from napari_sfh._qt import contributions
 from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.table import QTable
-from conftest import click, drag, native_canvas, open_explorer, screen_point
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from conftest import click, drag, native_canvas, open_explorer, screen_point
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.gradient import compute_ellipse_corners, disc_from_ellipse
 from napari_sfh.analysis import posteriors

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import bin_world, click, make_result, native_canvas, open_explorer, screen_point, window
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
+from conftest import bin_world, click, make_result, native_canvas, open_explorer, screen_point, window
 from napari_sfh._qt.canvas import interaction
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis import maps

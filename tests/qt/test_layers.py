@@ -9,10 +9,10 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import make_result
 from napari.components import ViewerModel
 from napari.layers import Layer
 
+from conftest import make_result
 from napari_sfh._qt.canvas import layer_data
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.session import Session

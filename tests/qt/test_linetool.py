@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import make_result
 from napari.components import ViewerModel
 
+from conftest import make_result
 from napari_sfh._qt.canvas.layer_data import get_layer_link, make_map_layer
 from napari_sfh._qt.canvas.result_layers import LayerStack
+from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.jobs.line_tasks import make_line_layer
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.emission_lines import NONE, LineTool
@@ -232,3 +233,21 @@ def test_notes_show_warnings_first(qapp, result):
     assert tool.label.text().startswith(
         "• <b>F555W beside the cube: scale 1.2. WARNING: too large &lt;x&gt;</b><br>• Milky"
     )
+
+
+def test_contours_and_lines_refuse_maps_of_another_field(maps_file, result):
+    """The same shape is not the same sky."""
+    moved = result.wcs.deepcopy()
+    moved.wcs.crval = moved.wcs.crval + 1.0
+    elsewhere = replace(result, wcs=moved)
+    for work in (
+        lambda: tool_tasks.load_line_fluxes(None, None, elsewhere, maps_file),
+        lambda: tool_tasks.load_contour_map(None, None, elsewhere, "HA6562", maps_file),
+    ):
+        with pytest.raises(SfhInputError, match=r"X_MAPS.fits: the maps lie up to .* spaxels beside the result"):
+            work()
+
+
+def test_no_other_weights_stand_in_for_those_of_a_result(result):
+    with pytest.raises(SfhInputError, match=r"the weights 'test' .* that made this result are not here"):
+        tool_tasks.load_line_fluxes(None, None, result, None)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import native_canvas, open_explorer, window
 from napari._app_model import get_app_model
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtWidgets import QApplication, QDockWidget, QLabel, QSlider
 
+from conftest import native_canvas, open_explorer, window
 from napari_sfh._qt.docks.low_window import CONTROLS, LAYERS
 from napari_sfh.types import Result
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_result
 
+from conftest import make_result
 from napari_sfh import demo
 from napari_sfh.io.muse import read_cube
 from napari_sfh.io.results import write_result

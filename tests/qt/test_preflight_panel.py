@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import make_wcs, open_explorer
 from napari.components import ViewerModel
 from npe2 import PluginManager
 from qtpy.QtWidgets import QGraphicsPolygonItem
 
+from conftest import make_wcs, open_explorer
 from napari_sfh._qt import contributions
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.jobs import ReportProgress
-from napari_sfh.preflight.plan import BAND_COLORS
 from napari_sfh.types import Progress
 
 NY, NX = 6, 8
@@ -78,7 +77,7 @@ def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
     items = panel.plot.getPlotItem().items
     assert any(isinstance(item, QGraphicsPolygonItem) for item in items)
     (band,) = panel.found.bands
-    assert panel.plot.getPlotItem().listDataItems()[0].opts["pen"].color().name() == BAND_COLORS[band.band]
+    assert panel.plot.getPlotItem().listDataItems()[0].opts["pen"].color().name() == band.color
     text = panel.text.text()
     for words in (
         f"F555W (UVIS): {100 * band.coverage:.0f} % of the cube",
@@ -89,7 +88,7 @@ def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
         "NGC0000_DATACUBE.fits: no STAT: errors are estimated from the spectra themselves",
         "no image of F275W, F336W, F438W, F814W",
         "has good pixels on",
-        "no correction; give E(B−V) MW",
+        "no correction; give “E(B−V) MW”",
     ):
         assert words in text, words
     assert 0.2 < band.coverage < 0.8

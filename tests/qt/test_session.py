@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import bin_world
 
+from conftest import bin_world
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.types import Result

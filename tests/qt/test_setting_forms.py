@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from magicgui.widgets.bases import RangedWidget
 
 from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, NetworkForm
-from napari_sfh._qt.widgets.wording import word_for_window
+from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.batch.galaxies_report import COLUMNS
 from napari_sfh.cli import build_command_parser
 from napari_sfh.config import OPTIONS, SETTINGS, RunConfig
@@ -67,7 +68,7 @@ def test_ranges_are_those_of_the_settings(forms: tuple[Any, ...]) -> None:
             control.value = str(edge)
             assert values_of(forms)[name] == edge
         control.value = str(setting.high * 1.01)
-        with pytest.raises(SfhInputError, match=control.label.replace("(", r"\\(").replace(")", r"\\)")):
+        with pytest.raises(SfhInputError, match=re.escape(control.label)):
             values_of(forms)
         control.value = ""
 
@@ -123,7 +124,7 @@ def test_the_window_names_no_option() -> None:
     sentences = ["give `redshift` or --psf-fwhm", describe_ppxf_time(16_700), *(f"check `{name}`" for name in SETTINGS)]
     for sentence in sentences:
         assert sentence is not None
-        worded = word_for_window(sentence)
+        worded = name_form_labels(sentence)
         assert "`" not in worded
         assert not any(option in worded for option in OPTIONS.values())
-    assert word_for_window(sentences[0] or "") == "give “Redshift” or “PSF FWHM”"
+    assert name_form_labels(sentences[0] or "") == "give “Redshift” or “PSF FWHM”"

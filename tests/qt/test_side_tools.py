@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from conftest import at_once, bin_world, make_result, open_explorer
 from qtpy.QtCore import Qt
 
+from conftest import at_once, bin_world, make_result, open_explorer
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.tools.colour_image import split_into_segments

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import make_result, open_explorer
 from walk import Walk
 
+from conftest import make_result, open_explorer
 from napari_sfh.types import Result
 
 

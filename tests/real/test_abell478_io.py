@@ -10,9 +10,11 @@ import pytest
 from fetch_abell478 import FILES, REFUSED, fetch
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.coverage import check_rest_range
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.hst import is_camera_substitute, read_mosaic
 from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
-from napari_sfh.io.muse import check_rest_range, read_cube
+from napari_sfh.io.muse import read_cube
 
 pytestmark = pytest.mark.real
 OUTPUT = Path(__file__).resolve().parents[2] / "real-output"
@@ -47,7 +49,7 @@ def test_cube(abell):
     assert cube.pixel_arcsec == pytest.approx(0.2, rel=1e-6)
     assert cube.redshift is None
     assert cube.psf_fwhm_arcsec is None
-    check_rest_range(cube, 0.088)
+    check_rest_range(cube.wave_aa, 0.088, load_instrument().grid, 0.9, cube.path)
 
 
 def test_cube_values_are_a_galaxy(abell):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from muse_hst import BANDS
 
 from napari_sfh import demo
 from napari_sfh.decisions import configure_run
@@ -14,7 +15,7 @@ from napari_sfh.pipeline import run_pipeline
 from napari_sfh.prep.mosaics.psf import MUSE_REFERENCE_AA, MUSE_SLOPE
 from napari_sfh.training.mock.archive_layouts import DRESSES, dress_mock_galaxy, read_mock_galaxy
 from napari_sfh.training.mock.files import write_fits_files
-from napari_sfh.types import BANDS, Flag
+from napari_sfh.types import Flag
 
 #: Spaxels of the small run: an arm, part of the bulge, some 40 bins of the MAPS file.
 SMALL = (slice(18, 30), slice(24, 36))

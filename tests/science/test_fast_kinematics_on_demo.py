@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from muse_hst import MUSE_HST
 
 from napari_sfh.demo import find_demo_folder
 from napari_sfh.io.identify import find_galaxy_files
@@ -16,13 +17,14 @@ def both():
     """Fast kinematics and pPXF's of every eighth bin of S/N 35."""
     pytest.importorskip("ppxf")
     cube = read_cube(find_galaxy_files(find_demo_folder()).cube)
-    spaxels = binning.measure_signal_noise(cube, cube.redshift)
+    spaxels = binning.measure_signal_noise(cube, cube.redshift, MUSE_HST.grid.norm_window_aa)
     bins = binning.bin_spaxels(spaxels, 35.0)
-    summed = spectra.extract_bin_spectra(cube, bins, redshift=cube.redshift, light=spaxels.signal)
+    channels = spectra.find_channel_range(cube, cube.redshift, MUSE_HST.grid)
+    summed = spectra.extract_bin_spectra(cube, bins, channels, spaxels.signal)
     summed.good[np.arange(summed.n_bins) % 8 != 0] = False  # no fit, no time
     basis = load_bundle().basis
-    fast = fit_fast_kinematics(summed, cube.redshift, basis)
-    ppxf = kinematics.fit_ppxf_kinematics(summed, cube.redshift, basis)
+    fast = fit_fast_kinematics(summed, cube.redshift, basis, MUSE_HST.grid)
+    ppxf = kinematics.fit_ppxf_kinematics(summed, cube.redshift, basis, MUSE_HST.grid)
     return fast, ppxf, fast.measured & ppxf.measured
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from astropy.io import fits
+from muse_hst import BANDS
 
 from napari_sfh import demo
 from napari_sfh.analysis.comparison.mock_truth import read_truth
@@ -11,7 +12,6 @@ from napari_sfh.io import dap, hst, muse
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.training.libraries.age_grid import SUB_EDGES_GYR
 from napari_sfh.training.mock import galaxy, observations
-from napari_sfh.types import BANDS
 
 CENTRE = (slice(28, 32), slice(28, 32))
 

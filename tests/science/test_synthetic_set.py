@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from muse_hst import BANDS
 
 from napari_sfh.physics.filters import ab_mag
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model, simulation
-from napari_sfh.types import BANDS
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from astropy.wcs import WCS
+from muse_hst import NORM_PIXELS, WAVE_AA
 
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
+from napari_sfh.instruments.line_spread import MUSE_LSF
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.types import BinMap, Cube, Mosaic
 
 MUSE_WAVE = 4749.88 + 1.25 * np.arange(2300)  # to 7623 AA
@@ -35,7 +37,7 @@ def toy_spectrum(wave_aa, redshift=0.0, v_kms=0.0, sigma_kms=0.0):
     continuum = 1.0 + 0.3 * (rest - 5400.0) / 1000.0
     out = continuum.copy()
     for centre, width_aa in LINES:
-        lsf = muse_lsf_fwhm_aa(centre * stretch) / FWHM_PER_SIGMA / stretch
+        lsf = MUSE_LSF.fwhm_aa(centre * stretch) / FWHM_PER_SIGMA / stretch
         sigma = np.hypot(lsf, centre * sigma_kms / C_KMS)
         level = 1.0 + 0.3 * (centre - 5400.0) / 1000.0
         out += level * width_aa * np.exp(-0.5 * ((rest - centre) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
@@ -114,7 +116,7 @@ def forest(wave_aa, weights, redshift=0.0, v_kms=0.0, sigma_kms=0.0):
     strength = np.tensordot(weights / weights.sum(), STRENGTH, 2)
     out = 1.0 - 0.2 * (rest - 5400.0) / 1000.0
     for centre, width_aa in zip(FOREST, strength):
-        lsf = muse_lsf_fwhm_aa(centre * stretch) / FWHM_PER_SIGMA / stretch
+        lsf = MUSE_LSF.fwhm_aa(centre * stretch) / FWHM_PER_SIGMA / stretch
         sigma = np.hypot(lsf, centre * sigma_kms / C_KMS)
         out -= width_aa * np.exp(-0.5 * ((rest - centre) / sigma) ** 2) / (np.sqrt(2 * np.pi) * sigma)
     return out
@@ -146,4 +148,5 @@ def forest_basis() -> TemplateBasis:
         light_v=np.ones((16, 4), np.float32),
         log_u=np.array(-3.0),
         filters=(),
+        norm_pixels=NORM_PIXELS,
     )

@@ -1,11 +1,11 @@
 """A small prediction and result with known numbers, without a network."""
 
 import numpy as np
+from muse_hst import BANDS, MUSE_HST, N_WAVE
 from synthetic_bins import bins_of
 
-from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.wavelength import N_WAVE
-from napari_sfh.types import BANDS, QUANTILES, Observation, Prediction, Result
+from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
+from napari_sfh.types import QUANTILES, Observation, Prediction, Result
 
 
 def prediction_of(n: int) -> Prediction:
@@ -23,7 +23,7 @@ def prediction_of(n: int) -> Prediction:
     quantiles |= {"light_frac": light[..., None] + 0 * width, "cum_mass": np.ones((n, N_AGE, 5), np.float32)}
     for array in (mass, light, mh, *quantiles.values()):
         array[-1] = np.nan
-    return Prediction(light, mass, mh, quantiles, np.zeros(n, np.float32), np.zeros((n, 8), np.float32))
+    return Prediction(light, mass, mh, quantiles, np.zeros(n, np.float32), np.zeros((n, 8), np.float32), AGE_EDGES_GYR)
 
 
 def result_of(prediction: Prediction) -> Result:
@@ -37,7 +37,7 @@ def result_of(prediction: Prediction) -> Result:
     zero = np.zeros(n, np.float32)
     data = Observation(
         ones, 1e-3 * ones, ones > 0, bands, 0.02 * bands, bands > 0, np.full(n, 1e-17), 1000 + zero, zero, 60 + zero,
-        zero.astype(np.int32),
+        zero.astype(np.int32), instrument=MUSE_HST,
     )  # fmt: skip
     return Result(
         bins=bins,

@@ -11,11 +11,11 @@ from napari_sfh.training.simulator import forward_model, simulation
 
 
 @lru_cache
-def toy_templates():
-    """Prepared templates of the toy library; no download."""
+def toy_templates(instrument=None):
+    """Prepared templates of the toy library for an instrument, muse-hst by default; no download."""
     with pytest.MonkeyPatch.context() as patch:
         no_download(patch)
-        return templates.build_templates(toy_library(), toy_grid())
+        return templates.build_templates(toy_library(), instrument, toy_grid())
 
 
 @lru_cache
@@ -24,7 +24,12 @@ def toy_model():
 
 
 @lru_cache
-def toy_source(prior="tiny"):
-    """The prior ``tiny`` (or another) on the toy library."""
+def toy_source(prior="tiny", instrument=None):
+    """The prior ``tiny`` (or another) on the toy library, as an instrument sees it."""
     config = load_prior(prior)
-    return simulation.prepare_prior_from_templates(config, [toy_templates()] * len(config.libraries))
+    return simulation.prepare_prior_from_templates(config, [toy_templates(instrument)] * len(config.libraries))
+
+
+def prepare_toy_templates(name, instrument=None, cache=None, folder=None):
+    """In place of `templates.prepare_templates`: every name gives the toy templates."""
+    return toy_templates(None if instrument is None or instrument.name == "muse-hst" else instrument)

@@ -6,7 +6,6 @@ from napari_sfh.physics.filters import Filter
 from napari_sfh.training.libraries import filter_curves
 from napari_sfh.training.libraries.nebular import NebularGrid
 from napari_sfh.training.libraries.ssp_library import make_ssp_library
-from napari_sfh.types import BANDS
 
 WAVE = np.concatenate([np.arange(100.0, 1900.0, 20.0), np.arange(1900.0, 11000.0, 0.9)])
 AGE_GYR = np.geomspace(0.0005, 16.0, 46)
@@ -58,12 +57,22 @@ def box(name, camera, lo, hi):
     return Filter.from_curve(name, camera, np.linspace(lo, hi, 50), np.ones(50))
 
 
-EDGES_AA = ((2500, 3000), (3100, 3600), (4000, 4700), (4700, 6200), (7000, 9000))
+#: Boxes of the known filters of muse-hst, Angstrom.
+EDGES_AA = {
+    "F275W UVIS": (2500, 3000),
+    "F336W UVIS": (3100, 3600),
+    "F438W UVIS": (4000, 4700),
+    "F555W UVIS": (4700, 6200),
+    "F814W UVIS": (7000, 9000),
+    "F435W ACS": (4000, 4700),
+    "F555W ACS": (4700, 6200),
+    "F814W ACS": (7000, 9000),
+}
 
 
 def no_download(monkeypatch):
     """Replace the filters that would be read from packages by boxes."""
-    uvis = tuple(box(b, "UVIS", *e) for b, e in zip(BANDS, EDGES_AA))
-    acs = tuple(box(b, "ACS", *e) for b, e in zip(filter_curves.ACS_BANDS, EDGES_AA[2:]))
-    monkeypatch.setattr(filter_curves, "load_hst_filters", lambda: uvis + acs)
+    monkeypatch.setattr(
+        filter_curves, "load_known_filter", lambda band, curve: box(band, curve.split()[1], *EDGES_AA[curve])
+    )
     monkeypatch.setattr(filter_curves, "load_johnson_v_filter", lambda: box("V", "Johnson", 5000, 5900))

@@ -1,4 +1,4 @@
-"""A made-up universe in milliseconds: analytic templates, data and weights with the shapes of the real ones.
+"""A made-up universe in milliseconds: analytic templates, data and weights for any instrument and targets.
 
 For tests of everything that needs a bundle but not its accuracy. Old stars are red, with metal lines that deepen with
 age and [M/H]; young ones are blue, with Balmer lines, Halpha in emission.
@@ -10,20 +10,23 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.bundle import save_bundle
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.posterior import FlowConfig
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel
+from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.physics.ages import LG_AGE_YR, N_AGE
-from napari_sfh.physics.filters import Filter
+from napari_sfh.physics.filters import Filter, compute_photometry_scale, measure_photometry_snr
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import BANDS, Observation
+from napari_sfh.types import Observation
 
 _MH = np.array([-1.5, -0.5, 0.0, 0.3])
 _SED_AA = np.arange(1900.0, 10500.1, 40.0)
-_PIVOTS_AA = (2704.0, 3355.0, 4327.0, 5308.0, 8024.0)
+#: Middles of known filters that a toy has as Gaussians; other known filters are spread evenly.
+_PIVOTS_AA = {"F275W": 2704.0, "F336W": 3355.0, "F438W": 4327.0, "F555W": 5308.0, "F814W": 8024.0}
 _BALMER_AA = (4861.3, 6562.8)
 _METALS_AA = (5010.0, 5175.0, 5270.0, 5335.0, 5709.0, 5893.0, 6230.0, 6497.0)
 
@@ -43,25 +46,34 @@ def _absorption(wave_aa: np.ndarray, lg_age_yr: float, mh: float) -> np.ndarray:
     return 1.0 - np.clip(depth, 0.0, 0.9)
 
 
-def make_toy_basis() -> TemplateBasis:
-    """Analytic templates in the layout of the real ones."""
+def make_toy_filters(instrument: Instrument) -> tuple[Filter, ...]:
+    """The bands of an instrument as Gaussians, without any curve from a file."""
+    evenly = np.linspace(3000.0, 9000.0, max(instrument.n_bands, 2))
+    places = zip(instrument.bands, evenly, strict=False)
+    middles = [band.centre_aa or _PIVOTS_AA.get(band.name, place) for band, place in places]
+    curves = [np.arange(p - 400.0, p + 400.1, 20.0) for p in middles]
+    return tuple(
+        Filter.from_curve(band.name, "UVIS", w, np.exp(-0.5 * ((w - p) / 130.0) ** 2))
+        for band, w, p in zip(instrument.bands, curves, middles, strict=True)
+    )
+
+
+def make_toy_basis(instrument: Instrument | None = None) -> TemplateBasis:
+    """Analytic templates in the layout of the real ones, for muse-hst where no instrument is given."""
+    instrument = instrument or load_instrument()
+    wave_aa = instrument.wave_aa
     spectrum, sed = (
         np.array([[_continuum(w, a) * _absorption(w, a, z) for z in _MH] for a in LG_AGE_YR])
-        for w in (WAVE_AA, _SED_AA)
+        for w in (wave_aa, _SED_AA)
     )
     light_v = np.array([[10 ** (-0.7 * (a - 10.0)) * (1 - 0.1 * z) for z in _MH] for a in LG_AGE_YR])
-    gas = sum(np.exp(-0.5 * ((WAVE_AA - w) / 4.0) ** 2) * f for w, f in ((4861.3, 300.0), (6562.8, 900.0)))
+    gas = sum(np.exp(-0.5 * ((wave_aa - w) / 4.0) ** 2) * f for w, f in ((4861.3, 300.0), (6562.8, 900.0)))
     young, young_sed = 0.7 * spectrum[0], 0.7 * sed[0]
     spectrum[0] *= 0.3
     sed[0] *= 0.3
-    curves = [np.arange(p - 400.0, p + 400.1, 20.0) for p in _PIVOTS_AA]
-    filters = tuple(
-        Filter.from_curve(b, "UVIS", w, np.exp(-0.5 * ((w - p) / 130.0) ** 2))
-        for b, w, p in zip(BANDS, curves, _PIVOTS_AA, strict=True)
-    )
     return TemplateBasis(
         mh=_MH,
-        wave_aa=WAVE_AA,
+        wave_aa=wave_aa,
         spectrum=spectrum.astype(np.float32),
         young=young.astype(np.float32),
         young_nebular=np.broadcast_to(gas, young.shape).astype(np.float32),
@@ -71,11 +83,14 @@ def make_toy_basis() -> TemplateBasis:
         young_nebular_sed=np.zeros_like(young_sed, dtype=np.float32),
         light_v=light_v.astype(np.float32),
         log_u=np.array(-3.0),
-        filters=filters,
+        filters=make_toy_filters(instrument),
+        norm_pixels=instrument.norm_pixels,
     )
 
 
-def make_toy_data(n: int, seed: int = 0, snr: float | tuple[float, float] = (10.0, 80.0)) -> tuple[Observation, Labels]:
+def make_toy_data(
+    n: int, seed: int = 0, snr: float | tuple[float, float] = (10.0, 80.0), instrument: Instrument | None = None
+) -> tuple[Observation, Labels]:
     """``n`` objects with random histories, Gaussian noise and all bands.
 
     Parameters
@@ -83,9 +98,12 @@ def make_toy_data(n: int, seed: int = 0, snr: float | tuple[float, float] = (10.
     n, seed : int
     snr : float or (low, high)
         Per pixel; log-uniform between two values.
+    instrument : Instrument, optional
+        Default muse-hst.
     """
     rng = np.random.default_rng(seed)
-    basis = make_toy_basis()
+    instrument = instrument or load_instrument()
+    basis = make_toy_basis(instrument)
     mass = rng.gamma(0.4, size=(n, N_AGE)) * 10 ** (LG_AGE_YR - 10.0) + 1e-9
     mass /= mass.sum(1, keepdims=True)
     final = rng.uniform(-0.6, 0.25, n)
@@ -95,23 +113,7 @@ def make_toy_data(n: int, seed: int = 0, snr: float | tuple[float, float] = (10.
     flux, phot = basis.reconstruct(mass, mh, tau_ism, tau_bc)
     low, high = (snr, snr) if isinstance(snr, float | int) else snr
     value = np.exp(rng.uniform(np.log(low), np.log(high), n)).astype(np.float32)[:, None]
-    error = (np.sqrt(np.maximum(flux, 0.02)) / value).astype(np.float32)
-    noisy = flux + error * rng.standard_normal(flux.shape, dtype=np.float32)
-    norm = noisy[:, NORM_PIXELS].mean(1, keepdims=True)
-    phot_error = (0.03 * phot).astype(np.float32)
-    data = Observation(
-        flux=noisy / norm,
-        error=error / norm,
-        mask=np.ones(flux.shape, bool),
-        phot=((phot + phot_error * rng.standard_normal(phot.shape)) / norm).astype(np.float32),
-        phot_error=phot_error / norm,
-        phot_mask=np.ones(phot.shape, bool),
-        norm_cgs=np.full(n, np.nan),
-        snr=value[:, 0],
-        v_kms=np.zeros(n, np.float32),
-        sigma_kms=np.full(n, 60.0, np.float32),
-        flag=np.zeros(n, np.int32),
-    )
+    data = _observe_toys(flux, phot, value, instrument, rng)
     labels = Labels.from_fractions(
         mass.astype(np.float32),
         basis.light_from_mass(mass, mh).astype(np.float32),
@@ -124,6 +126,37 @@ def make_toy_data(n: int, seed: int = 0, snr: float | tuple[float, float] = (10.
         family_names=("toy",),
     )
     return data, labels
+
+
+def _observe_toys(
+    flux: np.ndarray, phot: np.ndarray, snr: np.ndarray, instrument: Instrument, rng: np.random.Generator
+) -> Observation:
+    """Noise on spectra (N, W) at an S/N (N, 1) and on bands (N, B), normalised as the instrument says."""
+    n = len(snr)
+    error = (np.sqrt(np.maximum(flux, 0.02)) / snr).astype(np.float32)
+    noisy = flux + error * rng.standard_normal(flux.shape, dtype=np.float32)
+    phot_error = ((0.03 if instrument.spectrum else 1.0 / snr) * phot).astype(np.float32)
+    norm = noisy[:, instrument.norm_pixels].mean(1, keepdims=True) if instrument.spectrum else np.ones((n, 1))
+    seen = phot + phot_error * rng.standard_normal(phot.shape)
+    mask = seen > 0
+    scale = norm
+    if instrument.photometry_norm != "spectrum":
+        scale = compute_photometry_scale(seen, mask, instrument.photometry_norm, instrument.band_names)[:, None]
+    return Observation(
+        flux=(noisy / norm).astype(np.float32),
+        error=(error / norm).astype(np.float32),
+        mask=np.ones(flux.shape, bool),
+        phot=(seen / scale).astype(np.float32),
+        phot_error=(phot_error / scale).astype(np.float32),
+        phot_mask=mask,
+        norm_cgs=np.full(n, np.nan),
+        snr=snr[:, 0] if instrument.spectrum else measure_photometry_snr(seen, phot_error, mask).astype(np.float32),
+        v_kms=np.zeros(n, np.float32),
+        sigma_kms=np.full(n, 60.0, np.float32),
+        flag=np.zeros(n, np.int32),
+        instrument=instrument,
+        redshift=np.zeros(n, np.float32) if instrument.takes_redshift else None,
+    )
 
 
 def make_toy_config() -> ModelConfig:
@@ -148,12 +181,19 @@ def make_toy_metadata(name: str = "toy") -> dict[str, object]:
     }
 
 
-def write_toy_bundle(path: str | Path, seed: int = 0) -> Path:
-    """Write a bundle with random weights on the made-up templates: ``load_bundle(path)`` reads it."""
+def write_toy_bundle(
+    path: str | Path, seed: int = 0, instrument: Instrument | None = None, targets: Targets | None = None
+) -> Path:
+    """Write a bundle with random weights on the made-up templates: ``load_bundle(path)`` reads it.
+
+    Default are muse-hst and histories.
+    """
     import torch
 
-    basis = make_toy_basis()
+    instrument, targets = instrument or load_instrument(), targets or HistoryTargets()
+    basis = make_toy_basis(instrument)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = SfhModel(make_toy_config(), basis)
-    return save_bundle(path, model, basis, make_toy_metadata())
+        model = SfhModel(make_toy_config(), instrument, targets, basis)
+    kept = basis if targets.n_age else None
+    return save_bundle(path, model, instrument, basis.filters, kept, make_toy_metadata())

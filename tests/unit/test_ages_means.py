@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from muse_hst import NORM_PIXELS, WAVE_AA
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, AGE_WIDTH_YR, LG_AGE_YR, N_AGE
 from napari_sfh.physics.means import compute_population_means, weighted_mean
-from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA, air_to_vacuum, vacuum_to_air
+from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 
 PAPER_GYR = [
     0.007,

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
+from histories import HISTORY
+from muse_hst import MUSE_HST
 from safetensors import safe_open
 from safetensors.torch import save_file
 from toy_universe import (
@@ -46,7 +48,11 @@ def rewritten(path, tmp_path, change_meta=None, change_tensor=None, digest=True)
 def test_seeded_draws_are_the_same_after_reload(path, tmp_path):
     data, _ = make_toy_data(3, seed=1)
     bundle = load_bundle(path)
-    again = load_bundle(save_bundle(tmp_path / "again.safetensors", bundle.model, bundle.basis, make_toy_metadata()))
+    again = load_bundle(
+        save_bundle(
+            tmp_path / "again.safetensors", bundle.model, MUSE_HST, bundle.filters, bundle.basis, make_toy_metadata()
+        )
+    )
     a, b = draw_posterior_samples(data, bundle, 64), draw_posterior_samples(data, again, 64)
     for key in a:
         np.testing.assert_array_equal(a[key], b[key])
@@ -66,11 +72,11 @@ def test_what_a_bundle_says_of_itself(path):
 
 def test_half_precision_only_where_nothing_is_lost(tmp_path):
     basis = make_toy_basis()
-    model = SfhModel(make_toy_config(), basis)
+    model = SfhModel(make_toy_config(), MUSE_HST, HISTORY, basis)
     weight = model.network.whole.weight
     with torch.no_grad():
         weight.copy_(weight.half().float())
-    made = save_bundle(tmp_path / "half.safetensors", model, basis, make_toy_metadata())
+    made = save_bundle(tmp_path / "half.safetensors", model, MUSE_HST, basis.filters, basis, make_toy_metadata())
     with safe_open(str(made), "pt") as f:
         assert f.get_tensor("model.network.whole.weight").dtype == torch.float16
         assert f.get_tensor("model.network.project.weight").dtype == torch.float32
@@ -105,11 +111,12 @@ def test_altered_metadata(path, tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda m: m.update(format=99), "format 99, this version reads 1"),
-        (lambda m: m["grid"].update(wave_step_aa=1.0), "wave_step_aa is 1.0, this version has 1.25"),
-        (lambda m: m["grid"].update(bands=["F275W"]), r"bands is \['F275W'\]"),
-        (lambda m: m["grid"]["age_edges_gyr"].__setitem__(1, 0.02), "age_edges_gyr is"),
-        (lambda m: m["grid"].update(sigma_kms=100.0), "sigma_kms is 100.0"),
+        (lambda m: m.update(format=99), "format 99, this version reads 1 to 2"),
+        (lambda m: m["instrument"]["spectrum"].update(step_aa=1.0), r"norm_pixels has shape \(2201,\)"),
+        (lambda m: m["instrument"]["band"].pop(), "curves of .* for bands"),
+        (lambda m: m["instrument"].pop("spectrum"), "needs a .spectrum."),
+        (lambda m: m["targets"]["age_edges_gyr"].pop(), "age_edges_gyr has shape"),
+        (lambda m: m["targets"].update(kind="spectra"), "kind 'spectra' is unknown"),
         (lambda m: m["features"].update(version=0), "feature settings: version 0"),
         (lambda m: m["model"].update(architecture="resnet"), "'resnet' is unknown"),
         (lambda m: m["model"]["network"].update(width=64), "do not fit this version"),
@@ -152,14 +159,14 @@ def test_names_are_resolved(path, tmp_path, monkeypatch):
 
 def test_metadata_must_be_complete_and_the_folder_writable(tmp_path):
     basis = make_toy_basis()
-    model = SfhModel(make_toy_config(), basis)
+    model = SfhModel(make_toy_config(), MUSE_HST, HISTORY, basis)
     meta = make_toy_metadata()
     meta.pop("card")
     with pytest.raises(SfhInputError, match="metadata lack 'card'"):
-        save_bundle(tmp_path / "x.safetensors", model, basis, meta)
+        save_bundle(tmp_path / "x.safetensors", model, MUSE_HST, basis.filters, basis, meta)
     (tmp_path / "file").write_text("")
     with pytest.raises(SfhInputError, match="cannot be written"):
-        save_bundle(tmp_path / "file" / "x.safetensors", model, basis, make_toy_metadata())
+        save_bundle(tmp_path / "file" / "x.safetensors", model, MUSE_HST, basis.filters, basis, make_toy_metadata())
 
 
 @pytest.mark.parametrize("name", list_bundles())

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from histories import SCALARS, VECTORS, make_history_calibration
 
-from napari_sfh.model.calibration import PosteriorCalibration, compute_pit, measure_interval_coverage, weighted_quantile
-from napari_sfh.model.targets import SCALARS, VECTORS
+from napari_sfh.model.calibration import compute_pit, measure_interval_coverage, weighted_quantile
 
 N, DRAWS = 4000, 400
 
@@ -33,7 +33,7 @@ def test_a_right_posterior_is_found_calibrated():
     truth, draws, lg_snr = universe()
     rank = compute_pit(draws, truth)
     assert torch.histc(rank, 10, 0, 1) / N == pytest.approx(torch.full((10,), 0.1), abs=0.02)
-    q = PosteriorCalibration().quantiles(as_quantities(draws), lg_snr)
+    q = make_history_calibration().quantiles(as_quantities(draws), lg_snr)
     p68, p95 = measure_interval_coverage(q["mh_lw"], truth)
     assert p68 == pytest.approx(0.68, abs=0.02)
     assert p95 == pytest.approx(0.95, abs=0.01)
@@ -42,14 +42,14 @@ def test_a_right_posterior_is_found_calibrated():
 @pytest.mark.parametrize(("width", "p68"), [(0.5, 0.38), (2.0, 0.954)])
 def test_a_wrong_width_is_found(width, p68):
     truth, draws, lg_snr = universe(width)
-    q = PosteriorCalibration().quantiles(as_quantities(draws), lg_snr)
+    q = make_history_calibration().quantiles(as_quantities(draws), lg_snr)
     assert measure_interval_coverage(q["tau_ism"], truth)[0] == pytest.approx(p68, abs=0.03)
 
 
 @pytest.mark.parametrize(("width", "shift"), [(0.8, 0.0), (2.0, 0.3), (1.0, -0.5)])
 def test_fitting_mends_width_and_shift_on_other_objects(width, shift):
     truth, draws, lg_snr = universe(width, shift)
-    calibration = PosteriorCalibration()
+    calibration = make_history_calibration()
     calibration.fit(ranks_of(draws, truth), lg_snr, draws=DRAWS)
     truth, draws, lg_snr = universe(width, shift, seed=1)
     q = calibration.quantiles(as_quantities(draws), lg_snr)
@@ -67,7 +67,7 @@ def test_levels_follow_the_snr():
     # Too narrow by two at low S/N, right at high S/N.
     width = torch.where(lg_snr < 1.3, 0.5, 1.0)
     draws = width[:, None] * torch.randn(N, DRAWS, generator=g)
-    calibration = PosteriorCalibration()
+    calibration = make_history_calibration()
     calibration.fit(ranks_of(draws, truth), lg_snr, draws=DRAWS)
     q = calibration.quantiles(as_quantities(draws), lg_snr)["ebv"]
     for part in (lg_snr < 1.1, lg_snr > 1.5):
@@ -76,7 +76,7 @@ def test_levels_follow_the_snr():
 
 def test_quantiles_keep_order_and_bounds_of_the_draws():
     draws = torch.rand(20, 100, generator=torch.Generator().manual_seed(0))
-    q = PosteriorCalibration().quantiles(as_quantities(draws), torch.full((20,), 1.3))["light_frac"]
+    q = make_history_calibration().quantiles(as_quantities(draws), torch.full((20,), 1.3))["light_frac"]
     assert q.shape == (20, 16, 5)
     assert (q.diff(dim=-1) >= 0).all()
     assert (q >= draws.min()).all()
@@ -85,7 +85,7 @@ def test_quantiles_keep_order_and_bounds_of_the_draws():
 
 def test_too_few_objects_leave_levels_as_they_are():
     truth, draws, lg_snr = (t[:20] for t in universe())
-    calibration = PosteriorCalibration()
+    calibration = make_history_calibration()
     before = calibration.scalar.clone()
     calibration.fit(ranks_of(draws, truth), lg_snr)
     assert torch.equal(calibration.scalar, before)
@@ -110,7 +110,7 @@ def test_truths_at_a_bound_are_covered_once_held_out_spectra_show_them():
     truth = torch.rand(N, generator=g) * (torch.rand(N, generator=g) > 0.1)
     draws = (truth[:, None] + 0.05 * torch.randn(N, DRAWS, generator=g)).abs().clamp(1e-6, 1.0)
     rank = compute_pit(draws, truth)[:, None].expand(-1, 16)
-    calibration = PosteriorCalibration()
+    calibration = make_history_calibration()
     calibration.fit(dict.fromkeys(SCALARS, rank[:, 0]) | dict.fromkeys(VECTORS, rank), lg_snr, draws=DRAWS)
     q = calibration.quantiles(as_quantities(draws), lg_snr)["light_frac"][:, 3]
     assert measure_interval_coverage(q[truth == 0], truth[truth == 0])[1] > 0.95
@@ -129,7 +129,7 @@ def test_small_fractions_get_ranks_of_their_own_and_honest_intervals():
     rank = compute_pit(draws, truth, bounds=True)
     assert len(torch.unique(rank[low])) > 300
     assert float(rank[low].max()) <= 1 / DRAWS
-    calibration = PosteriorCalibration()
+    calibration = make_history_calibration()
     ranks = dict.fromkeys(SCALARS, rank) | dict.fromkeys(VECTORS, rank[:, None].expand(-1, 16))
     calibration.fit(ranks, torch.full((N,), 1.5), draws=DRAWS)
     read = calibration.quantiles(as_quantities(draws), torch.full((N,), 1.5))["light_frac"][:, 0]

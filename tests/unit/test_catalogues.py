@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.catalogues.blocks import open_catalogue
-from napari_sfh.io.catalogues.columns import match_band_columns
-from napari_sfh.io.catalogues.photometry import read_band_photometry
-from napari_sfh.io.catalogues.writing import CatalogueWriter
+from napari_sfh.io.objects.blocks import open_catalogue
+from napari_sfh.io.objects.columns import match_band_columns
+from napari_sfh.io.objects.photometry import read_band_photometry
+from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.types import Flag
 
 BANDS = ("J0390", "J0400", "uJAVA")

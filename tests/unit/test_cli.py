@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from napari_sfh.cli import main, print_progress
+from napari_sfh.cli import main
 from napari_sfh.config import RunConfig
+from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Progress
 
@@ -67,7 +68,7 @@ def test_output_in_the_way_is_refused_before_the_work(capsys, tmp_path):
     ("arguments", "words"),
     [
         (["--photometry", "F275W"], "write BAND=FILE"),
-        (["--photometry", "F160W=x.fits"], "the network knows F275W"),
+        (["--photometry", "F160W=x.fits"], "the weights know F275W"),
         (["--redshift", "3"], "must lie between -0.01 and 1"),
         (["--ebv-mw", "-1"], "between 0 and 5"),
         (["--psf-fwhm", "0"], "between 0.05 and 10 arcsec"),

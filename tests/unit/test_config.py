@@ -86,7 +86,7 @@ def test_a_mistake_is_named(change, message):
     [
         ("[dust]\ntau_bc = -1", r"dust.tau_bc = -1: allowed range is 0 to 20"),
         ("[noise]\nsnrr = 3", r"unknown key 'noise.snrr'"),
-        ("[photometry]\ndepth = [1, 2]", "at least 5 items"),
+        ("[photometry]\ndepth = [1, 2]", "expected a non-negative number, or a table of one per band"),
         ("[nebular]\nfixed_width = 1", "nebular.fixed_width = 1 is not of type bool"),
     ],
 )

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from muse_hst import WAVE_AA
 from toy_universe import make_toy_data
 
 from napari_sfh.model.calibration import LG_SNR_NODES
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.ood import OOD_STATISTICS, OodDetector
-from napari_sfh.physics.wavelength import WAVE_AA
 
 
 def signs_and_snr(n=20000, seed=0):
@@ -24,7 +24,7 @@ def signs_and_snr(n=20000, seed=0):
 
 
 def test_false_alarms_are_one_per_cent_at_every_snr():
-    depth = OodDetector(4)
+    depth = OodDetector(4, 1761, 5)
     depth.fit_threshold(*signs_and_snr())
     signs, lg_snr = signs_and_snr(seed=1)
     alarm = depth.score(signs, lg_snr) > 1
@@ -35,7 +35,7 @@ def test_false_alarms_are_one_per_cent_at_every_snr():
 
 
 def test_each_sign_alone_rings():
-    depth = OodDetector(4)
+    depth = OodDetector(4, 1761, 5)
     depth.fit_threshold(*signs_and_snr())
     signs, lg_snr = signs_and_snr(n=50, seed=2)
     for k in range(len(OOD_STATISTICS)):
@@ -46,12 +46,12 @@ def test_each_sign_alone_rings():
 
 def test_without_thresholds_nothing_rings():
     signs, lg_snr = signs_and_snr(n=50)
-    assert (OodDetector(4).score(signs, lg_snr) < 1e-3).all()
+    assert (OodDetector(4, 1761, 5).score(signs, lg_snr) < 1e-3).all()
 
 
 @pytest.fixture(scope="module")
 def subspace():
-    depth = OodDetector(4, components=12)
+    depth = OodDetector(4, 1761, 5, components=12)
     depth.fit_subspace(encode_observation(make_toy_data(800, seed=5, snr=80.0)[0]))
     return depth
 
@@ -88,7 +88,7 @@ def test_masked_pixels_do_not_ring(subspace):
 def test_latent_density_is_that_of_the_mixture():
     from scipy.stats import multivariate_normal
 
-    depth = OodDetector(2, gaussians=2)
+    depth = OodDetector(2, 1761, 5, gaussians=2)
     covariances = [np.diag([1.0, 4.0]), np.array([[2.0, 0.5], [0.5, 1.0]])]
     roots = [np.linalg.cholesky(np.linalg.inv(c)) for c in covariances]
     means = np.array([[0.0, 1.0], [3.0, -1.0]])
@@ -105,7 +105,7 @@ def test_latent_density_is_that_of_the_mixture():
 
 
 def test_photometry_uses_the_bands_there_are():
-    depth = OodDetector(4)
+    depth = OodDetector(4, 1761, 5)
     g = torch.Generator().manual_seed(0)
     root = torch.diag(torch.tensor([0.1, 0.05, 0.05, 0.02, 0.04]))
     root[1, 0] = 0.08

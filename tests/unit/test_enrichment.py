@@ -30,6 +30,8 @@ def test_leaky_box_ends_at_its_metallicity_and_starts_at_its_first():
 
 def test_constant_and_decoupled():
     assert np.all(ENRICHMENT_LAWS["constant"].mh(M_CUM, AGE, params(mh=-0.3)) == -0.3)
+    even = ENRICHMENT_LAWS["even"].mh(M_CUM, AGE, params(place=0.25, mh_low=-2.0, mh_high=0.0))
+    np.testing.assert_allclose(even, -1.5)
     mh = ENRICHMENT_LAWS["decoupled"].mh(M_CUM, AGE, params(mh_old=-1, mh_young=0.2, knee_gyr=1, width_dex=0.05))
     np.testing.assert_allclose(mh[0], [0.2, -0.4, -1.0], atol=1e-6)
 

@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from muse_hst import MUSE_HST, WAVE_AA
 from synthetic_toys import toy_model, toy_source, toy_templates
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training import cli
 from napari_sfh.training.evaluation import ablation, independent_simulator, ood_cases, report, test_set
 from napari_sfh.training.evaluation import evaluation as evaluate
-from napari_sfh.types import Prediction
+from napari_sfh.training.fitting.spectra_sources import HISTORIES
 
 SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_outsiders=12, n_elsewhere=8)
 
@@ -38,7 +38,7 @@ def evaluation(bundle, small_set, tmp_path_factory):
         patch.setenv("NAPARI_SFH_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
         meta = {**bundle.meta, "prior": {"name": "tiny"}}
-        patch.setattr(evaluate.templates, "prepare_templates", lambda name: {"strange": toy_templates()}[name])
+        patch.setattr(evaluate.templates, "prepare_templates", lambda name, *_: {"strange": toy_templates()}[name])
         settings = replace(SMALL, strange_libraries=("strange",))
         return evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, settings)
 
@@ -47,7 +47,7 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
     r = evaluation.report
     for name in MEAN_NAMES:
         assert set(r["accuracy"][name]) >= {"bias", "std", "nmad"}
-    for name in (*Prediction.SCALARS, *Prediction.VECTORS):
+    for name in (*HISTORIES.scalars, *HISTORIES.vectors):
         assert 0 <= r["coverage"][name]["p68"] <= r["coverage"][name]["p95"] <= 1
     assert r["throughput"]["bins_per_second"] > 0
     assert r["weights"]["sha256"] == bundle.sha256
@@ -160,7 +160,7 @@ def test_flattened_continuum_has_no_slope():
 
 
 def test_segments_cover_the_spectrum_once():
-    names = [n for n, _ in ablation.list_input_changes() if n.startswith("without") and "-" in n]
+    names = [n for n, _ in ablation.list_input_changes(MUSE_HST) if n.startswith("without") and "-" in n]
     assert len(names) == 9
     assert names[0] == "without 4800-5050"
 
@@ -204,7 +204,8 @@ def test_bad_arguments(tmp_path, capsys, extra, message):
     from napari_sfh.model.bundle import save_bundle
 
     made = load_bundle(write_toy_bundle(tmp_path / "toy.safetensors"))
-    save_bundle(tmp_path / "toy.safetensors", made.model, made.basis, {**make_toy_metadata(), "prior": {}})
+    meta = {**make_toy_metadata(), "prior": {}}
+    save_bundle(tmp_path / "toy.safetensors", made.model, made.instrument, made.filters, made.basis, meta)
     args = ["evaluate", "--weights", str(tmp_path / "toy.safetensors"), "--output", str(tmp_path / "out"), *extra]
     if message is None:
         with pytest.raises(SystemExit) as stop:

@@ -106,7 +106,7 @@ def test_attention_equals_torchs_own():
 
 
 def test_networks_weights_keep_their_names():
-    names = set(build_network("galceran2026").state_dict())
+    names = set(build_network("galceran2026", None, 1761, 5).state_dict())
     stored = ("conv.weight", "conv.bias", "norm.weight", "norm.bias", "act.weight")
     assert {f"spectral.0.{k}" for k in stored} <= names
     assert {"spectral.3.place", "spectral.3.attention.in_proj_weight", "spectral.3.attention.out_proj.bias"} <= names
@@ -114,6 +114,11 @@ def test_networks_weights_keep_their_names():
 
 def test_training_and_evaluation_agree_on_the_whole_network():
     torch.manual_seed(0)
-    network = build_network("galceran2026", {"channels": [4, 8, 8], "heads": 2})
-    features = Features(0.3 * torch.randn(MIN_BATCH, 3, 1761), torch.randn(MIN_BATCH, 3, 5), torch.ones(MIN_BATCH, 1))
+    network = build_network("galceran2026", {"channels": [4, 8, 8], "heads": 2}, 1761, 5)
+    features = Features(
+        0.3 * torch.randn(MIN_BATCH, 3, 1761),
+        torch.randn(MIN_BATCH, 3, 5),
+        torch.ones(MIN_BATCH, 1),
+        torch.ones(MIN_BATCH, 0),
+    )
     torch.testing.assert_close(network.train()(features)[1], network.eval()(features)[1], atol=1e-4, rtol=1e-4)

@@ -102,7 +102,6 @@ def test_no_bins_is_no_error():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"bands": ("F814W",)}, "bands: .* was built for"),
         ({"flux": np.ones((6, 1760), np.float32)}, r"flux: shape \(6, 1760\), expected \(6, 1761\)"),
         ({"phot": np.ones((6, 4), np.float32)}, r"phot: shape \(6, 4\), expected \(6, 5\)"),
     ],

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from muse_hst import MUSE_HST, NORM_PIXELS, STEP_AA, WAVE_AA
 from synthetic_toys import toy_model, toy_templates
 from template_toys import level
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.line_spread import MUSE_LSF
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
-from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model
@@ -34,7 +36,7 @@ def gas_free(**values):
 @pytest.mark.parametrize("sub", [3, 20, 60])
 def test_a_template_in_gives_the_template_out(sub):
     out = forward_model.synthesise_objects(toy_model(), single(sub, **gas_free()))
-    template = T.muse[1, sub]
+    template = T.spectrum[1, sub]
     np.testing.assert_allclose(out.flux[0], template / template[NORM_PIXELS].mean(), rtol=2e-5)
     assert out.labels.mass_frac[0, T.bin_of_sub[sub]] == 1.0
     assert out.labels.light_frac[0, T.bin_of_sub[sub]] == pytest.approx(1.0)
@@ -43,7 +45,7 @@ def test_a_template_in_gives_the_template_out(sub):
 
 def test_metallicity_is_interpolated_linearly():
     light = forward_model.compute_emitted_light(toy_model(), single(40, mh=-0.25, **gas_free()))
-    np.testing.assert_allclose(light.muse[0], 0.25 * T.muse[0, 40] + 0.75 * T.muse[1, 40], rtol=1e-5)
+    np.testing.assert_allclose(light.spectrum[0], 0.25 * T.spectrum[0, 40] + 0.75 * T.spectrum[1, 40], rtol=1e-5)
 
 
 def test_dust_by_hand():
@@ -52,9 +54,11 @@ def test_dust_by_hand():
         toy_model(), single([3, 50], tau_ism=0.4, tau_bc=1.5, slope=-1.1, **gas_free())
     )
     curve = (WAVE_AA / 5500) ** -1.1
-    young, old = 0.5 * T.muse[1, 3], 0.5 * T.muse[1, 50]
-    np.testing.assert_allclose(clear.muse[0], young + old, rtol=1e-5)
-    np.testing.assert_allclose(dusty.muse[0], (young * np.exp(-1.5 * curve) + old) * np.exp(-0.4 * curve), rtol=1e-5)
+    young, old = 0.5 * T.spectrum[1, 3], 0.5 * T.spectrum[1, 50]
+    np.testing.assert_allclose(clear.spectrum[0], young + old, rtol=1e-5)
+    np.testing.assert_allclose(
+        dusty.spectrum[0], (young * np.exp(-1.5 * curve) + old) * np.exp(-0.4 * curve), rtol=1e-5
+    )
 
 
 def test_fractions_sum_to_one_and_follow_light():
@@ -110,20 +114,19 @@ def test_borrowed_gas_has_the_equivalent_width_that_was_asked_for():
 def test_lines_are_gaussians_of_lsf_and_gas():
     flux = np.zeros((2, WAVE_AA.size), np.float32)
     sigma, v = np.array([60.0, 150.0]), np.array([0.0, 80.0])
-    forward_model.add_emission_lines(flux, np.ones((2, 1), np.float32), np.array([6562.8]), sigma, v)
+    forward_model.add_emission_lines(flux, np.ones((2, 1), np.float32), np.array([6562.8]), sigma, v, MUSE_HST.grid)
     np.testing.assert_allclose(flux.sum(1) * STEP_AA, 1.0, rtol=1e-4)
     centre = (flux * WAVE_AA).sum(1) / flux.sum(1)
     np.testing.assert_allclose(centre, 6562.8 * (1 + v / C_KMS), atol=0.01)
     width = np.sqrt((flux * (WAVE_AA - centre[:, None]) ** 2).sum(1) / flux.sum(1))
-    expected = np.hypot(muse_lsf_fwhm_aa(6562.8) / FWHM_PER_SIGMA, 6562.8 * sigma / C_KMS)
+    expected = np.hypot(MUSE_LSF.fwhm_aa(6562.8) / FWHM_PER_SIGMA, 6562.8 * sigma / C_KMS)
     np.testing.assert_allclose(width, expected, rtol=3e-3)
 
 
 def test_a_line_at_the_edge_does_no_harm():
     flux = np.zeros((1, WAVE_AA.size), np.float32)
-    forward_model.add_emission_lines(
-        flux, np.ones((1, 3), np.float32), np.array([4700.0, 4799.0, 7100.0]), np.full(1, 100.0), np.zeros(1)
-    )
+    lines, at = np.ones((1, 3), np.float32), np.array([4700.0, 4799.0, 7100.0])
+    forward_model.add_emission_lines(flux, lines, at, np.full(1, 100.0), np.zeros(1), MUSE_HST.grid)
     assert flux[0, 0] > 0
     assert np.all(flux[0, 20:-20] == 0)
 
@@ -136,7 +139,7 @@ def test_photometry_is_the_mean_through_the_filter_with_its_lines():
     assert phot[3] == pytest.approx((continuum * fine).sum() / fine.sum(), rel=2e-3)
     # A line of unit luminosity inside a box from 4700 to 6200 AA counts as its photons over those of a flat spectrum.
     model = forward_model.build_forward_model(replace(T, line_wave_aa=np.array([5000.0])))
-    line = forward_model.EmittedLight(light.muse, 0 * light.sed, np.ones((1, 1), np.float32))
+    line = forward_model.EmittedLight(light.spectrum, 0 * light.sed, np.ones((1, 1), np.float32))
     expected = 5000.0 / (0.5 * (6200**2 - 4700**2))
     np.testing.assert_allclose(
         forward_model.compute_band_fluxes(model, line, np.zeros(1))[0], [0, 0, 0, expected, 0], rtol=1e-3

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from astropy.table import Table
+from muse_hst import WAVE_AA
 from synthetic_prediction import prediction_of, result_of
 
 from napari_sfh.analysis.gas import gas_and_stars
 from napari_sfh.analysis.gas.line_maps import HALPHA, HBETA, NII, OIII, LineFluxes
 from napari_sfh.figures.gas_and_stars import draw_gas_page
-from napari_sfh.physics.wavelength import WAVE_AA
 
 
 def _find_other_gas(result, lines):

@@ -29,13 +29,13 @@ def toys(monkeypatch):
     monkeypatch.setattr(leave_one_out, "prepare_prior", _toy_source)
 
 
-def _toy_source(config):
+def _toy_source(config, instrument):
     return simulation.prepare_prior_from_templates(config, [toy_templates()] * len(config.libraries))
 
 
 def drawn(config, n=400):
     t = toy_templates()
-    return draw_parameters(config, np.random.default_rng(1), n, t.sub_edges_gyr, (-1.0, 0.3))
+    return draw_parameters(config, np.random.default_rng(1), n, t.sub_edges_gyr, (-1.0, 0.3), 150.0)
 
 
 def test_every_kind_is_there(wide):

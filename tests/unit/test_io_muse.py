@@ -13,10 +13,12 @@ import pytest
 from astropy import units as u
 from astropy.io import fits
 from io_mocks import ESO_UNIT, MPDAF_UNIT, NX, NY, N, flux_values, write_cube
+from muse_hst import MUSE_HST
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.coverage import check_rest_range, find_missing_rest_range
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
-from napari_sfh.io.muse import check_rest_range, find_missing_rest_range, read_cube
+from napari_sfh.io.muse import read_cube
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta, fsf_fwhm_arcsec
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 
@@ -269,21 +271,29 @@ def test_order_of_psf_sources(tmp_path):
 
 def test_rest_range(tmp_path):
     cube = read_cube(write_cube(tmp_path / "c.fits"))
-    check_rest_range(cube, 0.00219)
-    check_rest_range(cube, 0.33)
-    assert find_missing_rest_range(cube.wave_aa, 0.00219) == []
+    grid = MUSE_HST.grid
+    check_rest_range(cube.wave_aa, 0.00219, grid, 0.9, cube.path)
+    check_rest_range(cube.wave_aa, 0.33, grid, 0.9, cube.path)
+    check_rest_range(cube.wave_aa, 0.5, grid, 0.3, cube.path)
+    assert find_missing_rest_range(cube.wave_aa, 0.00219, grid) == []
     # 9349.88 / 1.5 = 6233.25: a third of the range is gone.
-    (part,) = find_missing_rest_range(cube.wave_aa, 0.5)
+    (part,) = find_missing_rest_range(cube.wave_aa, 0.5, grid)
     assert part == pytest.approx((6233.25, 7000), abs=0.01)
-    with pytest.raises(SfhInputError, match=r"at redshift 0\.5 lacks rest-frame 6233-7000 AA .* check `redshift`"):
-        check_rest_range(cube, 0.5)
+    with pytest.raises(SfhInputError, match=r"0\.5 lacks rest-frame 6233-7000 AA .*65 % is there.*need 90 %"):
+        check_rest_range(cube.wave_aa, 0.5, grid, 0.9, cube.path)
 
 
-@pytest.mark.parametrize(("start", "words"), [(4750.0, "lacks 5375-7000 AA"), (7300.0, "lacks 4800-7000 AA")])
+@pytest.mark.parametrize(("start", "words"), [(4750.0, "lacks rest-frame 5375-7000 AA"), (7300.0, "lacks rest-frame")])
 def test_short_cubes_are_refused_with_what_is_missing(tmp_path, start, words):
-    path = write_cube(tmp_path / "c.fits", flux_values(501), CRVAL3=start)
-    with pytest.raises(SfhInputError, match=f"at z = 0 it {words}"):
-        read_cube(path)
+    cube = read_cube(write_cube(tmp_path / "c.fits", flux_values(501), CRVAL3=start))
+    with pytest.raises(SfhInputError, match=f"at redshift 0 {words}"):
+        check_rest_range(cube.wave_aa, 0.0, MUSE_HST.grid, 0.3, cube.path)
+
+
+def test_a_cube_without_the_normalisation_window_is_refused(tmp_path):
+    cube = read_cube(write_cube(tmp_path / "c.fits", flux_values(1301), CRVAL3=5490.0))
+    with pytest.raises(SfhInputError, match="5 % of the rest-frame window 5300-5500 AA that normalises spectra"):
+        check_rest_range(cube.wave_aa, 0.0, MUSE_HST.grid, 0.3, cube.path)
 
 
 @pytest.mark.parametrize(("lo", "hi"), [(-1, 3), (N - 1, N + 1), (5, 5)])

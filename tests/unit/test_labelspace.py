@@ -3,21 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from histories import HISTORY, N_TARGET, SCALARS, VECTORS, pack_history
 from toy_universe import make_toy_basis, make_toy_data
 
 from napari_sfh.model.sfh_model import targets_from_labels
-from napari_sfh.model.targets import (
-    N_TARGET,
-    SCALARS,
-    VECTORS,
-    MassToLight,
-    cumulative_fraction,
-    ebv_per_tau,
-    pack_targets,
-    unpack_targets,
-)
+from napari_sfh.model.targets import MassToLight, cumulative_fraction, ebv_per_tau
 from napari_sfh.physics.dust import ebv_from_tau
-from napari_sfh.types import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +22,14 @@ def mass_to_light():
 
 
 def test_pack_and_unpack_are_inverse(truth):
-    parts = unpack_targets(targets_from_labels(truth))
+    parts = HISTORY.unpack(targets_from_labels(truth, HISTORY))
     for key in ("light_frac", "mh", "tau_ism", "tau_bc", "slope"):
         np.testing.assert_allclose(parts[key], getattr(truth, key), atol=2e-6, rtol=2e-5)
 
 
 def test_any_vector_gives_fractions_and_optical_depths_that_exist():
     y = 3 * torch.randn(200, N_TARGET, generator=torch.Generator().manual_seed(0))
-    parts = unpack_targets(y)
+    parts = HISTORY.unpack(y)
     torch.testing.assert_close(parts["light_frac"].sum(1), torch.ones(200))
     assert (parts["light_frac"] >= 0).all()
     assert (parts["tau_ism"] >= 0).all()
@@ -50,7 +41,7 @@ def test_empty_bins_are_ordinary_points():
     light[0, 15] = 1.0
     one = torch.ones(1)
     torch.testing.assert_close(
-        unpack_targets(pack_targets(light, torch.zeros(1, 16), one, one, -one))["light_frac"], light
+        HISTORY.unpack(pack_history(light, torch.zeros(1, 16), one, one, -one))["light_frac"], light
     )
 
 
@@ -70,8 +61,8 @@ def test_metallicities_beyond_the_grid_take_its_ends(mass_to_light):
 
 
 def test_derived_quantities_are_the_labels_own(truth, mass_to_light):
-    made = mass_to_light.derive(unpack_targets(targets_from_labels(truth)))
-    assert set(made) == {*SCALARS, *VECTORS} == {*Prediction.SCALARS, *Prediction.VECTORS}
+    made = mass_to_light.derive(HISTORY.unpack(targets_from_labels(truth, HISTORY)))
+    assert set(made) == {*SCALARS, *VECTORS}
     for key in ("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw", "lg_ml_v"):
         np.testing.assert_allclose(made[key], getattr(truth, key), atol=1e-4)
     np.testing.assert_allclose(made["ebv"], ebv_from_tau(truth.tau_ism, truth.slope), rtol=1e-4)

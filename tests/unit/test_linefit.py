@@ -5,19 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from muse_hst import MUSE_HST, SIGMA_TARGET_KMS, WAVE_AA
 
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting
 from napari_sfh.analysis.gas.line_fitting import remove_gas_emission
 from napari_sfh.analysis.gas.line_maps import HALPHA, HBETA, LINES, NII, OIII
 from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.instruments.line_spread import MUSE_LSF
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra, broadening_kms, muse_lsf_fwhm_aa
-from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra, broadening_kms
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.observation import mask_gas_lines
 
 ORDER = list(LINES)
 TRUE = {HALPHA: 30.0, HBETA: 9.0, OIII: 6.0, NII: 10.0, "SII6716": 5.0, "SII6730": 4.0}
-PIXELS = line_fitting._PIXELS
+PIXELS = line_fitting.select_line_pixels(WAVE_AA)
 
 
 def _find_other_gas(result, lines):
@@ -39,13 +41,13 @@ def stars():
 
 def spectrum(sigma_stars, v=0.0, sigma_gas=30.0, scale=1.0):
     """Stars and gas at 150 km/s; ``sigma_stars`` is what prep started from."""
-    extra = float(broadening_kms(sigma_stars)[0])
+    extra = float(broadening_kms(sigma_stars, SIGMA_TARGET_KMS)[0])
     out = stars()
     doublets = ((4958.9, TRUE[OIII] / 2.98), (6548.0, TRUE[NII] / 3.05))
     for centre, flux in (*((LINES[name][1], TRUE[name]) for name in ORDER), *doublets):
         at = centre * np.exp(v / C_KMS)
         width = np.sqrt(
-            (muse_lsf_fwhm_aa(centre) / FWHM_PER_SIGMA) ** 2 + (centre / C_KMS) ** 2 * (sigma_gas**2 + extra**2)
+            (MUSE_LSF.fwhm_aa(centre) / FWHM_PER_SIGMA) ** 2 + (centre / C_KMS) ** 2 * (sigma_gas**2 + extra**2)
         )
         out = out + scale * flux * np.exp(-0.5 * ((WAVE_AA - at) / width) ** 2) / (width * np.sqrt(2 * np.pi))
     return out
@@ -59,6 +61,7 @@ def fit(flux, error, sigma_stars, mask=None, model=None):
     return line_fitting.fit_lines(
         *(a[:, PIXELS].astype(np.float32 if a.dtype != bool else bool) for a in arrays),
         np.full(n, sigma_stars, np.float32),
+        MUSE_HST.grid,
     )
 
 
@@ -82,7 +85,7 @@ def test_a_wrong_continuum_slope_does_not_matter():
 def test_errors_are_honest(sigma_stars, scale):
     rng = np.random.default_rng(2)
     n, noise = 250, 1 / 25
-    extra = float(broadening_kms(sigma_stars)[0])
+    extra = float(broadening_kms(sigma_stars, SIGMA_TARGET_KMS)[0])
     white = noise * rng.standard_normal((n, WAVE_AA.size))
     seen = spectrum(sigma_stars, 20.0, scale=scale) + broaden_spectra(white, WAVE_AA, extra / C_KMS * WAVE_AA)
     flux, error = fit(seen, noise, sigma_stars)
@@ -95,7 +98,7 @@ def test_errors_are_honest(sigma_stars, scale):
 def test_no_lines_give_no_flux():
     rng = np.random.default_rng(3)
     white = 0.04 * rng.standard_normal((100, WAVE_AA.size))
-    extra = float(broadening_kms(70.0)[0])
+    extra = float(broadening_kms(70.0, SIGMA_TARGET_KMS)[0])
     flux, error = fit(stars() + broaden_spectra(white, WAVE_AA, extra / C_KMS * WAVE_AA), 0.04, 70.0)
     assert (np.abs(np.median(flux / error, axis=0)) < 0.5).all()
     assert (np.abs(flux / error) > 3).mean() < 0.03

@@ -7,11 +7,12 @@ import pytest
 import torch
 from toy_universe import make_toy_basis, make_toy_data
 
-from napari_sfh.model.networks import DecoderOutput
+from napari_sfh.model.networks import HistoryOutput
 from napari_sfh.model.sfh_model import targets_from_labels
-from napari_sfh.model.targets import LN_TAU_BC, MH, ROOT, SLOPE_AT, TAU_ISM, MassToLight
-from napari_sfh.training.fitting.losses import SFH_SHARE, TERMS, light_loss, paper_loss
+from napari_sfh.model.targets import HistoryTargets, MassToLight
+from napari_sfh.training.fitting.losses import SCALAR_LOSSES, SFH_SHARE, TERMS, light_loss, paper_loss, scalar_loss
 
+ROOT, MH, DUST = slice(0, 16), slice(16, 32), slice(32, 35)
 TRUTH_LABELS = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 
 
@@ -20,13 +21,12 @@ def toy():
     """Label vectors, truth and mass-to-light ratios."""
     _, labels = make_toy_data(50, seed=1)
     truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH_LABELS}
-    return targets_from_labels(labels), truth, MassToLight.from_basis(make_toy_basis())
+    return targets_from_labels(labels, HistoryTargets()), truth, MassToLight.from_basis(make_toy_basis())
 
 
 def answer(y, **changes):
     """What a network would decode if it knew the truth, with changes."""
-    dust = torch.stack([y[:, TAU_ISM], y[:, LN_TAU_BC], y[:, SLOPE_AT]], dim=1)
-    return DecoderOutput(**{"fraction": y[:, ROOT] ** 2, "mh": y[:, MH], "dust": dust} | changes)
+    return HistoryOutput(**{"fraction": y[:, ROOT] ** 2, "mh": y[:, MH], "dust": y[:, DUST]} | changes)
 
 
 def test_truth_costs_nothing(toy):
@@ -37,7 +37,7 @@ def test_truth_costs_nothing(toy):
 
 
 def test_paper_loss_is_80_to_20():
-    decoded = DecoderOutput(torch.full((4, 16), 0.5), torch.full((4, 16), 0.25), None)
+    decoded = HistoryOutput(torch.full((4, 16), 0.5), torch.full((4, 16), 0.25), None)
     zero = torch.zeros(4, 16)
     expected = 0.8 * math.log(math.cosh(0.5)) + 0.2 * math.log(math.cosh(0.25))
     assert float(paper_loss(decoded, zero, zero)) == pytest.approx(expected, rel=1e-5)
@@ -81,3 +81,21 @@ def test_gradients_are_finite_where_fractions_vanish(toy):
     logits.requires_grad_()
     light_loss(answer(y, fraction=torch.softmax(logits, 1)), y, truth, to_light).backward()
     assert torch.isfinite(logits.grad).all()
+
+
+def test_losses_of_scalars_by_hand():
+    y, values = torch.zeros(2, 2), torch.tensor([[0.1, -0.3], [0.0, 0.2]])
+    ln_width = torch.log(torch.tensor([0.1, 0.2]))
+    assert float(scalar_loss("mae", values, y, ln_width)) == pytest.approx(0.15)
+    assert float(scalar_loss("mse", values, y, ln_width)) == pytest.approx((0.01 + 0.09 + 0.04) / 4)
+    gaussian = 0.5 * (1.0 + 2.25 + 0.0 + 1.0) / 4 + 0.5 * math.log(0.1 * 0.2)
+    assert float(scalar_loss("gaussian", values, y, ln_width)) == pytest.approx(gaussian, rel=1e-5)
+    in_units = np.log(np.cosh(values.numpy().astype(float) / 0.02)).mean()
+    assert float(scalar_loss("log-cosh", values, y, ln_width)) == pytest.approx(in_units, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", SCALAR_LOSSES)
+def test_losses_of_scalars_are_least_at_the_truth(name):
+    y, ln_width = torch.randn(50, 3), torch.zeros(3)
+    best = scalar_loss(name, y, y, ln_width)
+    assert best < scalar_loss(name, y + 0.1, y, ln_width) < scalar_loss(name, y + 0.3, y, ln_width)

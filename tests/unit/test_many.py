@@ -20,8 +20,9 @@ from test_results import make_result
 
 from napari_sfh.batch import galaxies_report, many_galaxies
 from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome, run_galaxies, run_galaxy_job
-from napari_sfh.cli import main, print_progress
+from napari_sfh.cli import main
 from napari_sfh.config import RunConfig
+from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import read_provenance, write_result
 from napari_sfh.jobs import ReportProgress, report_progress

@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic_toys import toy_model, toy_templates
+from synthetic_toys import prepare_toy_templates, toy_model, toy_templates
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.physics.dust import tau_from_ebv
 from napari_sfh.physics.lines import HALPHA_AA
-from napari_sfh.prep import narrowband
 from napari_sfh.training import cli
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.studies import narrow_galaxies, narrow_measure, narrow_page, narrow_ssp
 from napari_sfh.training.studies.narrow_nets import JpasMlp, RegressorFitSettings, SpaxelCnn, train_regressor
 
-BANDS = narrowband.make_jpas_like_filters(4750, 9350, [HALPHA_AA])
+BANDS = make_jpas_like_filters(4750, 9350, [HALPHA_AA])
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +126,7 @@ def test_set_b_is_harder_than_set_a_and_says_so():
         n_galaxies=12, per_galaxy=24, prior="tiny", fit=RegressorFitSettings(epochs=2)
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(templates, "prepare_templates", lambda name: toy_templates())
+        patch.setattr(templates, "prepare_templates", prepare_toy_templates)
         result = narrow_measure.measure_spaxel_networks(settings)
     assert set(result["sets"]) == {"A", "B"}
     for kind in "AB":
@@ -168,7 +168,7 @@ def test_libraries_without_a_common_metallicity():
 
 
 def test_commands_fill_one_page(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(templates, "prepare_templates", lambda name: toy_templates())
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
     common = ["--epochs", "1", "--quiet", "--output", str(tmp_path)]
     small = ["--galaxies", "8", "--spaxels", "12", "--prior", "tiny"]
     assert cli.main(["narrowband", "--system", "jpas", "--n", "200", "--n-test", "50", *common]) == 0

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from muse_hst import BANDS, MUSE_HST, NORM_PIXELS, STEP_AA, WAVE_AA
 from synthetic_toys import toy_model, toy_templates
 
-from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.rest_frame import noise_gain
 from napari_sfh.training.prior.distributions import constant_distribution, parse_distribution
 from napari_sfh.training.prior.prior_config import Noise, Photometry, load_prior
@@ -60,7 +61,7 @@ def test_broadening_smooths_noise_as_prep_does_and_leaves_the_errors():
     source = clean(sigma_star=60.0)
     flux, error, _ = spectrum(source=source, broadened=1.0)
     residual = ((flux - source.flux) / error)[:, 100:-100]
-    assert residual.var() == pytest.approx(float(noise_gain(60.0)), rel=0.1)
+    assert residual.var() == pytest.approx(float(noise_gain(60.0, MUSE_HST.grid)), rel=0.1)
     # The mean over many pixels knows nothing of the smoothing.
     blocks = residual[:, :1500].reshape(N, 15, 100).mean(2)
     assert blocks.std() == pytest.approx(0.1, rel=0.06)
@@ -71,7 +72,7 @@ def test_broadening_smooths_noise_as_prep_does_and_leaves_the_errors():
 def test_smoothing_has_its_width():
     spike = np.zeros((1, WAVE_AA.size), np.float32)
     spike[0, 880] = 1.0
-    noise.broaden_noise(spike, np.ones_like(spike), np.array([90.0]))
+    noise.broaden_noise(spike, np.ones_like(spike), np.array([90.0]), MUSE_HST.grid)
     width = np.sqrt((spike[0] * (WAVE_AA - WAVE_AA[880]) ** 2).sum() / spike.sum())
     assert width == pytest.approx(np.sqrt(150**2 - 90**2) / C_KMS * 5900, rel=0.01)
     assert spike.sum() == pytest.approx(1.0, abs=1e-4)
@@ -116,8 +117,8 @@ def test_a_wrong_error_array_moves_the_reported_snr():
 def test_photometric_errors():
     source = clean()
     config = Photometry(floor=constant_distribution(0.03))
-    flux, error, mask = noise.add_photometric_noise(source.phot, np.full(N, 50.0), config, np.random.default_rng(0))
-    expected = np.hypot(0.03 * source.phot[0], np.array(config.depth) / 50)
+    flux, error, mask = noise.add_photometric_noise(source, np.full(N, 50.0), config, np.random.default_rng(0))
+    expected = np.hypot(0.03 * source.phot[0], np.array([config.depth_of(band) for band in BANDS]) / 50)
     np.testing.assert_allclose(flux.std(0), expected, rtol=0.12)
     np.testing.assert_allclose(error[0], expected, rtol=1e-4)
     assert mask.all()
@@ -125,22 +126,21 @@ def test_photometric_errors():
 
 def test_offset_moves_all_bands_together_and_zero_points_each():
     source = clean()
-    quiet = {"depth": (0.0,) * 5, "floor": constant_distribution(0.0)}
+    quiet = {"depth": dict.fromkeys(BANDS, 0.0), "floor": constant_distribution(0.0)}
     together = Photometry(offset=constant_distribution(0.05), **quiet)
-    ratio = (
-        noise.add_photometric_noise(source.phot, np.full(N, 50.0), together, np.random.default_rng(0))[0] / source.phot
-    )
+    ratio = noise.add_photometric_noise(source, np.full(N, 50.0), together, np.random.default_rng(0))[0] / source.phot
     assert ratio.std(1).max() < 1e-5
     assert ratio[:, 0].std() == pytest.approx(0.05, rel=0.15)
     apart = Photometry(zero_point=constant_distribution(0.02), **quiet)
-    ratio = noise.add_photometric_noise(source.phot, np.full(N, 50.0), apart, np.random.default_rng(0))[0] / source.phot
+    ratio = noise.add_photometric_noise(source, np.full(N, 50.0), apart, np.random.default_rng(0))[0] / source.phot
     assert abs(np.corrcoef(ratio[:, 0], ratio[:, 1])[0, 1]) < 0.2
 
 
 def test_errors_may_hide_the_floor():
-    config = Photometry(floor=constant_distribution(0.05), floor_known=constant_distribution(0.0))
+    depth = dict.fromkeys(BANDS, 0.2)
+    config = Photometry(depth=depth, floor=constant_distribution(0.05), floor_known=constant_distribution(0.0))
     source = clean()
-    flux, error, _ = noise.add_photometric_noise(source.phot, np.full(N, 100.0), config, np.random.default_rng(0))
+    flux, error, _ = noise.add_photometric_noise(source, np.full(N, 100.0), config, np.random.default_rng(0))
     assert np.all(flux.std(0)[3:] > 5 * error[0, 3:])
 
 

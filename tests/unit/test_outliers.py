@@ -1,16 +1,16 @@
 """Spoilt spectra, and the critic that learns to know them."""
 
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from muse_hst import WAVE_AA
 from toy_universe import make_toy_basis, make_toy_data
 
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.ood import OodDetector
-from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.fitting import corruption
 from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
 from napari_sfh.training.fitting.recipe import AugmentSettings
@@ -26,11 +26,10 @@ class ToySource(SpectraSource):
         return self.data.select(rows)
 
 
-@pytest.mark.parametrize(
-    "spoil", [*corruption.CORRUPTIONS, partial(corruption.replace_by_metal_rich_stars, basis=make_toy_basis())]
-)
-def test_each_kind_changes_something_and_keeps_the_contract(spoil):
+@pytest.mark.parametrize("kind", range(7))
+def test_each_kind_changes_something_and_keeps_the_contract(kind):
     data, _ = make_toy_data(12, seed=1, snr=40.0)
+    spoil = corruption.list_corruptions(data, make_toy_basis())[kind]
     mask = data.mask.copy()
     mask[:, 100:200] = False
     data = replace(data, mask=mask, flux=np.where(mask, data.flux, 0).astype(np.float32))
@@ -63,7 +62,7 @@ def test_a_blend_holds_both_objects_and_no_less_noise():
     mask[:, :50] = False
     noisy = line + 0.02 * np.random.default_rng(5).standard_normal(data.flux.shape).astype(np.float32)
     data = replace(data, flux=np.where(mask, noisy, 0), mask=mask, error=np.full_like(data.flux, 0.02))
-    made = corruption.blend_with_another_object(data, np.random.default_rng(0))
+    made = corruption.blend_with_another_object(data, np.random.default_rng(0), make_toy_basis().filters)
     at_home = made.flux[:, np.abs(WAVE_AA - 6000.0) < 1.0].mean(1) - 1
     own = at_home / (line[np.abs(WAVE_AA - 6000.0) < 1.0].mean() - 1)
     assert np.quantile(own, 0.02) == pytest.approx(0.1, abs=0.05)
@@ -98,7 +97,7 @@ def test_the_critic_learns_and_repeats_itself():
     source, losses, answers = ToySource(data, labels), [], []
     for _ in range(2):
         torch.manual_seed(0)
-        depth = OodDetector(4, components=8)
+        depth = OodDetector(4, data.instrument.n_wave, data.instrument.n_bands, components=8)
         depth.fit_subspace(encode_observation(data))
         losses.append(fit_ood_classifier(depth, make_toy_basis(), source, np.arange(700), AugmentSettings(), seed=1))
         good = data.select(slice(700, 900))

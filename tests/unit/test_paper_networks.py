@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from synthetic_toys import toy_templates
+from synthetic_toys import prepare_toy_templates
 from toy_universe import make_toy_data
 
 from napari_sfh.model.bundle import load_bundle
@@ -23,7 +23,7 @@ def test_the_two_recipes_differ_in_architecture_alone():
 
 @pytest.mark.parametrize("name", ["four_branch", "galceran2026"])
 def test_training_gives_a_bundle(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(templates, "prepare_templates", lambda name, cache=None, folder=None: toy_templates())
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
     recipe = load_recipe(name)
     fit = replace(recipe.fit, epochs=1, batch=32)
     recipe = replace(recipe, n=60, fit=fit, posterior=load_recipe("tiny").posterior)

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from histories import HISTORY, N_TARGET
 from toy_universe import make_toy_basis
 
 from napari_sfh.model.posterior import FlowConfig, Posterior, make_base_points
-from napari_sfh.model.targets import N_TARGET, MassToLight, unpack_targets
+from napari_sfh.model.targets import MassToLight
 from napari_sfh.training.fitting.posterior import FlowTrainingSet, fit_flow
 from napari_sfh.training.fitting.recipe import PosteriorSettings
 
@@ -19,7 +20,7 @@ SMALL = FlowConfig(transforms=2, hidden=(16,), bins=4)
 def posterior():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        return Posterior(LATENT, SMALL).eval()
+        return Posterior(LATENT, SMALL, N_TARGET).eval()
 
 
 def some(n, seed=0):
@@ -31,21 +32,21 @@ def some(n, seed=0):
 @torch.inference_mode()
 def test_draws_and_densities_have_their_shapes():
     made, (mu, context) = posterior(), some(7)
-    assert made.draw(mu, context, make_base_points(50)).shape == (7, 50, N_TARGET)
+    assert made.draw(mu, context, make_base_points(50, N_TARGET)).shape == (7, 50, N_TARGET)
     assert made.log_prob(mu, mu, context).shape == (7,)
 
 
 @torch.inference_mode()
 def test_an_object_draws_the_same_in_any_company():
     made, (mu, context) = posterior(), some(7)
-    alone = made.draw(mu[3:4], context[3:4], make_base_points(50))
-    torch.testing.assert_close(made.draw(mu, context, make_base_points(50))[3:4], alone, atol=1e-5, rtol=1e-4)
+    alone = made.draw(mu[3:4], context[3:4], make_base_points(50, N_TARGET))
+    torch.testing.assert_close(made.draw(mu, context, make_base_points(50, N_TARGET))[3:4], alone, atol=1e-5, rtol=1e-4)
 
 
 @torch.inference_mode()
 def test_density_of_a_draw_is_that_of_its_base_point():
     made, (mu, context) = posterior(), some(4)
-    base = make_base_points(64)
+    base = make_base_points(64, N_TARGET)
     y = made.draw(mu, context, base)
     for i in range(4):
         flow = made.flow(context[i])
@@ -60,7 +61,7 @@ def test_density_of_a_draw_is_that_of_its_base_point():
 @torch.inference_mode()
 def test_every_draw_is_a_history():
     made, (mu, context) = posterior(), some(20)
-    parts = unpack_targets(made.draw(3 * mu, context, make_base_points(100)))
+    parts = HISTORY.unpack(made.draw(3 * mu, context, make_base_points(100, N_TARGET)))
     light = parts["light_frac"]
     assert (light >= 0).all()
     torch.testing.assert_close(light.sum(-1), torch.ones(20, 100))
@@ -73,10 +74,10 @@ def test_every_draw_is_a_history():
 
 
 def test_base_points_are_normal_and_always_the_same():
-    points = make_base_points(1024)
+    points = make_base_points(1024, N_TARGET)
     torch.testing.assert_close(points.mean(0), torch.zeros(N_TARGET), atol=0.02, rtol=0)
     torch.testing.assert_close(points.std(0), torch.ones(N_TARGET), atol=0.02, rtol=0)
-    assert torch.equal(points, make_base_points(1024))
+    assert torch.equal(points, make_base_points(1024, N_TARGET))
 
 
 def test_whitening_makes_residuals_white_and_is_undone():
@@ -107,7 +108,9 @@ def fitted():
     """A flow that was trained on `known` objects."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        model = SimpleNamespace(posterior=Posterior(LATENT, SMALL), network=SimpleNamespace(latent_size=LATENT))
+        model = SimpleNamespace(
+            posterior=Posterior(LATENT, SMALL, N_TARGET), network=SimpleNamespace(latent_size=LATENT)
+        )
     settings = PosteriorSettings(epochs=12, batch=256, learning_rate=5e-3)
     stored, _, _ = known(8000, 4)
     fit_flow(model, stored, settings, 1, lambda line: None)
@@ -118,7 +121,7 @@ def fitted():
 def drawn(made, stored, n=400):
     context = stored.context.clone()
     context[:, :LATENT] = (stored.latent - made.latent_mean) * made.latent_scale
-    return made.draw(stored.mu, context, make_base_points(n))
+    return made.draw(stored.mu, context, make_base_points(n, N_TARGET))
 
 
 def test_known_posterior_is_found(fitted):
@@ -146,6 +149,6 @@ def test_temperature_widens_the_draws(fitted):
     stored, _, _ = known(20, 7)
     context = stored.context
     with torch.inference_mode():
-        plain, wide = (fitted.draw(stored.mu, context, make_base_points(400), t) for t in (1.0, 1.5))
+        plain, wide = (fitted.draw(stored.mu, context, make_base_points(400, N_TARGET), t) for t in (1.0, 1.5))
     ratio = (wide.std(1) / plain.std(1)).median()
     assert float(ratio) == pytest.approx(1.5, abs=0.15)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from astropy.wcs import WCS
+from histories import SCALARS, VECTORS, make_history_calibration
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis import posteriors
@@ -18,9 +19,7 @@ from napari_sfh.analysis.posteriors import compute_formation_times, draw_bin_pos
 from napari_sfh.analysis.weights import find_result_weights
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.calibration import PosteriorCalibration
 from napari_sfh.model.inference import predict_histories, reconstruct_observations
-from napari_sfh.model.targets import SCALARS, VECTORS
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.types import QUANTILES, BinMap, Result
 
@@ -69,7 +68,7 @@ def test_draws_have_the_quantiles_of_the_result(toy: Result) -> None:
 def test_redrawn_quantiles_are_the_calibrated_ones() -> None:
     """A calibration that widens and shifts; ranks stay, cumulative curves fall."""
     torch.manual_seed(1)
-    calibration = PosteriorCalibration()
+    calibration = make_history_calibration()
     levels = torch.tensor([0.005, 0.10, 0.45, 0.80, 0.99])
     calibration.scalar[:] = levels
     calibration.vector[:] = levels
@@ -92,7 +91,7 @@ def test_redrawn_quantiles_are_the_calibrated_ones() -> None:
 def test_no_calibration_moves_nothing() -> None:
     rows = torch.randn(1, 2000)
     falling = torch.linspace(1, 0.1, 16).expand(1, 2000, 16)
-    moved = PosteriorCalibration().calibrate_draws(
+    moved = make_history_calibration().calibrate_draws(
         dict.fromkeys(SCALARS, rows) | dict.fromkeys(VECTORS, falling), torch.tensor([1.5])
     )
     assert moved["tau_ism"].numpy() == pytest.approx(rows.numpy(), abs=0.02)

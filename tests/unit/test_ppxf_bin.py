@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from muse_hst import MUSE_HST
 
 from napari_sfh.analysis.comparison import ppxf_fit
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfBinSettings
@@ -31,7 +32,7 @@ def _observe(basis, light_frac, mh, snr=200.0, line=None, v=0.0):
     flux, phot = basis.reconstruct(mass, metals, np.zeros(1), np.zeros(1))
     flux = flux.astype(float)
     if line is not None:
-        profile, _, names = ppxf_fit.make_gas_line_templates(basis.filters, 60.0, v)
+        profile, _, names = ppxf_fit.make_gas_line_templates(basis.filters, MUSE_HST.grid, 60.0, v)
         flux += line * profile[:, names.index("Halpha")]
     error = np.full(flux.shape, 1 / snr)
     flux += np.random.default_rng(3).normal(0, 1, flux.shape) * error
@@ -39,7 +40,7 @@ def _observe(basis, light_frac, mh, snr=200.0, line=None, v=0.0):
     data = Observation(
         flux=flux, error=error, mask=np.ones(flux.shape, bool), phot=phot, phot_error=0.02 * phot,
         phot_mask=np.ones(phot.shape, bool), norm_cgs=zero, snr=zero + snr, v_kms=zero, sigma_kms=zero + 150.0,
-        flag=np.zeros(1, np.int32),
+        flag=np.zeros(1, np.int32), instrument=MUSE_HST,
     )  # fmt: skip
     return data, {
         k: float(v) for k, v in compute_population_means(mass[0], np.asarray(light_frac, float), metals[0]).items()

@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from muse_hst import MUSE_HST, WAVE_AA
 from synthetic_toys import toy_model, toy_source, toy_templates
 from toy_universe import make_toy_basis
 
 from napari_sfh.analysis.comparison.ppxf_fit import make_gas_line_templates, sum_ppxf_weights
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.filters import filter_weight_matrix
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.evaluation import ppxf_comparison, test_set
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_grid
 from napari_sfh.types import Observation
@@ -49,7 +49,9 @@ def _observe(grid, weights, a_v=0.0):
     row = {"flux": flux, "error": 0.01 * np.ones_like(flux), "phot": phot, "phot_error": 0.02 * phot}
     ones = {"mask": np.ones((1, flux.size), bool), "phot_mask": np.ones((1, 5), bool)}
     zero = {k: np.zeros(1) for k in ("norm_cgs", "v_kms", "sigma_kms", "flag")}
-    return Observation(**{k: v[None] for k, v in row.items()}, **ones, **zero, snr=np.full(1, 100.0))
+    return Observation(
+        **{k: v[None] for k, v in row.items()}, **ones, **zero, snr=np.full(1, 100.0), instrument=MUSE_HST
+    )
 
 
 @pytest.mark.parametrize(("age", "metal"), [(9, 0), (13, 3)])

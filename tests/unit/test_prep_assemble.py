@@ -4,20 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from muse_hst import BANDS, MUSE_HST, N_WAVE, WAVE_AA
 from prep_toys import toy_bins, toy_wcs
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import extinction
-from napari_sfh.physics.wavelength import C_KMS, N_WAVE, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep import kinematics
 from napari_sfh.prep.observation import make_observation, mask_gas_lines
 from napari_sfh.prep.rest_frame import RestSpectra
-from napari_sfh.types import BANDS, BinnedMaps, Flag
+from napari_sfh.types import BinnedMaps, Flag
 
 
 def rest_spectra(n=4, snr=40.0):
     ones = np.ones((n, N_WAVE), dtype=np.float32)
-    return RestSpectra(ones, 0.02 * ones, ones > 0, np.full(n, 2e-18), np.full(n, snr, dtype=np.float32))
+    return RestSpectra(ones, 0.02 * ones, ones > 0, np.full(n, 2e-18), np.full(n, snr, dtype=np.float32), np.zeros(n))
 
 
 BINS = toy_bins([[1, 1, 2, 2], [3, 3, 4, 4]])
@@ -25,7 +26,7 @@ GOOD = {band: (np.full(4, 4e-18), np.full(4, 1e-19)) for band in BANDS}
 
 
 def build(rest=None, photometry=GOOD, bins=BINS, sigma=60.0, redshift=0.002, **extra):
-    return make_observation(rest or rest_spectra(), photometry, bins, 10.0, sigma, redshift, **extra)
+    return make_observation(rest or rest_spectra(), photometry, bins, MUSE_HST, 10.0, sigma, redshift, **extra)
 
 
 def test_bands_share_the_spectrums_norm():

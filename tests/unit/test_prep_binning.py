@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.io import fits
+from muse_hst import NORM_WINDOW_AA
 from prep_toys import MUSE_WAVE, toy_cube, toy_spectrum, toy_wcs
 
 from napari_sfh.errors import Cancelled, SfhInputError
@@ -187,7 +188,7 @@ def noisy_cube(snr=20.0, shape=(6, 7), variance=True, redshift=0.0, seed=1):
 
 @pytest.mark.parametrize(("variance", "tolerance"), [(True, 0.01), (False, 0.25)])
 def test_snr_is_that_of_the_data(variance, tolerance):
-    sn = measure_signal_noise(noisy_cube(20.0, variance=variance), 0.002)
+    sn = measure_signal_noise(noisy_cube(20.0, variance=variance), 0.002, NORM_WINDOW_AA)
     assert sn.from_variance is variance
     np.testing.assert_allclose(sn.snr, 20.0, rtol=tolerance + 0.01)
     assert np.mean(sn.snr) == pytest.approx(20.0, rel=0.05)
@@ -208,20 +209,20 @@ def test_bad_spaxels_are_left_out():
     cube_flux[:, 0, 1] = -5.0
     cube_flux[:, 0, 2] = 0.5  # S/N 0.5
     cube = toy_cube(cube_flux, np.ones_like(cube_flux))
-    sn = measure_signal_noise(cube, 0.0)
+    sn = measure_signal_noise(cube, 0.0, NORM_WINDOW_AA)
     np.testing.assert_array_equal(sn.good, [[False] * 3, [True] * 3])
     assert np.isnan(sn.signal[0, 0])
 
 
 def test_noise_uses_the_variance_and_not_its_root():
     flux = np.full((MUSE_WAVE.size, 1, 1), 100.0)
-    sn = measure_signal_noise(toy_cube(flux, np.full_like(flux, 25.0)), 0.0)
+    sn = measure_signal_noise(toy_cube(flux, np.full_like(flux, 25.0)), 0.0, NORM_WINDOW_AA)
     assert sn.snr[0, 0] == pytest.approx(20.0, rel=1e-5)
 
 
 def test_window_moves_with_redshift():
     cube = toy_cube(toy_spectrum(MUSE_WAVE)[:, None, None])
-    part = find_window_channels(cube, 0.1)
+    part = find_window_channels(cube, 0.1, NORM_WINDOW_AA)
     assert cube.wave_aa[part][0] == pytest.approx(5300 * 1.1, abs=1.25)
     assert cube.wave_aa[part][-1] == pytest.approx(5500 * 1.1, abs=1.25)
 
@@ -229,17 +230,17 @@ def test_window_moves_with_redshift():
 def test_window_not_covered_names_the_range():
     cube = toy_cube(toy_spectrum(MUSE_WAVE)[:, None, None], name="short.fits")
     with pytest.raises(SfhInputError, match=r"short\.fits.*redshift 0\.9.*the cube covers 4750-7624 AA"):
-        measure_signal_noise(cube, 0.9)
+        measure_signal_noise(cube, 0.9, NORM_WINDOW_AA)
 
 
 def test_nothing_but_nan_is_an_error():
     flux = np.full((MUSE_WAVE.size, 3, 3), np.nan)
     with pytest.raises(SfhInputError, match=r"toy\.fits: no spaxel has S/N >= 1 .*0 observed spaxels"):
-        measure_signal_noise(toy_cube(flux), 0.0)
+        measure_signal_noise(toy_cube(flux), 0.0, NORM_WINDOW_AA)
 
 
 def test_one_spaxel_cube():
-    sn = measure_signal_noise(noisy_cube(50.0, shape=(1, 1)), 0.0)
+    sn = measure_signal_noise(noisy_cube(50.0, shape=(1, 1)), 0.0, NORM_WINDOW_AA)
     bins = bin_spaxels(sn, 35.0)
     assert bins.n_bins == 1
     assert bins.nspax[0] == 1
@@ -251,7 +252,7 @@ def test_cancel_returns_none():
     event = threading.Event()
     event.set()
     with pytest.raises(Cancelled):
-        measure_signal_noise(noisy_cube(), 0.0, cancel=event)
+        measure_signal_noise(noisy_cube(), 0.0, NORM_WINDOW_AA, cancel=event)
 
 
 # --- bins of somebody else --------------------------------------------------------------------------------------

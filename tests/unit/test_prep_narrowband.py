@@ -7,6 +7,7 @@ import pytest
 from prep_toys import toy_cube
 
 from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.prep import narrowband
 
@@ -14,31 +15,31 @@ WAVE = np.arange(4750.0, 9350.0, 1.25)
 
 
 def test_there_are_56_bands_and_43_in_the_muse_range():
-    every = narrowband.make_jpas_like_filters()
+    every = make_jpas_like_filters()
     assert len(every) == 56
     assert np.all(np.diff([f.pivot_aa for f in every]) > 0)
     assert (every[0].name, every[1].name, every[-1].name) == ("u", "J0378", "J1007")
-    muse = narrowband.make_jpas_like_filters(4750, 9350)
+    muse = make_jpas_like_filters(4750, 9350)
     assert [muse[0].name, muse[-1].name] == ["J0490", "J0910"]
     assert len(muse) == 43
     np.testing.assert_allclose(np.diff([f.pivot_aa for f in muse]), 100, atol=0.1)
 
 
 def test_width_is_145_at_half_maximum():
-    band = narrowband.make_jpas_like_filters(5300, 5500)[0]
+    band = make_jpas_like_filters(5300, 5500)[0]
     fine = np.linspace(band.wave_aa[0], band.wave_aa[-1], 100_001)
     above = fine[np.interp(fine, band.wave_aa, band.throughput) >= 0.5]
     assert np.ptp(above) == pytest.approx(145.0, abs=0.01)
 
 
 def test_bands_with_halpha_are_left_out():
-    names = {f.name for f in narrowband.make_jpas_like_filters(4750, 9350)}
-    left = {f.name for f in narrowband.make_jpas_like_filters(4750, 9350, without_aa=[HALPHA_AA])}
+    names = {f.name for f in make_jpas_like_filters(4750, 9350)}
+    left = {f.name for f in make_jpas_like_filters(4750, 9350, without_aa=[HALPHA_AA])}
     assert names - left == {"J0650", "J0660"}
 
 
 def test_mean_of_a_line_through_the_flux_is_its_value_at_the_photon_weighted_centre():
-    bands = narrowband.make_jpas_like_filters(4750, 9350)
+    bands = make_jpas_like_filters(4750, 9350)
     out = narrowband.measure_narrowband_fluxes(2.0 + 1e-3 * (WAVE - 6000.0), WAVE, bands)
     # For a symmetric band of variance s^2 about c the photon-weighted mean wavelength is c + s^2 / c.
     centre = np.array([0.5 * (f.wave_aa[0] + f.wave_aa[-1]) for f in bands])
@@ -49,7 +50,7 @@ def test_mean_of_a_line_through_the_flux_is_its_value_at_the_photon_weighted_cen
 
 
 def test_error_of_equal_independent_pixels():
-    bands = narrowband.make_jpas_like_filters(5000, 6000)
+    bands = make_jpas_like_filters(5000, 6000)
     out = narrowband.measure_narrowband_fluxes(np.ones((3, WAVE.size)), WAVE, bands, error=np.full((3, WAVE.size), 0.1))
     # A trapezoid of area A and integral of its square Q: var = sigma^2 step Q / A^2.
     area, square = 145.0, 120.0 + 2 * 25.0 / 3
@@ -58,14 +59,14 @@ def test_error_of_equal_independent_pixels():
 
 def test_scatter_of_noise_is_the_error():
     rng = np.random.default_rng(1)
-    bands = narrowband.make_jpas_like_filters(5000, 6000)
+    bands = make_jpas_like_filters(5000, 6000)
     error = np.full((800, WAVE.size), 0.2)
     out = narrowband.measure_narrowband_fluxes(1 + error * rng.standard_normal(error.shape), WAVE, bands, error)
     np.testing.assert_allclose(out.flux.std(0), out.error[0], rtol=0.12)
 
 
 def test_bad_pixels_are_bridged_up_to_a_tenth_of_the_band():
-    bands = narrowband.make_jpas_like_filters(5300, 5500)
+    bands = make_jpas_like_filters(5300, 5500)
     flux = np.ones((2, WAVE.size))
     flux[0, np.argmin(np.abs(WAVE - 5400)) : np.argmin(np.abs(WAVE - 5410))] = np.nan
     flux[1, (WAVE > 5380) & (WAVE < 5420)] = np.nan
@@ -80,7 +81,7 @@ def test_images_of_a_cube_equal_its_spectra_in_the_rest_frame():
     flux = 5 + rng.random((WAVE.size, 3, 4))
     variance = 0.01 + rng.random(flux.shape)
     good = rng.random(flux.shape) > 0.01
-    bands = narrowband.make_jpas_like_filters(4750, 9000, [HALPHA_AA])
+    bands = make_jpas_like_filters(4750, 9000, [HALPHA_AA])
     z = 0.01
     made = narrowband.make_narrowband_images(toy_cube(flux, variance, good, wave=WAVE), bands, z)
     assert made.flux.shape == made.error.shape == (len(bands), 3, 4)
@@ -95,7 +96,7 @@ def test_images_of_a_cube_equal_its_spectra_in_the_rest_frame():
 
 def test_cube_without_variance_has_no_errors():
     made = narrowband.make_narrowband_images(
-        toy_cube(np.ones((WAVE.size, 2, 2)), wave=WAVE), narrowband.make_jpas_like_filters(5000, 6000)
+        toy_cube(np.ones((WAVE.size, 2, 2)), wave=WAVE), make_jpas_like_filters(5000, 6000)
     )
     assert np.isnan(made.error).all()
     assert np.isfinite(made.flux).all()
@@ -106,17 +107,17 @@ def test_cancel_gives_nothing():
     stop.set()
     cube = toy_cube(np.ones((WAVE.size, 2, 2)), wave=WAVE)
     with pytest.raises(Cancelled):
-        narrowband.make_narrowband_images(cube, narrowband.make_jpas_like_filters(5000, 6000), cancel=stop)
+        narrowband.make_narrowband_images(cube, make_jpas_like_filters(5000, 6000), cancel=stop)
 
 
 def test_bad_input():
     with pytest.raises(SfhInputError, match="none lies within 100-200"):
-        narrowband.make_jpas_like_filters(100, 200)
+        make_jpas_like_filters(100, 200)
     with pytest.raises(SfhInputError, match="do not agree"):
-        narrowband.measure_narrowband_fluxes(np.ones(3), np.arange(4), narrowband.make_jpas_like_filters(5000, 6000))
+        narrowband.measure_narrowband_fluxes(np.ones(3), np.arange(4), make_jpas_like_filters(5000, 6000))
     with pytest.raises(SfhInputError, match="give a spectrum that covers the filter"):
-        narrowband.measure_narrowband_fluxes(np.ones(WAVE.size), WAVE, narrowband.make_jpas_like_filters())
+        narrowband.measure_narrowband_fluxes(np.ones(WAVE.size), WAVE, make_jpas_like_filters())
     with pytest.raises(SfhInputError, match="J0490"):
         narrowband.make_narrowband_images(
-            toy_cube(np.ones((900, 2, 2)), wave=np.arange(5000, 5900.0)), narrowband.make_jpas_like_filters(4800)
+            toy_cube(np.ones((900, 2, 2)), wave=np.arange(5000, 5900.0)), make_jpas_like_filters(4800)
         )

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from muse_hst import NORM_WINDOW_AA
 from prep_toys import toy_bins, toy_cube, toy_mosaic, toy_wcs
 from scipy.ndimage import gaussian_filter
 
@@ -185,20 +186,21 @@ def test_cancel():
 
 
 def test_a_cubes_own_moffat_is_taken():
-    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5)).beta == 2.5
-    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5), beta=3.0).beta == 3.0
-    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7)).beta is None
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5), NORM_WINDOW_AA).beta == 2.5
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7, psf_beta=2.5), NORM_WINDOW_AA, beta=3.0).beta == 3.0
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7), NORM_WINDOW_AA).beta is None
 
 
 def test_psf_of_a_cube():
-    assert choose_cube_psf(cube(), 1.1).fwhm_arcsec == 1.1
-    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7)).fwhm_arcsec == 0.7
-    assumed = choose_cube_psf(cube())
+    assert choose_cube_psf(cube(), NORM_WINDOW_AA, 1.1).fwhm_arcsec == 1.1
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7), NORM_WINDOW_AA).fwhm_arcsec == 0.7
+    assumed = choose_cube_psf(cube(), NORM_WINDOW_AA)
     assert assumed.assumed
     assert assumed.fwhm_arcsec == ASSUMED_FWHM_ARCSEC
-    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7)).fwhm_at(6984.0) == pytest.approx(0.7 - 0.015)
-    assert choose_cube_psf(cube(name="NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"), 0.92).fwhm_at(4800.0) == 0.92
+    assert choose_cube_psf(cube(psf_fwhm_arcsec=0.7), NORM_WINDOW_AA).fwhm_at(6984.0) == pytest.approx(0.7 - 0.015)
+    homogenised = cube(name="NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits")
+    assert choose_cube_psf(homogenised, NORM_WINDOW_AA, 0.92).fwhm_at(4800.0) == 0.92
     with pytest.raises(SfhInputError, match="`psf_fwhm_arcsec`"):
-        choose_cube_psf(cube(), -1.0)
+        choose_cube_psf(cube(), NORM_WINDOW_AA, -1.0)
     with pytest.raises(SfhInputError, match="Moffat"):
         Psf(0.9, beta=0.5)

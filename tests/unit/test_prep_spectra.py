@@ -4,12 +4,13 @@ import threading
 
 import numpy as np
 import pytest
+from muse_hst import MUSE_HST, NORM_PIXELS, NORM_WINDOW_AA, WAVE_AA
 from prep_toys import LINES, MUSE_WAVE, toy_bins, toy_cube, toy_spectrum
 
 from napari_sfh.errors import Cancelled, SfhInputError
-from napari_sfh.physics.wavelength import NORM_PIXELS, NORM_WINDOW_AA, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.rest_frame import noise_gain, resampling_matrix, shift_to_rest_frame
-from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra
+from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra, find_channel_range
 
 
 def white(n_bins=1, level=100.0, variance=1.0, seed=None):
@@ -43,7 +44,7 @@ def test_only_the_channels_that_rest_can_reach_are_read():
     cube = toy_cube(np.ones((3681, 1, 1)), np.ones((3681, 1, 1)), wave=4749.88 + 1.25 * np.arange(3681))
     read = cube.read
     object.__setattr__(cube, "read", lambda lo, hi: seen.append((lo, hi)) or read(lo, hi))
-    out = extract_bin_spectra(cube, toy_bins([[1]]), redshift=0.005)
+    out = extract_bin_spectra(cube, toy_bins([[1]]), find_channel_range(cube, 0.005, MUSE_HST.grid))
     assert cube.wave_aa[seen[0][0]] == pytest.approx(4800 * 1.005 * (1 - 1000 / 299792.458) - 20, abs=2)
     assert cube.wave_aa[seen[-1][1] - 1] == pytest.approx(7000 * 1.005 * (1 + 1000 / 299792.458) + 20, abs=2)
     assert out.wave_aa.size == sum(hi - lo for lo, hi in seen)
@@ -78,16 +79,16 @@ def test_all_nan_bin_comes_out_bad():
     flux[:, 0, 1] = np.nan
     out = extract_bin_spectra(toy_cube(flux), toy_bins([[1, 2]]))
     assert not out.good[1].any()
-    rest = shift_to_rest_frame(out, 0.0, 0.0, 60.0)
+    rest = shift_to_rest_frame(out, MUSE_HST.grid, 0.0, 0.0, 60.0)
     assert np.isnan(rest.norm_cgs[1])
     assert rest.snr[1] == 0
     assert not rest.mask[1].any()
 
 
 def test_rest_range_not_covered():
-    cube = toy_cube(np.ones((400, 1, 1)), wave=4750 + 1.25 * np.arange(400), name="blue.fits")
-    with pytest.raises(SfhInputError, match=r"blue\.fits: rest 4800-7000 AA lies at 4800-7000 AA.*covers 4750-5249"):
-        extract_bin_spectra(cube, toy_bins([[1]]), redshift=0.0)
+    cube = toy_cube(np.ones((400, 1, 1)), wave=4000 + 1.25 * np.arange(400), name="blue.fits")
+    with pytest.raises(SfhInputError, match=r"blue\.fits: rest 4800-7000 AA lies at 4800-7000 AA.*covers 4000-4499"):
+        find_channel_range(cube, 0.0, MUSE_HST.grid)
     assert extract_bin_spectra(cube, toy_bins([[1]])).wave_aa.size == 400
 
 
@@ -109,7 +110,7 @@ def test_lines_arrive_at_rest_with_150_kms(redshift, v_kms, sigma_kms):
     wave = 4749.88 + 1.25 * np.arange(2500)
     seen = toy_spectrum(wave, redshift, v_kms, sigma_kms).astype(np.float32)[None]
     spectra = BinSpectra(wave, seen, np.ones_like(seen), np.ones(seen.shape, bool), 1e-20, True)
-    rest = shift_to_rest_frame(spectra, redshift, v_kms, sigma_kms)
+    rest = shift_to_rest_frame(spectra, MUSE_HST.grid, redshift, v_kms, sigma_kms)
     truth = toy_spectrum(WAVE_AA, sigma_kms=150.0)
     truth /= truth[NORM_PIXELS].mean()
     assert rest.mask[0].mean() > 0.99
@@ -132,20 +133,20 @@ def line_moments(flux, wave):
 def test_sigma_above_150_is_resampled_but_not_broadened():
     seen = toy_spectrum(MUSE_WAVE, 0.003, 40, 200.0).astype(np.float32)[None]
     spectra = BinSpectra(MUSE_WAVE, seen, np.ones_like(seen), np.ones(seen.shape, bool), 1e-20, True)
-    rest = shift_to_rest_frame(spectra, 0.003, 40.0, 200.0)
+    rest = shift_to_rest_frame(spectra, MUSE_HST.grid, 0.003, 40.0, 200.0)
     truth = toy_spectrum(WAVE_AA, sigma_kms=200.0)
     assert np.abs(rest.flux[0] - truth / truth[NORM_PIXELS].mean())[rest.mask[0]].max() < 3e-3
 
 
 def test_operator_keeps_constants_and_is_local():
     for extra in (0.0, 30.0, 140.0):
-        matrix = resampling_matrix(MUSE_WAVE, 1.004, extra)
+        matrix = resampling_matrix(MUSE_WAVE, 1.004 * WAVE_AA, 1.004 * WAVE_AA * extra / C_KMS)
         np.testing.assert_allclose(matrix @ np.ones(MUSE_WAVE.size), 1.0, atol=1e-12)
         np.testing.assert_allclose((matrix @ MUSE_WAVE) / 1.004, WAVE_AA, atol=0.02)  # 1 km/s
 
 
 def test_norm_is_the_observed_mean_in_cgs():
-    rest = shift_to_rest_frame(white(level=100.0), 0.0, 0.0, 60.0)
+    rest = shift_to_rest_frame(white(level=100.0), MUSE_HST.grid, 0.0, 0.0, 60.0)
     assert rest.norm_cgs[0] == pytest.approx(1e-18, rel=1e-6)
     np.testing.assert_allclose(rest.flux[0][rest.mask[0]], 1.0, rtol=1e-6)
     assert NORM_WINDOW_AA == (5300.0, 5500.0)
@@ -153,16 +154,16 @@ def test_norm_is_the_observed_mean_in_cgs():
 
 @pytest.mark.parametrize("sigma_kms", [20.0, 100.0, 145.0, 180.0])
 def test_snr_is_that_of_unbroadened_pixels(sigma_kms):
-    rest = shift_to_rest_frame(white(level=100.0, variance=4.0), 0.0, 0.0, sigma_kms)
+    rest = shift_to_rest_frame(white(level=100.0, variance=4.0), MUSE_HST.grid, 0.0, 0.0, sigma_kms)
     assert rest.snr[0] == pytest.approx(50.0, rel=0.01)
     np.testing.assert_allclose(rest.error[0][rest.mask[0]], 0.02, rtol=0.01)
 
 
 def test_noise_keeps_its_power_on_large_scales_and_its_pixel_scatter_falls_by_the_gain():
-    rest = shift_to_rest_frame(white(n_bins=60, variance=1.0, seed=2), 0.0, 0.0, 50.0)
+    rest = shift_to_rest_frame(white(n_bins=60, variance=1.0, seed=2), MUSE_HST.grid, 0.0, 0.0, 50.0)
     noise = np.where(rest.mask, rest.flux - 1.0, 0.0)[:, 40:1720]
     error = np.median(rest.error[rest.mask])
-    assert noise.std() / error == pytest.approx(np.sqrt(noise_gain(50.0)), rel=0.03)
+    assert noise.std() / error == pytest.approx(np.sqrt(noise_gain(50.0, MUSE_HST.grid)), rel=0.03)
     binned = noise.reshape(60, -1, 40).mean(-1)  # 50 AA: much wider than the kernel
     assert binned.std() * np.sqrt(40) / error == pytest.approx(1.0, rel=0.06)
 
@@ -170,7 +171,9 @@ def test_noise_keeps_its_power_on_large_scales_and_its_pixel_scatter_falls_by_th
 def test_redshifted_pixels_hold_more_photons():
     wave = 4749.88 + 1.25 * np.arange(3000)
     flux = np.full((1, wave.size), 100.0, dtype=np.float32)
-    rest = shift_to_rest_frame(BinSpectra(wave, flux, np.ones_like(flux), flux > 0, 1e-20, True), 0.21, 0.0, 60.0)
+    rest = shift_to_rest_frame(
+        BinSpectra(wave, flux, np.ones_like(flux), flux > 0, 1e-20, True), MUSE_HST.grid, 0.21, 0.0, 60.0
+    )
     assert rest.snr[0] == pytest.approx(100 * np.sqrt(1.21), rel=0.01)
 
 
@@ -179,7 +182,7 @@ def test_bad_pixels_grow_by_the_kernel_and_never_leak():
     bad = np.argmin(np.abs(MUSE_WAVE - 6000.0))
     spectra.flux[0, bad] = 1e6
     spectra.good[0, bad] = False
-    rest = shift_to_rest_frame(spectra, 0.0, 0.0, 50.0)
+    rest = shift_to_rest_frame(spectra, MUSE_HST.grid, 0.0, 0.0, 50.0)
     np.testing.assert_allclose(rest.flux[0][rest.mask[0]], 1.0, rtol=1e-5)
     masked = WAVE_AA[~rest.mask[0] & (WAVE_AA > 4900) & (WAVE_AA < 6900)]
     assert 5 <= masked.size <= 11
@@ -187,7 +190,7 @@ def test_bad_pixels_grow_by_the_kernel_and_never_leak():
 
 
 def test_laser_notch_can_be_masked():
-    rest = shift_to_rest_frame(white(), 0.0, 0.0, 60.0, mask_observed_aa=((5800.0, 5970.0),))
+    rest = shift_to_rest_frame(white(), MUSE_HST.grid, 0.0, 0.0, 60.0, mask_observed_aa=((5800.0, 5970.0),))
     inside = (WAVE_AA > 5801) & (WAVE_AA < 5969)
     assert not rest.mask[0][inside].any()
     assert rest.mask[0][(WAVE_AA < 5780) | (WAVE_AA > 5990)].all()
@@ -200,7 +203,7 @@ def test_vacuum_axes_are_not_uniform_and_work():
     wave = vacuum_to_air(4751.0 + 1.25 * np.arange(2300))
     seen = toy_spectrum(wave, 0.002, 0, 70).astype(np.float32)[None]
     rest = shift_to_rest_frame(
-        BinSpectra(wave, seen, np.ones_like(seen), np.isfinite(seen), 1e-20, True), 0.002, 0.0, 70.0
+        BinSpectra(wave, seen, np.ones_like(seen), np.isfinite(seen), 1e-20, True), MUSE_HST.grid, 0.002, 0.0, 70.0
     )
     truth = toy_spectrum(WAVE_AA, sigma_kms=150.0)
     assert np.abs(rest.flux[0] - truth / truth[NORM_PIXELS].mean())[rest.mask[0]].max() < 2.5e-3
@@ -208,19 +211,19 @@ def test_vacuum_axes_are_not_uniform_and_work():
 
 def test_no_continuum_gives_no_spectrum():
     spectra = white(level=-3.0)
-    rest = shift_to_rest_frame(spectra, 0.0, 0.0, 60.0)
+    rest = shift_to_rest_frame(spectra, MUSE_HST.grid, 0.0, 0.0, 60.0)
     assert np.isnan(rest.norm_cgs[0])
 
 
 def test_kinematics_must_fit_the_bins():
     with pytest.raises(SfhInputError, match=r"v_kms has shape \(3,\).*each of the 2 bins"):
-        shift_to_rest_frame(white(2), 0.0, np.zeros(3), 60.0)
+        shift_to_rest_frame(white(2), MUSE_HST.grid, 0.0, np.zeros(3), 60.0)
     with pytest.raises(SfhInputError, match="sigma_kms is not finite in 1 bins"):
-        shift_to_rest_frame(white(2), 0.0, 0.0, np.array([50.0, np.nan]))
+        shift_to_rest_frame(white(2), MUSE_HST.grid, 0.0, 0.0, np.array([50.0, np.nan]))
 
 
 def test_inputs_stay_as_they_were():
     spectra = white(2, seed=0)
     before = spectra.flux.copy()
-    shift_to_rest_frame(spectra, 0.0, 0.0, 60.0)
+    shift_to_rest_frame(spectra, MUSE_HST.grid, 0.0, 0.0, 60.0)
     np.testing.assert_array_equal(spectra.flux, before)

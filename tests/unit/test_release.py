@@ -3,18 +3,22 @@
 import json
 
 import pytest
+from muse_hst import MUSE_HST
 from toy_universe import make_toy_basis, make_toy_config, make_toy_metadata, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model import bundle as bundles
 from napari_sfh.model.bundle import hash_bundle_tensors, load_bundle, save_bundle
 from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.model.targets import HistoryTargets
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import model_card, training_run
 from napari_sfh.training.fitting.release import release_bundle
 
 HASH = "ab" * 32
 META = make_toy_metadata() | {
+    "instrument": MUSE_HST.to_json(),
+    "targets": HistoryTargets().to_json(),
     "prior": {"name": "galceran2026", "sha256": HASH, "toml": ""},
     "libraries": {"bc03": {"isochrones": "Padova", "imf": "Chabrier", "sha256": HASH, "citation": "BC03"}},
     "filters": {"F275W": {"camera": "UVIS", "sha256": HASH}},
@@ -38,7 +42,8 @@ META = make_toy_metadata() | {
 def run(tmp_path):
     """A finished run's folder."""
     basis = make_toy_basis()
-    save_bundle(tmp_path / "run" / training_run.BUNDLE, SfhModel(make_toy_config(), basis), basis, META)
+    model = SfhModel(make_toy_config(), MUSE_HST, HistoryTargets(), basis)
+    save_bundle(tmp_path / "run" / training_run.BUNDLE, model, MUSE_HST, basis.filters, basis, META)
     return tmp_path / "run"
 
 

@@ -16,10 +16,13 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
+from muse_hst import BANDS, MUSE_HST
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.types import BANDS, FLAG_MEANING, BinMap, Flag, Observation, Prediction, Result
+from napari_sfh.model.targets import HistoryTargets
+from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.types import FLAG_MEANING, BinMap, Flag, Observation, Prediction, Result
 
 N, NY, NX, W, A, LATENT = 7, 12, 15, 1761, 16, 40
 SHARED_CHECK = Path(__file__).resolve().parents[3] / "shared" / "check_result.py"
@@ -49,10 +52,10 @@ def make_result(n: int = N, seed: int = 1) -> Result:
     phot_mask = np.ones((n, 5), dtype=bool)
     phot_mask[:, 0] = False
     fractions = [rng.dirichlet(np.ones(A), n).astype(f32) for _ in range(2)]
-    quantiles = {k: np.sort(rng.normal(size=(n, 5)), -1).astype(f32) for k in Prediction.SCALARS}
+    quantiles = {k: np.sort(rng.normal(size=(n, 5)), -1).astype(f32) for k in HistoryTargets.scalars}
     for name in ("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw"):
         quantiles[name] = quantiles[name] * f32(0.2) + f32(9.5 if name.startswith("lg") else -0.3)
-    quantiles |= {k: np.sort(rng.random((n, A, 5)), -1).astype(f32) for k in Prediction.VECTORS}
+    quantiles |= {k: np.sort(rng.random((n, A, 5)), -1).astype(f32) for k in HistoryTargets.vectors}
     mh = rng.normal(-0.3, 0.3, (n, A)).astype(f32)
     for array in (*quantiles.values(), mh, *fractions):
         array[-1] = np.nan
@@ -68,6 +71,7 @@ def make_result(n: int = N, seed: int = 1) -> Result:
         v_kms=rng.normal(0, 100, n).astype(f32),
         sigma_kms=rng.uniform(30, 200, n).astype(f32),
         flag=np.full(n, int(Flag.MISSING_BAND), dtype=np.int32),
+        instrument=MUSE_HST,
     )
     flag = data.flag.copy()
     flag[-1] |= int(Flag.NO_SPECTRUM)
@@ -89,6 +93,7 @@ def make_result(n: int = N, seed: int = 1) -> Result:
             quantiles,
             rng.random(n).astype(f32),
             rng.normal(size=(n, LATENT)).astype(f32),
+            AGE_EDGES_GYR,
         ),
         model_flux=rng.normal(1, 0.1, (n, W)).astype(f32),
         model_phot=rng.uniform(0.5, 2, (n, 5)).astype(f32),
@@ -269,7 +274,7 @@ def test_newer_format_is_refused(tmp_path):
     hdu = fits.PrimaryHDU()
     hdu.header["SFHFORM"] = 99
     hdu.writeto(path)
-    with pytest.raises(SfhInputError, match=r"result format 99 is newer than 1; update napari-sfh"):
+    with pytest.raises(SfhInputError, match=r"result format 99 is newer than 2; update napari-sfh"):
         read_result(path)
 
 
@@ -310,7 +315,7 @@ def test_unwritable_folder(written, tmp_path, monkeypatch):
 
 _FULL_DISK = """
 import resource, sys
-sys.path.insert(0, {folder!r})
+sys.path[:0] = {folders!r}
 from test_results import make_result
 from napari_sfh.io.results import write_result
 from napari_sfh.errors import ComputeError
@@ -327,7 +332,8 @@ def test_full_disk_leaves_nothing(tmp_path):
     """A process that may write 100 kB only: the same path as a full disk."""
     path = tmp_path / "out.fits"
     path.write_bytes(b"the previous result")
-    code = _FULL_DISK.format(folder=str(Path(__file__).parent), path=str(path))
+    here = Path(__file__).parent
+    code = _FULL_DISK.format(folders=[str(here), str(here.parent / "toys")], path=str(path))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert "out.fits: writing failed" in done.stdout, done.stderr
     assert "free disk space" in done.stdout

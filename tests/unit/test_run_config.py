@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_sfh.cli import build_command_parser
-from napari_sfh.config import OPTIONS, SETTINGS, RunConfig, parse_kinematics, word_settings
+from napari_sfh.config import OPTIONS, SETTINGS, RunConfig, name_settings, parse_kinematics
 from napari_sfh.errors import SfhInputError
 
 
@@ -68,5 +68,5 @@ def test_maps_must_be_given_where_they_are_asked_for():
 
 def test_each_front_end_names_a_setting_in_its_words():
     sentence = "no `psf_fwhm_arcsec`, check `flux` and --ebv-mw in --output"
-    assert word_settings(sentence, OPTIONS) == "no --psf-fwhm, check flux and --ebv-mw in --output"
-    assert word_settings(sentence, {"ebv_mw": "E(B-V)"}) == "no psf_fwhm_arcsec, check flux and E(B-V) in --output"
+    assert name_settings(sentence, OPTIONS) == "no --psf-fwhm, check flux and --ebv-mw in --output"
+    assert name_settings(sentence, {"ebv_mw": "E(B-V)"}) == "no psf_fwhm_arcsec, check flux and E(B-V) in --output"

@@ -60,7 +60,7 @@ def test_gp_gives_a_history_whatever_the_times():
 @pytest.mark.parametrize("prior", ["galceran2026", "wide"])
 def test_every_component_conserves_mass(prior):
     config = load_prior(prior)
-    params = draw_parameters(config, np.random.default_rng(3), 3000, SUB_EDGES_GYR, (-2.3, 0.7))
+    params = draw_parameters(config, np.random.default_rng(3), 3000, SUB_EDGES_GYR, (-2.3, 0.7), 150.0)
     np.testing.assert_allclose(params.mass.sum(1), 1.0, atol=1e-12)
     assert params.mass.min() >= 0
     assert set(np.unique(params.family)) == set(range(len(config.families)))
@@ -136,3 +136,14 @@ def test_steady_histories_keep_forming_stars():
     recent = 1 - formed[:, np.searchsorted(SUB_EDGES_GYR, 0.1 - 1e-9)]
     expected = SUB_EDGES_GYR[np.searchsorted(SUB_EDGES_GYR, 0.1 - 1e-9)] / 10
     assert np.std(np.log10(recent / expected)) == pytest.approx(0.3, abs=0.12)
+
+
+def test_a_single_age_lies_in_the_two_sub_bins_about_it():
+    lg_age = np.array([6.3, 8.123, 9.9, 10.15])
+    formed = star_formation.SFH_FAMILIES["ssp"].formed(
+        np.random.default_rng(1), SUB_EDGES_GYR, {"lg_age_yr": lg_age}, 13.8
+    )
+    mass = formed[:, :-1] - formed[:, 1:]
+    middle = np.log10(0.5 * (SUB_EDGES_GYR[1:] + SUB_EDGES_GYR[:-1])) + 9
+    assert np.all((mass > 1e-12).sum(1) <= 2)
+    np.testing.assert_allclose(mass @ middle, lg_age, atol=1e-9)

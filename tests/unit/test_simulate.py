@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from synthetic_toys import toy_source, toy_templates
+from template_toys import no_download
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.training import cli
-from napari_sfh.training.evaluation import set_figures
 from napari_sfh.training.simulator import simulation, stored_set
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.types import Observation
@@ -230,8 +230,8 @@ def test_no_scheduler_answers(tmp_path):
 
 
 def test_command_makes_a_set_and_its_plots(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(simulation, "prepare_prior", lambda config: replace(toy_source(), config=config))
-    monkeypatch.setattr(set_figures.filter_curves, "load_hst_filters", lambda: toy_templates().filters)
+    monkeypatch.setattr(simulation, "prepare_prior", lambda config, instrument: replace(toy_source(), config=config))
+    no_download(monkeypatch)
     words = ["simulate", "--config", "tiny", "--n", "150", "--workers", "2", "--without", "delayed"]
     assert cli.main([*words, "--output", str(tmp_path), "--plots"]) == 0
     assert "150 objects of tiny" in capsys.readouterr().out

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from muse_hst import BANDS, MUSE_HST
 from synthetic_toys import toy_source
 
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.studies import camera_substitution
-from napari_sfh.types import BANDS
+
+CASES = camera_substitution.list_substitutions(MUSE_HST)
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +23,10 @@ def test_only_the_bands_of_a_case_change():
     """An ACS whose V is a tenth brighter: V alone changes, by that tenth."""
     source = toy_source()
     model = source.models[0]
-    weights, response = model.acs_weights.copy(), model.acs_response.copy()
+    weights, response = model.substitute_weights.copy(), model.substitute_response.copy()
     for array in (weights, response):
         array[..., BANDS.index("F555W")] *= 1.1
-    brighter = replace(source, models=(replace(model, acs_weights=weights, acs_response=response),))
+    brighter = replace(source, models=(replace(model, substitute_weights=weights, substitute_response=response),))
     uvis, acs = camera_substitution._simulate_both_cameras(brighter, 12, 1)
     np.testing.assert_array_equal(uvis.flux, acs.flux)
     np.testing.assert_allclose(
@@ -33,9 +35,9 @@ def test_only_the_bands_of_a_case_change():
 
 
 def test_every_case_is_measured(costs):
-    assert list(costs) == list(camera_substitution.SUBSTITUTIONS)
+    assert list(costs) == list(CASES) == ["F438W", "F555W", "F814W", "F438W, F555W, F814W"]
     for name, cost in costs.items():
-        assert tuple(cost.magnitudes) == camera_substitution.SUBSTITUTIONS[name]
+        assert tuple(cost.magnitudes) == CASES[name]
         for key in MEAN_NAMES:
             assert cost.shift[key].n == 12
             assert abs(cost.shift[key].bias) < cost.error[key]
@@ -52,6 +54,6 @@ def test_no_difference_costs_nothing(costs):
 def test_table_is_markdown(costs):
     text = camera_substitution.format_substitution_table(costs, "Weights")
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == 2 + len(camera_substitution.SUBSTITUTIONS) + 1
+    assert len(rows) == 2 + len(CASES) + 1
     assert {row.count("|") for row in rows} == {8}
     assert "F438W" in text

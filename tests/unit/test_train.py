@@ -9,7 +9,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from synthetic_toys import toy_source, toy_templates
+from muse_hst import MUSE_HST
+from synthetic_toys import prepare_toy_templates, toy_source, toy_templates
+from threadpoolctl import threadpool_info
 from toy_universe import make_toy_data
 
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -18,7 +20,7 @@ from napari_sfh.model.inference import predict_histories
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import learning_curve, point_network, training_run
 from napari_sfh.training.fitting.recipe import PointFitSettings, load_recipe
-from napari_sfh.training.fitting.spectra_sources import FreshSource
+from napari_sfh.training.fitting.spectra_sources import HISTORIES, FreshSource
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.simulator import simulation
@@ -29,7 +31,7 @@ EPOCHS = 3
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
     """No library is fetched: every name gives the toy templates."""
-    monkeypatch.setattr(templates, "prepare_templates", lambda name, cache=None, folder=None: toy_templates())
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
 
 
 def recipe(**changes):
@@ -49,7 +51,7 @@ def whole(tmp_path_factory):
     """An uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(templates, "prepare_templates", lambda name, cache=None, folder=None: toy_templates())
+        patch.setattr(templates, "prepare_templates", prepare_toy_templates)
         training_run.train_bundle(recipe(), options(folder))
     return folder
 
@@ -271,7 +273,8 @@ def test_plateau_lowers_the_rate_and_survives_a_checkpoint():
 
 
 def test_learning_rate_schedules():
-    model = point_network.SfhModel(recipe().model_config(), make_template_basis(toy_templates()))
+    basis = make_template_basis(toy_templates())
+    model = point_network.SfhModel(recipe().model_config(), MUSE_HST, HISTORIES, basis)
     for schedule, middle, end in (("linear", 0.5, 1e-4), ("constant", 1.0, 1.0), ("cosine", 0.5, 1e-4)):
         settings = dataclasses.replace(recipe().fit, schedule=schedule)
         module = point_network.PointNetworkModule(model, dataclasses.replace(recipe(), fit=settings), 10_000)
@@ -281,7 +284,8 @@ def test_learning_rate_schedules():
 
 def test_checkpoint_of_an_unfused_optimiser_goes_on():
     made = recipe()
-    model = point_network.SfhModel(made.model_config(), templates.sum_template_basis(toy_templates()))
+    basis = make_template_basis(toy_templates())
+    model = point_network.SfhModel(made.model_config(), MUSE_HST, HISTORIES, basis)
     module = point_network.PointNetworkModule(model, made)
     fused = module.configure_optimizers()["optimizer"]
     weights = list(model.network.parameters())
@@ -316,10 +320,10 @@ def test_fresh_set_says_which_prior_it_is_of(whole, tmp_path):
     from napari_sfh.training.prior.prior_config import load_prior
 
     prior = load_prior("tiny")
-    assert isinstance(load_fresh_source(whole / training_run.FRESH, prior), FreshSource)
+    assert isinstance(load_fresh_source(whole / training_run.FRESH, prior, MUSE_HST), FreshSource)
     changed = dataclasses.replace(prior, max_age_gyr=10.0)
     with pytest.raises(SfhInputError, match=r"drawn from prior 'tiny' before its settings changed"):
-        load_fresh_source(whole / training_run.FRESH, changed)
+        load_fresh_source(whole / training_run.FRESH, changed, MUSE_HST)
 
 
 def test_endless_training_writes_no_set_and_goes_on_after_an_interruption(tmp_path, monkeypatch):
@@ -362,3 +366,19 @@ def test_two_processes_fit_one_network(tmp_path):
 def test_devices_that_are_not_there(tmp_path, devices):
     with pytest.raises(SfhInputError, match=rf"--devices {devices}: this machine has \d+ of cpu; give 1 to \d+"):
         training_run.train_bundle(recipe(), options(tmp_path / "run", devices=devices))
+
+
+def test_linear_algebra_has_one_thread_and_torch_as_many_as_asked(tmp_path, monkeypatch):
+    seen = []
+
+    def look(*args, **kwargs):
+        pools = threadpool_info()
+        seen.append((torch.get_num_threads(), {p["num_threads"] for p in pools if p["user_api"] == "blas"}))
+        raise SfhInputError("enough")
+
+    monkeypatch.setattr(training_run, "load_training_data", look)
+    before = torch.get_num_threads()
+    with pytest.raises(SfhInputError, match="enough"):
+        training_run.train_bundle(recipe(), options(tmp_path / "run", threads=2))
+    assert seen == [(2, {1})]
+    assert torch.get_num_threads() == before

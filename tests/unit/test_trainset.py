@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from muse_hst import NORM_PIXELS, WAVE_AA
 from synthetic_toys import toy_source
 from toy_universe import make_toy_data
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.fitting import spectra_sources
 from napari_sfh.training.fitting.augmentation import MASKED_LINES_AA, augment_spectra, degrade_to_snr
 from napari_sfh.training.fitting.recipe import AugmentSettings
@@ -55,7 +55,7 @@ def test_same_seed_makes_the_same_noiseless_set(fresh):
 
 def test_noiseless_set_survives_the_disk(fresh, tmp_path):
     save_fresh_source(fresh, tmp_path / "fresh.npz")
-    back = load_fresh_source(tmp_path / "fresh.npz", fresh.config)
+    back = load_fresh_source(tmp_path / "fresh.npz", fresh.config, fresh.instrument)
     rows = np.arange(10)
     a, b = (s.observe(rows, NONE, rng()) for s in (fresh, back))
     assert np.array_equal(a.flux, b.flux)

@@ -43,7 +43,7 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """Measure and write."""
-    from napari_sfh.cli import print_progress
+    from napari_sfh.console import print_progress
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.training.evaluation import report
     from napari_sfh.training.evaluation.evaluation import EvaluationSettings, evaluate_bundle
@@ -56,7 +56,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     make = EvaluationSettings.quick if args.quick else EvaluationSettings
     more: dict[str, Any] = {} if args.again is None else {"n_again": max(args.again, 16)}
     for name in args.library:
-        templates.prepare_templates(name)  # what is not there is told before the work begins
+        templates.prepare_templates(name, bundle.instrument)  # what is not there is told before the work begins
     more["strange_libraries"] = tuple(args.library)
     settings = make(device=args.device, ppxf=args.ppxf, ppxf_workers=args.workers, ppxf_cache=cache, **more)
     with print_progress(args.quiet) as progress:
@@ -92,8 +92,11 @@ def _open_test_set(args: argparse.Namespace, bundle: Bundle) -> TestSet:
         raise SfhInputError(f"--n {args.n}: at least one test spectrum is needed")
     training = bundle.meta["training"]
     if args.data is not None:
-        return test_set.read_test_set(args.data, args.n, training.get("data_sha256"), training.get("seed"))
+        return test_set.read_test_set(
+            args.data, args.n, training.get("data_sha256"), training.get("seed"), bundle.instrument
+        )
     prior = args.prior or bundle.meta["prior"].get("name")
     if not prior:
         raise SfhInputError(f"--weights {args.weights}: they do not say on which prior they were trained; give --prior")
-    return test_set.draw_test_set(prior, args.n, test_set.TEST_SEED if args.seed is None else args.seed)
+    seed = test_set.TEST_SEED if args.seed is None else args.seed
+    return test_set.draw_test_set(prior, args.n, seed, bundle.instrument)

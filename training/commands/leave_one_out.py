@@ -38,7 +38,7 @@ def run_leave_one_out(args: argparse.Namespace) -> int:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from napari_sfh.cli import print_progress
+    from napari_sfh.console import print_progress
     from napari_sfh.errors import SfhInputError
     from napari_sfh.training.fitting.recipe import load_recipe
     from napari_sfh.training.prior.prior_config import load_prior

@@ -26,7 +26,7 @@ def add_mock_parser(subparsers: Subparsers) -> None:
 
 def run_mock(args: argparse.Namespace) -> int:
     """Make the galaxy."""
-    from napari_sfh.cli import print_progress
+    from napari_sfh.console import print_progress
     from napari_sfh.errors import SfhInputError
     from napari_sfh.training.mock import archive_layouts, build
 

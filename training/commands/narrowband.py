@@ -42,7 +42,7 @@ def run_narrowband(args: argparse.Namespace) -> int:
     import torch
     from threadpoolctl import threadpool_limits
 
-    from napari_sfh.cli import print_progress
+    from napari_sfh.console import print_progress
     from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
     from napari_sfh.training.evaluation.report import prepare_output_folder
     from napari_sfh.training.studies import narrow_measure

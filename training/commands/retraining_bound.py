@@ -37,7 +37,7 @@ def run_retraining_bound(args: argparse.Namespace) -> int:
     settings = RetrainingBoundSettings()
     given = {k: getattr(args, k) for k in ("n", "epochs") if getattr(args, k) is not None}
     bundle = load_bundle(args.weights)
-    libraries = {name: templates.prepare_templates(name) for name in list_libraries()}
+    libraries = {name: templates.prepare_templates(name, bundle.instrument) for name in list_libraries()}
     report = measure_retraining_bound(bundle, libraries, replace(settings, **given), make_stderr_logger(args.quiet))
     report["weights"] = {"name": bundle.name, "sha256": bundle.sha256}
     args.output.parent.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ def add_simulate_parser(subparsers: Subparsers) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("simulate", help="make a synthetic set", description=__doc__)
     parser.add_argument("--config", required=True, help="prior: galceran2026, wide, tiny or a TOML file")
+    parser.add_argument("--instrument", help="what sees the objects: a name or a TOML file (default muse-hst)")
     parser.add_argument("--n", type=int, help="objects (default: the prior's own number)")
     parser.add_argument("--seed", type=int, default=1, help="default 1")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="threads (default: all cores)")
@@ -42,7 +43,8 @@ def run_simulate(args: argparse.Namespace) -> int:
     """Make the set that the arguments describe."""
     from dataclasses import replace
 
-    from napari_sfh.cli import print_progress
+    from napari_sfh.console import print_progress
+    from napari_sfh.instruments.files import load_instrument
     from napari_sfh.training.prior import prior_config
     from napari_sfh.training.simulator import simulation
 
@@ -51,7 +53,8 @@ def run_simulate(args: argparse.Namespace) -> int:
         prior = replace(prior, libraries=dict.fromkeys(args.library, 1.0))
     if args.families or args.without:
         prior = prior.restrict_families(_split_names(args.families), _split_names(args.without) or ())
-    source = simulation.prepare_prior(prior)
+    instrument = load_instrument(args.instrument) if args.instrument else None
+    source = simulation.prepare_prior(prior, instrument)
     if args.device != "numpy":
         source = source.to(args.device)
     with print_progress(args.quiet) as progress:

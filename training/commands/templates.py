@@ -6,6 +6,7 @@ import argparse
 import sys
 import textwrap
 
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.training.libraries import fetch, templates
 from napari_sfh.training.libraries.catalogue import list_libraries
 
@@ -34,10 +35,11 @@ def run_templates(args: argparse.Namespace) -> int:
         return 0
     if args.folder and not args.library:
         args.library = "user"
+    instrument = load_instrument(args.instrument) if args.instrument else load_instrument()
     for name in [args.library] if args.library else list(list_libraries()):
         if not args.quiet:
             print(f"{name}: preparing", file=sys.stderr)
-        _print_library(templates.prepare_templates(name, folder=args.folder))
+        _print_library(templates.prepare_templates(name, instrument, folder=args.folder))
     return 0
 
 
@@ -49,14 +51,15 @@ def _print_libraries() -> None:
     stock_files = {templates.templates_cache_path(name).name for name in list_libraries()}
     for path in sorted(folder.glob(f"templates-*-v{templates.TEMPLATES_VERSION}.npz")):
         if path.name not in stock_files:
-            _print_entry(f"{path.name.split('-', 1)[1].rsplit('-v', 1)[0]}: prepared, your own", str(path))
+            key = path.name.split("-", 1)[1].rsplit("-v", 1)[0].rsplit("-", 1)[0]
+            _print_entry(f"{key}: prepared, your own or for another instrument", str(path))
     for archive in fetch.ARCHIVES.values():
         state = "at hand" if fetch.find_local_archive(archive) else "not yet fetched"
         _print_entry(f"archive {archive.filename}: {state}", f"sha256 {archive.sha256}")
 
 
 def _print_library(prepared: templates.Templates) -> None:
-    source = prepared.provenance
+    source, seen_by = prepared.provenance, prepared.instrument
     _print_entry(
         f"{source['name']}: {source['isochrones']}; IMF {source['imf']}",
         source["citation"],
@@ -65,7 +68,8 @@ def _print_library(prepared: templates.Templates) -> None:
         *source["notes"],
         f"nebulae: {source['nebular']}",
         f"library sha256 {source['sha256']}",
-        f"templates {templates.templates_cache_path(source['name'])}",
+        f"instrument {seen_by.name}: {seen_by.n_wave} pixels, {seen_by.n_bands} bands",
+        f"templates {templates.templates_cache_path(source['name'], seen_by)}",
     )
 
 

@@ -17,6 +17,7 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("train", help="train a network and its posterior", description=__doc__)
     parser.add_argument("--config", required=True, help="recipe: galceran2026, phangs, wide, tiny or a TOML file")
     parser.add_argument("--data", type=Path, help="a set of `simulate` (default: drawn anew, noise new in every epoch)")
+    parser.add_argument("--instrument", help="what sees the objects: a name or a TOML file (default: the recipe's)")
     parser.add_argument("--n", type=int, help="objects to draw (default: the recipe's)")
     parser.add_argument("--endless", action="store_true", help="new objects in every step too; no set is kept on disk")
     parser.add_argument("--epochs", type=int, help="epochs of the network (default: the recipe's)")
@@ -35,7 +36,7 @@ def run_train(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from napari_sfh.errors import SfhInputError
-    from napari_sfh.training.fitting.recipe import load_recipe
+    from napari_sfh.training.fitting.recipe import load_recipe, validate_network
     from napari_sfh.training.fitting.training_run import TrainingOptions, keep_freed_memory, train_bundle
 
     recipe = load_recipe(args.config)
@@ -47,6 +48,9 @@ def run_train(args: argparse.Namespace) -> int:
         recipe = replace(recipe, n=args.n)
     if args.epochs is not None:
         recipe = replace(recipe, fit=replace(recipe.fit, epochs=args.epochs))
+    if args.instrument is not None:
+        recipe = replace(recipe, instrument=args.instrument)
+        validate_network(recipe, f"--instrument {args.instrument}")
     if args.endless:
         recipe = replace(recipe, fit=replace(recipe.fit, endless=True))
     if args.data is not None and recipe.fit.endless:

@@ -13,28 +13,33 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.types import BANDS, Observation
+from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.types import Observation
 
 #: Width in Angstrom of the permuted segments.
 SEGMENT_AA = 250.0
-#: Regions of Hbeta and Halpha in Angstrom (paper).
+#: Regions of Hbeta and Halpha in Angstrom (Galceran et al. 2026).
 LINE_REGIONS_AA = {"Hbeta": (4800.0, 5050.0), "Halpha": (6500.0, 6750.0)}
 
 InputChange = Callable[[Observation, np.random.Generator], Observation]
 
 
-def list_input_changes() -> Iterator[tuple[str, InputChange]]:
-    """Names and functions of every change, the unchanged input first."""
+def list_input_changes(instrument: Instrument) -> Iterator[tuple[str, InputChange]]:
+    """Names and functions of every change that an instrument's data allow, the unchanged input first."""
     yield "all input", lambda data, rng: data
-    for k, band in enumerate(BANDS):
+    for k, band in enumerate(instrument.band_names):
         yield f"without {band}", _band_permutation(k)
-    yield "no photometry", lambda data, rng: remove_photometry(data)
-    for lo in np.arange(WAVE_AA[0], WAVE_AA[-1] - 1, SEGMENT_AA):
-        hi = min(lo + SEGMENT_AA, WAVE_AA[-1] + 1)
+    wave_aa = instrument.wave_aa
+    if instrument.bands and wave_aa.size:
+        yield "no photometry", lambda data, rng: remove_photometry(data)
+    if not wave_aa.size:
+        return
+    for lo in np.arange(wave_aa[0], wave_aa[-1] - 1, SEGMENT_AA):
+        hi = min(lo + SEGMENT_AA, wave_aa[-1] + 1)
         yield f"without {lo:.0f}-{hi:.0f}", _range_permutation((float(lo), float(hi)))
     for name, limits in LINE_REGIONS_AA.items():
-        yield f"without {name}", _range_permutation(limits)
+        if limits[0] < wave_aa[-1] and limits[1] > wave_aa[0]:
+            yield f"without {name}", _range_permutation(limits)
     yield "no spectrum", _range_permutation((0.0, 1e5))
     yield "flat continuum", lambda data, rng: flatten_continuum(data)
 
@@ -57,7 +62,8 @@ def permute_band(data: Observation, band: int, rng: np.random.Generator) -> Obse
 
 def permute_range(data: Observation, limits_aa: tuple[float, float], rng: np.random.Generator) -> Observation:
     """Pixels in a range of wavelengths, each of other objects; errors and masks stay where they are."""
-    part = np.flatnonzero((limits_aa[0] <= WAVE_AA) & (limits_aa[1] > WAVE_AA))
+    wave_aa = data.instrument.wave_aa
+    part = np.flatnonzero((limits_aa[0] <= wave_aa) & (limits_aa[1] > wave_aa))
     flux = data.flux.copy()
     flux[:, part] = rng.permuted(flux[:, part], axis=0)
     flux[~data.mask] = 0.0
@@ -72,7 +78,7 @@ def remove_photometry(data: Observation) -> Observation:
 
 def flatten_continuum(data: Observation) -> Observation:
     """The continuum's shape taken out: a fitted second-order polynomial subtracted, 1 added."""
-    x = np.linspace(-1, 1, WAVE_AA.size)
+    x = np.linspace(-1, 1, data.instrument.n_wave)
     basis = np.stack([np.ones_like(x), x, x**2])
     weight = data.mask.astype(float)
     normal = np.einsum("nw,iw,jw->nij", weight, basis, basis, optimize=True)

@@ -26,14 +26,16 @@ from napari_sfh.training.evaluation import ablation, independent_simulator, metr
 from napari_sfh.training.evaluation.predictions import PredictionsWithTruth, predict_test_set
 from napari_sfh.training.evaluation.test_set import SpectraBlock, TestSet
 from napari_sfh.training.evaluation.throughput import measure_throughput
+from napari_sfh.training.fitting.augmentation import normalise_bands
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import Observation
+from napari_sfh.types import F64, Observation
 
 #: S/N at which the same objects are observed again.
 SNR_VALUES: tuple[float, ...] = (5.0, 10.0, 20.0, 35.0, 50.0, 100.0)
+_BAND_COUNTS = 6  # at most so many numbers of bands are looked at
 #: Edges of the tables against optical depth.
 TAU_ISM_EDGES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 1.0, 3.0)
 TAU_BC_EDGES = (0.0, 0.2, 0.4, 0.8, 1.6, 3.0, 20.0)
@@ -185,8 +187,7 @@ def describe_evaluation_machine() -> dict[str, Any]:
 def _tables(main: PredictionsWithTruth, labels: Labels, testset: TestSet) -> dict[str, Any]:
     """What follows from the test set as observed."""
     found, truth = main.found, main.truth
-    vector_error = metrics.symmetric_percentage_error(main.mass_frac, truth["mass_frac"])
-    return {
+    out = {
         "accuracy": metrics.measure_accuracy(found, truth),
         "coverage": metrics.measure_coverage(main.quantiles, truth),
         "calibration": {
@@ -195,14 +196,23 @@ def _tables(main: PredictionsWithTruth, labels: Labels, testset: TestSet) -> dic
             if q.ndim == 2 and np.isfinite(truth[k]).any()
         },
         "widths": metrics.compare_widths(main.quantiles, truth),
-        "smape": {"median": float(np.nanmedian(vector_error)), "mean": float(np.nanmean(vector_error))},
-        "sfr_error": metrics.measure_sfr_error(main.mass_frac, truth["mass_frac"]),
-        "cumulative_error": metrics.measure_cumulative_error(main.quantiles["cum_mass"][..., 2], truth["cum_mass"]),
-        "error_correlation": metrics.correlate_errors(found, truth),
         "by_family": metrics.measure_accuracy_by_class(found, truth, labels.family, labels.family_names),
         "by_library": metrics.measure_accuracy_by_class(found, truth, testset.library, testset.library_names),
-        "by_tau_ism": metrics.measure_accuracy_by_range(found, truth, truth["tau_ism"], TAU_ISM_EDGES),
-        "by_tau_bc": metrics.measure_accuracy_by_range(found, truth, truth["tau_bc"], TAU_BC_EDGES),
+        "by_tau_ism": metrics.measure_accuracy_by_range(found, truth, labels.tau_ism, TAU_ISM_EDGES),
+        "by_tau_bc": metrics.measure_accuracy_by_range(found, truth, labels.tau_bc, TAU_BC_EDGES),
+    }
+    return out if main.mass_frac is None else out | _history_tables(main, main.mass_frac)
+
+
+def _history_tables(main: PredictionsWithTruth, mass_frac: F64) -> dict[str, Any]:
+    """What follows from histories."""
+    truth = main.truth
+    vector_error = metrics.symmetric_percentage_error(mass_frac, truth["mass_frac"])
+    return {
+        "smape": {"median": float(np.nanmedian(vector_error)), "mean": float(np.nanmean(vector_error))},
+        "sfr_error": metrics.measure_sfr_error(mass_frac, truth["mass_frac"]),
+        "cumulative_error": metrics.measure_cumulative_error(main.quantiles["cum_mass"][..., 2], truth["cum_mass"]),
+        "error_correlation": metrics.correlate_errors(main.found, truth),
     }
 
 
@@ -234,10 +244,11 @@ def _by_snr(
 def _by_bands(
     bundle: Bundle, few: TestSet, settings: EvaluationSettings, progress: ReportProgress | None = None
 ) -> dict[str, Any]:
-    """Accuracy with 0 to 5 bands, whichever they are; as many objects as elsewhere: bands are worth a few per cent."""
-    seen = list(few.observe())
+    """Accuracy with fewer bands, whichever they are; as many objects as elsewhere: bands are worth a few per cent."""
+    seen, n = list(few.observe()), bundle.instrument.n_bands
+    least = 0 if bundle.instrument.spectrum is not None else 1
     out = {}
-    for count in range(6):
+    for count in sorted({round(k) for k in np.linspace(least, n, min(n - least + 1, _BAND_COUNTS))} if n else ()):
         observed = ((_keep_bands(data, count, few.seed), block.labels) for block, data in seen)
         p = predict_test_set(
             observed, bundle, settings.device, f"{count} bands", few.n, settings.draws, progress=progress
@@ -250,7 +261,7 @@ def _keep_bands(data: Observation, count: int, seed: int) -> Observation:
     """Data with ``count`` bands of each object, chosen at random."""
     rank = np.random.default_rng([seed, count]).random(data.phot.shape).argsort(1).argsort(1)
     mask = data.phot_mask & (rank < count)
-    return replace(data, phot_mask=mask, phot=np.where(mask, data.phot, 0.0).astype(np.float32))
+    return normalise_bands(replace(data, phot_mask=mask, phot=np.where(mask, data.phot, 0.0).astype(np.float32)))
 
 
 def _with_realistic_noise(
@@ -306,12 +317,15 @@ def _ablation(
 ) -> dict[str, Any]:
     seen = list(few.observe())
     out = {}
-    for name, change in ablation.list_input_changes():
+    for name, change in ablation.list_input_changes(bundle.instrument):
         rng = np.random.default_rng([few.seed, 5])
         observed = [(change(data, rng), block.labels) for block, data in seen]
         p = predict_test_set(observed, bundle, settings.device, f"ablation: {name}", few.n, 64, progress=progress)
-        ages = metrics.measure_accuracy_by_range(p.found, p.truth, p.truth["lg_age_lw"], AGE_EDGES)
-        out[name] = {"accuracy": metrics.measure_accuracy(p.found, p.truth), "by_lg_age_lw": ages}
+        table: dict[str, Any] = {"accuracy": metrics.measure_accuracy(p.found, p.truth)}
+        if "lg_age_lw" in p.truth:
+            ages = metrics.measure_accuracy_by_range(p.found, p.truth, p.truth["lg_age_lw"], AGE_EDGES)
+            table["by_lg_age_lw"] = ages
+        out[name] = table
     return out
 
 
@@ -322,13 +336,17 @@ def _independent_tables(
     assert testset.prepared is not None
     own = {str(m.templates.provenance["name"]): m.templates for m in testset.prepared.models}
     for name in ("bc03-miles", "e-miles"):
-        if name not in own and templates.templates_cache_path(name).is_file():
-            own[name] = templates.prepare_templates(name)
+        if name not in own and templates.templates_cache_path(name, bundle.instrument).is_file():
+            own[name] = templates.prepare_templates(name, bundle.instrument)
     other, table = _independent_table(bundle, own, testset.seed, settings, progress=progress)
     strange = {}
     for name in settings.strange_libraries:
         _, strange[name] = _independent_table(
-            bundle, {name: templates.prepare_templates(name)}, testset.seed, settings, progress=progress
+            bundle,
+            {name: templates.prepare_templates(name, bundle.instrument)},
+            testset.seed,
+            settings,
+            progress=progress,
         )
     return other, {"elsewhere": table, "strange_libraries": strange}
 
@@ -347,7 +365,7 @@ def _independent_table(
     number = np.repeat(np.arange(len(made)), settings.n_elsewhere)
     family = np.concatenate([labels.family for _, labels in made])
     # Mass-to-light ratios of libraries are on different scales, and the dust law has no slope: left out.
-    four = {k: p.quantiles[k] for k in MEAN_NAMES}
+    four = {k: p.quantiles[k] for k in metrics.list_accuracy_names(p.quantiles)}
     return p, {
         "n": n,
         "snr": 35.0,

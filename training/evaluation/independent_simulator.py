@@ -16,13 +16,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.filters import filter_weight_matrix
+from napari_sfh.physics.filters import compute_photometry_scale, filter_weight_matrix, measure_photometry_snr
 from napari_sfh.physics.lsf import total_sigma_aa
-from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import BANDS, F64, Observation
+from napari_sfh.types import F64, Bool, Observation
 
 #: Kinds of history, which `Labels.family` indexes.
 INDEPENDENT_FAMILIES = (
@@ -39,15 +39,16 @@ _LG_U = -2.6
 
 @dataclass(frozen=True)
 class IndependentGalaxies:
-    """Noiseless spectra (N, W) and bands (N, B), divided by the mean in the window, and their truth."""
+    """Noiseless spectra (N, W) and bands (N, B), normalised as the instrument says, and their truth."""
 
     flux: F64
     phot: F64
     labels: Labels
+    instrument: Instrument
 
     def observe(self, snr: float, rng: np.random.Generator) -> Observation:
         """Noise and calibration errors at an S/N per pixel in the window."""
-        return _add_noise(self.flux, self.phot, snr, rng)
+        return _add_noise(self.flux, self.phot, snr, self.instrument, rng)
 
 
 def simulate_independent_galaxies(templates: Templates, n: int, rng: np.random.Generator) -> IndependentGalaxies:
@@ -57,8 +58,19 @@ def simulate_independent_galaxies(templates: Templates, n: int, rng: np.random.G
     mh = np.clip(_metals(mass, templates, rng), templates.mh[0], templates.mh[-1])
     a_v = np.abs(rng.normal(0.35, 0.3, n))
     flux, phot = _light(templates, mass, mh, a_v, rng)
-    norm = flux[:, NORM_PIXELS].mean(1, keepdims=True)
-    return IndependentGalaxies(flux / norm, phot / norm, _labels(templates, mass, mh, a_v, family))
+    labels, instrument = _labels(templates, mass, mh, a_v, family), templates.instrument
+    norm, scale = _measure_norms(flux, phot, np.ones(phot.shape, bool), instrument)
+    return IndependentGalaxies(flux / norm, phot / scale, labels, instrument)
+
+
+def _measure_norms(flux: F64, phot: F64, mask: Bool, instrument: Instrument) -> tuple[F64, F64]:
+    """What spectra and bands are divided by, (N, 1) each."""
+    norm = np.ones((len(phot), 1))
+    if instrument.spectrum is not None:
+        norm = flux[:, instrument.norm_pixels].mean(1, keepdims=True)
+        if instrument.photometry_norm == "spectrum":
+            return norm, norm
+    return norm, compute_photometry_scale(phot, mask, instrument.photometry_norm, instrument.band_names)[:, None]
 
 
 def observe_independent_galaxies(
@@ -138,11 +150,10 @@ def _attenuation_curve(kind: int, wave_aa: F64) -> F64:
 
 def _light(t: Templates, mass: F64, mh: F64, a_v: F64, rng: np.random.Generator) -> tuple[F64, F64]:
     """Spectra (N, W) and bands (N, B) behind dust."""
-    weights = filter_weight_matrix(t.filters[: len(BANDS)], t.sed_wave_aa)
-    curves = {
-        (k, g): _attenuation_curve(k, w) for k in (0, 1) for g, w in enumerate((WAVE_AA, t.sed_wave_aa, t.line_wave_aa))
-    }
-    flux, phot = np.empty((len(mass), WAVE_AA.size)), np.empty((len(mass), len(BANDS)))
+    weights = filter_weight_matrix(t.filters, t.sed_wave_aa)
+    grids = (t.wave_aa, t.sed_wave_aa, t.line_wave_aa)
+    curves = {(k, g): _attenuation_curve(k, w) for k in (0, 1) for g, w in enumerate(grids)}
+    flux, phot = np.empty((len(mass), t.wave_aa.size)), np.empty((len(mass), len(t.filters)))
     for i in range(len(mass)):
         kind, continuum = int(rng.integers(2)), bool(rng.integers(2))
         screens = [10 ** (-0.4 * a_v[i] * curves[kind, g]) for g in range(3)]
@@ -160,7 +171,7 @@ def _stars(t: Templates, mass: F64, mh: F64, screens: list[F64]) -> tuple[F64, F
     share = place - low
     s = np.arange(t.n_sub)
     out = []
-    for grid, screen in ((t.muse, screens[0]), (t.sed, screens[1])):
+    for grid, screen in ((t.spectrum, screens[0]), (t.sed, screens[1])):
         per_sub = grid[low, s] * (mass * (1 - share))[:, None] + grid[low + 1, s] * (mass * share)[:, None]
         young = per_sub[: t.n_young].sum(0) * screen
         out.append((young + per_sub[t.n_young :].sum(0)) * screen)
@@ -183,40 +194,53 @@ def _gas(
     hydrogen = np.abs(t.line_wave_aa[:, None] - np.array([4101.7, 4340.5, 4861.3, 6562.8])).min(1) < 1.5
     lines = at(t.line_lum) * np.where(hydrogen, 1.0, 10 ** (0.2 * rng.standard_normal(hydrogen.size)))
     lines = lines * screens[2] ** 2
-    near = (t.line_wave_aa > WAVE_AA[0] - 30) & (t.line_wave_aa < WAVE_AA[-1] + 30)
-    sigma = total_sigma_aa(t.line_wave_aa[near])[:, None]
-    x = (WAVE_AA - t.line_wave_aa[near][:, None]) / sigma
-    spectrum = (lines[near][:, None] * np.exp(-0.5 * x**2) / (np.sqrt(2 * np.pi) * sigma)).sum(0)
+    grid = t.instrument.spectrum
+    spectrum = _line_spectrum(lines, t.line_wave_aa, grid) if grid else np.zeros(0)
     step = t.sed_wave_aa[1] - t.sed_wave_aa[0]
     edges = np.append(t.sed_wave_aa - step / 2, t.sed_wave_aa[-1] + step / 2)
     sed = np.histogram(t.line_wave_aa, edges, weights=lines)[0] / step
     if continuum:
-        spectrum = spectrum + at(t.cont_muse) * screens[0] ** 2
+        spectrum = spectrum + at(t.cont_spectrum) * screens[0] ** 2
         sed = sed + at(t.cont_sed) * screens[1] ** 2
     return spectrum, sed
 
 
-def _add_noise(flux: F64, phot: F64, snr: float, rng: np.random.Generator) -> Observation:
-    """Noise and calibration errors; everything divided by the noisy mean in the window."""
-    n = len(flux)
+def _line_spectrum(lines: F64, line_aa: F64, grid: SpectrumGrid) -> F64:
+    """Lines (L,) at the grid's line-spread function and dispersion, (W,)."""
+    near = (line_aa > grid.wave_aa[0] - 30) & (line_aa < grid.wave_aa[-1] + 30)
+    at = line_aa[near]
+    sigma = total_sigma_aa(at, grid.lsf.fwhm_aa(at), grid.sigma_kms)[:, None]
+    x = (grid.wave_aa - at[:, None]) / sigma
+    return (lines[near][:, None] * np.exp(-0.5 * x**2) / (np.sqrt(2 * np.pi) * sigma)).sum(0)
+
+
+def _add_noise(flux: F64, phot: F64, snr: float, instrument: Instrument, rng: np.random.Generator) -> Observation:
+    """Noise and calibration errors; everything divided by what the instrument says, measured on noisy data."""
+    n = len(phot)
     error = np.sqrt(np.maximum(flux, 0.02)) / snr
-    x = np.linspace(0, 1, WAVE_AA.size)
+    x = np.linspace(0, 1, instrument.n_wave)
     wave = np.sin(2 * np.pi * (rng.uniform(0.5, 3, (n, 1)) * x + rng.random((n, 1))))
     noisy = flux * (1 + 0.01 * np.sqrt(2) * wave) + error * rng.standard_normal(flux.shape)
-    bands = phot * (1 + 0.03 * rng.standard_normal(phot.shape)) * (1 + 0.02 * rng.standard_normal(phot.shape))
-    norm = noisy[:, NORM_PIXELS].mean(1, keepdims=True)
+    share = 0.03 if instrument.spectrum is not None else 1.0 / snr
+    bands = phot * (1 + share * rng.standard_normal(phot.shape)) * (1 + 0.02 * rng.standard_normal(phot.shape))
+    seen = bands > 0
+    norm, scale = _measure_norms(noisy, bands, seen, instrument)
+    told = share * phot / scale
+    measured = np.full(n, snr) if instrument.spectrum is not None else measure_photometry_snr(bands / scale, told, seen)
     return Observation(
         flux=(noisy / norm).astype(np.float32),
         error=(error / norm).astype(np.float32),
         mask=np.ones(flux.shape, bool),
-        phot=(bands / norm).astype(np.float32),
-        phot_error=(0.03 * phot / norm).astype(np.float32),
-        phot_mask=np.ones(phot.shape, bool),
+        phot=np.where(seen, bands / scale, 0.0).astype(np.float32),
+        phot_error=told.astype(np.float32),
+        phot_mask=seen,
         norm_cgs=np.full(n, np.nan),
-        snr=np.full(n, snr, np.float32),
+        snr=measured.astype(np.float32),
         v_kms=np.zeros(n, np.float32),
         sigma_kms=np.full(n, 60, np.float32),
         flag=np.zeros(n, np.int32),
+        instrument=instrument,
+        redshift=np.zeros(n, np.float32) if instrument.takes_redshift else None,
     )
 
 

@@ -23,10 +23,15 @@ Table = dict[str, Any]
 _SLACK = 1e-6
 
 
+def list_accuracy_names(quantities: Mapping[str, Any]) -> tuple[str, ...]:
+    """The four means where all are predicted, else every scalar that is."""
+    return MEAN_NAMES if set(MEAN_NAMES) <= set(quantities) else tuple(quantities)
+
+
 def measure_accuracy(found: Mapping[str, Floats], truth: Mapping[str, Floats], rows: Any = slice(None)) -> Table:
-    """``{name: {bias, std, nmad, n}}`` of the four means, over ``rows``."""
+    """``{name: {bias, std, nmad, n}}`` of `list_accuracy_names`, over ``rows``."""
     out: Table = {}
-    for name in MEAN_NAMES:
+    for name in list_accuracy_names(found):
         s = measure_scatter(found[name][rows], truth[name][rows])
         out[name] = {"bias": _none_if_nan(s.bias), "std": _none_if_nan(s.std), "nmad": _none_if_nan(s.nmad), "n": s.n}
     return out
@@ -175,13 +180,13 @@ def correlate_errors(found: Mapping[str, Floats], truth: Mapping[str, Floats]) -
 
 
 def compare_widths(quantiles: Mapping[str, Floats], truth: Mapping[str, Floats], rows: Any = slice(None)) -> Table:
-    """The posterior's own width against the scatter reached, for the four means.
+    """The posterior's own width against the scatter reached, for each of `list_accuracy_names`.
 
     ``claimed`` is the root mean square of half the 16-84 % widths, ``reached`` half the 16-84 % width of the errors,
     and ``r`` the rank correlation of claimed width and size of the error: maps of uncertainty mean something if > 0.
     """
     out: Table = {}
-    for name in MEAN_NAMES:
+    for name in list_accuracy_names(quantiles):
         q = np.asarray(quantiles[name][rows], float)
         error = q[:, 2] - truth[name][rows]
         good = np.isfinite(error)

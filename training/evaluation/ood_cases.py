@@ -9,19 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
-from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
+from napari_sfh.training.fitting.augmentation import normalise_bands
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.prior.distributions import constant_distribution
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator import forward_model, noise
 from napari_sfh.training.simulator.forward_model import ForwardModel, NoiselessObjects
-from napari_sfh.types import BANDS, F64, Floats, Observation
+from napari_sfh.types import F64, Floats, Observation
 
 OOD_CASE_SNR = 35.0
 #: Lines of the nucleus: air wavelength in Angstrom, flux over Halpha.
@@ -59,27 +59,29 @@ def make_ood_cases(
     rows = np.arange(min(n, len(source.phot)))
     clean = select_noiseless(source, rows)
     config = fix_prior_snr(source.config, OOD_CASE_SNR)
-    acs = source.acs[rows]
+    acs = source.substituted[rows]
     yield "at home", noise.add_observational_noise(clean, config, rng, acs)
-    yield "AGN lines", noise.add_observational_noise(add_seyfert_lines(clean), config, rng, acs)
+    has_spectrum, has_bands = source.instrument.spectrum is not None, bool(source.instrument.bands)
+    if has_spectrum:
+        yield "AGN lines", noise.add_observational_noise(add_seyfert_lines(clean), config, rng, acs)
     star = make_foreground_stars(clean, rich, rng)
     yield "star", noise.add_observational_noise(star, config, rng, acs)
     yield "star, half of the light", noise.add_observational_noise(average_two_objects(clean, star), config, rng, acs)
-    yield (
-        "redshift error 300 km/s",
-        noise.add_observational_noise(shift_rest_frame(clean, 300.0, rng), config, rng, acs),
-    )
-    yield "zero point 0.5 mag", shift_zero_point(noise.add_observational_noise(clean, config, rng, acs), 0.5, rng)
+    if has_spectrum:
+        shifted = shift_rest_frame(clean, 300.0, rng)
+        yield "redshift error 300 km/s", noise.add_observational_noise(shifted, config, rng, acs)
+    if has_bands:
+        yield "zero point 0.5 mag", shift_zero_point(noise.add_observational_noise(clean, config, rng, acs), 0.5, rng)
     yield "metallicity outside", noise.add_observational_noise(make_metal_rich_galaxies(clean, rich), config, rng)
-    yield "sky residuals x10", amplify_sky_residuals(clean, config, rng, acs)
+    if has_spectrum:
+        yield "sky residuals x10", amplify_sky_residuals(clean, config, rng, acs)
 
 
 def select_noiseless(source: FreshSource, rows: NDArray[np.int64]) -> NoiselessObjects:
     """Noiseless spectra of some objects."""
-    params = source.params
-    drawn: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
     flux = source.flux[rows].astype(np.float32)
-    return NoiselessObjects(flux, source.phot[rows], source.labels.select(rows), replace(params, **drawn))
+    labels = source.labels.select(rows)
+    return NoiselessObjects(flux, source.phot[rows], labels, source.params.select(rows), source.instrument)
 
 
 def fix_prior_snr(config: PriorConfig, snr: float) -> PriorConfig:
@@ -89,8 +91,8 @@ def fix_prior_snr(config: PriorConfig, snr: float) -> PriorConfig:
 
 
 def _normalise(clean: NoiselessObjects, flux: Floats, phot: Floats) -> NoiselessObjects:
-    norm = flux[:, NORM_PIXELS].mean(1, keepdims=True)
-    return replace(clean, flux=(flux / norm).astype(np.float32), phot=(phot / norm).astype(np.float32))
+    flux, phot = forward_model.normalise_objects(np.asarray(flux), np.asarray(phot), clean.instrument)
+    return replace(clean, flux=flux.astype(np.float32), phot=phot.astype(np.float32))
 
 
 def add_seyfert_lines(clean: NoiselessObjects) -> NoiselessObjects:
@@ -99,7 +101,7 @@ def add_seyfert_lines(clean: NoiselessObjects) -> NoiselessObjects:
     n = len(flux)
     wave = np.array([w for w, _ in AGN_LINES])
     lines = np.tile(AGN_EW_AA * np.array([s for _, s in AGN_LINES]), (n, 1)).astype(np.float32)
-    forward_model.add_emission_lines(flux, lines, wave, np.full(n, AGN_SIGMA_KMS), np.zeros(n))
+    forward_model.add_emission_lines(flux, lines, wave, np.full(n, AGN_SIGMA_KMS), np.zeros(n), clean.instrument.grid)
     return _normalise(clean, flux, clean.phot)
 
 
@@ -113,13 +115,14 @@ def make_foreground_stars(clean: NoiselessObjects, model: ForwardModel, rng: np.
     """Black bodies of 3 800-7 500 K with narrow lines, brought to the rest frame of a galaxy at 500-2 500 km/s."""
     n = len(clean.flux)
     kelvin, shift = rng.uniform(3800, 7500, n), -rng.uniform(500, 2500, n)
-    flux = _planck(WAVE_AA, kelvin)
+    wave_aa = clean.instrument.wave_aa
+    flux = _planck(wave_aa, kelvin)
     strength = rng.uniform(0.6, 1.4, n)[:, None]
     for line, depth in STAR_LINES:
         centre = line * (1 + shift / C_KMS)[:, None]
-        flux = flux * (1 - np.minimum(depth * strength, 0.95) * np.exp(-0.5 * ((WAVE_AA - centre) / 3.0) ** 2))
+        flux = flux * (1 - np.minimum(depth * strength, 0.95) * np.exp(-0.5 * ((wave_aa - centre) / 3.0) ** 2))
     sed = _planck(model.templates.sed_wave_aa, kelvin)
-    return _normalise(clean, flux, sed @ model.band_weights[0][:, : len(BANDS)].astype(float))
+    return _normalise(clean, flux, sed @ model.band_weights[0].astype(float))
 
 
 def average_two_objects(clean: NoiselessObjects, other: NoiselessObjects) -> NoiselessObjects:
@@ -130,20 +133,20 @@ def average_two_objects(clean: NoiselessObjects, other: NoiselessObjects) -> Noi
 def shift_rest_frame(clean: NoiselessObjects, kms: float, rng: np.random.Generator) -> NoiselessObjects:
     """Spectra put into a wrong rest frame, to the blue or the red."""
     sign = np.where(rng.random(len(clean.flux)) < 0.5, -1.0, 1.0)
-    flux = np.empty_like(clean.flux)
+    flux, wave_aa = np.empty_like(clean.flux), clean.instrument.wave_aa
     for s in (-1.0, 1.0):
         rows = sign == s
-        at = np.clip(WAVE_AA / (1 + s * kms / C_KMS), WAVE_AA[0], WAVE_AA[-1])
-        flux[rows] = CubicSpline(WAVE_AA, clean.flux[rows], axis=1)(at)
+        at = np.clip(wave_aa / (1 + s * kms / C_KMS), wave_aa[0], wave_aa[-1])
+        flux[rows] = CubicSpline(wave_aa, clean.flux[rows], axis=1)(at)
     return _normalise(clean, flux, clean.phot)
 
 
 def shift_zero_point(data: Observation, mag: float, rng: np.random.Generator) -> Observation:
     """One band of each object too bright or too faint."""
-    band, sign = rng.integers(0, len(BANDS), data.n_bins), rng.choice([-1.0, 1.0], data.n_bins)
+    band, sign = rng.integers(0, data.instrument.n_bands, data.n_bins), rng.choice([-1.0, 1.0], data.n_bins)
     factor = np.ones(data.phot.shape, np.float32)
     factor[np.arange(data.n_bins), band] = 10 ** (0.4 * mag * sign)
-    return replace(data, phot=data.phot * factor, phot_error=data.phot_error * factor)
+    return normalise_bands(replace(data, phot=data.phot * factor, phot_error=data.phot_error * factor))
 
 
 def make_metal_rich_galaxies(clean: NoiselessObjects, model: ForwardModel) -> NoiselessObjects:

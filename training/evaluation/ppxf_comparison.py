@@ -31,12 +31,11 @@ from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
-from napari_sfh.physics.wavelength import SIGMA_TARGET_KMS
 from napari_sfh.prep.ppxf_call import run_ppxf
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_grid
 from napari_sfh.training.evaluation.test_set import TestSet, observe_spectra_block
 from napari_sfh.training.libraries.templates import Templates
-from napari_sfh.types import BANDS, Observation, Progress
+from napari_sfh.types import Observation, Progress
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class PpxfTestTask:
     data: Observation  # one object
     redshift: float = 0.0
     acs: bool = False
-    gas_sigma_kms: float = SIGMA_TARGET_KMS
+    gas_sigma_kms: float | None = None  # None: the instrument's dispersion
     gas_v_kms: float = 0.0
 
 
@@ -104,8 +103,11 @@ def _arguments(task: PpxfTestTask, grid: PpxfGrid, templates: Templates, setting
     """Arguments of ``ppxf.ppxf``."""
     bands, wave = grid.bands(task.redshift, task.acs)
     stars = ppxf_fit.PpxfTemplates(grid.flux, bands, wave, grid.light_v, grid.bin_of_group, grid.mh)
-    filters = templates.filters[: len(BANDS)]
-    gas = ppxf_fit.make_gas_line_templates(filters, task.gas_sigma_kms, task.gas_v_kms) if settings.gas else None
+    own = templates.instrument.grid
+    sigma_kms = own.sigma_kms if task.gas_sigma_kms is None else task.gas_sigma_kms
+    gas = None
+    if settings.gas:
+        gas = ppxf_fit.make_gas_line_templates(templates.filters, own, sigma_kms, task.gas_v_kms)
     return ppxf_fit.build_ppxf_arguments(task.data, stars, gas, settings.mdegree, settings.regul_error)
 
 

@@ -1,8 +1,8 @@
 """Templates as pPXF takes them: the prior's own library on a regular grid of ages and metallicities.
 
-Each template is the light of a constant star-formation rate within a group of the library's age sub-bins, at MUSE
-resolution and 150 km/s, divided by its V-band light: pPXF's weights are then intrinsic V-light, and mass follows
-through the template's own light per mass formed. Bands are photon-counting means of the same light.
+Each template is the light of a constant star-formation rate within a group of the library's age sub-bins, at the
+instrument's resolution and dispersion, divided by its V-band light: pPXF's weights are then intrinsic V-light, and mass
+follows through the template's own light per mass formed. Bands are photon-counting means of the same light.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.wavelength import NORM_PIXELS, WAVE_AA
+from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.simulator.forward_model import ForwardModel
 from napari_sfh.types import F64
@@ -26,7 +26,8 @@ class PpxfGrid:
     flux: F64  # (W, T)
     sed_wave_aa: F64  # (K,)
     sed: F64  # (K, T) in the unit of flux
-    band_weights: F64  # (2 cameras, 2 redshifts, K, B)
+    redshifts: F64  # (V,)
+    band_weights: F64  # (2, V, K, B): of the instrument's bands, and with those of other cameras
     light_v: F64  # (G, Z) V-light per Msun formed, times a constant
     bin_of_group: NDArray[np.int_]  # (G,)
     mh: F64  # (Z,)
@@ -38,8 +39,8 @@ class PpxfGrid:
 
     def bands(self, redshift: float, acs: bool) -> tuple[F64, F64]:
         """Band fluxes of the templates and their effective wavelengths in Angstrom, (B, T) each."""
-        share = min(max(redshift / 0.01, 0.0), 1.0)
-        low, high = self.band_weights[int(acs)]
+        node, share = find_bracket(self.redshifts, np.array(redshift))
+        low, high = self.band_weights[int(acs)][[int(node), int(node) + 1]]
         weights = low * (1 - share) + high * share
         flux = weights.T @ self.sed
         return flux, (weights * self.sed_wave_aa[:, None]).T @ self.sed / flux
@@ -59,14 +60,15 @@ def make_ppxf_grid(model: ForwardModel, groups_per_bin: int = 2) -> PpxfGrid:
         return np.moveaxis(np.einsum("gs,zsn->gzn", mix, light.astype(np.float64), optimize=True), -1, 0)
 
     light_v = mix @ t.light_v.T.astype(np.float64)
-    flux, sed = averaged(t.muse), averaged(t.sed)
+    flux, sed = averaged(t.spectrum), averaged(t.sed)
     # One common factor makes a template about one in the window, as data are: pPXF's regularisation counts on it.
-    light_v = light_v * np.median(flux[NORM_PIXELS].mean(0) / light_v)
-    weights = np.stack([model.band_weights, model.acs_weights]).astype(np.float64)
+    light_v = light_v * np.median(flux[t.instrument.norm_pixels].mean(0) / light_v)
+    weights = np.stack([model.band_weights, model.substitute_weights]).astype(np.float64)
     return PpxfGrid(
-        flux=(flux / light_v).reshape(WAVE_AA.size, -1),
+        flux=(flux / light_v).reshape(t.wave_aa.size, -1),
         sed_wave_aa=t.sed_wave_aa,
         sed=(sed / light_v).reshape(t.sed_wave_aa.size, -1),
+        redshifts=model.redshifts,
         band_weights=weights,
         light_v=light_v,
         bin_of_group=np.array([t.bin_of_sub[group == g][0] for g in range(n_group)]),

@@ -10,7 +10,9 @@ import numpy as np
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.inference import DRAWS, predict_histories
+from napari_sfh.model.targets import Targets
 from napari_sfh.physics.dust import ebv_from_tau
+from napari_sfh.training.fitting.spectra_sources import HISTORIES
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.training.simulator.simulation import join_labels
 from napari_sfh.types import F64, Observation, Prediction, Progress
@@ -20,12 +22,12 @@ from napari_sfh.types import F64, Observation, Prediction, Progress
 
 @dataclass(frozen=True)
 class PredictionsWithTruth:
-    """Answers and truth of N objects."""
+    """Answers and truth of N objects. Without histories there are no vectors and no fractions."""
 
     quantiles: dict[str, F64]  # of every scalar (N, 5) and vector (N, 16, 5)
     truth: dict[str, F64]  # of the same names, (N,) or (N, 16); and ``slope``
-    mass_frac: F64  # (N, 16) point values
-    light_frac: F64
+    mass_frac: F64 | None  # (N, A) point values
+    light_frac: F64 | None
     ood: F64  # (N,)
     latent: F64  # (N, L)
     snr: F64  # (N,)
@@ -42,8 +44,10 @@ class PredictionsWithTruth:
         return {k: q[:, 2] for k, q in self.quantiles.items() if q.ndim == 2}
 
 
-def truth_from_labels(labels: Labels) -> dict[str, F64]:
+def truth_from_labels(labels: Labels, targets: Targets = HISTORIES) -> dict[str, F64]:
     """The truth of every quantity that a prediction holds."""
+    if not targets.n_age:
+        return {name: np.asarray(labels.quantity(name), float) for name in targets.scalars}
     truth: dict[str, F64] = {
         k: np.asarray(getattr(labels, k), float)
         for k in ("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw", "tau_ism", "tau_bc", "lg_ml_v", "slope")
@@ -85,7 +89,7 @@ def predict_test_set(
         labels.append(truth)
         done += data.n_bins
     report_progress(Progress(stage, done, total), progress)
-    return _join(parts, truth_from_labels(join_labels(labels)))
+    return _join(parts, truth_from_labels(join_labels(labels), bundle.targets))
 
 
 def _join(parts: list[tuple[Prediction, Observation]], truth: dict[str, F64]) -> PredictionsWithTruth:
@@ -96,8 +100,8 @@ def _join(parts: list[tuple[Prediction, Observation]], truth: dict[str, F64]) ->
     return PredictionsWithTruth(
         quantiles=quantiles,
         truth=truth,
-        mass_frac=column("mass_frac"),
-        light_frac=column("light_frac"),
+        mass_frac=column("mass_frac") if parts[0][0].mass_frac is not None else None,
+        light_frac=column("light_frac") if parts[0][0].light_frac is not None else None,
         ood=column("ood"),
         latent=column("latent"),
         snr=np.concatenate([d.snr for _, d in parts]),

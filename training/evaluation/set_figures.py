@@ -13,11 +13,10 @@ from napari_sfh.errors import ComputeError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, N_AGE
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.libraries import filter_curves
 from napari_sfh.training.simulator import stored_set
 from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import BANDS, F64, Observation
+from napari_sfh.types import F64, Observation
 
 #: Scalar labels, with axis titles.
 SCALAR_AXIS_LABELS: dict[str, str] = {
@@ -57,7 +56,7 @@ def plot_families(labels: Labels) -> Figure:
 
 def compute_ab_magnitudes(data: Observation) -> F64:
     """AB magnitudes (N, B) of the bands on the scale of the normalised flux, NaN where masked."""
-    pivots = np.array([band.pivot_aa for band in filter_curves.load_hst_filters()[: len(BANDS)]])
+    pivots = np.array([band.pivot_aa for band in filter_curves.load_instrument_filters(data.instrument)[0]])
     flux = np.where(data.phot_mask, data.phot, np.nan)
     return -2.5 * np.log10(flux) - 5 * np.log10(pivots)
 
@@ -66,11 +65,14 @@ def plot_colour_coverage(data: Observation, labels: Labels) -> Figure:
     """Colour-colour coverage, by light-weighted age."""
     mag = compute_ab_magnitudes(data)
     figure = Figure(figsize=(12, 4.2), layout="constrained")
-    pairs = (((0, 1), (3, 4)), ((1, 2), (2, 3)), ((0, 3), (2, 4)))
+    bands, last = data.instrument.band_names, data.instrument.n_bands - 1
+    # Colours of the five bands of muse-hst; of more or fewer bands those in the like places.
+    shown = (((0, 1), (3, 4)), ((1, 2), (2, 3)), ((0, 3), (2, 4)))
+    pairs = [tuple((round(a * last / 4), round(b * last / 4)) for a, b in pair) for pair in shown]
     for place, ((a, b), (c, d)) in enumerate(pairs):
         axes = figure.add_subplot(1, len(pairs), place + 1)
         dots = axes.scatter(mag[:, c] - mag[:, d], mag[:, a] - mag[:, b], c=labels.lg_age_lw, s=1, cmap="turbo", lw=0)
-        axes.set(xlabel=f"{BANDS[c]} - {BANDS[d]} [AB]", ylabel=f"{BANDS[a]} - {BANDS[b]} [AB]")
+        axes.set(xlabel=f"{bands[c]} - {bands[d]} [AB]", ylabel=f"{bands[a]} - {bands[b]} [AB]")
         for axis, values in (("x", mag[:, c] - mag[:, d]), ("y", mag[:, a] - mag[:, b])):
             low, high = np.nanpercentile(values, [0.3, 99.7])
             getattr(axes, f"set_{axis}lim")(low - 0.2, high + 0.2)
@@ -82,15 +84,16 @@ def plot_example_spectra(data: Observation, labels: Labels) -> Figure:
     """Eight spectra from the youngest to the oldest."""
     figure = Figure(figsize=(11, 13), layout="constrained")
     order = np.argsort(labels.lg_age_lw)
+    wave_aa = data.instrument.wave_aa
     picked = order[(np.linspace(0.01, 0.99, 8) * (len(order) - 1)).astype(int)]
     for place, row in enumerate(picked):
         axes = figure.add_subplot(8, 1, place + 1)
         flux = np.where(data.mask[row], data.flux[row], np.nan)
-        axes.plot(WAVE_AA, flux, lw=0.7)
-        axes.fill_between(WAVE_AA, flux - data.error[row], flux + data.error[row], alpha=0.3, lw=0)
+        axes.plot(wave_aa, flux, lw=0.7)
+        axes.fill_between(wave_aa, flux - data.error[row], flux + data.error[row], alpha=0.3, lw=0)
         # As the network sees it: linear for the continuum, logarithmic for lines far above it.
         axes.set_yscale("asinh", linear_width=1.0)
-        axes.set(xlim=(WAVE_AA[0], WAVE_AA[-1]), ylim=(0, max(1.3, 1.1 * float(np.nanmax(flux)))))
+        axes.set(xlim=(wave_aa[0], wave_aa[-1]), ylim=(0, max(1.3, 1.1 * float(np.nanmax(flux)))))
         ticks = [t for t in (0, 0.5, 1, 2, 5, 10, 20, 50, 100) if t < axes.get_ylim()[1]]
         axes.set_yticks(ticks, [f"{t:g}" for t in ticks], fontsize=7)
         axes.set_yticks([], minor=True)

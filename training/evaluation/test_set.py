@@ -7,7 +7,7 @@ size of the set, so that a slow comparison on the first hundred is one on the sa
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.training.fitting.augmentation import degrade_to_snr
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.fitting.spectra_sources import (
@@ -116,15 +117,12 @@ class TestSet:
         return self.blocks[index // BLOCK], index % BLOCK
 
     def params(self, index: int) -> tuple[ObjectParameters, bool] | None:
-        """Drawn parameters of one object and whether its B, V, I come from ACS; None where a set does not keep them."""
+        """Drawn parameters of one object and whether other cameras see it; None where a set does not keep them."""
         block, place = self.locate(index)
         row = block.rows[place]
         if not isinstance(block.source, FreshSource):
             return None
-        arrays: dict[str, Any] = {
-            k: v[row : row + 1] for k, v in block.source.params.__dict__.items() if isinstance(v, np.ndarray)
-        }
-        return replace(block.source.params, **arrays), bool(block.source.acs[row])
+        return block.source.params.select(slice(row, row + 1)), bool(block.source.substituted[row])
 
 
 def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = None) -> Observation:
@@ -138,10 +136,9 @@ def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = No
     return data if snr is None else degrade_to_snr(data, np.full(data.n_bins, snr), rng)
 
 
-def draw_test_set(name: str | Path, n: int, seed: int = TEST_SEED) -> TestSet:
-    """A fresh test set of a prior."""
-    config = load_prior(name)
-    return draw_test_set_from_source(prepare_prior(config), n, seed)
+def draw_test_set(name: str | Path, n: int, seed: int = TEST_SEED, instrument: Instrument | None = None) -> TestSet:
+    """A fresh test set of a prior as an instrument sees it, muse-hst where none is given."""
+    return draw_test_set_from_source(prepare_prior(load_prior(name), instrument), n, seed)
 
 
 def draw_test_set_from_source(source: PreparedPrior, n: int, seed: int = TEST_SEED) -> TestSet:
@@ -177,14 +174,16 @@ def _join_fresh(parts: list[FreshSource], order: NDArray[np.int64]) -> FreshSour
     def column(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(p, name) for p in parts])[order]
 
-    keys = [f.name for f in fields(ObjectParameters) if f.name != "family_names"]
-    drawn = {k: np.concatenate([getattr(p.params, k) for p in parts])[order] for k in keys}
-    params = ObjectParameters(**drawn, family_names=parts[0].params.family_names)
+    params = ObjectParameters.join([p.params for p in parts]).select(order)
     labels = join_labels([p.labels for p in parts]).select(order)
-    return FreshSource(column("flux"), column("phot"), labels, params, column("acs"), parts[0].config)
+    return FreshSource(
+        column("flux"), column("phot"), labels, params, column("substituted"), parts[0].config, parts[0].instrument
+    )
 
 
-def read_test_set(folder: Path, n: int, trained_on: str | None, train_seed: int | None) -> TestSet:
+def read_test_set(
+    folder: Path, n: int, trained_on: str | None, train_seed: int | None, instrument: Instrument | None = None
+) -> TestSet:
     """Objects of a set on disk; of the very set that was trained on, the part that was held out.
 
     Parameters
@@ -197,8 +196,20 @@ def read_test_set(folder: Path, n: int, trained_on: str | None, train_seed: int 
         Hash of the training set's data.
     train_seed : int, optional
         Seed of its split.
+    instrument : Instrument, optional
+        Of the weights.
+
+    Raises
+    ------
+    SfhInputError
+        The set was seen by another instrument, or trained on whole.
     """
     source = StoredSource.open(folder)
+    if instrument is not None and source.instrument.sha256 != instrument.sha256:
+        raise SfhInputError(
+            f"--data {folder}: seen by instrument {source.instrument.name!r}, these weights are for "
+            f"{instrument.name!r}; simulate a set with --instrument, or give --prior"
+        )
     rows = np.arange(len(source.dataset))
     if trained_on is not None and trained_on == source.dataset.sha256:
         if train_seed is None:

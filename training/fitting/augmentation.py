@@ -1,9 +1,9 @@
 """What is taken away from training spectra, anew each time they are seen: light, bands, wavelengths.
 
 All acts on `Observation`, before `encoding.encode_observation`, so that a spectrum made worse looks like one observed
-so. Noise is
-added to what the simulation made: the errors grow by the same factor at every pixel, the S/N falls to the one drawn.
-Flux, error and mask may be tensors on a device, see `array_backend`; they stay there.
+so. Noise is added to what the simulation made: the errors grow by the same factor at every pixel, or in every band
+where there is no spectrum, and the S/N falls to the one drawn. Flux, error and mask may be tensors on a device, see
+`array_backend`; they stay there.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_sfh.physics.wavelength import WAVE_AA
+from napari_sfh.physics.filters import compute_photometry_scale, measure_photometry_snr
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.noise import select_wavelength_range
-from napari_sfh.types import Observation
+from napari_sfh.types import F32, Observation
 
 #: Windows in Angstrom of the strong lines that may be masked: Hbeta, [O III], [O I], Halpha + [N II], [S II].
 MASKED_LINES_AA: tuple[tuple[float, float], ...] = (
@@ -35,7 +35,7 @@ def augment_spectra(data: Observation, settings: AugmentSettings, rng: np.random
 
     Parameters
     ----------
-    data : BinData
+    data : Observation
     settings : AugmentSettings
     rng : numpy.random.Generator
     """
@@ -46,9 +46,9 @@ def augment_spectra(data: Observation, settings: AugmentSettings, rng: np.random
 
 def drop_wavelengths_and_bands(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
     """``data`` less some wavelengths and bands."""
-    if settings.mask_range > 0 or settings.mask_line > 0:
+    if data.instrument.spectrum is not None and (settings.mask_range > 0 or settings.mask_line > 0):
         data = _drop_wavelengths(data, settings, rng)
-    if settings.drop_band > 0 or settings.drop_photometry > 0:
+    if data.instrument.bands and (settings.drop_band > 0 or settings.drop_photometry > 0):
         data = _drop_bands(data, settings, rng)
     return data
 
@@ -56,10 +56,35 @@ def drop_wavelengths_and_bands(data: Observation, settings: AugmentSettings, rng
 def degrade_to_snr(data: Observation, snr: np.ndarray, rng: np.random.Generator) -> Observation:
     """Spectra with noise added so that their S/N falls to ``snr`` (N,); those already below stay."""
     factor = np.maximum(data.snr / np.asarray(snr, np.float32), 1.0).astype(np.float32)
+    if data.instrument.spectrum is None:
+        return _degrade_bands(data, factor[:, None], rng)
     xp = array_backend.find_backend(data.flux)
     extra = xp.put(np.sqrt(factor**2 - 1))[:, None] * data.error
     flux = xp.where(data.mask, data.flux + extra * xp.normal(rng, tuple(data.flux.shape)), 0.0)
     return replace(data, flux=flux, error=data.error * xp.put(factor)[:, None], snr=data.snr / factor)
+
+
+def _degrade_bands(data: Observation, factor: np.ndarray, rng: np.random.Generator) -> Observation:
+    """Bands with noise added so that their errors grow by a factor (N, 1)."""
+    extra = np.sqrt(factor**2 - 1) * data.phot_error
+    phot = (data.phot + extra * rng.standard_normal(data.phot.shape)).astype(np.float32)
+    mask = data.phot_mask & (phot > 0)
+    worse = replace(data, phot=np.where(mask, phot, 0.0), phot_error=data.phot_error * factor, phot_mask=mask)
+    return normalise_bands(worse)
+
+
+def normalise_bands(data: Observation) -> Observation:
+    """Bands divided by what the instrument says, after some of them changed; S/N anew where it is the bands' own."""
+    instrument = data.instrument
+    if not instrument.bands or instrument.photometry_norm == "spectrum":
+        return data
+    scale = compute_photometry_scale(data.phot, data.phot_mask, instrument.photometry_norm, instrument.band_names)
+    single: F32 = np.where(np.isfinite(scale), scale, 1.0)[:, None].astype(np.float32)
+    data = replace(data, phot=data.phot / single, phot_error=data.phot_error / single)
+    if instrument.spectrum is None:
+        snr = measure_photometry_snr(data.phot, data.phot_error, data.phot_mask)
+        data = replace(data, snr=np.nan_to_num(snr).astype(np.float32))
+    return data
 
 
 def draw_snr(n: int, settings: AugmentSettings, rng: np.random.Generator) -> np.ndarray:
@@ -73,26 +98,30 @@ def draw_snr(n: int, settings: AugmentSettings, rng: np.random.Generator) -> np.
 
 
 def _drop_wavelengths(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
-    n, xp = data.n_bins, array_backend.find_backend(data.flux)
+    n, xp, wave_aa = data.n_bins, array_backend.find_backend(data.flux), data.instrument.wave_aa
     # A range that begins beyond the last pixel hides nothing.
     start, width = np.full(n, np.inf), np.zeros(n)
     rows = np.flatnonzero(rng.random(n) < settings.mask_range)
-    start[rows] = rng.uniform(WAVE_AA[0] - MASK_WIDTH_RANGE_AA[1] / 2, WAVE_AA[-1], rows.size)
+    start[rows] = rng.uniform(wave_aa[0] - MASK_WIDTH_RANGE_AA[1] / 2, wave_aa[-1], rows.size)
     width[rows] = rng.uniform(MASK_WIDTH_RANGE_AA[0], MASK_WIDTH_RANGE_AA[1], rows.size)
-    lost = select_wavelength_range(xp, start, start + width)
+    lost = select_wavelength_range(xp, start, start + width, wave_aa)
     for lo, hi in MASKED_LINES_AA:
         hit = rng.random(n) < settings.mask_line
-        lost[:, np.searchsorted(WAVE_AA, lo) : np.searchsorted(WAVE_AA, hi)] |= xp.put(hit)[:, None]
+        lost[:, np.searchsorted(wave_aa, lo) : np.searchsorted(wave_aa, hi)] |= xp.put(hit)[:, None]
     mask = data.mask & ~lost
     return replace(data, mask=mask, flux=xp.where(mask, data.flux, 0.0))
 
 
 def _drop_bands(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
-    n, b = data.n_bins, len(data.bands)
-    # A share of objects keeps a random number of bands, any combination of 0 to 5 among them.
+    n, b = data.n_bins, data.instrument.n_bands
+    # A share of objects keeps a random number of bands, any combination of none to all among them.
     some = rng.random(n) < settings.drop_band
     keep = rng.random((n, b)) < rng.random(n)[:, None]
     keep[~some] = True
     keep[rng.random(n) < settings.drop_photometry] = False
     mask = data.phot_mask & keep
-    return replace(data, phot_mask=mask, phot=np.where(mask, data.phot, 0.0).astype(np.float32))
+    if data.instrument.spectrum is None:
+        # An object without anything teaches nothing: it keeps what it had.
+        mask = np.where(mask.any(1, keepdims=True), mask, data.phot_mask)
+    worse = replace(data, phot_mask=mask, phot=np.where(mask, data.phot, 0.0).astype(np.float32))
+    return normalise_bands(worse)

@@ -1,18 +1,33 @@
 """What the networks are asked for.
 
+Of histories:
+
 ``paper``   Galceran et al. (2026, equations 4 and 5): log cosh of the errors of mass fractions and of
             metallicities, 80 : 20.
 ``light``   Ours. The V-light fractions and their cumulative curve, the cumulative mass that follows through the basis'
             mass-to-light ratios, metallicities, dust, log M/L and the four means, each in units of an error that would
             be good, each through log cosh, so that every term counts as long as it is worse than that.
+
+Of scalars, on the scale on which each is predicted (`model.targets.Target`):
+
+``mae``, ``mse``    mean absolute error, mean squared error.
+``log-cosh``        of the error in units of a hundredth of the scalar's range.
+``gaussian``        negative log likelihood of a normal distribution whose width, one number per scalar, is learnt with
+                    the network: it weighs scalars of different difficulty (Kendall, Gal & Cipolla 2018, CVPR).
 """
 
 from __future__ import annotations
 
 import torch
 
-from napari_sfh.model.networks import DecoderOutput
-from napari_sfh.model.targets import LN_TAU_BC, MH, ROOT, SLOPE_AT, TAU_ISM, MassToLight, cumulative_fraction
+from napari_sfh.model.networks import HistoryOutput
+from napari_sfh.model.targets import MassToLight, cumulative_fraction
+
+#: Names of the losses, by what is predicted.
+HISTORY_LOSSES: tuple[str, ...] = ("paper", "light")
+SCALAR_LOSSES: tuple[str, ...] = ("mae", "mse", "log-cosh", "gaussian")
+#: Unit of a scalar's error in ``log-cosh``; scalars run from -1 to 1.
+SCALAR_UNIT = 0.02
 
 #: Share of the SFH in the paper's loss.
 SFH_SHARE = 0.8
@@ -38,44 +53,66 @@ def log_cosh(x: torch.Tensor) -> torch.Tensor:
     return x.abs() + torch.nn.functional.softplus(-2 * x.abs()) - 0.6931471805599453
 
 
-def paper_loss(decoded: DecoderOutput, mass: torch.Tensor, mh: torch.Tensor) -> torch.Tensor:
-    """Loss of mass fractions (N, 16) and [M/H] (N, 16): mean over objects and bins."""
+def paper_loss(decoded: HistoryOutput, mass: torch.Tensor, mh: torch.Tensor) -> torch.Tensor:
+    """Loss of mass fractions (N, A) and [M/H] (N, A): mean over objects and bins."""
     history = log_cosh(decoded.fraction - mass).mean()
     return SFH_SHARE * history + (1 - SFH_SHARE) * log_cosh(decoded.mh - mh).mean()
 
 
 def light_loss(
-    decoded: DecoderOutput, y: torch.Tensor, truth: dict[str, torch.Tensor], to_light: MassToLight
+    decoded: HistoryOutput, y: torch.Tensor, truth: dict[str, torch.Tensor], to_light: MassToLight
 ) -> torch.Tensor:
     """Loss of light fractions, [M/H] and dust.
 
     Parameters
     ----------
-    decoded : Decoded
+    decoded : HistoryOutput
         With ``dust``.
-    y : tensor (N, 35)
+    y : tensor (N, 2 A + 3)
         True label vector.
     truth : dict
-        True ``mass_frac`` (N, 16), ``lg_ml_v`` and the four means (N,).
+        True ``mass_frac`` (N, A), ``lg_ml_v`` and the four means (N,).
     to_light : MassToLight
     """
-    parts = {"light_frac": decoded.fraction, "mh": decoded.mh}
+    n = decoded.fraction.shape[1]
+    root, mh, dust = y[:, :n], y[:, n : 2 * n], y[:, 2 * n :]
     mass, lg_ml = to_light.mass_from_light(decoded.fraction, decoded.mh)
     error = {
-        "root": torch.sqrt(decoded.fraction + 1e-6) - y[:, ROOT],
-        "cum_light": (cumulative_fraction(decoded.fraction) - cumulative_fraction(y[:, ROOT] ** 2))[:, 1:],
+        "root": torch.sqrt(decoded.fraction + 1e-6) - root,
+        "cum_light": (cumulative_fraction(decoded.fraction) - cumulative_fraction(root**2))[:, 1:],
         "cum_mass": (cumulative_fraction(mass) - cumulative_fraction(truth["mass_frac"]))[:, 1:],
         # Metallicities of bins that shine count double.
-        "mh": (decoded.mh - y[:, MH]) * torch.sqrt(0.5 + 8.0 * y[:, ROOT] ** 2),
+        "mh": (decoded.mh - mh) * torch.sqrt(0.5 + 8.0 * root**2),
         "lg_ml_v": lg_ml - truth["lg_ml_v"],
         "lg_age_mw": mass @ to_light.lg_age - truth["lg_age_mw"],
-        "lg_age_lw": parts["light_frac"] @ to_light.lg_age - truth["lg_age_lw"],
+        "lg_age_lw": decoded.fraction @ to_light.lg_age - truth["lg_age_lw"],
         "mh_mw": (mass * decoded.mh).sum(1) - truth["mh_mw"],
-        "mh_lw": (parts["light_frac"] * decoded.mh).sum(1) - truth["mh_lw"],
+        "mh_lw": (decoded.fraction * decoded.mh).sum(1) - truth["mh_lw"],
     }
     if decoded.dust is not None:
-        error["tau_ism"] = decoded.dust[:, 0] - y[:, TAU_ISM]
-        error["ln_tau_bc"] = decoded.dust[:, 1] - y[:, LN_TAU_BC]
-        error["slope"] = decoded.dust[:, 2] - y[:, SLOPE_AT]
+        error["tau_ism"] = decoded.dust[:, 0] - dust[:, 0]
+        error["ln_tau_bc"] = decoded.dust[:, 1] - dust[:, 1]
+        error["slope"] = decoded.dust[:, 2] - dust[:, 2]
     terms = [TERMS[k][1] * log_cosh(e / TERMS[k][0]).mean() for k, e in error.items()]
     return torch.stack(terms).sum()
+
+
+def scalar_loss(name: str, values: torch.Tensor, y: torch.Tensor, ln_width: torch.Tensor) -> torch.Tensor:
+    """A loss of `SCALAR_LOSSES`: mean over objects and scalars.
+
+    Parameters
+    ----------
+    name : str
+    values, y : tensors (N, T)
+        Predicted and true label vectors.
+    ln_width : tensor (T,)
+        Logarithm of the widths of ``gaussian``; the others do not use it.
+    """
+    error = values - y
+    if name == "mae":
+        return error.abs().mean()
+    if name == "mse":
+        return error.pow(2).mean()
+    if name == "log-cosh":
+        return log_cosh(error / SCALAR_UNIT).mean()
+    return (0.5 * (error * torch.exp(-ln_width)) ** 2 + ln_width).mean()

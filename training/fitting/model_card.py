@@ -12,9 +12,8 @@ MEAN_WORDS = {
     "mh_mw": "[M/H], mass-weighted",
     "mh_lw": "[M/H], light-weighted",
 }
+_OLD_AGES = "Ages in {n} bins; the three oldest are hard to tell apart in any spectrum."
 _LIMITS = (
-    "Spectra of 4800-7000 AA in the rest frame, broadened to 150 km/s; bands in the rest frame (z < 0.01).",
-    "Ages in 16 bins; the three oldest are hard to tell apart in any spectrum.",
     "Truth here is synthetic: libraries, initial mass function, dust and gas are the templates', and errors of "
     "those are in no interval. Active nuclei, foreground stars and scattered light are outside; the out-of-depth score "
     "is there for them.",
@@ -24,9 +23,9 @@ _LIMITS = (
 
 
 def format_model_card(meta: Mapping[str, Any]) -> str:
-    """The card of a bundle's metadata (`model.bundle.REQUIRED` without format, model and grid)."""
+    """The card of a bundle's metadata (`model.bundle.REQUIRED` without format and model)."""
     return "\n\n".join(
-        [*_head(meta), *_data(meta), *_training(meta), *_figures(meta.get("evaluation", {})), *_limits()]
+        [*_head(meta), *_data(meta), *_training(meta), *_figures(meta.get("evaluation", {})), *_limits(meta)]
     )
 
 
@@ -34,9 +33,27 @@ def _head(meta: Mapping[str, Any]) -> list[str]:
     return [
         f"# {meta['name']}",
         f"**Purpose:** {meta['summary']}.",
-        "Reads a MUSE spectrum and up to five HST bands; gives the star-formation history and metallicities in 16 age "
-        "bins, dust, their means, and a posterior of each.",
+        f"Reads {_input(meta)}; gives {_output(meta)}, and a posterior of each.",
     ]
+
+
+def _input(meta: Mapping[str, Any]) -> str:
+    instrument = meta["instrument"]
+    parts = []
+    if grid := instrument.get("spectrum"):
+        parts.append(f"spectra of {grid['first_aa']:g}-{grid['last_aa']:g} AA")
+    if bands := [band["name"] for band in instrument.get("band", [])]:
+        shown = ", ".join(bands) if len(bands) <= 8 else f"{bands[0]} ... {bands[-1]}"
+        parts.append(f"up to {len(bands)} bands ({shown})")
+    return f"{' and '.join(parts)} (instrument `{instrument['name']}`)"
+
+
+def _output(meta: Mapping[str, Any]) -> str:
+    targets = meta["targets"]
+    if targets["kind"] == "scalars":
+        return ", ".join(f"`{row['name']}`" for row in targets["targets"])
+    n = len(targets["age_edges_gyr"]) - 1
+    return f"the star-formation history and metallicities in {n} age bins, dust, their means"
 
 
 def _data(meta: Mapping[str, Any]) -> list[str]:
@@ -52,7 +69,9 @@ def _data(meta: Mapping[str, Any]) -> list[str]:
             f"{facts['citation']}"
         )
     bands = (f"{band} ({f['camera']}, `{f['sha256'][:8]}`)" for band, f in meta["filters"].items())
-    return ["## Data", "\n".join([*lines, f"- filters {', '.join(bands)}"])]
+    if meta["filters"]:
+        lines.append(f"- filters {', '.join(bands)}")
+    return ["## Data", "\n".join(lines)]
 
 
 def _training(meta: Mapping[str, Any]) -> list[str]:
@@ -93,7 +112,9 @@ def format_accuracy_table(table: Mapping[str, Any]) -> str:
     rival = table.get("ppxf", {}).get("accuracy", {})
     head = ["", "bias", "std", "NMAD", "68 %", "95 %"] + (["pPXF bias", "pPXF std"] if rival else [])
     rows = [head, ["---"] * len(head)]
-    for key, words in MEAN_WORDS.items():
+    means = {k: w for k, w in MEAN_WORDS.items() if k in table["accuracy"]}
+    names = means if means else {k: f"`{k}`" for k in table["accuracy"]}
+    for key, words in names.items():
         accuracy, coverage = table["accuracy"][key], table.get("coverage", {}).get(key, {})
         row = [
             words,
@@ -110,5 +131,12 @@ def _row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _limits() -> list[str]:
-    return ["## Limits", "\n".join(f"- {line}" for line in _LIMITS)]
+def _limits(meta: Mapping[str, Any]) -> list[str]:
+    lines, instrument = list(_LIMITS), meta["instrument"]
+    if meta["targets"]["kind"] == "history":
+        lines.insert(0, _OLD_AGES.format(n=len(meta["targets"]["age_edges_gyr"]) - 1))
+    if instrument.get("band"):
+        lines.insert(0, f"Bands of redshifts up to {instrument['redshift']['max']:g}.")
+    if grid := instrument.get("spectrum"):
+        lines.insert(0, f"Spectra in the rest frame, broadened to {grid['sigma_kms']:g} km/s.")
+    return ["## Limits", "\n".join(f"- {line}" for line in lines)]

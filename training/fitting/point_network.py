@@ -20,12 +20,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from napari_sfh.model.inference import choose_device
-from napari_sfh.model.networks import StemNetwork
+from napari_sfh.model.networks import ScalarOutput, StemNetwork
 from napari_sfh.model.sfh_model import SfhModel
-from napari_sfh.model.targets import MH, ROOT, TAU_ISM
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import learning_curve
-from napari_sfh.training.fitting.losses import light_loss, paper_loss
+from napari_sfh.training.fitting.losses import light_loss, paper_loss, scalar_loss
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
 from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
 from napari_sfh.types import I64
@@ -41,16 +40,28 @@ _CLIP = 1.0
 class PointNetworkModule(lightning.LightningModule):
     """The optimisation of an `SfhModel`'s network by a recipe's loss."""
 
+    ln_width: torch.Tensor
+
     def __init__(self, model: SfhModel, recipe: Recipe, total_steps: int = 0) -> None:
         super().__init__()
         self.model, self.recipe, self.total_steps = model, recipe, total_steps
         self.plateau = PlateauSchedule(recipe.fit)
+        # Widths of the loss ``gaussian``, from a tenth of each scalar's range on.
+        ln_width = torch.full((model.targets.size,), math.log(0.1))
+        if recipe.loss == "gaussian":
+            self.ln_width = nn.Parameter(ln_width)
+        else:
+            self.register_buffer("ln_width", ln_width, persistent=False)
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Loss of one batch."""
         decoded, _ = self.model.network(batch.features)
+        if isinstance(decoded, ScalarOutput):
+            return scalar_loss(self.recipe.loss, decoded.values, batch.y, self.ln_width)
         if self.recipe.loss == "paper":
-            return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, MH])
+            n = self.model.targets.n_age
+            return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, n : 2 * n])
+        assert self.model.mass_to_light is not None  # histories have a template basis
         return light_loss(decoded, batch.y, batch.truth, self.model.mass_to_light)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -83,10 +94,12 @@ class PointNetworkModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam and the schedule."""
+        widths = [self.ln_width] if isinstance(self.ln_width, nn.Parameter) else []
+        fitted = [*self.model.network.parameters(), *widths]
         s = self.recipe.fit
         # Lightning does not clip the gradients of a fused optimiser in mixed precision.
         fused = self.device.type == "cpu" and s.precision == "32-true"
-        optimiser = torch.optim.Adam(self.model.network.parameters(), lr=s.learning_rate, fused=fused or None)
+        optimiser = torch.optim.Adam(fitted, lr=s.learning_rate, fused=fused or None)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.relative_learning_rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -188,7 +201,7 @@ def fit_point_network(
     # The deterministic mode fills every new array with NaN; here each is written before it is read.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     s = recipe.fit
-    model = SfhModel(recipe.model_config(), basis)
+    model = SfhModel(recipe.model_config(), source.instrument, source.targets, basis)
     kind = choose_device(device).type
     # Of several processes, each moves the spectra to its own device.
     moved, later = (source.to(kind), None) if devices == 1 else (source, kind)
@@ -235,15 +248,15 @@ def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: I64, re
     batch = source.batch(some, recipe.augment, rng)
     if isinstance(model.network, StemNetwork):
         model.network.centre(batch.features)
-    dust = batch.y[:, TAU_ISM:]
-    model.posterior.dust_default.copy_(dust.mean(0))
+    n, mean = model.targets.n_age, batch.y.mean(0)
+    if n:
+        light, mh, dust = (batch.y[:, k : k + n] for k in (0, n, 2 * n))
+        model.posterior.dust_default.copy_(dust.mean(0))
+        mean = torch.cat([torch.log((light**2).mean(0) + 1e-3), mh.mean(0), dust.mean(0)])
     # The decoder starts from the mean answer instead of from solar metallicity.
     if isinstance(model.network, StemNetwork):
-        light = torch.log((batch.y[:, ROOT] ** 2).mean(0) + 1e-3)
         with torch.no_grad():
-            cast(nn.Linear, model.network.decoder[-1]).bias.copy_(
-                torch.cat([light, batch.y[:, MH].mean(0), dust.mean(0)])
-            )
+            cast(nn.Linear, model.network.decoder[-1]).bias.copy_(mean)
 
 
 def _silence_lightning() -> None:

@@ -19,7 +19,6 @@ from napari_sfh.model.encoding import Features, FeatureSettings
 from napari_sfh.model.ood import OOD_STATISTICS
 from napari_sfh.model.posterior import DEQUANTISATION_SIGMA, Posterior, make_base_points
 from napari_sfh.model.sfh_model import SfhModel
-from napari_sfh.model.targets import SCALARS, VECTORS, unpack_targets
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
 from napari_sfh.training.fitting.recipe import AugmentSettings, PosteriorSettings, Recipe
@@ -37,10 +36,10 @@ LogLine = Callable[[str], None]
 class FlowTrainingSet:
     """What the flow is trained on: point predictions, flow contexts, latent vectors and truth of many objects."""
 
-    mu: torch.Tensor  # (N, 35)
+    mu: torch.Tensor  # (N, T)
     context: torch.Tensor  # (N, C), with latent vectors not yet standardised
     latent: torch.Tensor  # (N, L)
-    y: torch.Tensor  # (N, 35)
+    y: torch.Tensor  # (N, T)
 
 
 @torch.inference_mode()
@@ -129,7 +128,9 @@ class HeldOutMeasurements:
 
 def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str, torch.Tensor]:
     """True values of every scalar and vector; masses and means are the simulation's own, not the basis'."""
-    derived = model.mass_to_light.derive(unpack_targets(y))
+    if not model.targets.n_age:
+        return batch.truth
+    derived = model.derive(y)
     mass = batch.truth["mass_frac"]
     return derived | batch.truth | {"cum_mass": mass.flip(1).cumsum(1).flip(1)}
 
@@ -140,8 +141,11 @@ def measure_held_out(
 ) -> HeldOutMeasurements:
     """Draw the posteriors of held-out spectra and measure ranks of the truth and signs of strangeness."""
     settings = derive_held_out_settings(recipe.augment)
-    bundle = Bundle("", Path(), "", {}, basis, model, FeatureSettings())
-    base = make_base_points(draws)
+    targets = model.targets
+    names = (*targets.scalars, *targets.vectors)
+    kept = basis if targets.n_age else None
+    bundle = Bundle("", Path(), "", {}, source.instrument, targets, basis.filters, kept, model, FeatureSettings())
+    base = make_base_points(draws, targets.size)
     columns: dict[str, list[torch.Tensor]] = {}
 
     def keep(name: str, value: torch.Tensor) -> None:
@@ -153,7 +157,7 @@ def measure_held_out(
             part = slice(lo, lo + 64)
             made = model.draw(mu[part], context[part], base)
             truth = truth_from_batch(batch.y[part], _slice_batch(batch, part), model)
-            for name in (*SCALARS, *VECTORS):
+            for name in names:
                 keep(name, compute_pit(made[name], truth[name], bounds=name in FRACTIONS))
             features = _slice_batch(batch, part).features
             out = _point_values(made, latent[part])
@@ -162,7 +166,7 @@ def measure_held_out(
                 keep(key, value)
         keep("lg_snr", batch.features.lg_snr[:, 0])
     done = {k: torch.cat(v) for k, v in columns.items()}
-    ranks = {k: done[k] for k in (*SCALARS, *VECTORS)}
+    ranks = {k: done[k] for k in names}
     return HeldOutMeasurements(ranks, done["lg_snr"], done["latent"], done["signs"], done["away"], done["seen"])
 
 
@@ -219,15 +223,18 @@ def _fit_gaussian_mixture(latent: torch.Tensor, n: int, seed: int) -> tuple[torc
 
 def _point_values(made: dict[str, torch.Tensor], latent: torch.Tensor) -> dict[str, np.ndarray]:
     """Point values from raw draws, keyed as `inference.compute_ood_statistics` reads them."""
-    out = {f"q:{k}": made[k].quantile(0.5, dim=1)[:, None].expand(-1, 5) for k in ("tau_ism", "tau_bc", "ebv", "mh_lw")}
-    out |= {"mass_frac": made["mass_frac"].mean(1), "mh": made["mh"].median(1).values, "latent": latent}
+    wanted = [k for k in ("tau_ism", "tau_bc", "ebv", "mh_lw") if k in made]
+    out = {f"q:{k}": made[k].quantile(0.5, dim=1)[:, None].expand(-1, 5) for k in wanted}
+    if "mass_frac" in made:
+        out |= {"mass_frac": made["mass_frac"].mean(1), "mh": made["mh"].median(1).values}
+    out["latent"] = latent
     return {k: v.numpy() for k, v in out.items()}
 
 
 def _slice_batch(batch: Batch, part: slice) -> Batch:
     """Some objects of a batch."""
     f = batch.features
-    features = Features(f.spectrum[part], f.photometry[part], f.lg_snr[part])
+    features = Features(f.spectrum[part], f.photometry[part], f.lg_snr[part], f.redshift[part])
     return Batch(features, batch.y[part], {k: v[part] for k, v in batch.truth.items()})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ import torch
 
 import napari_sfh
 from napari_sfh.digests import hash_parts
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.encoding import FeatureSettings
-from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.model.targets import Targets
+from napari_sfh.physics.filters import Filter
 from napari_sfh.training.fitting import model_card
 from napari_sfh.training.fitting.learning_curve import Epoch
 from napari_sfh.training.fitting.recipe import Recipe
@@ -27,7 +29,8 @@ from napari_sfh.training.simulator.labels import Labels
 
 def hash_fresh_source(fresh: FreshSource) -> str:
     """sha256 of a noiseless set: spectra, band fluxes, labels."""
-    arrays = [fresh.flux, fresh.phot, fresh.acs, *(getattr(fresh.labels, k) for k in Labels.array_names())]
+    arrays = [fresh.flux, fresh.phot, fresh.substituted]
+    arrays += [getattr(fresh.labels, k) for k in Labels.hashed_names()]
     return hash_parts(*((f"{array.dtype}{array.shape}", array) for array in arrays))
 
 
@@ -44,14 +47,14 @@ def describe_prior(config: PriorConfig) -> dict[str, str]:
     return {"name": config.name, "sha256": config.sha256, "toml": config.source}
 
 
-def describe_filters(basis: TemplateBasis) -> dict[str, dict[str, str]]:
-    """Bands: camera, and the hash of the curve that the basis holds."""
+def describe_filters(filters: Sequence[Filter]) -> dict[str, dict[str, str]]:
+    """Bands: camera, and the hash of the curve."""
     return {
         f.name: {
             "camera": f.camera,
             "sha256": hash_parts(np.stack([f.wave_aa, f.throughput]).astype("<f8")),
         }
-        for f in basis.filters
+        for f in filters
     }
 
 
@@ -105,15 +108,22 @@ def describe_training(
 
 
 def build_bundle_metadata(
-    recipe: Recipe, facts: dict[str, Any], basis: TemplateBasis, record: dict[str, Any]
+    recipe: Recipe,
+    instrument: Instrument,
+    targets: Targets,
+    filters: Sequence[Filter],
+    facts: Mapping[str, Any],
+    record: dict[str, Any],
 ) -> dict[str, Any]:
-    """Everything that `model.bundle.save_bundle` asks for; no figures yet."""
+    """Everything that `model.bundle.save_bundle` asks for; no figures yet. ``facts`` are those of the training data."""
     meta = {
         "name": recipe.name,
         "summary": recipe.summary,
         "code_version": napari_sfh.__version__,
         "features": FeatureSettings().to_json(),
-        "filters": describe_filters(basis),
+        "instrument": instrument.to_json(),
+        "targets": targets.to_json(),
+        "filters": describe_filters(filters),
         "libraries": facts["libraries"],
         "prior": facts["prior"],
         "training": record,

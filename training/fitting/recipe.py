@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,10 +13,14 @@ from annotated_types import Ge, Gt, Le
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, load_instrument
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig
 from napari_sfh.model.sfh_model import ModelConfig
+from napari_sfh.model.targets import KNOWN_TARGETS, ScalarTargets, Target, Targets, make_targets
 from napari_sfh.sections import parse_toml, read_section
+from napari_sfh.training.fitting.losses import HISTORY_LOSSES, SCALAR_LOSSES
 
 Count = Annotated[int, Ge(1)]
 Rate = Annotated[float, Gt(0)]
@@ -71,6 +75,56 @@ class PosteriorSettings:
     subspace: int = 40
     gaussians: int = 8
     calibration_draws: int = 400
+    kind: Literal["coupling", "maf"] = "coupling"  # of the flow: coupling or maf
+
+
+@dataclass(frozen=True)
+class TargetSettings:
+    """What is predicted: histories, or scalars by their names in `model.targets.KNOWN_TARGETS`.
+
+    ``transforms`` and ``limits`` change a known scalar's, or describe one that only the user's own labels know.
+    """
+
+    kind: Literal["history", "scalars"] = "history"
+    names: tuple[str, ...] = ()
+    transforms: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
+
+    def make(self) -> Targets:
+        """The targets of the network.
+
+        Raises
+        ------
+        SfhInputError
+            Another kind; unknown names; a transform or limits that cannot be.
+        """
+        described = {*self.transforms, *self.limits, *self.units}
+        if self.kind != "scalars" or not described:
+            return make_targets(self.kind, self.names)
+        if unknown := sorted(described - set(self.names)):
+            raise SfhInputError(f"targets: {unknown[0]!r} has a transform, limits or a unit; add it to names")
+        known = [n for n in self.names if n in KNOWN_TARGETS]
+        falling = make_targets(self.kind, known).to_json()["falling"] if known else []
+        return ScalarTargets(tuple(self._describe(n) for n in self.names), tuple(falling))
+
+    def _describe(self, name: str) -> Target:
+        if name not in {*KNOWN_TARGETS, *self.transforms, *self.limits}:
+            raise SfhInputError(
+                f"targets: {name!r} is unknown; choose from {', '.join(KNOWN_TARGETS)}, or give it limits"
+            )
+        target = KNOWN_TARGETS.get(name, Target(name))
+        changes: dict[str, Any] = {}
+        if name in self.transforms:
+            changes["transform"] = self.transforms[name]
+        if name in self.units:
+            changes["unit"] = self.units[name]
+        if name in self.limits:
+            try:
+                changes["lo"], changes["hi"] = (float(x) for x in self.limits[name])
+            except (TypeError, ValueError) as error:
+                raise SfhInputError(f"targets: limits of {name!r} must be [lo, hi] ({error})") from error
+        return replace(target, **changes)
 
 
 @dataclass(frozen=True)
@@ -82,16 +136,22 @@ class Recipe:
     prior: str
     n: int
     architecture: str
-    loss: Literal["paper", "light"]
+    loss: Literal["paper", "light", "mae", "mse", "log-cosh", "gaussian"]
     network: Mapping[str, Any] = field(default_factory=dict)
     fit: PointFitSettings = field(default_factory=PointFitSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     posterior: PosteriorSettings = field(default_factory=PosteriorSettings)
+    targets: TargetSettings = field(default_factory=TargetSettings)
+    instrument: str = DEFAULT_INSTRUMENT
+
+    def load_instrument(self) -> Instrument:
+        """What the network is shown."""
+        return load_instrument(self.instrument)
 
     def model_config(self) -> ModelConfig:
         """What rebuilds the model."""
         p = self.posterior
-        flow = FlowConfig(p.transforms, p.hidden, p.bins)
+        flow = FlowConfig(p.transforms, p.hidden, p.bins, p.kind)
         return ModelConfig(self.architecture, dict(self.network), flow, p.subspace, p.gaussians)
 
     def to_json(self) -> dict[str, Any]:
@@ -131,22 +191,50 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 def parse_recipe(text: str, where: str) -> Recipe:
     """Parse and validate; ``where`` names the source in messages."""
     table = parse_toml(text, where)
-    for key, cls in (("fit", PointFitSettings), ("augment", AugmentSettings), ("posterior", PosteriorSettings)):
+    sections: dict[str, type[Any]] = {
+        "fit": PointFitSettings,
+        "augment": AugmentSettings,
+        "posterior": PosteriorSettings,
+        "targets": TargetSettings,
+    }
+    for key, cls in sections.items():
         table[key] = read_section(cls, table.get(key, {}), where, key)
     recipe = read_section(Recipe, table, where)
+    folder = Path(where).parent
+    if recipe.instrument.endswith(".toml") and (folder / recipe.instrument).is_file():
+        recipe = replace(recipe, instrument=str(folder / recipe.instrument))
     _validate(recipe, where)
     return recipe
 
 
-def _validate(recipe: Recipe, where: str) -> None:
-    """Ranges and combinations."""
-    build = build_network(recipe.architecture, dict(recipe.network))  # raises on unknown names
+def validate_network(recipe: Recipe, where: str) -> None:
+    """Check that a recipe's network, loss, targets and instrument go together.
+
+    Raises
+    ------
+    SfhInputError
+        They do not; ``where`` names the source.
+    """
+    instrument, targets = recipe.load_instrument(), recipe.targets.make()
+    sizes = (instrument.n_wave, instrument.n_bands)
+    build = build_network(recipe.architecture, dict(recipe.network), *sizes, targets, instrument.takes_redshift)
+    recipe.model_config()
+    losses = HISTORY_LOSSES if targets.n_age else SCALAR_LOSSES
+    if recipe.loss not in losses:
+        raise SfhInputError(
+            f"{where}: loss = {recipe.loss!r}; for [targets] kind = {targets.kind!r} choose {', '.join(losses)}"
+        )
     if recipe.loss == "light" and build.predicts_mass:
         heads = [k for k, (_, c) in ARCHITECTURES.items() if not c.predicts_mass]
         raise SfhInputError(
             f"{where}: loss 'light' needs a network that predicts light ({', '.join(heads)}), "
             f"not {recipe.architecture!r}; use loss = 'paper'"
         )
+
+
+def _validate(recipe: Recipe, where: str) -> None:
+    """Ranges and combinations."""
+    validate_network(recipe, where)
     a = recipe.augment
     if a.snr_mix and a.snr_mix_share < 1 and not a.snr_range:
         raise SfhInputError(f"{where}: snr_mix_share = {a.snr_mix_share} leaves spectra without S/N; give snr_range")

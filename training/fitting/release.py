@@ -50,7 +50,9 @@ def release_bundle(run: Path, name: str, reports: Sequence[Path] = (), output: P
         evaluation[label] = table
     meta = {**bundle.meta, "name": name, "evaluation": evaluation}
     meta["card"] = model_card.format_model_card(meta)
-    return save_bundle(output or _shipped_path(name), bundle.model, bundle.basis, meta)
+    return save_bundle(
+        output or _shipped_path(name), bundle.model, bundle.instrument, bundle.filters, bundle.basis, meta
+    )
 
 
 def _bundle_file(run: Path) -> Path:
@@ -75,7 +77,8 @@ def _read_report(path: Path, bundle: Bundle) -> tuple[str, dict[str, Any]]:
         report = json.loads(file.read_text(encoding="utf-8"))
         sha256 = report["weights"]["sha256"]
         table = {k: report[k] for k in REPORT_KEYS if k in report}
-        missing = [k for k in model_card.MEAN_WORDS if k not in report["accuracy"]]
+        wanted = model_card.MEAN_WORDS if bundle.targets.n_age else bundle.targets.scalars
+        missing = [k for k in wanted if k not in report["accuracy"]]
     except OSError as error:
         raise SfhInputError(
             f"--report {file}: cannot be read ({error.strerror}); run napari-sfh-train evaluate"

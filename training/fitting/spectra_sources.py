@@ -24,13 +24,15 @@ from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.encoding import Features, encode_observation
 from napari_sfh.model.sfh_model import targets_from_labels
+from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.training.fitting.augmentation import augment_spectra, draw_snr, drop_wavelengths_and_bands
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.prior.distributions import Dist
 from napari_sfh.training.prior.prior_config import PriorConfig
-from napari_sfh.training.prior.sampling import ObjectParameters, draw_parameters
+from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend, forward_model, noise, simulation
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
 from napari_sfh.training.simulator.labels import Labels
@@ -39,9 +41,11 @@ from napari_sfh.training.simulator.stored_set import StoredSet, load_stored_set,
 from napari_sfh.types import F32, I64, Bool, Observation
 
 #: Shares of training, validation and test (Galceran et al. 2026, section 3.4).
-SHARES = (0.7, 0.2, 0.1)
-#: Labels that the losses need beside the label vector.
+SPLIT_SHARES = (0.7, 0.2, 0.1)
+#: Labels that the losses of histories need beside the label vector.
 TRUTH_LABELS = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
+#: What is predicted unless a recipe says otherwise.
+HISTORIES = HistoryTargets()
 _CHUNK = 1024
 #: Batches in preparation on the host while a device works, one thread each.
 _AHEAD = 4
@@ -49,7 +53,7 @@ _AHEAD = 4
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch: input, label vector (N, 35), and the truth of derived quantities."""
+    """One batch: input, label vector (N, T), and the truth of derived quantities, or of the scalars."""
 
     features: Features
     y: torch.Tensor
@@ -67,14 +71,20 @@ def split_rows(n: int, seed: int) -> tuple[I64, I64, I64]:
     if n < 20:
         raise SfhInputError(f"data: {n} spectra are too few to split; simulate at least 20")
     order = np.random.default_rng([seed, n]).permutation(n)
-    a, b = round(SHARES[0] * n), round((SHARES[0] + SHARES[1]) * n)
+    a, b = round(SPLIT_SHARES[0] * n), round((SPLIT_SHARES[0] + SPLIT_SHARES[1]) * n)
     return np.sort(order[:a]), np.sort(order[a:b]), np.sort(order[b:])
 
 
 class SpectraSource:
-    """Spectra that can be observed again and again."""
+    """Objects that can be observed again and again."""
 
     labels: Labels
+    targets: Targets
+
+    @property
+    @abstractmethod
+    def instrument(self) -> Instrument:
+        """What sees them."""
 
     @abstractmethod
     def observe(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
@@ -82,7 +92,7 @@ class SpectraSource:
 
     def batch(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
         """The same, encoded, with their truth."""
-        return _encode_batch(self.observe(rows, settings, rng), self.labels.select(rows))
+        return encode_batch(self.observe(rows, settings, rng), self.labels.select(rows), self.targets)
 
     def training_batch(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
         """What a training step sees in place of some rows: these rows, unless the source is endless."""
@@ -102,9 +112,14 @@ def _arrays_on(device: str) -> ArrayBackend:
     return array_backend.select_backend(None if device == "cpu" else device)
 
 
-def _encode_batch(data: Observation, labels: Labels) -> Batch:
-    truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH_LABELS}
-    return Batch(encode_observation(data), targets_from_labels(labels), truth)
+def encode_batch(data: Observation, labels: Labels, targets: Targets) -> Batch:
+    """Input, label vector and truth of some objects."""
+    if targets.n_age:
+        truth = {k: getattr(labels, k) for k in TRUTH_LABELS}
+    else:
+        truth = {k: labels.quantity(k) for k in targets.scalars}
+    tensors = {k: torch.from_numpy(np.ascontiguousarray(v, np.float32)) for k, v in truth.items()}
+    return Batch(encode_observation(data), targets_from_labels(labels, targets), tensors)
 
 
 @dataclass(frozen=True)
@@ -114,12 +129,18 @@ class StoredSource(SpectraSource):
     dataset: StoredSet
     labels: Labels
     arrays: ArrayBackend = NUMPY_BACKEND
+    targets: Targets = HISTORIES
 
     @classmethod
     def open(cls, folder: Path) -> StoredSource:
         """Read a set of `simulation`."""
         dataset = load_stored_set(folder)
         return cls(dataset, dataset.labels())
+
+    @property
+    def instrument(self) -> Instrument:
+        """Of the set."""
+        return self.dataset.instrument
 
     def observe(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
         """Stored data, made worse."""
@@ -145,8 +166,15 @@ class FreshSource(SpectraSource):
     phot: F32
     labels: Labels
     params: ObjectParameters
-    acs: Bool
+    substituted: Bool
     config: PriorConfig
+    seen_by: Instrument
+    targets: Targets = HISTORIES
+
+    @property
+    def instrument(self) -> Instrument:
+        """For which the spectra were computed."""
+        return self.seen_by
 
     def observe(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
         """New noise by the prior's model, at an S/N of the recipe's distribution where it has one."""
@@ -155,16 +183,15 @@ class FreshSource(SpectraSource):
             xp.single(self.flux[xp.put(rows)]),
             self.phot[rows],
             self.labels.select(rows),
-            _select_params(self.params, rows),
+            self.params.select(rows),
+            self.seen_by,
         )
-        return drop_wavelengths_and_bands(
-            noise.add_observational_noise(clean, _with_recipe_snr(self.config, settings), rng, self.acs[rows]),
-            settings,
-            rng,
-        )
+        config = _with_recipe_snr(self.config, settings)
+        noisy = noise.add_observational_noise(clean, config, rng, self.substituted[rows])
+        return drop_wavelengths_and_bands(noisy, settings, rng)
 
     def to(self, device: str) -> Self:
-        """The noiseless spectra move to the device, 3.5 kB each."""
+        """The noiseless spectra move to the device, two bytes a pixel."""
         target = _arrays_on(device)
         with array_backend.explain_out_of_memory(f"{len(self.phot)} noiseless spectra"):
             return replace(self, flux=target.put(array_backend.find_backend(self.flux).take(self.flux)))
@@ -179,13 +206,13 @@ class FreshSource(SpectraSource):
 class EndlessSource(FreshSource):
     """A `FreshSource` whose training steps see new objects of the prior instead of those that it holds."""
 
-    source: PreparedPrior
+    source: PreparedPrior = field(kw_only=True)
 
     def training_batch(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
         """As many new objects as rows."""
         source = replace(self.source, config=_with_recipe_snr(self.source.config, settings))
         data, labels, _ = simulation.simulate_objects(source, rng, len(rows))
-        return _encode_batch(drop_wavelengths_and_bands(data, settings, rng), labels)
+        return encode_batch(drop_wavelengths_and_bands(data, settings, rng), labels, self.targets)
 
     def to(self, device: str) -> Self:
         """Held spectra and templates move to the device."""
@@ -230,35 +257,40 @@ def make_fresh_source(
     on_chunk : callable, optional
         Called with (done, n).
     """
-    flux = np.empty((n, source.models[0].templates.wave_aa.size), np.float16)
-    phot, labels, params, cameras = [], [], [], []
+    flux = np.empty((n, source.instrument.n_wave), np.float16)
+    phot, labels, params, substituted = [], [], [], []
     for k, start in enumerate(range(0, n, _CHUNK)):
         size = min(_CHUNK, n - start)
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1 << 20, k)))
         model = source.models[int(rng.choice(len(source.models), p=source.shares))]
-        drawn = draw_parameters(source.config, rng, size, model.templates.sub_edges_gyr, model.mh_limits)
-        acs = rng.random(size) < source.config.photometry.acs.sample(rng, size)
-        clean = forward_model.synthesise_objects(model, drawn, rng, acs)
+        clean, others = simulation.draw_noiseless_objects(source.config, model, rng, size)
         flux[start : start + size] = source.arrays.take(source.arrays.half(clean.flux))
         phot.append(clean.phot.astype(np.float32))
         labels.append(clean.labels)
-        params.append(_without_histories(drawn))
-        cameras.append(acs)
+        params.append(_without_histories(clean.params))
+        substituted.append(others)
         if on_chunk is not None:
             on_chunk(start + size, n)
     return FreshSource(
-        flux, np.concatenate(phot), join_labels(labels), _join_params(params), np.concatenate(cameras), source.config
+        flux,
+        np.concatenate(phot),
+        join_labels(labels),
+        ObjectParameters.join(params),
+        np.concatenate(substituted),
+        source.config,
+        source.instrument,
     )
 
 
 def save_fresh_source(fresh: FreshSource, path: Path) -> None:
     """Keep a noiseless set for another run, whole or not at all."""
-    columns: dict[str, Any] = {"flux": fresh.flux, "phot": fresh.phot, "acs": fresh.acs}
+    columns: dict[str, Any] = {"flux": fresh.flux, "phot": fresh.phot, "acs": fresh.substituted}
     columns |= {f"label_{k}": getattr(fresh.labels, k) for k in Labels.array_names()}
     columns |= {
         f"param_{f.name}": getattr(fresh.params, f.name) for f in fields(ObjectParameters) if f.name != "family_names"
     }
     columns |= {"names": np.array(fresh.labels.family_names), "prior_sha256": np.array(fresh.config.sha256)}
+    columns["instrument_sha256"] = np.array(fresh.instrument.sha256)
     partial = path.with_name(path.name + ".part.npz")
     try:
         np.savez(partial, **columns)
@@ -268,27 +300,33 @@ def save_fresh_source(fresh: FreshSource, path: Path) -> None:
         raise
 
 
-def load_fresh_source(path: Path, config: PriorConfig) -> FreshSource:
+def load_fresh_source(path: Path, config: PriorConfig, instrument: Instrument) -> FreshSource:
     """Inverse of `save_fresh_source`.
 
     Raises
     ------
     SfhInputError
-        The file is damaged, or was drawn from a prior of other settings than ``config``.
+        The file is damaged, was drawn from a prior of other settings than ``config``, or for another instrument.
     """
     try:
         with np.load(path, allow_pickle=False) as f:
             drawn_from = str(f["prior_sha256"]) if "prior_sha256" in f else config.sha256
             names = tuple(str(x) for x in f["names"])
-            labels = Labels(**{k: f[f"label_{k}"] for k in Labels.array_names()}, family_names=names)
+            seen_by = str(f["instrument_sha256"]) if "instrument_sha256" in f else instrument.sha256
+            stored = {k: f[f"label_{k}"] for k in Labels.array_names() if f"label_{k}" in f}
+            labels = Labels.from_columns(stored, names)
             keys = [x.name for x in fields(ObjectParameters) if x.name != "family_names"]
             params = ObjectParameters(**{k: f[f"param_{k}"] for k in keys}, family_names=names)
-            fresh = FreshSource(f["flux"], f["phot"], labels, params, f["acs"], config)
+            fresh = FreshSource(f["flux"], f["phot"], labels, params, f["acs"], config, instrument)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SfhInputError(f"{path}: no noiseless set of this version ({error}); delete it to draw it anew") from error
     if drawn_from != config.sha256:
         raise SfhInputError(
             f"{path}: drawn from prior {config.name!r} before its settings changed; delete it, or restore them"
+        )
+    if seen_by != instrument.sha256 or fresh.flux.shape[1] != instrument.n_wave:
+        raise SfhInputError(
+            f"{path}: computed for another instrument than {instrument.name!r}; delete it, or choose another folder"
         )
     return fresh
 
@@ -297,17 +335,6 @@ def _without_histories(params: ObjectParameters) -> ObjectParameters:
     """Parameters without the fine histories, which noise does not need."""
     none = np.zeros((params.n, 0))
     return replace(params, mass=none, mh=none)
-
-
-def _select_params(params: ObjectParameters, rows: I64) -> ObjectParameters:
-    arrays: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
-    return replace(params, **arrays)
-
-
-def _join_params(parts: list[ObjectParameters]) -> ObjectParameters:
-    keys = [k for k, v in parts[0].__dict__.items() if isinstance(v, np.ndarray)]
-    arrays: dict[str, Any] = {k: np.concatenate([getattr(p, k) for p in parts]) for k in keys}
-    return replace(parts[0], **arrays)
 
 
 class Batches(IterableDataset[Batch]):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.model.targets import Targets
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import provenance
 from napari_sfh.training.fitting.posterior import LogLine
@@ -35,7 +37,7 @@ MAX_HELD_OUT = 16384
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Spectra and templates of a run; ``facts`` go into the bundle (n, data_sha256, noise, prior, libraries)."""
+    """Objects and templates of a run; ``facts`` go into the bundle (n, data_sha256, noise, prior, libraries)."""
 
     spectra: SpectraSource
     train: I64
@@ -43,11 +45,21 @@ class TrainingData:
     basis: TemplateBasis
     facts: dict[str, Any]
 
+    @property
+    def instrument(self) -> Instrument:
+        """What the network is shown."""
+        return self.spectra.instrument
+
+    @property
+    def targets(self) -> Targets:
+        """What it predicts."""
+        return self.spectra.targets
+
 
 def load_training_data(
     recipe: Recipe, data: Path | None, fresh: Path, say: LogLine, device: str = "cpu"
 ) -> TrainingData:
-    """Material of a recipe.
+    """Objects of a recipe, as its instrument sees them.
 
     Parameters
     ----------
@@ -64,29 +76,38 @@ def load_training_data(
     Raises
     ------
     SfhInputError
-        No set, or one of another prior or size.
+        No set, or one of another prior, instrument or size.
     """
-    prior = load_prior(recipe.prior)
-    spectra: SpectraSource
+    prior, instrument = load_prior(recipe.prior), recipe.load_instrument()
+    targets = recipe.targets.make()
+    spectra: StoredSource | FreshSource
     if data is not None:
-        spectra, facts = _open_stored_source(recipe, prior, data)
+        spectra, facts = _open_stored_source(recipe, prior, instrument, data)
     elif recipe.fit.endless:
-        spectra, facts = _draw_endless_source(recipe, prior, say, device)
+        spectra, facts = _draw_endless_source(recipe, prior, instrument, say, device)
     else:
-        spectra, facts = _load_or_draw_source(recipe, prior, fresh, say, device)
-    prepared = [templates.prepare_templates(name) for name in prior.libraries]
+        spectra, facts = _load_or_draw_source(recipe, prior, instrument, fresh, say, device)
+    spectra = replace(spectra, targets=targets)
+    prepared = [templates.prepare_templates(name, instrument) for name in prior.libraries]
     train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
     facts = {"prior": provenance.describe_prior(prior), "libraries": provenance.describe_libraries(prepared)} | facts
     return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], make_template_basis(prepared[0]), facts)
 
 
-def _open_stored_source(recipe: Recipe, prior: PriorConfig, folder: Path) -> tuple[StoredSource, dict[str, Any]]:
+def _open_stored_source(
+    recipe: Recipe, prior: PriorConfig, instrument: Instrument, folder: Path
+) -> tuple[StoredSource, dict[str, Any]]:
     spectra = StoredSource.open(folder)
     manifest = spectra.dataset.manifest
     if manifest["prior"] != prior.name:
         raise SfhInputError(
             f"--data {folder}: drawn from prior {manifest['prior']!r}, recipe {recipe.name!r} is for {prior.name!r}; "
             "simulate a set of that prior, or change `prior` in the recipe"
+        )
+    if spectra.instrument.sha256 != instrument.sha256:
+        raise SfhInputError(
+            f"--data {folder}: seen by instrument {spectra.instrument.name!r}, recipe {recipe.name!r} is for "
+            f"{instrument.name!r}; simulate a set with --instrument {recipe.instrument}, or train with the set's"
         )
     # A set may hold fewer families or libraries than the prior of that name: its own record counts.
     drawn_from = {"name": manifest["prior"], "sha256": manifest["prior_sha256"], "toml": manifest["prior_toml"]}
@@ -101,20 +122,21 @@ def _draw_fresh_source(recipe: Recipe, source: simulation.PreparedPrior, say: Lo
 
 
 def _draw_endless_source(
-    recipe: Recipe, prior: PriorConfig, say: LogLine, device: str
+    recipe: Recipe, prior: PriorConfig, instrument: Instrument, say: LogLine, device: str
 ) -> tuple[EndlessSource, dict[str, Any]]:
-    source = simulation.prepare_prior(prior)
+    source = simulation.prepare_prior(prior, instrument)
     held = _draw_fresh_source(recipe, source, say, device)
     facts = {"n": recipe.n, "data_sha256": provenance.hash_fresh_source(held), "noise": "new objects in every step"}
     return make_endless_source(held, source), facts
 
 
 def _load_or_draw_source(
-    recipe: Recipe, prior: PriorConfig, path: Path, say: LogLine, device: str
+    recipe: Recipe, prior: PriorConfig, instrument: Instrument, path: Path, say: LogLine, device: str
 ) -> tuple[FreshSource, dict[str, Any]]:
     if not path.is_file():
-        save_fresh_source(_draw_fresh_source(recipe, simulation.prepare_prior(prior), say, device), path)
-    spectra = load_fresh_source(path, prior)
+        source = simulation.prepare_prior(prior, instrument)
+        save_fresh_source(_draw_fresh_source(recipe, source, say, device), path)
+    spectra = load_fresh_source(path, prior, instrument)
     n, names = spectra.labels.n, spectra.labels.family_names
     if n != recipe.n or names != prior.family_names:
         raise SfhInputError(

@@ -32,7 +32,6 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.model.bundle import save_bundle
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.sfh_model import SfhModel
-from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import learning_curve, provenance
 from napari_sfh.training.fitting.point_network import fit_point_network
 from napari_sfh.training.fitting.posterior import (
@@ -109,8 +108,11 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         record = provenance.describe_training(
             recipe, material.facts, options.command, device, log.seconds, learning_curve.read_learning_curve(folder)
         )
-        meta = provenance.build_bundle_metadata(recipe, material.facts, material.basis, record)
-        path = save_bundle(folder / BUNDLE, model, material.basis, meta)
+        meta = provenance.build_bundle_metadata(
+            recipe, material.instrument, material.targets, material.basis.filters, material.facts, record
+        )
+        kept = material.basis if model.targets.n_age else None
+        path = save_bundle(folder / BUNDLE, model, material.instrument, material.basis.filters, kept, meta)
     say(f"{path}: evaluate it, then release it")
     return path
 
@@ -158,11 +160,15 @@ def _translate_errors(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _limit_threads(n: int) -> Iterator[None]:
-    """This many cores for torch and for numpy; torch's number is put back afterwards."""
+    """This many cores for torch, and one for numpy's linear algebra; torch's number is put back afterwards.
+
+    The products of the simulator and the noise are small. With two threads they take five times the processor time,
+    most of it in a thread that waits for work, and on a busy machine as much longer.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try:
-        with threadpool_limits(n):
+        with threadpool_limits(n), threadpool_limits(1, user_api="blas"):
             yield
     finally:
         torch.set_num_threads(before)
@@ -199,10 +205,19 @@ def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     path, wanted = folder / "recipe.json", json.loads(json.dumps(recipe.to_json()))
-    if path.is_file() and (there := json.loads(path.read_text(encoding="utf-8"))) != wanted:
+    if path.is_file() and (there := _read_recipe_record(path, recipe)) != wanted:
         words = _first_difference(there, wanted)
         raise SfhInputError(f"{path}: the run there has {words}; ask for the same, or choose another folder")
     _write_json(path, wanted)
+
+
+def _read_recipe_record(path: Path, recipe: Recipe) -> dict[str, Any]:
+    """The recipe of a run; settings that its version did not have are today's defaults."""
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    plain = Recipe(recipe.name, recipe.summary, recipe.prior, recipe.n, recipe.architecture, recipe.loss)
+    default = json.loads(json.dumps(plain.to_json()))
+    sections = {k: {**v, **stored.get(k, {})} for k, v in default.items() if isinstance(v, dict)}
+    return default | stored | sections
 
 
 def _first_difference(there: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
@@ -220,7 +235,7 @@ def _obtain_point_network(recipe: Recipe, material: TrainingData, options: Train
     """Stage one, or what it left."""
     path = options.output / POINT
     if path.is_file():
-        model = _load_state(path, recipe, material.basis, _POINT_PARTS)
+        model = _load_state(path, recipe, material, _POINT_PARTS)
     else:
         rows = (material.train, material.held_out)
         try:
@@ -255,7 +270,7 @@ def _obtain_flow(
     """Stage two, in place, or what it left."""
     path = folder / FLOW
     if path.is_file():
-        model.load_state_dict(_load_state(path, recipe, material.basis, (*_POINT_PARTS, "posterior.")).state_dict())
+        model.load_state_dict(_load_state(path, recipe, material, (*_POINT_PARTS, "posterior.")).state_dict())
         return
     passes, seed = recipe.posterior.passes, recipe.fit.seed
     parts: list[FlowTrainingSet] = []
@@ -275,10 +290,10 @@ def _save_state(model: SfhModel, path: Path) -> None:
     partial.replace(path)
 
 
-def _load_state(path: Path, recipe: Recipe, basis: TemplateBasis, fitted: tuple[str, ...]) -> SfhModel:
+def _load_state(path: Path, recipe: Recipe, material: TrainingData, fitted: tuple[str, ...]) -> SfhModel:
     """A model as it is built from the recipe's seed, with the ``fitted`` parts (prefixes) of a stage's file."""
     lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
-    model = SfhModel(recipe.model_config(), basis)
+    model = SfhModel(recipe.model_config(), material.instrument, material.targets, material.basis)
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         answer = model.load_state_dict({k: v for k, v in stored.items() if k.startswith(fitted)}, strict=False)

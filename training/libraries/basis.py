@@ -10,7 +10,7 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.libraries.age_grid import interpolation_matrix
 from napari_sfh.training.libraries.resampling import line_binning_matrix
 from napari_sfh.training.libraries.templates import Templates
-from napari_sfh.types import BANDS, F32, F64
+from napari_sfh.types import F32, F64
 
 
 def make_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBasis:
@@ -20,8 +20,8 @@ def make_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBa
     ----------
     templates : Templates
     log_u : float
-        Ionisation parameter of its nebulae, interpolated in the grid. Gas has the metallicity of its stars and a
-        velocity dispersion that ends at 150 km/s; no ionising photon escapes.
+        Ionisation parameter of its nebulae, interpolated in the grid. Gas has the metallicity of its stars and the
+        instrument's velocity dispersion; no ionising photon escapes.
     """
     share = constant_sfr_mass_share(templates)
     young, older = share.copy(), share.copy()
@@ -31,8 +31,8 @@ def make_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBa
     return TemplateBasis(
         mh=templates.mh,
         wave_aa=templates.wave_aa,
-        spectrum=_sum_sub_bins(older, templates.muse, nebula),
-        young=_sum_sub_bins(young[:1], templates.muse)[0],
+        spectrum=_sum_sub_bins(older, templates.spectrum, nebula),
+        young=_sum_sub_bins(young[:1], templates.spectrum)[0],
         young_nebular=_sum_sub_bins(young[:1, : templates.n_ion], nebula)[0],
         sed_wave_aa=templates.sed_wave_aa,
         sed=_sum_sub_bins(older, templates.sed, nebula_sed),
@@ -40,7 +40,8 @@ def make_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBa
         young_nebular_sed=_sum_sub_bins(young[:1, : templates.n_ion], nebula_sed)[0],
         light_v=np.asarray(share @ templates.light_v.T, dtype=np.float32),
         log_u=np.array(log_u),
-        filters=templates.filters[: len(BANDS)],
+        filters=templates.filters,
+        norm_pixels=templates.instrument.norm_pixels,
     )
 
 
@@ -56,12 +57,17 @@ def _nebular_emission_at(templates: Templates, log_u: float) -> tuple[F64, F64]:
     """Lines and continuum of the ionising sub-bins at the stars' metallicities: (Z, I, W) and (Z, I, K)."""
     at_u = interpolation_matrix(templates.log_u, np.array([log_u]))[0]
     at_mh = interpolation_matrix(templates.mh_gas, templates.mh)
-    lines, muse, sed = (
+    lines, continuum, sed = (
         np.einsum("zg,u,guin->zin", at_mh, at_u, grid, optimize=True)
-        for grid in (templates.line_lum, templates.cont_muse, templates.cont_sed)
+        for grid in (templates.line_lum, templates.cont_spectrum, templates.cont_sed)
     )
-    profiles = line_profiles(templates.line_wave_aa, templates.wave_aa)
-    return muse + lines @ profiles, sed + lines @ line_binning_matrix(templates.line_wave_aa)
+    sed = sed + lines @ line_binning_matrix(templates.line_wave_aa, templates.sed_edges_aa)
+    grid = templates.instrument.spectrum
+    if grid is None:
+        return continuum, sed
+    line_fwhm_aa = grid.lsf.fwhm_aa(templates.line_wave_aa)
+    profiles = line_profiles(templates.line_wave_aa, templates.wave_aa, line_fwhm_aa, grid.sigma_kms)
+    return continuum + lines @ profiles, sed
 
 
 def _sum_sub_bins(share: F64, stars: F32 | F64, nebula: F64 | None = None) -> F32:

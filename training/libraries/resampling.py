@@ -1,9 +1,9 @@
-"""Library spectra on the package's two grids, and their V-band light.
+"""Library spectra on the grids of an instrument, and their V-band light.
 
-Spectra go onto the network's grid by one convolution on the library's own grid (to the MUSE resolution and 150 km/s,
-see `physics.lsf`) and one cubic interpolation; onto the coarse grid for photometry as means over bins of 20 AA
-between 1900 and 10500 AA, which gives the HST bands to 0.1 % of the full resolution (a test measures it). Lines are
-Gaussians on the first and lie whole in one bin on the second.
+Spectra go onto the instrument's grid by one convolution on the library's own grid (to the instrument's line-spread
+function and dispersion, see `physics.lsf`) and one cubic interpolation; onto a coarse grid for photometry as means over
+bins of 20 AA between 1900 and 10500 AA, which gives the HST bands to 0.1 % of the full resolution (a test measures it);
+narrower bands get narrower bins. Lines are Gaussians on the first and lie whole in one bin on the second.
 
 V-band light is in solar units: 10^(-0.4 (M_V - 4.80)), AB magnitudes, M_V,sun = 4.80 (Willmer 2018, ApJS 236, 47).
 """
@@ -15,46 +15,96 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.physics import filters, lsf
+from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.template_basis import find_bracket
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.libraries import filter_curves, nebular
+from napari_sfh.training.libraries.young_extension import PHOTOMETRIC_RANGE_AA
 from napari_sfh.types import F32, F64
 
-#: Edges of the coarse grid's bins in Angstrom.
-SED_EDGES_AA: F64 = np.arange(1900.0, 10500.1, 20.0)
-#: Centres of the bins.
-SED_WAVE_AA: F64 = 0.5 * (SED_EDGES_AA[1:] + SED_EDGES_AA[:-1])
+#: Widths in Angstrom that the coarse grid's bins may have, widest first.
+SED_STEPS_AA: tuple[float, ...] = (20.0, 10.0, 5.0, 2.5, 1.25)
+#: Bins that a band's effective width must hold at least.
+_BINS_PER_BAND = 10.0
 #: AB magnitude of the Sun in V (Willmer 2018).
 SUN_V_AB: float = 4.80
 #: 4 pi (10 pc)^2 in cm^2.
 AREA_10PC_CM2: float = 4 * np.pi * (10 * 3.0856775814913673e18) ** 2
-_MARGIN_AA = 45.0  # room for the kernels at the ends of the MUSE range
+_MARGIN_AA = 45.0  # least room for the kernels at the ends of the grid
+_REACH_SIGMA = 6.0  # of the widest kernel, where that is more
 
 
-def convolve_to_muse_resolution(light: NDArray[np.floating], wave_aa: F64, fwhm_aa: F64) -> F32:
-    """Spectra (..., n) of resolution ``fwhm_aa`` (n,) seen by MUSE at 150 km/s, on `WAVE_AA`.
+def choose_sed_edges(
+    bands: tuple[Filter, ...], redshift_max: float = 0.0, limits_aa: tuple[float, float] = PHOTOMETRIC_RANGE_AA
+) -> F64:
+    """Edges (K + 1,) of the coarse grid's bins for the bands of an instrument.
+
+    Parameters
+    ----------
+    bands : tuple of Filter
+    redshift_max : float
+        Up to which the bands see bluer rest wavelengths.
+    limits_aa : (float, float)
+        Range in which every population of a library has light.
 
     Raises
     ------
     SfhInputError
-        Where the resolution is not known over the range, or coarser than the wanted one.
+        Where a band reaches beyond the range.
     """
-    part = (wave_aa > WAVE_AA[0] - _MARGIN_AA) & (wave_aa < WAVE_AA[-1] + _MARGIN_AA)
+    for band in bands:
+        first, last = band.wave_aa[0] / (1 + redshift_max), band.wave_aa[-1]
+        if first < limits_aa[0] or last > limits_aa[1]:
+            raise SfhInputError(
+                f"[[band]] {band.name}: needs templates of {first:.0f}-{last:.0f} AA, they cover {limits_aa[0]:.0f}-"
+                f"{limits_aa[1]:.0f} AA; leave the band out or lower [redshift] max"
+            )
+    width = min((_effective_width_aa(band) for band in bands), default=np.inf)
+    step = next((s for s in SED_STEPS_AA if width >= _BINS_PER_BAND * s), SED_STEPS_AA[-1])
+    return np.arange(limits_aa[0], limits_aa[1] + 0.1, step)
+
+
+def _effective_width_aa(band: Filter) -> float:
+    """Area of a curve over its peak, Angstrom."""
+    return float(np.trapezoid(band.throughput, band.wave_aa) / band.throughput.max())
+
+
+def convolve_to_instrument(light: NDArray[np.floating], wave_aa: F64, fwhm_aa: F64, grid: SpectrumGrid) -> F32:
+    """Spectra (..., n) of resolution ``fwhm_aa`` (n,) as an instrument sees them, on its grid: (..., W).
+
+    Raises
+    ------
+    SfhInputError
+        Where the library does not cover the grid, or its resolution is not known there or coarser than the wanted one.
+    """
+    first, last = float(grid.wave_aa[0]), float(grid.wave_aa[-1])
+    widest = float(lsf.total_sigma_aa(grid.wave_aa, grid.fwhm_aa, grid.sigma_kms).max())
+    margin = max(_MARGIN_AA, _REACH_SIGMA * widest)
+    part = (wave_aa > first - margin) & (wave_aa < last + margin) & np.isfinite(fwhm_aa)
     wave, fwhm = wave_aa[part], fwhm_aa[part]
-    if not np.all(np.isfinite(fwhm)):
-        raise SfhInputError("library: the resolution fwhm_aa is not stated over 4755-7045 AA; give it in Angstrom")
-    grid = np.linspace(wave[0], wave[-1], wave.size)
+    inside = (wave_aa > first) & (wave_aa < last)
+    if wave.size < 8 or wave[0] > first or wave[-1] < last or not np.all(part[inside]):
+        known = wave_aa[np.isfinite(fwhm_aa)]
+        held = f"{known[0]:.0f}-{known[-1]:.0f} AA" if known.size else "no wavelength"
+        raise SfhInputError(
+            f"library: its resolution fwhm_aa is stated over {held} alone, the instrument's grid is "
+            f"{first:.0f}-{last:.0f} AA; use another library or a narrower [spectrum]"
+        )
+    uniform = np.linspace(wave[0], wave[-1], wave.size)
     spectra = np.asarray(light[..., part], dtype=np.float64)
-    if np.max(np.abs(grid - wave)) > 0.02:
-        spectra = CubicSpline(wave, spectra, axis=-1)(grid)
-    extra, coarse = lsf.extra_sigma(np.interp(grid, wave, fwhm) / lsf.FWHM_PER_SIGMA, lsf.total_sigma_aa(grid))
+    if np.max(np.abs(uniform - wave)) > 0.02:
+        spectra = CubicSpline(wave, spectra, axis=-1)(uniform)
+    wanted = lsf.total_sigma_aa(uniform, grid.lsf.fwhm_aa(uniform), grid.sigma_kms)
+    extra, coarse = lsf.extra_sigma(np.interp(uniform, wave, fwhm) / lsf.FWHM_PER_SIGMA, wanted)
+    coarse &= (uniform >= first) & (uniform <= last)
     if coarse.any():
         raise SfhInputError(
-            f"library: its FWHM reaches {fwhm.max():.1f} AA, coarser than MUSE at 150 km/s at "
-            f"{grid[coarse][0]:.0f} AA; use a library of higher resolution"
+            f"library: its FWHM reaches {fwhm.max():.1f} AA, coarser than the instrument's LSF with "
+            f"{grid.sigma_kms:g} km/s at {uniform[coarse][0]:.0f} AA; use a library of higher resolution, or raise "
+            "sigma_kms"
         )
-    return CubicSpline(grid, lsf.broaden_spectra(spectra, grid, extra), axis=-1)(WAVE_AA).astype(np.float32)
+    return CubicSpline(uniform, lsf.broaden_spectra(spectra, uniform, extra), axis=-1)(grid.wave_aa).astype(np.float32)
 
 
 def average_over_bins(light: NDArray[np.floating], wave_aa: F64, edges_aa: F64) -> F64:
@@ -78,11 +128,11 @@ def v_band_luminosity(light: NDArray[np.floating], wave_aa: F64) -> F64:
     return flux / filters.flux_from_ab(band, SUN_V_AB)
 
 
-def line_binning_matrix(line_wave_aa: F64) -> F64:
-    """Contribution (L, K) per AA of lines to the SED's bins: all of a line in the bin that holds it."""
-    number = np.searchsorted(SED_EDGES_AA, line_wave_aa) - 1
-    inside = (number >= 0) & (number < SED_EDGES_AA.size - 1)
-    matrix = np.zeros((line_wave_aa.size, SED_EDGES_AA.size - 1))
+def line_binning_matrix(line_wave_aa: F64, edges_aa: F64) -> F64:
+    """Contribution (L, K) per AA of lines to the bins of a coarse grid: all of a line in the bin that holds it."""
+    number = np.searchsorted(edges_aa, line_wave_aa) - 1
+    inside = (number >= 0) & (number < edges_aa.size - 1)
+    matrix = np.zeros((line_wave_aa.size, edges_aa.size - 1))
     rows = np.flatnonzero(inside)
-    matrix[rows, number[rows]] = 1.0 / np.diff(SED_EDGES_AA)[number[rows]]
+    matrix[rows, number[rows]] = 1.0 / np.diff(edges_aa)[number[rows]]
     return matrix

@@ -1,7 +1,7 @@
-"""Templates: a library prepared once for the forward model.
+"""Templates: a library prepared once for the forward model and one instrument.
 
 For every metallicity and age sub-bin (`age_grid`): the spectrum of 1 Msun formed at a constant rate in the sub-bin on
-the network's grid, its coarse spectral energy distribution (SED) for photometry (`resample`), its V-band light and
+the instrument's grid, its coarse spectral energy distribution (SED) for photometry (`resampling`), its V-band light and
 its ionising rate; for the sub-bins younger than 28 Myr their nebular lines and continuum (`nebular`). Photometry is
 linear in the SED.
 """
@@ -23,22 +23,22 @@ from numpy.typing import NDArray
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.instruments.files import instrument_from_json, load_instrument
+from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
 from napari_sfh.physics.filters import Filter
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.training.libraries import age_grid, fetch, filter_curves, nebular
 from napari_sfh.training.libraries.catalogue import load_library
 from napari_sfh.training.libraries.resampling import (
-    SED_EDGES_AA,
-    SED_WAVE_AA,
     average_over_bins,
-    convolve_to_muse_resolution,
+    choose_sed_edges,
+    convolve_to_instrument,
     v_band_luminosity,
 )
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.types import F32, F64
 
 #: Bumped when the preparation changes, so that old cache files are made anew.
-TEMPLATES_VERSION = 7
+TEMPLATES_VERSION = 8
 _PROVENANCE = ("name", "isochrones", "imf", "medium", "citation", "sha256", "notes")
 
 
@@ -57,10 +57,11 @@ class Templates:
     mh : array (Z,)
         [M/H] of the stars, dex.
     wave_aa : array (W,)
-    muse : float32 array (Z, S, W)
-        Stars, Lsun/AA per Msun formed, MUSE LSF and 150 km/s.
-    sed_wave_aa : array (K,)
-        Centres of the SED's bins.
+        The instrument's grid; empty without a spectrum.
+    spectrum : float32 array (Z, S, W)
+        Stars, Lsun/AA per Msun formed, at the instrument's LSF and dispersion.
+    sed_edges_aa : array (K + 1,)
+        Edges of the SED's bins.
     sed : float32 array (Z, S, K)
         Stars, Lsun/AA per Msun formed.
     light_v : float32 array (Z, S)
@@ -74,14 +75,15 @@ class Templates:
         Air wavelengths.
     line_lum : float32 array (G, U, I, L)
         Lsun per Msun formed, no escape, no dust.
-    cont_muse, cont_sed : float32 arrays (G, U, I, W), (G, U, I, K)
+    cont_spectrum, cont_sed : float32 arrays (G, U, I, W), (G, U, I, K)
         Nebular continuum, Lsun/AA per Msun formed.
-    filters : tuple of Filter
-        The five UVIS bands in order, then ACS F435W, F555W, F814W.
+    instrument : Instrument
+    filters, substitutes : tuples of Filter
+        Its bands in order, and as many of the cameras that may stand in for them.
     provenance : mapping
         Library name, isochrones, IMF, citation, sha256, notes.
     sha256 : str
-        Digest of every array above.
+        Digest of every array above, the curves and the instrument.
     """
 
     sub_edges_gyr: F64
@@ -90,8 +92,8 @@ class Templates:
     n_ion: int
     mh: F64
     wave_aa: F64
-    muse: F32
-    sed_wave_aa: F64
+    spectrum: F32
+    sed_edges_aa: F64
     sed: F32
     light_v: F32
     q_h: F64
@@ -99,9 +101,11 @@ class Templates:
     log_u: F64
     line_wave_aa: F64
     line_lum: F32
-    cont_muse: F32
+    cont_spectrum: F32
     cont_sed: F32
+    instrument: Instrument
     filters: tuple[Filter, ...]
+    substitutes: tuple[Filter, ...]
     provenance: Mapping[str, Any]
     sha256: str
 
@@ -110,6 +114,11 @@ class Templates:
         """Number of sub-bins."""
         return int(self.bin_of_sub.size)
 
+    @property
+    def sed_wave_aa(self) -> F64:
+        """Centres of the SED's bins, (K,)."""
+        return 0.5 * (self.sed_edges_aa[1:] + self.sed_edges_aa[:-1])
+
     def weights_of_age(self, age_gyr: float) -> F64:
         """Weights (S,) of sub-bins that stand for a single age, linear in log age between sub-bin middles."""
         middle = 0.5 * (self.sub_edges_gyr[1:] + self.sub_edges_gyr[:-1])
@@ -117,14 +126,20 @@ class Templates:
 
 
 def prepare_templates(
-    library: str = "bc03-miles", cache: Path | None = None, folder: str | Path | None = None
+    library: str = "bc03-miles",
+    instrument: Instrument | None = None,
+    cache: Path | None = None,
+    folder: str | Path | None = None,
 ) -> Templates:
-    """Templates of a library, from the cache where they were made before.
+    """Templates of a library for an instrument, from the cache where they were made before.
 
     Parameters
     ----------
     library : str
-        A stock name, or the user's own name for the library in ``folder`` (once prepared, the name is enough).
+        A stock name, or the user's own name for the library in ``folder`` (once prepared for an instrument,
+        the name is enough for it).
+    instrument : Instrument, optional
+        Default muse-hst.
     cache : path, optional
         Folder of prepared templates; default the cache folder.
     folder : path, optional
@@ -135,16 +150,17 @@ def prepare_templates(
     SfhInputError, ComputeError
         Where the library cannot be had or is not what it says, or the cache cannot be written.
     """
-    place = templates_cache_path(library, cache)
+    instrument = instrument or load_instrument()
+    place = templates_cache_path(library, instrument, cache)
     if folder is None and place.is_file():
         return load_templates(place)
-    templates = build_templates(load_library(library, folder))
+    templates = build_templates(load_library(library, folder), instrument)
     save_templates(templates, place)
     return templates
 
 
-def templates_cache_path(library: str, cache: Path | None = None) -> Path:
-    """Where the templates of a library are kept.
+def templates_cache_path(library: str, instrument: Instrument | None = None, cache: Path | None = None) -> Path:
+    """Where the templates of a library for an instrument are kept.
 
     Raises
     ------
@@ -153,13 +169,27 @@ def templates_cache_path(library: str, cache: Path | None = None) -> Path:
     """
     if not re.fullmatch(r"[A-Za-z0-9._+-]+", library):
         raise SfhInputError(f"library name {library!r}: use letters, digits and . _ + - only")
-    return (cache or fetch.ensure_cache_folder()) / f"templates-{library}-v{TEMPLATES_VERSION}.npz"
+    instrument = instrument or load_instrument()
+    key = f"{library}-{instrument.name}-{instrument.sha256[:12]}"
+    return (cache or fetch.ensure_cache_folder()) / f"templates-{key}-v{TEMPLATES_VERSION}.npz"
 
 
-def build_templates(library: SspLibrary, grid: nebular.NebularGrid | None = None) -> Templates:
-    """Prepare a library; ``grid`` is the nebular one, read from the stock files when not given."""
+def build_templates(
+    library: SspLibrary, instrument: Instrument | None = None, grid: nebular.NebularGrid | None = None
+) -> Templates:
+    """Prepare a library for an instrument, by default muse-hst.
+
+    ``grid`` is the nebular one, read from the stock files when not given.
+
+    Raises
+    ------
+    SfhInputError
+        Where the library does not reach over the instrument's grid or bands, or is coarser than it.
+    """
+    instrument = instrument or load_instrument()
     average = age_grid.averaging_matrix(library.age_gyr)
-    band_list = filter_curves.load_hst_filters()
+    filters, substitutes = filter_curves.load_instrument_filters(instrument)
+    edges = choose_sed_edges((*filters, *substitutes), max(instrument.redshift_max, REST_FRAME_REDSHIFT))
     rate = nebular.ionising_rate(library.wave_aa, library.spectrum)
     if grid is None:
         grid = nebular.load_nebular_grid(load_library("bc03-miles") if library.name != "bc03-miles" else library)
@@ -170,19 +200,31 @@ def build_templates(library: SspLibrary, grid: nebular.NebularGrid | None = None
         "n_young": age_grid.N_YOUNG,
         "n_ion": age_grid.N_ION,
         "mh": library.mh,
-        "wave_aa": WAVE_AA,
-        "muse": convolve_to_muse_resolution(light, library.wave_aa, library.fwhm_aa),
-        "sed_wave_aa": SED_WAVE_AA,
-        "sed": average_over_bins(light, library.wave_aa, SED_EDGES_AA).astype(np.float32),
+        "wave_aa": instrument.wave_aa,
+        "spectrum": _resample_spectra(light, library.wave_aa, library.fwhm_aa, instrument),
+        "sed_edges_aa": edges,
+        "sed": average_over_bins(light, library.wave_aa, edges).astype(np.float32),
         "light_v": v_band_luminosity(light, library.wave_aa).astype(np.float32),
         "q_h": rate @ average.T,
     }
-    arrays |= _nebular_arrays(grid, library, rate, average)
+    arrays |= _nebular_arrays(grid, library, rate, average, instrument, edges)
     provenance = {key: getattr(library, key) for key in _PROVENANCE} | {"nebular": grid.note}
-    return Templates(**arrays, filters=band_list, provenance=provenance, sha256=_digest(arrays, band_list))
+    digest = _digest(arrays, instrument, (*filters, *substitutes))
+    return Templates(
+        **arrays, instrument=instrument, filters=filters, substitutes=substitutes, provenance=provenance, sha256=digest
+    )
 
 
-def _nebular_arrays(grid: nebular.NebularGrid, library: SspLibrary, rate: F64, average: F64) -> dict[str, Any]:
+def _resample_spectra(light: NDArray[np.floating], wave_aa: F64, fwhm_aa: F64, instrument: Instrument) -> F32:
+    """Spectra on the instrument's grid, (..., W); W = 0 without one."""
+    if instrument.spectrum is None:
+        return np.zeros((*light.shape[:-1], 0), np.float32)
+    return convolve_to_instrument(light, wave_aa, fwhm_aa, instrument.spectrum)
+
+
+def _nebular_arrays(
+    grid: nebular.NebularGrid, library: SspLibrary, rate: F64, average: F64, instrument: Instrument, edges_aa: F64
+) -> dict[str, Any]:
     """Nebular emission per Msun formed in each ionising sub-bin: per-photon ratios times the stars' own rate."""
     per_age = age_grid.interpolation_matrix(np.log10(grid.age_gyr), np.log10(library.age_gyr))
     rate_at_gas = np.stack([np.interp(grid.mh, library.mh, column) for column in rate.T], axis=1)
@@ -194,15 +236,15 @@ def _nebular_arrays(grid: nebular.NebularGrid, library: SspLibrary, rate: F64, a
         "log_u": grid.log_u,
         "line_wave_aa": grid.line_wave_aa,
         "line_lum": np.einsum("gik,gukl->guil", photons, grid.lines, optimize=True).astype(np.float32),
-        "cont_muse": convolve_to_muse_resolution(continuum, grid.wave_aa, np.zeros(grid.wave_aa.size)),
-        "cont_sed": average_over_bins(continuum, grid.wave_aa, SED_EDGES_AA).astype(np.float32),
+        "cont_spectrum": _resample_spectra(continuum, grid.wave_aa, np.zeros(grid.wave_aa.size), instrument),
+        "cont_sed": average_over_bins(continuum, grid.wave_aa, edges_aa).astype(np.float32),
     }
 
 
-def _digest(arrays: Mapping[str, Any], band_list: tuple[Filter, ...]) -> str:
+def _digest(arrays: Mapping[str, Any], instrument: Instrument, band_list: tuple[Filter, ...]) -> str:
     named = ((key, np.asarray(arrays[key])) for key in sorted(arrays))
     bands = ((f"{b.name} {b.camera}", b.wave_aa, b.throughput) for b in band_list)
-    return hash_parts(str(TEMPLATES_VERSION), *named, *bands)
+    return hash_parts(f"{TEMPLATES_VERSION} {instrument.sha256}", *named, *bands)
 
 
 def save_templates(templates: Templates, path: Path) -> None:
@@ -214,11 +256,15 @@ def save_templates(templates: Templates, path: Path) -> None:
         Where the disk is full or the folder not writable.
     """
     content: dict[str, Any] = {
-        f.name: getattr(templates, f.name) for f in fields(templates) if f.name not in ("filters", "provenance")
+        f.name: getattr(templates, f.name)
+        for f in fields(templates)
+        if f.name not in ("instrument", "filters", "substitutes", "provenance")
     }
     content["provenance"] = json.dumps(dict(templates.provenance))
-    content["filter_names"] = np.array([[band.name, band.camera] for band in templates.filters])
-    for number, band in enumerate(templates.filters):
+    content["instrument"] = json.dumps(templates.instrument.to_json())
+    listed = (*templates.filters, *templates.substitutes)
+    content["filter_names"] = np.array([[band.name, band.camera] for band in listed]).reshape(-1, 2)
+    for number, band in enumerate(listed):
         content[f"filter_{number}"] = np.stack([band.wave_aa, band.throughput])
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp.npz")
     try:
@@ -247,12 +293,17 @@ def load_templates(path: Path) -> Templates:
             Filter.from_curve(str(name), str(camera), *content.pop(f"filter_{number}"))
             for number, (name, camera) in enumerate(names)
         )
+        instrument = instrument_from_json(json.loads(str(content.pop("instrument"))))
         provenance = json.loads(str(content.pop("provenance")))
         sha256 = str(content.pop("sha256"))
         arrays: dict[str, Any] = {k: (int(v) if v.ndim == 0 else v) for k, v in content.items()}
-        templates = Templates(**arrays, filters=band_list, provenance=provenance, sha256=sha256)
+        n = instrument.n_bands
+        own, other = band_list[:n], band_list[n:]
+        templates = Templates(
+            **arrays, instrument=instrument, filters=own, substitutes=other, provenance=provenance, sha256=sha256
+        )
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise SfhInputError(f"{path}: not a templates file of this version ({error}); delete it") from error
-    if _digest(arrays, band_list) != sha256:
+    if _digest(arrays, instrument, band_list) != sha256:
         raise SfhInputError(f"{path}: content does not match its sha256; the file is damaged, delete it")
     return templates

@@ -156,6 +156,7 @@ def _assemble_xsl_grid(
             f"age {missing[0][1]:.1f}; complete the folder"
         )
     order = [[row[float(z), float(t)] for t in lg_age] for z in mh]
+    light, count = _fill_dark_pixels(np.asarray(flux, np.float32)[np.array(order)], wave_aa)
     return make_ssp_library(
         name,
         isochrones=isochrones,
@@ -165,6 +166,17 @@ def _assemble_xsl_grid(
         mh=mh,
         wave_aa=wave_aa,
         fwhm_aa=xsl_fwhm_aa(wave_aa),
-        spectrum=np.asarray(flux, np.float32)[np.array(order)] / np.float32(FLUX_PER_LSUN),
+        spectrum=light / np.float32(FLUX_PER_LSUN),
+        notes=(f"{count} pixels without light, from their neighbours",) if count else (),
         source=source,
     )
+
+
+def _fill_dark_pixels(light: NDArray[np.float32], wave_aa: NDArray[np.float64]) -> tuple[NDArray[np.float32], int]:
+    """Spectra (Z, T, n) with the pixels at and below zero filled: noise in the near ultraviolet of old rich SSPs."""
+    dark = light <= 0
+    for z, t in np.argwhere(dark.any(-1)):
+        lit = ~dark[z, t]
+        if lit.any():
+            light[z, t] = np.interp(wave_aa, wave_aa[lit], light[z, t, lit])
+    return light, int(dark.sum())

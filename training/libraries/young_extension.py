@@ -20,12 +20,13 @@ from scipy.interpolate import CubicSpline
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.template_basis import find_bracket
-from napari_sfh.physics.wavelength import NORM_WINDOW_AA
 from napari_sfh.training.libraries.age_grid import averaging_matrix, interpolation_matrix
 from napari_sfh.training.libraries.ssp_library import SspLibrary, make_ssp_library
 
 #: Ages in Gyr over which the two libraries are compared.
 JOIN_GYR: tuple[float, float] = (0.0631, 0.2)
+#: Window in Angstrom in which they are compared.
+JOIN_WINDOW_AA: tuple[float, float] = (5300.0, 5500.0)
 #: A library whose youngest age in Gyr is above this, or that does not cover this range in Angstrom, is completed.
 YOUNGEST_AGE_NEEDED_GYR: float = 0.0015
 EXTENSION_RANGE_AA: tuple[float, float] = (500.0, 10500.0)
@@ -65,7 +66,7 @@ def measure_join_factors(library: SspLibrary, stand_in: SspLibrary) -> NDArray[n
 
 
 def _mean_window_light(library: SspLibrary) -> NDArray[np.float64]:
-    inside = (library.wave_aa >= NORM_WINDOW_AA[0]) & (library.wave_aa <= NORM_WINDOW_AA[1])
+    inside = (library.wave_aa >= JOIN_WINDOW_AA[0]) & (library.wave_aa <= JOIN_WINDOW_AA[1])
     return np.asarray(library.spectrum[..., inside], dtype=np.float64).mean(-1)
 
 

@@ -27,10 +27,10 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import NORM_WINDOW_AA
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.prep.mosaics.psf import MUSE_SLOPE
 from napari_sfh.training.mock.files import MOCK_NAME, write_fits_files
-from napari_sfh.types import BANDS, F32
+from napari_sfh.types import F32
 
 #: ACS filter of each band that has one, and its PHOTFLAM (erg/s/cm2/AA per e-/s) and pivot (AA).
 _ACS: Mapping[str, tuple[str, float, float]] = {
@@ -98,7 +98,8 @@ def read_mock_galaxy(source: Path, window: tuple[slice, slice] | None = None) ->
         redshift = float(hdus[0].header["REDSHIFT"])
     with fits.open(found["maps"][0]) as hdus:
         maps = {h.name: (np.array(h.data[part]), _cut_header(_strip_header(h.header), part)) for h in hdus[1:]}
-    images = {band: _read_image(source, band, cube_header, flux.shape[1:]) for band in BANDS}
+    bands = load_instrument("muse-hst").band_names
+    images = {band: _read_image(source, band, cube_header, flux.shape[1:]) for band in bands}
     return MockGalaxy(flux, variance, cube_header, redshift, 0.92, maps, images)
 
 
@@ -232,7 +233,7 @@ def _mpdaf(galaxy: MockGalaxy) -> FitsFiles:
     # A Moffat profile of a large exponent is the Gaussian that blurred the mock; a width that falls with wavelength as
     # MUSE's does, and is the mock's where it matters.
     slope = MUSE_SLOPE * 4600.0
-    middle = galaxy.psf_fwhm + MUSE_SLOPE * (7050.0 - np.mean(NORM_WINDOW_AA))
+    middle = galaxy.psf_fwhm + MUSE_SLOPE * (7050.0 - np.mean(load_instrument("muse-hst").grid.norm_window_aa))
     fsf = {"FSFMODE": 2, "FSFLB1": 4750.0, "FSFLB2": 9350.0, "FSF00FNC": 2, "FSF00F00": slope, "FSF00F01": middle}
     primary = _primary_hdu(OBJECT=MOCK_NAME, **fsf, FSF00BNC=1, FSF00B00=200.0)
     dq = np.zeros(galaxy.flux.shape, np.int32)

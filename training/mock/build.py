@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.mock import files, observations
@@ -33,7 +34,7 @@ def make_mock_galaxy(
     -------
     list of paths, Observed
     """
-    prepared = templates.prepare_templates(library)
+    prepared = templates.prepare_templates(library, load_instrument("muse-hst"))
     observed = observations.observe_mock_galaxy(prepared, library, seed, progress=progress)
     report_progress(Progress("mock files", 0, 1), progress)
     return files.write_mock_galaxy(observed, _bin_maps_spaxels(observed), prepared, folder), observed

@@ -16,12 +16,12 @@ from astropy.wcs import WCS
 from numpy.typing import NDArray
 
 from napari_sfh.errors import ComputeError
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.mock import galaxy, observations
 from napari_sfh.training.mock.observations import MockObservation
-from napari_sfh.types import BANDS
 
 MOCK_NAME = "MOCK0001"
 _UNIT = "10**(-20)*erg/s/cm**2/Angstrom"
@@ -58,7 +58,7 @@ def write_mock_galaxy(
         f"{MOCK_NAME}_MAPS_copt_{observations.PSF_FWHM}asec.fits": _maps(observed, bin_id),
         f"{MOCK_NAME}_TRUTH.fits": _truth(observed, templates),
     }
-    for band in BANDS:
+    for band in load_instrument("muse-hst").band_names:
         image, weight = observed.images[band]
         stem = f"hlsp_phangs-hst_hst_wfc3-uvis_{MOCK_NAME.lower()}_{band.lower()}_v1"
         files[f"{stem}_exp-drc-sci.fits"] = _mosaic(image, band, templates, quantize=_LEVELS)

@@ -19,8 +19,9 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter
 
 from napari_sfh.analysis.gas.line_maps import LINES
+from napari_sfh.instruments.line_spread import MUSE_LSF
 from napari_sfh.jobs import ReportProgress, report_progress
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra, muse_lsf_fwhm_aa
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries import age_grid
@@ -30,7 +31,7 @@ from napari_sfh.training.mock import galaxy
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model
 from napari_sfh.training.simulator.noise import SKY_LINES
-from napari_sfh.types import BANDS, F32, F64, Progress
+from napari_sfh.types import F32, F64, Progress
 
 #: Cube: spaxels on a side, their size (arcsec), channels (Angstrom), PSF.
 N_SPAXEL, SPAXEL, PSF_FWHM = 60, 0.2, 0.92
@@ -113,11 +114,12 @@ def _build_native_model(templates: Templates, library: str) -> tuple[forward_mod
     grid = np.arange(4650.0, 7210.0, 0.9)
     linear = _interpolate(light, source.wave_aa[part], grid)
     have = np.interp(grid, source.wave_aa[part], source.fwhm_aa[part])
-    extra = np.sqrt(np.maximum(muse_lsf_fwhm_aa(grid) ** 2 - have**2, 0.0)) / FWHM_PER_SIGMA
+    extra = np.sqrt(np.maximum(MUSE_LSF.fwhm_aa(grid) ** 2 - have**2, 0.0)) / FWHM_PER_SIGMA
     wave = np.exp(np.arange(np.log(4660.0), np.log(7200.0), _LN_STEP))
-    muse = _interpolate(broaden_spectra(linear, grid, extra), grid, wave).astype(np.float32)
+    spectrum = _interpolate(broaden_spectra(linear, grid, extra), grid, wave).astype(np.float32)
     continuum = _interpolate(templates.cont_sed, templates.sed_wave_aa, wave).astype(np.float32)
-    return forward_model.build_forward_model(replace(templates, wave_aa=wave, muse=muse, cont_muse=continuum)), wave
+    native = replace(templates, wave_aa=wave, spectrum=spectrum, cont_spectrum=continuum)
+    return forward_model.build_forward_model(native), wave
 
 
 def _interpolate(values: NDArray[np.floating], grid: F64, at: F64) -> NDArray[np.floating]:
@@ -130,7 +132,9 @@ def _observe_spectra(model: forward_model.ForwardModel, sky: galaxy.MockSkyPoint
     light = forward_model.compute_emitted_light(model, sky.params)
     wave = model.templates.wave_aa
     size = fft.next_fast_len(wave.size + 400, real=True)
-    padded = np.concatenate([light.muse, np.linspace(light.muse[:, -1], light.muse[:, 0], size - wave.size, axis=1)], 1)
+    padded = np.concatenate(
+        [light.spectrum, np.linspace(light.spectrum[:, -1], light.spectrum[:, 0], size - wave.size, axis=1)], 1
+    )
     frequency = np.arange(size // 2 + 1) / size
     shift = (np.log1p(galaxy.MOCK_REDSHIFT) + sky.v_kms / C_KMS) / _LN_STEP
     sigma = sky.sigma_kms / C_KMS / _LN_STEP
@@ -149,7 +153,7 @@ def _add_observed_lines(flux: F32, lines: F32, line_aa: F64, stretch: F64, sigma
         centre = (rest * stretch)[:, None]
         if not WAVE_OBS[0] < centre.mean() < WAVE_OBS[-1]:
             continue
-        sigma = np.hypot(muse_lsf_fwhm_aa(centre) / FWHM_PER_SIGMA, centre * sigma_kms / C_KMS)
+        sigma = np.hypot(MUSE_LSF.fwhm_aa(centre) / FWHM_PER_SIGMA, centre * sigma_kms / C_KMS)
         near = np.abs(WAVE_OBS - centre.mean()) < 25
         # Rest-frame luminosity per rest Angstrom, like the continuum: the line's width shrinks by the stretch.
         profile = (
@@ -174,7 +178,7 @@ def _simulate_line_maps(
     out = {}
     for plane, (name, (_, rest)) in zip(flux, LINES.items()):
         at = rest * (1 + galaxy.MOCK_REDSHIFT)
-        sigma = np.hypot(muse_lsf_fwhm_aa(at) / FWHM_PER_SIGMA, at * _GAS_SIGMA_KMS / C_KMS)
+        sigma = np.hypot(MUSE_LSF.fwhm_aa(at) / FWHM_PER_SIGMA, at * _GAS_SIGMA_KMS / C_KMS)
         channel = int(np.argmin(np.abs(WAVE_OBS - at)))
         error = np.sqrt(2 * np.sqrt(np.pi) * sigma * 1.25 * variance[channel])
         noisy = plane + error * rng.standard_normal(plane.shape)
@@ -187,7 +191,7 @@ def _make_foreground_star(model: forward_model.ForwardModel, templates: Template
     weights = templates.weights_of_age(2.0)[None, :]
     params = ObjectParameters.single(weights, np.zeros_like(weights), escape=1.0, tau_ism=0.05)
     light = forward_model.compute_emitted_light(model, params)
-    flux = _interpolate(light.muse[0], model.templates.wave_aa, WAVE_OBS)
+    flux = _interpolate(light.spectrum[0], model.templates.wave_aa, WAVE_OBS)
     bands = forward_model.compute_band_fluxes(model, light, params.redshift)[0]
     norm = flux[np.abs(WAVE_OBS - 5400) < 100].mean()
     return (flux / norm).astype(np.float32), (bands / norm).astype(np.float32)
@@ -274,7 +278,7 @@ def _cube_variance(flux: F32) -> F32:
     background = faint_variance - per_flux * faint
     sky = np.ones(WAVE_OBS.size)
     for line, strength in SKY_LINES:
-        sigma = muse_lsf_fwhm_aa(line) / FWHM_PER_SIGMA
+        sigma = MUSE_LSF.fwhm_aa(line) / FWHM_PER_SIGMA
         sky += 12.0 * strength * np.exp(-0.5 * ((WAVE_OBS - line) / sigma) ** 2)
     # Without the lines' own photons, which would make the variances hard to compress: smooth over 40 AA.
     smooth = gaussian_filter(np.maximum(flux, 0), (16.0, 0, 0), mode="nearest")
@@ -291,7 +295,8 @@ def _observe_mosaics(
     """Images of the five bands in e-/s and their weights."""
     py, px = (a.ravel().astype(float) for a in np.mgrid[:N_HST, :N_HST])
     x, y = pixel_offsets_arcsec(make_hst_wcs(), px, py)
-    flux = np.empty((px.size, len(BANDS)), np.float32)
+    bands_of = model.instrument.band_names
+    flux = np.empty((px.size, len(bands_of)), np.float32)
     for lo in range(0, px.size, 8 * _CHUNK):
         sky = galaxy.evaluate_mock_galaxy(x[lo : lo + 8 * _CHUNK], y[lo : lo + 8 * _CHUNK], *args)
         light = forward_model.compute_emitted_light(model, sky.params, with_spectrum=False)
@@ -301,7 +306,7 @@ def _observe_mosaics(
     blur = PSF_HST / FWHM_PER_SIGMA / PIXEL_HST
     star_image = _star_image(PIXEL_HST, make_hst_wcs(), N_HST, PSF_HST)
     out = {}
-    for k, band in enumerate(BANDS):
+    for k, band in enumerate(bands_of):
         image = gaussian_filter(flux[:, k].reshape(N_HST, N_HST), blur) * per_pixel + star_bands[k] * star_image
         rate = image * 1e-20 / _PHOTFLAM[k]
         variance = np.maximum(rate, 0) / _EXPOSURE[k] + _BACKGROUND[k] ** 2
@@ -312,5 +317,5 @@ def _observe_mosaics(
 
 def mock_hst_calibration(band: str, templates: Templates) -> tuple[float, float, float]:
     """(PHOTFLAM, PHOTPLAM, exposure time) of a band of the mock."""
-    k = BANDS.index(band)
+    k = templates.instrument.band_names.index(band)
     return _PHOTFLAM[k], templates.filters[k].pivot_aa, _EXPOSURE[k]

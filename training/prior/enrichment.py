@@ -7,6 +7,7 @@ Each law maps the cumulative mass fraction and the age of every sub-bin to [M/H]
 the gas fraction
   falling in step with the mass formed, scaled to end at Z_f.
 - ``constant_metallicity``: one [M/H] for all stars.
+- ``even_metallicity``: one [M/H] for all stars, at ``place`` (0 to 1) in the range of the object's own library.
 - ``decoupled_enrichment``: [M/H] moves along log age between free values for old and young stars, with a free knee,
 whatever the
   star-formation history does; falling values (dilution by infall) included.
@@ -45,6 +46,11 @@ def constant_metallicity(m_cum: F64, age_gyr: F64, p: LawParameters) -> F64:
     return np.broadcast_to(p["mh"][:, None], m_cum.shape).copy()
 
 
+def even_metallicity(m_cum: F64, age_gyr: F64, p: LawParameters) -> F64:
+    """One metallicity, at a place in the range that the library has: ``mh_low`` to ``mh_high``."""
+    return constant_metallicity(m_cum, age_gyr, {"mh": p["mh_low"] + (p["mh_high"] - p["mh_low"]) * p["place"]})
+
+
 def decoupled_enrichment(m_cum: F64, age_gyr: F64, p: LawParameters) -> F64:
     """From ``mh_old`` before ``knee_gyr`` to ``mh_young`` now, along log age, by a logistic step of ``width_dex``."""
     x = (np.log10(age_gyr)[None, :] - np.log10(p["knee_gyr"])[:, None]) / p["width_dex"][:, None]
@@ -71,6 +77,7 @@ ENRICHMENT_LAWS: Mapping[str, EnrichmentLaw] = {
     "linear": EnrichmentLaw(linear_enrichment, {"z_initial": _Z, "z_final": _Z}),
     "leaky": EnrichmentLaw(leaky_box_enrichment, {"z_initial": _Z, "z_final": _Z, "gas_final": (1e-4, 0.99)}),
     "constant": EnrichmentLaw(constant_metallicity, {"mh": _MH}),
+    "even": EnrichmentLaw(even_metallicity, {"place": (0, 1)}),
     "decoupled": EnrichmentLaw(
         decoupled_enrichment, {"mh_old": _MH, "mh_young": _MH, "knee_gyr": (0.001, 20), "width_dex": (0.01, 3)}
     ),

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from annotated_types import Ge, Le, Len
+from annotated_types import Ge, Le
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
@@ -23,14 +23,11 @@ from napari_sfh.sections import parse_toml, read_section
 from napari_sfh.training.prior.distributions import Dist, constant_distribution, parse_distribution
 from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS, EnrichmentLaw
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES, SfhFamily
-from napari_sfh.types import BANDS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-Weight = Annotated[float, Ge(0)]
-#: One number a band.
-Depths = Annotated[tuple[Annotated[float, Ge(0)], ...], Len(len(BANDS), len(BANDS))]
+NonNegative = Annotated[float, Ge(0)]
 
 
 def _distribution_field(low: float, high: float, default: float) -> Any:
@@ -45,6 +42,10 @@ def _distribution_field(low: float, high: float, default: float) -> Any:
 def _section_field(cls: type[DataclassInstance]) -> Any:
     """A field that holds a section, by default its defaults."""
     return field(default_factory=cls, metadata={"parse": partial(read_section, cls)})
+
+
+#: Key of `Photometry.depth` for the bands that it does not name.
+OTHER_BANDS = "others"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class FamilyPrior:
 
     name: str
     kind: str
-    weight: Weight
+    weight: NonNegative
     params: Mapping[str, Dist]
     bursts: Bursts = _section_field(Bursts)
 
@@ -75,7 +76,7 @@ class LawPrior:
     """One component of the mixture of enrichment laws."""
 
     law: str
-    weight: Weight
+    weight: NonNegative
     params: Mapping[str, Dist]
     scatter_dex: Dist = _distribution_field(0, 2, 0.0)
 
@@ -91,7 +92,7 @@ class Dust:
 
 @dataclass(frozen=True)
 class Nebular:
-    """Gas around the young stars. ``sigma_kms`` is intrinsic; `fixed_width` draws every line 150 km/s wide in all."""
+    """Gas around the young stars. ``sigma_kms`` is intrinsic; `fixed_width` draws every line as wide as the stars'."""
 
     fixed_width: bool = False
     lg_u: Dist = _distribution_field(-4, 0, -3.0)
@@ -111,14 +112,14 @@ class Nebular:
 
 @dataclass(frozen=True)
 class Kinematics:
-    """Stellar dispersion before broadening: sets how much of the 150 km/s the gas lines receive."""
+    """Stellar dispersion before broadening: sets how much of the instrument's dispersion the gas lines receive."""
 
-    sigma_star_kms: Dist = _distribution_field(0, 150, 60.0)
+    sigma_star_kms: Dist = _distribution_field(0, 1000, 60.0)
 
 
 @dataclass(frozen=True)
 class Noise:
-    """Noise of the spectrum. ``snr`` is per 1.25 AA pixel in the normalisation window."""
+    """Noise. ``snr`` is that of a pixel in the spectrum's window; without a spectrum that of a band of depth 1."""
 
     snr: Dist = _distribution_field(1, 2000, 35.0)
     background: Dist = _distribution_field(0, 50, 0.0)  # background over object photons in the window
@@ -126,8 +127,8 @@ class Noise:
     correlation: Dist = _distribution_field(0, 0.5, 0.0)  # between neighbouring pixels
     broadened: Dist = _distribution_field(
         0, 1, 0.0
-    )  # probability that the noise went through prep's convolution to 150 km/s
-    redshift: Dist = _distribution_field(0, 0.01, 0.0)  # puts the sky lines and the notch into the rest frame
+    )  # probability that the noise went through prep's convolution to the instrument's dispersion
+    redshift: Dist = _distribution_field(0, 20, 0.0)  # puts the sky lines and the notch into the rest frame
     error_scale_dex: Dist = _distribution_field(0, 0.5, 0.0)  # the reported error is wrong by a factor of this scatter
     wiggle: Dist = _distribution_field(0, 0.3, 0.0)  # standard deviation of smooth calibration errors, a fraction
     notch: Dist = _distribution_field(0, 1, 0.0)  # probability that the laser notch is masked
@@ -135,13 +136,24 @@ class Noise:
     edge_aa: Dist = _distribution_field(0, 1000, 0.0)  # pixels masked at the blue end
 
 
+def _read_depths(value: Any, file: str, path: str) -> dict[str, float]:
+    table = {OTHER_BANDS: value} if isinstance(value, int | float) else value
+    good = isinstance(table, Mapping) and all(isinstance(v, int | float) and v >= 0 for v in table.values())
+    if not good:
+        raise SfhInputError(
+            f"{file}: {path} = {value!r}: expected a non-negative number, or a table of one per band "
+            "({ F275W = 1.2, ... })"
+        )
+    return {str(band): float(depth) for band, depth in table.items()}
+
+
 @dataclass(frozen=True)
 class Photometry:
-    """Errors of the five bands, see `noise.add_photometric_noise`. ``depth`` is the error at S/N = 1, in units of
-    the norm.
+    """Errors of the bands, see `noise.add_photometric_noise`. ``depth`` is the error at S/N = 1 by band, in units of
+    the norm; a band that it does not name has that of `OTHER_BANDS`, or 1.
     """
 
-    depth: Depths = (1.2, 0.8, 0.4, 0.2, 0.25)
+    depth: Mapping[str, float] = field(default_factory=dict, metadata={"parse": _read_depths})
     floor: Dist = _distribution_field(0, 0.5, 0.02)
     floor_known: Dist = _distribution_field(0, 1, 1.0)  # share of the floor that the error array holds
     error_scale_dex: Dist = _distribution_field(
@@ -151,7 +163,11 @@ class Photometry:
     zero_point: Dist = _distribution_field(0, 0.5, 0.0)  # standard deviation of each band's zero point
     missing: Dist = _distribution_field(0, 1, 0.0)  # probability that a band is missing
     none: Dist = _distribution_field(0, 1, 0.0)  # probability that all bands are missing
-    acs: Dist = _distribution_field(0, 1, 0.0)  # probability that B, V and I come from ACS
+    acs: Dist = _distribution_field(0, 1, 0.0)  # probability that other cameras stand in where the instrument names any
+
+    def depth_of(self, band: str) -> float:
+        """Error of a band at S/N = 1, in units of the norm."""
+        return self.depth.get(band, self.depth.get(OTHER_BANDS, 1.0))
 
 
 def _read_components(
@@ -258,7 +274,11 @@ class PriorConfig:
 
 
 def _as_json(value: Any) -> Any:
-    return {"__": type(value).__name__, **{f.name: getattr(value, f.name) for f in fields(value)}}
+    record = {f.name: getattr(value, f.name) for f in fields(value)}
+    if isinstance(value, Photometry):
+        # Names of bands are the instrument's, whose own hash stands beside this one in every set.
+        record["depth"] = list(value.depth.values())
+    return {"__": type(value).__name__, **record}
 
 
 def parse_prior(text: str, where: str) -> PriorConfig:

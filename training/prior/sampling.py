@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +47,22 @@ class ObjectParameters:
         """Number of objects."""
         return int(self.tau_bc.size)
 
+    def select(self, rows: Any) -> ObjectParameters:
+        """The objects ``rows`` (slice, mask or integers)."""
+        return replace(self, **{key: getattr(self, key)[rows] for key in self._array_names()})
+
+    @classmethod
+    def join(cls, parts: Sequence[ObjectParameters]) -> ObjectParameters:
+        """Objects of several draws from one prior, one after the other."""
+        arrays: dict[str, Any] = {
+            key: np.concatenate([getattr(part, key) for part in parts]) for key in cls._array_names()
+        }
+        return replace(parts[0], **arrays)
+
+    @classmethod
+    def _array_names(cls) -> list[str]:
+        return [f.name for f in fields(cls) if f.name != "family_names"]
+
     @classmethod
     def single(cls, mass: F64, mh: F64, **values: F64 | float) -> ObjectParameters:
         """Objects with given histories, without dust, diffuse gas or faults unless ``values`` say so."""
@@ -58,7 +76,7 @@ class ObjectParameters:
         gas = np.broadcast_to(np.asarray(values.get("mh_gas", mh[:, 0]), float), (n,)).copy()
         unknown = set(values) - set(scalars) - {"mh_gas"}
         if unknown:
-            raise SfhInputError(f"Params.single: unknown argument {sorted(unknown)[0]!r}")
+            raise SfhInputError(f"ObjectParameters.single: unknown argument {sorted(unknown)[0]!r}")
         return cls(
             mass=mass / mass.sum(1, keepdims=True),
             mh=mh,
@@ -91,9 +109,12 @@ def _draw_histories(rng: np.random.Generator, family: FamilyPrior, edges_gyr: F6
     return add_bursts(rng, formed, edges_gyr, burst, count)
 
 
-def _draw_metallicities(rng: np.random.Generator, law: LawPrior, m_cum: F64, age_gyr: F64) -> F64:
-    """[M/H] (n, S) of one component of the mixture of laws."""
+def _draw_metallicities(
+    rng: np.random.Generator, law: LawPrior, m_cum: F64, age_gyr: F64, limits: tuple[float, float]
+) -> F64:
+    """[M/H] (n, S) of one component of the mixture of laws; ``limits`` are those of the library."""
     params = {key: dist.sample(rng, len(m_cum)) for key, dist in law.params.items()}
+    params |= {key: np.full(len(m_cum), limit) for key, limit in zip(("mh_low", "mh_high"), limits)}
     mh = ENRICHMENT_LAWS[law.law].mh(m_cum, age_gyr, params)
     return add_metallicity_scatter(rng, mh, age_gyr, law.scatter_dex.sample(rng, len(m_cum)))
 
@@ -113,7 +134,12 @@ def _clip_metallicities(
 
 
 def draw_parameters(
-    config: PriorConfig, rng: np.random.Generator, n: int, sub_edges_gyr: F64, mh_limits: tuple[float, float]
+    config: PriorConfig,
+    rng: np.random.Generator,
+    n: int,
+    sub_edges_gyr: F64,
+    mh_limits: tuple[float, float],
+    sigma_kms: float,
 ) -> ObjectParameters:
     """Draw ``n`` objects.
 
@@ -126,6 +152,8 @@ def draw_parameters(
         Edges of the fine age sub-bins, lookback time, from 0.
     mh_limits : (float, float)
         [M/H] range of the library.
+    sigma_kms : float
+        Dispersion to which spectra are brought; stars of a larger one are taken for this one.
 
     Raises
     ------
@@ -147,7 +175,7 @@ def draw_parameters(
     for k, part in enumerate(config.laws):
         rows = np.flatnonzero(law == k)
         if rows.size:
-            mh[rows] = _draw_metallicities(rng, part, m_cum[rows], middle)
+            mh[rows] = _draw_metallicities(rng, part, m_cum[rows], middle, mh_limits)
     mh, clipped = _clip_metallicities(mh, mass, mh_limits, config)
     return ObjectParameters(
         mass=mass,
@@ -155,17 +183,19 @@ def draw_parameters(
         family=family.astype(np.int32),
         family_names=config.family_names,
         clipped=clipped,
-        **_draw_gas_and_dust(config, rng, mh[:, 0]),
+        **_draw_gas_and_dust(config, rng, mh[:, 0], sigma_kms),
     )
 
 
-def _draw_gas_and_dust(config: PriorConfig, rng: np.random.Generator, mh_youngest: F64) -> dict[str, F64]:
+def _draw_gas_and_dust(
+    config: PriorConfig, rng: np.random.Generator, mh_youngest: F64, sigma_kms: float
+) -> dict[str, F64]:
     n = len(mh_youngest)
     gas, dust = config.nebular, config.dust
-    sigma_star = config.kinematics.sigma_star_kms.sample(rng, n)
+    sigma_star = np.minimum(config.kinematics.sigma_star_kms.sample(rng, n), sigma_kms)
     intrinsic = gas.sigma_kms.sample(rng, n)
-    # prep broadens every spectrum by sqrt(150^2 - sigma_star^2), the lines with it.
-    sigma = np.full(n, 150.0) if gas.fixed_width else np.sqrt(intrinsic**2 + 150.0**2 - sigma_star**2)
+    # prep broadens every spectrum by sqrt(sigma_kms^2 - sigma_star^2), the lines with it.
+    sigma = np.full(n, sigma_kms) if gas.fixed_width else np.sqrt(intrinsic**2 + sigma_kms**2 - sigma_star**2)
     return {
         "tau_bc": dust.tau_bc.sample(rng, n),
         "tau_ism": dust.tau_ism.sample(rng, n),

@@ -7,7 +7,8 @@ the sub-bins, exact for the families with a closed form, by Gauss-Legendre quadr
 Families and references: Gaussian-process histories (`gp`; module `gp_sfh`), the skewed normal of ProSpect (Robotham et
 al. 2020, eq. for ``snorm``), delayed and exponential decline, constant, rising, double power law (Carnall et al. 2018),
 broken random histories with Dirichlet shares (Leja et al. 2017) or Student-t jumps ("continuity", Leja et al. 2019),
-quenched histories and steady star formation with slow variations. Any family may carry box-shaped bursts.
+quenched histories, steady star formation with slow variations, and single ages (``ssp``). Any family may carry
+box-shaped bursts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.training.prior.gaussian_process import gaussian_process_history
 from napari_sfh.types import F64
 
@@ -192,6 +194,15 @@ def add_bursts(
     return out
 
 
+def single_age_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters, max_age_gyr: float) -> F64:
+    """A simple stellar population of ``lg_age_yr``: all mass in the two sub-bins about it, linear in log age."""
+    middle = np.log10(0.5 * (edges_gyr[1:] + edges_gyr[:-1]))
+    index, share = find_bracket(middle, p["lg_age_yr"] - 9.0)
+    mass, rows = np.zeros((index.size, middle.size)), np.arange(index.size)
+    mass[rows, index], mass[rows, index + 1] = 1.0 - share, share
+    return _cumulative_from_masses(mass)
+
+
 @dataclass(frozen=True)
 class SfhFamily:
     """A family's function and the parameters that a prior must give it, with the range that each allows."""
@@ -217,5 +228,6 @@ SFH_FAMILIES: Mapping[str, SfhFamily] = {
     ),
     "dirichlet": SfhFamily(dirichlet_history, {"alpha": (0.02, 100)}),
     "continuity": SfhFamily(continuity_history, {"jump_dex": (0, 3)}),
+    "ssp": SfhFamily(single_age_history, {"lg_age_yr": (5, 10.3)}),
     "steady": SfhFamily(steady_history, {"start_gyr": _START, "decline_per_gyr": (-3, 3), "scatter_dex": (0, 2)}),
 }

@@ -8,35 +8,38 @@ further share of photons, or by stars elsewhere (an equivalent width of Halpha),
 Lines are Gaussians of the line-spread function and the gas's dispersion in quadrature (`Params.gas_sigma_kms`).
 
 Photometry is linear in the coarse spectral energy distribution, lines added at their wavelengths; at redshift z the
-filters see rest wavelengths l / (1 + z). Spectrum and photometry are divided by the mean flux in 5300-5500 AA.
+filters see rest wavelengths l / (1 + z). The spectrum is divided by its mean flux in the instrument's window, the
+photometry by what the instrument says (`normalise_objects`). An instrument may have no spectrum, or no bands.
 
 Spectra are made where the model's templates lie (`Model.to`): by NumPy on the processor, or by torch on a device.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.dust import DUST_PIVOT_AA
-from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.filters import Filter, compute_photometry_scale, filter_weight_matrix
 from napari_sfh.physics.lines import HALPHA_AA
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, muse_lsf_fwhm_aa
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.template_basis import find_bracket
-from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
-from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import BANDS, F32, F64
+from napari_sfh.training.simulator.labels import Labels, derive_fine_lg_age, derive_formation_times
+from napari_sfh.types import F32, F64
 
-#: Redshifts between which the bands' weights are interpolated.
-_Z_NODES = (0.0, 0.01)
+#: Largest step between the redshifts from which the bands' weights are interpolated.
+_Z_STEP = 0.01
 #: Air wavelengths in Angstrom of hydrogen and helium lines, which recombination fixes; other lines may scatter.
 _RECOMBINATION_AA = np.array(
     [3797.9, 3835.4, 3889.1, 3970.1, 4101.7, 4340.5, 4471.5, 4685.7, 4861.3, 5875.6, 6562.8, 6678.2, 7065.2]
@@ -60,15 +63,16 @@ class ForwardModel:
     """Templates laid out for matrix products; made once per library. Rows of (Z x S) vary S fastest."""
 
     templates: Templates
-    old: tuple[LargeArray, LargeArray]  # muse (Z * S_old, W), sed (Z * S_old, K): stars older than 10 Myr
+    old: tuple[LargeArray, LargeArray]  # spectrum (Z * S_old, W), sed (Z * S_old, K): stars older than 10 Myr
     young: tuple[LargeArray, LargeArray]  # the same of the younger ones
     gas: tuple[
         LargeArray, LargeArray, LargeArray
-    ]  # cont_muse (G, U, I, W), cont_sed (G, U, I, K), line_lum (G, U, I, L)
-    band_weights: LargeArray  # (2 redshifts, K, B) of UVIS; see `_Z_NODES`
-    acs_weights: LargeArray  # (2, K, B) with ACS B, V and I
-    line_response: LargeArray  # (2, L, B) <f_lambda> per Lsun of a line
-    acs_response: LargeArray
+    ]  # cont_spectrum (G, U, I, W), cont_sed (G, U, I, K), line_lum (G, U, I, L)
+    redshifts: F64  # (V,) from 0 to the instrument's largest, between which what follows is interpolated
+    band_weights: LargeArray  # (V, K, B) of the instrument's bands
+    substitute_weights: LargeArray  # (V, K, B) with other cameras' bands where the instrument names them
+    line_response: LargeArray  # (V, L, B) <f_lambda> per Lsun of a line
+    substitute_response: LargeArray
     metal_line: NDArray[np.bool_]  # (L,)
     scatter_of: NDArray[np.int_]  # (L,) whose scatter a line shares: its own, or its pair's; see `_PAIRS_AA`
     lg_ml_offset: float = 0.0  # added to lg_ml_v: from this library's mass scale to the set's
@@ -80,8 +84,8 @@ class ForwardModel:
         def moved(*large: LargeArray) -> Any:
             return tuple(target.put(self.arrays.take(a)) for a in large)
 
-        weights = moved(self.band_weights, self.acs_weights, self.line_response, self.acs_response)
-        keys = ("band_weights", "acs_weights", "line_response", "acs_response")
+        keys = ("band_weights", "substitute_weights", "line_response", "substitute_response")
+        weights = moved(*(getattr(self, key) for key in keys))
         return replace(
             self,
             old=moved(*self.old),
@@ -92,6 +96,16 @@ class ForwardModel:
         )
 
     @property
+    def instrument(self) -> Instrument:
+        """What the spectra are made for."""
+        return self.templates.instrument
+
+    @property
+    def has_substitutes(self) -> bool:
+        """Whether other cameras may stand in for some bands."""
+        return any(band.substitute for band in self.instrument.bands)
+
+    @property
     def mh_limits(self) -> tuple[float, float]:
         """[M/H] range of the stars."""
         return float(self.templates.mh[0]), float(self.templates.mh[-1])
@@ -99,30 +113,32 @@ class ForwardModel:
 
 @dataclass(frozen=True)
 class NoiselessObjects:
-    """Spectra and band fluxes of N objects before noise, divided by the mean flux in the window."""
+    """Spectra and band fluxes of N objects before noise, normalised as the instrument says."""
 
     flux: LargeArray  # (N, W), where the model's templates lie
     phot: F32  # (N, B)
     labels: Labels
     params: ObjectParameters
+    instrument: Instrument
 
 
 def build_forward_model(templates: Templates) -> ForwardModel:
     """Lay templates out for the matrix products of `synthesise_objects`."""
     y = templates.n_young
-    uvis = templates.filters[: len(BANDS)]
-    acs = {f.name.replace("F435W", "F438W"): f for f in templates.filters[len(BANDS) :]}
-    mixed = tuple(acs.get(f.name, f) for f in uvis)
+    own, others = templates.filters, templates.substitutes
+    largest = max(templates.instrument.redshift_max, REST_FRAME_REDSHIFT)
+    redshifts = np.linspace(0.0, largest, 1 + int(np.ceil(largest / _Z_STEP - 1e-9)))
     near = np.abs(templates.line_wave_aa[:, None] - _RECOMBINATION_AA).min(1)
     return ForwardModel(
         templates=templates,
-        old=(_flatten_nodes(templates.muse[:, y:]), _flatten_nodes(templates.sed[:, y:])),
-        young=(_flatten_nodes(templates.muse[:, :y]), _flatten_nodes(templates.sed[:, :y])),
-        gas=(templates.cont_muse, templates.cont_sed, templates.line_lum),
-        band_weights=_band_weights(uvis, templates.sed_wave_aa),
-        acs_weights=_band_weights(mixed, templates.sed_wave_aa),
-        line_response=_line_response(uvis, templates.line_wave_aa),
-        acs_response=_line_response(mixed, templates.line_wave_aa),
+        old=(_flatten_nodes(templates.spectrum[:, y:]), _flatten_nodes(templates.sed[:, y:])),
+        young=(_flatten_nodes(templates.spectrum[:, :y]), _flatten_nodes(templates.sed[:, :y])),
+        gas=(templates.cont_spectrum, templates.cont_sed, templates.line_lum),
+        redshifts=redshifts,
+        band_weights=_band_weights(own, redshifts, templates.sed_wave_aa),
+        substitute_weights=_band_weights(others, redshifts, templates.sed_wave_aa),
+        line_response=_line_response(own, redshifts, templates.line_wave_aa),
+        substitute_response=_line_response(others, redshifts, templates.line_wave_aa),
         metal_line=near > 1.5,
         scatter_of=_shared_scatter_index(templates.line_wave_aa),
     )
@@ -139,23 +155,23 @@ def _shared_scatter_index(line_aa: F64) -> NDArray[np.int_]:
 
 
 def _flatten_nodes(array: F32) -> F32:
-    return np.ascontiguousarray(array.reshape(-1, array.shape[-1]), dtype=np.float32)
+    return np.ascontiguousarray(array.reshape(math.prod(array.shape[:-1]), array.shape[-1]), dtype=np.float32)
 
 
 def _filter_at_redshift(band: Filter, z: float) -> Filter:
     return replace(band, wave_aa=band.wave_aa / (1 + z), pivot_aa=band.pivot_aa / (1 + z))
 
 
-def _band_weights(bands: tuple[Filter, ...], wave_aa: F64) -> F32:
-    """Weights (2, K, B) that take an SED to band fluxes at the redshifts of `_Z_NODES`."""
-    per_z = [filter_weight_matrix(tuple(_filter_at_redshift(b, z) for b in bands), wave_aa) for z in _Z_NODES]
+def _band_weights(bands: tuple[Filter, ...], redshifts: F64, wave_aa: F64) -> F32:
+    """Weights (V, K, B) that take an SED to band fluxes at some redshifts."""
+    per_z = [filter_weight_matrix(tuple(_filter_at_redshift(b, z) for b in bands), wave_aa) for z in redshifts]
     return np.stack(per_z).astype(np.float32)
 
 
-def _line_response(bands: tuple[Filter, ...], line_aa: F64) -> F32:
-    """Photon-counting <f_lambda> of a line of unit luminosity, (2, L, B): T(l) l / int T l dl."""
-    out = np.zeros((len(_Z_NODES), line_aa.size, len(bands)))
-    for i, z in enumerate(_Z_NODES):
+def _line_response(bands: tuple[Filter, ...], redshifts: F64, line_aa: F64) -> F32:
+    """Photon-counting <f_lambda> of a line of unit luminosity, (V, L, B): T(l) l / int T l dl."""
+    out = np.zeros((redshifts.size, line_aa.size, len(bands)))
+    for i, z in enumerate(redshifts):
         for j, band in enumerate(_filter_at_redshift(b, z) for b in bands):
             total = np.trapezoid(band.throughput * band.wave_aa, band.wave_aa)
             at = np.interp(line_aa, band.wave_aa, band.throughput, left=0.0, right=0.0)
@@ -190,8 +206,8 @@ def _nebular_emission(
             weights[rows, g + dg, u - used.start + du] = (share_g * share_u)[:, None] * mass
     flat = model.arrays.put(weights.reshape(n, -1))
     part = [grid[:, used, first : first + m] for grid in model.gas]
-    muse, sed, lines = (grid.reshape(-1, grid.shape[-1]) for grid in part)
-    out = flat @ muse if with_spectrum else model.arrays.zeros((n, 0))
+    spectrum, sed, lines = (grid.reshape(math.prod(grid.shape[:-1]), grid.shape[-1]) for grid in part)
+    out = flat @ spectrum if with_spectrum else model.arrays.zeros((n, 0))
     return EmittedLight(out, flat @ sed, flat @ lines)
 
 
@@ -209,42 +225,60 @@ def synthesise_objects(
     model: ForwardModel,
     params: ObjectParameters,
     rng: np.random.Generator | None = None,
-    acs: NDArray[np.bool_] | None = None,
+    substituted: NDArray[np.bool_] | None = None,
 ) -> NoiselessObjects:
     """Spectra, band fluxes and labels of ``params``, without noise.
 
     Parameters
     ----------
-    model : Model
-    params : Params
+    model : ForwardModel
+    params : ObjectParameters
     rng : numpy Generator, optional
         For the scatter of single lines; without it there is none.
-    acs : boolean array (N,), optional
-        Objects whose B, V and I bands come from ACS.
+    substituted : boolean array (N,), optional
+        Objects whose bands come from other cameras, where the instrument names any.
 
     Returns
     -------
-    Noiseless
-        Spectra at the MUSE line-spread function and 150 km/s, divided by their mean in 5300-5500 AA.
+    NoiselessObjects
+        Spectra at the instrument's line-spread function and dispersion, normalised by `normalise_objects`.
     """
-    light = compute_emitted_light(model, params, rng)
-    flux = light.muse
-    add_emission_lines(flux, light.lines, model.templates.line_wave_aa, params.gas_sigma_kms, params.gas_v_kms)
-    norm = flux[:, model.arrays.put(np.flatnonzero(NORM_PIXELS))].mean(1)
-    phot = model.arrays.take(compute_band_fluxes(model, light, params.redshift, acs) / norm[:, None])
-    return NoiselessObjects(flux=flux / norm[:, None], phot=phot, labels=compute_labels(model, params), params=params)
+    light, instrument = compute_emitted_light(model, params, rng), model.instrument
+    flux = light.spectrum
+    if instrument.spectrum is not None:
+        line_aa = model.templates.line_wave_aa
+        add_emission_lines(flux, light.lines, line_aa, params.gas_sigma_kms, params.gas_v_kms, instrument.spectrum)
+    phot = compute_band_fluxes(model, light, params.redshift, substituted)
+    flux, phot = normalise_objects(flux, phot, instrument)
+    return NoiselessObjects(flux, phot, compute_labels(model, params), params, instrument)
+
+
+def normalise_objects(flux: LargeArray, phot: LargeArray, instrument: Instrument) -> tuple[LargeArray, F32]:
+    """Spectra (N, W) over their mean in the instrument's window; band fluxes (N, B) over the same or over their own.
+
+    The bands are returned on the host.
+    """
+    xp = array_backend.find_backend(flux)
+    if instrument.spectrum is not None:
+        mean = flux[:, xp.put(np.flatnonzero(instrument.norm_pixels))].mean(1)[:, None]
+        if instrument.photometry_norm == "spectrum":
+            return flux / mean, xp.take(phot / mean)
+        flux = flux / mean
+    seen = xp.take(phot)
+    scale = compute_photometry_scale(seen, np.ones(seen.shape, bool), instrument.photometry_norm, instrument.band_names)
+    return flux, (seen / scale[:, None]).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class EmittedLight:
     """Light of N objects behind their dust, per Msun formed: continuum on both grids (Lsun/AA) and lines (Lsun)."""
 
-    muse: LargeArray  # (N, W), without lines; empty where it was not asked for
+    spectrum: LargeArray  # (N, W), without lines; empty where it was not asked for
     sed: LargeArray  # (N, K), without lines
     lines: LargeArray  # (N, L)
 
     def __add__(self, other: EmittedLight) -> EmittedLight:
-        return EmittedLight(self.muse + other.muse, self.sed + other.sed, self.lines + other.lines)
+        return EmittedLight(self.spectrum + other.spectrum, self.sed + other.sed, self.lines + other.lines)
 
 
 def compute_emitted_light(
@@ -269,7 +303,7 @@ def compute_emitted_light(
     old = xp.put(weights[:, :, t.n_young :].reshape(params.n, -1))
     young = xp.put(weights[:, :, : t.n_young].reshape(params.n, -1))
     parts = []
-    for k, gas_in, gas_out in ((0, inside.muse, outside.muse), (1, inside.sed, outside.sed)):
+    for k, gas_in, gas_out in ((0, inside.spectrum, outside.spectrum), (1, inside.sed, outside.sed)):
         n = grids[k].size
         light = young @ model.young[k][:, :n]
         light += gas_in
@@ -315,7 +349,7 @@ def _diffuse_gas_of_halpha_ew(model: ForwardModel, params: ObjectParameters, wit
     ).mean(1)
     xp = model.arrays
     factor = xp.put(params.diffuse_ew_aa * stars / xp.take(gas.lines[:, halpha]))[:, None]
-    return EmittedLight(gas.muse * factor, gas.sed * factor, gas.lines * factor)
+    return EmittedLight(gas.spectrum * factor, gas.sed * factor, gas.lines * factor)
 
 
 def _line_scatter(rng: np.random.Generator, params: ObjectParameters, model: ForwardModel) -> F32:
@@ -324,8 +358,10 @@ def _line_scatter(rng: np.random.Generator, params: ObjectParameters, model: For
     return np.where(model.metal_line, 10 ** scatter[:, model.scatter_of], 1.0).astype(np.float32)
 
 
-def add_emission_lines(flux: LargeArray, lines: LargeArray, line_aa: F64, sigma_kms: F64, v_kms: F64) -> None:
-    """Add Gaussian lines to spectra on `WAVE_AA`, in place.
+def add_emission_lines(
+    flux: LargeArray, lines: LargeArray, line_aa: F64, sigma_kms: F64, v_kms: F64, grid: SpectrumGrid
+) -> None:
+    """Add Gaussian lines to spectra on the grid of an instrument, in place.
 
     Parameters
     ----------
@@ -337,39 +373,48 @@ def add_emission_lines(flux: LargeArray, lines: LargeArray, line_aa: F64, sigma_
         Air wavelengths.
     sigma_kms, v_kms : arrays (N,)
         Dispersion, to which the line-spread function is added, and velocity.
+    grid : SpectrumGrid
     """
-    xp = array_backend.find_backend(flux)
-    lsf = muse_lsf_fwhm_aa(line_aa) / FWHM_PER_SIGMA
+    xp, wave_aa = array_backend.find_backend(flux), grid.wave_aa
+    lsf = grid.lsf.fwhm_aa(line_aa) / FWHM_PER_SIGMA
     sigma = np.hypot(lsf, line_aa * sigma_kms[:, None] / C_KMS).astype(np.float32)
     centre = (line_aa * (1 + v_kms[:, None] / C_KMS)).astype(np.float32)
     reach = 5.0 * sigma.max(0).astype(float) + np.abs(centre - line_aa).max(0)
-    first = np.maximum(((line_aa - reach - WAVE_AA[0]) / STEP_AA).astype(int), 0)
-    last = np.minimum(((line_aa + reach - WAVE_AA[0]) / STEP_AA).astype(int) + 2, WAVE_AA.size)
-    wave = xp.put(WAVE_AA)
+    first = np.maximum(np.searchsorted(wave_aa, line_aa - reach, side="right") - 1, 0)
+    last = np.minimum(np.searchsorted(wave_aa, line_aa + reach) + 1, wave_aa.size)
+    wave = xp.put(wave_aa)
     width, middle, area = xp.put(sigma), xp.put(centre), xp.put(sigma * np.float32(np.sqrt(2 * np.pi)))
-    for k in np.flatnonzero(first < last):
+    for k in np.flatnonzero((line_aa + reach > wave_aa[0]) & (line_aa - reach < wave_aa[-1])):
         lo, hi, column = first[k], last[k], slice(k, k + 1)
         x = (wave[lo:hi] - middle[:, column]) / width[:, column]
         flux[:, lo:hi] += (lines[:, column] / area[:, column]) * xp.exp(-0.5 * x * x)
 
 
 def compute_band_fluxes(
-    model: ForwardModel, light: EmittedLight, redshift: F64, acs: NDArray[np.bool_] | None = None
+    model: ForwardModel, light: EmittedLight, redshift: F64, substituted: NDArray[np.bool_] | None = None
 ) -> LargeArray:
-    """Band fluxes <f_lambda> (N, B) in the unit of the light; ``acs`` as in `synthesise_objects`."""
+    """Band fluxes <f_lambda> (N, B) in the unit of the light; ``substituted`` as in `synthesise_objects`."""
     xp = model.arrays
+    if not model.instrument.bands:
+        return xp.zeros((len(redshift), 0))
     at_rest = not np.any(redshift > 0)
-    share = xp.put(np.clip(redshift / _Z_NODES[1], 0.0, 1.0))[:, None]
+    node, upper = find_bracket(model.redshifts, redshift)
+    share = xp.put(upper)[:, None]
 
     def bands(weights: LargeArray, response: LargeArray) -> LargeArray:
-        low = light.sed @ weights[0] + light.lines @ response[0]
         if at_rest:
-            return low
-        return low * (1 - share) + (light.sed @ weights[1] + light.lines @ response[1]) * share
+            return light.sed @ weights[0] + light.lines @ response[0]
+        out = None
+        for k in np.unique(node):
+            low, high = (light.sed @ weights[j] + light.lines @ response[j] for j in (k, k + 1))
+            between = low * (1 - share) + high * share
+            out = between if out is None else xp.where(xp.put(node == k)[:, None], between, out)
+        return out
 
     phot = bands(model.band_weights, model.line_response)
-    if acs is not None and acs.any():
-        phot = xp.where(xp.put(acs)[:, None], bands(model.acs_weights, model.acs_response), phot)
+    if substituted is not None and substituted.any():
+        others = bands(model.substitute_weights, model.substitute_response)
+        phot = xp.where(xp.put(substituted)[:, None], others, phot)
     return phot
 
 
@@ -403,6 +448,8 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
         lg_ml_v=(-np.log10(total) + model.lg_ml_offset).astype(np.float32),
         family=params.family,
         family_names=params.family_names,
+        formation_gyr=derive_formation_times(params.mass, t.sub_edges_gyr),
+        lg_age=derive_fine_lg_age(params.mass, t.sub_edges_gyr),
     )
 
 

@@ -2,13 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.dust import ebv_from_tau
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.types import F32, I32
+
+#: Per cents of the mass formed whose lookback times are labels: ``t10`` to ``t90``.
+FORMATION_PERCENTS: tuple[int, ...] = tuple(range(10, 100, 10))
+#: Labels that no hash of a set holds: they follow from the histories, and sets of earlier versions lack them.
+DERIVED_LABELS: tuple[str, ...] = ("formation_gyr", "lg_age")
+
+
+def derive_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
+    """Lookback times at which given shares of the mass had formed.
+
+    Parameters
+    ----------
+    mass : array (N, S)
+        Mass formed in each interval of lookback time, at a constant rate.
+    edges_gyr : array (S + 1,)
+        Edges of the intervals, rising.
+
+    Returns
+    -------
+    float32 array (N, 9)
+        Gyr, for `FORMATION_PERCENTS`: falling along the last axis.
+    """
+    younger = np.concatenate([np.zeros((len(mass), 1)), np.cumsum(np.asarray(mass, np.float64), axis=1)], axis=1)
+    younger /= younger[:, -1:]
+    shares = 1.0 - np.array(FORMATION_PERCENTS) / 100.0
+    # The interval in which the share of younger mass is passed; rows of ``younger`` rise.
+    upper = np.stack([(younger[:, 1:-1] < share).sum(1) + 1 for share in shares], axis=1)
+    low, high = (np.take_along_axis(younger, upper - k, axis=1) for k in (1, 0))
+    part = np.clip((shares - low) / np.maximum(high - low, 1e-30), 0.0, 1.0)
+    edges = np.asarray(edges_gyr, np.float64)
+    return (edges[upper - 1] + part * (edges[upper] - edges[upper - 1])).astype(np.float32)
+
+
+def derive_fine_lg_age(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
+    """Mass-weighted mean log10 age in yr (N,) over intervals of lookback time with mass (N, S), at their middles."""
+    edges = np.asarray(edges_gyr, np.float64)
+    middle = np.log10(0.5 * (edges[1:] + edges[:-1])) + 9.0
+    share = np.asarray(mass, np.float64) / np.sum(mass, axis=1, keepdims=True, dtype=np.float64)
+    return np.asarray(share @ middle, np.float32)
 
 
 @dataclass(frozen=True)
@@ -31,6 +75,8 @@ class Labels:
     mh_mw: F32  # (N,) dex
     mh_lw: F32  # (N,) dex
     family: I32  # (N,) index into `family_names`
+    formation_gyr: F32  # (N, 9) lookback times by which 10, 20, ... 90 % of the mass had formed
+    lg_age: F32  # (N,) log10 yr, mass-weighted on the fine sub-bins: a single population's own age
     family_names: tuple[str, ...] = ()
 
     @classmethod
@@ -46,8 +92,16 @@ class Labels:
         lg_ml_v: F32,
         family: I32,
         family_names: tuple[str, ...],
+        formation_gyr: F32 | None = None,
+        lg_age: F32 | None = None,
     ) -> Labels:
-        """Labels whose four means follow from the fractions."""
+        """Labels whose four means follow from the fractions.
+
+        So do the times of formation and the fine age where the history within the age bins is not known: at a constant
+        rate in each.
+        """
+        if formation_gyr is None:
+            formation_gyr = derive_formation_times(mass_frac, AGE_EDGES_GYR)
         means = {k: np.asarray(v, np.float32) for k, v in compute_population_means(mass_frac, light_frac, mh).items()}
         return cls(
             mass_frac=mass_frac,
@@ -59,8 +113,37 @@ class Labels:
             lg_ml_v=lg_ml_v,
             family=family,
             family_names=family_names,
+            formation_gyr=formation_gyr,
+            lg_age=means["lg_age_mw"] if lg_age is None else lg_age,
             **means,
         )
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, Any], family_names: tuple[str, ...]) -> Labels:
+        """Labels as they were stored; those of `DERIVED_LABELS` may be missing."""
+        known = {k: np.asarray(columns[k]) for k in cls.array_names() if k in columns or k not in DERIVED_LABELS}
+        known.setdefault("formation_gyr", derive_formation_times(known["mass_frac"], AGE_EDGES_GYR))
+        known.setdefault("lg_age", known["lg_age_mw"])
+        return cls(**known, family_names=family_names)
+
+    def quantity(self, name: str) -> F32:
+        """A scalar (N,) by its name in `model.targets.KNOWN_TARGETS`.
+
+        Raises
+        ------
+        SfhInputError
+            A synthetic set does not know it.
+        """
+        if name in ("age_lw_gyr", "age_mw_gyr"):
+            return np.asarray(10 ** (getattr(self, f"lg_{name[:6]}") - 9.0), np.float32)
+        if name == "ebv":
+            return np.asarray(ebv_from_tau(self.tau_ism, self.slope), np.float32)
+        if name[:1] == "t" and name[1:].isdigit() and int(name[1:]) in FORMATION_PERCENTS:
+            return self.formation_gyr[:, FORMATION_PERCENTS.index(int(name[1:]))]
+        value = getattr(self, name, None)
+        if not isinstance(value, np.ndarray) or value.ndim != 1:
+            raise SfhInputError(f"[targets] names: {name!r} is not known of synthetic objects; leave it out")
+        return value
 
     @property
     def n(self) -> int:
@@ -75,3 +158,8 @@ class Labels:
     def array_names() -> tuple[str, ...]:
         """Names of the array fields, in order."""
         return tuple(f.name for f in fields(Labels) if f.name != "family_names")
+
+    @staticmethod
+    def hashed_names() -> tuple[str, ...]:
+        """Names of the array fields that the hash of a set covers."""
+        return tuple(name for name in Labels.array_names() if name not in DERIVED_LABELS)

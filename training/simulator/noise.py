@@ -1,17 +1,18 @@
 """Noise and faults: from noiseless spectra to what `prep` would have measured, as `types.Observation`.
 
-Spectrum. The variance of a 1.25 AA pixel is that of counted photons, (f + b) / (1 + b) / (S/N)^2, where f is the flux
-over its mean in 5300-5500 AA, b the background there in the same unit, and S/N that of the window. A prior may add what
-real spectra have: residuals of sky lines at their observed wavelengths (a Gaussian and its derivative with one draw per
-line, so that its pixels move together), correlation between neighbours, smooth errors of the flux calibration, an error
-array that is wrong by a factor, masked pixels and the laser notch. With ``broadened``, noise goes through prep's
-convolution from the stellar dispersion to 150 km/s, which smooths it; the error array stays the one before that
-convolution, as prep's does (prep.restframe).
+Spectrum. The variance of a pixel is that of counted photons, (f + b) / (1 + b) / (S/N)^2, where f is the flux over
+its mean in the instrument's window, b the background there in the same unit, and S/N that of the window. A prior may
+add what real spectra have: residuals of sky lines at their observed wavelengths (a Gaussian and its derivative with one
+draw per line, so that its pixels move together), correlation between neighbours, smooth errors of the flux calibration,
+an error array that is wrong by a factor, masked pixels and the laser notch. With ``broadened``, noise goes through
+prep's convolution from the stellar dispersion to the instrument's, which smooths it; the error array stays the one
+before that convolution, as prep's does (prep.rest_frame).
 
 Photometry. sigma^2 = (floor f)^2 + (depth / S/N)^2 per band: a calibration error and a background whose depth relative
-to the spectrum's is fixed per band (config.Photometry.depth; from the apertures, exposure times and throughputs of
-PHANGS-HST against PHANGS-MUSE, a band's S/N in a bin is 2 to 8 times that of a spectral pixel). Zero points and the
-offset between spectrum and bands come on top and are not in the error array; of the floor it holds `floor_known`.
+to the spectrum's is fixed per band (`prior_config.Photometry.depth`; in PHANGS-HST against PHANGS-MUSE a band's S/N in
+a bin is 2 to 8 times that of a spectral pixel). Without a spectrum, S/N is the median of the bands' own. Zero points
+and the offset between spectrum and bands come on top and are not in the error array; of the floor it holds
+`floor_known`.
 
 Arrays (N, W) stay where the noiseless spectra are (`array_backend`): with tensors in, flux, error and mask are
 tensors on their device, which `encoding.encode_observation` takes as they are; the others are NumPy's.
@@ -23,8 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import next_fast_len
 
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms, muse_lsf_fwhm_aa
-from napari_sfh.physics.wavelength import C_KMS, N_WAVE, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
+from napari_sfh.physics.filters import compute_photometry_scale, measure_photometry_snr
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.prior.prior_config import Noise, Photometry, PriorConfig
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import ArrayBackend, LargeArray
@@ -43,43 +46,52 @@ SKY_LINES: tuple[tuple[float, float], ...] = (
 NOTCH_AA: tuple[float, float] = (5800.0, 5970.0)
 _VARIANCE_FLOOR = 0.02  # of the window's, where absorption leaves no flux
 _SKY_SHARE_IN_ERRORS = 0.7  # of a sky residual's amplitude that the error array knows
-_WIGGLE_MODES = 5
+_SKY_REACH_AA = 6.0  # least half-width of a residual
+_WIGGLE_MODES, _WIGGLE_SAMPLING_AA = 5, 20.0
 
 
 def add_observational_noise(
-    clean: NoiselessObjects, config: PriorConfig, rng: np.random.Generator, acs: Bool | None = None
+    clean: NoiselessObjects, config: PriorConfig, rng: np.random.Generator, substituted: Bool | None = None
 ) -> Observation:
     """Add noise and faults.
 
     Parameters
     ----------
-    clean : Noiseless
+    clean : NoiselessObjects
         Of `forward_model.synthesise_objects`.
     config : PriorConfig
-        Its sections ``noise`` and ``add_photometric_noise`` are used.
+        Its sections ``noise`` and ``photometry`` are used.
     rng : numpy Generator
-    acs : boolean array (N,), optional
-        Objects whose bands come from another camera, for the flag.
+    substituted : boolean array (N,), optional
+        Objects whose bands come from other cameras, for the flag.
 
     Returns
     -------
-    BinData
-        Flux and photometry divided by the mean of the noisy flux in the window, as prep does.
+    Observation
+        Flux and photometry normalised by noisy fluxes, as prep does.
     """
-    snr = config.noise.snr.sample(rng, clean.params.n)
+    instrument, n = clean.instrument, clean.params.n
+    snr = config.noise.snr.sample(rng, n)
     flux, error, mask = add_spectral_noise(clean, snr, config.noise, rng)
-    phot, phot_error, phot_mask = add_photometric_noise(clean.phot, snr, config.photometry, rng)
+    phot, phot_error, phot_mask = add_photometric_noise(clean, snr, config.photometry, rng)
     xp = array_backend.find_backend(flux)
-    weight = xp.single(mask & xp.put(NORM_PIXELS))
-    pixels = xp.at_least(weight.sum(1), 1.0)
-    norm = (flux * weight).sum(1) / pixels
-    # At S/N 5 the mean of 160 pixels is good to 1.6 %: it cannot vanish.
-    for array in (flux, error):
-        array /= norm[:, None]
+    norm, reported = np.ones(n), np.ones(n, np.float32)
+    if instrument.spectrum is not None:
+        in_window, pixels = _select_window(mask, instrument.spectrum)
+        mean = (flux * in_window).sum(1) / pixels
+        # At S/N 5 the mean of 160 pixels is good to 1.6 %: it cannot vanish.
+        for array in (flux, error):
+            array /= mean[:, None]
+        reported = xp.take(1.0 / xp.sqrt(((error * in_window) ** 2).sum(1) / pixels))
+        flux[~mask] = 0.0
+        norm = xp.take(mean)
+    if instrument.photometry_norm != "spectrum":
+        scale = compute_photometry_scale(phot, phot_mask, instrument.photometry_norm, instrument.band_names)
+        norm = _replace_missing(scale)
     for array in (phot, phot_error):
-        array /= xp.take(norm)[:, None]
-    reported = 1.0 / xp.sqrt(((error * weight) ** 2).sum(1) / pixels)
-    flux[~mask] = 0.0
+        array /= norm[:, None].astype(np.float32)
+    if instrument.spectrum is None:
+        reported = np.nan_to_num(measure_photometry_snr(phot, phot_error, phot_mask)).astype(np.float32)
     return Observation(
         flux=flux,
         error=error,
@@ -87,12 +99,26 @@ def add_observational_noise(
         phot=phot,
         phot_error=phot_error,
         phot_mask=phot_mask,
-        norm_cgs=np.full(clean.params.n, np.nan),
-        snr=xp.take(reported),
-        v_kms=np.zeros(clean.params.n, np.float32),
+        norm_cgs=np.full(n, np.nan),
+        snr=reported,
+        v_kms=np.zeros(n, np.float32),
         sigma_kms=clean.params.sigma_star_kms.astype(np.float32),
-        flag=_quality_flags(xp.take(mask.sum(1)), phot_mask, acs),
+        flag=_quality_flags(xp.take(mask.sum(1)), phot_mask, instrument, substituted),
+        instrument=instrument,
+        redshift=clean.params.redshift.astype(np.float32) if instrument.takes_redshift else None,
     )
+
+
+def _select_window(mask: LargeArray, grid: SpectrumGrid) -> tuple[LargeArray, LargeArray]:
+    """Usable pixels of the window, (N, W) of 0 and 1, and their number, (N,), at least 1."""
+    xp = array_backend.find_backend(mask)
+    in_window = xp.single(mask & xp.put(grid.norm_pixels))
+    return in_window, xp.at_least(in_window.sum(1), 1.0)
+
+
+def _replace_missing(scale: F64) -> F64:
+    """1 where no band normalises the photometry: its bands then stay in the units of the simulation."""
+    return np.where(np.isfinite(scale), scale, 1.0)
 
 
 def add_spectral_noise(
@@ -100,6 +126,9 @@ def add_spectral_noise(
 ) -> tuple[LargeArray, LargeArray, LargeArray]:
     """Noisy flux, error array and mask, each (N, W), in units of the noiseless window mean."""
     n, p, xp = len(snr), clean.params, array_backend.find_backend(clean.flux)
+    grid = clean.instrument.spectrum
+    if grid is None:
+        return xp.zeros((n, 0)), xp.zeros((n, 0)), xp.true((n, 0))
     background = config.background.sample(rng, n).astype(np.float32)[:, None]
     scale = (1.0 / ((1 + background) * (snr**2).astype(np.float32)[:, None])).astype(np.float32)
     variance = (xp.at_least(clean.flux, _VARIANCE_FLOOR) + xp.put(background)) * xp.put(scale)
@@ -108,16 +137,16 @@ def add_spectral_noise(
     noise *= xp.sqrt(variance)
     sky = config.sky.sample(rng, n)
     if np.any(sky > 0):
-        _add_sky_residuals(noise, variance, sky / snr, p.redshift, rng)
+        _add_sky_residuals(noise, variance, sky / snr, p.redshift, grid, rng)
     broadened = rng.random(n) < config.broadened.sample(rng, n)
     if broadened.any():
-        broaden_noise(noise, variance, np.where(broadened, p.sigma_star_kms, 150.0))
+        broaden_noise(noise, variance, np.where(broadened, p.sigma_star_kms, grid.sigma_kms), grid)
     wiggle = config.wiggle.sample(rng, n)
-    flux = clean.flux * _calibration_wiggles(xp, wiggle, rng) if np.any(wiggle > 0) else xp.copy(clean.flux)
+    flux = clean.flux * _calibration_wiggles(xp, wiggle, grid, rng) if np.any(wiggle > 0) else xp.copy(clean.flux)
     flux += noise
     wrong = 10 ** (config.error_scale_dex.sample(rng, n) * rng.standard_normal(n))
     error = xp.sqrt(variance) * xp.put(wrong)[:, None]
-    return flux, error, _draw_mask(xp, n, config, p.redshift, rng)
+    return flux, error, _draw_mask(xp, config, p.redshift, grid, rng)
 
 
 def _correlate(noise: LargeArray, rho: F64) -> None:
@@ -134,18 +163,23 @@ def _correlate(noise: LargeArray, rho: F64) -> None:
 
 
 def _add_sky_residuals(
-    noise: LargeArray, variance: LargeArray, amplitude: F64, redshift: F64, rng: np.random.Generator
+    noise: LargeArray,
+    variance: LargeArray,
+    amplitude: F64,
+    redshift: F64,
+    grid: SpectrumGrid,
+    rng: np.random.Generator,
 ) -> None:
     """Residuals of sky lines, in place; ``amplitude`` (N,) is the standard deviation at 5577 AA."""
-    n, xp = len(amplitude), array_backend.find_backend(noise)
+    n, xp, wave_aa = len(amplitude), array_backend.find_backend(noise), grid.wave_aa
     for line, strength in SKY_LINES:
         centre = line / (1 + redshift)
-        lo = np.searchsorted(WAVE_AA, centre.min() - 6)
-        hi = np.searchsorted(WAVE_AA, centre.max() + 6)
+        sigma = float(grid.lsf.fwhm_aa(line)) / FWHM_PER_SIGMA
+        reach = max(_SKY_REACH_AA, 5 * sigma)
+        lo, hi = np.searchsorted(wave_aa, [centre.min() - reach, centre.max() + reach])
         if lo >= hi:
             continue
-        sigma = float(muse_lsf_fwhm_aa(line)) / FWHM_PER_SIGMA
-        x = xp.put((WAVE_AA[lo:hi] - centre[:, None]) / sigma)
+        x = xp.put((wave_aa[lo:hi] - centre[:, None]) / sigma)
         profile = xp.exp(-0.5 * x * x)
         height = xp.put(strength * amplitude)[:, None]
         even, odd = xp.put(rng.standard_normal((2, n, 1), dtype=np.float32))
@@ -154,96 +188,116 @@ def _add_sky_residuals(
         variance[:, lo:hi] += (_SKY_SHARE_IN_ERRORS * height * profile) ** 2
 
 
-def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64) -> None:
-    """Pass noise through the convolution from ``sigma_star_kms`` (N,) to 150 km/s, in place, and variance likewise.
+def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, grid: SpectrumGrid) -> None:
+    """Pass noise through the convolution from ``sigma_star_kms`` (N,) to the grid's dispersion, in place; variance too.
 
-    One width in pixels stands for the whole spectrum (it varies by 19 % over the grid). The variance becomes its local
-    mean, not the variance of the smoothed noise: prep's convention.
+    One width in pixels stands for the whole spectrum (on MUSE's linear grid it varies by 19 %, on a logarithmic one not
+    at all). The variance becomes its local mean, not the variance of the smoothed noise: prep's convention.
     """
     xp = array_backend.find_backend(noise)
-    extra, _ = broadening_kms(sigma_star_kms)
-    sigma_px = xp.put(extra / C_KMS * WAVE_AA[N_WAVE // 2] / STEP_AA)
-    size = next_fast_len(N_WAVE + 64, real=True)
+    n_wave, middle = grid.n_wave, grid.n_wave // 2
+    extra, _ = broadening_kms(sigma_star_kms, grid.sigma_kms)
+    sigma_px = xp.put(extra / C_KMS * grid.wave_aa[middle] / grid.pixel_aa[middle])
+    size = next_fast_len(n_wave + 64, real=True)
     frequency = xp.put(np.arange(size // 2 + 1) / size)
     transfer = xp.exp(-2 * np.pi**2 * (sigma_px[:, None] * frequency) ** 2)
     padded = xp.empty((len(noise), size))
     for array in (noise, variance):
-        padded[:, :N_WAVE] = array
-        padded[:, N_WAVE : N_WAVE + 32] = array[:, -1:]
-        padded[:, N_WAVE + 32 :] = array[:, :1]
-        array[:] = xp.irfft(xp.rfft(padded) * transfer, size)[:, :N_WAVE]
+        padded[:, :n_wave] = array
+        padded[:, n_wave : n_wave + 32] = array[:, -1:]
+        padded[:, n_wave + 32 :] = array[:, :1]
+        array[:] = xp.irfft(xp.rfft(padded) * transfer, size)[:, :n_wave]
     variance[:] = xp.at_least(variance, 1e-12)
 
 
-def _calibration_wiggles(xp: ArrayBackend, amplitude: F64, rng: np.random.Generator) -> LargeArray:
+def _calibration_wiggles(xp: ArrayBackend, amplitude: F64, grid: SpectrumGrid, rng: np.random.Generator) -> LargeArray:
     """Smooth factors (N, W) with relative standard deviation ``amplitude`` (N,): cosines of 150-3000 AA."""
     n = len(amplitude)
     k = xp.put(2 * np.pi / np.exp(rng.uniform(np.log(150), np.log(3000), (n, _WIGGLE_MODES))))
     phase = xp.put(rng.uniform(0, 2 * np.pi, (n, _WIGGLE_MODES)))
-    wave = (WAVE_AA - WAVE_AA[0]).astype(np.float32)
-    # Every 16th pixel carries all that such waves hold; the last pixel is one of them.
-    coarse = wave[::16]
+    wave = (grid.wave_aa - grid.wave_aa[0]).astype(np.float32)
+    coarse, left, share = _thin_out(wave, grid)
     points = xp.put(coarse)
     total = xp.zeros((n, coarse.size))
     for m in range(_WIGGLE_MODES):
         total += xp.cos(k[:, m : m + 1] * points + phase[:, m : m + 1])
     total *= xp.put(amplitude * np.sqrt(2.0 / _WIGGLE_MODES))[:, None]
-    left = np.minimum(np.arange(N_WAVE) // 16, coarse.size - 2)
-    share = xp.put((wave - coarse[left]) / (coarse[left + 1] - coarse[left]))
-    out = 1 + total[:, xp.put(left)] * (1 - share)
-    out += total[:, xp.put(left + 1)] * share
+    upper = xp.put(share)
+    out = 1 + total[:, xp.put(left)] * (1 - upper)
+    out += total[:, xp.put(left + 1)] * upper
     return out
 
 
-def select_wavelength_range(xp: ArrayBackend, lo: F64, hi: F64) -> LargeArray:
-    """Pixels (N, W) from wavelength ``lo`` to ``hi``, (N,) each, both included."""
-    first, last = np.searchsorted(WAVE_AA, lo), np.searchsorted(WAVE_AA, hi, side="right")
-    pixel = xp.put(np.arange(N_WAVE, dtype=np.int16))
+def _thin_out(wave: F32, grid: SpectrumGrid) -> tuple[F32, NDArray[np.int_], F32]:
+    """The pixels that waves of 150 AA need, each pixel's lower neighbour among them, and the share of the upper one."""
+    stride = max(1, int(_WIGGLE_SAMPLING_AA / grid.pixel_aa.max()))
+    coarse = wave[::stride]
+    if coarse[-1] < wave[-1]:
+        coarse = np.append(coarse, wave[-1])
+    left = np.minimum(np.arange(wave.size) // stride, coarse.size - 2)
+    return coarse, left, (wave - coarse[left]) / (coarse[left + 1] - coarse[left])
+
+
+def select_wavelength_range(xp: ArrayBackend, lo: F64, hi: F64, wave_aa: F64) -> LargeArray:
+    """Pixels (N, W) of a grid (W,) from wavelength ``lo`` to ``hi``, (N,) each, both included."""
+    first, last = np.searchsorted(wave_aa, lo), np.searchsorted(wave_aa, hi, side="right")
+    pixel = xp.put(np.arange(wave_aa.size, dtype=np.int16))
     return (pixel >= xp.put(first.astype(np.int16))[:, None]) & (pixel < xp.put(last.astype(np.int16))[:, None])
 
 
-def _draw_mask(xp: ArrayBackend, n: int, config: Noise, redshift: F64, rng: np.random.Generator) -> LargeArray:
+def _draw_mask(
+    xp: ArrayBackend, config: Noise, redshift: F64, grid: SpectrumGrid, rng: np.random.Generator
+) -> LargeArray:
     """Usable pixels (N, W)."""
-    mask = xp.true((n, N_WAVE))
+    n, wave_aa = len(redshift), grid.wave_aa
+    mask = xp.true((n, wave_aa.size))
     notch = rng.random(n) < config.notch.sample(rng, n)
     if notch.any():
         lo, hi = (np.where(notch, edge / (1 + redshift), np.inf) for edge in NOTCH_AA)
-        mask &= ~select_wavelength_range(xp, lo, hi)
+        mask &= ~select_wavelength_range(xp, lo, hi, wave_aa)
     bad = config.bad_pixels.sample(rng, n)
     if np.any(bad > 0):
         # Bad pixels come in pairs: half as many centres, each taking its neighbour along.
-        hit = xp.uniform(rng, (n, N_WAVE)) < xp.put(0.5 * bad.astype(np.float32))[:, None]
+        hit = xp.uniform(rng, (n, wave_aa.size)) < xp.put(0.5 * bad.astype(np.float32))[:, None]
         hit[:, 1:] |= xp.copy(hit[:, :-1])
         mask &= ~hit
     edge = config.edge_aa.sample(rng, n)
     if np.any(edge > 0):
-        mask &= select_wavelength_range(xp, WAVE_AA[0] + edge, np.full(n, np.inf))
+        mask &= select_wavelength_range(xp, wave_aa[0] + edge, np.full(n, np.inf), wave_aa)
     return mask
 
 
-def add_photometric_noise(clean: F32, snr: F64, config: Photometry, rng: np.random.Generator) -> tuple[F32, F32, Bool]:
-    """Noisy band fluxes, errors and mask (N, B), in units of the noiseless window mean; 0 where masked."""
-    n, bands = clean.shape
+def add_photometric_noise(
+    clean: NoiselessObjects, snr: F64, config: Photometry, rng: np.random.Generator
+) -> tuple[F32, F32, Bool]:
+    """Noisy band fluxes, errors and mask (N, B), in units of the noiseless norm; 0 where masked."""
+    ideal = clean.phot
+    n, bands = ideal.shape
+    if not bands:
+        return np.zeros((n, 0), np.float32), np.zeros((n, 0), np.float32), np.zeros((n, 0), bool)
     floor = config.floor.sample(rng, n)[:, None]
-    depth = np.asarray(config.depth) / snr[:, None]
-    sigma = np.hypot(floor * clean, depth)
+    depth = np.array([config.depth_of(band) for band in clean.instrument.band_names]) / snr[:, None]
+    sigma = np.hypot(floor * ideal, depth)
     zero = config.zero_point.sample(rng, n)[:, None] * rng.standard_normal((n, bands))
     offset = config.offset.sample(rng, n)[:, None] * rng.standard_normal((n, 1))
-    flux = clean * (1 + zero) * (1 + offset) + sigma * rng.standard_normal((n, bands))
+    flux = ideal * (1 + zero) * (1 + offset) + sigma * rng.standard_normal((n, bands))
     mask = rng.random((n, bands)) >= config.missing.sample(rng, n)[:, None]
     mask &= (rng.random(n) >= config.none.sample(rng, n))[:, None]
     mask &= flux > 0
     wrong = 10 ** (config.error_scale_dex.sample(rng, n)[:, None] * rng.standard_normal((n, bands)))
-    sigma = np.hypot(floor * clean * config.floor_known.sample(rng, n)[:, None], depth * wrong)
+    sigma = np.hypot(floor * ideal * config.floor_known.sample(rng, n)[:, None], depth * wrong)
     return np.where(mask, flux, 0.0).astype(np.float32), np.where(mask, sigma, 0.0).astype(np.float32), mask
 
 
-def _quality_flags(usable: NDArray[np.integer], phot_mask: Bool, acs: Bool | None) -> NDArray[np.int32]:
+def _quality_flags(
+    usable: NDArray[np.integer], phot_mask: Bool, instrument: Instrument, substituted: Bool | None
+) -> NDArray[np.int32]:
     """Bits of `types.Flag` that prep would set, from usable pixels (N,) and bands (N, B)."""
-    flag = np.zeros(len(usable), np.int32)
-    flag[(~phot_mask).any(1)] |= int(Flag.MISSING_BAND)
-    flag[(~phot_mask).all(1)] |= int(Flag.NO_PHOTOMETRY)
-    flag[usable < 0.9 * N_WAVE] |= int(Flag.MASKED_PIXELS)
-    if acs is not None:
-        flag[acs] |= int(Flag.OTHER_CAMERA)
+    flag = np.zeros(len(phot_mask), np.int32)
+    if instrument.bands:
+        flag[(~phot_mask).any(1)] |= int(Flag.MISSING_BAND)
+        flag[(~phot_mask).all(1)] |= int(Flag.NO_PHOTOMETRY)
+    flag[usable < 0.9 * instrument.n_wave] |= int(Flag.MASKED_PIXELS)
+    if substituted is not None:
+        flag[substituted] |= int(Flag.OTHER_CAMERA)
     return flag

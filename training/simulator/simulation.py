@@ -28,30 +28,36 @@ from safetensors.numpy import save_file
 import napari_sfh
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.prior.sampling import draw_parameters
 from napari_sfh.training.simulator import array_backend, forward_model, noise
-from napari_sfh.training.simulator.labels import Labels
-from napari_sfh.types import Observation, Progress
+from napari_sfh.training.simulator.labels import DERIVED_LABELS, Labels
+from napari_sfh.types import Bool, Observation, Progress
 
 #: Objects of a shard.
 CHUNK_SIZE = 2048
 MANIFEST = "manifest.json"
-#: Array fields of `types.Observation`.
-BIN_DATA_ARRAYS: tuple[str, ...] = tuple(f.name for f in fields(Observation) if f.name != "bands")
+#: Array fields of `types.Observation`; ``redshift`` is None where the network is not told it.
+OBSERVATION_ARRAYS: tuple[str, ...] = tuple(f.name for f in fields(Observation) if f.name != "instrument")
 #: Bumped when the meaning of a shard changes. 2: lines of one ion scatter together.
 SHARD_VERSION = 2
 
 
 @dataclass(frozen=True)
 class PreparedPrior:
-    """A prior with its libraries prepared: all that a chunk needs."""
+    """A prior with its libraries prepared for an instrument: all that a chunk needs."""
 
     config: PriorConfig
     models: tuple[forward_model.ForwardModel, ...]
     shares: tuple[float, ...]
+
+    @property
+    def instrument(self) -> Instrument:
+        """What sees the objects."""
+        return self.models[0].instrument
 
     @property
     def libraries(self) -> dict[str, str]:
@@ -70,15 +76,31 @@ class PreparedPrior:
             return replace(self, models=tuple(model.to(target) for model in self.models))
 
 
-def prepare_prior(config: PriorConfig, cache: Path | None = None) -> PreparedPrior:
-    """Prepare (or load) the templates of a prior's libraries; M/L is put on the first library's stellar masses."""
-    prepared = [templates.prepare_templates(name, cache) for name in config.libraries]
+def prepare_prior(
+    config: PriorConfig, instrument: Instrument | None = None, cache: Path | None = None
+) -> PreparedPrior:
+    """Prepare (or load) the templates of a prior's libraries for an instrument, muse-hst where none is given.
+
+    M/L is put on the first library's stellar masses.
+
+    Raises
+    ------
+    SfhInputError
+        Where a library cannot serve the instrument, or the prior's redshifts are beyond it.
+    """
+    prepared = [templates.prepare_templates(name, instrument, cache) for name in config.libraries]
     return prepare_prior_from_templates(config, prepared)
 
 
 def prepare_prior_from_templates(config: PriorConfig, prepared: Iterable[templates.Templates]) -> PreparedPrior:
     """A source from templates at hand, in the order of ``config.libraries``."""
     listed = list(prepared)
+    instrument = listed[0].instrument
+    if instrument.bands and config.noise.redshift.high > max(instrument.redshift_max, REST_FRAME_REDSHIFT):
+        raise SfhInputError(
+            f"prior {config.name!r}: noise.redshift reaches {config.noise.redshift.high:g}, instrument "
+            f"{instrument.name} is for redshifts up to {instrument.redshift_max:g}; lower one or raise the other"
+        )
     models = tuple(
         replace(
             forward_model.build_forward_model(t),
@@ -119,25 +141,37 @@ def _simulate_library_share(
     source: PreparedPrior, model: forward_model.ForwardModel, rng: np.random.Generator, n: int
 ) -> tuple[Observation, Labels, int]:
     """The objects of a chunk that come from one library."""
-    params = draw_parameters(source.config, rng, n, model.templates.sub_edges_gyr, model.mh_limits)
-    acs = rng.random(n) < source.config.photometry.acs.sample(rng, n)
-    clean = forward_model.synthesise_objects(model, params, rng, acs)
-    return noise.add_observational_noise(clean, source.config, rng, acs), clean.labels, int(params.clipped.sum())
+    clean, substituted = draw_noiseless_objects(source.config, model, rng, n)
+    data = noise.add_observational_noise(clean, source.config, rng, substituted)
+    return data, clean.labels, int(clean.params.clipped.sum())
+
+
+def draw_noiseless_objects(
+    config: PriorConfig, model: forward_model.ForwardModel, rng: np.random.Generator, n: int
+) -> tuple[forward_model.NoiselessObjects, Bool]:
+    """``n`` objects of a prior with one library, and which of them other cameras see (N,)."""
+    grid = model.instrument.spectrum
+    sigma_kms = grid.sigma_kms if grid else 0.0
+    params = draw_parameters(config, rng, n, model.templates.sub_edges_gyr, model.mh_limits, sigma_kms)
+    substituted = (rng.random(n) < config.photometry.acs.sample(rng, n)) & model.has_substitutes
+    return forward_model.synthesise_objects(model, params, rng, substituted), substituted
 
 
 def _join_in_order(parts: list[Observation], order: np.ndarray) -> Observation:
     """Rows of all parts together, in ``order``; each is copied once."""
     place = np.argsort(order)
     columns: dict[str, Any] = {}
-    for key in BIN_DATA_ARRAYS:
+    for key in OBSERVATION_ARRAYS:
         first = getattr(parts[0], key)
+        if first is None:
+            continue
         xp = array_backend.find_backend(first)
         columns[key] = out = xp.empty((len(order), *first.shape[1:]), like=first)
         start = 0
         for part in (getattr(p, key) for p in parts):
             out[xp.put(place[start : start + len(part)])] = part
             start += len(part)
-    return Observation(**columns)
+    return Observation(**columns, instrument=parts[0].instrument)
 
 
 def join_labels(parts: list[Labels]) -> Labels:
@@ -150,7 +184,8 @@ def join_labels(parts: list[Labels]) -> Labels:
 
 def pack_shard(data: Observation, labels: Labels) -> dict[str, np.ndarray]:
     """Arrays of a shard: float16 spectra, masks packed to bits."""
-    stored = {k: getattr(data, k) for k in BIN_DATA_ARRAYS if k not in ("norm_cgs", "v_kms")}
+    wanted = [k for k in OBSERVATION_ARRAYS if k not in ("norm_cgs", "v_kms") and getattr(data, k) is not None]
+    stored = {k: getattr(data, k) for k in wanted}
     out = {f"data.{k}": array_backend.find_backend(v).take(v) for k, v in stored.items()}
     out["data.flux"] = np.clip(out["data.flux"], -6e4, 6e4).astype(np.float16)
     out["data.error"] = np.clip(out["data.error"], 1e-6, 6e4).astype(np.float16)
@@ -166,7 +201,8 @@ def shard_path(folder: Path, index: int) -> Path:
 
 def hash_columns(columns: Mapping[str, np.ndarray]) -> str:
     """sha256 of a shard's columns, as the manifest holds it."""
-    return hash_parts(*sorted(columns.items()))
+    hashed = {k: v for k, v in columns.items() if k.removeprefix("labels.") not in DERIVED_LABELS}
+    return hash_parts(*sorted(hashed.items()))
 
 
 def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Path, key: str) -> dict[str, Any]:
@@ -209,7 +245,10 @@ def _read_finished_entry(path: Path, key: str, n: int) -> dict[str, Any] | None:
 
 
 def _compute_set_key(source: PreparedPrior, seed: int) -> str:
-    """What a shard must agree with to belong to a set: prior, libraries, seed, version, maker of the noise."""
+    """What a shard must agree with to belong to a set: prior, libraries, seed, version, maker of the noise.
+
+    The hashes of the libraries' templates hold the instrument's.
+    """
     parts = [source.config.sha256, json.dumps(source.libraries, sort_keys=True), str(seed), str(SHARD_VERSION)]
     if source.arrays is not array_backend.NUMPY_BACKEND:
         parts.append(source.arrays.name)
@@ -289,8 +328,8 @@ def _prepare_folder(folder: Path, key: str) -> None:
         raise ComputeError(f"--output {folder}: cannot be written ({err.strerror}); choose another folder") from err
     if (folder / MANIFEST).is_file() and read_manifest(folder).get("key") != key:
         raise SfhInputError(
-            f"--output {folder}: holds another set (prior, library, seed, device or version differ); choose an "
-            "empty folder"
+            f"--output {folder}: holds another set (prior, library, instrument, seed, device or version differ); "
+            "choose an empty folder"
         )
 
 
@@ -339,6 +378,7 @@ def _build_manifest(
             str(m.templates.provenance["name"]): dict(m.templates.provenance) for m in source.models
         },
         "lg_ml_offset": {str(m.templates.provenance["name"]): m.lg_ml_offset for m in source.models},
+        "instrument": source.instrument.to_json(),
         "seed": seed,
         "n": n,
         "chunk": CHUNK_SIZE,

@@ -1,4 +1,4 @@
-"""What another camera's band costs: the same galaxies seen with UVIS and with ACS, through the same network.
+"""What another camera's band costs: the same galaxies seen in both cameras' bands, through the same network.
 
 In several PHANGS galaxies B is ACS F435W and not UVIS F438W, V and I are ACS's. The network was trained on UVIS (a
 prior may draw ACS too: `prior_config.Photometry.acs`) and is not told the camera; the bin is flagged OTHER_CAMERA.
@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_sfh.analysis.comparison.map_comparison import ScatterStatistics, measure_scatter
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
@@ -22,15 +23,8 @@ from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.prior.sampling import draw_parameters
 from napari_sfh.training.simulator import forward_model, noise
 from napari_sfh.training.simulator.simulation import PreparedPrior
-from napari_sfh.types import BANDS, F32, Observation, Prediction
+from napari_sfh.types import F32, Observation, Prediction
 
-#: Cases: name -> bands that come from ACS.
-SUBSTITUTIONS: dict[str, tuple[str, ...]] = {
-    "B": ("F438W",),
-    "V": ("F555W",),
-    "I": ("F814W",),
-    "B, V, I": ("F438W", "F555W", "F814W"),
-}
 _DRAWS = 100
 
 
@@ -45,6 +39,13 @@ class SubstitutionCost:
     magnitudes: dict[str, tuple[float, float]]  # band -> median and 16-84 % half width of ACS - UVIS, mag
 
 
+def list_substitutions(instrument: Instrument) -> dict[str, tuple[str, ...]]:
+    """Cases: each band for which the instrument names another camera's filter, then all of them; name -> bands."""
+    replaced = [band.name for band in instrument.bands if band.substitute]
+    cases = {name: (name,) for name in replaced}
+    return cases | ({", ".join(replaced): tuple(replaced)} if len(replaced) > 1 else {})
+
+
 def measure_substitution_costs(
     source: PreparedPrior,
     bundle: Bundle,
@@ -53,7 +54,7 @@ def measure_substitution_costs(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> dict[str, SubstitutionCost]:
-    """Cost of each case of `SUBSTITUTIONS`.
+    """Cost of each case of `list_substitutions`.
 
     Parameters
     ----------
@@ -70,14 +71,15 @@ def measure_substitution_costs(
         _add_noise(source, uvis, uvis.phot, seed), bundle, draws=_DRAWS, progress=progress, cancel=cancel
     )
     out = {}
-    for name, bands in SUBSTITUTIONS.items():
-        columns = [BANDS.index(band) for band in bands]
+    names = source.instrument.band_names
+    for name, bands in list_substitutions(source.instrument).items():
+        columns = [names.index(band) for band in bands]
         phot = uvis.phot.copy()
         phot[:, columns] = acs.phot[:, columns]
         other = inference.predict_histories(
             _add_noise(source, uvis, phot, seed), bundle, draws=_DRAWS, progress=progress, cancel=cancel
         )
-        out[name] = _compare_predictions(bands, plain, other, uvis.phot, phot)
+        out[name] = _compare_predictions(bands, plain, other, _magnitude_change(uvis.phot, phot, names))
     return out
 
 
@@ -87,22 +89,28 @@ def _simulate_both_cameras(
     """The same objects in the bands of both cameras, without noise."""
     model = source.models[0]
     rng = np.random.default_rng(seed)
-    params = draw_parameters(source.config, rng, n, model.templates.sub_edges_gyr, model.mh_limits)
+    sigma_kms = model.instrument.grid.sigma_kms
+    params = draw_parameters(source.config, rng, n, model.templates.sub_edges_gyr, model.mh_limits, sigma_kms)
     light = forward_model.synthesise_objects(model, params)
-    return light, forward_model.synthesise_objects(model, params, acs=np.ones(n, bool))
+    return light, forward_model.synthesise_objects(model, params, substituted=np.ones(n, bool))
 
 
 def _add_noise(source: PreparedPrior, clean: forward_model.NoiselessObjects, phot: F32, seed: int) -> Observation:
     return noise.add_observational_noise(replace(clean, phot=phot), source.config, np.random.default_rng(seed + 1))
 
 
+def _magnitude_change(own: F32, other: F32, names: tuple[str, ...]) -> dict[str, F32]:
+    """Magnitude of the other camera less that of the own one, (N,), by band."""
+    change = -2.5 * np.log10(other / own)
+    return {name: change[:, k] for k, name in enumerate(names)}
+
+
 def _compare_predictions(
-    bands: tuple[str, ...], plain: Prediction, other: Prediction, uvis: F32, acs: F32
+    bands: tuple[str, ...], plain: Prediction, other: Prediction, magnitude: dict[str, F32]
 ) -> SubstitutionCost:
-    magnitude = -2.5 * np.log10(acs / uvis)
     spread = {}
     for band in bands:
-        low, middle, high = np.percentile(magnitude[:, BANDS.index(band)], [16, 50, 84])
+        low, middle, high = np.percentile(magnitude[band], [16, 50, 84])
         spread[band] = (float(middle), float(0.5 * (high - low)))
     return SubstitutionCost(
         bands=bands,

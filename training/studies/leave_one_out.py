@@ -87,7 +87,9 @@ def train_small_bundle(
     seen = Batches(spectra, parts[0], 512, recipe.augment, recipe.fit.seed + 100)
     fit_flow(model, collect_flow_training_set(model, seen, device), recipe.posterior, recipe.fit.seed, say, device)
     calibrate_model(model, basis, spectra, parts, recipe, say)
-    return Bundle(recipe.name, Path(), "", {}, basis, model, FeatureSettings())
+    kept = basis if model.targets.n_age else None
+    made_for = (spectra.instrument, model.targets, basis.filters, kept)
+    return Bundle(recipe.name, Path(), "", {}, *made_for, model, FeatureSettings())
 
 
 def evaluate_small_bundle(
@@ -131,7 +133,7 @@ def measure_leave_one_out(
     """
     key = {"recipe": recipe.sha256, "prior": config.sha256, "n_test": options.n_test, "seed": options.seed}
     kept = ResultFolder(options.output, key)
-    source = prepare_prior(config)
+    source = prepare_prior(config, recipe.load_instrument())
     total = len(families) + 1
     report_progress(Progress("whole prior", 0, total), progress)
     whole = kept.read("whole")
@@ -161,7 +163,7 @@ def measure_leave_one_out(
 
 def _train_on_prior(recipe: Recipe, source: PreparedPrior, options: LeaveOneOutOptions) -> Bundle:
     """A network on fresh spectra of a prior."""
-    spectra = make_fresh_source(source, recipe.n, options.seed)
+    spectra = replace(make_fresh_source(source, recipe.n, options.seed), targets=recipe.targets.make())
     train, held, _ = split_rows(recipe.n, recipe.fit.seed)
     return train_small_bundle(recipe, spectra, (train, held), source, options.device)
 
@@ -218,9 +220,9 @@ def measure_training_sizes(
     counts = sorted(counts)
     key = {"recipe": recipe.sha256, "prior": config.sha256, "n_test": options.n_test, "seed": options.seed}
     kept = ResultFolder(options.output, key | {"largest": counts[-1]})
-    source = prepare_prior(config)
+    source = prepare_prior(config, recipe.load_instrument())
     report_progress(Progress("drawing", 0, len(counts)), progress)
-    spectra = make_fresh_source(source, counts[-1], options.seed)
+    spectra = replace(make_fresh_source(source, counts[-1], options.seed), targets=recipe.targets.make())
     train, held, _ = split_rows(counts[-1], recipe.fit.seed)
     order = np.random.default_rng(options.seed).permutation(train)
     steps = recipe.fit.epochs * max(1, len(train) // recipe.fit.batch)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +80,9 @@ def make_mock_spaxels(
         raise SfhInputError(f"{n_galaxies} galaxies of {per_galaxy} spaxels: at least {FOLDS} of each are needed")
     rng = np.random.default_rng([seed, 31])
     t = model.templates
-    ends = draw_parameters(config, rng, 2 * n_galaxies, t.sub_edges_gyr, model.mh_limits)
+    ends = draw_parameters(
+        config, rng, 2 * n_galaxies, t.sub_edges_gyr, model.mh_limits, model.instrument.grid.sigma_kms
+    )
     galaxy = np.repeat(np.arange(n_galaxies, dtype=np.int32), per_galaxy)
     r = R_MAX * np.sqrt(rng.random(galaxy.size))  # spaxels cover the disc evenly
     params = _blend(ends, galaxy, r / R_MAX, n_galaxies, rng)
@@ -102,7 +104,7 @@ def _blend(
 ) -> ObjectParameters:
     """Spaxels between the inner (first half of ``ends``) and the outer population of their galaxy."""
     share = np.clip(x + _BLEND_SCATTER * rng.standard_normal(x.size), 0.0, 1.0)
-    inner, outer = _select_params(ends, galaxy), _select_params(ends, galaxy + n_galaxies)
+    inner, outer = ends.select(galaxy), ends.select(galaxy + n_galaxies)
     mass = (1 - share)[:, None] * inner.mass + share[:, None] * outer.mass
     # Metals of the blend: by the mass that each population has at that age.
     metals = (1 - share)[:, None] * inner.mass * inner.mh + share[:, None] * outer.mass * outer.mh
@@ -112,21 +114,16 @@ def _blend(
     return replace(inner, mass=mass, mh=mh, tau_ism=tau, redshift=np.zeros(x.size))
 
 
-def _select_params(params: ObjectParameters, rows: Any) -> ObjectParameters:
-    arrays: dict[str, Any] = {k: v[rows] for k, v in params.__dict__.items() if isinstance(v, np.ndarray)}
-    return replace(params, **arrays)
-
-
 def _chunks(params: ObjectParameters) -> Iterator[ObjectParameters]:
     for start in range(0, params.n, _CHUNK):
-        yield _select_params(params, slice(start, start + _CHUNK))
+        yield params.select(slice(start, start + _CHUNK))
 
 
 def _bands(model: ForwardModel, params: ObjectParameters, filters: tuple[Filter, ...]) -> F64:
     """Noiseless band fluxes (n, B)."""
     t = model.templates
     light = compute_emitted_light(model, params, with_spectrum=False)
-    sed = light.sed + light.lines @ line_binning_matrix(t.line_wave_aa)
+    sed = light.sed + light.lines @ line_binning_matrix(t.line_wave_aa, t.sed_edges_aa)
     return narrowband.measure_narrowband_fluxes(sed, t.sed_wave_aa, filters).flux.astype(float)
 
 

@@ -22,9 +22,9 @@ from napari_sfh.analysis import gradients
 from napari_sfh.analysis.comparison.map_comparison import measure_scatter
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.lines import HALPHA_AA
-from napari_sfh.prep import narrowband
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.forward_model import build_forward_model
@@ -90,7 +90,7 @@ def measure_spaxel_networks(settings: SpaxelSettings, progress: ReportProgress |
         ``sets``: ``{A, B: {lg_age, mh: {bias, std, nmad, gradient: {...}}}}``; and ``memory``: scatter of B over A.
     """
     model = build_forward_model(templates.prepare_templates(settings.library))
-    filters = narrowband.make_jpas_like_filters(*MUSE_AA, without_aa=[HALPHA_AA])
+    filters = make_jpas_like_filters(*MUSE_AA, without_aa=[HALPHA_AA])
     report_progress(Progress("mock galaxies", 0, 0), progress)
     made = narrow_galaxies.make_mock_spaxels(
         model,
@@ -194,8 +194,8 @@ def measure_jpas_networks(settings: JpasSettings, progress: ReportProgress | Non
     across: dict[str, Any] = {}
     for source, listed in sources.items():
         nets: dict[str, Regressor] = {}
-        for k, quantity in enumerate(narrow_ssp.QUANTITIES):
-            report_progress(Progress(f"trained on {source}", k, len(narrow_ssp.QUANTITIES)), progress)
+        for k, quantity in enumerate(narrow_ssp.OUTLIER_LIMITS):
+            report_progress(Progress(f"trained on {source}", k, len(narrow_ssp.OUTLIER_LIMITS)), progress)
             nets[quantity] = _fit_regressor(listed, quantity, settings)
         across[source] = {name: _test_all_quantities(nets, [p], BRIGHT, settings.seed) for name, p in tests.items()}
     # The last networks are those of all libraries.
@@ -205,8 +205,8 @@ def measure_jpas_networks(settings: JpasSettings, progress: ReportProgress | Non
         "n": settings.n,
         "n_test": settings.n_test,
         "mh_range": list(mh_range),
-        "outlier": dict(narrow_ssp.QUANTITIES),
-        "by_magnitude": {q: {f"{m:g}": row[q] for m, row in rows.items()} for q in narrow_ssp.QUANTITIES},
+        "outlier": dict(narrow_ssp.OUTLIER_LIMITS),
+        "by_magnitude": {q: {f"{m:g}": row[q] for m, row in rows.items()} for q in narrow_ssp.OUTLIER_LIMITS},
         "across": across,
     }
 
@@ -236,4 +236,4 @@ def _test_quantity(
     rng = np.random.default_rng([seed, 36])
     found = [net.predict(narrow_ssp.observe_ssp_sample(p, m, rng)) for m in magnitudes for p in listed]
     truth = [p.labels(quantity) for _ in magnitudes for p in listed]
-    return summarise_errors(np.concatenate(found), np.concatenate(truth), narrow_ssp.QUANTITIES[quantity])
+    return summarise_errors(np.concatenate(found), np.concatenate(truth), narrow_ssp.OUTLIER_LIMITS[quantity])

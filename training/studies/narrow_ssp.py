@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.physics.dust import dust_transmission, tau_from_ebv
 from napari_sfh.physics.template_basis import find_bracket
 from napari_sfh.prep import narrowband
@@ -26,7 +27,7 @@ from napari_sfh.types import F32, F64
 #: Magnitudes at which objects are observed.
 MAGNITUDES: tuple[float, ...] = tuple(np.arange(16.0, 22.01, 0.5).tolist())
 #: Quantities that are read, with the error beyond which an answer counts as an outlier.
-QUANTITIES: dict[str, float] = {"lg_age": 0.5, "mh": 0.5, "ebv": 0.2}
+OUTLIER_LIMITS: dict[str, float] = {"lg_age": 0.5, "mh": 0.5, "ebv": 0.2}
 AGE_RANGE_GYR = (0.063, 13.5)
 EBV_RANGE = (0.0, 1.0)
 _FLOOR, _DEPTH_BLUE, _DEPTH_RED = 0.015, 22.3, 21.3
@@ -45,7 +46,7 @@ class SspSample:
     pivot_aa: F64  # (B,)
 
     def labels(self, name: str) -> F32:
-        """One of `QUANTITIES`, (N,)."""
+        """One of `OUTLIER_LIMITS`, (N,)."""
         return np.asarray(getattr(self, name), np.float32)
 
 
@@ -78,7 +79,7 @@ def draw_ssp_sample(t: Templates, n: int, mh_range: tuple[float, float], seed: i
     youngest, oldest = (float(np.log10(age)) for age in AGE_RANGE_GYR)
     lg_age = rng.uniform(youngest, oldest, n)
     mh, ebv = rng.uniform(*mh_range, n), rng.uniform(*EBV_RANGE, n)
-    filters = narrowband.make_jpas_like_filters()
+    filters = make_jpas_like_filters()
     sed = _spectra(t, lg_age, mh) * dust_transmission(t.sed_wave_aa, tau_from_ebv(ebv))
     bands = narrowband.measure_narrowband_fluxes(sed, t.sed_wave_aa, filters).flux
     pivot = np.array([f.pivot_aa for f in filters])

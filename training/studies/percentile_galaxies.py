@@ -18,16 +18,14 @@ from numpy.typing import NDArray
 from napari_sfh.training.libraries.age_grid import interpolation_matrix
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
+from napari_sfh.types import F32, F64
 
 #: Age of the Universe in Gyr, and the steps of cosmic time.
 MAX_AGE_GYR, STEPS = 13.47, 1000
 #: Metallicities of every history, dex.
-MH_VALUES: Array = np.linspace(-2.3, 0.4, 15)
+MH_VALUES: F64 = np.linspace(-2.3, 0.4, 15)
 #: Shares of the mass whose times are the labels.
-SHARES: Array = np.arange(1, 10) / 10
+SHARES: F64 = np.arange(1, 10) / 10
 #: Names of the labels.
 LABELS: tuple[str, ...] = (*(f"t{10 * k}" for k in range(1, 10)), "mh")
 _LG_SSFR = (-16.0, -8.5)
@@ -41,7 +39,7 @@ class PercentileGalaxies:
     weights: F32  # (K, T) mass formed at the library's ages
     spectra_of_mh: F32  # (M, T, W) SSPs at `MH_VALUES`
     times_gyr: F32  # (K, 9)
-    wave_aa: Array  # (W,)
+    wave_aa: F64  # (W,)
 
     @property
     def n(self) -> int:
@@ -96,7 +94,7 @@ def make_percentile_galaxies(
     )
 
 
-def measure_formation_times(formed: Array, edges_gyr: Array, shares: Array = SHARES) -> Array:
+def measure_formation_times(formed: F64, edges_gyr: F64, shares: F64 = SHARES) -> F64:
     """Cosmic times in Gyr at which shares of the mass had formed.
 
     Parameters

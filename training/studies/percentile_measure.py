@@ -14,19 +14,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.training.fitting.posterior import LogLine
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.studies import percentile_galaxies
 from napari_sfh.training.studies.percentile_galaxies import LABELS, PercentileGalaxies
 from napari_sfh.training.studies.percentile_nets import (
-    LogLine,
     PercentileFitSettings,
     PercentilePosterior,
     fit_percentile_posterior,
 )
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
-Rows = NDArray[np.int64]
+from napari_sfh.types import F32, F64, I64
 
 #: Accuracies that the thesis prints (section 4.1): its noiseless test set, per cent.
 THESIS_ACCURACY = {"t10": 79.35, "t50": 93.54, "t90": 98.95, "mh": 75.83}
@@ -51,10 +48,10 @@ class PercentileSettings:
 class SpectrumComponents:
     """Principal components of spectra (W,), each coefficient over its standard deviation."""
 
-    mean: Array  # (W,)
-    axes: Array  # (W, C)
+    mean: F64  # (W,)
+    axes: F64  # (W, C)
 
-    def project(self, galaxies: PercentileGalaxies, rows: Rows) -> F32:
+    def project(self, galaxies: PercentileGalaxies, rows: I64) -> F32:
         """Coefficients (n, C) of galaxies."""
         parts = [(galaxies.spectra(rows[k : k + _BLOCK]) - self.mean) @ self.axes for k in range(0, len(rows), _BLOCK)]
         return np.concatenate(parts).astype(np.float32)
@@ -69,7 +66,7 @@ def fit_spectrum_components(spectra: F32, components: int) -> SpectrumComponents
     return SpectrumComponents(mean, axes[:, ::-1][:, :components] / deviation)
 
 
-def split_by_history(galaxies: PercentileGalaxies, seed: int) -> tuple[Rows, Rows, Rows]:
+def split_by_history(galaxies: PercentileGalaxies, seed: int) -> tuple[I64, I64, I64]:
     """Training, validation and test rows, 80 : 10 : 10 of the histories, each with all its metallicities."""
     metals = len(galaxies.spectra_of_mh)
     order = np.random.default_rng([seed, 52]).permutation(len(galaxies.weights))

@@ -16,15 +16,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import zuko
-from numpy.typing import NDArray
 from torch import nn
 
 from napari_sfh.model.layers import ResidualUnit
 from napari_sfh.training.fitting.losses import log_cosh
-
-F32 = NDArray[np.float32]
-Array = NDArray[np.float64]
-LogLine = Callable[[str], None]
+from napari_sfh.training.fitting.posterior import LogLine
+from napari_sfh.types import F32
 
 #: Latent numbers between encoder and flow.
 LATENT = 16

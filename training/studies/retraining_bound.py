@@ -22,7 +22,6 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.sfh_model import SfhModel, targets_from_labels
-from napari_sfh.model.targets import unpack_targets
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.evaluation import independent_simulator, metrics
 from napari_sfh.training.fitting.losses import light_loss
@@ -68,6 +67,8 @@ def measure_retraining_bound(
     SfhInputError
         Weights whose network predicts mass: the loss asks for light.
     """
+    if not bundle.targets.n_age or bundle.model.mass_to_light is None:
+        raise SfhInputError(f"--weights: {bundle.name!r} predicts no histories; give weights that do")
     if bundle.model.network.predicts_mass:
         raise SfhInputError(f"--weights: {bundle.name!r} predicts mass fractions; give weights of a `stem` network")
     rng = np.random.default_rng([settings.seed, 78])
@@ -94,7 +95,7 @@ def measure_retraining_bound(
 def _predict_means(model: SfhModel, features: Any) -> dict[str, NDArray[np.float32]]:
     """The point network's four means."""
     model.network.eval()
-    derived = model.mass_to_light.derive(unpack_targets(model.locate(features)[0]))
+    derived = model.derive(model.locate(features)[0])
     return {k: derived[k].numpy() for k in MEAN_NAMES}
 
 
@@ -105,7 +106,8 @@ def _retrain(
     rng: np.random.Generator,
 ) -> Iterator[float]:
     """Fit the network in place, with new noise in every epoch; yields each epoch's mean loss."""
-    network = model.network.requires_grad_(True)
+    network, to_light = model.network.requires_grad_(True), model.mass_to_light
+    assert to_light is not None  # asked before
     optimiser = torch.optim.Adam(network.parameters(), lr=_RATE)
     for epoch in range(settings.epochs):
         network.train()
@@ -119,7 +121,8 @@ def _retrain(
             truth = {k: torch.from_numpy(np.asarray(getattr(labels, k), np.float32)) for k in TRUTH_LABELS}
             decoded, _ = network(encode_observation(observed[which].select(rows)))
             # Its dust follows other laws than the labels': not asked for.
-            loss = light_loss(decoded._replace(dust=None), targets_from_labels(labels), truth, model.mass_to_light)
+            asked = decoded._replace(dust=None)
+            loss = light_loss(asked, targets_from_labels(labels, model.targets), truth, to_light)
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), _CLIP)

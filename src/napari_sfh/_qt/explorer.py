@@ -35,7 +35,7 @@ from napari_sfh._qt.tools.base import Toolbox
 from napari_sfh._qt.tools.maps import MapForm, MapTool
 from napari_sfh._qt.tools.registry import TOOLS
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
-from napari_sfh._qt.widgets.wording import word_for_window
+from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Result
 
@@ -155,10 +155,6 @@ class Explorer(ExplorerFrame):
         """Find a galaxy's files in a folder and show its white light."""
         self.start(partial(tasks.open_galaxy, folder=Path(folder)), self._galaxy_opened)
 
-    def open_cube(self, cube: Path | str) -> None:
-        """Take a cube alone and show its white light."""
-        self.start(partial(tasks.open_galaxy, cube=Path(cube)), self._galaxy_opened)
-
     def open_demo(self, run: bool = False) -> None:
         """Fill in the bundled mock galaxy, and run it if asked."""
         self.start(tasks.open_demo, partial(self._galaxy_opened, then_run=run))
@@ -275,7 +271,8 @@ class Explorer(ExplorerFrame):
     def _galaxy_opened(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
         if galaxy.cube is None:
             self.show_message(
-                word_for_window(" ".join(galaxy.problems)) or "No cube was found in the folder: choose one under Cube.",
+                name_form_labels(" ".join(galaxy.problems))
+                or "No cube was found in the folder: choose one under Cube.",
                 error=True,
             )
             return
@@ -334,7 +331,7 @@ class Explorer(ExplorerFrame):
         result = self.session.result
         if result is None:
             return READY
-        reached = int(np.isfinite(result.prediction.light_frac).all(1).sum())
+        reached = int(np.isfinite(result.prediction.ood).sum())
         part = "" if reached == result.bins.n_bins else f", {reached} of them with a prediction"
         return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {DONE}"
 

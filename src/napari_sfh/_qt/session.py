@@ -41,7 +41,6 @@ class Session:
         Mean of a region, drawn first.
     """
 
-    result_changed = Signal(object)
     selection_changed = Signal(int)
 
     def __init__(self) -> None:
@@ -75,7 +74,6 @@ class Session:
         self.result = result
         self._sky = None if result is None else SkyGrid.of(result.wcs, result.bins.bin_id.shape)
         self.selected, self.compared, self.pinned, self.region = 0, (), (), None
-        self.result_changed.emit(result)
         self.selection_changed.emit(0)
 
     def select(self, bin_id: int) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
-from napari_sfh.physics.wavelength import NORM_WINDOW_AA, WAVE_AA
 from napari_sfh.types import FLAG_MEANING, Flag, Result
 
 #: Colours of compared bins, in order (Okabe & Ito 2008, colour-blind safe).
@@ -29,9 +29,7 @@ FORMED_FRACTIONS: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0
 MH_EDGES: NDArray[np.float64] = np.arange(-2.2, 0.85, 0.1)
 #: Edges of the age bins as drawn, Gyr, shape (17,).
 DRAWN_EDGES_GYR: NDArray[np.float64] = np.concatenate([[YOUNGEST_GYR], AGE_EDGES_GYR[1:]])
-#: Pivot wavelengths in Angstrom of the trained bands (WFC3 Instrument Handbook, table 6.2): where a band is drawn.
-PIVOT_AA: dict[str, float] = {"F275W": 2704.0, "F336W": 3355.0, "F438W": 4326.0, "F555W": 5308.0, "F814W": 8024.0}
-#: Main lines in the window, the most important first: name and rest wavelength in air, Angstrom.
+#: Main lines of the optical, the most important first: name and rest wavelength in air, Angstrom.
 LINES_AA: tuple[tuple[str, float], ...] = (
     ("Hα", 6562.80),
     ("Hβ", 4861.33),
@@ -41,10 +39,13 @@ LINES_AA: tuple[tuple[str, float], ...] = (
     ("S II", 6723.5),
     ("Fe", 5335.2),
     ("O I", 6300.30),
+    ("O II", 3727.4),
+    ("Ca K", 3933.7),
+    ("Hδ", 4101.7),
+    ("Hγ", 4340.5),
+    ("Ca II", 8542.1),
+    ("S III", 9530.6),
 )
-#: Label of spectra and bands: f_lambda over its mean in `NORM_WINDOW_AA`; in HTML, and for matplotlib.
-FLUX_HTML = f"F<sub>λ</sub> / F<sub>{np.mean(NORM_WINDOW_AA):.0f}</sub>"
-FLUX_LABEL = r"$F_\lambda\ /\ F_\lambda$" + "({:.0f}–{:.0f} Å)".format(*NORM_WINDOW_AA)
 #: The ways to draw an SFH: key, name, label of the axis (the SFR is per unit mass formed).
 SFH_KINDS: dict[str, tuple[str, str]] = {
     "mass": ("Mass formed", "mass / bin"),
@@ -79,11 +80,13 @@ class PropertyRow:
 class BinView:
     """Everything the plots of one bin show. Arrays of 16 are per age bin, youngest first.
 
-    ``flux``, ``error`` and ``model`` are f_lambda over the mean in 5300-5500 AA, (1761,), NaN where masked (the model
-    never is); ``masked`` are wavelength ranges; photometry (5,) is in the same unit, NaN where a band was not used.
+    ``flux``, ``error`` and ``model`` are f_lambda over the instrument's norm, (W,), NaN where masked (the model:
+    without templates); ``masked`` are wavelength ranges; photometry (B,) is in its own norm, NaN where a band was not
+    used.
     """
 
     bin_id: int
+    instrument: Instrument
     mass: CredibleBand
     light: CredibleBand
     sfr: CredibleBand
@@ -103,24 +106,26 @@ class BinView:
     def of(cls, result: Result, bin_id: int) -> BinView:
         """View of bin ``bin_id`` (1..N)."""
         i = bin_id - 1
-        data, prediction = result.data, result.prediction
-        mass = _quantity_band(result, "mass_frac", prediction.mass_frac, i)
+        data = result.data
+        mass = _quantity_band(result, "mass_frac", i)
+        model, phot_model = (part[0] for part in result.model_rows(slice(i, i + 1)))
         used = data.phot_mask[i]
         view = cls(
             bin_id=bin_id,
+            instrument=result.instrument,
             mass=mass,
-            light=_quantity_band(result, "light_frac", prediction.light_frac, i),
+            light=_quantity_band(result, "light_frac", i),
             sfr=mass.scaled(1e9 / AGE_WIDTH_YR),
             cumulative=_cumulative(result, i),
-            mh=_quantity_band(result, "mh", prediction.mh, i),
+            mh=_quantity_band(result, "mh", i),
             flux=np.where(data.mask[i], data.flux[i], np.nan),
             error=np.where(data.mask[i], data.error[i], np.nan),
-            model=result.model_flux[i],
-            masked=find_masked_ranges(data.mask[i]),
+            model=model,
+            masked=find_masked_ranges(data.mask[i], data.instrument.wave_aa),
             bands=data.bands,
             phot=np.where(used, data.phot[i], np.nan).astype(float),
             phot_error=np.where(used, data.phot_error[i], np.nan).astype(float),
-            phot_model=result.model_phot[i].astype(float),
+            phot_model=phot_model.astype(float),
             numbers=(),
         )
         return replace(view, numbers=list_bin_properties(result, bin_id, view.formed()))
@@ -132,8 +137,28 @@ class BinView:
 
     @property
     def residual(self) -> NDArray[np.float32]:
-        """Data minus model, (1761,), NaN where masked."""
+        """Data minus model, (W,), NaN where masked."""
         return self.flux - self.model
+
+    @property
+    def wave_aa(self) -> NDArray[np.float64]:
+        """Rest-frame air wavelengths of the spectrum in Angstrom, (W,)."""
+        return self.instrument.wave_aa
+
+    @property
+    def pivot_aa(self) -> NDArray[np.float64]:
+        """Pivot wavelengths of the bands in Angstrom, (B,)."""
+        return self.instrument.pivot_aa
+
+    def continuum(self, step_aa: float = 100.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The model without its lines: wavelengths in Angstrom and the median of every ``step_aa``."""
+        if not self.wave_aa.size:
+            return np.empty(0), np.empty(0)
+        width = max(1, round(step_aa / float(np.median(self.instrument.grid.pixel_aa))))
+        n = self.wave_aa.size // width
+        part = slice(0, n * width)
+        middle = self.wave_aa[width // 2 : n * width : width]
+        return middle, np.median(self.model[part].reshape(n, width), axis=1).astype(np.float64)
 
     def sfh(self, kind: str) -> CredibleBand:
         """The SFH as ``mass``, ``light`` or ``sfr`` (`SFH_KINDS`)."""
@@ -176,9 +201,19 @@ class BinView:
         return np.diff(below, axis=0) @ share
 
 
-def _quantity_band(result: Result, name: str, point: NDArray[np.float32], i: int) -> CredibleBand:
+def format_flux_label(instrument: Instrument, html: bool = False) -> str:
+    """Label of spectra and bands: f_lambda over what it is divided by; for matplotlib, or in HTML."""
+    if instrument.spectrum is None:
+        return "F<sub>λ</sub>, relative" if html else r"$F_\lambda$, relative"
+    lo, hi = instrument.spectrum.norm_window_aa
+    if html:
+        return f"F<sub>λ</sub> / F<sub>{0.5 * (lo + hi):.0f}</sub>"
+    return r"$F_\lambda\ /\ F_\lambda$" + f"({lo:.0f}–{hi:.0f} Å)"
+
+
+def _quantity_band(result: Result, name: str, i: int) -> CredibleBand:
     quantiles = result.prediction.quantiles.get(name)
-    value = np.asarray(point[i], dtype=float)
+    value = np.asarray(result.prediction.history(name)[i], dtype=float)
     if quantiles is None:
         return CredibleBand(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
     return CredibleBand(value, np.asarray(quantiles[i, :, 1], float), np.asarray(quantiles[i, :, 3], float))
@@ -188,7 +223,7 @@ def _cumulative(result: Result, i: int) -> CredibleBand:
     """Mass formed before each edge's lookback time: posterior median; 1 at the first edge, 0 at the last."""
     quantiles = result.prediction.quantiles.get("cum_mass")
     if quantiles is None:
-        return sum_from_oldest(result.prediction.mass_frac[i])
+        return sum_from_oldest(result.prediction.history("mass_frac")[i])
     low, value, high = (np.append(np.asarray(quantiles[i, :, k], float), 0.0) for k in (1, 2, 3))
     return CredibleBand(value, low, high)
 
@@ -227,12 +262,16 @@ def _format_time(value: float, low: float, high: float) -> str:
     return f"{value * scale:.{digits}f}{interval} {unit}"
 
 
-def find_masked_ranges(mask: NDArray[np.bool_]) -> tuple[tuple[float, float], ...]:
-    """Wavelength ranges (low, high) in Angstrom of the unusable pixels of a spectrum's mask (1761,)."""
+def find_masked_ranges(mask: NDArray[np.bool_], wave_aa: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    """Wavelength ranges (low, high) in Angstrom of the unusable pixels of a spectrum's mask (W,)."""
+    if not mask.size:
+        return ()
     bad = np.concatenate([[False], ~mask, [False]])
     edges = np.flatnonzero(np.diff(bad.astype(np.int8)))
-    half = 0.5 * (WAVE_AA[1] - WAVE_AA[0])
-    return tuple((WAVE_AA[a] - half, WAVE_AA[b - 1] + half) for a, b in zip(edges[::2], edges[1::2]))
+    half = 0.5 * np.gradient(wave_aa)
+    return tuple(
+        (float(wave_aa[a] - half[a]), float(wave_aa[b - 1] + half[b - 1])) for a, b in zip(edges[::2], edges[1::2])
+    )
 
 
 def describe_flags(flag: int) -> str:
@@ -253,6 +292,11 @@ def _with_error(result: Result, name: str, i: int, scale: str) -> str:
     return text.replace("-", "−")
 
 
+def _capitalised(text: str) -> str:
+    """A tip: first letter large, Å as people write it."""
+    return (text[:1].upper() + text[1:]).replace("AA", "Å")
+
+
 def _format_spaxel_count(n: int) -> str:
     return "1 spaxel" if n == 1 else f"{n} spaxels"
 
@@ -265,13 +309,15 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
     """The numbers panel of a bin: label, value with unit, and what it means; ``times``: see `BinView.formed`."""
     i = bin_id - 1
     data, prediction, bins = result.data, result.prediction, result.bins
-    chi2, ood = float(result.chi2[i]), float(prediction.ood[i])
+    chi2, ood = result.chi2_of(i), float(prediction.ood[i])
     verdict = "within its depth" if ood <= 1 else "out of its depth"
     ra, dec = (float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0))
     return (
         PropertyRow("RA, Dec", f"{ra:.5f}, {dec:+.5f}", "Light-weighted centre of the bin, degrees"),
         PropertyRow(
-            "S/N", f"{data.snr[i]:.0f} in {_format_spaxel_count(int(bins.nspax[i]))}", "Per 1.25 Å pixel in 5300-5500 Å"
+            "S/N",
+            f"{data.snr[i]:.0f} in {_format_spaxel_count(int(bins.nspax[i]))}",
+            _capitalised(data.instrument.snr_text),
         ),
         PropertyRow(
             "V, σ", f"{data.v_kms[i]:.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"

@@ -20,14 +20,16 @@ from numpy.typing import NDArray
 from reproject import reproject_interp
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.prep.mosaics.photometry import find_mosaic_cutout
-from napari_sfh.types import BANDS, F32, Bool, Mosaic, Progress
+from napari_sfh.types import F32, Bool, Mosaic, Progress
 
 U8 = NDArray[np.uint8]
-#: The bands of a colour image where all are there, from red to blue.
-PREFERRED_BANDS: tuple[str, ...] = ("F814W", "F555W", "F438W")
+#: Wavelengths in Angstrom of what is painted red, green and blue.
+COLOUR_AA: tuple[float, float, float] = (8000.0, 5400.0, 4350.0)
 #: Largest image that is held; a larger field is averaged over squares of mosaic pixels.
 MAX_PIXELS: int = 25_000_000
 #: Coarsest level of the pyramid, pixels on the longer side.
@@ -67,20 +69,25 @@ class ColourField:
     averaged: int  # mosaic pixels averaged along each side; 1 = the mosaics' own resolution
 
 
-def choose_bands(available: Mapping[str, object]) -> tuple[str, ...]:
-    """Up to three bands from red to blue: `PREFERRED_BANDS`, else the two reddest and the bluest one.
+def choose_bands(available: Mapping[str, object], instrument: Instrument | None = None) -> tuple[str, ...]:
+    """Up to three bands from red to blue: those nearest to `COLOUR_AA`.
 
     Raises
     ------
     SfhInputError
-        There is none.
+        There is none of the instrument's (the default one's, unless given).
     """
-    if all(band in available for band in PREFERRED_BANDS):
-        return PREFERRED_BANDS
-    found = [band for band in reversed(BANDS) if band in available]
-    if not found:
-        raise SfhInputError(f"composite: no mosaic is given; choose one or more of {', '.join(BANDS)}")
-    return (found[0], found[1], found[-1]) if len(found) > 3 else tuple(found)
+    instrument = instrument or load_instrument()
+    pivots = dict(zip(instrument.band_names, instrument.pivot_aa))
+    left = [band for band in pivots if band in available]
+    if not left:
+        raise SfhInputError(f"composite: no mosaic is given; choose one or more of {', '.join(pivots)}")
+    chosen: list[str] = []
+    for wave in COLOUR_AA[: len(left)]:
+        nearest = min(left, key=lambda band: abs(pivots[band] - wave))
+        chosen.append(nearest)
+        left.remove(nearest)
+    return tuple(sorted(chosen, key=lambda band: -pivots[band]))
 
 
 def open_colour_field(

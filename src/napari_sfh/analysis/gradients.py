@@ -222,6 +222,34 @@ def fit_gradient(
     )
 
 
+def fit_subsampled_gradient(
+    data: RadialProfile,
+    r_max: float = 1.0,
+    draws: int = 100,
+    share: float = 0.75,
+    seed: int = 2021,
+    use: Bool | None = None,
+) -> tuple[float, float]:
+    """Slope and its error as Liew-Cain et al. (2021, section 3.3) measure them.
+
+    A least-squares line without weights goes through ``share`` of the bins within ``r_max`` effective radii, drawn
+    without replacement, ``draws`` times: mean and standard deviation of the slopes.
+
+    Raises
+    ------
+    SfhInputError
+        Fewer than `MIN_BINS` bins in the radial range, or all at one radius.
+    """
+    used = _select_fitted_bins(data, GradientFitSettings(r_max=r_max), use)
+    r, value = data.r[used], data.value[used]
+    rng = np.random.default_rng(seed)
+    size = max(2, round(share * r.size))
+    rows = np.argsort(rng.random((draws, r.size)), axis=1)[:, :size]
+    x = r[rows] - r[rows].mean(1, keepdims=True)
+    slopes = (x * value[rows]).sum(1) / np.maximum((x**2).sum(1), 1e-12)
+    return float(slopes.mean()), float(slopes.std())
+
+
 def fit_all_gradients(
     result: Result,
     disc: Disc,

@@ -112,5 +112,5 @@ def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:
         raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(POSTERIOR_QUANTITIES)}")
     if len(names) == 0:
         raise SfhInputError("posterior: no quantity is chosen; choose at least one")
-    if not np.isfinite(result.prediction.mass_frac[bin_id - 1]).all():
+    if not np.isfinite(result.prediction.history("mass_frac")[bin_id - 1]).all():
         raise SfhInputError(f"bin {bin_id} has no prediction (no usable spectrum), hence no posterior; click another")

@@ -1,8 +1,8 @@
 """The mean star-formation history of a region: many bins, weighted by mass or light, with scatter and error.
 
-The light of a bin is its observed flux density at 5400 AA, corrected for the diffuse dust that the network finds
-(A_V = 1.086 tau; the few per cent between 5400 AA and V are neglected); its mass is that light times the network's
-mass-to-light ratio. Both are relative: distance and stellar mass scale cancel in a mean.
+The light of a bin is its observed flux density in the instrument's window (5400 AA for MUSE), corrected for the diffuse
+dust that the network finds (A_V = 1.086 tau; the few per cent between 5400 AA and V are neglected); its mass is that
+light times the network's mass-to-light ratio. Both are relative: distance and stellar mass scale cancel in a mean.
 """
 
 from __future__ import annotations
@@ -103,46 +103,48 @@ def average_bin_views(
     rows, share = rows[share > 0], share[share > 0]
     data, prediction = result.data, result.prediction
     share_of = share[:, None]
-    mass = _mean_band(_quantity_band(result, "mass_frac", prediction.mass_frac, rows), share_of, spread)
-    grown = _mean_band(
-        _quantity_band(result, "cum_mass", _cumulative(prediction.mass_frac), rows, median=True), share_of, spread
-    )
-    mh_weight = share_of * prediction.mass_frac[rows]
+    mass_frac = prediction.history("mass_frac")
+    mass = _mean_band(_quantity_band(result, "mass_frac", mass_frac, rows), share_of, spread)
+    grown = _mean_band(_quantity_band(result, "cum_mass", _cumulative(mass_frac), rows, median=True), share_of, spread)
+    mh_weight = share_of * mass_frac[rows]
     by_flux = np.nan_to_num(data.norm_cgs[rows])
     by_flux = by_flux / by_flux.sum() if by_flux.sum() > 0 else share
     flux, error, usable = _mean_spectrum(data.flux, data.error, data.mask, rows, by_flux)
     phot, phot_error, _ = _mean_spectrum(data.phot, data.phot_error, data.phot_mask, rows, by_flux)
     view = BinView(
         bin_id=0,
+        instrument=data.instrument,
         mass=mass,
-        light=_mean_band(_quantity_band(result, "light_frac", prediction.light_frac, rows), share_of, spread),
+        light=_mean_band(
+            _quantity_band(result, "light_frac", prediction.history("light_frac"), rows), share_of, spread
+        ),
         sfr=mass.scaled(1e9 / AGE_WIDTH_YR),
         cumulative=CredibleBand(*(np.append(curve, 0.0) for curve in (grown.value, grown.low, grown.high))),
-        mh=_mean_band(_quantity_band(result, "mh", prediction.mh, rows), mh_weight, spread),
+        mh=_mean_band(_quantity_band(result, "mh", prediction.history("mh"), rows), mh_weight, spread),
         flux=np.where(usable, flux, np.nan).astype(np.float32),
         error=np.where(usable, error, np.nan).astype(np.float32),
         model=np.sum(
-            [by_flux[at] @ result.model_flux[rows[at]] for at in _blocks(rows.size)], axis=0, dtype=np.float32
+            [by_flux[at] @ result.model_rows(rows[at])[0] for at in _blocks(rows.size)], axis=0, dtype=np.float32
         ),
-        masked=find_masked_ranges(usable),
+        masked=find_masked_ranges(usable, data.instrument.wave_aa),
         bands=data.bands,
         phot=phot,
         phot_error=phot_error,
-        phot_model=by_flux @ result.model_phot[rows],
+        phot_model=by_flux @ result.model_rows(rows)[1],
         numbers=(),
     )
     return replace(view, numbers=_region_properties(result, rows, share, weight, view))
 
 
 def _cumulative(mass: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Mass formed before each age bin's young edge, (N, 16)."""
+    """Mass formed before each age bin's young edge, (N, A)."""
     return np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
 
 
 def _quantity_band(
     result: Result, name: str, point: NDArray[np.floating], rows: NDArray[np.integer], median: bool = False
 ) -> CredibleBand:
-    """A quantity of some bins with its 16-84 % interval, each (M, 16); no interval = the value itself."""
+    """A quantity of some bins with its 16-84 % interval, each (M, A); no interval = the value itself."""
     value = np.asarray(point[rows], float)
     quantiles = result.prediction.quantiles.get(name)
     if quantiles is None:
@@ -152,7 +154,7 @@ def _quantity_band(
 
 
 def _mean_band(bins: CredibleBand, weight: NDArray[np.float64], spread: Spread) -> CredibleBand:
-    """Mean over bins (M, 16) and its scatter or error; ``weight`` is (M, 1) or (M, 16)."""
+    """Mean over bins (M, A) and its scatter or error; ``weight`` is (M, 1) or (M, A)."""
     value = bins.value
     w = np.broadcast_to(weight, value.shape)
     total = w.sum(0)

@@ -14,7 +14,7 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.wcs.utils import pixel_to_skycoord
 
-from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, PIVOT_AA, BinView
+from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
 from napari_sfh.analysis.posteriors import PosteriorDraws
@@ -22,7 +22,6 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.outputs import check_table_name
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.
@@ -137,12 +136,12 @@ def build_times_table(result: Result, views: Sequence[BinView]) -> QTable:
 def build_spectra_table(result: Result, views: Sequence[BinView]) -> QTable:
     """Spectra and models, one row per bin and pixel.
 
-    Columns: BIN_ID, WAVE (rest frame, air), FLUX, ERROR (NaN where masked), MODEL; fluxes over their mean in
-    5300-5500 AA.
+    Columns: BIN_ID, WAVE (rest frame, air), FLUX, ERROR (NaN where masked), MODEL; fluxes over the instrument's norm.
     """
     table = QTable()
-    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), WAVE_AA.size)
-    table["WAVE"] = np.tile(WAVE_AA, len(views)) * u.AA
+    wave = result.instrument.wave_aa
+    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), wave.size)
+    table["WAVE"] = np.tile(wave, len(views)) * u.AA
     for name, parts in (
         ("FLUX", [v.flux for v in views]),
         ("ERROR", [v.error for v in views]),
@@ -155,14 +154,14 @@ def build_spectra_table(result: Result, views: Sequence[BinView]) -> QTable:
 def build_bands_table(result: Result, views: Sequence[BinView]) -> QTable:
     """Photometry, one row per bin and band.
 
-    Columns: BIN_ID, BAND, PIVOT, FLUX, ERROR (NaN where the band was not used), MODEL; f_lambda over the mean of
-    5300-5500 AA.
+    Columns: BIN_ID, BAND, PIVOT, FLUX, ERROR (NaN where the band was not used), MODEL; f_lambda over the
+    instrument's norm.
     """
     table = QTable()
     bands = views[0].bands
     table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), len(bands))
     table["BAND"] = np.tile(np.array(bands), len(views))
-    table["PIVOT"] = np.tile([PIVOT_AA[b] for b in bands], len(views)) * u.AA
+    table["PIVOT"] = np.tile(result.instrument.pivot_aa, len(views)) * u.AA
     for name, parts in (
         ("FLUX", [v.phot for v in views]),
         ("ERROR", [v.phot_error for v in views]),

@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, FLUX_LABEL, PIVOT_AA, BinView
+from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, BinView, format_flux_label
 from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import Comparison, ScatterStatistics
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.figures.pages import draw_age_steps
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Result
 
 #: More pairs than this are drawn as a density; fewer than `ERROR_BARS` with their errors.
@@ -118,30 +117,32 @@ def _draw_means(axes: Any, answers: Sequence[BinHistory]) -> None:
 
 
 def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[BinHistory]) -> None:
-    axes.plot(WAVE_AA, view.flux, color="0.5", lw=0.6, label="observed")
-    below.fill_between(WAVE_AA, -view.error, view.error, color="0.85", lw=0)
+    axes.plot(view.wave_aa, view.flux, color="0.5", lw=0.6, label="observed")
+    below.fill_between(view.wave_aa, -view.error, view.error, color="0.85", lw=0)
     size = 1e-3
     for color, answer in zip(COLORS, answers):
         if answer.model is not None:
             residual = view.flux - answer.model
-            axes.plot(WAVE_AA, answer.model, color=color, lw=0.8)
-            below.plot(WAVE_AA, residual, color=color, lw=0.5)
+            axes.plot(view.wave_aa, answer.model, color=color, lw=0.8)
+            below.plot(view.wave_aa, residual, color=color, lw=0.5)
             size = max(size, 2.5 * float(np.nanpercentile(np.abs(residual), 95.0)))
     below.set_ylim(-size, size)
     for panel in (axes, below):
         for low, high in view.masked:
             panel.axvspan(low, high, color="0.92", lw=0)
-    axes.set(ylabel=FLUX_LABEL, xlim=(WAVE_AA[0], WAVE_AA[-1]))
+    axes.set(ylabel=format_flux_label(view.instrument))
+    if view.wave_aa.size:
+        axes.set_xlim(view.wave_aa[0], view.wave_aa[-1])
     axes.tick_params(labelbottom=False)
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
 
 
 def _bands(axes: Any, view: BinView, answers: Sequence[BinHistory]) -> None:
-    pivot = np.array([PIVOT_AA[b] for b in view.bands])
+    pivot = view.pivot_aa
     axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.4", ms=5, label="observed")
     for color, answer in zip(COLORS, answers):
         if answer.phot_model is not None:
             axes.plot(pivot, answer.phot_model, "D", mfc="none", color=color, ms=8)
-    axes.set(xscale="log", xlabel="HST band", ylabel=FLUX_LABEL)
+    axes.set(xscale="log", xlabel="Band", ylabel=format_flux_label(view.instrument))
     axes.set_xticks(pivot, view.bands, rotation=45, size=8)
     axes.minorticks_off()

@@ -17,17 +17,15 @@ from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import (
     COLORS,
     DRAWN_EDGES_GYR,
-    FLUX_LABEL,
     LINES_AA,
     MH_EDGES,
-    PIVOT_AA,
     SFH_KINDS,
     BinView,
     CredibleBand,
+    format_flux_label,
 )
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import Result
 
 
@@ -159,30 +157,36 @@ def draw_age_steps(axes: Any, band: CredibleBand, color: str, label: str | None 
 
 
 def _spectrum(axes: Any, below: Any, view: BinView) -> None:
-    axes.plot(WAVE_AA, view.flux, color="0.35", lw=0.6, label="observed")
-    axes.plot(WAVE_AA, view.model, color="tab:red", lw=0.9, label="model of the prediction")
-    below.fill_between(WAVE_AA, -view.error, view.error, color="0.85", lw=0)
-    below.plot(WAVE_AA, view.residual, color="tab:blue", lw=0.6)
+    axes.plot(view.wave_aa, view.flux, color="0.35", lw=0.6, label="observed")
+    axes.plot(view.wave_aa, view.model, color="tab:red", lw=0.9, label="model of the prediction")
+    below.fill_between(view.wave_aa, -view.error, view.error, color="0.85", lw=0)
+    below.plot(view.wave_aa, view.residual, color="tab:blue", lw=0.6)
+    low_aa, high_aa = _grid_limits(view)
+    lines = [(name, wave) for name, wave in LINES_AA if low_aa < wave < high_aa]
     for panel in (axes, below):
         for low, high in view.masked:
             panel.axvspan(low, high, color="0.92", lw=0)
-        for _, wave in LINES_AA:
+        for _, wave in lines:
             panel.axvline(wave, color="0.7", lw=0.6, ls=":")
-    for name, wave in LINES_AA:
+    for name, wave in lines:
         axes.text(wave, 1.01, name, transform=axes.get_xaxis_transform(), size=7, ha="center", va="bottom")
-    axes.set(ylabel=FLUX_LABEL, xlim=(WAVE_AA[0], WAVE_AA[-1]))
+    axes.set(ylabel=format_flux_label(view.instrument), xlim=_grid_limits(view))
     axes.tick_params(labelbottom=False)
     axes.legend(fontsize=8)
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
 
 
+def _grid_limits(view: BinView) -> tuple[float, float]:
+    return (float(view.wave_aa[0]), float(view.wave_aa[-1])) if view.wave_aa.size else (0.0, 1.0)
+
+
 def _bands(axes: Any, view: BinView) -> None:
-    pivot = np.array([PIVOT_AA[b] for b in view.bands])
-    # Emission lines would set the scale: the median of every 100 AA.
-    axes.plot(WAVE_AA[40:1760:80], np.median(view.model[:1760].reshape(22, 80), axis=1), color="tab:red", lw=0.9)
+    pivot = view.pivot_aa
+    # Emission lines would set the scale.
+    axes.plot(*view.continuum(), color="tab:red", lw=0.9)
     axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.3", ms=5, label="observed")
     axes.plot(pivot, view.phot_model, "D", mfc="none", color="tab:red", ms=8, label="model")
-    axes.set(xscale="log", xlabel="HST band", ylabel=FLUX_LABEL)
+    axes.set(xscale="log", xlabel="Band", ylabel=format_flux_label(view.instrument))
     axes.set_xticks(pivot, view.bands, rotation=45, size=8)
     axes.minorticks_off()
     axes.legend(fontsize=8)

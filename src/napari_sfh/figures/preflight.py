@@ -8,7 +8,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from napari_sfh.preflight.plan import BAND_COLORS, Preflight, format_band_check
+from napari_sfh.preflight.plan import Preflight, format_band_check
 
 #: Mosaics often end where others do: dashes of other lengths let all be seen.
 _DASHES = ((0, ()), (0, (6, 2)), (0, (4, 2)), (2, (2, 2)), (0, (1, 2)))
@@ -22,7 +22,7 @@ def draw_footprints(found: Preflight) -> Figure:
         axes.fill(*line.T, facecolor="0.82", edgecolor="0.25", lw=1.5)
     handles = [Line2D([], [], color="0.25", lw=4, label=f"cube: {found.facts['field'].split(' of ')[0]} spaxels")]
     for check, dashes in zip(found.bands, _DASHES):
-        color = BAND_COLORS[check.band]
+        color = check.color
         for line in check.outlines:
             axes.plot(*line.T, color=color, ls=dashes, lw=2)
         handles.append(Line2D([], [], color=color, ls=dashes, lw=2, label=format_band_check(check)))

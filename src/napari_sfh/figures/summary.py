@@ -11,9 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, FLUX_LABEL, BinView
-from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.types import BANDS, Result
+from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, format_flux_label
+from napari_sfh.types import Result
 
 
 def draw_summary_page(result: Result) -> Figure:
@@ -30,7 +29,7 @@ def draw_summary_page(result: Result) -> Figure:
         _map(axes[1, k], result, f"{name}_ERR")
     low, high = maps.robust_limits(result.white)
     axes[2, 0].imshow(np.clip(result.white, low, high), origin="lower", cmap="gray")
-    axes[2, 0].set(title="White light, 5300-5500 Å", xticks=[], yticks=[])
+    axes[2, 0].set(title="White light", xticks=[], yticks=[])
     for panel, name in zip(axes[2, 1:], ("SNR", "OOD", "EBV")):
         _map(panel, result, name)
     panels = below.subplots(2, 3)
@@ -59,17 +58,18 @@ def _typical_bins(result: Result) -> list[int]:
 
 def _spectrum(axes: Any, result: Result, view: BinView) -> None:
     row = view.bin_id - 1
-    axes.plot(WAVE_AA, view.flux, color="0.3", lw=0.6, label="observed")
-    axes.plot(WAVE_AA, view.model, color="tab:red", lw=0.8, label="model of the prediction")
-    axes.plot(WAVE_AA, view.residual, color="tab:blue", lw=0.5, label="residual")
-    snr, chi2, ood = result.data.snr[row], result.chi2[row], result.prediction.ood[row]
+    axes.plot(view.wave_aa, view.flux, color="0.3", lw=0.6, label="observed")
+    axes.plot(view.wave_aa, view.model, color="tab:red", lw=0.8, label="model of the prediction")
+    axes.plot(view.wave_aa, view.residual, color="tab:blue", lw=0.5, label="residual")
+    snr, chi2, ood = result.data.snr[row], result.chi2_of(row), result.prediction.ood[row]
     axes.set(
         title=f"bin {view.bin_id}: S/N {snr:.0f}, χ² {chi2:.2f}, out of depth {ood:.2f}",
         xlabel="Rest wavelength (Å)",
-        ylabel=FLUX_LABEL,
-        xlim=WAVE_AA[[0, -1]],
+        ylabel=format_flux_label(view.instrument),
     )
-    bands = " ".join(b for b, used in zip(BANDS, result.data.phot_mask[row]) if used) or "none"
+    if view.wave_aa.size:
+        axes.set_xlim(view.wave_aa[0], view.wave_aa[-1])
+    bands = " ".join(b for b, used in zip(view.bands, result.data.phot_mask[row]) if used) or "none"
     axes.legend(fontsize=7, title=f"bands: {bands}", title_fontsize=7, loc="upper left")
 
 

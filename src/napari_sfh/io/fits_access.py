@@ -254,7 +254,7 @@ def get_number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
     """First finite number among ``keys``."""
     for key in keys:
         value = headers.get(key)
-        if is_finite_number(value):
+        if value is not None and is_finite_number(value):
             return float(value)
     return None
 

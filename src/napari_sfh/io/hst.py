@@ -19,24 +19,27 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, find_fill_values, mark_masked
 from napari_sfh.io.hst_header import SUBSTITUTE_FILTERS, find_camera_name, find_filter_name, read_flux_calibration
 from napari_sfh.io.image_reader import ImageReader, to_native_float32
 from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
-from napari_sfh.types import BANDS, F32, Cube, Mosaic
+from napari_sfh.types import F32, Cube, Mosaic
 
-#: Camera whose filters the network was trained on; any other is flagged.
-TRAINED_CAMERA: str = "UVIS"
 #: Errors from a weight map that exceed the image's own scatter by this factor show that it is no inverse variance.
 #: (One-sided: in crowded fields the scatter is more than noise.)
 _MAX_ERROR_OVER_SCATTER = 4.0
 
 
-def is_camera_substitute(mosaic: Mosaic) -> bool:
-    """Whether another camera or filter stands in for the trained band (flag ``OTHER_CAMERA``)."""
-    return mosaic.camera != TRAINED_CAMERA or mosaic.filter_name != mosaic.band
+def is_camera_substitute(mosaic: Mosaic, instrument: Instrument | None = None) -> bool:
+    """Whether another camera or filter stands in for the trained band (flag ``OTHER_CAMERA``).
+
+    Where a band's curve is the user's own, no camera is another.
+    """
+    return bool(_describe_substitute(mosaic.band, f"{mosaic.filter_name} {mosaic.camera}", instrument))
 
 
 def estimate_field_coverage(mosaic: Mosaic, cube: Cube) -> float:
@@ -161,7 +164,7 @@ def measure_pixel_scatter(image: NDArray[np.floating]) -> float:
     return float(1.4826 * np.median(np.abs(d - np.median(d))) / np.sqrt(6.0))
 
 
-def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
+def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrument | None = None) -> Mosaic:
     """Open one HST image with its weight map.
 
     Parameters
@@ -169,7 +172,9 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
     path : path
         The science image (HDU 0, or SCI in HDU 1). The weight map is found by name beside it or in the same file.
     band : str, optional
-        The band, one of `types.BANDS`, that the user says it is. Needed only where the header names no filter.
+        The instrument's band that the user says it is. Needed only where the header names no filter.
+    instrument : Instrument, optional
+        Of the weights; the default one unless given.
 
     Returns
     -------
@@ -188,8 +193,9 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
     ('F555W', 'UVIS')
     """
     path = Path(path)
-    if band is not None and band.upper() not in BANDS:
-        raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(BANDS)}")
+    bands = (instrument or load_instrument()).band_names
+    if band is not None and band.upper() not in bands:
+        raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(bands)}")
     with fits_access.open_fits(path) as hdus:
         science = _science_index(hdus, path)
         header = hdus[science].header
@@ -198,7 +204,7 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
         inside = _weight_index(hdus, shape)
         sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), ("DQ", "MASK")))
-    name, camera = find_filter_name(merged, path, band), find_camera_name(merged, path)
+    name, camera = find_filter_name(merged, path, band, bands), find_camera_name(merged, path)
     trained = SUBSTITUTE_FILTERS.get(name, name)
     if band is not None and trained != band.upper():
         raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
@@ -233,12 +239,21 @@ def read_mosaic(path: str | Path, band: str | None = None) -> Mosaic:
         notes=(
             *sky_notes,
             *fits_access.check_data_sums(path),
-            *_mosaic_notes(reader, scale.note, name, camera, trained),
+            *_mosaic_notes(reader, scale.note, _describe_substitute(trained, f"{name} {camera}", instrument)),
         ),
     )
 
 
-def _mosaic_notes(reader: CutoutReader, unit_note: str, filter_name: str, camera: str, band: str) -> tuple[str, ...]:
+def _describe_substitute(band: str, found: str, instrument: Instrument | None) -> str:
+    """A note where a filter (name and camera) is another than the band's own; empty where it is the same."""
+    curve = next(b.curve for b in (instrument or load_instrument()).bands if b.name == band)
+    if " " not in curve or curve == found:
+        return ""
+    found, own = (" ".join(reversed(words.split(" ", 1))) for words in (found, curve))
+    return f"{found} stands in for {own}"
+
+
+def _mosaic_notes(reader: CutoutReader, unit_note: str, substitute: str) -> tuple[str, ...]:
     notes = [unit_note] if unit_note else []
     if reader.error_kind == "sigma":
         notes.append("errors are those of the ERR image")
@@ -248,9 +263,7 @@ def _mosaic_notes(reader: CutoutReader, unit_note: str, filter_name: str, camera
         notes.append("no weight map: errors are estimated from the image's own pixel-to-pixel scatter")
     elif reader.weight_is_relative:
         notes.append("the weight map is no inverse variance: scaled to the image's own pixel-to-pixel scatter")
-    if camera != TRAINED_CAMERA or filter_name != band:
-        notes.append(f"{camera} {filter_name} stands in for {TRAINED_CAMERA} {band}")
-    return tuple(notes)
+    return (*notes, substitute) if substitute else tuple(notes)
 
 
 def _science_index(hdus: fits.HDUList, path: Path) -> int:

@@ -7,7 +7,7 @@ f_lambda = f_nu c / lambda^2 at the pivot wavelength ``PHOTPLAM`` and the pixel'
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,9 +19,8 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.units import unit_conversion_factor
-from napari_sfh.types import BANDS
 
-#: Filters that stand in for a trained band; every band of `types.BANDS` stands for itself on any camera.
+#: Filters that stand in for a trained band; every band stands for itself on any camera.
 SUBSTITUTE_FILTERS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
 _FLAM = u.erg / u.s / u.cm**2 / u.AA
 _RATES = (u.electron / u.s, u.count / u.s)
@@ -46,9 +45,9 @@ def find_filter_words(header: Mapping[str, Any]) -> list[str]:
     return [w.upper() for k in keys for w in re.findall(r"[Ff]\d{3}[A-Za-z]+", str(header.get(k, "")))]
 
 
-def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None) -> str:
-    """Filter name from the header, else from ``band``."""
-    known = (*BANDS, *SUBSTITUTE_FILTERS)
+def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None, bands: Sequence[str]) -> str:
+    """Filter name from the header, else from ``band``; ``bands`` are those of the network."""
+    known = (*bands, *(name for name, stands_for in SUBSTITUTE_FILTERS.items() if stands_for in bands))
     words = find_filter_words(header)
     for word in words:
         if word in known:
@@ -59,7 +58,7 @@ def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None) ->
         return band.upper()
     raise SfhInputError(
         f"{path}: no filter in FILTER, FILTER1, FILTER2 or FILTNAM1; say it with `photometry` BAND={path.name}, "
-        f"BAND one of {', '.join(BANDS)}"
+        f"BAND one of {', '.join(bands)}"
     )
 
 

@@ -12,12 +12,16 @@ import numpy as np
 from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.coverage import check_rest_range, describe_ranges, find_missing_rest_range
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io import dap, fits_access, hst, muse, ngist
 from napari_sfh.io.hst_header import find_filter_words
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.io.results import is_result_file
-from napari_sfh.types import BANDS, BinnedMaps, Cube, Mosaic
+from napari_sfh.types import BinnedMaps, Cube, Mosaic
 
+#: Share of the grid that a cube must cover at its redshift, for a file to be called usable; weights may ask for more.
+MIN_COVERAGE: float = 0.3
 #: Kinds of file, with the words of `describe_file`.
 KINDS: Mapping[str, str] = {
     "cube": "integral-field cube",
@@ -44,7 +48,7 @@ class FileInfo:
     path: Path
     details: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
-    band: str | None = None  # of a mosaic: one of types.BANDS
+    band: str | None = None  # of a mosaic: one of the instrument's
     usable: bool = True  # False: the file is damaged or lacks something that a run cannot do without
     opened: Cube | Mosaic | BinnedMaps | None = field(
         default=None, repr=False, compare=False
@@ -58,7 +62,7 @@ class GalaxyFiles:
     folder: Path
     name: str
     cube: Path
-    mosaics: Mapping[str, Path]  # band (types.BANDS, in that order) to file
+    mosaics: Mapping[str, Path]  # band (the instrument's, in order) to file
     maps: Path | None
     truth: Path | None  # of a mock galaxy
     problems: tuple[str, ...]  # what is missing, what was chosen and why, one line each
@@ -143,21 +147,28 @@ def _redshift_problems(cube: Cube) -> list[str]:
     if cube.redshift is None:
         return ["no redshift in the header: taken from MAPS, else measured from the spectra, or give `redshift`"]
     problems = []
+    instrument = load_instrument()
     try:
-        muse.check_rest_range(cube, cube.redshift)
+        check_rest_range(cube.wave_aa, cube.redshift, instrument.grid, MIN_COVERAGE, cube.path)
     except SfhInputError as e:
         problems.append(_without_path(str(e), cube.path))
-    if cube.redshift > 0.01:
-        problems.append("redshift above 0.01: the bands sample other rest wavelengths than in training, flagged")
+    else:
+        if missing := find_missing_rest_range(cube.wave_aa, cube.redshift, instrument.grid):
+            problems.append(f"lacks rest-frame {describe_ranges(missing)}: masked")
+    if cube.redshift > instrument.redshift_max:
+        problems.append(
+            f"redshift above {instrument.redshift_max:g}: bands sample other rest wavelengths than in training, flagged"
+        )
     return problems
 
 
 def _describe_mosaic(path: Path) -> FileInfo:
     mosaic = hst.read_mosaic(path)
+    stands_in = " (stands in)" if hst.is_camera_substitute(mosaic) else ""
     scale = float(np.mean(_pixel_arcsec(mosaic.wcs)))
     ny, nx = mosaic.shape
     details = {
-        "band": f"{mosaic.band} ({mosaic.camera} {mosaic.filter_name})",
+        "band": f"{mosaic.band} ({mosaic.camera} {mosaic.filter_name}){stands_in}",
         "size": f"{nx} x {ny} pixels of {scale:.4f} arcsec",
         "psf": f"{mosaic.psf_fwhm_arcsec:.3f} arcsec, computed",
         "calibration": f"PHOTFLAM {mosaic.photflam:.4g} erg/s/cm2/AA per e-/s, pivot {mosaic.photplam_aa:.0f} AA",
@@ -280,7 +291,7 @@ def holds_cube(folder: str | Path) -> bool:
 
 def list_missing_files(mosaics: Mapping[str, Path], maps: Path | None) -> list[str]:
     """What a run lacks, and what is done about it, one line each."""
-    missing = [b for b in BANDS if b not in mosaics]
+    missing = [b for b in load_instrument().band_names if b not in mosaics]
     lacking = [f"no image of {', '.join(missing)}: the network runs without, and flags it"] if missing else []
     return lacking if maps is not None else [*lacking, "no MAPS file: bins and kinematics are made here"]
 
@@ -324,7 +335,7 @@ def _choose_mosaics(mosaics: list[FileInfo], cube: Cube, problems: list[str]) ->
             problems.append(f"{path.name} is not used: it does not overlap the cube {cube.path.name}")
         elif share < 0.99:
             problems.append(f"{path.name} covers {100 * share:.0f} % of the cube; bins outside run without this band")
-    for band in BANDS:
+    for band in load_instrument().band_names:
         images = [m for m in mosaics if m.band == band and covered[m.path] > 0]
         images.sort(key=lambda m: (_is_camera_substitute(m), m.path.name))
         if not images:
@@ -338,7 +349,7 @@ def _choose_mosaics(mosaics: list[FileInfo], cube: Cube, problems: list[str]) ->
 
 
 def _is_camera_substitute(info: FileInfo) -> bool:
-    return info.details["band"] != f"{info.band} ({hst.TRAINED_CAMERA} {info.band})"
+    return "(stands in)" in info.details["band"]
 
 
 def _choose_maps(maps: list[FileInfo], cube: Cube, problems: list[str]) -> Path | None:

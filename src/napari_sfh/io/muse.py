@@ -15,6 +15,7 @@ import numpy as np
 from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.line_spread import find_line_spread
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.cards import HeaderCards
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
@@ -23,12 +24,7 @@ from napari_sfh.io.cleaning.cube_probe import make_slab_reader
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 from napari_sfh.io.cleaning.wavelengths import WavelengthAxis, find_wavelength_axis, read_wavelength_axis
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta
-from napari_sfh.physics.wavelength import WAVE_AA
-from napari_sfh.types import F64, Cube
-
-#: Largest share of the rest-frame grid that may lie outside a cube; the network takes it as masked pixels (ours).
-MAX_MISSING: float = 0.1
-_MAX_VELOCITY_Z = -0.01  # blueshift of the nearest galaxies, generously
+from napari_sfh.types import Cube
 
 
 def read_cube(path: str | Path) -> Cube:
@@ -47,8 +43,7 @@ def read_cube(path: str | Path) -> Cube:
     Raises
     ------
     SfhInputError
-        The file is no cube, is damaged, has no usable flux unit, celestial WCS or wavelength axis, or does not cover
-        the rest range 4800-7000 AA at any redshift.
+        The file is no cube, is damaged, or has no usable flux unit, celestial WCS or wavelength axis.
 
     Examples
     --------
@@ -68,15 +63,9 @@ def read_cube(path: str | Path) -> Cube:
         scale = _flux_scale(header, path)
         names = [hdu.name for hdu in hdus]
         factor, unit_note = _error_factor(hdus, images, scale)
-        notes = [
-            *_redshift_notes(merged),
-            *wave_notes,
-            *sky_notes,
-            unit_note,
-            *(_unused_note(name) for name in images.unused),
-        ]
+        notes = [*_redshift_notes(merged), *wave_notes, *sky_notes, unit_note]
+        notes += [_unused_note(name) for name in images.unused]
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
-    _require_rest_range(wave, path)
     fwhm, _ = find_muse_psf_fwhm(merged, path)
     reader, more = make_slab_reader(path, images, scale, factor, merged, names, wave, integer)
     z = fits_access.get_number_card(merged, "REDSHIFT", "Z")
@@ -92,6 +81,7 @@ def read_cube(path: str | Path) -> Cube:
         redshift=z if z is not None and z != 0 and -0.01 < z < 2 else None,
         psf_fwhm_arcsec=fwhm,
         psf_beta=fsf_beta(merged),
+        lsf=find_line_spread(str(merged.get("INSTRUME", ""))),
         header=merged,
         notes=tuple(note for note in (*notes, *more, *fits_access.check_data_sums(path)) if note),
         describe_missing=reader.describe_missing,
@@ -153,51 +143,3 @@ def _error_factor(hdus: fits.HDUList, images: CubeImages, flux_scale: float) -> 
         return scale, ""
     note = f"BUNIT {text!r} of {images.error_name} is not understood: taken in the unit of DATA" if text else ""
     return float(flux_scale**power), note
-
-
-def find_missing_rest_range(wave_aa: F64, redshift: float) -> list[tuple[float, float]]:
-    """Parts of the rest range 4800-7000 AA that a cube lacks at a redshift, in rest-frame Angstrom."""
-    lo, hi = wave_aa[0] / (1 + redshift), wave_aa[-1] / (1 + redshift)
-    parts = [(WAVE_AA[0], min(lo, WAVE_AA[-1])), (max(hi, WAVE_AA[0]), WAVE_AA[-1])]
-    return [(float(a), float(b)) for a, b in parts if b > a]
-
-
-def _missing_fraction(wave_aa: F64, redshift: float) -> float:
-    parts = find_missing_rest_range(wave_aa, redshift)
-    return sum(b - a for a, b in parts) / float(WAVE_AA[-1] - WAVE_AA[0])
-
-
-def check_rest_range(cube: Cube, redshift: float) -> None:
-    """Refuse a redshift at which more than a tenth of the rest range 4800-7000 AA falls off the cube.
-
-    Raises
-    ------
-    SfhInputError
-        Says which rest-frame range is missing.
-    """
-    if _missing_fraction(cube.wave_aa, redshift) > MAX_MISSING:
-        raise SfhInputError(
-            f"{cube.path}: {_format_coverage(cube.wave_aa)} and at redshift {redshift:g} lacks rest-frame "
-            f"{_format_ranges(find_missing_rest_range(cube.wave_aa, redshift))} of the needed 4800-7000 AA; "
-            "check `redshift` or give another cube"
-        )
-
-
-def _require_rest_range(wave_aa: F64, path: Path) -> None:
-    """Refuse a cube that holds the rest range at no redshift."""
-    edges = (0.0, wave_aa[0] / WAVE_AA[0] - 1, wave_aa[-1] / WAVE_AA[-1] - 1)
-    best = min((float(max(z, _MAX_VELOCITY_Z)) for z in edges), key=lambda z: _missing_fraction(wave_aa, z))
-    if _missing_fraction(wave_aa, best) > MAX_MISSING:
-        raise SfhInputError(
-            f"{path}: {_format_coverage(wave_aa)}, never the rest range 4800-7000 AA: at z = 0 it lacks "
-            f"{_format_ranges(find_missing_rest_range(wave_aa, 0.0))}, at best (z = {best:.3f}) "
-            f"{_format_ranges(find_missing_rest_range(wave_aa, best))}; give a cube that covers it"
-        )
-
-
-def _format_coverage(wave_aa: F64) -> str:
-    return f"covers {wave_aa[0]:.1f}-{wave_aa[-1]:.1f} AA"
-
-
-def _format_ranges(parts: list[tuple[float, float]]) -> str:
-    return " and ".join(f"{a:.0f}-{b:.0f} AA" for a, b in parts) or "nothing"

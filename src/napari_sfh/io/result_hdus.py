@@ -12,12 +12,13 @@ import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR
-from napari_sfh.physics.wavelength import STEP_AA, WAVE_AA
-from napari_sfh.types import FLAG_MEANING, QUANTILES, Result
+from napari_sfh.instruments.files import instrument_from_json, load_instrument
+from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
+from napari_sfh.physics.ages import compute_age_centres
+from napari_sfh.types import FLAG_MEANING, QUANTILES, Prediction, Result
 
 #: Version of the file format; readers refuse newer ones.
-FORMAT_VERSION: int = 1
+FORMAT_VERSION: int = 2
 #: Names in the file of the four means, with their names in `types.Prediction` and units.
 MEAN_KEYS: Mapping[str, str] = {
     "AGE_LW": "lg_age_lw",
@@ -43,13 +44,16 @@ def build_result_hdus(result: Result) -> Iterator[Any]:
     yield _image_hdu("BIN_ID", result.bins.bin_id, sky, "bin of each spaxel, 1.., 0 = none", dtype=">i4")
     yield from _map_hdus(result, sky)
     yield _bins_table(result)
-    yield _age_table()
+    if result.prediction.age_edges_gyr is not None:
+        yield _age_table(result.prediction.age_edges_gyr)
     yield from _spectrum_hdus(result)
     for name, values in result.prediction.quantiles.items():
         levels = ", ".join(f"{100 * q:g}" for q in QUANTILES)
         yield _image_hdu(f"Q_{name.upper()}", values, None, f"posterior quantiles {levels} % of {name}")
     yield _image_hdu("LATENT", result.prediction.latent, None, "latent vectors, one row a bin")
-    yield _image_hdu("WHITE", result.white, sky, "mean flux in 5300-5500 AA rest frame, cube units")
+    yield _image_hdu(
+        "WHITE", result.white, sky, "light of the spaxels in the normalisation window, rest frame, cube units"
+    )
     yield _settings_table(result)
 
 
@@ -136,15 +140,15 @@ def paint_bin_values(values: NDArray[Any], bin_id: NDArray[np.int32]) -> NDArray
 
 
 def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
-    """The four mean maps with errors, S/N, out-of-depth score, flag."""
+    """The maps of the predicted scalars with errors, S/N, out-of-depth score, flag."""
     bin_id, prediction = result.bins.bin_id, result.prediction
-    for name, key in MEAN_KEYS.items():
-        text, unit = _MEAN_TEXT[name]
+    for name, key in find_mean_columns(prediction).items():
+        text, unit = _describe_column(name)
         yield _image_hdu(name, paint_bin_values(prediction.median(key), bin_id), sky, f"{text}; posterior median", unit)
         yield _image_hdu(
             f"{name}_ERR", paint_bin_values(prediction.half_width(key), bin_id), sky, "half of the 16-84 % width", unit
         )
-    yield _image_hdu("SNR", paint_bin_values(result.data.snr, bin_id), sky, "S/N per 1.25 AA pixel in 5300-5500 AA")
+    yield _image_hdu("SNR", paint_bin_values(result.data.snr, bin_id), sky, f"S/N {result.instrument.snr_text}")
     yield _image_hdu(
         "OOD", paint_bin_values(prediction.ood, bin_id), sky, "out-of-depth score; 1 = the bundle's threshold"
     )
@@ -156,6 +160,7 @@ def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
 def _bins_table(result: Result) -> fits.BinTableHDU:
     """One row a bin. Each entry: name, values, unit, comment."""
     bins, data, p = result.bins, result.data, result.prediction
+    instrument = data.instrument
     ra, dec = result.wcs.wcs_pix2world(bins.x, bins.y, 0)
     rows: list[tuple[str, NDArray[Any], str, str]] = [
         ("BIN_ID", np.arange(1, bins.n_bins + 1, dtype=np.int32), "", "number in the BIN_ID image"),
@@ -164,16 +169,18 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
         ("RA", np.asarray(ra, dtype=np.float64), "deg", ""),
         ("DEC", np.asarray(dec, dtype=np.float64), "deg", ""),
         ("NSPAX", bins.nspax, "", "number of spaxels"),
-        ("SNR", data.snr, "", "per 1.25 AA pixel in 5300-5500 AA, from the spectrum"),
+        ("SNR", data.snr, "", f"{instrument.snr_text}, from the data"),
         ("BIN_SNR", bins.snr, "", "per pixel, as the binning estimated it"),
         ("V", data.v_kms, "km/s", "stellar, relative to REDSHIFT"),
-        ("SIGMA", data.sigma_kms, "km/s", "stellar, before broadening to 150 km/s"),
+        ("SIGMA", data.sigma_kms, "km/s", "stellar, before broadening"),
     ]
-    for name, key in {**MEAN_KEYS, "EBV": "ebv"}.items():
-        text, unit = _MEAN_TEXT.get(name, ("E(B-V) of the stars", "mag"))
+    for name, key in {**find_mean_columns(p), **find_table_columns(p)}.items():
+        text, unit = _describe_column(name)
         rows.append((name, p.median(key), unit, text))
         rows.append((f"{name}_ERR", p.half_width(key), unit, "half of the 16-84 % width"))
     for name, value in (("LIGHT_FRAC", p.light_frac), ("MASS_FRAC", p.mass_frac), ("MH", p.mh)):
+        if value is None:
+            continue
         unit = "dex" if name == "MH" else ""
         quantiles = p.quantiles[name.lower()]
         rows.append((name, value, unit, "per age bin of AGE_BINS"))
@@ -181,8 +188,8 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
         rows.append((f"{name}_P84", quantiles[..., 3], unit, "84 % quantile"))
     rows += _band_columns(result)
     rows += [
-        ("NORM", data.norm_cgs, "erg s-1 cm-2 Angstrom-1", "mean flux in 5300-5500 AA, unit of the spectra"),
-        ("CHI2", result.chi2, "", "reduced, of the spectrum"),
+        ("NORM", data.norm_cgs, "erg s-1 cm-2 Angstrom-1", f"{instrument.norm_text}, unit of the spectra"),
+        *_chi2_column(result),
         ("OOD", p.ood, "", "out-of-depth score; 1 = the bundle's threshold"),
         ("FLAG", result.flag, "", "bit mask, see the FLAGn cards"),
         ("DATA_FLAG", data.flag, "", "bits of FLAG set before inference"),
@@ -192,9 +199,41 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
     return table
 
 
+def find_mean_columns(prediction: Prediction) -> dict[str, str]:
+    """Names in the file of the predicted scalars that have maps, with their keys in `types.Prediction`."""
+    if prediction.has_histories:
+        return dict(MEAN_KEYS)
+    known = {key: name for name, key in MEAN_KEYS.items()}
+    return {known.get(key, key.upper()): key for key in prediction.scalars}
+
+
+def find_table_columns(prediction: Prediction) -> dict[str, str]:
+    """Names of the scalars that are columns of BINS and no maps."""
+    return {"EBV": "ebv"} if prediction.has_histories else {}
+
+
+def _describe_column(name: str) -> tuple[str, str]:
+    """Comment and unit of a scalar's map or column."""
+    if name in _MEAN_TEXT:
+        return _MEAN_TEXT[name]
+    if name == "EBV":
+        return "E(B-V) of the stars", "mag"
+    if name.startswith("MH"):
+        return "[M/H], solar Z = 0.019", "dex"
+    if name.startswith("T") and name[1:].isdigit():
+        return f"lookback time before which {name[1:]} % of the mass had formed", "Gyr"
+    return name.lower(), "Gyr" if name.endswith("_GYR") else ""
+
+
+def _chi2_column(result: Result) -> list[tuple[str, NDArray[Any], str, str]]:
+    return [] if result.chi2 is None else [("CHI2", result.chi2, "", "reduced, of the spectrum")]
+
+
 def _band_columns(result: Result) -> list[tuple[str, NDArray[Any], str, str]]:
     """Band fluxes for people (erg/s/cm2/AA), and relative to NORM for an exact reload."""
     data = result.data
+    if not data.bands:
+        return []
     unit = "erg s-1 cm-2 Angstrom-1"
     rows: list[tuple[str, NDArray[Any], str, str]] = []
     for b, band in enumerate(data.bands):
@@ -205,7 +244,8 @@ def _band_columns(result: Result) -> list[tuple[str, NDArray[Any], str, str]]:
     vectors: tuple[NDArray[Any], ...] = (data.phot, data.phot_error, data.phot_mask)
     for name, vector in zip(BAND_VECTORS, vectors):
         rows.append((name, vector, "", f"per band ({' '.join(data.bands)}), relative to NORM"))
-    rows.append(("MODEL_PHOT", result.model_phot, "", "model per band, relative to NORM"))
+    if result.model_phot is not None:
+        rows.append(("MODEL_PHOT", result.model_phot, "", "model per band, relative to NORM"))
     return rows
 
 
@@ -224,32 +264,42 @@ def _table_hdu(name: str, rows: list[tuple[str, NDArray[Any], str, str]]) -> fit
     return table
 
 
-def _age_table() -> fits.BinTableHDU:
+def _age_table(edges_gyr: NDArray[np.float64]) -> fits.BinTableHDU:
     return _table_hdu(
         "AGE_BINS",
         [
-            ("AGE_LO", AGE_EDGES_GYR[:-1], "Gyr", "younger edge, lookback time"),
-            ("AGE_HI", AGE_EDGES_GYR[1:], "Gyr", "older edge"),
-            ("AGE", AGE_GYR, "Gyr", "arithmetic centre"),
+            ("AGE_LO", edges_gyr[:-1], "Gyr", "younger edge, lookback time"),
+            ("AGE_HI", edges_gyr[1:], "Gyr", "older edge"),
+            ("AGE", compute_age_centres(edges_gyr), "Gyr", "arithmetic centre"),
         ],
     )
 
 
 def _spectrum_hdus(result: Result) -> Iterator[fits.ImageHDU]:
     """Spectrum (NaN where masked), error and model, bins x wavelength."""
-    text = "rest frame, 150 km/s, relative to column NORM of BINS (erg/s/cm2/AA)"
-    spectrum = _image_hdu("SPECTRUM", result.data.flux, _spectral_header(), f"{text}; NaN = masked")
+    grid = result.instrument.spectrum
+    if grid is None:
+        return
+    text = f"rest frame, {grid.sigma_kms:g} km/s, relative to column NORM of BINS (erg/s/cm2/AA)"
+    header = _spectral_header(grid)
+    spectrum = _image_hdu("SPECTRUM", result.data.flux, header, f"{text}; NaN = masked")
     spectrum.data[~result.data.mask] = np.nan
     yield spectrum
-    yield _image_hdu("SPECTRUM_ERR", result.data.error, _spectral_header(), f"1 sigma of SPECTRUM, {text}")
-    yield _image_hdu("MODEL", result.model_flux, _spectral_header(), f"reconstruction from the prediction, {text}")
+    yield _image_hdu("SPECTRUM_ERR", result.data.error, header, f"1 sigma of SPECTRUM, {text}")
+    if result.model_flux is not None:
+        yield _image_hdu("MODEL", result.model_flux, header, f"reconstruction from the prediction, {text}")
 
 
-def _spectral_header() -> fits.Header:
-    """Air wavelengths along axis 1, bin numbers along axis 2."""
+def _spectral_header(grid: SpectrumGrid) -> fits.Header:
+    """Wavelengths of the grid, in its own medium, along axis 1; bin numbers along axis 2."""
     header = fits.Header()
-    header["CTYPE1"], header["CUNIT1"] = "AWAV", "Angstrom"
-    header["CRPIX1"], header["CRVAL1"], header["CDELT1"] = 1.0, float(WAVE_AA[0]), STEP_AA
+    header["CTYPE1"] = "AWAV" if grid.medium == "air" else "WAVE"
+    header["CUNIT1"] = "Angstrom"
+    header["CRPIX1"], header["CRVAL1"], header["CDELT1"] = 1.0, grid.first_aa, grid.step_aa
+    if grid.log_step > 0:
+        # FITS paper III, table 5: a logarithmic axis, whose CDELT is that at the reference pixel.
+        header["CTYPE1"] += "-LOG"
+        header["CDELT1"] = grid.first_aa * grid.log_step
     header["CTYPE2"] = ("BIN", "number of the bin in BIN_ID")
     header["CRPIX2"], header["CRVAL2"], header["CDELT2"] = 1.0, 1.0, 1.0
     return header
@@ -258,7 +308,11 @@ def _spectral_header() -> fits.Header:
 def _settings_table(result: Result) -> fits.BinTableHDU:
     """Names and JSON values: exact, of any length and alphabet, as header cards are not."""
     own: dict[str, Any] = {k: getattr(result, k) for k in _RESULT_FIELDS}
-    own |= {"target_snr": result.bins.target_snr, "method": result.bins.method, "bands": list(result.data.bands)}
+    own |= {
+        "target_snr": result.bins.target_snr,
+        "method": result.bins.method,
+        "instrument": result.instrument.to_json(),
+    }
     entries = [("own", k, v) for k, v in own.items()] + [("setting", k, v) for k, v in result.settings.items()]
     texts = [(group, json.dumps(key), json.dumps(value, default=_json_default)) for group, key, value in entries]
     columns = [np.array(column, dtype=np.bytes_) for column in zip(*texts)]
@@ -275,6 +329,13 @@ def _settings_table(result: Result) -> fits.BinTableHDU:
 def _json_default(value: object) -> Any:
     """NumPy scalars as numbers, anything else (paths) as text."""
     return value.item() if isinstance(value, np.generic) else str(value)
+
+
+def restore_instrument(own: Mapping[str, Any]) -> Instrument:
+    """The instrument of a result; files of format 1 name bands only, which are the default instrument's."""
+    if "instrument" in own:
+        return instrument_from_json(own["instrument"], "instrument of the result")
+    return load_instrument()
 
 
 def decode_settings(table: Any) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,8 +2,10 @@
 
 What a person reads (the contract): images ``BIN_ID``, ``AGE_LW``, ``AGE_MW`` (log10 yr), ``MH_LW``, ``MH_MW`` (dex),
 each of the four with ``*_ERR``, ``SNR``, ``OOD``, ``FLAG``; tables ``BINS`` and ``AGE_BINS``; images ``SPECTRUM``,
-``SPECTRUM_ERR``, ``MODEL`` (bins x 1761). Spectra are relative to the column ``NORM`` (erg/s/cm2/AA), and NaN where a
-pixel is masked; band fluxes ``FLUX_<band>`` are in erg/s/cm2/AA, and NaN where a band was not used.
+``SPECTRUM_ERR``, ``MODEL`` (bins x pixels of the instrument's grid). Spectra are relative to the column ``NORM``
+(erg/s/cm2/AA), and NaN where a pixel is masked; band fluxes ``FLUX_<band>`` are in erg/s/cm2/AA, and NaN where a band
+was not used. What the weights do not predict is absent: those of scalars leave maps, columns and ``Q_*`` of their own
+names, and no AGE_BINS or MODEL.
 
 What else is needed to restore the objects: ``WHITE`` (image), ``LATENT`` (bins x latent), ``Q_<NAME>`` (posterior
 quantiles 2.5, 16, 50, 84, 97.5 % on the first FITS axis), the columns ``PHOT``, ``PHOT_ERR``, ``PHOT_MASK``,
@@ -31,7 +33,14 @@ from napari_sfh.io import fits_access
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.cleaning.result_checks import check_own_fields, check_result
 from napari_sfh.io.image_reader import to_native_float32
-from napari_sfh.io.result_hdus import BAND_VECTORS, FORMAT_VERSION, MEAN_KEYS, build_result_hdus, decode_settings
+from napari_sfh.io.result_hdus import (
+    BAND_VECTORS,
+    FORMAT_VERSION,
+    MEAN_KEYS,
+    build_result_hdus,
+    decode_settings,
+    restore_instrument,
+)
 from napari_sfh.types import BinMap, Observation, Prediction, Result
 
 
@@ -180,6 +189,8 @@ class _ResultReader:
         self.settings, self.own = decode_settings(self._hdu("SETTINGS").data)
         check_own_fields(self.own, path)
         self.table = self._hdu("BINS").data
+        self.instrument = restore_instrument(self.own)
+        self.has_histories = "MASS_FRAC" in self.table.names
 
     def _hdu(self, name: str) -> Any:
         if name not in self.names:
@@ -204,11 +215,11 @@ class _ResultReader:
         header = self._hdu("BIN_ID").header
         return Result(
             bins=self.bins(own),
-            data=self.data(own),
+            data=self.data(),
             prediction=self.prediction(),
-            model_flux=self.image("MODEL"),
-            model_phot=self.column("MODEL_PHOT", np.float32),
-            chi2=self.column("CHI2", np.float32),
+            model_flux=self.model_flux(),
+            model_phot=self.model_phot(),
+            chi2=self.column("CHI2", np.float32) if self.has_histories and self.instrument.n_wave else None,
             flag=self.column("FLAG", np.int32),
             white=self.image("WHITE"),
             wcs=fits_access.read_celestial_wcs(header, self.path),
@@ -230,41 +241,60 @@ class _ResultReader:
             method=own["method"],
         )
 
-    def data(self, own: Mapping[str, Any]) -> Observation:
-        flux = self.image("SPECTRUM")
+    def vector(self, name: str, dtype: type, width: int) -> NDArray[Any]:
+        """A column of ``width`` numbers a row; empty rows where the width is 0."""
+        n = len(self.table)
+        return self.column(name, dtype).reshape(n, width) if width else np.zeros((n, 0), dtype=dtype)
+
+    def model_flux(self) -> NDArray[np.float32] | None:
+        if not self.has_histories:
+            return None
+        return self.image("MODEL") if self.instrument.n_wave else np.zeros((len(self.table), 0), np.float32)
+
+    def model_phot(self) -> NDArray[np.float32] | None:
+        return self.vector("MODEL_PHOT", np.float32, self.instrument.n_bands) if self.has_histories else None
+
+    def data(self) -> Observation:
+        n, width = len(self.table), self.instrument.n_bands
+        if self.instrument.n_wave:
+            flux, error = self.image("SPECTRUM"), self.image("SPECTRUM_ERR")
+        else:
+            flux, error = np.zeros((n, 0), np.float32), np.zeros((n, 0), np.float32)
         mask = np.isfinite(flux)
         flux[~mask] = 0.0
-        phot, phot_error, phot_mask = (
-            self.column(c, t).reshape(len(self.table), -1)
-            for c, t in zip(BAND_VECTORS, (np.float32, np.float32, np.bool_))
-        )
         return Observation(
             flux=flux,
-            error=self.image("SPECTRUM_ERR"),
+            error=error,
             mask=mask,
-            phot=phot,
-            phot_error=phot_error,
-            phot_mask=phot_mask,
+            phot=self.vector(BAND_VECTORS[0], np.float32, width),
+            phot_error=self.vector(BAND_VECTORS[1], np.float32, width),
+            phot_mask=self.vector(BAND_VECTORS[2], np.bool_, width),
             norm_cgs=self.column("NORM", np.float64),
             snr=self.column("SNR", np.float32),
             v_kms=self.column("V", np.float32),
             sigma_kms=self.column("SIGMA", np.float32),
             flag=self.column("DATA_FLAG", np.int32),
-            bands=tuple(own["bands"]),
+            instrument=self.instrument,
         )
+
+    def age_edges(self) -> NDArray[np.float64]:
+        table = self._hdu("AGE_BINS").data
+        return np.append(table["AGE_LO"], table["AGE_HI"][-1]).astype(np.float64)
 
     def prediction(self) -> Prediction:
         quantiles = {n[2:].lower(): self.image(n) for n in self.names if n.startswith("Q_")}
-        missing = [k for k in MEAN_KEYS.values() if k not in quantiles]
+        histories = self.has_histories
+        missing = [k for k in MEAN_KEYS.values() if k not in quantiles] if histories else []
         if missing:
             raise SfhInputError(
                 f"{self.path}: extension Q_{missing[0].upper()} is missing; the file is damaged, run again"
             )
         return Prediction(
-            light_frac=self.column("LIGHT_FRAC", np.float32),
-            mass_frac=self.column("MASS_FRAC", np.float32),
-            mh=self.column("MH", np.float32),
+            light_frac=self.column("LIGHT_FRAC", np.float32) if histories else None,
+            mass_frac=self.column("MASS_FRAC", np.float32) if histories else None,
+            mh=self.column("MH", np.float32) if histories else None,
             quantiles=quantiles,
             ood=self.column("OOD", np.float32),
             latent=self.image("LATENT"),
+            age_edges_gyr=self.age_edges() if histories else None,
         )

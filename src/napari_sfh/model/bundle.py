@@ -1,9 +1,12 @@
 """Weights bundles: one safetensors file, no pickle, that holds everything inference needs.
 
-Tensors named ``model.*`` are the state of `SfhModel`, those named ``basis.*`` the compact template basis and the filter
-curves. The header's metadata hold one JSON document: `REQUIRED` names its keys. A digest over every
-tensor and the document is stored with them, so that an altered file is refused, as is one made for another
-grid, band list, set of age bins or version.
+Tensors named ``model.*`` are the state of `SfhModel`, those named ``filter.*`` the curves of the instrument's bands,
+those named ``basis.*`` the compact template basis, which a bundle of scalars does not have. The header's metadata hold
+one JSON document: `REQUIRED` names its keys; among them the instrument and the targets, which decide every shape. A
+digest over every tensor and the document is stored with them, so that an altered file is refused.
+
+Bundles of format 1 name no instrument: they are for MUSE spectra and five HST bands (`muse-hst`), and hold the curves
+among the tensors of the basis.
 """
 
 from __future__ import annotations
@@ -22,16 +25,17 @@ from safetensors.torch import save
 
 from napari_sfh.digests import hash_file, hash_parts
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel
-from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.model.targets import Targets, targets_from_json
+from napari_sfh.physics.filters import Filter, filters_from_tensors, filters_to_tensors
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.physics.wavelength import N_WAVE, SIGMA_TARGET_KMS, STEP_AA, WAVE_AA
-from napari_sfh.types import BANDS
 
-#: Version of the file format; others are refused.
-FORMAT = 1
+#: Version of the file format that is written; it and those before are read.
+FORMAT = 2
 #: Bundles looked for, in this order, when none is named.
 PREFERRED = ("wide", "phangs")
 #: Keys of the metadata document.
@@ -42,7 +46,8 @@ REQUIRED = (
     "code_version",
     "model",  # ModelConfig
     "features",  # FeatureSettings
-    "grid",  # see `describe_grid`
+    "instrument",  # Instrument: sections and keys of its TOML file
+    "targets",  # HistoryTargets or ScalarTargets
     "filters",  # band -> sha256 of its curve
     "libraries",  # template library -> provenance and sha256
     "prior",  # the simulation's configuration
@@ -60,7 +65,10 @@ class Bundle:
     path: Path
     sha256: str  # of the file
     meta: Mapping[str, Any]
-    basis: TemplateBasis
+    instrument: Instrument
+    targets: Targets
+    filters: tuple[Filter, ...]  # the curves of the instrument's bands
+    basis: TemplateBasis | None  # None: nothing can be rebuilt
     model: SfhModel  # on the CPU, in evaluation mode
     features: FeatureSettings
 
@@ -69,17 +77,10 @@ class Bundle:
         """The model card, Markdown."""
         return str(self.meta["card"])
 
-
-def describe_grid() -> dict[str, Any]:
-    """The contract between data and network that a bundle is bound to."""
-    return {
-        "wave_first_aa": float(WAVE_AA[0]),
-        "wave_step_aa": STEP_AA,
-        "n_wave": N_WAVE,
-        "sigma_kms": SIGMA_TARGET_KMS,
-        "age_edges_gyr": [float(a) for a in AGE_EDGES_GYR],
-        "bands": list(BANDS),
-    }
+    @property
+    def min_coverage(self) -> float:
+        """Share of the grid's pixels that a data set must cover: what the network was trained to do without is less."""
+        return float(self.meta.get("min_coverage", self.features.min_usable))
 
 
 def weights_folder() -> Path:
@@ -127,33 +128,64 @@ def load_bundle(name_or_path: str | Path = "default") -> Bundle:
     Raises
     ------
     SfhInputError
-        Not found; not a bundle, truncated or altered; made for another grid, bands, ages or version.
+        Not found; not a bundle, truncated or altered; of another version.
 
     Examples
     --------
     >>> bundle = load_bundle("wide")
-    >>> bundle.name, len(bundle.sha256)
-    ('wide', 64)
+    >>> bundle.name, len(bundle.sha256), bundle.instrument.name
+    ('wide', 64, 'muse-hst')
     """
     path = find_bundle_file(name_or_path)
     meta, tensors = _read_verified(path)
-    _check_meta(path, meta, tensors)
+    _check_meta(path, meta)
     try:
-        basis = TemplateBasis.from_tensors(
-            {k.removeprefix("basis."): v.numpy() for k, v in tensors.items() if k.startswith("basis.")}
-        )
-        model = SfhModel(ModelConfig.from_json(meta["model"]), basis)
-        state = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-        features = FeatureSettings.from_json(meta["features"])
-    except (SfhInputError, RuntimeError, KeyError, TypeError) as error:
+        made = _rebuild(*_bring_up_to_date(meta, tensors))
+    except (SfhInputError, RuntimeError, KeyError, TypeError, ValueError) as error:
         line = str(error).splitlines()[0]
         raise SfhInputError(f"{path}: weights do not fit this version of napari-sfh ({line}); update one") from error
+    return Bundle(name=meta["name"], path=path, sha256=hash_file(path), meta=meta, **made)
+
+
+def _rebuild(meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """The objects of a bundle from its document and tensors: fields of `Bundle`."""
+    instrument = instrument_from_json(meta["instrument"], "instrument of the weights")
+    targets = targets_from_json(meta["targets"])
+    filters = filters_from_tensors(_take_part(tensors, "filter."))
+    if tuple(band.name for band in filters) != instrument.band_names:
+        raise SfhInputError(f"curves of {[band.name for band in filters]} for bands {list(instrument.band_names)}")
+    edges = meta["targets"].get("age_edges_gyr")
+    arrays = _take_part(tensors, "basis.")
+    basis = TemplateBasis.from_tensors(arrays, filters, instrument.norm_pixels, edges) if arrays and edges else None
+    if basis is not None and basis.wave_aa.size != instrument.n_wave:
+        raise SfhInputError(f"templates of {basis.wave_aa.size} pixels for a grid of {instrument.n_wave}")
+    model = SfhModel(ModelConfig.from_json(meta["model"]), instrument, targets, basis)
+    state = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
     model.eval().requires_grad_(False)
-    return Bundle(meta["name"], path, hash_file(path), meta, basis, model, features)
+    features = FeatureSettings.from_json(meta["features"])
+    return {
+        "instrument": instrument,
+        "targets": targets,
+        "filters": filters,
+        "basis": basis,
+        "model": model,
+        "features": features,
+    }
 
 
-def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: Mapping[str, Any]) -> Path:
+def _take_part(tensors: Mapping[str, torch.Tensor], prefix: str) -> dict[str, Any]:
+    return {k.removeprefix(prefix): v.numpy() for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def save_bundle(
+    path: str | Path,
+    model: SfhModel,
+    instrument: Instrument,
+    filters: tuple[Filter, ...],
+    basis: TemplateBasis | None,
+    meta: Mapping[str, Any],
+) -> Path:
     """Write a bundle: to a temporary name, then renamed.
 
     Parameters
@@ -161,15 +193,33 @@ def save_bundle(path: str | Path, model: SfhModel, basis: TemplateBasis, meta: M
     path : str or Path
         File to write, ending in ``.safetensors``.
     model : SfhModel
-    basis : TemplateBasis
+    instrument : Instrument
+    filters : tuple of Filter
+        Curves of the instrument's bands, in order.
+    basis : TemplateBasis or None
+        None for scalars.
     meta : mapping
-        The keys of `REQUIRED` except ``format``, ``model`` and ``describe_grid``, which are filled in.
+        The keys of `REQUIRED` except ``format``, ``model``, ``instrument`` and ``targets``, which are filled in.
+        ``min_coverage`` may say what share of the grid data must cover.
+
+    Raises
+    ------
+    SfhInputError
+        A key is missing, the filters are not those of the instrument, or the file cannot be written.
     """
     path = Path(path)
-    document = {**meta, "format": FORMAT, "model": model.config.to_json(), "grid": describe_grid()}
+    document = {
+        **meta,
+        "format": FORMAT,
+        "model": model.config.to_json(),
+        "instrument": instrument.to_json(),
+        "targets": model.targets.to_json(),
+    }
     if missing := [k for k in REQUIRED if k not in document]:
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; a bundle must say all of {', '.join(REQUIRED)}")
-    tensors = _collect_tensors(model, basis)
+    if (names := tuple(band.name for band in filters)) != instrument.band_names:
+        raise SfhInputError(f"{path}: filters {names} for bands {instrument.band_names}; give one curve a band")
+    tensors = _collect_tensors(model, filters, basis)
     text = json.dumps(document, sort_keys=True)
     content = save(tensors, metadata={"napari_sfh": text, "digest": _digest(text, tensors)})
     try:
@@ -190,15 +240,18 @@ def _halve_precision(tensor: torch.Tensor) -> torch.Tensor:
 
 def hash_bundle_tensors(bundle: Bundle) -> str:
     """Hash of every tensor of a bundle, whatever its metadata say: the same before and after a release."""
-    return _digest("", _collect_tensors(bundle.model, bundle.basis))
+    return _digest("", _collect_tensors(bundle.model, bundle.filters, bundle.basis))
 
 
-def _collect_tensors(model: SfhModel, basis: TemplateBasis) -> dict[str, torch.Tensor]:
+def _collect_tensors(
+    model: SfhModel, filters: tuple[Filter, ...], basis: TemplateBasis | None
+) -> dict[str, torch.Tensor]:
     """What a file holds."""
     tensors = {f"model.{k}": _halve_precision(v.detach().cpu().contiguous()) for k, v in model.state_dict().items()}
-    for key, array in basis.to_tensors().items():
-        tensors[f"basis.{key}"] = torch.from_numpy(np.array(array, order="C"))
-    return tensors
+    plain = {f"filter.{k}": v for k, v in filters_to_tensors(filters).items()}
+    if basis is not None:
+        plain |= {f"basis.{k}": v for k, v in basis.to_tensors().items()}
+    return tensors | {k: torch.from_numpy(np.array(v, order="C")) for k, v in plain.items()}
 
 
 def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
@@ -224,12 +277,29 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]
     return meta, tensors
 
 
-def _check_meta(path: Path, meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+def _check_meta(path: Path, meta: Mapping[str, Any]) -> None:
     """Refuse, by name, what was made for something else."""
-    if missing := [k for k in REQUIRED if k not in meta]:
+    if not isinstance(meta.get("format"), int) or not 1 <= meta["format"] <= FORMAT:
+        raise SfhInputError(
+            f"{path}: format {meta.get('format')}, this version reads 1 to {FORMAT}; update one of the two"
+        )
+    needed = REQUIRED if meta["format"] > 1 else [k for k in REQUIRED if k not in ("instrument", "targets")]
+    if missing := [k for k in needed if k not in meta]:
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; use weights released with this version")
-    if meta["format"] != FORMAT:
-        raise SfhInputError(f"{path}: format {meta['format']}, this version reads {FORMAT}; update one of the two")
-    for key, value in describe_grid().items():
-        if meta["grid"].get(key) != value:
-            raise SfhInputError(f"{path}: {key} is {meta['grid'].get(key)}, this version has {value}; retrain for it")
+
+
+def _bring_up_to_date(
+    meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+) -> tuple[Mapping[str, Any], Mapping[str, torch.Tensor]]:
+    """Document and tensors of format 1 as format 2 has them; those of format 2 as they are."""
+    if meta["format"] > 1:
+        return meta, tensors
+    instrument, grid = load_instrument(DEFAULT_INSTRUMENT), meta["grid"]
+    have = (grid["n_wave"], grid["wave_first_aa"], grid["wave_step_aa"], grid["sigma_kms"], tuple(grid["bands"]))
+    own = instrument.grid
+    want = (own.n_wave, own.first_aa, own.step_aa, own.sigma_kms, instrument.band_names)
+    if have != want:
+        raise SfhInputError(f"grid and bands {have}, those of {instrument.name} are {want}")
+    targets = {"kind": "history", "age_edges_gyr": list(grid["age_edges_gyr"])}
+    renamed = {k.replace("basis.filter_", "filter.filter_"): v for k, v in tensors.items()}
+    return {**meta, "instrument": instrument.to_json(), "targets": targets}, renamed

@@ -14,8 +14,6 @@ from scipy.interpolate import PchipInterpolator
 from scipy.special import ndtr, ndtri
 from torch import nn
 
-from napari_sfh.model.targets import SCALARS, VECTORS
-from napari_sfh.physics.ages import N_AGE
 from napari_sfh.types import QUANTILES
 
 #: Vectors whose values lie in 0-1 and often at 0 or 1 exactly.
@@ -25,20 +23,29 @@ LG_SNR_NODES: tuple[float, ...] = tuple(np.log10([5.0, 10.0, 20.0, 40.0, 80.0, 1
 
 
 class PosteriorCalibration(nn.Module):
-    """Levels per quantity and S/N; the identity until `fit` is called."""
+    """Levels per quantity and S/N; the identity until `fit` is called.
+
+    Parameters
+    ----------
+    scalars, vectors : tuples of str
+        Names of the quantities with one value an object, and with one per age bin.
+    n_age : int
+        Number of age bins A.
+    """
 
     lg_snr: torch.Tensor
     scalar: torch.Tensor
     vector: torch.Tensor
     temperature: torch.Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, scalars: tuple[str, ...], vectors: tuple[str, ...] = (), n_age: int = 0) -> None:
         super().__init__()
+        self.scalars, self.vectors, self.n_age = scalars, vectors, n_age
         nodes = len(LG_SNR_NODES)
         nominal = torch.tensor(QUANTILES)
         self.register_buffer("lg_snr", torch.tensor(LG_SNR_NODES, dtype=torch.float32))
-        self.register_buffer("scalar", nominal.expand(nodes, len(SCALARS), -1).clone())
-        self.register_buffer("vector", nominal.expand(nodes, len(VECTORS), N_AGE, -1).clone())
+        self.register_buffer("scalar", nominal.expand(nodes, len(scalars), -1).clone())
+        self.register_buffer("vector", nominal.expand(nodes, len(vectors), n_age, -1).clone())
         self.register_buffer("temperature", torch.tensor(1.0))
 
     def quantiles(self, draws: dict[str, torch.Tensor], lg_snr: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -47,19 +54,19 @@ class PosteriorCalibration(nn.Module):
         Parameters
         ----------
         draws : dict
-            For each scalar (N, n), for each vector (N, n, 16).
+            For each scalar (N, n), for each vector (N, n, A).
         lg_snr : tensor (N,)
 
         Returns
         -------
         dict
-            For each scalar (N, 5), for each vector (N, 16, 5), at `types.QUANTILES`.
+            For each scalar (N, 5), for each vector (N, A, 5), at `types.QUANTILES`.
         """
         weights = node_weights(self.lg_snr, lg_snr)
         out = {}
-        for i, name in enumerate(SCALARS):
+        for i, name in enumerate(self.scalars):
             out[name] = _read_levels(draws[name], weights @ self.scalar[:, i])
-        for i, name in enumerate(VECTORS):
+        for i, name in enumerate(self.vectors):
             levels = torch.einsum("ns,saq->naq", weights, self.vector[:, i])
             out[name] = _read_levels(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
         return out
@@ -74,19 +81,20 @@ class PosteriorCalibration(nn.Module):
         Parameters
         ----------
         draws : dict
-            For each scalar (N, n), for each vector (N, n, 16); further entries are returned as they are.
+            For each scalar (N, n), for each vector (N, n, A); further entries are returned as they are.
         lg_snr : tensor (N,)
         """
         weights = node_weights(self.lg_snr, lg_snr)
         out = dict(draws)
-        for i, name in enumerate(SCALARS):
+        for i, name in enumerate(self.scalars):
             out[name] = _remap_draws(draws[name], weights @ self.scalar[:, i])
-        for i, name in enumerate(VECTORS):
+        for i, name in enumerate(self.vectors):
             if name in ("mh", "cum_mass"):
                 levels = torch.einsum("ns,saq->naq", weights, self.vector[:, i])
                 moved = _remap_draws(draws[name].transpose(1, 2), levels, bounds=name in FRACTIONS)
                 out[name] = moved.transpose(1, 2)
-        out["cum_mass"] = torch.cummin(out["cum_mass"], dim=-1).values
+        if "cum_mass" in self.vectors:
+            out["cum_mass"] = torch.cummin(out["cum_mass"], dim=-1).values
         return out
 
     @torch.no_grad()
@@ -96,7 +104,7 @@ class PosteriorCalibration(nn.Module):
         Parameters
         ----------
         ranks : dict
-            PIT of the truth (`compute_pit`), for each scalar (N,), for each vector (N, 16).
+            PIT of the truth (`compute_pit`), for each scalar (N,), for each vector (N, A).
         lg_snr : tensor (N,)
         least : float
             A node with less than this many held-out spectra of weight keeps the nearest other node's levels.
@@ -112,13 +120,13 @@ class PosteriorCalibration(nn.Module):
             if near is None:
                 return
             w = weights[:, near]
-            for i, name in enumerate(SCALARS):
+            for i, name in enumerate(self.scalars):
                 self.scalar[s, i] = weighted_quantile(ranks[name], w, p)
-            for i, name in enumerate(VECTORS):
-                for a in range(N_AGE):
+            for i, name in enumerate(self.vectors):
+                for a in range(self.n_age):
                     self.vector[s, i, a] = weighted_quantile(ranks[name][:, a], w, p)
         self.scalar.clamp_(0.5 / draws, 1 - 0.5 / draws)
-        for i, name in enumerate(VECTORS):
+        for i, name in enumerate(self.vectors):
             if name not in FRACTIONS:
                 self.vector[:, i].clamp_(0.5 / draws, 1 - 0.5 / draws)
 
@@ -133,7 +141,7 @@ def node_weights(nodes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def compute_pit(draws: torch.Tensor, truth: torch.Tensor, bounds: bool = False) -> torch.Tensor:
-    """Share of the draws (N, n) or (N, n, 16) below the truth (N,) or (N, 16); equal ones count half.
+    """Share of the draws (N, n) or (N, n, A) below the truth (N,) or (N, A); equal ones count half.
 
     With ``bounds`` a truth outside all draws is placed between the outermost one and the bound (0 or 1), where
     `PosteriorCalibration` reads quantiles too. Otherwise many small fractions would share the rank 0, and every

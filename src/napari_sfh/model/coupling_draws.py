@@ -35,7 +35,10 @@ def allows_fast_draws(flow: Flow, context: torch.Tensor) -> bool:
     """Whether `draw_through_couplings` applies: a processor, no gradients asked for, a flow of couplings."""
     if context.device.type != "cpu" or torch.is_grad_enabled():
         return False
-    first, *couplings, last = flow.transform.transforms
+    transforms = list(flow.transform.transforms)
+    if len(transforms) < 2:
+        return False
+    first, *couplings, last = transforms
     ends = isinstance(first, ElementWiseTransform) and isinstance(last, ElementWiseTransform)
     return ends and all(isinstance(coupling, GeneralCouplingTransform) for coupling in couplings)
 

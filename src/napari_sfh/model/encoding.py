@@ -6,7 +6,8 @@ masks: a network that has seen pixels and bands missing at random can be asked w
 Spectrum, three channels on the rest-frame grid: arcsinh(f - 1), with f normalised to one in the window (linear
 for absorption lines, logarithmic for emission lines that rise far above the continuum), masked pixels filled with the
 running mean of the usable ones; the mask; the logarithm of the error. Photometry, three channels: log10 of the flux
-in the same units, the mask, the logarithm of the relative error. And log10 S/N.
+in the same units, the mask, the logarithm of the relative error. And log10 S/N; and log10 (1 + z) where the instrument
+takes the redshift.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import torch
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.wavelength import N_WAVE
-from napari_sfh.types import BANDS, Bool, Flag, Observation
+from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.types import Bool, Flag, Observation
 
 #: Version of the encoding; a bundle trained on another one is refused.
 FEATURE_VERSION = 1
@@ -32,7 +33,8 @@ class FeatureSettings:
 
     ``fill_px``: half-width in pixels of the running mean that fills masked pixels. ``error_range``,
     ``phot_range``: limits to which errors (per normalised flux) and band fluxes are clipped. ``min_usable``:
-    fraction of usable pixels below which a spectrum is not predicted.
+    fraction of usable pixels below which a spectrum is not predicted. ``min_bands``: number of usable bands below which
+    an object without a spectrum is not predicted.
     """
 
     version: int = FEATURE_VERSION
@@ -40,6 +42,7 @@ class FeatureSettings:
     error_range: tuple[float, float] = (1e-3, 3.0)
     phot_range: tuple[float, float] = (1e-3, 1e3)
     min_usable: float = 0.3
+    min_bands: int = 3
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a bundle's metadata."""
@@ -68,32 +71,49 @@ class Features:
     spectrum: torch.Tensor  # (N, 3, W): value, mask, error
     photometry: torch.Tensor  # (N, 3, B): value, mask, relative error
     lg_snr: torch.Tensor  # (N, 1) log10 S/N per pixel
+    redshift: torch.Tensor  # (N, 1) log10 (1 + z), or (N, 0) where the instrument does not take it
 
     def to(self, device: torch.device | str) -> Features:
         """The same on another device."""
-        return Features(self.spectrum.to(device), self.photometry.to(device), self.lg_snr.to(device))
+        return Features(*(getattr(self, f.name).to(device) for f in fields(self)))
 
     def __len__(self) -> int:
         return int(self.lg_snr.shape[0])
 
 
-def check_observation(data: Observation) -> None:
-    """Raise `SfhInputError` unless the arrays have the shapes and the bands of the contract."""
-    n = data.n_bins
-    if data.bands != BANDS:
-        raise SfhInputError(f"bands: {data.bands} given, the network was built for {BANDS}; reorder them")
-    for name, width in (("flux", N_WAVE), ("error", N_WAVE), ("mask", N_WAVE)):
-        if (shape := getattr(data, name).shape) != (n, width):
+def check_observation(data: Observation, instrument: Instrument | None = None) -> None:
+    """Raise `SfhInputError` unless the arrays have the shapes of their instrument, and it is the one that is given."""
+    n, own = data.n_bins, data.instrument
+    if instrument is not None and own.sha256 != instrument.sha256:
+        _refuse_other_instrument(own, instrument)
+    for name, width in (("flux", own.n_wave), ("error", own.n_wave), ("mask", own.n_wave)):
+        if (shape := tuple(getattr(data, name).shape)) != (n, width):
             raise SfhInputError(f"{name}: shape {shape}, expected {(n, width)}; resample to the rest-frame grid")
     for name in ("phot", "phot_error", "phot_mask"):
-        if (shape := getattr(data, name).shape) != (n, len(BANDS)):
-            raise SfhInputError(f"{name}: shape {shape}, expected {(n, len(BANDS))}; mask absent bands instead")
+        if (shape := tuple(getattr(data, name).shape)) != (n, own.n_bands):
+            raise SfhInputError(f"{name}: shape {shape}, expected {(n, own.n_bands)}; mask absent bands instead")
+    if own.takes_redshift and data.redshift is None:
+        raise SfhInputError(f"redshift: missing; instrument {own.name} takes it as an input")
+
+
+def _refuse_other_instrument(own: Instrument, wanted: Instrument) -> None:
+    if own.band_names != wanted.band_names:
+        raise SfhInputError(f"bands: {own.band_names} given, the network takes {wanted.band_names}; reorder them")
+    raise SfhInputError(
+        f"instrument: the data are prepared for {own.name!r}, the network was trained for {wanted.name!r} "
+        f"({wanted.n_wave} pixels, {wanted.n_bands} bands); prepare them again with these weights"
+    )
 
 
 def find_usable_rows(data: Observation, settings: FeatureSettings | None = None) -> Bool:
-    """Which bins carry a spectrum that can be predicted, boolean (N,)."""
+    """Which objects can be predicted, boolean (N,): enough usable pixels, or without a spectrum enough bands."""
     settings = settings or FeatureSettings()
-    enough = data.mask.mean(1) >= settings.min_usable if data.n_bins else np.zeros(0, bool)
+    if not data.n_bins:
+        return np.zeros(0, bool)
+    if data.instrument.n_wave:
+        enough = data.mask.mean(1) >= settings.min_usable
+    else:
+        enough = data.phot_mask.sum(1) >= min(settings.min_bands, data.instrument.n_bands)
     return enough & np.isfinite(data.snr) & (data.snr > 0) & ((data.flag & int(Flag.NO_SPECTRUM)) == 0)
 
 
@@ -102,7 +122,7 @@ def encode_observation(data: Observation, settings: FeatureSettings | None = Non
 
     Parameters
     ----------
-    data : BinData
+    data : Observation
         Spectra and photometry; never modified. Non-finite values count as masked. Flux, error and mask may be
         tensors on a device (training makes them there): the result lies where they do.
     settings : FeatureSettings, optional
@@ -126,7 +146,16 @@ def encode_observation(data: Observation, settings: FeatureSettings | None = Non
         spectrum=spectrum,
         photometry=_encode_photometry(data, settings).to(spectrum.device),
         lg_snr=torch.log10(torch.from_numpy(snr))[:, None].to(spectrum.device),
+        redshift=_encode_redshift(data).to(spectrum.device),
     )
+
+
+def _encode_redshift(data: Observation) -> torch.Tensor:
+    """log10 (1 + z), (N, 1), or (N, 0) where the instrument does not take it."""
+    if not data.instrument.takes_redshift:
+        return torch.zeros(data.n_bins, 0)
+    z = np.nan_to_num(np.asarray(data.redshift, dtype=np.float32)).clip(-0.5)
+    return torch.log10(1 + torch.from_numpy(z))[:, None]
 
 
 def encoded_value_error(spectrum: torch.Tensor) -> torch.Tensor:
@@ -154,7 +183,7 @@ def _encode_spectrum(data: Observation, settings: FeatureSettings) -> torch.Tens
     out = torch.empty((flux.shape[0], 3, flux.shape[1]), device=flux.device)
     weight = good.float()
     value = torch.where(good, flux, 0.0)
-    if not bool(good.all()):
+    if not bool(good.all()):  # never without pixels
         value = torch.where(good, value, _running_mean(value, weight, settings.fill_px))
     out[:, 0] = torch.asinh(value - 1.0)
     out[:, 1] = weight

@@ -31,11 +31,11 @@ from napari_sfh.model.encoding import (
 from napari_sfh.model.ood import OOD_STATISTICS, SYSTEMATIC_ERROR
 from napari_sfh.model.posterior import make_base_points
 from napari_sfh.model.sfh_model import SfhModel
-from napari_sfh.model.targets import SCALARS, VECTORS, unpack_targets
-from napari_sfh.physics.ages import N_AGE
+from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.physics.dust import SLOPE, ebv_from_tau
+from napari_sfh.physics.filters import compute_photometry_scale
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.types import F32, QUANTILES, Observation, Prediction, Progress
+from napari_sfh.types import F32, QUANTILES, Bool, Observation, Prediction, Progress
 
 #: Draws per bin from which quantiles are read, unless told otherwise.
 DRAWS: int = SETTINGS["draws"].default
@@ -72,11 +72,11 @@ def predict_histories(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> Prediction:
-    """Predict star-formation histories and their posteriors.
+    """Predict what a bundle's targets are, star-formation histories or scalars, with their posteriors.
 
     Parameters
     ----------
-    data : BinData
+    data : Observation
     bundle : Bundle
         From `model.bundle.load_bundle`.
     device : str
@@ -104,17 +104,18 @@ def predict_histories(
         A failure of the computation that is not a lack of memory.
     """
     SETTINGS["draws"].check("draws", draws)
-    base = make_base_points(draws)
+    base = make_base_points(draws, bundle.targets.size)
 
     def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:
         return _predict_batch(part, bundle, model, where, base)
 
-    out = _empty_outputs(data.n_bins, bundle.model.network.latent_size)
+    out = _empty_outputs(data.n_bins, bundle.model.network.latent_size, bundle.targets)
     try:
         _run_in_batches(data, bundle, device, batch_size, step, out, progress, cancel)
     except Cancelled:
-        raise Cancelled(_make_prediction(out) if np.isfinite(out["ood"]).any() else None) from None
-    return _make_prediction(out)
+        reached = np.isfinite(out["ood"]).any()
+        raise Cancelled(_make_prediction(out, bundle.targets) if reached else None) from None
+    return _make_prediction(out, bundle.targets)
 
 
 def predict_point_values(
@@ -133,15 +134,16 @@ def predict_point_values(
     Returns
     -------
     dict
-        For each of `Prediction.SCALARS` an array (N,), for each of `Prediction.VECTORS` (N, 16); NaN as in
+        For each of the targets' scalars an array (N,), for each of their vectors (N, A); NaN as in
         `predict_histories`, whose parameters, errors and progress it shares.
     """
 
     def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:
         return _predict_points_of_batch(encode_observation(part, bundle.features).to(where), model)
 
-    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(SCALARS, (data.n_bins,))
-    shapes |= dict.fromkeys(VECTORS, (data.n_bins, N_AGE))
+    targets = bundle.targets
+    shapes: dict[str, tuple[int, ...]] = dict.fromkeys(targets.scalars, (data.n_bins,))
+    shapes |= dict.fromkeys(targets.vectors, (data.n_bins, targets.n_age))
     out = {k: np.full(shape, np.nan, np.float32) for k, shape in shapes.items()}
     _run_in_batches(data, bundle, device, batch_size, step, out, progress, cancel)
     return out
@@ -159,7 +161,7 @@ def _run_in_batches(
 ) -> None:
     """Fill the usable rows of ``out`` batch by batch; see `predict_histories` for what happens when memory runs out."""
     where = choose_device(device)
-    check_observation(data)
+    check_observation(data, bundle.instrument)
     rows = np.flatnonzero(find_usable_rows(data, bundle.features))
     size, done, note = max(1, batch_size), 0, ""
     report_progress(Progress("predicting", 0, len(rows)), progress, cancel)
@@ -187,11 +189,17 @@ def _map_batches(
     step: Step,
     cancel: threading.Event | None,
 ) -> Iterator[tuple[np.ndarray, dict[str, F32]]]:
-    """Outputs of the batches in their order; after a cancel those that were begun, then `Cancelled`."""
+    """Outputs of the batches in their order; after a cancel or a failure no other batch is begun."""
+    failed = threading.Event()
 
     def compute(rows: np.ndarray) -> dict[str, F32]:
         raise_if_cancelled(cancel)
-        return step(data.select(rows), model, where)
+        raise_if_cancelled(failed)
+        try:
+            return step(data.select(rows), model, where)
+        except BaseException:
+            failed.set()
+            raise
 
     with _open_batch_pool(len(batches), where) as pool:
         running = deque(pool.submit(compute, rows) for rows in batches)
@@ -232,29 +240,31 @@ def draw_posterior_samples(
 
     Parameters
     ----------
-    data : BinData
+    data : Observation
     bundle : Bundle
     n : int
         Draws per bin.
     calibrated : bool
-        Move them such that their quantiles are those of `predict_histories` (`Calibration.redraw`); else they are the
-        flow's own.
+        Move them such that their quantiles are those of `predict_histories` (see `PosteriorCalibration`);
+        else they are the flow's own.
 
     Returns
     -------
     dict
-        For each of `Prediction.SCALARS` and ``slope`` an array (N, n), for each of `Prediction.VECTORS` (N, n, 16).
+        For each of the targets' scalars an array (N, n), for each of their vectors (N, n, A); histories add ``slope``.
     """
     features = encode_observation(data, bundle.features)
     with torch.inference_mode():
         mu, context, _ = bundle.model.locate(features)
-        made = bundle.model.draw(mu, context, make_base_points(n))
+        made = bundle.model.draw(mu, context, make_base_points(n, bundle.targets.size))
         if calibrated:
             made = bundle.model.calibration.calibrate_draws(made, features.lg_snr[:, 0])
     return {k: v.numpy() for k, v in made.items()}
 
 
-def reconstruct_observations(data: Observation, prediction: Prediction, bundle: Bundle) -> tuple[F32, F32]:
+def reconstruct_observations(
+    data: Observation, prediction: Prediction, bundle: Bundle
+) -> tuple[F32, F32] | tuple[None, None]:
     """Spectrum and photometry rebuilt from a prediction's point values through the bundle's template basis.
 
     Returns
@@ -262,17 +272,29 @@ def reconstruct_observations(data: Observation, prediction: Prediction, bundle: 
     model_flux : array (N, W)
         In the unit of ``data.flux``; NaN rows where nothing was predicted, here and below.
     model_phot : array (N, B)
+        Both None where the bundle predicts no histories, or has no templates.
     """
+    mass_frac, mh = prediction.mass_frac, prediction.mh
+    if bundle.basis is None or mass_frac is None or mh is None:
+        return None, None
     flux = np.full(data.flux.shape, np.nan, np.float32)
     phot = np.full(data.phot.shape, np.nan, np.float32)
-    rows = np.flatnonzero(np.isfinite(prediction.mass_frac).all(1))
+    rows = np.flatnonzero(np.isfinite(mass_frac).all(1))
     if rows.size:
         tau_ism, tau_bc = prediction.median("tau_ism")[rows], prediction.median("tau_bc")[rows]
         slope = _attenuation_slope(tau_ism, prediction.median("ebv")[rows])
-        flux[rows], phot[rows] = _reconstruct_float32(
-            bundle.basis, prediction.mass_frac[rows], prediction.mh[rows], tau_ism, tau_bc, slope
-        )
+        flux[rows], phot[rows] = _reconstruct_float32(bundle.basis, mass_frac[rows], mh[rows], tau_ism, tau_bc, slope)
+        phot[rows] = _scale_bands(phot[rows], data.phot_mask[rows], bundle)
     return flux, phot
+
+
+def _scale_bands(phot: F32, mask: Bool, bundle: Bundle) -> F32:
+    """Rebuilt bands (N, B) divided by what the observed ones were divided by, where that is not the spectrum's norm."""
+    norm = bundle.instrument.photometry_norm
+    if norm == "spectrum":
+        return phot
+    scale = compute_photometry_scale(phot, mask, norm, bundle.instrument.band_names)
+    return (phot / np.where(np.isfinite(scale), scale, 1.0)[:, None]).astype(np.float32)
 
 
 def _attenuation_slope(tau_ism: F32, ebv: F32) -> F32:
@@ -293,8 +315,9 @@ def _reconstruct_float32(
 @torch.inference_mode()
 def _predict_points_of_batch(features: Features, model: SfhModel) -> dict[str, F32]:
     """The point network's values, keyed as `predict_point_values` gives them."""
-    derived = model.mass_to_light.derive(unpack_targets(model.locate(features)[0]))
-    return {k: v.float().cpu().numpy() for k, v in derived.items()}
+    derived = model.derive(model.locate(features)[0])
+    names = (*model.targets.scalars, *model.targets.vectors)
+    return {k: derived[k].float().cpu().numpy() for k in names}
 
 
 @torch.inference_mode()
@@ -307,8 +330,10 @@ def _predict_batch(
     made = model.draw(mu, context, base.to(device))
     quantiles = model.calibration.quantiles(made, features.lg_snr[:, 0].to(device))
     tensors = {f"q:{k}": v for k, v in quantiles.items()}
-    tensors |= {"light_frac": made["light_frac"].mean(1), "mass_frac": made["mass_frac"].mean(1)}
-    tensors |= {"mh": quantiles["mh"][..., 2], "latent": latent}
+    tensors["latent"] = latent
+    if bundle.targets.n_age:
+        tensors |= {"light_frac": made["light_frac"].mean(1), "mass_frac": made["mass_frac"].mean(1)}
+        tensors["mh"] = quantiles["mh"][..., 2]
     out = {k: v.float().cpu().numpy() for k, v in tensors.items()}
     signs, away, seen = compute_ood_statistics(features, bundle, out)
     lg_snr = features.lg_snr[:, 0]
@@ -326,27 +351,33 @@ def compute_ood_statistics(
     -------
     signs : tensor (N, 6)
         In the order of `model.ood.OOD_STATISTICS`; photometry is left at zero: it follows from the other two.
-    away : tensor (N, 5)
+    away : tensor (N, B)
         log10 of the bands' flux over the rebuilt one.
-    seen : tensor (N, 5)
-        True where there is a band.
+    seen : tensor (N, B)
+        True where there is a band, and something to compare it with.
     """
     depth = bundle.model.depth
+    spectrum = features.spectrum
+    signs = torch.zeros(len(features), len(OOD_STATISTICS))
+    away, seen = torch.zeros_like(features.photometry[:, 0]), features.photometry[:, 1] > 0.5
+    signs[:, 0] = depth.latent_statistic(torch.from_numpy(out["latent"]))
+    signs[:, 1] = depth.subspace_statistic(spectrum)
+    signs[:, 4] = depth.classifier_statistic(depth.classifier_input(features))
+    if "q:mh_lw" in out:
+        signs[:, 5] = torch.from_numpy(out["q:mh_lw"][:, 2])
+    if bundle.basis is None or "mass_frac" not in out:
+        return signs, away, torch.zeros_like(seen)
     tau_ism, tau_bc = out["q:tau_ism"][:, 2], out["q:tau_bc"][:, 2]
     slope = _attenuation_slope(tau_ism, out["q:ebv"][:, 2])
     flux, phot = _reconstruct_float32(bundle.basis, out["mass_frac"], out["mh"], tau_ism, tau_bc, slope)
-    value = torch.asinh(torch.from_numpy(flux) - 1.0)
-    spectrum, good = features.spectrum, features.spectrum[:, 1] > 0.5
-    error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
-    chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
-    signs = torch.zeros(len(features), len(OOD_STATISTICS))
-    signs[:, 0] = depth.latent_statistic(torch.from_numpy(out["latent"]))
-    signs[:, 1] = depth.subspace_statistic(spectrum)
-    signs[:, 2] = torch.log10(chi2)
-    signs[:, 4] = depth.classifier_statistic(depth.classifier_input(features))
-    signs[:, 5] = torch.from_numpy(out["q:mh_lw"][:, 2])
+    phot = _scale_bands(phot, seen.numpy(), bundle)
+    if flux.shape[1]:
+        value, good = torch.asinh(torch.from_numpy(flux) - 1.0), spectrum[:, 1] > 0.5
+        error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
+        chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
+        signs[:, 2] = torch.log10(chi2)
     away = features.photometry[:, 0] - torch.log10(torch.from_numpy(phot).clamp(min=1e-3))
-    return signs, away, features.photometry[:, 1] > 0.5
+    return signs, away, seen
 
 
 def _out_of_memory(error: RuntimeError) -> bool:
@@ -367,15 +398,25 @@ def _copy_to_device(model: SfhModel, device: torch.device) -> SfhModel:
     return model if device.type == "cpu" else copy.deepcopy(model).to(device)
 
 
-def _empty_outputs(n: int, latent: int) -> dict[str, F32]:
+def _empty_outputs(n: int, latent: int, targets: Targets) -> dict[str, F32]:
     """NaN arrays of every output."""
-    shapes: dict[str, tuple[int, ...]] = {f"q:{k}": (n, len(QUANTILES)) for k in SCALARS}
-    shapes |= {f"q:{k}": (n, N_AGE, len(QUANTILES)) for k in VECTORS}
-    shapes |= dict.fromkeys(("light_frac", "mass_frac", "mh"), (n, N_AGE))
+    shapes: dict[str, tuple[int, ...]] = {f"q:{k}": (n, len(QUANTILES)) for k in targets.scalars}
+    if targets.n_age:
+        shapes |= {f"q:{k}": (n, targets.n_age, len(QUANTILES)) for k in targets.vectors}
+        shapes |= dict.fromkeys(("light_frac", "mass_frac", "mh"), (n, targets.n_age))
     shapes |= {"ood": (n,), "latent": (n, latent)}
     return {k: np.full(shape, np.nan, np.float32) for k, shape in shapes.items()}
 
 
-def _make_prediction(out: dict[str, F32]) -> Prediction:
+def _make_prediction(out: dict[str, F32], targets: Targets) -> Prediction:
     quantiles = {k.removeprefix("q:"): v for k, v in out.items() if k.startswith("q:")}
-    return Prediction(quantiles=quantiles, **{k: v for k, v in out.items() if not k.startswith("q:")})
+    edges = np.array(targets.age_edges_gyr) if isinstance(targets, HistoryTargets) else None
+    return Prediction(
+        light_frac=out.get("light_frac"),
+        mass_frac=out.get("mass_frac"),
+        mh=out.get("mh"),
+        quantiles=quantiles,
+        ood=out["ood"],
+        latent=out["latent"],
+        age_edges_gyr=edges,
+    )

@@ -1,6 +1,8 @@
 """The networks, and the registry that names them.
 
-Every network maps `Features` to a latent vector and that to a `DecoderOutput` object. What differs is the way there:
+Every network maps `Features` to a latent vector and that to what its targets are: a `HistoryOutput` or a
+`ScalarOutput`. A network for an instrument without a spectrum, or without bands, leaves that half out. What differs is
+the way there:
 
 ``galceran2026``  The paper's (Galceran et al. 2026, section 3.1): three convolution + pooling blocks, attention over
                   wavelength, two dense layers -> 64; photometry three dense -> 32; latent 40; one decoder of
@@ -19,7 +21,7 @@ Every network maps `Features` to a latent vector and that to a `DecoderOutput` o
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
 
 import torch
@@ -28,20 +30,40 @@ from torch import nn
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.encoding import Features
 from napari_sfh.model.layers import ConvUnit, DenseUnit, ResidualUnit, WavelengthAttention, initialise_glorot
-from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.wavelength import N_WAVE
-from napari_sfh.types import BANDS
+from napari_sfh.model.targets import HistoryTargets, Targets
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 
-class DecoderOutput(NamedTuple):
-    """What a network's decoder says of N objects."""
+class HistoryOutput(NamedTuple):
+    """What a network's decoder says of the histories of N objects."""
 
-    fraction: torch.Tensor  # (N, 16) sums to 1: V-light fractions, or mass fractions if `predicts_mass`
-    mh: torch.Tensor  # (N, 16) dex
+    fraction: torch.Tensor  # (N, A) sums to 1: V-light fractions, or mass fractions if `predicts_mass`
+    mh: torch.Tensor  # (N, A) dex
     dust: torch.Tensor | None  # (N, 3) tau_ism, ln tau_bc, slope; None: not predicted
+
+
+class ScalarOutput(NamedTuple):
+    """What a network's decoder says of the scalars of N objects."""
+
+    values: torch.Tensor  # (N, T) entries of the label vector
+
+
+DecoderOutput = HistoryOutput | ScalarOutput
+
+
+@dataclass(frozen=True)
+class InputSizes:
+    """Shape of a network's input: W pixels, B bands, and whether the redshift is among it."""
+
+    n_wave: int
+    n_bands: int
+    takes_redshift: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.n_wave and not self.n_bands:
+            raise SfhInputError("network: neither pixels nor bands; give an instrument that has one of them")
 
 
 @dataclass(frozen=True)
@@ -79,6 +101,8 @@ class SfhNetwork(nn.Module):
     predicts_mass: ClassVar[bool] = False
     config: DataclassInstance
     latent_size: int
+    sizes: InputSizes
+    targets: Targets
 
     def encode(self, features: Features) -> torch.Tensor:
         """Latent vectors (N, latent_size)."""
@@ -115,69 +139,87 @@ class Galceran2026Network(SfhNetwork):
     predicts_mass = True
     config: Galceran2026Config
 
-    def __init__(self, config: Galceran2026Config) -> None:
+    def __init__(self, config: Galceran2026Config, sizes: InputSizes, targets: Targets) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.sizes, self.targets = config, sizes, targets
         self.latent_size = config.latent
         n_in = 3 if config.masks else 1
-        self.spectral, width = self._spectral(config, n_in)
-        self.spectral_dense = nn.Sequential(DenseUnit(width, 128), DenseUnit(128, 64))
-        self.photometric = nn.Sequential(DenseUnit(len(BANDS) * n_in, 32), DenseUnit(32, 32), DenseUnit(32, 32))
-        self.to_latent = nn.Linear(64 + 32, config.latent)
+        joined = int(sizes.takes_redshift)
+        if sizes.n_wave:
+            self.spectral, width = self._spectral(config, n_in)
+            self.spectral_dense = nn.Sequential(DenseUnit(width, 128), DenseUnit(128, 64))
+            joined += 64
+        if sizes.n_bands:
+            self.photometric = nn.Sequential(DenseUnit(sizes.n_bands * n_in, 32), DenseUnit(32, 32), DenseUnit(32, 32))
+            joined += 32
+        self.to_latent = nn.Linear(joined, config.latent)
         self.decoder = self._decoder(config)
         self.apply(initialise_glorot)
 
     def _spectral(self, config: Galceran2026Config, n_in: int) -> tuple[nn.Module, int]:
-        convolutions, positions = _convolutions(config, n_in)
+        convolutions, positions = _convolutions(config, n_in, self.sizes.n_wave)
         channels = config.channels[-1]
         attention = WavelengthAttention(channels, positions, config.heads)
         return nn.Sequential(*convolutions, attention, nn.Flatten()), channels * positions
 
     def _decoder(self, config: Galceran2026Config) -> nn.Module:
         d = config.decoder
-        return nn.Sequential(DenseUnit(config.latent, d), DenseUnit(d, d), nn.Linear(d, 2 * N_AGE))
+        # No dust: the paper predicts mass and [M/H].
+        n_out = 2 * self.targets.n_age or self.targets.n_output
+        return nn.Sequential(DenseUnit(config.latent, d), DenseUnit(d, d), nn.Linear(d, n_out))
 
     def encode(self, features: Features) -> torch.Tensor:
         """Latent vectors (N, latent)."""
         n_in = 3 if self.config.masks else 1
-        spectrum = self.spectral_dense(self.spectral(features.spectrum[:, :n_in]))
-        photometry = self.photometric(features.photometry[:, :n_in].flatten(1))
-        return self.to_latent(torch.cat([spectrum, photometry], dim=1))
+        parts = []
+        if self.sizes.n_wave:
+            parts.append(self.spectral_dense(self.spectral(features.spectrum[:, :n_in])))
+        if self.sizes.n_bands:
+            parts.append(self.photometric(features.photometry[:, :n_in].flatten(1)))
+        return self.to_latent(torch.cat([*parts, features.redshift], dim=1))
 
     def decode(self, latent: torch.Tensor) -> DecoderOutput:
-        """Mass fractions and [M/H]."""
+        """Mass fractions and [M/H], or scalars."""
         out = self.decoder(latent)
-        return DecoderOutput(torch.softmax(out[:, :N_AGE], dim=1), out[:, N_AGE:], None)
+        n = self.targets.n_age
+        return HistoryOutput(torch.softmax(out[:, :n], dim=1), out[:, n:], None) if n else ScalarOutput(out)
 
 
 class FourBranchNetwork(Galceran2026Network):
     """The first version: no attention, one decoder each for the SFH and for the metallicities."""
 
     def _spectral(self, config: Galceran2026Config, n_in: int) -> tuple[nn.Module, int]:
-        convolutions, positions = _convolutions(config, n_in)
+        convolutions, positions = _convolutions(config, n_in, self.sizes.n_wave)
         return nn.Sequential(*convolutions, nn.Flatten()), config.channels[-1] * positions
 
     def _decoder(self, config: Galceran2026Config) -> nn.Module:
         d = config.decoder
 
-        def branch() -> nn.Module:
-            return nn.Sequential(DenseUnit(config.latent, d), DenseUnit(d, d), nn.Linear(d, N_AGE))
+        def branch(n_out: int) -> nn.Module:
+            return nn.Sequential(DenseUnit(config.latent, d), DenseUnit(d, d), nn.Linear(d, n_out))
 
-        return nn.ModuleList([branch(), branch()])
+        if self.targets.n_age:
+            return nn.ModuleList([branch(self.targets.n_age), branch(self.targets.n_age)])
+        return nn.ModuleList([branch(1) for _ in range(self.targets.n_output)])
 
     def decode(self, latent: torch.Tensor) -> DecoderOutput:
-        """Mass fractions and [M/H], each by its own branch."""
-        history, metals = cast(nn.ModuleList, self.decoder)
-        return DecoderOutput(torch.softmax(history(latent), dim=1), metals(latent), None)
+        """Mass fractions and [M/H], or scalars, each by its own branch."""
+        branches = cast(nn.ModuleList, self.decoder)
+        if not self.targets.n_age:
+            return ScalarOutput(torch.cat([branch(latent) for branch in branches], dim=1))
+        history, metals = branches
+        return HistoryOutput(torch.softmax(history(latent), dim=1), metals(latent), None)
 
 
-def _convolutions(config: Galceran2026Config, n_in: int) -> tuple[list[nn.Module], int]:
+def _convolutions(config: Galceran2026Config, n_in: int, n_wave: int) -> tuple[list[nn.Module], int]:
     """The convolution blocks and the number of positions left after them."""
     units: list[nn.Module] = []
-    positions = N_WAVE
+    positions = n_wave
     for n_out, kernel, pool in zip(config.channels, config.kernels, config.pools, strict=True):
         units.append(ConvUnit(n_in, n_out, kernel, pool))
         n_in, positions = n_out, positions // pool
+    if not positions:
+        raise SfhInputError(f"network: {n_wave} pixels are too few for pools {config.pools}; choose smaller pools")
     return units, positions
 
 
@@ -186,62 +228,78 @@ class StemNetwork(SfhNetwork):
 
     config: StemConfig
 
-    def __init__(self, config: StemConfig) -> None:
+    def __init__(self, config: StemConfig, sizes: InputSizes, targets: Targets) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.sizes, self.targets = config, sizes, targets
         self.latent_size = config.latent
-        self.centre_spectrum = _Standardise(3, N_WAVE)
-        self.centre_photometry = _Standardise(3, len(BANDS))
-        self.stem = nn.Conv1d(3, config.stem_channels, config.stem_kernel, stride=config.stem_stride)
-        positions = (N_WAVE - config.stem_kernel) // config.stem_stride + 1
-        self.stem_act = nn.PReLU(config.stem_channels)
-        self.whole = nn.Linear(config.stem_channels * positions, config.width)
-        self.project = nn.Linear(N_WAVE, config.components)
-        self.spread = nn.Linear(config.components, config.width)
-        self.spectral = nn.Sequential(*(ResidualUnit(config.width, config.hidden) for _ in range(config.blocks)))
+        if sizes.n_wave:
+            self._build_spectral(config, sizes.n_wave)
+        n_in = 3 * sizes.n_bands + 1 + int(sizes.takes_redshift)
+        self.centre_photometry = _Standardise(3, sizes.n_bands)
         self.photometric = nn.Sequential(
-            DenseUnit(3 * len(BANDS) + 1, config.photometry), DenseUnit(config.photometry, config.photometry)
+            DenseUnit(n_in, config.photometry), DenseUnit(config.photometry, config.photometry)
         )
-        self.join = nn.Linear(config.width + config.photometry, config.width)
+        self.join = nn.Linear((config.width if sizes.n_wave else 0) + config.photometry, config.width)
         self.joint = nn.Sequential(
             *(ResidualUnit(config.width, config.hidden) for _ in range(2)), nn.LayerNorm(config.width)
         )
         self.to_latent = nn.Linear(config.width, config.latent)
         d = config.decoder
-        self.decoder = nn.Sequential(DenseUnit(config.latent, d), DenseUnit(d, d), nn.Linear(d, 2 * N_AGE + 3))
+        self.decoder = nn.Sequential(DenseUnit(config.latent, d), DenseUnit(d, d), nn.Linear(d, targets.n_output))
         self.apply(initialise_glorot)
+
+    def _build_spectral(self, config: StemConfig, n_wave: int) -> None:
+        positions = (n_wave - config.stem_kernel) // config.stem_stride + 1
+        if positions < 1:
+            raise SfhInputError(f"network: {n_wave} pixels, fewer than stem_kernel = {config.stem_kernel}; reduce it")
+        self.centre_spectrum = _Standardise(3, n_wave)
+        self.stem = nn.Conv1d(3, config.stem_channels, config.stem_kernel, stride=config.stem_stride)
+        self.stem_act = nn.PReLU(config.stem_channels)
+        self.whole = nn.Linear(config.stem_channels * positions, config.width)
+        self.project = nn.Linear(n_wave, min(config.components, n_wave))
+        self.spread = nn.Linear(min(config.components, n_wave), config.width)
+        self.spectral = nn.Sequential(*(ResidualUnit(config.width, config.hidden) for _ in range(config.blocks)))
 
     def encode(self, features: Features) -> torch.Tensor:
         """Latent vectors (N, latent)."""
-        centred = self.centre_spectrum(features.spectrum)
-        local = self.whole(self.stem_act(self.stem(centred)).flatten(1))
-        spectrum = self.spectral(local + self.spread(self.project(centred[:, 0])))
+        parts = []
+        if self.sizes.n_wave:
+            centred = self.centre_spectrum(features.spectrum)
+            local = self.whole(self.stem_act(self.stem(centred)).flatten(1))
+            parts.append(self.spectral(local + self.spread(self.project(centred[:, 0]))))
         photometry = self.centre_photometry(features.photometry).flatten(1)
-        photometry = self.photometric(torch.cat([photometry, features.lg_snr - 1.5], dim=1))
-        return self.to_latent(self.joint(self.join(torch.cat([spectrum, photometry], dim=1))))
+        parts.append(self.photometric(torch.cat([photometry, features.lg_snr - 1.5, features.redshift], dim=1)))
+        return self.to_latent(self.joint(self.join(torch.cat(parts, dim=1))))
 
     def decode(self, latent: torch.Tensor) -> DecoderOutput:
-        """Light fractions, [M/H] and dust."""
+        """Light fractions, [M/H] and dust, or scalars."""
         out = self.decoder(latent)
-        return DecoderOutput(torch.softmax(out[:, :N_AGE], dim=1), out[:, N_AGE : 2 * N_AGE], out[:, 2 * N_AGE :])
+        n = self.targets.n_age
+        if not n:
+            return ScalarOutput(out)
+        return HistoryOutput(torch.softmax(out[:, :n], dim=1), out[:, n : 2 * n], out[:, 2 * n :])
 
     @torch.no_grad()
     def centre(self, features: Features) -> None:
         """Measure the inputs' shifts and scales on training spectra, and start the projection at their components."""
-        spectrum, photometry = features.spectrum, features.photometry
-        for part, x, least in (
-            (self.centre_spectrum, spectrum, (0.02, 0.4, 0.2)),
-            (self.centre_photometry, photometry, (0.2, 0.4, 0.2)),
-        ):
-            part.mean.copy_(x.mean(0))
-            # One scale per channel, and a least one: an input that hardly varies in training must not rule later.
-            spread = (x - x.mean(0)).pow(2).mean((0, 2)).sqrt()
-            part.scale.copy_((1.0 / spread.clamp(min=torch.tensor(least)))[:, None].expand_as(part.scale))
-        value = self.centre_spectrum(spectrum)[:, 0]
-        _, sizes, axes = torch.pca_lowrank(value, q=self.config.components, center=False, niter=3)
+        if self.sizes.n_bands:
+            _measure_scale(self.centre_photometry, features.photometry, (0.2, 0.4, 0.2))
+        if not self.sizes.n_wave:
+            return
+        _measure_scale(self.centre_spectrum, features.spectrum, (0.02, 0.4, 0.2))
+        value = self.centre_spectrum(features.spectrum)[:, 0]
+        _, sizes, axes = torch.pca_lowrank(value, q=len(self.project.weight), center=False, niter=3)
         deviation = sizes / math.sqrt(len(value))
         self.project.weight.copy_(axes.T / deviation[:, None])
         nn.init.zeros_(self.project.bias)
+
+
+def _measure_scale(part: _Standardise, x: torch.Tensor, least: tuple[float, float, float]) -> None:
+    """Shift and scale of an input (N, 3, n), in place."""
+    part.mean.copy_(x.mean(0))
+    # One scale per channel, and a least one: an input that hardly varies in training must not rule later.
+    spread = (x - x.mean(0)).pow(2).mean((0, 2)).sqrt()
+    part.scale.copy_((1.0 / spread.clamp(min=torch.tensor(least)))[:, None].expand_as(part.scale))
 
 
 NetworkConfig = Galceran2026Config | StemConfig
@@ -254,7 +312,14 @@ ARCHITECTURES: dict[str, tuple[type[NetworkConfig], type[SfhNetwork]]] = {
 }
 
 
-def build_network(architecture: str, settings: dict[str, Any] | None = None) -> SfhNetwork:
+def build_network(
+    architecture: str,
+    settings: dict[str, Any] | None,
+    n_wave: int,
+    n_bands: int,
+    targets: Targets | None = None,
+    takes_redshift: bool = False,
+) -> SfhNetwork:
     """A network with fresh weights.
 
     Parameters
@@ -263,11 +328,17 @@ def build_network(architecture: str, settings: dict[str, Any] | None = None) -> 
         A name of `ARCHITECTURES`.
     settings : dict, optional
         Fields of its configuration class that differ from their defaults.
+    n_wave, n_bands : int
+        Pixels and bands of the instrument; one of them may be 0.
+    targets : HistoryTargets or ScalarTargets
+        Histories in the 16 age bins unless given.
+    takes_redshift : bool
+        Whether log10 (1 + z) is an input.
 
     Raises
     ------
     SfhInputError
-        Unknown architecture or setting.
+        Unknown architecture or setting; too few pixels for the convolutions.
     """
     if architecture not in ARCHITECTURES:
         raise SfhInputError(f"architecture: {architecture!r} is unknown; choose from {', '.join(ARCHITECTURES)}")
@@ -278,9 +349,6 @@ def build_network(architecture: str, settings: dict[str, Any] | None = None) -> 
         raise SfhInputError(
             f"network setting {unknown[0]!r} is not used by {architecture!r}; it has {', '.join(sorted(known))}"
         )
-    return network_class(config_class(**settings))
-
-
-def network_settings(network: SfhNetwork) -> dict[str, Any]:
-    """The settings that rebuild a network."""
-    return asdict(network.config)
+    sizes = InputSizes(n_wave, n_bands, takes_redshift)
+    # Pairs of classes in the registry fit each other, which the type of the registry cannot say.
+    return cast(Any, network_class)(config_class(**settings), sizes, targets or HistoryTargets())

@@ -28,8 +28,6 @@ from torch import nn
 
 from napari_sfh.model.calibration import LG_SNR_NODES, node_weights, weighted_quantile
 from napari_sfh.model.encoding import Features, encoded_value_error
-from napari_sfh.physics.wavelength import N_WAVE
-from napari_sfh.types import BANDS
 
 #: The six signs, in the order of every array here.
 OOD_STATISTICS = ("latent", "subspace", "spectrum", "photometry", "critic", "metallicity")
@@ -45,7 +43,19 @@ FALSE_ALARM_RATE = 0.01
 
 
 class OodDetector(nn.Module):
-    """Measures the signs and turns them into a score. Scores are 0 until `fit` has been called."""
+    """Measures the signs and turns them into a score. Scores are 0 until `fit_threshold` has been called.
+
+    Parameters
+    ----------
+    latent : int
+        Length of the latent vector.
+    n_wave, n_bands : int
+        Pixels W and bands B of the instrument.
+    components : int
+        Principal components K of the spectra.
+    gaussians : int
+        Of the density of latent vectors.
+    """
 
     lg_snr: torch.Tensor
     centre: torch.Tensor
@@ -60,18 +70,20 @@ class OodDetector(nn.Module):
     middle: torch.Tensor
     width: torch.Tensor
 
-    def __init__(self, latent: int, components: int = 40, gaussians: int = 8) -> None:
+    def __init__(self, latent: int, n_wave: int, n_bands: int, components: int = 40, gaussians: int = 8) -> None:
         super().__init__()
+        components = min(components, n_wave)
+        self.n_pieces = _PIECES if n_wave else 0
         nodes = len(LG_SNR_NODES)
         self.register_buffer("lg_snr", torch.tensor(LG_SNR_NODES, dtype=torch.float32))
-        self.register_buffer("centre", torch.zeros(N_WAVE))
-        self.register_buffer("axes", torch.zeros(components, N_WAVE))
+        self.register_buffer("centre", torch.zeros(n_wave))
+        self.register_buffer("axes", torch.zeros(components, n_wave))
         self.register_buffer("gauss_mean", torch.zeros(gaussians, latent))
         self.register_buffer("gauss_root", torch.eye(latent).expand(gaussians, -1, -1).clone())
         self.register_buffer("gauss_lg_weight", torch.zeros(gaussians))
-        self.register_buffer("phot_shift", torch.zeros(nodes, len(BANDS)))
-        self.register_buffer("phot_cov", torch.eye(len(BANDS)).expand(nodes, -1, -1).clone())
-        n_in = components + _PIECES + 3 * len(BANDS) + 1
+        self.register_buffer("phot_shift", torch.zeros(nodes, n_bands))
+        self.register_buffer("phot_cov", torch.eye(n_bands).expand(nodes, -1, -1).clone())
+        n_in = components + self.n_pieces + 3 * n_bands + 1
         self.register_buffer("critic_mean", torch.zeros(n_in))
         self.register_buffer("critic_scale", torch.ones(n_in))
         self.critic = nn.Sequential(nn.Linear(n_in, 192), nn.PReLU(), nn.Linear(192, 96), nn.PReLU(), nn.Linear(96, 1))
@@ -99,15 +111,20 @@ class OodDetector(nn.Module):
 
     def subspace_statistic(self, spectrum: torch.Tensor) -> torch.Tensor:
         """log10 of the reduced chi^2 of encoded spectra (N, 3, W) outside the subspace, (N,)."""
+        if not len(self.axes):
+            return torch.zeros(len(spectrum), device=spectrum.device)
         _, pull = self.project(spectrum)
         free = (spectrum[:, 1] > 0.5).sum(1) - len(self.axes)
         return torch.log10((pull**2).sum(1) / free.clamp(min=1))
 
     def classifier_input(self, features: Features) -> torch.Tensor:
-        """What the critic sees, before shift and scale: (N, K + 44 + 15 + 1)."""
-        components, pull = self.project(features.spectrum)
-        pieces = nn.functional.adaptive_avg_pool1d(pull[:, None] ** 2, _PIECES)[:, 0]
-        return torch.cat([components, torch.log(pieces + 0.05), features.photometry.flatten(1), features.lg_snr], dim=1)
+        """What the critic sees, before shift and scale: (N, K + 44 + 3 B + 1), without a spectrum (N, 3 B + 1)."""
+        parts = [features.photometry.flatten(1), features.lg_snr]
+        if self.n_pieces:
+            components, pull = self.project(features.spectrum)
+            pieces = nn.functional.adaptive_avg_pool1d(pull[:, None] ** 2, self.n_pieces)[:, 0]
+            parts = [components, torch.log(pieces + 0.05), *parts]
+        return torch.cat(parts, dim=1)
 
     def classifier_statistic(self, seen: torch.Tensor) -> torch.Tensor:
         """The critic's answer, log odds of being spoilt, to `critic_input`: (N,)."""
@@ -115,7 +132,9 @@ class OodDetector(nn.Module):
         return self.critic(standard.clamp(-_CLASSIFIER_CLIP, _CLASSIFIER_CLIP))[:, 0]
 
     def photometry_statistic(self, residual: torch.Tensor, seen: torch.Tensor, lg_snr: torch.Tensor) -> torch.Tensor:
-        """Squared distance per band of log10 flux residuals (N, 5), where ``seen``; 0 without a band: (N,)."""
+        """Squared distance per band of log10 flux residuals (N, B), where ``seen``; 0 without a band: (N,)."""
+        if not residual.shape[1]:
+            return torch.zeros(len(residual), device=residual.device)
         node = self._nearest(lg_snr)
         away = torch.where(seen, residual - self.phot_shift[node], 0.0)
         cov = self.phot_cov[node]
@@ -134,6 +153,8 @@ class OodDetector(nn.Module):
     @torch.no_grad()
     def fit_subspace(self, features: Features) -> None:
         """Principal components of training spectra, in place."""
+        if not len(self.axes):
+            return
         value = features.spectrum[:, 0]
         self.centre.copy_(value.mean(0))
         _, _, axes = torch.pca_lowrank(value - self.centre, q=len(self.axes), center=False, niter=3)
@@ -154,7 +175,9 @@ class OodDetector(nn.Module):
 
     @torch.no_grad()
     def fit_photometry(self, residual: torch.Tensor, seen: torch.Tensor, lg_snr: torch.Tensor) -> None:
-        """Usual offset and scatter of the bands' residuals (N, 5), per S/N node, in place."""
+        """Usual offset and scatter of the bands' residuals (N, B), per S/N node, in place."""
+        if not residual.shape[1]:
+            return
         node = self._nearest(lg_snr)
         for k in range(len(self.lg_snr)):
             rows = (node == k) & seen.all(1)
@@ -165,7 +188,7 @@ class OodDetector(nn.Module):
             r = residual[rows].clamp(-1, 1)
             self.phot_shift[k] = r.median(0).values
             centred = r - self.phot_shift[k]
-            self.phot_cov[k] = centred.T @ centred / len(r) + 1e-4 * torch.eye(len(BANDS))
+            self.phot_cov[k] = centred.T @ centred / len(r) + 1e-4 * torch.eye(r.shape[1])
 
     @torch.no_grad()
     def fit_threshold(self, signs: torch.Tensor, lg_snr: torch.Tensor) -> None:

@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.calibration import PosteriorCalibration
 from napari_sfh.model.encoding import Features
-from napari_sfh.model.networks import build_network
+from napari_sfh.model.networks import DecoderOutput, ScalarOutput, build_network
 from napari_sfh.model.ood import OodDetector
 from napari_sfh.model.posterior import FlowConfig, Posterior
-from napari_sfh.model.targets import MassToLight, pack_targets, unpack_targets
+from napari_sfh.model.targets import MassToLight, Targets
 from napari_sfh.physics.template_basis import TemplateBasis
 
 
@@ -57,35 +58,66 @@ class SfhModel(nn.Module):
     Parameters
     ----------
     config : ModelConfig
-    basis : TemplateBasis
-        Compact templates: mass-to-light ratios for the labels.
+    instrument : Instrument
+        What the network is shown.
+    targets : HistoryTargets or ScalarTargets
+        What it predicts.
+    basis : TemplateBasis, optional
+        Compact templates: mass-to-light ratios for histories, which cannot do without.
     """
 
-    def __init__(self, config: ModelConfig, basis: TemplateBasis) -> None:
+    def __init__(
+        self, config: ModelConfig, instrument: Instrument, targets: Targets, basis: TemplateBasis | None
+    ) -> None:
         super().__init__()
-        self.config = config
-        self.network = build_network(config.architecture, dict(config.network))
-        self.mass_to_light = MassToLight.from_basis(basis)
-        self.posterior = Posterior(self.network.latent_size, config.flow)
-        self.calibration = PosteriorCalibration()
-        self.depth = OodDetector(self.network.latent_size, config.subspace, config.gaussians)
+        self.config, self.targets = config, targets
+        sizes = (instrument.n_wave, instrument.n_bands)
+        self.network = build_network(
+            config.architecture, dict(config.network), *sizes, targets, instrument.takes_redshift
+        )
+        if targets.n_age and (basis is None or basis.light_v.shape[0] != targets.n_age):
+            raise SfhInputError(f"model: histories of {targets.n_age} age bins need a template basis of as many")
+        self.mass_to_light = MassToLight.from_basis(basis) if targets.n_age and basis is not None else None
+        latent = self.network.latent_size
+        self.posterior = Posterior(latent, config.flow, targets.size)
+        self.calibration = PosteriorCalibration(targets.scalars, targets.vectors, targets.n_age)
+        self.depth = OodDetector(latent, *sizes, config.subspace, config.gaussians)
+
+    def predict_targets(self, decoded: DecoderOutput) -> torch.Tensor:
+        """The label vector (N, T) of a network's own prediction."""
+        if isinstance(decoded, ScalarOutput):
+            return decoded.values
+        light = decoded.fraction
+        if self.network.predicts_mass and self.mass_to_light is not None:
+            light = self.mass_to_light.light_from_mass(light, decoded.mh)
+        dust = decoded.dust
+        if dust is None:
+            dust = self.posterior.dust_default.expand(len(light), 3)
+        tau_bc = dust[:, 1].clamp(-5, 5).exp()
+        parts = {"light_frac": light, "mh": decoded.mh, "tau_ism": dust[:, 0], "tau_bc": tau_bc, "slope": dust[:, 2]}
+        return self.targets.pack(parts)
 
     def locate(self, features: Features) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Label vector of the point prediction (N, 35), flow context (N, C) and latent vectors (N, L)."""
+        """Label vector of the point prediction (N, T), flow context (N, C) and latent vectors (N, L)."""
         decoded, latent = self.network(features)
-        mu = self.posterior.centre(decoded, self.mass_to_light, self.network.predicts_mass)
-        return mu, self.posterior.context(latent, features), latent
+        return self.predict_targets(decoded), self.posterior.context(latent, features), latent
+
+    def derive(self, y: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Every quantity of the targets, of label vectors (..., T): scalars (...), vectors (..., A)."""
+        return self.targets.derive(y, self.mass_to_light)
 
     def draw(self, mu: torch.Tensor, context: torch.Tensor, base: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Draws of every quantity, one per base point: scalars (N, n), vectors (N, n, 16).
+        """Draws of every quantity, one per base point: scalars (N, n), vectors (N, n, A).
 
-        Names are those of `targets.SCALARS` and `VECTORS`, and ``slope``.
+        Names are those of the targets; histories add ``slope``.
         """
-        parts = unpack_targets(self.posterior.draw(mu, context, base, float(self.calibration.temperature)))
-        return self.mass_to_light.derive(parts) | {"slope": parts["slope"]}
+        return self.derive(self.posterior.draw(mu, context, base, float(self.calibration.temperature)))
 
 
-def targets_from_labels(labels: Any) -> torch.Tensor:
-    """The vector y (N, 35) of `training.simulator.labels.Labels`."""
-    parts = (labels.light_frac, labels.mh, labels.tau_ism, labels.tau_bc, labels.slope)
-    return pack_targets(*(torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32)) for x in parts))
+def targets_from_labels(labels: Any, targets: Targets) -> torch.Tensor:
+    """The vectors y (N, T) of `training.simulator.labels.Labels`."""
+    if targets.n_age:
+        values = {k: getattr(labels, k) for k in ("light_frac", "mh", "tau_ism", "tau_bc", "slope")}
+    else:
+        values = {k: labels.quantity(k) for k in targets.scalars}
+    return targets.pack({k: torch.from_numpy(np.ascontiguousarray(v, dtype=np.float32)) for k, v in values.items()})

@@ -1,6 +1,6 @@
 """The 16 age bins and the solar scale of Galceran et al. (2026, arXiv:2605.13973, section 3.1).
 
-Ages are lookback times. The edges are chosen (SPEC) so that the arithmetic centres are the paper's.
+Ages are lookback times. The edges are chosen so that the arithmetic centres are the paper's.
 """
 
 from __future__ import annotations
@@ -45,3 +45,14 @@ BIRTH_CLOUD_AGE_GYR: float = 0.010
 
 for _a in (AGE_EDGES_GYR, AGE_GYR, LG_AGE_YR, AGE_WIDTH_YR):
     _a.flags.writeable = False
+
+
+def compute_age_centres(age_edges_gyr: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Arithmetic centres (A,) in Gyr of age bins with edges (A + 1,)."""
+    edges = np.asarray(age_edges_gyr, dtype=np.float64)
+    return 0.5 * (edges[1:] + edges[:-1])
+
+
+def compute_lg_age_centres(age_edges_gyr: NDArray[np.floating]) -> NDArray[np.float64]:
+    """log10 of the bins' centres in yr, (A,): the ages that enter every mean."""
+    return np.log10(compute_age_centres(age_edges_gyr)) + 9.0

@@ -12,14 +12,15 @@ integrals are exact for that.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.types import F64
 
 #: Speed of light in Angstrom per second.
 C_AA_S: float = C_KMS * 1e13
@@ -124,6 +125,8 @@ def filter_weights(band: Filter, wave_aa: NDArray[np.floating]) -> F64:
 
 def filter_weight_matrix(bands: tuple[Filter, ...], wave_aa: NDArray[np.floating]) -> F64:
     """`filter_weights` of several filters as columns, shape (n, B)."""
+    if not bands:
+        return np.zeros((np.size(wave_aa), 0))
     return np.stack([filter_weights(band, wave_aa) for band in bands], axis=-1)
 
 
@@ -143,3 +146,79 @@ def ab_mag(band: Filter, flux_cgs: NDArray[np.floating] | float) -> NDArray[np.f
 def flux_from_ab(band: Filter, mag: NDArray[np.floating] | float) -> NDArray[np.floating]:
     """Mean flux density in erg/s/cm2/AA of an AB magnitude, the inverse of `ab_mag`."""
     return 10 ** (-0.4 * (np.asarray(mag) - AB_ZERO)) * C_AA_S / band.pivot_aa**2
+
+
+def make_trapezoid_filter(name: str, camera: str, centre_aa: float, fwhm_aa: float, edge_aa: float = 0.0) -> Filter:
+    """A filter that is flat over ``fwhm_aa - edge_aa`` and falls to zero over ``edge_aa`` on either side."""
+    # A top hat has edges of a hundredth of an Angstrom, so that wavelengths increase.
+    edge = max(edge_aa, 0.01)
+    flat, foot = 0.5 * (fwhm_aa - edge), 0.5 * (fwhm_aa + edge)
+    wave = centre_aa + np.array([-foot, -flat, flat, foot])
+    if flat <= 0:
+        wave, throughput = centre_aa + np.array([-foot, 0.0, foot]), np.array([0.0, 1.0, 0.0])
+        return Filter.from_curve(name, camera, wave, throughput)
+    return Filter.from_curve(name, camera, wave, np.array([0.0, 1.0, 1.0, 0.0]))
+
+
+def filters_to_tensors(filters: tuple[Filter, ...]) -> dict[str, NDArray[np.generic]]:
+    """Curves and names as plain arrays, for a safetensors file; `filters_from_tensors` inverts it."""
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for number, band in enumerate(filters):
+        tensors[f"filter_{number}_curve"] = np.stack([band.wave_aa, band.throughput])
+        label = f"{band.name} {band.camera}".encode()
+        tensors[f"filter_{number}_name"] = np.frombuffer(label, dtype=np.uint8).copy()
+    return tensors
+
+
+def filters_from_tensors(tensors: Mapping[str, NDArray[np.generic]]) -> tuple[Filter, ...]:
+    """Filters from what `filters_to_tensors` made."""
+    bands: list[Filter] = []
+    while f"filter_{len(bands)}_curve" in tensors:
+        label = bytes(np.asarray(tensors[f"filter_{len(bands)}_name"], dtype=np.uint8)).decode()
+        name, camera = label.split(" ", 1)
+        wave_aa, throughput = np.asarray(tensors[f"filter_{len(bands)}_curve"], dtype=np.float64)
+        bands.append(Filter.from_curve(name, camera, wave_aa, throughput))
+    return tuple(bands)
+
+
+def compute_photometry_scale(
+    phot: NDArray[np.floating], mask: NDArray[np.bool_], norm: str, band_names: tuple[str, ...]
+) -> F64:
+    """What the bands of each object are divided by where no spectrum normalises them.
+
+    Parameters
+    ----------
+    phot : array (N, B)
+        Flux densities.
+    mask : boolean array (N, B)
+        True = usable.
+    norm : str
+        ``median`` of the object's usable bands, or the name of a band; where that is masked, the median.
+    band_names : tuple of str
+
+    Returns
+    -------
+    array (N,)
+        NaN where there is no usable band, or where the number is not positive.
+    """
+    flux = np.where(mask, np.asarray(phot, dtype=np.float64), np.nan)
+    scale = _median_of_usable(flux)
+    if norm != "median":
+        own = flux[:, band_names.index(norm)]
+        scale = np.where(np.isfinite(own), own, scale)
+    return np.where(scale > 0, scale, np.nan)
+
+
+def measure_photometry_snr(phot: NDArray[np.floating], error: NDArray[np.floating], mask: NDArray[np.bool_]) -> F64:
+    """Median S/N of each object's usable bands, from fluxes, errors and masks (N, B): (N,), 0 without a band."""
+    usable = mask & (np.asarray(error) > 0)
+    ratio = np.divide(phot, error, out=np.full(np.shape(phot), np.nan), where=usable)
+    return np.nan_to_num(_median_of_usable(ratio), nan=0.0)
+
+
+def _median_of_usable(values: NDArray[np.floating]) -> F64:
+    """Median of the finite values of each row (N, B), NaN where there is none."""
+    out = np.full(len(values), np.nan)
+    rows = np.isfinite(values).any(1)
+    out[rows] = np.nanmedian(values[rows], axis=1)
+    return out

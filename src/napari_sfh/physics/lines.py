@@ -1,21 +1,24 @@
-"""Emission lines of ionised gas in the window (air, Angstrom), and the pixels that they leave to the stars."""
+"""Emission lines of ionised gas in the optical (air, Angstrom), and the pixels that they leave to the stars."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.physics.wavelength import WAVE_AA
-
-#: Hβ, [O III], [N I], He I, [O I], [N II], Hα, He I, [S II].
+#: [O II], [Ne III], He I, Hδ, Hγ, [O III], He II, Hβ, [O III], [N I], He I, [O I], [N II], Hα, He I, [S II], [Ar III],
+#: [O II], [S III].
 GAS_LINES_AA: tuple[float, ...] = (
+    3726.0, 3728.8, 3868.8, 3888.6, 3967.5, 3970.1, 4101.7, 4340.5, 4363.2, 4685.7,
     4861.3, 4958.9, 5006.8, 5197.9, 5200.3, 5875.6, 6300.3, 6363.8, 6548.0, 6562.8, 6583.5, 6678.2, 6716.4, 6730.8,
+    7065.2, 7135.8, 7319.5, 7330.2, 7751.1, 9068.6, 9530.6,
 )  # fmt: skip
 #: Hα in air, Angstrom.
 HALPHA_AA: float = 6562.8
 #: Half-width of the range that a line may fill at 150 km/s, Angstrom: four sigma at Hα, LSF included.
 LINE_REACH_AA: float = 16.0
 
-#: Pixels of the rest-frame grid on no such line, boolean (1761,).
-STELLAR_PIXELS: NDArray[np.bool_] = (np.abs(WAVE_AA[:, None] - np.array(GAS_LINES_AA)) > LINE_REACH_AA).all(1)
-STELLAR_PIXELS.flags.writeable = False
+
+def find_stellar_pixels(wave_aa: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Pixels of a rest-frame grid (W,) on no gas line, boolean (W,)."""
+    distance = np.abs(np.asarray(wave_aa, dtype=np.float64)[:, None] - np.array(GAS_LINES_AA))
+    return np.asarray((distance > LINE_REACH_AA).all(1), dtype=np.bool_)

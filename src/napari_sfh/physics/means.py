@@ -20,23 +20,28 @@ def weighted_mean(weights: NDArray[np.floating], values: NDArray[np.floating]) -
 
 
 def compute_population_means(
-    mass_frac: NDArray[np.floating], light_frac: NDArray[np.floating], mh: NDArray[np.floating]
+    mass_frac: NDArray[np.floating],
+    light_frac: NDArray[np.floating],
+    mh: NDArray[np.floating],
+    lg_age_yr: NDArray[np.floating] = LG_AGE_YR,
 ) -> dict[str, NDArray[np.floating]]:
     """The four means of an SFH.
 
     Parameters
     ----------
-    mass_frac, light_frac : arrays (..., 16)
+    mass_frac, light_frac : arrays (..., A)
         Fractions of the mass formed and of the intrinsic V-band light in each age bin.
-    mh : array (..., 16)
+    mh : array (..., A)
         [M/H] of each age bin, dex.
+    lg_age_yr : array (A,)
+        log10 of the age bins' centres in yr.
 
     Returns
     -------
     dict of arrays (...)
         ``lg_age_mw``, ``lg_age_lw`` (log10 yr), ``mh_mw``, ``mh_lw`` (dex).
     """
-    lg_age = np.broadcast_to(LG_AGE_YR, mh.shape)
+    lg_age = np.broadcast_to(lg_age_yr, mh.shape)
     return {
         "lg_age_mw": weighted_mean(mass_frac, lg_age),
         "lg_age_lw": weighted_mean(light_frac, lg_age),

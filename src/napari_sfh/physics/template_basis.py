@@ -1,7 +1,7 @@
 """The compact template basis: what reconstruction and mass-to-light ratios need of a template library.
 
-For each of the 16 age bins and each metallicity it holds the light of 1 Msun formed at a constant rate in
-the bin, at the MUSE resolution and 150 km/s, and on a coarse grid for photometry. The first age bin is
+For each age bin and each metallicity it holds the light of 1 Msun formed at a constant rate in
+the bin, at an instrument's resolution and dispersion, and on a coarse grid for photometry. The first age bin is
 split at 10 Myr: its younger part (10/14 of its mass) and the nebulae around it shine through birth clouds.
 Between metallicities the light is linear in [M/H], and constant beyond the library's range. A spectrum is
 then (Charlot & Fall 2000, see `dust`)
@@ -16,17 +16,17 @@ mean of the same sum on the coarse grid.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.arrays import F32, F64, Floats
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import dust
+from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
-from napari_sfh.physics.wavelength import NORM_PIXELS
-from napari_sfh.types import F32, F64, Floats
 
 _ARRAYS = (
     "mh",
@@ -45,7 +45,7 @@ _ARRAYS = (
 
 @dataclass(frozen=True)
 class TemplateBasis:
-    """Light per Msun formed at a constant rate in each age bin. A = 16 age bins, Z metallicities.
+    """Light per Msun formed at a constant rate in each age bin. A age bins, Z metallicities.
 
     Attributes
     ----------
@@ -68,6 +68,10 @@ class TemplateBasis:
         Ionisation parameter of the nebulae.
     filters : tuple of Filter
         The bands of the photometry, in order.
+    norm_pixels : boolean array (W,)
+        Pixels whose mean flux density is one.
+    age_edges_gyr : array (A + 1,)
+        Edges of the age bins, lookback time.
     """
 
     mh: F64
@@ -82,6 +86,8 @@ class TemplateBasis:
     light_v: F32
     log_u: F64
     filters: tuple[Filter, ...]
+    norm_pixels: NDArray[np.bool_]
+    age_edges_gyr: F64 = field(default_factory=lambda: AGE_EDGES_GYR)
 
     def __post_init__(self) -> None:
         n_age, n_z, n_wave = self.spectrum.shape
@@ -95,6 +101,8 @@ class TemplateBasis:
             "young_sed": (n_z, n_sed),
             "young_nebular_sed": (n_z, n_sed),
             "light_v": (n_age, n_z),
+            "norm_pixels": (n_wave,),
+            "age_edges_gyr": (n_age + 1,),
         }
         for key, shape in wanted.items():
             if getattr(self, key).shape != shape:
@@ -124,7 +132,7 @@ class TemplateBasis:
         flux : float32 array (N, W)
             Divided by its mean in the normalisation window.
         phot : float32 array (N, B)
-            <f_lambda> in the filters, divided by the same number.
+            <f_lambda> in the filters, divided by the same number; without a spectrum by the median of the bands.
         """
         weights = self._weights(mass_frac, mh)
         first = weights[:, : self.mh.size]
@@ -134,7 +142,9 @@ class TemplateBasis:
             weights, first, self.sed, self.young_sed + self.young_nebular_sed, self.sed_wave_aa, *taus
         )
         phot = sed @ filter_weight_matrix(self.filters, self.sed_wave_aa).astype(np.float32)
-        norm = flux[:, NORM_PIXELS].mean(-1, keepdims=True)
+        if not flux.shape[1]:
+            return flux, phot / np.median(phot, axis=1, keepdims=True)
+        norm = flux[:, self.norm_pixels].mean(-1, keepdims=True)
         return flux / norm, phot / norm
 
     def light_from_mass(self, mass_frac: Floats, mh: Floats) -> NDArray[np.float64]:
@@ -170,16 +180,17 @@ class TemplateBasis:
         return weights.reshape(n, -1)
 
     def to_tensors(self) -> dict[str, NDArray[Any]]:
-        """Everything as plain arrays, for a safetensors file; `from_tensors` inverts it."""
-        tensors: dict[str, NDArray[Any]] = {key: np.asarray(getattr(self, key)) for key in _ARRAYS}
-        for number, band in enumerate(self.filters):
-            tensors[f"filter_{number}_curve"] = np.stack([band.wave_aa, band.throughput])
-            label = f"{band.name} {band.camera}".encode()
-            tensors[f"filter_{number}_name"] = np.frombuffer(label, dtype=np.uint8).copy()
-        return tensors
+        """The templates as plain arrays, for a safetensors file; `from_tensors` inverts it."""
+        return {key: np.asarray(getattr(self, key)) for key in _ARRAYS}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, NDArray[Any]]) -> TemplateBasis:
+    def from_tensors(
+        cls,
+        tensors: Mapping[str, NDArray[Any]],
+        filters: tuple[Filter, ...],
+        norm_pixels: NDArray[np.bool_],
+        age_edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR,
+    ) -> TemplateBasis:
         """Rebuild a basis from `to_tensors`.
 
         Raises
@@ -190,12 +201,9 @@ class TemplateBasis:
         missing = [key for key in _ARRAYS if key not in tensors]
         if missing:
             raise SfhInputError(f"template basis: {', '.join(missing)} missing; the weights bundle is damaged")
-        bands: list[Filter] = []
-        while f"filter_{len(bands)}_curve" in tensors:
-            label = bytes(np.asarray(tensors[f"filter_{len(bands)}_name"], dtype=np.uint8)).decode()
-            name, camera = label.split(" ", 1)
-            bands.append(Filter.from_curve(name, camera, *tensors[f"filter_{len(bands)}_curve"]))
-        return cls(**{key: np.asarray(tensors[key]) for key in _ARRAYS}, filters=tuple(bands))
+        arrays = {key: np.asarray(tensors[key]) for key in _ARRAYS}
+        edges = np.asarray(age_edges_gyr, dtype=np.float64)
+        return cls(**arrays, filters=filters, norm_pixels=np.asarray(norm_pixels), age_edges_gyr=edges)
 
 
 def find_bracket(nodes: F64, x: Floats) -> tuple[NDArray[np.int_], NDArray[np.float64]]:

@@ -1,7 +1,7 @@
-"""The network's rest-frame grid, the normalisation window, and air against vacuum wavelengths.
+"""Air against vacuum wavelengths.
 
 Everything inside the package is in air (MUSE cubes and the template libraries are); files in vacuum are converted
-when they are read. Grid and window: Galceran et al. (2026), section 2.3.
+when they are read. The grid of a network belongs to its instrument.
 """
 
 from __future__ import annotations
@@ -11,20 +11,6 @@ from numpy.typing import NDArray
 
 #: Speed of light in km/s.
 C_KMS: float = 299792.458
-#: Step of the rest-frame grid in Angstrom.
-STEP_AA: float = 1.25
-#: Rest-frame air wavelengths in Angstrom, shape (1761,): 4800 to 7000.
-WAVE_AA: NDArray[np.float64] = np.asarray(4800.0 + STEP_AA * np.arange(1761), dtype=np.float64)
-WAVE_AA.flags.writeable = False
-#: Number of spectral pixels.
-N_WAVE: int = WAVE_AA.size
-#: Window in Angstrom whose mean flux density normalises spectrum and photometry, and in which S/N is measured.
-NORM_WINDOW_AA: tuple[float, float] = (5300.0, 5500.0)
-#: Total stellar velocity dispersion in km/s to which every spectrum is broadened.
-SIGMA_TARGET_KMS: float = 150.0
-#: Pixels of the grid inside the window, boolean, shape (1761,).
-NORM_PIXELS: NDArray[np.bool_] = (WAVE_AA >= NORM_WINDOW_AA[0]) & (WAVE_AA <= NORM_WINDOW_AA[1])
-NORM_PIXELS.flags.writeable = False
 
 
 def refractive_index(wave_vacuum_aa: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,7 +2,8 @@
 
 A run is a sum of stages, each proportional to what it works through. The rates are processor seconds on one core as
 printed by ``benchmarks/bench_estimate.py`` (the mock galaxy) and ``benchmarks/bench_fullsize.py`` (1000 x 1000
-spaxels, five mosaics of 10 000 x 10 000 pixels); see `SOURCE`. Another machine differs by its own factor, a slow disk
+spaxels, five mosaics of 10 000 x 10 000 pixels), on an AMD EPYC, one core of two, other work beside
+(Python 3.11, numpy 2.4, torch 2.13, November 2026). Another machine differs by its own factor, a slow disk
 by more: the estimate is for deciding between a coffee and a night, not for a schedule.
 """
 
@@ -18,9 +19,6 @@ from napari_sfh.jobs import format_duration
 from napari_sfh.prep.fast_kinematics import FAST_SECONDS
 from napari_sfh.prep.kinematics import PPXF_SECONDS
 from napari_sfh.types import F32
-
-#: Where the rates were measured.
-SOURCE: str = "AMD EPYC, one core of two, other work beside, Python 3.11, numpy 2.4, torch 2.13, 21 November 2026"
 
 
 class _Rates(NamedTuple):

@@ -12,7 +12,6 @@ import numpy as np
 from astropy.wcs import WCS
 from numpy.typing import NDArray
 
-from napari_sfh.physics.wavelength import NORM_WINDOW_AA
 from napari_sfh.prep.binning import measure_difference_noise
 from napari_sfh.types import F32, F64, Bool, Cube, Mosaic
 
@@ -36,9 +35,9 @@ class ObservedField:
     snr: F32  # (ny, nx) per pixel near the normalisation window; NaN where not observed
 
 
-def measure_observed_field(cube: Cube, redshift: float = 0.0) -> ObservedField:
-    """Observed spaxels and their S/N, from `CHANNELS` channels in the middle of the normalisation window."""
-    middle = int(np.searchsorted(cube.wave_aa, np.mean(NORM_WINDOW_AA) * (1 + redshift)))
+def measure_observed_field(cube: Cube, window_aa: tuple[float, float], redshift: float = 0.0) -> ObservedField:
+    """Observed spaxels and their S/N, from `CHANNELS` channels in the middle of the instrument's window."""
+    middle = int(np.searchsorted(cube.wave_aa, np.mean(window_aa) * (1 + redshift)))
     lo = int(np.clip(middle - CHANNELS // 2, 0, max(cube.shape[0] - CHANNELS, 0)))
     flux, variance, good = cube.read(lo, min(lo + CHANNELS, cube.shape[0]))
     count = good.sum(0)

@@ -17,11 +17,13 @@ import numpy as np
 from napari_sfh import decisions
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.coverage import check_rest_range
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.identify import list_missing_files
-from napari_sfh.io.muse import check_rest_range, read_cube
+from napari_sfh.io.identify import MIN_COVERAGE, list_missing_files
+from napari_sfh.io.muse import read_cube
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.preflight import cost, footprints
@@ -30,10 +32,10 @@ from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.kinematics import describe_ppxf_time
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.spectra import find_channel_range
-from napari_sfh.types import BANDS, F64, BinnedMaps, Cube, Progress
+from napari_sfh.types import F64, BinnedMaps, Cube, Progress
 
-#: Colours of the bands in pictures, from the ultraviolet to the red; they differ in lightness, too.
-BAND_COLORS: Mapping[str, str] = dict(zip(BANDS, ("#8b6fe8", "#3f8fe0", "#35b8a6", "#a8c64a", "#e0703f")))
+#: Colours of bands in pictures, from the ultraviolet to the red; they differ in lightness, too.
+BAND_PALETTE: tuple[str, ...] = ("#8b6fe8", "#3f8fe0", "#35b8a6", "#a8c64a", "#e0703f")
 #: Less than this share of the cube on a mosaic is worth a warning.
 _FULL_COVERAGE = 0.99
 
@@ -48,6 +50,7 @@ class BandCheck:
     coverage: float  # 0 to 1, of the cube's observed field
     outlines: tuple[F64, ...] = ()  # (n, 2) each: arcsec east and north of the middle of the cube
     used: bool = True
+    color: str = BAND_PALETTE[0]  # in pictures
 
 
 @dataclass(frozen=True)
@@ -90,23 +93,19 @@ def examine_inputs(
         The cube cannot be used. What is wrong with other files stands in ``problems``.
     """
     report_progress(Progress("looking at the cube", 0, 0), progress, cancel)
-    cube = read_cube(config.cube)
+    cube, instrument = read_cube(config.cube), load_instrument()
     said = [*problems, *list_missing_files(config.photometry, config.maps)]
     maps = _read_maps(config, cube, said)
     redshift, redshift_text = _describe_redshift(config, cube, maps, said)
-    seen = footprints.measure_observed_field(cube, redshift or 0.0)
+    seen = footprints.measure_observed_field(cube, instrument.grid.norm_window_aa, redshift or 0.0)
     plane = footprints.make_tangent_plane(cube)
     said += [f"{cube.path.name}: {note}" for note in cube.notes]
     if not seen.observed.any():
-        raise SfhInputError(f"{cube.path}: no spaxel has a finite flux and variance near 5400 AA; check DATA and STAT")
-    checks: list[BandCheck] = []
-    pixels = 0.0
-    for k, band in enumerate(b for b in BANDS if b in config.photometry):
-        report_progress(Progress(f"looking at {band}", k, len(config.photometry)), progress, cancel)
-        check, under = _check_band(band, config.photometry[band], cube, seen, plane, said)
-        checks.append(check)
-        pixels += under
-    if note := decisions.choose_used_bands(config.photometry, redshift).note:
+        raise SfhInputError(
+            f"{cube.path}: no spaxel has a finite flux and variance in the normalisation window; check DATA and STAT"
+        )
+    checks, pixels = _check_bands(config, cube, seen, plane, said, progress, cancel)
+    if note := decisions.choose_used_bands(config.photometry, redshift, instrument.redshift_max).note:
         said.append(note)
         checks, pixels = [replace(c, used=False) for c in checks], 0.0
     if config.ebv_mw is None:
@@ -135,6 +134,12 @@ def examine_inputs(
     )
 
 
+def choose_band_color(band: str, bands: Sequence[str]) -> str:
+    """Colour of a band among those of an instrument, from the bluest to the reddest."""
+    place = bands.index(band) / max(len(bands) - 1, 1)
+    return BAND_PALETTE[round(place * (len(BAND_PALETTE) - 1))]
+
+
 def _read_maps(config: RunConfig, cube: Cube, said: list[str]) -> BinnedMaps | None:
     if config.maps is None:
         return None
@@ -155,10 +160,29 @@ def _describe_redshift(
     if known.value is None:
         return None, "unknown: measured from the spectra, or give `redshift`"
     try:
-        check_rest_range(cube, known.value)
+        check_rest_range(cube.wave_aa, known.value, load_instrument().grid, MIN_COVERAGE, cube.path)
     except SfhInputError as error:
         said.append(str(error))
     return known.value, f"{known.value:.5f} ({known.source})"
+
+
+def _check_bands(
+    config: RunConfig,
+    cube: Cube,
+    seen: footprints.ObservedField,
+    plane: Any,
+    said: list[str],
+    progress: ReportProgress | None,
+    cancel: threading.Event | None,
+) -> tuple[list[BandCheck], float]:
+    """All mosaics, and their pixels under the cube."""
+    checks, pixels, bands = [], 0.0, load_instrument().band_names
+    for k, band in enumerate(b for b in bands if b in config.photometry):
+        report_progress(Progress(f"looking at {band}", k, len(config.photometry)), progress, cancel)
+        check, under = _check_band(band, config.photometry[band], cube, seen, plane, said)
+        checks.append(replace(check, color=choose_band_color(band, bands)))
+        pixels += under
+    return checks, pixels
 
 
 def _check_band(
@@ -217,7 +241,7 @@ def _estimate_workload(
 ) -> cost.Workload:
     plain = bool(getattr(getattr(cube.read, "flux", None), "is_plain", True))
     try:
-        channels = find_channel_range(cube, redshift)
+        channels = find_channel_range(cube, redshift, load_instrument().grid)
         share = (channels.stop - channels.start) / cube.shape[0]
     except SfhInputError:
         share = 1.0
@@ -243,7 +267,7 @@ def _field_text(cube: Cube, seen: footprints.ObservedField) -> str:
 
 
 def _psf_text(config: RunConfig, cube: Cube, bands: bool, said: list[str]) -> str:
-    psf = choose_cube_psf(cube, config.psf_fwhm_arcsec)
+    psf = choose_cube_psf(cube, load_instrument().grid.norm_window_aa, config.psf_fwhm_arcsec)
     if not psf.assumed:
         source = "given" if config.psf_fwhm_arcsec is not None else find_muse_psf_fwhm(cube.header, cube.path)[1]
         return f"{psf.fwhm_arcsec:.2f} arcsec ({source})"

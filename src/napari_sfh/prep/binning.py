@@ -1,7 +1,7 @@
 """Spatial binning to a target S/N.
 
-S/N is that of one spectral pixel of the cube, averaged over the rest window 5300-5500 AA: signal is the mean flux,
-noise the square root of the mean variance (STAT). A bin's S/N adds signals and, spaxels taken as independent,
+S/N is that of one spectral pixel of the cube, averaged over the instrument's normalisation window: signal is the mean
+flux, noise the square root of the mean variance (STAT). A bin's S/N adds signals and, spaxels taken as independent,
 squares of noises (Cappellari & Copin 2003, MNRAS 342, 345, equation 2). Without STAT the noise of a spaxel is
 measured from its own spectrum by third differences over every second pixel, blind to smooth structure and to the
 correlation of neighbours (Stoehr et al. 2008, ASP Conf. 394, 505):
@@ -24,7 +24,6 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, format_duration, raise_if_cancelled, report_progress
-from napari_sfh.physics.wavelength import NORM_WINDOW_AA
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.tessellate import tessellate_spaxels
@@ -42,7 +41,7 @@ _DIFFERENCE_NOISE = 1.482602 / np.sqrt(6.0)
 
 @dataclass(frozen=True)
 class SpaxelSN:
-    """Signal and noise of every spaxel in the window of `physics.wavelength.NORM_WINDOW_AA`."""
+    """Signal and noise of every spaxel in the normalisation window."""
 
     signal: F32  # (ny, nx) mean flux, cube units; NaN where nothing was observed
     noise: F32  # (ny, nx) 1 sigma of one spectral pixel, cube units; NaN likewise
@@ -70,19 +69,19 @@ def measure_difference_noise(flux: F32, axis: int = 0) -> F32:
     return np.where(few, np.nan, noise).astype(np.float32)
 
 
-def find_window_channels(cube: Cube, redshift: float) -> slice:
+def find_window_channels(cube: Cube, redshift: float, window_aa: tuple[float, float]) -> slice:
     """Channels of the cube inside the normalisation window.
 
     Raises
     ------
     SfhInputError
-        The cube does not cover the window at this redshift.
+        The cube does not cover half of the window at this redshift.
     """
-    lo, hi = (edge * (1.0 + redshift) for edge in NORM_WINDOW_AA)
+    lo, hi = (edge * (1.0 + redshift) for edge in window_aa)
     first, last = np.searchsorted(cube.wave_aa, (lo, hi))
-    if cube.wave_aa[0] > lo or cube.wave_aa[-1] < hi or last - first < 12:
+    if cube.wave_aa[0] > 0.5 * (lo + hi) or cube.wave_aa[-1] < 0.5 * (lo + hi) or last - first < 12:
         raise SfhInputError(
-            f"{cube.path.name}: rest {NORM_WINDOW_AA[0]:.0f}-{NORM_WINDOW_AA[1]:.0f} AA lies at {lo:.0f}-{hi:.0f} AA "
+            f"{cube.path.name}: rest {window_aa[0]:.0f}-{window_aa[1]:.0f} AA lies at {lo:.0f}-{hi:.0f} AA "
             f"for redshift {redshift:g}, the cube covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; "
             "check `redshift` and the wavelength axis"
         )
@@ -92,6 +91,7 @@ def find_window_channels(cube: Cube, redshift: float) -> slice:
 def measure_signal_noise(
     cube: Cube,
     redshift: float,
+    window_aa: tuple[float, float],
     min_snr: float = MIN_SPAXEL_SNR,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
@@ -103,6 +103,8 @@ def measure_signal_noise(
     cube : Cube
     redshift : float
         Of the galaxy: it moves the window.
+    window_aa : (float, float)
+        Rest-frame window in Angstrom, the instrument's.
     min_snr : float
         Spaxels below are not ``good``.
     progress, cancel : optional
@@ -117,7 +119,7 @@ def measure_signal_noise(
     SfhInputError
         Window not covered, or no spaxel above ``min_snr``.
     """
-    window = find_window_channels(cube, redshift)
+    window = find_window_channels(cube, redshift, window_aa)
     total = window.stop - window.start
     shape = cube.shape[1:]
     flux_sum, variance_sum, count = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int32)

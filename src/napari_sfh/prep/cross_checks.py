@@ -37,7 +37,7 @@ def compare_redshifts(known: Mapping[str, float | None]) -> tuple[str, ...]:
     )
 
 
-def check_redshift(spectra: BinSpectra, basis: TemplateBasis, redshift: float, path: Path) -> tuple[str, ...]:
+def check_redshift(spectra: BinSpectra, basis: TemplateBasis | None, redshift: float, path: Path) -> tuple[str, ...]:
     """Warn where the brightest bin's own redshift is another than the one in use.
 
     Parameters
@@ -52,8 +52,10 @@ def check_redshift(spectra: BinSpectra, basis: TemplateBasis, redshift: float, p
     Returns
     -------
     tuple of str
-        Empty where they agree, or where the spectrum does not tell.
+        Empty where they agree, or where the spectrum or the weights' templates do not tell.
     """
+    if basis is None:
+        return ()
     try:
         measured, error = estimate_redshift(spectra, basis, path)
     except SfhInputError:

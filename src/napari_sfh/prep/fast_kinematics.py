@@ -29,6 +29,7 @@ from scipy import fft
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS
+from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
@@ -78,6 +79,7 @@ def fit_fast_kinematics(
     spectra: BinSpectra,
     redshift: float,
     basis: TemplateBasis,
+    grid: SpectrumGrid,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> StellarKinematics:
@@ -89,6 +91,8 @@ def fit_fast_kinematics(
     redshift : float
         Systemic; velocities are relative to it.
     basis : TemplateBasis
+    grid : SpectrumGrid
+        Of the basis.
     progress, cancel : optional
         See `jobs.report_progress`.
 
@@ -102,7 +106,7 @@ def fit_fast_kinematics(
     SfhInputError
         No bin could be fitted.
     """
-    data = make_log_spectra(spectra, redshift, basis)
+    data = make_log_spectra(spectra, redshift, basis, grid)
     shared, rows = _prepare_basis(data), np.flatnonzero(data.fittable)
     found = np.full((4, spectra.n_bins), np.nan)
     with threadpool_limits(1, user_api="blas"):

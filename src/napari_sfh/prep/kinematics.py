@@ -19,6 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS, parse_kinematics
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress, format_duration, report_progress
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
@@ -121,6 +122,7 @@ def fit_ppxf_kinematics(
     spectra: BinSpectra,
     redshift: float,
     basis: TemplateBasis,
+    grid: SpectrumGrid,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> StellarKinematics:
@@ -132,6 +134,8 @@ def fit_ppxf_kinematics(
     redshift : float
         Systemic; velocities are relative to it.
     basis : TemplateBasis
+    grid : SpectrumGrid
+        Of the basis.
     progress, cancel : optional
         See `jobs.report_progress`.
 
@@ -152,7 +156,7 @@ def fit_ppxf_kinematics(
     n = spectra.n_bins
     if warning := describe_ppxf_time(n):
         report_progress(Progress(warning, 0, 0, stays=True), progress, cancel)
-    data = make_log_spectra(spectra, redshift, basis)
+    data = make_log_spectra(spectra, redshift, basis, grid)
     stage = f"stellar kinematics with pPXF, about {format_duration(PPXF_SECONDS * n)}"
     v, sigma = np.full(n, np.nan), np.full(n, np.nan)
     with threadpool_limits(1, user_api="blas"):

@@ -1,8 +1,8 @@
 """Bins and templates on one grid of ln(wavelength), broadened alike: what every fit of stellar kinematics starts from.
 
-The templates are the network's own, which have 150 km/s already. The observed spectra get the same 150 km/s on their
-way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that takes the templates to the data is the
-stars' own: both sides are seen through one line-spread function and one broadening. Gas lines are masked.
+The templates are the network's own, which have the instrument's dispersion already. The observed spectra get the same
+on their way to the fit (`rest_frame.resampling_matrix`), so that the dispersion that takes the templates to the data is
+the stars' own: both sides are seen through one line-spread function and one broadening. Gas lines are masked.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.physics.wavelength import C_KMS, SIGMA_TARGET_KMS, WAVE_AA
-from napari_sfh.prep.rest_frame import resampling_matrix
+from napari_sfh.physics.wavelength import C_KMS
+from napari_sfh.prep.rest_frame import compute_missing_variance, resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool
 
@@ -32,7 +33,7 @@ _MARGIN_KMS = (
 class LogSpectra(NamedTuple):
     """N spectra of m pixels, and T templates that reach beyond them on either side."""
 
-    flux: F64  # (N, m) at the systemic rest frame with 150 km/s added, median 1
+    flux: F64  # (N, m) at the systemic rest frame with the templates' dispersion added, median 1
     noise: F64  # (N, m) 1 sigma, as if the pixels were independent
     usable: Bool  # (N, m)
     templates: F64  # (m_t, T) mean 1 each
@@ -47,7 +48,7 @@ class LogSpectra(NamedTuple):
         return self.usable.mean(1) >= MIN_USABLE
 
 
-def make_log_spectra(spectra: BinSpectra, redshift: float, basis: TemplateBasis) -> LogSpectra:
+def make_log_spectra(spectra: BinSpectra, redshift: float, basis: TemplateBasis, grid: SpectrumGrid) -> LogSpectra:
     """Spectra and templates on one logarithmic grid, broadened alike.
 
     Parameters
@@ -56,11 +57,16 @@ def make_log_spectra(spectra: BinSpectra, redshift: float, basis: TemplateBasis)
     redshift : float
         Systemic.
     basis : TemplateBasis
+    grid : SpectrumGrid
+        Of the basis.
     """
-    ln_template = np.arange(np.log(WAVE_AA[0]), np.log(WAVE_AA[-1]), LN_STEP)
+    ln_template = np.arange(np.log(grid.wave_aa[0]), np.log(grid.wave_aa[-1]), LN_STEP)
     margin = _MARGIN_KMS / C_KMS
     ln_wave = ln_template[(ln_template > ln_template[0] + margin) & (ln_template < ln_template[-1] - margin)]
-    operator = resampling_matrix(spectra.wave_aa, 1.0 + redshift, SIGMA_TARGET_KMS, np.exp(ln_wave))
+    rest, stretch = np.exp(ln_wave), 1.0 + redshift
+    want, have = grid.lsf.fwhm_aa(rest) * stretch, (spectra.lsf or grid.lsf).fwhm_aa(rest * stretch)
+    missing = compute_missing_variance(rest * stretch, grid.sigma_kms, want, have)
+    operator = resampling_matrix(spectra.wave_aa, rest * stretch, np.sqrt(np.maximum(missing, 0.0)))
     flux = np.where(spectra.good, spectra.flux, 0.0) @ operator.T
     held = spectra.good.astype(np.float64) @ operator.T
     variance = np.where(spectra.good, spectra.variance, 0.0) @ operator.T
@@ -80,5 +86,5 @@ def _resample_templates(basis: TemplateBasis, ln_wave: F64) -> F64:
     ages = np.unique(np.linspace(2, basis.spectrum.shape[0] - 1, 7).astype(int))
     metals = np.unique(np.linspace(0, basis.mh.size - 1, 4).astype(int))[1:]
     chosen = basis.spectrum[np.ix_(ages, metals)].reshape(-1, basis.wave_aa.size).astype(np.float64)
-    rows = resampling_matrix(basis.wave_aa, 1.0, 0.0, np.exp(ln_wave)) @ chosen.T
+    rows = resampling_matrix(basis.wave_aa, np.exp(ln_wave), np.zeros(ln_wave.size)) @ chosen.T
     return rows / rows.mean(0)

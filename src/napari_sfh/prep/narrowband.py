@@ -1,8 +1,6 @@
-"""Narrow-band photometry of a survey like J-PAS, cut from an integral-field cube or from any spectra.
+"""Narrow-band photometry, cut from an integral-field cube or from any spectra: `instruments.narrow_bands`.
 
-The filters are made, not measured: trapezoids of 145 AA full width at half maximum every 100 AA, with sides of 25 AA,
-named like those of J-PAS (Benitez et al. 2014, arXiv:1403.5237; Bonoli et al. 2021, A&A 653, A31), which has 54 of them
-between a band u and a band J1007 at the ends: 56 in all. A band's flux is the photon-counting mean flux density of
+A band's flux is the photon-counting mean flux density of
 `physics.filters`. Where pixels are bad the mean is taken over the good ones, as long as those hold 90 % of the band.
 Pixels count as independent, so that errors are lower limits where a cube was resampled.
 
@@ -12,7 +10,6 @@ Liew-Cain et al. (2021, MNRAS 502, 1355) cut such bands from CALIFA cubes, and l
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,12 +22,6 @@ from napari_sfh.physics.filters import Filter, filter_weight_matrix
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, Bool, Cube, Progress
 
-#: Full width at half maximum, distance and width of the sides of the narrow bands, Angstrom.
-FWHM_AA, SPACING_AA, SIDE_AA = 145.0, 100.0, 25.0
-#: Centres and widths in Angstrom of the bands that are not of the regular row.
-ENDS_AA: dict[str, tuple[float, float]] = {"u": (3497.0, 495.0), "J0378": (3782.0, 155.0), "J1007": (9316.0, 620.0)}
-#: Centres of the regular row.
-CENTRES_AA: tuple[float, ...] = tuple(3900.0 + SPACING_AA * k for k in range(53))
 #: Share of a band that good pixels must hold.
 MIN_GOOD_SHARE = 0.9
 
@@ -52,43 +43,6 @@ class NarrowbandImages:
     flux: F32  # (B, ny, nx) erg/s/cm2/AA per spaxel; NaN where masked
     error: F32  # (B, ny, nx) 1 sigma, NaN where masked or where the cube has no variance
     wcs: WCS  # celestial, the cube's
-
-
-def make_trapezoid_filter(name: str, centre_aa: float, fwhm_aa: float = FWHM_AA, side_aa: float = SIDE_AA) -> Filter:
-    """A filter that is flat over ``fwhm_aa - side_aa`` and falls to zero over ``side_aa`` on either side."""
-    flat, foot = 0.5 * (fwhm_aa - side_aa), 0.5 * (fwhm_aa + side_aa)
-    wave = centre_aa + np.array([-foot, -flat, flat, foot])
-    return Filter.from_curve(name, "J-PAS like", wave, np.array([0.0, 1.0, 1.0, 0.0]))
-
-
-def make_jpas_like_filters(
-    low_aa: float = 0.0, high_aa: float = np.inf, without_aa: Sequence[float] = ()
-) -> tuple[Filter, ...]:
-    """The bands that lie wholly within a range, from blue to red.
-
-    Parameters
-    ----------
-    low_aa, high_aa : float
-        Range of the spectra in Angstrom (air); 4750 to 9350 for MUSE.
-    without_aa : sequence of float
-        Leave out bands that hold one of these wavelengths, `physics.lines.HALPHA_AA` for example.
-
-    Raises
-    ------
-    SfhInputError
-        No band is left.
-    """
-    named = {f"J{round(c / 10):04d}": (c, FWHM_AA) for c in CENTRES_AA} | ENDS_AA
-    made = sorted((make_trapezoid_filter(name, *shape) for name, shape in named.items()), key=lambda f: f.pivot_aa)
-
-    def kept(band: Filter) -> bool:
-        first, last = band.wave_aa[0], band.wave_aa[-1]
-        return low_aa <= first and last <= high_aa and not any(first < line < last for line in without_aa)
-
-    left = tuple(f for f in made if kept(f))
-    if not left:
-        raise SfhInputError(f"narrow bands: none lies within {low_aa:g}-{high_aa:g} AA; widen the range")
-    return left
 
 
 def measure_narrowband_fluxes(

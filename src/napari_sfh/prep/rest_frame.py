@@ -1,24 +1,28 @@
-"""Rest frame and broadening to 150 km/s, through one resampling.
+"""Rest frame and broadening to the instrument's dispersion, through one resampling.
 
 A bin at redshift z with stellar velocity v is seen at l_obs = l_rest D, D = (1 + z) exp(v / c): v is that of pPXF and
 the DAP, v = c ln(1 + z_v). Pixel j of the rest-frame grid is the observed spectrum convolved with a Gaussian around
 l_j D, evaluated once:
 
-    f_j = sum_i W_ji f_i,   W_ji = G(l_i - l_j D; s_j) / sum_i G,   s_j^2 = (l_j D)^2 (150^2 - sigma^2) / c^2 + LSF term
+    f_j = sum_i W_ji f_i,   W_ji = G(l_i - l_j D; s_j) / sum_i G,   s_j^2 = (l_j D)^2 (S^2 - sigma^2) / c^2 + LSF term
 
-The LSF term makes up for the line-spread function being seen at l_j D and not at l_j (physics.lsf): FWHM(l_j)^2 D^2 -
-FWHM(l_j D)^2, positive for a redshifted galaxy. Below 0.8 pixels a sampled Gaussian no longer interpolates; there W is
+with S the instrument's dispersion (150 km/s for MUSE). The LSF term is what the data's line-spread function lacks of
+the instrument's, seen at l_j D and not at l_j: FWHM_instrument(l_j)^2 D^2 - FWHM_data(l_j D)^2; it is positive for a
+redshifted galaxy seen by the instrument itself, and negative for data of lower resolution. Where s_j^2 comes out
+negative nothing is done, and ``excess_kms`` says by how much the spectrum is too broad. Below 0.8 pixels a sampled
+Gaussian no longer interpolates; there W is
 the Lanczos kernel (a = 4) convolved with the Gaussian. Flux density is not multiplied by (1 + z): spectrum and
 photometry are both observed f_lambda, and only their ratio reaches the network.
 
 What S/N means afterwards. Broadening correlates neighbouring pixels: their scatter falls (by 3 for sigma = 50 km/s),
-the information does not rise. The training set, like the paper's, has independent noise in each 1.25 AA pixel of the
-150 km/s spectrum, and its S/N of 15-50 is compared with that of Voronoi bins, which is measured before broadening. The
+the information does not rise. The training set, like the paper's, has independent noise in each pixel of the broadened
+spectrum, and its S/N of 15-50 is compared with that of Voronoi bins, which is measured before broadening. The
 power of the noise on the scale of absorption lines is the same in both when the error of a pixel is
 
-    error_j^2 = sum_i W_ji var_i * (pixel_i / 1.25 AA D),
+    error_j^2 = sum_i W_ji var_i * (pixel_i / pixel_j D),
 
-the local mean variance per 1.25 AA pixel, before broadening. That is what ``error`` and ``snr`` are here, so they mean
+the local mean variance per pixel of the grid, before broadening. That is what ``error`` and ``snr`` are here, so they
+mean
 what they mean in training and in the target S/N. The scatter of a broadened pixel is smaller, by the square root of
 `noise_gain` = sum_i W_ji^2. `reduced_chi2` is divided by it, and is 1 where only noise separates data and model. It
 leaves out emission lines: the rebuilt spectrum carries gas of one reference state.
@@ -35,10 +39,11 @@ from scipy import sparse
 from scipy.ndimage import map_coordinates
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import raise_if_cancelled
-from napari_sfh.physics.lines import STELLAR_PIXELS
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms, muse_lsf_fwhm_aa
-from napari_sfh.physics.wavelength import C_KMS, N_WAVE, NORM_PIXELS, STEP_AA, WAVE_AA
+from napari_sfh.physics.lines import find_stellar_pixels
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, Bool, Observation
 
@@ -50,33 +55,38 @@ _X_STEP, _SIGMA_STEP = 0.005, 0.01  # pixels, of the table of narrow kernels
 
 
 class RestSpectra(NamedTuple):
-    """Spectra of N bins as the network takes them, on `physics.wavelength.WAVE_AA`."""
+    """Spectra of N bins as the network takes them, on the instrument's grid."""
 
     flux: F32  # (N, W) f_lambda over its mean in the window; 0 where masked
     error: F32  # (N, W) 1 sigma, same unit, see the module's docstring
     mask: Bool  # (N, W) True = usable
     norm_cgs: F64  # (N,) mean observed f_lambda in the window, erg/s/cm2/AA; NaN without a usable continuum
-    snr: F32  # (N,) per 1.25 AA pixel in the window; 0 where norm_cgs is NaN
+    snr: F32  # (N,) per pixel of the grid in the window; 0 where norm_cgs is NaN
+    excess_kms: F32  # (N,) by which the spectrum is broader than the grid's, in quadrature; 0 = brought to it
 
 
 def shift_to_rest_frame(
     spectra: BinSpectra,
+    grid: SpectrumGrid,
     redshift: float,
     v_kms: F32 | float,
     sigma_kms: F32 | float,
     mask_observed_aa: tuple[tuple[float, float], ...] = (),
     cancel: threading.Event | None = None,
 ) -> RestSpectra:
-    """Shift to rest and broaden to 150 km/s in one resampling, then normalise.
+    """Shift to rest and broaden to the grid's dispersion in one resampling, then normalise.
 
     Parameters
     ----------
     spectra : BinSpectra
+        Their LSF is that of the data; where it is not known, the grid's.
+    grid : SpectrumGrid
+        Of the instrument.
     redshift : float
         Of the galaxy.
     v_kms, sigma_kms : float or arrays (N,)
-        Stellar velocity relative to ``redshift`` and dispersion (without the LSF). Where sigma is above 150 the
-        spectrum is resampled but not broadened.
+        Stellar velocity relative to ``redshift`` and dispersion (without the LSF). Where a spectrum
+        is broader than the grid's it is resampled but not broadened.
     mask_observed_aa : ranges in Angstrom
         Observed wavelengths to mask for every bin, such as the laser notch (5800, 5970).
     cancel : Event, optional
@@ -90,26 +100,30 @@ def shift_to_rest_frame(
     n = spectra.n_bins
     v = _per_bin(v_kms, n, "v_kms").astype(np.float64)
     sigma = _per_bin(sigma_kms, n, "sigma_kms").astype(np.float64)
-    extra, _ = broadening_kms(sigma)
+    extra, _ = broadening_kms(sigma, grid.sigma_kms)
+    lsf = spectra.lsf or grid.lsf
     allowed = np.ones(spectra.wave_aa.size, dtype=bool)
     for lo, hi in mask_observed_aa:
         allowed &= (spectra.wave_aa < lo) | (spectra.wave_aa > hi)
-    flux, error = (np.zeros((n, N_WAVE), dtype=np.float32) for _ in range(2))
-    mask = np.zeros((n, N_WAVE), dtype=bool)
-    norm, snr = np.full(n, np.nan), np.zeros(n, dtype=np.float32)
+    flux, error = (np.zeros((n, grid.n_wave), dtype=np.float32) for _ in range(2))
+    mask = np.zeros((n, grid.n_wave), dtype=bool)
+    norm, snr, excess = np.full(n, np.nan), np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.float32)
     for b in range(n):
         if b % 64 == 0:
             raise_if_cancelled(cancel)
         stretch = (1.0 + redshift) * np.exp(v[b] / C_KMS)
-        kernel = resampling_matrix(spectra.wave_aa, stretch, extra[b])
-        f, variance, ok = _resample(kernel, spectra, b, allowed, stretch)
-        mean = _window_mean(f, ok)
+        centre = grid.wave_aa * stretch
+        squared = compute_missing_variance(centre, extra[b], grid.fwhm_aa * stretch, lsf.fwhm_aa(centre))
+        kernel = resampling_matrix(spectra.wave_aa, centre, np.sqrt(np.maximum(squared, 0.0)))
+        f, variance, ok = _resample(kernel, spectra, b, allowed, grid.pixel_aa * stretch)
+        excess[b] = _find_excess_kms(squared, centre, sigma[b], grid.sigma_kms)
+        mean = _window_mean(f, ok, grid.norm_pixels)
         if not mean > 0:
             continue
         flux[b], error[b], mask[b] = f / mean, np.sqrt(variance) / mean, ok
         norm[b] = mean * spectra.flux_scale
-        snr[b] = mean / np.sqrt(variance[NORM_PIXELS & ok].mean())
-    return RestSpectra(flux, error, mask, norm, snr)
+        snr[b] = mean / np.sqrt(variance[grid.norm_pixels & ok].mean())
+    return RestSpectra(flux, error, mask, norm, snr, excess)
 
 
 def _per_bin(value: F32 | float, n: int, name: str) -> F64:
@@ -121,17 +135,48 @@ def _per_bin(value: F32 | float, n: int, name: str) -> F64:
     return np.broadcast_to(array, (n,))
 
 
-def resampling_matrix(wave_aa: F64, stretch: float, extra_kms: float, rest_aa: F64 = WAVE_AA) -> sparse.csr_array:
-    """The operator (W, n) that takes a spectrum on ``wave_aa`` to ``rest_aa`` and broadens it; rows sum to 1.
+def compute_missing_variance(centre_aa: F64, extra_kms: float, want_fwhm_aa: F64, have_fwhm_aa: F64) -> F64:
+    """Variance (W,) in Angstrom squared that a spectrum lacks at observed wavelengths; negative where it is too broad.
 
-    Rows whose centre lies outside ``wave_aa`` are empty.
+    Parameters
+    ----------
+    centre_aa : array (W,)
+    extra_kms : float
+        Velocity dispersion to be added.
+    want_fwhm_aa, have_fwhm_aa : arrays (W,)
+        FWHM of the LSF that is wanted, and of the data's.
     """
-    n = wave_aa.size
-    centre = rest_aa * stretch
+    lsf = want_fwhm_aa**2 - have_fwhm_aa**2
+    return np.asarray((centre_aa * extra_kms / C_KMS) ** 2 + lsf / FWHM_PER_SIGMA**2, dtype=np.float64)
+
+
+def _find_excess_kms(missing_aa2: F64, centre_aa: F64, sigma_kms: float, target_kms: float) -> float:
+    """Dispersion in km/s by which a spectrum exceeds the grid's, in quadrature: the median over the grid."""
+    lacking = float(np.median(missing_aa2 / centre_aa**2)) * C_KMS**2
+    # The broadening was clipped where the stars alone are too broad.
+    lacking -= max(sigma_kms**2 - target_kms**2, 0.0)
+    return float(np.sqrt(max(-lacking, 0.0)))
+
+
+def resampling_matrix(wave_aa: F64, centre_aa: F64, sigma_aa: F64) -> sparse.csr_array:
+    """The operator (W, n) that takes a spectrum on ``wave_aa`` (n,) to other wavelengths and broadens it.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+    centre_aa : array (W,)
+        Wavelengths of the result, in the frame of ``wave_aa``.
+    sigma_aa : array (W,)
+        Width of the Gaussian at each of them, Angstrom.
+
+    Returns
+    -------
+    sparse array (W, n)
+        Rows sum to 1; those whose centre lies outside ``wave_aa`` are empty.
+    """
+    n, centre = wave_aa.size, centre_aa
     inside = (centre >= wave_aa[0]) & (centre <= wave_aa[-1])
     position = np.interp(centre, wave_aa, np.arange(n))
-    lsf = (muse_lsf_fwhm_aa(rest_aa) * stretch) ** 2 - muse_lsf_fwhm_aa(centre) ** 2
-    sigma_aa = np.sqrt(np.maximum((centre * extra_kms / C_KMS) ** 2 + lsf / FWHM_PER_SIGMA**2, 0.0))
     sigma = sigma_aa / np.interp(centre, wave_aa, np.gradient(wave_aa))
     first = np.floor(position).astype(np.int64)
     reach = _half_width(float(sigma.max()), float(sigma.min()))
@@ -142,7 +187,7 @@ def resampling_matrix(wave_aa: F64, stretch: float, extra_kms: float, rest_aa: F
     weight[(column < 0) | (column >= n) | ~inside[:, None]] = 0.0
     index_pointer = np.arange(0, weight.size + 1, weight.shape[1])
     return sparse.csr_array(
-        (weight.ravel(), column.clip(0, n - 1).ravel(), index_pointer), shape=(rest_aa.size, n), dtype=np.float64
+        (weight.ravel(), column.clip(0, n - 1).ravel(), index_pointer), shape=(centre.size, n), dtype=np.float64
     )
 
 
@@ -178,9 +223,9 @@ def _narrow_table() -> F64:
 
 
 def _resample(
-    kernel: sparse.csr_array, spectra: BinSpectra, row: int, allowed: Bool, stretch: float
+    kernel: sparse.csr_array, spectra: BinSpectra, row: int, allowed: Bool, pixel_aa: F64
 ) -> tuple[F64, F64, Bool]:
-    """Flux, per-pixel variance and usability of one bin on the rest-frame grid."""
+    """Flux, per-pixel variance and usability of one bin on a grid of pixels ``pixel_aa`` (W,) wide, observed."""
     good = spectra.good[row] & allowed
     # Lanczos lobes are negative, shares of a kernel and means of variances must not be: weigh by their size.
     absolute = abs(kernel) if kernel.data.min(initial=0.0) < 0 else kernel
@@ -190,32 +235,34 @@ def _resample(
     share = kernel @ good.astype(np.float64)
     scale = np.divide(1.0, share, out=np.zeros_like(share), where=ok & (share > 0))
     flux = scale * (kernel @ np.where(good, spectra.flux[row], 0.0))
-    pixels = np.gradient(spectra.wave_aa) / (STEP_AA * stretch)
-    variance = (absolute @ np.where(good, spectra.variance[row] * pixels, 0.0)) / np.maximum(held, 1e-30)
+    pixels = np.gradient(spectra.wave_aa)
+    variance = (absolute @ np.where(good, spectra.variance[row] * pixels, 0.0)) / np.maximum(held, 1e-30) / pixel_aa
     ok &= variance > 0
     return np.where(ok, flux, 0.0), np.where(ok, variance, 0.0), ok
 
 
-def _window_mean(flux: F64, ok: Bool) -> float:
+def _window_mean(flux: F64, ok: Bool, window: Bool) -> float:
     """Mean flux in the normalisation window; NaN where less than half of it is usable."""
-    used = NORM_PIXELS & ok
-    return float(flux[used].mean()) if 2 * used.sum() >= NORM_PIXELS.sum() else np.nan
+    used = window & ok
+    return float(flux[used].mean()) if 2 * used.sum() >= window.sum() else np.nan
 
 
-def noise_gain(sigma_kms: F32 | float) -> F32:
-    """Variance of a broadened pixel over that of an independent 1.25 AA pixel, mean over the grid, shape of sigma.
+def noise_gain(sigma_kms: F32 | float, grid: SpectrumGrid) -> F32:
+    """Variance of a broadened pixel over that of an independent pixel, mean over the grid, shape of sigma.
 
-    A Gaussian kernel of s pixels leaves 1 / (2 sqrt(pi) s) of white noise; near sigma = 150 km/s nothing is removed.
+    A Gaussian kernel of s pixels leaves 1 / (2 sqrt(pi) s) of white noise; near the grid's dispersion nothing is
+    removed.
     """
-    extra, _ = broadening_kms(sigma_kms)
-    s = np.asarray(extra)[..., None] / C_KMS * WAVE_AA / STEP_AA
+    extra, _ = broadening_kms(sigma_kms, grid.sigma_kms)
+    s = np.asarray(extra)[..., None] / C_KMS * grid.wave_aa / grid.pixel_aa
     return np.minimum(1.0, 1.0 / (2.0 * np.sqrt(np.pi) * np.maximum(s, 1e-6))).mean(-1).astype(np.float32)
 
 
 def reduced_chi2(data: Observation, model_flux: F32) -> F32:
     """Reduced chi^2 (N,) of ``model_flux`` (N, W) outside emission lines; NaN where nothing can be compared."""
-    used = data.mask & STELLAR_PIXELS & (data.error > 0)
+    grid = data.instrument.grid
+    used = data.mask & find_stellar_pixels(grid.wave_aa) & (data.error > 0)
     pull = np.divide(data.flux - model_flux, data.error, out=np.zeros_like(data.flux), where=used)
     count = used.sum(1)
     chi2 = np.divide((pull**2).sum(1), count, out=np.full(count.shape, np.nan), where=count > 0)
-    return (chi2 / noise_gain(data.sigma_kms)).astype(np.float32)
+    return (chi2 / noise_gain(data.sigma_kms, grid)).astype(np.float32)

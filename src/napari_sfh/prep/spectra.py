@@ -1,8 +1,8 @@
 """One spectrum per bin: summed over the spaxels in one pass through the cube.
 
 The cube is read in blocks of channels (`blocks`) and each channel is multiplied by the sparse bin matrix in float32;
-memory is bounded by two blocks and by the bins, never by the cube. Only the channels are read that the rest range
-4800-7000 AA, the velocities and the broadening kernel can reach.
+memory is bounded by two blocks and by the bins, never by the cube. Only the channels are read that the instrument's
+range, the velocities and the broadening kernel can reach.
 
 Bad pixels: where some spaxels of a bin are bad in a channel, the sum is divided by the share of the bin's light (in the
 normalisation window) that the good ones hold; where that is below one half the channel is bad. Spaxels count as
@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import SpectrumGrid
+from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
-from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.binning import measure_difference_noise
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Progress
@@ -44,6 +46,7 @@ class BinSpectra:
     good: Bool  # (N, n)
     flux_scale: float  # erg/s/cm2/AA per cube unit
     from_variance: bool  # False: the variance is measured from the spectra
+    lsf: LineSpread | None = None  # of the data; None: not known
 
     @property
     def n_bins(self) -> int:
@@ -51,20 +54,21 @@ class BinSpectra:
         return int(self.flux.shape[0])
 
 
-def find_channel_range(cube: Cube, redshift: float) -> slice:
+def find_channel_range(cube: Cube, redshift: float, grid: SpectrumGrid) -> slice:
     """Channels that the rest-frame grid can need at this redshift.
 
     Raises
     ------
     SfhInputError
-        The cube covers less than half of the rest range.
+        The cube covers nothing of the grid.
     """
-    lo, hi = WAVE_AA[0] * (1 + redshift), WAVE_AA[-1] * (1 + redshift)
-    covered = min(hi, cube.wave_aa[-1]) - max(lo, cube.wave_aa[0])
-    if covered < 0.5 * (hi - lo):
+    first_aa, last_aa = grid.wave_aa[[0, -1]]
+    lo, hi = first_aa * (1 + redshift), last_aa * (1 + redshift)
+    if min(hi, cube.wave_aa[-1]) <= max(lo, cube.wave_aa[0]):
         raise SfhInputError(
-            f"{cube.path.name}: rest 4800-7000 AA lies at {lo:.0f}-{hi:.0f} AA for redshift {redshift:g}, the cube "
-            f"covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; check `redshift` and the wavelength axis"
+            f"{cube.path.name}: rest {first_aa:.0f}-{last_aa:.0f} AA lies at {lo:.0f}-{hi:.0f} AA for "
+            f"redshift {redshift:g}, the cube covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; "
+            "check `redshift` and the wavelength axis"
         )
     margin = V_MARGIN_KMS / C_KMS
     first = np.searchsorted(cube.wave_aa, lo * (1 - margin) - _KERNEL_MARGIN_AA)
@@ -101,7 +105,7 @@ class _BinMembers:
 def extract_bin_spectra(
     cube: Cube,
     bins: BinMap,
-    redshift: float | None = None,
+    channels: slice | None = None,
     light: F32 | None = None,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
@@ -112,9 +116,8 @@ def extract_bin_spectra(
     ----------
     cube : Cube
     bins : BinMap
-    redshift : float, optional
-        Selects the channels: those of rest 4800-7000 AA at this redshift, velocities up to `V_MARGIN_KMS` around it.
-        Without it every channel is read: for a search of the redshift.
+    channels : slice, optional
+        Channels to read, see `find_channel_range`. Without it every channel is read: for a search of the redshift.
     light : array (ny, nx), optional
         Light of each spaxel (``SpaxelSN.signal``) that weighs missing spaxels; without it all weigh the same.
     progress, cancel : optional
@@ -129,7 +132,7 @@ def extract_bin_spectra(
     SfhInputError
         The cube does not cover the rest range.
     """
-    channels = slice(0, cube.shape[0]) if redshift is None else find_channel_range(cube, redshift)
+    channels = channels or slice(0, cube.shape[0])
     n = channels.stop - channels.start
     members = _BinMembers.of(bins, light)
     flux, variance = (np.zeros((bins.n_bins, n), dtype=np.float32) for _ in range(2))
@@ -144,7 +147,7 @@ def extract_bin_spectra(
         report_progress(Progress("noise of the spectra", n, n), progress, cancel)
         variance = measure_variance(flux, good)
         good &= variance > 0
-    return BinSpectra(wave, flux, variance, good, cube.flux_scale, cube.has_variance)
+    return BinSpectra(wave, flux, variance, good, cube.flux_scale, cube.has_variance, cube.lsf)
 
 
 def _sum_block(members: _BinMembers, flux: F32, variance: F32 | None, good: Bool) -> tuple[F32, F32, Bool]:

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_sfh._qt.forms.run_forms import align_labels
 from napari_sfh._qt.widgets.small_widgets import Section, show_text
-from napari_sfh._qt.widgets.wording import word_for_window
+from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.io.workspaces import list_recent
 from napari_sfh.types import Progress
 
@@ -142,7 +142,7 @@ class ExplorerFrame(QWidget):
 
     def show_progress(self, step: Progress, cancelling: bool) -> None:
         """Stage and count of the work; what must not vanish with the next stage stands above."""
-        stage = word_for_window(step.stage)
+        stage = name_form_labels(step.stage)
         if step.stays:
             self.show_message(stage)
         counted = f" {step.done}/{step.total}" if step.total else ""

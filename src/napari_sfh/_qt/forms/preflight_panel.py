@@ -13,10 +13,10 @@ from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayou
 
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh._qt.widgets.wording import word_for_window
+from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import SfhInputError
-from napari_sfh.preflight.plan import BAND_COLORS, Preflight, examine_inputs, format_band_check
+from napari_sfh.preflight.plan import Preflight, examine_inputs, format_band_check
 from napari_sfh.types import F64, Progress
 
 #: Milliseconds without a change of the forms after which the files are looked at again.
@@ -59,7 +59,7 @@ class SkyPlot(pg.PlotWidget):
         for line in found.outlines:
             self.addItem(_polygon(line, fill, QColor(self._ink)))
         for check, dashes in zip(found.bands, _DASHES):
-            pen = pg.mkPen(BAND_COLORS[check.band], width=2, dash=dashes)
+            pen = pg.mkPen(check.color, width=2, dash=dashes)
             for line in check.outlines:
                 self.plot(*line.T, pen=pen)
         self.getPlotItem().autoRange(padding=0.04)
@@ -180,16 +180,13 @@ class PreflightPanel(QWidget):
 
 def format_preflight_html(found: Preflight) -> str:
     """A preflight as rich text: bands in their colours, facts, what to know."""
-    bands = [
-        f'<span style="color:{BAND_COLORS[check.band]}">■</span> {escape(format_band_check(check))}'
-        for check in found.bands
-    ]
+    bands = [f'<span style="color:{check.color}">■</span> {escape(format_band_check(check))}' for check in found.bands]
     facts = [
         f"{escape(key.upper() if key == 'psf' else key.capitalize())}: {escape(value)}"
         for key, value in found.facts.items()
     ]
     run = f"<b>A run takes {escape(found.estimate.text())}</b>"
-    return word_for_window("<br>".join([*bands, *facts, run]) + _bullets(found.problems))
+    return name_form_labels("<br>".join([*bands, *facts, run]) + _bullets(found.problems))
 
 
 def _bullets(sentences: Sequence[str]) -> str:

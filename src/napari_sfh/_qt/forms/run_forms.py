@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QSizePolicy
 
 from napari_sfh.config import FALLBACK_KINEMATICS, SETTINGS, parse_kinematics
 from napari_sfh.errors import SfhInputError
-from napari_sfh.types import BANDS
+from napari_sfh.instruments.files import load_instrument
 
 WEIGHTS = "Weights (*.safetensors)"
 FITS = "FITS files (*.fits *.fit *.fits.gz *.fits.fz *.fz)"
@@ -108,6 +108,8 @@ def _read_controls(controls: Mapping[str, Any]) -> dict[str, Any]:
         low, high = SETTINGS[name].low, SETTINGS[name].high
         if isinstance(control, LineEdit) and low is not None and high is not None:
             values[name] = parse_number(control, low, high)
+        elif isinstance(control, LineEdit):
+            values[name] = control.value.strip() or None
         else:
             values[name] = control.value
     return values
@@ -220,12 +222,16 @@ class DataForm:
     def __init__(self) -> None:
         self.folder = make_file_edit("Folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
         self.cube = make_setting_control("cube")
-        self.bands = {band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional") for band in BANDS}
+        self.bands = {
+            band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional")
+            for band in load_instrument().band_names
+        }
         self.maps = make_setting_control("maps")
         self.redshift = make_setting_control("redshift")
         self.ebv_mw = make_setting_control("ebv_mw")
         self.psf = make_setting_control("psf_fwhm_arcsec")
         self.hst_psf = make_setting_control("hst_psf_fwhm_arcsec")
+        self.lsf = make_setting_control("lsf")
         self.subtract_sky = make_setting_control("subtract_sky")
         self.align = make_setting_control("align")
         self.container = make_form(
@@ -239,6 +245,7 @@ class DataForm:
             "ebv_mw": self.ebv_mw,
             "psf_fwhm_arcsec": self.psf,
             "hst_psf_fwhm_arcsec": self.hst_psf,
+            "lsf": self.lsf,
             "subtract_sky": self.subtract_sky,
             "align": self.align,
         }

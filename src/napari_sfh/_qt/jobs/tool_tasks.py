@@ -152,6 +152,8 @@ def fit_bin_with_ppxf(
     if not is_ppxf_installed():
         raise SfhInputError(NOT_INSTALLED)
     bundle = run_in_background(lambda: load_result_bundle(result), "reading the templates", progress, cancel)
+    if bundle.basis is None:
+        raise SfhInputError(f"pPXF: the weights {bundle.name} have no stellar templates; use those of another result")
     return ppxf_fit.fit_ppxf_in_process(result, bin_id, bundle.basis, settings, progress, cancel)
 
 

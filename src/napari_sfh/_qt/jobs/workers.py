@@ -21,7 +21,7 @@ from superqt.utils import WorkerBase
 from superqt.utils._qthreading import WorkerBaseSignals
 
 from napari_sfh._qt.jobs.latency import shorten_thread_turns
-from napari_sfh._qt.widgets.wording import word_for_window
+from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress
@@ -198,5 +198,5 @@ def explain_error(error: BaseException) -> tuple[str, str]:
     """An error as one sentence for the user, and the details on demand."""
     details = "".join(traceback.format_exception(error))
     if isinstance(error, SfhInputError | ComputeError | OSError):
-        return word_for_window(str(error)), details
+        return name_form_labels(str(error)), details
     return f"{type(error).__name__}: {_first_sentence(error)}", details

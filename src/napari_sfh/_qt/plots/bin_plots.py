@@ -21,24 +21,30 @@ from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.bin_view import (
     COLORS,
     DRAWN_EDGES_GYR,
-    FLUX_HTML,
     LINES_AA,
     MH_EDGES,
-    PIVOT_AA,
     SFH_KINDS,
     BinView,
     CredibleBand,
+    format_flux_label,
 )
-from napari_sfh.physics.wavelength import NORM_WINDOW_AA, WAVE_AA
-from napari_sfh.types import BANDS
+from napari_sfh.instruments.instrument import Instrument
 
 # Where several bindings are installed, pyqtgraph must take the one that napari uses.
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
 import pyqtgraph as pg
 
-__all__ = ["BinPlots", "Ribbon", "choose_flux_range", "histogram_corners", "make_bare_plot", "pg", "style_axes"]
+__all__ = [
+    "BinPlots",
+    "Ribbon",
+    "choose_flux_range",
+    "describe_flux",
+    "histogram_corners",
+    "make_bare_plot",
+    "pg",
+    "style_axes",
+]
 
-FLUX_TIP = "Flux density per Å over the bin's mean in {:.0f}–{:.0f} Å".format(*NORM_WINDOW_AA)
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
 AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
 AGE_MINOR = [(np.log10(k * 10.0**p), "") for p in (-3, -2, -1, 0) for k in range(2, 10)]
@@ -143,13 +149,14 @@ class _Curves:
 
 
 class BinPlots(pg.GraphicsLayoutWidget):
-    """SFH, cumulative mass, metallicity, spectrum with residual, and the five bands of the shown bins."""
+    """SFH, cumulative mass, metallicity, spectrum with residual, and bands of the shown bins."""
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
         self.kind = "mass"
         self.metallicity = "age"
         self._views: list[BinView] = []
+        self._instrument: Instrument | None = None
         self.ci.setContentsMargins(2, 2, 2, 2)
         self.ci.setSpacing(4)
         histories, abundances, spectra = (self.addLayout(row=0, col=column) for column in range(3))
@@ -193,13 +200,11 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._lines = [pg.InfiniteLine(wave) for _, wave in LINES_AA]
         for line in self._lines:
             self.spectrum.addItem(line, ignoreBounds=True)
-        self.spectrum.setToolTip(FLUX_TIP)
         for plot in (self.spectrum, self.residual):
             plot.getAxis("left").setWidth(56)
         self.spectrum.showAxis("top")
         self.spectrum.getAxis("top").setStyle(tickLength=0, tickTextOffset=1, hideOverlappingLabels=False)
         self.spectrum.vb.sigResized.connect(self._name_lines)
-        self.spectrum.setXRange(WAVE_AA[0], WAVE_AA[-1], padding=0)
         self.residual.setXLink(self.spectrum)
         self.spectrum.getAxis("bottom").setStyle(showValues=False)
 
@@ -216,33 +221,48 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.cumulative.setYRange(0, 1.12, padding=0)
         self.cumulative.getAxis("left").setTicks([[(0.0, "0"), (0.5, "0.5"), (1.0, "1")]])
         self.sfh.getAxis("bottom").setStyle(showValues=False)
-        self._sed_x = np.log10([PIVOT_AA[b] for b in BANDS])
-        self._sed_errors = pg.ErrorBarItem(x=self._sed_x, y=np.zeros(5), height=np.zeros(5), beam=0.0)
+        self._sed_x = np.empty(0)
+        self._sed_errors = pg.ErrorBarItem(x=self._sed_x, y=self._sed_x, height=self._sed_x, beam=0.0)
         self._sed_data = pg.ScatterPlotItem(size=7, symbol="o")
         self._sed_model = pg.ScatterPlotItem(size=11, symbol="d")
         self._sed_spectrum = pg.PlotCurveItem()
         for item in (self._sed_spectrum, self._sed_errors, self._sed_model, self._sed_data):
             self.sed.addItem(item, ignoreBounds=True)
-        # Every other one a line lower: side by side they have no room.
-        ticks = [(float(x), "\n" * (k % 2) + band[1:-1]) for k, (x, band) in enumerate(zip(self._sed_x, BANDS))]
-        self.sed.getAxis("bottom").setTicks([ticks])
-        self.sed.getAxis("bottom").setStyle(hideOverlappingLabels=False)
-        self.sed.setXRange(self._sed_x[0] - 0.06, self._sed_x[-1] + 0.06, padding=0)
-        self.sed.setToolTip(f"{FLUX_TIP}; dots: HST, diamonds: the prediction's model")
         self.sed.setMouseEnabled(x=False, y=True)
 
+    def set_instrument(self, instrument: Instrument) -> None:
+        """Follow what the network was shown: range of the spectrum, bands, what fluxes are divided by."""
+        if instrument is self._instrument or instrument == self._instrument:
+            return
+        self._instrument = instrument
+        tip = describe_flux(instrument)
+        wave = instrument.wave_aa
+        if wave.size:
+            self.spectrum.setXRange(wave[0], wave[-1], padding=0)
+        self.spectrum.setToolTip(tip)
+        self.sed.setToolTip(f"{tip}; dots: measured, diamonds: the prediction's model")
+        self._sed_x = np.log10(instrument.pivot_aa)
+        self.sed.getAxis("bottom").setTicks([_band_ticks(instrument)])
+        known = self._sed_x[np.isfinite(self._sed_x)]
+        self.sed.getAxis("bottom").setStyle(hideOverlappingLabels=known.size > 12)
+        if known.size:
+            self.sed.setXRange(known.min() - 0.06, known.max() + 0.06, padding=0)
+        self._name_lines()
+        self._label()
+
     def _label(self) -> None:
+        label = format_flux_label(self._instrument, html=True) if self._instrument else ""
         for plot, side, text in (
             (self.sfh, "left", SFH_KINDS[self.kind][1]),
             (self.cumulative, "left", "formed"),
             (self.cumulative, "bottom", "lookback time (Gyr)"),
             (self.mh, "left", "[M/H] (dex)" if self.metallicity == "age" else "share"),
             (self.mh, "bottom", "" if self.metallicity == "age" else "[M/H] (dex)"),
-            (self.spectrum, "left", FLUX_HTML),
+            (self.spectrum, "left", label),
             (self.residual, "left", "residual"),
             (self.residual, "bottom", "rest wavelength (Å)"),
-            (self.sed, "left", FLUX_HTML),
-            (self.sed, "bottom", "HST filter (F…W)"),
+            (self.sed, "left", label),
+            (self.sed, "bottom", "band"),
         ):
             plot.setLabel(side, text, **make_label_style(self._colors))
 
@@ -274,10 +294,15 @@ class BinPlots(pg.GraphicsLayoutWidget):
 
     def _name_lines(self) -> None:
         """Name as many lines as have room (8 pixels a letter), the most important first."""
-        pixel_aa = (WAVE_AA[-1] - WAVE_AA[0]) / max(self.spectrum.vb.width(), 1.0)
+        grid = self._instrument.wave_aa if self._instrument else np.empty(0)
+        if not grid.size:
+            return
+        pixel_aa = (grid[-1] - grid[0]) / max(self.spectrum.vb.width(), 1.0)
         named: list[tuple[float, str]] = []
         for name, wave in LINES_AA:
-            if all(abs(wave - other) > (4 * len(name + beside) + 3) * pixel_aa for other, beside in named):
+            if grid[0] < wave < grid[-1] and all(
+                abs(wave - other) > (4 * len(name + beside) + 3) * pixel_aa for other, beside in named
+            ):
                 named.append((wave, name))
         self.spectrum.getAxis("top").setTicks([named])
 
@@ -300,6 +325,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
     def draw(self, views: Sequence[BinView]) -> None:
         """Show bins: the SFHs of all of them, spectrum and bands of the first."""
         self._views = list(views)
+        if views:
+            self.set_instrument(views[0].instrument)
         histories = [v.sfh(self.kind) for v in views]
         self._curves["sfh"].draw(LG_EDGES, histories, histogram=True)
         self._curves["cumulative"].draw(LG_EDGES, [v.cumulative_share(self.kind) for v in views], histogram=False)
@@ -334,15 +361,15 @@ class BinPlots(pg.GraphicsLayoutWidget):
 
     def _draw_spectrum(self, view: BinView) -> None:
         low, high = choose_flux_range(view.flux, view.model)
-        self._data.setData(WAVE_AA, view.flux)
-        self._model.setData(WAVE_AA, view.model)
+        self._data.setData(view.wave_aa, view.flux)
+        self._model.setData(view.wave_aa, view.model)
         self.spectrum.setYRange(low, high, padding=0)
         self._masked[0].spans(view.masked, low - 100 * (high - low), high + 100 * (high - low))
         residual = view.residual
         finite = np.abs(residual[np.isfinite(residual)])
         size = 1.0 if finite.size == 0 else max(float(np.percentile(finite, 95.0)) * 2.5, 1e-6)
-        self._difference.setData(WAVE_AA, residual)
-        self._error.between(WAVE_AA, -view.error, view.error)
+        self._difference.setData(view.wave_aa, residual)
+        self._error.between(view.wave_aa, -view.error, view.error)
         self._masked[1].spans(view.masked, -100 * size, 100 * size)
         self.residual.setYRange(-size, size, padding=0)
 
@@ -352,8 +379,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._sed_data.setData(x, y)
         self._sed_errors.setData(x=x, y=y, height=2 * error)
         self._sed_model.setData(self._sed_x, view.phot_model)
-        continuum = np.median(view.model[:1760].reshape(22, 80), axis=1)
-        self._sed_spectrum.setData(np.log10(WAVE_AA[40:1760:80]), continuum)
+        wave, continuum = view.continuum()
+        self._sed_spectrum.setData(np.log10(wave), continuum)
         values = np.concatenate([y + error, y - error, view.phot_model])
         values = values[np.isfinite(values)]
         top = 1.0 if values.size == 0 else float(values.max())
@@ -367,6 +394,21 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._sed_errors.setData(x=np.array([]), y=np.array([]), height=np.array([]))
         for ribbon in (*self._masked, self._error):
             ribbon.setPath(QPainterPath())
+
+
+def describe_flux(instrument: Instrument) -> str:
+    """A tip for axes of flux."""
+    if instrument.spectrum is None:
+        return f"Flux density per Å over the {instrument.norm_text}"
+    lo, hi = instrument.spectrum.norm_window_aa
+    return f"Flux density per Å over the bin's mean in {lo:.0f}–{hi:.0f} Å"
+
+
+def _band_ticks(instrument: Instrument) -> list[tuple[float, str]]:
+    """Names of the bands at log10 of their wavelengths, every other one a line lower to make room."""
+    named = [(x, name) for x, name in zip(instrument.pivot_aa, instrument.band_names) if np.isfinite(x)]
+    wide = [n[1:-1] if n[0] == "F" and n[-1] in "WMN" and n[1:-1].isdigit() else n for _, n in named]
+    return [(float(np.log10(x)), "\n" * (k % 2) + text) for k, ((x, _), text) in enumerate(zip(named, wide))]
 
 
 def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -> tuple[float, float]:

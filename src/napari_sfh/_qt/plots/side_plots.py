@@ -16,10 +16,10 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 from napari_sfh._qt.plots.bin_plots import (
     AGE_MINOR,
     AGE_TICKS,
-    FLUX_TIP,
     LG_EDGES,
     Ribbon,
     choose_flux_range,
+    describe_flux,
     histogram_corners,
     make_bare_plot,
     pg,
@@ -27,12 +27,11 @@ from napari_sfh._qt.plots.bin_plots import (
 )
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
-from napari_sfh.analysis.bin_view import COLORS, FLUX_HTML, BinView
+from napari_sfh.analysis.bin_view import COLORS, BinView, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
 from napari_sfh.analysis.comparison.map_comparison import Comparison
 from napari_sfh.analysis.maps import MAPS, MEAN_MAPS, robust_limits
 from napari_sfh.figures.comparison import DENSE, ERROR_BARS, format_scatter
-from napari_sfh.physics.wavelength import WAVE_AA
 
 #: Answers that are drawn at once.
 MAX_HISTORIES = 4
@@ -131,12 +130,10 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self.spectrum, self.residual = make_bare_plot(inner), make_bare_plot(inner, 1)
         inner.layout.setRowStretchFactor(0, 5)
         inner.layout.setRowStretchFactor(1, 3)
-        self.spectrum.setToolTip(FLUX_TIP)
         self._data = pg.PlotCurveItem(connect="finite")
         self.spectrum.addItem(self._data, ignoreBounds=True)
         self._models, self._residuals = self._curves(self.spectrum, 1), self._curves(self.residual, 1)
         self.residual.setXLink(self.spectrum)
-        self.spectrum.setXRange(WAVE_AA[0], WAVE_AA[-1], padding=0)
         self.spectrum.getAxis("bottom").setStyle(showValues=False)
 
     @staticmethod
@@ -154,7 +151,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self._label()
         if self._with_spectrum:
             self._data.setPen(pg.mkPen(colors.data, width=1))
-            style_axes(self.spectrum, colors, left=FLUX_HTML)
+            style_axes(self.spectrum, colors, left="flux")
             style_axes(self.residual, colors, left="residual", bottom="rest wavelength (Å)")
 
     def _label(self) -> None:
@@ -183,7 +180,12 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
             self._draw_spectrum(shown, view)
 
     def _draw_spectrum(self, answers: Sequence[BinHistory], view: BinView) -> None:
-        self._data.setData(WAVE_AA, view.flux)
+        wave = view.wave_aa
+        self.spectrum.setToolTip(describe_flux(view.instrument))
+        self.spectrum.setLabel("left", format_flux_label(view.instrument, html=True))
+        if wave.size:
+            self.spectrum.setXRange(wave[0], wave[-1], padding=0)
+        self._data.setData(wave, view.flux)
         models = [a.model for a in answers if a.model is not None]
         size = 1e-3
         for k, (curve, difference) in enumerate(zip(self._models, self._residuals)):
@@ -192,8 +194,8 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
                 item.setVisible(model is not None)
             if model is not None:
                 residual = view.flux - model
-                curve.setData(WAVE_AA, np.asarray(model))
-                difference.setData(WAVE_AA, residual)
+                curve.setData(wave, np.asarray(model))
+                difference.setData(wave, residual)
                 finite = np.abs(residual[np.isfinite(residual)])
                 size = max(size, 2.5 * float(np.percentile(finite, 95))) if finite.size else size
         if models:

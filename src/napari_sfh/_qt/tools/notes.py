@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel
 
 from napari_sfh._qt.tools.base import Host, Tool
-from napari_sfh._qt.widgets.wording import word_for_window
+from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.types import Result
 
 WARNING = "WARNING"
@@ -18,7 +18,7 @@ NONE = "Nothing had to be assumed."
 def list_notes(result: Result) -> list[str]:
     """Notes of a result, those with a warning first."""
     notes = [note for note in str(result.settings.get("notes", "")).split(" | ") if note]
-    return sorted(map(word_for_window, notes), key=lambda note: WARNING not in note)
+    return sorted(map(name_form_labels, notes), key=lambda note: WARNING not in note)
 
 
 def format_notes(notes: list[str]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from napari_sfh.config import SETTINGS, word_settings
+from napari_sfh.config import SETTINGS, name_settings
 
 #: What the window calls a setting.
 SETTING_LABELS: Mapping[str, str] = {name: f"“{setting.label}”" for name, setting in SETTINGS.items()}
 
 
-def word_for_window(sentence: str) -> str:
+def name_form_labels(sentence: str) -> str:
     """A message with its settings named as the forms name them."""
-    return word_settings(sentence, SETTING_LABELS)
+    return name_settings(sentence, SETTING_LABELS)

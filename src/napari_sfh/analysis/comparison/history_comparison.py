@@ -53,7 +53,7 @@ def history_from_network(result: Result, bin_id: int) -> BinHistory:
         errors={k: float(prediction.half_width(k)[row]) for k in MEAN_NAMES},
         model=view.model,
         phot_model=view.phot_model,
-        chi2=float(result.chi2[row]),
+        chi2=result.chi2_of(row),
     )
 
 

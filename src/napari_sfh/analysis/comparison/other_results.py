@@ -18,9 +18,6 @@ from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import F64, Result, SpaxelTruth
 
-#: Kinds of file (`io.identify.KINDS`) that hold an answer.
-READABLE: tuple[str, ...] = ("result", "ngist", "maps", "truth")
-
 
 def read_other_result(path: str | Path, result: Result) -> OtherResult:
     """Read another answer for the galaxy of ``result``.
@@ -53,7 +50,7 @@ def other_result_from_run(result: Result, file: str = "") -> OtherResult:
     errors = {k: np.asarray(prediction.half_width(k), dtype=np.float64) for k in MEAN_NAMES}
     sfh: dict[str, F64] = {}
     for name in SFH_PARTS:
-        value = np.asarray(getattr(prediction, name), dtype=np.float64)
+        value = np.asarray(prediction.history(name), dtype=np.float64)
         quantiles = prediction.quantiles.get(name)
         low, high = (
             (quantiles[..., 1], quantiles[..., 3]) if quantiles is not None else (np.nan * value, np.nan * value)

@@ -6,9 +6,9 @@ network.
 
 Set up as in Galceran et al. (2026, section 3.5): regularisation error of 1 %, a multiplicative polynomial of order 8 on
 the spectrum, no additive one, a Calzetti et al. (2000) curve with free A_V on spectrum and bands. Stars need neither
-shift nor broadening, since bins come at rest and at 150 km/s, and stay on their linear grid: no rebinning correlates
-their noise. Gas lines are fitted with the stars, spectrum and bands alike; their profile has the LSF and the broadening
-that took the stars to 150 km/s, and pPXF finds one velocity and dispersion for all of them.
+shift nor broadening, since bins come at rest and at the instrument's dispersion, and stay on its grid: no rebinning
+correlates their noise. Gas lines are fitted with the stars, spectrum and bands alike; their profile has the LSF and the
+broadening that took the stars there, and pPXF finds one velocity and dispersion for all of them.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress, run_in_process
 from napari_sfh.physics import lsf
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.physics.wavelength import C_KMS, NORM_PIXELS, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.ppxf_call import run_ppxf
 from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.types import F64, Observation, Result
@@ -49,10 +50,6 @@ PPXF_GAS_LINES: tuple[tuple[str, tuple[tuple[float, float], ...]], ...] = (
     ("[SII]6731", ((6730.82, 1.0),)),
     ("[ArV]", ((7005.4, 1.0),)),
 )
-#: km/s per pixel that pPXF derives from the ends of the grid. No star is convolved, and the gas by so little that the
-#: grid's unevenness (a fifth) plays no part.
-VELSCALE: float = C_KMS * float(np.log(WAVE_AA[-1] / WAVE_AA[0])) / (WAVE_AA.size - 1)
-_FIXED_KINEMATICS = [0.0, VELSCALE / 100]
 _GAS_START = [0.0, 40.0]
 _GAS_BOUNDS = [[-250.0, 250.0], [1.0, 250.0]]
 _MIN_BROADENING_KMS = 10.0
@@ -98,13 +95,22 @@ class PpxfFit:
     seconds: float
 
 
+def compute_velocity_scale(wave_aa: F64) -> float:
+    """km/s per pixel that pPXF derives from the ends of a grid.
+
+    No star is convolved, and the gas by so little that a linear grid's unevenness (a fifth over 4800-7000 AA) plays no
+    part.
+    """
+    return C_KMS * float(np.log(wave_aa[-1] / wave_aa[0])) / (wave_aa.size - 1)
+
+
 def build_ppxf_templates(basis: TemplateBasis, redshift: float = 0.0) -> PpxfTemplates:
     """pPXF's templates from a bundle's basis, bands seen at a redshift."""
     flux, sed = basis.spectrum.astype(np.float64), basis.sed.astype(np.float64)
     flux[0] += basis.young
     sed[0] += basis.young_sed
     # One common factor makes a template about one in the window, as data are: pPXF's regularisation counts on it.
-    light_v = basis.light_v * np.median(flux[..., NORM_PIXELS].mean(-1) / basis.light_v)
+    light_v = basis.light_v * np.median(flux[..., basis.norm_pixels].mean(-1) / basis.light_v)
     moved = tuple(replace(f, wave_aa=f.wave_aa / (1 + redshift)) for f in basis.filters)
     weights = filter_weight_matrix(moved, basis.sed_wave_aa)
     sed = (sed / light_v[..., None]).reshape(-1, sed.shape[-1]).T
@@ -114,20 +120,21 @@ def build_ppxf_templates(basis: TemplateBasis, redshift: float = 0.0) -> PpxfTem
         bands=bands,
         band_wave_aa=(weights * basis.sed_wave_aa[:, None]).T @ sed / bands,
         light_v=light_v,
-        bin_of_group=np.arange(N_AGE),
+        bin_of_group=np.arange(len(basis.light_v)),
         mh=basis.mh,
     )
 
 
 def make_gas_line_templates(
-    filters: Sequence[Filter], sigma_kms: float, v_kms: float = 0.0
+    filters: Sequence[Filter], grid: SpectrumGrid, sigma_kms: float, v_kms: float = 0.0
 ) -> tuple[F64, F64, list[str]]:
-    """Emission lines of unit flux at the MUSE LSF and a dispersion: spectra (W, L), band fluxes (B, L), names."""
+    """Emission lines of unit flux at an instrument's LSF and a dispersion: spectra (W, L), bands (B, L), names."""
     wave = np.array([w for _, members in PPXF_GAS_LINES for w, _ in members])
-    profiles = lsf.line_profiles(wave * (1 + v_kms / C_KMS), WAVE_AA, sigma_kms)
-    total = np.stack([np.trapezoid(b.throughput * b.wave_aa, b.wave_aa) for b in filters])
+    centre = wave * (1 + v_kms / C_KMS)
+    profiles = lsf.line_profiles(centre, grid.wave_aa, grid.lsf.fwhm_aa(centre), sigma_kms)
+    total = np.array([np.trapezoid(b.throughput * b.wave_aa, b.wave_aa) for b in filters])
     at = np.array([[np.interp(w, b.wave_aa, b.throughput, left=0, right=0) * w for b in filters] for w in wave])
-    phot = at / total  # photon-counting <f_lambda> of a line of unit flux
+    phot = at.reshape(wave.size, total.size) / total  # photon-counting <f_lambda> of a line of unit flux
     flux, band, names, start = [], [], [], 0
     for name, members in PPXF_GAS_LINES:
         share = np.array([s for _, s in members])
@@ -151,9 +158,9 @@ def build_ppxf_arguments(
 
     Parameters
     ----------
-    data : BinData
+    data : Observation
         Of one row.
-    stars : Stars
+    stars : PpxfTemplates
     gas : tuple, optional
         As of `make_gas_line_templates`.
     mdegree, regul_error : int, float
@@ -169,18 +176,20 @@ def build_ppxf_arguments(
         spectra = np.hstack([spectra, lines])
         bands = np.hstack([bands, line_bands])
         wave = np.hstack([wave, np.repeat(wave.mean(1, keepdims=True), len(names), axis=1)])
+    velscale = compute_velocity_scale(data.instrument.wave_aa)
+    fixed = [0.0, velscale / 100]
     component = np.r_[np.zeros(n_star, int), np.ones(len(names), int)]
     two = bool(names)
     keys: dict[str, Any] = {
         "templates": spectra,
         "galaxy": np.where(good, data.flux[0], 1.0).astype(float),
         "noise": np.where(good, data.error[0], 1.0).astype(float),
-        "velscale": VELSCALE,
-        "start": [_FIXED_KINEMATICS, _GAS_START if free_gas else _FIXED_KINEMATICS] if two else _FIXED_KINEMATICS,
+        "velscale": velscale,
+        "start": [fixed, _GAS_START if free_gas else fixed] if two else fixed,
         "moments": [-2, 2 if free_gas else -2] if two else -2,
         "component": component if two else 0,
         "goodpixels": np.flatnonzero(good),
-        "lam": WAVE_AA,
+        "lam": data.instrument.wave_aa,
         "degree": -1,
         "mdegree": mdegree,
         "regul": 1.0 / regul_error,
@@ -191,22 +200,28 @@ def build_ppxf_arguments(
     if two:
         keys |= {"gas_component": component == 1, "gas_names": np.array(names)}
         if free_gas:
-            keys["bounds"] = [[[-1.0, 1.0], [VELSCALE / 200, VELSCALE]], _GAS_BOUNDS]
+            keys["bounds"] = [[[-1.0, 1.0], [velscale / 200, velscale]], _GAS_BOUNDS]
+    return keys | _build_photometry_arguments(data, bands, wave)
+
+
+def _build_photometry_arguments(data: Observation, bands: F64, wave_aa: F64) -> dict[str, Any]:
+    """The part on photometry; empty without a usable band."""
     seen = data.phot_mask[0] & (data.phot_error[0] > 0)
-    if seen.any():
-        keys["phot"] = {
-            "templates": bands[seen],
-            "galaxy": data.phot[0, seen].astype(float),
-            "noise": data.phot_error[0, seen].astype(float),
-            "lam": wave[seen],
-        }
-    return keys
+    if not seen.any():
+        return {}
+    photometry = {
+        "templates": bands[seen],
+        "galaxy": data.phot[0, seen].astype(float),
+        "noise": data.phot_error[0, seen].astype(float),
+        "lam": wave_aa[seen],
+    }
+    return {"phot": photometry}
 
 
 def sum_ppxf_weights(
     weights: F64, light_v: F64, bin_of_group: NDArray[np.int_], metals_dex: F64
 ) -> tuple[F64, F64, F64]:
-    """Mass fractions, V-light fractions and mass-weighted [M/H] (16,) from V-light weights (G, Z); see
+    """Mass fractions, V-light fractions and mass-weighted [M/H] (A,) from V-light weights (G, Z); see
     `PpxfTemplates`.
     """
     total = weights.sum()
@@ -228,13 +243,13 @@ def fit_ppxf(
 
     Parameters
     ----------
-    data : BinData
+    data : Observation
         Of one row.
     basis : TemplateBasis
         The network's, ``load_bundle(name).basis``.
     redshift : float
         At which the bands saw the object.
-    settings : PpxfSettings, optional
+    settings : PpxfBinSettings, optional
 
     Raises
     ------
@@ -249,8 +264,10 @@ def fit_ppxf(
     if not settings.photometry:
         data = replace(data, phot_mask=np.zeros_like(data.phot_mask))
     stars = build_ppxf_templates(basis, redshift)
-    broadening = max(float(lsf.broadening_kms(data.sigma_kms[0])[0]), _MIN_BROADENING_KMS)
-    gas = make_gas_line_templates(basis.filters, broadening) if settings.gas else None
+    broadening = max(
+        float(lsf.broadening_kms(data.sigma_kms[0], data.instrument.grid.sigma_kms)[0]), _MIN_BROADENING_KMS
+    )
+    gas = make_gas_line_templates(basis.filters, data.instrument.grid, broadening) if settings.gas else None
     start = time.perf_counter()
     keys = build_ppxf_arguments(data, stars, gas, settings.mdegree, settings.regul_error, free_gas=settings.gas)
     solution = run_ppxf(keys, "this bin")

@@ -28,7 +28,6 @@ from napari_sfh.analysis.gas.line_maps import (
 )
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.means import weighted_mean
-from napari_sfh.physics.wavelength import WAVE_AA
 from napari_sfh.types import F32, F64, Bool, Observation, Result
 
 #: 12 + log(O/H) of the Sun.
@@ -63,10 +62,10 @@ def measure_young_stars(result: Result, youngest_gyr: float = YOUNG_GYR, min_lig
     The intervals are the light-weighted means of the age bins' own, as if these erred together: not too narrow.
     """
     bins = slice(0, max(1, int(np.searchsorted(AGE_EDGES_GYR, youngest_gyr * 1.001, side="right")) - 1))
-    light = result.prediction.light_frac[:, bins].astype(np.float64)
+    light = result.prediction.history("light_frac")[:, bins].astype(np.float64)
     share = light.sum(1)
     quantiles = result.prediction.quantiles["mh"][:, bins].astype(np.float64)
-    values = (result.prediction.mh[:, bins].astype(np.float64), quantiles[..., 1], quantiles[..., 3])
+    values = (result.prediction.history("mh")[:, bins].astype(np.float64), quantiles[..., 1], quantiles[..., 3])
     mh, low, high = (weighted_mean(light, value) for value in values)
     enough = share >= min_light
     mh, low, high = (np.where(enough, mean, np.nan).astype(np.float64) for mean in (mh, low, high))
@@ -94,7 +93,7 @@ def find_non_star_forming_gas(data: Observation, model_flux: F32, redshift: floa
         for name in (NII, HALPHA)
     ]
     sure = ratio * (1 - _SIGMAS * np.hypot(*noise)) > 10**MAX_LG_N2
-    away = np.abs(WAVE_AA - LINES[HALPHA][1])
+    away = np.abs(data.instrument.wave_aa - LINES[HALPHA][1])
     beside = (away > _CONTINUUM_OFFSETS_AA[0]) & (away < _CONTINUUM_OFFSETS_AA[1])
     # Of a rest frame's Angstrom: the observed width is (1 + z) times as large.
     density = data.norm_cgs * (1 + redshift) * model_flux[:, beside].mean(1) / UNIT_CGS

@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 
 from napari_sfh.analysis.gas.line_maps import LINES, UNIT_CGS, LineFluxes
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
-from napari_sfh.physics.lines import STELLAR_PIXELS
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms, muse_lsf_fwhm_aa
+from napari_sfh.physics.lines import find_stellar_pixels
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
 from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.physics.wavelength import C_KMS, WAVE_AA
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.rest_frame import noise_gain
 from napari_sfh.types import F32, F64, Bool, Observation, Prediction, Progress, Result
 
@@ -52,9 +53,6 @@ _MIN_LINE = 0.7  # share of a line's profile on usable pixels
 #: Age bins whose older part still ionises some gas in the basis.
 _AGE_BINS_WITH_GAS = (0, 1)
 
-_PIXELS = np.logical_or.reduce([(WAVE_AA >= lo) & (WAVE_AA <= hi) for lo, hi in WINDOWS_AA])
-_WAVE = WAVE_AA[_PIXELS]
-
 
 class _Line(NamedTuple):
     name: str
@@ -66,6 +64,28 @@ _MODEL = tuple(
 )
 
 
+def select_line_pixels(wave_aa: F64) -> Bool:
+    """Pixels of a rest-frame grid (W,) in `WINDOWS_AA`, boolean (W,)."""
+    return np.logical_or.reduce([(wave_aa >= lo) & (wave_aa <= hi) for lo, hi in WINDOWS_AA])
+
+
+def holds_lines(grid: SpectrumGrid) -> bool:
+    """Whether a grid reaches over both windows, which the lines' ratios need."""
+    return bool(grid.wave_aa[0] <= WINDOWS_AA[0][0] and grid.wave_aa[-1] >= WINDOWS_AA[-1][1])
+
+
+class _LineGrid(NamedTuple):
+    """The fitted pixels, and how wide the instrument makes a line."""
+
+    wave_aa: F64  # (n,)
+    grid: SpectrumGrid
+
+    def widths(self, wave: NDArray[np.floating], sigma: F64, extra: F64) -> F64:
+        """Sigma in Angstrom (B, k) of lines at ``wave`` (k,)."""
+        lsf = self.grid.lsf.fwhm_aa(wave) / FWHM_PER_SIGMA
+        return np.sqrt(lsf**2 + (wave / C_KMS) ** 2 * (sigma**2 + extra**2)[:, None])
+
+
 def remove_gas_emission(basis: TemplateBasis) -> TemplateBasis:
     """A basis whose spectra hold no emission lines.
 
@@ -74,23 +94,26 @@ def remove_gas_emission(basis: TemplateBasis) -> TemplateBasis:
     Myr, 28-57 Myr), relative to their continua.
     """
     spectrum = basis.spectrum.copy()
-    shape = 0.5 * (_divide_by_continuum(basis.young) + _divide_by_continuum(spectrum[_AGE_BINS_WITH_GAS[-1] + 1]))
+    wave = basis.wave_aa
+    old = spectrum[_AGE_BINS_WITH_GAS[-1] + 1]
+    shape = 0.5 * (_divide_by_continuum(basis.young, wave) + _divide_by_continuum(old, wave))
     for age in _AGE_BINS_WITH_GAS:
-        spectrum[age] = np.where(STELLAR_PIXELS, spectrum[age], shape * _continuum(spectrum[age]))
+        straight = shape * _continuum(spectrum[age], wave)
+        spectrum[age] = np.where(find_stellar_pixels(wave), spectrum[age], straight)
     none = np.zeros_like(basis.young_nebular)
     return replace(basis, spectrum=spectrum, young_nebular=none)
 
 
-def _continuum(spectrum: F32) -> F32:
+def _continuum(spectrum: F32, wave_aa: F64) -> F32:
     """Spectra (Z, W) drawn straight across the pixels on lines."""
-    out = spectrum.copy()
+    out, stars = spectrum.copy(), find_stellar_pixels(wave_aa)
     for row in out:
-        row[~STELLAR_PIXELS] = np.interp(WAVE_AA[~STELLAR_PIXELS], WAVE_AA[STELLAR_PIXELS], row[STELLAR_PIXELS])
+        row[~stars] = np.interp(wave_aa[~stars], wave_aa[stars], row[stars])
     return out
 
 
-def _divide_by_continuum(spectrum: F32) -> F32:
-    return np.asarray(spectrum / _continuum(spectrum), dtype=np.float32)
+def _divide_by_continuum(spectrum: F32, wave_aa: F64) -> F32:
+    return np.asarray(spectrum / _continuum(spectrum, wave_aa), dtype=np.float32)
 
 
 def measure_line_fluxes(
@@ -114,9 +137,16 @@ def measure_line_fluxes(
     Raises
     ------
     SfhInputError
-        The run hid the lines from the network, and so from its result.
+        The run hid the lines from the network, and so from its result; the weights have no templates; or the grid holds
+        none of the lines.
     """
-    if not (result.data.mask & ~STELLAR_PIXELS).any():
+    if bundle.basis is None:
+        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
+    grid = result.instrument.grid
+    pixels = select_line_pixels(grid.wave_aa)
+    if not pixels.any():
+        raise SfhInputError(f"{result.name}: no emission line lies on the grid; take the lines of a MAPS file")
+    if not (result.data.mask & ~find_stellar_pixels(grid.wave_aa)).any():
         raise SfhInputError(
             f"{result.name}: the spectra of this result have no gas lines (`mask_lines`); measure them in one of a "
             "run without it, or take those of a MAPS file"
@@ -153,20 +183,33 @@ def fit_emission_lines(
     -------
     LineFluxes
         By bin, in 1e-20 erg/s/cm2, observed frame.
+
+    Raises
+    ------
+    SfhInputError
+        The weights have no templates or predict no histories, or the grid holds none of the lines.
     """
+    if bundle.basis is None:
+        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
+    grid = data.instrument.grid
+    pixels = select_line_pixels(grid.wave_aa)
+    if not pixels.any():
+        raise SfhInputError(f"{data.instrument.name}: no emission line lies on the grid; take the lines of a MAPS file")
     report_progress(Progress("stars without gas", 0, 0), progress, cancel)
     stars, _ = inference.reconstruct_observations(
         data, prediction, replace(bundle, basis=remove_gas_emission(bundle.basis))
     )
+    if stars is None:
+        raise SfhInputError(f"{bundle.name}: these weights predict no histories; take the lines of a MAPS file")
     n = data.n_bins
     flux, error = (np.full((n, len(_MODEL)), np.nan) for _ in range(2))
     for lo in range(0, n, _BATCH):
         report_progress(Progress("emission lines", lo, n), progress, cancel)
         rows = lo + np.flatnonzero(np.isfinite(stars[lo : lo + _BATCH, 0]))
         if rows.size:
-            at = np.ix_(rows, np.flatnonzero(_PIXELS))
+            at = np.ix_(rows, np.flatnonzero(pixels))
             flux[rows], error[rows] = fit_lines(
-                data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows]
+                data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows], grid
             )
     report_progress(Progress("emission lines", n, n), progress, cancel)
     to_cgs = data.norm_cgs * (1.0 + redshift) * np.exp(data.v_kms / C_KMS) / UNIT_CGS
@@ -179,31 +222,34 @@ def fit_emission_lines(
     )
 
 
-def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32) -> tuple[F64, F64]:
-    """Line fluxes of B bins on the pixels of `WINDOWS_AA`.
+def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, grid: SpectrumGrid) -> tuple[F64, F64]:
+    """Line fluxes of B bins on the pixels of `WINDOWS_AA` (`select_line_pixels`).
 
     Parameters
     ----------
     flux, error, mask, stars : arrays (B, n)
-        Rest-frame spectra at 150 km/s, errors as in `types.Observation`, usable pixels, the stars.
+        Rest-frame spectra at the instrument's dispersion, errors as in `types.Observation`, usable pixels, the stars.
     sigma_kms : array (B,)
         Stellar dispersion before the broadening.
+    grid : SpectrumGrid
+        Of the instrument.
 
     Returns
     -------
     flux, error : arrays (B, 6)
         In the order of `line_maps.LINES`, in units of ``flux`` times Angstrom; NaN where a line is on bad pixels.
     """
-    extra = np.asarray(broadening_kms(sigma_kms)[0], dtype=np.float64)
+    lines = _LineGrid(grid.wave_aa[select_line_pixels(grid.wave_aa)], grid)
+    extra = np.asarray(broadening_kms(sigma_kms, grid.sigma_kms)[0], dtype=np.float64)
     ok = mask & (error > 0)
     weight = np.where(ok, 1.0 / np.where(ok, error, 1.0), 0.0).astype(np.float64)
-    gain = noise_gain(sigma_kms).astype(np.float64)
+    gain = noise_gain(sigma_kms, grid).astype(np.float64)
     weight /= np.sqrt(gain)[:, None]
     data = flux * weight
     v, sigma = np.zeros(len(flux)), np.full(len(flux), _PRIOR_KMS[1][0])
-    fixed = _continuum_columns(stars)
+    fixed = _continuum_columns(stars, lines.wave_aa)
     for _ in range(_ITERATIONS):
-        profiles, by_v, by_sigma = _profiles(v, sigma, extra)
+        profiles, by_v, by_sigma = _profiles(lines, v, sigma, extra)
         linear = np.concatenate([fixed, profiles], axis=2)
         amplitude = _solve(linear, weight, data)[0][:, fixed.shape[2] :]
         moving = np.stack([(d * amplitude[:, None, :]).sum(2) for d in (by_v, by_sigma)], axis=2)
@@ -214,15 +260,15 @@ def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32) -> 
         sigma = np.clip(sigma + step[:, 1], *_BOUNDS_KMS[1])
         if max(np.abs(v - before[0]).max(), np.abs(sigma - before[1]).max()) < _SMALL_STEP_KMS:
             break
-    return _solve_final_fluxes(fixed, (v, sigma, extra), weight, data, ok, gain)
+    return _solve_final_fluxes(lines, fixed, (v, sigma, extra), weight, data, ok, gain)
 
 
 def _solve_final_fluxes(
-    fixed: F64, kinematics: tuple[F64, F64, F64], weight: F64, data: F64, ok: Bool, gain: F64
+    lines: _LineGrid, fixed: F64, kinematics: tuple[F64, F64, F64], weight: F64, data: F64, ok: Bool, gain: F64
 ) -> tuple[F64, F64]:
     """Fluxes and errors at the final velocity and width, whose own uncertainty is in the errors."""
     v, sigma, extra = kinematics
-    profiles, by_v, by_sigma = _profiles(v, sigma, extra)
+    profiles, by_v, by_sigma = _profiles(lines, v, sigma, extra)
     linear = np.concatenate([fixed, profiles], axis=2)
     solution, _ = _solve(linear, weight, data)
     amplitude = solution[:, fixed.shape[2] :]
@@ -232,49 +278,44 @@ def _solve_final_fluxes(
     variance = np.diagonal(covariance, axis1=1, axis2=2)[:, part]
     residual = data - weight * (linear @ solution[:, :, None])[..., 0]
     chi2 = (residual**2).sum(1) / np.maximum(ok.sum(1) - linear.shape[2] - 2, 1)
-    variance = variance * _correlated_noise_factor(sigma, extra, gain) * np.maximum(chi2, 1.0)[:, None]
-    held = (profiles * ok[:, :, None]).sum(1) / profiles.sum(1)
+    variance = variance * _correlated_noise_factor(lines, sigma, extra, gain) * np.maximum(chi2, 1.0)[:, None]
+    area = profiles.sum(1)
+    held = np.divide((profiles * ok[:, :, None]).sum(1), area, out=np.zeros_like(area), where=area > 0)
     missing = held < _MIN_LINE
     return np.where(missing, np.nan, amplitude), np.where(missing, np.nan, np.sqrt(variance))
 
 
-def _correlated_noise_factor(sigma: F64, extra: F64, gain: F64) -> F64:
+def _correlated_noise_factor(lines: _LineGrid, sigma: F64, extra: F64, gain: F64) -> F64:
     """Factor (B, 6) on a line's variance, where pixels were taken as independent with the broadened spectrum's scatter.
 
     Broadening by s_k leaves ``gain`` of a pixel's variance, but correlates pixels: a matched filter of width s sees the
     noise smoothed to sqrt(s^2 + s_k^2), so a line's variance is s / sqrt(s^2 + s_k^2) / gain of what it seems.
     """
     wave = np.array([line.parts[0][0] for line in _MODEL])
-    s, kernel = _widths(wave, sigma, extra), extra[:, None] / C_KMS * wave
+    s, kernel = lines.widths(wave, sigma, extra), extra[:, None] / C_KMS * wave
     return np.asarray(s / np.hypot(s, kernel) / gain[:, None], dtype=np.float64)
 
 
-def _widths(wave: NDArray[np.floating], sigma: F64, extra: F64) -> F64:
-    """Sigma in Angstrom (B, k) of lines at ``wave`` (k,)."""
-    lsf = muse_lsf_fwhm_aa(wave) / FWHM_PER_SIGMA
-    return np.sqrt(lsf**2 + (wave / C_KMS) ** 2 * (sigma**2 + extra**2)[:, None])
-
-
-def _continuum_columns(stars: F32) -> F64:
+def _continuum_columns(stars: F32, wave_aa: F64) -> F64:
     """Columns (B, n, 4): the stars and the stars times wavelength, in each window."""
     columns: list[NDArray[np.floating]] = []
     for lo, hi in WINDOWS_AA:
-        inside = (lo <= _WAVE) & (hi >= _WAVE)
-        x = (_WAVE - 0.5 * (lo + hi)) / (0.5 * (hi - lo))
+        inside = (lo <= wave_aa) & (hi >= wave_aa)
+        x = (wave_aa - 0.5 * (lo + hi)) / (0.5 * (hi - lo))
         columns += [stars * inside, stars * inside * x]
     return np.stack(columns, axis=2).astype(np.float64)
 
 
-def _profiles(v: F64, sigma: F64, extra: F64) -> tuple[F64, F64, F64]:
+def _profiles(lines: _LineGrid, v: F64, sigma: F64, extra: F64) -> tuple[F64, F64, F64]:
     """Line profiles of unit flux (B, n, 6) and their derivatives with respect to v and sigma_gas (per km/s)."""
-    shape = (v.size, _WAVE.size, len(_MODEL))
+    shape = (v.size, lines.wave_aa.size, len(_MODEL))
     out, by_v, by_sigma = (np.zeros(shape) for _ in range(3))
     for k, line in enumerate(_MODEL):
         for wave, share in line.parts:
-            near = slice(*np.searchsorted(_WAVE, (wave - _REACH_AA, wave + _REACH_AA)))
-            width = _widths(np.array([wave]), sigma, extra)
+            near = slice(*np.searchsorted(lines.wave_aa, (wave - _REACH_AA, wave + _REACH_AA)))
+            width = lines.widths(np.array([wave]), sigma, extra)
             centre = wave * np.exp(v / C_KMS)[:, None]
-            t = (_WAVE[near] - centre) / width
+            t = (lines.wave_aa[near] - centre) / width
             g = share * np.exp(-0.5 * t**2) / (np.sqrt(2 * np.pi) * width)
             out[:, near, k] += g
             by_v[:, near, k] += g * t / width * centre / C_KMS

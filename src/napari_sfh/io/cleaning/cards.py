@@ -86,11 +86,12 @@ class HeaderCards:
             return "(unreadable)"
 
 
-def is_finite_number(value: object) -> bool:
+def is_finite_number(value: Any) -> bool:
     """Whether a card's value is a number of ordinary size: an integer of twenty digits is none."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         return False
-    return -1e300 < value < 1e300 and (isinstance(value, float) or abs(value) < 2**63)
+    number = float(value)
+    return bool(-1e300 < number < 1e300 and (isinstance(value, float) or abs(number) < 2.0**63))
 
 
 def _hdu_name(header: fits.Header) -> str:

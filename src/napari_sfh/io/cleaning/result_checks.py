@@ -17,6 +17,7 @@ _RANGES: Mapping[str, tuple[float, float]] = {
     "lg_age_mw": (4.0, 11.0), "lg_age_lw": (4.0, 11.0), "mh_mw": (-6.0, 3.0), "mh_lw": (-6.0, 3.0), "mh": (-6.0, 3.0),
     "light_frac": (-0.01, 1.01), "mass_frac": (-0.01, 1.01), "cum_mass": (-0.01, 1.01),
 }  # fmt: skip
+_HISTORIES = ("light_frac", "mass_frac", "mh")
 #: Names and JSON types of the fields that the file keeps of its own.
 _OWN: Mapping[str, tuple[type, ...]] = {
     "name": (str,), "redshift": (int, float), "model_name": (str,), "model_sha256": (str,), "method": (str,),
@@ -75,7 +76,7 @@ def _find_problems(result: Result) -> Iterator[str]:
 
 def _per_bin(result: Result) -> Iterator[tuple[str, NDArray[Any], int]]:
     data, prediction = result.data, result.prediction
-    columns: dict[str, NDArray[Any]] = {
+    columns: dict[str, NDArray[Any] | None] = {
         "SNR": data.snr,
         "V": data.v_kms,
         "SIGMA": data.sigma_kms,
@@ -83,17 +84,24 @@ def _per_bin(result: Result) -> Iterator[tuple[str, NDArray[Any], int]]:
         "CHI2": result.chi2,
     }
     columns |= {"FLAG": result.flag, "DATA_FLAG": data.flag, "OOD": prediction.ood, "Y": result.bins.y}
-    yield from ((name, values, 1) for name, values in columns.items())
-    tables: dict[str, NDArray[Any]] = {
+    yield from ((name, values, 1) for name, values in columns.items() if values is not None)
+    tables: dict[str, NDArray[Any] | None] = {
         "SPECTRUM": data.flux,
         "SPECTRUM_ERR": data.error,
         "MODEL": result.model_flux,
         "PHOT": data.phot,
     }
-    tables |= {"LIGHT_FRAC": prediction.light_frac, "MASS_FRAC": prediction.mass_frac, "MH": prediction.mh}
-    yield from ((name, values, 2) for name, values in {**tables, "LATENT": prediction.latent}.items())
+    tables |= {name.upper(): values for name, values in _histories(result).items()}
+    tables["LATENT"] = prediction.latent
+    yield from ((name, values, 2) for name, values in tables.items() if values is not None)
     for name, values in prediction.quantiles.items():
-        yield f"Q_{name.upper()}", values, 3 if name in prediction.VECTORS else 2
+        yield f"Q_{name.upper()}", values, 3 if name in (*_HISTORIES, "cum_mass") else 2
+
+
+def _histories(result: Result) -> dict[str, NDArray[Any]]:
+    """Quantities with a value per age bin, where the weights predict some."""
+    values = {name: getattr(result.prediction, name) for name in _HISTORIES}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _check_spectra(result: Result) -> Iterator[str]:
@@ -108,10 +116,8 @@ def _check_spectra(result: Result) -> Iterator[str]:
             yield f"{name} is {shape} but PHOT {data.phot.shape}"
     if data.phot.shape[1] != len(data.bands):
         yield f"PHOT has {data.phot.shape[1]} bands but SETTINGS {len(data.bands)}"
-    ages = prediction.light_frac.shape
-    for name, values in (("MASS_FRAC", prediction.mass_frac), ("MH", prediction.mh)):
-        if values.shape != ages:
-            yield f"{name} is {values.shape} but LIGHT_FRAC {ages}"
+    if len(shapes := {values.shape for values in _histories(result).values()}) > 1:
+        yield f"LIGHT_FRAC, MASS_FRAC and MH have the shapes {sorted(shapes)}"
     for name, values in prediction.quantiles.items():
         if values.shape[-1] != 5:
             yield f"Q_{name.upper()} has {values.shape[-1]} quantiles, not 5"
@@ -126,11 +132,7 @@ def _check_numbers(result: Result) -> Iterator[str]:
         yield "X, Y of BINS lie outside the map"
     if np.any(result.flag < 0) or np.any(result.data.flag < 0):
         yield "FLAG holds negative numbers"
-    for name, values in {
-        "light_frac": prediction.light_frac,
-        "mass_frac": prediction.mass_frac,
-        "mh": prediction.mh,
-    }.items():
+    for name, values in _histories(result).items():
         yield from _out_of_range(name.upper(), values, *_RANGES[name])
     for name, values in prediction.quantiles.items():
         if name in _RANGES:

@@ -5,7 +5,8 @@ with wavelength, by some 3e-5 arcsec/AA around 6484 AA (Emsellem et al. 2022, A&
 homogenised ("copt"). It is measured on reconstructed images, so the spaxel is part of it: an image matched to it is
 sampled at the spaxels' centres, not averaged over them once more.
 
-Every band is matched to the PSF at the normalisation window, observed near 5400 AA, not at its own pivot: the network
+Every band is matched to the PSF at the normalisation window (observed near 5400 AA for MUSE), not at its own pivot:
+the network
 sees bands over that window's flux, and their ratio is free of aperture effects only where both were blurred alike (and
 MUSE has no PSF at 2750 AA). Two Gaussians are matched by a Gaussian of sqrt(a^2 - b^2); anything else by the ratio of
 Fourier transforms (photutils.psf_matching).
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.physics.wavelength import NORM_WINDOW_AA
 from napari_sfh.types import F64, Cube
 
 #: Change of the MUSE FWHM with wavelength, arcsec per Angstrom.
@@ -29,7 +29,6 @@ MUSE_SLOPE: float = -3e-5
 MUSE_REFERENCE_AA: float = 6484.0
 #: FWHM taken for a cube that says nothing, arcsec: typical of PHANGS-MUSE natural seeing. The caller says so aloud.
 ASSUMED_FWHM_ARCSEC: float = 0.8
-_WINDOW_AA = 0.5 * (NORM_WINDOW_AA[0] + NORM_WINDOW_AA[1])
 
 
 @dataclass(frozen=True)
@@ -46,12 +45,15 @@ class Psf:
         d FWHM / d wavelength, arcsec/AA.
     assumed : bool
         Nobody gave the FWHM.
+    match_aa : float
+        Wavelength at which bands are matched to it, Angstrom: the middle of the normalisation window.
     """
 
     fwhm_arcsec: float
     beta: float | None = None
     slope: float = MUSE_SLOPE
     assumed: bool = False
+    match_aa: float = MUSE_REFERENCE_AA
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.fwhm_arcsec) and self.fwhm_arcsec > 0):
@@ -59,22 +61,27 @@ class Psf:
         if self.beta is not None and not self.beta > 1:
             raise SfhInputError(f"Moffat exponent {self.beta} must exceed 1")
 
-    def fwhm_at(self, wave_aa: float = _WINDOW_AA) -> float:
-        """FWHM in arcsec at an observed wavelength, by default the normalisation window's."""
+    def fwhm_at(self, wave_aa: float | None = None) -> float:
+        """FWHM in arcsec at an observed wavelength, by default ``match_aa``."""
+        wave_aa = self.match_aa if wave_aa is None else wave_aa
         return max(self.fwhm_arcsec + self.slope * (wave_aa - MUSE_REFERENCE_AA), 0.1 * self.fwhm_arcsec)
 
 
-def choose_cube_psf(cube: Cube, fwhm_arcsec: float | None = None, beta: float | None = None) -> Psf:
+def choose_cube_psf(
+    cube: Cube, window_aa: tuple[float, float], fwhm_arcsec: float | None = None, beta: float | None = None
+) -> Psf:
     """PSF of a cube: the user's FWHM, else the file's, else `ASSUMED_FWHM_ARCSEC` (marked as assumed).
 
     The profile is a Moffat of exponent ``beta``, else of the file's own (MPDAF's FSF keywords), else a Gaussian.
+    ``window_aa`` is the instrument's normalisation window, where bands are matched to it.
     """
     beta = cube.psf_beta if beta is None else beta
     slope = 0.0 if "copt" in cube.path.name.lower() else MUSE_SLOPE
     fwhm = fwhm_arcsec if fwhm_arcsec is not None else cube.psf_fwhm_arcsec
+    match_aa = 0.5 * (window_aa[0] + window_aa[1])
     if fwhm is None:
-        return Psf(ASSUMED_FWHM_ARCSEC, beta, slope, assumed=True)
-    return Psf(float(fwhm), beta, slope)
+        return Psf(ASSUMED_FWHM_ARCSEC, beta, slope, assumed=True, match_aa=match_aa)
+    return Psf(float(fwhm), beta, slope, match_aa=match_aa)
 
 
 def make_psf_image(fwhm_pix: float, half_size: int, beta: float | None = None) -> F64:

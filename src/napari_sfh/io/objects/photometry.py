@@ -17,11 +17,9 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.catalogues.columns import BandColumns
+from napari_sfh.io.objects.columns import BandColumns
 from napari_sfh.physics.filters import AB_ZERO, C_AA_S
-from napari_sfh.types import Bool, Flag
-
-F64 = NDArray[np.float64]
+from napari_sfh.types import F64, Bool, Flag
 
 #: Magnitudes at and beyond which a value is a sentinel.
 _MAG_SENTINEL = 50.0

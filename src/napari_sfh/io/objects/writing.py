@@ -21,7 +21,7 @@ from astropy.table import Table, vstack
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
-from napari_sfh.io.catalogues.blocks import catalogue_format
+from napari_sfh.io.objects.blocks import catalogue_format
 
 #: Least width of a text column in a FITS table, characters.
 TEXT_WIDTH = 32

@@ -1,0 +1,99 @@
+"""On a machine with a GPU, in ten minutes: tests marked cuda, simulator, throughput, a whole training of `wide`.
+
+    python benchmarks/gpu.py [--seconds 600] [--output gpu-output] [--weights default]
+
+Each step is a Python of its own with the time that is left; one that fails or runs out of time is told, and the others
+go on. ``figures.json`` in the output is what `benchmarks/performance.py --gpu FILE` puts into docs/performance.md.
+Templates must be at hand (`napari-sfh-train templates`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+from machine import machine
+
+HERE = Path(__file__).parent
+#: Spectra that the timed training of `wide` is cut to, and its epochs: a part of the recipe, scaled by what is printed.
+TRAINING = ("--n", "40000", "--epochs", "3")
+
+
+def list_steps(weights: str, output: Path) -> dict[str, list[str]]:
+    """Commands by the step's name, in the order of what matters most."""
+    python = sys.executable
+    return {
+        "tests": [python, "-m", "pytest", "-q", "-m", "cuda", "tests"],
+        "throughput": [python, str(HERE / "bench_infer.py"), "--weights", weights, "--device", "cuda", "--threads"],
+        "simulator": [python, str(HERE / "bench_simulate.py"), "--config", "wide", "--device", "cuda"],
+        "training": [
+            *(python, "-m", "napari_sfh.training", "train", "--config", "wide", "--device", "cuda"),
+            *("--output", str(output / "wide"), *TRAINING),
+        ],
+        "whole training": [
+            *(python, "-m", "napari_sfh.training", "train", "--config", "wide", "--device", "cuda"),
+            *("--output", str(output / "wide-whole")),
+        ],
+    }
+
+
+def run_step(command: list[str], seconds: float, log: Path) -> tuple[int, float]:
+    """Exit status and wall seconds of a command whose output goes to a file; 124 where its time ran out."""
+    start = time.perf_counter()
+    with log.open("w") as stream:
+        try:
+            status = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, timeout=seconds).returncode
+        except subprocess.TimeoutExpired:
+            status = 124
+    return status, time.perf_counter() - start
+
+
+def read_figures(name: str, text: str) -> list[dict[str, object]]:
+    """Figures that a benchmark printed: ``words: NUMBER bins/s``, ``spectra/s`` or ``s``."""
+    found = re.findall(r"^\s*(.+?): ([\d.]+) (bins/s|spectra/s|s)\b", text, flags=re.M)
+    return [{"what": f"{name}, {what.strip()}", "value": float(value), "unit": unit} for what, value, unit in found]
+
+
+def main() -> int:
+    """Run the steps, write the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--output", type=Path, default=Path("gpu-output"))
+    parser.add_argument("--weights", default="default")
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("gpu: this machine has no CUDA device; nothing was measured", file=sys.stderr)
+        return 2
+    options.output.mkdir(parents=True, exist_ok=True)
+    about = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, torch {torch.__version__}; {machine()}"
+    print(about, flush=True)
+    end = time.perf_counter() + options.seconds
+    figures: list[dict[str, object]] = []
+    failed = False
+    for name, command in list_steps(options.weights, options.output).items():
+        left = end - time.perf_counter()
+        if left < 10:
+            print(f"{name}: no time left", flush=True)
+            continue
+        log = options.output / f"{name.replace(' ', '-')}.log"
+        status, took = run_step(command, left, log)
+        words = {0: "done", 124: "out of time", 5: "no test has that mark"}.get(status, f"failed, see {log}")
+        failed |= status not in (0, 5, 124)
+        print(f"{name}: {words}, {took:.0f} s", flush=True)
+        if status == 0 and name.endswith("training"):
+            part = "" if name == "whole training" else f" with {' '.join(TRAINING)}"
+            figures.append({"what": f"training of wide{part}", "value": round(took, 1), "unit": "s"})
+        figures += read_figures(name, log.read_text(encoding="utf-8"))
+        content = {"machine": about, "figures": figures}
+        (options.output / "figures.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,322 @@
+"""Measure what docs/performance.md tells, and write it.
+
+    python benchmarks/performance.py [--output DIR] [--gpu FILE]
+
+
+Every figure is processor time of this process, the least of some calls: a shared machine adds to the wall clock, not
+to that. What is compared ("before", "after") is called in turn in one run, so that both see the same machine. How a
+step grows with its work is the slope of a line through log(time) against log(size).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from machine import machine
+from performance_page import write_page
+from threadpoolctl import threadpool_limits
+
+from napari_sfh import demo
+from napari_sfh.io.hst import read_mosaic
+from napari_sfh.io.identify import find_galaxy_files
+from napari_sfh.io.muse import read_cube
+from napari_sfh.model import layers, posterior
+from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.encoding import encode_observation
+from napari_sfh.model.inference import predict_histories, predict_point_values
+from napari_sfh.model.networks import build_network
+from napari_sfh.pipeline import run_pipeline
+from napari_sfh.prep import binning, spectra
+from napari_sfh.prep.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep.kinematics import fit_ppxf_kinematics
+from napari_sfh.prep.mosaics.bands import measure_bands
+from napari_sfh.prep.mosaics.psf import choose_cube_psf
+from napari_sfh.prep.rest_frame import shift_to_rest_frame
+from napari_sfh.training.fitting.training_run import keep_freed_memory
+
+CALLS = 5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One step before and after, processor seconds of the same work."""
+
+    what: str
+    before: str
+    after: str
+    before_s: float
+    after_s: float
+    work: int  # objects in one call
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Processor seconds of a step against the size of its work, and the exponent of the fitted power."""
+
+    what: str
+    of: str
+    sizes: tuple[int, ...]
+    seconds: tuple[float, ...]
+    exponent: float
+
+
+@dataclass(frozen=True)
+class Single:
+    """One figure that has nothing to be compared with."""
+
+    what: str
+    value: float
+    unit: str
+
+
+def least_seconds(works: dict[str, Callable[[], object]], calls: int = CALLS) -> dict[str, float]:
+    """Least processor time of each of some works that are called in turn; a first call of each is not counted."""
+    for work in works.values():
+        work()
+    best = dict.fromkeys(works, np.inf)
+    for _ in range(calls):
+        for name, work in works.items():
+            start = time.process_time()
+            work()
+            best[name] = min(best[name], time.process_time() - start)
+    return best
+
+
+def fit_growth(what: str, of: str, works: dict[int, Callable[[], object]]) -> Growth:
+    """Time a step at several sizes."""
+    seconds = least_seconds({str(n): work for n, work in works.items()}, 3)
+    sizes, times = tuple(works), tuple(seconds.values())
+    exponent = np.polyfit(np.log(sizes), np.log(times), 1)[0]
+    return Growth(what, of, sizes, tuple(round(t, 5) for t in times), round(float(exponent), 2))
+
+
+class Switched:
+    """A work that is done with one function of a module always giving False: the plain way."""
+
+    def __init__(self, module: object, name: str, work: Callable[[], object]) -> None:
+        self.module, self.name, self.work = module, name, work
+
+    def __call__(self) -> None:
+        kept = getattr(self.module, self.name)
+        setattr(self.module, self.name, lambda *args: False)
+        try:
+            self.work()
+        finally:
+            setattr(self.module, self.name, kept)
+
+
+class DemoGalaxy:
+    """Cube, bins, spectra and bands of the bundled mock galaxy."""
+
+    def __init__(self) -> None:
+        self.files = find_galaxy_files(demo.find_demo_folder())
+        self.cube = read_cube(self.files.cube)
+        self.redshift = float(self.cube.redshift or 0.0)
+        self.bundle = load_bundle()
+        self.grid = self.bundle.instrument.grid
+        self.spaxels = binning.measure_signal_noise(self.cube, self.redshift, self.grid.norm_window_aa)
+        self.bins = binning.bin_spaxels(self.spaxels, 35.0)
+        channels = spectra.find_channel_range(self.cube, self.redshift, self.grid)
+        self.spectra = spectra.extract_bin_spectra(self.cube, self.bins, channels, self.spaxels.signal)
+        self.result = run_pipeline(demo.make_demo_config("cpu"))
+
+    def some_spectra(self, n: int) -> spectra.BinSpectra:
+        """The first n bins, or all of them again and again."""
+        rows = np.arange(n) % self.spectra.n_bins
+        s = self.spectra
+        return replace(s, flux=s.flux[rows], variance=s.variance[rows], good=s.good[rows])
+
+    def some_bins(self, n: int):
+        """As `some_spectra`, as the network takes them."""
+        return self.result.data.select(np.arange(n) % self.result.bins.n_bins)
+
+
+def compare_training(galaxy: DemoGalaxy) -> list[Comparison]:
+    """A training step of the paper's network, batch 128."""
+    torch.manual_seed(0)
+    data = galaxy.some_bins(128)
+    features = encode_observation(data, galaxy.bundle.features)
+    network = build_network("galceran2026", None, data.flux.shape[1], data.phot.shape[1]).train()
+    optimiser = torch.optim.Adam(network.parameters(), fused=True)
+
+    def step() -> None:
+        optimiser.zero_grad()
+        decoded, _ = network(features)
+        (decoded.fraction.square().sum() + decoded.mh.square().mean()).backward()
+        optimiser.step()
+
+    took = least_seconds({"plain": Switched(layers, "allows_fast_convolution", step), "fused": step}, 8)
+    what, before, after = "training step, batch 128", "layers one by one", "one fused step"
+    return [Comparison(what, before, after, took["plain"], took["fused"], 128)]
+
+
+def compare_posterior(galaxy: DemoGalaxy) -> list[Comparison]:
+    """Posterior of 64 bins with 1 000 draws."""
+    data = galaxy.some_bins(64)
+
+    def predict() -> None:
+        predict_histories(data, galaxy.bundle, "cpu", 32, 1000)
+
+    took = least_seconds({"plain": Switched(posterior, "allows_fast_draws", predict), "fast": predict})
+    return [Comparison("posterior, 1 000 draws a bin", "zuko's inverse", "fast draws", took["plain"], took["fast"], 64)]
+
+
+def compare_kinematics(galaxy: DemoGalaxy) -> list[Comparison]:
+    """Fast kinematics against pPXF on the demo's spectra of S/N 35."""
+    some, few = galaxy.some_spectra(256), galaxy.some_spectra(64)
+    about = galaxy.redshift, galaxy.bundle.basis, galaxy.grid
+    took = least_seconds({"ppxf": lambda: fit_ppxf_kinematics(few, *about)}, 2)
+    took |= least_seconds({"fast": lambda: fit_fast_kinematics(some, *about)}, 3)
+    fast, ppxf = fit_fast_kinematics(some, *about), fit_ppxf_kinematics(some, *about)
+    dv, ds = fast.v_kms - ppxf.v_kms, fast.sigma_kms - ppxf.sigma_kms
+    v_error, sigma_error = np.median(fast.v_error_kms), np.median(fast.sigma_error_kms)
+    notes = (
+        f"fast - pPXF on {some.n_bins} bins: V {np.median(dv):+.2f} +- {dv.std():.2f} km/s "
+        f"({np.mean(np.abs(dv) < 3):.0%} within 3), sigma {np.median(ds):+.2f} +- {ds.std():.2f} km/s "
+        f"({np.mean(np.abs(ds) < 5):.0%} within 5); the noise alone makes errors of {v_error:.1f} and "
+        f"{sigma_error:.1f} km/s"
+    )
+    four = took["ppxf"] * some.n_bins / few.n_bins
+    return [Comparison("stellar kinematics", "pPXF", "fast", four, took["fast"], some.n_bins, notes)]
+
+
+def measure_start_up(galaxy: DemoGalaxy) -> list[Single]:
+    """Processor seconds of commands in a Python of their own."""
+    found = []
+    commands = {
+        "--help": ["--help"],
+        "info FOLDER": ["info", str(galaxy.files.folder), "--quiet"],
+        "models": ["models"],
+    }
+    for name, arguments in commands.items():
+        seconds = []
+        for _ in range(3):
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([sys.executable, "-m", "napari_sfh.cli", *arguments], capture_output=True, check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        found.append(Single(f"napari-sfh {name}", round(min(seconds), 3), "s of processor"))
+    return found
+
+
+def measure_inference(galaxy: DemoGalaxy) -> list[Single]:
+    """Bins per second of processor."""
+    data = galaxy.some_bins(1024)
+    took = least_seconds({"point": lambda: predict_point_values(data, galaxy.bundle, "cpu")}, 3)
+    start = time.process_time()
+    run_pipeline(demo.make_demo_config("cpu"))
+    whole = time.process_time() - start
+    return [
+        Single("point inference", round(1024 / took["point"]), "bins per s of processor"),
+        Single(
+            f"the demo's run, {galaxy.result.bins.n_bins} bins, imports not counted", round(whole, 2), "s of processor"
+        ),
+    ]
+
+
+def measure_growth(galaxy: DemoGalaxy) -> list[Growth]:
+    """How the steps of a run grow."""
+    b, z, grid = galaxy.bundle, galaxy.redshift, galaxy.grid
+
+    def cut_channels(n: int) -> spectra.BinSpectra:
+        s, kept = galaxy.some_spectra(64), slice(0, n)
+        return replace(
+            s, wave_aa=s.wave_aa[kept], flux=s.flux[:, kept], variance=s.variance[:, kept], good=s.good[:, kept]
+        )
+
+    blue = [band for band in galaxy.files.mosaics if band not in ("F555W", "F814W")]
+    mosaics = {band: read_mosaic(galaxy.files.mosaics[band], band) for band in blue}
+    psf = choose_cube_psf(galaxy.cube, grid.norm_window_aa, None)
+
+    def photometry(n: int) -> None:
+        some = dict(list(mosaics.items())[:n])
+        measure_bands(some, galaxy.cube, galaxy.bins, psf, b.filters)
+
+    return [
+        fit_growth(
+            "point inference",
+            "bins",
+            {n: lambda n=n: predict_point_values(galaxy.some_bins(n), b, "cpu") for n in (256, 1024, 4096)},
+        ),
+        fit_growth(
+            "posterior, 400 draws",
+            "bins",
+            {n: lambda n=n: predict_histories(galaxy.some_bins(n), b, "cpu", 32, 400) for n in (32, 128, 256)},
+        ),
+        fit_growth(
+            "posterior of 32 bins",
+            "draws",
+            {n: lambda n=n: predict_histories(galaxy.some_bins(32), b, "cpu", 32, n) for n in (250, 1000, 4000)},
+        ),
+        fit_growth(
+            "fast kinematics",
+            "bins",
+            {n: lambda n=n: fit_fast_kinematics(galaxy.some_spectra(n), z, b.basis, grid) for n in (64, 256, 1024)},
+        ),
+        fit_growth(
+            "rest frame",
+            "bins",
+            {n: lambda n=n: shift_to_rest_frame(galaxy.some_spectra(n), grid, z, 0.0, 60.0) for n in (64, 256, 1024)},
+        ),
+        fit_growth(
+            "rest frame of 64 bins",
+            "channels",
+            {n: lambda n=n: shift_to_rest_frame(cut_channels(n), grid, z, 0.0, 60.0) for n in (470, 940, 1880)},
+        ),
+        # The others are also compared with the cube, which is another work.
+        fit_growth("photometry outside the cube's range", "bands", {n: lambda n=n: photometry(n) for n in (1, 2, 3)}),
+    ]
+
+
+def main() -> None:
+    """Measure, print, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "docs")
+    parser.add_argument("--gpu", type=Path, help="figures that benchmarks/gpu.py wrote on a machine with a GPU")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    with threadpool_limits(1):
+        about = machine()
+        galaxy = DemoGalaxy()
+        compared: list[Comparison] = []
+        for measure in (compare_training, compare_posterior, compare_kinematics):
+            compared += measure(galaxy)
+            print(compared[-1], flush=True)
+        singles = measure_start_up(galaxy) + measure_inference(galaxy)
+        print(*singles, sep="\n", flush=True)
+        grown = measure_growth(galaxy)
+        print(*grown, sep="\n", flush=True)
+    found = {
+        "machine": about,
+        "load_after": round(os.getloadavg()[0], 1),
+        "torch": torch.__version__,
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True
+        ).stdout.strip(),
+        "compared": [asdict(x) for x in compared],
+        "singles": [asdict(x) for x in singles],
+        "growth": [asdict(x) for x in grown],
+        "gpu": json.loads(options.gpu.read_text(encoding="utf-8")) if options.gpu else None,
+    }
+    (options.output / "report").mkdir(parents=True, exist_ok=True)
+    (options.output / "report" / "performance.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_page(found, options.output / "performance.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""docs/performance.md from the figures that `performance` measured: every number on the page comes from there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+_HEAD = """# Speed
+
+Written by `python benchmarks/performance.py`; the figures lie in [report/performance.json](report/performance.json).
+Measured on {machine}; torch {torch}, one thread, code at {commit}; load when it ended: {load_after}.
+
+All figures are processor time of the measuring process, the least of some calls. Other jobs share the machine: they add
+to the wall clock, and through caches and memory also some per cent to the processor time. Compare within a line: both
+ways were called in turn, in one run.
+"""
+_TRAINING = """
+## What limits training
+
+On a processor a step is the network's: its products, and the memory that they stream through. One by one, the four
+layers of a convolution unit spend most of their time in kernels that are not vectorised (the backward pass of PReLU,
+max-pooling with indices) and in page faults of fresh arrays. `model/fast_convolution.py` does them in one step, with
+the batch innermost; `keep_freed_memory` lets the process keep its arrays. New noise and encoding are the rest of a
+step.
+"""
+_OTHERS = """
+## Measured by other benchmarks
+
+| what | command |
+|---|---|
+| the full-size run (29 GB and five mosaics) | `benchmarks/bench_fullsize.py` |
+| clicks, map switches, first paint | `benchmarks/bench_viewer.py` |
+| synthetic sets on disk, endless source | `benchmarks/bench_simulate.py` |
+| every stage of a run beside what the preflight expects | `benchmarks/bench_estimate.py` |
+| point inference and posterior on all cores | `benchmarks/bench_infer.py` |
+| a GPU: tests, throughput, simulator, whole training | `make gpu` |
+"""
+
+
+def write_page(found: dict[str, Any], path: Path) -> None:
+    """Write the page."""
+    lines = [_HEAD.format(**found), "## Before and after", "", "| step | before | after | ratio |", "|---|---|---|---|"]
+    notes = []
+    for one in found["compared"]:
+        before, after = (_format_rate(one[f"{k}_s"], one["work"]) for k in ("before", "after"))
+        ratio = one["before_s"] / one["after_s"]
+        lines.append(f"| {one['what']} | {one['before']}: {before} | {one['after']}: {after} | {ratio:.1f} |")
+        notes += [one["notes"]] if one["notes"] else []
+    lines += [
+        "",
+        *(f"{note[0].upper()}{note[1:]}." for note in notes),
+        "",
+        "## Alone",
+        "",
+        "| what | figure |",
+        "|---|---|",
+    ]
+    lines += [f"| {one['what']} | {one['value']:g} {one['unit']} |" for one in found["singles"]]
+    lines += ["", "## How it grows", "", "Processor time goes as size to the power of the exponent.", ""]
+    lines += ["| step | of | sizes | seconds | exponent |", "|---|---|---|---|---|"]
+    for one in found["growth"]:
+        sizes, seconds = (", ".join(f"{x:.4g}" for x in one[k]) for k in ("sizes", "seconds"))
+        lines.append(f"| {one['what']} | {one['of']} | {sizes} | {seconds} | {one['exponent']:.2f} |")
+    text = "\n".join(lines) + "\n" + _TRAINING + "\n## GPU\n\n" + _format_gpu(found["gpu"]) + _OTHERS
+    path.write_text(text, encoding="utf-8")
+
+
+def _format_rate(seconds: float, work: int) -> str:
+    return f"{1e3 * seconds / work:.3g} ms each, {work / seconds:.3g} a second"
+
+
+def _format_gpu(gpu: dict[str, Any] | None) -> str:
+    if gpu is None:
+        return "Not measured: no GPU was at hand. `make gpu` measures there in ten minutes.\n"
+    rows = "\n".join(f"| {one['what']} | {one['value']:g} {one['unit']} |" for one in gpu["figures"])
+    return f"Measured on {gpu['machine']}.\n\n| what | figure |\n|---|---|\n{rows}\n"

@@ -1,0 +1,282 @@
+"""Estimates for rows of catalogues and for single spectra: a table in, the same table with the weights' answers out.
+
+A catalogue streams: `BLOCK_ROWS` rows are read, estimated and written together, so that any number of rows passes in
+the memory of one block. Which weights take catalogues and which take spectra follows from their instrument.
+
+Columns that are added, for each quantity that the weights predict (upper case): the posterior median ``NAME``, half of
+the 16-84 % width ``NAME_ERR``, and ``NAME_P16``, ``NAME_P84``; then ``SNR``, ``OOD`` (above 1: unlike the training set)
+and ``FLAG`` (bits of `types.Flag`). A column of the catalogue that has one of these names keeps it, and ours ends in
+``_SFH``. No row is dropped: those that cannot be estimated have NaN and say why in ``FLAG``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.table import Column, Table
+from numpy.typing import NDArray
+
+from napari_sfh import __version__
+from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.io.objects.blocks import BLOCK_ROWS, Catalogue, open_catalogue
+from napari_sfh.io.objects.columns import BandColumns, match_band_columns
+from napari_sfh.io.objects.photometry import read_band_photometry
+from napari_sfh.io.objects.spectra_1d import Medium, SingleSpectrum, read_single_spectra
+from napari_sfh.io.objects.writing import CatalogueWriter
+from napari_sfh.jobs import ReportProgress, report_progress
+from napari_sfh.model import inference
+from napari_sfh.model.bundle import Bundle, load_bundle
+from napari_sfh.prep.band_rows import make_band_observation
+from napari_sfh.prep.observation import describe_excess, make_observation
+from napari_sfh.prep.rest_frame import shift_to_rest_frame
+from napari_sfh.prep.spectra import BinSpectra
+from napari_sfh.types import F64, BinMap, Flag, Observation, Prediction, Progress
+
+#: Stellar dispersion in km/s where none is given.
+DEFAULT_SIGMA_KMS = 150.0
+_BATCH = 512
+
+
+@dataclass(frozen=True)
+class EstimateConfig:
+    """What `estimate_objects` needs."""
+
+    inputs: tuple[Path, ...]
+    output: Path
+    model: str = "jpas"
+    columns: Mapping[str, str] = field(default_factory=dict)  # band -> column, see `match_band_columns`
+    redshift: float | None = None  # of all objects
+    redshift_column: str = ""
+    ebv_mw: float = 0.0  # Milky Way E(B-V) of all objects, mag
+    sigma_kms: float | None = None  # stellar dispersion of spectra
+    medium: Medium = "auto"
+    device: str = "auto"
+    draws: int = inference.DRAWS
+    rows: int = BLOCK_ROWS
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "inputs", tuple(Path(p) for p in self.inputs))
+        object.__setattr__(self, "output", Path(self.output))
+        if not self.inputs:
+            raise SfhInputError("no input: give a catalogue, or spectra")
+        if self.redshift is not None and not -0.01 < self.redshift < 20:
+            raise SfhInputError(f"--redshift {self.redshift}: must lie between -0.01 and 20")
+        if self.sigma_kms is not None and not 0 <= self.sigma_kms <= 1000:
+            raise SfhInputError(f"--sigma {self.sigma_kms}: must lie in 0-1000 km/s")
+        if not 0 <= self.ebv_mw <= 5:
+            raise SfhInputError(f"--ebv-mw {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
+
+
+@dataclass(frozen=True)
+class EstimateSummary:
+    """What was done."""
+
+    path: Path
+    n_rows: int
+    n_estimated: int
+    n_out_of_depth: int
+    notes: tuple[str, ...]
+
+
+def estimate_objects(
+    config: EstimateConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+) -> EstimateSummary:
+    """Estimate all rows of catalogues, or all spectra, into one table.
+
+    Parameters
+    ----------
+    config : EstimateConfig
+    progress, cancel : optional
+        See `jobs.report_progress`. After a cancel nothing is written.
+
+    Raises
+    ------
+    SfhInputError
+        An input that cannot be read, or that the weights' instrument has no use for.
+    Cancelled
+        ``cancel`` was set.
+    """
+    bundle = load_bundle(config.model)
+    if bundle.instrument.spectrum is None:
+        return _estimate_catalogues(config, bundle, progress, cancel)
+    if config.columns:
+        raise SfhInputError(f"--columns: weights {bundle.name} take single spectra; leave it out")
+    return _estimate_spectra(config, bundle, progress, cancel)
+
+
+def _estimate_catalogues(
+    config: EstimateConfig, bundle: Bundle, progress: ReportProgress | None, cancel: threading.Event | None
+) -> EstimateSummary:
+    catalogues = [open_catalogue(path) for path in config.inputs]
+    if len({c.names for c in catalogues}) > 1:
+        raise SfhInputError(f"{catalogues[1].path}: other columns than {catalogues[0].path}; estimate them one by one")
+    bands = [match_band_columns(c.names, bundle.instrument.band_names, config.columns, str(c.path)) for c in catalogues]
+    notes = [*(note for c in catalogues for note in c.notes), *_describe_missing_bands(bundle.instrument, bands[0])]
+    counts = np.zeros(3, int)
+    total = sum(c.n_rows or 0 for c in catalogues)
+    with CatalogueWriter(config.output, _describe_run(config, bundle)) as out:
+        for catalogue, columns in zip(catalogues, bands):
+            for block in catalogue.read_blocks(config.rows):
+                report_progress(Progress(f"estimating {catalogue.path.name}", int(counts[0]), total), progress, cancel)
+                data = _observe_rows(block, catalogue, columns, bundle, config)
+                counts += _append_estimates(out, block, data, bundle, config, cancel)
+    report_progress(Progress("estimating", int(counts[0]), int(counts[0])), progress)
+    return EstimateSummary(config.output, int(counts[0]), int(counts[1]), int(counts[2]), tuple(notes))
+
+
+def _describe_missing_bands(instrument: Instrument, columns: Mapping[str, BandColumns]) -> tuple[str, ...]:
+    missing = [b for b in instrument.band_names if b not in columns]
+    if not missing:
+        return ()
+    more = ", ..." if len(missing) > 6 else ""
+    return (f"{len(missing)} of {instrument.n_bands} bands have no column: {', '.join(missing[:6])}{more}",)
+
+
+def _observe_rows(
+    block: Table, catalogue: Catalogue, columns: Mapping[str, BandColumns], bundle: Bundle, config: EstimateConfig
+) -> Observation:
+    instrument = bundle.instrument
+    pivot = bundle_pivots_aa(bundle)
+    seen = read_band_photometry(block, columns, instrument.band_names, pivot, str(catalogue.path))
+    return make_band_observation(
+        instrument,
+        seen.flux,
+        seen.error,
+        seen.mask,
+        flag=seen.flag,
+        redshift=_read_redshifts(block, catalogue, config),
+        ebv_mw=config.ebv_mw,
+        pivot_aa=pivot,
+    )
+
+
+def bundle_pivots_aa(bundle: Bundle) -> F64:
+    """Pivot wavelengths in Angstrom of a bundle's bands, (B,).
+
+    Raises
+    ------
+    SfhInputError
+        The bundle has neither curves nor trapezoids of its bands.
+    """
+    from napari_sfh.instruments.files import make_band_filters
+
+    if bundle.basis is not None and len(bundle.basis.filters) == bundle.instrument.n_bands:
+        return np.array([f.pivot_aa for f in bundle.basis.filters])
+    return np.array([f.pivot_aa for f in make_band_filters(bundle.instrument)])
+
+
+def _read_redshifts(block: Table, catalogue: Catalogue, config: EstimateConfig) -> F64 | float:
+    if not config.redshift_column:
+        return config.redshift or 0.0
+    if config.redshift_column not in block.colnames:
+        raise SfhInputError(f"--redshift-column {config.redshift_column}: {catalogue.path} has no such column")
+    try:
+        return np.asarray(np.ma.filled(np.ma.asarray(block[config.redshift_column]).astype(float), np.nan))
+    except (TypeError, ValueError) as error:
+        raise SfhInputError(f"--redshift-column {config.redshift_column}: holds no numbers ({error})") from error
+
+
+def _append_estimates(
+    out: CatalogueWriter,
+    block: Table,
+    data: Observation,
+    bundle: Bundle,
+    config: EstimateConfig,
+    cancel: threading.Event | None,
+) -> NDArray[np.int_]:
+    """Write a block with its estimates; rows, estimated ones, and those out of depth."""
+    prediction = inference.predict_histories(
+        data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
+    )
+    out.append(_join_estimates(block, data, prediction))
+    known = np.isfinite(prediction.ood)
+    return np.array([len(block), int(known.sum()), int((prediction.ood[known] > 1).sum())])
+
+
+def _join_estimates(block: Table, data: Observation, prediction: Prediction) -> Table:
+    """The block with the columns of the module's text."""
+    out, taken = block.copy(copy_data=False), set(block.colnames)
+
+    def put(name: str, values: Any) -> None:
+        out[f"{name}_SFH" if name in taken else name] = Column(values)
+
+    for name in prediction.scalars:
+        quantiles = prediction.quantiles[name]
+        put(name.upper(), quantiles[:, 2])
+        put(f"{name.upper()}_ERR", prediction.half_width(name))
+        put(f"{name.upper()}_P16", quantiles[:, 1])
+        put(f"{name.upper()}_P84", quantiles[:, 3])
+    strange = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
+    put("SNR", data.snr)
+    put("OOD", prediction.ood)
+    put("FLAG", (data.flag | strange).astype(np.int32))
+    return out
+
+
+def _describe_run(config: EstimateConfig, bundle: Bundle) -> dict[str, Any]:
+    return {
+        "SFHVERS": (__version__, "napari-sfh"),
+        "MODEL": (bundle.name, "weights"),
+        "MODELSHA": (bundle.sha256[:16], "sha256 of the weights"),
+        "INSTRUME": (bundle.instrument.name, "what the weights were shown"),
+        "DRAWS": (config.draws, "posterior draws a row"),
+    }
+
+
+def _estimate_spectra(
+    config: EstimateConfig, bundle: Bundle, progress: ReportProgress | None, cancel: threading.Event | None
+) -> EstimateSummary:
+    spectra = [(path, one) for path in config.inputs for one in read_single_spectra(path, config.medium)]
+    notes: list[str] = []
+    counts = np.zeros(3, int)
+    with CatalogueWriter(config.output, _describe_run(config, bundle)) as out:
+        for start in range(0, len(spectra), _BATCH):
+            report_progress(Progress("estimating spectra", start, len(spectra)), progress, cancel)
+            part = spectra[start : start + _BATCH]
+            seen = [_observe_spectrum(one, path, bundle.instrument, config, notes) for path, one in part]
+            block = Table(
+                {
+                    "FILE": [path.name for path, _ in part],
+                    "NAME": [one.name for _, one in part],
+                    "REDSHIFT": [_redshift_of(one, path, config) for path, one in part],
+                }
+            )
+            counts += _append_estimates(out, block, _stack_observations(seen), bundle, config, cancel)
+    return EstimateSummary(config.output, int(counts[0]), int(counts[1]), int(counts[2]), tuple(dict.fromkeys(notes)))
+
+
+def _redshift_of(one: SingleSpectrum, path: Path, config: EstimateConfig) -> float:
+    z = config.redshift if config.redshift is not None else one.redshift
+    if z is None:
+        raise SfhInputError(f"{path}: the file says no redshift; give --redshift (0 for a spectrum at rest)")
+    return float(z)
+
+
+def _observe_spectrum(
+    one: SingleSpectrum, path: Path, instrument: Instrument, config: EstimateConfig, notes: list[str]
+) -> Observation:
+    """One spectrum on the instrument's grid."""
+    z = _redshift_of(one, path, config)
+    sigma = DEFAULT_SIGMA_KMS if config.sigma_kms is None else config.sigma_kms
+    observed = BinSpectra(one.wave_aa, one.flux[None], one.variance[None], one.good[None], 1.0, True, one.lsf)
+    rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
+    notes.extend((*one.notes, *describe_excess(rest, instrument)))
+    if config.sigma_kms is None:
+        notes.append(f"stellar dispersion not given: taken for {DEFAULT_SIGMA_KMS:g} km/s; give --sigma")
+    zeros = np.zeros(1)
+    row = BinMap(np.ones((1, 1), np.int32), zeros, zeros, np.zeros(1, np.int32), rest.snr, 0.0, "spectrum")
+    return make_observation(rest, {}, row, instrument, 0.0, sigma, z, config.sigma_kms is None)
+
+
+def _stack_observations(parts: Sequence[Observation]) -> Observation:
+    stacked: dict[str, Any] = dict(parts[0].__dict__)
+    for key, value in parts[0].__dict__.items():
+        if isinstance(value, np.ndarray):
+            stacked[key] = np.concatenate([getattr(part, key) for part in parts])
+    return Observation(**stacked)

@@ -1,0 +1,119 @@
+"""Line-spread functions (LSF): the FWHM of an unresolved line against wavelength, for each kind of instrument.
+
+Wavelengths are observed, in air, in Angstrom. The pixel is part of the LSF: measured widths are those of lines on the
+data's own pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.arrays import F64
+from napari_sfh.errors import SfhInputError
+
+Kind = Literal["muse", "constant_fwhm_aa", "constant_r", "table"]
+
+
+@dataclass(frozen=True)
+class LineSpread:
+    """The line-spread function of an instrument or of a data set.
+
+    Parameters
+    ----------
+    kind : str
+        ``muse`` (the polynomial of Bacon et al. 2017, A&A 608, A1, equation 8), ``constant_fwhm_aa``, ``constant_r``
+        (resolving power lambda / FWHM) or ``table``.
+    value : float
+        FWHM in Angstrom, or the resolving power; unused by the other kinds.
+    table : tuple of (wavelength in Angstrom, FWHM in Angstrom) pairs
+        Linear between its rows, constant beyond them.
+
+    Examples
+    --------
+    >>> LineSpread("constant_r", 2000.0).fwhm_aa(5000.0)
+    array(2.5)
+    """
+
+    kind: Kind
+    value: float = 0.0
+    table: tuple[tuple[float, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.kind in ("constant_fwhm_aa", "constant_r") and not (np.isfinite(self.value) and self.value > 0):
+            raise SfhInputError(f"lsf: {self.kind} = {self.value} must be a number above 0")
+        if self.kind == "table":
+            rows = np.asarray(self.table, dtype=np.float64)
+            if rows.ndim != 2 or rows.shape[0] < 2 or not np.isfinite(rows).all():
+                raise SfhInputError("lsf: the table needs at least two rows of wavelength and FWHM in Angstrom")
+            if np.any(np.diff(rows[:, 0]) <= 0) or np.any(rows[:, 1] <= 0):
+                raise SfhInputError("lsf: the table's wavelengths must increase and its FWHM be above 0 Angstrom")
+
+    def fwhm_aa(self, wave_aa: NDArray[np.floating] | float) -> F64:
+        """FWHM in Angstrom at observed air wavelengths, the shape of ``wave_aa``."""
+        wave = np.asarray(wave_aa, dtype=np.float64)
+        if self.kind == "muse":
+            return 5.866e-8 * wave**2 - 9.187e-4 * wave + 6.040
+        if self.kind == "constant_fwhm_aa":
+            return np.full_like(wave, self.value)
+        if self.kind == "constant_r":
+            return wave / self.value
+        at, fwhm = self._columns
+        return np.interp(wave, at, fwhm)
+
+    @cached_property
+    def _columns(self) -> tuple[F64, F64]:
+        rows = np.asarray(self.table, dtype=np.float64)
+        return rows[:, 0], rows[:, 1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values: the ``[spectrum.lsf]`` section, its table written out."""
+        out: dict[str, Any] = {"kind": self.kind}
+        if self.kind == "constant_fwhm_aa":
+            out["fwhm_aa"] = self.value
+        if self.kind == "constant_r":
+            out["r"] = self.value
+        if self.kind == "table":
+            out["table"] = [list(row) for row in self.table]
+        return out
+
+    def describe(self) -> str:
+        """In words, for listings and notes."""
+        if self.kind == "muse":
+            return "MUSE (Bacon et al. 2017)"
+        if self.kind == "constant_fwhm_aa":
+            return f"FWHM {self.value:g} AA"
+        if self.kind == "constant_r":
+            return f"R = {self.value:g}"
+        return f"table, FWHM {self._columns[1].min():.2f}-{self._columns[1].max():.2f} AA"
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> LineSpread:
+        """A table of two columns, wavelength and FWHM in Angstrom; ``#`` begins a comment.
+
+        Raises
+        ------
+        SfhInputError
+            No such file, or no two columns of numbers.
+        """
+        try:
+            rows = np.loadtxt(path, delimiter="," if Path(path).suffix == ".csv" else None, ndmin=2)
+        except (OSError, ValueError) as error:
+            raise SfhInputError(f"{path}: no table of wavelength and FWHM in Angstrom ({error})") from error
+        if rows.shape[1] < 2:
+            raise SfhInputError(f"{path}: one column; the LSF needs wavelength and FWHM in Angstrom")
+        return cls("table", table=tuple((float(a), float(b)) for a, b in rows[:, :2]))
+
+
+#: The LSF of MUSE.
+MUSE_LSF = LineSpread("muse")
+
+
+def find_line_spread(instrument: str) -> LineSpread | None:
+    """The LSF of the instrument that a header names (``INSTRUME``), None where it is not known."""
+    return MUSE_LSF if "MUSE" in instrument.upper() else None

@@ -1,0 +1,1 @@
+"""Objects that are no cube: catalogues of photometry, single spectra, band images."""

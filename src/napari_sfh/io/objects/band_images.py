@@ -1,0 +1,153 @@
+"""Band images of a survey on one grid: flux density per pixel, with errors from the file or from the image itself.
+
+The data are the first two-dimensional HDU. Errors come from another HDU of the same shape: 1 sigma from ERR, ERROR,
+SIGMA, RMS or STD, variances from VAR, VARIANCE or STAT, inverse variances from IVAR or WHT. Without one, the noise is
+measured from the image's own small-scale scatter. BUNIT must be a flux density, in f_lambda or f_nu; ``ZP_AB`` or
+``MAGZERO`` serves for counts (f_nu of one count is that of the AB zero point).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.units import unit_conversion_factor
+from napari_sfh.io.fits_access import (
+    find_galaxy_name,
+    get_number_card,
+    get_text_card,
+    image_shape,
+    merge_headers,
+    open_fits,
+    read_celestial_wcs,
+)
+from napari_sfh.io.hst import measure_pixel_scatter
+from napari_sfh.physics.filters import AB_ZERO, C_AA_S
+from napari_sfh.types import F32
+
+_ERRORS, _VARIANCES, _INVERSES = ("ERR", "ERROR", "SIGMA", "RMS", "STD"), ("VAR", "VARIANCE", "STAT"), ("IVAR", "WHT")
+_F_NU, _F_LAMBDA = u.erg / u.s / u.cm**2 / u.Hz, u.erg / u.s / u.cm**2 / u.AA
+_SAME_GRID_PX = 0.1
+
+
+@dataclass(frozen=True)
+class BandImages:
+    """B images of one field on one grid."""
+
+    bands: tuple[str, ...]
+    flux: F32  # (B, ny, nx) erg/s/cm2/AA per pixel; NaN where masked
+    error: F32  # (B, ny, nx) 1 sigma
+    wcs: WCS  # celestial
+    name: str
+    path: Path  # of the first, for messages
+    notes: tuple[str, ...] = ()
+
+
+def read_band_images(paths: Mapping[str, Path], pivot_aa: Mapping[str, float]) -> BandImages:
+    """Read the images of a stack.
+
+    Parameters
+    ----------
+    paths : mapping
+        Band to file.
+    pivot_aa : mapping
+        Band to pivot wavelength in Angstrom, for the bands of the weights.
+
+    Raises
+    ------
+    SfhInputError
+        No image, an unknown band, a file without a flux unit, or images on different grids.
+    """
+    if not paths:
+        raise SfhInputError("--images: none; give BAND=FILE for each band")
+    if unknown := [band for band in paths if band not in pivot_aa]:
+        raise SfhInputError(f"--images {unknown[0]}: no such band; the weights know {', '.join(pivot_aa)}")
+    fluxes, errors, notes = [], [], []
+    first: tuple[tuple[int, ...], WCS, str, Path] | None = None
+    for band, path in paths.items():
+        flux, error, wcs, headers, note = _read_image(Path(path), pivot_aa[band])
+        if first is None:
+            first = (flux.shape, wcs, find_galaxy_name(headers, Path(path)), Path(path))
+        _check_same_grid(flux.shape, wcs, first, Path(path))
+        fluxes.append(flux)
+        errors.append(error)
+        notes += [note] if note else []
+    assert first is not None  # there is a path at least
+    return BandImages(tuple(paths), np.stack(fluxes), np.stack(errors), first[1], first[2], first[3], tuple(notes))
+
+
+def _read_image(path: Path, pivot_aa: float) -> tuple[F32, F32, WCS, dict[str, Any], str]:
+    with open_fits(path) as hdus:
+        number = next((k for k, hdu in enumerate(hdus) if len(image_shape(hdu)) == 2), None)
+        if number is None:
+            raise SfhInputError(f"{path}: no two-dimensional image; a cube is given by --cube")
+        headers = merge_headers(hdus[0].header, hdus[number].header)
+        factor = _flux_factor(headers, path, pivot_aa)
+        data = np.asarray(hdus[number].data, np.float64)
+        sigma = _find_errors(hdus, number, data.shape)
+        wcs = read_celestial_wcs(hdus[number].header, path)
+    note = ""
+    if sigma is None:
+        scatter = measure_pixel_scatter(np.where(data != 0, data, np.nan))
+        if not scatter > 0:
+            raise SfhInputError(f"{path}: no errors, and no scatter to measure them from; add an HDU named ERR")
+        sigma, note = np.full(data.shape, scatter), f"{path.name}: no errors in the file, measured from its scatter"
+    bad = ~np.isfinite(data) | ~np.isfinite(sigma) | ~(sigma > 0)
+    flux, error = (np.where(bad, np.nan, x * factor).astype(np.float32) for x in (data, sigma))
+    return flux, error, wcs, headers, note
+
+
+def _find_errors(hdus: fits.HDUList, number: int, shape: tuple[int, ...]) -> np.ndarray[Any, Any] | None:
+    """1 sigma errors from another HDU of the same shape."""
+    for k, hdu in enumerate(hdus):
+        if k == number or image_shape(hdu) != shape:
+            continue
+        values, name = np.asarray(hdu.data, np.float64), hdu.name.upper()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            if name in _ERRORS:
+                return values
+            if name in _VARIANCES:
+                return np.sqrt(values)
+            if name in _INVERSES:
+                return np.where(values > 0, 1.0 / np.sqrt(np.maximum(values, 0.0)), np.nan)
+    return None
+
+
+def _flux_factor(headers: Mapping[str, Any], path: Path, pivot_aa: float) -> float:
+    """erg/s/cm2/AA of one unit of the image."""
+    to_lambda = C_AA_S / pivot_aa**2
+    unit = get_text_card(headers, "BUNIT")
+    if unit:
+        if (factor := unit_conversion_factor(unit, _F_LAMBDA)) is not None:
+            return factor
+        if (factor := unit_conversion_factor(unit, _F_NU)) is not None:
+            return factor * to_lambda
+    zero = get_number_card(headers, "ZP_AB", "MAGZERO", "MAGZPT", "ZEROPT")
+    if zero is not None:
+        return float(10 ** (-0.4 * (zero - AB_ZERO))) * to_lambda
+    raise SfhInputError(
+        f"{path}: BUNIT = {unit!r} is no flux density and there is no AB zero point; set BUNIT (erg/s/cm2/AA, Jy, uJy) "
+        "or MAGZERO"
+    )
+
+
+def _check_same_grid(
+    shape: tuple[int, ...], wcs: WCS, first: tuple[tuple[int, ...], WCS, str, Path], path: Path
+) -> None:
+    if shape != first[0]:
+        raise SfhInputError(f"{path}: {shape} pixels, {first[3].name} has {first[0]}; bring the images to one grid")
+    corner = np.array([[0, 0], [shape[1] - 1, shape[0] - 1]], float)
+    away = first[1].wcs_world2pix(wcs.wcs_pix2world(corner, 0), 0) - corner
+    if not np.all(np.abs(away) < _SAME_GRID_PX):
+        raise SfhInputError(
+            f"{path}: its pixels lie {np.nanmax(np.abs(away)):.1f} px from those of {first[3].name}; bring the images "
+            "to one grid"
+        )

@@ -1,0 +1,205 @@
+"""Commands on objects that are no cube: catalogues, single spectra, band images; and gradients of a finished result."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_sfh.console import print_progress
+from napari_sfh.errors import SfhInputError
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_object_parsers(commands: Subparsers) -> None:
+    """Add ``estimate`` and ``gradient``."""
+    estimate = commands.add_parser("estimate", help="rows of a catalogue, or single spectra, to a table")
+    estimate.add_argument("inputs", nargs="+", type=Path, metavar="TABLE|SPECTRUM")
+    estimate.add_argument("--model", default="jpas", metavar="NAME|FILE", help="weights (default %(default)s)")
+    estimate.add_argument(
+        "--columns", nargs="+", default=[], metavar="BAND=COLUMN", help="also BAND=COLUMN:UNIT,ERROR_COLUMN"
+    )
+    estimate.add_argument("--redshift", type=float, metavar="Z", help="of all objects (else the spectrum's own, or 0)")
+    estimate.add_argument("--redshift-column", default="", metavar="COLUMN", help="of a catalogue")
+    estimate.add_argument("--ebv-mw", type=float, default=0.0, metavar="E", help="Milky Way E(B-V), mag")
+    estimate.add_argument("--sigma", type=float, metavar="KMS", help="stellar velocity dispersion of the spectra")
+    estimate.add_argument("--medium", default="auto", choices=["auto", "air", "vacuum"], help="of the wavelengths")
+    estimate.add_argument("--output", required=True, type=Path, metavar="OUT.fits|.ecsv|.csv|.vot")
+    _add_common_arguments(estimate)
+    estimate.set_defaults(command=run_estimate_command)
+
+    gradient = commands.add_parser("gradient", help="radial gradients of a result, with bootstrap errors")
+    gradient.add_argument("result", type=Path, metavar="OUT.fits")
+    gradient.add_argument("--centre", metavar="RA,DEC", help="degrees; the disc is guessed from the light unless given")
+    gradient.add_argument("--pa", type=float, metavar="DEG", help="position angle of the disc, north through east")
+    gradient.add_argument("--inclination", type=float, metavar="DEG")
+    gradient.add_argument("--re", type=float, metavar="ARCSEC", help="effective radius")
+    gradient.add_argument("--r-max", type=float, default=1.0, metavar="RE", help="of the fit (default %(default)s R_e)")
+    gradient.add_argument("--output", type=Path, metavar="OUT.ecsv|.csv|.fits", help="the table as a file")
+    gradient.add_argument("--quiet", action="store_true", help="no progress")
+    gradient.set_defaults(command=run_gradient_command)
+
+
+def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda", "mps"])
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
+    """``BAND=VALUE`` pairs of an option.
+
+    Raises
+    ------
+    SfhInputError
+        A pair without ``=`` or without a value.
+    """
+    found = {}
+    for pair in pairs:
+        band, sign, value = pair.partition("=")
+        if not sign or not value or not band:
+            raise SfhInputError(f"{option} {pair}: write BAND=VALUE")
+        found[band] = value
+    return found
+
+
+def run_estimate_command(options: argparse.Namespace) -> int:
+    """``napari-sfh estimate``."""
+    from napari_sfh.estimate import EstimateConfig, estimate_objects
+    from napari_sfh.io.outputs import check_outputs
+
+    config = EstimateConfig(
+        inputs=tuple(options.inputs),
+        output=options.output,
+        model=options.model,
+        columns=parse_band_pairs("--columns", options.columns),
+        redshift=options.redshift,
+        redshift_column=options.redshift_column,
+        ebv_mw=options.ebv_mw,
+        sigma_kms=options.sigma,
+        medium=options.medium,
+        device=options.device,
+    )
+    check_outputs([config.output], config.inputs)
+    with print_progress(options.quiet) as progress:
+        done = estimate_objects(config, progress)
+    _print_notes(done.notes, options.quiet)
+    print(
+        f"{done.n_estimated} of {done.n_rows} rows estimated, {done.n_out_of_depth} unlike the training set, "
+        f"weights {config.model}: {done.path}"
+    )
+    return 0
+
+
+def needs_no_spectrum(model: str) -> bool:
+    """Whether weights take bands without a spectrum."""
+    from napari_sfh.model.bundle import load_bundle
+
+    return model != "default" and load_bundle(model).instrument.spectrum is None
+
+
+def run_bands_command(options: argparse.Namespace) -> int:
+    """``napari-sfh run`` with band images, or with a cube and weights for bands."""
+    from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
+    from napari_sfh.batch.many_galaxies import save_summary_page
+    from napari_sfh.io.outputs import check_outputs
+    from napari_sfh.io.results import write_result
+
+    config = BandRunConfig(
+        cube=options.cube,
+        images={band: Path(path) for band, path in parse_band_pairs("--images", options.images).items()},
+        model="narrowband" if options.model == "default" else options.model,
+        redshift=options.redshift,
+        ebv_mw=options.ebv_mw or 0.0,
+        target_snr=options.target_snr,
+        binning=options.binning,
+        device=options.device,
+    )
+    output = Path(options.output)
+    check_outputs([output, output.with_suffix(".png")], [config.cube, *config.images.values()])
+    with print_progress(options.quiet) as progress:
+        result = run_band_pipeline(config, progress)
+    write_result(result, output)
+    page = save_summary_page(result, output)
+    _print_notes(str(result.settings.get("notes", "")).split(" | "), options.quiet)
+    print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {page}")
+    return 0
+
+
+def _print_notes(notes: Sequence[str], quiet: bool) -> None:
+    for note in filter(None, notes):
+        if not quiet:
+            print(f"note: {note}", file=sys.stderr)
+
+
+def run_gradient_command(options: argparse.Namespace) -> int:
+    """``napari-sfh gradient``."""
+    from astropy.table import Table
+
+    from napari_sfh.analysis import gradients
+    from napari_sfh.io.results import read_result
+
+    result = read_result(options.result)
+    disc = _choose_disc(result, options)
+    settings = gradients.GradientFitSettings(r_max=options.r_max)
+    use = gradients.select_trusted_bins(result)
+    rows = []
+    for quantity, (key, title, _) in gradients.GRADIENT_QUANTITIES.items():
+        if key not in result.prediction.quantiles:
+            continue
+        profile = gradients.build_radial_profile(result, disc, quantity)
+        fitted = gradients.fit_gradient(profile, settings, use)
+        sampled = gradients.fit_subsampled_gradient(profile, r_max=options.r_max, use=use)
+        rows.append(
+            {
+                "QUANTITY": quantity,
+                "SLOPE": fitted.slope,
+                "SLOPE_ERR": fitted.slope_error,
+                "SLOPE_75": sampled[0],
+                "SLOPE_75_ERR": sampled[1],
+                "AT_RE": fitted.at_re,
+                "AT_RE_ERR": fitted.at_re_error,
+                "N_BINS": int(fitted.used.sum()),
+            }
+        )
+        print(
+            f"{title}: {fitted.slope:+.3f} +- {fitted.slope_error:.3f} per R_e (robust, bootstrap); "
+            f"{sampled[0]:+.3f} +- {sampled[1]:.3f} (least squares, 100 times three quarters of the bins); "
+            f"{int(fitted.used.sum())} bins within {options.r_max:g} R_e"
+        )
+    if not rows:
+        raise SfhInputError(f"{options.result}: its weights predict none of {', '.join(gradients.GRADIENT_QUANTITIES)}")
+    print(
+        f"disc: centre {disc.ra_deg:.5f} {disc.dec_deg:.5f}, PA {disc.pa_deg:.0f} deg, inclination "
+        f"{disc.inclination_deg:.0f} deg, R_e {disc.r_e_arcsec:.2f} arcsec"
+    )
+    if options.output:
+        _write_table(Table(rows), options.output)
+    return 0
+
+
+def _choose_disc(result: Any, options: argparse.Namespace) -> Any:
+    """The disc that the light shows, with what the user says of it."""
+    from dataclasses import replace
+
+    from napari_sfh.analysis.disc import guess_disc
+
+    disc = guess_disc(result.white, result.wcs)
+    given = {"pa_deg": options.pa, "inclination_deg": options.inclination, "r_e_arcsec": options.re}
+    if options.centre:
+        try:
+            given["ra_deg"], given["dec_deg"] = (float(x) for x in options.centre.split(","))
+        except ValueError as error:
+            raise SfhInputError(f"--centre {options.centre}: write RA,DEC in degrees") from error
+    return replace(disc, **{key: value for key, value in given.items() if value is not None})
+
+
+def _write_table(table: Any, path: Path) -> None:
+    from napari_sfh.io.objects.writing import CatalogueWriter
+
+    with CatalogueWriter(path) as out:
+        out.append(table)
+    print(path)

@@ -1,0 +1,83 @@
+"""What the benchmarks write: every figure of docs/performance.md comes from the measured ones."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+def load_benchmark(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_figures(gpu=None):
+    return {
+        "machine": "a machine",
+        "torch": "2.0",
+        "commit": "abc",
+        "load_after": 0.5,
+        "compared": [
+            {
+                "what": "step",
+                "before": "slow",
+                "after": "quick",
+                "before_s": 6.0,
+                "after_s": 2.0,
+                "work": 4,
+                "notes": "they agree",
+            }
+        ],
+        "singles": [{"what": "command", "value": 1.25, "unit": "s"}],
+        "growth": [{"what": "step", "of": "bins", "sizes": [1, 10], "seconds": [0.5, 5.0], "exponent": 1.0}],
+        "gpu": gpu,
+    }
+
+
+def test_page_tells_ratios_exponents_and_what_was_not_measured(monkeypatch, tmp_path):
+    page = load_benchmark("performance_page", monkeypatch)
+    page.write_page(make_figures(), tmp_path / "p.md")
+    text = (tmp_path / "p.md").read_text()
+    assert "| step | slow: 1.5e+03 ms each, 0.667 a second | quick: 500 ms each, 2 a second | 3.0 |" in text
+    assert "| step | bins | 1, 10 | 0.5, 5 | 1.00 |" in text
+    assert "| command | 1.25 s |" in text
+    assert "They agree." in text
+    assert "Not measured" in text
+
+
+def test_page_tells_a_gpus_figures_with_its_name(monkeypatch, tmp_path):
+    page = load_benchmark("performance_page", monkeypatch)
+    gpu = {"machine": "NVIDIA X", "figures": [{"what": "throughput, point", "value": 1e5, "unit": "bins/s"}]}
+    page.write_page(make_figures(gpu), tmp_path / "p.md")
+    text = (tmp_path / "p.md").read_text()
+    assert "Measured on NVIDIA X." in text
+    assert "| throughput, point | 100000 bins/s |" in text
+    assert "Not measured" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "what", "value", "unit"),
+    [
+        ("  point: 9300 bins/s (median), 9800 (best)", "point", 9300.0, "bins/s"),
+        ("torch-cuda, one thread: 81000 spectra/s (70 per s)", "torch-cuda, one thread", 81000.0, "spectra/s"),
+        ("disk: 165000 objects, 2 workers: 13.1 s (20.0 s of processor)", "disk: 165000 objects, 2 workers", 13.1, "s"),
+    ],
+)
+def test_gpu_script_reads_what_the_benchmarks_print(monkeypatch, line, what, value, unit):
+    gpu = load_benchmark("gpu", monkeypatch)
+    assert gpu.read_figures("x", line) == [{"what": f"x, {what}", "value": value, "unit": unit}]
+
+
+def test_gpu_script_measures_nothing_without_a_gpu(monkeypatch, capsys):
+    gpu = load_benchmark("gpu", monkeypatch)
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["gpu.py"])
+    assert gpu.main() == 2
+    assert "no CUDA device" in capsys.readouterr().err

@@ -1,0 +1,65 @@
+"""Single spectra from SDSS files, tables and text."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.objects.spectra_1d import read_single_spectra
+from napari_sfh.physics.wavelength import vacuum_to_air
+
+WAVE = np.arange(3800.0, 7400.0, 2.0)
+FLUX = 1.0 + 0.1 * np.sin(WAVE / 50.0)
+
+
+def test_text_with_and_without_names_is_one_spectrum(tmp_path):
+    plain, named = tmp_path / "a.txt", tmp_path / "b.csv"
+    np.savetxt(plain, np.column_stack([WAVE, FLUX, 0.01 * FLUX]))
+    Table({"lambda": WAVE, "flux": FLUX, "err": 0.01 * FLUX}).write(named)
+    (one,), (two,) = (read_single_spectra(path, "air") for path in (plain, named))
+    for spectrum in (one, two):
+        np.testing.assert_allclose(spectrum.wave_aa, WAVE)
+        np.testing.assert_allclose(np.sqrt(spectrum.variance) / spectrum.flux, 0.01, rtol=1e-4)
+        assert spectrum.good.all()
+    np.testing.assert_allclose(one.flux, two.flux, rtol=1e-6)
+
+
+def test_units_and_medium_count(tmp_path):
+    path = tmp_path / "c.fits"
+    Table({"wavelength": WAVE / 10, "flux": FLUX}, units={"wavelength": "nm"}).write(path)
+    (vacuum,) = read_single_spectra(path, "vacuum")
+    np.testing.assert_allclose(vacuum.wave_aa, vacuum_to_air(WAVE))
+    assert any("no errors" in note for note in vacuum.notes)
+    (assumed,) = read_single_spectra(path)
+    np.testing.assert_allclose(assumed.wave_aa, WAVE)
+    assert any("air" in note for note in assumed.notes)
+
+
+def test_errors_that_are_missing_come_from_the_scatter(tmp_path):
+    rng = np.random.default_rng(3)
+    path = tmp_path / "d.txt"
+    np.savetxt(path, np.column_stack([WAVE, 1.0 + 0.02 * rng.standard_normal(WAVE.size)]))
+    (spectrum,) = read_single_spectra(path, "air")
+    assert np.sqrt(spectrum.variance[0]) == pytest.approx(0.02, rel=0.1)
+
+
+def test_an_sdss_file_brings_redshift_resolution_and_mask(tmp_path):
+    ivar = np.full(WAVE.size, 1e4)
+    ivar[10] = 0.0
+    rows = {"loglam": np.log10(WAVE), "flux": FLUX, "ivar": ivar, "wdisp": np.ones(WAVE.size)}
+    coadd = fits.BinTableHDU(Table({k: np.asarray(v, np.float32) for k, v in rows.items()}))
+    line = fits.BinTableHDU(Table({"Z": np.array([0.05], np.float32)}))
+    fits.HDUList([fits.PrimaryHDU(), coadd, line]).writeto(tmp_path / "spec-1-2-3.fits")
+    (spectrum,) = read_single_spectra(tmp_path / "spec-1-2-3.fits")
+    assert spectrum.redshift == pytest.approx(0.05)
+    assert not spectrum.good[10]
+    # One pixel of 1e-4 in log10 is 69 km/s.
+    assert spectrum.lsf.fwhm_aa(5000.0) == pytest.approx(2.3548 * 5000 * 1e-4 * np.log(10), rel=0.01)
+
+
+@pytest.mark.parametrize(("name", "text"), [("e.txt", "1 2\n3 4\n"), ("f.fits", "no FITS"), ("g.txt", "a b\n1 x\n")])
+def test_what_is_no_spectrum_is_refused(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(SfhInputError, match=name):
+        read_single_spectra(tmp_path / name)
