@@ -21,7 +21,7 @@ _HISTORIES = ("light_frac", "mass_frac", "mh")
 #: Names and JSON types of the fields that the file keeps of its own.
 _OWN: Mapping[str, tuple[type, ...]] = {
     "name": (str,), "redshift": (int, float), "model_name": (str,), "model_sha256": (str,), "method": (str,),
-    "target_snr": (int, float), "bands": (list,),
+    "target_snr": (int, float),
 }  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def _check_spectra(result: Result) -> Iterator[str]:
     bands = {
         "PHOT_ERR": data.phot_error.shape,
         "PHOT_MASK": data.phot_mask.shape,
-        "MODEL_PHOT": result.model_phot.shape,
+        "MODEL_PHOT": data.phot.shape if result.model_phot is None else result.model_phot.shape,
     }
     for name, shape in bands.items():
         if shape != data.phot.shape:
