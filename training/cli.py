@@ -24,6 +24,7 @@ COMMANDS: tuple[str, ...] = (
     "retraining-bound",
     "leave-one-out",
     "narrowband",
+    "paper-systems",
     "release",
 )
 

@@ -1,4 +1,4 @@
-"""The command line: ``napari-sfh demo | run | estimate | gradient | info | models | view``.
+"""The command line: ``napari-sfh demo | run | estimate | gradient | info | models | instruments | view``.
 
 Exit status 0, 2 for input that cannot be used, 1 for a failure; one-line errors; progress on stderr.
 """
@@ -81,6 +81,10 @@ def build_command_parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="the weights at hand, or one's model card")
     models.add_argument("name", nargs="?", help="a name of the list, or a file")
     models.set_defaults(command=_models_command)
+
+    instruments = commands.add_parser("instruments", help="what weights may be made for: grid, resolution, bands")
+    instruments.add_argument("name", nargs="?", metavar="NAME|FILE", help="a name of the list, or a TOML file")
+    instruments.set_defaults(command=_instruments_command)
 
     view = commands.add_parser("view", help="the viewer on a saved result or workspace")
     view.add_argument("result", type=Path, metavar="OUT.fits|WORKSPACE.json")
@@ -341,7 +345,19 @@ def _models_command(options: argparse.Namespace) -> int:
         return 0
     for name, path in list_bundles().items():
         bundle = load_bundle(path)
-        print(f"{name:16s} {bundle.sha256[:12]}  {bundle.meta['summary']}")
+        what = "histories" if bundle.targets.n_age else ", ".join(bundle.targets.scalars)
+        print(f"{name:16s} {bundle.sha256[:12]}  {bundle.instrument.name} -> {what}  {bundle.meta['summary']}")
+    return 0
+
+
+def _instruments_command(options: argparse.Namespace) -> int:
+    from napari_sfh.instruments.files import list_instruments, load_instrument
+
+    if options.name:
+        print("\n".join(load_instrument(options.name).describe()))
+        return 0
+    for name, path in list_instruments().items():
+        print(f"{name:20s} {load_instrument(path).summary}")
     return 0
 
 
@@ -357,6 +373,7 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
 
     viewer = napari.Viewer(title="napari-sfh")
     _, explorer = viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")
+    explorer.fill_screen()
     if demo:
         explorer.open_demo(run=True)
     elif path is not None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from napari_sfh.config import OPTIONS, name_settings
-from napari_sfh.jobs import ReportProgress
-from napari_sfh.types import Progress
+
+if TYPE_CHECKING:
+    from napari_sfh.jobs import ReportProgress
+    from napari_sfh.types import Progress
 
 
 @contextmanager

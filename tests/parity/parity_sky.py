@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
-from muse_hst import BANDS, NORM_PIXELS, STEP_AA, WAVE_AA
+from muse_hst import BANDS, MUSE_HST, NORM_PIXELS, STEP_AA, WAVE_AA
 from toy_universe import make_toy_basis
 
 from napari_sfh.instruments.line_spread import MUSE_LSF
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries import age_grid
-from napari_sfh.training.libraries.templates import SED_EDGES_AA, SED_WAVE_AA, Templates
+from napari_sfh.training.libraries.resampling import choose_sed_edges
+from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import forward_model
 from napari_sfh.types import BinMap, Observation
@@ -36,6 +37,8 @@ PHOTPLAM = dict(zip(BANDS, (2709.7, 3354.5, 4326.2, 5308.4, 8039.1)))
 GAIN = 12.0
 GAS_KMS = 40.0
 
+SED_EDGES_AA = choose_sed_edges(make_toy_basis().filters)
+SED_WAVE_AA = 0.5 * (SED_EDGES_AA[1:] + SED_EDGES_AA[:-1])
 _MH = np.array([-1.5, -0.5, 0.0, 0.3])
 SUB_AGE_GYR = 0.5 * (age_grid.SUB_EDGES_GYR[1:] + age_grid.SUB_EDGES_GYR[:-1])
 _LG_AGE = np.log10(SUB_AGE_GYR) + 9.0
@@ -73,7 +76,6 @@ def toy_templates() -> Templates:
     line_flux = _widths() * _continuum(_LINES)  # (Z, S, L)
     muse = _continuum(WAVE_AA) - line_flux @ _gaussians(WAVE_AA, _LINES, 0.0, 150.0)
     sed = np.broadcast_to(_continuum(SED_WAVE_AA), (4, SUB_AGE_GYR.size, SED_WAVE_AA.size))
-    acs = [f for f in basis.filters if f.name in ("F438W", "F555W", "F814W")]
     n_ion = age_grid.N_ION
     lum = np.broadcast_to(_GAS_LIGHT * _GAS_RATIO * 10 ** (-0.3 * np.arange(n_ion))[:, None], (2, 2, n_ion, _GAS.size))
     return Templates(
@@ -83,8 +85,8 @@ def toy_templates() -> Templates:
         n_ion=n_ion,
         mh=_MH,
         wave_aa=WAVE_AA,
-        muse=muse.astype(np.float32),
-        sed_wave_aa=SED_WAVE_AA,
+        spectrum=muse.astype(np.float32),
+        sed_edges_aa=SED_EDGES_AA,
         sed=sed.astype(np.float32),
         light_v=np.broadcast_to(_continuum(np.array([5500.0]))[:, 0], (4, SUB_AGE_GYR.size)).astype(np.float32),
         q_h=np.ones((4, SUB_AGE_GYR.size)),
@@ -92,9 +94,11 @@ def toy_templates() -> Templates:
         log_u=np.array([-4.0, -2.0]),
         line_wave_aa=_GAS,
         line_lum=lum.astype(np.float32),
-        cont_muse=np.zeros((2, 2, n_ion, WAVE_AA.size), np.float32),
+        cont_spectrum=np.zeros((2, 2, n_ion, WAVE_AA.size), np.float32),
         cont_sed=np.zeros((2, 2, n_ion, SED_EDGES_AA.size - 1), np.float32),
-        filters=(*basis.filters, *acs),
+        instrument=MUSE_HST,
+        filters=basis.filters,
+        substitutes=basis.filters,
         provenance={"name": "analytic"},
         sha256="",
     )
@@ -207,6 +211,7 @@ def direct(bins: BinMap, v_kms, sigma_kms, phot_error) -> Observation:
         v_kms=(v_kms * ones).astype(np.float32),
         sigma_kms=(sigma_kms * ones).astype(np.float32),
         flag=np.zeros(bins.n_bins, np.int32),
+        instrument=MUSE_HST,
     )
 
 

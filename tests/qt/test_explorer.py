@@ -74,7 +74,7 @@ def test_clicks_keys_and_maps(qtbot: Any, dock: Any, result: Result) -> None:
         click(viewer, session, bin_id)
         assert session.selected == bin_id
         assert dock.panel.bin_field.value == bin_id
-        assert len(dock.stack.find("outline").data)
+        assert len(dock.stack.marks.overlay.vertices)
     _, y = dock.panel.plots._curves["sfh"].curves[0].getData()
     assert y[::2] == pytest.approx(result.prediction.mass_frac[10])
 
@@ -216,7 +216,7 @@ def test_run_cancel_rerun_and_error(
         dock.run()
         idle(qtbot, dock)
         assert dock.session.result is result
-        assert len(dock.viewer.layers) == len(maps.MEAN_MAPS) + 3
+        assert len(dock.viewer.layers) == len(maps.MEAN_MAPS) + 2
     assert not dock.details_button.visible
 
 
@@ -453,4 +453,4 @@ def test_no_two_bins_of_the_next_result_share_a_map(qtbot: Any, dock: Any, resul
     show(qtbot, dock, other)
     layer = dock.stack.find("map", "SNR")
     assert layer.data == pytest.approx(maps.make_map_image(other, "SNR"), nan_ok=True)
-    assert len(dock.viewer.layers) == len(maps.MEAN_MAPS) + 4
+    assert len(dock.viewer.layers) == len(maps.MEAN_MAPS) + 3

@@ -14,6 +14,7 @@ from napari.layers import Layer
 
 from conftest import make_result
 from napari_sfh._qt.canvas import layer_data
+from napari_sfh._qt.canvas.display import GRID, NOTHING
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
@@ -43,9 +44,9 @@ def visible_maps(viewer: ViewerModel) -> list[str]:
 
 def test_all_layers_share_units_and_place(result: Result) -> None:
     viewer, _, _ = shown(result)
-    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 2
     assert visible_maps(viewer) == ["AGE_LW"]
-    extents = [layer.extent.world for layer in viewer.layers if layer.name != layer_data.OUTLINE]
+    extents = [layer.extent.world for layer in viewer.layers]
     assert np.ptp(np.stack(extents), axis=0) == pytest.approx(np.zeros((2, 2)))
     assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"arcsecond"}
 
@@ -74,17 +75,21 @@ def test_the_bins_layer_tells_values(result: Result) -> None:
     assert "LW age" in status["value"]
 
 
+def outline_length(stack: LayerStack) -> float:
+    """Length of all drawn lines, arcsec."""
+    ends = stack.marks.overlay.vertices.reshape(-1, 2, 2)
+    return float(np.hypot(*(ends[:, 1] - ends[:, 0]).T).sum())
+
+
 def test_the_outline_follows_the_selection(result: Result) -> None:
     _, session, stack = shown(result)
     session.select(6)
-    layer = stack.find("outline")
-    length = np.hypot(*layer.data[:, 1].T).sum()
-    assert length == pytest.approx(40), "a block of 10 x 10 pixels"
+    assert outline_length(stack) == pytest.approx(40 * 0.2, rel=1e-4), "a block of 10 x 10 pixels of 0.2 arcsec"
     session.toggle_compared(7)
-    assert len({tuple(color) for color in layer.edge_color}) == 2
+    assert len({tuple(color) for color in stack.marks.overlay.colors}) == 2
     session.clear_compared()
     session.select(0)
-    assert len(layer.data) == 0
+    assert len(stack.marks.overlay.vertices) == 0
 
 
 def test_switching_shows_one_map(result: Result) -> None:
@@ -109,16 +114,16 @@ def test_hidden_bins_leave_every_map_and_come_back(result: Result) -> None:
 def test_four_maps_side_by_side_and_back(result: Result) -> None:
     viewer, session, stack = shown(result)
     session.select(6)
-    stack.set_grid(True)
+    before = list(viewer.layers)
+    stack.display.show(GRID)
     assert set(visible_maps(viewer)) == set(maps.MEAN_MAPS)
     assert viewer.canvas.grid.actual_shape(viewer.layers) == (2, 2)
-    first = viewer.canvas.grid.contents_at((0, 0), viewer.layers)
-    assert {viewer.layers[i].name for i in first} == {"LW age [log yr]", "LW age: selected", "LW age: cursor"}
-    assert all(len(layer.data) for layer in stack._grid_outlines.values())
-    stack.set_grid(False)
+    cells = [viewer.canvas.grid.contents_at((y, x), viewer.layers) for y in (0, 1) for x in (0, 1)]
+    shown_in = [[viewer.layers[i].name for i in cell if viewer.layers[i].visible] for cell in cells]
+    assert shown_in == [["LW age [log yr]"], ["MW age [log yr]"], ["LW [M/H] [dex]"], ["MW [M/H] [dex]"]]
+    stack.display.toggle_grid(False)
     assert visible_maps(viewer) == ["AGE_LW"]
-    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
-    assert viewer.layers[-1] is stack.find("outline"), "nothing covers the outline"
+    assert list(viewer.layers) == before, "no helper layers, the same order"
 
 
 def test_what_lay_above_the_maps_lies_there_after_the_grid(result: Result) -> None:
@@ -126,12 +131,78 @@ def test_what_lay_above_the_maps_lies_there_after_the_grid(result: Result) -> No
     below = viewer.add_points(np.zeros((1, 2)), name="below")
     viewer.layers.move(viewer.layers.index(below), 0)
     viewer.add_shapes(name="SFH disc")
-    before = {layer.name for layer in viewer.layers}
-    stack.set_grid(True)
-    stack.set_grid(False)
-    assert {layer.name for layer in viewer.layers} == before
-    assert [layer.name for layer in viewer.layers[-2:]] == ["selected bins", "SFH disc"]
-    assert viewer.layers[0] is below
+    before = list(viewer.layers), [layer.visible for layer in viewer.layers]
+    stack.display.show(GRID)
+    assert not below.visible
+    stack.display.toggle_grid(False)
+    assert (list(viewer.layers), [layer.visible for layer in viewer.layers]) == before
+
+
+def test_the_grid_comes_from_any_order_of_layers(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    viewer.layers.reverse()
+    stack.display.show(GRID)
+    first = [viewer.layers[i] for i in viewer.canvas.grid.contents_at((0, 0), viewer.layers)]
+    assert stack.find("map", "AGE_LW") in first
+
+
+@pytest.mark.parametrize("end", ["button", "layer deleted", "layer added", "layer shown", "other map"])
+def test_whatever_ends_the_grid_is_heard(result: Result, end: str) -> None:
+    viewer, _, stack = shown(result)
+    stack.display.show(GRID)
+    if end == "button":
+        viewer.canvas.grid.enabled = False
+    elif end == "layer deleted":
+        viewer.layers.remove(stack.find("map", "MH_LW"))
+    elif end == "layer added":
+        viewer.add_points(np.zeros((1, 2)), name="mine")
+    elif end == "layer shown":
+        stack.find("bins").visible = True
+    else:
+        stack.show("AGE_MW")
+    name = "AGE_MW" if end == "other map" else "AGE_LW"
+    assert stack.display.shown == ("map", name)
+    assert visible_maps(viewer) == [name]
+    assert not viewer.canvas.grid.enabled
+    assert stack.find("bins").visible
+
+
+def test_the_model_hears_of_eyes_and_deleted_layers(result: Result) -> None:
+    viewer, session, stack = shown(result)
+    told: list[object] = []
+    stack.display.changed.connect(told.append)
+    stack.find("map", "MH_LW").visible = True
+    assert visible_maps(viewer) == ["MH_LW"]
+    assert stack.display.shown == ("map", "MH_LW")
+    stack.find("map", "MH_LW").visible = False
+    assert stack.display.shown == NOTHING
+    stack.show("AGE_MW")
+    viewer.layers.remove(stack.find("map", "AGE_MW"))
+    assert stack.display.shown == NOTHING
+    stack.show("AGE_MW")
+    assert visible_maps(viewer) == ["AGE_MW"], "a map that was deleted is made again"
+    assert told == [("map", "MH_LW"), NOTHING, ("map", "AGE_MW"), NOTHING, ("map", "AGE_MW")]
+    session.select(3)
+    assert outline_length(stack) > 0
+
+
+def test_a_renamed_layer_is_still_ours(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    stack.find("map", "AGE_MW").name = "ages of mine"
+    stack.show("AGE_MW")
+    assert visible_maps(viewer) == ["AGE_MW"]
+    assert stack.find("map", "AGE_MW").name == "ages of mine"
+
+
+def test_a_copy_of_a_map_is_the_users_own(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    original = stack.find("map", "AGE_LW")
+    twin = Layer.create(*original.as_layer_data_tuple())
+    viewer.add_layer(twin)
+    stack.show("MH_LW")
+    assert twin.visible
+    twin.visible = False
+    assert stack.display.shown == ("map", "MH_LW")
 
 
 def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:
@@ -140,7 +211,7 @@ def test_a_second_run_refreshes_layers_in_place(result: Result) -> None:
     put(stack, session, make_result(n_side=8))
     assert stack.find("map", "AGE_LW") is before
     assert before.data[20, 20] == pytest.approx(maps.make_map_image(session.result, "AGE_LW")[20, 20])
-    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 2
     assert stack.find("bins").data.max() == session.n_bins
 
 
@@ -148,9 +219,8 @@ def test_another_galaxy_takes_the_place_of_the_first(result: Result) -> None:
     viewer, session, stack = shown(result)
     put(stack, session, make_result(shape=(30, 50)))
     assert stack.find("map", "AGE_LW").data.shape == (30, 50)
-    assert stack.find("outline").edge_width == pytest.approx(50 / 120)
     assert viewer.layers.extent.world == pytest.approx(stack.find("bins").extent.world, abs=0.01)
-    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 2
 
 
 def test_the_users_own_layers_stay(result: Result) -> None:
@@ -195,9 +265,8 @@ def test_a_map_gets_its_layer_when_it_is_shown_first(result: Result) -> None:
     assert stack.find("map", "SNR") is None
     stack.show("SNR")
     assert stack.find("map", "SNR").visible
-    assert viewer.layers[-1] is stack.find("outline"), "nothing covers the outline"
     stack.show("SNR")
-    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 4
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
 
 
 def test_looks_go_round_and_wait_for_their_layer(result: Result) -> None:
@@ -216,35 +285,6 @@ def test_looks_go_round_and_wait_for_their_layer(result: Result) -> None:
     assert other.looks()["map OOD"]["contrast_limits"] == [0.5, 2.0]
     other.show("OOD")
     assert other.find("map", "OOD").contrast_limits == [0.5, 2.0]
-
-
-def test_an_outline_leaves_the_extent_alone(result: Result) -> None:
-    """The viewer does not work out its dims anew at every click, and yet the lines are there."""
-    viewer, session, stack = shown(result)
-    heard: list[object] = []
-    stack.find("outline").events.data.connect(heard.append)
-    session.select(6)
-    session.select(1)
-    assert heard == []
-    assert len(stack.find("outline")._view_data) == len(stack.find("outline").data) > 0
-    assert viewer.layers.extent.world == pytest.approx(stack.find("bins").extent.world, abs=0.01)
-
-
-def test_a_grid_that_is_called_off_leaves_nothing(result: Result) -> None:
-    """Its layers come one by one; the user may change their mind meanwhile."""
-    viewer, _, stack = shown(result)
-    before, looks = list(viewer.layers), [layer.visible for layer in viewer.layers]
-    begin = stack.grid_steps(True)
-    for step in begin[:6]:
-        step()
-    assert len(viewer.layers) > len(before)
-    for step in (*stack.grid_steps(False), *begin[6:]):
-        step()
-    assert not viewer.canvas.grid.enabled
-    assert set(viewer.layers) == set(before)
-    assert [layer.visible for layer in before] == looks
-    assert viewer.layers[-1] is stack.find("outline")
-    assert stack.grid_steps(False) == []
 
 
 def test_a_layer_that_is_drawn_on_stays_active(result: Result) -> None:

@@ -104,7 +104,7 @@ def test_lines_of_maps_become_layers_on_the_sky(tool, maps_file, result):
     assert np.isnan(oxygen[:, :12]).all()  # too faint
     assert np.isfinite(oxygen[30, 30])
     tool.show(NONE)
-    assert not any(layer.visible for layer in layers(tool).values())
+    assert visible(tool) == ["AGE_LW"], "the map takes the line's place"
 
 
 def test_fluxes_in_an_astronomers_unit_between_round_limits(result):
@@ -151,14 +151,6 @@ def test_no_oxygen_at_all_is_said(tool, maps_file):
     assert np.isfinite(layers(tool)["OH"].data[30, 30])
 
 
-def test_lines_under_the_outline(tool, maps_file, result):
-    from napari_sfh._qt.canvas.layer_data import make_outline_layer
-
-    tool.host.stack.put(make_outline_layer(result, tool.host.session.sky))
-    tool.load(maps_file)
-    assert [get_layer_link(layer.metadata).role for layer in tool.host.viewer.layers] == ["lines", "outline"]
-
-
 def test_map_and_line_take_turns(tool, maps_file, result):
     for name in ("AGE_LW", "AGE_MW"):
         tool.host.stack.put(make_map_layer(result, name, tool.host.session.sky))
@@ -175,9 +167,12 @@ def test_map_and_line_take_turns(tool, maps_file, result):
     tool.host.stack.put(make_map_layer(result, "SNR", tool.host.session.sky))
     tool.host.stack.show("SNR")
     assert visible(tool) == ["SNR"]
-    tool.release()
     layers(tool)["HA6562"].visible = True
-    assert "SNR" in visible(tool)
+    assert visible(tool) == ["HA6562"]
+    assert tool.form.show.value == "HA6562", "the menu follows the eye in the list of layers"
+    tool.host.viewer.layers.remove(layers(tool)["HA6562"])
+    assert visible(tool) == ["SNR"], "the map comes back"
+    assert tool.form.show.value == NONE
 
 
 def visible(tool):

@@ -19,6 +19,7 @@ from napari_sfh._qt.tools.colour_image import split_into_segments
 from napari_sfh._qt.tools.maps import MEANING
 from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import compare_results
+from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.colour_image import draw_colour_image
 from napari_sfh.figures.comparison import draw_comparison_page, draw_history_page, symmetric_limits
 from napari_sfh.io.results import write_result
@@ -58,8 +59,10 @@ def _rest(qtbot: Any, dock: Any) -> None:
 
 def test_mosaics_lie_under_the_maps_where_the_sky_is(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
     tool, layers = opened.tools["composite"], opened.viewer.layers
-    tool.toggle()
+    tool.form.show.native.click()
     assert "No HST mosaic is given: choose some under Data" in opened.message.text()
+    with pytest.raises(SfhInputError, match="No HST mosaic is given"):
+        tool.toggle()
     tool.show_mosaics({band: _mosaic(tmp_path, result, band) for band in ("F814W", "F438W")})
     _rest(qtbot, opened)
     layer = tool.layer
@@ -150,13 +153,18 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     assert low == -high
     np.testing.assert_allclose(np.nanmedian(tool.layer.data), -0.1, atol=1e-5)
     assert not opened.stack.find("map", "AGE_LW").visible
+    assert opened.map.quantity.value == "", "no map is on the canvas"
     opened.show_map("AGE_MW")
-    assert tool.layer is None
+    assert not tool.layer.visible
+    assert not tool.form.difference.value
     assert opened.stack.find("map", "AGE_MW").visible
     tool.form.difference.value = True
     opened.show_map("AGE_MW")
     assert opened.stack.find("map", "AGE_MW").visible, "also when it was chosen already"
-    assert tool.layer is None
+    tool.form.difference.value = True
+    tool.layer.visible = False
+    assert not tool.form.difference.value, "the box follows the eye in the list of layers"
+    opened.show_map("AGE_MW")
     opened.session.select(5)
     qtbot.waitUntil(lambda: "bin 5" in tool.legend.text(), timeout=10_000)
     assert "other" in tool.legend.text()
@@ -249,14 +257,12 @@ def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, resul
     _rest(qtbot, opened)
     place = bin_world(opened.session, 6)
     stack.mark(place)
-    crosses = [layer.data for layer in opened.viewer.layers if layer.name.endswith(": cursor")]
-    assert len(crosses) == 4
-    for cross in crosses:
-        middle = cross[0, 0] + cross[0, 1] / 2
-        np.testing.assert_allclose(opened.session.sky.to_world(middle[None])[0], place, atol=1e-6)
+    cross = stack.marks.overlay.vertices[-4:]
+    np.testing.assert_allclose(cross.mean(0), place, atol=1e-5)
     form.grid.value = False
     _rest(qtbot, opened)
-    assert not [layer for layer in opened.viewer.layers if layer.name.endswith(": cursor")]
+    stack.mark(place)
+    assert len(stack.marks.overlay.vertices) == 0, "one map has the cursor itself"
 
 
 def test_layers_of_others_survive_the_end(opened: Any, result: Result) -> None:

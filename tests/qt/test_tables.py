@@ -15,7 +15,7 @@ from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, MH_EDGES, BinView
 from napari_sfh.analysis.disc import guess_disc
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, fit_all_gradients
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.types import Result
 
@@ -119,5 +119,21 @@ def test_tables_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
     with pytest.raises(SfhInputError, match="no gradient was fitted yet"):
         tables.build_gradient_tables(result, {})
     for suffix in tables.TABLE_SUFFIXES:
-        with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
+        with pytest.raises(SfhInputError, match=r"nowhere.*name a file in an existing folder"):
             tables.write_tables(made, tmp_path / "nowhere" / f"a{suffix}")
+
+
+def test_a_line_for_each_bin_says_where_and_what_it_is(result: Result, tmp_path: Path) -> None:
+    table = tables.build_summary_table(result)
+    assert len(table) == result.bins.n_bins
+    assert {"RA", "DEC", "SNR", "AGE_LW", "AGE_LW_ERR", "EBV", "T50", "LG_MASS_DENSITY", "FLAG", "FLAG_WORDS"} <= set(
+        table.colnames
+    )
+    ra, dec = result.wcs.celestial.wcs_pix2world(result.bins.x, result.bins.y, 0)
+    assert table["RA"].value == pytest.approx(ra)
+    assert table["DEC"].value == pytest.approx(dec)
+    assert table["AGE_LW"].value == pytest.approx(result.prediction.median("lg_age_lw"))
+    assert "a band is missing" in table["FLAG_WORDS"][-1]
+    for name in ("bins.ecsv", "bins.fits"):
+        path = tables.write_tables({"BINS": table}, tmp_path / name)
+        assert len(QTable.read(path)) == len(table)

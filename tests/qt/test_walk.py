@@ -44,7 +44,8 @@ def do_all(walk: Walk, real: bool) -> None:
     walk.maps()
     walk.bins_and_plots()
     walk.region()
-    walk.lines()
+    if real:
+        walk.lines()
     walk.gradient()
     walk.exports()
     walk.comparison(walk.folder / "result.fits")

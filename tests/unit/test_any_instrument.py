@@ -1,6 +1,7 @@
 """Any instrument and any targets: what is trained for them is kept, read and applied."""
 
 import dataclasses
+import json
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from synthetic_toys import prepare_toy_templates, toy_model, toy_source, toy_templates
+from toy_universe import write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
@@ -16,7 +18,10 @@ from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.inference import predict_histories
-from napari_sfh.model.targets import KNOWN_TARGETS
+from napari_sfh.model.targets import KNOWN_TARGETS, make_targets
+from napari_sfh.training.evaluation import report
+from napari_sfh.training.evaluation.evaluation import EvaluationSettings, evaluate_bundle
+from napari_sfh.training.evaluation.test_set import draw_test_set_from_source
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import TargetSettings, load_recipe
 from napari_sfh.training.libraries import templates
@@ -184,3 +189,20 @@ def test_muse_hst_sees_what_it_saw_before_instruments_were_files():
     """The default and the instrument by name are one."""
     assert toy_model().instrument.name == "muse-hst"
     assert toy_model().has_substitutes
+
+
+def test_scalars_from_bands_alone_are_evaluated_and_reported(tmp_path):
+    bands = tuple(Band(f"N{c}", centre_aa=c, fwhm_aa=150.0) for c in (4000, 4500, 5000, 5500))
+    instrument = Instrument("narrow", bands=bands, photometry_norm="median")
+    names = ("lg_age_lw", "mh_lw", "ebv", "t50")
+    bundle = load_bundle(write_toy_bundle(tmp_path / "b.safetensors", 0, instrument, make_targets("scalars", names)))
+    assert bundle.instrument.sha256 == instrument.sha256
+    tests = draw_test_set_from_source(toy_source("tiny", instrument), 24, 5)
+    few = EvaluationSettings(device="cpu", draws=50, n_again=12, n_ablation=12, n_outsiders=8, n_elsewhere=12)
+    made = evaluate_bundle(bundle, tests, few)
+    assert tuple(made.report["accuracy"]) == names
+    assert set(made.report["by_bands"]) == {"1", "2", "3", "4"}
+    report.prepare_output_folder(tmp_path / "out")
+    table, page = report.write_evaluation_report(made, tmp_path / "out")
+    assert "t50" in page.read_text()
+    assert set(json.loads(table.read_text())["coverage"]) == set(names)

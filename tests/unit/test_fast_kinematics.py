@@ -68,7 +68,7 @@ def test_velocity_and_dispersion_are_those_of_ppxf(basis, galaxy):
     _, _, spectra = galaxy
     some = replace(spectra, flux=spectra.flux[:24], variance=spectra.variance[:24], good=spectra.good[:24])
     fast = fit_fast_kinematics(some, REDSHIFT, basis, MUSE_HST.grid)
-    ppxf = kinematics.fit_ppxf_kinematics(some, REDSHIFT, basis)
+    ppxf = kinematics.fit_ppxf_kinematics(some, REDSHIFT, basis, MUSE_HST.grid)
     assert np.std(fast.v_kms - ppxf.v_kms) < 3.0
     assert np.std(fast.sigma_kms - ppxf.sigma_kms) < 5.0
 
@@ -120,7 +120,7 @@ def test_cancel_and_progress(basis, galaxy):
 
 
 def test_spectra_and_templates_lie_on_one_grid(basis, galaxy):
-    data = make_log_spectra(galaxy[2], REDSHIFT, basis)
+    data = make_log_spectra(galaxy[2], REDSHIFT, basis, MUSE_HST.grid)
     assert data.flux.shape == data.usable.shape == (80, data.ln_wave.size)
     first = np.searchsorted(data.ln_template, data.ln_wave[0] - 1e-9)
     np.testing.assert_allclose(data.ln_template[first : first + data.ln_wave.size], data.ln_wave)

@@ -149,10 +149,9 @@ def test_sizes_take_the_same_number_of_steps(tmp_path, recipe, monkeypatch):
         seen.append((len(parts[0]), longer.fit.epochs))
         return "bundle"
 
-    def judged(bundle, tests, options, stage):
+    def judged(bundle, tests, options, stage, progress=None):
         summary = {"accuracy": {key: {"std": 1.0, "nmad": 1.0} for key in MEAN_NAMES}}
         return summary | {"coverage": {key: {"p68": 0.5, "p95": 0.9} for key in MEAN_NAMES}}
-        yield
 
     monkeypatch.setattr(leave_one_out, "train_small_bundle", trained)
     monkeypatch.setattr(leave_one_out, "evaluate_small_bundle", judged)

@@ -15,7 +15,8 @@ from histories import SCALARS, VECTORS, make_history_calibration
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis import posteriors
-from napari_sfh.analysis.posteriors import compute_formation_times, draw_bin_posterior
+from napari_sfh.analysis.posteriors import draw_bin_posterior
+from napari_sfh.analysis.stellar_mass import compute_formation_times
 from napari_sfh.analysis.weights import find_result_weights
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.model.bundle import load_bundle

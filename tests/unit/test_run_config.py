@@ -13,8 +13,9 @@ from napari_sfh.config import OPTIONS, SETTINGS, RunConfig, name_settings, parse
 from napari_sfh.errors import SfhInputError
 
 
-def test_the_configuration_is_light():
-    code = "import sys, napari_sfh.config; print({'torch', 'astropy', 'numpy'} & set(sys.modules))"
+@pytest.mark.parametrize("module", ["config", "cli"])
+def test_the_configuration_and_its_parser_are_light(module):
+    code = f"import sys, napari_sfh.{module}; print({{'torch', 'astropy', 'numpy'}} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
 

@@ -8,6 +8,8 @@ import pytest
 from napari_sfh.demo import find_demo_folder
 
 HEAVY = (
+    "numpy",
+    "astropy",
     "torch",
     "napari",
     "qtpy",
@@ -22,7 +24,7 @@ HEAVY = (
     "spectral_cube",
 )
 #: What `spectral_cube` loads by itself.
-OF_SPECTRAL_CUBE = {"spectral_cube", "dask", "scipy.optimize", "astropy.wcs", "pandas"}
+OF_SPECTRAL_CUBE = {"numpy", "astropy", "spectral_cube", "dask", "scipy.optimize", "astropy.wcs", "pandas"}
 CODE = """
 import contextlib, io, sys
 from napari_sfh.cli import main

@@ -16,7 +16,7 @@ def add_train_parser(subparsers: Subparsers) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("train", help="train a network and its posterior", description=__doc__)
     parser.add_argument("--config", required=True, help="recipe: galceran2026, phangs, wide, tiny or a TOML file")
-    parser.add_argument("--data", type=Path, help="a set of `simulate` (default: drawn anew, noise new in every epoch)")
+    parser.add_argument("--data", type=Path, help="a set of `simulate`, or a table with labels (default: drawn anew)")
     parser.add_argument("--instrument", help="what sees the objects: a name or a TOML file (default: the recipe's)")
     parser.add_argument("--n", type=int, help="objects to draw (default: the recipe's)")
     parser.add_argument("--endless", action="store_true", help="new objects in every step too; no set is kept on disk")

@@ -16,7 +16,6 @@ from matplotlib.figure import Figure
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
-from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.evaluation import report_figures
 from napari_sfh.training.evaluation.evaluation import Evaluation
 from napari_sfh.types import Progress
@@ -69,6 +68,9 @@ def write_evaluation_report(evaluation: Evaluation, folder: Path, progress: Repo
 def _figures(e: Evaluation) -> Generator[tuple[str, Figure], None, None]:
     p, report = e.predicted, e.report
     yield "Truth against recovered", report_figures.plot_truth_recovered(p.found, p.truth, report["accuracy"])
+    if p.mass_frac is None:
+        yield "Calibration", report_figures.plot_quantile_calibration(report["calibration"])
+        return
     if e.ppxf:
         yield "pPXF on the same spectra and photometry", report_figures.plot_ppxf_comparison(e.ppxf, p, report)
     yield "Star-formation histories", report_figures.plot_history_errors(p, report)
@@ -137,11 +139,12 @@ def _accuracy_rows(report: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _means_table(title: str, rows: list[tuple[str, dict[str, Any]]]) -> str:
-    head = "".join(f"<th>{report_figures.MEAN_AXIS_LABELS[k]}</th>" for k in MEAN_NAMES)
+    names = list(rows[0][1])
+    head = "".join(f"<th>{report_figures.label_quantity(k)}</th>" for k in names)
     lines = [f"<h2>{title}: bias / std / NMAD</h2><table><tr><th></th>{head}</tr>"]
     for label, entry in rows:
         cells = "".join(
-            "<td>" + " / ".join(_number(entry[k][w]) for w in ("bias", "std", "nmad")) + "</td>" for k in MEAN_NAMES
+            "<td>" + " / ".join(_number(entry[k][w]) for w in ("bias", "std", "nmad")) + "</td>" for k in names
         )
         lines.append(f"<tr><td>{_text(label)}</td>{cells}</tr>")
     return "\n".join([*lines, "</table>"])
@@ -171,8 +174,10 @@ def _ood_table(report: dict[str, Any]) -> str:
 def _facts_table(report: dict[str, Any]) -> str:
     """Single numbers: histories, correlation of errors, speed."""
     speed = report["throughput"]
-    rows = [("SMAPE of the mass fractions, median", f"{report['smape']['median']:.0f} %")]
-    for kind in ("mw", "lw"):
+    rows = []
+    if "smape" in report:
+        rows.append(("SMAPE of the mass fractions, median", f"{report['smape']['median']:.0f} %"))
+    for kind in ("mw", "lw") if "error_correlation" in report else ():
         c = report["error_correlation"][kind]
         text = f"r = {c['r']:.2f}, slope {c['slope']:.2f}"
         rows.append((f"error of [M/H] against error of log age, {kind.upper()}", text))

@@ -18,6 +18,11 @@ MEAN_AXIS_LABELS = {name: QUANTITIES[name].label for name in MEAN_NAMES}
 _COLORS = dict(zip(MEAN_NAMES, ("C0", "C1", "C2", "C3"), strict=True))
 
 
+def label_quantity(name: str) -> str:
+    """Axis title of a quantity; its name where there is none."""
+    return QUANTITIES[name].label if name in QUANTITIES else name
+
+
 def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
@@ -27,17 +32,20 @@ def _title(entry: dict[str, Any]) -> str:
 
 
 def plot_truth_recovered(found: dict[str, F64], truth: dict[str, F64], accuracy: dict[str, Any]) -> Figure:
-    """Recovered against true, the four means."""
-    figure = _figure(13, 3.6)
-    for axes, name in zip(figure.subplots(1, 4), MEAN_NAMES, strict=True):
+    """Recovered against true, every quantity of ``accuracy``: the four means, or the scalars."""
+    rows = -(-len(accuracy) // 4)
+    figure = _figure(13, 3.6 * rows)
+    for axes, name in zip(figure.subplots(rows, 4, squeeze=False).flat, accuracy, strict=False):
         x, y = truth[name], found[name]
         low, high = np.nanpercentile(x, [0.2, 99.8])
         limits = (low - 0.2, high + 0.2)
         size = 60 if len(x) > 2000 else 25
         axes.hexbin(x, y, gridsize=size, bins="log", extent=(*limits, *limits), cmap="viridis", mincnt=1)
         axes.plot(limits, limits, color="red", lw=0.8)
-        axes.set(xlim=limits, ylim=limits, xlabel=f"true {MEAN_AXIS_LABELS[name]}", ylabel="recovered")
+        axes.set(xlim=limits, ylim=limits, xlabel=f"true {label_quantity(name)}", ylabel="recovered")
         axes.set_title(_title(accuracy[name]), size=9)
+    for axes in figure.axes[len(accuracy) :]:
+        axes.set_visible(False)
     return figure
 
 

@@ -50,7 +50,9 @@ class SpectraBlock:
     @property
     def labels(self) -> Labels:
         """Truth of the objects."""
-        return self.source.labels.select(self.rows)
+        labels = self.source.labels
+        assert isinstance(labels, Labels)  # test sets are synthetic
+        return labels.select(self.rows)
 
 
 @dataclass(frozen=True)

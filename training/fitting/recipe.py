@@ -143,6 +143,7 @@ class Recipe:
     posterior: PosteriorSettings = field(default_factory=PosteriorSettings)
     targets: TargetSettings = field(default_factory=TargetSettings)
     instrument: str = DEFAULT_INSTRUMENT
+    data: str = ""  # a table of objects with labels, in place of the prior's
 
     def load_instrument(self) -> Instrument:
         """What the network is shown."""
@@ -201,8 +202,11 @@ def parse_recipe(text: str, where: str) -> Recipe:
         table[key] = read_section(cls, table.get(key, {}), where, key)
     recipe = read_section(Recipe, table, where)
     folder = Path(where).parent
-    if recipe.instrument.endswith(".toml") and (folder / recipe.instrument).is_file():
-        recipe = replace(recipe, instrument=str(folder / recipe.instrument))
+    for key in ("instrument", "data"):
+        # Files beside the recipe.
+        if (value := getattr(recipe, key)) and (folder / value).is_file():
+            changed: dict[str, Any] = {key: str(folder / value)}
+            recipe = replace(recipe, **changed)
     _validate(recipe, where)
     return recipe
 

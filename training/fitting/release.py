@@ -7,6 +7,7 @@ weights (`model.bundle.hash_bundle_tensors`). A report belongs to a bundle if it
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ def release_bundle(run: Path, name: str, reports: Sequence[Path] = (), output: P
     SfhInputError
         No bundle; a report that is none, lacks figures, or is of other weights; a name that cannot be a file's.
     """
-    if not name.isidentifier():
-        raise SfhInputError(f"--name {name!r}: use letters, digits and _ only, for example {PREFERRED[0]}")
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        raise SfhInputError(f"--name {name!r}: use letters, digits, - and _ only, for example {PREFERRED[0]}")
     bundle = load_bundle(_bundle_file(run))
     evaluation: dict[str, Any] = {}
     for path in reports:

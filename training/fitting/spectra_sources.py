@@ -16,7 +16,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -75,10 +75,24 @@ def split_rows(n: int, seed: int) -> tuple[I64, I64, I64]:
     return np.sort(order[:a]), np.sort(order[a:b]), np.sort(order[b:])
 
 
+class KnownLabels(Protocol):
+    """What is true of N objects."""
+
+    @property
+    def n(self) -> int:
+        """Number of objects."""
+
+    def select(self, index: Any) -> Self:
+        """Some rows."""
+
+    def quantity(self, name: str) -> F32:
+        """A scalar by name, (N,)."""
+
+
 class SpectraSource:
     """Objects that can be observed again and again."""
 
-    labels: Labels
+    labels: KnownLabels
     targets: Targets
 
     @property
@@ -112,7 +126,7 @@ def _arrays_on(device: str) -> ArrayBackend:
     return array_backend.select_backend(None if device == "cpu" else device)
 
 
-def encode_batch(data: Observation, labels: Labels, targets: Targets) -> Batch:
+def encode_batch(data: Observation, labels: KnownLabels, targets: Targets) -> Batch:
     """Input, label vector and truth of some objects."""
     if targets.n_age:
         truth = {k: getattr(labels, k) for k in TRUTH_LABELS}

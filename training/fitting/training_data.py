@@ -12,6 +12,7 @@ from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.targets import Targets
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import provenance
+from napari_sfh.training.fitting.labelled_table import hash_table_file, read_labelled_table
 from napari_sfh.training.fitting.posterior import LogLine
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import (
@@ -65,7 +66,7 @@ def load_training_data(
     ----------
     recipe : Recipe
     data : path or None
-        A set of `simulation`, drawn from the recipe's prior.
+        A set of `simulation`, drawn from the recipe's prior; or a file: a table with labels, see `labelled_table`.
     fresh : path
         Without ``data``: file of the noiseless set, made where there is none.
     say : callable
@@ -80,6 +81,8 @@ def load_training_data(
     """
     prior, instrument = load_prior(recipe.prior), recipe.load_instrument()
     targets = recipe.targets.make()
+    if data is not None and data.is_file():
+        return _check_numbers(_load_table(recipe, instrument, targets, prior, data), recipe)
     spectra: StoredSource | FreshSource
     if data is not None:
         spectra, facts = _open_stored_source(recipe, prior, instrument, data)
@@ -91,7 +94,37 @@ def load_training_data(
     prepared = [templates.prepare_templates(name, instrument) for name in prior.libraries]
     train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
     facts = {"prior": provenance.describe_prior(prior), "libraries": provenance.describe_libraries(prepared)} | facts
+    basis = make_template_basis(prepared[0])
+    return _check_numbers(TrainingData(spectra, train, held_out[:MAX_HELD_OUT], basis, facts), recipe)
+
+
+def _load_table(
+    recipe: Recipe, instrument: Instrument, targets: Targets, prior: PriorConfig, path: Path
+) -> TrainingData:
+    """The user's own labels; templates, of which corrupted objects are made, are those of the recipe's prior."""
+    prepared = [templates.prepare_templates(name, instrument) for name in prior.libraries]
+    spectra = read_labelled_table(path, instrument, prepared[0].filters, targets)
+    train, held_out = spectra.split(recipe.fit.seed)
+    digest = hash_table_file(path)
+    facts = {
+        "n": spectra.labels.n,
+        "data_sha256": digest,
+        "noise": "the table's own, more added",
+        "prior": {"name": f"table {path.name}", "sha256": digest, "toml": ""},
+        "libraries": provenance.describe_libraries(prepared),
+    }
     return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], make_template_basis(prepared[0]), facts)
+
+
+def _check_numbers(made: TrainingData, recipe: Recipe) -> TrainingData:
+    """Refuse fewer held-out objects than the density of latent vectors needs."""
+    least = 2 * recipe.posterior.gaussians + 2
+    if len(made.held_out) < least:
+        raise SfhInputError(
+            f"data: {len(made.held_out)} held-out objects are too few for posterior.gaussians = "
+            f"{recipe.posterior.gaussians}; give more data or lower it"
+        )
+    return made
 
 
 def _open_stored_source(

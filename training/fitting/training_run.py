@@ -61,7 +61,7 @@ class TrainingOptions:
     """What a run needs beside its recipe."""
 
     output: Path
-    data: Path | None = None  # a set of `simulate`; None: drawn anew from the recipe's prior
+    data: Path | None = None  # a set of `simulate`, or a labelled table; None: the recipe's table, or drawn anew
     device: str = "auto"
     threads: int = 1
     resume: bool = False
@@ -97,7 +97,8 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         _prepare_run_folder(folder, recipe, options.resume)
         log = StageTimer(folder)
         with log.time_stage("data"):
-            material = load_training_data(recipe, options.data, folder / FRESH, say, device)
+            data = options.data or (Path(recipe.data) if recipe.data else None)
+            material = load_training_data(recipe, data, folder / FRESH, say, device)
         with log.time_stage("network"):
             model = _obtain_point_network(recipe, material, options, device)
         learning_curve.plot_learning_curve(folder, f"{recipe.name}: loss of the point network")

@@ -158,7 +158,7 @@ def _descend(
             nn.utils.clip_grad_norm_(net.parameters(), 5.0)
             optimiser.step()
             schedule.step()
-            total += float(loss)
+            total += float(loss.detach())
         net.eval()
         with torch.no_grad():
             parts = [loss_of(u, v) * len(u) for u, v in zip(validation[0].split(4096), validation[1].split(4096))]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from magicgui.widgets import Container
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_sfh._qt.canvas.interaction import CanvasInteraction
-from napari_sfh._qt.canvas.layer_data import format_four_means, format_map_value, get_layer_link
+from napari_sfh._qt.canvas.layer_data import KEY, format_four_means, format_map_value, get_layer_link
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.docks.bin_panel import BinPanel
 from napari_sfh._qt.docks.bottom_docks import BottomDocks
+from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
+from napari_sfh._qt.docks.side_tabs import SideTabs, WindowFit
 from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.files import FileActions
 from napari_sfh._qt.forms import settings
@@ -34,8 +38,11 @@ from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
 from napari_sfh._qt.tools.maps import MapForm, MapTool
 from napari_sfh._qt.tools.registry import TOOLS
+from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
+from napari_sfh._qt.widgets.startup import hide_qt_notice
 from napari_sfh._qt.widgets.wording import name_form_labels
+from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import Result
 
@@ -67,6 +74,7 @@ class Explorer(ExplorerFrame):
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
         super().__init__(EMPTY)
+        self._released = True  # until all is there
         self.viewer = viewer
         self.session = Session()
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
@@ -75,14 +83,16 @@ class Explorer(ExplorerFrame):
         self.exports, self.files = Exports(self), FileActions(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
         self.docks = BottomDocks(viewer, self)
-        self.job = BackgroundJob(self._progress, self._done, self._failed)
+        self.job = BackgroundJob(self._progress, self._done, self._work_failed)
         self._cards_job = BackgroundJob(lambda _: None, self._show_cards, lambda _: None)
         self._cards: dict[str, str] = {}
         self._after: Callable[[Any], None] | None = None
-        self._loader = StepQueue(self, self.job.is_running)
+        self._waiting: deque[Callable[[], object]] = deque()
+        self._following = False
+        self._error: Exception | None = None
+        self._loader = StepQueue(self, self.job.is_running, self._go_on)
         self._garbage_freeze = GarbageFreeze()
         self._garbage_freeze.freeze()
-        self._released = False
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
         keys = self.tools.shortcuts()
@@ -90,11 +100,18 @@ class Explorer(ExplorerFrame):
         rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
         self.arrange(self._sections(), rows)
+        self.guard = InputGuard(self)
+        self._close_guard = CloseGuard(self, self.may_close)
+        self._tabs: SideTabs | None = None
+        self._fit: WindowFit | None = None
+        for root in (self, self.panel):
+            self.guard.protect_fields(root)
         self.machine = MachineTitle(self.sections["network"], self.network.chosen_device)
         self._connect()
         settings.apply_settings(self)
         self._cards_job.start(tasks.read_cards)
-        self._loader.run(self.canvas.glyph_steps())
+        self._released = False
+        self._loader.run([*self.canvas.glyph_steps(), self._adopt_layers])
         self._refresh()
 
     # -- construction ------------------------------------------------------------------------------------------
@@ -161,14 +178,19 @@ class Explorer(ExplorerFrame):
 
     def open_result(self, path: Path | str) -> None:
         """Read a result file and show it, clicks and all."""
-        self.start(partial(tasks.open_result, path=Path(path)), self._shown)
+        self.start(partial(tasks.open_result, path=Path(path)), self.adopt)
 
     def show_result(self, result: Result) -> None:
         """Show a result that is in memory; layers of it that the viewer has already are kept."""
         self._shown(tasks.prepare_result(result))
 
     def adopt(self, shown: tasks.PreparedResult) -> None:
-        """Take over a result whose layers napari has added already (a dropped file)."""
+        """Show a result that was read from a file; the form keeps no files of another galaxy."""
+        cube = self.data.cube_path
+        if cube is not None and cube.name != Path(str(shown.result.settings.get("cube", ""))).name:
+            with self.data.cube.line_edit.changed.blocked(), self.data.folder.line_edit.changed.blocked():
+                self.data.set_files(None, {}, None)
+                self.data.folder.line_edit.value = ""
         self._shown(shown)
 
     def adopt_galaxy(self, galaxy: tasks.OpenedGalaxy) -> None:
@@ -194,23 +216,44 @@ class Explorer(ExplorerFrame):
             self._failed(error)
             return
         settings.store_settings(self)
-        self.start(partial(tasks.run_galaxy, options=options), self._shown)
+        self.start(partial(tasks.run_galaxy, options=options), self._run_done)
+
+    def _run_done(self, shown: tasks.PreparedResult) -> None:
+        self._shown(shown)
+        self.files.unsaved = True
 
     def cancel(self, _: object = None) -> None:
-        """Ask the work in progress to stop."""
+        """Ask the work in progress to stop; what waits for it is dropped."""
+        self._waiting.clear()
         self.job.stop()
         self._refresh()
 
     def wait(self, seconds: float = 3600.0) -> bool:
         """For scripts: keep the window alive until the work is done and all is shown; False if it takes longer."""
         end = time.monotonic() + seconds
-        while self.busy or self._loading:
+        while self.busy or self._loading or self._waiting:
             if time.monotonic() > end:
                 return False
             QApplication.processEvents()
             time.sleep(0.005)
         QApplication.processEvents()
         return True
+
+    def finish(self, seconds: float = 3600.0) -> None:
+        """For scripts: `wait`, and raise what went wrong on the way.
+
+        Raises
+        ------
+        ComputeError
+            The work takes longer, or has failed.
+        SfhInputError
+            An input was refused.
+        """
+        if not self.wait(seconds):
+            raise ComputeError(f"the window has not finished within {seconds:g} s: wait longer, or cancel")
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
 
     def show_map(self, name: str) -> None:
         """Put the map ``name`` (a key of `maps.MAPS`) on the canvas."""
@@ -219,6 +262,13 @@ class Explorer(ExplorerFrame):
     def draw_region(self, _: object = None) -> None:
         """Let the mouse draw a lasso; the mean SFH of the bins inside is shown."""
         self.tools["region"].draw()
+
+    def fill_screen(self) -> None:
+        """Give the window the size of the screen."""
+        screen = QApplication.primaryScreen()
+        if screen is not None:
+            room = screen.availableGeometry()
+            self.viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
 
     def show_panel(self) -> None:
         """Open the dock with the plots, or bring it back."""
@@ -231,12 +281,35 @@ class Explorer(ExplorerFrame):
     # -- long work ---------------------------------------------------------------------------------------------
 
     def start(self, work: Work, after: Callable[[Any], None]) -> None:
-        """Run one piece of work; ``after`` gets its value unless it was cancelled."""
-        try:
-            self.job.start(work)
-        except ComputeError as error:
-            self.show_message(str(error))
+        """Run one piece of work, after what runs or comes in now; ``after`` gets its value unless it was cancelled."""
+        self.when_ready(partial(self._start, work, after))
+
+    def when_ready(self, act: Callable[[], object]) -> None:
+        """Do an act now, or as soon as no work runs and all layers are there; acts keep their order."""
+        if self._following and not self.busy:
+            act()  # the second half of an act that was asked for earlier
             return
+        coming_in = self._loading and not self._loader.stepping
+        if self.busy or coming_in or self._waiting:
+            self._waiting.append(act)
+        else:
+            act()
+
+    def _go_on(self) -> None:
+        """Do what has waited."""
+        while self._waiting and not self.busy and not self._loading:
+            self._follow(self._waiting.popleft())
+
+    def _follow(self, act: Callable[[], object]) -> None:
+        """Do an act whose turn it is: the work that it starts does not wait behind what was asked for later."""
+        self._following = True
+        try:
+            self.attempt(act)
+        finally:
+            self._following = False
+
+    def _start(self, work: Work, after: Callable[[Any], None]) -> None:
+        self.job.start(work)
         self._after = after
         self._details = ""
         self.bar.max = 0
@@ -260,9 +333,15 @@ class Explorer(ExplorerFrame):
         if value is None:
             self.show_message(CANCELLED if self.data.has_cube or self.session.result is not None else EMPTY)
         elif after is not None:
-            self.attempt(partial(after, value))
+            self._follow(partial(after, value))
+        self._go_on()
+
+    def _work_failed(self, error: Exception) -> None:
+        self._failed(error)
+        self._go_on()
 
     def _failed(self, error: Exception) -> None:
+        self._error = self._error or error
         self._refresh()
         sentence, self._details = explain_error(error)
         self.show_message(sentence, error=True)
@@ -304,19 +383,39 @@ class Explorer(ExplorerFrame):
 
     def _shown(self, shown: tasks.PreparedResult, then: Iterable[Step] = ()) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
-        self.files.result_path = shown.path
+        self.files.set_result_path(shown.path)
         if self.session.result is None:
             self._garbage_freeze.freeze()  # what a first run has loaded
+        self.show_message(f"{shown.result.name}: {shown.result.bins.n_bins} bins; the maps are coming in.")
         self.tools["maps"].hold()
         away = self.stack.begin(shown.result)
         self.session.set_result(shown.result)
         layers = [partial(self.stack.put, layer) for layer in shown.layers]
+        for _, attributes, _ in shown.layers:
+            attributes["metadata"][KEY].path = shown.path
         unseen: list[Step] = [*away, *layers, self.canvas.orient, *self.stack.finish()]
         steps: list[Step] = [UnpaintedStep(step) for step in unseen]
         steps += [self.show_panel, self._settle]
         # After the docks have found their sizes.
-        steps += [self.viewer.reset_view, self._all_shown, *self.tools.result_steps(shown.result), *then]
+        steps += [
+            self._fit_galaxy,
+            self._select_brightest,
+            self._all_shown,
+            *self.tools.result_steps(shown.result),
+            *then,
+        ]
         self._loader.run(steps)
+
+    def _fit_galaxy(self) -> None:
+        """Fit the maps to the canvas, and keep them fitted when the window grows."""
+        self.viewer.reset_view()
+        if self._fit is not None:
+            self._fit.remember_view()
+
+    def _select_brightest(self) -> None:
+        """A fresh window shows a history, not a request to click."""
+        if self.session.result is not None and not self.session.selected:
+            self.session.select(find_brightest_bin(self.session.result))
 
     def _settle(self) -> None:
         """Unfold what is of use now."""
@@ -335,6 +434,16 @@ class Explorer(ExplorerFrame):
         part = "" if reached == result.bins.n_bins else f", {reached} of them with a prediction"
         return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {DONE}"
 
+    def _adopt_layers(self) -> None:
+        """Take over the result that an explorer before this one has left on the canvas."""
+        links = [get_layer_link(layer.metadata) for layer in self.viewer.layers]
+        link = next((link for link in links if link is not None and link.result is not None), None)
+        if link is None or link.result is None or self.session.result is not None or self.busy:
+            return
+        shown = tasks.prepare_result(link.result)
+        self._shown(replace(shown, path=link.path))
+        self.files.unsaved = link.path is None
+
     # -- what is shown -----------------------------------------------------------------------------------------
 
     def _refresh(self, _: object = None) -> None:
@@ -348,7 +457,7 @@ class Explorer(ExplorerFrame):
         self.export.enable(has_result and not running)
         self.file_row.enable(not running, has_cube or has_result)
         self.tools.set_enabled(has_result, running)
-        if not self._details:
+        if not self._details and not self._loading:
             self.show_message("Working; the window stays usable." if running else READY if has_cube else EMPTY)
 
     def in_turns(self, steps: list[Step]) -> None:
@@ -364,17 +473,14 @@ class Explorer(ExplorerFrame):
 
     def _describe(self, bin_id: int) -> str:
         """The current map's value in a bin; in the grid those of all four."""
-        result = self.session.result
+        result, display = self.session.result, self.stack.display
         if result is None:
             return ""
-        above = "" if self.map.grid.value else self.tools.describe(bin_id)
-        if above:
-            return above
-        return (
-            format_four_means(result, bin_id)
-            if self.map.grid.value
-            else format_map_value(result, self.map.name, bin_id)
-        )
+        if display.is_grid:
+            return format_four_means(result, bin_id)
+        if display.shown.role == "map":
+            return format_map_value(result, display.shown.name, bin_id, self.stack.age)
+        return self.tools.describe(bin_id)
 
     def _clicked(self) -> None:
         """The plots come up, unless another dock of ours is being looked at."""
@@ -420,7 +526,29 @@ class Explorer(ExplorerFrame):
         """A dock's x fires no close event: its content is left without a parent."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
             self.release()
+        if event is not None and event.type() == QEvent.Type.Show and not self._released:
+            self._docked()
         return super().event(event)
+
+    def _docked(self) -> None:
+        """The dock is in a window, perhaps for the first time."""
+        self._close_guard.watch(self)
+        window = self.window()
+        if isinstance(window, QMainWindow) and self._tabs is None:
+            self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
+            hide_qt_notice(window)
+
+    def may_close(self) -> bool:
+        """Whether the dock may be closed: a result that is in no file is asked about first."""
+        result = self.session.result
+        if result is None or not self.files.unsaved:
+            return True
+        answer = propose_saving(self, result.name)
+        if answer == SAVE:
+            self.exports.result_dialog()
+            return self.wait() and not self.files.unsaved
+        self.files.unsaved = answer != DISCARD
+        return answer == DISCARD
 
     def release(self) -> None:
         """Stop what runs and let go of the viewer; the layers stay."""
@@ -432,6 +560,7 @@ class Explorer(ExplorerFrame):
         self.preflight.release()
         self._loader.release()
         self._garbage_freeze.thaw()
+        self._close_guard.release()
         self.machine.release()
         self.session.selection_changed.disconnect(self._selected, missing_ok=True)
         self.tools.release()
@@ -440,5 +569,8 @@ class Explorer(ExplorerFrame):
         self.panel.release()
         self.viewer.events.theme.disconnect(self._theme_slot)
         self.docks.release()
+        for part in (self._tabs, self._fit):
+            if part is not None:
+                part.release()
         self.panel.deleteLater()
         self.deleteLater()

@@ -43,7 +43,7 @@ class Exports:
         self._start(partial(work, distance_mpc=distance))
 
     def save_table(self, path: Path | str, views: Sequence[BinView] | None) -> None:
-        """Write SFH and metallicity of bins (None: of all) as ECSV."""
+        """Write what bins hold (None: a line for each bin, and all histories) as ECSV or FITS."""
         self._start(partial(tasks.save_result_table, result=self._result(), path=Path(path), views=views))
 
     def result_dialog(self, _: object = None) -> None:
@@ -124,10 +124,12 @@ def _collect_paths(value: Any) -> list[Path]:
 
 
 def _result_saved(explorer: Any, path: Path) -> None:
-    explorer.files.result_path = path
+    explorer.files.set_result_path(path)
     add_recent(path)
     _saved(explorer, path)
 
 
-def _saved(explorer: Any, path: Path) -> None:
-    explorer.show_message(f"Saved {path}.")
+def _saved(explorer: Any, path: Path | list[Path]) -> None:
+    first, *others = [path] if isinstance(path, Path) else path
+    more = f" and, beside it, {', '.join(other.name for other in others)}" if others else ""
+    explorer.show_message(f"Saved {first}{more}.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from magicgui.widgets import show_file_dialog
 
+from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import Step
@@ -27,12 +28,24 @@ class FileActions:
     ----------
     result_path : Path or None
         The file of the result that is shown; None while it is in memory only.
+    unsaved : bool
+        A run has made the result, and it is in no file.
     """
 
     def __init__(self, explorer: Any) -> None:
         self._explorer: Any = weakref.proxy(explorer)
         self.result_path: Path | None = None
+        self.unsaved = False
         self._notes: list[str] | None = None
+
+    def set_result_path(self, path: Path | None) -> None:
+        """Remember the file of the result, with its layers, too; None: there is none."""
+        self.result_path = path
+        self.unsaved = False
+        for layer in self._explorer.viewer.layers:
+            link = get_layer_link(layer.metadata)
+            if link is not None and link.result is self._explorer.session.result:
+                link.path = path
 
     def open(self, path: Path | str) -> None:
         """Open a galaxy's folder, a cube, a result, or a workspace."""
@@ -41,11 +54,12 @@ class FileActions:
 
     def save_workspace(self, path: Path | str) -> None:
         """Keep all that the window shows; a result that is in no file yet is written beside it."""
+        self._explorer.exports.check_export(Path(path))
+        self._explorer.when_ready(partial(self._save_now, Path(path)))
+
+    def _save_now(self, path: Path) -> None:
         explorer = self._explorer
-        explorer.exports.check_export(path)
-        work = partial(
-            tasks.save_window_workspace, workspace=self.capture(), path=Path(path), result=explorer.session.result
-        )
+        work = partial(tasks.save_window_workspace, workspace=self.capture(), path=path, result=explorer.session.result)
         explorer.start(work, partial(_workspace_saved, explorer))
 
     def open_dialog(self, _: object = None) -> None:
@@ -60,7 +74,8 @@ class FileActions:
         path = show_file_dialog("w", caption="Save workspace", start_path=name, filter=WORKSPACES)
         if path:
             chosen = Path(str(path))
-            self.save_workspace(chosen if chosen.suffix else chosen.with_suffix(SUFFIX))
+            chosen = chosen if chosen.suffix else chosen.with_suffix(SUFFIX)
+            self._explorer.attempt(partial(self.save_workspace, chosen))
 
     def capture(self) -> Workspace:
         """All that the window shows."""
@@ -170,7 +185,7 @@ def _show_opened(explorer: Any, path: Path, value: Any) -> None:
 
 def _workspace_saved(explorer: Any, written: tuple[Path, Path | None]) -> None:
     path, result = written
-    explorer.files.result_path = result
+    explorer.files.set_result_path(result)
     workspaces.add_recent(path)
     beside = f"; its result is {result.name}" if result is not None else ""
     explorer.show_message(f"Saved {path}{beside}.")

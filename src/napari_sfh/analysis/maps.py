@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.analysis.stellar_mass import compute_bin_formation_times, compute_mass_density, compute_sfr_density
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
-from napari_sfh.types import F32, I32, Result
+from napari_sfh.types import F32, FLAG_MEANING, I32, Result
 
 #: How the limits of a map's colours are found: name to words.
 LIMITS: dict[str, str] = {
@@ -29,6 +32,8 @@ class MapSpec:
     unit: str
     colormap: str  # perceptually uniform; known to napari and matplotlib alike
     values: Callable[[Result], F32]
+    by_age: bool = False  # ``values`` gives one number a bin and age, (N, 16)
+    diverging: bool = False  # colours run away from zero to both sides
 
 
 def _median(key: str) -> Callable[[Result], F32]:
@@ -39,6 +44,13 @@ def _error(key: str) -> Callable[[Result], F32]:
     return lambda result: result.prediction.half_width(key)
 
 
+#: Times over which star-formation rates are averaged: name, words, Gyr.
+SFR_TIMES: tuple[tuple[str, str, float], ...] = (
+    ("30MYR", "30 Myr", 0.03),
+    ("100MYR", "100 Myr", 0.1),
+    ("300MYR", "300 Myr", 0.3),
+    ("1GYR", "1 Gyr", 1.0),
+)
 #: The four mean maps: name in result files -> key of Prediction.quantiles.
 MEAN_MAPS: dict[str, str] = {quantity.map_name: quantity.name for quantity in MEANS}
 
@@ -49,12 +61,102 @@ def _specs() -> dict[str, MapSpec]:
         error = f"{q.map_name}_ERR"
         specs[q.map_name] = MapSpec(q.map_name, q.title, q.unit, q.colormap, _median(q.name))
         specs[error] = MapSpec(error, f"{q.title}, 1 sigma", q.error_unit, "magma", _error(q.name))
+    return specs | _physical_specs() | _age_specs() | _quality_specs()
+
+
+def _physical_specs() -> dict[str, MapSpec]:
+    """Masses, rates, formation times, dust, kinematics."""
     ebv = QUANTITIES["ebv"]
-    specs["EBV"] = MapSpec("EBV", f"{ebv.title}, stars", ebv.unit, ebv.colormap, _median("ebv"))
-    specs["SNR"] = MapSpec("SNR", "S/N per pixel", "", "cividis", lambda result: result.data.snr)
-    specs["OOD"] = MapSpec("OOD", "Out of depth", "1 = warning", "magma", lambda result: result.prediction.ood)
-    specs["FLAG"] = MapSpec("FLAG", "Flags", "bit mask", "gray", lambda result: result.flag.astype(np.float32))
-    return specs
+    rows = [
+        MapSpec("EBV", f"{ebv.title}, stars", ebv.unit, ebv.colormap, _median("ebv")),
+        MapSpec("EBV_ERR", f"{ebv.title}, stars, 1 sigma", ebv.unit, "magma", _error("ebv")),
+        MapSpec("MASS", "log stellar mass formed", "log Msun/kpc2", "inferno", _log(compute_mass_density)),
+        *(
+            MapSpec(f"SFR_{word}", f"log SFR over {text}", "log Msun/yr/kpc2", "magma", _log(_sfr_over(gyr)))
+            for word, text, gyr in SFR_TIMES
+        ),
+        MapSpec("ML_V", "M/L V, formed", "Msun/Lsun", "viridis", lambda r: _f32(10 ** r.prediction.median("lg_ml_v"))),
+        *(
+            MapSpec(f"T{100 * f:.0f}", f"t{100 * f:.0f}", "Gyr", "viridis", _formed_at(f))
+            for f in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+        ),
+        MapSpec("V", "V, stars", "km/s", "RdBu_r", lambda result: _f32(result.data.v_kms), diverging=True),
+        MapSpec("SIGMA", "Sigma, stars", "km/s", "plasma", lambda result: _f32(result.data.sigma_kms)),
+    ]
+    return {spec.name: spec for spec in rows}
+
+
+def _age_specs() -> dict[str, MapSpec]:
+    """Maps with an axis of age."""
+
+    def each(name: str) -> Callable[[Result], F32]:
+        return lambda result: _f32(result.prediction.history(name))
+
+    def younger(name: str) -> Callable[[Result], F32]:
+        return lambda result: _f32(np.cumsum(result.prediction.history(name), axis=1))
+
+    rows = [
+        MapSpec("MASS_AGE", "Mass share", "by age", "viridis", each("mass_frac"), by_age=True),
+        MapSpec("LIGHT_AGE", "V light share", "by age", "viridis", each("light_frac"), by_age=True),
+        MapSpec("MASS_YOUNGER", "Mass share, younger", "by age", "viridis", younger("mass_frac"), by_age=True),
+        MapSpec("LIGHT_YOUNGER", "V light share, younger", "by age", "viridis", younger("light_frac"), by_age=True),
+        MapSpec("MH_AGE", "[M/H]", "dex, by age", "plasma", each("mh"), by_age=True),
+    ]
+    return {spec.name: spec for spec in rows}
+
+
+def _quality_specs() -> dict[str, MapSpec]:
+    """What tells how far a bin is to be believed."""
+    rows = [
+        MapSpec("CHI2", "Reduced chi2", "", "cividis", _chi2),
+        MapSpec("SNR", "S/N per pixel", "", "cividis", lambda result: result.data.snr),
+        MapSpec("OOD", "Out of depth", "1 = warning", "magma", lambda result: result.prediction.ood),
+        MapSpec("FLAG", "Flags", "category", "gray", lambda result: _f32(classify_flags(result.flag))),
+    ]
+    return {spec.name: spec for spec in rows}
+
+
+def _chi2(result: Result) -> F32:
+    if result.chi2 is None:
+        raise SfhInputError("these weights have no model of the spectrum, and so no chi2")
+    return _f32(result.chi2)
+
+
+def _f32(values: NDArray[Any]) -> F32:
+    return np.asarray(values, dtype=np.float32)
+
+
+def _log(density: Callable[[Result], NDArray[np.float64]]) -> Callable[[Result], F32]:
+    def values(result: Result) -> F32:
+        found = density(result)
+        return _f32(np.log10(found, out=np.full(found.shape, np.nan), where=found > 0))
+
+    return values
+
+
+def _sfr_over(lookback_gyr: float) -> Callable[[Result], NDArray[np.float64]]:
+    return lambda result: compute_sfr_density(result, lookback_gyr)
+
+
+def _formed_at(fraction: float) -> Callable[[Result], F32]:
+    return lambda result: _f32(compute_bin_formation_times(result, (fraction,))[:, 0])
+
+
+def classify_flags(flag: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Category of each bin's flags: 0 for none, else the place (from 1) in `FLAG_MEANING` of the first that is set."""
+    category = np.zeros(np.shape(flag), dtype=np.int64)
+    for place, bit in reversed(list(enumerate(FLAG_MEANING, 1))):
+        category[(np.asarray(flag) & int(bit)) > 0] = place
+    return category
+
+
+def format_age_range(name: str, index: int) -> str:
+    """The ages that a map with an axis of age shows at one step: ``1.0-1.6 Gyr``, or ``than 56 Myr``."""
+    low, high = AGE_EDGES_GYR[index : index + 2]
+    scale, unit = (1.0, "Gyr") if high >= 1 else (1e3, "Myr")
+    if name.endswith("_YOUNGER"):
+        return f"than {high * scale:.3g} {unit}"
+    return f"{low * scale:.3g}–{high * scale:.3g} {unit}"
 
 
 #: All maps by name, in the order of menus and layer lists.
@@ -68,14 +170,44 @@ def paint_bins(bin_id: I32, values: NDArray[np.floating]) -> F32:
     ----------
     bin_id : int array (ny, nx)
         Bin of each spaxel, 1..N; 0 = none.
-    values : array (N,)
+    values : array (N,) or (N, A)
 
     Returns
     -------
-    float32 array (ny, nx), NaN outside the bins.
+    float32 array (ny, nx) or (A, ny, nx), NaN outside the bins.
     """
-    table = np.concatenate([[np.nan], np.asarray(values, dtype=np.float32)]).astype(np.float32)
-    return table[bin_id]
+    known = np.asarray(values, dtype=np.float32)
+    table = np.concatenate([np.full((1, *known.shape[1:]), np.nan, np.float32), known])
+    painted: F32 = table[bin_id] if known.ndim == 1 else np.stack([column[bin_id] for column in table.T])
+    return painted
+
+
+def find_brightest_bin(result: Result) -> int:
+    """Number (1..N) of the bin with the brightest white light among those in which the network is to be believed.
+
+    Where there is none of these, the brightest of all counts. A foreground star is brighter than its galaxy, and its
+    out-of-distribution score tells it.
+    """
+    bin_id = result.bins.bin_id
+    good = (bin_id > 0) & np.isfinite(result.white)
+    n = result.bins.n_bins
+    total = np.bincount(bin_id[good], result.white[good], n + 1)[1:]
+    count = np.bincount(bin_id[good], minlength=n + 1)[1:]
+    mean = np.divide(total, count, out=np.full(n, -np.inf), where=count > 0)
+    trusted = result.prediction.ood <= 1
+    return int(np.argmax(np.where(trusted, mean, -np.inf) if trusted.any() else mean)) + 1
+
+
+def list_result_maps(result: Result) -> list[str]:
+    """Names of the maps that a result has: a network without histories, or with other targets, has fewer."""
+    found = []
+    for name, spec in MAPS.items():
+        try:
+            spec.values(result)
+        except (KeyError, SfhInputError):
+            continue
+        found.append(name)
+    return found
 
 
 def make_map_image(result: Result, name: str) -> F32:
@@ -117,4 +249,10 @@ def choose_map_limits(result: Result, name: str, how: str = "shared") -> tuple[f
     if how == "shared" and name in MEAN_MAPS:
         root = name.rsplit("_", 1)[0]
         like = [other for other in MEAN_MAPS if other.startswith(root)]
-    return robust_limits(np.stack([make_map_image(result, each) for each in like]), *percent)
+    if name == "FLAG":
+        return -0.5, len(FLAG_MEANING) + 0.5
+    limits = robust_limits(np.stack([make_map_image(result, each) for each in like]), *percent)
+    if MAPS[name].diverging:
+        far = max(abs(limits[0]), abs(limits[1]))
+        return -far, far
+    return limits

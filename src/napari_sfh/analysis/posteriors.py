@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_sfh.analysis.stellar_mass import compute_formation_times
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
-from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import F64, Progress, Result
 
@@ -93,16 +93,6 @@ def draw_bin_posterior(
     }
     raise_if_cancelled(cancel)
     return PosteriorDraws(bin_id, values)
-
-
-def compute_formation_times(grown: np.ndarray, fraction: float) -> F64:
-    """Lookback times in Gyr (n,) at which curves (n, 17), 1 today and 0 at the oldest edge, pass a fraction."""
-    # The last edge before which at least the fraction had been formed, and the way on to the next.
-    index = np.clip((grown >= fraction).sum(1) - 1, 0, grown.shape[1] - 2)
-    row = np.arange(len(grown))
-    high, low = grown[row, index], grown[row, index + 1]
-    share = np.divide(high - fraction, high - low, out=np.zeros(len(grown)), where=high > low)
-    return AGE_EDGES_GYR[index] + np.clip(share, 0, 1) * (AGE_EDGES_GYR[index + 1] - AGE_EDGES_GYR[index])
 
 
 def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:

@@ -14,7 +14,8 @@ from astropy.io import fits
 from astropy.table import QTable, Table
 from astropy.wcs.utils import pixel_to_skycoord
 
-from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView
+from napari_sfh.analysis import maps, stellar_mass
+from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView, describe_flags
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
 from napari_sfh.analysis.posteriors import PosteriorDraws
@@ -62,10 +63,16 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
         with write_atomically(path) as part:
             fits.HDUList(hdus).writeto(part, overwrite=True, checksum=True)
         return path
-    for k, (name, table) in enumerate(tables.items()):
-        with write_atomically(path if k == 0 else path.with_stem(f"{path.stem}_{name.lower()}")) as part:
+    for file, table in zip(list_table_files(list(tables), path), tables.values()):
+        with write_atomically(file) as part:
             table.write(part, format="ascii.ecsv", overwrite=True)
     return path
+
+
+def list_table_files(names: Sequence[str], path: Path) -> list[Path]:
+    """The files that `write_tables` makes of tables with these names: one in FITS, one a table in ECSV."""
+    others = () if path.suffix.lower() == ".fits" else names[1:]
+    return [path, *(path.with_stem(f"{path.stem}_{name.lower()}") for name in others)]
 
 
 def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
@@ -116,6 +123,34 @@ def build_sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
         unit = u.dex if name == "MH" else u.dimensionless_unscaled
         for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
             table[name + suffix] = np.concatenate([getattr(b, part)[:n] for b in bands]) * unit
+    return _add_provenance(table, result)
+
+
+def build_summary_table(result: Result) -> QTable:
+    """One row for every bin: where it is, what it holds, how far it is to be believed.
+
+    Columns: BIN_ID, RA, DEC (deg), N_SPAXELS, AREA (arcsec^2), SNR, V, SIGMA (km/s), the four means with errors, EBV,
+    LG_ML_V (dex), T10 ... T90 (Gyr), LG_MASS_DENSITY and LG_SFR_DENSITY over 100 Myr (see `stellar_mass`: of the mass
+    formed, with the IMF of the templates), CHI2, OOD, FLAG and its words.
+    """
+    bins, data, prediction = result.bins, result.data, result.prediction
+    ra, dec = result.wcs.celestial.wcs_pix2world(bins.x, bins.y, 0)
+    table = QTable()
+    table["BIN_ID"] = np.arange(1, bins.n_bins + 1, dtype=np.int32)
+    table["RA"], table["DEC"] = ra * u.deg, dec * u.deg
+    table["N_SPAXELS"], table["AREA"] = bins.nspax, stellar_mass.measure_bin_area(result) * u.arcsec**2
+    table["SNR"] = data.snr
+    table["V"], table["SIGMA"] = data.v_kms * u.km / u.s, data.sigma_kms * u.km / u.s
+    for name, key in {**maps.MEAN_MAPS, "EBV": "ebv", "LG_ML_V": "lg_ml_v"}.items():
+        unit = u.mag if key == "ebv" else u.dex
+        table[name], table[f"{name}_ERR"] = prediction.median(key) * unit, prediction.half_width(key) * unit
+    times = stellar_mass.compute_bin_formation_times(result, FORMED_FRACTIONS)
+    for column, fraction in enumerate(FORMED_FRACTIONS):
+        table[f"T{100 * fraction:.0f}"] = times[:, column] * u.Gyr
+    table["LG_MASS_DENSITY"] = maps.MAPS["MASS"].values(result) * u.dex(u.Msun / u.kpc**2)
+    table["LG_SFR_DENSITY"] = maps.MAPS["SFR_100MYR"].values(result) * u.dex(u.Msun / u.yr / u.kpc**2)
+    table["CHI2"], table["OOD"], table["FLAG"] = result.chi2, prediction.ood, result.flag
+    table["FLAG_WORDS"] = np.array([describe_flags(int(flag)) for flag in result.flag])
     return _add_provenance(table, result)
 
 

@@ -12,11 +12,17 @@ from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, format_flux_label
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
 
 def draw_summary_page(result: Result) -> Figure:
-    """One page of a run: the four maps and their errors, white light, S/N, warning, E(B-V), and three bins."""
+    """One page of a run: the four maps and their errors, white light, S/N, warning, E(B-V), and three bins.
+
+    Weights that predict no histories leave a page of the maps that they do predict.
+    """
+    if not result.prediction.has_histories:
+        return _draw_scalar_page(result)
     figure = Figure(figsize=(16, 17), layout="constrained")
     figure.suptitle(
         f"{result.name}, z = {result.redshift:.5f}, {result.bins.n_bins} bins, weights {result.model_name}", size=14
@@ -37,6 +43,34 @@ def draw_summary_page(result: Result) -> Figure:
         view = BinView.of(result, bin_id)
         _spectrum(column[0], result, view)
         _sfh(column[1], view)
+    return figure
+
+
+def _draw_scalar_page(result: Result) -> Figure:
+    """White light, S/N and warning, then median and error of every scalar."""
+    names = result.prediction.scalars
+    figure = Figure(figsize=(13, 3.6 * (1 + len(names))), layout="constrained")
+    figure.suptitle(
+        f"{result.name}, z = {result.redshift:.5f}, {result.bins.n_bins} bins, weights {result.model_name}", size=14
+    )
+    axes: Any = figure.subplots(1 + len(names), 3, squeeze=False)
+    low, high = maps.robust_limits(result.white)
+    axes[0, 0].imshow(np.clip(result.white, low, high), origin="lower", cmap="gray")
+    axes[0, 0].set(title="White light", xticks=[], yticks=[])
+    for panel, name in zip(axes[0, 1:], ("SNR", "OOD")):
+        _map(panel, result, name)
+    for row, name in zip(axes[1:], names):
+        about = QUANTITIES.get(name)
+        title = about.title if about else name
+        median, error = result.prediction.median(name), result.prediction.half_width(name)
+        for panel, values, words in zip(row, (median, error), (title, f"{title}, 1 sigma")):
+            image = maps.paint_bins(result.bins.bin_id, values)
+            lo, hi = maps.robust_limits(image)
+            drawn = panel.imshow(image, origin="lower", cmap="viridis", vmin=lo, vmax=hi)
+            panel.set(title=words, xticks=[], yticks=[])
+            figure.colorbar(drawn, ax=panel, shrink=0.85)
+        row[2].hist(median[np.isfinite(median)], bins=40, color="0.5")
+        row[2].set(title=f"{title}, bins")
     return figure
 
 

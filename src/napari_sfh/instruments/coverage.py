@@ -66,6 +66,12 @@ def check_rest_range(wave_aa: F64, redshift: float, grid: SpectrumGrid, min_cove
     )
 
 
+def describe_missing_range(wave_aa: F64, redshift: float, grid: SpectrumGrid) -> str:
+    """A note on what of the grid observed wavelengths lack at a redshift; empty where they lack nothing."""
+    missing = find_missing_rest_range(wave_aa, redshift, grid)
+    return f"lacks rest-frame {describe_ranges(missing)}: masked" if missing else ""
+
+
 def describe_ranges(parts: list[tuple[float, float]]) -> str:
     """Ranges in words."""
     return " and ".join(f"{a:.0f}-{b:.0f} AA" for a, b in parts) or "nothing"

@@ -300,6 +300,27 @@ class Instrument:
             raise SfhInputError(f"instrument {self.name}: has no spectrum; this needs one")
         return self.spectrum
 
+    def describe(self) -> list[str]:
+        """In words, a line each: for listings."""
+        text = [f"{self.name}: {self.summary}"]
+        if self.spectrum:
+            grid = self.spectrum
+            step = f"{grid.step_aa:g} AA" if grid.step_aa else f"{grid.log_step:g} in ln(wavelength)"
+            lo, hi = grid.norm_window_aa
+            text.append(
+                f"spectrum: {grid.first_aa:g}-{grid.last_aa:g} AA in {grid.medium}, {grid.n_wave} pixels of {step}; "
+                f"LSF {grid.lsf.describe()}; dispersion {grid.sigma_kms:g} km/s; mean flux in {lo:g}-{hi:g} AA is one"
+            )
+        for band in self.bands:
+            shape = band.curve or (
+                f"{band.centre_aa:g} AA, {band.fwhm_aa:g} AA wide" if band.centre_aa else "own curve"
+            )
+            substitute = f"; {band.substitute} stands in" if band.substitute else ""
+            text.append(f"band {band.name}: {shape}{substitute}")
+        if self.bands:
+            text.append(f"bands: divided by {self.photometry_norm}; used up to redshift {self.redshift_max:g}")
+        return text
+
     def to_json(self) -> dict[str, Any]:
         """Plain values with the sections and keys of the TOML file: for a bundle's metadata and a set's manifest."""
         out: dict[str, Any] = {"name": self.name, "summary": self.summary}
@@ -316,4 +337,13 @@ class Instrument:
         """Digest of everything that decides what a network is shown: all but summary and the bands' drawn positions."""
         content: dict[str, Any] = {k: v for k, v in self.to_json().items() if k != "summary"}
         content["band"] = [{k: v for k, v in row.items() if k != "pivot_aa"} for row in content.get("band", [])]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(_as_floats(content), sort_keys=True).encode()).hexdigest()
+
+
+def _as_floats(value: Any) -> Any:
+    """Plain values with every whole number as a float: 4000 and 4000.0 are one wavelength."""
+    if isinstance(value, dict):
+        return {k: _as_floats(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_as_floats(v) for v in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.coverage import check_rest_range, describe_ranges, find_missing_rest_range
+from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io import dap, fits_access, hst, muse, ngist
 from napari_sfh.io.hst_header import find_filter_words
@@ -153,8 +153,8 @@ def _redshift_problems(cube: Cube) -> list[str]:
     except SfhInputError as e:
         problems.append(_without_path(str(e), cube.path))
     else:
-        if missing := find_missing_rest_range(cube.wave_aa, cube.redshift, instrument.grid):
-            problems.append(f"lacks rest-frame {describe_ranges(missing)}: masked")
+        if note := describe_missing_range(cube.wave_aa, cube.redshift, instrument.grid):
+            problems.append(note)
     if cube.redshift > instrument.redshift_max:
         problems.append(
             f"redshift above {instrument.redshift_max:g}: bands sample other rest wavelengths than in training, flagged"

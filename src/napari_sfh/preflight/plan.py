@@ -17,7 +17,7 @@ import numpy as np
 from napari_sfh import decisions
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.coverage import check_rest_range
+from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
@@ -159,10 +159,13 @@ def _describe_redshift(
     known = decisions.choose_redshift(config, cube, maps)
     if known.value is None:
         return None, "unknown: measured from the spectra, or give `redshift`"
+    grid = load_instrument().grid
     try:
-        check_rest_range(cube.wave_aa, known.value, load_instrument().grid, MIN_COVERAGE, cube.path)
+        check_rest_range(cube.wave_aa, known.value, grid, MIN_COVERAGE, cube.path)
     except SfhInputError as error:
         said.append(str(error))
+    else:
+        said += filter(None, [describe_missing_range(cube.wave_aa, known.value, grid)])
     return known.value, f"{known.value:.5f} ({known.source})"
 
 

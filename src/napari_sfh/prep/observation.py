@@ -25,7 +25,8 @@ from napari_sfh.types import F32, I32, BinMap, Bool, Flag, Observation
 MAX_EXCESS_KMS: float = 20.0
 #: A bin counts as below the target under this share of it: vorbin's own scatter around the target is no defect.
 _LOW_SNR_SHARE = 0.8
-_MAX_MASKED = 0.1
+#: Share of masked pixels above which a spectrum is flagged.
+MAX_MASKED_SHARE: float = 0.1
 #: Calibration error of a band, a share of its flux, added to the weight map's error in quadrature (ours): zero points,
 #: PSF match and the offset between the two telescopes, which a weight map does not know and training has.
 CALIBRATION_ERROR: float = 0.02
@@ -128,7 +129,7 @@ def _compute_flags(rest: RestSpectra, bins: BinMap, phot_mask: Bool, sigma_kms: 
         (Flag.LOW_SNR, rest.snr < _LOW_SNR_SHARE * bins.target_snr),
         (Flag.MISSING_BAND, ~phot_mask.all(1)),
         (Flag.NO_PHOTOMETRY, ~phot_mask.any(1) & (instrument.n_bands > 0)),
-        (Flag.MASKED_PIXELS, rest.mask.mean(1) < 1.0 - _MAX_MASKED),
+        (Flag.MASKED_PIXELS, rest.mask.mean(1) < 1.0 - MAX_MASKED_SHARE),
         (Flag.SIGMA_HIGH, (sigma_kms > instrument.grid.sigma_kms) | (rest.excess_kms > MAX_EXCESS_KMS)),
         (Flag.SINGLE_SPAXEL, bins.nspax == 1),
         (Flag.NO_SPECTRUM, ~np.isfinite(rest.norm_cgs)),

@@ -92,6 +92,8 @@ class CanvasInteraction:
     def _frame(self, event: Any) -> None:
         """napari's Home makes room for every layer, hidden ones too: come back to what is shown of the maps."""
         layers = [layer for layer in self._viewer.layers if layer.visible and _counts_for_view(layer)]
+        # Beside a map with an axis of age napari cannot fit layers without one.
+        layers = [layer for layer in layers if layer.ndim == self._viewer.dims.ndim]
         if self._framing or self._session.result is None or not layers:
             return
         self._framing = True

@@ -13,29 +13,38 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from napari.utils import Colormap
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import describe_flags
 from napari_sfh.analysis.sky_coordinates import SkyGrid
-from napari_sfh.types import Cube, Result
+from napari_sfh.types import FLAG_MEANING, Cube, Result
 
 LayerTuple = tuple[Any, dict[str, Any], str]
 #: Key of layer metadata that holds a `LayerLink`.
 KEY = "napari_sfh"
 #: The map that is visible first.
 FIRST_MAP = "AGE_LW"
-OUTLINE = "selected bins"
+
+
+#: Colours of the flags' categories, none first (Okabe & Ito 2008, and lighter tones of them).
+FLAG_COLORS = (
+    *("#3b4048", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff"),
+    *("#f6c667", "#a9d8f5", "#7fd0b5", "#f8f2a0", "#80b8d9", "#eaa06a", "#e5bcd3", "#bbbbbb"),
+)[: len(FLAG_MEANING) + 1]
 
 
 class LayerLink:
-    """What a layer shows: ``role`` (white, bins, map, outline), the map's name, and its result or cube.
+    """What a layer shows: ``role`` (white, bins, map, lines, difference, composite, contours, disc, region), the
+    map's or line's name, and its result or cube.
 
     It stays one object when napari copies a layer, so that a result is never duplicated.
     """
 
     def __init__(self, role: str, name: str = "", result: Result | None = None, cube: Path | None = None) -> None:
         self.role, self.name, self.result, self.cube = role, name, result, cube
+        self.path: Path | None = None  # the file of the result, if it is in one
 
     def __deepcopy__(self, memo: dict[int, object]) -> LayerLink:
         return self
@@ -75,19 +84,29 @@ def make_cube_layer(cube: Cube, image: NDArray[np.floating]) -> LayerTuple:
 def format_map_title(name: str) -> str:
     """Title of a map with its unit, as layers and menus show it."""
     spec = maps.MAPS[name]
-    unit = spec.unit
+    unit = format_unit(spec.unit)
     return f"{spec.title} [{unit}]" if unit and name != "FLAG" else spec.title
 
 
-def format_map_value(result: Result, name: str, bin_id: int) -> str:
-    """A map's value in a bin, as text: ``LW age 9.31 ± 0.08 log yr``."""
+def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> str:
+    """A map's value in a bin, as text: ``LW age 9.31 ± 0.08 log yr``; ``age``: step of a map with an axis of age."""
     spec = maps.MAPS[name]
     if name == "FLAG":
         return describe_flags(int(result.flag[bin_id - 1]))
+    if spec.by_age:
+        value = float(spec.values(result)[bin_id - 1, age])
+        return f"{spec.title} {maps.format_age_range(name, age)}: {value:.3f}"
     value = float(spec.values(result)[bin_id - 1])
     error = maps.MAPS.get(f"{name}_ERR")
     plus = f" ± {float(error.values(result)[bin_id - 1]):.2f}" if error is not None else ""
-    return f"{spec.title} {value:.2f}{plus} {spec.unit.replace('log10', 'log')}".strip()
+    return f"{spec.title} {value:.2f}{plus} {format_unit(spec.unit)}".strip()
+
+
+def format_unit(unit: str) -> str:
+    """A unit for a reader: ``log M☉ kpc⁻²``."""
+    for plain, written in (("Msun", "M☉"), ("Lsun", "L☉"), ("/kpc2", " kpc⁻²"), ("/yr", " yr⁻¹")):
+        unit = unit.replace(plain, written)
+    return unit
 
 
 def format_four_means(result: Result, bin_id: int) -> str:
@@ -99,16 +118,43 @@ def format_four_means(result: Result, bin_id: int) -> str:
 def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "shared") -> LayerTuple:
     """One map of `maps.MAPS` with its colorbar, hidden unless it is `FIRST_MAP`; ``limits``: one of `maps.LIMITS`."""
     image = maps.make_map_image(result, name)
+    place = add_age_axis(sky.transform()) if maps.MAPS[name].by_age else sky.transform()
     attributes = {
         "name": format_map_title(name),
-        "colormap": maps.MAPS[name].colormap,
+        "colormap": make_flag_colormap() if name == "FLAG" else maps.MAPS[name].colormap,
         "contrast_limits": maps.choose_map_limits(result, name, limits),
         "interpolation2d": "nearest",
         "visible": name == FIRST_MAP,
         "metadata": {KEY: LayerLink("map", name, result)},
-        **sky.transform(),
+        **place,
     }
     return image, attributes, "image"
+
+
+def add_age_axis(transform: dict[str, Any]) -> dict[str, Any]:
+    """A transform of a map on the sky with an axis of age before it: napari shows a slider for it."""
+    affine = np.eye(4)
+    affine[1:, 1:] = transform["affine"]
+    return {
+        "scale": (1.0, *transform["scale"]),
+        "affine": affine,
+        "units": ("pixel", *transform["units"]),
+        "axis_labels": ("age", *transform["axis_labels"]),
+    }
+
+
+def make_flag_colormap() -> Colormap:
+    """One colour for each category of `maps.classify_flags`."""
+    edges = np.linspace(0, 1, len(FLAG_COLORS) + 1)
+    return Colormap(list(FLAG_COLORS), name="SFH flags", interpolation="zero", controls=edges)
+
+
+def format_flag_legend(result: Result) -> str:
+    """The categories that a result has, in their colours, with the number of bins of each."""
+    category = maps.classify_flags(result.flag)
+    texts = ["none", *FLAG_MEANING.values()]
+    rows = [(k, text, int((category == k).sum())) for k, text in enumerate(texts)]
+    return "<br>".join(f'<span style="color:{FLAG_COLORS[k]}">■</span> {text}: {n}' for k, text, n in rows if n)
 
 
 def build_bin_features(result: Result) -> pd.DataFrame:
@@ -133,25 +179,8 @@ def make_bins_layer(result: Result, sky: SkyGrid) -> LayerTuple:
     return result.bins.bin_id, attributes, "labels"
 
 
-def make_outline_layer(result: Result, sky: SkyGrid) -> LayerTuple:
-    """The empty layer in which the selected bins are outlined.
-
-    Line pieces as Vectors: a Shapes layer needs four times as long for an outline, and seconds of compilation.
-    """
-    attributes = {
-        "name": OUTLINE,
-        "ndim": 2,
-        "vector_style": "line",
-        "edge_width": max(result.bins.bin_id.shape) / 120,
-        "opacity": 1.0,
-        "metadata": {KEY: LayerLink("outline", "", result)},
-        **sky.transform(),
-    }
-    return np.empty((0, 2, 2)), attributes, "vectors"
-
-
 def make_result_layers(result: Result) -> Iterator[LayerTuple]:
-    """The layers that a result begins with, from the bottom up: white light, bins, the four means, outline.
+    """The layers that a result begins with, from the bottom up: white light, bins, the four means.
 
     Further maps get their layers when they are shown first: each layer costs the window time at every click.
     """
@@ -160,4 +189,3 @@ def make_result_layers(result: Result) -> Iterator[LayerTuple]:
     yield make_bins_layer(result, sky)
     for name in reversed(maps.MEAN_MAPS):
         yield make_map_layer(result, name, sky)
-    yield make_outline_layer(result, sky)

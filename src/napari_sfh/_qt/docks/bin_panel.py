@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sfh._qt.plots.bin_plots import BinPlots
+from napari_sfh._qt.plots.bin_plots import TIME_AXES, BinPlots
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, SFH_KINDS, BinView, PropertyRow
@@ -111,12 +111,18 @@ class BinPanel(QWidget):
             label="SFH as",
             tooltip="Mass formed, V-band light, or star-formation rate per age bin",
         )
-        self.kind_field.min_width = 134
+        self.kind_field.min_width = 118
         self.mh_field = ComboBox(
             value="age",
             choices=[("by age", "age"), ("distribution", "distribution")],
             label="[M/H]",
             tooltip="Metallicity of each age bin, or how the mass (or light) is spread over metallicity",
+        )
+        self.time_field = ComboBox(
+            value="log_gyr",
+            choices=[(axis.name, key) for key, axis in TIME_AXES.items()],
+            label="Time",
+            tooltip="Axis of the lookback time. Double click on a plot: it alone; wheel: zoom; right button: menu",
         )
         self.pin_button = PushButton(text="Pin", tooltip="This bin stays while others are clicked (Alt+K)")
         self.pin_button.native.setCheckable(True)
@@ -125,18 +131,10 @@ class BinPanel(QWidget):
         self.table_button = PushButton(
             text="Tables…", tooltip="Histories, formation times, spectra and bands of the shown bins: ECSV or FITS"
         )
-        for field, width in ((self.bin_field, 110), (self.kind_field, 134), (self.mh_field, 108)):
-            field.native.setMaximumWidth(width)
-        self.bin_field.changed.connect(self._go)
-        self.kind_field.changed.connect(self.plots.set_kind)
-        self.mh_field.changed.connect(self.plots.set_metallicity)
-        self.pin_button.changed.connect(self._pin)
-        self.clear_button.changed.connect(self._session.clear_compared)
-        self.plots_button.changed.connect(lambda _: on_save_plots())
-        self.table_button.changed.connect(lambda _: on_save_table())
+        self._connect_controls(on_save_plots, on_save_table)
         row = Container(
             widgets=[
-                *(self.bin_field, self.kind_field, self.mh_field),
+                *(self.bin_field, self.kind_field, self.time_field, self.mh_field),
                 *(self.pin_button, self.clear_button, self.plots_button, self.table_button),
             ],
             layout="horizontal",
@@ -144,6 +142,23 @@ class BinPanel(QWidget):
         )
         row.margins = (0, 0, 0, 0)
         return row
+
+    def _connect_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> None:
+        for field, width in (
+            (self.bin_field, 92),
+            (self.kind_field, 118),
+            (self.mh_field, 96),
+            (self.time_field, 100),
+        ):
+            field.native.setMaximumWidth(width)
+        self.bin_field.changed.connect(self._go)
+        self.kind_field.changed.connect(self.plots.set_kind)
+        self.mh_field.changed.connect(self.plots.set_metallicity)
+        self.time_field.changed.connect(self.plots.set_time_axis)
+        self.pin_button.changed.connect(self._pin)
+        self.clear_button.changed.connect(self._session.clear_compared)
+        self.plots_button.changed.connect(lambda _: on_save_plots())
+        self.table_button.changed.connect(lambda _: on_save_table())
 
     def _arrange(self) -> None:
         top = QHBoxLayout()

@@ -8,10 +8,10 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QWidget
 
-from napari_sfh._qt.docks.low_window import LowWindow
+from napari_sfh._qt.widgets.input_guard import keep_keyboard
 
-#: Height in pixels that the docks ask for.
-PANEL_HEIGHT = 280
+#: Share of the window's height that the docks ask for, and the least in pixels.
+PANEL_SHARE, PANEL_HEIGHT = 0.36, 280
 
 
 class BottomDocks:
@@ -28,10 +28,13 @@ class BottomDocks:
         self._viewer = viewer
         self._widgets: dict[str, QWidget] = {}
         self._window: Any = None
-        self._low: LowWindow | None = None
 
     def show(self, title: str, widget: QWidget) -> None:
         """Open a dock, or bring it back and to the front; another widget takes the place of an older one."""
+        with keep_keyboard():
+            self._show(title, widget)
+
+    def _show(self, title: str, widget: QWidget) -> None:
         window = self._viewer.window
         if self._widgets.get(title) not in (None, widget):
             self._remove(title)
@@ -40,6 +43,9 @@ class BottomDocks:
             window.add_dock_widget(widget, name=title, area="bottom", add_vertical_stretch=False)
             self._widgets[title] = widget
             self._settle(widget, first)
+            explorer: Any = self._explorer()
+            if explorer is not None:
+                explorer.guard.protect_fields(widget)
         holder: Any = widget.parentWidget()
         widget.show()
         holder.show()
@@ -73,16 +79,11 @@ class BottomDocks:
         if first is not None:
             self._window.tabifyDockWidget(first, dock)
             return
-        explorer = self._explorer()
-        if self._low is None and explorer is not None:
-            self._low = LowWindow(self._window, explorer)
-        self._window.resizeDocks([dock], [PANEL_HEIGHT], Qt.Orientation.Vertical)
+        height = max(PANEL_HEIGHT, round(PANEL_SHARE * self._window.height()))
+        self._window.resizeDocks([dock], [height], Qt.Orientation.Vertical)
 
     def release(self) -> None:
         """Take all docks out of the window and end their widgets."""
-        if self._low is not None:
-            self._low.release()
-            self._low = None
         for title in list(self._widgets):
             self._remove(title)
 

@@ -25,6 +25,8 @@ from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.io.workspaces import list_recent
 from napari_sfh.types import Progress
 
+#: Lines of text that the message has room for.
+MESSAGE_LINES = 4
 #: Colour of an error's sentence.
 ERROR_STYLE = "QLabel { color: #ff6b6b; }"
 
@@ -91,6 +93,12 @@ class ExplorerFrame(QWidget):
         self.message.setWordWrap(True)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        # Of fixed height: a sentence that is longer scrolls, and never moves the form below under the mouse.
+        self._message_area = QScrollArea()
+        self._message_area.setWidgetResizable(True)
+        self._message_area.setFrameShape(QFrame.Shape.NoFrame)
+        self._message_area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._message_area.setWidget(self.message)
         self.details_button = PushButton(text="Details…", tooltip="The full error, to report it", visible=False)
         self.demo_button = PushButton(text="Try the mock spiral", tooltip="A small galaxy whose history is known")
         self.run_button = PushButton(text="Run", tooltip="From the files to the maps")
@@ -124,8 +132,13 @@ class ExplorerFrame(QWidget):
         # napari's title bar is 7 pixels higher than the room that it asks for.
         layout.setContentsMargins(4, 8, 4, 4)
         layout.setSpacing(3)
-        for widget in (self.file_row, self.message, self.details_button.native, self.demo_button.native):
-            layout.addWidget(widget)
+        top = QHBoxLayout()
+        top.setSpacing(2)
+        top.addWidget(self._message_area, 1)
+        top.addWidget(self.details_button.native, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addWidget(self.file_row)
+        layout.addLayout(top)
+        layout.addWidget(self.demo_button.native)
         layout.addWidget(scroll, 1)
         for widget in (self.stage.native, self.bar.native, self._buttons.native):
             layout.addWidget(widget)
@@ -134,7 +147,8 @@ class ExplorerFrame(QWidget):
     def show_message(self, text: str, error: bool = False) -> None:
         """Show a sentence at the top of the dock."""
         self.message.setText(text)
-        self._fit_message()
+        self.message.setToolTip(text)
+        self._message_area.ensureVisible(0, 0)
         self.message.setStyleSheet(ERROR_STYLE if error else "")
         self.details_button.visible = bool(self._details) and error
         if not error:
@@ -157,20 +171,12 @@ class ExplorerFrame(QWidget):
         if running and cancelling:
             self.stage.value = "Cancelling…"
 
-    def resizeEvent(self, event: Any) -> None:
-        """Keep the message readable: a wrapped label does not ask for the height that it needs."""
-        super().resizeEvent(event)
-        self._fit_message()
-
     def changeEvent(self, event: Any) -> None:
         """napari's font comes with its style sheet, and labels are as wide as their font."""
         super().changeEvent(event)
         if event.type() in (QEvent.Type.StyleChange, QEvent.Type.FontChange):
             align_labels(self._forms)
-
-    def _fit_message(self) -> None:
-        self.message.setMinimumHeight(0)
-        self.message.setFixedHeight(self.message.heightForWidth(max(self.width() - 8, 100)) + 4)
+            self._message_area.setFixedHeight(MESSAGE_LINES * self.message.fontMetrics().lineSpacing() + 4)
 
     def _show_details(self, _: object = None) -> None:
         show_text(self, "Details of the error", self._details, markdown=False)

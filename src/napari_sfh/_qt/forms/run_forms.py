@@ -43,6 +43,15 @@ def make_number_edit(label: str, placeholder: str, tip: str) -> LineEdit:
     return edit
 
 
+def _scroll_to_word(line: Any, word: str) -> None:
+    """Bring what tells a file from its like into sight: mosaics of one galaxy end alike."""
+    name = line.text()
+    at = name.lower().rfind(word.lower())
+    if at >= 0:
+        line.setCursorPosition(0)
+        line.setCursorPosition(min(at + len(word) + 2, len(name)))
+
+
 def _path_of(edit: FileEdit) -> Path | None:
     text = edit.line_edit.value.strip()
     return Path(text).expanduser() if text else None
@@ -261,6 +270,11 @@ class DataForm:
         return {band: path for band, edit in self.bands.items() if (path := _path_of(edit)) is not None}
 
     @property
+    def cube_path(self) -> Path | None:
+        """The cube that is given."""
+        return _path_of(self.cube)
+
+    @property
     def maps_path(self) -> Path | None:
         """The MAPS file that is given."""
         return _path_of(self.maps)
@@ -273,6 +287,8 @@ class DataForm:
             *((e, photometry.get(b)) for b, e in self.bands.items()),
         ]:
             edit.line_edit.value = "" if path is None else str(path)
+        for band, edit in self.bands.items():
+            _scroll_to_word(edit.line_edit.native, band)
 
     def values(self) -> dict[str, Any]:
         """Keyword arguments of `decisions.configure_run`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -35,10 +36,14 @@ class StepQueue:
         A widget of the window with the canvas. With its end the steps end.
     hold : callable
         While it returns True, the steps wait, but for `UnpaintedStep` ones.
+    on_rest : callable, optional
+        Bound method, called after the last step; it is not kept alive.
     """
 
-    def __init__(self, parent: QObject, hold: Callable[[], bool]) -> None:
+    def __init__(self, parent: QObject, hold: Callable[[], bool], on_rest: Callable[[], None] | None = None) -> None:
         self._hold = hold
+        self._on_rest = None if on_rest is None else weakref.WeakMethod(on_rest)
+        self.stepping = False
         self._dark = False
         self._steps: deque[Step] = deque()
         self._timer = QTimer(parent)
@@ -70,6 +75,9 @@ class StepQueue:
             self._do(self._steps.popleft())
         if not (self._steps or self._dark):
             self._timer.stop()
+            on_rest = None if self._on_rest is None else self._on_rest()
+            if on_rest is not None:
+                on_rest()
 
     def _do(self, step: Step) -> None:
         """A step; with an error of the last one, the timer is to stop all the same."""
@@ -78,7 +86,11 @@ class StepQueue:
         if isinstance(step, UnpaintedStep):
             self._paint(False)
             self._timer.start()
-        step()
+        self.stepping = True
+        try:
+            step()
+        finally:
+            self.stepping = False
 
     def _paint(self, on: bool) -> None:
         parent = self._timer.parent()

@@ -243,15 +243,18 @@ def save_result_figure(
 
 def save_result_table(
     progress: ReportProgress, cancel: threading.Event, result: Result, path: Path, views: Sequence[BinView] | None
-) -> Path:
-    """Write histories, formation times, spectra and bands of bins (None: of all, without spectra) as ECSV or FITS."""
+) -> list[Path]:
+    """Write histories, formation times, spectra and bands of bins as ECSV or FITS.
+
+    Without bins: a line for each bin of the result, and their histories. Returns the files.
+    """
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
-    if views is not None:
-        return tables.write_tables(tables.build_bin_tables(result, views), path)
-    every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
-    return tables.write_tables(
-        {"SFH": tables.build_sfh_table(result, every), "TIMES": tables.build_times_table(result, every)}, path
-    )
+    if views is None:
+        every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
+        made = {"BINS": tables.build_summary_table(result), "SFH": tables.build_sfh_table(result, every)}
+    else:
+        made = tables.build_bin_tables(result, views)
+    return tables.list_table_files(list(made), tables.write_tables(made, path))
 
 
 def read_cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:

@@ -28,7 +28,7 @@ from napari_sfh.types import Progress, Result
 
 #: What contours can be drawn of: emission lines, then maps; name to title.
 CONTOURS: dict[str, str] = {name: title for name, (title, _) in line_maps.LINES.items()} | {
-    name: spec.title for name, spec in maps.MAPS.items() if not name.endswith("_ERR") and name != "FLAG"
+    name: spec.title for name, spec in maps.MAPS.items() if not (name.endswith("_ERR") or name == "FLAG" or spec.by_age)
 }
 
 

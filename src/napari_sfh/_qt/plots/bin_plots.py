@@ -7,15 +7,18 @@ by `napari_sfh.figures.pages` from the same `BinView`.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import qtpy
 from numpy.typing import NDArray
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QPainterPath
-from qtpy.QtWidgets import QGraphicsPathItem
+from qtpy.QtWidgets import QApplication, QGraphicsPathItem, QMenu
 
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.bin_view import (
@@ -48,6 +51,73 @@ __all__ = [
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
 AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
 AGE_MINOR = [(np.log10(k * 10.0**p), "") for p in (-3, -2, -1, 0) for k in range(2, 10)]
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """How lookback time is drawn. ``edges`` (17,) are those of the age bins on the axis, ``ticks`` pyqtgraph's."""
+
+    name: str
+    label: str
+    edges: NDArray[np.float64]
+    ticks: list[list[tuple[float, str]]] | None
+    place: Callable[[float], float]  # of a time in Gyr
+
+
+_LG_YR_TICKS = [[(float(k - 9), str(k)) for k in (7, 8, 9, 10)], [(k - 9.5, "") for k in (8, 9, 10)]]
+#: The axes of time, by the key that a workspace keeps.
+TIME_AXES: dict[str, TimeAxis] = {
+    "log_gyr": TimeAxis(
+        "log, Gyr", "lookback time (Gyr)", LG_EDGES, [AGE_TICKS, AGE_MINOR], lambda gyr: float(np.log10(gyr))
+    ),
+    "linear_gyr": TimeAxis("linear, Gyr", "lookback time (Gyr)", DRAWN_EDGES_GYR, None, float),
+    "log_yr": TimeAxis("log yr", "log lookback time (yr)", LG_EDGES, _LG_YR_TICKS, lambda gyr: float(np.log10(gyr))),
+}
+
+
+class PanelViewBox(pg.ViewBox):
+    """A view that zooms in one axis, with a menu of its own and a way back.
+
+    Parameters
+    ----------
+    fill_menu, on_double_click : callables
+        Bound methods of the plots, given this box (and the menu to fill); they are not kept alive.
+    """
+
+    def __init__(
+        self, fill_menu: Callable[[PanelViewBox, QMenu], None], on_double_click: Callable[[PanelViewBox], None]
+    ) -> None:
+        super().__init__(enableMenu=False)
+        self._fill_menu, self._on_double_click = weakref.WeakMethod(fill_menu), weakref.WeakMethod(on_double_click)
+        self.zoomed = False
+        self.menu_shown: QMenu | None = None
+        self.sigRangeChangedManually.connect(self._mark_zoomed)
+
+    def _mark_zoomed(self, *_: object) -> None:
+        self.zoomed = True
+
+    def mouseDoubleClickEvent(self, event: Any) -> None:
+        """Undo a zoom, or let the panel fill the dock."""
+        act = self._on_double_click()
+        if act is not None and event.button() == Qt.MouseButton.LeftButton:
+            event.accept()
+            # Not inside the event: the panels are taken out of the scene.
+            QTimer.singleShot(0, partial(act, self))
+
+    def mouseClickEvent(self, event: Any) -> None:
+        """The right button opens the menu."""
+        fill = self._fill_menu()
+        if fill is None or event.button() != Qt.MouseButton.RightButton:
+            return
+        event.accept()
+        self.menu_shown = QMenu()
+        fill(self, self.menu_shown)
+        self.menu_shown.popup(event.screenPos().toPoint())
+
+
+def _add_action(menu: QMenu, text: str, act: Callable[[], object]) -> None:
+    action: Any = menu.addAction(text)
+    action.triggered.connect(lambda *_: act())
 
 
 class Ribbon(QGraphicsPathItem):
@@ -84,9 +154,9 @@ class Ribbon(QGraphicsPathItem):
         self.setPath(path)
 
 
-def make_bare_plot(layout: Any, row: int = 0, column: int = 0) -> pg.PlotItem:
-    """A plot without buttons, menu and SI prefixes in a layout (or a widget that is one)."""
-    plot = layout.addPlot(row=row, col=column)
+def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = None) -> pg.PlotItem:
+    """A plot without buttons, menu and SI prefixes in a layout (or a widget that is one); None: in none yet."""
+    plot = pg.PlotItem(viewBox=view_box) if layout is None else layout.addPlot(row=row, col=column)
     plot.hideButtons()
     plot.setMenuEnabled(False)
     plot.getAxis("left").setWidth(50)
@@ -95,10 +165,12 @@ def make_bare_plot(layout: Any, row: int = 0, column: int = 0) -> pg.PlotItem:
     return plot
 
 
-def style_axes(plot: pg.PlotItem, colors: Palette, sides: Sequence[str] = ("left", "bottom"), **labels: str) -> None:
+def style_axes(
+    plot: pg.PlotItem, colors: Palette, sides: Sequence[str] = ("left", "bottom"), points: int = POINTS, **labels: str
+) -> None:
     """Colours of the theme and small digits at some sides of a plot, and labels by side."""
     small = plot.font()
-    small.setPointSizeF(POINTS)
+    small.setPointSizeF(points)
     for side in sides:
         axis = plot.getAxis(side)
         axis.setPen(pg.mkPen(colors.faint))
@@ -148,43 +220,140 @@ class _Curves:
             ribbon.between(xs, low, high)
 
 
+#: Panels: name to its plots, and each plot's place: row, column, rows, columns.
+PANELS: dict[str, tuple[str, ...]] = {
+    "sfh": ("sfh",),
+    "cumulative": ("cumulative",),
+    "mh": ("mh",),
+    "spectrum": ("spectrum", "residual"),
+    "sed": ("sed",),
+}
+PLACES = {
+    "sfh": (0, 0, 8, 1),
+    "cumulative": (0, 1, 4, 1),
+    "mh": (4, 1, 4, 1),
+    "spectrum": (0, 2, 5, 1),
+    "residual": (5, 2, 3, 1),
+    "sed": (0, 3, 8, 1),
+}
+#: Relative widths of the columns: the history is the largest plot.
+STRETCH = (11, 7, 12, 4)
+
+
 class BinPlots(pg.GraphicsLayoutWidget):
-    """SFH, cumulative mass, metallicity, spectrum with residual, and bands of the shown bins."""
+    """SFH, cumulative mass, metallicity, spectrum with residual, and the bands of the shown bins.
+
+    The wheel zooms the axis of time or wavelength only. A double click undoes a zoom; without one it lets a panel fill
+    the whole dock, and brings the others back. The right button opens a menu.
+    """
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
         self.kind = "mass"
         self.metallicity = "age"
+        self.time = TIME_AXES["log_gyr"]
+        self.enlarged = ""
         self._views: list[BinView] = []
         self._instrument: Instrument | None = None
         self.ci.setContentsMargins(2, 2, 2, 2)
         self.ci.setSpacing(4)
-        histories, abundances, spectra = (self.addLayout(row=0, col=column) for column in range(3))
-        for column, stretch in enumerate((5, 6, 8)):
-            self.ci.layout.setColumnStretchFactor(column, stretch)
-        for layout in (histories, abundances, spectra):
-            layout.setSpacing(3)
-        spectra.layout.setRowStretchFactor(0, 5)
-        spectra.layout.setRowStretchFactor(1, 3)
-        self.sfh = self._age_plot(histories, 0)
-        self.cumulative = self._age_plot(histories, 1)
-        self.mh = self._age_plot(abundances, 0)
-        self.sed = make_bare_plot(abundances, 1)
-        self.spectrum = make_bare_plot(spectra, 0)
-        self.residual = make_bare_plot(spectra, 1)
+        self._boxes = {name: PanelViewBox(self._fill_menu, self._toggle_zoom) for name in PLACES}
+        self._plots = {name: make_bare_plot(None, view_box=box) for name, box in self._boxes.items()}
+        self.sfh, self.cumulative, self.mh = (self._plots[name] for name in ("sfh", "cumulative", "mh"))
+        self.spectrum, self.residual, self.sed = (self._plots[name] for name in ("spectrum", "residual", "sed"))
+        self._place_panels()
         self._curves = {name: _Curves(getattr(self, name)) for name in ("sfh", "cumulative", "mh")}
         self._make_times()
         self._make_spectrum()
         self._make_sed()
+        self._set_time_ranges()
         self.set_colors(colors)
 
-    def _age_plot(self, layout: pg.GraphicsLayout, row: int) -> pg.PlotItem:
-        plot = make_bare_plot(layout, row)
-        plot.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR])
-        plot.getAxis("bottom").setStyle(hideOverlappingLabels=False)
-        plot.setXRange(LG_EDGES[0], LG_EDGES[-1], padding=0)
-        plot.setMouseEnabled(x=False, y=True)
-        return plot
+    def _place_panels(self) -> None:
+        """All panels in their places, or the enlarged one alone."""
+        for name, plot in self._plots.items():
+            if plot in self.ci.items:
+                self.ci.removeItem(plot)
+            plot.setVisible(not self.enlarged or name in PANELS[self.enlarged])
+        for column, stretch in enumerate(STRETCH):
+            used = not self.enlarged or column == PLACES[self.enlarged][1]
+            self.ci.layout.setColumnStretchFactor(column, stretch if used else 0)
+        for name in self._plots if not self.enlarged else PANELS[self.enlarged]:
+            row, column, rows, columns = PLACES[name]
+            self.ci.addItem(self._plots[name], row, column, rows, columns)
+        self.cumulative.getAxis("bottom").setStyle(showValues=bool(self.enlarged))
+        for row in range(8):
+            self.ci.layout.setRowStretchFactor(row, 1)
+
+    def enlarge_panel(self, name: str) -> None:
+        """Let one panel (a key of `PANELS`) fill the dock; an empty name brings all back."""
+        self.enlarged = name if name in PANELS else ""
+        self._place_panels()
+        self._label()
+        self._style_axes()
+
+    def reset_zoom(self) -> None:
+        """Show all of every axis again."""
+        self._set_time_ranges()
+        instrument, self._instrument = self._instrument, None
+        if instrument is not None:
+            self.set_instrument(instrument)
+        for box in self._boxes.values():
+            box.zoomed = False
+        self.draw(self._views)
+
+    def _panel_of(self, box: PanelViewBox) -> str:
+        plot = next(name for name, one in self._boxes.items() if one is box)
+        return next(name for name, plots in PANELS.items() if plot in plots)
+
+    def _toggle_zoom(self, box: PanelViewBox) -> None:
+        """A double click."""
+        if box.zoomed:
+            self.reset_zoom()
+        else:
+            self.enlarge_panel("" if self.enlarged else self._panel_of(box))
+
+    def _fill_menu(self, box: PanelViewBox, menu: QMenu) -> None:
+        """The right button's menu of one panel."""
+        name = self._panel_of(box)
+        _add_action(menu, "Reset the zoom", self.reset_zoom)
+        _add_action(
+            menu,
+            "Show all plots" if self.enlarged else "Show this plot alone",
+            partial(self.enlarge_panel, "" if self.enlarged else name),
+        )
+        _add_action(menu, "Copy the picture", self.copy_picture)
+        _add_action(menu, "Copy the numbers", partial(self.copy_numbers, name))
+
+    def copy_picture(self) -> None:
+        """Put what is shown on the clipboard."""
+        clipboard = QApplication.clipboard()
+        if clipboard is not None:
+            clipboard.setPixmap(self.grab())
+
+    def copy_numbers(self, name: str) -> None:
+        """Put a panel's curves on the clipboard as tab-separated columns."""
+        clipboard = QApplication.clipboard()
+        if clipboard is not None and self._views:
+            clipboard.setText(format_panel_numbers(self._views, name, self.kind))
+
+    def set_time_axis(self, key: str) -> None:
+        """Draw histories over the lookback time's logarithm or the time itself (a key of `TIME_AXES`)."""
+        self.time = TIME_AXES[key]
+        self._set_time_ranges()
+        self._label()
+        self.draw(self._views)
+
+    def _set_time_ranges(self) -> None:
+        edges = self.time.edges
+        for plot in (self.sfh, self.cumulative, self.mh):
+            by_time = plot is not self.mh or self.metallicity == "age"
+            plot.getAxis("bottom").setTicks(self.time.ticks if by_time else None)
+            plot.getAxis("bottom").setStyle(hideOverlappingLabels=False)
+            low, high = (edges[0], edges[-1]) if by_time else MH_EDGES[[0, -1]]
+            plot.setLimits(xMin=low, xMax=high)
+            plot.setXRange(low, high, padding=0)
+            plot.setMouseEnabled(x=True, y=False)
 
     def _make_spectrum(self) -> None:
         self._data = pg.PlotCurveItem(connect="finite")
@@ -193,7 +362,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._error = Ribbon(90)
         self._masked = [Ribbon(45), Ribbon(45)]
         self._zero = pg.InfiniteLine(0, angle=0)
-        for item in (self._masked[0], self._data, self._model):
+        # The data upon the model: a model that fits would hide them.
+        for item in (self._masked[0], self._model, self._data):
             self.spectrum.addItem(item, ignoreBounds=True)
         for item in (self._masked[1], self._error, self._zero, self._difference):
             self.residual.addItem(item, ignoreBounds=True)
@@ -207,12 +377,17 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.spectrum.vb.sigResized.connect(self._name_lines)
         self.residual.setXLink(self.spectrum)
         self.spectrum.getAxis("bottom").setStyle(showValues=False)
+        for plot in (self.spectrum, self.residual):
+            plot.setMouseEnabled(x=True, y=False)
+        self.spectrum.vb.sigXRangeChanged.connect(self._fit_flux)
 
     def _make_times(self) -> None:
         """Lines at t50 and t90 of the first bin."""
         self._times = {0.5: pg.InfiniteLine(0, angle=90), 0.9: pg.InfiniteLine(0, angle=90)}
         for fraction, line in self._times.items():
-            line.label = pg.InfLineLabel(line, f"t{100 * fraction:.0f}", position=0.25 if fraction == 0.5 else 0.08)
+            # Left of their lines, at two heights: they never meet, nor leave the plot.
+            height = 0.2 if fraction == 0.5 else 0.5
+            line.label = pg.InfLineLabel(line, f"t{100 * fraction:.0f}", position=height, anchors=[(1, 0.5), (1, 0.5)])
             self.cumulative.addItem(line, ignoreBounds=True)
 
     def _make_sed(self) -> None:
@@ -220,7 +395,6 @@ class BinPlots(pg.GraphicsLayoutWidget):
         # The top is free: its label would touch the one of the plot above.
         self.cumulative.setYRange(0, 1.12, padding=0)
         self.cumulative.getAxis("left").setTicks([[(0.0, "0"), (0.5, "0.5"), (1.0, "1")]])
-        self.sfh.getAxis("bottom").setStyle(showValues=False)
         self._sed_x = np.empty(0)
         self._sed_errors = pg.ErrorBarItem(x=self._sed_x, y=self._sed_x, height=self._sed_x, beam=0.0)
         self._sed_data = pg.ScatterPlotItem(size=7, symbol="o")
@@ -228,7 +402,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._sed_spectrum = pg.PlotCurveItem()
         for item in (self._sed_spectrum, self._sed_errors, self._sed_model, self._sed_data):
             self.sed.addItem(item, ignoreBounds=True)
-        self.sed.setMouseEnabled(x=False, y=True)
+        self.sed.setMouseEnabled(x=False, y=False)
 
     def set_instrument(self, instrument: Instrument) -> None:
         """Follow what the network was shown: range of the spectrum, bands, what fluxes are divided by."""
@@ -254,10 +428,11 @@ class BinPlots(pg.GraphicsLayoutWidget):
         label = format_flux_label(self._instrument, html=True) if self._instrument else ""
         for plot, side, text in (
             (self.sfh, "left", SFH_KINDS[self.kind][1]),
+            (self.sfh, "bottom", self.time.label),
             (self.cumulative, "left", "formed"),
-            (self.cumulative, "bottom", "lookback time (Gyr)"),
+            (self.cumulative, "bottom", self.time.label if self.enlarged else ""),
             (self.mh, "left", "[M/H] (dex)" if self.metallicity == "age" else "share"),
-            (self.mh, "bottom", "" if self.metallicity == "age" else "[M/H] (dex)"),
+            (self.mh, "bottom", self.time.label if self.metallicity == "age" else "[M/H] (dex)"),
             (self.spectrum, "left", label),
             (self.residual, "left", "residual"),
             (self.residual, "bottom", "rest wavelength (Å)"),
@@ -271,13 +446,12 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._colors = colors
         self.setBackground(colors.background)
         self._label()
-        for plot in (self.sfh, self.cumulative, self.mh, self.spectrum, self.residual, self.sed):
-            style_axes(plot, colors, ("left", "bottom", "top"))
+        self._style_axes()
         for line in self._times.values():
             line.setPen(pg.mkPen(colors.text, style=Qt.PenStyle.DashLine))
             line.label.setColor(colors.text)
         self._data.setPen(pg.mkPen(colors.data, width=1))
-        self._model.setPen(pg.mkPen(colors.model, width=1))
+        self._model.setPen(pg.mkPen(colors.model, width=3))
         self._difference.setPen(pg.mkPen(colors.residual, width=1))
         self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
         self._error.set_color(colors.faint)
@@ -291,6 +465,11 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._sed_model.setBrush(pg.mkBrush(None))
         self._sed_model.setPen(pg.mkPen(colors.model, width=2))
         self._sed_spectrum.setPen(pg.mkPen(colors.model, width=1))
+
+    def _style_axes(self) -> None:
+        """Small digits; larger ones where a panel has the dock to itself."""
+        for plot in self._plots.values():
+            style_axes(plot, self._colors, ("left", "bottom", "top"), points=POINTS + (3 if self.enlarged else 0))
 
     def _name_lines(self) -> None:
         """Name as many lines as have room (8 pixels a letter), the most important first."""
@@ -315,10 +494,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
     def set_metallicity(self, metallicity: str) -> None:
         """Draw [M/H] of each age bin (``age``), or the mass' or light's ``distribution`` over [M/H]."""
         self.metallicity = metallicity
-        by_age = metallicity == "age"
-        self.mh.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR] if by_age else None)
-        low, high = LG_EDGES[[0, -1]] if by_age else MH_EDGES[[0, -1]]
-        self.mh.setXRange(low, high, padding=0)
+        self._set_time_ranges()
         self._label()
         self.draw(self._views)
 
@@ -328,8 +504,10 @@ class BinPlots(pg.GraphicsLayoutWidget):
         if views:
             self.set_instrument(views[0].instrument)
         histories = [v.sfh(self.kind) for v in views]
-        self._curves["sfh"].draw(LG_EDGES, histories, histogram=True)
-        self._curves["cumulative"].draw(LG_EDGES, [v.cumulative_share(self.kind) for v in views], histogram=False)
+        self._curves["sfh"].draw(self.time.edges, histories, histogram=True)
+        self._curves["cumulative"].draw(
+            self.time.edges, [v.cumulative_share(self.kind) for v in views], histogram=False
+        )
         self._draw_times(views)
         self._draw_metallicity(views)
         self.sfh.setYRange(0, _top_of_bands(histories), padding=0)
@@ -346,11 +524,16 @@ class BinPlots(pg.GraphicsLayoutWidget):
         for line, time in zip(self._times.values(), times):
             line.setVisible(bool(np.isfinite(time)))
             if np.isfinite(time):
-                line.setValue(float(np.log10(max(time, DRAWN_EDGES_GYR[0]))))
+                place = self.time.place(max(time, DRAWN_EDGES_GYR[0]))
+                line.setValue(place)
+                first, last = self.time.edges[[0, -1]]
+                side = 1 if place - first > 0.3 * (last - first) else 0
+                line.label.anchors = [(side, 0.5), (side, 0.5)]
+                line.label.updatePosition()
 
     def _draw_metallicity(self, views: Sequence[BinView]) -> None:
         if self.metallicity == "age":
-            self._curves["mh"].draw(LG_EDGES, [v.mh for v in views], histogram=True)
+            self._curves["mh"].draw(self.time.edges, [v.mh for v in views], histogram=True)
             low, high = _range_of_bands([v.mh for v in views])
         else:
             shares = [v.metallicity_distribution(self.kind) for v in views]
@@ -363,7 +546,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         low, high = choose_flux_range(view.flux, view.model)
         self._data.setData(view.wave_aa, view.flux)
         self._model.setData(view.wave_aa, view.model)
-        self.spectrum.setYRange(low, high, padding=0)
+        self._fit_flux()
         self._masked[0].spans(view.masked, low - 100 * (high - low), high + 100 * (high - low))
         residual = view.residual
         finite = np.abs(residual[np.isfinite(residual)])
@@ -372,6 +555,15 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._error.between(view.wave_aa, -view.error, view.error)
         self._masked[1].spans(view.masked, -100 * size, 100 * size)
         self.residual.setYRange(-size, size, padding=0)
+
+    def _fit_flux(self, *_: object) -> None:
+        """The range of flux for the wavelengths in sight: they stay when another bin is shown."""
+        if not self._views:
+            return
+        view, (first, last) = self._views[0], self.spectrum.vb.viewRange()[0]
+        seen = (first <= view.wave_aa) & (last >= view.wave_aa)
+        if seen.sum() > 1:
+            self.spectrum.setYRange(*choose_flux_range(view.flux[seen], view.model[seen]), padding=0)
 
     def _draw_sed(self, view: BinView) -> None:
         used = np.isfinite(view.phot)
@@ -423,6 +615,27 @@ def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -
     top = min(highest, high + 1.5 * max(high - low, 0.2 * abs(middle)))
     room = 0.06 * (top - low)
     return float(low - room), float(top + room)
+
+
+def format_panel_numbers(views: Sequence[BinView], name: str, kind: str) -> str:
+    """The curves of a panel (a key of `PANELS`) as tab-separated columns with a header line."""
+    if name == "spectrum":
+        view = views[0]
+        columns = {"wavelength_aa": view.wave_aa, "flux": view.flux, "error": view.error, "model": view.model}
+    elif name == "sed":
+        view = views[0]
+        columns = {"pivot_aa": view.instrument.pivot_aa, "flux": view.phot, "error": view.phot_error}
+        columns["model"] = view.phot_model
+    else:
+        edges = DRAWN_EDGES_GYR if name == "cumulative" else DRAWN_EDGES_GYR[:-1]
+        columns = {"lookback_gyr_from": edges} if name != "cumulative" else {"lookback_gyr": edges}
+        for view in views:
+            curves = {"sfh": view.sfh(kind), "cumulative": view.cumulative_share(kind), "mh": view.mh}
+            band = curves[name]
+            stem = view.name.replace(" ", "")
+            columns |= {f"{stem}_{name}": band.value, f"{stem}_{name}_p16": band.low, f"{stem}_{name}_p84": band.high}
+    lines = ["\t".join(columns), *("\t".join(f"{value:.6g}" for value in row) for row in zip(*columns.values()))]
+    return "\n".join(lines)
 
 
 def _top_of_bands(bands: Sequence[CredibleBand]) -> float:

@@ -90,8 +90,8 @@ class OneToOne(pg.GraphicsLayoutWidget):
         self._line.setData([low, high], [low, high])
         self.plot.setRange(xRange=(low, high), yRange=(low, high), padding=0)
         title, unit = MAPS[MAP_OF_MEAN[key]].title, "log yr" if key.startswith("lg_age") else "dex"
-        labels = (f"{title} ({unit}), {name}" for name in (comparison.result.model_name, comparison.other.name))
-        style_axes(self.plot, self._colors, **dict(zip(("left", "bottom"), labels)))
+        result, answer = comparison.result.model_name, comparison.other.name
+        style_axes(self.plot, self._colors, left=f"{title} ({unit}), {result}", bottom=f"{title} ({unit}), {answer}")
 
     def _density(self, x: NDArray[Any], y: NDArray[Any], low: float, high: float) -> None:
         counts, _, _ = np.histogram2d(x, y, bins=60, range=[[low, high], [low, high]])

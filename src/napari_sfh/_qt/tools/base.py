@@ -65,7 +65,13 @@ class Host(Protocol):
         """Call ``act``; say its `SfhInputError`, `ComputeError` or `OSError`. True if there was none."""
 
     def start(self, work: Work, after: Callable[[Any], None]) -> None:
-        """Run ``work(progress, cancel)`` in the thread; ``after`` gets its value unless it was cancelled."""
+        """Run ``work(progress, cancel)`` in the thread, after what runs now.
+
+        ``after`` gets its value unless it was cancelled.
+        """
+
+    def when_ready(self, act: Callable[[], object]) -> None:
+        """Do an act now, or as soon as no work runs and all layers are there."""
 
     def in_turns(self, steps: list[Callable[[], object]]) -> None:
         """Do steps one by one, one per turn of the event loop, so that the window does not block."""
@@ -121,6 +127,26 @@ class Tool:
     def unfolded(self) -> bool:
         """True while the section is open."""
         return self.section is not None and self.section.expanded
+
+    def need_result(self) -> Result:
+        """The result that is shown.
+
+        Raises
+        ------
+        SfhInputError
+            There is none.
+        """
+        result: Result | None = self.host.session.result
+        if result is None:
+            raise SfhInputError("no result yet: press Run or open a result file first")
+        return result
+
+    def press(self, act: Callable[[], object]) -> None:
+        """What a button or key does: an act that may fail, unless work runs, which is said."""
+        if self.host.busy:
+            self.host.show_message("Work is in progress: wait for its end, or press Cancel.")
+        else:
+            self.host.attempt(act)
 
     def saved(self, path: Any) -> None:
         """Say that a file was written."""

@@ -104,7 +104,7 @@ class ColourImageTool(Tool):
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAINT_MS)
         self._timer.timeout.connect(self._repaint)
-        self.form.show.changed.connect(self.toggle)
+        self.form.show.changed.connect(self._press_show)
         for slider in (self.form.brightness, self.form.softening):
             slider.changed.connect(self._look_changed)
         self.form.opacity.changed.connect(self._fade)
@@ -117,17 +117,25 @@ class ColourImageTool(Tool):
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """Alt-U shows and hides the mosaics."""
-        return {"Alt-U": self.toggle}
+        return {"Alt-U": self._press_show}
 
-    def toggle(self, _: object = None) -> None:
-        """Show the mosaics, or hide them."""
+    def toggle(self) -> None:
+        """Show the mosaics, or hide them.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result, or no mosaic.
+        """
+        self.need_result()
         layer = self.layer
-        if self.host.session.result is None:
-            return
         if layer is None:
-            self.host.attempt(self.show_mosaics)
-            return
-        layer.visible = not layer.visible
+            self.show_mosaics()
+        else:
+            layer.visible = not layer.visible
+
+    def _press_show(self, _: object = None) -> None:
+        self.press(self.toggle)
 
     def show_mosaics(self, paths: dict[str, Path] | None = None) -> None:
         """Cut mosaics (band to file; default: those of the form Data) to the field and show them in colours.
@@ -145,7 +153,14 @@ class ColourImageTool(Tool):
         self.host.start(work, partial(self._opened, result, dict(found)))
 
     def show_contours(self, name: str, levels: int = 5) -> None:
-        """Draw contours of a line or map (a key of `tool_tasks.CONTOURS`), or ``none``."""
+        """Draw contours of a line or map (a key of `tool_tasks.CONTOURS`), or ``none``.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result.
+        """
+        self.need_result()
         with self.form.contours.changed.blocked(), self.form.levels.changed.blocked():
             self.form.levels.value, self.form.contours.value = levels, name
         self._contours_changed()
@@ -264,7 +279,7 @@ class ColourImageTool(Tool):
 
     def _contours_changed(self, _: object = None) -> None:
         result, name = self.host.session.result, self.form.contours.value
-        if result is None or self.host.busy:
+        if result is None:
             return
         if name == NONE:
             self._take(None)

@@ -12,7 +12,8 @@ from magicgui.widgets import CheckBox, ComboBox, PushButton, Slider
 from numpy.typing import NDArray
 
 from napari_sfh import demo
-from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
+from napari_sfh._qt.canvas.display import Shown
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_file_edit, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import tool_tasks
@@ -41,6 +42,7 @@ EMPTY = (
     "Load another answer under Compare: a result of another run or network, GIST/nGIST tables, a MAPS file with ages."
 )
 SHADES = "RdBu_r"
+DIFFERENCE = Shown("difference", "")
 #: What is compared with, in a workspace, where it is no file.
 TRUTH = "truth"
 
@@ -50,7 +52,7 @@ class CompareForm:
 
     def __init__(self) -> None:
         self.file = make_file_edit(
-            "Answer", "The other one: a result of another run or network, GIST/nGIST, or MAPS with ages"
+            "Other result", "Of another run or network, GIST/nGIST tables, or a MAPS file with ages"
         )
         self.load = PushButton(text="Load", tooltip="Read it and match its bins on the sky")
         self.truth = PushButton(text="Compare with the mock's truth", tooltip="What the mock spiral was made of")
@@ -84,12 +86,12 @@ class ComparisonTool(Tool):
         self.comparison: Comparison | None = None
         self.source: Path | None = None
         self.form.load.changed.connect(self._load)
-        self.form.truth.changed.connect(self.load_truth)
+        self.form.truth.changed.connect(self._press_truth)
         self.form.mean.changed.connect(self._refresh)
         self.form.min_snr.changed.connect(self._refresh)
         self.form.difference.changed.connect(self._show_difference)
         self.dock: ToolDock | None = None
-        host.viewer.layers.events.inserted.connect(self._inserted)
+        host.stack.display.changed.connect(self._shown_changed)
 
     def _open_dock(self) -> None:
         """Show the plots; they are made when they are needed first."""
@@ -128,9 +130,18 @@ class ComparisonTool(Tool):
         """
         self._start(Path(path).expanduser())
 
-    def load_truth(self, _: object = None) -> None:
-        """Compare with what the mock spiral was made of."""
-        self.host.attempt(partial(self._start, None))
+    def load_truth(self) -> None:
+        """Compare with what the mock spiral was made of.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result.
+        """
+        self._start(None)
+
+    def _press_truth(self, _: object = None) -> None:
+        self.press(self.load_truth)
 
     def show_mean(self, name: str) -> None:
         """Show a mean, a key of `maps.MEAN_MAPS`."""
@@ -160,14 +171,12 @@ class ComparisonTool(Tool):
     def _load(self, _: object = None) -> None:
         text = self.form.file.line_edit.value.strip()
         if not text:
-            self.host.show_message("Answer: no file is chosen; choose a result, GIST/nGIST tables or MAPS.", error=True)
+            self.host.show_message("Other result: no file is chosen; choose a result, GIST/nGIST or MAPS.", error=True)
             return
         self.host.attempt(partial(self.load, text))
 
     def _start(self, path: Path | None) -> None:
-        result = self.host.session.result
-        if result is None:
-            raise SfhInputError("no result yet: press Run or open a result file first")
+        result = self.need_result()
         work = partial(tool_tasks.load_comparison, path=path, result=result)
         self.host.start(work, partial(self._loaded, result, path))
 
@@ -251,53 +260,31 @@ class ComparisonTool(Tool):
             self.form.difference.value = not self.form.difference.value
 
     def _show_difference(self, _: object = None) -> None:
-        comparison, layer = self.comparison, self.layer
+        comparison, display = self.comparison, self.host.stack.display
         if comparison is None or not self.form.difference.value:
-            if layer is not None:
-                self.host.viewer.layers.remove(layer)
-                self.host.stack.show(self.host.stack.current)
-                self.host.stack.activate()
+            if display.shown == DIFFERENCE:
+                self.host.stack.show_map_again()
             return
+        self.host.stack.show_layer(self._difference_layer(comparison))
+
+    def _difference_layer(self, comparison: Comparison) -> LayerTuple:
+        """The difference as a layer; the link is new, so that one in the list is refreshed."""
         values = np.where(self._use(), comparison.difference(self.key), np.nan)
-        image, limits = maps.paint_bins(comparison.result.bins.bin_id, values), symmetric_limits(values)
-        name = f"{self._difference_title} [dex]"
-        if layer is None:
-            self._add_difference(image, limits, name)
-        else:
-            layer.data, layer.contrast_limits, layer.name = image, limits, name
-
-    def _add_difference(self, image: NDArray[np.float32], limits: tuple[float, float], name: str) -> None:
-        self.host.show_map(self.host.stack.current)
-        layers, outline = self.host.viewer.layers, self.host.stack.find("outline")
-        layer = self.host.viewer.add_image(
-            image,
-            name=name,
-            colormap=SHADES,
-            contrast_limits=limits,
-            interpolation2d="nearest",
-            metadata={KEY: LayerLink("difference", "", self._known().result)},
+        attributes = {
+            "name": f"{self._difference_title} [dex]",
+            "colormap": SHADES,
+            "contrast_limits": symmetric_limits(values),
+            "interpolation2d": "nearest",
+            "visible": False,
+            "metadata": {KEY: LayerLink("difference", "", comparison.result)},
             **self.host.session.sky.transform(),
-        )
-        layer.colorbar.visible = layer.name_overlay.visible = True
-        if outline is not None:
-            layers.move(layers.index(layer), layers.index(outline))
-        for other in self._maps():
-            other.visible = False
-            other.events.visible.connect(self._map_shown)
+        }
+        return maps.paint_bins(comparison.result.bins.bin_id, values), attributes, "image"
 
-    def _maps(self) -> list[Any]:
-        found = [(layer, get_layer_link(layer.metadata)) for layer in self.host.viewer.layers]
-        return [layer for layer, link in found if link is not None and link.role == "map"]
-
-    def _map_shown(self, event: Any) -> None:
-        """Another map was chosen: the difference makes room."""
-        if event.source.visible and self.layer is not None:
-            self.form.difference.value = False
-
-    def _inserted(self, event: Any) -> None:
-        link = get_layer_link(event.value.metadata)
-        if link is not None and link.role == "map" and self.layer is not None:
-            self.form.difference.value = False
+    def _shown_changed(self, shown: Shown) -> None:
+        """The box says what is on the canvas, whoever put it there."""
+        with self.form.difference.changed.blocked():
+            self.form.difference.value = shown == DIFFERENCE
 
     # -- the host's calls --------------------------------------------------------------------------------------
 
@@ -315,8 +302,7 @@ class ComparisonTool(Tool):
                 self.form.min_snr.value = 0
                 self.form.min_snr.max = max(int(np.nanmax(result.data.snr, initial=1.0)), 1)
         self._refresh()
-        if self.layer is not None:
-            self.host.viewer.layers.remove(self.layer)
+        self.host.stack.remove_layers("difference")
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """The selected bin's SFHs."""
@@ -325,7 +311,7 @@ class ComparisonTool(Tool):
 
     def describe(self, bin_id: int) -> str:
         """The difference in a bin, while its map is shown."""
-        if self.comparison is None or self.layer is None or not self.layer.visible:
+        if self.comparison is None or self.host.stack.display.shown != DIFFERENCE:
             return ""
         value = float(self.comparison.difference(self.key)[bin_id - 1])
         return f"{self._difference_title} {value:+.2f} dex" if np.isfinite(value) else "not compared"
@@ -365,9 +351,7 @@ class ComparisonTool(Tool):
 
     def release(self) -> None:
         """Listen no longer."""
-        for layer in self._maps():
-            layer.events.visible.disconnect(self._map_shown)
-        self.host.viewer.layers.events.inserted.disconnect(self._inserted)
+        self.host.stack.display.changed.disconnect(self._shown_changed, missing_ok=True)
         if self.dock is not None:
             self.dock.release()
 

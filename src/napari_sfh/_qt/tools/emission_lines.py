@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
 
-from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.canvas.display import Shown
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import line_tasks, tool_tasks
@@ -78,7 +78,7 @@ class LineTool(Tool):
         self.form.composite.changed.connect(self._refresh)
         self.form.plot.changed.connect(self._plot_pressed)
         self.form.table.changed.connect(self._ask_table)
-        host.viewer.layers.events.inserted.connect(self._inserted)
+        host.stack.display.changed.connect(self._shown_changed)
         self._enable()
 
     # -- acts --------------------------------------------------------------------------------------------------
@@ -91,9 +91,8 @@ class LineTool(Tool):
         SfhInputError
             There is no result.
         """
-        result = self._need_result()
-        work = partial(tool_tasks.load_line_fluxes, result=result, maps_path=maps_path)
-        self.host.start(work, partial(self._loaded, result, maps_path))
+        work = partial(tool_tasks.load_line_fluxes, result=self.need_result(), maps_path=maps_path)
+        self.host.start(work, partial(self._loaded, self.need_result(), maps_path))
 
     def show(self, name: str) -> None:
         """Put one of `lines.names` on the canvas, or ``none``.
@@ -117,7 +116,7 @@ class LineTool(Tool):
         SfhInputError
             No lines are loaded, or one of the four of O3N2 is missing.
         """
-        page = draw_gas_page(self._need_result(), self._need_lines(), self.form.composite.value, (9.0, 3.0))
+        page = draw_gas_page(self.need_result(), self._need_lines(), self.form.composite.value, (9.0, 3.0))
         dock = self.dock = self.dock or self._make_dock()
         self.page.show_figure(page)
         dock.fill(True)
@@ -149,7 +148,7 @@ class LineTool(Tool):
             self._result, self.lines = result, None
             self._fill()
             self._enable()
-            self._remove()
+            self.host.stack.remove_layers("lines")
             if self.dock is not None:
                 self.dock.fill(False)
 
@@ -157,7 +156,7 @@ class LineTool(Tool):
         """The median of the shown line (or quantity of the gas) over a bin's spaxels."""
         result, name = self.host.session.result, self.form.show.value
         layer = None if name == NONE else self.host.stack.find("lines", name)
-        if result is None or layer is None or not layer.visible:
+        if result is None or layer is None:
             return ""
         values = layer.data[result.bins.bin_id == bin_id]
         values = values[np.isfinite(values)]
@@ -195,9 +194,7 @@ class LineTool(Tool):
 
     def release(self) -> None:
         """Listen no longer; the layers stay."""
-        self.host.viewer.layers.events.inserted.disconnect(self._inserted)
-        for layer, _ in self._layers("map"):
-            layer.events.visible.disconnect(self._map_shown)
+        self.host.stack.display.changed.disconnect(self._shown_changed, missing_ok=True)
         if self.dock is not None:
             self.dock.release()
 
@@ -205,16 +202,10 @@ class LineTool(Tool):
 
     def _what(self) -> dict[str, Any]:
         return {
-            "result": self._need_result(),
+            "result": self.need_result(),
             "lines": self._need_lines(),
             "composite": bool(self.form.composite.value),
         }
-
-    def _need_result(self) -> Result:
-        result: Result | None = self.host.session.result
-        if result is None:
-            raise SfhInputError("no result yet: press Run or open a result file first")
-        return result
 
     def _need_lines(self) -> LineFluxes:
         if self.lines is None:
@@ -267,67 +258,33 @@ class LineTool(Tool):
 
     def _refresh(self, _: object = None) -> None:
         """Draw what is shown anew."""
-        self._remove(keep=self.form.show.value)
+        self.host.stack.remove_layers("lines", keep=self.form.show.value)
         self.host.attempt(self._show)
 
     def _show(self) -> None:
-        """One layer above the maps; those of other lines wait in the list, hidden."""
-        name = self.form.show.value
+        """One layer in the maps' place; those of other lines wait in the list, hidden."""
+        name, display = self.form.show.value, self.host.stack.display
         result = self.host.session.result
-        if self.lines is not None and result is not None and name != NONE:
-            layer = line_tasks.make_line_layer(
-                result, self.lines, name, self.host.session.sky, self.form.min_snr.value, self.form.composite.value
+        if self.lines is None or result is None or name == NONE:
+            if display.shown.role == "lines":
+                self.host.stack.show_map_again()
+                self.host.stack.activate()
+            return
+        layer = line_tasks.make_line_layer(
+            result, self.lines, name, self.host.session.sky, self.form.min_snr.value, self.form.composite.value
+        )
+        self.host.stack.show_layer(layer)
+        if name == "OH" and not np.isfinite(layer[0]).any():
+            self.host.show_message(
+                "No gas is below the line of Kauffmann et al. (2003): see BPT, or tick composite gas."
             )
-            self.host.stack.put(layer)
-            if name == "OH" and not np.isfinite(layer[0]).any():
-                self.host.show_message(
-                    "No gas is below the line of Kauffmann et al. (2003): see BPT, or tick composite gas."
-                )
-        for layer, link in self._layers("lines"):
-            layer.visible = link.name == name
-            if layer.visible:
-                layer.colorbar.visible = layer.name_overlay.visible = True
-                self._under_the_outline(layer)
-                self.host.viewer.layers.selection.active = layer
-        self._hide_maps(name != NONE and self.lines is not None)
-        if name == NONE:
-            self.host.stack.activate()
 
-    def _hide_maps(self, hidden: bool) -> None:
-        """One colorbar at a time: the map makes way for a line, and a map that is asked for takes its place again."""
-        current = self.host.stack.find("map", self.host.stack.current)
-        if current is not None and current.visible == hidden:
-            with current.events.visible.blocker(self._map_shown):
-                current.visible = not hidden
-        for layer, _ in self._layers("map"):
-            layer.events.visible.connect(self._map_shown)
-
-    def _map_shown(self, event: Any) -> None:
-        if self.form.show.value != NONE and event.source.visible:
-            self.form.show.value = NONE
-
-    def _inserted(self, event: Any) -> None:
-        """A map gets its layer when it is shown first."""
-        link = get_layer_link(event.value.metadata)
-        if link is not None and link.role == "map":
-            event.value.events.visible.connect(self._map_shown)
-            if event.value.visible and self.form.show.value != NONE:
-                self.form.show.value = NONE
-
-    def _under_the_outline(self, layer: Any) -> None:
-        layers, outline = self.host.viewer.layers, self.host.stack.find("outline")
-        if outline is not None and layers.index(layer) != layers.index(outline) - 1:
-            layers.move(layers.index(layer), layers.index(outline))
-
-    def _layers(self, role: str) -> list[tuple[Any, Any]]:
-        found = [(layer, get_layer_link(layer.metadata)) for layer in self.host.viewer.layers]
-        return [(layer, link) for layer, link in found if link is not None and link.role == role]
-
-    def _remove(self, keep: str = NONE) -> None:
-        """Take our layers away; they are made anew when they are shown."""
-        for layer, link in self._layers("lines"):
-            if link.name != keep:
-                self.host.viewer.layers.remove(layer)
+    def _shown_changed(self, shown: Shown) -> None:
+        """The menu names the line that is on the canvas, whoever put it there."""
+        name = shown.name if shown.role == "lines" else NONE
+        with self.form.show.changed.blocked():
+            if name in self.form.show.choices:
+                self.form.show.value = name
 
     def _plot_pressed(self, _: object = None) -> None:
         self.host.attempt(self.plot)

@@ -176,23 +176,33 @@ class GradientTool(Tool):
         self._reading = QTimer(self.widget)
         self._reading.setSingleShot(True)
         self._reading.timeout.connect(self._read_ellipse)
-        self.form.guess.changed.connect(self.guess)
-        self.form.fit.changed.connect(self.fit)
+        self.form.guess.changed.connect(self._press_guess)
+        self.form.fit.changed.connect(self._press_fit)
         self.form.ellipse.changed.connect(self._toggle_ellipse)
         for field in self.form.shape:
             field.changed.connect(self._typed)
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """Alt-A fits."""
-        return {"Alt-A": self.fit}
+        return {"Alt-A": self._press_fit}
 
     # -- acts --------------------------------------------------------------------------------------------------
 
-    def guess(self, _: object = None) -> None:
-        """Fill the form from the white light."""
-        result = self.host.session.result
-        if result is not None and not self.host.busy:
-            self.host.start(partial(guess_result_disc, result=result), self._guessed)
+    def guess(self) -> None:
+        """Fill the form from the white light, in the background.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result.
+        """
+        self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed)
+
+    def _press_guess(self, _: object = None) -> None:
+        self.press(self.guess)
+
+    def _press_fit(self, _: object = None) -> None:
+        self.press(self.fit)
 
     def set_disc(self, disc: Disc) -> None:
         """Take a disc over into the form and onto the map."""
@@ -201,20 +211,25 @@ class GradientTool(Tool):
             self.form.distance.value = f"{disc.distance_mpc:g}"
         self._place()
 
-    def fit(self, _: object = None) -> None:
-        """Fit all quantities in the background and show them."""
-        result = self.host.session.result
-        if result is None or self.host.busy:
-            return
+    def fit(self) -> None:
+        """Fit all quantities in the background and show them; a disc that is not typed is guessed first.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result, or what is typed is no disc.
+        """
+        self.need_result()
+        self.host.when_ready(self._fit_or_guess)
+
+    def _fit_or_guess(self) -> None:
         if not self.form.centre.value.strip():
-            self.host.start(partial(guess_result_disc, result=result), self._guessed_then_fit)
-            return
-        self.host.attempt(self._fit)
+            self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed_then_fit)
+        else:
+            self._fit()
 
     def _fit(self) -> None:
-        result = self.host.session.result
-        if result is None:
-            return
+        result = self.need_result()
         disc, settings = self.form.disc(), self.form.settings()
         use = gradients.select_trusted_bins(result) if self.form.trusted.value else None
         self.host.start(
@@ -255,7 +270,7 @@ class GradientTool(Tool):
 
     def on_unfold(self) -> None:
         """Guess a disc where none is typed."""
-        if not self.form.centre.value.strip():
+        if not self.form.centre.value.strip() and self.host.session.result is not None and not self.host.busy:
             self.guess()
 
     def on_busy(self, busy: bool) -> None:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, Slider
+from magicgui.widgets import CheckBox, ComboBox, LineEdit, Slider
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
-from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_map_title
-from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
+from napari_sfh._qt.canvas.display import GRID, NOTHING, Shown
+from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title
+from napari_sfh._qt.forms.run_forms import (
+    fill_form,
+    make_form,
+    make_form_row,
+    make_note_label,
+    narrow_combo_box,
+    read_form,
+)
 from napari_sfh._qt.jobs.step_queue import UnpaintedStep
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
 from napari_sfh.types import FLAG_MEANING, Result
 
@@ -25,8 +36,11 @@ MAP_KEYS = {
     "Alt-E": "error",
     "Alt-G": "grid",
 }
+#: The choice of no map: the white light is seen, or a line or a difference has taken its place.
+NO_MAP = ""
 #: What the maps are, for their tips.
 MEANING = {
+    NO_MAP: "No map: the white light, or a line map or difference chosen below",
     "AGE_LW": "Mean of log age (yr), weighted by V-band light: led by the young",
     "AGE_MW": "Mean of log age (yr), weighted by the mass formed: led by the old",
     "MH_LW": "Mean [M/H] (dex, solar Z = 0.019), weighted by V-band light",
@@ -34,7 +48,22 @@ MEANING = {
     "EBV": "Reddening of the stars within the galaxy, mag",
     "SNR": "Signal to noise of the bin's spectrum, per pixel in 5300-5500 Å",
     "OOD": "How unlike the training set the bin is: above 1 the network is not to be believed",
-    "FLAG": "What is to be known of a bin, as a bit mask; bins with a flag can be hidden below",
+    "FLAG": "What is to be known of a bin: the first of its flags, in the colours listed below",
+    "MASS": "Stellar mass formed per area; no distance is needed; IMF of the templates (Kroupa for BC03-MILES)",
+    **{
+        f"SFR_{word}": f"Mean star-formation rate per area over the last {text}; no distance is needed"
+        for word, text, _ in maps.SFR_TIMES
+    },
+    "ML_V": "Mass formed over V light without dust, solar units",
+    **{f"T{10 * k}": f"Lookback time at which {10 * k} % of the mass had formed" for k in range(1, 10)},
+    "V": "Velocity of the stars against the galaxy's redshift",
+    "SIGMA": "Velocity dispersion of the stars, before broadening",
+    "CHI2": "Of the spectrum and its model, per degree of freedom",
+    "MASS_AGE": "Share of each age bin in the mass formed; the slider below the map runs over age",
+    "LIGHT_AGE": "Share of each age bin in the V light; the slider below the map runs over age",
+    "MASS_YOUNGER": "Share of the mass formed after the age at the slider below the map",
+    "LIGHT_YOUNGER": "Share of the V light of stars younger than the age at the slider below the map",
+    "MH_AGE": "Metallicity of the stars of each age; the slider below the map runs over age",
 }
 #: Every bit of FLAG.
 ANY_FLAG = sum(int(bit) for bit in FLAG_MEANING)
@@ -49,12 +78,14 @@ class MapForm:
         names = [n for n in maps.MAPS if not n.endswith("_ERR")]
         self.quantity = ComboBox(
             label="Map",
-            choices=[(format_map_title(n), n) for n in names],
+            choices=[("none", NO_MAP), *((format_map_title(n), n) for n in names)],
             value=FIRST_MAP,
         )
-        self._explain()
-        self.quantity.changed.connect(self._explain)
-        self.error = CheckBox(text="its 1 σ error", value=False, tooltip="Half of the 16-84 % width; also with Alt+E")
+        self.explain()
+        self.quantity.changed.connect(self.explain)
+        self.error = CheckBox(
+            text="1 σ error of this map", value=False, tooltip="Half of the 16-84 % width; also with Alt+E"
+        )
         self.grid = CheckBox(
             text="four maps side by side", value=False, tooltip="LW and MW age and [M/H]; also with Alt+G"
         )
@@ -67,8 +98,12 @@ class MapForm:
             tooltip="Leave out the bins where the network is not to be believed",
         )
         self.flags = ComboBox(
-            label="Hide if",
-            choices=[("nothing", 0), ("any flag", ANY_FLAG), *((text, int(bit)) for bit, text in FLAG_MEANING.items())],
+            label="Hide bins",
+            choices=[
+                ("none", 0),
+                ("with any flag", ANY_FLAG),
+                *((text, int(bit)) for bit, text in FLAG_MEANING.items()),
+            ],
             value=0,
             tooltip="Leave out the bins that carry a flag",
         )
@@ -78,10 +113,17 @@ class MapForm:
             value="shared",
             tooltip="Of the colours; drag the layer's own contrast limits for any others",
         )
-        rows = [narrow_combo_box(self.quantity), self.error, self.grid, narrow_combo_box(self.limits), self.min_snr]
-        self.container = make_form([*rows, self.hide_flagged, narrow_combo_box(self.flags)])
+        self.low, self.high = (
+            LineEdit(tooltip=f"{which} limit of the shown map's colours; type a number and press Enter")
+            for which in ("Lower", "Upper")
+        )
+        self.typed = make_form_row([self.low, self.high])
+        self.typed.label = "From, to"
+        self.legend = make_note_label()
+        rows = [narrow_combo_box(self.quantity), self.legend, self.error, self.grid, narrow_combo_box(self.limits)]
+        self.container = make_form([*rows, self.typed, self.min_snr, self.hide_flagged, narrow_combo_box(self.flags)])
 
-    def _explain(self, _: object = None) -> None:
+    def explain(self, _: object = None) -> None:
         """Say in the field's tip, and in those of its entries, what the maps are."""
         native = self.quantity.native
         for k, name in enumerate(self.quantity.choices):
@@ -89,6 +131,15 @@ class MapForm:
         self.quantity.tooltip = (
             f"{MEANING[str(self.quantity.value)]}. Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]"
         )
+
+    def set_maps(self, names: Sequence[str]) -> None:
+        """Offer these maps; the chosen one stays chosen if it is among them."""
+        shown = [("none", NO_MAP), *((format_map_title(n), n) for n in names if not n.endswith("_ERR"))]
+        with self.quantity.changed.blocked():
+            chosen = self.quantity.value
+            self.quantity.choices = shown
+            self.quantity.value = chosen if chosen in self.quantity.choices else NO_MAP
+        self.explain()
 
     def limit_snr(self, result: Result | None) -> None:
         """Let the slider run over the S/N of a result, and show all bins."""
@@ -131,11 +182,16 @@ class MapTool(Tool):
         self._activate.setSingleShot(True)
         self._activate.setInterval(CONTROLS_MS)
         self._activate.timeout.connect(host.stack.activate)
-        for signal in (self.form.quantity.changed, self.form.error.changed, self.form.grid.changed):
-            signal.connect(self._show)
+        self.form.quantity.changed.connect(self._chosen)
+        self.form.error.changed.connect(self._chosen)
+        self.form.grid.changed.connect(self._grid_ticked)
+        host.stack.display.changed.connect(self._shown_changed)
         for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed, self.form.flags.changed):
             signal.connect(self._hide)
-        self.form.limits.changed.connect(host.stack.set_limits)
+        self.form.limits.changed.connect(self._limits_chosen)
+        for field in (self.form.low, self.form.high):
+            field.native.editingFinished.connect(make_weak_slot(self._limits_typed))
+        self._watched: Any = None
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """`MAP_KEYS`."""
@@ -143,14 +199,11 @@ class MapTool(Tool):
 
     def show(self, name: str) -> None:
         """Put the map ``name`` (a key of `maps.MAPS`) on the canvas."""
-        error = name.endswith("_ERR")
-        self.form.grid.value = False
-        self.form.error.value = error
-        self.form.quantity.value = name.removesuffix("_ERR")
-        layer = self.host.stack.find("map", self.form.name)
-        if layer is not None and not layer.visible:
-            # Chosen already, but a line or a difference took its place.
-            self._show()
+        if self._held:
+            self.host.stack.choose_map(name)
+            return
+        self.host.stack.show(name)
+        self.host.refresh_cursor()
 
     def hold(self) -> None:
         """Leave the canvas alone while the layers of another result come in."""
@@ -159,15 +212,16 @@ class MapTool(Tool):
     def on_result(self, result: Result | None) -> None:
         """All bins are shown again."""
         self._held = False
+        if result is not None:
+            self.form.set_maps(maps.list_result_maps(result))
         self.form.limit_snr(result)
         if self.form.limits.value != "shared":
             self.host.stack.set_limits(self.form.limits.value)
-        if result is not None:
-            self._show()
+        self._shown_changed(self.host.stack.display.shown)
 
     def state(self) -> dict[str, Any]:
-        """The form."""
-        return read_form(self.form)
+        """The form; typed limits are kept with their layers."""
+        return {name: value for name, value in read_form(self.form).items() if name not in ("low", "high")}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The form; the grid comes last, it shows the other choices."""
@@ -177,19 +231,78 @@ class MapTool(Tool):
     def release(self) -> None:
         """No late change of the active layer."""
         self._activate.stop()
+        self.host.stack.display.changed.disconnect(self._shown_changed, missing_ok=True)
+        self._watch(None)
 
-    def _show(self, _: object = None) -> None:
-        stack = self.host.stack
-        if self._held:
+    def _watch(self, layer: Any) -> None:
+        """Tell the limits of a layer in the form, whoever sets them."""
+        if self._watched is not None:
+            self._watched.events.contrast_limits.disconnect(self._tell_limits)
+        self._watched = layer
+        if layer is not None:
+            layer.events.contrast_limits.connect(self._tell_limits)
+        self._tell_limits()
+
+    def _tell_limits(self, _: Any = None) -> None:
+        layer = self._watched
+        self.form.typed.enabled = layer is not None
+        texts = ("", "") if layer is None else (f"{value:.4g}" for value in layer.contrast_limits)
+        for field, text in zip((self.form.low, self.form.high), texts):
+            field.value = text
+
+    def _limits_typed(self, _: Any = None) -> None:
+        try:
+            low, high = (float(field.value.replace("−", "-")) for field in (self.form.low, self.form.high))
+        except ValueError:
+            self._tell_limits()
             return
-        steps = stack.grid_steps(self.form.grid.value)
-        for step in steps[:1]:
-            step()
-        self.host.in_turns([UnpaintedStep(step) for step in steps[1:]])
-        if not self.form.grid.value:
-            stack.show(self.form.name)
-            # The layer's controls come after the map is painted.
-            self._activate.start()
+        if self._watched is not None and (f"{low:.4g}", f"{high:.4g}") != tuple(
+            f"{value:.4g}" for value in self._watched.contrast_limits
+        ):
+            self.host.stack.type_limits(low, high)
+            self._tell_limits()
+
+    def _limits_chosen(self, how: str) -> None:
+        self.host.stack.set_limits(how)
+
+    def _shown_changed(self, shown: Shown) -> None:
+        """The menu names what is on the canvas, whoever put it there."""
+        fields = (self.form.quantity, self.form.error, self.form.grid)
+        for field in fields:
+            field.changed.block()
+        self.form.grid.value = shown == GRID
+        if shown != GRID:
+            name = shown.name if shown.role == "map" else NO_MAP
+            self.form.quantity.value = name.removesuffix("_ERR")
+        self.form.error.value = shown.role == "map" and shown.name.endswith("_ERR")
+        self.form.error.enabled = shown == GRID or f"{self.form.quantity.value}_ERR" in maps.MAPS
+        for field in fields:
+            field.changed.unblock()
+        self.form.explain()
+        result = self.host.session.result
+        flags = shown == Shown("map", "FLAG") and result is not None
+        self.form.legend.value = format_flag_legend(result) if flags and result is not None else ""
+        self.form.legend.visible = flags
+        self._watch(self.host.stack.display.find_layer(shown))
+        # The layer's controls come after the map is painted.
+        self._activate.start()
+
+    def _chosen(self, _: object = None) -> None:
+        """A map was chosen in the form, or its error; the grid ends."""
+        name = self.form.name
+        if self._held:
+            self.host.stack.choose_map(name or FIRST_MAP)
+        elif name != NO_MAP:
+            self.show(name)
+        else:
+            self.host.stack.display.show(NOTHING)
+
+    def _grid_ticked(self, on: bool) -> None:
+        if self._held or self.host.session.result is None:
+            with self.form.grid.changed.blocked():
+                self.form.grid.value = False
+            return
+        self.host.in_turns([UnpaintedStep(partial(self.host.stack.display.toggle_grid, on))])
         self.host.refresh_cursor()
 
     def _hide(self, _: object = None) -> None:
@@ -202,8 +315,10 @@ class MapTool(Tool):
         if self.host.session.result is None:
             return
         if act == "error":
+            if f"{self.host.stack.current.removesuffix('_ERR')}_ERR" not in maps.MAPS:
+                return
             self.form.error.value = not self.form.error.value
         elif act == "grid":
-            self.form.grid.value = not self.form.grid.value
+            self.form.grid.value = not self.host.stack.display.is_grid
         else:
             self.show(act)

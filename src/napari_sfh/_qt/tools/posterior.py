@@ -139,19 +139,26 @@ class PosteriorTool(Tool):
         self.container = self.form.container
         self.shown: CornerPicture | None = None
         self._window: QDialog | None = None
-        self.form.draw.changed.connect(self.draw)
+        self.form.draw.changed.connect(self._press_draw)
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """Alt-J draws."""
-        return {"Alt-J": self.draw}
+        return {"Alt-J": self._press_draw}
 
-    def draw(self, _: object = None) -> None:
-        """Draw the posterior of the selected bin in the background."""
-        if self.host.session.result is None or self.host.busy:
-            return
+    def _press_draw(self, _: object = None) -> None:
+        self.press(self.draw)
+
+    def draw(self) -> None:
+        """Draw the posterior of the selected bin in the background.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result, or no bin is selected.
+        """
+        self.need_result()
         if not self.host.session.selected:
-            self.host.show_message("Click a bin on the map first; then its posterior can be drawn.")
-            return
+            raise SfhInputError("no bin is selected: click one on the map first")
         self.draw_bin(self.host.session.selected)
 
     def draw_bin(self, bin_id: int) -> None:
@@ -162,9 +169,7 @@ class PosteriorTool(Tool):
         SfhInputError
             There is no result.
         """
-        result = self.host.session.result
-        if result is None:
-            raise SfhInputError("no result yet: press Run or open a result file first")
+        result = self.need_result()
         colors = get_palette(self.host.viewer.theme)
         work = partial(draw_corner_picture, result=result, bin_id=bin_id, names=self.form.names)
         self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn)

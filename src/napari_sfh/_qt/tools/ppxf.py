@@ -100,9 +100,7 @@ class PpxfTool(Tool):
         SfhInputError
             No result, or no bin is selected.
         """
-        result = self.host.session.result
-        if result is None:
-            raise SfhInputError("no result yet: press Run or open a result file first")
+        result = self.need_result()
         bin_id = bin_id or self.host.session.selected
         if not bin_id:
             raise SfhInputError("pPXF: no bin is selected; click one on the map first")
@@ -127,9 +125,7 @@ class PpxfTool(Tool):
 
     def save_figure(self, path: Path | str) -> None:
         """Draw both answers for the shown bin as PNG, PDF or SVG."""
-        answers, result = self.compared_histories(self.shown), self.host.session.result
-        assert result is not None  # answers() refuses
-        draw = partial(draw_history_page, result, self.shown, answers)
+        draw = partial(draw_history_page, self.need_result(), self.shown, self.compared_histories(self.shown))
         self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
 
     def save_table(self, path: Path | str) -> None:
@@ -140,7 +136,7 @@ class PpxfTool(Tool):
     # -- what is shown -----------------------------------------------------------------------------------------
 
     def _fit(self, _: object = None) -> None:
-        self.host.attempt(self.fit)
+        self.press(self.fit)
 
     def _fitted(self, result: Result, fit: PpxfFit) -> None:
         if result is not self.host.session.result:
@@ -154,7 +150,7 @@ class PpxfTool(Tool):
         )
 
     def _show(self, bin_id: int) -> None:
-        """Show a bin that was fitted; leave the last one otherwise."""
+        """Show a bin with both answers, or with the network's alone if pPXF has not fitted it."""
         result = self.host.session.result
         if self.dock is None:
             return
@@ -163,6 +159,10 @@ class PpxfTool(Tool):
             shown = self.compared_histories(bin_id)
             self.plots.draw(shown, BinView.of(result, bin_id))
             self.legend.show_histories(shown, f"<b>bin {bin_id}</b>")
+        elif result is not None and bin_id and self.fits:
+            own = [history_comparison.history_from_network(result, bin_id)]
+            self.plots.draw(own, BinView.of(result, bin_id))
+            self.legend.show_histories(own, f"<b>bin {bin_id}</b>: pPXF has not fitted it yet (Alt+B)")
         self.dock.fill(bool(self.shown), self.host.busy)
 
     def _show_selected(self) -> None:
@@ -177,8 +177,8 @@ class PpxfTool(Tool):
         self._show(0)
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
-        """A bin that was fitted is shown again when it is selected."""
-        if bins and bins[0] in self.fits and self.dock is not None:
+        """The plots follow the selected bin."""
+        if bins and self.fits and self.dock is not None:
             self.dock.touch()
 
     def on_busy(self, busy: bool) -> None:

@@ -19,7 +19,7 @@ from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
-from napari_sfh.analysis.region_files import read_regions, write_regions
+from napari_sfh.analysis.region_files import RegionFile, read_regions, write_regions
 from napari_sfh.analysis.regions import Outline, Spread, Weight
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
@@ -265,24 +265,27 @@ class RegionTool(Tool):
 
     def _end_grid(self) -> None:
         """A region is drawn on one map."""
-        if self.host.viewer.canvas.grid.enabled:
-            self.host.show_map(self.host.stack.current)
+        self.host.stack.display.toggle_grid(False)
 
     def open_dialog(self, _: object = None) -> None:
         """Ask for a DS9 file and show the mean SFH of its regions."""
         path = show_file_dialog("r", caption="Open DS9 regions", filter=FILES)
         if path:
-            self.open(Path(str(path)))
+            self.host.attempt(partial(self.open, Path(str(path))))
 
     def open(self, path: Path | str) -> None:
-        """Show the mean SFH of the regions of a DS9 file."""
-        self.host.attempt(partial(self._open, Path(path)))
+        """Show the mean SFH of the regions of a DS9 file.
 
-    def _open(self, path: Path) -> None:
-        result = self.host.session.result
-        if result is None:
-            return
-        found = read_regions(path, result.wcs)
+        Raises
+        ------
+        SfhInputError
+            There is no result, or the file cannot be read.
+        """
+        path = Path(path)
+        found = read_regions(path, self.need_result().wcs)
+        self.host.when_ready(partial(self._show_regions, path, found))
+
+    def _show_regions(self, path: Path, found: RegionFile) -> None:
         self._end_grid()
         self.region.set_outlines(found.outlines)
         if found.skipped:

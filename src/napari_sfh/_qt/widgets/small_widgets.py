@@ -84,7 +84,7 @@ def make_weak_slot(method: Callable[[Any], None]) -> Callable[[Any], None]:
     """A function that calls ``method`` while its object lives, and does not keep it alive."""
     reference = weakref.WeakMethod(method)
 
-    def slot(event: Any = None) -> None:
+    def slot(event: Any = None, *_: Any) -> None:
         target = reference()
         if target is not None:
             target(event)

@@ -1,0 +1,90 @@
+"""What happens to a result that is in no file when its dock or the window is closed: the user is asked."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QWidget
+
+#: Answers of `propose_saving`.
+SAVE, DISCARD, CANCEL = "save", "discard", "cancel"
+
+
+def propose_saving(parent: QWidget, name: str) -> str:
+    """Ask what is to become of a result; one of `SAVE`, `DISCARD`, `CANCEL`."""
+    buttons = QMessageBox.StandardButton
+    box = QMessageBox(parent)
+    box.setIcon(QMessageBox.Icon.Question)
+    box.setWindowTitle("The result is not saved")
+    box.setText(f"The result of {name} is in no file yet.")
+    box.setInformativeText("Save it before it is closed?")
+    for button in (buttons.Save, buttons.Discard, buttons.Cancel):
+        box.addButton(button)
+    box.setDefaultButton(buttons.Save)
+    answer = box.exec_() if hasattr(box, "exec_") else box.exec()
+    return {buttons.Save: SAVE, buttons.Discard: DISCARD}.get(buttons(answer), CANCEL)
+
+
+class CloseGuard(QObject):
+    """Asks before a dock's x or a window's end.
+
+    Parameters
+    ----------
+    widget : QWidget
+        What stands in the dock.
+    may_close : callable
+        Bound method; False keeps the dock or window open.
+    """
+
+    def __init__(self, widget: QWidget, may_close: Callable[[], bool]) -> None:
+        super().__init__(widget)
+        self._may_close = weakref.WeakMethod(may_close)
+        self._window: QMainWindow | None = None
+
+    def watch(self, widget: QWidget) -> None:
+        """Watch the dock and the window that the widget has come into."""
+        dock = _find_parent(widget, QDockWidget)
+        if dock is not None and hasattr(dock, "destroyOnClose"):
+            _ask_first(dock, self._may_close)
+        window = widget.window()
+        if isinstance(window, QMainWindow) and window is not self._window:
+            self._window = window
+            window.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Keep a window open that the user closes over an unsaved result; a script's ``close`` is not asked."""
+        if event is None or event.type() != QEvent.Type.Close or not event.spontaneous():
+            return False
+        may_close = self._may_close()
+        if may_close is None or may_close():
+            return False
+        event.ignore()
+        return True
+
+    def release(self) -> None:
+        """Watch no longer."""
+        if self._window is not None:
+            self._window.removeEventFilter(self)
+            self._window = None
+
+
+def _find_parent(widget: QWidget, kind: type[Any]) -> Any:
+    parent: Any = widget.parentWidget()
+    while parent is not None and not isinstance(parent, kind):
+        parent = parent.parentWidget()
+    return parent
+
+
+def _ask_first(dock: Any, may_close: weakref.WeakMethod[Callable[[], bool]]) -> None:
+    """Let the x of a napari dock ask; napari has no event for it."""
+    destroy, reference = type(dock).destroyOnClose, weakref.ref(dock)
+
+    def ask_and_destroy() -> None:
+        target, here = may_close(), reference()
+        if here is not None and (target is None or target()):
+            destroy(here)
+
+    dock.destroyOnClose = ask_and_destroy

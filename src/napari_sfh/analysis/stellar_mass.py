@@ -1,0 +1,135 @@
+r"""Masses, star-formation rates and formation times of bins in absolute units.
+
+A bin's mean flux density in 5300-5500 AA is taken for its V band, its diffuse dust is undone, the Sun gives the unit:
+
+    L_V = 4 pi D^2 (1 + z) f_lambda exp(tau_ism) / L_lambda,sun(V),      M = L_V (M/L)_V
+
+where D is the luminosity distance and (M/L)_V the mass *formed* over the intrinsic V light, with the IMF of the
+templates (Kroupa for BC03-MILES; see docs/templates.md): no mass that dying stars return is taken off. Per area the
+distance drops out, since a bin of solid angle Omega (steradian) covers Omega D^2 / (1 + z)^4:
+
+    Sigma = 4 pi f_lambda (1 + z)^5 exp(tau_ism) (M/L)_V / (L_lambda,sun Omega)
+
+Birth clouds dim stars below 10 Myr further; their light is not corrected, which leaves their mass, and so a recent
+star-formation rate, too low where the clouds are thick.
+
+References: M_V,sun = 4.80 (AB; Willmer 2018, ApJS 236, 47), V pivot 5477 AA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from astropy.wcs.utils import proj_plane_pixel_area
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.types import Result
+
+F64 = NDArray[np.float64]
+#: Absolute AB magnitude of the Sun in V, and the band's pivot wavelength in Angstrom.
+SUN_V_MAG, SUN_V_AA = 4.80, 5477.0
+#: Centimetres in a parsec, and in a kiloparsec; Angstrom per second that light travels.
+PC_CM, KPC_CM, C_AA_S = 3.0856775815e18, 3.0856775815e21, 2.99792458e18
+_ARCSEC2_PER_SR = (180 * 3600 / np.pi) ** 2
+
+
+def solar_v_luminosity() -> float:
+    """Luminosity density of the Sun in V, erg/s/AA."""
+    flux_nu = 10 ** (-0.4 * (SUN_V_MAG + 48.60))
+    return float(4 * np.pi * (10 * PC_CM) ** 2 * flux_nu * C_AA_S / SUN_V_AA**2)
+
+
+def measure_bin_area(result: Result) -> F64:
+    """Area of each bin on the sky, arcsec^2, (N,)."""
+    spaxel = float(proj_plane_pixel_area(result.wcs.celestial)) * 3600.0**2
+    return np.asarray(result.bins.nspax, dtype=float) * spaxel
+
+
+def _intrinsic_flux(result: Result) -> F64:
+    """Mean flux density in the window without the galaxy's diffuse dust, erg/s/cm2/AA, (N,)."""
+    tau = np.asarray(result.prediction.median("tau_ism"), dtype=float)
+    return np.asarray(result.data.norm_cgs, dtype=float) * np.exp(tau)
+
+
+def compute_light_density(result: Result) -> F64:
+    """Intrinsic V-band luminosity per area in the galaxy's plane of the sky, Lsun/kpc^2, (N,)."""
+    solid_angle = measure_bin_area(result) / _ARCSEC2_PER_SR
+    brightness = 4 * np.pi * _intrinsic_flux(result) * (1 + result.redshift) ** 5 / solid_angle
+    return np.asarray(brightness * KPC_CM**2 / solar_v_luminosity())
+
+
+def compute_mass_density(result: Result) -> F64:
+    """Stellar mass formed per area, Msun/kpc^2, (N,)."""
+    ratio = 10 ** np.asarray(result.prediction.median("lg_ml_v"), dtype=float)
+    return compute_light_density(result) * ratio
+
+
+def compute_young_share(fractions: NDArray[np.floating], lookback_gyr: float) -> F64:
+    """Share of the mass (or light) of stars younger than a lookback time; the rate is constant within an age bin.
+
+    Parameters
+    ----------
+    fractions : array (..., 16)
+        Per age bin, youngest first.
+    lookback_gyr : float
+
+    Returns
+    -------
+    array (...)
+    """
+    width = np.diff(AGE_EDGES_GYR)
+    covered = np.clip((lookback_gyr - AGE_EDGES_GYR[:-1]) / width, 0.0, 1.0)
+    return np.asarray(np.asarray(fractions, dtype=float) @ covered)
+
+
+def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
+    """Mean star-formation rate per area over the last ``lookback_gyr``, Msun/yr/kpc^2, (N,)."""
+    share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr)
+    return compute_mass_density(result) * share / (lookback_gyr * 1e9)
+
+
+def compute_total_mass(result: Result, distance_mpc: float, rows: Any = slice(None)) -> float:
+    """Stellar mass formed in some bins (default: in all), Msun.
+
+    Raises
+    ------
+    SfhInputError
+        The distance is not positive.
+    """
+    if not distance_mpc > 0:
+        raise SfhInputError(f"distance: {distance_mpc:g} given; it must be above 0 Mpc")
+    kpc_per_arcsec = distance_mpc * 1e3 * np.pi / (180 * 3600) / (1 + result.redshift) ** 2
+    mass = compute_mass_density(result) * measure_bin_area(result) * kpc_per_arcsec**2
+    return float(np.nansum(mass[rows]))
+
+
+def compute_formation_times(grown: NDArray[np.floating], fraction: float) -> F64:
+    """Lookback times in Gyr (n,) at which curves (n, 17), 1 today and 0 at the oldest edge, pass a fraction."""
+    # The last edge before which at least the fraction had been formed, and the way on to the next.
+    index = np.clip((grown >= fraction).sum(1) - 1, 0, grown.shape[1] - 2)
+    row = np.arange(len(grown))
+    high, low = grown[row, index], grown[row, index + 1]
+    share = np.divide(high - fraction, high - low, out=np.zeros(len(grown)), where=high > low)
+    return AGE_EDGES_GYR[index] + np.clip(share, 0, 1) * (AGE_EDGES_GYR[index + 1] - AGE_EDGES_GYR[index])
+
+
+def compute_bin_formation_times(result: Result, fractions: Sequence[float]) -> F64:
+    """Lookback times in Gyr at which shares of the mass had formed, (N, F), from the posterior's median curve.
+
+    NaN without a prediction. The rate is constant within an age bin.
+    """
+    quantiles = result.prediction.quantiles.get("cum_mass")
+    if quantiles is None:
+        grown = np.cumsum(np.asarray(result.prediction.history("mass_frac"), dtype=float)[:, ::-1], axis=1)
+    else:
+        grown = np.asarray(quantiles[..., 2], dtype=float)[:, ::-1]
+    rising = np.maximum.accumulate(np.concatenate([np.zeros((len(grown), 1)), grown], axis=1), axis=1)
+    known = np.isfinite(rising).all(1)
+    times = np.full((len(grown), len(fractions)), np.nan)
+    for column, fraction in enumerate(fractions):
+        times[known, column] = compute_formation_times(rising[known, ::-1], fraction)
+    return times

@@ -1,0 +1,74 @@
+"""Weights for bands on a cube and on images, by the command line."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+
+import napari_sfh
+from napari_sfh.cli import main
+from napari_sfh.instruments.files import load_instrument
+from napari_sfh.io.results import read_result
+from napari_sfh.model.bundle import list_bundles
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+DEMO = Path(napari_sfh.__file__).parent / "data" / "demo"
+
+
+def needs(name):
+    return pytest.mark.skipif(name not in list_bundles(), reason=f"weights {name} are not there")
+
+
+@needs("narrowband-muse")
+def test_bands_are_cut_from_a_cube_and_its_gradient_is_told(tmp_path, capsys):
+    out = tmp_path / "narrow.fits"
+    (cube,) = DEMO.glob("*DATACUBE*")
+    arguments = ["--cube", str(cube), "--model", "narrowband-muse", "--target-snr", "300", "--quiet"]
+    assert main(["run", *arguments, "--output", str(out)]) == 0
+    result = read_result(out)
+    assert result.prediction.scalars == ("lg_age_lw", "mh_lw")
+    assert result.data.phot.shape == (result.bins.n_bins, 19)
+    age = result.prediction.median("lg_age_lw")
+    assert np.isfinite(age).mean() > 0.9
+    assert 8.0 < np.nanmedian(age) < 10.3
+    assert out.with_suffix(".png").stat().st_size > 10_000
+    with fits.open(out) as hdus:
+        assert {"AGE_LW", "AGE_LW_ERR", "MH_LW"} <= {hdu.name for hdu in hdus}
+        assert "AGE_MW" not in {hdu.name for hdu in hdus}
+    capsys.readouterr()
+    assert main(["gradient", str(out), "--re", "4", "--output", str(tmp_path / "g.ecsv")]) == 0
+    assert "LW age" in capsys.readouterr().out
+    table = Table.read(tmp_path / "g.ecsv", format="ascii.ecsv")
+    assert list(table["QUANTITY"]) == ["AGE_LW", "MH_LW"]
+    assert np.all(table["SLOPE_75_ERR"] > 0)
+
+
+@needs("narrowband")
+def test_images_give_maps_and_a_missing_band_is_no_harm(tmp_path):
+    rng = np.random.default_rng(5)
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], [150.0, 2.0], [-1e-4, 1e-4]
+    pairs = []
+    for band in load_instrument("narrowband").bands[:-2]:
+        image = fits.ImageHDU(1e-17 * (1 + 0.01 * rng.standard_normal((8, 9))), wcs.to_header(), name="SCI")
+        image.header["BUNIT"] = "erg/s/cm2/AA"
+        error = fits.ImageHDU(np.full((8, 9), 2e-19), name="ERR")
+        fits.HDUList([fits.PrimaryHDU(), image, error]).writeto(tmp_path / f"{band.name}.fits")
+        pairs.append(f"{band.name}={tmp_path / band.name}.fits")
+    out = tmp_path / "out.fits"
+    arguments = ["--images", *pairs, "--model", "narrowband", "--target-snr", "60", "--quiet"]
+    assert main(["run", *arguments, "--output", str(out)]) == 0
+    result = read_result(out)
+    assert result.data.phot_mask.sum(1).tolist() == [32] * result.bins.n_bins
+    assert np.isfinite(result.prediction.median("mh_lw")).all()
+
+
+@needs("narrowband-muse")
+def test_a_cube_that_misses_the_bands_is_refused_with_the_numbers(capsys, tmp_path):
+    (cube,) = DEMO.glob("*DATACUBE*")
+    arguments = ["--cube", str(cube), "--model", "narrowband-muse", "--redshift", "0.5", "--quiet"]
+    assert main(["run", *arguments, "--output", str(tmp_path / "x.fits")]) == 2
+    assert "of the 19 bands" in capsys.readouterr().err

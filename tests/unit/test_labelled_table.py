@@ -1,0 +1,155 @@
+"""Training on labels of the user's own: a table in, a bundle out; and what a table must not be."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from astropy import units
+from astropy.table import Table
+from synthetic_toys import prepare_toy_templates, toy_source, toy_templates
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
+from napari_sfh.instruments.line_spread import LineSpread
+from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.targets import make_targets
+from napari_sfh.physics.filters import ab_mag
+from napari_sfh.training.fitting import training_run
+from napari_sfh.training.fitting.labelled_table import read_labelled_table
+from napari_sfh.training.fitting.recipe import TargetSettings, load_recipe
+from napari_sfh.training.libraries import templates
+from napari_sfh.training.simulator import simulation
+
+BANDS = Instrument(
+    "narrow",
+    bands=tuple(Band(f"N{c}", centre_aa=c, fwhm_aa=150.0) for c in (4000, 4500, 5000, 5500, 6000, 6900)),
+    photometry_norm="median",
+)
+GRID = SpectrumGrid(4800.0, 6800.0, (5300.0, 5500.0), LineSpread("constant_fwhm_aa", 6.0), step_aa=10.0)
+SPECTRA = Instrument("low", GRID)
+NAMES = ("lg_age_lw", "mh_lw")
+
+
+def objects(instrument, n=120):
+    data, labels, _ = simulation.simulate_chunk(toy_source("tiny", instrument), 5, 0, n)
+    return data, labels
+
+
+def make_table(instrument, n=120):
+    """Rows as a user has them: with NaN where a band is missing."""
+    data, labels = objects(instrument, n)
+    table = Table({name.upper(): labels.quantity(name) for name in NAMES})
+    for k, band in enumerate(instrument.band_names):
+        table[band.lower()] = np.where(data.phot_mask[:, k], 7.0 * data.phot[:, k], np.nan)
+        table[f"{band}_ERR"] = 7.0 * data.phot_error[:, k]
+    if instrument.spectrum is not None:
+        table["FLUX"] = np.where(data.mask, 3.0 * data.flux, np.nan)
+        table["ERROR"] = 3.0 * data.error
+    table["GALAXY"] = [f"NGC{k // 10}" for k in range(n)]
+    return table
+
+
+def read(table, path, instrument=BANDS, names=NAMES):
+    table.write(path, overwrite=True)
+    return read_labelled_table(path, instrument, toy_templates(instrument).filters, make_targets("scalars", names))
+
+
+@pytest.mark.parametrize("instrument", [BANDS, SPECTRA])
+@pytest.mark.parametrize("suffix", ["fits", "ecsv"])
+def test_a_table_holds_what_was_observed(tmp_path, instrument, suffix):
+    data, labels = objects(instrument)
+    source = read(make_table(instrument), tmp_path / f"table.{suffix}", instrument)
+    np.testing.assert_array_equal(source.data.mask, data.mask)
+    np.testing.assert_allclose(source.data.flux, data.flux, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(source.data.phot_mask, data.phot_mask)
+    np.testing.assert_allclose(source.data.phot, data.phot, rtol=1e-4)
+    np.testing.assert_allclose(source.data.snr, data.snr, rtol=1e-3)
+    np.testing.assert_allclose(source.labels.quantity("mh_lw"), labels.mh_lw, rtol=1e-6)
+
+
+def test_galaxies_are_not_split(tmp_path):
+    source = read(make_table(BANDS), tmp_path / "table.fits")
+    train, held = source.split(3)
+    assert len(train) + len(held) == 120
+    assert not set(source.galaxy[train]) & set(source.galaxy[held])
+    assert 0.2 < len(held) / 120 < 0.4
+    np.testing.assert_array_equal(source.split(3)[0], train)
+
+
+def test_units_are_brought_together(tmp_path):
+    """Janskys, magnitudes and flux densities per wavelength of the same light."""
+    table = make_table(BANDS)
+    filters = toy_templates(BANDS).filters
+    plain = read(table, tmp_path / "plain.fits").data
+    janskys, magnitudes = table.copy(), table.copy()
+    for k, band in enumerate(BANDS.band_names):
+        flux, error = (np.asarray(table[c]) * 1e-17 for c in (band.lower(), f"{band}_ERR"))
+        to_jy = (1 * units.Unit("erg/(s cm2 AA)")).to(
+            units.Jy, equivalencies=units.spectral_density(filters[k].pivot_aa * units.AA)
+        )
+        janskys[band.lower()], janskys[f"{band}_ERR"] = flux * to_jy.value * units.Jy, error * to_jy.value * units.Jy
+        magnitudes[band.lower()] = ab_mag(filters[k], flux) * units.mag
+        magnitudes[f"{band}_ERR"] = error / flux * 2.5 / np.log(10) * units.mag
+    for name, other in (("jy", janskys), ("mag", magnitudes)):
+        made = read(other, tmp_path / f"{name}.ecsv").data
+        np.testing.assert_allclose(made.phot, plain.phot, rtol=2e-4, err_msg=name)
+        np.testing.assert_allclose(made.phot_error[plain.phot_mask], plain.phot_error[plain.phot_mask], rtol=2e-3)
+
+
+def spoil(table, change):
+    change(table)
+    return table
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.remove_column("MH_LW"), "no column mh_lw; it has"),
+        (lambda t: t.remove_column("N5000_ERR"), "no column n5000_err or e_n5000"),
+        (lambda t: t["MH_LW"].__setitem__(3, np.nan), "label mh_lw is not a number in 1 rows"),
+        (lambda t: setattr(t["n4000"], "unit", "Jy"), "bands in mixed units"),
+        (lambda t: [setattr(t[c], "unit", "m") for c in t.colnames if c[0] == "n"], "n4000 in m is no flux density"),
+        (lambda t: t.remove_columns([c for c in t.colnames if c[0] == "n"]), "no column of the bands N4000"),
+    ],
+)
+def test_bad_tables_are_named(tmp_path, change, message):
+    with pytest.raises(SfhInputError, match=message):
+        read(spoil(make_table(BANDS), change), tmp_path / "table.ecsv")
+
+
+def test_what_is_no_table_is_named(tmp_path):
+    (tmp_path / "x.fits").write_text("nothing")
+    with pytest.raises(SfhInputError, match=r"x.fits: not readable as a table"):
+        read_labelled_table(tmp_path / "x.fits", BANDS, (), make_targets("scalars", NAMES))
+    with pytest.raises(SfhInputError, match="a table labels scalars"):
+        read_labelled_table(tmp_path / "x.fits", BANDS, (), make_targets())
+
+
+def test_spectra_of_another_grid_are_refused(tmp_path):
+    other = Instrument("other", dataclasses.replace(GRID, step_aa=5.0))
+    make_table(SPECTRA).write(tmp_path / "t.fits")
+    with pytest.raises(SfhInputError, match=r"FLUX has shape \(120, 201\), the grid of instrument other"):
+        read_labelled_table(tmp_path / "t.fits", other, (), make_targets("scalars", NAMES))
+
+
+def test_training_on_a_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
+    tiny = load_recipe("tiny")
+    recipe = dataclasses.replace(
+        tiny,
+        loss="mae",
+        targets=TargetSettings("scalars", NAMES),
+        fit=dataclasses.replace(tiny.fit, epochs=2, batch=32),
+        posterior=dataclasses.replace(tiny.posterior, epochs=1, calibration_draws=50, gaussians=1),
+    )
+    monkeypatch.setattr(type(recipe), "load_instrument", lambda self: BANDS)
+    make_table(BANDS, 200).write(tmp_path / "spaxels.fits")
+    options = training_run.TrainingOptions(tmp_path / "run", tmp_path / "spaxels.fits", device="cpu", quiet=True)
+    bundle = load_bundle(training_run.train_bundle(recipe, options))
+    assert bundle.targets.scalars == NAMES
+    assert bundle.instrument == BANDS
+    record = bundle.meta["training"]
+    assert record["n"] == 200
+    assert len(record["data_sha256"]) == 64
+    assert "spaxels.fits" in bundle.meta["prior"]["name"]
+    assert not (tmp_path / "run" / training_run.FRESH).exists()

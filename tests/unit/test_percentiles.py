@@ -1,0 +1,80 @@
+"""Percentiles of the mass: times by hand, galaxies of a toy library, encoder and flow on an easy problem."""
+
+import numpy as np
+import pytest
+from template_toys import toy_library
+
+from napari_sfh.training.studies import percentile_galaxies, percentile_measure
+from napari_sfh.training.studies.percentile_galaxies import measure_formation_times
+from napari_sfh.training.studies.percentile_nets import PercentileFitSettings, fit_percentile_posterior
+
+
+def test_times_of_an_even_history_are_even():
+    edges = np.linspace(0.0, 10.0, 101)  # lookback
+    formed = (1.0 - edges / 10.0)[None]
+    times = measure_formation_times(formed, edges, np.array([0.1, 0.5, 0.9]))
+    np.testing.assert_allclose(times, [[1.0, 5.0, 9.0]], atol=1e-9)
+
+
+def test_times_of_a_burst_lie_in_it():
+    edges = np.linspace(0.0, 10.0, 101)
+    formed = np.clip((edges[-1] - edges - 3.0) / 0.1, 0.0, 1.0)[None]  # all between cosmic 3.0 and 3.1 Gyr
+    formed = formed[:, ::1]
+    times = measure_formation_times(formed, edges)
+    assert np.all((times > 3.0 - 1e-9) & (times < 3.1 + 1e-9))
+    assert np.all(np.diff(times) >= 0)
+
+
+def test_galaxies_have_every_metallicity_and_split_by_history():
+    galaxies = percentile_galaxies.make_percentile_galaxies(toy_library(), 20, seed=1, range_aa=(4000.0, 4200.0))
+    assert galaxies.n == 20 * 15
+    rows = np.arange(15)
+    labels, spectra = galaxies.labels(rows), galaxies.spectra(rows)
+    np.testing.assert_allclose(labels[:, -1], percentile_galaxies.MH_VALUES, rtol=1e-6)
+    assert np.ptp(labels[:, 0]) == 0
+    np.testing.assert_allclose(np.median(spectra, axis=1), 1.0, rtol=1e-5)
+    parts = percentile_measure.split_by_history(galaxies, seed=2)
+    histories = [set(part // 15) for part in parts]
+    assert sum(map(len, histories)) == 20
+    assert not histories[0] & histories[2]
+
+
+def test_components_are_white_and_uncorrelated():
+    rng = np.random.default_rng(0)
+    spectra = (rng.standard_normal((500, 3)) * [3.0, 1.0, 0.1]) @ rng.standard_normal((3, 40)) + 5.0
+    components = percentile_measure.fit_spectrum_components(spectra.astype(np.float32), 3)
+    values = (spectra - components.mean) @ components.axes
+    np.testing.assert_allclose(np.cov(values.T), np.eye(3), atol=0.05)
+
+
+def test_an_easy_problem_is_learnt_and_times_are_in_order():
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((1500, 4)).astype(np.float32)
+    y = np.column_stack([x[:, 0], x[:, 0] + 1.0, x[:, 1]]).astype(np.float32) + 0.05 * rng.standard_normal((1500, 3))
+    y = y.astype(np.float32)
+    settings = PercentileFitSettings(
+        width=32,
+        hidden=32,
+        blocks=1,
+        epochs=40,
+        batch=100,
+        learning_rate=3e-3,
+        transforms=2,
+        flow_hidden=(32,),
+        flow_learning_rate=5e-3,
+        flow_epochs=30,
+    )
+    posterior = fit_percentile_posterior(x[:1200], y[:1200], (x[1200:], y[1200:]), settings, lambda line: None)
+    draws = posterior.draw(x[1200:], 50)
+    assert np.all(draws[..., 0] <= draws[..., 1])
+    residual = np.median(draws, axis=1) - y[1200:]
+    assert residual.std() < 0.35
+    assert len(posterior.curves["encoder"]) == 40
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5])
+def test_accuracy_is_r2(scale):
+    truth = np.random.default_rng(2).standard_normal((4000, 10)) + 3.0
+    found = truth + scale * np.random.default_rng(3).standard_normal(truth.shape)
+    accuracy = percentile_measure.measure_percentile_accuracy(found, truth)
+    assert accuracy["t50"]["r2"] == pytest.approx(100 * (1 - scale**2), abs=2.0)

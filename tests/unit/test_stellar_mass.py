@@ -1,0 +1,123 @@
+"""Masses and rates against analytic values."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "qt"))
+from conftest import make_result
+from napari_sfh.analysis import maps
+from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView
+from napari_sfh.analysis.stellar_mass import (
+    compute_bin_formation_times,
+    compute_light_density,
+    compute_mass_density,
+    compute_sfr_density,
+    compute_total_mass,
+    compute_young_share,
+    measure_bin_area,
+    solar_v_luminosity,
+)
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.types import FLAG_MEANING, Flag
+
+
+@pytest.fixture(scope="module")
+def clear_result():
+    """Without dust, at redshift 0, of mass-to-light ratio 1."""
+    result = make_result()
+    quantiles = dict(result.prediction.quantiles)
+    quantiles["tau_ism"] = np.zeros_like(quantiles["tau_ism"])
+    quantiles["lg_ml_v"] = np.zeros_like(quantiles["lg_ml_v"])
+    return replace(result, redshift=0.0, prediction=replace(result.prediction, quantiles=quantiles))
+
+
+def test_the_suns_light():
+    """The Sun's 4.64e32 erg/s in V over the band's width of 894 AA."""
+    assert solar_v_luminosity() == pytest.approx(5.2e29, rel=0.02)
+
+
+def test_a_surface_brightness_in_magnitudes_gives_the_known_density(clear_result):
+    """mu_V = 21.57 + M_V,sun mag/arcsec^2 is 1 Lsun/pc^2, whatever the distance."""
+    magnitude = 21.572 + 4.80
+    flux_nu = 10 ** (-0.4 * (magnitude + 48.60))
+    flux = flux_nu * 2.99792458e18 / 5477.0**2 * measure_bin_area(clear_result)
+    faint = replace(clear_result, data=replace(clear_result.data, norm_cgs=flux))
+    assert compute_light_density(faint) == pytest.approx(np.full(flux.size, 1e6), rel=2e-3)
+    assert compute_mass_density(faint) == pytest.approx(compute_light_density(faint))
+
+
+def test_dust_and_redshift_dim(clear_result):
+    quantiles = dict(clear_result.prediction.quantiles)
+    quantiles["tau_ism"] = np.ones_like(quantiles["tau_ism"])
+    dusty = replace(clear_result, prediction=replace(clear_result.prediction, quantiles=quantiles))
+    assert compute_light_density(dusty) == pytest.approx(np.e * compute_light_density(clear_result))
+    far = replace(clear_result, redshift=0.1)
+    assert compute_light_density(far) == pytest.approx(1.1**5 * compute_light_density(clear_result))
+
+
+def test_the_mass_of_all_bins_grows_as_distance_squared(clear_result):
+    near, far = (compute_total_mass(clear_result, distance) for distance in (10.0, 20.0))
+    assert far == pytest.approx(4 * near)
+    rows = np.array([0, 1])
+    rest = np.arange(2, clear_result.bins.n_bins)
+    assert compute_total_mass(clear_result, 10.0, rows) + compute_total_mass(clear_result, 10.0, rest) == pytest.approx(
+        near
+    )
+    with pytest.raises(SfhInputError, match="distance: 0 given"):
+        compute_total_mass(clear_result, 0.0)
+
+
+def test_a_constant_rate_is_found_over_any_time(clear_result):
+    width = np.diff(AGE_EDGES_GYR)
+    mass = np.broadcast_to(width / width.sum(), clear_result.prediction.mass_frac.shape).astype(np.float32)
+    steady = replace(clear_result, prediction=replace(clear_result.prediction, mass_frac=mass))
+    rate = compute_mass_density(steady) / (AGE_EDGES_GYR[-1] * 1e9)
+    for lookback in (0.03, 0.1, 1.0):
+        assert compute_sfr_density(steady, lookback) == pytest.approx(rate, rel=1e-5)
+        assert compute_young_share(mass, lookback) == pytest.approx(lookback / AGE_EDGES_GYR[-1], rel=1e-5)
+
+
+def test_formation_times_are_those_of_the_bins():
+    result = make_result()
+    times = compute_bin_formation_times(result, FORMED_FRACTIONS)
+    for bin_id in (1, 7, result.bins.n_bins):
+        assert times[bin_id - 1] == pytest.approx(BinView.of(result, bin_id).formed().value, rel=1e-5)
+
+
+def test_shares_of_all_ages_sum_to_one():
+    result = make_result()
+    by_age = maps.make_map_image(result, "MASS_AGE")
+    inside = result.bins.bin_id > 0
+    assert by_age.shape == (16, *inside.shape)
+    assert by_age.sum(0)[inside] == pytest.approx(1, rel=1e-5)
+    younger = maps.make_map_image(result, "MASS_YOUNGER")
+    assert younger[4][inside] == pytest.approx(by_age[:5].sum(0)[inside], rel=1e-4, abs=1e-6)
+    assert maps.format_age_range("MASS_YOUNGER", 15).startswith("than ")
+
+
+def test_velocity_limits_lie_about_zero():
+    low, high = maps.choose_map_limits(make_result(), "V")
+    assert low == -high < 0
+
+
+def test_flags_become_categories():
+    flags = np.array([0, int(Flag.MISSING_BAND), int(Flag.OUT_OF_DEPTH | Flag.MISSING_BAND)])
+    order = list(FLAG_MEANING)
+    first = 1 + min(order.index(Flag.MISSING_BAND), order.index(Flag.OUT_OF_DEPTH))
+    assert maps.classify_flags(flags).tolist() == [0, 1 + order.index(Flag.MISSING_BAND), first]
+
+
+def test_the_brightest_trusted_bin_is_found():
+    result = make_result()
+    found = maps.find_brightest_bin(result)
+    means = [np.nanmean(result.white[result.bins.bin_id == b]) for b in range(1, result.bins.n_bins + 1)]
+    trusted = result.prediction.ood <= 1
+    assert trusted[found - 1]
+    assert means[found - 1] == max(np.array(means)[trusted])

@@ -1,0 +1,95 @@
+"""What weights for band photometry reach at each magnitude, and on each library: the tables of Dominguez Sanchez et al.
+(2025, Highlights of Spanish Astrophysics XII), figures 3 and 4, measured on new objects of the weights' own prior.
+
+The S/N of an object of i magnitude m is that of a sky of 5 sigma at 22.3 mag; the calibration's floor is the prior's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from napari_sfh.model.bundle import Bundle
+from napari_sfh.model.inference import predict_histories
+from napari_sfh.training.prior.distributions import constant_distribution
+from napari_sfh.training.prior.prior_config import PriorConfig
+from napari_sfh.training.simulator.simulation import PreparedPrior, simulate_objects
+from napari_sfh.types import F64
+
+#: Magnitudes at which objects are observed, and that of 5 sigma.
+MAGNITUDES: tuple[float, ...] = (16.0, 17.0, 18.0, 19.0, 20.0, 21.0, 22.0)
+DEPTH_MAG = 22.3
+#: Errors beyond which an answer is an outlier.
+OUTLIERS = {"lg_age": 0.5, "mh_mw": 0.5, "ebv": 0.2}
+
+
+def convert_magnitude_to_snr(magnitude: float) -> float:
+    """Median S/N of the bands of an object of an AB magnitude, before the floor."""
+    return float(5.0 * 10 ** (0.4 * (DEPTH_MAG - magnitude)))
+
+
+def measure_by_magnitude(
+    bundle: Bundle,
+    source: PreparedPrior,
+    n: int,
+    seed: int = 11,
+    draws: int = 100,
+    magnitudes: Sequence[float] = MAGNITUDES,
+) -> dict[str, dict[str, Any]]:
+    """Bias, std, NMAD, outliers and coverage of every quantity at each magnitude.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Weights for bands that predict scalars.
+    source : PreparedPrior
+        Of the weights' instrument.
+    n : int
+        Objects of each magnitude.
+    seed, draws : int
+    magnitudes : sequence of float
+
+    Returns
+    -------
+    dict
+        By magnitude, then by quantity; ``out_of_depth`` is the share of objects above the threshold.
+    """
+    rng = np.random.default_rng([seed, 71])
+    out: dict[str, dict[str, Any]] = {}
+    for magnitude in magnitudes:
+        at = replace(source, config=_observe_at(source.config, convert_magnitude_to_snr(magnitude)))
+        data, labels, _ = simulate_objects(at, rng, n)
+        prediction = predict_histories(data, bundle, device="cpu", draws=draws, batch_size=512)
+        row: dict[str, Any] = {
+            name: _summarise_quantiles(name, prediction.quantiles[name], np.asarray(labels.quantity(name), float))
+            for name in prediction.scalars
+        }
+        row["out_of_depth"] = float(np.mean(prediction.ood > 1))
+        out[f"{magnitude:g}"] = row
+    return out
+
+
+def _observe_at(config: PriorConfig, snr: float) -> PriorConfig:
+    """The prior with one S/N and all bands."""
+    none = constant_distribution(0.0)
+    noise = replace(config.noise, snr=constant_distribution(min(snr, 2000.0)))
+    return replace(config, noise=noise, photometry=replace(config.photometry, missing=none, none=none))
+
+
+def _summarise_quantiles(name: str, quantiles: Any, truth: F64) -> dict[str, float]:
+    q = np.asarray(quantiles, float)
+    error = q[:, 2] - truth
+    middle = float(np.median(error))
+    return {
+        "bias": middle,
+        "mean": float(error.mean()),
+        "std": float(error.std()),
+        "nmad": 1.4826 * float(np.median(np.abs(error - middle))),
+        "outliers": float(np.mean(np.abs(error) > OUTLIERS.get(name, 0.5))),
+        "p68": float(np.mean((truth >= q[:, 1]) & (truth <= q[:, 3]))),
+        "p95": float(np.mean((truth >= q[:, 0]) & (truth <= q[:, 4]))),
+        "spread": float(truth.std()),
+    }
