@@ -111,7 +111,7 @@ def _read_option_table(path: Path) -> Any:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
         if any(line.count('"') % 2 for line in lines):
             raise ValueError(
-                f"a quote is not closed in line {[n for n, s in enumerate(lines, 1) if s.count(chr(34)) % 2][0]}"
+                f"a quote is not closed in line {next(n for n, s in enumerate(lines, 1) if s.count(chr(34)) % 2)}"
             )
         if path.suffix.lower() == ".ecsv":
             rows = Table.read("\n".join(lines), format="ascii.ecsv")
