@@ -66,7 +66,7 @@ def test_gradients_and_other_flows_take_the_plain_way():
 
 
 def test_posterior_gives_the_same_draws_with_and_without_gradients():
-    posterior = Posterior(CONTEXT - 2, FlowConfig(2, (16,), 4))
+    posterior = Posterior(CONTEXT - 2, FlowConfig(2, (16,), 4), 35)
     mu, context, base = torch.randn(5, 35), torch.randn(5, CONTEXT), torch.randn(80, 35)
     plain = posterior.draw(mu, context, base, 1.3)
     with torch.no_grad():
@@ -80,7 +80,7 @@ def test_shipped_weights_give_the_draws_of_zukos_inverse(name):
     torch.manual_seed(0)
     flow, size = bundle.model.posterior.flow, len(bundle.model.posterior.shift)
     points, context, mu = (
-        make_base_points(200),
+        make_base_points(200, size),
         torch.randn(6, bundle.model.network.latent_size + 2),
         torch.randn(6, size),
     )
