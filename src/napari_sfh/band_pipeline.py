@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_sfh import __version__
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import make_band_filters
+from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.muse import read_cube
 from napari_sfh.io.objects.band_images import BandImages, read_band_images
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
@@ -89,7 +90,7 @@ def run_band_pipeline(
     filters = bundle.basis.filters if bundle.basis is not None else make_band_filters(bundle.instrument)
     images, redshift = _open_images(config, filters, progress, cancel)
     spaxels = _measure_band_signal_noise(images)
-    given = None if config.binning in binning.BINNING_METHODS else Path(config.binning)
+    given = None if config.binning in binning.BINNING_METHODS else read_bin_map(config.binning)
     method = config.binning if given is None else "auto"
     bins = run_in_background(
         lambda: binning.bin_spaxels(spaxels, config.target_snr, method, given, cancel),

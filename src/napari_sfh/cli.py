@@ -170,6 +170,7 @@ def _run_command(options: argparse.Namespace) -> int:
 
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
+        on_problem=None if options.quiet else lambda problem: print(f"note: {problem}", file=sys.stderr),
         cube=options.cube,
         photometry=_parse_photometry(options.photometry or []),
         maps=options.maps,

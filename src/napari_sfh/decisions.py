@@ -6,7 +6,7 @@ what the other does.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,7 +44,9 @@ class LineSpreadChoice(NamedTuple):
     note: str
 
 
-def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
+def configure_run(
+    folder: Path | None = None, on_problem: Callable[[str], object] | None = None, **options: Any
+) -> RunConfig:
     """A configuration from a galaxy's folder, from given files, or from both (given files win).
 
     Raises
@@ -61,6 +63,9 @@ def configure_run(folder: Path | None = None, **options: Any) -> RunConfig:
     given = {key: value for key, value in options.items() if value is not None and value != {}}
     if folder is not None:
         found = find_galaxy_files(folder)
+        if on_problem is not None:
+            for problem in found.problems:
+                on_problem(problem)
         bands = {**found.mosaics, **given.get("photometry", {})}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
     if "cube" not in given:
@@ -86,9 +91,9 @@ def choose_kinematics(config: RunConfig) -> str:
 
 def choose_bin_source(config: RunConfig) -> str:
     """What the bins are made by: ``spaxels`` (a method of `prep.binning`), ``maps``, or ``file``."""
-    if config.binning in BINNING_METHODS:
-        return "spaxels"
-    return "maps" if config.binning == "maps" else "file"
+    if config.binning == "maps" or (config.binning == "auto" and config.maps is not None):
+        return "maps"  # so that its maps compare bin by bin
+    return "spaxels" if config.binning in BINNING_METHODS else "file"
 
 
 def choose_used_bands(given: Collection[str], redshift: float | None, largest: float) -> UsedBands:

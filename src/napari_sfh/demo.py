@@ -30,8 +30,8 @@ def find_demo_folder() -> Path:
 
 
 def make_demo_config(device: str = "auto") -> RunConfig:
-    """The run of the demo: every file of its folder, default settings."""
-    return configure_run(find_demo_folder(), ebv_mw=EBV_MW, device=device)
+    """The run of the demo: every file of its folder, and bins of its own, whose noise the truth is compared at."""
+    return configure_run(find_demo_folder(), ebv_mw=EBV_MW, device=device, binning="vorbin")
 
 
 def read_demo_truth() -> SpaxelTruth:

@@ -141,7 +141,7 @@ def run_in_process(
         Of the function, if it is a `SfhInputError` or `ComputeError`.
     """
     child = subprocess.Popen(
-        [sys.executable, "-m", "napari_sfh.jobs"],
+        [sys.executable, "-P", "-m", "napari_sfh.jobs"],  # -P: nothing is imported from the current folder
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

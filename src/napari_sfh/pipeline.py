@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from napari_sfh.analysis.gas import gas_and_stars, line_fitting
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
+from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import is_camera_substitute, read_mosaic
 from napari_sfh.io.muse import read_cube
@@ -27,7 +27,10 @@ from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep import binning, kinematics, rest_frame, sky_lines, spectra
+from napari_sfh.prep.bad_channels import mask_bad_channels
+from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_redshifts
 from napari_sfh.prep.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
@@ -41,6 +44,7 @@ from napari_sfh.types import (
     BinnedMaps,
     Cube,
     Flag,
+    GivenBins,
     Mosaic,
     Observation,
     Prediction,
@@ -60,6 +64,7 @@ class RunInputs:
     cube: Cube
     maps: BinnedMaps | None
     mosaics: Mapping[str, Mosaic]  # band -> mosaic
+    given_bins: BinnedMaps | GivenBins | None = None  # bins of somebody else
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,9 @@ def _open_files(config: RunConfig) -> RunInputs:
     if config.hst_psf_fwhm_arcsec is not None:
         width = config.hst_psf_fwhm_arcsec
         mosaics = {band: replace(mosaic, psf_fwhm_arcsec=width) for band, mosaic in mosaics.items()}
-    return RunInputs(config, bundle, cube, maps, mosaics)
+    source = decisions.choose_bin_source(config)
+    given = maps if source == "maps" else read_bin_map(config.binning) if source == "file" else None
+    return RunInputs(config, bundle, cube, maps, mosaics, given)
 
 
 def find_redshift(
@@ -205,8 +212,7 @@ def bin_galaxy(
     config, cube, grid = inputs.config, inputs.cube, inputs.bundle.instrument.grid
     check_rest_range(cube.wave_aa, redshift, grid, inputs.bundle.min_coverage, cube.path)
     spaxels = binning.measure_signal_noise(cube, redshift, grid.norm_window_aa, progress=progress, cancel=cancel)
-    source = decisions.choose_bin_source(config)
-    given = {"spaxels": None, "maps": inputs.maps, "file": Path(config.binning)}[source]
+    given = inputs.given_bins
     method = config.binning if given is None else "auto"
     warning = binning.describe_binning_time(spaxels, method)
     stage = f"binning to S/N {config.target_snr:g}" + (f": {warning}" if warning else "")
@@ -228,7 +234,10 @@ def prepare_observation(
     grid = instrument.grid
     channels = spectra.find_channel_range(inputs.cube, redshift, grid)
     summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, galaxy.spaxels.signal, progress, cancel)
+    summed, channel_notes = mask_bad_channels(summed, redshift)
+    checks = (*check_errors(summed), *check_redshift(summed, inputs.bundle.basis, redshift, inputs.cube.path))
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
+    notes = (*checks, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
@@ -252,6 +261,18 @@ def prepare_observation(
     if config.mask_lines:
         data, notes = mask_gas_lines(data), (*notes, "pixels on gas lines masked")
     return PreparedObservation(data, (*notes, *describe_excess(rest, instrument), *photometry.notes))
+
+
+def _given_bins_notes(inputs: RunInputs, galaxy: BinnedGalaxy) -> tuple[str, ...]:
+    """Whose bins were taken, what their numbers mean, and how many spaxels were dropped."""
+    given = inputs.given_bins
+    if given is None:
+        return ()
+    taken = given.note if isinstance(given, GivenBins) else ""
+    if inputs.config.binning == "auto":
+        taken = f"bins are those of {given.path.name}, to compare with its maps; --binning vorbin makes new ones"
+    dropped = describe_dropped_spaxels(given, galaxy.bins, galaxy.spaxels.good)
+    return tuple(filter(None, (taken, *dropped)))
 
 
 def _deredden_spectra(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:
@@ -389,8 +410,11 @@ def collect_result(
 
 def _file_notes(inputs: RunInputs) -> tuple[str, ...]:
     """What was assumed or left out, for the person who reads the result."""
-    unset = () if inputs.config.ebv_mw is not None else (decisions.NO_FOREGROUND,)
-    return (*unset, *inputs.cube.notes, *(note for mosaic in inputs.mosaics.values() for note in mosaic.notes))
+    config, cube, maps = inputs.config, inputs.cube, inputs.maps
+    unset = () if config.ebv_mw is not None else (decisions.NO_FOREGROUND,)
+    known = {"the settings": config.redshift, "MAPS": maps.redshift if maps else None, "the header": cube.redshift}
+    mosaics = (note for mosaic in inputs.mosaics.values() for note in mosaic.notes)
+    return (*unset, *compare_redshifts(known), *cube.notes, *cube.describe_missing(), *mosaics)
 
 
 def _ood_notes(ood: F32) -> tuple[str, ...]:

@@ -104,6 +104,7 @@ class Cube:
     header: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()  # what had to be assumed on reading, one line each, for the user
     psf_beta: float | None = None  # Moffat exponent of the PSF; None = Gaussian
+    describe_missing: Callable[[], tuple[str, ...]] = tuple  # what was left out of the channels read so far
 
     @property
     def pixel_arcsec(self) -> float:
@@ -141,6 +142,16 @@ class BinnedMaps:
     sigma_kms: F32  # (ny, nx)
     redshift: float | None
     wcs: WCS
+
+
+@dataclass(frozen=True)
+class GivenBins:
+    """Bins of somebody else, from a FITS image."""
+
+    path: Path
+    bin_id: I32  # (ny, nx), 1..N without gaps, 0 = none
+    wcs: WCS | None  # None where the image has no coordinates
+    note: str = ""  # what its numbers mean, for the user
 
 
 @dataclass(frozen=True)

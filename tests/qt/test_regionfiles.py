@@ -10,7 +10,7 @@ from astropy.wcs.utils import pixel_to_skycoord
 
 from napari_sfh.analysis.region_files import read_regions, write_regions
 from napari_sfh.analysis.regions import Outline, find_bins_in_outlines
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
 
@@ -58,6 +58,35 @@ def test_holes_and_annuli(result: Result, tmp_path: Path) -> None:
     assert list(find_bins_in_outlines(result, ring.outlines)) == list(np.flatnonzero(distance > 8))
 
 
+def test_a_ring_and_its_nucleus(result: Result, tmp_path: Path) -> None:
+    """The hole belongs to the ring: the nucleus inside it stays."""
+    text = "image\ncircle(20.5,20.5,4)\nannulus(20.5,20.5,8,12,16)\n"
+    found = read_regions(written(tmp_path, text), result.wcs)
+    distance = np.hypot(result.bins.x - 19.5, result.bins.y - 19.5)
+    expected = np.flatnonzero((distance < 4) | ((distance > 8) & (distance < 16)))
+    got = find_bins_in_outlines(result, found.outlines)
+    assert np.setxor1d(got, expected).size <= 0.02 * expected.size
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+def test_encodings(result: Result, tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.reg"
+    path.write_bytes("image\ncircle(20,20,9) # text={région}\n".encode(encoding))
+    assert len(read_regions(path, result.wcs).outlines) == 1
+
+
+def test_shapes_are_written_as_what_they_are(result: Result, tmp_path: Path) -> None:
+    ra, dec = result.wcs.wcs_pix2world(19.5, 19.5, 0)
+    shapes = (f'circle({ra},{dec},2.1")', f'-ellipse({ra},{dec},3",2",30)', f'annulus({ra},{dec},1",2")')
+    found = read_regions(written(tmp_path, "fk5\n" + "\n".join(shapes)), result.wcs).outlines
+    text = write_regions(tmp_path / "own.reg", found, result.wcs).read_text()
+    assert [line.split(";")[1].split("(")[0] for line in text.splitlines()[1:]] == ["circle", "-ellipse", "annulus"]
+    again = read_regions(tmp_path / "own.reg", result.wcs).outlines
+    for one, other in zip(found, again, strict=True):
+        assert other.points == pytest.approx(one.points, abs=1e-4)
+        assert other.include == one.include
+
+
 def test_shapes_without_an_inside_are_named(result: Result, tmp_path: Path) -> None:
     found = read_regions(written(tmp_path, "image\nline(1,2,3,4)\npoint(3,4)\ncircle(20,20,9)"), result.wcs)
     assert found.skipped == ("line", "point")
@@ -75,7 +104,7 @@ def test_written_regions_come_back(result: Result, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("image\ncircle(1,2)", r"galaxy\.reg: not understood as DS9 regions"),
+        ("image\ncircle(1,2)", r"galaxy\.reg: no circle, ellipse, box or polygon to include \(skipped: circle\)"),
         ("some words of a letter", r"galaxy\.reg: (not understood|holds no regions)"),
         ("image\nline(1,2,3,4)", r"galaxy\.reg: no circle, ellipse, box or polygon to include"),
         ("image\n-circle(3,3,2)", r"galaxy\.reg: no circle, ellipse, box or polygon to include"),
@@ -91,5 +120,5 @@ def test_files_that_are_not_there(result: Result, tmp_path: Path) -> None:
         read_regions(tmp_path / "none.reg", result.wcs)
     with pytest.raises(SfhInputError, match="no region to save"):
         write_regions(tmp_path / "a.reg", [], result.wcs)
-    with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
+    with pytest.raises(SfhInputError, match=r"nowhere.*does not exist"):
         write_regions(tmp_path / "nowhere" / "a.reg", [Outline(np.eye(3)[:, :2])], result.wcs)

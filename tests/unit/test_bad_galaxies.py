@@ -64,7 +64,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], object], dict[str, object], str]] = {
     "all flagged in DQ": (
         lambda d: write_cube(d / "c.fits", dq=np.ones((N, NY, NX), np.int16)),
         {"redshift": 0.002},
-        "no spaxel has S/N >= 1",
+        "DQ forbids 100 % of the observed pixels",
     ),
     "redshift beyond the cube": (lambda d: write_cube(d / "c.fits"), {"redshift": 0.6}, "lacks rest-frame"),
     "bins of a MAPS file that fits no cube": (

@@ -102,7 +102,7 @@ def lost_gzip_tail(folder: Path) -> Path:
 
 #: name: (maker, words of the message of read_cube)
 CUBES: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "empty": (lambda d: no_fits(d, b""), "not a readable FITS file"),
+    "empty": (lambda d: no_fits(d, b""), "is empty"),
     "text": (lambda d: no_fits(d, b"SIMPLE? no, plain text\n" * 400), "not a readable FITS file"),
     "zeros": (lambda d: no_fits(d, bytes(5760)), "not a readable FITS file"),
     "half a header": (lambda d: no_fits(d, b"SIMPLE  =                    T".ljust(1000)), "not a readable FITS file"),
@@ -117,28 +117,30 @@ CUBES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "STAT of other shape": (stat_of_other_shape, r"STAT has the shape \(3681, 4, 6\) but DATA \(3681, 4, 5\)"),
     "names swapped": (swapped_names, "flux density squared; are DATA and STAT swapped"),
     "axes swapped": (swapped_axes, "wavelength must be axis 3; reorder"),
-    "no BUNIT": (lambda d: cube(d, BUNIT=None), "DATA has no BUNIT; add it"),
+    "no BUNIT": (lambda d: cube(d, BUNIT=None), r"DATA has no BUNIT .*; add it"),
     "BUNIT of counts": (lambda d: cube(d, BUNIT="count"), "BUNIT 'count' of DATA is no flux density"),
     "BUNIT nonsense": (lambda d: cube(d, BUNIT="flux!"), "BUNIT 'flux!' of DATA is no flux density"),
     "no CRVAL3 step": (lambda d: cube(d, CD3_3=None), "CD3_3 or CDELT3 is absent or 0"),
     "CD3_3 zero": (lambda d: cube(d, CD3_3=0.0), "CD3_3 or CDELT3 is absent or 0"),
-    "CD3_3 negative": (lambda d: cube(d, CD3_3=-1.25), "wavelengths do not increase"),
-    "CTYPE3 missing": (lambda d: cube(d, CTYPE3=None), "CTYPE3 '' is no wavelength axis; write AWAV"),
-    "CTYPE3 frequency": (lambda d: cube(d, CTYPE3="FREQ", CUNIT3="Hz"), "CTYPE3 'FREQ' is no wavelength axis"),
-    "CTYPE3 linear without unit": (lambda d: cube(d, CTYPE3="LINEAR", CUNIT3=None), "CTYPE3 'LINEAR' is no wavelength"),
-    "CUNIT3 nonsense": (lambda d: cube(d, CUNIT3="furlong"), "wavelength axis cannot be read"),
-    "CUNIT3 of time": (lambda d: cube(d, CUNIT3="s"), "wavelength axis cannot be read"),
+    "CD3_3 negative": (lambda d: cube(d, CD3_3=-1.25), "CD3_3 = -1.25 .*wavelengths that do not increase"),
+    "CTYPE3 missing": (lambda d: cube(d, CTYPE3=None), "CTYPE3 .* is no wavelength axis; write AWAV"),
+    "CTYPE3 frequency": (lambda d: cube(d, CTYPE3="FREQ", CUNIT3="Hz"), "CD3_3 = 1.25 .* do not increase"),
+    "CUNIT3 nonsense": (lambda d: cube(d, CUNIT3="furlong"), "CUNIT3 = .* is no unit of wavelength"),
+    "CUNIT3 of time": (lambda d: cube(d, CUNIT3="s"), "CUNIT3 = .* is no unit of wavelength"),
     "wavelengths in nm called Angstrom": (lambda d: cube(d, CRVAL3=474.988, CD3_3=0.125), "never the rest range"),
-    "NaN CRVAL1": (lambda d: overwrite_card(cube(d), "CRVAL1", "NaN"), "CRVAL1 is not a finite number"),
-    "NaN CD3_3": (lambda d: overwrite_card(cube(d), "CD3_3", "NaN"), "CD3_3 is not a finite number"),
-    "infinite CRPIX2": (lambda d: overwrite_card(cube(d), "CRPIX2", "Infinity"), "CRPIX2 is not a finite number"),
-    "text in CD1_1": (lambda d: overwrite_card(cube(d), "CD1_1", "'west    '"), "CD1_1 is not a finite number"),
+    "NaN CRVAL1": (lambda d: overwrite_card(cube(d), "CRVAL1", "NaN"), r"CRVAL1 = .* is not a finite number"),
+    "NaN CD3_3": (lambda d: overwrite_card(cube(d), "CD3_3", "NaN"), r"CD3_3 = .* is not a finite number"),
+    "infinite CRPIX2": (lambda d: overwrite_card(cube(d), "CRPIX2", "Infinity"), r"CRPIX2 = .* is not a finite number"),
+    "text in CD1_1": (lambda d: overwrite_card(cube(d), "CD1_1", "'west    '"), r"CD1_1 = .* is not a finite number"),
     "no celestial axes": (lambda d: cube(d, CTYPE1="LINEAR", CTYPE2="LINEAR"), "no celestial WCS"),
-    "half a celestial pair": (lambda d: cube(d, CTYPE2="LINEAR"), "WCS cannot be read|no celestial WCS|axis cannot"),
-    "no CD at all": (lambda d: set_cards(cube(d), **dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2"))), "WCS|axis"),
+    "half a celestial pair": (lambda d: cube(d, CTYPE2="LINEAR"), "no celestial WCS .*CTYPE2"),
+    "no CD at all": (
+        lambda d: set_cards(cube(d), **dict.fromkeys(("CD1_1", "CD1_2", "CD2_1", "CD2_2"))),
+        "neither CD1_1 nor CDELT1",
+    ),
     "spaxels of a degree": (
         lambda d: cube(d, CD1_1=-1.0, CD2_2=1.0),
-        r"pixels of 3600 x 3600 arcsec, not possible here; check CD1_1",
+        r"CD1_1 = .* pixels of 3600 x 3600 arcsec, not possible here",
     ),
     "BITPIX unknown": (lambda d: overwrite_card(cube(d), "BITPIX", "7"), "not a readable|cannot be read|not a cube"),
     "NAXIS3 too large": (lambda d: overwrite_card(cube(d), "NAXIS3", "999999"), "truncated|not a readable"),
@@ -217,7 +219,7 @@ MOSAICS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "no WCS": (lambda d: image_only(d, 2), "no celestial WCS"),
     "NaN WCS": (
         lambda d: set_cards(write_mosaic(d / "bad.fits", np.ones((20, 20))), 0, CRVAL2="NaN"),
-        "CRVAL2 is not a finite number",
+        r"CRVAL2 = .* is not a finite number",
     ),
     "PHOTFLAM of text": (
         lambda d: write_mosaic(d / "bad.fits", np.ones((20, 20)), PHOTFLAM="unknown"),
@@ -248,7 +250,7 @@ MAPS_FAULTS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "truncated": (lambda d: cut(write_maps(d / "bad.fits", np.ones((40, 40))), 0.3), "truncated"),
     "NaN WCS": (
         lambda d: set_cards(write_maps(d / "bad.fits", np.ones((NY, NX))), 1, CRVAL1="NaN"),
-        "CRVAL1 is not a finite",
+        r"CRVAL1 = .* is not a finite number",
     ),
     "BIN_ID a table": (table_only, "no image BIN_ID"),
 }
@@ -276,4 +278,4 @@ def test_cube_that_is_cut_after_it_was_opened(tmp_path):
 def test_hopeless_values_are_read_and_masked(tmp_path, value):
     flux = np.full((N, NY, NX), value, dtype=np.float32)
     good = read_cube(cube(tmp_path, flux=flux, stat=np.ones((N, NY, NX)))).read(0, 3)[2]
-    assert good.all() == np.isfinite(value)
+    assert not good.any()

@@ -2,6 +2,7 @@
 
 import threading
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from muse_hst import NORM_WINDOW_AA
 from prep_toys import MUSE_WAVE, toy_cube, toy_spectrum, toy_wcs
 
 from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.io.cleaning.bin_maps import read_bin_map, renumber_bins
 from napari_sfh.prep import binning
 from napari_sfh.prep.binning import (
     SpaxelSN,
@@ -288,18 +290,48 @@ def test_bin_map_from_a_fits_file(tmp_path):
     header = sn.wcs.to_header()
     image = np.repeat([[-1.0], [0.0], [1.0], [np.nan]], 4, axis=1)
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image, header, name="BIN_ID")]).writeto(path)
-    bins = bin_spaxels(sn, 35.0, given=path)
+    given = read_bin_map(path)
+    bins = bin_spaxels(sn, 35.0, given=given)
     assert bins.method == "file"
     np.testing.assert_array_equal(bins.bin_id[:, 0], [0, 1, 2, 0])
-    fits.PrimaryHDU(np.full((4, 4), 0.5), header).writeto(path, overwrite=True)
-    with pytest.raises(SfhInputError, match=r"bins\.fits: bin numbers must be whole"):
-        bin_spaxels(sn, 35.0, given=path)
-    fits.PrimaryHDU(np.zeros((4, 4)), header).writeto(path, overwrite=True)
-    with pytest.raises(SfhInputError, match="no bin on a spaxel with signal"):
-        bin_spaxels(sn, 35.0, given=path)
-    path.write_text("no FITS")
-    with pytest.raises(SfhInputError, match="cannot be read as a FITS bin map"):
-        bin_spaxels(sn, 35.0, given=path)
-    fits.PrimaryHDU(np.zeros((2, 4, 4))).writeto(path, overwrite=True)
-    with pytest.raises(SfhInputError, match="no two-dimensional image"):
-        bin_spaxels(sn, 35.0, given=path)
+    assert "2 bins, numbered from 0; 8 of 16 spaxels" in given.note
+    for content, words in (
+        (np.full((4, 4), 0.5), r"bins\.fits: bin numbers must be whole"),
+        (np.zeros((4, 4)), "holds no bin"),
+        (np.zeros((2, 4, 4)), "no two-dimensional image"),
+    ):
+        fits.PrimaryHDU(content, header if content.ndim == 2 else None).writeto(path, overwrite=True)
+        with pytest.raises(SfhInputError, match=words):
+            read_bin_map(path)
+
+
+@pytest.mark.parametrize(
+    ("image", "bins"),
+    [
+        ([[np.nan, 0], [1, 7]], [[0, 1], [2, 3]]),
+        ([[-1, 0], [1, 7]], [[0, 1], [2, 3]]),
+        ([[0, 1], [2, 7]], [[0, 1], [2, 3]]),
+        ([[1e20, 0], [3, 1]], [[0, 1], [3, 2]]),
+        ([[-2147483648, 2147483647], [0, 0]], [[0, 2], [1, 1]]),
+    ],
+)
+def test_zero_is_a_bin_where_something_else_marks_none(image, bins):
+    np.testing.assert_array_equal(renumber_bins(np.array(image, dtype=float), "map")[0], bins)
+
+
+def test_bins_are_round_on_the_sky_whatever_the_shape_of_the_spaxels():
+    """Spaxels of 0.2 x 0.4 arcsec: a bin is about as wide as high in arcsec, twice as wide as high in spaxels."""
+    square = disc(24)
+    wcs = square.wcs.deepcopy()
+    wcs.wcs.cdelt = [wcs.wcs.cdelt[0], 2 * wcs.wcs.cdelt[1]]
+    flat = SpaxelSN(
+        np.ones((24, 24), np.float32), np.ones((24, 24), np.float32), np.ones((24, 24), bool), wcs, square.path, True
+    )
+    ratios = []
+    for sn in (replace(flat, wcs=square.wcs), flat):
+        bins = bin_spaxels(sn, 5.0, "powerbin").bin_id
+        y, x = np.mgrid[:24, :24]
+        sides = [(np.std(x[bins == k]), np.std(y[bins == k])) for k in range(1, bins.max() + 1)]
+        ratios.append(np.median([a for a, _ in sides]) / np.median([b for _, b in sides]))
+    assert ratios[0] == pytest.approx(1.0, abs=0.25)
+    assert ratios[1] == pytest.approx(2.0, abs=0.5)

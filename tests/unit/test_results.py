@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -52,6 +53,8 @@ def make_result(n: int = N, seed: int = 1) -> Result:
     phot_mask[:, 0] = False
     fractions = [rng.dirichlet(np.ones(A), n).astype(f32) for _ in range(2)]
     quantiles = {k: np.sort(rng.normal(size=(n, 5)), -1).astype(f32) for k in HistoryTargets.scalars}
+    for name in ("lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw"):
+        quantiles[name] = quantiles[name] * f32(0.2) + f32(9.5 if name.startswith("lg") else -0.3)
     quantiles |= {k: np.sort(rng.random((n, A, 5)), -1).astype(f32) for k in HistoryTargets.vectors}
     mh = rng.normal(-0.3, 0.3, (n, A)).astype(f32)
     for array in (*quantiles.values(), mh, *fractions):
@@ -356,3 +359,30 @@ def test_failing_disk_is_a_compute_error(written, tmp_path, monkeypatch):
     with pytest.raises(ComputeError, match=r"No space left on device.*; free disk space"):
         write_result(written[0], tmp_path / "out.fits")
     assert list(tmp_path.iterdir()) == []
+
+
+def alter(path: Path, extension: str, change: Callable[[fits.FITS_rec], None]) -> Path:
+    """Another file with other numbers and checksums that fit them."""
+    other = path.with_name(f"altered_{extension}.fits")
+    with fits.open(path) as hdus:
+        change(hdus[extension].data)
+        hdus.writeto(other, overwrite=True, checksum=True)
+    return other
+
+
+ALTERED = {
+    "two bins called one": ("BIN_ID", lambda d: np.copyto(d, np.where(d == 2, 1, d)), "BIN_ID"),
+    "a bin beyond the table": ("BIN_ID", lambda d: np.copyto(d, np.where(d == 2, 77, d)), "BIN_ID"),
+    "a spaxel in another bin": ("BINS", lambda d: d["NSPAX"].__setitem__(0, 99), "NSPAX"),
+    "a bin off the map": ("BINS", lambda d: d["X"].__setitem__(0, 1e6), "X, Y"),
+    "an age of 10^40": ("Q_LG_AGE_LW", lambda d: d.__imul__(4), "Q_LG_AGE_LW"),
+    "quantiles upside down": ("Q_LG_AGE_LW", lambda d: np.copyto(d, d[..., ::-1].copy()), "Q_LG_AGE_LW"),
+    "a light fraction of 3": ("BINS", lambda d: d["LIGHT_FRAC"].__imul__(30), "LIGHT_FRAC"),
+}
+
+
+@pytest.mark.parametrize("name", ALTERED)
+def test_altered_results_are_refused_although_their_checksums_fit(written, name):
+    extension, change, words = ALTERED[name]
+    with pytest.raises(SfhInputError, match=words):
+        read_result(alter(written[1], extension, change))

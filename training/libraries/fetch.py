@@ -111,9 +111,13 @@ def _download(archive: Archive, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--no-binary" if archive.is_sdist else "--only-binary", ":all:", "--dest", str(folder)]
     requirement = f"{archive.package}=={archive.version}"
+    # pip compares the hash before it runs anything of the package.
+    listed = folder / "requirements.txt"
+    listed.write_text(f"{requirement} --hash=sha256:{archive.sha256}\n", encoding="utf-8")
+    command += ["--require-hashes", "--requirement", str(listed)]
     remedy = f"check the network, or put {archive.filename} into a folder named by NAPARI_SFH_ARCHIVES"
     try:
-        done = subprocess.run([*command, requirement], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ComputeError(f"pip download {requirement} failed ({error}); {remedy}") from error
     path = folder / archive.filename

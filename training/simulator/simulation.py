@@ -199,7 +199,8 @@ def shard_path(folder: Path, index: int) -> Path:
     return folder / f"shard-{index:05d}.safetensors"
 
 
-def _digest_columns(columns: Mapping[str, np.ndarray]) -> str:
+def hash_columns(columns: Mapping[str, np.ndarray]) -> str:
+    """sha256 of a shard's columns, as the manifest holds it."""
     hashed = {k: v for k, v in columns.items() if k.removeprefix("labels.") not in DERIVED_LABELS}
     return hash_parts(*sorted(hashed.items()))
 
@@ -214,7 +215,7 @@ def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Pa
     """
     data, labels, clipped = simulate_chunk(source, seed, index, n)
     columns = pack_shard(data, labels)
-    entry = {"n": n, "clipped": clipped, "sha256": _digest_columns(columns)}
+    entry = {"n": n, "clipped": clipped, "sha256": hash_columns(columns)}
     path = shard_path(folder, index)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
 from pathlib import Path
@@ -91,7 +91,7 @@ def load_stored_set(folder: str | Path, n: int | None = None) -> StoredSet:
         if start >= wanted:
             break
         stop = min(start + entry["n"], wanted)
-        for key, value in _read_shard(simulation.shard_path(folder, i)).items():
+        for key, value in _read_shard(simulation.shard_path(folder, i), entry).items():
             if key not in arrays:
                 arrays[key] = np.empty((wanted, *value.shape[1:]), value.dtype)
             arrays[key][start:stop] = value[: stop - start]
@@ -99,13 +99,20 @@ def load_stored_set(folder: str | Path, n: int | None = None) -> StoredSet:
     return StoredSet(manifest, arrays)
 
 
-def _read_shard(path: Path) -> dict[str, NDArray[Any]]:
+def _read_shard(path: Path, entry: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Columns of a shard that is the one of the manifest: a swapped or altered one is not trained on."""
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as err:
+        columns: dict[str, NDArray[Any]] = load_file(path)
+    except (OSError, SafetensorError, ValueError) as err:
         raise SfhInputError(
             f"{path}: shard is missing or damaged ({err}); run simulate again, it makes it anew"
         ) from err
+    if (found := simulation.hash_columns(columns)) != entry["sha256"]:
+        raise SfhInputError(
+            f"{path}: sha256 {found[:16]}... is not that of the manifest ({str(entry['sha256'])[:16]}...): another "
+            "shard, or altered; remove it and run simulate again"
+        )
+    return columns
 
 
 def stream_batches(

@@ -14,7 +14,7 @@ from napari_sfh._qt.forms.run_forms import read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.outputs import check_outputs
+from napari_sfh.io.outputs import check_outputs, check_result_name
 from napari_sfh.io.workspaces import add_recent
 from napari_sfh.types import Result
 
@@ -32,6 +32,7 @@ class Exports:
     def save_result(self, path: Path | str) -> None:
         """Write the result file."""
         self.check_export(path, result_file=True)
+        check_result_name(path)
         work = partial(tasks.save_result, result=self._result(), path=Path(path))
         self._explorer.start(work, partial(_result_saved, self._explorer))
 

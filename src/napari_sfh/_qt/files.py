@@ -13,7 +13,7 @@ from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import Step
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io import workspaces
 from napari_sfh.io.workspaces import SUFFIX, Workspace
 
@@ -122,15 +122,20 @@ class FileActions:
         tools = {name: dict(state) for name, state in kept.tools.items()}
         # The grid comes last: it shows what the other tools have put on the canvas.
         grid = bool(tools.get("maps", {}).pop("grid", False))
-        return [
-            partial(explorer.attempt, partial(explorer.session.restore, kept.session)),
-            partial(explorer.attempt, partial(_fill_form_safely, explorer.panel, plots, "plots")),
-            *explorer.tools.restore_steps(tools),
+        steps: dict[str, list[Step]] = {
+            "session": [partial(explorer.session.restore, kept.session)],
+            "plots": [partial(_fill_form_safely, explorer.panel, plots, "plots")],
+            "tools": explorer.tools.restore_steps(tools),
             # After the tools, which may set limits of their own.
-            partial(explorer.stack.set_looks, canvas.get("layers", {})),
-            partial(setattr, explorer.map.grid, "value", grid),
-            partial(explorer.docks.to_front, canvas.get("dock", "")),
-            partial(_restore_camera, explorer, canvas.get("camera", {})),
+            "layers": [partial(explorer.stack.set_looks, canvas.get("layers", {}))],
+            "grid": [partial(setattr, explorer.map.grid, "value", grid)],
+            "dock": [partial(explorer.docks.to_front, canvas.get("dock", ""))],
+            "camera": [partial(_restore_camera, explorer, canvas.get("camera", {}))],
+        }
+        return [
+            partial(explorer.attempt, partial(_restore_safely, step, name))
+            for name, some in steps.items()
+            for step in some
         ]
 
 
@@ -146,6 +151,25 @@ def _fill_form_safely(form: Any, state: dict[str, Any], name: str) -> None:
         fill_form(form, state)
     except (TypeError, ValueError) as error:
         raise SfhInputError(f"workspace: its form {name} is damaged ({error}); fill it in and save again") from error
+
+
+def _restore_safely(step: Step, name: str) -> None:
+    """Do one step of restoring; whatever a value of the file makes it raise is the file's fault.
+
+    Raises
+    ------
+    SfhInputError
+        Names the part of the workspace.
+    """
+    try:
+        step()
+    except (SfhInputError, ComputeError):
+        raise
+    except Exception as error:
+        line = (str(error).strip().splitlines() or [type(error).__name__])[0][:120]
+        raise SfhInputError(
+            f"workspace: its {name} cannot be restored ({line}); set it by hand and save again"
+        ) from error
 
 
 def _show_opened(explorer: Any, path: Path, value: Any) -> None:

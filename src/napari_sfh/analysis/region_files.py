@@ -1,21 +1,25 @@
-"""Regions in the files of SAOImage DS9: read onto a map's pixels, and written back. By astropy's package ``regions``.
+"""Regions in the files of SAOImage DS9: read onto a map's pixels, and written back as the shapes they are.
 
-Circles, ellipses, boxes, polygons and their annuli, in any celestial frame or in image coordinates. A region with a
-minus sign (``-circle(...)``) is a hole: what lies inside does not count.
+Circles, ellipses, boxes, polygons and their annuli, also with several radii, in any celestial frame, or in image or
+physical coordinates (of a map they are the same). A ring's hole belongs to the ring; a region with a minus sign
+(``-circle(...)``) is a hole in all others. What has no inside, or is not understood, is skipped and named. Each shape
+is parsed by astropy's package ``regions``.
 """
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.coordinates import SkyCoord
 from astropy.wcs import WCS
-from astropy.wcs.utils import pixel_to_skycoord
+from astropy.wcs.utils import pixel_to_skycoord, proj_plane_pixel_scales
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.regions import Outline
@@ -24,6 +28,16 @@ from napari_sfh.io.atomic import write_text_atomically
 
 #: Points of a drawn ellipse.
 _POINTS = 96
+_MAX_BYTES = 20 * 2**20
+_SHAPES = ("circle", "ellipse", "box", "rotbox", "polygon", "annulus", "elliptical_annulus", "boxannulus")
+_FRAMES = {
+    "fk5": "fk5", "j2000": "fk5", "wcs": "fk5", "icrs": "icrs", "fk4": "fk4", "b1950": "fk4", "galactic": "galactic",
+    "ecliptic": "ecliptic", "image": "image", "physical": "image",
+}  # fmt: skip
+_UNKNOWN_FRAMES = ("linear", "amplifier", "detector")
+_SHAPE_LINE = re.compile(r"^\s*([+-]?)\s*([A-Za-z_]+)\s*(?:\(\s*(.*?)\s*\)|\s+([-+.\d].*?))\s*(?:\|\|)?\s*$")
+#: Shapes that DS9 writes as comments.
+_COMMENT_SHAPE = re.compile(r"^\s*#\s*([a-z]+)\s*\(", re.I)
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,16 @@ class RegionFile:
     """What a file of regions holds, on the pixels of a map."""
 
     outlines: tuple[Outline, ...]
-    skipped: tuple[str, ...]  # kinds of shape without an inside, such as lines and points
+    skipped: tuple[str, ...]  # shapes without an inside, such as lines and points, and what is not understood
+
+
+class _ShapeLine(NamedTuple):
+    """One shape of a file."""
+
+    frame: str
+    sign: str
+    kind: str
+    numbers: tuple[str, ...]
 
 
 def read_regions(path: Path, wcs: WCS) -> RegionFile:
@@ -51,22 +74,25 @@ def read_regions(path: Path, wcs: WCS) -> RegionFile:
     """
     outlines: list[Outline] = []
     skipped: list[str] = []
-    for region in _parse_region_file(path):
-        kind = type(region).__name__.removesuffix("SkyRegion").removesuffix("PixelRegion").lower()
-        flat = region.to_pixel(wcs.celestial) if hasattr(region, "to_pixel") else region
-        include = bool(region.meta.get("include", True))
-        parts = _split_annulus(flat) or [(flat, True)]
-        drawn = [(_shape_corners(shape), whole) for shape, whole in parts]
-        if any(points is None for points, _ in drawn):
-            skipped.append(kind)
-        outlines += [Outline(points, include == whole) for points, whole in drawn if points is not None]
+    for line in _split_shapes(_read_text(path), skipped):
+        for one in _split_radii(line):
+            outline = _draw_shape(one, wcs)
+            if outline is None:
+                skipped.append(line.kind)
+                break
+            outlines.append(outline)
+    if not outlines and all(word.startswith("'") for word in skipped):
+        raise SfhInputError(f"{path}: not understood as DS9 regions, no shape in it; save it again in DS9 format")
     if not any(o.include for o in outlines):
-        raise SfhInputError(f"{path}: no circle, ellipse, box or polygon to include; draw one in DS9 and save it again")
+        what = f" (skipped: {', '.join(dict.fromkeys(skipped))})" if skipped else ""
+        raise SfhInputError(
+            f"{path}: no circle, ellipse, box or polygon to include{what}; draw one in DS9 and save it again"
+        )
     return RegionFile(tuple(outlines), tuple(skipped))
 
 
 def write_regions(path: Path, outlines: Sequence[Outline], wcs: WCS) -> Path:
-    """Write outlines as polygons in ICRS, readable by DS9.
+    """Write outlines in ICRS, readable by DS9: shapes that were read as what they are, drawn ones as polygons.
 
     Raises
     ------
@@ -79,37 +105,130 @@ def write_regions(path: Path, outlines: Sequence[Outline], wcs: WCS) -> Path:
 
     if not outlines:
         raise SfhInputError("no region to save: draw one on the map first")
-    made = []
+    lines = ["# Region file format: DS9 version 4.1"]
     for outline in outlines:
+        if outline.shape is not None:
+            lines.append(outline.shape)
+            continue
         y, x = outline.points.T
         sky: SkyCoord = pixel_to_skycoord(x, y, wcs.celestial, mode="wcs").icrs
-        made.append(PolygonSkyRegion(sky, meta=RegionMeta({"include": int(outline.include)})))
-    write_text_atomically(path, Regions(made).serialize(format="ds9", precision=8))
+        made = PolygonSkyRegion(sky, meta=RegionMeta({"include": int(outline.include)}))
+        text = Regions([made]).serialize(format="ds9", precision=8)
+        lines += [row for row in text.splitlines() if row and not row.startswith("#")]
+    write_text_atomically(path, "\n".join(lines) + "\n")
     return path
 
 
-def _parse_region_file(path: Path) -> Iterable[Any]:
-    """The regions of a file; lines that are not understood are an error, not a warning."""
-    from regions import Regions
-
+def _read_text(path: Path) -> str:
+    """The text of a file in UTF-8, UTF-16 or Latin-1, with or without a byte-order mark."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            found = Regions.parse(path.read_text(), format="ds9")
+        if not path.is_file():
+            raise SfhInputError(f"{path}: cannot be read (no regular file); choose a DS9 region file")
+        if path.stat().st_size > _MAX_BYTES:
+            raise SfhInputError(f"{path}: has {path.stat().st_size} bytes, no region file; choose a DS9 region file")
+        raw = path.read_bytes()
     except OSError as error:
         raise SfhInputError(f"{path}: cannot be read ({error.strerror}); choose a DS9 region file") from error
-    except (ValueError, TypeError, KeyError, Warning) as error:
-        line = (str(error).splitlines() or [""])[0]
-        raise SfhInputError(f"{path}: not understood as DS9 regions ({line}); save it again in DS9 format") from error
-    if not len(found):
-        raise SfhInputError(f"{path}: holds no regions; save some in DS9 format")
-    return found
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", errors="replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
 
 
-def _split_annulus(shape: Any) -> list[tuple[Any, bool]]:
-    """Outer and inner part of an annulus, with whether each counts; empty for other shapes."""
+def _split_shapes(text: str, skipped: list[str]) -> Iterator[_ShapeLine]:
+    """The shapes of a file with the frame that holds for each; what is none goes to ``skipped``."""
+    frame = "image"
+    for row in text.splitlines():
+        if found := _COMMENT_SHAPE.match(row):
+            if found.group(1).lower() != "composite":
+                skipped.append(found.group(1).lower())
+            continue
+        for part in re.sub(r"\{[^}]*\}", "", row).split("#")[0].split(";"):
+            word = part.strip()
+            if word.lower() in _FRAMES or word.lower() in _UNKNOWN_FRAMES:
+                frame = word.lower()
+                continue
+            found = _SHAPE_LINE.match(part)
+            if not found or found.group(2).lower() in ("global", "tile"):
+                if word and not word.lower().startswith(("global", "tile")):
+                    skipped.append(f"'{word[:20]}'")
+                continue
+            sign, kind, inside, open_numbers = found.groups()
+            numbers = tuple(re.split(r"[\s,]+", (inside if inside is not None else open_numbers).strip()))
+            if frame in _UNKNOWN_FRAMES:
+                skipped.append(f"{kind.lower()} in {frame} coordinates")
+                continue
+            yield _ShapeLine(_FRAMES[frame], sign, kind.lower(), numbers)
+
+
+def _split_radii(line: _ShapeLine) -> list[_ShapeLine]:
+    """Annuli with several radii as rings of two each."""
+    n = line.numbers
+    if line.kind == "annulus" and len(n) > 4:
+        return [line._replace(numbers=(*n[:2], a, b)) for a, b in pairwise(n[2:])]
+    if line.kind in ("ellipse", "box", "rotbox") and len(n) > 7 and len(n) % 2 == 1:
+        pairs = [n[k : k + 2] for k in range(2, len(n) - 1, 2)]
+        return [line._replace(numbers=(*n[:2], *a, *b, n[-1])) for a, b in pairwise(pairs)]
+    return [line]
+
+
+def _draw_shape(line: _ShapeLine, wcs: WCS) -> Outline | None:
+    """The outline of a shape; None for one that has no inside or is not understood."""
+    from regions import Regions
+
+    if line.kind not in _SHAPES:
+        return None
+    kind = "box" if line.kind == "rotbox" else line.kind
+    text = f"{kind}({','.join(_convert_sizes(line, wcs))})"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            (region,) = Regions.parse(f"{line.frame}\n{text}", format="ds9")
+            flat = region.to_pixel(wcs.celestial) if hasattr(region, "to_pixel") else region
+            parts = [_shape_corners(shape) for shape in _split_annulus(flat) or [flat]]
+        except Exception:  # the package raises many classes for numbers that it does not understand
+            return None
+    corners = [part for part in parts if part is not None]
+    if len(corners) < len(parts) or not all(np.isfinite(part).all() and len(part) > 2 for part in corners):
+        return None
+    sign = "-" if line.sign == "-" else ""
+    return Outline(
+        _join_ring(corners), line.sign != "-", f"{line.frame};{sign}{text}" if line.frame != "image" else None
+    )
+
+
+def _convert_sizes(line: _ShapeLine, wcs: WCS) -> list[str]:
+    """Sizes in pixels on the sky (``5i``, ``5p``) as arcsec, and sizes in arcsec in image coordinates as pixels."""
+    scale = float(np.sqrt(np.prod(proj_plane_pixel_scales(wcs.celestial)))) * 3600.0
+    out = []
+    for number in line.numbers:
+        pixels = re.fullmatch(r"([-+.\deE]+)[ip]", number)
+        angle = re.fullmatch(r"([-+.\deE]+)([\"'d])", number)
+        if line.frame != "image" and pixels:
+            number = f'{float(pixels.group(1)) * scale:.8f}"'
+        elif line.frame == "image" and pixels:
+            number = pixels.group(1)
+        elif line.frame == "image" and angle:
+            arcsec = float(angle.group(1)) * {'"': 1.0, "'": 60.0, "d": 3600.0}[angle.group(2)]
+            number = f"{arcsec / scale:.8f}"
+        out.append(number)
+    return out
+
+
+def _join_ring(corners: list[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """One closed line around a shape and its hole: what it encloses an odd number of times is inside."""
+    if len(corners) == 1:
+        return corners[0]
+    outer, inner = corners
+    return np.concatenate([outer, outer[:1], inner[::-1], inner[-1:]])
+
+
+def _split_annulus(shape: Any) -> list[Any]:
+    """Outer and inner part of an annulus; empty for other shapes."""
     inner, outer = getattr(shape, "_inner_region", None), getattr(shape, "_outer_region", None)
-    return [] if inner is None or outer is None else [(outer, True), (inner, False)]
+    return [] if inner is None or outer is None else [outer, inner]
 
 
 def _shape_corners(shape: Any) -> NDArray[np.float64] | None:

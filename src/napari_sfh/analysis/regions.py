@@ -28,10 +28,11 @@ _BLOCK = 128
 
 @dataclass(frozen=True)
 class Outline:
-    """A closed polygon on the map; what lies inside counts, or (``include`` False) does not."""
+    """A closed line on the map; what it encloses an odd number of times counts, or (``include`` False) does not."""
 
     points: NDArray[np.float64]  # (n, 2) corners (y, x) in pixels
     include: bool = True
+    shape: str | None = None  # as DS9 writes the shape, where it was read from a file and is not a polygon of ours
 
 
 def find_bins_in_polygon(result: Result, polygon: NDArray[np.floating]) -> NDArray[np.intp]:

@@ -1,5 +1,9 @@
 """Dask workers: those of a scheduler that is named by its address, or processes started on this machine.
 
+A scheduler runs any code that a client sends it. One of this machine therefore talks TLS with certificates that exist
+in its memory alone, so that no other user reaches it. One named by its address is trusted, with everybody who can reach
+it; ``tls://`` addresses take the certificates of Dask's configuration (``distributed.comm.tls``).
+
 dask.distributed is imported only when it is needed: it takes longer to load than a small job takes.
 """
 
@@ -49,6 +53,7 @@ def connect_scheduler(scheduler: str = LOCAL, workers: int = 1) -> Iterator[Clie
         raise SfhInputError(f"--workers {workers}: must be 1 or more")
     import dask
     from distributed import Client, LocalCluster
+    from distributed.security import Security
 
     with (
         dask.config.set(_local_config(workers)),
@@ -57,6 +62,9 @@ def connect_scheduler(scheduler: str = LOCAL, workers: int = 1) -> Iterator[Clie
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
+            host="127.0.0.1",
+            protocol="tls://",
+            security=Security.temporary(),
             silence_logs=logging.CRITICAL,
         ) as cluster,
         Client(cluster) as client,

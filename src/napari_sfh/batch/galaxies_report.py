@@ -84,26 +84,45 @@ def read_galaxy_options(path: Path) -> dict[str, dict[str, Any]]:
     SfhInputError
         The table cannot be read, a column is unknown, or a value is no number.
     """
-    from astropy.table import Table
-
-    try:
-        kind = "ascii.ecsv" if path.suffix.lower() == ".ecsv" else "ascii.csv"
-        rows = Table.read(path, format=kind)
-    except (OSError, ValueError) as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise SfhInputError(f"--table {path}: cannot be read ({first}); give a CSV or ECSV table") from error
+    rows = _read_option_table(path)
     unknown = [c for c in rows.colnames if c != "name" and c not in COLUMNS]
     if "name" not in rows.colnames or unknown:
         what = f"unknown column {unknown[0]}" if unknown else "no column name"
         raise SfhInputError(f"--table {path}: {what}; known are name, {', '.join(COLUMNS)}")
     options: dict[str, dict[str, Any]] = {}
     for row in rows:
+        if str(row["name"]) in options:
+            raise SfhInputError(f"--table {path}: {row['name']} stands there twice; leave one row of it")
         options[str(row["name"])] = {
             key: _parse_cell(row[key], kind_of, key, path)
             for key, kind_of in COLUMNS.items()
             if key in rows.colnames and str(row[key]).strip() not in ("", "--", "nan")
         }
     return options
+
+
+def _read_option_table(path: Path) -> Any:
+    """The table as text, so that names keep their zeros; with or without a byte-order mark."""
+    from astropy.table import Table
+
+    try:
+        if not path.is_file() or path.stat().st_size > 10 * 2**20:
+            raise OSError("no such file, or no table of galaxies")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        if any(line.count('"') % 2 for line in lines):
+            raise ValueError(
+                f"a quote is not closed in line {next(n for n, s in enumerate(lines, 1) if s.count(chr(34)) % 2)}"
+            )
+        if path.suffix.lower() == ".ecsv":
+            rows = Table.read("\n".join(lines), format="ascii.ecsv")
+        else:
+            rows = Table.read("\n".join(lines), format="ascii.csv", guess=False, converters={"*": [str]})
+    except Exception as error:  # astropy raises many classes for a table that is none
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        raise SfhInputError(f"--table {path}: cannot be read ({first}); give a CSV or ECSV table") from error
+    if len(set(rows.colnames)) < len(rows.colnames):
+        raise SfhInputError(f"--table {path}: a column stands there twice; leave one of them")
+    return rows
 
 
 def _parse_cell(value: Any, kind: type, key: str, path: Path) -> Any:

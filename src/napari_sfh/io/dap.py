@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
+from napari_sfh.io.cleaning.bin_maps import renumber_bins
 from napari_sfh.io.image_reader import to_native_float32
-from napari_sfh.types import F32, I32, BinnedMaps, Cube
+from napari_sfh.types import F32, BinnedMaps, Cube
 
 #: Emission lines of MAPS files, by their prefix.
 DAP_LINES: tuple[str, ...] = (
@@ -46,18 +47,6 @@ def is_maps_file(hdus: fits.HDUList) -> bool:
     """Whether an open file has the images of a MAPS file."""
     names = {h.name.upper() for h in hdus}
     return "BIN_ID" in names and "V_STARS" in names
-
-
-def renumber_bins(bin_id: NDArray[Any]) -> I32:
-    """Bins numbered 1..N without gaps (0 = none) from any numbering whose negative or NaN values mean none.
-
-    The order of the numbers is kept.
-    """
-    finite = np.isfinite(bin_id)
-    valid = finite & (np.where(finite, bin_id, -1) >= 0)
-    out = np.zeros(np.shape(bin_id), dtype=np.int32)
-    out[valid] = np.unique(np.asarray(bin_id)[valid], return_inverse=True)[1] + 1
-    return out
 
 
 def read_maps(path: str | Path) -> BinnedMaps:
@@ -90,18 +79,14 @@ def read_maps(path: str | Path) -> BinnedMaps:
         sigma = _read_image(hdus, "SIGMA_STARS", path, bin_id.shape)
         wcs = fits_access.read_celestial_wcs(hdus["BIN_ID"].header, path)
         z = fits_access.get_number_card(fits_access.merge_headers(hdus[0].header), "REDSHIFT", "Z")
-    bins = renumber_bins(bin_id)
-    if not bins.any():
-        raise SfhInputError(
-            f"{path}: BIN_ID holds no bin (all negative or NaN); give another file, or `binning` vorbin"
-        )
+    bins, _ = renumber_bins(bin_id, f"{path}: BIN_ID", zero_is_bin=True)
     none = bins == 0
     return BinnedMaps(
         path=path,
         bin_id=bins,
         v_kms=np.where(none, np.float32(np.nan), to_native_float32(v)),
         sigma_kms=np.where(none, np.float32(np.nan), to_native_float32(sigma)),
-        redshift=z if z is not None and -0.01 < z < 2 else None,
+        redshift=z if z is not None and z != 0 and -0.01 < z < 2 else None,
         wcs=wcs,
     )
 
@@ -209,6 +194,7 @@ def _read_image(hdus: fits.HDUList, name: str, path: Path, shape: tuple[int, ...
         raise SfhInputError(f"{path}: no image {name} (found {found} ...); give a PHANGS MAPS file")
     try:
         data = hdus[index].data
+        data = None if data is None else data.reshape(fits_access.image_shape(hdus[index]))
     except fits_access.READ_ERRORS as e:
         raise SfhInputError(
             f"{path}: {name} cannot be read ({fits_access.format_error_line(e)}); download the file again"

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
-from napari_sfh.io.dap import renumber_bins
+from napari_sfh.io.cleaning.bin_maps import renumber_bins
 from napari_sfh.io.image_reader import to_native_float32
 from napari_sfh.physics.ages import Z_SUN
 from napari_sfh.types import F32, I32
@@ -58,7 +58,8 @@ def read_populations(path: str | Path) -> PopulationMaps:
             raise SfhInputError(
                 f"{path}: no image BIN_ID among [{fits_access.describe_hdus(hdus)}]; give a DAP MAPS file"
             )
-        bins = renumber_bins(images["BIN_ID"].data)
+        bin_image = images["BIN_ID"].data.reshape(fits_access.image_shape(images["BIN_ID"]))
+        bins, _ = renumber_bins(bin_image, f"{path}: BIN_ID", zero_is_bin=True)
         wcs = fits_access.read_celestial_wcs(images["BIN_ID"].header, path)
         found = {key: next((n for n in names if n in images), None) for key, names in MAP_EXTENSIONS.items()}
         present = {key: name for key, name in found.items() if name is not None}

@@ -7,44 +7,32 @@ import re
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy import units as u
 from astropy.io import fits
 from astropy.io.fits.verify import VerifyError
 from astropy.wcs import WCS
-from astropy.wcs.utils import proj_plane_pixel_scales
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.cleaning.cards import is_finite_number
+from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
+from napari_sfh.io.cleaning.containers import (
+    MAX_EXPANDED_BYTES,
+    MAX_EXPANSION,
+    MAX_HDUS,
+    check_claimed_size,
+    check_fits_container,
+    is_compressed_stream,
+)
 
 #: Suffixes of FITS files, longest first.
 FITS_SUFFIXES: tuple[str, ...] = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts")
 #: What a damaged file can make astropy, numpy or the decompressors raise.
 READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError, VerifyError)
-
-_WCS_KEYS = tuple(f"{k}{i}" for k in ("CRVAL", "CRPIX", "CDELT") for i in (1, 2, 3)) + tuple(
-    f"{k}{i}_{j}" for k in ("CD", "PC") for i in (1, 2, 3) for j in (1, 2, 3)
-)
-#: Spellings of units that astropy does not know, as they occur in headers (compared in lower case).
-_UNIT_WORDS = {
-    "a": "Angstrom",
-    "aa": "Angstrom",
-    "ang": "Angstrom",
-    "angstroms": "Angstrom",
-    "electrons": "electron",
-    "counts": "count",
-    "cts": "count",
-    "dn": "count",
-    "adu": "count",
-    "sec": "s",
-    "s": "s",
-    "cps": "count/s",
-    "eps": "electron/s",
-}
 
 
 def strip_fits_suffix(path: Path) -> str:
@@ -73,61 +61,153 @@ def open_fits(path: str | Path, checksum: bool = False) -> Iterator[fits.HDUList
     Raises
     ------
     SfhInputError
-        The file is absent, no FITS file, shorter than its headers say, or its checksums do not match.
+        The file is absent, no FITS file, shorter than its headers say, claims absurd sizes, or its checksums do not
+        match; or what is done with it raises an error of a library.
     """
     path = Path(path)
-    if not path.exists():
-        raise SfhInputError(f"{path}: no such file; check the path")
-    if path.is_dir():
-        raise SfhInputError(f"{path}: is a folder, a FITS file is needed; name the file in it")
+    gzipped = check_fits_container(path)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        try:
+        with _naming_faults(path, "not a readable FITS file", "download it again"):
             hdus = fits.open(path, memmap=False, lazy_load_hdus=True, checksum=checksum)
-            _check_complete(path, hdus)
-        except SfhInputError:
-            raise
-        except READ_ERRORS as e:
-            raise SfhInputError(f"{path}: not a readable FITS file ({format_error_line(e)}); download it again") from e
         try:
+            with _naming_faults(path, "not a readable FITS file", "download it again"):
+                _check_complete(path, hdus, gzipped)
             damaged = [str(w.message).splitlines()[0] for w in caught if "sum verification failed" in str(w.message)]
             if damaged:
                 raise SfhInputError(f"{path}: damaged or altered ({damaged[0]}); restore the file or run again")
-            yield hdus
+            with _naming_faults(path, "cannot be read", "it is damaged: download it again"):
+                yield hdus
         finally:
-            hdus.close()
+            with suppress(Exception):
+                hdus.close()
 
 
-def _check_complete(path: Path, hdus: fits.HDUList) -> None:
-    """Refuse a file that ends before its last HDU does (compressed streams are found out when read)."""
-    if path.name.lower().endswith(".gz"):
-        if len(hdus) == 1 and not image_shape(hdus[0]):
-            _check_gzip(path)
-        return
-    size = path.stat().st_size
-    for i, hdu in enumerate(hdus):
+@contextmanager
+def _naming_faults(path: Path, what: str, remedy: str) -> Iterator[None]:
+    """Whatever a library raises on a damaged file as one sentence that names it."""
+    try:
+        yield
+    except (SfhInputError, ComputeError, GeneratorExit):
+        raise
+    except MemoryError as e:
+        raise SfhInputError(f"{path}: {what}: it needs more memory than there is; {remedy}") from e
+    except Exception as e:  # astropy, numpy and the decompressors raise every class there is
+        kind = "" if isinstance(e, OSError) else f"{type(e).__name__}: "
+        raise SfhInputError(f"{path}: {what} ({kind}{format_error_line(e)}); {remedy}") from e
+
+
+def _check_complete(path: Path, hdus: fits.HDUList, gzipped: bool) -> None:
+    """Refuse a file that ends before its last HDU does, or whose headers claim what no file holds."""
+    if gzipped and len(hdus) == 1 and not image_shape(hdus[0]):
+        _check_gzip(path)
+    size, needed_by_all, i = path.stat().st_size, 0, 0
+    while True:
+        try:
+            hdu = hdus[i]
+        except IndexError:
+            return
+        if i >= MAX_HDUS:
+            raise SfhInputError(f"{path}: has more than {MAX_HDUS} HDUs; give a file of this galaxy alone")
+        what = f"HDU {i} ({hdu.name or 'PRIMARY'})"
+        _check_axes(path, hdu, what)
+        needed_by_all += max(int(hdu.size), 0)
+        check_claimed_size(path, needed_by_all, gzipped, what)
+        if isinstance(hdu, fits.CompImageHDU):
+            check_claimed_size(
+                path, int(np.prod(hdu.shape, dtype=object)) * abs(int(hdu.header["BITPIX"])) // 8, True, what
+            )
         info = hdu.fileinfo()
         # Padding after the last datum may be missing; of compressed images only the padded size is known.
         needed = info["datSpan"] - 2879 if isinstance(hdu, fits.CompImageHDU) else hdu.size
-        if needed > 0 and info["datLoc"] + needed > size:
+        if not gzipped and needed > 0 and info["datLoc"] + needed > size:
             raise SfhInputError(
-                f"{path}: truncated, HDU {i} ({hdu.name or 'PRIMARY'}) needs {info['datLoc'] + needed} bytes "
+                f"{path}: truncated, {what} needs {info['datLoc'] + needed} bytes "
                 f"but the file has {size}; download it again"
             )
+        i += 1
+
+
+def _check_axes(path: Path, hdu: Any, what: str) -> None:
+    """Refuse axes that are no lengths."""
+    for i in range(1, int(hdu.header.get("NAXIS", 0)) + 1):
+        value = hdu.header.get(f"NAXIS{i}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise SfhInputError(f"{path}: NAXIS{i} = {value!r} of {what} is no length; the header is damaged")
+
+
+def check_data_sums(path: str | Path, limit_bytes: int = 2**30) -> tuple[str, ...]:
+    """Verify DATASUM of the HDUs that have one.
+
+    Parameters
+    ----------
+    path : path
+    limit_bytes : int
+        Larger files are not verified, and this is said: it takes a second a gigabyte.
+
+    Returns
+    -------
+    tuple of str
+        Notes: a header that was edited after its CHECKSUM was written, or that the file was not verified.
+
+    Raises
+    ------
+    SfhInputError
+        Data differ from their DATASUM.
+    """
+    path = Path(path)
+    stat = path.stat()
+    return _data_sums(path, stat.st_size, stat.st_mtime_ns, limit_bytes)
+
+
+@lru_cache(maxsize=256)
+def _data_sums(path: Path, size: int, changed_ns: int, limit_bytes: int) -> tuple[str, ...]:
+    with open_fits(path) as hdus:
+        # Of tile-compressed images the sums are those of the uncompressed data, in a form that differs by writer.
+        summed = [(i, h) for i, h in enumerate(hdus) if "DATASUM" in h.header and not isinstance(h, fits.CompImageHDU)]
+        if not summed:
+            return ()
+        if size > limit_bytes:
+            return (f"DATASUM was not verified: the file has {size / 2**30:.1f} GiB",)
+    if is_compressed_stream(path):
+        return ()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        faults = _naming_faults(path, "cannot be read", "it is damaged: download it again")
+        with faults, fits.open(path, memmap=True, checksum=True) as hdus:
+            len(hdus)
+    said = [str(w.message).splitlines()[0] for w in caught]
+    if damaged := [line for line in said if "Datasum verification failed" in line]:
+        raise SfhInputError(f"{path}: the data differ from their checksum ({damaged[0]}); download the file again")
+    edited = [line for line in said if "Checksum verification failed" in line]
+    return ("a header was edited after its CHECKSUM was written",) if edited else ()
 
 
 def _check_gzip(path: Path) -> None:
     """Decompress to the end: astropy takes a stream that breaks off for a file without further HDUs."""
+    size, total = path.stat().st_size, 0
     with gzip.open(path) as stream:
-        while stream.read(2**24):
-            pass
+        while piece := stream.read(2**24):
+            total += len(piece)
+            check_claimed_size(path, total, True, "the stream")
+            if total > MAX_EXPANDED_BYTES and total > MAX_EXPANSION * size:
+                return
+
+
+def find_degenerate_axes(shape: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """Axes of length 1 (numpy's order) without which an array has ``ndim`` axes; the first ones go first."""
+    ones = [k for k, n in enumerate(shape) if n == 1]
+    return tuple(ones[: max(0, len(shape) - ndim)])
 
 
 def image_shape(hdu: Any) -> tuple[int, ...]:
-    """NumPy shape of an image HDU; () for tables, empty and invalid HDUs."""
+    """NumPy shape of an image HDU, degenerate axes left out; () for tables, empty and invalid HDUs."""
     if not isinstance(hdu, (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)):
         return ()
-    return tuple(int(n) for n in hdu.shape)
+    shape = tuple(int(n) for n in hdu.shape)
+    wanted = 2 if len(shape) == 3 and shape[0] == 1 and min(shape[1:]) > 1 else 3
+    dropped = find_degenerate_axes(shape, wanted) if len(shape) > wanted else ()
+    return tuple(n for k, n in enumerate(shape) if k not in dropped)
 
 
 def describe_hdus(hdus: fits.HDUList) -> str:
@@ -149,94 +229,16 @@ def merge_headers(*headers: fits.Header) -> dict[str, Any]:
                 continue
             try:
                 value = card.value
-            except VerifyError:
+            except Exception:  # a card that cannot be parsed is no card; whoever needs it says that it is absent
                 continue
             if not isinstance(value, fits.card.Undefined):
                 merged[card.keyword] = value
     return merged
 
 
-def unit_conversion_factor(text: object, target: u.UnitBase) -> float | None:
-    """Factor from the unit spelled ``text`` to ``target``; None where it is no such unit.
-
-    astropy parses; only the words it does not know (``ELECTRONS``, ``cps``, ``A`` for Angstrom, ``/spaxel``) are
-    respelled before a second try.
-    """
-    spelled = re.sub(
-        r"/\s*(spaxel|spax|pixel|pix)\b|\b(spaxel|spax|pixel|pix)\s*(\*\*|\^)?\s*-1", "", str(text), flags=re.I
-    )
-    spelled = re.sub(r"\be-(?=\s*/|\s|$)", "electron", spelled)
-    respelled = re.sub(r"(?<![0-9.A-Za-z])[A-Za-z]+", lambda m: _UNIT_WORDS.get(m.group().lower(), m.group()), spelled)
-    for candidate in (str(text), spelled, respelled):
-        unit = _parse_unit(candidate)
-        if unit is not None and unit.is_equivalent(target):
-            return float(unit.to(target))
-    return None
-
-
-@lru_cache(maxsize=256)  # astropy looks long for what a misspelt unit may mean
-def _parse_unit(text: str) -> u.UnitBase | None:
-    """astropy's reading of a unit string, or None."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            unit = u.Unit(text.strip())
-        except (ValueError, TypeError):
-            return None
-    return unit if isinstance(unit, u.UnitBase) else None
-
-
-def check_wcs_cards(header: fits.Header, path: Path) -> None:
-    """Refuse coordinate cards that are no finite numbers."""
-    for key in _WCS_KEYS:
-        if key not in header:
-            continue
-        try:
-            value = header[key]
-        except VerifyError:
-            value = None
-        if not isinstance(value, (int, float)) or not np.isfinite(value):
-            raise SfhInputError(f"{path}: {key} is not a finite number; repair the WCS in the header")
-
-
 def read_celestial_wcs(header: fits.Header, path: Path) -> WCS:
-    """The 2-D celestial WCS of an image or cube header.
-
-    Raises
-    ------
-    SfhInputError
-        Cards are missing or not finite, or the pixel scale cannot be that of MUSE or HST.
-    """
-    check_wcs_cards(header, path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            full = WCS(_two_axes(header))
-            wcs = full.celestial if full.has_celestial else None
-        except Exception as e:  # wcslib raises many classes for one fault: a broken header
-            raise SfhInputError(
-                f"{path}: the WCS cannot be read ({format_error_line(e)}); repair CTYPE/CRVAL/CD cards"
-            ) from e
-    if wcs is None or wcs.naxis != 2:
-        raise SfhInputError(f"{path}: no celestial WCS (CTYPE1, CTYPE2); add the coordinates of the image")
-    scale = proj_plane_pixel_scales(wcs) * 3600.0
-    if not np.all((scale > 0.002) & (scale < 10)):
-        raise SfhInputError(
-            f"{path}: the WCS gives pixels of {scale[0]:.4g} x {scale[1]:.4g} arcsec, not possible here; "
-            "check CD1_1..CD2_2 or CDELT1, CDELT2"
-        )
-    return wcs
-
-
-def _two_axes(header: fits.Header) -> fits.Header:
-    """The cards of axes 1 and 2: a fault of axis 3 is not the celestial axes' fault."""
-    header = header.copy()
-    for key in list(header):
-        if re.fullmatch(r"(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA|NAXIS)3|(CD|PC)(3_\d|\d_3)|WCSAXES", key):
-            header.remove(key, ignore_missing=True, remove_all=True)
-    if "NAXIS" in header:
-        header["NAXIS"] = 2
-    return header
+    """The 2-D celestial WCS of an image or cube header; see `io.cleaning.celestial.clean_celestial_wcs`."""
+    return clean_celestial_wcs(header, path)[0]
 
 
 def get_text_card(headers: Mapping[str, Any], *keys: str) -> str | None:
@@ -252,7 +254,7 @@ def get_number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
     """First finite number among ``keys``."""
     for key in keys:
         value = headers.get(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool) and np.isfinite(value):
+        if value is not None and is_finite_number(value):
             return float(value)
     return None
 

@@ -22,6 +22,8 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import fits_access
+from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
+from napari_sfh.io.cleaning.missing import ABSURD_FLAM, find_fill_values, mark_masked
 from napari_sfh.io.hst_header import SUBSTITUTE_FILTERS, find_camera_name, find_filter_name, read_flux_calibration
 from napari_sfh.io.image_reader import ImageReader, to_native_float32
 from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
@@ -59,19 +61,42 @@ class CutoutReader:
     shape: tuple[int, int]
     factor: float  # stored unit to count rate
     photons: float | None  # detected photons per unit of rate, for the source's own noise; None for no count rate
+    limit: float = float("inf")  # absurd from here on, in units of PHOTFLAM
+    error_kind: str = "weight"  # what `weight` holds: weight (inverse variance), sigma
+    mask: ImageReader | None = None  # nonzero = bad
+
+    @cached_property
+    def _fills(self) -> list[float]:
+        """Fill values of the image, as stored; found with `_noise`."""
+        return []
+
+    def _weights(self, key: tuple[slice, slice]) -> F32:
+        """Inverse variance in stored units."""
+        assert self.weight is not None
+        stored = to_native_float32(self.weight[key])
+        if self.error_kind == "weight":
+            return stored
+        with np.errstate(all="ignore"):
+            return np.where((stored > 0) & (stored < np.inf), 1 / np.square(stored, dtype=np.float64), 0).astype(
+                np.float32
+            )
 
     @cached_property
     def _noise(self) -> tuple[float, float, float]:
         """Scatter and level of the image in stored units, factor on 1/sqrt(weight): from strips spread over it."""
-        strips, weights = [], []
+        strips, weights, raw = [], [], []
         height = min(32, self.shape[0])
         for y in np.linspace(0, self.shape[0] - height, 12).astype(int):
             strip = (slice(int(y), int(y) + height), slice(None))
             data = to_native_float32(self.image[strip])
-            weight = np.ones_like(data) if self.weight is None else to_native_float32(self.weight[strip])
-            strips.append(np.where((data != 0) & (weight > 0), data, np.nan))
+            raw.append(data)
+            weight = np.ones_like(data) if self.weight is None else self._weights(strip)
+            usable = (data != 0) & (weight > 0) & (np.abs(data) * self.factor < self.limit)
+            strips.append(np.where(usable, data, np.nan))
             weights.append(weight)
+        self._fills.extend(find_fill_values(np.concatenate(raw)))
         sample = np.concatenate(strips)
+        sample[np.isin(sample, self._fills)] = np.nan
         scatter = measure_pixel_scatter(sample)
         level = float(np.nanmedian(sample)) if np.isfinite(sample).any() else 0.0
         if self.weight is None:
@@ -80,6 +105,11 @@ class CutoutReader:
         implied = 1 / np.sqrt(np.median(used[(used > 0) & np.isfinite(used)])) if np.any(used > 0) else np.nan
         relative = scatter > 0 and implied > _MAX_ERROR_OVER_SCATTER * scatter
         return scatter, level, float(scatter / implied) if relative else 1.0
+
+    @property
+    def fill_values(self) -> tuple[float, ...]:
+        """Numbers of the image that mean that nothing was observed, as stored."""
+        return tuple(self._fills) if self._noise else ()
 
     @property
     def weight_is_relative(self) -> bool:
@@ -94,10 +124,15 @@ class CutoutReader:
             bad = data == 0
             error: F32 = np.full(data.shape, scatter * self.factor, dtype=np.float32)
         else:
-            weight = to_native_float32(self.weight[ysl, xsl])
+            weight = self._weights((ysl, xsl))
             bad = ~(weight > 0) | ~(weight < np.inf)
             error = np.asarray(np.float32(scale * self.factor) / np.sqrt(np.where(bad, np.float32(1), weight)))
+        if self._fills:
+            bad |= np.isin(data, np.array(self._fills, dtype=np.float32))
+        if self.mask is not None:
+            bad |= mark_masked(self.mask[ysl, xsl], None)
         data *= np.float32(self.factor)
+        bad |= ~(np.abs(data) < self.limit)
         if self.photons and (self.weight is None or self.weight_is_relative):
             # The scatter holds the photon noise of the typical level already.
             excess = np.clip(np.nan_to_num(data) - np.float32(level * self.factor), 0, None)
@@ -165,30 +200,47 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         science = _science_index(hdus, path)
         header = hdus[science].header
         merged = fits_access.merge_headers(hdus[0].header, header)
-        shape = hdus[science].shape
-        wcs = fits_access.read_celestial_wcs(header, path)
+        shape = fits_access.image_shape(hdus[science])
+        wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
         inside = _weight_index(hdus, shape)
+        sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), ("DQ", "MASK")))
     name, camera = find_filter_name(merged, path, band, bands), find_camera_name(merged, path)
     trained = SUBSTITUTE_FILTERS.get(name, name)
     if band is not None and trained != band.upper():
         raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
     scale = read_flux_calibration(merged, wcs, camera, path)
     weight_path, weight = _find_weight_map(path, inside, shape)
+    kind = "weight"
+    if weight is None and sigma is not None:
+        weight_path, weight, kind = path, ImageReader(path, sigma, 2), "sigma"
     pixel_arcsec = float(np.sqrt(proj_plane_pixel_area(wcs))) * 3600.0
-    reader = CutoutReader(ImageReader(path, science), weight, shape, scale.factor, scale.photons)
+    reader = CutoutReader(
+        ImageReader(path, science, 2),
+        weight,
+        (int(shape[0]), int(shape[1])),
+        scale.factor,
+        scale.photons,
+        ABSURD_FLAM / scale.photflam,
+        kind,
+        None if mask is None or weight_path != path else ImageReader(path, mask, 2),
+    )
     return Mosaic(
         path=path,
         band=trained,
         filter_name=name,
         camera=camera,
-        shape=shape,
+        shape=reader.shape,
         wcs=wcs,
         photflam=scale.photflam,
         photplam_aa=scale.photplam_aa,
         read=reader,
         psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, pixel_arcsec),
         weight_path=weight_path,
-        notes=_mosaic_notes(reader, scale.note, _describe_substitute(trained, f"{name} {camera}", instrument)),
+        notes=(
+            *sky_notes,
+            *fits_access.check_data_sums(path),
+            *_mosaic_notes(reader, scale.note, _describe_substitute(trained, f"{name} {camera}", instrument)),
+        ),
     )
 
 
@@ -203,6 +255,10 @@ def _describe_substitute(band: str, found: str, instrument: Instrument | None) -
 
 def _mosaic_notes(reader: CutoutReader, unit_note: str, substitute: str) -> tuple[str, ...]:
     notes = [unit_note] if unit_note else []
+    if reader.error_kind == "sigma":
+        notes.append("errors are those of the ERR image")
+    if reader.fill_values:
+        notes.append(f"missing: fill values ({', '.join(f'{v:g}' for v in reader.fill_values)})")
     if reader.weight is None:
         notes.append("no weight map: errors are estimated from the image's own pixel-to-pixel scatter")
     elif reader.weight_is_relative:
@@ -214,12 +270,24 @@ def _science_index(hdus: fits.HDUList, path: Path) -> int:
     """HDU of the science image: SCI, else the first 2-D image that is no weight."""
     images = {i: h.name.upper() for i, h in enumerate(hdus) if len(fits_access.image_shape(h)) == 2}
     named = [i for i, n in images.items() if n == "SCI"]
+    if len(named) > 1:
+        raise SfhInputError(
+            f"{path}: {len(named)} images are called SCI: the chips of one exposure (flt, flc), no mosaic; give "
+            "the drizzled image (drz, drc)"
+        )
     other = [i for i, n in images.items() if n not in ("WHT", "WEIGHT", "CTX", "DQ", "ERR")]
     if not named + other:
         raise SfhInputError(
             f"{path}: no 2-D science image among [{fits_access.describe_hdus(hdus)}]; give a drizzled HST image"
         )
     return (named + other)[0]
+
+
+def _named_index(hdus: fits.HDUList, shape: tuple[int, ...], names: tuple[str, ...]) -> int | None:
+    """HDU of an image of the science image's shape by its name."""
+    return next(
+        (i for i, h in enumerate(hdus) if h.name.upper() in names and fits_access.image_shape(h) == shape), None
+    )
 
 
 def _weight_index(hdus: fits.HDUList, shape: tuple[int, ...]) -> int | None:
@@ -260,7 +328,7 @@ def find_weight_map_file(path: Path) -> Path | None:
 def _find_weight_map(path: Path, inside: int | None, shape: tuple[int, ...]) -> tuple[Path | None, ImageReader | None]:
     """Weight map of a science image: in the same file, else beside it by name."""
     if inside is not None:
-        return path, ImageReader(path, inside)
+        return path, ImageReader(path, inside, 2)
     found = find_weight_map_file(path)
     if found is None:
         return None, None
@@ -270,4 +338,4 @@ def _find_weight_map(path: Path, inside: int | None, shape: tuple[int, ...]) -> 
         raise SfhInputError(
             f"{found}: the weight map has another shape than {path.name} {shape}; give the pair of one drizzle"
         )
-    return found, ImageReader(found, index)
+    return found, ImageReader(found, index, 2)

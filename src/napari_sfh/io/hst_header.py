@@ -18,6 +18,7 @@ from astropy.wcs.utils import proj_plane_pixel_area
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
+from napari_sfh.io.cleaning.units import unit_conversion_factor
 
 #: Filters that stand in for a trained band; every band stands for itself on any camera.
 SUBSTITUTE_FILTERS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
@@ -104,9 +105,9 @@ def _flux_density_factor(text: str | None, wcs: WCS, photplam_aa: float) -> floa
     """erg/s/cm2/AA in a pixel per stored unit, where the unit is a flux density or a surface brightness."""
     if text is None:
         return None
-    brightness = fits_access.unit_conversion_factor(text, u.MJy / u.sr)
+    brightness = unit_conversion_factor(text, u.MJy / u.sr)
     if brightness is None:
-        return fits_access.unit_conversion_factor(text, _FLAM)
+        return unit_conversion_factor(text, _FLAM)
     area = proj_plane_pixel_area(wcs) * u.deg**2
     flux = (brightness * u.MJy / u.sr * area) * constants.c / (photplam_aa * u.AA) ** 2
     return float(flux.to_value(_FLAM))
@@ -117,11 +118,11 @@ def _count_rate_factor(text: str | None, header: Mapping[str, Any], path: Path) 
     if text is None:
         return 1.0, "no BUNIT: taken as a count rate, as drizzled images are"
     for unit in _RATES:
-        factor = fits_access.unit_conversion_factor(text, unit)
+        factor = unit_conversion_factor(text, unit)
         if factor is not None:
             return factor, ""
     for unit in _COUNTS:
-        factor = fits_access.unit_conversion_factor(text, unit)
+        factor = unit_conversion_factor(text, unit)
         if factor is not None:
             exptime = fits_access.get_number_card(header, "EXPTIME", "TEXPTIME")
             if not exptime or exptime <= 0:

@@ -15,7 +15,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.fits_access import READ_ERRORS, format_error_line
+from napari_sfh.io.cleaning.containers import is_compressed_stream
+from napari_sfh.io.fits_access import READ_ERRORS, find_degenerate_axes, format_error_line
 
 #: Size of the buffer through which plain images are read: within the processor's cache.
 _BUFFER_BYTES = 2**20
@@ -35,9 +36,10 @@ class ImageReader:
     is ever held. Tile-compressed images decompress only the tiles that the section touches.
     """
 
-    def __init__(self, path: Path, index: int) -> None:
+    def __init__(self, path: Path, index: int, ndim: int | None = None) -> None:
         self.path = path
         self.index = index
+        self.ndim = ndim  # axes that are seen; further ones of length 1 are left out
         self._hdus: fits.HDUList | None = None
         self._raw: FileIO | None = None
         self._offset: int | None = None
@@ -52,7 +54,16 @@ class ImageReader:
             The file cannot be read there (truncated or damaged).
         """
         with self._reading():
-            return np.asarray(self._open()[self.index].section[key])
+            hdu = self._open()[self.index]
+            return np.asarray(hdu.section[self._full_key(hdu.shape, key)])
+
+    def _full_key(self, shape: tuple[int, ...], key: Any) -> Any:
+        """The key with 0 for each degenerate axis."""
+        if self.ndim is None or len(shape) == self.ndim:
+            return key
+        given = list(key) if isinstance(key, tuple) else [key]
+        dropped = find_degenerate_axes(shape, self.ndim)
+        return tuple(0 if k in dropped else given.pop(0) if given else slice(None) for k in range(len(shape)))
 
     def fill(self, lo: int, out: NDArray[np.float32]) -> None:
         """Read ``len(out)`` planes of the first axis from ``lo`` on into native float32 ``out``.
@@ -89,7 +100,7 @@ class ImageReader:
                 header = hdu.header
                 plain = (
                     not isinstance(hdu, fits.CompImageHDU)
-                    and not self.path.name.lower().endswith(".gz")
+                    and not is_compressed_stream(self.path)
                     and header.get("BITPIX") == -32
                     and header.get("BSCALE", 1) == 1
                     and header.get("BZERO", 0) == 0
@@ -123,8 +134,8 @@ class ImageReader:
                     handle.close()
             self._hdus = self._raw = None
 
-    def __reduce__(self) -> tuple[type[ImageReader], tuple[Path, int]]:
-        return ImageReader, (self.path, self.index)
+    def __reduce__(self) -> tuple[type[ImageReader], tuple[Path, int, int | None]]:
+        return ImageReader, (self.path, self.index, self.ndim)
 
     def __del__(self) -> None:
         if hasattr(self, "_lock"):

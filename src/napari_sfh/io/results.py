@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.atomic import write_atomically
+from napari_sfh.io.cleaning.result_checks import check_own_fields, check_result
 from napari_sfh.io.image_reader import to_native_float32
-from napari_sfh.io.outputs import check_result_name
 from napari_sfh.io.result_hdus import (
     BAND_VECTORS,
     FORMAT_VERSION,
@@ -76,7 +76,6 @@ def write_result(result: Result, path: str | Path, overwrite: bool = True) -> Pa
     path = Path(path)
     if path.exists() and not overwrite:
         raise SfhInputError(f"{path}: exists already; give another --output or allow overwriting")
-    check_result_name(path)
     with write_atomically(path) as part:
         if path.name.lower().endswith(".gz"):
             _write_compressed(result, part)
@@ -143,6 +142,8 @@ def _open_result(path: Path) -> Iterator[fits.HDUList]:
         if not is_result_file(hdus):
             raise SfhInputError(f"{path}: not a result file of napari-sfh (no SFHFORM); make one with napari-sfh run")
         version = hdus[0].header["SFHFORM"]
+        if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+            raise SfhInputError(f"{path}: SFHFORM = {version!r} is no version; the file is damaged, run again")
         if version > FORMAT_VERSION:
             raise SfhInputError(f"{path}: result format {version} is newer than {FORMAT_VERSION}; update napari-sfh")
         yield hdus
@@ -173,7 +174,9 @@ def read_result(path: str | Path) -> Result:
     """
     path = Path(path)
     with _open_result(path) as hdus:
-        return _ResultReader(hdus, path).result()
+        result = _ResultReader(hdus, path).result()
+    check_result(result, path)
+    return result
 
 
 class _ResultReader:
@@ -184,6 +187,7 @@ class _ResultReader:
         self.path = path
         self.names = {h.name.upper(): i for i, h in enumerate(hdus)}
         self.settings, self.own = decode_settings(self._hdu("SETTINGS").data)
+        check_own_fields(self.own, path)
         self.table = self._hdu("BINS").data
         self.instrument = restore_instrument(self.own)
         self.has_histories = "MASS_FRAC" in self.table.names

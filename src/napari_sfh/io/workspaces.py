@@ -35,6 +35,8 @@ SUFFIX = ".json"
 #: How many galaxies `list_recent` remembers.
 N_RECENT = 12
 
+_MAX_BYTES = 200 * 2**20  # draws and fits of many bins
+_MAX_DEPTH = 40
 _BLOCKS = ("forms", "session", "canvas", "tools")
 
 
@@ -97,7 +99,7 @@ def read_workspace(path: Path | str) -> Workspace:
     if not isinstance(content, dict) or content.get("kind") != KIND:
         raise SfhInputError(f"{path}: kind is not {KIND!r}; choose a file written by Save workspace")
     version = content.get("version")
-    if not isinstance(version, int) or version < 1:
+    if isinstance(version, bool) or not isinstance(version, int) or version < 1:
         raise SfhInputError(
             f"{path}: version is {version!r}, not a number from 1 to {VERSION}; save the workspace again"
         )
@@ -114,8 +116,58 @@ def read_workspace(path: Path | str) -> Workspace:
             raise SfhInputError(f"{path}: {name} is {block!r}, not an object of keys and values; save it again")
         blocks[name] = block
     result = blocks.pop("result")
+    _check_blocks(path, result, blocks)
     where = _from_json({"path": result["path"]}, folder) if "path" in result else None
     return Workspace(where, int(result.get("bins", 0)), **{k: _from_json(v, folder) for k, v in blocks.items()})
+
+
+def _check_blocks(path: Path, result: dict[str, Any], blocks: dict[str, Any]) -> None:
+    """Refuse members of another type than `write_workspace` writes."""
+
+    def refuse(where: str, value: Any, wanted: str) -> SfhInputError:
+        return SfhInputError(f"{path}: {where} is {str(value)[:60]!r}, not {wanted}; save the workspace again")
+
+    if "path" in result and (not isinstance(result["path"], str) or not result["path"] or "\0" in result["path"]):
+        raise refuse("result.path", result["path"], "a path")
+    bins = result.get("bins", 0)
+    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 0:
+        raise refuse("result.bins", bins, "a number of bins")
+    for block in ("forms", "tools"):
+        for name, state in blocks[block].items():
+            if not isinstance(state, dict):
+                raise refuse(f"{block}.{name}", state, "an object of keys and values")
+    selected, compared = blocks["session"].get("selected"), blocks["session"].get("compared", [])
+    if selected is not None and (isinstance(selected, bool) or not isinstance(selected, int)):
+        raise refuse("session.selected", selected, "the number of a bin")
+    if not isinstance(compared, list) or any(isinstance(k, bool) or not isinstance(k, int) for k in compared):
+        raise refuse("session.compared", compared, "a list of bins")
+    canvas = blocks["canvas"]
+    for name in ("camera", "layers", "plots"):
+        if name in canvas and not isinstance(canvas[name], dict):
+            raise refuse(f"canvas.{name}", canvas[name], "an object of keys and values")
+    for name, look in canvas.get("layers", {}).items():
+        if not isinstance(look, dict):
+            raise refuse(f"canvas.layers.{name}", look, "an object of keys and values")
+    centre, zoom = canvas.get("camera", {}).get("center"), canvas.get("camera", {}).get("zoom")
+    if centre is not None and not (isinstance(centre, list) and 2 <= len(centre) <= 3 and all(map(_is_number, centre))):
+        raise refuse("canvas.camera.center", centre, "a point")
+    if zoom is not None and not (_is_number(zoom) and zoom > 0):
+        raise refuse("canvas.camera.zoom", zoom, "a positive number")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _depth(value: Any) -> int:
+    """Levels of nesting, counted without recursion."""
+    deepest, waiting = 0, [(value, 1)]
+    while waiting:
+        item, level = waiting.pop()
+        deepest = max(deepest, level)
+        children = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+        waiting += [(child, level + 1) for child in children if isinstance(child, dict | list)]
+    return deepest
 
 
 def is_workspace(path: Path | str) -> bool:
@@ -129,12 +181,23 @@ def is_workspace(path: Path | str) -> bool:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise SfhInputError(f"{path}: is a device or a pipe; choose a workspace (*{SUFFIX})")
+        if path.is_file() and path.stat().st_size > _MAX_BYTES:
+            raise SfhInputError(f"{path}: has {path.stat().st_size} bytes, more than a workspace; save it again")
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        if _depth(content) > _MAX_DEPTH:
+            raise SfhInputError(f"{path}: is nested more than {_MAX_DEPTH} levels deep, no workspace; save it again")
+        return content
     except FileNotFoundError:
         raise SfhInputError(f"{path}: no such file; choose a workspace (*{SUFFIX})") from None
     except OSError as error:
         raise SfhInputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (RecursionError, MemoryError) as error:
+        raise SfhInputError(f"{path}: is nested too deeply, no workspace; save it again") from error
+    except (ValueError, UnicodeDecodeError) as error:
+        if isinstance(error, SfhInputError):
+            raise
         raise SfhInputError(f"{path}: is damaged or no workspace ({error}); save the workspace again") from error
 
 

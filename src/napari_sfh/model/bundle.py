@@ -268,7 +268,7 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 - not a mapping
         text = header["napari_sfh"]
         meta = json.loads(text)
-    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise SfhInputError(f"{path}: not a readable weights file ({error}); fetch it again") from error
     except KeyError as error:
         raise SfhInputError(f"{path}: a safetensors file, but no napari-sfh weights; use a released bundle") from error

@@ -19,6 +19,7 @@ from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
 from napari_sfh.instruments.files import load_instrument
+from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.identify import MIN_COVERAGE, list_missing_files
@@ -27,7 +28,7 @@ from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.preflight import cost, footprints
 from napari_sfh.prep.binning import MAX_VORBIN_SPAXELS, MIN_SPAXEL_SNR, choose_binning_method
-from napari_sfh.prep.grids import read_given_bins
+from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.kinematics import describe_ppxf_time
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.spectra import find_channel_range
@@ -124,7 +125,7 @@ def examine_inputs(
             "redshift": redshift_text,
             "binning": f"{work.binning} to S/N {config.target_snr:g}, about {bins} bins"
             if decisions.choose_bin_source(config) == "spaxels"
-            else f"{bins} bins of {'MAPS' if config.binning == 'maps' else Path(config.binning).name}",
+            else f"{bins} bins of {'MAPS' if work.binning == 'maps' else Path(config.binning).name}",
             "kinematics": _kinematics_text(config),
         },
         problems=tuple(dict.fromkeys(said)),
@@ -225,7 +226,7 @@ def _count_bins(
             said.append("bins of the MAPS file were asked for, and there is none that fits: give one, or bin anew")
         return 0 if maps is None else int(maps.bin_id.max())
     try:
-        given, _ = read_given_bins(Path(config.binning), cube.wcs, cube.shape[1:], cube.path)
+        given, _ = place_given_bins(read_bin_map(config.binning), cube.wcs, cube.shape[1:], cube.path)
     except SfhInputError as error:
         said.append(str(error))
         return 0
@@ -249,13 +250,14 @@ def _estimate_workload(
         share = 1.0
     read = float(np.prod(cube.shape)) * (8 if cube.has_variance else 4) * share
     spaxels = int(np.count_nonzero(seen.snr >= MIN_SPAXEL_SNR))
+    source = decisions.choose_bin_source(config)
     return cost.Workload(
         spaxels=spaxels,
         bins=bins,
         cube_bytes=read,
         packed=not plain,
         mosaic_pixels=pixels,
-        binning=choose_binning_method(config.binning, spaxels),
+        binning="maps" if maps is not None and source == "maps" else choose_binning_method(config.binning, spaxels),
         kinematics=decisions.choose_kinematics(config),
     )
 

@@ -20,13 +20,14 @@ from pathlib import Path
 
 import numpy as np
 from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, format_duration, raise_if_cancelled, report_progress
 from napari_sfh.prep.cube_blocks import read_cube_blocks
-from napari_sfh.prep.grids import read_given_bins
+from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.tessellate import tessellate_spaxels
-from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, Progress
+from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, GivenBins, Progress
 
 #: Spaxels with a lower S/N than this are left out: they add noise, not signal.
 MIN_SPAXEL_SNR: float = 1.0
@@ -179,7 +180,7 @@ def bin_spaxels(
     sn: SpaxelSN,
     target_snr: float,
     method: str = "auto",
-    given: BinnedMaps | Path | I32 | None = None,
+    given: BinnedMaps | GivenBins | I32 | None = None,
     cancel: threading.Event | None = None,
 ) -> BinMap:
     """Bin the good spaxels to a target S/N, or take a given bin map.
@@ -192,7 +193,7 @@ def bin_spaxels(
     method : {"auto", "vorbin", "powerbin"}
         Cappellari & Copin (2003) or Cappellari (2025, MNRAS 544, 1432); auto takes vorbin up to `MAX_VORBIN_SPAXELS`
         spaxels, else powerbin. Ignored with ``given``.
-    given : BinnedMaps, path of a FITS file, or integer array (ny, nx) with 0 = none, optional
+    given : BinnedMaps, GivenBins, or integer array (ny, nx) with 0 = none, optional
         Bins of somebody else. Spaxels that are not good leave their bin; a bin left empty is dropped.
     cancel : Event, optional
         Ends a long vorbin run early with `Cancelled`; powerbin runs to its end.
@@ -209,7 +210,7 @@ def bin_spaxels(
         The target is out of reach of all spaxels together, the method is unknown, or the given map does not fit.
     """
     if given is not None:
-        bin_id, source = read_given_bins(given, sn.wcs, sn.good.shape, sn.path)
+        bin_id, source = place_given_bins(given, sn.wcs, sn.good.shape, sn.path)
         return _measure_bins(sn, np.where(sn.good, bin_id, 0), target_snr, source, keep_order=True)
     if method not in BINNING_METHODS:
         raise SfhInputError(f"binning {method!r} is unknown: choose {', '.join(BINNING_METHODS)}, maps or a FITS file")
@@ -223,7 +224,9 @@ def bin_spaxels(
             f"{sn.path.name}: no bin can reach S/N {target_snr:g}: all {signal.size} good spaxels together have "
             f"{reachable:.1f}; lower `target_snr`"
         )
-    bin_id = tessellate_spaxels(sn.good, sn.signal, sn.noise, float(target_snr), method, cancel)
+    step_arcsec = proj_plane_pixel_scales(sn.wcs) * 3600.0
+    aspect = float(step_arcsec[1] / step_arcsec[0])
+    bin_id = tessellate_spaxels(sn.good, sn.signal, sn.noise, float(target_snr), method, cancel, aspect)
     return _measure_bins(sn, bin_id, target_snr, method, keep_order=False)
 
 

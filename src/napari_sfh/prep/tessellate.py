@@ -24,7 +24,13 @@ Label = NDArray[np.int_]
 
 
 def tessellate_spaxels(
-    good: Bool, signal: F32, noise: F32, target: float, method: str, cancel: threading.Event | None = None
+    good: Bool,
+    signal: F32,
+    noise: F32,
+    target: float,
+    method: str,
+    cancel: threading.Event | None = None,
+    aspect: float = 1.0,
 ) -> I32:
     """Bin number (ny, nx) of every good spaxel, 1.. without gaps, 0 elsewhere.
 
@@ -36,7 +42,10 @@ def tessellate_spaxels(
     method : {"vorbin", "powerbin"}
     cancel : Event, optional
         Ends vorbin with `Cancelled`.
+    aspect : float
+        Height of a spaxel on the sky over its width: bins are round on the sky, not in pixels.
     """
+    height, width = _spaxel_sides(aspect)
     out = np.zeros(good.shape, dtype=np.int32)
     alone = np.zeros_like(good)
     alone[good] = signal[good] >= target * noise[good]
@@ -45,15 +54,22 @@ def tessellate_spaxels(
     if not (rest.any() or alone.any()):
         rest = good  # islands that reach the target only together
     if rest.any():
-        y, x = (a.astype(np.float64) for a in np.nonzero(rest))
+        y, x = (side * a.astype(np.float64) for side, a in zip((height, width), np.nonzero(rest)))
         s, n = signal[rest].astype(np.float64), noise[rest].astype(np.float64)
         out[rest] = out.max() + 1 + _run_library(method, x, y, s, n, target, cancel)
     lost = good & (out == 0)
     if lost.any():
-        known = np.argwhere(out > 0)
-        nearest = KDTree(known).query(np.argwhere(lost))[1]
+        known, sides = np.argwhere(out > 0), np.array([height, width])
+        nearest = KDTree(known * sides).query(np.argwhere(lost) * sides)[1]
         out[lost] = out[tuple(known[nearest].T)]
     return out
+
+
+def _spaxel_sides(aspect: float) -> tuple[float, float]:
+    """Height and width of a spaxel where the shorter one is 1; exactly 1 for what a header's digits can tell."""
+    if abs(aspect - 1.0) < 0.01:
+        return 1.0, 1.0
+    return (aspect, 1.0) if aspect > 1 else (1.0, 1.0 / aspect)
 
 
 def _reachable_spaxels(faint: Bool, signal: F32, noise: F32, target: float) -> Bool:

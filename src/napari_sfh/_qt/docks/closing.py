@@ -37,10 +37,13 @@ class CloseGuard(QObject):
         What stands in the dock.
     may_close : callable
         Bound method; False keeps the dock or window open.
+    on_close : callable
+        Bound method, called when the window closes: its canvas goes before its docks do.
     """
 
-    def __init__(self, widget: QWidget, may_close: Callable[[], bool]) -> None:
+    def __init__(self, widget: QWidget, may_close: Callable[[], bool], on_close: Callable[[], None]) -> None:
         super().__init__(widget)
+        self._on_close = weakref.WeakMethod(on_close)
         self._may_close = weakref.WeakMethod(may_close)
         self._window: QMainWindow | None = None
 
@@ -56,13 +59,15 @@ class CloseGuard(QObject):
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Keep a window open that the user closes over an unsaved result; a script's ``close`` is not asked."""
-        if event is None or event.type() != QEvent.Type.Close or not event.spontaneous():
+        if event is None or event.type() != QEvent.Type.Close:
             return False
-        may_close = self._may_close()
-        if may_close is None or may_close():
-            return False
-        event.ignore()
-        return True
+        may_close, on_close = self._may_close(), self._on_close()
+        if event.spontaneous() and may_close is not None and not may_close():
+            event.ignore()
+            return True
+        if on_close is not None:
+            on_close()
+        return False
 
     def release(self) -> None:
         """Watch no longer."""

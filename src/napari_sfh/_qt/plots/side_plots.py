@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -224,7 +225,7 @@ class HistoryLegend(SideText):
     def show_histories(self, answers: Sequence[BinHistory], above: str) -> None:
         """One column per answer, below a text."""
         shown = list(answers)[:MAX_HISTORIES]
-        heads = "".join(f'<td style="color:{c}">{a.name}</td>' for c, a in zip(COLORS, shown))
+        heads = "".join(f'<td style="color:{c}">{escape(a.name)}</td>' for c, a in zip(COLORS, shown))
         rows = "".join(
             f"<tr><td>{label}</td>{''.join(f'<td>{t}</td>' for t in texts)}</tr>"
             for label, texts in list_history_means(shown)

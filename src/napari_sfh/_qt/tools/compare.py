@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -234,9 +235,8 @@ class ComparisonTool(Tool):
         comparison, bin_id = self.comparison, self.host.session.selected
         if comparison is None:
             return
-        words = (
-            f"<b>{self._difference_title}</b> (dex)<br>{format_comparison_scatter(comparison, self.key, self._use())}"
-        )
+        scatter = format_comparison_scatter(comparison, self.key, self._use())
+        words = f"<b>{escape(self._difference_title)}</b> (dex)<br>{scatter}"
         if not bin_id:
             self.plot.mark(np.nan, np.nan)
             self.sfhs.draw([])

@@ -67,6 +67,7 @@ class RegionLayer:
         self._weight: Weight = "mass"
         self._spread: Spread = "scatter"
         self._layer: Any = None
+        self._read: list[Outline] = []
 
     def draw(self, shape: str = "lasso") -> None:
         """Wait for a shape (a key of `SHAPES`) drawn with the mouse; an older region is replaced."""
@@ -81,13 +82,16 @@ class RegionLayer:
             return []
         holes = layer.features[HOLE] if HOLE in layer.features else [False] * len(layer.data)
         shapes = zip(layer.data, layer.shape_type, holes)
-        return [Outline(shape_to_polygon(corners, kind), not bool(hole)) for corners, kind, hole in shapes]
+        drawn = [Outline(shape_to_polygon(corners, kind), not bool(hole)) for corners, kind, hole in shapes]
+        # A shape of a file that nobody has changed since is still that shape.
+        return [next((o for o in self._read if _is_same_outline(o, d)), d) for d in drawn]
 
     def set_outlines(self, outlines: Sequence[Outline]) -> None:
         """Put regions in place of what was drawn; none clears. Holes are drawn in red."""
         if not outlines:
             self.clear()
             return
+        self._read = [o for o in outlines if o.shape is not None]
         layer = self._empty_layer()
         with layer.events.data.blocker():
             colors = ["white" if o.include else "red" for o in outlines]
@@ -285,7 +289,7 @@ class RegionTool(Tool):
         self._end_grid()
         self.region.set_outlines(found.outlines)
         if found.skipped:
-            self.host.show_message(f"{path.name}: without an inside, left out: {', '.join(found.skipped)}.")
+            self.host.show_message(f"{path.name}: left out, no inside or not known: {', '.join(found.skipped)}.")
 
     def save_dialog(self, _: object = None) -> None:
         """Ask where to, and write the regions for DS9."""
@@ -329,3 +333,11 @@ class RegionTool(Tool):
         self.host.show_message(
             f"Mean SFH of {n_bins} bins." if n_bins else "No bin's centre lies inside the region: draw a larger one."
         )
+
+
+def _is_same_outline(one: Outline, other: Outline) -> bool:
+    return (
+        one.include == other.include
+        and one.points.shape == other.points.shape
+        and np.allclose(one.points, other.points, rtol=0, atol=1e-4)
+    )

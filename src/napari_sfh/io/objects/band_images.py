@@ -19,6 +19,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.units import unit_conversion_factor
 from napari_sfh.io.fits_access import (
     find_galaxy_name,
     get_number_card,
@@ -27,7 +28,6 @@ from napari_sfh.io.fits_access import (
     merge_headers,
     open_fits,
     read_celestial_wcs,
-    unit_conversion_factor,
 )
 from napari_sfh.io.hst import measure_pixel_scatter
 from napari_sfh.physics.filters import AB_ZERO, C_AA_S

@@ -1,0 +1,286 @@
+"""Celestial coordinates, cleaned once on reading.
+
+The result is a two-dimensional WCS in ICRS (or FK5 J2000, which differs by 0.02 arcsec) without distortions, so that
+every reader, footprint and reprojection may use wcslib's core transformation. CD, PC and CDELT are taken axis by axis
+as each card says. Coefficients of a SIP polynomial count only where CTYPE declares them with ``-SIP`` (Shupe et al.
+2005, ASP Conf. 347, 491). Declared distortions, lookup tables and other frames are fitted by a tangent plane; where
+that leaves more than `MAX_RESIDUAL_PIX`, the image is refused.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.coordinates import ICRS, SkyCoord
+from astropy.io import fits
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales, wcs_to_celestial_frame
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.cards import HeaderCards
+from napari_sfh.io.cleaning.units import unit_conversion_factor
+from napari_sfh.types import F64
+
+#: Largest deviation from a tangent plane that is accepted, pixels.
+MAX_RESIDUAL_PIX: float = 0.2
+#: Pixels that MUSE, HST and other instruments of resolved galaxies have, arcsec.
+PIXEL_RANGE_ARCSEC: tuple[float, float] = (0.002, 10.0)
+_LONGITUDE = re.compile(r"^(RA|.{1,2}LON|.LN)(-|$)")
+_LATITUDE = re.compile(r"^(DEC|.{1,2}LAT|.LT)(-|$)")
+_FRAMES = {"J2000": "FK5", "J2000.0": "FK5", "B1950": "FK4", "B1950.0": "FK4", "ICRF": "ICRS", "FK5-J2000": "FK5"}
+
+
+class CelestialAxes(NamedTuple):
+    """Numbers of the FITS axes that hold the sky, in the order of the pixels."""
+
+    first: int
+    second: int
+
+
+def find_celestial_axes(cards: HeaderCards) -> CelestialAxes:
+    """Axes of longitude and latitude.
+
+    Raises
+    ------
+    SfhInputError
+        There are none; names the CTYPE cards.
+    """
+    types = {i: cards.text(f"CTYPE{i}").upper() for i in range(1, 6)}
+    found = [i for i, t in types.items() if _LONGITUDE.match(t) or _LATITUDE.match(t)]
+    kinds = {bool(_LATITUDE.match(types[i])) for i in found}
+    if len(found) != 2 or len(kinds) != 2:
+        shown = ", ".join(f"CTYPE{i} = {t!r}" for i, t in types.items() if t) or "no CTYPE1, CTYPE2"
+        raise SfhInputError(
+            f"{cards.path}: no celestial WCS in HDU {cards.hdu} ({shown}); add the coordinates of the image, "
+            "CTYPE1 'RA---TAN' and CTYPE2 'DEC--TAN' with CRVAL, CRPIX and CD"
+        )
+    return CelestialAxes(*sorted(found))
+
+
+def clean_celestial_wcs(
+    header: fits.Header, path: Path, hdus: fits.HDUList | None = None
+) -> tuple[WCS, tuple[str, ...]]:
+    """Read the celestial WCS of an image or a cube.
+
+    Parameters
+    ----------
+    header : Header
+    path : Path
+        For messages.
+    hdus : HDUList, optional
+        Open file with the tables of CPDIS and D2IM, if the header names some.
+
+    Returns
+    -------
+    WCS
+        Two-dimensional, celestial, in ICRS or FK5 J2000, without distortions; sky in degrees.
+    tuple of str
+        What was left out or converted, for the user.
+
+    Raises
+    ------
+    SfhInputError
+        Names the card that failed.
+    """
+    cards = HeaderCards(header, path)
+    axes = find_celestial_axes(cards)
+    plain, notes = _two_axis_header(cards, axes)
+    lookup = [k for i in axes for k in (f"CPDIS{i}", f"D2IMDIS{i}") if cards.has(k)]
+    wcs = _build_wcs(cards, plain, axes, hdus if lookup else None, lookup)
+    _check_scale(cards, wcs, axes)
+    distorted = wcs.sip is not None or bool(lookup)
+    if distorted or not _is_equatorial_2000(wcs):
+        shape = tuple(int(cards.number(f"NAXIS{i}", 100.0) or 100) for i in axes)
+        wcs, residual = _fit_tangent_plane(cards, wcs, (shape[0], shape[1]), lookup)
+        what = "distortions" if distorted else f"coordinates {cards.text(f'CTYPE{axes.first}')}"
+        notes.append(f"{what} converted to a tangent plane in ICRS, to {max(residual, 0.001):.3f} pixels")
+    return wcs, tuple(notes)
+
+
+def _two_axis_header(cards: HeaderCards, axes: CelestialAxes) -> tuple[fits.Header, list[str]]:
+    """A header of the celestial cards alone, with a CD matrix."""
+    plain, notes = fits.Header(), []
+    matrix = _pixel_matrix(cards, axes)
+    for n, i in enumerate(axes, start=1):
+        ctype = cards.text(f"CTYPE{i}").upper()
+        plain[f"CTYPE{n}"] = ctype
+        plain[f"CUNIT{n}"] = _angle_unit(cards, i)
+        plain[f"CRVAL{n}"] = cards.require_number(f"CRVAL{i}", "add the sky coordinate of the reference pixel")
+        plain[f"CRPIX{n}"] = cards.require_number(f"CRPIX{i}", "add the reference pixel")
+        for m, value in enumerate(matrix[n - 1], start=1):
+            plain[f"CD{n}_{m}"] = float(value)
+        for key in list(cards.header):
+            if re.fullmatch(rf"PV{i}_\d+", key):
+                plain[f"PV{n}_{key.split('_')[1]}"] = cards.number(key)
+    for key in ("LONPOLE", "LATPOLE"):
+        if cards.number(key) is not None:
+            plain[key] = cards.number(key)
+    _copy_frame(cards, plain)
+    coefficients = [k for k in list(cards.header) if re.fullmatch(r"[AB]P?_(ORDER|DMAX|\d+_\d+)", k)]
+    if coefficients and all(plain[f"CTYPE{n}"].endswith("-SIP") for n in (1, 2)):
+        for key in coefficients:
+            plain[key] = int(cards.number(key) or 0) if key.endswith("ORDER") else cards.number(key)
+    elif coefficients:
+        for n in (1, 2):
+            plain[f"CTYPE{n}"] = plain[f"CTYPE{n}"].removesuffix("-SIP")
+        notes.append(
+            f"SIP coefficients ({', '.join(k for k in coefficients if 'ORDER' in k) or coefficients[0]}) are ignored: "
+            f"CTYPE{axes.first} = {cards.text(f'CTYPE{axes.first}')!r} does not declare them with -SIP"
+        )
+    else:
+        for n in (1, 2):
+            plain[f"CTYPE{n}"] = plain[f"CTYPE{n}"].removesuffix("-SIP")
+    return plain, notes
+
+
+def _pixel_matrix(cards: HeaderCards, axes: CelestialAxes) -> F64:
+    """Degrees (or the axes' unit) per pixel, (2, 2): each row from CD where it has some, else from CDELT, PC, CROTA."""
+    matrix = np.zeros((2, 2))
+    rotation = np.radians(cards.number(f"CROTA{axes.second}") or 0.0)
+    has_pc = any(cards.has(key) for i in axes for j in axes for key in (f"PC{i}_{j}", f"PC{i:03d}{j:03d}"))
+    steps = [cards.number(f"CDELT{i}") for i in axes]
+    for n, i in enumerate(axes):
+        if any(cards.has(f"CD{i}_{j}") for j in axes):
+            matrix[n] = [cards.number(f"CD{i}_{j}", 0.0) or 0.0 for j in axes]
+            continue
+        step = steps[n]
+        if step is None:
+            raise SfhInputError(
+                f"{cards.path}: neither CD{i}_{i} nor CDELT{i} is in HDU {cards.hdu}, the size of a pixel is unknown; "
+                f"add CD{i}_{i} in degrees"
+            )
+        if has_pc:
+            for m, j in enumerate(axes):
+                old = cards.number(f"PC{i:03d}{j:03d}", float(i == j))
+                matrix[n, m] = step * float(cards.number(f"PC{i}_{j}", old) or 0.0)
+        else:
+            sign = -1.0 if n == 0 else 1.0
+            matrix[n, n] = step * np.cos(rotation)
+            matrix[n, 1 - n] = sign * (steps[1 - n] or step) * np.sin(rotation)
+    if not abs(np.linalg.det(matrix)) > 0:
+        kind = "CD" if cards.has(f"CD{axes.first}_{axes.first}") else "CDELT"
+        keys = [f"CD{i}_{j}" for i in axes for j in axes] if kind == "CD" else [f"CDELT{i}" for i in axes]
+        shown = ", ".join(f"{k} = {cards.raw(k)!r}" for k in keys if cards.has(k))
+        raise SfhInputError(
+            f"{cards.path}: {shown} in HDU {cards.hdu} give pixels without area; correct them, in degrees per pixel"
+        )
+    return matrix
+
+
+def _angle_unit(cards: HeaderCards, axis: int) -> str:
+    text = cards.text(f"CUNIT{axis}")
+    if not text:
+        return "deg"
+    for name in ("deg", "arcsec", "arcmin", "rad"):
+        factor = unit_conversion_factor(text, u.deg)
+        if factor is not None and np.isclose(factor, u.Unit(name).to(u.deg), rtol=1e-9):
+            return name
+    raise cards.error(f"CUNIT{axis}", "is no unit of an angle", "write 'deg'")
+
+
+def _copy_frame(cards: HeaderCards, plain: fits.Header) -> None:
+    frame = (cards.text("RADESYS") or cards.text("RADECSYS")).upper()
+    equinox = cards.number("EQUINOX") if isinstance(cards.raw("EQUINOX"), (int, float)) else None
+    if frame:
+        plain["RADESYS"] = _FRAMES.get(frame, frame)
+    if equinox is not None:
+        plain["EQUINOX"] = equinox
+
+
+def _build_wcs(
+    cards: HeaderCards, plain: fits.Header, axes: CelestialAxes, hdus: fits.HDUList | None, lookup: list[str]
+) -> WCS:
+    if hdus is not None:
+        # The lookup tables are found through record-valued cards that only the whole header has.
+        plain = cards.header.copy()
+        if not all(cards.text(f"CTYPE{i}").upper().endswith("-SIP") for i in axes):
+            for key in [k for k in plain if re.fullmatch(r"[AB]P?_(ORDER|DMAX|\d+_\d+)", k)]:
+                del plain[key]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            wcs = WCS(plain, hdus) if hdus is not None else WCS(plain)
+            wcs = wcs.celestial if wcs.has_celestial else wcs
+            wcs.wcs.set()
+            wcs.wcs_pix2world([[0.0, 0.0]], 0)
+        except Exception as e:  # wcslib raises many classes for one fault: a broken header
+            line = (str(e).strip().splitlines() or [type(e).__name__])[-1][:120]
+            shown = ", ".join(f"CTYPE{i} = {cards.text(f'CTYPE{i}')!r}" for i in axes)
+            named = f", {lookup[0]} = {cards.text(lookup[0])!r}" if lookup else ""
+            raise SfhInputError(
+                f"{cards.path}: the celestial WCS of HDU {cards.hdu} cannot be read ({shown}{named}: {line}); "
+                + ("give a drizzled image" if lookup else "correct these cards")
+            ) from e
+    return wcs
+
+
+def _check_scale(cards: HeaderCards, wcs: WCS, axes: CelestialAxes) -> None:
+    scale = proj_plane_pixel_scales(wcs) * 3600.0
+    low, high = PIXEL_RANGE_ARCSEC
+    if not np.all((scale > low) & (scale < high)):
+        keys = [f"CD{i}_{i}" if cards.has(f"CD{i}_{i}") else f"CDELT{i}" for i in axes]
+        shown = ", ".join(f"{k} = {cards.raw(k)!r}" for k in keys)
+        raise SfhInputError(
+            f"{cards.path}: {shown} in HDU {cards.hdu} give pixels of {scale[0]:.4g} x {scale[1]:.4g} arcsec, "
+            f"not possible here ({low:g}-{high:g}); correct them, in degrees per pixel"
+        )
+    latitude = wcs.wcs.crval[wcs.wcs.lat]
+    if not abs(latitude) <= 90:
+        i = axes[wcs.wcs.lat]
+        raise cards.error(f"CRVAL{i}", "is no latitude", "correct it, in degrees")
+
+
+def _is_equatorial_2000(wcs: WCS) -> bool:
+    if not str(wcs.wcs.ctype[wcs.wcs.lng]).startswith("RA"):
+        return False
+    frame = str(wcs.wcs.radesys).strip().upper()
+    equinox = wcs.wcs.equinox
+    if frame in ("", "ICRS"):
+        return not (frame == "" and np.isfinite(equinox) and equinox < 1984)
+    return frame == "FK5" and (not np.isfinite(equinox) or abs(equinox - 2000.0) < 0.01)
+
+
+def _fit_tangent_plane(cards: HeaderCards, wcs: WCS, shape: tuple[int, int], lookup: list[str]) -> tuple[WCS, float]:
+    """An undistorted TAN WCS in ICRS, and its largest deviation in pixels."""
+    x, y = (v.ravel() for v in np.meshgrid(*(np.linspace(0.0, max(n - 1.0, 1.0), 21) for n in shape)))
+    middle = SkyCoord(0 * u.deg, 0 * u.deg)
+    try:
+        frame = wcs_to_celestial_frame(wcs)
+        lon, lat = wcs.all_pix2world(x, y, 0)
+        if wcs.wcs.lng == 1:
+            lon, lat = lat, lon
+        sky = SkyCoord(lon * u.deg, lat * u.deg, frame=frame).transform_to(ICRS())
+        middle = sky[sky.size // 2]
+    except Exception as e:  # frames, wcslib and coordinates raise many classes
+        line = (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
+        raise SfhInputError(
+            f"{cards.path}: the frame of HDU {cards.hdu} (RADESYS = {cards.text('RADESYS')!r}) cannot be converted to "
+            f"ICRS ({line}); correct RADESYS and EQUINOX"
+        ) from e
+    plane = WCS(naxis=2)
+    plane.wcs.ctype, plane.wcs.crval = ["RA---TAN", "DEC--TAN"], [middle.ra.deg, middle.dec.deg]
+    plane.wcs.crpix, plane.wcs.cdelt, plane.wcs.radesys = [1.0, 1.0], [1.0, 1.0], "ICRS"
+    there = np.column_stack(plane.wcs_world2pix(sky.ra.deg, sky.dec.deg, 0))
+    design = np.column_stack([x, y, np.ones_like(x)])
+    fit, *_ = np.linalg.lstsq(design, there, rcond=None)
+    matrix, offset = fit[:2].T, fit[2]
+    pixels = np.linalg.solve(matrix, (there - design @ fit).T)
+    residual = float(np.max(np.hypot(*pixels)))
+    if not residual <= MAX_RESIDUAL_PIX:
+        names = ", ".join([*(f"CTYPE{i} = {cards.text(f'CTYPE{i}')!r}" for i in (1, 2)), *lookup[:1]])
+        raise SfhInputError(
+            f"{cards.path}: the image of HDU {cards.hdu} is distorted ({names}) by up to {residual:.1f} pixels; "
+            "give an image that is drizzled or resampled onto a plain grid"
+        )
+    out = WCS(naxis=2)
+    out.wcs.ctype, out.wcs.crval = ["RA---TAN", "DEC--TAN"], plane.wcs.crval
+    out.wcs.cd = matrix
+    out.wcs.crpix = -np.linalg.solve(matrix, offset) + 1.0
+    out.wcs.radesys = "ICRS"
+    out.wcs.set()
+    return out, residual

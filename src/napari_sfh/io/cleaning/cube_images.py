@@ -1,0 +1,95 @@
+"""Which image of a cube's file holds flux, errors and masks, by the names that pipelines give them.
+
+MUSE and MPDAF (DATA, STAT, DQ), MaNGA (FLUX, IVAR, MASK), KCWI and astropy's CCDData (UNCERT, MASK, FLAGS), CALIFA
+(ERROR, BADPIX), Gemini and WiFeS (SCI, VAR, DQ), JWST (SCI, ERR, DQ), SAMI (VARIANCE).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from astropy.io import fits
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io import fits_access
+
+DATA_NAMES = ("DATA", "FLUX", "SCI", "SCIENCE", "CUBE", "SIGNAL")
+#: Names of error images, best first, and what they hold.
+ERROR_KINDS = {
+    "STAT": "variance", "VAR": "variance", "VARIANCE": "variance", "VARI": "variance",
+    "ERR": "sigma", "ERROR": "sigma", "ERRORS": "sigma", "UNCERT": "sigma", "UNCERTAINTY": "sigma", "SIGMA": "sigma",
+    "STD": "sigma", "STDEV": "sigma", "STDDEV": "sigma", "RMS": "sigma", "NOISE": "sigma", "E_DATA": "sigma",
+    "IVAR": "inverse", "INVVAR": "inverse", "IVARIANCE": "inverse", "INVERSE_VARIANCE": "inverse",
+}  # fmt: skip
+MASK_NAMES = ("DQ", "MASK", "FLAGS", "BADPIX", "BPM", "QUALITY", "QUAL", "FLAG")
+#: Kinds of astropy's uncertainties, as CCDData writes them into UTYPE.
+_UTYPES = {"STDDEVUNCERTAINTY": "sigma", "VARIANCEUNCERTAINTY": "variance", "INVERSEVARIANCE": "inverse"}
+#: Images of a cube's shape that hold no error and no mask.
+_OTHER_NAMES = ("WEIGHT", "WHT", "WMAP", "COVAR", "EXP", "EXPTIME", "DISP", "PREDISP", "LSF", "WAVE")
+
+
+@dataclass(frozen=True)
+class CubeImages:
+    """HDU numbers of a cube's images."""
+
+    data: int
+    shape: tuple[int, int, int]
+    error: int | None
+    error_name: str
+    error_kind: str  # variance, sigma, inverse; empty without error
+    masks: tuple[tuple[int, str], ...]  # HDU number and name
+    unused: tuple[str, ...]  # names of images of the cube's shape that nobody reads
+
+
+def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
+    """Match the 3-D images of a file to flux, errors and masks by name, else by order.
+
+    Raises
+    ------
+    SfhInputError
+        No flux image, one with an empty axis, or errors of another shape.
+    """
+    cubes = {i: h for i, h in enumerate(hdus) if len(fits_access.image_shape(h)) == 3}
+    names = {i: _plain_name(h.name) for i, h in cubes.items()}
+    # The first of equal names counts, also for a second EXTVER.
+    data = next((i for name in DATA_NAMES for i, n in names.items() if n == name), None)
+    if data is None:
+        taken = (*ERROR_KINDS, *MASK_NAMES, *_OTHER_NAMES)
+        data = next((i for i, name in names.items() if name not in taken), None)
+    if data is None:
+        raise SfhInputError(
+            f"{path}: not a cube, no 3-D flux image (DATA) among [{fits_access.describe_hdus(hdus)}]; "
+            "give a cube with EXTNAME DATA"
+        )
+    n, ny, nx = fits_access.image_shape(cubes[data])
+    if min(n, ny, nx) < 1:
+        raise SfhInputError(f"{path}: {hdus[data].name or 'PRIMARY'} has an axis of length 0; give a whole cube")
+    by_name = {name: i for i, name in reversed(names.items()) if i != data}
+    error = next((name for name in ERROR_KINDS if name in by_name), "")
+    masks = tuple((by_name[name], name) for name in MASK_NAMES if name in by_name)
+    for i, name in (*([(by_name[error], error)] if error else []), *masks):
+        if fits_access.image_shape(cubes[i]) != (n, ny, nx):
+            raise SfhInputError(
+                f"{path}: {name} has the shape {fits_access.image_shape(cubes[i])} but {hdus[data].name or 'DATA'} "
+                f"{(n, ny, nx)}; they must be equal: remove {name}, or give a whole file"
+            )
+    used = {data, by_name.get(error), *(i for i, _ in masks)}
+    unused = tuple(
+        hdus[i].name or f"HDU {i}"
+        for i, h in cubes.items()
+        if i not in used and fits_access.image_shape(h) == (n, ny, nx)
+    )
+    index = by_name.get(error)
+    kind = ERROR_KINDS.get(error, "")
+    if index is not None:
+        utype = re.sub(r"[^A-Z]", "", str(hdus[index].header.get("UTYPE", "")).upper())
+        kind = _UTYPES.get(utype, kind)
+    return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused)
+
+
+def _plain_name(name: str) -> str:
+    """An EXTNAME in capitals, without blanks and without words that say nothing."""
+    name = name.strip().upper().replace(" ", "_")
+    return re.sub(r"^(CUBE_|FLUX_)(?=(STAT|VAR|ERR|IVAR|MASK|DQ))|(_CUBE)$", "", name)

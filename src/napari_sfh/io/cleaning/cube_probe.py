@@ -1,0 +1,161 @@
+"""A look into a cube on opening: fill values, errors and masks that can or cannot be used, the laser's notch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.cube_images import CubeImages
+from napari_sfh.io.cleaning.cube_reader import ErrorImage, MaskImage, SlabReader
+from napari_sfh.io.cleaning.missing import ABSURD_FLAM, MAX_MASKED, find_fill_values, find_forbidding_bits, mark_masked
+from napari_sfh.io.image_reader import ImageReader
+from napari_sfh.types import F64
+
+#: Fluxes are held in this unit, erg/s/cm2/AA, where the file's own would leave the range of single precision.
+_UNIT = 1e-20
+_OWN_UNITS = (1e-23, 1e-12)
+#: Channels that are looked at.
+_PROBED = 12
+#: Observed wavelengths (AA) that the notch filter of MUSE's laser blocks, by instrument mode (MUSE User Manual).
+LASER_NOTCH_AA: Mapping[str, tuple[float, float]] = {
+    "WFM-AO-N": (5800.0, 5970.0),
+    "WFM-AO-E": (5750.0, 6010.0),
+    "NFM-AO-N": (5780.0, 6050.0),
+}
+
+
+def make_slab_reader(
+    path: Path,
+    images: CubeImages,
+    flux_scale: float,
+    error_factor: float,
+    header: Mapping[str, Any],
+    names: Sequence[str],
+    wave_aa: F64,
+    integer: bool,
+) -> tuple[SlabReader, list[str]]:
+    """The reader of a cube's blocks, and notes on what it leaves out.
+
+    Parameters
+    ----------
+    path : Path
+    images : CubeImages
+    flux_scale : float
+        erg/s/cm2/AA per stored unit of the flux.
+    error_factor : float
+        From the stored errors to erg/s/cm2/AA, in the power of their kind.
+    header : mapping
+        Cards of the primary HDU and the flux.
+    names : sequence of str
+        Of all HDUs.
+    wave_aa : array (n,)
+    integer : bool
+        The flux is stored as integers, where a zero may be a number like any other.
+
+    Raises
+    ------
+    SfhInputError
+        A mask forbids nearly everything.
+    """
+    unit = flux_scale if _OWN_UNITS[0] <= flux_scale <= _OWN_UNITS[1] else _UNIT
+    flux = ImageReader(path, images.data, 3)
+    sample = _read_sample(flux, images.shape)
+    reader = SlabReader(
+        images.shape,
+        flux,
+        1.0 if unit == flux_scale else flux_scale / unit,
+        None,
+        fills=find_fill_values(sample),
+        limit=ABSURD_FLAM / unit,
+        zero_is_missing=not integer,
+        bad_channels=_find_laser_notch(header, wave_aa),
+    )
+    notes = [f"{why}: masked" for _, _, why in reader.bad_channels]
+    error, note = _open_errors(path, images, error_factor, unit)
+    masks = tuple(_open_mask(path, index, name, header, names) for index, name in images.masks)
+    observed = np.isfinite(sample) & (sample != 0)
+    masks, more = _check_masks(masks, images.shape, observed, path)
+    return replace(reader, variance=error, masks=masks), [*notes, note, *more]
+
+
+def _probed_channels(shape: tuple[int, int, int]) -> list[int]:
+    return sorted({int(k) for k in np.linspace(0, shape[0] - 1, _PROBED + 2)[1:-1]})
+
+
+def _read_sample(reader: ImageReader, shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Some channels (k, ny, nx), and where the pixels can be reached singly a spectrum laid over the first of them."""
+    sample = np.stack([reader[k : k + 1][0] for k in _probed_channels(shape)])
+    if reader.is_plain:
+        spectrum = np.ravel(reader[:, shape[1] // 2, shape[2] // 2])[: shape[0]].astype(sample.dtype)
+        extra = np.full((-(-spectrum.size // sample[0].size), *sample.shape[1:]), np.nan, dtype=sample.dtype)
+        extra.ravel()[: spectrum.size] = spectrum
+        return np.concatenate([sample, extra])
+    return sample
+
+
+def _open_errors(path: Path, images: CubeImages, factor: float, unit: float) -> tuple[ErrorImage | None, str]:
+    """The errors; some without one positive number count as absent."""
+    if images.error is None:
+        return None, "no STAT: errors are estimated from the spectra themselves"
+    reader = ImageReader(path, images.error, 3)
+    sample = _read_sample(reader, images.shape)
+    with np.errstate(invalid="ignore"):
+        usable = (sample > 0) & (sample < np.inf)
+    fills = find_fill_values(sample)
+    for fill in fills:
+        usable &= sample != fill
+    if not usable.any():
+        note = f"{images.error_name} is nowhere positive and ignored: errors are estimated from the spectra themselves"
+        return None, note
+    power = {"variance": 2, "sigma": 1, "inverse": -2}[images.error_kind]
+    own = factor / unit**power
+    if abs(own - 1.0) < 1e-9:
+        own = 1.0
+    kind = {"variance": "", "sigma": " read as 1 sigma", "inverse": " read as inverse variance"}[images.error_kind]
+    return ErrorImage(
+        reader, images.error_name, images.error_kind, own, fills
+    ), images.error_name + kind if kind else ""
+
+
+def _open_mask(path: Path, index: int, name: str, header: Mapping[str, Any], names: Sequence[str]) -> MaskImage:
+    bits, survey = find_forbidding_bits(header, names) if name in ("MASK", "DQ") else (None, "")
+    return MaskImage(ImageReader(path, index, 3), name, bits, survey)
+
+
+def _check_masks(
+    masks: tuple[MaskImage, ...], shape: tuple[int, int, int], observed: NDArray[np.bool_], path: Path
+) -> tuple[tuple[MaskImage, ...], list[str]]:
+    """Refuse a mask that forbids nearly all observed pixels: its meaning is another one."""
+    channels = _probed_channels(shape)
+    seen = observed[: len(channels)]
+    notes = []
+    for mask in masks:
+        values = np.stack([mask.reader[k : k + 1][0] for k in channels])
+        forbidden = mark_masked(values, mask.bits)
+        share = float(forbidden[seen].mean()) if seen.any() else 0.0
+        if share > MAX_MASKED:
+            raise SfhInputError(
+                f"{path}: {mask.name} forbids {100 * share:.0f} % of the observed pixels; usable ones must be 0: "
+                f"invert it, or remove the extension {mask.name}"
+            )
+        meaning = f"bits of {mask.survey}" if mask.survey else "0 = usable"
+        notes.append(f"{mask.name} is used ({meaning})" if mask.name != "DQ" else "")
+    return masks, notes
+
+
+def _find_laser_notch(header: Mapping[str, Any], wave_aa: F64) -> tuple[tuple[int, int, str], ...]:
+    """Channels of the laser's notch, whatever fills them, where the header says that the laser was on."""
+    words = " ".join(str(header.get(k, "")) for k in ("ESO INS MODE", "INSMODE", "HIERARCH ESO INS MODE")).upper()
+    mode = re.search(r"(WFM-AO-[NE]|NFM-AO-N|NFM)", words)
+    if mode is None:
+        return ()
+    low, high = LASER_NOTCH_AA.get(mode.group(1), LASER_NOTCH_AA["NFM-AO-N"])
+    first, last = (int(k) for k in np.searchsorted(wave_aa, (low, high)))
+    return ((first, last, f"laser notch {low:.0f}-{high:.0f} AA of {mode.group(1)}"),) if last > first else ()

@@ -1,0 +1,243 @@
+"""The wavelength axis of a cube, cleaned once on reading: air wavelengths in Angstrom of every channel.
+
+``AWAV`` and ``WAVE`` axes, linear or logarithmic (Greisen et al. 2006, A&A 446, 747), IRAF's ``DC-FLAG``, lookup tables
+(``-TAB``), and the plain words that older pipelines write. The step is that of CDi_i where it stands, else CDELTi times
+PCi_i: wcslib takes a step of 1 where CD cards exist for the sky alone.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.cards import HeaderCards
+from napari_sfh.io.cleaning.units import unit_conversion_factor
+from napari_sfh.physics.wavelength import vacuum_to_air
+from napari_sfh.types import F64
+
+_SPECTRAL = re.compile(
+    r"^(AWAV|WAVE|FREQ|ENER|WAVN|VELO|VRAD|VOPT|ZOPT|BETA|FELO|LINEAR|LAMBDA|LAMDA|LOGLAM|LOG|LAM|WL|SPECTRAL)"
+)
+_STOKES = re.compile(r"^(STOKES|COMPLEX|POL)")
+#: Words without a medium: taken as air, and said.
+_PLAIN_WORDS = re.compile(r"^(LINEAR|LAMBDA|LAMDA|WAVELENGTH|WAVELENG|LAM|WL|SPECTRAL|LOGLAM|LOG-?LIN|LOG)")
+#: Where a unit is absent: which one the numbers must be in (upper limit, unit, Angstrom).
+_GUESSES = ((1e-5, "m", 1e10), (30.0, "micron", 1e4), (1200.0, "nm", 10.0), (1e5, "Angstrom", 1.0))
+
+
+class WavelengthAxis(NamedTuple):
+    """Wavelengths of a cube's channels."""
+
+    wave_aa: F64  # (n,) in air
+    notes: tuple[str, ...]
+
+
+def find_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> int:
+    """FITS number of the wavelength axis among axes of given ``lengths``.
+
+    Raises
+    ------
+    SfhInputError
+        There is none, or it is not the last axis longer than 1.
+    """
+    types = {i: cards.text(f"CTYPE{i}").upper() for i in lengths}
+    long = [i for i in sorted(lengths) if lengths[i] > 1 or i <= 2]
+    found = [i for i, t in types.items() if _SPECTRAL.match(t) and not (i <= 2 and _PLAIN_WORDS.match(t))]
+    if not found:
+        last = long[-1]
+        raise cards.error(
+            f"CTYPE{last}" if cards.has(f"CTYPE{last}") else "CTYPE3",
+            "is no wavelength axis",
+            "write AWAV (air) or WAVE (vacuum) with CUNIT3 'Angstrom'",
+        )
+    axis = found[0]
+    if any(i > axis and lengths[i] > 1 for i in lengths) or axis <= 2:
+        shown = ", ".join(f"CTYPE{i} = {t!r}" for i, t in types.items())
+        raise SfhInputError(
+            f"{cards.path}: the axes of HDU {cards.hdu} are {shown}: wavelength must be axis 3; reorder them, e.g. "
+            "with spectral_cube.SpectralCube.read().write()"
+        )
+    return axis
+
+
+def read_wavelength_axis(
+    header: fits.Header, path: Path, n: int, axis: int = 3, hdus: fits.HDUList | None = None
+) -> WavelengthAxis:
+    """Read the air wavelengths of ``n`` channels.
+
+    Parameters
+    ----------
+    header : Header
+    path : Path
+        For messages.
+    n : int
+        Number of channels.
+    axis : int
+        FITS number of the axis.
+    hdus : HDUList, optional
+        The open file, for lookup tables.
+
+    Raises
+    ------
+    SfhInputError
+        Names the card that failed.
+    """
+    cards = HeaderCards(header, path)
+    ctype = cards.text(f"CTYPE{axis}").upper()
+    _check_tilt(cards, axis)
+    if ctype.endswith("-TAB"):
+        wave, notes = _table_wavelengths(cards, axis, n, hdus)
+    elif (cards.number("DC-FLAG") or 0) == 1 or re.match(r"^(LOGLAM|LOG)", ctype) or _is_log_unit(cards, axis):
+        wave, notes = _log_wavelengths(cards, axis, n)
+    else:
+        wave, notes = _wcslib_wavelengths(cards, axis, n)
+    if not np.all(np.isfinite(wave)) or not np.all(np.diff(wave) > 0) or not wave[0] > 0:
+        step = f"CD{axis}_{axis}" if cards.has(f"CD{axis}_{axis}") else f"CDELT{axis}"
+        raise cards.error(
+            step if cards.has(step) else f"CTYPE{axis}",
+            "gives wavelengths that do not increase, or are not positive",
+            f"correct it, CRVAL{axis} and CRPIX{axis}",
+        )
+    _check_range(cards, axis, wave)
+    if ctype.startswith("WAVE") and not ctype.startswith("WAVELENG"):
+        return WavelengthAxis(vacuum_to_air(wave), tuple(notes))
+    if not ctype.startswith("AWAV"):
+        medium = "air"
+        if re.search(r"vac", cards.text("AIRORVAC") + cards.text("VACUUM") + cards.text("AIRVAC"), re.I):
+            wave, medium = vacuum_to_air(wave), "vacuum, as AIRORVAC says"
+        notes.append(f"CTYPE{axis} {ctype!r} does not say air or vacuum: taken as {medium}")
+    return WavelengthAxis(wave, tuple(notes))
+
+
+def _check_tilt(cards: HeaderCards, axis: int) -> None:
+    """Refuse wavelengths that change along the sky's axes."""
+    own = cards.number(f"CD{axis}_{axis}")
+    for i in (1, 2):
+        tilt = cards.number(f"CD{axis}_{i}")
+        if own and tilt and abs(tilt) > 1e-6 * abs(own):
+            raise cards.error(f"CD{axis}_{i}", "tilts wavelength against the sky", "resample the cube, or set it to 0")
+
+
+def _step(cards: HeaderCards, axis: int) -> tuple[float, list[str]]:
+    """Step per channel in the axis' unit: CDi_i, else CDELTi times PCi_i."""
+    own, delta = cards.number(f"CD{axis}_{axis}"), cards.number(f"CDELT{axis}")
+    if own:
+        notes = []
+        if delta and delta != 1.0 and abs(delta / own - 1) > 1e-3:
+            notes.append(f"CD{axis}_{axis} = {own:g} is used, not CDELT{axis} = {delta:g}")
+        return own, notes
+    if delta:
+        turned = cards.number(f"PC{axis}_{axis}", 1.0)
+        notes = []
+        if cards.has("CD1_1"):
+            notes.append(f"CDELT{axis} = {delta:g} is the step: there is no CD{axis}_{axis} beside the CD of the sky")
+        return delta * (1.0 if turned is None else turned), notes
+    shown = ", ".join(f"{k} = {cards.raw(k)!r}" for k in (f"CD{axis}_{axis}", f"CDELT{axis}") if cards.has(k))
+    raise SfhInputError(
+        f"{cards.path}: CD{axis}_{axis} or CDELT{axis} is absent or 0 in HDU {cards.hdu} ({shown}), "
+        f"the wavelength step is unknown; add CD{axis}_{axis} in Angstrom"
+    )
+
+
+def _unit(cards: HeaderCards, axis: int) -> tuple[float, list[str]]:
+    """Angstrom per unit of the axis."""
+    text = cards.text(f"CUNIT{axis}")
+    value = cards.require_number(f"CRVAL{axis}", "add the wavelength of the reference channel")
+    if text:
+        factor = unit_conversion_factor(text, u.AA)
+        if factor is None:
+            raise cards.error(f"CUNIT{axis}", "is no unit of wavelength", "write 'Angstrom', 'nm', 'um' or 'm'")
+        return factor, []
+    for limit, name, factor in _GUESSES:
+        if 0 < abs(value) < limit:
+            return factor, [f"CUNIT{axis} is absent: wavelengths taken as {name} (CRVAL{axis} = {value:g})"]
+    raise cards.error(f"CRVAL{axis}", f"is no wavelength and CUNIT{axis} is absent", f"add CUNIT{axis} 'Angstrom'")
+
+
+def _wcslib_wavelengths(cards: HeaderCards, axis: int, n: int) -> tuple[F64, list[str]]:
+    """Linear and ``-LOG`` axes, frequencies, energies: by wcslib, from a header of this axis alone."""
+    ctype = cards.text(f"CTYPE{axis}").upper()
+    step, notes = _step(cards, axis)
+    if re.match(r"^(VELO|VRAD|VOPT|ZOPT|BETA|FELO)", ctype):
+        raise cards.error(f"CTYPE{axis}", "is a velocity, not a wavelength", "write the cube with AWAV or WAVE")
+    plain = fits.Header()
+    if re.match(r"^(FREQ|ENER|WAVN)", ctype):
+        plain["CUNIT1"] = cards.text(f"CUNIT{axis}")
+        factor: float | None = None
+    else:
+        factor, more = _unit(cards, axis)
+        notes += more
+        plain["CUNIT1"] = "Angstrom"
+    scale = 1.0 if factor is None else factor
+    plain["CTYPE1"] = "AWAV" if _PLAIN_WORDS.match(ctype) else ctype
+    plain["CRVAL1"] = scale * cards.require_number(f"CRVAL{axis}", "add the wavelength of the reference channel")
+    plain["CRPIX1"] = cards.require_number(f"CRPIX{axis}", "add the reference channel")
+    plain["CDELT1"] = scale * step
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            wcs = WCS(plain)
+            values = wcs.wcs_pix2world(np.arange(n, dtype=np.float64)[:, None], 0)[:, 0]
+            wave = (values * u.Unit(str(wcs.wcs.cunit[0]))).to_value(u.AA, equivalencies=u.spectral())
+        except Exception as e:  # wcslib and units raise many classes for one fault: a broken header
+            line = (str(e).strip().splitlines() or [type(e).__name__])[-1][:120]
+            raise cards.error(f"CTYPE{axis}", f"cannot be read ({line})", "write AWAV or WAVE") from e
+    return np.asarray(wave, dtype=np.float64), notes
+
+
+def _is_log_unit(cards: HeaderCards, axis: int) -> bool:
+    return bool(re.match(r"^(log|ln)", cards.text(f"CUNIT{axis}").lower()))
+
+
+def _log_wavelengths(cards: HeaderCards, axis: int, n: int) -> tuple[F64, list[str]]:
+    """Axes of the logarithm itself, base 10 or e, told apart by their numbers (Angstrom)."""
+    step, notes = _step(cards, axis)
+    value = cards.require_number(f"CRVAL{axis}", "add the logarithm of the wavelength of the reference channel")
+    pixel = np.arange(1, n + 1) - cards.require_number(f"CRPIX{axis}", "add the reference channel")
+    logarithm = value + step * pixel
+    if 3.0 < value < 5.5:
+        return np.asarray(10.0**logarithm), [*notes, f"axis {axis} is log10 of wavelength in Angstrom"]
+    if 7.0 < value < 11.5:
+        return np.exp(logarithm), [*notes, f"axis {axis} is the natural logarithm of wavelength in Angstrom"]
+    raise cards.error(f"CRVAL{axis}", "is no logarithm of a wavelength in Angstrom", "correct it, or CTYPE and DC-FLAG")
+
+
+def _table_wavelengths(cards: HeaderCards, axis: int, n: int, hdus: fits.HDUList | None) -> tuple[F64, list[str]]:
+    """A lookup table in a binary table of the file (``-TAB``)."""
+    extension, column = cards.text(f"PS{axis}_0"), cards.text(f"PS{axis}_1")
+    try:
+        if hdus is None:
+            raise KeyError("the file has no tables")
+        table: Any = hdus[extension].data
+        factor, notes = _unit(cards, axis)
+        wave = np.ravel(np.asarray(table[column][0], dtype=np.float64)) * factor
+    except SfhInputError:
+        raise
+    except Exception as e:  # astropy raises many classes for a table that is not there
+        raise cards.error(
+            f"CTYPE{axis}",
+            f"names a lookup table (PS{axis}_0 = {extension!r}) that cannot be read",
+            "write AWAV or WAVE",
+        ) from e
+    if wave.size != n:
+        raise cards.error(f"CTYPE{axis}", f"names a table of {wave.size} wavelengths for {n} channels", "repair it")
+    return wave, [*notes, f"wavelengths of the lookup table {extension}"]
+
+
+def _check_range(cards: HeaderCards, axis: int, wave: F64) -> None:
+    """Refuse wavelengths that no optical or infrared spectrograph has: a unit or value is wrong."""
+    if wave[-1] < 500 or wave[0] > 5e5:
+        unit = cards.text(f"CUNIT{axis}") or "absent"
+        raise cards.error(
+            f"CRVAL{axis}",
+            f"with CUNIT{axis} {unit!r} gives {wave[0]:.4g}-{wave[-1]:.4g} Angstrom, no optical or infrared spectrum",
+            f"correct CUNIT{axis}",
+        )

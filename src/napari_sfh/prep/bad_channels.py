@@ -1,0 +1,175 @@
+"""Channels that no galaxy makes: they stick out of their neighbours in most bins, or carry no noise.
+
+A dead, doubled or badly subtracted channel is as narrow as the channel, while a spectral line is as wide as the
+line-spread function: its flanks rise by about as much as its core. A stretch without noise was filled by somebody, with
+a constant or a line between its ends, where nothing was observed (the notch of a laser guide star, a chip gap).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.prep.spectra import BinSpectra
+from napari_sfh.types import F64, Bool
+
+#: Brightest bins that are looked at.
+_BINS = 300
+#: Significance in the median of the bins, and least deviation over the continuum.
+_SIGNIFICANT, _LEAST = 8.0, 0.03
+#: How much steeper than its flanks a feature must be; a line with a FWHM of two channels has 1.2.
+_STEEP = 3.0
+#: Distance from a gas line of the galaxy within which nothing is judged, Angstrom.
+_LINE_REACH_AA = 4.0
+#: Local scatters by which a single pixel must stand out of one bin's spectrum.
+_SPIKE = 20.0
+#: Share of the bins that must agree.
+_MOST = 0.6
+#: Channels without noise in a row, and what counts as none: a share of the usual curvature.
+_STRETCH, _QUIET = 8, 0.02
+
+
+def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra, tuple[str, ...]]:
+    """Call channels bad that stick out of their neighbours in most bins, or carry no noise.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+        N bins, observed frame.
+    redshift : float
+        Of the galaxy: what lies at its gas lines is left alone.
+
+    Returns
+    -------
+    spectra : BinSpectra
+        The same with fewer good channels.
+    notes : tuple of str
+        Which wavelengths were masked.
+    """
+    if spectra.flux.shape[1] < 50:
+        return spectra, ()
+    light = np.where(spectra.good, spectra.flux, 0.0).sum(1)
+    rows = np.argsort(-light)[:_BINS]
+    rows = rows[light[rows] > 0]
+    if rows.size == 0:
+        return spectra, ()
+    flux = np.where(spectra.good[rows], spectra.flux[rows], np.nan).astype(np.float64)
+    level = np.nanmedian(flux, axis=1, keepdims=True)
+    flux = flux[level[:, 0] > 0] / level[level[:, 0] > 0]
+    if len(flux) == 0:
+        return spectra, ()
+    lines = np.array(GAS_LINES_AA) * (1 + redshift)
+    near_line = np.abs(spectra.wave_aa[:, None] - lines).min(1) < _LINE_REACH_AA
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # channels without any good pixel are expected
+        outliers = _find_narrow_features(flux, near_line)
+        quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
+        spikes = _find_spikes(spectra, near_line)
+    bad = (outliers | quiet) & spectra.good.any(0)
+    spikes &= ~bad
+    if not bad.any() and not spikes.any():
+        return spectra, ()
+    notes = []
+    if spikes.any():
+        notes.append(
+            f"single pixels masked that stick out of one bin: {int(spikes.sum())} in {int(spikes.any(1).sum())} bins"
+        )
+    for mask, what in ((outliers & bad, "stick out of their neighbours"), (quiet & bad, "carry no noise")):
+        if mask.any():
+            notes.append(f"channels masked that {what} in most bins: {_list_wavelengths(spectra.wave_aa, mask)}")
+    return replace(spectra, good=spectra.good & ~bad & ~spikes), tuple(notes)
+
+
+def _find_narrow_features(flux: F64, near_line: Bool) -> Bool:
+    """Channels (n,) that stand alone above or below their neighbours in most bins."""
+    n = flux.shape[1]
+    nan = np.full((len(flux), 2), np.nan)
+    wide = np.concatenate([nan, flux, nan], axis=1)
+    left2, left, right, right2 = (wide[:, k : k + n] for k in (0, 1, 3, 4))
+    edge = 0.5 * (left + right)
+    step = flux - edge
+    noise = _local_noise(step)
+    size = np.nanmedian(step, axis=0)
+    # Nothing beside it may change by as much: not the flank of a line, not the continuum.
+    slope = np.max([np.abs(np.nanmedian(d, axis=0)) for d in (left - left2, right - right2, right - left)], axis=0)
+    ratio = np.nanmedian(step / noise, axis=0)
+    agree = np.nanmean((np.sign(step) == np.sign(size)) & (np.abs(step) > noise), axis=0)
+    level = np.abs(np.nanmedian(edge, axis=0))
+    count = np.isfinite(step).sum(0)
+    with np.errstate(invalid="ignore"):
+        found = (np.abs(ratio) * np.sqrt(count) > 1.25 * _SIGNIFICANT) & (np.abs(size) > _LEAST * level)
+        found &= (np.abs(size) > _STEEP * slope) & (agree > _MOST)
+    return np.asarray(found & ~near_line)
+
+
+def _find_spikes(spectra: BinSpectra, near_line: Bool) -> Bool:
+    """Pixels (N, n) of one channel that stand far out of one bin's spectrum: cosmic rays, flipped bits."""
+    n = spectra.flux.shape[1]
+    found = np.zeros(spectra.flux.shape, dtype=bool)
+    for lo in range(0, len(found), _BINS):
+        rows = slice(lo, lo + _BINS)
+        flux = np.where(spectra.good[rows], spectra.flux[rows], np.nan).astype(np.float64)
+        nan = np.full((len(flux), 2), np.nan)
+        wide = np.concatenate([nan, flux, nan], axis=1)
+        left2, left, right, right2 = (wide[:, k : k + n] for k in (0, 1, 3, 4))
+        edge = 0.5 * (left + right)
+        step = np.abs(flux - edge)
+        calm = np.maximum.reduce([np.abs(left - left2), np.abs(right - right2), np.abs(right - left)])
+        level = np.abs(np.nanmedian(flux, axis=1, keepdims=True))
+        with np.errstate(invalid="ignore"):
+            found[rows] = (step > _SPIKE * _local_noise(step)) & (step > 0.5 * level) & (step > _STEEP * calm)
+    return found & ~near_line & spectra.good
+
+
+def _local_noise(step: F64) -> F64:
+    """Robust scatter of each bin's steps in pieces of 100 channels, as an array like ``step``."""
+    out = np.empty_like(step)
+    for lo in range(0, step.shape[1], 100):
+        part = slice(lo, lo + 100)
+        scale = 1.4826 * np.nanmedian(np.abs(step[:, part]), axis=1, keepdims=True)
+        out[:, part] = np.where(scale > 0, scale, 1e-6)
+    return out
+
+
+def _noise_is_known(spectra: BinSpectra, rows: NDArray[np.intp]) -> bool:
+    """Whether the spectra scatter as much as their errors say; mocks without noise do not."""
+    flux, sigma = spectra.flux[rows], np.sqrt(spectra.variance[rows])
+    good = spectra.good[rows]
+    curvature = np.abs(flux[:, :-2] - 2 * flux[:, 1:-1] + flux[:, 2:])
+    whole = good[:, :-2] & good[:, 1:-1] & good[:, 2:]
+    if not whole.any():
+        return False
+    return bool(np.median(curvature[whole]) > 0.3 * 0.6745 * np.sqrt(6.0) * np.median(sigma[good]))
+
+
+def _find_quiet_stretches(flux: F64, noisy: bool) -> Bool:
+    """Channels (n,) of stretches whose curvature vanishes in most bins."""
+    n = flux.shape[1]
+    curvature = np.full(flux.shape, np.nan)
+    curvature[:, 1:-1] = np.abs(flux[:, :-2] - 2 * flux[:, 1:-1] + flux[:, 2:])
+    with np.errstate(all="ignore"):
+        usual = np.nanmedian(curvature, axis=1, keepdims=True)
+        limit = np.maximum(_QUIET * usual if noisy else 0.0, 3e-7)
+        quiet = np.nanmean(np.where(np.isfinite(curvature), curvature <= limit, np.nan), axis=0) > 0.8
+    out = np.zeros(n, dtype=bool)
+    if not noisy and not np.nanmedian(curvature) > 1e-5:
+        return out  # spectra without any noise: nothing can be told from it
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], quiet.astype(int), [0]])))
+    for first, last in zip(edges[::2], edges[1::2]):
+        if last - first >= _STRETCH:
+            out[max(first - 1, 0) : last + 1] = True
+    return out
+
+
+def _list_wavelengths(wave_aa: F64, mask: Bool) -> str:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
+    parts = [
+        f"{wave_aa[a]:.1f}" if b - a == 1 else f"{wave_aa[a]:.1f}-{wave_aa[b - 1]:.1f}"
+        for a, b in zip(edges[::2], edges[1::2])
+    ]
+    shown = ", ".join(parts[:8]) + (f" and {len(parts) - 8} more" if len(parts) > 8 else "")
+    return f"{shown} A"
