@@ -40,8 +40,8 @@ from napari_sfh.model.inference import predict_histories, predict_point_values
 from napari_sfh.model.networks import build_network
 from napari_sfh.pipeline import run_pipeline
 from napari_sfh.prep import binning, spectra
-from napari_sfh.prep.fast_kinematics import fit_fast_kinematics
-from napari_sfh.prep.kinematics import fit_ppxf_kinematics
+from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep.kinematics.stellar_kinematics import fit_ppxf_kinematics
 from napari_sfh.prep.mosaics.bands import measure_bands
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.rest_frame import shift_to_rest_frame

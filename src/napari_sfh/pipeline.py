@@ -26,11 +26,12 @@ from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import find_stellar_pixels
-from napari_sfh.prep import binning, kinematics, rest_frame, sky_lines, spectra
+from napari_sfh.prep import binning, rest_frame, sky_lines, spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels
 from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_redshifts
-from napari_sfh.prep.fast_kinematics import fit_fast_kinematics
 from napari_sfh.prep.grids import describe_dropped_spaxels
+from napari_sfh.prep.kinematics import stellar_kinematics
+from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
@@ -286,16 +287,18 @@ def _measure_kinematics(
     summed: spectra.BinSpectra,
     progress: ReportProgress | None,
     cancel: threading.Event | None,
-) -> kinematics.StellarKinematics:
+) -> stellar_kinematics.StellarKinematics:
     source, bundle = decisions.choose_kinematics(inputs.config), inputs.bundle
     if source == "maps":
         assert inputs.maps is not None  # RunConfig refuses anything else
-        return kinematics.bin_maps_kinematics(inputs.maps, galaxy.bins, galaxy.redshift, inputs.cube.path.name)
+        return stellar_kinematics.bin_maps_kinematics(inputs.maps, galaxy.bins, galaxy.redshift, inputs.cube.path.name)
     if source not in ("fast", "ppxf"):
-        return kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
+        return stellar_kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
     if bundle.basis is None:
-        raise SfhInputError(f"`kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA")
-    fit = fit_fast_kinematics if source == "fast" else kinematics.fit_ppxf_kinematics
+        raise SfhInputError(
+            f"`stellar_kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA"
+        )
+    fit = fit_fast_kinematics if source == "fast" else stellar_kinematics.fit_ppxf_kinematics
     return fit(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid, progress, cancel)
 
 

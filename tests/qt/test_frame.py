@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
-from napari_sfh.prep.kinematics import describe_ppxf_time
+from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.types import Progress
 
 

@@ -16,7 +16,7 @@ from napari_sfh.batch.galaxies_report import COLUMNS
 from napari_sfh.cli import build_command_parser
 from napari_sfh.config import OPTIONS, SETTINGS, RunConfig
 from napari_sfh.errors import SfhInputError
-from napari_sfh.prep.kinematics import describe_ppxf_time
+from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 
 
 @pytest.fixture

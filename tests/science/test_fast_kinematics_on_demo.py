@@ -8,8 +8,9 @@ from napari_sfh.demo import find_demo_folder
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.muse import read_cube
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.prep import binning, kinematics, spectra
-from napari_sfh.prep.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep import binning, spectra
+from napari_sfh.prep.kinematics import stellar_kinematics
+from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def both():
     summed.good[np.arange(summed.n_bins) % 8 != 0] = False  # no fit, no time
     basis = load_bundle().basis
     fast = fit_fast_kinematics(summed, cube.redshift, basis, MUSE_HST.grid)
-    ppxf = kinematics.fit_ppxf_kinematics(summed, cube.redshift, basis, MUSE_HST.grid)
+    ppxf = stellar_kinematics.fit_ppxf_kinematics(summed, cube.redshift, basis, MUSE_HST.grid)
     return fast, ppxf, fast.measured & ppxf.measured
 
 

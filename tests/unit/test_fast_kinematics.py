@@ -10,9 +10,9 @@ from prep_toys import forest, forest_basis
 
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep import kinematics
-from napari_sfh.prep.fast_kinematics import BATCH, fit_fast_kinematics
-from napari_sfh.prep.log_spectra import make_log_spectra
+from napari_sfh.prep.kinematics import stellar_kinematics
+from napari_sfh.prep.kinematics.fast_kinematics import BATCH, fit_fast_kinematics
+from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
 from napari_sfh.prep.spectra import BinSpectra
 
 WAVE = 4749.88 + 1.25 * np.arange(1881)
@@ -68,7 +68,7 @@ def test_velocity_and_dispersion_are_those_of_ppxf(basis, galaxy):
     _, _, spectra = galaxy
     some = replace(spectra, flux=spectra.flux[:24], variance=spectra.variance[:24], good=spectra.good[:24])
     fast = fit_fast_kinematics(some, REDSHIFT, basis, MUSE_HST.grid)
-    ppxf = kinematics.fit_ppxf_kinematics(some, REDSHIFT, basis, MUSE_HST.grid)
+    ppxf = stellar_kinematics.fit_ppxf_kinematics(some, REDSHIFT, basis, MUSE_HST.grid)
     assert np.std(fast.v_kms - ppxf.v_kms) < 3.0
     assert np.std(fast.sigma_kms - ppxf.sigma_kms) < 5.0
 

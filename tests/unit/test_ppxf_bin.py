@@ -13,7 +13,7 @@ from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.means import compute_population_means
-from napari_sfh.prep import ppxf_call
+from napari_sfh.prep.kinematics import ppxf_call
 from napari_sfh.types import Observation
 
 FREE = PpxfBinSettings(regul_error=1.0)

@@ -22,7 +22,7 @@ from napari_sfh.io.muse import read_cube
 from napari_sfh.jobs import format_duration
 from napari_sfh.preflight import cost, footprints
 from napari_sfh.preflight.plan import Preflight, examine_inputs, format_preflight_text
-from napari_sfh.prep import kinematics
+from napari_sfh.prep.kinematics import stellar_kinematics
 
 CUBE = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"
 SIDE = 30  # pixels of 0.0396 arcsec: 1.19 arcsec, the cube's 4 x 5 spaxels of 0.2 arcsec lie within
@@ -173,7 +173,7 @@ def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
         return [problem for problem in look(plan).problems if problem.startswith("pPXF fits")]
 
     assert said(kinematics="ppxf") == []
-    monkeypatch.setattr(kinematics, "PPXF_SECONDS", 900.0)
+    monkeypatch.setattr(stellar_kinematics, "PPXF_SECONDS", 900.0)
     (line,) = said(kinematics="ppxf")
     assert line == (
         "pPXF fits 20 spectra, about 5.0 h; faster: `kinematics` fast, a MAPS file (`maps`), "
@@ -225,7 +225,7 @@ def test_estimate_grows_with_the_work() -> None:
         < cost.estimate_cost(cost.Workload(spaxels=100_000, bins=100, cube_bytes=1e8)).seconds["binning"]
     )
     fits_ = cost.Workload(spaxels=1000, bins=1000, cube_bytes=1e8, kinematics="ppxf")
-    assert cost.estimate_cost(fits_).seconds["pPXF"] == 1000 * kinematics.PPXF_SECONDS
+    assert cost.estimate_cost(fits_).seconds["pPXF"] == 1000 * stellar_kinematics.PPXF_SECONDS
     assert (
         cost.estimate_cost(small).memory_bytes
         < cost.estimate_cost(cost.Workload(1000, 50_000, 1e8)).memory_bytes

@@ -10,7 +10,7 @@ from prep_toys import toy_bins, toy_wcs
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import extinction
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep import kinematics
+from napari_sfh.prep.kinematics import stellar_kinematics
 from napari_sfh.prep.observation import make_observation, mask_gas_lines
 from napari_sfh.prep.rest_frame import RestSpectra
 from napari_sfh.types import BinnedMaps, Flag
@@ -126,7 +126,7 @@ def test_mismatches_are_named():
 
 
 def test_constant_kinematics():
-    out = kinematics.parse_constant_kinematics("-20,75.5", 3)
+    out = stellar_kinematics.parse_constant_kinematics("-20,75.5", 3)
     np.testing.assert_array_equal(out.v_kms, [-20] * 3)
     np.testing.assert_array_equal(out.sigma_kms, [75.5] * 3)
     assert not out.measured.any()
@@ -135,7 +135,7 @@ def test_constant_kinematics():
 @pytest.mark.parametrize("text", ["fast", "1", "1,2,3", "0,-5", "0,0", "9999,60", "nan,60"])
 def test_bad_constants_are_quoted(text):
     with pytest.raises(SfhInputError, match=f"`kinematics` '{text}'"):
-        kinematics.parse_constant_kinematics(text, 3)
+        stellar_kinematics.parse_constant_kinematics(text, 3)
 
 
 def maps(v, sigma, redshift=0.002, shape=(2, 4)):
@@ -151,21 +151,21 @@ def maps(v, sigma, redshift=0.002, shape=(2, 4)):
 
 def test_medians_of_maps_per_bin():
     v = np.array([[10, 30, np.nan, np.nan], [5, 5, 5, 900]])
-    out = kinematics.bin_maps_kinematics(maps(v, 80.0), BINS, 0.002)
+    out = stellar_kinematics.bin_maps_kinematics(maps(v, 80.0), BINS, 0.002)
     np.testing.assert_allclose(out.v_kms, [20, 452.5, 5, 452.5])  # bin 2 takes that of bin 4, the nearest
     np.testing.assert_array_equal(out.measured, [True, False, True, True])
 
 
 def test_velocities_move_with_the_redshift():
-    out = kinematics.bin_maps_kinematics(maps(0.0, 80.0, redshift=0.0021), BINS, 0.002)
+    out = stellar_kinematics.bin_maps_kinematics(maps(0.0, 80.0, redshift=0.0021), BINS, 0.002)
     np.testing.assert_allclose(out.v_kms, C_KMS * np.log(1.0021 / 1.002), rtol=1e-4)
 
 
 def test_maps_without_kinematics_or_on_another_grid():
     with pytest.raises(SfhInputError, match=r"MAPS\.fits: V_STARS and SIGMA_STARS hold no usable value in any of 4"):
-        kinematics.bin_maps_kinematics(maps(np.nan, 80.0), BINS, 0.002)
+        stellar_kinematics.bin_maps_kinematics(maps(np.nan, 80.0), BINS, 0.002)
     with pytest.raises(SfhInputError, match=r"MAPS\.fits: its grid is 3 x 3"):
-        kinematics.bin_maps_kinematics(maps(0.0, 80.0, shape=(3, 3)), BINS, 0.002)
+        stellar_kinematics.bin_maps_kinematics(maps(0.0, 80.0, shape=(3, 3)), BINS, 0.002)
 
 
 # --- Milky Way --------------------------------------------------------------------------------------------------

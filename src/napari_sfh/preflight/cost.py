@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 
 from napari_sfh.jobs import format_duration
-from napari_sfh.prep.fast_kinematics import FAST_SECONDS
-from napari_sfh.prep.kinematics import PPXF_SECONDS
+from napari_sfh.prep.kinematics.fast_kinematics import FAST_SECONDS
+from napari_sfh.prep.kinematics.stellar_kinematics import PPXF_SECONDS
 from napari_sfh.types import F32
 
 

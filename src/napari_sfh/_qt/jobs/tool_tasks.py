@@ -23,7 +23,7 @@ from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.files import save_figure as save
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
-from napari_sfh.prep.ppxf_call import NOT_INSTALLED, is_ppxf_installed
+from napari_sfh.prep.kinematics.ppxf_call import NOT_INSTALLED, is_ppxf_installed
 from napari_sfh.types import Progress, Result
 
 #: What contours can be drawn of: emission lines, then maps; name to title.

@@ -31,7 +31,7 @@ from napari_sfh.physics.filters import Filter, filter_weight_matrix
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep.ppxf_call import run_ppxf
+from napari_sfh.prep.kinematics.ppxf_call import run_ppxf
 from napari_sfh.prep.rest_frame import reduced_chi2
 from napari_sfh.types import F64, Observation, Result
 

@@ -33,8 +33,8 @@ from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep.kinematics import StellarKinematics, fill_unfitted_bins
-from napari_sfh.prep.log_spectra import LN_STEP, LogSpectra, make_log_spectra
+from napari_sfh.prep.kinematics.log_spectra import LN_STEP, LogSpectra, make_log_spectra
+from napari_sfh.prep.kinematics.stellar_kinematics import StellarKinematics, fill_unfitted_bins
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool, Progress
 

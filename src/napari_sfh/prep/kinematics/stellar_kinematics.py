@@ -24,8 +24,8 @@ from napari_sfh.jobs import ReportProgress, format_duration, report_progress
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.grids import check_same_grid
-from napari_sfh.prep.log_spectra import LN_STEP, LogSpectra, make_log_spectra
-from napari_sfh.prep.ppxf_call import is_ppxf_installed, run_ppxf
+from napari_sfh.prep.kinematics.log_spectra import LN_STEP, LogSpectra, make_log_spectra
+from napari_sfh.prep.kinematics.ppxf_call import is_ppxf_installed, run_ppxf
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 
