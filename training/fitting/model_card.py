@@ -112,8 +112,8 @@ def format_accuracy_table(table: Mapping[str, Any]) -> str:
     rival = table.get("ppxf", {}).get("accuracy", {})
     head = ["", "bias", "std", "NMAD", "68 %", "95 %"] + (["pPXF bias", "pPXF std"] if rival else [])
     rows = [head, ["---"] * len(head)]
-    means = {k: w for k, w in MEAN_WORDS.items() if k in table["accuracy"]}
-    names = means if means else {k: f"`{k}`" for k in table["accuracy"]}
+    whole = all(k in table["accuracy"] for k in MEAN_WORDS)
+    names = MEAN_WORDS if whole else {k: MEAN_WORDS.get(k, f"`{k}`") for k in table["accuracy"]}
     for key, words in names.items():
         accuracy, coverage = table["accuracy"][key], table.get("coverage", {}).get(key, {})
         row = [

@@ -171,10 +171,14 @@ def measure_held_out(
 
 
 def derive_held_out_settings(settings: AugmentSettings) -> AugmentSettings:
-    """A fifth of the recipe's losses of bands and wavelengths, nearer to real use, at S/N even in the logarithm."""
+    """A fifth of the recipe's losses of bands and wavelengths, nearer to real use, at S/N even in the logarithm.
+
+    They reach as far as the recipe's, where it names a wider range than `HELD_OUT_SNR`: bright catalogues do.
+    """
+    ends = (*HELD_OUT_SNR, *settings.snr_range)
     losses = ("drop_band", "drop_photometry", "mask_range", "mask_line")
     fewer = {k: 0.2 * getattr(settings, k) for k in losses}
-    return replace(settings, snr_mix=(), snr_mix_share=0.0, snr_range=HELD_OUT_SNR, **fewer)
+    return replace(settings, snr_mix=(), snr_mix_share=0.0, snr_range=(min(ends), max(ends)), **fewer)
 
 
 def calibrate_model(
