@@ -26,8 +26,8 @@ from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep import binning
-from napari_sfh.prep.band_rows import make_band_observation
-from napari_sfh.prep.narrowband import make_narrowband_images
+from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
+from napari_sfh.prep.band_fluxes.narrowband import make_narrowband_images
 from napari_sfh.types import F32, BinMap, Bool, Cube, Flag, Observation, Progress, Result
 
 #: Share of a bin's light that a band may lack.

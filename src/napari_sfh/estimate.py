@@ -32,7 +32,7 @@ from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
-from napari_sfh.prep.band_rows import make_band_observation
+from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra

@@ -9,7 +9,7 @@ from prep_toys import toy_cube
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.physics.lines import HALPHA_AA
-from napari_sfh.prep import narrowband
+from napari_sfh.prep.band_fluxes import narrowband
 
 WAVE = np.arange(4750.0, 9350.0, 1.25)
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.filters import Filter
-from napari_sfh.prep import narrowband
+from napari_sfh.prep.band_fluxes import narrowband
 from napari_sfh.training.libraries.resampling import line_binning_matrix
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.prior.sampling import ObjectParameters, draw_parameters

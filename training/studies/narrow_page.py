@@ -13,8 +13,9 @@ def format_narrow_band_page(results: Mapping[str, Any]) -> str:
     lines = [
         "# Narrow bands",
         "",
-        "Two networks read narrow-band photometry instead of spectra. Their bands are made (`prep/narrowband.py`): "
-        "trapezoids of 145 Å every 100 Å like those of J-PAS, cut from a cube by `narrowband.make_narrowband_images`, "
+        "Two networks read narrow-band photometry instead of spectra. Their bands are made "
+        "(`prep/band_fluxes/narrowband.py`): trapezoids of 145 Å every 100 Å like those of J-PAS, cut from a cube by "
+        "`narrowband.make_narrowband_images`, "
         "from any spectra by `narrowband.measure_narrowband_fluxes`. "
         "This page is written by the commands below; no number is typed in.",
     ]

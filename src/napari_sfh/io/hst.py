@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy.io import fits
+from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
@@ -164,6 +166,30 @@ def measure_pixel_scatter(image: NDArray[np.floating]) -> float:
     return float(1.4826 * np.median(np.abs(d - np.median(d))) / np.sqrt(6.0))
 
 
+class _MosaicLayout(NamedTuple):
+    """Where the images of a mosaic's file are, and what its headers say."""
+
+    science: int
+    header: dict[str, Any]  # of the science image, the primary one's cards below it
+    shape: tuple[int, ...]
+    wcs: WCS
+    sky_notes: tuple[str, ...]
+    weight: int | None
+    sigma: int | None
+    mask: int | None
+
+
+def _read_mosaic_layout(path: Path) -> _MosaicLayout:
+    with fits_access.open_fits(path) as hdus:
+        science = _science_index(hdus, path)
+        header = hdus[science].header
+        shape = fits_access.image_shape(hdus[science])
+        wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
+        sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), ("DQ", "MASK")))
+        merged = fits_access.merge_headers(hdus[0].header, header)
+        return _MosaicLayout(science, merged, shape, wcs, tuple(sky_notes), _weight_index(hdus, shape), sigma, mask)
+
+
 def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrument | None = None) -> Mosaic:
     """Open one HST image with its weight map.
 
@@ -196,14 +222,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     bands = (instrument or load_instrument()).band_names
     if band is not None and band.upper() not in bands:
         raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(bands)}")
-    with fits_access.open_fits(path) as hdus:
-        science = _science_index(hdus, path)
-        header = hdus[science].header
-        merged = fits_access.merge_headers(hdus[0].header, header)
-        shape = fits_access.image_shape(hdus[science])
-        wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
-        inside = _weight_index(hdus, shape)
-        sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), ("DQ", "MASK")))
+    science, merged, shape, wcs, sky_notes, inside, sigma, mask = _read_mosaic_layout(path)
     name, camera = find_filter_name(merged, path, band, bands), find_camera_name(merged, path)
     trained = SUBSTITUTE_FILTERS.get(name, name)
     if band is not None and trained != band.upper():
