@@ -215,7 +215,9 @@ class LayerStack:
         return int(dims.current_step[0]) if dims.ndim > 2 else 0
 
     def _shown_changed(self, shown: Shown) -> None:
-        """A map with an axis of age leaves with its slider."""
+        """A map with an axis of age leaves with its slider, and the cross with the grid."""
+        if not self.display.is_grid:
+            self.marks.set_cross(None, 0.0)
         self._limits_typed = False
         for layer in list(self._viewer.layers):
             link = get_layer_link(layer.metadata)
