@@ -164,6 +164,7 @@ def _demo_command(options: argparse.Namespace) -> int:
 def _run_command(options: argparse.Namespace) -> int:
     if _is_many_galaxies(options):
         return _run_many_command(options)
+    _check_weights_are_no_output(options)
     if options.images or (options.cube and object_commands.needs_no_spectrum(options.model)):
         return object_commands.run_bands_command(options)
     from napari_sfh.decisions import configure_run
@@ -178,6 +179,14 @@ def _run_command(options: argparse.Namespace) -> int:
     )
     _run_and_save(config, Path(options.output), options.quiet)
     return 0
+
+
+def _check_weights_are_no_output(options: argparse.Namespace) -> None:
+    """Before the weights are read: they tell which kind of run this is."""
+    from napari_sfh.io.outputs import check_outputs
+
+    if Path(options.model).is_file():
+        check_outputs([options.output], [options.model])
 
 
 def _run_settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -187,6 +187,7 @@ def find_redshift(
     cube, bundle = inputs.cube, inputs.bundle
     known = decisions.choose_redshift(inputs.config, cube, inputs.maps).value
     if known is not None:
+        check_rest_range(cube.wave_aa, known, bundle.instrument.grid, bundle.min_coverage, cube.path)
         return known
     if bundle.basis is None:
         raise SfhInputError(

@@ -17,13 +17,12 @@ from napari_sfh.analysis.region_files import read_regions, write_regions
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.config import SETTINGS, RunConfig
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.dap import renumber_bins
+from napari_sfh.io.cleaning.bin_maps import renumber_bins
 from napari_sfh.io.workspaces import Workspace, read_workspace, write_workspace
 from napari_sfh.model.calibration import compute_pit
 from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR, N_AGE
 from napari_sfh.physics.filters import Filter, ab_mag, filter_weights, flux_from_ab
 from napari_sfh.physics.means import compute_population_means
-from napari_sfh.prep.grids import clean_bin_id
 
 few = settings(max_examples=25, deadline=None)
 unit = st.floats(0, 1, allow_nan=False, width=32)
@@ -62,7 +61,11 @@ bin_images = arrays(np.int64, st.tuples(st.integers(1, 8), st.integers(1, 8)), e
 @given(bin_images)
 @few
 def test_bins_are_numbered_without_gaps_and_in_order(image):
-    bins = renumber_bins(image)
+    if not (image >= 0).any():
+        with pytest.raises(SfhInputError, match="holds no bin"):
+            renumber_bins(image, "map", zero_is_bin=True)
+        return
+    bins, _ = renumber_bins(image, "map", zero_is_bin=True)
     assert np.array_equal(np.unique(bins[bins > 0]), np.arange(1, bins.max() + 1))
     assert np.array_equal(bins == 0, image < 0)
     for number in np.unique(bins[bins > 0]):
@@ -73,8 +76,12 @@ def test_bins_are_numbered_without_gaps_and_in_order(image):
 @given(bin_images)
 @few
 def test_a_given_bin_map_keeps_its_bins(image):
-    bins = clean_bin_id(image.astype(float), "map")
     none = image < (0 if (image < 0).any() else 1)
+    if none.all():
+        with pytest.raises(SfhInputError, match="holds no bin"):
+            renumber_bins(image.astype(float), "map")
+        return
+    bins, _ = renumber_bins(image.astype(float), "map")
     assert np.array_equal(bins == 0, none)
     assert np.unique(bins[~none]).size == np.unique(image[~none]).size
 
@@ -88,7 +95,8 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-blocks = st.dictionaries(st.text(min_size=1, max_size=8), values, max_size=3)
+states = st.dictionaries(st.text(max_size=5), values, max_size=3)
+blocks = st.dictionaries(st.text(min_size=1, max_size=8), states, max_size=3)
 
 
 @given(blocks, blocks, st.integers(0, 10**6))

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.wcs import WCS
+from smooth_result import make_result
 
-from conftest import make_result
 from napari_sfh.analysis.comparison import map_comparison, other_results
 from napari_sfh.analysis.comparison.map_comparison import OtherResult, build_comparison_table, compare_results
 from napari_sfh.errors import SfhInputError

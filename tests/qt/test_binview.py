@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from astropy.table import QTable
 from muse_hst import WAVE_AA
+from smooth_result import ROTATION_DEG
 
-from conftest import ROTATION_DEG
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView, describe_flags, find_masked_ranges
 from napari_sfh.errors import SfhInputError

@@ -11,8 +11,9 @@ import pytest
 from astropy.io import fits
 from napari.components import ViewerModel
 from npe2 import PluginManager
+from smooth_result import make_wcs
 
-from conftest import click, make_wcs, open_explorer
+from conftest import click, open_explorer
 from napari_sfh._qt import contributions
 from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError

@@ -15,8 +15,9 @@ import pytest
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
+from smooth_result import make_result
 
-from conftest import bin_world, click, make_result, native_canvas, open_explorer, screen_point, window
+from conftest import bin_world, click, native_canvas, open_explorer, screen_point, window
 from napari_sfh._qt.canvas import interaction
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis import maps

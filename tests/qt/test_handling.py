@@ -11,8 +11,9 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QScrollBar, QWidget
+from smooth_result import make_result
 
-from conftest import click, make_result, native_canvas, open_explorer, window
+from conftest import click, native_canvas, open_explorer, window
 from napari_sfh._qt.docks import closing
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result

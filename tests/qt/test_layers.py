@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Layer
+from smooth_result import make_result
 
-from conftest import make_result
 from napari_sfh._qt.canvas import layer_data
 from napari_sfh._qt.canvas.display import GRID, NOTHING
 from napari_sfh._qt.canvas.result_layers import LayerStack

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from napari.components import ViewerModel
+from smooth_result import make_result
 
-from conftest import make_result
 from napari_sfh._qt.canvas.layer_data import get_layer_link, make_map_layer
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.jobs import tool_tasks

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from smooth_result import make_result
 
-from conftest import make_result
 from napari_sfh import demo
 from napari_sfh.config import RunConfig
 from napari_sfh.io.muse import read_cube

@@ -13,8 +13,9 @@ from astropy.io import fits
 from napari.components import ViewerModel
 from npe2 import PluginManager
 from qtpy.QtWidgets import QGraphicsPolygonItem
+from smooth_result import make_wcs
 
-from conftest import make_wcs, open_explorer
+from conftest import open_explorer
 from napari_sfh._qt import contributions
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.jobs import ReportProgress

@@ -93,6 +93,12 @@ def test_shapes_without_an_inside_are_named(result: Result, tmp_path: Path) -> N
     assert len(found.outlines) == 1
 
 
+def test_a_global_include_holds_for_shapes_without_a_sign(result: Result, tmp_path: Path) -> None:
+    text = "global include=0\nimage\ncircle(20,20,3)\n+circle(20,20,9)\nglobal include=1\ncircle(9,9,3)\n-circle(9,9,1)"
+    found = read_regions(written(tmp_path, text), result.wcs)
+    assert [o.include for o in found.outlines] == [False, True, True, False]
+
+
 def test_written_regions_come_back(result: Result, tmp_path: Path) -> None:
     points = np.array([[3.0, 4.0], [3.0, 30.0], [25.0, 18.0]])
     outlines = [Outline(points), Outline(points / 2, include=False)]

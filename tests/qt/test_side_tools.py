@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from astropy.io import fits
 from qtpy.QtCore import Qt
+from smooth_result import make_result
 
-from conftest import at_once, bin_world, make_result, open_explorer
+from conftest import at_once, bin_world, open_explorer
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.tools.colour_image import split_into_segments

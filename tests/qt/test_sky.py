@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from smooth_result import PIXEL_ARCSEC, ROTATION_DEG, make_wcs
 
-from conftest import PIXEL_ARCSEC, ROTATION_DEG, make_wcs
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 
 SHAPE = (40, 30)

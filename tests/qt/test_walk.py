@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from smooth_result import make_result
 from walk import Walk
 
-from conftest import make_result, open_explorer
+from conftest import open_explorer
 from napari_sfh.types import Result
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from smooth_result import make_result
 
-from conftest import at_once, make_result, open_explorer
+from conftest import at_once, open_explorer
 from napari_sfh.analysis.comparison import ppxf_fit, ppxf_json
 from napari_sfh.analysis.comparison.ppxf_fit import PpxfFit
 from napari_sfh.analysis.disc import Disc

@@ -39,11 +39,12 @@ def stock(monkeypatch, content, is_sdist=False):
 
 
 def pip(monkeypatch, content=None, code=0, stderr=""):
-    """A pip that delivers ``content``; returns the list of its calls."""
+    """A pip that delivers ``content``; returns the list of its calls: arguments, then the requirements' lines."""
     calls = []
 
     def run(command, **options):
-        calls.append(command)
+        with open(command[command.index("--requirement") + 1], encoding="utf-8") as stream:
+            calls.append([*command, *stream.read().splitlines()])
         if content is not None:
             folder = command[command.index("--dest") + 1]
             with open(f"{folder}/{fetch.ARCHIVES[NAME].filename}", "wb") as stream:
@@ -55,12 +56,13 @@ def pip(monkeypatch, content=None, code=0, stderr=""):
 
 
 def test_an_archive_is_fetched_once_and_read_without_unpacking(monkeypatch, tmp_path):
-    stock(monkeypatch, wheel())
+    archive = stock(monkeypatch, wheel())
     calls = pip(monkeypatch, wheel())
     assert fetch.read_archive_members(NAME, lambda m: m.endswith("a.txt")) == {"pkg/a.txt": b"alpha"}
     assert fetch.read_archive_members(NAME, lambda m: m.endswith("b.txt")) == {"pkg/b.txt": b"beta"}
     assert len(calls) == 1
-    assert calls[0][-1] == "pkg==1"
+    assert calls[0][-1] == f"pkg==1 --hash=sha256:{archive.sha256}"
+    assert "--require-hashes" in calls[0]
     assert "--no-deps" in calls[0]
     assert calls[0][calls[0].index(":all:") - 1] == "--only-binary"
     assert [p.name for p in (tmp_path / "cache" / "archives").iterdir()] == [fetch.ARCHIVES[NAME].filename]
@@ -148,3 +150,8 @@ def test_the_command_fails_in_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err.count("\n") == 1
     assert cli.main(["templates", "--library", "nope", "--quiet"]) == 2
     assert "library 'nope' is unknown" in capsys.readouterr().err
+
+
+def test_the_command_prepares_for_the_instrument_asked_for(capsys):
+    assert cli.main(["templates", "--library", "bc03-miles", "--instrument", "no-such", "--quiet"]) == 2
+    assert "no-such" in capsys.readouterr().err

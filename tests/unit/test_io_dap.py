@@ -53,6 +53,19 @@ def test_kinematics(tmp_path):
     assert np.isnan(maps.sigma_kms[~inside]).all()
 
 
+@pytest.mark.parametrize("fill", [-999.0, 1e20, np.nan])
+@pytest.mark.parametrize("name", ["V_STARS", "SIGMA_STARS"])
+def test_fits_that_are_missing_are_no_kinematics(tmp_path, name, fill):
+    bins = np.repeat(np.arange(1, 5), 4).reshape(4, 4)
+    path = write_maps(tmp_path / "MAPS.fits", bins)
+    with fits.open(path, mode="update") as hdus:
+        hdus[name].data[0] = fill
+    maps = read_maps(path)
+    assert np.isnan(maps.v_kms[0]).all()
+    assert np.isnan(maps.sigma_kms[0]).all()
+    np.testing.assert_allclose(maps.sigma_kms[1:, 0], [52, 53, 54])
+
+
 def test_without_redshift(tmp_path):
     assert read_maps(write_maps(tmp_path / PUBLIC, dap_bins(), redshift=None)).redshift is None
 

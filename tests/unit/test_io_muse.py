@@ -336,3 +336,26 @@ def test_large_cube_is_never_held(tmp_path):
     assert cube.shape == (n, side, side)
     assert not good.any()  # a sparse file holds zeros: nothing was observed
     assert peak < 3 * (flux.nbytes + good.nbytes) + 20e6
+
+
+@pytest.mark.parametrize(
+    ("method", "blank", "zeros_are_numbers"), [(-1, False, True), (-1, True, False), (2, True, False)]
+)
+def test_zeros_of_rounded_noise_are_numbers(tmp_path, method, blank, zeros_are_numbers):
+    """Rounded to half of the noise, a fifth of pure noise is 0; spaxels that are 0 throughout were not observed."""
+    flux = np.random.default_rng(1).normal(0, 17, (40, 24, 24)).astype(np.float32)
+    flux[:, :3] *= not blank
+    header = fits.getheader(write_cube(tmp_path / "plain.fits", BUNIT=ESO_UNIT), "DATA")
+    data = fits.CompImageHDU(
+        flux, header, name="DATA", compression_type="RICE_1", quantize_level=2, quantize_method=method, dither_seed=1
+    )
+    stat = fits.ImageHDU(np.full_like(flux, 289), header, name="STAT")
+    fits.HDUList([fits.PrimaryHDU(), data, stat]).writeto(tmp_path / "c.fits")
+    got, _, good = read_cube(tmp_path / "c.fits").read(0, 40)
+    if zeros_are_numbers:
+        assert good.all()
+        assert (got == 0).mean() > 0.1
+    else:
+        np.testing.assert_array_equal(good, got != 0)
+        assert not good[:, :3].any()
+        assert (good[:, 3:].mean() == 1) == (method == 2)

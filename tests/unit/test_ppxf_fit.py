@@ -28,13 +28,14 @@ def grid():
     light = b.light_v * np.median(flux[..., 480] / b.light_v)
     weights = filter_weight_matrix(b.filters, b.sed_wave_aa)
     return PpxfGrid(
-        (flux / light[..., None]).reshape(64, -1).T,
-        b.sed_wave_aa,
-        (sed / light[..., None]).reshape(64, -1).T,
-        np.broadcast_to(weights, (2, 2, *weights.shape)),
-        light,
-        np.arange(16),
-        b.mh,
+        flux=(flux / light[..., None]).reshape(64, -1).T,
+        sed_wave_aa=b.sed_wave_aa,
+        sed=(sed / light[..., None]).reshape(64, -1).T,
+        redshifts=np.array([0.0, 0.1]),
+        band_weights=np.broadcast_to(weights, (2, 2, *weights.shape)),
+        light_v=light,
+        bin_of_group=np.arange(16),
+        mh=b.mh,
     )
 
 
@@ -98,7 +99,7 @@ def test_templates_of_a_library_carry_unit_light():
     last = np.flatnonzero(t.bin_of_sub == 15)
     part = np.array_split(last, 2)[1]
     width = np.diff(t.sub_edges_gyr)[part]
-    flux = (t.muse[1, part] * width[:, None]).sum(0) / (t.light_v[1, part] * width).sum()
+    flux = (t.spectrum[1, part] * width[:, None]).sum(0) / (t.light_v[1, part] * width).sum()
     ratio = made.flux.reshape(-1, 32, t.mh.size)[:, 31, 1] / flux
     np.testing.assert_allclose(ratio, ratio[0], rtol=1e-4)
     bands, wave = made.bands(0.0, acs=False)
@@ -107,7 +108,7 @@ def test_templates_of_a_library_carry_unit_light():
 
 
 def test_gas_lines_have_unit_flux_at_their_place():
-    flux, bands, names = make_gas_line_templates(toy_templates().filters[:5], 150.0, 300.0)
+    flux, bands, names = make_gas_line_templates(toy_templates().filters[:5], MUSE_HST.grid, 150.0, 300.0)
     halpha = flux[:, names.index("Halpha")]
     assert halpha.sum() * 1.25 == pytest.approx(1.0, abs=0.01)
     assert WAVE_AA[halpha.argmax()] == pytest.approx(6562.8 * (1 + 300 / 299792.458), abs=1.0)

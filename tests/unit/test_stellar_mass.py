@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from smooth_result import make_result
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "qt"))
-from conftest import make_result
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView
 from napari_sfh.analysis.stellar_mass import (

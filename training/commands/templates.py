@@ -24,6 +24,7 @@ def add_templates_parser(subparsers: argparse._SubParsersAction[argparse.Argumen
     parser.add_argument(
         "--folder", metavar="PATH", help="folder or tar archive of E-MILES/MILES or XSL FITS files, or an npz file"
     )
+    parser.add_argument("--instrument", help="prepare them for this one: a name or a TOML file (default muse-hst)")
     parser.add_argument("--quiet", action="store_true", help="no progress on stderr")
     parser.set_defaults(run=run_templates)
 

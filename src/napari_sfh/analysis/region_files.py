@@ -2,8 +2,8 @@
 
 Circles, ellipses, boxes, polygons and their annuli, also with several radii, in any celestial frame, or in image or
 physical coordinates (of a map they are the same). A ring's hole belongs to the ring; a region with a minus sign
-(``-circle(...)``) is a hole in all others. What has no inside, or is not understood, is skipped and named. Each shape
-is parsed by astropy's package ``regions``.
+(``-circle(...)``, or one without a sign after ``global include=0``) is a hole in all others. What has no inside, or is
+not understood, is skipped and named. Each shape is parsed by astropy's package ``regions``.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ _FRAMES = {
 }  # fmt: skip
 _UNKNOWN_FRAMES = ("linear", "amplifier", "detector")
 _SHAPE_LINE = re.compile(r"^\s*([+-]?)\s*([A-Za-z_]+)\s*(?:\(\s*(.*?)\s*\)|\s+([-+.\d].*?))\s*(?:\|\|)?\s*$")
+#: What holds for the shapes without a sign that follow.
+_GLOBAL_INCLUDE = re.compile(r"^\s*global\b.*\binclude\s*=\s*([01])")
 #: Shapes that DS9 writes as comments.
 _COMMENT_SHAPE = re.compile(r"^\s*#\s*([a-z]+)\s*\(", re.I)
 
@@ -101,8 +103,6 @@ def write_regions(path: Path, outlines: Sequence[Outline], wcs: WCS) -> Path:
     ComputeError
         The file cannot be written.
     """
-    from regions import PolygonSkyRegion, RegionMeta, Regions
-
     if not outlines:
         raise SfhInputError("no region to save: draw one on the map first")
     lines = ["# Region file format: DS9 version 4.1"]
@@ -112,9 +112,8 @@ def write_regions(path: Path, outlines: Sequence[Outline], wcs: WCS) -> Path:
             continue
         y, x = outline.points.T
         sky: SkyCoord = pixel_to_skycoord(x, y, wcs.celestial, mode="wcs").icrs
-        made = PolygonSkyRegion(sky, meta=RegionMeta({"include": int(outline.include)}))
-        text = Regions([made]).serialize(format="ds9", precision=8)
-        lines += [row for row in text.splitlines() if row and not row.startswith("#")]
+        corners = ",".join(f"{value:.8f}" for corner in zip(sky.ra.deg, sky.dec.deg, strict=True) for value in corner)
+        lines.append(f"icrs;{'' if outline.include else '-'}polygon({corners})")
     write_text_atomically(path, "\n".join(lines) + "\n")
     return path
 
@@ -139,8 +138,10 @@ def _read_text(path: Path) -> str:
 
 def _split_shapes(text: str, skipped: list[str]) -> Iterator[_ShapeLine]:
     """The shapes of a file with the frame that holds for each; what is none goes to ``skipped``."""
-    frame = "image"
+    frame, default_sign = "image", ""
     for row in text.splitlines():
+        if found := _GLOBAL_INCLUDE.match(row):
+            default_sign = "" if found.group(1) == "1" else "-"
         if found := _COMMENT_SHAPE.match(row):
             if found.group(1).lower() != "composite":
                 skipped.append(found.group(1).lower())
@@ -160,7 +161,7 @@ def _split_shapes(text: str, skipped: list[str]) -> Iterator[_ShapeLine]:
             if frame in _UNKNOWN_FRAMES:
                 skipped.append(f"{kind.lower()} in {frame} coordinates")
                 continue
-            yield _ShapeLine(_FRAMES[frame], sign, kind.lower(), numbers)
+            yield _ShapeLine(_FRAMES[frame], sign or default_sign, kind.lower(), numbers)
 
 
 def _split_radii(line: _ShapeLine) -> list[_ShapeLine]:

@@ -8,6 +8,9 @@ from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 
+#: Share of the grid that data must cover for weights whose card says nothing of it: training hides ranges of up to
+#: 400 AA, never half of a spectrum.
+DEFAULT_MIN_COVERAGE: float = 0.9
 #: Share of the normalisation window that must be covered.
 MIN_WINDOW_COVERAGE: float = 0.5
 

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.bin_maps import renumber_bins
+from napari_sfh.io.cleaning.missing import find_fill_values
 from napari_sfh.io.image_reader import to_native_float32
-from napari_sfh.types import F32, BinnedMaps, Cube
+from napari_sfh.types import F32, BinnedMaps, Bool, Cube
 
 #: Emission lines of MAPS files, by their prefix.
 DAP_LINES: tuple[str, ...] = (
@@ -80,15 +81,24 @@ def read_maps(path: str | Path) -> BinnedMaps:
         wcs = fits_access.read_celestial_wcs(hdus["BIN_ID"].header, path)
         z = fits_access.get_number_card(fits_access.merge_headers(hdus[0].header), "REDSHIFT", "Z")
     bins, _ = renumber_bins(bin_id, f"{path}: BIN_ID", zero_is_bin=True)
-    none = bins == 0
+    v, sigma = to_native_float32(v), to_native_float32(sigma)
+    none = (bins == 0) | _find_missing_kinematics(v, sigma)
     return BinnedMaps(
         path=path,
         bin_id=bins,
-        v_kms=np.where(none, np.float32(np.nan), to_native_float32(v)),
-        sigma_kms=np.where(none, np.float32(np.nan), to_native_float32(sigma)),
+        v_kms=np.where(none, np.float32(np.nan), v),
+        sigma_kms=np.where(none, np.float32(np.nan), sigma),
         redshift=z if z is not None and z != 0 and -0.01 < z < 2 else None,
         wcs=wcs,
     )
+
+
+def _find_missing_kinematics(v_kms: F32, sigma_kms: F32) -> Bool:
+    """Spaxels whose fit is missing: no number, a fill value such as -999, or a dispersion that is not positive."""
+    missing = ~np.isfinite(v_kms) | ~np.isfinite(sigma_kms)
+    for image in (v_kms, sigma_kms):
+        missing |= np.isin(image, np.asarray(find_fill_values(image), dtype=image.dtype))
+    return missing | ~(sigma_kms > 0)
 
 
 def list_line_names(path: str | Path) -> tuple[str, ...]:

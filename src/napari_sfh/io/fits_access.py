@@ -136,6 +136,21 @@ def _check_axes(path: Path, hdu: Any, what: str) -> None:
             raise SfhInputError(f"{path}: NAXIS{i} = {value!r} of {what} is no length; the header is damaged")
 
 
+def holds_rounded_floats(path: str | Path, index: int) -> bool:
+    """Whether tile compression without dither rounded an image's floats to multiples of a step, zero among them.
+
+    Dithered images have no exact zeros but those that were stored as such (FITS Standard 4.0, section 10.2).
+    """
+    with open_fits(path) as hdus:
+        if not isinstance(hdus[index], fits.CompImageHDU):
+            return False
+    with _naming_faults(Path(path), "header", "fetch the file again"):
+        header = fits.getheader(path, index, disable_image_compression=True)
+    columns = [header.get(f"TTYPE{i}") for i in range(1, int(header.get("TFIELDS", 0)) + 1)]
+    rounded = "ZSCALE" in columns and int(header.get("ZBITPIX", 8)) < 0
+    return rounded and str(header.get("ZQUANTIZ", "NO_DITHER")).strip() == "NO_DITHER"
+
+
 def check_data_sums(path: str | Path, limit_bytes: int = 2**30) -> tuple[str, ...]:
     """Verify DATASUM of the HDUs that have one.
 
@@ -148,12 +163,9 @@ def check_data_sums(path: str | Path, limit_bytes: int = 2**30) -> tuple[str, ..
     Returns
     -------
     tuple of str
-        Notes: a header that was edited after its CHECKSUM was written, or that the file was not verified.
-
-    Raises
-    ------
-    SfhInputError
-        Data differ from their DATASUM.
+        Notes: data that differ from their DATASUM (astronomers' tools often change data and leave the sum: the public
+        MUSE minicube of mpdaf is such a file), a header that was edited after its CHECKSUM was written, or that the
+        file was not verified.
     """
     path = Path(path)
     stat = path.stat()
@@ -177,8 +189,12 @@ def _data_sums(path: Path, size: int, changed_ns: int, limit_bytes: int) -> tupl
         with faults, fits.open(path, memmap=True, checksum=True) as hdus:
             len(hdus)
     said = [str(w.message).splitlines()[0] for w in caught]
-    if damaged := [line for line in said if "Datasum verification failed" in line]:
-        raise SfhInputError(f"{path}: the data differ from their checksum ({damaged[0]}); download the file again")
+    if differing := [line for line in said if "Datasum verification failed" in line]:
+        where = differing[0].removeprefix("Datasum verification failed for ").rstrip(".")
+        return (
+            f"the data of {where} differ from their DATASUM: changed by a program that left the sum as it was, or "
+            "damaged; if in doubt, fetch the file again",
+        )
     edited = [line for line in said if "Checksum verification failed" in line]
     return ("a header was edited after its CHECKSUM was written",) if edited else ()
 

@@ -12,7 +12,7 @@ import numpy as np
 from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
+from napari_sfh.instruments.coverage import DEFAULT_MIN_COVERAGE, check_rest_range, describe_missing_range
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io import dap, fits_access, hst, muse, ngist
 from napari_sfh.io.hst_header import find_filter_words
@@ -20,8 +20,6 @@ from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.io.results import is_result_file
 from napari_sfh.types import BinnedMaps, Cube, Mosaic
 
-#: Share of the grid that a cube must cover at its redshift, for a file to be called usable; weights may ask for more.
-MIN_COVERAGE: float = 0.3
 #: Kinds of file, with the words of `describe_file`.
 KINDS: Mapping[str, str] = {
     "cube": "integral-field cube",
@@ -149,7 +147,7 @@ def _redshift_problems(cube: Cube) -> list[str]:
     problems = []
     instrument = load_instrument()
     try:
-        check_rest_range(cube.wave_aa, cube.redshift, instrument.grid, MIN_COVERAGE, cube.path)
+        check_rest_range(cube.wave_aa, cube.redshift, instrument.grid, DEFAULT_MIN_COVERAGE, cube.path)
     except SfhInputError as e:
         problems.append(_without_path(str(e), cube.path))
     else:

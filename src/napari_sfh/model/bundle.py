@@ -25,6 +25,7 @@ from safetensors.torch import save
 
 from napari_sfh.digests import hash_file, hash_parts
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.coverage import DEFAULT_MIN_COVERAGE
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.atomic import write_atomically
@@ -80,7 +81,7 @@ class Bundle:
     @property
     def min_coverage(self) -> float:
         """Share of the grid's pixels that a data set must cover: what the network was trained to do without is less."""
-        return float(self.meta.get("min_coverage", self.features.min_usable))
+        return float(self.meta.get("min_coverage", DEFAULT_MIN_COVERAGE))
 
 
 def weights_folder() -> Path:

@@ -17,12 +17,12 @@ import numpy as np
 from napari_sfh import decisions
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
+from napari_sfh.instruments.coverage import DEFAULT_MIN_COVERAGE, check_rest_range, describe_missing_range
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.identify import MIN_COVERAGE, list_missing_files
+from napari_sfh.io.identify import list_missing_files
 from napari_sfh.io.muse import read_cube
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -161,7 +161,7 @@ def _describe_redshift(
         return None, "unknown: measured from the spectra, or give `redshift`"
     grid = load_instrument().grid
     try:
-        check_rest_range(cube.wave_aa, known.value, grid, MIN_COVERAGE, cube.path)
+        check_rest_range(cube.wave_aa, known.value, grid, DEFAULT_MIN_COVERAGE, cube.path)
     except SfhInputError as error:
         said.append(str(error))
     else:

@@ -81,7 +81,7 @@ def find_window_channels(cube: Cube, redshift: float, window_aa: tuple[float, fl
     first, last = np.searchsorted(cube.wave_aa, (lo, hi))
     if cube.wave_aa[0] > 0.5 * (lo + hi) or cube.wave_aa[-1] < 0.5 * (lo + hi) or last - first < 12:
         raise SfhInputError(
-            f"{cube.path.name}: rest {window_aa[0]:.0f}-{window_aa[1]:.0f} AA lies at {lo:.0f}-{hi:.0f} AA "
+            f"{cube.path}: rest {window_aa[0]:.0f}-{window_aa[1]:.0f} AA lies at {lo:.0f}-{hi:.0f} AA "
             f"for redshift {redshift:g}, the cube covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; "
             "check `redshift` and the wavelength axis"
         )

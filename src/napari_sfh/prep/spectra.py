@@ -66,7 +66,7 @@ def find_channel_range(cube: Cube, redshift: float, grid: SpectrumGrid) -> slice
     lo, hi = first_aa * (1 + redshift), last_aa * (1 + redshift)
     if min(hi, cube.wave_aa[-1]) <= max(lo, cube.wave_aa[0]):
         raise SfhInputError(
-            f"{cube.path.name}: rest {first_aa:.0f}-{last_aa:.0f} AA lies at {lo:.0f}-{hi:.0f} AA for "
+            f"{cube.path}: rest {first_aa:.0f}-{last_aa:.0f} AA lies at {lo:.0f}-{hi:.0f} AA for "
             f"redshift {redshift:g}, the cube covers {cube.wave_aa[0]:.0f}-{cube.wave_aa[-1]:.0f} AA; "
             "check `redshift` and the wavelength axis"
         )

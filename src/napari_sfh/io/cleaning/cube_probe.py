@@ -15,6 +15,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.cube_images import CubeImages
 from napari_sfh.io.cleaning.cube_reader import ErrorImage, MaskImage, SlabReader
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, MAX_MASKED, find_fill_values, find_forbidding_bits, mark_masked
+from napari_sfh.io.fits_access import holds_rounded_floats
 from napari_sfh.io.image_reader import ImageReader
 from napari_sfh.types import F64
 
@@ -74,7 +75,7 @@ def make_slab_reader(
         None,
         fills=find_fill_values(sample),
         limit=ABSURD_FLAM / unit,
-        zero_is_missing=not integer,
+        zero_is_missing=not integer and _is_zero_missing(path, images.data, sample),
         bad_channels=_find_laser_notch(header, wave_aa),
     )
     notes = [f"{why}: masked" for _, _, why in reader.bad_channels]
@@ -83,6 +84,18 @@ def make_slab_reader(
     observed = np.isfinite(sample) & (sample != 0)
     masks, more = _check_masks(masks, images.shape, observed, path)
     return replace(reader, variance=error, masks=masks), [*notes, note, *more]
+
+
+def _is_zero_missing(path: Path, index: int, sample: NDArray[Any]) -> bool:
+    """Whether a zero of floating-point data says that nothing was observed.
+
+    Noise is never exactly zero, except where tile compression rounded it to a lattice: there only a spaxel without
+    another number shows that zeros stand for missing values.
+    """
+    if not holds_rounded_floats(path, index):
+        return True
+    zero = sample == 0
+    return bool(np.any(np.all(zero | ~np.isfinite(sample), axis=0) & zero.any(axis=0)))
 
 
 def _probed_channels(shape: tuple[int, int, int]) -> list[int]:

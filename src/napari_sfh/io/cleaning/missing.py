@@ -2,8 +2,8 @@
 
 A value is missing where it is NaN or infinite; where a mask says so, in the meaning that its survey gives to the bits;
 where its error is not positive; where it is a fill value (masked arrays and databases write some round number where
-nothing was observed); where it is absurd for its unit; and where it is exactly zero in floating-point data, or a whole
-channel or spaxel holds one constant.
+nothing was observed); where it is absurd for its unit; where it is exactly zero in floating-point data that no
+compression rounded; and where a whole channel or spaxel holds one constant.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from napari_sfh.types import Result
 
 #: Ranges of what is physical: log10 yr, dex, mag, km/s, S/N, reduced chi2.
 _RANGES: Mapping[str, tuple[float, float]] = {
-    "lg_age_mw": (4.0, 11.0), "lg_age_lw": (4.0, 11.0), "mh_mw": (-6.0, 3.0), "mh_lw": (-6.0, 3.0), "mh": (-6.0, 3.0),
+    "lg_age_mw": (4.0, 11.0), "lg_age_lw": (4.0, 11.0),
+    "mh_mw": (-10.0, 10.0), "mh_lw": (-10.0, 10.0), "mh": (-10.0, 10.0),
     "light_frac": (-0.01, 1.01), "mass_frac": (-0.01, 1.01), "cum_mass": (-0.01, 1.01),
 }  # fmt: skip
 _HISTORIES = ("light_frac", "mass_frac", "mh")
