@@ -13,7 +13,7 @@ from smooth_result import ROTATION_DEG
 
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView, describe_flags, find_masked_ranges
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
 from napari_sfh.figures import pages
 from napari_sfh.figures.files import FIGURE_SUFFIXES, save_figure
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
@@ -148,7 +148,7 @@ def test_an_unknown_kind_of_file_is_refused(result: Result, tmp_path: Path) -> N
 
 
 def test_a_folder_that_is_not_there_is_named(result: Result, tmp_path: Path) -> None:
-    with pytest.raises(ComputeError, match=r"nowhere.*choose another folder"):
+    with pytest.raises(SfhInputError, match=r"nowhere.*does not exist; name a file in an existing folder"):
         save_figure(pages.draw_maps_page(result), tmp_path / "nowhere" / "a.png")
 
 
