@@ -37,11 +37,11 @@ def result_file(result: Result, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cube_file(tmp_path: Path) -> Path:
-    """A cube whose every channel is 7 where it is good."""
+    """A cube whose every channel is 7, 8, ... along x where it is good; a channel of one constant is no observation."""
     header = make_wcs((6, 8)).to_header()
     header.update(CTYPE3="AWAV", CUNIT3="Angstrom", CRVAL3=FIRST_AA, CRPIX3=1.0, CD3_3=STEP_AA, WCSAXES=3)
     header["BUNIT"] = "10**(-20)*erg/s/cm**2/Angstrom"
-    data = np.full((N_CHANNELS, 6, 8), 7, np.float32)
+    data = np.broadcast_to(7 + np.arange(8, dtype=np.float32), (N_CHANNELS, 6, 8)).copy()
     data[:, 0, 0] = np.nan
     hdus = [fits.PrimaryHDU(), fits.ImageHDU(data, header, "DATA"), fits.ImageHDU(np.ones_like(data), header, "STAT")]
     path = tmp_path / "NGC0000_DATACUBE.fits"
@@ -82,13 +82,13 @@ def test_reader_takes_results_and_cubes_only(result_file: Path, cube_file: Path,
 def test_result_file_becomes_layers_without_a_window(result_file: Path, result: Result) -> None:
     viewer = ViewerModel()
     viewer.open(str(result_file), plugin="napari-sfh")
-    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 2
     assert viewer.layers["LW age [log yr]"].data[20, 20] == pytest.approx(maps.make_map_image(result, "AGE_LW")[20, 20])
 
 
 def test_a_workspace_without_a_window_is_its_result(result_file: Path, tmp_path: Path) -> None:
     work = write_workspace(Workspace(result=result_file), tmp_path / "work.json")
-    assert len(contributions.read_workspace_layers(str(work))) == len(maps.MEAN_MAPS) + 3
+    assert len(contributions.read_workspace_layers(str(work))) == len(maps.MEAN_MAPS) + 2
     assert (
         contributions.read_workspace_layers(str(write_workspace(Workspace(), tmp_path / "empty.json")))
         == contributions.NO_LAYERS
@@ -112,7 +112,7 @@ def test_white_light_of_a_cube(cube_file: Path) -> None:
     ((image, attributes, kind),) = contributions.read_cube_layers(str(cube_file))
     assert kind == "image"
     assert np.isnan(image[0, 0])
-    assert image[1:] == pytest.approx(np.full((5, 8), 7.0), rel=1e-5)
+    assert image[1:] == pytest.approx(np.tile(7.0 + np.arange(8), (5, 1)), rel=1e-5)
     assert attributes["units"] == ("arcsec", "arcsec")
 
 
@@ -126,7 +126,7 @@ def test_a_dropped_result_restores_the_view_with_clicks(
     dock = open_explorer(viewer)
     qtbot.waitUntil(lambda: dock.session.result is not None and not dock._loading, timeout=120000)
     qtbot.wait(50)
-    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 3
+    assert len(viewer.layers) == len(maps.MEAN_MAPS) + 2
     click(viewer, dock.session, 7)
     assert dock.session.selected == 7
     assert dock.panel.numbers.isVisible()

@@ -271,16 +271,18 @@ def test_forms_become_options(qapp: Any) -> None:
 def test_exports(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
     show(qtbot, dock, result)
     click(dock.viewer, dock.session, 6)
-    for act, name in (
-        (lambda p: dock.exports.save_plots(p, dock.session.views()), "bin.png"),
-        (lambda p: dock.exports.save_plots(p, []), "maps.pdf"),
-        (lambda p: dock.exports.save_table(p, None), "table.ecsv"),
-        (dock.exports.save_result, "result.fits"),
+    for act, name, beside in (
+        (lambda p: dock.exports.save_plots(p, dock.session.views()), "bin.png", None),
+        (lambda p: dock.exports.save_plots(p, []), "maps.pdf", None),
+        (lambda p: dock.exports.save_table(p, None), "table.ecsv", "table_sfh.ecsv"),
+        (dock.exports.save_result, "result.fits", None),
     ):
         act(tmp_path / name)
         idle(qtbot, dock)
         assert (tmp_path / name).stat().st_size > 1000
-        assert dock.message.text() == f"Saved {tmp_path / name}."
+        more = f" and, beside it, {beside}" if beside else ""
+        assert dock.message.text() == f"Saved {tmp_path / name}{more}."
+        assert beside is None or (tmp_path / beside).stat().st_size > 1000
     dock.exports.save_result(tmp_path / "nowhere" / "x.fits")
     idle(qtbot, dock)
     assert "nowhere" in dock.message.text()
@@ -344,9 +346,10 @@ def test_closing_the_dock_leaves_nothing(
 
 
 def test_closing_the_window_during_a_run_stops_it(qtbot: Any, make_viewer: Callable[..., Any], no_cards: None) -> None:
-    stopped = threading.Event()
+    started, stopped = threading.Event(), threading.Event()
 
     def endless(progress: ReportProgress, cancel: threading.Event) -> None:
+        started.set()
         while not cancel.is_set():
             progress(Progress("waiting", 0, 0))
             time.sleep(0.01)
@@ -355,6 +358,7 @@ def test_closing_the_window_during_a_run_stops_it(qtbot: Any, make_viewer: Calla
     viewer = make_viewer()
     dock = open_explorer(viewer)
     dock.start(endless, lambda _: None)
+    qtbot.waitUntil(started.is_set, timeout=20000)
     del dock
     viewer.close()
     qtbot.waitUntil(stopped.is_set, timeout=20000)

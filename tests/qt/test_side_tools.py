@@ -202,6 +202,7 @@ def test_ppxf_is_drawn_beside_the_network(
 ) -> None:
     monkeypatch.setattr(ppxf_fit, "run_in_process", at_once(_fit(result, 4)))
     tool = opened.tools["ppxf"]
+    opened.session.select(0)
     tool.form.fit.native.click()
     assert "no bin is selected; click one" in opened.message.text()
     opened.session.select(4)

@@ -19,9 +19,9 @@ def save_figure(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
     Raises
     ------
     SfhInputError
-        An ending other than `FIGURE_SUFFIXES`.
+        An ending other than `FIGURE_SUFFIXES`, or a folder that does not exist or cannot be written.
     ComputeError
-        The file cannot be written.
+        Writing failed, for example because the disk is full.
     """
     path = Path(path)
     if path.suffix.lower() not in FIGURE_SUFFIXES:
