@@ -19,7 +19,8 @@ from napari_sfh.types import FLAG_MEANING, QUANTILES, Prediction, Result
 
 #: Version of the file format; readers refuse newer ones.
 FORMAT_VERSION: int = 2
-#: Names in the file of the four means, with their names in `types.Prediction` and units.
+#: Names in the file of the four means, with their names in `types.Prediction`. FITS has no unit for logarithms and
+#: dex: comments say them.
 MEAN_KEYS: Mapping[str, str] = {
     "AGE_LW": "lg_age_lw",
     "AGE_MW": "lg_age_mw",
@@ -27,10 +28,10 @@ MEAN_KEYS: Mapping[str, str] = {
     "MH_MW": "mh_mw",
 }
 _MEAN_TEXT = {
-    "AGE_LW": ("light-weighted mean of log10 age/yr", "log(yr)"),
-    "AGE_MW": ("mass-weighted mean of log10 age/yr", "log(yr)"),
-    "MH_LW": ("light-weighted mean [M/H], solar Z = 0.019", "dex"),
-    "MH_MW": ("mass-weighted mean [M/H], solar Z = 0.019", "dex"),
+    "AGE_LW": ("light-weighted mean of log10 age/yr", ""),
+    "AGE_MW": ("mass-weighted mean of log10 age/yr", ""),
+    "MH_LW": ("light-weighted mean [M/H] in dex, solar Z = 0.019", ""),
+    "MH_MW": ("mass-weighted mean [M/H] in dex, solar Z = 0.019", ""),
 }
 #: Columns of BINS that restore the photometry exactly: flux, error, mask, each (N, bands).
 BAND_VECTORS: tuple[str, str, str] = ("PHOT", "PHOT_ERR", "PHOT_MASK")
@@ -181,11 +182,11 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
     for name, value in (("LIGHT_FRAC", p.light_frac), ("MASS_FRAC", p.mass_frac), ("MH", p.mh)):
         if value is None:
             continue
-        unit = "dex" if name == "MH" else ""
+        text = "[M/H] in dex, per age bin of AGE_BINS" if name == "MH" else "per age bin of AGE_BINS"
         quantiles = p.quantiles[name.lower()]
-        rows.append((name, value, unit, "per age bin of AGE_BINS"))
-        rows.append((f"{name}_P16", quantiles[..., 1], unit, "16 % quantile"))
-        rows.append((f"{name}_P84", quantiles[..., 3], unit, "84 % quantile"))
+        rows.append((name, value, "", text))
+        rows.append((f"{name}_P16", quantiles[..., 1], "", "16 % quantile"))
+        rows.append((f"{name}_P84", quantiles[..., 3], "", "84 % quantile"))
     rows += _band_columns(result)
     rows += [
         ("NORM", data.norm_cgs, "erg s-1 cm-2 Angstrom-1", f"{instrument.norm_text}, unit of the spectra"),
@@ -219,7 +220,7 @@ def _describe_column(name: str) -> tuple[str, str]:
     if name == "EBV":
         return "E(B-V) of the stars", "mag"
     if name.startswith("MH"):
-        return "[M/H], solar Z = 0.019", "dex"
+        return "[M/H] in dex, solar Z = 0.019", ""
     if name.startswith("T") and name[1:].isdigit():
         return f"lookback time before which {name[1:]} % of the mass had formed", "Gyr"
     return name.lower(), "Gyr" if name.endswith("_GYR") else ""
