@@ -21,6 +21,7 @@ COMMANDS: tuple[str, ...] = (
     "mock",
     "train",
     "evaluate",
+    "testbed",
     "retraining-bound",
     "leave-one-out",
     "narrowband",
