@@ -66,7 +66,7 @@ describe detect draw dress drop encode ensure escape estimate evaluate examine e
 fill find fit fix flag flatten format get group guess hash hide histogram identify import initialise interpolate
 invert iterate join keep label limit list load locate make mark mask match measure merge move name normalise observe
 open pack paint parse permute place plot predict prefetch prepare preview print propose raise rank read rebin recolor
-reconstruct refine reject release remove render renumber replace report require resample resolve restore restrict
+reconstruct refine reject reweight release remove render renumber replace report require resample resolve restore restrict
 round run sample save scale select serve set shift shorten show simulate split start stop store stream strip style
 subtract sum summarise synthesise tell tessellate trace train transform unpack update validate verify warm weigh word
 write

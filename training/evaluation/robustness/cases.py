@@ -62,9 +62,10 @@ def _scale_flux(galaxies: IndependentGalaxies, factor: F64) -> IndependentGalaxi
 def _spoil_calibration(galaxies: IndependentGalaxies, rng: np.random.Generator) -> IndependentGalaxies:
     """Three waves on scales of `CALIBRATION_SCALES_AA`, each with a scatter of its share of `CALIBRATION`."""
     n, wave = len(galaxies.flux), galaxies.instrument.wave_aa
+    low, high = np.log(CALIBRATION_SCALES_AA)
     total = np.zeros(galaxies.flux.shape)
     for _ in range(3):
-        scale = np.exp(rng.uniform(*np.log(CALIBRATION_SCALES_AA), (n, 1)))
+        scale = np.exp(rng.uniform(low, high, (n, 1)))
         total += np.cos(2 * np.pi * (wave / scale + rng.random((n, 1))))
     return _scale_flux(galaxies, 1 + CALIBRATION * np.sqrt(2 / 3) * total)
 
