@@ -15,7 +15,7 @@ from napari_sfh.errors import ComputeError
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import FRACTIONS, compute_pit
-from napari_sfh.model.encoding import Features, FeatureSettings
+from napari_sfh.model.encoding import Features
 from napari_sfh.model.ood import OOD_STATISTICS
 from napari_sfh.model.posterior import DEQUANTISATION_SIGMA, Posterior, make_base_points
 from napari_sfh.model.sfh_model import SfhModel
@@ -144,7 +144,7 @@ def measure_held_out(
     targets = model.targets
     names = (*targets.scalars, *targets.vectors)
     kept = basis if targets.n_age else None
-    bundle = Bundle("", Path(), "", {}, source.instrument, targets, basis.filters, kept, model, FeatureSettings())
+    bundle = Bundle("", Path(), "", {}, source.instrument, targets, basis.filters, kept, model, source.features)
     base = make_base_points(draws, targets.size)
     columns: dict[str, list[torch.Tensor]] = {}
 
