@@ -55,7 +55,13 @@ def collect_flow_training_set(model: SfhModel, batches: Batches, device: str = "
 
 
 def fit_flow(
-    model: SfhModel, stored: FlowTrainingSet, settings: PosteriorSettings, seed: int, say: LogLine, device: str = "cpu"
+    model: SfhModel,
+    stored: FlowTrainingSet,
+    settings: PosteriorSettings,
+    seed: int,
+    say: LogLine,
+    device: str = "cpu",
+    start: Posterior | None = None,
 ) -> None:
     """Train the flow by maximum likelihood, in place.
 
@@ -71,10 +77,15 @@ def fit_flow(
         Gets a line per epoch.
     device : str
         cpu, cuda or mps. Random numbers are the CPU's on all of them.
+    start : Posterior, optional
+        A posterior of the same shape that is fitted further, in its own whitened coordinates.
     """
     posterior = model.posterior
     generator = torch.Generator().manual_seed(seed)
-    posterior.fit_whitening(stored.y - stored.mu, stored.latent)
+    if start is None:
+        posterior.fit_whitening(stored.y - stored.mu, stored.latent)
+    else:
+        posterior.load_state_dict(start.state_dict())
     context = stored.context.clone()
     context[:, : model.network.latent_size] = (stored.latent - posterior.latent_mean) * posterior.latent_scale
     y, mu, context = stored.y.to(device), stored.mu.to(device), context.to(device)

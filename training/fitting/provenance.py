@@ -98,6 +98,7 @@ def describe_training(
         "n": facts["n"],
         "data_sha256": facts["data_sha256"],
         "noise": facts["noise"],
+        **({"start": facts["start"]} if "start" in facts else {}),
         "epochs": len(epochs),
         "best_epoch": None if best is None else best.epoch + 1,
         "best_validation_loss": None if best is None else best.val,

@@ -36,6 +36,7 @@ from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend, forward_model, noise, simulation
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
 from napari_sfh.training.simulator.labels import Labels
+from napari_sfh.training.simulator.preparation_errors import add_preparation_errors
 from napari_sfh.training.simulator.simulation import PreparedPrior, join_labels
 from napari_sfh.training.simulator.stored_set import StoredSet, load_stored_set, prefetch_in_threads
 from napari_sfh.types import F32, I64, Bool, Observation
@@ -207,6 +208,7 @@ class FreshSource(SpectraSource):
             self.params.select(rows),
             self.seen_by,
         )
+        clean = add_preparation_errors(clean, settings.preparation_errors, rng)
         config = _with_recipe_snr(self.config, settings)
         noisy = noise.add_observational_noise(clean, config, rng, self.substituted[rows])
         return drop_wavelengths_and_bands(noisy, settings, rng)
