@@ -118,10 +118,11 @@ def _read_image(
         y, x = (a.ravel() for a in np.meshgrid([-1, shape[0]], [-1, shape[1]], indexing="ij"))
         px, py = wcs.wcs_world2pix(*WCS(cube_header).celestial.wcs_pix2world(x, y, 0), 0)
         margin = _MARGIN_ARCSEC / (3600 * float(np.sqrt(np.abs(np.linalg.det(wcs.pixel_scale_matrix)))))
-        part = tuple(
+        rows, columns = (
             slice(max(0, int(p.min() - margin)), min(n, int(p.max() + margin) + 1))
             for p, n in ((py, hdus[1].shape[0]), (px, hdus[1].shape[1]))
         )
+        part = (rows, columns)
         data, weight = (np.asarray(h[1].data[part], np.float32) for h in (hdus, w))
     return data, weight, cut_header(header, part)
 
