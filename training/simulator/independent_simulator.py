@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.filters import compute_photometry_scale, filter_weight_matrix, measure_photometry_snr
+from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.lsf import total_sigma_aa
 from napari_sfh.training.libraries.dust_emission import DustGrid, compute_dust_spectra
 from napari_sfh.training.libraries.resampling import line_binning_matrix
@@ -125,7 +126,7 @@ def _history(t: Templates, family: int, rng: np.random.Generator) -> F64:
 def _metals(mass: F64, t: Templates, rng: np.random.Generator) -> F64:
     """[M/H] (N, S)."""
     n = len(mass)
-    formed = mass[:, ::-1].cumsum(1)[:, ::-1] - 0.5 * mass
+    formed = cumulative_fraction(mass) - 0.5 * mass
     lg_mass = rng.uniform(8.5, 11.2, n)[:, None]
     # A relation of the kind of Gallazzi et al. (2005): poor dwarfs, saturation above 10^10.5 Msun, scatter of 0.15 dex.
     final = 0.2 - 1.0 * np.exp(-(lg_mass - 8.0) / 1.2) + 0.15 * rng.standard_normal((n, 1))
@@ -167,12 +168,12 @@ def _light(t: Templates, mass: F64, mh: F64, a_v: F64, rng: np.random.Generator)
         flux[i] = stars[0] + gas[0]
         sed = stars[1] + gas[1]
         if t.dust is not None:
-            sed = sed + _dust_light(t.dust, mass[i], mh[i], stars[2] + gas[2] - sed, np.diff(t.sed_edges_aa), rng)
+            sed = sed + _dust_light(t.dust, mh[i], stars[2] + gas[2] - sed, np.diff(t.sed_edges_aa), rng)
         phot[i] = sed @ weights
     return flux, phot
 
 
-def _dust_light(dust: DustGrid, mass: F64, mh: F64, absorbed: F64, step_aa: F64, rng: np.random.Generator) -> F64:
+def _dust_light(dust: DustGrid, mh: F64, absorbed: F64, step_aa: F64, rng: np.random.Generator) -> F64:
     """Infrared emission of what dust absorbs; PAHs grow with metallicity (Draine et al. 2007, ApJ 663, 866)."""
     q_pah = np.clip(3.5 * 10 ** (0.8 * mh[:1]) * rng.lognormal(0.0, 0.3), 0.1, 4.58)
     u_min = np.clip(rng.lognormal(np.log(2.0), 0.8, 1), 0.1, 25.0)
