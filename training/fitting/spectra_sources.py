@@ -341,7 +341,7 @@ def load_fresh_source(path: Path, config: PriorConfig, instrument: Instrument) -
             labels = Labels.from_columns(stored, names)
             keys = [x.name for x in fields(ObjectParameters) if x.name != "family_names"]
             # Sets from before there was dust emission have none.
-            held = {k: f[f"param_{k}"] if f"param_{k}" in f else np.zeros(labels.n) for k in keys}
+            held: dict[str, Any] = {k: f[f"param_{k}"] if f"param_{k}" in f else np.zeros(labels.n) for k in keys}
             params = ObjectParameters(**held, family_names=names)
             fresh = FreshSource(f["flux"], f["phot"], labels, params, f["acs"], config, instrument)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:

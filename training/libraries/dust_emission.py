@@ -20,7 +20,7 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.physics.wavelength import vacuum_to_air
 from napari_sfh.training.libraries import bc03, fetch
 from napari_sfh.training.libraries.resampling import average_over_bins
