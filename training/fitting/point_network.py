@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 
+from napari_sfh.model.calibration import node_weights
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.networks import ScalarOutput, StemNetwork
 from napari_sfh.model.sfh_model import SfhModel
@@ -34,6 +35,8 @@ from napari_sfh.types import I64
 _N_INITIALISE = 8192
 #: Validation spectra looked at after each epoch.
 _N_VALIDATE = 8192
+#: log10 S/N between which the widths of the loss ``gaussian`` are interpolated.
+WIDTH_LG_SNR: tuple[float, ...] = (0.5, 0.8, 1.1, 1.4, 1.7, 2.0, 2.5)
 #: Largest norm of a step's gradient.
 _CLIP = 1.0
 
@@ -49,8 +52,8 @@ class PointNetworkModule(lightning.LightningModule):
         super().__init__()
         self.model, self.recipe, self.total_steps, self.check = model, recipe, total_steps, check
         self.plateau = PlateauSchedule(recipe.fit)
-        # Widths of the loss ``gaussian``, from a tenth of each scalar's range on.
-        ln_width = torch.full((model.targets.size,), math.log(0.1))
+        # Widths of the loss ``gaussian`` at some S/N, from a tenth of each scalar's range on.
+        ln_width = torch.full((len(WIDTH_LG_SNR), model.targets.size), math.log(0.1))
         if recipe.loss == "gaussian":
             self.ln_width = nn.Parameter(ln_width)
         else:
@@ -60,7 +63,9 @@ class PointNetworkModule(lightning.LightningModule):
         """Loss of one batch."""
         decoded, _ = self.model.network(batch.features)
         if isinstance(decoded, ScalarOutput):
-            return scalar_loss(self.recipe.loss, decoded.values, batch.y, self.ln_width)
+            nodes = torch.tensor(WIDTH_LG_SNR, device=batch.y.device)
+            ln_width = node_weights(nodes, batch.features.lg_snr[:, 0]) @ self.ln_width
+            return scalar_loss(self.recipe.loss, decoded.values, batch.y, ln_width)
         if self.recipe.loss == "paper":
             n = self.model.targets.n_age
             return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, n : 2 * n])
@@ -247,7 +252,9 @@ def fit_point_network(
     loaders = DataLoader(train, batch_size=None), DataLoader(validate, batch_size=None)
     begun = str(last) if resume and last.is_file() else None
     trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    # The folder's own, as a copied run's checkpoint names the folder that it was copied from.
+    kept = folder / "checkpoints" / "best.ckpt"
+    state = torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     return model.cpu().eval()
 

@@ -15,10 +15,11 @@ from napari_sfh.errors import ComputeError
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import FRACTIONS, compute_pit
-from napari_sfh.model.encoding import Features, FeatureSettings
+from napari_sfh.model.encoding import Features
 from napari_sfh.model.ood import OOD_STATISTICS
 from napari_sfh.model.posterior import DEQUANTISATION_SIGMA, Posterior, make_base_points
 from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
 from napari_sfh.training.fitting.recipe import AugmentSettings, PosteriorSettings, Recipe
@@ -143,7 +144,7 @@ def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str
         return batch.truth
     derived = model.derive(y)
     mass = batch.truth["mass_frac"]
-    return derived | batch.truth | {"cum_mass": mass.flip(1).cumsum(1).flip(1)}
+    return derived | batch.truth | {"cum_mass": cumulative_fraction(mass)}
 
 
 @torch.inference_mode()
@@ -155,7 +156,7 @@ def measure_held_out(
     targets = model.targets
     names = (*targets.scalars, *targets.vectors)
     kept = basis if targets.n_age else None
-    bundle = Bundle("", Path(), "", {}, source.instrument, targets, basis.filters, kept, model, FeatureSettings())
+    bundle = Bundle("", Path(), "", {}, source.instrument, targets, basis.filters, kept, model, source.features)
     base = make_base_points(draws, targets.size)
     columns: dict[str, list[torch.Tensor]] = {}
 

@@ -15,6 +15,7 @@ from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, load_instrument
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig
 from napari_sfh.model.sfh_model import ModelConfig
@@ -164,6 +165,7 @@ class Recipe:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     posterior: PosteriorSettings = field(default_factory=PosteriorSettings)
     targets: TargetSettings = field(default_factory=TargetSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
     instrument: str = DEFAULT_INSTRUMENT
     data: str = ""  # a table of objects with labels, in place of the prior's
 
@@ -219,6 +221,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
         "augment": AugmentSettings,
         "posterior": PosteriorSettings,
         "targets": TargetSettings,
+        "features": FeatureSettings,
     }
     for key, cls in sections.items():
         table[key] = read_section(cls, table.get(key, {}), where, key)

@@ -95,7 +95,7 @@ def load_training_data(
         spectra, facts = _draw_endless_source(recipe, prior, instrument, say, device)
     else:
         spectra, facts = _load_or_draw_source(recipe, prior, instrument, fresh, say, device)
-    spectra = replace(spectra, targets=targets)
+    spectra = replace(spectra, targets=targets, features=recipe.features)
     prepared = [templates.prepare_templates(name, instrument) for name in prior.libraries]
     train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
     facts = {"prior": provenance.describe_prior(prior), "libraries": provenance.describe_libraries(prepared)} | facts
@@ -109,7 +109,8 @@ def _load_table(
 ) -> TrainingData:
     """The user's own labels; templates, of which corrupted objects are made, are those of the recipe's prior."""
     prepared = [templates.prepare_templates(name, instrument) for name in prior.libraries]
-    spectra = read_labelled_table(path, instrument, prepared[0].filters, targets)
+    table = read_labelled_table(path, instrument, prepared[0].filters, targets)
+    spectra = replace(table, features=recipe.features)
     train, held_out = spectra.split(recipe.fit.seed)
     digest = hash_table_file(path)
     facts = {

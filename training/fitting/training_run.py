@@ -7,7 +7,8 @@
     bundle.safetensors    stage three done: calibrated, with out-of-depth thresholds and all metadata
 
 Beside them ``recipe.json``, ``run.json`` (seconds of each stage), ``metrics.csv`` and ``learning_curve.png``. The
-same recipe and seed give the same weights on one machine, interrupted or not.
+same recipe and seed give the same weights on one machine, interrupted or not. A run whose first
+stage is not done may be taken up with another number of epochs; no more than were done end it with the best of them.
 """
 
 from __future__ import annotations
@@ -214,9 +215,13 @@ def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     path, wanted = folder / "recipe.json", json.loads(json.dumps(recipe.to_json()))
-    if path.is_file() and (there := _read_recipe_record(path, recipe)) != wanted:
-        words = _first_difference(there, wanted)
-        raise SfhInputError(f"{path}: the run there has {words}; ask for the same, or choose another folder")
+    if path.is_file():
+        there = _read_recipe_record(path, recipe)
+        if not (folder / POINT).is_file():
+            there["fit"]["epochs"] = recipe.fit.epochs
+        if there != wanted:
+            words = _first_difference(there, wanted)
+            raise SfhInputError(f"{path}: the run there has {words}; ask for the same, or choose another folder")
     _write_json(path, wanted)
 
 
