@@ -69,8 +69,8 @@ invert iterate join keep label limit list load locate make mark mask match measu
 open pack paint parse permute place plot predict prefetch prepare preview print propose raise rank read rebin recolor
 reconstruct refine reject release remove render renumber replace report require resample resolve restore restrict
 round run sample save scale select serve set shift shorten show simulate split start stop store stream strip style
-subtract sum summarise synthesise tell tessellate trace train transform unpack update validate verify warm weigh reweight word
-write
+subtract sum summarise synthesise tell tessellate trace train transform unpack update validate verify warm weigh word
+write reweight
 """
 VERBS = set(_VERBS.split())
 #: Questions.
