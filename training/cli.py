@@ -25,6 +25,8 @@ COMMANDS: tuple[str, ...] = (
     "leave-one-out",
     "narrowband",
     "paper-systems",
+    "ablate-recipe",
+    "physics-choices",
     "release",
 )
 
