@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export QT_API ?= pyqt5
 
-.PHONY: demo test real proofs lint system performance gpu clean help
+.PHONY: demo test real proofs docs lint system performance gpu clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -55,7 +55,13 @@ proofs: system $(STAMP) ## the template libraries (fetched by package name, 0.3 
 	$(BIN)/napari-sfh-train templates
 	@bash .ci/with-display $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
-performance: $(STAMP) ## measure this machine, write docs/performance.md
+docs: $(STAMP) ## the site, into docs/_build/html: tutorials run, a warning or a broken link between pages is an error
+	@$(BIN)/python -c 'import myst_nb, numpydoc, pydata_sphinx_theme, sphinx_design, sphinx_copybutton' 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/html
+	@echo "open docs/_build/html/index.html"
+
+performance: $(STAMP) ## measure this machine, write docs/results/performance.md
 	$(BIN)/python benchmarks/performance.py
 
 gpu: $(STAMP) ## on a machine with a GPU, ten minutes: tests marked cuda, throughput, simulator, training
@@ -63,4 +69,4 @@ gpu: $(STAMP) ## on a machine with a GPU, ten minutes: tests marked cuda, throug
 	$(BIN)/python benchmarks/gpu.py
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) demo-output real-output build dist src/*.egg-info
+	rm -rf $(VENV) demo-output real-output build dist docs/_build docs/reference/api docs/reference/_*.md src/*.egg-info

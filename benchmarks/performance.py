@@ -1,4 +1,4 @@
-"""Measure what docs/performance.md tells, and write it.
+"""Measure what docs/results/performance.md tells, and write it.
 
     python benchmarks/performance.py [--output DIR] [--gpu FILE]
 
@@ -316,7 +316,7 @@ def main() -> None:
     }
     (options.output / "report").mkdir(parents=True, exist_ok=True)
     (options.output / "report" / "performance.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    write_page(found, options.output / "performance.md")
+    write_page(found, options.output / "results" / "performance.md")
 
 
 if __name__ == "__main__":

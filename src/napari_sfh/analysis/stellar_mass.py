@@ -5,7 +5,7 @@ A bin's mean flux density in 5300-5500 AA is taken for its V band, its diffuse d
     L_V = 4 pi D^2 (1 + z) f_lambda exp(tau_ism) / L_lambda,sun(V),      M = L_V (M/L)_V
 
 where D is the luminosity distance and (M/L)_V the mass *formed* over the intrinsic V light, with the IMF of the
-templates (Kroupa for BC03-MILES; see docs/templates.md): no mass that dying stars return is taken off. Per area the
+templates (Kroupa for BC03-MILES): no mass that dying stars return is taken off. Per area the
 distance drops out, since a bin of solid angle Omega (steradian) covers Omega D^2 / (1 + z)^4:
 
     Sigma = 4 pi f_lambda (1 + z)^5 exp(tau_ism) (M/L)_V / (L_lambda,sun Omega)

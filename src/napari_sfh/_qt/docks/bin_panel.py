@@ -19,7 +19,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sfh._qt.plots.bin_plots import TIME_AXES, BinPlots
+from napari_sfh._qt.plots.bin_plots import BinPlots
+from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, SFH_KINDS, BinView, PropertyRow

@@ -13,18 +13,9 @@ from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_sfh._qt.plots.bin_plots import (
-    AGE_MINOR,
-    AGE_TICKS,
-    LG_EDGES,
-    Ribbon,
-    choose_flux_range,
-    describe_flux,
-    histogram_corners,
-    make_bare_plot,
-    pg,
-    style_axes,
-)
+from napari_sfh._qt.plots.plot_items import Ribbon, histogram_corners, make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.spectrum_plot import choose_flux_range, describe_flux
+from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, BinView, format_flux_label
