@@ -85,7 +85,7 @@ def fit_small_network(
         folder = Path(name)
         model = fit_point_network(recipe, spectra, (train, held_out), basis, folder, "cpu", quiet=True)
         curve = read_learning_curve(folder)
-    facts = {
+    facts: dict[str, Any] = {
         "validation": [round(e.val, 6) for e in curve],
         "seconds": curve[-1].seconds if curve else None,
         "weights": sum(p.numel() for p in model.network.parameters()),
