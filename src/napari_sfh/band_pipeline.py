@@ -206,7 +206,15 @@ def _observe_bins(
     flag[bins.snr < _LOW_SNR_SHARE * bins.target_snr] |= int(Flag.LOW_SNR)
     pivot = np.array([f.pivot_aa for f in filters])
     return make_band_observation(
-        instrument, flux, error, mask, flag=flag, redshift=redshift, ebv_mw=config.ebv_mw, pivot_aa=pivot
+        instrument,
+        flux,
+        error,
+        mask,
+        flag=flag,
+        redshift=redshift,
+        ebv_mw=config.ebv_mw,
+        pivot_aa=pivot,
+        keep_negative=bundle.features.band_scale == "asinh",
     )
 
 

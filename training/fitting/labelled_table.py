@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.targets import Targets
 from napari_sfh.physics.filters import Filter, compute_photometry_scale, flux_from_ab, measure_photometry_snr
 from napari_sfh.training.fitting.augmentation import augment_spectra
 from napari_sfh.training.fitting.recipe import AugmentSettings
-from napari_sfh.training.fitting.spectra_sources import SPLIT_SHARES, SpectraSource
+from napari_sfh.training.fitting.spectra_sources import PLAIN_FEATURES, SPLIT_SHARES, SpectraSource
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend
 from napari_sfh.types import F32, F64, I64, Observation, make_empty_observation
@@ -68,6 +69,7 @@ class TableSource(SpectraSource):
     targets: Targets
     galaxy: NDArray[np.int64] | None = None  # (N,) number of each row's galaxy
     arrays: ArrayBackend = NUMPY_BACKEND
+    features: FeatureSettings = PLAIN_FEATURES
 
     @property
     def instrument(self) -> Instrument:

@@ -13,8 +13,9 @@ Of scalars, on the scale on which each is predicted (`model.targets.Target`):
 
 ``mae``, ``mse``    mean absolute error, mean squared error.
 ``log-cosh``        of the error in units of a hundredth of the scalar's range.
-``gaussian``        negative log likelihood of a normal distribution whose width, one number per scalar, is learnt with
-                    the network: it weighs scalars of different difficulty (Kendall, Gal & Cipolla 2018, CVPR).
+``gaussian``        negative log likelihood of a normal distribution whose width, one number per scalar and S/N, is
+                    learnt with the network: it weighs scalars and objects of different difficulty (Kendall, Gal &
+                    Cipolla 2018, CVPR), so that faint objects do not drown the bright.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def scalar_loss(name: str, values: torch.Tensor, y: torch.Tensor, ln_width: torc
     name : str
     values, y : tensors (N, T)
         Predicted and true label vectors.
-    ln_width : tensor (T,)
+    ln_width : tensor (T,) or (N, T)
         Logarithm of the widths of ``gaussian``; the others do not use it.
     """
     error = values - y

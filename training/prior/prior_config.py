@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import partial
 from importlib import resources
 from pathlib import Path
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 NonNegative = Annotated[float, Ge(0)]
+DustLaw = Literal["power", "calzetti"]
+#: Of fields that sets drawn earlier do not know.
+_LATER = {"later": True}
 
 
 def _distribution_field(low: float, high: float, default: float) -> Any:
@@ -83,8 +86,11 @@ class LawPrior:
 
 @dataclass(frozen=True)
 class Dust:
-    """Two-component attenuation; ``slope`` is the positive n of tau = tau_V (lambda / 5500)^-n."""
+    """Two-component attenuation; ``slope`` is the positive n of tau = tau_V (lambda / 5500)^-n. ``law``: that power
+    law, or that of Calzetti et al. (2000), which has no slope.
+    """
 
+    law: DustLaw = field(default="power", metadata=_LATER)
     tau_bc: Dist = _distribution_field(0, 20, 1.0)
     tau_ism: Dist = _distribution_field(0, 20, 0.3)
     slope: Dist = _distribution_field(0.1, 2.5, 0.7)
@@ -163,6 +169,7 @@ class Photometry:
     zero_point: Dist = _distribution_field(0, 0.5, 0.0)  # standard deviation of each band's zero point
     missing: Dist = _distribution_field(0, 1, 0.0)  # probability that a band is missing
     none: Dist = _distribution_field(0, 1, 0.0)  # probability that all bands are missing
+    negative: bool = field(default=False, metadata=_LATER)  # fluxes below zero count as measured
     acs: Dist = _distribution_field(0, 1, 0.0)  # probability that other cameras stand in where the instrument names any
 
     def depth_of(self, band: str) -> float:
@@ -231,6 +238,8 @@ class PriorConfig:
     kinematics: Kinematics = _section_field(Kinematics)
     noise: Noise = _section_field(Noise)
     photometry: Photometry = _section_field(Photometry)
+    # Library -> youngest age in Gyr of a family of single ages: below it the library's stars are another's.
+    youngest_gyr: Mapping[str, float] = field(default_factory=dict, metadata={"parse": _read_library_shares, **_LATER})
     source: str = field(default="", compare=False)  # the TOML text
 
     @property
@@ -241,7 +250,8 @@ class PriorConfig:
     @property
     def sha256(self) -> str:
         """Hash of everything that decides the draws."""
-        record = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("source", "n", "description")}
+        names = [n for n in _hashed_names(self) if n not in ("source", "n", "description")]
+        record = {name: getattr(self, name) for name in names}
         return hash_parts(json.dumps(record, default=_as_json, sort_keys=True))
 
     def restrict_families(self, names: Collection[str] | None = None, without: Collection[str] = ()) -> PriorConfig:
@@ -273,8 +283,14 @@ class PriorConfig:
         return replace(self, families=kept)
 
 
+def _hashed_names(config: DataclassInstance) -> list[str]:
+    """Fields that decide the draws; those that came later only where they are set, so that older sets stay valid."""
+    plain = {f.name: f.default if f.default is not MISSING else {} for f in fields(config) if "later" in f.metadata}
+    return [f.name for f in fields(config) if f.name not in plain or getattr(config, f.name) != plain[f.name]]
+
+
 def _as_json(value: Any) -> Any:
-    record = {f.name: getattr(value, f.name) for f in fields(value)}
+    record = {name: getattr(value, name) for name in _hashed_names(value)}
     if isinstance(value, Photometry):
         # Names of bands are the instrument's, whose own hash stands beside this one in every set.
         record["depth"] = list(value.depth.values())

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.dust import DUST_PIVOT_AA
+from napari_sfh.physics.dust import DUST_PIVOT_AA, calzetti_curve
 from napari_sfh.physics.filters import Filter, compute_photometry_scale, filter_weight_matrix
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
@@ -75,6 +75,7 @@ class ForwardModel:
     substitute_response: LargeArray
     metal_line: NDArray[np.bool_]  # (L,)
     scatter_of: NDArray[np.int_]  # (L,) whose scatter a line shares: its own, or its pair's; see `_PAIRS_AA`
+    dust_law: str = "power"  # power or calzetti, see `physics.dust`
     lg_ml_offset: float = 0.0  # added to lg_ml_v: from this library's mass scale to the set's
     arrays: ArrayBackend = NUMPY_BACKEND  # where the arrays called Large lie, and so the spectra that are made of them
 
@@ -297,7 +298,10 @@ def compute_emitted_light(
     """
     t, xp = model.templates, model.arrays
     grids = (t.wave_aa if with_spectrum else t.wave_aa[:0], t.sed_wave_aa, t.line_wave_aa)
-    curves = _attenuation_curves(xp, grids, params.slope)
+    if model.dust_law == "calzetti":
+        curves = [xp.put(calzetti_curve(wave).astype(np.float32)[None]) for wave in grids]
+    else:
+        curves = _attenuation_curves(xp, grids, params.slope)
     inside, outside = _gas_inside_and_outside(model, params, with_spectrum)
     weights = _mass_on_template_grid(params.mass, params.mh, t.mh)
     old = xp.put(weights[:, :, t.n_young :].reshape(params.n, -1))

@@ -24,6 +24,7 @@ from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import (
     Features,
     check_observation,
+    encode_band_fluxes,
     encode_observation,
     encoded_value_error,
     find_usable_rows,
@@ -352,7 +353,7 @@ def compute_ood_statistics(
     signs : tensor (N, 6)
         In the order of `model.ood.OOD_STATISTICS`; photometry is left at zero: it follows from the other two.
     away : tensor (N, B)
-        log10 of the bands' flux over the rebuilt one.
+        Encoded band fluxes less the rebuilt ones: log10 of their ratio, or a difference of arcsinh.
     seen : tensor (N, B)
         True where there is a band, and something to compare it with.
     """
@@ -376,7 +377,7 @@ def compute_ood_statistics(
         error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
         chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
         signs[:, 2] = torch.log10(chi2)
-    away = features.photometry[:, 0] - torch.log10(torch.from_numpy(phot).clamp(min=1e-3))
+    away = features.photometry[:, 0] - encode_band_fluxes(torch.from_numpy(phot), bundle.features)
     return signs, away, seen
 
 

@@ -3,6 +3,8 @@
 Optical depth tau(l) = tau_V (l / 5500 AA)^slope with slope -0.7 unless drawn. Stars of every age, and their
 nebulae, lie behind the diffuse component (tau_ism); those younger than 10 Myr also behind their birth
 clouds (tau_bc), with the same slope. Light seen = light emitted * exp(-tau).
+
+Or the starburst law of Calzetti et al. (2000, ApJ 533, 682, equation 4, R_V = 4.05), as a curve of the same meaning.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ DUST_PIVOT_AA: float = 5500.0
 SLOPE: float = -0.7
 #: A = MAG_PER_TAU * tau: 2.5 / ln 10.
 MAG_PER_TAU: float = 2.5 / float(np.log(10.0))
+#: A_V over E(B-V) of Calzetti et al. (2000), and the slope of the power law with that ratio.
+CALZETTI_R_V: float = 4.05
+CALZETTI_SLOPE: float = float(np.log(1 + 1 / CALZETTI_R_V) / np.log(4400.0 / 5500.0))
 #: B-band and V-band wavelengths in Angstrom that define E(B-V) = A_B - A_V of the power law.
 _B_AA, _V_AA = 4400.0, 5500.0
 
@@ -46,6 +51,29 @@ def dust_transmission(
     tau = np.asarray(tau_v, dtype=dtype)[..., None]
     curve = np.exp(np.asarray(slope, dtype=dtype)[..., None] * lg_ratio)
     return np.exp(-tau * curve)
+
+
+def calzetti_curve(wave_aa: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Optical depth at some wavelengths over that at 5500 AA, the law of Calzetti et al. (2000).
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Rest wavelengths in Angstrom; below 1200 and above 22000 AA the law is carried on.
+
+    Returns
+    -------
+    array (n,)
+        Not below 0.
+    """
+
+    def k(um: NDArray[np.float64]) -> NDArray[np.float64]:
+        blue = 2.659 * (-2.156 + 1.509 / um - 0.198 / um**2 + 0.011 / um**3)
+        red = 2.659 * (-1.857 + 1.040 / um)
+        return np.asarray(np.where(um < 0.63, blue, red) + CALZETTI_R_V)
+
+    um = np.asarray(wave_aa, np.float64) / 1e4
+    return np.maximum(k(um) / k(np.array(DUST_PIVOT_AA / 1e4)), 0.0)
 
 
 def a_v_from_tau(tau_v: NDArray[np.floating] | float) -> NDArray[np.floating]:

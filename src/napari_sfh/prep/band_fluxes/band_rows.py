@@ -1,8 +1,9 @@
 """Photometry of objects without spectra - rows of a catalogue, spaxels of band images - as `types.Observation`.
 
 Fluxes are divided by the instrument's photometric norm: the median of an object's usable bands, or one band. A flux
-that is not positive is left out, as in training. `CALIBRATION_ERROR` is added to the errors in quadrature, since
-catalogues state those of the counts alone and training has both.
+that is not positive is left out unless the weights were trained with such (`FeatureSettings.band_scale`).
+`CALIBRATION_ERROR` is added to the errors in quadrature, since catalogues state those of the counts alone and
+training has both.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def make_band_observation(
     redshift: NDArray[np.floating] | float = 0.0,
     ebv_mw: NDArray[np.floating] | float = 0.0,
     pivot_aa: NDArray[np.floating] | None = None,
+    keep_negative: bool = False,
 ) -> Observation:
     """What the network may see of N objects.
 
@@ -50,6 +52,8 @@ def make_band_observation(
         is not a number.
     ebv_mw : array (N,) or float
         Milky Way E(B-V), mag; needs ``pivot_aa`` (B,), Angstrom.
+    keep_negative : bool
+        Use fluxes that are not positive.
 
     Raises
     ------
@@ -67,7 +71,9 @@ def make_band_observation(
         passed = _milky_way_transmissions(pivot_aa, np.broadcast_to(np.asarray(ebv_mw, np.float64), shape[:1]))
         flux, error = flux / passed, error / passed
     beyond = ~((z <= instrument.redshift_max) & (z > -0.01))
-    good = mask & np.isfinite(flux) & np.isfinite(error) & (flux > 0) & (error > 0) & ~beyond[:, None]
+    good = mask & np.isfinite(flux) & np.isfinite(error) & (error > 0) & ~beyond[:, None]
+    if not keep_negative:
+        good &= flux > 0
     scale = compute_photometry_scale(flux, good, instrument.photometry_norm, instrument.band_names)
     divisor = np.where(np.isfinite(scale), scale, 1.0)[:, None]
     good &= np.isfinite(scale)[:, None]
