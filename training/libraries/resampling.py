@@ -18,7 +18,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.physics import filters, lsf
 from napari_sfh.physics.filters import Filter
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.training.libraries import filter_curves, nebular
 from napari_sfh.training.libraries.young_extension import PHOTOMETRIC_RANGE_AA
 from napari_sfh.types import F32, F64

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.training.libraries.age_grid import averaging_matrix, interpolation_matrix
 from napari_sfh.training.libraries.ssp_library import SspLibrary, make_ssp_library
 

@@ -29,13 +29,13 @@ from napari_sfh.physics.dust import DUST_PIVOT_AA, calzetti_curve
 from napari_sfh.physics.filters import Filter, compute_photometry_scale, filter_weight_matrix
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
-from napari_sfh.training.simulator.labels import Labels, derive_fine_lg_age, derive_formation_times
+from napari_sfh.training.simulator.labels import Labels, derive_fine_lg_age, derive_formation_labels
 from napari_sfh.types import F32, F64
 
 #: Largest step between the redshifts from which the bands' weights are interpolated.
@@ -452,7 +452,7 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
         lg_ml_v=(-np.log10(total) + model.lg_ml_offset).astype(np.float32),
         family=params.family,
         family_names=params.family_names,
-        formation_gyr=derive_formation_times(params.mass, t.sub_edges_gyr),
+        formation_gyr=derive_formation_labels(params.mass, t.sub_edges_gyr),
         lg_age=derive_fine_lg_age(params.mass, t.sub_edges_gyr),
     )
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.filters import compute_photometry_scale, filter_weight_matrix, measure_photometry_snr
+from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.lsf import total_sigma_aa
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.simulator.labels import Labels
@@ -123,7 +124,7 @@ def _history(t: Templates, family: int, rng: np.random.Generator) -> F64:
 def _metals(mass: F64, t: Templates, rng: np.random.Generator) -> F64:
     """[M/H] (N, S)."""
     n = len(mass)
-    formed = mass[:, ::-1].cumsum(1)[:, ::-1] - 0.5 * mass
+    formed = cumulative_fraction(mass) - 0.5 * mass
     lg_mass = rng.uniform(8.5, 11.2, n)[:, None]
     # A relation of the kind of Gallazzi et al. (2005): poor dwarfs, saturation above 10^10.5 Msun, scatter of 0.15 dex.
     final = 0.2 - 1.0 * np.exp(-(lg_mass - 8.0) / 1.2) + 0.15 * rng.standard_normal((n, 1))

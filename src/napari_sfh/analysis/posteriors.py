@@ -10,19 +10,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sfh.analysis.stellar_mass import compute_formation_times
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
+from napari_sfh.physics.formation import compute_formation_times
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import F64, Progress, Result
-
-if TYPE_CHECKING:
-    pass
 
 #: Quantities that can be drawn: name -> (title, unit).
 POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
@@ -86,7 +82,7 @@ def draw_bin_posterior(
     made = draw_posterior_samples(result.data.select(slice(bin_id - 1, bin_id)), bundle, n, calibrated=True)
     grown = np.concatenate([made["cum_mass"][0], np.zeros((n, 1), np.float32)], axis=1)
     values = {
-        name: compute_formation_times(grown, int(name[1:]) / 100)
+        name: compute_formation_times(grown, (int(name[1:]) / 100,))[:, 0]
         if name not in made
         else made[name][0].astype(np.float64)
         for name in names

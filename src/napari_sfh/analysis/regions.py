@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_sfh.analysis.bin_view import BinView, CredibleBand, PropertyRow, find_masked_ranges, list_formation_times
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_WIDTH_YR
+from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.quantities import MEANS
 from napari_sfh.types import Result
 
@@ -105,7 +106,8 @@ def average_bin_views(
     share_of = share[:, None]
     mass_frac = prediction.history("mass_frac")
     mass = _mean_band(_quantity_band(result, "mass_frac", mass_frac, rows), share_of, spread)
-    grown = _mean_band(_quantity_band(result, "cum_mass", _cumulative(mass_frac), rows, median=True), share_of, spread)
+    grown = _quantity_band(result, "cum_mass", cumulative_fraction(mass_frac), rows, median=True)
+    grown = _mean_band(grown, share_of, spread)
     mh_weight = share_of * mass_frac[rows]
     by_flux = np.nan_to_num(data.norm_cgs[rows])
     by_flux = by_flux / by_flux.sum() if by_flux.sum() > 0 else share
@@ -134,11 +136,6 @@ def average_bin_views(
         numbers=(),
     )
     return replace(view, numbers=_region_properties(result, rows, share, weight, view))
-
-
-def _cumulative(mass: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Mass formed before each age bin's young edge, (N, A)."""
-    return np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
 
 
 def _quantity_band(

@@ -27,6 +27,13 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import dust
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.mass_to_light import (
+    find_bracket,
+    interpolate_light_v,
+    lg_mass_to_light,
+    light_from_mass,
+    mass_from_light,
+)
 
 _ARRAYS = (
     "mh",
@@ -149,24 +156,19 @@ class TemplateBasis:
 
     def light_from_mass(self, mass_frac: Floats, mh: Floats) -> NDArray[np.float64]:
         """Fractions (..., A) of the intrinsic V-band light from fractions of the mass formed."""
-        light = np.asarray(mass_frac) * self._light_v_at(mh)
-        return light / light.sum(-1, keepdims=True)
+        return np.asarray(light_from_mass(np.asarray(mass_frac), self.light_per_mass(mh)))
 
     def mass_from_light(self, light_frac: Floats, mh: Floats) -> NDArray[np.float64]:
         """Fractions (..., A) of the mass formed from those of V-band light: the inverse of `light_from_mass`."""
-        mass = np.asarray(light_frac) / self._light_v_at(mh)
-        return mass / mass.sum(-1, keepdims=True)
+        return np.asarray(mass_from_light(np.asarray(light_frac), self.light_per_mass(mh)))
 
     def lg_ml_v(self, mass_frac: Floats, mh: Floats) -> NDArray[np.float64]:
         """log10 of mass formed over intrinsic V-band light in solar units, shape (...)."""
-        return -np.log10((np.asarray(mass_frac) * self._light_v_at(mh)).sum(-1))
+        return np.asarray(lg_mass_to_light(np.asarray(mass_frac), self.light_per_mass(mh)))
 
-    def _light_v_at(self, mh: Floats) -> NDArray[np.float64]:
-        """V-band light per Msun (..., A) at [M/H] of each age bin."""
-        index, share = find_bracket(self.mh, mh)
-        bins = np.arange(self.light_v.shape[0])
-        lower, upper = self.light_v[bins, index], self.light_v[bins, index + 1]
-        return lower + (upper - lower) * share
+    def light_per_mass(self, mh: Floats) -> NDArray[np.float64]:
+        """V-band light per Msun formed (..., A), solar units, at [M/H] (..., A) of each age bin."""
+        return np.asarray(interpolate_light_v(self.light_v, self.mh, mh))
 
     def _weights(self, mass_frac: Floats, mh: Floats) -> F32:
         """Weights (N, A * Z) of the flattened templates."""
@@ -204,13 +206,6 @@ class TemplateBasis:
         arrays = {key: np.asarray(tensors[key]) for key in _ARRAYS}
         edges = np.asarray(age_edges_gyr, dtype=np.float64)
         return cls(**arrays, filters=filters, norm_pixels=np.asarray(norm_pixels), age_edges_gyr=edges)
-
-
-def find_bracket(nodes: F64, x: Floats) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
-    """Lower neighbour of ``x`` among increasing ``nodes`` and the share of the upper one, constant outside."""
-    values = np.clip(np.asarray(x, dtype=np.float64), nodes[0], nodes[-1])
-    index = np.clip(np.searchsorted(nodes, values, side="right") - 1, 0, len(nodes) - 2)
-    return index, (values - nodes[index]) / (nodes[index + 1] - nodes[index])
 
 
 def _attenuate_templates(

@@ -284,3 +284,11 @@ def _fit_tangent_plane(cards: HeaderCards, wcs: WCS, shape: tuple[int, int], loo
     out.wcs.radesys = "ICRS"
     out.wcs.set()
     return out, residual
+
+
+def cut_header(header: fits.Header, window: tuple[slice, slice]) -> fits.Header:
+    """A copy of an image's header, its reference pixel moved as data cut to a window of rows and columns need it."""
+    out = header.copy()
+    out["CRPIX1"] -= window[1].start
+    out["CRPIX2"] -= window[0].start
+    return out
