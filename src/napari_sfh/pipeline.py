@@ -237,10 +237,12 @@ def prepare_observation(
     channels = spectra.find_channel_range(inputs.cube, redshift, grid)
     summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, galaxy.spaxels.signal, progress, cancel)
     summed, channel_notes = mask_bad_channels(summed, redshift)
-    checks = (*check_errors(summed), *check_redshift(summed, inputs.bundle.basis, redshift, inputs.cube.path))
+    checks = check_errors(summed)
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
-    notes = (*checks, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
+    given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
+    moves = check_redshift(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
+    notes = (*checks, *moves, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
         f"rest frame and {grid.sigma_kms:g} km/s",

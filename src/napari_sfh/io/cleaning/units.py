@@ -124,7 +124,7 @@ def _tidy(text: str) -> str:
     t = re.sub(r"(?<=[A-Za-z])\s+(-\d)", r"\1", t)
     t = re.sub(r"(?<=[A-Za-z0-9)])\.(?=[A-Za-z])", " ", t)  # erg.s-1.cm-2
     t = re.sub(r"(?<=[A-Za-z0-9)])_(?=[A-Za-z])", " ", t)
-    return re.sub(r"\s+", " ", t).strip()
+    return re.sub(r"\s+", " ", t).strip().rstrip(".")
 
 
 def _respell(text: str) -> str:
