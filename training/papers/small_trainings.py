@@ -30,7 +30,7 @@ from napari_sfh.training.fitting.spectra_sources import FreshSource, make_fresh_
 from napari_sfh.training.libraries.basis import make_template_basis
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.training.simulator.simulation import PreparedPrior
-from napari_sfh.types import F64, Observation
+from napari_sfh.types import F64, I64, Observation
 
 SayLine = Callable[[str], None]
 
@@ -70,9 +70,13 @@ def draw_test_spectra(source: PreparedPrior, n: int, seed: int = TEST_SEED) -> T
 
 
 def fit_small_network(
-    recipe: Recipe, spectra: FreshSource, basis: TemplateBasis, say: SayLine
+    recipe: Recipe,
+    spectra: FreshSource,
+    basis: TemplateBasis,
+    say: SayLine,
+    parts: tuple[I64, I64] | None = None,
 ) -> tuple[SfhModel, dict[str, Any]]:
-    """Fit a recipe's point network.
+    """Fit a recipe's point network to the rows of ``parts`` (fitted, validated), or to the usual split.
 
     Returns
     -------
@@ -80,10 +84,11 @@ def fit_small_network(
     dict
         ``validation`` (loss of each epoch), ``seconds`` of the fit, ``weights`` (their number).
     """
-    train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
+    if parts is None:
+        parts = split_rows(spectra.labels.n, recipe.fit.seed)[:2]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = fit_point_network(recipe, spectra, (train, held_out), basis, folder, "cpu", quiet=True)
+        model = fit_point_network(recipe, spectra, parts, basis, folder, "cpu", quiet=True)
         curve = read_learning_curve(folder)
     facts: dict[str, Any] = {
         "validation": [round(e.val, 6) for e in curve],

@@ -1,4 +1,4 @@
-"""Numbers behind the figures of Galceran et al. (2026), for ``paper.json``: tables of an ablation, S/N, correlations."""
+"""Numbers behind the figures of Galceran et al. (2026), for ``paper.json``."""
 
 from __future__ import annotations
 
