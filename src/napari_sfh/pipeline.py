@@ -32,6 +32,7 @@ from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_r
 from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.kinematics import stellar_kinematics
 from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
@@ -298,11 +299,10 @@ def _measure_kinematics(
     if source not in ("fast", "ppxf"):
         return stellar_kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
     if bundle.basis is None:
-        raise SfhInputError(
-            f"`stellar_kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA"
-        )
+        raise SfhInputError(f"`kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA")
     fit = fit_fast_kinematics if source == "fast" else stellar_kinematics.fit_ppxf_kinematics
-    return fit(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid, progress, cancel)
+    data = make_log_spectra(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid)
+    return fit(data, progress, cancel)
 
 
 def _measure_photometry(

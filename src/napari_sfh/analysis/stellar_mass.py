@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.filters import C_AA_S
 from napari_sfh.physics.formation import compute_formation_times, sum_mass_from_oldest
 from napari_sfh.types import Result
 
 #: Absolute AB magnitude of the Sun in V, and the band's pivot wavelength in Angstrom.
 SUN_V_MAG, SUN_V_AA = 4.80, 5477.0
-#: Centimetres in a parsec, and in a kiloparsec; Angstrom per second that light travels.
-PC_CM, KPC_CM, C_AA_S = 3.0856775815e18, 3.0856775815e21, 2.99792458e18
+#: Centimetres in a parsec, and in a kiloparsec.
+PC_CM, KPC_CM = 3.0856775815e18, 3.0856775815e21
 _ARCSEC2_PER_SR = (180 * 3600 / np.pi) ** 2
 
 

@@ -25,7 +25,7 @@ from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, SFH_KINDS, BinView, PropertyRow
 
-EMPTY = (
+_EMPTY = (
     "Click a bin on the map to see its star-formation history.\nShift-click adds bins to compare; arrow keys walk on."
 )
 
@@ -96,7 +96,7 @@ class BinPanel(QWidget):
         self.controls = self._make_controls(on_save_plots, on_save_table)
         self.legend = QLabel()
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._empty = QLabel(EMPTY)
+        self._empty = QLabel(_EMPTY)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._arrange()
         session.selection_changed.connect(self.refresh)
