@@ -15,6 +15,8 @@ from napari_sfh.types import F64
 
 #: Bins along the true value, and objects below which a bin is not drawn.
 _N_BINS, _MIN_OBJECTS = 9, 12
+#: Changes that leave so little that they would set the scale of all panels.
+_EXTREME = ("no spectrum", "flat continuum", "all bands permuted")
 #: Absorption features (Worthey et al. 1994, ApJS 94, 687), Angstrom.
 LICK_AA: Mapping[str, tuple[float, float]] = {
     "Hβ": (4847.9, 4876.6), "Mg b": (5160.1, 5192.6), "Fe5270": (5245.7, 5285.7), "Fe5335": (5312.1, 5352.1),
@@ -39,7 +41,7 @@ def plot_ablation(test: AblationTest, mean: str, changes: list[str], title: str)
     rows = -(-len(changes) // columns)
     figure = Figure(figsize=(3.3 * columns, 2.5 * rows + 0.4), layout="constrained")
     figure.suptitle(title, size=11)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
     edges = np.quantile(test.truth[mean], np.linspace(0.005, 0.995, _N_BINS + 1))
     for axes, change in zip(grid.flat, changes):
         for kind, colour in (("masked", "tab:blue"), ("permuted", "tab:red")):
@@ -50,6 +52,7 @@ def plot_ablation(test: AblationTest, mean: str, changes: list[str], title: str)
         axes.set_title(change, size=9)
     for axes in grid.flat[len(changes) :]:
         axes.set_visible(False)
+    _share_limits([a for a, change in zip(grid.flat, changes) if change not in _EXTREME])
     label = QUANTITIES[mean].label
     for axes in grid[-1]:
         axes.set_xlabel(f"true {label}", size=8)
@@ -57,6 +60,13 @@ def plot_ablation(test: AblationTest, mean: str, changes: list[str], title: str)
         axes.set_ylabel("predicted − true [dex]", size=8)
     grid[0, 0].legend(fontsize=7)
     return figure
+
+
+def _share_limits(panels: list[Any]) -> None:
+    """One range of errors for the panels of single bands and segments; extreme changes keep their own."""
+    limits = np.array([axes.get_ylim() for axes in panels])
+    for axes in panels:
+        axes.set_ylim(limits[:, 0].min(), limits[:, 1].max())
 
 
 def _draw_running_errors(axes: Any, found: Means, truth: Means, mean: str, edges: F64, colour: str, label: str) -> None:

@@ -23,8 +23,8 @@ _COLOURS = {
     "ResidualUnit": "#a1d99b", "Linear": "#dadaeb",
 }  # fmt: skip
 _WORDS = {
-    "ConvUnit": "convolution, normalisation,\nPReLU, pooling", "Conv1d": "convolution",
-    "WavelengthAttention": "attention", "DenseUnit": "dense, normalisation, PReLU", "ResidualUnit": "residual dense",
+    "ConvUnit": "convolution, norm, PReLU, pooling", "Conv1d": "convolution",
+    "WavelengthAttention": "attention", "DenseUnit": "dense, norm, PReLU", "ResidualUnit": "residual dense",
     "Linear": "linear",
 }  # fmt: skip
 
@@ -90,7 +90,7 @@ def plot_architecture(bundle: Bundle) -> Figure:
     lanes = {lane: [x for x in layers if x.lane == lane] for lane in ("spectrum", "photometry", "joined", "output")}
     longest = max(len(lanes["spectrum"]), len(lanes["photometry"]))
     columns = longest + len(lanes["joined"]) + len(lanes["output"])
-    figure = Figure(figsize=(1.75 * (columns + 1), 4.2), layout="constrained")
+    figure = Figure(figsize=(1.02 * (columns + 1.5), 3.4), layout="constrained")
     axes = figure.add_subplot()
     total = sum(p.numel() for p in bundle.model.network.parameters())
     config = bundle.model.config
@@ -98,6 +98,9 @@ def plot_architecture(bundle: Bundle) -> Figure:
     sizes = bundle.instrument
     places = {"spectrum": (0, 1.0), "photometry": (0, -1.0), "joined": (longest, 0.0)}
     places["output"] = (longest + len(lanes["joined"]), 0.0)
+    ends = [(len(lanes[lane]) + 0.4, y) for lane, y in (("spectrum", 1.0), ("photometry", -1.0)) if lanes[lane]]
+    for x, y in ends:
+        axes.annotate("", (longest + 0.62, 0.0), (x, y), arrowprops={"arrowstyle": "->", "color": "0.5"})
     for lane, (start, y) in places.items():
         for k, layer in enumerate(lanes[lane]):
             _draw_layer(axes, start + k + 1, y, layer)
@@ -113,7 +116,7 @@ def plot_architecture(bundle: Bundle) -> Figure:
 
 def _draw_layer(axes: Any, x: float, y: float, layer: NetworkLayer) -> None:
     size = math.prod(layer.shape)
-    height = 0.35 + 0.16 * np.log10(max(size, 1))
+    height = 0.4 + 0.15 * np.log10(max(size, 1))
     box = FancyBboxPatch(
         (x - 0.36, y - height / 2),
         0.72,
@@ -126,5 +129,5 @@ def _draw_layer(axes: Any, x: float, y: float, layer: NetworkLayer) -> None:
     axes.add_patch(box)
     shape = " × ".join(str(s) for s in layer.shape)
     name = "latent" if layer.path == "to_latent" else _WORDS[layer.kind]
-    axes.text(x, y, f"{shape}\n{layer.weights:,}".replace(",", " "), ha="center", va="center", size=6.5)
-    axes.text(x, y - height / 2 - 0.07, name, ha="center", va="top", size=5.5)
+    axes.text(x, y, f"{shape}\n{layer.weights:,}".replace(",", " "), ha="center", va="center", size=7.5)
+    axes.text(x, y - height / 2 - 0.08, name.replace(", ", ",\n"), ha="center", va="top", size=6.5)
