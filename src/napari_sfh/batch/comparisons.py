@@ -9,6 +9,7 @@ from pathlib import Path
 from napari_sfh.analysis.comparison import offsets
 from napari_sfh.analysis.comparison.map_comparison import Comparison, compare_results
 from napari_sfh.analysis.comparison.other_results import read_other_result
+from napari_sfh.analysis.gas.line_maps import LineFluxes
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import read_result
 from napari_sfh.types import Result
@@ -96,8 +97,9 @@ def compare_galaxies(
         comparisons = [compare_results(result, read_other_result(other, result)) for other in pair.others]
         for comparison in comparisons:
             found += offsets.measure_offsets(comparison, min_snr)
-            for note in comparison.other.notes if on_note else ():
-                on_note(f"{comparison.other.name}: {note}")
+            if on_note is not None:
+                for note in comparison.other.notes:
+                    on_note(f"{comparison.other.name}: {note}")
         stem = pair.result.name.split(".")[0]
         paths += _draw_pair(result, comparisons, output, stem, min_snr, gas, on_note)
         kept += comparisons
@@ -135,7 +137,7 @@ def _draw_pair(
     return paths
 
 
-def _measure_gas(result: Result) -> object:
+def _measure_gas(result: Result) -> LineFluxes:
     from napari_sfh.analysis.gas.line_fitting import measure_line_fluxes
     from napari_sfh.analysis.weights import load_result_bundle
 

@@ -73,7 +73,10 @@ def _draw_running_errors(axes: Any, found: Means, truth: Means, mean: str, edges
     """Median and 16-84 % of the errors in bins of the truth."""
     x, error = truth[mean], found[mean] - truth[mean]
     number = np.digitize(x, edges) - 1
-    places, low, middle, high = [], [], [], []
+    places: list[float] = []
+    low: list[float] = []
+    middle: list[float] = []
+    high: list[float] = []
     for k in range(len(edges) - 1):
         rows = (number == k) & np.isfinite(error)
         if rows.sum() >= _MIN_OBJECTS:

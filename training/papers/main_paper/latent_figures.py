@@ -75,10 +75,10 @@ def measure_line_width(
 
     usable = np.where(mask, flux, np.nan).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        levels = [np.nanmean(usable[:, pixels(s)], axis=1) if pixels(s).any() else np.nan for s in sides]
+        levels = [np.nanmean(usable[:, pixels(s)], axis=1) for s in sides if pixels(s).any()]
         middles = [0.5 * (lo + hi) for lo, hi in sides]
         inside = pixels(line)
-        if not inside.any():
+        if not inside.any() or len(levels) < len(sides):
             return np.full(len(usable), np.nan)
         slope = (levels[1] - levels[0]) / (middles[1] - middles[0])
         continuum = levels[0][:, None] + slope[:, None] * (wave_aa[inside] - middles[0])

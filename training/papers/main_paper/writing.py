@@ -61,7 +61,7 @@ def write_paper_figures(
 ) -> list[Path]:
     """Write ``figNN.png`` and ``paper.json``; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = []
+    paths: list[Path] = []
     for number, figure in draw_paper_figures(m, size_curve):
         report_progress(Progress("figures of the paper", len(paths), 26), progress)
         paths.append(save_figure(figure, folder / f"fig{number:02d}.png", dpi=_DPI))
