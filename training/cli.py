@@ -21,12 +21,13 @@ COMMANDS: tuple[str, ...] = (
     "mock",
     "train",
     "evaluate",
+    "testbed",
     "retraining-bound",
     "leave-one-out",
     "narrowband",
     "paper-systems",
-    "ablate-recipe",
-    "physics-choices",
+    "papers",
+    "prior-summaries",
     "release",
 )
 

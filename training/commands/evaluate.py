@@ -39,6 +39,7 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
         action="store_true",
         help="instead of the report, every figure of the paper that these weights belong to",
     )
+    parser.add_argument("--ppxf-variants", action="store_true", help="with --paper: pPXF also as the paper ran it")
     parser.add_argument("--size-curve", type=Path, metavar="FILE.json", help="of ablate-recipe --sizes, for --paper")
     parser.add_argument("--quick", action="store_true", help="small further tests: minutes become seconds")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
@@ -82,6 +83,7 @@ def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cach
     from napari_sfh.console import print_progress
     from napari_sfh.training.papers.main_paper.measurements import PaperFigureSettings, measure_paper_figures
     from napari_sfh.training.papers.main_paper.writing import write_paper_figures
+    from napari_sfh.training.papers.ppxf_variants import measure_ppxf_variants
 
     settings = PaperFigureSettings(
         n=min(args.n, 256 if args.quick else 4096),
@@ -95,6 +97,10 @@ def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cach
     with print_progress(args.quiet) as progress:
         measured = measure_paper_figures(bundle, testset, settings, progress)
         paths = write_paper_figures(measured, args.output, curve, progress)
+        if args.ppxf_variants:
+            variants = measure_ppxf_variants(testset, args.ppxf, args.output, args.workers, progress)
+            paths.append(args.output / "ppxf-variants.json")
+            paths[-1].write_text(json.dumps(variants, indent=1) + "\n", encoding="utf-8")
     for path in paths:
         print(path)
     return 0

@@ -16,6 +16,7 @@ from itertools import pairwise
 import numpy as np
 
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.prep.observation import mask_gas_lines
 from napari_sfh.training.fitting.augmentation import normalise_bands
 from napari_sfh.types import F64, Observation
 
@@ -58,6 +59,9 @@ def list_input_changes(instrument: Instrument, kind: str = "permuted") -> Iterat
     if permuted:
         yield "no spectrum", _range_permutation((0.0, 1e5))
         yield "flat continuum", lambda data, rng: flatten_continuum(data)
+    else:
+        yield "without gas lines", lambda data, rng: mask_gas_lines(data)
+        yield "without gas lines and bands", lambda data, rng: remove_photometry(mask_gas_lines(data))
 
 
 def list_segments(wave_aa: F64) -> list[tuple[float, float]]:

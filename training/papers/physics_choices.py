@@ -56,10 +56,10 @@ GAS_CHOICES: tuple[GasChoice, ...] = (
 #: leaves open (`libraries.young_extension` measures factors of 0.8 to 1.2).
 YOUNG_FACTORS: tuple[float, ...] = (0.8, 1.25)
 #: Age in Gyr below which E-MILES has no stars of its own.
-YOUNG_GYR = 0.063
+EXTENSION_AGE_GYR = 0.063
 
 
-def scale_young_stars(templates: Templates, factor: float, age_gyr: float = YOUNG_GYR) -> Templates:
+def scale_young_stars(templates: Templates, factor: float, age_gyr: float = EXTENSION_AGE_GYR) -> Templates:
     """The library with the light of stars younger than ``age_gyr`` multiplied; the gas around them stays."""
     young = templates.sub_edges_gyr[1:] <= age_gyr * 1.001
     scale = np.where(young, factor, 1.0).astype(np.float32)

@@ -32,7 +32,7 @@ def plot_optical_depths(m: PaperMeasurements) -> Figure:
     return figure
 
 
-def pick_four_cases(m: PaperMeasurements) -> list[int]:
+def select_four_cases(m: PaperMeasurements) -> list[int]:
     """Objects of four ages that pPXF fitted too, where it did; the first piece of the set holds them."""
     rows = [f.index for f in m.ppxf] or list(range(min(len(m.data.flux), 1024)))
     age = np.asarray(m.labels.lg_age_lw)[rows]
@@ -41,7 +41,7 @@ def pick_four_cases(m: PaperMeasurements) -> list[int]:
 
 def plot_four_cases(m: PaperMeasurements) -> Figure:
     """Four objects: history, metallicities, spectrum and bands; truth, network and pPXF (figure 3)."""
-    rows = pick_four_cases(m)
+    rows = select_four_cases(m)
     fits = {f.index: f for f in m.ppxf}
     figure = Figure(figsize=(15, 3.1 * len(rows)), layout="constrained")
     grid = figure.add_gridspec(2 * len(rows), 4, height_ratios=[3, 1] * len(rows), width_ratios=[1, 1, 2.2, 0.8])

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_sfh.physics.quantities import QUANTITIES
-from napari_sfh.training.evaluation.report_figures import project_latent_vectors
+from napari_sfh.training.evaluation.report_figures import compute_latent_projection
 from napari_sfh.training.papers.main_paper.measurements import PaperMeasurements
 from napari_sfh.types import F64
 
@@ -88,7 +88,7 @@ def measure_line_width(
 
 def draw_latent_figures(m: PaperMeasurements) -> dict[int, Figure]:
     """Figures 17, 18 and 19."""
-    places, method = project_latent_vectors(m.main.latent[:_MOST])
+    places, method = compute_latent_projection(m.main.latent[:_MOST])
     return {
         17: plot_latent_means(m, places, ("lg_age_lw", "lg_age_mw"), method),
         18: plot_latent_means(m, places, ("mh_lw", "mh_mw"), method),

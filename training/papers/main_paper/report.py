@@ -18,7 +18,7 @@ AGE_CLASSES: Mapping[str, tuple[float, float]] = {"young": (5.0, 8.5), "intermed
 MH_CLASSES: Mapping[str, tuple[float, float]] = {"poor": (-9.0, -0.3), "middle": (-0.3, 0.0), "rich": (0.0, 9.0)}
 
 
-def tabulate_paper_figures(m: PaperMeasurements) -> dict[str, Any]:
+def build_paper_tables(m: PaperMeasurements) -> dict[str, Any]:
     """Everything that the figures show as numbers; plain values."""
     main = m.main
     assert main.mass_frac is not None  # asked for when it was measured
@@ -28,7 +28,7 @@ def tabulate_paper_figures(m: PaperMeasurements) -> dict[str, Any]:
         "error_correlation": metrics.correlate_errors(main.found, main.truth),
         "sfr_error": metrics.measure_sfr_error(main.mass_frac, main.truth["mass_frac"]),
         "by_snr": {f"{s:g}": metrics.measure_accuracy(found, main.truth) for s, found in m.by_snr.items()},
-        "ablation": tabulate_ablation(m.ablation),
+        "ablation": build_ablation_table(m.ablation),
     }
     out["snr_scatter_ratio"] = _scatter_ratios(out["by_snr"])
     if m.realistic is not None:
@@ -53,7 +53,7 @@ def _scatter_ratios(by_snr: Mapping[str, Any]) -> dict[str, float]:
     return {k: first[k]["std"] / last[k]["std"] for k in MEAN_NAMES}
 
 
-def tabulate_ablation(test: AblationTest) -> dict[str, Any]:
+def build_ablation_table(test: AblationTest) -> dict[str, Any]:
     """Kind of change, change, class of age or metallicity, mean: bias, its relative size in per cent, scatter.
 
     ``scatter_rise`` is the standard deviation over that with all input, less one, in per cent.

@@ -71,7 +71,7 @@ def write_paper_figures(
         "weights": weights,
         "prior": m.test_set.name,
         "seed": m.test_set.seed,
-        **report.tabulate_paper_figures(m),
+        **report.build_paper_tables(m),
     }
     table.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return [*sorted(paths), table]
