@@ -17,7 +17,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_sfh._qt.canvas.interaction import CanvasInteraction
-from napari_sfh._qt.canvas.layer_data import KEY, format_four_means, format_map_value, get_layer_link
+from napari_sfh._qt.canvas.layer_data import KEY, format_main_values, format_map_value, get_layer_link
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.docks.bin_panel import BinPanel
 from napari_sfh._qt.docks.bottom_docks import BottomDocks
@@ -60,6 +60,7 @@ READY = "Ready: press Run. Empty fields are filled from the files."
 READY_NOTED = f"{READY} What the files lack stands under Data."
 NO_CARD = "No weights were found: reinstall napari-sfh, or train some with napari-sfh-train."
 DONE = "Click a bin on the map to see its star-formation history."
+DONE_SCALARS = "Click a bin on the map to see what the weights say of it, against all other bins."
 CANCELLED = "Cancelled: nothing was finished. Press Run to start again."
 
 
@@ -432,7 +433,8 @@ class Explorer(ExplorerFrame):
             return READY
         reached = int(np.isfinite(result.prediction.ood).sum())
         part = "" if reached == result.bins.n_bins else f", {reached} of them with a prediction"
-        return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {DONE}"
+        done = DONE if result.prediction.has_histories else DONE_SCALARS
+        return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {done}"
 
     def _adopt_layers(self) -> None:
         """Take over the result that an explorer before this one has left on the canvas."""
@@ -456,7 +458,7 @@ class Explorer(ExplorerFrame):
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
         self.file_row.enable(not running, has_cube or has_result)
-        self.tools.set_enabled(has_result, running)
+        self.tools.set_enabled(self.session.result, running)
         if not self._details and not self._loading:
             self.show_message("Working; the window stays usable." if running else READY if has_cube else EMPTY)
 
@@ -477,7 +479,7 @@ class Explorer(ExplorerFrame):
         if result is None:
             return ""
         if display.is_grid:
-            return format_four_means(result, bin_id)
+            return format_main_values(result, bin_id)
         if display.shown.role == "map":
             return format_map_value(result, display.shown.name, bin_id, self.stack.age)
         return self.tools.describe(bin_id)

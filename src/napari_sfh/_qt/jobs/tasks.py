@@ -250,8 +250,10 @@ def save_result_table(
     """
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
     if views is None:
-        every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
-        made = {"BINS": tables.build_summary_table(result), "SFH": tables.build_sfh_table(result, every)}
+        made = {"BINS": tables.build_summary_table(result)}
+        if result.prediction.has_histories:
+            every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
+            made["SFH"] = tables.build_sfh_table(result, every)
     else:
         made = tables.build_bin_tables(result, views)
     return tables.list_table_files(list(made), tables.write_tables(made, path))

@@ -160,7 +160,8 @@ def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = N
     plot.hideButtons()
     plot.setMenuEnabled(False)
     plot.getAxis("left").setWidth(50)
-    plot.getAxis("left").enableAutoSIPrefix(False)
+    for side in ("left", "bottom"):
+        plot.getAxis(side).enableAutoSIPrefix(False)
     plot.setDefaultPadding(0.0)
     return plot
 
@@ -253,6 +254,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.metallicity = "age"
         self.time = TIME_AXES["log_gyr"]
         self.enlarged = ""
+        self.panels = tuple(PANELS)
         self._views: list[BinView] = []
         self._instrument: Instrument | None = None
         self.ci.setContentsMargins(2, 2, 2, 2)
@@ -270,20 +272,29 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.set_colors(colors)
 
     def _place_panels(self) -> None:
-        """All panels in their places, or the enlarged one alone."""
+        """The panels in their places, or the enlarged one alone."""
+        used = [self.enlarged] if self.enlarged else list(self.panels)
+        shown = [name for panel in used for name in PANELS[panel]]
         for name, plot in self._plots.items():
             if plot in self.ci.items:
                 self.ci.removeItem(plot)
-            plot.setVisible(not self.enlarged or name in PANELS[self.enlarged])
+            plot.setVisible(name in shown)
+        used_columns = {PLACES[name][1] for name in shown}
         for column, stretch in enumerate(STRETCH):
-            used = not self.enlarged or column == PLACES[self.enlarged][1]
-            self.ci.layout.setColumnStretchFactor(column, stretch if used else 0)
-        for name in self._plots if not self.enlarged else PANELS[self.enlarged]:
+            self.ci.layout.setColumnStretchFactor(column, stretch if column in used_columns else 0)
+        for name in shown:
             row, column, rows, columns = PLACES[name]
             self.ci.addItem(self._plots[name], row, column, rows, columns)
         self.cumulative.getAxis("bottom").setStyle(showValues=bool(self.enlarged))
         for row in range(8):
             self.ci.layout.setRowStretchFactor(row, 1)
+
+    def choose_panels(self, names: Sequence[str]) -> None:
+        """Have these panels only (keys of `PANELS`): weights may predict no histories, or take no bands."""
+        chosen = tuple(name for name in PANELS if name in names)
+        if chosen != self.panels:
+            self.panels, self.enlarged = chosen, ""
+            self._place_panels()
 
     def enlarge_panel(self, name: str) -> None:
         """Let one panel (a key of `PANELS`) fill the dock; an empty name brings all back."""
@@ -420,7 +431,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
         known = self._sed_x[np.isfinite(self._sed_x)]
         self.sed.getAxis("bottom").setStyle(hideOverlappingLabels=known.size > 12)
         if known.size:
-            self.sed.setXRange(known.min() - 0.06, known.max() + 0.06, padding=0)
+            room = 0.06 if known.size <= MAX_NAMED_BANDS else 0.04 * float(np.ptp(known))
+            self.sed.setXRange(known.min() - room, known.max() + room, padding=0)
         self._name_lines()
         self._label()
 
@@ -437,7 +449,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
             (self.residual, "left", "residual"),
             (self.residual, "bottom", "rest wavelength (Å)"),
             (self.sed, "left", label),
-            (self.sed, "bottom", "band"),
+            (self.sed, "bottom", "band" if self._sed_x.size <= MAX_NAMED_BANDS else "wavelength (Å)"),
         ):
             plot.setLabel(side, text, **make_label_style(self._colors))
 
@@ -503,6 +515,16 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._views = list(views)
         if views:
             self.set_instrument(views[0].instrument)
+        self._draw_histories([view for view in views if view.has_history])
+        if views:
+            self._draw_spectrum(views[0])
+            self._draw_sed(views[0])
+        else:
+            self._clear_first()
+        # Else the first painting finds the new ranges, and asks for a second one.
+        self.scene().prepareForPaint()
+
+    def _draw_histories(self, views: Sequence[BinView]) -> None:
         histories = [v.sfh(self.kind) for v in views]
         self._curves["sfh"].draw(self.time.edges, histories, histogram=True)
         self._curves["cumulative"].draw(
@@ -511,13 +533,6 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._draw_times(views)
         self._draw_metallicity(views)
         self.sfh.setYRange(0, _top_of_bands(histories), padding=0)
-        if views:
-            self._draw_spectrum(views[0])
-            self._draw_sed(views[0])
-        else:
-            self._clear_first()
-        # Else the first painting finds the new ranges, and asks for a second one.
-        self.scene().prepareForPaint()
 
     def _draw_times(self, views: Sequence[BinView]) -> None:
         times = views[0].formed(tuple(self._times), self.kind).value if views else np.full(2, np.nan)
@@ -576,7 +591,10 @@ class BinPlots(pg.GraphicsLayoutWidget):
         values = np.concatenate([y + error, y - error, view.phot_model])
         values = values[np.isfinite(values)]
         top = 1.0 if values.size == 0 else float(values.max())
-        self.sed.setYRange(min(0.0, float(values.min(initial=0.0))), 1.08 * top, padding=0)
+        bottom = float(values.min(initial=top))
+        if len(view.bands) <= MAX_NAMED_BANDS:  # of narrow bands the small differences count
+            bottom = min(0.0, bottom)
+        self.sed.setYRange(bottom - 0.1 * (top - bottom) if bottom > 0 else bottom, 1.08 * top, padding=0)
 
     def _clear_first(self) -> None:
         for curve in (self._data, self._model, self._difference, self._sed_spectrum):
@@ -596,8 +614,17 @@ def describe_flux(instrument: Instrument) -> str:
     return f"Flux density per Å over the bin's mean in {lo:.0f}–{hi:.0f} Å"
 
 
+#: Bands whose names have room below their points.
+MAX_NAMED_BANDS = 8
+
+
 def _band_ticks(instrument: Instrument) -> list[tuple[float, str]]:
-    """Names of the bands at log10 of their wavelengths, every other one a line lower to make room."""
+    """Names of the bands at log10 of their wavelengths, every other one a line lower; of many, round wavelengths."""
+    known = instrument.pivot_aa[np.isfinite(instrument.pivot_aa)]
+    if known.size > MAX_NAMED_BANDS:
+        step = 500.0 if np.ptp(known) < 4000 else 1000.0
+        rounds = np.arange(np.ceil(known.min() / step), known.max() / step + 1) * step
+        return [(float(np.log10(wave)), f"{wave:.0f}") for wave in rounds]
     named = [(x, name) for x, name in zip(instrument.pivot_aa, instrument.band_names) if np.isfinite(x)]
     wide = [n[1:-1] if n[0] == "F" and n[-1] in "WMN" and n[1:-1].isdigit() else n for _, n in named]
     return [(float(np.log10(x)), "\n" * (k % 2) + text) for k, ((x, _), text) in enumerate(zip(named, wide))]

@@ -114,6 +114,7 @@ class PosteriorForm:
             name: CheckBox(text=title, value=name in DEFAULT_QUANTITIES, tooltip=f"{title} ({unit})" if unit else title)
             for name, (title, unit) in POSTERIOR_QUANTITIES.items()
         }
+        self.known: tuple[str, ...] = tuple(self.boxes)
         rows = list(self.boxes.values())
         pairs = self.pairs = [make_form_row(rows[k : k + 2]) for k in range(0, len(rows), 2)]
         self.draw = PushButton(
@@ -124,7 +125,18 @@ class PosteriorForm:
     @property
     def names(self) -> tuple[str, ...]:
         """What is ticked."""
-        return tuple(name for name, box in self.boxes.items() if box.value)
+        return tuple(name for name, box in self.boxes.items() if box.value and name in self.known)
+
+    def offer(self, names: Sequence[str]) -> None:
+        """Have boxes of these quantities only; all are ticked where none of the usual ones is among them."""
+        self.known = tuple(names)
+        for pair, k in zip(self.pairs, range(0, len(self.boxes), 2)):
+            for name in list(self.boxes)[k : k + 2]:
+                self.boxes[name].visible = name in names
+            pair.visible = any(name in names for name in list(self.boxes)[k : k + 2])
+        if not set(DEFAULT_QUANTITIES[:2]) <= set(names):
+            for name in names:
+                self.boxes[name].value = True
 
 
 class PosteriorTool(Tool):
@@ -200,6 +212,8 @@ class PosteriorTool(Tool):
     def on_result(self, result: Result | None) -> None:
         """The plot was another result's."""
         self.shown = None
+        if result is not None:
+            self.form.offer(posteriors.list_posterior_quantities(result))
         if self._window is not None:
             self._window.hide()
 
