@@ -24,7 +24,7 @@ from napari_sfh.types import FLAG_MEANING, Flag, Result
 COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
 
 
-def pick_color(place: int) -> str:
+def choose_color(place: int) -> str:
     """Colour of the bin at a place (from 0) of those that are shown; they begin anew after the last."""
     return COLORS[place % len(COLORS)]
 

@@ -71,7 +71,8 @@ def _scalar_specs() -> dict[str, MapSpec]:
         q, key = QUANTITIES[name], name.upper()
         if name[0] != "t":
             specs[key] = MapSpec(key, q.title, q.unit, q.colormap, _median(name))
-        specs[f"{key}_ERR"] = MapSpec(f"{key}_ERR", f"{q.title}, 1 sigma", q.error_unit, "magma", _error(name))
+        error = _formation_error(name) if name[0] == "t" else _error(name)
+        specs[f"{key}_ERR"] = MapSpec(f"{key}_ERR", f"{q.title}, 1 sigma", q.error_unit, "magma", error)
     return specs
 
 
@@ -156,6 +157,18 @@ def _formed_at(fraction: float) -> Callable[[Result], F32]:
         if name in result.prediction.quantiles:
             return result.prediction.median(name)
         return _f32(compute_bin_formation_times(result, (fraction,))[:, 0])
+
+    return values
+
+
+def _formation_error(name: str) -> Callable[[Result], F32]:
+    """Half of the 16-84 % width of a formation time."""
+
+    def values(result: Result) -> F32:
+        if name in result.prediction.quantiles:
+            return result.prediction.half_width(name)
+        low, high = (compute_bin_formation_times(result, (int(name[1:]) / 100,), k)[:, 0] for k in (1, 3))
+        return _f32(0.5 * np.abs(high - low))
 
     return values
 

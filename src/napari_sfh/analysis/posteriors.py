@@ -41,10 +41,17 @@ POSTERIOR_DRAWS = 4096
 
 @dataclass(frozen=True)
 class PosteriorDraws:
-    """Draws of one bin's posterior."""
+    """Draws of the posterior of one bin, or of one row of a catalogue."""
 
-    bin_id: int
+    bin_id: int  # or the row's number, from 1
     values: Mapping[str, F64]  # keys of QUANTITIES, (n,) each, in their units
+    source: str = ""  # of a row: its catalogue
+    model_name: str = ""  # of a row: the weights
+
+    @property
+    def name(self) -> str:
+        """What it is of, for a title."""
+        return f"row {self.bin_id}" if self.source else f"bin {self.bin_id}"
 
     def array(self) -> F64:
         """All of them, (n, quantities)."""

@@ -117,8 +117,10 @@ def compute_formation_times(grown: NDArray[np.floating], fraction: float) -> F64
     return AGE_EDGES_GYR[index] + np.clip(share, 0, 1) * (AGE_EDGES_GYR[index + 1] - AGE_EDGES_GYR[index])
 
 
-def compute_bin_formation_times(result: Result, fractions: Sequence[float]) -> F64:
+def compute_bin_formation_times(result: Result, fractions: Sequence[float], quantile: int = 2) -> F64:
     """Lookback times in Gyr at which shares of the mass had formed, (N, F), from the posterior's median curve.
+
+    ``quantile``: place in `types.QUANTILES` of another curve; the 16 and 84 % ones bound the times' interval.
 
     NaN without a prediction. The rate is constant within an age bin.
     """
@@ -126,7 +128,7 @@ def compute_bin_formation_times(result: Result, fractions: Sequence[float]) -> F
     if quantiles is None:
         grown = np.cumsum(np.asarray(result.prediction.history("mass_frac"), dtype=float)[:, ::-1], axis=1)
     else:
-        grown = np.asarray(quantiles[..., 2], dtype=float)[:, ::-1]
+        grown = np.asarray(quantiles[..., quantile], dtype=float)[:, ::-1]
     rising = np.maximum.accumulate(np.concatenate([np.zeros((len(grown), 1)), grown], axis=1), axis=1)
     known = np.isfinite(rising).all(1)
     times = np.full((len(grown), len(fractions)), np.nan)

@@ -231,11 +231,17 @@ def build_bands_table(result: Result, views: Sequence[BinView]) -> QTable:
     return _add_provenance(table, result)
 
 
-def build_draws_table(result: Result, draws: PosteriorDraws) -> QTable:
-    """Draws of a bin's posterior, one row a draw; columns are named as in `posteriors.POSTERIOR_QUANTITIES`."""
+def build_draws_table(result: Result | None, draws: PosteriorDraws) -> QTable:
+    """Draws of the posterior of a bin, or (without a result) of a catalogue's row, one row a draw.
+
+    Columns are named as in `posteriors.POSTERIOR_QUANTITIES`.
+    """
     table = QTable()
     for name, values in draws.values.items():
         table[name.upper()] = values * (u.Gyr if QUANTITIES_DRAWN[name][1] == "Gyr" else 1)
+    if result is None:
+        table.meta.update(SOURCE=draws.source, ROW=draws.bin_id, MODEL=draws.model_name)
+        return table
     table.meta["BIN_ID"] = draws.bin_id
     return _add_provenance(table, result)
 

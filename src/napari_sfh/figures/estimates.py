@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from napari_sfh.analysis.bin_view import BinView, format_flux_label, pick_color
+from napari_sfh.analysis.bin_view import BinView, choose_color, format_flux_label
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
@@ -45,8 +45,8 @@ def _draw_quantity(axes: Any, result: Result, name: str, views: Sequence[BinView
     for k, view in enumerate(views):
         one = next((each for each in view.estimates if each.name == name), None)
         if one is not None and np.isfinite(one.value):
-            axes.axvspan(one.low, one.high, color=pick_color(k), alpha=0.25, lw=0)
-            axes.axvline(one.value, color=pick_color(k), lw=1.5, label=view.name)
+            axes.axvspan(one.low, one.high, color=choose_color(k), alpha=0.25, lw=0)
+            axes.axvline(one.value, color=choose_color(k), lw=1.5, label=view.name)
     axes.set(xlabel=QUANTITIES[name].label if name in QUANTITIES else name, ylabel="Number of bins")
 
 

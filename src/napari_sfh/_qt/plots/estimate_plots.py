@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_sfh._qt.plots.bin_plots import Ribbon, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import POINTS, Palette
-from napari_sfh.analysis.bin_view import ScalarEstimate, pick_color
+from napari_sfh.analysis.bin_view import ScalarEstimate, choose_color
 from napari_sfh.physics.quantities import QUANTITIES
 
 #: Histograms that are drawn at most, beside the curve of formation times.
@@ -102,8 +102,8 @@ class _EstimatePanel:
         self._bands = [Ribbon(80 if k == 0 else 40) for k in range(MAX_OBJECTS)]
         self._lines = [pg.InfiniteLine(0, angle=90) for _ in self._bands]
         for k, (band, line) in enumerate(zip(self._bands, self._lines)):
-            band.set_color(pick_color(k))
-            line.setPen(pg.mkPen(pick_color(k), width=2))
+            band.set_color(choose_color(k))
+            line.setPen(pg.mkPen(choose_color(k), width=2))
             band.setZValue(5)
             line.setZValue(6)
             plot.addItem(band, ignoreBounds=True)
@@ -143,8 +143,8 @@ class _FormationPanel:
         self._curves = [pg.PlotCurveItem() for _ in range(MAX_OBJECTS)]
         self._bands = [Ribbon(70 if k == 0 else 25) for k in range(MAX_OBJECTS)]
         for k, (curve, band) in enumerate(zip(self._curves, self._bands)):
-            curve.setPen(pg.mkPen(pick_color(k), width=2))
-            band.set_color(pick_color(k))
+            curve.setPen(pg.mkPen(choose_color(k), width=2))
+            band.set_color(choose_color(k))
             plot.addItem(band, ignoreBounds=True)
             plot.addItem(curve, ignoreBounds=True)
         plot.setXRange(0, 14, padding=0)
