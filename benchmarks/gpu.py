@@ -3,7 +3,7 @@
     python benchmarks/gpu.py [--seconds 600] [--output gpu-output] [--weights default]
 
 Each step is a Python of its own with the time that is left; one that fails or runs out of time is told, and the others
-go on. ``figures.json`` in the output is what `benchmarks/performance.py --gpu FILE` puts into docs/performance.md.
+go on. ``figures.json`` in the output is what `benchmarks/performance.py --gpu FILE` puts on the page.
 Templates must be at hand (`napari-sfh-train templates`).
 """
 

@@ -1,4 +1,4 @@
-"""docs/performance.md from the figures that `performance` measured: every number on the page comes from there."""
+"""docs/results/performance.md from the figures that `performance` measured: every number comes from there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 _HEAD = """# Speed
 
-Written by `python benchmarks/performance.py`; the figures lie in [report/performance.json](report/performance.json).
+Written by `python benchmarks/performance.py`; the figures lie in [report/performance.json](../report/performance.json).
 Measured on {machine}; torch {torch}, one thread, code at {commit}; load when it ended: {load_after}.
 
 All figures are processor time of the measuring process, the least of some calls. Other jobs share the machine: they add

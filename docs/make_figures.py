@@ -1,4 +1,4 @@
-"""docs/figures.md from the reports in docs/report: no number is typed in by hand but the goals and the paper's."""
+"""docs/results/figures.md from the reports in docs/report: only goals and the paper's numbers are typed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BEYOND, FAR_BEYOND = (0.15, 0.17), (0.02, 0.03)
 
 HEAD = """# Figures reached
 
-Made by `python docs/make_figures.py` from the reports in [report/](report/) (`napari-sfh-train evaluate`); each
+Made by `python docs/make_figures.py` from the reports in `docs/report/` (`napari-sfh-train evaluate`); each
 names its weights (sha256), machine, prior and seed. Test spectra are drawn fresh from the prior with seed 20261121,
 which no training uses, noise by the prior's own model; `phangs` was trained on `galceran2026`, `wide` on `wide`.
 Bias is the median, NMAD 1.4826 times the median absolute deviation. Goals are those of the specification, the paper's
@@ -294,7 +294,7 @@ def main() -> None:
     """Write the page."""
     r = load()
     body = [*accuracy(r), *architectures(), *coverage(r), *depth(r), *ppxf(r), *again(r)]
-    (HERE / "figures.md").write_text("\n".join([HEAD, *body, "", TAIL]), encoding="utf-8")
+    (HERE / "results" / "figures.md").write_text("\n".join([HEAD, *body, "", TAIL]), encoding="utf-8")
 
 
 if __name__ == "__main__":

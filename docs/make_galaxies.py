@@ -1,4 +1,4 @@
-"""docs/galaxies.md: do uncertainty and warning behave on the mock spiral and on Abell 478? No number is typed in.
+"""docs/results/galaxies.md: uncertainty and warning on the mock spiral and on Abell 478. No number is typed in.
 
 python docs/make_galaxies.py demo-output/mock_spiral_sfh.fits real-output/abell478_sfh.fits LINES_MASKED.fits
 (the last: `napari-sfh run real-output/abell478 --target-snr 15 --ebv-mw 0.45 --mask-lines --output LINES_MASKED.fits`)
@@ -122,7 +122,7 @@ def main(mock: str, kept: str, masked: str) -> None:
     spiral, with_lines, without = (read_result(path) for path in (mock, kept, masked))
     head = HEAD.format(model=spiral.model_name, sha=spiral.model_sha256[:12])
     body = [*widths(spiral), *widths(with_lines), *star(spiral), *cluster(with_lines, without, spiral)]
-    (HERE / "galaxies.md").write_text(head + "\n".join(body), encoding="utf-8")
+    (HERE / "results" / "galaxies.md").write_text(head + "\n".join(body), encoding="utf-8")
 
 
 if __name__ == "__main__":

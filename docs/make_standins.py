@@ -1,4 +1,4 @@
-"""Write docs/stand-ins.md: what ACS images in place of UVIS ones cost, for every shipped set of weights.
+"""Write docs/results/stand-ins.md: what ACS images in place of UVIS ones cost, for every shipped set of weights.
 
     python docs/make_standins.py [N]
 
@@ -36,7 +36,7 @@ def main(n: int) -> None:
                 costs, f"Weights `{name}` ({bundle.sha256[:12]}), {n} objects of the prior `wide`"
             )
         )
-    out = Path(__file__).with_name("stand-ins.md")
+    out = Path(__file__).parent / "results" / "stand-ins.md"
     out.write_text("\n".join(parts), encoding="utf-8")
     print(out.read_text(encoding="utf-8"))
 

@@ -1,4 +1,4 @@
-"""Draw the figures of docs/templates.md from the stock libraries: ``python docs/plot_templates.py``."""
+"""Draw the figures of docs/method/templates.md from the stock libraries: ``python docs/plot_templates.py``."""
 
 from __future__ import annotations
 

@@ -28,12 +28,11 @@ from napari_sfh.physics.filters import Filter
 from napari_sfh.prep import binning
 from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
 from napari_sfh.prep.band_fluxes.narrowband import make_narrowband_images
+from napari_sfh.prep.observation import LOW_SNR_SHARE
 from napari_sfh.types import F32, BinMap, Bool, Cube, Flag, Observation, Progress, Result
 
 #: Share of a bin's light that a band may lack.
 _MAX_LOST_LIGHT = 0.2
-#: A bin counts as below the target under this share of it.
-_LOW_SNR_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -203,10 +202,18 @@ def _observe_bins(
         flux[:, column], error[:, column], mask[:, column] = _sum_bins(images.flux[k], images.error[k], bins)
     flag = np.zeros(bins.n_bins, np.int32)
     flag[bins.nspax == 1] |= int(Flag.SINGLE_SPAXEL)
-    flag[bins.snr < _LOW_SNR_SHARE * bins.target_snr] |= int(Flag.LOW_SNR)
+    flag[bins.snr < LOW_SNR_SHARE * bins.target_snr] |= int(Flag.LOW_SNR)
     pivot = np.array([f.pivot_aa for f in filters])
     return make_band_observation(
-        instrument, flux, error, mask, flag=flag, redshift=redshift, ebv_mw=config.ebv_mw, pivot_aa=pivot
+        instrument,
+        flux,
+        error,
+        mask,
+        flag=flag,
+        redshift=redshift,
+        ebv_mw=config.ebv_mw,
+        pivot_aa=pivot,
+        keep_negative=bundle.features.band_scale == "asinh",
     )
 
 

@@ -153,6 +153,7 @@ def _observe_rows(
         redshift=_read_redshifts(block, catalogue, config),
         ebv_mw=config.ebv_mw,
         pivot_aa=pivot,
+        keep_negative=bundle.features.band_scale == "asinh",
     )
 
 

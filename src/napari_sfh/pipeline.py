@@ -32,6 +32,7 @@ from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_r
 from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.kinematics import stellar_kinematics
 from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
@@ -237,10 +238,12 @@ def prepare_observation(
     channels = spectra.find_channel_range(inputs.cube, redshift, grid)
     summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, galaxy.spaxels.signal, progress, cancel)
     summed, channel_notes = mask_bad_channels(summed, redshift)
-    checks = (*check_errors(summed), *check_redshift(summed, inputs.bundle.basis, redshift, inputs.cube.path))
+    checks = check_errors(summed)
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
-    notes = (*checks, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
+    given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
+    moves = check_redshift(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
+    notes = (*checks, *moves, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
         f"rest frame and {grid.sigma_kms:g} km/s",
@@ -296,11 +299,10 @@ def _measure_kinematics(
     if source not in ("fast", "ppxf"):
         return stellar_kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
     if bundle.basis is None:
-        raise SfhInputError(
-            f"`stellar_kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA"
-        )
+        raise SfhInputError(f"`kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA")
     fit = fit_fast_kinematics if source == "fast" else stellar_kinematics.fit_ppxf_kinematics
-    return fit(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid, progress, cancel)
+    data = make_log_spectra(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid)
+    return fit(data, progress, cancel)
 
 
 def _measure_photometry(

@@ -10,7 +10,8 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QMenu
 
-from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots, format_panel_numbers
+from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
+from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.types import Result
@@ -85,7 +86,7 @@ def test_axes_of_time(plots: BinPlots, key: str, ends: tuple[float, float]) -> N
     low, high = plots.sfh.vb.viewRange()[0]
     assert low == pytest.approx(ends[0], abs=1e-3)
     assert high > ends[1]
-    x, _ = plots._curves["sfh"].curves[0].getData()
+    x, _ = plots.curves["sfh"].curves[0].getData()
     assert x[0] == pytest.approx(ends[0], abs=1e-3)
 
 
@@ -93,7 +94,7 @@ def test_labels_of_t50_and_t90_do_not_meet(plots: BinPlots, result: Result) -> N
     for bin_id in range(1, result.bins.n_bins + 1):
         plots.draw([BinView.of(result, bin_id)])
         QApplication.processEvents()
-        first, second = (line.label.mapRectToScene(line.label.boundingRect()) for line in plots._times.values())
+        first, second = (line.label.mapRectToScene(line.label.boundingRect()) for line in plots.times.values())
         assert not first.intersects(second)
 
 

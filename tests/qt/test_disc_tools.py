@@ -187,14 +187,14 @@ def test_plots_in_every_mode(dock: Any, result: Result) -> None:
     panel, session = dock.panel, dock.session
     session.select(5)
     view = session.views()[0]
-    times = panel.plots._times
+    times = panel.plots.times
     assert 10 ** times[0.5].value() == pytest.approx(view.formed_by(0.5), rel=1e-6)
     panel.kind_field.value = "light"
     assert 10 ** times[0.5].value() == pytest.approx(view.formed((0.5,), "light").value[0], rel=1e-6)
     panel.mh_field.value = "distribution"
-    x, y = panel.plots._curves["mh"].curves[0].getData()
+    x, y = panel.plots.curves["mh"].curves[0].getData()
     assert y[::2] == pytest.approx(view.metallicity_distribution("light"))
     assert x[0] == pytest.approx(-2.2)
     panel.mh_field.value = "age"
-    assert panel.plots._curves["mh"].curves[0].getData()[1][::2] == pytest.approx(view.mh.value)
+    assert panel.plots.curves["mh"].curves[0].getData()[1][::2] == pytest.approx(view.mh.value)
     assert any(n.label == "RA, Dec" for n in view.numbers)

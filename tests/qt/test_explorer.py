@@ -76,12 +76,12 @@ def test_clicks_keys_and_maps(qtbot: Any, dock: Any, result: Result) -> None:
         assert session.selected == bin_id
         assert dock.panel.bin_field.value == bin_id
         assert len(dock.stack.marks.overlay.vertices)
-    _, y = dock.panel.plots._curves["sfh"].curves[0].getData()
+    _, y = dock.panel.plots.curves["sfh"].curves[0].getData()
     assert y[::2] == pytest.approx(result.prediction.mass_frac[10])
 
     click(viewer, session, 7, shift=True)
     assert session.shown == (11, 7)
-    assert dock.panel.plots._curves["sfh"].curves[1].isVisible()
+    assert dock.panel.plots.curves["sfh"].curves[1].isVisible()
     click(viewer, session, 6)
     assert session.shown == (6,)
 
@@ -153,7 +153,7 @@ def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
 
 
 def test_continuum_is_seen_beside_strong_lines() -> None:
-    from napari_sfh._qt.plots.bin_plots import choose_flux_range
+    from napari_sfh._qt.plots.spectrum_plot import choose_flux_range
 
     flux = 1 + 0.05 * np.sin(np.arange(1761))
     low, high = choose_flux_range(flux, flux)

@@ -1,4 +1,4 @@
-"""What the benchmarks write: every figure of docs/performance.md comes from the measured ones."""
+"""What the benchmarks write: every figure of docs/results/performance.md comes from the measured ones."""
 
 import importlib.util
 import sys

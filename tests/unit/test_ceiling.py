@@ -10,7 +10,7 @@ from toy_universe import write_toy_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.training.evaluation import independent_simulator
+from napari_sfh.training.simulator import independent_simulator
 from napari_sfh.training.studies import retraining_bound
 
 SMALL = retraining_bound.RetrainingBoundSettings(n=192, n_test=96, epochs=6)

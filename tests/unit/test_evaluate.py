@@ -13,9 +13,10 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.training import cli
-from napari_sfh.training.evaluation import ablation, independent_simulator, ood_cases, report, test_set
+from napari_sfh.training.evaluation import ablation, ood_cases, report, test_set
 from napari_sfh.training.evaluation import evaluation as evaluate
 from napari_sfh.training.fitting.spectra_sources import HISTORIES
+from napari_sfh.training.simulator import independent_simulator
 
 SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_outsiders=12, n_elsewhere=8)
 

@@ -169,6 +169,22 @@ def test_another_recipe_does_not_go_on(whole):
         training_run.train_bundle(other, options(whole, resume=True))
 
 
+@pytest.mark.parametrize(("epochs", "done"), [(2, 2), (4, 4), (1, 2)])
+def test_run_is_taken_up_with_another_number_of_epochs(tmp_path, monkeypatch, epochs, done):
+    def stop_in_third_epoch(self, trainer, module, *args):
+        if trainer.current_epoch == 2 and trainer.max_epochs == EPOCHS:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(point_network.EpochLogger, "on_train_batch_end", stop_in_third_epoch, raising=False)
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        training_run.train_bundle(recipe(), options(folder))
+    other = dataclasses.replace(recipe(), fit=dataclasses.replace(recipe().fit, epochs=epochs))
+    record = load_bundle(training_run.train_bundle(other, options(folder, resume=True))).meta["training"]
+    assert record["epochs"] == done
+    assert record["recipe"]["fit"]["epochs"] == epochs
+
+
 def test_noiseless_set_of_another_size_is_refused(whole, tmp_path):
     shutil.copy(whole / training_run.FRESH, tmp_path)
     with pytest.raises(SfhInputError, match=r"fresh.npz: holds 150 objects .* asks for 80"):

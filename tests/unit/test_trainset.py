@@ -10,6 +10,7 @@ from synthetic_toys import toy_source
 from toy_universe import make_toy_data
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.prep.observation import mask_gas_lines
 from napari_sfh.training.fitting import spectra_sources
 from napari_sfh.training.fitting.augmentation import MASKED_LINES_AA, augment_spectra, degrade_to_snr
 from napari_sfh.training.fitting.recipe import AugmentSettings
@@ -123,6 +124,26 @@ def test_lines_are_masked_at_their_rate():
     for lo, hi in MASKED_LINES_AA:
         middle = np.searchsorted(WAVE_AA, 0.5 * (lo + hi))
         assert 1 - mask[:, middle].mean() == pytest.approx(0.2, abs=0.05)
+
+
+def test_all_lines_are_hidden_as_inference_hides_them():
+    data, _ = make_toy_data(1000, seed=2)
+    out = augment_spectra(data, AugmentSettings(mask_all_lines=0.2), rng())
+    hidden = (out.mask == mask_gas_lines(data).mask).all(1)
+    assert hidden.mean() == pytest.approx(0.2, abs=0.05)
+    assert np.array_equal(out.mask[~hidden], data.mask[~hidden])
+    assert (out.flux[~out.mask] == 0).all()
+
+
+def test_a_group_of_lines_is_hidden_together():
+    data, _ = make_toy_data(1000, seed=2)
+    mask = augment_spectra(data, AugmentSettings(mask_line_group=0.4), rng()).mask
+    h_alpha, h_beta, o_iii, s_ii = (~mask[:, np.searchsorted(WAVE_AA, x)] for x in (6562.8, 4861.3, 5006.8, 6716.4))
+    assert np.array_equal(h_alpha, h_beta)
+    assert np.array_equal(o_iii, s_ii)
+    assert not (h_alpha & o_iii).any()
+    assert h_alpha.mean() == pytest.approx(0.2, abs=0.05)
+    assert o_iii.mean() == pytest.approx(0.2, abs=0.05)
 
 
 def test_passes_are_shuffled_by_epoch_and_repeatable(fresh):

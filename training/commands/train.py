@@ -17,6 +17,9 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("train", help="train a network and its posterior", description=__doc__)
     parser.add_argument("--config", required=True, help="recipe: galceran2026, phangs, wide, tiny or a TOML file")
     parser.add_argument("--data", type=Path, help="a set of `simulate`, or a table with labels (default: drawn anew)")
+    parser.add_argument(
+        "--from", dest="start", metavar="WEIGHTS", help="weights to train further: a shipped name or a file"
+    )
     parser.add_argument("--instrument", help="what sees the objects: a name or a TOML file (default: the recipe's)")
     parser.add_argument("--n", type=int, help="objects to draw (default: the recipe's)")
     parser.add_argument("--endless", action="store_true", help="new objects in every step too; no set is kept on disk")
@@ -59,7 +62,15 @@ def run_train(args: argparse.Namespace) -> int:
         raise SfhInputError(f"--n {args.n}: a stored set is used whole; leave out --n or --data")
     command = shlex.join(["napari-sfh-train", *sys.argv[1:]])
     options = TrainingOptions(
-        args.output, args.data, args.device, args.threads, args.resume, args.quiet, command, args.devices
+        args.output,
+        args.data,
+        args.device,
+        args.threads,
+        args.resume,
+        args.quiet,
+        command,
+        args.devices,
+        args.start,
     )
     keep_freed_memory()
     print(train_bundle(recipe, options))

@@ -22,7 +22,7 @@ from napari_sfh.jobs import ReportProgress
 from napari_sfh.model.bundle import Bundle, hash_bundle_tensors
 from napari_sfh.model.inference import choose_device
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.training.evaluation import ablation, independent_simulator, metrics, ood_cases, ppxf_comparison
+from napari_sfh.training.evaluation import ablation, metrics, ood_cases, ppxf_comparison
 from napari_sfh.training.evaluation.predictions import PredictionsWithTruth, predict_test_set
 from napari_sfh.training.evaluation.test_set import SpectraBlock, TestSet
 from napari_sfh.training.evaluation.throughput import measure_throughput
@@ -30,6 +30,7 @@ from napari_sfh.training.fitting.augmentation import normalise_bands
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
+from napari_sfh.training.simulator import independent_simulator
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.types import F64, Observation
 

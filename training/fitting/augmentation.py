@@ -8,11 +8,14 @@ where there is no spectrum, and the S/N falls to the one drawn. Flux, error and 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_sfh.physics.filters import compute_photometry_scale, measure_photometry_snr
+from napari_sfh.physics.lines import FORBIDDEN_LINES_AA, GAS_LINES_AA, RECOMBINATION_LINES_AA, find_stellar_pixels
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.noise import select_wavelength_range
@@ -46,7 +49,8 @@ def augment_spectra(data: Observation, settings: AugmentSettings, rng: np.random
 
 def drop_wavelengths_and_bands(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
     """``data`` less some wavelengths and bands."""
-    if data.instrument.spectrum is not None and (settings.mask_range > 0 or settings.mask_line > 0):
+    shares = (settings.mask_range, settings.mask_line, settings.mask_line_group, settings.mask_all_lines)
+    if data.instrument.spectrum is not None and max(shares) > 0:
         data = _drop_wavelengths(data, settings, rng)
     if data.instrument.bands and (settings.drop_band > 0 or settings.drop_photometry > 0):
         data = _drop_bands(data, settings, rng)
@@ -108,8 +112,22 @@ def _drop_wavelengths(data: Observation, settings: AugmentSettings, rng: np.rand
     for lo, hi in MASKED_LINES_AA:
         hit = rng.random(n) < settings.mask_line
         lost[:, np.searchsorted(wave_aa, lo) : np.searchsorted(wave_aa, hi)] |= xp.put(hit)[:, None]
+    for hit, lines in _draw_hidden_lines(n, settings, rng):
+        lost |= xp.put(hit)[:, None] & xp.put(~find_stellar_pixels(wave_aa, lines))
     mask = data.mask & ~lost
     return replace(data, mask=mask, flux=xp.where(mask, data.flux, 0.0))
+
+
+def _draw_hidden_lines(
+    n: int, settings: AugmentSettings, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.bool_], tuple[float, ...]]]:
+    """Objects (n,) that lose a group of gas lines, with its lines. No numbers are drawn for a share of 0."""
+    if settings.mask_line_group > 0:
+        hit, first = rng.random(n) < settings.mask_line_group, rng.random(n) < 0.5
+        yield hit & first, RECOMBINATION_LINES_AA
+        yield hit & ~first, FORBIDDEN_LINES_AA
+    if settings.mask_all_lines > 0:
+        yield rng.random(n) < settings.mask_all_lines, GAS_LINES_AA
 
 
 def _drop_bands(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:

@@ -12,8 +12,9 @@ Of scalars, on the scale on which each is predicted (`model.targets.Target`):
 
 ``mae``, ``mse``    mean absolute error, mean squared error.
 ``log-cosh``        of the error in units of a hundredth of the scalar's range.
-``gaussian``        negative log likelihood of a normal distribution whose width, one number per scalar, is learnt with
-                    the network: it weighs scalars of different difficulty (Kendall, Gal & Cipolla 2018, CVPR).
+``gaussian``        negative log likelihood of a normal distribution whose width, one number per scalar and S/N, is
+                    learnt with the network: it weighs scalars and objects of different difficulty (Kendall, Gal &
+                    Cipolla 2018, CVPR), so that faint objects do not drown the bright.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from __future__ import annotations
 import torch
 
 from napari_sfh.model.networks import HistoryOutput
-from napari_sfh.model.targets import MassToLight, cumulative_fraction
+from napari_sfh.model.targets import MassToLight
+from napari_sfh.physics.formation import cumulative_fraction
+from napari_sfh.physics.means import compute_population_means
 
 #: Names of the losses, by what is predicted.
 HISTORY_LOSSES: tuple[str, ...] = ("paper", "light")
@@ -77,6 +80,7 @@ def light_loss(
     n = decoded.fraction.shape[1]
     root, mh, dust = y[:, :n], y[:, n : 2 * n], y[:, 2 * n :]
     mass, lg_ml = to_light.mass_from_light(decoded.fraction, decoded.mh)
+    means = compute_population_means(mass, decoded.fraction, decoded.mh, to_light.lg_age)
     error = {
         "root": torch.sqrt(decoded.fraction + 1e-6) - root,
         "cum_light": (cumulative_fraction(decoded.fraction) - cumulative_fraction(root**2))[:, 1:],
@@ -84,10 +88,7 @@ def light_loss(
         # Metallicities of bins that shine count double.
         "mh": (decoded.mh - mh) * torch.sqrt(0.5 + 8.0 * root**2),
         "lg_ml_v": lg_ml - truth["lg_ml_v"],
-        "lg_age_mw": mass @ to_light.lg_age - truth["lg_age_mw"],
-        "lg_age_lw": decoded.fraction @ to_light.lg_age - truth["lg_age_lw"],
-        "mh_mw": (mass * decoded.mh).sum(1) - truth["mh_mw"],
-        "mh_lw": (decoded.fraction * decoded.mh).sum(1) - truth["mh_lw"],
+        **{name: mean - truth[name] for name, mean in means.items()},
     }
     if decoded.dust is not None:
         error["tau_ism"] = decoded.dust[:, 0] - dust[:, 0]
@@ -105,7 +106,7 @@ def scalar_loss(name: str, values: torch.Tensor, y: torch.Tensor, ln_width: torc
     name : str
     values, y : tensors (N, T)
         Predicted and true label vectors.
-    ln_width : tensor (T,)
+    ln_width : tensor (T,) or (N, T)
         Logarithm of the widths of ``gaussian``; the others do not use it.
     """
     error = values - y

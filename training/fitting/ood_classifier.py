@@ -81,6 +81,6 @@ def _make_classification_set(
     for lo in range(0, len(rows), _CHUNK):
         data = source.observe(rows[lo : lo + _CHUNK], settings, rng)
         for k, part in enumerate([data, *corrupt_spectra(data, basis, rng)]):
-            seen.append(depth.classifier_input(encode_observation(part)))
+            seen.append(depth.classifier_input(encode_observation(part, source.features)))
             spoilt.append(torch.full((part.n_bins,), float(k > 0)))
     return torch.cat(seen), torch.cat(spoilt)

@@ -14,11 +14,12 @@ from typing import Any, cast
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 
+from napari_sfh.model.calibration import node_weights
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.networks import ScalarOutput, StemNetwork
 from napari_sfh.model.sfh_model import SfhModel
@@ -26,6 +27,7 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import learning_curve
 from napari_sfh.training.fitting.losses import light_loss, paper_loss, scalar_loss
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
+from napari_sfh.training.fitting.selection.independent_check import IndependentCheck
 from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
 from napari_sfh.types import I64
 
@@ -33,6 +35,8 @@ from napari_sfh.types import I64
 _N_INITIALISE = 8192
 #: Validation spectra looked at after each epoch.
 _N_VALIDATE = 8192
+#: log10 S/N between which the widths of the loss ``gaussian`` are interpolated.
+WIDTH_LG_SNR: tuple[float, ...] = (0.5, 0.8, 1.1, 1.4, 1.7, 2.0, 2.5)
 #: Largest norm of a step's gradient.
 _CLIP = 1.0
 
@@ -42,12 +46,14 @@ class PointNetworkModule(lightning.LightningModule):
 
     ln_width: torch.Tensor
 
-    def __init__(self, model: SfhModel, recipe: Recipe, total_steps: int = 0) -> None:
+    def __init__(
+        self, model: SfhModel, recipe: Recipe, total_steps: int = 0, check: IndependentCheck | None = None
+    ) -> None:
         super().__init__()
-        self.model, self.recipe, self.total_steps = model, recipe, total_steps
+        self.model, self.recipe, self.total_steps, self.check = model, recipe, total_steps, check
         self.plateau = PlateauSchedule(recipe.fit)
-        # Widths of the loss ``gaussian``, from a tenth of each scalar's range on.
-        ln_width = torch.full((model.targets.size,), math.log(0.1))
+        # Widths of the loss ``gaussian`` at some S/N, from a tenth of each scalar's range on.
+        ln_width = torch.full((len(WIDTH_LG_SNR), model.targets.size), math.log(0.1))
         if recipe.loss == "gaussian":
             self.ln_width = nn.Parameter(ln_width)
         else:
@@ -57,7 +63,9 @@ class PointNetworkModule(lightning.LightningModule):
         """Loss of one batch."""
         decoded, _ = self.model.network(batch.features)
         if isinstance(decoded, ScalarOutput):
-            return scalar_loss(self.recipe.loss, decoded.values, batch.y, self.ln_width)
+            nodes = torch.tensor(WIDTH_LG_SNR, device=batch.y.device)
+            ln_width = node_weights(nodes, batch.features.lg_snr[:, 0]) @ self.ln_width
+            return scalar_loss(self.recipe.loss, decoded.values, batch.y, ln_width)
         if self.recipe.loss == "paper":
             n = self.model.targets.n_age
             return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, n : 2 * n])
@@ -78,6 +86,14 @@ class PointNetworkModule(lightning.LightningModule):
     def validation_step(self, batch: Batch, index: int) -> None:
         """Lightning's."""
         self.log("val", self.loss(batch), batch_size=len(batch.y), sync_dist=True)
+
+    def on_validation_epoch_start(self) -> None:
+        """Measure the error on galaxies of the independent simulator, of the weights that would be kept.
+
+        At the epoch's end an average of the weights has already been taken out again.
+        """
+        if self.check is not None:
+            self.log("independent", self.check.measure_error(self.model), sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
         """Feed the plateau counter."""
@@ -162,7 +178,9 @@ class EpochLogger(Callback):
         learning_curve.write_learning_curve(self.folder, [*learning_curve.read_learning_curve(self.folder), row])
         if not self.quiet:
             of = f"{trainer.current_epoch + 1}/{trainer.max_epochs}"
-            sys.stderr.write(f"epoch {of}: loss {train:.4f}, validation {val:.4f}, {spent:.0f} s\n")
+            error = trainer.callback_metrics.get("independent")
+            independent = "" if error is None else f"independent galaxies {float(error):.4f} dex, "
+            sys.stderr.write(f"epoch {of}: loss {train:.4f}, validation {val:.4f}, {independent}{spent:.0f} s\n")
 
 
 def fit_point_network(
@@ -175,8 +193,10 @@ def fit_point_network(
     resume: bool = False,
     quiet: bool = False,
     devices: int = 1,
+    check: IndependentCheck | None = None,
+    start: SfhModel | None = None,
 ) -> SfhModel:
-    """Fit the point network; the weights of the best validation loss are returned.
+    """Fit the point network; the weights of the best epoch are returned.
 
     Parameters
     ----------
@@ -195,6 +215,11 @@ def fit_point_network(
     devices : int
         GPUs, or processes on a processor, that share every batch (`DDPStrategy`): a step sees as many spectra as with
         one. Each makes its own spectra, and all look at the same validation spectra.
+    check : IndependentCheck, optional
+        Measured after each epoch: the best epoch is the one of its least error. Without it, that of the least
+        validation loss.
+    start : SfhModel, optional
+        A model of the same shape whose network is fitted further; else it starts from random weights.
     """
     _silence_lightning()
     lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
@@ -205,21 +230,31 @@ def fit_point_network(
     kind = choose_device(device).type
     # Of several processes, each moves the spectra to its own device.
     moved, later = (source.to(kind), None) if devices == 1 else (source, kind)
-    module = PointNetworkModule(model, recipe)
+    module = PointNetworkModule(model, recipe, check=check)
     epoch = partial(getattr, module, "current_epoch")
     train = Batches(moved, parts[0], s.batch, recipe.augment, s.seed, epoch, later)
     module.total_steps = s.epochs * len(train)
     validate = Batches(moved, parts[1][:_N_VALIDATE], 1024, recipe.augment, s.seed + 1, device=later)
-    _initialise_on_spectra(model, source, parts[0], recipe)
-    best = ModelCheckpoint(folder / "checkpoints", "best", monitor="val", save_last=True, enable_version_counter=False)
-    trainer = _make_trainer(
-        s, [best, EarlyStopping("val", patience=s.stop_epochs), EpochLogger(folder, quiet)], device, devices
+    if start is None:
+        _initialise_on_spectra(model, source, parts[0], recipe)
+    else:
+        model.network.load_state_dict(start.network.state_dict())
+        model.posterior.dust_default.copy_(start.posterior.dust_default)
+    monitor = "val" if check is None else "independent"
+    best = ModelCheckpoint(
+        folder / "checkpoints", "best", monitor=monitor, save_last=True, enable_version_counter=False
     )
+    callbacks: list[Callback] = [best, EarlyStopping(monitor, patience=s.stop_epochs), EpochLogger(folder, quiet)]
+    if s.average_decay > 0:
+        callbacks.append(EMAWeightAveraging(decay=s.average_decay))
+    trainer = _make_trainer(s, callbacks, device, devices)
     last = folder / "checkpoints" / "last.ckpt"
     loaders = DataLoader(train, batch_size=None), DataLoader(validate, batch_size=None)
     begun = str(last) if resume and last.is_file() else None
     trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
-    state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)["state_dict"]
+    # The folder's own, as a copied run's checkpoint names the folder that it was copied from.
+    kept = folder / "checkpoints" / "best.ckpt"
+    state = torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     return model.cpu().eval()
 

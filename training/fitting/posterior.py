@@ -15,10 +15,11 @@ from napari_sfh.errors import ComputeError
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import FRACTIONS, compute_pit
-from napari_sfh.model.encoding import Features, FeatureSettings
+from napari_sfh.model.encoding import Features
 from napari_sfh.model.ood import OOD_STATISTICS
 from napari_sfh.model.posterior import DEQUANTISATION_SIGMA, Posterior, make_base_points
 from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
 from napari_sfh.training.fitting.recipe import AugmentSettings, PosteriorSettings, Recipe
@@ -55,7 +56,13 @@ def collect_flow_training_set(model: SfhModel, batches: Batches, device: str = "
 
 
 def fit_flow(
-    model: SfhModel, stored: FlowTrainingSet, settings: PosteriorSettings, seed: int, say: LogLine, device: str = "cpu"
+    model: SfhModel,
+    stored: FlowTrainingSet,
+    settings: PosteriorSettings,
+    seed: int,
+    say: LogLine,
+    device: str = "cpu",
+    start: Posterior | None = None,
 ) -> None:
     """Train the flow by maximum likelihood, in place.
 
@@ -71,10 +78,15 @@ def fit_flow(
         Gets a line per epoch.
     device : str
         cpu, cuda or mps. Random numbers are the CPU's on all of them.
+    start : Posterior, optional
+        A posterior of the same shape that is fitted further, in its own whitened coordinates.
     """
     posterior = model.posterior
     generator = torch.Generator().manual_seed(seed)
-    posterior.fit_whitening(stored.y - stored.mu, stored.latent)
+    if start is None:
+        posterior.fit_whitening(stored.y - stored.mu, stored.latent)
+    else:
+        posterior.load_state_dict(start.state_dict())
     context = stored.context.clone()
     context[:, : model.network.latent_size] = (stored.latent - posterior.latent_mean) * posterior.latent_scale
     y, mu, context = stored.y.to(device), stored.mu.to(device), context.to(device)
@@ -132,7 +144,7 @@ def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str
         return batch.truth
     derived = model.derive(y)
     mass = batch.truth["mass_frac"]
-    return derived | batch.truth | {"cum_mass": mass.flip(1).cumsum(1).flip(1)}
+    return derived | batch.truth | {"cum_mass": cumulative_fraction(mass)}
 
 
 @torch.inference_mode()
@@ -144,7 +156,7 @@ def measure_held_out(
     targets = model.targets
     names = (*targets.scalars, *targets.vectors)
     kept = basis if targets.n_age else None
-    bundle = Bundle("", Path(), "", {}, source.instrument, targets, basis.filters, kept, model, FeatureSettings())
+    bundle = Bundle("", Path(), "", {}, source.instrument, targets, basis.filters, kept, model, source.features)
     base = make_base_points(draws, targets.size)
     columns: dict[str, list[torch.Tensor]] = {}
 

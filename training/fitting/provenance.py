@@ -15,7 +15,6 @@ import torch
 import napari_sfh
 from napari_sfh.digests import hash_parts
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.targets import Targets
 from napari_sfh.physics.filters import Filter
 from napari_sfh.training.fitting import model_card
@@ -99,6 +98,7 @@ def describe_training(
         "n": facts["n"],
         "data_sha256": facts["data_sha256"],
         "noise": facts["noise"],
+        **({"start": facts["start"]} if "start" in facts else {}),
         "epochs": len(epochs),
         "best_epoch": None if best is None else best.epoch + 1,
         "best_validation_loss": None if best is None else best.val,
@@ -120,7 +120,7 @@ def build_bundle_metadata(
         "name": recipe.name,
         "summary": recipe.summary,
         "code_version": napari_sfh.__version__,
-        "features": FeatureSettings().to_json(),
+        "features": recipe.features.to_json(),
         "instrument": instrument.to_json(),
         "targets": targets.to_json(),
         "filters": describe_filters(filters),

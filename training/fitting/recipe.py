@@ -9,18 +9,20 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Le
+from annotated_types import Ge, Gt, Le, Lt
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, load_instrument
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.networks import ARCHITECTURES, build_network
 from napari_sfh.model.posterior import FlowConfig
 from napari_sfh.model.sfh_model import ModelConfig
 from napari_sfh.model.targets import KNOWN_TARGETS, ScalarTargets, Target, Targets, make_targets
 from napari_sfh.sections import parse_toml, read_section
 from napari_sfh.training.fitting.losses import HISTORY_LOSSES, SCALAR_LOSSES
+from napari_sfh.training.simulator.preparation_errors import PreparationErrors
 
 Count = Annotated[int, Ge(1)]
 Rate = Annotated[float, Gt(0)]
@@ -34,6 +36,9 @@ class PointFitSettings:
     """The optimiser's part. ``plateau_epochs`` 0 switches the reduction on a plateau off.
 
     ``endless``: every step sees objects never seen before; the recipe's n serve validation, flow and calibration.
+    ``average_decay``: of an exponential average of the weights over steps, which is what is kept; 0 for none.
+    ``choose_by``: which epoch's weights are kept: those of the least loss on held-out objects of the prior, or of the
+    least error on galaxies of the independent simulator (`independent_check`), which the prior does not know.
     """
 
     batch: Count = 256
@@ -46,11 +51,19 @@ class PointFitSettings:
     precision: Precision = "32-true"
     seed: int = 1
     endless: bool = False
+    average_decay: Annotated[float, Ge(0), Lt(1)] = 0.0
+    choose_by: Literal["validation", "independent"] = "validation"
 
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """What is taken away from training spectra at random, see `augment`. Defaults take nothing away."""
+    """What is taken away from training spectra at random, see `augment`. Defaults take nothing away.
+
+    ``mask_line`` hides each of a few strong lines by itself, ``mask_line_group`` those of recombination or the
+    forbidden ones together, ``mask_all_lines`` all of them, as `prep.observation.mask_gas_lines` does.
+    ``velocity_error_kms``, ``sigma_error`` and ``telluric`` are standard deviations of errors of preparation, see
+    `simulator.preparation_errors`.
+    """
 
     snr_mix: tuple[float, ...] = ()
     snr_mix_share: Share = 0.0
@@ -59,6 +72,16 @@ class AugmentSettings:
     drop_photometry: Share = 0.0
     mask_range: Share = 0.0
     mask_line: Share = 0.0
+    mask_line_group: Share = 0.0
+    mask_all_lines: Share = 0.0
+    velocity_error_kms: Annotated[float, Ge(0), Le(100)] = 0.0
+    sigma_error: Share = 0.0
+    telluric: Share = 0.0
+
+    @property
+    def preparation_errors(self) -> PreparationErrors:
+        """What is disturbed before noise is added; a stored set, which has its noise already, cannot be."""
+        return PreparationErrors(self.velocity_error_kms, self.sigma_error, self.telluric)
 
 
 @dataclass(frozen=True)
@@ -142,6 +165,7 @@ class Recipe:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     posterior: PosteriorSettings = field(default_factory=PosteriorSettings)
     targets: TargetSettings = field(default_factory=TargetSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
     instrument: str = DEFAULT_INSTRUMENT
     data: str = ""  # a table of objects with labels, in place of the prior's
 
@@ -197,6 +221,7 @@ def parse_recipe(text: str, where: str) -> Recipe:
         "augment": AugmentSettings,
         "posterior": PosteriorSettings,
         "targets": TargetSettings,
+        "features": FeatureSettings,
     }
     for key, cls in sections.items():
         table[key] = read_section(cls, table.get(key, {}), where, key)
@@ -240,6 +265,12 @@ def _validate(recipe: Recipe, where: str) -> None:
     """Ranges and combinations."""
     validate_network(recipe, where)
     a = recipe.augment
+    if recipe.fit.choose_by == "independent" and not recipe.targets.make().n_age:
+        raise SfhInputError(f"{where}: choose_by = 'independent' needs [targets] kind = 'history'; leave it out")
+    if recipe.fit.endless and not a.preparation_errors.is_none:
+        raise SfhInputError(
+            f"{where}: endless objects know no velocity_error_kms, sigma_error or telluric; leave them out"
+        )
     if a.snr_mix and a.snr_mix_share < 1 and not a.snr_range:
         raise SfhInputError(f"{where}: snr_mix_share = {a.snr_mix_share} leaves spectra without S/N; give snr_range")
     if a.snr_range and (len(a.snr_range) != 2 or not 0 < a.snr_range[0] < a.snr_range[1]):

@@ -25,7 +25,7 @@ from torch.utils.data import IterableDataset
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.model.encoding import Features, encode_observation
+from napari_sfh.model.encoding import Features, FeatureSettings, encode_observation
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.training.fitting.augmentation import augment_spectra, draw_snr, drop_wavelengths_and_bands
@@ -36,6 +36,7 @@ from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend, forward_model, noise, simulation
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
 from napari_sfh.training.simulator.labels import Labels
+from napari_sfh.training.simulator.preparation_errors import add_preparation_errors
 from napari_sfh.training.simulator.simulation import PreparedPrior, join_labels
 from napari_sfh.training.simulator.stored_set import StoredSet, load_stored_set, prefetch_in_threads
 from napari_sfh.types import F32, I64, Bool, Observation
@@ -46,6 +47,8 @@ SPLIT_SHARES = (0.7, 0.2, 0.1)
 TRUTH_LABELS = ("mass_frac", "lg_ml_v", "lg_age_mw", "lg_age_lw", "mh_mw", "mh_lw")
 #: What is predicted unless a recipe says otherwise.
 HISTORIES = HistoryTargets()
+#: How inputs are encoded unless a recipe says otherwise.
+PLAIN_FEATURES = FeatureSettings()
 _CHUNK = 1024
 #: Batches in preparation on the host while a device works, one thread each.
 _AHEAD = 4
@@ -94,6 +97,7 @@ class SpectraSource:
 
     labels: KnownLabels
     targets: Targets
+    features: FeatureSettings
 
     @property
     @abstractmethod
@@ -106,7 +110,7 @@ class SpectraSource:
 
     def batch(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
         """The same, encoded, with their truth."""
-        return encode_batch(self.observe(rows, settings, rng), self.labels.select(rows), self.targets)
+        return encode_batch(self.observe(rows, settings, rng), self.labels.select(rows), self.targets, self.features)
 
     def training_batch(self, rows: I64, settings: AugmentSettings, rng: np.random.Generator) -> Batch:
         """What a training step sees in place of some rows: these rows, unless the source is endless."""
@@ -126,14 +130,16 @@ def _arrays_on(device: str) -> ArrayBackend:
     return array_backend.select_backend(None if device == "cpu" else device)
 
 
-def encode_batch(data: Observation, labels: KnownLabels, targets: Targets) -> Batch:
+def encode_batch(
+    data: Observation, labels: KnownLabels, targets: Targets, features: FeatureSettings = PLAIN_FEATURES
+) -> Batch:
     """Input, label vector and truth of some objects."""
     if targets.n_age:
         truth = {k: getattr(labels, k) for k in TRUTH_LABELS}
     else:
         truth = {k: labels.quantity(k) for k in targets.scalars}
     tensors = {k: torch.from_numpy(np.ascontiguousarray(v, np.float32)) for k, v in truth.items()}
-    return Batch(encode_observation(data), targets_from_labels(labels, targets), tensors)
+    return Batch(encode_observation(data, features), targets_from_labels(labels, targets), tensors)
 
 
 @dataclass(frozen=True)
@@ -144,6 +150,7 @@ class StoredSource(SpectraSource):
     labels: Labels
     arrays: ArrayBackend = NUMPY_BACKEND
     targets: Targets = HISTORIES
+    features: FeatureSettings = PLAIN_FEATURES
 
     @classmethod
     def open(cls, folder: Path) -> StoredSource:
@@ -184,6 +191,7 @@ class FreshSource(SpectraSource):
     config: PriorConfig
     seen_by: Instrument
     targets: Targets = HISTORIES
+    features: FeatureSettings = PLAIN_FEATURES
 
     @property
     def instrument(self) -> Instrument:
@@ -200,6 +208,7 @@ class FreshSource(SpectraSource):
             self.params.select(rows),
             self.seen_by,
         )
+        clean = add_preparation_errors(clean, settings.preparation_errors, rng)
         config = _with_recipe_snr(self.config, settings)
         noisy = noise.add_observational_noise(clean, config, rng, self.substituted[rows])
         return drop_wavelengths_and_bands(noisy, settings, rng)
@@ -226,7 +235,8 @@ class EndlessSource(FreshSource):
         """As many new objects as rows."""
         source = replace(self.source, config=_with_recipe_snr(self.source.config, settings))
         data, labels, _ = simulation.simulate_objects(source, rng, len(rows))
-        return encode_batch(drop_wavelengths_and_bands(data, settings, rng), labels, self.targets)
+        seen = drop_wavelengths_and_bands(data, settings, rng)
+        return encode_batch(seen, labels, self.targets, self.features)
 
     def to(self, device: str) -> Self:
         """Held spectra and templates move to the device."""
@@ -330,7 +340,9 @@ def load_fresh_source(path: Path, config: PriorConfig, instrument: Instrument) -
             stored = {k: f[f"label_{k}"] for k in Labels.array_names() if f"label_{k}" in f}
             labels = Labels.from_columns(stored, names)
             keys = [x.name for x in fields(ObjectParameters) if x.name != "family_names"]
-            params = ObjectParameters(**{k: f[f"param_{k}"] for k in keys}, family_names=names)
+            # Sets from before there was dust emission have none.
+            held: dict[str, Any] = {k: f[f"param_{k}"] if f"param_{k}" in f else np.zeros(labels.n) for k in keys}
+            params = ObjectParameters(**held, family_names=names)
             fresh = FreshSource(f["flux"], f["phot"], labels, params, f["acs"], config, instrument)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SfhInputError(f"{path}: no noiseless set of this version ({error}); delete it to draw it anew") from error

@@ -28,6 +28,7 @@ from napari_sfh.training.fitting.spectra_sources import (
 )
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.libraries.basis import make_template_basis
+from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.prior.prior_config import PriorConfig, load_prior
 from napari_sfh.training.simulator import simulation
 from napari_sfh.types import I64
@@ -38,13 +39,17 @@ MAX_HELD_OUT = 16384
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Objects and templates of a run; ``facts`` go into the bundle (n, data_sha256, noise, prior, libraries)."""
+    """Objects and templates of a run, one set of them a library.
+
+    ``facts`` go into the bundle: n, data_sha256, noise, prior, libraries.
+    """
 
     spectra: SpectraSource
     train: I64
     held_out: I64
     basis: TemplateBasis
     facts: dict[str, Any]
+    templates: tuple[Templates, ...] = ()
 
     @property
     def instrument(self) -> Instrument:
@@ -90,12 +95,13 @@ def load_training_data(
         spectra, facts = _draw_endless_source(recipe, prior, instrument, say, device)
     else:
         spectra, facts = _load_or_draw_source(recipe, prior, instrument, fresh, say, device)
-    spectra = replace(spectra, targets=targets)
+    spectra = replace(spectra, targets=targets, features=recipe.features)
     prepared = [templates.prepare_templates(name, instrument) for name in prior.libraries]
     train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
     facts = {"prior": provenance.describe_prior(prior), "libraries": provenance.describe_libraries(prepared)} | facts
     basis = make_template_basis(prepared[0])
-    return _check_numbers(TrainingData(spectra, train, held_out[:MAX_HELD_OUT], basis, facts), recipe)
+    made = TrainingData(spectra, train, held_out[:MAX_HELD_OUT], basis, facts, tuple(prepared))
+    return _check_numbers(made, recipe)
 
 
 def _load_table(
@@ -103,7 +109,8 @@ def _load_table(
 ) -> TrainingData:
     """The user's own labels; templates, of which corrupted objects are made, are those of the recipe's prior."""
     prepared = [templates.prepare_templates(name, instrument) for name in prior.libraries]
-    spectra = read_labelled_table(path, instrument, prepared[0].filters, targets)
+    table = read_labelled_table(path, instrument, prepared[0].filters, targets)
+    spectra = replace(table, features=recipe.features)
     train, held_out = spectra.split(recipe.fit.seed)
     digest = hash_table_file(path)
     facts = {
@@ -113,7 +120,8 @@ def _load_table(
         "prior": {"name": f"table {path.name}", "sha256": digest, "toml": ""},
         "libraries": provenance.describe_libraries(prepared),
     }
-    return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], make_template_basis(prepared[0]), facts)
+    basis = make_template_basis(prepared[0])
+    return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], basis, facts, tuple(prepared))
 
 
 def _check_numbers(made: TrainingData, recipe: Recipe) -> TrainingData:
@@ -130,6 +138,11 @@ def _check_numbers(made: TrainingData, recipe: Recipe) -> TrainingData:
 def _open_stored_source(
     recipe: Recipe, prior: PriorConfig, instrument: Instrument, folder: Path
 ) -> tuple[StoredSource, dict[str, Any]]:
+    if not recipe.augment.preparation_errors.is_none:
+        raise SfhInputError(
+            f"--data {folder}: a stored set has its noise already: velocity_error_kms, sigma_error and telluric cannot "
+            "be added; leave out --data, or set them to 0"
+        )
     spectra = StoredSource.open(folder)
     manifest = spectra.dataset.manifest
     if manifest["prior"] != prior.name:

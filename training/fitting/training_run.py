@@ -7,7 +7,8 @@
     bundle.safetensors    stage three done: calibrated, with out-of-depth thresholds and all metadata
 
 Beside them ``recipe.json``, ``run.json`` (seconds of each stage), ``metrics.csv`` and ``learning_curve.png``. The
-same recipe and seed give the same weights on one machine, interrupted or not.
+same recipe and seed give the same weights on one machine, interrupted or not. A run whose first
+stage is not done may be taken up with another number of epochs; no more than were done end it with the best of them.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.model.bundle import save_bundle
+from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training.fitting import learning_curve, provenance
@@ -43,6 +44,7 @@ from napari_sfh.training.fitting.posterior import (
     make_stderr_logger,
 )
 from napari_sfh.training.fitting.recipe import Recipe
+from napari_sfh.training.fitting.selection.independent_check import IndependentCheck, make_independent_check
 from napari_sfh.training.fitting.spectra_sources import Batches
 from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
 
@@ -68,6 +70,7 @@ class TrainingOptions:
     quiet: bool = False
     command: str = ""  # as typed, for the record
     devices: int = 1  # that fit the network together
+    start: str | Path | None = None  # weights that are fitted further: a shipped bundle's name, or a file
 
 
 def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
@@ -99,13 +102,16 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         with log.time_stage("data"):
             data = options.data or (Path(recipe.data) if recipe.data else None)
             material = load_training_data(recipe, data, folder / FRESH, say, device)
+        start = _load_start(options.start, recipe, material)
         with log.time_stage("network"):
-            model = _obtain_point_network(recipe, material, options, device)
+            model = _obtain_point_network(recipe, material, options, device, start)
         learning_curve.plot_learning_curve(folder, f"{recipe.name}: loss of the point network")
         with log.time_stage("posterior"):
-            _obtain_flow(model, recipe, material, folder, device, say)
+            _obtain_flow(model, recipe, material, folder, device, say, start)
         with log.time_stage("calibration"):
             calibrate_model(model, material.basis, material.spectra, (material.train, material.held_out), recipe, say)
+        if start is not None:
+            material.facts["start"] = {"name": start.name, "sha256": start.sha256}
         record = provenance.describe_training(
             recipe, material.facts, options.command, device, log.seconds, learning_curve.read_learning_curve(folder)
         )
@@ -206,9 +212,13 @@ def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
         )
     folder.mkdir(parents=True, exist_ok=True)
     path, wanted = folder / "recipe.json", json.loads(json.dumps(recipe.to_json()))
-    if path.is_file() and (there := _read_recipe_record(path, recipe)) != wanted:
-        words = _first_difference(there, wanted)
-        raise SfhInputError(f"{path}: the run there has {words}; ask for the same, or choose another folder")
+    if path.is_file():
+        there = _read_recipe_record(path, recipe)
+        if not (folder / POINT).is_file():
+            there["fit"]["epochs"] = recipe.fit.epochs
+        if there != wanted:
+            words = _first_difference(there, wanted)
+            raise SfhInputError(f"{path}: the run there has {words}; ask for the same, or choose another folder")
     _write_json(path, wanted)
 
 
@@ -232,13 +242,38 @@ def _first_difference(there: dict[str, Any], wanted: dict[str, Any], prefix: str
     return "the same settings"
 
 
-def _obtain_point_network(recipe: Recipe, material: TrainingData, options: TrainingOptions, device: str) -> SfhModel:
+def _load_start(name: str | Path | None, recipe: Recipe, material: TrainingData) -> Bundle | None:
+    """The weights that a run goes on from, if any; refused where their shapes are others."""
+    if name is None:
+        return None
+    bundle = load_bundle(name)
+    wanted = recipe.model_config()
+    for what, have, want in (
+        ("instrument", bundle.instrument.sha256, material.instrument.sha256),
+        ("targets", bundle.targets.to_json(), material.targets.to_json()),
+        ("architecture", bundle.model.config.architecture, wanted.architecture),
+        ("network", dict(bundle.model.config.network), dict(wanted.network)),
+        ("flow", bundle.model.config.flow, wanted.flow),
+    ):
+        if have != want:
+            raise SfhInputError(
+                f"--from {name}: {what} of these weights is not that of recipe {recipe.name!r} ({have}, not {want}); "
+                f"train from a recipe with the same {what}"
+            )
+    return bundle
+
+
+def _obtain_point_network(
+    recipe: Recipe, material: TrainingData, options: TrainingOptions, device: str, start: Bundle | None
+) -> SfhModel:
     """Stage one, or what it left."""
     path = options.output / POINT
     if path.is_file():
         model = _load_state(path, recipe, material, _POINT_PARTS)
     else:
         rows = (material.train, material.held_out)
+        by_independent = recipe.fit.choose_by == "independent"
+        check: IndependentCheck | None = make_independent_check(material.templates) if by_independent else None
         try:
             model = fit_point_network(
                 recipe,
@@ -250,6 +285,8 @@ def _obtain_point_network(recipe: Recipe, material: TrainingData, options: Train
                 options.resume,
                 options.quiet,
                 options.devices,
+                check,
+                None if start is None else start.model,
             )
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from error
@@ -266,7 +303,13 @@ def round_weights(model: SfhModel) -> None:
 
 
 def _obtain_flow(
-    model: SfhModel, recipe: Recipe, material: TrainingData, folder: Path, device: str, say: LogLine
+    model: SfhModel,
+    recipe: Recipe,
+    material: TrainingData,
+    folder: Path,
+    device: str,
+    say: LogLine,
+    start: Bundle | None,
 ) -> None:
     """Stage two, in place, or what it left."""
     path = folder / FLOW
@@ -281,7 +324,7 @@ def _obtain_flow(
         batches = Batches(spectra, material.train, _STORE_BATCH, recipe.augment, seed + 100 + k)
         parts.append(collect_flow_training_set(model, batches, device))
     stored = FlowTrainingSet(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(FlowTrainingSet)))
-    fit_flow(model, stored, recipe.posterior, seed, say, device)
+    fit_flow(model, stored, recipe.posterior, seed, say, device, None if start is None else start.model.posterior)
     _save_state(model, path)
 
 

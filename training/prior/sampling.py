@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.dust import CALZETTI_SLOPE
 from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS, add_metallicity_scatter
-from napari_sfh.training.prior.prior_config import FamilyPrior, LawPrior, PriorConfig
+from napari_sfh.training.prior.prior_config import DustEmission, FamilyPrior, LawPrior, PriorConfig
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES, add_bursts
 from napari_sfh.types import F64
 
@@ -38,6 +39,10 @@ class ObjectParameters:
     line_scatter_dex: F64  # (N,)
     sigma_star_kms: F64  # (N,)
     redshift: F64  # (N,)
+    q_pah: F64  # (N,) per cent of the dust's mass in PAHs; 0 = no dust emission
+    u_min: F64  # (N,) least starlight intensity that dust sees
+    gamma: F64  # (N,) share of the dust's mass that sees more
+    lg_balance: F64  # (N,) log10 of the energy that dust emits over what it absorbs
     family: NDArray[np.int32]  # (N,)
     family_names: tuple[str, ...]
     clipped: NDArray[np.bool_]  # (N,) stars holding over 1 % of the mass had to be moved into the library's range
@@ -94,9 +99,16 @@ def _draw_components(rng: np.random.Generator, weights: list[float], n: int) -> 
     return np.minimum(np.searchsorted(share, rng.random(n), side="right"), len(weights) - 1)
 
 
-def _draw_histories(rng: np.random.Generator, family: FamilyPrior, edges_gyr: F64, n: int, max_age_gyr: float) -> F64:
+def _draw_histories(
+    rng: np.random.Generator, family: FamilyPrior, edges_gyr: F64, n: int, max_age_gyr: float, youngest_gyr: float
+) -> F64:
     """Cumulative mass curves (n, S+1) of one component of the mixture, bursts included."""
     params = {key: dist.sample(rng, n) for key, dist in family.params.items()}
+    if family.kind == "ssp" and youngest_gyr > 0:
+        # The same distribution, squeezed into the ages that the library has.
+        lo, hi = family.params["lg_age_yr"].low, family.params["lg_age_yr"].high
+        first = min(max(lo, 9.0 + float(np.log10(youngest_gyr))), hi)
+        params["lg_age_yr"] = first + (params["lg_age_yr"] - lo) * (hi - first) / max(hi - lo, 1e-9)
     formed = SFH_FAMILIES[family.kind].formed(rng, edges_gyr, params, max_age_gyr)
     count = np.rint(family.bursts.count.sample(rng, n)).astype(np.int64)
     most = int(min(family.bursts.count.high, _MAX_BURSTS))
@@ -140,6 +152,7 @@ def draw_parameters(
     sub_edges_gyr: F64,
     mh_limits: tuple[float, float],
     sigma_kms: float,
+    youngest_gyr: float = 0.0,
 ) -> ObjectParameters:
     """Draw ``n`` objects.
 
@@ -154,6 +167,8 @@ def draw_parameters(
         [M/H] range of the library.
     sigma_kms : float
         Dispersion to which spectra are brought; stars of a larger one are taken for this one.
+    youngest_gyr : float
+        Age of the library's youngest stars, for families of single ages.
 
     Raises
     ------
@@ -165,7 +180,7 @@ def draw_parameters(
     for k, component in enumerate(config.families):
         rows = np.flatnonzero(family == k)
         if rows.size:
-            formed[rows] = _draw_histories(rng, component, sub_edges_gyr, rows.size, config.max_age_gyr)
+            formed[rows] = _draw_histories(rng, component, sub_edges_gyr, rows.size, config.max_age_gyr, youngest_gyr)
     mass = np.maximum(formed[:, :-1] - formed[:, 1:], 0.0)
     mass /= mass.sum(1, keepdims=True)
     m_cum = 0.5 * (formed[:, :-1] + formed[:, 1:])
@@ -199,7 +214,8 @@ def _draw_gas_and_dust(
     return {
         "tau_bc": dust.tau_bc.sample(rng, n),
         "tau_ism": dust.tau_ism.sample(rng, n),
-        "slope": -dust.slope.sample(rng, n),
+        # Calzetti's law: the slope that has its E(B-V) over A_V.
+        "slope": np.full(n, CALZETTI_SLOPE) if dust.law == "calzetti" else -dust.slope.sample(rng, n),
         "lg_u": gas.lg_u.sample(rng, n),
         "mh_gas": mh_youngest + gas.mh_offset.sample(rng, n),
         "escape": gas.escape.sample(rng, n),
@@ -211,4 +227,17 @@ def _draw_gas_and_dust(
         "line_scatter_dex": gas.line_scatter_dex.sample(rng, n),
         "sigma_star_kms": sigma_star,
         "redshift": config.noise.redshift.sample(rng, n),
+        **_draw_dust_emission(config.dust_emission, rng, n),
+    }
+
+
+def _draw_dust_emission(config: DustEmission | None, rng: np.random.Generator, n: int) -> dict[str, F64]:
+    """Nothing is drawn without a section, so that other priors' draws stay what they are."""
+    if config is None:
+        return {key: np.zeros(n) for key in ("q_pah", "u_min", "gamma", "lg_balance")}
+    return {
+        "q_pah": config.q_pah.sample(rng, n),
+        "u_min": config.u_min.sample(rng, n),
+        "gamma": config.gamma.sample(rng, n),
+        "lg_balance": config.balance_dex.sample(rng, n),
     }

@@ -283,7 +283,8 @@ def add_photometric_noise(
     flux = ideal * (1 + zero) * (1 + offset) + sigma * rng.standard_normal((n, bands))
     mask = rng.random((n, bands)) >= config.missing.sample(rng, n)[:, None]
     mask &= (rng.random(n) >= config.none.sample(rng, n))[:, None]
-    mask &= flux > 0
+    if not config.negative:
+        mask &= flux > 0
     wrong = 10 ** (config.error_scale_dex.sample(rng, n)[:, None] * rng.standard_normal((n, bands)))
     sigma = np.hypot(floor * ideal * config.floor_known.sample(rng, n)[:, None], depth * wrong)
     return np.where(mask, flux, 0.0).astype(np.float32), np.where(mask, sigma, 0.0).astype(np.float32), mask

@@ -101,9 +101,15 @@ def prepare_prior_from_templates(config: PriorConfig, prepared: Iterable[templat
             f"prior {config.name!r}: noise.redshift reaches {config.noise.redshift.high:g}, instrument "
             f"{instrument.name} is for redshifts up to {instrument.redshift_max:g}; lower one or raise the other"
         )
+    if config.dust_emission is None and listed[0].dust is not None:
+        raise SfhInputError(
+            f"prior {config.name!r}: has no [dust_emission], instrument {instrument.name} has infrared bands; add the "
+            "section, or take the prior phangs-jwst"
+        )
     models = tuple(
         replace(
             forward_model.build_forward_model(t),
+            dust_law=config.dust.law,
             lg_ml_offset=forward_model.lg_ml_offset(t, listed[0]) if t is not listed[0] else 0.0,
         )
         for t in listed
@@ -152,7 +158,9 @@ def draw_noiseless_objects(
     """``n`` objects of a prior with one library, and which of them other cameras see (N,)."""
     grid = model.instrument.spectrum
     sigma_kms = grid.sigma_kms if grid else 0.0
-    params = draw_parameters(config, rng, n, model.templates.sub_edges_gyr, model.mh_limits, sigma_kms)
+    youngest_gyr = config.youngest_gyr.get(str(model.templates.provenance["name"]), 0.0)
+    edges_gyr = model.templates.sub_edges_gyr
+    params = draw_parameters(config, rng, n, edges_gyr, model.mh_limits, sigma_kms, youngest_gyr)
     substituted = (rng.random(n) < config.photometry.acs.sample(rng, n)) & model.has_substitutes
     return forward_model.synthesise_objects(model, params, rng, substituted), substituted
 

@@ -1,4 +1,4 @@
-"""docs/narrow-band.md from the tables of `narrow_measure`."""
+"""docs/results/narrow-band.md from the tables of `narrow_measure`."""
 
 from __future__ import annotations
 

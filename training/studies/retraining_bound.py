@@ -23,10 +23,11 @@ from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.sfh_model import SfhModel, targets_from_labels
 from napari_sfh.physics.means import MEAN_NAMES
-from napari_sfh.training.evaluation import independent_simulator, metrics
+from napari_sfh.training.evaluation import metrics
 from napari_sfh.training.fitting.losses import light_loss
 from napari_sfh.training.fitting.spectra_sources import TRUTH_LABELS
 from napari_sfh.training.libraries.templates import Templates
+from napari_sfh.training.simulator import independent_simulator
 from napari_sfh.types import I64
 
 _BATCH, _RATE, _CLIP = 128, 4e-4, 1.0

@@ -33,7 +33,7 @@ from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
 from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze
-from napari_sfh._qt.jobs.step_queue import Step, StepQueue, UnpaintedStep
+from napari_sfh._qt.jobs.step_queue import PaintStep, StepQueue, UnpaintedStep
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 PANEL = "SFH of the selected bins"
 #: Sections that are unfolded when there is a result.
 SECTIONS_DONE = {"data": False, "binning": False, "network": False, "maps": True}
-EMPTY = (
+_EMPTY = (
     "Choose a galaxy folder (a MUSE cube, HST mosaics, a MAPS file) or a cube, drop a result file on the window, "
     "or try the mock spiral."
 )
@@ -75,7 +75,7 @@ class Explorer(ExplorerFrame):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(EMPTY)
+        super().__init__(_EMPTY)
         self._released = True  # until all is there
         self.viewer = viewer
         self.session = Session()
@@ -202,7 +202,7 @@ class Explorer(ExplorerFrame):
     def adopt_workspace(self, opened: tasks.OpenedWorkspace) -> None:
         """Show what a workspace has kept; what is missing is told at the end."""
         self.files.begin(opened)
-        steps: list[Step] = [*self.files.steps(opened.workspace), self._workspace_shown]
+        steps: list[PaintStep] = [*self.files.steps(opened.workspace), self._workspace_shown]
         if opened.shown is not None:
             self._shown(opened.shown, steps)
             return
@@ -338,7 +338,7 @@ class Explorer(ExplorerFrame):
         self._refresh()
         after = self._after
         if value is None:
-            self.show_message(CANCELLED if self.data.has_cube or self.session.result is not None else EMPTY)
+            self.show_message(CANCELLED if self.data.has_cube or self.session.result is not None else _EMPTY)
         elif after is not None:
             self._follow(partial(after, value))
         self._go_on()
@@ -389,7 +389,7 @@ class Explorer(ExplorerFrame):
         self._refresh()
         self.show_message(" ".join(notes) or self._summary(), error=bool(notes))
 
-    def _shown(self, shown: tasks.PreparedResult, then: Iterable[Step] = ()) -> None:
+    def _shown(self, shown: tasks.PreparedResult, then: Iterable[PaintStep] = ()) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
         self.files.set_result_path(shown.path)
         self.catalogue.close()
@@ -402,8 +402,8 @@ class Explorer(ExplorerFrame):
         layers = [partial(self.stack.put, layer) for layer in shown.layers]
         for _, attributes, _ in shown.layers:
             attributes["metadata"][KEY].path = shown.path
-        unseen: list[Step] = [*away, *layers, self.canvas.orient, *self.stack.finish()]
-        steps: list[Step] = [UnpaintedStep(step) for step in unseen]
+        unseen: list[PaintStep] = [*away, *layers, self.canvas.orient, *self.stack.finish()]
+        steps: list[PaintStep] = [UnpaintedStep(step) for step in unseen]
         steps += [self.show_panel, self._settle]
         # After the docks have found their sizes.
         steps += [
@@ -468,9 +468,9 @@ class Explorer(ExplorerFrame):
         self.file_row.enable(not running, has_cube or has_result)
         self.tools.set_enabled(self.session.result, running)
         if not self._details and not self._loading:
-            self.show_message("Working; the window stays usable." if running else READY if has_cube else EMPTY)
+            self.show_message("Working; the window stays usable." if running else READY if has_cube else _EMPTY)
 
-    def in_turns(self, steps: list[Step]) -> None:
+    def in_turns(self, steps: list[PaintStep]) -> None:
         """Do steps one by one, one per turn of the event loop, so that the window does not block."""
         self._loader.run_first(steps)
 

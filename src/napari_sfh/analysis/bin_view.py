@@ -17,6 +17,7 @@ from scipy.special import ndtr
 
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
+from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times, sum_mass_from_oldest
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import FLAG_MEANING, Flag, Result
 
@@ -31,8 +32,6 @@ def choose_color(place: int) -> str:
 
 #: Where the youngest age bin begins on a logarithmic axis, Gyr.
 YOUNGEST_GYR: float = 0.005
-#: Shares of the mass whose formation times are told (nine percentiles: Iglesias-Navarro 2023, thesis, La Laguna).
-FORMED_FRACTIONS: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 #: Edges of the metallicity distribution's bins, dex.
 MH_EDGES: NDArray[np.float64] = np.arange(-2.2, 0.85, 0.1)
 #: Edges of the age bins as drawn, Gyr, shape (17,).
@@ -210,7 +209,7 @@ class BinView:
         interval is read from the curve's own, and is as well calibrated as that. NaN where there is none.
         """
         grown = self.cumulative_share(kind)
-        value, low, high = (_times_at_fractions(curve, fractions) for curve in (grown.value, grown.low, grown.high))
+        value, low, high = (compute_formation_times(curve, fractions) for curve in (grown.value, grown.low, grown.high))
         return CredibleBand(value, low, high)
 
     def formed_by(self, fraction: float) -> float:
@@ -270,16 +269,8 @@ def _cumulative(result: Result, i: int) -> CredibleBand:
 
 def sum_from_oldest(share: NDArray[np.floating]) -> CredibleBand:
     """Shares (16,) of the age bins added up from the oldest on: a curve at the edges, (17,), without an interval."""
-    value = np.append(np.cumsum(np.asarray(share, dtype=float)[::-1])[::-1], 0.0 * float(share[-1]))
+    value = sum_mass_from_oldest(share)
     return CredibleBand(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
-
-
-def _times_at_fractions(grown: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:
-    """Lookback times in Gyr at which a curve (17,) falling from 1 to 0 passes fractions; the SFR is flat in a bin."""
-    if not np.isfinite(grown).all():
-        return np.full(len(fractions), np.nan)
-    rising = np.maximum.accumulate(grown[::-1])
-    return np.interp(fractions, rising, AGE_EDGES_GYR[::-1])
 
 
 def list_formation_times(times: CredibleBand) -> tuple[PropertyRow, ...]:

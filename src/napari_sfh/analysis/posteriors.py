@@ -10,19 +10,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sfh.analysis.stellar_mass import compute_formation_times
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
+from napari_sfh.physics.formation import compute_formation_times
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import F64, Progress, Result
-
-if TYPE_CHECKING:
-    pass
 
 #: Quantities that can be drawn: name -> (title, unit).
 POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
@@ -109,7 +105,7 @@ def draw_bin_posterior(
             values[name] = made[name][0].astype(np.float64)
         else:
             grown = np.concatenate([made["cum_mass"][0], np.zeros((n, 1), np.float32)], axis=1)
-            values[name] = compute_formation_times(grown, int(name[1:]) / 100)
+            values[name] = compute_formation_times(grown, (int(name[1:]) / 100,))[:, 0]
     raise_if_cancelled(cancel)
     return PosteriorDraws(bin_id, values)
 
@@ -122,5 +118,5 @@ def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:
         raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(known)}")
     if len(names) == 0:
         raise SfhInputError("posterior: no quantity is chosen; choose at least one")
-    if not np.isfinite(result.prediction.ood[bin_id - 1]):
+    if not all(np.isfinite(values[bin_id - 1]).all() for values in result.prediction.quantiles.values()):
         raise SfhInputError(f"bin {bin_id} has no prediction (no usable spectrum), hence no posterior; click another")

@@ -26,6 +26,7 @@ from napari_sfh.analysis.bin_view import (
 )
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_WIDTH_YR
+from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import Result
 
@@ -123,7 +124,8 @@ def average_bin_views(
     share_of = share[:, None]
     mass_frac = prediction.history("mass_frac")
     mass = _mean_band(_quantity_band(result, "mass_frac", mass_frac, rows), share_of, spread)
-    grown = _mean_band(_quantity_band(result, "cum_mass", _cumulative(mass_frac), rows, median=True), share_of, spread)
+    grown = _quantity_band(result, "cum_mass", cumulative_fraction(mass_frac), rows, median=True)
+    grown = _mean_band(grown, share_of, spread)
     mh_weight = share_of * mass_frac[rows]
     view = BinView(
         bin_id=0,
@@ -186,11 +188,6 @@ def _average_scalar_view(
         estimates=tuple(estimates),
         **_average_data(result, rows, share),
     )
-
-
-def _cumulative(mass: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Mass formed before each age bin's young edge, (N, A)."""
-    return np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
 
 
 def _quantity_band(

@@ -15,7 +15,7 @@ from astropy.table import QTable, Table
 from astropy.wcs.utils import pixel_to_skycoord
 
 from napari_sfh.analysis import maps, stellar_mass
-from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView, describe_flags
+from napari_sfh.analysis.bin_view import BinView, describe_flags
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
 from napari_sfh.analysis.posteriors import PosteriorDraws
@@ -23,6 +23,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.outputs import check_table_name
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.

@@ -6,14 +6,15 @@ masks: a network that has seen pixels and bands missing at random can be asked w
 Spectrum, three channels on the rest-frame grid: arcsinh(f - 1), with f normalised to one in the window (linear
 for absorption lines, logarithmic for emission lines that rise far above the continuum), masked pixels filled with the
 running mean of the usable ones; the mask; the logarithm of the error. Photometry, three channels: log10 of the flux
-in the same units, the mask, the logarithm of the relative error. And log10 S/N; and log10 (1 + z) where the instrument
-takes the redshift.
+in the same units, the mask, the logarithm of the relative error; or, for faint objects whose fluxes may be negative,
+arcsinh of the flux over `ASINH_SOFTENING`, the mask, the logarithm of the error (Lupton, Gunn & Szalay 1999, AJ 118,
+1406). And log10 S/N; and log10 (1 + z) where the instrument takes the redshift.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +26,10 @@ from napari_sfh.types import Bool, Flag, Observation
 
 #: Version of the encoding; a bundle trained on another one is refused.
 FEATURE_VERSION = 1
+#: Band flux over the norm below which ``asinh`` is linear.
+ASINH_SOFTENING = 0.05
+
+BandScale = Literal["log", "asinh"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,8 @@ class FeatureSettings:
     ``fill_px``: half-width in pixels of the running mean that fills masked pixels. ``error_range``,
     ``phot_range``: limits to which errors (per normalised flux) and band fluxes are clipped. ``min_usable``:
     fraction of usable pixels below which a spectrum is not predicted. ``min_bands``: number of usable bands below which
-    an object without a spectrum is not predicted.
+    an object without a spectrum is not predicted. ``band_scale``: of the band fluxes; ``log`` leaves out those that are
+    not positive, ``asinh`` takes them.
     """
 
     version: int = FEATURE_VERSION
@@ -43,6 +49,7 @@ class FeatureSettings:
     phot_range: tuple[float, float] = (1e-3, 1e3)
     min_usable: float = 0.3
     min_bands: int = 3
+    band_scale: BandScale = "log"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a bundle's metadata."""
@@ -207,9 +214,23 @@ def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch
 
 def _encode_photometry(data: Observation, settings: FeatureSettings) -> torch.Tensor:
     flux, error = _tensor(data.phot), _tensor(data.phot_error)
-    good = _tensor(data.phot_mask, np.bool_) & torch.isfinite(flux) & (flux > 0) & torch.isfinite(error)
+    good = _tensor(data.phot_mask, np.bool_) & torch.isfinite(flux) & torch.isfinite(error)
+    if settings.band_scale == "log":
+        good &= flux > 0
+    flux = torch.where(good, flux, 1.0)
+    value = torch.where(good, encode_band_fluxes(flux, settings), 0.0)
+    if settings.band_scale == "asinh":
+        lo, hi = settings.error_range
+        channel = torch.log10(torch.where(good, error, hi).clamp(lo, hi)) + _ERROR_ZERO
+    else:
+        relative = torch.where(good, error / flux.clamp(*settings.phot_range), 1.0).clamp(1e-3, 1.0)
+        channel = torch.log10(relative) + _PHOT_ERROR_ZERO
+    return torch.stack([value, good.float(), channel], dim=1)
+
+
+def encode_band_fluxes(flux: torch.Tensor, settings: FeatureSettings) -> torch.Tensor:
+    """Band fluxes over their norm on the scale that the network reads, of any shape."""
     lo, hi = settings.phot_range
-    flux = torch.where(good, flux, 1.0).clamp(lo, hi)
-    relative = torch.where(good, error / flux, 1.0).clamp(1e-3, 1.0)
-    value = torch.where(good, torch.log10(flux), 0.0)
-    return torch.stack([value, good.float(), torch.log10(relative) + _PHOT_ERROR_ZERO], dim=1)
+    if settings.band_scale == "asinh":
+        return torch.asinh(flux.clamp(-hi, hi) / ASINH_SOFTENING)
+    return torch.log10(flux.clamp(lo, hi))

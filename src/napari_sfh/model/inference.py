@@ -24,6 +24,7 @@ from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import (
     Features,
     check_observation,
+    encode_band_fluxes,
     encode_observation,
     encoded_value_error,
     find_usable_rows,
@@ -40,9 +41,9 @@ from napari_sfh.types import F32, QUANTILES, Bool, Observation, Prediction, Prog
 #: Draws per bin from which quantiles are read, unless told otherwise.
 DRAWS: int = SETTINGS["draws"].default
 #: Bins per batch to begin with; halved when memory runs out.
-BATCH = 64
+INFERENCE_BATCH = 64
 
-Step = Callable[[Observation, SfhModel, torch.device], dict[str, F32]]
+InferenceStep = Callable[[Observation, SfhModel, torch.device], dict[str, F32]]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -67,7 +68,7 @@ def predict_histories(
     data: Observation,
     bundle: Bundle,
     device: str = "auto",
-    batch_size: int = BATCH,
+    batch_size: int = INFERENCE_BATCH,
     draws: int = DRAWS,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
@@ -154,7 +155,7 @@ def _run_in_batches(
     bundle: Bundle,
     device: str,
     batch_size: int,
-    step: Step,
+    step: InferenceStep,
     out: dict[str, F32],
     progress: ReportProgress | None,
     cancel: threading.Event | None,
@@ -186,7 +187,7 @@ def _map_batches(
     data: Observation,
     model: SfhModel,
     where: torch.device,
-    step: Step,
+    step: InferenceStep,
     cancel: threading.Event | None,
 ) -> Iterator[tuple[np.ndarray, dict[str, F32]]]:
     """Outputs of the batches in their order; after a cancel or a failure no other batch is begun."""
@@ -352,7 +353,7 @@ def compute_ood_statistics(
     signs : tensor (N, 6)
         In the order of `model.ood.OOD_STATISTICS`; photometry is left at zero: it follows from the other two.
     away : tensor (N, B)
-        log10 of the bands' flux over the rebuilt one.
+        Encoded band fluxes less the rebuilt ones: log10 of their ratio, or a difference of arcsinh.
     seen : tensor (N, B)
         True where there is a band, and something to compare it with.
     """
@@ -376,7 +377,7 @@ def compute_ood_statistics(
         error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
         chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
         signs[:, 2] = torch.log10(chi2)
-    away = features.photometry[:, 0] - torch.log10(torch.from_numpy(phot).clamp(min=1e-3))
+    away = features.photometry[:, 0] - encode_band_fluxes(torch.from_numpy(phot), bundle.features)
     return signs, away, seen
 
 
@@ -389,7 +390,7 @@ def _shrink_batch(size: int, device: torch.device) -> tuple[int, torch.device, s
     if size > 1:
         return size // 2, device, f" (memory short: {size // 2} bins at once)"
     if device.type != "cpu":
-        return BATCH, torch.device("cpu"), f" (memory of {device.type} too small: on the CPU)"
+        return INFERENCE_BATCH, torch.device("cpu"), f" (memory of {device.type} too small: on the CPU)"
     raise ComputeError("prediction: out of memory with one bin at a time on the CPU; close other programs")
 
 

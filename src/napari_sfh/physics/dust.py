@@ -3,12 +3,18 @@
 Optical depth tau(l) = tau_V (l / 5500 AA)^slope with slope -0.7 unless drawn. Stars of every age, and their
 nebulae, lie behind the diffuse component (tau_ism); those younger than 10 Myr also behind their birth
 clouds (tau_bc), with the same slope. Light seen = light emitted * exp(-tau).
+
+Or the starburst law of Calzetti et al. (2000, ApJ 533, 682, equation 4, R_V = 4.05), as a curve of the same meaning.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_sfh.arrays import AnyArray
 
 #: Wavelength in Angstrom at which tau_V is given.
 DUST_PIVOT_AA: float = 5500.0
@@ -16,6 +22,9 @@ DUST_PIVOT_AA: float = 5500.0
 SLOPE: float = -0.7
 #: A = MAG_PER_TAU * tau: 2.5 / ln 10.
 MAG_PER_TAU: float = 2.5 / float(np.log(10.0))
+#: A_V over E(B-V) of Calzetti et al. (2000), and the slope of the power law with that ratio.
+CALZETTI_R_V: float = 4.05
+CALZETTI_SLOPE: float = float(np.log(1 + 1 / CALZETTI_R_V) / np.log(4400.0 / 5500.0))
 #: B-band and V-band wavelengths in Angstrom that define E(B-V) = A_B - A_V of the power law.
 _B_AA, _V_AA = 4400.0, 5500.0
 
@@ -48,20 +57,56 @@ def dust_transmission(
     return np.exp(-tau * curve)
 
 
-def a_v_from_tau(tau_v: NDArray[np.floating] | float) -> NDArray[np.floating]:
+def calzetti_curve(wave_aa: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Optical depth at some wavelengths over that at 5500 AA, the law of Calzetti et al. (2000).
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Rest wavelengths in Angstrom; below 1200 and above 22000 AA the law is carried on.
+
+    Returns
+    -------
+    array (n,)
+        Not below 0.
+    """
+
+    def k(um: NDArray[np.float64]) -> NDArray[np.float64]:
+        blue = 2.659 * (-2.156 + 1.509 / um - 0.198 / um**2 + 0.011 / um**3)
+        red = 2.659 * (-1.857 + 1.040 / um)
+        return np.asarray(np.where(um < 0.63, blue, red) + CALZETTI_R_V)
+
+    um = np.asarray(wave_aa, np.float64) / 1e4
+    return np.maximum(k(um) / k(np.array(DUST_PIVOT_AA / 1e4)), 0.0)
+
+
+def a_v_from_tau(tau_v: AnyArray | float) -> Any:
     """A_V in magnitudes of an optical depth at 5500 AA."""
-    return MAG_PER_TAU * np.asarray(tau_v)
+    return MAG_PER_TAU * tau_v
 
 
-def ebv_from_tau(
-    tau_v: NDArray[np.floating] | float, slope: NDArray[np.floating] | float = SLOPE
-) -> NDArray[np.floating]:
-    """E(B-V) in magnitudes of the power law: A(4400 AA) - A(5500 AA)."""
-    return a_v_from_tau(tau_v) * ((_B_AA / _V_AA) ** np.asarray(slope) - 1.0)
+def ebv_from_tau(tau_v: AnyArray | float, slope: AnyArray | float = SLOPE) -> Any:
+    """E(B-V) in magnitudes of the power law: A(4400 AA) - A(5500 AA).
+
+    Parameters
+    ----------
+    tau_v : float or array (...)
+        Optical depth at 5500 AA; NumPy or torch.
+    slope : float or array (...)
+        Exponent of the power law.
+
+    Returns
+    -------
+    float or array (...)
+
+    Examples
+    --------
+    >>> round(ebv_from_tau(1.0), 4)
+    0.1836
+    """
+    return a_v_from_tau(tau_v) * ((_B_AA / _V_AA) ** slope - 1.0)
 
 
-def tau_from_ebv(
-    ebv: NDArray[np.floating] | float, slope: NDArray[np.floating] | float = SLOPE
-) -> NDArray[np.floating]:
+def tau_from_ebv(ebv: AnyArray | float, slope: AnyArray | float = SLOPE) -> Any:
     """Optical depth at 5500 AA of an E(B-V), the inverse of `ebv_from_tau`."""
-    return np.asarray(ebv) / (MAG_PER_TAU * ((_B_AA / _V_AA) ** np.asarray(slope) - 1.0))
+    return ebv / ebv_from_tau(1.0, slope)

@@ -18,7 +18,15 @@ HALPHA_AA: float = 6562.8
 LINE_REACH_AA: float = 16.0
 
 
-def find_stellar_pixels(wave_aa: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Pixels of a rest-frame grid (W,) on no gas line, boolean (W,)."""
-    distance = np.abs(np.asarray(wave_aa, dtype=np.float64)[:, None] - np.array(GAS_LINES_AA))
+#: Lines that recombination makes, with those within `LINE_REACH_AA` of them: Hα hides [N II], Hβ nothing else.
+RECOMBINATION_LINES_AA: tuple[float, ...] = (
+    3888.6, 3967.5, 3970.1, 4101.7, 4340.5, 4685.7, 4861.3, 5875.6, 6548.0, 6562.8, 6583.5, 6678.2, 7065.2,
+)  # fmt: skip
+#: The others, which collisions excite.
+FORBIDDEN_LINES_AA: tuple[float, ...] = tuple(x for x in GAS_LINES_AA if x not in RECOMBINATION_LINES_AA)
+
+
+def find_stellar_pixels(wave_aa: NDArray[np.floating], lines_aa: tuple[float, ...] = GAS_LINES_AA) -> NDArray[np.bool_]:
+    """Pixels of a rest-frame grid (W,) on none of the gas lines, boolean (W,)."""
+    distance = np.abs(np.asarray(wave_aa, dtype=np.float64)[:, None] - np.array(lines_aa))
     return np.asarray((distance > LINE_REACH_AA).all(1), dtype=np.bool_)

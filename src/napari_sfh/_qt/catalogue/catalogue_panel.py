@@ -30,7 +30,7 @@ from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.physics.quantities import QUANTITIES
 
 #: Stretch of table, scatter plot and estimates.
-STRETCH = (5, 4, 5)
+PART_STRETCH = (5, 4, 5)
 EMPTY = "Click a row or a point, or drag a lasso around points."
 
 
@@ -110,10 +110,10 @@ class CataloguePanel(QWidget):
         inside.addWidget(scroll, 2)
         self.splitter = QSplitter(Qt.Orientation.Horizontal)
         parts: tuple[QWidget, ...] = (self.view, self.scatter, right)
-        for part, stretch in zip(parts, STRETCH):
+        for part, stretch in zip(parts, PART_STRETCH):
             self.splitter.addWidget(part)
             self.splitter.setStretchFactor(self.splitter.count() - 1, stretch)
-        self.splitter.setSizes([100 * stretch for stretch in STRETCH])
+        self.splitter.setSizes([100 * stretch for stretch in PART_STRETCH])
         layout = QVBoxLayout(self)
         layout.setContentsMargins(4, 2, 4, 2)
         layout.setSpacing(2)

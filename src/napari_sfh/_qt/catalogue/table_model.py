@@ -32,7 +32,7 @@ class EstimateTableModel(QAbstractTableModel):
         super().__init__()
         self.table = table
         self.order: NDArray[np.intp] = np.arange(table.n_rows)
-        self.columns = order_columns(table)
+        self.columns = list_columns(table)
         self._flags = table.find_own("FLAG")
         self._tips = {name: _describe_column(table, name) for name in self.columns}
 
@@ -85,7 +85,7 @@ class EstimateTableModel(QAbstractTableModel):
         return np.sort(line_of[list(rows)])
 
 
-def order_columns(table: EstimateTable) -> tuple[str, ...]:
+def list_columns(table: EstimateTable) -> tuple[str, ...]:
     """Identifiers first, then what was estimated, S/N and flags, then the rest."""
     names = list(table.table.colnames)
     texts = [name for name in names if table.table[name].dtype.kind in "SUO"]

@@ -19,14 +19,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sfh._qt.plots.bin_plots import PANELS, TIME_AXES, BinPlots
+from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
 from napari_sfh._qt.plots.estimate_plots import EstimatePlots
+from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, SFH_KINDS, BinView, PropertyRow
 from napari_sfh.types import Result
 
-EMPTY = (
+_EMPTY = (
     "Click a bin on the map to see its star-formation history.\nShift-click adds bins to compare; arrow keys walk on."
 )
 
@@ -100,7 +101,7 @@ class BinPanel(QWidget):
         self.controls = self._make_controls(on_save_plots, on_save_table)
         self.legend = QLabel()
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._empty = QLabel(EMPTY)
+        self._empty = QLabel(_EMPTY)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._arrange()
         session.selection_changed.connect(self.refresh)

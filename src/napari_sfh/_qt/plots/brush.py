@@ -10,7 +10,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGraphicsPathItem
 
-from napari_sfh._qt.plots.bin_plots import pg
+from napari_sfh._qt.plots.plot_items import pg
 from napari_sfh.analysis.objects.estimate_table import mask_points_inside
 
 #: Pixels around a point within which a click takes it.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh._qt.plots.bin_plots import Ribbon, make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.plot_items import Ribbon, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.bin_view import ScalarEstimate, choose_color
 from napari_sfh.physics.quantities import QUANTITIES

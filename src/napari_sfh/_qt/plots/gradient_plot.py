@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sfh._qt.plots.bin_plots import Ribbon, make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.plot_items import Ribbon, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient

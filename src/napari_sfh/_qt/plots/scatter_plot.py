@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh._qt.plots.bin_plots import make_bare_plot, pg, style_axes
 from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox
+from napari_sfh._qt.plots.plot_items import make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS, choose_color
 from napari_sfh.analysis.maps import robust_limits

@@ -13,18 +13,9 @@ from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_sfh._qt.plots.bin_plots import (
-    AGE_MINOR,
-    AGE_TICKS,
-    LG_EDGES,
-    Ribbon,
-    choose_flux_range,
-    describe_flux,
-    histogram_corners,
-    make_bare_plot,
-    pg,
-    style_axes,
-)
+from napari_sfh._qt.plots.plot_items import Ribbon, histogram_corners, make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.spectrum_plot import choose_flux_range, describe_flux
+from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, BinView, format_flux_label
@@ -36,7 +27,7 @@ from napari_sfh.figures.comparison import DENSE, ERROR_BARS, format_scatter
 #: Answers that are drawn at once.
 MAX_HISTORIES = 4
 #: Width in pixels of the words beside the plots.
-TEXT_WIDTH = 312
+_TEXT_WIDTH = 312
 #: Map of a mean in `physics.means.MEAN_NAMES`.
 MAP_OF_MEAN = {key: name for name, key in MEAN_MAPS.items()}
 
@@ -215,7 +206,7 @@ class SideText(QLabel):
         self.setWordWrap(True)
         self.setStyleSheet(f"QLabel {{ font-size: {POINTS}pt; }}")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)
-        self.setFixedWidth(TEXT_WIDTH)
+        self.setFixedWidth(_TEXT_WIDTH)
         self.setContentsMargins(4, 2, 4, 2)
 
 

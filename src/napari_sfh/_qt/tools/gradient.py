@@ -30,8 +30,8 @@ from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
 
 LAYER = "SFH disc"
-DOCK = "Gradient"
-EMPTY = "Unfold Gradient in the dock, look at the ellipse on the map, and press Fit."
+_DOCK = "Gradient"
+_EMPTY = "Unfold Gradient in the dock, look at the ellipse on the map, and press Fit."
 
 
 def compute_ellipse_corners(disc: Disc, sky: SkyGrid) -> NDArray[np.float64]:
@@ -296,7 +296,7 @@ class GradientTool(Tool):
             self.quantity.choices = [(GRADIENT_QUANTITIES[name][1], name) for name in found]
         if self._dock is not None:
             self._dock.fill(True)
-            self.host.show_dock(DOCK, self._dock)
+            self.host.show_dock(_DOCK, self._dock)
         self._show()
         self.host.show_message(found[self.quantity.value].text().replace("/Re", "/Rₑ") + ".")
 
@@ -312,7 +312,7 @@ class GradientTool(Tool):
         self.table_button = make_save_button("Tables…", "Fits, running medians, bins as ECSV or FITS", self._ask_table)
         self.plot, self.words = GradientPlot(get_palette(self.host.viewer.theme)), SideText()
         fields = [self.quantity, self.figure_button, self.table_button]
-        self._dock = ToolDock(self.host.viewer, [self.plot], self.words, fields, EMPTY)
+        self._dock = ToolDock(self.host.viewer, [self.plot], self.words, fields, _EMPTY)
 
     def _show(self, _: object = None) -> None:
         if not self.found:

@@ -1,8 +1,9 @@
 """Photometry of objects without spectra - rows of a catalogue, spaxels of band images - as `types.Observation`.
 
 Fluxes are divided by the instrument's photometric norm: the median of an object's usable bands, or one band. A flux
-that is not positive is left out, as in training. `CALIBRATION_ERROR` is added to the errors in quadrature, since
-catalogues state those of the counts alone and training has both.
+that is not positive is left out unless the weights were trained with such (`FeatureSettings.band_scale`).
+`CATALOGUE_CALIBRATION_ERROR` is added to the errors in quadrature, since catalogues state those of the counts alone and
+training has both.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from napari_sfh.physics.filters import compute_photometry_scale, measure_photome
 from napari_sfh.types import Bool, Flag, Observation, make_empty_observation
 
 #: Calibration error of a band, a share of its flux.
-CALIBRATION_ERROR: float = 0.015
+CATALOGUE_CALIBRATION_ERROR: float = 0.015
 
 
 def make_band_observation(
@@ -32,6 +33,7 @@ def make_band_observation(
     redshift: NDArray[np.floating] | float = 0.0,
     ebv_mw: NDArray[np.floating] | float = 0.0,
     pivot_aa: NDArray[np.floating] | None = None,
+    keep_negative: bool = False,
 ) -> Observation:
     """What the network may see of N objects.
 
@@ -50,6 +52,8 @@ def make_band_observation(
         is not a number.
     ebv_mw : array (N,) or float
         Milky Way E(B-V), mag; needs ``pivot_aa`` (B,), Angstrom.
+    keep_negative : bool
+        Use fluxes that are not positive.
 
     Raises
     ------
@@ -67,12 +71,14 @@ def make_band_observation(
         passed = _milky_way_transmissions(pivot_aa, np.broadcast_to(np.asarray(ebv_mw, np.float64), shape[:1]))
         flux, error = flux / passed, error / passed
     beyond = ~((z <= instrument.redshift_max) & (z > -0.01))
-    good = mask & np.isfinite(flux) & np.isfinite(error) & (flux > 0) & (error > 0) & ~beyond[:, None]
+    good = mask & np.isfinite(flux) & np.isfinite(error) & (error > 0) & ~beyond[:, None]
+    if not keep_negative:
+        good &= flux > 0
     scale = compute_photometry_scale(flux, good, instrument.photometry_norm, instrument.band_names)
     divisor = np.where(np.isfinite(scale), scale, 1.0)[:, None]
     good &= np.isfinite(scale)[:, None]
     phot = np.where(good, flux / divisor, 0.0).astype(np.float32)
-    phot_error = np.where(good, np.hypot(error, CALIBRATION_ERROR * flux) / divisor, 0.0).astype(np.float32)
+    phot_error = np.where(good, np.hypot(error, CATALOGUE_CALIBRATION_ERROR * flux) / divisor, 0.0).astype(np.float32)
     bits = np.broadcast_to(np.asarray(flag, np.int32), shape[:1]).copy()
     for bit, where in (
         (Flag.MISSING_BAND, ~good.all(1)),

@@ -1,0 +1,182 @@
+"""Parts of the plots in pyqtgraph: a zoom and a menu of their own, bands, curves, axes in the theme."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import qtpy
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QPainterPath
+from qtpy.QtWidgets import QGraphicsPathItem, QMenu
+
+from napari_sfh._qt.widgets.theme import POINTS, Palette
+from napari_sfh.analysis.bin_view import COLORS, CredibleBand
+
+# Where several bindings are installed, pyqtgraph must take the one that napari uses.
+os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
+import pyqtgraph as pg
+
+__all__ = [
+    "BandCurves",
+    "PanelViewBox",
+    "Ribbon",
+    "add_action",
+    "histogram_corners",
+    "make_bare_plot",
+    "make_label_style",
+    "pg",
+    "style_axes",
+]
+
+
+class PanelViewBox(pg.ViewBox):
+    """A view that zooms in one axis, with a menu of its own and a way back.
+
+    Parameters
+    ----------
+    fill_menu, on_double_click : callables
+        Bound methods of the plots, given this box (and the menu to fill); they are not kept alive.
+    """
+
+    def __init__(
+        self, fill_menu: Callable[[PanelViewBox, QMenu], None], on_double_click: Callable[[PanelViewBox], None]
+    ) -> None:
+        super().__init__(enableMenu=False)
+        self._fill_menu, self._on_double_click = weakref.WeakMethod(fill_menu), weakref.WeakMethod(on_double_click)
+        self.zoomed = False
+        self.menu_shown: QMenu | None = None
+        self.sigRangeChangedManually.connect(self._mark_zoomed)
+
+    def _mark_zoomed(self, *_: object) -> None:
+        self.zoomed = True
+
+    def mouseDoubleClickEvent(self, event: Any) -> None:
+        """Undo a zoom, or let the panel fill the dock."""
+        act = self._on_double_click()
+        if act is not None and event.button() == Qt.MouseButton.LeftButton:
+            event.accept()
+            # Not inside the event: the panels are taken out of the scene.
+            QTimer.singleShot(0, partial(act, self))
+
+    def mouseClickEvent(self, event: Any) -> None:
+        """The right button opens the menu."""
+        fill = self._fill_menu()
+        if fill is None or event.button() != Qt.MouseButton.RightButton:
+            return
+        event.accept()
+        self.menu_shown = QMenu()
+        fill(self, self.menu_shown)
+        self.menu_shown.popup(event.screenPos().toPoint())
+
+
+def add_action(menu: QMenu, text: str, act: Callable[[], object]) -> None:
+    """Add a line to a menu; ``act`` takes no arguments."""
+    action: Any = menu.addAction(text)
+    action.triggered.connect(lambda *_: act())
+
+
+class Ribbon(QGraphicsPathItem):
+    """A filled region without an outline: a 16-84 % band, or masked ranges."""
+
+    def __init__(self, alpha: int = 60) -> None:
+        super().__init__()
+        self._alpha = alpha
+        self.setPen(pg.mkPen(None))
+        self.setZValue(-10)
+
+    def set_color(self, color: str) -> None:
+        """Fill colour, made translucent."""
+        brush = pg.mkColor(color)
+        brush.setAlpha(self._alpha)
+        self.setBrush(pg.mkBrush(brush))
+
+    def between(self, x: NDArray[np.floating], low: NDArray[np.floating], high: NDArray[np.floating]) -> None:
+        """Fill between two curves; nothing where either is not finite."""
+        good = np.isfinite(low) & np.isfinite(high)
+        if not good.any():
+            self.setPath(QPainterPath())
+            return
+        x, low, high = x[good], low[good], high[good]
+        outline_x = np.concatenate([x, x[::-1], x[:1]])
+        outline_y = np.concatenate([low, high[::-1], low[:1]])
+        self.setPath(pg.arrayToQPath(outline_x, outline_y))
+
+    def spans(self, ranges: Sequence[tuple[float, float]], low: float, high: float) -> None:
+        """Fill full-height rectangles over ranges of x."""
+        path = QPainterPath()
+        for a, b in ranges:
+            path.addRect(a, low, b - a, high - low)
+        self.setPath(path)
+
+
+def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = None) -> pg.PlotItem:
+    """A plot without buttons, menu and SI prefixes in a layout (or a widget that is one); None: in none yet."""
+    plot = pg.PlotItem(viewBox=view_box) if layout is None else layout.addPlot(row=row, col=column)
+    plot.hideButtons()
+    plot.setMenuEnabled(False)
+    plot.getAxis("left").setWidth(50)
+    for side in ("left", "bottom"):
+        plot.getAxis(side).enableAutoSIPrefix(False)
+    plot.setDefaultPadding(0.0)
+    return plot
+
+
+def style_axes(
+    plot: pg.PlotItem, colors: Palette, sides: Sequence[str] = ("left", "bottom"), points: int = POINTS, **labels: str
+) -> None:
+    """Colours of the theme and small digits at some sides of a plot, and labels by side."""
+    small = plot.font()
+    small.setPointSizeF(points)
+    for side in sides:
+        axis = plot.getAxis(side)
+        axis.setPen(pg.mkPen(colors.faint))
+        axis.setTextPen(pg.mkPen(colors.text))
+        axis.setTickFont(small)
+        if side in labels:
+            plot.setLabel(side, labels[side], **make_label_style(colors))
+
+
+def make_label_style(colors: Palette) -> dict[str, str]:
+    """How the label of an axis is written."""
+    return {"font-size": f"{POINTS}pt", "color": colors.text}
+
+
+def histogram_corners(edges: NDArray[np.floating], values: NDArray[np.floating]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Corner points (2n,) of a histogram with ``edges`` (n+1,) and ``values`` (n,)."""
+    return np.repeat(edges, 2)[1:-1], np.repeat(values, 2)
+
+
+class BandCurves:
+    """One curve and one band for each bin that can be shown at once, in one plot."""
+
+    def __init__(self, plot: pg.PlotItem) -> None:
+        self.curves = [pg.PlotCurveItem(connect="finite") for _ in COLORS]
+        self.ribbons = [Ribbon(70 if i == 0 else 25) for i, _ in enumerate(COLORS)]
+        for color, curve, ribbon in zip(COLORS, self.curves, self.ribbons):
+            curve.setPen(pg.mkPen(color, width=2))
+            ribbon.set_color(color)
+            plot.addItem(ribbon, ignoreBounds=True)
+            plot.addItem(curve)
+
+    def draw(self, x: NDArray[np.floating], bands: Sequence[CredibleBand], histogram: bool) -> None:
+        """Show one band per bin; further curves are emptied."""
+        for i, (curve, ribbon) in enumerate(zip(self.curves, self.ribbons)):
+            shown = i < len(bands)
+            curve.setVisible(shown)
+            ribbon.setVisible(shown)
+            if not shown:
+                continue
+            band = bands[i]
+            if histogram:
+                xs, value = histogram_corners(x, band.value)
+                low, high = histogram_corners(x, band.low)[1], histogram_corners(x, band.high)[1]
+            else:
+                xs, value, low, high = x, band.value, band.low, band.high
+            curve.setData(xs, value)
+            ribbon.between(xs, low, high)

@@ -1,0 +1,141 @@
+"""The spectrum of one bin with its model, and the residual below it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QPainterPath
+
+from napari_sfh._qt.plots.plot_items import Ribbon, pg
+from napari_sfh._qt.widgets.theme import Palette
+from napari_sfh.analysis.bin_view import LINES_AA, BinView
+from napari_sfh.instruments.instrument import Instrument
+
+
+class SpectrumPlot:
+    """Data, model, masked ranges and named lines in one plot; residual and error in another, which shares its axis.
+
+    Parameters
+    ----------
+    spectrum, residual : pyqtgraph.PlotItem
+        Plots to fill.
+    """
+
+    def __init__(self, spectrum: pg.PlotItem, residual: pg.PlotItem) -> None:
+        self.spectrum, self.residual = spectrum, residual
+        self._view: BinView | None = None
+        self._wave_aa = np.empty(0)
+        self._data = pg.PlotCurveItem(connect="finite")
+        self._model = pg.PlotCurveItem()
+        self._difference = pg.PlotCurveItem(connect="finite")
+        self._error = Ribbon(90)
+        self._masked = [Ribbon(45), Ribbon(45)]
+        self._zero = pg.InfiniteLine(0, angle=0)
+        # The data upon the model: a model that fits would hide them.
+        for item in (self._masked[0], self._model, self._data):
+            self.spectrum.addItem(item, ignoreBounds=True)
+        for item in (self._masked[1], self._error, self._zero, self._difference):
+            self.residual.addItem(item, ignoreBounds=True)
+        self._lines = [pg.InfiniteLine(wave) for _, wave in LINES_AA]
+        for line in self._lines:
+            self.spectrum.addItem(line, ignoreBounds=True)
+        for plot in (self.spectrum, self.residual):
+            plot.getAxis("left").setWidth(56)
+        self.spectrum.showAxis("top")
+        self.spectrum.getAxis("top").setStyle(tickLength=0, tickTextOffset=1, hideOverlappingLabels=False)
+        self.spectrum.vb.sigResized.connect(self._name_lines)
+        self.residual.setXLink(self.spectrum)
+        self.spectrum.getAxis("bottom").setStyle(showValues=False)
+        for plot in (self.spectrum, self.residual):
+            plot.setMouseEnabled(x=True, y=False)
+        self.spectrum.vb.sigXRangeChanged.connect(self._fit_flux)
+
+    def set_instrument(self, instrument: Instrument) -> None:
+        """Follow the network's grid of wavelengths."""
+        self._wave_aa = wave = instrument.wave_aa
+        if wave.size:
+            self.spectrum.setXRange(wave[0], wave[-1], padding=0)
+        self.spectrum.setToolTip(describe_flux(instrument))
+        self._name_lines()
+
+    def set_colors(self, colors: Palette) -> None:
+        """Follow napari's theme."""
+        self._data.setPen(pg.mkPen(colors.data, width=1))
+        self._model.setPen(pg.mkPen(colors.model, width=3))
+        self._difference.setPen(pg.mkPen(colors.residual, width=1))
+        self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
+        for ribbon in (self._error, *self._masked):
+            ribbon.set_color(colors.faint)
+        for line in self._lines:
+            line.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DotLine))
+
+    def _name_lines(self) -> None:
+        """Name as many lines as have room (8 pixels a letter), the most important first."""
+        grid = self._wave_aa
+        if not grid.size:
+            return
+        pixel_aa = (grid[-1] - grid[0]) / max(self.spectrum.vb.width(), 1.0)
+        named: list[tuple[float, str]] = []
+        for name, wave in LINES_AA:
+            if grid[0] < wave < grid[-1] and all(
+                abs(wave - other) > (4 * len(name + beside) + 3) * pixel_aa for other, beside in named
+            ):
+                named.append((wave, name))
+        self.spectrum.getAxis("top").setTicks([named])
+
+    def draw(self, view: BinView | None) -> None:
+        """Show a bin, or nothing."""
+        self._view = view
+        if view is None:
+            self._clear()
+            return
+        low, high = choose_flux_range(view.flux, view.model)
+        self._data.setData(view.wave_aa, view.flux)
+        self._model.setData(view.wave_aa, view.model)
+        self._fit_flux()
+        self._masked[0].spans(view.masked, low - 100 * (high - low), high + 100 * (high - low))
+        residual = view.residual
+        finite = np.abs(residual[np.isfinite(residual)])
+        size = 1.0 if finite.size == 0 else max(float(np.percentile(finite, 95.0)) * 2.5, 1e-6)
+        self._difference.setData(view.wave_aa, residual)
+        self._error.between(view.wave_aa, -view.error, view.error)
+        self._masked[1].spans(view.masked, -100 * size, 100 * size)
+        self.residual.setYRange(-size, size, padding=0)
+
+    def _fit_flux(self, *_: object) -> None:
+        """The range of flux for the wavelengths in sight: they stay when another bin is shown."""
+        if self._view is None:
+            return
+        view, (first, last) = self._view, self.spectrum.vb.viewRange()[0]
+        seen = (first <= view.wave_aa) & (last >= view.wave_aa)
+        if seen.sum() > 1:
+            self.spectrum.setYRange(*choose_flux_range(view.flux[seen], view.model[seen]), padding=0)
+
+    def _clear(self) -> None:
+        for curve in (self._data, self._model, self._difference):
+            curve.setData([], [])
+        for ribbon in (*self._masked, self._error):
+            ribbon.setPath(QPainterPath())
+
+
+def describe_flux(instrument: Instrument) -> str:
+    """A tip for axes of flux."""
+    if instrument.spectrum is None:
+        return f"Flux density per Å over the {instrument.norm_text}"
+    lo, hi = instrument.spectrum.norm_window_aa
+    return f"Flux density per Å over the bin's mean in {lo:.0f}–{hi:.0f} Å"
+
+
+def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -> tuple[float, float]:
+    """Range of flux that shows the continuum and its absorption; strong emission lines leave at the top.
+
+    A few per cent of the pixels are emission lines, ten times as high as the features that matter; the wheel zooms out.
+    """
+    seen = np.concatenate([flux[np.isfinite(flux)], model[np.isfinite(model)]])
+    if seen.size == 0:
+        return 0.0, 1.0
+    low, middle, high, highest = np.percentile(seen, [0.2, 50, 95, 100])
+    top = min(highest, high + 1.5 * max(high - low, 0.2 * abs(middle)))
+    room = 0.06 * (top - low)
+    return float(low - room), float(top + room)

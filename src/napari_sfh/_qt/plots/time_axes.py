@@ -1,0 +1,37 @@
+"""Axes of lookback time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR
+
+LG_EDGES = np.log10(DRAWN_EDGES_GYR)
+AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
+AGE_MINOR = [(np.log10(k * 10.0**p), "") for p in (-3, -2, -1, 0) for k in range(2, 10)]
+
+
+@dataclass(frozen=True)
+class TimeAxis:
+    """How lookback time is drawn. ``edges`` (17,) are those of the age bins on the axis, ``ticks`` pyqtgraph's."""
+
+    name: str
+    label: str
+    edges: NDArray[np.float64]
+    ticks: list[list[tuple[float, str]]] | None
+    place: Callable[[float], float]  # of a time in Gyr
+
+
+_LG_YR_TICKS = [[(float(k - 9), str(k)) for k in (7, 8, 9, 10)], [(k - 9.5, "") for k in (8, 9, 10)]]
+#: The axes of time, by the key that a workspace keeps.
+TIME_AXES: dict[str, TimeAxis] = {
+    "log_gyr": TimeAxis(
+        "log, Gyr", "lookback time (Gyr)", LG_EDGES, [AGE_TICKS, AGE_MINOR], lambda gyr: float(np.log10(gyr))
+    ),
+    "linear_gyr": TimeAxis("linear, Gyr", "lookback time (Gyr)", DRAWN_EDGES_GYR, None, float),
+    "log_yr": TimeAxis("log yr", "log lookback time (yr)", LG_EDGES, _LG_YR_TICKS, lambda gyr: float(np.log10(gyr))),
+}

@@ -1,0 +1,81 @@
+"""Training that goes on from finished weights, and epochs chosen by galaxies of the independent simulator."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from synthetic_toys import prepare_toy_templates, toy_templates
+from toy_universe import make_toy_data
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.inference import predict_point_values
+from napari_sfh.training.fitting import training_run
+from napari_sfh.training.fitting.recipe import load_recipe
+from napari_sfh.training.fitting.selection.independent_check import make_independent_check
+from napari_sfh.training.libraries import templates
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch):
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
+
+
+def recipe(**fit):
+    made = load_recipe("tiny")
+    return dataclasses.replace(made, n=150, fit=dataclasses.replace(made.fit, batch=32, **fit))
+
+
+def train(folder, made, **changes):
+    return training_run.train_bundle(made, training_run.TrainingOptions(folder, device="cpu", quiet=True, **changes))
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "prepare_templates", prepare_toy_templates)
+        return train(tmp_path_factory.mktemp("first") / "run", recipe(epochs=3))
+
+
+def test_training_goes_on_from_weights(first, tmp_path):
+    again = load_bundle(train(tmp_path / "again", recipe(epochs=1, learning_rate=1e-9), start=first))
+    begun = load_bundle(first)
+    data, _ = make_toy_data(5)
+    old, new = (predict_point_values(data, b, device="cpu")["lg_age_lw"] for b in (begun, again))
+    np.testing.assert_allclose(new, old, atol=1e-3)
+    torch.testing.assert_close(again.model.posterior.whiten, begun.model.posterior.whiten)
+    assert again.meta["training"]["start"] == {"name": begun.name, "sha256": begun.sha256}
+    assert "start" not in begun.meta["training"]
+
+
+def test_weights_of_another_shape_are_no_start(first, tmp_path):
+    other = dataclasses.replace(recipe(epochs=1), network={"latent": 7})
+    with pytest.raises(SfhInputError, match="network of these weights"):
+        train(tmp_path / "other", other, start=first)
+
+
+def test_the_epoch_is_chosen_by_independent_galaxies(tmp_path, monkeypatch):
+    errors = iter([0.3, 0.1, 0.2])
+    seen = []
+
+    def measure(self, model):
+        seen.append({k: v.clone() for k, v in model.network.state_dict().items()})
+        return next(errors)
+
+    monkeypatch.setattr(training_run, "make_independent_check", lambda t: make_independent_check(t, 40))
+    monkeypatch.setattr(training_run.IndependentCheck, "measure_error", measure)
+    made = load_bundle(train(tmp_path / "run", recipe(epochs=3, choose_by="independent", average_decay=0.5)))
+    assert len(seen) == 3
+    for key, value in made.model.network.state_dict().items():
+        torch.testing.assert_close(value, seen[1][key], rtol=1e-3, atol=1e-3, msg=key)
+        assert value.dim() < 2 or not torch.equal(value, seen[2][key].half().float()), key
+
+
+def test_the_error_on_independent_galaxies_counts_classes_alike(first):
+    model = load_bundle(first).model
+    check = make_independent_check([toy_templates()], 60)
+    error = check.measure_error(model)
+    shifted = dataclasses.replace(check, truth={k: v + 5.0 * (k == "mh_mw") for k, v in check.truth.items()})
+    assert 0 < error < shifted.measure_error(model)
+    assert check.hidden.spectrum[:, 1].mean() < check.seen.spectrum[:, 1].mean()
