@@ -22,6 +22,7 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from napari_sfh import __version__
+from napari_sfh.analysis.credibility.flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import BLOCK_ROWS, Catalogue, open_catalogue
@@ -32,11 +33,12 @@ from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
+from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra
-from napari_sfh.types import F64, BinMap, Flag, Observation, Prediction, Progress
+from napari_sfh.types import F32, F64, BinMap, Observation, Prediction, Progress
 
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
@@ -195,12 +197,12 @@ def _append_estimates(
     prediction = inference.predict_histories(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
-    out.append(_join_estimates(block, data, prediction))
+    out.append(_join_estimates(block, data, prediction, load_prior_quantiles(bundle)))
     known = np.isfinite(prediction.ood)
     return np.array([len(block), int(known.sum()), int((prediction.ood[known] > 1).sum())])
 
 
-def _join_estimates(block: Table, data: Observation, prediction: Prediction) -> Table:
+def _join_estimates(block: Table, data: Observation, prediction: Prediction, prior: Mapping[str, F32]) -> Table:
     """The block with the columns of the module's text."""
     out, taken = block.copy(copy_data=False), set(block.colnames)
 
@@ -213,10 +215,9 @@ def _join_estimates(block: Table, data: Observation, prediction: Prediction) -> 
         put(f"{name.upper()}_ERR", prediction.half_width(name))
         put(f"{name.upper()}_P16", quantiles[:, 1])
         put(f"{name.upper()}_P84", quantiles[:, 3])
-    strange = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
     put("SNR", data.snr)
     put("OOD", prediction.ood)
-    put("FLAG", (data.flag | strange).astype(np.int32))
+    put("FLAG", data.flag | derive_credibility_flags(data, prediction, prior))
     return out
 
 

@@ -8,17 +8,18 @@ the lookback times at which half and 90 per cent of it had been formed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from napari_sfh.analysis.credibility.prior_influence import describe_prior_share, measure_result_prior_share
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times, sum_mass_from_oldest
-from napari_sfh.physics.quantities import QUANTITIES
+from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import FLAG_MEANING, Flag, Result
 
 #: Colours of compared bins, in order (Okabe & Ito 2008, colour-blind safe).
@@ -53,6 +54,8 @@ LINES_AA: tuple[tuple[str, float], ...] = (
     ("Ca II", 8542.1),
     ("S III", 9530.6),
 )
+#: Curves that are drawn with what the weights believed before: field of `BinView` -> quantity.
+PRIOR_CURVES: dict[str, str] = {"mass": "mass_frac", "light": "light_frac", "mh": "mh"}
 #: The ways to draw an SFH: key, name, label of the axis (the SFR is per unit mass formed).
 SFH_KINDS: dict[str, tuple[str, str]] = {
     "mass": ("Mass formed", "mass / bin"),
@@ -123,6 +126,9 @@ class BinView:
     phot_model: NDArray[np.float64]
     numbers: tuple[PropertyRow, ...]
     estimates: tuple[ScalarEstimate, ...] = ()  # of weights without histories
+    prior: Mapping[str, CredibleBand] = field(
+        default_factory=dict
+    )  # of `PRIOR_CURVES`, before any data: mass, light, mh
 
     @classmethod
     def of(cls, result: Result, bin_id: int) -> BinView:
@@ -150,6 +156,7 @@ class BinView:
             phot_model=phot_model.astype(float),
             numbers=(),
             estimates=() if histories else list_scalar_estimates(result, i),
+            prior={key: _prior_band(result.prior[name]) for key, name in PRIOR_CURVES.items() if name in result.prior},
         )
         times = view.formed() if histories else NO_BAND
         return replace(view, numbers=list_bin_properties(result, bin_id, times))
@@ -258,6 +265,12 @@ def _quantity_band(result: Result, name: str, i: int) -> CredibleBand:
     return CredibleBand(value, np.asarray(quantiles[i, :, 1], float), np.asarray(quantiles[i, :, 3], float))
 
 
+def _prior_band(quantiles: NDArray[np.floating]) -> CredibleBand:
+    """Median and 16-84 % of the prior (A, 5)."""
+    q = np.asarray(quantiles, dtype=float)
+    return CredibleBand(q[:, 2], q[:, 1], q[:, 3])
+
+
 def _cumulative(result: Result, i: int) -> CredibleBand:
     """Mass formed before each edge's lookback time: posterior median; 1 at the first edge, 0 at the last."""
     quantiles = result.prediction.quantiles.get("cum_mass")
@@ -336,11 +349,24 @@ def _format_age(age: float) -> str:
     return f"{age:.1f} Gyr" if age >= 1 else f"{age * 1000:.0f} Myr"
 
 
+def _format_prior_shares(result: Result, i: int) -> PropertyRow:
+    """Width of the posterior over that of the prior: the largest of the four means, the others in the tip."""
+    tip = "Width of the posterior over that of the prior: near 1 the prior decides, near 0 the data"
+    known = [m for m in MEANS if m.name in result.prior and m.name in result.prediction.quantiles]
+    shares = {m.title: float(measure_result_prior_share(result, m.name)[i]) for m in known}
+    if not shares or not np.isfinite(list(shares.values())).all():
+        return PropertyRow("Prior", "–", tip)
+    most = max(shares, key=lambda k: shares[k])
+    lines = "\n".join(f"{title}  {describe_prior_share(share)}" for title, share in shares.items())
+    return PropertyRow("Prior", f"{shares[most]:.2f} ({most})", f"{tip}\n{lines}")
+
+
 def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tuple[PropertyRow, ...]:
     """The numbers panel of a bin: label, value with unit, and what it means; ``times``: see `BinView.formed`."""
     i = bin_id - 1
     data, prediction, bins = result.data, result.prediction, result.bins
     chi2, ood = result.chi2_of(i), float(prediction.ood[i])
+    histories = prediction.has_histories
     verdict = "within its depth" if ood <= 1 else "out of its depth"
     ra, dec = (float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0))
     kinematics = PropertyRow(
@@ -351,6 +377,7 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
         PropertyRow(
             "Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "Out-of-depth score: above 1 do not trust"
         ),
+        *((_format_prior_shares(result, i),) if histories else ()),
         PropertyRow("Flags", describe_flags(int(result.flag[i])), "Why this bin deserves care"),
     )
     return (

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.analysis.credibility.prior_influence import measure_result_prior_share
 from napari_sfh.analysis.stellar_mass import compute_bin_formation_times, compute_mass_density, compute_sfr_density
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
@@ -123,9 +124,17 @@ def _quality_specs() -> dict[str, MapSpec]:
         MapSpec("CHI2", "Reduced chi2", "", "cividis", _chi2),
         MapSpec("SNR", "S/N per pixel", "", "cividis", lambda result: result.data.snr),
         MapSpec("OOD", "Out of depth", "1 = warning", "magma", lambda result: result.prediction.ood),
+        *(
+            MapSpec(f"PRIOR_{q.map_name}", f"{q.title}, share of the prior", "1 = prior", "magma", _prior_share(q.name))
+            for q in MEANS
+        ),
         MapSpec("FLAG", "Flags", "category", "gray", lambda result: _f32(classify_flags(result.flag))),
     ]
     return {spec.name: spec for spec in rows}
+
+
+def _prior_share(name: str) -> Callable[[Result], F32]:
+    return lambda result: measure_result_prior_share(result, name)
 
 
 def _chi2(result: Result) -> F32:

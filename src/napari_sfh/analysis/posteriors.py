@@ -13,6 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from napari_sfh.analysis.credibility.reweighting import (
+    NormalPrior,
+    ReweightedPosterior,
+    UniformPrior,
+    reweight_posterior,
+)
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
@@ -110,6 +116,41 @@ def draw_bin_posterior(
     return PosteriorDraws(bin_id, values)
 
 
+def reweight_bin_posterior(
+    result: Result,
+    bin_id: int,
+    wanted: Mapping[str, NormalPrior | UniformPrior],
+    names: Sequence[str] = DEFAULT_QUANTITIES,
+    n: int = POSTERIOR_DRAWS,
+) -> ReweightedPosterior:
+    """A bin's posterior under another prior on some of the four means.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1..N.
+    wanted : mapping
+        The new prior by quantity, `NormalPrior` or `UniformPrior`; the rest of the prior stays as it is given these.
+    names : sequence of str
+        Quantities of interest, keys of `POSTERIOR_QUANTITIES`.
+    n : int
+        Number of draws.
+
+    Raises
+    ------
+    SfhInputError
+        As `draw_bin_posterior` and `reweight_posterior`; the density of the weights' prior is not known.
+    """
+    from napari_sfh.model.prior_summary import load_prior_summary
+
+    summary = load_prior_summary(load_result_bundle(result))
+    if summary is None:
+        raise SfhInputError(f"{result.model_name}: the prior of these weights is not known; use weights that say it")
+    drawn = draw_bin_posterior(result, bin_id, tuple(dict.fromkeys((*names, *wanted))), n)
+    return reweight_posterior(drawn.values, summary.density, wanted)
+
+
 def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:
     if not 1 <= bin_id <= result.bins.n_bins:
         raise SfhInputError(f"bin {bin_id}: there are bins 1 to {result.bins.n_bins}; click one on the map")
@@ -118,5 +159,7 @@ def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:
         raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(known)}")
     if len(names) == 0:
         raise SfhInputError("posterior: no quantity is chosen; choose at least one")
-    if not all(np.isfinite(values[bin_id - 1]).all() for values in result.prediction.quantiles.values()):
+    prediction = result.prediction
+    told = prediction.ood if prediction.mass_frac is None else prediction.mass_frac
+    if not np.isfinite(told[bin_id - 1]).all():
         raise SfhInputError(f"bin {bin_id} has no prediction (no usable spectrum), hence no posterior; click another")
