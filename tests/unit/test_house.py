@@ -68,7 +68,7 @@ fill find fit fix flag flatten format get group guess hash hide histogram identi
 invert iterate join keep label limit list load locate make mark mask match measure merge move name normalise observe
 open pack paint parse permute place plot predict prefetch prepare preview print propose raise rank read rebin recolor
 reconstruct refine reject release remove render renumber replace report require resample resolve restore restrict
-round run sample save scale select serve set shift shorten show simulate split start stop store stream strip style
+round run sample save scale select serve set shift shorten show simulate smooth split start stop store stream strip style
 subtract sum summarise synthesise tell tessellate trace train transform unpack update validate verify warm weigh word
 write reweight
 """

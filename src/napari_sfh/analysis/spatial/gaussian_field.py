@@ -25,7 +25,7 @@ from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.types import F64, I64, Bool, Result
 
 #: Bins that a map needs, bins from which the field is measured, and neighbours that a bin is predicted from.
-MIN_BINS, MAX_MEASURED, NEIGHBOURS = 20, 1500, 40
+MIN_FIELD_BINS, MAX_MEASURED, NEIGHBOURS = 20, 1500, 40
 _VECCHIA_NEIGHBOURS = 15
 #: Log likelihood that a field must gain over none.
 _MIN_GAIN = 3.0
@@ -75,7 +75,7 @@ def smooth_bin_values(place: F64, value: F64, error: F64, use: Bool | None = Non
     Raises
     ------
     SfhInputError
-        Fewer than `MIN_BINS` bins that tell.
+        Fewer than `MIN_FIELD_BINS` bins that tell.
 
     Examples
     --------
@@ -89,8 +89,8 @@ def smooth_bin_values(place: F64, value: F64, error: F64, use: Bool | None = Non
     good = np.isfinite(value) & np.isfinite(error) & (error > 0)
     good = good if use is None else good & use
     rows = np.flatnonzero(good)
-    if rows.size < MIN_BINS:
-        raise SfhInputError(f"{rows.size} bins have a value to be trusted; a spatial field needs {MIN_BINS}")
+    if rows.size < MIN_FIELD_BINS:
+        raise SfhInputError(f"{rows.size} bins have a value to be trusted; a spatial field needs {MIN_FIELD_BINS}")
     field = measure_gaussian_field(place[rows], value[rows], error[rows])
     out, sigma = np.array(value, float), np.array(error, float)
     if not field.is_flat:
