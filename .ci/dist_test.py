@@ -1,9 +1,9 @@
 """``make dist-test``: wheel and sdist are built, and installed into empty environments, as a stranger would.
 
-    python .ci/dist_test.py [--python 3.11 ...] [--keep FOLDER]
+    python .ci/dist_test.py [--python 3.11 ...]
 
-For each Python: the wheel without any Qt, imports, commands, the doctor, and a run of a small galaxy. On the first one also
-the sdist, and whether pip finds packages for every extra. A Python that this machine lacks is skipped with a line.
+For each Python: the wheel without any Qt, imports, commands, the doctor, and a run of a small galaxy. On the first one
+also the sdist, and whether pip finds packages for every extra. A Python that this machine lacks is skipped with a line.
 """
 
 from __future__ import annotations
