@@ -72,4 +72,4 @@ gpu: $(STAMP) ## on a machine with a GPU, ten minutes: tests marked cuda, throug
 	$(BIN)/python benchmarks/gpu.py
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) demo-output real-output build dist docs/_build docs/reference/api docs/reference/_*.md src/*.egg-info
+	rm -rf $(VENV) demo-output real-output build dist docs/_build docs/reference/api docs/reference/_*.md docs/tutorials/output src/*.egg-info

@@ -30,7 +30,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
+from napari_sfh.model.bundle import BUNDLE_FILE, Bundle, load_bundle, save_bundle
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training.fitting import learning_curve, provenance
@@ -49,7 +49,7 @@ from napari_sfh.training.fitting.spectra_sources import Batches
 from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
 
 #: Files of a run's folder.
-FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", "bundle.safetensors"
+FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", BUNDLE_FILE
 #: What stage one fits.
 _POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
 _STORE_BATCH = 512

@@ -37,6 +37,8 @@ from napari_sfh.physics.template_basis import TemplateBasis
 
 #: Version of the file format that is written; it and those before are read.
 FORMAT = 2
+#: Name of the bundle in the folder of a training run.
+BUNDLE_FILE = "bundle.safetensors"
 #: Bundles looked for, in this order, when none is named.
 PREFERRED = ("wide", "phangs")
 #: Keys of the metadata document.
@@ -103,7 +105,7 @@ def list_bundles() -> dict[str, Path]:
 
 
 def find_bundle_file(name_or_path: str | Path) -> Path:
-    """The file of a bundle: a path, a shipped bundle's name, or ``default``."""
+    """The file of a bundle: a path, the folder of a training run, a shipped bundle's name, or ``default``."""
     shipped = list_bundles()
     text = str(name_or_path)
     if text == "default":
@@ -113,6 +115,8 @@ def find_bundle_file(name_or_path: str | Path) -> Path:
     if text in shipped:
         return shipped[text]
     path = Path(text).expanduser()
+    if (path / BUNDLE_FILE).is_file():
+        return path / BUNDLE_FILE
     if path.is_file():
         return path
     raise SfhInputError(f"model: {text!r} is neither a file nor a shipped bundle ({', '.join(shipped) or 'none'})")
