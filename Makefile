@@ -28,11 +28,8 @@ system: ## system libraries of Qt and OpenGL (installs them when root on Debian,
 demo: system $(STAMP) ## the main job on the bundled mock galaxy; HEADLESS=1 forces no window
 	$(BIN)/napari-sfh demo --output demo-output $(if $(or $(HEADLESS),$(if $(DISPLAY)$(WAYLAND_DISPLAY),,1)),--headless)
 
-test: system $(STAMP) lint ## lint, types, imports, then every test that does not need hours: windows one after the other, the rest on two cores
-	@# Real clicks in real windows depend on the machine's load: a window test that fails is asked once more, alone.
-	@bash .ci/with-display $(BIN)/python -m pytest tests/qt $(PYTEST_ARGS) || \
-	  bash .ci/with-display $(BIN)/python -m pytest tests/qt --last-failed --last-failed-no-failures none $(PYTEST_ARGS)
-	@bash .ci/with-display $(BIN)/python -m pytest --ignore tests/qt -n 2 --dist loadfile $(PYTEST_ARGS)
+test: system $(STAMP) lint ## lint, types, imports, then every test that does not need hours, windows on virtual screens, on two cores; the real galaxy
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 	@$(MAKE) --no-print-directory real
 
 lint: $(STAMP) ## format, style; then types and imports on an installed copy, where training/ is a subpackage
@@ -53,7 +50,7 @@ real: $(STAMP) ## the real MUSE cube and HST image of Abell 478, fetched by pack
 
 proofs: system $(STAMP) ## the template libraries (fetched by package name, 0.3 GB) against published tables and physics
 	$(BIN)/napari-sfh-train templates
-	@bash .ci/with-display $(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -m slow $(PYTEST_ARGS)
 
 docs: $(STAMP) ## the site, into docs/_build/html: tutorials run, a warning or a broken link between pages is an error
 	@$(BIN)/python -c 'import myst_nb, numpydoc, pydata_sphinx_theme, sphinx_design, sphinx_copybutton' 2>/dev/null || \

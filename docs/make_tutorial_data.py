@@ -1,7 +1,7 @@
 """Data of the tutorials, from the training simulator: ``python docs/make_tutorial_data.py``.
 
-Writes into docs/tutorials/data three files with the layout of SDSS spectra and a catalogue of J-PAS bands, both with the
-truth. The templates of the priors `percentiles` and `jpas` must be prepared.
+Writes into docs/tutorials/data three files with the layout of SDSS spectra and a catalogue of J-PAS bands, both with
+the truth. The templates of the priors `percentiles` and `jpas` must be prepared.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.physics.dust import dust_transmission, tau_from_ebv
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.prep.band_fluxes import narrowband
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.types import F32, F64

@@ -207,7 +207,9 @@ def _build_wcs(
             wcs = WCS(plain, hdus) if hdus is not None else WCS(plain)
             wcs = wcs.celestial if wcs.has_celestial else wcs
             wcs.wcs.set()
-            wcs.wcs_pix2world([[0.0, 0.0]], 0)
+            sky = wcs.wcs_pix2world([[0.0, 0.0], [wcs.wcs.crpix[0], wcs.wcs.crpix[1]]], 0)
+            if not np.isfinite(sky).any(axis=1).any():
+                raise ValueError("the coordinates are not finite" + _list_projection_cards(plain))
         except Exception as e:  # wcslib raises many classes for one fault: a broken header
             line = (str(e).strip().splitlines() or [type(e).__name__])[-1][:120]
             shown = ", ".join(f"CTYPE{i} = {cards.text(f'CTYPE{i}')!r}" for i in axes)
@@ -217,6 +219,11 @@ def _build_wcs(
                 + ("give a drizzled image" if lookup else "correct these cards")
             ) from e
     return wcs
+
+
+def _list_projection_cards(header: fits.Header) -> str:
+    shown = [f"{key} = {header[key]!r}" for key in header if re.fullmatch(r"PV\d_\d+|LONPOLE|LATPOLE", key)]
+    return f" with {', '.join(shown[:6])}" if shown else ""
 
 
 def _check_scale(cards: HeaderCards, wcs: WCS, axes: CelestialAxes) -> None:
