@@ -32,7 +32,7 @@ from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_jso
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.model.encoding import FeatureSettings
-from napari_sfh.model.probe import answer_probe, differs_from_probe
+from napari_sfh.model.probe import compute_probe_answer, is_other_answer
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel
 from napari_sfh.model.targets import Targets, targets_from_json
 from napari_sfh.physics.filters import Filter, filters_from_tensors, filters_to_tensors, hash_filter_curve
@@ -225,7 +225,9 @@ def save_bundle(
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; a bundle must say all of {', '.join(REQUIRED)}")
     if (names := tuple(band.name for band in filters)) != instrument.band_names:
         raise SfhInputError(f"{path}: filters {names} for bands {instrument.band_names}; give one curve a band")
-    document["probe"] = answer_probe(model.eval().cpu(), FeatureSettings.from_json(document["features"]), instrument)
+    document["probe"] = compute_probe_answer(
+        model.eval().cpu(), FeatureSettings.from_json(document["features"]), instrument
+    )
     tensors = _collect_tensors(model, filters, basis)
     text = json.dumps(document, sort_keys=True)
     content = save(tensors, metadata={"napari_sfh": text, "digest": _digest(text, tensors)})
@@ -321,7 +323,7 @@ def _check_answer(meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], 
     stored = meta.get("probe") or _read_released_probes().get(_digest("", tensors))
     if stored is None:
         return  # of another's making, before bundles held their answer
-    if differs_from_probe(answer_probe(made["model"], made["features"], made["instrument"]), stored):
+    if is_other_answer(compute_probe_answer(made["model"], made["features"], made["instrument"]), stored):
         raise SfhInputError(
             "the network does not answer as it did when it was saved: settings of the model, the encoding, the "
             "instrument or the targets are not those of the weights"

@@ -63,7 +63,7 @@ def predict_points(features: Features, model: SfhModel) -> dict[str, F32]:
     return {k: derived[k].float().cpu().numpy() for k in names}
 
 
-def answer_probe(model: SfhModel, features: FeatureSettings, instrument: Instrument) -> list[float]:
+def compute_probe_answer(model: SfhModel, features: FeatureSettings, instrument: Instrument) -> list[float]:
     """What a model in evaluation mode says to `make_probe_observation`, how it encodes it, which objects it would take.
 
     Returns
@@ -75,14 +75,15 @@ def answer_probe(model: SfhModel, features: FeatureSettings, instrument: Instrum
     encoded = encode_observation(data, features)
     values = predict_points(encoded, model)
     parts: list[NDArray[np.floating]] = [np.ravel(values[k]) for k in sorted(values)]
-    parts += [encoded.spectrum.mean(2).numpy().ravel(), encoded.photometry.numpy().ravel()]
-    parts += [find_usable_rows(data, features).astype(np.float64)]
+    if instrument.n_wave:
+        parts.append(encoded.spectrum.mean(2).numpy().ravel())
+    parts += [encoded.photometry.numpy().ravel(), find_usable_rows(data, features).astype(np.float64)]
     if edges := model.targets.to_json().get("age_edges_gyr"):
         parts.append(np.asarray(edges, dtype=np.float64))
     return [round(float(v), 5) for v in np.concatenate(parts)]
 
 
-def differs_from_probe(found: list[float], stored: list[float]) -> bool:
+def is_other_answer(found: list[float], stored: list[float]) -> bool:
     """Whether an answer is another than the stored one, beyond what processors differ by."""
     if len(found) != len(stored):
         return True
