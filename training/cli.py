@@ -21,10 +21,13 @@ COMMANDS: tuple[str, ...] = (
     "mock",
     "train",
     "evaluate",
+    "testbed",
     "retraining-bound",
     "leave-one-out",
     "narrowband",
     "paper-systems",
+    "papers",
+    "prior-summaries",
     "release",
 )
 

@@ -58,6 +58,7 @@ def test_every_subpackage_is_packaged():
 
 #: Names that two modules may define: the entry points of the two commands.
 SHARED_NAMES = {"main"}
+TYPE_VARIABLES = {"T"}
 #: First words of public functions.
 _VERBS = """
 add align amplify apply attenuate augment average bin bisect blend broaden build calibrate check choose classify clean
@@ -69,7 +70,7 @@ open pack paint parse permute place plot predict prefetch prepare preview print 
 reconstruct refine reject release remove render renumber replace report require resample resolve restore restrict
 round run sample save scale select serve set shift shorten show simulate split start stop store stream strip style
 subtract sum summarise synthesise tell tessellate trace train transform unpack update validate verify warm weigh word
-write
+write reweight
 """
 VERBS = set(_VERBS.split())
 #: Questions.
@@ -108,6 +109,27 @@ def test_a_public_name_means_one_thing():
     for module, node in _public((ast.FunctionDef, ast.ClassDef)):
         places[node.name].append(module)
     assert {name: where for name, where in places.items() if len(where) > 1 and name not in SHARED_NAMES} == {}
+
+
+def _constants(tree):
+    """Public constants that a module defines."""
+    for node in tree.body:
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        for target in targets:
+            names = target.elts if isinstance(target, ast.Tuple) else [target]
+            yield from (
+                n.id for n in names if isinstance(n, ast.Name) and n.id[0] != "_" and n.id not in TYPE_VARIABLES
+            )
+
+
+def test_a_public_constant_is_defined_once():
+    places = collections.defaultdict(set)
+    for module, tree in TREES.items():
+        for name in _constants(tree):
+            places[name].add(module)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
 
 
 def test_public_functions_say_what_they_do():

@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.filters import C_AA_S
 from napari_sfh.physics.formation import compute_formation_times, sum_mass_from_oldest
 from napari_sfh.types import Result
 
 #: Absolute AB magnitude of the Sun in V, and the band's pivot wavelength in Angstrom.
 SUN_V_MAG, SUN_V_AA = 4.80, 5477.0
-#: Centimetres in a parsec, and in a kiloparsec; Angstrom per second that light travels.
-PC_CM, KPC_CM, C_AA_S = 3.0856775815e18, 3.0856775815e21, 2.99792458e18
+#: Centimetres in a parsec, and in a kiloparsec.
+PC_CM, KPC_CM = 3.0856775815e18, 3.0856775815e21
 _ARCSEC2_PER_SR = (180 * 3600 / np.pi) ** 2
 
 
@@ -108,13 +109,15 @@ def compute_total_mass(result: Result, distance_mpc: float, rows: Any = slice(No
     return float(np.nansum(mass[rows]))
 
 
-def compute_bin_formation_times(result: Result, fractions: Sequence[float]) -> F64:
+def compute_bin_formation_times(result: Result, fractions: Sequence[float], quantile: int = 2) -> F64:
     """Lookback times in Gyr at which shares of the mass had formed, (N, F), from the posterior's median curve.
+
+    ``quantile``: place in `types.QUANTILES` of another curve; the 16 and 84 % ones bound the times' interval.
 
     NaN without a prediction. The rate is constant within an age bin.
     """
     quantiles = result.prediction.quantiles.get("cum_mass")
     if quantiles is None:
         return compute_formation_times(sum_mass_from_oldest(result.prediction.history("mass_frac")), fractions)
-    median = np.asarray(quantiles[..., 2], dtype=float)
-    return compute_formation_times(np.concatenate([median, np.zeros((len(median), 1))], axis=1), fractions)
+    curve = np.asarray(quantiles[..., quantile], dtype=float)
+    return compute_formation_times(np.concatenate([curve, np.zeros((len(curve), 1))], axis=1), fractions)

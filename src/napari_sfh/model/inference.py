@@ -42,9 +42,9 @@ from napari_sfh.types import F32, QUANTILES, Bool, Observation, Prediction, Prog
 #: Draws per bin from which quantiles are read, unless told otherwise.
 DRAWS: int = SETTINGS["draws"].default
 #: Bins per batch to begin with; halved when memory runs out.
-BATCH = 64
+INFERENCE_BATCH = 64
 
-Step = Callable[[Observation, SfhModel, torch.device], dict[str, F32]]
+InferenceStep = Callable[[Observation, SfhModel, torch.device], dict[str, F32]]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -69,7 +69,7 @@ def predict_histories(
     data: Observation,
     bundle: Bundle,
     device: str = "auto",
-    batch_size: int = BATCH,
+    batch_size: int = INFERENCE_BATCH,
     draws: int = DRAWS,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
@@ -156,7 +156,7 @@ def _run_in_batches(
     bundle: Bundle,
     device: str,
     batch_size: int,
-    step: Step,
+    step: InferenceStep,
     out: dict[str, F32],
     progress: ReportProgress | None,
     cancel: threading.Event | None,
@@ -188,7 +188,7 @@ def _map_batches(
     data: Observation,
     model: SfhModel,
     where: torch.device,
-    step: Step,
+    step: InferenceStep,
     cancel: threading.Event | None,
 ) -> Iterator[tuple[np.ndarray, dict[str, F32]]]:
     """Outputs of the batches in their order; after a cancel or a failure no other batch is begun."""
@@ -383,7 +383,7 @@ def _shrink_batch(size: int, device: torch.device) -> tuple[int, torch.device, s
     if size > 1:
         return size // 2, device, f" (memory short: {size // 2} bins at once)"
     if device.type != "cpu":
-        return BATCH, torch.device("cpu"), f" (memory of {device.type} too small: on the CPU)"
+        return INFERENCE_BATCH, torch.device("cpu"), f" (memory of {device.type} too small: on the CPU)"
     raise ComputeError("prediction: out of memory with one bin at a time on the CPU; close other programs")
 
 

@@ -14,6 +14,8 @@ from astropy import units as u
 
 #: Flux density everywhere in this package.
 FLAM: u.UnitBase = u.erg / u.s / u.cm**2 / u.AA
+#: Flux density per frequency.
+FNU: u.UnitBase = u.erg / u.s / u.cm**2 / u.Hz
 #: Spellings (in lower case) of words that astropy does not know, or knows as something else (``A`` = ampere).
 UNIT_WORDS: Mapping[str, str] = {
     # wavelengths
