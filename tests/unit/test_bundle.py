@@ -89,7 +89,7 @@ def test_half_precision_only_where_nothing_is_lost(tmp_path):
 def test_truncated_file(path, tmp_path, keep):
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
-    with pytest.raises(SfhInputError, match=r"cut.safetensors: not a readable weights file .*fetch it again"):
+    with pytest.raises(SfhInputError, match=r"cut.safetensors: not a readable weights"):
         load_bundle(cut)
 
 
@@ -153,7 +153,7 @@ def test_names_are_resolved(path, tmp_path, monkeypatch):
     assert find_bundle_file("default").stem == "wide"
     assert find_bundle_file("phangs").stem == "phangs"
     assert find_bundle_file(path) == path
-    with pytest.raises(SfhInputError, match=r"'best' is neither a file nor a shipped bundle \(wide, phangs, aaa\)"):
+    with pytest.raises(SfhInputError, match="'best' is neither a file nor"):
         find_bundle_file("best")
 
 

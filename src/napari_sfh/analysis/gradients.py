@@ -258,7 +258,26 @@ def fit_all_gradients(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> dict[str, Gradient]:
-    """Gradients of all `GRADIENT_QUANTITIES`, keyed by name; errors, progress and cancel as in `fit_gradient`."""
+    """Fit the gradients of all `GRADIENT_QUANTITIES`.
+
+    Parameters
+    ----------
+    result : Result
+    disc : Disc
+        Centre, position angle and axis ratio: where the radii come from.
+    settings, use, progress, cancel
+        As of `fit_gradient`.
+
+    Returns
+    -------
+    dict
+        Quantity to its `Gradient`.
+
+    Raises
+    ------
+    SfhInputError
+        As `fit_gradient`.
+    """
     found: dict[str, Gradient] = {}
     for quantity in GRADIENT_QUANTITIES:
         made = fit_gradient(build_radial_profile(result, disc, quantity), settings, use, progress, cancel)
