@@ -30,6 +30,11 @@ from napari_sfh.types import F64, Progress, Result
 POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
     name: (quantity.title, quantity.unit) for name, quantity in QUANTITIES.items() if name != "tau_ism"
 }
+#: Those that follow from a history.
+_OF_HISTORIES = (
+    *("lg_age_lw", "lg_age_mw", "mh_lw", "mh_mw", "ebv", "tau_bc", "lg_ml_v"),
+    *("t10", "t50", "t90"),
+)
 #: What is drawn unless told otherwise.
 DEFAULT_QUANTITIES: tuple[str, ...] = ("lg_age_lw", "lg_age_mw", "mh_lw", "mh_mw", "ebv")
 #: Draws of one bin.
@@ -38,14 +43,28 @@ POSTERIOR_DRAWS = 4096
 
 @dataclass(frozen=True)
 class PosteriorDraws:
-    """Draws of one bin's posterior."""
+    """Draws of the posterior of one bin, or of one row of a catalogue."""
 
-    bin_id: int
+    bin_id: int  # or the row's number, from 1
     values: Mapping[str, F64]  # keys of QUANTITIES, (n,) each, in their units
+    source: str = ""  # of a row: its catalogue
+    model_name: str = ""  # of a row: the weights
+
+    @property
+    def name(self) -> str:
+        """What it is of, for a title."""
+        return f"row {self.bin_id}" if self.source else f"bin {self.bin_id}"
 
     def array(self) -> F64:
         """All of them, (n, quantities)."""
         return np.column_stack(list(self.values.values()))
+
+
+def list_posterior_quantities(result: Result) -> tuple[str, ...]:
+    """Names of the quantities of `POSTERIOR_QUANTITIES` that the result's weights tell of."""
+    if result.prediction.has_histories:
+        return _OF_HISTORIES
+    return tuple(name for name in result.prediction.scalars if name in POSTERIOR_QUANTITIES)
 
 
 def draw_bin_posterior(
@@ -86,13 +105,13 @@ def draw_bin_posterior(
     from napari_sfh.model.inference import draw_posterior_samples
 
     made = draw_posterior_samples(result.data.select(slice(bin_id - 1, bin_id)), bundle, n, calibrated=True)
-    grown = np.concatenate([made["cum_mass"][0], np.zeros((n, 1), np.float32)], axis=1)
-    values = {
-        name: compute_formation_times(grown, (int(name[1:]) / 100,))[:, 0]
-        if name not in made
-        else made[name][0].astype(np.float64)
-        for name in names
-    }
+    values = {}
+    for name in names:
+        if name in made:
+            values[name] = made[name][0].astype(np.float64)
+        else:
+            grown = np.concatenate([made["cum_mass"][0], np.zeros((n, 1), np.float32)], axis=1)
+            values[name] = compute_formation_times(grown, (int(name[1:]) / 100,))[:, 0]
     raise_if_cancelled(cancel)
     return PosteriorDraws(bin_id, values)
 
@@ -135,9 +154,12 @@ def reweight_bin_posterior(
 def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:
     if not 1 <= bin_id <= result.bins.n_bins:
         raise SfhInputError(f"bin {bin_id}: there are bins 1 to {result.bins.n_bins}; click one on the map")
-    if unknown := [name for name in names if name not in POSTERIOR_QUANTITIES]:
-        raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(POSTERIOR_QUANTITIES)}")
+    known = list_posterior_quantities(result)
+    if unknown := [name for name in names if name not in known]:
+        raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(known)}")
     if len(names) == 0:
         raise SfhInputError("posterior: no quantity is chosen; choose at least one")
-    if not np.isfinite(result.prediction.history("mass_frac")[bin_id - 1]).all():
+    prediction = result.prediction
+    told = prediction.ood if prediction.mass_frac is None else prediction.mass_frac
+    if not np.isfinite(told[bin_id - 1]).all():
         raise SfhInputError(f"bin {bin_id} has no prediction (no usable spectrum), hence no posterior; click another")
