@@ -157,7 +157,7 @@ def test_names_are_resolved(path, tmp_path, monkeypatch):
     run.mkdir()
     (run / "bundle.safetensors").write_bytes(path.read_bytes())
     assert find_bundle_file(run) == run / "bundle.safetensors"
-    with pytest.raises(SfhInputError, match="'best' is neither a file.*wide, phangs, aaa"):
+    with pytest.raises(SfhInputError, match=r"'best' is neither a file.*wide, phangs, aaa"):
         find_bundle_file("best")
 
 
