@@ -22,6 +22,7 @@ COMMANDS: tuple[str, ...] = (
     "train",
     "evaluate",
     "testbed",
+    "recalibrate",
     "retraining-bound",
     "leave-one-out",
     "narrowband",

@@ -6,14 +6,18 @@ import numpy as np
 import pytest
 import torch
 from synthetic_toys import prepare_toy_templates, toy_templates
-from toy_universe import make_toy_data
+from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import predict_point_values
+from napari_sfh.model.posterior import make_base_points
+from napari_sfh.training import cli
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import load_recipe
+from napari_sfh.training.fitting.selection import recalibration
 from napari_sfh.training.fitting.selection.independent_check import make_independent_check
+from napari_sfh.training.fitting.selection.recalibration import RecalibrationSettings, recalibrate_bundle
 from napari_sfh.training.libraries import templates
 
 
@@ -93,3 +97,35 @@ def test_the_error_on_independent_galaxies_counts_classes_alike(first):
     shifted = dataclasses.replace(check, truth={k: v + 5.0 * (k == "mh_mw") for k, v in check.truth.items()})
     assert 0 < error < shifted.measure_error(model)
     assert check.hidden.spectrum[:, 1].mean() < check.seen.spectrum[:, 1].mean()
+
+
+def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first):
+    bundle = load_bundle(first)
+    before = {k: v.clone() for k, v in bundle.model.state_dict().items()}
+    said = []
+    recalibrate_bundle(bundle, [toy_templates()], RecalibrationSettings(n=600, draws=100), said.append)
+    after = bundle.model.state_dict()
+    changed = {k for k in before if not torch.equal(before[k], after[k])}
+    assert changed == {"calibration.scalar", "calibration.vector"}
+    assert len(said) == 2
+    levels = bundle.model.calibration.scalar
+    assert (levels.diff(dim=-1) >= 0).all()
+    # Held against both simulators together, the levels hold what they promise.
+    settings = RecalibrationSettings(n=600, draws=100)
+    pieces = [*recalibration._observe_home(bundle, settings), *recalibration._observe_away([toy_templates()], settings)]
+    inside = []
+    with torch.inference_mode():
+        for features, truth in pieces:
+            mu, context, _ = bundle.model.locate(features)
+            made = bundle.model.draw(mu, context, make_base_points(100, bundle.targets.size))
+            q = bundle.model.calibration.quantiles(made, features.lg_snr[:, 0])["lg_age_mw"]
+            inside.append((truth["lg_age_mw"] >= q[:, 1]) & (truth["lg_age_mw"] <= q[:, 3]))
+    assert float(torch.cat(inside).float().mean()) == pytest.approx(0.68, abs=0.05)
+
+
+def test_weights_without_histories_are_not_recalibrated(tmp_path, capsys):
+    path = str(write_toy_bundle(tmp_path / "toy.safetensors"))
+    out = ["--output", str(tmp_path / "out.safetensors")]
+    assert cli.main(["recalibrate", "--weights", path, *out]) == 2
+    assert "trained on a prior" in capsys.readouterr().err
+    assert cli.main(["recalibrate", "--weights", path, "--n", "10", *out]) == 2

@@ -91,6 +91,10 @@ def _training(meta: Mapping[str, Any]) -> list[str]:
         error = "{:.3f} dex before, {:.3f} after".format(*start.get("independent_error", (float("nan"),) * 2))
         known = f"; mean error on galaxies of the independent simulator {error}" if "independent_error" in start else ""
         lines.append(f"- went on from `{start['name']}`, sha256 `{start['sha256'][:16]}`{known}")
+    if again := t.get("recalibration"):
+        lines.append(
+            f"- intervals calibrated on {again['n']} objects of the prior and as many of the independent simulator"
+        )
     if note := t.get("note"):
         lines.append(f"- {note}")
     return ["## Training", "\n".join(lines)]
