@@ -189,9 +189,9 @@ def move_edge(edges):
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        ("wide", lambda meta: move_edge(meta["grid"]["age_edges_gyr"])),
-        ("wide", lambda meta: meta["features"].__setitem__("fill_px", 10)),
-        ("wide", lambda meta: meta["features"].__setitem__("min_usable", 0.8)),
+        ("phangs", lambda meta: move_edge(meta["grid"]["age_edges_gyr"])),
+        ("phangs", lambda meta: meta["features"].__setitem__("fill_px", 10)),
+        ("phangs", lambda meta: meta["features"].__setitem__("min_usable", 0.8)),
         ("narrowband", lambda meta: meta["features"].__setitem__("phot_range", [0.5, 1000.0])),
     ],
 )
@@ -223,4 +223,4 @@ def test_a_curve_that_the_card_does_not_name_is_refused(tmp_path):
         tensors["basis.filter_0_curve"] = tensors["basis.filter_0_curve"][..., :-1].contiguous()
 
     with pytest.raises(SfhInputError, match=r"curve of F275W is not the one .*UVIS, sha256"):
-        load_bundle(rewritten(find_bundle_file("wide"), tmp_path, change_tensor=narrow))
+        load_bundle(rewritten(find_bundle_file("phangs"), tmp_path, change_tensor=narrow))
