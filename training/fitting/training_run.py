@@ -44,9 +44,12 @@ from napari_sfh.training.fitting.posterior import (
     make_stderr_logger,
 )
 from napari_sfh.training.fitting.recipe import Recipe
+from napari_sfh.training.fitting.selection.coverage_rule import measure_min_coverage
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck, make_independent_check
 from napari_sfh.training.fitting.spectra_sources import Batches
 from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
+from napari_sfh.training.fitting.transfer.added_bands import adds_bands
+from napari_sfh.training.prior.prior_config import load_prior
 
 #: Files of a run's folder.
 FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", "bundle.safetensors"
@@ -110,6 +113,8 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
             _obtain_flow(model, recipe, material, folder, device, say, start)
         with log.time_stage("calibration"):
             calibrate_model(model, material.basis, material.spectra, (material.train, material.held_out), recipe, say)
+        noise = load_prior(recipe.prior).noise
+        material.facts["min_coverage"] = measure_min_coverage(recipe.augment, noise, material.instrument)
         if start is not None:
             material.facts["start"] = {"name": start.name, "sha256": start.sha256}
         record = provenance.describe_training(
@@ -243,13 +248,15 @@ def _first_difference(there: dict[str, Any], wanted: dict[str, Any], prefix: str
 
 
 def _load_start(name: str | Path | None, recipe: Recipe, material: TrainingData) -> Bundle | None:
-    """The weights that a run goes on from, if any; refused where their shapes are others."""
+    """The weights that a run goes on from, if any; refused where their shapes are others. Bands may be added."""
     if name is None:
         return None
     bundle = load_bundle(name)
     wanted = recipe.model_config()
+    same = adds_bands(bundle.instrument, material.instrument)
+    instrument = material.instrument.sha256
     for what, have, want in (
-        ("instrument", bundle.instrument.sha256, material.instrument.sha256),
+        ("instrument", instrument if same else bundle.instrument.sha256, instrument),
         ("targets", bundle.targets.to_json(), material.targets.to_json()),
         ("architecture", bundle.model.config.architecture, wanted.architecture),
         ("network", dict(bundle.model.config.network), dict(wanted.network)),
@@ -286,7 +293,7 @@ def _obtain_point_network(
                 options.quiet,
                 options.devices,
                 check,
-                None if start is None else start.model,
+                start,
             )
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from error
