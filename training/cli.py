@@ -21,10 +21,12 @@ COMMANDS: tuple[str, ...] = (
     "mock",
     "train",
     "evaluate",
+    "testbed",
     "retraining-bound",
     "leave-one-out",
     "narrowband",
     "paper-systems",
+    "prior-summaries",
     "release",
 )
 

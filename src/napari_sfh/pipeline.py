@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_sfh import __version__, decisions
-from napari_sfh.analysis.gas import gas_and_stars, line_fitting
+from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.gas import gas_and_stars, line_fitting, predicted_lines
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
@@ -24,6 +25,7 @@ from napari_sfh.io.muse import read_cube
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
+from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep import binning, rest_frame, sky_lines, spectra
@@ -370,7 +372,11 @@ def flag_other_gas(
         return _no_gas_flags(galaxy)
     lines = line_fitting.fit_emission_lines(data, prediction, redshift, inputs.bundle, progress=progress, cancel=cancel)
     other = gas_and_stars.find_non_star_forming_gas(data, predicted.model_flux, redshift, lines)
-    flag = np.where(other, int(Flag.OTHER_GAS), 0).astype(np.int32)
+    stars = line_fitting.reconstruct_stars(data, prediction, inputs.bundle)
+    absent = predicted_lines.find_absent_lines(
+        predicted_lines.compare_line_widths(data, predicted.model_flux, stars, redshift, lines)
+    )
+    flag = (np.where(other, int(Flag.OTHER_GAS), 0) | np.where(absent, int(Flag.ABSENT_LINES), 0)).astype(np.int32)
     if other.sum() <= _MANY_FLAGGED * max(int(np.isfinite(prediction.ood).sum()), 1):
         return GasFlags(flag, ())
     note = (
@@ -389,7 +395,8 @@ def collect_result(
 ) -> Result:
     """The result of all stages, with its models, flags and notes."""
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
-    out_of_depth = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
+    prior = load_prior_quantiles(inputs.bundle)
+    flag = data.flag | gas.flag | derive_credibility_flags(data, prediction, prior, predicted.model_flux)
     notes = (*_file_notes(inputs), *prepared.notes, *_ood_notes(prediction.ood), *gas.notes)
     return Result(
         bins=galaxy.bins,
@@ -398,7 +405,7 @@ def collect_result(
         model_flux=predicted.model_flux,
         model_phot=predicted.model_phot,
         chi2=None if predicted.model_flux is None else reduced_chi2(data, predicted.model_flux),
-        flag=(data.flag | out_of_depth | gas.flag).astype(np.int32),
+        flag=flag.astype(np.int32),
         white=galaxy.spaxels.signal,
         wcs=inputs.cube.wcs,
         name=inputs.cube.name,
@@ -411,6 +418,7 @@ def collect_result(
             "device_used": str(inference.choose_device(config.device)),
             "notes": " | ".join(notes),
         },
+        prior=prior,
     )
 
 

@@ -17,7 +17,7 @@ from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import load_recipe
 from napari_sfh.training.fitting.selection.independent_check import make_independent_check
-from napari_sfh.training.fitting.transfer.added_bands import adds_bands, widen_network
+from napari_sfh.training.fitting.transfer.added_bands import extend_network, has_added_bands
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.libraries.basis import make_template_basis
 
@@ -92,13 +92,13 @@ def test_added_bands_change_nothing_before_they_are_learned(first, tmp_path):
     more = dataclasses.replace(
         known.instrument, name="more", bands=(Band("N1", centre_aa=9000.0, fwhm_aa=300.0), *known.instrument.bands)
     )
-    assert adds_bands(known.instrument, more)
-    assert not adds_bands(more, known.instrument)
-    assert not adds_bands(known.instrument, dataclasses.replace(more, bands=more.bands[:4]))
+    assert has_added_bands(known.instrument, more)
+    assert not has_added_bands(more, known.instrument)
+    assert not has_added_bands(known.instrument, dataclasses.replace(more, bands=more.bands[:4]))
     data, _ = make_toy_data(6)
     basis = make_template_basis(toy_templates(more))
     model = SfhModel(known.model.config, more, known.targets, basis)
-    widen_network(known.model, known.instrument, model, more)
+    extend_network(known.model, known.instrument, model, more)
 
     def answer(model, observation):
         with torch.inference_mode():

@@ -30,7 +30,7 @@ from napari_sfh.training.fitting.losses import light_loss, paper_loss, scalar_lo
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck
 from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
-from napari_sfh.training.fitting.transfer.added_bands import widen_network
+from napari_sfh.training.fitting.transfer.added_bands import extend_network
 from napari_sfh.types import I64
 
 #: Spectra from which input shifts and scales are measured.
@@ -238,14 +238,7 @@ def fit_point_network(
     train = Batches(moved, parts[0], s.batch, recipe.augment, s.seed, epoch, later)
     module.total_steps = s.epochs * len(train)
     validate = Batches(moved, parts[1][:_N_VALIDATE], 1024, recipe.augment, s.seed + 1, device=later)
-    if start is None:
-        _initialise_on_spectra(model, source, parts[0], recipe)
-    elif start.instrument.n_bands != source.instrument.n_bands:
-        _initialise_on_spectra(model, source, parts[0], recipe)
-        widen_network(start.model, start.instrument, model, source.instrument)
-    else:
-        model.network.load_state_dict(start.model.network.state_dict())
-        model.posterior.dust_default.copy_(start.model.posterior.dust_default)
+    _initialise(model, source, parts[0], recipe, start)
     monitor = "val" if check is None else "independent"
     best = ModelCheckpoint(
         folder / "checkpoints", "best", monitor=monitor, save_last=True, enable_version_counter=False
@@ -280,6 +273,18 @@ def _make_trainer(s: PointFitSettings, callbacks: list[Callback], device: str, d
         num_sanity_val_steps=0,
         deterministic="warn",
     )
+
+
+def _initialise(model: SfhModel, source: SpectraSource, rows: I64, recipe: Recipe, start: Bundle | None) -> None:
+    """Random weights with what is measured on training spectra, or the weights of ``start``."""
+    if start is None:
+        _initialise_on_spectra(model, source, rows, recipe)
+    elif start.instrument.n_bands != source.instrument.n_bands:
+        _initialise_on_spectra(model, source, rows, recipe)
+        extend_network(start.model, start.instrument, model, source.instrument)
+    else:
+        model.network.load_state_dict(start.model.network.state_dict())
+        model.posterior.dust_default.copy_(start.model.posterior.dust_default)
 
 
 def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: I64, recipe: Recipe) -> None:

@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
 from napari_sfh.model.inference import choose_device
+from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training.fitting import learning_curve, provenance
 from napari_sfh.training.fitting.point_network import fit_point_network
@@ -48,8 +49,9 @@ from napari_sfh.training.fitting.selection.coverage_rule import measure_min_cove
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck, make_independent_check
 from napari_sfh.training.fitting.spectra_sources import Batches
 from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
-from napari_sfh.training.fitting.transfer.added_bands import adds_bands
+from napari_sfh.training.fitting.transfer.added_bands import has_added_bands
 from napari_sfh.training.prior.prior_config import load_prior
+from napari_sfh.training.simulator.prior_summary import summarise_prior
 
 #: Files of a run's folder.
 FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", "bundle.safetensors"
@@ -123,6 +125,7 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         meta = provenance.build_bundle_metadata(
             recipe, material.instrument, material.targets, material.basis.filters, material.facts, record
         )
+        meta[PRIOR_SUMMARY_KEY] = summarise_prior(material.spectra.labels, material.targets).to_json()
         kept = material.basis if model.targets.n_age else None
         path = save_bundle(folder / BUNDLE, model, material.instrument, material.basis.filters, kept, meta)
     say(f"{path}: evaluate it, then release it")
@@ -253,7 +256,7 @@ def _load_start(name: str | Path | None, recipe: Recipe, material: TrainingData)
         return None
     bundle = load_bundle(name)
     wanted = recipe.model_config()
-    same = adds_bands(bundle.instrument, material.instrument)
+    same = has_added_bands(bundle.instrument, material.instrument)
     instrument = material.instrument.sha256
     for what, have, want in (
         ("instrument", instrument if same else bundle.instrument.sha256, instrument),

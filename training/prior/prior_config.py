@@ -20,7 +20,7 @@ from annotated_types import Ge, Le
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
-from napari_sfh.sections import parse_toml, read_section
+from napari_sfh.sections import make_section_field, parse_toml, read_section
 from napari_sfh.training.prior.distributions import DISTRIBUTION_KINDS, Dist, constant_distribution, parse_distribution
 from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS, EnrichmentLaw
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES, SfhFamily
@@ -48,11 +48,6 @@ def _optional_section_field(cls: type[DataclassInstance]) -> Any:
     return field(default=None, metadata={"parse": partial(read_section, cls), **_LATER})
 
 
-def _section_field(cls: type[DataclassInstance]) -> Any:
-    """A field that holds a section, by default its defaults."""
-    return field(default_factory=cls, metadata={"parse": partial(read_section, cls)})
-
-
 #: Key of `Photometry.depth` for the bands that it does not name.
 OTHER_BANDS = "others"
 
@@ -77,7 +72,7 @@ class FamilyPrior:
     kind: str
     weight: NonNegative
     params: Mapping[str, Dist]
-    bursts: Bursts = _section_field(Bursts)
+    bursts: Bursts = make_section_field(Bursts)
 
 
 @dataclass(frozen=True)
@@ -251,11 +246,11 @@ class PriorConfig:
     libraries: Mapping[str, float] = field(metadata={"parse": _read_library_shares})  # name -> share
     families: tuple[FamilyPrior, ...] = field(metadata=_FAMILIES)
     laws: tuple[LawPrior, ...] = field(metadata=_LAWS)
-    dust: Dust = _section_field(Dust)
-    nebular: Nebular = _section_field(Nebular)
-    kinematics: Kinematics = _section_field(Kinematics)
-    noise: Noise = _section_field(Noise)
-    photometry: Photometry = _section_field(Photometry)
+    dust: Dust = make_section_field(Dust)
+    nebular: Nebular = make_section_field(Nebular)
+    kinematics: Kinematics = make_section_field(Kinematics)
+    noise: Noise = make_section_field(Noise)
+    photometry: Photometry = make_section_field(Photometry)
     # Library -> youngest age in Gyr of a family of single ages: below it the library's stars are another's.
     youngest_gyr: Mapping[str, float] = field(default_factory=dict, metadata={"parse": _read_library_shares, **_LATER})
     dust_emission: DustEmission | None = _optional_section_field(DustEmission)

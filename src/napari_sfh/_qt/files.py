@@ -13,11 +13,12 @@ from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.step_queue import PaintStep
+from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io import workspaces
 from napari_sfh.io.workspaces import SUFFIX, Workspace
 
-OPENS = f"Results, cubes, workspaces (*.fits *.fits.gz *.fits.fz *{SUFFIX})"
+OPENS = f"Results, cubes, workspaces, tables (*.fits *.fits.gz *.fits.fz *{SUFFIX} *.ecsv *.csv *.vot)"
 WORKSPACES = f"Workspaces (*{SUFFIX})"
 
 
@@ -179,6 +180,8 @@ def _show_opened(explorer: Any, path: Path, value: Any) -> None:
         explorer.adopt_galaxy(value)
     elif isinstance(value, tasks.PreparedResult):
         explorer.adopt(value)
+    elif isinstance(value, EstimateTable):
+        explorer.catalogue.show(value)
     else:
         explorer.adopt_workspace(value)
 

@@ -109,13 +109,15 @@ def compute_total_mass(result: Result, distance_mpc: float, rows: Any = slice(No
     return float(np.nansum(mass[rows]))
 
 
-def compute_bin_formation_times(result: Result, fractions: Sequence[float]) -> F64:
+def compute_bin_formation_times(result: Result, fractions: Sequence[float], quantile: int = 2) -> F64:
     """Lookback times in Gyr at which shares of the mass had formed, (N, F), from the posterior's median curve.
+
+    ``quantile``: place in `types.QUANTILES` of another curve; the 16 and 84 % ones bound the times' interval.
 
     NaN without a prediction. The rate is constant within an age bin.
     """
     quantiles = result.prediction.quantiles.get("cum_mass")
     if quantiles is None:
         return compute_formation_times(sum_mass_from_oldest(result.prediction.history("mass_frac")), fractions)
-    median = np.asarray(quantiles[..., 2], dtype=float)
-    return compute_formation_times(np.concatenate([median, np.zeros((len(median), 1))], axis=1), fractions)
+    curve = np.asarray(quantiles[..., quantile], dtype=float)
+    return compute_formation_times(np.concatenate([curve, np.zeros((len(curve), 1))], axis=1), fractions)

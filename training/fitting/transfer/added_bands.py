@@ -17,7 +17,7 @@ _SCALES = ("centre_photometry.mean", "centre_photometry.scale")
 _FIRST_LAYER = "photometric.0.dense.weight"
 
 
-def adds_bands(known: Instrument, wanted: Instrument) -> bool:
+def has_added_bands(known: Instrument, wanted: Instrument) -> bool:
     """Whether ``wanted`` is ``known`` with further bands: the same spectrum, norm and use of the redshift."""
     spectra = [one.spectrum.to_json() if one.spectrum else None for one in (known, wanted)]
     rest = [(one.photometry_norm, one.takes_redshift) for one in (known, wanted)]
@@ -30,7 +30,7 @@ def adds_bands(known: Instrument, wanted: Instrument) -> bool:
     )
 
 
-def widen_network(start: SfhModel, known: Instrument, model: SfhModel, wanted: Instrument) -> None:
+def extend_network(start: SfhModel, known: Instrument, model: SfhModel, wanted: Instrument) -> None:
     """Put the weights of ``start`` into the network of ``model``, in place.
 
     Parameters

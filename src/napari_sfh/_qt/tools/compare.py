@@ -288,6 +288,10 @@ class ComparisonTool(Tool):
 
     # -- the host's calls --------------------------------------------------------------------------------------
 
+    def suits(self, result: Result) -> bool:
+        """Whole histories are compared."""
+        return result.prediction.has_histories
+
     def on_result(self, result: Result | None) -> None:
         """Another result: what was compared goes; the mock's truth is offered for the mock."""
         if result is self._result:

@@ -144,6 +144,10 @@ class LineTool(Tool):
 
     # -- what the explorer tells -------------------------------------------------------------------------------
 
+    def suits(self, result: Result) -> bool:
+        """Lines are measured over the stars of a prediction, and held against the young ones."""
+        return result.prediction.has_histories
+
     def on_result(self, result: Result | None) -> None:
         """The lines were of another result."""
         if result is not self._result:

@@ -292,6 +292,8 @@ class GradientTool(Tool):
     def _fitted(self, found: dict[str, Gradient]) -> None:
         self.found = found
         self._make_dock()
+        with self.quantity.changed.blocked():
+            self.quantity.choices = [(GRADIENT_QUANTITIES[name][1], name) for name in found]
         if self._dock is not None:
             self._dock.fill(True)
             self.host.show_dock(_DOCK, self._dock)
@@ -304,7 +306,7 @@ class GradientTool(Tool):
         if self._dock is not None:
             return
         choices = [(title, name) for name, (_, title, _) in GRADIENT_QUANTITIES.items()]
-        self.quantity = ComboBox(label="Quantity", choices=choices, value="AGE_LW", tooltip="What is plotted")
+        self.quantity = ComboBox(label="Quantity", choices=choices, tooltip="What is plotted")
         self.quantity.changed.connect(self._show)
         self.figure_button = make_save_button("Figure…", "All quantities as PNG, PDF or SVG", self._ask_figure)
         self.table_button = make_save_button("Tables…", "Fits, running medians, bins as ECSV or FITS", self._ask_table)

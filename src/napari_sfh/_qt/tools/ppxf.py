@@ -168,6 +168,10 @@ class PpxfTool(Tool):
     def _show_selected(self) -> None:
         self._show(self.host.session.selected)
 
+    def suits(self, result: Result) -> bool:
+        """pPXF needs the weights' templates, which come with histories."""
+        return result.prediction.has_histories
+
     def on_result(self, result: Result | None) -> None:
         """Fits belong to a result."""
         if result is self._result:
