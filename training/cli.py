@@ -26,6 +26,7 @@ COMMANDS: tuple[str, ...] = (
     "leave-one-out",
     "narrowband",
     "paper-systems",
+    "papers",
     "prior-summaries",
     "release",
 )
