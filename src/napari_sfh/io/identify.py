@@ -158,7 +158,7 @@ def _redshift_problems(cube: Cube, header: BundleHeader) -> list[str]:
     """What the header's redshift means for a run."""
     if cube.redshift is None:
         return ["no redshift in the header: taken from MAPS, else measured from the spectra, or give `redshift`"]
-    problems = []
+    problems: list[str] = []
     instrument = header.instrument
     if instrument.spectrum is None:
         return problems
