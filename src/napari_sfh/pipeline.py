@@ -30,7 +30,7 @@ from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep import binning, rest_frame, sky_lines, spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels
-from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_redshifts
+from napari_sfh.prep.cross_checks import check_against_templates, check_errors, compare_redshifts
 from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.kinematics import stellar_kinematics
 from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
@@ -244,8 +244,8 @@ def prepare_observation(
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
-    moves = check_redshift(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
-    notes = (*checks, *moves, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
+    stars = check_against_templates(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
+    notes = (*checks, *stars, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
         f"rest frame and {grid.sigma_kms:g} km/s",
@@ -434,6 +434,10 @@ def _file_notes(inputs: RunInputs) -> tuple[str, ...]:
 def _ood_notes(ood: F32) -> tuple[str, ...]:
     """A warning where many bins are out of depth."""
     known, strange = int(np.isfinite(ood).sum()), int((ood > 1).sum())
+    lost = () if known == ood.size else (f"{ood.size - known} of {ood.size} bins have too few usable pixels: no value",)
     if strange <= _MANY_FLAGGED * known:
-        return ()
-    return (f"{strange} of {known} bins are out of the network's depth: do not believe them before you know why",)
+        return lost
+    return (
+        *lost,
+        f"{strange} of {known} bins are out of the network's depth: do not believe them before you know why",
+    )

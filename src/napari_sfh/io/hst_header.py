@@ -112,12 +112,15 @@ def _flux_density_factor(text: str | None, wcs: WCS, photplam_aa: float) -> floa
     """erg/s/cm2/AA in a pixel per stored unit, where the unit is a flux density or a surface brightness."""
     if text is None:
         return None
-    brightness = unit_conversion_factor(text, u.MJy / u.sr)
-    if brightness is None:
-        return unit_conversion_factor(text, FLAM)
+    per_wavelength = unit_conversion_factor(text, FLAM)
+    if per_wavelength is not None:
+        return per_wavelength
     area = proj_plane_pixel_area(wcs) * u.deg**2
-    flux = (brightness * u.MJy / u.sr * area) * constants.c / (photplam_aa * u.AA) ** 2
-    return float(flux.to_value(FLAM))
+    brightness, per_pixel = unit_conversion_factor(text, u.MJy / u.sr), unit_conversion_factor(text, u.Jy)
+    if brightness is None and per_pixel is None:
+        return None
+    f_nu = brightness * u.MJy / u.sr * area if brightness is not None else per_pixel * u.Jy
+    return float((f_nu * constants.c / (photplam_aa * u.AA) ** 2).to_value(FLAM))
 
 
 def _count_rate_factor(text: str | None, header: Mapping[str, Any], path: Path) -> tuple[float, str]:
@@ -135,7 +138,9 @@ def _count_rate_factor(text: str | None, header: Mapping[str, Any], path: Path) 
             if not exptime or exptime <= 0:
                 raise SfhInputError(f"{path}: BUNIT is '{text}' but EXPTIME is absent; add EXPTIME in seconds")
             return factor / exptime, "counts divided by EXPTIME"
-    raise SfhInputError(f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS or MJy/sr")
+    raise SfhInputError(
+        f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS, MJy/sr or nJy"
+    )
 
 
 def _photons_per_rate(header: Mapping[str, Any], camera: str) -> float | None:
