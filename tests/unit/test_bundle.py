@@ -154,6 +154,10 @@ def test_names_are_resolved(path, tmp_path, monkeypatch):
     assert find_bundle_file("default").stem == "wide"
     assert find_bundle_file("phangs").stem == "phangs"
     assert find_bundle_file(path) == path
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "bundle.safetensors").write_bytes(path.read_bytes())
+    assert find_bundle_file(run) == run / "bundle.safetensors"
     with pytest.raises(SfhInputError, match=r"'best' is neither a file nor a shipped bundle \(wide, phangs, aaa\)"):
         find_bundle_file("best")
 

@@ -30,6 +30,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.instruments.bundle_header import BUNDLE_FILE
 from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
@@ -54,7 +55,7 @@ from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.prior_summary import summarise_prior
 
 #: Files of a run's folder.
-FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", "bundle.safetensors"
+FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", BUNDLE_FILE
 #: What stage one fits.
 _POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
 _STORE_BATCH = 512

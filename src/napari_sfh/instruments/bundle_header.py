@@ -21,6 +21,8 @@ from napari_sfh.instruments.coverage import DEFAULT_MIN_COVERAGE
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument
 
+#: Name of the bundle in the folder of a training run.
+BUNDLE_FILE = "bundle.safetensors"
 #: Bundles looked for, in this order, when none is named.
 PREFERRED = ("wide", "phangs")
 #: Key of the document in a file's metadata.
@@ -96,7 +98,7 @@ def list_bundles() -> dict[str, Path]:
 
 
 def find_bundle_file(name_or_path: str | Path) -> Path:
-    """The file of a bundle: a path, a shipped bundle's name, or ``default``."""
+    """The file of a bundle: a path, the folder of a training run, a shipped bundle's name, or ``default``."""
     shipped = list_bundles()
     text = str(name_or_path)
     if text == "default":
@@ -106,6 +108,8 @@ def find_bundle_file(name_or_path: str | Path) -> Path:
     if text in shipped:
         return shipped[text]
     path = Path(text).expanduser()
+    if (path / BUNDLE_FILE).is_file():
+        return path / BUNDLE_FILE
     if path.is_file():
         return path
     raise SfhInputError(f"model: {text!r} is neither a file nor a shipped bundle ({', '.join(shipped) or 'none'})")

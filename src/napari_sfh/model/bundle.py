@@ -26,7 +26,7 @@ from safetensors.torch import save
 
 from napari_sfh.digests import hash_file, hash_parts
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.bundle_header import DOCUMENT, find_bundle_file, read_min_coverage
+from napari_sfh.instruments.bundle_header import DOCUMENT, find_bundle_file, read_min_coverage, weights_folder
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.atomic import write_atomically
