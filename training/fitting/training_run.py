@@ -50,12 +50,14 @@ from napari_sfh.training.fitting.selection.coverage_rule import measure_min_cove
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck, make_independent_check
 from napari_sfh.training.fitting.spectra_sources import Batches
 from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
-from napari_sfh.training.fitting.transfer.added_bands import has_added_bands
+from napari_sfh.training.fitting.transfer.added_bands import extend_network, has_added_bands
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.prior_summary import summarise_prior
 
 #: Files of a run's folder.
 FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", BUNDLE_FILE
+#: Share by which the error on independent galaxies may grow when finished weights are trained further.
+WORSE_BY = 0.02
 #: What stage one fits.
 _POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
 _STORE_BATCH = 512
@@ -77,6 +79,7 @@ class TrainingOptions:
     command: str = ""  # as typed, for the record
     devices: int = 1  # that fit the network together
     start: str | Path | None = None  # weights that are fitted further: a shipped bundle's name, or a file
+    keep_worse: bool = False  # also weights that are worse on independent galaxies than those they started from
 
 
 def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
@@ -111,6 +114,8 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         start = _load_start(options.start, recipe, material)
         with log.time_stage("network"):
             model = _obtain_point_network(recipe, material, options, device, start)
+        if start is not None:
+            material.facts["start"] = _judge_adaptation(start, model, material, options.keep_worse, say)
         learning_curve.plot_learning_curve(folder, f"{recipe.name}: loss of the point network")
         with log.time_stage("posterior"):
             _obtain_flow(model, recipe, material, folder, device, say, start)
@@ -118,8 +123,6 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
             calibrate_model(model, material.basis, material.spectra, (material.train, material.held_out), recipe, say)
         noise = load_prior(recipe.prior).noise
         material.facts["min_coverage"] = measure_min_coverage(recipe.augment, noise, material.instrument)
-        if start is not None:
-            material.facts["start"] = {"name": start.name, "sha256": start.sha256}
         record = provenance.describe_training(
             recipe, material.facts, options.command, device, log.seconds, learning_curve.read_learning_curve(folder)
         )
@@ -272,6 +275,34 @@ def _load_start(name: str | Path | None, recipe: Recipe, material: TrainingData)
                 f"train from a recipe with the same {what}"
             )
     return bundle
+
+
+def _judge_adaptation(
+    start: Bundle, model: SfhModel, material: TrainingData, keep_worse: bool, say: LogLine
+) -> dict[str, Any]:
+    """Where a run started, and its error on independent galaxies before and after, for the record and the card.
+
+    Raises
+    ------
+    SfhInputError
+        The network has become worse there, and is not to be kept.
+    """
+    facts: dict[str, Any] = {"name": start.name, "sha256": start.sha256}
+    if not material.targets.n_age:
+        return facts
+    check = make_independent_check(material.templates)
+    begun = start.model
+    if start.instrument.n_bands != material.instrument.n_bands:
+        begun = SfhModel(start.model.config, material.instrument, material.targets, material.basis).eval()
+        extend_network(start.model, start.instrument, begun, material.instrument)
+    before, after = (round(check.measure_error(m), 4) for m in (begun, model))
+    say(f"error on independent galaxies: {before:.4f} dex before, {after:.4f} dex after")
+    if after > before * (1 + WORSE_BY) and not keep_worse:
+        raise SfhInputError(
+            f"--from {start.name}: training further made it worse on galaxies of the independent simulator "
+            f"({before:.3f} to {after:.3f} dex): no weights were written; give other data, or --keep-worse and --resume"
+        )
+    return {**facts, "independent_error": [before, after]}
 
 
 def _obtain_point_network(
