@@ -25,6 +25,9 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--from", dest="start", metavar="WEIGHTS", help="weights to train further: a shipped name or a file"
     )
+    parser.add_argument(
+        "--keep-worse", action="store_true", help="with --from: also weights that became worse on independent galaxies"
+    )
     parser.add_argument("--instrument", help="what sees the objects: a name or a TOML file (default: the recipe's)")
     parser.add_argument("--n", type=int, help="objects to draw (default: the recipe's)")
     parser.add_argument("--endless", action="store_true", help="new objects in every step too; no set is kept on disk")
@@ -76,6 +79,7 @@ def run_train(args: argparse.Namespace) -> int:
         command,
         args.devices,
         args.start,
+        args.keep_worse,
     )
     keep_freed_memory()
     print(train_bundle(recipe, options))
