@@ -73,7 +73,20 @@ class JpasSettings:
 def summarise_errors(
     found: NDArray[np.floating], truth: NDArray[np.floating], outlier: float | None = None
 ) -> dict[str, Any]:
-    """Bias (median), std, NMAD, and the share of errors beyond ``outlier``."""
+    """Summarise the errors of an answer.
+
+    Parameters
+    ----------
+    found, truth : arrays (N,)
+        In one unit.
+    outlier : float, optional
+        Error, in that unit, beyond which an answer counts as an outlier.
+
+    Returns
+    -------
+    dict
+        ``n``, ``bias`` (median), ``std``, ``nmad`` and, with ``outlier``, the share ``outliers``.
+    """
     s = measure_scatter(found, truth)
     out = {"n": s.n, "bias": float(s.bias), "std": float(s.std), "nmad": float(s.nmad)}
     if outlier is not None:
