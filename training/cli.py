@@ -23,7 +23,6 @@ COMMANDS: tuple[str, ...] = (
     "evaluate",
     "retraining-bound",
     "leave-one-out",
-    "narrowband",
     "paper-systems",
     "release",
 )
