@@ -21,9 +21,12 @@ COMMANDS: tuple[str, ...] = (
     "mock",
     "train",
     "evaluate",
+    "testbed",
     "retraining-bound",
     "leave-one-out",
     "paper-systems",
+    "papers",
+    "prior-summaries",
     "release",
 )
 

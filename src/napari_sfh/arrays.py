@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,3 +14,5 @@ I64 = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 #: Of any precision.
 Floats = NDArray[np.floating]
+#: A NumPy array or a torch tensor, for formulae that serve both.
+AnyArray: TypeAlias = Any

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh import __version__
+from napari_sfh.analysis.credibility.flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import make_band_filters
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
@@ -24,16 +25,16 @@ from napari_sfh.io.objects.band_images import BandImages, read_band_images
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
+from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep import binning
 from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
 from napari_sfh.prep.band_fluxes.narrowband import make_narrowband_images
+from napari_sfh.prep.observation import LOW_SNR_SHARE
 from napari_sfh.types import F32, BinMap, Bool, Cube, Flag, Observation, Progress, Result
 
 #: Share of a bin's light that a band may lack.
 _MAX_LOST_LIGHT = 0.2
-#: A bin counts as below the target under this share of it.
-_LOW_SNR_SHARE = 0.8
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def run_band_pipeline(
         data, bundle, device=config.device, draws=config.draws, progress=progress, cancel=cancel
     )
     model_flux, model_phot = inference.reconstruct_observations(data, prediction, bundle)
-    strange = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
+    prior = load_prior_quantiles(bundle)
     return Result(
         bins=bins,
         data=data,
@@ -111,7 +112,7 @@ def run_band_pipeline(
         model_flux=model_flux,
         model_phot=model_phot,
         chi2=None,
-        flag=(data.flag | strange).astype(np.int32),
+        flag=data.flag | derive_credibility_flags(data, prediction, prior),
         white=spaxels.signal,
         wcs=images.wcs,
         name=images.name,
@@ -124,6 +125,7 @@ def run_band_pipeline(
             "device_used": str(inference.choose_device(config.device)),
             "notes": " | ".join(images.notes),
         },
+        prior=prior,
     )
 
 
@@ -203,7 +205,7 @@ def _observe_bins(
         flux[:, column], error[:, column], mask[:, column] = _sum_bins(images.flux[k], images.error[k], bins)
     flag = np.zeros(bins.n_bins, np.int32)
     flag[bins.nspax == 1] |= int(Flag.SINGLE_SPAXEL)
-    flag[bins.snr < _LOW_SNR_SHARE * bins.target_snr] |= int(Flag.LOW_SNR)
+    flag[bins.snr < LOW_SNR_SHARE * bins.target_snr] |= int(Flag.LOW_SNR)
     pivot = np.array([f.pivot_aa for f in filters])
     return make_band_observation(
         instrument,

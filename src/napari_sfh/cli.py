@@ -1,4 +1,4 @@
-"""The command line: ``napari-sfh demo | run | estimate | gradient | info | models | instruments | view``.
+"""The command line: ``napari-sfh demo | run | estimate | gradient | info | models | instruments | view | doctor``.
 
 Exit status 0, 2 for input that cannot be used, 1 for a failure; one-line errors; progress on stderr.
 """
@@ -89,6 +89,10 @@ def build_command_parser() -> argparse.ArgumentParser:
     view = commands.add_parser("view", help="the viewer on a saved result or workspace")
     view.add_argument("result", type=Path, metavar="OUT.fits|WORKSPACE.json")
     view.set_defaults(command=_view_command)
+
+    doctor = commands.add_parser("doctor", help="check the installation; a text for bug reports")
+    doctor.add_argument("--no-run", action="store_true", help="do not run the tiny galaxy")
+    doctor.set_defaults(command=_doctor_command)
     return parser
 
 
@@ -374,6 +378,23 @@ def _view_command(options: argparse.Namespace) -> int:
     if not options.result.exists():
         raise SfhInputError(f"{options.result}: no such file")
     return _open_viewer(options.result)
+
+
+def _doctor_command(options: argparse.Namespace) -> int:
+    from napari_sfh.doctor.examination import examine_installation
+    from napari_sfh.doctor.findings import format_findings
+
+    findings = []
+    for finding in examine_installation(run=not options.no_run):
+        findings.append(finding)
+        if sys.stderr.isatty():
+            print(f"\r\x1b[K{finding.topic}", end="", file=sys.stderr, flush=True)
+    if sys.stderr.isatty():
+        print("\r\x1b[K", end="", file=sys.stderr)
+    print(format_findings(findings))
+    problems = sum(finding.status == "problem" for finding in findings)
+    print(f"\n{problems} problem{'s' * (problems != 1)}. The text above names no folder of yours: paste it as it is.")
+    return int(problems > 0)
 
 
 def _open_viewer(path: Path | None = None, demo: bool = False) -> int:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from importlib.resources import files
 from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
 
 from napari_sfh.analysis.comparison.mock_truth import read_truth
 from napari_sfh.config import RunConfig
 from napari_sfh.decisions import configure_run
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.cleaning.celestial import cut_header
 from napari_sfh.types import SpaxelTruth
 
+#: Rows and columns of spaxels in the middle of the disc, without the foreground star: a run of them takes seconds.
+CUTOUT: tuple[slice, slice] = (slice(22, 34), slice(22, 34))
 #: The mock's Milky Way foreground: none was put in front of it.
 EBV_MW = 0.0
 
@@ -27,6 +34,54 @@ def find_demo_folder() -> Path:
     if not any(path.glob("*DATACUBE*")):
         raise SfhInputError(f"{path}: the demo galaxy is not there; install the package again, or from a full clone")
     return path
+
+
+def write_demo_cutout(folder: str | Path, window: tuple[slice, slice] = CUTOUT) -> Path:
+    """Write a piece of the mock galaxy: cube, MAPS and truth cut to a window, the mosaics as they are.
+
+    Parameters
+    ----------
+    folder : path
+        It is made where it is missing; its name is that of the galaxy in reports.
+    window : (slice, slice)
+        Rows and columns of spaxels.
+
+    Returns
+    -------
+    Path
+        The folder, as `configure_run` takes it.
+
+    Raises
+    ------
+    SfhInputError
+        The package was installed without its data, or the window lies outside the cube.
+    ComputeError
+        The folder cannot be written.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in find_demo_folder().glob("*.fits"):
+            if path.name.startswith("MOCK"):
+                _cut_spaxels(path, folder / path.name, window)
+            else:
+                shutil.copyfile(path, folder / path.name)
+    except OSError as error:
+        raise ComputeError(f"{folder}: cannot be written ({error}); choose another folder") from error
+    return folder
+
+
+def _cut_spaxels(source: Path, target: Path, window: tuple[slice, slice]) -> None:
+    """Copy a file of images (..., ny, nx), cut to a window."""
+    with fits.open(source) as hdus:
+        parts: list[fits.PrimaryHDU | fits.ImageHDU] = [fits.PrimaryHDU(header=hdus[0].header)]
+        for hdu in hdus[1:]:
+            data = np.asarray(hdu.data[..., window[0], window[1]])
+            if 0 in data.shape:
+                raise SfhInputError(f"window {window}: no spaxel of the {hdu.shape[-2]} x {hdu.shape[-1]} is inside")
+            header = cut_header(hdu.header.copy(strip=True), window)
+            parts.append(fits.ImageHDU(data, header, hdu.name))
+    fits.HDUList(parts).writeto(target, overwrite=True)
 
 
 def make_demo_config(device: str = "auto") -> RunConfig:

@@ -22,6 +22,7 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from napari_sfh import __version__
+from napari_sfh.analysis.credibility.flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import BLOCK_ROWS, Catalogue, open_catalogue
@@ -29,14 +30,15 @@ from napari_sfh.io.objects.columns import BandColumns, match_band_columns
 from napari_sfh.io.objects.photometry import read_band_photometry
 from napari_sfh.io.objects.spectra_1d import Medium, SingleSpectrum, read_single_spectra
 from napari_sfh.io.objects.writing import CatalogueWriter
-from napari_sfh.jobs import ReportProgress, report_progress
+from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
+from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra
-from napari_sfh.types import F64, BinMap, Flag, Observation, Prediction, Progress
+from napari_sfh.types import F32, F64, BinMap, Observation, Prediction, Progress
 
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
@@ -195,12 +197,12 @@ def _append_estimates(
     prediction = inference.predict_histories(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
-    out.append(_join_estimates(block, data, prediction))
+    out.append(_join_estimates(block, data, prediction, load_prior_quantiles(bundle)))
     known = np.isfinite(prediction.ood)
     return np.array([len(block), int(known.sum()), int((prediction.ood[known] > 1).sum())])
 
 
-def _join_estimates(block: Table, data: Observation, prediction: Prediction) -> Table:
+def _join_estimates(block: Table, data: Observation, prediction: Prediction, prior: Mapping[str, F32]) -> Table:
     """The block with the columns of the module's text."""
     out, taken = block.copy(copy_data=False), set(block.colnames)
 
@@ -213,10 +215,9 @@ def _join_estimates(block: Table, data: Observation, prediction: Prediction) -> 
         put(f"{name.upper()}_ERR", prediction.half_width(name))
         put(f"{name.upper()}_P16", quantiles[:, 1])
         put(f"{name.upper()}_P84", quantiles[:, 3])
-    strange = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
     put("SNR", data.snr)
     put("OOD", prediction.ood)
-    put("FLAG", (data.flag | strange).astype(np.int32))
+    put("FLAG", data.flag | derive_credibility_flags(data, prediction, prior))
     return out
 
 
@@ -227,7 +228,66 @@ def _describe_run(config: EstimateConfig, bundle: Bundle) -> dict[str, Any]:
         "MODELSHA": (bundle.sha256[:16], "sha256 of the weights"),
         "INSTRUME": (bundle.instrument.name, "what the weights were shown"),
         "DRAWS": (config.draws, "posterior draws a row"),
+        "EBVMW": (config.ebv_mw, "Milky Way E(B-V), mag"),
+        "ZCOLUMN": (config.redshift_column, "column of the redshift"),
+        **({} if config.redshift is None else {"REDSHIFT": (config.redshift, "of all rows")}),
     }
+
+
+def draw_row_posterior(
+    row: Table, meta: Mapping[str, str], source: Path, n: int = 4096, cancel: threading.Event | None = None
+) -> Mapping[str, NDArray[np.floating]]:
+    """Joint posterior of one row of a table that `estimate_objects` has made of a catalogue, drawn anew.
+
+    Parameters
+    ----------
+    row : Table
+        One row, with the catalogue's own columns.
+    meta : mapping
+        What the file says of the run: ``MODEL``, ``MODELSHA``, ``EBVMW``, ``REDSHIFT`` or ``ZCOLUMN``.
+    source : Path
+        Of the table, for messages.
+    n : int
+        Number of draws.
+    cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    mapping
+        Quantity to draws, (n,).
+
+    Raises
+    ------
+    SfhInputError
+        The table does not say its weights, others have their name now, or the bands are not in it.
+    """
+    if not meta.get("MODEL"):
+        raise SfhInputError(f"{source}: does not say which weights made it; write .fits or .ecsv, which keep that")
+    bundle = load_bundle(meta["MODEL"])
+    if meta.get("MODELSHA") and not bundle.sha256.startswith(meta["MODELSHA"]):
+        raise SfhInputError(f"{source}: was made with other weights of the name {bundle.name}; estimate it again")
+    if bundle.instrument.spectrum is not None:
+        raise SfhInputError(
+            f"{source}: its spectra are not in the table, which a posterior needs; it has their intervals"
+        )
+    columns = match_band_columns(row.colnames, bundle.instrument.band_names, {}, str(source))
+    if not columns:
+        raise SfhInputError(f"{source}: no columns of the bands of {bundle.name}; it has the intervals alone")
+    config = EstimateConfig(
+        inputs=(source,),
+        output=source,
+        redshift=float(meta["REDSHIFT"]) if meta.get("REDSHIFT") else None,
+        redshift_column=meta.get("ZCOLUMN", ""),
+        ebv_mw=float(meta.get("EBVMW") or 0.0),
+    )
+    catalogue = Catalogue(source, "", tuple(row.colnames), 1, (), lambda _: iter(()))
+    data = _observe_rows(row, catalogue, columns, bundle, config)
+    if not data.phot_mask.any():
+        raise SfhInputError(f"{source}: this row has no usable band, hence no posterior; choose another")
+    made = inference.draw_posterior_samples(data, bundle, n, calibrated=True)
+    raise_if_cancelled(cancel)
+    return {name: values[0] for name, values in made.items() if values.ndim == 2}
 
 
 def _estimate_spectra(

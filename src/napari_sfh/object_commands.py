@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_object_parsers(commands: Subparsers) -> None:
-    """Add ``estimate`` and ``gradient``."""
+    """Add ``estimate``, ``gradient`` and ``compare``."""
     estimate = commands.add_parser("estimate", help="rows of a catalogue, or single spectra, to a table")
     estimate.add_argument("inputs", nargs="+", type=Path, metavar="TABLE|SPECTRUM")
     estimate.add_argument("--model", default="jpas", metavar="NAME|FILE", help="weights (default %(default)s)")
@@ -42,6 +42,26 @@ def add_object_parsers(commands: Subparsers) -> None:
     gradient.add_argument("--output", type=Path, metavar="OUT.ecsv|.csv|.fits", help="the table as a file")
     gradient.add_argument("--quiet", action="store_true", help="no progress")
     gradient.set_defaults(command=run_gradient_command)
+    _add_compare_parser(commands)
+
+
+def _add_compare_parser(commands: Subparsers) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="a result against DAP MAPS, GIST/nGIST or another run: maps, offsets, one table",
+        description="The first file is a result, the others are answers for the same galaxy: MAPS of the DAP with "
+        "ages, a folder or file of GIST/nGIST, another result, a mock's truth. With --others all files are results, "
+        "each compared with the file that the pattern names for its galaxy.",
+    )
+    compare.add_argument("files", nargs="+", type=Path, metavar="RESULT OTHER...")
+    compare.add_argument("--others", metavar="PATTERN", help="for instance 'maps/{name}_MAPS.fits'")
+    compare.add_argument(
+        "--min-snr", type=float, default=0.0, metavar="S", help="leave bins below it out of the offsets"
+    )
+    compare.add_argument("--no-gas", action="store_true", help="do not measure the emission lines")
+    compare.add_argument("--output", type=Path, default=Path("comparison"), metavar="DIR", help="(default %(default)s)")
+    compare.add_argument("--quiet", action="store_true", help="no notes")
+    compare.set_defaults(command=run_compare_command)
 
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -178,6 +198,30 @@ def run_gradient_command(options: argparse.Namespace) -> int:
     )
     if options.output:
         _write_table(Table(rows), options.output)
+    return 0
+
+
+def run_compare_command(options: argparse.Namespace) -> int:
+    """``napari-sfh compare``."""
+    from napari_sfh.batch import comparisons
+
+    first, *others = options.files
+    if options.others:
+        pairs = comparisons.list_galaxy_pairs(options.files, options.others)
+    elif others:
+        pairs = [comparisons.GalaxyPair(first, tuple(others))]
+    else:
+        raise SfhInputError(f"{first}: nothing to compare it with; give another file, or --others")
+    note = None if options.quiet else lambda line: print(f"note: {line}", file=sys.stderr)
+    found, paths = comparisons.compare_galaxies(pairs, options.output, options.min_snr, not options.no_gas, note)
+    head = ""
+    for offset in found:
+        title = f"{offset.galaxy} - {offset.other}" if offset.other else f"{offset.galaxy} galaxies"
+        if title != head:
+            print(f"{title}, {offset.n} bins:")
+            head = title
+        print(f"  {offset.format_line()}")
+    print("\n".join(str(path) for path in paths))
     return 0
 
 

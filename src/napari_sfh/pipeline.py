@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from napari_sfh import __version__, decisions
-from napari_sfh.analysis.gas import gas_and_stars, line_fitting
+from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.gas import gas_and_stars, line_fitting, predicted_lines
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
@@ -24,14 +25,16 @@ from napari_sfh.io.muse import read_cube
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
+from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep import binning, rest_frame, sky_lines, spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels
-from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_redshifts
+from napari_sfh.prep.cross_checks import check_against_templates, check_errors, compare_redshifts
 from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.kinematics import stellar_kinematics
 from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
 from napari_sfh.prep.mosaics import bands
 from napari_sfh.prep.mosaics.bands import BandPhotometry
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
@@ -237,10 +240,12 @@ def prepare_observation(
     channels = spectra.find_channel_range(inputs.cube, redshift, grid)
     summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, galaxy.spaxels.signal, progress, cancel)
     summed, channel_notes = mask_bad_channels(summed, redshift)
-    checks = (*check_errors(summed), *check_redshift(summed, inputs.bundle.basis, redshift, inputs.cube.path))
+    checks = check_errors(summed)
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
-    notes = (*checks, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
+    given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
+    stars = check_against_templates(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
+    notes = (*checks, *stars, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
         f"rest frame and {grid.sigma_kms:g} km/s",
@@ -296,11 +301,10 @@ def _measure_kinematics(
     if source not in ("fast", "ppxf"):
         return stellar_kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
     if bundle.basis is None:
-        raise SfhInputError(
-            f"`stellar_kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA"
-        )
+        raise SfhInputError(f"`kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA")
     fit = fit_fast_kinematics if source == "fast" else stellar_kinematics.fit_ppxf_kinematics
-    return fit(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid, progress, cancel)
+    data = make_log_spectra(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid)
+    return fit(data, progress, cancel)
 
 
 def _measure_photometry(
@@ -368,7 +372,11 @@ def flag_other_gas(
         return _no_gas_flags(galaxy)
     lines = line_fitting.fit_emission_lines(data, prediction, redshift, inputs.bundle, progress=progress, cancel=cancel)
     other = gas_and_stars.find_non_star_forming_gas(data, predicted.model_flux, redshift, lines)
-    flag = np.where(other, int(Flag.OTHER_GAS), 0).astype(np.int32)
+    stars = line_fitting.reconstruct_stars(data, prediction, inputs.bundle)
+    absent = predicted_lines.find_absent_lines(
+        predicted_lines.compare_line_widths(data, predicted.model_flux, stars, redshift, lines)
+    )
+    flag = (np.where(other, int(Flag.OTHER_GAS), 0) | np.where(absent, int(Flag.ABSENT_LINES), 0)).astype(np.int32)
     if other.sum() <= _MANY_FLAGGED * max(int(np.isfinite(prediction.ood).sum()), 1):
         return GasFlags(flag, ())
     note = (
@@ -387,7 +395,8 @@ def collect_result(
 ) -> Result:
     """The result of all stages, with its models, flags and notes."""
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
-    out_of_depth = np.where(prediction.ood > 1, int(Flag.OUT_OF_DEPTH), 0)
+    prior = load_prior_quantiles(inputs.bundle)
+    flag = data.flag | gas.flag | derive_credibility_flags(data, prediction, prior, predicted.model_flux)
     notes = (*_file_notes(inputs), *prepared.notes, *_ood_notes(prediction.ood), *gas.notes)
     return Result(
         bins=galaxy.bins,
@@ -396,7 +405,7 @@ def collect_result(
         model_flux=predicted.model_flux,
         model_phot=predicted.model_phot,
         chi2=None if predicted.model_flux is None else reduced_chi2(data, predicted.model_flux),
-        flag=(data.flag | out_of_depth | gas.flag).astype(np.int32),
+        flag=flag.astype(np.int32),
         white=galaxy.spaxels.signal,
         wcs=inputs.cube.wcs,
         name=inputs.cube.name,
@@ -409,6 +418,7 @@ def collect_result(
             "device_used": str(inference.choose_device(config.device)),
             "notes": " | ".join(notes),
         },
+        prior=prior,
     )
 
 
@@ -424,6 +434,10 @@ def _file_notes(inputs: RunInputs) -> tuple[str, ...]:
 def _ood_notes(ood: F32) -> tuple[str, ...]:
     """A warning where many bins are out of depth."""
     known, strange = int(np.isfinite(ood).sum()), int((ood > 1).sum())
+    lost = () if known == ood.size else (f"{ood.size - known} of {ood.size} bins have too few usable pixels: no value",)
     if strange <= _MANY_FLAGGED * known:
-        return ()
-    return (f"{strange} of {known} bins are out of the network's depth: do not believe them before you know why",)
+        return lost
+    return (
+        *lost,
+        f"{strange} of {known} bins are out of the network's depth: do not believe them before you know why",
+    )

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
-from functools import cache
+from dataclasses import MISSING, field, fields
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from napari_sfh.errors import SfhInputError
@@ -44,7 +44,7 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         raise SfhInputError(f"{file}: not valid TOML ({error}); mend that line") from error
 
 
-def read_section(cls: type[S], table: Any, file: str, path: str = "") -> S:
+def read_section(cls: type[S], table: Any, file: str, path: str = "", ignore_unknown: bool = False) -> S:
     """Make a dataclass of a table.
 
     Parameters
@@ -56,6 +56,8 @@ def read_section(cls: type[S], table: Any, file: str, path: str = "") -> S:
         Name of the file in messages.
     path : str
         Dotted name of the section in it; empty for the whole file.
+    ignore_unknown : bool
+        Leave keys alone that the dataclass does not have, as of a later version.
 
     Raises
     ------
@@ -74,7 +76,9 @@ def read_section(cls: type[S], table: Any, file: str, path: str = "") -> S:
     from pydantic import ValidationError
 
     if not isinstance(table, Mapping):
-        raise SfhInputError(f"{file}: {path} = {table!r} is no table; write [{path}] and its keys below")
+        raise SfhInputError(
+            f"{file}: {path} = {_shorten(table)} is no table of keys; write keys and values below {path}"
+        )
     given = dict(table)
     values: dict[str, Any] = {}
     for f in fields(cls):
@@ -85,7 +89,7 @@ def read_section(cls: type[S], table: Any, file: str, path: str = "") -> S:
             values[f.name] = parse(value, file, _dotted(path, key)) if parse else _as_tuples(value)
         elif f.default is MISSING and f.default_factory is MISSING:
             raise SfhInputError(f"{file}: key {_dotted(path, key)!r} is missing")
-    if given:
+    if given and not ignore_unknown:
         known = ", ".join(f.metadata.get("key", f.name) for f in fields(cls))
         raise SfhInputError(f"{file}: unknown key {_dotted(path, min(given))!r}; known are {known}")
     try:
@@ -93,6 +97,25 @@ def read_section(cls: type[S], table: Any, file: str, path: str = "") -> S:
     except ValidationError as error:
         raise SfhInputError(_describe_first_error(error.errors()[0], file, path)) from error
     return cls(**{name: getattr(checked, name) for name in values})
+
+
+def make_section_field(cls: type[DataclassInstance], ignore_unknown: bool = False) -> Any:
+    """A field of a dataclass that holds a section of its own, by default with its defaults.
+
+    Parameters
+    ----------
+    cls : dataclass
+        Of the inner section.
+    ignore_unknown : bool
+        See `read_section`.
+    """
+    return field(default_factory=cls, metadata={"parse": partial(read_section, cls, ignore_unknown=ignore_unknown)})
+
+
+def _shorten(value: Any) -> str:
+    """A value in a message."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _dotted(path: str, key: str) -> str:
@@ -117,7 +140,7 @@ def _checking_model(cls: type[Any]) -> type[BaseModel]:
 def _describe_first_error(error: Any, file: str, path: str) -> str:
     key, *inner = (str(part) for part in error["loc"])
     name = f"{file}: {_dotted(path, key)}" + "".join(f"[{part}]" for part in inner)
-    value = f"{name} = {error['input']!r}"
+    value = f"{name} = {_shorten(error['input'])}"
     if error["type"] in _TYPE_ERRORS:
         return f"{value} is not of type {_TYPE_ERRORS[error['type']]}"
     if error["type"] == "literal_error":

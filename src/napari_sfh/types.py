@@ -44,6 +44,9 @@ class Flag(enum.IntFlag):
     DEFAULT_KINEMATICS = 2048  # V and sigma are constants, not measured in this bin
     OTHER_GAS = 4096  # young stars alone do not light the gas: an active nucleus, shocks, old stars
     UPPER_LIMIT = 8192  # at least one band is an upper limit; it was left out
+    PRIOR_DECIDES = 16384  # the posterior of one of the four means is nearly as wide as the prior
+    ABSENT_LINES = 32768  # the prediction implies emission lines that are not there
+    CONTINUUM = 65536  # data and prediction differ in the continuum by more than a calibration may
 
 
 FLAG_MEANING: Mapping[Flag, str] = {
@@ -61,6 +64,9 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.DEFAULT_KINEMATICS: "V and sigma are constants",
     Flag.OTHER_GAS: "gas not lit by young stars",
     Flag.UPPER_LIMIT: "a band is an upper limit",
+    Flag.PRIOR_DECIDES: "the prior decides a mean",
+    Flag.ABSENT_LINES: "predicted lines are absent",
+    Flag.CONTINUUM: "continuum not as predicted",
 }
 
 
@@ -322,6 +328,7 @@ class Result:
     model_name: str
     model_sha256: str
     settings: Mapping[str, str | float | int | bool | None]
+    prior: Mapping[str, F32] = field(default_factory=dict)  # quantiles of the prior, (5,) or (A, 5); empty: not known
 
     @property
     def instrument(self) -> Instrument:

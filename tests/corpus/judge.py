@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from inputs import BINS, CUBE, MAPS, MOSAIC
@@ -23,7 +24,6 @@ from napari_sfh.config import RunConfig
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import read_result
 from napari_sfh.io.workspaces import read_workspace
-from napari_sfh.model import inference
 from napari_sfh.model.bundle import load_bundle
 
 OUTCOMES = ("right", "told", "clean error", "traceback", "hang", "MemoryError", "silent")
@@ -69,22 +69,26 @@ def _bundle() -> Any:
 
 
 def run_folder(folder: Path, kind: str) -> Answer:
-    """The point prediction for the inputs in a folder, with the notes that a run would give."""
+    """The maps of a run for the inputs in a folder, with its notes."""
     options: dict[str, Any] = {"binning": str(folder / BINS), "kinematics": "0,60"}
     if kind == "maps":
         options = {"maps": folder / MAPS}
     if kind == "mosaic":
         options["photometry"] = {"F555W": folder / MOSAIC}
-    config = RunConfig(cube=folder / CUBE, ebv_mw=0.0, device="cpu", **options)
-    inputs = pipeline.open_inputs(config)
+    config = RunConfig(cube=folder / CUBE, ebv_mw=0.0, device="cpu", draws=50, **options)
+    # Reading the weights takes half of the time.
+    with mock.patch.object(pipeline, "load_bundle", return_value=_bundle()):
+        inputs = pipeline.open_inputs(config)
     galaxy = pipeline.bin_galaxy(inputs, pipeline.find_redshift(inputs))
     prepared = pipeline.prepare_observation(inputs, galaxy)
-    values = inference.predict_point_values(prepared.data, inputs.bundle, "cpu")
+    predicted = pipeline.predict_bins(inputs, prepared)
+    gas = pipeline.flag_other_gas(inputs, galaxy, prepared, predicted)
+    result = pipeline.collect_result(inputs, galaxy, prepared, predicted, gas)
     bin_id = galaxy.bins.bin_id
     maps = np.full((len(MEANS), *bin_id.shape), np.nan)
     for k, name in enumerate(MEANS):
-        maps[k][bin_id > 0] = values[name][bin_id[bin_id > 0] - 1]
-    return Answer(maps, (*pipeline._file_notes(inputs), *prepared.notes))
+        maps[k][bin_id > 0] = result.prediction.median(name)[bin_id[bin_id > 0] - 1]
+    return Answer(maps, tuple(str(result.settings["notes"]).split(" | ")))
 
 
 def _read_back(case: Case, folder: Path) -> Any:

@@ -263,6 +263,11 @@ def _cube_cases() -> Iterator[Case]:
     yield from _structures("cube", CUBE)
 
 
+def find_tile_shape(data: np.ndarray) -> tuple[int, ...]:
+    """Tiles of some channels, or of some rows: those of one row each take minutes to write."""
+    return (min(64, len(data)), *data.shape[1:])
+
+
 def _structures(kind: str, file: str) -> Iterator[Case]:
     acts: dict[str, Callable[[fits.HDUList], Any]] = {
         "no extensions": lambda h: [h[0]],
@@ -291,7 +296,15 @@ def _structures(kind: str, file: str) -> Iterator[Case]:
             quantize = {} if packing == "RICE_1" else {"quantize_level": 0}
             rest = [h for h in hdus if h.data is not None]
             return [fits.PrimaryHDU(header=hdus[0].header if len(rest) < len(hdus) else None)] + [
-                fits.CompImageHDU(h.data, h.header, name=h.name, compression_type=packing, **quantize) for h in rest
+                fits.CompImageHDU(
+                    h.data,
+                    h.header,
+                    name=h.name,
+                    compression_type=packing,
+                    tile_shape=find_tile_shape(h.data),
+                    **quantize,
+                )
+                for h in rest
             ]
 
         yield Case(kind, f"tiles {packing}", partial(_hdus, file, pack))

@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))
 
+from conventions import list_convention_cases
 from inputs import CUBE, make_inputs
 from judge import OUTCOMES, Answer, judge, run_folder
 from mutations import Case, list_cases
@@ -21,7 +22,7 @@ from napari_sfh.model.bundle import list_bundles
 
 RUNS = ("cube", "mosaic", "maps", "bins")
 FORBIDDEN = ("traceback", "hang", "MemoryError", "silent")
-CASES = list_cases()
+CASES = [*list_cases(), *list_convention_cases()]
 #: How many of each kind the fast tenth takes.
 STRIDE = 12
 

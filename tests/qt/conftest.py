@@ -156,6 +156,21 @@ def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True) 
         send_mouse(native, "MouseButtonRelease", points[-1])
 
 
+def lasso(plots: Any, box: Any, corners: list[tuple[float, float]]) -> None:
+    """A lasso with the left button in a plot of pyqtgraph; ``corners`` are shares of its box from the upper left."""
+    from qtpy.QtTest import QTest
+
+    area = box.sceneBoundingRect()
+    points = [plots.mapFromScene(area.left() + a * area.width(), area.top() + b * area.height()) for a, b in corners]
+    send_mouse(plots.viewport(), "MouseButtonPress", points[0])
+    for start, stop in itertools.pairwise(points):
+        for step in (1, 2):
+            QTest.qWait(15)  # pyqtgraph hears a hundred moves a second
+            send_mouse(plots.viewport(), "MouseMove", start + (stop - start) * step / 2)
+    QTest.qWait(15)
+    send_mouse(plots.viewport(), "MouseButtonRelease", points[-1])
+
+
 def at_once(value: Any) -> Callable[..., Any]:
     """In place of `jobs.run_in_process`: work that has its answer ready."""
 

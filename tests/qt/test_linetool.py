@@ -16,9 +16,8 @@ from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.jobs.line_tasks import make_line_layer
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.tools.emission_lines import NONE, LineTool
-from napari_sfh._qt.tools.notes import NONE as NO_NOTES
-from napari_sfh._qt.tools.notes import NotesTool
+from napari_sfh._qt.tools.emission_lines import NO_LINES, LineTool
+from napari_sfh._qt.tools.notes import NOTHING_ASSUMED, NotesTool
 from napari_sfh.analysis.gas.line_maps import LineFluxes
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -103,7 +102,7 @@ def test_lines_of_maps_become_layers_on_the_sky(tool, maps_file, result):
     assert np.isnan(oxygen[18:22, 18:22]).all()  # an AGN's gas
     assert np.isnan(oxygen[:, :12]).all()  # too faint
     assert np.isfinite(oxygen[30, 30])
-    tool.show(NONE)
+    tool.show(NO_LINES)
     assert visible(tool) == ["AGE_LW"], "the map takes the line's place"
 
 
@@ -157,12 +156,12 @@ def test_map_and_line_take_turns(tool, maps_file, result):
     tool.host.stack.show("AGE_LW")
     tool.load(maps_file)
     assert visible(tool) == ["HA6562"]
-    tool.show(NONE)
+    tool.show(NO_LINES)
     assert visible(tool) == ["AGE_LW"]
     tool.show("OH")
     tool.host.stack.show("AGE_MW")
     assert visible(tool) == ["AGE_MW"]
-    assert tool.form.show.value == NONE
+    assert tool.form.show.value == NO_LINES
     tool.show("BPT")
     tool.host.stack.put(make_map_layer(result, "SNR", tool.host.session.sky))
     tool.host.stack.show("SNR")
@@ -172,7 +171,7 @@ def test_map_and_line_take_turns(tool, maps_file, result):
     assert tool.form.show.value == "HA6562", "the menu follows the eye in the list of layers"
     tool.host.viewer.layers.remove(layers(tool)["HA6562"])
     assert visible(tool) == ["SNR"], "the map comes back"
-    assert tool.form.show.value == NONE
+    assert tool.form.show.value == NO_LINES
 
 
 def visible(tool):
@@ -222,7 +221,7 @@ def test_form_is_kept(tool):
 def test_notes_show_warnings_first(qapp, result):
     tool = NotesTool(Host(result))
     tool.on_result(result)
-    assert tool.label.text() == NO_NOTES
+    assert tool.label.text() == NOTHING_ASSUMED
     notes = "Milky Way E(B-V) not given | F555W beside the cube: scale 1.2. WARNING: too large <x>"
     tool.on_result(replace(result, settings={"notes": notes}))
     assert tool.label.text().startswith(

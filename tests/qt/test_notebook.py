@@ -20,7 +20,7 @@ from napari_sfh.jobs import ReportProgress
 from napari_sfh.model.bundle import list_bundles
 from napari_sfh.types import Progress, Result
 
-NOTEBOOK = Path(__file__).parents[2] / "examples" / "explorer.ipynb"
+NOTEBOOK = Path(__file__).parents[2] / "docs" / "tutorials" / "window.ipynb"
 
 
 def code_cells() -> list[str]:

@@ -166,7 +166,7 @@ def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], res
     path = [screen_point(viewer, middle + 1.4 * (c - middle)) for c in (*corners, corners[0])]
     drag(native, path)
     qtbot.waitUntil(lambda: dock.session.region is not None, timeout=20000)
-    assert dock.message.text().startswith("Mean SFH of")
+    assert dock.message.text().startswith("Mean of")
     assert "region" in dock.panel.legend.text()
     assert dock.tools["region"].region._layer.mode == "pan_zoom"
     dock.tools["region"].clear()

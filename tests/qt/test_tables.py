@@ -12,11 +12,12 @@ from astropy.table import QTable
 from muse_hst import N_WAVE
 
 from napari_sfh.analysis import tables
-from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, MH_EDGES, BinView
+from napari_sfh.analysis.bin_view import MH_EDGES, BinView
 from napari_sfh.analysis.disc import guess_disc
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, fit_all_gradients
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
+from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import Result
 
 

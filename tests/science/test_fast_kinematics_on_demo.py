@@ -11,6 +11,7 @@ from napari_sfh.model.bundle import load_bundle
 from napari_sfh.prep import binning, spectra
 from napari_sfh.prep.kinematics import stellar_kinematics
 from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,8 @@ def both():
     summed = spectra.extract_bin_spectra(cube, bins, channels, spaxels.signal)
     summed.good[np.arange(summed.n_bins) % 8 != 0] = False  # no fit, no time
     basis = load_bundle().basis
-    fast = fit_fast_kinematics(summed, cube.redshift, basis, MUSE_HST.grid)
-    ppxf = stellar_kinematics.fit_ppxf_kinematics(summed, cube.redshift, basis, MUSE_HST.grid)
+    fast = fit_fast_kinematics(make_log_spectra(summed, cube.redshift, basis, MUSE_HST.grid))
+    ppxf = stellar_kinematics.fit_ppxf_kinematics(make_log_spectra(summed, cube.redshift, basis, MUSE_HST.grid))
     return fast, ppxf, fast.measured & ppxf.measured
 
 

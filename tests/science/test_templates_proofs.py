@@ -9,7 +9,7 @@ import pytest
 
 from napari_sfh.physics import dust, filters
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.training.libraries import (
     age_grid,
     fetch,

@@ -182,11 +182,15 @@ def make_toy_metadata(name: str = "toy") -> dict[str, object]:
 
 
 def write_toy_bundle(
-    path: str | Path, seed: int = 0, instrument: Instrument | None = None, targets: Targets | None = None
+    path: str | Path,
+    seed: int = 0,
+    instrument: Instrument | None = None,
+    targets: Targets | None = None,
+    **metadata: object,
 ) -> Path:
     """Write a bundle with random weights on the made-up templates: ``load_bundle(path)`` reads it.
 
-    Default are muse-hst and histories.
+    Default are muse-hst and histories; ``metadata`` join those of `make_toy_metadata`.
     """
     import torch
 
@@ -196,4 +200,4 @@ def write_toy_bundle(
         torch.manual_seed(seed)
         model = SfhModel(make_toy_config(), instrument, targets, basis)
     kept = basis if targets.n_age else None
-    return save_bundle(path, model, instrument, basis.filters, kept, make_toy_metadata())
+    return save_bundle(path, model, instrument, basis.filters, kept, make_toy_metadata() | metadata)

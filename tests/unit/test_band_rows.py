@@ -9,7 +9,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.objects.band_images import read_band_images
 from napari_sfh.physics.filters import C_AA_S
-from napari_sfh.prep.band_fluxes.band_rows import CALIBRATION_ERROR, make_band_observation
+from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
 from napari_sfh.types import Flag
 
 MUSE_BANDS = load_instrument("narrowband-muse")
@@ -20,10 +20,10 @@ def test_bands_are_divided_by_their_median_and_gain_the_calibration_error():
     flux = np.tile(np.linspace(1, 3, N), (2, 1)) * 1e-17
     data = make_band_observation(MUSE_BANDS, flux, 0.01 * flux, np.ones((2, N), bool))
     np.testing.assert_allclose(np.median(data.phot, axis=1), 1.0, rtol=1e-6)
-    np.testing.assert_allclose(data.phot_error / data.phot, np.hypot(0.01, CALIBRATION_ERROR), rtol=1e-5)
+    np.testing.assert_allclose(data.phot_error / data.phot, np.hypot(0.01, CATALOGUE_CALIBRATION_ERROR), rtol=1e-5)
     np.testing.assert_allclose(data.norm_cgs, 2e-17)
     assert data.flag.tolist() == [0, 0]
-    assert data.snr[0] == pytest.approx(1 / np.hypot(0.01, CALIBRATION_ERROR), rel=1e-4)
+    assert data.snr[0] == pytest.approx(1 / np.hypot(0.01, CATALOGUE_CALIBRATION_ERROR), rel=1e-4)
 
 
 def test_scale_does_not_count_and_missing_bands_are_flagged():

@@ -9,7 +9,8 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import dust
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.filters import mean_flux_density
-from napari_sfh.physics.template_basis import TemplateBasis, find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
+from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.libraries.basis import make_template_basis
 

@@ -153,6 +153,10 @@ def test_names_are_resolved(path, tmp_path, monkeypatch):
     assert find_bundle_file("default").stem == "wide"
     assert find_bundle_file("phangs").stem == "phangs"
     assert find_bundle_file(path) == path
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "bundle.safetensors").write_bytes(path.read_bytes())
+    assert find_bundle_file(run) == run / "bundle.safetensors"
     with pytest.raises(SfhInputError, match=r"'best' is neither a file nor a shipped bundle \(wide, phangs, aaa\)"):
         find_bundle_file("best")
 
@@ -175,3 +179,48 @@ def test_shipped_bundles_load_and_say_their_figures(name):
     assert bundle.name == name
     assert bundle.meta["evaluation"]
     assert bundle.path.stat().st_size < 20e6
+
+
+def move_edge(edges):
+    """The third edge to the middle of its bin."""
+    edges[2] = 0.5 * (edges[2] + edges[3])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("wide", lambda meta: move_edge(meta["grid"]["age_edges_gyr"])),
+        ("wide", lambda meta: meta["features"].__setitem__("fill_px", 10)),
+        ("wide", lambda meta: meta["features"].__setitem__("min_usable", 0.8)),
+        ("narrowband", lambda meta: meta["features"].__setitem__("phot_range", [0.5, 1000.0])),
+    ],
+)
+def test_settings_that_no_shape_betrays_are_refused_though_the_digest_fits(name, change, tmp_path):
+    changed = rewritten(find_bundle_file(name), tmp_path, change_meta=change)
+    with pytest.raises(SfhInputError, match="does not answer as it did"):
+        load_bundle(changed)
+
+
+def test_new_bundles_hold_their_own_answer(path, tmp_path):
+    assert len(load_bundle(path).meta["probe"]) > 10
+    changed = rewritten(path, tmp_path, change_meta=lambda meta: move_edge(meta["targets"]["age_edges_gyr"]))
+    with pytest.raises(SfhInputError, match="does not answer as it did"):
+        load_bundle(changed)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused_by_name(path, tmp_path, value):
+    def spoil(tensors):
+        name = next(k for k in tensors if k.startswith("model.network") and tensors[k].is_floating_point())
+        tensors[name].view(-1)[0] = value
+
+    with pytest.raises(SfhInputError, match=r"tensor model\.network.* not finite"):
+        load_bundle(rewritten(path, tmp_path, change_tensor=spoil))
+
+
+def test_a_curve_that_the_card_does_not_name_is_refused(tmp_path):
+    def narrow(tensors):
+        tensors["basis.filter_0_curve"] = tensors["basis.filter_0_curve"][..., :-1].contiguous()
+
+    with pytest.raises(SfhInputError, match=r"curve of F275W is not the one .*UVIS, sha256"):
+        load_bundle(rewritten(find_bundle_file("wide"), tmp_path, change_tensor=narrow))

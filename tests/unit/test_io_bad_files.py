@@ -122,9 +122,9 @@ CUBES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "BUNIT nonsense": (lambda d: cube(d, BUNIT="flux!"), "BUNIT 'flux!' of DATA is no flux density"),
     "no CRVAL3 step": (lambda d: cube(d, CD3_3=None), "CD3_3 or CDELT3 is absent or 0"),
     "CD3_3 zero": (lambda d: cube(d, CD3_3=0.0), "CD3_3 or CDELT3 is absent or 0"),
-    "CD3_3 negative": (lambda d: cube(d, CD3_3=-1.25), "CD3_3 = -1.25 .*wavelengths that do not increase"),
+    "CD3_3 negative": (lambda d: cube(d, CD3_3=-1.25), "CD3_3 = -1.25 .*wavelengths that fall"),
     "CTYPE3 missing": (lambda d: cube(d, CTYPE3=None), "CTYPE3 .* is no wavelength axis; write AWAV"),
-    "CTYPE3 frequency": (lambda d: cube(d, CTYPE3="FREQ", CUNIT3="Hz"), "CD3_3 = 1.25 .* do not increase"),
+    "CTYPE3 frequency": (lambda d: cube(d, CTYPE3="FREQ", CUNIT3="Hz"), "CD3_3 = 1.25 .* that fall"),
     "CUNIT3 nonsense": (lambda d: cube(d, CUNIT3="furlong"), "CUNIT3 = .* is no unit of wavelength"),
     "CUNIT3 of time": (lambda d: cube(d, CUNIT3="s"), "CUNIT3 = .* is no unit of wavelength"),
     "wavelengths in nm called Angstrom": (

@@ -7,8 +7,9 @@ from histories import HISTORY, N_TARGET, SCALARS, VECTORS, pack_history
 from toy_universe import make_toy_basis, make_toy_data
 
 from napari_sfh.model.sfh_model import targets_from_labels
-from napari_sfh.model.targets import MassToLight, cumulative_fraction, ebv_per_tau
+from napari_sfh.model.targets import MassToLight
 from napari_sfh.physics.dust import ebv_from_tau
+from napari_sfh.physics.formation import cumulative_fraction
 
 
 @pytest.fixture(scope="module")
@@ -78,4 +79,4 @@ def test_cumulative_runs_from_the_oldest_bin():
 
 def test_reddening_per_optical_depth_is_that_of_physics():
     slope = torch.tensor([-1.3, -0.7, -0.4])
-    np.testing.assert_allclose(ebv_per_tau(slope), ebv_from_tau(1.0, slope.numpy()), rtol=1e-5)
+    np.testing.assert_allclose(ebv_from_tau(1.0, slope), ebv_from_tau(1.0, slope.numpy()), rtol=1e-5)

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_info
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.kinematics import stellar_kinematics
+from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.prep.spectra import BinSpectra
 
@@ -65,13 +66,15 @@ def test_ppxf_recovers_velocity_and_dispersion_below_150(basis):
     pytest.importorskip("ppxf")
     v = np.array([-180.0, -60.0, 0.0, 75.0, 200.0, 20.0])
     sigma = np.array([60.0, 90.0, 120.0, 180.0, 60.0, 90.0])
-    out = stellar_kinematics.fit_ppxf_kinematics(observed(0.0052, v, sigma, snr=60.0), 0.0052, basis, MUSE_HST.grid)
+    out = stellar_kinematics.fit_ppxf_kinematics(
+        make_log_spectra(observed(0.0052, v, sigma, snr=60.0), 0.0052, basis, MUSE_HST.grid)
+    )
     assert out.measured.all()
     np.testing.assert_allclose(out.v_kms, v, atol=15)
     np.testing.assert_allclose(out.sigma_kms, sigma, atol=25)
     # The systemic redshift may be off: velocities take it up.
     shifted = stellar_kinematics.fit_ppxf_kinematics(
-        observed(0.0052, v[:1], sigma[:1], snr=60.0), 0.0050, basis, MUSE_HST.grid
+        make_log_spectra(observed(0.0052, v[:1], sigma[:1], snr=60.0), 0.0050, basis, MUSE_HST.grid)
     )
     assert shifted.v_kms[0] == pytest.approx(v[0] + C_KMS * np.log(1.0052 / 1.0050), abs=15)
 
@@ -80,12 +83,12 @@ def test_ppxf_bins_without_a_spectrum_take_the_others(basis):
     pytest.importorskip("ppxf")
     spectra = observed(0.0052, (50.0, 0.0), (80.0, 80.0), snr=60.0)
     spectra.good[1] = False
-    out = stellar_kinematics.fit_ppxf_kinematics(spectra, 0.0052, basis, MUSE_HST.grid)
+    out = stellar_kinematics.fit_ppxf_kinematics(make_log_spectra(spectra, 0.0052, basis, MUSE_HST.grid))
     assert list(out.measured) == [True, False]
     assert out.v_kms[1] == out.v_kms[0]
     spectra.good[:] = False
     with pytest.raises(SfhInputError, match="`kinematics` ppxf: no fit"):
-        stellar_kinematics.fit_ppxf_kinematics(spectra, 0.0052, basis, MUSE_HST.grid)
+        stellar_kinematics.fit_ppxf_kinematics(make_log_spectra(spectra, 0.0052, basis, MUSE_HST.grid))
 
 
 def test_ppxf_cancels(basis):
@@ -94,7 +97,7 @@ def test_ppxf_cancels(basis):
     event.set()
     spectra = observed(0.0052, np.zeros(40), np.full(40, 60.0))
     with pytest.raises(Cancelled):
-        stellar_kinematics.fit_ppxf_kinematics(spectra, 0.0052, basis, MUSE_HST.grid, cancel=event)
+        stellar_kinematics.fit_ppxf_kinematics(make_log_spectra(spectra, 0.0052, basis, MUSE_HST.grid), cancel=event)
 
 
 def test_many_fits_are_announced_before_the_first(basis, monkeypatch):
@@ -111,7 +114,7 @@ def test_many_fits_are_announced_before_the_first(basis, monkeypatch):
 
     spectra = observed(0.0052, np.zeros(4), np.full(4, 60.0))
     with pytest.raises(Cancelled):
-        stellar_kinematics.fit_ppxf_kinematics(spectra, 0.0052, basis, MUSE_HST.grid, tell, cancel)
+        stellar_kinematics.fit_ppxf_kinematics(make_log_spectra(spectra, 0.0052, basis, MUSE_HST.grid), tell, cancel)
     first, second = steps
     assert first.stays
     assert first.stage.startswith("pPXF fits 4 spectra, about 2.0 h; faster: ")
@@ -129,7 +132,7 @@ def test_ppxf_fits_on_one_core_and_gives_the_others_back(basis, monkeypatch):
     monkeypatch.setattr(stellar_kinematics, "_fit_with_ppxf", lambda data, row: seen.append(threads()) or (0.0, 60.0))
     before = threads()
     stellar_kinematics.fit_ppxf_kinematics(
-        observed(0.0052, np.zeros(3), np.full(3, 60.0)), 0.0052, basis, MUSE_HST.grid
+        make_log_spectra(observed(0.0052, np.zeros(3), np.full(3, 60.0)), 0.0052, basis, MUSE_HST.grid)
     )
     assert seen == [{1}] * 3
     assert threads() == before
@@ -138,4 +141,4 @@ def test_ppxf_fits_on_one_core_and_gives_the_others_back(basis, monkeypatch):
 def test_ppxf_missing_is_said(basis, monkeypatch):
     monkeypatch.setattr(stellar_kinematics, "is_ppxf_installed", lambda: False)
     with pytest.raises(SfhInputError, match=r"pip install 'napari-sfh\[kinematics\]'"):
-        stellar_kinematics.fit_ppxf_kinematics(observed(0.0), 0.0, basis, MUSE_HST.grid)
+        stellar_kinematics.fit_ppxf_kinematics(make_log_spectra(observed(0.0), 0.0, basis, MUSE_HST.grid))

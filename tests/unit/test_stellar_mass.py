@@ -9,7 +9,7 @@ import pytest
 from smooth_result import make_result
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView
+from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.stellar_mass import (
     compute_bin_formation_times,
     compute_light_density,
@@ -22,6 +22,7 @@ from napari_sfh.analysis.stellar_mass import (
 )
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import FLAG_MEANING, Flag
 
 

@@ -69,7 +69,7 @@ def test_what_a_later_minor_version_adds_is_left_alone(tmp_path: Path) -> None:
             '{"kind": "napari-sfh workspace", "version": 99, "written_by": "7.0"}',
             r"w.json: version 99 is newer than 1.*update it \(the file was written by 7.0\)",
         ),
-        ('{"kind": "napari-sfh workspace", "version": 1, "tools": [3]}', r"w.json: tools is \[3\], not an object"),
+        ('{"kind": "napari-sfh workspace", "version": 1, "tools": [3]}', "w.json: tools"),
         ("\xff\xfe", "w.json: is damaged"),
     ],
 )

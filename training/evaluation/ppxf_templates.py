@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.simulator.forward_model import ForwardModel
 from napari_sfh.types import F64

@@ -12,6 +12,7 @@ from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.inference import DRAWS, predict_histories
 from napari_sfh.model.targets import Targets
 from napari_sfh.physics.dust import ebv_from_tau
+from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.training.fitting.spectra_sources import HISTORIES
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.training.simulator.simulation import join_labels
@@ -54,7 +55,7 @@ def truth_from_labels(labels: Labels, targets: Targets = HISTORIES) -> dict[str,
     }
     truth |= {k: np.asarray(getattr(labels, k), float) for k in ("light_frac", "mass_frac", "mh")}
     truth["ebv"] = np.asarray(ebv_from_tau(truth["tau_ism"], truth["slope"]), float)
-    truth["cum_mass"] = truth["mass_frac"][:, ::-1].cumsum(1)[:, ::-1]
+    truth["cum_mass"] = cumulative_fraction(truth["mass_frac"])
     return truth
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from napari_sfh.errors import ComputeError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR, N_AGE
+from napari_sfh.physics.formation import sum_mass_from_oldest
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.libraries import filter_curves
@@ -42,8 +43,7 @@ def plot_families(labels: Labels) -> Figure:
         axes = figure.add_subplot(rows, columns, place + 1)
         mass = labels.mass_frac[labels.family == k]
         # Mass older than each edge of the bins; none is older than the universe, in which the last one ends.
-        older = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
-        older = np.concatenate([older, np.zeros((len(older), 1))], axis=1)
+        older = sum_mass_from_oldest(mass)
         time = np.minimum(AGE_EDGES_GYR + 0.005, _UNIVERSE_GYR)
         axes.plot(time, older[:25].T, color="0.7", lw=0.6)
         low, middle, high = np.percentile(older, [16, 50, 84], axis=0)

@@ -18,7 +18,8 @@ from napari_sfh.physics import dust
 from napari_sfh.physics.ages import LG_AGE_YR
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.physics.template_basis import TemplateBasis, find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
+from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.fitting.augmentation import normalise_bands
 from napari_sfh.training.simulator.noise import SKY_LINES

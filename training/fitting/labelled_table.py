@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.io.cleaning.units import FLAM
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.targets import Targets
 from napari_sfh.physics.filters import Filter, compute_photometry_scale, flux_from_ab, measure_photometry_snr
@@ -36,7 +37,6 @@ from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend
 from napari_sfh.types import F32, F64, I64, Observation, make_empty_observation
 
-_FLAM = units.Unit("erg / (s cm2 Angstrom)")
 _MAG_TO_LN = 0.4 * np.log(10.0)
 
 
@@ -237,7 +237,7 @@ def _convert(columns: _Columns, name: str, width: str, band: Filter) -> tuple[F6
         flux = np.asarray(flux_from_ab(band, value), float)
         return flux, flux * _MAG_TO_LN * error
     try:
-        per_unit = unit.to(_FLAM, equivalencies=units.spectral_density(band.pivot_aa * units.AA))
+        per_unit = unit.to(FLAM, equivalencies=units.spectral_density(band.pivot_aa * units.AA))
     except units.UnitConversionError as problem:
         raise SfhInputError(f"--data {columns.path}: column {name} in {unit} is no flux density") from problem
     return value * per_unit, error * per_unit

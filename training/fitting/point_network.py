@@ -25,7 +25,7 @@ from napari_sfh.model.networks import ScalarOutput, StemNetwork
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import learning_curve
-from napari_sfh.training.fitting.losses import light_loss, paper_loss, scalar_loss
+from napari_sfh.training.fitting.losses import PAPER_LOSSES, light_loss, paper_loss, scalar_loss
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck
 from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
@@ -66,9 +66,9 @@ class PointNetworkModule(lightning.LightningModule):
             nodes = torch.tensor(WIDTH_LG_SNR, device=batch.y.device)
             ln_width = node_weights(nodes, batch.features.lg_snr[:, 0]) @ self.ln_width
             return scalar_loss(self.recipe.loss, decoded.values, batch.y, ln_width)
-        if self.recipe.loss == "paper":
+        if self.recipe.loss in PAPER_LOSSES:
             n = self.model.targets.n_age
-            return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, n : 2 * n])
+            return paper_loss(decoded, batch.truth["mass_frac"], batch.y[:, n : 2 * n], self.recipe.loss)
         assert self.model.mass_to_light is not None  # histories have a template basis
         return light_loss(decoded, batch.y, batch.truth, self.model.mass_to_light)
 

@@ -19,6 +19,7 @@ from napari_sfh.model.encoding import Features
 from napari_sfh.model.ood import OOD_STATISTICS
 from napari_sfh.model.posterior import DEQUANTISATION_SIGMA, Posterior, make_base_points
 from napari_sfh.model.sfh_model import SfhModel
+from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting.ood_classifier import fit_ood_classifier
 from napari_sfh.training.fitting.recipe import AugmentSettings, PosteriorSettings, Recipe
@@ -143,7 +144,7 @@ def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str
         return batch.truth
     derived = model.derive(y)
     mass = batch.truth["mass_frac"]
-    return derived | batch.truth | {"cum_mass": mass.flip(1).cumsum(1).flip(1)}
+    return derived | batch.truth | {"cum_mass": cumulative_fraction(mass)}
 
 
 @torch.inference_mode()

@@ -16,7 +16,7 @@ import napari_sfh
 from napari_sfh.digests import hash_parts
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.targets import Targets
-from napari_sfh.physics.filters import Filter
+from napari_sfh.physics.filters import Filter, hash_filter_curve
 from napari_sfh.training.fitting import model_card
 from napari_sfh.training.fitting.learning_curve import Epoch
 from napari_sfh.training.fitting.recipe import Recipe
@@ -51,7 +51,7 @@ def describe_filters(filters: Sequence[Filter]) -> dict[str, dict[str, str]]:
     return {
         f.name: {
             "camera": f.camera,
-            "sha256": hash_parts(np.stack([f.wave_aa, f.throughput]).astype("<f8")),
+            "sha256": hash_filter_curve(f),
         }
         for f in filters
     }

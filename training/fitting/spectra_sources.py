@@ -340,7 +340,9 @@ def load_fresh_source(path: Path, config: PriorConfig, instrument: Instrument) -
             stored = {k: f[f"label_{k}"] for k in Labels.array_names() if f"label_{k}" in f}
             labels = Labels.from_columns(stored, names)
             keys = [x.name for x in fields(ObjectParameters) if x.name != "family_names"]
-            params = ObjectParameters(**{k: f[f"param_{k}"] for k in keys}, family_names=names)
+            # Sets from before there was dust emission have none.
+            held: dict[str, Any] = {k: f[f"param_{k}"] if f"param_{k}" in f else np.zeros(labels.n) for k in keys}
+            params = ObjectParameters(**held, family_names=names)
             fresh = FreshSource(f["flux"], f["phot"], labels, params, f["acs"], config, instrument)
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise SfhInputError(f"{path}: no noiseless set of this version ({error}); delete it to draw it anew") from error

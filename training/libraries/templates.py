@@ -28,10 +28,12 @@ from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
 from napari_sfh.physics.filters import Filter
 from napari_sfh.training.libraries import age_grid, fetch, filter_curves, nebular
 from napari_sfh.training.libraries.catalogue import load_library
+from napari_sfh.training.libraries.dust_emission import DustGrid, bin_dust_emission, load_dust_grid
 from napari_sfh.training.libraries.resampling import (
     average_over_bins,
     choose_sed_edges,
     convolve_to_instrument,
+    needs_infrared,
     v_band_luminosity,
 )
 from napari_sfh.training.libraries.ssp_library import SspLibrary
@@ -39,6 +41,7 @@ from napari_sfh.types import F32, F64
 
 #: Bumped when the preparation changes, so that old cache files are made anew.
 TEMPLATES_VERSION = 8
+_DUST = "dust_"  # before the names of the dust emission's arrays
 _PROVENANCE = ("name", "isochrones", "imf", "medium", "citation", "sha256", "notes")
 
 
@@ -80,6 +83,8 @@ class Templates:
     instrument : Instrument
     filters, substitutes : tuples of Filter
         Its bands in order, and as many of the cameras that may stand in for them.
+    dust : DustGrid, optional
+        Dust emission on the bins of the SED; None without infrared bands.
     provenance : mapping
         Library name, isochrones, IMF, citation, sha256, notes.
     sha256 : str
@@ -108,6 +113,7 @@ class Templates:
     substitutes: tuple[Filter, ...]
     provenance: Mapping[str, Any]
     sha256: str
+    dust: DustGrid | None = None
 
     @property
     def n_sub(self) -> int:
@@ -189,10 +195,12 @@ def build_templates(
     instrument = instrument or load_instrument()
     average = age_grid.averaging_matrix(library.age_gyr)
     filters, substitutes = filter_curves.load_instrument_filters(instrument)
-    edges = choose_sed_edges((*filters, *substitutes), max(instrument.redshift_max, REST_FRAME_REDSHIFT))
+    bands = (*filters, *substitutes)
+    edges = choose_sed_edges(bands, max(instrument.redshift_max, REST_FRAME_REDSHIFT))
     rate = nebular.ionising_rate(library.wave_aa, library.spectrum)
     if grid is None:
-        grid = nebular.load_nebular_grid(load_library("bc03-miles") if library.name != "bc03-miles" else library)
+        ionising = load_library("bc03-miles") if library.name != "bc03-miles" else library
+        grid = nebular.load_nebular_grid(ionising, (edges[0], edges[-1]))
     light = np.einsum("st,ztn->zsn", average, library.spectrum, optimize=True)
     arrays: dict[str, Any] = {
         "sub_edges_gyr": age_grid.SUB_EDGES_GYR,
@@ -208,11 +216,11 @@ def build_templates(
         "q_h": rate @ average.T,
     }
     arrays |= _nebular_arrays(grid, library, rate, average, instrument, edges)
+    dust = bin_dust_emission(load_dust_grid(), edges) if needs_infrared(bands) else None
     provenance = {key: getattr(library, key) for key in _PROVENANCE} | {"nebular": grid.note}
-    digest = _digest(arrays, instrument, (*filters, *substitutes))
-    return Templates(
-        **arrays, instrument=instrument, filters=filters, substitutes=substitutes, provenance=provenance, sha256=digest
-    )
+    digest = _digest(arrays | _dust_arrays(dust), instrument, bands)
+    seen_by: dict[str, Any] = {"instrument": instrument, "filters": filters, "substitutes": substitutes}
+    return Templates(**arrays, **seen_by, dust=dust, provenance=provenance, sha256=digest)
 
 
 def _resample_spectra(light: NDArray[np.floating], wave_aa: F64, fwhm_aa: F64, instrument: Instrument) -> F32:
@@ -241,6 +249,11 @@ def _nebular_arrays(
     }
 
 
+def _dust_arrays(dust: DustGrid | None) -> dict[str, Any]:
+    """Dust emission as named arrays; none without infrared bands."""
+    return {f"{_DUST}{f.name}": getattr(dust, f.name) for f in fields(DustGrid)} if dust else {}
+
+
 def _digest(arrays: Mapping[str, Any], instrument: Instrument, band_list: tuple[Filter, ...]) -> str:
     named = ((key, np.asarray(arrays[key])) for key in sorted(arrays))
     bands = ((f"{b.name} {b.camera}", b.wave_aa, b.throughput) for b in band_list)
@@ -258,8 +271,9 @@ def save_templates(templates: Templates, path: Path) -> None:
     content: dict[str, Any] = {
         f.name: getattr(templates, f.name)
         for f in fields(templates)
-        if f.name not in ("instrument", "filters", "substitutes", "provenance")
+        if f.name not in ("instrument", "filters", "substitutes", "provenance", "dust")
     }
+    content |= _dust_arrays(templates.dust)
     content["provenance"] = json.dumps(dict(templates.provenance))
     content["instrument"] = json.dumps(templates.instrument.to_json())
     listed = (*templates.filters, *templates.substitutes)
@@ -296,14 +310,14 @@ def load_templates(path: Path) -> Templates:
         instrument = instrument_from_json(json.loads(str(content.pop("instrument"))))
         provenance = json.loads(str(content.pop("provenance")))
         sha256 = str(content.pop("sha256"))
+        dust = {k: content.pop(k) for k in list(content) if k.startswith(_DUST)}
         arrays: dict[str, Any] = {k: (int(v) if v.ndim == 0 else v) for k, v in content.items()}
         n = instrument.n_bands
-        own, other = band_list[:n], band_list[n:]
-        templates = Templates(
-            **arrays, instrument=instrument, filters=own, substitutes=other, provenance=provenance, sha256=sha256
-        )
+        seen_by: dict[str, Any] = {"instrument": instrument, "filters": band_list[:n], "substitutes": band_list[n:]}
+        emission = DustGrid(**{k.removeprefix(_DUST): v for k, v in dust.items()}) if dust else None
+        templates = Templates(**arrays, **seen_by, dust=emission, provenance=provenance, sha256=sha256)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise SfhInputError(f"{path}: not a templates file of this version ({error}); delete it") from error
-    if _digest(arrays, instrument, band_list) != sha256:
+    if _digest(arrays | dust, instrument, band_list) != sha256:
         raise SfhInputError(f"{path}: content does not match its sha256; the file is damaged, delete it")
     return templates

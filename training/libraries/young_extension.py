@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.training.libraries.age_grid import averaging_matrix, interpolation_matrix
 from napari_sfh.training.libraries.ssp_library import SspLibrary, make_ssp_library
 
@@ -29,8 +29,8 @@ JOIN_GYR: tuple[float, float] = (0.0631, 0.2)
 JOIN_WINDOW_AA: tuple[float, float] = (5300.0, 5500.0)
 #: A library whose youngest age in Gyr is above this, or that does not cover this range in Angstrom, is completed.
 YOUNGEST_AGE_NEEDED_GYR: float = 0.0015
-EXTENSION_RANGE_AA: tuple[float, float] = (500.0, 10500.0)
-#: Range in Angstrom in which no SSP may be dark.
+EXTENSION_RANGE_AA: tuple[float, float] = (500.0, 56000.0)
+#: Range in Angstrom in which SSPs that are dark are counted.
 PHOTOMETRIC_RANGE_AA: tuple[float, float] = (1900.0, 10500.0)
 _SCALING_WIDTH_AA = 200.0
 

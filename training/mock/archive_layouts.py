@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
+from napari_sfh.io.cleaning.celestial import cut_header
 from napari_sfh.prep.mosaics.psf import MUSE_SLOPE
 from napari_sfh.training.mock.files import MOCK_NAME, write_fits_files
 from napari_sfh.types import F32
@@ -93,11 +94,11 @@ def read_mock_galaxy(source: Path, window: tuple[slice, slice] | None = None) ->
     with fits.open(found["cube"][0]) as hdus:
         header = hdus["DATA"].header
         part = window or (slice(0, header["NAXIS2"]), slice(0, header["NAXIS1"]))
-        cube_header = _cut_header(_strip_header(header), part)
+        cube_header = cut_header(_strip_header(header), part)
         flux, variance = (np.asarray(hdus[name].data[:, *part], np.float32) for name in ("DATA", "STAT"))
         redshift = float(hdus[0].header["REDSHIFT"])
     with fits.open(found["maps"][0]) as hdus:
-        maps = {h.name: (np.array(h.data[part]), _cut_header(_strip_header(h.header), part)) for h in hdus[1:]}
+        maps = {h.name: (np.array(h.data[part]), cut_header(_strip_header(h.header), part)) for h in hdus[1:]}
     bands = load_instrument("muse-hst").band_names
     images = {band: _read_image(source, band, cube_header, flux.shape[1:]) for band in bands}
     return MockGalaxy(flux, variance, cube_header, redshift, 0.92, maps, images)
@@ -117,12 +118,13 @@ def _read_image(
         y, x = (a.ravel() for a in np.meshgrid([-1, shape[0]], [-1, shape[1]], indexing="ij"))
         px, py = wcs.wcs_world2pix(*WCS(cube_header).celestial.wcs_pix2world(x, y, 0), 0)
         margin = _MARGIN_ARCSEC / (3600 * float(np.sqrt(np.abs(np.linalg.det(wcs.pixel_scale_matrix)))))
-        part = tuple(
+        rows, columns = (
             slice(max(0, int(p.min() - margin)), min(n, int(p.max() + margin) + 1))
             for p, n in ((py, hdus[1].shape[0]), (px, hdus[1].shape[1]))
         )
+        part = (rows, columns)
         data, weight = (np.asarray(h[1].data[part], np.float32) for h in (hdus, w))
-    return data, weight, _cut_header(header, part)
+    return data, weight, cut_header(header, part)
 
 
 def _strip_header(header: fits.Header) -> fits.Header:
@@ -130,13 +132,6 @@ def _strip_header(header: fits.Header) -> fits.Header:
     out = header.copy(strip=True)
     for key in ("EXTNAME", "CHECKSUM", "DATASUM", "ZSIMPLE", "ZQUANTIZ", "ZDITHER0"):
         out.remove(key, ignore_missing=True)
-    return out
-
-
-def _cut_header(header: fits.Header, part: tuple[slice, ...]) -> fits.Header:
-    out = header.copy()
-    out["CRPIX1"] -= part[1].start
-    out["CRPIX2"] -= part[0].start
     return out
 
 

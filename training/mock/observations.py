@@ -22,7 +22,7 @@ from napari_sfh.analysis.gas.line_maps import LINES
 from napari_sfh.instruments.line_spread import MUSE_LSF
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries import age_grid
 from napari_sfh.training.libraries.catalogue import load_library

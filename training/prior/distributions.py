@@ -17,7 +17,8 @@ from scipy.special import ndtr, ndtri
 
 from napari_sfh.errors import SfhInputError
 
-_KINDS = ("uniform", "loguniform", "normal", "choice")
+#: Keys of a table that describes a distribution.
+DISTRIBUTION_KINDS = ("uniform", "loguniform", "normal", "choice")
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,11 @@ def parse_distribution(value: Any, key: str, bounds: tuple[float, float] = (-mat
 def _parse_without_bounds(value: Any, key: str) -> Dist:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return constant_distribution(value)
-    kinds = [k for k in value if k in _KINDS] if isinstance(value, Mapping) else []
+    kinds = [k for k in value if k in DISTRIBUTION_KINDS] if isinstance(value, Mapping) else []
     if len(kinds) != 1:
-        raise SfhInputError(f"{key} = {value!r}: expected a number or a table with one of {', '.join(_KINDS)}")
+        raise SfhInputError(
+            f"{key} = {value!r}: expected a number or a table with one of {', '.join(DISTRIBUTION_KINDS)}"
+        )
     kind = kinds[0]
     extra = set(value) - {kind} - ({"range"} if kind == "normal" else {"weights"} if kind == "choice" else set())
     if extra:

@@ -1,7 +1,8 @@
 """A prior: what a synthetic set is drawn from, read from TOML and validated when it is read.
 
 Every section is a frozen dataclass whose fields are distributions (`distributions.Dist`) with the range that they
-allow. A key that is not known is an error, so that a misspelt setting can never be ignored in silence.
+allow. A key that is not known is an error, so that a misspelt setting can never be ignored in silence. ``base = NAME``
+takes what the file leaves out from another prior.
 """
 # ruff: noqa: RUF009  (`_distribution_field` returns a dataclass field)
 
@@ -19,8 +20,8 @@ from annotated_types import Ge, Le
 
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
-from napari_sfh.sections import parse_toml, read_section
-from napari_sfh.training.prior.distributions import Dist, constant_distribution, parse_distribution
+from napari_sfh.sections import make_section_field, parse_toml, read_section
+from napari_sfh.training.prior.distributions import DISTRIBUTION_KINDS, Dist, constant_distribution, parse_distribution
 from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS, EnrichmentLaw
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES, SfhFamily
 
@@ -42,9 +43,9 @@ def _distribution_field(low: float, high: float, default: float) -> Any:
     return field(default_factory=lambda: constant_distribution(default), metadata={"parse": parse})
 
 
-def _section_field(cls: type[DataclassInstance]) -> Any:
-    """A field that holds a section, by default its defaults."""
-    return field(default_factory=cls, metadata={"parse": partial(read_section, cls)})
+def _optional_section_field(cls: type[DataclassInstance]) -> Any:
+    """A field that holds a section, or None."""
+    return field(default=None, metadata={"parse": partial(read_section, cls), **_LATER})
 
 
 #: Key of `Photometry.depth` for the bands that it does not name.
@@ -71,7 +72,7 @@ class FamilyPrior:
     kind: str
     weight: NonNegative
     params: Mapping[str, Dist]
-    bursts: Bursts = _section_field(Bursts)
+    bursts: Bursts = make_section_field(Bursts)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,18 @@ class Dust:
     tau_bc: Dist = _distribution_field(0, 20, 1.0)
     tau_ism: Dist = _distribution_field(0, 20, 0.3)
     slope: Dist = _distribution_field(0.1, 2.5, 0.7)
+
+
+@dataclass(frozen=True)
+class DustEmission:
+    """Infrared emission of dust (Draine & Li 2007), for instruments with infrared bands. The energy is what the dust
+    absorbs, times 10^balance_dex: a piece of a galaxy may be heated by its neighbours.
+    """
+
+    q_pah: Dist = _distribution_field(0.1, 4.58, 2.5)  # share of the dust's mass in PAHs, per cent
+    u_min: Dist = _distribution_field(0.1, 25, 1.0)  # least starlight intensity, of the solar neighbourhood's
+    gamma: Dist = _distribution_field(0, 1, 0.02)  # share of the dust's mass that sees more
+    balance_dex: Dist = _distribution_field(-2, 2, 0.0)
 
 
 @dataclass(frozen=True)
@@ -233,13 +246,14 @@ class PriorConfig:
     libraries: Mapping[str, float] = field(metadata={"parse": _read_library_shares})  # name -> share
     families: tuple[FamilyPrior, ...] = field(metadata=_FAMILIES)
     laws: tuple[LawPrior, ...] = field(metadata=_LAWS)
-    dust: Dust = _section_field(Dust)
-    nebular: Nebular = _section_field(Nebular)
-    kinematics: Kinematics = _section_field(Kinematics)
-    noise: Noise = _section_field(Noise)
-    photometry: Photometry = _section_field(Photometry)
+    dust: Dust = make_section_field(Dust)
+    nebular: Nebular = make_section_field(Nebular)
+    kinematics: Kinematics = make_section_field(Kinematics)
+    noise: Noise = make_section_field(Noise)
+    photometry: Photometry = make_section_field(Photometry)
     # Library -> youngest age in Gyr of a family of single ages: below it the library's stars are another's.
     youngest_gyr: Mapping[str, float] = field(default_factory=dict, metadata={"parse": _read_library_shares, **_LATER})
+    dust_emission: DustEmission | None = _optional_section_field(DustEmission)
     source: str = field(default="", compare=False)  # the TOML text
 
     @property
@@ -305,9 +319,33 @@ def parse_prior(text: str, where: str) -> PriorConfig:
     SfhInputError
         If the text is no TOML, a key is unknown, missing or of the wrong type, or a value leaves its range.
     """
-    config = replace(read_section(PriorConfig, parse_toml(text, where), where), source=text)
+    config = replace(read_section(PriorConfig, _inherit(parse_toml(text, where), where), where), source=text)
     _check_prior(config, where)
     return config
+
+
+def _inherit(table: dict[str, Any], where: str) -> dict[str, Any]:
+    """A prior's table on top of that of its ``base``, another prior's name; sections are joined key by key."""
+    if "base" not in table:
+        return table
+    base = table.pop("base")
+    if base not in list_priors():
+        raise SfhInputError(f"{where}: base = {base!r} is no prior; choose from {', '.join(list_priors())}")
+    return _join_tables(_inherit(parse_toml(_read_stock_prior(base), f"{base}.toml"), f"{base}.toml"), table)
+
+
+def _join_tables(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Keys of both; of those in both ``above``'s, but tables are joined in turn: not distributions, nor libraries."""
+    out = dict(below)
+    for key, value in above.items():
+        both_tables = key != "libraries" and isinstance(value, dict) and isinstance(out.get(key), dict)
+        joined = both_tables and not {*value, *out[key]} & {*DISTRIBUTION_KINDS}
+        out[key] = _join_tables(out[key], value) if joined else value
+    return out
+
+
+def _read_stock_prior(name: str) -> str:
+    return (resources.files("napari_sfh.training.prior.priors") / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def _check_prior(config: PriorConfig, where: str) -> None:
@@ -342,5 +380,4 @@ def load_prior(name_or_path: str | Path) -> PriorConfig:
             raise SfhInputError(f"{path}: cannot read the prior: {err}") from err
     if str(name_or_path) not in list_priors():
         raise SfhInputError(f"--config {name_or_path}: no such prior or file, choose from {', '.join(list_priors())}")
-    text = (resources.files("napari_sfh.training.prior.priors") / f"{name_or_path}.toml").read_text(encoding="utf-8")
-    return parse_prior(text, f"{name_or_path}.toml")
+    return parse_prior(_read_stock_prior(str(name_or_path)), f"{name_or_path}.toml")

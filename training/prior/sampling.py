@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.dust import CALZETTI_SLOPE
 from napari_sfh.training.prior.enrichment import ENRICHMENT_LAWS, add_metallicity_scatter
-from napari_sfh.training.prior.prior_config import FamilyPrior, LawPrior, PriorConfig
+from napari_sfh.training.prior.prior_config import DustEmission, FamilyPrior, LawPrior, PriorConfig
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES, add_bursts
 from napari_sfh.types import F64
 
@@ -39,6 +39,10 @@ class ObjectParameters:
     line_scatter_dex: F64  # (N,)
     sigma_star_kms: F64  # (N,)
     redshift: F64  # (N,)
+    q_pah: F64  # (N,) per cent of the dust's mass in PAHs; 0 = no dust emission
+    u_min: F64  # (N,) least starlight intensity that dust sees
+    gamma: F64  # (N,) share of the dust's mass that sees more
+    lg_balance: F64  # (N,) log10 of the energy that dust emits over what it absorbs
     family: NDArray[np.int32]  # (N,)
     family_names: tuple[str, ...]
     clipped: NDArray[np.bool_]  # (N,) stars holding over 1 % of the mass had to be moved into the library's range
@@ -223,4 +227,17 @@ def _draw_gas_and_dust(
         "line_scatter_dex": gas.line_scatter_dex.sample(rng, n),
         "sigma_star_kms": sigma_star,
         "redshift": config.noise.redshift.sample(rng, n),
+        **_draw_dust_emission(config.dust_emission, rng, n),
+    }
+
+
+def _draw_dust_emission(config: DustEmission | None, rng: np.random.Generator, n: int) -> dict[str, F64]:
+    """Nothing is drawn without a section, so that other priors' draws stay what they are."""
+    if config is None:
+        return {key: np.zeros(n) for key in ("q_pah", "u_min", "gamma", "lg_balance")}
+    return {
+        "q_pah": config.q_pah.sample(rng, n),
+        "u_min": config.u_min.sample(rng, n),
+        "gamma": config.gamma.sample(rng, n),
+        "lg_balance": config.balance_dex.sample(rng, n),
     }

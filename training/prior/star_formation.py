@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.formation import sum_mass_from_oldest
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.training.prior.gaussian_process import gaussian_process_history
 from napari_sfh.types import F64
 
@@ -32,14 +33,6 @@ _NODES, _WEIGHTS = 0.5 * (_NODES + 1), 0.5 * _WEIGHTS
 _WALK_GYR = np.array([0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0, 2.0, 3.5, 5.5, 8.0, 11.0, 20.0])
 
 
-def _cumulative_from_masses(mass: F64) -> F64:
-    """Cumulative curve (n, S+1) from sub-bin masses (n, S), youngest first; rows are normalised."""
-    total = mass.sum(1, keepdims=True)
-    formed = np.zeros((mass.shape[0], mass.shape[1] + 1))
-    formed[:, :-1] = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1] / total
-    return formed
-
-
 def _integrate(log_sfr: Callable[[F64], F64], edges_gyr: F64, oldest_gyr: F64) -> F64:
     """Cumulative curve of ``log_sfr(age (n, m))``, natural log, between age 0 and ``oldest_gyr`` (n,)."""
     edges = np.minimum(edges_gyr[None, :], oldest_gyr[:, None])
@@ -48,7 +41,7 @@ def _integrate(log_sfr: Callable[[F64], F64], edges_gyr: F64, oldest_gyr: F64) -
     values = log_sfr(ages.reshape(len(oldest_gyr), -1)).reshape(ages.shape)
     # The largest value where there is any width sets the scale: a narrow history must not underflow to nothing.
     peak = np.where(width[:, :, None] > 0, values, -np.inf).max((1, 2), keepdims=True)
-    return _cumulative_from_masses((np.exp(np.minimum(values - peak, 0.0)) @ _WEIGHTS) * width)
+    return sum_mass_from_oldest((np.exp(np.minimum(values - peak, 0.0)) @ _WEIGHTS) * width)
 
 
 def _time_since_start(edges_gyr: F64, start_gyr: F64) -> F64:
@@ -172,7 +165,7 @@ def steady_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters
     width = np.diff(np.minimum(edges_gyr[None, :], p["start_gyr"][:, None]), axis=1)
     log_sfr = middle * p["decline_per_gyr"][:, None]
     log_sfr = log_sfr + np.log(10) * draw_log_age_walk(rng, len(width), middle, p["scatter_dex"])
-    return _cumulative_from_masses(np.exp(log_sfr - log_sfr.max(1, keepdims=True)) * width)
+    return sum_mass_from_oldest(np.exp(log_sfr - log_sfr.max(1, keepdims=True)) * width)
 
 
 def add_bursts(
@@ -200,7 +193,7 @@ def single_age_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParame
     index, share = find_bracket(middle, p["lg_age_yr"] - 9.0)
     mass, rows = np.zeros((index.size, middle.size)), np.arange(index.size)
     mass[rows, index], mass[rows, index + 1] = 1.0 - share, share
-    return _cumulative_from_masses(mass)
+    return sum_mass_from_oldest(mass)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ the ionising sub-bins, bilinear in the gas's [M/H] and log U, less the escaping 
 further share of photons, or by stars elsewhere (an equivalent width of Halpha), and lies outside the birth clouds.
 Lines are Gaussians of the line-spread function and the gas's dispersion in quadrature (`Params.gas_sigma_kms`).
 
+Where an instrument has infrared bands, dust emits what it absorbs (`dust_heating`).
+
 Photometry is linear in the coarse spectral energy distribution, lines added at their wavelengths; at redshift z the
 filters see rest wavelengths l / (1 + z). The spectrum is divided by its mean flux in the instrument's window, the
 photometry by what the instrument says (`normalise_objects`). An instrument may have no spectrum, or no bands.
@@ -29,21 +31,27 @@ from napari_sfh.physics.dust import DUST_PIVOT_AA, calzetti_curve
 from napari_sfh.physics.filters import Filter, compute_photometry_scale, filter_weight_matrix
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.physics.template_basis import find_bracket
+from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.prior.sampling import ObjectParameters
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND, ArrayBackend, LargeArray
-from napari_sfh.training.simulator.labels import Labels, derive_fine_lg_age, derive_formation_times
+from napari_sfh.training.simulator.dust_heating import compute_dust_light
+from napari_sfh.training.simulator.labels import Labels, derive_fine_lg_age, derive_formation_labels
 from napari_sfh.types import F32, F64
 
 #: Largest step between the redshifts from which the bands' weights are interpolated.
 _Z_STEP = 0.01
 #: Air wavelengths in Angstrom of hydrogen and helium lines, which recombination fixes; other lines may scatter.
 _RECOMBINATION_AA = np.array(
-    [3797.9, 3835.4, 3889.1, 3970.1, 4101.7, 4340.5, 4471.5, 4685.7, 4861.3, 5875.6, 6562.8, 6678.2, 7065.2]
-)
+    [
+        923.15, 926.23, 930.75, 937.80, 949.74, 972.54, 1025.72, 1215.67, 1640.4,
+        3797.9, 3835.4, 3889.1, 3970.1, 4101.7, 4340.5, 4471.5, 4685.7, 4861.3, 5875.6, 6562.8, 6678.2, 7065.2,
+        10830.2, 10938.1, 12818.1, 17362.1, 18174.1, 18751.0, 19445.6, 21655.3, 26251.5, 30383.7, 32960.9, 37395.4,
+        40511.5, 46525.1, 51272.6,
+    ]
+)  # fmt: skip
 #: Pairs of one ion, stronger line first. Atomic physics fixes the ratio of those that leave one level ([Ne III],
 #: [O III], [O I], [N II], [Ar III], [S III]); that of [O II] and [S II] follows the density, alike in H II regions.
 _PAIRS_AA = (
@@ -318,6 +326,11 @@ def compute_emitted_light(
         parts.append(light)
     lines = inside.lines * _screen_transmission(xp, curves[2], params.tau_bc) + outside.lines
     lines *= _screen_transmission(xp, curves[2], params.tau_ism)
+    if t.dust is not None and np.any(params.q_pah > 0):
+        step = xp.put(np.diff(t.sed_edges_aa))
+        sources = (young @ (model.young[1] @ step), old @ (model.old[1] @ step), inside.sed @ step, outside.sed @ step)
+        absorbed = sum(sources) - parts[1] @ step + (inside.lines + outside.lines - lines).sum(1)
+        parts[1] += compute_dust_light(xp, t.dust, params, absorbed)
     if rng is not None:
         lines *= xp.put(_line_scatter(rng, params, model))
     return EmittedLight(parts[0], parts[1], lines)
@@ -452,7 +465,7 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
         lg_ml_v=(-np.log10(total) + model.lg_ml_offset).astype(np.float32),
         family=params.family,
         family_names=params.family_names,
-        formation_gyr=derive_formation_times(params.mass, t.sub_edges_gyr),
+        formation_gyr=derive_formation_labels(params.mass, t.sub_edges_gyr),
         lg_age=derive_fine_lg_age(params.mass, t.sub_edges_gyr),
     )
 

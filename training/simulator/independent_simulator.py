@@ -19,7 +19,10 @@ from numpy.typing import NDArray
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
 from napari_sfh.physics.filters import compute_photometry_scale, filter_weight_matrix, measure_photometry_snr
+from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.lsf import total_sigma_aa
+from napari_sfh.training.libraries.dust_emission import DustGrid, compute_dust_spectra
+from napari_sfh.training.libraries.resampling import line_binning_matrix
 from napari_sfh.training.libraries.templates import Templates
 from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.types import F64, Bool, Observation
@@ -123,7 +126,7 @@ def _history(t: Templates, family: int, rng: np.random.Generator) -> F64:
 def _metals(mass: F64, t: Templates, rng: np.random.Generator) -> F64:
     """[M/H] (N, S)."""
     n = len(mass)
-    formed = mass[:, ::-1].cumsum(1)[:, ::-1] - 0.5 * mass
+    formed = cumulative_fraction(mass) - 0.5 * mass
     lg_mass = rng.uniform(8.5, 11.2, n)[:, None]
     # A relation of the kind of Gallazzi et al. (2005): poor dwarfs, saturation above 10^10.5 Msun, scatter of 0.15 dex.
     final = 0.2 - 1.0 * np.exp(-(lg_mass - 8.0) / 1.2) + 0.15 * rng.standard_normal((n, 1))
@@ -141,11 +144,14 @@ def _attenuation_curve(kind: int, wave_aa: F64) -> F64:
         x = wave_aa / 1e4
         blue = 2.659 * (-2.156 + 1.509 / x - 0.198 / x**2 + 0.011 / x**3) + 4.05
         red = 2.659 * (-1.857 + 1.040 / x) + 4.05
-        return np.where(x < 0.63, blue, red) / 4.05
+        return np.maximum(np.where(x < 0.63, blue, red), 0.0) / 4.05
     from astropy import units as u
     from dust_extinction.averages import G03_SMCBar
 
-    return np.asarray(G03_SMCBar()(wave_aa * u.AA), float)
+    law = G03_SMCBar()
+    limits = [1e4 / x for x in reversed(law.x_range)]
+    curve = np.asarray(law(np.clip(wave_aa, limits[0] + 1, limits[1] - 1) * u.AA), float)
+    return curve * np.minimum(1.0, (limits[1] / wave_aa) ** 1.6)
 
 
 def _light(t: Templates, mass: F64, mh: F64, a_v: F64, rng: np.random.Generator) -> tuple[F64, F64]:
@@ -160,28 +166,39 @@ def _light(t: Templates, mass: F64, mh: F64, a_v: F64, rng: np.random.Generator)
         stars = _stars(t, mass[i], mh[i], screens)
         gas = _gas(t, mass[i], float(mh[i, 0]), continuum, screens, rng)
         flux[i] = stars[0] + gas[0]
-        phot[i] = (stars[1] + gas[1]) @ weights
+        sed = stars[1] + gas[1]
+        if t.dust is not None:
+            sed = sed + _dust_light(t.dust, mh[i], stars[2] + gas[2] - sed, np.diff(t.sed_edges_aa), rng)
+        phot[i] = sed @ weights
     return flux, phot
 
 
-def _stars(t: Templates, mass: F64, mh: F64, screens: list[F64]) -> tuple[F64, F64]:
-    """Stellar light of one object on both grids."""
+def _dust_light(dust: DustGrid, mh: F64, absorbed: F64, step_aa: F64, rng: np.random.Generator) -> F64:
+    """Infrared emission of what dust absorbs; PAHs grow with metallicity (Draine et al. 2007, ApJ 663, 866)."""
+    q_pah = np.clip(3.5 * 10 ** (0.8 * mh[:1]) * rng.lognormal(0.0, 0.3), 0.1, 4.58)
+    u_min = np.clip(rng.lognormal(np.log(2.0), 0.8, 1), 0.1, 25.0)
+    gamma = np.minimum(rng.lognormal(np.log(0.01), 1.0, 1), 0.3)
+    return np.asarray((absorbed @ step_aa) * compute_dust_spectra(dust, q_pah, u_min, gamma)[0], float)
+
+
+def _stars(t: Templates, mass: F64, mh: F64, screens: list[F64]) -> tuple[F64, F64, F64]:
+    """Stellar light of one object on both grids, and on the coarse one before dust."""
     place = np.interp(mh, t.mh, np.arange(t.mh.size))
     low = np.minimum(place.astype(int), t.mh.size - 2)
     share = place - low
     s = np.arange(t.n_sub)
     out = []
-    for grid, screen in ((t.spectrum, screens[0]), (t.sed, screens[1])):
+    for grid, screen in ((t.spectrum, screens[0]), (t.sed, screens[1]), (t.sed, np.ones(t.sed_wave_aa.size))):
         per_sub = grid[low, s] * (mass * (1 - share))[:, None] + grid[low + 1, s] * (mass * share)[:, None]
         young = per_sub[: t.n_young].sum(0) * screen
         out.append((young + per_sub[t.n_young :].sum(0)) * screen)
-    return out[0], out[1]
+    return out[0], out[1], out[2]
 
 
 def _gas(
     t: Templates, mass: F64, mh: float, continuum: bool, screens: list[F64], rng: np.random.Generator
-) -> tuple[F64, F64]:
-    """Nebular light of one object on both grids."""
+) -> tuple[F64, F64, F64]:
+    """Nebular light of one object on both grids, and on the coarse one before dust."""
     g = int(np.argmin(np.abs(t.mh_gas - mh)))
     place = float(np.interp(_LG_U, t.log_u, np.arange(t.log_u.size)))
     u = min(int(place), t.log_u.size - 2)
@@ -193,16 +210,16 @@ def _gas(
 
     hydrogen = np.abs(t.line_wave_aa[:, None] - np.array([4101.7, 4340.5, 4861.3, 6562.8])).min(1) < 1.5
     lines = at(t.line_lum) * np.where(hydrogen, 1.0, 10 ** (0.2 * rng.standard_normal(hydrogen.size)))
+    clear = lines @ line_binning_matrix(t.line_wave_aa, t.sed_edges_aa)
     lines = lines * screens[2] ** 2
     grid = t.instrument.spectrum
     spectrum = _line_spectrum(lines, t.line_wave_aa, grid) if grid else np.zeros(0)
-    step = t.sed_wave_aa[1] - t.sed_wave_aa[0]
-    edges = np.append(t.sed_wave_aa - step / 2, t.sed_wave_aa[-1] + step / 2)
-    sed = np.histogram(t.line_wave_aa, edges, weights=lines)[0] / step
+    sed = lines @ line_binning_matrix(t.line_wave_aa, t.sed_edges_aa)
     if continuum:
         spectrum = spectrum + at(t.cont_spectrum) * screens[0] ** 2
         sed = sed + at(t.cont_sed) * screens[1] ** 2
-    return spectrum, sed
+        clear = clear + at(t.cont_sed)
+    return spectrum, sed, clear
 
 
 def _line_spectrum(lines: F64, line_aa: F64, grid: SpectrumGrid) -> F64:

@@ -12,39 +12,22 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.dust import ebv_from_tau
+from napari_sfh.physics.formation import (
+    FORMATION_PERCENTS,
+    FORMED_FRACTIONS,
+    compute_formation_times,
+    sum_mass_from_oldest,
+)
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.types import F32, I32
 
-#: Per cents of the mass formed whose lookback times are labels: ``t10`` to ``t90``.
-FORMATION_PERCENTS: tuple[int, ...] = tuple(range(10, 100, 10))
 #: Labels that no hash of a set holds: they follow from the histories, and sets of earlier versions lack them.
 DERIVED_LABELS: tuple[str, ...] = ("formation_gyr", "lg_age")
 
 
-def derive_formation_times(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
-    """Lookback times at which given shares of the mass had formed.
-
-    Parameters
-    ----------
-    mass : array (N, S)
-        Mass formed in each interval of lookback time, at a constant rate.
-    edges_gyr : array (S + 1,)
-        Edges of the intervals, rising.
-
-    Returns
-    -------
-    float32 array (N, 9)
-        Gyr, for `FORMATION_PERCENTS`: falling along the last axis.
-    """
-    younger = np.concatenate([np.zeros((len(mass), 1)), np.cumsum(np.asarray(mass, np.float64), axis=1)], axis=1)
-    younger /= younger[:, -1:]
-    shares = 1.0 - np.array(FORMATION_PERCENTS) / 100.0
-    # The interval in which the share of younger mass is passed; rows of ``younger`` rise.
-    upper = np.stack([(younger[:, 1:-1] < share).sum(1) + 1 for share in shares], axis=1)
-    low, high = (np.take_along_axis(younger, upper - k, axis=1) for k in (1, 0))
-    part = np.clip((shares - low) / np.maximum(high - low, 1e-30), 0.0, 1.0)
-    edges = np.asarray(edges_gyr, np.float64)
-    return (edges[upper - 1] + part * (edges[upper] - edges[upper - 1])).astype(np.float32)
+def derive_formation_labels(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR) -> F32:
+    """Lookback times in Gyr (N, 9) of `FORMATION_PERCENTS`, from mass (N, S) between edges (S + 1,) in Gyr."""
+    return compute_formation_times(sum_mass_from_oldest(mass), FORMED_FRACTIONS, edges_gyr).astype(np.float32)
 
 
 def derive_fine_lg_age(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
@@ -101,7 +84,7 @@ class Labels:
         rate in each.
         """
         if formation_gyr is None:
-            formation_gyr = derive_formation_times(mass_frac, AGE_EDGES_GYR)
+            formation_gyr = derive_formation_labels(mass_frac)
         means = {k: np.asarray(v, np.float32) for k, v in compute_population_means(mass_frac, light_frac, mh).items()}
         return cls(
             mass_frac=mass_frac,
@@ -122,7 +105,7 @@ class Labels:
     def from_columns(cls, columns: Mapping[str, Any], family_names: tuple[str, ...]) -> Labels:
         """Labels as they were stored; those of `DERIVED_LABELS` may be missing."""
         known = {k: np.asarray(columns[k]) for k in cls.array_names() if k in columns or k not in DERIVED_LABELS}
-        known.setdefault("formation_gyr", derive_formation_times(known["mass_frac"], AGE_EDGES_GYR))
+        known.setdefault("formation_gyr", derive_formation_labels(known["mass_frac"]))
         known.setdefault("lg_age", known["lg_age_mw"])
         return cls(**known, family_names=family_names)
 

@@ -101,6 +101,11 @@ def prepare_prior_from_templates(config: PriorConfig, prepared: Iterable[templat
             f"prior {config.name!r}: noise.redshift reaches {config.noise.redshift.high:g}, instrument "
             f"{instrument.name} is for redshifts up to {instrument.redshift_max:g}; lower one or raise the other"
         )
+    if config.dust_emission is None and listed[0].dust is not None:
+        raise SfhInputError(
+            f"prior {config.name!r}: has no [dust_emission], instrument {instrument.name} has infrared bands; add the "
+            "section, or take the prior phangs-jwst"
+        )
     models = tuple(
         replace(
             forward_model.build_forward_model(t),

@@ -34,7 +34,7 @@ def get_explorer(viewer: Any = None) -> Any:
 
 
 def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] | None:
-    """A reader for a galaxy's folder, a result file, a cube or a workspace; None for anything else."""
+    """A reader for a galaxy's folder, a result, a cube, a workspace or a table of estimates; None for anything else."""
     if not isinstance(path, str):
         if len(path) != 1:
             return None
@@ -45,7 +45,11 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] |
 
     if Path(path).is_dir():
         return read_folder_layers if holds_cube(path) else None
+    from napari_sfh.analysis.objects.estimate_table import holds_estimates
+
     kind = identify_file(Path(path)).kind
+    if kind == "unknown" and holds_estimates(Path(path)):
+        return read_table_layers
     return {"result": read_result_layers, "cube": read_cube_layers}.get(kind)
 
 
@@ -86,6 +90,12 @@ def read_workspace_layers(path: str) -> list[LayerTuple]:
 
     shown = tasks.open_workspace(_ignore_progress, threading.Event(), Path(path)).shown
     return NO_LAYERS if shown is None else list(shown.layers)
+
+
+def read_table_layers(path: str) -> list[LayerTuple]:
+    """Nothing but what the explorer shows of a table of estimates."""
+    _open_in_explorer(path)
+    return NO_LAYERS
 
 
 def _open_in_explorer(path: str) -> bool:

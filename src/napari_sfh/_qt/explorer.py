@@ -17,8 +17,9 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_sfh._qt.canvas.interaction import CanvasInteraction
-from napari_sfh._qt.canvas.layer_data import KEY, format_four_means, format_map_value, get_layer_link
+from napari_sfh._qt.canvas.layer_data import KEY, format_main_values, format_map_value, get_layer_link
 from napari_sfh._qt.canvas.result_layers import LayerStack
+from napari_sfh._qt.catalogue.catalogue_window import CatalogueWindow
 from napari_sfh._qt.docks.bin_panel import BinPanel
 from napari_sfh._qt.docks.bottom_docks import BottomDocks
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
@@ -32,7 +33,7 @@ from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
 from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze
-from napari_sfh._qt.jobs.step_queue import Step, StepQueue, UnpaintedStep
+from napari_sfh._qt.jobs.step_queue import PaintStep, StepQueue, UnpaintedStep
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 PANEL = "SFH of the selected bins"
 #: Sections that are unfolded when there is a result.
 SECTIONS_DONE = {"data": False, "binning": False, "network": False, "maps": True}
-EMPTY = (
+_EMPTY = (
     "Choose a galaxy folder (a MUSE cube, HST mosaics, a MAPS file) or a cube, drop a result file on the window, "
     "or try the mock spiral."
 )
@@ -60,6 +61,7 @@ READY = "Ready: press Run. Empty fields are filled from the files."
 READY_NOTED = f"{READY} What the files lack stands under Data."
 NO_CARD = "No weights were found: reinstall napari-sfh, or train some with napari-sfh-train."
 DONE = "Click a bin on the map to see its star-formation history."
+DONE_SCALARS = "Click a bin on the map to see what the weights say of it, against all other bins."
 CANCELLED = "Cancelled: nothing was finished. Press Run to start again."
 
 
@@ -73,14 +75,14 @@ class Explorer(ExplorerFrame):
     """
 
     def __init__(self, viewer: napari.viewer.Viewer) -> None:
-        super().__init__(EMPTY)
+        super().__init__(_EMPTY)
         self._released = True  # until all is there
         self.viewer = viewer
         self.session = Session()
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
         self.preflight = PreflightPanel(self.data, self.binning, viewer.theme)
         self.stack = LayerStack(viewer, self.session)
-        self.exports, self.files = Exports(self), FileActions(self)
+        self.exports, self.files, self.catalogue = Exports(self), FileActions(self), CatalogueWindow(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
         self.docks = BottomDocks(viewer, self)
         self.job = BackgroundJob(self._progress, self._done, self._work_failed)
@@ -200,7 +202,7 @@ class Explorer(ExplorerFrame):
     def adopt_workspace(self, opened: tasks.OpenedWorkspace) -> None:
         """Show what a workspace has kept; what is missing is told at the end."""
         self.files.begin(opened)
-        steps: list[Step] = [*self.files.steps(opened.workspace), self._workspace_shown]
+        steps: list[PaintStep] = [*self.files.steps(opened.workspace), self._workspace_shown]
         if opened.shown is not None:
             self._shown(opened.shown, steps)
             return
@@ -270,6 +272,11 @@ class Explorer(ExplorerFrame):
             room = screen.availableGeometry()
             self.viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
 
+    def keep_width(self) -> None:
+        """Have the column on the right as wide as at the start."""
+        if self._tabs is not None:
+            self._tabs.set_width()
+
     def show_panel(self) -> None:
         """Open the dock with the plots, or bring it back."""
         self.show_dock(PANEL, self.panel)
@@ -331,7 +338,7 @@ class Explorer(ExplorerFrame):
         self._refresh()
         after = self._after
         if value is None:
-            self.show_message(CANCELLED if self.data.has_cube or self.session.result is not None else EMPTY)
+            self.show_message(CANCELLED if self.data.has_cube or self.session.result is not None else _EMPTY)
         elif after is not None:
             self._follow(partial(after, value))
         self._go_on()
@@ -367,6 +374,7 @@ class Explorer(ExplorerFrame):
     def _white_opened(self, galaxy: tasks.OpenedGalaxy) -> None:
         """Show a cube that has not been run; what was shown of another goes."""
         if galaxy.white is not None:
+            self.catalogue.close()
             self.session.set_result(None)
             self.tools.on_result(None)
             self.stack.clear(keep=get_layer_link(galaxy.white[1]["metadata"]))
@@ -381,9 +389,10 @@ class Explorer(ExplorerFrame):
         self._refresh()
         self.show_message(" ".join(notes) or self._summary(), error=bool(notes))
 
-    def _shown(self, shown: tasks.PreparedResult, then: Iterable[Step] = ()) -> None:
+    def _shown(self, shown: tasks.PreparedResult, then: Iterable[PaintStep] = ()) -> None:
         """Show a result: its layers come one per turn of the event loop, so that the window never blocks."""
         self.files.set_result_path(shown.path)
+        self.catalogue.close()
         if self.session.result is None:
             self._garbage_freeze.freeze()  # what a first run has loaded
         self.show_message(f"{shown.result.name}: {shown.result.bins.n_bins} bins; the maps are coming in.")
@@ -393,8 +402,8 @@ class Explorer(ExplorerFrame):
         layers = [partial(self.stack.put, layer) for layer in shown.layers]
         for _, attributes, _ in shown.layers:
             attributes["metadata"][KEY].path = shown.path
-        unseen: list[Step] = [*away, *layers, self.canvas.orient, *self.stack.finish()]
-        steps: list[Step] = [UnpaintedStep(step) for step in unseen]
+        unseen: list[PaintStep] = [*away, *layers, self.canvas.orient, *self.stack.finish()]
+        steps: list[PaintStep] = [UnpaintedStep(step) for step in unseen]
         steps += [self.show_panel, self._settle]
         # After the docks have found their sizes.
         steps += [
@@ -432,7 +441,8 @@ class Explorer(ExplorerFrame):
             return READY
         reached = int(np.isfinite(result.prediction.ood).sum())
         part = "" if reached == result.bins.n_bins else f", {reached} of them with a prediction"
-        return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {DONE}"
+        done = DONE if result.prediction.has_histories else DONE_SCALARS
+        return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {done}"
 
     def _adopt_layers(self) -> None:
         """Take over the result that an explorer before this one has left on the canvas."""
@@ -451,16 +461,16 @@ class Explorer(ExplorerFrame):
         running, has_cube = self.job.running, self.data.has_cube
         has_result = self.session.result is not None
         self.run_button.enabled = has_cube and not running
-        self.demo_button.visible = not has_cube and not running and not has_result
+        self.demo_button.visible = not (has_cube or running or has_result or self.catalogue.selection is not None)
         self.show_running(running, self.job.cancelling)
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
         self.file_row.enable(not running, has_cube or has_result)
-        self.tools.set_enabled(has_result, running)
+        self.tools.set_enabled(self.session.result, running)
         if not self._details and not self._loading:
-            self.show_message("Working; the window stays usable." if running else READY if has_cube else EMPTY)
+            self.show_message("Working; the window stays usable." if running else READY if has_cube else _EMPTY)
 
-    def in_turns(self, steps: list[Step]) -> None:
+    def in_turns(self, steps: list[PaintStep]) -> None:
         """Do steps one by one, one per turn of the event loop, so that the window does not block."""
         self._loader.run_first(steps)
 
@@ -477,7 +487,7 @@ class Explorer(ExplorerFrame):
         if result is None:
             return ""
         if display.is_grid:
-            return format_four_means(result, bin_id)
+            return format_main_values(result, bin_id)
         if display.shown.role == "map":
             return format_map_value(result, display.shown.name, bin_id, self.stack.age)
         return self.tools.describe(bin_id)
@@ -508,6 +518,7 @@ class Explorer(ExplorerFrame):
     def _theme_changed(self, event: Any) -> None:
         self.panel.set_theme(self.viewer.theme)
         self.preflight.set_theme(self.viewer.theme)
+        self.catalogue.set_theme(self.viewer.theme)
 
     def _folder_changed(self, text: str) -> None:
         folder = Path(text.strip()).expanduser()
@@ -567,6 +578,7 @@ class Explorer(ExplorerFrame):
         self.stack.release()
         self.canvas.release()
         self.panel.release()
+        self.catalogue.release()
         self.viewer.events.theme.disconnect(self._theme_slot)
         self.docks.release()
         for part in (self._tabs, self._fit):

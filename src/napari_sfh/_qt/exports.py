@@ -76,6 +76,10 @@ class Exports:
         if self._explorer.session.result is None:
             self._explorer.show_message("There is no result yet: press Run or open a result file first.", error=True)
             return
+        self.ask_file(caption, name, kinds, act)
+
+    def ask_file(self, caption: str, name: str, kinds: str, act: Callable[[Path], None]) -> None:
+        """The same, whether there is a result or not."""
         path = show_file_dialog("w", caption=caption, start_path=name, filter=kinds)
         if path:
             chosen = Path(str(path))

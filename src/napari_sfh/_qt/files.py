@@ -12,12 +12,13 @@ from magicgui.widgets import show_file_dialog
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
 from napari_sfh._qt.jobs import tasks
-from napari_sfh._qt.jobs.step_queue import Step
+from napari_sfh._qt.jobs.step_queue import PaintStep
+from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io import workspaces
 from napari_sfh.io.workspaces import SUFFIX, Workspace
 
-OPENS = f"Results, cubes, workspaces (*.fits *.fits.gz *.fits.fz *{SUFFIX})"
+OPENS = f"Results, cubes, workspaces, tables (*.fits *.fits.gz *.fits.fz *{SUFFIX} *.ecsv *.csv *.vot)"
 WORKSPACES = f"Workspaces (*{SUFFIX})"
 
 
@@ -115,14 +116,14 @@ class FileActions:
         notes, self._notes = self._notes or [], None
         return [note if note.endswith(".") else f"{note}." for note in notes]
 
-    def steps(self, kept: Workspace) -> list[Step]:
+    def steps(self, kept: Workspace) -> list[PaintStep]:
         """What is to be done, one by one, once the layers of its result are there."""
         explorer, canvas = self._explorer, kept.canvas
         plots = {key: value for key, value in canvas.get("plots", {}).items() if key != "bin_field"}
         tools = {name: dict(state) for name, state in kept.tools.items()}
         # The grid comes last: it shows what the other tools have put on the canvas.
         grid = bool(tools.get("maps", {}).pop("grid", False))
-        steps: dict[str, list[Step]] = {
+        steps: dict[str, list[PaintStep]] = {
             "session": [partial(explorer.session.restore, kept.session)],
             "plots": [partial(_fill_form_safely, explorer.panel, plots, "plots")],
             "tools": explorer.tools.restore_steps(tools),
@@ -153,7 +154,7 @@ def _fill_form_safely(form: Any, state: dict[str, Any], name: str) -> None:
         raise SfhInputError(f"workspace: its form {name} is damaged ({error}); fill it in and save again") from error
 
 
-def _restore_safely(step: Step, name: str) -> None:
+def _restore_safely(step: PaintStep, name: str) -> None:
     """Do one step of restoring; whatever a value of the file makes it raise is the file's fault.
 
     Raises
@@ -179,6 +180,8 @@ def _show_opened(explorer: Any, path: Path, value: Any) -> None:
         explorer.adopt_galaxy(value)
     elif isinstance(value, tasks.PreparedResult):
         explorer.adopt(value)
+    elif isinstance(value, EstimateTable):
+        explorer.catalogue.show(value)
     else:
         explorer.adopt_workspace(value)
 

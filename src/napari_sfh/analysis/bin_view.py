@@ -8,23 +8,31 @@ the lookback times at which half and 90 per cent of it had been formed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from napari_sfh.analysis.credibility.prior_influence import describe_prior_share, measure_result_prior_share
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
+from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times, sum_mass_from_oldest
+from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import FLAG_MEANING, Flag, Result
 
 #: Colours of compared bins, in order (Okabe & Ito 2008, colour-blind safe).
 COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2")
+
+
+def choose_color(place: int) -> str:
+    """Colour of the bin at a place (from 0) of those that are shown; they begin anew after the last."""
+    return COLORS[place % len(COLORS)]
+
+
 #: Where the youngest age bin begins on a logarithmic axis, Gyr.
 YOUNGEST_GYR: float = 0.005
-#: Shares of the mass whose formation times are told (nine percentiles: Iglesias-Navarro 2023, thesis, La Laguna).
-FORMED_FRACTIONS: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 #: Edges of the metallicity distribution's bins, dex.
 MH_EDGES: NDArray[np.float64] = np.arange(-2.2, 0.85, 0.1)
 #: Edges of the age bins as drawn, Gyr, shape (17,).
@@ -46,6 +54,8 @@ LINES_AA: tuple[tuple[str, float], ...] = (
     ("Ca II", 8542.1),
     ("S III", 9530.6),
 )
+#: Curves that are drawn with what the weights believed before: field of `BinView` -> quantity.
+PRIOR_CURVES: dict[str, str] = {"mass": "mass_frac", "light": "light_frac", "mh": "mh"}
 #: The ways to draw an SFH: key, name, label of the axis (the SFR is per unit mass formed).
 SFH_KINDS: dict[str, tuple[str, str]] = {
     "mass": ("Mass formed", "mass / bin"),
@@ -67,6 +77,10 @@ class CredibleBand:
         return CredibleBand(self.value * factor, self.low * factor, self.high * factor)
 
 
+#: Of weights that predict no histories.
+NO_BAND = CredibleBand(np.empty(0), np.empty(0), np.empty(0))
+
+
 @dataclass(frozen=True)
 class PropertyRow:
     """One line of the numbers panel."""
@@ -77,8 +91,18 @@ class PropertyRow:
 
 
 @dataclass(frozen=True)
+class ScalarEstimate:
+    """A quantity of one bin or row: posterior median and 16-84 % interval, in its unit."""
+
+    name: str  # key of `Prediction.quantiles`
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class BinView:
-    """Everything the plots of one bin show. Arrays of 16 are per age bin, youngest first.
+    """Everything the plots of one bin show. Arrays of 16 are per age bin, youngest first; empty without histories.
 
     ``flux``, ``error`` and ``model`` are f_lambda over the instrument's norm, (W,), NaN where masked (the model:
     without templates); ``masked`` are wavelength ranges; photometry (B,) is in its own norm, NaN where a band was not
@@ -101,12 +125,16 @@ class BinView:
     phot_error: NDArray[np.float64]
     phot_model: NDArray[np.float64]
     numbers: tuple[PropertyRow, ...]
+    estimates: tuple[ScalarEstimate, ...] = ()  # of weights without histories
+    prior: Mapping[str, CredibleBand] = field(
+        default_factory=dict
+    )  # of `PRIOR_CURVES`, before any data: mass, light, mh
 
     @classmethod
     def of(cls, result: Result, bin_id: int) -> BinView:
         """View of bin ``bin_id`` (1..N)."""
         i = bin_id - 1
-        data = result.data
+        data, histories = result.data, result.prediction.has_histories
         mass = _quantity_band(result, "mass_frac", i)
         model, phot_model = (part[0] for part in result.model_rows(slice(i, i + 1)))
         used = data.phot_mask[i]
@@ -115,8 +143,8 @@ class BinView:
             instrument=result.instrument,
             mass=mass,
             light=_quantity_band(result, "light_frac", i),
-            sfr=mass.scaled(1e9 / AGE_WIDTH_YR),
-            cumulative=_cumulative(result, i),
+            sfr=mass.scaled(1e9 / AGE_WIDTH_YR) if histories else NO_BAND,
+            cumulative=_cumulative(result, i) if histories else NO_BAND,
             mh=_quantity_band(result, "mh", i),
             flux=np.where(data.mask[i], data.flux[i], np.nan),
             error=np.where(data.mask[i], data.error[i], np.nan),
@@ -127,8 +155,16 @@ class BinView:
             phot_error=np.where(used, data.phot_error[i], np.nan).astype(float),
             phot_model=phot_model.astype(float),
             numbers=(),
+            estimates=() if histories else list_scalar_estimates(result, i),
+            prior={key: _prior_band(result.prior[name]) for key, name in PRIOR_CURVES.items() if name in result.prior},
         )
-        return replace(view, numbers=list_bin_properties(result, bin_id, view.formed()))
+        times = view.formed() if histories else NO_BAND
+        return replace(view, numbers=list_bin_properties(result, bin_id, times))
+
+    @property
+    def has_history(self) -> bool:
+        """Whether there is a star-formation history."""
+        return self.mass.value.size > 0
 
     @property
     def name(self) -> str:
@@ -180,7 +216,7 @@ class BinView:
         interval is read from the curve's own, and is as well calibrated as that. NaN where there is none.
         """
         grown = self.cumulative_share(kind)
-        value, low, high = (_times_at_fractions(curve, fractions) for curve in (grown.value, grown.low, grown.high))
+        value, low, high = (compute_formation_times(curve, fractions) for curve in (grown.value, grown.low, grown.high))
         return CredibleBand(value, low, high)
 
     def formed_by(self, fraction: float) -> float:
@@ -211,12 +247,28 @@ def format_flux_label(instrument: Instrument, html: bool = False) -> str:
     return r"$F_\lambda\ /\ F_\lambda$" + f"({lo:.0f}–{hi:.0f} Å)"
 
 
+def list_scalar_estimates(result: Result, row: int) -> tuple[ScalarEstimate, ...]:
+    """What weights without histories say of a bin (row 0..N-1)."""
+    quantiles = result.prediction.quantiles
+    return tuple(
+        ScalarEstimate(name, *(float(quantiles[name][row, k]) for k in (2, 1, 3))) for name in result.prediction.scalars
+    )
+
+
 def _quantity_band(result: Result, name: str, i: int) -> CredibleBand:
+    if not result.prediction.has_histories:
+        return NO_BAND
     quantiles = result.prediction.quantiles.get(name)
     value = np.asarray(result.prediction.history(name)[i], dtype=float)
     if quantiles is None:
         return CredibleBand(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
     return CredibleBand(value, np.asarray(quantiles[i, :, 1], float), np.asarray(quantiles[i, :, 3], float))
+
+
+def _prior_band(quantiles: NDArray[np.floating]) -> CredibleBand:
+    """Median and 16-84 % of the prior (A, 5)."""
+    q = np.asarray(quantiles, dtype=float)
+    return CredibleBand(q[:, 2], q[:, 1], q[:, 3])
 
 
 def _cumulative(result: Result, i: int) -> CredibleBand:
@@ -230,16 +282,8 @@ def _cumulative(result: Result, i: int) -> CredibleBand:
 
 def sum_from_oldest(share: NDArray[np.floating]) -> CredibleBand:
     """Shares (16,) of the age bins added up from the oldest on: a curve at the edges, (17,), without an interval."""
-    value = np.append(np.cumsum(np.asarray(share, dtype=float)[::-1])[::-1], 0.0 * float(share[-1]))
+    value = sum_mass_from_oldest(share)
     return CredibleBand(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
-
-
-def _times_at_fractions(grown: NDArray[np.float64], fractions: Sequence[float]) -> NDArray[np.float64]:
-    """Lookback times in Gyr at which a curve (17,) falling from 1 to 0 passes fractions; the SFR is flat in a bin."""
-    if not np.isfinite(grown).all():
-        return np.full(len(fractions), np.nan)
-    rising = np.maximum.accumulate(grown[::-1])
-    return np.interp(fractions, rising, AGE_EDGES_GYR[::-1])
 
 
 def list_formation_times(times: CredibleBand) -> tuple[PropertyRow, ...]:
@@ -305,13 +349,37 @@ def _format_age(age: float) -> str:
     return f"{age:.1f} Gyr" if age >= 1 else f"{age * 1000:.0f} Myr"
 
 
+def _format_prior_shares(result: Result, i: int) -> PropertyRow:
+    """Width of the posterior over that of the prior: the largest of the four means, the others in the tip."""
+    tip = "Width of the posterior over that of the prior: near 1 the prior decides, near 0 the data"
+    known = [m for m in MEANS if m.name in result.prior and m.name in result.prediction.quantiles]
+    shares = {m.title: float(measure_result_prior_share(result, m.name)[i]) for m in known}
+    if not shares or not np.isfinite(list(shares.values())).all():
+        return PropertyRow("Prior", "–", tip)
+    most = max(shares, key=lambda k: shares[k])
+    lines = "\n".join(f"{title}  {describe_prior_share(share)}" for title, share in shares.items())
+    return PropertyRow("Prior", f"{shares[most]:.2f} ({most})", f"{tip}\n{lines}")
+
+
 def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tuple[PropertyRow, ...]:
     """The numbers panel of a bin: label, value with unit, and what it means; ``times``: see `BinView.formed`."""
     i = bin_id - 1
     data, prediction, bins = result.data, result.prediction, result.bins
     chi2, ood = result.chi2_of(i), float(prediction.ood[i])
+    histories = prediction.has_histories
     verdict = "within its depth" if ood <= 1 else "out of its depth"
     ra, dec = (float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0))
+    kinematics = PropertyRow(
+        "V, σ", f"{data.v_kms[i]:.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
+    )
+    quality = (
+        PropertyRow("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
+        PropertyRow(
+            "Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "Out-of-depth score: above 1 do not trust"
+        ),
+        *((_format_prior_shares(result, i),) if histories else ()),
+        PropertyRow("Flags", describe_flags(int(result.flag[i])), "Why this bin deserves care"),
+    )
     return (
         PropertyRow("RA, Dec", f"{ra:.5f}, {dec:+.5f}", "Light-weighted centre of the bin, degrees"),
         PropertyRow(
@@ -319,18 +387,39 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
             f"{data.snr[i]:.0f} in {_format_spaxel_count(int(bins.nspax[i]))}",
             _capitalised(data.instrument.snr_text),
         ),
-        PropertyRow(
-            "V, σ", f"{data.v_kms[i]:.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
-        ),
+        *((kinematics,) if data.instrument.spectrum is not None else ()),
+        *(_list_history_properties(result, i, times) if times.value.size else _list_scalar_properties(result, i)),
+        *(quality if result.chi2 is not None else quality[1:]),
+    )
+
+
+def _list_scalar_properties(result: Result, i: int) -> tuple[PropertyRow, ...]:
+    """What weights without histories predict, with the 16-84 % interval."""
+    rows = []
+    for one in list_scalar_estimates(result, i):
+        about = QUANTITIES.get(one.name)
+        label, tip = (one.name, "") if about is None else (about.title, about.unit)
+        rows.append(PropertyRow(label, format_scalar_estimate(one), f"{tip}; median and 16-84 % interval".strip("; ")))
+    return tuple(rows)
+
+
+def format_scalar_estimate(one: ScalarEstimate) -> str:
+    """A quantity with interval and unit: ``9.71 (9.63–9.80) log yr``; the age in Gyr beside its logarithm."""
+    if not np.isfinite(one.value):
+        return "–"
+    about = QUANTITIES.get(one.name)
+    unit = about.unit if about is not None else ""
+    age = f" ({_format_age(10 ** (one.value - 9))})" if unit == "log yr" else ""
+    return f"{one.value:.2f} ({one.low:.2f}–{one.high:.2f}) {unit}{age}".strip().replace("-", "−")
+
+
+def _list_history_properties(result: Result, i: int, times: CredibleBand) -> tuple[PropertyRow, ...]:
+    """Means, formation times, dust."""
+    return (
         PropertyRow("LW age", _with_error(result, "lg_age_lw", i, "age"), "log age/yr, mean weighted by V-band light"),
         PropertyRow("MW age", _with_error(result, "lg_age_mw", i, "age"), "log age/yr, mean weighted by mass formed"),
         PropertyRow("LW [M/H]", _with_error(result, "mh_lw", i, "dex"), "dex, mean weighted by V-band light"),
         PropertyRow("MW [M/H]", _with_error(result, "mh_mw", i, "dex"), "dex, mean weighted by mass formed"),
         *list_formation_times(times),
         PropertyRow("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
-        PropertyRow("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
-        PropertyRow(
-            "Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "Out-of-depth score: above 1 do not trust"
-        ),
-        PropertyRow("Flags", describe_flags(int(result.flag[i])), "Why this bin deserves care"),
     )

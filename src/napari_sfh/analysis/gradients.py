@@ -36,7 +36,8 @@ from napari_sfh.types import F64, Bool, Flag, Progress, Result
 Method = Literal["weighted", "robust"]
 #: Quantities that can be fitted: name as in maps -> (key of `Prediction.quantiles`, title, unit).
 GRADIENT_QUANTITIES: dict[str, tuple[str, str, str]] = {
-    quantity.map_name: (quantity.name, quantity.title, quantity.error_unit) for quantity in (*MEANS, QUANTITIES["ebv"])
+    quantity.map_name or quantity.name.upper(): (quantity.name, quantity.title, quantity.error_unit)
+    for quantity in (*MEANS, *(QUANTITIES[name] for name in ("ebv", "lg_age", "t10", "t50", "t90")))
 }
 #: Bins that a fit needs at least.
 MIN_BINS = 5
@@ -258,11 +259,20 @@ def fit_all_gradients(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> dict[str, Gradient]:
-    """Gradients of all `GRADIENT_QUANTITIES`, keyed by name; errors, progress and cancel as in `fit_gradient`."""
+    """Gradients of the `GRADIENT_QUANTITIES` that the weights predict, keyed by name; otherwise as `fit_gradient`.
+
+    Raises
+    ------
+    SfhInputError
+        They predict none.
+    """
     found: dict[str, Gradient] = {}
-    for quantity in GRADIENT_QUANTITIES:
+    known = result.prediction.quantiles
+    for quantity in [name for name, (key, _, _) in GRADIENT_QUANTITIES.items() if key in known]:
         made = fit_gradient(build_radial_profile(result, disc, quantity), settings, use, progress, cancel)
         found[quantity] = made
+    if not found:
+        raise SfhInputError(f"gradients: these weights predict none of {', '.join(GRADIENT_QUANTITIES)}")
     return found
 
 

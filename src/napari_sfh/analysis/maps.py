@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.analysis.credibility.prior_influence import measure_result_prior_share
 from napari_sfh.analysis.stellar_mass import compute_bin_formation_times, compute_mass_density, compute_sfr_density
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
@@ -61,7 +62,19 @@ def _specs() -> dict[str, MapSpec]:
         error = f"{q.map_name}_ERR"
         specs[q.map_name] = MapSpec(q.map_name, q.title, q.unit, q.colormap, _median(q.name))
         specs[error] = MapSpec(error, f"{q.title}, 1 sigma", q.error_unit, "magma", _error(q.name))
-    return specs | _physical_specs() | _age_specs() | _quality_specs()
+    return specs | _physical_specs() | _scalar_specs() | _age_specs() | _quality_specs()
+
+
+def _scalar_specs() -> dict[str, MapSpec]:
+    """What only weights without histories predict, and the errors of formation times."""
+    specs = {}
+    for name in ("lg_age", "age_lw_gyr", "age_mw_gyr", *(f"t{p}" for p in range(10, 100, 10))):
+        q, key = QUANTITIES[name], name.upper()
+        if name[0] != "t":
+            specs[key] = MapSpec(key, q.title, q.unit, q.colormap, _median(name))
+        error = _formation_error(name) if name[0] == "t" else _error(name)
+        specs[f"{key}_ERR"] = MapSpec(f"{key}_ERR", f"{q.title}, 1 sigma", q.error_unit, "magma", error)
+    return specs
 
 
 def _physical_specs() -> dict[str, MapSpec]:
@@ -111,9 +124,17 @@ def _quality_specs() -> dict[str, MapSpec]:
         MapSpec("CHI2", "Reduced chi2", "", "cividis", _chi2),
         MapSpec("SNR", "S/N per pixel", "", "cividis", lambda result: result.data.snr),
         MapSpec("OOD", "Out of depth", "1 = warning", "magma", lambda result: result.prediction.ood),
+        *(
+            MapSpec(f"PRIOR_{q.map_name}", f"{q.title}, share of the prior", "1 = prior", "magma", _prior_share(q.name))
+            for q in MEANS
+        ),
         MapSpec("FLAG", "Flags", "category", "gray", lambda result: _f32(classify_flags(result.flag))),
     ]
     return {spec.name: spec for spec in rows}
+
+
+def _prior_share(name: str) -> Callable[[Result], F32]:
+    return lambda result: measure_result_prior_share(result, name)
 
 
 def _chi2(result: Result) -> F32:
@@ -139,7 +160,26 @@ def _sfr_over(lookback_gyr: float) -> Callable[[Result], NDArray[np.float64]]:
 
 
 def _formed_at(fraction: float) -> Callable[[Result], F32]:
-    return lambda result: _f32(compute_bin_formation_times(result, (fraction,))[:, 0])
+    name = f"t{100 * fraction:.0f}"
+
+    def values(result: Result) -> F32:
+        if name in result.prediction.quantiles:
+            return result.prediction.median(name)
+        return _f32(compute_bin_formation_times(result, (fraction,))[:, 0])
+
+    return values
+
+
+def _formation_error(name: str) -> Callable[[Result], F32]:
+    """Half of the 16-84 % width of a formation time."""
+
+    def values(result: Result) -> F32:
+        if name in result.prediction.quantiles:
+            return result.prediction.half_width(name)
+        low, high = (compute_bin_formation_times(result, (int(name[1:]) / 100,), k)[:, 0] for k in (1, 3))
+        return _f32(0.5 * np.abs(high - low))
+
+    return values
 
 
 def classify_flags(flag: NDArray[np.integer]) -> NDArray[np.int64]:
@@ -200,14 +240,49 @@ def find_brightest_bin(result: Result) -> int:
 
 def list_result_maps(result: Result) -> list[str]:
     """Names of the maps that a result has: a network without histories, or with other targets, has fewer."""
-    found = []
+    found, first = [], _take_first_bin(result)
+    no_spectrum = result.instrument.spectrum is None  # V and sigma are nobody's then
     for name, spec in MAPS.items():
+        if no_spectrum and name in ("V", "SIGMA"):
+            continue
         try:
-            spec.values(result)
+            spec.values(first)
         except (KeyError, SfhInputError):
             continue
         found.append(name)
     return found
+
+
+def _take_first_bin(result: Result) -> Result:
+    """A result of one bin, by which it can be told quickly what there is."""
+    prediction, one = result.prediction, slice(0, 1)
+    histories = {key: getattr(prediction, key) for key in ("light_frac", "mass_frac", "mh")}
+    return replace(
+        result,
+        bins=replace(result.bins, **{key: getattr(result.bins, key)[one] for key in ("x", "y", "nspax", "snr")}),
+        data=result.data.select(one),
+        prediction=replace(
+            prediction,
+            **{key: None if values is None else values[one] for key, values in histories.items()},
+            quantiles={key: values[one] for key, values in prediction.quantiles.items()},
+            ood=prediction.ood[one],
+            latent=prediction.latent[one],
+        ),
+        chi2=None if result.chi2 is None else result.chi2[one],
+        flag=result.flag[one],
+    )
+
+
+def list_main_maps(result: Result) -> tuple[str, ...]:
+    """Names of the maps that say most of a result, at most four: the four means, or what the weights predict."""
+    if result.prediction.has_histories:
+        return tuple(MEAN_MAPS)
+    known = {key: name for name, key in MEAN_MAPS.items()}
+    names = [known.get(key, key.upper()) for key in result.prediction.scalars]
+    times = [name for name in names if name[0] == "T" and name[1:].isdigit()]
+    telling = [name for name in ("T50", "T90", "T10") if name in times]
+    chosen = dict.fromkeys((*telling, *(name for name in names if name not in times)))
+    return tuple(name for name in chosen if name in MAPS)[:4]
 
 
 def make_map_image(result: Result, name: str) -> F32:
@@ -248,7 +323,8 @@ def choose_map_limits(result: Result, name: str, how: str = "shared") -> tuple[f
     like = [name]
     if how == "shared" and name in MEAN_MAPS:
         root = name.rsplit("_", 1)[0]
-        like = [other for other in MEAN_MAPS if other.startswith(root)]
+        known = result.prediction.quantiles
+        like = [other for other, key in MEAN_MAPS.items() if other.startswith(root) and key in known]
     if name == "FLAG":
         return -0.5, len(FLAG_MEANING) + 0.5
     limits = robust_limits(np.stack([make_map_image(result, each) for each in like]), *percent)

@@ -10,24 +10,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_sfh.analysis.stellar_mass import compute_formation_times
+from napari_sfh.analysis.credibility.reweighting import (
+    NormalPrior,
+    ReweightedPosterior,
+    UniformPrior,
+    reweight_posterior,
+)
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
+from napari_sfh.physics.formation import compute_formation_times
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import F64, Progress, Result
-
-if TYPE_CHECKING:
-    pass
 
 #: Quantities that can be drawn: name -> (title, unit).
 POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
     name: (quantity.title, quantity.unit) for name, quantity in QUANTITIES.items() if name != "tau_ism"
 }
+#: Those that follow from a history.
+_OF_HISTORIES = (
+    *("lg_age_lw", "lg_age_mw", "mh_lw", "mh_mw", "ebv", "tau_bc", "lg_ml_v"),
+    *("t10", "t50", "t90"),
+)
 #: What is drawn unless told otherwise.
 DEFAULT_QUANTITIES: tuple[str, ...] = ("lg_age_lw", "lg_age_mw", "mh_lw", "mh_mw", "ebv")
 #: Draws of one bin.
@@ -36,14 +43,28 @@ POSTERIOR_DRAWS = 4096
 
 @dataclass(frozen=True)
 class PosteriorDraws:
-    """Draws of one bin's posterior."""
+    """Draws of the posterior of one bin, or of one row of a catalogue."""
 
-    bin_id: int
+    bin_id: int  # or the row's number, from 1
     values: Mapping[str, F64]  # keys of QUANTITIES, (n,) each, in their units
+    source: str = ""  # of a row: its catalogue
+    model_name: str = ""  # of a row: the weights
+
+    @property
+    def name(self) -> str:
+        """What it is of, for a title."""
+        return f"row {self.bin_id}" if self.source else f"bin {self.bin_id}"
 
     def array(self) -> F64:
         """All of them, (n, quantities)."""
         return np.column_stack(list(self.values.values()))
+
+
+def list_posterior_quantities(result: Result) -> tuple[str, ...]:
+    """Names of the quantities of `POSTERIOR_QUANTITIES` that the result's weights tell of."""
+    if result.prediction.has_histories:
+        return _OF_HISTORIES
+    return tuple(name for name in result.prediction.scalars if name in POSTERIOR_QUANTITIES)
 
 
 def draw_bin_posterior(
@@ -84,23 +105,61 @@ def draw_bin_posterior(
     from napari_sfh.model.inference import draw_posterior_samples
 
     made = draw_posterior_samples(result.data.select(slice(bin_id - 1, bin_id)), bundle, n, calibrated=True)
-    grown = np.concatenate([made["cum_mass"][0], np.zeros((n, 1), np.float32)], axis=1)
-    values = {
-        name: compute_formation_times(grown, int(name[1:]) / 100)
-        if name not in made
-        else made[name][0].astype(np.float64)
-        for name in names
-    }
+    values = {}
+    for name in names:
+        if name in made:
+            values[name] = made[name][0].astype(np.float64)
+        else:
+            grown = np.concatenate([made["cum_mass"][0], np.zeros((n, 1), np.float32)], axis=1)
+            values[name] = compute_formation_times(grown, (int(name[1:]) / 100,))[:, 0]
     raise_if_cancelled(cancel)
     return PosteriorDraws(bin_id, values)
+
+
+def reweight_bin_posterior(
+    result: Result,
+    bin_id: int,
+    wanted: Mapping[str, NormalPrior | UniformPrior],
+    names: Sequence[str] = DEFAULT_QUANTITIES,
+    n: int = POSTERIOR_DRAWS,
+) -> ReweightedPosterior:
+    """A bin's posterior under another prior on some of the four means.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1..N.
+    wanted : mapping
+        The new prior by quantity, `NormalPrior` or `UniformPrior`; the rest of the prior stays as it is given these.
+    names : sequence of str
+        Quantities of interest, keys of `POSTERIOR_QUANTITIES`.
+    n : int
+        Number of draws.
+
+    Raises
+    ------
+    SfhInputError
+        As `draw_bin_posterior` and `reweight_posterior`; the density of the weights' prior is not known.
+    """
+    from napari_sfh.model.prior_summary import load_prior_summary
+
+    summary = load_prior_summary(load_result_bundle(result))
+    if summary is None:
+        raise SfhInputError(f"{result.model_name}: the prior of these weights is not known; use weights that say it")
+    drawn = draw_bin_posterior(result, bin_id, tuple(dict.fromkeys((*names, *wanted))), n)
+    return reweight_posterior(drawn.values, summary.density, wanted)
 
 
 def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:
     if not 1 <= bin_id <= result.bins.n_bins:
         raise SfhInputError(f"bin {bin_id}: there are bins 1 to {result.bins.n_bins}; click one on the map")
-    if unknown := [name for name in names if name not in POSTERIOR_QUANTITIES]:
-        raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(POSTERIOR_QUANTITIES)}")
+    known = list_posterior_quantities(result)
+    if unknown := [name for name in names if name not in known]:
+        raise SfhInputError(f"posterior of {unknown[0]!r} is unknown: choose of {', '.join(known)}")
     if len(names) == 0:
         raise SfhInputError("posterior: no quantity is chosen; choose at least one")
-    if not np.isfinite(result.prediction.history("mass_frac")[bin_id - 1]).all():
+    prediction = result.prediction
+    told = prediction.ood if prediction.mass_frac is None else prediction.mass_frac
+    if not np.isfinite(told[bin_id - 1]).all():
         raise SfhInputError(f"bin {bin_id} has no prediction (no usable spectrum), hence no posterior; click another")

@@ -9,15 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.bin_view import BinView, CredibleBand, PropertyRow, find_masked_ranges, list_formation_times
+from napari_sfh.analysis.bin_view import (
+    NO_BAND,
+    BinView,
+    CredibleBand,
+    PropertyRow,
+    ScalarEstimate,
+    find_masked_ranges,
+    format_scalar_estimate,
+    list_formation_times,
+)
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_WIDTH_YR
-from napari_sfh.physics.quantities import MEANS
+from napari_sfh.physics.formation import cumulative_fraction
+from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import Result
 
 Weight = Literal["mass", "light"]
@@ -66,8 +76,15 @@ def find_bins_in_outlines(result: Result, outlines: Sequence[Outline]) -> NDArra
 
 
 def compute_bin_weights(result: Result, rows: NDArray[np.integer], weight: Weight) -> NDArray[np.float64]:
-    """Relative mass or light (M,) of bins, summing to 1; 0 for bins without a prediction."""
+    """Relative mass or light (M,) of bins, summing to 1; 0 for bins without a prediction.
+
+    Without histories the light that was measured counts, whatever ``weight`` says.
+    """
     prediction = result.prediction
+    if not prediction.has_histories:  # no dust, no M/L: by the light that was measured
+        known = np.isfinite(prediction.ood[rows])
+        value = np.where(known, np.nan_to_num(result.data.norm_cgs[rows]), 0.0).clip(0)
+        return value / value.sum() if value.sum() > 0 else known / max(known.sum(), 1)
     light = result.data.norm_cgs[rows] * np.exp(prediction.median("tau_ism")[rows])
     value = light * 10 ** prediction.median("lg_ml_v")[rows] if weight == "mass" else light
     value = np.where(np.isfinite(value) & (value > 0), value, 0.0)
@@ -101,19 +118,17 @@ def average_bin_views(
     if share.sum() == 0:
         raise SfhInputError("region: no bin with a prediction lies inside; draw it around the centres of some bins")
     rows, share = rows[share > 0], share[share > 0]
-    data, prediction = result.data, result.prediction
+    if not result.prediction.has_histories:
+        return _average_scalar_view(result, rows, share, spread)
+    prediction = result.prediction
     share_of = share[:, None]
     mass_frac = prediction.history("mass_frac")
     mass = _mean_band(_quantity_band(result, "mass_frac", mass_frac, rows), share_of, spread)
-    grown = _mean_band(_quantity_band(result, "cum_mass", _cumulative(mass_frac), rows, median=True), share_of, spread)
+    grown = _quantity_band(result, "cum_mass", cumulative_fraction(mass_frac), rows, median=True)
+    grown = _mean_band(grown, share_of, spread)
     mh_weight = share_of * mass_frac[rows]
-    by_flux = np.nan_to_num(data.norm_cgs[rows])
-    by_flux = by_flux / by_flux.sum() if by_flux.sum() > 0 else share
-    flux, error, usable = _mean_spectrum(data.flux, data.error, data.mask, rows, by_flux)
-    phot, phot_error, _ = _mean_spectrum(data.phot, data.phot_error, data.phot_mask, rows, by_flux)
     view = BinView(
         bin_id=0,
-        instrument=data.instrument,
         mass=mass,
         light=_mean_band(
             _quantity_band(result, "light_frac", prediction.history("light_frac"), rows), share_of, spread
@@ -121,24 +136,58 @@ def average_bin_views(
         sfr=mass.scaled(1e9 / AGE_WIDTH_YR),
         cumulative=CredibleBand(*(np.append(curve, 0.0) for curve in (grown.value, grown.low, grown.high))),
         mh=_mean_band(_quantity_band(result, "mh", prediction.history("mh"), rows), mh_weight, spread),
-        flux=np.where(usable, flux, np.nan).astype(np.float32),
-        error=np.where(usable, error, np.nan).astype(np.float32),
-        model=np.sum(
-            [by_flux[at] @ result.model_rows(rows[at])[0] for at in _blocks(rows.size)], axis=0, dtype=np.float32
-        ),
-        masked=find_masked_ranges(usable, data.instrument.wave_aa),
-        bands=data.bands,
-        phot=phot,
-        phot_error=phot_error,
-        phot_model=by_flux @ result.model_rows(rows)[1],
         numbers=(),
+        **_average_data(result, rows, share),
     )
     return replace(view, numbers=_region_properties(result, rows, share, weight, view))
 
 
-def _cumulative(mass: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Mass formed before each age bin's young edge, (N, A)."""
-    return np.cumsum(mass[:, ::-1], axis=1)[:, ::-1]
+def _average_data(result: Result, rows: NDArray[np.integer], share: NDArray[np.float64]) -> dict[str, Any]:
+    """Spectrum, bands and models of a region, as fields of its `BinView`."""
+    data = result.data
+    by_flux = np.nan_to_num(data.norm_cgs[rows])
+    by_flux = by_flux / by_flux.sum() if by_flux.sum() > 0 else share
+    flux, error, usable = _mean_spectrum(data.flux, data.error, data.mask, rows, by_flux)
+    phot, phot_error, _ = _mean_spectrum(data.phot, data.phot_error, data.phot_mask, rows, by_flux)
+    return {
+        "instrument": data.instrument,
+        "flux": np.where(usable, flux, np.nan).astype(np.float32),
+        "error": np.where(usable, error, np.nan).astype(np.float32),
+        "model": np.sum(
+            [by_flux[at] @ result.model_rows(rows[at])[0] for at in _blocks(rows.size)], axis=0, dtype=np.float32
+        ),
+        "masked": find_masked_ranges(usable, data.instrument.wave_aa),
+        "bands": data.bands,
+        "phot": phot,
+        "phot_error": phot_error,
+        "phot_model": by_flux @ result.model_rows(rows)[1],
+    }
+
+
+def _average_scalar_view(
+    result: Result, rows: NDArray[np.integer], share: NDArray[np.float64], spread: Spread
+) -> BinView:
+    """Means of what weights without histories predict."""
+    quantiles, estimates, lines = result.prediction.quantiles, [], []
+    for name in result.prediction.scalars:
+        low, value, high = (np.asarray(quantiles[name][rows, k], dtype=float)[:, None] for k in (1, 2, 3))
+        band = _mean_band(CredibleBand(value, low, high), share[:, None], spread)
+        one = ScalarEstimate(name, float(band.value[0]), float(band.low[0]), float(band.high[0]))
+        estimates.append(one)
+        label = QUANTITIES[name].title if name in QUANTITIES else name
+        lines.append(PropertyRow(label, format_scalar_estimate(one), "Mean over the bins, weighted by their light"))
+    first = PropertyRow("Region", f"{rows.size} bins, weighted by light", "Bins whose centres lie inside")
+    return BinView(
+        bin_id=0,
+        mass=NO_BAND,
+        light=NO_BAND,
+        sfr=NO_BAND,
+        cumulative=NO_BAND,
+        mh=NO_BAND,
+        numbers=(first, *lines),
+        estimates=tuple(estimates),
+        **_average_data(result, rows, share),
+    )
 
 
 def _quantity_band(

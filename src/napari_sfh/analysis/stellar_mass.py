@@ -25,15 +25,17 @@ import numpy as np
 from astropy.wcs.utils import proj_plane_pixel_area
 from numpy.typing import NDArray
 
+from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.filters import C_AA_S
+from napari_sfh.physics.formation import compute_formation_times, sum_mass_from_oldest
 from napari_sfh.types import Result
 
-F64 = NDArray[np.float64]
 #: Absolute AB magnitude of the Sun in V, and the band's pivot wavelength in Angstrom.
 SUN_V_MAG, SUN_V_AA = 4.80, 5477.0
-#: Centimetres in a parsec, and in a kiloparsec; Angstrom per second that light travels.
-PC_CM, KPC_CM, C_AA_S = 3.0856775815e18, 3.0856775815e21, 2.99792458e18
+#: Centimetres in a parsec, and in a kiloparsec.
+PC_CM, KPC_CM = 3.0856775815e18, 3.0856775815e21
 _ARCSEC2_PER_SR = (180 * 3600 / np.pi) ** 2
 
 
@@ -107,29 +109,15 @@ def compute_total_mass(result: Result, distance_mpc: float, rows: Any = slice(No
     return float(np.nansum(mass[rows]))
 
 
-def compute_formation_times(grown: NDArray[np.floating], fraction: float) -> F64:
-    """Lookback times in Gyr (n,) at which curves (n, 17), 1 today and 0 at the oldest edge, pass a fraction."""
-    # The last edge before which at least the fraction had been formed, and the way on to the next.
-    index = np.clip((grown >= fraction).sum(1) - 1, 0, grown.shape[1] - 2)
-    row = np.arange(len(grown))
-    high, low = grown[row, index], grown[row, index + 1]
-    share = np.divide(high - fraction, high - low, out=np.zeros(len(grown)), where=high > low)
-    return AGE_EDGES_GYR[index] + np.clip(share, 0, 1) * (AGE_EDGES_GYR[index + 1] - AGE_EDGES_GYR[index])
-
-
-def compute_bin_formation_times(result: Result, fractions: Sequence[float]) -> F64:
+def compute_bin_formation_times(result: Result, fractions: Sequence[float], quantile: int = 2) -> F64:
     """Lookback times in Gyr at which shares of the mass had formed, (N, F), from the posterior's median curve.
+
+    ``quantile``: place in `types.QUANTILES` of another curve; the 16 and 84 % ones bound the times' interval.
 
     NaN without a prediction. The rate is constant within an age bin.
     """
     quantiles = result.prediction.quantiles.get("cum_mass")
     if quantiles is None:
-        grown = np.cumsum(np.asarray(result.prediction.history("mass_frac"), dtype=float)[:, ::-1], axis=1)
-    else:
-        grown = np.asarray(quantiles[..., 2], dtype=float)[:, ::-1]
-    rising = np.maximum.accumulate(np.concatenate([np.zeros((len(grown), 1)), grown], axis=1), axis=1)
-    known = np.isfinite(rising).all(1)
-    times = np.full((len(grown), len(fractions)), np.nan)
-    for column, fraction in enumerate(fractions):
-        times[known, column] = compute_formation_times(rising[known, ::-1], fraction)
-    return times
+        return compute_formation_times(sum_mass_from_oldest(result.prediction.history("mass_frac")), fractions)
+    curve = np.asarray(quantiles[..., quantile], dtype=float)
+    return compute_formation_times(np.concatenate([curve, np.zeros((len(curve), 1))], axis=1), fractions)

@@ -15,7 +15,7 @@ from astropy.table import QTable, Table
 from astropy.wcs.utils import pixel_to_skycoord
 
 from napari_sfh.analysis import maps, stellar_mass
-from napari_sfh.analysis.bin_view import FORMED_FRACTIONS, BinView, describe_flags
+from napari_sfh.analysis.bin_view import BinView, describe_flags
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
 from napari_sfh.analysis.posteriors import PosteriorDraws
@@ -23,6 +23,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.outputs import check_table_name
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.
@@ -87,15 +88,28 @@ def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
 
 
 def build_bin_tables(result: Result, views: Sequence[BinView]) -> dict[str, QTable]:
-    """Every table of the shown bins: ``SFH``, ``TIMES``, ``SPECTRA``, ``BANDS``."""
+    """Tables of the shown bins: ``SFH``, ``TIMES`` (or ``ESTIMATES``), ``SPECTRA``, ``BANDS``, as far as they exist."""
     if not views:
         return {}
-    return {
-        "SFH": build_sfh_table(result, views),
-        "TIMES": build_times_table(result, views),
-        "SPECTRA": build_spectra_table(result, views),
-        "BANDS": build_bands_table(result, views),
-    }
+    tables = {"SFH": build_sfh_table, "TIMES": build_times_table}
+    if not views[0].has_history:
+        tables = {"ESTIMATES": build_estimates_table}
+    seen = {"SPECTRA": (build_spectra_table, views[0].wave_aa.size), "BANDS": (build_bands_table, len(views[0].bands))}
+    tables |= {name: build for name, (build, size) in seen.items() if size}
+    return {name: build(result, views) for name, build in tables.items()}
+
+
+def build_estimates_table(result: Result, views: Sequence[BinView]) -> QTable:
+    """What weights without histories say of bins, one row per bin (0 = a region).
+
+    Columns: BIN_ID, then median, _P16 and _P84 of each quantity.
+    """
+    table = QTable()
+    table["BIN_ID"] = np.array([v.bin_id for v in views], dtype=np.int32)
+    for k, name in enumerate(result.prediction.scalars):
+        for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
+            table[f"{name.upper()}{suffix}"] = [getattr(view.estimates[k], part) for view in views]
+    return _add_provenance(table, result)
 
 
 def _add_provenance(table: QTable, result: Result) -> QTable:
@@ -141,6 +155,21 @@ def build_summary_table(result: Result) -> QTable:
     table["N_SPAXELS"], table["AREA"] = bins.nspax, stellar_mass.measure_bin_area(result) * u.arcsec**2
     table["SNR"] = data.snr
     table["V"], table["SIGMA"] = data.v_kms * u.km / u.s, data.sigma_kms * u.km / u.s
+    if prediction.has_histories:
+        _add_history_columns(table, result)
+    else:
+        for key in prediction.scalars:
+            table[key.upper()], table[f"{key.upper()}_ERR"] = prediction.median(key), prediction.half_width(key)
+    if result.chi2 is not None:
+        table["CHI2"] = result.chi2
+    table["OOD"], table["FLAG"] = prediction.ood, result.flag
+    table["FLAG_WORDS"] = np.array([describe_flags(int(flag)) for flag in result.flag])
+    return _add_provenance(table, result)
+
+
+def _add_history_columns(table: QTable, result: Result) -> None:
+    """Means, dust, formation times, masses."""
+    prediction = result.prediction
     for name, key in {**maps.MEAN_MAPS, "EBV": "ebv", "LG_ML_V": "lg_ml_v"}.items():
         unit = u.mag if key == "ebv" else u.dex
         table[name], table[f"{name}_ERR"] = prediction.median(key) * unit, prediction.half_width(key) * unit
@@ -149,9 +178,6 @@ def build_summary_table(result: Result) -> QTable:
         table[f"T{100 * fraction:.0f}"] = times[:, column] * u.Gyr
     table["LG_MASS_DENSITY"] = maps.MAPS["MASS"].values(result) * u.dex(u.Msun / u.kpc**2)
     table["LG_SFR_DENSITY"] = maps.MAPS["SFR_100MYR"].values(result) * u.dex(u.Msun / u.yr / u.kpc**2)
-    table["CHI2"], table["OOD"], table["FLAG"] = result.chi2, prediction.ood, result.flag
-    table["FLAG_WORDS"] = np.array([describe_flags(int(flag)) for flag in result.flag])
-    return _add_provenance(table, result)
 
 
 def build_times_table(result: Result, views: Sequence[BinView]) -> QTable:
@@ -206,11 +232,17 @@ def build_bands_table(result: Result, views: Sequence[BinView]) -> QTable:
     return _add_provenance(table, result)
 
 
-def build_draws_table(result: Result, draws: PosteriorDraws) -> QTable:
-    """Draws of a bin's posterior, one row a draw; columns are named as in `posteriors.POSTERIOR_QUANTITIES`."""
+def build_draws_table(result: Result | None, draws: PosteriorDraws) -> QTable:
+    """Draws of the posterior of a bin, or (without a result) of a catalogue's row, one row a draw.
+
+    Columns are named as in `posteriors.POSTERIOR_QUANTITIES`.
+    """
     table = QTable()
     for name, values in draws.values.items():
         table[name.upper()] = values * (u.Gyr if QUANTITIES_DRAWN[name][1] == "Gyr" else 1)
+    if result is None:
+        table.meta.update(SOURCE=draws.source, ROW=draws.bin_id, MODEL=draws.model_name)
+        return table
     table.meta["BIN_ID"] = draws.bin_id
     return _add_provenance(table, result)
 

@@ -16,14 +16,15 @@ LEVELS: tuple[float, float] = (1 - float(np.exp(-0.5)), 1 - float(np.exp(-2.0)))
 
 
 def draw_corner_page(
-    result: Result, draws: PosteriorDraws, size: float = 2.0, color: str = "black", faint: str = "white"
+    result: Result | None, draws: PosteriorDraws, size: float = 2.0, color: str = "black", faint: str = "white"
 ) -> Figure:
     """Corner plot of the chosen quantities.
 
     Parameters
     ----------
-    result : Result
-    draws : Draws
+    result : Result or None
+        Of the bin; None for a row of a catalogue.
+    draws : PosteriorDraws
         From `posteriors.draw_bin_posterior`.
     size : float
         Side of a panel in inches.
@@ -36,6 +37,7 @@ def draw_corner_page(
     figure = Figure(figsize=(size * n + 0.6, size * n + 0.6), facecolor=faint)
     figure.subplots(n, n)
     values = draws.array()
+    source, model = (draws.source, draws.model_name) if result is None else (result.name, result.model_name)
     corner(
         values,
         fig=figure,
@@ -64,7 +66,7 @@ def draw_corner_page(
     figure.text(
         0.98,
         0.98,
-        f"{result.name}, bin {draws.bin_id}\nweights {result.model_name}\n{len(values)} draws",
+        f"{source}, {draws.name}\nweights {model}\n{len(values)} draws",
         ha="right",
         va="top",
         size=10,

@@ -26,11 +26,12 @@ from napari_sfh.analysis.bin_view import (
 )
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
 from napari_sfh.errors import SfhInputError
+from napari_sfh.figures.estimates import draw_estimates_page
 from napari_sfh.types import Result
 
 
 def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
-    """The four maps with colorbars, a scale bar and a compass; light- and mass-weighted maps share their limits.
+    """The main maps with colorbars, a scale bar and a compass; light- and mass-weighted maps share their limits.
 
     Parameters
     ----------
@@ -50,10 +51,13 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
     distance = "" if distance_mpc is None else f", {distance_mpc:g} Mpc"
     about = f"z = {result.redshift:.5f}{distance}; {result.bins.n_bins} bins; weights {result.model_name}"
     figure.text(0.5, 0.945, about, ha="center", size=9, color="0.35")
-    images = {name: maps.make_map_image(result, name) for name in maps.MEAN_MAPS}
-    for axes, (name, image) in zip(figure.subplots(2, 2).flat, images.items()):
-        like = [other for key, other in images.items() if key[:2] == name[:2]]
-        low, high = maps.robust_limits(np.stack(like))
+    names = maps.list_main_maps(result)
+    panels: Any = figure.subplots(2, 2)
+    for axes in panels.flat[len(names) :]:
+        axes.set_visible(False)
+    for axes, name in zip(panels.flat, names):
+        image = maps.make_map_image(result, name)
+        low, high = maps.choose_map_limits(result, name)
         spec = maps.MAPS[name]
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)
@@ -114,6 +118,8 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     """
     if not views:
         raise SfhInputError("no bin is selected: click one on the map first")
+    if not views[0].has_history:
+        return draw_estimates_page(result, views)
     figure = Figure(figsize=(13, 7.5), layout="constrained")
     names = ", ".join(v.name for v in views)
     figure.suptitle(f"{result.name}, {names}; weights {result.model_name}", size=11)

@@ -6,13 +6,12 @@ remedy.
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
 import numpy as np
 
@@ -21,10 +20,17 @@ from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
 from napari_sfh.instruments.line_spread import Kind, LineSpread
 from napari_sfh.physics.filters import Filter, make_trapezoid_filter
 from napari_sfh.physics.wavelength import vacuum_to_air
+from napari_sfh.sections import make_section_field, parse_toml, read_section
 
 #: The instrument of weights and results that name none.
 DEFAULT_INSTRUMENT = "muse-hst"
-_LSF_VALUE = {"constant_fwhm_aa": "fwhm_aa", "constant_r": "r"}
+#: Keys of which a kind of line-spread function takes one.
+_LSF_KEYS: Mapping[Kind, tuple[str, ...]] = {
+    "muse": (),
+    "constant_fwhm_aa": ("fwhm_aa",),
+    "constant_r": ("r",),
+    "table": ("table", "file"),
+}
 
 
 def list_instruments() -> dict[str, Path]:
@@ -66,10 +72,10 @@ def _read_instrument(path: Path, shipped: Mapping[str, Path]) -> Instrument:
             "name one of these or a TOML file"
         )
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SfhInputError(f"{path}: not readable as TOML ({error}); correct the file") from error
-    return instrument_from_json(values, str(path), path.parent)
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SfhInputError(f"{path}: not readable as text ({error}); correct the file") from error
+    return instrument_from_json(parse_toml(text, str(path)), str(path), path.parent)
 
 
 def instrument_from_json(
@@ -90,133 +96,86 @@ def instrument_from_json(
     SfhInputError
         See `load_instrument`.
     """
-    section = _Section(values, where)
-    name = section.text("name")
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", name):
-        raise SfhInputError(f"{where}: name = {name!r}; use letters, digits, '.', '_' and '-' only")
-    summary = section.text("summary", "")
-    spectrum = section.part("spectrum")
-    photometry, redshift = section.part("photometry"), section.part("redshift")
-    rows = section.take("band", list, [])
-    section.finish()
-    bands = tuple(_read_band(_Section(row, f"{where}: [[band]] {k + 1}"), folder) for k, row in enumerate(rows))
-    norm = photometry.text("norm", "spectrum" if spectrum else "median")
-    largest = redshift.number("max", 0.01)
-    photometry.finish()
-    redshift.finish()
-    grid = _read_spectrum(spectrum, folder) if spectrum else None
+    given = read_section(_InstrumentFile, values, where)
     try:
-        return Instrument(name, grid, bands, norm, largest, summary)
+        grid = _read_spectrum(given.spectrum, where, folder) if given.spectrum else None
+        bands = tuple(_read_band(row, where, k + 1, folder) for k, row in enumerate(given.band))
+        norm = given.photometry.norm or ("spectrum" if grid else "median")
+        return Instrument(given.name, grid, bands, norm, given.redshift.max, given.summary)
     except SfhInputError as error:
-        raise SfhInputError(f"{where}: {error}") from error
+        raise error if str(error).startswith(where) else SfhInputError(f"{where}: {error}") from error
 
 
-class _Section:
-    """One table of a TOML file: keys are taken with their types; what is left over is unknown."""
+@dataclass(frozen=True)
+class _Photometry:
+    norm: str = ""
 
-    def __init__(self, values: Any, where: str) -> None:
-        if not isinstance(values, Mapping):
-            raise SfhInputError(f"{where}: must be a table of keys, not {type(values).__name__}")
-        self.values, self.where = dict(values), where
-        self.known: list[str] = []
 
-    def __bool__(self) -> bool:
-        return bool(self.values)
+@dataclass(frozen=True)
+class _Redshift:
+    max: float = 0.01
 
-    def take(self, key: str, kind: type | tuple[type, ...], default: Any = None) -> Any:
-        self.known.append(key)
-        if key not in self.values:
-            if default is None:
-                raise SfhInputError(f"{self.where}: {key} is missing; add it")
-            return default
-        value = self.values.pop(key)
-        if not isinstance(value, kind) or isinstance(value, bool):
-            wanted = kind.__name__ if isinstance(kind, type) else "number"
-            raise SfhInputError(f"{self.where}: {key} = {value!r} must be a {wanted}")
-        return value
 
-    def text(self, key: str, default: str | None = None) -> str:
-        return str(self.take(key, str, default))
+@dataclass(frozen=True)
+class _InstrumentFile:
+    """The sections of an instrument's file."""
 
-    def number(self, key: str, default: float | None = None) -> float:
-        value = float(self.take(key, (int, float), default))
-        if not np.isfinite(value):
-            raise SfhInputError(f"{self.where}: {key} = {value} must be finite")
-        return value
+    name: str
+    summary: str = ""
+    spectrum: Mapping[str, Any] | None = None
+    band: tuple[Mapping[str, Any], ...] = ()
+    photometry: _Photometry = make_section_field(_Photometry)
+    redshift: _Redshift = make_section_field(_Redshift)
 
-    def rows(self, key: str, default: list[Any] | None = None) -> tuple[tuple[float, float], ...]:
-        try:
-            rows = np.asarray(self.take(key, list, default), dtype=np.float64).reshape(-1, 2)
-        except ValueError as error:
-            raise SfhInputError(f"{self.where}: {key} must be rows of two numbers ({error})") from error
-        return tuple((float(a), float(b)) for a, b in rows)
 
-    def part(self, key: str) -> _Section:
-        return _Section(self.take(key, dict, {}), f"{self.where}: [{key}]")
+@dataclass(frozen=True)
+class _LineSpreadSection:
+    """``[spectrum.lsf]``: what its kind needs, and nothing else."""
 
-    def finish(self) -> None:
-        if self.values:
+    kind: Kind
+    fwhm_aa: float | None = None
+    r: float | None = None
+    table: tuple[tuple[float, float], ...] | None = None
+    file: str | None = None
+
+    def check_keys(self, where: str) -> None:
+        """Refuse keys of another kind, and a kind without its own."""
+        own = _LSF_KEYS[self.kind]
+        present = [k for k in ("fwhm_aa", "r", "table", "file") if getattr(self, k) is not None]
+        if other := [k for k in present if k not in own]:
+            raise SfhInputError(f"{where}: kind = {self.kind!r} does not take {other[0]}; leave it out")
+        if own and len(present) != 1:
             raise SfhInputError(
-                f"{self.where}: unknown key {sorted(self.values)[0]!r}; known are {', '.join(sorted(self.known))}"
+                f"{where}: {' or '.join(own)} is missing or there twice; kind = {self.kind!r} takes one"
             )
 
 
-def _read_spectrum(section: _Section, folder: Path | None) -> SpectrumGrid:
-    values = {k: section.number(k) for k in ("first_aa", "last_aa")}
-    values |= {k: section.number(k, default) for k, default in (("step_aa", 0.0), ("log_step", 0.0))}
-    values["sigma_kms"] = section.number("sigma_kms", 150.0)
-    medium = section.text("medium", "air")
-    if medium not in ("air", "vacuum"):
-        raise SfhInputError(f"{section.where}: medium = {medium!r}; choose air or vacuum")
-    window = section.rows("norm_window_aa")
-    if len(window) != 1:
-        raise SfhInputError(f"{section.where}: norm_window_aa must be [lo, hi] in Angstrom")
-    lsf = section.part("lsf")
-    section.finish()
-    spread = _read_line_spread(lsf, folder)
-    try:
-        return SpectrumGrid(
-            **values, norm_window_aa=window[0], lsf=spread, medium=cast(Literal["air", "vacuum"], medium)
-        )
-    except SfhInputError as error:
-        raise SfhInputError(f"{section.where.removesuffix(': [spectrum]')}: {error}") from error
+@dataclass(frozen=True)
+class _BandSection(Band):
+    """``[[band]]``: a band, and the medium of the curve in its file."""
+
+    medium: Literal["air", "vacuum"] = "air"
 
 
-def _read_line_spread(section: _Section, folder: Path | None) -> LineSpread:
-    kind = section.text("kind")
-    if kind not in get_args(Kind):
-        raise SfhInputError(f"{section.where}: kind = {kind!r}; choose from {', '.join(get_args(Kind))}")
-    value = section.number(_LSF_VALUE[kind]) if kind in _LSF_VALUE else 0.0
-    table: tuple[tuple[float, float], ...] = ()
-    if kind == "table":
-        table, file = section.rows("table", []), section.text("file", "")
-        if bool(table) == bool(file):
-            raise SfhInputError(f"{section.where}: kind = 'table' needs file, or table; give one of them")
-        if file:
-            table = LineSpread.from_file((folder or Path()) / file).table
-    section.finish()
-    try:
-        return LineSpread(cast(Kind, kind), value, table)
-    except SfhInputError as error:
-        raise SfhInputError(f"{section.where}: {error}") from error
+def _read_spectrum(table: Mapping[str, Any], where: str, folder: Path | None) -> SpectrumGrid:
+    lsf = _read_line_spread(table.get("lsf", {}), where, folder)
+    return read_section(SpectrumGrid, {**table, "lsf": lsf}, where, "spectrum")
 
 
-def _read_band(section: _Section, folder: Path | None) -> Band:
-    name, curve = section.text("name"), section.text("curve", "")
-    centre, fwhm, edge = (section.number(key, 0.0) for key in ("centre_aa", "fwhm_aa", "edge_aa"))
-    table, medium = section.rows("table", []), section.text("medium", "air")
-    substitute, pivot = section.text("substitute", ""), section.number("pivot_aa", 0.0)
-    section.finish()
-    if medium not in ("air", "vacuum"):
-        raise SfhInputError(f"{section.where}: medium = {medium!r}; choose air or vacuum")
-    if not re.fullmatch(r"[A-Za-z0-9._+-]+", name):
-        raise SfhInputError(f"{section.where}: name = {name!r}; use letters, digits, '.', '_', '+' and '-' only")
-    if curve and not table and folder is not None and (folder / curve).is_file():
-        table = _read_curve(folder / curve, medium)
-    try:
-        return Band(name, curve, centre, fwhm, edge, table, substitute, pivot)
-    except SfhInputError as error:
-        raise SfhInputError(f"{section.where}: {error}") from error
+def _read_line_spread(table: Any, where: str, folder: Path | None) -> LineSpread:
+    section = read_section(_LineSpreadSection, table, where, "spectrum.lsf")
+    section.check_keys(f"{where}: [spectrum.lsf]")
+    if section.file is not None:
+        return LineSpread.from_file((folder or Path()) / section.file)
+    return LineSpread(section.kind, section.fwhm_aa or section.r or 0.0, section.table or ())
+
+
+def _read_band(row: Mapping[str, Any], where: str, number: int, folder: Path | None) -> Band:
+    section = read_section(_BandSection, row, where, f"band {number}")
+    values = {f.name: getattr(section, f.name) for f in fields(Band)}
+    if section.curve and not section.table and folder is not None and (folder / section.curve).is_file():
+        values["table"] = _read_curve(folder / section.curve, section.medium)
+    return Band(**values)
 
 
 def _read_curve(path: Path, medium: str) -> tuple[tuple[float, float], ...]:

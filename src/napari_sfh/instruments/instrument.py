@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -167,6 +168,8 @@ class Band:
     pivot_aa: float = 0.0
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9._+-]+", self.name):
+            raise SfhInputError(f"[[band]] name = {self.name!r}; use letters, digits, '.', '_', '+' and '-' only")
         shape = self.centre_aa > 0 and self.fwhm_aa > 0
         if bool(self.curve or self.table) == shape:
             raise SfhInputError(f"[[band]] {self.name}: give curve, or centre_aa and fwhm_aa in Angstrom, not both")
@@ -224,6 +227,8 @@ class Instrument:
     summary: str = ""
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", self.name):
+            raise SfhInputError(f"name = {self.name!r}; use letters, digits, '.', '_' and '-' only")
         if self.spectrum is None and not self.bands:
             raise SfhInputError(f"instrument {self.name}: has neither [spectrum] nor [[band]]; give one of them")
         names = self.band_names

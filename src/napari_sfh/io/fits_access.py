@@ -28,6 +28,7 @@ from napari_sfh.io.cleaning.containers import (
     check_fits_container,
     is_compressed_stream,
 )
+from napari_sfh.io.cleaning.structure import check_structure
 
 #: Suffixes of FITS files, longest first.
 FITS_SUFFIXES: tuple[str, ...] = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts")
@@ -66,6 +67,7 @@ def open_fits(path: str | Path, checksum: bool = False) -> Iterator[fits.HDUList
     """
     path = Path(path)
     gzipped = check_fits_container(path)
+    check_structure(path, gzipped)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with _naming_faults(path, "not a readable FITS file", "download it again"):

@@ -18,15 +18,14 @@ from astropy.wcs.utils import proj_plane_pixel_area
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
-from napari_sfh.io.cleaning.units import unit_conversion_factor
+from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 
 #: Filters that stand in for a trained band; every band stands for itself on any camera.
 SUBSTITUTE_FILTERS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
-_FLAM = u.erg / u.s / u.cm**2 / u.AA
 _RATES = (u.electron / u.s, u.count / u.s)
 _COUNTS = (u.electron, u.count)
 #: Fluxes are held in this many erg/s/cm2/AA, so that single precision neither under- nor overflows.
-_FLAM_UNIT = 1e-20
+FLAM_UNIT = 1e-20
 
 
 class FluxCalibration(NamedTuple):
@@ -90,7 +89,7 @@ def read_flux_calibration(header: Mapping[str, Any], wcs: WCS, camera: str, path
     text = fits_access.get_text_card(header, "BUNIT", "D001OUUN")
     flux = _flux_density_factor(text, wcs, photplam)
     if flux is not None:
-        return FluxCalibration(_FLAM_UNIT, photplam, flux / _FLAM_UNIT, None, f"unit {text}: PHOTFLAM is not needed")
+        return FluxCalibration(FLAM_UNIT, photplam, flux / FLAM_UNIT, None, f"unit {text}: PHOTFLAM is not needed")
     photflam = fits_access.get_number_card(header, "PHOTFLAM")
     if photflam is None or not photflam > 0:
         raise SfhInputError(
@@ -105,12 +104,15 @@ def _flux_density_factor(text: str | None, wcs: WCS, photplam_aa: float) -> floa
     """erg/s/cm2/AA in a pixel per stored unit, where the unit is a flux density or a surface brightness."""
     if text is None:
         return None
-    brightness = unit_conversion_factor(text, u.MJy / u.sr)
-    if brightness is None:
-        return unit_conversion_factor(text, _FLAM)
+    per_wavelength = unit_conversion_factor(text, FLAM)
+    if per_wavelength is not None:
+        return per_wavelength
     area = proj_plane_pixel_area(wcs) * u.deg**2
-    flux = (brightness * u.MJy / u.sr * area) * constants.c / (photplam_aa * u.AA) ** 2
-    return float(flux.to_value(_FLAM))
+    brightness, per_pixel = unit_conversion_factor(text, u.MJy / u.sr), unit_conversion_factor(text, u.Jy)
+    if brightness is None and per_pixel is None:
+        return None
+    f_nu = brightness * u.MJy / u.sr * area if brightness is not None else per_pixel * u.Jy
+    return float((f_nu * constants.c / (photplam_aa * u.AA) ** 2).to_value(FLAM))
 
 
 def _count_rate_factor(text: str | None, header: Mapping[str, Any], path: Path) -> tuple[float, str]:
@@ -128,7 +130,9 @@ def _count_rate_factor(text: str | None, header: Mapping[str, Any], path: Path) 
             if not exptime or exptime <= 0:
                 raise SfhInputError(f"{path}: BUNIT is '{text}' but EXPTIME is absent; add EXPTIME in seconds")
             return factor / exptime, "counts divided by EXPTIME"
-    raise SfhInputError(f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS or MJy/sr")
+    raise SfhInputError(
+        f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS, MJy/sr or nJy"
+    )
 
 
 def _photons_per_rate(header: Mapping[str, Any], camera: str) -> float | None:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 from astropy.io import fits
+from astropy.wcs.utils import proj_plane_pixel_area
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import find_line_spread
@@ -60,10 +62,11 @@ def read_cube(path: str | Path) -> Cube:
         merged = fits_access.merge_headers(hdus[0].header, header)
         wave, wave_notes = _wavelengths(hdus, images, path)
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
-        scale = _flux_scale(header, path)
+        area = proj_plane_pixel_area(wcs) * np.radians(1.0) ** 2
+        scale, brightness_note = _flux_scale(header, path, area)
         names = [hdu.name for hdu in hdus]
-        factor, unit_note = _error_factor(hdus, images, scale)
-        notes = [*_redshift_notes(merged), *wave_notes, *sky_notes, unit_note]
+        factor, unit_note = _error_factor(hdus, images, scale, area)
+        notes = [*_redshift_notes(merged), *wave_notes, *sky_notes, brightness_note, unit_note]
         notes += [_unused_note(name) for name in images.unused]
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
     fwhm, _ = find_muse_psf_fwhm(merged, path)
@@ -108,8 +111,8 @@ def _wavelengths(hdus: fits.HDUList, images: CubeImages, path: Path) -> Waveleng
     return read_wavelength_axis(hdu.header, path, images.shape[0], axis, hdus)
 
 
-def _flux_scale(header: fits.Header, path: Path) -> float:
-    """erg/s/cm2/AA per stored unit."""
+def _flux_scale(header: fits.Header, path: Path, area_sr: float) -> tuple[float, str]:
+    """erg/s/cm2/AA per stored unit in a spaxel of ``area_sr``, and a note where the unit is one of brightness."""
     cards = HeaderCards(header, path)
     text = cards.text("BUNIT")
     if not text:
@@ -118,7 +121,10 @@ def _flux_scale(header: fits.Header, path: Path) -> float:
         )
     scale = unit_conversion_factor(text, FLAM)
     if scale is not None and 0 < scale < np.inf:
-        return scale
+        return scale, ""
+    brightness = unit_conversion_factor(text, FLAM / u.sr)
+    if brightness is not None and 0 < brightness < np.inf:
+        return brightness * area_sr, f"BUNIT {text!r} is a surface brightness: times the area of a spaxel"
     if unit_conversion_factor(text, FLAM**2) is not None:
         raise SfhInputError(
             f"{path}: BUNIT of DATA is '{text}', a flux density squared; are DATA and STAT swapped? Rename them"
@@ -128,7 +134,7 @@ def _flux_scale(header: fits.Header, path: Path) -> float:
     )
 
 
-def _error_factor(hdus: fits.HDUList, images: CubeImages, flux_scale: float) -> tuple[float, str]:
+def _error_factor(hdus: fits.HDUList, images: CubeImages, flux_scale: float, area_sr: float) -> tuple[float, str]:
     """What brings stored errors to erg/s/cm2/AA, in the power that their kind has, and a note.
 
     Old pipelines write units of STAT that are no squares (``.../Angstrom**2``): such text cannot be trusted, and every
@@ -141,5 +147,8 @@ def _error_factor(hdus: fits.HDUList, images: CubeImages, flux_scale: float) -> 
     scale = unit_conversion_factor(text, FLAM**power) if text else None
     if scale is not None and 0 < scale < np.inf:
         return scale, ""
+    scale = unit_conversion_factor(text, (FLAM / u.sr) ** power) if text else None
+    if scale is not None and 0 < scale < np.inf:
+        return scale * area_sr**power, ""
     note = f"BUNIT {text!r} of {images.error_name} is not understood: taken in the unit of DATA" if text else ""
     return float(flux_scale**power), note

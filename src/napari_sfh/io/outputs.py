@@ -24,6 +24,11 @@ _OTHER_FORMATS = frozenset(
 )
 
 
+def locate_cache_folder() -> Path:
+    """Where archives and prepared templates are kept: ``$NAPARI_SFH_CACHE``, or ``~/.cache/napari-sfh``."""
+    return Path(os.environ.get("NAPARI_SFH_CACHE") or Path.home() / ".cache" / "napari-sfh").expanduser()
+
+
 def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | None] = ()) -> None:
     """Refuse outputs that are inputs, or each other, or that cannot be written as files.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import compute_age_centres
-from napari_sfh.types import FLAG_MEANING, QUANTILES, Prediction, Result
+from napari_sfh.types import F32, FLAG_MEANING, QUANTILES, Prediction, Result
 
 #: Version of the file format; readers refuse newer ones.
 FORMAT_VERSION: int = 2
@@ -55,7 +55,25 @@ def build_result_hdus(result: Result) -> Iterator[Any]:
     yield _image_hdu(
         "WHITE", result.white, sky, "light of the spaxels in the normalisation window, rest frame, cube units"
     )
+    if result.prior:
+        yield _prior_table(result.prior)
     yield _settings_table(result)
+
+
+def _prior_table(prior: Mapping[str, F32]) -> fits.BinTableHDU:
+    """Quantiles of what the weights believe without data: a row a scalar, and a row an age bin of each vector."""
+    rows = [(k, age, q) for k, v in prior.items() for age, q in enumerate(np.reshape(v, (-1, len(QUANTILES))))]
+    names, ages, values = zip(*rows, strict=True)
+    whole = [np.ndim(prior[name]) == 1 for name in names]
+    columns = [
+        fits.Column("QUANTITY", "24A", array=np.array(names)),
+        fits.Column("AGE_BIN", "J", array=np.where(whole, -1, ages)),
+        fits.Column("QUANTILES", f"{len(QUANTILES)}E", array=np.stack(values)),
+    ]
+    hdu = fits.BinTableHDU.from_columns(columns, name="PRIOR")
+    levels = ", ".join(f"{100 * q:g}" for q in QUANTILES)
+    hdu.header["COMMENT"] = f"quantiles {levels} % of the prior of the weights; AGE_BIN from 0, -1 for scalars"
+    return hdu
 
 
 def _primary_hdu(result: Result) -> fits.PrimaryHDU:
@@ -100,7 +118,8 @@ def _is_finite_float(value: object) -> bool:
 
 def _flag_cards(header: fits.Header) -> None:
     for bit, meaning in FLAG_MEANING.items():
-        header[f"FLAG{bit.value}"] = (meaning, "meaning of this bit of FLAG")
+        key = f"FLAG{bit.value}"
+        header[key if len(key) <= 8 else f"HIERARCH {key}"] = (meaning, "meaning of this bit of FLAG")
 
 
 def _sky_header(result: Result) -> fits.Header:

@@ -9,8 +9,8 @@ names, and no AGE_BINS or MODEL.
 
 What else is needed to restore the objects: ``WHITE`` (image), ``LATENT`` (bins x latent), ``Q_<NAME>`` (posterior
 quantiles 2.5, 16, 50, 84, 97.5 % on the first FITS axis), the columns ``PHOT``, ``PHOT_ERR``, ``PHOT_MASK``,
-``MODEL_PHOT`` (per band, relative to NORM), ``BIN_SNR`` and ``DATA_FLAG`` of BINS, and the table ``SETTINGS`` (names
-with JSON values).
+``MODEL_PHOT`` (per band, relative to NORM), ``BIN_SNR`` and ``DATA_FLAG`` of BINS, and the tables ``PRIOR`` (quantiles
+of what the weights believe without data) and ``SETTINGS`` (names with JSON values).
 
 The file is written HDU by HDU to a temporary name beside its destination and renamed when complete.
 """
@@ -228,7 +228,19 @@ class _ResultReader:
             model_name=own["model_name"],
             model_sha256=own["model_sha256"],
             settings=self.settings,
+            prior=self.prior(),
         )
+
+    def prior(self) -> dict[str, NDArray[np.float32]]:
+        """Quantiles of the prior; empty in files of weights or versions that do not know them."""
+        if "PRIOR" not in self.names:
+            return {}
+        table = self._hdu("PRIOR").data
+        quantity = np.array([str(name).strip() for name in table["QUANTITY"]])
+        values = np.asarray(table["QUANTILES"], dtype=np.float32)
+        scalar = np.asarray(table["AGE_BIN"]) < 0
+        names = dict.fromkeys(quantity.tolist())
+        return {k: values[quantity == k][0] if scalar[quantity == k][0] else values[quantity == k] for k in names}
 
     def bins(self, own: Mapping[str, Any]) -> BinMap:
         return BinMap(

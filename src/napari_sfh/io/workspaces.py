@@ -23,10 +23,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Len
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
+from napari_sfh.sections import make_section_field, read_section
 
 KIND = "napari-sfh workspace"
 VERSION = 1
@@ -109,54 +112,52 @@ def read_workspace(path: Path | str) -> Workspace:
             f"update it (the file was written by {content.get('written_by', 'a newer one')})"
         )
     folder = path.parent.resolve()
-    blocks: dict[str, Any] = {}
-    for name in ("result", *_BLOCKS):
-        block = content.get(name, {})
-        if not isinstance(block, dict):
-            raise SfhInputError(f"{path}: {name} is {block!r}, not an object of keys and values; save it again")
-        blocks[name] = block
-    result = blocks.pop("result")
-    _check_blocks(path, result, blocks)
+    try:
+        read_section(_WorkspaceFile, content, str(path), ignore_unknown=True)
+    except SfhInputError as error:
+        raise SfhInputError(f"{error}; save the workspace again") from error
+    result = content.get("result", {})
+    if "\0" in result.get("path", ""):
+        raise SfhInputError(f"{path}: result.path holds a null character; save the workspace again")
     where = _from_json({"path": result["path"]}, folder) if "path" in result else None
-    return Workspace(where, int(result.get("bins", 0)), **{k: _from_json(v, folder) for k, v in blocks.items()})
+    blocks = {name: _from_json(content.get(name, {}), folder) for name in _BLOCKS}
+    return Workspace(where, result.get("bins", 0), **blocks)
 
 
-def _check_blocks(path: Path, result: dict[str, Any], blocks: dict[str, Any]) -> None:
-    """Refuse members of another type than `write_workspace` writes."""
-
-    def refuse(where: str, value: Any, wanted: str) -> SfhInputError:
-        return SfhInputError(f"{path}: {where} is {str(value)[:60]!r}, not {wanted}; save the workspace again")
-
-    if "path" in result and (not isinstance(result["path"], str) or not result["path"] or "\0" in result["path"]):
-        raise refuse("result.path", result["path"], "a path")
-    bins = result.get("bins", 0)
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 0:
-        raise refuse("result.bins", bins, "a number of bins")
-    for block in ("forms", "tools"):
-        for name, state in blocks[block].items():
-            if not isinstance(state, dict):
-                raise refuse(f"{block}.{name}", state, "an object of keys and values")
-    selected, compared = blocks["session"].get("selected"), blocks["session"].get("compared", [])
-    if selected is not None and (isinstance(selected, bool) or not isinstance(selected, int)):
-        raise refuse("session.selected", selected, "the number of a bin")
-    if not isinstance(compared, list) or any(isinstance(k, bool) or not isinstance(k, int) for k in compared):
-        raise refuse("session.compared", compared, "a list of bins")
-    canvas = blocks["canvas"]
-    for name in ("camera", "layers", "plots"):
-        if name in canvas and not isinstance(canvas[name], dict):
-            raise refuse(f"canvas.{name}", canvas[name], "an object of keys and values")
-    for name, look in canvas.get("layers", {}).items():
-        if not isinstance(look, dict):
-            raise refuse(f"canvas.layers.{name}", look, "an object of keys and values")
-    centre, zoom = canvas.get("camera", {}).get("center"), canvas.get("camera", {}).get("zoom")
-    if centre is not None and not (isinstance(centre, list) and 2 <= len(centre) <= 3 and all(map(_is_number, centre))):
-        raise refuse("canvas.camera.center", centre, "a point")
-    if zoom is not None and not (_is_number(zoom) and zoom > 0):
-        raise refuse("canvas.camera.zoom", zoom, "a positive number")
+@dataclass(frozen=True)
+class _ResultBlock:
+    path: Annotated[str, Len(1)] = "."
+    bins: Annotated[int, Ge(0)] = 0
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+@dataclass(frozen=True)
+class _SessionBlock:
+    selected: int | None = None
+    compared: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Camera:
+    center: Annotated[tuple[float, ...], Len(2, 3)] | None = None
+    zoom: Annotated[float, Gt(0)] | None = None
+
+
+@dataclass(frozen=True)
+class _CanvasBlock:
+    camera: _Camera = make_section_field(_Camera, ignore_unknown=True)
+    layers: dict[str, dict[str, Any]] = field(default_factory=dict)
+    plots: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _WorkspaceFile:
+    """Types of what `write_workspace` writes."""
+
+    result: _ResultBlock = make_section_field(_ResultBlock, ignore_unknown=True)
+    forms: dict[str, dict[str, Any]] = field(default_factory=dict)
+    session: _SessionBlock = make_section_field(_SessionBlock, ignore_unknown=True)
+    canvas: _CanvasBlock = make_section_field(_CanvasBlock, ignore_unknown=True)
+    tools: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def _depth(value: Any) -> int:

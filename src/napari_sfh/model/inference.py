@@ -31,6 +31,7 @@ from napari_sfh.model.encoding import (
 )
 from napari_sfh.model.ood import OOD_STATISTICS, SYSTEMATIC_ERROR
 from napari_sfh.model.posterior import make_base_points
+from napari_sfh.model.probe import predict_points
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.physics.dust import SLOPE, ebv_from_tau
@@ -41,9 +42,9 @@ from napari_sfh.types import F32, QUANTILES, Bool, Observation, Prediction, Prog
 #: Draws per bin from which quantiles are read, unless told otherwise.
 DRAWS: int = SETTINGS["draws"].default
 #: Bins per batch to begin with; halved when memory runs out.
-BATCH = 64
+INFERENCE_BATCH = 64
 
-Step = Callable[[Observation, SfhModel, torch.device], dict[str, F32]]
+InferenceStep = Callable[[Observation, SfhModel, torch.device], dict[str, F32]]
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -68,7 +69,7 @@ def predict_histories(
     data: Observation,
     bundle: Bundle,
     device: str = "auto",
-    batch_size: int = BATCH,
+    batch_size: int = INFERENCE_BATCH,
     draws: int = DRAWS,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
@@ -140,7 +141,7 @@ def predict_point_values(
     """
 
     def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:
-        return _predict_points_of_batch(encode_observation(part, bundle.features).to(where), model)
+        return predict_points(encode_observation(part, bundle.features).to(where), model)
 
     targets = bundle.targets
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(targets.scalars, (data.n_bins,))
@@ -155,7 +156,7 @@ def _run_in_batches(
     bundle: Bundle,
     device: str,
     batch_size: int,
-    step: Step,
+    step: InferenceStep,
     out: dict[str, F32],
     progress: ReportProgress | None,
     cancel: threading.Event | None,
@@ -187,7 +188,7 @@ def _map_batches(
     data: Observation,
     model: SfhModel,
     where: torch.device,
-    step: Step,
+    step: InferenceStep,
     cancel: threading.Event | None,
 ) -> Iterator[tuple[np.ndarray, dict[str, F32]]]:
     """Outputs of the batches in their order; after a cancel or a failure no other batch is begun."""
@@ -314,14 +315,6 @@ def _reconstruct_float32(
 
 
 @torch.inference_mode()
-def _predict_points_of_batch(features: Features, model: SfhModel) -> dict[str, F32]:
-    """The point network's values, keyed as `predict_point_values` gives them."""
-    derived = model.derive(model.locate(features)[0])
-    names = (*model.targets.scalars, *model.targets.vectors)
-    return {k: derived[k].float().cpu().numpy() for k in names}
-
-
-@torch.inference_mode()
 def _predict_batch(
     data: Observation, bundle: Bundle, model: SfhModel, device: torch.device, base: torch.Tensor
 ) -> dict[str, F32]:
@@ -390,7 +383,7 @@ def _shrink_batch(size: int, device: torch.device) -> tuple[int, torch.device, s
     if size > 1:
         return size // 2, device, f" (memory short: {size // 2} bins at once)"
     if device.type != "cpu":
-        return BATCH, torch.device("cpu"), f" (memory of {device.type} too small: on the CPU)"
+        return INFERENCE_BATCH, torch.device("cpu"), f" (memory of {device.type} too small: on the CPU)"
     raise ComputeError("prediction: out of memory with one bin at a time on the CPU; close other programs")
 
 

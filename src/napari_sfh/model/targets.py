@@ -27,15 +27,21 @@ from torch import nn
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, LG_AGE_YR, compute_lg_age_centres
-from napari_sfh.physics.dust import MAG_PER_TAU
+from napari_sfh.physics.dust import ebv_from_tau
+from napari_sfh.physics.formation import FORMATION_PERCENTS, cumulative_fraction
+from napari_sfh.physics.mass_to_light import (
+    interpolate_light_v,
+    lg_mass_to_light,
+    light_from_mass,
+    mass_from_light,
+)
+from napari_sfh.physics.means import compute_population_means
 from napari_sfh.physics.template_basis import TemplateBasis
 
 #: Limits of the birth clouds' optical depth in the logarithm.
 TAU_BC_RANGE = (0.01, 20.0)
 #: Limits of the attenuation slope.
 SLOPE_RANGE = (-2.0, -0.1)
-#: Ratio of the wavelengths that define E(B-V).
-_B_OVER_V = 4400.0 / 5500.0
 Transform = Literal["identity", "log10", "logit"]
 
 
@@ -196,7 +202,7 @@ KNOWN_TARGETS: Mapping[str, Target] = {
         Target("slope", lo=-2.0, hi=-0.1),
         Target("age_lw_gyr", transform="log10", unit="Gyr", lo=1e-4, hi=20.0),
         Target("age_mw_gyr", transform="log10", unit="Gyr", lo=1e-4, hi=20.0),
-        *(Target(f"t{p}", transform="logit", unit="Gyr", lo=0.0, hi=17.8) for p in range(10, 100, 10)),
+        *(Target(f"t{p}", transform="logit", unit="Gyr", lo=0.0, hi=17.8) for p in FORMATION_PERCENTS),
     )
 }
 
@@ -337,27 +343,18 @@ class MassToLight(nn.Module):
         return made
 
     def light_per_mass(self, mh: torch.Tensor) -> torch.Tensor:
-        """Lsun,V per Msun formed, (..., A), linear in [M/H] and constant beyond the grid, as the basis has it."""
-        grid = self.grid_mh
-        mh = mh.clamp(float(grid[0]), float(grid[-1])).contiguous()
-        upper = torch.bucketize(mh, grid[1:-1].contiguous(), right=True) + 1
-        lower = upper - 1
-        share = (mh - grid[lower]) / (grid[upper] - grid[lower])
-        flat = self.light_v.reshape(-1)
-        row = torch.arange(len(self.light_v), device=mh.device) * grid.numel()
-        low, high = flat[row + lower], flat[row + upper]
-        return low + share * (high - low)
+        """Lsun,V per Msun formed, (..., A): `physics.mass_to_light.interpolate_light_v`."""
+        return cast(torch.Tensor, interpolate_light_v(self.light_v, self.grid_mh, mh.contiguous()))
 
     def mass_from_light(self, light: torch.Tensor, mh: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mass fractions (..., A) and log10 of mass formed over V-light (...) of light fractions."""
-        mass = light / self.light_per_mass(mh)
-        total = mass.sum(-1, keepdim=True)
-        return mass / total, torch.log10(total[..., 0])
+        light_per_mass = self.light_per_mass(mh)
+        mass = mass_from_light(light, light_per_mass)
+        return mass, lg_mass_to_light(mass, light_per_mass)
 
     def light_from_mass(self, mass: torch.Tensor, mh: torch.Tensor) -> torch.Tensor:
         """Light fractions (..., A) of mass fractions."""
-        light = mass * self.light_per_mass(mh)
-        return light / light.sum(-1, keepdim=True)
+        return cast(torch.Tensor, light_from_mass(mass, self.light_per_mass(mh)))
 
     def derive(self, parts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Every quantity of `HistoryTargets` from the parts that its ``unpack`` gives.
@@ -368,26 +365,13 @@ class MassToLight(nn.Module):
         light, mh = parts["light_frac"], parts["mh"]
         mass, lg_ml = self.mass_from_light(light, mh)
         return {
-            "lg_age_mw": mass @ self.lg_age,
-            "lg_age_lw": light @ self.lg_age,
-            "mh_mw": (mass * mh).sum(-1),
-            "mh_lw": (light * mh).sum(-1),
+            **compute_population_means(mass, light, mh, self.lg_age),
             "tau_ism": parts["tau_ism"],
             "tau_bc": parts["tau_bc"],
-            "ebv": parts["tau_ism"] * ebv_per_tau(parts["slope"]),
+            "ebv": ebv_from_tau(parts["tau_ism"], parts["slope"]),
             "lg_ml_v": lg_ml,
             "light_frac": light,
             "mass_frac": mass,
             "mh": mh,
             "cum_mass": cumulative_fraction(mass),
         }
-
-
-def cumulative_fraction(fraction: torch.Tensor) -> torch.Tensor:
-    """Fraction formed from the beginning (the oldest bin) to the young edge of each bin, along the last axis."""
-    return fraction.flip(-1).cumsum(-1).flip(-1)
-
-
-def ebv_per_tau(slope: torch.Tensor) -> torch.Tensor:
-    """E(B-V) of a unit optical depth, see `physics.dust.ebv_from_tau`."""
-    return MAG_PER_TAU * (torch.pow(torch.full_like(slope, _B_OVER_V), slope) - 1.0)

@@ -9,8 +9,12 @@ Or the starburst law of Calzetti et al. (2000, ApJ 533, 682, equation 4, R_V = 4
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_sfh.arrays import AnyArray
 
 #: Wavelength in Angstrom at which tau_V is given.
 DUST_PIVOT_AA: float = 5500.0
@@ -76,20 +80,33 @@ def calzetti_curve(wave_aa: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.maximum(k(um) / k(np.array(DUST_PIVOT_AA / 1e4)), 0.0)
 
 
-def a_v_from_tau(tau_v: NDArray[np.floating] | float) -> NDArray[np.floating]:
+def a_v_from_tau(tau_v: AnyArray | float) -> Any:
     """A_V in magnitudes of an optical depth at 5500 AA."""
-    return MAG_PER_TAU * np.asarray(tau_v)
+    return MAG_PER_TAU * tau_v
 
 
-def ebv_from_tau(
-    tau_v: NDArray[np.floating] | float, slope: NDArray[np.floating] | float = SLOPE
-) -> NDArray[np.floating]:
-    """E(B-V) in magnitudes of the power law: A(4400 AA) - A(5500 AA)."""
-    return a_v_from_tau(tau_v) * ((_B_AA / _V_AA) ** np.asarray(slope) - 1.0)
+def ebv_from_tau(tau_v: AnyArray | float, slope: AnyArray | float = SLOPE) -> Any:
+    """E(B-V) in magnitudes of the power law: A(4400 AA) - A(5500 AA).
+
+    Parameters
+    ----------
+    tau_v : float or array (...)
+        Optical depth at 5500 AA; NumPy or torch.
+    slope : float or array (...)
+        Exponent of the power law.
+
+    Returns
+    -------
+    float or array (...)
+
+    Examples
+    --------
+    >>> round(ebv_from_tau(1.0), 4)
+    0.1836
+    """
+    return a_v_from_tau(tau_v) * ((_B_AA / _V_AA) ** slope - 1.0)
 
 
-def tau_from_ebv(
-    ebv: NDArray[np.floating] | float, slope: NDArray[np.floating] | float = SLOPE
-) -> NDArray[np.floating]:
+def tau_from_ebv(ebv: AnyArray | float, slope: AnyArray | float = SLOPE) -> Any:
     """Optical depth at 5500 AA of an E(B-V), the inverse of `ebv_from_tau`."""
-    return np.asarray(ebv) / (MAG_PER_TAU * ((_B_AA / _V_AA) ** np.asarray(slope) - 1.0))
+    return ebv / ebv_from_tau(1.0, slope)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.arrays import F64
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
 
@@ -158,6 +159,11 @@ def make_trapezoid_filter(name: str, camera: str, centre_aa: float, fwhm_aa: flo
         wave, throughput = centre_aa + np.array([-foot, 0.0, foot]), np.array([0.0, 1.0, 0.0])
         return Filter.from_curve(name, camera, wave, throughput)
     return Filter.from_curve(name, camera, wave, np.array([0.0, 1.0, 1.0, 0.0]))
+
+
+def hash_filter_curve(band: Filter) -> str:
+    """sha256 of a curve's wavelengths and throughput."""
+    return hash_parts(np.stack([band.wave_aa, band.throughput]).astype("<f8"))
 
 
 def filters_to_tensors(filters: tuple[Filter, ...]) -> dict[str, NDArray[np.generic]]:

@@ -33,8 +33,9 @@ from napari_sfh.physics.wavelength import C_KMS
 
 #: FWHM of a Gaussian over its sigma.
 FWHM_PER_SIGMA: float = 2.0 * float(np.sqrt(2.0 * np.log(2.0)))
+#: Sigma in pixels below which a kernel is the discrete Gaussian.
+SAMPLED_FROM_PIX = 0.8
 _REACH = 5.0  # half-width of a kernel in sigma
-_SAMPLED_FROM = 0.8  # pixels; narrower kernels use the discrete Gaussian
 
 
 def total_sigma_aa(
@@ -154,9 +155,9 @@ def _apply_kernel(flux: NDArray[np.floating], sigma_pix: F64) -> NDArray[np.floa
 
 def _kernel(sigma_pix: F64, offset: NDArray[np.int_]) -> F64:
     """Unnormalised kernel values, shape (n_offsets, n)."""
-    wide = np.maximum(sigma_pix, _SAMPLED_FROM)
+    wide = np.maximum(sigma_pix, SAMPLED_FROM_PIX)
     kernel = np.exp(-0.5 * (offset[:, None] / wide) ** 2)
-    narrow = sigma_pix < _SAMPLED_FROM
+    narrow = sigma_pix < SAMPLED_FROM_PIX
     if narrow.any():
         kernel[:, narrow] = ive(np.abs(offset)[:, None], sigma_pix[narrow] ** 2)
     return kernel

@@ -51,9 +51,10 @@ _ALL = (
     Quantity("tau_ism", "τ diffuse dust", "", "inferno"),
     Quantity("tau_bc", "τ birth clouds", "", "inferno"),
     Quantity("lg_ml_v", "log M/L V", "dex", "cividis"),
-    Quantity("t10", "t10", "Gyr"),
-    Quantity("t50", "t50", "Gyr"),
-    Quantity("t90", "t90", "Gyr"),
+    *(Quantity(f"t{p}", f"t{p}", "Gyr") for p in range(10, 100, 10)),
+    Quantity("lg_age", "Age", "log yr"),
+    Quantity("age_lw_gyr", "LW age", "Gyr"),
+    Quantity("age_mw_gyr", "MW age", "Gyr"),
 )
 #: All of them by name; the four means first, in the order of menus and maps.
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}

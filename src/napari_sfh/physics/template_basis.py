@@ -10,7 +10,8 @@ then (Charlot & Fall 2000, see `dust`)
 
 with m_a the mass fractions, S the stars older than 10 Myr with the little gas that they ionise, Y the younger ones,
 N their nebulae at the basis's reference log U and gas of the stars' metallicity. Photometry is the photon-counting
-mean of the same sum on the coarse grid.
+mean of the same sum on the coarse grid; where the basis has infrared light of dust (``dust_sed``), the dust emits there
+what it absorbs.
 """
 
 from __future__ import annotations
@@ -27,6 +28,13 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import dust
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.mass_to_light import (
+    find_bracket,
+    interpolate_light_v,
+    lg_mass_to_light,
+    light_from_mass,
+    mass_from_light,
+)
 
 _ARRAYS = (
     "mh",
@@ -41,6 +49,7 @@ _ARRAYS = (
     "light_v",
     "log_u",
 )
+_OPTIONAL_ARRAYS = ("dust_sed",)
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class TemplateBasis:
         Pixels whose mean flux density is one.
     age_edges_gyr : array (A + 1,)
         Edges of the age bins, lookback time.
+    dust_sed : float32 array (K,), optional
+        Infrared light of the dust per unit of absorbed energy, of middling dust; None without infrared bands.
     """
 
     mh: F64
@@ -88,6 +99,7 @@ class TemplateBasis:
     filters: tuple[Filter, ...]
     norm_pixels: NDArray[np.bool_]
     age_edges_gyr: F64 = field(default_factory=lambda: AGE_EDGES_GYR)
+    dust_sed: F32 | None = None
 
     def __post_init__(self) -> None:
         n_age, n_z, n_wave = self.spectrum.shape
@@ -104,6 +116,8 @@ class TemplateBasis:
             "norm_pixels": (n_wave,),
             "age_edges_gyr": (n_age + 1,),
         }
+        if self.dust_sed is not None:
+            wanted["dust_sed"] = (n_sed,)
         for key, shape in wanted.items():
             if getattr(self, key).shape != shape:
                 raise SfhInputError(f"template basis: {key} has shape {getattr(self, key).shape}, not {shape}")
@@ -138,9 +152,12 @@ class TemplateBasis:
         first = weights[:, : self.mh.size]
         taus = (np.asarray(tau_ism), np.asarray(tau_bc), np.broadcast_to(slope, np.shape(tau_ism)))
         flux = _attenuate_templates(weights, first, self.spectrum, self.young + self.young_nebular, self.wave_aa, *taus)
-        sed = _attenuate_templates(
-            weights, first, self.sed, self.young_sed + self.young_nebular_sed, self.sed_wave_aa, *taus
-        )
+        young_sed = self.young_sed + self.young_nebular_sed
+        sed = _attenuate_templates(weights, first, self.sed, young_sed, self.sed_wave_aa, *taus)
+        if self.dust_sed is not None:
+            width = np.gradient(self.sed_wave_aa).astype(np.float32)
+            emitted = weights @ (self.sed @ width).reshape(-1) + first @ (young_sed @ width)
+            sed = sed + (emitted - sed @ width)[:, None] * self.dust_sed
         phot = sed @ filter_weight_matrix(self.filters, self.sed_wave_aa).astype(np.float32)
         if not flux.shape[1]:
             return flux, phot / np.median(phot, axis=1, keepdims=True)
@@ -149,24 +166,19 @@ class TemplateBasis:
 
     def light_from_mass(self, mass_frac: Floats, mh: Floats) -> NDArray[np.float64]:
         """Fractions (..., A) of the intrinsic V-band light from fractions of the mass formed."""
-        light = np.asarray(mass_frac) * self._light_v_at(mh)
-        return light / light.sum(-1, keepdims=True)
+        return np.asarray(light_from_mass(np.asarray(mass_frac), self.light_per_mass(mh)))
 
     def mass_from_light(self, light_frac: Floats, mh: Floats) -> NDArray[np.float64]:
         """Fractions (..., A) of the mass formed from those of V-band light: the inverse of `light_from_mass`."""
-        mass = np.asarray(light_frac) / self._light_v_at(mh)
-        return mass / mass.sum(-1, keepdims=True)
+        return np.asarray(mass_from_light(np.asarray(light_frac), self.light_per_mass(mh)))
 
     def lg_ml_v(self, mass_frac: Floats, mh: Floats) -> NDArray[np.float64]:
         """log10 of mass formed over intrinsic V-band light in solar units, shape (...)."""
-        return -np.log10((np.asarray(mass_frac) * self._light_v_at(mh)).sum(-1))
+        return np.asarray(lg_mass_to_light(np.asarray(mass_frac), self.light_per_mass(mh)))
 
-    def _light_v_at(self, mh: Floats) -> NDArray[np.float64]:
-        """V-band light per Msun (..., A) at [M/H] of each age bin."""
-        index, share = find_bracket(self.mh, mh)
-        bins = np.arange(self.light_v.shape[0])
-        lower, upper = self.light_v[bins, index], self.light_v[bins, index + 1]
-        return lower + (upper - lower) * share
+    def light_per_mass(self, mh: Floats) -> NDArray[np.float64]:
+        """V-band light per Msun formed (..., A), solar units, at [M/H] (..., A) of each age bin."""
+        return np.asarray(interpolate_light_v(self.light_v, self.mh, mh))
 
     def _weights(self, mass_frac: Floats, mh: Floats) -> F32:
         """Weights (N, A * Z) of the flattened templates."""
@@ -181,7 +193,8 @@ class TemplateBasis:
 
     def to_tensors(self) -> dict[str, NDArray[Any]]:
         """The templates as plain arrays, for a safetensors file; `from_tensors` inverts it."""
-        return {key: np.asarray(getattr(self, key)) for key in _ARRAYS}
+        held = [key for key in (*_ARRAYS, *_OPTIONAL_ARRAYS) if getattr(self, key) is not None]
+        return {key: np.asarray(getattr(self, key)) for key in held}
 
     @classmethod
     def from_tensors(
@@ -201,16 +214,9 @@ class TemplateBasis:
         missing = [key for key in _ARRAYS if key not in tensors]
         if missing:
             raise SfhInputError(f"template basis: {', '.join(missing)} missing; the weights bundle is damaged")
-        arrays = {key: np.asarray(tensors[key]) for key in _ARRAYS}
+        arrays = {key: np.asarray(tensors[key]) for key in (*_ARRAYS, *_OPTIONAL_ARRAYS) if key in tensors}
         edges = np.asarray(age_edges_gyr, dtype=np.float64)
         return cls(**arrays, filters=filters, norm_pixels=np.asarray(norm_pixels), age_edges_gyr=edges)
-
-
-def find_bracket(nodes: F64, x: Floats) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
-    """Lower neighbour of ``x`` among increasing ``nodes`` and the share of the upper one, constant outside."""
-    values = np.clip(np.asarray(x, dtype=np.float64), nodes[0], nodes[-1])
-    index = np.clip(np.searchsorted(nodes, values, side="right") - 1, 0, len(nodes) - 2)
-    return index, (values - nodes[index]) / (nodes[index + 1] - nodes[index])
 
 
 def _attenuate_templates(

@@ -2,7 +2,9 @@
 
 A dead, doubled or badly subtracted channel is as narrow as the channel, while a spectral line is as wide as the
 line-spread function: its flanks rise by about as much as its core. A stretch without noise was filled by somebody, with
-a constant or a line between its ends, where nothing was observed (the notch of a laser guide star, a chip gap).
+a constant or a line between its ends, where nothing was observed (the notch of a laser guide star, a chip gap). A
+stretch between two steps from one channel to the next, which no line-spread function lets through, has another
+calibration.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from napari_sfh.types import F64, Bool
 _BINS = 300
 #: Significance in the median of the bins, and least deviation over the continuum.
 _SIGNIFICANT, _LEAST = 8.0, 0.03
+#: Least step over the continuum: floats that a compression rounded step by less.
+_LEAST_STEP = 0.06
 #: How much steeper than its flanks a feature must be; a line with a FWHM of two channels has 1.2.
 _STEEP = 3.0
 #: Distance from a gas line of the galaxy within which nothing is judged, Angstrom.
@@ -29,6 +33,8 @@ _LINE_REACH_AA = 4.0
 _SPIKE = 20.0
 #: Share of the bins that must agree.
 _MOST = 0.6
+#: Longest stretch between two steps that is masked, channels, and how much the steps may differ.
+_LONGEST_BLOCK, _ALIKE = 60, 2.5
 #: Channels without noise in a row, and what counts as none: a share of the usual curvature.
 _STRETCH, _QUIET = 8, 0.02
 
@@ -69,16 +75,24 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
         outliers = _find_narrow_features(flux, near_line)
         quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
         spikes = _find_spikes(spectra, near_line)
-    bad = (outliers | quiet) & spectra.good.any(0)
+        steps = _find_steps(flux, near_line)
+    blocks, lone = _pair_steps(steps)
+    bad = (outliers | quiet | blocks) & spectra.good.any(0)
     spikes &= ~bad
-    if not bad.any() and not spikes.any():
-        return spectra, ()
-    notes = []
+    notes = [
+        f"the spectra step by {100 * steps[k]:+.0f} % of their median at {spectra.wave_aa[k]:.1f} A in most bins: "
+        "two calibrations meet there, and the ages follow it; check the cube"
+        for k in lone
+    ]
     if spikes.any():
         notes.append(
             f"single pixels masked that stick out of one bin: {int(spikes.sum())} in {int(spikes.any(1).sum())} bins"
         )
-    for mask, what in ((outliers & bad, "stick out of their neighbours"), (quiet & bad, "carry no noise")):
+    for mask, what in (
+        (outliers & bad, "stick out of their neighbours"),
+        (quiet & bad, "carry no noise"),
+        (blocks & bad, "lie between two steps"),
+    ):
         if mask.any():
             notes.append(f"channels masked that {what} in most bins: {_list_wavelengths(spectra.wave_aa, mask)}")
     return replace(spectra, good=spectra.good & ~bad & ~spikes), tuple(notes)
@@ -104,6 +118,41 @@ def _find_narrow_features(flux: F64, near_line: Bool) -> Bool:
         found = (np.abs(ratio) * np.sqrt(count) > 1.25 * _SIGNIFICANT) & (np.abs(size) > _LEAST * level)
         found &= (np.abs(size) > _STEEP * slope) & (agree > _MOST)
     return np.asarray(found & ~near_line)
+
+
+def _find_steps(flux: F64, near_line: Bool) -> F64:
+    """Step (n,) from the channel before, where it is sharper than anything beside it in most bins; else 0."""
+    n = flux.shape[1]
+    step = np.full(flux.shape, np.nan)
+    step[:, 1:] = np.diff(flux, axis=1)
+    noise = _local_noise(step)
+    size = np.nanmedian(step, axis=0)
+    beside = np.nan_to_num(np.abs(np.concatenate([[np.nan], size, [np.nan]])), nan=np.inf)
+    slope = np.maximum(beside[:n], beside[2 : n + 2])
+    ratio = np.nanmedian(step / noise, axis=0)
+    agree = np.nanmean((np.sign(step) == np.sign(size)) & (np.abs(step) > noise), axis=0)
+    level = np.abs(np.nanmedian(flux - 0.5 * step, axis=0))
+    with np.errstate(invalid="ignore"):
+        found = (np.abs(ratio) * np.sqrt(np.isfinite(step).sum(0)) > 1.25 * _SIGNIFICANT) & (agree > _MOST)
+        found &= (np.abs(size) > _LEAST_STEP * level) & (np.abs(size) > _STEEP * slope) & ~near_line
+    return np.where(found, size, 0.0)
+
+
+def _pair_steps(steps: F64) -> tuple[Bool, list[int]]:
+    """Channels (n,) of stretches between two opposite steps alike in size, and the steps that are left over."""
+    blocks, lone = np.zeros(steps.size, dtype=bool), []
+    edges = [int(k) for k in np.flatnonzero(steps)]
+    while edges:
+        first = edges.pop(0)
+        if edges and _closes_block(steps, first, edges[0]):
+            blocks[first : edges.pop(0)] = True
+        else:
+            lone.append(first)
+    return blocks, lone
+
+
+def _closes_block(steps: F64, first: int, last: int) -> bool:
+    return last - first <= _LONGEST_BLOCK and bool(1 / _ALIKE < -steps[last] / steps[first] < _ALIKE)
 
 
 def _find_spikes(spectra: BinSpectra, near_line: Bool) -> Bool:

@@ -24,7 +24,7 @@ from napari_sfh.types import F32, I32, BinMap, Bool, Flag, Observation
 #: Dispersion in km/s, in quadrature, by which a spectrum may exceed the instrument's before it is flagged.
 MAX_EXCESS_KMS: float = 20.0
 #: A bin counts as below the target under this share of it: vorbin's own scatter around the target is no defect.
-_LOW_SNR_SHARE = 0.8
+LOW_SNR_SHARE = 0.8
 #: Share of masked pixels above which a spectrum is flagged.
 MAX_MASKED_SHARE: float = 0.1
 #: Calibration error of a band, a share of its flux, added to the weight map's error in quadrature (ours): zero points,
@@ -126,7 +126,7 @@ def _compute_flags(rest: RestSpectra, bins: BinMap, phot_mask: Bool, sigma_kms: 
     n = bins.n_bins
     flag = np.zeros(n, dtype=np.int32)
     for bit, where in (
-        (Flag.LOW_SNR, rest.snr < _LOW_SNR_SHARE * bins.target_snr),
+        (Flag.LOW_SNR, rest.snr < LOW_SNR_SHARE * bins.target_snr),
         (Flag.MISSING_BAND, ~phot_mask.all(1)),
         (Flag.NO_PHOTOMETRY, ~phot_mask.any(1) & (instrument.n_bands > 0)),
         (Flag.MASKED_PIXELS, rest.mask.mean(1) < 1.0 - MAX_MASKED_SHARE),

@@ -42,12 +42,11 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.physics.lines import find_stellar_pixels
-from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broadening_kms
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, SAMPLED_FROM_PIX, broadening_kms
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, Bool, Observation
 
-_SAMPLED_FROM = 0.8  # pixels
 _REACH = 4.0  # half-width of the Gaussian kernel in sigma
 _LANCZOS = 4
 _MAX_BAD_WEIGHT = 0.03  # share of the kernel on bad pixels that is still filled by the others
@@ -193,16 +192,16 @@ def resampling_matrix(wave_aa: F64, centre_aa: F64, sigma_aa: F64) -> sparse.csr
 
 def _half_width(sigma_max: float, sigma_min: float) -> int:
     reach = _REACH * sigma_max
-    if sigma_min < _SAMPLED_FROM:
-        reach = max(reach, _LANCZOS + _REACH * min(sigma_max, _SAMPLED_FROM))
+    if sigma_min < SAMPLED_FROM_PIX:
+        reach = max(reach, _LANCZOS + _REACH * min(sigma_max, SAMPLED_FROM_PIX))
     return int(np.ceil(reach))
 
 
 def _kernel(x: F64, sigma: F64) -> F64:
     """Unnormalised kernel at distances ``x`` (W, k) in pixels for widths ``sigma`` (W,) in pixels."""
-    wide = np.maximum(sigma, _SAMPLED_FROM)[:, None]
+    wide = np.maximum(sigma, SAMPLED_FROM_PIX)[:, None]
     out = np.exp(-0.5 * (x / wide) ** 2)
-    narrow = sigma < _SAMPLED_FROM
+    narrow = sigma < SAMPLED_FROM_PIX
     if narrow.any():
         place = np.abs(x[narrow]) / _X_STEP
         width = np.broadcast_to(sigma[narrow, None] / _SIGMA_STEP, place.shape)
@@ -213,8 +212,8 @@ def _kernel(x: F64, sigma: F64) -> F64:
 @cache
 def _narrow_table() -> F64:
     """Lanczos kernel convolved with Gaussians of 0 to 0.8 pixels (rows), at distances from 0 (columns)."""
-    x = np.arange(0.0, _LANCZOS + _REACH * _SAMPLED_FROM + _X_STEP, _X_STEP)
-    sigma = np.arange(0.0, _SAMPLED_FROM + 1.5 * _SIGMA_STEP, _SIGMA_STEP)[:, None]
+    x = np.arange(0.0, _LANCZOS + _REACH * SAMPLED_FROM_PIX + _X_STEP, _X_STEP)
+    sigma = np.arange(0.0, SAMPLED_FROM_PIX + 1.5 * _SIGMA_STEP, _SIGMA_STEP)[:, None]
     table = np.zeros((sigma.size, x.size))
     for node, weight in zip(*np.polynomial.hermite.hermgauss(15)):
         shifted = x - np.sqrt(2.0) * sigma * node

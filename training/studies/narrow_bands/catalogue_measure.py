@@ -21,7 +21,7 @@ from napari_sfh.training.simulator.simulation import PreparedPrior, simulate_obj
 from napari_sfh.types import F64
 
 #: Magnitudes at which objects are observed, and that of 5 sigma.
-MAGNITUDES: tuple[float, ...] = (16.0, 17.0, 18.0, 19.0, 20.0, 21.0, 22.0)
+CATALOGUE_MAGNITUDES: tuple[float, ...] = (16.0, 17.0, 18.0, 19.0, 20.0, 21.0, 22.0)
 DEPTH_MAG = 22.3
 #: Errors beyond which an answer is an outlier.
 OUTLIERS = {"lg_age": 0.5, "mh_mw": 0.5, "ebv": 0.2}
@@ -38,7 +38,7 @@ def measure_by_magnitude(
     n: int,
     seed: int = 11,
     draws: int = 100,
-    magnitudes: Sequence[float] = MAGNITUDES,
+    magnitudes: Sequence[float] = CATALOGUE_MAGNITUDES,
 ) -> dict[str, dict[str, Any]]:
     """Bias, std, NMAD, outliers and coverage of every quantity at each magnitude.
 

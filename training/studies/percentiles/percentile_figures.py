@@ -145,10 +145,10 @@ def measure_index(wave_aa: F64, flux: F32, windows: tuple[tuple[float, float], .
 
 def plot_latent_projection(study: PercentileStudy, latent: F32, n: int = 3000) -> Figure:
     """Figure 11: two-dimensional map of the latent vectors, coloured by times, [M/H] and indices."""
-    from napari_sfh.training.evaluation.report_figures import project_latent_vectors
+    from napari_sfh.training.evaluation.report_figures import compute_latent_projection
 
     figure = _figure(16, 3.4)
-    place, method = project_latent_vectors(latent[:n])
+    place, method = compute_latent_projection(latent[:n])
     flux, wave = study.galaxies.spectra(study.rows[:n]), study.galaxies.wave_aa
     values: dict[str, Any] = {f"t{p} [Gyr]": study.truth[:n, p // 10 - 1] for p in (10, 90)}
     values["[M/H]"] = study.truth[:n, -1]

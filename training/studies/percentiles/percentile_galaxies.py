@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.physics.formation import FORMATION_PERCENTS, FORMED_FRACTIONS, compute_formation_times
 from napari_sfh.training.libraries.age_grid import interpolation_matrix
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES
@@ -24,10 +25,8 @@ from napari_sfh.types import F32, F64
 MAX_AGE_GYR, STEPS = 13.47, 1000
 #: Metallicities of every history, dex.
 MH_VALUES: F64 = np.linspace(-2.3, 0.4, 15)
-#: Shares of the mass whose times are the labels.
-SHARES: F64 = np.arange(1, 10) / 10
 #: Names of the labels.
-LABELS: tuple[str, ...] = (*(f"t{10 * k}" for k in range(1, 10)), "mh")
+LABELS: tuple[str, ...] = (*(f"t{percent}" for percent in FORMATION_PERCENTS), "mh")
 _LG_SSFR = (-16.0, -8.5)
 _ALPHA = 1.0
 
@@ -99,31 +98,8 @@ def make_percentile_galaxies(
     return PercentileGalaxies(
         weights=weights.astype(np.float32),
         spectra_of_mh=light.astype(np.float32),
-        times_gyr=measure_formation_times(formed, edges).astype(np.float32),
+        times_gyr=(MAX_AGE_GYR - compute_formation_times(formed, FORMED_FRACTIONS, edges)).astype(np.float32),
         wave_aa=library.wave_aa[kept],
         ages_gyr=np.asarray(library.age_gyr, float),
         formed=formed.astype(np.float32),
     )
-
-
-def measure_formation_times(formed: F64, edges_gyr: F64, shares: F64 = SHARES) -> F64:
-    """Cosmic times in Gyr at which shares of the mass had formed.
-
-    Parameters
-    ----------
-    formed : array (n, S + 1)
-        Share of the mass that is older than each edge: 1 at lookback time 0, falling.
-    edges_gyr : array (S + 1,)
-        Lookback times, increasing; the last is the beginning.
-    shares : array (P,)
-
-    Returns
-    -------
-    array (n, P)
-        Linear between the edges.
-    """
-    cosmic, mass = edges_gyr[-1] - edges_gyr[::-1], formed[:, ::-1]
-    upper = np.clip((mass[:, None, :] < shares[:, None]).sum(-1), 1, mass.shape[1] - 1)
-    low, high = (np.take_along_axis(mass, upper - k, axis=1) for k in (1, 0))
-    part = np.clip((shares - low) / np.maximum(high - low, 1e-12), 0.0, 1.0)
-    return np.asarray(cosmic[upper - 1] + part * (cosmic[upper] - cosmic[upper - 1]))

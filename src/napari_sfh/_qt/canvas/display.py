@@ -14,7 +14,6 @@ from psygnal import Signal
 
 from napari_sfh._qt.canvas.layer_data import FIRST_MAP, get_layer_link
 from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES
-from napari_sfh.analysis.maps import MEAN_MAPS
 
 
 class Shown(NamedTuple):
@@ -25,6 +24,8 @@ class Shown(NamedTuple):
 
 
 NOTHING, GRID = Shown("", ""), Shown("grid", "")
+#: Rows and columns of the grid, by the number of its maps.
+GRID_SHAPES = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 2)}
 
 
 class CanvasDisplay:
@@ -45,6 +46,8 @@ class CanvasDisplay:
         The map that was shown last.
     put_away : list of layers
         Hidden while there are four maps; they come back after.
+    main_maps : tuple of str
+        Names of the maps of the grid: four, or fewer where the weights predict fewer.
     """
 
     changed = Signal(object)
@@ -58,6 +61,7 @@ class CanvasDisplay:
         self.shown = NOTHING
         self.last_map = Shown("map", FIRST_MAP)
         self.put_away: list[Any] = []
+        self.main_maps: tuple[str, ...] = ()
         viewer.layers.events.inserted.connect(self._layer_inserted)
         viewer.layers.events.removed.connect(self._layer_removed)
         viewer.canvas.grid.events.enabled.connect(self._grid_switched)
@@ -119,8 +123,8 @@ class CanvasDisplay:
     def _begin_grid(self) -> None:
         before = self.shown
         with self._arrange():
-            maps = [layer for name in MEAN_MAPS if (layer := self._make_ready(Shown("map", name))) is not None]
-            if len(maps) != len(MEAN_MAPS):
+            maps = [layer for name in self.main_maps if (layer := self._make_ready(Shown("map", name))) is not None]
+            if len(maps) != len(self.main_maps) or not maps:
                 return
             self.put_away = [layer for layer in self._viewer.layers if layer.visible and layer not in maps]
             self.put_away = [layer for layer in self.put_away if layer not in self._exclusive_layers()]
@@ -132,7 +136,7 @@ class CanvasDisplay:
             self._users_grid = (grid.stride, grid.shape)
             # One cell for each visible layer, the uppermost first; told to the canvas once.
             with _blocked(grid.events.stride), _blocked(grid.events.shape):
-                grid.stride, grid.shape = -1, (2, 2)
+                grid.stride, grid.shape = -1, GRID_SHAPES[len(maps)]
             _size_colorbars(maps, 0.6)
             grid.enabled = True
         self._before_grid = before
@@ -170,7 +174,7 @@ class CanvasDisplay:
             return
         layer, link = event.source, get_layer_link(event.source.metadata)
         if self.is_grid:
-            of_four = link is not None and link.role == "map" and link.name in MEAN_MAPS
+            of_four = link is not None and link.role == "map" and link.name in self.main_maps
             if layer.visible and not of_four:  # it would take a fifth cell
                 self.put_away.append(layer)
                 self.toggle_grid(False)
@@ -198,7 +202,7 @@ class CanvasDisplay:
         if self._arranging or link is None or link.role not in EXCLUSIVE_ROLES:
             return
         gone = Shown(link.role, link.name)
-        if self.is_grid and link.role == "map" and link.name in MEAN_MAPS:
+        if self.is_grid and link.role == "map" and link.name in self.main_maps:
             self._before_grid = NOTHING if gone == self._before_grid else self._before_grid
             self.toggle_grid(False)
         elif gone == self.shown and self.find_layer(gone) is None:

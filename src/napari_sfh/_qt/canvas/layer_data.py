@@ -24,7 +24,7 @@ from napari_sfh.types import FLAG_MEANING, Cube, Result
 LayerTuple = tuple[Any, dict[str, Any], str]
 #: Key of layer metadata that holds a `LayerLink`.
 KEY = "napari_sfh"
-#: The map that is visible first.
+#: The map that is visible first, where the weights predict histories.
 FIRST_MAP = "AGE_LW"
 
 
@@ -109,14 +109,17 @@ def format_unit(unit: str) -> str:
     return unit
 
 
-def format_four_means(result: Result, bin_id: int) -> str:
-    """The four means of a bin in two lines."""
+def format_main_values(result: Result, bin_id: int) -> str:
+    """The main maps' values in a bin, in two lines."""
+    if not result.prediction.has_histories:
+        rows = [format_map_value(result, name, bin_id) for name in maps.list_main_maps(result)]
+        return "\n".join("; ".join(rows[k : k + 2]) for k in range(0, len(rows), 2))
     lw, mw, mh_lw, mh_mw = (float(maps.MAPS[name].values(result)[bin_id - 1]) for name in maps.MEAN_MAPS)
     return f"age LW {lw:.2f}, MW {mw:.2f} log yr\n[M/H] LW {mh_lw:+.2f}, MW {mh_mw:+.2f}".replace("-", "−")
 
 
 def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "shared") -> LayerTuple:
-    """One map of `maps.MAPS` with its colorbar, hidden unless it is `FIRST_MAP`; ``limits``: one of `maps.LIMITS`."""
+    """One map of `maps.MAPS`, hidden unless it is the first main map; ``limits``: one of `maps.LIMITS`."""
     image = maps.make_map_image(result, name)
     place = add_age_axis(sky.transform()) if maps.MAPS[name].by_age else sky.transform()
     attributes = {
@@ -124,7 +127,7 @@ def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "share
         "colormap": make_flag_colormap() if name == "FLAG" else maps.MAPS[name].colormap,
         "contrast_limits": maps.choose_map_limits(result, name, limits),
         "interpolation2d": "nearest",
-        "visible": name == FIRST_MAP,
+        "visible": name == maps.list_main_maps(result)[0],
         "metadata": {KEY: LayerLink("map", name, result)},
         **place,
     }
@@ -160,7 +163,7 @@ def format_flag_legend(result: Result) -> str:
 def build_bin_features(result: Result) -> pd.DataFrame:
     """What the status bar says of a bin: one row per bin and one for the background (index 0)."""
     columns: dict[str, Any] = {}
-    for name in (*maps.MEAN_MAPS, "SNR", "OOD"):
+    for name in (*maps.list_main_maps(result), "SNR", "OOD"):
         values = np.round(np.asarray(maps.MAPS[name].values(result), dtype=float), 2)
         columns[maps.MAPS[name].title] = np.concatenate([[np.nan], values])
     columns["Flags"] = ["", *(describe_flags(f) if f else "" for f in result.flag)]
@@ -180,12 +183,12 @@ def make_bins_layer(result: Result, sky: SkyGrid) -> LayerTuple:
 
 
 def make_result_layers(result: Result) -> Iterator[LayerTuple]:
-    """The layers that a result begins with, from the bottom up: white light, bins, the four means.
+    """The layers that a result begins with, from the bottom up: white light, bins, the main maps.
 
     Further maps get their layers when they are shown first: each layer costs the window time at every click.
     """
     sky = SkyGrid.of(result.wcs, result.bins.bin_id.shape)
     yield make_white_light_layer(result.white, sky, result.name, LayerLink("white", "", result))
     yield make_bins_layer(result, sky)
-    for name in reversed(maps.MEAN_MAPS):
+    for name in reversed(maps.list_main_maps(result)):
         yield make_map_layer(result, name, sky)

@@ -12,7 +12,7 @@ from napari.layers import Layer
 from numpy.typing import NDArray
 
 from napari_sfh._qt.canvas.display import NOTHING, CanvasDisplay, Shown
-from napari_sfh._qt.canvas.layer_data import FIRST_MAP, LayerLink, LayerTuple, get_layer_link, make_map_layer
+from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, get_layer_link, make_map_layer
 from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES, apply_look, get_look_key, read_look
 from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
 from napari_sfh._qt.session import Session
@@ -140,11 +140,14 @@ class LayerStack:
         self._version += 1
         self._painted.clear()
         self._looks = {}
+        self.display.main_maps = maps.list_main_maps(result)
+        if self.current not in maps.list_result_maps(result):
+            self.choose_map(self.display.main_maps[0])
         links = [(layer, get_layer_link(layer.metadata)) for layer in self._viewer.layers]
         others = [(layer, link) for layer, link in links if link is not None and link.result is not result]
         doubled = len(others) < sum(link is not None for _, link in links)
         # The layers of maps that were made when they were shown are not refreshed in place.
-        late = set(maps.MAPS) - set(maps.MEAN_MAPS)
+        late = set(maps.MAPS) - set(self.display.main_maps)
         stale = [layer for layer, link in others if doubled or (link.role == "map" and link.name in late)]
         return [partial(self._remove, layer) for layer in stale]
 
@@ -183,7 +186,7 @@ class LayerStack:
 
     def show_map_again(self) -> None:
         """Show the map that was there last."""
-        self.show(self.current if self.current in maps.MAPS else FIRST_MAP)
+        self.show(self.current if self.current in maps.MAPS else self.display.main_maps[0])
 
     def show_layer(self, data: LayerTuple) -> None:
         """Put a line map or a difference above the maps, and show it in their place."""
@@ -269,7 +272,9 @@ class LayerStack:
 
         Without one it is the white light.
         """
-        shown = Shown("map", FIRST_MAP) if self.display.is_grid else self.display.shown
+        shown = self.display.shown
+        if self.display.is_grid:
+            shown = Shown("map", self.display.main_maps[0])
         layer, active = self.display.find_layer(shown), self._viewer.layers.selection.active
         layer = self.find("white") if layer is None else layer
         drawn_on = active is not None and str(active.mode) != "pan_zoom"

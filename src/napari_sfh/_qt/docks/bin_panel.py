@@ -19,13 +19,15 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sfh._qt.plots.bin_plots import BinPlots
+from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
+from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, SFH_KINDS, BinView, PropertyRow
+from napari_sfh.types import Result
 
-EMPTY = (
+_EMPTY = (
     "Click a bin on the map to see its star-formation history.\nShift-click adds bins to compare; arrow keys walk on."
 )
 
@@ -91,12 +93,15 @@ class BinPanel(QWidget):
         super().__init__()
         self._session = session
         self.plots = BinPlots(get_palette(theme))
+        self.estimates = EstimatePlots(get_palette(theme))
+        self.estimates.hide()
+        self._result: Result | None = None
         self.numbers = PropertyTable()
         self.numbers.setFixedWidth(236)
         self.controls = self._make_controls(on_save_plots, on_save_table)
         self.legend = QLabel()
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self._empty = QLabel(EMPTY)
+        self._empty = QLabel(_EMPTY)
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._arrange()
         session.selection_changed.connect(self.refresh)
@@ -146,7 +151,7 @@ class BinPanel(QWidget):
 
     def _connect_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> None:
         for field, width in (
-            (self.bin_field, 92),
+            (self.bin_field, 104),
             (self.kind_field, 118),
             (self.mh_field, 96),
             (self.time_field, 100),
@@ -168,7 +173,8 @@ class BinPanel(QWidget):
         content = QWidget()
         inside = QHBoxLayout(content)
         inside.setContentsMargins(0, 0, 0, 0)
-        inside.addWidget(self.plots, 1)
+        inside.addWidget(self.estimates, 1)
+        inside.addWidget(self.plots, 2)
         inside.addWidget(self.numbers)
         self._stack = QStackedLayout()
         self._stack.addWidget(self._empty)
@@ -184,10 +190,27 @@ class BinPanel(QWidget):
         """Follow napari's theme."""
         colors: Palette = get_palette(theme)
         self.plots.set_colors(colors)
+        self.estimates.set_colors(colors)
+
+    def _follow_result(self, result: Result | None) -> None:
+        """Panels and fields for what the weights predict and were shown."""
+        if result is None or result is self._result:
+            return
+        self._result = result
+        histories, instrument = result.prediction.has_histories, result.instrument
+        there = {"spectrum": instrument.n_wave > 0, "sed": instrument.n_bands > 0}
+        self.plots.choose_panels([name for name in PANELS if there.get(name, histories)])
+        self.estimates.setVisible(not histories)
+        if not histories:
+            prediction = result.prediction
+            self.estimates.set_population({name: prediction.median(name) for name in prediction.scalars})
+        for field in (self.kind_field, self.mh_field, self.time_field):
+            field.visible = histories
 
     def refresh(self, _: int = 0) -> None:
         """Show what the session has selected."""
         session = self._session
+        self._follow_result(session.result)
         views = session.views()
         self.controls.enabled = session.n_bins > 0
         with self.bin_field.changed.blocked():
@@ -202,6 +225,8 @@ class BinPanel(QWidget):
         self.legend.setText(_format_legend(views, session.pinned))
         if views:
             self.plots.draw(views)
+            if not views[0].has_history:
+                self.estimates.draw([view.estimates for view in views])
             self.numbers.show_numbers(views[0].numbers)
 
     def release(self) -> None:

@@ -37,7 +37,7 @@ class BottomDocks:
     def _show(self, title: str, widget: QWidget) -> None:
         window = self._viewer.window
         if self._widgets.get(title) not in (None, widget):
-            self._remove(title)
+            self.remove(title)
         if title not in window.dock_widgets:
             first = self._first()
             window.add_dock_widget(widget, name=title, area="bottom", add_vertical_stretch=False)
@@ -85,10 +85,13 @@ class BottomDocks:
     def release(self) -> None:
         """Take all docks out of the window and end their widgets."""
         for title in list(self._widgets):
-            self._remove(title)
+            self.remove(title)
 
-    def _remove(self, title: str) -> None:
-        widget = self._widgets.pop(title)
+    def remove(self, title: str) -> None:
+        """Take a dock out of the window, if it is there, and end its widget."""
+        widget = self._widgets.pop(title, None)
+        if widget is None:
+            return
         if title in self._viewer.window.dock_widgets:
             self._viewer.window.remove_dock_widget(widget)
         widget.deleteLater()

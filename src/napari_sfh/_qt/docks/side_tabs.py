@@ -49,7 +49,13 @@ class SideTabs(QObject):
                 self._moved.append(name)
         if own is not None:
             own.raise_()
-            window.resizeDocks([own], [SIDE_WIDTH], Qt.Orientation.Horizontal)
+            self.set_width()
+
+    def set_width(self) -> None:
+        """Give the column on the right its width, where the explorer stands in it."""
+        own = self._own()
+        if own is not None:
+            self._window.resizeDocks([own], [SIDE_WIDTH], Qt.Orientation.Horizontal)
 
     def _dock(self, name: str, area: Qt.DockWidgetArea) -> Any:
         """One of napari's docks, where it stands in an area; None if the user has hidden it or put it elsewhere."""

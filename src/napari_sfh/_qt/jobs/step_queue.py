@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
-Step = Callable[[], object]
+PaintStep = Callable[[], object]
 #: Milliseconds between two looks whether steps that are held may go on.
 HOLD_MS = 50
 
@@ -20,7 +20,7 @@ class UnpaintedStep:
     A layer that is added asks for a painting at once: both together would block the window for the sum of their times.
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: PaintStep) -> None:
         self._step = step
 
     def __call__(self) -> None:
@@ -45,7 +45,7 @@ class StepQueue:
         self._on_rest = None if on_rest is None else weakref.WeakMethod(on_rest)
         self.stepping = False
         self._dark = False
-        self._steps: deque[Step] = deque()
+        self._steps: deque[PaintStep] = deque()
         self._timer = QTimer(parent)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._next)
@@ -55,12 +55,12 @@ class StepQueue:
         """True until the last step has been done."""
         return self._timer.isActive()
 
-    def run(self, steps: Iterable[Step]) -> None:
+    def run(self, steps: Iterable[PaintStep]) -> None:
         """Do these steps, the last one included, one per turn."""
         self._steps = deque(steps)
         self._timer.start()
 
-    def run_first(self, steps: Iterable[Step]) -> None:
+    def run_first(self, steps: Iterable[PaintStep]) -> None:
         """Do these steps before those that wait."""
         self._steps.extendleft(reversed(list(steps)))
         if self._steps:
@@ -79,7 +79,7 @@ class StepQueue:
             if on_rest is not None:
                 on_rest()
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: PaintStep) -> None:
         """A step; with an error of the last one, the timer is to stop all the same."""
         if not self._steps:
             self._timer.stop()

@@ -18,6 +18,7 @@ from napari_sfh._qt.canvas import layer_data
 from napari_sfh._qt.canvas.layer_data import LayerTuple
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.objects.estimate_table import EstimateTable, holds_estimates, read_estimates
 from napari_sfh.errors import Cancelled
 from napari_sfh.io.workspaces import SUFFIX, Workspace, read_workspace, write_workspace
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
@@ -134,8 +135,8 @@ def open_result(progress: ReportProgress, cancel: threading.Event, path: Path) -
 
 def open_path(
     progress: ReportProgress, cancel: threading.Event, path: Path
-) -> PreparedResult | OpenedGalaxy | OpenedWorkspace:
-    """A galaxy's folder, a workspace, a result, or a cube.
+) -> PreparedResult | OpenedGalaxy | OpenedWorkspace | EstimateTable:
+    """A galaxy's folder, a workspace, a result, a cube, or a table of estimates.
 
     Raises
     ------
@@ -149,8 +150,12 @@ def open_path(
         return open_workspace(progress, cancel, path)
     from napari_sfh.io.identify import identify_file
 
-    if identify_file(path).kind == "cube":
+    kind = identify_file(path).kind
+    if kind == "cube":
         return open_galaxy(progress, cancel, cube=path)
+    if kind == "unknown" and holds_estimates(path):
+        report_progress(Progress("reading the table", 0, 0), progress, cancel)
+        return read_estimates(path)
     return open_result(progress, cancel, path)
 
 
@@ -250,11 +255,25 @@ def save_result_table(
     """
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
     if views is None:
-        every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
-        made = {"BINS": tables.build_summary_table(result), "SFH": tables.build_sfh_table(result, every)}
+        made = {"BINS": tables.build_summary_table(result)}
+        if result.prediction.has_histories:
+            every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
+            made["SFH"] = tables.build_sfh_table(result, every)
     else:
         made = tables.build_bin_tables(result, views)
     return tables.list_table_files(list(made), tables.write_tables(made, path))
+
+
+def save_estimate_rows(
+    progress: ReportProgress, cancel: threading.Event, table: EstimateTable, rows: Sequence[int], path: Path
+) -> Path:
+    """Write rows of a table of estimates (none: all), with what the file says of its run."""
+    report_progress(Progress("writing the rows", 0, 0), progress, cancel)
+    from napari_sfh.io.objects.writing import CatalogueWriter
+
+    with CatalogueWriter(path, table.meta) as out:
+        out.append(table.table[list(rows)] if rows else table.table)
+    return path
 
 
 def read_cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:

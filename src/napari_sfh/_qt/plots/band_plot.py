@@ -10,6 +10,9 @@ from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.instruments.instrument import Instrument
 
+#: Bands whose names have room below their points.
+MAX_NAMED_BANDS = 8
+
 
 class BandPlot:
     """Fluxes of the bands over log10 of their pivot wavelengths in AA.
@@ -39,7 +42,13 @@ class BandPlot:
         known = self._lg_pivot_aa[np.isfinite(self._lg_pivot_aa)]
         self.sed.getAxis("bottom").setStyle(hideOverlappingLabels=known.size > 12)
         if known.size:
-            self.sed.setXRange(known.min() - 0.06, known.max() + 0.06, padding=0)
+            room = 0.06 if known.size <= MAX_NAMED_BANDS else 0.04 * float(np.ptp(known))
+            self.sed.setXRange(known.min() - room, known.max() + room, padding=0)
+
+    @property
+    def axis_name(self) -> str:
+        """What the bands' axis says: names, or wavelengths where there are many."""
+        return "band" if self._lg_pivot_aa.size <= MAX_NAMED_BANDS else "wavelength (Å)"
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
@@ -65,7 +74,10 @@ class BandPlot:
         values = np.concatenate([y + error, y - error, view.phot_model])
         values = values[np.isfinite(values)]
         top = 1.0 if values.size == 0 else float(values.max())
-        self.sed.setYRange(min(0.0, float(values.min(initial=0.0))), 1.08 * top, padding=0)
+        bottom = float(values.min(initial=top))
+        if len(view.bands) <= MAX_NAMED_BANDS:  # of narrow bands the small differences count
+            bottom = min(0.0, bottom)
+        self.sed.setYRange(bottom - 0.1 * (top - bottom) if bottom > 0 else bottom, 1.08 * top, padding=0)
 
     def _clear(self) -> None:
         self._spectrum.setData([], [])
@@ -75,7 +87,12 @@ class BandPlot:
 
 
 def _band_ticks(instrument: Instrument) -> list[tuple[float, str]]:
-    """Names of the bands at log10 of their wavelengths, every other one a line lower to make room."""
+    """Names of the bands at log10 of their wavelengths, every other one a line lower; of many, round wavelengths."""
+    known = instrument.pivot_aa[np.isfinite(instrument.pivot_aa)]
+    if known.size > MAX_NAMED_BANDS:
+        step = 500.0 if np.ptp(known) < 4000 else 1000.0
+        rounds = np.arange(np.ceil(known.min() / step), known.max() / step + 1) * step
+        return [(float(np.log10(wave)), f"{wave:.0f}") for wave in rounds]
     named = [(x, name) for x, name in zip(instrument.pivot_aa, instrument.band_names) if np.isfinite(x)]
     wide = [n[1:-1] if n[0] == "F" and n[-1] in "WMN" and n[1:-1].isdigit() else n for _, n in named]
     return [(float(np.log10(x)), "\n" * (k % 2) + text) for k, ((x, _), text) in enumerate(zip(named, wide))]

@@ -70,6 +70,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.metallicity = "age"
         self.time = TIME_AXES["log_gyr"]
         self.enlarged = ""
+        self.panels = tuple(PANELS)
         self._views: list[BinView] = []
         self._instrument: Instrument | None = None
         self.ci.setContentsMargins(2, 2, 2, 2)
@@ -78,29 +79,38 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._plots = {name: make_bare_plot(None, view_box=box) for name, box in self._boxes.items()}
         self.sfh, self.cumulative, self.mh = (self._plots[name] for name in ("sfh", "cumulative", "mh"))
         self.spectrum, self.residual, self.sed = (self._plots[name] for name in ("spectrum", "residual", "sed"))
+        self._bands = BandPlot(self.sed)
         self._place_panels()
         self.curves = {name: BandCurves(getattr(self, name)) for name in ("sfh", "cumulative", "mh")}
         self._make_times()
         self._spectrum = SpectrumPlot(self.spectrum, self.residual)
-        self._bands = BandPlot(self.sed)
         self._set_time_ranges()
         self.set_colors(colors)
 
     def _place_panels(self) -> None:
-        """All panels in their places, or the enlarged one alone."""
+        """The panels in their places, or the enlarged one alone."""
+        used = [self.enlarged] if self.enlarged else list(self.panels)
+        shown = [name for panel in used for name in PANELS[panel]]
         for name, plot in self._plots.items():
             if plot in self.ci.items:
                 self.ci.removeItem(plot)
-            plot.setVisible(not self.enlarged or name in PANELS[self.enlarged])
+            plot.setVisible(name in shown)
+        used_columns = {PLACES[name][1] for name in shown}
         for column, stretch in enumerate(STRETCH):
-            used = not self.enlarged or column == PLACES[self.enlarged][1]
-            self.ci.layout.setColumnStretchFactor(column, stretch if used else 0)
-        for name in self._plots if not self.enlarged else PANELS[self.enlarged]:
+            self.ci.layout.setColumnStretchFactor(column, stretch if column in used_columns else 0)
+        for name in shown:
             row, column, rows, columns = PLACES[name]
             self.ci.addItem(self._plots[name], row, column, rows, columns)
         self.cumulative.getAxis("bottom").setStyle(showValues=bool(self.enlarged))
         for row in range(8):
             self.ci.layout.setRowStretchFactor(row, 1)
+
+    def choose_panels(self, names: Sequence[str]) -> None:
+        """Have these panels only (keys of `PANELS`): weights may predict no histories, or take no bands."""
+        chosen = tuple(name for name in PANELS if name in names)
+        if chosen != self.panels:
+            self.panels, self.enlarged = chosen, ""
+            self._place_panels()
 
     def enlarge_panel(self, name: str) -> None:
         """Let one panel (a key of `PANELS`) fill the dock; an empty name brings all back."""
@@ -207,7 +217,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
             (self.residual, "left", "residual"),
             (self.residual, "bottom", "rest wavelength (Å)"),
             (self.sed, "left", label),
-            (self.sed, "bottom", "band"),
+            (self.sed, "bottom", self._bands.axis_name),
         ):
             plot.setLabel(side, text, **make_label_style(self._colors))
 
@@ -246,17 +256,20 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._views = list(views)
         if views:
             self.set_instrument(views[0].instrument)
+        self._draw_histories([view for view in views if view.has_history])
+        first = views[0] if views else None
+        self._spectrum.draw(first)
+        self._bands.draw(first)
+        # Else the first painting finds the new ranges, and asks for a second one.
+        self.scene().prepareForPaint()
+
+    def _draw_histories(self, views: Sequence[BinView]) -> None:
         histories = [v.sfh(self.kind) for v in views]
         self.curves["sfh"].draw(self.time.edges, histories, histogram=True)
         self.curves["cumulative"].draw(self.time.edges, [v.cumulative_share(self.kind) for v in views], histogram=False)
         self._draw_times(views)
         self._draw_metallicity(views)
         self.sfh.setYRange(0, _top_of_bands(histories), padding=0)
-        first = views[0] if views else None
-        self._spectrum.draw(first)
-        self._bands.draw(first)
-        # Else the first painting finds the new ranges, and asks for a second one.
-        self.scene().prepareForPaint()
 
     def _draw_times(self, views: Sequence[BinView]) -> None:
         times = views[0].formed(tuple(self.times), self.kind).value if views else np.full(2, np.nan)

@@ -121,7 +121,8 @@ def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = N
     plot.hideButtons()
     plot.setMenuEnabled(False)
     plot.getAxis("left").setWidth(50)
-    plot.getAxis("left").enableAutoSIPrefix(False)
+    for side in ("left", "bottom"):
+        plot.getAxis(side).enableAutoSIPrefix(False)
     plot.setDefaultPadding(0.0)
     return plot
 

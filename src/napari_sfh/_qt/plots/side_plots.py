@@ -27,7 +27,7 @@ from napari_sfh.figures.comparison import DENSE, ERROR_BARS, format_scatter
 #: Answers that are drawn at once.
 MAX_HISTORIES = 4
 #: Width in pixels of the words beside the plots.
-TEXT_WIDTH = 312
+_TEXT_WIDTH = 312
 #: Map of a mean in `physics.means.MEAN_NAMES`.
 MAP_OF_MEAN = {key: name for name, key in MEAN_MAPS.items()}
 
@@ -206,7 +206,7 @@ class SideText(QLabel):
         self.setWordWrap(True)
         self.setStyleSheet(f"QLabel {{ font-size: {POINTS}pt; }}")
         self.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Ignored)
-        self.setFixedWidth(TEXT_WIDTH)
+        self.setFixedWidth(_TEXT_WIDTH)
         self.setContentsMargins(4, 2, 4, 2)
 
 

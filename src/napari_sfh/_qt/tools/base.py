@@ -159,6 +159,10 @@ class Tool:
         """
         return {}
 
+    def suits(self, result: Result) -> bool:
+        """Whether the tool is of use for a result: some need histories, or a spectrum."""
+        return True
+
     def on_result(self, result: Result | None) -> None:
         """Another result is shown, or none."""
 
@@ -257,10 +261,10 @@ class Toolbox:
         for tool in self:
             self._host.attempt(partial(tool.on_selection, bins))
 
-    def set_enabled(self, has_result: bool, busy: bool) -> None:
+    def set_enabled(self, result: Result | None, busy: bool) -> None:
         """Show and enable what can be used: without a result, the dock is about files and the run."""
         for tool in self:
-            usable = has_result or not tool.needs_result
+            usable = not tool.needs_result if result is None else tool.suits(result)
             tool.widget.setEnabled(usable)
             if tool.section is not None:
                 tool.section.setVisible(usable)

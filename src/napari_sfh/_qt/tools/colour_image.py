@@ -28,7 +28,7 @@ from napari_sfh.types import Progress, Result
 
 #: Milliseconds after the last move of a slider at which the image is painted anew.
 PAINT_MS = 150
-NONE = "none"
+_NO_CONTOURS = "none"
 
 
 class ColourImageForm:
@@ -60,8 +60,8 @@ class ColourImageForm:
         )
         self.contours = ComboBox(
             label="Contours",
-            value=NONE,
-            choices=[(NONE, NONE), *((title, name) for name, title in tool_tasks.CONTOURS.items())],
+            value=_NO_CONTOURS,
+            choices=[(_NO_CONTOURS, _NO_CONTOURS), *((title, name) for name, title in tool_tasks.CONTOURS.items())],
             tooltip="Of a line or a map; lines come from the MAPS file, else they are measured in the bins' spectra",
         )
         self.levels = SpinBox(
@@ -281,7 +281,7 @@ class ColourImageTool(Tool):
         result, name = self.host.session.result, self.form.contours.value
         if result is None:
             return
-        if name == NONE:
+        if name == _NO_CONTOURS:
             self._take(None)
             self._remove("contours")
             return
@@ -326,7 +326,7 @@ class ColourImageTool(Tool):
         for role in ("composite", "contours"):
             self._remove(role)
         with self.form.contours.changed.blocked():
-            self.form.contours.value = NONE
+            self.form.contours.value = _NO_CONTOURS
         self._fade()
 
     def on_busy(self, busy: bool) -> None:

@@ -37,8 +37,8 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.comparison import draw_comparison_page, symmetric_limits
 from napari_sfh.types import Result
 
-DOCK = "Comparison"
-EMPTY = (
+_DOCK = "Comparison"
+_EMPTY = (
     "Load another answer under Compare: a result of another run or network, GIST/nGIST tables, a MAPS file with ages."
 )
 SHADES = "RdBu_r"
@@ -97,7 +97,7 @@ class ComparisonTool(Tool):
         """Show the plots; they are made when they are needed first."""
         if self.dock is None:
             self._make_dock()
-        self.host.show_dock(DOCK, self.dock)
+        self.host.show_dock(_DOCK, self.dock)
 
     def _make_dock(self) -> None:
         colors = get_palette(self.host.viewer.theme)
@@ -111,7 +111,7 @@ class ComparisonTool(Tool):
             "Table of the bin…", "The selected bin's SFHs as ECSV or FITS", self._ask_bin
         )
         fields = [self.kind, self.figure_button, self.table_button, self.bin_button]
-        self.dock = ToolDock(self.host.viewer, [self.plot, self.sfhs], self.legend, fields, EMPTY)
+        self.dock = ToolDock(self.host.viewer, [self.plot, self.sfhs], self.legend, fields, _EMPTY)
         self.dock.seen.connect(self._show_bin)
 
     # -- acts --------------------------------------------------------------------------------------------------
@@ -287,6 +287,10 @@ class ComparisonTool(Tool):
             self.form.difference.value = shown == DIFFERENCE
 
     # -- the host's calls --------------------------------------------------------------------------------------
+
+    def suits(self, result: Result) -> bool:
+        """Whole histories are compared."""
+        return result.prediction.has_histories
 
     def on_result(self, result: Result | None) -> None:
         """Another result: what was compared goes; the mock's truth is offered for the mock."""

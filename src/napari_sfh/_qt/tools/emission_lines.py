@@ -22,11 +22,11 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.gas_and_stars import draw_gas_page
 from napari_sfh.types import Result
 
-NONE = "none"
+NO_LINES = "none"
 #: Where lines come from that were measured in the spectra, in a workspace.
 SPECTRA = "spectra"
-DOCK = "Gas and young stars"
-EMPTY = "Press Gas and young stars under Emission lines."
+_DOCK = "Gas and young stars"
+_EMPTY = "Press Gas and young stars under Emission lines."
 
 
 class LineForm:
@@ -37,7 +37,9 @@ class LineForm:
         self.from_spectra = PushButton(
             text="Measure in the spectra", tooltip="In each bin, over the stars of the prediction; some 5 ms a bin"
         )
-        self.show = ComboBox(label="Show", value=NONE, choices=[(NONE, NONE)], tooltip="Above the maps; none hides it")
+        self.show = ComboBox(
+            label="Show", value=NO_LINES, choices=[(NO_LINES, NO_LINES)], tooltip="Above the maps; none hides it"
+        )
         self.min_snr = FloatSpinBox(
             label="S/N at least",
             value=MIN_LINE_SNR,
@@ -102,7 +104,7 @@ class LineTool(Tool):
         SfhInputError
             No lines are loaded, or not this one.
         """
-        if name != NONE and name not in list_line_maps(self._need_lines()):
+        if name != NO_LINES and name not in list_line_maps(self._need_lines()):
             raise SfhInputError(
                 f"line {name!r} is not there: choose one of {', '.join(list_line_maps(self._need_lines()))}"
             )
@@ -120,7 +122,7 @@ class LineTool(Tool):
         dock = self.dock = self.dock or self._make_dock()
         self.page.show_figure(page)
         dock.fill(True)
-        self.host.show_dock(DOCK, dock)
+        self.host.show_dock(_DOCK, dock)
 
     def _make_dock(self) -> ToolDock:
         self.page = FigurePage(get_palette(self.host.viewer.theme))
@@ -128,7 +130,7 @@ class LineTool(Tool):
         self.table_button = make_save_button(
             "Table…", "Every bin's lines, gas, young stars: ECSV or FITS", self._ask_table
         )
-        return ToolDock(self.host.viewer, [self.page], None, [self.figure_button, self.table_button], EMPTY)
+        return ToolDock(self.host.viewer, [self.page], None, [self.figure_button, self.table_button], _EMPTY)
 
     def save_table(self, path: Path | str) -> None:
         """Write `gas_stars.table`."""
@@ -141,6 +143,10 @@ class LineTool(Tool):
         self.host.start(work, self.saved)
 
     # -- what the explorer tells -------------------------------------------------------------------------------
+
+    def suits(self, result: Result) -> bool:
+        """Lines are measured over the stars of a prediction, and held against the young ones."""
+        return result.prediction.has_histories
 
     def on_result(self, result: Result | None) -> None:
         """The lines were of another result."""
@@ -155,7 +161,7 @@ class LineTool(Tool):
     def describe(self, bin_id: int) -> str:
         """The median of the shown line (or quantity of the gas) over a bin's spaxels."""
         result, name = self.host.session.result, self.form.show.value
-        layer = None if name == NONE else self.host.stack.find("lines", name)
+        layer = None if name == NO_LINES else self.host.stack.find("lines", name)
         if result is None or layer is None:
             return ""
         values = layer.data[result.bins.bin_id == bin_id]
@@ -188,7 +194,7 @@ class LineTool(Tool):
         """What was shown of the lines, once they are there."""
         if self.lines is None:
             return
-        self.host.attempt(partial(self.show, state.get("show", NONE)))
+        self.host.attempt(partial(self.show, state.get("show", NO_LINES)))
         if state.get("plotted"):
             self.host.attempt(self.plot)
 
@@ -242,8 +248,11 @@ class LineTool(Tool):
         found = () if self.lines is None else list_line_maps(self.lines)
         unit = "" if self.lines is None else self.lines.unit
         with self.form.show.changed.blocked():
-            self.form.show.choices = [(NONE, NONE), *((describe_line_map(name, unit)[0], name) for name in found)]
-            self.form.show.value = NONE
+            self.form.show.choices = [
+                (NO_LINES, NO_LINES),
+                *((describe_line_map(name, unit)[0], name) for name in found),
+            ]
+            self.form.show.value = NO_LINES
 
     def _enable(self, busy: bool = False) -> None:
         has = self.lines is not None and not busy
@@ -265,7 +274,7 @@ class LineTool(Tool):
         """One layer in the maps' place; those of other lines wait in the list, hidden."""
         name, display = self.form.show.value, self.host.stack.display
         result = self.host.session.result
-        if self.lines is None or result is None or name == NONE:
+        if self.lines is None or result is None or name == NO_LINES:
             if display.shown.role == "lines":
                 self.host.stack.show_map_again()
                 self.host.stack.activate()
@@ -281,7 +290,7 @@ class LineTool(Tool):
 
     def _shown_changed(self, shown: Shown) -> None:
         """The menu names the line that is on the canvas, whoever put it there."""
-        name = shown.name if shown.role == "lines" else NONE
+        name = shown.name if shown.role == "lines" else NO_LINES
         with self.form.show.changed.blocked():
             if name in self.form.show.choices:
                 self.form.show.value = name

@@ -30,8 +30,8 @@ from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
 
 LAYER = "SFH disc"
-DOCK = "Gradient"
-EMPTY = "Unfold Gradient in the dock, look at the ellipse on the map, and press Fit."
+_DOCK = "Gradient"
+_EMPTY = "Unfold Gradient in the dock, look at the ellipse on the map, and press Fit."
 
 
 def compute_ellipse_corners(disc: Disc, sky: SkyGrid) -> NDArray[np.float64]:
@@ -292,9 +292,11 @@ class GradientTool(Tool):
     def _fitted(self, found: dict[str, Gradient]) -> None:
         self.found = found
         self._make_dock()
+        with self.quantity.changed.blocked():
+            self.quantity.choices = [(GRADIENT_QUANTITIES[name][1], name) for name in found]
         if self._dock is not None:
             self._dock.fill(True)
-            self.host.show_dock(DOCK, self._dock)
+            self.host.show_dock(_DOCK, self._dock)
         self._show()
         self.host.show_message(found[self.quantity.value].text().replace("/Re", "/Rₑ") + ".")
 
@@ -304,13 +306,13 @@ class GradientTool(Tool):
         if self._dock is not None:
             return
         choices = [(title, name) for name, (_, title, _) in GRADIENT_QUANTITIES.items()]
-        self.quantity = ComboBox(label="Quantity", choices=choices, value="AGE_LW", tooltip="What is plotted")
+        self.quantity = ComboBox(label="Quantity", choices=choices, tooltip="What is plotted")
         self.quantity.changed.connect(self._show)
         self.figure_button = make_save_button("Figure…", "All quantities as PNG, PDF or SVG", self._ask_figure)
         self.table_button = make_save_button("Tables…", "Fits, running medians, bins as ECSV or FITS", self._ask_table)
         self.plot, self.words = GradientPlot(get_palette(self.host.viewer.theme)), SideText()
         fields = [self.quantity, self.figure_button, self.table_button]
-        self._dock = ToolDock(self.host.viewer, [self.plot], self.words, fields, EMPTY)
+        self._dock = ToolDock(self.host.viewer, [self.plot], self.words, fields, _EMPTY)
 
     def _show(self, _: object = None) -> None:
         if not self.found:

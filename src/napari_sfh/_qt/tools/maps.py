@@ -27,12 +27,12 @@ from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
 from napari_sfh.types import FLAG_MEANING, Result
 
-#: Keys on the canvas, and the map that each shows (or what it toggles).
+#: Keys on the canvas, and the place among the main maps of what each shows (or what it toggles).
 MAP_KEYS = {
-    "Alt-1": "AGE_LW",
-    "Alt-2": "AGE_MW",
-    "Alt-3": "MH_LW",
-    "Alt-4": "MH_MW",
+    "Alt-1": "0",
+    "Alt-2": "1",
+    "Alt-3": "2",
+    "Alt-4": "3",
     "Alt-E": "error",
     "Alt-G": "grid",
 }
@@ -59,6 +59,9 @@ MEANING = {
     "V": "Velocity of the stars against the galaxy's redshift",
     "SIGMA": "Velocity dispersion of the stars, before broadening",
     "CHI2": "Of the spectrum and its model, per degree of freedom",
+    "LG_AGE": "Age (log yr) as the weights define it: see their model card",
+    "AGE_LW_GYR": "Mean age (Gyr), weighted by V-band light",
+    "AGE_MW_GYR": "Mean age (Gyr), weighted by the mass formed",
     "MASS_AGE": "Share of each age bin in the mass formed; the slider below the map runs over age",
     "LIGHT_AGE": "Share of each age bin in the V light; the slider below the map runs over age",
     "MASS_YOUNGER": "Share of the mass formed after the age at the slider below the map",
@@ -291,7 +294,7 @@ class MapTool(Tool):
         """A map was chosen in the form, or its error; the grid ends."""
         name = self.form.name
         if self._held:
-            self.host.stack.choose_map(name or FIRST_MAP)
+            self.host.stack.choose_map(name or self.host.stack.display.main_maps[0])
         elif name != NO_MAP:
             self.show(name)
         else:
@@ -320,5 +323,5 @@ class MapTool(Tool):
             self.form.error.value = not self.form.error.value
         elif act == "grid":
             self.form.grid.value = not self.host.stack.display.is_grid
-        else:
-            self.show(act)
+        elif int(act) < len(self.host.stack.display.main_maps):
+            self.show(self.host.stack.display.main_maps[int(act)])

@@ -12,7 +12,7 @@ from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.types import Result
 
 WARNING = "WARNING"
-NONE = "Nothing had to be assumed."
+NOTHING_ASSUMED = "Nothing had to be assumed."
 
 
 def list_notes(result: Result) -> list[str]:
@@ -24,7 +24,7 @@ def list_notes(result: Result) -> list[str]:
 def format_notes(notes: list[str]) -> str:
     """Notes as a list; warnings stand out."""
     if not notes:
-        return NONE
+        return NOTHING_ASSUMED
     rows = [f"<b>{escape(note)}</b>" if WARNING in note else escape(note) for note in notes]
     return "<br>".join(f"• {row}" for row in rows)
 
@@ -37,7 +37,7 @@ class NotesTool(Tool):
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
-        self.label = QLabel(NONE)
+        self.label = QLabel(NOTHING_ASSUMED)
         self.label.setWordWrap(True)
         self.label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.label.setContentsMargins(6, 2, 6, 2)

@@ -22,6 +22,7 @@ from napari_sfh._qt.plots.side_plots import make_save_button
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis import posteriors, tables
+from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.analysis.posteriors import DEFAULT_QUANTITIES, POSTERIOR_QUANTITIES, PosteriorDraws
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
@@ -50,6 +51,31 @@ def draw_corner_picture(
 ) -> CornerPicture:
     """Draw a posterior and its corner plot, as work for the thread."""
     draws = posteriors.draw_bin_posterior(result, bin_id, names, progress=progress, cancel=cancel)
+    return paint_corner(progress, cancel, result, draws, color, faint)
+
+
+def draw_row_picture(
+    progress: ReportProgress, cancel: threading.Event, table: EstimateTable, row: int, color: str, faint: str
+) -> CornerPicture:
+    """The same for a row (0..N-1) of a catalogue."""
+    report_progress(Progress("posterior", 0, 0), progress, cancel)
+    from napari_sfh.estimate import draw_row_posterior
+
+    made = draw_row_posterior(table.table[row : row + 1], table.meta, table.path, cancel=cancel)
+    values = {name: np.asarray(made[name], dtype=float) for name in table.quantities if name in made}
+    draws = PosteriorDraws(row + 1, values, table.path.name, table.meta.get("MODEL", ""))
+    return paint_corner(progress, cancel, None, draws, color, faint)
+
+
+def paint_corner(
+    progress: ReportProgress,
+    cancel: threading.Event,
+    result: Result | None,
+    draws: PosteriorDraws,
+    color: str,
+    faint: str,
+) -> CornerPicture:
+    """The picture of draws."""
     report_progress(Progress("corner plot", 0, 0), progress, cancel)
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -64,7 +90,7 @@ def draw_corner_picture(
 
 
 def save_posterior(
-    progress: ReportProgress, cancel: threading.Event, result: Result, draws: PosteriorDraws, path: Path
+    progress: ReportProgress, cancel: threading.Event, result: Result | None, draws: PosteriorDraws, path: Path
 ) -> Path:
     """Write a corner plot or its draws, as the name's ending says."""
     report_progress(Progress("saving the posterior", 0, 0), progress, cancel)
@@ -114,6 +140,7 @@ class PosteriorForm:
             name: CheckBox(text=title, value=name in DEFAULT_QUANTITIES, tooltip=f"{title} ({unit})" if unit else title)
             for name, (title, unit) in POSTERIOR_QUANTITIES.items()
         }
+        self.known: tuple[str, ...] = tuple(self.boxes)
         rows = list(self.boxes.values())
         pairs = self.pairs = [make_form_row(rows[k : k + 2]) for k in range(0, len(rows), 2)]
         self.draw = PushButton(
@@ -124,7 +151,18 @@ class PosteriorForm:
     @property
     def names(self) -> tuple[str, ...]:
         """What is ticked."""
-        return tuple(name for name, box in self.boxes.items() if box.value)
+        return tuple(name for name, box in self.boxes.items() if box.value and name in self.known)
+
+    def offer(self, names: Sequence[str]) -> None:
+        """Have boxes of these quantities only; all are ticked where none of the usual ones is among them."""
+        self.known = tuple(names)
+        for pair, k in zip(self.pairs, range(0, len(self.boxes), 2)):
+            for name in list(self.boxes)[k : k + 2]:
+                self.boxes[name].visible = name in names
+            pair.visible = any(name in names for name in list(self.boxes)[k : k + 2])
+        if not set(DEFAULT_QUANTITIES[:2]) <= set(names):
+            for name in names:
+                self.boxes[name].value = True
 
 
 class PosteriorTool(Tool):
@@ -174,15 +212,23 @@ class PosteriorTool(Tool):
         work = partial(draw_corner_picture, result=result, bin_id=bin_id, names=self.form.names)
         self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn)
 
+    def draw_row(self, table: EstimateTable, row: int) -> None:
+        """Draw the posterior of a row (0..N-1) of a catalogue in the background."""
+        colors = get_palette(self.host.viewer.theme)
+        work = partial(draw_row_picture, table=table, row=row, color=colors.text, faint=colors.background)
+        self.host.start(work, self._drawn)
+
     def _ask_figure(self, _: object = None) -> None:
-        self.host.exports.ask("Save figure", f"{self._stem()}.pdf", FIGURES, self.save)
+        self.host.exports.ask_file("Save figure", f"{self._stem()}.pdf", FIGURES, self.save)
 
     def _ask_table(self, _: object = None) -> None:
-        self.host.exports.ask("Save table", f"{self._stem()}.ecsv", TABLES, self.save)
+        self.host.exports.ask_file("Save table", f"{self._stem()}.ecsv", TABLES, self.save)
 
     def _stem(self) -> str:
-        bin_id = 0 if self.shown is None else self.shown.draws.bin_id
-        return f"{self.host.exports.name()}_bin{bin_id}_corner"
+        draws = None if self.shown is None else self.shown.draws
+        if draws is None or not draws.source:
+            return f"{self.host.exports.name()}_bin{0 if draws is None else draws.bin_id}_corner"
+        return f"{Path(draws.source).stem}_row{draws.bin_id}_corner"
 
     def save(self, path: Path | str) -> None:
         """Write the corner plot (PNG, PDF, SVG) or the draws (ECSV, FITS).
@@ -192,14 +238,16 @@ class PosteriorTool(Tool):
         SfhInputError
             Nothing was drawn yet.
         """
-        result = self.host.session.result
-        if result is None or self.shown is None:
+        if self.shown is None:
             raise SfhInputError("no posterior was drawn yet: click a bin and press Corner plot")
+        result = None if self.shown.draws.source else self.host.session.result
         self.host.start(partial(save_posterior, result=result, draws=self.shown.draws, path=Path(path)), self.saved)
 
     def on_result(self, result: Result | None) -> None:
         """The plot was another result's."""
         self.shown = None
+        if result is not None:
+            self.form.offer(posteriors.list_posterior_quantities(result))
         if self._window is not None:
             self._window.hide()
 
@@ -210,7 +258,11 @@ class PosteriorTool(Tool):
     def state(self) -> dict[str, Any]:
         """The ticked quantities, and the bin whose plot is open (0: none)."""
         is_open = self.shown is not None and self._window is not None and self._window.isVisible()
-        return {"names": list(self.form.names), "bin": self.shown.draws.bin_id if self.shown and is_open else 0}
+        of_bin = is_open and self.shown is not None and not self.shown.draws.source
+        return {
+            "names": list(self.form.names),
+            "bin": self.shown.draws.bin_id if self.shown and of_bin else 0,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Tick them again; a plot that was open is drawn anew."""
@@ -231,11 +283,11 @@ class PosteriorTool(Tool):
     def _drawn(self, made: CornerPicture) -> None:
         self.shown = made
         window = self._window or self._make_window()
-        window.setWindowTitle(f"Posterior of bin {made.draws.bin_id}")
+        window.setWindowTitle(f"Posterior of {made.draws.name}")
         self._picture.show_array(made.picture)
         window.show()
         window.raise_()
-        self.host.show_message(f"Posterior of bin {made.draws.bin_id}: {len(made.draws.array())} draws.")
+        self.host.show_message(f"Posterior of {made.draws.name}: {len(made.draws.array())} draws.")
 
     def _make_window(self) -> QDialog:
         window = QDialog(self.widget.window())

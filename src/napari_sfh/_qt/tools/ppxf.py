@@ -28,8 +28,8 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.comparison import draw_history_page
 from napari_sfh.types import Result
 
-DOCK = "pPXF and network"
-EMPTY = "Select a bin on the map and press Fit this bin with pPXF."
+_DOCK = "pPXF and network"
+_EMPTY = "Select a bin on the map and press Fit this bin with pPXF."
 
 
 class PpxfForm:
@@ -75,7 +75,7 @@ class PpxfTool(Tool):
         """Show the plots; they are made when they are needed first."""
         if self.dock is None:
             self._make_dock()
-        self.host.show_dock(DOCK, self.dock)
+        self.host.show_dock(_DOCK, self.dock)
 
     def _make_dock(self) -> None:
         self.plots, self.legend = HistoryPlots(get_palette(self.host.viewer.theme), spectrum=True), HistoryLegend()
@@ -83,7 +83,7 @@ class PpxfTool(Tool):
         self.figure_button = make_save_button("Figure…", "SFHs, spectrum, numbers as PNG, PDF or SVG", self._ask_figure)
         self.table_button = make_save_button("Table…", "Both SFHs as ECSV or FITS", self._ask_table)
         fields = [self.kind, self.figure_button, self.table_button]
-        self.dock = ToolDock(self.host.viewer, [self.plots], self.legend, fields, EMPTY)
+        self.dock = ToolDock(self.host.viewer, [self.plots], self.legend, fields, _EMPTY)
         self.dock.seen.connect(self._show_selected)
 
     # -- acts --------------------------------------------------------------------------------------------------
@@ -167,6 +167,10 @@ class PpxfTool(Tool):
 
     def _show_selected(self) -> None:
         self._show(self.host.session.selected)
+
+    def suits(self, result: Result) -> bool:
+        """pPXF needs the weights' templates, which come with histories."""
+        return result.prediction.has_histories
 
     def on_result(self, result: Result | None) -> None:
         """Fits belong to a result."""

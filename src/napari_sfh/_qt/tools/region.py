@@ -331,7 +331,7 @@ class RegionTool(Tool):
     def _found(self, n_bins: int) -> None:
         self.host.show_panel()
         self.host.show_message(
-            f"Mean SFH of {n_bins} bins." if n_bins else "No bin's centre lies inside the region: draw a larger one."
+            f"Mean of {n_bins} bins." if n_bins else "No bin's centre lies inside the region: draw a larger one."
         )
 
 

@@ -196,11 +196,7 @@ def fit_emission_lines(
     if not pixels.any():
         raise SfhInputError(f"{data.instrument.name}: no emission line lies on the grid; take the lines of a MAPS file")
     report_progress(Progress("stars without gas", 0, 0), progress, cancel)
-    stars, _ = inference.reconstruct_observations(
-        data, prediction, replace(bundle, basis=remove_gas_emission(bundle.basis))
-    )
-    if stars is None:
-        raise SfhInputError(f"{bundle.name}: these weights predict no histories; take the lines of a MAPS file")
+    stars = reconstruct_stars(data, prediction, bundle)
     n = data.n_bins
     flux, error = (np.full((n, len(_MODEL)), np.nan) for _ in range(2))
     for lo in range(0, n, _BATCH):
@@ -220,6 +216,23 @@ def fit_emission_lines(
         "1e-20 erg/s/cm2",
         source,
     )
+
+
+def reconstruct_stars(data: Observation, prediction: Prediction, bundle: Bundle) -> F32:
+    """Spectra (N, W) that a prediction implies, without gas, in the unit of ``data.flux``.
+
+    Raises
+    ------
+    SfhInputError
+        The weights have no templates or predict no histories.
+    """
+    if bundle.basis is None:
+        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
+    gas_free = replace(bundle, basis=remove_gas_emission(bundle.basis))
+    stars, _ = inference.reconstruct_observations(data, prediction, gas_free)
+    if stars is None:
+        raise SfhInputError(f"{bundle.name}: these weights predict no histories; take the lines of a MAPS file")
+    return stars
 
 
 def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, grid: SpectrumGrid) -> tuple[F64, F64]:

@@ -208,6 +208,9 @@ def _build_wcs(
             wcs = wcs.celestial if wcs.has_celestial else wcs
             wcs.wcs.set()
             wcs.wcs_pix2world([[0.0, 0.0]], 0)
+            reference = wcs.wcs_world2pix([wcs.wcs.crval], 1)
+            if not np.abs(reference - wcs.wcs.crpix).max() < 0.01:
+                raise ValueError("CRVAL does not lie at CRPIX" + _list_projection_cards(plain))
         except Exception as e:  # wcslib raises many classes for one fault: a broken header
             line = (str(e).strip().splitlines() or [type(e).__name__])[-1][:120]
             shown = ", ".join(f"CTYPE{i} = {cards.text(f'CTYPE{i}')!r}" for i in axes)
@@ -217,6 +220,11 @@ def _build_wcs(
                 + ("give a drizzled image" if lookup else "correct these cards")
             ) from e
     return wcs
+
+
+def _list_projection_cards(header: fits.Header) -> str:
+    shown = [f"{key} = {header[key]!r}" for key in header if re.fullmatch(r"PV\d_\d+|LONPOLE|LATPOLE", key)]
+    return f" with {', '.join(shown[:6])}" if shown else ""
 
 
 def _check_scale(cards: HeaderCards, wcs: WCS, axes: CelestialAxes) -> None:
@@ -284,3 +292,11 @@ def _fit_tangent_plane(cards: HeaderCards, wcs: WCS, shape: tuple[int, int], loo
     out.wcs.radesys = "ICRS"
     out.wcs.set()
     return out, residual
+
+
+def cut_header(header: fits.Header, window: tuple[slice, slice]) -> fits.Header:
+    """A copy of an image's header, its reference pixel moved as data cut to a window of rows and columns need it."""
+    out = header.copy()
+    out["CRPIX1"] -= window[1].start
+    out["CRPIX2"] -= window[0].start
+    return out

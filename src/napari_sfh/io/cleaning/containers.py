@@ -62,6 +62,8 @@ def check_fits_container(path: Path) -> bool:
     if head.startswith(b"\x1f\x8b"):
         _check_stream(path)
         return True
+    if head.startswith(b"SIMPLE") and head[8:30].split() == [b"=", b"F"]:
+        raise SfhInputError(f"{path}: says of itself that it is no standard FITS file (SIMPLE = F); get a standard one")
     if not head.startswith(b"SIMPLE"):
         raise SfhInputError(
             f"{path}: not a readable FITS file (it begins with {head[:10]!r}, not SIMPLE); download it again"

@@ -6,14 +6,17 @@ MUSE and MPDAF (DATA, STAT, DQ), MaNGA (FLUX, IVAR, MASK), KCWI and astropy's CC
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
+from napari_sfh.io.cleaning.cards import HeaderCards
 
 DATA_NAMES = ("DATA", "FLUX", "SCI", "SCIENCE", "CUBE", "SIGNAL")
 #: Names of error images, best first, and what they hold.
@@ -27,7 +30,7 @@ MASK_NAMES = ("DQ", "MASK", "FLAGS", "BADPIX", "BPM", "QUALITY", "QUAL", "FLAG")
 #: Kinds of astropy's uncertainties, as CCDData writes them into UTYPE.
 _UTYPES = {"STDDEVUNCERTAINTY": "sigma", "VARIANCEUNCERTAINTY": "variance", "INVERSEVARIANCE": "inverse"}
 #: Images of a cube's shape that hold no error and no mask.
-_OTHER_NAMES = ("WEIGHT", "WHT", "WMAP", "COVAR", "EXP", "EXPTIME", "DISP", "PREDISP", "LSF", "WAVE")
+_OTHER_NAMES = ("INVERSE_SIGMA", "WEIGHT", "WHT", "WMAP", "COVAR", "EXP", "EXPTIME", "DISP", "PREDISP", "LSF", "WAVE")
 
 
 @dataclass(frozen=True)
@@ -52,12 +55,16 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
         No flux image, one with an empty axis, or errors of another shape.
     """
     cubes = {i: h for i, h in enumerate(hdus) if len(fits_access.image_shape(h)) == 3}
-    names = {i: _plain_name(h.name) for i, h in cubes.items()}
+    names = {i: _name_by_class(h) or _plain_name(h.name) for i, h in cubes.items()}
     # The first of equal names counts, also for a second EXTVER.
     data = next((i for name in DATA_NAMES for i, n in names.items() if n == name), None)
     if data is None:
         taken = (*ERROR_KINDS, *MASK_NAMES, *_OTHER_NAMES)
-        data = next((i for i, name in names.items() if name not in taken), None)
+        other = [i for i, name in names.items() if name not in taken]
+        # A cube has coordinates; without them the first image of the largest size is it.
+        data = next((i for i in other if "CTYPE3" in cubes[i].header), None) or max(
+            other, key=lambda i: math.prod(fits_access.image_shape(cubes[i])), default=None
+        )
     if data is None:
         raise SfhInputError(
             f"{path}: not a cube, no 3-D flux image (DATA) among [{fits_access.describe_hdus(hdus)}]; "
@@ -75,18 +82,29 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
                 f"{path}: {name} has the shape {fits_access.image_shape(cubes[i])} but {hdus[data].name or 'DATA'} "
                 f"{(n, ny, nx)}; they must be equal: remove {name}, or give a whole file"
             )
-    used = {data, by_name.get(error), *(i for i, _ in masks)}
+    index = by_name[error] if error else None
+    used = {data, index, *(i for i, _ in masks)}
     unused = tuple(
         hdus[i].name or f"HDU {i}"
         for i, h in cubes.items()
         if i not in used and fits_access.image_shape(h) == (n, ny, nx)
     )
-    index = by_name.get(error)
     kind = ERROR_KINDS.get(error, "")
     if index is not None:
         utype = re.sub(r"[^A-Z]", "", str(hdus[index].header.get("UTYPE", "")).upper())
         kind = _UTYPES.get(utype, kind)
     return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused)
+
+
+def _name_by_class(hdu: Any) -> str:
+    """What an image is by ESO's classes (ESO-044156, section 5): a name of this module's tables, or nothing."""
+    cards = HeaderCards(hdu.header, Path())
+    if cards.text("HDUCLASS").upper() != "ESO":
+        return ""
+    kind, measure = cards.text("HDUCLAS2").upper(), cards.text("HDUCLAS3").upper()
+    if kind == "ERROR":
+        return {"MSE": "VARIANCE", "RMSE": "SIGMA", "INVMSE": "IVAR", "INVRMSE": "INVERSE_SIGMA"}.get(measure, "")
+    return {"DATA": "DATA", "QUALITY": "DQ"}.get(kind, "")
 
 
 def _plain_name(name: str) -> str:

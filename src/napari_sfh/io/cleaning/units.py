@@ -14,6 +14,8 @@ from astropy import units as u
 
 #: Flux density everywhere in this package.
 FLAM: u.UnitBase = u.erg / u.s / u.cm**2 / u.AA
+#: Flux density per frequency.
+FNU: u.UnitBase = u.erg / u.s / u.cm**2 / u.Hz
 #: Spellings (in lower case) of words that astropy does not know, or knows as something else (``A`` = ampere).
 UNIT_WORDS: Mapping[str, str] = {
     # wavelengths
@@ -124,7 +126,7 @@ def _tidy(text: str) -> str:
     t = re.sub(r"(?<=[A-Za-z])\s+(-\d)", r"\1", t)
     t = re.sub(r"(?<=[A-Za-z0-9)])\.(?=[A-Za-z])", " ", t)  # erg.s-1.cm-2
     t = re.sub(r"(?<=[A-Za-z0-9)])_(?=[A-Za-z])", " ", t)
-    return re.sub(r"\s+", " ", t).strip()
+    return re.sub(r"\s+", " ", t).strip().rstrip(".")
 
 
 def _respell(text: str) -> str:

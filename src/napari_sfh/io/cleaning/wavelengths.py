@@ -29,8 +29,11 @@ _SPECTRAL = re.compile(
 _STOKES = re.compile(r"^(STOKES|COMPLEX|POL)")
 #: Words without a medium: taken as air, and said.
 _PLAIN_WORDS = re.compile(r"^(LINEAR|LAMBDA|LAMDA|WAVELENGTH|WAVELENG|LAM|WL|SPECTRAL|LOGLAM|LOG-?LIN|LOG)")
-#: Where a unit is absent: which one the numbers must be in (upper limit, unit, Angstrom).
-_GUESSES = ((1e-5, "m", 1e10), (30.0, "micron", 1e4), (1200.0, "nm", 10.0), (1e5, "Angstrom", 1.0))
+#: Where a unit is absent: which one the numbers must be in (limits, unit, Angstrom). Between 2.5 and 30 they may be
+#: micrometres or logarithms.
+_GUESSES = (
+    (1e-7, 1e-5, "m", 1e10), (0.1, 2.5, "micron", 1e4), (100.0, 2000.0, "nm", 10.0), (2000.0, 1e5, "Angstrom", 1.0),
+)  # fmt: skip
 
 
 class WavelengthAxis(NamedTuple):
@@ -101,6 +104,12 @@ def read_wavelength_axis(
         wave, notes = _wcslib_wavelengths(cards, axis, n)
     if not np.all(np.isfinite(wave)) or not np.all(np.diff(wave) > 0) or not wave[0] > 0:
         step = f"CD{axis}_{axis}" if cards.has(f"CD{axis}_{axis}") else f"CDELT{axis}"
+        if np.all(np.isfinite(wave)) and np.all(np.diff(wave) < 0) and wave[-1] > 0:
+            raise cards.error(
+                step if cards.has(step) else f"CTYPE{axis}",
+                f"gives wavelengths that fall, from {wave[0]:.1f} to {wave[-1]:.1f} Angstrom",
+                f"reverse the cube along axis {axis}",
+            )
         raise cards.error(
             step if cards.has(step) else f"CTYPE{axis}",
             "gives wavelengths that do not increase, or are not positive",
@@ -156,10 +165,14 @@ def _unit(cards: HeaderCards, axis: int) -> tuple[float, list[str]]:
         if factor is None:
             raise cards.error(f"CUNIT{axis}", "is no unit of wavelength", "write 'Angstrom', 'nm', 'um' or 'm'")
         return factor, []
-    for limit, name, factor in _GUESSES:
-        if 0 < abs(value) < limit:
+    for low, high, name, factor in _GUESSES:
+        if low < value < high:
             return factor, [f"CUNIT{axis} is absent: wavelengths taken as {name} (CRVAL{axis} = {value:g})"]
-    raise cards.error(f"CRVAL{axis}", f"is no wavelength and CUNIT{axis} is absent", f"add CUNIT{axis} 'Angstrom'")
+    raise cards.error(
+        f"CRVAL{axis}",
+        f"has no unit: CUNIT{axis} is absent, and the number alone does not tell",
+        f"add CUNIT{axis} ('Angstrom', 'nm', 'um'); for logarithms of Angstrom write DC-FLAG 1",
+    )
 
 
 def _wcslib_wavelengths(cards: HeaderCards, axis: int, n: int) -> tuple[F64, list[str]]:
@@ -218,7 +231,9 @@ def _table_wavelengths(cards: HeaderCards, axis: int, n: int, hdus: fits.HDUList
             raise KeyError("the file has no tables")
         table: Any = hdus[extension].data
         factor, notes = _unit(cards, axis)
-        wave = np.ravel(np.asarray(table[column][0], dtype=np.float64)) * factor
+        # One row that holds all (the standard), or one row a channel.
+        values = table[column][0] if len(table) == 1 else table[column]
+        wave = np.ravel(np.asarray(values, dtype=np.float64)) * factor
     except SfhInputError:
         raise
     except Exception as e:  # astropy raises many classes for a table that is not there

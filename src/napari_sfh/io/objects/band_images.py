@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.cleaning.units import unit_conversion_factor
+from napari_sfh.io.cleaning.units import FLAM, FNU, unit_conversion_factor
 from napari_sfh.io.fits_access import (
     find_galaxy_name,
     get_number_card,
@@ -34,7 +33,6 @@ from napari_sfh.physics.filters import AB_ZERO, C_AA_S
 from napari_sfh.types import F32
 
 _ERRORS, _VARIANCES, _INVERSES = ("ERR", "ERROR", "SIGMA", "RMS", "STD"), ("VAR", "VARIANCE", "STAT"), ("IVAR", "WHT")
-_F_NU, _F_LAMBDA = u.erg / u.s / u.cm**2 / u.Hz, u.erg / u.s / u.cm**2 / u.AA
 _SAME_GRID_PX = 0.1
 
 
@@ -126,9 +124,9 @@ def _flux_factor(headers: Mapping[str, Any], path: Path, pivot_aa: float) -> flo
     to_lambda = C_AA_S / pivot_aa**2
     unit = get_text_card(headers, "BUNIT")
     if unit:
-        if (factor := unit_conversion_factor(unit, _F_LAMBDA)) is not None:
+        if (factor := unit_conversion_factor(unit, FLAM)) is not None:
             return factor
-        if (factor := unit_conversion_factor(unit, _F_NU)) is not None:
+        if (factor := unit_conversion_factor(unit, FNU)) is not None:
             return factor * to_lambda
     zero = get_number_card(headers, "ZP_AB", "MAGZERO", "MAGZPT", "ZEROPT")
     if zero is not None:

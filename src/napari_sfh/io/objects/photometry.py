@@ -17,6 +17,7 @@ from astropy.table import Table
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.units import FLAM, FNU
 from napari_sfh.io.objects.columns import BandColumns
 from napari_sfh.physics.filters import AB_ZERO, C_AA_S
 from napari_sfh.types import F64, Bool, Flag
@@ -25,7 +26,6 @@ from napari_sfh.types import F64, Bool, Flag
 _MAG_SENTINEL = 50.0
 #: Relative error of bands in a catalogue that gives none.
 DEFAULT_RELATIVE_ERROR = 0.05
-_F_NU, _F_LAMBDA = u.erg / u.s / u.cm**2 / u.Hz, u.erg / u.s / u.cm**2 / u.AA
 _NANOMAGGY = u.def_unit("nmgy", 3.631e-6 * u.Jy)
 
 
@@ -135,7 +135,7 @@ def _unit_of(table: Table, c: BandColumns, source: str) -> u.UnitBase | None:
             "'erg/s/cm2/AA' ...)"
         )
     unit = _NANOMAGGY if text.lower() in ("nmgy", "nanomaggy", "nanomaggies") else u.Unit(text, parse_strict="silent")
-    if not any(unit.is_equivalent(kind) for kind in (_F_NU, _F_LAMBDA)):
+    if not any(unit.is_equivalent(kind) for kind in (FNU, FLAM)):
         raise SfhInputError(
             f"{source}: column {c.value!r} has unit {text!r}; a flux density in f_nu or f_lambda, or AB magnitudes, "
             f"are read: say it with --columns {c.band}={c.value}:UNIT"
@@ -145,6 +145,6 @@ def _unit_of(table: Table, c: BandColumns, source: str) -> u.UnitBase | None:
 
 def _to_f_lambda(unit: u.UnitBase, pivot_aa: float) -> float:
     """erg/s/cm2/AA of one unit."""
-    if unit.is_equivalent(_F_LAMBDA):
-        return float(unit.to(_F_LAMBDA))
-    return float(unit.to(_F_NU)) * C_AA_S / pivot_aa**2
+    if unit.is_equivalent(FLAM):
+        return float(unit.to(FLAM))
+    return float(unit.to(FNU)) * C_AA_S / pivot_aa**2

@@ -2,7 +2,7 @@
 
 Fluxes are divided by the instrument's photometric norm: the median of an object's usable bands, or one band. A flux
 that is not positive is left out unless the weights were trained with such (`FeatureSettings.band_scale`).
-`CALIBRATION_ERROR` is added to the errors in quadrature, since catalogues state those of the counts alone and
+`CATALOGUE_CALIBRATION_ERROR` is added to the errors in quadrature, since catalogues state those of the counts alone and
 training has both.
 """
 
@@ -20,7 +20,7 @@ from napari_sfh.physics.filters import compute_photometry_scale, measure_photome
 from napari_sfh.types import Bool, Flag, Observation, make_empty_observation
 
 #: Calibration error of a band, a share of its flux.
-CALIBRATION_ERROR: float = 0.015
+CATALOGUE_CALIBRATION_ERROR: float = 0.015
 
 
 def make_band_observation(
@@ -78,7 +78,7 @@ def make_band_observation(
     divisor = np.where(np.isfinite(scale), scale, 1.0)[:, None]
     good &= np.isfinite(scale)[:, None]
     phot = np.where(good, flux / divisor, 0.0).astype(np.float32)
-    phot_error = np.where(good, np.hypot(error, CALIBRATION_ERROR * flux) / divisor, 0.0).astype(np.float32)
+    phot_error = np.where(good, np.hypot(error, CATALOGUE_CALIBRATION_ERROR * flux) / divisor, 0.0).astype(np.float32)
     bits = np.broadcast_to(np.asarray(flag, np.int32), shape[:1]).copy()
     for bit, where in (
         (Flag.MISSING_BAND, ~good.all(1)),

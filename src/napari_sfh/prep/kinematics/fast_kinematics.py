@@ -29,20 +29,17 @@ from scipy import fft
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS
-from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress, report_progress
-from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep.kinematics.log_spectra import LN_STEP, LogSpectra, make_log_spectra
+from napari_sfh.prep.kinematics.log_spectra import LN_STEP, LogSpectra
 from napari_sfh.prep.kinematics.stellar_kinematics import StellarKinematics, fill_unfitted_bins
-from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool, Progress
 
 #: Seconds of one bin on one core, measured by ``benchmarks/bench_kinematics.py``.
 FAST_SECONDS: float = 0.002
 
 #: Spectra that take each step together.
-BATCH = 64
+SPECTRA_AT_ONCE = 64
 _PIXEL_KMS = C_KMS * LN_STEP
 _DEGREE = 8  # of the additive polynomials, as in the fit with pPXF
 _COMPONENTS = 8
@@ -76,45 +73,35 @@ class _Basis(NamedTuple):
 
 
 def fit_fast_kinematics(
-    spectra: BinSpectra,
-    redshift: float,
-    basis: TemplateBasis,
-    grid: SpectrumGrid,
-    progress: ReportProgress | None = None,
-    cancel: threading.Event | None = None,
+    data: LogSpectra, progress: ReportProgress | None = None, cancel: threading.Event | None = None
 ) -> StellarKinematics:
-    """Velocity and dispersion of every bin, with errors.
+    """Velocity and dispersion of every bin with their errors, all bins of a batch at once.
 
     Parameters
     ----------
-    spectra : BinSpectra
-    redshift : float
-        Systemic; velocities are relative to it.
-    basis : TemplateBasis
-    grid : SpectrumGrid
-        Of the basis.
+    data : LogSpectra
+        Of N bins, from `log_spectra.make_log_spectra`.
     progress, cancel : optional
         See `jobs.report_progress`.
 
     Returns
     -------
     StellarKinematics
-        Bins without a fit take the median of the others and are not ``measured``.
+        km/s; see `fill_unfitted_bins` for bins without a fit.
 
     Raises
     ------
     SfhInputError
         No bin could be fitted.
     """
-    data = make_log_spectra(spectra, redshift, basis, grid)
     shared, rows = _prepare_basis(data), np.flatnonzero(data.fittable)
-    found = np.full((4, spectra.n_bins), np.nan)
+    found = np.full((4, data.observed.n_bins), np.nan)
     with threadpool_limits(1, user_api="blas"):
-        for start in range(0, rows.size, BATCH):
+        for start in range(0, rows.size, SPECTRA_AT_ONCE):
             report_progress(Progress("stellar kinematics", start, rows.size), progress, cancel)
-            batch = rows[start : start + BATCH]
-            found[:, batch] = _fit_batch(data, spectra, shared, batch)
-    filled = fill_unfitted_bins(found[0], found[1], "fast", redshift)
+            batch = rows[start : start + SPECTRA_AT_ONCE]
+            found[:, batch] = _fit_batch(data, shared, batch)
+    filled = fill_unfitted_bins(found[0], found[1], "fast", data.redshift)
     errors = np.where(filled.measured, found[2:], np.nan).astype(np.float32)
     return filled._replace(v_error_kms=errors[0], sigma_error_kms=errors[1])
 
@@ -188,7 +175,7 @@ def _linearise(flux: F64, weight: F64, v: F64, square: F64, basis: _Basis) -> _S
     return _Step(slopes, heavy @ slopes.transpose(0, 2, 1), (heavy @ residual[:, :, None])[:, :, 0])
 
 
-def _fit_batch(data: LogSpectra, spectra: BinSpectra, basis: _Basis, rows: NDArray[np.intp]) -> _BatchKinematics:
+def _fit_batch(data: LogSpectra, basis: _Basis, rows: NDArray[np.intp]) -> _BatchKinematics:
     """Kinematics of some fittable rows."""
     weight = np.where(data.usable[rows], data.noise[rows] ** -2.0, 0.0)
     flux = np.where(data.usable[rows], data.flux[rows], 0.0)
@@ -204,7 +191,7 @@ def _fit_batch(data: LogSpectra, spectra: BinSpectra, basis: _Basis, rows: NDArr
         if not moving.size:
             break
     last = _linearise(flux, weight, v, square, basis)
-    v_error, square_error = _propagate_errors(data, spectra, last, weight, rows)
+    v_error, square_error = _propagate_errors(data, last, weight, rows)
     sigma = np.sqrt(square)
     sigma_error = square_error / (2 * sigma)
     return _BatchKinematics(*(_PIXEL_KMS * value for value in (v, sigma, v_error, sigma_error)))
@@ -219,12 +206,11 @@ def _take_step(step: _Step, v: F64, square: F64) -> tuple[F64, F64]:
     return v, np.clip(square + np.clip(move[:, 1], -0.8 * square, 2.0 * square + 1.0), least, most)
 
 
-def _propagate_errors(
-    data: LogSpectra, spectra: BinSpectra, step: _Step, weight: F64, rows: NDArray[np.intp]
-) -> tuple[F64, F64]:
+def _propagate_errors(data: LogSpectra, step: _Step, weight: F64, rows: NDArray[np.intp]) -> tuple[F64, F64]:
     """Errors of V and sigma^2 (pixels) from independent noise in the observed channels."""
     influence = np.linalg.solve(step.normal, step.slopes * weight[:, None])  # (B, 2, m)
     channels = (influence.reshape(-1, influence.shape[2]) @ data.operator).reshape(len(rows), 2, -1)
+    spectra = data.observed
     good: Bool = spectra.good[rows]
     variance = np.where(good, spectra.variance[rows], 0.0) / data.scale[rows, None] ** 2
     error = np.sqrt((channels**2 * variance[:, None]).sum(2))

@@ -41,6 +41,8 @@ class LogSpectra(NamedTuple):
     ln_template: F64  # (m_t,)
     operator: sparse.csr_array  # (m, n) from the observed channels to the grid
     scale: F64  # (N,) of the observed flux at `flux` = 1, in the unit of the observed flux
+    observed: BinSpectra  # what the fluxes were made of
+    redshift: float  # systemic; velocities are relative to it
 
     @property
     def fittable(self) -> Bool:
@@ -77,8 +79,18 @@ def make_log_spectra(spectra: BinSpectra, redshift: float, basis: TemplateBasis,
     usable &= (level > 0)[:, None]
     scale = np.where(level > 0, level, 1.0)
     noise = np.sqrt(np.where(usable, variance, 1.0)) / np.where(usable, scale[:, None], 1.0)
-    templates = _resample_templates(basis, ln_template)
-    return LogSpectra(flux / scale[:, None], noise, usable, templates, ln_wave, ln_template, operator, scale)
+    return LogSpectra(
+        flux=flux / scale[:, None],
+        noise=noise,
+        usable=usable,
+        templates=_resample_templates(basis, ln_template),
+        ln_wave=ln_wave,
+        ln_template=ln_template,
+        operator=operator,
+        scale=scale,
+        observed=spectra,
+        redshift=redshift,
+    )
 
 
 def _resample_templates(basis: TemplateBasis, ln_wave: F64) -> F64:

@@ -19,14 +19,11 @@ from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS, parse_kinematics
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.jobs import ReportProgress, format_duration, report_progress
-from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.grids import check_same_grid
-from napari_sfh.prep.kinematics.log_spectra import LN_STEP, LogSpectra, make_log_spectra
+from napari_sfh.prep.kinematics.log_spectra import LN_STEP, LogSpectra
 from napari_sfh.prep.kinematics.ppxf_call import is_ppxf_installed, run_ppxf
-from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, BinMap, BinnedMaps, Bool, Progress
 
 #: Seconds of one fit on one core, measured by ``benchmarks/bench_estimate.py --kinematics ppxf`` as told in `cost`.
@@ -119,30 +116,11 @@ def describe_ppxf_time(n_bins: int) -> str | None:
 
 
 def fit_ppxf_kinematics(
-    spectra: BinSpectra,
-    redshift: float,
-    basis: TemplateBasis,
-    grid: SpectrumGrid,
-    progress: ReportProgress | None = None,
-    cancel: threading.Event | None = None,
+    data: LogSpectra, progress: ReportProgress | None = None, cancel: threading.Event | None = None
 ) -> StellarKinematics:
-    """Velocity and dispersion of every bin from pPXF.
+    """Velocity and dispersion of every bin from pPXF, without errors, one bin after the other.
 
-    Parameters
-    ----------
-    spectra : BinSpectra
-    redshift : float
-        Systemic; velocities are relative to it.
-    basis : TemplateBasis
-    grid : SpectrumGrid
-        Of the basis.
-    progress, cancel : optional
-        See `jobs.report_progress`.
-
-    Returns
-    -------
-    StellarKinematics
-        Bins without a fit take the median of the others and are not ``measured``.
+    Parameters, result and cancelling are those of `fast_kinematics.fit_fast_kinematics`.
 
     Raises
     ------
@@ -153,17 +131,16 @@ def fit_ppxf_kinematics(
         raise SfhInputError(
             "`kinematics` ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
         )
-    n = spectra.n_bins
+    n = data.observed.n_bins
     if warning := describe_ppxf_time(n):
         report_progress(Progress(warning, 0, 0, stays=True), progress, cancel)
-    data = make_log_spectra(spectra, redshift, basis, grid)
     stage = f"stellar kinematics with pPXF, about {format_duration(PPXF_SECONDS * n)}"
     v, sigma = np.full(n, np.nan), np.full(n, np.nan)
     with threadpool_limits(1, user_api="blas"):
         for b in range(n):
             report_progress(Progress(stage, b, n), progress, cancel)
             v[b], sigma[b] = _fit_with_ppxf(data, b)
-    return fill_unfitted_bins(v, sigma, "ppxf", redshift)
+    return fill_unfitted_bins(v, sigma, "ppxf", data.redshift)
 
 
 def fill_unfitted_bins(v_kms: F64, sigma_kms: F64, method: str, redshift: float) -> StellarKinematics:

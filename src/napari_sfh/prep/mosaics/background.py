@@ -22,7 +22,7 @@ from napari_sfh.types import F64, Cube, Mosaic
 
 #: Side of a box in pixels, and how many are tried at most along each axis.
 BOX: int = 64
-GRID: int = 40
+BOXES_A_SIDE: int = 40
 #: Fewest boxes outside the cube that make a measurement.
 MIN_BOXES: int = 8
 _MIN_GOOD = 0.7  # share of a box's pixels
@@ -89,8 +89,8 @@ def _box_corners(mosaic: Mosaic, cube: Cube) -> NDArray[np.int_]:
     ny, nx = mosaic.shape
     if ny < BOX or nx < BOX:
         return np.empty((0, 2), dtype=np.int_)
-    rows = np.unique(np.linspace(0, ny - BOX, min(GRID, ny // BOX)).astype(int))
-    columns = np.unique(np.linspace(0, nx - BOX, min(GRID, nx // BOX)).astype(int))
+    rows = np.unique(np.linspace(0, ny - BOX, min(BOXES_A_SIDE, ny // BOX)).astype(int))
+    columns = np.unique(np.linspace(0, nx - BOX, min(BOXES_A_SIDE, nx // BOX)).astype(int))
     corners = np.array([(y, x) for y in rows for x in columns])
     field_y, field_x = cube.shape[1:]
     inside = np.zeros(len(corners), dtype=bool)

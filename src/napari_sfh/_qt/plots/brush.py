@@ -1,0 +1,93 @@
+"""Points of a plot that select: a click takes the nearest one, a drag with the left button draws a lasso."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from psygnal import Signal
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QGraphicsPathItem
+
+from napari_sfh._qt.plots.plot_items import pg
+from napari_sfh.analysis.objects.estimate_table import mask_points_inside
+
+#: Pixels around a point within which a click takes it.
+REACH_PX = 10.0
+#: What a plot with points says of it.
+BRUSH_TIP = "Click a point to select it (Shift adds); drag a lasso around several; wheel zooms, middle button moves"
+
+
+class BrushBox(pg.ViewBox):
+    """A view whose points select.
+
+    Attributes
+    ----------
+    picked : Signal
+        Row of the clicked point, and whether it is to be added (Shift).
+    lassoed : Signal
+        Rows inside a lasso, and whether they are to be added.
+    """
+
+    picked = Signal(int, bool)
+    lassoed = Signal(object, bool)
+
+    def __init__(self) -> None:
+        super().__init__(enableMenu=False)
+        self._points = np.empty((0, 2))
+        self._rows = np.empty(0, dtype=np.intp)
+        self._corners: list[tuple[float, float]] = []
+        self._lasso = QGraphicsPathItem()
+        self._lasso.setZValue(1000)
+        self.addItem(self._lasso, ignoreBounds=True)
+
+    def set_points(self, x: NDArray[np.floating], y: NDArray[np.floating], rows: NDArray[np.integer]) -> None:
+        """The points that can be selected, and the row of each."""
+        self._points = np.column_stack([np.asarray(x, dtype=float), np.asarray(y, dtype=float)])
+        self._rows = np.asarray(rows, dtype=np.intp)
+
+    def set_color(self, color: str) -> None:
+        """Of the lasso."""
+        self._lasso.setPen(pg.mkPen(color, width=1.5, style=Qt.PenStyle.DashLine))
+
+    def find_nearest(self, x: float, y: float) -> int:
+        """Row of the point nearest to a place, within `REACH_PX`; -1 if there is none."""
+        if not len(self._points):
+            return -1
+        scale = np.array(self.viewPixelSize(), dtype=float)
+        far = np.hypot(*((self._points - [x, y]) / np.where(scale > 0, scale, 1.0)).T)
+        far = np.where(np.isfinite(far), far, np.inf)
+        best = int(np.argmin(far))
+        return int(self._rows[best]) if far[best] <= REACH_PX else -1
+
+    def mouseClickEvent(self, event: Any) -> None:
+        """Select the nearest point."""
+        if event.button() != Qt.MouseButton.LeftButton:
+            return
+        event.accept()
+        place = self.mapToView(event.pos())
+        row = self.find_nearest(place.x(), place.y())
+        if row >= 0:
+            self.picked.emit(row, _has_shift(event))
+
+    def mouseDragEvent(self, event: Any, axis: int | None = None) -> None:
+        """Draw a lasso with the left button; other buttons move the plot."""
+        if event.button() != Qt.MouseButton.LeftButton or axis is not None:
+            super().mouseDragEvent(event, axis)
+            return
+        event.accept()
+        if event.isStart():
+            start = self.mapToView(event.buttonDownPos())
+            self._corners = [(start.x(), start.y())]
+        place = self.mapToView(event.pos())
+        self._corners.append((place.x(), place.y()))
+        corners = np.array(self._corners)
+        self._lasso.setPath(pg.arrayToQPath(corners[:, 0], corners[:, 1]))
+        if event.isFinish():
+            self._lasso.setPath(pg.arrayToQPath(np.empty(0), np.empty(0)))
+            self.lassoed.emit(self._rows[mask_points_inside(self._points, corners)], _has_shift(event))
+
+
+def _has_shift(event: Any) -> bool:
+    return bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)

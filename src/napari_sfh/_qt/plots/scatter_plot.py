@@ -1,0 +1,96 @@
+"""Two columns of many objects against each other; points select, and the selected ones stand out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox
+from napari_sfh._qt.plots.plot_items import make_bare_plot, pg, style_axes
+from napari_sfh._qt.widgets.theme import Palette
+from napari_sfh.analysis.bin_view import COLORS, choose_color
+from napari_sfh.analysis.maps import robust_limits
+
+#: From so many points on their density is drawn.
+DENSE_POINTS = 20_000
+#: Selected points that have a colour each; more are all of one.
+COLORED_POINTS = len(COLORS)
+
+
+class ScatterPlot(pg.GraphicsLayoutWidget):
+    """Points, or their density where they are many.
+
+    Attributes
+    ----------
+    box : BrushBox
+        Tells what is clicked and lassoed.
+    """
+
+    def __init__(self, colors: Palette) -> None:
+        super().__init__()
+        self.box = BrushBox()
+        self.plot = make_bare_plot(None, view_box=self.box)
+        self.ci.addItem(self.plot)
+        self.plot.setToolTip(BRUSH_TIP)
+        self._labels = ("", "")
+        self._x, self._y = np.empty(0), np.empty(0)
+        self._density = pg.ImageItem()
+        self._density.setColorMap(pg.colormap.get("viridis"))
+        self._points = pg.ScatterPlotItem(size=5, pen=None)
+        self._chosen = pg.ScatterPlotItem(size=11)
+        for z, item in enumerate((self._density, self._points, self._chosen)):
+            item.setZValue(z)
+            self.plot.addItem(item, ignoreBounds=True)
+        self.set_colors(colors)
+
+    def set_colors(self, colors: Palette) -> None:
+        """Follow napari's theme."""
+        self._colors = colors
+        self.setBackground(colors.background)
+        self._points.setBrush(pg.mkBrush(colors.data + "90"))
+        self.box.set_color(colors.text)
+        style_axes(self.plot, colors, bottom=self._labels[0], left=self._labels[1])
+
+    def draw(self, x: NDArray[np.float64], y: NDArray[np.float64], labels: tuple[str, str]) -> None:
+        """Show two numbers of each object, (N,) each; those with NaN are left out."""
+        self._x, self._y, self._labels = x, y, labels
+        good = np.isfinite(x) & np.isfinite(y)
+        dense = int(good.sum()) > DENSE_POINTS
+        self._density.setVisible(dense)
+        self._points.setVisible(not dense)
+        (x_low, x_high), (y_low, y_high) = (_choose_range(values[good], dense) for values in (x, y))
+        if dense:
+            counts, _, _ = np.histogram2d(x[good], y[good], bins=120, range=[[x_low, x_high], [y_low, y_high]])
+            image = np.where(counts > 0, np.log1p(counts), np.nan)
+            self._density.setImage(image, autoLevels=True, rect=(x_low, y_low, x_high - x_low, y_high - y_low))
+        else:
+            self._points.setData(x[good], y[good])
+        self.box.set_points(x[good], y[good], np.flatnonzero(good))
+        self.plot.setRange(xRange=(x_low, x_high), yRange=(y_low, y_high), padding=0)
+        style_axes(self.plot, self._colors, bottom=labels[0], left=labels[1])
+
+    def mark(self, rows: Sequence[int]) -> None:
+        """Let objects stand out, in the colours in which the other plots show them."""
+        known = [row for row in rows if np.isfinite(self._x[row]) and np.isfinite(self._y[row])]
+        place = {row: k for k, row in enumerate(rows)}
+        few = len(rows) <= COLORED_POINTS
+        colors = [choose_color(place[row]) if few else COLORS[0] for row in known]
+        spots: list[dict[str, Any]] = [
+            {"pos": (self._x[row], self._y[row]), "brush": pg.mkBrush(color), "pen": pg.mkPen(self._colors.text)}
+            for row, color in zip(known, colors)
+        ]
+        self._chosen.setSize(11 if few else 6)
+        self._chosen.setData(spots)
+
+    def release(self) -> None:
+        """Empty the scene before Python ends."""
+        self.plot.clear()
+
+
+def _choose_range(values: NDArray[np.float64], dense: bool) -> tuple[float, float]:
+    low, high = robust_limits(values, *((0.1, 99.9) if dense else (0.0, 100.0)))
+    room = 0.05 * (high - low)
+    return low - room, high + room

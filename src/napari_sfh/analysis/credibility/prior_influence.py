@@ -1,0 +1,72 @@
+"""What the prior decides: the width of a bin's posterior over that of the prior, quantity by quantity.
+
+Near 0 the data decide. Near 1 the answer is what the weights believed before they saw the data: another prior would
+give another answer. Widths are halves of the 16-84 % interval; a posterior may be somewhat wider than the prior where
+the data point to the prior's edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.types import F32, Bool, Floats, Prediction, Result
+
+#: Share of the prior's width above which the prior decides.
+PRIOR_SHARE_LIMIT = 0.8
+
+
+def measure_prior_share(prediction: Prediction, prior: Mapping[str, Floats], name: str) -> F32:
+    """Width of the posterior over that of the prior.
+
+    Parameters
+    ----------
+    prediction : Prediction
+    prior : mapping
+        Quantiles of the prior, (5,) or (A, 5), at `types.QUANTILES`.
+    name : str
+        A quantity of both.
+
+    Returns
+    -------
+    array (N,) or (N, A)
+        NaN where nothing was predicted, or where the prior knows one value only.
+
+    Raises
+    ------
+    SfhInputError
+        The prior of these weights is not known, or not of this quantity.
+    """
+    if name not in prior or name not in prediction.quantiles:
+        raise SfhInputError(
+            f"{name}: the width of the prior is not known; use weights that say it (napari-sfh-train prior-summaries)"
+        )
+    q = np.asarray(prior[name], float)
+    width = 0.5 * (q[..., 3] - q[..., 1])
+    share = prediction.half_width(name) / np.where(width > 1e-6, width, np.nan)
+    return np.asarray(share, np.float32)
+
+
+def measure_result_prior_share(result: Result, name: str) -> F32:
+    """`measure_prior_share` of a finished result, (N,) or (N, A)."""
+    return measure_prior_share(result.prediction, result.prior, name)
+
+
+def find_prior_dominated(prediction: Prediction, prior: Mapping[str, Floats]) -> Bool:
+    """Bins (N,) in which the prior decides one of the four means at least; none where the prior is not known."""
+    names = [k for k in MEAN_NAMES if k in prior and k in prediction.quantiles]
+    shares = [measure_prior_share(prediction, prior, k) for k in names]
+    if not shares:
+        return np.zeros(prediction.ood.size, bool)
+    return np.asarray((np.stack(shares) > PRIOR_SHARE_LIMIT).any(0))
+
+
+def describe_prior_share(share: float) -> str:
+    """In words: who decides, data or prior."""
+    if not np.isfinite(share):
+        return "unknown"
+    who = "the data decide" if share < 0.4 else "data and prior" if share <= PRIOR_SHARE_LIMIT else "the prior decides"
+    return f"{share:.2f}, {who}"

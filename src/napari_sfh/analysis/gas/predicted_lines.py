@@ -1,0 +1,70 @@
+"""Emission lines that a prediction implies, held against those that are there.
+
+Young stars ionise gas: a prediction that puts some per cent of the light into stars younger than 10 Myr puts lines of
+several Angstrom into the model spectrum, at the basis's reference ionisation and with no photon lost. Gas may absorb
+fewer photons than that, or sit elsewhere; where the measured lines are weaker than a quarter of the predicted ones by
+more than noise allows, the young light is not to be believed.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from napari_sfh.analysis.gas.line_maps import HALPHA, HBETA, LINES, OIII, UNIT_CGS, LineFluxes
+from napari_sfh.physics.lines import LINE_REACH_AA
+from napari_sfh.types import F32, F64, Bool, Observation
+
+#: Lines that are compared: the strongest of recombination and of doubly ionised oxygen.
+COMPARED_LINES: tuple[str, ...] = (HBETA, OIII, HALPHA)
+#: Equivalent width in Angstrom that a predicted line needs to be missed.
+MIN_PREDICTED_EW_AA = 0.3
+#: Measured over predicted width below which a line is absent.
+MAX_PRESENT_SHARE = 0.25
+_SIGMAS = 3.0
+_CONTINUUM_OFFSETS_AA = (40.0, 80.0)
+
+
+class LineWidths(NamedTuple):
+    """Equivalent widths of emission in Angstrom, rest frame, (N, lines) each; in the order of `COMPARED_LINES`."""
+
+    predicted: F64
+    measured: F64
+    error: F64
+
+
+def compare_line_widths(
+    data: Observation, model_flux: F32, stars: F32, redshift: float, lines: LineFluxes
+) -> LineWidths:
+    """Equivalent widths of the emission in model and data.
+
+    Parameters
+    ----------
+    data : Observation
+    model_flux, stars : arrays (N, W)
+        The spectra that the prediction implies with gas and without, in the unit of ``data.flux``.
+    redshift : float
+    lines : LineFluxes
+        Measured, by bin; of `line_fitting.fit_emission_lines`.
+    """
+    wave, pixel = data.instrument.wave_aa, data.instrument.grid.pixel_aa
+    columns = []
+    for name in COMPARED_LINES:
+        away = np.abs(wave - LINES[name][1])
+        near = away <= LINE_REACH_AA
+        beside = (away > _CONTINUUM_OFFSETS_AA[0]) & (away < _CONTINUUM_OFFSETS_AA[1])
+        continuum = stars[:, beside].mean(1).astype(float)
+        predicted = ((model_flux[:, near] - stars[:, near]) * pixel[near]).sum(1) / continuum
+        # Of a rest frame's Angstrom: the observed width is (1 + z) times as large.
+        density = data.norm_cgs * (1 + redshift) * continuum / UNIT_CGS
+        columns.append((predicted, lines.flux[name] / density, lines.error[name] / density))
+    return LineWidths(*(np.stack(each, axis=1).astype(float) for each in zip(*columns, strict=True)))
+
+
+def find_absent_lines(widths: LineWidths) -> Bool:
+    """Bins (N,) in which a predicted line is absent; what was not measured is not absent."""
+    with np.errstate(invalid="ignore"):
+        predicted = widths.predicted > np.maximum(MIN_PREDICTED_EW_AA, _SIGMAS * widths.error)
+        weak = widths.measured + _SIGMAS * widths.error < MAX_PRESENT_SHARE * widths.predicted
+    return np.asarray((predicted & weak).any(1))

@@ -1,0 +1,1 @@
+"""Tables of estimates: catalogues' rows and single spectra, which lie on no map."""

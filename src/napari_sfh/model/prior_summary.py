@@ -1,0 +1,128 @@
+"""What weights believed before they saw any data: the prior's own quantiles and its density on the means.
+
+A posterior as wide as the prior has learnt nothing of the data. Every bundle of weights says how wide its prior is
+(``prior_summary`` in its metadata); for shipped weights of earlier versions, which do not, the file
+``data/prior_summaries.json`` has the summaries of their priors by sha256.
+
+The density is a mixture of Gaussians, fitted to draws of the prior: good enough for ratios of two priors
+(`analysis.credibility.reweighting`), not for the prior's sharp edges.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from scipy.special import logsumexp
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.model.bundle import Bundle
+from napari_sfh.types import F32, F64
+
+#: Key of a bundle's metadata.
+PRIOR_SUMMARY_KEY = "prior_summary"
+
+
+@dataclass(frozen=True)
+class GaussianMixtureDensity:
+    """Weighted normal distributions (K) in some quantities (D), by name."""
+
+    names: tuple[str, ...]
+    weights: F64  # (K,)
+    means: F64  # (K, D)
+    covariances: F64  # (K, D, D)
+
+    def evaluate_log_density(self, values: Mapping[str, F64]) -> F64:
+        """Natural logarithm of the density (n,) at values (n,) of some of the quantities; over the others it is summed.
+
+        Raises
+        ------
+        SfhInputError
+            A quantity that the mixture does not know, or none.
+        """
+        if not values or (unknown := [k for k in values if k not in self.names]):
+            word = repr(unknown[0]) if values else "no quantity"
+            raise SfhInputError(f"prior: {word} has no known density; choose from {', '.join(self.names)}")
+        place = [self.names.index(k) for k in values]
+        x = np.column_stack([np.asarray(v, float) for v in values.values()])
+        terms = []
+        for weight, mean, covariance in zip(self.weights, self.means, self.covariances, strict=True):
+            part = covariance[np.ix_(place, place)]
+            away = x - mean[place]
+            distance = (away @ np.linalg.inv(part) * away).sum(1)
+            _, log_volume = np.linalg.slogdet(2 * np.pi * part)
+            terms.append(np.log(weight) - 0.5 * (distance + log_volume))
+        return np.asarray(logsumexp(terms, axis=0), dtype=float)
+
+
+@dataclass(frozen=True)
+class PriorSummary:
+    """Quantiles (5,) or (A, 5) of every quantity that the weights predict, at `types.QUANTILES`; and their density."""
+
+    quantiles: Mapping[str, F64]
+    density: GaussianMixtureDensity
+    n: int  # objects of the prior from which they were measured
+
+    def half_width(self, name: str) -> F64:
+        """Half of the prior's 16-84 % width of a quantity, () or (A,)."""
+        q = self.quantiles[name]
+        return np.asarray(0.5 * (q[..., 3] - q[..., 1]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `prior_summary_from_json` inverts it."""
+        d = self.density
+        return {
+            "n": self.n,
+            "quantiles": {k: np.round(v, 5).tolist() for k, v in self.quantiles.items()},
+            "density": {
+                "names": list(d.names),
+                "weights": np.round(d.weights, 6).tolist(),
+                "means": np.round(d.means, 6).tolist(),
+                "covariances": np.round(d.covariances, 9).tolist(),
+            },
+        }
+
+
+def prior_summary_from_json(values: Mapping[str, Any]) -> PriorSummary:
+    """Inverse of `PriorSummary.to_json`."""
+    d = values["density"]
+    arrays = (np.asarray(d[k], float) for k in ("weights", "means", "covariances"))
+    quantiles = {k: np.asarray(v, float) for k, v in values["quantiles"].items()}
+    return PriorSummary(quantiles, GaussianMixtureDensity(tuple(d["names"]), *arrays), int(values["n"]))
+
+
+def load_prior_summary(bundle: Bundle) -> PriorSummary | None:
+    """The summary of a bundle's prior; None where neither the bundle nor the package has one.
+
+    Examples
+    --------
+    >>> from napari_sfh.model.bundle import load_bundle
+    >>> summary = load_prior_summary(load_bundle("wide"))
+    >>> bool(summary.half_width("lg_age_mw") > 0.2)
+    True
+    """
+    stored = bundle.meta.get(PRIOR_SUMMARY_KEY) or _read_shipped_summaries().get(bundle.meta["prior"].get("sha256"))
+    if stored is None:
+        return None
+    summary = prior_summary_from_json(stored)
+    wanted: Sequence[str] = (*bundle.targets.scalars, *bundle.targets.vectors)
+    known = {k: v for k, v in summary.quantiles.items() if k in wanted}
+    return PriorSummary(known, summary.density, summary.n)
+
+
+def load_prior_quantiles(bundle: Bundle) -> dict[str, F32]:
+    """Quantiles (5,) or (A, 5) of what a bundle predicts, before any data; empty where they are not known."""
+    summary = load_prior_summary(bundle)
+    return {} if summary is None else {k: np.asarray(v, np.float32) for k, v in summary.quantiles.items()}
+
+
+@lru_cache(maxsize=1)
+def _read_shipped_summaries() -> dict[str, Any]:
+    file = resources.files("napari_sfh.data") / "prior_summaries.json"
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content

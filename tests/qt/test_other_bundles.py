@@ -1,0 +1,206 @@
+"""Every shipped bundle in the window, on an input of its kind: histories, scalars on maps, rows without a sky."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+from astropy.wcs import WCS
+from qtpy.QtCore import QPointF, Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QApplication
+
+from conftest import click, lasso, open_explorer
+from napari_sfh import demo
+from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
+from napari_sfh.cli import main
+from napari_sfh.decisions import configure_run
+from napari_sfh.instruments.files import load_instrument, make_band_filters
+from napari_sfh.io.results import write_result
+from napari_sfh.model.bundle import list_bundles, load_bundle
+from napari_sfh.pipeline import run_pipeline
+from napari_sfh.types import Result
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+SHIPPED = sorted(list_bundles())
+CUBES = [name for name in ("wide", "phangs", "narrowband-muse") if name in SHIPPED]
+IMAGES = [name for name in ("narrowband", "jpas") if name in SHIPPED]
+
+
+def write_images(bundle: str, folder: Path) -> dict[str, Path]:
+    """Images of the bands of weights: a population's slope with a gradient across the field; band to file."""
+    instrument = load_instrument(bundle)
+    rng = np.random.default_rng(5)
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], [150.0, 2.0], [-1e-4, 1e-4]
+    slope = np.linspace(-0.5, 0.5, 9)[None, :] * np.ones((8, 1))
+    paths = {}
+    for made in make_band_filters(instrument):
+        flux = 1e-17 * (made.pivot_aa / 6000.0) ** slope * (1 + 0.01 * rng.standard_normal((8, 9)))
+        image = fits.ImageHDU(flux, wcs.to_header(), name="SCI")
+        image.header["BUNIT"] = "erg/s/cm2/AA"
+        error = fits.ImageHDU(np.full((8, 9), 2e-19), name="ERR")
+        path = folder / f"{made.name}.fits"
+        fits.HDUList([fits.PrimaryHDU(), image, error]).writeto(path)
+        paths[made.name] = path
+    return paths
+
+
+def write_catalogue(folder: Path, rows: int = 30, sky: bool = False) -> Path:
+    """Estimates of a catalogue by the weights for J-PAS bands."""
+    rng = np.random.default_rng(1)
+    filters = make_band_filters(load_instrument("jpas"))
+    slope = rng.uniform(-4, 2, rows)
+    table = Table({"ID": [f"J{k:03d}" for k in range(rows)]})
+    if sky:
+        table["RA"], table["DEC"] = 150 + rng.uniform(-0.1, 0.1, rows), 2 + rng.uniform(-0.1, 0.1, rows)
+    for made in filters:
+        table[f"mag_{made.name}"] = 19 + slope * np.log10(made.pivot_aa / 7000.0)
+        table[f"mag_{made.name}_err"] = np.full(rows, 0.05)
+    source, out = folder / "in.fits", folder / "out.fits"
+    table.write(source)
+    assert main(["estimate", str(source), "--model", "jpas", "--output", str(out), "--quiet"]) == 0
+    return out
+
+
+def write_spectra(folder: Path) -> Path:
+    """Estimates of single spectra by the weights for formation times."""
+    wave = np.arange(3600.0, 7400.0, 1.5)
+    paths = []
+    for k in range(4):
+        flux = np.interp(wave, [3600, 4000, 5500, 7400], [0.5 + 0.1 * k, 0.8 + 0.05 * k, 1.2, 1.3])
+        paths.append(folder / f"s{k}.txt")
+        np.savetxt(paths[-1], np.column_stack([wave, flux, 0.02 * flux]))
+    out = folder / "times.ecsv"
+    arguments = [*map(str, paths), "--model", "percentiles", "--redshift", "0", "--sigma", "200", "--quiet"]
+    assert main(["estimate", *arguments, "--output", str(out)]) == 0
+    return out
+
+
+def test_every_shipped_bundle_has_its_input_here() -> None:
+    assert set(SHIPPED) == {*CUBES, *IMAGES, "percentiles"}
+
+
+@pytest.fixture
+def dock(make_viewer: Callable[..., Any]) -> Any:
+    return open_explorer(make_viewer(1280, 720))
+
+
+def open_in(dock: Any, path: Path) -> None:
+    dock.open(path)
+    dock.finish(120)
+    QApplication.processEvents()
+
+
+def use_result(dock: Any, folder: Path) -> None:
+    """Click, map switch, grid, posterior, figure and table; nothing of it fails."""
+    session, viewer = dock.session, dock.viewer
+    click(viewer, session, session.n_bins // 2 + 1)
+    assert session.selected == session.n_bins // 2 + 1
+    for name in (*dock.stack.display.main_maps, "OOD", "FLAG"):
+        dock.show_map(name)
+        assert dock.stack.find("map", name).visible
+    dock.stack.display.toggle_grid(True)
+    assert sum(layer.visible for layer in viewer.layers) == len(dock.stack.display.main_maps)
+    dock.stack.display.toggle_grid(False)
+    if dock.session.result.prediction.has_histories:
+        return  # their pages and tables are tested elsewhere
+    dock.exports.save_plots(folder / "bins.png", session.views())
+    dock.exports.save_plots(folder / "maps.png", [])
+    dock.exports.save_table(folder / "bins.ecsv", session.views())
+    dock.exports.save_table(folder / "all.ecsv", None)
+    dock.finish(120)
+    assert all((folder / name).stat().st_size > 500 for name in ("bins.png", "maps.png", "bins.ecsv", "all.ecsv"))
+
+
+def run_on_cube(name: str) -> Result:
+    (cube,) = demo.find_demo_folder().glob("*DATACUBE*")
+    if load_bundle(name).instrument.spectrum is None:
+        return run_band_pipeline(BandRunConfig(cube=cube, model=name, target_snr=400.0))
+    made = run_pipeline(configure_run(cube=cube, model=name, target_snr=400.0, kinematics="0,60"))
+    assert made is not None
+    return made
+
+
+def run_on_images(name: str, folder: Path) -> Result:
+    folder.mkdir()
+    return run_band_pipeline(BandRunConfig(images=write_images(name, folder), model=name, target_snr=50.0))
+
+
+#: `wide` is shown by many other tests.
+@pytest.mark.parametrize(
+    "names", [("narrowband-muse", "jpas"), pytest.param(("wide", "phangs", "narrowband"), marks=pytest.mark.slow)]
+)
+def test_weights_on_maps_one_after_the_other(dock: Any, tmp_path: Path, names: tuple[str, ...]) -> None:
+    results = {name: run_on_cube(name) for name in CUBES if name in names}
+    results |= {name: run_on_images(name, tmp_path / name) for name in IMAGES if name in names}
+    for name, result in results.items():
+        open_in(dock, write_result(result, tmp_path / f"{name}.fits"))
+        use_result(dock, tmp_path)
+        scalars = not result.prediction.has_histories
+        assert dock.panel.estimates.isVisible() == scalars
+        assert dock.sections["ppxf"].isVisibleTo(dock) == (not scalars)
+        assert ("V" in dock.map.quantity.choices) == (result.instrument.spectrum is not None)
+        if scalars:
+            dock.tools["posterior"].draw()
+            dock.finish(120)
+            assert set(dock.tools["posterior"].shown.draws.values) == set(result.prediction.scalars)
+            dock.tools["posterior"].release()
+            assert dock.panel.estimates.names == result.prediction.scalars
+
+
+@pytest.mark.parametrize("sky", [False, True])
+def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, sky: bool) -> None:
+    open_in(dock, write_catalogue(tmp_path, sky=sky))
+    catalogue, panel = dock.catalogue, dock.catalogue.panel
+    assert panel.isVisible()
+    assert bool(len(dock.viewer.layers)) == sky
+    # A click on a line of the table.
+    place = panel.view.visualRect(panel.model.index(4, 0)).center()
+    QTest.mouseClick(panel.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    assert catalogue.selection.rows == (4,)
+    # A click on a point of the plot.
+    x, y = (panel.selection.table.read_numbers(str(f.value))[7] for f in (panel.x_field, panel.y_field))
+    plot = panel.scatter
+    here = plot.mapFromScene(plot.box.mapViewToScene(QPointF(float(x), float(y))))
+    QTest.mouseClick(plot.viewport(), Qt.MouseButton.LeftButton, pos=here)
+    assert len(catalogue.selection.rows) == 1
+    chosen = catalogue.selection.rows[0]
+    numbers = [panel.selection.table.read_numbers(str(f.value)) for f in (panel.x_field, panel.y_field)]
+    assert np.allclose([n[chosen] for n in numbers], [x, y], atol=0.1)
+    lines = {index.row() for index in panel.view.selectionModel().selectedRows()}
+    assert {int(panel.model.order[line]) for line in lines} == {chosen}
+    # A lasso around all.
+    lasso(plot, plot.box, [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98), (0.02, 0.03)])
+    assert len(catalogue.selection.rows) > 25
+    if sky:
+        (layer,) = dock.viewer.layers
+        assert set(layer.selected_data) == set(catalogue.selection.rows)
+        layer.selected_data = {2, 3}
+        assert catalogue.selection.rows == (2, 3)
+    catalogue.save_rows(tmp_path / "rows.ecsv")
+    catalogue.draw_posterior()
+    dock.finish(120)
+    assert dock.tools["posterior"].shown.draws.source == "out.fits"
+    dock.tools["posterior"].release()
+    saved = Table.read(tmp_path / "rows.ecsv", format="ascii.ecsv")
+    assert len(saved) == len(catalogue.selection.rows)
+
+
+def test_times_of_spectra_are_a_curve_and_sort(dock: Any, tmp_path: Path) -> None:
+    open_in(dock, write_spectra(tmp_path))
+    panel = dock.catalogue.panel
+    assert panel.estimates.names[:9] == tuple(f"t{p}" for p in range(10, 100, 10))
+    assert list(panel.model.order) == [0, 1, 2, 3]
+    column = panel.model.columns.index("T50")
+    panel.view.sortByColumn(column, Qt.SortOrder.DescendingOrder)
+    sorted_times = panel.selection.table.read_numbers("T50")[panel.model.order]
+    assert (np.diff(sorted_times) <= 0).all()
+    panel.corner_button.native.click()
+    dock.wait(60)
+    assert "spectra" in dock.message.text()

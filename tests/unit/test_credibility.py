@@ -1,0 +1,235 @@
+"""What the prior decides, what another prior would say, and what the data contradict."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from muse_hst import MUSE_HST, WAVE_AA
+from scipy.stats import multivariate_normal
+from synthetic_prediction import prediction_of, result_of
+from synthetic_toys import toy_source
+from toy_universe import make_toy_basis, make_toy_data, write_toy_bundle
+
+from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.credibility.continuum_check import find_continuum_mismatch, measure_continuum_scatter
+from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prior_influence import (
+    describe_prior_share,
+    find_prior_dominated,
+    measure_prior_share,
+)
+from napari_sfh.analysis.credibility.reweighting import NormalPrior, UniformPrior, reweight_posterior
+from napari_sfh.analysis.gas.line_fitting import remove_gas_emission
+from napari_sfh.analysis.gas.line_maps import HALPHA, LINES, UNIT_CGS, LineFluxes
+from napari_sfh.analysis.gas.predicted_lines import COMPARED_LINES, compare_line_widths, find_absent_lines
+from napari_sfh.analysis.maps import list_result_maps, make_map_image
+from napari_sfh.analysis.posteriors import reweight_bin_posterior
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.results import read_result, write_result
+from napari_sfh.model.bundle import list_bundles, load_bundle
+from napari_sfh.model.prior_summary import (
+    GaussianMixtureDensity,
+    load_prior_summary,
+    prior_summary_from_json,
+)
+from napari_sfh.model.targets import HistoryTargets
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.training.fitting.spectra_sources import make_fresh_source
+from napari_sfh.training.simulator.prior_summary import summarise_prior
+from napari_sfh.types import FLAG_MEANING, QUANTILES, Flag
+
+
+def normal_quantiles(mean, sigma):
+    return mean + sigma * np.array([-1.959964, -0.994458, 0.0, 0.994458, 1.959964])
+
+
+@pytest.fixture
+def result():
+    """Three bins whose LW ages are as wide as the prior, half as wide, and not predicted."""
+    prediction = prediction_of(3)
+    for i, width in enumerate((0.4, 0.2)):
+        prediction.quantiles["lg_age_lw"][i] = normal_quantiles(9.0, width)
+    prior = {"lg_age_lw": normal_quantiles(9.0, 0.4).astype(np.float32)}
+    prior["mh"] = np.tile(normal_quantiles(-0.3, 0.5), (16, 1)).astype(np.float32)
+    return replace(result_of(prediction), prior=prior)
+
+
+def test_the_share_of_the_prior_is_a_ratio_of_widths(result):
+    share = measure_prior_share(result.prediction, result.prior, "lg_age_lw")
+    np.testing.assert_allclose(share[:2], [1.0, 0.5], rtol=1e-4)
+    assert np.isnan(share[2])
+    by_age = measure_prior_share(result.prediction, result.prior, "mh")
+    np.testing.assert_allclose(by_age[0], 0.1 / (0.5 * 0.994458), rtol=1e-4)
+    with pytest.raises(SfhInputError, match="tau_bc"):
+        measure_prior_share(result.prediction, result.prior, "tau_bc")
+
+
+def test_bins_that_the_prior_decides_are_flagged(result):
+    assert find_prior_dominated(result.prediction, result.prior).tolist() == [True, False, False]
+    assert not find_prior_dominated(result.prediction, {}).any()
+    flag = derive_credibility_flags(result.data, result.prediction, result.prior)
+    assert ((flag & int(Flag.PRIOR_DECIDES)) > 0).tolist() == [True, False, False]
+    assert describe_prior_share(1.0).endswith("the prior decides")
+    assert describe_prior_share(0.1).endswith("the data decide")
+
+
+def test_share_of_the_prior_is_a_map_and_a_number_beside_the_click(result):
+    assert "PRIOR_AGE_LW" in list_result_maps(result)
+    assert "PRIOR_MH_LW" not in list_result_maps(result)
+    np.testing.assert_allclose(make_map_image(result, "PRIOR_AGE_LW")[0, :2], [1.0, 0.5], rtol=1e-4)
+    view = BinView.of(result, 1)
+    assert next(row.text for row in view.numbers if row.label == "Prior").startswith("1.00")
+    np.testing.assert_allclose(view.prior["mh"].value, -0.3)
+    assert set(view.prior) == {"mh"}
+    unknown = BinView.of(replace(result, prior={}), 1)
+    assert next(row.text for row in unknown.numbers if row.label == "Prior") == "–"
+
+
+def test_the_prior_stays_in_the_result_file(result, tmp_path):
+    back = read_result(write_result(result, tmp_path / "result.fits"))
+    assert set(back.prior) == set(result.prior)
+    for name, values in result.prior.items():
+        np.testing.assert_array_equal(back.prior[name], values)
+    none = read_result(write_result(replace(result, prior={}), tmp_path / "none.fits"))
+    assert none.prior == {}
+
+
+def test_every_flag_is_explained_in_the_file(result, tmp_path):
+    from astropy.io import fits
+
+    header = fits.getheader(write_result(result, tmp_path / "result.fits"))
+    for bit, meaning in FLAG_MEANING.items():
+        assert header[f"FLAG{bit.value}"] == meaning
+
+
+# --- Another prior ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixture():
+    means, covariances = np.array([[9.0, 0.0], [10.0, -0.5]]), np.array([np.diag([0.3, 0.2]), [[0.2, 0.1], [0.1, 0.3]]])
+    return GaussianMixtureDensity(("lg_age_lw", "mh_lw"), np.array([0.4, 0.6]), means, covariances)
+
+
+def test_the_density_is_that_of_the_mixture_and_of_its_margins(mixture):
+    x = np.random.default_rng(1).normal(9.5, 1.0, 20), np.random.default_rng(2).normal(0.0, 0.5, 20)
+    joint = sum(
+        w * multivariate_normal(m, c).pdf(np.column_stack(x))
+        for w, m, c in zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
+    )
+    np.testing.assert_allclose(np.exp(mixture.evaluate_log_density({"lg_age_lw": x[0], "mh_lw": x[1]})), joint)
+    margin = sum(
+        w * multivariate_normal(m[1], c[1, 1]).pdf(x[1])
+        for w, m, c in zip(mixture.weights, mixture.means, mixture.covariances, strict=True)
+    )
+    np.testing.assert_allclose(np.exp(mixture.evaluate_log_density({"mh_lw": x[1]})), margin)
+    with pytest.raises(SfhInputError, match="no known density"):
+        mixture.evaluate_log_density({"ebv": x[0]})
+
+
+def test_a_new_prior_gives_the_posterior_of_the_product_of_normals():
+    # Likelihood N(0.3, 0.2), old prior N(0, 0.5): the posterior is known, and so is that of a prior N(-0.2, 0.3).
+    likelihood, old, new = (0.3, 0.2), (0.0, 0.5), (-0.2, 0.3)
+
+    def product(a, b):
+        precision = 1 / a[1] ** 2 + 1 / b[1] ** 2
+        return (a[0] / a[1] ** 2 + b[0] / b[1] ** 2) / precision, precision**-0.5
+
+    mean, sigma = product(likelihood, old)
+    draws = {"mh_lw": np.random.default_rng(3).normal(mean, sigma, 200_000)}
+    density = GaussianMixtureDensity(("mh_lw",), np.ones(1), np.array([[old[0]]]), np.array([[[old[1] ** 2]]]))
+    made = reweight_posterior(draws, density, {"mh_lw": NormalPrior(*new)})
+    np.testing.assert_allclose(made.quantiles["mh_lw"], normal_quantiles(*product(likelihood, new)), atol=0.01)
+    assert 1000 < made.effective_size < 200_000
+    assert made.is_reliable
+    same = reweight_posterior(draws, density, {"mh_lw": NormalPrior(*old)})
+    assert same.effective_size == pytest.approx(200_000, rel=1e-3)
+
+
+def test_a_prior_that_allows_no_draw_is_refused(mixture):
+    draws = {"mh_lw": np.zeros(100), "ebv": np.arange(100.0)}
+    with pytest.raises(SfhInputError, match="none of the posterior's draws"):
+        reweight_posterior(draws, mixture, {"mh_lw": UniformPrior(1.0, 2.0)})
+    with pytest.raises(SfhInputError, match="was not drawn"):
+        reweight_posterior(draws, mixture, {"lg_age_lw": UniformPrior(1.0, 2.0)})
+
+
+def test_a_bin_of_a_result_is_reweighted(tmp_path):
+    labels = make_fresh_source(toy_source(), 300, 1).labels
+    summary = summarise_prior(labels, HistoryTargets())
+    path = write_toy_bundle(tmp_path / "toy.safetensors", prior_summary=summary.to_json())
+    bundle = load_bundle(path)
+    data, _ = make_toy_data(2)
+    made = replace(result_of(prediction_of(3)), data=data, model_sha256=bundle.sha256, settings={"model": str(path)})
+    out = reweight_bin_posterior(made, 1, {"mh_mw": UniformPrior(-5.0, 5.0)}, ("mh_mw", "lg_age_lw"), 500)
+    assert set(out.quantiles) == {"mh_mw", "lg_age_lw"}
+    assert out.weights.sum() == pytest.approx(1.0)
+
+
+def test_a_summary_is_what_the_labels_are():
+    labels = make_fresh_source(toy_source(), 300, 1).labels
+    summary = prior_summary_from_json(summarise_prior(labels, HistoryTargets()).to_json())
+    np.testing.assert_allclose(summary.quantiles["mh_lw"], np.quantile(labels.mh_lw, QUANTILES), atol=1e-4)
+    assert summary.quantiles["light_frac"].shape == (16, 5)
+    assert summary.density.names == MEAN_NAMES
+    assert summary.n == 300
+    middle = {k: np.array([np.median(getattr(labels, k)), 50.0]) for k in MEAN_NAMES}
+    inside, outside = summary.density.evaluate_log_density(middle)
+    assert inside > outside + 100
+
+
+@pytest.mark.parametrize("name", sorted(list_bundles()))
+def test_shipped_weights_know_their_prior(name):
+    bundle = load_bundle(name)
+    summary = load_prior_summary(bundle)
+    assert set(bundle.targets.scalars) <= set(summary.quantiles)
+    assert all(summary.half_width(k) > 0.01 for k in bundle.targets.scalars)
+
+
+# --- What the data contradict -------------------------------------------------------------------------------------
+
+
+def test_a_continuum_that_bends_is_a_mismatch():
+    data, _ = make_toy_data(3, seed=4)
+    wave = np.cos(2 * np.pi * WAVE_AA / 700.0)
+    model = np.stack([data.flux[0], data.flux[1] / (1 + 0.15 * wave), data.flux[2] / (1 + 0.01 * wave)])
+    model = np.where(data.mask, model, 1.0).astype(np.float32)
+    assert find_continuum_mismatch(data, model).tolist() == [False, True, False]
+    scatter, noise = measure_continuum_scatter(data, model)
+    assert scatter[1] == pytest.approx(0.15 / np.sqrt(2), rel=0.15)
+    assert (noise < 0.02).all()
+    assert not find_continuum_mismatch(data, np.full_like(model, np.nan)).any()
+
+
+def test_noise_alone_is_no_mismatch():
+    data, _ = make_toy_data(1, seed=4)
+    rng = np.random.default_rng(5)
+    noisy = replace(data, flux=(1 + rng.normal(0, 0.5, data.flux.shape)).astype(np.float32), mask=data.mask | True)
+    noisy = replace(noisy, error=np.full_like(data.flux, 0.5))
+    assert not find_continuum_mismatch(noisy, np.ones_like(data.flux)).any()
+
+
+def test_predicted_lines_that_are_not_there_are_found():
+    basis = make_toy_basis(MUSE_HST)
+    data, _ = make_toy_data(3)
+    data = replace(data, norm_cgs=np.full(3, 1e-17))
+    stars = np.ones_like(data.flux)
+    model = stars.copy()
+    pixel = float(np.median(data.instrument.grid.pixel_aa))
+    for name in COMPARED_LINES:
+        x = (WAVE_AA - LINES[name][1]) / 3.5
+        model += 4.0 * np.exp(-0.5 * x**2) / (3.5 * np.sqrt(2 * np.pi))  # 4 AA in each
+    unit = 1e-17 / UNIT_CGS
+    measured = np.array([0.0, 3.0, np.nan]) * unit
+    lines = LineFluxes(
+        {k: measured.copy() for k in COMPARED_LINES}, {k: np.full(3, 0.1 * unit) for k in COMPARED_LINES}, "", ""
+    )
+    widths = compare_line_widths(data, model, stars, 0.0, lines)
+    np.testing.assert_allclose(widths.predicted, 4.0, rtol=0.02)
+    np.testing.assert_allclose(widths.measured[1], 3.0, rtol=1e-6)
+    assert find_absent_lines(widths).tolist() == [True, False, False]
+    noisy = replace(lines, error={k: np.full(3, 2.0 * unit) for k in COMPARED_LINES})
+    assert not find_absent_lines(compare_line_widths(data, model, stars, 0.0, noisy)).any()
+    assert pixel > 0
+    assert HALPHA in COMPARED_LINES
+    assert not remove_gas_emission(basis).young_nebular.any()

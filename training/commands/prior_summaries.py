@@ -1,0 +1,64 @@
+"""``napari-sfh-train prior-summaries``: how wide the priors of finished weights are, for weights that do not say so.
+
+Weights that are trained today carry the summary of their prior. For those of earlier versions, objects are drawn anew
+from the prior that the weights name, and the summaries are kept by the prior's sha256 in
+``src/napari_sfh/data/prior_summaries.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_sfh.model.bundle import Bundle
+
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def add_prior_summaries_parser(subparsers: Subparsers) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser("prior-summaries", help="widths of the priors of weights", description=__doc__)
+    parser.add_argument("--weights", nargs="*", help="names or files (default: all shipped ones)")
+    parser.add_argument("--n", type=int, default=20_000, help="objects to draw of each prior (default 20000)")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file to write; what it has of others stays")
+    parser.set_defaults(run=run_prior_summaries)
+
+
+def run_prior_summaries(args: argparse.Namespace) -> int:
+    """Draw, measure and write."""
+    import json
+
+    from napari_sfh.errors import SfhInputError
+    from napari_sfh.io.atomic import write_atomically
+    from napari_sfh.model.bundle import list_bundles, load_bundle
+    from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
+
+    if args.n < 200:
+        raise SfhInputError(f"--n {args.n}: at least 200 objects are needed")
+    found: dict[str, Any] = {}
+    if args.output.is_file():
+        found = json.loads(args.output.read_text(encoding="utf-8"))
+    for name in args.weights or list_bundles():
+        bundle = load_bundle(name)
+        prior = bundle.meta["prior"]
+        if PRIOR_SUMMARY_KEY in bundle.meta or not prior.get("toml"):
+            continue
+        found[prior["sha256"]] = {"prior": prior["name"]} | _draw_summary(bundle, args.n)
+        print(f"{bundle.name}: prior {prior['name']}")
+    with write_atomically(args.output) as part:
+        part.write_text(json.dumps(found, sort_keys=True) + "\n", encoding="utf-8")
+    return 0
+
+
+def _draw_summary(bundle: Bundle, n: int) -> dict[str, Any]:
+    """The summary of one bundle's prior, as JSON has it."""
+    from napari_sfh.training.fitting.spectra_sources import make_fresh_source
+    from napari_sfh.training.prior.prior_config import parse_prior
+    from napari_sfh.training.simulator.prior_summary import summarise_prior
+    from napari_sfh.training.simulator.simulation import prepare_prior
+
+    prior = bundle.meta["prior"]
+    source = prepare_prior(parse_prior(prior["toml"], f"prior of {bundle.name}"), bundle.instrument)
+    return summarise_prior(make_fresh_source(source, n, 1).labels, bundle.targets).to_json()
