@@ -14,11 +14,11 @@ import torch
 from matplotlib.figure import Figure
 from scipy.special import erf
 
+from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.training.studies.percentiles.percentile_galaxies import (
     LABELS,
     MAX_AGE_GYR,
     MH_VALUES,
-    SHARES,
     rebuild_spectrum,
 )
 from napari_sfh.training.studies.percentiles.percentile_measure import PercentileStudy
@@ -30,7 +30,8 @@ INDICES_AA = {
     "Hβ$_o$": ((4839.3, 4877.1), (4821.2, 4838.4), (4897.4, 4915.8)),
     "Mgb": ((5160.1, 5192.6), (5117.7, 5142.7), (5191.4, 5206.4)),
 }
-_COLORS = ("tab:blue", "tab:orange", "tab:green", "tab:red")
+#: Per cent of the mass of the nine times.
+_PER_CENT = 100 * np.array(FORMED_FRACTIONS)
 _STACKS = 18
 
 
@@ -87,7 +88,7 @@ def plot_histories(study: PercentileStudy, n: int = 100) -> Figure:
     cosmic = MAX_AGE_GYR - lookback
     for formed, times in zip(g.formed[:n], g.times_gyr[:n], strict=True):
         left.plot(0.5 * (cosmic[1:] + cosmic[:-1]), -np.diff(formed) / np.diff(lookback), lw=0.3)
-        right.plot(100 * SHARES, times, lw=0.3)
+        right.plot(_PER_CENT, times, lw=0.3)
     left.set(xlabel="cosmic time [Gyr]", ylabel="SFR / mass [1/Gyr]", ylim=(0, 1))
     right.set(xlabel="mass formed [%]", ylabel="cosmic time [Gyr]")
     return figure
@@ -176,10 +177,10 @@ def plot_growth_curves(study: PercentileStudy) -> Figure:
 def _draw_growth(axes: Any, study: PercentileStudy, k: int, color: Any, truth: bool = False) -> None:
     q = np.quantile(study.draws[k, :, :-1], [0.025, 0.16, 0.5, 0.84, 0.975], axis=0)
     for low, high in ((0, 4), (1, 3)):
-        axes.fill_betweenx(100 * SHARES, q[low], q[high], color=color, alpha=0.25, lw=0)
-    axes.plot(q[2], 100 * SHARES, "--", color=color)
+        axes.fill_betweenx(_PER_CENT, q[low], q[high], color=color, alpha=0.25, lw=0)
+    axes.plot(q[2], _PER_CENT, "--", color=color)
     if truth:
-        axes.plot(study.truth[k, :-1], 100 * SHARES, color="black")
+        axes.plot(study.truth[k, :-1], _PER_CENT, color="black")
 
 
 def plot_percentile_answers(study: PercentileStudy) -> Figure:
@@ -252,7 +253,7 @@ def plot_stack_growth(study: PercentileStudy, stacks: I64) -> Figure:
     axes = figure.subplots()
     colors = matplotlib.colormaps["viridis"](np.linspace(0, 1, len(stacks)))
     for k, color in zip(stacks, colors, strict=True):
-        axes.plot(np.median(study.draws[k, :, :-1], axis=0), 100 * SHARES, color=color, lw=1)
+        axes.plot(np.median(study.draws[k, :, :-1], axis=0), _PER_CENT, color=color, lw=1)
     axes.set(xlabel="cosmic time [Gyr]", ylabel="mass formed [%]", title="old galaxies, metal-poor (blue) to rich")
     return figure
 
