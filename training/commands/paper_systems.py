@@ -120,9 +120,8 @@ def _measure_spaxels(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]
     with print_progress(args.quiet) as progress:
         if args.search:
             settings, measured["search"] = spaxel_tests.search_spaxel_network(made, settings, args.search, progress)
-        answers = {
-            kind: spaxel_tests.predict_held_out_folds(made, kind, settings, progress) for kind in spaxel_tests.SETS
-        }
+        test = spaxel_tests.predict_held_out_folds
+        answers = {kind: test(made, kind, settings, progress) for kind in spaxel_tests.SPAXEL_SETS}
         for kind, one in answers.items():
             trends = spaxel_tests.measure_trends(made, one)
             measured["sets"][kind] = spaxel_tests.measure_set(made, one) | ({"trends": trends} if trends else {})

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_sfh.training.studies.narrow_bands.spaxel_tests import PAPER_GRADIENT_SCATTER, PAPER_SCATTER
 
-NAMES = {"lg_age": "log age", "mh": "[M/H]", "mh_mw": "[M/H]", "ebv": "E(B-V)"}
+_NAMES = {"lg_age": "log age", "mh": "[M/H]", "mh_mw": "[M/H]", "ebv": "E(B-V)"}
 Measured = Mapping[str, Any]
 
 
@@ -37,7 +37,7 @@ def format_spaxel_page(measured: Measured) -> str:
             rows.append(
                 [
                     kind,
-                    NAMES[name],
+                    _NAMES[name],
                     f"{t['bias']:+.3f}",
                     f"{t['std']:.3f}",
                     f"{t['nmad']:.3f}",
@@ -72,7 +72,7 @@ def format_spaxel_page(measured: Measured) -> str:
 def _format_trends(measured: Measured) -> list[str]:
     """Correlation of galaxies' errors with their properties."""
     rows = [
-        [kind, NAMES[name], key, f"{t['correlation_of_median']:+.2f}", f"{t['correlation_of_scatter']:+.2f}"]
+        [kind, _NAMES[name], key, f"{t['correlation_of_median']:+.2f}", f"{t['correlation_of_scatter']:+.2f}"]
         for kind, tables in measured["sets"].items()
         for name, trends in tables.get("trends", {}).items()
         for key, t in trends.items()
@@ -118,7 +118,7 @@ def _format_magnitudes(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
     spread = [f"{first[n]['spread']:.3f}" for n in names]
     cells.append(["spread of the truth", *spread, *([""] if strange else [])])
-    head = ["magnitude", *(NAMES[n] for n in names), *(["out of distribution"] if strange else [])]
+    head = ["magnitude", *(_NAMES[n] for n in names), *(["out of distribution"] if strange else [])]
     return _format_rows(head, cells)
 
 

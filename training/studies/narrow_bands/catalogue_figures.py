@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from napari_sfh.instruments.files import make_band_filters
 from napari_sfh.training.simulator.simulation import PreparedPrior
 from napari_sfh.training.studies.narrow_bands import catalogue_networks
-from napari_sfh.training.studies.narrow_bands.catalogue_networks import QUANTITIES, CatalogueSample
+from napari_sfh.training.studies.narrow_bands.catalogue_networks import CATALOGUE_QUANTITIES, CatalogueSample
 from napari_sfh.types import F64
 
-LABELS = {"lg_age": "log age [yr]", "mh_mw": "[M/H]", "ebv": "E(B-V) [mag]"}
-COLORS = {"lg_age": "tab:green", "mh_mw": "tab:blue", "ebv": "tab:orange"}
+AXIS_WORDS = {"lg_age": "log age [yr]", "mh_mw": "[M/H]", "ebv": "E(B-V) [mag]"}
+_COLORS = {"lg_age": "tab:green", "mh_mw": "tab:blue", "ebv": "tab:orange"}
 _LIBRARY_COLORS = ("tab:green", "tab:red", "tab:blue", "tab:purple")
 #: Edges in log age of the classes whose errors Fig. 3 states (ours: its own are lost).
-AGE_CLASSES = (-np.inf, 8.5, 9.5, np.inf)
+AGE_CLASS_EDGES = (-np.inf, 8.5, 9.5, np.inf)
 
 
 def plot_library_grids(source: PreparedPrior, n: int = 1500, seed: int = 8) -> Figure:
@@ -34,7 +34,7 @@ def plot_library_grids(source: PreparedPrior, n: int = 1500, seed: int = 8) -> F
         color = _LIBRARY_COLORS[k % len(_LIBRARY_COLORS)]
         grid[1, k].plot(*everything, ".", color="0.8", ms=1.5)
         grid[1, k].plot(sample.truth["lg_age"], sample.truth["mh_mw"], ".", color=color, ms=2)
-        grid[1, k].set(xlabel=LABELS["lg_age"], ylabel=LABELS["mh_mw"])
+        grid[1, k].set(xlabel=AXIS_WORDS["lg_age"], ylabel=AXIS_WORDS["mh_mw"])
         grid[0, k].hist(sample.truth["lg_age"], 40, color=color)
         grid[0, k].set_title(name)
     return figure
@@ -76,13 +76,13 @@ def plot_predicted_ages(sample: CatalogueSample, found: F64, title: str) -> Figu
             axes.errorbar(0.5 * (a + b), np.median(mine), mine.std(), fmt="o", color="red", ms=4)
     axes.plot([low, high], [low, high], color="black", lw=0.8)
     lines = []
-    for a, b in pairwise(AGE_CLASSES):
+    for a, b in pairwise(AGE_CLASS_EDGES):
         error = (found - truth)[(truth >= a) & (truth < b)]
         if error.size:
             lines.append(f"{a:g} to {b:g}: μ {error.mean():+.2f}, σ {error.std():.2f}")
     axes.text(0.03, 0.97, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=8)
     error = found - truth
-    axes.set(xlabel=f"true {LABELS['lg_age']}", ylabel="predicted", xlim=(low, high), ylim=(low, high))
+    axes.set(xlabel=f"true {AXIS_WORDS['lg_age']}", ylabel="predicted", xlim=(low, high), ylim=(low, high))
     axes.set_title(f"{title}: μ {error.mean():+.3f}, σ {error.std():.3f}", size=10)
     return figure
 
@@ -94,9 +94,17 @@ def plot_errors_by_snr(tables: Mapping[str, Mapping[str, Any]]) -> Figure:
     for axes, (key, title) in zip(figure.subplots(1, 3), words, strict=True):
         for (network, rows), style in zip(tables.items(), ("-", "--"), strict=False):
             snr = [catalogue_networks.convert_magnitude_to_snr(float(m)) for m in rows]
-            for name in QUANTITIES:
+            for name in CATALOGUE_QUANTITIES:
                 values = [row[name][key] for row in rows.values()]
-                axes.plot(snr, values, style, marker="o", ms=4, color=COLORS[name], label=f"{LABELS[name]}, {network}")
+                axes.plot(
+                    snr,
+                    values,
+                    style,
+                    marker="o",
+                    ms=4,
+                    color=_COLORS[name],
+                    label=f"{AXIS_WORDS[name]}, {network}",
+                )
         axes.set(xscale="log", xlabel="S/N of a band, before its floor", title=title)
     figure.axes[0].legend(fontsize=7)
     return figure

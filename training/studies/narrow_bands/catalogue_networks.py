@@ -19,7 +19,7 @@ from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.prior.distributions import Dist, constant_distribution
 from napari_sfh.training.simulator.simulation import PreparedPrior, simulate_objects
 from napari_sfh.training.studies.narrow_bands.catalogue_measure import (
-    MAGNITUDES,
+    CATALOGUE_MAGNITUDES,
     convert_magnitude_to_snr,
     observe_at_snr,
     summarise_catalogue_errors,
@@ -33,12 +33,12 @@ from napari_sfh.training.studies.narrow_bands.narrow_nets import (
 from napari_sfh.types import F32, F64, Observation, Progress
 
 #: The quantities, one network each.
-QUANTITIES = ("lg_age", "mh_mw", "ebv")
+CATALOGUE_QUANTITIES = ("lg_age", "mh_mw", "ebv")
 #: Magnitudes of the training objects, and those at which libraries are compared.
 TRAINING_MAGNITUDES: tuple[float, ...] = tuple(np.arange(16.0, 22.01, 0.5).tolist())
-BRIGHT: tuple[float, ...] = (16.0, 17.0, 18.0)
+BRIGHT_MAGNITUDES: tuple[float, ...] = (16.0, 17.0, 18.0)
 #: Name of the training set that holds every library.
-ALL = "all"
+ALL_LIBRARIES = "all"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class CatalogueSample:
     """N objects as the paper's networks read them, and the truth."""
 
     flux: F32  # (N, B) f_nu over its median
-    truth: Mapping[str, F32]  # of `QUANTITIES`
+    truth: Mapping[str, F32]  # of `CATALOGUE_QUANTITIES`
     observed: Observation
 
 
@@ -81,7 +81,7 @@ def draw_catalogue_sample(source: PreparedPrior, n: int, magnitudes: Sequence[fl
         chosen = Dist("choice", snr, min(snr), max(snr), (1.0,) * len(snr))
     at = replace(source, config=observe_at_snr(source.config, chosen))
     data, labels, _ = simulate_objects(at, np.random.default_rng([seed, 72]), n)
-    truth = {name: np.asarray(labels.quantity(name), np.float32) for name in QUANTITIES}
+    truth = {name: np.asarray(labels.quantity(name), np.float32) for name in CATALOGUE_QUANTITIES}
     return CatalogueSample(convert_to_f_nu(data), truth, data)
 
 
@@ -131,9 +131,10 @@ def measure_paper_networks(
     if len(names) > 2:
         sets |= {f"all but {name}": [other for other in names if other != name] for name in names}
     if len(names) > 1:
-        sets[ALL] = names
+        sets[ALL_LIBRARIES] = names
     tests = {
-        name: draw_catalogue_sample(keep_libraries(source, [name]), s.n_test, BRIGHT, s.seed + 1) for name in names
+        name: draw_catalogue_sample(keep_libraries(source, [name]), s.n_test, BRIGHT_MAGNITUDES, s.seed + 1)
+        for name in names
     }
     across: dict[str, Any] = {}
     networks: dict[str, Regressor] = {}
@@ -143,7 +144,7 @@ def measure_paper_networks(
         networks = fit_paper_networks(sample, s)
         across[title] = {name: measure_sample_errors(networks, test) for name, test in tests.items()}
     rows = {}
-    for magnitude in MAGNITUDES:
+    for magnitude in CATALOGUE_MAGNITUDES:
         test = draw_catalogue_sample(source, s.n_test, [magnitude], s.seed + 2)
         rows[f"{magnitude:g}"] = measure_sample_errors(networks, test)
     measured = {"by_magnitude": rows, "across": across, "n": s.n, "n_test": s.n_test, "epochs": s.fit.epochs}

@@ -14,7 +14,7 @@ from napari_sfh.training.studies.narrow_bands.narrow_galaxies import EARLY_LG_SS
 from napari_sfh.training.studies.narrow_bands.spaxel_tests import SPAXEL_QUANTITIES, SetAnswers
 from napari_sfh.types import F32, F64
 
-LABELS = {"lg_age": "log age [yr]", "mh": "[M/H]"}
+SPAXEL_AXIS_LABELS = {"lg_age": "log age [yr]", "mh": "[M/H]"}
 _PROPERTY_LABELS = {
     "lg_ssfr": "log sSFR [1/yr]",
     "a_v": "A$_V$ [mag]",
@@ -83,7 +83,9 @@ def plot_example_profile(made: MockSpaxels, answers: SetAnswers, draws: int = 10
     mine = np.flatnonzero(made.galaxy == int(np.argmax(count)))
     inside = mine[made.r[mine] < 1]
     rng = np.random.default_rng(1)
-    for row, (name, label) in zip(figure.subplots(2, 2, sharex=True, sharey="row"), LABELS.items(), strict=True):
+    for row, (name, label) in zip(
+        figure.subplots(2, 2, sharex=True, sharey="row"), SPAXEL_AXIS_LABELS.items(), strict=True
+    ):
         for axes, (title, values) in zip(
             row, (("labels", getattr(made, name)), ("answers", answers.found[name])), strict=True
         ):
@@ -102,7 +104,7 @@ def plot_example_profile(made: MockSpaxels, answers: SetAnswers, draws: int = 10
 def plot_answers(made: MockSpaxels, answers: SetAnswers, title: str) -> Figure:
     """Answers against labels, with the density of the points."""
     figure = _figure(5, 9)
-    for axes, (name, label) in zip(figure.subplots(2, 1), LABELS.items(), strict=True):
+    for axes, (name, label) in zip(figure.subplots(2, 1), SPAXEL_AXIS_LABELS.items(), strict=True):
         truth, found = getattr(made, name), answers.found[name]
         low, high = np.percentile(truth, [0.2, 99.8])
         axes.plot(truth, found, ".", color="0.6", ms=1.5, rasterized=True)
@@ -156,7 +158,7 @@ def plot_trend(made: MockSpaxels, answers: Mapping[str, SetAnswers], measured: M
         for axes, value, word in zip(pair, values, ("median", "scatter"), strict=True):
             axes.plot(made.properties[key], value, ".", color="0.5")
             axes.plot(binned["at"], binned[word], "o-", color="red", ms=4)
-            axes.set_ylabel(f"{word} of {LABELS[name]}, {kind}")
+            axes.set_ylabel(f"{word} of {SPAXEL_AXIS_LABELS[name]}, {kind}")
         pair[0].axhline(0, color="black", lw=0.5)
     for axes in figure.axes[-2:]:
         axes.set_xlabel(_PROPERTY_LABELS[key])

@@ -21,7 +21,7 @@ from napari_sfh.training.studies.narrow_bands.narrow_galaxies import FOLDS, Mock
 from napari_sfh.types import F32
 
 #: Properties of galaxies that a table may hold.
-PROPERTIES = ("lg_ssfr", "a_v", "inclination", "lg_mass")
+GALAXY_PROPERTIES = ("lg_ssfr", "a_v", "inclination", "lg_mass")
 
 
 def read_spaxel_table(path: Path, instrument: Instrument) -> MockSpaxels:
@@ -55,7 +55,7 @@ def read_spaxel_table(path: Path, instrument: Instrument) -> MockSpaxels:
         galaxy=galaxy.astype(np.int32),
         r=radius[whole],
         filters=filters,
-        properties={k: _average_per_galaxy(columns[k], whole, galaxy) for k in PROPERTIES if k in columns},
+        properties={k: _average_per_galaxy(columns[k], whole, galaxy) for k in GALAXY_PROPERTIES if k in columns},
     )
 
 

@@ -32,7 +32,7 @@ from napari_sfh.types import F32, F64, I64, Progress
 
 #: What a spaxel's network reads, and the gradient tool's name for it.
 SPAXEL_QUANTITIES = {"lg_age": "AGE_LW", "mh": "MH_LW"}
-SETS: tuple[Split, ...] = ("A", "B")
+SPAXEL_SETS: tuple[Split, ...] = ("A", "B")
 #: What the paper prints: robust std of log age and [M/H], and of their gradients per R_e.
 PAPER_SCATTER = {"A": {"lg_age": 0.03, "mh": 0.03}, "B": {"lg_age": 0.14, "mh": 0.16}}
 PAPER_GRADIENT_SCATTER = {"A": {"lg_age": 0.02, "mh": 0.02}, "B": {"lg_age": 0.15, "mh": 0.16}}
@@ -208,7 +208,7 @@ def measure_learning_curve(
         "runs": runs,
         "random": float(np.sqrt(2) * made.lg_age.std()),
     }
-    for kind in SETS:
+    for kind in SPAXEL_SETS:
         scatter = np.zeros((len(LEARNING_SHARES), runs))
         for run in range(runs):
             report_progress(Progress(f"learning curve, set {kind}", run, runs), progress)

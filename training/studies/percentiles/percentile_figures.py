@@ -25,8 +25,8 @@ from napari_sfh.training.studies.percentiles.percentile_measure import Percentil
 from napari_sfh.types import F32, F64, I64
 
 #: Lines that Fig. 10 marks, Angstrom, and windows of two indices: band, blue and red continuum.
-LINES_AA = {"Hβ": 4861.0, "Mg": 5175.0, "NaD": 5893.0, "Hα": 6563.0}
-INDICES_AA = {
+MARKED_LINES_AA = {"Hβ": 4861.0, "Mg": 5175.0, "NaD": 5893.0, "Hα": 6563.0}
+INDEX_WINDOWS_AA = {
     "Hβ$_o$": ((4839.3, 4877.1), (4821.2, 4838.4), (4897.4, 4915.8)),
     "Mgb": ((5160.1, 5192.6), (5117.7, 5142.7), (5191.4, 5206.4)),
 }
@@ -127,7 +127,7 @@ def plot_latent_against_wavelength(study: PercentileStudy, latent: F32, n: int =
         z = (z - z.mean()) / max(float(z.std()), 1e-9)
         axes.plot(study.galaxies.wave_aa, np.abs(z @ flux) / len(flux), lw=0.5, color="black")
         axes.set(ylabel=f"|r| of z{k + 1}", ylim=(0, 1))
-        for name, line in LINES_AA.items():
+        for name, line in MARKED_LINES_AA.items():
             axes.axvline(line, color="tab:red", lw=0.6)
             if k == 0:
                 axes.text(line, 1.02, name, color="tab:red", ha="center", va="bottom", fontsize=8)
@@ -153,7 +153,7 @@ def plot_latent_projection(study: PercentileStudy, latent: F32, n: int = 3000) -
     flux, wave = study.galaxies.spectra(study.rows[:n]), study.galaxies.wave_aa
     values: dict[str, Any] = {f"t{p} [Gyr]": study.truth[:n, p // 10 - 1] for p in (10, 90)}
     values["[M/H]"] = study.truth[:n, -1]
-    values |= {f"{name} [Å]": measure_index(wave, flux, windows) for name, windows in INDICES_AA.items()}
+    values |= {f"{name} [Å]": measure_index(wave, flux, windows) for name, windows in INDEX_WINDOWS_AA.items()}
     for axes, (name, value) in zip(figure.subplots(1, len(values)), values.items(), strict=True):
         low, high = np.percentile(value, [2, 98])
         points = axes.scatter(*place.T, c=value, s=2, vmin=low, vmax=high, cmap="viridis", rasterized=True)
