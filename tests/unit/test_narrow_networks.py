@@ -181,7 +181,7 @@ def test_errors_that_follow_a_property_show_as_its_trend(spaxels):
 
 
 def test_search_keeps_the_best_of_what_it_tried(spaxels):
-    best, tried = spaxel_tests.search_spaxel_network(spaxels, QUICK, 2)
+    best, tried = spaxel_tests.select_spaxel_network(spaxels, QUICK, 2)
     winner = min(tried, key=lambda t: t["loss"])
     assert best.network.channels == winner["channels"]
     assert best.fit.batch == winner["batch"]

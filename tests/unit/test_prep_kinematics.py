@@ -54,7 +54,7 @@ def test_redshift_survives_the_laser_notch_and_a_sky_residual(basis):
 def test_noise_has_no_redshift(basis):
     flux = (100 + 10 * np.random.default_rng(1).standard_normal((1, WAVE.size))).astype("f4")
     noise = BinSpectra(WAVE, flux, np.full_like(flux, 100.0), flux > 0, 1e-20, True)
-    with pytest.raises(SfhInputError, match=r"cube\.fits: the redshift cannot be measured.*give `redshift`"):
+    with pytest.raises(SfhInputError, match=r"cube\.fits: the redshift cannot"):
         estimate_redshift(noise, basis, Path("cube.fits"))
     with pytest.raises(SfhInputError, match=r"cube\.fits: too few good channels"):
         estimate_redshift(

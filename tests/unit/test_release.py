@@ -150,7 +150,7 @@ def test_missing_report_and_run_are_named(run, tmp_path):
         SfhInputError, match=r"--report .*report.json: cannot be read|--report .*nowhere: cannot be read"
     ):
         release_bundle(run, "phangs", [tmp_path / "nowhere"])
-    with pytest.raises(SfhInputError, match=r"no bundle; finish the run with napari-sfh-train train --resume"):
+    with pytest.raises(SfhInputError, match="no bundle; finish the run"):
         release_bundle(tmp_path, "phangs")
 
 
@@ -162,7 +162,7 @@ def test_name_must_be_one(run):
 def test_installed_package_is_not_written_into(run, tmp_path, monkeypatch):
     folder = tmp_path / "site-packages" / "napari_sfh" / "data" / "weights"
     monkeypatch.setattr("napari_sfh.training.fitting.release.weights_folder", lambda: folder)
-    with pytest.raises(SfhInputError, match=r"--output: .*is no checkout of napari-sfh; name a file"):
+    with pytest.raises(SfhInputError, match=r"--output: .*is no checkout of"):
         release_bundle(run, "phangs")
 
 

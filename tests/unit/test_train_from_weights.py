@@ -45,8 +45,22 @@ def test_training_goes_on_from_weights(first, tmp_path):
     old, new = (predict_point_values(data, b, device="cpu")["lg_age_lw"] for b in (begun, again))
     np.testing.assert_allclose(new, old, atol=1e-3)
     torch.testing.assert_close(again.model.posterior.whiten, begun.model.posterior.whiten)
-    assert again.meta["training"]["start"] == {"name": begun.name, "sha256": begun.sha256}
+    start = again.meta["training"]["start"]
+    assert (start["name"], start["sha256"]) == (begun.name, begun.sha256)
+    before, after = start["independent_error"]
+    assert after == pytest.approx(before, rel=0.01)
+    assert f"went on from `{begun.name}`" in again.card
     assert "start" not in begun.meta["training"]
+
+
+def test_weights_that_became_worse_elsewhere_are_refused_unless_asked_for(first, tmp_path, monkeypatch):
+    errors = iter([0.10, 0.20, 0.10, 0.20])
+    monkeypatch.setattr(training_run.IndependentCheck, "measure_error", lambda self, model: next(errors))
+    with pytest.raises(SfhInputError, match="made it worse"):
+        train(tmp_path / "worse", recipe(epochs=1), start=first)
+    assert not (tmp_path / "worse" / training_run.BUNDLE).exists()
+    kept = load_bundle(train(tmp_path / "worse", recipe(epochs=1), start=first, keep_worse=True, resume=True))
+    assert kept.meta["training"]["start"]["independent_error"] == [0.10, 0.20]
 
 
 def test_weights_of_another_shape_are_no_start(first, tmp_path):

@@ -119,7 +119,7 @@ def _measure_spaxels(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]
     }
     with print_progress(args.quiet) as progress:
         if args.search:
-            settings, measured["search"] = spaxel_tests.search_spaxel_network(made, settings, args.search, progress)
+            settings, measured["search"] = spaxel_tests.select_spaxel_network(made, settings, args.search, progress)
         test = spaxel_tests.predict_held_out_folds
         answers = {kind: test(made, kind, settings, progress) for kind in spaxel_tests.SPAXEL_SETS}
         for kind, one in answers.items():

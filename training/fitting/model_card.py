@@ -87,6 +87,10 @@ def _training(meta: Mapping[str, Any]) -> list[str]:
         f"- {machine['processor']}, {machine['threads']} of {machine['cores']} cores, device {machine['device']}, "
         f"torch {machine['torch']}, napari-sfh {meta['code_version']}",
     ]
+    if start := t.get("start"):
+        error = "{:.3f} dex before, {:.3f} after".format(*start.get("independent_error", (float("nan"),) * 2))
+        known = f"; mean error on galaxies of the independent simulator {error}" if "independent_error" in start else ""
+        lines.append(f"- went on from `{start['name']}`, sha256 `{start['sha256'][:16]}`{known}")
     if note := t.get("note"):
         lines.append(f"- {note}")
     return ["## Training", "\n".join(lines)]

@@ -52,6 +52,8 @@ from napari_sfh.training.simulator.prior_summary import summarise_prior
 
 #: Files of a run's folder.
 FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", BUNDLE_FILE
+#: Share by which the error on independent galaxies may grow when finished weights are trained further.
+WORSE_BY = 0.02
 #: What stage one fits.
 _POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
 _STORE_BATCH = 512
@@ -73,6 +75,7 @@ class TrainingOptions:
     command: str = ""  # as typed, for the record
     devices: int = 1  # that fit the network together
     start: str | Path | None = None  # weights that are fitted further: a shipped bundle's name, or a file
+    keep_worse: bool = False  # also weights that are worse on independent galaxies than those they started from
 
 
 def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
@@ -107,13 +110,13 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         start = _load_start(options.start, recipe, material)
         with log.time_stage("network"):
             model = _obtain_point_network(recipe, material, options, device, start)
+        if start is not None:
+            material.facts["start"] = _judge_adaptation(start, model, material, options.keep_worse, say)
         learning_curve.plot_learning_curve(folder, f"{recipe.name}: loss of the point network")
         with log.time_stage("posterior"):
             _obtain_flow(model, recipe, material, folder, device, say, start)
         with log.time_stage("calibration"):
             calibrate_model(model, material.basis, material.spectra, (material.train, material.held_out), recipe, say)
-        if start is not None:
-            material.facts["start"] = {"name": start.name, "sha256": start.sha256}
         record = provenance.describe_training(
             recipe, material.facts, options.command, device, log.seconds, learning_curve.read_learning_curve(folder)
         )
@@ -264,6 +267,30 @@ def _load_start(name: str | Path | None, recipe: Recipe, material: TrainingData)
                 f"train from a recipe with the same {what}"
             )
     return bundle
+
+
+def _judge_adaptation(
+    start: Bundle, model: SfhModel, material: TrainingData, keep_worse: bool, say: LogLine
+) -> dict[str, Any]:
+    """Where a run started, and its error on independent galaxies before and after, for the record and the card.
+
+    Raises
+    ------
+    SfhInputError
+        The network has become worse there, and is not to be kept.
+    """
+    facts: dict[str, Any] = {"name": start.name, "sha256": start.sha256}
+    if not material.targets.n_age:
+        return facts
+    check = make_independent_check(material.templates)
+    before, after = (round(check.measure_error(m), 4) for m in (start.model, model))
+    say(f"error on independent galaxies: {before:.4f} dex before, {after:.4f} dex after")
+    if after > before * (1 + WORSE_BY) and not keep_worse:
+        raise SfhInputError(
+            f"--from {start.name}: training further made it worse on galaxies of the independent simulator "
+            f"({before:.3f} to {after:.3f} dex): no weights were written; give other data, or --keep-worse and --resume"
+        )
+    return {**facts, "independent_error": [before, after]}
 
 
 def _obtain_point_network(

@@ -230,7 +230,7 @@ def _take_share(made: MockSpaxels, rows: I64, kind: Split, share: float, seed: i
     return rows[np.isin(unit, numbers[: max(5, round(share * numbers.size))])]
 
 
-def search_spaxel_network(
+def select_spaxel_network(
     made: MockSpaxels, settings: SpaxelTestSettings, trials: int, progress: ReportProgress | None = None
 ) -> tuple[SpaxelTestSettings, list[dict[str, Any]]]:
     """Settings of the best of some random networks by the validation loss of log age in set B; all that were tried."""

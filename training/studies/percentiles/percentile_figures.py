@@ -19,7 +19,7 @@ from napari_sfh.training.studies.percentiles.percentile_galaxies import (
     LABELS,
     MAX_AGE_GYR,
     MH_VALUES,
-    rebuild_spectrum,
+    reconstruct_from_percentiles,
 )
 from napari_sfh.training.studies.percentiles.percentile_measure import PercentileStudy
 from napari_sfh.types import F32, F64, I64
@@ -277,9 +277,9 @@ def plot_reconstructions(study: PercentileStudy, stacks: I64) -> Figure:
     wave = study.galaxies.wave_aa
     for i, k in enumerate(stacks[np.linspace(0, len(stacks) - 1, 3).astype(int)]):
         seen = study.galaxies.spectra(study.rows[k : k + 1])[0]
-        draws = [rebuild_spectrum(study.galaxies, d[:-1], float(d[-1])) for d in study.draws[k, :60]]
+        draws = [reconstruct_from_percentiles(study.galaxies, d[:-1], float(d[-1])) for d in study.draws[k, :60]]
         middle = np.median(study.draws[k], axis=0)
-        made = rebuild_spectrum(study.galaxies, middle[:-1], float(middle[-1]))
+        made = reconstruct_from_percentiles(study.galaxies, middle[:-1], float(middle[-1]))
         low, high = np.quantile(draws, [0.025, 0.975], axis=0)
         grid[2 * i].fill_between(wave, low, high, color="0.8", lw=0)
         grid[2 * i].plot(wave, seen, color="red", lw=0.5)

@@ -63,7 +63,7 @@ class PercentileGalaxies:
         return out
 
 
-def rebuild_spectrum(galaxies: PercentileGalaxies, times_gyr: NDArray[np.floating], mh: float) -> F32:
+def reconstruct_from_percentiles(galaxies: PercentileGalaxies, times_gyr: NDArray[np.floating], mh: float) -> F32:
     """Nine populations of equal mass, born at cosmic times (9,) with one [M/H]: spectrum (W,) over its median."""
     ages = interpolation_matrix(galaxies.ages_gyr, np.clip(MAX_AGE_GYR - np.asarray(times_gyr), 0.0, MAX_AGE_GYR))
     metals = interpolation_matrix(MH_VALUES, np.array([np.clip(mh, MH_VALUES[0], MH_VALUES[-1])]))
