@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from napari_sfh.instruments.files import make_band_filters
 from napari_sfh.training.simulator.simulation import PreparedPrior
 from napari_sfh.training.studies.narrow_bands import catalogue_networks
+from napari_sfh.training.studies.narrow_bands.catalogue_measure import convert_magnitude_to_snr
 from napari_sfh.training.studies.narrow_bands.catalogue_networks import CATALOGUE_QUANTITIES, CatalogueSample
 from napari_sfh.types import F64
 
@@ -93,7 +94,7 @@ def plot_errors_by_snr(tables: Mapping[str, Mapping[str, Any]]) -> Figure:
     words = (("mean", "bias"), ("std", "scatter"), ("outliers", "share of outliers"))
     for axes, (key, title) in zip(figure.subplots(1, 3), words, strict=True):
         for (network, rows), style in zip(tables.items(), ("-", "--"), strict=False):
-            snr = [catalogue_networks.convert_magnitude_to_snr(float(m)) for m in rows]
+            snr = [convert_magnitude_to_snr(float(m)) for m in rows]
             for name in CATALOGUE_QUANTITIES:
                 values = [row[name][key] for row in rows.values()]
                 axes.plot(

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from napari_sfh.training.studies.narrow_bands import spaxel_tests
-from napari_sfh.training.studies.narrow_bands.narrow_galaxies import EARLY_LG_SSFR, MockSpaxels
+from napari_sfh.training.studies.narrow_bands.narrow_galaxies import EARLY_LG_SSFR, MockSpaxels, Split
 from napari_sfh.training.studies.narrow_bands.spaxel_tests import SPAXEL_QUANTITIES, SetAnswers
 from napari_sfh.types import F32, F64
 
@@ -25,13 +25,14 @@ _EXAMPLES = 4
 
 
 def plot_spaxel_figures(
-    made: MockSpaxels, answers: Mapping[str, SetAnswers], measured: Mapping[str, Any]
+    made: MockSpaxels, answers: Mapping[Split, SetAnswers], measured: Mapping[str, Any]
 ) -> Iterator[tuple[str, Figure]]:
     """Name and figure of everything that the measurements allow."""
     yield "fig03-subsets", plot_subsets(made, answers)
     yield "fig04-learning", plot_learning_curves(answers)
     yield "fig05-profile", plot_example_profile(made, answers["A"])
-    for kind, number in (("A", 6), ("B", 8)):
+    numbers: tuple[tuple[Split, int], ...] = (("A", 6), ("B", 8))
+    for kind, number in numbers:
         yield f"fig{number:02d}-answers-{kind}", plot_answers(made, answers[kind], f"set {kind}")
         slopes = {q: spaxel_tests.measure_galaxy_gradients(made, q, answers[kind].found[q]) for q in SPAXEL_QUANTITIES}
         if len(slopes["mh"]):
@@ -49,7 +50,7 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def plot_subsets(made: MockSpaxels, answers: Mapping[str, SetAnswers]) -> Figure:
+def plot_subsets(made: MockSpaxels, answers: Mapping[Split, SetAnswers]) -> Figure:
     """Positions of the spaxels of some galaxies in their discs, by the part that they are tested in."""
     figure = _figure(11, 5.6)
     angle = np.zeros_like(made.r) if made.angle is None else made.angle
@@ -64,7 +65,7 @@ def plot_subsets(made: MockSpaxels, answers: Mapping[str, SetAnswers]) -> Figure
     return figure
 
 
-def plot_learning_curves(answers: Mapping[str, SetAnswers]) -> Figure:
+def plot_learning_curves(answers: Mapping[Split, SetAnswers]) -> Figure:
     """Mean squared error of the first network for log age against epoch."""
     figure = _figure(6, 5.6)
     for axes, (kind, one) in zip(figure.subplots(len(answers), 1, squeeze=False)[:, 0], answers.items(), strict=True):
@@ -148,7 +149,7 @@ def _marginal_axes(figure: Figure) -> tuple[Axes, Axes, Axes]:
     return axes, figure.add_subplot(grid[0, 0], sharex=axes), figure.add_subplot(grid[1, 1], sharey=axes)
 
 
-def plot_trend(made: MockSpaxels, answers: Mapping[str, SetAnswers], measured: Mapping[str, Any], key: str) -> Figure:
+def plot_trend(made: MockSpaxels, answers: Mapping[Split, SetAnswers], measured: Mapping[str, Any], key: str) -> Figure:
     """Median and robust scatter of each galaxy's errors against a property; red: means of bins of galaxies."""
     figure = _figure(9, 10)
     rows = [(kind, name) for kind in answers for name in ("mh", "lg_age")]
@@ -178,7 +179,7 @@ def plot_training_share(curve: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def plot_gradient_against_mass(made: MockSpaxels, answers: Mapping[str, SetAnswers]) -> Figure:
+def plot_gradient_against_mass(made: MockSpaxels, answers: Mapping[Split, SetAnswers]) -> Figure:
     """Age gradient of labels and answers against stellar mass, early and late galaxies."""
     figure = _figure(12, 4)
     early = made.properties["lg_ssfr"] < EARLY_LG_SSFR

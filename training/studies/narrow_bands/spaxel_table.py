@@ -8,9 +8,11 @@ galaxy ``lg_ssfr``, ``a_v``, ``inclination`` and ``lg_mass``, which the trends a
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
+from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import make_band_filters
@@ -18,7 +20,7 @@ from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.targets import make_targets
 from napari_sfh.training.fitting.labelled_table import read_labelled_table
 from napari_sfh.training.studies.narrow_bands.narrow_galaxies import FOLDS, MockSpaxels
-from napari_sfh.types import F32
+from napari_sfh.types import F32, Bool
 
 #: Properties of galaxies that a table may hold.
 GALAXY_PROPERTIES = ("lg_ssfr", "a_v", "inclination", "lg_mass")
@@ -36,7 +38,7 @@ def read_spaxel_table(path: Path, instrument: Instrument) -> MockSpaxels:
     source = read_labelled_table(path, instrument, filters, make_targets("scalars", ("lg_age_lw", "mh_lw")))
     if source.galaxy is None:
         raise SfhInputError(f"{path}: column 'galaxy' is missing; sets A and B need to know what belongs together")
-    whole = source.data.phot_mask.all(1)
+    whole: Bool = np.all(source.data.phot_mask, axis=1, keepdims=False)
     if not whole.any():
         raise SfhInputError(f"{path}: no row has all {instrument.n_bands} bands; choose an instrument of fewer")
     names, galaxy = np.unique(source.galaxy[whole], return_inverse=True)
@@ -59,7 +61,7 @@ def read_spaxel_table(path: Path, instrument: Instrument) -> MockSpaxels:
     )
 
 
-def _average_per_galaxy(values: np.ndarray, whole: np.ndarray, galaxy: np.ndarray) -> F32:
+def _average_per_galaxy(values: NDArray[Any], whole: Bool, galaxy: NDArray[np.integer]) -> F32:
     """Mean of a column over each galaxy's spaxels, (G,)."""
     chosen = np.asarray(values, float)[whole]
     return np.asarray(np.bincount(galaxy, chosen) / np.bincount(galaxy), np.float32)

@@ -149,7 +149,7 @@ def plot_latent_projection(study: PercentileStudy, latent: F32, n: int = 3000) -
     from napari_sfh.training.evaluation.report_figures import compute_latent_projection
 
     figure = _figure(16, 3.4)
-    place, method = compute_latent_projection(latent[:n])
+    place, method = compute_latent_projection(latent[:n].astype(np.float64))
     flux, wave = study.galaxies.spectra(study.rows[:n]), study.galaxies.wave_aa
     values: dict[str, Any] = {f"t{p} [Gyr]": study.truth[:n, p // 10 - 1] for p in (10, 90)}
     values["[M/H]"] = study.truth[:n, -1]
