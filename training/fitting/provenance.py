@@ -161,6 +161,7 @@ def build_bundle_metadata(
         "features": recipe.features.to_json(),
         "instrument": instrument.to_json(),
         "targets": targets.to_json(),
+        "min_coverage": facts["min_coverage"],
         "filters": describe_filters(filters),
         "libraries": facts["libraries"],
         "prior": facts["prior"],
