@@ -24,8 +24,8 @@ COMMANDS: tuple[str, ...] = (
     "testbed",
     "retraining-bound",
     "leave-one-out",
-    "narrowband",
     "paper-systems",
+    "papers",
     "prior-summaries",
     "release",
 )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_object_parsers(commands: Subparsers) -> None:
-    """Add ``estimate`` and ``gradient``."""
+    """Add ``estimate``, ``gradient``, ``compare`` and ``smooth``."""
     estimate = commands.add_parser("estimate", help="rows of a catalogue, or single spectra, to a table")
     estimate.add_argument("inputs", nargs="+", type=Path, metavar="TABLE|SPECTRUM")
     estimate.add_argument("--model", default="jpas", metavar="NAME|FILE", help="weights (default %(default)s)")
@@ -42,6 +42,30 @@ def add_object_parsers(commands: Subparsers) -> None:
     gradient.add_argument("--output", type=Path, metavar="OUT.ecsv|.csv|.fits", help="the table as a file")
     gradient.add_argument("--quiet", action="store_true", help="no progress")
     gradient.set_defaults(command=run_gradient_command)
+    _add_compare_parser(commands)
+    smooth = commands.add_parser("smooth", help="maps whose bins borrow strength from their neighbours")
+    smooth.add_argument("result", type=Path, metavar="OUT.fits")
+    smooth.add_argument("--output", required=True, type=Path, metavar="MAPS.fits")
+    smooth.set_defaults(command=run_smooth_command)
+
+
+def _add_compare_parser(commands: Subparsers) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="a result against DAP MAPS, GIST/nGIST or another run: maps, offsets, one table",
+        description="The first file is a result, the others are answers for the same galaxy: MAPS of the DAP with "
+        "ages, a folder or file of GIST/nGIST, another result, a mock's truth. With --others all files are results, "
+        "each compared with the file that the pattern names for its galaxy.",
+    )
+    compare.add_argument("files", nargs="+", type=Path, metavar="RESULT OTHER...")
+    compare.add_argument("--others", metavar="PATTERN", help="for instance 'maps/{name}_MAPS.fits'")
+    compare.add_argument(
+        "--min-snr", type=float, default=0.0, metavar="S", help="leave bins below it out of the offsets"
+    )
+    compare.add_argument("--no-gas", action="store_true", help="do not measure the emission lines")
+    compare.add_argument("--output", type=Path, default=Path("comparison"), metavar="DIR", help="(default %(default)s)")
+    compare.add_argument("--quiet", action="store_true", help="no notes")
+    compare.set_defaults(command=run_compare_command)
 
 
 def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,9 +120,9 @@ def run_estimate_command(options: argparse.Namespace) -> int:
 
 def needs_no_spectrum(model: str) -> bool:
     """Whether weights take bands without a spectrum."""
-    from napari_sfh.model.bundle import load_bundle
+    from napari_sfh.instruments.bundle_header import read_bundle_header
 
-    return model != "default" and load_bundle(model).instrument.spectrum is None
+    return model != "default" and read_bundle_header(model).instrument.spectrum is None
 
 
 def run_bands_command(options: argparse.Namespace) -> int:
@@ -178,6 +202,54 @@ def run_gradient_command(options: argparse.Namespace) -> int:
     )
     if options.output:
         _write_table(Table(rows), options.output)
+    return 0
+
+
+def run_smooth_command(options: argparse.Namespace) -> int:
+    """``napari-sfh smooth``."""
+    from napari_sfh.analysis.spatial.field_maps import write_field_maps
+    from napari_sfh.analysis.spatial.gaussian_field import smooth_result_maps
+    from napari_sfh.io.outputs import check_outputs
+    from napari_sfh.io.results import read_result
+    from napari_sfh.physics.means import MEAN_NAMES
+    from napari_sfh.physics.quantities import QUANTITIES
+
+    check_outputs([options.output], [options.result])
+    result = read_result(options.result)
+    names = [k for k in MEAN_NAMES if k in result.prediction.scalars]
+    if not names:
+        raise SfhInputError(f"{options.result}: its weights predict none of {', '.join(MEAN_NAMES)}")
+    smoothed = smooth_result_maps(result, names)
+    for name, made in smoothed.items():
+        field = made.field
+        numbers = f"amplitude {field.amplitude:.2f} dex, length {field.length:.1f} spaxels"
+        found = "no field: the map stays" if field.is_flat else f"{numbers}, errors times {field.error_factor:.2f}"
+        print(f"{QUANTITIES[name].title}: {found}")
+    print(write_field_maps(result, smoothed, options.output))
+    return 0
+
+
+def run_compare_command(options: argparse.Namespace) -> int:
+    """``napari-sfh compare``."""
+    from napari_sfh.batch import comparisons
+
+    first, *others = options.files
+    if options.others:
+        pairs = comparisons.list_galaxy_pairs(options.files, options.others)
+    elif others:
+        pairs = [comparisons.GalaxyPair(first, tuple(others))]
+    else:
+        raise SfhInputError(f"{first}: nothing to compare it with; give another file, or --others")
+    note = None if options.quiet else lambda line: print(f"note: {line}", file=sys.stderr)
+    found, paths = comparisons.compare_galaxies(pairs, options.output, options.min_snr, not options.no_gas, note)
+    head = ""
+    for offset in found:
+        title = f"{offset.galaxy} - {offset.other}" if offset.other else f"{offset.galaxy} galaxies"
+        if title != head:
+            print(f"{title}, {offset.n} bins:")
+            head = title
+        print(f"  {offset.format_line()}")
+    print("\n".join(str(path) for path in paths))
     return 0
 
 

@@ -30,7 +30,7 @@ from napari_sfh.physics import extinction
 from napari_sfh.physics.lines import find_stellar_pixels
 from napari_sfh.prep import binning, rest_frame, sky_lines, spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels
-from napari_sfh.prep.cross_checks import check_errors, check_redshift, compare_redshifts
+from napari_sfh.prep.cross_checks import check_against_templates, check_errors, compare_redshifts
 from napari_sfh.prep.grids import describe_dropped_spaxels
 from napari_sfh.prep.kinematics import stellar_kinematics
 from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
@@ -213,7 +213,26 @@ def bin_galaxy(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> BinnedGalaxy:
-    """Measure the spaxels' S/N, and bin them."""
+    """Measure the S/N of the spaxels and bin them.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    redshift : float
+        Systemic.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    BinnedGalaxy
+        Redshift, signal and noise of the spaxels (ny, nx), and the bin map.
+
+    Raises
+    ------
+    SfhInputError
+        The cube does not reach the network's wavelengths, or no bin reaches the target S/N.
+    """
     config, cube, grid = inputs.config, inputs.cube, inputs.bundle.instrument.grid
     check_rest_range(cube.wave_aa, redshift, grid, inputs.bundle.min_coverage, cube.path)
     spaxels = binning.measure_signal_noise(cube, redshift, grid.norm_window_aa, progress=progress, cancel=cancel)
@@ -233,7 +252,26 @@ def prepare_observation(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> PreparedObservation:
-    """Spectra, kinematics and photometry of the bins, corrected for the Milky Way."""
+    """Spectra, kinematics and photometry of the bins as the network sees them, corrected for the Milky Way.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy : BinnedGalaxy
+        From `bin_galaxy`.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    PreparedObservation
+        The `Observation` of N bins, and notes for the user.
+
+    Raises
+    ------
+    SfhInputError
+        Kinematics cannot be measured as asked for, or a mosaic does not belong to the cube.
+    """
     config, redshift, bins = inputs.config, galaxy.redshift, galaxy.bins
     instrument = inputs.bundle.instrument
     grid = instrument.grid
@@ -244,8 +282,8 @@ def prepare_observation(
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
-    moves = check_redshift(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
-    notes = (*checks, *moves, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
+    stars = check_against_templates(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
+    notes = (*checks, *stars, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
         f"rest frame and {grid.sigma_kms:g} km/s",
@@ -339,7 +377,28 @@ def predict_bins(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> PredictedBins:
-    """Predict the histories of all bins, and rebuild the data from them; `Cancelled` holds the bins reached."""
+    """Predict the histories of all bins, and rebuild the data from them.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    prepared : PreparedObservation
+        From `prepare_observation`.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    PredictedBins
+        Prediction, and models of spectra (N, W) and bands (N, B) where the weights have templates.
+
+    Raises
+    ------
+    Cancelled
+        Holds the bins that were reached.
+    ComputeError
+        Memory is short even for one bin.
+    """
     config, data = inputs.config, prepared.data
     try:
         prediction = inference.predict_histories(
@@ -365,7 +424,21 @@ def flag_other_gas(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> GasFlags:
-    """Flag the bins whose gas no young stars light up, and say what helps; nothing where the lines are hidden."""
+    """Flag the bins whose gas no young stars light up, and say what helps.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy, prepared, predicted
+        Of the stages before.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    GasFlags
+        Flags (N,), all 0 where the lines are hidden from the network or the grid holds none, and notes.
+    """
     data, prediction, redshift = prepared.data, predicted.prediction, galaxy.redshift
     hidden = not (data.mask & ~find_stellar_pixels(data.instrument.wave_aa)).any()
     if hidden or predicted.model_flux is None or not line_fitting.holds_lines(data.instrument.grid):
@@ -393,7 +466,18 @@ def _no_gas_flags(galaxy: BinnedGalaxy) -> GasFlags:
 def collect_result(
     inputs: RunInputs, galaxy: BinnedGalaxy, prepared: PreparedObservation, predicted: PredictedBins, gas: GasFlags
 ) -> Result:
-    """The result of all stages, with its models, flags and notes."""
+    """Join the stages into the result of a run.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy, prepared, predicted, gas
+        Of the stages before; flags and notes of all are joined.
+
+    Returns
+    -------
+    Result
+    """
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
     prior = load_prior_quantiles(inputs.bundle)
     flag = data.flag | gas.flag | derive_credibility_flags(data, prediction, prior, predicted.model_flux)
@@ -434,6 +518,10 @@ def _file_notes(inputs: RunInputs) -> tuple[str, ...]:
 def _ood_notes(ood: F32) -> tuple[str, ...]:
     """A warning where many bins are out of depth."""
     known, strange = int(np.isfinite(ood).sum()), int((ood > 1).sum())
+    lost = () if known == ood.size else (f"{ood.size - known} of {ood.size} bins have too few usable pixels: no value",)
     if strange <= _MANY_FLAGGED * known:
-        return ()
-    return (f"{strange} of {known} bins are out of the network's depth: do not believe them before you know why",)
+        return lost
+    return (
+        *lost,
+        f"{strange} of {known} bins are out of the network's depth: do not believe them before you know why",
+    )

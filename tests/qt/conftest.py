@@ -31,7 +31,7 @@ def result() -> Result:
 @pytest.fixture
 def default_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The synthetic results count as made by the shipped default weights."""
-    from napari_sfh.model.bundle import find_bundle_file
+    from napari_sfh.instruments.bundle_header import find_bundle_file
 
     monkeypatch.setattr("napari_sfh.analysis.weights.find_result_weights", lambda result: find_bundle_file("default"))
 

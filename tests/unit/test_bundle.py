@@ -18,8 +18,9 @@ from toy_universe import (
 )
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import find_bundle_file, list_bundles
 from napari_sfh.model import bundle as module
-from napari_sfh.model.bundle import find_bundle_file, list_bundles, load_bundle, save_bundle
+from napari_sfh.model.bundle import load_bundle, save_bundle
 from napari_sfh.model.inference import draw_posterior_samples, predict_histories
 from napari_sfh.model.sfh_model import SfhModel
 
@@ -89,7 +90,7 @@ def test_half_precision_only_where_nothing_is_lost(tmp_path):
 def test_truncated_file(path, tmp_path, keep):
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
-    with pytest.raises(SfhInputError, match=r"cut.safetensors: not a readable weights file .*fetch it again"):
+    with pytest.raises(SfhInputError, match=r"cut.safetensors: not a readable weights"):
         load_bundle(cut)
 
 
@@ -144,7 +145,7 @@ def test_another_safetensors_file_is_no_bundle(tmp_path):
 
 
 def test_names_are_resolved(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr("napari_sfh.instruments.bundle_header.weights_folder", lambda: tmp_path)
     with pytest.raises(SfhInputError, match="no weights in"):
         find_bundle_file("default")
     for name in ("aaa", "phangs", "wide"):
@@ -153,7 +154,11 @@ def test_names_are_resolved(path, tmp_path, monkeypatch):
     assert find_bundle_file("default").stem == "wide"
     assert find_bundle_file("phangs").stem == "phangs"
     assert find_bundle_file(path) == path
-    with pytest.raises(SfhInputError, match=r"'best' is neither a file nor a shipped bundle \(wide, phangs, aaa\)"):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "bundle.safetensors").write_bytes(path.read_bytes())
+    assert find_bundle_file(run) == run / "bundle.safetensors"
+    with pytest.raises(SfhInputError, match=r"'best' is neither a file.*wide, phangs, aaa"):
         find_bundle_file("best")
 
 
@@ -175,3 +180,48 @@ def test_shipped_bundles_load_and_say_their_figures(name):
     assert bundle.name == name
     assert bundle.meta["evaluation"]
     assert bundle.path.stat().st_size < 20e6
+
+
+def move_edge(edges):
+    """The third edge to the middle of its bin."""
+    edges[2] = 0.5 * (edges[2] + edges[3])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("wide", lambda meta: move_edge(meta["grid"]["age_edges_gyr"])),
+        ("wide", lambda meta: meta["features"].__setitem__("fill_px", 10)),
+        ("wide", lambda meta: meta["features"].__setitem__("min_usable", 0.8)),
+        ("narrowband", lambda meta: meta["features"].__setitem__("phot_range", [0.5, 1000.0])),
+    ],
+)
+def test_settings_that_no_shape_betrays_are_refused_though_the_digest_fits(name, change, tmp_path):
+    changed = rewritten(find_bundle_file(name), tmp_path, change_meta=change)
+    with pytest.raises(SfhInputError, match="does not answer as it did"):
+        load_bundle(changed)
+
+
+def test_new_bundles_hold_their_own_answer(path, tmp_path):
+    assert len(load_bundle(path).meta["probe"]) > 10
+    changed = rewritten(path, tmp_path, change_meta=lambda meta: move_edge(meta["targets"]["age_edges_gyr"]))
+    with pytest.raises(SfhInputError, match="does not answer as it did"):
+        load_bundle(changed)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_refused_by_name(path, tmp_path, value):
+    def spoil(tensors):
+        name = next(k for k in tensors if k.startswith("model.network") and tensors[k].is_floating_point())
+        tensors[name].view(-1)[0] = value
+
+    with pytest.raises(SfhInputError, match=r"tensor model\.network.* not finite"):
+        load_bundle(rewritten(path, tmp_path, change_tensor=spoil))
+
+
+def test_a_curve_that_the_card_does_not_name_is_refused(tmp_path):
+    def narrow(tensors):
+        tensors["basis.filter_0_curve"] = tensors["basis.filter_0_curve"][..., :-1].contiguous()
+
+    with pytest.raises(SfhInputError, match=r"curve of F275W is not the one .*UVIS, sha256"):
+        load_bundle(rewritten(find_bundle_file("wide"), tmp_path, change_tensor=narrow))

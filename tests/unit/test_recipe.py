@@ -82,7 +82,7 @@ def test_hash_depends_on_every_setting():
         (GOOD + '[fit]\nprecision = "16"', r"precision = '16': choose '32-true', '16-mixed' or 'bf16-mixed'"),
         (GOOD + "[network]\nheads = 2", r"setting 'heads' is not used by 'stem'"),
         (GOOD.replace('"stem"', '"resnet"'), r"architecture: 'resnet' is unknown"),
-        (GOOD.replace('"light"', '"mse"'), r"loss = 'mse'; for .* choose paper, light"),
+        (GOOD.replace('"light"', '"mse"'), r"loss = 'mse'; for .* choose paper, paper-mse, paper-smape, light"),
         (GOOD.replace('"stem"', '"four_branch"'), r"loss 'light' needs a network that predicts light \(stem\)"),
         (GOOD + "[augment]\ndrop_band = 1.5", r"drop_band = 1.5: must be at most 1"),
         (GOOD + "[augment]\nsnr_range = [50.0, 5.0]", r"snr_range = \[50.0, 5.0\] must be two increasing numbers"),

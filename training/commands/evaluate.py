@@ -34,6 +34,13 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
         metavar="NAME",
         help="galaxies from elsewhere also with the stars of this prepared library, which no weights know (repeatable)",
     )
+    parser.add_argument(
+        "--paper",
+        action="store_true",
+        help="instead of the report, every figure of the paper that these weights belong to",
+    )
+    parser.add_argument("--ppxf-variants", action="store_true", help="with --paper: pPXF also as the paper ran it")
+    parser.add_argument("--size-curve", type=Path, metavar="FILE.json", help="of ablate-recipe --sizes, for --paper")
     parser.add_argument("--quick", action="store_true", help="small further tests: minutes become seconds")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--output", type=Path, required=True, help="folder of the report")
@@ -53,6 +60,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     bundle = load_bundle(_weights_file(args.weights))
     testset = _open_test_set(args, bundle)
     cache = args.ppxf_cache or args.output / f"ppxf-{testset.name}.jsonl"
+    if args.paper:
+        return _draw_paper(args, bundle, testset, cache)
     make = EvaluationSettings.quick if args.quick else EvaluationSettings
     more: dict[str, Any] = {} if args.again is None else {"n_again": max(args.again, 16)}
     for name in args.library:
@@ -62,6 +71,36 @@ def run_evaluate(args: argparse.Namespace) -> int:
     with print_progress(args.quiet) as progress:
         evaluation = evaluate_bundle(bundle, testset, settings, progress)
         paths = report.write_evaluation_report(evaluation, args.output, progress)
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cache: Path) -> int:
+    """Figures and numbers of the paper into the output folder."""
+    import json
+
+    from napari_sfh.console import print_progress
+    from napari_sfh.training.papers.main_paper.measurements import PaperFigureSettings, measure_paper_figures
+    from napari_sfh.training.papers.main_paper.writing import write_paper_figures
+    from napari_sfh.training.papers.ppxf_variants import measure_ppxf_variants
+
+    settings = PaperFigureSettings(
+        n=min(args.n, 256 if args.quick else 4096),
+        n_ablation=min(args.n, 128 if args.quick else 2048),
+        n_ppxf=args.ppxf,
+        device=args.device,
+        ppxf_workers=args.workers,
+        ppxf_cache=cache,
+    )
+    curve = json.loads(args.size_curve.read_text(encoding="utf-8"))["rows"] if args.size_curve else None
+    with print_progress(args.quiet) as progress:
+        measured = measure_paper_figures(bundle, testset, settings, progress)
+        paths = write_paper_figures(measured, args.output, curve, progress)
+        if args.ppxf_variants:
+            variants = measure_ppxf_variants(testset, args.ppxf, args.output, args.workers, progress)
+            paths.append(args.output / "ppxf-variants.json")
+            paths[-1].write_text(json.dumps(variants, indent=1) + "\n", encoding="utf-8")
     for path in paths:
         print(path)
     return 0

@@ -32,6 +32,8 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.prep.kinematics.ppxf_call import run_ppxf
+from napari_sfh.prep.observation import mask_gas_lines
+from napari_sfh.training.evaluation.ablation import remove_photometry
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_grid
 from napari_sfh.training.evaluation.test_set import TestSet, observe_spectra_block
 from napari_sfh.training.libraries.templates import Templates
@@ -45,7 +47,8 @@ class PpxfTestSettings:
     groups_per_bin: int = 2  # age templates in each of the 16 bins
     mdegree: int = 8
     regul_error: float = 0.01
-    gas: bool = True
+    gas: bool = True  # fitted with the stars; else the lines are cut out of the spectrum, and stay in the bands
+    bands: bool = True
 
 
 @dataclass(frozen=True)
@@ -105,10 +108,14 @@ def _arguments(task: PpxfTestTask, grid: PpxfGrid, templates: Templates, setting
     stars = ppxf_fit.PpxfTemplates(grid.flux, bands, wave, grid.light_v, grid.bin_of_group, grid.mh)
     own = templates.instrument.grid
     sigma_kms = own.sigma_kms if task.gas_sigma_kms is None else task.gas_sigma_kms
-    gas = None
+    gas, data = None, task.data
+    if not settings.gas:
+        data = mask_gas_lines(data)
+    if not settings.bands:
+        data = remove_photometry(data)
     if settings.gas:
         gas = ppxf_fit.make_gas_line_templates(templates.filters, own, sigma_kms, task.gas_v_kms)
-    return ppxf_fit.build_ppxf_arguments(task.data, stars, gas, settings.mdegree, settings.regul_error)
+    return ppxf_fit.build_ppxf_arguments(data, stars, gas, settings.mdegree, settings.regul_error)
 
 
 def make_ppxf_tasks(testset: TestSet, indices: Iterable[int]) -> Generator[PpxfTestTask, None, None]:

@@ -158,7 +158,7 @@ def plot_input_importance(table: dict[str, Any]) -> Figure:
 def plot_latent_space(p: PredictionsWithTruth, most: int = 3000) -> tuple[Figure, str]:
     """Latent vectors in two dimensions, by physics and by error; and the name of the projection."""
     rows = np.flatnonzero(np.isfinite(p.latent).all(1))[:most]
-    place, method = _project(p.latent[rows])
+    place, method = compute_latent_projection(p.latent[rows])
     error = p.found["lg_age_lw"] - p.truth["lg_age_lw"]
     colours = (
         ("log age LW", p.truth["lg_age_lw"], "turbo", None),
@@ -176,7 +176,7 @@ def plot_latent_space(p: PredictionsWithTruth, most: int = 3000) -> tuple[Figure
     return figure, method
 
 
-def _project(x: F64) -> tuple[F64, str]:
+def compute_latent_projection(x: F64) -> tuple[F64, str]:
     """UMAP (McInnes et al. 2018) where umap-learn is installed, else the first two principal components."""
     x = (x - x.mean(0)) / (x.std(0) + 1e-9)
     try:

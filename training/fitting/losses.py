@@ -3,7 +3,8 @@
 Of histories:
 
 ``paper``   Galceran et al. (2026, equations 4 and 5): log cosh of the errors of mass fractions and of
-            metallicities, 80 : 20.
+            metallicities, 80 : 20. ``paper-mse`` and ``paper-smape``, which they also tried, take squared errors and
+            symmetric relative errors instead.
 ``light``   Ours. The V-light fractions and their cumulative curve, the cumulative mass that follows through the basis'
             mass-to-light ratios, metallicities, dust, log M/L and the four means, each in units of an error that would
             be good, each through log cosh, so that every term counts as long as it is worse than that.
@@ -27,11 +28,14 @@ from napari_sfh.physics.formation import cumulative_fraction
 from napari_sfh.physics.means import compute_population_means
 
 #: Names of the losses, by what is predicted.
-HISTORY_LOSSES: tuple[str, ...] = ("paper", "light")
+PAPER_LOSSES: tuple[str, ...] = ("paper", "paper-mse", "paper-smape")
+HISTORY_LOSSES: tuple[str, ...] = (*PAPER_LOSSES, "light")
 SCALAR_LOSSES: tuple[str, ...] = ("mae", "mse", "log-cosh", "gaussian")
 #: Unit of a scalar's error in ``log-cosh``; scalars run from -1 to 1.
 SCALAR_UNIT = 0.02
 
+#: Added to the denominator of a relative error, so that two zeros are equal.
+SMAPE_FLOOR = 1e-6
 #: Share of the SFH in the paper's loss.
 SFH_SHARE = 0.8
 #: Unit of error and weight of each term of the loss ``light``.
@@ -56,10 +60,19 @@ def log_cosh(x: torch.Tensor) -> torch.Tensor:
     return x.abs() + torch.nn.functional.softplus(-2 * x.abs()) - 0.6931471805599453
 
 
-def paper_loss(decoded: HistoryOutput, mass: torch.Tensor, mh: torch.Tensor) -> torch.Tensor:
-    """Loss of mass fractions (N, A) and [M/H] (N, A): mean over objects and bins."""
-    history = log_cosh(decoded.fraction - mass).mean()
-    return SFH_SHARE * history + (1 - SFH_SHARE) * log_cosh(decoded.mh - mh).mean()
+def relative_error(found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Symmetric relative error |a - b| / (|a| + |b|), 0 to 1, of each number."""
+    return (found - truth).abs() / (found.abs() + truth.abs() + SMAPE_FLOOR)
+
+
+def paper_loss(decoded: HistoryOutput, mass: torch.Tensor, mh: torch.Tensor, name: str = "paper") -> torch.Tensor:
+    """A loss of `PAPER_LOSSES` of mass fractions (N, A) and [M/H] (N, A): mean over objects and bins."""
+    if name == "paper-smape":
+        history, metals = relative_error(decoded.fraction, mass), relative_error(decoded.mh, mh)
+    else:
+        measure = torch.square if name == "paper-mse" else log_cosh
+        history, metals = measure(decoded.fraction - mass), measure(decoded.mh - mh)
+    return SFH_SHARE * history.mean() + (1 - SFH_SHARE) * metals.mean()
 
 
 def light_loss(

@@ -16,7 +16,7 @@ import napari_sfh
 from napari_sfh.digests import hash_parts
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.targets import Targets
-from napari_sfh.physics.filters import Filter
+from napari_sfh.physics.filters import Filter, hash_filter_curve
 from napari_sfh.training.fitting import model_card
 from napari_sfh.training.fitting.learning_curve import Epoch
 from napari_sfh.training.fitting.recipe import Recipe
@@ -51,7 +51,7 @@ def describe_filters(filters: Sequence[Filter]) -> dict[str, dict[str, str]]:
     return {
         f.name: {
             "camera": f.camera,
-            "sha256": hash_parts(np.stack([f.wave_aa, f.throughput]).astype("<f8")),
+            "sha256": hash_filter_curve(f),
         }
         for f in filters
     }
@@ -88,7 +88,27 @@ def describe_training(
     seconds: dict[str, float],
     epochs: Sequence[Epoch],
 ) -> dict[str, Any]:
-    """How the weights were trained."""
+    """The record of a training for the metadata of a bundle.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    facts : dict
+        Of the training data: ``n``, ``data_sha256``, ``noise`` and, where weights were trained further, ``start``.
+    command : str
+        Command line.
+    device : str
+        Of torch.
+    seconds : dict
+        Wall time of each stage.
+    epochs : sequence of Epoch
+        Losses; the one with the smallest validation loss counts.
+
+    Returns
+    -------
+    dict
+        JSON types.
+    """
     best = min(epochs, key=lambda e: e.val, default=None)
     return {
         "command": command,
@@ -115,7 +135,25 @@ def build_bundle_metadata(
     facts: Mapping[str, Any],
     record: dict[str, Any],
 ) -> dict[str, Any]:
-    """Everything that `model.bundle.save_bundle` asks for; no figures yet. ``facts`` are those of the training data."""
+    """Metadata that `model.bundle.save_bundle` asks for, without figures of accuracy.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    instrument : Instrument
+    targets : Targets
+    filters : sequence of Filter
+        Curves of the instrument's bands, in order.
+    facts : mapping
+        Of the training data: its ``libraries`` and ``prior``.
+    record : dict
+        From `describe_training`.
+
+    Returns
+    -------
+    dict
+        JSON types.
+    """
     meta = {
         "name": recipe.name,
         "summary": recipe.summary,
@@ -123,6 +161,7 @@ def build_bundle_metadata(
         "features": recipe.features.to_json(),
         "instrument": instrument.to_json(),
         "targets": targets.to_json(),
+        "min_coverage": facts["min_coverage"],
         "filters": describe_filters(filters),
         "libraries": facts["libraries"],
         "prior": facts["prior"],

@@ -159,7 +159,7 @@ class Recipe:
     prior: str
     n: int
     architecture: str
-    loss: Literal["paper", "light", "mae", "mse", "log-cosh", "gaussian"]
+    loss: Literal["paper", "paper-mse", "paper-smape", "light", "mae", "mse", "log-cosh", "gaussian"]
     network: Mapping[str, Any] = field(default_factory=dict)
     fit: PointFitSettings = field(default_factory=PointFitSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)

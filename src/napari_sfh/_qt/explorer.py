@@ -33,7 +33,7 @@ from napari_sfh._qt.files import FileActions
 from napari_sfh._qt.forms import settings
 from napari_sfh._qt.forms.machine import MachineTitle
 from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
-from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm
+from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm, align_labels
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze
 from napari_sfh._qt.jobs.step_queue import PaintStep, StepQueue, UnpaintedStep
@@ -49,6 +49,7 @@ from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.instruments.bundle_header import read_bundle_header
 from napari_sfh.types import Result
 
 if TYPE_CHECKING:
@@ -142,6 +143,8 @@ class Explorer(ExplorerFrame):
         self.cancel_button.changed.connect(self.cancel)
         self.demo_button.changed.connect(self._demo)
         self.network.card.changed.connect(self._show_card)
+        self.network.model.changed.connect(self._weights_changed)
+        self.network.file.line_edit.changed.connect(self._weights_changed)
         self.export.result.changed.connect(self.exports.result_dialog)
         self.export.figure.changed.connect(self.exports.figure_dialog)
         self.export.table.changed.connect(self.exports.all_dialog)
@@ -180,7 +183,9 @@ class Explorer(ExplorerFrame):
 
     def open_folder(self, folder: Path | str) -> None:
         """Find a galaxy's files in a folder and show its white light."""
-        self.start(partial(tasks.open_galaxy, folder=Path(folder)), self._galaxy_opened)
+        self.start(
+            partial(tasks.open_galaxy, folder=Path(folder), model=self.network.chosen_model), self._galaxy_opened
+        )
 
     def open_demo(self, run: bool = False) -> None:
         """Fill in the bundled mock galaxy, and run it if asked."""
@@ -552,6 +557,16 @@ class Explorer(ExplorerFrame):
         self.panel.set_theme(self.viewer.theme)
         self.preflight.set_theme(self.viewer.theme)
         self.catalogue.set_theme(self.viewer.theme)
+
+    def _weights_changed(self, _: object = None) -> None:
+        """The bands that are asked for are those of the weights."""
+        try:
+            instrument = read_bundle_header(self.network.chosen_model).instrument
+        except SfhInputError:
+            return  # a run says what is wrong with them
+        self.data.set_bands(instrument.band_names if instrument.spectrum else ())
+        align_labels(self._forms)
+        self.guard.protect_fields(self.data.container.native)
 
     def _folder_changed(self, text: str) -> None:
         folder = Path(text.strip()).expanduser()

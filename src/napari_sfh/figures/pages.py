@@ -158,7 +158,18 @@ def _mark_formation_times(axes: Any, view: BinView, kind: str) -> None:
 
 
 def draw_age_steps(axes: Any, band: CredibleBand, color: str, label: str | None = None) -> None:
-    """A histogram over the age bins with its band."""
+    """Draw a histogram over the age bins with its 16-84 % band.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Lookback time in Gyr runs along x.
+    band : CredibleBand
+        Values (16,), youngest first.
+    color : str
+    label : str, optional
+        For the legend.
+    """
     axes.stairs(band.value, DRAWN_EDGES_GYR, color=color, lw=1.5, baseline=None, label=label)
     for low, high, left, right in zip(band.low, band.high, DRAWN_EDGES_GYR[:-1], DRAWN_EDGES_GYR[1:]):
         axes.fill_between([left, right], low, high, color=color, alpha=0.25, lw=0)

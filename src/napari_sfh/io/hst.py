@@ -72,16 +72,15 @@ class CutoutReader:
         """Fill values of the image, as stored; found with `_noise`."""
         return []
 
-    def _weights(self, key: tuple[slice, slice]) -> F32:
-        """Inverse variance in stored units."""
+    def _weights(self, key: tuple[slice, slice]) -> NDArray[np.floating]:
+        """Inverse variance in stored units; in double precision where single has no room, as for erg/s/cm2/A."""
         assert self.weight is not None
-        stored = to_native_float32(self.weight[key])
+        stored = self.weight[key]
         if self.error_kind == "weight":
-            return stored
+            return stored.astype(np.float64) if stored.dtype.itemsize > 4 else to_native_float32(stored)
+        stored = stored.astype(np.float64)
         with np.errstate(all="ignore"):
-            return np.where((stored > 0) & (stored < np.inf), 1 / np.square(stored, dtype=np.float64), 0).astype(
-                np.float32
-            )
+            return np.where((stored > 0) & (stored < np.inf), 1 / np.square(stored), 0)
 
     @cached_property
     def _noise(self) -> tuple[float, float, float]:
@@ -128,7 +127,7 @@ class CutoutReader:
         else:
             weight = self._weights((ysl, xsl))
             bad = ~(weight > 0) | ~(weight < np.inf)
-            error = np.asarray(np.float32(scale * self.factor) / np.sqrt(np.where(bad, np.float32(1), weight)))
+            error = (scale * self.factor / np.sqrt(np.where(bad, 1, weight))).astype(np.float32)
         if self._fills:
             bad |= np.isin(data, np.array(self._fills, dtype=np.float32))
         if self.mask is not None:
@@ -191,7 +190,7 @@ def _read_mosaic_layout(path: Path) -> _MosaicLayout:
 
 
 def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrument | None = None) -> Mosaic:
-    """Open one HST image with its weight map.
+    """Open one HST or NIRCam image with its weight map.
 
     Parameters
     ----------
@@ -227,8 +226,12 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     trained = SUBSTITUTE_FILTERS.get(name, name)
     if band is not None and trained != band.upper():
         raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
-    scale = read_flux_calibration(merged, wcs, camera, path)
-    weight_path, weight = _find_weight_map(path, inside, shape)
+    own = instrument or load_instrument()
+    pivot_aa = float(own.pivot_aa[own.band_names.index(trained)])
+    scale = read_flux_calibration(merged, wcs, camera, path, pivot_aa)
+    # The weights of JWST's pipeline hold the read noise alone, its ERR all of the noise.
+    whole = camera == "NIRCAM" and sigma is not None
+    weight_path, weight = (None, None) if whole else _find_weight_map(path, inside, shape)
     kind = "weight"
     if weight is None and sigma is not None:
         weight_path, weight, kind = path, ImageReader(path, sigma, 2), "sigma"

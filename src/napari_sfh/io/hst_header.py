@@ -1,7 +1,7 @@
-"""What the header of an HST image says: filter, camera, calibration.
+"""What the header of an HST or JWST image says: filter, camera, calibration.
 
 Flux density: f_lambda = count rate x ``PHOTFLAM``. Images in MJy/sr are brought to the same form with
-f_lambda = f_nu c / lambda^2 at the pivot wavelength ``PHOTPLAM`` and the pixel's area.
+f_lambda = f_nu c / lambda^2 at the pivot wavelength, ``PHOTPLAM`` or the band's own, and the pixel's area.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 
 #: Filters that stand in for a trained band; every band stands for itself on any camera.
 SUBSTITUTE_FILTERS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
+#: Words that name a camera.
+_CAMERA_MARKS = {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",), "NIRCAM": ("NIRCAM", "NRCA", "NRCB")}
+#: Pivot wavelengths in Angstrom that are believed.
+_PIVOT_RANGE_AA = (1000.0, 60000.0)
 _RATES = (u.electron / u.s, u.count / u.s)
 _COUNTS = (u.electron, u.count)
 #: Fluxes are held in this many erg/s/cm2/AA, so that single precision neither under- nor overflows.
@@ -62,19 +66,21 @@ def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None, ba
 
 
 def find_camera_name(header: Mapping[str, Any], path: Path) -> str:
-    """UVIS, ACS or WFPC2 from INSTRUME and DETECTOR, else from the file's name."""
+    """UVIS, ACS, WFPC2 or NIRCAM from INSTRUME and DETECTOR, else from the file's name."""
     words = " ".join(str(header.get(k, "")) for k in ("INSTRUME", "DETECTOR", "PHOTMODE")).upper()
     if "IR" in str(header.get("DETECTOR", "")).upper():
         raise SfhInputError(f"{path}: DETECTOR is IR, no band of the network; give UVIS, ACS or WFPC2 images")
     for text in (words, path.name.upper()):
-        for camera, marks in {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",)}.items():
+        for camera, marks in _CAMERA_MARKS.items():
             if any(mark in text for mark in marks):
                 return camera
-    raise SfhInputError(f"{path}: no camera in INSTRUME or the file's name; add INSTRUME (WFC3, ACS or WFPC2)")
+    raise SfhInputError(f"{path}: no camera in INSTRUME or the file's name; add INSTRUME (WFC3, ACS, WFPC2 or NIRCAM)")
 
 
-def read_flux_calibration(header: Mapping[str, Any], wcs: WCS, camera: str, path: Path) -> FluxCalibration:
-    """Calibration from BUNIT, PHOTFLAM, PHOTPLAM, EXPTIME.
+def read_flux_calibration(
+    header: Mapping[str, Any], wcs: WCS, camera: str, path: Path, pivot_aa: float = float("nan")
+) -> FluxCalibration:
+    """Calibration from BUNIT, PHOTFLAM, PHOTPLAM (else the band's ``pivot_aa``: JWST images state none), EXPTIME.
 
     Raises
     ------
@@ -82,7 +88,9 @@ def read_flux_calibration(header: Mapping[str, Any], wcs: WCS, camera: str, path
         One that is needed is absent or no such quantity.
     """
     photplam = fits_access.get_number_card(header, "PHOTPLAM")
-    if photplam is None or not 1000 < photplam < 20000:
+    if photplam is None and camera == "NIRCAM":
+        photplam = pivot_aa
+    if photplam is None or not _PIVOT_RANGE_AA[0] < photplam < _PIVOT_RANGE_AA[1]:
         raise SfhInputError(
             f"{path}: PHOTPLAM (pivot wavelength in Angstrom) is absent or wrong; copy it from the original file"
         )
@@ -104,12 +112,15 @@ def _flux_density_factor(text: str | None, wcs: WCS, photplam_aa: float) -> floa
     """erg/s/cm2/AA in a pixel per stored unit, where the unit is a flux density or a surface brightness."""
     if text is None:
         return None
-    brightness = unit_conversion_factor(text, u.MJy / u.sr)
-    if brightness is None:
-        return unit_conversion_factor(text, FLAM)
+    per_wavelength = unit_conversion_factor(text, FLAM)
+    if per_wavelength is not None:
+        return per_wavelength
     area = proj_plane_pixel_area(wcs) * u.deg**2
-    flux = (brightness * u.MJy / u.sr * area) * constants.c / (photplam_aa * u.AA) ** 2
-    return float(flux.to_value(FLAM))
+    brightness, per_pixel = unit_conversion_factor(text, u.MJy / u.sr), unit_conversion_factor(text, u.Jy)
+    if brightness is None and per_pixel is None:
+        return None
+    f_nu = brightness * u.MJy / u.sr * area if brightness is not None else per_pixel * u.Jy
+    return float((f_nu * constants.c / (photplam_aa * u.AA) ** 2).to_value(FLAM))
 
 
 def _count_rate_factor(text: str | None, header: Mapping[str, Any], path: Path) -> tuple[float, str]:
@@ -127,7 +138,9 @@ def _count_rate_factor(text: str | None, header: Mapping[str, Any], path: Path) 
             if not exptime or exptime <= 0:
                 raise SfhInputError(f"{path}: BUNIT is '{text}' but EXPTIME is absent; add EXPTIME in seconds")
             return factor / exptime, "counts divided by EXPTIME"
-    raise SfhInputError(f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS or MJy/sr")
+    raise SfhInputError(
+        f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS, MJy/sr or nJy"
+    )
 
 
 def _photons_per_rate(header: Mapping[str, Any], camera: str) -> float | None:

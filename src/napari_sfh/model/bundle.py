@@ -3,7 +3,8 @@
 Tensors named ``model.*`` are the state of `SfhModel`, those named ``filter.*`` the curves of the instrument's bands,
 those named ``basis.*`` the compact template basis, which a bundle of scalars does not have. The header's metadata hold
 one JSON document: `REQUIRED` names its keys; among them the instrument and the targets, which decide every shape. A
-digest over every tensor and the document is stored with them, so that an altered file is refused.
+digest over every tensor and the document is stored with them, so that an altered file is refused. The document also
+holds the network's answer to a fixed question (`model.probe`): settings that do not fit the weights are refused.
 
 Bundles of format 1 name no instrument: they are for MUSE spectra and five HST bands (`muse-hst`), and hold the curves
 among the tensors of the basis.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,19 @@ from safetensors.torch import save
 
 from napari_sfh.digests import hash_file, hash_parts
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.coverage import DEFAULT_MIN_COVERAGE
+from napari_sfh.instruments.bundle_header import DOCUMENT, find_bundle_file, read_min_coverage, weights_folder
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.model.encoding import FeatureSettings
+from napari_sfh.model.probe import compute_probe_answer, is_other_answer
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel
 from napari_sfh.model.targets import Targets, targets_from_json
-from napari_sfh.physics.filters import Filter, filters_from_tensors, filters_to_tensors
+from napari_sfh.physics.filters import Filter, filters_from_tensors, filters_to_tensors, hash_filter_curve
 from napari_sfh.physics.template_basis import TemplateBasis
 
 #: Version of the file format that is written; it and those before are read.
 FORMAT = 2
-#: Bundles looked for, in this order, when none is named.
-PREFERRED = ("wide", "phangs")
 #: Keys of the metadata document.
 REQUIRED = (
     "format",
@@ -81,41 +81,7 @@ class Bundle:
     @property
     def min_coverage(self) -> float:
         """Share of the grid's pixels that a data set must cover: what the network was trained to do without is less."""
-        return float(self.meta.get("min_coverage", DEFAULT_MIN_COVERAGE))
-
-
-def weights_folder() -> Path:
-    """The folder of the shipped bundles."""
-    return Path(str(resources.files("napari_sfh.data"))) / "weights"
-
-
-def list_bundles() -> dict[str, Path]:
-    """Shipped bundles: name to file, the default first.
-
-    Examples
-    --------
-    >>> "wide" in list_bundles()
-    True
-    """
-    found = {p.stem: p for p in sorted(weights_folder().glob("*.safetensors"))}
-    first = [n for n in PREFERRED if n in found]
-    return {n: found[n] for n in first + [n for n in found if n not in first]}
-
-
-def find_bundle_file(name_or_path: str | Path) -> Path:
-    """The file of a bundle: a path, a shipped bundle's name, or ``default``."""
-    shipped = list_bundles()
-    text = str(name_or_path)
-    if text == "default":
-        if not shipped:
-            raise SfhInputError(f"model: no weights in {weights_folder()}; train some, or name a file")
-        return next(iter(shipped.values()))
-    if text in shipped:
-        return shipped[text]
-    path = Path(text).expanduser()
-    if path.is_file():
-        return path
-    raise SfhInputError(f"model: {text!r} is neither a file nor a shipped bundle ({', '.join(shipped) or 'none'})")
+        return read_min_coverage(self.meta)
 
 
 def load_bundle(name_or_path: str | Path = "default") -> Bundle:
@@ -140,10 +106,12 @@ def load_bundle(name_or_path: str | Path = "default") -> Bundle:
     path = find_bundle_file(name_or_path)
     meta, tensors = _read_verified(path)
     _check_meta(path, meta)
+    _check_tensors(path, meta, tensors)
     try:
         made = _rebuild(*_bring_up_to_date(meta, tensors))
-    except (SfhInputError, RuntimeError, KeyError, TypeError, ValueError) as error:
-        line = str(error).splitlines()[0]
+        _check_answer(meta, tensors, made)
+    except (SfhInputError, RuntimeError, KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
         raise SfhInputError(f"{path}: weights do not fit this version of napari-sfh ({line}); update one") from error
     return Bundle(name=meta["name"], path=path, sha256=hash_file(path), meta=meta, **made)
 
@@ -220,9 +188,12 @@ def save_bundle(
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; a bundle must say all of {', '.join(REQUIRED)}")
     if (names := tuple(band.name for band in filters)) != instrument.band_names:
         raise SfhInputError(f"{path}: filters {names} for bands {instrument.band_names}; give one curve a band")
+    document["probe"] = compute_probe_answer(
+        model.eval().cpu(), FeatureSettings.from_json(document["features"]), instrument
+    )
     tensors = _collect_tensors(model, filters, basis)
     text = json.dumps(document, sort_keys=True)
-    content = save(tensors, metadata={"napari_sfh": text, "digest": _digest(text, tensors)})
+    content = save(tensors, metadata={DOCUMENT: text, "digest": _digest(text, tensors)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -267,7 +238,7 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]
         with safe_open(str(path), framework="pt") as f:
             header = f.metadata() or {}
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 - not a mapping
-        text = header["napari_sfh"]
+        text = header[DOCUMENT]
         meta = json.loads(text)
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise SfhInputError(f"{path}: not a readable weights file ({error}); fetch it again") from error
@@ -289,6 +260,52 @@ def _check_meta(path: Path, meta: Mapping[str, Any]) -> None:
         raise SfhInputError(f"{path}: metadata lack {missing[0]!r}; use weights released with this version")
 
 
+def _check_tensors(path: Path, meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
+    """Refuse tensors with numbers that are none, and curves that are not those of the document."""
+    for name, tensor in tensors.items():
+        # Limits of the out-of-distribution score are infinite where it was not calibrated.
+        limits = name.startswith("model.depth.") and not bool(torch.isnan(tensor).any())
+        if tensor.is_floating_point() and not limits and not bool(torch.isfinite(tensor).all()):
+            raise SfhInputError(f"{path}: tensor {name} holds numbers that are not finite; use weights as released")
+    try:
+        curves = filters_from_tensors(_take_part(_rename_filters(tensors), "filter."))
+        stated = {band: (str(facts["camera"]), str(facts["sha256"])) for band, facts in meta["filters"].items()}
+    except (SfhInputError, KeyError, TypeError, AttributeError, ValueError) as error:
+        raise SfhInputError(f"{path}: its filter curves cannot be read ({error}); use weights as released") from error
+    for curve in curves:
+        named = stated.get(curve.name)
+        if named is not None and named != (curve.camera, hash_filter_curve(curve)):
+            raise SfhInputError(
+                f"{path}: the curve of {curve.name} is not the one that the metadata name ({named[0]}, sha256 "
+                f"{named[1][:16]}); use weights as released"
+            )
+
+
+def _check_answer(meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], made: Mapping[str, Any]) -> None:
+    """Refuse settings with which the network answers otherwise than when it was saved."""
+    stored = meta.get("probe") or _read_released_probes().get(_digest("", tensors))
+    if stored is None:
+        return  # of another's making, before bundles held their answer
+    if is_other_answer(compute_probe_answer(made["model"], made["features"], made["instrument"]), stored):
+        raise SfhInputError(
+            "the network does not answer as it did when it was saved: settings of the model, the encoding, the "
+            "instrument or the targets are not those of the weights"
+        )
+
+
+@cache
+def _read_released_probes() -> dict[str, list[float]]:
+    """Answers of the bundles that were released without theirs, by the digest of their tensors."""
+    file = weights_folder() / "probes.json"
+    probes: dict[str, list[float]] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return probes
+
+
+def _rename_filters(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of format 1, which held the curves among the templates', as format 2 names them."""
+    return {k.replace("basis.filter_", "filter.filter_"): v for k, v in tensors.items()}
+
+
 def _bring_up_to_date(
     meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
 ) -> tuple[Mapping[str, Any], Mapping[str, torch.Tensor]]:
@@ -302,5 +319,4 @@ def _bring_up_to_date(
     if have != want:
         raise SfhInputError(f"grid and bands {have}, those of {instrument.name} are {want}")
     targets = {"kind": "history", "age_edges_gyr": list(grid["age_edges_gyr"])}
-    renamed = {k.replace("basis.filter_", "filter.filter_"): v for k, v in tensors.items()}
-    return {**meta, "instrument": instrument.to_json(), "targets": targets}, renamed
+    return {**meta, "instrument": instrument.to_json(), "targets": targets}, _rename_filters(tensors)

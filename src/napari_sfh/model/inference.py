@@ -31,6 +31,7 @@ from napari_sfh.model.encoding import (
 )
 from napari_sfh.model.ood import OOD_STATISTICS, SYSTEMATIC_ERROR
 from napari_sfh.model.posterior import make_base_points
+from napari_sfh.model.probe import predict_points
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.physics.dust import SLOPE, ebv_from_tau
@@ -140,7 +141,7 @@ def predict_point_values(
     """
 
     def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:
-        return _predict_points_of_batch(encode_observation(part, bundle.features).to(where), model)
+        return predict_points(encode_observation(part, bundle.features).to(where), model)
 
     targets = bundle.targets
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(targets.scalars, (data.n_bins,))
@@ -311,14 +312,6 @@ def _reconstruct_float32(
 ) -> tuple[F32, F32]:
     flux, phot = basis.reconstruct(mass, mh, tau_ism, tau_bc, slope)
     return np.asarray(flux, np.float32), np.asarray(phot, np.float32)
-
-
-@torch.inference_mode()
-def _predict_points_of_batch(features: Features, model: SfhModel) -> dict[str, F32]:
-    """The point network's values, keyed as `predict_point_values` gives them."""
-    derived = model.derive(model.locate(features)[0])
-    names = (*model.targets.scalars, *model.targets.vectors)
-    return {k: derived[k].float().cpu().numpy() for k in names}
 
 
 @torch.inference_mode()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 from torch import nn
@@ -19,39 +20,78 @@ def initialise_glorot(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+#: Kinds of normalisation.
+Norm = Literal["instance", "batch", "none"]
+
+
+@dataclass(frozen=True)
+class UnitStyle:
+    """What follows a convolution or a dense layer.
+
+    Attributes
+    ----------
+    norm : str
+        ``instance``: each object over its positions (Ulyanov et al. 2016), dense features together; ``batch``: each
+        channel over the batch (Ioffe & Szegedy 2015); ``none``.
+    activation_first : bool
+        PReLU before the normalisation instead of after it.
+    dropout : float
+        Share of the features set to zero at random in training.
+    """
+
+    norm: Norm = "instance"
+    activation_first: bool = False
+    dropout: float = 0.0
+
+    def finish(self, x: torch.Tensor, norm: nn.Module, act: nn.Module, drop: nn.Module) -> torch.Tensor:
+        """Normalise and activate in this order, then drop."""
+        return cast(torch.Tensor, drop(norm(act(x)) if self.activation_first else act(norm(x))))
+
+
+#: Galceran et al. (2026): instance normalisation, then PReLU, no dropout.
+PLAIN_STYLE = UnitStyle()
+
+
 class DenseUnit(nn.Module):
     """Dense layer, normalisation of each object over its features, PReLU: (N, D) -> (N, D')."""
 
-    def __init__(self, n_in: int, n_out: int) -> None:
+    def __init__(self, n_in: int, n_out: int, style: UnitStyle = PLAIN_STYLE) -> None:
         super().__init__()
+        kinds = {"instance": nn.LayerNorm, "batch": nn.BatchNorm1d, "none": nn.Identity}
+        self.style = style
         self.dense = nn.Linear(n_in, n_out)
-        self.norm = nn.LayerNorm(n_out)
+        self.norm = kinds[style.norm](n_out)
         self.act = nn.PReLU()
+        self.drop = nn.Dropout(style.dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the three."""
-        return self.act(self.norm(self.dense(x)))
+        """Apply them."""
+        return self.style.finish(self.dense(x), self.norm, self.act, self.drop)
 
 
 class ConvUnit(nn.Module):
     """Convolution, instance normalisation, PReLU, max-pooling: (N, C, W) -> (N, C', W / pool)."""
 
-    def __init__(self, n_in: int, n_out: int, kernel: int, pool: int) -> None:
+    def __init__(self, n_in: int, n_out: int, kernel: int, pool: int, style: UnitStyle = PLAIN_STYLE) -> None:
         super().__init__()
+        self.style = style
         self.conv = nn.Conv1d(n_in, n_out, kernel, padding=kernel // 2)
-        self.norm = nn.InstanceNorm1d(n_out, affine=True)
+        self.norm = {
+            "instance": nn.InstanceNorm1d(n_out, affine=True), "batch": nn.BatchNorm1d(n_out), "none": nn.Identity(),
+        }[style.norm]  # fmt: skip
         self.act = nn.PReLU()
+        self.drop = nn.Dropout(style.dropout)
         self.pool = nn.MaxPool1d(pool)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the four."""
+        """Apply them."""
         # Outside training the plain way: a bin's numbers then do not depend on the size of its batch.
-        if not (self.training and allows_fast_convolution(x, self.conv.kernel_size[0], self.act.weight)):
-            return self.pool(self.act(self.norm(self.conv(x))))
-        convolution, affine = (self.conv.weight, self.conv.bias), (self.norm.weight, self.norm.bias)
-        return convolve_and_pool(
-            x, convolution, affine, self.act.weight, cast(int, self.pool.kernel_size), self.norm.eps
-        )
+        fast = self.training and self.style == PLAIN_STYLE
+        if not (fast and allows_fast_convolution(x, self.conv.kernel_size[0], self.act.weight)):
+            return cast(torch.Tensor, self.pool(self.style.finish(self.conv(x), self.norm, self.act, self.drop)))
+        norm = cast(nn.InstanceNorm1d, self.norm)
+        convolution, affine = (self.conv.weight, self.conv.bias), (norm.weight, norm.bias)
+        return convolve_and_pool(x, convolution, affine, self.act.weight, cast(int, self.pool.kernel_size), norm.eps)
 
 
 class WavelengthAttention(nn.Module):

@@ -22,14 +22,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, cast, get_args
 
 import torch
 from torch import nn
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.encoding import Features
-from napari_sfh.model.layers import ConvUnit, DenseUnit, ResidualUnit, WavelengthAttention, initialise_glorot
+from napari_sfh.model.layers import (
+    ConvUnit,
+    DenseUnit,
+    Norm,
+    ResidualUnit,
+    UnitStyle,
+    WavelengthAttention,
+    initialise_glorot,
+)
 from napari_sfh.model.targets import HistoryTargets, Targets
 
 if TYPE_CHECKING:
@@ -68,7 +77,11 @@ class InputSizes:
 
 @dataclass(frozen=True)
 class Galceran2026Config:
-    """The paper's network. ``masks``: also read mask and error channels (ours; the paper reads values only)."""
+    """The paper's network.
+
+    ``masks``: also read mask and error channels (ours; the paper reads values only). ``norm``, ``activation_first`` and
+    ``dropout`` are those of `layers.UnitStyle`. They, and no ``attention``, are what the paper tried or replaced.
+    """
 
     channels: tuple[int, ...] = (16, 32, 64)
     kernels: tuple[int, ...] = (7, 5, 5)
@@ -77,6 +90,21 @@ class Galceran2026Config:
     latent: int = 40
     decoder: int = 128
     masks: bool = False
+    attention: bool = True
+    norm: Norm = "instance"
+    activation_first: bool = False
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.norm not in get_args(Norm):
+            raise SfhInputError(f"network: norm = {self.norm!r} is unknown; choose from {', '.join(get_args(Norm))}")
+        if not 0 <= self.dropout < 1:
+            raise SfhInputError(f"network: dropout = {self.dropout} must be 0 or more and below 1")
+
+    @property
+    def style(self) -> UnitStyle:
+        """What follows each layer."""
+        return UnitStyle(self.norm, self.activation_first, self.dropout)
 
 
 @dataclass(frozen=True)
@@ -143,14 +171,15 @@ class Galceran2026Network(SfhNetwork):
         super().__init__()
         self.config, self.sizes, self.targets = config, sizes, targets
         self.latent_size = config.latent
-        n_in = 3 if config.masks else 1
+        n_in, style = 3 if config.masks else 1, config.style
         joined = int(sizes.takes_redshift)
         if sizes.n_wave:
             self.spectral, width = self._spectral(config, n_in)
-            self.spectral_dense = nn.Sequential(DenseUnit(width, 128), DenseUnit(128, 64))
+            self.spectral_dense = nn.Sequential(DenseUnit(width, 128, style), DenseUnit(128, 64, style))
             joined += 64
         if sizes.n_bands:
-            self.photometric = nn.Sequential(DenseUnit(sizes.n_bands * n_in, 32), DenseUnit(32, 32), DenseUnit(32, 32))
+            widths = (sizes.n_bands * n_in, 32, 32, 32)
+            self.photometric = nn.Sequential(*(DenseUnit(a, b, style) for a, b in pairwise(widths)))
             joined += 32
         self.to_latent = nn.Linear(joined, config.latent)
         self.decoder = self._decoder(config)
@@ -159,14 +188,16 @@ class Galceran2026Network(SfhNetwork):
     def _spectral(self, config: Galceran2026Config, n_in: int) -> tuple[nn.Module, int]:
         convolutions, positions = _convolutions(config, n_in, self.sizes.n_wave)
         channels = config.channels[-1]
+        if not config.attention:
+            return nn.Sequential(*convolutions, nn.Flatten()), channels * positions
         attention = WavelengthAttention(channels, positions, config.heads)
         return nn.Sequential(*convolutions, attention, nn.Flatten()), channels * positions
 
     def _decoder(self, config: Galceran2026Config) -> nn.Module:
-        d = config.decoder
+        d, style = config.decoder, config.style
         # No dust: the paper predicts mass and [M/H].
         n_out = 2 * self.targets.n_age or self.targets.n_output
-        return nn.Sequential(DenseUnit(config.latent, d), DenseUnit(d, d), nn.Linear(d, n_out))
+        return nn.Sequential(DenseUnit(config.latent, d, style), DenseUnit(d, d, style), nn.Linear(d, n_out))
 
     def encode(self, features: Features) -> torch.Tensor:
         """Latent vectors (N, latent)."""
@@ -193,10 +224,10 @@ class FourBranchNetwork(Galceran2026Network):
         return nn.Sequential(*convolutions, nn.Flatten()), config.channels[-1] * positions
 
     def _decoder(self, config: Galceran2026Config) -> nn.Module:
-        d = config.decoder
+        d, style = config.decoder, config.style
 
         def branch(n_out: int) -> nn.Module:
-            return nn.Sequential(DenseUnit(config.latent, d), DenseUnit(d, d), nn.Linear(d, n_out))
+            return nn.Sequential(DenseUnit(config.latent, d, style), DenseUnit(d, d, style), nn.Linear(d, n_out))
 
         if self.targets.n_age:
             return nn.ModuleList([branch(self.targets.n_age), branch(self.targets.n_age)])
@@ -216,7 +247,7 @@ def _convolutions(config: Galceran2026Config, n_in: int, n_wave: int) -> tuple[l
     units: list[nn.Module] = []
     positions = n_wave
     for n_out, kernel, pool in zip(config.channels, config.kernels, config.pools, strict=True):
-        units.append(ConvUnit(n_in, n_out, kernel, pool))
+        units.append(ConvUnit(n_in, n_out, kernel, pool, config.style))
         n_in, positions = n_out, positions // pool
     if not positions:
         raise SfhInputError(f"network: {n_wave} pixels are too few for pools {config.pools}; choose smaller pools")

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.arrays import F64
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
 
@@ -149,7 +150,26 @@ def flux_from_ab(band: Filter, mag: NDArray[np.floating] | float) -> NDArray[np.
 
 
 def make_trapezoid_filter(name: str, camera: str, centre_aa: float, fwhm_aa: float, edge_aa: float = 0.0) -> Filter:
-    """A filter that is flat over ``fwhm_aa - edge_aa`` and falls to zero over ``edge_aa`` on either side."""
+    """Make a filter that is flat in the middle and falls linearly to zero on either side.
+
+    Parameters
+    ----------
+    name, camera : str
+    centre_aa, fwhm_aa : float
+        Centre and full width at half the throughput, Angstrom.
+    edge_aa : float
+        Width of each flank in Angstrom; 0 for a top hat.
+
+    Returns
+    -------
+    Filter
+
+    Examples
+    --------
+    >>> band = make_trapezoid_filter("J0515", "JPCam", 5150.0, 145.0, 25.0)
+    >>> round(band.pivot_aa)
+    5150
+    """
     # A top hat has edges of a hundredth of an Angstrom, so that wavelengths increase.
     edge = max(edge_aa, 0.01)
     flat, foot = 0.5 * (fwhm_aa - edge), 0.5 * (fwhm_aa + edge)
@@ -158,6 +178,11 @@ def make_trapezoid_filter(name: str, camera: str, centre_aa: float, fwhm_aa: flo
         wave, throughput = centre_aa + np.array([-foot, 0.0, foot]), np.array([0.0, 1.0, 0.0])
         return Filter.from_curve(name, camera, wave, throughput)
     return Filter.from_curve(name, camera, wave, np.array([0.0, 1.0, 1.0, 0.0]))
+
+
+def hash_filter_curve(band: Filter) -> str:
+    """sha256 of a curve's wavelengths and throughput."""
+    return hash_parts(np.stack([band.wave_aa, band.throughput]).astype("<f8"))
 
 
 def filters_to_tensors(filters: tuple[Filter, ...]) -> dict[str, NDArray[np.generic]]:

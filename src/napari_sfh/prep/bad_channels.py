@@ -23,6 +23,8 @@ from napari_sfh.types import F64, Bool
 _BINS = 300
 #: Significance in the median of the bins, and least deviation over the continuum.
 _SIGNIFICANT, _LEAST = 8.0, 0.03
+#: Least step over the continuum: floats that a compression rounded step by less.
+_LEAST_STEP = 0.06
 #: How much steeper than its flanks a feature must be; a line with a FWHM of two channels has 1.2.
 _STEEP = 3.0
 #: Distance from a gas line of the galaxy within which nothing is judged, Angstrom.
@@ -132,7 +134,7 @@ def _find_steps(flux: F64, near_line: Bool) -> F64:
     level = np.abs(np.nanmedian(flux - 0.5 * step, axis=0))
     with np.errstate(invalid="ignore"):
         found = (np.abs(ratio) * np.sqrt(np.isfinite(step).sum(0)) > 1.25 * _SIGNIFICANT) & (agree > _MOST)
-        found &= (np.abs(size) > _LEAST * level) & (np.abs(size) > _STEEP * slope) & ~near_line
+        found &= (np.abs(size) > _LEAST_STEP * level) & (np.abs(size) > _STEEP * slope) & ~near_line
     return np.where(found, size, 0.0)
 
 

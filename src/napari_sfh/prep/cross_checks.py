@@ -11,7 +11,7 @@ import numpy as np
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep.redshift import estimate_redshift
+from napari_sfh.prep.redshift import estimate_redshift, measure_line_depth
 from napari_sfh.prep.spectra import BinSpectra, measure_variance
 from napari_sfh.types import F32, F64
 
@@ -20,6 +20,8 @@ REDSHIFT_TOLERANCE: float = 0.003
 #: Differences of velocity that move ages by 0.1 dex (75 km/s does so in noise-free spectra) where nobody fits it; and
 #: that a fit cannot have where it worked.
 GIVEN_VELOCITY_KMS, FITTED_VELOCITY_KMS = 60.0, 300.0
+#: Depths of absorption lines over those of templates that stars have, whatever their ages.
+LINE_DEPTH_RANGE: tuple[float, float] = (0.3, 2.2)
 #: Ratio of the scatter of spectra to their errors beyond which one of them is wrong.
 NOISE_RATIO: float = 5.0
 
@@ -43,10 +45,10 @@ def compare_redshifts(known: Mapping[str, float | None]) -> tuple[str, ...]:
     )
 
 
-def check_redshift(
+def check_against_templates(
     spectra: BinSpectra, basis: TemplateBasis | None, redshift: float, v_kms: F32, given: bool, path: Path
 ) -> tuple[str, ...]:
-    """Warn where the redshift of all bins' summed spectrum is another than the one in use.
+    """Warn where the sum of all spectra has another redshift than the one in use, or lines that no stars have.
 
     Parameters
     ----------
@@ -75,6 +77,13 @@ def check_redshift(
     except SfhInputError:
         return ()
     used_kms = float(np.average(np.nan_to_num(v_kms), weights=light))
+    return (
+        *_compare_velocity(measured, error, redshift, used_kms, given),
+        *_compare_line_depth(measure_line_depth(summed, basis, measured)),
+    )
+
+
+def _compare_velocity(measured: float, error: float, redshift: float, used_kms: float, given: bool) -> tuple[str, ...]:
     own_kms = C_KMS * float(np.log1p(measured) - np.log1p(redshift))
     if abs(measured - redshift) > max(REDSHIFT_TOLERANCE, 5 * error):
         return (
@@ -89,6 +98,17 @@ def check_redshift(
         f"the sum of all spectra moves at {own_kms:+.0f} km/s against redshift {redshift:.5f}, not at the "
         f"{used_kms:+.0f} km/s {whose}: redshift, velocity or wavelengths are off, and so are the ages; give "
         f"--redshift {measured:.5f}" + (", or --kinematics fast" if given else ""),
+    )
+
+
+def _compare_line_depth(depth: tuple[float, float] | None) -> tuple[str, ...]:
+    if depth is None or (depth[1] > LINE_DEPTH_RANGE[0] and depth[0] < LINE_DEPTH_RANGE[1]):
+        return ()
+    weak = depth[1] <= LINE_DEPTH_RANGE[0]
+    why = "light without lines was added (night sky, an active nucleus)" if weak else "too much sky was subtracted"
+    return (
+        f"the absorption lines are {depth[1] if weak else depth[0]:.2g} times as deep as those of stars: {why}, and "
+        "the ages follow it; check the sky subtraction",
     )
 
 

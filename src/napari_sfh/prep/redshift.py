@@ -29,6 +29,8 @@ _STEP = 1e-4  # of ln(wavelength): 30 km/s
 _CONTINUUM_PIX = 301  # of that grid: 150 AA
 _SOFTENING = 0.01  # of the continuum: no pixel weighs more than one of this error
 _MIN_RIVAL_RATIO = 1.3  # times what the runner-up explains
+_LINE_FREE = 0.02  # of the strongest gas line: less is no gas
+_DEPTH_ERROR = 0.1  # of the ratio of depths: with more, nothing is said
 _RIVAL_LN = 0.003  # peaks closer than 900 km/s are one
 
 
@@ -77,6 +79,39 @@ def estimate_redshift(spectra: BinSpectra, basis: TemplateBasis, path: Path) -> 
     scatter = max(total - top, 0.0) / max(int((weight > 0).sum()) - 2, 1)
     error = _STEP * np.sqrt(2.0 * scatter / max(-curvature, 1e-30))
     return float(np.expm1(centre)), float(error * np.exp(centre))
+
+
+def measure_line_depth(spectra: BinSpectra, basis: TemplateBasis, redshift: float) -> tuple[float, float] | None:
+    """Depth of the absorption lines over that of templates of several ages: the least and the largest ratio.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+        The bin with the most light counts.
+    basis : TemplateBasis
+    redshift : float
+        Of the spectrum itself.
+
+    Returns
+    -------
+    (float, float) or None
+        About 1 for stars; little where light without lines was added, such as the night sky; much where it was
+        subtracted. None where the noise does not tell.
+    """
+    row = int(np.argmax(np.where(spectra.good, spectra.flux, 0.0).sum(1)))
+    grid = np.arange(np.log(spectra.wave_aa[0]), np.log(spectra.wave_aa[-1]), _STEP)
+    data, weight = _prepare_data(spectra, row, grid)
+    templates, _, template_grid = _prepare_templates(basis)
+    moved = [np.interp(grid, template_grid + np.log1p(redshift), t, left=np.nan, right=np.nan) for t in templates]
+    *stars, gas = np.array(moved)
+    use = (weight > 0) & np.isfinite(gas) & (gas < _LINE_FREE * np.nanmax(gas))
+    ratios = []
+    for star in stars:
+        power = float((weight * star**2)[use].sum())
+        if not power > 0 or power**-0.5 > _DEPTH_ERROR:
+            return None
+        ratios.append(float((weight * data * star)[use].sum()) / power)
+    return min(ratios), max(ratios)
 
 
 def _prepare_data(spectra: BinSpectra, row: int, grid: F64) -> tuple[F64, F64]:

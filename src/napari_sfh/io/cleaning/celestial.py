@@ -207,9 +207,10 @@ def _build_wcs(
             wcs = WCS(plain, hdus) if hdus is not None else WCS(plain)
             wcs = wcs.celestial if wcs.has_celestial else wcs
             wcs.wcs.set()
-            sky = wcs.wcs_pix2world([[0.0, 0.0], [wcs.wcs.crpix[0], wcs.wcs.crpix[1]]], 0)
-            if not np.isfinite(sky).any(axis=1).any():
-                raise ValueError("the coordinates are not finite" + _list_projection_cards(plain))
+            wcs.wcs_pix2world([[0.0, 0.0]], 0)
+            reference = wcs.wcs_world2pix([wcs.wcs.crval], 1)
+            if not np.abs(reference - wcs.wcs.crpix).max() < 0.01:
+                raise ValueError("CRVAL does not lie at CRPIX" + _list_projection_cards(plain))
         except Exception as e:  # wcslib raises many classes for one fault: a broken header
             line = (str(e).strip().splitlines() or [type(e).__name__])[-1][:120]
             shown = ", ".join(f"CTYPE{i} = {cards.text(f'CTYPE{i}')!r}" for i in axes)

@@ -82,13 +82,13 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
                 f"{path}: {name} has the shape {fits_access.image_shape(cubes[i])} but {hdus[data].name or 'DATA'} "
                 f"{(n, ny, nx)}; they must be equal: remove {name}, or give a whole file"
             )
-    used = {data, by_name.get(error), *(i for i, _ in masks)}
+    index = by_name[error] if error else None
+    used = {data, index, *(i for i, _ in masks)}
     unused = tuple(
         hdus[i].name or f"HDU {i}"
         for i, h in cubes.items()
         if i not in used and fits_access.image_shape(h) == (n, ny, nx)
     )
-    index = by_name.get(error)
     kind = ERROR_KINDS.get(error, "")
     if index is not None:
         utype = re.sub(r"[^A-Z]", "", str(hdus[index].header.get("UTYPE", "")).upper())

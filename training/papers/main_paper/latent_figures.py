@@ -1,0 +1,96 @@
+"""Figures 17-19 of Galceran et al. (2026): the latent vectors of test objects in two dimensions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from napari_sfh.physics.quantities import QUANTITIES
+from napari_sfh.training.evaluation.report_figures import compute_latent_projection
+from napari_sfh.training.papers.main_paper.measurements import PaperMeasurements
+from napari_sfh.types import F64
+
+#: Line and sidebands of the equivalent widths, Angstrom. That of Halpha holds [N II].
+BALMER_AA = {
+    "Hα": ((6530.0, 6600.0), ((6490.0, 6525.0), (6605.0, 6640.0))),
+    "Hβ": ((4848.0, 4877.0), ((4828.0, 4848.0), (4877.0, 4892.0))),
+}
+_MOST = 4000
+
+
+def plot_latent_means(m: PaperMeasurements, places: F64, names: tuple[str, str], method: str) -> Figure:
+    """Two means over the plane, and the errors of both below: ages (figure 17) or metallicities (figure 18)."""
+    figure = Figure(figsize=(9, 7.6), layout="constrained")
+    figure.suptitle(f"latent space, {method}", size=10)
+    for column, name in enumerate(names):
+        truth = m.main.truth[name][: len(places)]
+        error = m.main.found[name][: len(places)] - truth
+        low, high = np.nanpercentile(truth, [1, 99])
+        size = float(np.nanpercentile(np.abs(error), 98))
+        label = QUANTITIES[name].label
+        for row, (values, title, colours, limits) in enumerate(
+            ((truth, label, "turbo", (low, high)), (error, f"error of {label}", "coolwarm", (-size, size)))
+        ):
+            _draw_dots(figure, figure.add_subplot(2, 2, 1 + 2 * row + column), places, values, title, colours, limits)
+    return figure
+
+
+def plot_latent_dust_and_lines(m: PaperMeasurements, places: F64, method: str) -> Figure:
+    """Optical depths and Balmer lines over the plane (figure 19)."""
+    n = len(places)
+    shown: dict[str, F64] = {
+        "τ ISM": m.main.truth["tau_ism"][:n],
+        "log τ BC": np.log10(np.maximum(m.main.truth["tau_bc"][:n], 1e-3)),
+    }
+    for name, (line, sides) in BALMER_AA.items():
+        width = measure_line_width(m.data.flux[:n], m.data.mask[:n], m.data.instrument.wave_aa, line, sides)
+        if np.isfinite(width).any():
+            shown[f"{name}, asinh of EW [Å]"] = np.arcsinh(width)
+    figure = Figure(figsize=(9, 7.6), layout="constrained")
+    figure.suptitle(f"latent space, {method}; emission is positive", size=10)
+    for k, (title, values) in enumerate(shown.items()):
+        low, high = np.nanpercentile(values, [1, 99])
+        _draw_dots(figure, figure.add_subplot(2, 2, k + 1), places, values, title, "turbo", (low, high))
+    return figure
+
+
+def _draw_dots(
+    figure: Figure, axes: Any, places: F64, values: F64, title: str, colours: str, limits: tuple[float, float]
+) -> None:
+    dots = axes.scatter(*places.T, c=values, s=3, cmap=colours, vmin=limits[0], vmax=limits[1], lw=0, rasterized=True)
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, size=9)
+    figure.colorbar(dots, ax=axes, shrink=0.85)
+
+
+def measure_line_width(
+    flux: Any, mask: Any, wave_aa: F64, line: tuple[float, float], sides: tuple[tuple[float, float], ...]
+) -> F64:
+    """Equivalent width (N,) in Angstrom over a straight continuum between two sidebands; emission is positive."""
+
+    def pixels(limits: tuple[float, float]) -> Any:
+        return (wave_aa >= limits[0]) & (wave_aa < limits[1])
+
+    usable = np.where(mask, flux, np.nan).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        levels = [np.nanmean(usable[:, pixels(s)], axis=1) for s in sides if pixels(s).any()]
+        middles = [0.5 * (lo + hi) for lo, hi in sides]
+        inside = pixels(line)
+        if not inside.any() or len(levels) < len(sides):
+            return np.full(len(usable), np.nan)
+        slope = (levels[1] - levels[0]) / (middles[1] - middles[0])
+        continuum = levels[0][:, None] + slope[:, None] * (wave_aa[inside] - middles[0])
+        step = np.gradient(wave_aa)[inside]
+        return np.asarray(np.nansum((usable[:, inside] / continuum - 1) * step, axis=1))
+
+
+def draw_latent_figures(m: PaperMeasurements) -> dict[int, Figure]:
+    """Figures 17, 18 and 19."""
+    places, method = compute_latent_projection(m.main.latent[:_MOST])
+    return {
+        17: plot_latent_means(m, places, ("lg_age_lw", "lg_age_mw"), method),
+        18: plot_latent_means(m, places, ("mh_lw", "mh_mw"), method),
+        19: plot_latent_dust_and_lines(m, places, method),
+    }
