@@ -7,11 +7,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export QT_API ?= pyqt5
 
-.PHONY: demo test real proofs docs lint system performance gpu clean help
+.PHONY: demo test real proofs docs dist-test lint system performance gpu clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -58,6 +58,9 @@ docs: $(STAMP) ## the site, into docs/_build/html: tutorials run, a warning or a
 	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
+dist-test: $(STAMP) ## build wheel and sdist, install them into empty environments of Python 3.11, 3.12, 3.13 and run there
+	$(BIN)/python .ci/dist_test.py
+
 performance: $(STAMP) ## measure this machine, write docs/results/performance.md
 	$(BIN)/python benchmarks/performance.py
 
@@ -66,4 +69,4 @@ gpu: $(STAMP) ## on a machine with a GPU, ten minutes: tests marked cuda, throug
 	$(BIN)/python benchmarks/gpu.py
 
 clean: ## remove what the commands above made
-	rm -rf $(VENV) demo-output real-output build dist docs/_build docs/reference/api docs/reference/_*.md src/*.egg-info
+	rm -rf $(VENV) demo-output real-output build dist docs/_build docs/reference/api docs/reference/_*.md docs/tutorials/output src/*.egg-info

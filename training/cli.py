@@ -27,7 +27,6 @@ COMMANDS: tuple[str, ...] = (
     "testbed",
     "retraining-bound",
     "leave-one-out",
-    "narrowband",
     "paper-systems",
     "papers",
     "prior-summaries",

@@ -10,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
 
 import napari_sfh
 
@@ -38,10 +40,35 @@ def test_unknown_name_is_an_attribute_error():
         napari_sfh.nothing  # noqa: B018
 
 
-def test_one_version():
+def test_the_version_stands_in_one_place():
+    pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" not in pyproject["project"]
+    assert pyproject["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "napari_sfh.__version__"}
+    assert "\nversion:" not in (ROOT / "CITATION.cff").read_text()
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.?(dev|rc)\d+)?", napari_sfh.__version__)
+
+
+def test_the_manifest_that_ships_is_that_of_the_repository():
+    """A copy, not a link: a clone on Windows may not know links."""
+    assert (ROOT / "src" / "napari_sfh" / "napari.yaml").read_bytes() == (ROOT / "napari.yaml").read_bytes()
+
+
+def test_the_conda_recipe_asks_for_what_the_package_requires():
+    """Names and lower bounds of pyproject, but for the three packages whose licence forbids to redistribute them."""
+    text = (ROOT / ".ci" / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    recipe = yaml.safe_load("\n".join(line for line in text.splitlines() if not line.startswith("{%")))
+    asked = {need.split()[0]: need.partition(" ")[2] for need in recipe["requirements"]["run"]}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == napari_sfh.__version__
-    assert f"version: {napari_sfh.__version__}" in (ROOT / "CITATION.cff").read_text()
+    names = {"torch": "pytorch", "matplotlib": "matplotlib-base"}
+    required = {"python": project["requires-python"]}
+    for line in project["dependencies"]:
+        need = Requirement(line)
+        required[names.get(need.name, need.name)] = str(need.specifier)
+    for name in ("vorbin", "powerbin"):
+        assert name not in asked
+        del required[name]
+    assert asked.pop("distributed") == required["dask"]
+    assert asked == required
 
 
 def test_every_subpackage_is_packaged():
@@ -70,7 +97,7 @@ open pack paint parse permute place plot predict prefetch prepare preview print 
 reconstruct refine reject release remove render renumber replace report require resample resolve restore restrict
 round run sample save scale select serve set shift shorten show simulate split start stop store stream strip style
 subtract sum summarise synthesise tell tessellate trace train transform unpack update validate verify warm weigh word
-write reweight
+write reweight smooth
 """
 VERBS = set(_VERBS.split())
 #: Questions.

@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 
+from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import node_weights
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.networks import ScalarOutput, StemNetwork
@@ -30,6 +31,7 @@ from napari_sfh.training.fitting.provenance import check_seal, make_seal
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck
 from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
+from napari_sfh.training.fitting.transfer.added_bands import extend_network
 from napari_sfh.types import I64
 
 #: Spectra from which input shifts and scales are measured.
@@ -201,7 +203,7 @@ def fit_point_network(
     quiet: bool = False,
     devices: int = 1,
     check: IndependentCheck | None = None,
-    start: SfhModel | None = None,
+    start: Bundle | None = None,
 ) -> SfhModel:
     """Fit the point network; the weights of the best epoch are returned.
 
@@ -225,8 +227,9 @@ def fit_point_network(
     check : IndependentCheck, optional
         Measured after each epoch: the best epoch is the one of its least error. Without it, that of the least
         validation loss.
-    start : SfhModel, optional
-        A model of the same shape whose network is fitted further; else it starts from random weights.
+    start : Bundle, optional
+        Weights whose network is fitted further, of the same shape or with fewer bands (`transfer.added_bands`); else
+        it starts from random weights.
     """
     _silence_lightning()
     lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
@@ -242,11 +245,7 @@ def fit_point_network(
     train = Batches(moved, parts[0], s.batch, recipe.augment, s.seed, epoch, later)
     module.total_steps = s.epochs * len(train)
     validate = Batches(moved, parts[1][:_N_VALIDATE], 1024, recipe.augment, s.seed + 1, device=later)
-    if start is None:
-        _initialise_on_spectra(model, source, parts[0], recipe)
-    else:
-        model.network.load_state_dict(start.network.state_dict())
-        model.posterior.dust_default.copy_(start.posterior.dust_default)
+    _initialise(model, source, parts[0], recipe, start)
     monitor = "val" if check is None else "independent"
     best = ModelCheckpoint(
         folder / "checkpoints", "best", monitor=monitor, save_last=True, enable_version_counter=False
@@ -282,6 +281,18 @@ def _make_trainer(s: PointFitSettings, callbacks: list[Callback], device: str, d
         num_sanity_val_steps=0,
         deterministic="warn",
     )
+
+
+def _initialise(model: SfhModel, source: SpectraSource, rows: I64, recipe: Recipe, start: Bundle | None) -> None:
+    """Random weights with what is measured on training spectra, or the weights of ``start``."""
+    if start is None:
+        _initialise_on_spectra(model, source, rows, recipe)
+    elif start.instrument.n_bands != source.instrument.n_bands:
+        _initialise_on_spectra(model, source, rows, recipe)
+        extend_network(start.model, start.instrument, model, source.instrument)
+    else:
+        model.network.load_state_dict(start.model.network.state_dict())
+        model.posterior.dust_default.copy_(start.model.posterior.dust_default)
 
 
 def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: I64, recipe: Recipe) -> None:

@@ -125,7 +125,27 @@ def describe_training(
     seconds: dict[str, float],
     epochs: Sequence[Epoch],
 ) -> dict[str, Any]:
-    """How the weights were trained."""
+    """The record of a training for the metadata of a bundle.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    facts : dict
+        Of the training data: ``n``, ``data_sha256``, ``noise`` and, where weights were trained further, ``start``.
+    command : str
+        Command line.
+    device : str
+        Of torch.
+    seconds : dict
+        Wall time of each stage.
+    epochs : sequence of Epoch
+        Losses; the one with the smallest validation loss counts.
+
+    Returns
+    -------
+    dict
+        JSON types.
+    """
     best = min(epochs, key=lambda e: e.val, default=None)
     return {
         "command": command,
@@ -152,7 +172,25 @@ def build_bundle_metadata(
     facts: Mapping[str, Any],
     record: dict[str, Any],
 ) -> dict[str, Any]:
-    """Everything that `model.bundle.save_bundle` asks for; no figures yet. ``facts`` are those of the training data."""
+    """Metadata that `model.bundle.save_bundle` asks for, without figures of accuracy.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    instrument : Instrument
+    targets : Targets
+    filters : sequence of Filter
+        Curves of the instrument's bands, in order.
+    facts : mapping
+        Of the training data: its ``libraries`` and ``prior``.
+    record : dict
+        From `describe_training`.
+
+    Returns
+    -------
+    dict
+        JSON types.
+    """
     meta = {
         "name": recipe.name,
         "summary": recipe.summary,
@@ -160,6 +198,7 @@ def build_bundle_metadata(
         "features": recipe.features.to_json(),
         "instrument": instrument.to_json(),
         "targets": targets.to_json(),
+        "min_coverage": facts["min_coverage"],
         "filters": describe_filters(filters),
         "libraries": facts["libraries"],
         "prior": facts["prior"],

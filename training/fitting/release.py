@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import PREFERRED, weights_folder
 from napari_sfh.io.outputs import check_outputs
-from napari_sfh.model.bundle import PREFERRED, Bundle, hash_bundle_tensors, load_bundle, save_bundle, weights_folder
+from napari_sfh.model.bundle import Bundle, hash_bundle_tensors, load_bundle, save_bundle
 from napari_sfh.training.fitting import model_card
 from napari_sfh.training.fitting.training_run import BUNDLE
 

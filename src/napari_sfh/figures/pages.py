@@ -15,13 +15,13 @@ from matplotlib.patheffects import withStroke
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import (
-    COLORS,
     DRAWN_EDGES_GYR,
     LINES_AA,
     MH_EDGES,
     SFH_KINDS,
     BinView,
     CredibleBand,
+    choose_color,
     format_flux_label,
 )
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
@@ -125,7 +125,7 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     figure.suptitle(f"{result.name}, {names}; weights {result.model_name}", size=11)
     grid = figure.add_gridspec(3, 4, height_ratios=[2.2, 2.2, 1])
     sfh, cumulative, mh, spread = (figure.add_subplot(grid[0, k]) for k in range(4))
-    for color, view in zip(COLORS, views):
+    for color, view in ((choose_color(k), view) for k, view in enumerate(views)):
         draw_age_steps(sfh, view.sfh(kind), color, view.name)
         draw_age_steps(mh, view.mh, color)
         spread.stairs(view.metallicity_distribution(kind), MH_EDGES, color=color, lw=1.5)
@@ -158,7 +158,18 @@ def _mark_formation_times(axes: Any, view: BinView, kind: str) -> None:
 
 
 def draw_age_steps(axes: Any, band: CredibleBand, color: str, label: str | None = None) -> None:
-    """A histogram over the age bins with its band."""
+    """Draw a histogram over the age bins with its 16-84 % band.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+        Lookback time in Gyr runs along x.
+    band : CredibleBand
+        Values (16,), youngest first.
+    color : str
+    label : str, optional
+        For the legend.
+    """
     axes.stairs(band.value, DRAWN_EDGES_GYR, color=color, lw=1.5, baseline=None, label=label)
     for low, high, left, right in zip(band.low, band.high, DRAWN_EDGES_GYR[:-1], DRAWN_EDGES_GYR[1:]):
         axes.fill_between([left, right], low, high, color=color, alpha=0.25, lw=0)

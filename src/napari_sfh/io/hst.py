@@ -216,7 +216,7 @@ def _read_mosaic_layout(path: Path) -> _MosaicLayout:
 
 
 def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrument | None = None) -> Mosaic:
-    """Open one HST image with its weight map.
+    """Open one HST or NIRCam image with its weight map.
 
     Parameters
     ----------
@@ -252,8 +252,12 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     trained = SUBSTITUTE_FILTERS.get(name, name)
     if band is not None and trained != band.upper():
         raise SfhInputError(f"{path}: given as {band.upper()} but its filter is {name}; name the right file or band")
-    scale = read_flux_calibration(merged, wcs, camera, path)
-    weight_path, weight = _find_weight_map(path, inside, shape)
+    own = instrument or load_instrument()
+    pivot_aa = float(own.pivot_aa[own.band_names.index(trained)])
+    scale = read_flux_calibration(merged, wcs, camera, path, pivot_aa)
+    # The weights of JWST's pipeline hold the read noise alone, its ERR all of the noise.
+    whole = camera == "NIRCAM" and sigma is not None
+    weight_path, weight = (None, None) if whole else _find_weight_map(path, inside, shape)
     kind = "weight"
     if weight is None and sigma is not None:
         weight_path, weight, kind = path, ImageReader(path, sigma, 2), "sigma"
