@@ -120,9 +120,9 @@ def run_estimate_command(options: argparse.Namespace) -> int:
 
 def needs_no_spectrum(model: str) -> bool:
     """Whether weights take bands without a spectrum."""
-    from napari_sfh.model.bundle import load_bundle
+    from napari_sfh.instruments.bundle_header import read_bundle_header
 
-    return model != "default" and load_bundle(model).instrument.spectrum is None
+    return model != "default" and read_bundle_header(model).instrument.spectrum is None
 
 
 def run_bands_command(options: argparse.Namespace) -> int:

@@ -18,8 +18,9 @@ from toy_universe import (
 )
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import find_bundle_file, list_bundles
 from napari_sfh.model import bundle as module
-from napari_sfh.model.bundle import find_bundle_file, list_bundles, load_bundle, save_bundle
+from napari_sfh.model.bundle import load_bundle, save_bundle
 from napari_sfh.model.inference import draw_posterior_samples, predict_histories
 from napari_sfh.model.sfh_model import SfhModel
 
@@ -144,7 +145,7 @@ def test_another_safetensors_file_is_no_bundle(tmp_path):
 
 
 def test_names_are_resolved(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr("napari_sfh.instruments.bundle_header.weights_folder", lambda: tmp_path)
     with pytest.raises(SfhInputError, match="no weights in"):
         find_bundle_file("default")
     for name in ("aaa", "phangs", "wide"):

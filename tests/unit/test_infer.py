@@ -204,7 +204,7 @@ def test_batch_is_halved_when_memory_is_short(prediction, data, bundle, monkeypa
         data, bundle, "cpu", batch_size=12, draws=DRAWS, progress=lambda step: stages.append(step.stage)
     )
     assert [n for n, _ in tried] == [12, 6, 3, 3, 3, 3]
-    assert stages[-1] == "predicting (memory short: 3 bins at once)"
+    assert "3 bins at once" in stages[-1]
     assert_same(answer, prediction)
 
 
@@ -218,7 +218,7 @@ def test_cpu_takes_over_when_the_gpu_is_too_small(prediction, data, bundle, monk
     )
     assert tried[-1] == (12, "cpu")
     assert {n for n, where in tried[:-1] if where == "cuda"} == {4, 2, 1}
-    assert stages[-1] == "predicting (memory of cuda too small: on the CPU)"
+    assert "on the CPU" in stages[-1]
     assert_same(answer, prediction)
 
 

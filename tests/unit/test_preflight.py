@@ -175,10 +175,8 @@ def test_many_fits_of_ppxf_are_announced_with_what_saves_them(
     assert said(kinematics="ppxf") == []
     monkeypatch.setattr(stellar_kinematics, "PPXF_SECONDS", 900.0)
     (line,) = said(kinematics="ppxf")
-    assert line == (
-        "pPXF fits 20 spectra, about 5.0 h; faster: `kinematics` fast, a MAPS file (`maps`), "
-        "constants (`kinematics` V,SIGMA), or a larger `target_snr`"
-    )
+    assert "20 spectra, about 5.0 h" in line
+    assert all(f"`{name}`" in line for name in ("kinematics", "maps", "target_snr")), "what would be faster"
     assert said() == said(kinematics="0,60") == []
     maps = write_maps(tmp_path / "m.fits", np.arange(NY * NX).reshape(NY, NX) - 1.0)
     assert said(maps=maps) == []

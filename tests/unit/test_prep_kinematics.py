@@ -103,7 +103,7 @@ def test_ppxf_cancels(basis):
 def test_many_fits_are_announced_before_the_first(basis, monkeypatch):
     pytest.importorskip("ppxf")
     assert stellar_kinematics.describe_ppxf_time(1000) is None
-    assert stellar_kinematics.describe_ppxf_time(16_700).startswith("pPXF fits 16700 spectra, about 8 min; faster: ")
+    assert "16700 spectra, about 8 min" in stellar_kinematics.describe_ppxf_time(16_700)
     monkeypatch.setattr(stellar_kinematics, "PPXF_SECONDS", 1800.0)
     steps, cancel = [], threading.Event()
 

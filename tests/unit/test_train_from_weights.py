@@ -9,16 +9,21 @@ from synthetic_toys import prepare_toy_templates, toy_templates
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Band
 from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import predict_point_values
 from napari_sfh.model.posterior import make_base_points
+from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import load_recipe
 from napari_sfh.training.fitting.selection import recalibration
 from napari_sfh.training.fitting.selection.independent_check import make_independent_check
 from napari_sfh.training.fitting.selection.recalibration import RecalibrationSettings, recalibrate_bundle
+from napari_sfh.training.fitting.transfer.added_bands import extend_network, has_added_bands
 from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 
 
 @pytest.fixture(autouse=True)
@@ -129,3 +134,34 @@ def test_weights_without_histories_are_not_recalibrated(tmp_path, capsys):
     assert cli.main(["recalibrate", "--weights", path, *out]) == 2
     assert "trained on a prior" in capsys.readouterr().err
     assert cli.main(["recalibrate", "--weights", path, "--n", "10", *out]) == 2
+
+
+def test_added_bands_change_nothing_before_they_are_learned(first, tmp_path):
+    """The same objects through both networks, whatever the new band holds."""
+    known = load_bundle(first)
+    more = dataclasses.replace(
+        known.instrument, name="more", bands=(Band("N1", centre_aa=9000.0, fwhm_aa=300.0), *known.instrument.bands)
+    )
+    assert has_added_bands(known.instrument, more)
+    assert not has_added_bands(more, known.instrument)
+    assert not has_added_bands(known.instrument, dataclasses.replace(more, bands=more.bands[:4]))
+    data, _ = make_toy_data(6)
+    basis = make_template_basis(toy_templates(more))
+    model = SfhModel(known.model.config, more, known.targets, basis)
+    extend_network(known.model, known.instrument, model, more)
+
+    def answer(model, observation):
+        with torch.inference_mode():
+            return model.eval().network(encode_observation(observation))[0].mh
+
+    expected = answer(known.model, data)
+    for value in (0.3, 3.0):
+        column = np.full((6, 1), value, np.float32)
+        wider = dataclasses.replace(
+            data,
+            instrument=more,
+            phot=np.hstack([column, data.phot]),
+            phot_error=np.hstack([0.1 * column, data.phot_error]),
+            phot_mask=np.hstack([np.ones((6, 1), bool), data.phot_mask]),
+        )
+        torch.testing.assert_close(answer(model, wider), expected, rtol=1e-4, atol=1e-4)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from napari_sfh.instruments.bundle_header import read_min_coverage
+
 #: Names of the four means as a person says them.
 MEAN_WORDS = {
     "lg_age_mw": "log age, mass-weighted",
@@ -147,4 +149,6 @@ def _limits(meta: Mapping[str, Any]) -> list[str]:
         lines.insert(0, f"Bands of redshifts up to {instrument['redshift']['max']:g}.")
     if grid := instrument.get("spectrum"):
         lines.insert(0, f"Spectra in the rest frame, broadened to {grid['sigma_kms']:g} km/s.")
+        needed = 100 * read_min_coverage(meta)
+        lines.insert(1, f"Spectra must cover {needed:.0f} % of the range; what is missing is masked.")
     return ["## Limits", "\n".join(f"- {line}" for line in lines)]

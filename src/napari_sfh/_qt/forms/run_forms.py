@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -225,16 +225,17 @@ def _set_field(field: Any, value: Any) -> None:
         field.value = value
 
 
+def _make_band_edit(band: str) -> FileEdit:
+    return make_file_edit(band, f"Image in {band}; optional")
+
+
 class DataForm:
     """Folder or files, and what their headers may not say."""
 
     def __init__(self) -> None:
         self.folder = make_file_edit("Folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
         self.cube = make_setting_control("cube")
-        self.bands = {
-            band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional")
-            for band in load_instrument().band_names
-        }
+        self.bands = {band: _make_band_edit(band) for band in load_instrument().band_names}
         self.maps = make_setting_control("maps")
         self.redshift = make_setting_control("redshift")
         self.ebv_mw = make_setting_control("ebv_mw")
@@ -278,6 +279,18 @@ class DataForm:
     def maps_path(self) -> Path | None:
         """The MAPS file that is given."""
         return _path_of(self.maps)
+
+    def set_bands(self, bands: Sequence[str]) -> None:
+        """Ask for the images of other weights' bands; files that were given stay with their bands."""
+        if tuple(bands) == tuple(self.bands):
+            return
+        place = self.container.index(next(iter(self.bands.values()))) if self.bands else 2
+        kept = dict(self.bands)
+        for edit in kept.values():
+            self.container.remove(edit)
+        self.bands = {band: kept.get(band) or _make_band_edit(band) for band in bands}
+        for k, edit in enumerate(self.bands.values()):
+            self.container.insert(place + k, edit)
 
     def set_files(self, cube: Path | None, photometry: Mapping[str, Path], maps: Path | None) -> None:
         """Fill in the files; bands that are missing are emptied."""
@@ -384,6 +397,12 @@ class NetworkForm:
         name: str = self.device.value
         return name
 
+    @property
+    def chosen_model(self) -> str:
+        """Name or file of the weights."""
+        path = _path_of(self.file)
+        return str(path) if path else self.model.value or "default"
+
     def set_models(self, names: list[str]) -> None:
         """List the weights at hand, the default first; keep the choice if it is still there."""
         chosen = self.model.value
@@ -393,10 +412,8 @@ class NetworkForm:
 
     def values(self) -> dict[str, Any]:
         """Keyword arguments of `decisions.configure_run`."""
-        path = _path_of(self.file)
-        model = str(path) if path else self.model.value or "default"
         controls = {"device": self.device, "mask_lines": self.mask_lines, "draws": self.draws}
-        return {"model": model, **_read_controls(controls)}
+        return {"model": self.chosen_model, **_read_controls(controls)}
 
 
 class ExportForm:

@@ -140,12 +140,8 @@ def measure_line_fluxes(
         The run hid the lines from the network, and so from its result; the weights have no templates; or the grid holds
         none of the lines.
     """
-    if bundle.basis is None:
-        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
     grid = result.instrument.grid
-    pixels = select_line_pixels(grid.wave_aa)
-    if not pixels.any():
-        raise SfhInputError(f"{result.name}: no emission line lies on the grid; take the lines of a MAPS file")
+    _find_line_pixels(bundle, grid, result.name)
     if not (result.data.mask & ~find_stellar_pixels(grid.wave_aa)).any():
         raise SfhInputError(
             f"{result.name}: the spectra of this result have no gas lines (`mask_lines`); measure them in one of a "
@@ -153,6 +149,16 @@ def measure_line_fluxes(
         )
     source = f"spectra of {result.name} less the stars of {result.model_name}"
     return fit_emission_lines(result.data, result.prediction, result.redshift, bundle, source, progress, cancel)
+
+
+def _find_line_pixels(bundle: Bundle, grid: SpectrumGrid, name: str) -> Bool:
+    """Pixels (W,) about the lines on a grid, for weights with templates; ``name`` is that of the data."""
+    if bundle.basis is None:
+        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
+    pixels = select_line_pixels(grid.wave_aa)
+    if not pixels.any():
+        raise SfhInputError(f"{name}: no emission line lies on the grid; take the lines of a MAPS file")
+    return pixels
 
 
 def fit_emission_lines(
@@ -189,12 +195,8 @@ def fit_emission_lines(
     SfhInputError
         The weights have no templates or predict no histories, or the grid holds none of the lines.
     """
-    if bundle.basis is None:
-        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
     grid = data.instrument.grid
-    pixels = select_line_pixels(grid.wave_aa)
-    if not pixels.any():
-        raise SfhInputError(f"{data.instrument.name}: no emission line lies on the grid; take the lines of a MAPS file")
+    pixels = _find_line_pixels(bundle, grid, data.instrument.name)
     report_progress(Progress("stars without gas", 0, 0), progress, cancel)
     stars = reconstruct_stars(data, prediction, bundle)
     n = data.n_bins
