@@ -34,8 +34,9 @@ HEAD = """# Figures reached
 Made by `python docs/make_figures.py` from the reports in `docs/report/` (`napari-sfh-train evaluate`); each
 names its weights (sha256), machine, prior and seed. Test spectra are drawn fresh from the prior with seed 20261121,
 which no training uses, noise by the prior's own model; `phangs` was trained on `galceran2026`, `wide` on `wide`.
-The rows of `wide` are those of the weights of version 0.1.0. The weights that ship today went on from them on the prior
-`wide2`: their figures are in their card (`napari-sfh models wide`), and beside the old ones on [the test bed](test-bed.md).
+The rows of `wide` are those of the weights of version 0.1.0. The weights that ship today went on from them on the
+prior `wide2`: their figures are in their card (`napari-sfh models wide`), and beside the old ones on
+[the test bed](test-bed.md).
 Bias is the median, NMAD 1.4826 times the median absolute deviation. Goals are those of the specification, the paper's
 figures those that its text prints (Galceran et al. 2026). Galaxies *from elsewhere* come from an
 independent simulator (`training/elsewhere.py`): log-normal, truncated and two-component histories with bursts, a
