@@ -82,7 +82,7 @@ def test_comparison_never_runs_out_of_colours(session: Session) -> None:
 def test_outlines_have_the_colours_of_their_curves(session: Session) -> None:
     session.select(6)
     session.toggle_compared(7)
-    _, colors = session.outlines()
+    paths, colors = session.outlines()
     assert colors == list(COLORS[:2])
     assert len(paths) == 2
     assert [v.bin_id for v in session.views()] == [6, 7]
