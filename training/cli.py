@@ -24,6 +24,7 @@ COMMANDS: tuple[str, ...] = (
     "testbed",
     "retraining-bound",
     "leave-one-out",
+    "added-bands",
     "narrowband",
     "paper-systems",
     "papers",
