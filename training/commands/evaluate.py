@@ -43,6 +43,7 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--ppxf-variants", action="store_true", help="with --paper: pPXF also as the paper ran it")
     parser.add_argument("--size-curve", type=Path, metavar="FILE.json", help="of ablate-recipe --sizes, for --paper")
+    parser.add_argument("--miles", type=Path, metavar="PATH", help="MILES models, for --paper of percentiles")
     parser.add_argument("--quick", action="store_true", help="small further tests: minutes become seconds")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--output", type=Path, required=True, help="folder of the report")
@@ -62,6 +63,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
     bundle = load_bundle(_weights_file(args.weights))
     if args.data is not None and args.data.is_file():
         return _evaluate_table(args, bundle)
+    if args.paper and not bundle.targets.n_age:
+        return _draw_other_paper(args, bundle)
     testset = _open_test_set(args, bundle)
     cache = args.ppxf_cache or args.output / f"ppxf-{testset.name}.jsonl"
     if args.paper:
@@ -78,6 +81,43 @@ def run_evaluate(args: argparse.Namespace) -> int:
     for path in paths:
         print(path)
     return 0
+
+
+def choose_paper_system(scalars: tuple[str, ...]) -> str:
+    """The published system of weights that predict these scalars, as `paper_systems` names it.
+
+    Raises
+    ------
+    SfhInputError
+        None predicts them.
+    """
+    from napari_sfh.errors import SfhInputError
+
+    if "ebv" in scalars:
+        return "jpas"
+    if any(name.startswith("t") and name[1:].isdigit() for name in scalars):
+        return "percentiles"
+    if "lg_age_lw" in scalars:
+        return "spaxels"
+    raise SfhInputError(f"--paper: no paper has weights for {', '.join(scalars)}; leave it out")
+
+
+def _draw_other_paper(args: argparse.Namespace, bundle: Bundle) -> int:
+    """Figures and numbers of the paper that weights for scalars belong to, by ``paper-systems``."""
+    from napari_sfh.training.commands import paper_systems
+
+    system = choose_paper_system(bundle.targets.scalars)
+    words = ["paper-systems", system, "--model", args.weights, "--output", str(args.output / f"{system}.json")]
+    words += ["--figures", str(args.output)]
+    if system == "spaxels":
+        words += ["--instrument", bundle.instrument.name]
+    if args.miles:
+        words += ["--folder", str(args.miles)]
+    if args.quiet:
+        words.append("--quiet")
+    parser = argparse.ArgumentParser()
+    paper_systems.add_paper_systems_parser(parser.add_subparsers())
+    return paper_systems.run_paper_systems(parser.parse_args(words))
 
 
 def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cache: Path) -> int:

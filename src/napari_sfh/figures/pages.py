@@ -15,13 +15,13 @@ from matplotlib.patheffects import withStroke
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import (
-    COLORS,
     DRAWN_EDGES_GYR,
     LINES_AA,
     MH_EDGES,
     SFH_KINDS,
     BinView,
     CredibleBand,
+    choose_color,
     format_flux_label,
 )
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
@@ -125,7 +125,7 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     figure.suptitle(f"{result.name}, {names}; weights {result.model_name}", size=11)
     grid = figure.add_gridspec(3, 4, height_ratios=[2.2, 2.2, 1])
     sfh, cumulative, mh, spread = (figure.add_subplot(grid[0, k]) for k in range(4))
-    for color, view in zip(COLORS, views):
+    for color, view in ((choose_color(k), view) for k, view in enumerate(views)):
         draw_age_steps(sfh, view.sfh(kind), color, view.name)
         draw_age_steps(mh, view.mh, color)
         spread.stairs(view.metallicity_distribution(kind), MH_EDGES, color=color, lw=1.5)

@@ -17,6 +17,7 @@ from qtpy.QtCore import QTimer
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, read_form
+from napari_sfh._qt.plots.brush_link import BrushLink
 from napari_sfh._qt.plots.gradient_plot import GradientPlot
 from napari_sfh._qt.plots.side_plots import SideText, ToolDock, make_save_button
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
@@ -311,6 +312,7 @@ class GradientTool(Tool):
         self.figure_button = make_save_button("Figure…", "All quantities as PNG, PDF or SVG", self._ask_figure)
         self.table_button = make_save_button("Tables…", "Fits, running medians, bins as ECSV or FITS", self._ask_table)
         self.plot, self.words = GradientPlot(get_palette(self.host.viewer.theme)), SideText()
+        self._brush = BrushLink(self.plot.box, self.host.session, self.host.attempt)
         fields = [self.quantity, self.figure_button, self.table_button]
         self._dock = ToolDock(self.host.viewer, [self.plot], self.words, fields, _EMPTY)
 

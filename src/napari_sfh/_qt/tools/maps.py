@@ -56,6 +56,10 @@ MEANING = {
     },
     "ML_V": "Mass formed over V light without dust, solar units",
     **{f"T{10 * k}": f"Lookback time at which {10 * k} % of the mass had formed" for k in range(1, 10)},
+    **{
+        f"PRIOR_{name}": "Width of the posterior over that of the prior: near 1 the prior decides, near 0 the data"
+        for name in maps.MEAN_MAPS
+    },
     "V": "Velocity of the stars against the galaxy's redshift",
     "SIGMA": "Velocity dispersion of the stars, before broadening",
     "CHI2": "Of the spectrum and its model, per degree of freedom",
@@ -68,6 +72,13 @@ MEANING = {
     "LIGHT_YOUNGER": "Share of the V light of stars younger than the age at the slider below the map",
     "MH_AGE": "Metallicity of the stars of each age; the slider below the map runs over age",
 }
+
+
+def describe_map(name: str) -> str:
+    """What a map means; its title where nothing more is known."""
+    return MEANING.get(name) or maps.MAPS[name].title
+
+
 #: Every bit of FLAG.
 ANY_FLAG = sum(int(bit) for bit in FLAG_MEANING)
 #: Milliseconds after a map is painted at which its layer controls are made.
@@ -130,9 +141,9 @@ class MapForm:
         """Say in the field's tip, and in those of its entries, what the maps are."""
         native = self.quantity.native
         for k, name in enumerate(self.quantity.choices):
-            native.setItemData(k, MEANING[str(name)], Qt.ItemDataRole.ToolTipRole)
+            native.setItemData(k, describe_map(str(name)), Qt.ItemDataRole.ToolTipRole)
         self.quantity.tooltip = (
-            f"{MEANING[str(self.quantity.value)]}. Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]"
+            f"{describe_map(str(self.quantity.value))}. Alt+1 to Alt+4: LW age, MW age, LW [M/H], MW [M/H]"
         )
 
     def set_maps(self, names: Sequence[str]) -> None:
