@@ -61,10 +61,10 @@ def evaluate_on_table(
         truth=truth,
         mass_frac=None,
         light_frac=None,
-        ood=found.ood,
-        latent=found.latent,
-        snr=data.snr,
-        n_bands=data.phot_mask.sum(1).astype(float),
+        ood=np.asarray(found.ood, float),
+        latent=np.asarray(found.latent, float),
+        snr=np.asarray(data.snr, float),
+        n_bands=np.asarray(data.phot_mask.sum(1), float),
     )
     usable = np.isfinite(next(iter(predicted.found.values())))
     if not usable.any():
