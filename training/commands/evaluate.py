@@ -111,6 +111,9 @@ def _draw_other_paper(args: argparse.Namespace, bundle: Bundle) -> int:
     words += ["--figures", str(args.output)]
     if system == "spaxels":
         words += ["--instrument", bundle.instrument.name]
+        words += ["--galaxies", "16", "--spaxels", "40", "--epochs", "5"] if args.quick else []
+    elif args.quick:
+        words += ["--n", "200"]
     if args.miles:
         words += ["--folder", str(args.miles)]
     if args.quiet:
