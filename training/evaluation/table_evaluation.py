@@ -57,7 +57,7 @@ def evaluate_on_table(
     found = predict_histories(data, bundle, settings.device, draws=settings.draws, progress=progress)
     truth = {name: np.asarray(values[rows], float) for name, values in source.labels.columns.items()}
     predicted = PredictionsWithTruth(
-        quantiles={name: found.quantiles[name] for name in truth},
+        quantiles={name: np.asarray(found.quantiles[name], float) for name in truth},
         truth=truth,
         mass_frac=None,
         light_frac=None,
