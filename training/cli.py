@@ -27,6 +27,7 @@ COMMANDS: tuple[str, ...] = (
     "testbed",
     "retraining-bound",
     "leave-one-out",
+    "added-bands",
     "paper-systems",
     "papers",
     "prior-summaries",
