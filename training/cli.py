@@ -27,6 +27,7 @@ COMMANDS: tuple[str, ...] = (
     "paper-systems",
     "papers",
     "prior-summaries",
+    "recalibrate",
     "release",
 )
 
