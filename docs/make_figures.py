@@ -78,7 +78,7 @@ regularisation's price, and histories of the test set are smoother.
 
 def load() -> dict[str, dict[str, Any]]:
     """Reports by ``weights-prior``."""
-    return {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted((HERE / "report").glob("*.json"))}
+    return {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in sorted((HERE / "report").glob("*-*.json"))}
 
 
 def cells(table: dict[str, Any]) -> str:
@@ -298,7 +298,7 @@ def shipped() -> list[str]:
         "",
         "## Every bundle that ships",
         "",
-        "From the bundles themselves (`napari-sfh models NAME` shows the cards). Commit: the last that changed the file.",
+        "From the bundles themselves (`napari-sfh models NAME` shows the cards). Commit: the last that changed it.",
         "",
         "| weights | sha256 | commit | trained on | epochs | seed | seconds of training | machine | tested on |",
         "|---" * 9 + "|",
@@ -320,10 +320,8 @@ def shipped() -> list[str]:
             for quantity, a in e["accuracy"].items():
                 c = e["coverage"].get(quantity, {})
                 covered = " / ".join(f"{100 * c[k]:.1f}" for k in ("p68", "p95") if k in c)
-                tables.append(
-                    f"| `{bundle.name}` | `{name}` | {quantity} | {a['bias']:+.3f} | {a['std']:.3f} | {a['nmad']:.3f} | "
-                    f"{covered} |"
-                )
+                figures = f"{a['bias']:+.3f} | {a['std']:.3f} | {a['nmad']:.3f} | {covered}"
+                tables.append(f"| `{bundle.name}` | `{name}` | {quantity} | {figures} |")
     head = ["", "| weights | tested on | quantity | bias | std | NMAD | 68 / 95 % |", "|---" * 7 + "|"]
     return [*lines, *head, *tables]
 
