@@ -10,7 +10,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from napari_sfh.model.bundle import list_bundles, load_bundle
+from napari_sfh.instruments.bundle_header import list_bundles
+from napari_sfh.model.bundle import load_bundle
 from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.simulation import prepare_prior
 from napari_sfh.training.studies import camera_substitution

@@ -25,7 +25,7 @@ _PUBLIC = {
     "read_result": "io.results.read_result",
     "write_result": "io.results.write_result",
     "load_bundle": "model.bundle.load_bundle",
-    "list_bundles": "model.bundle.list_bundles",
+    "list_bundles": "instruments.bundle_header.list_bundles",
     "Result": "types.Result",
 }
 __all__ = [*_PUBLIC, "__version__"]

@@ -81,6 +81,7 @@ def build_command_parser() -> argparse.ArgumentParser:
     info.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw the footprints of a folder's cube and mosaics"
     )
+    info.add_argument("--model", default="default", metavar="NAME", help="weights for which the files are looked at")
     info.add_argument("--quiet", action="store_true", help="no progress")
     info.set_defaults(command=_info_command)
 
@@ -319,13 +320,15 @@ def _parse_photometry(pairs: Sequence[str]) -> dict[str, Path]:
 
 
 def _info_command(options: argparse.Namespace) -> int:
+    from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.identify import describe_file, identify_file
 
+    header = read_bundle_header(options.model)
     folders = [path for path in options.paths if path.is_dir()]
     if options.plot and len(folders) != 1:
         raise SfhInputError(f"--plot {options.plot}: draws one galaxy; give one folder")
     for path in options.paths:
-        lines = _describe_galaxy(path, options) if path.is_dir() else describe_file(identify_file(path))
+        lines = _describe_galaxy(path, options) if path.is_dir() else describe_file(identify_file(path, header))
         print(name_settings("\n".join(lines), OPTIONS))
     return 0
 
@@ -333,15 +336,17 @@ def _info_command(options: argparse.Namespace) -> int:
 def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
     """What the files of a folder are, and what a run would do with them."""
     from napari_sfh.config import RunConfig
+    from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.identify import describe_file, find_galaxy_files
     from napari_sfh.io.outputs import check_outputs
     from napari_sfh.preflight import plan
 
-    galaxy = find_galaxy_files(folder)
+    galaxy = find_galaxy_files(folder, read_bundle_header(options.model))
     if options.plot:
         check_outputs([options.plot], (galaxy.cube, *galaxy.mosaics.values(), galaxy.maps))
     with print_progress(options.quiet) as progress:
-        found = plan.examine_inputs(RunConfig(galaxy.cube, galaxy.mosaics, galaxy.maps), galaxy.problems, progress)
+        config = RunConfig(galaxy.cube, galaxy.mosaics, galaxy.maps, model=options.model)
+        found = plan.examine_inputs(config, galaxy.problems, progress)
     # What is wrong with a file stands below, with what is done about it.
     text = [line for info in galaxy.described for line in describe_file(info) if not line.startswith("  !")]
     if found is not None:
@@ -357,7 +362,8 @@ def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
 
 
 def _models_command(options: argparse.Namespace) -> int:
-    from napari_sfh.model.bundle import list_bundles, load_bundle
+    from napari_sfh.instruments.bundle_header import list_bundles
+    from napari_sfh.model.bundle import load_bundle
 
     if options.name:
         print(load_bundle(options.name).card)

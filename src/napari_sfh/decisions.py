@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import read_bundle_header
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.identify import find_galaxy_files
@@ -62,7 +63,7 @@ def configure_run(
     """
     given = {key: value for key, value in options.items() if value is not None and value != {}}
     if folder is not None:
-        found = find_galaxy_files(folder)
+        found = find_galaxy_files(folder, read_bundle_header(given.get("model", "default")))
         if on_problem is not None:
             for problem in found.problems:
                 on_problem(problem)

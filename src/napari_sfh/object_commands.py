@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_object_parsers(commands: Subparsers) -> None:
-    """Add ``estimate``, ``gradient`` and ``compare``."""
+    """Add ``estimate``, ``gradient``, ``compare`` and ``smooth``."""
     estimate = commands.add_parser("estimate", help="rows of a catalogue, or single spectra, to a table")
     estimate.add_argument("inputs", nargs="+", type=Path, metavar="TABLE|SPECTRUM")
     estimate.add_argument("--model", default="jpas", metavar="NAME|FILE", help="weights (default %(default)s)")
@@ -43,6 +43,10 @@ def add_object_parsers(commands: Subparsers) -> None:
     gradient.add_argument("--quiet", action="store_true", help="no progress")
     gradient.set_defaults(command=run_gradient_command)
     _add_compare_parser(commands)
+    smooth = commands.add_parser("smooth", help="maps whose bins borrow strength from their neighbours")
+    smooth.add_argument("result", type=Path, metavar="OUT.fits")
+    smooth.add_argument("--output", required=True, type=Path, metavar="MAPS.fits")
+    smooth.set_defaults(command=run_smooth_command)
 
 
 def _add_compare_parser(commands: Subparsers) -> None:
@@ -116,9 +120,9 @@ def run_estimate_command(options: argparse.Namespace) -> int:
 
 def needs_no_spectrum(model: str) -> bool:
     """Whether weights take bands without a spectrum."""
-    from napari_sfh.model.bundle import load_bundle
+    from napari_sfh.instruments.bundle_header import read_bundle_header
 
-    return model != "default" and load_bundle(model).instrument.spectrum is None
+    return model != "default" and read_bundle_header(model).instrument.spectrum is None
 
 
 def run_bands_command(options: argparse.Namespace) -> int:
@@ -198,6 +202,30 @@ def run_gradient_command(options: argparse.Namespace) -> int:
     )
     if options.output:
         _write_table(Table(rows), options.output)
+    return 0
+
+
+def run_smooth_command(options: argparse.Namespace) -> int:
+    """``napari-sfh smooth``."""
+    from napari_sfh.analysis.spatial.field_maps import write_field_maps
+    from napari_sfh.analysis.spatial.gaussian_field import smooth_result_maps
+    from napari_sfh.io.outputs import check_outputs
+    from napari_sfh.io.results import read_result
+    from napari_sfh.physics.means import MEAN_NAMES
+    from napari_sfh.physics.quantities import QUANTITIES
+
+    check_outputs([options.output], [options.result])
+    result = read_result(options.result)
+    names = [k for k in MEAN_NAMES if k in result.prediction.scalars]
+    if not names:
+        raise SfhInputError(f"{options.result}: its weights predict none of {', '.join(MEAN_NAMES)}")
+    smoothed = smooth_result_maps(result, names)
+    for name, made in smoothed.items():
+        field = made.field
+        numbers = f"amplitude {field.amplitude:.2f} dex, length {field.length:.1f} spaxels"
+        found = "no field: the map stays" if field.is_flat else f"{numbers}, errors times {field.error_factor:.2f}"
+        print(f"{QUANTITIES[name].title}: {found}")
+    print(write_field_maps(result, smoothed, options.output))
     return 0
 
 

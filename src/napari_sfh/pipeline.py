@@ -213,7 +213,26 @@ def bin_galaxy(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> BinnedGalaxy:
-    """Measure the spaxels' S/N, and bin them."""
+    """Measure the S/N of the spaxels and bin them.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    redshift : float
+        Systemic.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    BinnedGalaxy
+        Redshift, signal and noise of the spaxels (ny, nx), and the bin map.
+
+    Raises
+    ------
+    SfhInputError
+        The cube does not reach the network's wavelengths, or no bin reaches the target S/N.
+    """
     config, cube, grid = inputs.config, inputs.cube, inputs.bundle.instrument.grid
     check_rest_range(cube.wave_aa, redshift, grid, inputs.bundle.min_coverage, cube.path)
     spaxels = binning.measure_signal_noise(cube, redshift, grid.norm_window_aa, progress=progress, cancel=cancel)
@@ -233,7 +252,26 @@ def prepare_observation(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> PreparedObservation:
-    """Spectra, kinematics and photometry of the bins, corrected for the Milky Way."""
+    """Spectra, kinematics and photometry of the bins as the network sees them, corrected for the Milky Way.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy : BinnedGalaxy
+        From `bin_galaxy`.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    PreparedObservation
+        The `Observation` of N bins, and notes for the user.
+
+    Raises
+    ------
+    SfhInputError
+        Kinematics cannot be measured as asked for, or a mosaic does not belong to the cube.
+    """
     config, redshift, bins = inputs.config, galaxy.redshift, galaxy.bins
     instrument = inputs.bundle.instrument
     grid = instrument.grid
@@ -339,7 +377,28 @@ def predict_bins(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> PredictedBins:
-    """Predict the histories of all bins, and rebuild the data from them; `Cancelled` holds the bins reached."""
+    """Predict the histories of all bins, and rebuild the data from them.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    prepared : PreparedObservation
+        From `prepare_observation`.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    PredictedBins
+        Prediction, and models of spectra (N, W) and bands (N, B) where the weights have templates.
+
+    Raises
+    ------
+    Cancelled
+        Holds the bins that were reached.
+    ComputeError
+        Memory is short even for one bin.
+    """
     config, data = inputs.config, prepared.data
     try:
         prediction = inference.predict_histories(
@@ -365,7 +424,21 @@ def flag_other_gas(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> GasFlags:
-    """Flag the bins whose gas no young stars light up, and say what helps; nothing where the lines are hidden."""
+    """Flag the bins whose gas no young stars light up, and say what helps.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy, prepared, predicted
+        Of the stages before.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    GasFlags
+        Flags (N,), all 0 where the lines are hidden from the network or the grid holds none, and notes.
+    """
     data, prediction, redshift = prepared.data, predicted.prediction, galaxy.redshift
     hidden = not (data.mask & ~find_stellar_pixels(data.instrument.wave_aa)).any()
     if hidden or predicted.model_flux is None or not line_fitting.holds_lines(data.instrument.grid):
@@ -393,7 +466,18 @@ def _no_gas_flags(galaxy: BinnedGalaxy) -> GasFlags:
 def collect_result(
     inputs: RunInputs, galaxy: BinnedGalaxy, prepared: PreparedObservation, predicted: PredictedBins, gas: GasFlags
 ) -> Result:
-    """The result of all stages, with its models, flags and notes."""
+    """Join the stages into the result of a run.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy, prepared, predicted, gas
+        Of the stages before; flags and notes of all are joined.
+
+    Returns
+    -------
+    Result
+    """
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
     prior = load_prior_quantiles(inputs.bundle)
     flag = data.flag | gas.flag | derive_credibility_flags(data, prediction, prior, predicted.model_flux)

@@ -17,8 +17,8 @@ from inputs import CUBE, make_inputs
 from judge import OUTCOMES, Answer, judge, run_folder
 from mutations import Case, list_cases
 
+from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.io.results import write_result
-from napari_sfh.model.bundle import list_bundles
 
 RUNS = ("cube", "mosaic", "maps", "bins")
 FORBIDDEN = ("traceback", "hang", "MemoryError", "silent")

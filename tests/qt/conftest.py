@@ -19,6 +19,7 @@ from napari_sfh.types import Result
 # Before napari reads its preferences: the tests neither see nor touch those of the user.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
 os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp(prefix="napari-sfh-test-")
+(Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").touch()
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +31,7 @@ def result() -> Result:
 @pytest.fixture
 def default_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The synthetic results count as made by the shipped default weights."""
-    from napari_sfh.model.bundle import find_bundle_file
+    from napari_sfh.instruments.bundle_header import find_bundle_file
 
     monkeypatch.setattr("napari_sfh.analysis.weights.find_result_weights", lambda result: find_bundle_file("default"))
 

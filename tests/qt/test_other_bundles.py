@@ -20,9 +20,10 @@ from napari_sfh import demo
 from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
 from napari_sfh.cli import main
 from napari_sfh.decisions import configure_run
+from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.results import write_result
-from napari_sfh.model.bundle import list_bundles, load_bundle
+from napari_sfh.model.bundle import load_bundle
 from napari_sfh.pipeline import run_pipeline
 from napari_sfh.types import Result
 

@@ -179,9 +179,9 @@ def test_a_set_made_by_torch_is_not_mixed_with_numpys(tmp_path):
     manifest = simulation.read_manifest(tmp_path)
     assert manifest["made_with"] == "torch-cpu"
     assert len(stored_set.load_stored_set(tmp_path)) == 40
-    with pytest.raises(SfhInputError, match=r"holds another set \(prior, .* device or version differ\)"):
+    with pytest.raises(SfhInputError, match=r"holds another set \(prior, .* device"):
         simulation.simulate_set(toy_source(), 40, 4, tmp_path, 1)
-    with pytest.raises(SfhInputError, match=r"--scheduler tcp://x:1: its workers make spectra with NumPy"):
+    with pytest.raises(SfhInputError, match="--scheduler tcp://x:1: its workers make"):
         simulation.simulate_set(toy_source().to("cpu"), 40, 4, tmp_path / "b", 1, "tcp://x:1")
 
 

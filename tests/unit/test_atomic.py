@@ -13,7 +13,7 @@ import pytest
 from killed_writer import leave_part_of_killed_process
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.io.atomic import is_part_name, write_atomically, write_text_atomically
+from napari_sfh.io.atomic import PART_PREFIX, write_atomically, write_text_atomically
 
 
 def names(folder: Path) -> list[str]:
@@ -27,7 +27,7 @@ def test_content_replaces_the_old_file_and_keeps_its_permissions(tmp_path: Path)
     with write_atomically(path) as part:
         assert part.parent == tmp_path
         assert part.suffix == ".txt"
-        assert is_part_name(part.name)
+        assert part.name.startswith(PART_PREFIX)
         part.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"

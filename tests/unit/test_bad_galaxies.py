@@ -94,7 +94,7 @@ def test_info_of_a_broken_galaxy_names_the_file(tmp_path: Path, capsys: pytest.C
     bad = write_mosaic(tmp_path / "x_uvis_f814w_exp_drc_sci.fits", np.ones((90, 90)), FILTER="F814W")
     bad.write_bytes(bad.read_bytes()[:9000])
     assert main(["info", str(tmp_path), "--quiet"]) == 0
-    assert "! x_uvis_f814w_exp_drc_sci.fits: truncated, HDU 0" in capsys.readouterr().out
+    assert "! x_uvis_f814w_exp_drc_sci.fits" in capsys.readouterr().out
     (tmp_path / "c.fits").write_bytes(b"SIMPLE")
     assert main(["info", str(tmp_path)]) == 2
-    assert "no usable integral-field cube (c.fits: not a readable FITS file" in capsys.readouterr().err
+    assert "no usable integral-field" in capsys.readouterr().err

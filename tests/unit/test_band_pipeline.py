@@ -10,9 +10,9 @@ from astropy.wcs import WCS
 
 import napari_sfh
 from napari_sfh.cli import main
+from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.results import read_result
-from napari_sfh.model.bundle import list_bundles
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 DEMO = Path(napari_sfh.__file__).parent / "data" / "demo"

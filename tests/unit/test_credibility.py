@@ -25,8 +25,9 @@ from napari_sfh.analysis.gas.predicted_lines import COMPARED_LINES, compare_line
 from napari_sfh.analysis.maps import list_result_maps, make_map_image
 from napari_sfh.analysis.posteriors import reweight_bin_posterior
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.io.results import read_result, write_result
-from napari_sfh.model.bundle import list_bundles, load_bundle
+from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.prior_summary import (
     GaussianMixtureDensity,
     load_prior_summary,

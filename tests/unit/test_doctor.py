@@ -10,7 +10,7 @@ import pytest
 from napari_sfh import cli
 from napari_sfh.doctor import data_checks, examination, machine_checks, window_checks
 from napari_sfh.doctor.findings import Finding, format_findings, hide_personal_paths
-from napari_sfh.model.bundle import list_bundles
+from napari_sfh.instruments.bundle_header import list_bundles
 
 
 def problems(findings):

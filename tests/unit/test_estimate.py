@@ -7,8 +7,8 @@ import pytest
 from astropy.table import Table
 
 from napari_sfh.cli import main
+from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
-from napari_sfh.model.bundle import list_bundles
 from napari_sfh.types import Flag
 
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -113,7 +113,7 @@ def test_range_and_choice_of_bins() -> None:
     half = fit_gradient(data, use=data.r < 1)
     assert half is not None
     assert not half.used[data.r >= 1].any()
-    with pytest.raises(SfhInputError, match=r"gradient: 0 bins with a value between 5 and 6 R_e, .* widen the range"):
+    with pytest.raises(SfhInputError, match="gradient: 0 bins with a value between"):
         fit_gradient(data, GradientFitSettings(r_min=5, r_max=6))
 
 

@@ -97,7 +97,7 @@ open pack paint parse permute place plot predict prefetch prepare preview print 
 reconstruct refine reject release remove render renumber replace report require resample resolve restore restrict
 round run sample save scale select serve set shift shorten show simulate split start stop store stream strip style
 subtract sum summarise synthesise tell tessellate trace train transform unpack update validate verify warm weigh word
-write reweight
+write reweight smooth
 """
 VERBS = set(_VERBS.split())
 #: Questions.

@@ -50,5 +50,5 @@ def test_coarser_images_are_broader():
 
 
 def test_unknown_camera_is_named():
-    with pytest.raises(SfhInputError, match="camera 'NICMOS' has no PSF here; one of UVIS, ACS, WFPC2"):
+    with pytest.raises(SfhInputError, match="camera 'NICMOS' has no PSF"):
         compute_hst_psf_fwhm("NICMOS", 16000.0, 0.1)

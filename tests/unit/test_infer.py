@@ -204,7 +204,7 @@ def test_batch_is_halved_when_memory_is_short(prediction, data, bundle, monkeypa
         data, bundle, "cpu", batch_size=12, draws=DRAWS, progress=lambda step: stages.append(step.stage)
     )
     assert [n for n, _ in tried] == [12, 6, 3, 3, 3, 3]
-    assert stages[-1] == "predicting (memory short: 3 bins at once)"
+    assert "3 bins at once" in stages[-1]
     assert_same(answer, prediction)
 
 
@@ -218,13 +218,13 @@ def test_cpu_takes_over_when_the_gpu_is_too_small(prediction, data, bundle, monk
     )
     assert tried[-1] == (12, "cpu")
     assert {n for n, where in tried[:-1] if where == "cuda"} == {4, 2, 1}
-    assert stages[-1] == "predicting (memory of cuda too small: on the CPU)"
+    assert "on the CPU" in stages[-1]
     assert_same(answer, prediction)
 
 
 def test_no_memory_at_all_is_an_error(data, bundle, monkeypatch):
     short_of_memory(monkeypatch, 0)
-    with pytest.raises(ComputeError, match=r"out of memory with one bin at a time on the CPU; close other programs"):
+    with pytest.raises(ComputeError, match="out of memory with one"):
         run(data, bundle)
 
 
@@ -240,7 +240,7 @@ def test_other_failures_are_computation_errors(data, bundle, monkeypatch):
 def test_bad_arguments_are_named(data, bundle):
     with pytest.raises(SfhInputError, match="`draws` 10: must lie between 50"):
         run(data, bundle, draws=10)
-    with pytest.raises(SfhInputError, match=r"device: 'tpu' is unknown; choose auto, cpu, cuda or mps"):
+    with pytest.raises(SfhInputError, match="device: 'tpu' is unknown; choose"):
         run(data, bundle, device="tpu")
     with pytest.raises(SfhInputError, match=r"phot: shape \(12, 4\), expected \(12, 5\)"):
         run(replace(data, phot=data.phot[:, :4]), bundle)
@@ -253,7 +253,7 @@ def test_device_that_is_not_there(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device("auto").type == "cpu"
-    with pytest.raises(SfhInputError, match=r"device: 'cuda' is not available on this machine; use auto or cpu"):
+    with pytest.raises(SfhInputError, match="device: 'cuda' is not available"):
         choose_device("cuda")
 
 

@@ -113,7 +113,7 @@ def test_grid_of_the_cube(tmp_path):
 def test_other_shape_than_the_cube(tmp_path):
     cube = read_cube(write_cube(tmp_path / "c.fits"))
     maps = read_maps(write_maps(tmp_path / PUBLIC, np.zeros((NY + 3, NX))))
-    with pytest.raises(SfhInputError, match=r"the maps are 7 x 5 spaxels but the cube c\.fits is 4 x 5"):
+    with pytest.raises(SfhInputError, match=r"7 x 5 spaxels.* 4 x 5"):
         check_maps_on_cube(maps, cube)
 
 
@@ -127,7 +127,7 @@ def test_shifted_grid(tmp_path, pixels, fits_grid):
     if fits_grid:
         check_maps_on_cube(maps, cube)
     else:
-        with pytest.raises(SfhInputError, match=r"the maps lie up to 2\.0 spaxels beside the cube"):
+        with pytest.raises(SfhInputError, match=r"up to 2\.0 spaxels"):
             check_maps_on_cube(maps, cube)
 
 
@@ -141,5 +141,5 @@ def test_lines_must_lie_on_the_results_spaxels(tmp_path):
         read_line_maps_on_grid(path, maps.wcs, (9, NX), "NGC0628")
     moved = maps.wcs.deepcopy()
     moved.wcs.crpix += 3
-    with pytest.raises(SfhInputError, match="spaxels beside the result of NGC0628; give the MAPS file made"):
+    with pytest.raises(SfhInputError, match=r"spaxels beside.*NGC0628"):
         read_line_maps_on_grid(path, moved, (NY, NX), "NGC0628")

@@ -219,7 +219,7 @@ def test_no_lines_no_medium():
 
 
 def test_unknown_and_reserved_names():
-    with pytest.raises(SfhInputError, match="library 'nope' is unknown; choose from bc03-miles, e-miles"):
+    with pytest.raises(SfhInputError, match="library 'nope' is unknown; choose"):
         catalogue.load_library("nope")
     with pytest.raises(SfhInputError, match="'bc03-miles' is a stock name"):
         catalogue.load_library("bc03-miles", folder="somewhere")
@@ -262,5 +262,5 @@ def test_holes_between_wavelengths_are_damage():
     light = stand_in.spectrum.copy()
     light[1, 3, 4000:4010] = 0.0
     dark = toy_library("dark", wave_aa=stand_in.wave_aa, fwhm_aa=stand_in.fwhm_aa, spectrum=light)
-    with pytest.raises(SfhInputError, match="dark: an SSP has no light at some wavelengths between others"):
+    with pytest.raises(SfhInputError, match="dark: an SSP has no"):
         young_extension.extend_library(dark, stand_in)

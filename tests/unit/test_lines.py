@@ -175,9 +175,9 @@ def test_image_of_lines_and_quantities():
 def test_messages():
     with pytest.raises(SfhInputError, match="none of the lines HA6562"):
         line_fluxes_from_maps({}, "MAPS.fits")
-    with pytest.raises(SfhInputError, match="test: no line OIII5006; dust and oxygen need"):
+    with pytest.raises(SfhInputError, match="test: no line OIII5006; dust"):
         derive_gas_properties(fluxes(**{HALPHA: 1.0, HBETA: 1.0, NII: 1.0}))
-    with pytest.raises(SfhInputError, match="line 'HEI' is not there: choose one of HA6562"):
+    with pytest.raises(SfhInputError, match="line 'HEI' is not there"):
         make_line_image(hii(), "HEI", bins_of([[1]]))
     with pytest.raises(SfhInputError, match="2 x 3 spaxels for bins on 1 x 2; give the MAPS"):
         sum_lines_in_bins(line_fluxes_from_maps({HALPHA: maps_of()}), bins_of([[1, 1]]))

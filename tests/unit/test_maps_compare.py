@@ -23,7 +23,7 @@ def test_paint_keeps_bin_one_and_leaves_none_empty():
 
 
 def test_unknown_map_names_the_choices():
-    with pytest.raises(SfhInputError, match="'AGE' is unknown: choose one of AGE_LW"):
+    with pytest.raises(SfhInputError, match="'AGE' is unknown: choose one"):
         maps.make_map_image(None, "AGE")
 
 

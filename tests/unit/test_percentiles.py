@@ -5,8 +5,8 @@ import pytest
 from template_toys import toy_library
 
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times
-from napari_sfh.training.studies import percentile_galaxies, percentile_measure
-from napari_sfh.training.studies.percentile_nets import PercentileFitSettings, fit_percentile_posterior
+from napari_sfh.training.studies.percentiles import percentile_galaxies, percentile_measure
+from napari_sfh.training.studies.percentiles.percentile_nets import PercentileFitSettings, fit_percentile_posterior
 
 
 def test_times_of_an_even_history_are_even():

@@ -117,7 +117,7 @@ def test_a_network_that_moved_is_found_by_its_content(toy: Result, tmp_path: Pat
 
 def test_a_network_that_is_not_there_or_another(toy: Result) -> None:
     gone = replace(toy, settings={"model": "/nowhere/toy.safetensors"})
-    with pytest.raises(SfhInputError, match=r"the weights 'toy' \(sha256 \w{12}…\) .* not here; put the file where"):
+    with pytest.raises(SfhInputError, match=r"the weights 'toy' \(sha256 \w{12}…\) .* not"):
         draw_bin_posterior(gone, 1)
     with pytest.raises(SfhInputError, match=r"sha256 000000000000…"):
         draw_bin_posterior(replace(toy, model_sha256="0" * 64), 1)
@@ -126,7 +126,7 @@ def test_a_network_that_is_not_there_or_another(toy: Result) -> None:
 def test_bins_and_quantities_that_cannot_be_drawn(toy: Result) -> None:
     with pytest.raises(SfhInputError, match=r"bin 7: there are bins 1 to 6"):
         draw_bin_posterior(toy, 7)
-    with pytest.raises(SfhInputError, match=r"posterior of 'mass' is unknown: choose of lg_age_lw, "):
+    with pytest.raises(SfhInputError, match="posterior of 'mass' is unknown"):
         draw_bin_posterior(toy, 1, ("mass",))
     with pytest.raises(SfhInputError, match="no quantity is chosen"):
         draw_bin_posterior(toy, 1, ())

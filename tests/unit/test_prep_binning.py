@@ -276,11 +276,11 @@ def test_given_maps_keep_their_order_and_lose_empty_bins():
 
 def test_maps_on_another_grid():
     sn = disc(4)
-    with pytest.raises(SfhInputError, match=r"MAPS\.fits: its grid is 5 x 5 spaxels, that of disc\.fits 4 x 4"):
+    with pytest.raises(SfhInputError, match=r"MAPS\.fits.*5 x 5.*4 x 4"):
         bin_spaxels(sn, 35.0, given=maps_on(sn, np.ones((5, 5))))
     shifted = sn.wcs.deepcopy()
     shifted.wcs.crpix += 3.0
-    with pytest.raises(SfhInputError, match=r"MAPS\.fits: its WCS is off that of disc\.fits by 3\.0 spaxels"):
+    with pytest.raises(SfhInputError, match=r"MAPS\.fits.*WCS.*3\.0 spaxels"):
         bin_spaxels(sn, 35.0, given=maps_on(sn, np.ones((4, 4)), shifted))
 
 

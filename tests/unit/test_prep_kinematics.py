@@ -54,7 +54,7 @@ def test_redshift_survives_the_laser_notch_and_a_sky_residual(basis):
 def test_noise_has_no_redshift(basis):
     flux = (100 + 10 * np.random.default_rng(1).standard_normal((1, WAVE.size))).astype("f4")
     noise = BinSpectra(WAVE, flux, np.full_like(flux, 100.0), flux > 0, 1e-20, True)
-    with pytest.raises(SfhInputError, match=r"cube\.fits: the redshift cannot be measured.*give `redshift`"):
+    with pytest.raises(SfhInputError, match=r"cube\.fits: the redshift cannot"):
         estimate_redshift(noise, basis, Path("cube.fits"))
     with pytest.raises(SfhInputError, match=r"cube\.fits: too few good channels"):
         estimate_redshift(
@@ -103,7 +103,7 @@ def test_ppxf_cancels(basis):
 def test_many_fits_are_announced_before_the_first(basis, monkeypatch):
     pytest.importorskip("ppxf")
     assert stellar_kinematics.describe_ppxf_time(1000) is None
-    assert stellar_kinematics.describe_ppxf_time(16_700).startswith("pPXF fits 16700 spectra, about 8 min; faster: ")
+    assert "16700 spectra, about 8 min" in stellar_kinematics.describe_ppxf_time(16_700)
     monkeypatch.setattr(stellar_kinematics, "PPXF_SECONDS", 1800.0)
     steps, cancel = [], threading.Event()
 

@@ -7,12 +7,13 @@ from muse_hst import MUSE_HST
 from toy_universe import make_toy_basis, make_toy_config, make_toy_metadata, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.model import bundle as bundles
+from napari_sfh.instruments import bundle_header as bundles
 from napari_sfh.model.bundle import hash_bundle_tensors, load_bundle, save_bundle
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.model.targets import HistoryTargets
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import model_card, training_run
+from napari_sfh.training.fitting.provenance import describe_filters
 from napari_sfh.training.fitting.release import release_bundle
 
 HASH = "ab" * 32
@@ -21,7 +22,7 @@ META = make_toy_metadata() | {
     "targets": HistoryTargets().to_json(),
     "prior": {"name": "galceran2026", "sha256": HASH, "toml": ""},
     "libraries": {"bc03": {"isochrones": "Padova", "imf": "Chabrier", "sha256": HASH, "citation": "BC03"}},
-    "filters": {"F275W": {"camera": "UVIS", "sha256": HASH}},
+    "filters": describe_filters(make_toy_basis().filters),
     "training": {
         "command": "napari-sfh-train train --config phangs",
         "recipe": {"name": "phangs", "architecture": "stem", "loss": "light"},
@@ -150,7 +151,7 @@ def test_missing_report_and_run_are_named(run, tmp_path):
         SfhInputError, match=r"--report .*report.json: cannot be read|--report .*nowhere: cannot be read"
     ):
         release_bundle(run, "phangs", [tmp_path / "nowhere"])
-    with pytest.raises(SfhInputError, match=r"no bundle; finish the run with napari-sfh-train train --resume"):
+    with pytest.raises(SfhInputError, match="no bundle; finish the run"):
         release_bundle(tmp_path, "phangs")
 
 
@@ -162,18 +163,28 @@ def test_name_must_be_one(run):
 def test_installed_package_is_not_written_into(run, tmp_path, monkeypatch):
     folder = tmp_path / "site-packages" / "napari_sfh" / "data" / "weights"
     monkeypatch.setattr("napari_sfh.training.fitting.release.weights_folder", lambda: folder)
-    with pytest.raises(SfhInputError, match=r"--output: .*is no checkout of napari-sfh; name a file"):
+    with pytest.raises(SfhInputError, match=r"--output: .*is no checkout of"):
         release_bundle(run, "phangs")
 
 
 def test_default_place_is_among_the_shipped_weights(run, tmp_path, monkeypatch):
     folder = tmp_path / "src" / "napari_sfh" / "data" / "weights"
     (tmp_path / "pyproject.toml").touch()
-    for where in ("napari_sfh.training.fitting.release.weights_folder", "napari_sfh.model.bundle.weights_folder"):
+    for where in (
+        "napari_sfh.training.fitting.release.weights_folder",
+        "napari_sfh.instruments.bundle_header.weights_folder",
+    ):
         monkeypatch.setattr(where, lambda: folder)
     made = release_bundle(run, "phangs")
     assert made == folder / "phangs.safetensors"
     assert bundles.list_bundles() == {"phangs": made}
+
+
+def test_a_release_does_not_replace_what_it_releases(run):
+    whole = (run / "bundle.safetensors").read_bytes()
+    with pytest.raises(SfhInputError, match="output is this input"):
+        release_bundle(run, "phangs", output=run / ".." / run.name / "bundle.safetensors")
+    assert (run / "bundle.safetensors").read_bytes() == whole
 
 
 def test_command_prints_the_card(run, tmp_path, capsys):

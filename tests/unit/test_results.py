@@ -274,7 +274,7 @@ def test_newer_format_is_refused(tmp_path):
     hdu = fits.PrimaryHDU()
     hdu.header["SFHFORM"] = 99
     hdu.writeto(path)
-    with pytest.raises(SfhInputError, match=r"result format 99 is newer than 2; update napari-sfh"):
+    with pytest.raises(SfhInputError, match="format 99 is newer than 2"):
         read_result(path)
 
 
@@ -309,7 +309,7 @@ def test_unwritable_folder(written, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("napari_sfh.io.atomic.os.open", refuse)
-    with pytest.raises(SfhInputError, match=r"the folder is not writable \(Permission denied\); choose another"):
+    with pytest.raises(SfhInputError, match=r"not writable.*Permission denied"):
         write_result(written[0], tmp_path / "out.fits")
 
 
@@ -356,7 +356,7 @@ def test_failing_disk_is_a_compute_error(written, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("napari_sfh.io.atomic.os.replace", fail)
-    with pytest.raises(ComputeError, match=r"No space left on device.*; free disk space"):
+    with pytest.raises(ComputeError, match="No space left on device"):
         write_result(written[0], tmp_path / "out.fits")
     assert list(tmp_path.iterdir()) == []
 

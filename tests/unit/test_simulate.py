@@ -87,7 +87,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(simulation, "save_file", full)
-    with pytest.raises(ComputeError, match=r"shard-00000.*No space left.*finished shards are kept"):
+    with pytest.raises(ComputeError, match=r"shard-00000.*No space left.*finished"):
         make(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -205,7 +205,7 @@ def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "_WAIT_S", 0.2)
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty,
-        pytest.raises(ComputeError, match=r"no worker joined it in 0\.2 s; start one \(dask worker "),
+        pytest.raises(ComputeError, match="no worker joined it in"),
     ):
         simulation.simulate_set(toy_source(), 128, 7, tmp_path, scheduler=empty.scheduler_address)
 

@@ -151,7 +151,7 @@ def test_a_damaged_file_is_named(toy, tmp_path):
     templates.save_templates(toy, path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
-    with pytest.raises(SfhInputError, match=r"templates.npz: not a templates file of this version .* delete it"):
+    with pytest.raises(SfhInputError, match=r"templates.npz: not a templates file"):
         templates.load_templates(path)
 
 

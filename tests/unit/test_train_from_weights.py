@@ -9,12 +9,17 @@ from synthetic_toys import prepare_toy_templates, toy_templates
 from toy_universe import make_toy_data
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.instrument import Band
 from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import predict_point_values
+from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import load_recipe
 from napari_sfh.training.fitting.selection.independent_check import make_independent_check
+from napari_sfh.training.fitting.transfer.added_bands import extend_network, has_added_bands
 from napari_sfh.training.libraries import templates
+from napari_sfh.training.libraries.basis import make_template_basis
 
 
 @pytest.fixture(autouse=True)
@@ -45,8 +50,22 @@ def test_training_goes_on_from_weights(first, tmp_path):
     old, new = (predict_point_values(data, b, device="cpu")["lg_age_lw"] for b in (begun, again))
     np.testing.assert_allclose(new, old, atol=1e-3)
     torch.testing.assert_close(again.model.posterior.whiten, begun.model.posterior.whiten)
-    assert again.meta["training"]["start"] == {"name": begun.name, "sha256": begun.sha256}
+    start = again.meta["training"]["start"]
+    assert (start["name"], start["sha256"]) == (begun.name, begun.sha256)
+    before, after = start["independent_error"]
+    assert after == pytest.approx(before, rel=0.01)
+    assert f"went on from `{begun.name}`" in again.card
     assert "start" not in begun.meta["training"]
+
+
+def test_weights_that_became_worse_elsewhere_are_refused_unless_asked_for(first, tmp_path, monkeypatch):
+    errors = iter([0.10, 0.20, 0.10, 0.20])
+    monkeypatch.setattr(training_run.IndependentCheck, "measure_error", lambda self, model: next(errors))
+    with pytest.raises(SfhInputError, match="made it worse"):
+        train(tmp_path / "worse", recipe(epochs=1), start=first)
+    assert not (tmp_path / "worse" / training_run.BUNDLE).exists()
+    kept = load_bundle(train(tmp_path / "worse", recipe(epochs=1), start=first, keep_worse=True, resume=True))
+    assert kept.meta["training"]["start"]["independent_error"] == [0.10, 0.20]
 
 
 def test_weights_of_another_shape_are_no_start(first, tmp_path):
@@ -79,3 +98,34 @@ def test_the_error_on_independent_galaxies_counts_classes_alike(first):
     shifted = dataclasses.replace(check, truth={k: v + 5.0 * (k == "mh_mw") for k, v in check.truth.items()})
     assert 0 < error < shifted.measure_error(model)
     assert check.hidden.spectrum[:, 1].mean() < check.seen.spectrum[:, 1].mean()
+
+
+def test_added_bands_change_nothing_before_they_are_learned(first, tmp_path):
+    """The same objects through both networks, whatever the new band holds."""
+    known = load_bundle(first)
+    more = dataclasses.replace(
+        known.instrument, name="more", bands=(Band("N1", centre_aa=9000.0, fwhm_aa=300.0), *known.instrument.bands)
+    )
+    assert has_added_bands(known.instrument, more)
+    assert not has_added_bands(more, known.instrument)
+    assert not has_added_bands(known.instrument, dataclasses.replace(more, bands=more.bands[:4]))
+    data, _ = make_toy_data(6)
+    basis = make_template_basis(toy_templates(more))
+    model = SfhModel(known.model.config, more, known.targets, basis)
+    extend_network(known.model, known.instrument, model, more)
+
+    def answer(model, observation):
+        with torch.inference_mode():
+            return model.eval().network(encode_observation(observation))[0].mh
+
+    expected = answer(known.model, data)
+    for value in (0.3, 3.0):
+        column = np.full((6, 1), value, np.float32)
+        wider = dataclasses.replace(
+            data,
+            instrument=more,
+            phot=np.hstack([column, data.phot]),
+            phot_error=np.hstack([0.1 * column, data.phot_error]),
+            phot_mask=np.hstack([np.ones((6, 1), bool), data.phot_mask]),
+        )
+        torch.testing.assert_close(answer(model, wider), expected, rtol=1e-4, atol=1e-4)

@@ -43,7 +43,7 @@ def test_split_is_70_20_10_complete_and_fixed():
     for a, b in zip(parts, split_rows(1000, 5), strict=True):
         assert np.array_equal(a, b)
     assert not np.array_equal(parts[0], split_rows(1000, 6)[0])
-    with pytest.raises(SfhInputError, match=r"12 spectra are too few to split; simulate at least 20"):
+    with pytest.raises(SfhInputError, match="12 spectra are too few to"):
         split_rows(12, 1)
 
 

@@ -1,95 +1,212 @@
-"""``napari-sfh-train paper-systems``: published systems measured on their own terms, as JSON and a Markdown table."""
+"""``napari-sfh-train paper-systems``: published systems measured on their own terms: JSON, a Markdown page, figures.
+
+``spaxels``      Liew-Cain et al. (2021): sets A and B, gradients, classes, trends, learning curve; of mock galaxies, or
+                 of a table of your own spaxels with labels.
+``jpas``         Dominguez Sanchez et al. (2025): weights for catalogues by magnitude and library; the paper's networks.
+``percentiles``  Iglesias-Navarro (2023): noiseless galaxies of one metallicity.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from napari_sfh.training.studies.narrow_bands.narrow_galaxies import MockSpaxels
+
+Figures = Iterable[tuple[str, "Figure"]]
 
 
 def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser("paper-systems", help="published systems on their own terms", description=__doc__)
-    parser.add_argument("system", choices=("percentiles", "jpas"))
+    parser.add_argument("system", choices=("spaxels", "jpas", "percentiles"))
     parser.add_argument("--folder", type=Path, metavar="PATH", help="percentiles: MILES models (folder or tar archive)")
     parser.add_argument("--model", default="jpas", metavar="NAME|FILE", help="jpas: weights for bands")
-    parser.add_argument("--prior", default="jpas", metavar="NAME|FILE", help="jpas: what objects are drawn from")
+    parser.add_argument("--prior", metavar="NAME|FILE", help="what objects are drawn from (default: jpas, narrowband)")
     parser.add_argument("--n", type=int, metavar="N", help="histories (default 10000), or objects a magnitude (1000)")
-    parser.add_argument("--epochs", type=int, default=30, metavar="N", help="percentiles: of the encoder")
+    parser.add_argument("--networks", type=int, default=0, metavar="N", help="jpas: also train the paper's networks")
+    parser.add_argument("--data", type=Path, metavar="TABLE", help="spaxels: your own, with labels")
+    parser.add_argument("--instrument", default="narrowband", help="spaxels: the bands (default narrowband)")
+    parser.add_argument("--labels", choices=("fitted", "truth"), default="fitted", help="spaxels: of mock galaxies")
+    parser.add_argument("--galaxies", type=int, default=190, help="spaxels: mock galaxies (default 190)")
+    parser.add_argument("--spaxels", type=int, default=104, help="spaxels: of each (default 104)")
+    parser.add_argument("--snr", type=float, default=40.0, help="spaxels: S/N of a pixel, or of a band (default 40)")
+    parser.add_argument("--runs", type=int, default=0, help="spaxels: runs of the learning curve (default none)")
+    parser.add_argument("--search", type=int, default=0, metavar="N", help="spaxels: random networks to choose from")
+    parser.add_argument("--epochs", type=int, metavar="N", help="most epochs of every network")
+    parser.add_argument("--threads", type=int, default=1, help="cores to use (default 1)")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="write the paper's figures there")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="the page stands beside it")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.set_defaults(run=run_paper_systems)
 
 
 def run_paper_systems(args: argparse.Namespace) -> int:
-    """Measure, write the JSON file and the page."""
+    """Measure, write the JSON file, the page and the figures."""
     import shlex
 
-    from napari_sfh.errors import SfhInputError
-    from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
+    import torch
+    from threadpoolctl import threadpool_limits
 
-    if args.system == "percentiles" and args.folder is None:
-        raise SfhInputError("--folder: give the MILES models of miles.iac.es, BaSTI isochrones")
-    measured = _measure_percentiles(args) if args.system == "percentiles" else _measure_jpas(args)
+    from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
+    from napari_sfh.training.evaluation.report import prepare_output_folder
+    from napari_sfh.training.studies import system_pages
+
+    _check_arguments(args)
+    for folder in (args.output.parent, *([args.figures] if args.figures else [])):
+        prepare_output_folder(folder)
+    torch.set_num_threads(args.threads)
+    measure, write_page = {
+        "spaxels": (_measure_spaxels, system_pages.format_spaxel_page),
+        "jpas": (_measure_jpas, system_pages.format_catalogue_page),
+        "percentiles": (_measure_percentiles, system_pages.format_percentile_page),
+    }[args.system]
+    start = time.process_time()
+    with threadpool_limits(args.threads):
+        measured, figures = measure(args)
+        if args.figures:
+            _save_figures(figures, args.figures)
     record = {"command": shlex.join(["napari-sfh-train", *sys.argv[1:]]), "machine": describe_evaluation_machine()}
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(record | measured, indent=1), encoding="utf-8")
-    page = format_percentile_table(measured) if args.system == "percentiles" else format_magnitude_table(measured)
-    args.output.with_suffix(".md").write_text(page, encoding="utf-8")
+    measured = record | {"seconds": round(time.process_time() - start, 1)} | measured
+    args.output.write_text(json.dumps(measured, indent=1), encoding="utf-8")
+    args.output.with_suffix(".md").write_text(write_page(measured), encoding="utf-8")
     print(args.output.with_suffix(".md"))
     return 0
 
 
-def _measure_percentiles(args: argparse.Namespace) -> dict[str, Any]:
-    from napari_sfh.training.libraries.emiles import load_miles_folder
-    from napari_sfh.training.studies import percentile_measure
-    from napari_sfh.training.studies.percentile_nets import PercentileFitSettings
+def _check_arguments(args: argparse.Namespace) -> None:
+    from napari_sfh.errors import SfhInputError
 
-    fit = PercentileFitSettings(epochs=args.epochs, flow_epochs=max(1, 2 * args.epochs // 3))
+    if args.system == "percentiles" and args.folder is None:
+        raise SfhInputError("--folder: give the MILES models of miles.iac.es, BaSTI isochrones")
+    for key, least in (("galaxies", 8), ("spaxels", 8), ("n", 10), ("epochs", 1), ("threads", 1), ("runs", 0)):
+        value = getattr(args, key)
+        if value is not None and value < least:
+            raise SfhInputError(f"--{key} {value}: must be at least {least}")
+    if not args.snr > 0:
+        raise SfhInputError(f"--snr {args.snr:g}: must be positive")
+
+
+def _save_figures(figures: Figures, folder: Path) -> None:
+    for name, figure in figures:
+        figure.savefig(folder / f"{name}.png", dpi=110)
+
+
+def _measure_spaxels(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
+    from dataclasses import replace
+
+    from napari_sfh.console import print_progress
+    from napari_sfh.training.studies.narrow_bands import spaxel_figures, spaxel_tests
+
+    settings = spaxel_tests.SpaxelTestSettings()
+    settings = replace(settings, fit=replace(settings.fit, epochs=args.epochs or settings.fit.epochs))
+    made, labels = _obtain_spaxels(args)
+    measured: dict[str, Any] = {
+        "n_galaxies": made.n_galaxies,
+        "n_spaxels": len(made.r),
+        "bands": len(made.filters),
+        "labels": labels,
+        "spread": {q: float(getattr(made, q).std()) for q in spaxel_tests.SPAXEL_QUANTITIES},
+        "sets": {},
+    }
+    with print_progress(args.quiet) as progress:
+        if args.search:
+            settings, measured["search"] = spaxel_tests.select_spaxel_network(made, settings, args.search, progress)
+        test = spaxel_tests.predict_held_out_folds
+        answers = {kind: test(made, kind, settings, progress) for kind in spaxel_tests.SPAXEL_SETS}
+        for kind, one in answers.items():
+            trends = spaxel_tests.measure_trends(made, one)
+            measured["sets"][kind] = spaxel_tests.measure_set(made, one) | ({"trends": trends} if trends else {})
+        if "lg_ssfr" in made.properties:
+            measured["classes"] = spaxel_tests.measure_classes(made, settings)
+        if args.runs:
+            measured["learning_curve"] = spaxel_tests.measure_learning_curve(made, settings, args.runs, progress)
+    return measured, spaxel_figures.plot_spaxel_figures(made, answers, measured)
+
+
+def _obtain_spaxels(args: argparse.Namespace) -> tuple[MockSpaxels, str]:
+    """Spaxels of a table or of mock galaxies, and what their labels are."""
+    from napari_sfh.instruments.files import load_instrument, make_band_filters
+    from napari_sfh.training.libraries import templates
+    from napari_sfh.training.prior.prior_config import load_prior
+    from napari_sfh.training.simulator.forward_model import build_forward_model
+    from napari_sfh.training.studies.narrow_bands import narrow_galaxies
+    from napari_sfh.training.studies.narrow_bands.spaxel_table import read_spaxel_table
+
+    instrument = load_instrument(args.instrument)
+    if args.data is not None:
+        return read_spaxel_table(args.data, instrument), f"those of {args.data.name}"
+    model = build_forward_model(templates.prepare_templates("bc03-miles", load_instrument("optical")))
+    made = narrow_galaxies.make_mock_spaxels(
+        model,
+        load_prior(args.prior or "narrowband"),
+        make_band_filters(instrument),
+        args.galaxies,
+        args.spaxels,
+        5,
+        args.snr,
+        args.labels,
+        0.85 * narrow_galaxies.PAPER_AGE_SIGMA,  # of the ends; blends and the fit widen it
+    )
+    words = {"fitted": "a fit of the spectrum that the bands are cut from", "truth": "the truth"}
+    return made, words[args.labels]
+
+
+def _measure_percentiles(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
+    from napari_sfh.training.fitting.posterior import make_stderr_logger
+    from napari_sfh.training.libraries.emiles import load_miles_folder
+    from napari_sfh.training.studies.percentiles import percentile_figures, percentile_measure
+    from napari_sfh.training.studies.percentiles.percentile_nets import PercentileFitSettings
+
+    epochs = args.epochs or 30
+    fit = PercentileFitSettings(epochs=epochs, flow_epochs=max(1, 2 * epochs // 3))
     settings = percentile_measure.PercentileSettings(histories=args.n or 10_000, fit=fit)
     library = load_miles_folder(args.folder, "miles")
-    measured, _ = percentile_measure.measure_percentile_networks(
-        library, settings, lambda line: print(line, file=sys.stderr)
-    )
-    return measured
+    measured, study = percentile_measure.measure_percentile_networks(library, settings, make_stderr_logger(args.quiet))
+    return measured, percentile_figures.plot_percentile_figures(study)
 
 
-def _measure_jpas(args: argparse.Namespace) -> dict[str, Any]:
+def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
+    from dataclasses import replace
+
+    from napari_sfh.console import print_progress
     from napari_sfh.model.bundle import load_bundle
+    from napari_sfh.model.inference import predict_histories
     from napari_sfh.training.prior.prior_config import load_prior
     from napari_sfh.training.simulator.simulation import prepare_prior
-    from napari_sfh.training.studies.catalogue_measure import measure_by_magnitude
+    from napari_sfh.training.studies.narrow_bands import catalogue_figures, catalogue_measure, catalogue_networks
 
-    bundle = load_bundle(args.model)
-    source = prepare_prior(load_prior(args.prior), bundle.instrument)
-    return {"model": bundle.name, "by_magnitude": measure_by_magnitude(bundle, source, args.n or 1000)}
-
-
-def format_percentile_table(measured: dict[str, Any]) -> str:
-    """Markdown table of accuracies beside the thesis'."""
-    rows = ["| quantity | 100 R2 | thesis | NMAD | 68 % | 95 % |", "| --- | --- | --- | --- | --- | --- |"]
-    for name, found in measured["accuracy"].items():
-        printed = measured["thesis"].get(name)
-        cover = measured["coverage"][name]
-        rows.append(
-            f"| {name} | {found['r2']:.2f} | {'' if printed is None else f'{printed:.2f}'} | {found['nmad']:.3f} | "
-            f"{100 * cover['p68']:.1f} | {100 * cover['p95']:.1f} |"
-        )
-    return "\n".join(rows) + "\n"
-
-
-def format_magnitude_table(measured: dict[str, Any]) -> str:
-    """Markdown table: bias / std / NMAD and 68 % coverage of each quantity by magnitude."""
-    first = next(iter(measured["by_magnitude"].values()))
-    names = [name for name in first if name != "out_of_depth"]
-    rows = [f"| magnitude | {' | '.join(names)} | out of distribution |", "| --- " * (len(names) + 2) + "|"]
-    for magnitude, row in measured["by_magnitude"].items():
-        cells = [
-            f"{row[n]['bias']:+.3f} / {row[n]['std']:.3f} / {row[n]['nmad']:.3f}, {100 * row[n]['p68']:.0f} %"
-            for n in names
-        ]
-        rows.append(f"| {magnitude} | {' | '.join(cells)} | {100 * row['out_of_depth']:.1f} % |")
-    spread = " | ".join(f"{first[n]['spread']:.3f}" for n in names)
-    rows.append(f"| spread of the truth | {spread} | |")
-    return "\n".join(rows) + "\n"
+    bundle, n = load_bundle(args.model), args.n or 1000
+    source = prepare_prior(load_prior(args.prior or "jpas"), bundle.instrument)
+    measured: dict[str, Any] = {
+        "model": bundle.name,
+        "sha256": bundle.sha256,
+        "by_magnitude": catalogue_measure.measure_by_magnitude(bundle, source, n),
+        "by_library": {},
+    }
+    for model in source.models:
+        name = str(model.templates.provenance["name"])
+        alone = catalogue_networks.keep_libraries(source, [name])
+        rows = catalogue_measure.measure_by_magnitude(bundle, alone, n // 2, magnitudes=(16.0, 19.0, 22.0))
+        measured["by_library"][name] = rows
+    sample = catalogue_networks.draw_catalogue_sample(source, 3 * n, catalogue_networks.TRAINING_MAGNITUDES, 9)
+    prediction = predict_histories(sample.observed, bundle, device="cpu", draws=100)
+    found = {bundle.name: prediction.quantiles["lg_age"][:, 2].astype(float)}
+    tables = {bundle.name: measured["by_magnitude"]}
+    if args.networks:
+        settings = catalogue_networks.PaperNetworkSettings(n=args.networks, n_test=2 * n)
+        if args.epochs:
+            settings = replace(settings, fit=replace(settings.fit, epochs=args.epochs))
+        with print_progress(args.quiet) as progress:
+            measured["paper_networks"], nets = catalogue_networks.measure_paper_networks(source, settings, progress)
+        found["paper"] = nets["lg_age"].predict(sample.flux).astype(float)
+        tables["paper"] = measured["paper_networks"]["by_magnitude"]
+    return measured, catalogue_figures.plot_catalogue_figures(source, sample, found, tables)

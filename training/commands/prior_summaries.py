@@ -31,8 +31,9 @@ def run_prior_summaries(args: argparse.Namespace) -> int:
     import json
 
     from napari_sfh.errors import SfhInputError
+    from napari_sfh.instruments.bundle_header import list_bundles
     from napari_sfh.io.atomic import write_atomically
-    from napari_sfh.model.bundle import list_bundles, load_bundle
+    from napari_sfh.model.bundle import load_bundle
     from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
 
     if args.n < 200:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+_THREADS_HELP = (
+    "cores of this process (default 1; several were measured 10 to 30 times slower beside other work: its products are "
+    "small, and threads wait for each other; give more on an idle machine, or train several networks at once)"
+)
 
 
 def add_train_parser(subparsers: Subparsers) -> None:
@@ -20,13 +25,16 @@ def add_train_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--from", dest="start", metavar="WEIGHTS", help="weights to train further: a shipped name or a file"
     )
+    parser.add_argument(
+        "--keep-worse", action="store_true", help="with --from: also weights that became worse on independent galaxies"
+    )
     parser.add_argument("--instrument", help="what sees the objects: a name or a TOML file (default: the recipe's)")
     parser.add_argument("--n", type=int, help="objects to draw (default: the recipe's)")
     parser.add_argument("--endless", action="store_true", help="new objects in every step too; no set is kept on disk")
     parser.add_argument("--epochs", type=int, help="epochs of the network (default: the recipe's)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps (default auto)")
     parser.add_argument("--devices", type=int, default=1, help="GPUs that fit the network together (default 1)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="cores to use (default: all)")
+    parser.add_argument("--threads", type=int, default=1, help=_THREADS_HELP)
     parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     parser.add_argument("--output", type=Path, required=True, help="folder of the run")
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -71,6 +79,7 @@ def run_train(args: argparse.Namespace) -> int:
         command,
         args.devices,
         args.start,
+        args.keep_worse,
     )
     keep_freed_memory()
     print(train_bundle(recipe, options))

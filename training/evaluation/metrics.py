@@ -115,7 +115,21 @@ def _none_if_nan(x: float) -> float | None:
 def measure_accuracy_by_range(
     found: Mapping[str, Floats], truth: Mapping[str, Floats], x: Floats, edges: Sequence[float]
 ) -> list[Table]:
-    """Accuracy in ranges of ``x`` (N,): one entry ``{lo, hi, n, name: {...}}`` for each range that holds objects."""
+    """Accuracy in ranges of a quantity.
+
+    Parameters
+    ----------
+    found, truth : mappings of name to array (N, ...)
+    x : array (N,)
+        What the ranges are of.
+    edges : sequence of float
+        Of the ranges, rising; the upper one is not part of its range.
+
+    Returns
+    -------
+    list of dict
+        ``lo``, ``hi``, ``n`` and the entries of `measure_accuracy`, for each range that holds objects.
+    """
     out = []
     for lo, hi in itertools.pairwise(edges):
         rows = (x >= lo) & (x < hi)
@@ -127,7 +141,20 @@ def measure_accuracy_by_range(
 def measure_accuracy_by_class(
     found: Mapping[str, Floats], truth: Mapping[str, Floats], number: NDArray[np.integer], names: Sequence[str]
 ) -> Table:
-    """Accuracy of each class of objects: ``number`` (N,) indexes ``names``; classes without objects are left out."""
+    """Accuracy of each class of objects.
+
+    Parameters
+    ----------
+    found, truth : mappings of name to array (N, ...)
+    number : integer array (N,)
+        Index of each object's class in ``names``.
+    names : sequence of str
+
+    Returns
+    -------
+    dict
+        Class to ``n`` and the entries of `measure_accuracy`; classes without objects are left out.
+    """
     out: Table = {}
     for k, name in enumerate(names):
         rows = number == k

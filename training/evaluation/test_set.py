@@ -139,7 +139,28 @@ def observe_spectra_block(block: SpectraBlock, seed: int, snr: float | None = No
 
 
 def draw_test_set(name: str | Path, n: int, seed: int = TEST_SEED, instrument: Instrument | None = None) -> TestSet:
-    """A fresh test set of a prior as an instrument sees it, muse-hst where none is given."""
+    """Draw a test set that no training has seen.
+
+    Parameters
+    ----------
+    name : str or Path
+        A prior's name or TOML file.
+    n : int
+        Objects.
+    seed : int
+        Of its own stream of random numbers.
+    instrument : Instrument, optional
+        What sees the objects; muse-hst unless given.
+
+    Returns
+    -------
+    TestSet
+
+    Raises
+    ------
+    SfhInputError
+        No such prior, or templates are not prepared.
+    """
     return draw_test_set_from_source(prepare_prior(load_prior(name), instrument), n, seed)
 
 

@@ -19,7 +19,7 @@ from napari_sfh.physics.lines import FORBIDDEN_LINES_AA, GAS_LINES_AA, RECOMBINA
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.simulator import array_backend
 from napari_sfh.training.simulator.noise import select_wavelength_range
-from napari_sfh.types import F32, Observation
+from napari_sfh.types import F32, F64, Observation
 
 #: Windows in Angstrom of the strong lines that may be masked: Hbeta, [O III], [O I], Halpha + [N II], [S II].
 MASKED_LINES_AA: tuple[tuple[float, float], ...] = (
@@ -103,11 +103,7 @@ def draw_snr(n: int, settings: AugmentSettings, rng: np.random.Generator) -> np.
 
 def _drop_wavelengths(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
     n, xp, wave_aa = data.n_bins, array_backend.find_backend(data.flux), data.instrument.wave_aa
-    # A range that begins beyond the last pixel hides nothing.
-    start, width = np.full(n, np.inf), np.zeros(n)
-    rows = np.flatnonzero(rng.random(n) < settings.mask_range)
-    start[rows] = rng.uniform(wave_aa[0] - MASK_WIDTH_RANGE_AA[1] / 2, wave_aa[-1], rows.size)
-    width[rows] = rng.uniform(MASK_WIDTH_RANGE_AA[0], MASK_WIDTH_RANGE_AA[1], rows.size)
+    start, width = draw_hidden_ranges(n, settings, wave_aa, rng)
     lost = select_wavelength_range(xp, start, start + width, wave_aa)
     for lo, hi in MASKED_LINES_AA:
         hit = rng.random(n) < settings.mask_line
@@ -116,6 +112,16 @@ def _drop_wavelengths(data: Observation, settings: AugmentSettings, rng: np.rand
         lost |= xp.put(hit)[:, None] & xp.put(~find_stellar_pixels(wave_aa, lines))
     mask = data.mask & ~lost
     return replace(data, mask=mask, flux=xp.where(mask, data.flux, 0.0))
+
+
+def draw_hidden_ranges(n: int, settings: AugmentSettings, wave_aa: F64, rng: np.random.Generator) -> tuple[F64, F64]:
+    """Beginning and width in Angstrom (n,) of the range that each of n spectra on a grid (W,) loses; width 0: none."""
+    # A range that begins beyond the last pixel hides nothing.
+    start, width = np.full(n, np.inf), np.zeros(n)
+    rows = np.flatnonzero(rng.random(n) < settings.mask_range)
+    start[rows] = rng.uniform(wave_aa[0] - MASK_WIDTH_RANGE_AA[1] / 2, wave_aa[-1], rows.size)
+    width[rows] = rng.uniform(MASK_WIDTH_RANGE_AA[0], MASK_WIDTH_RANGE_AA[1], rows.size)
+    return start, width
 
 
 def _draw_hidden_lines(

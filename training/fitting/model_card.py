@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from napari_sfh.instruments.bundle_header import read_min_coverage
+
 #: Names of the four means as a person says them.
 MEAN_WORDS = {
     "lg_age_mw": "log age, mass-weighted",
@@ -87,6 +89,10 @@ def _training(meta: Mapping[str, Any]) -> list[str]:
         f"- {machine['processor']}, {machine['threads']} of {machine['cores']} cores, device {machine['device']}, "
         f"torch {machine['torch']}, napari-sfh {meta['code_version']}",
     ]
+    if start := t.get("start"):
+        error = "{:.3f} dex before, {:.3f} after".format(*start.get("independent_error", (float("nan"),) * 2))
+        known = f"; mean error on galaxies of the independent simulator {error}" if "independent_error" in start else ""
+        lines.append(f"- went on from `{start['name']}`, sha256 `{start['sha256'][:16]}`{known}")
     if note := t.get("note"):
         lines.append(f"- {note}")
     return ["## Training", "\n".join(lines)]
@@ -139,4 +145,6 @@ def _limits(meta: Mapping[str, Any]) -> list[str]:
         lines.insert(0, f"Bands of redshifts up to {instrument['redshift']['max']:g}.")
     if grid := instrument.get("spectrum"):
         lines.insert(0, f"Spectra in the rest frame, broadened to {grid['sigma_kms']:g} km/s.")
+        needed = 100 * read_min_coverage(meta)
+        lines.insert(1, f"Spectra must cover {needed:.0f} % of the range; what is missing is masked.")
     return ["## Limits", "\n".join(f"- {line}" for line in lines)]

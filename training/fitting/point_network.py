@@ -19,6 +19,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
 
+from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import node_weights
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.networks import ScalarOutput, StemNetwork
@@ -26,9 +27,11 @@ from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import learning_curve
 from napari_sfh.training.fitting.losses import PAPER_LOSSES, light_loss, paper_loss, scalar_loss
+from napari_sfh.training.fitting.provenance import check_seal, make_seal
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck
 from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
+from napari_sfh.training.fitting.transfer.added_bands import extend_network
 from napari_sfh.types import I64
 
 #: Spectra from which input shifts and scales are measured.
@@ -52,6 +55,10 @@ class PointNetworkModule(lightning.LightningModule):
         super().__init__()
         self.model, self.recipe, self.total_steps, self.check = model, recipe, total_steps, check
         self.plateau = PlateauSchedule(recipe.fit)
+        # What a checkpoint must have been fitted to, so that this run may go on from it.
+        self.origin = (
+            f"{recipe.architecture}, prior {recipe.prior}, instrument {recipe.instrument}, seed {recipe.fit.seed}"
+        )
         # Widths of the loss ``gaussian`` at some S/N, from a tenth of each scalar's range on.
         ln_width = torch.full((len(WIDTH_LG_SNR), model.targets.size), math.log(0.1))
         if recipe.loss == "gaussian":
@@ -120,11 +127,13 @@ class PointNetworkModule(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the plateau's state, so that a resumed run goes on as if never stopped."""
+        """Keep the plateau's state, so that a resumed run goes on as if never stopped, and seal the weights."""
         checkpoint["plateau"] = self.plateau.state()
+        checkpoint["seal"] = make_seal(checkpoint["state_dict"], self.origin)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Inverse."""
+        check_seal(checkpoint.get("seal"), checkpoint["state_dict"], self.origin, Path("checkpoints/last.ckpt"))
         self.plateau.restore(checkpoint["plateau"])
 
 
@@ -194,7 +203,7 @@ def fit_point_network(
     quiet: bool = False,
     devices: int = 1,
     check: IndependentCheck | None = None,
-    start: SfhModel | None = None,
+    start: Bundle | None = None,
 ) -> SfhModel:
     """Fit the point network; the weights of the best epoch are returned.
 
@@ -218,8 +227,9 @@ def fit_point_network(
     check : IndependentCheck, optional
         Measured after each epoch: the best epoch is the one of its least error. Without it, that of the least
         validation loss.
-    start : SfhModel, optional
-        A model of the same shape whose network is fitted further; else it starts from random weights.
+    start : Bundle, optional
+        Weights whose network is fitted further, of the same shape or with fewer bands (`transfer.added_bands`); else
+        it starts from random weights.
     """
     _silence_lightning()
     lightning.seed_everything(recipe.fit.seed, workers=True, verbose=False)
@@ -235,11 +245,7 @@ def fit_point_network(
     train = Batches(moved, parts[0], s.batch, recipe.augment, s.seed, epoch, later)
     module.total_steps = s.epochs * len(train)
     validate = Batches(moved, parts[1][:_N_VALIDATE], 1024, recipe.augment, s.seed + 1, device=later)
-    if start is None:
-        _initialise_on_spectra(model, source, parts[0], recipe)
-    else:
-        model.network.load_state_dict(start.network.state_dict())
-        model.posterior.dust_default.copy_(start.posterior.dust_default)
+    _initialise(model, source, parts[0], recipe, start)
     monitor = "val" if check is None else "independent"
     best = ModelCheckpoint(
         folder / "checkpoints", "best", monitor=monitor, save_last=True, enable_version_counter=False
@@ -254,8 +260,9 @@ def fit_point_network(
     trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
     # The folder's own, as a copied run's checkpoint names the folder that it was copied from.
     kept = folder / "checkpoints" / "best.ckpt"
-    state = torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    stored = torch.load(kept, map_location="cpu", weights_only=True)
+    check_seal(stored.get("seal"), stored["state_dict"], module.origin, kept)
+    module.load_state_dict(stored["state_dict"])
     return model.cpu().eval()
 
 
@@ -274,6 +281,18 @@ def _make_trainer(s: PointFitSettings, callbacks: list[Callback], device: str, d
         num_sanity_val_steps=0,
         deterministic="warn",
     )
+
+
+def _initialise(model: SfhModel, source: SpectraSource, rows: I64, recipe: Recipe, start: Bundle | None) -> None:
+    """Random weights with what is measured on training spectra, or the weights of ``start``."""
+    if start is None:
+        _initialise_on_spectra(model, source, rows, recipe)
+    elif start.instrument.n_bands != source.instrument.n_bands:
+        _initialise_on_spectra(model, source, rows, recipe)
+        extend_network(start.model, start.instrument, model, source.instrument)
+    else:
+        model.network.load_state_dict(start.model.network.state_dict())
+        model.posterior.dust_default.copy_(start.model.posterior.dust_default)
 
 
 def _initialise_on_spectra(model: SfhModel, source: SpectraSource, rows: I64, recipe: Recipe) -> None:

@@ -151,7 +151,27 @@ def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str
 def measure_held_out(
     model: SfhModel, basis: TemplateBasis, source: SpectraSource, rows: I64, recipe: Recipe, draws: int, seed: int
 ) -> HeldOutMeasurements:
-    """Draw the posteriors of held-out spectra and measure ranks of the truth and signs of strangeness."""
+    """Draw the posteriors of held-out spectra, and measure what calibration and warnings are fitted to.
+
+    Parameters
+    ----------
+    model : SfhModel
+        With its posterior.
+    basis : TemplateBasis
+        Templates, for the misfit of the model spectra.
+    source : SpectraSource
+    rows : integer array (N,)
+        Held-out objects of the source.
+    recipe : Recipe
+        How the spectra are made worse.
+    draws, seed : int
+        Draws per object, and the seed of noise and draws.
+
+    Returns
+    -------
+    HeldOutMeasurements
+        Ranks of the truth among the draws, and out-of-distribution signs.
+    """
     settings = derive_held_out_settings(recipe.augment)
     targets = model.targets
     names = (*targets.scalars, *targets.vectors)

@@ -133,7 +133,24 @@ def _arrays_on(device: str) -> ArrayBackend:
 def encode_batch(
     data: Observation, labels: KnownLabels, targets: Targets, features: FeatureSettings = PLAIN_FEATURES
 ) -> Batch:
-    """Input, label vector and truth of some objects."""
+    """Make a batch of a network's input, label vectors and truth.
+
+    Parameters
+    ----------
+    data : Observation
+        Of N objects.
+    labels : KnownLabels
+        Their truth.
+    targets : Targets
+        What is predicted.
+    features : FeatureSettings
+        How observations are encoded.
+
+    Returns
+    -------
+    Batch
+        Tensors whose first axis is N.
+    """
     if targets.n_age:
         truth = {k: getattr(labels, k) for k in TRUTH_LABELS}
     else:

@@ -7,7 +7,7 @@
     bundle.safetensors    stage three done: calibrated, with out-of-depth thresholds and all metadata
 
 Beside them ``recipe.json``, ``run.json`` (seconds of each stage), ``metrics.csv`` and ``learning_curve.png``. The
-same recipe and seed give the same weights on one machine, interrupted or not. A run whose first
+same recipe, seed and number of threads give the same weights on one machine, interrupted or not. A run whose first
 stage is not done may be taken up with another number of epochs; no more than were done end it with the best of them.
 """
 
@@ -30,7 +30,8 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.model.bundle import BUNDLE_FILE, Bundle, load_bundle, save_bundle
+from napari_sfh.instruments.bundle_header import BUNDLE_FILE
+from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
 from napari_sfh.model.sfh_model import SfhModel
@@ -45,16 +46,23 @@ from napari_sfh.training.fitting.posterior import (
     make_stderr_logger,
 )
 from napari_sfh.training.fitting.recipe import Recipe
+from napari_sfh.training.fitting.selection.coverage_rule import measure_min_coverage
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck, make_independent_check
 from napari_sfh.training.fitting.spectra_sources import Batches
 from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
+from napari_sfh.training.fitting.transfer.added_bands import extend_network, has_added_bands
+from napari_sfh.training.prior.prior_config import load_prior
 from napari_sfh.training.simulator.prior_summary import summarise_prior
 
 #: Files of a run's folder.
 FRESH, POINT, FLOW, BUNDLE = "fresh.npz", "state.pt", "flow.pt", BUNDLE_FILE
+#: Share by which the error on independent galaxies may grow when finished weights are trained further.
+WORSE_BY = 0.02
 #: What stage one fits.
 _POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
 _STORE_BATCH = 512
+#: Key of a stage's file beside the tensors.
+_SEAL = "seal"
 #: Parameters of glibc's ``mallopt``, and their values: no mapping of its own for an array under 1 GiB, no trimming.
 _GLIBC_M_TRIM_THRESHOLD, _GLIBC_M_MMAP_THRESHOLD = -1, -3
 _TRIM_BYTES, _MMAP_BYTES = (1 << 31) - 1, 1 << 30
@@ -73,6 +81,7 @@ class TrainingOptions:
     command: str = ""  # as typed, for the record
     devices: int = 1  # that fit the network together
     start: str | Path | None = None  # weights that are fitted further: a shipped bundle's name, or a file
+    keep_worse: bool = False  # also weights that are worse on independent galaxies than those they started from
 
 
 def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
@@ -107,13 +116,15 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         start = _load_start(options.start, recipe, material)
         with log.time_stage("network"):
             model = _obtain_point_network(recipe, material, options, device, start)
+        if start is not None:
+            material.facts["start"] = _judge_adaptation(start, model, material, options.keep_worse, say)
         learning_curve.plot_learning_curve(folder, f"{recipe.name}: loss of the point network")
         with log.time_stage("posterior"):
             _obtain_flow(model, recipe, material, folder, device, say, start)
         with log.time_stage("calibration"):
             calibrate_model(model, material.basis, material.spectra, (material.train, material.held_out), recipe, say)
-        if start is not None:
-            material.facts["start"] = {"name": start.name, "sha256": start.sha256}
+        noise = load_prior(recipe.prior).noise
+        material.facts["min_coverage"] = measure_min_coverage(recipe.augment, noise, material.instrument)
         record = provenance.describe_training(
             recipe, material.facts, options.command, device, log.seconds, learning_curve.read_learning_curve(folder)
         )
@@ -246,13 +257,15 @@ def _first_difference(there: dict[str, Any], wanted: dict[str, Any], prefix: str
 
 
 def _load_start(name: str | Path | None, recipe: Recipe, material: TrainingData) -> Bundle | None:
-    """The weights that a run goes on from, if any; refused where their shapes are others."""
+    """The weights that a run goes on from, if any; refused where their shapes are others. Bands may be added."""
     if name is None:
         return None
     bundle = load_bundle(name)
     wanted = recipe.model_config()
+    same = has_added_bands(bundle.instrument, material.instrument)
+    instrument = material.instrument.sha256
     for what, have, want in (
-        ("instrument", bundle.instrument.sha256, material.instrument.sha256),
+        ("instrument", instrument if same else bundle.instrument.sha256, instrument),
         ("targets", bundle.targets.to_json(), material.targets.to_json()),
         ("architecture", bundle.model.config.architecture, wanted.architecture),
         ("network", dict(bundle.model.config.network), dict(wanted.network)),
@@ -264,6 +277,34 @@ def _load_start(name: str | Path | None, recipe: Recipe, material: TrainingData)
                 f"train from a recipe with the same {what}"
             )
     return bundle
+
+
+def _judge_adaptation(
+    start: Bundle, model: SfhModel, material: TrainingData, keep_worse: bool, say: LogLine
+) -> dict[str, Any]:
+    """Where a run started, and its error on independent galaxies before and after, for the record and the card.
+
+    Raises
+    ------
+    SfhInputError
+        The network has become worse there, and is not to be kept.
+    """
+    facts: dict[str, Any] = {"name": start.name, "sha256": start.sha256}
+    if not material.targets.n_age:
+        return facts
+    check = make_independent_check(material.templates)
+    begun = start.model
+    if start.instrument.n_bands != material.instrument.n_bands:
+        begun = SfhModel(start.model.config, material.instrument, material.targets, material.basis).eval()
+        extend_network(start.model, start.instrument, begun, material.instrument)
+    before, after = (round(check.measure_error(m), 4) for m in (begun, model))
+    say(f"error on independent galaxies: {before:.4f} dex before, {after:.4f} dex after")
+    if after > before * (1 + WORSE_BY) and not keep_worse:
+        raise SfhInputError(
+            f"--from {start.name}: training further made it worse on galaxies of the independent simulator "
+            f"({before:.3f} to {after:.3f} dex): no weights were written; give other data, or --keep-worse and --resume"
+        )
+    return {**facts, "independent_error": [before, after]}
 
 
 def _obtain_point_network(
@@ -289,11 +330,11 @@ def _obtain_point_network(
                 options.quiet,
                 options.devices,
                 check,
-                None if start is None else start.model,
+                start,
             )
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from error
-        _save_state(model, path)
+        _save_state(model, path, material)
     round_weights(model)
     return model
 
@@ -328,12 +369,13 @@ def _obtain_flow(
         parts.append(collect_flow_training_set(model, batches, device))
     stored = FlowTrainingSet(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(FlowTrainingSet)))
     fit_flow(model, stored, recipe.posterior, seed, say, device, None if start is None else start.model.posterior)
-    _save_state(model, path)
+    _save_state(model, path, material)
 
 
-def _save_state(model: SfhModel, path: Path) -> None:
+def _save_state(model: SfhModel, path: Path, material: TrainingData) -> None:
     partial = path.with_name(path.name + ".part")
-    torch.save(model.state_dict(), partial)
+    state = model.state_dict()
+    torch.save({**state, _SEAL: provenance.make_seal(state, str(material.facts["data_sha256"]))}, partial)
     partial.replace(path)
 
 
@@ -343,6 +385,8 @@ def _load_state(path: Path, recipe: Recipe, material: TrainingData, fitted: tupl
     model = SfhModel(recipe.model_config(), material.instrument, material.targets, material.basis)
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
+        seal = stored.pop(_SEAL, None)
+        provenance.check_seal(seal, stored, str(material.facts["data_sha256"]), path)
         answer = model.load_state_dict({k: v for k, v in stored.items() if k.startswith(fitted)}, strict=False)
     except (RuntimeError, OSError, EOFError, AttributeError, pickle.UnpicklingError) as error:
         line = " ".join(str(error).split())[:200]

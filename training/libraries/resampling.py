@@ -125,7 +125,22 @@ def convolve_to_instrument(light: NDArray[np.floating], wave_aa: F64, fwhm_aa: F
 
 
 def average_over_bins(light: NDArray[np.floating], wave_aa: F64, edges_aa: F64) -> F64:
-    """Means over bins of spectra (..., n) that are linear between their points; 0 beyond their range."""
+    """Mean flux density in bins of wavelength, of spectra that are linear between their points.
+
+    Parameters
+    ----------
+    light : array (..., n)
+        Per Angstrom, at ``wave_aa`` (n,).
+    wave_aa : array (n,)
+        Increasing, Angstrom.
+    edges_aa : array (m + 1,)
+        Edges of the bins.
+
+    Returns
+    -------
+    array (..., m)
+        In the unit of ``light``; nothing is added beyond the range of the spectra.
+    """
     inside = (wave_aa >= edges_aa[0] - 100) & (wave_aa <= edges_aa[-1] + 100)
     wave, spectra = wave_aa[inside], np.asarray(light[..., inside], dtype=np.float64)
     steps = 0.5 * (spectra[..., 1:] + spectra[..., :-1]) * np.diff(wave)

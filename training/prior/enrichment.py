@@ -58,7 +58,23 @@ def decoupled_enrichment(m_cum: F64, age_gyr: F64, p: LawParameters) -> F64:
 
 
 def add_metallicity_scatter(rng: np.random.Generator, mh: F64, age_gyr: F64, scatter_dex: F64) -> F64:
-    """Add a random walk in log age with the standard deviation ``scatter_dex`` (n,)."""
+    """Add a random walk over log age to metallicity histories.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    mh : array (n, m)
+        [M/H] in dex at ``age_gyr``.
+    age_gyr : array (m,)
+        Lookback times.
+    scatter_dex : array (n,)
+        Standard deviation of each walk.
+
+    Returns
+    -------
+    array (n, m)
+        Dex.
+    """
     return mh + draw_log_age_walk(rng, len(mh), age_gyr, scatter_dex)
 
 

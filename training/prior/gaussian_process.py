@@ -106,7 +106,24 @@ def gaussian_process_history(rng: np.random.Generator, edges_gyr: F64, p: Mappin
 
 
 def gaussian_process_curve(tx: F64, lg_ssfr: F64, edges_gyr: F64, max_age_gyr: float) -> F64:
-    """Cumulative curves (n, S+1) at lookback times ``edges_gyr`` from the parameters of the method."""
+    """Cumulative curves of Gaussian-process histories (Iyer et al. 2019, ApJ 879, 116) from their parameters.
+
+    Parameters
+    ----------
+    tx : array (n, 3)
+        Cosmic times at which shares of the mass had formed, in units of ``max_age_gyr``.
+    lg_ssfr : array (n,)
+        log10 of the present specific star-formation rate, 1/yr.
+    edges_gyr : array (S + 1,)
+        Lookback times, rising from 0.
+    max_age_gyr : float
+        Lookback time of the beginning.
+
+    Returns
+    -------
+    array (n, S + 1)
+        Share of the mass that is older than each edge, from 1 falling to 0.
+    """
     rate = 10.0**lg_ssfr * max_age_gyr * 1e9
     t, y = _place_constraints(tx, rate)
     at = np.clip(1 - edges_gyr / max_age_gyr, 0.0, 1.0)[::-1]

@@ -147,7 +147,25 @@ def continuity_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParame
 
 
 def draw_log_age_walk(rng: np.random.Generator, n: int, ages_gyr: F64, scale: F64, reversion: float = 0.7) -> F64:
-    """Stationary random walk over log age, interpolated to ``ages_gyr``; standard deviation ``scale`` (n,); (n, m)."""
+    """Draw stationary random walks over log age.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    n : int
+        Number of walks.
+    ages_gyr : array (m,)
+        Lookback times at which they are read.
+    scale : array (n,)
+        Standard deviation of each walk.
+    reversion : float
+        Correlation of neighbouring nodes.
+
+    Returns
+    -------
+    array (n, m)
+        In the unit of ``scale``.
+    """
     steps = rng.standard_normal((n, len(_WALK_GYR)))
     nodes = np.empty_like(steps)
     nodes[:, 0] = steps[:, 0]

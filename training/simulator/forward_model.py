@@ -410,7 +410,22 @@ def add_emission_lines(
 def compute_band_fluxes(
     model: ForwardModel, light: EmittedLight, redshift: F64, substituted: NDArray[np.bool_] | None = None
 ) -> LargeArray:
-    """Band fluxes <f_lambda> (N, B) in the unit of the light; ``substituted`` as in `synthesise_objects`."""
+    """Mean flux densities <f_lambda> of objects in the instrument's bands.
+
+    Parameters
+    ----------
+    model : ForwardModel
+    light : EmittedLight
+        Of N objects, behind their dust.
+    redshift : array (N,)
+    substituted : boolean array (N,), optional
+        Objects that are seen with the other camera's filters.
+
+    Returns
+    -------
+    array (N, B)
+        In the unit of the light; B = 0 without bands.
+    """
     xp = model.arrays
     if not model.instrument.bands:
         return xp.zeros((len(redshift), 0))

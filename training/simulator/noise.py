@@ -124,7 +124,25 @@ def _replace_missing(scale: F64) -> F64:
 def add_spectral_noise(
     clean: NoiselessObjects, snr: F64, config: Noise, rng: np.random.Generator
 ) -> tuple[LargeArray, LargeArray, LargeArray]:
-    """Noisy flux, error array and mask, each (N, W), in units of the noiseless window mean."""
+    """Add noise, sky residuals and wrong error arrays to noiseless spectra.
+
+    Parameters
+    ----------
+    clean : NoiselessObjects
+        Spectra (N, W) over their mean in the normalisation window.
+    snr : array (N,)
+        S/N per pixel in that window.
+    config : Noise
+        Of the prior.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    flux, error : arrays (N, W)
+        In units of the noiseless window mean.
+    mask : boolean array (N, W)
+        True where a pixel is usable. All have W = 0 for an instrument without a spectrum.
+    """
     n, p, xp = len(snr), clean.params, array_backend.find_backend(clean.flux)
     grid = clean.instrument.spectrum
     if grid is None:
@@ -270,7 +288,25 @@ def _draw_mask(
 def add_photometric_noise(
     clean: NoiselessObjects, snr: F64, config: Photometry, rng: np.random.Generator
 ) -> tuple[F32, F32, Bool]:
-    """Noisy band fluxes, errors and mask (N, B), in units of the noiseless norm; 0 where masked."""
+    """Add noise, zero-point errors and gaps to noiseless band fluxes.
+
+    Parameters
+    ----------
+    clean : NoiselessObjects
+        Band fluxes (N, B) over the object's norm.
+    snr : array (N,)
+        S/N that scales the depth of the bands.
+    config : Photometry
+        Of the prior.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    flux, error : float32 arrays (N, B)
+        In units of the noiseless norm; 0 where masked.
+    mask : boolean array (N, B)
+        True where a band is usable.
+    """
     ideal = clean.phot
     n, bands = ideal.shape
     if not bands:

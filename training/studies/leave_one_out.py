@@ -95,7 +95,24 @@ def train_small_bundle(
 def evaluate_small_bundle(
     bundle: Bundle, tests: TestSet, options: LeaveOneOutOptions, stage: str, progress: ReportProgress | None = None
 ) -> dict[str, Any]:
-    """Accuracy, coverage, widths and warnings on a test set."""
+    """Accuracy, coverage, widths of intervals and out-of-distribution warnings on a test set.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    tests : TestSet
+    options : LeaveOneOutOptions
+        Device and number of draws.
+    stage : str
+        What progress says.
+    progress : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    dict
+        As of `summarise_predictions`.
+    """
     observed = ((data, block.labels) for block, data in tests.observe())
     p = predict_test_set(observed, bundle, options.device, stage, tests.n, options.draws, progress=progress)
     return summarise_predictions(p)
@@ -116,9 +133,9 @@ def measure_leave_one_out(
         Of the small networks; its ``prior`` is not used.
     config : PriorConfig
         The whole prior.
-    families : sequence of Holdout
+    families : sequence of HeldOutFamily
         Of ``config``.
-    options : Options
+    options : LeaveOneOutOptions
         ``output`` gets one file per network; an interrupted run goes on from them.
 
     Returns
@@ -208,7 +225,7 @@ def measure_training_sizes(
     config : PriorConfig
     counts : sequence of int
         Objects of each set; smaller sets are parts of the largest one. 70 % of them are trained on.
-    options : Options
+    options : LeaveOneOutOptions
 
     Returns
     -------

@@ -141,7 +141,27 @@ class Disc:
 
 
 def deproject_radius(east: NDArray[np.floating], north: NDArray[np.floating], pa_deg: float, axis_ratio: float) -> F64:
-    """Radius in the disc's plane of offsets (N,), in their unit."""
+    """Radius in the plane of an inclined disc.
+
+    Parameters
+    ----------
+    east, north : arrays (N,)
+        Offsets from the centre on the sky, in one unit.
+    pa_deg : float
+        Position angle of the major axis in degrees, from north to east.
+    axis_ratio : float
+        Minor over major axis of the disc on the sky, above 0.
+
+    Returns
+    -------
+    array (N,)
+        In the unit of the offsets.
+
+    Examples
+    --------
+    >>> deproject_radius(np.array([0.0, 2.0]), np.array([3.0, 0.0]), 0.0, 0.5).tolist()
+    [3.0, 4.0]
+    """
     phi = np.radians(pa_deg)
     along = east * np.sin(phi) + north * np.cos(phi)
     across = (north * np.sin(phi) - east * np.cos(phi)) / axis_ratio

@@ -259,12 +259,25 @@ def fit_all_gradients(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> dict[str, Gradient]:
-    """Gradients of the `GRADIENT_QUANTITIES` that the weights predict, keyed by name; otherwise as `fit_gradient`.
+    """Fit the gradients of the `GRADIENT_QUANTITIES` that the weights predict.
+
+    Parameters
+    ----------
+    result : Result
+    disc : Disc
+        Centre, position angle and axis ratio: where the radii come from.
+    settings, use, progress, cancel
+        As of `fit_gradient`.
+
+    Returns
+    -------
+    dict
+        Quantity to its `Gradient`.
 
     Raises
     ------
     SfhInputError
-        They predict none.
+        The weights predict none of them; else as `fit_gradient`.
     """
     found: dict[str, Gradient] = {}
     known = result.prediction.quantiles

@@ -22,7 +22,7 @@ def find_result_weights(result: Result) -> Path:
     SfhInputError
         Neither has the result's sha256.
     """
-    from napari_sfh.model.bundle import list_bundles
+    from napari_sfh.instruments.bundle_header import list_bundles
 
     shipped = list_bundles()
     places = [shipped[name] for name in sorted(shipped, key=lambda name: name != result.model_name)]

@@ -65,7 +65,7 @@ def hash_weights_file(model: str) -> str:
     SfhInputError
         No such weights.
     """
-    from napari_sfh.model.bundle import find_bundle_file
+    from napari_sfh.instruments.bundle_header import find_bundle_file
 
     return hash_file(find_bundle_file(model))
 

@@ -14,8 +14,9 @@ from napari_sfh.decisions import configure_run
 from napari_sfh.digests import hash_file
 from napari_sfh.doctor.findings import Finding
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.io.outputs import locate_cache_folder
-from napari_sfh.model.bundle import list_bundles, load_bundle
+from napari_sfh.model.bundle import load_bundle
 from napari_sfh.pipeline import run_pipeline
 
 #: Seconds after which the tiny galaxy counts as slow.

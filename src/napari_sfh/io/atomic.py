@@ -124,11 +124,6 @@ def remove_stale_parts(path: str | Path) -> None:
                     os.unlink(entry.path)
 
 
-def is_part_name(name: str) -> bool:
-    """Whether a file's name is a temporary one of `write_atomically`."""
-    return name.startswith(PART_PREFIX)
-
-
 def remove_parts_on_signals() -> None:
     """Let SIGTERM and SIGHUP remove this process's temporary files before they end it; for the main thread."""
     for name in ("SIGTERM", "SIGHUP"):

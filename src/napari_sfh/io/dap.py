@@ -23,10 +23,6 @@ from napari_sfh.io.cleaning.missing import find_fill_values
 from napari_sfh.io.image_reader import to_native_float32
 from napari_sfh.types import F32, BinnedMaps, Bool, Cube
 
-#: Emission lines of MAPS files, by their prefix.
-DAP_LINES: tuple[str, ...] = (
-    "HB4861", "OIII4958", "OIII5006", "NII6548", "HA6562", "NII6583", "SII6716", "SII6730",
-)  # fmt: skip
 _LINE_MAP = re.compile(r"^([A-Z]+\d{4})_(FLUX|FLUX_ERR|VEL|VEL_ERR|SIGMA|SIGMA_ERR|SIGMA_CORR)$")
 
 

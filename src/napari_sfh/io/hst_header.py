@@ -1,7 +1,7 @@
-"""What the header of an HST image says: filter, camera, calibration.
+"""What the header of an HST or JWST image says: filter, camera, calibration.
 
 Flux density: f_lambda = count rate x ``PHOTFLAM``. Images in MJy/sr are brought to the same form with
-f_lambda = f_nu c / lambda^2 at the pivot wavelength ``PHOTPLAM`` and the pixel's area.
+f_lambda = f_nu c / lambda^2 at the pivot wavelength, ``PHOTPLAM`` or the band's own, and the pixel's area.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 
 #: Filters that stand in for a trained band; every band stands for itself on any camera.
 SUBSTITUTE_FILTERS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
+#: Words that name a camera.
+_CAMERA_MARKS = {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",), "NIRCAM": ("NIRCAM", "NRCA", "NRCB")}
+#: Pivot wavelengths in Angstrom that are believed.
+_PIVOT_RANGE_AA = (1000.0, 60000.0)
 _RATES = (u.electron / u.s, u.count / u.s)
 _COUNTS = (u.electron, u.count)
 #: Fluxes are held in this many erg/s/cm2/AA, so that single precision neither under- nor overflows.
@@ -62,19 +66,21 @@ def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None, ba
 
 
 def find_camera_name(header: Mapping[str, Any], path: Path) -> str:
-    """UVIS, ACS or WFPC2 from INSTRUME and DETECTOR, else from the file's name."""
+    """UVIS, ACS, WFPC2 or NIRCAM from INSTRUME and DETECTOR, else from the file's name."""
     words = " ".join(str(header.get(k, "")) for k in ("INSTRUME", "DETECTOR", "PHOTMODE")).upper()
     if "IR" in str(header.get("DETECTOR", "")).upper():
         raise SfhInputError(f"{path}: DETECTOR is IR, no band of the network; give UVIS, ACS or WFPC2 images")
     for text in (words, path.name.upper()):
-        for camera, marks in {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",)}.items():
+        for camera, marks in _CAMERA_MARKS.items():
             if any(mark in text for mark in marks):
                 return camera
-    raise SfhInputError(f"{path}: no camera in INSTRUME or the file's name; add INSTRUME (WFC3, ACS or WFPC2)")
+    raise SfhInputError(f"{path}: no camera in INSTRUME or the file's name; add INSTRUME (WFC3, ACS, WFPC2 or NIRCAM)")
 
 
-def read_flux_calibration(header: Mapping[str, Any], wcs: WCS, camera: str, path: Path) -> FluxCalibration:
-    """Calibration from BUNIT, PHOTFLAM, PHOTPLAM, EXPTIME.
+def read_flux_calibration(
+    header: Mapping[str, Any], wcs: WCS, camera: str, path: Path, pivot_aa: float = float("nan")
+) -> FluxCalibration:
+    """Calibration from BUNIT, PHOTFLAM, PHOTPLAM (else the band's ``pivot_aa``: JWST images state none), EXPTIME.
 
     Raises
     ------
@@ -82,7 +88,9 @@ def read_flux_calibration(header: Mapping[str, Any], wcs: WCS, camera: str, path
         One that is needed is absent or no such quantity.
     """
     photplam = fits_access.get_number_card(header, "PHOTPLAM")
-    if photplam is None or not 1000 < photplam < 20000:
+    if photplam is None and camera == "NIRCAM":
+        photplam = pivot_aa
+    if photplam is None or not _PIVOT_RANGE_AA[0] < photplam < _PIVOT_RANGE_AA[1]:
         raise SfhInputError(
             f"{path}: PHOTPLAM (pivot wavelength in Angstrom) is absent or wrong; copy it from the original file"
         )

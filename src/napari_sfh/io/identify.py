@@ -12,8 +12,9 @@ import numpy as np
 from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.coverage import DEFAULT_MIN_COVERAGE, check_rest_range, describe_missing_range
-from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_header
+from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import dap, fits_access, hst, muse, ngist
 from napari_sfh.io.hst_header import find_filter_words
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
@@ -67,12 +68,14 @@ class GalaxyFiles:
     described: tuple[FileInfo, ...] = field(default=(), repr=False, compare=False)  # cube, mosaics and MAPS in use
 
 
-def identify_file(path: str | Path) -> FileInfo:
+def identify_file(path: str | Path, header: BundleHeader | None = None) -> FileInfo:
     """Say what a file is. Never raises for a bad file: what is wrong stands in ``problems``.
 
     Parameters
     ----------
     path : path
+    header : BundleHeader, optional
+        Of the weights for which it is looked at; default those that are used when none are named.
 
     Returns
     -------
@@ -83,7 +86,9 @@ def identify_file(path: str | Path) -> FileInfo:
     try:
         with fits_access.open_fits(path) as hdus:
             kind = _classify_file(hdus, path)
-        return _DESCRIBERS[kind](path) if kind in _DESCRIBERS else FileInfo(kind, path, usable=kind != "unknown")
+        if kind not in _DESCRIBERS:
+            return FileInfo(kind, path, usable=kind != "unknown")
+        return _DESCRIBERS[kind](path, header or read_bundle_header())
     except SfhInputError as e:
         return FileInfo(kind, path, problems=(_without_path(str(e), path),), usable=False)
 
@@ -100,6 +105,8 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
     if ngist.is_ngist_file(hdus):
         return "ngist"
     images = [h for h in hdus if fits_access.image_shape(h)]
+    if _holds_jwst_image(hdus):
+        return "mosaic"
     if any(len(h.shape) == 3 for h in images):
         return "cube"
     if any(len(h.shape) == 2 for h in images):
@@ -111,6 +118,13 @@ def _classify_file(hdus: fits.HDUList, path: Path) -> str:
     return "unknown"
 
 
+def _holds_jwst_image(hdus: fits.HDUList) -> bool:
+    """An image of the JWST pipeline, which keeps a stack of exposures' numbers (CON) beside the image (SCI)."""
+    science = next((h for h in hdus if h.name == "SCI"), None)
+    camera = str(hdus[0].header.get("INSTRUME", "")).upper()
+    return science is not None and len(fits_access.image_shape(science)) == 2 and camera in ("NIRCAM", "NIRISS", "MIRI")
+
+
 _HST_NAME = re.compile(r"(?:^|[_\-])f\d{3}[wlmx]+(?:[_\-]|$)")
 
 
@@ -118,7 +132,7 @@ def _without_path(message: str, path: Path) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-def _describe_cube(path: Path) -> FileInfo:
+def _describe_cube(path: Path, header: BundleHeader) -> FileInfo:
     cube = muse.read_cube(path)
     fwhm, source = find_muse_psf_fwhm(cube.header, path)
     n, ny, nx = cube.shape
@@ -136,18 +150,20 @@ def _describe_cube(path: Path) -> FileInfo:
     problems = list(cube.notes)
     if fwhm is None:
         problems.append(f"PSF: {source}")
-    problems += _redshift_problems(cube)
+    problems += _redshift_problems(cube, header)
     return FileInfo("cube", path, details, tuple(problems), opened=cube)
 
 
-def _redshift_problems(cube: Cube) -> list[str]:
+def _redshift_problems(cube: Cube, header: BundleHeader) -> list[str]:
     """What the header's redshift means for a run."""
     if cube.redshift is None:
         return ["no redshift in the header: taken from MAPS, else measured from the spectra, or give `redshift`"]
-    problems = []
-    instrument = load_instrument()
+    problems: list[str] = []
+    instrument = header.instrument
+    if instrument.spectrum is None:
+        return problems
     try:
-        check_rest_range(cube.wave_aa, cube.redshift, instrument.grid, DEFAULT_MIN_COVERAGE, cube.path)
+        check_rest_range(cube.wave_aa, cube.redshift, instrument.grid, header.min_coverage, cube.path)
     except SfhInputError as e:
         problems.append(_without_path(str(e), cube.path))
     else:
@@ -160,9 +176,9 @@ def _redshift_problems(cube: Cube) -> list[str]:
     return problems
 
 
-def _describe_mosaic(path: Path) -> FileInfo:
-    mosaic = hst.read_mosaic(path)
-    stands_in = " (stands in)" if hst.is_camera_substitute(mosaic) else ""
+def _describe_mosaic(path: Path, header: BundleHeader) -> FileInfo:
+    mosaic = hst.read_mosaic(path, instrument=header.instrument)
+    stands_in = " (stands in)" if hst.is_camera_substitute(mosaic, header.instrument) else ""
     scale = float(np.mean(_pixel_arcsec(mosaic.wcs)))
     ny, nx = mosaic.shape
     details = {
@@ -181,7 +197,7 @@ def _pixel_arcsec(wcs: Any) -> Any:
     return proj_plane_pixel_scales(wcs) * 3600.0
 
 
-def _describe_maps(path: Path) -> FileInfo:
+def _describe_maps(path: Path, header: BundleHeader) -> FileInfo:
     maps = dap.read_maps(path)
     lines = dap.list_line_names(path)
     ny, nx = maps.bin_id.shape
@@ -204,7 +220,7 @@ def _format_range(values: Any) -> str:
     return f"{np.min(finite):.0f}..{np.max(finite):.0f}" if finite.size else "none"
 
 
-def _describe_result(path: Path) -> FileInfo:
+def _describe_result(path: Path, header: BundleHeader) -> FileInfo:
     with fits_access.open_fits(path) as hdus:
         h = hdus[0].header
         details = {
@@ -217,7 +233,7 @@ def _describe_result(path: Path) -> FileInfo:
     return FileInfo("result", path, details)
 
 
-_DESCRIBERS: Mapping[str, Callable[[Path], FileInfo]] = {
+_DESCRIBERS: Mapping[str, Callable[[Path, BundleHeader], FileInfo]] = {
     "cube": _describe_cube,
     "mosaic": _describe_mosaic,
     "maps": _describe_maps,
@@ -233,13 +249,15 @@ def describe_file(info: FileInfo) -> list[str]:
     return lines
 
 
-def find_galaxy_files(folder: str | Path) -> GalaxyFiles:
+def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) -> GalaxyFiles:
     """Find the cube, mosaics and MAPS of one galaxy in a folder.
 
     Parameters
     ----------
     folder : path
         Searched with its direct subfolders, because archives unpack into some.
+    header : BundleHeader, optional
+        Of the weights that are to be run: its bands are looked for. Default those that are used when none are named.
 
     Returns
     -------
@@ -253,15 +271,16 @@ def find_galaxy_files(folder: str | Path) -> GalaxyFiles:
     folder = Path(folder)
     if not folder.is_dir():
         raise SfhInputError(f"{folder}: no such folder; give the folder of one galaxy or `cube` FILE")
-    infos = [identify_file(p) for p in _fits_files(folder)]
+    header = header or read_bundle_header()
+    infos = [identify_file(p, header) for p in _fits_files(folder)]
     problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
     infos = [i for i in infos if i.usable]
     cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
     opened = cast(Cube, cube.opened)
-    mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], opened, problems)
+    mosaics = _choose_mosaics([i for i in infos if i.kind == "mosaic"], opened, header.instrument.band_names, problems)
     maps = _choose_maps([i for i in infos if i.kind == "maps"], opened, problems)
     truth = next((i.path for i in infos if i.kind == "truth"), None)
-    problems += list_missing_files(mosaics, maps)
+    problems += list_missing_files(mosaics, maps, header.instrument)
     problems += [f"{cube.path.name}: {p}" for p in cube.problems]
     by_path = {i.path: i for i in infos}
     described = tuple(by_path[path] for path in (cube.path, *mosaics.values(), maps) if path is not None)
@@ -287,9 +306,11 @@ def holds_cube(folder: str | Path) -> bool:
     return False
 
 
-def list_missing_files(mosaics: Mapping[str, Path], maps: Path | None) -> list[str]:
+def list_missing_files(mosaics: Mapping[str, Path], maps: Path | None, instrument: Instrument) -> list[str]:
     """What a run lacks, and what is done about it, one line each."""
-    missing = [b for b in load_instrument().band_names if b not in mosaics]
+    if instrument.spectrum is None:
+        return []  # bands are cut from the cube
+    missing = [b for b in instrument.band_names if b not in mosaics]
     lacking = [f"no image of {', '.join(missing)}: the network runs without, and flags it"] if missing else []
     return lacking if maps is not None else [*lacking, "no MAPS file: bins and kinematics are made here"]
 
@@ -324,7 +345,9 @@ def _normalise_galaxy_name(name: str) -> str:
     return re.sub(r"(?<=[a-z])0+(?=\d)", "", re.sub(r"[\s_\-]", "", name.lower()))
 
 
-def _choose_mosaics(mosaics: list[FileInfo], cube: Cube, problems: list[str]) -> dict[str, Path]:
+def _choose_mosaics(
+    mosaics: list[FileInfo], cube: Cube, bands: tuple[str, ...], problems: list[str]
+) -> dict[str, Path]:
     """One image per band: the trained camera and filter before a stand-in, then the first by name."""
     chosen: dict[str, Path] = {}
     covered = {m.path: hst.estimate_field_coverage(cast(Mosaic, m.opened), cube) for m in mosaics}
@@ -333,7 +356,7 @@ def _choose_mosaics(mosaics: list[FileInfo], cube: Cube, problems: list[str]) ->
             problems.append(f"{path.name} is not used: it does not overlap the cube {cube.path.name}")
         elif share < 0.99:
             problems.append(f"{path.name} covers {100 * share:.0f} % of the cube; bins outside run without this band")
-    for band in load_instrument().band_names:
+    for band in bands:
         images = [m for m in mosaics if m.band == band and covered[m.path] > 0]
         images.sort(key=lambda m: (_is_camera_substitute(m), m.path.name))
         if not images:

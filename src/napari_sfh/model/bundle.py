@@ -16,7 +16,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from safetensors.torch import save
 
 from napari_sfh.digests import hash_file, hash_parts
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.coverage import DEFAULT_MIN_COVERAGE
+from napari_sfh.instruments.bundle_header import DOCUMENT, find_bundle_file, read_min_coverage, weights_folder
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.atomic import write_atomically
@@ -40,10 +39,6 @@ from napari_sfh.physics.template_basis import TemplateBasis
 
 #: Version of the file format that is written; it and those before are read.
 FORMAT = 2
-#: Name of the bundle in the folder of a training run.
-BUNDLE_FILE = "bundle.safetensors"
-#: Bundles looked for, in this order, when none is named.
-PREFERRED = ("wide", "phangs")
 #: Keys of the metadata document.
 REQUIRED = (
     "format",
@@ -86,43 +81,7 @@ class Bundle:
     @property
     def min_coverage(self) -> float:
         """Share of the grid's pixels that a data set must cover: what the network was trained to do without is less."""
-        return float(self.meta.get("min_coverage", DEFAULT_MIN_COVERAGE))
-
-
-def weights_folder() -> Path:
-    """The folder of the shipped bundles."""
-    return Path(str(resources.files("napari_sfh.data"))) / "weights"
-
-
-def list_bundles() -> dict[str, Path]:
-    """Shipped bundles: name to file, the default first.
-
-    Examples
-    --------
-    >>> "wide" in list_bundles()
-    True
-    """
-    found = {p.stem: p for p in sorted(weights_folder().glob("*.safetensors"))}
-    first = [n for n in PREFERRED if n in found]
-    return {n: found[n] for n in first + [n for n in found if n not in first]}
-
-
-def find_bundle_file(name_or_path: str | Path) -> Path:
-    """The file of a bundle: a path, the folder of a training run, a shipped bundle's name, or ``default``."""
-    shipped = list_bundles()
-    text = str(name_or_path)
-    if text == "default":
-        if not shipped:
-            raise SfhInputError(f"model: no weights in {weights_folder()}; train some, or name a file")
-        return next(iter(shipped.values()))
-    if text in shipped:
-        return shipped[text]
-    path = Path(text).expanduser()
-    if (path / BUNDLE_FILE).is_file():
-        return path / BUNDLE_FILE
-    if path.is_file():
-        return path
-    raise SfhInputError(f"model: {text!r} is neither a file nor a shipped bundle ({', '.join(shipped) or 'none'})")
+        return read_min_coverage(self.meta)
 
 
 def load_bundle(name_or_path: str | Path = "default") -> Bundle:
@@ -234,7 +193,7 @@ def save_bundle(
     )
     tensors = _collect_tensors(model, filters, basis)
     text = json.dumps(document, sort_keys=True)
-    content = save(tensors, metadata={"napari_sfh": text, "digest": _digest(text, tensors)})
+    content = save(tensors, metadata={DOCUMENT: text, "digest": _digest(text, tensors)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -253,7 +212,12 @@ def _halve_precision(tensor: torch.Tensor) -> torch.Tensor:
 
 def hash_bundle_tensors(bundle: Bundle) -> str:
     """Hash of every tensor of a bundle, whatever its metadata say: the same before and after a release."""
-    return _digest("", _collect_tensors(bundle.model, bundle.filters, bundle.basis))
+    return hash_tensors(_collect_tensors(bundle.model, bundle.filters, bundle.basis))
+
+
+def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """sha256 over tensors by name: their types, shapes and bytes."""
+    return _digest("", {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def _collect_tensors(
@@ -279,7 +243,7 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]
         with safe_open(str(path), framework="pt") as f:
             header = f.metadata() or {}
             tensors = {k: f.get_tensor(k) for k in f.keys()}  # noqa: SIM118 - not a mapping
-        text = header["napari_sfh"]
+        text = header[DOCUMENT]
         meta = json.loads(text)
     except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise SfhInputError(f"{path}: not a readable weights file ({error}); fetch it again") from error
@@ -324,7 +288,7 @@ def _check_tensors(path: Path, meta: Mapping[str, Any], tensors: Mapping[str, to
 
 def _check_answer(meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], made: Mapping[str, Any]) -> None:
     """Refuse settings with which the network answers otherwise than when it was saved."""
-    stored = meta.get("probe") or _read_released_probes().get(_digest("", tensors))
+    stored = meta.get("probe") or _read_released_probes().get(hash_tensors(tensors))
     if stored is None:
         return  # of another's making, before bundles held their answer
     if is_other_answer(compute_probe_answer(made["model"], made["features"], made["instrument"]), stored):

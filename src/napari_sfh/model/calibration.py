@@ -166,12 +166,6 @@ def weighted_quantile(x: torch.Tensor, weight: torch.Tensor, p: torch.Tensor) ->
     return torch.from_numpy(values).to(x.dtype)
 
 
-def measure_interval_coverage(quantiles: torch.Tensor, truth: torch.Tensor) -> tuple[float, float]:
-    """Share of truths inside 16-84 % and inside 2.5-97.5 % of quantiles (..., 5)."""
-    inside = [(truth >= quantiles[..., i]) & (truth <= quantiles[..., 4 - i]) for i in (1, 0)]
-    return float(inside[0].float().mean()), float(inside[1].float().mean())
-
-
 def _remap_draws(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
     """Draws (..., n) in their order, moved such that their quantiles are those at ``levels`` (..., 5) before."""
     n = draws.shape[-1]

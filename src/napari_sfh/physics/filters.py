@@ -150,7 +150,26 @@ def flux_from_ab(band: Filter, mag: NDArray[np.floating] | float) -> NDArray[np.
 
 
 def make_trapezoid_filter(name: str, camera: str, centre_aa: float, fwhm_aa: float, edge_aa: float = 0.0) -> Filter:
-    """A filter that is flat over ``fwhm_aa - edge_aa`` and falls to zero over ``edge_aa`` on either side."""
+    """Make a filter that is flat in the middle and falls linearly to zero on either side.
+
+    Parameters
+    ----------
+    name, camera : str
+    centre_aa, fwhm_aa : float
+        Centre and full width at half the throughput, Angstrom.
+    edge_aa : float
+        Width of each flank in Angstrom; 0 for a top hat.
+
+    Returns
+    -------
+    Filter
+
+    Examples
+    --------
+    >>> band = make_trapezoid_filter("J0515", "JPCam", 5150.0, 145.0, 25.0)
+    >>> round(band.pivot_aa)
+    5150
+    """
     # A top hat has edges of a hundredth of an Angstrom, so that wavelengths increase.
     edge = max(edge_aa, 0.01)
     flat, foot = 0.5 * (fwhm_aa - edge), 0.5 * (fwhm_aa + edge)

@@ -84,7 +84,7 @@ def compute_formation_times(
 
     Examples
     --------
-    >>> compute_formation_times(np.array([1.0, 0.5, 0.0]), (0.25, 0.9), np.array([0.0, 2.0, 10.0])).tolist()
+    >>> compute_formation_times(np.array([1.0, 0.5, 0.0]), (0.25, 0.9), np.array([0.0, 2.0, 10.0])).round(3).tolist()
     [6.0, 0.4]
     """
     rising = np.maximum.accumulate(np.asarray(grown, dtype=np.float64)[..., ::-1], axis=-1)

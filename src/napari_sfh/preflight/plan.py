@@ -17,8 +17,9 @@ import numpy as np
 from napari_sfh import decisions
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.coverage import DEFAULT_MIN_COVERAGE, check_rest_range, describe_missing_range
-from napari_sfh.instruments.files import load_instrument
+from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_header
+from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
+from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import read_mosaic
@@ -93,25 +94,26 @@ def examine_inputs(
         The cube cannot be used. What is wrong with other files stands in ``problems``.
     """
     report_progress(Progress("looking at the cube", 0, 0), progress, cancel)
-    cube, instrument = read_cube(config.cube), load_instrument()
-    said = [*problems, *list_missing_files(config.photometry, config.maps)]
+    cube, header = read_cube(config.cube), read_bundle_header(config.model)
+    instrument = header.instrument
+    said = [*problems, *list_missing_files(config.photometry, config.maps, instrument)]
     maps = _read_maps(config, cube, said)
-    redshift, redshift_text = _describe_redshift(config, cube, maps, said)
-    seen = footprints.measure_observed_field(cube, instrument.grid.norm_window_aa, redshift or 0.0)
+    redshift, redshift_text = _describe_redshift(config, cube, maps, header, said)
+    seen = footprints.measure_observed_field(cube, header.window_aa, redshift or 0.0)
     plane = footprints.make_tangent_plane(cube)
     said += [f"{cube.path.name}: {note}" for note in cube.notes]
     if not seen.observed.any():
         raise SfhInputError(
             f"{cube.path}: no spaxel has a finite flux and variance in the normalisation window; check DATA and STAT"
         )
-    checks, pixels = _check_bands(config, cube, seen, plane, said, progress, cancel)
+    checks, pixels = _check_bands(config, cube, instrument, seen, plane, said, progress, cancel)
     if note := decisions.choose_used_bands(config.photometry, redshift, instrument.redshift_max).note:
         said.append(note)
         checks, pixels = [replace(c, used=False) for c in checks], 0.0
     if config.ebv_mw is None:
         said.append(decisions.NO_FOREGROUND)
     bins = _count_bins(config, cube, maps, seen, said)
-    work = _estimate_workload(config, cube, maps, seen, bins, pixels, redshift or 0.0)
+    work = _estimate_workload(config, cube, instrument, maps, seen, bins, pixels, redshift or 0.0)
     if work.kinematics == "ppxf" and (warning := describe_ppxf_time(bins)):
         said.append(warning)
     return Preflight(
@@ -121,7 +123,7 @@ def examine_inputs(
         bands=tuple(checks),
         facts={
             "field": _field_text(cube, seen),
-            "psf": _psf_text(config, cube, bool(checks), said),
+            "psf": _psf_text(config, cube, header, bool(checks), said),
             "redshift": redshift_text,
             "binning": f"{work.binning} to S/N {config.target_snr:g}, about {bins} bins"
             if decisions.choose_bin_source(config) == "spaxels"
@@ -153,15 +155,17 @@ def _read_maps(config: RunConfig, cube: Cube, said: list[str]) -> BinnedMaps | N
 
 
 def _describe_redshift(
-    config: RunConfig, cube: Cube, maps: BinnedMaps | None, said: list[str]
+    config: RunConfig, cube: Cube, maps: BinnedMaps | None, header: BundleHeader, said: list[str]
 ) -> tuple[float | None, str]:
     """The redshift a run would take, None where it would measure it; and where it is from."""
     known = decisions.choose_redshift(config, cube, maps)
     if known.value is None:
         return None, "unknown: measured from the spectra, or give `redshift`"
-    grid = load_instrument().grid
+    grid = header.instrument.spectrum
+    if grid is None:
+        return known.value, f"{known.value:.5f} ({known.source})"
     try:
-        check_rest_range(cube.wave_aa, known.value, grid, DEFAULT_MIN_COVERAGE, cube.path)
+        check_rest_range(cube.wave_aa, known.value, grid, header.min_coverage, cube.path)
     except SfhInputError as error:
         said.append(str(error))
     else:
@@ -172,6 +176,7 @@ def _describe_redshift(
 def _check_bands(
     config: RunConfig,
     cube: Cube,
+    instrument: Instrument,
     seen: footprints.ObservedField,
     plane: Any,
     said: list[str],
@@ -179,21 +184,27 @@ def _check_bands(
     cancel: threading.Event | None,
 ) -> tuple[list[BandCheck], float]:
     """All mosaics, and their pixels under the cube."""
-    checks, pixels, bands = [], 0.0, load_instrument().band_names
+    checks, pixels, bands = [], 0.0, instrument.band_names
     for k, band in enumerate(b for b in bands if b in config.photometry):
         report_progress(Progress(f"looking at {band}", k, len(config.photometry)), progress, cancel)
-        check, under = _check_band(band, config.photometry[band], cube, seen, plane, said)
+        check, under = _check_band(band, config.photometry[band], cube, instrument, seen, plane, said)
         checks.append(replace(check, color=choose_band_color(band, bands)))
         pixels += under
     return checks, pixels
 
 
 def _check_band(
-    band: str, path: Path, cube: Cube, seen: footprints.ObservedField, plane: Any, said: list[str]
+    band: str,
+    path: Path,
+    cube: Cube,
+    instrument: Instrument,
+    seen: footprints.ObservedField,
+    plane: Any,
+    said: list[str],
 ) -> tuple[BandCheck, float]:
     """One mosaic, and its pixels under the cube."""
     try:
-        mosaic = read_mosaic(path, band)
+        mosaic = read_mosaic(path, band, instrument)
         share, pixels = footprints.measure_mosaic_coverage(mosaic, cube, seen.observed)
         outlines = footprints.trace_mosaic_outline(mosaic, plane) if share > 0 else ()
     except SfhInputError as error:
@@ -236,6 +247,7 @@ def _count_bins(
 def _estimate_workload(
     config: RunConfig,
     cube: Cube,
+    instrument: Instrument,
     maps: BinnedMaps | None,
     seen: footprints.ObservedField,
     bins: int,
@@ -244,7 +256,7 @@ def _estimate_workload(
 ) -> cost.Workload:
     plain = bool(getattr(getattr(cube.read, "flux", None), "is_plain", True))
     try:
-        channels = find_channel_range(cube, redshift, load_instrument().grid)
+        channels = find_channel_range(cube, redshift, instrument.grid)
         share = (channels.stop - channels.start) / cube.shape[0]
     except SfhInputError:
         share = 1.0
@@ -269,8 +281,8 @@ def _field_text(cube: Cube, seen: footprints.ObservedField) -> str:
     return f"{n} of {nx} x {ny} spaxels of {cube.pixel_arcsec:.2f} arcsec observed, S/N up to {bright:.0f} per pixel"
 
 
-def _psf_text(config: RunConfig, cube: Cube, bands: bool, said: list[str]) -> str:
-    psf = choose_cube_psf(cube, load_instrument().grid.norm_window_aa, config.psf_fwhm_arcsec)
+def _psf_text(config: RunConfig, cube: Cube, header: BundleHeader, bands: bool, said: list[str]) -> str:
+    psf = choose_cube_psf(cube, header.window_aa, config.psf_fwhm_arcsec)
     if not psf.assumed:
         source = "given" if config.psf_fwhm_arcsec is not None else find_muse_psf_fwhm(cube.header, cube.path)[1]
         return f"{psf.fwhm_arcsec:.2f} arcsec ({source})"

@@ -45,7 +45,30 @@ def check_same_grid(
 def place_given_bins(
     given: BinnedMaps | GivenBins | I32, wcs: WCS, shape: tuple[int, ...], cube: Path
 ) -> tuple[I32, str]:
-    """Bin map (ny, nx), 0 = none, on the cube's grid, and the method's name for `types.BinMap`."""
+    """Check that bins from a file lie on the cube's grid.
+
+    Parameters
+    ----------
+    given : BinnedMaps, GivenBins or int32 array (ny, nx)
+    wcs : WCS
+        Of the cube.
+    shape : (ny, nx)
+        Of the cube's images.
+    cube : Path
+        For messages.
+
+    Returns
+    -------
+    bin_id : int32 array (ny, nx)
+        0 = in no bin.
+    method : str
+        ``maps`` or ``file``, for `types.BinMap`.
+
+    Raises
+    ------
+    SfhInputError
+        The bins have another shape, or lie elsewhere on the sky.
+    """
     on = (int(shape[0]), int(shape[1]))
     if isinstance(given, np.ndarray):
         check_same_grid("bin map", given.shape, None, cube.name, on, wcs)

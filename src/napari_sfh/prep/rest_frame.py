@@ -70,7 +70,6 @@ def shift_to_rest_frame(
     redshift: float,
     v_kms: F32 | float,
     sigma_kms: F32 | float,
-    mask_observed_aa: tuple[tuple[float, float], ...] = (),
     cancel: threading.Event | None = None,
 ) -> RestSpectra:
     """Shift to rest and broaden to the grid's dispersion in one resampling, then normalise.
@@ -86,8 +85,6 @@ def shift_to_rest_frame(
     v_kms, sigma_kms : float or arrays (N,)
         Stellar velocity relative to ``redshift`` and dispersion (without the LSF). Where a spectrum
         is broader than the grid's it is resampled but not broadened.
-    mask_observed_aa : ranges in Angstrom
-        Observed wavelengths to mask for every bin, such as the laser notch (5800, 5970).
     cancel : Event, optional
         Rows not yet done stay masked.
 
@@ -101,9 +98,6 @@ def shift_to_rest_frame(
     sigma = _per_bin(sigma_kms, n, "sigma_kms").astype(np.float64)
     extra, _ = broadening_kms(sigma, grid.sigma_kms)
     lsf = spectra.lsf or grid.lsf
-    allowed = np.ones(spectra.wave_aa.size, dtype=bool)
-    for lo, hi in mask_observed_aa:
-        allowed &= (spectra.wave_aa < lo) | (spectra.wave_aa > hi)
     flux, error = (np.zeros((n, grid.n_wave), dtype=np.float32) for _ in range(2))
     mask = np.zeros((n, grid.n_wave), dtype=bool)
     norm, snr, excess = np.full(n, np.nan), np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.float32)
@@ -114,7 +108,7 @@ def shift_to_rest_frame(
         centre = grid.wave_aa * stretch
         squared = compute_missing_variance(centre, extra[b], grid.fwhm_aa * stretch, lsf.fwhm_aa(centre))
         kernel = resampling_matrix(spectra.wave_aa, centre, np.sqrt(np.maximum(squared, 0.0)))
-        f, variance, ok = _resample(kernel, spectra, b, allowed, grid.pixel_aa * stretch)
+        f, variance, ok = _resample(kernel, spectra, b, grid.pixel_aa * stretch)
         excess[b] = _find_excess_kms(squared, centre, sigma[b], grid.sigma_kms)
         mean = _window_mean(f, ok, grid.norm_pixels)
         if not mean > 0:
@@ -221,11 +215,9 @@ def _narrow_table() -> F64:
     return table
 
 
-def _resample(
-    kernel: sparse.csr_array, spectra: BinSpectra, row: int, allowed: Bool, pixel_aa: F64
-) -> tuple[F64, F64, Bool]:
+def _resample(kernel: sparse.csr_array, spectra: BinSpectra, row: int, pixel_aa: F64) -> tuple[F64, F64, Bool]:
     """Flux, per-pixel variance and usability of one bin on a grid of pixels ``pixel_aa`` (W,) wide, observed."""
-    good = spectra.good[row] & allowed
+    good = spectra.good[row]
     # Lanczos lobes are negative, shares of a kernel and means of variances must not be: weigh by their size.
     absolute = abs(kernel) if kernel.data.min(initial=0.0) < 0 else kernel
     held = absolute @ good.astype(np.float64)

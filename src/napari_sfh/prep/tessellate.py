@@ -122,7 +122,22 @@ def _powerbin(x: F64, y: F64, signal: F64, noise: F64, target: float) -> Label:
 
 
 def bisect_spaxels(x: F64, y: F64, signal: F64, noise: F64, target: float) -> Label:
-    """Labels 0.. from halving a set along its longer side while both halves reach the target."""
+    """Halve a set of spaxels along its longer side while both halves reach the target S/N.
+
+    Parameters
+    ----------
+    x, y : arrays (n,)
+        Positions in any unit.
+    signal, noise : arrays (n,)
+        Of each spaxel, noise above 0.
+    target : float
+        S/N of a bin: sum of the signal over the root of the summed variance.
+
+    Returns
+    -------
+    integer array (n,)
+        Bin of each spaxel, from 0.
+    """
     label = np.zeros(x.size, dtype=np.int_)
     waiting, found = [np.arange(x.size)], 0
     while waiting:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from magicgui.widgets.bases import RangedWidget, SliderWidget, ValueWidget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QSizePolicy
 
+from napari_sfh.analysis.stellar_mass import parse_distance
 from napari_sfh.config import FALLBACK_KINEMATICS, SETTINGS, parse_kinematics
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
@@ -225,16 +226,17 @@ def _set_field(field: Any, value: Any) -> None:
         field.value = value
 
 
+def _make_band_edit(band: str) -> FileEdit:
+    return make_file_edit(band, f"Image in {band}; optional")
+
+
 class DataForm:
     """Folder or files, and what their headers may not say."""
 
     def __init__(self) -> None:
         self.folder = make_file_edit("Folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
         self.cube = make_setting_control("cube")
-        self.bands = {
-            band: make_file_edit(band, f"HST mosaic in {band} (…drc-sci); optional")
-            for band in load_instrument().band_names
-        }
+        self.bands = {band: _make_band_edit(band) for band in load_instrument().band_names}
         self.maps = make_setting_control("maps")
         self.redshift = make_setting_control("redshift")
         self.ebv_mw = make_setting_control("ebv_mw")
@@ -278,6 +280,18 @@ class DataForm:
     def maps_path(self) -> Path | None:
         """The MAPS file that is given."""
         return _path_of(self.maps)
+
+    def set_bands(self, bands: Sequence[str]) -> None:
+        """Ask for the images of other weights' bands; files that were given stay with their bands."""
+        if tuple(bands) == tuple(self.bands):
+            return
+        place = self.container.index(next(iter(self.bands.values()))) if self.bands else 2
+        kept = dict(self.bands)
+        for edit in kept.values():
+            self.container.remove(edit)
+        self.bands = {band: kept.get(band) or _make_band_edit(band) for band in bands}
+        for k, edit in enumerate(self.bands.values()):
+            self.container.insert(place + k, edit)
 
     def set_files(self, cube: Path | None, photometry: Mapping[str, Path], maps: Path | None) -> None:
         """Fill in the files; bands that are missing are emptied."""
@@ -384,6 +398,12 @@ class NetworkForm:
         name: str = self.device.value
         return name
 
+    @property
+    def chosen_model(self) -> str:
+        """Name or file of the weights."""
+        path = _path_of(self.file)
+        return str(path) if path else self.model.value or "default"
+
     def set_models(self, names: list[str]) -> None:
         """List the weights at hand, the default first; keep the choice if it is still there."""
         chosen = self.model.value
@@ -393,10 +413,8 @@ class NetworkForm:
 
     def values(self) -> dict[str, Any]:
         """Keyword arguments of `decisions.configure_run`."""
-        path = _path_of(self.file)
-        model = str(path) if path else self.model.value or "default"
         controls = {"device": self.device, "mask_lines": self.mask_lines, "draws": self.draws}
-        return {"model": model, **_read_controls(controls)}
+        return {"model": self.chosen_model, **_read_controls(controls)}
 
 
 class ExportForm:
@@ -406,10 +424,13 @@ class ExportForm:
         self.result = PushButton(text="Save result…", tooltip="One FITS file: maps, bins, SFHs, spectra, provenance")
         self.figure = PushButton(text="Save figure of the maps…", tooltip="PNG, PDF or SVG page of the four maps")
         self.table = PushButton(text="Save table of all bins…", tooltip="SFH and metallicity of every bin as ECSV")
+        #: Shown under Maps; masses, gradients per kpc and scale bars are made with it.
         self.distance = make_number_edit(
-            "D (Mpc)", "none", "Distance of the galaxy: the figure's scale bar says kpc, too"
+            "Distance",
+            "Mpc, or z=…",
+            "Luminosity distance in Mpc, or a redshift as z=0.0024: for masses and kpc",
         )
-        self.container = make_form([self.result, self.table, self.distance, self.figure])
+        self.container = make_form([self.result, self.table, self.figure])
 
     @property
     def distance_mpc(self) -> float | None:
@@ -420,7 +441,7 @@ class ExportForm:
         SfhInputError
             No number, or out of range.
         """
-        return parse_number(self.distance, 1e-3, 2e4)
+        return parse_distance(self.distance.value)
 
     def enable(self, has_result: bool) -> None:
         """What needs a result is usable with one only."""

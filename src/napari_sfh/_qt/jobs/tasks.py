@@ -78,9 +78,14 @@ def preview_white_light(
 
 
 def open_galaxy(
-    progress: ReportProgress, cancel: threading.Event, folder: Path | None = None, cube: Path | None = None
+    progress: ReportProgress,
+    cancel: threading.Event,
+    folder: Path | None = None,
+    cube: Path | None = None,
+    model: str = "default",
 ) -> OpenedGalaxy:
-    """Find a galaxy's files (in ``find_demo_folder``), and make the white light of its cube."""
+    """Find a galaxy's files for some weights, and make the white light of its cube."""
+    from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.identify import find_galaxy_files
     from napari_sfh.io.muse import read_cube
 
@@ -89,7 +94,7 @@ def open_galaxy(
     maps: Path | None = None
     problems: tuple[str, ...] = ()
     if folder is not None:
-        found = find_galaxy_files(folder)
+        found = find_galaxy_files(folder, read_bundle_header(model))
         cube, photometry, maps, problems = found.cube, dict(found.mosaics), found.maps, tuple(found.problems)
     white = None
     if cube is not None:
@@ -279,6 +284,7 @@ def save_estimate_rows(
 def read_cards(progress: ReportProgress, cancel: threading.Event) -> dict[str, str]:
     """Name and card of every shipped network, the default first; loads torch as a side effect, ready for a run."""
     report_progress(Progress("weights", 0, 0), progress, cancel)
-    from napari_sfh.model.bundle import list_bundles, load_bundle
+    from napari_sfh.instruments.bundle_header import list_bundles
+    from napari_sfh.model.bundle import load_bundle
 
     return {name: load_bundle(path).card for name, path in list_bundles().items()}

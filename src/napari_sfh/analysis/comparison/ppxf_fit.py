@@ -128,7 +128,24 @@ def build_ppxf_templates(basis: TemplateBasis, redshift: float = 0.0) -> PpxfTem
 def make_gas_line_templates(
     filters: Sequence[Filter], grid: SpectrumGrid, sigma_kms: float, v_kms: float = 0.0
 ) -> tuple[F64, F64, list[str]]:
-    """Emission lines of unit flux at an instrument's LSF and a dispersion: spectra (W, L), bands (B, L), names."""
+    """Emission lines of unit flux at an instrument's line-spread function and a dispersion.
+
+    Parameters
+    ----------
+    filters : sequence of B Filter
+    grid : SpectrumGrid
+        Wavelengths (W,) and line-spread function.
+    sigma_kms, v_kms : float
+        Dispersion of the gas, and its velocity.
+
+    Returns
+    -------
+    spectra : array (W, L)
+        1/Angstrom.
+    bands : array (B, L)
+        Photon-counting mean flux density in each filter, 1/Angstrom.
+    names : list of L str
+    """
     wave = np.array([w for _, members in PPXF_GAS_LINES for w, _ in members])
     centre = wave * (1 + v_kms / C_KMS)
     profiles = lsf.line_profiles(centre, grid.wave_aa, grid.lsf.fwhm_aa(centre), sigma_kms)

@@ -140,12 +140,8 @@ def measure_line_fluxes(
         The run hid the lines from the network, and so from its result; the weights have no templates; or the grid holds
         none of the lines.
     """
-    if bundle.basis is None:
-        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
     grid = result.instrument.grid
-    pixels = select_line_pixels(grid.wave_aa)
-    if not pixels.any():
-        raise SfhInputError(f"{result.name}: no emission line lies on the grid; take the lines of a MAPS file")
+    _find_line_pixels(bundle, grid, result.name)
     if not (result.data.mask & ~find_stellar_pixels(grid.wave_aa)).any():
         raise SfhInputError(
             f"{result.name}: the spectra of this result have no gas lines (`mask_lines`); measure them in one of a "
@@ -153,6 +149,16 @@ def measure_line_fluxes(
         )
     source = f"spectra of {result.name} less the stars of {result.model_name}"
     return fit_emission_lines(result.data, result.prediction, result.redshift, bundle, source, progress, cancel)
+
+
+def _find_line_pixels(bundle: Bundle, grid: SpectrumGrid, name: str) -> Bool:
+    """Pixels (W,) about the lines on a grid, for weights with templates; ``name`` is that of the data."""
+    if bundle.basis is None:
+        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
+    pixels = select_line_pixels(grid.wave_aa)
+    if not pixels.any():
+        raise SfhInputError(f"{name}: no emission line lies on the grid; take the lines of a MAPS file")
+    return pixels
 
 
 def fit_emission_lines(
@@ -189,22 +195,19 @@ def fit_emission_lines(
     SfhInputError
         The weights have no templates or predict no histories, or the grid holds none of the lines.
     """
-    if bundle.basis is None:
-        raise SfhInputError(f"{bundle.name}: these weights have no stellar templates; take the lines of a MAPS file")
     grid = data.instrument.grid
-    pixels = select_line_pixels(grid.wave_aa)
-    if not pixels.any():
-        raise SfhInputError(f"{data.instrument.name}: no emission line lies on the grid; take the lines of a MAPS file")
+    pixels = _find_line_pixels(bundle, grid, data.instrument.name)
     report_progress(Progress("stars without gas", 0, 0), progress, cancel)
     stars = reconstruct_stars(data, prediction, bundle)
     n = data.n_bins
     flux, error = (np.full((n, len(_MODEL)), np.nan) for _ in range(2))
+    velocity = np.full(n, np.nan)
     for lo in range(0, n, _BATCH):
         report_progress(Progress("emission lines", lo, n), progress, cancel)
         rows = lo + np.flatnonzero(np.isfinite(stars[lo : lo + _BATCH, 0]))
         if rows.size:
             at = np.ix_(rows, np.flatnonzero(pixels))
-            flux[rows], error[rows] = fit_lines(
+            flux[rows], error[rows], velocity[rows] = _fit_lines_and_velocity(
                 data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows], grid
             )
     report_progress(Progress("emission lines", n, n), progress, cancel)
@@ -215,6 +218,7 @@ def fit_emission_lines(
         {name: error[:, k] * to_cgs for name, k in columns.items()},
         "1e-20 erg/s/cm2",
         source,
+        np.asarray(data.v_kms + velocity, dtype=np.float64),
     )
 
 
@@ -252,6 +256,13 @@ def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, gri
     flux, error : arrays (B, 6)
         In the order of `line_maps.LINES`, in units of ``flux`` times Angstrom; NaN where a line is on bad pixels.
     """
+    return _fit_lines_and_velocity(flux, error, mask, stars, sigma_kms, grid)[:2]
+
+
+def _fit_lines_and_velocity(
+    flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, grid: SpectrumGrid
+) -> tuple[F64, F64, F64]:
+    """The same, and the gas's velocity relative to the stars in km/s, (B,)."""
     lines = _LineGrid(grid.wave_aa[select_line_pixels(grid.wave_aa)], grid)
     extra = np.asarray(broadening_kms(sigma_kms, grid.sigma_kms)[0], dtype=np.float64)
     ok = mask & (error > 0)
@@ -273,7 +284,7 @@ def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, gri
         sigma = np.clip(sigma + step[:, 1], *_BOUNDS_KMS[1])
         if max(np.abs(v - before[0]).max(), np.abs(sigma - before[1]).max()) < _SMALL_STEP_KMS:
             break
-    return _solve_final_fluxes(lines, fixed, (v, sigma, extra), weight, data, ok, gain)
+    return *_solve_final_fluxes(lines, fixed, (v, sigma, extra), weight, data, ok, gain), v
 
 
 def _solve_final_fluxes(

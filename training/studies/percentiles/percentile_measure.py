@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from napari_sfh.training.fitting.posterior import LogLine
 from napari_sfh.training.libraries.ssp_library import SspLibrary
-from napari_sfh.training.studies import percentile_galaxies
-from napari_sfh.training.studies.percentile_galaxies import LABELS, PercentileGalaxies
-from napari_sfh.training.studies.percentile_nets import (
+from napari_sfh.training.studies.percentiles import percentile_galaxies
+from napari_sfh.training.studies.percentiles.percentile_galaxies import LABELS, PercentileGalaxies
+from napari_sfh.training.studies.percentiles.percentile_nets import (
     PercentileFitSettings,
     PercentilePosterior,
     fit_percentile_posterior,
@@ -104,16 +104,44 @@ def measure_draw_coverage(draws: F32, truth: F32) -> dict[str, dict[str, float]]
     }
 
 
+def measure_draw_joint_coverage(draws: F32, truth: F32, seed: int = 1) -> dict[str, list[float]]:
+    """Joint coverage of draws (N, n, L): nominal shares and those of truths (N, L) inside regions of that share.
+
+    Regions are balls about random points, in units of the truths' spread: exact for a calibrated posterior, whatever
+    the points (TARP; Lemos et al. 2023, ICML).
+    """
+    rng = np.random.default_rng(seed)
+    scale = np.maximum(truth.std(0), 1e-9)
+    centre = truth[rng.permutation(len(truth))] / scale
+    of_draws = ((draws / scale - centre[:, None]) ** 2).sum(-1)
+    of_truth = ((truth / scale - centre) ** 2).sum(-1)
+    share = (of_draws < of_truth[:, None]).mean(1)
+    nominal = np.linspace(0, 1, 21)
+    return {"nominal": nominal.tolist(), "true": [float((share <= level).mean()) for level in nominal]}
+
+
+@dataclass(frozen=True)
+class PercentileStudy:
+    """What the figures need: galaxies, the posterior, and tested ones with their draws (N, n, L) and truths (N, L)."""
+
+    galaxies: PercentileGalaxies
+    posterior: PercentilePosterior
+    inputs: F32  # (N, C)
+    rows: I64  # (N,)
+    draws: F32
+    truth: F32
+
+
 def measure_percentile_networks(
     library: SspLibrary, settings: PercentileSettings, say: LogLine
-) -> tuple[dict[str, Any], PercentilePosterior]:
+) -> tuple[dict[str, Any], PercentileStudy]:
     """Draw, fit and measure.
 
     Returns
     -------
     dict
         ``accuracy`` of the posterior medians, ``encoder`` of the encoder alone, ``coverage``, ``curves``, sizes.
-    PercentilePosterior
+    PercentileStudy
     """
     s = settings
     galaxies = percentile_galaxies.make_percentile_galaxies(library, s.histories, s.seed)
@@ -134,9 +162,10 @@ def measure_percentile_networks(
         "accuracy": measure_percentile_accuracy(np.median(draws, axis=1), truth),
         "encoder": measure_percentile_accuracy(posterior.predict(tx), truth),
         "coverage": measure_draw_coverage(draws, truth),
+        "joint_coverage": measure_draw_joint_coverage(draws, truth),
         "thesis": THESIS_ACCURACY,
         "spread": dict(zip(LABELS, truth.std(0).tolist())),
         "flow_parameters": sum(p.numel() for p in posterior.flow.parameters()),
         "curves": posterior.curves,
     }
-    return measured, posterior
+    return measured, PercentileStudy(galaxies, posterior, tx, test, draws, truth)

@@ -1,8 +1,9 @@
 """Two networks for narrow-band fluxes, and their plain optimisation. Shapes: N objects, B bands.
 
 `SpaxelCnn`  Liew-Cain et al. (2021, section 3.1): two convolutions along the bands, max-pooling, two dense layers, one
-             number out; mean squared error; stop after 25 epochs without gain. Hyperparameters are ours.
-`JpasMlp`   Dominguez Sanchez et al. (2025, section 2.3): dense layers of 128, 256, 256, 256 with ReLU, a linear end,
+             number out; mean squared error; stop after 25 epochs without gain. The sizes that its Fig. 2 prints are
+             lost: those here are one version of the authors' repository (ChoongLing/SimulatedJ-PAS).
+`JpasMlp`    Dominguez Sanchez et al. (2025, section 2.3): dense layers of 128, 256, 256, 256 with ReLU, a linear end,
              one number out; mean absolute error. Labels are standardised (ours; theirs are over their maximum).
 
 A network reads one quantity: age and metallicity have one each, as in both papers.
@@ -21,24 +22,35 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.types import F32
 
 
+@dataclass(frozen=True)
+class SpaxelCnnSettings:
+    """Sizes of `SpaxelCnn`: channels and kernels of the two convolutions, pooling, units of the dense layer."""
+
+    channels: tuple[int, int] = (16, 16)
+    kernels: tuple[int, int] = (6, 8)
+    pool: int = 8
+    hidden: int = 40
+
+
 class SpaxelCnn(nn.Module):
     """See the module's text: (N, B) -> (N,)."""
 
-    def __init__(self, n_bands: int, channels: tuple[int, int] = (16, 32), hidden: tuple[int, int] = (128, 32)) -> None:
+    def __init__(self, n_bands: int, settings: SpaxelCnnSettings | None = None) -> None:
         super().__init__()
-        a, b = channels
+        s = settings or SpaxelCnnSettings()
+        first, second = s.channels
+        pool = min(s.pool, n_bands)
         self.features = nn.Sequential(
-            nn.Conv1d(1, a, 5, padding=2),
+            nn.ZeroPad1d(((s.kernels[0] - 1) // 2, s.kernels[0] // 2)),
+            nn.Conv1d(1, first, s.kernels[0]),
             nn.ReLU(),
-            nn.Conv1d(a, b, 3, padding=1),
+            nn.ZeroPad1d(((s.kernels[1] - 1) // 2, s.kernels[1] // 2)),
+            nn.Conv1d(first, second, s.kernels[1]),
             nn.ReLU(),
-            nn.MaxPool1d(2),
+            nn.MaxPool1d(pool),
             nn.Flatten(),
         )
-        first, second = hidden
-        self.dense = nn.Sequential(
-            nn.Linear(b * (n_bands // 2), first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), nn.Linear(second, 1)
-        )
+        self.dense = nn.Sequential(nn.Linear(second * (n_bands // pool), s.hidden), nn.ReLU(), nn.Linear(s.hidden, 1))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Predict."""
@@ -79,6 +91,7 @@ class Regressor:
         self.net = net
         self.x_mean, self.x_scale = x.mean(0), np.maximum(x.std(0), 1e-6)
         self.y_mean, self.y_scale = float(y.mean()), max(float(y.std()), 1e-6)
+        self.curve: list[tuple[float, float]] = []  # loss of training and validation by epoch, standardised labels
 
     def inputs(self, x: F32) -> torch.Tensor:
         """Standardised input."""
@@ -144,17 +157,19 @@ def _optimise(
     best, kept, waited = np.inf, made.net.state_dict(), 0
     for _ in range(s.epochs):
         made.net.train()
-        order = torch.randperm(len(a))
+        order, total = torch.randperm(len(a)), 0.0
         for k in range(steps):
             rows = order[k * s.batch : (k + 1) * s.batch]
             loss = loss_of(made.net(a[rows]), b[rows])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            total += float(loss.detach())
         schedule.step()
         value = _validation_loss(made.net, va, vb, loss_of)
         if not np.isfinite(value):
             raise ComputeError(f"narrow bands: the loss is {value}; lower the learning rate")
+        made.curve.append((total / steps, value))
         waited += 1
         if value < best:
             best, waited = value, 0

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.inference import predict_histories
-from napari_sfh.training.prior.distributions import constant_distribution
+from napari_sfh.training.prior.distributions import Dist, constant_distribution
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator.simulation import PreparedPrior, simulate_objects
 from napari_sfh.types import F64
@@ -60,7 +61,8 @@ def measure_by_magnitude(
     rng = np.random.default_rng([seed, 71])
     out: dict[str, dict[str, Any]] = {}
     for magnitude in magnitudes:
-        at = replace(source, config=_observe_at(source.config, convert_magnitude_to_snr(magnitude)))
+        snr = constant_distribution(min(convert_magnitude_to_snr(magnitude), 2000.0))
+        at = replace(source, config=observe_at_snr(source.config, snr))
         data, labels, _ = simulate_objects(at, rng, n)
         prediction = predict_histories(data, bundle, device="cpu", draws=draws, batch_size=512)
         row: dict[str, Any] = {
@@ -72,16 +74,24 @@ def measure_by_magnitude(
     return out
 
 
-def _observe_at(config: PriorConfig, snr: float) -> PriorConfig:
-    """The prior with one S/N and all bands."""
+def observe_at_snr(config: PriorConfig, snr: Dist) -> PriorConfig:
+    """The prior with another S/N and all bands."""
     none = constant_distribution(0.0)
-    noise = replace(config.noise, snr=constant_distribution(min(snr, 2000.0)))
+    noise = replace(config.noise, snr=snr)
     return replace(config, noise=noise, photometry=replace(config.photometry, missing=none, none=none))
 
 
 def _summarise_quantiles(name: str, quantiles: Any, truth: F64) -> dict[str, float]:
     q = np.asarray(quantiles, float)
-    error = q[:, 2] - truth
+    return summarise_catalogue_errors(name, q[:, 2], truth) | {
+        "p68": float(np.mean((truth >= q[:, 1]) & (truth <= q[:, 3]))),
+        "p95": float(np.mean((truth >= q[:, 0]) & (truth <= q[:, 4]))),
+    }
+
+
+def summarise_catalogue_errors(name: str, found: F64, truth: NDArray[np.floating]) -> dict[str, float]:
+    """Median and mean error, std, NMAD, share of outliers, and the spread of the truth (N,)."""
+    error = found - truth
     middle = float(np.median(error))
     return {
         "bias": middle,
@@ -89,7 +99,5 @@ def _summarise_quantiles(name: str, quantiles: Any, truth: F64) -> dict[str, flo
         "std": float(error.std()),
         "nmad": 1.4826 * float(np.median(np.abs(error - middle))),
         "outliers": float(np.mean(np.abs(error) > OUTLIERS.get(name, 0.5))),
-        "p68": float(np.mean((truth >= q[:, 1]) & (truth <= q[:, 3]))),
-        "p95": float(np.mean((truth >= q[:, 0]) & (truth <= q[:, 4]))),
-        "spread": float(truth.std()),
+        "spread": float(np.std(truth)),
     }

@@ -39,6 +39,8 @@ class PercentileGalaxies:
     spectra_of_mh: F32  # (M, T, W) SSPs at `MH_VALUES`
     times_gyr: F32  # (K, 9)
     wave_aa: F64  # (W,)
+    ages_gyr: F64  # (T,) of the library
+    formed: F32  # (K, S + 1) share of the mass that is older than each of S + 1 even lookback times
 
     @property
     def n(self) -> int:
@@ -59,6 +61,14 @@ class PercentileGalaxies:
             out[mine] = self.weights[history[mine]] @ self.spectra_of_mh[k]
         out /= np.median(out, axis=1, keepdims=True)
         return out
+
+
+def reconstruct_from_percentiles(galaxies: PercentileGalaxies, times_gyr: NDArray[np.floating], mh: float) -> F32:
+    """Nine populations of equal mass, born at cosmic times (9,) with one [M/H]: spectrum (W,) over its median."""
+    ages = interpolation_matrix(galaxies.ages_gyr, np.clip(MAX_AGE_GYR - np.asarray(times_gyr), 0.0, MAX_AGE_GYR))
+    metals = interpolation_matrix(MH_VALUES, np.array([np.clip(mh, MH_VALUES[0], MH_VALUES[-1])]))
+    out = np.einsum("m,t,mtw->w", metals[0], ages.mean(0), galaxies.spectra_of_mh, optimize=True)
+    return np.asarray(out / np.median(out), np.float32)
 
 
 def make_percentile_galaxies(
@@ -90,4 +100,6 @@ def make_percentile_galaxies(
         spectra_of_mh=light.astype(np.float32),
         times_gyr=(MAX_AGE_GYR - compute_formation_times(formed, FORMED_FRACTIONS, edges)).astype(np.float32),
         wave_aa=library.wave_aa[kept],
+        ages_gyr=np.asarray(library.age_gyr, float),
+        formed=formed.astype(np.float32),
     )

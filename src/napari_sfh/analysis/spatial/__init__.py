@@ -1,0 +1,1 @@
+"""What neighbouring bins say of each other."""

@@ -1,0 +1,1 @@
+"""Networks that go on from those of other instruments."""

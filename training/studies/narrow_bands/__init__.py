@@ -1,0 +1,1 @@
+"""Published networks on narrow bands, measured on their own terms."""

@@ -1,0 +1,1 @@
+"""The published posterior of mass percentiles, measured on its own terms."""

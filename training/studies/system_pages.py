@@ -1,0 +1,151 @@
+"""Markdown tables of what the published systems reach; every number comes from a measurement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from napari_sfh.training.studies.narrow_bands.spaxel_tests import PAPER_GRADIENT_SCATTER, PAPER_SCATTER
+
+_NAMES = {"lg_age": "log age", "mh": "[M/H]", "mh_mw": "[M/H]", "ebv": "E(B-V)"}
+Measured = Mapping[str, Any]
+
+
+def _format_rows(head: list[str], rows: list[list[str]]) -> list[str]:
+    return [f"| {' | '.join(head)} |", "| --- " * len(head) + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _format_record(measured: Measured) -> list[str]:
+    machine, seconds = measured.get("machine", {}), measured.get("seconds")
+    spent = "" if seconds is None else f"; {seconds:.0f} s of processor time"
+    return ["", f"    {measured.get('command', '')}", "", f"Machine: {machine.get('cpu', 'unknown')}{spent}.", ""]
+
+
+def format_spaxel_page(measured: Measured) -> str:
+    """Sets A and B, classes, trends and learning curve of the spaxel network."""
+    spread = measured["spread"]
+    facts = (
+        f"{measured['n_galaxies']} galaxies, {measured['n_spaxels']} spaxels in all, {measured['bands']} bands; "
+        f"labels spread by {spread['lg_age']:.3f} dex in log age and {spread['mh']:.3f} in [M/H]; "
+        f"labels: {measured['labels']}."
+    )
+    rows = []
+    for kind, tables in measured["sets"].items():
+        for name in ("lg_age", "mh"):
+            t = tables[name]
+            g, truth = t.get("gradient"), t.get("against_truth")
+            rows.append(
+                [
+                    kind,
+                    _NAMES[name],
+                    f"{t['bias']:+.3f}",
+                    f"{t['std']:.3f}",
+                    f"{t['nmad']:.3f}",
+                    f"{PAPER_SCATTER[kind][name]:.2f}",
+                    "" if truth is None else f"{truth['nmad']:.3f}",
+                    "" if g is None else f"{g['nmad']:.3f}",
+                    f"{PAPER_GRADIENT_SCATTER[kind][name]:.2f}",
+                ]
+            )
+    head = ["set", "quantity", "bias", "std", "robust std", "paper", "against truth", "gradient: robust std", "paper"]
+    lines = [*_format_record(measured), facts, "", *_format_rows(head, rows)]
+    if measured.get("classes", {}).get("scatter"):
+        lines += ["", "Trained on one class of galaxies, applied to both (robust std; galaxies split):", ""]
+        cells = [
+            [a, b, *(f"{t[name]['nmad']:.3f}" for name in ("lg_age", "mh"))]
+            for a, tests in measured["classes"]["scatter"].items()
+            for b, t in tests.items()
+        ]
+        lines += _format_rows(["trained on", "applied to", "log age", "[M/H]"], cells)
+    if "learning_curve" in measured:
+        curve = measured["learning_curve"]
+        lines += ["", f"Robust std of log age by what was trained on ({curve['runs']} runs, mean and std):", ""]
+        cells = [
+            [f"{100 * share:g} %", *(f"{curve[k]['mean'][i]:.3f} ± {curve[k]['std'][i]:.3f}" for k in ("A", "B"))]
+            for i, share in enumerate(curve["shares"])
+        ]
+        lines += _format_rows(["share", "set A", "set B"], cells)
+    lines += _format_trends(measured)
+    return "\n".join([*lines, ""])
+
+
+def _format_trends(measured: Measured) -> list[str]:
+    """Correlation of galaxies' errors with their properties."""
+    rows = [
+        [kind, _NAMES[name], key, f"{t['correlation_of_median']:+.2f}", f"{t['correlation_of_scatter']:+.2f}"]
+        for kind, tables in measured["sets"].items()
+        for name, trends in tables.get("trends", {}).items()
+        for key, t in trends.items()
+    ]
+    if not rows:
+        return []
+    head = ["set", "quantity", "property", "median error", "scatter"]
+    return ["", "Correlation of galaxies' errors with their properties:", "", *_format_rows(head, rows)]
+
+
+def format_catalogue_page(measured: Measured) -> str:
+    """Errors by magnitude of the weights that ship and of the paper's networks, and across libraries."""
+    lines = _format_record(measured)
+    lines += [f"Weights `{measured['model']}`: bias / std / NMAD, truths inside the 68 % interval.", ""]
+    lines += _format_magnitudes(measured["by_magnitude"])
+    for name, rows in measured.get("by_library", {}).items():
+        lines += ["", f"The same on {name} alone:", "", *_format_magnitudes(rows)]
+    networks = measured.get("paper_networks")
+    if networks:
+        lines += ["", f"The paper's three networks ({networks['n']} objects, {networks['epochs']} epochs):", ""]
+        lines += _format_magnitudes(networks["by_magnitude"])
+        lines += ["", "The paper's networks across libraries, magnitudes 16 to 18: bias / std / NMAD.", ""]
+        cells = [
+            [source, name, *(_format_errors(t) for t in tables.values())]
+            for source, tests in networks["across"].items()
+            for name, tables in tests.items()
+        ]
+        lines += _format_rows(["trained on", "tested on", "log age", "[M/H]", "E(B-V)"], cells)
+    return "\n".join([*lines, ""])
+
+
+def _format_magnitudes(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    first = next(iter(rows.values()))
+    names = [name for name in first if name != "out_of_depth"]
+    strange = "out_of_depth" in first
+    cells = [
+        [
+            magnitude,
+            *(_format_errors(row[n]) for n in names),
+            *([f"{100 * row['out_of_depth']:.1f} %"] if strange else []),
+        ]
+        for magnitude, row in rows.items()
+    ]
+    spread = [f"{first[n]['spread']:.3f}" for n in names]
+    cells.append(["spread of the truth", *spread, *([""] if strange else [])])
+    head = ["magnitude", *(_NAMES[n] for n in names), *(["out of distribution"] if strange else [])]
+    return _format_rows(head, cells)
+
+
+def _format_errors(t: Mapping[str, float]) -> str:
+    covered = f", {100 * t['p68']:.0f} %" if "p68" in t else ""
+    return f"{t['bias']:+.3f} / {t['std']:.3f} / {t['nmad']:.3f}{covered}"
+
+
+def format_percentile_page(measured: Measured) -> str:
+    """Accuracies beside the thesis', and coverage."""
+    rows = []
+    for name, found in measured["accuracy"].items():
+        printed, cover = measured["thesis"].get(name), measured["coverage"][name]
+        rows.append(
+            [
+                name,
+                f"{found['r2']:.2f}",
+                "" if printed is None else f"{printed:.2f}",
+                f"{found['nmad']:.3f}",
+                f"{100 * cover['p68']:.1f}",
+                f"{100 * cover['p95']:.1f}",
+            ]
+        )
+    table = _format_rows(["quantity", "100 R2", "thesis", "NMAD", "68 %", "95 %"], rows)
+    joint = measured.get("joint_coverage")
+    lines = [*_format_record(measured), *table]
+    if joint:
+        away = max(abs(a - b) for a, b in zip(joint["nominal"], joint["true"], strict=True))
+        lines += ["", f"Joint coverage of all ten (TARP): at most {100 * away:.1f} % from nominal."]
+    return "\n".join([*lines, ""])
