@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 MEANS = {name: QUANTITIES[name].title for name in MEAN_NAMES}
 GOAL_HOME = {"lg_age_mw": 0.080, "lg_age_lw": 0.050, "mh_mw": 0.035, "mh_lw": 0.035}
 GOAL_ELSEWHERE = {"lg_age_mw": 0.15, "lg_age_lw": 0.12, "mh_mw": 0.11, "mh_lw": 0.08}
-PAPER = {"lg_age_mw": "0.117", "lg_age_lw": "~0.12", "mh_mw": "0.042", "mh_lw": "~0.03"}
+PAPER = {"lg_age_mw": "0.117", "lg_age_lw": "lost", "mh_mw": "0.042", "mh_lw": "lost"}
 NETWORKS = {
     "galceran2026": "the paper's network and recipe",
     "four_branch": "its forerunner",

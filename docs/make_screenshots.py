@@ -16,6 +16,7 @@ import numpy as np
 
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp()
+(Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").touch()
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "qt"))
 FOLDER = ROOT / "docs" / "screenshots"

@@ -8,9 +8,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.io.atomic import check_destination, remove_parts_on_signals
+from napari_sfh.io.outputs import is_same_file
 
 #: Subcommands in the order of the work. Each module offers ``add_<module>_parser(subparsers)`` and sets the default
 #: ``run``.
@@ -24,12 +27,23 @@ COMMANDS: tuple[str, ...] = (
     "testbed",
     "retraining-bound",
     "leave-one-out",
+    "added-bands",
     "paper-systems",
     "papers",
     "prior-summaries",
     "recalibrate",
     "release",
 )
+#: Commands whose ``--output`` is one file, and how its name ends; that of the others is a folder.
+FILE_SUFFIXES: dict[str, str] = {
+    "retraining-bound": ".json",
+    "testbed": ".json",
+    "ablate-recipe": ".json",
+    "physics-choices": ".json",
+    "paper-systems": ".json",
+    "prior-summaries": ".json",
+    "release": ".safetensors",
+}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -47,7 +61,9 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return its exit status."""
     args = build_parser().parse_args(argv)
+    remove_parts_on_signals()
     try:
+        check_command_output(args)
         return int(args.run(args) or 0)
     except SfhInputError as err:
         print(f"napari-sfh-train {args.command}: {err}", file=sys.stderr)
@@ -58,3 +74,51 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"napari-sfh-train {args.command}: interrupted; what is finished is kept", file=sys.stderr)
         return 1
+
+
+def check_command_output(args: argparse.Namespace) -> None:
+    """Refuse, before any work, an ``--output`` that is an input, of another kind, or nowhere to be written.
+
+    Raises
+    ------
+    SfhInputError
+        Names the file.
+    """
+    output: Path | None = getattr(args, "output", None)
+    if output is None:
+        return
+    suffix = FILE_SUFFIXES.get(args.command)
+    for name, path in _list_input_paths(args):
+        # A report may lie in the folder of the run that it is about; a run in the folder of its data would mix two.
+        if is_same_file(output, path) and (path.is_file() or name in ("data", "folder")):
+            raise SfhInputError(f"--output {output}: is the input --{name.replace('_', '-')}; name another place")
+    if suffix is None:
+        if output.exists() and not output.is_dir():
+            raise SfhInputError(f"--output {output}: is a file, a folder is needed; name another place")
+        return
+    if output.suffix.lower() != suffix:
+        raise SfhInputError(f"--output {output}: must end in {suffix}")
+    if check_destination(output).is_file() and not _is_of_kind(output, suffix):
+        raise SfhInputError(f"--output {output}: exists and is no {suffix[1:]} file; it is not replaced: name another")
+
+
+def _list_input_paths(args: argparse.Namespace) -> Iterator[tuple[str, Path]]:
+    """Arguments that name existing files or folders."""
+    for name, value in vars(args).items():
+        for one in value if isinstance(value, list | tuple) else (value,):
+            if name in ("output", "command") or not isinstance(one, str | Path) or not str(one):
+                continue
+            try:
+                if Path(one).exists():
+                    yield name, Path(one)
+            except (OSError, ValueError):  # no path at all
+                continue
+
+
+def _is_of_kind(path: Path, suffix: str) -> bool:
+    """Whether a file's first bytes are those of its ending; an empty one may be replaced."""
+    with path.open("rb") as file:
+        head = file.read(16)
+    if suffix == ".safetensors":
+        return not head or head[8:9] == b"{"
+    return not head.strip() or head.lstrip()[:1] in b"{["

@@ -19,6 +19,7 @@ from napari_sfh.types import Result
 # Before napari reads its preferences: the tests neither see nor touch those of the user.
 os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(prefix="napari-sfh-test-")) / "settings.yaml")
 os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp(prefix="napari-sfh-test-")
+(Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").touch()
 
 
 @pytest.fixture(scope="session")

@@ -274,3 +274,51 @@ def test_weight_of_another_drizzle(tmp_path):
 def test_psf_is_that_of_camera_and_filter(tmp_path):
     mosaic = read_mosaic(write_mosaic(tmp_path / MAST, noise(), np.full((NY, NX), 1e4), MAST.replace("sci", "wht")))
     assert mosaic.psf_fwhm_arcsec == pytest.approx(0.075, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "missing"),
+    [
+        ("a gap", lambda a: a.__setitem__((slice(20, 40), slice(30, 50)), 0), 400),
+        (
+            "a gap in a clipped image",
+            lambda a: (np.clip(a, 0, None, out=a), a.__setitem__((slice(None), slice(40)), 0)),
+            None,
+        ),
+        ("single zeros of floats", lambda a: a.__setitem__((5, slice(0, 20, 4)), 0), 5),
+        ("clipped at zero", lambda a: np.clip(a + 0.01, 0, None, out=a), 0),
+        ("counts", lambda a: np.round(a * 60, out=a), 0),
+    ],
+)
+def test_zeros_without_a_weight_map(tmp_path, name, make, missing):
+    """An area of zeros was not observed; scattered zeros of counts and of clipped images are numbers."""
+    data = noise()
+    make(data)
+    mosaic = read_mosaic(write_mosaic(tmp_path / MAST, data))
+    got, _ = mosaic.read(*WHOLE)
+    zero = data.astype(np.float32) == 0
+    assert np.isnan(got).sum() == (zero.sum() if missing is None else missing)
+    assert np.isfinite(got[~zero]).all()
+
+
+@pytest.mark.parametrize(
+    ("unit", "per_jansky"), [("Jy", 1.0), ("nJy", 1e9), ("10.0*nanoJansky", 1e8), ("mJy/pixel", 1e3)]
+)
+def test_flux_densities_per_frequency(tmp_path, unit, per_jansky):
+    """f_lambda = f_nu c / lambda^2 at the pivot."""
+    data = np.full((NY, NX), 1e-6 * per_jansky) + noise(1e-9 * per_jansky)
+    mosaic = read_mosaic(write_mosaic(tmp_path / MAST, data, BUNIT=unit))
+    got, _ = mosaic.read(*WHOLE)
+    expected = 1e-6 * 1e-23 * 2.99792458e18 / mosaic.photplam_aa**2
+    assert np.median(got) * mosaic.photflam == pytest.approx(expected, rel=1e-3)
+
+
+def test_weights_that_leave_single_precision(tmp_path):
+    """Inverse variances of an image in erg/s/cm2/A reach 1e40."""
+    path = write_mosaic(tmp_path / MAST, noise(1e-20) + 1e-19, BUNIT="erg/s/cm2/Angstrom")
+    weight = fits.PrimaryHDU(np.full((NY, NX), 1e40), fits.getheader(path))
+    weight.writeto(tmp_path / MAST.replace("exp-drc-sci", "err-drc-wht"))
+    mosaic = read_mosaic(path)
+    got, error = mosaic.read(*WHOLE)
+    assert np.median(got) * mosaic.photflam == pytest.approx(1e-19, rel=0.01)
+    assert np.median(error) * mosaic.photflam == pytest.approx(1e-20, rel=0.01)

@@ -13,6 +13,7 @@ from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.model.targets import HistoryTargets
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import model_card, training_run
+from napari_sfh.training.fitting.provenance import describe_filters
 from napari_sfh.training.fitting.release import release_bundle
 
 HASH = "ab" * 32
@@ -21,7 +22,7 @@ META = make_toy_metadata() | {
     "targets": HistoryTargets().to_json(),
     "prior": {"name": "galceran2026", "sha256": HASH, "toml": ""},
     "libraries": {"bc03": {"isochrones": "Padova", "imf": "Chabrier", "sha256": HASH, "citation": "BC03"}},
-    "filters": {"F275W": {"camera": "UVIS", "sha256": HASH}},
+    "filters": describe_filters(make_toy_basis().filters),
     "training": {
         "command": "napari-sfh-train train --config phangs",
         "recipe": {"name": "phangs", "architecture": "stem", "loss": "light"},
@@ -177,6 +178,13 @@ def test_default_place_is_among_the_shipped_weights(run, tmp_path, monkeypatch):
     made = release_bundle(run, "phangs")
     assert made == folder / "phangs.safetensors"
     assert bundles.list_bundles() == {"phangs": made}
+
+
+def test_a_release_does_not_replace_what_it_releases(run):
+    whole = (run / "bundle.safetensors").read_bytes()
+    with pytest.raises(SfhInputError, match="output is this input"):
+        release_bundle(run, "phangs", output=run / ".." / run.name / "bundle.safetensors")
+    assert (run / "bundle.safetensors").read_bytes() == whole
 
 
 def test_command_prints_the_card(run, tmp_path, capsys):

@@ -152,7 +152,7 @@ def test_state_of_a_version_without_todays_score_is_good_enough(whole, tmp_path)
     """What later stages fit is not read from the first stage's file."""
     shutil.copy(whole / training_run.FRESH, tmp_path)
     state = torch.load(whole / training_run.POINT, weights_only=True)
-    old = {k: v for k, v in state.items() if not k.startswith("depth.")}
+    old = {k: v for k, v in state.items() if not k.startswith(("depth.", "seal"))}
     torch.save(old | {"depth.width": torch.ones(2, 3)}, tmp_path / training_run.POINT)
     training_run.train_bundle(recipe(), options(tmp_path, resume=True))
     assert same_weights(whole, tmp_path)
@@ -199,6 +199,54 @@ def test_damaged_files_of_a_run_are_named(whole, tmp_path):
     (tmp_path / "run" / training_run.FRESH).write_bytes(b"no set")
     with pytest.raises(SfhInputError, match=r"fresh.npz: no noiseless set"):
         training_run.train_bundle(recipe(), options(tmp_path / "run", resume=True))
+
+
+def test_altered_and_foreign_states_are_refused(whole, tmp_path):
+    """Weights whose sign was turned, and the state of a run on other data: both of the right shapes."""
+    shutil.copytree(whole, tmp_path / "run")
+    path = tmp_path / "run" / training_run.POINT
+    state = torch.load(path, weights_only=True)
+    name = next(k for k in state if k.endswith("weight"))
+    torch.save(state | {name: -state[name]}, path)
+    with pytest.raises(SfhInputError, match=r"state.pt: altered since it was written"):
+        training_run.train_bundle(recipe(), options(tmp_path / "run", resume=True))
+    torch.save(state | {"seal": state["seal"] | {"origin": "f" * 64}}, path)
+    with pytest.raises(SfhInputError, match=r"state.pt: belongs to another run"):
+        training_run.train_bundle(recipe(), options(tmp_path / "run", resume=True))
+
+
+def test_altered_checkpoints_are_refused(whole, tmp_path):
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / training_run.POINT).unlink()
+    path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+    stored = torch.load(path, weights_only=True)
+    name = next(k for k in stored["state_dict"] if k.endswith("weight"))
+    stored["state_dict"][name] = -stored["state_dict"][name]
+    torch.save(stored, path)
+    more = dataclasses.replace(recipe(), fit=dataclasses.replace(recipe().fit, epochs=EPOCHS + 1))
+    with pytest.raises(SfhInputError, match=r"last.ckpt: altered since it was written"):
+        training_run.train_bundle(more, options(tmp_path / "run", resume=True))
+
+
+@pytest.mark.parametrize(
+    "words", [("--data", "{out}"), ("--from", "{out}/w.safetensors", "--output", "{out}/w.safetensors")]
+)
+def test_output_is_never_an_input(tmp_path, capsys, words):
+    (tmp_path / "w.safetensors").write_bytes(b"weights")
+    told = [word.format(out=tmp_path) for word in words]
+    told += [] if "--output" in told else ["--output", str(tmp_path / ".")]
+    assert cli.main(["train", "--config", "tiny", *told]) == 2
+    assert "--output" in capsys.readouterr().err
+    assert (tmp_path / "w.safetensors").read_bytes() == b"weights"
+
+
+def test_json_reports_replace_no_other_file(tmp_path, capsys):
+    other = tmp_path / "cube.json"
+    other.write_bytes(b"SIMPLE  =                    T")
+    for output in (other, tmp_path / "report.fits", tmp_path / "nowhere" / "report.json"):
+        assert cli.main(["retraining-bound", "--weights", "wide", "--output", str(output)]) == 2
+        assert output.name in capsys.readouterr().err
+    assert other.read_bytes().startswith(b"SIMPLE")
 
 
 def test_state_of_another_network_is_refused(whole, tmp_path):

@@ -20,7 +20,9 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--weights", required=True, help="name of a shipped bundle, a file, or a folder of a run")
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--prior", help="prior of the test spectra (default: the one the weights were trained on)")
-    data.add_argument("--data", type=Path, help="folder of a set that simulate made, instead of fresh spectra")
+    data.add_argument(
+        "--data", type=Path, help="folder of a set that simulate made, or a table with your labels (weights of scalars)"
+    )
     parser.add_argument("--n", type=int, default=16_500, help="test spectra (default 16500)")
     parser.add_argument("--again", type=int, help="spectra of each further test, at other S/N and so on (default 2048)")
     parser.add_argument("--ppxf", type=int, default=0, metavar="N", help="also run pPXF on the first N (default 0)")
@@ -41,6 +43,7 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--ppxf-variants", action="store_true", help="with --paper: pPXF also as the paper ran it")
     parser.add_argument("--size-curve", type=Path, metavar="FILE.json", help="of ablate-recipe --sizes, for --paper")
+    parser.add_argument("--miles", type=Path, metavar="PATH", help="MILES models, for --paper of percentiles")
     parser.add_argument("--quick", action="store_true", help="small further tests: minutes become seconds")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     parser.add_argument("--output", type=Path, required=True, help="folder of the report")
@@ -58,6 +61,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
     report.prepare_output_folder(args.output)
     bundle = load_bundle(_weights_file(args.weights))
+    if args.data is not None and args.data.is_file():
+        return _evaluate_table(args, bundle)
+    if args.paper and not bundle.targets.n_age:
+        return _draw_other_paper(args, bundle)
     testset = _open_test_set(args, bundle)
     cache = args.ppxf_cache or args.output / f"ppxf-{testset.name}.jsonl"
     if args.paper:
@@ -74,6 +81,46 @@ def run_evaluate(args: argparse.Namespace) -> int:
     for path in paths:
         print(path)
     return 0
+
+
+def choose_paper_system(scalars: tuple[str, ...]) -> str:
+    """The published system of weights that predict these scalars, as `paper_systems` names it.
+
+    Raises
+    ------
+    SfhInputError
+        None predicts them.
+    """
+    from napari_sfh.errors import SfhInputError
+
+    if "ebv" in scalars:
+        return "jpas"
+    if any(name.startswith("t") and name[1:].isdigit() for name in scalars):
+        return "percentiles"
+    if "lg_age_lw" in scalars:
+        return "spaxels"
+    raise SfhInputError(f"--paper: no paper has weights for {', '.join(scalars)}; leave it out")
+
+
+def _draw_other_paper(args: argparse.Namespace, bundle: Bundle) -> int:
+    """Figures and numbers of the paper that weights for scalars belong to, by ``paper-systems``."""
+    from napari_sfh.training.commands import paper_systems
+
+    system = choose_paper_system(bundle.targets.scalars)
+    words = ["paper-systems", system, "--model", args.weights, "--output", str(args.output / f"{system}.json")]
+    words += ["--figures", str(args.output)]
+    if system == "spaxels":
+        words += ["--instrument", bundle.instrument.name]
+        words += ["--galaxies", "16", "--spaxels", "40", "--epochs", "5"] if args.quick else []
+    elif args.quick:
+        words += ["--n", "200"]
+    if args.miles:
+        words += ["--folder", str(args.miles)]
+    if args.quiet:
+        words.append("--quiet")
+    parser = argparse.ArgumentParser()
+    paper_systems.add_paper_systems_parser(parser.add_subparsers())
+    return paper_systems.run_paper_systems(parser.parse_args(words))
 
 
 def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cache: Path) -> int:
@@ -101,6 +148,21 @@ def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cach
             variants = measure_ppxf_variants(testset, args.ppxf, args.output, args.workers, progress)
             paths.append(args.output / "ppxf-variants.json")
             paths[-1].write_text(json.dumps(variants, indent=1) + "\n", encoding="utf-8")
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _evaluate_table(args: argparse.Namespace, bundle: Bundle) -> int:
+    """Measure on a labelled table, and write."""
+    from napari_sfh.console import print_progress
+    from napari_sfh.training.evaluation import report
+    from napari_sfh.training.evaluation.evaluation import EvaluationSettings
+    from napari_sfh.training.evaluation.table_evaluation import evaluate_on_table
+
+    with print_progress(args.quiet) as progress:
+        evaluation = evaluate_on_table(bundle, args.data, args.n, EvaluationSettings(device=args.device), progress)
+        paths = report.write_evaluation_report(evaluation, args.output, progress)
     for path in paths:
         print(path)
     return 0

@@ -35,6 +35,7 @@ def add_papers_parser(subparsers: Subparsers) -> None:
     recipe.add_argument(
         "--sizes", nargs="+", type=int, metavar="N", help="instead: sizes of the training set, to the stopping rule"
     )
+    recipe.add_argument("--bands", action="store_true", help="instead: what photometry adds, with gas and without")
     _add_training_arguments(recipe)
     recipe.set_defaults(run=run_ablate_recipe)
 
@@ -80,14 +81,14 @@ def run_ablate_recipe(args: argparse.Namespace) -> int:
     from dataclasses import asdict
 
     from napari_sfh.training.fitting.posterior import make_stderr_logger
-    from napari_sfh.training.papers import recipe_choices, size_curve, study_files
+    from napari_sfh.training.papers import band_worth, recipe_choices, size_curve, study_files
     from napari_sfh.training.prior.prior_config import load_prior
     from napari_sfh.training.simulator.simulation import prepare_prior
 
     settings, say = _read_settings(args), make_stderr_logger(args.quiet)
     source = prepare_prior(load_prior(args.prior))
     facts: dict[str, Any] = {"settings": asdict(settings), "prior": args.prior}
-    facts["recipe"] = "small" if args.sizes else "galceran2026"
+    facts["recipe"] = "small" if args.sizes or args.bands else "galceran2026"
     done = study_files.read_study_rows(args.output, facts)
 
     def keep(rows: dict[str, Any]) -> None:
@@ -96,6 +97,8 @@ def run_ablate_recipe(args: argparse.Namespace) -> int:
     if args.sizes:
         rows = size_curve.measure_size_curve(source, sorted(args.sizes), settings, say)
         keep(rows)
+    elif args.bands:
+        rows = band_worth.measure_band_worth(source, settings, say, done, keep)
     else:
         choices = study_files.select_named(recipe_choices.list_recipe_choices(), args.only)
         rows = recipe_choices.measure_recipe_choices(source, settings, choices, say, done, on_row=keep)

@@ -27,6 +27,7 @@ from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import learning_curve
 from napari_sfh.training.fitting.losses import PAPER_LOSSES, light_loss, paper_loss, scalar_loss
+from napari_sfh.training.fitting.provenance import check_seal, make_seal
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck
 from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
@@ -54,6 +55,10 @@ class PointNetworkModule(lightning.LightningModule):
         super().__init__()
         self.model, self.recipe, self.total_steps, self.check = model, recipe, total_steps, check
         self.plateau = PlateauSchedule(recipe.fit)
+        # What a checkpoint must have been fitted to, so that this run may go on from it.
+        self.origin = (
+            f"{recipe.architecture}, prior {recipe.prior}, instrument {recipe.instrument}, seed {recipe.fit.seed}"
+        )
         # Widths of the loss ``gaussian`` at some S/N, from a tenth of each scalar's range on.
         ln_width = torch.full((len(WIDTH_LG_SNR), model.targets.size), math.log(0.1))
         if recipe.loss == "gaussian":
@@ -122,11 +127,13 @@ class PointNetworkModule(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the plateau's state, so that a resumed run goes on as if never stopped."""
+        """Keep the plateau's state, so that a resumed run goes on as if never stopped, and seal the weights."""
         checkpoint["plateau"] = self.plateau.state()
+        checkpoint["seal"] = make_seal(checkpoint["state_dict"], self.origin)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Inverse."""
+        check_seal(checkpoint.get("seal"), checkpoint["state_dict"], self.origin, Path("checkpoints/last.ckpt"))
         self.plateau.restore(checkpoint["plateau"])
 
 
@@ -253,8 +260,9 @@ def fit_point_network(
     trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
     # The folder's own, as a copied run's checkpoint names the folder that it was copied from.
     kept = folder / "checkpoints" / "best.ckpt"
-    state = torch.load(kept, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    stored = torch.load(kept, map_location="cpu", weights_only=True)
+    check_seal(stored.get("seal"), stored["state_dict"], module.origin, kept)
+    module.load_state_dict(stored["state_dict"])
     return model.cpu().eval()
 
 

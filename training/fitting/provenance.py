@@ -14,7 +14,9 @@ import torch
 
 import napari_sfh
 from napari_sfh.digests import hash_parts
+from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.model.bundle import hash_tensors
 from napari_sfh.model.targets import Targets
 from napari_sfh.physics.filters import Filter, hash_filter_curve
 from napari_sfh.training.fitting import model_card
@@ -31,6 +33,41 @@ def hash_fresh_source(fresh: FreshSource) -> str:
     arrays = [fresh.flux, fresh.phot, fresh.substituted]
     arrays += [getattr(fresh.labels, k) for k in Labels.hashed_names()]
     return hash_parts(*((f"{array.dtype}{array.shape}", array) for array in arrays))
+
+
+def make_seal(state: Mapping[str, torch.Tensor], origin: str) -> dict[str, Any]:
+    """What shows that a file of a run is whole, and of this run: its digest, and what it was fitted to.
+
+    Parameters
+    ----------
+    state : mapping
+        Tensors by name.
+    origin : str
+        Hash or name of the data.
+    """
+    return {"origin": origin, "sha256": hash_tensors(state)}
+
+
+def check_seal(seal: Mapping[str, Any] | None, state: Mapping[str, torch.Tensor], origin: str, path: Path) -> None:
+    """Refuse a state that was altered, or belongs to another run; files of earlier versions have no seal.
+
+    Raises
+    ------
+    SfhInputError
+        Names the file and what differs.
+    """
+    if seal is None:
+        return
+    if seal.get("origin") != origin:
+        raise SfhInputError(
+            f"{path}: belongs to another run (fitted to {str(seal.get('origin'))[:40]}, this one is of "
+            f"{origin[:40]}); delete it to redo the stage, or put back its own"
+        )
+    if (found := hash_tensors(state)) != seal.get("sha256"):
+        raise SfhInputError(
+            f"{path}: altered since it was written (sha256 {found[:16]}, was {str(seal.get('sha256'))[:16]}); "
+            "delete it to redo the stage"
+        )
 
 
 def describe_libraries(prepared: Sequence[Templates]) -> dict[str, dict[str, Any]]:

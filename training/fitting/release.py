@@ -14,6 +14,7 @@ from typing import Any
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import PREFERRED, weights_folder
+from napari_sfh.io.outputs import check_outputs
 from napari_sfh.model.bundle import Bundle, hash_bundle_tensors, load_bundle, save_bundle
 from napari_sfh.training.fitting import model_card
 from napari_sfh.training.fitting.training_run import BUNDLE
@@ -48,6 +49,8 @@ def release_bundle(
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
         raise SfhInputError(f"--name {name!r}: use letters, digits, - and _ only, for example {PREFERRED[0]}")
     bundle = load_bundle(_bundle_file(run))
+    if output is not None:
+        check_outputs([output], [bundle.path, *reports])
     evaluation: dict[str, Any] = {}
     for path in reports:
         label, table = _read_report(path, bundle)

@@ -7,7 +7,7 @@
     bundle.safetensors    stage three done: calibrated, with out-of-depth thresholds and all metadata
 
 Beside them ``recipe.json``, ``run.json`` (seconds of each stage), ``metrics.csv`` and ``learning_curve.png``. The
-same recipe and seed give the same weights on one machine, interrupted or not. A run whose first
+same recipe, seed and number of threads give the same weights on one machine, interrupted or not. A run whose first
 stage is not done may be taken up with another number of epochs; no more than were done end it with the best of them.
 """
 
@@ -61,6 +61,8 @@ WORSE_BY = 0.02
 #: What stage one fits.
 _POINT_PARTS = ("network.", "mass_to_light.", "posterior.dust_default")
 _STORE_BATCH = 512
+#: Key of a stage's file beside the tensors.
+_SEAL = "seal"
 #: Parameters of glibc's ``mallopt``, and their values: no mapping of its own for an array under 1 GiB, no trimming.
 _GLIBC_M_TRIM_THRESHOLD, _GLIBC_M_MMAP_THRESHOLD = -1, -3
 _TRIM_BYTES, _MMAP_BYTES = (1 << 31) - 1, 1 << 30
@@ -332,7 +334,7 @@ def _obtain_point_network(
             )
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from error
-        _save_state(model, path)
+        _save_state(model, path, material)
     round_weights(model)
     return model
 
@@ -367,12 +369,13 @@ def _obtain_flow(
         parts.append(collect_flow_training_set(model, batches, device))
     stored = FlowTrainingSet(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(FlowTrainingSet)))
     fit_flow(model, stored, recipe.posterior, seed, say, device, None if start is None else start.model.posterior)
-    _save_state(model, path)
+    _save_state(model, path, material)
 
 
-def _save_state(model: SfhModel, path: Path) -> None:
+def _save_state(model: SfhModel, path: Path, material: TrainingData) -> None:
     partial = path.with_name(path.name + ".part")
-    torch.save(model.state_dict(), partial)
+    state = model.state_dict()
+    torch.save({**state, _SEAL: provenance.make_seal(state, str(material.facts["data_sha256"]))}, partial)
     partial.replace(path)
 
 
@@ -382,6 +385,8 @@ def _load_state(path: Path, recipe: Recipe, material: TrainingData, fitted: tupl
     model = SfhModel(recipe.model_config(), material.instrument, material.targets, material.basis)
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
+        seal = stored.pop(_SEAL, None)
+        provenance.check_seal(seal, stored, str(material.facts["data_sha256"]), path)
         answer = model.load_state_dict({k: v for k, v in stored.items() if k.startswith(fitted)}, strict=False)
     except (RuntimeError, OSError, EOFError, AttributeError, pickle.UnpicklingError) as error:
         line = " ".join(str(error).split())[:200]

@@ -65,6 +65,8 @@ def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
         "counts": lambda: _format_counts(papers, values),
         "recipe-choices": lambda: _format_recipe_choices(values.read_report("recipe-choices")),
         "physics-choices": lambda: _format_physics_choices(values.read_report("physics-choices")),
+        "noise-parts": lambda: _format_noise_parts(values.read_report("paper-phangs")),
+        "ppxf-variants": lambda: _format_ppxf_variants(values.read_report("ppxf-variants")),
         "architectures": lambda: _format_architectures(values),
         "figures": lambda: _format_figures(figures),
     }
@@ -158,6 +160,31 @@ def _format_physics_choices(study: Mapping[str, Any] | None) -> str:
         for test, found in row["tests"].items():
             cells = [f"{found['shift'][k]:+.3f} / {found['accuracy'][k]['std']:.3f}" for k in MEAN_NAMES]
             lines.append(f"| {test} | {' | '.join(cells)} |")
+    return "\n".join(lines).replace("| -", "| \N{MINUS SIGN}")
+
+
+def _format_noise_parts(report: Mapping[str, Any] | None) -> str:
+    if report is None or "noise_parts" not in report:
+        return f"*{NOT_MEASURED}*"
+    rows = {
+        "the prior's own noise": report["accuracy"],
+        **report["noise_parts"],
+        "all of it": report["realistic_noise"],
+    }
+    lines = _head_of_means("noise: std, dex")
+    for name, row in rows.items():
+        cells = [f"{row[k]['std']:.3f}" for k in MEAN_NAMES]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _format_ppxf_variants(study: Mapping[str, Any] | None) -> str:
+    if study is None:
+        return f"*{NOT_MEASURED}*"
+    lines = _head_of_means("pPXF: bias / std")
+    for name, row in study["rows"].items():
+        cells = [f"{row['accuracy'][k]['bias']:+.3f} / {row['accuracy'][k]['std']:.3f}" for k in MEAN_NAMES]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines).replace("| -", "| \N{MINUS SIGN}")
 
 

@@ -227,7 +227,7 @@ def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Pa
     path = shard_path(folder, index)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        save_file(columns, temporary, metadata={"key": key, "entry": json.dumps(entry)})
+        save_file(columns, temporary, metadata={"key": key, "index": str(index), "entry": json.dumps(entry)})
         os.replace(temporary, path)
     except (OSError, SafetensorError) as err:
         temporary.unlink(missing_ok=True)
@@ -247,6 +247,8 @@ def _read_finished_entry(path: Path, key: str, n: int) -> dict[str, Any] | None:
             metadata = stored.metadata() or {}
             entry = json.loads(metadata.get("entry", "{}"))
             usable = metadata.get("key") == key and entry.get("n") == n and "data.flux" in stored.keys()  # noqa: SIM118
+            # A shard copied over another one would be trained on twice.
+            usable &= shard_path(path.parent, int(metadata.get("index", path.stem.split("-")[-1]))) == path
     except (OSError, SafetensorError, ValueError):
         return None
     return entry if usable else None
@@ -425,3 +427,27 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as err:
         raise SfhInputError(f"{path}: not a manifest; make the set anew in an empty folder") from err
     return manifest
+
+
+def check_manifest(manifest: Mapping[str, Any], folder: Path) -> None:
+    """Refuse a manifest whose numbers do not fit together: edited, or of shards from several sets.
+
+    Raises
+    ------
+    SfhInputError
+        Names what differs.
+    """
+    path = folder / MANIFEST
+    try:
+        sizes, hashes = ([entry[key] for entry in manifest["shards"]] for key in ("n", "sha256"))
+        total, stated = hash_parts(*hashes), manifest["data_sha256"]
+        count = sum(int(n) for n in sizes)
+    except (KeyError, TypeError, ValueError) as err:
+        raise SfhInputError(f"{path}: not a manifest; make the set anew in an empty folder") from err
+    if total != stated:
+        raise SfhInputError(
+            f"{path}: data_sha256 {str(stated)[:16]} is not that of its shards ({total[:16]}); restore the file, or "
+            "make the set anew"
+        )
+    if count != manifest["n"] or len(set(hashes)) != len(hashes):
+        raise SfhInputError(f"{path}: says {manifest['n']} objects, its shards hold {count} or repeat each other")

@@ -84,6 +84,7 @@ def load_stored_set(folder: str | Path, n: int | None = None) -> StoredSet:
     """
     folder = Path(folder)
     manifest = simulation.read_manifest(folder)
+    simulation.check_manifest(manifest, folder)
     wanted = manifest["n"] if n is None else min(n, manifest["n"])
     arrays: dict[str, NDArray[Any]] = {}
     start = 0

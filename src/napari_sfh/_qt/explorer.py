@@ -17,14 +17,17 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_sfh._qt.canvas.interaction import CanvasInteraction
-from napari_sfh._qt.canvas.layer_data import KEY, format_main_values, format_map_value, get_layer_link
+from napari_sfh._qt.canvas.layer_data import KEY, format_main_values, format_map_title, format_map_value, get_layer_link
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.catalogue.catalogue_window import CatalogueWindow
 from napari_sfh._qt.docks.bin_panel import BinPanel
 from napari_sfh._qt.docks.bottom_docks import BottomDocks
 from napari_sfh._qt.docks.closing import DISCARD, SAVE, CloseGuard, propose_saving
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
+from napari_sfh._qt.docks.help_text import format_help
 from napari_sfh._qt.docks.side_tabs import SideTabs, WindowFit
+from napari_sfh._qt.docks.tour import Tour, TourStep, is_tour_due
+from napari_sfh._qt.docks.undo_keys import UndoKeys
 from napari_sfh._qt.exports import Exports
 from napari_sfh._qt.files import FileActions
 from napari_sfh._qt.forms import settings
@@ -37,12 +40,13 @@ from napari_sfh._qt.jobs.step_queue import PaintStep, StepQueue, UnpaintedStep
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Toolbox
-from napari_sfh._qt.tools.maps import MapForm, MapTool
+from napari_sfh._qt.tools.maps import MEANING, MapForm, MapTool
 from napari_sfh._qt.tools.registry import TOOLS
 from napari_sfh._qt.widgets.input_guard import InputGuard
 from napari_sfh._qt.widgets.small_widgets import Section, make_weak_slot, show_text
 from napari_sfh._qt.widgets.startup import hide_qt_notice
 from napari_sfh._qt.widgets.wording import name_form_labels
+from napari_sfh.analysis import maps
 from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.bundle_header import read_bundle_header
@@ -93,12 +97,15 @@ class Explorer(ExplorerFrame):
         self._waiting: deque[Callable[[], object]] = deque()
         self._following = False
         self._error: Exception | None = None
+        self._tour: Tour | None = None
         self._loader = StepQueue(self, self.job.is_running, self._go_on)
         self._garbage_freeze = GarbageFreeze()
         self._garbage_freeze.freeze()
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
         keys = self.tools.shortcuts()
+        self.undo = UndoKeys(self)
+        keys |= {"Control-Z": self.undo.undo, "Control-Shift-Z": self.undo.redo, "F1": self.show_help}
         self.canvas = CanvasInteraction(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
         rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
@@ -144,6 +151,7 @@ class Explorer(ExplorerFrame):
         self.file_row.open.changed.connect(self.files.open_dialog)
         self.file_row.save.changed.connect(self.files.save_dialog)
         self.file_row.chosen.connect(self.files.open)
+        self.file_row.help.changed.connect(self.show_help)
         self.session.selection_changed.connect(self._selected)
         self._theme_slot = make_weak_slot(self._theme_changed)
         self.viewer.events.theme.connect(self._theme_slot)
@@ -276,6 +284,27 @@ class Explorer(ExplorerFrame):
         if screen is not None:
             room = screen.availableGeometry()
             self.viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
+
+    def show_help(self, _: object = None) -> None:
+        """Keys, what the numbers and maps mean, where the documentation is."""
+        names = [name for name in self.map.quantity.choices if name in maps.MAPS and name in MEANING]
+        meaning = {format_map_title(name): MEANING[name] for name in names}
+        show_text(self, "Help", format_help(meaning if self.session.result is not None else {}), markdown=True)
+
+    def start_tour(self) -> None:
+        """Four steps through the window."""
+        window: Any = self.window()
+        steps = [
+            TourStep(self.file_row, "Open a result, a cube, a galaxy's folder, a table of estimates; <i>Help</i> has "
+                     "all keys. A file may also be dropped on the window."),
+            TourStep(self.sections["maps"], "What the map shows: ages, metallicities, masses, errors, flags; Alt+G "
+                     "shows four side by side."),
+            TourStep(window.centralWidget(), "Click a bin for its history, Shift + click compares further ones, "
+                     "Alt+R draws a region. Ctrl+Z undoes."),
+            TourStep(self.panel, "History, metallicity, spectrum and bands of what is selected. The wheel zooms, a "
+                     "double click shows one plot alone, the right button copies."),
+        ]  # fmt: skip
+        self._tour = Tour(window, steps)
 
     def keep_width(self) -> None:
         """Have the column on the right as wide as at the start."""
@@ -439,6 +468,10 @@ class Explorer(ExplorerFrame):
     def _all_shown(self) -> None:
         self._refresh()
         self.show_message(self._summary())
+        self.undo.history.forget()
+        self.undo.history.note()
+        if is_tour_due() and isinstance(self.window(), QMainWindow) and self.isVisible():
+            self.start_tour()
 
     def _summary(self) -> str:
         result = self.session.result
@@ -588,6 +621,7 @@ class Explorer(ExplorerFrame):
         self._garbage_freeze.thaw()
         self._close_guard.release()
         self.machine.release()
+        self.undo.release()
         self.session.selection_changed.disconnect(self._selected, missing_ok=True)
         self.tools.release()
         self.stack.release()

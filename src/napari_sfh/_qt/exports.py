@@ -61,7 +61,7 @@ class Exports:
 
     def table_dialog(self) -> None:
         """Ask where to, and write what the plots show as a table."""
-        views = self._explorer.session.views()
+        views = self._explorer.session.all_views()
         self.ask("Save table", f"{self._stem(views)}.ecsv", TABLES, partial(self.save_table, views=views))
 
     def all_dialog(self, _: object = None) -> None:

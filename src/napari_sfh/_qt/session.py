@@ -7,20 +7,50 @@ signals.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_sfh.analysis.bin_view import COLORS, BinView
+from napari_sfh.analysis.bin_view import BinView, PropertyRow, choose_color
 from napari_sfh.analysis.outlines import trace_outline
 from napari_sfh.analysis.regions import Outline, Spread, Weight, average_bin_views, find_bins_in_outlines
 from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.analysis.stellar_mass import compute_total_mass, compute_young_share
 from napari_sfh.types import Result
 
 #: Unit steps on the sky, (Dec, RA), by the name of an arrow key: east is left.
 ARROWS: dict[str, tuple[float, float]] = {"Up": (1, 0), "Down": (-1, 0), "Left": (0, 1), "Right": (0, -1)}
+
+
+#: Bins and regions that the plots draw at once; more are told, and are in the tables.
+MAX_DRAWN = 21
+#: Time over which the rate of a region is averaged, Gyr.
+RATE_GYR = 0.1
+#: Name of the region of bins that a lasso in a plot encloses.
+PLOT_REGION = "lasso in a plot"
+
+
+@dataclass(frozen=True)
+class NamedRegion:
+    """A set of bins whose mean history is shown.
+
+    Attributes
+    ----------
+    name : str
+    rows : int array (M,)
+        Bins, 0..N-1.
+    view : BinView
+    outlined : bool
+        Whether the map shows the outline of its bins: it was not drawn there.
+    """
+
+    name: str
+    rows: NDArray[np.intp]
+    view: BinView
+    outlined: bool = False
 
 
 class Session:
@@ -37,8 +67,8 @@ class Session:
         Further bins whose SFHs are drawn with the selected one's.
     pinned : tuple of int
         Bins that stay while others are clicked.
-    region : BinView or None
-        Mean of a region, drawn first.
+    regions : tuple of NamedRegion
+        Their means are drawn first.
     """
 
     selection_changed = Signal(int)
@@ -48,7 +78,8 @@ class Session:
         self.selected = 0
         self.compared: tuple[int, ...] = ()
         self.pinned: tuple[int, ...] = ()
-        self.region: BinView | None = None
+        self.regions: tuple[NamedRegion, ...] = ()
+        self.distance_mpc: float | None = None  # of the galaxy, where the user says it
         self._sky: SkyGrid | None = None
 
     @property
@@ -65,15 +96,25 @@ class Session:
 
     @property
     def shown(self) -> tuple[int, ...]:
-        """The selected bin (if any), the pinned and the compared ones, each once, in the order of `COLORS`."""
+        """The selected bin (if any), the pinned and the compared ones, each once, in the order of their colours."""
         every = ((self.selected,) if self.selected else ()) + self.pinned + self.compared
-        return tuple(dict.fromkeys(every))[: len(COLORS)]
+        return tuple(dict.fromkeys(every))
+
+    @property
+    def region(self) -> BinView | None:
+        """Mean of the first region."""
+        return self.regions[0].view if self.regions else None
+
+    def describe_excess(self) -> str:
+        """What is selected but not drawn, for a person; nothing where all is."""
+        n = len(self.regions) + len(self.shown)
+        return f"{n - MAX_DRAWN} more are compared: the tables have all" if n > MAX_DRAWN else ""
 
     def set_result(self, result: Result | None) -> None:
         """Show another result; the selection is emptied."""
         self.result = result
         self._sky = None if result is None else SkyGrid.of(result.wcs, result.bins.bin_id.shape)
-        self.selected, self.compared, self.pinned, self.region = 0, (), (), None
+        self.selected, self.compared, self.pinned, self.regions = 0, (), (), ()
         self.selection_changed.emit(0)
 
     def select(self, bin_id: int) -> None:
@@ -85,7 +126,7 @@ class Session:
             self.selection_changed.emit(bin_id)
 
     def toggle_compared(self, bin_id: int) -> None:
-        """Add a bin to the comparison, or take it out; the oldest leaves when there are more than own."""
+        """Add a bin to the comparison, or take it out."""
         if not 1 <= bin_id <= self.n_bins:
             return
         if not self.selected:
@@ -94,18 +135,18 @@ class Session:
         if bin_id in self.compared:
             self.compared = tuple(b for b in self.compared if b != bin_id)
         elif bin_id != self.selected:
-            self.compared = (*self.compared, bin_id)[-(len(COLORS) - 1) :]
+            self.compared = (*self.compared, bin_id)
         self.selection_changed.emit(self.selected)
 
     def toggle_pinned(self, bin_id: int = 0) -> None:
-        """Pin a bin (default: the selected one), or let it go; the oldest pin leaves when there are too many."""
+        """Pin a bin (default: the selected one), or let it go."""
         bin_id = bin_id or self.selected
         if not 1 <= bin_id <= self.n_bins:
             return
         if bin_id in self.pinned:
             self.pinned = tuple(b for b in self.pinned if b != bin_id)
         else:
-            self.pinned = (*self.pinned, bin_id)[-(len(COLORS) - 2) :]
+            self.pinned = (*self.pinned, bin_id)
             self.compared = tuple(b for b in self.compared if b != bin_id)
         self.selection_changed.emit(self.selected)
 
@@ -115,7 +156,7 @@ class Session:
         weight: Weight = "mass",
         spread: Spread = "scatter",
     ) -> int:
-        """Show the mean SFH of the bins inside outlines; none, or none with bins, ends it.
+        """Show the mean SFH of the bins inside outlines as the one region; none, or none with bins, ends it.
 
         Parameters
         ----------
@@ -130,32 +171,95 @@ class Session:
         int
             Number of bins inside.
         """
-        rows = np.empty(0, dtype=np.intp)
-        if self.result is not None and len(outlines):
-            rows = find_bins_in_outlines(
-                self.result, [o if isinstance(o, Outline) else Outline(np.asarray(o, dtype=float)) for o in outlines]
-            )
-        self.region = None
+        return self.set_regions({"region": outlines} if len(outlines) else {}, weight, spread).get("region", 0)
+
+    def set_regions(
+        self,
+        outlines: Mapping[str, Sequence[Outline | NDArray[np.floating]]],
+        weight: Weight = "mass",
+        spread: Spread = "scatter",
+    ) -> dict[str, int]:
+        """Show the mean SFHs of several regions, by name; one without bins is left out.
+
+        Returns
+        -------
+        dict
+            Number of bins inside, by name.
+
+        Raises
+        ------
+        SfhInputError
+            The bins inside a region have no prediction.
+        """
+        found: dict[str, int] = {}
+        kept = [region for region in self.regions if region.name == PLOT_REGION]
+        self.regions = tuple(kept)
         try:
-            if self.result is not None and rows.size:
-                self.region = average_bin_views(self.result, rows, weight, spread)
+            for name, some in outlines.items() if self.result is not None else ():
+                whole = [o if isinstance(o, Outline) else Outline(np.asarray(o, dtype=float)) for o in some]
+                rows = find_bins_in_outlines(self.need_result(), whole)
+                found[name] = int(rows.size)
+                if rows.size:
+                    self.regions = (*self.regions, self._make_region(name, rows, weight, spread))
         finally:
             self.selection_changed.emit(self.selected)
-        return int(rows.size)
+        return found
+
+    def set_plot_region(self, rows: NDArray[np.integer]) -> None:
+        """Show the mean SFH of bins (rows 0..N-1) that were chosen in a plot, and outline them; none ends it.
+
+        Raises
+        ------
+        SfhInputError
+            None of them has a prediction.
+        """
+        self.regions = tuple(region for region in self.regions if region.name != PLOT_REGION)
+        try:
+            if self.result is not None and len(rows):
+                chosen = np.asarray(rows, dtype=np.intp)
+                made = self._make_region(PLOT_REGION, chosen, "mass", "scatter")
+                self.regions = (*self.regions, replace(made, outlined=True))
+        finally:
+            self.selection_changed.emit(self.selected)
+
+    def need_result(self) -> Result:
+        """The result.
+
+        Raises
+        ------
+        LookupError
+            There is none.
+        """
+        if self.result is None:
+            raise LookupError("No result is loaded: run the pipeline or open a result file first.")
+        return self.result
+
+    def _make_region(self, name: str, rows: NDArray[np.intp], weight: Weight, spread: Spread) -> NamedRegion:
+        view = average_bin_views(self.need_result(), rows, weight, spread)
+        numbers = (*view.numbers, *list_region_masses(self.need_result(), rows, self.distance_mpc))
+        return NamedRegion(name, rows, replace(view, title=name, numbers=numbers))
 
     def state(self) -> dict[str, Any]:
         """What a workspace keeps."""
-        return {"selected": self.selected, "compared": list(self.compared), "pinned": list(self.pinned)}
+        kept = [region for region in self.regions if region.name == PLOT_REGION]
+        return {
+            "selected": self.selected,
+            "compared": list(self.compared),
+            "pinned": list(self.pinned),
+            "plot_region": [int(row) for row in kept[0].rows] if kept else [],
+        }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Select what `state` told; bins that the result does not have are left out."""
-        self.select(int(state.get("selected", 0)))
-        for bin_id in state.get("pinned", []):
-            if bin_id not in self.pinned:
-                self.toggle_pinned(int(bin_id))
-        for bin_id in state.get("compared", []):
-            if bin_id not in self.shown:
-                self.toggle_compared(int(bin_id))
+        selected = int(np.clip(int(state.get("selected", 0)), 0, self.n_bins))
+        pinned, compared = (
+            tuple(dict.fromkeys(int(b) for b in state.get(key, []) if 1 <= int(b) <= self.n_bins))
+            for key in ("pinned", "compared")
+        )
+        self.selected, self.pinned = selected, pinned
+        self.compared = tuple(b for b in compared if b not in (selected, *pinned))
+        rows = np.array([row for row in state.get("plot_region", []) if 0 <= row < self.n_bins], dtype=np.intp)
+        self.set_plot_region(rows)  # tells of all
 
     def clear_compared(self) -> None:
         """Show the selected bin alone."""
@@ -188,23 +292,50 @@ class Session:
         return int(self.result.bins.bin_id[y, x]) if 0 <= y < ny and 0 <= x < nx else 0
 
     def outlines(self) -> tuple[list[NDArray[np.float64]], list[str]]:
-        """Pixel paths (n, 2) around the shown bins, and their own."""
+        """Pixel paths (n, 2) around the shown bins and those chosen in a plot, and their colours."""
         paths: list[NDArray[np.float64]] = []
         colors: list[str] = []
         if self.result is not None:
-            own = COLORS[1:] if self.region is not None else COLORS
-            for color, bin_id in zip(own, self.shown):
-                parts = trace_outline(self.result.bins.bin_id == bin_id)
+            drawn: list[NDArray[np.bool_]] = [
+                np.isin(self.result.bins.bin_id, region.rows + 1) if region.outlined else np.zeros((1, 1), np.bool_)
+                for region in self.regions
+            ]
+            drawn += [self.result.bins.bin_id == bin_id for bin_id in self.shown[:MAX_DRAWN]]
+            for place, mask in enumerate(drawn):
+                parts = trace_outline(mask)
                 paths += parts
-                colors += [color] * len(parts)
+                colors += [choose_color(place)] * len(parts)
         return paths, colors
 
     def views(self) -> list[BinView]:
-        """What the plots show, in the order of `COLORS`: the region, the selected bin, the compared ones."""
+        """What the plots draw, in the order of their colours: regions, the selected bin, the compared ones."""
+        return self.all_views(MAX_DRAWN)
+
+    def all_views(self, most: int | None = None) -> list[BinView]:
+        """The same, but all, or ``most`` of them."""
         if self.result is None:
             return []
-        first = [] if self.region is None else [self.region]
-        return (first + [BinView.of(self.result, b) for b in self.shown])[: len(COLORS)]
+        first = [region.view for region in self.regions][:most]
+        rest = self.shown if most is None else self.shown[: max(most - len(first), 0)]
+        return first + [BinView.of(self.result, bin_id) for bin_id in rest]
+
+
+def list_region_masses(
+    result: Result, rows: NDArray[np.integer], distance_mpc: float | None
+) -> tuple[PropertyRow, ...]:
+    """Mass formed and rate of some bins in absolute units; nothing without a distance, or without histories."""
+    if distance_mpc is None or not result.prediction.has_histories:
+        return ()
+    mass = compute_total_mass(result, distance_mpc, rows)
+    young = compute_young_share(result.prediction.history("mass_frac"), RATE_GYR)
+    rate = compute_total_mass(result, distance_mpc, rows, young) / (RATE_GYR * 1e9)
+    if not mass > 0:
+        return ()
+    tip = f"Of the stars formed, at {distance_mpc:g} Mpc; IMF of the templates (Kroupa for BC03-MILES)"
+    return (
+        PropertyRow("Mass", f"10^{np.log10(mass):.2f} M☉", tip),
+        PropertyRow("SFR", f"{rate:.3g} M☉/yr over {1e3 * RATE_GYR:.0f} Myr", tip),
+    )
 
 
 def _neighbour(centres: NDArray[np.float64], here: int, direction: NDArray[np.float64]) -> int:

@@ -27,8 +27,12 @@ COLORS: tuple[str, ...] = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442"
 
 
 def choose_color(place: int) -> str:
-    """Colour of the bin at a place (from 0) of those that are shown; they begin anew after the last."""
-    return COLORS[place % len(COLORS)]
+    """Colour of the bin at a place (from 0) of those shown: `COLORS`, then lighter and darker ones, then anew."""
+    tone = (place // len(COLORS)) % 3
+    color = COLORS[place % len(COLORS)]
+    parts = [int(color[k : k + 2], 16) for k in (1, 3, 5)]
+    mixed = [round(part + 0.5 * (255 - part)) if tone == 1 else round(0.6 * part) for part in parts]
+    return color if tone == 0 else f"#{mixed[0]:02x}{mixed[1]:02x}{mixed[2]:02x}"
 
 
 #: Where the youngest age bin begins on a logarithmic axis, Gyr.
@@ -126,6 +130,7 @@ class BinView:
     phot_model: NDArray[np.float64]
     numbers: tuple[PropertyRow, ...]
     estimates: tuple[ScalarEstimate, ...] = ()  # of weights without histories
+    title: str = ""  # of a region: its name
     prior: Mapping[str, CredibleBand] = field(
         default_factory=dict
     )  # of `PRIOR_CURVES`, before any data: mass, light, mh
@@ -169,7 +174,7 @@ class BinView:
     @property
     def name(self) -> str:
         """What is shown, for a legend: a bin, or a region (number 0)."""
-        return f"bin {self.bin_id}" if self.bin_id else "region"
+        return self.title or (f"bin {self.bin_id}" if self.bin_id else "region")
 
     @property
     def residual(self) -> NDArray[np.float32]:

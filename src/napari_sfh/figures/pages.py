@@ -15,13 +15,13 @@ from matplotlib.patheffects import withStroke
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import (
-    COLORS,
     DRAWN_EDGES_GYR,
     LINES_AA,
     MH_EDGES,
     SFH_KINDS,
     BinView,
     CredibleBand,
+    choose_color,
     format_flux_label,
 )
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
@@ -52,7 +52,7 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
     about = f"z = {result.redshift:.5f}{distance}; {result.bins.n_bins} bins; weights {result.model_name}"
     figure.text(0.5, 0.945, about, ha="center", size=9, color="0.35")
     names = maps.list_main_maps(result)
-    panels: Any = figure.subplots(2, 2)
+    panels: Any = figure.subplots(2, 2, subplot_kw={"projection": result.wcs.celestial})
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
     for axes, name in zip(panels.flat, names):
@@ -61,11 +61,20 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
         spec = maps.MAPS[name]
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)
-        axes.set(xticks=[], yticks=[])
+        _label_sky(axes, left=axes in panels[:, 0], bottom=axes in panels[-1, :] or len(names) <= 2)
         figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85, extend="both")
         _scale_bar(axes, result, distance_mpc)
         _compass(axes, result)
     return figure
+
+
+def _label_sky(axes: Any, left: bool, bottom: bool) -> None:
+    """Few small ticks of RA and Dec; their numbers at the page's left and bottom only."""
+    for coordinate, name, shown in zip(axes.coords, ("RA", "Dec"), (bottom, left)):
+        coordinate.set_ticks(number=4)
+        coordinate.set_ticklabel(size=7, exclude_overlapping=True)
+        coordinate.set_ticklabel_visible(shown)
+        coordinate.set_axislabel(name if shown else " ", size=8)
 
 
 #: White behind black: readable on maps of any colour.
@@ -125,7 +134,7 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     figure.suptitle(f"{result.name}, {names}; weights {result.model_name}", size=11)
     grid = figure.add_gridspec(3, 4, height_ratios=[2.2, 2.2, 1])
     sfh, cumulative, mh, spread = (figure.add_subplot(grid[0, k]) for k in range(4))
-    for color, view in zip(COLORS, views):
+    for color, view in ((choose_color(k), view) for k, view in enumerate(views)):
         draw_age_steps(sfh, view.sfh(kind), color, view.name)
         draw_age_steps(mh, view.mh, color)
         spread.stairs(view.metallicity_distribution(kind), MH_EDGES, color=color, lw=1.5)

@@ -26,6 +26,7 @@ from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, find_fill_values, mark_masked
+from napari_sfh.io.fits_access import holds_rounded_floats
 from napari_sfh.io.hst_header import SUBSTITUTE_FILTERS, find_camera_name, find_filter_name, read_flux_calibration
 from napari_sfh.io.image_reader import ImageReader, to_native_float32
 from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
@@ -34,6 +35,8 @@ from napari_sfh.types import F32, Cube, Mosaic
 #: Errors from a weight map that exceed the image's own scatter by this factor show that it is no inverse variance.
 #: (One-sided: in crowded fields the scatter is more than noise.)
 _MAX_ERROR_OVER_SCATTER = 4.0
+#: Share of an image's zeros that lie among zeros where an area was not observed.
+_CONNECTED = 0.3
 
 
 def is_camera_substitute(mosaic: Mosaic, instrument: Instrument | None = None) -> bool:
@@ -86,9 +89,7 @@ class CutoutReader:
     def _noise(self) -> tuple[float, float, float]:
         """Scatter and level of the image in stored units, factor on 1/sqrt(weight): from strips spread over it."""
         strips, weights, raw = [], [], []
-        height = min(32, self.shape[0])
-        for y in np.linspace(0, self.shape[0] - height, 12).astype(int):
-            strip = (slice(int(y), int(y) + height), slice(None))
+        for strip in self._strips():
             data = to_native_float32(self.image[strip])
             raw.append(data)
             weight = np.ones_like(data) if self.weight is None else self._weights(strip)
@@ -107,6 +108,31 @@ class CutoutReader:
         relative = scatter > 0 and implied > _MAX_ERROR_OVER_SCATTER * scatter
         return scatter, level, float(scatter / implied) if relative else 1.0
 
+    @cached_property
+    def _zero_is_missing(self) -> bool:
+        """Whether exact zeros are pixels that nobody observed; asked only where no weight map says it.
+
+        Drizzle leaves zeros outside the exposures, in connected areas of floating-point images; the noise of such
+        images is never exactly zero. Zeros of counts, and scattered ones of images that were clipped at zero or that
+        a compression rounded, are numbers.
+        """
+        strips = [self.image[ysl, xsl] for ysl, xsl in self._strips()]
+        whole = all(bool(np.all(strip[np.isfinite(strip)] % 1 == 0)) for strip in strips)
+        zero = [strip == 0 for strip in strips]
+        inner = sum(
+            int(np.count_nonzero(z[1:-1, 1:-1] & z[:-2, 1:-1] & z[2:, 1:-1] & z[1:-1, :-2] & z[1:-1, 2:])) for z in zero
+        )
+        if whole or inner > _CONNECTED * sum(int(np.count_nonzero(z)) for z in zero):
+            return not whole
+        clipped = not any(bool(np.any(strip < 0)) for strip in strips)
+        return not (clipped or holds_rounded_floats(self.image.path, self.image.index))
+
+    def _strips(self) -> list[tuple[slice, slice]]:
+        """Strips of rows spread over the image."""
+        height = min(32, self.shape[0])
+        rows = np.linspace(0, self.shape[0] - height, 12).astype(int)
+        return [(slice(int(y), int(y) + height), slice(None)) for y in rows]
+
     @property
     def fill_values(self) -> tuple[float, ...]:
         """Numbers of the image that mean that nothing was observed, as stored."""
@@ -122,7 +148,7 @@ class CutoutReader:
         data = to_native_float32(self.image[ysl, xsl])
         scatter, level, scale = self._noise
         if self.weight is None:
-            bad = data == 0
+            bad = data == 0 if self._zero_is_missing else np.zeros(data.shape, dtype=bool)
             error: F32 = np.full(data.shape, scatter * self.factor, dtype=np.float32)
         else:
             weight = self._weights((ysl, xsl))

@@ -91,6 +91,28 @@ class ImageReader:
                     raise EOFError("the file ends early")
                 out[i : i + step] = piece
 
+    def read_spectrum(self, n: int, y: int, x: int) -> NDArray[np.float32]:
+        """The first ``n`` planes of a plain cube at one spaxel, in single reads: astropy needs 0.1 ms for each.
+
+        Raises
+        ------
+        SfhInputError
+            The file cannot be read there (truncated or damaged).
+        """
+        assert self.is_plain
+        with self._reading():
+            nx, ny = self._open()[self.index].shape[-1], self._open()[self.index].shape[-2]
+            if self._raw is None:
+                self._raw = self.path.open("rb", buffering=0)
+            first, plane = (self._offset or 0) + 4 * (y * nx + x), 4 * nx * ny
+            pieces = []
+            for k in range(n):
+                self._raw.seek(first + k * plane)
+                pieces.append(self._raw.read(4) or b"")
+            if any(len(piece) != 4 for piece in pieces):
+                raise EOFError("the file ends early")
+            return np.frombuffer(b"".join(pieces), dtype=">f4").astype(np.float32)
+
     @property
     def is_plain(self) -> bool:
         """Whether the pixels lie in the file as big-endian float32, neither compressed nor scaled."""

@@ -212,7 +212,12 @@ def _halve_precision(tensor: torch.Tensor) -> torch.Tensor:
 
 def hash_bundle_tensors(bundle: Bundle) -> str:
     """Hash of every tensor of a bundle, whatever its metadata say: the same before and after a release."""
-    return _digest("", _collect_tensors(bundle.model, bundle.filters, bundle.basis))
+    return hash_tensors(_collect_tensors(bundle.model, bundle.filters, bundle.basis))
+
+
+def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
+    """sha256 over tensors by name: their types, shapes and bytes."""
+    return _digest("", {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def _collect_tensors(
@@ -283,7 +288,7 @@ def _check_tensors(path: Path, meta: Mapping[str, Any], tensors: Mapping[str, to
 
 def _check_answer(meta: Mapping[str, Any], tensors: Mapping[str, torch.Tensor], made: Mapping[str, Any]) -> None:
     """Refuse settings with which the network answers otherwise than when it was saved."""
-    stored = meta.get("probe") or _read_released_probes().get(_digest("", tensors))
+    stored = meta.get("probe") or _read_released_probes().get(hash_tensors(tensors))
     if stored is None:
         return  # of another's making, before bundles held their answer
     if is_other_answer(compute_probe_answer(made["model"], made["features"], made["instrument"]), stored):

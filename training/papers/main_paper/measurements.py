@@ -69,6 +69,7 @@ class PaperMeasurements:
     model_flux: F32 | None  # (N, W) rebuilt from the answers
     model_phot: F32 | None  # (N, B)
     realistic: PredictionsWithTruth | None  # the same objects with noise of real spectra
+    noise: Mapping[str, Means]  # the same objects with parts of that noise, point values
     by_snr: Mapping[float, Means]
     ablation: AblationTest
     ppxf: list[ppxf_comparison.PpxfTestFit]
@@ -105,6 +106,7 @@ def measure_paper_figures(
         model_flux=model_flux,
         model_phot=model_phot,
         realistic=_observe_with_real_noise(few, bundle, settings, progress),
+        noise=_observe_with_parts_of_noise(few, bundle, settings.device, progress),
         by_snr=by_snr,
         ablation=measure_ablation(bundle, few.first(settings.n_ablation), settings.device, progress),
         ppxf=_fit_with_ppxf(few, settings, progress),
@@ -154,20 +156,53 @@ def measure_ablation(
     return AblationTest({k: truth[k] for k in MEAN_NAMES}, found)
 
 
+#: Parts of the noise of the prior `wide`, added one after the other: its name and the settings of the prior.
+NOISE_PARTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("residuals of sky lines, independent pixels", ("sky", "redshift", "background")),
+    ("and correlated pixels", ("correlation", "broadened")),
+    ("and wrong errors", ("error_scale_dex",)),
+    ("and wiggles of the calibration", ("wiggle",)),
+)
+
+
+def _change_noise(few: TestSet, parts: tuple[str, ...] | None) -> TestSet:
+    """The same objects with settings of the noise of the prior `wide`, or with all of it."""
+    assert few.prepared is not None
+    config, wide = few.prepared.config, load_prior("wide").noise
+    if parts is None:
+        noise = replace(wide, snr=config.noise.snr)
+    else:
+        changes: dict[str, Any] = {k: getattr(wide, k) for k in parts}
+        noise = replace(config.noise, **changes)
+    worse = replace(config, noise=noise)
+    blocks = tuple(
+        replace(b, source=replace(b.source, config=worse)) if isinstance(b.source, FreshSource) else b
+        for b in few.blocks
+    )
+    return replace(few, blocks=blocks)
+
+
 def _observe_with_real_noise(
     few: TestSet, bundle: Bundle, settings: PaperFigureSettings, progress: ReportProgress | None
 ) -> PredictionsWithTruth | None:
     """The same objects with the noise of the prior `wide`: residuals of sky lines, correlation, wiggles, masks."""
     if few.prepared is None:
         return None
-    config = few.prepared.config
-    worse = replace(config, noise=replace(load_prior("wide").noise, snr=config.noise.snr))
-    blocks = tuple(
-        replace(b, source=replace(b.source, config=worse)) if isinstance(b.source, FreshSource) else b
-        for b in few.blocks
-    )
-    observed = ((data, block.labels) for block, data in replace(few, blocks=blocks).observe())
+    observed = ((data, block.labels) for block, data in _change_noise(few, None).observe())
     return predict_test_set(observed, bundle, settings.device, "realistic noise", few.n, settings.draws, progress)
+
+
+def _observe_with_parts_of_noise(
+    few: TestSet, bundle: Bundle, device: str, progress: ReportProgress | None
+) -> dict[str, Means]:
+    """Which part of that noise matters."""
+    found: dict[str, Means] = {}
+    keys: tuple[str, ...] = ()
+    for name, more in NOISE_PARTS if few.prepared is not None else ():
+        report_progress(Progress(name, 0, few.n), progress)
+        keys = (*keys, *more)
+        found[name] = _predict_means([data for _, data in _change_noise(few, keys).observe()], bundle, device)
+    return found
 
 
 def _fit_with_ppxf(

@@ -33,6 +33,8 @@ def build_paper_tables(m: PaperMeasurements) -> dict[str, Any]:
     out["snr_scatter_ratio"] = _scatter_ratios(out["by_snr"])
     if m.realistic is not None:
         out["realistic_noise"] = metrics.measure_accuracy(m.realistic.found, m.realistic.truth)
+    if m.noise:
+        out["noise_parts"] = {k: metrics.measure_accuracy(found, main.truth) for k, found in m.noise.items()}
     if m.ppxf:
         rows = [f.index for f in m.ppxf]
         found = {k: np.array([f.means[k] for f in m.ppxf]) for k in MEAN_NAMES}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
@@ -24,7 +24,7 @@ from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.time_axes import TIME_AXES
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
-from napari_sfh.analysis.bin_view import COLORS, SFH_KINDS, BinView, PropertyRow
+from napari_sfh.analysis.bin_view import SFH_KINDS, BinView, choose_color
 from napari_sfh.types import Result
 
 _EMPTY = (
@@ -32,47 +32,82 @@ _EMPTY = (
 )
 
 
+#: Width in pixels of the numbers of one bin, and of each further one; bins beside each other at most.
+_FIRST_WIDTH, _NEXT_WIDTH, _MAX_WIDTH, _MAX_COLUMNS = 236, 110, 400, 12
+
+
 class PropertyTable(QScrollArea):
-    """The numbers of one bin, one line each, selectable with the mouse."""
+    """The numbers of the shown bins and regions beside each other, one line each, selectable with the mouse."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setStyleSheet(f"QLabel {{ font-size: {POINTS}pt; padding: 0; margin: 0; }}")
-        self._rows: list[tuple[QLabel, QLabel]] = []
+        self._heads: list[QLabel] = []
+        self._labels: list[QLabel] = []
+        self._values: list[list[QLabel]] = []
         body = QWidget()
         self._grid = QGridLayout(body)
         self._grid.setContentsMargins(4, 0, 0, 0)
         self._grid.setVerticalSpacing(0)
         self._grid.setHorizontalSpacing(6)
-        self._grid.setColumnStretch(1, 1)
         self.setWidget(body)
+        self.setFixedWidth(_FIRST_WIDTH)
 
-    def show_numbers(self, numbers: tuple[PropertyRow, ...]) -> None:
-        """Fill the lines; they are made at the first call only."""
-        while len(self._rows) < len(numbers):
-            self._add_row()
-        for row, (label, value) in enumerate(self._rows):
-            label.setVisible(row < len(numbers))
-            value.setVisible(row < len(numbers))
-        for (label, value), number in zip(self._rows, numbers):
-            label.setText(number.label)
-            value.setText(number.text)
-            label.setToolTip(number.tip)
-            value.setToolTip(number.tip)
+    def show_numbers(self, views: Sequence[BinView]) -> None:
+        """Fill a column for each bin or region; labels are made when they are needed first."""
+        shown = list(views)[:_MAX_COLUMNS]
+        rows = list_common_labels(shown)
+        self._grow(len(rows), len(shown))
+        several = len(shown) > 1
+        self.setFixedWidth(min(_FIRST_WIDTH + _NEXT_WIDTH * (len(shown) - 1), _MAX_WIDTH))
+        for k, head in enumerate(self._heads):
+            head.setVisible(several and k < len(shown))
+            if several and k < len(shown):
+                head.setText(f'<span style="color:{choose_color(k)}">■</span> {shown[k].name}')
+        told = [{number.label: number for number in view.numbers} for view in shown]
+        for row, label in enumerate(self._labels):
+            used = row < len(rows)
+            label.setVisible(used)
+            if used:
+                label.setText(rows[row])
+                label.setToolTip(next((each[rows[row]].tip for each in told if rows[row] in each), ""))
+            for k, value in enumerate(self._values[row]):
+                value.setVisible(used and k < len(shown))
+                value.setWordWrap(not several)  # beside each other they scroll
+                if used and k < len(shown):
+                    number = told[k].get(rows[row])
+                    value.setText("" if number is None else number.text)
+                    value.setToolTip("" if number is None else number.tip)
 
-    def _add_row(self) -> None:
-        label, value = QLabel(), QLabel()
-        row = len(self._rows)
+    def _grow(self, rows: int, columns: int) -> None:
+        while len(self._heads) < columns:
+            head = QLabel()
+            self._grid.addWidget(head, 0, len(self._heads) + 1)
+            self._grid.setColumnStretch(len(self._heads) + 1, 1)
+            self._heads.append(head)
+            for row, values in enumerate(self._values):
+                values.append(self._make_value(row, len(values)))
+        while len(self._labels) < rows:
+            row, label = len(self._labels), QLabel()
+            self._grid.addWidget(label, row + 1, 0, Qt.AlignmentFlag.AlignTop)
+            self._grid.setRowStretch(row + 1, 0)
+            self._grid.setRowStretch(row + 2, 1)
+            self._labels.append(label)
+            self._values.append([self._make_value(row, k) for k in range(len(self._heads))])
+
+    def _make_value(self, row: int, column: int) -> QLabel:
+        value = QLabel()
         value.setWordWrap(True)
         value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._grid.addWidget(label, row, 0, Qt.AlignmentFlag.AlignTop)
-        self._grid.addWidget(value, row, 1, Qt.AlignmentFlag.AlignTop)
-        self._grid.setRowStretch(row, 0)
-        self._grid.setRowStretch(row + 1, 1)
-        self._rows.append((label, value))
+        self._grid.addWidget(value, row + 1, column + 1, Qt.AlignmentFlag.AlignTop)
+        return value
+
+
+def list_common_labels(views: Sequence[BinView]) -> list[str]:
+    """Labels of the numbers of bins and regions, each once, in the order of the first that has it."""
+    return list(dict.fromkeys(number.label for view in views for number in view.numbers))
 
 
 class BinPanel(QWidget):
@@ -97,7 +132,6 @@ class BinPanel(QWidget):
         self.estimates.hide()
         self._result: Result | None = None
         self.numbers = PropertyTable()
-        self.numbers.setFixedWidth(236)
         self.controls = self._make_controls(on_save_plots, on_save_table)
         self.legend = QLabel()
         self.legend.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -222,15 +256,19 @@ class BinPanel(QWidget):
         self.pin_button.native.setChecked(session.selected in session.pinned)
         for button in (self.plots_button, self.table_button):
             button.enabled = bool(views)
-        self.legend.setText(_format_legend(views, session.pinned))
+        excess = session.describe_excess()
+        self.legend.setText(_format_legend(views, session.pinned) + (f"&nbsp;&nbsp;… {excess}" if excess else ""))
+        self.legend.setToolTip(f"{len(session.shown)} bins: {', '.join(map(str, session.shown))}")
         if views:
             self.plots.draw(views)
             if not views[0].has_history:
                 self.estimates.draw([view.estimates for view in views])
-            self.numbers.show_numbers(views[0].numbers)
+            self.numbers.show_numbers(views)
 
     def release(self) -> None:
         """Listen no longer."""
+        self.plots.release()
+        self.estimates.release()
         self._session.selection_changed.disconnect(self.refresh, missing_ok=True)
 
     def _pin(self, _: object = None) -> None:
@@ -242,8 +280,8 @@ class BinPanel(QWidget):
 
 def _format_legend(views: list[BinView], pinned: tuple[int, ...]) -> str:
     """The shown bins in their colours; a dot marks those that are pinned."""
-    parts = [
-        f'<span style="color:{color}">■</span> {view.name.removeprefix("bin ")}{"•" if view.bin_id in pinned else ""}'
-        for color, view in zip(COLORS, views)
-    ]
+    parts = []
+    for k, view in enumerate(views):
+        dot = "•" if view.bin_id in pinned else ""
+        parts.append(f'<span style="color:{choose_color(k)}">■</span> {view.name.removeprefix("bin ")}{dot}')
     return "&nbsp;&nbsp;".join(parts)

@@ -41,8 +41,9 @@ class FileRow(QWidget):
         super().__init__()
         self.open = PushButton(text="Open…", tooltip="A result, a cube or a workspace; or drop it on the window")
         self.save = PushButton(
-            text="Save workspace…", tooltip="All that the window shows: files, settings, bins, regions, view"
+            text="Workspace…", tooltip="Save all that the window shows: files, settings, bins, regions, view"
         )
+        self.help = PushButton(text="Help", tooltip="Keys, what each number and map means, documentation (F1)")
         self._menu = QMenu(self)
         self._menu.setToolTipsVisible(True)
         self._menu.aboutToShow.connect(self._fill)
@@ -55,7 +56,7 @@ class FileRow(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 2, 0, 2)
         layout.setSpacing(3)
-        for widget, stretch in ((self.open.native, 2), (self.recent, 2), (self.save.native, 3)):
+        for widget, stretch in ((self.open.native, 2), (self.recent, 2), (self.save.native, 3), (self.help.native, 1)):
             layout.addWidget(widget, stretch)
 
     def enable(self, may_open: bool, may_save: bool) -> None:

@@ -19,6 +19,7 @@ from napari_sfh._qt.plots.plot_items import (
     BandCurves,
     PanelViewBox,
     add_action,
+    histogram_corners,
     make_bare_plot,
     make_label_style,
     pg,
@@ -36,6 +37,7 @@ from napari_sfh.analysis.bin_view import (
     format_flux_label,
 )
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.physics.ages import AGE_WIDTH_YR
 
 #: Panels: name to its plots, and each plot's place: row, column, rows, columns.
 PANELS: dict[str, tuple[str, ...]] = {
@@ -82,6 +84,10 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._bands = BandPlot(self.sed)
         self._place_panels()
         self.curves = {name: BandCurves(getattr(self, name)) for name in ("sfh", "cumulative", "mh")}
+        self._priors = {"sfh": pg.PlotCurveItem(), "mh": pg.PlotCurveItem()}
+        for name, curve in self._priors.items():
+            curve.setZValue(-5)
+            self._plots[name].addItem(curve, ignoreBounds=True)
         self._make_times()
         self._spectrum = SpectrumPlot(self.spectrum, self.residual)
         self._set_time_ranges()
@@ -164,6 +170,12 @@ class BinPlots(pg.GraphicsLayoutWidget):
         if clipboard is not None and self._views:
             clipboard.setText(format_panel_numbers(self._views, name, self.kind))
 
+    def release(self) -> None:
+        """Empty the scene before Python ends: items whose plots have gone print tracebacks."""
+        for plot in self._plots.values():
+            plot.clear()
+        self.ci.clear()
+
     def set_time_axis(self, key: str) -> None:
         """Draw histories over the lookback time's logarithm or the time itself (a key of `TIME_AXES`)."""
         self.time = TIME_AXES[key]
@@ -230,6 +242,8 @@ class BinPlots(pg.GraphicsLayoutWidget):
         for line in self.times.values():
             line.setPen(pg.mkPen(colors.text, style=Qt.PenStyle.DashLine))
             line.label.setColor(colors.text)
+        for curve in self._priors.values():
+            curve.setPen(pg.mkPen(colors.faint, width=1.5, style=Qt.PenStyle.DashLine))
         self._spectrum.set_colors(colors)
         self._bands.set_colors(colors)
 
@@ -259,6 +273,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._draw_histories([view for view in views if view.has_history])
         first = views[0] if views else None
         self._spectrum.draw(first)
+        self._spectrum.overlay(views)
         self._bands.draw(first)
         # Else the first painting finds the new ranges, and asks for a second one.
         self.scene().prepareForPaint()
@@ -269,7 +284,22 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.curves["cumulative"].draw(self.time.edges, [v.cumulative_share(self.kind) for v in views], histogram=False)
         self._draw_times(views)
         self._draw_metallicity(views)
+        self._draw_priors(views)
         self.sfh.setYRange(0, _top_of_bands(histories), padding=0)
+
+    def _draw_priors(self, views: Sequence[BinView]) -> None:
+        """What was believed before any data, dashed, where the weights say it."""
+        prior = dict(views[0].prior) if views else {}
+        shown = {"sfh": prior.get("light" if self.kind == "light" else "mass"), "mh": prior.get("mh")}
+        if self.kind == "sfr" and shown["sfh"] is not None:
+            shown["sfh"] = shown["sfh"].scaled(1e9 / AGE_WIDTH_YR)
+        if self.metallicity != "age":
+            shown["mh"] = None
+        for name, curve in self._priors.items():
+            band = shown[name]
+            curve.setVisible(band is not None)
+            if band is not None:
+                curve.setData(*histogram_corners(self.time.edges, band.value))
 
     def _draw_times(self, views: Sequence[BinView]) -> None:
         times = views[0].formed(tuple(self.times), self.kind).value if views else np.full(2, np.nan)

@@ -16,7 +16,7 @@ from napari_sfh.physics.quantities import QUANTITIES
 #: Histograms that are drawn at most, beside the curve of formation times.
 MAX_QUANTITIES = 6
 #: Objects that are drawn at once.
-MAX_OBJECTS = 7
+MAX_OBJECTS = 14
 #: Formation times that make a curve of their own.
 LEAST_TIMES = 3
 

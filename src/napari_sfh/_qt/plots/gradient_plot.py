@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox
 from napari_sfh._qt.plots.plot_items import Ribbon, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS
@@ -15,7 +16,10 @@ class GradientPlot(pg.GraphicsLayoutWidget):
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
-        self.plot = make_bare_plot(self)
+        self.box = BrushBox()
+        self.plot = make_bare_plot(None, view_box=self.box)
+        self.ci.addItem(self.plot)
+        self.plot.setToolTip(BRUSH_TIP)
         self._out = pg.ScatterPlotItem(size=3, pen=None)
         self._in = pg.ScatterPlotItem(size=4, pen=None)
         self._spread, self._error = Ribbon(70), Ribbon(110)
@@ -39,6 +43,7 @@ class GradientPlot(pg.GraphicsLayoutWidget):
         self._error.set_color(colors.model)
         self._line.setPen(pg.mkPen(colors.model, width=2))
         self._here.setPen(pg.mkPen(COLORS[5], width=2))
+        self.box.set_color(colors.text)
         style_axes(self.plot, colors)
 
     def draw(self, made: Gradient) -> None:
@@ -47,6 +52,7 @@ class GradientPlot(pg.GraphicsLayoutWidget):
         seen = np.isfinite(data.value) & np.isfinite(data.r)
         self._in.setData(data.r[made.used], data.value[made.used])
         self._out.setData(data.r[seen & ~made.used], data.value[seen & ~made.used])
+        self.box.set_points(data.r[seen], data.value[seen], np.flatnonzero(seen))
         self._median.setData(run.r, run.median)
         self._spread.between(run.r, run.low, run.high)
         r = np.linspace(float(data.r[made.used].min()), float(data.r[made.used].max()), 60)

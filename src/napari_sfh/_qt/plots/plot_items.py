@@ -16,7 +16,7 @@ from qtpy.QtGui import QPainterPath
 from qtpy.QtWidgets import QGraphicsPathItem, QMenu
 
 from napari_sfh._qt.widgets.theme import POINTS, Palette
-from napari_sfh.analysis.bin_view import COLORS, CredibleBand
+from napari_sfh.analysis.bin_view import COLORS, CredibleBand, choose_color
 
 # Where several bindings are installed, pyqtgraph must take the one that napari uses.
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
@@ -156,16 +156,26 @@ class BandCurves:
     """One curve and one band for each bin that can be shown at once, in one plot."""
 
     def __init__(self, plot: pg.PlotItem) -> None:
-        self.curves = [pg.PlotCurveItem(connect="finite") for _ in COLORS]
-        self.ribbons = [Ribbon(70 if i == 0 else 25) for i, _ in enumerate(COLORS)]
-        for color, curve, ribbon in zip(COLORS, self.curves, self.ribbons):
-            curve.setPen(pg.mkPen(color, width=2))
-            ribbon.set_color(color)
-            plot.addItem(ribbon, ignoreBounds=True)
-            plot.addItem(curve)
+        self._plot = plot
+        self.curves: list[pg.PlotCurveItem] = []
+        self.ribbons: list[Ribbon] = []
+        for _ in COLORS:
+            self._add_curve()
+
+    def _add_curve(self) -> None:
+        place = len(self.curves)
+        curve, ribbon = pg.PlotCurveItem(connect="finite"), Ribbon(70 if place == 0 else 25)
+        curve.setPen(pg.mkPen(choose_color(place), width=2))
+        ribbon.set_color(choose_color(place))
+        self._plot.addItem(ribbon, ignoreBounds=True)
+        self._plot.addItem(curve)
+        self.curves.append(curve)
+        self.ribbons.append(ribbon)
 
     def draw(self, x: NDArray[np.floating], bands: Sequence[CredibleBand], histogram: bool) -> None:
-        """Show one band per bin; further curves are emptied."""
+        """Show one band per bin; further curves are hidden."""
+        while len(self.curves) < len(bands):
+            self._add_curve()
         for i, (curve, ribbon) in enumerate(zip(self.curves, self.ribbons)):
             shown = i < len(bands)
             curve.setVisible(shown)

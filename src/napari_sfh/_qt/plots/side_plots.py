@@ -13,6 +13,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox
 from napari_sfh._qt.plots.plot_items import Ribbon, histogram_corners, make_bare_plot, pg, style_axes
 from napari_sfh._qt.plots.spectrum_plot import choose_flux_range, describe_flux
 from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES
@@ -37,7 +38,10 @@ class OneToOne(pg.GraphicsLayoutWidget):
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
-        self.plot = make_bare_plot(self)
+        self.box = BrushBox()
+        self.plot = make_bare_plot(None, view_box=self.box)
+        self.ci.addItem(self.plot)
+        self.plot.setToolTip(BRUSH_TIP)
         self._image = pg.ImageItem()
         self._image.setColorMap(pg.colormap.get("viridis"))
         self._errors = pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0))
@@ -57,6 +61,7 @@ class OneToOne(pg.GraphicsLayoutWidget):
         self._errors.setData(pen=pg.mkPen(colors.faint))
         self._line.setPen(pg.mkPen(colors.text, width=1, style=Qt.PenStyle.DashLine))
         self._here.setPen(pg.mkPen(COLORS[5], width=2))
+        self.box.set_color(colors.text)
         style_axes(self.plot, colors)
 
     def draw(self, comparison: Comparison, key: str, use: NDArray[np.bool_]) -> None:
@@ -64,6 +69,7 @@ class OneToOne(pg.GraphicsLayoutWidget):
         (own, other), (own_error, other_error) = comparison.pair(key), comparison.pair_errors(key)
         good = use & np.isfinite(own) & np.isfinite(other)
         x, y = other[good], own[good]
+        self.box.set_points(x, y, np.flatnonzero(good))
         low, high = robust_limits(np.concatenate([x, y]), 0.5, 99.5)
         room = 0.08 * (high - low)
         low, high = low - room, high + room
@@ -327,6 +333,9 @@ class ToolDock(QWidget):
 
     def release(self) -> None:
         """Follow the theme no longer, and go."""
+        for plot in self._plots:
+            if isinstance(plot, pg.GraphicsLayoutWidget):
+                plot.ci.clear()
         self._viewer.events.theme.disconnect(self._theme)
         self.deleteLater()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
@@ -9,8 +11,11 @@ from qtpy.QtGui import QPainterPath
 
 from napari_sfh._qt.plots.plot_items import Ribbon, pg
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import LINES_AA, BinView
+from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_color
 from napari_sfh.instruments.instrument import Instrument
+
+#: Spectra of compared bins that are drawn at once.
+MAX_SPECTRA = 6
 
 
 class SpectrumPlot:
@@ -29,6 +34,7 @@ class SpectrumPlot:
         self._data = pg.PlotCurveItem(connect="finite")
         self._model = pg.PlotCurveItem()
         self._difference = pg.PlotCurveItem(connect="finite")
+        self._others: list[pg.PlotCurveItem] = []
         self._error = Ribbon(90)
         self._masked = [Ribbon(45), Ribbon(45)]
         self._zero = pg.InfiniteLine(0, angle=0)
@@ -102,6 +108,19 @@ class SpectrumPlot:
         self._error.between(view.wave_aa, -view.error, view.error)
         self._masked[1].spans(view.masked, -100 * size, 100 * size)
         self.residual.setYRange(-size, size, padding=0)
+
+    def overlay(self, views: Sequence[BinView]) -> None:
+        """Draw the spectra of compared bins upon that of the first, from the second of ``views`` on."""
+        shown = list(views)[1 : MAX_SPECTRA + 1]
+        while len(self._others) < len(shown):
+            curve = pg.PlotCurveItem(connect="finite", pen=pg.mkPen(choose_color(len(self._others) + 1), width=1))
+            curve.setZValue(2)
+            self.spectrum.addItem(curve, ignoreBounds=True)
+            self._others.append(curve)
+        for k, curve in enumerate(self._others):
+            curve.setVisible(k < len(shown))
+            if k < len(shown):
+                curve.setData(shown[k].wave_aa, shown[k].flux)
 
     def _fit_flux(self, *_: object) -> None:
         """The range of flux for the wavelengths in sight: they stay when another bin is shown."""

@@ -17,6 +17,7 @@ from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_file_edit, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import tool_tasks
+from napari_sfh._qt.plots.brush_link import BrushLink
 from napari_sfh._qt.plots.side_plots import (
     HistoryLegend,
     HistoryPlots,
@@ -102,6 +103,7 @@ class ComparisonTool(Tool):
     def _make_dock(self) -> None:
         colors = get_palette(self.host.viewer.theme)
         self.plot, self.sfhs, self.legend = OneToOne(colors), HistoryPlots(colors, spectrum=False), HistoryLegend()
+        self._brush = BrushLink(self.plot.box, self.host.session, self.host.attempt)
         self.kind = make_sfh_kind_choice(self._kind_changed)
         self.figure_button = make_save_button(
             "Figure…", "Maps, differences and plots as PNG, PDF or SVG", self._ask_figure

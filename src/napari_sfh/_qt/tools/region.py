@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, PushButton, show_file_dialog
+from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton, show_file_dialog
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
@@ -19,6 +19,7 @@ from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh.analysis.bin_view import choose_color
 from napari_sfh.analysis.region_files import RegionFile, read_regions, write_regions
 from napari_sfh.analysis.regions import Outline, Spread, Weight
 from napari_sfh.errors import SfhInputError
@@ -66,12 +67,15 @@ class RegionLayer:
         self._on_found = weakref.WeakMethod(on_found)
         self._weight: Weight = "mass"
         self._spread: Spread = "scatter"
+        self._separate = False
+        self._names: tuple[str, ...] = ()
         self._layer: Any = None
         self._read: list[Outline] = []
 
-    def draw(self, shape: str = "lasso") -> None:
-        """Wait for a shape (a key of `SHAPES`) drawn with the mouse; an older region is replaced."""
-        layer = self._empty_layer()
+    def draw(self, shape: str = "lasso", add: bool = False) -> None:
+        """Wait for a shape (a key of `SHAPES`) drawn with the mouse; older regions are replaced, unless it is added."""
+        layer = self._find() if add else None
+        layer = self._empty_layer() if layer is None else layer
         self._viewer.layers.selection.active = layer
         layer.mode = SHAPES[shape][0]
 
@@ -100,6 +104,10 @@ class RegionLayer:
             layer.feature_defaults = {HOLE: False}
             layer.current_edge_color = "white"
         self.refresh()
+
+    def put_back(self, outlines: Sequence[tuple[Any, bool]]) -> None:
+        """Draw regions again that were taken down as corners (n, 2) and whether their inside counts."""
+        self.set_outlines([Outline(np.asarray(points, dtype=float), include) for points, include in outlines])
 
     def _empty_layer(self) -> Any:
         if self._layer is None or self._layer not in self._viewer.layers:
@@ -132,6 +140,16 @@ class RegionLayer:
         """Let the bands show the ``scatter`` among the bins or the ``error`` of the mean."""
         self._spread = spread
         self.refresh()
+
+    def separate(self, separate: bool, names: Sequence[str] = ()) -> None:
+        """Take each shape for a region of its own, with these names (then A, B, C), or all for one region."""
+        self._separate, self._names = separate, tuple(names)
+        self.refresh()
+
+    def list_names(self) -> list[str]:
+        """Names of the shapes that are no holes, where each is a region."""
+        n = sum(outline.include for outline in self.outlines())
+        return [name_region(k) if k >= len(self._names) else self._names[k] for k in range(n)]
 
     def clear(self) -> None:
         """Take the region away."""
@@ -170,12 +188,41 @@ class RegionLayer:
             layer.mode = "pan_zoom"
         shapes = self.outlines()
         try:
-            found = self._session.set_region(shapes, self._weight, self._spread)
+            found = self._session.set_regions(self._group(shapes), self._weight, self._spread)
         except SfhInputError:
-            found = 0
+            found = {}
+        self._label(layer, shapes)
         on_found = self._on_found()
         if on_found is not None and shapes:
-            on_found(found if self._session.region is not None else 0)
+            on_found(sum(found.values()) if self._session.region is not None else 0)
+
+    def _group(self, shapes: list[Outline]) -> dict[str, list[Outline]]:
+        """Outlines by region: one of all, or one of each; a hole counts in all."""
+        if not shapes:
+            return {}
+        if not self._separate:
+            return {"region": shapes}
+        holes = [shape for shape in shapes if not shape.include]
+        inside = [shape for shape in shapes if shape.include]
+        return {name: [shape, *holes] for name, shape in zip(self.list_names(), inside)}
+
+    def _label(self, layer: Any, shapes: list[Outline]) -> None:
+        """Names beside the shapes, in the colours of their histories."""
+        if not self._separate:
+            if "name" in layer.features and layer.text.visible:
+                layer.text.visible = False
+                layer.edge_color = ["white" if shape.include else "red" for shape in shapes]
+            return
+        names = iter(self.list_names())
+        told = [next(names) if shape.include else "" for shape in shapes]
+        features = layer.features.copy()
+        features["name"] = told
+        places = iter(range(len(told)))
+        colors = [choose_color(next(places)) if shape.include else "red" for shape in shapes]
+        with layer.events.data.blocker():
+            layer.features = features
+            layer.text = {"string": "{name}", "size": 12, "color": "white", "anchor": "upper_left"}
+            layer.edge_color = colors
 
 
 def make_weak_refresh(region: RegionLayer) -> Callable[[], None]:
@@ -188,6 +235,12 @@ def make_weak_refresh(region: RegionLayer) -> Callable[[], None]:
             target.refresh()
 
     return update
+
+
+def name_region(place: int) -> str:
+    """A, B, ... Z, A1, ... for the region at a place (from 0)."""
+    letter, round_ = chr(ord("A") + place % 26), place // 26
+    return f"{letter}{round_ or ''}"
 
 
 class RegionForm:
@@ -206,16 +259,25 @@ class RegionForm:
             value="scatter",
             tooltip="16-84 % range of the bins, or the mean's error from the bins' own, taken as independent",
         )
-        self.draw = PushButton(text="Draw", tooltip="Draw a region on the map (Alt+R)")
+        self.draw = PushButton(text="Draw", tooltip="Draw a region on the map in place of the others (Alt+R)")
+        self.add = PushButton(text="Draw another", tooltip="Draw a further shape; the others stay")
+        self.each = CheckBox(
+            text="each shape is a region of its own",
+            value=False,
+            tooltip="Histories and numbers of all regions side by side; else the shapes are one region",
+        )
+        self.names = LineEdit(
+            label="Names", tooltip="Of the regions, separated by commas; A, B, C where there are none", value=""
+        )
+        self.names.native.setPlaceholderText("A, B, C")
         self.clear = PushButton(text="Clear", tooltip="Show the selected bins alone")
         self.open = PushButton(
             text="Open DS9…", tooltip="Circles, ellipses, boxes, polygons of a DS9 file; -circle is a hole"
         )
         self.save = PushButton(text="Save DS9…", tooltip="The drawn regions as polygons in ICRS")
-        self.buttons = [make_form_row(pair) for pair in ([self.draw, self.clear], [self.open, self.save])]
-        self.container = make_form(
-            [narrow_combo_box(self.shape), narrow_combo_box(self.weight), narrow_combo_box(self.spread), *self.buttons]
-        )
+        self.buttons = [make_form_row(pair) for pair in ([self.draw, self.add], [self.open, self.save])]
+        rows = [narrow_combo_box(field) for field in (self.shape, self.weight, self.spread)]
+        self.container = make_form([*rows, self.each, self.names, *self.buttons, self.clear])
 
 
 class RegionTool(Tool):
@@ -230,7 +292,11 @@ class RegionTool(Tool):
         self.container = self.form.container
         self.region = RegionLayer(host.viewer, host.session, self._found)
         self.form.draw.changed.connect(self.draw)
+        self.form.add.changed.connect(self.draw_another)
+        self.form.each.changed.connect(self._separate)
+        self.form.names.changed.connect(self._separate)
         self.form.clear.changed.connect(self.clear)
+        host.export.distance.changed.connect(self._measure_again)
         self.form.open.changed.connect(self.open_dialog)
         self.form.save.changed.connect(self.save_dialog)
         self.form.weight.changed.connect(self.region.set_weight)
@@ -252,16 +318,33 @@ class RegionTool(Tool):
         """Let the selected bin stay while others are clicked, or let it go."""
         self.host.session.toggle_pinned()
 
+    def draw_another(self, _: object = None) -> None:
+        """Let the mouse draw a further shape."""
+        self._draw(add=True)
+
     def draw(self, _: object = None) -> None:
         """Let the mouse draw a region; the mean SFH of the bins inside is shown."""
+        self._draw(add=False)
+
+    def _measure_again(self, _: object = None) -> None:
+        """Masses follow the distance."""
+        if self.region.outlines():
+            self.region.refresh()
+
+    def _separate(self, _: object = None) -> None:
+        names = [name.strip() for name in self.form.names.value.split(",") if name.strip()]
+        self.region.separate(bool(self.form.each.value), list(dict.fromkeys(names)))
+
+    def _draw(self, add: bool) -> None:
         if self.host.session.result is not None:
             self._end_grid()
-            self.region.draw(self.form.shape.value)
+            self.region.draw(self.form.shape.value, add)
             self.host.show_message(SHAPES[self.form.shape.value][1])
 
     def clear(self, _: object = None) -> None:
-        """Take the region away."""
+        """Take all regions away, that of a lasso in a plot, too."""
         self.region.clear()
+        self.host.session.set_plot_region(np.empty(0, dtype=np.intp))
 
     def _end_grid(self) -> None:
         """A region is drawn on one map."""

@@ -112,6 +112,9 @@ def _two_axis_header(cards: HeaderCards, axes: CelestialAxes) -> tuple[fits.Head
         plain[f"CUNIT{n}"] = _angle_unit(cards, i)
         plain[f"CRVAL{n}"] = cards.require_number(f"CRVAL{i}", "add the sky coordinate of the reference pixel")
         plain[f"CRPIX{n}"] = cards.require_number(f"CRPIX{i}", "add the reference pixel")
+        degrees = u.Unit(plain[f"CUNIT{n}"]).to(u.deg, plain[f"CRVAL{n}"])
+        if _LATITUDE.match(ctype) and not abs(degrees) <= 90:
+            raise cards.error(f"CRVAL{i}", "is no latitude", "correct it, in degrees")
         for m, value in enumerate(matrix[n - 1], start=1):
             plain[f"CD{n}_{m}"] = float(value)
         for key in list(cards.header):
@@ -237,10 +240,6 @@ def _check_scale(cards: HeaderCards, wcs: WCS, axes: CelestialAxes) -> None:
             f"{cards.path}: {shown} in HDU {cards.hdu} give pixels of {scale[0]:.4g} x {scale[1]:.4g} arcsec, "
             f"not possible here ({low:g}-{high:g}); correct them, in degrees per pixel"
         )
-    latitude = wcs.wcs.crval[wcs.wcs.lat]
-    if not abs(latitude) <= 90:
-        i = axes[wcs.wcs.lat]
-        raise cards.error(f"CRVAL{i}", "is no latitude", "correct it, in degrees")
 
 
 def _is_equatorial_2000(wcs: WCS) -> bool:

@@ -1,0 +1,103 @@
+"""The tour of a first run: four steps beside what they are about; it can be skipped, and comes once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_sfh.io.workspaces import recent_list_path
+
+#: Name of the file that says that the tour has been seen.
+_SEEN_FILE = "tour-seen"
+_STYLE = """QFrame#tour { background: #1f4e79; border: 1px solid #56b4e9; border-radius: 6px; }
+QFrame#tour QLabel { color: white; background: transparent; }"""
+
+
+class TourStep(NamedTuple):
+    """One step: beside which widget, and what it says."""
+
+    target: QWidget
+    words: str
+
+
+def is_tour_due() -> bool:
+    """Whether nobody has seen or skipped the tour with this configuration."""
+    return not recent_list_path().with_name(_SEEN_FILE).exists()
+
+
+def mark_tour_seen() -> None:
+    """Do not show the tour again; where the folder cannot be written, it comes again."""
+    path = recent_list_path().with_name(_SEEN_FILE)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError:
+        return
+
+
+class Tour(QFrame):
+    """A bubble that goes from widget to widget.
+
+    Parameters
+    ----------
+    window : QWidget
+        Over which it lies.
+    steps : sequence of TourStep
+    """
+
+    def __init__(self, window: QWidget, steps: Sequence[TourStep]) -> None:
+        super().__init__(window)
+        self.setObjectName("tour")
+        self.setStyleSheet(_STYLE)
+        self.place = -1
+        self._steps = list(steps)
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        self.words.setFixedWidth(280)
+        self.skip_button, self.next_button = QPushButton("Skip the tour"), QPushButton("Next")
+        for button, act in ((self.skip_button, self.end), (self.next_button, self.go_on)):
+            button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+            button.clicked.connect(act)
+        row = QHBoxLayout()
+        row.addWidget(self.skip_button)
+        row.addStretch(1)
+        row.addWidget(self.next_button)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.words)
+        layout.addLayout(row)
+        self.go_on()
+
+    def go_on(self, _: object = None) -> None:
+        """The next step, or the end after the last."""
+        self.place += 1
+        if self.place >= len(self._steps):
+            self.end()
+            return
+        step = self._steps[self.place]
+        self.words.setText(f"<b>{self.place + 1} of {len(self._steps)}</b><br>{step.words}")
+        self.next_button.setText("Done" if self.place == len(self._steps) - 1 else "Next")
+        self.adjustSize()
+        self.move(self._find_place(step.target))
+        self.show()
+        self.raise_()
+
+    def _find_place(self, target: QWidget) -> QPoint:
+        """Beside the target, inside the window."""
+        window: Any = self.parentWidget()
+        corner = target.mapTo(window, QPoint(0, 0)) if window.isAncestorOf(target) else QPoint(0, 0)
+        left = corner.x() - self.width() - 12
+        if left < 8:  # no room on the left: upon it
+            left = corner.x() + max((target.width() - self.width()) // 2, 0)
+        top = corner.y() + min(40, max(target.height() // 3, 0))
+        return QPoint(
+            max(8, min(left, window.width() - self.width() - 8)), max(8, min(top, window.height() - self.height() - 8))
+        )
+
+    def end(self, _: object = None) -> None:
+        """It does not come again."""
+        mark_tour_seen()
+        self.hide()
+        self.deleteLater()

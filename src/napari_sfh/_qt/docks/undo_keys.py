@@ -1,0 +1,88 @@
+"""Ctrl+Z in the window: selection, compared and pinned bins, regions, hidden bins and limits of colours."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from napari_sfh._qt.forms.run_forms import fill_form, read_form
+from napari_sfh._qt.undo import Snapshot, UndoHistory
+
+#: Milliseconds without a change after which a step is kept: a slider that moves is one step.
+QUIET_MS = 200
+#: Fields of the form of maps that are undone.
+MAP_FIELDS = ("quantity", "error", "min_snr", "hide_flagged", "flags", "limits")
+
+
+class UndoKeys(QObject):
+    """The history of one explorer.
+
+    Parameters
+    ----------
+    explorer : Explorer
+    """
+
+    def __init__(self, explorer: Any) -> None:
+        super().__init__(explorer)
+        self._explorer: Any = weakref.proxy(explorer)
+        self.history = UndoHistory(self._capture, self._restore)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(QUIET_MS)
+        self._timer.timeout.connect(self.history.note)
+        explorer.session.selection_changed.connect(self.wait)
+        explorer.stack.display.changed.connect(self.wait)
+        form = explorer.map
+        for name in MAP_FIELDS:
+            getattr(form, name).changed.connect(self.wait)
+        form.low.changed.connect(self.wait)
+
+    def wait(self, _: object = None) -> None:
+        """Something has changed: keep it once it is quiet."""
+        if self._explorer.session.result is not None:
+            self._timer.start()
+
+    def _capture(self) -> Snapshot:
+        explorer = self._explorer
+        form = read_form(explorer.map)
+        layer = explorer.stack.display.find_layer(explorer.stack.display.shown)
+        limits = None if layer is None else tuple(float(value) for value in layer.contrast_limits)
+        outlines = [(o.points.tolist(), o.include) for o in explorer.tools["region"].region.outlines()]
+        return {
+            "session": explorer.session.state(),
+            "maps": {name: form[name] for name in MAP_FIELDS if name in form},
+            "limits": limits,
+            "outlines": outlines,
+        }
+
+    def _restore(self, state: Snapshot) -> None:
+        explorer = self._explorer
+        now = self._capture()
+        if state["maps"] != now["maps"]:
+            fill_form(explorer.map, state["maps"])
+        if state["outlines"] != now["outlines"]:
+            explorer.tools["region"].region.put_back(state["outlines"])
+        if state["session"] != now["session"]:
+            explorer.session.restore(state["session"])
+        if state["limits"] is not None:
+            explorer.stack.type_limits(*state["limits"])
+        self._timer.stop()
+
+    def undo(self, _: object = None) -> None:
+        """Ctrl+Z."""
+        self._tell("Undone." if self.history.undo() else "There is nothing to undo.")
+
+    def redo(self, _: object = None) -> None:
+        """Ctrl+Shift+Z."""
+        self._tell("Done again." if self.history.redo() else "There is nothing to do again.")
+
+    def _tell(self, words: str) -> None:
+        self._explorer.show_message(words)
+
+    def release(self) -> None:
+        """Listen no longer."""
+        self._timer.stop()
+        self._explorer.session.selection_changed.disconnect(self.wait, missing_ok=True)
+        self._explorer.stack.display.changed.disconnect(self.wait, missing_ok=True)

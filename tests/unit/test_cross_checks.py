@@ -1,0 +1,166 @@
+"""What spectra say against what headers and users say, and channels that no galaxy makes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_sfh.model.bundle import load_bundle
+from napari_sfh.physics.template_basis import TemplateBasis
+from napari_sfh.prep.bad_channels import mask_bad_channels
+from napari_sfh.prep.cross_checks import (
+    check_against_templates,
+    check_errors,
+    compare_redshifts,
+    sum_all_bins,
+)
+from napari_sfh.prep.redshift import estimate_redshift, measure_line_depth
+from napari_sfh.prep.spectra import BinSpectra
+
+Z = 0.0025
+WAVE = np.arange(4750.0, 7100.0, 1.25)
+PATH = Path("cube.fits")
+
+
+@cache
+def basis() -> TemplateBasis:
+    found = load_bundle("wide").basis
+    assert found is not None
+    return found
+
+
+def make_spectra(n: int = 4, redshift: float = Z, snr: float = 100.0, seed: int = 1) -> BinSpectra:
+    """``n`` bins of one old population, each brighter than the next, with noise."""
+    template = basis().spectrum[10, int(np.argmin(np.abs(basis().mh)))].astype(np.float64)
+    flux = np.interp(WAVE / (1 + redshift), basis().wave_aa, template)
+    flux = flux / np.median(flux) * np.arange(n, 0, -1)[:, None]
+    sigma = np.median(flux, axis=1, keepdims=True) / snr * np.ones_like(flux)
+    flux = flux + sigma * np.random.default_rng(seed).normal(size=flux.shape)
+    good = np.ones(flux.shape, dtype=bool)
+    return BinSpectra(WAVE, flux.astype(np.float32), (sigma**2).astype(np.float32), good, 1e-20, True)
+
+
+def find_masked(spectra: BinSpectra) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Channels that are masked in every bin, and the notes."""
+    masked, notes = mask_bad_channels(spectra, Z)
+    return np.flatnonzero(~masked.good.any(0)), notes
+
+
+def test_untouched_spectra_keep_their_channels() -> None:
+    for seed in range(3):
+        channels, notes = find_masked(make_spectra(seed=seed))
+        assert channels.size == 0
+        assert notes == ()
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 2.0, -1.0])
+@pytest.mark.parametrize("width", [1, 2, 3, 7, 40])
+def test_a_stretch_of_channels_of_another_scale_is_masked(width: int, factor: float) -> None:
+    spectra = make_spectra()
+    spectra.flux[:, 700 : 700 + width] *= factor
+    channels, notes = find_masked(spectra)
+    assert channels.tolist() == list(range(700, 700 + width))
+    assert f"{WAVE[700]:.1f}" in notes[0]
+
+
+def test_a_lone_step_is_told_and_kept() -> None:
+    spectra = make_spectra()
+    spectra.flux[:, 900:] *= 1.3
+    channels, notes = find_masked(spectra)
+    assert channels.size == 0
+    assert len(notes) == 1
+    assert "step by +2" in notes[0]  # of the median; the template is fainter there
+    assert f"{WAVE[900]:.1f}" in notes[0]
+
+
+def test_one_cosmic_ray_costs_one_pixel() -> None:
+    spectra = make_spectra()
+    spectra.flux[2, 333] += 50.0
+    masked, notes = mask_bad_channels(spectra, Z)
+    assert np.argwhere(~masked.good).tolist() == [[2, 333]]
+    assert "1 in 1 bins" in notes[0]
+
+
+def test_a_stretch_without_noise_is_masked() -> None:
+    spectra = make_spectra()
+    spectra.flux[:, 850:986] = np.linspace(1, 1.1, 136) * spectra.flux[:, [850]]
+    channels, _ = find_masked(spectra)
+    assert set(range(852, 984)) <= set(channels.tolist())
+    assert channels.size < 142
+
+
+def test_emission_lines_of_the_galaxy_are_kept() -> None:
+    """Lines as narrow as MUSE's, a hundred times the continuum."""
+    spectra = make_spectra()
+    for line in (4861.33, 5006.84, 6562.79):
+        profile = np.exp(-0.5 * ((WAVE - line * (1 + Z)) / 1.1) ** 2)
+        spectra.flux[...] += 100 * profile * np.median(spectra.flux, axis=1, keepdims=True)
+    assert find_masked(spectra)[0].size == 0
+
+
+@pytest.mark.parametrize("redshift", [0.0, Z, 0.03, 0.1])
+def test_redshift_and_line_depth_of_templates(redshift: float) -> None:
+    summed, _ = sum_all_bins(make_spectra(redshift=redshift))
+    measured, error = estimate_redshift(summed, basis(), PATH)
+    assert measured == pytest.approx(redshift, abs=5e-5)
+    assert error < 1e-4
+    depth = measure_line_depth(summed, basis(), measured)
+    assert depth is not None
+    assert 0.5 < depth[0] <= depth[1] < 2
+
+
+@pytest.mark.parametrize(
+    ("shift_kms", "given", "told"), [(0, True, False), (40, True, False), (150, True, True), (150, False, False)]
+)
+def test_velocities_that_were_given_are_checked(shift_kms: float, given: bool, told: bool) -> None:
+    spectra = make_spectra(redshift=(1 + Z) * np.exp(shift_kms / 299792.458) - 1)
+    notes = check_against_templates(spectra, basis(), Z, np.zeros(4, np.float32), given, PATH)
+    assert bool(notes) is told
+    if told:
+        assert f"+{shift_kms}" in notes[0].replace(f"+{shift_kms - 1}", f"+{shift_kms}")
+    # The same velocities, given rightly, say nothing.
+    right = np.full(4, shift_kms, np.float32)
+    assert check_against_templates(spectra, basis(), Z, right, True, PATH) == ()
+
+
+def test_another_redshift_is_told_with_both_numbers() -> None:
+    (note,) = check_against_templates(make_spectra(redshift=0.05), basis(), Z, np.zeros(4, np.float32), False, PATH)
+    assert "0.00250" in note
+    assert "0.05" in note
+
+
+@pytest.mark.parametrize(("sky", "word"), [(20.0, "light without lines"), (-0.8, "too much sky")])
+def test_sky_that_was_not_or_too_much_subtracted(sky: float, word: str) -> None:
+    spectra = make_spectra(snr=300.0)
+    level = np.median(spectra.flux, axis=1, keepdims=True)
+    spectra = replace(spectra, flux=(spectra.flux + sky * level).astype(np.float32))
+    notes = check_against_templates(spectra, basis(), Z, np.zeros(4, np.float32), False, PATH)
+    assert any(word in note for note in notes)
+
+
+def test_the_sum_makes_good_for_missing_bins() -> None:
+    spectra = make_spectra(snr=1e4)
+    spectra.good[0, 500:600] = False
+    summed, light = sum_all_bins(spectra)
+    whole, _ = sum_all_bins(make_spectra(snr=1e4))
+    assert light.argmax() == 0
+    assert summed.flux[0, 500:600] == pytest.approx(whole.flux[0, 500:600], rel=0.06)
+
+
+@pytest.mark.parametrize(("factor", "told"), [(1.0, False), (0.01, True), (100.0, True), (4.0, False)])
+def test_errors_are_set_against_the_scatter(factor: float, told: bool) -> None:
+    spectra = make_spectra(snr=30.0)
+    notes = check_errors(replace(spectra, variance=spectra.variance * np.float32(factor)))
+    assert bool(notes) is told
+
+
+def test_sources_of_redshift_that_disagree() -> None:
+    assert compare_redshifts({"MAPS": 0.0025, "the header": None}) == ()
+    assert compare_redshifts({"MAPS": 0.0025, "the header": 0.003}) == ()
+    (note,) = compare_redshifts({"MAPS": 0.0025, "the header": 0.03})
+    assert "0.00250 of MAPS" in note
+    assert "0.03000" in note
