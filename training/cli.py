@@ -25,12 +25,13 @@ COMMANDS: tuple[str, ...] = (
     "train",
     "evaluate",
     "testbed",
-    "recalibrate",
     "retraining-bound",
     "leave-one-out",
+    "added-bands",
     "paper-systems",
     "papers",
     "prior-summaries",
+    "recalibrate",
     "release",
 )
 #: Commands whose ``--output`` is one file, and how its name ends; that of the others is a folder.

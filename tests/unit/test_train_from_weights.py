@@ -18,9 +18,9 @@ from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import load_recipe
-from napari_sfh.training.fitting.selection import recalibration
+from napari_sfh.training.fitting.selection import two_simulators
 from napari_sfh.training.fitting.selection.independent_check import make_independent_check
-from napari_sfh.training.fitting.selection.recalibration import RecalibrationSettings, recalibrate_bundle
+from napari_sfh.training.fitting.selection.two_simulators import RecalibrationSettings, recalibrate_bundle
 from napari_sfh.training.fitting.transfer.added_bands import extend_network, has_added_bands
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.libraries.basis import make_template_basis
@@ -117,7 +117,10 @@ def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first):
     assert (levels.diff(dim=-1) >= 0).all()
     # Held against both simulators together, the levels hold what they promise.
     settings = RecalibrationSettings(n=600, draws=100)
-    pieces = [*recalibration._observe_home(bundle, settings), *recalibration._observe_away([toy_templates()], settings)]
+    pieces = [
+        *two_simulators._observe_home(bundle, settings),
+        *two_simulators._observe_away([toy_templates()], settings),
+    ]
     inside = []
     with torch.inference_mode():
         for features, truth in pieces:
@@ -131,9 +134,8 @@ def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first):
 def test_weights_without_histories_are_not_recalibrated(tmp_path, capsys):
     path = str(write_toy_bundle(tmp_path / "toy.safetensors"))
     out = ["--output", str(tmp_path / "out.safetensors")]
-    assert cli.main(["recalibrate", "--weights", path, *out]) == 2
+    assert cli.main(["recalibrate", path, "--independent", *out]) == 2
     assert "trained on a prior" in capsys.readouterr().err
-    assert cli.main(["recalibrate", "--weights", path, "--n", "10", *out]) == 2
 
 
 def test_added_bands_change_nothing_before_they_are_learned(first, tmp_path):
