@@ -27,9 +27,11 @@ COMMANDS: tuple[str, ...] = (
     "testbed",
     "retraining-bound",
     "leave-one-out",
+    "added-bands",
     "paper-systems",
     "papers",
     "prior-summaries",
+    "recalibrate",
     "release",
 )
 #: Commands whose ``--output`` is one file, and how its name ends; that of the others is a folder.

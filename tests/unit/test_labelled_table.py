@@ -1,19 +1,24 @@
-"""Training on labels of the user's own: a table in, a bundle out; and what a table must not be."""
+"""Training and judging on labels of the user's own: a table in, a bundle or a report out; what a table must not be."""
 
 import dataclasses
+import html
+import json
 
 import numpy as np
 import pytest
 from astropy import units
 from astropy.table import Table
 from synthetic_toys import prepare_toy_templates, toy_source, toy_templates
+from toy_universe import write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.inference import predict_histories
 from napari_sfh.model.targets import make_targets
 from napari_sfh.physics.filters import ab_mag
+from napari_sfh.training.cli import main
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.labelled_table import read_labelled_table
 from napari_sfh.training.fitting.recipe import TargetSettings, load_recipe
@@ -153,3 +158,44 @@ def test_training_on_a_table(tmp_path, monkeypatch):
     assert len(record["data_sha256"]) == 64
     assert "spaxels.fits" in bundle.meta["prior"]["name"]
     assert not (tmp_path / "run" / training_run.FRESH).exists()
+
+
+def test_weights_are_judged_on_the_users_labels(tmp_path):
+    """Labels that are the weights' own answers, shifted: the report finds the shift, galaxy by galaxy."""
+    weights = write_toy_bundle(tmp_path / "b.safetensors", 0, BANDS, make_targets("scalars", NAMES))
+    bundle = load_bundle(weights)
+    table = make_table(BANDS, 60)
+    table.write(tmp_path / "plain.ecsv")
+    source = read_labelled_table(tmp_path / "plain.ecsv", BANDS, bundle.filters, bundle.targets)
+    answer = np.nan_to_num(predict_histories(source.data, bundle, "cpu", draws=50).median(NAMES[0]), nan=9.0)
+    for name in NAMES[1:]:
+        table.remove_column(name.upper())
+    table["GALAXY"] = np.where(np.arange(60) < 20, "near", "far")
+    table[NAMES[0].upper()] = answer - np.where(np.arange(60) < 20, 0.5, 0.1)
+    table.write(tmp_path / "mine.ecsv")
+    command = ["evaluate", "--weights", str(weights), "--data", str(tmp_path / "mine.ecsv"), "--device", "cpu"]
+    assert main([*command, "--output", str(tmp_path / "out"), "--quiet"]) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert set(report["accuracy"]) == {NAMES[0]}
+    assert report["n_test"] == 60
+    assert report["by_family"]["near"][NAMES[0]]["bias"] == pytest.approx(0.5, abs=0.05)
+    assert report["by_family"]["far"][NAMES[0]]["bias"] == pytest.approx(0.1, abs=0.05)
+    assert "user's labels" in html.unescape((tmp_path / "out" / "report.html").read_text())
+
+
+def test_a_table_without_any_label_cannot_judge(tmp_path, capsys):
+    weights = write_toy_bundle(tmp_path / "b.safetensors", 0, BANDS, make_targets("scalars", NAMES))
+    table = make_table(BANDS, 30)
+    table.remove_columns([name.upper() for name in NAMES])
+    table.write(tmp_path / "t.ecsv")
+    command = ["evaluate", "--weights", str(weights), "--data", str(tmp_path / "t.ecsv"), "--quiet"]
+    assert main([*command, "--output", str(tmp_path / "out")]) == 2
+    assert f"no column {NAMES[0]}" in capsys.readouterr().err
+
+
+def test_histories_are_not_judged_on_a_table(tmp_path, capsys):
+    weights = write_toy_bundle(tmp_path / "b.safetensors")
+    make_table(BANDS, 30).write(tmp_path / "t.ecsv")
+    command = ["evaluate", "--weights", str(weights), "--data", str(tmp_path / "t.ecsv"), "--quiet"]
+    assert main([*command, "--output", str(tmp_path / "out")]) == 2
+    assert "choose weights of scalars" in capsys.readouterr().err

@@ -20,7 +20,9 @@ def add_evaluate_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--weights", required=True, help="name of a shipped bundle, a file, or a folder of a run")
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--prior", help="prior of the test spectra (default: the one the weights were trained on)")
-    data.add_argument("--data", type=Path, help="folder of a set that simulate made, instead of fresh spectra")
+    data.add_argument(
+        "--data", type=Path, help="folder of a set that simulate made, or a table with your labels (weights of scalars)"
+    )
     parser.add_argument("--n", type=int, default=16_500, help="test spectra (default 16500)")
     parser.add_argument("--again", type=int, help="spectra of each further test, at other S/N and so on (default 2048)")
     parser.add_argument("--ppxf", type=int, default=0, metavar="N", help="also run pPXF on the first N (default 0)")
@@ -59,6 +61,8 @@ def run_evaluate(args: argparse.Namespace) -> int:
 
     report.prepare_output_folder(args.output)
     bundle = load_bundle(_weights_file(args.weights))
+    if args.data is not None and args.data.is_file():
+        return _evaluate_table(args, bundle)
     if args.paper and not bundle.targets.n_age:
         return _draw_other_paper(args, bundle)
     testset = _open_test_set(args, bundle)
@@ -107,6 +111,9 @@ def _draw_other_paper(args: argparse.Namespace, bundle: Bundle) -> int:
     words += ["--figures", str(args.output)]
     if system == "spaxels":
         words += ["--instrument", bundle.instrument.name]
+        words += ["--galaxies", "16", "--spaxels", "40", "--epochs", "5"] if args.quick else []
+    elif args.quick:
+        words += ["--n", "200"]
     if args.miles:
         words += ["--folder", str(args.miles)]
     if args.quiet:
@@ -141,6 +148,21 @@ def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cach
             variants = measure_ppxf_variants(testset, args.ppxf, args.output, args.workers, progress)
             paths.append(args.output / "ppxf-variants.json")
             paths[-1].write_text(json.dumps(variants, indent=1) + "\n", encoding="utf-8")
+    for path in paths:
+        print(path)
+    return 0
+
+
+def _evaluate_table(args: argparse.Namespace, bundle: Bundle) -> int:
+    """Measure on a labelled table, and write."""
+    from napari_sfh.console import print_progress
+    from napari_sfh.training.evaluation import report
+    from napari_sfh.training.evaluation.evaluation import EvaluationSettings
+    from napari_sfh.training.evaluation.table_evaluation import evaluate_on_table
+
+    with print_progress(args.quiet) as progress:
+        evaluation = evaluate_on_table(bundle, args.data, args.n, EvaluationSettings(device=args.device), progress)
+        paths = report.write_evaluation_report(evaluation, args.output, progress)
     for path in paths:
         print(path)
     return 0

@@ -27,6 +27,7 @@ from napari_sfh.training.evaluation.predictions import PredictionsWithTruth, pre
 from napari_sfh.training.evaluation.test_set import SpectraBlock, TestSet
 from napari_sfh.training.evaluation.throughput import measure_throughput
 from napari_sfh.training.fitting.augmentation import normalise_bands
+from napari_sfh.training.fitting.labelled_table import TableLabels
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
@@ -73,7 +74,7 @@ class Evaluation:
 
     report: dict[str, Any]
     predicted: PredictionsWithTruth
-    labels: Labels
+    labels: Labels | TableLabels
     independent: PredictionsWithTruth | None
     ppxf: list[ppxf_comparison.PpxfTestFit]
 

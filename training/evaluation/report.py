@@ -99,10 +99,11 @@ def encode_png(figure: Figure) -> bytes:
 
 def _page(report: dict[str, Any], figures: list[tuple[str, Figure]]) -> str:
     w = report["weights"]
+    drawn = "the user's labels" if report["seed"] is None else f"seed {report['seed']}, never trained on"
     parts = [
         f"<!DOCTYPE html><html lang='en'><head><meta charset='utf-8'><title>{_text(w['name'])}: evaluation</title>",
         f"<style>{_STYLE}</style></head><body><h1>{_text(w['name'])} on {_text(report['prior'])}</h1>",
-        f"<p>{report['n_test']} test spectra, seed {report['seed']}, never trained on. Weights sha256 "
+        f"<p>{report['n_test']} objects, {drawn}. Weights sha256 "
         f"<code>{w['sha256'][:16]}</code>. Machine: {_text(report['machine']['cpu'])}.</p>",
         _means_table("Accuracy [dex]", _accuracy_rows(report)),
         _coverage_table(report),
@@ -173,21 +174,22 @@ def _ood_table(report: dict[str, Any]) -> str:
 
 def _facts_table(report: dict[str, Any]) -> str:
     """Single numbers: histories, correlation of errors, speed."""
-    speed = report["throughput"]
+    speed = report.get("throughput")
     rows = []
+    if report.get("not_estimated"):
+        rows.append(("rows without an estimate", str(report["not_estimated"])))
     if "smape" in report:
         rows.append(("SMAPE of the mass fractions, median", f"{report['smape']['median']:.0f} %"))
     for kind in ("mw", "lw") if "error_correlation" in report else ():
         c = report["error_correlation"][kind]
         text = f"r = {c['r']:.2f}, slope {c['slope']:.2f}"
         rows.append((f"error of [M/H] against error of log age, {kind.upper()}", text))
-    rows += [
-        (
-            f"bins per second, point values, {speed['threads']} thread(s) of {speed['device']}",
-            f"{speed['bins_per_second']:.0f}",
-        ),
-        (f"bins per second, {speed['draws']} draws each", f"{speed['posterior_bins_per_second']:.0f}"),
-    ]
+    if speed:
+        threads = f"{speed['threads']} thread(s) of {speed['device']}"
+        rows += [
+            (f"bins per second, point values, {threads}", f"{speed['bins_per_second']:.0f}"),
+            (f"bins per second, {speed['draws']} draws each", f"{speed['posterior_bins_per_second']:.0f}"),
+        ]
     if "ppxf" in report:
         rows.append(("pPXF, seconds of one core per spectrum", f"{report['ppxf']['seconds_per_spectrum']:.1f}"))
     body = "".join(f"<tr><td>{_text(k)}</td><td>{_text(v)}</td></tr>" for k, v in rows)

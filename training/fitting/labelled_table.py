@@ -68,6 +68,7 @@ class TableSource(SpectraSource):
     labels: TableLabels
     targets: Targets
     galaxy: NDArray[np.int64] | None = None  # (N,) number of each row's galaxy
+    galaxy_names: tuple[str, ...] = ()
     arrays: ArrayBackend = NUMPY_BACKEND
     features: FeatureSettings = PLAIN_FEATURES
 
@@ -113,7 +114,7 @@ class TableSource(SpectraSource):
 
 
 def read_labelled_table(
-    path: Path, instrument: Instrument, filters: tuple[Filter, ...], targets: Targets
+    path: Path, instrument: Instrument, filters: tuple[Filter, ...], targets: Targets, allow_missing: bool = False
 ) -> TableSource:
     """A table of objects with labels.
 
@@ -125,6 +126,8 @@ def read_labelled_table(
     filters : tuple of Filter
         Curves of its bands: their pivots convert flux densities per frequency, and magnitudes.
     targets : ScalarTargets
+    allow_missing : bool
+        Whether one label is enough: to judge weights, not to train them.
 
     Raises
     ------
@@ -133,22 +136,30 @@ def read_labelled_table(
         numbers; histories as targets.
     """
     if targets.n_age:
-        raise SfhInputError(f"--data {path}: a table labels scalars; set [targets] kind = 'scalars' and names")
+        raise SfhInputError(
+            f"--data {path}: a table labels scalars, these targets are histories; choose weights of scalars, or set "
+            "[targets] kind = 'scalars' and names"
+        )
     try:
         table = Table.read(path)
     except (OSError, ValueError, TypeError, KeyError, IORegistryError) as error:
         line = str(error).strip().splitlines()[0]
         raise SfhInputError(f"--data {path}: not readable as a table ({line}); give FITS, ECSV or CSV") from error
     columns = _Columns(table, path)
-    labels = TableLabels({name: columns.label(name) for name in targets.scalars})
+    names = [name for name in targets.scalars if columns.find(name)] if allow_missing else targets.scalars
+    if not names:
+        columns.need(*targets.scalars)
+    labels = TableLabels({name: columns.label(name) for name in names})
     data = make_empty_observation(instrument, len(table))
     if instrument.spectrum is not None:
         data = _add_spectra(data, columns)
     if instrument.bands:
         data = _add_bands(data, columns, filters)
     galaxy = columns.find("galaxy")
-    number = None if galaxy is None else np.unique(np.asarray(table[galaxy]).astype(str), return_inverse=True)[1]
-    return TableSource(_normalise(data), labels, targets, number)
+    if galaxy is None:
+        return TableSource(_normalise(data), labels, targets)
+    listed, number = np.unique(np.asarray(table[galaxy]).astype(str), return_inverse=True)
+    return TableSource(_normalise(data), labels, targets, number, tuple(str(name) for name in listed))
 
 
 def hash_table_file(path: Path) -> str:

@@ -28,7 +28,7 @@ from napari_sfh.training.papers.small_trainings import (
 from napari_sfh.training.simulator.simulation import PreparedPrior
 
 #: Edges of the classes of LW age, log yr.
-AGE_CLASS_EDGES: tuple[float, ...] = (5.0, 8.5, 9.5, 11.0)
+BAND_AGE_EDGES: tuple[float, ...] = (5.0, 8.5, 9.5, 11.0)
 
 
 def measure_band_worth(
@@ -63,7 +63,7 @@ def measure_band_worth(
             answers = predict_small_network(model, data)
             found = {k: answers[k] for k in MEAN_NAMES}
             truth = {k: np.asarray(getattr(test.labels, k), float) for k in MEAN_NAMES}
-            classes = metrics.measure_accuracy_by_range(found, truth, truth["lg_age_lw"], AGE_CLASS_EDGES)
+            classes = metrics.measure_accuracy_by_range(found, truth, truth["lg_age_lw"], BAND_AGE_EDGES)
             rows[name] = {"accuracy": metrics.measure_accuracy(found, truth), "by_lg_age_lw": classes, **facts}
             if on_row is not None:
                 on_row(rows)
