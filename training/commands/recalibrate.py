@@ -16,8 +16,8 @@ def add_recalibrate_parser(subparsers: argparse._SubParsersAction[argparse.Argum
     parser.add_argument(
         "--independent",
         action="store_true",
-        help="levels of the means and histories from as many galaxies of the independent simulator too, a third of them "
-        "with hidden gas lines; thresholds stay",
+        help="levels of means and histories from as many galaxies of the independent simulator too, a third with "
+        "hidden gas lines; thresholds stay",
     )
     parser.add_argument("--seed", type=int, default=77, help="of the objects; not that of the training (default 77)")
     parser.add_argument("--output", type=Path, required=True, help="bundle to write; evaluate it, then release it")
