@@ -31,6 +31,7 @@ COMMANDS: tuple[str, ...] = (
     "paper-systems",
     "papers",
     "prior-summaries",
+    "recalibrate",
     "release",
 )
 #: Commands whose ``--output`` is one file, and how its name ends; that of the others is a folder.

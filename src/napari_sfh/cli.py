@@ -59,7 +59,13 @@ def build_command_parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="the bundled mock galaxy, whose truth is known")
     demo.add_argument("--headless", action="store_true", help="no window: write FITS and PNG")
-    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
+    demo.add_argument(
+        "--output",
+        type=Path,
+        default=Path("demo-output"),
+        metavar="DIR",
+        help="where FITS and PNG of a headless run go",
+    )
     _add_setting(demo, "device")
     demo.add_argument("--quiet", action="store_true", help="no progress")
     demo.set_defaults(command=_demo_command)

@@ -84,14 +84,14 @@ def test_a_tool_hears_of_everything(qtbot: Any, result: Result) -> None:
     box.shortcuts()["Alt-Y"]("Alt-Y")
     box.on_result(result)
     box.on_selection((3, 4))
-    box.set_enabled(has_result=True, busy=True)
+    box.set_enabled(result, busy=True)
     ear.section.expand(True)
     box.release()
     assert ear.heard == ["Alt-Y", result, (3, 4), True, "unfolded", "released"]
     assert ear.unfolded
     box.on_result(None)
     assert host.said == ["ear: no result; open one"]
-    box.set_enabled(has_result=False, busy=False)
+    box.set_enabled(None, busy=False)
     assert not ear.widget.isEnabled()
 
 

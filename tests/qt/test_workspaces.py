@@ -143,7 +143,7 @@ def test_everything_comes_back(
     rest(qtbot, other)
     assert not other.message.styleSheet(), other.message.text()
     again, tools = other.files.capture(), other.tools
-    assert other.session.state() == {"selected": 6, "compared": [9], "pinned": [3]}
+    assert other.session.state() == {"selected": 6, "compared": [9], "pinned": [3], "plot_region": []}
     assert tools["compare"].comparison.other.name == "other (other.fits)"
     assert tools["compare"].layer.name.startswith("MW [M/H]: test − other")
     assert not other.stack.find("map", "AGE_LW").visible

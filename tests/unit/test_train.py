@@ -296,6 +296,23 @@ def test_stored_set_of_another_prior_is_refused(stored, tmp_path):
         training_run.train_bundle(recipe(prior="galceran2026"), options(tmp_path / "run", data=stored))
 
 
+def test_trained_weights_are_calibrated_anew(whole, tmp_path, capsys):
+    output = tmp_path / "again.safetensors"
+    words = [str(whole / training_run.BUNDLE), "--n", "600", "--seed", "9", "--quiet", "--output", str(output)]
+    assert cli.main(["recalibrate", *words]) == 0
+    assert capsys.readouterr().out.strip() == str(output)
+    before, after = load_bundle(whole / training_run.BUNDLE), load_bundle(output)
+    assert torch.equal(before.model.network.whole.weight, after.model.network.whole.weight)
+    assert not torch.equal(before.model.depth.width, after.model.depth.width)
+    assert after.meta["training"]["recalibrated"]["seed"] == 9
+
+
+def test_calibration_needs_other_objects_than_the_training(whole, tmp_path, capsys):
+    words = [str(whole / training_run.BUNDLE), "--seed", str(recipe().fit.seed), "--output", str(tmp_path / "x")]
+    assert cli.main(["recalibrate", *words]) == 2
+    assert "were trained with it; choose another" in capsys.readouterr().err
+
+
 def command(*words):
     return cli.main(["train", "--config", "tiny", "--device", "cpu", "--threads", "1", "--quiet", *map(str, words)])
 

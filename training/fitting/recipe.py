@@ -215,7 +215,18 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """Parse and validate; ``where`` names the source in messages."""
-    table = parse_toml(text, where)
+    return make_recipe(parse_toml(text, where), where)
+
+
+def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe of plain values, as a TOML file or a bundle's record (`Recipe.to_json`) holds them.
+
+    Raises
+    ------
+    SfhInputError
+        A key that is unknown, missing or of the wrong type or range; ``where`` names the source.
+    """
+    table = dict(values)
     sections: dict[str, type[Any]] = {
         "fit": PointFitSettings,
         "augment": AugmentSettings,

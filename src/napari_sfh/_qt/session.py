@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_sfh.analysis.bin_view import BinView, choose_color
+from napari_sfh.analysis.bin_view import BinView, PropertyRow, choose_color
 from napari_sfh.analysis.outlines import trace_outline
 from napari_sfh.analysis.regions import Outline, Spread, Weight, average_bin_views, find_bins_in_outlines
 from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.analysis.stellar_mass import compute_total_mass, compute_young_share
 from napari_sfh.types import Result
 
 #: Unit steps on the sky, (Dec, RA), by the name of an arrow key: east is left.
@@ -26,6 +27,8 @@ ARROWS: dict[str, tuple[float, float]] = {"Up": (1, 0), "Down": (-1, 0), "Left":
 
 #: Bins and regions that the plots draw at once; more are told, and are in the tables.
 MAX_DRAWN = 21
+#: Time over which the rate of a region is averaged, Gyr.
+RATE_GYR = 0.1
 #: Name of the region of bins that a lasso in a plot encloses.
 PLOT_REGION = "lasso in a plot"
 
@@ -76,6 +79,7 @@ class Session:
         self.compared: tuple[int, ...] = ()
         self.pinned: tuple[int, ...] = ()
         self.regions: tuple[NamedRegion, ...] = ()
+        self.distance_mpc: float | None = None  # of the galaxy, where the user says it
         self._sky: SkyGrid | None = None
 
     @property
@@ -232,7 +236,8 @@ class Session:
 
     def _make_region(self, name: str, rows: NDArray[np.intp], weight: Weight, spread: Spread) -> NamedRegion:
         view = average_bin_views(self.need_result(), rows, weight, spread)
-        return NamedRegion(name, rows, replace(view, title=name))
+        numbers = (*view.numbers, *list_region_masses(self.need_result(), rows, self.distance_mpc))
+        return NamedRegion(name, rows, replace(view, title=name, numbers=numbers))
 
     def state(self) -> dict[str, Any]:
         """What a workspace keeps."""
@@ -313,6 +318,24 @@ class Session:
         first = [region.view for region in self.regions][:most]
         rest = self.shown if most is None else self.shown[: max(most - len(first), 0)]
         return first + [BinView.of(self.result, bin_id) for bin_id in rest]
+
+
+def list_region_masses(
+    result: Result, rows: NDArray[np.integer], distance_mpc: float | None
+) -> tuple[PropertyRow, ...]:
+    """Mass formed and rate of some bins in absolute units; nothing without a distance, or without histories."""
+    if distance_mpc is None or not result.prediction.has_histories:
+        return ()
+    mass = compute_total_mass(result, distance_mpc, rows)
+    young = compute_young_share(result.prediction.history("mass_frac"), RATE_GYR)
+    rate = compute_total_mass(result, distance_mpc, rows, young) / (RATE_GYR * 1e9)
+    if not mass > 0:
+        return ()
+    tip = f"Of the stars formed, at {distance_mpc:g} Mpc; IMF of the templates (Kroupa for BC03-MILES)"
+    return (
+        PropertyRow("Mass", f"10^{np.log10(mass):.2f} M☉", tip),
+        PropertyRow("SFR", f"{rate:.3g} M☉/yr over {1e3 * RATE_GYR:.0f} Myr", tip),
+    )
 
 
 def _neighbour(centres: NDArray[np.float64], here: int, direction: NDArray[np.float64]) -> int:

@@ -174,7 +174,7 @@ class BinView:
     @property
     def name(self) -> str:
         """What is shown, for a legend: a bin, or a region (number 0)."""
-        return self.title or f"bin {self.bin_id}" if self.bin_id else "region"
+        return self.title or (f"bin {self.bin_id}" if self.bin_id else "region")
 
     @property
     def residual(self) -> NDArray[np.float32]:

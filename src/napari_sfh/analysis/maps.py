@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.credibility.prior_influence import measure_result_prior_share
-from napari_sfh.analysis.stellar_mass import compute_bin_formation_times, compute_mass_density, compute_sfr_density
+from napari_sfh.analysis.stellar_mass import (
+    compute_ages_share,
+    compute_bin_formation_times,
+    compute_mass_density,
+    compute_sfr_density,
+)
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.quantities import MEANS, QUANTITIES
@@ -201,6 +207,51 @@ def format_age_range(name: str, index: int) -> str:
 
 #: All maps by name, in the order of menus and layer lists.
 MAPS: dict[str, MapSpec] = _specs()
+
+
+#: What can be shown between two ages: kind to words.
+AGES_KINDS: dict[str, str] = {"MASS": "mass share", "LIGHT": "V light share", "SFR": "SFR per kpc²"}
+_AGES_NAME = re.compile(r"(MASS|LIGHT|SFR)_AGES_([0-9.]+)_([0-9.]+)")
+
+
+def name_ages_map(kind: str, low_gyr: float, high_gyr: float) -> str:
+    """Name of the map of a kind of `AGES_KINDS` between two ages in Gyr; `add_ages_map` makes it."""
+    return f"{kind}_AGES_{low_gyr:.6g}_{high_gyr:.6g}"
+
+
+def add_ages_map(name: str) -> bool:
+    """Have a map of `name_ages_map` among `MAPS`, if it is not yet there; False for any other name.
+
+    Raises
+    ------
+    SfhInputError
+        The ages do not rise.
+    """
+    found = _AGES_NAME.fullmatch(name)
+    if found is None:
+        return False
+    kind, low, high = found[1], float(found[2]), float(found[3])
+    if not low < high:
+        raise SfhInputError(f"ages {low:g} to {high:g} Gyr: give the younger first, from 0 on")
+    ages = f"{low:g}–{high:g} Gyr"
+    if kind == "SFR":
+
+        def mean_rate(result: Result) -> NDArray[np.float64]:
+            share = compute_ages_share(result.prediction.history("mass_frac"), low, high)
+            return np.asarray(compute_mass_density(result) * share / ((high - low) * 1e9))
+
+        spec = MapSpec(name, f"log SFR {ages}", "log Msun/yr/kpc2", "magma", _log(mean_rate))
+    else:
+        key, title = ("mass_frac", "Mass share") if kind == "MASS" else ("light_frac", "V light share")
+        spec = MapSpec(
+            name,
+            f"{title} {ages}",
+            "",
+            "viridis",
+            lambda result: _f32(compute_ages_share(result.prediction.history(key), low, high)),
+        )
+    MAPS[name] = spec
+    return True
 
 
 def paint_bins(bin_id: I32, values: NDArray[np.floating]) -> F32:

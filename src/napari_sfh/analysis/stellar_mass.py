@@ -88,14 +88,61 @@ def compute_young_share(fractions: NDArray[np.floating], lookback_gyr: float) ->
     return np.asarray(np.asarray(fractions, dtype=float) @ covered)
 
 
+def compute_ages_share(fractions: NDArray[np.floating], low_gyr: float, high_gyr: float) -> F64:
+    """Share of the mass (or light) of stars between two ages; the rate is constant within an age bin.
+
+    Raises
+    ------
+    SfhInputError
+        The ages do not rise, or the first is negative.
+    """
+    if not 0 <= low_gyr < high_gyr:
+        raise SfhInputError(f"ages {low_gyr:g} to {high_gyr:g} Gyr: give the younger first, from 0 on")
+    return compute_young_share(fractions, high_gyr) - compute_young_share(fractions, low_gyr)
+
+
+def parse_distance(text: str) -> float | None:
+    """Luminosity distance in Mpc of what a user types: a number of Mpc, or a redshift as ``z=0.0024``; None if empty.
+
+    Redshifts are those of the Planck 2018 cosmology (Planck Collaboration 2020, A&A 641, A6), without peculiar motion.
+
+    Raises
+    ------
+    SfhInputError
+        Neither, or out of range.
+
+    Examples
+    --------
+    >>> parse_distance("9.84"), parse_distance(" "), round(parse_distance("z=0.01"))
+    (9.84, None, 45)
+    """
+    text = text.strip()
+    if not text:
+        return None
+    by_redshift = text.lower().startswith("z")
+    try:
+        number = float(text.lstrip("zZ =:"))
+    except ValueError:
+        number = float("nan")
+    if by_redshift and 0 < number < 3:
+        from astropy.cosmology import Planck18
+
+        return float(Planck18.luminosity_distance(number).value)
+    if not by_redshift and 1e-3 <= number <= 2e4:
+        return number
+    raise SfhInputError(f"distance: {text!r} given; type it in Mpc (0.001 to 20000), or as z=0.0024, or leave it empty")
+
+
 def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
     """Mean star-formation rate per area over the last ``lookback_gyr``, Msun/yr/kpc^2, (N,)."""
     share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr)
     return compute_mass_density(result) * share / (lookback_gyr * 1e9)
 
 
-def compute_total_mass(result: Result, distance_mpc: float, rows: Any = slice(None)) -> float:
-    """Stellar mass formed in some bins (default: in all), Msun.
+def compute_total_mass(
+    result: Result, distance_mpc: float, rows: Any = slice(None), share: NDArray[np.floating] | None = None
+) -> float:
+    """Stellar mass formed in some bins (default: in all), Msun; ``share`` (N,): of each bin's mass that counts.
 
     Raises
     ------
@@ -106,7 +153,7 @@ def compute_total_mass(result: Result, distance_mpc: float, rows: Any = slice(No
         raise SfhInputError(f"distance: {distance_mpc:g} given; it must be above 0 Mpc")
     kpc_per_arcsec = distance_mpc * 1e3 * np.pi / (180 * 3600) / (1 + result.redshift) ** 2
     mass = compute_mass_density(result) * measure_bin_area(result) * kpc_per_arcsec**2
-    return float(np.nansum(mass[rows]))
+    return float(np.nansum((mass if share is None else mass * share)[rows]))
 
 
 def compute_bin_formation_times(result: Result, fractions: Sequence[float], quantile: int = 2) -> F64:

@@ -22,6 +22,8 @@ def draw_colour_image(
     lines_wcs: WCS,
     title: str = "",
     caption: str = "",
+    line_color: str = "white",
+    line_width: float = 1.0,
 ) -> Figure:
     """Draw a colour image.
 
@@ -37,6 +39,9 @@ def draw_colour_image(
     title : str
     caption : str
         Below the picture: what the contours are, and their levels.
+    line_color : str
+    line_width : float
+        Of the contours, times the usual one.
     """
     ny, nx = image.shape[:2]
     step = max(1, -(-max(ny, nx) // MAX_SIDE))
@@ -45,7 +50,13 @@ def draw_colour_image(
     extent = (-0.5, nx - 0.5, -0.5, ny - 0.5)
     axes.imshow(image[::step, ::step], origin="lower", extent=extent, interpolation="antialiased")
     for line in lines:
-        axes.plot(line[:, 1], line[:, 0], color="white", lw=0.8, transform=axes.get_transform(lines_wcs.celestial))
+        axes.plot(
+            line[:, 1],
+            line[:, 0],
+            color=line_color,
+            lw=0.8 * line_width,
+            transform=axes.get_transform(lines_wcs.celestial),
+        )
     axes.set(xlim=extent[:2], ylim=extent[2:], title=title, facecolor="black")
     axes.coords[0].set_axislabel("RA")
     axes.coords[1].set_axislabel("Dec")

@@ -52,7 +52,7 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
     about = f"z = {result.redshift:.5f}{distance}; {result.bins.n_bins} bins; weights {result.model_name}"
     figure.text(0.5, 0.945, about, ha="center", size=9, color="0.35")
     names = maps.list_main_maps(result)
-    panels: Any = figure.subplots(2, 2)
+    panels: Any = figure.subplots(2, 2, subplot_kw={"projection": result.wcs.celestial})
     for axes in panels.flat[len(names) :]:
         axes.set_visible(False)
     for axes, name in zip(panels.flat, names):
@@ -61,11 +61,20 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
         spec = maps.MAPS[name]
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)
-        axes.set(xticks=[], yticks=[])
+        _label_sky(axes, left=axes in panels[:, 0], bottom=axes in panels[-1, :] or len(names) <= 2)
         figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85, extend="both")
         _scale_bar(axes, result, distance_mpc)
         _compass(axes, result)
     return figure
+
+
+def _label_sky(axes: Any, left: bool, bottom: bool) -> None:
+    """Few small ticks of RA and Dec; their numbers at the page's left and bottom only."""
+    for coordinate, name, shown in zip(axes.coords, ("RA", "Dec"), (bottom, left)):
+        coordinate.set_ticks(number=4)
+        coordinate.set_ticklabel(size=7, exclude_overlapping=True)
+        coordinate.set_ticklabel_visible(shown)
+        coordinate.set_axislabel(name if shown else " ", size=8)
 
 
 #: White behind black: readable on maps of any colour.

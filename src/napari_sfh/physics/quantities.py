@@ -53,8 +53,8 @@ _ALL = (
     Quantity("lg_ml_v", "log M/L V", "dex", "cividis"),
     *(Quantity(f"t{p}", f"t{p}", "Gyr") for p in range(10, 100, 10)),
     Quantity("lg_age", "Age", "log yr"),
-    Quantity("age_lw_gyr", "LW age", "Gyr"),
-    Quantity("age_mw_gyr", "MW age", "Gyr"),
+    Quantity("age_lw_gyr", "LW mean age", "Gyr"),
+    Quantity("age_mw_gyr", "MW mean age", "Gyr"),
 )
 #: All of them by name; the four means first, in the order of menus and maps.
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}

@@ -33,7 +33,7 @@ _EMPTY = (
 
 
 #: Width in pixels of the numbers of one bin, and of each further one; bins beside each other at most.
-_FIRST_WIDTH, _NEXT_WIDTH, _MAX_WIDTH, _MAX_COLUMNS = 236, 128, 520, 12
+_FIRST_WIDTH, _NEXT_WIDTH, _MAX_WIDTH, _MAX_COLUMNS = 236, 110, 400, 12
 
 
 class PropertyTable(QScrollArea):
@@ -75,6 +75,7 @@ class PropertyTable(QScrollArea):
                 label.setToolTip(next((each[rows[row]].tip for each in told if rows[row] in each), ""))
             for k, value in enumerate(self._values[row]):
                 value.setVisible(used and k < len(shown))
+                value.setWordWrap(not several)  # beside each other they scroll
                 if used and k < len(shown):
                     number = told[k].get(rows[row])
                     value.setText("" if number is None else number.text)
@@ -266,6 +267,8 @@ class BinPanel(QWidget):
 
     def release(self) -> None:
         """Listen no longer."""
+        self.plots.release()
+        self.estimates.release()
         self._session.selection_changed.disconnect(self.refresh, missing_ok=True)
 
     def _pin(self, _: object = None) -> None:

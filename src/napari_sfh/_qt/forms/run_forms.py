@@ -12,6 +12,7 @@ from magicgui.widgets.bases import RangedWidget, SliderWidget, ValueWidget
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractSpinBox, QLabel, QSizePolicy
 
+from napari_sfh.analysis.stellar_mass import parse_distance
 from napari_sfh.config import FALLBACK_KINEMATICS, SETTINGS, parse_kinematics
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
@@ -423,10 +424,13 @@ class ExportForm:
         self.result = PushButton(text="Save result…", tooltip="One FITS file: maps, bins, SFHs, spectra, provenance")
         self.figure = PushButton(text="Save figure of the maps…", tooltip="PNG, PDF or SVG page of the four maps")
         self.table = PushButton(text="Save table of all bins…", tooltip="SFH and metallicity of every bin as ECSV")
+        #: Shown under Maps; masses, gradients per kpc and scale bars are made with it.
         self.distance = make_number_edit(
-            "D (Mpc)", "none", "Distance of the galaxy: the figure's scale bar says kpc, too"
+            "Distance",
+            "Mpc, or z=…",
+            "Luminosity distance in Mpc, or a redshift as z=0.0024: for masses and kpc",
         )
-        self.container = make_form([self.result, self.table, self.distance, self.figure])
+        self.container = make_form([self.result, self.table, self.figure])
 
     @property
     def distance_mpc(self) -> float | None:
@@ -437,7 +441,7 @@ class ExportForm:
         SfhInputError
             No number, or out of range.
         """
-        return parse_number(self.distance, 1e-3, 2e4)
+        return parse_distance(self.distance.value)
 
     def enable(self, has_result: bool) -> None:
         """What needs a result is usable with one only."""

@@ -42,6 +42,8 @@ def make_line_layer(
         if high > low
         else (0.0, 1.0)
     )
+    if name == "V_GAS":
+        limits = -max(abs(low), abs(high), 1.0), max(abs(low), abs(high), 1.0)
     attributes = {
         "name": f"{text} [{unit}]",
         "colormap": colors,

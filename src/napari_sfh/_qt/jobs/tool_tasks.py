@@ -100,20 +100,29 @@ def load_line_fluxes(
 
         report_progress(Progress("line maps", 0, 0), progress, cancel)
         found = read_line_maps_on_grid(maps_path, result.wcs, result.bins.bin_id.shape, result.name)
-        return line_maps.line_fluxes_from_maps(found, maps_path.name)
+        return line_maps.add_halpha_width(line_maps.line_fluxes_from_maps(found, maps_path.name), result)
     from napari_sfh.analysis.gas import line_fitting
 
     report_progress(Progress("opening the weights", 0, 0), progress, cancel)
-    return line_fitting.measure_line_fluxes(result, load_result_bundle(result), progress, cancel)
+    measured = line_fitting.measure_line_fluxes(result, load_result_bundle(result), progress, cancel)
+    return line_maps.add_halpha_width(measured, result)
 
 
 def draw_contours(
-    progress: ReportProgress, cancel: threading.Event, result: Result, name: str, n: int, maps_path: Path | None
+    progress: ReportProgress,
+    cancel: threading.Event,
+    result: Result,
+    name: str,
+    n: int,
+    maps_path: Path | None,
+    typed: tuple[float, ...] = (),
 ) -> MapContours:
-    """Contours of `load_contour_map` at ``n`` levels."""
+    """Contours of `load_contour_map` at ``n`` levels, or at those that are typed in the map's unit."""
     found = load_contour_map(progress, cancel, result, name, maps_path)
     image, unit, source = found
-    if name in line_maps.LINES:
+    if typed:
+        levels = np.array(typed)
+    elif name in line_maps.LINES:
         levels = contours.choose_contour_levels(image, n)
     else:
         finite = image[np.isfinite(image)]

@@ -170,6 +170,12 @@ class BinPlots(pg.GraphicsLayoutWidget):
         if clipboard is not None and self._views:
             clipboard.setText(format_panel_numbers(self._views, name, self.kind))
 
+    def release(self) -> None:
+        """Empty the scene before Python ends: items whose plots have gone print tracebacks."""
+        for plot in self._plots.values():
+            plot.clear()
+        self.ci.clear()
+
     def set_time_axis(self, key: str) -> None:
         """Draw histories over the lookback time's logarithm or the time itself (a key of `TIME_AXES`)."""
         self.time = TIME_AXES[key]

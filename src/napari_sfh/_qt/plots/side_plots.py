@@ -333,6 +333,9 @@ class ToolDock(QWidget):
 
     def release(self) -> None:
         """Follow the theme no longer, and go."""
+        for plot in self._plots:
+            if isinstance(plot, pg.GraphicsLayoutWidget):
+                plot.ci.clear()
         self._viewer.events.theme.disconnect(self._theme)
         self.deleteLater()
 

@@ -52,6 +52,7 @@ class Host(Protocol):
     stack: LayerStack
     panel: Any
     exports: Any
+    export: Any  # the form with the distance
     data: Any  # the form of files: `photometry`, `maps_path`
 
     @property

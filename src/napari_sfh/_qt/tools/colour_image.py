@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import ComboBox, FloatSlider, PushButton, SpinBox
+from magicgui.widgets import ComboBox, FloatSlider, LineEdit, PushButton, SpinBox
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
@@ -20,6 +20,7 @@ from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.jobs.tool_tasks import MapContours
 from napari_sfh._qt.jobs.workers import BackgroundJob
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis.colour_image import U8, ColourField, ColourStretch, render_colour_image
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
@@ -29,6 +30,23 @@ from napari_sfh.types import Progress, Result
 #: Milliseconds after the last move of a slider at which the image is painted anew.
 PAINT_MS = 150
 _NO_CONTOURS = "none"
+
+#: Colours of contours that are told apart by the colour-blind, on dark and light maps.
+LINE_COLORS = ("white", "black", "#e69f00", "#56b4e9", "#f0e442", "#d55e00")
+
+
+def parse_levels(text: str) -> tuple[float, ...]:
+    """Levels of contours that are typed, rising; none where the field is empty.
+
+    Raises
+    ------
+    SfhInputError
+        Something in it is no number.
+    """
+    try:
+        return tuple(sorted({float(word) for word in text.replace(",", " ").replace("−", "-").split()}))
+    except ValueError:
+        raise SfhInputError(f"contour levels: {text!r} given; type numbers separated by blanks, or none") from None
 
 
 class ColourImageForm:
@@ -71,10 +89,25 @@ class ColourImageForm:
             max=20,
             tooltip="Number of contours: in equal ratios for lines, in equal steps for maps; their values stand below",
         )
+        self.typed_levels = LineEdit(
+            label="Typed levels",
+            tooltip="Values of the contours, in the unit that stands below, separated by blanks; empty: chosen",
+        )
+        self.typed_levels.native.setPlaceholderText("chosen")
+        self.line_color = ComboBox(
+            label="Lines",
+            choices=list(LINE_COLORS),
+            value="white",
+            tooltip="Colour of the contours",
+        )
+        self.line_width = FloatSlider(
+            label="Width", value=1.0, min=0.25, max=4.0, step=0.25, tooltip="Of the contours, times the usual one"
+        )
         self.note = make_note_label()
         self.save = PushButton(text="Save picture…", tooltip="HST colours with the contours, as PNG, PDF or SVG")
+        lines = [self.typed_levels, narrow_combo_box(self.line_color), self.line_width, self.note, self.save]
         rows = [self.show, self.brightness, self.softening, self.opacity]
-        self.container = make_form([*rows, narrow_combo_box(self.contours), self.levels, self.note, self.save])
+        self.container = make_form([*rows, narrow_combo_box(self.contours), self.levels, *lines])
 
     @property
     def look(self) -> ColourStretch:
@@ -110,6 +143,9 @@ class ColourImageTool(Tool):
         self.form.opacity.changed.connect(self._fade)
         self.form.contours.changed.connect(self._contours_changed)
         self.form.levels.changed.connect(self._contours_changed)
+        self.form.typed_levels.native.editingFinished.connect(make_weak_slot(self._contours_changed))
+        for field in (self.form.line_color, self.form.line_width):
+            field.changed.connect(self._restyle)
         self.form.save.changed.connect(self._ask)
         host.viewer.layers.events.inserted.connect(self._inserted)
 
@@ -186,6 +222,8 @@ class ColourImageTool(Tool):
             result.wcs,
             title=title,
             caption=caption,
+            line_color=str(self.form.line_color.value),
+            line_width=float(self.form.line_width.value),
         )
         self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
 
@@ -285,8 +323,21 @@ class ColourImageTool(Tool):
             self._take(None)
             self._remove("contours")
             return
-        work = partial(tool_tasks.draw_contours, result=result, name=name, n=self.form.levels.value)
+        if not self.host.attempt(lambda: parse_levels(self.form.typed_levels.value)):
+            return
+        levels = parse_levels(self.form.typed_levels.value)
+        work = partial(tool_tasks.draw_contours, result=result, name=name, n=self.form.levels.value, typed=levels)
         self.host.start(partial(work, maps_path=self.host.data.maps_path), partial(self._drawn, result, name))
+
+    def _line_width(self, result: Result) -> float:
+        return float(self.form.line_width.value) * max(result.bins.bin_id.shape) / 250
+
+    def _restyle(self, _: object = None) -> None:
+        """Colour and width of contours that are drawn."""
+        layer, result = self.host.stack.find("contours", str(self.form.contours.value)), self.host.session.result
+        if layer is not None and result is not None:
+            layer.edge_color = str(self.form.line_color.value)
+            layer.edge_width = self._line_width(result)
 
     def _drawn(self, result: Result, name: str, drawn: MapContours) -> None:
         if result is not self.host.session.result:
@@ -299,8 +350,8 @@ class ColourImageTool(Tool):
                 split_into_segments(self.lines),
                 name=f"contours of {drawn.title}",
                 vector_style="line",
-                edge_color="white",
-                edge_width=max(result.bins.bin_id.shape) / 250,
+                edge_color=str(self.form.line_color.value),
+                edge_width=self._line_width(result),
                 opacity=0.9,
                 metadata={KEY: LayerLink("contours", name, result), "levels": drawn.levels, "unit": drawn.unit},
                 **self.host.session.sky.transform(),
@@ -348,7 +399,7 @@ class ColourImageTool(Tool):
         SfhInputError
             A mosaic has gone; those that are left are shown.
         """
-        keys = ("brightness", "softening", "opacity", "levels")
+        keys = ("brightness", "softening", "opacity", "levels", "typed_levels", "line_color", "line_width")
         fill_form(self.form, {k: v for k, v in state.items() if k in keys})
         steps: list[Callable[[], object]] = []
         # An older workspace names no mosaics: they were those of the form Data.

@@ -26,6 +26,7 @@ from napari_sfh.analysis import gradients, tables
 from napari_sfh.analysis.disc import MAX_INCLINATION, Disc, guess_disc
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient, GradientFitSettings
 from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.analysis.stellar_mass import parse_distance
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
@@ -74,14 +75,14 @@ def save_gradients(
 class GradientForm:
     """Centre, shape and distance of the disc; range and kind of the fit."""
 
-    def __init__(self) -> None:
+    def __init__(self, distance: LineEdit) -> None:
+        self.distance = distance
         self.centre = LineEdit(label="Centre (°)", tooltip="RA and Dec of the centre in degrees, ICRS: 24.174 15.783")
         self.pa = _make_spin_box("PA (°)", -360, 360, 0, "Position angle of the major axis, from north through east")
         self.inclination = _make_spin_box(
             "Incl. (°)", 0, MAX_INCLINATION, 0, "Inclination; 0 = face-on; the disc is taken as thin"
         )
         self.r_e = _make_spin_box("Rₑ (″)", 0.01, 9999, 5, "Effective radius along the major axis, arcsec", step=0.1)
-        self.distance = LineEdit(label="D (Mpc)", tooltip="Distance, for gradients per kpc; may be left empty")
         self.r_min = _make_spin_box("From (Rₑ)", 0, 99, 0, "Bins inside are not fitted", step=0.1)
         self.r_max = _make_spin_box("To (Rₑ)", 0.1, 99, 1.5, "Bins outside are not fitted", step=0.1)
         self.method = ComboBox(
@@ -103,7 +104,7 @@ class GradientForm:
         self.buttons = make_form_row([self.guess, self.fit])
         self.container = make_form(
             [
-                *(self.buttons, self.ellipse, self.centre, self.pa, self.inclination, self.r_e, self.distance),
+                *(self.buttons, self.ellipse, self.centre, self.pa, self.inclination, self.r_e),
                 *(self.r_min, self.r_max, self.method, self.trusted),
             ]
         )
@@ -127,11 +128,7 @@ class GradientForm:
             raise SfhInputError(
                 f"centre: {self.centre.value!r} given; type RA and Dec in degrees, or press Guess"
             ) from None
-        text = self.distance.value.strip()
-        try:
-            distance = float(text) if text else None
-        except ValueError:
-            raise SfhInputError(f"distance: {text!r} given; type it in Mpc or leave it empty") from None
+        distance = parse_distance(self.distance.value)
         return Disc(ra, dec, self.pa.value, self.inclination.value, self.r_e.value, distance)
 
     def put(self, disc: Disc) -> None:
@@ -168,7 +165,7 @@ class GradientTool(Tool):
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
-        self.form = GradientForm()
+        self.form = GradientForm(host.export.distance)
         self.container = self.form.container
         self.found: dict[str, Gradient] = {}
         self._layer: Any = None

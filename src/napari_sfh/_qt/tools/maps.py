@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, ComboBox, LineEdit, Slider
+from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton, Slider
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
@@ -22,9 +22,11 @@ from napari_sfh._qt.forms.run_forms import (
     read_form,
 )
 from napari_sfh._qt.jobs.step_queue import UnpaintedStep
+from napari_sfh._qt.session import list_region_masses
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh.analysis import maps
+from napari_sfh.errors import SfhInputError
 from napari_sfh.types import FLAG_MEANING, Result
 
 #: Keys on the canvas, and the place among the main maps of what each shows (or what it toggles).
@@ -88,7 +90,7 @@ CONTROLS_MS = 50
 class MapForm:
     """Which map is on the canvas."""
 
-    def __init__(self) -> None:
+    def __init__(self, distance: LineEdit) -> None:
         names = [n for n in maps.MAPS if not n.endswith("_ERR")]
         self.quantity = ComboBox(
             label="Map",
@@ -134,8 +136,28 @@ class MapForm:
         self.typed = make_form_row([self.low, self.high])
         self.typed.label = "From, to"
         self.legend = make_note_label()
-        rows = [narrow_combo_box(self.quantity), self.legend, self.error, self.grid, narrow_combo_box(self.limits)]
-        self.container = make_form([*rows, self.typed, self.min_snr, self.hide_flagged, narrow_combo_box(self.flags)])
+        self.ages_kind = ComboBox(
+            choices=[(words, kind) for kind, words in maps.AGES_KINDS.items()],
+            tooltip="What is shown of the stars between two ages",
+        )
+        self.youngest, self.oldest = (
+            LineEdit(value=value, tooltip=f"{which} age in Gyr") for value, which in (("0", "Lower"), ("0.1", "Upper"))
+        )
+        self.ages_button = PushButton(text="Show", tooltip="A map of the stars between these ages; it joins the menu")
+        self.ages = make_form_row([self.youngest, self.oldest, self.ages_button])
+        self.ages.label = "Ages (Gyr)"
+        self.ages_kind.label = "Between"
+        self.totals = make_note_label()
+        masses = [narrow_combo_box(self.ages_kind), self.ages, distance, self.totals]
+        rows: list[Any] = [
+            narrow_combo_box(self.quantity),
+            self.legend,
+            self.error,
+            self.grid,
+            narrow_combo_box(self.limits),
+        ]
+        rows += [self.typed, self.min_snr, self.hide_flagged, narrow_combo_box(self.flags), *masses]
+        self.container = make_form(rows)
 
     def explain(self, _: object = None) -> None:
         """Say in the field's tip, and in those of its entries, what the maps are."""
@@ -189,7 +211,7 @@ class MapTool(Tool):
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
-        self.form = MapForm()
+        self.form = MapForm(host.export.distance)
         self.container = self.form.container
         self._held = True
         self._activate = QTimer(self.widget)
@@ -203,6 +225,8 @@ class MapTool(Tool):
         for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed, self.form.flags.changed):
             signal.connect(self._hide)
         self.form.limits.changed.connect(self._limits_chosen)
+        self.form.ages_button.changed.connect(self._ages_pressed)
+        host.export.distance.changed.connect(self._distance_typed)
         for field in (self.form.low, self.form.high):
             field.native.editingFinished.connect(make_weak_slot(self._limits_typed))
         self._watched: Any = None
@@ -219,6 +243,49 @@ class MapTool(Tool):
         self.host.stack.show(name)
         self.host.refresh_cursor()
 
+    def show_ages(self, kind: str, low_gyr: float, high_gyr: float) -> None:
+        """Show the stars between two ages in Gyr: a kind of `maps.AGES_KINDS`.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result, it has no histories, or the ages do not rise.
+        """
+        result = self.need_result()
+        name = maps.name_ages_map(kind, low_gyr, high_gyr)
+        maps.add_ages_map(name)
+        if name not in maps.list_result_maps(result):
+            raise SfhInputError("these weights predict no histories: ages cannot be told apart")
+        self.form.set_maps(maps.list_result_maps(result))
+        self.show(name)
+
+    def _ages_pressed(self, _: object = None) -> None:
+        self.host.attempt(self._show_typed_ages)
+
+    def _show_typed_ages(self) -> None:
+        texts = str(self.form.youngest.value), str(self.form.oldest.value)
+        try:
+            low, high = (float(text.replace(",", ".")) for text in texts)
+        except ValueError:
+            raise SfhInputError(f"ages: {' to '.join(texts)} given; type two numbers in Gyr") from None
+        self.show_ages(str(self.form.ages_kind.value), low, high)
+
+    def _distance_typed(self, _: object = None) -> None:
+        try:
+            self._tell_totals()
+        except SfhInputError:  # half typed; an act that needs it says what is wrong
+            self.form.totals.visible = False
+
+    def _tell_totals(self) -> None:
+        """Mass and rate of all bins in absolute units, once the distance is known."""
+        result = self.host.session.result
+        distance = self.host.export.distance_mpc
+        self.host.session.distance_mpc = distance
+        rows = () if result is None else list_region_masses(result, np.arange(result.bins.n_bins), distance)
+        told = "; ".join(f"{row.label} {row.text}" for row in rows)
+        self.form.totals.value = f"All bins: {told}. IMF of the templates (Kroupa for BC03-MILES)." if told else ""
+        self.form.totals.visible = bool(told)
+
     def hold(self) -> None:
         """Leave the canvas alone while the layers of another result come in."""
         self._held = True
@@ -229,6 +296,7 @@ class MapTool(Tool):
         if result is not None:
             self.form.set_maps(maps.list_result_maps(result))
         self.form.limit_snr(result)
+        self._distance_typed()
         if self.form.limits.value != "shared":
             self.host.stack.set_limits(self.form.limits.value)
         self._shown_changed(self.host.stack.display.shown)
@@ -239,6 +307,8 @@ class MapTool(Tool):
 
     def restore(self, state: dict[str, Any]) -> None:
         """The form; the grid comes last, it shows the other choices."""
+        if maps.add_ages_map(str(state.get("quantity", ""))) and self.host.session.result is not None:
+            self.form.set_maps(maps.list_result_maps(self.host.session.result))
         fill_form(self.form, {key: value for key, value in state.items() if key != "grid"})
         self.form.grid.value = bool(state.get("grid", False))
 

@@ -296,6 +296,7 @@ class RegionTool(Tool):
         self.form.each.changed.connect(self._separate)
         self.form.names.changed.connect(self._separate)
         self.form.clear.changed.connect(self.clear)
+        host.export.distance.changed.connect(self._measure_again)
         self.form.open.changed.connect(self.open_dialog)
         self.form.save.changed.connect(self.save_dialog)
         self.form.weight.changed.connect(self.region.set_weight)
@@ -324,6 +325,11 @@ class RegionTool(Tool):
     def draw(self, _: object = None) -> None:
         """Let the mouse draw a region; the mean SFH of the bins inside is shown."""
         self._draw(add=False)
+
+    def _measure_again(self, _: object = None) -> None:
+        """Masses follow the distance."""
+        if self.region.outlines():
+            self.region.refresh()
 
     def _separate(self, _: object = None) -> None:
         names = [name.strip() for name in self.form.names.value.split(",") if name.strip()]

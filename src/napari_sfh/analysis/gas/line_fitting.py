@@ -201,12 +201,13 @@ def fit_emission_lines(
     stars = reconstruct_stars(data, prediction, bundle)
     n = data.n_bins
     flux, error = (np.full((n, len(_MODEL)), np.nan) for _ in range(2))
+    velocity = np.full(n, np.nan)
     for lo in range(0, n, _BATCH):
         report_progress(Progress("emission lines", lo, n), progress, cancel)
         rows = lo + np.flatnonzero(np.isfinite(stars[lo : lo + _BATCH, 0]))
         if rows.size:
             at = np.ix_(rows, np.flatnonzero(pixels))
-            flux[rows], error[rows] = fit_lines(
+            flux[rows], error[rows], velocity[rows] = _fit_lines_and_velocity(
                 data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows], grid
             )
     report_progress(Progress("emission lines", n, n), progress, cancel)
@@ -217,6 +218,7 @@ def fit_emission_lines(
         {name: error[:, k] * to_cgs for name, k in columns.items()},
         "1e-20 erg/s/cm2",
         source,
+        np.asarray(data.v_kms + velocity, dtype=np.float64),
     )
 
 
@@ -254,6 +256,13 @@ def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, gri
     flux, error : arrays (B, 6)
         In the order of `line_maps.LINES`, in units of ``flux`` times Angstrom; NaN where a line is on bad pixels.
     """
+    return _fit_lines_and_velocity(flux, error, mask, stars, sigma_kms, grid)[:2]
+
+
+def _fit_lines_and_velocity(
+    flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, grid: SpectrumGrid
+) -> tuple[F64, F64, F64]:
+    """The same, and the gas's velocity relative to the stars in km/s, (B,)."""
     lines = _LineGrid(grid.wave_aa[select_line_pixels(grid.wave_aa)], grid)
     extra = np.asarray(broadening_kms(sigma_kms, grid.sigma_kms)[0], dtype=np.float64)
     ok = mask & (error > 0)
@@ -275,7 +284,7 @@ def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, gri
         sigma = np.clip(sigma + step[:, 1], *_BOUNDS_KMS[1])
         if max(np.abs(v - before[0]).max(), np.abs(sigma - before[1]).max()) < _SMALL_STEP_KMS:
             break
-    return _solve_final_fluxes(lines, fixed, (v, sigma, extra), weight, data, ok, gain)
+    return *_solve_final_fluxes(lines, fixed, (v, sigma, extra), weight, data, ok, gain), v
 
 
 def _solve_final_fluxes(

@@ -18,8 +18,10 @@ the dust as well, is counted once.
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -29,7 +31,7 @@ from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap import LineMaps
 from napari_sfh.physics.extinction import R_V
-from napari_sfh.types import F64, BinMap
+from napari_sfh.types import F64, BinMap, Result
 
 #: Unit of fluxes measured in the bins' own spectra, erg/s/cm2.
 UNIT_CGS: float = 1e-20
@@ -54,6 +56,8 @@ _ZERO, _SLOPE = 8.533, -0.214
 BPT_CLASSES: tuple[str, ...] = ("unknown", "star formation", "composite", "AGN or LINER")
 #: Percentiles of a line's map between which its colours run; the upper one sets its unit's power of ten.
 SHOWN_PERCENT: tuple[float, float] = (2.0, 98.0)
+#: Beside Halpha and [N II], Angstrom: where the continuum of the equivalent width is measured.
+CONTINUUM_AA: tuple[tuple[float, float], ...] = ((6490.0, 6530.0), (6605.0, 6650.0))
 #: Share of a bin's spaxels that must have a flux for the bin to have one.
 _MIN_COVERAGE = 0.9
 _LN10 = float(np.log(10.0))
@@ -70,6 +74,8 @@ class LineFluxes:
     error: Mapping[str, F64]  # 1 sigma, same unit
     unit: str
     source: str  # where they come from, for a person
+    v_kms: F64 | None = None  # of the gas, relative to the redshift
+    width_aa: F64 | None = None  # rest-frame equivalent width of Halpha, positive in emission
 
     def snr(self, name: str) -> F64:
         """Flux over error; 0 where there is none."""
@@ -121,7 +127,9 @@ def line_fluxes_from_maps(found: Mapping[str, LineMaps], source: str = "MAPS") -
         name: np.full(shape, np.nan) if line.flux_error is None else np.asarray(line.flux_error, dtype=np.float64)
         for name, line in kept.items()
     }
-    return LineFluxes(flux, error, next(iter(kept.values())).flux_unit or "file's unit", source)
+    unit = next(iter(kept.values())).flux_unit or "file's unit"
+    velocity = kept[HALPHA].v_kms if HALPHA in kept else None
+    return LineFluxes(flux, error, unit, source, None if velocity is None else np.asarray(velocity, dtype=np.float64))
 
 
 def sum_lines_in_bins(lines: LineFluxes, bins: BinMap) -> LineFluxes:
@@ -155,6 +163,28 @@ def sum_lines_in_bins(lines: LineFluxes, bins: BinMap) -> LineFluxes:
 def _sum_in_bins(bins: BinMap, image: NDArray[np.generic]) -> F64:
     total = np.bincount(bins.bin_id.ravel(), image.ravel().astype(np.float64), minlength=bins.n_bins + 1)
     return np.asarray(total[1:], dtype=np.float64)
+
+
+def add_halpha_width(lines: LineFluxes, result: Result) -> LineFluxes:
+    """The lines with the rest-frame equivalent width of Halpha, over the continuum of the bins' own spectra.
+
+    The continuum is the median of the bin's spectrum in `CONTINUUM_AA`; spaxels have their bin's width. Without
+    Halpha, a unit of erg/s/cm2 or a spectrum there, the lines come back as they are.
+    """
+    wave, data = result.instrument.wave_aa, result.data
+    scale = re.match(r"\s*(?:1e?([-+0-9]+)|([0-9.eE+-]+))?\s*\*?\s*erg", lines.unit.replace("10^", "1e"))
+    beside = np.logical_or.reduce([(wave > low) & (wave < high) for low, high in CONTINUUM_AA])
+    if HALPHA not in lines.flux or scale is None or beside.sum() < 10:
+        return lines
+    number = 10.0 ** float(scale[1]) if scale[1] else float(scale[2] or 1.0)
+    flux_cgs = number * sum_lines_in_bins(lines, result.bins).flux[HALPHA]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # bins of which all these pixels are masked
+        level = np.nanmedian(np.where(data.mask, data.flux, np.nan)[:, beside], axis=1)
+    continuum = level * data.norm_cgs * (1.0 + result.redshift)
+    width = np.divide(flux_cgs, continuum, out=np.full(continuum.shape, np.nan), where=continuum > 0)
+    painted = width if lines.by_bin else maps.paint_bins(result.bins.bin_id, width)
+    return replace(lines, width_aa=np.asarray(painted, dtype=np.float64))
 
 
 def derive_gas_properties(lines: LineFluxes, min_snr: float = MIN_LINE_SNR, composite: bool = False) -> GasProperties:
@@ -230,17 +260,25 @@ GAS_QUANTITIES: Mapping[str, tuple[str, str, str]] = {
     "OH": ("12 + log(O/H), O3N2", "dex", "plasma"),
     "BPT": ("BPT: 1 star formation, 2 composite, 3 AGN", "class", "viridis"),
 }
+#: What is known of single lines: name -> (title, unit, colormap).
+HALPHA_QUANTITIES: Mapping[str, tuple[str, str, str]] = {
+    "EW_HA": ("EW(Hα)", "Å, rest frame", "magma"),
+    "V_GAS": ("V, gas", "km/s", "RdBu_r"),
+}
 
 
 def list_line_maps(lines: LineFluxes) -> tuple[str, ...]:
     """Names that `make_line_image` knows for these lines, in the order of menus."""
     full = all(name in lines.flux for name in (HALPHA, HBETA, OIII, NII))
-    return (*(name for name in LINES if name in lines.flux), *(GAS_QUANTITIES if full else ()))
+    single = {"EW_HA": lines.width_aa, "V_GAS": lines.v_kms}
+    known = (name for name, values in single.items() if values is not None)
+    return (*(name for name in LINES if name in lines.flux), *known, *(GAS_QUANTITIES if full else ()))
 
 
 def describe_line_map(name: str, unit: str = "") -> tuple[str, str, str]:
     """Title, unit and colormap of a name of `list_line_maps`; ``unit`` is that of the lines."""
-    return GAS_QUANTITIES[name] if name in GAS_QUANTITIES else (LINES[name][0], f"{unit} per spaxel", "magma")
+    named = {**GAS_QUANTITIES, **HALPHA_QUANTITIES}
+    return named[name] if name in named else (LINES[name][0], f"{unit} per spaxel", "magma")
 
 
 def make_line_image(
@@ -267,6 +305,11 @@ def make_line_image(
         raise SfhInputError(f"line {name!r} is not there: choose one of {', '.join(list_line_maps(lines))}")
     if name in LINES:
         values = lines.flux[name] / np.maximum(bins.nspax, 1) if lines.by_bin else lines.flux[name]
+    elif name in HALPHA_QUANTITIES:
+        single = lines.width_aa if name == "EW_HA" else lines.v_kms
+        assert single is not None  # it is in the list
+        faint = name == "V_GAS" and HALPHA in lines.flux
+        values = np.where(lines.snr(HALPHA) >= min_snr, single, np.nan) if faint else single
     else:
         found = derive_gas_properties(lines, min_snr, composite)
         bpt = np.where(found.bpt > 0, found.bpt, np.nan)
