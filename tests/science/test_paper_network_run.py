@@ -6,7 +6,7 @@ from astropy.io import fits
 
 from napari_sfh import demo
 from napari_sfh.cli import main
-from napari_sfh.model.bundle import list_bundles
+from napari_sfh.instruments.bundle_header import list_bundles
 
 
 @pytest.mark.skipif("galceran2026" not in list_bundles(), reason="these weights are not there")
