@@ -255,7 +255,11 @@ def validate_network(recipe: Recipe, where: str) -> None:
     SfhInputError
         They do not; ``where`` names the source.
     """
-    instrument, targets = recipe.load_instrument(), recipe.targets.make()
+    instrument = recipe.load_instrument()
+    try:
+        targets = recipe.targets.make()
+    except SfhInputError as error:
+        raise SfhInputError(f"{where}: {error}") from error
     sizes = (instrument.n_wave, instrument.n_bands)
     build = build_network(recipe.architecture, dict(recipe.network), *sizes, targets, instrument.takes_redshift)
     recipe.model_config()
