@@ -44,6 +44,7 @@ nb_execution_timeout = 120
 nb_merge_streams = True
 
 # The reference of the public names
+default_role = "py:obj"  # names in backquotes are links where they are known
 autosummary_generate = True
 autodoc_typehints = "none"  # numpydoc has the types
 numpydoc_show_class_members = False

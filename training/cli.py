@@ -31,6 +31,7 @@ COMMANDS: tuple[str, ...] = (
     "paper-systems",
     "papers",
     "prior-summaries",
+    "recalibrate",
     "release",
 )
 #: Commands whose ``--output`` is one file, and how its name ends; that of the others is a folder.
@@ -41,6 +42,8 @@ FILE_SUFFIXES: dict[str, str] = {
     "physics-choices": ".json",
     "paper-systems": ".json",
     "prior-summaries": ".json",
+    "added-bands": ".json",
+    "recalibrate": ".safetensors",
     "release": ".safetensors",
 }
 
@@ -97,6 +100,10 @@ def check_command_output(args: argparse.Namespace) -> None:
         return
     if output.suffix.lower() != suffix:
         raise SfhInputError(f"--output {output}: must end in {suffix}")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)  # now, and not after hours of work
+    except OSError as err:
+        raise SfhInputError(f"--output {output}: its folder cannot be made ({err.strerror}); name another") from err
     if check_destination(output).is_file() and not _is_of_kind(output, suffix):
         raise SfhInputError(f"--output {output}: exists and is no {suffix[1:]} file; it is not replaced: name another")
 

@@ -59,7 +59,13 @@ def build_command_parser() -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="the bundled mock galaxy, whose truth is known")
     demo.add_argument("--headless", action="store_true", help="no window: write FITS and PNG")
-    demo.add_argument("--output", type=Path, default=Path("demo-output"), metavar="DIR")
+    demo.add_argument(
+        "--output",
+        type=Path,
+        default=Path("demo-output"),
+        metavar="DIR",
+        help="where FITS and PNG of a headless run go",
+    )
     _add_setting(demo, "device")
     demo.add_argument("--quiet", action="store_true", help="no progress")
     demo.set_defaults(command=_demo_command)
@@ -70,6 +76,12 @@ def build_command_parser() -> argparse.ArgumentParser:
 
     object_commands.add_object_parsers(commands)
 
+    _add_look_parsers(commands)
+    return parser
+
+
+def _add_look_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Commands that look, and compute nothing to keep."""
     info = commands.add_parser("info", help="what files are, what is missing, what would be done")
     info.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or galaxy folders")
     info.add_argument(
@@ -94,7 +106,6 @@ def build_command_parser() -> argparse.ArgumentParser:
     doctor = commands.add_parser("doctor", help="check the installation; a text for bug reports")
     doctor.add_argument("--no-run", action="store_true", help="do not run the tiny galaxy")
     doctor.set_defaults(command=_doctor_command)
-    return parser
 
 
 def _add_run_arguments(run: argparse.ArgumentParser) -> None:

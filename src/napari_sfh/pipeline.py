@@ -108,15 +108,15 @@ class GasFlags:
 def run_pipeline(
     config: RunConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
 ) -> Result:
-    """Run a galaxy: `napari_sfh.run`.
+    """Run a galaxy: from a cube, and mosaics where there are any, to a result (`napari_sfh.run`).
 
     Parameters
     ----------
     config : RunConfig
     progress : callable, optional
         Called with a `Progress` at each piece of the work.
-    progress, cancel : optional
-        See `jobs.report_progress`.
+    cancel : threading.Event, optional
+        Set from another thread, or from ``progress``, it ends the run within a second.
 
     Returns
     -------

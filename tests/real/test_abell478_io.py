@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fetch_abell478 import FILES, REFUSED, fetch
 
+from napari_sfh import pipeline
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
@@ -17,6 +19,8 @@ from napari_sfh.io.hst import is_camera_substitute, read_mosaic
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.muse import read_cube
 from napari_sfh.pipeline import run_pipeline
+from napari_sfh.prep import spectra
+from napari_sfh.prep.bad_channels import mask_bad_channels
 
 pytestmark = pytest.mark.real
 OUTPUT = Path(__file__).resolve().parents[2] / "real-output"
@@ -122,3 +126,24 @@ def test_cubes_without_the_rest_range_are_refused(refused, name, words):
         check_rest_range(cube.wave_aa, 0.0, load_instrument().grid, 0.3, cube.path)
     with pytest.raises(SfhInputError, match=words):
         run_pipeline(RunConfig(cube=refused / name, redshift=0.0))
+
+
+def test_bad_channels(abell):
+    """No channel of the real cube is called bad, sky residuals included; channels that are spoilt on purpose are."""
+    options = {"target_snr": 15, "kinematics": "0,200", "redshift": 0.0858, "device": "cpu"}
+    inputs = pipeline.open_inputs(RunConfig(cube=abell / CUBE, ebv_mw=0.45, **options))
+    galaxy = pipeline.bin_galaxy(inputs, 0.0858)
+    channels = spectra.find_channel_range(inputs.cube, 0.0858, inputs.bundle.instrument.grid)
+    summed = spectra.extract_bin_spectra(inputs.cube, galaxy.bins, channels, galaxy.spaxels.signal)
+    assert summed.flux.shape[1] > 1900
+    untouched, notes = mask_bad_channels(summed, 0.0858)
+    assert notes == ()
+    assert (untouched.good == summed.good).all()
+    places, found = range(60, summed.flux.shape[1] - 60, 97), 0
+    for first in places:
+        flux = summed.flux.copy()
+        flux[:, first : first + 3] = 0
+        spoilt, _ = mask_bad_channels(replace(summed, flux=flux), 0.0858)
+        bad = np.flatnonzero(summed.good.any(0) & ~spoilt.good.any(0))
+        found += bad.tolist() == [first, first + 1, first + 2]
+    assert found >= 0.8 * len(places)

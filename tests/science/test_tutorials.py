@@ -21,9 +21,9 @@ COMMANDS = {"napari-sfh": cli.main, "napari-sfh-train": training_cli.main}
 
 
 def list_code_cells(text: str) -> Iterator[str]:
-    """Code of the cells of a MyST notebook, their options left out."""
+    """Code of the cells of a MyST notebook, without options and magics."""
     for cell in re.findall(r"^```\{code-cell\}[^\n]*\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-        yield "\n".join(line for line in cell.splitlines() if not line.startswith(":"))
+        yield "\n".join(line for line in cell.splitlines() if not line.startswith((":", "%")))
 
 
 def call_command(line: str) -> None:

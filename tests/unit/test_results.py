@@ -278,6 +278,20 @@ def test_newer_format_is_refused(tmp_path):
         read_result(path)
 
 
+def test_formation_times_are_maps_and_columns(written):
+    with fits.open(written[1]) as hdus:
+        bins, table = hdus["BIN_ID"].data, hdus["BINS"].data
+        times = np.stack([table[f"T{percent}"] for percent in range(10, 100, 10)], axis=1)
+        known = np.isfinite(times).all(1)
+        assert known.any()
+        assert np.all(np.diff(times[known], axis=1) <= 1e-5)  # the later, the more is formed
+        for name in ("T50", "T90", "T50_ERR"):
+            image = hdus[name].data
+            for k in np.flatnonzero(known)[:3]:
+                np.testing.assert_allclose(image[bins == k + 1], table[name][k], rtol=1e-6)
+        assert hdus["T50"].header["BUNIT"] == "Gyr"
+
+
 @pytest.mark.parametrize("gone", ["BINS", "MODEL", "Q_LG_AGE_LW", "SETTINGS", "WHITE"])
 def test_missing_extension_is_named(written, tmp_path, gone):
     path = tmp_path / "part.fits"

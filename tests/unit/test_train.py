@@ -243,7 +243,7 @@ def test_output_is_never_an_input(tmp_path, capsys, words):
 def test_json_reports_replace_no_other_file(tmp_path, capsys):
     other = tmp_path / "cube.json"
     other.write_bytes(b"SIMPLE  =                    T")
-    for output in (other, tmp_path / "report.fits", tmp_path / "nowhere" / "report.json"):
+    for output in (other, tmp_path / "report.fits", other / "report.json"):
         assert cli.main(["retraining-bound", "--weights", "wide", "--output", str(output)]) == 2
         assert output.name in capsys.readouterr().err
     assert other.read_bytes().startswith(b"SIMPLE")
@@ -294,6 +294,23 @@ def test_stored_set_is_trained_on(stored, tmp_path):
 def test_stored_set_of_another_prior_is_refused(stored, tmp_path):
     with pytest.raises(SfhInputError, match=r"prior 'tiny'.*'galceran2026'"):
         training_run.train_bundle(recipe(prior="galceran2026"), options(tmp_path / "run", data=stored))
+
+
+def test_trained_weights_are_calibrated_anew(whole, tmp_path, capsys):
+    output = tmp_path / "again.safetensors"
+    words = [str(whole / training_run.BUNDLE), "--n", "600", "--seed", "9", "--quiet", "--output", str(output)]
+    assert cli.main(["recalibrate", *words]) == 0
+    assert capsys.readouterr().out.strip() == str(output)
+    before, after = load_bundle(whole / training_run.BUNDLE), load_bundle(output)
+    assert torch.equal(before.model.network.whole.weight, after.model.network.whole.weight)
+    assert not torch.equal(before.model.depth.width, after.model.depth.width)
+    assert after.meta["training"]["recalibrated"]["seed"] == 9
+
+
+def test_calibration_needs_other_objects_than_the_training(whole, tmp_path, capsys):
+    words = [str(whole / training_run.BUNDLE), "--seed", str(recipe().fit.seed), "--output", str(tmp_path / "x")]
+    assert cli.main(["recalibrate", *words]) == 2
+    assert "were trained with it; choose another" in capsys.readouterr().err
 
 
 def command(*words):

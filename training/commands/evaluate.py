@@ -143,7 +143,7 @@ def _draw_paper(args: argparse.Namespace, bundle: Bundle, testset: TestSet, cach
     curve = json.loads(args.size_curve.read_text(encoding="utf-8"))["rows"] if args.size_curve else None
     with print_progress(args.quiet) as progress:
         measured = measure_paper_figures(bundle, testset, settings, progress)
-        paths = write_paper_figures(measured, args.output, curve, progress)
+        paths = write_paper_figures(measured, args.output, curve, progress, args.device)
         if args.ppxf_variants:
             variants = measure_ppxf_variants(testset, args.ppxf, args.output, args.workers, progress)
             paths.append(args.output / "ppxf-variants.json")

@@ -19,6 +19,7 @@ def add_release_parser(subparsers: Subparsers) -> None:
         "--report", type=Path, action="append", default=[], help="folder of `evaluate`; repeat for several test sets"
     )
     parser.add_argument("--output", type=Path, help="file to write (default: among the package's own weights)")
+    parser.add_argument("--summary", default="", help="one line on the weights (default: the recipe's)")
     parser.add_argument("--quiet", action="store_true", help="no output but errors")
     parser.set_defaults(run=run_release)
 
@@ -28,7 +29,7 @@ def run_release(args: argparse.Namespace) -> int:
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.training.fitting.release import release_bundle
 
-    path = release_bundle(args.run_dir, args.name, args.report, args.output)
+    path = release_bundle(args.run_dir, args.name, args.report, args.output, args.summary)
     if not args.quiet:
         print(load_bundle(path).card)
         print(f"\n{path}: {path.stat().st_size / 1e6:.1f} MB")

@@ -22,7 +22,7 @@ from napari_sfh.physics.mass_to_light import find_bracket
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.fitting.augmentation import normalise_bands
-from napari_sfh.training.simulator.noise import SKY_LINES
+from napari_sfh.training.simulator.noise import list_sky_lines
 from napari_sfh.types import F32, Floats, Observation
 
 #: What metals leave of a star's light against wavelength: a quarter at F275W where they blanket most.
@@ -88,7 +88,7 @@ def add_sky_line_residuals(data: Observation, rng: np.random.Generator) -> Obser
     amplitude = _loguniform(rng, 3, 20, n) / np.maximum(data.snr, 1.0)
     redshift = rng.uniform(0, 0.01, n)
     flux = data.flux.astype(np.float64)
-    for line, strength in SKY_LINES:
+    for line, strength in list_sky_lines(grid):
         x = (grid.wave_aa - (line / (1 + redshift))[:, None]) / _lsf_sigma_aa(line, grid)
         flux += (rng.standard_normal(n) * amplitude * strength)[:, None] * np.exp(-0.5 * x * x)
     return _with_flux(data, flux)

@@ -215,7 +215,18 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
 def parse_recipe(text: str, where: str) -> Recipe:
     """Parse and validate; ``where`` names the source in messages."""
-    table = parse_toml(text, where)
+    return make_recipe(parse_toml(text, where), where)
+
+
+def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
+    """A recipe of plain values, as a TOML file or a bundle's record (`Recipe.to_json`) holds them.
+
+    Raises
+    ------
+    SfhInputError
+        A key that is unknown, missing or of the wrong type or range; ``where`` names the source.
+    """
+    table = dict(values)
     sections: dict[str, type[Any]] = {
         "fit": PointFitSettings,
         "augment": AugmentSettings,
@@ -244,7 +255,11 @@ def validate_network(recipe: Recipe, where: str) -> None:
     SfhInputError
         They do not; ``where`` names the source.
     """
-    instrument, targets = recipe.load_instrument(), recipe.targets.make()
+    instrument = recipe.load_instrument()
+    try:
+        targets = recipe.targets.make()
+    except SfhInputError as error:
+        raise SfhInputError(f"{where}: {error}") from error
     sizes = (instrument.n_wave, instrument.n_bands)
     build = build_network(recipe.architecture, dict(recipe.network), *sizes, targets, instrument.takes_redshift)
     recipe.model_config()

@@ -23,7 +23,9 @@ from napari_sfh.training.fitting.training_run import BUNDLE
 REPORT_KEYS = ("accuracy", "coverage", "ppxf", "throughput", "machine", "n_test")
 
 
-def release_bundle(run: Path, name: str, reports: Sequence[Path] = (), output: Path | None = None) -> Path:
+def release_bundle(
+    run: Path, name: str, reports: Sequence[Path] = (), output: Path | None = None, summary: str = ""
+) -> Path:
     """Write the released bundle.
 
     Parameters
@@ -36,6 +38,8 @@ def release_bundle(run: Path, name: str, reports: Sequence[Path] = (), output: P
         Folders of `evaluate` (or their ``report.json``), one per test set.
     output : path, optional
         File to write; by default NAME.safetensors among the shipped weights.
+    summary : str
+        One line on the weights, in place of the recipe's.
 
     Raises
     ------
@@ -54,6 +58,8 @@ def release_bundle(run: Path, name: str, reports: Sequence[Path] = (), output: P
             raise SfhInputError(f"--report {path}: a second report on {label!r}; give one for each test set")
         evaluation[label] = table
     meta = {**bundle.meta, "name": name, "evaluation": evaluation}
+    if summary:
+        meta["summary"] = summary
     meta["card"] = model_card.format_model_card(meta)
     return save_bundle(
         output or _shipped_path(name), bundle.model, bundle.instrument, bundle.filters, bundle.basis, meta

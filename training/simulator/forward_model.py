@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument, SpectrumGrid
 from napari_sfh.physics.ages import N_AGE
-from napari_sfh.physics.dust import DUST_PIVOT_AA, calzetti_curve
+from napari_sfh.physics.dust import DUST_PIVOT_AA, calzetti_curve, compute_power_law_curve, compute_screen_transmission
 from napari_sfh.physics.filters import Filter, compute_photometry_scale, filter_weight_matrix
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
@@ -221,13 +221,13 @@ def _nebular_emission(
 
 
 def _attenuation_curves(xp: ArrayBackend, grids: tuple[F64, ...], slope: F64) -> list[LargeArray]:
-    """(lambda / 5500)^slope on each grid, (N, n); one row if all slopes are equal."""
-    s = xp.put(slope[:1] if np.all(slope == slope[0]) else slope)[:, None]
-    return [xp.exp(s * xp.put(np.log(grid / DUST_PIVOT_AA))) for grid in grids]
+    """Optical depth over that at 5500 AA on each grid, (N, n); one row if all slopes are equal."""
+    s = xp.put(slope[:1] if np.all(slope == slope[0]) else slope)
+    return [compute_power_law_curve(xp.put(np.log(grid / DUST_PIVOT_AA)), s) for grid in grids]
 
 
 def _screen_transmission(xp: ArrayBackend, curve: LargeArray, tau: F64) -> LargeArray:
-    return xp.exp(-xp.put(tau)[:, None] * curve)
+    return compute_screen_transmission(curve, xp.put(tau))
 
 
 def synthesise_objects(

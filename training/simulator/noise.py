@@ -42,6 +42,13 @@ SKY_LINES: tuple[tuple[float, float], ...] = (
     (6871.0, 0.20), (6889.3, 0.20), (6900.8, 0.20), (6912.6, 0.20), (6923.2, 0.35), (6939.5, 0.25),
     (6949.0, 0.25), (6978.3, 0.25), (7003.9, 0.25), (7011.7, 0.15),
 )  # fmt: skip
+#: The same beyond MUSE's rest-frame range: mercury of street lamps in the blue, the strong OH lines from 7240 AA on.
+FURTHER_SKY_LINES: tuple[tuple[float, float], ...] = (
+    (4046.56, 0.10), (4358.34, 0.20), (7276.41, 0.35), (7316.29, 0.35), (7340.89, 0.40), (7750.64, 0.40),
+    (7794.12, 0.45), (7821.51, 0.40), (7913.71, 0.50), (7964.65, 0.50), (7993.33, 0.45), (8344.61, 0.55),
+    (8399.18, 0.60), (8430.17, 0.55), (8827.11, 0.65), (8885.86, 0.70), (8919.64, 0.60), (8943.40, 0.45),
+    (8958.10, 0.60), (9001.58, 0.45), (9337.85, 0.50), (9375.96, 0.60), (9439.65, 0.60),
+)  # fmt: skip
 #: Observed range masked in adaptive-optics cubes, Angstrom.
 NOTCH_AA: tuple[float, float] = (5800.0, 5970.0)
 _VARIANCE_FLOOR = 0.02  # of the window's, where absorption leaves no flux
@@ -167,6 +174,12 @@ def add_spectral_noise(
     return flux, error, _draw_mask(xp, config, p.redshift, grid, rng)
 
 
+def list_sky_lines(grid: SpectrumGrid) -> tuple[tuple[float, float], ...]:
+    """`SKY_LINES`, and those of `FURTHER_SKY_LINES` that a rest-frame grid sees of near galaxies."""
+    first, last = grid.wave_aa[0], 1.02 * grid.wave_aa[-1]
+    return SKY_LINES + tuple(row for row in FURTHER_SKY_LINES if first < row[0] < last)
+
+
 def _correlate(noise: LargeArray, rho: F64) -> None:
     """Moving average of two pixels, in place: unit variance, correlation ``rho`` (N,) < 1/2 between neighbours."""
     if not np.any(rho > 0):
@@ -190,7 +203,7 @@ def _add_sky_residuals(
 ) -> None:
     """Residuals of sky lines, in place; ``amplitude`` (N,) is the standard deviation at 5577 AA."""
     n, xp, wave_aa = len(amplitude), array_backend.find_backend(noise), grid.wave_aa
-    for line, strength in SKY_LINES:
+    for line, strength in list_sky_lines(grid):
         centre = line / (1 + redshift)
         sigma = float(grid.lsf.fwhm_aa(line)) / FWHM_PER_SIGMA
         reach = max(_SKY_REACH_AA, 5 * sigma)

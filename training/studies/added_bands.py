@@ -28,7 +28,7 @@ from napari_sfh.types import Observation
 #: S/N per pixel of the independent galaxies.
 INDEPENDENT_SNR = 35.0
 #: Edges of the classes of light-weighted log age.
-AGE_CLASSES: dict[str, tuple[float, float]] = {
+_AGE_CLASSES: dict[str, tuple[float, float]] = {
     "lg age < 8.7": (0.0, 8.7),
     "8.7-9.6": (8.7, 9.6),
     "> 9.6": (9.6, 12.0),
@@ -81,7 +81,7 @@ def measure_added_bands(
     report = {name: _tabulate(found, slice(None)) for name, found in samples.items()}
     drawn = samples["the prior, as drawn"]
     report["all bands"] = _tabulate(drawn, whole)
-    for name, (low, high) in AGE_CLASSES.items():
+    for name, (low, high) in _AGE_CLASSES.items():
         age = tests.labels.lg_age_lw
         report[f"all bands, {name}"] = _tabulate(drawn, whole & (age >= low) & (age < high))
     made = simulate_independent_galaxies(

@@ -187,7 +187,10 @@ def _read_curve(path: Path, medium: str) -> tuple[tuple[float, float], ...]:
     if rows.shape[1] < 2:
         raise SfhInputError(f"{path}: one column; a curve needs wavelength in Angstrom and throughput")
     wave = vacuum_to_air(rows[:, 0]) if medium == "vacuum" else rows[:, 0]
-    checked = Filter.from_curve(path.stem, "", wave, rows[:, 1])
+    try:
+        checked = Filter.from_curve(path.stem, "", wave, rows[:, 1])
+    except SfhInputError as error:
+        raise SfhInputError(f"{path}: {error}") from error
     return tuple((float(a), float(b)) for a, b in zip(checked.wave_aa, checked.throughput))
 
 

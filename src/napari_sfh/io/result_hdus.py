@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import compute_age_centres
+from napari_sfh.physics.formation import FORMATION_PERCENTS, FORMED_FRACTIONS, compute_formation_times
 from napari_sfh.types import F32, FLAG_MEANING, QUANTILES, Prediction, Result
 
 #: Version of the file format; readers refuse newer ones.
@@ -168,6 +169,9 @@ def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
         yield _image_hdu(
             f"{name}_ERR", paint_bin_values(prediction.half_width(key), bin_id), sky, "half of the 16-84 % width", unit
         )
+    for name, values in compute_formation_columns(prediction).items():
+        text = "half of the 16-84 % width" if name.endswith("_ERR") else _describe_column(name)[0]
+        yield _image_hdu(name, paint_bin_values(values, bin_id), sky, text, "Gyr")
     yield _image_hdu("SNR", paint_bin_values(result.data.snr, bin_id), sky, f"S/N {result.instrument.snr_text}")
     yield _image_hdu(
         "OOD", paint_bin_values(prediction.ood, bin_id), sky, "out-of-depth score; 1 = the bundle's threshold"
@@ -198,6 +202,9 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
         text, unit = _describe_column(name)
         rows.append((name, p.median(key), unit, text))
         rows.append((f"{name}_ERR", p.half_width(key), unit, "half of the 16-84 % width"))
+    for name, values in compute_formation_columns(p).items():
+        text = "half of the 16-84 % width" if name.endswith("_ERR") else _describe_column(name)[0]
+        rows.append((name, values, "Gyr", text))
     for name, value in (("LIGHT_FRAC", p.light_frac), ("MASS_FRAC", p.mass_frac), ("MH", p.mh)):
         if value is None:
             continue
@@ -230,6 +237,23 @@ def find_mean_columns(prediction: Prediction) -> dict[str, str]:
 def find_table_columns(prediction: Prediction) -> dict[str, str]:
     """Names of the scalars that are columns of BINS and no maps."""
     return {"EBV": "ebv"} if prediction.has_histories else {}
+
+
+def compute_formation_columns(prediction: Prediction) -> dict[str, F32]:
+    """T10 ... T90 in Gyr and their errors (N,) of predicted histories; nothing where the scalars hold them."""
+    curves = prediction.quantiles.get("cum_mass")
+    if not prediction.has_histories or curves is None:
+        return {}
+    none = np.zeros((len(curves), 1))
+    low, middle, high = (
+        compute_formation_times(np.concatenate([curves[..., k].astype(np.float64), none], axis=1), FORMED_FRACTIONS)
+        for k in (1, 2, 3)
+    )
+    out = {}
+    for k, percent in enumerate(FORMATION_PERCENTS):
+        out[f"T{percent}"] = middle[:, k].astype(np.float32)
+        out[f"T{percent}_ERR"] = (0.5 * np.abs(high - low))[:, k].astype(np.float32)
+    return out
 
 
 def _describe_column(name: str) -> tuple[str, str]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from napari_sfh.arrays import AnyArray
@@ -27,6 +28,40 @@ CALZETTI_R_V: float = 4.05
 CALZETTI_SLOPE: float = float(np.log(1 + 1 / CALZETTI_R_V) / np.log(4400.0 / 5500.0))
 #: B-band and V-band wavelengths in Angstrom that define E(B-V) = A_B - A_V of the power law.
 _B_AA, _V_AA = 4400.0, 5500.0
+
+
+def compute_power_law_curve(lg_ratio: AnyArray, slope: AnyArray) -> Any:
+    """Optical depth over that at 5500 AA, the power law of Charlot & Fall (2000); for NumPy and torch.
+
+    Parameters
+    ----------
+    lg_ratio : array (n,)
+        ln(wavelength / `DUST_PIVOT_AA`).
+    slope : array (...)
+        Exponent of each object.
+
+    Returns
+    -------
+    array (..., n)
+    """
+    return array_namespace(lg_ratio).exp(slope[..., None] * lg_ratio)
+
+
+def compute_screen_transmission(curve: AnyArray, tau_v: AnyArray) -> Any:
+    """Fraction of the light that passes a screen; for NumPy and torch.
+
+    Parameters
+    ----------
+    curve : array (..., n)
+        Optical depth over that at 5500 AA.
+    tau_v : array (...)
+        Optical depth at 5500 AA.
+
+    Returns
+    -------
+    array (..., n)
+    """
+    return array_namespace(curve).exp(-tau_v[..., None] * curve)
 
 
 def dust_transmission(
@@ -52,9 +87,8 @@ def dust_transmission(
     """
     dtype = np.result_type(np.asarray(tau_v), np.float32)
     lg_ratio = np.log(np.asarray(wave_aa, dtype=np.float64) / DUST_PIVOT_AA).astype(dtype)
-    tau = np.asarray(tau_v, dtype=dtype)[..., None]
-    curve = np.exp(np.asarray(slope, dtype=dtype)[..., None] * lg_ratio)
-    return np.exp(-tau * curve)
+    curve = compute_power_law_curve(lg_ratio, np.asarray(slope, dtype=dtype))
+    return np.asarray(compute_screen_transmission(curve, np.asarray(tau_v, dtype=dtype)))
 
 
 def calzetti_curve(wave_aa: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -31,10 +31,14 @@ _STEEP = 3.0
 _LINE_REACH_AA = 4.0
 #: Local scatters by which a single pixel must stand out of one bin's spectrum.
 _SPIKE = 20.0
+#: And over the continuum.
+_LEAST_SPIKE = 0.15
 #: Share of the bins that must agree.
 _MOST = 0.6
 #: Longest stretch between two steps that is masked, channels, and how much the steps may differ.
 _LONGEST_BLOCK, _ALIKE = 60, 2.5
+#: Channels that tell the level beside a step.
+_BESIDE = 15
 #: Channels without noise in a row, and what counts as none: a share of the usual curvature.
 _STRETCH, _QUIET = 8, 0.02
 
@@ -76,7 +80,8 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
         quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
         spikes = _find_spikes(spectra, near_line)
         steps = _find_steps(flux, near_line)
-    blocks, lone = _pair_steps(steps)
+        profile = np.nanmedian(flux, axis=0)
+    blocks, lone = _pair_steps(steps, profile)
     bad = (outliers | quiet | blocks) & spectra.good.any(0)
     spikes &= ~bad
     notes = [
@@ -138,21 +143,39 @@ def _find_steps(flux: F64, near_line: Bool) -> F64:
     return np.where(found, size, 0.0)
 
 
-def _pair_steps(steps: F64) -> tuple[Bool, list[int]]:
-    """Channels (n,) of stretches between two opposite steps alike in size, and the steps that are left over."""
+def _pair_steps(steps: F64, profile: F64) -> tuple[Bool, list[int]]:
+    """Channels (n,) of stretches between two opposite steps alike in size, and the steps that are left over.
+
+    Only what stays displaced counts: the median spectrum ``profile`` (n,) must differ beside the step by about as
+    much. Residuals of the night sky have sharp edges, too.
+    """
     blocks, lone = np.zeros(steps.size, dtype=bool), []
     edges = [int(k) for k in np.flatnonzero(steps)]
     while edges:
         first = edges.pop(0)
-        if edges and _closes_block(steps, first, edges[0]):
+        if edges and _closes_block(steps, profile, first, edges[0]):
             blocks[first : edges.pop(0)] = True
-        else:
+        elif _is_alike(_find_level(profile, first, 1) - _find_level(profile, first, -1), steps[first]):
             lone.append(first)
     return blocks, lone
 
 
-def _closes_block(steps: F64, first: int, last: int) -> bool:
-    return last - first <= _LONGEST_BLOCK and bool(1 / _ALIKE < -steps[last] / steps[first] < _ALIKE)
+def _closes_block(steps: F64, profile: F64, first: int, last: int) -> bool:
+    if last - first > _LONGEST_BLOCK or not _is_alike(-steps[last], steps[first]):
+        return False
+    outside = 0.5 * (_find_level(profile, first, -1) + _find_level(profile, last, 1))
+    return _is_alike(float(np.nanmedian(profile[first:last])) - outside, steps[first])
+
+
+def _find_level(profile: F64, channel: int, side: int) -> float:
+    """Median of the channels before (-1) or from (1) a channel on; NaN where none is known."""
+    part = profile[channel : channel + _BESIDE] if side > 0 else profile[max(channel - _BESIDE, 0) : channel]
+    return float(np.median(part[np.isfinite(part)])) if np.isfinite(part).any() else float("nan")
+
+
+def _is_alike(one: float, other: float) -> bool:
+    """Whether two differences have the same sign and about the same size."""
+    return bool(1 / _ALIKE < one / other < _ALIKE)
 
 
 def _find_spikes(spectra: BinSpectra, near_line: Bool) -> Bool:
@@ -170,7 +193,7 @@ def _find_spikes(spectra: BinSpectra, near_line: Bool) -> Bool:
         calm = np.maximum.reduce([np.abs(left - left2), np.abs(right - right2), np.abs(right - left)])
         level = np.abs(np.nanmedian(flux, axis=1, keepdims=True))
         with np.errstate(invalid="ignore"):
-            found[rows] = (step > _SPIKE * _local_noise(step)) & (step > 0.5 * level) & (step > _STEEP * calm)
+            found[rows] = (step > _SPIKE * _local_noise(step)) & (step > _LEAST_SPIKE * level) & (step > _STEEP * calm)
     return found & ~near_line & spectra.good
 
 

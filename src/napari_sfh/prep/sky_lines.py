@@ -16,8 +16,11 @@ from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool
 
-#: [O I], Na D, [O I]: air, Angstrom.
-SKY_LINES_AA: tuple[float, ...] = (5577.34, 5889.95, 5895.92, 6300.30, 6363.78)
+#: Hg of street lamps, [O I], Na D, [O I], and the strong OH lines: air, Angstrom.
+SKY_LINES_AA: tuple[float, ...] = (
+    4358.34, 5577.34, 5889.95, 5895.92, 6300.30, 6363.78, 7276.41, 7316.29, 7340.89, 7750.64, 7794.12, 7821.51, 7913.71,
+    7964.65, 7993.33, 8344.61, 8399.18, 8430.17, 8827.11, 8885.86, 8919.64, 8958.10, 9337.85, 9375.96, 9439.65,
+)  # fmt: skip
 #: Half-width of what is masked: the whole of a line that MUSE sees 2.6 Angstrom wide.
 REACH_AA = 5.0
 _SIDE_AA = 25.0

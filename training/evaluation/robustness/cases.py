@@ -16,7 +16,7 @@ from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.observation import mask_gas_lines
 from napari_sfh.training.simulator.independent_simulator import IndependentGalaxies
-from napari_sfh.training.simulator.noise import SKY_LINES
+from napari_sfh.training.simulator.noise import list_sky_lines
 from napari_sfh.training.simulator.preparation_errors import make_telluric_profiles
 from napari_sfh.types import F64, Observation
 
@@ -119,7 +119,7 @@ def _leave_sky(data: Observation, rng: np.random.Generator) -> Observation:
     grid = data.instrument.grid
     redshift = rng.uniform(*_REDSHIFT, (data.n_bins, 1))
     flux = data.flux.astype(float)
-    for line, strength in SKY_LINES:
+    for line, strength in list_sky_lines(grid):
         x = (grid.wave_aa - line / (1 + redshift)) / (float(grid.lsf.fwhm_aa(line)) / FWHM_PER_SIGMA)
         even, odd = rng.standard_normal((2, data.n_bins, 1))
         flux += SKY * strength * np.exp(-0.5 * x**2) * (even + odd * x) * data.error

@@ -14,7 +14,11 @@ from napari_sfh.training.papers.main_paper.measurements import AblationTest, Mea
 from napari_sfh.types import F64
 
 #: Limits of log age and of [M/H] of the ablation's classes; the paper's are lost in its text.
-AGE_CLASSES: Mapping[str, tuple[float, float]] = {"young": (5.0, 8.5), "intermediate": (8.5, 9.5), "old": (9.5, 11.0)}
+ABLATION_AGE_CLASSES: Mapping[str, tuple[float, float]] = {
+    "young": (5.0, 8.5),
+    "intermediate": (8.5, 9.5),
+    "old": (9.5, 11.0),
+}
 MH_CLASSES: Mapping[str, tuple[float, float]] = {"poor": (-9.0, -0.3), "middle": (-0.3, 0.0), "rich": (0.0, 9.0)}
 
 
@@ -60,7 +64,7 @@ def build_ablation_table(test: AblationTest) -> dict[str, Any]:
 
     ``scatter_rise`` is the standard deviation over that with all input, less one, in per cent.
     """
-    classes = {f"age {k}": ("lg_age_lw", v) for k, v in AGE_CLASSES.items()}
+    classes = {f"age {k}": ("lg_age_lw", v) for k, v in ABLATION_AGE_CLASSES.items()}
     classes |= {f"mh {k}": ("mh_lw", v) for k, v in MH_CLASSES.items()}
     rows = {"all": np.ones(len(test.truth["lg_age_lw"]), dtype=bool)}
     rows |= {name: (test.truth[key] >= lo) & (test.truth[key] < hi) for name, (key, (lo, hi)) in classes.items()}

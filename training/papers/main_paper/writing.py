@@ -13,6 +13,7 @@ from napari_sfh.figures.files import save_figure
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.papers.main_paper import ablation_figures, figures, report
 from napari_sfh.training.papers.main_paper.architecture_figure import plot_architecture
+from napari_sfh.training.papers.main_paper.galaxy_figures import draw_galaxy_figures
 from napari_sfh.training.papers.main_paper.latent_figures import draw_latent_figures
 from napari_sfh.training.papers.main_paper.measurements import PaperMeasurements
 from napari_sfh.training.papers.size_curve import plot_size_curve
@@ -28,7 +29,7 @@ _DPI = 75
 def draw_paper_figures(
     m: PaperMeasurements, size_curve: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[int, Figure]]:
-    """Number and figure, in order of making. 13 and 14 need a galaxy: ``napari-sfh compare``."""
+    """Number and figure, in order of making; 13 and 14 need a galaxy, see `galaxy_figures`."""
     yield 1, figures.plot_optical_depths(m)
     yield 2, plot_architecture(m.bundle)
     yield 3, figures.plot_four_cases(m)
@@ -58,11 +59,13 @@ def write_paper_figures(
     folder: Path,
     size_curve: Mapping[str, Any] | None = None,
     progress: ReportProgress | None = None,
+    device: str = "auto",
 ) -> list[Path]:
     """Write ``figNN.png`` and ``paper.json``; returns their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    for number, figure in draw_paper_figures(m, size_curve):
+    galaxy = draw_galaxy_figures(m.bundle, device, progress)
+    for number, figure in [*galaxy.items(), *draw_paper_figures(m, size_curve)]:
         report_progress(Progress("figures of the paper", len(paths), 26), progress)
         paths.append(save_figure(figure, folder / f"fig{number:02d}.png", dpi=_DPI))
     table = folder / "paper.json"

@@ -1,0 +1,23 @@
+"""The paper's network that ships, on a piece of the mock galaxy, by the command line."""
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from napari_sfh import demo
+from napari_sfh.cli import main
+from napari_sfh.instruments.bundle_header import list_bundles
+
+
+@pytest.mark.skipif("galceran2026" not in list_bundles(), reason="these weights are not there")
+def test_the_papers_network_gives_maps_of_a_galaxy(tmp_path):
+    galaxy = demo.write_demo_cutout(tmp_path / "galaxy", (slice(28, 31), slice(14, 30)))
+    out = tmp_path / "out.fits"
+    assert main(["run", str(galaxy), "--model", "galceran2026", "--quiet", "--output", str(out)]) == 0
+    with fits.open(out) as hdus:
+        assert hdus[0].header["MODEL"] == "galceran2026"
+        age, half = hdus["AGE_MW"].data, hdus["T50"].data
+        known = np.isfinite(age)
+        assert known.any()
+        assert np.all((age[known] > 7) & (age[known] < 10.3))
+        assert np.all((half[known] > 0) & (half[known] < 17.8))
