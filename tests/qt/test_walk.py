@@ -48,6 +48,9 @@ def do_all(walk: Walk, real: bool) -> None:
     if real:
         walk.lines()
     walk.gradient()
+    walk.brush()
+    walk.undo()
+    walk.ages()
     walk.exports()
     walk.comparison(walk.folder / "result.fits")
     if real:

@@ -16,7 +16,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QScrollArea, QSlider
 
-from conftest import bin_world, click, drag, native_canvas, screen_point, window
+from conftest import bin_world, click, drag, lasso, native_canvas, screen_point, window
 
 ALT, NONE = Qt.KeyboardModifier.AltModifier, Qt.KeyboardModifier.NoModifier
 
@@ -190,10 +190,43 @@ class Walk:
         self.do("pPXF", lambda: self.key(Qt.Key.Key_B))
         assert self.dock.session.selected in self.dock.tools["ppxf"].fits
 
+    def undo(self) -> None:
+        """A click that is taken back."""
+        session = self.dock.session
+        QTest.qWait(260)  # a step is kept when nothing has changed for a moment
+        before = session.selected
+        other = next(b for b in self.bins if b != before)
+        self.do("click", lambda: click(self.viewer, session, other))
+        QTest.qWait(260)
+        control = Qt.KeyboardModifier.ControlModifier
+        self.do("undo", lambda: self.key(Qt.Key.Key_Z, control))
+        assert session.selected == before
+
+    def brush(self) -> None:
+        """A lasso around points of the gradient's plot shows the mean of their bins, outlined on the map."""
+        plot, session = self.dock.tools["gradient"].plot, self.dock.session
+        self.dock.show_dock("Gradient", self.dock.tools["gradient"].dock)
+        corners = [(0.02, 0.02), (0.98, 0.02), (0.98, 0.98), (0.02, 0.98), (0.02, 0.03)]
+        self.do("lasso in a plot", lambda: lasso(plot, plot.box, corners))
+        assert session.regions
+        assert session.regions[-1].rows.size > 4
+        self.press(self.dock.tools["region"].form.clear)
+        assert not session.regions
+
+    def ages(self) -> None:
+        """The stars between two ages, typed."""
+        form = self.dock.map
+        for field, text in ((form.youngest, "0"), (form.oldest, "0.3")):
+            field.value = text
+        self.do("map between ages, first", lambda: self.press(form.ages_button))
+        assert self.dock.stack.display.shown.name == "MASS_AGES_0_0.3"
+        self.do("map switch", lambda: self.key(Qt.Key.Key_1))
+
     def exports(self) -> None:
         """Result, page of maps, table."""
         export = self.dock.export
         self.unfold("export")
+        self.scroll_to(export.distance.native)
         export.distance.native.setFocus()
         QTest.keyClicks(export.distance.native, "9.84")
         self.save("result.fits", export.result)

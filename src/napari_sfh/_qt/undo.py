@@ -74,6 +74,7 @@ class UndoHistory:
         self._restoring = True
         try:
             self._restore(self._now)
+            self._now = self._capture()  # a part that cannot be brought back is no new step
         finally:
             self._restoring = False
         return True

@@ -122,7 +122,8 @@ class CanvasDisplay:
 
     def _begin_grid(self) -> None:
         before = self.shown
-        with self._arrange():
+        # The canvas puts its scene together once, after all changes.
+        with self._arrange(), self._viewer.layers.batched_update():
             maps = [layer for name in self.main_maps if (layer := self._make_ready(Shown("map", name))) is not None]
             if len(maps) != len(self.main_maps) or not maps:
                 return
@@ -154,17 +155,18 @@ class CanvasDisplay:
     def _end_grid(self, then: Shown) -> None:
         """One view again, with what was hidden for the grid; the caller shows one map or none."""
         grid = self._viewer.canvas.grid
-        _size_colorbars(self._exclusive_layers(), 1.0)
-        for layer in self.put_away:
-            if layer in self._viewer.layers:
-                layer.visible = True
-        self.put_away = []
-        first = self.find_layer(then)
-        for layer in self._exclusive_layers():
-            layer.visible = layer is first
-        with _blocked(grid.events.stride), _blocked(grid.events.shape):
-            grid.stride, grid.shape = self._users_grid
-        grid.enabled = False
+        with self._viewer.layers.batched_update():
+            _size_colorbars(self._exclusive_layers(), 1.0)
+            with _blocked(grid.events.stride), _blocked(grid.events.shape):
+                grid.stride, grid.shape = self._users_grid
+            grid.enabled = False
+            for layer in self.put_away:
+                if layer in self._viewer.layers:
+                    layer.visible = True
+            self.put_away = []
+            first = self.find_layer(then)
+            for layer in self._exclusive_layers():
+                layer.visible = layer is first
         self._viewer.reset_view()
 
     # -- what the user does to the layers ----------------------------------------------------------------------

@@ -298,6 +298,11 @@ class GradientTool(Tool):
         self._show()
         self.host.show_message(found[self.quantity.value].text().replace("/Re", "/Rₑ") + ".")
 
+    @property
+    def dock(self) -> ToolDock | None:
+        """The dock with the plot, once something was fitted."""
+        return self._dock
+
     # -- dock --------------------------------------------------------------------------------------------------
 
     def _make_dock(self) -> None:
