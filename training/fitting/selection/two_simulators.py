@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -96,7 +97,8 @@ def recalibrate_bundle(
 def _observe_home(bundle: Bundle, settings: RecalibrationSettings) -> Iterator[tuple[Features, Truth]]:
     """Objects of the prior, as the recipe's held-out ones are seen."""
     stored = bundle.meta["training"].get("recipe", {}).get("augment", {})
-    augment = AugmentSettings(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    settings_by_name: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
+    augment = AugmentSettings(**settings_by_name)
     prior = parse_prior(bundle.meta["prior"]["toml"], f"prior of {bundle.name}")
     source = make_fresh_source(prepare_prior(prior, bundle.instrument), settings.n, settings.seed)
     for batch in Batches(source, np.arange(settings.n), _CHUNK, derive_held_out_settings(augment), settings.seed):
