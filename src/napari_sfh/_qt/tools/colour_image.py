@@ -76,6 +76,14 @@ class ColourImageForm:
         self.opacity = FloatSlider(
             label="Opacity", value=0.5, min=0.0, max=1.0, step=0.05, tooltip="Of the maps above the HST image"
         )
+        self._add_contour_fields()
+        self.note = make_note_label()
+        self.save = PushButton(text="Save picture…", tooltip="HST colours with the contours, as PNG, PDF or SVG")
+        lines = [self.typed_levels, narrow_combo_box(self.line_color), self.line_width, self.note, self.save]
+        rows = [self.show, self.brightness, self.softening, self.opacity]
+        self.container = make_form([*rows, narrow_combo_box(self.contours), self.levels, *lines])
+
+    def _add_contour_fields(self) -> None:
         self.contours = ComboBox(
             label="Contours",
             value=_NO_CONTOURS,
@@ -103,11 +111,6 @@ class ColourImageForm:
         self.line_width = FloatSlider(
             label="Width", value=1.0, min=0.25, max=4.0, step=0.25, tooltip="Of the contours, times the usual one"
         )
-        self.note = make_note_label()
-        self.save = PushButton(text="Save picture…", tooltip="HST colours with the contours, as PNG, PDF or SVG")
-        lines = [self.typed_levels, narrow_combo_box(self.line_color), self.line_width, self.note, self.save]
-        rows = [self.show, self.brightness, self.softening, self.opacity]
-        self.container = make_form([*rows, narrow_combo_box(self.contours), self.levels, *lines])
 
     @property
     def look(self) -> ColourStretch:

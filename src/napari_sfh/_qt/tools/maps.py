@@ -105,6 +105,35 @@ class MapForm:
         self.grid = CheckBox(
             text="four maps side by side", value=False, tooltip="LW and MW age and [M/H]; also with Alt+G"
         )
+        self._add_hiding_fields()
+        self.limits = ComboBox(
+            label="Limits",
+            choices=[(text, how) for how, text in maps.LIMITS.items()],
+            value="shared",
+            tooltip="Of the colours; drag the layer's own contrast limits for any others",
+        )
+        self.low, self.high = (
+            LineEdit(tooltip=f"{which} limit of the shown map's colours; type a number and press Enter")
+            for which in ("Lower", "Upper")
+        )
+        self.typed = make_form_row([self.low, self.high])
+        self.typed.label = "From, to"
+        self.legend = make_note_label()
+        self._add_ages_fields()
+        self.totals = make_note_label()
+        masses = [narrow_combo_box(self.ages_kind), self.ages, distance, self.totals]
+        rows: list[Any] = [
+            narrow_combo_box(self.quantity),
+            self.legend,
+            self.error,
+            self.grid,
+            narrow_combo_box(self.limits),
+        ]
+        rows += [self.typed, self.min_snr, self.hide_flagged, narrow_combo_box(self.flags), *masses]
+        self.container = make_form(rows)
+
+    def _add_hiding_fields(self) -> None:
+        """Fields that leave bins out of the maps."""
         self.min_snr = Slider(
             label="S/N at least", value=0, min=0, max=100, tooltip="Bins with a lower S/N are left out of the maps"
         )
@@ -123,19 +152,9 @@ class MapForm:
             value=0,
             tooltip="Leave out the bins that carry a flag",
         )
-        self.limits = ComboBox(
-            label="Limits",
-            choices=[(text, how) for how, text in maps.LIMITS.items()],
-            value="shared",
-            tooltip="Of the colours; drag the layer's own contrast limits for any others",
-        )
-        self.low, self.high = (
-            LineEdit(tooltip=f"{which} limit of the shown map's colours; type a number and press Enter")
-            for which in ("Lower", "Upper")
-        )
-        self.typed = make_form_row([self.low, self.high])
-        self.typed.label = "From, to"
-        self.legend = make_note_label()
+
+    def _add_ages_fields(self) -> None:
+        """Fields of the map between two ages."""
         self.ages_kind = ComboBox(
             choices=[(words, kind) for kind, words in maps.AGES_KINDS.items()],
             tooltip="What is shown of the stars between two ages",
@@ -147,17 +166,6 @@ class MapForm:
         self.ages = make_form_row([self.youngest, self.oldest, self.ages_button])
         self.ages.label = "Ages (Gyr)"
         self.ages_kind.label = "Between"
-        self.totals = make_note_label()
-        masses = [narrow_combo_box(self.ages_kind), self.ages, distance, self.totals]
-        rows: list[Any] = [
-            narrow_combo_box(self.quantity),
-            self.legend,
-            self.error,
-            self.grid,
-            narrow_combo_box(self.limits),
-        ]
-        rows += [self.typed, self.min_snr, self.hide_flagged, narrow_combo_box(self.flags), *masses]
-        self.container = make_form(rows)
 
     def explain(self, _: object = None) -> None:
         """Say in the field's tip, and in those of its entries, what the maps are."""
