@@ -167,6 +167,15 @@ def test_classes_of_eso_come_before_names(measure: str, kind: str) -> None:
     assert (images.data, images.error, images.error_kind) == (2, 1, kind)
 
 
+def test_a_header_copied_from_the_data_does_not_make_data() -> None:
+    cube = np.ones((4, 3, 3), np.float32)
+    hdus = [fits.ImageHDU(cube, name=name) for name in ("DATA", "STAT")]
+    for hdu in hdus:
+        hdu.header.update(HDUCLASS="ESO", HDUCLAS1="IMAGE", HDUCLAS2="DATA", ERRDATA="STAT")
+    images = find_cube_images(fits.HDUList([fits.PrimaryHDU(), *hdus]), Path("x.fits"))
+    assert (images.data, images.error, images.error_kind) == (1, 2, "variance")
+
+
 def test_an_image_with_coordinates_is_the_cube() -> None:
     small, large = fits.ImageHDU(np.ones((9, 3, 3))), fits.ImageHDU(np.ones((4, 3, 3)))
     large.header["CTYPE3"] = "AWAV"

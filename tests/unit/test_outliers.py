@@ -1,6 +1,6 @@
 """Spoilt spectra, and the critic that learns to know them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import torch
 from muse_hst import WAVE_AA
 from toy_universe import make_toy_basis, make_toy_data
 
-from napari_sfh.model.encoding import encode_observation
+from napari_sfh.model.encoding import FeatureSettings, encode_observation
 from napari_sfh.model.ood import OodDetector
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.fitting import corruption
@@ -21,6 +21,7 @@ from napari_sfh.training.fitting.spectra_sources import SpectraSource
 class ToySource(SpectraSource):
     data: object
     labels: object
+    features: FeatureSettings = field(default_factory=FeatureSettings)
 
     def observe(self, rows, settings, rng):
         return self.data.select(rows)

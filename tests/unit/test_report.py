@@ -77,7 +77,7 @@ def test_projection_without_umap_is_pca(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "umap", None)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(200, 6))
-    place, method = report_figures._project(x)
+    place, method = report_figures.compute_latent_projection(x)
     assert method == "PCA"
     assert place.shape == (200, 2)
     assert abs(np.corrcoef(place.T)[0, 1]) < 1e-6

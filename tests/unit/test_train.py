@@ -308,7 +308,13 @@ def test_trained_weights_are_calibrated_anew(whole, tmp_path, capsys):
 
 
 def test_calibration_needs_other_objects_than_the_training(whole, tmp_path, capsys):
-    words = [str(whole / training_run.BUNDLE), "--seed", str(recipe().fit.seed), "--output", str(tmp_path / "x")]
+    words = [
+        str(whole / training_run.BUNDLE),
+        "--seed",
+        str(recipe().fit.seed),
+        "--output",
+        str(tmp_path / "x.safetensors"),
+    ]
     assert cli.main(["recalibrate", *words]) == 2
     assert "were trained with it; choose another" in capsys.readouterr().err
 

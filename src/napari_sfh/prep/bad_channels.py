@@ -155,8 +155,8 @@ def _pair_steps(steps: F64, profile: F64) -> tuple[Bool, list[int]]:
         first = edges.pop(0)
         if edges and _closes_block(steps, profile, first, edges[0]):
             blocks[first : edges.pop(0)] = True
-        elif _is_alike(_find_level(profile, first, 1) - _find_level(profile, first, -1), steps[first]):
-            lone.append(first)
+        elif all(_is_alike(_measure_jump(profile, first, n), steps[first]) for n in (_BESIDE, 5 * _BESIDE)):
+            lone.append(first)  # an emission line behind a sky residual ends within the longer stretch
     return blocks, lone
 
 
@@ -167,9 +167,14 @@ def _closes_block(steps: F64, profile: F64, first: int, last: int) -> bool:
     return _is_alike(float(np.nanmedian(profile[first:last])) - outside, steps[first])
 
 
-def _find_level(profile: F64, channel: int, side: int) -> float:
-    """Median of the channels before (-1) or from (1) a channel on; NaN where none is known."""
-    part = profile[channel : channel + _BESIDE] if side > 0 else profile[max(channel - _BESIDE, 0) : channel]
+def _measure_jump(profile: F64, channel: int, n: int) -> float:
+    """Level of the ``n`` channels from a channel on minus that of the ``n`` before."""
+    return _find_level(profile, channel, 1, n) - _find_level(profile, channel, -1, n)
+
+
+def _find_level(profile: F64, channel: int, side: int, n: int = _BESIDE) -> float:
+    """Median of the ``n`` channels before (-1) or from (1) a channel on; NaN where none is known."""
+    part = profile[channel : channel + n] if side > 0 else profile[max(channel - n, 0) : channel]
     return float(np.median(part[np.isfinite(part)])) if np.isfinite(part).any() else float("nan")
 
 

@@ -19,6 +19,14 @@ REACH_PX = 10.0
 BRUSH_TIP = "Click a point to select it (Shift adds); drag a lasso around several; wheel zooms, middle button moves"
 
 
+class BrushPoints(pg.ScatterPlotItem):
+    """Points that leave clicks to the box behind them, which finds the nearest one."""
+
+    def mouseClickEvent(self, event: Any) -> None:
+        """Pass the click on."""
+        event.ignore()
+
+
 class BrushBox(pg.ViewBox):
     """A view whose points select.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox
+from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushPoints
 from napari_sfh._qt.plots.plot_items import Ribbon, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS
@@ -20,11 +20,11 @@ class GradientPlot(pg.GraphicsLayoutWidget):
         self.plot = make_bare_plot(None, view_box=self.box)
         self.ci.addItem(self.plot)
         self.plot.setToolTip(BRUSH_TIP)
-        self._out = pg.ScatterPlotItem(size=3, pen=None)
-        self._in = pg.ScatterPlotItem(size=4, pen=None)
+        self._out = BrushPoints(size=3, pen=None)
+        self._in = BrushPoints(size=4, pen=None)
         self._spread, self._error = Ribbon(70), Ribbon(110)
         self._median, self._line = pg.PlotCurveItem(), pg.PlotCurveItem()
-        self._here = pg.ScatterPlotItem(size=12, symbol="o", brush=None)
+        self._here = BrushPoints(size=12, symbol="o", brush=None)
         # The curves above the points, the bands between them.
         for z, item in ((-21, self._out), (-20, self._in), (5, self._median), (6, self._line), (7, self._here)):
             item.setZValue(z)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox
+from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushPoints
 from napari_sfh._qt.plots.plot_items import make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS, choose_color
@@ -39,8 +39,8 @@ class ScatterPlot(pg.GraphicsLayoutWidget):
         self._x, self._y = np.empty(0), np.empty(0)
         self._density = pg.ImageItem()
         self._density.setColorMap(pg.colormap.get("viridis"))
-        self._points = pg.ScatterPlotItem(size=5, pen=None)
-        self._chosen = pg.ScatterPlotItem(size=11)
+        self._points = BrushPoints(size=5, pen=None)
+        self._chosen = BrushPoints(size=11)
         for z, item in enumerate((self._density, self._points, self._chosen)):
             item.setZValue(z)
             self.plot.addItem(item, ignoreBounds=True)

@@ -13,7 +13,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox
+from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushPoints
 from napari_sfh._qt.plots.plot_items import Ribbon, histogram_corners, make_bare_plot, pg, style_axes
 from napari_sfh._qt.plots.spectrum_plot import choose_flux_range, describe_flux
 from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES
@@ -45,9 +45,9 @@ class OneToOne(pg.GraphicsLayoutWidget):
         self._image = pg.ImageItem()
         self._image.setColorMap(pg.colormap.get("viridis"))
         self._errors = pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0))
-        self._points = pg.ScatterPlotItem(size=4, pen=None)
+        self._points = BrushPoints(size=4, pen=None)
         self._line = pg.PlotCurveItem()
-        self._here = pg.ScatterPlotItem(size=11, symbol="o", brush=None)
+        self._here = BrushPoints(size=11, symbol="o", brush=None)
         for z, item in enumerate((self._image, self._errors, self._points, self._line, self._here)):
             item.setZValue(z)
             self.plot.addItem(item, ignoreBounds=True)

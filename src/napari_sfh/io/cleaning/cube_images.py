@@ -55,7 +55,7 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
         No flux image, one with an empty axis, or errors of another shape.
     """
     cubes = {i: h for i, h in enumerate(hdus) if len(fits_access.image_shape(h)) == 3}
-    names = {i: _name_by_class(h) or _plain_name(h.name) for i, h in cubes.items()}
+    names = {i: _name_image(h) for i, h in cubes.items()}
     # The first of equal names counts, also for a second EXTVER.
     data = next((i for name in DATA_NAMES for i, n in names.items() if n == name), None)
     if data is None:
@@ -94,6 +94,13 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
         utype = re.sub(r"[^A-Z]", "", str(hdus[index].header.get("UTYPE", "")).upper())
         kind = _UTYPES.get(utype, kind)
     return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused)
+
+
+def _name_image(hdu: Any) -> str:
+    """What an image is: its class, but STAT with the class of the data has a copied header (some MUSE cubes)."""
+    name, by_class = _plain_name(hdu.name), _name_by_class(hdu)
+    copied = by_class == "DATA" and name in (*ERROR_KINDS, *MASK_NAMES, *_OTHER_NAMES)
+    return name if copied else by_class or name
 
 
 def _name_by_class(hdu: Any) -> str:
