@@ -49,6 +49,7 @@ class Walk:
         self.times_ms.setdefault(name, []).append(times)
         assert self.dock.wait(600), f"{name}: takes more than ten minutes"
         self.no_error(name)
+        self.fits(name)
 
     def no_error(self, name: str) -> None:
         """The sentence at the top of the dock is no error."""
@@ -267,10 +268,10 @@ class Walk:
             QApplication.processEvents()
             time.sleep(0.01)
 
-    def fits(self, width: int = 1280, height: int = 720) -> None:
-        """The window is not larger than a small screen."""
-        assert window(self.viewer).width() <= width
-        assert window(self.viewer).height() <= height
+    def fits(self, name: str, width: int = 1280, height: int = 720) -> None:
+        """An act has not made the window larger than a small screen."""
+        now = window(self.viewer).width(), window(self.viewer).height()
+        assert now[0] <= width and now[1] <= height, f"{name}: the window grows to {now}"  # noqa: PT018
 
     def report(self) -> str:
         """One line an act: how often; median and longest time in ms, by the clock and of the main thread's CPU."""
