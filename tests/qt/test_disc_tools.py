@@ -99,6 +99,31 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert tool._find().mode == "pan_zoom"
 
 
+def test_a_click_selects_a_bin_while_the_ellipse_can_be_dragged(qtbot: Any, dock: Any, result: Result) -> None:
+    tool, session = dock.tools["gradient"], dock.session
+    tool.section.expand(True)
+    idle(qtbot, dock)
+    assert tool._find().mode == "select"
+    disc, bins = tool.form.disc(), result.bins
+    distance = np.hypot(bins.y - np.mean(bins.y), bins.x - np.mean(bins.x))
+    inside, outside = int(np.argmin(distance)) + 1, int(np.argmax(distance)) + 1
+    for bin_id in (outside, inside, outside):
+        click(dock.viewer, session, bin_id)
+        assert session.selected == bin_id
+        qtbot.wait(260)  # until the step is kept
+    native, control = native_canvas(dock.viewer), Qt.KeyboardModifier.ControlModifier
+    QTest.keyClick(native, Qt.Key.Key_Z, control)
+    assert session.selected == inside
+    QTest.keyClick(native, Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier)
+    assert session.selected == outside
+    assert tool.form.disc() == disc
+    centre = session.sky.to_world(tool._find().data[0].mean(0)[None])[0]
+    there = [screen_point(dock.viewer, place) for place in (centre, centre + np.array([0.6, -0.9]))]
+    drag(native, there)
+    qtbot.waitUntil(lambda: tool.form.disc() != disc, timeout=5000)
+    assert session.selected == outside
+
+
 def test_what_is_typed_wrong_is_told(qtbot: Any, dock: Any) -> None:
     tool = dock.tools["gradient"]
     for field, text, remedy in (("centre", "here", "RA and Dec in degrees"), ("distance", "far", "in Mpc")):

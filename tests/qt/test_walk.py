@@ -57,7 +57,6 @@ def do_all(walk: Walk, real: bool) -> None:
         walk.mosaics()
         walk.posterior_and_ppxf()
     walk.workspace()
-    walk.fits()
     print(f"\n{walk.dock.session.result.name}, {walk.dock.session.n_bins} bins\n{walk.report()}")  # noqa: T201
 
 

@@ -49,6 +49,7 @@ class Walk:
         self.times_ms.setdefault(name, []).append(times)
         assert self.dock.wait(600), f"{name}: takes more than ten minutes"
         self.no_error(name)
+        self.fits(name)
 
     def no_error(self, name: str) -> None:
         """The sentence at the top of the dock is no error."""
@@ -57,6 +58,12 @@ class Walk:
     def key(self, key: Any, modifier: Any = ALT) -> None:
         """A key on the canvas."""
         QTest.keyClick(native_canvas(self.viewer), key, modifier)
+
+    def click(self, bin_id: int) -> None:
+        """A click on a bin, which is selected whatever was done before."""
+        session = self.dock.session
+        self.do("click", lambda: click(self.viewer, session, bin_id))
+        assert session.selected == bin_id
 
     def press(self, button: Any) -> None:
         """A click on a button; it is scrolled into sight first."""
@@ -116,8 +123,7 @@ class Walk:
         """Clicks, a comparison, arrow keys, what lies under the cursor, the kinds of history, files."""
         session = self.dock.session
         for bin_id in self.bins:
-            self.do("click", lambda bin_id=bin_id: click(self.viewer, session, bin_id))
-            assert session.selected == bin_id
+            self.click(bin_id)
         self.do("shift-click", lambda: click(self.viewer, session, self.bins[0], shift=True))
         assert len(session.shown) == 2
         self.do("arrow key", lambda: self.key(Qt.Key.Key_Left, NONE))
@@ -179,7 +185,7 @@ class Walk:
         self.do("compare", lambda: self.press(tool.form.load))
         assert tool.comparison is not None
         self.do("difference map", lambda: self.key(Qt.Key.Key_D))
-        self.do("click", lambda: click(self.viewer, self.dock.session, self.bins[3]))
+        self.click(self.bins[3])
         self.save("compare.pdf", tool.figure_button)
         self.save("compare.fits", tool.table_button)
         self.do("difference map", lambda: self.key(Qt.Key.Key_D))
@@ -191,16 +197,18 @@ class Walk:
         assert self.dock.session.selected in self.dock.tools["ppxf"].fits
 
     def undo(self) -> None:
-        """A click that is taken back."""
+        """A click that is taken back, and done again."""
         session = self.dock.session
         QTest.qWait(260)  # a step is kept when nothing has changed for a moment
         before = session.selected
         other = next(b for b in self.bins if b != before)
-        self.do("click", lambda: click(self.viewer, session, other))
+        self.click(other)
         QTest.qWait(260)
         control = Qt.KeyboardModifier.ControlModifier
         self.do("undo", lambda: self.key(Qt.Key.Key_Z, control))
         assert session.selected == before
+        self.do("redo", lambda: self.key(Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier))
+        assert session.selected == other
 
     def brush(self) -> None:
         """A lasso around points of the gradient's plot shows the mean of their bins, outlined on the map."""
@@ -234,10 +242,9 @@ class Walk:
 
     def workspace(self) -> None:
         """Keep all, go elsewhere, come back."""
-        session = self.dock.session
         self.save("work.json", self.dock.file_row.save)
         kept = self.dock.files.capture()
-        self.do("click", lambda: click(self.viewer, session, self.bins[2]))
+        self.click(self.bins[2])
         self.do("map switch", lambda: self.key(Qt.Key.Key_4))
         self.ask(self.folder / "work.json")
         self.do("open workspace", lambda: self.press(self.dock.file_row.open))
@@ -261,10 +268,10 @@ class Walk:
             QApplication.processEvents()
             time.sleep(0.01)
 
-    def fits(self, width: int = 1280, height: int = 720) -> None:
-        """The window is not larger than a small screen."""
-        assert window(self.viewer).width() <= width
-        assert window(self.viewer).height() <= height
+    def fits(self, name: str, width: int = 1280, height: int = 720) -> None:
+        """An act has not made the window larger than a small screen."""
+        now = window(self.viewer).width(), window(self.viewer).height()
+        assert now[0] <= width and now[1] <= height, f"{name}: the window grows to {now}"  # noqa: PT018
 
     def report(self) -> str:
         """One line an act: how often; median and longest time in ms, by the clock and of the main thread's CPU."""

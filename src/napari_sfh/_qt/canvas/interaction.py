@@ -23,6 +23,8 @@ OVERLAY = "sfh_radec"
 #: What scale bar, titles, colorbars and the text under the cursor are written with, a few letters a turn.
 LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau oh"
 LETTERS_A_TURN = 4
+#: Modes of a layer in which a click without a drag leaves the layer's data as they are: it is ours as well.
+CLICK_MODES = ("pan_zoom", "select")
 
 
 class CanvasInteraction:
@@ -142,9 +144,9 @@ class CanvasInteraction:
             on_click()
 
     def _busy(self) -> bool:
-        """True while the mouse belongs to a layer that is being drawn on or moved."""
+        """True while a click draws on a layer, or takes something from it."""
         active = self._viewer.layers.selection.active
-        return active is not None and str(active.mode) != "pan_zoom"
+        return active is not None and str(active.mode) not in CLICK_MODES
 
     def _hover(self, event: Any) -> None:
         self._world = np.asarray(event.position[-2:])

@@ -34,6 +34,8 @@ _EMPTY = (
 
 #: Width in pixels of the numbers of one bin, and of each further one; bins beside each other at most.
 _FIRST_WIDTH, _NEXT_WIDTH, _MAX_WIDTH, _MAX_COLUMNS = 236, 110, 400, 12
+#: Pixels between the fields above the plots.
+_ROW_SPACING = 2
 
 
 class PropertyTable(QScrollArea):
@@ -181,6 +183,8 @@ class BinPanel(QWidget):
             labels=True,
         )
         row.margins = (0, 0, 0, 0)
+        # With napari's layer controls beside it the row must fit a window of 1280 pixels.
+        row.native.layout().setSpacing(_ROW_SPACING)
         return row
 
     def _connect_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> None:

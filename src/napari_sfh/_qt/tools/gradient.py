@@ -97,7 +97,8 @@ class GradientForm:
         self.ellipse = CheckBox(
             text="drag the ellipse on the map",
             value=False,
-            tooltip="The ellipse has the half-axes Rₑ and Rₑ cos i: move, stretch and turn it with the mouse",
+            tooltip="The ellipse has the half-axes Rₑ and Rₑ cos i: move, stretch and turn it with the mouse; "
+            "clicks still select bins",
         )
         self.guess = PushButton(text="Guess", tooltip="From the moments of the white light; look at the ellipse")
         self.fit = PushButton(text="Fit", tooltip="Gradients of all quantities, with a bootstrap (Alt+A)")
