@@ -332,6 +332,9 @@ def _info_command(options: argparse.Namespace) -> int:
     folders = [path for path in options.paths if path.is_dir()]
     if options.plot and len(folders) != 1:
         raise SfhInputError(f"--plot {options.plot}: draws one galaxy; give one folder")
+    missing = [path for path in options.paths if not path.exists()]
+    if missing:
+        raise SfhInputError(f"{missing[0]}: no such file or folder")
     for path in options.paths:
         lines = _describe_galaxy(path, options) if path.is_dir() else describe_file(identify_file(path, header))
         print(name_settings("\n".join(lines), OPTIONS))
@@ -416,6 +419,13 @@ def _doctor_command(options: argparse.Namespace) -> int:
 
 def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     """A napari window with the explorer, by way of the plugin manifest."""
+    from napari_sfh.doctor.window_checks import has_screen
+
+    if not has_screen():
+        raise SfhInputError(
+            "no display for the window: work without one (napari-sfh run, demo --headless), start it under xvfb-run, "
+            "or log in with ssh -X"
+        )
     import napari
 
     viewer = napari.Viewer(title="napari-sfh")

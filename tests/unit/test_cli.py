@@ -143,3 +143,17 @@ def test_settings_are_plain_values_without_the_users_folders():
 def test_config_refuses_what_no_file_can_mend():
     with pytest.raises(SfhInputError, match="`redshift` 2"):
         RunConfig(cube="c.fits", redshift=2.0)
+
+
+def test_a_window_without_a_display_is_refused(tmp_path, monkeypatch, capsys):
+    for key in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(key, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    (tmp_path / "x.fits").write_bytes(b"")
+    assert main(["view", str(tmp_path / "x.fits")]) == 2
+    assert "xvfb-run" in capsys.readouterr().err
+
+
+def test_info_on_what_is_not_there_is_an_error(tmp_path, capsys):
+    assert main(["info", str(tmp_path / "nothere")]) == 2
+    assert "no such file" in capsys.readouterr().err
