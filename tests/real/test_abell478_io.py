@@ -129,7 +129,7 @@ def test_cubes_without_the_rest_range_are_refused(refused, name, words):
 
 
 def test_bad_channels(abell):
-    """Hardly a channel of the real cube is called bad; channels that are spoilt on purpose are."""
+    """No channel of the real cube is called bad; channels that are spoilt on purpose are."""
     options = {"target_snr": 15, "kinematics": "0,200", "redshift": 0.0858, "device": "cpu"}
     inputs = pipeline.open_inputs(RunConfig(cube=abell / CUBE, ebv_mw=0.45, **options))
     galaxy = pipeline.bin_galaxy(inputs, 0.0858)
@@ -137,8 +137,8 @@ def test_bad_channels(abell):
     summed = spectra.extract_bin_spectra(inputs.cube, galaxy.bins, channels, galaxy.spaxels.signal)
     assert summed.flux.shape[1] > 1900
     untouched, notes = mask_bad_channels(summed, 0.0858)
-    assert not any("step by" in note for note in notes)
-    assert (untouched.good != summed.good).any(0).sum() <= 2  # residuals of bright night-sky lines
+    assert notes == ()
+    assert (untouched.good == summed.good).all()
     places, found = range(60, summed.flux.shape[1] - 60, 97), 0
     for first in places:
         flux = summed.flux.copy()

@@ -1,15 +1,12 @@
 """The paper's network that ships, on a piece of the mock galaxy, by the command line."""
 
 import numpy as np
-import pytest
 from astropy.io import fits
 
 from napari_sfh import demo
 from napari_sfh.cli import main
-from napari_sfh.instruments.bundle_header import list_bundles
 
 
-@pytest.mark.skipif("galceran2026" not in list_bundles(), reason="these weights are not there")
 def test_the_papers_network_gives_maps_of_a_galaxy(tmp_path):
     galaxy = demo.write_demo_cutout(tmp_path / "galaxy", (slice(28, 31), slice(14, 30)))
     out = tmp_path / "out.fits"
