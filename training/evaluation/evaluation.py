@@ -149,7 +149,8 @@ def hide_mass_scale(testset: TestSet) -> TestSet:
     return replace(testset, blocks=tuple(unknown(b) for b in testset.blocks))
 
 
-def _header(bundle: Bundle, testset: TestSet) -> dict[str, Any]:
+def describe_evaluated_weights(bundle: Bundle) -> dict[str, Any]:
+    """Weights, code and machine, as the head of every report."""
     return {
         "weights": {
             "name": bundle.name,
@@ -160,6 +161,11 @@ def _header(bundle: Bundle, testset: TestSet) -> dict[str, Any]:
         },
         "code_version": napari_sfh.__version__,
         "machine": describe_evaluation_machine(),
+    }
+
+
+def _header(bundle: Bundle, testset: TestSet) -> dict[str, Any]:
+    return describe_evaluated_weights(bundle) | {
         "prior": testset.name,
         "seed": testset.seed,
         "n_test": testset.n,

@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 
-import napari_sfh
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress
-from napari_sfh.model.bundle import Bundle, hash_bundle_tensors
+from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.inference import predict_histories
 from napari_sfh.physics.filters import Filter
 from napari_sfh.training.evaluation import metrics
-from napari_sfh.training.evaluation.evaluation import Evaluation, EvaluationSettings, describe_evaluation_machine
+from napari_sfh.training.evaluation.evaluation import Evaluation, EvaluationSettings, describe_evaluated_weights
 from napari_sfh.training.evaluation.predictions import PredictionsWithTruth
 from napari_sfh.training.fitting.labelled_table import TableSource, hash_table_file, read_labelled_table
 from napari_sfh.types import Progress
@@ -74,16 +73,7 @@ def evaluate_on_table(
 
 
 def _header(bundle: Bundle, path: Path, n: int) -> dict[str, Any]:
-    return {
-        "weights": {
-            "name": bundle.name,
-            "file": bundle.path.name,
-            "sha256": bundle.sha256,
-            "tensors_sha256": hash_bundle_tensors(bundle),
-            "training": {k: bundle.meta["training"].get(k) for k in ("n", "epochs", "seed", "data_sha256")},
-        },
-        "code_version": napari_sfh.__version__,
-        "machine": describe_evaluation_machine(),
+    return describe_evaluated_weights(bundle) | {
         "prior": f"table {path.name}",
         "data_sha256": hash_table_file(path),
         "seed": None,
