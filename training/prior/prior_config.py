@@ -159,7 +159,9 @@ class Noise:
     redshift: Dist = _distribution_field(0, 20, 0.0)  # puts the sky lines and the notch into the rest frame
     error_scale_dex: Dist = _distribution_field(0, 0.5, 0.0)  # the reported error is wrong by a factor of this scatter
     wiggle: Dist = _distribution_field(0, 0.3, 0.0)  # standard deviation of smooth calibration errors, a fraction
-    wiggle_scale_aa: Dist | None = _optional_distribution_field(50, 1e4)  # their wavelengths; None: 150-3000 evenly in log
+    wiggle_scale_aa: Dist | None = _optional_distribution_field(
+        50, 1e4
+    )  # their wavelengths; None: 150-3000 evenly in log
     notch: Dist = _distribution_field(0, 1, 0.0)  # probability that the laser notch is masked
     bad_pixels: Dist = _distribution_field(0, 0.9, 0.0)  # fraction of pixels masked at random
     edge_aa: Dist = _distribution_field(0, 1000, 0.0)  # pixels masked at the blue end

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +51,7 @@ def blend_libraries(libraries: Sequence[Templates], settings: Blends) -> list[Te
     rng = np.random.default_rng([settings.seed, 4])
     pairs = [rng.choice(len(libraries), 2, replace=False) for _ in range(settings.n)]
     shares = rng.uniform(-settings.beyond, 1 + settings.beyond, settings.n)
-    return [
-        blend_templates(libraries[a], libraries[b], float(w)) for (a, b), w in zip(pairs, shares, strict=True)
-    ]
+    return [blend_templates(libraries[a], libraries[b], float(w)) for (a, b), w in zip(pairs, shares, strict=True)]
 
 
 def blend_templates(first: Templates, second: Templates, share: float) -> Templates:
@@ -68,17 +67,17 @@ def blend_templates(first: Templates, second: Templates, share: float) -> Templa
     low, high = max(first.mh[0], second.mh[0]), min(first.mh[-1], second.mh[-1])
     inside = first.mh[(first.mh > low + 1e-6) & (first.mh < high - 1e-6)]
     mh = np.concatenate([[low], inside, [high]])
-    to_first, to_second = interpolation_matrix(first.mh, mh), interpolation_matrix(second.mh, mh)
-    arrays = {
-        key: _mix(np.tensordot(to_first, getattr(first, key), 1), np.tensordot(to_second, getattr(second, key), 1), share)
-        for key in _ON_STARS
-    }
-    arrays |= {key: _mix(getattr(first, key), getattr(second, key), share) for key in _ON_GAS}
-    typed = {key: array.astype(getattr(first, key).dtype) for key, array in arrays.items()}
+    at_first, at_second = interpolation_matrix(first.mh, mh), interpolation_matrix(second.mh, mh)
+    arrays: dict[str, Any] = {}
+    for key in (*_ON_STARS, *_ON_GAS):
+        one, two = getattr(first, key), getattr(second, key)
+        if key in _ON_STARS:
+            one, two = np.tensordot(at_first, one, 1), np.tensordot(at_second, two, 1)
+        arrays[key] = _mix(one, two, share).astype(getattr(first, key).dtype)
     names = [str(t.provenance["name"]) for t in (first, second)]
     provenance = dict(first.provenance) | {"name": f"{names[0]}{share:+.2f}({names[1]}-{names[0]})"}
     digest = hash_parts(f"{first.sha256} {second.sha256} {share!r}")
-    return replace(first, mh=mh, provenance=provenance, sha256=digest, **typed)
+    return replace(first, mh=mh, provenance=provenance, sha256=digest, **arrays)
 
 
 def _mix(first: NDArray[np.floating], second: NDArray[np.floating], share: float) -> NDArray[np.float64]:
