@@ -256,7 +256,7 @@ def _draw_wiggle_scales(config: Noise, n: int, rng: np.random.Generator) -> F64:
 def _calibration_wiggles(
     xp: ArrayBackend, amplitude: F64, scales_aa: F64, grid: SpectrumGrid, rng: np.random.Generator
 ) -> LargeArray:
-    """Smooth factors (N, W) with relative standard deviation ``amplitude`` (N,): cosines of ``scales_aa`` (N, modes)."""
+    """Smooth factors (N, W) of relative scatter ``amplitude`` (N,): cosines of ``scales_aa`` (N, modes)."""
     n = len(amplitude)
     k = xp.put(2 * np.pi / scales_aa)
     phase = xp.put(rng.uniform(0, 2 * np.pi, (n, _WIGGLE_MODES)))
