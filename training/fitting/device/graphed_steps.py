@@ -95,7 +95,7 @@ class GraphedSteps:
         for weight in self._fitted:
             weight.grad = None
         loss = self._loss(self._held)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self._fitted, self._clip)
         torch.optim.Adam.step(self._optimiser)
         self._total += loss.detach()
