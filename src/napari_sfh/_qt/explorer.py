@@ -1,4 +1,4 @@
-"""The dock: it joins forms, `WorkQueue` (what runs), `Presenter` (what is shown), canvas, plots and tools over one `Session`."""
+"""The dock: forms, the run, and the layers, plots and tools of its result, joined over one `Session`."""
 
 from __future__ import annotations
 
