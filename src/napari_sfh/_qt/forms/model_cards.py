@@ -50,9 +50,11 @@ class ModelCards:
 
     def show(self, _: object = None) -> None:
         """Show the card of the weights that are chosen."""
-        name = self._network.model.value
+        parent, name = self._parent(), self._network.model.value
+        if parent is None:
+            return
         missing = "The weights are still being read." if self.reading else NO_CARD
-        show_text(self._parent(), f"Model card: {name}", self.texts.get(name) or missing, markdown=True)
+        show_text(parent, f"Model card: {name}", self.texts.get(name) or missing, markdown=True)
 
     def _fill(self, cards: dict[str, str]) -> None:
         self.texts = cards
