@@ -18,6 +18,8 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.io.fits_access import READ_ERRORS, find_degenerate_axes, format_error_line
 
+#: Tiles of a compressed image that reach over several planes are kept, up to this size, for the next planes.
+_KEPT_BYTES = 2**26
 #: Size of the buffer through which plain images are read: within the processor's cache.
 _BUFFER_BYTES = 2**20
 
@@ -44,6 +46,7 @@ class ImageReader:
         self._raw: FileIO | None = None
         self._offset: int | None = None
         self._lock = threading.RLock()
+        self._kept: tuple[int, NDArray[Any]] | None = None  # first plane, planes of the last layer of tiles
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """The section ``key`` in the file's own data type.
@@ -76,7 +79,7 @@ class ImageReader:
             The file cannot be read there (truncated or damaged).
         """
         if not self.is_plain:
-            out[...] = self[lo : lo + len(out)]
+            self._fill_from_tiles(lo, out)
             return
         plane = out[0].size * 4
         step = max(1, _BUFFER_BYTES // plane)
@@ -90,6 +93,22 @@ class ImageReader:
                 if self._raw.readinto(piece.data.cast("B")) != piece.nbytes:
                     raise EOFError("the file ends early")
                 out[i : i + step] = piece
+
+    def _fill_from_tiles(self, lo: int, out: NDArray[np.float32]) -> None:
+        """`fill` of an image whose planes may share tiles: a layer of tiles is decompressed once for all its planes."""
+        with self._reading():
+            hdu = self._open()[self.index]
+            depth = int(getattr(hdu, "tile_shape", (1,))[0])
+            planes = int(hdu.shape[0])
+        if depth == 1 or len(hdu.shape) != out.ndim or depth * out[0].size * 8 > _KEPT_BYTES:
+            out[...] = self[lo : lo + len(out)]
+            return
+        with self._lock:
+            for first in range(lo // depth * depth, lo + len(out), depth):
+                if self._kept is None or self._kept[0] != first:
+                    self._kept = first, self[first : min(first + depth, planes)]
+                start, stop = max(lo, first), min(lo + len(out), first + depth)
+                out[start - lo : stop - lo] = self._kept[1][start - first : stop - first]
 
     def read_spectrum(self, n: int, y: int, x: int) -> NDArray[np.float32]:
         """The first ``n`` planes of a plain cube at one spaxel, in single reads: astropy needs 0.1 ms for each.
@@ -154,7 +173,7 @@ class ImageReader:
             for handle in (self._hdus, self._raw):
                 if handle is not None:
                     handle.close()
-            self._hdus = self._raw = None
+            self._hdus = self._raw = self._kept = None
 
     def __reduce__(self) -> tuple[type[ImageReader], tuple[Path, int, int | None]]:
         return ImageReader, (self.path, self.index, self.ndim)
