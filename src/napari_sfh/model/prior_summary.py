@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any
@@ -22,10 +22,12 @@ from scipy.special import logsumexp
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import Bundle
+from napari_sfh.model.label_density import LabelDensity, label_density_from_json
 from napari_sfh.types import F32, F64
 
 #: Key of a bundle's metadata.
 PRIOR_SUMMARY_KEY = "prior_summary"
+_WHOLE = "label_density"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class PriorSummary:
     quantiles: Mapping[str, F64]
     density: GaussianMixtureDensity
     n: int  # objects of the prior from which they were measured
+    label_density: LabelDensity | None = None  # of histories; None in summaries of earlier versions
 
     def half_width(self, name: str) -> F64:
         """Half of the prior's 16-84 % width of a quantity, () or (A,)."""
@@ -76,7 +79,8 @@ class PriorSummary:
     def to_json(self) -> dict[str, Any]:
         """Plain values; `prior_summary_from_json` inverts it."""
         d = self.density
-        return {
+        whole = {} if self.label_density is None else {_WHOLE: self.label_density.to_json()}
+        return whole | {
             "n": self.n,
             "quantiles": {k: np.round(v, 5).tolist() for k, v in self.quantiles.items()},
             "density": {
@@ -93,7 +97,8 @@ def prior_summary_from_json(values: Mapping[str, Any]) -> PriorSummary:
     d = values["density"]
     arrays = (np.asarray(d[k], float) for k in ("weights", "means", "covariances"))
     quantiles = {k: np.asarray(v, float) for k, v in values["quantiles"].items()}
-    return PriorSummary(quantiles, GaussianMixtureDensity(tuple(d["names"]), *arrays), int(values["n"]))
+    whole = label_density_from_json(values[_WHOLE]) if _WHOLE in values else None
+    return PriorSummary(quantiles, GaussianMixtureDensity(tuple(d["names"]), *arrays), int(values["n"]), whole)
 
 
 def load_prior_summary(bundle: Bundle) -> PriorSummary | None:
@@ -106,13 +111,15 @@ def load_prior_summary(bundle: Bundle) -> PriorSummary | None:
     >>> bool(summary.half_width("lg_age_mw") > 0.2)
     True
     """
-    stored = bundle.meta.get(PRIOR_SUMMARY_KEY) or _read_shipped_summaries().get(bundle.meta["prior"].get("sha256"))
+    own, shipped = bundle.meta.get(PRIOR_SUMMARY_KEY), _read_shipped_summaries().get(bundle.meta["prior"].get("sha256"))
+    # Weights of earlier versions do not hold the density of their labels: what is shipped for their prior does.
+    stored = shipped if own is None or (shipped is not None and _WHOLE not in own) else own
     if stored is None:
         return None
     summary = prior_summary_from_json(stored)
     wanted: Sequence[str] = (*bundle.targets.scalars, *bundle.targets.vectors)
     known = {k: v for k, v in summary.quantiles.items() if k in wanted}
-    return PriorSummary(known, summary.density, summary.n)
+    return replace(summary, quantiles=known)
 
 
 def load_prior_quantiles(bundle: Bundle) -> dict[str, F32]:
