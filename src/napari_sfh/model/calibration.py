@@ -133,7 +133,7 @@ class PosteriorCalibration(nn.Module):
 
 def node_weights(nodes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """Weights (N, nodes) of linear interpolation of ``x`` (N,) between the nodes, constant beyond them."""
-    x = x.clamp(float(nodes[0]), float(nodes[-1]))
+    x = x.clamp(nodes[0], nodes[-1])
     upper = torch.bucketize(x, nodes[1:-1].contiguous()) + 1
     share = ((x - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1]))[:, None]
     one_hot = nn.functional.one_hot
