@@ -137,8 +137,9 @@ def _build_flow(features: int, context: int, config: FlowConfig) -> zuko.flows.F
     transforms: list[nn.Module] = [ElementWiseTransform(features, context, hidden_features=hidden)]
     for i in range(config.transforms if features > 1 else 0):  # one number has nothing to be coupled with
         mask = torch.arange(features) % 2 == i % 2
-        transforms.append(GeneralCouplingTransform(features, context, mask=mask, hidden_features=hidden))
-        transforms[-1].given_even = i % 2 == 0  # as the mask says, for those who may not wait for a device
+        coupling = GeneralCouplingTransform(features, context, mask=mask, hidden_features=hidden)
+        coupling.given_even = i % 2 == 0  # type: ignore[assignment]  # the mask's, for those who may not ask a device
+        transforms.append(coupling)
     shapes = [(config.bins,), (config.bins,), (config.bins - 1,)]
     transforms.append(
         ElementWiseTransform(features, context, univariate=MonotonicRQSTransform, shapes=shapes, hidden_features=hidden)

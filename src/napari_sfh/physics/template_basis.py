@@ -151,10 +151,10 @@ class TemplateBasis:
         phot : float32 array (N, B)
             <f_lambda> in the filters, divided by the same number; without a spectrum by the median of the bands.
         """
-        depths = (np.asarray(tau, np.float32) for tau in (tau_ism, tau_bc))
+        ism, clouds = np.asarray(tau_ism, np.float32), np.asarray(tau_bc, np.float32)
         slope = np.broadcast_to(np.asarray(slope, np.float32), np.shape(tau_ism))
         mass, metals = np.atleast_2d(np.asarray(mass_frac, np.float32)), np.atleast_2d(np.asarray(mh, np.float64))
-        flux, phot = self.tables.reconstruct(mass, metals, *depths, slope)
+        flux, phot = self.tables.reconstruct(mass, metals, ism, clouds, slope)
         return flux, phot
 
     @cached_property
