@@ -138,7 +138,7 @@ def _build_flow(features: int, context: int, config: FlowConfig) -> zuko.flows.F
     for i in range(config.transforms if features > 1 else 0):  # one number has nothing to be coupled with
         mask = torch.arange(features) % 2 == i % 2
         coupling = GeneralCouplingTransform(features, context, mask=mask, hidden_features=hidden)
-        coupling.given_even = i % 2 == 0  # type: ignore[assignment]  # the mask's, for those who may not ask a device
+        coupling.given_even = i % 2 == 0  # the mask's, for those who may not ask a device
         transforms.append(coupling)
     shapes = [(config.bins,), (config.bins,), (config.bins - 1,)]
     transforms.append(
