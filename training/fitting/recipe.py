@@ -250,6 +250,12 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
 def validate_network(recipe: Recipe, where: str) -> None:
     """Check that a recipe's network, loss, targets and instrument go together.
 
+    Parameters
+    ----------
+    recipe : Recipe
+    where : str
+        Its source, for messages.
+
     Raises
     ------
     SfhInputError
