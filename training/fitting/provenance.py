@@ -51,6 +51,17 @@ def make_seal(state: Mapping[str, torch.Tensor], origin: str) -> dict[str, Any]:
 def check_seal(seal: Mapping[str, Any] | None, state: Mapping[str, torch.Tensor], origin: str, path: Path) -> None:
     """Refuse a state that was altered, or belongs to another run; files of earlier versions have no seal.
 
+    Parameters
+    ----------
+    seal : mapping or None
+        As `make_seal` made it.
+    state : mapping of str to tensor
+        What was read with it.
+    origin : str
+        Identity of this run.
+    path : Path
+        Of the file, for messages.
+
     Raises
     ------
     SfhInputError

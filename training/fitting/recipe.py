@@ -285,6 +285,12 @@ def replace_recipe_settings(recipe: Recipe, changes: Mapping[str, Any], where: s
 def validate_network(recipe: Recipe, where: str) -> None:
     """Check that a recipe's network, loss, targets and instrument go together.
 
+    Parameters
+    ----------
+    recipe : Recipe
+    where : str
+        Its source, for messages.
+
     Raises
     ------
     SfhInputError

@@ -104,7 +104,18 @@ def _log_scale(image: F32) -> Normalize:
 
 
 def draw_offset_page(comparison: Comparison, min_snr: float = 0.0) -> Figure:
-    """Each mean: this result against the other, and the histogram of the differences with its median and 68 %."""
+    """Each mean: this result against the other, and the histogram of the differences with its median and 68 %.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    min_snr : float
+        Bins below this S/N are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     offsets = {o.mean: o for o in measure_offsets(comparison, min_snr)}
     use = select_compared_bins(comparison, min_snr)
     figure = Figure(figsize=(3.6 * len(offsets), 6.4), layout="constrained")
