@@ -34,7 +34,18 @@ _BOUND = 5.0  # beyond it zuko's splines are the identity
 
 
 def allows_fast_draws(flow: Flow, context: torch.Tensor) -> bool:
-    """Whether `draw_through_couplings` applies: a processor or CUDA, no gradients, a flow of couplings."""
+    """Whether `draw_through_couplings` applies: a processor or CUDA, no gradients, a flow of couplings.
+
+    Parameters
+    ----------
+    flow : zuko.flows.Flow
+    context : tensor (N, C)
+        What the flow is conditional on.
+
+    Returns
+    -------
+    bool
+    """
     if context.device.type not in ("cpu", "cuda") or torch.is_grad_enabled():
         return False
     transforms = list(flow.transform.transforms)
