@@ -345,20 +345,11 @@ def compute_ood_statistics(
     Parameters
     ----------
     features : Features
-        N objects, encoded.
+        N objects, encoded, on the device of the bundle's model; the results lie there.
     bundle : Bundle
-    out : dict of str to array
-        What was predicted of them: ``latent`` (N, L), ``mass_frac`` (N, A) and ``q:NAME`` (N, 5), where the
+    values : dict of str to array or tensor
+        What was predicted of them: ``latent`` (N, L), ``mass_frac`` and ``mh`` (N, A) and ``q:NAME`` (N, 5), where the
         weights have them.
-
-    Parameters
-    ----------
-    features : Features
-        On the device of the bundle's model; the results lie there.
-    bundle : Bundle
-    values : dict
-        Keyed as the outputs of `predict_histories` in the making: ``latent``, ``mass_frac``, ``mh``, and ``q:NAME``
-        for quantiles (N, 5). Arrays, or tensors on the device.
     tables : ReconstructionTables, optional
         Of the bundle's basis, on the device, where they are at hand.
 
