@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ive
 
 from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
@@ -159,5 +158,7 @@ def _kernel(sigma_pix: F64, offset: NDArray[np.int_]) -> F64:
     kernel = np.exp(-0.5 * (offset[:, None] / wide) ** 2)
     narrow = sigma_pix < SAMPLED_FROM_PIX
     if narrow.any():
+        from scipy.special import ive
+
         kernel[:, narrow] = ive(np.abs(offset)[:, None], sigma_pix[narrow] ** 2)
     return kernel

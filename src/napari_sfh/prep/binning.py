@@ -26,7 +26,6 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, format_duration, raise_if_cancelled, report_progress
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.prep.grids import place_given_bins
-from napari_sfh.prep.tessellate import tessellate_spaxels
 from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, GivenBins, Progress
 
 #: Spaxels with a lower S/N than this are left out: they add noise, not signal.
@@ -224,6 +223,8 @@ def bin_spaxels(
             f"{sn.path.name}: no bin can reach S/N {target_snr:g}: all {signal.size} good spaxels together have "
             f"{reachable:.1f}; lower `target_snr`"
         )
+    from napari_sfh.prep.tessellate import tessellate_spaxels  # with SciPy, which a look at a folder does without
+
     step_arcsec = proj_plane_pixel_scales(sn.wcs) * 3600.0
     aspect = float(step_arcsec[1] / step_arcsec[0])
     bin_id = tessellate_spaxels(sn.good, sn.signal, sn.noise, float(target_snr), method, cancel, aspect)

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
@@ -28,6 +28,9 @@ from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.binning import measure_difference_noise
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Progress
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 #: Velocities around the redshift for which channels are read, km/s.
 V_MARGIN_KMS: float = 1000.0
@@ -87,6 +90,8 @@ class _BinMembers:
     @classmethod
     def of(cls, bins: BinMap, light: F32 | None) -> _BinMembers:
         """Bins whose spaxels weigh by ``light`` (ny, nx), or all the same."""
+        from scipy import sparse
+
         row = bins.bin_id.ravel() - 1
         spaxel = np.flatnonzero(row >= 0).astype(np.int32)
         ones = np.ones(spaxel.size, dtype=np.float32)

@@ -14,7 +14,6 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS, parse_kinematics
@@ -85,6 +84,8 @@ def bin_maps_kinematics(
             f"(|V| <= {MAX_V_KMS:.0f}, sigma {lo:.0f}-{hi:.0f} km/s relative to redshift {redshift:g}); "
             "check `redshift` or give `kinematics` V,SIGMA"
         )
+    from scipy.spatial import KDTree
+
     places = np.column_stack([bins.x, bins.y])
     nearest = np.flatnonzero(measured)[KDTree(places[measured]).query(places)[1]]
     return make_kinematics(v[nearest], sigma[nearest], measured)
