@@ -23,7 +23,7 @@ _WARM_UP = 3
 class CountedAdam(torch.optim.Adam):
     """Adam whose ``step`` only tells that steps were taken: `GraphedSteps` takes them, several at a time."""
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Nothing but the closure."""
         if closure is not None:
             closure()
