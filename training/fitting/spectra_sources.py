@@ -85,6 +85,17 @@ class Batch:
 def split_rows(n: int, seed: int) -> tuple[I64, I64, I64]:
     """Row numbers of training, validation and test: a permutation that depends on ``n`` and ``seed`` only.
 
+    Parameters
+    ----------
+    n : int
+        Rows.
+    seed : int
+
+    Returns
+    -------
+    training, validation, test : int array
+        Rising row numbers; together each of 0 to n - 1 once.
+
     Raises
     ------
     SfhInputError

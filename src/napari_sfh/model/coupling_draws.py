@@ -32,7 +32,18 @@ _BOUND = 5.0  # beyond it zuko's splines are the identity
 
 
 def allows_fast_draws(flow: Flow, context: torch.Tensor) -> bool:
-    """Whether `draw_through_couplings` applies: a processor, no gradients asked for, a flow of couplings."""
+    """Whether `draw_through_couplings` applies: a processor, no gradients asked for, a flow of couplings.
+
+    Parameters
+    ----------
+    flow : zuko.flows.Flow
+    context : tensor (N, C)
+        What the flow is conditional on.
+
+    Returns
+    -------
+    bool
+    """
     if context.device.type != "cpu" or torch.is_grad_enabled():
         return False
     transforms = list(flow.transform.transforms)

@@ -166,7 +166,18 @@ def _encode_redshift(data: Observation) -> torch.Tensor:
 
 
 def encoded_value_error(spectrum: torch.Tensor) -> torch.Tensor:
-    """1-sigma error of an encoded spectrum's value channel, (N, W), from its own channels (N, 3, W)."""
+    """1-sigma error of an encoded spectrum's value channel, from its own channels.
+
+    Parameters
+    ----------
+    spectrum : tensor (N, 3, W)
+        Value, mask and logarithm of the error, as `encode_observation` makes them.
+
+    Returns
+    -------
+    tensor (N, W)
+        On the scale of the value channel.
+    """
     # d arcsinh(f - 1) / df = 1 / sqrt(1 + (f - 1)^2) = 1 / cosh(value)
     return torch.pow(10.0, spectrum[:, 2] - _ERROR_ZERO) / torch.cosh(spectrum[:, 0])
 
@@ -229,7 +240,19 @@ def _encode_photometry(data: Observation, settings: FeatureSettings) -> torch.Te
 
 
 def encode_band_fluxes(flux: torch.Tensor, settings: FeatureSettings) -> torch.Tensor:
-    """Band fluxes over their norm on the scale that the network reads, of any shape."""
+    """Band fluxes on the scale that the network reads.
+
+    Parameters
+    ----------
+    flux : tensor (...)
+        Over their norm.
+    settings : FeatureSettings
+
+    Returns
+    -------
+    tensor (...)
+        log10, or arcsinh, of the flux clipped to ``settings.phot_range``.
+    """
     lo, hi = settings.phot_range
     if settings.band_scale == "asinh":
         return torch.asinh(flux.clamp(-hi, hi) / ASINH_SOFTENING)

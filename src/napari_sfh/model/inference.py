@@ -133,11 +133,30 @@ def predict_point_values(
 
     For a first look at very many bins; no map should be made of it.
 
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    bundle : Bundle
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    batch_size : int
+        Objects at a time.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
     Returns
     -------
     dict
         For each of the targets' scalars an array (N,), for each of their vectors (N, A); NaN as in
         `predict_histories`, whose parameters, errors and progress it shares.
+
+    Raises
+    ------
+    Cancelled
+        Holds what was reached.
+    ComputeError
+        Memory is short even for one object.
     """
 
     def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:
@@ -269,6 +288,14 @@ def reconstruct_observations(
 ) -> tuple[F32, F32] | tuple[None, None]:
     """Spectrum and photometry rebuilt from a prediction's point values through the bundle's template basis.
 
+    Parameters
+    ----------
+    data : Observation
+        N objects; their masks say which bands set the scale.
+    prediction : Prediction
+        Of the same objects.
+    bundle : Bundle
+
     Returns
     -------
     model_flux : array (N, W)
@@ -339,7 +366,16 @@ def _predict_batch(
 def compute_ood_statistics(
     features: Features, bundle: Bundle, out: dict[str, F32]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Signs of strangeness of a batch, see `model.ood`.
+    """Statistics by which a batch is judged to be out of distribution, see `model.ood`.
+
+    Parameters
+    ----------
+    features : Features
+        N objects, encoded.
+    bundle : Bundle
+    out : dict of str to array
+        What was predicted of them: ``latent`` (N, L), ``mass_frac`` (N, A) and ``q:NAME`` (N, 5), where the
+        weights have them.
 
     Returns
     -------

@@ -152,6 +152,19 @@ def make_base_points(n: int, size: int, seed: int = 20260521) -> torch.Tensor:
 
     Quantiles read from n of them are about as exact as from several times as many independent draws, and every object
     gets the same ones: an object's numbers do not depend on its neighbours, and maps carry no drawing noise.
+
+    Parameters
+    ----------
+    n : int
+        Points.
+    size : int
+        Dimensions T of the label vector.
+    seed : int
+        Of the scrambling.
+
+    Returns
+    -------
+    tensor (n, T)
     """
     uniform = torch.quasirandom.SobolEngine(size, scramble=True, seed=seed).draw(n)
     return torch.special.ndtri(uniform.double().clamp(1e-6, 1 - 1e-6)).float()

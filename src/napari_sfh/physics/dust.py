@@ -115,7 +115,18 @@ def calzetti_curve(wave_aa: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def a_v_from_tau(tau_v: AnyArray | float) -> Any:
-    """A_V in magnitudes of an optical depth at 5500 AA."""
+    """Attenuation A_V of an optical depth.
+
+    Parameters
+    ----------
+    tau_v : array or tensor (...), or float
+        Optical depth at 5500 AA.
+
+    Returns
+    -------
+    array, tensor or float (...)
+        Magnitudes: 2.5 log10(e) tau.
+    """
     return MAG_PER_TAU * tau_v
 
 
@@ -142,5 +153,17 @@ def ebv_from_tau(tau_v: AnyArray | float, slope: AnyArray | float = SLOPE) -> An
 
 
 def tau_from_ebv(ebv: AnyArray | float, slope: AnyArray | float = SLOPE) -> Any:
-    """Optical depth at 5500 AA of an E(B-V), the inverse of `ebv_from_tau`."""
+    """Optical depth at 5500 AA of a colour excess, the inverse of `ebv_from_tau`.
+
+    Parameters
+    ----------
+    ebv : array or tensor (...), or float
+        E(B-V) in magnitudes.
+    slope : array or tensor (...), or float
+        Of the power law, see the head of the module.
+
+    Returns
+    -------
+    array, tensor or float (...)
+    """
     return ebv / ebv_from_tau(1.0, slope)
