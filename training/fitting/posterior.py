@@ -44,7 +44,7 @@ class FlowTrainingSet:
     y: torch.Tensor  # (N, T)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: weights that move in it could not be fitted afterwards
 def collect_flow_training_set(model: SfhModel, batches: Batches, device: str = "cpu") -> FlowTrainingSet:
     """Run the point network over batches on a device; what it says comes back to the CPU.
 
