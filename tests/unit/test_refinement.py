@@ -17,8 +17,7 @@ from napari_sfh.cli import main
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import write_result
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.label_density import LabelDensity, label_density_from_json
-from napari_sfh.model.prior_summary import GaussianMixtureDensity, PriorSummary
+from napari_sfh.model.prior_summary import GaussianMixtureDensity, LabelDensity, PriorSummary, label_density_from_json
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import HistoryTargets
 

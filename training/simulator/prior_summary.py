@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from napari_sfh.model.label_density import LabelDensity
 from napari_sfh.model.posterior import DEQUANTISATION_SIGMA
-from napari_sfh.model.prior_summary import GaussianMixtureDensity, PriorSummary
+from napari_sfh.model.prior_summary import GaussianMixtureDensity, LabelDensity, PriorSummary
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import Targets
 from napari_sfh.physics.means import MEAN_NAMES

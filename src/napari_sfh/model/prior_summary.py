@@ -4,13 +4,17 @@ A posterior as wide as the prior has learnt nothing of the data. Every bundle of
 (``prior_summary`` in its metadata); for shipped weights of earlier versions, which do not, the file
 ``data/prior_summaries.json`` has the summaries of their priors by sha256.
 
-The density is a mixture of Gaussians, fitted to draws of the prior: good enough for ratios of two priors
-(`analysis.credibility.reweighting`), not for the prior's sharp edges.
+Two densities are mixtures of Gaussians, fitted to draws of the prior: that of the four means, for ratios of two priors
+(`analysis.credibility.reweighting`), and that of whole label vectors, with which a likelihood is multiplied
+(`analysis.refinement`). Sharp edges of the prior are rounded. Labels got the noise `posterior.DEQUANTISATION_SIGMA`, as
+the flow saw them.
 """
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,11 +22,11 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import logsumexp
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import Bundle
-from napari_sfh.model.label_density import LabelDensity, label_density_from_json
 from napari_sfh.types import F32, F64
 
 #: Key of a bundle's metadata.
@@ -60,6 +64,63 @@ class GaussianMixtureDensity:
             _, log_volume = np.linalg.slogdet(2 * np.pi * part)
             terms.append(np.log(weight) - 0.5 * (distance + log_volume))
         return np.asarray(logsumexp(terms, axis=0), dtype=float)
+
+
+@dataclass(frozen=True)
+class LabelDensity:
+    """Weighted normal distributions (K) of vectors y (T).
+
+    Attributes
+    ----------
+    weights : tensor (K,)
+    means : tensor (K, T)
+    roots : tensor (K, T, T)
+        Upper triangular roots R of the precisions: precision = R R^T.
+    """
+
+    weights: torch.Tensor
+    means: torch.Tensor
+    roots: torch.Tensor
+
+    def log_prob(self, y: torch.Tensor) -> torch.Tensor:
+        """Natural logarithm of the density (n,) at vectors y (n, T); differentiable."""
+        size = self.means.shape[1]
+        # (y - mean) R, as one product of all components.
+        away = torch.einsum("nt,kts->nks", y, self.roots) - torch.einsum("kt,kts->ks", self.means, self.roots)
+        volume = self.roots.diagonal(dim1=1, dim2=2).abs().log().sum(1)
+        terms = self.weights.log() + volume - 0.5 * (away**2).sum(-1) - 0.5 * size * math.log(2 * math.pi)
+        return torch.logsumexp(terms, dim=1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, numbers in half precision; `label_density_from_json` inverts it."""
+        size = self.means.shape[1]
+        rows, columns = np.triu_indices(size)
+        arrays = {"weights": self.weights, "means": self.means, "roots": self.roots[:, rows, columns]}
+        packed = {k: base64.b64encode(v.numpy().astype("<f2").tobytes()).decode() for k, v in arrays.items()}
+        return {"components": len(self.weights), "size": size, **packed}
+
+
+def label_density_from_json(values: Mapping[str, Any]) -> LabelDensity:
+    """Inverse of `LabelDensity.to_json`.
+
+    Raises
+    ------
+    SfhInputError
+        Numbers of another count.
+    """
+    n, size = int(values["components"]), int(values["size"])
+    rows, columns = np.triu_indices(size)
+    shapes = {"weights": (n,), "means": (n, size), "roots": (n, rows.size)}
+    arrays = {}
+    for key, shape in shapes.items():
+        plain = np.frombuffer(base64.b64decode(values[key]), "<f2").astype(np.float32)
+        if plain.size != math.prod(shape):
+            raise SfhInputError(f"density of the prior: {key} has {plain.size} numbers, not {math.prod(shape)}")
+        arrays[key] = torch.from_numpy(plain.reshape(shape))
+    roots = torch.zeros(n, size, size)
+    roots[:, rows, columns] = arrays["roots"]
+    weights = arrays["weights"].clamp(min=1e-6)
+    return LabelDensity(weights / weights.sum(), arrays["means"], roots)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 The parameters are the label vector y of the weights (light fractions and [M/H] of the age bins, dust), the share of
 ionising photons that escapes, and a factor on the errors. They are sampled in the base space of the network's flow,
 where the network's own posterior is a standard normal: p(y) L(data | y) |dy / dz|, with p the density of the prior
-(`model.label_density`). Where the network is right the chains have nowhere to go; where it is not they move. The model
+(`model.prior_summary`). Where the network is right the chains have nowhere to go; where it is not they move. The model
 is the compact basis of the weights: one library, constant star formation within each age bin, gas lines left out.
 """
 
