@@ -8,7 +8,6 @@ import sys
 import time
 import warnings
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -101,20 +100,20 @@ class PointNetworkModule(lightning.LightningModule):
         return loss
 
     def _step_through(self, group: Batch) -> torch.Tensor:
-        """A step for each whole batch of a group; their mean loss."""
+        """A step for each whole batch of a group; their mean loss. Lightning counts the group as one step."""
         optimiser = cast(LightningOptimizer, self.optimizers())
         schedule = cast(torch.optim.lr_scheduler.LambdaLR, self.lr_schedulers())
-        size = self.recipe.fit.batch
-        for lo in range(0, len(group) - size + 1, size):
-            batch = group.change_tensors(itemgetter(slice(lo, lo + size)))
-            if self.steps is None:
-                adam = cast(CountedAdam, optimiser.optimizer)
-                self.steps = GraphedSteps(self.loss, self.model.network, adam, _CLIP, batch)
-            self.steps.load_batch(batch)
-            optimiser.step()
+        fit = self.recipe.fit
+        if self.steps is None:
+            adam = cast(CountedAdam, optimiser.optimizer)
+            self.steps = GraphedSteps(self.loss, self.model.network, adam, _CLIP, group, fit.batch)
+        n = len(group) // fit.batch
+        rates = [fit.learning_rate * self.relative_learning_rate(schedule.last_epoch + k) for k in range(n)]
+        loss = self.steps.take_steps(group, rates)
+        optimiser.step()
+        for _ in range(n):
             schedule.step()
-        assert self.steps is not None  # a source of fewer spectra than a batch is not split
-        return self.steps.read_mean_loss()
+        return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Lightning's."""
