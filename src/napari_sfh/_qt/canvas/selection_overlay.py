@@ -36,7 +36,7 @@ def measure_luminance(rgba: NDArray[np.floating]) -> NDArray[np.floating]:
 def choose_borders(colors: NDArray[np.floating]) -> NDArray[np.float32]:
     """Colours of the borders of lines, RGBA as these, (n, 4)."""
     dark = measure_luminance(colors)[:, None] < DARK_LINE
-    return np.where(dark, np.float32(BRIGHT_BORDER), np.float32(DARK_BORDER))
+    return np.where(dark, BRIGHT_BORDER, DARK_BORDER).astype(np.float32)
 
 
 class BinLines(SceneOverlay):
