@@ -418,7 +418,7 @@ def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 
     return (float(lo), float(hi)) if hi - lo > 1e-6 else (float(lo) - 0.5, float(hi) + 0.5)
 
 
-def leave_out_untrusted(result: Result, images: NDArray[np.floating]) -> NDArray[np.floating]:
+def hide_untrusted_bins(result: Result, images: NDArray[np.floating]) -> NDArray[np.floating]:
     """Images (..., ny, nx) of a result with NaN in bins out of the network's depth; unchanged where nothing is left."""
     kept = np.where(paint_bins(result.bins.bin_id, result.prediction.ood) > 1, np.nan, images)
     return kept if np.isfinite(kept).any() else images
@@ -461,7 +461,7 @@ def choose_map_limits(result: Result, name: str, how: str = "shared") -> tuple[f
         return -0.5, len(FLAG_MEANING) + 0.5
     images = np.stack([make_map_image(result, each) for each in like])
     if how != "full" and name not in _LIMITS_OF_ALL:
-        images = leave_out_untrusted(result, images)
+        images = hide_untrusted_bins(result, images)
     limits = robust_limits(images, *percent)
     if name == "OOD":
         return limits[0], max(limits[1], 1.0)  # the warning's level is in sight

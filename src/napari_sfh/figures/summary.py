@@ -65,7 +65,7 @@ def _draw_scalar_page(result: Result) -> Figure:
         median, error = result.prediction.median(name), result.prediction.half_width(name)
         for panel, values, words in zip(row, (median, error), (title, f"{title}, 1 sigma")):
             image = maps.paint_bins(result.bins.bin_id, values)
-            lo, hi = maps.robust_limits(maps.leave_out_untrusted(result, image))
+            lo, hi = maps.robust_limits(maps.hide_untrusted_bins(result, image))
             drawn = panel.imshow(image, origin="lower", cmap="viridis", vmin=lo, vmax=hi)
             panel.set(title=words, xticks=[], yticks=[])
             figure.colorbar(drawn, ax=panel, shrink=0.85)

@@ -233,7 +233,7 @@ class LayerStack:
                 # Shares of different ages differ by factors of a hundred: each age has its own limits.
                 image = layer.data[self.age]
                 result = self._session.result
-                image = image if result is None else maps.leave_out_untrusted(result, image)
+                image = image if result is None else maps.hide_untrusted_bins(result, image)
                 layer.contrast_limits = maps.robust_limits(image, 2.0, 98.0)
 
     def type_limits(self, low: float, high: float) -> None:
