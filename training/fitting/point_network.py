@@ -291,8 +291,9 @@ def fit_point_network(
         callbacks.append(EMAWeightAveraging(decay=s.average_decay))
     trainer = _make_trainer(s, callbacks, device, devices, None if by_groups else _CLIP)
     last = folder / "checkpoints" / "last.ckpt"
-    source_of_steps = BatchGroups(train) if by_groups else train
-    loaders = DataLoader(source_of_steps, batch_size=None), DataLoader(validate, batch_size=None)
+    # What is validated on is the same after each epoch: made once, unless another process has to make it.
+    held = list(validate) if devices == 1 else validate
+    loaders = DataLoader(BatchGroups(train) if by_groups else train, batch_size=None), DataLoader(held, batch_size=None)
     begun = str(last) if resume and last.is_file() else None
     trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
     # The folder's own, as a copied run's checkpoint names the folder that it was copied from.
