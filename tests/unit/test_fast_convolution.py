@@ -8,7 +8,7 @@ from torch import nn
 
 from napari_sfh.model.encoding import Features
 from napari_sfh.model.fast_convolution import MIN_BATCH, allows_fast_convolution
-from napari_sfh.model.layers import ConvUnit, convolve_by_product, WavelengthAttention
+from napari_sfh.model.layers import ConvUnit, WavelengthAttention, convolve_by_product
 from napari_sfh.model.networks import build_network
 
 SHAPES = [(1, 16, 7, 4, 241), (16, 32, 5, 4, 60), (3, 6, 7, 4, 64), (2, 5, 3, 3, 50)]  # C, C', kernel, pool, W
