@@ -63,7 +63,7 @@ def test_realism_grows_by_one_option_each_and_weights_keep_to_their_redshifts(tm
     skies = realistic_catalogues.list_skies(single, galaxies)
     assert [c.noise.redshift.high for c in skies.values()] == [0, 0, 0, pytest.approx(0.4)]
     assert [c.nebular.escape.low for c in skies.values()] == [1, 1, 0, 0]
-    assert {f.kind for f in skies[realistic_catalogues.SINGLE].families} == {"ssp"}
+    assert {f.kind for f in skies[realistic_catalogues.SINGLE_SKY].families} == {"ssp"}
     bundles = []
     for name, instrument, scalars in (("a", "jpas", ("lg_age", "ebv")), ("b", "jpas-z", ("lg_age_lw", "mh_lw"))):
         targets, file = make_targets("scalars", scalars), tmp_path / f"{name}.safetensors"
@@ -71,10 +71,10 @@ def test_realism_grows_by_one_option_each_and_weights_keep_to_their_redshifts(tm
     found = realistic_catalogues.measure_realism(bundles, single, galaxies, 40)
     assert {sky: set(rows) for sky, rows in found.items()} == {
         **{sky: {"a", "b"} for sky in list(skies)[:3]},
-        realistic_catalogues.REDSHIFTS: {"b"},
+        realistic_catalogues.REDSHIFT_SKY: {"b"},
     }
-    assert set(found[realistic_catalogues.LINES]["a"]) == {"out_of_depth", "lg_age_lw", "ebv"}
-    spread = [found[realistic_catalogues.LINES][k]["lg_age_lw"]["spread"] for k in "ab"]
+    assert set(found[realistic_catalogues.LINE_SKY]["a"]) == {"out_of_depth", "lg_age_lw", "ebv"}
+    spread = [found[realistic_catalogues.LINE_SKY][k]["lg_age_lw"]["spread"] for k in "ab"]
     assert spread[0] == pytest.approx(spread[1])  # the same objects
     page = system_pages.format_catalogue_page({"model": "a", "by_magnitude": BY_MAGNITUDE, "realism": found})
     assert page.count("| `b` |") == 4

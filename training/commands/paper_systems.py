@@ -29,6 +29,7 @@ def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.Arg
     parser = subparsers.add_parser("paper-systems", help="published systems on their own terms", description=__doc__)
     parser.add_argument("system", choices=("spaxels", "jpas", "percentiles"))
     parser.add_argument("--folder", type=Path, metavar="PATH", help="percentiles: MILES models (folder or tar archive)")
+    parser.add_argument("--like-stacks", action="store_true", help="percentiles: of spectra at 320 km/s, 4023-6000 AA")
     parser.add_argument("--model", default="jpas", metavar="NAME|FILE", help="jpas: weights for bands")
     parser.add_argument(
         "--prior", metavar="NAME|FILE", help="what objects are drawn from (default: the weights' own, narrowband)"
@@ -164,14 +165,19 @@ def _obtain_spaxels(args: argparse.Namespace) -> tuple[MockSpaxels, str]:
 
 
 def _measure_percentiles(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
+    from dataclasses import replace
+
     from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.libraries.emiles import load_miles_folder
-    from napari_sfh.training.studies.percentiles import percentile_figures, percentile_measure
+    from napari_sfh.training.studies.percentiles import percentile_figures, percentile_galaxies, percentile_measure
     from napari_sfh.training.studies.percentiles.percentile_nets import PercentileFitSettings
 
     epochs = args.epochs or 30
     fit = PercentileFitSettings(epochs=epochs, flow_epochs=max(1, 2 * epochs // 3))
     settings = percentile_measure.PercentileSettings(histories=args.n or 10_000, fit=fit)
+    if args.like_stacks:
+        stacks = percentile_galaxies.STACK_RANGE_AA, percentile_galaxies.STACK_SIGMA_KMS
+        settings = replace(settings, range_aa=stacks[0], sigma_kms=stacks[1])
     library = load_miles_folder(args.folder, "miles")
     measured, study = percentile_measure.measure_percentile_networks(library, settings, make_stderr_logger(args.quiet))
     return measured, percentile_figures.plot_percentile_figures(study)

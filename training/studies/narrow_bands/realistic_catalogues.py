@@ -23,7 +23,7 @@ from napari_sfh.training.studies.narrow_bands.catalogue_measure import summarise
 #: Label, and the names under which weights may predict it.
 COMPARED_SCALARS = {"lg_age_lw": ("lg_age_lw", "lg_age"), "mh_lw": ("mh_lw", "mh_mw"), "ebv": ("ebv",)}
 #: The step that a sky adds to the one before.
-SINGLE, HISTORIES, LINES, REDSHIFTS = "single populations", "histories", "and lines", "and redshifts"
+SINGLE_SKY, HISTORY_SKY, LINE_SKY, REDSHIFT_SKY = "single populations", "histories", "and lines", "and redshifts"
 
 
 def list_skies(single: PriorConfig, galaxies: PriorConfig) -> dict[str, PriorConfig]:
@@ -40,7 +40,7 @@ def list_skies(single: PriorConfig, galaxies: PriorConfig) -> dict[str, PriorCon
     at_rest = replace(galaxies, noise=replace(galaxies.noise, redshift=none))
     dark = replace(galaxies.nebular, escape=constant_distribution(1.0), diffuse=none, diffuse_ew_aa=none)
     single = replace(single, libraries={k: v for k, v in single.libraries.items() if k in galaxies.libraries})
-    return {SINGLE: single, HISTORIES: replace(at_rest, nebular=dark), LINES: at_rest, REDSHIFTS: galaxies}
+    return {SINGLE_SKY: single, HISTORY_SKY: replace(at_rest, nebular=dark), LINE_SKY: at_rest, REDSHIFT_SKY: galaxies}
 
 
 def measure_realism(
