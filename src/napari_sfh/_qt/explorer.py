@@ -246,7 +246,7 @@ class Explorer(ExplorerFrame):
     def wait(self, seconds: float = 3600.0) -> bool:
         """For scripts: keep the window alive until the work is done and all is shown; False if it takes longer."""
         end = time.monotonic() + seconds
-        while self.busy or self._loading or self._waiting:
+        while self.busy or self._loading or self._waiting or self.tools.working:
             if time.monotonic() > end:
                 return False
             QApplication.processEvents()
@@ -413,7 +413,9 @@ class Explorer(ExplorerFrame):
             self.tools.on_result(None)
             self.stack.clear(keep=get_layer_link(galaxy.white[1]["metadata"]))
             steps = [partial(self.stack.put, galaxy.white), self.canvas.orient, self.viewer.reset_view]
-            self._loader.run_first([UnpaintedStep(step) for step in (*steps, self.stack.activate)])
+            unseen = [UnpaintedStep(step) for step in (*steps, self.stack.activate)]
+            explore = partial(self.tools["cube"].show_cube, galaxy.opened)
+            self._loader.run_first([*unseen, explore, self._fit_galaxy])
         self._refresh()
         self.preflight.look(galaxy.problems)
         self.show_message(READY_NOTED if galaxy.problems else READY)
@@ -523,6 +525,8 @@ class Explorer(ExplorerFrame):
         """The current map's value in a bin; in the grid those of all four."""
         result, display = self.session.result, self.stack.display
         if result is None:
+            return self.tools.describe(bin_id)
+        if not bin_id and display.shown.role == "map":
             return ""
         if display.is_grid:
             return format_main_values(result, bin_id)

@@ -39,7 +39,7 @@ class CanvasInteraction:
     shortcuts : dict
         Further keys and the bound methods that they call.
     describe : callable
-        Bound method that says what stands in a bin, for the text under the cursor.
+        Bound method that says what stands in a bin (0: in none), for the text under the cursor.
     on_hover : callable
         Bound method, given the cursor's place (Dec, RA offset in arcsec), None when it leaves.
     """
@@ -58,7 +58,7 @@ class CanvasInteraction:
         self._on_click = weakref.WeakMethod(on_click)
         self._on_hover = weakref.WeakMethod(on_hover)
         self._drag = _weak_drag(self._click)
-        self._move = _weak_hover(self._hover)
+        self._move = make_weak_hover(self._hover)
         viewer.mouse_drag_callbacks.append(self._drag)
         viewer.mouse_move_callbacks.append(self._move)
         self._describe = weakref.WeakMethod(describe)
@@ -155,12 +155,15 @@ class CanvasInteraction:
 
     def refresh(self) -> None:
         """Say anew what is under the cursor."""
-        if self._session.result is None or self._world is None:
+        if not self._session.has_sky or self._world is None:
             return
         text, bin_id = self._session.sky.radec_text(self._world), self._session.bin_at(self._world)
         describe = self._describe()
-        if bin_id and describe is not None:
-            text = f"{text}\nbin {bin_id}: {describe(bin_id)}"
+        words = describe(bin_id) if describe is not None else ""
+        if bin_id:
+            text = f"{text}\nbin {bin_id}: {words}"
+        elif words:
+            text = f"{text}\n{words}"
         self._overlay.text = text
         self._overlay.visible = bool(text)
 
@@ -199,7 +202,8 @@ def _weak_drag(method: Callable[[Any], Generator[None, None, None]]) -> Callable
     return mouse_drag
 
 
-def _weak_hover(method: Callable[[Any], None]) -> Callable[..., None]:
+def make_weak_hover(method: Callable[[Any], None]) -> Callable[..., None]:
+    """A callback of a viewer's mouse that calls ``method`` while its object lives, and does not keep it alive."""
     reference = weakref.WeakMethod(method)
 
     def mouse_move(viewer: Any, event: Any) -> None:
