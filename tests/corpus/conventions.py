@@ -163,31 +163,40 @@ def _axis_cases() -> Iterator[Case]:
         "step as CDELT3 and PC3_3": (air, {"CTYPE3": "WAVE", **linear, "CD3_3": None} | {"CDELT3": step, "PC3_3": 1.0}),
     }
     c = 299792.458
-    for kind, zero in (("VOPT", 5500.0), ("VRAD", 5500.0), ("VELO", 5500.0)):
-        first, delta = c * (vacuum[0] / zero - 1), c * step / zero
+    zero = 5500.0
+    velocities: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "VOPT": lambda wave: c * (wave / zero - 1),
+        "VRAD": lambda wave: c * (1 - zero / wave),
+        "VELO": lambda wave: c * ((wave / zero) ** 2 - 1) / ((wave / zero) ** 2 + 1),
+    }
+    for kind, convert in velocities.items():
+        limits = convert(np.array([vacuum[0], vacuum[-1]]))
+        fine = np.linspace(vacuum[0], vacuum[-1], 20 * n)
+        placed = np.interp(np.linspace(*limits, n), convert(fine), fine)
         made[f"{kind} with RESTWAV"] = (
-            air,
+            vacuum_to_air(placed),
             {
                 "CTYPE3": kind,
                 "CUNIT3": "km/s",
                 "CRPIX3": 1.0,
-                "CRVAL3": float(first),
-                "CD3_3": float(delta),
+                "CRVAL3": float(limits[0]),
+                "CD3_3": float((limits[1] - limits[0]) / (n - 1)),
                 "RESTWAV": zero * 1e-10,
             },
         )
+    frequency = np.linspace(c * 1e13 / vacuum[-1], c * 1e13 / vacuum[0], n)
     made["VOPT-F2W with RESTFRQ"] = (
-        air,
+        vacuum_to_air(c * 1e13 / frequency[::-1]),
         {
             "CTYPE3": "VOPT-F2W",
             "CUNIT3": "m/s",
             "CRPIX3": 1.0,
-            "CRVAL3": float(1e3 * c * (vacuum[0] / 5500 - 1)),
-            "CD3_3": float(1e3 * c * step / 5500),
-            "RESTFRQ": c * 1e13 / 5500,
+            "CRVAL3": float(1e3 * c * (vacuum[0] / zero - 1)),
+            # Velocity per channel at the reference channel.
+            "CD3_3": float(1e3 * vacuum[0] ** 2 / zero * (frequency[1] - frequency[0]) * 1e-13),
+            "RESTFRQ": c * 1e13 / zero,
         },
     )
-    frequency = np.linspace(c * 1e13 / vacuum[-1], c * 1e13 / vacuum[0], n)
     made["FREQ, rising"] = (
         vacuum_to_air(c * 1e13 / frequency),
         {

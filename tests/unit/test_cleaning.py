@@ -119,8 +119,9 @@ def test_wavelengths_of_a_table(rows: str) -> None:
     ("cards", "words"),
     [
         ({"CTYPE3": "WAVE", "CRVAL3": 8.47, "CD3_3": 2e-4}, "CRVAL3 = 8.47 .* has no unit"),
-        ({"CTYPE3": "AWAV", "CUNIT3": "Angstrom", "CRVAL3": 7000.0, "CD3_3": -1.25}, "fall, from 7000.0 .* reverse"),
-        ({"CTYPE3": "VOPT", "CUNIT3": "km/s", "CRVAL3": 1.0, "CD3_3": 1.0}, "CTYPE3 = 'VOPT' .* velocity"),
+        ({"CTYPE3": "VOPT", "CUNIT3": "km/s", "CRVAL3": 1.0, "CD3_3": 1.0}, "CTYPE3 = 'VOPT' .* velocity.* RESTWAV"),
+        ({"CTYPE3": "VRAD", "CUNIT3": "Hz", "CRVAL3": 1.0, "CD3_3": 1.0, "RESTWAV": 5e-7}, "CUNIT3 = 'Hz'"),
+        ({"CTYPE3": "VRAD", "CUNIT3": "km/s", "CRVAL3": 1.0, "CD3_3": 1.0, "RESTWAV": 5e-3}, "RESTWAV = 0.005"),
         ({"CTYPE3": "AWAV", "CUNIT3": "s", "CRVAL3": 1.0, "CD3_3": 1.0}, "CUNIT3 = 's'"),
         ({"CTYPE3": "AWAV", "CUNIT3": "m", "CRVAL3": 5000.0, "CD3_3": 1.0}, "no optical or infrared spectrum"),
         ({"CTYPE3": "AWAV", "CRVAL3": 5000.0}, "step is unknown"),

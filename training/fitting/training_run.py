@@ -122,7 +122,8 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         with log.time_stage("posterior"):
             _obtain_flow(model, recipe, material, folder, device, say, start)
         with log.time_stage("calibration"):
-            calibrate_model(model, material.basis, material.spectra, (material.train, material.held_out), recipe, say)
+            parts = (material.train, material.held_out)
+            calibrate_model(model, material.basis, material.spectra, parts, recipe, say, device)
         noise = load_prior(recipe.prior).noise
         material.facts["min_coverage"] = measure_min_coverage(recipe.augment, noise, material.instrument)
         record = provenance.describe_training(

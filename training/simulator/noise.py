@@ -55,6 +55,8 @@ _VARIANCE_FLOOR = 0.02  # of the window's, where absorption leaves no flux
 _SKY_SHARE_IN_ERRORS = 0.7  # of a sky residual's amplitude that the error array knows
 _SKY_REACH_AA = 6.0  # least half-width of a residual
 _WIGGLE_MODES, _WIGGLE_SAMPLING_AA = 5, 20.0
+_WIGGLE_RANGE_AA = (150.0, 3000.0)  # where a prior does not name wavelengths
+_WIGGLE_SAMPLES = 12.0  # points on the shortest wave, where it is shorter than that
 
 
 def add_observational_noise(
@@ -167,7 +169,10 @@ def add_spectral_noise(
     if broadened.any():
         broaden_noise(noise, variance, np.where(broadened, p.sigma_star_kms, grid.sigma_kms), grid)
     wiggle = config.wiggle.sample(rng, n)
-    flux = clean.flux * _calibration_wiggles(xp, wiggle, grid, rng) if np.any(wiggle > 0) else xp.copy(clean.flux)
+    if np.any(wiggle > 0):
+        flux = clean.flux * _calibration_wiggles(xp, wiggle, _draw_wiggle_scales(config, n, rng), grid, rng)
+    else:
+        flux = xp.copy(clean.flux)
     flux += noise
     wrong = 10 ** (config.error_scale_dex.sample(rng, n) * rng.standard_normal(n))
     error = xp.sqrt(variance) * xp.put(wrong)[:, None]
@@ -241,13 +246,22 @@ def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, 
     variance[:] = xp.at_least(variance, 1e-12)
 
 
-def _calibration_wiggles(xp: ArrayBackend, amplitude: F64, grid: SpectrumGrid, rng: np.random.Generator) -> LargeArray:
-    """Smooth factors (N, W) with relative standard deviation ``amplitude`` (N,): cosines of 150-3000 AA."""
+def _draw_wiggle_scales(config: Noise, n: int, rng: np.random.Generator) -> F64:
+    """Wavelengths in Angstrom of the calibration's waves, (n, modes)."""
+    if config.wiggle_scale_aa is None:
+        return np.exp(rng.uniform(np.log(_WIGGLE_RANGE_AA[0]), np.log(_WIGGLE_RANGE_AA[1]), (n, _WIGGLE_MODES)))
+    return config.wiggle_scale_aa.sample(rng, n * _WIGGLE_MODES).reshape(n, _WIGGLE_MODES)
+
+
+def _calibration_wiggles(
+    xp: ArrayBackend, amplitude: F64, scales_aa: F64, grid: SpectrumGrid, rng: np.random.Generator
+) -> LargeArray:
+    """Smooth factors (N, W) of relative scatter ``amplitude`` (N,): cosines of ``scales_aa`` (N, modes)."""
     n = len(amplitude)
-    k = xp.put(2 * np.pi / np.exp(rng.uniform(np.log(150), np.log(3000), (n, _WIGGLE_MODES))))
+    k = xp.put(2 * np.pi / scales_aa)
     phase = xp.put(rng.uniform(0, 2 * np.pi, (n, _WIGGLE_MODES)))
     wave = (grid.wave_aa - grid.wave_aa[0]).astype(np.float32)
-    coarse, left, share = _thin_out(wave, grid)
+    coarse, left, share = _thin_out(wave, grid, float(scales_aa.min()))
     points = xp.put(coarse)
     total = xp.zeros((n, coarse.size))
     for m in range(_WIGGLE_MODES):
@@ -259,9 +273,10 @@ def _calibration_wiggles(xp: ArrayBackend, amplitude: F64, grid: SpectrumGrid, r
     return out
 
 
-def _thin_out(wave: F32, grid: SpectrumGrid) -> tuple[F32, NDArray[np.int_], F32]:
-    """The pixels that waves of 150 AA need, each pixel's lower neighbour among them, and the share of the upper one."""
-    stride = max(1, int(_WIGGLE_SAMPLING_AA / grid.pixel_aa.max()))
+def _thin_out(wave: F32, grid: SpectrumGrid, shortest_aa: float) -> tuple[F32, NDArray[np.int_], F32]:
+    """The pixels that such waves need, each pixel's lower neighbour among them, and the share of the upper one."""
+    sampling_aa = _WIGGLE_SAMPLING_AA if shortest_aa >= _WIGGLE_RANGE_AA[0] else shortest_aa / _WIGGLE_SAMPLES
+    stride = max(1, int(sampling_aa / grid.pixel_aa.max()))
     coarse = wave[::stride]
     if coarse[-1] < wave[-1]:
         coarse = np.append(coarse, wave[-1])

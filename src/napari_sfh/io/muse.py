@@ -24,7 +24,13 @@ from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.cube_images import CubeImages, find_cube_images
 from napari_sfh.io.cleaning.cube_probe import make_slab_reader
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
-from napari_sfh.io.cleaning.wavelengths import WavelengthAxis, find_wavelength_axis, read_wavelength_axis
+from napari_sfh.io.cleaning.wavelength_lists import compare_with_list, read_listed_wavelengths
+from napari_sfh.io.cleaning.wavelengths import (
+    WavelengthAxis,
+    find_wavelength_axis,
+    has_wavelength_axis,
+    read_wavelength_axis,
+)
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta
 from napari_sfh.types import Cube
 
@@ -60,21 +66,21 @@ def read_cube(path: str | Path) -> Cube:
         images = find_cube_images(hdus, path)
         header = hdus[images.data].header
         merged = fits_access.merge_headers(hdus[0].header, header)
-        wave, wave_notes = _wavelengths(hdus, images, path)
+        axis = _wavelengths(hdus, images, path)
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
         area = proj_plane_pixel_area(wcs) * np.radians(1.0) ** 2
         scale, brightness_note = _flux_scale(header, path, area)
         names = [hdu.name for hdu in hdus]
         factor, unit_note = _error_factor(hdus, images, scale, area)
-        notes = [*_redshift_notes(merged), *wave_notes, *sky_notes, brightness_note, unit_note]
+        notes = [*_redshift_notes(merged), *axis.notes, *sky_notes, brightness_note, unit_note]
         notes += [_unused_note(name) for name in images.unused]
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
     fwhm, _ = find_muse_psf_fwhm(merged, path)
-    reader, more = make_slab_reader(path, images, scale, factor, merged, names, wave, integer)
+    reader, more = make_slab_reader(path, images, scale, factor, merged, names, axis, integer)
     z = fits_access.get_number_card(merged, "REDSHIFT", "Z")
     return Cube(
         path=path,
-        wave_aa=wave,
+        wave_aa=axis.wave_aa,
         shape=images.shape,
         wcs=wcs,
         flux_scale=scale / reader.flux_factor,
@@ -106,10 +112,15 @@ def _unused_note(name: str) -> str:
 
 def _wavelengths(hdus: fits.HDUList, images: CubeImages, path: Path) -> WavelengthAxis:
     """The air wavelengths of the channels, on whichever axis of the file they are."""
-    hdu = hdus[images.data]
-    lengths = dict(enumerate(reversed([int(n) for n in hdu.shape]), start=1))
-    axis = find_wavelength_axis(HeaderCards(hdu.header, path), lengths)
-    return read_wavelength_axis(hdu.header, path, images.shape[0], axis, hdus)
+    hdu, n = hdus[images.data], images.shape[0]
+    lengths = dict(enumerate(reversed([int(length) for length in hdu.shape]), start=1))
+    cards = HeaderCards(hdu.header, path)
+    if not has_wavelength_axis(cards, lengths):
+        listed = read_listed_wavelengths(hdus, n, path)
+        if listed is not None:
+            return listed
+    found = read_wavelength_axis(hdu.header, path, n, find_wavelength_axis(cards, lengths), hdus)
+    return compare_with_list(found, hdus, path)
 
 
 def _flux_scale(header: fits.Header, path: Path, area_sr: float) -> tuple[float, str]:

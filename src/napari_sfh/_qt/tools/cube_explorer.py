@@ -229,7 +229,8 @@ class CubeTool(Tool):
         y, x = (round(float(v)) for v in self._sky.to_pixel(self._place[None, :])[0])
         ny, nx = self.opened.shape
         shown = self.host.stack.display.shown
-        if not (0 <= y < ny and 0 <= x < nx) or (bin_id and shown.role != ROLE):
+        on_map = self.host.session.result is not None and shown.role != ROLE
+        if on_map or not (0 <= y < ny and 0 <= x < nx):
             return ""
         layer = self.host.stack.find(ROLE, shown.name) if shown.role == ROLE else self.host.stack.find("white")
         if layer is None or layer.data.shape != (ny, nx):

@@ -15,9 +15,9 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.cube_images import CubeImages
 from napari_sfh.io.cleaning.cube_reader import ErrorImage, MaskImage, SlabReader
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, MAX_MASKED, find_fill_values, find_forbidding_bits, mark_masked
+from napari_sfh.io.cleaning.wavelengths import WavelengthAxis
 from napari_sfh.io.fits_access import holds_rounded_floats
 from napari_sfh.io.image_reader import ImageReader
-from napari_sfh.types import F64
 
 #: Fluxes are held in this unit, erg/s/cm2/AA, where the file's own would leave the range of single precision.
 _UNIT = 1e-20
@@ -39,7 +39,7 @@ def make_slab_reader(
     error_factor: float,
     header: Mapping[str, Any],
     names: Sequence[str],
-    wave_aa: F64,
+    axis: WavelengthAxis,
     integer: bool,
 ) -> tuple[SlabReader, list[str]]:
     """The reader of a cube's blocks, and notes on what it leaves out.
@@ -56,7 +56,8 @@ def make_slab_reader(
         Cards of the primary HDU and the flux.
     names : sequence of str
         Of all HDUs.
-    wave_aa : array (n,)
+    axis : WavelengthAxis
+        Of the channels.
     integer : bool
         The flux is stored as integers, where a zero may be a number like any other.
 
@@ -76,7 +77,8 @@ def make_slab_reader(
         fills=find_fill_values(sample),
         limit=ABSURD_FLAM / unit,
         zero_is_missing=not integer and _is_zero_missing(path, images.data, sample),
-        bad_channels=_find_laser_notch(header, wave_aa),
+        bad_channels=_find_laser_notch(header, axis),
+        falling=axis.falling,
     )
     notes = [f"{why}: masked" for _, _, why in reader.bad_channels]
     error, note = _open_errors(path, images, error_factor, unit)
@@ -164,12 +166,14 @@ def _check_masks(
     return masks, notes
 
 
-def _find_laser_notch(header: Mapping[str, Any], wave_aa: F64) -> tuple[tuple[int, int, str], ...]:
+def _find_laser_notch(header: Mapping[str, Any], axis: WavelengthAxis) -> tuple[tuple[int, int, str], ...]:
     """Channels of the laser's notch, whatever fills them, where the header says that the laser was on."""
     words = " ".join(str(header.get(k, "")) for k in ("ESO INS MODE", "INSMODE", "HIERARCH ESO INS MODE")).upper()
     mode = re.search(r"(WFM-AO-[NE]|NFM-AO-N|NFM)", words)
     if mode is None:
         return ()
     low, high = LASER_NOTCH_AA.get(mode.group(1), LASER_NOTCH_AA["NFM-AO-N"])
-    first, last = (int(k) for k in np.searchsorted(wave_aa, (low, high)))
+    first, last = (int(k) for k in np.searchsorted(axis.wave_aa, (low, high)))
+    if axis.falling:
+        first, last = axis.wave_aa.size - last, axis.wave_aa.size - first
     return ((first, last, f"laser notch {low:.0f}-{high:.0f} AA of {mode.group(1)}"),) if last > first else ()

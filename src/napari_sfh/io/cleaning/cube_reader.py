@@ -89,14 +89,23 @@ class SlabReader:
     fills: tuple[float, ...] = ()  # as stored
     limit: float = float("inf")  # absurd from here on, in the unit of `types.Cube.flux_scale`
     zero_is_missing: bool = False
-    bad_channels: tuple[tuple[int, int, str], ...] = ()  # first, last + 1, why
+    bad_channels: tuple[tuple[int, int, str], ...] = ()  # first, last + 1 in the file, why
+    falling: bool = False  # the file's channels lie from red to blue
     counts: dict[str, Counter[int]] = field(default_factory=dict, compare=False)
 
     def __call__(self, lo: int, hi: int) -> tuple[F32, F32 | None, Bool]:
-        """Channels lo..hi-1: flux, variance, usable; see `types.Cube`."""
+        """Channels lo..hi-1: flux, variance, usable, from blue to red; see `types.Cube`."""
         if not 0 <= lo < hi <= self.shape[0]:
             # Beyond the last channel lies the next extension, which would be read as flux.
             raise IndexError(f"channels {lo}..{hi - 1} of {self.shape[0]}")
+        if not self.falling:
+            return self._read_stored(lo, hi)
+        flux, variance, good = self._read_stored(self.shape[0] - hi, self.shape[0] - lo)
+        turned = None if variance is None else np.ascontiguousarray(variance[::-1])
+        return np.ascontiguousarray(flux[::-1]), turned, np.ascontiguousarray(good[::-1])
+
+    def _read_stored(self, lo: int, hi: int) -> tuple[F32, F32 | None, Bool]:
+        """Channels lo..hi-1 of the file."""
         flux = np.empty((hi - lo, *self.shape[1:]), dtype=np.float32)
         variance = None if self.variance is None else np.empty_like(flux)
         good = np.empty(flux.shape, dtype=np.bool_)

@@ -1,14 +1,16 @@
 """The wavelength axis of a cube, cleaned once on reading: air wavelengths in Angstrom of every channel.
 
 ``AWAV`` and ``WAVE`` axes, linear or logarithmic (Greisen et al. 2006, A&A 446, 747), IRAF's ``DC-FLAG``, lookup tables
-(``-TAB``), and the plain words that older pipelines write. The step is that of CDi_i where it stands, else CDELTi times
-PCi_i: wcslib takes a step of 1 where CD cards exist for the sky alone.
+(``-TAB``), and the plain words that older pipelines write; frequencies, energies and velocities by
+`io.cleaning.spectral_quantities`. The step is that of CDi_i where it stands, else CDELTi times PCi_i: wcslib takes a
+step of 1 where CD cards exist for the sky alone. Channels that lie from red to blue are reversed.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +21,8 @@ from astropy.wcs import WCS
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.cards import HeaderCards
+from napari_sfh.io.cleaning.missing import find_survey
+from napari_sfh.io.cleaning.spectral_quantities import is_spectral_quantity, read_quantity_axis
 from napari_sfh.io.cleaning.units import unit_conversion_factor
 from napari_sfh.physics.wavelength import vacuum_to_air
 from napari_sfh.types import F64
@@ -39,8 +43,18 @@ _GUESSES = (
 class WavelengthAxis(NamedTuple):
     """Wavelengths of a cube's channels."""
 
-    wave_aa: F64  # (n,) in air
+    wave_aa: F64  # (n,) in air, rising
     notes: tuple[str, ...]
+    falling: bool = False  # the file's channels lie from red to blue
+
+
+def has_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> bool:
+    """Whether a header names a wavelength axis among axes of given ``lengths``, wherever it is."""
+    try:
+        find_wavelength_axis(cards, lengths)
+    except SfhInputError:
+        return any(_SPECTRAL.match(cards.text(f"CTYPE{i}").upper()) for i in lengths)
+    return True
 
 
 def find_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> int:
@@ -53,9 +67,11 @@ def find_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> int:
     """
     types = {i: cards.text(f"CTYPE{i}").upper() for i in lengths}
     long = [i for i in sorted(lengths) if lengths[i] > 1 or i <= 2]
+    last = long[-1]
     found = [i for i, t in types.items() if _SPECTRAL.match(t) and not (i <= 2 and _PLAIN_WORDS.match(t))]
+    if not found and last > 2 and unit_conversion_factor(cards.text(f"CUNIT{last}"), u.AA) is not None:
+        found = [last]  # no word, but its unit
     if not found:
-        last = long[-1]
         raise cards.error(
             f"CTYPE{last}" if cards.has(f"CTYPE{last}") else "CTYPE3",
             "is no wavelength axis",
@@ -96,34 +112,57 @@ def read_wavelength_axis(
     cards = HeaderCards(header, path)
     ctype = cards.text(f"CTYPE{axis}").upper()
     _check_tilt(cards, axis)
+    vacuum = re.match(r"^WAVE(?!LENG)", ctype) is not None or is_spectral_quantity(ctype)
     if ctype.endswith("-TAB"):
         wave, notes = _table_wavelengths(cards, axis, n, hdus)
     elif (cards.number("DC-FLAG") or 0) == 1 or re.match(r"^(LOGLAM|LOG)", ctype) or _is_log_unit(cards, axis):
         wave, notes = _log_wavelengths(cards, axis, n)
+    elif is_spectral_quantity(ctype):
+        step, notes = _step(cards, axis)
+        wave, more = read_quantity_axis(cards, axis, step, n)
+        notes += more
     else:
         wave, notes = _wcslib_wavelengths(cards, axis, n)
+    wave, falling = _order_wavelengths(wave, cards, axis)
+    _check_range(cards, axis, wave)
+    if falling:
+        notes.append(f"the channels lie from red to blue: reversed on reading (axis {axis})")
+    if not vacuum and not ctype.startswith("AWAV"):
+        primary = hdus[0].header if hdus else {}
+        vacuum, medium = find_medium(header, primary)
+        notes.append(f"CTYPE{axis} {ctype!r} does not say air or vacuum: taken as {medium}")
+    return WavelengthAxis(vacuum_to_air(wave) if vacuum else wave, tuple(notes), falling)
+
+
+def find_medium(*headers: Mapping[str, Any]) -> tuple[bool, str]:
+    """Whether wavelengths without a word about it are in vacuum, and what says so; the default is air."""
+    words = " ".join(str(h.get(key, "")) for h in headers for key in ("AIRORVAC", "VACUUM", "AIRVAC", "WAVEMED"))
+    if re.search(r"vac|\bT(rue)?\b", words, re.I):
+        return True, "vacuum, as AIRORVAC says"
+    survey = next((name for name in map(find_survey, headers) if name), None)
+    return (True, f"vacuum, as {survey} writes them") if survey else (False, "air")
+
+
+def _order_wavelengths(wave: F64, cards: HeaderCards, axis: int) -> tuple[F64, bool]:
+    """Rising wavelengths, and whether they were falling.
+
+    Raises
+    ------
+    SfhInputError
+        They do neither, or are not positive.
+    """
+    if wave.size > 1 and wave[0] > wave[-1]:
+        wave, falling = wave[::-1], True
+    else:
+        falling = False
     if not np.all(np.isfinite(wave)) or not np.all(np.diff(wave) > 0) or not wave[0] > 0:
         step = f"CD{axis}_{axis}" if cards.has(f"CD{axis}_{axis}") else f"CDELT{axis}"
-        if np.all(np.isfinite(wave)) and np.all(np.diff(wave) < 0) and wave[-1] > 0:
-            raise cards.error(
-                step if cards.has(step) else f"CTYPE{axis}",
-                f"gives wavelengths that fall, from {wave[0]:.1f} to {wave[-1]:.1f} Angstrom",
-                f"reverse the cube along axis {axis}",
-            )
         raise cards.error(
             step if cards.has(step) else f"CTYPE{axis}",
             "gives wavelengths that do not increase, or are not positive",
             f"correct it, CRVAL{axis} and CRPIX{axis}",
         )
-    _check_range(cards, axis, wave)
-    if ctype.startswith("WAVE") and not ctype.startswith("WAVELENG"):
-        return WavelengthAxis(vacuum_to_air(wave), tuple(notes))
-    if not ctype.startswith("AWAV"):
-        medium = "air"
-        if re.search(r"vac", cards.text("AIRORVAC") + cards.text("VACUUM") + cards.text("AIRVAC"), re.I):
-            wave, medium = vacuum_to_air(wave), "vacuum, as AIRORVAC says"
-        notes.append(f"CTYPE{axis} {ctype!r} does not say air or vacuum: taken as {medium}")
-    return WavelengthAxis(wave, tuple(notes))
+    return wave, falling
 
 
 def _check_tilt(cards: HeaderCards, axis: int) -> None:
@@ -176,34 +215,26 @@ def _unit(cards: HeaderCards, axis: int) -> tuple[float, list[str]]:
 
 
 def _wcslib_wavelengths(cards: HeaderCards, axis: int, n: int) -> tuple[F64, list[str]]:
-    """Linear and ``-LOG`` axes, frequencies, energies: by wcslib, from a header of this axis alone."""
+    """Linear and ``-LOG`` axes of wavelengths: by wcslib, from a header of this axis alone."""
     ctype = cards.text(f"CTYPE{axis}").upper()
     step, notes = _step(cards, axis)
-    if re.match(r"^(VELO|VRAD|VOPT|ZOPT|BETA|FELO)", ctype):
-        raise cards.error(f"CTYPE{axis}", "is a velocity, not a wavelength", "write the cube with AWAV or WAVE")
+    factor, more = _unit(cards, axis)
     plain = fits.Header()
-    if re.match(r"^(FREQ|ENER|WAVN)", ctype):
-        plain["CUNIT1"] = cards.text(f"CUNIT{axis}")
-        factor: float | None = None
-    else:
-        factor, more = _unit(cards, axis)
-        notes += more
-        plain["CUNIT1"] = "Angstrom"
-    scale = 1.0 if factor is None else factor
-    plain["CTYPE1"] = "AWAV" if _PLAIN_WORDS.match(ctype) else ctype
-    plain["CRVAL1"] = scale * cards.require_number(f"CRVAL{axis}", "add the wavelength of the reference channel")
+    plain["CTYPE1"] = ctype if re.match(r"^(AWAV|WAVE(?!LENG))", ctype) else "AWAV"
+    plain["CUNIT1"] = "Angstrom"
+    plain["CRVAL1"] = factor * cards.require_number(f"CRVAL{axis}", "add the wavelength of the reference channel")
     plain["CRPIX1"] = cards.require_number(f"CRPIX{axis}", "add the reference channel")
-    plain["CDELT1"] = scale * step
+    plain["CDELT1"] = factor * step
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             wcs = WCS(plain)
             values = wcs.wcs_pix2world(np.arange(n, dtype=np.float64)[:, None], 0)[:, 0]
-            wave = (values * u.Unit(str(wcs.wcs.cunit[0]))).to_value(u.AA, equivalencies=u.spectral())
+            wave = (values * u.Unit(str(wcs.wcs.cunit[0]))).to_value(u.AA)
         except Exception as e:  # wcslib and units raise many classes for one fault: a broken header
             line = (str(e).strip().splitlines() or [type(e).__name__])[-1][:120]
             raise cards.error(f"CTYPE{axis}", f"cannot be read ({line})", "write AWAV or WAVE") from e
-    return np.asarray(wave, dtype=np.float64), notes
+    return np.asarray(wave, dtype=np.float64), [*notes, *more]
 
 
 def _is_log_unit(cards: HeaderCards, axis: int) -> bool:

@@ -1,0 +1,128 @@
+"""Wavelengths that stand as a list beside the cube: a 1-D image (MaNGA's WAVE) or the column of a table.
+
+A header that names its wavelength axis is used; the list then serves as a check of it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from astropy.io import fits
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.units import unit_conversion_factor
+from napari_sfh.io.cleaning.wavelengths import WavelengthAxis, find_medium
+from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
+from napari_sfh.types import F64
+
+_NAME = re.compile(
+    r"^(LOG_?)?(AIR_?|VAC_?)?(WAVE|WAVELENGTHS?|LAMBDA|LAMDA|LAM|LOGLAM|LOGWAVE|WL|AWAV)(_?(AIR|VAC|AA))?$"
+)
+#: What spectrographs of galaxies observe, Angstrom: numbers that give something else have another unit.
+_OBSERVED_AA = (2000.0, 3e5)
+_PLAIN_UNITS = ((1e-10, "Angstrom"), (1e-9, "nm"), (1e-6, "micron"), (1.0, "m"))
+
+
+class _List(NamedTuple):
+    name: str
+    values: F64
+    unit: str
+    header: fits.Header
+
+
+def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path) -> WavelengthAxis | None:
+    """Air wavelengths of ``n`` channels from a list in the file; None where there is none.
+
+    Raises
+    ------
+    SfhInputError
+        There is a list, but of another length, or its numbers are no wavelengths.
+    """
+    lists = [found for hdu in hdus for found in _find_lists(hdu)]
+    if not lists:
+        return None
+    listed = next((one for one in lists if one.values.size == n), None)
+    if listed is None:
+        raise SfhInputError(
+            f"{path}: {lists[0].name} lists {lists[0].values.size} wavelengths for {n} channels; repair it"
+        )
+    wave, unit = _convert_list(listed, path)
+    falling = bool(wave[0] > wave[-1])
+    wave = wave[::-1] if falling else wave
+    if not (np.all(np.isfinite(wave)) and np.all(np.diff(wave) > 0)):
+        raise SfhInputError(f"{path}: the numbers of {listed.name} are no rising wavelengths in {unit}; repair it")
+    vacuum, medium = find_medium(listed.header, hdus[0].header, *(h.header for h in hdus if h.name in ("DATA", "FLUX")))
+    said = re.search(r"AIR|VAC|AWAV", listed.name)
+    if said:
+        vacuum, medium = said.group() == "VAC", f"{'vacuum' if said.group() == 'VAC' else 'air'}, as its name says"
+    notes = [f"wavelengths of {listed.name} in {unit}: taken as {medium}"]
+    if falling:
+        notes.append("the channels lie from red to blue: reversed on reading")
+    return WavelengthAxis(vacuum_to_air(wave) if vacuum else wave, tuple(notes), falling)
+
+
+def compare_with_list(axis: WavelengthAxis, hdus: fits.HDUList, path: Path) -> WavelengthAxis:
+    """The axis of the header, with a note where a list in the file says something else, in air or in vacuum."""
+    try:
+        listed = read_listed_wavelengths(hdus, axis.wave_aa.size, path)
+    except SfhInputError:
+        return axis  # of something else
+    if listed is None:
+        return axis
+    step = float(np.median(np.diff(axis.wave_aa)))
+    same = (listed.wave_aa, vacuum_to_air(listed.wave_aa), air_to_vacuum(listed.wave_aa))
+    worst = min(float(np.max(np.abs(wave - axis.wave_aa))) for wave in same)
+    if worst <= 0.5 * step:
+        return axis
+    note = f"the list of wavelengths in the file differs from the header's axis by up to {worst:.2f} A: not used"
+    return axis._replace(notes=(*axis.notes, note))
+
+
+def _find_lists(hdu: Any) -> list[_List]:
+    """Lists of an HDU: an image with one axis, or columns of a table, one row a channel or all in one row."""
+    if isinstance(hdu, fits.PrimaryHDU | fits.ImageHDU):
+        long = [length for length in hdu.shape if length > 1]
+        if len(long) == 1 and _NAME.match(hdu.name.strip().upper()):
+            unit = str(hdu.header.get("BUNIT", "") or hdu.header.get("CUNIT1", ""))
+            return [_List(hdu.name.upper(), np.ravel(np.asarray(hdu.data, dtype=np.float64)), unit, hdu.header)]
+        return []
+    if not isinstance(hdu, fits.BinTableHDU) or isinstance(hdu, fits.CompImageHDU):
+        return []
+    columns = [c for c in hdu.columns if _NAME.match(str(c.name).strip().upper()) and "A" not in str(c.format)]
+    return [
+        _List(str(c.name).upper(), np.ravel(np.asarray(hdu.data[c.name], dtype=np.float64)), c.unit or "", hdu.header)
+        for c in columns
+        if len(hdu.data) > 0
+    ]
+
+
+def _convert_list(listed: _List, path: Path) -> tuple[F64, str]:
+    """Angstrom of a list's numbers, and the name of the unit that they had.
+
+    A unit that is stated counts where it gives wavelengths; else it is that of a logarithm.
+    """
+    bare = re.sub(r"^(log10|log|ln|dex)\s*[(\[]?|[)\]]$", "", listed.unit.strip(), flags=re.I)
+    logarithm = "LOG" in listed.name or bare != listed.unit.strip()
+    factor = unit_conversion_factor(bare, u.AA) if bare else None
+    made: list[tuple[F64, str]] = []
+    if factor is not None and not logarithm:
+        made.append((factor * listed.values, bare))
+    if logarithm or factor is not None:
+        with np.errstate(over="ignore"):
+            scales = [(factor, bare)] if factor is not None else []
+            for scale, unit in (*scales, (1.0, "Angstrom"), (10.0, "nm")):
+                made.append((scale * 10.0**listed.values, f"log10 {unit}"))
+                made.append((scale * np.exp(listed.values), f"ln {unit}"))
+    else:
+        made += [(metres * 1e10 * listed.values, f"{unit}, by their size") for metres, unit in _PLAIN_UNITS]
+    for wave, unit in made:
+        if _OBSERVED_AA[0] < np.min(wave) and np.max(wave) < _OBSERVED_AA[1]:
+            return wave, unit
+    raise SfhInputError(
+        f"{path}: {listed.name} holds {listed.values[0]:g} to {listed.values[-1]:g}, no wavelengths in a known unit "
+        f"({listed.unit or 'it states none'}); correct its unit"
+    )
