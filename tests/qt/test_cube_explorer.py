@@ -175,7 +175,7 @@ def test_a_range_that_is_none_is_said_and_the_image_stays(explored: Any) -> None
 
 
 def test_a_workspace_keeps_apertures_and_ranges(explored: Any, tmp_path: Path, cube_file: Path) -> None:
-    viewer, dock, tool = explored
+    _, dock, tool = explored
     tool.set_ranges(range=(4880.0, 4920.0), left=(4800.0, 4850.0))
     tool.apertures.put_circle(np.array([10.0, 11.0]), 3.0)
     dock.save_workspace(tmp_path / "work.json")
@@ -195,7 +195,7 @@ def test_a_workspace_keeps_apertures_and_ranges(explored: Any, tmp_path: Path, c
 
 
 def test_a_result_of_another_cube_ends_the_exploration(explored: Any, result: Any) -> None:
-    viewer, dock, tool = explored
+    _, dock, tool = explored
     tool.set_ranges(range=(4880.0, 4920.0))
     dock.finish(20)
     dock.show_result(result)

@@ -91,7 +91,8 @@ class Explorer(ExplorerFrame):
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
         keys = self.tools.shortcuts()
         self.undo = UndoKeys(self)
-        keys |= {"Control-Z": self.undo.undo, "Control-Shift-Z": self.undo.redo, "F1": self.show_help}
+        keys |= {"Control-Z": self.undo.undo, "Control-Shift-Z": self.undo.redo}
+        keys |= {"F1": self.show_help, "Alt-N": self.turn_edges}
         self.canvas = CanvasInteraction(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
         rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
@@ -123,6 +124,7 @@ class Explorer(ExplorerFrame):
         return sections
 
     def _connect(self) -> None:
+        self.map.sky.changed.connect(self.canvas.axes.set_style)
         self.data.folder.line_edit.changed.connect(self._folder_changed)
         self.data.cube.line_edit.changed.connect(self._cube_changed)
         self.run_button.changed.connect(self.run)
@@ -250,6 +252,11 @@ class Explorer(ExplorerFrame):
         if screen is not None:
             room = screen.availableGeometry()
             self.viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
+
+    def turn_edges(self, _: object = None) -> None:
+        """RA and Dec at the edges of the canvas, then as a grid, then none."""
+        choices = self.map.sky.choices
+        self.map.sky.value = choices[(choices.index(self.map.sky.value) + 1) % len(choices)]
 
     def show_help(self, _: object = None) -> None:
         """Keys, what the numbers and maps mean, where the documentation is."""

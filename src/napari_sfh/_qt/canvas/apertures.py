@@ -15,7 +15,7 @@ from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh.analysis.bin_view import choose_color
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 
-NAME = "cube apertures"
+APERTURES = "cube apertures"
 #: What is drawn from its centre, by our own drag.
 CIRCLE = "circle"
 #: Key that makes any drag on the image draw a circle.
@@ -149,7 +149,7 @@ class ApertureLayer:
             return layer
         active = self._viewer.layers.selection.active
         self._layer = self._viewer.add_shapes(
-            name=NAME,
+            name=APERTURES,
             ndim=2,
             face_color="transparent",
             edge_color=choose_color(0),

@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.canvas.sky_axes import SkyFrame
 from napari_sfh._qt.session import ARROWS, Session
 
 OVERLAY = "sfh_radec"
 #: What scale bar, titles, colorbars and the text under the cursor are written with, a few letters a turn.
-LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau oh"
+LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau ohE′″"
 LETTERS_A_TURN = 4
 #: Modes of a layer in which a click without a drag leaves the layer's data as they are: it is ours as well.
 CLICK_MODES = ("pan_zoom", "select")
@@ -66,6 +67,7 @@ class CanvasInteraction:
         self._keys |= {key: _weak_key(act, key) for key, act in shortcuts.items()}
         for key, function in self._keys.items():
             viewer.bind_key(key, function, overwrite=True)
+        self.axes = SkyFrame(viewer, session)
         self._overlay = TextOverlay(text="", position="bottom_left", visible=False, font_size=10)
         viewer.canvas.overlays[OVERLAY] = self._overlay
         self._world: NDArray[np.float64] | None = None
@@ -90,6 +92,7 @@ class CanvasInteraction:
         camera = self._viewer.scene.camera
         camera.orientation2d = ("up", "left")
         self._viewer.canvas.overlays.scale_bar.visible = True
+        self.axes.touch()
 
     def _frame(self, event: Any) -> None:
         """napari's Home makes room for every layer, hidden ones too: come back to what is shown of the maps."""
@@ -116,6 +119,7 @@ class CanvasInteraction:
             _unbind(self._viewer, key, function)
         self._viewer.events.mouse_over_canvas.disconnect(self._left)
         self._viewer.events.reset_view.disconnect(self._frame)
+        self.axes.release()
         self._overlay.visible = False
         self._viewer.canvas.overlays.pop(OVERLAY, None)
 

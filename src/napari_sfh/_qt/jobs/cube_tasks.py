@@ -18,7 +18,7 @@ from napari_sfh.analysis.exploration.cube_spectra import (
     find_disc_spaxels,
     find_polygon_spaxels,
 )
-from napari_sfh.analysis.exploration.range_images import RangeImage, RangeImages, Range
+from napari_sfh.analysis.exploration.range_images import Range, RangeImage, RangeImages
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.tables import write_tables

@@ -13,8 +13,15 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
 from napari_sfh._qt.plots.crosshair import Crosshair
-from napari_sfh._qt.plots.plot_items import PanelViewBox, add_action, copy_picture, copy_text, make_bare_plot, pg
-from napari_sfh._qt.plots.plot_items import style_axes
+from napari_sfh._qt.plots.plot_items import (
+    PanelViewBox,
+    add_action,
+    copy_picture,
+    copy_text,
+    make_bare_plot,
+    pg,
+    style_axes,
+)
 from napari_sfh._qt.plots.spectrum_plot import choose_flux_range
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import LINES_AA
@@ -131,7 +138,11 @@ class CubePlot(pg.GraphicsLayoutWidget):
 
     def _style(self) -> None:
         style_axes(
-            self.plot, self._colors, ("left", "bottom", "top"), bottom="observed wavelength in air (Å)", left=self._label
+            self.plot,
+            self._colors,
+            ("left", "bottom", "top"),
+            bottom="observed wavelength in air (Å)",
+            left=self._label,
         )
 
     def set_cube(self, wave_aa: NDArray[np.float64], label: str, redshift: float | None) -> None:

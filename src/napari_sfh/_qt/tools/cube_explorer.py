@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_sfh._qt.canvas.apertures import CIRCLE, ApertureLayer
 from napari_sfh._qt.canvas.drawn_shapes import SHAPES
 from napari_sfh._qt.canvas.interaction import make_weak_hover
+from napari_sfh._qt.exports import TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import cube_tasks
 from napari_sfh._qt.jobs.cube_tasks import ROLE, OpenedCube
@@ -29,8 +30,7 @@ from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Cube, Progress, Result
 
-DOCK = "Spectra of the cube"
-TABLES = "Tables (*.ecsv *.fits)"
+CUBE_DOCK = "Spectra of the cube"
 IMAGES = "FITS files (*.fits)"
 _EMPTY = "Open a cube: the spectrum under the cursor is shown here."
 _RANGE_LABELS = {"range": "Image over", "left": "Continuum left", "right": "Continuum right"}
@@ -154,7 +154,8 @@ class CubeTool(Tool):
         dock, label = self._make_dock(), opened.format_label(self.form.statistic.value)
         dock.fill(True)
         self.plot.set_cube(opened.cube.wave_aa, label, self._find_redshift())
-        self.host.show_dock(DOCK, dock)
+        self.host.show_dock(CUBE_DOCK, dock)
+        self.on_busy(self.host.busy)
         self._preparing.ask(partial(cube_tasks.prepare_cube, opened=opened))
 
     def open(self) -> None:
@@ -166,7 +167,7 @@ class CubeTool(Tool):
             There is none.
         """
         if self.opened is not None and self.dock is not None:
-            self.host.show_dock(DOCK, self.dock)
+            self.host.show_dock(CUBE_DOCK, self.dock)
             return
         self.host.start(partial(cube_tasks.open_cube, path=self._find_cube()), self.show_cube)
 
@@ -393,11 +394,12 @@ class CubeTool(Tool):
             self._read_cursor()
 
     def _read_cursor(self, _: object = None) -> None:
-        if not self._is_ready or self._place is None or self._sky is None:
+        opened = self.opened
+        if opened is None or not self._is_ready or self._place is None or self._sky is None:
             return
         y, x = (float(v) for v in self._sky.to_pixel(self._place[None, :])[0])
         radius = float(self.form.radius.value) / self._sky.pixel_arcsec
-        work = partial(cube_tasks.read_cursor_spectrum, opened=self.opened, place_yx=(y, x), radius=radius)
+        work = partial(cube_tasks.read_cursor_spectrum, opened=opened, place_yx=(y, x), radius=radius)
         self._cursor_job.ask(work)
 
     def _show_cursor(self, flux: NDArray[np.float64]) -> None:

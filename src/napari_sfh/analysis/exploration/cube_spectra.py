@@ -115,9 +115,7 @@ class CubeSpectra:
                 "make room, or set TMPDIR"
             ) from error
 
-    def read_aperture(
-        self, spaxels: I64, statistic: Statistic = "mean", cancel: threading.Event | None = None
-    ) -> F64:
+    def read_aperture(self, spaxels: I64, statistic: Statistic = "mean", cancel: threading.Event | None = None) -> F64:
         """The spectrum (n_channels,) of an aperture, in the cube's unit; NaN where too few spaxels are good.
 
         Parameters
