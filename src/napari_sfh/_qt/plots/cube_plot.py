@@ -22,9 +22,8 @@ from napari_sfh._qt.plots.plot_items import (
     pg,
     style_axes,
 )
-from napari_sfh._qt.plots.spectrum_plot import choose_flux_range
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import LINES_AA
+from napari_sfh.analysis.bin_view import LINES_AA, choose_flux_range
 from napari_sfh.analysis.exploration.range_images import Range
 
 #: The ranges: the image's, and those of continuum on either side.
