@@ -48,10 +48,12 @@ class PosteriorRequest:
     ) -> PosteriorDraws:
         """The draws of a bin (1..N)."""
         wanted = tuple(dict.fromkeys((*self.names, *self.prior)))
-        draw = posteriors.draw_bin_posterior
         if self.by_likelihood:
-            from napari_sfh.analysis.refinement.result_bins import draw_refined_posterior as draw
-        drawn = draw(result, bin_id, wanted, progress=progress, cancel=cancel)
+            from napari_sfh.analysis.refinement.result_bins import draw_refined_posterior
+
+            drawn = draw_refined_posterior(result, bin_id, wanted, progress=progress, cancel=cancel)
+        else:
+            drawn = posteriors.draw_bin_posterior(result, bin_id, wanted, progress=progress, cancel=cancel)
         if not self.prior:
             return drawn
         made = posteriors.reweight_draws(result, drawn, self.prior)
