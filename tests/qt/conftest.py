@@ -137,7 +137,7 @@ def click(viewer: Any, session: Any, bin_id: int, shift: bool = False) -> None:
     QApplication.processEvents()
 
 
-def send_mouse(native: Any, kind: str, point: Any) -> None:
+def send_mouse(native: Any, kind: str, point: Any, modifiers: Any = None) -> None:
     """One event of the left button (``MouseButtonPress``, ``MouseMove`` with it held, ``MouseButtonRelease``).
 
     `QTest.mouseMove` moves the cursor of the screen: what the widget then hears comes from the display server, which
@@ -154,19 +154,19 @@ def send_mouse(native: Any, kind: str, point: Any) -> None:
         "MouseButtonRelease": (left, none),
     }[kind]
     places = QPointF(point), QPointF(native.mapToGlobal(point))
-    modifiers = Qt.KeyboardModifier.NoModifier
+    modifiers = Qt.KeyboardModifier.NoModifier if modifiers is None else modifiers
     QApplication.sendEvent(native, QMouseEvent(getattr(QEvent.Type, kind), *places, button, buttons, modifiers))
     QApplication.processEvents()
 
 
-def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True) -> None:
+def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True, modifier: Any = None) -> None:
     """A drag with the left button along points (QPoint) of a widget."""
-    send_mouse(native, "MouseButtonPress", points[0])
+    send_mouse(native, "MouseButtonPress", points[0], modifier)
     for start, stop in itertools.pairwise(points):
         for step in range(1, steps + 1):
-            send_mouse(native, "MouseMove", start + (stop - start) * step / steps)
+            send_mouse(native, "MouseMove", start + (stop - start) * step / steps, modifier)
     if release:
-        send_mouse(native, "MouseButtonRelease", points[-1])
+        send_mouse(native, "MouseButtonRelease", points[-1], modifier)
 
 
 def lasso(plots: Any, box: Any, corners: list[tuple[float, float]]) -> None:

@@ -71,7 +71,8 @@ class Presenter:
                 explorer.viewer.reset_view,
                 explorer.stack.activate,
             ]
-            explorer.in_turns([UnpaintedStep(step) for step in steps])
+            explore = partial(explorer.tools["cube"].show_cube, galaxy.opened)
+            explorer.in_turns([*(UnpaintedStep(step) for step in steps), explore, explorer.fit_view])
         explorer.refresh()
         explorer.preflight.look(galaxy.problems)
         explorer.show_message(READY_NOTED if galaxy.problems else READY)

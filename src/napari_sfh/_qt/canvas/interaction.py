@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.canvas.sky_axes import SkyFrame
 from napari_sfh._qt.session import ARROWS, Session
 
 OVERLAY = "sfh_radec"
 #: What the scale bar and the text under the cursor are written with, a few letters a turn.
-LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau oh"
+LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau ohE′″"
 LETTERS_A_TURN = 4
 #: What the status bar says of layers by their role, and the modes of a layer in which it does.
 HINTS = {
@@ -46,7 +47,7 @@ class CanvasInteraction:
     shortcuts : dict
         Further keys and the bound methods that they call.
     describe : callable
-        Bound method that says what stands in a bin, for the text under the cursor.
+        Bound method that says what stands in a bin (0: in none), for the text under the cursor.
     on_hover : callable
         Bound method, given the cursor's place (Dec, RA offset in arcsec), None when it leaves.
     """
@@ -65,7 +66,7 @@ class CanvasInteraction:
         self._on_click = weakref.WeakMethod(on_click)
         self._on_hover = weakref.WeakMethod(on_hover)
         self._drag = _weak_drag(self._click)
-        self._move = _weak_hover(self._hover)
+        self._move = make_weak_hover(self._hover)
         viewer.mouse_drag_callbacks.append(self._drag)
         viewer.mouse_move_callbacks.append(self._move)
         self._describe = weakref.WeakMethod(describe)
@@ -73,6 +74,7 @@ class CanvasInteraction:
         self._keys |= {key: _weak_key(act, key) for key, act in shortcuts.items()}
         for key, function in self._keys.items():
             viewer.bind_key(key, function, overwrite=True)
+        self.axes = SkyFrame(viewer, session)
         self._overlay = TextOverlay(text="", position="bottom_left", visible=False, font_size=10)
         viewer.canvas.overlays[OVERLAY] = self._overlay
         self._world: NDArray[np.float64] | None = None
@@ -97,6 +99,7 @@ class CanvasInteraction:
             self._write("")  # something was opened before all letters were made
         orient_viewer(self._viewer)
         self._viewer.canvas.overlays.scale_bar.visible = True
+        self.axes.touch()
 
     def _frame(self, event: Any) -> None:
         """napari's Home makes room for every layer, hidden ones too: come back to what is shown of the maps."""
@@ -124,6 +127,7 @@ class CanvasInteraction:
         self._viewer.events.mouse_over_canvas.disconnect(self._left)
         self._viewer.events.help.disconnect(self._say_hint)
         self._viewer.events.reset_view.disconnect(self._frame)
+        self.axes.release()
         self._overlay.visible = False
         self._viewer.canvas.overlays.pop(OVERLAY, None)
 
@@ -163,12 +167,15 @@ class CanvasInteraction:
 
     def refresh(self) -> None:
         """Say anew what is under the cursor."""
-        if self._session.result is None or self._world is None:
+        if not self._session.has_sky or self._world is None:
             return
         text, bin_id = self._session.sky.radec_text(self._world), self._session.bin_at(self._world)
         describe = self._describe()
-        if bin_id and describe is not None:
-            text = f"{text}\nbin {bin_id}: {describe(bin_id)}"
+        words = describe(bin_id) if describe is not None else ""
+        if bin_id:
+            text = f"{text}\nbin {bin_id}: {words}"
+        elif words:
+            text = f"{text}\n{words}"
         self._overlay.text = text
         self._overlay.visible = bool(text)
 
@@ -180,7 +187,7 @@ class CanvasInteraction:
             self._overlay.visible = False
 
     def _say_hint(self, _: Any = None) -> None:
-        """What the mouse does on a layer of ours, in the status bar, in place of napari's words on its kind of layer."""
+        """In the status bar: what the mouse does on a layer of ours, in place of napari's words."""
         active = self._viewer.layers.selection.active
         link = None if active is None else get_layer_link(active.metadata)
         if link is not None and str(active.mode) in HINTED_MODES:
@@ -221,7 +228,8 @@ def _weak_drag(method: Callable[[Any], Generator[None, None, None]]) -> Callable
     return mouse_drag
 
 
-def _weak_hover(method: Callable[[Any], None]) -> Callable[..., None]:
+def make_weak_hover(method: Callable[[Any], None]) -> Callable[..., None]:
+    """A callback of a viewer's mouse that calls ``method`` while its object lives, and does not keep it alive."""
     reference = weakref.WeakMethod(method)
 
     def mouse_move(viewer: Any, event: Any) -> None:
