@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -93,7 +93,7 @@ def draw_legend(content: LegendContent, style: LegendStyle) -> NDArray[np.uint8]
     if content.colors:
         _draw_bar(painter, content, style, PADDING_PX + line + GAP_PX)
     painter.end()
-    pointer = image.constBits()
+    pointer: Any = image.constBits()
     if hasattr(pointer, "setsize"):
         pointer.setsize(image.sizeInBytes())
     rows = np.frombuffer(pointer, np.uint8).reshape(image.height(), image.bytesPerLine())
