@@ -97,7 +97,7 @@ class CanvasInteraction:
         """North up, east left, a scale bar in arcsec."""
         if not self._overlay.box:
             self._write("")  # something was opened before all letters were made
-        orient_viewer(self._viewer)
+        set_north_up(self._viewer)
         self._viewer.canvas.overlays.scale_bar.visible = True
         self.axes.touch()
 
@@ -204,7 +204,7 @@ class CanvasInteraction:
         self._session.go(key)
 
 
-def orient_viewer(viewer: Any) -> None:
+def set_north_up(viewer: Any) -> None:
     """North up, east left, for layers on a `SkyGrid`."""
     viewer.scene.camera.orientation2d = ("up", "left")
 

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 #: Room in pixels that a number wants.
 NUMBER_PX = 50.0
 #: Pixels about the legend, between its parts, and of a tick; height of the bar.
-PADDING_PX, GAP_PX, TICK_PX, BAR_HEIGHT_PX = 6.0, 3.0, 4.0, 11.0
+PADDING_PX, GAP_PX, BAR_TICK_PX, BAR_HEIGHT_PX = 6.0, 3.0, 4.0, 11.0
 
 
 class LegendContent(NamedTuple):
@@ -81,7 +81,7 @@ def draw_legend(content: LegendContent, style: LegendStyle) -> NDArray[np.uint8]
     metrics = QFontMetricsF(font)
     line = metrics.height()
     wide = max(metrics.horizontalAdvance(content.title), style.bar_px if content.colors else 0.0)
-    below = BAR_HEIGHT_PX + TICK_PX + line + GAP_PX if content.colors else 0.0
+    below = BAR_HEIGHT_PX + BAR_TICK_PX + line + GAP_PX if content.colors else 0.0
     size = np.ceil(np.array([wide, line + below]) + 2 * PADDING_PX) * style.ratio
     image = QImage(int(size[0]), int(size[1]), QImage.Format.Format_RGBA8888)
     image.setDevicePixelRatio(style.ratio)
@@ -110,11 +110,11 @@ def _draw_bar(painter: QPainter, content: LegendContent, style: LegendStyle, top
     ticks = choose_ticks(content.low, content.high, max(2, int(style.bar_px / NUMBER_PX)))
     for value, text in zip(*ticks):
         place = PADDING_PX + style.bar_px * (value - content.low) / (content.high - content.low)
-        painter.fillRect(QRectF(place - 0.5, top + BAR_HEIGHT_PX, 1.0, TICK_PX), QColor(*style.ink))
+        painter.fillRect(QRectF(place - 0.5, top + BAR_HEIGHT_PX, 1.0, BAR_TICK_PX), QColor(*style.ink))
         width = metrics.horizontalAdvance(text)
         left = min(max(place - width / 2, 0.0), 2 * PADDING_PX + style.bar_px - width)
         if left < taken:
             continue
         taken = left + width + GAP_PX
-        where = QRectF(left, top + BAR_HEIGHT_PX + TICK_PX, width + 2, metrics.height())
+        where = QRectF(left, top + BAR_HEIGHT_PX + BAR_TICK_PX, width + 2, metrics.height())
         painter.drawText(where, Qt.AlignmentFlag.AlignLeft, text)
