@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "qt"))
+for folder in ("qt", "toys"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / folder))
 
 
 def describe(viewer: Any) -> str:
@@ -92,7 +93,7 @@ def load(dock: Any, result: Any) -> tuple[float, str]:
 
     shown = tasks.prepare_result(result)
     heart, start = Heart(), time.perf_counter()
-    dock._shown(shown)
+    dock.presenter.show_prepared(shown)
     wait(lambda: not dock.loading)
     return time.perf_counter() - start, heart.blocks()
 
@@ -204,6 +205,7 @@ def measure(viewer: Any, dock: Any, painted: Painted, result: Any, clicks: int, 
     rng = np.random.default_rng(1)
     bins = np.resize(rng.permutation(np.arange(1, result.bins.n_bins + 1)), clicks + 3)
     report("click -> canvas and plots", [timed_click(viewer, dock, painted, int(b)) for b in bins][3:])
+    measure_maps(dock, painted)
     names = ("AGE_MW", "MH_LW", "MH_MW", "AGE_LW")
     for label, act in (
         ("map switch -> canvas", lambda k: dock.show_map(names[k % 4])),
@@ -222,6 +224,39 @@ def measure(viewer: Any, dock: Any, painted: Painted, result: Any, clicks: int, 
         settle(0.5)
         print(f"  pPXF on a bin: {heart.blocks(2)}")
     report("lasso -> plots", [timed_lasso(viewer, dock, painted, 0.2 + 0.05 * k) for k in range(10)][1:])
+
+
+def measure_maps(dock: Any, painted: Painted) -> None:
+    """Maps that have no layer yet, and four maps side by side, on and off."""
+
+    def paint(act: Any, shown: Any) -> tuple[float, float]:
+        """Until the canvas has painted after ``shown()`` holds and nothing waits."""
+        seen: list[int] = []
+
+        def done() -> bool:
+            if not seen and shown() and not dock.loading:
+                seen.append(painted.canvas)
+            return bool(seen) and painted.canvas > seen[0]
+
+        return timed(act, done)
+
+    names = ("EBV", "MASS", "T50", "SFR_100MYR", "ML_V", "T90")
+    display = dock.stack.display
+    times = [paint(partial(dock.show_map, name), lambda name=name: display.shown.name == name) for name in names]
+    report("map shown first", times)
+    dock.show_map("AGE_LW")
+    settle(0.5)
+    grid: dict[str, list[tuple[float, float]]] = {"first": [], "again": [], "off": []}
+    for k in range(6):
+        heart = Heart(dock)
+        for name, on in (("first" if k == 0 else "again", True), ("off", False)):
+            act = partial(setattr, dock.map.grid, "value", on)
+            grid[name].append(paint(act, lambda on=on: display.is_grid == on))
+        blocks = heart.blocks()
+        if k < 2:
+            print(f"    four maps, on and off: {blocks}")
+    for name, measured in grid.items():
+        report(f"four maps, {name}", measured)
 
 
 def report(name: str, times: list[tuple[float, float]]) -> None:

@@ -23,7 +23,7 @@ from napari_sfh.analysis.gas.line_fitting import remove_gas_emission
 from napari_sfh.analysis.gas.line_maps import HALPHA, LINES, UNIT_CGS, LineFluxes
 from napari_sfh.analysis.gas.predicted_lines import COMPARED_LINES, compare_line_widths, find_absent_lines
 from napari_sfh.analysis.maps import list_result_maps, make_map_image
-from napari_sfh.analysis.posteriors import reweight_bin_posterior
+from napari_sfh.analysis.posteriors import PosteriorDraws, resample_posterior, reweight_bin_posterior
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.io.results import read_result, write_result
@@ -234,3 +234,16 @@ def test_predicted_lines_that_are_not_there_are_found():
     assert pixel > 0
     assert HALPHA in COMPARED_LINES
     assert not remove_gas_emission(basis).young_nebular.any()
+
+
+def test_resampled_draws_follow_the_other_prior_or_are_refused():
+    flat = GaussianMixtureDensity(("mh_mw",), np.ones(1), np.zeros((1, 1)), np.full((1, 1, 1), 1e4))
+    values = {"mh_mw": np.random.default_rng(1).normal(0.0, 0.2, 4000)}
+    drawn = PosteriorDraws(3, values | {"lg_age_mw": 9.5 + values["mh_mw"]})
+    made = reweight_posterior(drawn.values, flat, {"mh_mw": NormalPrior(0.2, 0.2)})
+    resampled = resample_posterior(made, drawn, ["lg_age_mw"])
+    assert list(resampled.values) == ["lg_age_mw"]
+    assert resampled.values["lg_age_mw"].mean() == pytest.approx(9.6, abs=0.01)
+    far = reweight_posterior(drawn.values, flat, {"mh_mw": NormalPrior(1.5, 0.05)})
+    with pytest.raises(SfhInputError, match="draws"):
+        resample_posterior(far, drawn, ["mh_mw"])

@@ -44,9 +44,21 @@ class FlowTrainingSet:
     y: torch.Tensor  # (N, T)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: weights that move in it could not be fitted afterwards
 def collect_flow_training_set(model: SfhModel, batches: Batches, device: str = "cpu") -> FlowTrainingSet:
-    """Run the point network over batches on a device; what it says comes back to the CPU."""
+    """Run the point network over batches on a device; what it says comes back to the CPU.
+
+    Parameters
+    ----------
+    model : SfhModel
+    batches : iterable of Batch
+    device : str
+
+    Returns
+    -------
+    FlowTrainingSet
+        On the CPU.
+    """
     parts: list[tuple[torch.Tensor, ...]] = []
     model.to(device)
     for batch in batches:
@@ -102,8 +114,9 @@ def fit_flow(
     for epoch in range(settings.epochs):
         posterior.train()
         rows = rows[torch.randperm(len(rows), generator=generator)]
+        there = rows.to(device)
         for k in range(steps):
-            part = rows[k * settings.batch : (k + 1) * settings.batch]
+            part = there[k * settings.batch : (k + 1) * settings.batch]
             noise = DEQUANTISATION_SIGMA * torch.randn(len(part), stored.y.shape[1], generator=generator)
             _step_flow(posterior, optimiser, y[part] + noise.to(device), mu[part], context[part])
             schedule.step()
@@ -140,7 +153,21 @@ class HeldOutMeasurements:
 
 
 def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str, torch.Tensor]:
-    """True values of every scalar and vector; masses and means are the simulation's own, not the basis'."""
+    """True values of every scalar and vector; masses and means are the simulation's own, not the basis'.
+
+    Parameters
+    ----------
+    y : tensor (N, T)
+        Label vectors of the batch.
+    batch : Batch
+        N objects.
+    model : SfhModel
+
+    Returns
+    -------
+    dict of str to tensor
+        (N,) of scalars, (N, A) of vectors.
+    """
     if not model.targets.n_age:
         return batch.truth
     derived = model.derive(y)

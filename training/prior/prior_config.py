@@ -337,6 +337,17 @@ def _as_json(value: Any) -> Any:
 def parse_prior(text: str, where: str) -> PriorConfig:
     """Validate the text of a prior file; ``where`` is its name in messages.
 
+    Parameters
+    ----------
+    text : str
+        TOML.
+    where : str
+        Its name, for messages.
+
+    Returns
+    -------
+    PriorConfig
+
     Raises
     ------
     SfhInputError

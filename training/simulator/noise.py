@@ -225,10 +225,15 @@ def _add_sky_residuals(
 
 
 def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, grid: SpectrumGrid) -> None:
-    """Pass noise through the convolution from ``sigma_star_kms`` (N,) to the grid's dispersion, in place; variance too.
+    """Pass noise through the convolution to the grid's dispersion, in place; its variance too.
 
-    One width in pixels stands for the whole spectrum (on MUSE's linear grid it varies by 19 %, on a logarithmic one not
-    at all). The variance becomes its local mean, not the variance of the smoothed noise: prep's convention.
+    Parameters
+    ----------
+    noise, variance : array or tensor (N, W)
+        Modified.
+    sigma_star_kms : array (N,)
+        Dispersion before, km/s.
+    grid : SpectrumGrid
     """
     xp = array_backend.find_backend(noise)
     n_wave, middle = grid.n_wave, grid.n_wave // 2
@@ -285,7 +290,20 @@ def _thin_out(wave: F32, grid: SpectrumGrid, shortest_aa: float) -> tuple[F32, N
 
 
 def select_wavelength_range(xp: ArrayBackend, lo: F64, hi: F64, wave_aa: F64) -> LargeArray:
-    """Pixels (N, W) of a grid (W,) from wavelength ``lo`` to ``hi``, (N,) each, both included."""
+    """Pixels of a grid between two wavelengths, both included.
+
+    Parameters
+    ----------
+    xp : ArrayBackend
+    lo, hi : array (N,)
+        Angstrom.
+    wave_aa : array (W,)
+        Angstrom, rising.
+
+    Returns
+    -------
+    bool array or tensor (N, W)
+    """
     first, last = np.searchsorted(wave_aa, lo), np.searchsorted(wave_aa, hi, side="right")
     pixel = xp.put(np.arange(wave_aa.size, dtype=np.int16))
     return (pixel >= xp.put(first.astype(np.int16))[:, None]) & (pixel < xp.put(last.astype(np.int16))[:, None])

@@ -84,6 +84,18 @@ def prepare_prior(
 
     M/L is put on the first library's stellar masses.
 
+    Parameters
+    ----------
+    config : PriorConfig
+    instrument : Instrument, optional
+        muse-hst unless given.
+    cache : Path, optional
+        Folder of the templates.
+
+    Returns
+    -------
+    PreparedPrior
+
     Raises
     ------
     SfhInputError
@@ -94,7 +106,23 @@ def prepare_prior(
 
 
 def prepare_prior_from_templates(config: PriorConfig, prepared: Iterable[templates.Templates]) -> PreparedPrior:
-    """A source from templates at hand, in the order of ``config.libraries``."""
+    """A source from templates at hand, in the order of ``config.libraries``.
+
+    Parameters
+    ----------
+    config : PriorConfig
+    prepared : iterable of Templates
+        In the order of ``config.libraries``.
+
+    Returns
+    -------
+    PreparedPrior
+
+    Raises
+    ------
+    SfhInputError
+        The prior's redshifts are beyond the instrument's.
+    """
     listed = list(prepared)
     shares = np.array(list(config.libraries.values())) / sum(config.libraries.values())
     if config.blends is not None:
@@ -132,6 +160,12 @@ def simulate_chunk(
 
 def simulate_objects(source: PreparedPrior, rng: np.random.Generator, n: int) -> tuple[Observation, Labels, int]:
     """``n`` objects of the prior, its libraries mixed.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    rng : numpy.random.Generator
+    n : int
 
     Returns
     -------

@@ -243,7 +243,18 @@ class BinView:
 
 
 def format_flux_label(instrument: Instrument, html: bool = False) -> str:
-    """Label of spectra and bands: f_lambda over what it is divided by; for matplotlib, or in HTML."""
+    """Label of spectra and bands: f_lambda over what it is divided by; for matplotlib, or in HTML.
+
+    Parameters
+    ----------
+    instrument : Instrument
+    html : bool
+        For Qt; else for matplotlib.
+
+    Returns
+    -------
+    str
+    """
     if instrument.spectrum is None:
         return "F<sub>λ</sub>, relative" if html else r"$F_\lambda$, relative"
     lo, hi = instrument.spectrum.norm_window_aa
@@ -286,7 +297,17 @@ def _cumulative(result: Result, i: int) -> CredibleBand:
 
 
 def sum_from_oldest(share: NDArray[np.floating]) -> CredibleBand:
-    """Shares (16,) of the age bins added up from the oldest on: a curve at the edges, (17,), without an interval."""
+    """Shares of the age bins added up from the oldest on.
+
+    Parameters
+    ----------
+    share : array (A,)
+
+    Returns
+    -------
+    CredibleBand
+        At the edges, (A + 1,), without an interval.
+    """
     value = sum_mass_from_oldest(share)
     return CredibleBand(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
 
@@ -312,7 +333,20 @@ def _format_time(value: float, low: float, high: float) -> str:
 
 
 def find_masked_ranges(mask: NDArray[np.bool_], wave_aa: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
-    """Wavelength ranges (low, high) in Angstrom of the unusable pixels of a spectrum's mask (W,)."""
+    """Wavelength ranges of a spectrum's unusable pixels.
+
+    Parameters
+    ----------
+    mask : bool array (W,)
+        True where a pixel is usable.
+    wave_aa : array (W,)
+        Angstrom.
+
+    Returns
+    -------
+    tuple of (float, float)
+        Lower and upper end of each range, Angstrom, half a pixel beyond the pixels' centres.
+    """
     if not mask.size:
         return ()
     bad = np.concatenate([[False], ~mask, [False]])
@@ -428,3 +462,28 @@ def _list_history_properties(result: Result, i: int, times: CredibleBand) -> tup
         *list_formation_times(times),
         PropertyRow("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
     )
+
+
+def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -> tuple[float, float]:
+    """Range of flux that shows the continuum and its absorption; strong emission lines leave at the top.
+
+    A few per cent of the pixels are emission lines, ten times as high as the features that matter; in the window the
+    range follows the wavelengths in sight.
+
+    Parameters
+    ----------
+    flux, model : arrays
+        Of one unit; NaN where unusable.
+
+    Returns
+    -------
+    (float, float)
+        In their unit.
+    """
+    seen = np.concatenate([flux[np.isfinite(flux)], model[np.isfinite(model)]])
+    if seen.size == 0:
+        return 0.0, 1.0
+    low, middle, high, highest = np.percentile(seen, [0.2, 50, 95, 100])
+    top = min(highest, high + 1.5 * max(high - low, 0.2 * abs(middle)))
+    room = 0.06 * (top - low)
+    return float(low - room), float(top + room)

@@ -28,6 +28,8 @@ LIMITS: dict[str, str] = {
     "robust": "2-98 % of each map",
     "full": "all of each map",
 }
+#: Maps whose limits count bins out of depth too: they are what the map is for.
+_LIMITS_OF_ALL = frozenset({"OOD", "FLAG", "SNR", "CHI2"})
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,18 @@ def _formation_error(name: str) -> Callable[[Result], F32]:
 
 
 def classify_flags(flag: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Category of each bin's flags: 0 for none, else the place (from 1) in `FLAG_MEANING` of the first that is set."""
+    """Category of each bin's flags.
+
+    Parameters
+    ----------
+    flag : int array (...)
+        Bits of `types.Flag`.
+
+    Returns
+    -------
+    int array (...)
+        0 for none, else the place (from 1) in `FLAG_MEANING` of the first flag that is set.
+    """
     category = np.zeros(np.shape(flag), dtype=np.int64)
     for place, bit in reversed(list(enumerate(FLAG_MEANING, 1))):
         category[(np.asarray(flag) & int(bit)) > 0] = place
@@ -197,7 +210,19 @@ def classify_flags(flag: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def format_age_range(name: str, index: int) -> str:
-    """The ages that a map with an axis of age shows at one step: ``1.0-1.6 Gyr``, or ``than 56 Myr``."""
+    """The ages that a map with an axis of age shows at one step: ``1.0-1.6 Gyr``, or ``than 56 Myr``.
+
+    Parameters
+    ----------
+    name : str
+        Of the map.
+    index : int
+        Of the age bin, from 0.
+
+    Returns
+    -------
+    str
+    """
     low, high = AGE_EDGES_GYR[index : index + 2]
     scale, unit = (1.0, "Gyr") if high >= 1 else (1e3, "Myr")
     if name.endswith("_YOUNGER"):
@@ -215,7 +240,19 @@ _AGES_NAME = re.compile(r"(MASS|LIGHT|SFR)_AGES_([0-9.]+)_([0-9.]+)")
 
 
 def name_ages_map(kind: str, low_gyr: float, high_gyr: float) -> str:
-    """Name of the map of a kind of `AGES_KINDS` between two ages in Gyr; `add_ages_map` makes it."""
+    """Name of the map of a kind of `AGES_KINDS` between two ages in Gyr; `add_ages_map` makes it.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `AGES_KINDS`.
+    low_gyr, high_gyr : float
+        Ages, Gyr.
+
+    Returns
+    -------
+    str
+    """
     return f"{kind}_AGES_{low_gyr:.6g}_{high_gyr:.6g}"
 
 
@@ -337,7 +374,18 @@ def list_main_maps(result: Result) -> tuple[str, ...]:
 
 
 def make_map_image(result: Result, name: str) -> F32:
-    """The map ``name`` (a key of `MAPS`) of a result, (ny, nx), NaN outside the bins.
+    """A map of a result as an image.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        A key of `MAPS`.
+
+    Returns
+    -------
+    array (ny, nx)
+        In the map's unit; NaN outside the bins.
 
     Raises
     ------
@@ -350,7 +398,19 @@ def make_map_image(result: Result, name: str) -> F32:
 
 
 def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 99.0) -> tuple[float, float]:
-    """Percentiles of the finite values, kept apart so that a constant map can be drawn."""
+    """Percentiles of the finite values, kept apart so that a constant map can be drawn.
+
+    Parameters
+    ----------
+    values : array (...)
+    low, high : float
+        Percentiles.
+
+    Returns
+    -------
+    (float, float)
+        In the unit of ``values``; 0 and 1 where none is finite.
+    """
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return 0.0, 1.0
@@ -358,10 +418,31 @@ def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 
     return (float(lo), float(hi)) if hi - lo > 1e-6 else (float(lo) - 0.5, float(hi) + 0.5)
 
 
+def hide_untrusted_bins(result: Result, images: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Images (..., ny, nx) of a result with NaN in bins out of the network's depth; unchanged where nothing is left."""
+    kept = np.where(paint_bins(result.bins.bin_id, result.prediction.ood) > 1, np.nan, images)
+    return kept if np.isfinite(kept).any() else images
+
+
 def choose_map_limits(result: Result, name: str, how: str = "shared") -> tuple[float, float]:
     """Limits of a map's colours, one of `LIMITS`; spaxels count, not bins.
 
+    Bins out of the network's depth are left out but of ``full``: a foreground star must not set the scale of a galaxy.
+
     ``shared``: light- and mass-weighted maps of one quantity have the same, so that they can be compared.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        A key of `MAPS`.
+    how : str
+        One of `LIMITS`.
+
+    Returns
+    -------
+    (float, float)
+        In the map's unit.
 
     Raises
     ------
@@ -378,7 +459,12 @@ def choose_map_limits(result: Result, name: str, how: str = "shared") -> tuple[f
         like = [other for other, key in MEAN_MAPS.items() if other.startswith(root) and key in known]
     if name == "FLAG":
         return -0.5, len(FLAG_MEANING) + 0.5
-    limits = robust_limits(np.stack([make_map_image(result, each) for each in like]), *percent)
+    images = np.stack([make_map_image(result, each) for each in like])
+    if how != "full" and name not in _LIMITS_OF_ALL:
+        images = hide_untrusted_bins(result, images)
+    limits = robust_limits(images, *percent)
+    if name == "OOD":
+        return limits[0], max(limits[1], 1.0)  # the warning's level is in sight
     if MAPS[name].diverging:
         far = max(abs(limits[0]), abs(limits[1]))
         return -far, far

@@ -1,6 +1,7 @@
-"""What the plots show, as tables: histories, formation times, spectra, bands, gradients, draws. ECSV or FITS.
+"""What the plots show, as tables: histories, formation times, spectra, bands, gradients, draws. ECSV, CSV or FITS.
 
-Every table carries the galaxy, its redshift and the network (name and sha256) in its metadata.
+Every table carries the galaxy, its redshift and the network (name and sha256) in its metadata; CSV has the names and
+numbers of ECSV, and neither units nor metadata.
 """
 
 from __future__ import annotations
@@ -27,18 +28,19 @@ from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.
-TABLE_SUFFIXES: tuple[str, ...] = (".ecsv", ".fits")
+TABLE_SUFFIXES: tuple[str, ...] = (".ecsv", ".csv", ".fits")
 
 
 def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
-    """Write tables: all into one FITS file, an extension each; or one ECSV file each.
+    """Write tables: all into one FITS file, an extension each; or one ECSV or CSV file each.
 
     Parameters
     ----------
     tables : mapping
         By name, the main one first.
     path : path
-        Ends in ``.fits`` or ``.ecsv``. In ECSV the main table gets this name, each other one ``<stem>_<name>.ecsv``.
+        Ends in one of `TABLE_SUFFIXES`. In ECSV and CSV the main table gets this name, each other one
+        ``<stem>_<name>`` with the same ending.
 
     Returns
     -------
@@ -64,14 +66,26 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
         with write_atomically(path) as part:
             fits.HDUList(hdus).writeto(part, overwrite=True, checksum=True)
         return path
+    kind = "ascii.csv" if path.suffix.lower() == ".csv" else "ascii.ecsv"
     for file, table in zip(list_table_files(list(tables), path), tables.values()):
         with write_atomically(file) as part:
-            table.write(part, format="ascii.ecsv", overwrite=True)
+            table.write(part, format=kind, overwrite=True)
     return path
 
 
 def list_table_files(names: Sequence[str], path: Path) -> list[Path]:
-    """The files that `write_tables` makes of tables with these names: one in FITS, one a table in ECSV."""
+    """The files that `write_tables` makes of tables with these names: one in FITS, one a table in ECSV and CSV.
+
+    Parameters
+    ----------
+    names : sequence of str
+    path : Path
+        Of the first.
+
+    Returns
+    -------
+    list of Path
+    """
     others = () if path.suffix.lower() == ".fits" else names[1:]
     return [path, *(path.with_stem(f"{path.stem}_{name.lower()}") for name in others)]
 
@@ -88,7 +102,17 @@ def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
 
 
 def build_bin_tables(result: Result, views: Sequence[BinView]) -> dict[str, QTable]:
-    """Tables of the shown bins: ``SFH``, ``TIMES`` (or ``ESTIMATES``), ``SPECTRA``, ``BANDS``, as far as they exist."""
+    """Tables of the shown bins: ``SFH``, ``TIMES`` (or ``ESTIMATES``), ``SPECTRA``, ``BANDS``, as far as they exist.
+
+    Parameters
+    ----------
+    result : Result
+    views : sequence of BinView
+
+    Returns
+    -------
+    dict of str to QTable
+    """
     if not views:
         return {}
     tables = {"SFH": build_sfh_table, "TIMES": build_times_table}
@@ -122,6 +146,16 @@ def build_sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
 
     Columns: BIN_ID, AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex) and CUM_MASS (fraction formed before AGE_LO),
     each with _P16 and _P84; ready for ``write(path, format="ascii.ecsv")``.
+
+    Parameters
+    ----------
+    result : Result
+    views : sequence of BinView
+
+    Returns
+    -------
+    QTable
+        16 rows a view.
     """
     table = QTable()
     n = AGE_EDGES_GYR.size - 1
@@ -236,6 +270,15 @@ def build_draws_table(result: Result | None, draws: PosteriorDraws) -> QTable:
     """Draws of the posterior of a bin, or (without a result) of a catalogue's row, one row a draw.
 
     Columns are named as in `posteriors.POSTERIOR_QUANTITIES`.
+
+    Parameters
+    ----------
+    result : Result or None
+    draws : PosteriorDraws
+
+    Returns
+    -------
+    QTable
     """
     table = QTable()
     for name, values in draws.values.items():
@@ -249,6 +292,12 @@ def build_draws_table(result: Result | None, draws: PosteriorDraws) -> QTable:
 
 def build_gradient_tables(result: Result, gradients: Mapping[str, Gradient]) -> dict[str, QTable]:
     """Gradients as tables.
+
+    Parameters
+    ----------
+    result : Result
+    gradients : mapping of str to Gradient
+        By the map's name.
 
     Returns
     -------

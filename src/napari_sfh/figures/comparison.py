@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, BinView, format_flux_label
+from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import Comparison, ScatterStatistics
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.figures.pages import draw_age_steps
+from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.types import Result
 
 #: More pairs than this are drawn as a density; fewer than `ERROR_BARS` with their errors.
@@ -23,46 +24,80 @@ DENSE, ERROR_BARS = 1500, 400
 
 
 def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
-    """Limits about 0 that hold 98 % of the finite values."""
+    """Limits about 0 that hold 98 % of the finite values.
+
+    Parameters
+    ----------
+    values : array (...)
+
+    Returns
+    -------
+    (float, float)
+        In the unit of ``values``.
+    """
     finite = np.abs(values[np.isfinite(values)])
     size = float(np.percentile(finite, 98.0)) if finite.size else 0.0
     size = size if size > 1e-6 else 0.5
     return -size, size
 
 
-def format_scatter(found: ScatterStatistics) -> str:
-    """Bias, scatter, NMAD, correlation and number in one line."""
-    text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} dex; r {found.correlation:.2f}"
-    return f"{text}, {found.n} bins".replace("-", "−")
+def format_scatter(found: ScatterStatistics, joint: str = "; ") -> str:
+    """Bias, scatter, NMAD, then correlation and number, with ``joint`` between them."""
+    text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} dex"
+    return f"{text}{joint}r {found.correlation:.2f}, {found.n} bins".replace("-", "−")
 
 
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
-    """Each mean: this result, the other, their difference, and one against the other in the bins ``use`` (N,)."""
+    """Each mean on a page: this result, the other, their difference, and one against the other.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    use : bool array (N,), optional
+        Bins of the last panel; default: all.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     result, other = comparison.result, comparison.other.name
     shown = {n: k for n, k in maps.MEAN_MAPS.items() if k in comparison.means}
     figure = Figure(figsize=(14, 3.6 * len(shown) + 0.5), layout="constrained")
     figure.suptitle(f"{result.name}: {result.model_name} and {other}", size=13)
-    for row, (name, key) in zip(figure.subplots(len(shown), 4, squeeze=False), shown.items()):
+    grid = figure.add_gridspec(len(shown), 4)
+    sky: Any = result.wcs.celestial
+    for k, (name, key) in enumerate(shown.items()):
+        row = [figure.add_subplot(grid[k, column], projection=sky) for column in range(3)]
+        for column, axes in enumerate(row):
+            label_sky_axes(axes, left=column == 0, bottom=k == len(shown) - 1)
         spec, bin_id = maps.MAPS[name], result.bins.bin_id
         own, theirs = (maps.paint_bins(bin_id, v) for v in comparison.pair(key))
         low, high = robust_limits(np.concatenate([own.ravel(), theirs.ravel()]))
         for axes, image, title in ((row[0], own, result.model_name), (row[1], theirs, other)):
             drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
             axes.set_title(f"{spec.title}, {title}", size=9)
-        figure.colorbar(drawn, ax=list(row[:2]), label=spec.unit, shrink=0.8, location="left")
+        figure.colorbar(drawn, ax=row[:2], label=spec.unit, shrink=0.8, location="left")
         difference = maps.paint_bins(bin_id, comparison.difference(key))
         low, high = symmetric_limits(difference)
         drawn = row[2].imshow(difference, origin="lower", cmap="RdBu_r", vmin=low, vmax=high, interpolation="nearest")
-        row[2].set(xticks=[], yticks=[])
         row[2].set_title(f"{result.model_name} − other", size=9)
         figure.colorbar(drawn, ax=row[2], label="dex", shrink=0.8)
-        draw_one_to_one(row[3], comparison, key, use)
+        draw_one_to_one(figure.add_subplot(grid[k, 3]), comparison, key, use)
     return figure
 
 
 def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np.bool_] | None = None) -> None:
-    """This result against the other, with errors where they can be seen and as a density where points would merge."""
+    """This result against the other, with errors where they can be seen and as a density where points would merge.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    comparison : Comparison
+    key : str
+        One of the means, see `physics.quantities`.
+    use : bool array (N,), optional
+        Bins that are drawn; default: all.
+    """
     keep = np.ones(comparison.share.size, dtype=bool) if use is None else use
     (own, other), (own_error, other_error) = comparison.pair(key), comparison.pair_errors(key)
     good = keep & np.isfinite(own) & np.isfinite(other)
@@ -81,11 +116,23 @@ def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.set_xlabel(comparison.other.name, size=8)
     axes.set_ylabel(comparison.result.model_name, size=8)
-    axes.set_title(format_scatter(comparison.scatter(key, use)), size=7)
+    axes.set_title(format_scatter(comparison.scatter(key, use), "\n"), size=7)
 
 
 def draw_history_page(result: Result, bin_id: int, answers: Sequence[BinHistory]) -> Figure:
-    """SFHs of one bin from several answers, its spectrum with their models, and their numbers side by side."""
+    """SFHs of one bin from several answers, its spectrum with their models, and their numbers side by side.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1 to N.
+    answers : sequence of BinHistory
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = Figure(figsize=(11, 7), layout="constrained")
     figure.suptitle(f"{result.name}, bin {bin_id}", size=11)
     grid = figure.add_gridspec(3, 3, height_ratios=[2.4, 2.2, 1.2])
@@ -133,6 +180,8 @@ def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[BinHistory
     axes.set(ylabel=format_flux_label(view.instrument))
     if view.wave_aa.size:
         axes.set_xlim(view.wave_aa[0], view.wave_aa[-1])
+        models = [answer.model for answer in answers if answer.model is not None]
+        axes.set_ylim(*choose_flux_range(view.flux, np.concatenate([view.flux, *models])))
     axes.tick_params(labelbottom=False)
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
 

@@ -22,11 +22,13 @@ from napari_sfh.analysis.bin_view import (
     BinView,
     CredibleBand,
     choose_color,
+    choose_flux_range,
     format_flux_label,
 )
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.estimates import draw_estimates_page
+from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.types import Result
 
 
@@ -61,20 +63,11 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
         spec = maps.MAPS[name]
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)
-        _label_sky(axes, left=axes in panels[:, 0], bottom=axes in panels[-1, :] or len(names) <= 2)
+        label_sky_axes(axes, left=axes in panels[:, 0], bottom=axes in panels[-1, :] or len(names) <= 2)
         figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85, extend="both")
         _scale_bar(axes, result, distance_mpc)
         _compass(axes, result)
     return figure
-
-
-def _label_sky(axes: Any, left: bool, bottom: bool) -> None:
-    """Few small ticks of RA and Dec; their numbers at the page's left and bottom only."""
-    for coordinate, name, shown in zip(axes.coords, ("RA", "Dec"), (bottom, left)):
-        coordinate.set_ticks(number=4)
-        coordinate.set_ticklabel(size=7, exclude_overlapping=True)
-        coordinate.set_ticklabel_visible(shown)
-        coordinate.set_axislabel(name if shown else " ", size=8)
 
 
 #: White behind black: readable on maps of any colour.
@@ -119,6 +112,18 @@ def _compass(axes: Any, result: Result) -> None:
 
 def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
     """SFHs, growth (with the first's t50 and t90) and metallicities of bins; spectrum and bands of the first.
+
+    Parameters
+    ----------
+    result : Result
+    views : sequence of BinView
+        Spectrum and bands are those of the first.
+    kind : str
+        ``mass`` or ``light``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
 
     Raises
     ------
@@ -199,6 +204,7 @@ def _spectrum(axes: Any, below: Any, view: BinView) -> None:
     for name, wave in lines:
         axes.text(wave, 1.01, name, transform=axes.get_xaxis_transform(), size=7, ha="center", va="bottom")
     axes.set(ylabel=format_flux_label(view.instrument), xlim=_grid_limits(view))
+    axes.set_ylim(*choose_flux_range(view.flux, view.model))
     axes.tick_params(labelbottom=False)
     axes.legend(fontsize=8)
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")

@@ -43,6 +43,16 @@ def is_camera_substitute(mosaic: Mosaic, instrument: Instrument | None = None) -
     """Whether another camera or filter stands in for the trained band (flag ``OTHER_CAMERA``).
 
     Where a band's curve is the user's own, no camera is another.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    instrument : Instrument, optional
+        Of the weights; the default one unless given.
+
+    Returns
+    -------
+    bool
     """
     return bool(_describe_substitute(mosaic.band, f"{mosaic.filter_name} {mosaic.camera}", instrument))
 

@@ -25,7 +25,17 @@ _BUFFER_BYTES = 2**20
 
 
 def to_native_float32(data: NDArray[Any]) -> NDArray[np.float32]:
-    """Float32 in the machine's byte order; in place where the array is big-endian float32 and ours to change."""
+    """Float32 in the machine's byte order; in place where the array is big-endian float32 and ours to change.
+
+    Parameters
+    ----------
+    data : array (...)
+        As it was read.
+
+    Returns
+    -------
+    float32 array (...)
+    """
     if data.dtype == np.dtype(">f4") and data.flags.writeable and not data.dtype.isnative:
         return data.byteswap(inplace=True).view(np.float32)
     return data.astype(np.float32)
@@ -136,8 +146,10 @@ class ImageReader:
                 start, stop = max(lo, first), min(lo + len(out), first + depth)
                 out[start - lo : stop - lo] = self._kept[1][start - first : stop - first]
 
-    def read_spectrum(self, n: int, y: int, x: int) -> NDArray[np.float32]:
-        """The first ``n`` planes of a plain cube at one spaxel, in single reads: astropy needs 0.1 ms for each.
+    def read_columns(self, n: int, first: int, count: int) -> NDArray[np.float32]:
+        """The first ``n`` planes of a plain cube at ``count`` spaxels, (n, count), in the file's byte order.
+
+        Spaxels are counted along the rows, from ``first`` on. In single reads: astropy needs 0.1 ms for each.
 
         Raises
         ------
@@ -146,16 +158,15 @@ class ImageReader:
         """
         assert self.is_plain
         with self._reading():
-            nx, ny = self._open()[self.index].shape[-1], self._open()[self.index].shape[-2]
+            plane = 4 * self._open()[self.index].shape[-1] * self._open()[self.index].shape[-2]
             raw = self._open_raw()
-            first, plane = (self._offset or 0) + 4 * (y * nx + x), 4 * nx * ny
-            pieces = []
+            start = (self._offset or 0) + 4 * first
+            out = np.empty((n, count), dtype=">f4")
             for k in range(n):
-                raw.seek(first + k * plane)
-                pieces.append(raw.read(4) or b"")
-            if any(len(piece) != 4 for piece in pieces):
-                raise EOFError("the file ends early")
-            return np.frombuffer(b"".join(pieces), dtype=">f4").astype(np.float32)
+                raw.seek(start + k * plane)
+                if raw.readinto(out[k].data.cast("B")) != 4 * count:
+                    raise EOFError("the file ends early")
+            return out
 
     @property
     def is_plain(self) -> bool:

@@ -56,7 +56,23 @@ class SpaxelSN:
 
 
 def measure_difference_noise(flux: F32, axis: int = 0) -> F32:
-    """Noise of spectra from third differences along ``axis``; NaN where fewer than 8 differences are finite."""
+    """Noise of spectra from their third differences, see the head of the module.
+
+    Parameters
+    ----------
+    flux : array (..., n, ...)
+        With the n channels along ``axis``; NaN where unusable.
+    axis : int
+
+    Returns
+    -------
+    array (...)
+        In the unit of ``flux``, without ``axis``; NaN where fewer than 8 differences are finite.
+
+    References
+    ----------
+    Stoehr et al. (2008, ASP Conf. 394, 505)
+    """
     f = np.moveaxis(flux, axis, 0)
     if f.shape[0] < 12:
         return np.full(f.shape[1:], np.nan, dtype=np.float32)
@@ -160,7 +176,18 @@ def _spaxel_sn(
 
 
 def describe_binning_time(sn: SpaxelSN, method: str) -> str | None:
-    """A sentence on the time that vorbin will take, where it was chosen for a large field; for the progress line."""
+    """A sentence on the time that vorbin will take, where it was chosen for a large field; for the progress line.
+
+    Parameters
+    ----------
+    sn : SpaxelSN
+    method : str
+        A value of the setting ``binning``.
+
+    Returns
+    -------
+    str or None
+    """
     n = int(sn.good.sum())
     if method != "vorbin" or n <= MAX_VORBIN_SPAXELS:
         return None
@@ -169,7 +196,19 @@ def describe_binning_time(sn: SpaxelSN, method: str) -> str | None:
 
 
 def choose_binning_method(method: str, n_spaxels: int) -> str:
-    """What ``auto`` takes: vorbin, for many spaxels powerbin; any other method is kept."""
+    """What ``auto`` takes: vorbin, for many spaxels powerbin; any other method is kept.
+
+    Parameters
+    ----------
+    method : str
+        A value of the setting ``binning``.
+    n_spaxels : int
+        Good ones.
+
+    Returns
+    -------
+    str
+    """
     if method != "auto":
         return method
     return "vorbin" if n_spaxels <= MAX_VORBIN_SPAXELS else "powerbin"

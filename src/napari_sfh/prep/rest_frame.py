@@ -252,6 +252,16 @@ def noise_gain(sigma_kms: F32 | float, grid: SpectrumGrid) -> F32:
 
     A Gaussian kernel of s pixels leaves 1 / (2 sqrt(pi) s) of white noise; near the grid's dispersion nothing is
     removed.
+
+    Parameters
+    ----------
+    sigma_kms : array (N,) or float
+        Stellar dispersion before the broadening, km/s.
+    grid : SpectrumGrid
+
+    Returns
+    -------
+    array (N,)
     """
     extra, _ = broadening_kms(sigma_kms, grid.sigma_kms)
     s = np.asarray(extra)[..., None] / C_KMS * grid.wave_aa / grid.pixel_aa
@@ -259,7 +269,20 @@ def noise_gain(sigma_kms: F32 | float, grid: SpectrumGrid) -> F32:
 
 
 def reduced_chi2(data: Observation, model_flux: F32) -> F32:
-    """Reduced chi^2 (N,) of ``model_flux`` (N, W) outside emission lines; NaN where nothing can be compared."""
+    """Reduced chi^2 of model spectra outside the emission lines.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    model_flux : array (N, W)
+        In the unit of ``data.flux``.
+
+    Returns
+    -------
+    array (N,)
+        The correlation of broadened pixels is allowed for; NaN where nothing can be compared.
+    """
     grid = data.instrument.grid
     used = data.mask & find_stellar_pixels(grid.wave_aa) & (data.error > 0)
     pull = np.divide(data.flux - model_flux, data.error, out=np.zeros_like(data.flux), where=used)

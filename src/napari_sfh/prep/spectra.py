@@ -60,6 +60,19 @@ class BinSpectra:
 def find_channel_range(cube: Cube, redshift: float, grid: SpectrumGrid) -> slice:
     """Channels that the rest-frame grid can need at this redshift.
 
+    Parameters
+    ----------
+    cube : Cube
+    redshift : float
+        Systemic.
+    grid : SpectrumGrid
+        Rest frame.
+
+    Returns
+    -------
+    slice
+        Of the cube's channels.
+
     Raises
     ------
     SfhInputError
@@ -185,7 +198,18 @@ def _sum_channel(members: _BinMembers, plane: F32, lost: NDArray[np.intp]) -> F3
 
 
 def measure_variance(flux: F32, good: Bool) -> F32:
-    """Variance (N, n) of spectra from their own pixel-to-pixel scatter, in windows of 100 channels; 0 = unknown."""
+    """Variance of spectra from their own pixel-to-pixel scatter, in windows of 100 channels.
+
+    Parameters
+    ----------
+    flux : array (N, n)
+    good : bool array (N, n)
+
+    Returns
+    -------
+    array (N, n)
+        In the square of the unit of ``flux``; 0 where it is unknown.
+    """
     n = flux.shape[1]
     centres = np.arange(_NOISE_WINDOW // 2, max(n - _NOISE_WINDOW // 2, _NOISE_WINDOW // 2 + 1), _NOISE_WINDOW // 2)
     noise = np.empty((centres.size, flux.shape[0]), dtype=np.float32)

@@ -15,15 +15,18 @@ KEYS: Mapping[str, str] = {
     "Shift + click": "compare a further bin, or take it out; as many as wished",
     "arrow keys": "the next bin in that direction on the sky",
     "Alt+1 … Alt+4": "the four main maps",
+    "Alt+N": "RA and Dec at the edges of the canvas, as a grid, or none",
     "Alt+E, Alt+G": "the map's error; the main maps side by side",
     "Alt+R": "draw a region",
     "Alt+K": "pin the selected bin, or let it go",
     "Alt+X": "copy RA, Dec and the value under the cursor",
     "Alt+U, Alt+D": "HST colours under the maps; difference map",
     "Alt+A, Alt+B, Alt+J": "radial gradients; pPXF on the bin; corner plot of the bin",
+    "Ctrl + drag": "a circular aperture on an opened cube, from its centre; with Shift a further one",
     "Ctrl+Z, Ctrl+Shift+Z": "undo and redo: selection, regions, hidden bins, limits, the shown map",
     "F1": "this help",
     "wheel over a plot": "zoom time or wavelength; a double click undoes it, or lets the plot fill the dock",
+    "drag in the spectrum of a cube": "the image over a range; Shift + drag beside it takes the continuum off",
     "right button on a plot": "menu: copy the picture or the numbers, show the plot alone",
     "points of a plot": "click selects the bin, Shift + click compares it, a lasso shows the mean of many",
 }
@@ -45,13 +48,14 @@ NUMBERS: Mapping[str, str] = {
 def format_help(maps: Mapping[str, str]) -> str:
     """Help as Markdown; ``maps``: titles of the maps that there are, to what each means."""
     parts = [
-        "## Keys and mouse\n\n| | |\n|---|---|",
+        "## Keys and mouse\n\n| Key or mouse | What it does |\n|---|---|",
         *(f"| {key} | {meaning} |" for key, meaning in KEYS.items()),
-        "\n## What the numbers mean\n\n| | |\n|---|---|",
+        "\n## What the numbers mean\n\n| Number | Meaning |\n|---|---|",
         *(f"| {key} | {meaning} |" for key, meaning in NUMBERS.items()),
     ]
     if maps:
-        parts += ["\n## Maps\n\n| | |\n|---|---|", *(f"| {title} | {text} |" for title, text in maps.items())]
+        parts += ["\n## Maps\n\n| Map | Meaning |\n|---|---|"]
+        parts += [f"| {title} | {text} |" for title, text in maps.items()]
     page = Path(napari_sfh.__file__).parents[2] / _PAGE
     where = f"[{_PAGE}]({page.as_uri()})" if page.is_file() else f"`{_PAGE}` of the package's source"
     parts.append(f"\nEvery field and button has a tip: rest the mouse on it. Documentation of the window: {where}.")

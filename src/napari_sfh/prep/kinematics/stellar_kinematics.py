@@ -44,6 +44,18 @@ class StellarKinematics(NamedTuple):
 def parse_constant_kinematics(text: str, n_bins: int) -> StellarKinematics:
     """One velocity and dispersion for all bins, from ``V,SIGMA`` in km/s.
 
+    Parameters
+    ----------
+    text : str
+        ``V,SIGMA`` in km/s.
+    n_bins : int
+        N.
+
+    Returns
+    -------
+    StellarKinematics
+        Arrays (N,), in no bin ``measured``.
+
     Raises
     ------
     SfhInputError
@@ -54,7 +66,19 @@ def parse_constant_kinematics(text: str, n_bins: int) -> StellarKinematics:
 
 
 def make_kinematics(v_kms: F32, sigma_kms: F32, measured: Bool) -> StellarKinematics:
-    """Kinematics as float32 arrays."""
+    """Kinematics as float32 arrays.
+
+    Parameters
+    ----------
+    v_kms, sigma_kms : array (N,)
+        km/s.
+    measured : bool array (N,)
+        True where they are the bin's own.
+
+    Returns
+    -------
+    StellarKinematics
+    """
     return StellarKinematics(v_kms.astype(np.float32), sigma_kms.astype(np.float32), measured)
 
 
@@ -65,6 +89,21 @@ def bin_maps_kinematics(
 
     Velocities are moved from the maps' redshift to ``redshift``. Bins without a measurement take that of the nearest
     bin that has one, and are not ``measured``.
+
+    Parameters
+    ----------
+    maps : BinnedMaps
+    bins : BinMap
+        On the same spaxels.
+    redshift : float
+        Systemic: velocities are given relative to it.
+    cube_name : str
+        For messages.
+
+    Returns
+    -------
+    StellarKinematics
+        Arrays (N,), km/s.
 
     Raises
     ------
@@ -92,7 +131,18 @@ def bin_maps_kinematics(
 
 
 def compute_bin_medians(image: F32, bins: BinMap) -> F32:
-    """Median (N,) of an image's finite values over each bin; NaN where there is none."""
+    """Median of an image's finite values over each bin.
+
+    Parameters
+    ----------
+    image : array (ny, nx)
+    bins : BinMap
+
+    Returns
+    -------
+    array (N,)
+        NaN where a bin has no finite value.
+    """
     inside = (bins.bin_id > 0) & np.isfinite(image)
     label, value = bins.bin_id[inside] - 1, image[inside].astype(np.float64)
     order = np.lexsort((value, label))
@@ -146,6 +196,20 @@ def fit_ppxf_kinematics(
 
 def fill_unfitted_bins(v_kms: F64, sigma_kms: F64, method: str, redshift: float) -> StellarKinematics:
     """Kinematics of fits: bins without one, or at a limit, take the median of the others and are not ``measured``.
+
+    Parameters
+    ----------
+    v_kms, sigma_kms : array (N,)
+        km/s, NaN where no fit succeeded.
+    method : str
+        For messages: ``fast`` or ``ppxf``.
+    redshift : float
+        For messages.
+
+    Returns
+    -------
+    StellarKinematics
+        Arrays (N,), km/s.
 
     Raises
     ------
