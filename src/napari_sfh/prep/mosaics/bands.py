@@ -94,12 +94,9 @@ def measure_bands(
             notes.append(note)
         near = found.get(name, first) if align else None
         offset = (near.dx_arcsec, near.dy_arcsec) if near else (0.0, 0.0)
+        same = matched.get(name) if level == 0.0 and offset == (0.0, 0.0) else None
         one = run_in_background(
-            partial(
-                *(photometry.measure_bin_photometry, mosaic, cube, bins, psf, level, offset),
-                matched=matched.get(name) if level == 0.0 and offset == (0.0, 0.0) else None,
-                cancel=cancel,
-            ),
+            partial(photometry.measure_bin_photometry, mosaic, cube, bins, psf, level, offset, same, cancel),
             "photometry",
             progress,
             cancel,
