@@ -23,7 +23,8 @@ the machine add to the wall clock.
 | everything | {cpu:.0f} s | {asked:.1f} GB | **{peak:.2f} GiB** |
 
 Signal, binning, spectra and photometry grow with the spaxels and pixels, the rest with the bins: {per_spaxel:.0f} s for
-10^6 spaxels and {per_bin:.1f} ms for a bin.
+10^6 spaxels and {per_bin:.1f} ms for a bin. In proportion, 10^6 spaxels with as many bins for each take {full:.0f} s (the
+binning grows a little faster than that).
 
 ## {survey} galaxies
 
@@ -31,7 +32,7 @@ Of this size, one after the other on one core, from these figures:
 
 | | |
 |---|---|
-| processor | {hours:.0f} hours: {days_16:.1f} days on 16 cores, where memory holds as many workers |
+| processor | {hours:.1f} hours of a core; {hours_16:.1f} hours on 16 cores, with memory for as many workers |
 | memory | {peak:.1f} GiB for each galaxy at a time |
 | input to hold | {input_tb:.1f} TB; each cube is read {passes:.2f} times |
 | results | {result_gb:.0f} GB |
@@ -62,9 +63,10 @@ def write_field_page(found: dict[str, Any], docs: Path) -> None:
         peak=max(row["peak"] for row in stages),
         per_spaxel=1e6 * (cpu - of_bins) / found["side"] ** 2,
         per_bin=1e3 * of_bins / last["bins"],
+        full=cpu * 1e6 / found["side"] ** 2,
         survey=SURVEY,
         hours=SURVEY * cpu / 3600,
-        days_16=SURVEY * cpu / 3600 / 16 / 24,
+        hours_16=SURVEY * cpu / 3600 / 16,
         input_tb=SURVEY * found["input_gb"] / 1000,
         passes=passes,
         result_gb=SURVEY * last["result_gb"],
