@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from source_trees import MODULES, TREES
 
 import napari_sfh
 
@@ -108,20 +109,6 @@ NAMED_FOR_VALUE = re.compile(
     r"|matrix|weights|loss|error|mean|quantile|gain|chi2|index|share|shape|factor|profiles|noise|sigma|beta|fwhm|point"
     r"|box|limits|fraction|coverage|offset|calibration|density|rate|luminosity|metallicity|settings|ratio|mag|cosh)$"
 )
-
-
-def _modules():
-    """Modules of the package: name to path; ``training/`` is ``napari_sfh.training``."""
-    found = {}
-    for base, prefix in ((ROOT / "src", ()), (ROOT, ("napari_sfh",))):
-        for path in (base / ("napari_sfh" if base.name == "src" else "training")).rglob("*.py"):
-            parts = (*prefix, *path.relative_to(base).with_suffix("").parts)
-            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
-
-
-MODULES = _modules()
-TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
 
 
 def _public(kinds):

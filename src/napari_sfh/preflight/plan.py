@@ -156,9 +156,7 @@ def _find_observed_field(cube: Cube, header: BundleHeader, redshift: float) -> f
     return seen
 
 
-def _read_maps(
-    config: RunConfig, cube: Cube, said: list[str], at_hand: Mapping[Path, _Opened]
-) -> BinnedMaps | None:
+def _read_maps(config: RunConfig, cube: Cube, said: list[str], at_hand: Mapping[Path, _Opened]) -> BinnedMaps | None:
     if config.maps is None:
         return None
     try:

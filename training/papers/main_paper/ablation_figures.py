@@ -94,7 +94,18 @@ def list_band_changes(test: AblationTest, bands: tuple[str, ...]) -> list[str]:
 
 
 def list_segment_changes(test: AblationTest, wave_aa: F64) -> list[str]:
-    """Changes of the spectrum, in order."""
+    """Changes of the spectrum, in order.
+
+    Parameters
+    ----------
+    test : AblationTest
+    wave_aa : array (W,)
+        Angstrom.
+
+    Returns
+    -------
+    list of str
+    """
     names = [f"without {lo:.0f}-{hi:.0f}" for lo, hi in list_segments(wave_aa)]
     names += [f"without {line}" for line in LINE_REGIONS_AA] + ["flat continuum", "no spectrum"]
     return [n for n in names if n in test.found["permuted"]]

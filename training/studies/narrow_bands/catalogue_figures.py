@@ -64,7 +64,20 @@ def plot_example_seds(source: PreparedPrior, seed: int = 8) -> Figure:
 
 
 def plot_predicted_ages(sample: CatalogueSample, found: F64, title: str) -> Figure:
-    """Figure 3: predicted against true log age, medians and scatter in bins, errors in three classes of age."""
+    """Figure 3: predicted against true log age, medians and scatter in bins, errors in three classes of age.
+
+    Parameters
+    ----------
+    sample : CatalogueSample
+        N objects.
+    found : array (N,)
+        log10 of yr.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = Figure(figsize=(5.6, 5.4), layout="constrained")
     axes = figure.subplots()
     truth = sample.truth["lg_age"].astype(float)
@@ -114,7 +127,22 @@ def plot_errors_by_snr(tables: Mapping[str, Mapping[str, Any]]) -> Figure:
 def plot_catalogue_figures(
     source: PreparedPrior, sample: CatalogueSample, found: Mapping[str, F64], tables: Mapping[str, Mapping[str, Any]]
 ) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of all four; ``found`` are the log ages of ``sample`` by each network."""
+    """Name and figure of all four; ``found`` are the log ages of ``sample`` by each network.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    sample : CatalogueSample
+        N objects.
+    found : mapping of str to array (N,)
+        Log ages of the sample by each network.
+    tables : mapping
+        Errors by S/N.
+
+    Returns
+    -------
+    iterator of (str, Figure)
+    """
     yield "fig01-libraries", plot_library_grids(source)
     yield "fig02-seds", plot_example_seds(source)
     for name, ages in found.items():
