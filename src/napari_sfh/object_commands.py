@@ -93,6 +93,7 @@ def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
 def run_estimate_command(options: argparse.Namespace) -> int:
     """``napari-sfh estimate``."""
     from napari_sfh.estimate import EstimateConfig, estimate_objects
+    from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.outputs import check_outputs
 
     config = EstimateConfig(
@@ -111,9 +112,10 @@ def run_estimate_command(options: argparse.Namespace) -> int:
     with print_progress(options.quiet) as progress:
         done = estimate_objects(config, progress)
     _print_notes(done.notes, options.quiet)
+    refused = done.describe_refused(read_bundle_header(config.model).instrument)
     print(
-        f"{done.n_estimated} of {done.n_rows} rows estimated, {done.n_out_of_depth} unlike the training set, "
-        f"weights {config.model}: {done.path}"
+        f"{done.n_estimated} of {done.n_rows} rows estimated{f' ({refused})' if refused else ''}, "
+        f"{done.n_out_of_depth} unlike the training set, weights {config.model}: {done.path}"
     )
     return 0
 

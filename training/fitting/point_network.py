@@ -8,7 +8,6 @@ import sys
 import time
 import warnings
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAverag
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import node_weights
@@ -101,20 +100,20 @@ class PointNetworkModule(lightning.LightningModule):
         return loss
 
     def _step_through(self, group: Batch) -> torch.Tensor:
-        """A step for each whole batch of a group; their mean loss."""
+        """A step for each whole batch of a group; their mean loss. Lightning counts the group as one step."""
         optimiser = cast(LightningOptimizer, self.optimizers())
         schedule = cast(torch.optim.lr_scheduler.LambdaLR, self.lr_schedulers())
-        size = self.recipe.fit.batch
-        for lo in range(0, len(group) - size + 1, size):
-            batch = group.change_tensors(itemgetter(slice(lo, lo + size)))
-            if self.steps is None:
-                adam = cast(CountedAdam, optimiser.optimizer)
-                self.steps = GraphedSteps(self.loss, self.model.network, adam, _CLIP, batch)
-            self.steps.load_batch(batch)
-            optimiser.step()
+        fit = self.recipe.fit
+        if self.steps is None:
+            adam = cast(CountedAdam, optimiser.optimizer)
+            self.steps = GraphedSteps(self.loss, self.model.network, adam, _CLIP, group, fit.batch)
+        n = len(group) // fit.batch
+        rates = [fit.learning_rate * self.relative_learning_rate(schedule.last_epoch + k) for k in range(n)]
+        loss = self.steps.take_steps(group, rates)
+        optimiser.step()
+        for _ in range(n):
             schedule.step()
-        assert self.steps is not None  # a source of fewer spectra than a batch is not split
-        return self.steps.read_mean_loss()
+        return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
         """Lightning's."""
@@ -292,8 +291,9 @@ def fit_point_network(
         callbacks.append(EMAWeightAveraging(decay=s.average_decay))
     trainer = _make_trainer(s, callbacks, device, devices, None if by_groups else _CLIP)
     last = folder / "checkpoints" / "last.ckpt"
-    source_of_steps = BatchGroups(train) if by_groups else train
-    loaders = DataLoader(source_of_steps, batch_size=None), DataLoader(validate, batch_size=None)
+    # What is validated on is the same after each epoch: made once, unless another process has to make it.
+    held = cast(Dataset[Batch], list(validate)) if devices == 1 else validate
+    loaders = DataLoader(BatchGroups(train) if by_groups else train, batch_size=None), DataLoader(held, batch_size=None)
     begun = str(last) if resume and last.is_file() else None
     trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
     # The folder's own, as a copied run's checkpoint names the folder that it was copied from.

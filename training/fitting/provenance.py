@@ -142,7 +142,8 @@ def describe_training(
     ----------
     recipe : Recipe
     facts : dict
-        Of the training data: ``n``, ``data_sha256``, ``noise`` and, where weights were trained further, ``start``.
+        Of the training data: ``n``, ``data_sha256``, ``noise``; ``start`` of weights that were trained further, and
+        the trials of a ``search``.
     command : str
         Command line.
     device : str
@@ -166,7 +167,7 @@ def describe_training(
         "n": facts["n"],
         "data_sha256": facts["data_sha256"],
         "noise": facts["noise"],
-        **({"start": facts["start"]} if "start" in facts else {}),
+        **{key: facts[key] for key in ("start", "search") if key in facts},
         "epochs": len(epochs),
         "best_epoch": None if best is None else best.epoch + 1,
         "best_validation_loss": None if best is None else best.val,

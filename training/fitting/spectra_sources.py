@@ -15,6 +15,7 @@ import zipfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -31,6 +32,7 @@ from napari_sfh.model.encoding import Features, FeatureSettings, encode_observat
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.training.fitting.augmentation import augment_spectra, draw_snr, drop_wavelengths_and_bands
+from napari_sfh.training.fitting.device.side_stream import SideStream
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.prior.distributions import Dist
 from napari_sfh.training.prior.prior_config import PriorConfig
@@ -471,8 +473,13 @@ class Batches(IterableDataset[Batch]):
             return made.change_tensors(lambda x: x.to(where)[place])
 
         numbers = range(-(-len(rows) // size))
+        if not self.source.on_device:
+            yield from map(group, numbers)
+            return
         # On a device the host draws the next groups while the network works; a processor has no hands free for that.
-        yield from prefetch_in_threads(group, numbers, _AHEAD) if self.source.on_device else map(group, numbers)
+        side: SideStream[Batch] = SideStream()
+        for made in prefetch_in_threads(lambda k: side.run(partial(group, k)), numbers, _AHEAD):
+            yield side.hand_over(made)
 
 
 class BatchGroups(IterableDataset[Batch]):

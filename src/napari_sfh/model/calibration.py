@@ -145,7 +145,7 @@ def node_weights(nodes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     tensor (N, n)
         Rows sum to one; at most two weights of a row are not zero.
     """
-    x = x.clamp(float(nodes[0]), float(nodes[-1]))
+    x = x.clamp(nodes[0], nodes[-1])
     upper = torch.bucketize(x, nodes[1:-1].contiguous()) + 1
     share = ((x - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1]))[:, None]
     one_hot = nn.functional.one_hot

@@ -111,7 +111,7 @@ class SfhModel(nn.Module):
 
         Names are those of the targets; histories add ``slope``.
         """
-        return self.derive(self.posterior.draw(mu, context, base, float(self.calibration.temperature)))
+        return self.derive(self.posterior.draw(mu, context, base, self.calibration.temperature))
 
 
 def targets_from_labels(labels: Any, targets: Targets) -> torch.Tensor:

@@ -13,14 +13,18 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
+from array_api_compat import device as array_device
 from numpy.typing import NDArray
 
 from napari_sfh.arrays import AnyArray
+from napari_sfh.physics.mass_to_light import find_bracket
 
 #: Wavelength in Angstrom at which tau_V is given.
 DUST_PIVOT_AA: float = 5500.0
 #: Slope of Charlot & Fall (2000).
 SLOPE: float = -0.7
+#: Steepest and flattest slope that is read from E(B-V).
+SLOPE_LIMITS: tuple[float, float] = (-1.6, -0.2)
 #: A = MAG_PER_TAU * tau: 2.5 / ln 10.
 MAG_PER_TAU: float = 2.5 / float(np.log(10.0))
 #: A_V over E(B-V) of Calzetti et al. (2000), and the slope of the power law with that ratio.
@@ -167,3 +171,28 @@ def tau_from_ebv(ebv: AnyArray | float, slope: AnyArray | float = SLOPE) -> Any:
     array, tensor or float (...)
     """
     return ebv / ebv_from_tau(1.0, slope)
+
+
+def slope_from_ebv(ebv: AnyArray, tau_v: AnyArray, tau_min: float = 0.02) -> Any:
+    """Exponent of the power law that an E(B-V) and an optical depth imply, the inverse of `ebv_from_tau` to 1e-4.
+
+    Parameters
+    ----------
+    ebv, tau_v : arrays (...)
+        Magnitudes, and optical depth at 5500 AA; NumPy or torch.
+    tau_min : float
+        Depth up to which there is too little dust to tell: `SLOPE` there.
+
+    Returns
+    -------
+    array (...)
+        Between `SLOPE_LIMITS`; `SLOPE` where E(B-V) is not finite.
+    """
+    xp = array_namespace(ebv, tau_v)
+    known = (tau_v > tau_min) & xp.isfinite(ebv)
+    ratio = xp.where(known, ebv, 0.0) / xp.where(known, tau_v, 1.0)
+    # Made where the values are: a table that is copied to a device stops it.
+    slopes = xp.linspace(*SLOPE_LIMITS, 57, dtype=ebv.dtype, device=array_device(ebv))
+    index, share = find_bracket(-ebv_from_tau(1.0, slopes), -ratio)
+    slope = slopes[index] + share * (slopes[index + 1] - slopes[index])
+    return xp.astype(xp.where(known, slope, SLOPE), ebv.dtype)

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, is_torch_array
 from numpy.typing import NDArray
 
-from napari_sfh.arrays import F64
+from napari_sfh.arrays import F64, AnyArray
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
@@ -299,15 +301,13 @@ def filters_from_tensors(tensors: Mapping[str, NDArray[np.generic]]) -> tuple[Fi
     return tuple(bands)
 
 
-def compute_photometry_scale(
-    phot: NDArray[np.floating], mask: NDArray[np.bool_], norm: str, band_names: tuple[str, ...]
-) -> F64:
+def compute_photometry_scale(phot: AnyArray, mask: AnyArray, norm: str, band_names: tuple[str, ...]) -> Any:
     """What the bands of each object are divided by where no spectrum normalises them.
 
     Parameters
     ----------
     phot : array (N, B)
-        Flux densities.
+        Flux densities; NumPy (then in float64) or torch.
     mask : boolean array (N, B)
         True = usable.
     norm : str
@@ -319,12 +319,15 @@ def compute_photometry_scale(
     array (N,)
         NaN where there is no usable band, or where the number is not positive.
     """
-    flux = np.where(mask, np.asarray(phot, dtype=np.float64), np.nan)
-    scale = _median_of_usable(flux)
+    if not is_torch_array(phot):
+        phot = np.asarray(phot, dtype=np.float64)
+    xp = array_namespace(phot, mask)
+    flux = xp.where(mask, phot, xp.nan)
+    scale = compute_row_medians(flux)
     if norm != "median":
         own = flux[:, band_names.index(norm)]
-        scale = np.where(np.isfinite(own), own, scale)
-    return np.where(scale > 0, scale, np.nan)
+        scale = xp.where(xp.isfinite(own), own, scale)
+    return xp.where(scale > 0, scale, xp.nan)
 
 
 def measure_photometry_snr(phot: NDArray[np.floating], error: NDArray[np.floating], mask: NDArray[np.bool_]) -> F64:
@@ -344,12 +347,21 @@ def measure_photometry_snr(phot: NDArray[np.floating], error: NDArray[np.floatin
     """
     usable = mask & (np.asarray(error) > 0)
     ratio = np.divide(phot, error, out=np.full(np.shape(phot), np.nan), where=usable)
-    return np.nan_to_num(_median_of_usable(ratio), nan=0.0)
+    return np.nan_to_num(compute_row_medians(ratio), nan=0.0)
 
 
-def _median_of_usable(values: NDArray[np.floating]) -> F64:
-    """Median of the finite values of each row (N, B), NaN where there is none."""
-    out = np.full(len(values), np.nan)
-    rows = np.isfinite(values).any(1)
-    out[rows] = np.nanmedian(values[rows], axis=1)
-    return out
+def compute_row_medians(values: AnyArray) -> Any:
+    """Median of the numbers in each row (N, B), those that are NaN left out, shape (N,); for NumPy and torch.
+
+    NaN where a row has no finite number.
+    """
+    xp = array_namespace(values)
+    width = values.shape[1]
+    if not width:
+        return xp.sum(values, axis=1) + xp.nan
+    ordered = xp.sort(values, axis=1)  # NaN comes last
+    known = xp.sum(xp.astype(~xp.isnan(values), xp.int64), axis=1)[:, None]
+    lower, upper = (
+        xp.take_along_axis(ordered, at.clip(0, width - 1), axis=1)[:, 0] for at in ((known - 1) // 2, known // 2)
+    )
+    return xp.where(xp.any(xp.isfinite(values), axis=1), 0.5 * (lower + upper), xp.nan)
