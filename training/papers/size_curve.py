@@ -47,7 +47,7 @@ def measure_size_curve(
         ``epochs`` are the most; ``n`` is made large enough.
     say : callable
     kept : StudyRows
-        Gets a row for each size; sizes that it has are not measured again.
+        Of these sizes; gets a row for each. Those that it has are not measured again.
     base : str
         The recipe.
     patience : int
@@ -66,7 +66,9 @@ def measure_size_curve(
     train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
     for size in (size for size in sizes if str(size) not in kept.rows):
         part = (train[:size], held_out[:2048])
-        model, facts = fit_small_network(replace(recipe, name=f"{size} objects"), spectra, basis, say, part)
+        model, facts = fit_small_network(
+            replace(recipe, name=f"{size} objects"), spectra, basis, say, part, settings.device
+        )
         facts |= {"best": min(facts["validation"]), "epochs": len(facts["validation"])}
         kept.add(str(size), {**measure_small_network(model, test), **facts})
     return kept.rows

@@ -94,6 +94,7 @@ def read_cube(path: str | Path) -> Cube:
         header=merged,
         notes=tuple(note for note in (*notes, *more, *fits_access.check_data_sums(path)) if note),
         describe_missing=reader.describe_missing,
+        columns=reader if reader.reads_columns else None,
     )
 
 
