@@ -41,7 +41,7 @@ from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.observation import describe_excess, make_observation, mask_gas_lines
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.prep.rest_frame import reduced_chi2
-from napari_sfh.prep.spikes import repair_spikes
+from napari_sfh.prep.spikes import remove_spikes
 from napari_sfh.types import (
     F32,
     I32,
@@ -278,7 +278,7 @@ def prepare_observation(
     grid = instrument.grid
     channels = spectra.find_channel_range(inputs.cube, redshift, grid)
     summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, galaxy.spaxels.signal, progress, cancel)
-    summed, spike_notes = repair_spikes(summed, inputs.cube, bins, channels.start, galaxy.spaxels.signal, redshift)
+    summed, spike_notes = remove_spikes(summed, inputs.cube, bins, channels.start, galaxy.spaxels.signal, redshift)
     summed, channel_notes = mask_bad_channels(summed, redshift)
     checks = check_errors(summed)
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)

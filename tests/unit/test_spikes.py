@@ -8,7 +8,7 @@ from prep_toys import toy_bins, toy_cube
 
 from napari_sfh.prep.bad_channels import mask_bad_channels
 from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra
-from napari_sfh.prep.spikes import find_spikes, repair_spikes
+from napari_sfh.prep.spikes import find_spikes, remove_spikes
 from napari_sfh.types import BinMap, Cube
 
 WAVE = 4750.0 + 1.25 * np.arange(1600)
@@ -28,7 +28,7 @@ def repair(flux: np.ndarray, bin_id: np.ndarray = BINS) -> tuple[BinSpectra, Bin
     cube: Cube = toy_cube(flux, np.full(flux.shape, 4.0), wave=WAVE)
     bins: BinMap = toy_bins(bin_id)
     summed = extract_bin_spectra(cube, bins, slice(0, WAVE.size))
-    return summed, *repair_spikes(summed, cube, bins, 0, None, 0.0)
+    return summed, *remove_spikes(summed, cube, bins, 0, None, 0.0)
 
 
 def test_untouched_spectra_and_their_lines_stay() -> None:

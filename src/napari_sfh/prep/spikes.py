@@ -74,7 +74,7 @@ def measure_local_scatter(step: F64) -> F64:
     return out
 
 
-def repair_spikes(
+def remove_spikes(
     spectra: BinSpectra, cube: Cube, bins: BinMap, first: int, light: F32 | None, redshift: float
 ) -> tuple[BinSpectra, tuple[str, ...]]:
     """Sum bins again without the spaxels that hold their spikes, in the channels of the spikes.
