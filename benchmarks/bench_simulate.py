@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from machine import machine
 
@@ -29,7 +30,8 @@ from napari_sfh.training.prior import prior_config
 from napari_sfh.training.simulator import simulation, stored_set
 from napari_sfh.training.simulator.array_backend import NUMPY_BACKEND
 
-_HELD = 4096
+#: Objects of the timed batches; a device makes 4096 of them at a time.
+_HELD, _HELD_ON_DEVICE = 4096, 32768
 
 
 def peak_gib() -> float:
@@ -86,11 +88,12 @@ def streams(source: simulation.PreparedPrior, workers: int, recipe_name: str, co
     with contextlib.closing(stored_set.stream_batches(source, 1, ahead=workers)) as batches:
         rate(f"{where}, {workers} threads ahead", batches, simulation.CHUNK_SIZE, count, finish)
     recipe = load_recipe(recipe_name)
-    held = make_fresh_source(source, _HELD, 1)
+    n = _HELD if source.arrays is NUMPY_BACKEND else _HELD_ON_DEVICE
+    held = make_fresh_source(source, n, 1)
     held = type(held)(**{**vars(held), "flux": source.arrays.put(held.flux)})
     for name, made in (("new noise, encoded", held), ("new objects, encoded", make_endless_source(held, source))):
-        passes = Batches(made, range(_HELD), recipe.fit.batch, recipe.augment, 1, epoch=lambda: 0)
-        steps = _HELD // recipe.fit.batch - 2
+        passes = Batches(made, np.arange(n), recipe.fit.batch, recipe.augment, 1, epoch=lambda: 0)
+        steps = n // recipe.fit.batch - 2
         rate(f"{where}, {name}, batches of {recipe.fit.batch}", iter(passes), recipe.fit.batch, steps, finish)
 
 

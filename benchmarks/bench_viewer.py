@@ -93,7 +93,7 @@ def load(dock: Any, result: Any) -> tuple[float, str]:
     shown = tasks.prepare_result(result)
     heart, start = Heart(), time.perf_counter()
     dock._shown(shown)
-    wait(lambda: not dock._loading)
+    wait(lambda: not dock.loading)
     return time.perf_counter() - start, heart.blocks()
 
 
@@ -132,7 +132,7 @@ def run_demo(dock: Any, weights: str, cancel: bool) -> None:
     stages: dict[str, float] = {}
     heart, start = Heart(dock), time.perf_counter()
     dock.run()
-    while dock.busy or dock._loading:
+    while dock.busy or dock.loading:
         settle(0.01)
         stages.setdefault(dock.stage.value.split(" ")[0], time.perf_counter() - start)
     print(f"demo: maps shown after {time.perf_counter() - start:.1f} s, {heart.blocks(4)}")
@@ -143,7 +143,7 @@ def run_demo(dock: Any, weights: str, cancel: bool) -> None:
         dock.cancel()
         wait(lambda: not dock.busy)
         print(f"  cancelled in {1e3 * (time.perf_counter() - start):6.0f} ms at {stage!r}")
-        wait(lambda: not dock._loading)
+        wait(lambda: not dock.loading)
 
 
 def wait(condition: Any, seconds: float = 300.0) -> None:

@@ -1,16 +1,17 @@
 """On a machine with a GPU, in ten minutes: tests marked cuda, simulator, throughput, a whole training of `wide`.
 
-    python benchmarks/gpu.py [--seconds 600] [--output gpu-output] [--weights default]
+    python benchmarks/gpu.py [--seconds 600] [--output gpu-output] [--weights default] [--steps tests throughput ...]
 
 Each step is a Python of its own with the time that is left; one that fails or runs out of time is told, and the others
 go on. ``figures.json`` in the output is what `benchmarks/performance.py --gpu FILE` puts on the page.
-Templates must be at hand (`napari-sfh-train templates`).
+Templates must be at hand (`napari-sfh-train templates`). Of the plugins of pytest none is needed, nor is Qt.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -21,6 +22,9 @@ import torch
 from machine import machine
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
+#: Tests that compare a device with the processor.
+TESTS = ("tests/unit/test_cuda.py", "tests/unit/test_arrays.py")
 #: Spectra that the timed training of `wide` is cut to, and its epochs: a part of the recipe, scaled by what is printed.
 TRAINING = ("--n", "40000", "--epochs", "3")
 
@@ -29,7 +33,10 @@ def list_steps(weights: str, output: Path) -> dict[str, list[str]]:
     """Commands by the step's name, in the order of what matters most."""
     python = sys.executable
     return {
-        "tests": [python, "-m", "pytest", "-q", "-m", "cuda", "tests"],
+        "tests": [
+            *(python, "-m", "pytest", "-q", "-ra", "-c", os.devnull, "--rootdir", str(ROOT)),
+            *("-o", f"pythonpath={ROOT / 'tests' / 'toys'}", *(str(ROOT / name) for name in TESTS)),
+        ],
         "throughput": [python, str(HERE / "bench_infer.py"), "--weights", weights, "--device", "cuda", "--threads"],
         "simulator": [python, str(HERE / "bench_simulate.py"), "--config", "wide", "--device", "cuda"],
         "training": [
@@ -66,6 +73,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--output", type=Path, default=Path("gpu-output"))
     parser.add_argument("--weights", default="default")
+    parser.add_argument("--steps", nargs="+", help="some of: tests, throughput, simulator, training, 'whole training'")
     options = parser.parse_args()
     if not torch.cuda.is_available():
         print("gpu: this machine has no CUDA device; nothing was measured", file=sys.stderr)
@@ -77,6 +85,8 @@ def main() -> int:
     figures: list[dict[str, object]] = []
     failed = False
     for name, command in list_steps(options.weights, options.output).items():
+        if options.steps and name not in options.steps:
+            continue
         left = end - time.perf_counter()
         if left < 10:
             print(f"{name}: no time left", flush=True)

@@ -261,7 +261,7 @@ def main() -> None:
     viewer = napari.Viewer(show=True)
     window(viewer).resize(*USUAL)
     dock = open_explorer(viewer)
-    wait(lambda: not dock._cards_job.running)
+    wait(lambda: not dock.cards.reading)
     result = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
     if result is None:
         run_states(viewer, dock)

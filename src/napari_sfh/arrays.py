@@ -16,3 +16,8 @@ Bool = NDArray[np.bool_]
 Floats = NDArray[np.floating]
 #: A NumPy array or a torch tensor, for formulae that serve both.
 AnyArray: TypeAlias = Any
+
+
+def is_on_host(values: AnyArray) -> bool:
+    """Whether values lie in the processor's memory: NumPy arrays, and torch tensors without another device."""
+    return isinstance(values, np.ndarray | np.generic) or str(values.device) == "cpu"

@@ -354,7 +354,7 @@ def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
         check_outputs([options.plot], (galaxy.cube, *galaxy.mosaics.values(), galaxy.maps))
     with print_progress(options.quiet) as progress:
         config = RunConfig(galaxy.cube, galaxy.mosaics, galaxy.maps, model=options.model)
-        found = plan.examine_inputs(config, galaxy.problems, progress)
+        found = plan.examine_inputs(config, galaxy.problems, galaxy.described, progress)
     # What is wrong with a file stands below, with what is done about it.
     text = [line for info in galaxy.described for line in describe_file(info) if not line.startswith("  !")]
     if found is not None:
@@ -370,16 +370,18 @@ def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
 
 
 def _models_command(options: argparse.Namespace) -> int:
-    from napari_sfh.instruments.bundle_header import list_bundles
-    from napari_sfh.model.bundle import load_bundle
+    from napari_sfh.digests import hash_file
+    from napari_sfh.instruments.bundle_header import list_bundles, read_bundle_header
 
     if options.name:
+        from napari_sfh.model.bundle import load_bundle
+
         print(load_bundle(options.name).card)
         return 0
     for name, path in list_bundles().items():
-        bundle = load_bundle(path)
-        what = "histories" if bundle.targets.n_age else ", ".join(bundle.targets.scalars)
-        print(f"{name:16s} {bundle.sha256[:12]}  {bundle.instrument.name} -> {what}  {bundle.meta['summary']}")
+        header = read_bundle_header(path)
+        what = "histories" if header.predicts_histories else ", ".join(header.scalars)
+        print(f"{name:16s} {hash_file(path)[:12]}  {header.instrument.name} -> {what}  {header.meta['summary']}")
     return 0
 
 

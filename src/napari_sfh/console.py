@@ -16,7 +16,20 @@ if TYPE_CHECKING:
 
 @contextmanager
 def print_progress(quiet: bool = False, stream: TextIO | None = None) -> Iterator[ReportProgress | None]:
-    """A ``progress`` for a long step: on stderr one line a stage on a log, one moving line on a terminal."""
+    """A ``progress`` for a long step: on stderr one line a stage on a log, one moving line on a terminal.
+
+    Parameters
+    ----------
+    quiet : bool
+        Print nothing.
+    stream : text stream, optional
+        Default: standard error.
+
+    Returns
+    -------
+    context manager
+        Gives the ``progress``, or None where quiet.
+    """
     stream = stream or sys.stderr
     moving = stream.isatty()
     last = ""

@@ -50,6 +50,19 @@ def configure_run(
 ) -> RunConfig:
     """A configuration from a galaxy's folder, from given files, or from both (given files win).
 
+    Parameters
+    ----------
+    folder : Path, optional
+        Is searched for a cube, mosaics and a MAPS file.
+    on_problem : callable, optional
+        Called with a sentence on each file of the folder that cannot be used.
+    **options
+        Fields of `RunConfig`; None counts as not given.
+
+    Returns
+    -------
+    RunConfig
+
     Raises
     ------
     SfhInputError
@@ -75,7 +88,18 @@ def configure_run(
 
 
 def choose_redshift(config: RunConfig, cube: Cube, maps: BinnedMaps | None) -> RedshiftChoice:
-    """The user's redshift, else that of MAPS, else the cube's; `RedshiftChoice` without a value where none is known."""
+    """The user's redshift, else that of MAPS, else the cube's; `RedshiftChoice` without a value where none is known.
+
+    Parameters
+    ----------
+    config : RunConfig
+    cube : Cube
+    maps : BinnedMaps or None
+
+    Returns
+    -------
+    RedshiftChoice
+    """
     known = {"given": config.redshift, "MAPS": maps.redshift if maps else None, "the cube's header": cube.redshift}
     for source, value in known.items():
         if value is not None:
@@ -98,7 +122,21 @@ def choose_bin_source(config: RunConfig) -> str:
 
 
 def choose_used_bands(given: Collection[str], redshift: float | None, largest: float) -> UsedBands:
-    """All bands that are given, or none of them beyond the ``largest`` redshift at which the weights know them."""
+    """All bands that are given, or none of them beyond the ``largest`` redshift at which the weights know them.
+
+    Parameters
+    ----------
+    given : collection of str
+        Bands with a mosaic.
+    redshift : float or None
+        None where it is not known yet.
+    largest : float
+        ``redshift_max`` of the weights' instrument.
+
+    Returns
+    -------
+    UsedBands
+    """
     if redshift is None or redshift <= largest or not given:
         return UsedBands(tuple(given), "")
     return UsedBands((), f"z = {redshift:.4f} > {largest:g}: the bands are left out (no K-correction)")
@@ -106,6 +144,17 @@ def choose_used_bands(given: Collection[str], redshift: float | None, largest: f
 
 def choose_line_spread(config: RunConfig, cube: Cube, instrument: Instrument) -> LineSpreadChoice:
     """The LSF of the data: the user's, else the cube's, else that of the weights' instrument, which is then told.
+
+    Parameters
+    ----------
+    config : RunConfig
+    cube : Cube
+    instrument : Instrument
+        Of the weights.
+
+    Returns
+    -------
+    LineSpreadChoice
 
     Raises
     ------
@@ -128,6 +177,13 @@ def choose_line_spread(config: RunConfig, cube: Cube, instrument: Instrument) ->
 
 def check_band_names(photometry: Mapping[str, Path], known: Collection[str]) -> None:
     """Refuse mosaics in bands that the network has never seen.
+
+    Parameters
+    ----------
+    photometry : mapping of str to Path
+        Band to mosaic.
+    known : collection of str
+        Bands of the weights.
 
     Raises
     ------

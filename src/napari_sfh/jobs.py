@@ -79,6 +79,20 @@ def run_in_background(
 
     An exception of the call is raised here.
 
+    Parameters
+    ----------
+    call : callable
+        Without arguments.
+    stage : str
+        What is being done, for a person.
+    progress, cancel : optional
+        See `report_progress`.
+
+    Returns
+    -------
+    object
+        What ``call`` returns.
+
     Raises
     ------
     Cancelled

@@ -33,6 +33,16 @@ _TYPE_ERRORS = {"int_type": "int", "float_type": "float", "bool_type": "bool", "
 def parse_toml(text: str, file: str) -> dict[str, Any]:
     """The table of a TOML text; ``file`` is its name in messages.
 
+    Parameters
+    ----------
+    text : str
+    file : str
+        Its name, for messages.
+
+    Returns
+    -------
+    dict
+
     Raises
     ------
     SfhInputError

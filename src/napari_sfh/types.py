@@ -220,7 +220,19 @@ class Observation:
 
 
 def make_empty_observation(instrument: Instrument, n: int) -> Observation:
-    """An observation of ``n`` objects in which everything is masked, to be filled or replaced part by part."""
+    """An observation of ``n`` objects in which everything is masked, to be filled or replaced part by part.
+
+    Parameters
+    ----------
+    instrument : Instrument
+    n : int
+        N.
+
+    Returns
+    -------
+    Observation
+        Arrays of the instrument's shapes; S/N 0, ``norm_cgs`` NaN.
+    """
     spectral, bands = (n, instrument.n_wave), (n, instrument.n_bands)
     return Observation(
         flux=np.zeros(spectral, np.float32),

@@ -136,7 +136,7 @@ def read_help(dock: Any) -> None:
 def take_tour(dock: Any) -> None:
     (Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").unlink(missing_ok=True)
     dock.start_tour()
-    tour = dock._tour
+    tour = dock.tour
     for place in range(4):
         assert tour.isVisible()
         assert tour.words.text().startswith(f"<b>{place + 1} of 4</b>")

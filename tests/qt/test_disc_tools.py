@@ -35,7 +35,7 @@ def dock(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> Any:
 
 
 def idle(qtbot: Any, dock: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.job.running and not dock._loading, timeout=120000)
+    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120000)
     qtbot.wait(50)
 
 

@@ -47,7 +47,7 @@ def dock(make_viewer: Callable[..., Any], no_cards: None) -> Any:
 
 def idle(qtbot: Any, dock: Any) -> None:
     """Wait until nothing runs and all layers are there."""
-    qtbot.waitUntil(lambda: not dock.job.running and not dock._loading, timeout=120000)
+    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=120000)
     qtbot.wait(50)
 
 
@@ -133,7 +133,7 @@ def test_letters_are_made_unseen_before_they_are_needed(make_viewer: Any, qtbot:
     overlay = viewer.canvas.overlays[interaction.OVERLAY]
     seen: list[tuple[str, float]] = []
     overlay.events.text.connect(lambda: seen.append((overlay.text, overlay.opacity)))
-    qtbot.waitUntil(lambda: not dock._loading, timeout=20_000)
+    qtbot.waitUntil(lambda: not dock.loading, timeout=20_000)
     assert {opacity for text, opacity in seen if text} == {0.0}
     assert set("".join(text for text, _ in seen)) >= set("0123456789.+−ageLW []")
     assert (overlay.text, overlay.visible, overlay.opacity) == ("", False, 1.0)
@@ -144,11 +144,11 @@ def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
 ) -> None:
     viewer = make_viewer()
     dock = open_explorer(viewer)
-    dock._loader._next()
+    dock.work.steps._next()
     overlay = viewer.canvas.overlays[interaction.OVERLAY]
     assert (overlay.opacity, overlay.box) == (0.0, False)
     dock.show_result(result)
-    qtbot.waitUntil(lambda: not (dock._cards_job.running or dock._loading), timeout=60_000)
+    qtbot.waitUntil(lambda: not (dock.cards.reading or dock.loading), timeout=60_000)
     assert (overlay.text, overlay.visible, overlay.opacity, overlay.box) == ("", False, 1.0, True)
 
 
@@ -370,7 +370,7 @@ def test_theme_and_card(qtbot: Any, dock: Any, result: Result) -> None:
     dock.viewer.theme = "light"
     background = dock.panel.plots.backgroundBrush().color()
     assert background.lightness() > 200
-    qtbot.waitUntil(lambda: bool(dock._cards), timeout=20000)
+    qtbot.waitUntil(lambda: bool(dock.cards.texts), timeout=20000)
     dock.network.card.native.click()
     (dialog,) = [w for w in QApplication.topLevelWidgets() if w.windowTitle() == "Model card: wide"]
     dialog.close()

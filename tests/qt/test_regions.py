@@ -157,7 +157,7 @@ def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], res
     viewer = make_viewer()
     dock = open_explorer(viewer)
     dock.show_result(result)
-    qtbot.waitUntil(lambda: not dock._loading, timeout=120000)
+    qtbot.waitUntil(lambda: not dock.loading, timeout=120000)
     qtbot.wait(50)
     dock.draw_region()
     native = native_canvas(viewer)

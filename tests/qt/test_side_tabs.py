@@ -24,7 +24,7 @@ LEFT, RIGHT, BOTTOM = (
 def opened(qtbot: Any, make_viewer: Callable[..., Any], result: Result, width: int, height: int) -> Any:
     dock = open_explorer(make_viewer(width, height))
     dock.show_result(result)
-    qtbot.waitUntil(lambda: not (dock._cards_job.running or dock._loading), timeout=60_000)
+    qtbot.waitUntil(lambda: not (dock.cards.reading or dock.loading), timeout=60_000)
     return dock
 
 

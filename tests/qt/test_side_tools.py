@@ -55,7 +55,7 @@ def opened(make_viewer: Callable[..., Any], qtbot: Any, result: Result) -> Any:
 
 
 def _rest(qtbot: Any, dock: Any) -> None:
-    qtbot.waitUntil(lambda: not dock.job.running and not dock._loader.active, timeout=200_000)
+    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=200_000)
 
 
 def test_mosaics_lie_under_the_maps_where_the_sky_is(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:

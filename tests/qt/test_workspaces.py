@@ -31,7 +31,7 @@ REGION = np.array([[9.5, 9.5], [9.5, 29.5], [29.5, 29.5], [29.5, 9.5]])
 
 def rest(qtbot: Any, dock: Any) -> None:
     """Wait until nothing runs and all layers are there."""
-    qtbot.waitUntil(lambda: not dock.job.running and not dock._loading, timeout=200_000)
+    qtbot.waitUntil(lambda: not dock.job.running and not dock.loading, timeout=200_000)
     qtbot.wait(50)
 
 

@@ -12,7 +12,7 @@ from muse_hst import BANDS, MUSE_HST
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
-from napari_sfh.model import inference
+from napari_sfh.model import batches, inference
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import (
     choose_device,
@@ -183,15 +183,19 @@ def test_progress_ends_with_everything_done(data, bundle):
 
 
 def short_of_memory(patch, limit, device_type=None):
-    """Batches larger than ``limit`` fail as a GPU fails; records what was tried."""
-    tried, real = [], inference._predict_batch
+    """Batches larger than ``limit`` fail as a GPU fails; records what was tried. All is computed on the CPU."""
+    tried, predict, place, send = [], inference._predict_batch, inference._place_on_device, batches._make_sender
+    cpu = torch.device("cpu")
 
-    def step(data, bundle, model, device, base):
-        tried.append((data.n_bins, device.type))
-        if data.n_bins > limit and device_type in (None, device.type):
+    def step(data, placed):
+        where, truly_placed = placed
+        tried.append((data.n_bins, where))
+        if data.n_bins > limit and device_type in (None, where):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
-        return real(data, bundle, model, torch.device("cpu"), base)
+        return predict(data, truly_placed)
 
+    patch.setattr(inference, "_place_on_device", lambda bundle, base, where: (where.type, place(bundle, base, cpu)))
+    patch.setattr(batches, "_make_sender", lambda data, where: send(data, cpu))
     patch.setattr(inference, "_predict_batch", step)
     return tried
 
@@ -211,7 +215,6 @@ def test_batch_is_halved_when_memory_is_short(prediction, data, bundle, monkeypa
 def test_cpu_takes_over_when_the_gpu_is_too_small(prediction, data, bundle, monkeypatch):
     tried = short_of_memory(monkeypatch, 0, "cuda")
     monkeypatch.setattr(inference, "choose_device", lambda name: torch.device("cuda"))
-    monkeypatch.setattr(inference, "_copy_to_device", lambda model, device: model)
     stages = []
     answer = predict_histories(
         data, bundle, "cuda", batch_size=4, draws=DRAWS, progress=lambda step: stages.append(step.stage)

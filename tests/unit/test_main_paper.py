@@ -12,7 +12,15 @@ from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.targets import make_targets
 from napari_sfh.training.commands.evaluate import choose_paper_system
 from napari_sfh.training.evaluation import ablation, test_set
-from napari_sfh.training.papers.main_paper import architecture_figure, latent_figures, measurements, report, writing
+from napari_sfh.training.papers.main_paper import (
+    ablation_figures,
+    architecture_figure,
+    figures,
+    latent_figures,
+    measurements,
+    report,
+    writing,
+)
 from napari_sfh.training.papers.main_paper.measurements import AblationTest, PaperFigureSettings
 
 
@@ -26,6 +34,25 @@ def toy(tmp_path_factory):
 def test_every_figure_but_a_galaxys_is_drawn(toy):
     numbers = [number for number, figure in writing.draw_paper_figures(toy) if figure.axes]
     assert sorted(numbers) == [k for k in range(1, 27) if k not in (13, 14, 15)]
+
+
+def test_ablation_panels_differ_and_every_column_is_labelled(toy):
+    changes = ablation_figures.list_segment_changes(toy.ablation, toy.data.instrument.wave_aa)
+    figure = ablation_figures.plot_ablation(toy.ablation, "mh_mw", changes, "segments")
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    assert len({axes.get_title() for axes in panels}) == len(panels) == len(changes)
+    last = len(panels) % 4 or 4
+    lowest = [*panels[-last:], *panels[-4:-last]]
+    assert all(axes.get_xlabel() and axes.xaxis.get_tick_params()["labelbottom"] for axes in lowest)
+    assert not {"without Hbeta", "without Halpha"} & set(changes)  # two of the segments are the same pixels
+
+
+def test_histories_reach_the_oldest_age(toy):
+    history = figures.plot_four_cases(toy).axes[0]
+    values, edges, _ = history.patches[0].get_data()
+    assert edges[-1] == pytest.approx(17.8)
+    row = figures.select_four_cases(toy)[0]
+    np.testing.assert_array_equal(values, toy.main.truth["mass_frac"][row])
 
 
 def test_the_numbers_are_plain(toy):

@@ -98,6 +98,19 @@ def test_wiggles_are_smooth_and_have_their_size():
     assert np.isfinite(ratio).all()
 
 
+def test_wiggles_have_the_wavelengths_that_the_prior_names():
+    source = clean()
+    config = Noise(
+        wiggle=constant_distribution(0.05), wiggle_scale_aa=parse_distribution({"uniform": [100.0, 101.0]}, "scale")
+    )
+    flux, _, _ = noise.add_spectral_noise(source, np.full(N, 2000.0), config, np.random.default_rng(1))
+    ratio = flux / source.flux - 1
+    assert ratio.std() == pytest.approx(0.05, rel=0.05)
+    power = (np.abs(np.fft.rfft(ratio)) ** 2).mean(0)
+    period = WAVE_AA.size * STEP_AA / np.argmax(power)
+    assert period == pytest.approx(100.5, rel=0.03)
+
+
 def test_masks():
     _, _, mask = spectrum(source=clean(redshift=0.005), notch=1.0, edge_aa=50.0)
     lost = WAVE_AA[~mask[0]]

@@ -388,6 +388,23 @@ def test_checkpoint_of_an_unfused_optimiser_goes_on():
     assert all(int(state["step"]) == 2 for state in fused.state.values())
 
 
+@pytest.mark.parametrize("architecture", ["galceran2026", "stem"])
+def test_steps_taken_in_groups_are_those_that_lightning_takes(tmp_path, monkeypatch, architecture):
+    """What a graph plays on a GPU, called plainly: the same losses, weights and counts, also after an interruption."""
+    loss = "paper" if architecture == "galceran2026" else "light"
+    made = dataclasses.replace(recipe(), architecture=architecture, network={}, loss=loss)
+    made = dataclasses.replace(made, fit=dataclasses.replace(made.fit, average_decay=0.0, epochs=2))
+    plain = training_run.train_bundle(made, options(tmp_path / "plain")).parent
+    monkeypatch.setattr(point_network, "allows_graphed_steps", lambda recipe, device: True)
+    grouped = training_run.train_bundle(made, options(tmp_path / "grouped")).parent
+    curves = [[(e.train, e.val) for e in learning_curve.read_learning_curve(at)] for at in (plain, grouped)]
+    np.testing.assert_allclose(curves[1], curves[0], rtol=1e-4)
+    states = [torch.load(at / "checkpoints" / "last.ckpt", weights_only=True) for at in (plain, grouped)]
+    assert states[0]["lr_schedulers"][0]["last_epoch"] == states[1]["lr_schedulers"][0]["last_epoch"] > 0
+    for name, value in states[0]["state_dict"].items():
+        torch.testing.assert_close(states[1]["state_dict"][name], value, rtol=1e-3, atol=1e-5, msg=name)
+
+
 def test_memory_is_kept_where_the_c_library_is_glibc(monkeypatch):
     monkeypatch.setattr(training_run.platform, "libc_ver", lambda: ("", ""))
     assert not training_run.keep_freed_memory()

@@ -23,6 +23,7 @@ from napari_sfh.training.fitting.spectra_sources import (
     split_rows,
 )
 from napari_sfh.training.simulator import simulation
+from napari_sfh.training.simulator.array_backend import get_torch_backend
 
 NONE = AugmentSettings()
 
@@ -155,6 +156,21 @@ def test_passes_are_shuffled_by_epoch_and_repeatable(fresh):
     assert all(len(y) == 16 for y in first)
     assert torch.equal(first[0], again[0])
     assert not torch.equal(first[0], second[0])
+
+
+def test_a_device_makes_several_batches_together_and_the_same_ones(fresh):
+    """With torch's arrays, here on the processor: the objects of each batch are those that NumPy's have."""
+    there = dataclasses.replace(fresh, flux=get_torch_backend("cpu").put(fresh.flux))
+    here, grouped = (Batches(source, np.arange(50), 16, NONE, 7, epoch=lambda: 3) for source in (fresh, there))
+    assert [len(group) for group in grouped.iterate_groups()] == [48]
+    pairs = list(zip(here, grouped, strict=True))
+    assert len(pairs) == 3
+    for a, b in pairs:
+        assert sorted(a.y.tolist()) == sorted(b.y.tolist())
+        where = [a.y.tolist().index(row) for row in b.y.tolist()]
+        torch.testing.assert_close(b.truth["mass_frac"], a.truth["mass_frac"][where])
+        # The noise is another; the spectra under it are not.
+        torch.testing.assert_close(b.features.spectrum[:, 0], a.features.spectrum[where, 0], atol=1.5, rtol=0)
 
 
 def test_a_pass_without_epochs_keeps_order_and_every_row(fresh):

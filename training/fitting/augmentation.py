@@ -58,7 +58,19 @@ def drop_wavelengths_and_bands(data: Observation, settings: AugmentSettings, rng
 
 
 def degrade_to_snr(data: Observation, snr: np.ndarray, rng: np.random.Generator) -> Observation:
-    """Spectra with noise added so that their S/N falls to ``snr`` (N,); those already below stay."""
+    """Spectra with noise added so that their S/N falls to a given one; those already below stay.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects; not modified.
+    snr : array (N,)
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Observation
+    """
     factor = np.maximum(data.snr / np.asarray(snr, np.float32), 1.0).astype(np.float32)
     if data.instrument.spectrum is None:
         return _degrade_bands(data, factor[:, None], rng)
@@ -115,7 +127,22 @@ def _drop_wavelengths(data: Observation, settings: AugmentSettings, rng: np.rand
 
 
 def draw_hidden_ranges(n: int, settings: AugmentSettings, wave_aa: F64, rng: np.random.Generator) -> tuple[F64, F64]:
-    """Beginning and width in Angstrom (n,) of the range that each of n spectra on a grid (W,) loses; width 0: none."""
+    """The range of wavelengths that each spectrum loses.
+
+    Parameters
+    ----------
+    n : int
+        Spectra.
+    settings : AugmentSettings
+    wave_aa : array (W,)
+        Angstrom.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    start, width : array (n,)
+        Angstrom; width 0: none.
+    """
     # A range that begins beyond the last pixel hides nothing.
     start, width = np.full(n, np.inf), np.zeros(n)
     rows = np.flatnonzero(rng.random(n) < settings.mask_range)

@@ -56,17 +56,53 @@ TERMS: dict[str, tuple[float, float]] = {
 
 
 def log_cosh(x: torch.Tensor) -> torch.Tensor:
-    """log cosh x, without overflow."""
+    """log cosh x, without overflow.
+
+    Parameters
+    ----------
+    x : tensor (...)
+
+    Returns
+    -------
+    tensor (...)
+    """
     return x.abs() + torch.nn.functional.softplus(-2 * x.abs()) - 0.6931471805599453
 
 
 def relative_error(found: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Symmetric relative error |a - b| / (|a| + |b|), 0 to 1, of each number."""
+    """Symmetric relative error |a - b| / (|a| + |b|) of each number.
+
+    Parameters
+    ----------
+    found, truth : tensor (...)
+
+    Returns
+    -------
+    tensor (...)
+        0 to 1.
+    """
     return (found - truth).abs() / (found.abs() + truth.abs() + SMAPE_FLOOR)
 
 
 def paper_loss(decoded: HistoryOutput, mass: torch.Tensor, mh: torch.Tensor, name: str = "paper") -> torch.Tensor:
-    """A loss of `PAPER_LOSSES` of mass fractions (N, A) and [M/H] (N, A): mean over objects and bins."""
+    """One of the losses of Galceran et al. (2026), see the head of the module.
+
+    Parameters
+    ----------
+    decoded : HistoryOutput
+        Fractions and [M/H] (N, A).
+    mass : tensor (N, A)
+        True mass fractions.
+    mh : tensor (N, A)
+        True [M/H], dex.
+    name : str
+        One of `PAPER_LOSSES`.
+
+    Returns
+    -------
+    tensor ()
+        Mean over objects and age bins.
+    """
     if name == "paper-smape":
         history, metals = relative_error(decoded.fraction, mass), relative_error(decoded.mh, mh)
     else:

@@ -11,6 +11,7 @@ from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting.corruption import corrupt_spectra
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.fitting.spectra_sources import SpectraSource
+from napari_sfh.training.simulator.stored_set import prefetch_in_threads
 from napari_sfh.types import I64
 
 #: Good spectra that are shown, with as many spoilt ones.
@@ -41,10 +42,8 @@ def fit_ood_classifier(
     float
         Mean cross-entropy of the last epoch; log 2 = 0.69 for a critic that has learnt nothing.
     """
-    rng = np.random.default_rng([seed, 13])
-    seen, spoilt = _make_classification_set(
-        depth, basis, source, np.sort(rng.permutation(rows)[:MAX_CLEAN_SPECTRA]), settings, rng
-    )
+    some = np.sort(np.random.default_rng([seed, 13]).permutation(rows)[:MAX_CLEAN_SPECTRA])
+    seen, spoilt = _make_classification_set(depth, basis, source, some, settings, seed)
     depth.standardise_classifier(seen[spoilt == 0])
     generator = torch.Generator().manual_seed(seed)
     steps = max(1, len(seen) // _BATCH)
@@ -67,20 +66,20 @@ def fit_ood_classifier(
     return mean
 
 
-@torch.no_grad()
 def _make_classification_set(
-    depth: OodDetector,
-    basis: TemplateBasis,
-    source: SpectraSource,
-    rows: I64,
-    settings: AugmentSettings,
-    rng: np.random.Generator,
+    depth: OodDetector, basis: TemplateBasis, source: SpectraSource, rows: I64, settings: AugmentSettings, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the critic sees of good and of spoilt spectra (N, D), and which are spoilt (N,)."""
-    seen, spoilt = [], []
-    for lo in range(0, len(rows), _CHUNK):
-        data = source.observe(rows[lo : lo + _CHUNK], settings, rng)
-        for k, part in enumerate([data, *corrupt_spectra(data, basis, rng)]):
-            seen.append(depth.classifier_input(encode_observation(part, source.features)))
-            spoilt.append(torch.full((part.n_bins,), float(k > 0)))
+    """What the critic sees of good and of spoilt spectra (N, D), and which are spoilt (N,); made in torch's threads."""
+
+    @torch.no_grad()
+    def make(k: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        rng = np.random.default_rng([seed, 13, 1 + k])
+        data = source.observe(rows[k * _CHUNK : (k + 1) * _CHUNK], settings, rng)
+        parts = [data, *corrupt_spectra(data, basis, rng)]
+        seen = [depth.classifier_input(encode_observation(part, source.features)) for part in parts]
+        return [(x, torch.full((len(x),), float(j > 0))) for j, x in enumerate(seen)]
+
+    numbers, threads = range(-(-len(rows) // _CHUNK)), torch.get_num_threads()
+    chunks = prefetch_in_threads(make, numbers, threads) if threads > 1 else map(make, numbers)
+    seen, spoilt = zip(*(pair for chunk in chunks for pair in chunk), strict=True)
     return torch.cat(seen), torch.cat(spoilt)

@@ -1,4 +1,4 @@
-"""Stage one: the point network, fitted with Lightning."""
+"""Stage one: the point network, fitted with Lightning; on a GPU its steps are played from a graph (`device`)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.utils.data import DataLoader
@@ -26,11 +27,12 @@ from napari_sfh.model.networks import ScalarOutput, StemNetwork
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.physics.template_basis import TemplateBasis
 from napari_sfh.training.fitting import learning_curve
-from napari_sfh.training.fitting.losses import PAPER_LOSSES, light_loss, paper_loss, scalar_loss
+from napari_sfh.training.fitting.device.graphed_steps import CountedAdam, GraphedSteps
+from napari_sfh.training.fitting.losses import HISTORY_LOSSES, PAPER_LOSSES, light_loss, paper_loss, scalar_loss
 from napari_sfh.training.fitting.provenance import check_seal, make_seal
 from napari_sfh.training.fitting.recipe import PointFitSettings, Recipe
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck
-from napari_sfh.training.fitting.spectra_sources import Batch, Batches, SpectraSource
+from napari_sfh.training.fitting.spectra_sources import Batch, Batches, BatchGroups, SpectraSource
 from napari_sfh.training.fitting.transfer.added_bands import extend_network
 from napari_sfh.types import I64
 
@@ -50,10 +52,18 @@ class PointNetworkModule(lightning.LightningModule):
     ln_width: torch.Tensor
 
     def __init__(
-        self, model: SfhModel, recipe: Recipe, total_steps: int = 0, check: IndependentCheck | None = None
+        self,
+        model: SfhModel,
+        recipe: Recipe,
+        total_steps: int = 0,
+        check: IndependentCheck | None = None,
+        by_groups: bool = False,
     ) -> None:
         super().__init__()
         self.model, self.recipe, self.total_steps, self.check = model, recipe, total_steps, check
+        # Groups of batches come in one, and the module takes the steps itself.
+        self.automatic_optimization = not by_groups
+        self.steps: GraphedSteps | None = None
         self.plateau = PlateauSchedule(recipe.fit)
         # What a checkpoint must have been fitted to, so that this run may go on from it.
         self.origin = (
@@ -81,13 +91,28 @@ class PointNetworkModule(lightning.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Batches are dataclasses of tensors; move each."""
-        truth = {k: v.to(device) for k, v in batch.truth.items()}
-        return Batch(batch.features.to(device), batch.y.to(device), truth)
+        return batch.change_tensors(lambda x: x.to(device))
 
     def training_step(self, batch: Batch, index: int) -> torch.Tensor:
-        """Lightning's."""
-        loss = self.loss(batch)
+        """Lightning's: the loss of a batch, or of the steps taken with a group of them."""
+        loss = self.loss(batch) if self.automatic_optimization else self._step_through(batch)
         self.log("train", loss, on_step=False, on_epoch=True, batch_size=len(batch.y), sync_dist=True)
+        return loss
+
+    def _step_through(self, group: Batch) -> torch.Tensor:
+        """A step for each whole batch of a group; their mean loss. Lightning counts the group as one step."""
+        optimiser = cast(LightningOptimizer, self.optimizers())
+        schedule = cast(torch.optim.lr_scheduler.LambdaLR, self.lr_schedulers())
+        fit = self.recipe.fit
+        if self.steps is None:
+            adam = cast(CountedAdam, optimiser.optimizer)
+            self.steps = GraphedSteps(self.loss, self.model.network, adam, _CLIP, group, fit.batch)
+        n = len(group) // fit.batch
+        rates = [fit.learning_rate * self.relative_learning_rate(schedule.last_epoch + k) for k in range(n)]
+        loss = self.steps.take_steps(group, rates)
+        optimiser.step()
+        for _ in range(n):
+            schedule.step()
         return loss
 
     def validation_step(self, batch: Batch, index: int) -> None:
@@ -120,9 +145,14 @@ class PointNetworkModule(lightning.LightningModule):
         widths = [self.ln_width] if isinstance(self.ln_width, nn.Parameter) else []
         fitted = [*self.model.network.parameters(), *widths]
         s = self.recipe.fit
-        # Lightning does not clip the gradients of a fused optimiser in mixed precision.
-        fused = self.device.type == "cpu" and s.precision == "32-true"
-        optimiser = torch.optim.Adam(fitted, lr=s.learning_rate, fused=fused or None)
+        optimiser: torch.optim.Adam
+        if self.automatic_optimization:
+            # Lightning does not clip the gradients of a fused optimiser in mixed precision.
+            fused = self.device.type == "cpu" and s.precision == "32-true"
+            optimiser = torch.optim.Adam(fitted, lr=s.learning_rate, fused=fused or None)
+        else:
+            on_gpu = self.device.type == "cuda"
+            optimiser = CountedAdam(fitted, lr=s.learning_rate, fused=True, capturable=on_gpu)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.relative_learning_rate)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -135,6 +165,11 @@ class PointNetworkModule(lightning.LightningModule):
         """Inverse."""
         check_seal(checkpoint.get("seal"), checkpoint["state_dict"], self.origin, Path("checkpoints/last.ckpt"))
         self.plateau.restore(checkpoint["plateau"])
+        # How a step is computed is this run's, whatever device the other one had.
+        for state in checkpoint["optimizer_states"]:
+            for group in state["param_groups"]:
+                group["lr"] = float(group["lr"])
+                group["capturable"] = not self.automatic_optimization and self.device.type == "cuda"
 
 
 class PlateauSchedule:
@@ -240,7 +275,8 @@ def fit_point_network(
     kind = choose_device(device).type
     # Of several processes, each moves the spectra to its own device.
     moved, later = (source.to(kind), None) if devices == 1 else (source, kind)
-    module = PointNetworkModule(model, recipe, check=check)
+    by_groups = devices == 1 and allows_graphed_steps(recipe, kind)
+    module = PointNetworkModule(model, recipe, check=check, by_groups=by_groups)
     epoch = partial(getattr, module, "current_epoch")
     train = Batches(moved, parts[0], s.batch, recipe.augment, s.seed, epoch, later)
     module.total_steps = s.epochs * len(train)
@@ -253,9 +289,10 @@ def fit_point_network(
     callbacks: list[Callback] = [best, EarlyStopping(monitor, patience=s.stop_epochs), EpochLogger(folder, quiet)]
     if s.average_decay > 0:
         callbacks.append(EMAWeightAveraging(decay=s.average_decay))
-    trainer = _make_trainer(s, callbacks, device, devices)
+    trainer = _make_trainer(s, callbacks, device, devices, None if by_groups else _CLIP)
     last = folder / "checkpoints" / "last.ckpt"
-    loaders = DataLoader(train, batch_size=None), DataLoader(validate, batch_size=None)
+    source_of_steps = BatchGroups(train) if by_groups else train
+    loaders = DataLoader(source_of_steps, batch_size=None), DataLoader(validate, batch_size=None)
     begun = str(last) if resume and last.is_file() else None
     trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
     # The folder's own, as a copied run's checkpoint names the folder that it was copied from.
@@ -266,14 +303,22 @@ def fit_point_network(
     return model.cpu().eval()
 
 
-def _make_trainer(s: PointFitSettings, callbacks: list[Callback], device: str, devices: int) -> lightning.Trainer:
+def allows_graphed_steps(recipe: Recipe, device: str) -> bool:
+    """Whether a recipe's steps can be recorded: on CUDA, unless they wait for it or weights are averaged over steps."""
+    plain = recipe.fit.precision == "32-true" and not recipe.fit.average_decay
+    return device == "cuda" and plain and recipe.loss in HISTORY_LOSSES
+
+
+def _make_trainer(
+    s: PointFitSettings, callbacks: list[Callback], device: str, devices: int, clip: float | None
+) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(device, device),
         devices=devices,
         strategy="auto" if devices == 1 else DDPStrategy(start_method="spawn", find_unused_parameters=True),
         max_epochs=s.epochs,
         precision=s.precision,
-        gradient_clip_val=_CLIP,
+        gradient_clip_val=clip,
         callbacks=callbacks,
         logger=False,
         enable_progress_bar=False,

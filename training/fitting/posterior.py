@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,6 @@ from napari_sfh.errors import ComputeError
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import FRACTIONS, compute_pit
-from napari_sfh.model.encoding import Features
 from napari_sfh.model.ood import OOD_STATISTICS
 from napari_sfh.model.posterior import DEQUANTISATION_SIGMA, Posterior, make_base_points
 from napari_sfh.model.sfh_model import SfhModel
@@ -43,14 +44,26 @@ class FlowTrainingSet:
     y: torch.Tensor  # (N, T)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference mode: weights that move in it could not be fitted afterwards
 def collect_flow_training_set(model: SfhModel, batches: Batches, device: str = "cpu") -> FlowTrainingSet:
-    """Run the point network over batches on a device; what it says comes back to the CPU."""
+    """Run the point network over batches on a device; what it says comes back to the CPU.
+
+    Parameters
+    ----------
+    model : SfhModel
+    batches : iterable of Batch
+    device : str
+
+    Returns
+    -------
+    FlowTrainingSet
+        On the CPU.
+    """
     parts: list[tuple[torch.Tensor, ...]] = []
     model.to(device)
     for batch in batches:
         mu, context, latent = model.locate(batch.features.to(device))
-        parts.append((mu.cpu(), context.cpu(), latent.cpu(), batch.y))
+        parts.append((mu.cpu(), context.cpu(), latent.cpu(), batch.y.cpu()))
     model.cpu()
     return FlowTrainingSet(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
@@ -139,7 +152,21 @@ class HeldOutMeasurements:
 
 
 def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str, torch.Tensor]:
-    """True values of every scalar and vector; masses and means are the simulation's own, not the basis'."""
+    """True values of every scalar and vector; masses and means are the simulation's own, not the basis'.
+
+    Parameters
+    ----------
+    y : tensor (N, T)
+        Label vectors of the batch.
+    batch : Batch
+        N objects.
+    model : SfhModel
+
+    Returns
+    -------
+    dict of str to tensor
+        (N,) of scalars, (N, A) of vectors.
+    """
     if not model.targets.n_age:
         return batch.truth
     derived = model.derive(y)
@@ -149,7 +176,14 @@ def truth_from_batch(y: torch.Tensor, batch: Batch, model: SfhModel) -> dict[str
 
 @torch.inference_mode()
 def measure_held_out(
-    model: SfhModel, basis: TemplateBasis, source: SpectraSource, rows: I64, recipe: Recipe, draws: int, seed: int
+    model: SfhModel,
+    basis: TemplateBasis,
+    source: SpectraSource,
+    rows: I64,
+    recipe: Recipe,
+    draws: int,
+    seed: int,
+    device: str = "cpu",
 ) -> HeldOutMeasurements:
     """Draw the posteriors of held-out spectra, and measure what calibration and warnings are fitted to.
 
@@ -166,6 +200,8 @@ def measure_held_out(
         How the spectra are made worse.
     draws, seed : int
         Draws per object, and the seed of noise and draws.
+    device : str
+        cpu, cuda or mps: where network and posterior are computed.
 
     Returns
     -------
@@ -177,24 +213,24 @@ def measure_held_out(
     names = (*targets.scalars, *targets.vectors)
     kept = basis if targets.n_age else None
     bundle = Bundle("", Path(), "", {}, source.instrument, targets, basis.filters, kept, model, source.features)
-    base = make_base_points(draws, targets.size)
+    base = make_base_points(draws, targets.size).to(device)
+    there = model if device == "cpu" else copy.deepcopy(model).to(device)
     columns: dict[str, list[torch.Tensor]] = {}
 
     def keep(name: str, value: torch.Tensor) -> None:
         columns.setdefault(name, []).append(value)
 
     for batch in Batches(source, rows, _CHUNK, settings, seed):
-        mu, context, latent = model.locate(batch.features)
+        mu, context, latent = there.locate(batch.features.to(device))
         for lo in range(0, len(mu), 64):
             part = slice(lo, lo + 64)
-            made = model.draw(mu[part], context[part], base)
-            truth = truth_from_batch(batch.y[part], _slice_batch(batch, part), model)
+            made, cut = there.draw(mu[part], context[part], base), batch.change_tensors(itemgetter(part))
+            truth = truth_from_batch(cut.y, cut, model)
             for name in names:
-                keep(name, compute_pit(made[name], truth[name], bounds=name in FRACTIONS))
-            features = _slice_batch(batch, part).features
+                keep(name, compute_pit(made[name], truth[name].to(device), bounds=name in FRACTIONS).cpu())
             out = _point_values(made, latent[part])
-            signs, away, seen = inference.compute_ood_statistics(features, bundle, out)
-            for key, value in (("signs", signs), ("away", away), ("seen", seen), ("latent", latent[part])):
+            signs, away, seen = inference.compute_ood_statistics(cut.features, bundle, out)
+            for key, value in (("signs", signs), ("away", away), ("seen", seen), ("latent", latent[part].cpu())):
                 keep(key, value)
         keep("lg_snr", batch.features.lg_snr[:, 0])
     done = {k: torch.cat(v) for k, v in columns.items()}
@@ -214,7 +250,13 @@ def derive_held_out_settings(settings: AugmentSettings) -> AugmentSettings:
 
 
 def calibrate_model(
-    model: SfhModel, basis: TemplateBasis, source: SpectraSource, parts: tuple[I64, I64], recipe: Recipe, say: LogLine
+    model: SfhModel,
+    basis: TemplateBasis,
+    source: SpectraSource,
+    parts: tuple[I64, I64],
+    recipe: Recipe,
+    say: LogLine,
+    device: str = "cpu",
 ) -> None:
     """Measure calibration levels and out-of-depth thresholds, in place.
 
@@ -222,6 +264,8 @@ def calibrate_model(
     ----------
     parts : (rows that were trained on, held-out rows)
         Subspace and critic come from the first; levels, densities and thresholds from the second.
+    device : str
+        cpu, cuda or mps: where posteriors are drawn.
     """
     p, seed = recipe.posterior, recipe.fit.seed
     rng = np.random.default_rng([seed, 11])
@@ -232,7 +276,7 @@ def calibrate_model(
     loss = fit_ood_classifier(model.depth, basis, source, parts[0], derive_held_out_settings(recipe.augment), seed)
     say(f"out-of-depth critic: cross-entropy {loss:.3f}")
     half = len(parts[1]) // 2
-    held = measure_held_out(model, basis, source, parts[1], recipe, p.calibration_draws, seed + 2)
+    held = measure_held_out(model, basis, source, parts[1], recipe, p.calibration_draws, seed + 2, device)
     model.calibration.fit(held.ranks, held.lg_snr, draws=p.calibration_draws)
     say(f"calibrated on {len(held.lg_snr)} held-out spectra")
     # Density and scatter from one half, thresholds from the other: a density knows the spectra that made it.
@@ -264,14 +308,7 @@ def _point_values(made: dict[str, torch.Tensor], latent: torch.Tensor) -> dict[s
     if "mass_frac" in made:
         out |= {"mass_frac": made["mass_frac"].mean(1), "mh": made["mh"].median(1).values}
     out["latent"] = latent
-    return {k: v.numpy() for k, v in out.items()}
-
-
-def _slice_batch(batch: Batch, part: slice) -> Batch:
-    """Some objects of a batch."""
-    f = batch.features
-    features = Features(f.spectrum[part], f.photometry[part], f.lg_snr[part], f.redshift[part])
-    return Batch(features, batch.y[part], {k: v[part] for k, v in batch.truth.items()})
+    return {k: v.cpu().numpy() for k, v in out.items()}
 
 
 def make_stderr_logger(quiet: bool) -> LogLine:

@@ -51,6 +51,17 @@ def make_seal(state: Mapping[str, torch.Tensor], origin: str) -> dict[str, Any]:
 def check_seal(seal: Mapping[str, Any] | None, state: Mapping[str, torch.Tensor], origin: str, path: Path) -> None:
     """Refuse a state that was altered, or belongs to another run; files of earlier versions have no seal.
 
+    Parameters
+    ----------
+    seal : mapping or None
+        As `make_seal` made it.
+    state : mapping of str to tensor
+        What was read with it.
+    origin : str
+        Identity of this run.
+    path : Path
+        Of the file, for messages.
+
     Raises
     ------
     SfhInputError
@@ -131,7 +142,8 @@ def describe_training(
     ----------
     recipe : Recipe
     facts : dict
-        Of the training data: ``n``, ``data_sha256``, ``noise`` and, where weights were trained further, ``start``.
+        Of the training data: ``n``, ``data_sha256``, ``noise``; ``start`` of weights that were trained further, and
+        the trials of a ``search``.
     command : str
         Command line.
     device : str
@@ -155,7 +167,7 @@ def describe_training(
         "n": facts["n"],
         "data_sha256": facts["data_sha256"],
         "noise": facts["noise"],
-        **({"start": facts["start"]} if "start" in facts else {}),
+        **{key: facts[key] for key in ("start", "search") if key in facts},
         "epochs": len(epochs),
         "best_epoch": None if best is None else best.epoch + 1,
         "best_validation_loss": None if best is None else best.val,

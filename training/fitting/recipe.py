@@ -151,6 +151,24 @@ class TargetSettings:
 
 
 @dataclass(frozen=True)
+class SearchSettings:
+    """Short trainings that choose settings before the long one, see `selection.recipe_search`; none by default.
+
+    ``choices`` names settings of the network and the optimiser, each with the values to choose from, as
+    ``"fit.learning_rate" = [5e-4, 2e-3]``; ``n`` objects are fitted for ``epochs``.
+    """
+
+    trials: Annotated[int, Ge(0)] = 0
+    n: Count = 10_000
+    epochs: Count = 3
+    choices: Mapping[str, Any] = field(default_factory=dict)
+
+
+#: Settings that a search may choose: they change neither the objects nor what the loss is, so that losses compare.
+_SEARCHED_FIT = ("batch", "learning_rate", "schedule", "plateau_epochs", "plateau_factor", "average_decay")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """A training run, complete and valid."""
 
@@ -166,6 +184,7 @@ class Recipe:
     posterior: PosteriorSettings = field(default_factory=PosteriorSettings)
     targets: TargetSettings = field(default_factory=TargetSettings)
     features: FeatureSettings = field(default_factory=FeatureSettings)
+    search: SearchSettings = field(default_factory=SearchSettings)
     instrument: str = DEFAULT_INSTRUMENT
     data: str = ""  # a table of objects with labels, in place of the prior's
 
@@ -233,6 +252,7 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
         "posterior": PosteriorSettings,
         "targets": TargetSettings,
         "features": FeatureSettings,
+        "search": SearchSettings,
     }
     for key, cls in sections.items():
         table[key] = read_section(cls, table.get(key, {}), where, key)
@@ -247,8 +267,29 @@ def make_recipe(values: Mapping[str, Any], where: str) -> Recipe:
     return recipe
 
 
+def replace_recipe_settings(recipe: Recipe, changes: Mapping[str, Any], where: str = "") -> Recipe:
+    """The recipe with other values of some settings, by dotted names such as ``fit.batch``.
+
+    Raises
+    ------
+    SfhInputError
+        A setting that is unknown, or a value that it cannot have; ``where`` names the source.
+    """
+    values = json.loads(json.dumps(recipe.to_json()))
+    for name, value in changes.items():
+        section, _, key = name.partition(".")
+        values[section][key] = value
+    return make_recipe(values, where or recipe.name)
+
+
 def validate_network(recipe: Recipe, where: str) -> None:
     """Check that a recipe's network, loss, targets and instrument go together.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    where : str
+        Its source, for messages.
 
     Raises
     ------
@@ -276,9 +317,27 @@ def validate_network(recipe: Recipe, where: str) -> None:
         )
 
 
+def _validate_search(recipe: Recipe, where: str) -> None:
+    """Each value of each choice must make a recipe."""
+    search = recipe.search
+    if bool(search.trials) != bool(search.choices):
+        raise SfhInputError(f"{where}: [search] needs both trials and [search.choices]; give both or leave it out")
+    plain = replace(recipe, search=SearchSettings())
+    for name, values in search.choices.items():
+        section, _, key = name.partition(".")
+        if not (section == "network" and key) and not (section == "fit" and key in _SEARCHED_FIT):
+            known = ", ".join(f"fit.{k}" for k in _SEARCHED_FIT)
+            raise SfhInputError(f"{where}: search.choices {name!r}: choose from network.*, {known}")
+        if not isinstance(values, list | tuple) or not values:
+            raise SfhInputError(f"{where}: search.choices {name!r} = {values!r} must be a list of values")
+        for value in values:
+            replace_recipe_settings(plain, {name: value}, f"{where}, search.choices {name!r}")
+
+
 def _validate(recipe: Recipe, where: str) -> None:
     """Ranges and combinations."""
     validate_network(recipe, where)
+    _validate_search(recipe, where)
     a = recipe.augment
     if recipe.fit.choose_by == "independent" and not recipe.targets.make().n_age:
         raise SfhInputError(f"{where}: choose_by = 'independent' needs [targets] kind = 'history'; leave it out")

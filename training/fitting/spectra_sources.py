@@ -15,6 +15,8 @@ import zipfile
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -29,6 +31,7 @@ from napari_sfh.model.encoding import Features, FeatureSettings, encode_observat
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import HistoryTargets, Targets
 from napari_sfh.training.fitting.augmentation import augment_spectra, draw_snr, drop_wavelengths_and_bands
+from napari_sfh.training.fitting.device.side_stream import SideStream
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.prior.distributions import Dist
 from napari_sfh.training.prior.prior_config import PriorConfig
@@ -50,8 +53,10 @@ HISTORIES = HistoryTargets()
 #: How inputs are encoded unless a recipe says otherwise.
 PLAIN_FEATURES = FeatureSettings()
 _CHUNK = 1024
-#: Batches in preparation on the host while a device works, one thread each.
+#: Groups in preparation on the host while a device works, one thread each.
 _AHEAD = 4
+#: Objects that a device makes at a time: a group of batches, as the host starts a device's work one array at a time.
+_GROUP_OBJECTS = 4096
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,34 @@ class Batch:
     y: torch.Tensor
     truth: dict[str, torch.Tensor]
 
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def change_tensors(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        """The same with every tensor (N, ...) changed: moved to a device, or cut to some objects."""
+        f = self.features
+        features = Features(change(f.spectrum), change(f.photometry), change(f.lg_snr), change(f.redshift))
+        return Batch(features, change(self.y), {k: change(v) for k, v in self.truth.items()})
+
+    def list_tensors(self) -> list[torch.Tensor]:
+        """Every tensor, in an order that is that of all batches of one source."""
+        f = self.features
+        return [f.spectrum, f.photometry, f.lg_snr, f.redshift, self.y, *self.truth.values()]
+
 
 def split_rows(n: int, seed: int) -> tuple[I64, I64, I64]:
     """Row numbers of training, validation and test: a permutation that depends on ``n`` and ``seed`` only.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    seed : int
+
+    Returns
+    -------
+    training, validation, test : int array
+        Rising row numbers; together each of 0 to n - 1 once.
 
     Raises
     ------
@@ -415,24 +445,55 @@ class Batches(IterableDataset[Batch]):
         return max(1, len(self.rows) // self.batch) if self.epoch else -(-len(self.rows) // self.batch)
 
     def __iter__(self) -> Iterator[Batch]:
+        for group in self.iterate_groups():
+            for lo in range(0, len(group), self.batch):
+                part = slice(lo, lo + self.batch)
+                yield group if len(group) <= self.batch else group.change_tensors(itemgetter(part))
+
+    def iterate_groups(self) -> Iterator[Batch]:
+        """Several batches at a time in one `Batch`: as many as a device makes together, one on a processor."""
         if self.device is not None:
             self.source, self.device = self.source.to(self.device), None
         epoch = self.epoch() if self.epoch else 0
         rank, processes = _rank_and_processes() if self.epoch else (0, 1)
         rows = self.rows
         if self.epoch:
-            rows = np.random.default_rng([self.seed, epoch, 0]).permutation(rows)
+            rows = np.random.default_rng([self.seed, epoch, 0]).permutation(rows)[: len(self) * self.batch]
         make = self.source.training_batch if self.epoch else self.source.batch
+        together = max(1, _GROUP_OBJECTS // self.batch) if self.source.on_device and processes == 1 else 1
+        size = together * self.batch
 
-        def batch(k: int) -> Batch:
+        def group(k: int) -> Batch:
             # Rank 0 comes to nothing in a seed: one process makes what it always made.
             rng = np.random.default_rng([self.seed, epoch, 1 + k, rank])
-            whole = rows[k * self.batch : (k + 1) * self.batch]
-            return make(np.sort(np.array_split(whole, processes)[rank]), self.settings, rng)
+            mine = np.array_split(rows[k * size : (k + 1) * size], processes)[rank]
+            order = np.argsort(mine, kind="stable")
+            made = make(mine[order], self.settings, rng)
+            if together == 1:
+                return made
+            # Rows are read in their order; batches are made of them in the pass's.
+            where = made.features.spectrum.device
+            place = torch.from_numpy(np.argsort(order)).to(where)
+            return made.change_tensors(lambda x: x.to(where)[place])
 
-        numbers = range(len(self))
-        # On a device the host draws the next batches while the network works; a processor has no hands free for that.
-        yield from prefetch_in_threads(batch, numbers, _AHEAD) if self.source.on_device else map(batch, numbers)
+        numbers = range(-(-len(rows) // size))
+        if not self.source.on_device:
+            yield from map(group, numbers)
+            return
+        # On a device the host draws the next groups while the network works; a processor has no hands free for that.
+        side: SideStream[Batch] = SideStream()
+        for made in prefetch_in_threads(lambda k: side.run(partial(group, k)), numbers, _AHEAD):
+            yield side.hand_over(made)
+
+
+class BatchGroups(IterableDataset[Batch]):
+    """The groups of `Batches`, for a data loader whose reader cuts them itself."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.batches.iterate_groups()
 
 
 def _rank_and_processes() -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """A training run, in stages. Each leaves a file in the run's folder from which an interrupted run goes on.
 
+    search.json           what the recipe's search tried, if it asks for one
     fresh.npz             noiseless set of the recipe's prior (unless a stored set is named, or the source is endless)
     checkpoints/          of the point network, after every epoch (Lightning)
     state.pt              stage one done: the point network
@@ -48,6 +49,7 @@ from napari_sfh.training.fitting.posterior import (
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.selection.coverage_rule import measure_min_coverage
 from napari_sfh.training.fitting.selection.independent_check import IndependentCheck, make_independent_check
+from napari_sfh.training.fitting.selection.recipe_search import SEARCH, select_recipe_settings
 from napari_sfh.training.fitting.spectra_sources import Batches
 from napari_sfh.training.fitting.training_data import TrainingData, load_training_data
 from napari_sfh.training.fitting.transfer.added_bands import extend_network, has_added_bands
@@ -113,6 +115,7 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         with log.time_stage("data"):
             data = options.data or (Path(recipe.data) if recipe.data else None)
             material = load_training_data(recipe, data, folder / FRESH, say, device)
+        recipe = _choose_settings(recipe, material, options, device, log, say)
         start = _load_start(options.start, recipe, material)
         with log.time_stage("network"):
             model = _obtain_point_network(recipe, material, options, device, start)
@@ -122,7 +125,8 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
         with log.time_stage("posterior"):
             _obtain_flow(model, recipe, material, folder, device, say, start)
         with log.time_stage("calibration"):
-            calibrate_model(model, material.basis, material.spectra, (material.train, material.held_out), recipe, say)
+            parts = (material.train, material.held_out)
+            calibrate_model(model, material.basis, material.spectra, parts, recipe, say, device)
         noise = load_prior(recipe.prior).noise
         material.facts["min_coverage"] = measure_min_coverage(recipe.augment, noise, material.instrument)
         record = provenance.describe_training(
@@ -219,7 +223,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
     """Refuse a folder that holds another run; note the recipe."""
-    held = [name for name in (FRESH, POINT, FLOW, BUNDLE, "checkpoints") if (folder / name).exists()]
+    held = [name for name in (FRESH, SEARCH, POINT, FLOW, BUNDLE, "checkpoints") if (folder / name).exists()]
     if held and not resume:
         raise SfhInputError(
             f"--output {folder}: holds a run already ({held[0]}); add --resume or choose another folder"
@@ -254,6 +258,23 @@ def _first_difference(there: dict[str, Any], wanted: dict[str, Any], prefix: str
         if old != new:
             return f"{prefix}{key} = {old!r}, not {new!r}"
     return "the same settings"
+
+
+def _choose_settings(
+    recipe: Recipe, material: TrainingData, options: TrainingOptions, device: str, log: StageTimer, say: LogLine
+) -> Recipe:
+    """The recipe with the settings that its search finds best; what was tried goes into the facts."""
+    if not recipe.search.trials:
+        return recipe
+    if options.start is not None:
+        raise SfhInputError(f"--from {options.start}: its network is made already; leave out [search] of the recipe")
+    rows = (material.train, material.held_out)
+    with log.time_stage("search"):
+        chosen, tried = select_recipe_settings(
+            recipe, material.spectra, rows, material.basis, options.output, say, device
+        )
+    material.facts["search"] = tried
+    return chosen
 
 
 def _load_start(name: str | Path | None, recipe: Recipe, material: TrainingData) -> Bundle | None:

@@ -69,7 +69,19 @@ def averaging_matrix(age_gyr: NDArray[np.floating], edges_gyr: F64 = SUB_EDGES_G
 
 
 def interpolation_matrix(nodes: NDArray[np.floating], x: NDArray[np.floating]) -> F64:
-    """Weights (len(x), len(nodes)) that interpolate linearly between ``nodes``, constant outside."""
+    """Weights that interpolate linearly between nodes, constant outside.
+
+    Parameters
+    ----------
+    nodes : array (n,)
+        Rising.
+    x : array (m,)
+
+    Returns
+    -------
+    array (m, n)
+        Rows sum to one.
+    """
     index, share = find_bracket(np.asarray(nodes, dtype=np.float64), np.asarray(x))
     matrix = np.zeros((index.size, len(nodes)))
     matrix[np.arange(index.size), index] = 1.0 - share

@@ -78,7 +78,19 @@ def load_dust_grid() -> DustGrid:
 
 
 def bin_dust_emission(grid: DustGrid, edges_aa: F64) -> DustGrid:
-    """The grid's emission as means over bins with edges (K + 1,); integrals stay those of all wavelengths."""
+    """The grid's emission as means over bins with edges (K + 1,); integrals stay those of all wavelengths.
+
+    Parameters
+    ----------
+    grid : DustGrid
+    edges_aa : array (K + 1,)
+        Angstrom, rising.
+
+    Returns
+    -------
+    DustGrid
+        On the middles of the K bins.
+    """
     binned = average_over_bins(grid.emission, grid.wave_aa, edges_aa).astype(np.float32)
     return replace(grid, wave_aa=0.5 * (edges_aa[1:] + edges_aa[:-1]), emission=binned)
 
@@ -104,7 +116,20 @@ def weigh_dust_models(grid: DustGrid, q_pah: F64, u_min: F64, gamma: F64) -> NDA
 
 
 def compute_dust_spectra(grid: DustGrid, q_pah: F64, u_min: F64, gamma: F64) -> F32:
-    """Emission (N, n) per Angstrom of dust that emits a unit of energy; arguments as of `weigh_dust_models`."""
+    """Emission of dust that emits a unit of energy.
+
+    Parameters
+    ----------
+    grid : DustGrid
+        With n wavelengths.
+    q_pah, u_min, gamma : array (N,)
+        As of `weigh_dust_models`.
+
+    Returns
+    -------
+    array (N, n)
+        Per Angstrom.
+    """
     models = grid.emission.reshape(-1, grid.emission.shape[-1])
     return np.asarray(weigh_dust_models(grid, q_pah, u_min, gamma).astype(np.float32) @ models, dtype=np.float32)
 

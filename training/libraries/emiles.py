@@ -171,7 +171,22 @@ def _read_spectrum(content: bytes, label: str) -> tuple[NDArray[np.float64], NDA
 
 
 def emiles_fwhm_aa(wave_aa: NDArray[np.float64]) -> NDArray[np.float64]:
-    """FWHM in Angstrom of E-MILES at air wavelengths (MILES has its middle part)."""
+    """Resolution of E-MILES; MILES has its middle part.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Angstrom in air.
+
+    Returns
+    -------
+    array (n,)
+        FWHM, Angstrom.
+
+    References
+    ----------
+    Vazdekis et al. (2016, MNRAS 463, 3409)
+    """
     return np.select(
         [wave_aa < 3060.2, wave_aa < 3541.4, wave_aa < 8950.4],
         [3.0, 5.0, 2.51],

@@ -108,7 +108,20 @@ def load_johnson_v_filter() -> Filter:
 
 
 def make_air_filter(name: str, camera: str, wave_aa: F64, throughput: F64) -> Filter:
-    """A filter from a curve in vacuum."""
+    """A filter from a curve in vacuum.
+
+    Parameters
+    ----------
+    name, camera : str
+    wave_aa : array (n,)
+        Vacuum wavelengths, Angstrom.
+    throughput : array (n,)
+        Total, in photons, of any scale.
+
+    Returns
+    -------
+    Filter
+    """
     wave = np.asarray(wave_aa, dtype=np.float64)
     air = np.where(wave > _AIR_FROM_AA, vacuum_to_air(np.maximum(wave, _AIR_FROM_AA)), wave)
     return Filter.from_curve(name, camera, air, throughput)

@@ -91,7 +91,20 @@ class NebularGrid:
 
 
 def ionising_rate(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> F64:
-    """Photons per second below the Lyman limit of spectra (..., n) in Lsun/AA; 0 for a library without that light."""
+    """Photons below the Lyman limit.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Angstrom.
+    light : array (..., n)
+        Lsun/AA.
+
+    Returns
+    -------
+    array (...)
+        Photons per second; 0 for a library without that light.
+    """
     below = np.asarray(wave_aa) <= LYMAN_AA
     wave = np.asarray(wave_aa, dtype=np.float64)[below]
     if wave.size < 2:

@@ -88,7 +88,22 @@ def _effective_width_aa(band: Filter) -> float:
 
 
 def convolve_to_instrument(light: NDArray[np.floating], wave_aa: F64, fwhm_aa: F64, grid: SpectrumGrid) -> F32:
-    """Spectra (..., n) of resolution ``fwhm_aa`` (n,) as an instrument sees them, on its grid: (..., W).
+    """Spectra as an instrument sees them, on its grid.
+
+    Parameters
+    ----------
+    light : array (..., n)
+    wave_aa : array (n,)
+        Angstrom in air.
+    fwhm_aa : array (n,)
+        Resolution of the spectra, Angstrom.
+    grid : SpectrumGrid
+        W pixels.
+
+    Returns
+    -------
+    array (..., W)
+        In the unit of ``light``.
 
     Raises
     ------
@@ -154,14 +169,40 @@ def average_over_bins(light: NDArray[np.floating], wave_aa: F64, edges_aa: F64) 
 
 
 def v_band_luminosity(light: NDArray[np.floating], wave_aa: F64) -> F64:
-    """V-band luminosity in solar units of spectra (..., n) in Lsun/AA."""
+    """V-band luminosity of spectra.
+
+    Parameters
+    ----------
+    light : array (..., n)
+        Lsun/AA.
+    wave_aa : array (n,)
+        Angstrom in air.
+
+    Returns
+    -------
+    array (...)
+        Solar units of the V band.
+    """
     band = filter_curves.load_johnson_v_filter()
     flux = filters.mean_flux_density(band, wave_aa, light) * (nebular.L_SUN_ERG_S / AREA_10PC_CM2)
     return flux / filters.flux_from_ab(band, SUN_V_AB)
 
 
 def line_binning_matrix(line_wave_aa: F64, edges_aa: F64) -> F64:
-    """Contribution (L, K) per AA of lines to the bins of a coarse grid: all of a line in the bin that holds it."""
+    """Contribution of lines to the bins of a coarse grid: all of a line in the bin that holds it.
+
+    Parameters
+    ----------
+    line_wave_aa : array (L,)
+        Angstrom.
+    edges_aa : array (K + 1,)
+        Angstrom, rising.
+
+    Returns
+    -------
+    array (L, K)
+        Per Angstrom.
+    """
     number = np.searchsorted(edges_aa, line_wave_aa) - 1
     inside = (number >= 0) & (number < edges_aa.size - 1)
     matrix = np.zeros((line_wave_aa.size, edges_aa.size - 1))

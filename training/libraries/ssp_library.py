@@ -203,7 +203,19 @@ def _line_offset_aa(wave_aa: F64, light: F64, line: float) -> float:
 
 
 def detect_air_or_vacuum(wave_aa: NDArray[np.floating], light: NDArray[np.floating]) -> str:
-    """``air`` or ``vacuum``, whichever the lines of an old spectrum lie closer to; empty where there are none."""
+    """``air`` or ``vacuum``, whichever the lines of an old spectrum lie closer to; empty where there are none.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Angstrom.
+    light : array (n,)
+        Of an old population.
+
+    Returns
+    -------
+    str
+    """
     offset = measure_line_offsets_aa(wave_aa, light)
     found = np.isfinite(offset)
     if found.sum() < 2:

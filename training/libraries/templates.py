@@ -168,6 +168,18 @@ def prepare_templates(
 def templates_cache_path(library: str, instrument: Instrument | None = None, cache: Path | None = None) -> Path:
     """Where the templates of a library for an instrument are kept.
 
+    Parameters
+    ----------
+    library : str
+    instrument : Instrument, optional
+        muse-hst unless given.
+    cache : Path, optional
+        Folder.
+
+    Returns
+    -------
+    Path
+
     Raises
     ------
     SfhInputError

@@ -89,7 +89,18 @@ def read_xsl_spectrum(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float
 
 
 def xsl_fwhm_aa(wave_aa: NDArray[np.float64]) -> NDArray[np.float64]:
-    """FWHM in Angstrom, of the three arms of X-shooter."""
+    """Resolution of the three arms of X-shooter.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Angstrom in air.
+
+    Returns
+    -------
+    array (n,)
+        FWHM, Angstrom.
+    """
     sigma_kms = np.select([wave_aa < 5450.0, wave_aa < 9940.0], [13.0, 11.0], default=16.0)
     return wave_aa * sigma_kms / C_KMS * FWHM_PER_SIGMA
 

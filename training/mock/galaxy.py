@@ -79,7 +79,24 @@ def _draw_clusters(rng: np.random.Generator) -> tuple[F64, F64, F64, F64, F64]:
 
 
 def evaluate_mock_galaxy(x: F64, y: F64, edges_gyr: F64, mh_limits: tuple[float, float], seed: int) -> MockSkyPoints:
-    """The galaxy at the offsets ``x``, ``y`` (N,) in arcsec; clusters are placed by ``seed``."""
+    """The galaxy at the offsets ``x``, ``y`` (N,) in arcsec; clusters are placed by ``seed``.
+
+    Parameters
+    ----------
+    x, y : array (N,)
+        Offsets from the centre, arcsec.
+    edges_gyr : array (S + 1,)
+        Lookback times, Gyr.
+    mh_limits : (float, float)
+        [M/H] that the library holds.
+    seed : int
+        Places the clusters.
+
+    Returns
+    -------
+    MockSkyPoints
+        Arrays (N, ...).
+    """
     r, phi = _deproject_to_disc(x, y)
     arm = _arm_profile(r, phi)
     mass = _masses(x, y, r, arm, edges_gyr, seed)

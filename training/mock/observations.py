@@ -92,7 +92,19 @@ def make_hst_wcs() -> WCS:
 
 
 def pixel_offsets_arcsec(wcs: WCS, px: F64, py: F64) -> tuple[F64, F64]:
-    """Offsets (arcsec) on the cube's axes, +x to the west, of 0-based pixel positions; exact for tangent planes."""
+    """Offsets of pixel positions on the cube's axes; exact for tangent planes.
+
+    Parameters
+    ----------
+    wcs : astropy.wcs.WCS
+    px, py : array (N,)
+        Pixels, from 0.
+
+    Returns
+    -------
+    x, y : array (N,)
+        arcsec, +x to the west.
+    """
     cd = wcs.wcs.cd * 3600.0
     dx, dy = px - (wcs.wcs.crpix[0] - 1), py - (wcs.wcs.crpix[1] - 1)
     return -(cd[0, 0] * dx + cd[0, 1] * dy), cd[1, 0] * dx + cd[1, 1] * dy

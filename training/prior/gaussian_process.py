@@ -99,7 +99,23 @@ def _mean_at(t: F64, alpha: F64, at: F64, c: F64, polynomial: F64) -> F64:
 
 
 def gaussian_process_history(rng: np.random.Generator, edges_gyr: F64, p: Mapping[str, F64], max_age_gyr: float) -> F64:
-    """Cumulative curves (n, S+1) for Dirichlet concentrations ``alpha`` and ``lg_ssfr`` (log10 of 1/yr)."""
+    """Histories of a Gaussian process, see the head of the module.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    edges_gyr : array (S + 1,)
+        Lookback times, Gyr.
+    p : mapping of str to array (n,)
+        ``alpha``, the Dirichlet concentration, and ``lg_ssfr``, log10 of 1/yr.
+    max_age_gyr : float
+        Age of the Universe, Gyr.
+
+    Returns
+    -------
+    array (n, S + 1)
+        Fraction of the mass formed at or before each lookback time.
+    """
     shares = rng.standard_gamma(np.repeat(p["alpha"][:, None], 4, axis=1)) + 1e-9
     tx = np.cumsum(shares, axis=1)[:, :3] / shares.sum(1, keepdims=True)
     return gaussian_process_curve(tx, p["lg_ssfr"], edges_gyr, max_age_gyr)

@@ -43,6 +43,15 @@ def _distribution_field(low: float, high: float, default: float) -> Any:
     return field(default_factory=lambda: constant_distribution(default), metadata={"parse": parse})
 
 
+def _optional_distribution_field(low: float, high: float) -> Any:
+    """A field that holds a distribution within [low, high], or None; sets drawn earlier do not know it."""
+
+    def parse(value: Any, file: str, path: str) -> Dist:
+        return parse_distribution(value, f"{file}: {path}", (low, high))
+
+    return field(default=None, metadata={"parse": parse, **_LATER})
+
+
 def _optional_section_field(cls: type[DataclassInstance]) -> Any:
     """A field that holds a section, or None."""
     return field(default=None, metadata={"parse": partial(read_section, cls), **_LATER})
@@ -150,9 +159,22 @@ class Noise:
     redshift: Dist = _distribution_field(0, 20, 0.0)  # puts the sky lines and the notch into the rest frame
     error_scale_dex: Dist = _distribution_field(0, 0.5, 0.0)  # the reported error is wrong by a factor of this scatter
     wiggle: Dist = _distribution_field(0, 0.3, 0.0)  # standard deviation of smooth calibration errors, a fraction
+    wiggle_scale_aa: Dist | None = _optional_distribution_field(
+        50, 1e4
+    )  # their wavelengths; None: 150-3000 evenly in log
     notch: Dist = _distribution_field(0, 1, 0.0)  # probability that the laser notch is masked
     bad_pixels: Dist = _distribution_field(0, 0.9, 0.0)  # fraction of pixels masked at random
     edge_aa: Dist = _distribution_field(0, 1000, 0.0)  # pixels masked at the blue end
+
+
+@dataclass(frozen=True)
+class Blends:
+    """Stars between libraries, and a little beyond: see `simulator.library_blends`."""
+
+    n: Annotated[int, Ge(1), Le(200)] = 12  # kinds of such stars
+    share: Annotated[float, Ge(0), Le(1)] = 0.5  # of the objects that have them
+    beyond: Annotated[float, Ge(0), Le(0.5)] = 0.25  # how far beyond either library, in units of their difference
+    seed: int = 1
 
 
 def _read_depths(value: Any, file: str, path: str) -> dict[str, float]:
@@ -254,6 +276,7 @@ class PriorConfig:
     # Library -> youngest age in Gyr of a family of single ages: below it the library's stars are another's.
     youngest_gyr: Mapping[str, float] = field(default_factory=dict, metadata={"parse": _read_library_shares, **_LATER})
     dust_emission: DustEmission | None = _optional_section_field(DustEmission)
+    blends: Blends | None = _optional_section_field(Blends)
     source: str = field(default="", compare=False)  # the TOML text
 
     @property
@@ -313,6 +336,17 @@ def _as_json(value: Any) -> Any:
 
 def parse_prior(text: str, where: str) -> PriorConfig:
     """Validate the text of a prior file; ``where`` is its name in messages.
+
+    Parameters
+    ----------
+    text : str
+        TOML.
+    where : str
+        Its name, for messages.
+
+    Returns
+    -------
+    PriorConfig
 
     Raises
     ------

@@ -189,10 +189,25 @@ def steady_history(rng: np.random.Generator, edges_gyr: F64, p: FamilyParameters
 def add_bursts(
     rng: np.random.Generator, formed: F64, edges_gyr: F64, p: FamilyParameters, count: NDArray[np.int64]
 ) -> F64:
-    """Superimpose ``count`` (n,) box bursts; ``p`` holds age_gyr (the middle), width_gyr and mass, each (n, K).
+    """Superimpose box bursts of constant rate on histories.
 
-    ``mass`` is the burst's share of the final total mass. A burst that began less than half a width ago is cut at the
-    present.
+    A burst that began less than half a width ago is cut at the present.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    formed : array (n, S + 1)
+        Fraction of the mass formed at or before each lookback time.
+    edges_gyr : array (S + 1,)
+        Lookback times, Gyr.
+    p : mapping of str to array (n, K)
+        ``age_gyr`` (the middle), ``width_gyr`` and ``mass``, the burst's share of the final total mass.
+    count : int array (n,)
+        Bursts of each history, up to K.
+
+    Returns
+    -------
+    array (n, S + 1)
     """
     out = formed
     for k in range(p["mass"].shape[1]):

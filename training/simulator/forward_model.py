@@ -263,9 +263,19 @@ def synthesise_objects(
 
 
 def normalise_objects(flux: LargeArray, phot: LargeArray, instrument: Instrument) -> tuple[LargeArray, F32]:
-    """Spectra (N, W) over their mean in the instrument's window; band fluxes (N, B) over the same or over their own.
+    """Spectra over their mean in the instrument's window, and band fluxes over the same or over their own norm.
 
-    The bands are returned on the host.
+    Parameters
+    ----------
+    flux : array or tensor (N, W)
+    phot : array or tensor (N, B)
+    instrument : Instrument
+
+    Returns
+    -------
+    flux : array or tensor (N, W)
+    phot : array (N, B)
+        On the host.
     """
     xp = array_backend.find_backend(flux)
     if instrument.spectrum is not None:
@@ -451,18 +461,52 @@ def compute_band_fluxes(
 
 
 def sum_per_age_bin(values: F64, templates: Templates) -> F64:
-    """Sums over the sub-bins of each age bin: (N, S) to (N, A)."""
+    """Sums over the sub-bins of each age bin.
+
+    Parameters
+    ----------
+    values : array (N, S)
+    templates : Templates
+
+    Returns
+    -------
+    array (N, A)
+    """
     return np.add.reduceat(values, np.searchsorted(templates.bin_of_sub, np.arange(N_AGE)), axis=1)
 
 
 def compute_sub_bin_light_v(templates: Templates, params: ObjectParameters) -> F64:
-    """Intrinsic V-band light of each sub-bin, (N, S), solar luminosities per Msun formed in all."""
+    """Intrinsic V-band light of each sub-bin.
+
+    Parameters
+    ----------
+    templates : Templates
+    params : ObjectParameters
+        N objects.
+
+    Returns
+    -------
+    array (N, S)
+        Solar luminosities per Msun formed in all.
+    """
     weights = _mass_on_template_grid(params.mass, params.mh, templates.mh)
     return np.einsum("nzs,zs->ns", weights, templates.light_v, optimize=True).astype(np.float64)
 
 
 def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
-    """The truth on the 16 age bins."""
+    """The truth on the age bins.
+
+    Parameters
+    ----------
+    model : ForwardModel
+    params : ObjectParameters
+        N objects.
+
+    Returns
+    -------
+    Labels
+        Arrays (N,) and (N, A).
+    """
     t = model.templates
     light = compute_sub_bin_light_v(t, params)
     mass = sum_per_age_bin(params.mass, t)

@@ -55,7 +55,20 @@ class IndependentGalaxies:
 
 
 def simulate_independent_galaxies(templates: Templates, n: int, rng: np.random.Generator) -> IndependentGalaxies:
-    """``n`` galaxies of one library's stars and gas."""
+    """``n`` galaxies of one library's stars and gas.
+
+    Parameters
+    ----------
+    templates : Templates
+        Of one library.
+    n : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    IndependentGalaxies
+        Noiseless, over their norm.
+    """
     family = rng.integers(0, len(INDEPENDENT_FAMILIES), n).astype(np.int32)
     mass = np.stack([_history(templates, int(f), rng) for f in family])
     mh = np.clip(_metals(mass, templates, rng), templates.mh[0], templates.mh[-1])

@@ -26,12 +26,38 @@ DERIVED_LABELS: tuple[str, ...] = ("formation_gyr", "lg_age")
 
 
 def derive_formation_labels(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR) -> F32:
-    """Lookback times in Gyr (N, 9) of `FORMATION_PERCENTS`, from mass (N, S) between edges (S + 1,) in Gyr."""
+    """Lookback times by which `FORMATION_PERCENTS` of the mass had been formed.
+
+    Parameters
+    ----------
+    mass : array (N, S)
+        Formed between the edges, of any scale.
+    edges_gyr : array (S + 1,)
+        Lookback times, Gyr.
+
+    Returns
+    -------
+    array (N, 9)
+        Gyr.
+    """
     return compute_formation_times(sum_mass_from_oldest(mass), FORMED_FRACTIONS, edges_gyr).astype(np.float32)
 
 
 def derive_fine_lg_age(mass: NDArray[np.floating], edges_gyr: NDArray[np.floating]) -> F32:
-    """Mass-weighted mean log10 age in yr (N,) over intervals of lookback time with mass (N, S), at their middles."""
+    """Mass-weighted mean of log10 age, with ages at the middles of intervals of lookback time.
+
+    Parameters
+    ----------
+    mass : array (N, S)
+        Formed between the edges, of any scale.
+    edges_gyr : array (S + 1,)
+        Gyr.
+
+    Returns
+    -------
+    array (N,)
+        log10 of yr.
+    """
     edges = np.asarray(edges_gyr, np.float64)
     middle = np.log10(0.5 * (edges[1:] + edges[:-1])) + 9.0
     share = np.asarray(mass, np.float64) / np.sum(mass, axis=1, keepdims=True, dtype=np.float64)

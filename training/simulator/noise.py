@@ -55,6 +55,8 @@ _VARIANCE_FLOOR = 0.02  # of the window's, where absorption leaves no flux
 _SKY_SHARE_IN_ERRORS = 0.7  # of a sky residual's amplitude that the error array knows
 _SKY_REACH_AA = 6.0  # least half-width of a residual
 _WIGGLE_MODES, _WIGGLE_SAMPLING_AA = 5, 20.0
+_WIGGLE_RANGE_AA = (150.0, 3000.0)  # where a prior does not name wavelengths
+_WIGGLE_SAMPLES = 12.0  # points on the shortest wave, where it is shorter than that
 
 
 def add_observational_noise(
@@ -167,7 +169,10 @@ def add_spectral_noise(
     if broadened.any():
         broaden_noise(noise, variance, np.where(broadened, p.sigma_star_kms, grid.sigma_kms), grid)
     wiggle = config.wiggle.sample(rng, n)
-    flux = clean.flux * _calibration_wiggles(xp, wiggle, grid, rng) if np.any(wiggle > 0) else xp.copy(clean.flux)
+    if np.any(wiggle > 0):
+        flux = clean.flux * _calibration_wiggles(xp, wiggle, _draw_wiggle_scales(config, n, rng), grid, rng)
+    else:
+        flux = xp.copy(clean.flux)
     flux += noise
     wrong = 10 ** (config.error_scale_dex.sample(rng, n) * rng.standard_normal(n))
     error = xp.sqrt(variance) * xp.put(wrong)[:, None]
@@ -220,10 +225,15 @@ def _add_sky_residuals(
 
 
 def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, grid: SpectrumGrid) -> None:
-    """Pass noise through the convolution from ``sigma_star_kms`` (N,) to the grid's dispersion, in place; variance too.
+    """Pass noise through the convolution to the grid's dispersion, in place; its variance too.
 
-    One width in pixels stands for the whole spectrum (on MUSE's linear grid it varies by 19 %, on a logarithmic one not
-    at all). The variance becomes its local mean, not the variance of the smoothed noise: prep's convention.
+    Parameters
+    ----------
+    noise, variance : array or tensor (N, W)
+        Modified.
+    sigma_star_kms : array (N,)
+        Dispersion before, km/s.
+    grid : SpectrumGrid
     """
     xp = array_backend.find_backend(noise)
     n_wave, middle = grid.n_wave, grid.n_wave // 2
@@ -241,13 +251,22 @@ def broaden_noise(noise: LargeArray, variance: LargeArray, sigma_star_kms: F64, 
     variance[:] = xp.at_least(variance, 1e-12)
 
 
-def _calibration_wiggles(xp: ArrayBackend, amplitude: F64, grid: SpectrumGrid, rng: np.random.Generator) -> LargeArray:
-    """Smooth factors (N, W) with relative standard deviation ``amplitude`` (N,): cosines of 150-3000 AA."""
+def _draw_wiggle_scales(config: Noise, n: int, rng: np.random.Generator) -> F64:
+    """Wavelengths in Angstrom of the calibration's waves, (n, modes)."""
+    if config.wiggle_scale_aa is None:
+        return np.exp(rng.uniform(np.log(_WIGGLE_RANGE_AA[0]), np.log(_WIGGLE_RANGE_AA[1]), (n, _WIGGLE_MODES)))
+    return config.wiggle_scale_aa.sample(rng, n * _WIGGLE_MODES).reshape(n, _WIGGLE_MODES)
+
+
+def _calibration_wiggles(
+    xp: ArrayBackend, amplitude: F64, scales_aa: F64, grid: SpectrumGrid, rng: np.random.Generator
+) -> LargeArray:
+    """Smooth factors (N, W) of relative scatter ``amplitude`` (N,): cosines of ``scales_aa`` (N, modes)."""
     n = len(amplitude)
-    k = xp.put(2 * np.pi / np.exp(rng.uniform(np.log(150), np.log(3000), (n, _WIGGLE_MODES))))
+    k = xp.put(2 * np.pi / scales_aa)
     phase = xp.put(rng.uniform(0, 2 * np.pi, (n, _WIGGLE_MODES)))
     wave = (grid.wave_aa - grid.wave_aa[0]).astype(np.float32)
-    coarse, left, share = _thin_out(wave, grid)
+    coarse, left, share = _thin_out(wave, grid, float(scales_aa.min()))
     points = xp.put(coarse)
     total = xp.zeros((n, coarse.size))
     for m in range(_WIGGLE_MODES):
@@ -259,9 +278,10 @@ def _calibration_wiggles(xp: ArrayBackend, amplitude: F64, grid: SpectrumGrid, r
     return out
 
 
-def _thin_out(wave: F32, grid: SpectrumGrid) -> tuple[F32, NDArray[np.int_], F32]:
-    """The pixels that waves of 150 AA need, each pixel's lower neighbour among them, and the share of the upper one."""
-    stride = max(1, int(_WIGGLE_SAMPLING_AA / grid.pixel_aa.max()))
+def _thin_out(wave: F32, grid: SpectrumGrid, shortest_aa: float) -> tuple[F32, NDArray[np.int_], F32]:
+    """The pixels that such waves need, each pixel's lower neighbour among them, and the share of the upper one."""
+    sampling_aa = _WIGGLE_SAMPLING_AA if shortest_aa >= _WIGGLE_RANGE_AA[0] else shortest_aa / _WIGGLE_SAMPLES
+    stride = max(1, int(sampling_aa / grid.pixel_aa.max()))
     coarse = wave[::stride]
     if coarse[-1] < wave[-1]:
         coarse = np.append(coarse, wave[-1])
@@ -270,7 +290,20 @@ def _thin_out(wave: F32, grid: SpectrumGrid) -> tuple[F32, NDArray[np.int_], F32
 
 
 def select_wavelength_range(xp: ArrayBackend, lo: F64, hi: F64, wave_aa: F64) -> LargeArray:
-    """Pixels (N, W) of a grid (W,) from wavelength ``lo`` to ``hi``, (N,) each, both included."""
+    """Pixels of a grid between two wavelengths, both included.
+
+    Parameters
+    ----------
+    xp : ArrayBackend
+    lo, hi : array (N,)
+        Angstrom.
+    wave_aa : array (W,)
+        Angstrom, rising.
+
+    Returns
+    -------
+    bool array or tensor (N, W)
+    """
     first, last = np.searchsorted(wave_aa, lo), np.searchsorted(wave_aa, hi, side="right")
     pixel = xp.put(np.arange(wave_aa.size, dtype=np.int16))
     return (pixel >= xp.put(first.astype(np.int16))[:, None]) & (pixel < xp.put(last.astype(np.int16))[:, None])

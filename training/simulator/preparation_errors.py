@@ -46,7 +46,19 @@ class PreparationErrors:
 def add_preparation_errors(
     clean: NoiselessObjects, errors: PreparationErrors, rng: np.random.Generator
 ) -> NoiselessObjects:
-    """Noiseless spectra as an imperfect preparation would bring them to the grid; the given ones are not modified."""
+    """Noiseless spectra as an imperfect preparation would bring them to the grid; the given ones are not modified.
+
+    Parameters
+    ----------
+    clean : NoiselessObjects
+        Not modified.
+    errors : PreparationErrors
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    NoiselessObjects
+    """
     grid, n = clean.instrument.spectrum, clean.params.n
     if grid is None or errors.is_none:
         return clean
@@ -73,7 +85,19 @@ def _shift_and_widen(flux: LargeArray, velocity_kms: F64, share: F64, sigma_kms:
 
 
 def make_telluric_profiles(wave_aa: F64, redshift: F64) -> F64:
-    """Depth (N, W) of telluric bands on a rest-frame grid (W,), 1 where the A band is saturated."""
+    """Depth of telluric bands at rest-frame wavelengths.
+
+    Parameters
+    ----------
+    wave_aa : array (W,)
+        Rest frame, Angstrom.
+    redshift : array (N,)
+
+    Returns
+    -------
+    array (N, W)
+        1 where the A band is saturated.
+    """
     observed = wave_aa * (1 + np.asarray(redshift, float)[:, None])
     out = np.zeros(observed.shape)
     for start, flat, end, depth in TELLURIC_BANDS_AA:

@@ -35,6 +35,7 @@ from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.prior.sampling import draw_parameters
 from napari_sfh.training.simulator import array_backend, forward_model, noise
 from napari_sfh.training.simulator.labels import DERIVED_LABELS, Labels
+from napari_sfh.training.simulator.library_blends import blend_libraries
 from napari_sfh.types import Bool, Observation, Progress
 
 #: Objects of a shard.
@@ -83,6 +84,18 @@ def prepare_prior(
 
     M/L is put on the first library's stellar masses.
 
+    Parameters
+    ----------
+    config : PriorConfig
+    instrument : Instrument, optional
+        muse-hst unless given.
+    cache : Path, optional
+        Folder of the templates.
+
+    Returns
+    -------
+    PreparedPrior
+
     Raises
     ------
     SfhInputError
@@ -93,8 +106,29 @@ def prepare_prior(
 
 
 def prepare_prior_from_templates(config: PriorConfig, prepared: Iterable[templates.Templates]) -> PreparedPrior:
-    """A source from templates at hand, in the order of ``config.libraries``."""
+    """A source from templates at hand, in the order of ``config.libraries``.
+
+    Parameters
+    ----------
+    config : PriorConfig
+    prepared : iterable of Templates
+        In the order of ``config.libraries``.
+
+    Returns
+    -------
+    PreparedPrior
+
+    Raises
+    ------
+    SfhInputError
+        The prior's redshifts are beyond the instrument's.
+    """
     listed = list(prepared)
+    shares = np.array(list(config.libraries.values())) / sum(config.libraries.values())
+    if config.blends is not None:
+        blends = blend_libraries(listed, config.blends)
+        listed += blends
+        shares = np.append(shares * (1 - config.blends.share), np.full(len(blends), config.blends.share / len(blends)))
     instrument = listed[0].instrument
     if instrument.bands and config.noise.redshift.high > max(instrument.redshift_max, REST_FRAME_REDSHIFT):
         raise SfhInputError(
@@ -114,8 +148,7 @@ def prepare_prior_from_templates(config: PriorConfig, prepared: Iterable[templat
         )
         for t in listed
     )
-    total = sum(config.libraries.values())
-    return PreparedPrior(config, models, tuple(v / total for v in config.libraries.values()))
+    return PreparedPrior(config, models, tuple(float(v) for v in shares))
 
 
 def simulate_chunk(
@@ -127,6 +160,12 @@ def simulate_chunk(
 
 def simulate_objects(source: PreparedPrior, rng: np.random.Generator, n: int) -> tuple[Observation, Labels, int]:
     """``n`` objects of the prior, its libraries mixed.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    rng : numpy.random.Generator
+    n : int
 
     Returns
     -------

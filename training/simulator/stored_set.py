@@ -159,7 +159,20 @@ def stream_batches(
 
 
 def prefetch_in_threads(make: Callable[[int], T], numbers: Iterable[int], ahead: int) -> Iterator[T]:
-    """``make`` of each number, in order, the next ``ahead`` of them made in threads meanwhile."""
+    """``make`` of each number, in order, the next ``ahead`` of them made in threads meanwhile.
+
+    Parameters
+    ----------
+    make : callable
+        Given a number.
+    numbers : iterable of int
+    ahead : int
+        Values that are made in advance.
+
+    Returns
+    -------
+    iterator
+    """
     queue = iter(numbers)
     with ThreadPoolExecutor(max(ahead, 1)) as pool:
         waiting = deque(pool.submit(make, k) for k in islice(queue, max(ahead, 1)))

@@ -113,7 +113,7 @@ def open_mock_spiral() -> list[LayerTuple]:
     from napari_sfh._qt.jobs import tasks
 
     galaxy = tasks.open_demo(_ignore_progress, threading.Event())
-    _call_later(lambda widget: widget.adopt_galaxy(galaxy))
+    _call_later(lambda widget: widget.presenter.show_galaxy(galaxy))
     return [galaxy.white] if galaxy.white is not None else []
 
 

@@ -177,13 +177,13 @@ def _show_opened(explorer: Any, path: Path, value: Any) -> None:
     """Show what was opened."""
     workspaces.add_recent(path)
     if isinstance(value, tasks.OpenedGalaxy):
-        explorer.adopt_galaxy(value)
+        explorer.presenter.show_galaxy(value)
     elif isinstance(value, tasks.PreparedResult):
-        explorer.adopt(value)
+        explorer.presenter.show_opened_result(value)
     elif isinstance(value, EstimateTable):
         explorer.catalogue.show(value)
     else:
-        explorer.adopt_workspace(value)
+        explorer.presenter.show_workspace(value)
 
 
 def _workspace_saved(explorer: Any, written: tuple[Path, Path | None]) -> None:

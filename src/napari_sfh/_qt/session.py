@@ -323,7 +323,20 @@ class Session:
 def list_region_masses(
     result: Result, rows: NDArray[np.integer], distance_mpc: float | None
 ) -> tuple[PropertyRow, ...]:
-    """Mass formed and rate of some bins in absolute units; nothing without a distance, or without histories."""
+    """Mass formed and rate of some bins in absolute units; nothing without a distance, or without histories.
+
+    Parameters
+    ----------
+    result : Result
+    rows : int array (M,)
+        Of the bins, from 0.
+    distance_mpc : float or None
+        Luminosity distance, Mpc.
+
+    Returns
+    -------
+    tuple of PropertyRow
+    """
     if distance_mpc is None or not result.prediction.has_histories:
         return ()
     mass = compute_total_mass(result, distance_mpc, rows)

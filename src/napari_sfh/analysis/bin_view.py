@@ -243,7 +243,18 @@ class BinView:
 
 
 def format_flux_label(instrument: Instrument, html: bool = False) -> str:
-    """Label of spectra and bands: f_lambda over what it is divided by; for matplotlib, or in HTML."""
+    """Label of spectra and bands: f_lambda over what it is divided by; for matplotlib, or in HTML.
+
+    Parameters
+    ----------
+    instrument : Instrument
+    html : bool
+        For Qt; else for matplotlib.
+
+    Returns
+    -------
+    str
+    """
     if instrument.spectrum is None:
         return "F<sub>λ</sub>, relative" if html else r"$F_\lambda$, relative"
     lo, hi = instrument.spectrum.norm_window_aa
@@ -286,7 +297,17 @@ def _cumulative(result: Result, i: int) -> CredibleBand:
 
 
 def sum_from_oldest(share: NDArray[np.floating]) -> CredibleBand:
-    """Shares (16,) of the age bins added up from the oldest on: a curve at the edges, (17,), without an interval."""
+    """Shares of the age bins added up from the oldest on.
+
+    Parameters
+    ----------
+    share : array (A,)
+
+    Returns
+    -------
+    CredibleBand
+        At the edges, (A + 1,), without an interval.
+    """
     value = sum_mass_from_oldest(share)
     return CredibleBand(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
 
@@ -312,7 +333,20 @@ def _format_time(value: float, low: float, high: float) -> str:
 
 
 def find_masked_ranges(mask: NDArray[np.bool_], wave_aa: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
-    """Wavelength ranges (low, high) in Angstrom of the unusable pixels of a spectrum's mask (W,)."""
+    """Wavelength ranges of a spectrum's unusable pixels.
+
+    Parameters
+    ----------
+    mask : bool array (W,)
+        True where a pixel is usable.
+    wave_aa : array (W,)
+        Angstrom.
+
+    Returns
+    -------
+    tuple of (float, float)
+        Lower and upper end of each range, Angstrom, half a pixel beyond the pixels' centres.
+    """
     if not mask.size:
         return ()
     bad = np.concatenate([[False], ~mask, [False]])

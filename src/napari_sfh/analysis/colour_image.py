@@ -97,7 +97,28 @@ def open_colour_field(
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> ColourField:
-    """`read_colour_field` of mosaic files: band to path."""
+    """`read_colour_field` of mosaic files: band to path.
+
+    Parameters
+    ----------
+    paths : mapping of str to Path
+        Band to mosaic.
+    wcs : astropy.wcs.WCS
+        Of the field.
+    shape : (int, int)
+        (ny, nx) of the field.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    ColourField
+
+    Raises
+    ------
+    SfhInputError
+        No mosaic, or one that cannot be read or does not overlap the field.
+    """
     bands = choose_bands(paths)
     return read_colour_field({b: read_mosaic(paths[b], b) for b in bands}, wcs, shape, progress, cancel)
 

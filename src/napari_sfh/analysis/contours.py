@@ -17,6 +17,18 @@ RANGE_PERCENT: tuple[float, float] = (70.0, 99.5)
 def choose_contour_levels(image: NDArray[np.floating], n: int = 5) -> NDArray[np.float64]:
     """Levels (n,) in equal ratios, as fluxes want them, between `RANGE_PERCENT` of the positive pixels.
 
+    Parameters
+    ----------
+    image : array (ny, nx)
+        NaN outside the bins.
+    n : int
+        Levels.
+
+    Returns
+    -------
+    array (n,)
+        Rising, in equal ratios, in the unit of ``image``.
+
     Raises
     ------
     SfhInputError

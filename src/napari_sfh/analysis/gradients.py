@@ -153,6 +153,19 @@ class Gradient:
 def build_radial_profile(result: Result, disc: Disc, quantity: str) -> RadialProfile:
     """A quantity of every bin against the radius of its light-weighted centre.
 
+    Parameters
+    ----------
+    result : Result
+    disc : Disc
+        Centre, inclination, position angle and effective radius.
+    quantity : str
+        A key of `GRADIENT_QUANTITIES`.
+
+    Returns
+    -------
+    RadialProfile
+        Arrays (N,).
+
     Raises
     ------
     SfhInputError
@@ -168,7 +181,18 @@ def build_radial_profile(result: Result, disc: Disc, quantity: str) -> RadialPro
 
 
 def select_trusted_bins(result: Result, min_snr: float = 0.0) -> Bool:
-    """Bins (N,) that a gradient should be made of: above an S/N, and within the network's depth."""
+    """Bins that a gradient should be made of.
+
+    Parameters
+    ----------
+    result : Result
+    min_snr : float
+
+    Returns
+    -------
+    bool array (N,)
+        True above the S/N and within the network's depth.
+    """
     good: Bool = (result.data.snr >= min_snr) & ((result.flag & int(Flag.OUT_OF_DEPTH | Flag.NO_SPECTRUM)) == 0)
     return good
 
@@ -236,10 +260,31 @@ def fit_subsampled_gradient(
     A least-squares line without weights goes through ``share`` of the bins within ``r_max`` effective radii, drawn
     without replacement, ``draws`` times: mean and standard deviation of the slopes.
 
+    Parameters
+    ----------
+    data : RadialProfile
+    r_max : float
+        Effective radii.
+    draws : int
+    share : float
+        0 to 1.
+    seed : int
+    use : bool array (N,), optional
+        Bins that count; default: all.
+
+    Returns
+    -------
+    slope, error : float
+        In the unit of the profile per effective radius.
+
     Raises
     ------
     SfhInputError
         Fewer than `MIN_BINS` bins in the radial range, or all at one radius.
+
+    References
+    ----------
+    Liew-Cain et al. (2021, MNRAS 502, 1355)
     """
     used = _select_fitted_bins(data, GradientFitSettings(r_max=r_max), use)
     r, value = data.r[used], data.value[used]

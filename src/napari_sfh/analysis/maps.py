@@ -189,7 +189,18 @@ def _formation_error(name: str) -> Callable[[Result], F32]:
 
 
 def classify_flags(flag: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Category of each bin's flags: 0 for none, else the place (from 1) in `FLAG_MEANING` of the first that is set."""
+    """Category of each bin's flags.
+
+    Parameters
+    ----------
+    flag : int array (...)
+        Bits of `types.Flag`.
+
+    Returns
+    -------
+    int array (...)
+        0 for none, else the place (from 1) in `FLAG_MEANING` of the first flag that is set.
+    """
     category = np.zeros(np.shape(flag), dtype=np.int64)
     for place, bit in reversed(list(enumerate(FLAG_MEANING, 1))):
         category[(np.asarray(flag) & int(bit)) > 0] = place
@@ -197,7 +208,19 @@ def classify_flags(flag: NDArray[np.integer]) -> NDArray[np.int64]:
 
 
 def format_age_range(name: str, index: int) -> str:
-    """The ages that a map with an axis of age shows at one step: ``1.0-1.6 Gyr``, or ``than 56 Myr``."""
+    """The ages that a map with an axis of age shows at one step: ``1.0-1.6 Gyr``, or ``than 56 Myr``.
+
+    Parameters
+    ----------
+    name : str
+        Of the map.
+    index : int
+        Of the age bin, from 0.
+
+    Returns
+    -------
+    str
+    """
     low, high = AGE_EDGES_GYR[index : index + 2]
     scale, unit = (1.0, "Gyr") if high >= 1 else (1e3, "Myr")
     if name.endswith("_YOUNGER"):
@@ -215,7 +238,19 @@ _AGES_NAME = re.compile(r"(MASS|LIGHT|SFR)_AGES_([0-9.]+)_([0-9.]+)")
 
 
 def name_ages_map(kind: str, low_gyr: float, high_gyr: float) -> str:
-    """Name of the map of a kind of `AGES_KINDS` between two ages in Gyr; `add_ages_map` makes it."""
+    """Name of the map of a kind of `AGES_KINDS` between two ages in Gyr; `add_ages_map` makes it.
+
+    Parameters
+    ----------
+    kind : str
+        A key of `AGES_KINDS`.
+    low_gyr, high_gyr : float
+        Ages, Gyr.
+
+    Returns
+    -------
+    str
+    """
     return f"{kind}_AGES_{low_gyr:.6g}_{high_gyr:.6g}"
 
 
@@ -337,7 +372,18 @@ def list_main_maps(result: Result) -> tuple[str, ...]:
 
 
 def make_map_image(result: Result, name: str) -> F32:
-    """The map ``name`` (a key of `MAPS`) of a result, (ny, nx), NaN outside the bins.
+    """A map of a result as an image.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        A key of `MAPS`.
+
+    Returns
+    -------
+    array (ny, nx)
+        In the map's unit; NaN outside the bins.
 
     Raises
     ------
@@ -350,7 +396,19 @@ def make_map_image(result: Result, name: str) -> F32:
 
 
 def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 99.0) -> tuple[float, float]:
-    """Percentiles of the finite values, kept apart so that a constant map can be drawn."""
+    """Percentiles of the finite values, kept apart so that a constant map can be drawn.
+
+    Parameters
+    ----------
+    values : array (...)
+    low, high : float
+        Percentiles.
+
+    Returns
+    -------
+    (float, float)
+        In the unit of ``values``; 0 and 1 where none is finite.
+    """
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return 0.0, 1.0
@@ -362,6 +420,19 @@ def choose_map_limits(result: Result, name: str, how: str = "shared") -> tuple[f
     """Limits of a map's colours, one of `LIMITS`; spaxels count, not bins.
 
     ``shared``: light- and mass-weighted maps of one quantity have the same, so that they can be compared.
+
+    Parameters
+    ----------
+    result : Result
+    name : str
+        A key of `MAPS`.
+    how : str
+        One of `LIMITS`.
+
+    Returns
+    -------
+    (float, float)
+        In the map's unit.
 
     Raises
     ------

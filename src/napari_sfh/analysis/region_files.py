@@ -96,6 +96,17 @@ def read_regions(path: Path, wcs: WCS) -> RegionFile:
 def write_regions(path: Path, outlines: Sequence[Outline], wcs: WCS) -> Path:
     """Write outlines in ICRS, readable by DS9: shapes that were read as what they are, drawn ones as polygons.
 
+    Parameters
+    ----------
+    path : Path
+    outlines : sequence of Outline
+    wcs : astropy.wcs.WCS
+        Of the map on which they were drawn.
+
+    Returns
+    -------
+    Path
+
     Raises
     ------
     SfhInputError

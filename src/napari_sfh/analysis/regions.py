@@ -64,7 +64,18 @@ def find_bins_in_polygon(result: Result, polygon: NDArray[np.floating]) -> NDArr
 
 
 def find_bins_in_outlines(result: Result, outlines: Sequence[Outline]) -> NDArray[np.intp]:
-    """Rows of the bins inside any outline that counts, and inside no hole."""
+    """Rows of the bins inside any outline that counts, and inside no hole.
+
+    Parameters
+    ----------
+    result : Result
+    outlines : sequence of Outline
+
+    Returns
+    -------
+    int array (M,)
+        Rows, from 0.
+    """
     inside = np.zeros(result.bins.n_bins, dtype=bool)
     for outline in outlines:
         if outline.include:
@@ -76,9 +87,20 @@ def find_bins_in_outlines(result: Result, outlines: Sequence[Outline]) -> NDArra
 
 
 def compute_bin_weights(result: Result, rows: NDArray[np.integer], weight: Weight) -> NDArray[np.float64]:
-    """Relative mass or light (M,) of bins, summing to 1; 0 for bins without a prediction.
+    """Relative mass or light of bins.
 
-    Without histories the light that was measured counts, whatever ``weight`` says.
+    Parameters
+    ----------
+    result : Result
+    rows : int array (M,)
+        From 0.
+    weight : str
+        ``mass`` or ``light``; without histories the measured light counts in both cases.
+
+    Returns
+    -------
+    array (M,)
+        Summing to 1; 0 for bins without a prediction.
     """
     prediction = result.prediction
     if not prediction.has_histories:  # no dust, no M/L: by the light that was measured

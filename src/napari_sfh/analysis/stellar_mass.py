@@ -91,6 +91,17 @@ def compute_young_share(fractions: NDArray[np.floating], lookback_gyr: float) ->
 def compute_ages_share(fractions: NDArray[np.floating], low_gyr: float, high_gyr: float) -> F64:
     """Share of the mass (or light) of stars between two ages; the rate is constant within an age bin.
 
+    Parameters
+    ----------
+    fractions : array (..., A)
+        Of mass or light in the age bins.
+    low_gyr, high_gyr : float
+        Ages, Gyr.
+
+    Returns
+    -------
+    array (...)
+
     Raises
     ------
     SfhInputError
@@ -142,7 +153,22 @@ def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
 def compute_total_mass(
     result: Result, distance_mpc: float, rows: Any = slice(None), share: NDArray[np.floating] | None = None
 ) -> float:
-    """Stellar mass formed in some bins (default: in all), Msun; ``share`` (N,): of each bin's mass that counts.
+    """Stellar mass formed in some bins.
+
+    Parameters
+    ----------
+    result : Result
+    distance_mpc : float
+        Luminosity distance, Mpc.
+    rows : optional
+        Index of the bins, from 0; default: all.
+    share : array (N,), optional
+        Share of each bin's mass that counts; default: all of it.
+
+    Returns
+    -------
+    float
+        Solar masses; bins without a prediction are left out.
 
     Raises
     ------

@@ -71,7 +71,18 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
 
 
 def list_table_files(names: Sequence[str], path: Path) -> list[Path]:
-    """The files that `write_tables` makes of tables with these names: one in FITS, one a table in ECSV."""
+    """The files that `write_tables` makes of tables with these names: one in FITS, one a table in ECSV.
+
+    Parameters
+    ----------
+    names : sequence of str
+    path : Path
+        Of the first.
+
+    Returns
+    -------
+    list of Path
+    """
     others = () if path.suffix.lower() == ".fits" else names[1:]
     return [path, *(path.with_stem(f"{path.stem}_{name.lower()}") for name in others)]
 
@@ -88,7 +99,17 @@ def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
 
 
 def build_bin_tables(result: Result, views: Sequence[BinView]) -> dict[str, QTable]:
-    """Tables of the shown bins: ``SFH``, ``TIMES`` (or ``ESTIMATES``), ``SPECTRA``, ``BANDS``, as far as they exist."""
+    """Tables of the shown bins: ``SFH``, ``TIMES`` (or ``ESTIMATES``), ``SPECTRA``, ``BANDS``, as far as they exist.
+
+    Parameters
+    ----------
+    result : Result
+    views : sequence of BinView
+
+    Returns
+    -------
+    dict of str to QTable
+    """
     if not views:
         return {}
     tables = {"SFH": build_sfh_table, "TIMES": build_times_table}
@@ -122,6 +143,16 @@ def build_sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
 
     Columns: BIN_ID, AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex) and CUM_MASS (fraction formed before AGE_LO),
     each with _P16 and _P84; ready for ``write(path, format="ascii.ecsv")``.
+
+    Parameters
+    ----------
+    result : Result
+    views : sequence of BinView
+
+    Returns
+    -------
+    QTable
+        16 rows a view.
     """
     table = QTable()
     n = AGE_EDGES_GYR.size - 1
@@ -236,6 +267,15 @@ def build_draws_table(result: Result | None, draws: PosteriorDraws) -> QTable:
     """Draws of the posterior of a bin, or (without a result) of a catalogue's row, one row a draw.
 
     Columns are named as in `posteriors.POSTERIOR_QUANTITIES`.
+
+    Parameters
+    ----------
+    result : Result or None
+    draws : PosteriorDraws
+
+    Returns
+    -------
+    QTable
     """
     table = QTable()
     for name, values in draws.values.items():
@@ -249,6 +289,12 @@ def build_draws_table(result: Result | None, draws: PosteriorDraws) -> QTable:
 
 def build_gradient_tables(result: Result, gradients: Mapping[str, Gradient]) -> dict[str, QTable]:
     """Gradients as tables.
+
+    Parameters
+    ----------
+    result : Result
+    gradients : mapping of str to Gradient
+        By the map's name.
 
     Returns
     -------

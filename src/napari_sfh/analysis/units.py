@@ -52,7 +52,17 @@ def choose_flux_unit(unit: str, largest: float) -> tuple[float, str]:
 
 
 def round_limits_outward(low: float, high: float) -> tuple[float, float]:
-    """Limits moved outwards to multiples of a round step: a colorbar between them has two labels or more."""
+    """Limits moved outwards to multiples of a round step: a colorbar between them has two labels or more.
+
+    Parameters
+    ----------
+    low, high : float
+        ``high`` above ``low``.
+
+    Returns
+    -------
+    (float, float)
+    """
     raw = (high - low) / _PARTS
     power = 10.0 ** np.floor(np.log10(raw))
     step = power * next(s for s in _STEPS if s * power >= 0.999 * raw)

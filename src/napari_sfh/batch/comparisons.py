@@ -34,6 +34,16 @@ def list_galaxy_pairs(results: Sequence[Path], pattern: str) -> list[GalaxyPair]
 
     The name is that of the file without its ending and without ``_sfh``.
 
+    Parameters
+    ----------
+    results : sequence of Path
+    pattern : str
+        A path with ``{name}`` in it.
+
+    Returns
+    -------
+    list of GalaxyPair
+
     Raises
     ------
     SfhInputError

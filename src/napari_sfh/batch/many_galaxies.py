@@ -74,6 +74,19 @@ class GalaxyOutcome:
 def save_galaxy_result(result: Result, config: RunConfig, output: Path) -> Path:
     """Write a result with what identifies its input files, and its page; returns the page.
 
+    Parameters
+    ----------
+    result : Result
+    config : RunConfig
+        What it was made with.
+    output : Path
+        The result file; the page lies beside it.
+
+    Returns
+    -------
+    Path
+        The page.
+
     Raises
     ------
     SfhInputError, ComputeError
@@ -86,6 +99,17 @@ def save_galaxy_result(result: Result, config: RunConfig, output: Path) -> Path:
 
 def save_summary_page(result: Result, output: Path) -> Path:
     """Draw a result's page beside its file.
+
+    Parameters
+    ----------
+    result : Result
+    output : Path
+        The result file.
+
+    Returns
+    -------
+    Path
+        The page.
 
     Raises
     ------

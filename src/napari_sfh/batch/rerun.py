@@ -40,6 +40,12 @@ def list_input_files(config: RunConfig) -> dict[str, Path]:
 def check_run_outputs(config: RunConfig, output: Path) -> None:
     """Refuse an output of a run that is one of its inputs, or would replace a file that is no result.
 
+    Parameters
+    ----------
+    config : RunConfig
+    output : Path
+        The result file; its page is looked at, too.
+
     Raises
     ------
     SfhInputError

@@ -23,7 +23,17 @@ DENSE, ERROR_BARS = 1500, 400
 
 
 def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
-    """Limits about 0 that hold 98 % of the finite values."""
+    """Limits about 0 that hold 98 % of the finite values.
+
+    Parameters
+    ----------
+    values : array (...)
+
+    Returns
+    -------
+    (float, float)
+        In the unit of ``values``.
+    """
     finite = np.abs(values[np.isfinite(values)])
     size = float(np.percentile(finite, 98.0)) if finite.size else 0.0
     size = size if size > 1e-6 else 0.5
@@ -37,7 +47,18 @@ def format_scatter(found: ScatterStatistics) -> str:
 
 
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
-    """Each mean: this result, the other, their difference, and one against the other in the bins ``use`` (N,)."""
+    """Each mean on a page: this result, the other, their difference, and one against the other.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    use : bool array (N,), optional
+        Bins of the last panel; default: all.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     result, other = comparison.result, comparison.other.name
     shown = {n: k for n, k in maps.MEAN_MAPS.items() if k in comparison.means}
     figure = Figure(figsize=(14, 3.6 * len(shown) + 0.5), layout="constrained")
@@ -62,7 +83,17 @@ def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None =
 
 
 def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np.bool_] | None = None) -> None:
-    """This result against the other, with errors where they can be seen and as a density where points would merge."""
+    """This result against the other, with errors where they can be seen and as a density where points would merge.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    comparison : Comparison
+    key : str
+        One of the means, see `physics.quantities`.
+    use : bool array (N,), optional
+        Bins that are drawn; default: all.
+    """
     keep = np.ones(comparison.share.size, dtype=bool) if use is None else use
     (own, other), (own_error, other_error) = comparison.pair(key), comparison.pair_errors(key)
     good = keep & np.isfinite(own) & np.isfinite(other)
@@ -85,7 +116,19 @@ def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np
 
 
 def draw_history_page(result: Result, bin_id: int, answers: Sequence[BinHistory]) -> Figure:
-    """SFHs of one bin from several answers, its spectrum with their models, and their numbers side by side."""
+    """SFHs of one bin from several answers, its spectrum with their models, and their numbers side by side.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1 to N.
+    answers : sequence of BinHistory
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = Figure(figsize=(11, 7), layout="constrained")
     figure.suptitle(f"{result.name}, bin {bin_id}", size=11)
     grid = figure.add_gridspec(3, 3, height_ratios=[2.4, 2.2, 1.2])

@@ -16,6 +16,18 @@ FIGURE_SUFFIXES: tuple[str, ...] = (".png", ".pdf", ".svg")
 def save_figure(figure: Figure, path: Path | str, dpi: int = 200) -> Path:
     """Write a figure; the kind is that of the name's ending. Returns the path.
 
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or Path
+        One of the endings `FIGURE_SUFFIXES`.
+    dpi : int
+        Pixels per inch of a raster image.
+
+    Returns
+    -------
+    Path
+
     Raises
     ------
     SfhInputError

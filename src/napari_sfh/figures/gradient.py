@@ -19,6 +19,16 @@ from napari_sfh.types import Result
 def draw_gradient_page(result: Result, gradients: Mapping[str, Gradient]) -> Figure:
     """Bins, running median with its 16-84 % range, and the fitted line with its error, against R / R_e.
 
+    Parameters
+    ----------
+    result : Result
+    gradients : mapping of str to Gradient
+        By the map's name.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     SfhInputError

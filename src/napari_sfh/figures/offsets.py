@@ -39,33 +39,41 @@ def draw_map_columns(result: Result, comparisons: Sequence[Comparison], lines: L
     """
     shown = {n: k for n, k in maps.MEAN_MAPS.items() if any(k in c.means for c in comparisons)}
     context = _list_context_maps(result, lines)
-    columns = max(1 + len(comparisons), len(context))
-    height, width = result.bins.bin_id.shape
-    cell = 3.0 * min(max(height / width, 0.5), 1.6)
-    figure = Figure(figsize=(3.4 * columns, cell * (1 + len(shown))), layout="constrained")
-    rows = figure.subplots(1 + len(shown), columns, squeeze=False)
+    width = 1 + len(comparisons)
+    a_row = max(1, len(context) // width)  # as many means in a row as the row of the light and the gas has room for
+    columns, n_rows = max(width * a_row, len(context)), 1 - (-len(shown) // a_row)
+    ratio = float(np.divide(*result.bins.bin_id.shape))
+    cell = 3.0 * min(max(ratio, 0.5), 1.6)
+    figure = Figure(figsize=(3.4 * columns, cell * n_rows), layout="constrained")
+    rows = figure.subplots(n_rows, columns, squeeze=False)
     for axes in rows.flat:
         axes.set(xticks=[], yticks=[])
         axes.set_visible(False)
     for axes, (title, (image, norm, colours)) in zip(rows[0], context.items()):
         _draw_image(axes, image, title, colours, norm)
-    for row, (name, key) in zip(rows[1:], shown.items()):
-        spec, bin_id = maps.MAPS[name], result.bins.bin_id
-        own = np.asarray(result.prediction.median(key), np.float64)
-        values = {result.model_name: own} | {c.other.name: c.means[key] for c in comparisons if key in c.means}
-        # One scale, of the bins that all have: what one leaves out, a foreground star say, must not set the colours.
-        common = np.isfinite(np.stack(list(values.values()))).all(0)
-        norm = Normalize(*robust_limits(np.concatenate([v[common] for v in values.values()])))
-        for axes, (title, value) in zip(row, values.items()):
-            _draw_image(axes, maps.paint_bins(bin_id, value), f"{spec.title}, {title}", spec.colormap, norm)
+    for k, (name, key) in enumerate(shown.items()):
+        start = width * (k % a_row)
+        _draw_mean(rows[1 + k // a_row, start : start + width], result, comparisons, name, key)
     figure.suptitle(result.name, size=12)
     return figure
+
+
+def _draw_mean(row: Any, result: Result, comparisons: Sequence[Comparison], name: str, key: str) -> None:
+    """One mean of all answers, on one scale of colours."""
+    spec, bin_id = maps.MAPS[name], result.bins.bin_id
+    own = np.asarray(result.prediction.median(key), np.float64)
+    values = {result.model_name: own} | {c.other.name: c.means[key] for c in comparisons if key in c.means}
+    # One scale, of the bins that all have: what one leaves out, a foreground star say, must not set the colours.
+    common = np.isfinite(np.stack(list(values.values()))).all(0)
+    norm = Normalize(*robust_limits(np.concatenate([v[common] for v in values.values()])))
+    for axes, (title, value) in zip(row, values.items()):
+        _draw_image(axes, maps.paint_bins(bin_id, value), f"{spec.title}, {title}", spec.colormap, norm)
 
 
 def _draw_image(axes: Any, image: Any, title: str, colours: str, norm: Normalize) -> None:
     axes.set_visible(True)
     drawn = axes.imshow(image, origin="lower", cmap=colours, norm=norm, interpolation="nearest")
-    axes.set_title(title, size=8)
+    axes.set_title(title, size=9)
     axes.figure.colorbar(drawn, ax=axes, shrink=0.85)
 
 
@@ -96,7 +104,18 @@ def _log_scale(image: F32) -> Normalize:
 
 
 def draw_offset_page(comparison: Comparison, min_snr: float = 0.0) -> Figure:
-    """Each mean: this result against the other, and the histogram of the differences with its median and 68 %."""
+    """Each mean: this result against the other, and the histogram of the differences with its median and 68 %.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    min_snr : float
+        Bins below this S/N are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     offsets = {o.mean: o for o in measure_offsets(comparison, min_snr)}
     use = select_compared_bins(comparison, min_snr)
     figure = Figure(figsize=(3.6 * len(offsets), 6.4), layout="constrained")

@@ -120,6 +120,18 @@ def _compass(axes: Any, result: Result) -> None:
 def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
     """SFHs, growth (with the first's t50 and t90) and metallicities of bins; spectrum and bands of the first.
 
+    Parameters
+    ----------
+    result : Result
+    views : sequence of BinView
+        Spectrum and bands are those of the first.
+    kind : str
+        ``mass`` or ``light``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
     Raises
     ------
     SfhInputError

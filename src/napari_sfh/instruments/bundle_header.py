@@ -73,6 +73,11 @@ class BundleHeader:
         """Whether it predicts histories, else scalars; files of format 1 predict histories."""
         return bool(self.meta.get("targets", {"kind": "history"}).get("kind") == "history")
 
+    @property
+    def scalars(self) -> tuple[str, ...]:
+        """Names of the scalars that it predicts instead of histories."""
+        return tuple(str(target["name"]) for target in self.meta.get("targets", {}).get("targets", ()))
+
 
 def read_min_coverage(meta: Mapping[str, Any]) -> float:
     """Share of the grid's pixels that a data set must cover: less is more than the network learned to do without."""

@@ -16,7 +16,21 @@ MIN_WINDOW_COVERAGE: float = 0.5
 
 
 def find_missing_rest_range(wave_aa: F64, redshift: float, grid: SpectrumGrid) -> list[tuple[float, float]]:
-    """Parts of a grid's range that observed wavelengths lack at a redshift, in rest-frame Angstrom."""
+    """Parts of a grid's range that observed wavelengths lack.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Observed wavelengths, Angstrom, rising.
+    redshift : float
+    grid : SpectrumGrid
+        Rest frame.
+
+    Returns
+    -------
+    list of (float, float)
+        First and last wavelength of each part, rest-frame Angstrom.
+    """
     lo, hi = wave_aa[0] / (1 + redshift), wave_aa[-1] / (1 + redshift)
     first, last = grid.wave_aa[0], grid.wave_aa[-1]
     parts = [(first, min(lo, last)), (max(hi, first), last)]
@@ -24,7 +38,21 @@ def find_missing_rest_range(wave_aa: F64, redshift: float, grid: SpectrumGrid) -
 
 
 def measure_rest_coverage(wave_aa: F64, redshift: float, grid: SpectrumGrid) -> float:
-    """Share of a grid's range, 0 to 1, that observed wavelengths cover at a redshift."""
+    """Share of a grid's range that observed wavelengths cover.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Observed wavelengths, Angstrom, rising.
+    redshift : float
+    grid : SpectrumGrid
+        Rest frame.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     missing = sum(b - a for a, b in find_missing_rest_range(wave_aa, redshift, grid))
     return max(0.0, 1.0 - missing / float(grid.wave_aa[-1] - grid.wave_aa[0]))
 
@@ -70,7 +98,21 @@ def check_rest_range(wave_aa: F64, redshift: float, grid: SpectrumGrid, min_cove
 
 
 def describe_missing_range(wave_aa: F64, redshift: float, grid: SpectrumGrid) -> str:
-    """A note on what of the grid observed wavelengths lack at a redshift; empty where they lack nothing."""
+    """A note on what of a grid observed wavelengths lack.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Observed wavelengths, Angstrom, rising.
+    redshift : float
+    grid : SpectrumGrid
+        Rest frame.
+
+    Returns
+    -------
+    str
+        Empty where they lack nothing.
+    """
     missing = find_missing_rest_range(wave_aa, redshift, grid)
     return f"lacks rest-frame {describe_ranges(missing)}: masked" if missing else ""
 

@@ -80,7 +80,19 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
 
 
 def write_text_atomically(path: str | Path, text: str) -> None:
-    """Write UTF-8 text as `write_atomically` does."""
+    """Write UTF-8 text as `write_atomically` does.
+
+    Parameters
+    ----------
+    path : str or Path
+    text : str
+        Written in UTF-8.
+
+    Raises
+    ------
+    SfhInputError, ComputeError
+        As `write_atomically`.
+    """
     with write_atomically(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         file.write(text)
 

@@ -147,6 +147,11 @@ def read_line_maps(path: str | Path) -> dict[str, LineMaps]:
 def check_maps_on_cube(maps: BinnedMaps, cube: Cube) -> None:
     """Refuse maps that are not on the cube's spaxels: another shape, or corners off by more than half a spaxel.
 
+    Parameters
+    ----------
+    maps : BinnedMaps
+    cube : Cube
+
     Raises
     ------
     SfhInputError
@@ -156,7 +161,23 @@ def check_maps_on_cube(maps: BinnedMaps, cube: Cube) -> None:
 
 
 def read_line_maps_on_grid(path: str | Path, wcs: WCS, shape: tuple[int, ...], name: str) -> dict[str, LineMaps]:
-    """Emission-line maps that must lie on the spaxels of a result (its WCS, shape and name).
+    """Emission-line maps that must lie on the spaxels of a result.
+
+    Parameters
+    ----------
+    path : str or Path
+        A MAPS file.
+    wcs : astropy.wcs.WCS
+        Of the result.
+    shape : tuple of int
+        The result's (ny, nx).
+    name : str
+        The result's, for messages.
+
+    Returns
+    -------
+    dict of str to LineMaps
+        By the line's name, images (ny, nx).
 
     Raises
     ------

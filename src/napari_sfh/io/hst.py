@@ -43,6 +43,16 @@ def is_camera_substitute(mosaic: Mosaic, instrument: Instrument | None = None) -
     """Whether another camera or filter stands in for the trained band (flag ``OTHER_CAMERA``).
 
     Where a band's curve is the user's own, no camera is another.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    instrument : Instrument, optional
+        Of the weights; the default one unless given.
+
+    Returns
+    -------
+    bool
     """
     return bool(_describe_substitute(mosaic.band, f"{mosaic.filter_name} {mosaic.camera}", instrument))
 
@@ -89,10 +99,8 @@ class CutoutReader:
     def _noise(self) -> tuple[float, float, float]:
         """Scatter and level of the image in stored units, factor on 1/sqrt(weight): from strips spread over it."""
         strips, weights, raw = [], [], []
-        for strip in self._strips():
-            data = to_native_float32(self.image[strip])
+        for data, weight in self._read_strips():
             raw.append(data)
-            weight = np.ones_like(data) if self.weight is None else self._weights(strip)
             usable = (data != 0) & (weight > 0) & (np.abs(data) * self.factor < self.limit)
             strips.append(np.where(usable, data, np.nan))
             weights.append(weight)
@@ -132,6 +140,17 @@ class CutoutReader:
         height = min(32, self.shape[0])
         rows = np.linspace(0, self.shape[0] - height, 12).astype(int)
         return [(slice(int(y), int(y) + height), slice(None)) for y in rows]
+
+    def _read_strips(self) -> list[tuple[F32, NDArray[np.floating]]]:
+        """The image and its weights in those strips; a small image is read at once, since it may be one tile."""
+        places = self._strips()
+        everything = slice(None), slice(None)
+        small = self.shape[0] <= 2 * sum(y.stop - y.start for y, _ in places)
+        read = []
+        for place in [everything] if small else places:
+            data = to_native_float32(self.image[place])
+            read.append((data, np.ones_like(data) if self.weight is None else self._weights(place)))
+        return [(read[0][0][place], read[0][1][place]) for place in places] if small else read
 
     @property
     def fill_values(self) -> tuple[float, ...]:

@@ -307,7 +307,20 @@ def holds_cube(folder: str | Path) -> bool:
 
 
 def list_missing_files(mosaics: Mapping[str, Path], maps: Path | None, instrument: Instrument) -> list[str]:
-    """What a run lacks, and what is done about it, one line each."""
+    """What a run lacks, and what is done about it, one line each.
+
+    Parameters
+    ----------
+    mosaics : mapping of str to Path
+        Band to image.
+    maps : Path or None
+    instrument : Instrument
+        Of the weights.
+
+    Returns
+    -------
+    list of str
+    """
     if instrument.spectrum is None:
         return []  # bands are cut from the cube
     missing = [b for b in instrument.band_names if b not in mosaics]

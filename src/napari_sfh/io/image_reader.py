@@ -23,7 +23,17 @@ _BUFFER_BYTES = 2**20
 
 
 def to_native_float32(data: NDArray[Any]) -> NDArray[np.float32]:
-    """Float32 in the machine's byte order; in place where the array is big-endian float32 and ours to change."""
+    """Float32 in the machine's byte order; in place where the array is big-endian float32 and ours to change.
+
+    Parameters
+    ----------
+    data : array (...)
+        As it was read.
+
+    Returns
+    -------
+    float32 array (...)
+    """
     if data.dtype == np.dtype(">f4") and data.flags.writeable and not data.dtype.isnative:
         return data.byteswap(inplace=True).view(np.float32)
     return data.astype(np.float32)

@@ -87,6 +87,13 @@ def find_muse_psf_fwhm(header: Mapping[str, Any], path: Path) -> tuple[float | N
 
     In this order: MPDAF's FSF keywords, a PHANGS file name (``..._copt_0.92asec``), ESO's ``SKY_RES``.
 
+    Parameters
+    ----------
+    header : mapping
+        Cards of the primary header.
+    path : Path
+        Of the cube, whose name is looked at.
+
     Returns
     -------
     fwhm : float or None

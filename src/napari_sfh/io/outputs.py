@@ -59,7 +59,16 @@ def check_outputs(outputs: Iterable[str | Path], inputs: Iterable[str | Path | N
 
 
 def is_same_file(one: str | Path, other: str | Path) -> bool:
-    """Whether two names lead to one file, which need not exist."""
+    """Whether two names lead to one file, which need not exist.
+
+    Parameters
+    ----------
+    one, other : str or Path
+
+    Returns
+    -------
+    bool
+    """
     try:
         return os.path.samefile(one, other)
     except (OSError, ValueError):

@@ -155,7 +155,19 @@ def _image_hdu(
 
 
 def paint_bin_values(values: NDArray[Any], bin_id: NDArray[np.int32]) -> NDArray[Any]:
-    """Image of a value per bin: (N,) and (ny, nx) give (ny, nx), NaN (integers: 0) outside all bins."""
+    """Image of a value per bin.
+
+    Parameters
+    ----------
+    values : array (N,)
+    bin_id : int array (ny, nx)
+        1 to N; 0 outside all bins.
+
+    Returns
+    -------
+    array (ny, nx)
+        Of the type of ``values``; NaN (integers: 0) outside all bins.
+    """
     outside = np.zeros(1, dtype=values.dtype) if values.dtype.kind in "iu" else np.full(1, np.nan, values.dtype)
     return np.concatenate([outside, values])[bin_id]
 

@@ -99,7 +99,8 @@ def _write_hdus(result: Result, part: Path) -> None:
         for hdu in build_result_hdus(result):
             hdu.add_checksum()
             out.append(hdu)
-            out.flush()
+            hdu.verify("fix+warn")
+            out.flush(output_verify="ignore")  # it would verify all that are written, each time
             # Written: only the header is needed from here on.
             del hdu.data
 

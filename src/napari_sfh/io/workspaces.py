@@ -74,6 +74,16 @@ class Workspace:
 def write_workspace(workspace: Workspace, path: Path | str) -> Path:
     """Write a workspace, by way of a temporary name: a file that is there is complete.
 
+    Parameters
+    ----------
+    workspace : Workspace
+    path : str or Path
+
+    Returns
+    -------
+    Path
+        The file.
+
     Raises
     ------
     SfhInputError, ComputeError

@@ -216,7 +216,18 @@ def hash_bundle_tensors(bundle: Bundle) -> str:
 
 
 def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
-    """sha256 over tensors by name: their types, shapes and bytes."""
+    """sha256 over tensors: their names, types, shapes and bytes.
+
+    Parameters
+    ----------
+    tensors : mapping of str to tensor
+        Of any shapes; the order does not count.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
     return _digest("", {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 

@@ -132,8 +132,20 @@ class PosteriorCalibration(nn.Module):
 
 
 def node_weights(nodes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Weights (N, nodes) of linear interpolation of ``x`` (N,) between the nodes, constant beyond them."""
-    x = x.clamp(float(nodes[0]), float(nodes[-1]))
+    """Weights of linear interpolation between nodes, constant beyond them.
+
+    Parameters
+    ----------
+    nodes : tensor (n,)
+        Rising.
+    x : tensor (N,)
+
+    Returns
+    -------
+    tensor (N, n)
+        Rows sum to one; at most two weights of a row are not zero.
+    """
+    x = x.clamp(nodes[0], nodes[-1])
     upper = torch.bucketize(x, nodes[1:-1].contiguous()) + 1
     share = ((x - nodes[upper - 1]) / (nodes[upper] - nodes[upper - 1]))[:, None]
     one_hot = nn.functional.one_hot
@@ -141,11 +153,21 @@ def node_weights(nodes: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
 
 
 def compute_pit(draws: torch.Tensor, truth: torch.Tensor, bounds: bool = False) -> torch.Tensor:
-    """Share of the draws (N, n) or (N, n, A) below the truth (N,) or (N, A); equal ones count half.
+    """Share of an object's draws below its truth; equal ones count half.
 
-    With ``bounds`` a truth outside all draws is placed between the outermost one and the bound (0 or 1), where
-    `PosteriorCalibration` reads quantiles too. Otherwise many small fractions would share the rank 0, and every
-    interval hold them all.
+    Parameters
+    ----------
+    draws : tensor (N, n) or (N, n, A)
+    truth : tensor (N,) or (N, A)
+    bounds : bool
+        The quantity is a fraction: a truth outside all draws is placed between the outermost one and the bound
+        (0 or 1), where `PosteriorCalibration` reads quantiles too. Otherwise many small fractions would share
+        the rank 0, and every interval would hold them all.
+
+    Returns
+    -------
+    tensor (N,) or (N, A)
+        0 to 1.
     """
     below = (draws < truth[:, None]).float().mean(1)
     equal = (draws == truth[:, None]).float().mean(1)
@@ -158,7 +180,19 @@ def compute_pit(draws: torch.Tensor, truth: torch.Tensor, bounds: bool = False) 
 
 
 def weighted_quantile(x: torch.Tensor, weight: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-    """Quantiles at levels ``p`` of the values ``x`` (N,) with weights (N,)."""
+    """Quantiles of weighted values.
+
+    Parameters
+    ----------
+    x, weight : tensor (N,)
+        Weights are not negative, of any scale.
+    p : tensor (P,)
+        Levels, 0 to 1.
+
+    Returns
+    -------
+    tensor (P,)
+    """
     order = torch.argsort(x)
     x, weight = x[order], weight[order].double()
     level = (torch.cumsum(weight, 0) - 0.5 * weight) / weight.sum()

@@ -14,7 +14,7 @@ arcsinh of the flux over `ASINH_SOFTENING`, the mask, the logarithm of the error
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -130,8 +130,8 @@ def encode_observation(data: Observation, settings: FeatureSettings | None = Non
     Parameters
     ----------
     data : Observation
-        Spectra and photometry; never modified. Non-finite values count as masked. Flux, error and mask may be
-        tensors on a device (training makes them there): the result lies where they do.
+        Spectra and photometry; never modified. Non-finite values count as masked. All may be tensors on a device,
+        or only flux, error and mask (training makes them there): the result lies where these do.
     settings : FeatureSettings, optional
         Of the bundle that will read the result.
 
@@ -147,12 +147,12 @@ def encode_observation(data: Observation, settings: FeatureSettings | None = Non
     """
     settings = settings or FeatureSettings()
     check_observation(data)
-    snr = np.clip(np.nan_to_num(np.asarray(data.snr, np.float32), nan=1.0), 0.1, 1e4)
+    snr = torch.nan_to_num(_tensor(data.snr), nan=1.0).clamp(0.1, 1e4)
     spectrum = _encode_spectrum(data, settings)
     return Features(
         spectrum=spectrum,
         photometry=_encode_photometry(data, settings).to(spectrum.device),
-        lg_snr=torch.log10(torch.from_numpy(snr))[:, None].to(spectrum.device),
+        lg_snr=torch.log10(snr)[:, None].to(spectrum.device),
         redshift=_encode_redshift(data).to(spectrum.device),
     )
 
@@ -161,12 +161,23 @@ def _encode_redshift(data: Observation) -> torch.Tensor:
     """log10 (1 + z), (N, 1), or (N, 0) where the instrument does not take it."""
     if not data.instrument.takes_redshift:
         return torch.zeros(data.n_bins, 0)
-    z = np.nan_to_num(np.asarray(data.redshift, dtype=np.float32)).clip(-0.5)
-    return torch.log10(1 + torch.from_numpy(z))[:, None]
+    z = torch.nan_to_num(_tensor(cast(NDArray[Any], data.redshift))).clamp(min=-0.5)
+    return torch.log10(1 + z)[:, None]
 
 
 def encoded_value_error(spectrum: torch.Tensor) -> torch.Tensor:
-    """1-sigma error of an encoded spectrum's value channel, (N, W), from its own channels (N, 3, W)."""
+    """1-sigma error of an encoded spectrum's value channel, from its own channels.
+
+    Parameters
+    ----------
+    spectrum : tensor (N, 3, W)
+        Value, mask and logarithm of the error, as `encode_observation` makes them.
+
+    Returns
+    -------
+    tensor (N, W)
+        On the scale of the value channel.
+    """
     # d arcsinh(f - 1) / df = 1 / sqrt(1 + (f - 1)^2) = 1 / cosh(value)
     return torch.pow(10.0, spectrum[:, 2] - _ERROR_ZERO) / torch.cosh(spectrum[:, 0])
 
@@ -190,7 +201,8 @@ def _encode_spectrum(data: Observation, settings: FeatureSettings) -> torch.Tens
     out = torch.empty((flux.shape[0], 3, flux.shape[1]), device=flux.device)
     weight = good.float()
     value = torch.where(good, flux, 0.0)
-    if not bool(good.all()):  # never without pixels
+    # Never without pixels. A device is not asked, which would stop everything until it has answered.
+    if flux.shape[1] and (good.device.type != "cpu" or not bool(good.all())):
         value = torch.where(good, value, _running_mean(value, weight, settings.fill_px))
     out[:, 0] = torch.asinh(value - 1.0)
     out[:, 1] = weight
@@ -229,7 +241,19 @@ def _encode_photometry(data: Observation, settings: FeatureSettings) -> torch.Te
 
 
 def encode_band_fluxes(flux: torch.Tensor, settings: FeatureSettings) -> torch.Tensor:
-    """Band fluxes over their norm on the scale that the network reads, of any shape."""
+    """Band fluxes on the scale that the network reads.
+
+    Parameters
+    ----------
+    flux : tensor (...)
+        Over their norm.
+    settings : FeatureSettings
+
+    Returns
+    -------
+    tensor (...)
+        log10, or arcsinh, of the flux clipped to ``settings.phot_range``.
+    """
     lo, hi = settings.phot_range
     if settings.band_scale == "asinh":
         return torch.asinh(flux.clamp(-hi, hi) / ASINH_SOFTENING)

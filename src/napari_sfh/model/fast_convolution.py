@@ -32,6 +32,18 @@ def allows_fast_convolution(x: torch.Tensor, kernel: int, slope: torch.Tensor) -
     """Whether `convolve_and_pool` applies to an input (N, C, W) and gains time.
 
     It needs 16 objects on a processor, an odd kernel, and a PReLU that rises; mixed precision takes the plain way.
+
+    Parameters
+    ----------
+    x : tensor (N, C, W)
+    kernel : int
+        Width of the kernel, pixels.
+    slope : tensor (1,)
+        Of the PReLU.
+
+    Returns
+    -------
+    bool
     """
     if x.device.type != "cpu" or len(x) < MIN_BATCH or kernel % 2 == 0 or torch.is_autocast_enabled("cpu"):
         return False

@@ -1,25 +1,26 @@
-"""From `Observation` to `Prediction`: batches, devices, progress and cancel.
+"""From `Observation` to `Prediction`: devices, memory, progress and cancel.
 
-Batches are independent: on the CPU each is computed by one thread, as many at a time as there are cores. A batch on
-all cores waits for the slowest of them at every layer, which on a busy machine costs more than the cores bring.
+Batches are independent (see `batches`). All of one is computed where it lies: encoding, network, posterior,
+quantiles, the spectrum rebuilt from them, and the out-of-depth score; only the outputs leave the device.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
+from array_api_compat import array_namespace
 
+from napari_sfh.arrays import AnyArray
 from napari_sfh.config import SETTINGS
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
-from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
+from napari_sfh.jobs import ReportProgress, report_progress
+from napari_sfh.model.batches import BatchStep, compute_batches
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import (
     Features,
@@ -34,17 +35,20 @@ from napari_sfh.model.posterior import make_base_points
 from napari_sfh.model.probe import predict_points
 from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.model.targets import HistoryTargets, Targets
-from napari_sfh.physics.dust import SLOPE, ebv_from_tau
+from napari_sfh.physics.dust import slope_from_ebv
 from napari_sfh.physics.filters import compute_photometry_scale
-from napari_sfh.physics.template_basis import TemplateBasis
-from napari_sfh.types import F32, QUANTILES, Bool, Observation, Prediction, Progress
+from napari_sfh.physics.template_basis import ReconstructionTables
+from napari_sfh.types import F32, QUANTILES, Observation, Prediction, Progress
 
 #: Draws per bin from which quantiles are read, unless told otherwise.
 DRAWS: int = SETTINGS["draws"].default
-#: Bins per batch to begin with; halved when memory runs out.
+#: Bins per batch on the CPU, of posteriors and of points.
 INFERENCE_BATCH = 64
-
-InferenceStep = Callable[[Observation, SfhModel, torch.device], dict[str, F32]]
+POINT_BATCH = 256
+#: Bins, and draws of all of them, that fill a GPU: larger batches gain nothing.
+_DEVICE_BATCH, _DEVICE_DRAWS = 4096, 1 << 19
+#: Bytes that a bin takes while it is computed, whatever its spectrum; and float32 arrays of the size of its draws.
+_BYTES_PER_BIN, _ARRAYS_OF_DRAWS = 4 << 20, 24
 
 
 def choose_device(name: str = "auto") -> torch.device:
@@ -65,11 +69,28 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def choose_batch_size(where: torch.device, draws: int = 0, size: int = 0) -> int:
+    """Bins per batch that suit a device: few on the CPU, whose caches are small, as many as fill a GPU.
+
+    Parameters
+    ----------
+    where : torch device
+        On CUDA a batch takes at most half of the memory that is free.
+    draws, size : int
+        Posterior draws per bin, and entries of a draw; none for points.
+    """
+    if where.type != "cuda":
+        return INFERENCE_BATCH if draws else POINT_BATCH
+    free, _ = torch.cuda.mem_get_info()
+    fits = free // (2 * (_BYTES_PER_BIN + 4 * _ARRAYS_OF_DRAWS * draws * size))
+    return int(max(1, min(fits, _DEVICE_BATCH, _DEVICE_DRAWS // max(draws, 1))))
+
+
 def predict_histories(
     data: Observation,
     bundle: Bundle,
     device: str = "auto",
-    batch_size: int = INFERENCE_BATCH,
+    batch_size: int | None = None,
     draws: int = DRAWS,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
@@ -84,8 +105,8 @@ def predict_histories(
     device : str
         See `choose_device`. When a GPU's memory runs out, the batch is halved, then the CPU takes over; the
         progress' ``stage`` says so.
-    batch_size : int
-        Bins per batch.
+    batch_size : int, optional
+        Bins per batch to begin with; without it what suits the device, see `choose_batch_size`.
     draws : int
         Posterior draws per bin, at least 50: fewer give no 95 % intervals.
     progress, cancel : optional
@@ -108,12 +129,14 @@ def predict_histories(
     SETTINGS["draws"].check("draws", draws)
     base = make_base_points(draws, bundle.targets.size)
 
-    def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:
-        return _predict_batch(part, bundle, model, where, base)
+    def prepare(where: torch.device) -> BatchStep:
+        placed = _place_on_device(bundle, base, where)
+        return lambda part: _predict_batch(part, placed)
 
+    size = batch_size or choose_batch_size(choose_device(device), draws, bundle.targets.size)
     out = _empty_outputs(data.n_bins, bundle.model.network.latent_size, bundle.targets)
     try:
-        _run_in_batches(data, bundle, device, batch_size, step, out, progress, cancel)
+        _run_in_batches(data, bundle, device, size, prepare, out, progress, cancel)
     except Cancelled:
         reached = np.isfinite(out["ood"]).any()
         raise Cancelled(_make_prediction(out, bundle.targets) if reached else None) from None
@@ -124,7 +147,7 @@ def predict_point_values(
     data: Observation,
     bundle: Bundle,
     device: str = "auto",
-    batch_size: int = 256,
+    batch_size: int | None = None,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> dict[str, F32]:
@@ -133,21 +156,42 @@ def predict_point_values(
 
     For a first look at very many bins; no map should be made of it.
 
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    bundle : Bundle
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    batch_size : int, optional
+        Objects at a time to begin with; without it what suits the device, see `choose_batch_size`.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
     Returns
     -------
     dict
         For each of the targets' scalars an array (N,), for each of their vectors (N, A); NaN as in
         `predict_histories`, whose parameters, errors and progress it shares.
+
+    Raises
+    ------
+    Cancelled
+        Holds what was reached.
+    ComputeError
+        Memory is short even for one object.
     """
 
-    def step(part: Observation, model: SfhModel, where: torch.device) -> dict[str, F32]:
-        return predict_points(encode_observation(part, bundle.features).to(where), model)
+    def prepare(where: torch.device) -> BatchStep:
+        model = _copy_to_device(bundle.model, where)
+        return lambda part: predict_points(encode_observation(part, bundle.features), model)
 
+    size = batch_size or choose_batch_size(choose_device(device))
     targets = bundle.targets
     shapes: dict[str, tuple[int, ...]] = dict.fromkeys(targets.scalars, (data.n_bins,))
     shapes |= dict.fromkeys(targets.vectors, (data.n_bins, targets.n_age))
     out = {k: np.full(shape, np.nan, np.float32) for k, shape in shapes.items()}
-    _run_in_batches(data, bundle, device, batch_size, step, out, progress, cancel)
+    _run_in_batches(data, bundle, device, size, prepare, out, progress, cancel)
     return out
 
 
@@ -156,7 +200,7 @@ def _run_in_batches(
     bundle: Bundle,
     device: str,
     batch_size: int,
-    step: InferenceStep,
+    prepare: Callable[[torch.device], BatchStep],
     out: dict[str, F32],
     progress: ReportProgress | None,
     cancel: threading.Event | None,
@@ -168,10 +212,11 @@ def _run_in_batches(
     size, done, note = max(1, batch_size), 0, ""
     report_progress(Progress("predicting", 0, len(rows)), progress, cancel)
     while done < len(rows):
-        model = _copy_to_device(bundle.model, where)
+        if note and where.type == "cuda":
+            torch.cuda.empty_cache()
         left = [rows[lo : lo + size] for lo in range(done, len(rows), size)]
         try:
-            for batch, part in _map_batches(left, data, model, where, step, cancel):
+            for batch, part in compute_batches(left, data, where, prepare(where), cancel):
                 for key, values in part.items():
                     out[key][batch] = values
                 done += len(batch)
@@ -181,58 +226,6 @@ def _run_in_batches(
             if not _out_of_memory(error):
                 raise ComputeError(f"prediction failed on {where}: {error}") from error
             size, where, note = _shrink_batch(size, where)
-
-
-def _map_batches(
-    batches: list[np.ndarray],
-    data: Observation,
-    model: SfhModel,
-    where: torch.device,
-    step: InferenceStep,
-    cancel: threading.Event | None,
-) -> Iterator[tuple[np.ndarray, dict[str, F32]]]:
-    """Outputs of the batches in their order; after a cancel or a failure no other batch is begun."""
-    failed = threading.Event()
-
-    def compute(rows: np.ndarray) -> dict[str, F32]:
-        raise_if_cancelled(cancel)
-        raise_if_cancelled(failed)
-        try:
-            return step(data.select(rows), model, where)
-        except BaseException:
-            failed.set()
-            raise
-
-    with _open_batch_pool(len(batches), where) as pool:
-        running = deque(pool.submit(compute, rows) for rows in batches)
-        for rows in batches:
-            yield rows, running.popleft().result()
-
-
-#: Number of batch pools that are open, the intra-op threads that torch had before the first, and their lock.
-_pools, _usual_threads, _pool_lock = 0, 1, threading.Lock()
-
-
-@contextmanager
-def _open_batch_pool(n_batches: int, where: torch.device) -> Iterator[ThreadPoolExecutor]:
-    """Workers that compute with one intra-op thread each: one for a GPU, else as many as torch may use threads."""
-    global _pools, _usual_threads
-    with _pool_lock:
-        if _pools == 0:
-            _usual_threads = torch.get_num_threads()
-        _pools += 1
-        workers = 1 if where.type != "cpu" else max(1, min(_usual_threads, n_batches))
-    # torch gives a thread that is new the number of threads that was set last, in whichever thread.
-    pool = ThreadPoolExecutor(workers, "napari-sfh inference", initializer=lambda: torch.set_num_threads(1))
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        with _pool_lock:
-            _pools -= 1
-            if _pools == 0:
-                torch.set_num_threads(_usual_threads)
 
 
 def draw_posterior_samples(
@@ -269,6 +262,14 @@ def reconstruct_observations(
 ) -> tuple[F32, F32] | tuple[None, None]:
     """Spectrum and photometry rebuilt from a prediction's point values through the bundle's template basis.
 
+    Parameters
+    ----------
+    data : Observation
+        N objects; their masks say which bands set the scale.
+    prediction : Prediction
+        Of the same objects.
+    bundle : Bundle
+
     Returns
     -------
     model_flux : array (N, W)
@@ -284,62 +285,73 @@ def reconstruct_observations(
     rows = np.flatnonzero(np.isfinite(mass_frac).all(1))
     if rows.size:
         tau_ism, tau_bc = prediction.median("tau_ism")[rows], prediction.median("tau_bc")[rows]
-        slope = _attenuation_slope(tau_ism, prediction.median("ebv")[rows])
-        flux[rows], phot[rows] = _reconstruct_float32(bundle.basis, mass_frac[rows], mh[rows], tau_ism, tau_bc, slope)
+        slope = slope_from_ebv(prediction.median("ebv")[rows], tau_ism)
+        flux[rows], phot[rows] = bundle.basis.reconstruct(mass_frac[rows], mh[rows], tau_ism, tau_bc, slope)
         phot[rows] = _scale_bands(phot[rows], data.phot_mask[rows], bundle)
     return flux, phot
 
 
-def _scale_bands(phot: F32, mask: Bool, bundle: Bundle) -> F32:
+def _scale_bands(phot: AnyArray, mask: AnyArray, bundle: Bundle) -> Any:
     """Rebuilt bands (N, B) divided by what the observed ones were divided by, where that is not the spectrum's norm."""
     norm = bundle.instrument.photometry_norm
     if norm == "spectrum":
         return phot
+    xp = array_namespace(phot)
     scale = compute_photometry_scale(phot, mask, norm, bundle.instrument.band_names)
-    return (phot / np.where(np.isfinite(scale), scale, 1.0)[:, None]).astype(np.float32)
+    return xp.astype(phot / xp.where(xp.isfinite(scale), scale, 1.0)[:, None], xp.float32)
 
 
-def _attenuation_slope(tau_ism: F32, ebv: F32) -> F32:
-    """Attenuation slope that E(B-V) and the optical depth imply, Charlot & Fall's where there is no dust."""
-    at_one = ebv_from_tau(1.0, np.linspace(-1.6, -0.2, 57))
-    ratio = np.divide(ebv, tau_ism, out=np.full_like(ebv, np.nan), where=tau_ism > 0.02)
-    slope = np.interp(-ratio, -at_one, np.linspace(-1.6, -0.2, 57))
-    return np.where(np.isfinite(ratio), slope, SLOPE).astype(np.float32)
+class _Placed(NamedTuple):
+    """What a prediction needs, on one device."""
+
+    bundle: Bundle  # whose model lies on the device
+    tables: ReconstructionTables | None
+    base: torch.Tensor
 
 
-def _reconstruct_float32(
-    basis: TemplateBasis, mass: F32, mh: F32, tau_ism: F32, tau_bc: F32, slope: F32
-) -> tuple[F32, F32]:
-    flux, phot = basis.reconstruct(mass, mh, tau_ism, tau_bc, slope)
-    return np.asarray(flux, np.float32), np.asarray(phot, np.float32)
+def _place_on_device(bundle: Bundle, base: torch.Tensor, where: torch.device) -> _Placed:
+    tables = None if bundle.basis is None else bundle.basis.tables.to(where)
+    return _Placed(replace(bundle, model=_copy_to_device(bundle.model, where)), tables, base.to(where))
 
 
 @torch.inference_mode()
-def _predict_batch(
-    data: Observation, bundle: Bundle, model: SfhModel, device: torch.device, base: torch.Tensor
-) -> dict[str, F32]:
-    """All outputs of one batch of usable bins, keyed as in `_empty_outputs`."""
+def _predict_batch(data: Observation, placed: _Placed) -> dict[str, torch.Tensor]:
+    """All outputs of one batch of usable bins, keyed as in `_empty_outputs`, on the device where all lies."""
+    bundle, model = placed.bundle, placed.bundle.model
     features = encode_observation(data, bundle.features)
-    mu, context, latent = model.locate(features.to(device))
-    made = model.draw(mu, context, base.to(device))
-    quantiles = model.calibration.quantiles(made, features.lg_snr[:, 0].to(device))
-    tensors = {f"q:{k}": v for k, v in quantiles.items()}
-    tensors["latent"] = latent
-    if bundle.targets.n_age:
-        tensors |= {"light_frac": made["light_frac"].mean(1), "mass_frac": made["mass_frac"].mean(1)}
-        tensors["mh"] = quantiles["mh"][..., 2]
-    out = {k: v.float().cpu().numpy() for k, v in tensors.items()}
-    signs, away, seen = compute_ood_statistics(features, bundle, out)
+    mu, context, latent = model.locate(features)
+    made = model.draw(mu, context, placed.base)
     lg_snr = features.lg_snr[:, 0]
-    signs[:, OOD_STATISTICS.index("photometry")] = bundle.model.depth.photometry_statistic(away, seen, lg_snr)
-    out["ood"] = bundle.model.depth.score(signs, lg_snr).numpy()
+    quantiles = model.calibration.quantiles(made, lg_snr)
+    out = {f"q:{k}": v for k, v in quantiles.items()}
+    out["latent"] = latent
+    if bundle.targets.n_age:
+        out |= {"light_frac": made["light_frac"].mean(1), "mass_frac": made["mass_frac"].mean(1)}
+        out["mh"] = quantiles["mh"][..., 2]
+    signs, away, seen = compute_ood_statistics(features, bundle, out, placed.tables)
+    signs[:, OOD_STATISTICS.index("photometry")] = model.depth.photometry_statistic(away, seen, lg_snr)
+    out["ood"] = model.depth.score(signs, lg_snr)
     return out
 
 
 def compute_ood_statistics(
-    features: Features, bundle: Bundle, out: dict[str, F32]
+    features: Features,
+    bundle: Bundle,
+    values: Mapping[str, F32 | torch.Tensor],
+    tables: ReconstructionTables | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Signs of strangeness of a batch, see `model.ood`.
+    """Statistics by which a batch is judged to be out of distribution, see `model.ood`.
+
+    Parameters
+    ----------
+    features : Features
+        N objects, encoded, on the device of the bundle's model; the results lie there.
+    bundle : Bundle
+    values : dict of str to array or tensor
+        What was predicted of them: ``latent`` (N, L), ``mass_frac`` and ``mh`` (N, A) and ``q:NAME`` (N, 5), where the
+        weights have them.
+    tables : ReconstructionTables, optional
+        Of the bundle's basis, on the device, where they are at hand.
 
     Returns
     -------
@@ -350,27 +362,27 @@ def compute_ood_statistics(
     seen : tensor (N, B)
         True where there is a band, and something to compare it with.
     """
-    depth = bundle.model.depth
-    spectrum = features.spectrum
-    signs = torch.zeros(len(features), len(OOD_STATISTICS))
+    depth, spectrum, where = bundle.model.depth, features.spectrum, features.spectrum.device
+    out = {k: torch.as_tensor(v, device=where) for k, v in values.items()}
+    signs = torch.zeros(len(features), len(OOD_STATISTICS), device=where)
     away, seen = torch.zeros_like(features.photometry[:, 0]), features.photometry[:, 1] > 0.5
-    signs[:, 0] = depth.latent_statistic(torch.from_numpy(out["latent"]))
+    signs[:, 0] = depth.latent_statistic(out["latent"])
     signs[:, 1] = depth.subspace_statistic(spectrum)
     signs[:, 4] = depth.classifier_statistic(depth.classifier_input(features))
     if "q:mh_lw" in out:
-        signs[:, 5] = torch.from_numpy(out["q:mh_lw"][:, 2])
+        signs[:, 5] = out["q:mh_lw"][:, 2]
     if bundle.basis is None or "mass_frac" not in out:
         return signs, away, torch.zeros_like(seen)
-    tau_ism, tau_bc = out["q:tau_ism"][:, 2], out["q:tau_bc"][:, 2]
-    slope = _attenuation_slope(tau_ism, out["q:ebv"][:, 2])
-    flux, phot = _reconstruct_float32(bundle.basis, out["mass_frac"], out["mh"], tau_ism, tau_bc, slope)
-    phot = _scale_bands(phot, seen.numpy(), bundle)
+    tau_ism, tau_bc, ebv = (out[f"q:{k}"][:, 2] for k in ("tau_ism", "tau_bc", "ebv"))
+    tables = tables or bundle.basis.tables.to(where)
+    mass, mh = out["mass_frac"], out["mh"].contiguous()
+    flux, phot = tables.reconstruct(mass, mh, tau_ism, tau_bc, slope_from_ebv(ebv, tau_ism))
     if flux.shape[1]:
-        value, good = torch.asinh(torch.from_numpy(flux) - 1.0), spectrum[:, 1] > 0.5
+        value, good = torch.asinh(flux - 1.0), spectrum[:, 1] > 0.5
         error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
         chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
         signs[:, 2] = torch.log10(chi2)
-    away = features.photometry[:, 0] - encode_band_fluxes(torch.from_numpy(phot), bundle.features)
+    away = features.photometry[:, 0] - encode_band_fluxes(_scale_bands(phot, seen, bundle), bundle.features)
     return signs, away, seen
 
 

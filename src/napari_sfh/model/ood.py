@@ -104,7 +104,8 @@ class OodDetector(nn.Module):
         rebuilt = torch.zeros_like(value)
         components = rebuilt[:, : len(self.axes)]
         # Masked pixels take the value of the fit, which makes the projection one of the usable pixels alone.
-        for _ in range(1 if bool(good.all()) else 4):
+        # A device is not asked whether there are any: asking stops everything until it has answered.
+        for _ in range(1 if good.device.type == "cpu" and bool(good.all()) else 4):
             components = torch.where(good, value, rebuilt) @ self.axes.T
             rebuilt = components @ self.axes
         return components, torch.where(good, (value - rebuilt) / error, 0.0)
@@ -141,7 +142,7 @@ class OodDetector(nn.Module):
         # An unseen band is given unit variance of its own and no covariance: it adds nothing to the distance.
         both = seen[:, :, None] & seen[:, None, :]
         cov = torch.where(both, cov, 0.0) + torch.diag_embed((~seen).float())
-        distance = (away * torch.linalg.solve(cov, away)).sum(1)
+        distance = (away * torch.linalg.solve_ex(cov, away).result).sum(1)
         return distance / seen.sum(1).clamp(min=1)
 
     def score(self, signs: torch.Tensor, lg_snr: torch.Tensor) -> torch.Tensor:

@@ -109,7 +109,7 @@ class Posterior(nn.Module):
         return self.flow(context).log_prob(z)
 
     def draw(
-        self, mu: torch.Tensor, context: torch.Tensor, base: torch.Tensor, temperature: float = 1.0
+        self, mu: torch.Tensor, context: torch.Tensor, base: torch.Tensor, temperature: float | torch.Tensor = 1.0
     ) -> torch.Tensor:
         """Draws of y, (N, n, T).
 
@@ -118,7 +118,7 @@ class Posterior(nn.Module):
         mu, context : tensors (N, T), (N, latent + 2)
         base : tensor (n, T)
             Standard normal points, see `make_base_points`; the same ones serve every object.
-        temperature : float
+        temperature : float or tensor ()
             Factor on the width of the base density.
         """
         points = temperature * base
@@ -137,7 +137,9 @@ def _build_flow(features: int, context: int, config: FlowConfig) -> zuko.flows.F
     transforms: list[nn.Module] = [ElementWiseTransform(features, context, hidden_features=hidden)]
     for i in range(config.transforms if features > 1 else 0):  # one number has nothing to be coupled with
         mask = torch.arange(features) % 2 == i % 2
-        transforms.append(GeneralCouplingTransform(features, context, mask=mask, hidden_features=hidden))
+        coupling = GeneralCouplingTransform(features, context, mask=mask, hidden_features=hidden)
+        coupling.given_even = i % 2 == 0  # the mask's, for those who may not ask a device
+        transforms.append(coupling)
     shapes = [(config.bins,), (config.bins,), (config.bins - 1,)]
     transforms.append(
         ElementWiseTransform(features, context, univariate=MonotonicRQSTransform, shapes=shapes, hidden_features=hidden)
@@ -152,6 +154,19 @@ def make_base_points(n: int, size: int, seed: int = 20260521) -> torch.Tensor:
 
     Quantiles read from n of them are about as exact as from several times as many independent draws, and every object
     gets the same ones: an object's numbers do not depend on its neighbours, and maps carry no drawing noise.
+
+    Parameters
+    ----------
+    n : int
+        Points.
+    size : int
+        Dimensions T of the label vector.
+    seed : int
+        Of the scrambling.
+
+    Returns
+    -------
+    tensor (n, T)
     """
     uniform = torch.quasirandom.SobolEngine(size, scramble=True, seed=seed).draw(n)
     return torch.special.ndtri(uniform.double().clamp(1e-6, 1 - 1e-6)).float()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.model.encoding import Features, FeatureSettings, encode_observation, find_usable_rows
 from napari_sfh.model.sfh_model import SfhModel
-from napari_sfh.types import F32, F64, Observation, make_empty_observation
+from napari_sfh.types import F64, Observation, make_empty_observation
 
 #: Differences that another processor makes are a hundred times smaller.
 TOLERANCE: float = 5e-3
@@ -56,11 +56,11 @@ def make_probe_observation(instrument: Instrument) -> Observation:
 
 
 @torch.inference_mode()
-def predict_points(features: Features, model: SfhModel) -> dict[str, F32]:
-    """The point network's values: for each of the targets' scalars an array (N,), for each vector (N, A)."""
+def predict_points(features: Features, model: SfhModel) -> dict[str, torch.Tensor]:
+    """The point network's values: for each of the targets' scalars a tensor (N,), for each vector (N, A)."""
     derived = model.derive(model.locate(features)[0])
     names = (*model.targets.scalars, *model.targets.vectors)
-    return {k: derived[k].float().cpu().numpy() for k in names}
+    return {k: derived[k].float() for k in names}
 
 
 def compute_probe_answer(model: SfhModel, features: FeatureSettings, instrument: Instrument) -> list[float]:
@@ -74,7 +74,7 @@ def compute_probe_answer(model: SfhModel, features: FeatureSettings, instrument:
     data = make_probe_observation(instrument)
     encoded = encode_observation(data, features)
     values = predict_points(encoded, model)
-    parts: list[NDArray[np.floating]] = [np.ravel(values[k]) for k in sorted(values)]
+    parts: list[NDArray[np.floating]] = [values[k].numpy().ravel() for k in sorted(values)]
     if instrument.n_wave:
         parts.append(encoded.spectrum.mean(2).numpy().ravel())
     parts += [encoded.photometry.numpy().ravel(), find_usable_rows(data, features).astype(np.float64)]

@@ -111,11 +111,22 @@ class SfhModel(nn.Module):
 
         Names are those of the targets; histories add ``slope``.
         """
-        return self.derive(self.posterior.draw(mu, context, base, float(self.calibration.temperature)))
+        return self.derive(self.posterior.draw(mu, context, base, self.calibration.temperature))
 
 
 def targets_from_labels(labels: Any, targets: Targets) -> torch.Tensor:
-    """The vectors y (N, T) of `training.simulator.labels.Labels`."""
+    """Label vectors of training spectra.
+
+    Parameters
+    ----------
+    labels : training.simulator.labels.Labels
+        N objects.
+    targets : Targets
+
+    Returns
+    -------
+    tensor (N, T)
+    """
     if targets.n_age:
         values = {k: getattr(labels, k) for k in ("light_frac", "mh", "tau_ism", "tau_bc", "slope")}
     else:

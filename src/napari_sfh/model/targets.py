@@ -283,7 +283,18 @@ Targets = HistoryTargets | ScalarTargets
 
 
 def make_targets(kind: str = "history", names: Sequence[str] = ()) -> Targets:
-    """Targets by kind (``history`` or ``scalars``) and, for scalars, names of `KNOWN_TARGETS`.
+    """Targets of a network by their kind.
+
+    Parameters
+    ----------
+    kind : str
+        ``history`` or ``scalars``.
+    names : sequence of str
+        For scalars: keys of `KNOWN_TARGETS`.
+
+    Returns
+    -------
+    Targets
 
     Raises
     ------

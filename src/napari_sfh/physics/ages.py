@@ -48,11 +48,33 @@ for _a in (AGE_EDGES_GYR, AGE_GYR, LG_AGE_YR, AGE_WIDTH_YR):
 
 
 def compute_age_centres(age_edges_gyr: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Arithmetic centres (A,) in Gyr of age bins with edges (A + 1,)."""
+    """Arithmetic centres of age bins.
+
+    Parameters
+    ----------
+    age_edges_gyr : array (A + 1,)
+        Edges, Gyr of lookback time, youngest first.
+
+    Returns
+    -------
+    array (A,)
+        Gyr.
+    """
     edges = np.asarray(age_edges_gyr, dtype=np.float64)
     return 0.5 * (edges[1:] + edges[:-1])
 
 
 def compute_lg_age_centres(age_edges_gyr: NDArray[np.floating]) -> NDArray[np.float64]:
-    """log10 of the bins' centres in yr, (A,): the ages that enter every mean."""
+    """Logarithms of the bins' centres: the ages that enter every mean.
+
+    Parameters
+    ----------
+    age_edges_gyr : array (A + 1,)
+        Edges, Gyr of lookback time, youngest first.
+
+    Returns
+    -------
+    array (A,)
+        log10 of yr.
+    """
     return np.log10(compute_age_centres(age_edges_gyr)) + 9.0

@@ -13,14 +13,18 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
+from array_api_compat import device as array_device
 from numpy.typing import NDArray
 
 from napari_sfh.arrays import AnyArray
+from napari_sfh.physics.mass_to_light import find_bracket
 
 #: Wavelength in Angstrom at which tau_V is given.
 DUST_PIVOT_AA: float = 5500.0
 #: Slope of Charlot & Fall (2000).
 SLOPE: float = -0.7
+#: Steepest and flattest slope that is read from E(B-V).
+SLOPE_LIMITS: tuple[float, float] = (-1.6, -0.2)
 #: A = MAG_PER_TAU * tau: 2.5 / ln 10.
 MAG_PER_TAU: float = 2.5 / float(np.log(10.0))
 #: A_V over E(B-V) of Calzetti et al. (2000), and the slope of the power law with that ratio.
@@ -115,7 +119,18 @@ def calzetti_curve(wave_aa: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def a_v_from_tau(tau_v: AnyArray | float) -> Any:
-    """A_V in magnitudes of an optical depth at 5500 AA."""
+    """Attenuation A_V of an optical depth.
+
+    Parameters
+    ----------
+    tau_v : array or tensor (...), or float
+        Optical depth at 5500 AA.
+
+    Returns
+    -------
+    array, tensor or float (...)
+        Magnitudes: 2.5 log10(e) tau.
+    """
     return MAG_PER_TAU * tau_v
 
 
@@ -142,5 +157,42 @@ def ebv_from_tau(tau_v: AnyArray | float, slope: AnyArray | float = SLOPE) -> An
 
 
 def tau_from_ebv(ebv: AnyArray | float, slope: AnyArray | float = SLOPE) -> Any:
-    """Optical depth at 5500 AA of an E(B-V), the inverse of `ebv_from_tau`."""
+    """Optical depth at 5500 AA of a colour excess, the inverse of `ebv_from_tau`.
+
+    Parameters
+    ----------
+    ebv : array or tensor (...), or float
+        E(B-V) in magnitudes.
+    slope : array or tensor (...), or float
+        Of the power law, see the head of the module.
+
+    Returns
+    -------
+    array, tensor or float (...)
+    """
     return ebv / ebv_from_tau(1.0, slope)
+
+
+def slope_from_ebv(ebv: AnyArray, tau_v: AnyArray, tau_min: float = 0.02) -> Any:
+    """Exponent of the power law that an E(B-V) and an optical depth imply, the inverse of `ebv_from_tau` to 1e-4.
+
+    Parameters
+    ----------
+    ebv, tau_v : arrays (...)
+        Magnitudes, and optical depth at 5500 AA; NumPy or torch.
+    tau_min : float
+        Depth up to which there is too little dust to tell: `SLOPE` there.
+
+    Returns
+    -------
+    array (...)
+        Between `SLOPE_LIMITS`; `SLOPE` where E(B-V) is not finite.
+    """
+    xp = array_namespace(ebv, tau_v)
+    known = (tau_v > tau_min) & xp.isfinite(ebv)
+    ratio = xp.where(known, ebv, 0.0) / xp.where(known, tau_v, 1.0)
+    # Made where the values are: a table that is copied to a device stops it.
+    slopes = xp.linspace(*SLOPE_LIMITS, 57, dtype=ebv.dtype, device=array_device(ebv))
+    index, share = find_bracket(-ebv_from_tau(1.0, slopes), -ratio)
+    slope = slopes[index] + share * (slopes[index + 1] - slopes[index])
+    return xp.astype(xp.where(known, slope, SLOPE), ebv.dtype)

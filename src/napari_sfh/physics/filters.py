@@ -14,11 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace, is_torch_array
 from numpy.typing import NDArray
 
-from napari_sfh.arrays import F64
+from napari_sfh.arrays import F64, AnyArray
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
@@ -81,7 +83,20 @@ class Filter:
 
 
 def pivot_wavelength_aa(wave_aa: F64, throughput: F64) -> float:
-    """Pivot wavelength in Angstrom of a photon throughput curve."""
+    """Pivot wavelength of a photon throughput curve.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Angstrom, air, rising.
+    throughput : array (n,)
+        Share of the photons that are counted, of any scale.
+
+    Returns
+    -------
+    float
+        Angstrom.
+    """
     # The same quadrature as `filter_weights` uses for a smooth spectrum: three points per segment (Simpson).
     wave, curve = _merge_grids(wave_aa, wave_aa, throughput)
     return float(np.sqrt(np.trapezoid(curve * wave, wave) / np.trapezoid(curve / wave, wave)))
@@ -96,7 +111,18 @@ def _merge_grids(grid_aa: F64, wave_aa: F64, throughput: F64) -> tuple[F64, F64]
 
 
 def filter_weights(band: Filter, wave_aa: NDArray[np.floating]) -> F64:
-    """Weights w (n,) such that ``spectra @ w`` is the photon-counting <f_lambda> of spectra on ``wave_aa``.
+    """Weights with which a spectrum's pixels add up to its photon-counting mean flux density.
+
+    Parameters
+    ----------
+    band : Filter
+    wave_aa : array (n,)
+        Grid of the spectra, Angstrom in air, rising.
+
+    Returns
+    -------
+    array (n,)
+        ``spectra @ weights`` is <f_lambda> of spectra (..., n) on that grid, in their unit.
 
     Raises
     ------
@@ -125,19 +151,67 @@ def filter_weights(band: Filter, wave_aa: NDArray[np.floating]) -> F64:
 
 
 def filter_weight_matrix(bands: tuple[Filter, ...], wave_aa: NDArray[np.floating]) -> F64:
-    """`filter_weights` of several filters as columns, shape (n, B)."""
+    """`filter_weights` of several filters as columns.
+
+    Parameters
+    ----------
+    bands : tuple of Filter
+        B of them.
+    wave_aa : array (n,)
+        Grid of the spectra, Angstrom in air, rising.
+
+    Returns
+    -------
+    array (n, B)
+
+    Raises
+    ------
+    SfhInputError
+        The spectra do not reach over one of the filters.
+    """
     if not bands:
         return np.zeros((np.size(wave_aa), 0))
     return np.stack([filter_weights(band, wave_aa) for band in bands], axis=-1)
 
 
 def mean_flux_density(band: Filter, wave_aa: NDArray[np.floating], flam: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Photon-counting <f_lambda> of spectra ``flam`` (..., n), in their unit, shape (...)."""
+    """Photon-counting mean <f_lambda> of spectra.
+
+    Parameters
+    ----------
+    band : Filter
+    wave_aa : array (n,)
+        Angstrom in air, rising.
+    flam : array (..., n)
+        Flux densities per wavelength, of any unit.
+
+    Returns
+    -------
+    array (...)
+        In the unit of ``flam``.
+
+    Raises
+    ------
+    SfhInputError
+        The spectra do not reach over the whole filter.
+    """
     return np.asarray(flam) @ filter_weights(band, wave_aa)
 
 
 def ab_mag(band: Filter, flux_cgs: NDArray[np.floating] | float) -> NDArray[np.floating]:
-    """AB magnitude of a mean flux density in erg/s/cm2/AA; NaN where it is not positive."""
+    """AB magnitude of a mean flux density.
+
+    Parameters
+    ----------
+    band : Filter
+    flux_cgs : array (...) or float
+        <f_lambda> in erg/s/cm2/AA.
+
+    Returns
+    -------
+    array (...)
+        Magnitudes; NaN where the flux is not positive.
+    """
     f_nu = np.asarray(flux_cgs, dtype=np.float64) * band.pivot_aa**2 / C_AA_S
     positive = f_nu > 0
     magnitude = -2.5 * np.log10(np.where(positive, f_nu, 1.0)) + AB_ZERO
@@ -145,7 +219,18 @@ def ab_mag(band: Filter, flux_cgs: NDArray[np.floating] | float) -> NDArray[np.f
 
 
 def flux_from_ab(band: Filter, mag: NDArray[np.floating] | float) -> NDArray[np.floating]:
-    """Mean flux density in erg/s/cm2/AA of an AB magnitude, the inverse of `ab_mag`."""
+    """Mean flux density of an AB magnitude, the inverse of `ab_mag`.
+
+    Parameters
+    ----------
+    band : Filter
+    mag : array (...) or float
+
+    Returns
+    -------
+    array (...)
+        <f_lambda> in erg/s/cm2/AA.
+    """
     return 10 ** (-0.4 * (np.asarray(mag) - AB_ZERO)) * C_AA_S / band.pivot_aa**2
 
 
@@ -196,7 +281,17 @@ def filters_to_tensors(filters: tuple[Filter, ...]) -> dict[str, NDArray[np.gene
 
 
 def filters_from_tensors(tensors: Mapping[str, NDArray[np.generic]]) -> tuple[Filter, ...]:
-    """Filters from what `filters_to_tensors` made."""
+    """Filters from what `filters_to_tensors` made.
+
+    Parameters
+    ----------
+    tensors : mapping of str to array
+        Of each filter k a curve ``filter_k_curve`` (2, n), Angstrom and throughput, and its name as bytes.
+
+    Returns
+    -------
+    tuple of Filter
+    """
     bands: list[Filter] = []
     while f"filter_{len(bands)}_curve" in tensors:
         label = bytes(np.asarray(tensors[f"filter_{len(bands)}_name"], dtype=np.uint8)).decode()
@@ -206,15 +301,13 @@ def filters_from_tensors(tensors: Mapping[str, NDArray[np.generic]]) -> tuple[Fi
     return tuple(bands)
 
 
-def compute_photometry_scale(
-    phot: NDArray[np.floating], mask: NDArray[np.bool_], norm: str, band_names: tuple[str, ...]
-) -> F64:
+def compute_photometry_scale(phot: AnyArray, mask: AnyArray, norm: str, band_names: tuple[str, ...]) -> Any:
     """What the bands of each object are divided by where no spectrum normalises them.
 
     Parameters
     ----------
     phot : array (N, B)
-        Flux densities.
+        Flux densities; NumPy (then in float64) or torch.
     mask : boolean array (N, B)
         True = usable.
     norm : str
@@ -226,24 +319,49 @@ def compute_photometry_scale(
     array (N,)
         NaN where there is no usable band, or where the number is not positive.
     """
-    flux = np.where(mask, np.asarray(phot, dtype=np.float64), np.nan)
-    scale = _median_of_usable(flux)
+    if not is_torch_array(phot):
+        phot = np.asarray(phot, dtype=np.float64)
+    xp = array_namespace(phot, mask)
+    flux = xp.where(mask, phot, xp.nan)
+    scale = compute_row_medians(flux)
     if norm != "median":
         own = flux[:, band_names.index(norm)]
-        scale = np.where(np.isfinite(own), own, scale)
-    return np.where(scale > 0, scale, np.nan)
+        scale = xp.where(xp.isfinite(own), own, scale)
+    return xp.where(scale > 0, scale, xp.nan)
 
 
 def measure_photometry_snr(phot: NDArray[np.floating], error: NDArray[np.floating], mask: NDArray[np.bool_]) -> F64:
-    """Median S/N of each object's usable bands, from fluxes, errors and masks (N, B): (N,), 0 without a band."""
+    """Median S/N of each object's usable bands.
+
+    Parameters
+    ----------
+    phot, error : array (N, B)
+        Fluxes and their 1-sigma errors, of one unit.
+    mask : bool array (N, B)
+        True where a band counts; a band without a positive error does not.
+
+    Returns
+    -------
+    array (N,)
+        0 for an object without a band.
+    """
     usable = mask & (np.asarray(error) > 0)
     ratio = np.divide(phot, error, out=np.full(np.shape(phot), np.nan), where=usable)
-    return np.nan_to_num(_median_of_usable(ratio), nan=0.0)
+    return np.nan_to_num(compute_row_medians(ratio), nan=0.0)
 
 
-def _median_of_usable(values: NDArray[np.floating]) -> F64:
-    """Median of the finite values of each row (N, B), NaN where there is none."""
-    out = np.full(len(values), np.nan)
-    rows = np.isfinite(values).any(1)
-    out[rows] = np.nanmedian(values[rows], axis=1)
-    return out
+def compute_row_medians(values: AnyArray) -> Any:
+    """Median of the numbers in each row (N, B), those that are NaN left out, shape (N,); for NumPy and torch.
+
+    NaN where a row has no finite number.
+    """
+    xp = array_namespace(values)
+    width = values.shape[1]
+    if not width:
+        return xp.sum(values, axis=1) + xp.nan
+    ordered = xp.sort(values, axis=1)  # NaN comes last
+    known = xp.sum(xp.astype(~xp.isnan(values), xp.int64), axis=1)[:, None]
+    lower, upper = (
+        xp.take_along_axis(ordered, at.clip(0, width - 1), axis=1)[:, 0] for at in ((known - 1) // 2, known // 2)
+    )
+    return xp.where(xp.any(xp.isfinite(values), axis=1), 0.5 * (lower + upper), xp.nan)

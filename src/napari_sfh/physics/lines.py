@@ -27,6 +27,18 @@ FORBIDDEN_LINES_AA: tuple[float, ...] = tuple(x for x in GAS_LINES_AA if x not i
 
 
 def find_stellar_pixels(wave_aa: NDArray[np.floating], lines_aa: tuple[float, ...] = GAS_LINES_AA) -> NDArray[np.bool_]:
-    """Pixels of a rest-frame grid (W,) on none of the gas lines, boolean (W,)."""
+    """Pixels of a grid that lie on none of the gas lines.
+
+    Parameters
+    ----------
+    wave_aa : array (W,)
+        Rest frame, Angstrom in air.
+    lines_aa : tuple of float
+        Centres of the lines, Angstrom in air; each takes `LINE_REACH_AA` to both sides.
+
+    Returns
+    -------
+    bool array (W,)
+    """
     distance = np.abs(np.asarray(wave_aa, dtype=np.float64)[:, None] - np.array(lines_aa))
     return np.asarray((distance > LINE_REACH_AA).all(1), dtype=np.bool_)

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ive
 
 from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
@@ -41,7 +40,22 @@ _REACH = 5.0  # half-width of a kernel in sigma
 def total_sigma_aa(
     wave_aa: NDArray[np.floating] | float, fwhm_aa: NDArray[np.floating] | float, sigma_kms: float
 ) -> F64:
-    """Width (sigma, Angstrom) of a spectrum seen through an LSF of ``fwhm_aa`` with a dispersion ``sigma_kms``."""
+    """Width of a spectrum seen through an instrument, with the stars' dispersion in it.
+
+    Parameters
+    ----------
+    wave_aa : array (W,) or float
+        Angstrom.
+    fwhm_aa : array (W,) or float
+        FWHM of the line-spread function, Angstrom.
+    sigma_kms : float
+        Stellar velocity dispersion, km/s.
+
+    Returns
+    -------
+    array (W,)
+        Sigma of the Gaussian, Angstrom.
+    """
     wave = np.asarray(wave_aa, dtype=np.float64)
     return np.hypot(np.asarray(fwhm_aa, dtype=np.float64) / FWHM_PER_SIGMA, wave * sigma_kms / C_KMS)
 
@@ -71,6 +85,13 @@ def line_profiles(
 def broadening_kms(sigma_kms: NDArray[np.floating] | float, target_kms: float) -> tuple[F64, NDArray[np.bool_]]:
     """Velocity dispersion to add to spectra of dispersion ``sigma_kms`` so that they have ``target_kms``.
 
+    Parameters
+    ----------
+    sigma_kms : array (...) or float
+        Dispersion that the spectra have, km/s.
+    target_kms : float
+        Dispersion that they are to have, km/s.
+
     Returns
     -------
     extra_kms : array, the shape of ``sigma_kms``
@@ -83,7 +104,20 @@ def broadening_kms(sigma_kms: NDArray[np.floating] | float, target_kms: float) -
 
 
 def extra_sigma(have: NDArray[np.floating], want: NDArray[np.floating]) -> tuple[F64, NDArray[np.bool_]]:
-    """Width that added in quadrature to ``have`` gives ``want`` (0 where none does), and where none does."""
+    """Width to add in quadrature to one Gaussian so that it has the width of another.
+
+    Parameters
+    ----------
+    have, want : array (...)
+        Sigma of the two, of one unit.
+
+    Returns
+    -------
+    extra : array (...)
+        In their unit; 0 where ``have`` is broader.
+    too_broad : bool array (...)
+        True where ``have`` is broader than ``want``.
+    """
     difference = np.asarray(want, dtype=np.float64) ** 2 - np.asarray(have, dtype=np.float64) ** 2
     return np.sqrt(np.maximum(difference, 0.0)), difference < 0.0
 
@@ -159,5 +193,7 @@ def _kernel(sigma_pix: F64, offset: NDArray[np.int_]) -> F64:
     kernel = np.exp(-0.5 * (offset[:, None] / wide) ** 2)
     narrow = sigma_pix < SAMPLED_FROM_PIX
     if narrow.any():
+        from scipy.special import ive
+
         kernel[:, narrow] = ive(np.abs(offset)[:, None], sigma_pix[narrow] ** 2)
     return kernel

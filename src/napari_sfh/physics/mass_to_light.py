@@ -40,8 +40,8 @@ def find_bracket(nodes: AnyArray, x: AnyArray) -> tuple[Any, Any]:
     if not is_torch_array(x):
         x = np.asarray(x, dtype=np.float64)
     xp = array_namespace(nodes, x)
-    values = xp.clip(x, nodes[0], nodes[-1])
-    index = xp.clip(xp.searchsorted(nodes, values, side="right") - 1, 0, nodes.shape[0] - 2)
+    values = x.clip(nodes[0], nodes[-1])  # xp.clip of array-api-compat writes through masks: slow, and a device waits
+    index = (xp.searchsorted(nodes, values, side="right") - 1).clip(0, nodes.shape[0] - 2)
     return index, (values - nodes[index]) / (nodes[index + 1] - nodes[index])
 
 
@@ -75,18 +75,57 @@ def interpolate_light_v(light_v: AnyArray, grid_mh: AnyArray, mh: AnyArray) -> A
 
 
 def light_from_mass(mass_frac: AnyArray, light_per_mass: AnyArray) -> Any:
-    """Fractions (..., A) of the light from fractions of the mass formed and `interpolate_light_v`, both (..., A)."""
+    """Fractions of the light from fractions of the mass formed.
+
+    Parameters
+    ----------
+    mass_frac : array or tensor (..., A)
+        Summing to one.
+    light_per_mass : array or tensor (..., A)
+        V-band light per mass formed, solar units: `interpolate_light_v`.
+
+    Returns
+    -------
+    array or tensor (..., A)
+        Summing to one.
+    """
     light = mass_frac * light_per_mass
     return light / light.sum(-1)[..., None]
 
 
 def mass_from_light(light_frac: AnyArray, light_per_mass: AnyArray) -> Any:
-    """Fractions (..., A) of the mass formed from fractions of the light: the inverse of `light_from_mass`."""
+    """Fractions of the mass formed from fractions of the light, the inverse of `light_from_mass`.
+
+    Parameters
+    ----------
+    light_frac : array or tensor (..., A)
+        Summing to one.
+    light_per_mass : array or tensor (..., A)
+        V-band light per mass formed, solar units: `interpolate_light_v`.
+
+    Returns
+    -------
+    array or tensor (..., A)
+        Summing to one.
+    """
     mass = light_frac / light_per_mass
     return mass / mass.sum(-1)[..., None]
 
 
 def lg_mass_to_light(mass_frac: AnyArray, light_per_mass: AnyArray) -> Any:
-    """log10 of mass formed over V-band light (...), solar units, of fractions of the mass formed (..., A)."""
+    """Ratio of the mass formed to the V-band light of a population.
+
+    Parameters
+    ----------
+    mass_frac : array or tensor (..., A)
+        Fractions of the mass formed.
+    light_per_mass : array or tensor (..., A)
+        V-band light per mass formed, solar units: `interpolate_light_v`.
+
+    Returns
+    -------
+    array or tensor (...)
+        log10 of solar units.
+    """
     light = (mass_frac * light_per_mass).sum(-1)
     return -array_namespace(light).log10(light)

@@ -9,7 +9,7 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from napari_sfh.arrays import AnyArray
+from napari_sfh.arrays import AnyArray, is_on_host
 from napari_sfh.physics.ages import LG_AGE_YR
 
 #: The four mean quantities, in the order used everywhere, with their names in result files.
@@ -40,7 +40,8 @@ def weighted_mean(weights: AnyArray, values: AnyArray) -> Any:
     xp = array_namespace(weights)
     total = weights.sum(-1)
     summed = (weights * values).sum(-1)
-    if xp.any(xp.isnan(summed)):
+    # Asking a device would stop everything until it has answered: there the second sum is made in any case.
+    if not is_on_host(weights) or xp.any(xp.isnan(summed)):
         # A bin without weight must not spoil the mean by an undefined value of its own.
         summed = xp.where(weights > 0, weights * values, 0.0).sum(-1)
     known = total > 0

@@ -17,17 +17,20 @@ what it absorbs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
+from array_api_compat import array_namespace
+from array_api_compat import device as array_device
 from numpy.typing import NDArray
 
-from napari_sfh.arrays import F32, F64, Floats
+from napari_sfh.arrays import F32, F64, AnyArray, Floats
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics import dust
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.physics.filters import Filter, compute_row_medians, filter_weight_matrix
 from napari_sfh.physics.mass_to_light import (
     find_bracket,
     interpolate_light_v,
@@ -148,21 +151,32 @@ class TemplateBasis:
         phot : float32 array (N, B)
             <f_lambda> in the filters, divided by the same number; without a spectrum by the median of the bands.
         """
-        weights = self._weights(mass_frac, mh)
-        first = weights[:, : self.mh.size]
-        taus = (np.asarray(tau_ism), np.asarray(tau_bc), np.broadcast_to(slope, np.shape(tau_ism)))
-        flux = _attenuate_templates(weights, first, self.spectrum, self.young + self.young_nebular, self.wave_aa, *taus)
+        ism, clouds = np.asarray(tau_ism, np.float32), np.asarray(tau_bc, np.float32)
+        slope = np.broadcast_to(np.asarray(slope, np.float32), np.shape(tau_ism))
+        mass, metals = np.atleast_2d(np.asarray(mass_frac, np.float32)), np.atleast_2d(np.asarray(mh, np.float64))
+        flux, phot = self.tables.reconstruct(mass, metals, ism, clouds, slope)
+        return flux, phot
+
+    @cached_property
+    def tables(self) -> ReconstructionTables:
+        """What `reconstruct` multiplies with; ``tables.to(device)`` for torch."""
+        width = np.gradient(self.sed_wave_aa).astype(np.float32)
         young_sed = self.young_sed + self.young_nebular_sed
-        sed = _attenuate_templates(weights, first, self.sed, young_sed, self.sed_wave_aa, *taus)
-        if self.dust_sed is not None:
-            width = np.gradient(self.sed_wave_aa).astype(np.float32)
-            emitted = weights @ (self.sed @ width).reshape(-1) + first @ (young_sed @ width)
-            sed = sed + (emitted - sed @ width)[:, None] * self.dust_sed
-        phot = sed @ filter_weight_matrix(self.filters, self.sed_wave_aa).astype(np.float32)
-        if not flux.shape[1]:
-            return flux, phot / np.median(phot, axis=1, keepdims=True)
-        norm = flux[:, self.norm_pixels].mean(-1, keepdims=True)
-        return flux / norm, phot / norm
+        return ReconstructionTables(
+            mh=self.mh,
+            spectrum=_flatten_templates(self.spectrum),
+            young=self.young + self.young_nebular,
+            lg_wave=np.log(self.wave_aa / dust.DUST_PIVOT_AA).astype(np.float32),
+            norm_index=np.flatnonzero(self.norm_pixels),
+            sed=_flatten_templates(self.sed),
+            young_sed=young_sed,
+            lg_sed_wave=np.log(self.sed_wave_aa / dust.DUST_PIVOT_AA).astype(np.float32),
+            bands=filter_weight_matrix(self.filters, self.sed_wave_aa).astype(np.float32),
+            width=width,
+            energy=(self.sed @ width).reshape(-1),
+            young_energy=young_sed @ width,
+            dust_sed=self.dust_sed,
+        )
 
     def light_from_mass(self, mass_frac: Floats, mh: Floats) -> NDArray[np.float64]:
         """Fractions (..., A) of the intrinsic V-band light from fractions of the mass formed."""
@@ -179,17 +193,6 @@ class TemplateBasis:
     def light_per_mass(self, mh: Floats) -> NDArray[np.float64]:
         """V-band light per Msun formed (..., A), solar units, at [M/H] (..., A) of each age bin."""
         return np.asarray(interpolate_light_v(self.light_v, self.mh, mh))
-
-    def _weights(self, mass_frac: Floats, mh: Floats) -> F32:
-        """Weights (N, A * Z) of the flattened templates."""
-        mass = np.atleast_2d(np.asarray(mass_frac, dtype=np.float32))
-        index, share = find_bracket(self.mh, np.atleast_2d(mh))
-        n, n_age = mass.shape
-        weights = np.zeros((n, n_age, self.mh.size), dtype=np.float32)
-        rows, bins = np.ogrid[:n, :n_age]
-        weights[rows, bins, index] = mass * (1 - share)
-        weights[rows, bins, index + 1] += mass * share
-        return weights.reshape(n, -1)
 
     def to_tensors(self) -> dict[str, NDArray[Any]]:
         """The templates as plain arrays, for a safetensors file; `from_tensors` inverts it."""
@@ -219,11 +222,90 @@ class TemplateBasis:
         return cls(**arrays, filters=filters, norm_pixels=np.asarray(norm_pixels), age_edges_gyr=edges)
 
 
+def _flatten_templates(templates: F32) -> F32:
+    """(A, Z, n) as (A * Z, n)."""
+    n_age, n_mh, n_wave = templates.shape
+    return templates.reshape(n_age * n_mh, n_wave)
+
+
+@dataclass(frozen=True)
+class ReconstructionTables:
+    """The templates of a basis as `TemplateBasis.reconstruct` needs them: NumPy arrays, or tensors of one device.
+
+    A age bins, Z metallicities, W pixels, K points of the coarse grid, B bands. Float32 but for ``mh``.
+    """
+
+    mh: AnyArray  # (Z,)
+    spectrum: AnyArray  # (A * Z, W)
+    young: AnyArray  # (Z, W) with their nebulae
+    lg_wave: AnyArray  # (W,) ln(wavelength / 5500 AA)
+    norm_index: AnyArray  # pixels whose mean is one
+    sed: AnyArray  # (A * Z, K)
+    young_sed: AnyArray  # (Z, K)
+    lg_sed_wave: AnyArray  # (K,)
+    bands: AnyArray  # (K, B)
+    width: AnyArray  # (K,) Angstrom
+    energy: AnyArray  # (A * Z,) light of the templates over all wavelengths
+    young_energy: AnyArray  # (Z,)
+    dust_sed: AnyArray | None  # (K,)
+
+    def to(self, device: Any) -> ReconstructionTables:
+        """The same as tensors on a torch device."""
+        import torch
+
+        def place(values: AnyArray | None) -> AnyArray | None:
+            if values is None:
+                return None
+            tensor = torch.as_tensor(values, dtype=None if values.dtype.kind == "i" else torch.float32)
+            return tensor.to(device)
+
+        return ReconstructionTables(**{f.name: place(getattr(self, f.name)) for f in fields(self)})
+
+    def reconstruct(
+        self, mass_frac: AnyArray, mh: AnyArray, tau_ism: AnyArray, tau_bc: AnyArray, slope: AnyArray
+    ) -> tuple[Any, Any]:
+        """See `TemplateBasis.reconstruct`: one object a row, float32, NumPy or torch as the tables are.
+
+        ``mh`` may be of another precision.
+        """
+        weights = self._weigh_templates(mass_frac, mh)
+        first = weights[:, : self.mh.shape[0]]
+        taus = (tau_ism, tau_bc, slope)
+        flux = _attenuate_templates(weights, first, self.spectrum, self.young, self.lg_wave, *taus)
+        sed = _attenuate_templates(weights, first, self.sed, self.young_sed, self.lg_sed_wave, *taus)
+        if self.dust_sed is not None:
+            emitted = weights @ self.energy + first @ self.young_energy
+            sed = sed + (emitted - sed @ self.width)[:, None] * self.dust_sed
+        phot = sed @ self.bands
+        if not flux.shape[1]:
+            return flux, phot / compute_row_medians(phot)[:, None]
+        norm = flux[:, self.norm_index].mean(-1)[:, None]
+        return flux / norm, phot / norm
+
+    def _weigh_templates(self, mass: AnyArray, mh: AnyArray) -> Any:
+        """Weights (N, A * Z) of the flattened templates."""
+        xp = array_namespace(mass)
+        index, share = find_bracket(self.mh, mh)
+        nodes = xp.arange(self.mh.shape[0], device=array_device(mass))
+        lower = xp.astype(mass * (1 - share), mass.dtype)[..., None]
+        upper = xp.astype(mass * share, mass.dtype)[..., None]
+        none = xp.zeros_like(lower)
+        weights = xp.where(nodes == index[..., None], lower, none)
+        weights = xp.where(nodes == index[..., None] + 1, upper, weights)
+        return xp.reshape(weights, (mass.shape[0], -1))
+
+
 def _attenuate_templates(
-    weights: F32, first: F32, old: F32, young: F32, wave_aa: F64, tau_ism: Floats, tau_bc: Floats, slope: Floats
-) -> F32:
-    """Light behind dust: (N, n) from flattened templates (A, Z, n) and birth-cloud templates (Z, n)."""
-    clouds = dust.dust_transmission(wave_aa, tau_bc.astype(np.float32), slope)
-    screen = dust.dust_transmission(wave_aa, tau_ism.astype(np.float32), slope)
-    light = weights @ old.reshape(weights.shape[1], -1) + clouds * (first @ young)
-    return np.asarray(screen * light, dtype=np.float32)
+    weights: AnyArray,
+    first: AnyArray,
+    old: AnyArray,
+    young: AnyArray,
+    lg_wave: AnyArray,
+    tau_ism: AnyArray,
+    tau_bc: AnyArray,
+    slope: AnyArray,
+) -> Any:
+    """Light behind dust: (N, n) from flattened templates (A * Z, n) and birth-cloud templates (Z, n)."""
+    curve = dust.compute_power_law_curve(lg_wave, slope)
+    clouds, screen = (dust.compute_screen_transmission(curve, tau) for tau in (tau_bc, tau_ism))
+    return screen * (weights @ old + clouds * (first @ young))

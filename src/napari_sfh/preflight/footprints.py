@@ -106,7 +106,21 @@ def _read_good_pixels(mosaic: Mosaic, rows: NDArray[np.int64], x0: int, x1: int)
 
 
 def trace_cube_outline(cube: Cube, observed: Bool, plane: WCS) -> tuple[F64, ...]:
-    """Outlines of a cube's observed field, each (n, 2) east and north."""
+    """Outlines of a cube's observed field, each (n, 2) east and north.
+
+    Parameters
+    ----------
+    cube : Cube
+    observed : bool array (ny, nx)
+        Spaxels with data.
+    plane : astropy.wcs.WCS
+        Tangent plane, in arcsec.
+
+    Returns
+    -------
+    tuple of arrays (n, 2)
+        One for each part of the field, arcsec.
+    """
     ny, nx = observed.shape
     rows, columns = _sample_indices(ny), _sample_indices(nx)
     return _trace_outlines(observed[np.ix_(rows, columns)], rows, columns, cube.wcs, plane)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.identify import list_missing_files
+from napari_sfh.io.identify import FileInfo, list_missing_files
 from napari_sfh.io.muse import read_cube
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -33,7 +33,9 @@ from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.spectra import find_channel_range
-from napari_sfh.types import F64, BinnedMaps, Cube, Progress
+from napari_sfh.types import F64, BinnedMaps, Cube, Mosaic, Progress
+
+_Opened = Cube | Mosaic | BinnedMaps
 
 #: Colours of bands in pictures, from the ultraviolet to the red; they differ in lightness, too.
 BAND_PALETTE: tuple[str, ...] = ("#8b6fe8", "#3f8fe0", "#35b8a6", "#a8c64a", "#e0703f")
@@ -71,6 +73,7 @@ class Preflight:
 def examine_inputs(
     config: RunConfig,
     problems: Sequence[str] = (),
+    opened: Sequence[FileInfo] = (),
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> Preflight:
@@ -81,6 +84,8 @@ def examine_inputs(
     config : RunConfig
     problems : sequence of str
         What was found before, by `io.identify.find_galaxy_files`.
+    opened : sequence of FileInfo
+        Files of the run that were identified for these weights: what they opened is not read again.
     progress, cancel : optional
         See `jobs.report_progress`.
 
@@ -94,19 +99,19 @@ def examine_inputs(
         The cube cannot be used. What is wrong with other files stands in ``problems``.
     """
     report_progress(Progress("looking at the cube", 0, 0), progress, cancel)
-    cube, header = read_cube(config.cube), read_bundle_header(config.model)
+    header = read_bundle_header(config.model)
+    at_hand = {info.path: info.opened for info in opened if info.opened is not None}
+    known = at_hand.get(config.cube)
+    cube = known if isinstance(known, Cube) else read_cube(config.cube)
     instrument = header.instrument
     said = [*problems, *list_missing_files(config.photometry, config.maps, instrument)]
-    maps = _read_maps(config, cube, said)
+    maps = _read_maps(config, cube, said, at_hand)
     redshift, redshift_text = _describe_redshift(config, cube, maps, header, said)
-    seen = footprints.measure_observed_field(cube, header.window_aa, redshift or 0.0)
+    seen = _find_observed_field(cube, header, redshift or 0.0)
     plane = footprints.make_tangent_plane(cube)
     said += [f"{cube.path.name}: {note}" for note in cube.notes]
-    if not seen.observed.any():
-        raise SfhInputError(
-            f"{cube.path}: no spaxel has a finite flux and variance in the normalisation window; check DATA and STAT"
-        )
-    checks, pixels = _check_bands(config, cube, instrument, seen, plane, said, progress, cancel)
+    look = _BandLook(cube, instrument, seen, plane, at_hand)
+    checks, pixels = _check_bands(config, look, said, progress, cancel)
     if note := decisions.choose_used_bands(config.photometry, redshift, instrument.redshift_max).note:
         said.append(note)
         checks, pixels = [replace(c, used=False) for c in checks], 0.0
@@ -142,11 +147,21 @@ def choose_band_color(band: str, bands: Sequence[str]) -> str:
     return BAND_PALETTE[round(place * (len(BAND_PALETTE) - 1))]
 
 
-def _read_maps(config: RunConfig, cube: Cube, said: list[str]) -> BinnedMaps | None:
+def _find_observed_field(cube: Cube, header: BundleHeader, redshift: float) -> footprints.ObservedField:
+    seen = footprints.measure_observed_field(cube, header.window_aa, redshift)
+    if not seen.observed.any():
+        raise SfhInputError(
+            f"{cube.path}: no spaxel has a finite flux and variance in the normalisation window; check DATA and STAT"
+        )
+    return seen
+
+
+def _read_maps(config: RunConfig, cube: Cube, said: list[str], at_hand: Mapping[Path, _Opened]) -> BinnedMaps | None:
     if config.maps is None:
         return None
     try:
-        maps = read_maps(config.maps)
+        known = at_hand.get(config.maps)
+        maps = known if isinstance(known, BinnedMaps) else read_maps(config.maps)
         check_maps_on_cube(maps, cube)
     except SfhInputError as error:
         said.append(str(error))
@@ -173,40 +188,41 @@ def _describe_redshift(
     return known.value, f"{known.value:.5f} ({known.source})"
 
 
+class _BandLook(NamedTuple):
+    """What mosaics are held against."""
+
+    cube: Cube
+    instrument: Instrument
+    seen: footprints.ObservedField
+    plane: Any
+    at_hand: Mapping[Path, _Opened]
+
+
 def _check_bands(
     config: RunConfig,
-    cube: Cube,
-    instrument: Instrument,
-    seen: footprints.ObservedField,
-    plane: Any,
+    look: _BandLook,
     said: list[str],
     progress: ReportProgress | None,
     cancel: threading.Event | None,
 ) -> tuple[list[BandCheck], float]:
     """All mosaics, and their pixels under the cube."""
-    checks, pixels, bands = [], 0.0, instrument.band_names
+    checks, pixels, bands = [], 0.0, look.instrument.band_names
     for k, band in enumerate(b for b in bands if b in config.photometry):
         report_progress(Progress(f"looking at {band}", k, len(config.photometry)), progress, cancel)
-        check, under = _check_band(band, config.photometry[band], cube, instrument, seen, plane, said)
+        check, under = _check_band(band, config.photometry[band], look, said)
         checks.append(replace(check, color=choose_band_color(band, bands)))
         pixels += under
     return checks, pixels
 
 
-def _check_band(
-    band: str,
-    path: Path,
-    cube: Cube,
-    instrument: Instrument,
-    seen: footprints.ObservedField,
-    plane: Any,
-    said: list[str],
-) -> tuple[BandCheck, float]:
+def _check_band(band: str, path: Path, look: _BandLook, said: list[str]) -> tuple[BandCheck, float]:
     """One mosaic, and its pixels under the cube."""
     try:
-        mosaic = read_mosaic(path, band, instrument)
-        share, pixels = footprints.measure_mosaic_coverage(mosaic, cube, seen.observed)
-        outlines = footprints.trace_mosaic_outline(mosaic, plane) if share > 0 else ()
+        known = look.at_hand.get(path)
+        mosaic = known if isinstance(known, Mosaic) and known.band == band else None
+        mosaic = mosaic or read_mosaic(path, band, look.instrument)
+        share, pixels = footprints.measure_mosaic_coverage(mosaic, look.cube, look.seen.observed)
+        outlines = footprints.trace_mosaic_outline(mosaic, look.plane) if share > 0 else ()
     except SfhInputError as error:
         said.append(str(error))
         return BandCheck(band, path, "", 0.0, used=False), 0.0

@@ -26,7 +26,6 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, format_duration, raise_if_cancelled, report_progress
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.prep.grids import place_given_bins
-from napari_sfh.prep.tessellate import tessellate_spaxels
 from napari_sfh.types import F32, F64, I32, BinMap, BinnedMaps, Bool, Cube, GivenBins, Progress
 
 #: Spaxels with a lower S/N than this are left out: they add noise, not signal.
@@ -57,7 +56,23 @@ class SpaxelSN:
 
 
 def measure_difference_noise(flux: F32, axis: int = 0) -> F32:
-    """Noise of spectra from third differences along ``axis``; NaN where fewer than 8 differences are finite."""
+    """Noise of spectra from their third differences, see the head of the module.
+
+    Parameters
+    ----------
+    flux : array (..., n, ...)
+        With the n channels along ``axis``; NaN where unusable.
+    axis : int
+
+    Returns
+    -------
+    array (...)
+        In the unit of ``flux``, without ``axis``; NaN where fewer than 8 differences are finite.
+
+    References
+    ----------
+    Stoehr et al. (2008, ASP Conf. 394, 505)
+    """
     f = np.moveaxis(flux, axis, 0)
     if f.shape[0] < 12:
         return np.full(f.shape[1:], np.nan, dtype=np.float32)
@@ -161,7 +176,18 @@ def _spaxel_sn(
 
 
 def describe_binning_time(sn: SpaxelSN, method: str) -> str | None:
-    """A sentence on the time that vorbin will take, where it was chosen for a large field; for the progress line."""
+    """A sentence on the time that vorbin will take, where it was chosen for a large field; for the progress line.
+
+    Parameters
+    ----------
+    sn : SpaxelSN
+    method : str
+        A value of the setting ``binning``.
+
+    Returns
+    -------
+    str or None
+    """
     n = int(sn.good.sum())
     if method != "vorbin" or n <= MAX_VORBIN_SPAXELS:
         return None
@@ -170,7 +196,19 @@ def describe_binning_time(sn: SpaxelSN, method: str) -> str | None:
 
 
 def choose_binning_method(method: str, n_spaxels: int) -> str:
-    """What ``auto`` takes: vorbin, for many spaxels powerbin; any other method is kept."""
+    """What ``auto`` takes: vorbin, for many spaxels powerbin; any other method is kept.
+
+    Parameters
+    ----------
+    method : str
+        A value of the setting ``binning``.
+    n_spaxels : int
+        Good ones.
+
+    Returns
+    -------
+    str
+    """
     if method != "auto":
         return method
     return "vorbin" if n_spaxels <= MAX_VORBIN_SPAXELS else "powerbin"
@@ -224,6 +262,8 @@ def bin_spaxels(
             f"{sn.path.name}: no bin can reach S/N {target_snr:g}: all {signal.size} good spaxels together have "
             f"{reachable:.1f}; lower `target_snr`"
         )
+    from napari_sfh.prep.tessellate import tessellate_spaxels  # with SciPy, which a look at a folder does without
+
     step_arcsec = proj_plane_pixel_scales(sn.wcs) * 3600.0
     aspect = float(step_arcsec[1] / step_arcsec[0])
     bin_id = tessellate_spaxels(sn.good, sn.signal, sn.noise, float(target_snr), method, cancel, aspect)

@@ -78,7 +78,21 @@ def place_given_bins(
 
 
 def describe_dropped_spaxels(given: BinnedMaps | GivenBins, bins: BinMap, good: Bool) -> tuple[str, ...]:
-    """How many spaxels (ny, nx) with signal have no bin in a given map, and how many with a bin have no signal."""
+    """Notes on the spaxels that a given map of bins and the data do not share.
+
+    Parameters
+    ----------
+    given : BinnedMaps or GivenBins
+    bins : BinMap
+        What was made of it.
+    good : bool array (ny, nx)
+        Spaxels with signal.
+
+    Returns
+    -------
+    tuple of str
+        How many spaxels with signal have no bin, and how many with a bin have no signal; empty where none.
+    """
     notes = []
     if (without := int((good & (given.bin_id == 0)).sum())) > 0:
         notes.append(f"{given.path.name}: {without} spaxels with signal have no bin there and are left out")

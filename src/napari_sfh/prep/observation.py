@@ -99,7 +99,18 @@ def make_observation(
 
 
 def describe_excess(rest: RestSpectra, instrument: Instrument) -> tuple[str, ...]:
-    """A note where spectra are broader than the instrument's, even before anything is done to them."""
+    """A note where spectra are broader than the instrument's, even before anything is done to them.
+
+    Parameters
+    ----------
+    rest : RestSpectra
+    instrument : Instrument
+
+    Returns
+    -------
+    tuple of str
+        Empty where no bin is too broad.
+    """
     too_broad = rest.excess_kms > MAX_EXCESS_KMS
     if not too_broad.any():
         return ()

@@ -32,11 +32,9 @@ from __future__ import annotations
 
 import threading
 from functools import cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import sparse
-from scipy.ndimage import map_coordinates
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
@@ -46,6 +44,9 @@ from napari_sfh.physics.lsf import FWHM_PER_SIGMA, SAMPLED_FROM_PIX, broadening_
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, F64, Bool, Observation
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _REACH = 4.0  # half-width of the Gaussian kernel in sigma
 _LANCZOS = 4
@@ -167,6 +168,8 @@ def resampling_matrix(wave_aa: F64, centre_aa: F64, sigma_aa: F64) -> sparse.csr
     sparse array (W, n)
         Rows sum to 1; those whose centre lies outside ``wave_aa`` are empty.
     """
+    from scipy import sparse
+
     n, centre = wave_aa.size, centre_aa
     inside = (centre >= wave_aa[0]) & (centre <= wave_aa[-1])
     position = np.interp(centre, wave_aa, np.arange(n))
@@ -197,6 +200,8 @@ def _kernel(x: F64, sigma: F64) -> F64:
     out = np.exp(-0.5 * (x / wide) ** 2)
     narrow = sigma < SAMPLED_FROM_PIX
     if narrow.any():
+        from scipy.ndimage import map_coordinates
+
         place = np.abs(x[narrow]) / _X_STEP
         width = np.broadcast_to(sigma[narrow, None] / _SIGMA_STEP, place.shape)
         out[narrow] = map_coordinates(_narrow_table(), [width, place], order=1, mode="constant")
@@ -243,6 +248,16 @@ def noise_gain(sigma_kms: F32 | float, grid: SpectrumGrid) -> F32:
 
     A Gaussian kernel of s pixels leaves 1 / (2 sqrt(pi) s) of white noise; near the grid's dispersion nothing is
     removed.
+
+    Parameters
+    ----------
+    sigma_kms : array (N,) or float
+        Stellar dispersion before the broadening, km/s.
+    grid : SpectrumGrid
+
+    Returns
+    -------
+    array (N,)
     """
     extra, _ = broadening_kms(sigma_kms, grid.sigma_kms)
     s = np.asarray(extra)[..., None] / C_KMS * grid.wave_aa / grid.pixel_aa
@@ -250,7 +265,20 @@ def noise_gain(sigma_kms: F32 | float, grid: SpectrumGrid) -> F32:
 
 
 def reduced_chi2(data: Observation, model_flux: F32) -> F32:
-    """Reduced chi^2 (N,) of ``model_flux`` (N, W) outside emission lines; NaN where nothing can be compared."""
+    """Reduced chi^2 of model spectra outside the emission lines.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    model_flux : array (N, W)
+        In the unit of ``data.flux``.
+
+    Returns
+    -------
+    array (N,)
+        The correlation of broadened pixels is allowed for; NaN where nothing can be compared.
+    """
     grid = data.instrument.grid
     used = data.mask & find_stellar_pixels(grid.wave_aa) & (data.error > 0)
     pull = np.divide(data.flux - model_flux, data.error, out=np.zeros_like(data.flux), where=used)

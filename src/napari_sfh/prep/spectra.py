@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
@@ -28,6 +28,9 @@ from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.binning import measure_difference_noise
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Progress
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 #: Velocities around the redshift for which channels are read, km/s.
 V_MARGIN_KMS: float = 1000.0
@@ -56,6 +59,19 @@ class BinSpectra:
 
 def find_channel_range(cube: Cube, redshift: float, grid: SpectrumGrid) -> slice:
     """Channels that the rest-frame grid can need at this redshift.
+
+    Parameters
+    ----------
+    cube : Cube
+    redshift : float
+        Systemic.
+    grid : SpectrumGrid
+        Rest frame.
+
+    Returns
+    -------
+    slice
+        Of the cube's channels.
 
     Raises
     ------
@@ -87,6 +103,8 @@ class BinMembers:
     @classmethod
     def of(cls, bins: BinMap, light: F32 | None) -> BinMembers:
         """Bins whose spaxels weigh by ``light`` (ny, nx), or all the same."""
+        from scipy import sparse
+
         row = bins.bin_id.ravel() - 1
         spaxel = np.flatnonzero(row >= 0).astype(np.int32)
         ones = np.ones(spaxel.size, dtype=np.float32)
@@ -180,7 +198,18 @@ def _sum_channel(members: BinMembers, plane: F32, lost: NDArray[np.intp]) -> F32
 
 
 def measure_variance(flux: F32, good: Bool) -> F32:
-    """Variance (N, n) of spectra from their own pixel-to-pixel scatter, in windows of 100 channels; 0 = unknown."""
+    """Variance of spectra from their own pixel-to-pixel scatter, in windows of 100 channels.
+
+    Parameters
+    ----------
+    flux : array (N, n)
+    good : bool array (N, n)
+
+    Returns
+    -------
+    array (N, n)
+        In the square of the unit of ``flux``; 0 where it is unknown.
+    """
     n = flux.shape[1]
     centres = np.arange(_NOISE_WINDOW // 2, max(n - _NOISE_WINDOW // 2, _NOISE_WINDOW // 2 + 1), _NOISE_WINDOW // 2)
     noise = np.empty((centres.size, flux.shape[0]), dtype=np.float32)

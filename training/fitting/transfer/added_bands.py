@@ -18,7 +18,18 @@ _FIRST_LAYER = "photometric.0.dense.weight"
 
 
 def has_added_bands(known: Instrument, wanted: Instrument) -> bool:
-    """Whether ``wanted`` is ``known`` with further bands: the same spectrum, norm and use of the redshift."""
+    """Whether ``wanted`` is ``known`` with further bands: the same spectrum, norm and use of the redshift.
+
+    Parameters
+    ----------
+    known : Instrument
+        Of the weights.
+    wanted : Instrument
+
+    Returns
+    -------
+    bool
+    """
     spectra = [one.spectrum.to_json() if one.spectrum else None for one in (known, wanted)]
     rest = [(one.photometry_norm, one.takes_redshift) for one in (known, wanted)]
     shared = {band.name: band.to_json() for band in wanted.bands}

@@ -17,6 +17,10 @@ from napari_sfh.types import F64
 _N_BINS, _MIN_OBJECTS = 9, 12
 #: Changes that leave so little that they would set the scale of all panels.
 _EXTREME = ("no spectrum", "flat continuum", "all bands permuted")
+#: Colour and legend of each kind of change.
+_KIND_STYLES = {"masked": ("tab:blue", "masked"), "permuted": ("tab:red", "values of other objects")}
+#: Balmer lines that titles name, Angstrom.
+_BALMER_AA = {"Hβ": 4861.3, "Hα": 6562.8}
 #: Absorption features (Worthey et al. 1994, ApJS 94, 687), Angstrom.
 LICK_AA: Mapping[str, tuple[float, float]] = {
     "Hβ": (4847.9, 4876.6), "Mg b": (5160.1, 5192.6), "Fe5270": (5245.7, 5285.7), "Fe5335": (5312.1, 5352.1),
@@ -40,26 +44,50 @@ def plot_ablation(test: AblationTest, mean: str, changes: list[str], title: str)
     columns = 4
     rows = -(-len(changes) // columns)
     figure = Figure(figsize=(3.3 * columns, 2.5 * rows + 0.4), layout="constrained")
-    figure.suptitle(title, size=11)
+    figure.suptitle(f"{title}: {QUANTITIES[mean].title}", size=11)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True)
     edges = np.quantile(test.truth[mean], np.linspace(0.005, 0.995, _N_BINS + 1))
     for axes, change in zip(grid.flat, changes):
-        for kind, colour in (("masked", "tab:blue"), ("permuted", "tab:red")):
-            if change in test.found[kind]:
-                _draw_running_errors(axes, test.found[kind][change], test.truth, mean, edges, colour, kind)
+        for kind in _list_drawn_kinds(test, change):
+            colour, label = _KIND_STYLES[kind]
+            _draw_running_errors(axes, test.found[kind][change], test.truth, mean, edges, colour, label)
         _draw_running_errors(axes, test.found["permuted"][ALL_INPUT], test.truth, mean, edges, "k", ALL_INPUT)
         axes.axhline(0, color="0.6", lw=0.6)
-        axes.set_title(change, size=9)
+        axes.set_title(_title_change(change), size=9)
     for axes in grid.flat[len(changes) :]:
         axes.set_visible(False)
     _share_limits([a for a, change in zip(grid.flat, changes) if change not in _EXTREME])
-    label = QUANTITIES[mean].label
-    for axes in grid[-1]:
-        axes.set_xlabel(f"true {label}", size=8)
-    for axes in grid[:, 0]:
-        axes.set_ylabel("predicted − true [dex]", size=8)
+    _label_panels(grid, QUANTITIES[mean].label)
     grid[0, 0].legend(fontsize=7)
     return figure
+
+
+def _list_drawn_kinds(test: AblationTest, change: str) -> list[str]:
+    """Kinds of a change; photometry that is absent is masked, under whichever kind it was measured."""
+    kinds = [kind for kind in _KIND_STYLES if change in test.found[kind]]
+    return kinds[:1] if change == "no photometry" else kinds
+
+
+def _title_change(change: str) -> str:
+    """A panel's title: what is missing, and which Balmer line with it."""
+    names = {"no spectrum": "all pixels permuted", "flat continuum": "continuum subtracted"}
+    words = change.removeprefix("without ")
+    low, dash, high = words.partition("-")
+    if not (dash and low.isdigit() and high.isdigit()):
+        return names.get(change, change)
+    lines = [name for name, line in _BALMER_AA.items() if int(low) <= line < int(high)]
+    return f"without {low}-{10 * (int(high) // 10)} Å" + "".join(f" ({name})" for name in lines)
+
+
+def _label_panels(grid: Any, label: str) -> None:
+    """Names of the axes: the true value below the lowest panel of each column, the error left of each row."""
+    for column in grid.T:
+        lowest = [axes for axes in column if axes.get_visible()][-1:]
+        for axes in lowest:
+            axes.set_xlabel(f"true {label}", size=8)
+            axes.tick_params(labelbottom=True)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("predicted − true [dex]", size=8)
 
 
 def _share_limits(panels: list[Any]) -> None:
@@ -94,10 +122,11 @@ def list_band_changes(test: AblationTest, bands: tuple[str, ...]) -> list[str]:
 
 
 def list_segment_changes(test: AblationTest, wave_aa: F64) -> list[str]:
-    """Changes of the spectrum, in order."""
-    names = [f"without {lo:.0f}-{hi:.0f}" for lo, hi in list_segments(wave_aa)]
-    names += [f"without {line}" for line in LINE_REGIONS_AA] + ["flat continuum", "no spectrum"]
-    return [n for n in names if n in test.found["permuted"]]
+    """Changes of the spectrum, in order; a line's region that is one of the segments is not told twice."""
+    segments = list_segments(wave_aa)
+    names = [f"without {lo:.0f}-{hi:.0f}" for lo, hi in segments]
+    names += [f"without {line}" for line, limits in LINE_REGIONS_AA.items() if limits not in segments]
+    return [n for n in [*names, "flat continuum", "no spectrum"] if n in test.found["permuted"]]
 
 
 def plot_segments(m: PaperMeasurements) -> Figure:
@@ -110,15 +139,18 @@ def plot_segments(m: PaperMeasurements) -> Figure:
         axes.plot(wave, np.clip(flux, None, 2.2) + 0.9 * k, lw=0.6, color=f"C{k}", label=label)
     for lo, hi in list_segments(wave):
         axes.axvline(lo, color="0.5", lw=0.6, ls="--")
-        axes.text(
-            0.5 * (lo + hi), 0.02, f"{lo:.0f}-{hi:.0f}", size=6, ha="center", transform=axes.get_xaxis_transform()
-        )
+        words = f"{lo:.0f}-{min(hi, wave[-1]):.0f}"
+        axes.text(0.5 * (lo + hi), 0.02, words, size=9, ha="center", transform=axes.get_xaxis_transform())
     for name, (lo, hi) in LICK_AA.items():
         if lo > wave[0] and hi < wave[-1]:
             axes.axvspan(lo, hi, color="tab:purple", alpha=0.15, lw=0)
-            axes.text(lo, 0.97, name, size=6, rotation=90, va="top", transform=axes.get_xaxis_transform())
+            middle = 0.5 * (lo + hi)
+            axes.text(
+                middle, 0.98, name, size=9, rotation=90, ha="center", va="top", transform=axes.get_xaxis_transform()
+            )
     axes.set(xlabel="rest wavelength [Å]", ylabel="flux over its mean in the window + offset", xlim=(wave[0], wave[-1]))
-    axes.legend(fontsize=8, loc="upper right")
+    axes.set_ylim(axes.get_ylim()[0] - 0.1, axes.get_ylim()[1] + 0.5)  # room for the names
+    axes.legend(fontsize=9, loc="upper right")
     return figure
 
 

@@ -17,7 +17,8 @@ from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestFit
 from napari_sfh.training.papers.main_paper.measurements import Means, PaperMeasurements
 from napari_sfh.types import F64
 
-_EDGES = AGE_EDGES_GYR[:-1] + 0.005
+#: Edges of the age bins on a logarithmic axis, which has no zero.
+_EDGES = np.array([0.005, *AGE_EDGES_GYR[1:]])
 _COLOURS = dict(zip(MEAN_NAMES, ("C0", "C1", "C2", "C3"), strict=True))
 
 
@@ -63,11 +64,11 @@ def plot_four_cases(m: PaperMeasurements) -> Figure:
 def _draw_case_history(axes: Any, m: PaperMeasurements, row: int, fit: PpxfTestFit | None) -> None:
     assert m.main.mass_frac is not None
     q = m.main.quantiles["mass_frac"][row]
-    axes.step(_EDGES, m.main.truth["mass_frac"][row], "k", where="post", lw=1.4, label="truth")
-    axes.step(_EDGES, m.main.mass_frac[row], "C0", where="post", lw=1.1, label="network")
-    axes.fill_between(_EDGES, q[:, 1], q[:, 3], color="C0", alpha=0.25, step="post", lw=0)
+    axes.stairs(m.main.truth["mass_frac"][row], _EDGES, color="k", lw=1.4, label="truth")
+    axes.stairs(m.main.mass_frac[row], _EDGES, color="C0", lw=1.1, label="network")
+    axes.stairs(q[:, 3], _EDGES, baseline=q[:, 1], fill=True, color="C0", alpha=0.25)
     if fit is not None:
-        axes.step(_EDGES, fit.mass_frac, "C1", where="post", lw=1.0, label="pPXF")
+        axes.stairs(fit.mass_frac, _EDGES, color="C1", lw=1.0, label="pPXF")
     axes.set(xscale="log", ylabel="mass fraction", xlabel="age [Gyr]")
     axes.set_yscale("symlog", linthresh=0.01)
     axes.set_ylim(0, 1)
@@ -124,7 +125,7 @@ def _draw_case_bands(axes: Any, m: PaperMeasurements, row: int, fit: PpxfTestFit
     rebuilt = _rebuild_ppxf(m, row, fit) if fit is not None else None
     if rebuilt is not None:
         axes.plot(pivots, rebuilt[1], "C1s", mfc="none", ms=6)
-    axes.set(xlabel="band [Å]", ylabel="flux")
+    axes.set(xlabel="band [Å]", ylabel="flux over the spectrum's")
 
 
 def plot_sfr_errors(m: PaperMeasurements) -> Figure:
@@ -191,7 +192,9 @@ def plot_degeneracy(m: PaperMeasurements) -> Figure:
             r = float(np.corrcoef(x[good], y[good])[0, 1])
             axes.axhline(0, color="0.6", lw=0.6)
             axes.axvline(0, color="0.6", lw=0.6)
-            axes.set(xlim=(-size, size), ylim=(-size, size), xlabel="error of log age", ylabel="error of [M/H]")
+            axes.set(
+                xlim=(-size, size), ylim=(-size, size), xlabel="error of log age [dex]", ylabel="error of [M/H] [dex]"
+            )
             axes.set_title(f"{who}, {kind.upper()}: r = {r:.2f}".replace("-", "−"), size=9)
     return figure
 
@@ -236,11 +239,13 @@ def plot_age_metallicity(m: PaperMeasurements) -> Figure:
     """Metallicity against age, truth and answers, light- and mass-weighted (figure 16)."""
     figure = Figure(figsize=(8.4, 7), layout="constrained")
     grid = figure.subplots(2, 2)
+    cells = int(np.clip(np.sqrt(m.main.n) / 2, 10, 45))  # dense enough for a map of density
     for row, kind in zip(grid, ("lw", "mw"), strict=True):
         names = (f"lg_age_{kind}", f"mh_{kind}")
-        extent = [float(v) for k in names for v in np.nanpercentile(m.main.truth[k], [0.2, 99.8])]
+        both = [np.concatenate([m.main.truth[k], m.main.found[k]]) for k in names]
+        extent = [float(v) for values in both for v in np.nanpercentile(values, [0.2, 99.8])]
         for axes, values, who in zip(row, (m.main.truth, m.main.found), ("truth", "network"), strict=True):
-            axes.hexbin(values[names[0]], values[names[1]], gridsize=45, bins="log", extent=extent, mincnt=1, lw=0.1)
+            axes.hexbin(values[names[0]], values[names[1]], gridsize=cells, bins="log", extent=extent, mincnt=1, lw=0.1)
             axes.set(xlabel=QUANTITIES[names[0]].label, ylabel=QUANTITIES[names[1]].label, title=who)
             axes.set(xlim=extent[:2], ylim=extent[2:])
     return figure

@@ -60,7 +60,23 @@ def get_layer_link(metadata: dict[str, Any]) -> LayerLink | None:
 
 
 def make_white_light_layer(image: NDArray[np.floating], sky: SkyGrid, name: str, link: LayerLink) -> LayerTuple:
-    """The cube's white light, grey, square-root stretched."""
+    """The cube's white light, grey, square-root stretched.
+
+    Parameters
+    ----------
+    image : array (ny, nx)
+        White light, of any unit.
+    sky : SkyGrid
+        Of its spaxels.
+    name : str
+        Of the galaxy.
+    link : LayerLink
+
+    Returns
+    -------
+    tuple
+        Data, attributes and kind of the layer.
+    """
     low, high = maps.robust_limits(image, 5.0, 99.7)
     attributes = {
         "name": f"{name} white light",
@@ -75,7 +91,19 @@ def make_white_light_layer(image: NDArray[np.floating], sky: SkyGrid, name: str,
 
 
 def make_cube_layer(cube: Cube, image: NDArray[np.floating]) -> LayerTuple:
-    """The layer of a cube that has not been run yet."""
+    """The layer of a cube that has not been run yet.
+
+    Parameters
+    ----------
+    cube : Cube
+    image : array (ny, nx)
+        Its white light.
+
+    Returns
+    -------
+    tuple
+        Data, attributes and kind of the layer.
+    """
     return make_white_light_layer(
         image, SkyGrid.of(cube.wcs, cube.shape[1:]), cube.name, LayerLink("white", cube=cube.path)
     )

@@ -23,6 +23,20 @@ class TourStep(NamedTuple):
     words: str
 
 
+def describe_window(files: QWidget, maps: QWidget, window: Any, plots: QWidget) -> list[TourStep]:
+    """The four steps: the row of files, the section of the maps, the canvas in the middle of the window, the plots."""
+    return [
+        TourStep(files, "Open a result, a cube, a galaxy's folder, a table of estimates; <i>Help</i> has all keys. A "
+                 "file may also be dropped on the window."),
+        TourStep(maps, "What the map shows: ages, metallicities, masses, errors, flags; Alt+G shows four side by "
+                 "side."),
+        TourStep(window.centralWidget(), "Click a bin for its history, Shift + click compares further ones, Alt+R "
+                 "draws a region. Ctrl+Z undoes."),
+        TourStep(plots, "History, metallicity, spectrum and bands of what is selected. The wheel zooms, a double "
+                 "click shows one plot alone, the right button copies."),
+    ]  # fmt: skip
+
+
 def is_tour_due() -> bool:
     """Whether nobody has seen or skipped the tour with this configuration."""
     return not recent_list_path().with_name(_SEEN_FILE).exists()

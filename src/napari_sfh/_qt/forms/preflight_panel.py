@@ -153,7 +153,7 @@ class PreflightPanel(QWidget):
             self._failed(error)
             return
         problems = self._problems
-        self.job.start(lambda progress, cancel: examine_inputs(config, problems, progress, cancel))
+        self.job.start(lambda progress, cancel: examine_inputs(config, problems, (), progress, cancel))
 
     def _progress(self, step: Progress) -> None:
         if self.found is None:

@@ -148,7 +148,17 @@ def make_label_style(colors: Palette) -> dict[str, str]:
 
 
 def histogram_corners(edges: NDArray[np.floating], values: NDArray[np.floating]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Corner points (2n,) of a histogram with ``edges`` (n+1,) and ``values`` (n,)."""
+    """Corner points of a histogram.
+
+    Parameters
+    ----------
+    edges : array (n + 1,)
+    values : array (n,)
+
+    Returns
+    -------
+    x, y : array (2n,)
+    """
     return np.repeat(edges, 2)[1:-1], np.repeat(values, 2)
 
 

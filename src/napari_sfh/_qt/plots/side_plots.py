@@ -341,5 +341,18 @@ class ToolDock(QWidget):
 
 
 def format_comparison_scatter(comparison: Comparison, key: str, use: NDArray[np.bool_]) -> str:
-    """The statistics of a mean, for a label."""
+    """The statistics of a mean, for a label.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    key : str
+        One of the means.
+    use : bool array (N,)
+        Bins that count.
+
+    Returns
+    -------
+    str
+    """
     return format_scatter(comparison.scatter(key, use))

@@ -150,6 +150,16 @@ def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -
     """Range of flux that shows the continuum and its absorption; strong emission lines leave at the top.
 
     A few per cent of the pixels are emission lines, ten times as high as the features that matter; the wheel zooms out.
+
+    Parameters
+    ----------
+    flux, model : array (W,)
+        Of one unit; NaN where unusable.
+
+    Returns
+    -------
+    (float, float)
+        In their unit.
     """
     seen = np.concatenate([flux[np.isfinite(flux)], model[np.isfinite(model)]])
     if seen.size == 0:

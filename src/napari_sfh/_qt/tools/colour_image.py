@@ -430,7 +430,17 @@ class ColourImageTool(Tool):
 
 
 def split_into_segments(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """Lines (n, 2) as pieces (m, 2, 2) of start and vector."""
+    """Lines in pieces.
+
+    Parameters
+    ----------
+    lines : sequence of arrays (n, 2)
+
+    Returns
+    -------
+    array (m, 2, 2)
+        Start and vector of each piece.
+    """
     pieces = [np.stack([line[:-1], np.diff(line, axis=0)], axis=1) for line in lines if len(line) > 1]
     return np.concatenate(pieces) if pieces else np.empty((0, 2, 2))
 

@@ -46,7 +46,20 @@ def compute_ellipse_corners(disc: Disc, sky: SkyGrid) -> NDArray[np.float64]:
 
 
 def disc_from_ellipse(corners: NDArray[np.floating], sky: SkyGrid, before: Disc) -> Disc:
-    """The disc of an ellipse that was dragged; the distance is kept."""
+    """The disc of an ellipse that was dragged; the distance is kept.
+
+    Parameters
+    ----------
+    corners : array (4, 2 or more)
+        Corners of the ellipse's box in the canvas' coordinates.
+    sky : SkyGrid
+    before : Disc
+        Its distance is kept.
+
+    Returns
+    -------
+    Disc
+    """
     world = sky.to_world(np.asarray(corners, dtype=float)[:, -2:])
     ra, dec = sky.radec_deg(world.mean(0))
     half = np.array([world[1] - world[0], world[2] - world[1]]) / 2

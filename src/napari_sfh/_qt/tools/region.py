@@ -39,7 +39,19 @@ SHAPES: dict[str, tuple[str, str]] = {
 
 
 def shape_to_polygon(corners: NDArray[np.floating], kind: str) -> NDArray[np.float64]:
-    """Corners (n, 2) of a shape; an ellipse, given by the corners of its box, becomes 64 of its points."""
+    """Corners of a shape; an ellipse, given by the corners of its box, becomes 64 of its points.
+
+    Parameters
+    ----------
+    corners : array (n, 2 or more)
+        The last two columns count: y, x.
+    kind : str
+        napari's name of the shape.
+
+    Returns
+    -------
+    array (m, 2)
+    """
     plane: NDArray[np.float64] = np.asarray(corners, dtype=np.float64)[:, -2:]
     if kind != "ellipse":
         return plane

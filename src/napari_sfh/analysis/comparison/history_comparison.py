@@ -42,7 +42,18 @@ class BinHistory:
 
 
 def history_from_network(result: Result, bin_id: int) -> BinHistory:
-    """The result's own answer."""
+    """The result's own answer.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1 to N.
+
+    Returns
+    -------
+    BinHistory
+    """
     view, row, prediction = BinView.of(result, bin_id), bin_id - 1, result.prediction
     return BinHistory(
         name=f"network {result.model_name}",
@@ -58,7 +69,18 @@ def history_from_network(result: Result, bin_id: int) -> BinHistory:
 
 
 def history_from_comparison(comparison: Comparison, bin_id: int) -> BinHistory:
-    """The other answer's, averaged over the bin's spaxels (see `compare`)."""
+    """The other answer's, averaged over the bin's spaxels (see `compare`).
+
+    Parameters
+    ----------
+    comparison : Comparison
+    bin_id : int
+        1 to N, of the comparison's result.
+
+    Returns
+    -------
+    BinHistory
+    """
     row = bin_id - 1
     empty = np.full((N_AGE, 3), np.nan)
     parts = {name: comparison.sfh[name][row] if name in comparison.sfh else empty for name in SFH_PARTS}
@@ -106,6 +128,17 @@ def build_history_table(histories: Sequence[BinHistory], bin_id: int) -> QTable:
     """SFHs as a table: one row per answer and age bin, youngest first; the means are in ``meta``.
 
     Columns: ANSWER, AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex), each with _P16 and _P84.
+
+    Parameters
+    ----------
+    histories : sequence of BinHistory
+        A block of rows each.
+    bin_id : int
+        Kept in ``meta``.
+
+    Returns
+    -------
+    QTable
     """
     out = QTable()
     out["ANSWER"] = np.repeat([h.name for h in histories], N_AGE)

@@ -50,6 +50,16 @@ def measure_scatter(found: NDArray[np.floating], reference: NDArray[np.floating]
     """Bias (median), std, NMAD and correlation of the pairs in which both are finite.
 
     All NaN with ``n`` = 0 where no pair is finite.
+
+    Parameters
+    ----------
+    found, reference : array (N,)
+        Of one unit; pairs with a NaN are left out.
+
+    Returns
+    -------
+    ScatterStatistics
+        Of ``found`` minus ``reference``.
     """
     a, b = np.asarray(found, dtype=np.float64), np.asarray(reference, dtype=np.float64)
     both = np.isfinite(a) & np.isfinite(b)
@@ -110,6 +120,17 @@ class Comparison:
 
 def compare_results(result: Result, answer: OtherResult) -> Comparison:
     """Bring another answer onto a result's bins.
+
+    Parameters
+    ----------
+    result : Result
+    answer : OtherResult
+        Of the same galaxy.
+
+    Returns
+    -------
+    Comparison
+        Arrays (N, ...): bins that the other covers too little are NaN.
 
     Raises
     ------
@@ -219,6 +240,17 @@ class BinnedTruth:
 def bin_truth(truth: SpaxelTruth, bins: BinMap) -> BinnedTruth:
     """Sum a mock's truth over the spaxels of each bin.
 
+    Parameters
+    ----------
+    truth : SpaxelTruth
+        On the bins' spaxels.
+    bins : BinMap
+
+    Returns
+    -------
+    BinnedTruth
+        Arrays (N, ...).
+
     Raises
     ------
     SfhInputError
@@ -236,13 +268,40 @@ def bin_truth(truth: SpaxelTruth, bins: BinMap) -> BinnedTruth:
 
 
 def compare_with_truth(result: Result, truth: BinnedTruth, min_snr: float = MIN_SNR) -> dict[str, ScatterStatistics]:
-    """Recovered against true for the four means, in the bins above an S/N with no star in front of them."""
+    """Recovered against true for the four means, in the bins above an S/N with no star in front of them.
+
+    Parameters
+    ----------
+    result : Result
+    truth : BinnedTruth
+    min_snr : float
+        Bins below this S/N are left out.
+
+    Returns
+    -------
+    dict of str to ScatterStatistics
+        By mean, in dex.
+    """
     good = (result.data.snr > min_snr) & (truth.star < MAX_STAR)
     return {k: measure_scatter(result.prediction.median(k)[good], truth.means[k][good]) for k in MEAN_NAMES}
 
 
 def measure_ood_warning_rates(result: Result, truth: BinnedTruth) -> tuple[float, float]:
-    """Shares of bins with the out-of-depth warning: of those that are mostly a star's, and of those without a star."""
+    """Shares of bins with the out-of-distribution warning.
+
+    Parameters
+    ----------
+    result : Result
+    truth : BinnedTruth
+        Its ``star`` (N,) is the share of a bin's light that is a foreground star's.
+
+    Returns
+    -------
+    on_star : float
+        Of the bins that are mostly a star's; NaN where there are none.
+    off_star : float
+        Of the bins without a star.
+    """
     warned = (result.flag & int(Flag.OUT_OF_DEPTH)) > 0
     on, off = truth.star > 0.5, truth.star < MAX_STAR
     return float(warned[on].mean()) if on.any() else np.nan, float(warned[off].mean()) if off.any() else np.nan

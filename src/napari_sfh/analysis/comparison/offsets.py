@@ -48,12 +48,34 @@ class Offset:
 
 
 def select_compared_bins(comparison: Comparison, min_snr: float = 0.0) -> NDArray[np.bool_]:
-    """Bins (N,) that reach an S/N."""
+    """Bins that reach an S/N.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    min_snr : float
+
+    Returns
+    -------
+    bool array (N,)
+    """
     return np.asarray(comparison.result.data.snr >= min_snr)
 
 
 def measure_offsets(comparison: Comparison, min_snr: float = 0.0) -> list[Offset]:
-    """Offsets of every mean that the other answer has."""
+    """Offsets of every mean that the other answer has.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    min_snr : float
+        Bins below this S/N are left out.
+
+    Returns
+    -------
+    list of Offset
+        One for each mean, in dex.
+    """
     use = select_compared_bins(comparison, min_snr)
     found = []
     for key in (k for k in MEAN_NAMES if k in comparison.means):
@@ -71,7 +93,20 @@ def _offset(galaxy: str, other: str, key: str, own: F64, theirs: F64) -> Offset:
 
 
 def measure_joint_offsets(comparisons: Sequence[Comparison], min_snr: float = 0.0) -> list[Offset]:
-    """Offsets over the bins of all galaxies together, each bin once."""
+    """Offsets over the bins of all galaxies together, each bin once.
+
+    Parameters
+    ----------
+    comparisons : sequence of Comparison
+        One for each galaxy.
+    min_snr : float
+        Bins below this S/N are left out.
+
+    Returns
+    -------
+    list of Offset
+        One for each mean, in dex.
+    """
     found = []
     for key in MEAN_NAMES:
         pairs = [c.pair(key) for c in comparisons if key in c.means]

@@ -22,6 +22,16 @@ from napari_sfh.types import F64, Result, SpaxelTruth
 def read_other_result(path: str | Path, result: Result) -> OtherResult:
     """Read another answer for the galaxy of ``result``.
 
+    Parameters
+    ----------
+    path : str or Path
+        A result, GIST or nGIST output, MAPS of a DAP run with populations, or a mock's truth.
+    result : Result
+
+    Returns
+    -------
+    OtherResult
+
     Raises
     ------
     SfhInputError
@@ -61,7 +71,23 @@ def other_result_from_run(result: Result, file: str = "") -> OtherResult:
 
 
 def other_result_from_truth(truth: SpaxelTruth, result: Result) -> OtherResult:
-    """A mock's truth, on the result's bins; bins with a foreground star in front are left out."""
+    """A mock's truth, on the result's bins; bins with a foreground star in front are left out.
+
+    Parameters
+    ----------
+    truth : SpaxelTruth
+    result : Result
+        On the same spaxels.
+
+    Returns
+    -------
+    OtherResult
+
+    Raises
+    ------
+    SfhInputError
+        The truth lies on another grid than the bins.
+    """
     known = bin_truth(truth, result.bins)
     star = known.star >= MAX_STAR
     means = {k: np.where(star, np.nan, v) for k, v in known.means.items()}
@@ -102,9 +128,23 @@ def other_result_from_ngist(run: NgistResult) -> OtherResult:
 def rebin_template_weights(
     weights: NDArray[np.floating], lg_age_yr: NDArray[np.floating], mh: NDArray[np.floating]
 ) -> tuple[F64, F64]:
-    """Shares (M, 16) in the package's age bins of template weights (M, T), and the mean metallicity of each bin.
+    """Template weights added up in the package's age bins.
 
-    Templates older than the last bin count to it. The metallicity is NaN where a bin has no weight.
+    Parameters
+    ----------
+    weights : array (M, T)
+        Of M bins; not negative.
+    lg_age_yr : array (T,)
+        Ages of the templates, log10 of yr; templates older than the last bin count to it.
+    mh : array (T,)
+        [M/H] of the templates, dex.
+
+    Returns
+    -------
+    share : array (M, 16)
+        Summing to one.
+    mh : array (M, 16)
+        Weighted mean of each age bin, dex; NaN where it has no weight.
     """
     number = np.clip(
         np.searchsorted(AGE_EDGES_GYR, 10 ** (lg_age_yr.astype(np.float64) - 9), side="right") - 1, 0, None

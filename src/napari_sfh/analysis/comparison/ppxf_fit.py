@@ -100,6 +100,16 @@ def compute_velocity_scale(wave_aa: F64) -> float:
 
     No star is convolved, and the gas by so little that a linear grid's unevenness (a fifth over 4800-7000 AA) plays no
     part.
+
+    Parameters
+    ----------
+    wave_aa : array (W,)
+        Angstrom, rising.
+
+    Returns
+    -------
+    float
+        km/s.
     """
     return C_KMS * float(np.log(wave_aa[-1] / wave_aa[0])) / (wave_aa.size - 1)
 
@@ -238,8 +248,25 @@ def _build_photometry_arguments(data: Observation, bands: F64, wave_aa: F64) -> 
 def sum_ppxf_weights(
     weights: F64, light_v: F64, bin_of_group: NDArray[np.int_], metals_dex: F64
 ) -> tuple[F64, F64, F64]:
-    """Mass fractions, V-light fractions and mass-weighted [M/H] (A,) from V-light weights (G, Z); see
-    `PpxfTemplates`.
+    """Histories from pPXF's weights; see `PpxfTemplates`.
+
+    Parameters
+    ----------
+    weights : array (G, Z)
+        V-band light in age groups and metallicities.
+    light_v : array (G, Z)
+        V-band light per mass formed of the templates, solar units.
+    bin_of_group : int array (G,)
+        Age bin of each group, from 0.
+    metals_dex : array (Z,)
+        [M/H].
+
+    Returns
+    -------
+    mass_frac, light_frac : array (A,)
+        Summing to one; NaN where all weights are 0.
+    mh : array (A,)
+        Mass-weighted [M/H], dex; 0 in age bins without mass.
     """
     total = weights.sum()
     if total <= 0:
@@ -321,6 +348,16 @@ def fit_ppxf_in_process(
     cancel: threading.Event | None = None,
 ) -> PpxfFit:
     """Fit bin ``bin_id`` (1..N) of a result by `fit_ppxf` in a process of its own, beside a window that stays usable.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1 to N.
+    basis : TemplateBasis
+    settings : PpxfBinSettings, optional
+    progress, cancel : optional
+        See `jobs.report_progress`.
 
     Returns
     -------

@@ -25,7 +25,19 @@ _NUMBERS = ("a_v", "gas_v_kms", "gas_sigma_kms", "chi2", "seconds")
 
 
 def encode_ppxf_fit(fit: PpxfFit, result: Result) -> dict[str, Any]:
-    """A fit as JSON types; NaN becomes None."""
+    """A fit as JSON types; NaN becomes None.
+
+    Parameters
+    ----------
+    fit : PpxfFit
+    result : Result
+        The one whose bin was fitted.
+
+    Returns
+    -------
+    dict
+        For `decode_ppxf_fit`.
+    """
     arrays = {name: _encode_array(getattr(fit, name)) for name in _ARRAYS}
     numbers = {name: _nan_to_none(getattr(fit, name)) for name in _NUMBERS}
     means = {name: _nan_to_none(value) for name, value in fit.means.items()}
@@ -40,6 +52,16 @@ def encode_ppxf_fit(fit: PpxfFit, result: Result) -> dict[str, Any]:
 
 def decode_ppxf_fit(kept: Mapping[str, Any], result: Result) -> PpxfFit:
     """What `encode_ppxf_fit` kept, if it is of the result's own spectrum.
+
+    Parameters
+    ----------
+    kept : mapping
+        As it was read from a file.
+    result : Result
+
+    Returns
+    -------
+    PpxfFit
 
     Raises
     ------

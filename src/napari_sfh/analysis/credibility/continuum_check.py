@@ -50,7 +50,19 @@ def measure_continuum_scatter(data: Observation, model_flux: F32) -> tuple[F64, 
 
 
 def find_continuum_mismatch(data: Observation, model_flux: F32) -> Bool:
-    """Bins (N,) whose continuum is off by more than a calibration may be, noise allowed for."""
+    """Bins whose continuum is off by more than a calibration may be, noise allowed for.
+
+    Parameters
+    ----------
+    data : Observation
+        N bins.
+    model_flux : array (N, W)
+        In the unit of ``data.flux``.
+
+    Returns
+    -------
+    bool array (N,)
+    """
     scatter, noise = measure_continuum_scatter(data, model_flux)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.sqrt(np.maximum(scatter**2 - (_SIGMAS * noise) ** 2, 0.0)) > MAX_CONTINUUM_SCATTER)

@@ -56,7 +56,20 @@ def measure_result_prior_share(result: Result, name: str) -> F32:
 
 
 def find_prior_dominated(prediction: Prediction, prior: Mapping[str, Floats]) -> Bool:
-    """Bins (N,) in which the prior decides one of the four means at least; none where the prior is not known."""
+    """Bins in which the prior decides one of the four means at least.
+
+    Parameters
+    ----------
+    prediction : Prediction
+        N bins.
+    prior : mapping of str to array
+        Of each quantity its quantiles under the prior, at `types.QUANTILES`.
+
+    Returns
+    -------
+    bool array (N,)
+        False where the prior is not known.
+    """
     names = [k for k in MEAN_NAMES if k in prior and k in prediction.quantiles]
     shares = [measure_prior_share(prediction, prior, k) for k in names]
     if not shares:

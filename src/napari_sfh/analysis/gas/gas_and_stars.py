@@ -60,6 +60,19 @@ def measure_young_stars(result: Result, youngest_gyr: float = YOUNG_GYR, min_lig
     """Light-weighted [M/H] of the age bins younger than ``youngest_gyr``.
 
     The intervals are the light-weighted means of the age bins' own, as if these erred together: not too narrow.
+
+    Parameters
+    ----------
+    result : Result
+    youngest_gyr : float
+        Gyr.
+    min_light : float
+        Bins where these ages give a smaller share of the light get NaN.
+
+    Returns
+    -------
+    YoungStars
+        Arrays (N,).
     """
     bins = slice(0, max(1, int(np.searchsorted(AGE_EDGES_GYR, youngest_gyr * 1.001, side="right")) - 1))
     light = result.prediction.history("light_frac")[:, bins].astype(np.float64)

@@ -65,7 +65,17 @@ _MODEL = tuple(
 
 
 def select_line_pixels(wave_aa: F64) -> Bool:
-    """Pixels of a rest-frame grid (W,) in `WINDOWS_AA`, boolean (W,)."""
+    """Pixels of a grid in one of the windows `WINDOWS_AA`.
+
+    Parameters
+    ----------
+    wave_aa : array (W,)
+        Rest frame, Angstrom in air.
+
+    Returns
+    -------
+    bool array (W,)
+    """
     return np.logical_or.reduce([(wave_aa >= lo) & (wave_aa <= hi) for lo, hi in WINDOWS_AA])
 
 
@@ -223,7 +233,20 @@ def fit_emission_lines(
 
 
 def reconstruct_stars(data: Observation, prediction: Prediction, bundle: Bundle) -> F32:
-    """Spectra (N, W) that a prediction implies, without gas, in the unit of ``data.flux``.
+    """Spectra that a prediction implies, without gas.
+
+    Parameters
+    ----------
+    data : Observation
+        N bins.
+    prediction : Prediction
+        Of the same bins.
+    bundle : Bundle
+
+    Returns
+    -------
+    array (N, W)
+        In the unit of ``data.flux``; NaN rows where nothing was predicted.
 
     Raises
     ------

@@ -113,6 +113,18 @@ def line_extinction(name: str) -> float:
 def line_fluxes_from_maps(found: Mapping[str, LineMaps], source: str = "MAPS") -> LineFluxes:
     """Line maps of a MAPS file (`io.dap.read_line_maps`) as they are, spaxel by spaxel.
 
+    Parameters
+    ----------
+    found : mapping of str to LineMaps
+        Images (ny, nx).
+    source : str
+        For messages.
+
+    Returns
+    -------
+    LineFluxes
+        Images (ny, nx).
+
     Raises
     ------
     SfhInputError
@@ -136,6 +148,17 @@ def sum_lines_in_bins(lines: LineFluxes, bins: BinMap) -> LineFluxes:
     """Sums of spaxels' fluxes over bins, (N,); errors in quadrature (neighbours count as independent).
 
     Missing spaxels are made up for by the others; a bin with less than nine tenths of them has no flux.
+
+    Parameters
+    ----------
+    lines : LineFluxes
+        Images (ny, nx); by bin already, they come back as they are.
+    bins : BinMap
+
+    Returns
+    -------
+    LineFluxes
+        Arrays (N,).
 
     Raises
     ------
@@ -170,6 +193,17 @@ def add_halpha_width(lines: LineFluxes, result: Result) -> LineFluxes:
 
     The continuum is the median of the bin's spectrum in `CONTINUUM_AA`; spaxels have their bin's width. Without
     Halpha, a unit of erg/s/cm2 or a spectrum there, the lines come back as they are.
+
+    Parameters
+    ----------
+    lines : LineFluxes
+        By bin (N,) or by spaxel (ny, nx).
+    result : Result
+
+    Returns
+    -------
+    LineFluxes
+        With the equivalent width in Angstrom.
     """
     wave, data = result.instrument.wave_aa, result.data
     scale = re.match(r"\s*(?:1e?([-+0-9]+)|([0-9.eE+-]+))?\s*\*?\s*erg", lines.unit.replace("10^", "1e"))
@@ -245,6 +279,20 @@ def classify_bpt(lg_n2: F64, lg_o3: F64) -> NDArray[np.int8]:
     """Class of `BPT_CLASSES` from log10([N II]/Halpha) and log10([O III]/Hbeta); 0 where one is NaN.
 
     Both dividing lines are hyperbolae that hold to the left of their poles only: gas right of a pole is above the line.
+
+    Parameters
+    ----------
+    lg_n2, lg_o3 : array (...)
+        log10([N II]/Halpha) and log10([O III]/Hbeta).
+
+    Returns
+    -------
+    int array (...)
+        Place in `BPT_CLASSES`, from 0; 0 where a ratio is NaN.
+
+    References
+    ----------
+    Kauffmann et al. (2003, MNRAS 346, 1055); Kewley et al. (2001, ApJ 556, 121)
     """
     known = np.isfinite(lg_n2) & np.isfinite(lg_o3)
     x, y = np.where(known, lg_n2, 0.0), np.where(known, lg_o3, 0.0)
@@ -276,7 +324,19 @@ def list_line_maps(lines: LineFluxes) -> tuple[str, ...]:
 
 
 def describe_line_map(name: str, unit: str = "") -> tuple[str, str, str]:
-    """Title, unit and colormap of a name of `list_line_maps`; ``unit`` is that of the lines."""
+    """Title, unit and colormap of a name of `list_line_maps`; ``unit`` is that of the lines.
+
+    Parameters
+    ----------
+    name : str
+        One of `list_line_maps`.
+    unit : str
+        Of the lines.
+
+    Returns
+    -------
+    tuple of three str
+    """
     named = {**GAS_QUANTITIES, **HALPHA_QUANTITIES}
     return named[name] if name in named else (LINES[name][0], f"{unit} per spaxel", "magma")
 

@@ -102,7 +102,19 @@ class EstimateTable:
 
 
 def mask_points_inside(points: NDArray[np.floating], corners: NDArray[np.floating]) -> Bool:
-    """Which points (N, 2) a polygon (n, 2) encloses; those with NaN never."""
+    """Which points a polygon encloses.
+
+    Parameters
+    ----------
+    points : array (N, 2)
+        Points with NaN are outside.
+    corners : array (n, 2)
+        In the same coordinates; fewer than 3 enclose nothing.
+
+    Returns
+    -------
+    bool array (N,)
+    """
     from matplotlib.path import Path as Polygon
 
     if len(corners) < 3:

@@ -99,7 +99,20 @@ def smooth_bin_values(place: F64, value: F64, error: F64, use: Bool | None = Non
 
 
 def measure_gaussian_field(place: F64, value: F64, error: F64) -> GaussianField:
-    """The field of greatest likelihood, of at most `MAX_MEASURED` bins; flat where a field explains nothing."""
+    """The field of greatest likelihood, of at most `MAX_MEASURED` bins; flat where a field explains nothing.
+
+    Parameters
+    ----------
+    place : array (N, 2)
+        Centres of the bins, of any unit.
+    value, error : array (N,)
+        Finite; 1-sigma errors above 0.
+
+    Returns
+    -------
+    GaussianField
+        Its length in the unit of ``place``.
+    """
     rng = np.random.default_rng(_SEED)
     order = rng.permutation(len(value))[:MAX_MEASURED]
     place, value, error = place[order], np.asarray(value[order], float), np.asarray(error[order], float)

@@ -295,7 +295,19 @@ def _fit_tangent_plane(cards: HeaderCards, wcs: WCS, shape: tuple[int, int], loo
 
 
 def cut_header(header: fits.Header, window: tuple[slice, slice]) -> fits.Header:
-    """A copy of an image's header, its reference pixel moved as data cut to a window of rows and columns need it."""
+    """A copy of an image's header, its reference pixel moved as data cut to a window of rows and columns need it.
+
+    Parameters
+    ----------
+    header : fits.Header
+        Of the whole image; not changed.
+    window : tuple of two slices
+        Rows and columns that are kept, counted from 0.
+
+    Returns
+    -------
+    fits.Header
+    """
     out = header.copy()
     out["CRPIX1"] -= window[1].start
     out["CRPIX2"] -= window[0].start

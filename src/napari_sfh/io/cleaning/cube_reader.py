@@ -55,7 +55,19 @@ class ErrorImage:
 
 
 def mark_fill_values(values: NDArray[Any], fills: tuple[float, ...]) -> Bool | None:
-    """True where a fill value stands; None without fill values."""
+    """True where a fill value stands; None without fill values.
+
+    Parameters
+    ----------
+    values : array (...)
+        As stored in the file.
+    fills : tuple of float
+        See `missing.find_fill_values`.
+
+    Returns
+    -------
+    bool array (...), or None
+    """
     if not fills:
         return None
     found = values == values.dtype.type(fills[0])

@@ -62,7 +62,19 @@ def find_forbidding_bits(header: Mapping[str, Any], names: Iterable[str]) -> tup
 
 
 def mark_masked(mask: NDArray[Any], bits: int | None) -> Bool:
-    """True where a mask forbids a pixel; NaN in a floating-point mask forbids it, too."""
+    """True where a mask forbids a pixel; NaN in a floating-point mask forbids it, too.
+
+    Parameters
+    ----------
+    mask : array (...)
+        Of bits, booleans or numbers.
+    bits : int or None
+        The bits that forbid a pixel; None: any value but 0 does.
+
+    Returns
+    -------
+    bool array (...)
+    """
     if mask.dtype.kind == "f":
         finite = np.isfinite(mask)
         if bits is None:
@@ -74,7 +86,17 @@ def mark_masked(mask: NDArray[Any], bits: int | None) -> Bool:
 
 
 def find_fill_values(sample: NDArray[Any]) -> tuple[float, ...]:
-    """Fill values that occur in a sample more than once, as stored."""
+    """Fill values that occur in a sample more than once, as stored.
+
+    Parameters
+    ----------
+    sample : array (...)
+        Values as stored, of any type.
+
+    Returns
+    -------
+    tuple of float
+    """
     values = np.ravel(sample)
     values = values[np.isfinite(values)]
     if values.size == 0:
@@ -90,7 +112,18 @@ def find_fill_values(sample: NDArray[Any]) -> tuple[float, ...]:
 
 
 def is_constant_plane(plane: NDArray[Any], good: Bool) -> bool:
-    """Whether all good pixels of a channel hold one number, which no noise does; a single pixel does not count."""
+    """Whether all good pixels of a channel hold one number, which no noise does; a single pixel does not count.
+
+    Parameters
+    ----------
+    plane : array (ny, nx)
+        One channel.
+    good : bool array (ny, nx)
+
+    Returns
+    -------
+    bool
+    """
     few = plane[:: max(1, plane.shape[0] // 4), :: max(1, plane.shape[1] // 4)]
     seen = few[good[:: max(1, plane.shape[0] // 4), :: max(1, plane.shape[1] // 4)]]
     if seen.size > 1 and np.any(seen != seen[0]):

@@ -25,7 +25,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS
@@ -108,6 +107,8 @@ def fit_fast_kinematics(
 
 def _prepare_basis(data: LogSpectra) -> _Basis:
     """Mean and principal components of the templates, their transforms, and the polynomials."""
+    from scipy import fft
+
     mean = data.templates.mean(1)
     axes, sizes, _ = np.linalg.svd(data.templates - mean[:, None], full_matrices=False)
     count = min(_COMPONENTS, int(np.sum(sizes > 1e-6 * sizes[0])))
@@ -157,6 +158,8 @@ class _Step(NamedTuple):
 
 def _linearise(flux: F64, weight: F64, v: F64, square: F64, basis: _Basis) -> _Step:
     """Eliminate the linear part, and linearise what remains in V and sigma^2 (pixels)."""
+    from scipy import fft
+
     m, n_waves, length = flux.shape[1], len(basis.transform), basis.length
     inside = slice(basis.first, basis.first + m)
     factor = np.exp(-0.5 * square[:, None] * basis.omega**2 - 1j * v[:, None] * basis.omega)

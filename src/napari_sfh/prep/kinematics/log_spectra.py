@@ -7,10 +7,9 @@ the stars' own: both sides are seen through one line-spread function and one bro
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.physics.lines import GAS_LINES_AA
@@ -19,6 +18,9 @@ from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.rest_frame import compute_missing_variance, resampling_matrix
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 #: Step of the grid in ln(wavelength): 60 km/s, 2.5 pixels per sigma of 150 km/s.
 LN_STEP = 2e-4

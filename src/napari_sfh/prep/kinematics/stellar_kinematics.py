@@ -14,7 +14,6 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial import KDTree
 from threadpoolctl import threadpool_limits
 
 from napari_sfh.config import MAX_V_KMS, SIGMA_RANGE_KMS, parse_kinematics
@@ -45,6 +44,18 @@ class StellarKinematics(NamedTuple):
 def parse_constant_kinematics(text: str, n_bins: int) -> StellarKinematics:
     """One velocity and dispersion for all bins, from ``V,SIGMA`` in km/s.
 
+    Parameters
+    ----------
+    text : str
+        ``V,SIGMA`` in km/s.
+    n_bins : int
+        N.
+
+    Returns
+    -------
+    StellarKinematics
+        Arrays (N,), in no bin ``measured``.
+
     Raises
     ------
     SfhInputError
@@ -55,7 +66,19 @@ def parse_constant_kinematics(text: str, n_bins: int) -> StellarKinematics:
 
 
 def make_kinematics(v_kms: F32, sigma_kms: F32, measured: Bool) -> StellarKinematics:
-    """Kinematics as float32 arrays."""
+    """Kinematics as float32 arrays.
+
+    Parameters
+    ----------
+    v_kms, sigma_kms : array (N,)
+        km/s.
+    measured : bool array (N,)
+        True where they are the bin's own.
+
+    Returns
+    -------
+    StellarKinematics
+    """
     return StellarKinematics(v_kms.astype(np.float32), sigma_kms.astype(np.float32), measured)
 
 
@@ -66,6 +89,21 @@ def bin_maps_kinematics(
 
     Velocities are moved from the maps' redshift to ``redshift``. Bins without a measurement take that of the nearest
     bin that has one, and are not ``measured``.
+
+    Parameters
+    ----------
+    maps : BinnedMaps
+    bins : BinMap
+        On the same spaxels.
+    redshift : float
+        Systemic: velocities are given relative to it.
+    cube_name : str
+        For messages.
+
+    Returns
+    -------
+    StellarKinematics
+        Arrays (N,), km/s.
 
     Raises
     ------
@@ -85,13 +123,26 @@ def bin_maps_kinematics(
             f"(|V| <= {MAX_V_KMS:.0f}, sigma {lo:.0f}-{hi:.0f} km/s relative to redshift {redshift:g}); "
             "check `redshift` or give `kinematics` V,SIGMA"
         )
+    from scipy.spatial import KDTree
+
     places = np.column_stack([bins.x, bins.y])
     nearest = np.flatnonzero(measured)[KDTree(places[measured]).query(places)[1]]
     return make_kinematics(v[nearest], sigma[nearest], measured)
 
 
 def compute_bin_medians(image: F32, bins: BinMap) -> F32:
-    """Median (N,) of an image's finite values over each bin; NaN where there is none."""
+    """Median of an image's finite values over each bin.
+
+    Parameters
+    ----------
+    image : array (ny, nx)
+    bins : BinMap
+
+    Returns
+    -------
+    array (N,)
+        NaN where a bin has no finite value.
+    """
     inside = (bins.bin_id > 0) & np.isfinite(image)
     label, value = bins.bin_id[inside] - 1, image[inside].astype(np.float64)
     order = np.lexsort((value, label))
@@ -145,6 +196,20 @@ def fit_ppxf_kinematics(
 
 def fill_unfitted_bins(v_kms: F64, sigma_kms: F64, method: str, redshift: float) -> StellarKinematics:
     """Kinematics of fits: bins without one, or at a limit, take the median of the others and are not ``measured``.
+
+    Parameters
+    ----------
+    v_kms, sigma_kms : array (N,)
+        km/s, NaN where no fit succeeded.
+    method : str
+        For messages: ``fast`` or ``ppxf``.
+    redshift : float
+        For messages.
+
+    Returns
+    -------
+    StellarKinematics
+        Arrays (N,), km/s.
 
     Raises
     ------

@@ -77,8 +77,7 @@ def measure_bin_photometry(
     offset_arcsec : (float, float)
         By which the mosaic's sources lie beside the cube's along the cube's x and y axes
         (`alignment.compare_mosaic_with_cube`); undone.
-    cancel : Event, optional
-        Bins in strips not yet done come out as NaN.
+    cancel : threading.Event, optional
 
     Returns
     -------
@@ -88,6 +87,8 @@ def measure_bin_photometry(
     ------
     SfhInputError
         The mosaic does not touch the cube's bins.
+    Cancelled
+        ``cancel`` was set.
     """
     sky = match_mosaic_to_cube(mosaic, cube, bins.bin_id > 0, psf, background, offset_arcsec, cancel)
     members, n = bins.bin_id, bins.n_bins
@@ -114,8 +115,31 @@ def match_mosaic_to_cube(
     offset_arcsec: tuple[float, float] = (0.0, 0.0),
     cancel: threading.Event | None = None,
 ) -> MatchedMosaic:
-    """A mosaic matched to the cube's PSF and grid, where ``wanted`` (ny, nx); arguments as of
-    `measure_bin_photometry`.
+    """A mosaic matched to the cube's PSF and sampled on its spaxels.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    cube : Cube
+    wanted : bool array (ny, nx)
+        Spaxels that are needed.
+    psf : Psf
+        Of the cube.
+    background : float
+        Sky level of the mosaic to subtract, e-/s per pixel.
+    offset_arcsec : (float, float)
+        By which the mosaic's sources lie beside the cube's along its x and y axes; undone.
+    cancel : threading.Event, optional
+
+    Returns
+    -------
+    MatchedMosaic
+        Images (ny, nx).
+
+    Raises
+    ------
+    Cancelled
+        ``cancel`` was set.
     """
     pixel = float(np.sqrt(proj_plane_pixel_area(mosaic.wcs))) * 3600.0
     spaxel = float(np.sqrt(proj_plane_pixel_area(cube.wcs))) * 3600.0
@@ -155,8 +179,25 @@ def _strips(
 def find_mosaic_cutout(
     mosaic: Mosaic, wcs: WCS, rows: slice, columns: tuple[int, int], half: int
 ) -> tuple[slice, slice] | None:
-    """Slices of the mosaic that hold some rows and columns (first, last) of the cube's grid ``wcs`` and ``half`` mosaic
-    pixels around them; None where they do not meet."""
+    """The part of a mosaic that some of a cube's spaxels need.
+
+    Parameters
+    ----------
+    mosaic : Mosaic
+    wcs : astropy.wcs.WCS
+        Of the cube's spaxels.
+    rows : slice
+        Of the cube.
+    columns : (int, int)
+        First and last of the cube.
+    half : int
+        Mosaic pixels to add on every side: half of the kernel.
+
+    Returns
+    -------
+    tuple of two slices, or None
+        Rows and columns of the mosaic; None where the two do not meet.
+    """
     y = np.linspace(rows.start - 0.5, rows.stop - 0.5, 9)
     x = np.linspace(columns[0] - 0.5, columns[1] + 0.5, 9)
     edge = np.array([(a, b) for a in x for b in y])

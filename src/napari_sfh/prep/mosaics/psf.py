@@ -74,6 +74,20 @@ def choose_cube_psf(
 
     The profile is a Moffat of exponent ``beta``, else of the file's own (MPDAF's FSF keywords), else a Gaussian.
     ``window_aa`` is the instrument's normalisation window, where bands are matched to it.
+
+    Parameters
+    ----------
+    cube : Cube
+    window_aa : (float, float)
+        The instrument's normalisation window, Angstrom: the wavelength at which bands are matched.
+    fwhm_arcsec : float, optional
+        What the user says.
+    beta : float, optional
+        Exponent of a Moffat profile.
+
+    Returns
+    -------
+    Psf
     """
     beta = cube.psf_beta if beta is None else beta
     slope = 0.0 if "copt" in cube.path.name.lower() else MUSE_SLOPE

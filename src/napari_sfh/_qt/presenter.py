@@ -1,0 +1,168 @@
+"""Shows what was opened or computed: a cube's white light, a result with its layers, a workspace."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sfh._qt.canvas.layer_data import KEY, get_layer_link
+from napari_sfh._qt.jobs import tasks
+from napari_sfh._qt.jobs.step_queue import PaintStep, UnpaintedStep
+from napari_sfh._qt.widgets.wording import name_form_labels
+from napari_sfh.analysis.maps import find_brightest_bin
+from napari_sfh.types import Result
+
+#: Sections that are unfolded when there is a result.
+SECTIONS_DONE = {"data": False, "binning": False, "network": False, "maps": True}
+READY = "Ready: press Run. Empty fields are filled from the files."
+READY_NOTED = f"{READY} What the files lack stands under Data."
+DONE = "Click a bin on the map to see its star-formation history."
+DONE_SCALARS = "Click a bin on the map to see what the weights say of it, against all other bins."
+
+
+class Presenter:
+    """Puts galaxies, results and workspaces into an explorer.
+
+    Layers come one per turn of the event loop, so that the window never blocks.
+
+    Parameters
+    ----------
+    explorer : Explorer
+        Kept by a weak proxy.
+    """
+
+    def __init__(self, explorer: Any) -> None:
+        self._explorer: Any = weakref.proxy(explorer)
+
+    def show_galaxy(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
+        """Fill the form with a galaxy's files, show its white light, and run it if asked."""
+        explorer = self._explorer
+        if galaxy.cube is None:
+            found = name_form_labels(" ".join(galaxy.problems))
+            explorer.show_message(found or "No cube was found in the folder: choose one under Cube.", error=True)
+            return
+        with explorer.data.cube.line_edit.changed.blocked(), explorer.data.folder.line_edit.changed.blocked():
+            explorer.data.set_files(galaxy.cube, galaxy.photometry, galaxy.maps)
+            explorer.data.folder.line_edit.value = "" if galaxy.folder is None else str(galaxy.folder)
+        if galaxy.ebv_mw is not None:
+            explorer.data.ebv_mw.value = f"{galaxy.ebv_mw:g}"
+        self.show_white(galaxy)
+        if then_run:
+            explorer.run()
+
+    def show_white(self, galaxy: tasks.OpenedGalaxy) -> None:
+        """Show a cube that has not been run; what was shown of another goes."""
+        explorer = self._explorer
+        if galaxy.white is not None:
+            explorer.catalogue.close()
+            explorer.session.set_result(None)
+            explorer.tools.on_result(None)
+            explorer.stack.clear(keep=get_layer_link(galaxy.white[1]["metadata"]))
+            steps = [
+                partial(explorer.stack.put, galaxy.white),
+                explorer.canvas.orient,
+                explorer.viewer.reset_view,
+                explorer.stack.activate,
+            ]
+            explorer.in_turns([UnpaintedStep(step) for step in steps])
+        explorer.refresh()
+        explorer.preflight.look(galaxy.problems)
+        explorer.show_message(READY_NOTED if galaxy.problems else READY)
+
+    def show_opened_result(self, shown: tasks.PreparedResult) -> None:
+        """Show a result that was read from a file; the form keeps no files of another galaxy."""
+        data = self._explorer.data
+        cube = data.cube_path
+        if cube is not None and cube.name != Path(str(shown.result.settings.get("cube", ""))).name:
+            with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
+                data.set_files(None, {}, None)
+                data.folder.line_edit.value = ""
+        self.show_prepared(shown)
+
+    def show_run(self, shown: tasks.PreparedResult) -> None:
+        """Show what a run has made; it is in no file yet."""
+        self.show_prepared(shown)
+        self._explorer.files.unsaved = True
+
+    def show_workspace(self, opened: tasks.OpenedWorkspace) -> None:
+        """Show what a workspace has kept; what is missing is told at the end."""
+        explorer = self._explorer
+        explorer.files.begin(opened)
+        steps: list[PaintStep] = [*explorer.files.steps(opened.workspace), self._end_workspace]
+        if opened.shown is not None:
+            self.show_prepared(opened.shown, steps)
+            return
+        explorer.work.steps.run(steps)
+        if opened.galaxy is not None:
+            self.show_white(opened.galaxy)  # its layer comes before those steps
+
+    def show_prepared(self, shown: tasks.PreparedResult, then: Iterable[PaintStep] = ()) -> None:
+        """Show a result, and do the steps of ``then`` after its layers; layers that are there already are kept."""
+        explorer = self._explorer
+        explorer.files.set_result_path(shown.path)
+        explorer.catalogue.close()
+        if explorer.session.result is None:
+            explorer.garbage.freeze()  # what a first run has loaded
+        explorer.show_message(f"{shown.result.name}: {shown.result.bins.n_bins} bins; the maps are coming in.")
+        explorer.tools["maps"].hold()
+        away = explorer.stack.begin(shown.result)
+        explorer.session.set_result(shown.result)
+        layers = [partial(explorer.stack.put, layer) for layer in shown.layers]
+        for _, attributes, _ in shown.layers:
+            attributes["metadata"][KEY].path = shown.path
+        unseen: list[PaintStep] = [*away, *layers, explorer.canvas.orient, *explorer.stack.finish()]
+        steps: list[PaintStep] = [UnpaintedStep(step) for step in unseen]
+        steps += [explorer.show_panel, self._unfold]
+        # After the docks have found their sizes.
+        steps += [explorer.fit_view, self._select_brightest, self._end_result]
+        explorer.work.steps.run([*steps, *explorer.tools.result_steps(shown.result), *then])
+
+    def adopt_layers(self) -> None:
+        """Take over the result that an explorer before this one has left on the canvas."""
+        explorer = self._explorer
+        links = [get_layer_link(layer.metadata) for layer in explorer.viewer.layers]
+        link = next((link for link in links if link is not None and link.result is not None), None)
+        if link is None or link.result is None or explorer.session.result is not None or explorer.busy:
+            return
+        self.show_prepared(replace(tasks.prepare_result(link.result), path=link.path))
+        explorer.files.unsaved = link.path is None
+
+    def _unfold(self) -> None:
+        """Unfold what is of use now."""
+        for name, expanded in SECTIONS_DONE.items():
+            self._explorer.sections[name].expand(expanded)
+
+    def _select_brightest(self) -> None:
+        """A fresh window shows a history, not a request to click."""
+        session = self._explorer.session
+        if session.result is not None and not session.selected:
+            session.select(find_brightest_bin(session.result))
+
+    def _end_result(self) -> None:
+        explorer = self._explorer
+        explorer.refresh()
+        explorer.show_message(_summarise_result(explorer.session.result))
+        explorer.undo.history.forget()
+        explorer.undo.history.note()
+        explorer.offer_tour()
+
+    def _end_workspace(self) -> None:
+        explorer = self._explorer
+        notes = explorer.files.end()
+        explorer.refresh()
+        explorer.show_message(" ".join(notes) or _summarise_result(explorer.session.result), error=bool(notes))
+
+
+def _summarise_result(result: Result | None) -> str:
+    if result is None:
+        return READY
+    reached = int(np.isfinite(result.prediction.ood).sum())
+    part = "" if reached == result.bins.n_bins else f", {reached} of them with a prediction"
+    done = DONE if result.prediction.has_histories else DONE_SCALARS
+    return f"{result.name}: {result.bins.n_bins} bins{part}, weights {result.model_name}. {done}"

@@ -1,0 +1,1 @@
+"""Training on a GPU: what is done there otherwise than on a processor."""
