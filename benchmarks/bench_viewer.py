@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "qt"))
+for folder in ("qt", "toys"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / folder))
 
 
 def describe(viewer: Any) -> str:
@@ -204,6 +205,7 @@ def measure(viewer: Any, dock: Any, painted: Painted, result: Any, clicks: int, 
     rng = np.random.default_rng(1)
     bins = np.resize(rng.permutation(np.arange(1, result.bins.n_bins + 1)), clicks + 3)
     report("click -> canvas and plots", [timed_click(viewer, dock, painted, int(b)) for b in bins][3:])
+    measure_maps(dock, painted)
     names = ("AGE_MW", "MH_LW", "MH_MW", "AGE_LW")
     for label, act in (
         ("map switch -> canvas", lambda k: dock.show_map(names[k % 4])),
@@ -222,6 +224,27 @@ def measure(viewer: Any, dock: Any, painted: Painted, result: Any, clicks: int, 
         settle(0.5)
         print(f"  pPXF on a bin: {heart.blocks(2)}")
     report("lasso -> plots", [timed_lasso(viewer, dock, painted, 0.2 + 0.05 * k) for k in range(10)][1:])
+
+
+def measure_maps(dock: Any, painted: Painted) -> None:
+    """Maps that have no layer yet, and four maps side by side, on and off."""
+
+    def paint(act: Any) -> tuple[float, float]:
+        before = painted.canvas
+        return timed(act, lambda: painted.canvas > before and not dock._loading)
+
+    names = ("EBV", "MASS", "T50", "SFR_100MYR", "ML_V", "T90")
+    report("map shown first", [paint(partial(dock.show_map, name)) for name in names])
+    dock.show_map("AGE_LW")
+    settle()
+    grid: dict[str, list[tuple[float, float]]] = {"first": [], "again": [], "off": []}
+    for k in range(6):
+        heart = Heart(dock)
+        for name, on in (("first" if k == 0 else "again", True), ("off", False)):
+            grid[name].append(paint(partial(setattr, dock.map.grid, "value", on)))
+        print(f"    four maps, on and off: {heart.blocks()}") if k < 2 else heart.blocks()
+    for name, times in grid.items():
+        report(f"four maps, {name}", times)
 
 
 def report(name: str, times: list[tuple[float, float]]) -> None:

@@ -103,7 +103,8 @@ def _scattered(prediction: Prediction, near: np.ndarray, rng: np.random.Generato
     for name in _MEANS:
         move = prediction.half_width(name)[near] * rng.standard_normal(near.size)
         quantiles[name] = (quantiles[name] + move[:, None]).astype(np.float32)
-    return Prediction(
+    return replace(
+        prediction,
         light_frac=prediction.light_frac[near],
         mass_frac=prediction.mass_frac[near],
         mh=prediction.mh[near],

@@ -428,6 +428,10 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
             "no display for the window: work without one (napari-sfh run, demo --headless), start it under xvfb-run, "
             "or log in with ssh -X"
         )
+    import warnings
+
+    # napari asks for the desktop's theme, which PyQt5 cannot tell; nobody can act on it.
+    warnings.filterwarnings("ignore", message="System theme detection", category=UserWarning)
     import napari
 
     viewer = napari.Viewer(title="napari-sfh")

@@ -121,6 +121,14 @@ def choose_bin_source(config: RunConfig) -> str:
     return "spaxels" if config.binning in BINNING_METHODS else "file"
 
 
+def describe_bin_source(config: RunConfig) -> str:
+    """What bins are made of, in words: ``binning to S/N 35``, ``bins of MAPS.fits``."""
+    source = choose_bin_source(config)
+    if source == "spaxels":
+        return f"binning to S/N {config.target_snr:g}"
+    return f"bins of {Path(str(config.maps if source == 'maps' else config.binning)).name}"
+
+
 def choose_used_bands(given: Collection[str], redshift: float | None, largest: float) -> UsedBands:
     """All bands that are given, or none of them beyond the ``largest`` redshift at which the weights know them.
 

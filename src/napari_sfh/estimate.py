@@ -27,7 +27,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.objects.blocks import BLOCK_ROWS, Catalogue, open_catalogue
 from napari_sfh.io.objects.columns import BandColumns, match_band_columns
-from napari_sfh.io.objects.photometry import read_band_photometry
+from napari_sfh.io.objects.photometry import DEFAULT_RELATIVE_ERROR, read_band_photometry
 from napari_sfh.io.objects.spectra_1d import Medium, SingleSpectrum, read_single_spectra
 from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
@@ -38,11 +38,13 @@ from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra
-from napari_sfh.types import F32, F64, BinMap, Observation, Prediction, Progress
+from napari_sfh.types import F32, F64, FLAG_MEANING, BinMap, Flag, Observation, Prediction, Progress
 
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
 _BATCH = 512
+#: Why a row is not estimated, the first that holds.
+REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,40 @@ class EstimateSummary:
     n_estimated: int
     n_out_of_depth: int
     notes: tuple[str, ...]
+    refused: Mapping[Flag, int] = field(default_factory=dict)  # why rows were not estimated: number of rows
+
+    def describe_refused(self, instrument: Instrument) -> str:
+        """Why rows were not estimated, for a person; nothing where all were."""
+        limit = f" (these weights: up to z = {instrument.redshift_max:g})"
+        return ", ".join(
+            f"{n} not: {FLAG_MEANING[flag]}{limit if flag == Flag.REDSHIFT else ''}" for flag, n in self.refused.items()
+        )
+
+
+class _Tally:
+    """Counts what becomes of the rows."""
+
+    def __init__(self) -> None:
+        self.rows = self.estimated = self.out_of_depth = 0
+        self.refused: dict[Flag, int] = {}
+
+    def add(self, flag: NDArray[np.integer], ood: F32) -> None:
+        """Rows with their flags and OOD scores, (n,); NaN: not estimated."""
+        known = np.isfinite(ood)
+        self.rows += len(ood)
+        self.estimated += int(known.sum())
+        self.out_of_depth += int((ood[known] > 1).sum())
+        left = ~known
+        for reason in REFUSALS:
+            now = left & ((flag & int(reason)) > 0)
+            if now.any():
+                self.refused[reason] = self.refused.get(reason, 0) + int(now.sum())
+            left &= ~now
+
+    def summarise(self, path: Path, notes: Sequence[str]) -> EstimateSummary:
+        """What was done; notes are said once."""
+        told = tuple(dict.fromkeys(notes))
+        return EstimateSummary(path, self.rows, self.estimated, self.out_of_depth, told, self.refused)
 
 
 def estimate_objects(
@@ -120,16 +156,17 @@ def _estimate_catalogues(
         raise SfhInputError(f"{catalogues[1].path}: other columns than {catalogues[0].path}; estimate them one by one")
     bands = [match_band_columns(c.names, bundle.instrument.band_names, config.columns, str(c.path)) for c in catalogues]
     notes = [*(note for c in catalogues for note in c.notes), *_describe_missing_bands(bundle.instrument, bands[0])]
-    counts = np.zeros(3, int)
+    notes += _describe_assumed_errors(bands[0])
+    tally = _Tally()
     total = sum(c.n_rows or 0 for c in catalogues)
-    with CatalogueWriter(config.output, _describe_run(config, bundle)) as out:
+    with CatalogueWriter(config.output, _describe_run(config, bundle, notes)) as out:
         for catalogue, columns in zip(catalogues, bands):
             for block in catalogue.read_blocks(config.rows):
-                report_progress(Progress(f"estimating {catalogue.path.name}", int(counts[0]), total), progress, cancel)
+                report_progress(Progress(f"estimating {catalogue.path.name}", tally.rows, total), progress, cancel)
                 data = _observe_rows(block, catalogue, columns, bundle, config)
-                counts += _append_estimates(out, block, data, bundle, config, cancel)
-    report_progress(Progress("estimating", int(counts[0]), int(counts[0])), progress)
-    return EstimateSummary(config.output, int(counts[0]), int(counts[1]), int(counts[2]), tuple(notes))
+                tally.add(data.flag, _append_estimates(out, block, data, bundle, config, cancel))
+    report_progress(Progress("estimating", tally.rows, tally.rows), progress)
+    return tally.summarise(config.output, notes)
 
 
 def _describe_missing_bands(instrument: Instrument, columns: Mapping[str, BandColumns]) -> tuple[str, ...]:
@@ -138,6 +175,19 @@ def _describe_missing_bands(instrument: Instrument, columns: Mapping[str, BandCo
         return ()
     more = ", ..." if len(missing) > 6 else ""
     return (f"{len(missing)} of {instrument.n_bands} bands have no column: {', '.join(missing[:6])}{more}",)
+
+
+def _describe_assumed_errors(columns: Mapping[str, BandColumns]) -> tuple[str, ...]:
+    """Which bands have no errors of their own."""
+    bare = [band for band, column in columns.items() if not column.error]
+    if not bare:
+        return ()
+    which = "no band has" if len(bare) == len(columns) else f"{len(bare)} of {len(columns)} bands do not have"
+    more = ", ..." if len(bare) > 6 else ""
+    return (
+        f"{which} a column of errors ({', '.join(bare[:6])}{more}): {100 * DEFAULT_RELATIVE_ERROR:g} % of the flux is "
+        "assumed; name them with --columns BAND=COLUMN:UNIT,ERROR_COLUMN",
+    )
 
 
 def _observe_rows(
@@ -192,14 +242,13 @@ def _append_estimates(
     bundle: Bundle,
     config: EstimateConfig,
     cancel: threading.Event | None,
-) -> NDArray[np.int_]:
-    """Write a block with its estimates; rows, estimated ones, and those out of depth."""
+) -> F32:
+    """Write a block with its estimates; their OOD scores, NaN where there is none."""
     prediction = inference.predict_histories(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
     out.append(_join_estimates(block, data, prediction, load_prior_quantiles(bundle)))
-    known = np.isfinite(prediction.ood)
-    return np.array([len(block), int(known.sum()), int((prediction.ood[known] > 1).sum())])
+    return prediction.ood
 
 
 def _join_estimates(block: Table, data: Observation, prediction: Prediction, prior: Mapping[str, F32]) -> Table:
@@ -221,7 +270,7 @@ def _join_estimates(block: Table, data: Observation, prediction: Prediction, pri
     return out
 
 
-def _describe_run(config: EstimateConfig, bundle: Bundle) -> dict[str, Any]:
+def _describe_run(config: EstimateConfig, bundle: Bundle, notes: Sequence[str]) -> dict[str, Any]:
     return {
         "SFHVERS": (__version__, "napari-sfh"),
         "MODEL": (bundle.name, "weights"),
@@ -230,6 +279,7 @@ def _describe_run(config: EstimateConfig, bundle: Bundle) -> dict[str, Any]:
         "DRAWS": (config.draws, "posterior draws a row"),
         "EBVMW": (config.ebv_mw, "Milky Way E(B-V), mag"),
         "ZCOLUMN": (config.redshift_column, "column of the redshift"),
+        **{f"NOTE{k}": note for k, note in enumerate(dict.fromkeys(notes), start=1)},
         **({} if config.redshift is None else {"REDSHIFT": (config.redshift, "of all rows")}),
     }
 
@@ -295,8 +345,9 @@ def _estimate_spectra(
 ) -> EstimateSummary:
     spectra = [(path, one) for path in config.inputs for one in read_single_spectra(path, config.medium)]
     notes: list[str] = []
-    counts = np.zeros(3, int)
-    with CatalogueWriter(config.output, _describe_run(config, bundle)) as out:
+    tally = _Tally()
+    read = [note for _, one in spectra for note in one.notes]
+    with CatalogueWriter(config.output, _describe_run(config, bundle, read)) as out:
         for start in range(0, len(spectra), _BATCH):
             report_progress(Progress("estimating spectra", start, len(spectra)), progress, cancel)
             part = spectra[start : start + _BATCH]
@@ -308,8 +359,9 @@ def _estimate_spectra(
                     "REDSHIFT": [_redshift_of(one, path, config) for path, one in part],
                 }
             )
-            counts += _append_estimates(out, block, _stack_observations(seen), bundle, config, cancel)
-    return EstimateSummary(config.output, int(counts[0]), int(counts[1]), int(counts[2]), tuple(dict.fromkeys(notes)))
+            data = _stack_observations(seen)
+            tally.add(data.flag, _append_estimates(out, block, data, bundle, config, cancel))
+    return tally.summarise(config.output, notes)
 
 
 def _redshift_of(one: SingleSpectrum, path: Path, config: EstimateConfig) -> float:

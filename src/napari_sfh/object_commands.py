@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_object_parsers(commands: Subparsers) -> None:
-    """Add ``estimate``, ``gradient``, ``compare`` and ``smooth``."""
+    """Add ``estimate``, ``gradient``, ``compare``, ``smooth`` and ``refine``."""
     estimate = commands.add_parser("estimate", help="rows of a catalogue, or single spectra, to a table")
     estimate.add_argument("inputs", nargs="+", type=Path, metavar="TABLE|SPECTRUM")
     estimate.add_argument("--model", default="jpas", metavar="NAME|FILE", help="weights (default %(default)s)")
@@ -47,6 +47,25 @@ def add_object_parsers(commands: Subparsers) -> None:
     smooth.add_argument("result", type=Path, metavar="OUT.fits")
     smooth.add_argument("--output", required=True, type=Path, metavar="MAPS.fits")
     smooth.set_defaults(command=run_smooth_command)
+    _add_refine_parser(commands)
+
+
+def _add_refine_parser(commands: Subparsers) -> None:
+    refine = commands.add_parser(
+        "refine",
+        help="posteriors of some bins by likelihood, beside the network's",
+        description="The forward model itself is sampled from the network's draws, with the same prior: stars off the "
+        "gas lines, a smooth calibration and the size of the errors free. About a minute a bin.",
+    )
+    refine.add_argument("result", type=Path, metavar="OUT.fits")
+    refine.add_argument("--bin", type=int, nargs="+", required=True, metavar="N", dest="bins", help="1..N")
+    refine.add_argument("--order", type=int, default=12, help="of the calibration's polynomial (default %(default)s)")
+    refine.add_argument(
+        "--calibration", type=float, default=0.02, metavar="S", help="its expected scatter (default %(default)s)"
+    )
+    refine.add_argument("--output", type=Path, metavar="TABLE.ecsv|.csv|.fits", help="the table as a file")
+    refine.add_argument("--quiet", action="store_true", help="no progress")
+    refine.set_defaults(command=run_refine_command)
 
 
 def _add_compare_parser(commands: Subparsers) -> None:
@@ -93,6 +112,7 @@ def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
 def run_estimate_command(options: argparse.Namespace) -> int:
     """``napari-sfh estimate``."""
     from napari_sfh.estimate import EstimateConfig, estimate_objects
+    from napari_sfh.instruments.bundle_header import read_bundle_header
     from napari_sfh.io.outputs import check_outputs
 
     config = EstimateConfig(
@@ -111,9 +131,10 @@ def run_estimate_command(options: argparse.Namespace) -> int:
     with print_progress(options.quiet) as progress:
         done = estimate_objects(config, progress)
     _print_notes(done.notes, options.quiet)
+    refused = done.describe_refused(read_bundle_header(config.model).instrument)
     print(
-        f"{done.n_estimated} of {done.n_rows} rows estimated, {done.n_out_of_depth} unlike the training set, "
-        f"weights {config.model}: {done.path}"
+        f"{done.n_estimated} of {done.n_rows} rows estimated{f' ({refused})' if refused else ''}, "
+        f"{done.n_out_of_depth} unlike the training set, weights {config.model}: {done.path}"
     )
     return 0
 
@@ -226,6 +247,33 @@ def run_smooth_command(options: argparse.Namespace) -> int:
         found = "no field: the map stays" if field.is_flat else f"{numbers}, errors times {field.error_factor:.2f}"
         print(f"{QUANTITIES[name].title}: {found}")
     print(write_field_maps(result, smoothed, options.output))
+    return 0
+
+
+def run_refine_command(options: argparse.Namespace) -> int:
+    """``napari-sfh refine``."""
+    from napari_sfh.analysis.refinement.refining import RefinementSettings
+    from napari_sfh.analysis.refinement.result_bins import (
+        build_refinement_table,
+        describe_refinement,
+        refine_result_bins,
+    )
+    from napari_sfh.io.outputs import check_outputs
+    from napari_sfh.io.results import read_result
+
+    if not 0 <= options.order <= 40 or not 0 < options.calibration <= 0.5:
+        raise SfhInputError("--order is 0 to 40, --calibration above 0 and at most 0.5")
+    if options.output:
+        check_outputs([options.output], [options.result])
+    result = read_result(options.result)
+    settings = RefinementSettings(options.order, options.calibration)
+    refined = []
+    with print_progress(options.quiet) as progress:
+        for one in refine_result_bins(result, options.bins, settings, progress):
+            refined.append(one)
+            print(describe_refinement(result, one))
+    if options.output:
+        _write_table(build_refinement_table(result, refined), options.output)
     return 0
 
 

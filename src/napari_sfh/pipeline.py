@@ -240,7 +240,7 @@ def bin_galaxy(
     given = inputs.given_bins
     method = config.binning if given is None else "auto"
     warning = binning.describe_binning_time(spaxels, method)
-    stage = f"binning to S/N {config.target_snr:g}" + (f": {warning}" if warning else "")
+    stage = decisions.describe_bin_source(config) + (f": {warning}" if warning else "")
     bins = run_in_background(
         lambda: binning.bin_spaxels(spaxels, config.target_snr, method, given, cancel), stage, progress, cancel
     )

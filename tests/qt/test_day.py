@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import QPointF, Qt
+from qtpy.QtCore import QPoint, QPointF, QRect, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QDialog, QTextBrowser
 
@@ -72,8 +72,10 @@ def undo_and_redo(dock: Any) -> None:
     layer = dock.stack.display.find_layer(dock.stack.display.shown)
     assert tuple(layer.contrast_limits) != (8.0, 9.0)
     assert session.selected == after
+    assert "limits of colours" in dock.message.text()
     press_key(dock, Qt.Key.Key_Z, control)
     assert session.selected == before
+    assert f"selection of bin {after}" in dock.message.text()
     press_key(dock, Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier)
     assert session.selected == after
 
@@ -137,11 +139,14 @@ def take_tour(dock: Any) -> None:
     (Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").unlink(missing_ok=True)
     dock.start_tour()
     tour = dock.tour
-    for place in range(4):
+    for place, target in enumerate(tour.targets):
         assert tour.isVisible()
         assert tour.words.text().startswith(f"<b>{place + 1} of 4</b>")
         assert tour.parentWidget().rect().contains(tour.geometry())
+        explained = QRect(target.mapTo(tour.parentWidget(), QPoint(0, 0)), target.size())
+        assert not tour.geometry().intersects(explained), "the bubble covers what it is about"
         QTest.mouseClick(tour.next_button, Qt.MouseButton.LeftButton)
+    assert place == 3
     assert not tour.isVisible()
     assert (Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").exists()
 

@@ -153,7 +153,7 @@ def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
 
 
 def test_continuum_is_seen_beside_strong_lines() -> None:
-    from napari_sfh._qt.plots.spectrum_plot import choose_flux_range
+    from napari_sfh.analysis.bin_view import choose_flux_range
 
     flux = 1 + 0.05 * np.sin(np.arange(1761))
     low, high = choose_flux_range(flux, flux)

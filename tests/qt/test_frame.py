@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import pytest
+from vispy.color import ColorArray
+
+from napari_sfh._qt.canvas.selection_overlay import choose_borders, measure_luminance
+from napari_sfh._qt.docks.bin_panel import PropertyTable, shorten_number
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
+from napari_sfh._qt.undo import describe_step
+from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
-from napari_sfh.types import Progress
+from napari_sfh.types import Progress, Result
 
 
 def test_a_sentence_that_stays_is_told_in_the_words_of_the_window(qtbot: Any) -> None:
@@ -22,3 +30,49 @@ def test_a_sentence_that_stays_is_told_in_the_words_of_the_window(qtbot: Any) ->
     assert frame.message.text().startswith("pPXF fits 16700 spectra, about 8 min; faster: ")
     assert "(“V and σ” V,SIGMA), or a larger “Target S/N”" in frame.message.text()
     assert "--" not in frame.message.text()
+
+
+def test_outlines_contrast_with_whatever_lies_beneath() -> None:
+    colors = np.array([ColorArray(choose_color(place)).rgba[0] for place in range(21)])
+    line, border = measure_luminance(colors), measure_luminance(choose_borders(colors))
+    for ground in np.linspace(0, 1, 101):  # luminance of the map
+        ratios = [(np.maximum(ink, ground) + 0.05) / (np.minimum(ink, ground) + 0.05) for ink in (line, border)]
+        assert np.max(ratios, axis=0).min() > 1.9
+
+
+def test_three_compared_bins_have_their_columns_in_sight(qtbot: Any, result: Result) -> None:
+    table = PropertyTable()
+    qtbot.addWidget(table)
+    table.resize(600, 400)
+    table.show_numbers([BinView.of(result, b) for b in (1, 2, 3)])
+    table.show()
+    qtbot.waitExposed(table)
+    assert table.horizontalScrollBar().maximum() == 0
+    assert shorten_number("9.12 ± 0.11 (1.3 Gyr)") == "9.12 ± 0.11"
+    assert shorten_number("0.47, within its depth") == "0.47"
+    assert shorten_number("113, 45 km/s") == "113, 45 km/s"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"session": {"selected": 5}}, "selection of bin 5"),
+        ({"session": {"selected": 0}}, "end of the selection"),
+        ({"session": {"compared": [2, 7]}}, "comparison with bin 7"),
+        ({"session": {"compared": []}}, "end of the comparison with bin 2"),
+        ({"session": {"plot_region": [1, 2]}}, "lasso in a plot"),
+        ({"maps": {"min_snr": 9}}, "hidden bins"),
+        ({"maps": {"quantity": "EBV"}, "limits": (0.0, 0.3)}, "choice of the map"),
+        ({"limits": (8.0, 9.0)}, "limits of colours"),
+        ({"outlines": [([[0, 0], [1, 1]], True)]}, "drawn region"),
+    ],
+)
+def test_a_step_is_named_by_what_it_changed(change: dict[str, Any], words: str) -> None:
+    before: dict[str, Any] = {
+        "session": {"selected": 1, "compared": [2], "pinned": [], "plot_region": []},
+        "maps": {"quantity": "AGE_LW", "min_snr": 0},
+        "limits": (8.5, 10.0),
+        "outlines": [],
+    }
+    parts = {key: {**before[key], **new} if isinstance(new, dict) else new for key, new in change.items()}
+    assert describe_step(before, {**before, **parts}) == words

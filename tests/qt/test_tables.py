@@ -85,15 +85,17 @@ def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: st
         read = {name: QTable.read(path, hdu=name) for name in ("SFH", "TIMES", "SPECTRA", "BANDS")}
     else:
         names = {"SFH": "bins", "TIMES": "bins_times", "SPECTRA": "bins_spectra", "BANDS": "bins_bands"}
-        read = {k: QTable.read(tmp_path / f"{v}.ecsv", format="ascii.ecsv") for k, v in names.items()}
+        read = {k: QTable.read(tmp_path / f"{v}{suffix}", format=f"ascii{suffix}") for k, v in names.items()}
     assert [len(read[k]) for k in read] == [2 * N_AGE, 2, 2 * N_WAVE, 10]
-    assert read["TIMES"]["T50"].to_value("Gyr")[1] == pytest.approx(views[1].formed_by(0.5))
-    assert read["TIMES"]["T90_P84"].to_value("Gyr")[0] == pytest.approx(views[0].formed().high[-1])
+    assert np.asarray(read["TIMES"]["T50"])[1] == pytest.approx(views[1].formed_by(0.5))
+    assert np.asarray(read["TIMES"]["T90_P84"])[0] == pytest.approx(views[0].formed().high[-1])
     second = read["SPECTRA"]["BIN_ID"] == 5
     assert np.asarray(read["SPECTRA"]["FLUX"])[second] == pytest.approx(views[1].flux, nan_ok=True)
-    assert read["SPECTRA"]["WAVE"].unit == "Angstrom"
     assert np.asarray(read["BANDS"]["MODEL"])[:5] == pytest.approx(views[0].phot_model)
-    assert read["SFH"].meta["GALAXY"] == "NGC0000"
+    if suffix != ".csv":
+        assert read["SPECTRA"]["WAVE"].unit == "Angstrom"
+        assert read["TIMES"]["T50"].unit == "Gyr"
+        assert read["SFH"].meta["GALAXY"] == "NGC0000"
 
 
 def test_gradient_tables(result: Result, tmp_path: Path) -> None:
@@ -114,8 +116,8 @@ def test_gradient_tables(result: Result, tmp_path: Path) -> None:
 
 def test_tables_that_cannot_be_written(result: Result, tmp_path: Path) -> None:
     made = tables.build_bin_tables(result, [BinView.of(result, 1)])
-    with pytest.raises(SfhInputError, match=r"a\.csv: the name must end in one of \.ecsv, \.fits"):
-        tables.write_tables(made, tmp_path / "a.csv")
+    with pytest.raises(SfhInputError, match=r"a\.txt: the name must end in one of \.ecsv"):
+        tables.write_tables(made, tmp_path / "a.txt")
     with pytest.raises(SfhInputError, match="nothing to save: click a bin"):
         tables.write_tables(tables.build_bin_tables(result, []), tmp_path / "a.fits")
     with pytest.raises(SfhInputError, match="no gradient was fitted yet"):

@@ -132,7 +132,10 @@ def make_table(n=7):
     )
 
 
-@pytest.mark.parametrize("suffix", [".fits", ".ecsv", ".csv", ".vot"])
+FORMATS = {".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".tsv": "ascii.tab", ".vot": "votable"}
+
+
+@pytest.mark.parametrize("suffix", [".fits", ".ecsv", ".csv", ".tsv", ".vot"])
 def test_blocks_written_and_read_are_the_table(tmp_path, suffix):
     table, path = make_table(), tmp_path / f"made{suffix}"
     with CatalogueWriter(path, {"MODEL": ("jpas", "weights")}) as out:
@@ -144,7 +147,7 @@ def test_blocks_written_and_read_are_the_table(tmp_path, suffix):
     assert [len(b) for b in blocks] == [2, 2, 2, 1]
     np.testing.assert_allclose(np.concatenate([b["J0390"] for b in blocks]), table["J0390"])
     assert [str(v).strip() for b in blocks for v in b["name"]] == list(table["name"])
-    if suffix != ".csv":
+    if suffix not in (".csv", ".tsv"):
         assert str(blocks[0]["J0390"].unit) == "uJy"
     if suffix == ".fits":
         with fits.open(path) as hdus:
@@ -152,7 +155,7 @@ def test_blocks_written_and_read_are_the_table(tmp_path, suffix):
             assert (hdus[1].header["MODEL"], hdus[1].header["NAXIS2"]) == ("jpas", 7)
             assert path.stat().st_size % 2880 == 0
     else:
-        read = Table.read(path, format={".ecsv": "ascii.ecsv", ".csv": "ascii.csv", ".vot": "votable"}[suffix])
+        read = Table.read(path, format=FORMATS[suffix])
         assert read["count"].tolist() == list(range(7))
 
 

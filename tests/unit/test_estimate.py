@@ -9,7 +9,7 @@ from astropy.table import Table
 from napari_sfh.cli import main
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
-from napari_sfh.types import Flag
+from napari_sfh.types import FLAG_MEANING, Flag
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 JPAS = load_instrument("jpas")
@@ -56,6 +56,31 @@ def test_every_row_comes_back_with_answers_and_flags(tmp_path, catalogue, suffix
     assert abs(age[1] - age[0]) < 0.5
     low, high = (np.asarray(found[f"EBV_{p}"], float)[:4] for p in ("P16", "P84"))
     assert np.all(low <= high)
+
+
+@needs("jpas")
+def test_rows_that_are_refused_say_why_and_assumed_errors_are_told(tmp_path, catalogue, capsys):
+    names = [name for name in catalogue.colnames if not name.endswith("_err")]
+    catalogue[names].write(tmp_path / "in.csv")
+    arguments = ["estimate", str(tmp_path / "in.csv"), "--redshift", "5", "--output", str(tmp_path / "out.fits")]
+    assert main(arguments) == 0
+    told = capsys.readouterr()
+    assert "0 of 6 rows" in told.out
+    assert f"6 not: {FLAG_MEANING[Flag.REDSHIFT]}" in told.out
+    assert f"z = {JPAS.redshift_max:g}" in told.out
+    assert told.err.count("5 % of the flux") == 1
+    found = Table.read(tmp_path / "out.fits")
+    assert np.ma.getmaskarray(found["LG_AGE"]).all()
+    assert "5 % of the flux" in found.meta["NOTE1"]
+
+
+@needs("jpas")
+@pytest.mark.parametrize("name", ["out.txt", "out.dat"])
+def test_a_name_that_promises_no_format_is_refused(tmp_path, catalogue, capsys, name):
+    catalogue.write(tmp_path / "in.csv")
+    assert main(["estimate", str(tmp_path / "in.csv"), "--output", str(tmp_path / name), "--quiet"]) == 2
+    assert ".ecsv" in capsys.readouterr().err
+    assert not (tmp_path / name).exists()
 
 
 @needs("jpas")

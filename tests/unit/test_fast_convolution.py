@@ -8,7 +8,7 @@ from torch import nn
 
 from napari_sfh.model.encoding import Features
 from napari_sfh.model.fast_convolution import MIN_BATCH, allows_fast_convolution
-from napari_sfh.model.layers import ConvUnit, WavelengthAttention
+from napari_sfh.model.layers import ConvUnit, WavelengthAttention, convolve_by_product
 from napari_sfh.model.networks import build_network
 
 SHAPES = [(1, 16, 7, 4, 241), (16, 32, 5, 4, 60), (3, 6, 7, 4, 64), (2, 5, 3, 3, 50)]  # C, C', kernel, pool, W
@@ -122,3 +122,18 @@ def test_training_and_evaluation_agree_on_the_whole_network():
         torch.ones(MIN_BATCH, 0),
     )
     torch.testing.assert_close(network.train()(features)[1], network.eval()(features)[1], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("channels", "kernel", "width"), [((1, 16), 7, 61), ((16, 8), 5, 40), ((3, 4), 1, 9)])
+def test_product_of_matrices_is_the_convolution_with_its_gradients(channels, kernel, width):
+    torch.manual_seed(0)
+    n_in, n_out = channels
+    given = [torch.randn(6, n_in, width), torch.randn(n_out, n_in, kernel), torch.randn(n_out)]
+    mine, theirs = ([x.clone().requires_grad_() for x in given] for _ in range(2))
+    out = convolve_by_product(*mine)
+    wanted = torch.nn.functional.conv1d(*theirs, padding=kernel // 2)
+    torch.testing.assert_close(out, wanted, rtol=1e-5, atol=1e-5)
+    for result in (out, wanted):
+        (result * torch.arange(result.numel()).view(result.shape)).sum().backward()
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-2)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from napari_sfh.cli import build_command_parser
 from napari_sfh.config import OPTIONS, SETTINGS, RunConfig, name_settings, parse_kinematics
+from napari_sfh.decisions import describe_bin_source
 from napari_sfh.errors import SfhInputError
 
 
@@ -71,3 +73,10 @@ def test_each_front_end_names_a_setting_in_its_words():
     sentence = "no `psf_fwhm_arcsec`, check `flux` and --ebv-mw in --output"
     assert name_settings(sentence, OPTIONS) == "no --psf-fwhm, check flux and --ebv-mw in --output"
     assert name_settings(sentence, {"ebv_mw": "E(B-V)"}) == "no psf_fwhm_arcsec, check flux and E(B-V) in --output"
+
+
+def test_bins_are_named_by_what_makes_them(tmp_path):
+    config = RunConfig(cube=tmp_path / "cube.fits", maps=tmp_path / "N_MAPS.fits", target_snr=40)
+    assert describe_bin_source(config) == "bins of N_MAPS.fits"
+    assert describe_bin_source(replace(config, binning="vorbin")) == "binning to S/N 40"
+    assert describe_bin_source(replace(config, binning=str(tmp_path / "own.fits"))) == "bins of own.fits"

@@ -105,6 +105,22 @@ def test_velocity_limits_lie_about_zero():
     assert low == -high < 0
 
 
+def test_a_foreground_star_does_not_set_the_scale_of_a_galaxy():
+    result = make_result()
+    plain = maps.choose_map_limits(result, "MH_LW", "robust")
+    ood, quantiles = result.prediction.ood.copy(), dict(result.prediction.quantiles)
+    star = np.arange(result.bins.n_bins) < 2
+    ood[star] = 3.0
+    quantiles["mh_lw"] = np.where(star[:, None], np.float32(-2.0), quantiles["mh_lw"])
+    starred = replace(result, prediction=replace(result.prediction, ood=ood, quantiles=quantiles))
+    low, high = maps.choose_map_limits(starred, "MH_LW", "robust")
+    assert plain[0] - 0.05 < low < high <= plain[1]
+    assert maps.choose_map_limits(starred, "MH_LW", "full")[0] == pytest.approx(-2.0)
+    assert maps.choose_map_limits(result, "OOD", "robust")[1] >= 1
+    everywhere = replace(starred, prediction=replace(starred.prediction, ood=np.full_like(ood, 3.0)))
+    assert maps.choose_map_limits(everywhere, "MH_LW", "full")[1] > -2
+
+
 def test_flags_become_categories():
     flags = np.array([0, int(Flag.MISSING_BAND), int(Flag.OUT_OF_DEPTH | Flag.MISSING_BAND)])
     order = list(FLAG_MEANING)

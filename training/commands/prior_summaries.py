@@ -44,7 +44,9 @@ def run_prior_summaries(args: argparse.Namespace) -> int:
     for name in args.weights or list_bundles():
         bundle = load_bundle(name)
         prior = bundle.meta["prior"]
-        if PRIOR_SUMMARY_KEY in bundle.meta or not prior.get("toml"):
+        own = bundle.meta.get(PRIOR_SUMMARY_KEY)
+        complete = own is not None and (not bundle.targets.n_age or "label_density" in own)
+        if complete or not prior.get("toml"):
             continue
         found[prior["sha256"]] = {"prior": prior["name"]} | _draw_summary(bundle, args.n)
         print(f"{bundle.name}: prior {prior['name']}")

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, EMAWeightAverag
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import node_weights
@@ -291,8 +291,9 @@ def fit_point_network(
         callbacks.append(EMAWeightAveraging(decay=s.average_decay))
     trainer = _make_trainer(s, callbacks, device, devices, None if by_groups else _CLIP)
     last = folder / "checkpoints" / "last.ckpt"
-    source_of_steps = BatchGroups(train) if by_groups else train
-    loaders = DataLoader(source_of_steps, batch_size=None), DataLoader(validate, batch_size=None)
+    # What is validated on is the same after each epoch: made once, unless another process has to make it.
+    held = cast(Dataset[Batch], list(validate)) if devices == 1 else validate
+    loaders = DataLoader(BatchGroups(train) if by_groups else train, batch_size=None), DataLoader(held, batch_size=None)
     begun = str(last) if resume and last.is_file() else None
     trainer.fit(module, loaders[0], loaders[1], ckpt_path=begun, weights_only=True)
     # The folder's own, as a copied run's checkpoint names the folder that it was copied from.

@@ -114,8 +114,9 @@ def fit_flow(
     for epoch in range(settings.epochs):
         posterior.train()
         rows = rows[torch.randperm(len(rows), generator=generator)]
+        there = rows.to(device)
         for k in range(steps):
-            part = rows[k * settings.batch : (k + 1) * settings.batch]
+            part = there[k * settings.batch : (k + 1) * settings.batch]
             noise = DEQUANTISATION_SIGMA * torch.randn(len(part), stored.y.shape[1], generator=generator)
             _step_flow(posterior, optimiser, y[part] + noise.to(device), mu[part], context[part])
             schedule.step()

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import torch
 
-from napari_sfh.model.prior_summary import GaussianMixtureDensity, PriorSummary
+from napari_sfh.model.posterior import DEQUANTISATION_SIGMA
+from napari_sfh.model.prior_summary import GaussianMixtureDensity, LabelDensity, PriorSummary
+from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import Targets
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.simulator.labels import Labels
@@ -14,6 +17,8 @@ from napari_sfh.types import F64, QUANTILES
 
 #: Normal distributions of the density, and objects that it is fitted to.
 N_GAUSSIANS, N_FITTED = 6, 20_000
+#: The same of the density of whole label vectors.
+N_LABEL_GAUSSIANS = 32
 _SEED = 5
 
 
@@ -38,7 +43,20 @@ def summarise_prior(labels: Any, targets: Targets) -> PriorSummary:
     if isinstance(labels, Labels):
         quantiles |= {k: np.quantile(_read_vector(labels, k), QUANTILES, axis=0).T for k in targets.vectors}
     names = MEAN_NAMES if set(MEAN_NAMES) <= set(known) else tuple(known)
-    return PriorSummary(quantiles, _fit_density(names, known), int(labels.n))
+    whole = _fit_label_density(labels, targets) if isinstance(labels, Labels) and targets.n_age else None
+    return PriorSummary(quantiles, _fit_density(names, known), int(labels.n), whole)
+
+
+def _fit_label_density(labels: Labels, targets: Targets) -> LabelDensity:
+    from sklearn.mixture import GaussianMixture
+
+    y = targets_from_labels(labels.select(slice(0, N_FITTED)), targets)
+    noise = torch.randn(y.shape, generator=torch.Generator().manual_seed(_SEED))
+    x = (y + DEQUANTISATION_SIGMA * noise).numpy().astype(np.float64)
+    n = max(1, min(N_LABEL_GAUSSIANS, len(x) // 200))
+    fitted = GaussianMixture(n, random_state=_SEED, reg_covar=1e-4, max_iter=60, tol=0.02).fit(x)
+    arrays = (fitted.weights_, fitted.means_, fitted.precisions_cholesky_)
+    return LabelDensity(*(torch.from_numpy(np.asarray(a, np.float32)) for a in arrays))
 
 
 def _read_scalar(labels: Any, name: str) -> F64:

@@ -13,6 +13,7 @@ from magicgui.widgets import show_file_dialog
 from napari_sfh._qt.forms.run_forms import read_form
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.tables import TABLE_SUFFIXES
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.outputs import check_outputs, check_result_name
 from napari_sfh.io.workspaces import add_recent
@@ -20,7 +21,7 @@ from napari_sfh.types import Result
 
 RESULTS = "FITS files (*.fits)"
 FIGURES = "Figures (*.png *.pdf *.svg)"
-TABLES = "Tables (*.ecsv *.fits)"
+TABLES = f"Tables ({' '.join(f'*{suffix}' for suffix in TABLE_SUFFIXES)})"
 
 
 class Exports:
@@ -43,7 +44,7 @@ class Exports:
         self._start(partial(work, distance_mpc=distance))
 
     def save_table(self, path: Path | str, views: Sequence[BinView] | None) -> None:
-        """Write what bins hold (None: a line for each bin, and all histories) as ECSV or FITS."""
+        """Write what bins hold (None: a line for each bin, and all histories) as ECSV, CSV or FITS."""
         self._start(partial(tasks.save_result_table, result=self._result(), path=Path(path), views=views))
 
     def result_dialog(self, _: object = None) -> None:

@@ -462,3 +462,28 @@ def _list_history_properties(result: Result, i: int, times: CredibleBand) -> tup
         *list_formation_times(times),
         PropertyRow("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
     )
+
+
+def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -> tuple[float, float]:
+    """Range of flux that shows the continuum and its absorption; strong emission lines leave at the top.
+
+    A few per cent of the pixels are emission lines, ten times as high as the features that matter; in the window the
+    range follows the wavelengths in sight.
+
+    Parameters
+    ----------
+    flux, model : arrays
+        Of one unit; NaN where unusable.
+
+    Returns
+    -------
+    (float, float)
+        In their unit.
+    """
+    seen = np.concatenate([flux[np.isfinite(flux)], model[np.isfinite(model)]])
+    if seen.size == 0:
+        return 0.0, 1.0
+    low, middle, high, highest = np.percentile(seen, [0.2, 50, 95, 100])
+    top = min(highest, high + 1.5 * max(high - low, 0.2 * abs(middle)))
+    room = 0.06 * (top - low)
+    return float(low - room), float(top + room)

@@ -28,6 +28,8 @@ LIMITS: dict[str, str] = {
     "robust": "2-98 % of each map",
     "full": "all of each map",
 }
+#: Maps whose limits count bins out of depth too: they are what the map is for.
+_LIMITS_OF_ALL = frozenset({"OOD", "FLAG", "SNR", "CHI2"})
 
 
 @dataclass(frozen=True)
@@ -416,8 +418,16 @@ def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 
     return (float(lo), float(hi)) if hi - lo > 1e-6 else (float(lo) - 0.5, float(hi) + 0.5)
 
 
+def hide_untrusted_bins(result: Result, images: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Images (..., ny, nx) of a result with NaN in bins out of the network's depth; unchanged where nothing is left."""
+    kept = np.where(paint_bins(result.bins.bin_id, result.prediction.ood) > 1, np.nan, images)
+    return kept if np.isfinite(kept).any() else images
+
+
 def choose_map_limits(result: Result, name: str, how: str = "shared") -> tuple[float, float]:
     """Limits of a map's colours, one of `LIMITS`; spaxels count, not bins.
+
+    Bins out of the network's depth are left out but of ``full``: a foreground star must not set the scale of a galaxy.
 
     ``shared``: light- and mass-weighted maps of one quantity have the same, so that they can be compared.
 
@@ -449,7 +459,12 @@ def choose_map_limits(result: Result, name: str, how: str = "shared") -> tuple[f
         like = [other for other, key in MEAN_MAPS.items() if other.startswith(root) and key in known]
     if name == "FLAG":
         return -0.5, len(FLAG_MEANING) + 0.5
-    limits = robust_limits(np.stack([make_map_image(result, each) for each in like]), *percent)
+    images = np.stack([make_map_image(result, each) for each in like])
+    if how != "full" and name not in _LIMITS_OF_ALL:
+        images = hide_untrusted_bins(result, images)
+    limits = robust_limits(images, *percent)
+    if name == "OOD":
+        return limits[0], max(limits[1], 1.0)  # the warning's level is in sight
     if MAPS[name].diverging:
         far = max(abs(limits[0]), abs(limits[1]))
         return -far, far

@@ -1,6 +1,7 @@
-"""What the plots show, as tables: histories, formation times, spectra, bands, gradients, draws. ECSV or FITS.
+"""What the plots show, as tables: histories, formation times, spectra, bands, gradients, draws. ECSV, CSV or FITS.
 
-Every table carries the galaxy, its redshift and the network (name and sha256) in its metadata.
+Every table carries the galaxy, its redshift and the network (name and sha256) in its metadata; CSV has the names and
+numbers of ECSV, and neither units nor metadata.
 """
 
 from __future__ import annotations
@@ -27,18 +28,19 @@ from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.
-TABLE_SUFFIXES: tuple[str, ...] = (".ecsv", ".fits")
+TABLE_SUFFIXES: tuple[str, ...] = (".ecsv", ".csv", ".fits")
 
 
 def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
-    """Write tables: all into one FITS file, an extension each; or one ECSV file each.
+    """Write tables: all into one FITS file, an extension each; or one ECSV or CSV file each.
 
     Parameters
     ----------
     tables : mapping
         By name, the main one first.
     path : path
-        Ends in ``.fits`` or ``.ecsv``. In ECSV the main table gets this name, each other one ``<stem>_<name>.ecsv``.
+        Ends in one of `TABLE_SUFFIXES`. In ECSV and CSV the main table gets this name, each other one
+        ``<stem>_<name>`` with the same ending.
 
     Returns
     -------
@@ -64,14 +66,15 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
         with write_atomically(path) as part:
             fits.HDUList(hdus).writeto(part, overwrite=True, checksum=True)
         return path
+    kind = "ascii.csv" if path.suffix.lower() == ".csv" else "ascii.ecsv"
     for file, table in zip(list_table_files(list(tables), path), tables.values()):
         with write_atomically(file) as part:
-            table.write(part, format="ascii.ecsv", overwrite=True)
+            table.write(part, format=kind, overwrite=True)
     return path
 
 
 def list_table_files(names: Sequence[str], path: Path) -> list[Path]:
-    """The files that `write_tables` makes of tables with these names: one in FITS, one a table in ECSV.
+    """The files that `write_tables` makes of tables with these names: one in FITS, one a table in ECSV and CSV.
 
     Parameters
     ----------

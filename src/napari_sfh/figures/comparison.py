@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, BinView, format_flux_label
+from napari_sfh.analysis.bin_view import COLORS, DRAWN_EDGES_GYR, BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison import history_comparison
 from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import Comparison, ScatterStatistics
@@ -40,10 +40,10 @@ def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
     return -size, size
 
 
-def format_scatter(found: ScatterStatistics) -> str:
-    """Bias, scatter, NMAD, correlation and number in one line."""
-    text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} dex; r {found.correlation:.2f}"
-    return f"{text}, {found.n} bins".replace("-", "−")
+def format_scatter(found: ScatterStatistics, joint: str = "; ") -> str:
+    """Bias, scatter, NMAD, then correlation and number, with ``joint`` between them."""
+    text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} dex"
+    return f"{text}{joint}r {found.correlation:.2f}, {found.n} bins".replace("-", "−")
 
 
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
@@ -112,7 +112,7 @@ def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.set_xlabel(comparison.other.name, size=8)
     axes.set_ylabel(comparison.result.model_name, size=8)
-    axes.set_title(format_scatter(comparison.scatter(key, use)), size=7)
+    axes.set_title(format_scatter(comparison.scatter(key, use), "\n"), size=7)
 
 
 def draw_history_page(result: Result, bin_id: int, answers: Sequence[BinHistory]) -> Figure:
@@ -176,6 +176,8 @@ def _spectrum(axes: Any, below: Any, view: BinView, answers: Sequence[BinHistory
     axes.set(ylabel=format_flux_label(view.instrument))
     if view.wave_aa.size:
         axes.set_xlim(view.wave_aa[0], view.wave_aa[-1])
+        models = [answer.model for answer in answers if answer.model is not None]
+        axes.set_ylim(*choose_flux_range(view.flux, np.concatenate([view.flux, *models])))
     axes.tick_params(labelbottom=False)
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
 

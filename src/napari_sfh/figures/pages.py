@@ -22,6 +22,7 @@ from napari_sfh.analysis.bin_view import (
     BinView,
     CredibleBand,
     choose_color,
+    choose_flux_range,
     format_flux_label,
 )
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
@@ -211,6 +212,7 @@ def _spectrum(axes: Any, below: Any, view: BinView) -> None:
     for name, wave in lines:
         axes.text(wave, 1.01, name, transform=axes.get_xaxis_transform(), size=7, ha="center", va="bottom")
     axes.set(ylabel=format_flux_label(view.instrument), xlim=_grid_limits(view))
+    axes.set_ylim(*choose_flux_range(view.flux, view.model))
     axes.tick_params(labelbottom=False)
     axes.legend(fontsize=8)
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, format_flux_label
+from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, choose_flux_range, format_flux_label
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
@@ -65,7 +65,7 @@ def _draw_scalar_page(result: Result) -> Figure:
         median, error = result.prediction.median(name), result.prediction.half_width(name)
         for panel, values, words in zip(row, (median, error), (title, f"{title}, 1 sigma")):
             image = maps.paint_bins(result.bins.bin_id, values)
-            lo, hi = maps.robust_limits(image)
+            lo, hi = maps.robust_limits(maps.hide_untrusted_bins(result, image))
             drawn = panel.imshow(image, origin="lower", cmap="viridis", vmin=lo, vmax=hi)
             panel.set(title=words, xticks=[], yticks=[])
             figure.colorbar(drawn, ax=panel, shrink=0.85)
@@ -77,7 +77,7 @@ def _draw_scalar_page(result: Result) -> Figure:
 def _map(axes: Any, result: Result, name: str) -> None:
     spec = maps.MAPS[name]
     image = maps.make_map_image(result, name)
-    low, high = maps.robust_limits(image)
+    low, high = maps.choose_map_limits(result, name, "robust")
     drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high)
     axes.set(title=spec.title, xticks=[], yticks=[])
     axes.figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85)
@@ -103,6 +103,10 @@ def _spectrum(axes: Any, result: Result, view: BinView) -> None:
     )
     if view.wave_aa.size:
         axes.set_xlim(view.wave_aa[0], view.wave_aa[-1])
+        low, high = choose_flux_range(view.flux, view.model)
+        left = np.abs(view.residual[np.isfinite(view.residual)])
+        below = 1.5 * float(np.percentile(left, 95.0)) if left.size else 0.0
+        axes.set_ylim(min(low, -below), high + 0.4 * (high - low))  # the legend stands above the spectrum
     bands = " ".join(b for b, used in zip(view.bands, result.data.phot_mask[row]) if used) or "none"
     axes.legend(fontsize=7, title=f"bands: {bands}", title_fontsize=7, loc="upper left")
 

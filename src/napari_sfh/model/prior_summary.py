@@ -4,20 +4,25 @@ A posterior as wide as the prior has learnt nothing of the data. Every bundle of
 (``prior_summary`` in its metadata); for shipped weights of earlier versions, which do not, the file
 ``data/prior_summaries.json`` has the summaries of their priors by sha256.
 
-The density is a mixture of Gaussians, fitted to draws of the prior: good enough for ratios of two priors
-(`analysis.credibility.reweighting`), not for the prior's sharp edges.
+Two densities are mixtures of Gaussians, fitted to draws of the prior: that of the four means, for ratios of two priors
+(`analysis.credibility.reweighting`), and that of whole label vectors, with which a likelihood is multiplied
+(`analysis.refinement`). Sharp edges of the prior are rounded. Labels got the noise `posterior.DEQUANTISATION_SIGMA`, as
+the flow saw them.
 """
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.special import logsumexp
 
 from napari_sfh.errors import SfhInputError
@@ -26,6 +31,7 @@ from napari_sfh.types import F32, F64
 
 #: Key of a bundle's metadata.
 PRIOR_SUMMARY_KEY = "prior_summary"
+_WHOLE = "label_density"
 
 
 @dataclass(frozen=True)
@@ -61,12 +67,70 @@ class GaussianMixtureDensity:
 
 
 @dataclass(frozen=True)
+class LabelDensity:
+    """Weighted normal distributions (K) of vectors y (T).
+
+    Attributes
+    ----------
+    weights : tensor (K,)
+    means : tensor (K, T)
+    roots : tensor (K, T, T)
+        Upper triangular roots R of the precisions: precision = R R^T.
+    """
+
+    weights: torch.Tensor
+    means: torch.Tensor
+    roots: torch.Tensor
+
+    def log_prob(self, y: torch.Tensor) -> torch.Tensor:
+        """Natural logarithm of the density (n,) at vectors y (n, T); differentiable."""
+        size = self.means.shape[1]
+        # (y - mean) R, as one product of all components.
+        away = torch.einsum("nt,kts->nks", y, self.roots) - torch.einsum("kt,kts->ks", self.means, self.roots)
+        volume = self.roots.diagonal(dim1=1, dim2=2).abs().log().sum(1)
+        terms = self.weights.log() + volume - 0.5 * (away**2).sum(-1) - 0.5 * size * math.log(2 * math.pi)
+        return torch.logsumexp(terms, dim=1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, numbers in half precision; `label_density_from_json` inverts it."""
+        size = self.means.shape[1]
+        rows, columns = np.triu_indices(size)
+        arrays = {"weights": self.weights, "means": self.means, "roots": self.roots[:, rows, columns]}
+        packed = {k: base64.b64encode(v.numpy().astype("<f2").tobytes()).decode() for k, v in arrays.items()}
+        return {"components": len(self.weights), "size": size, **packed}
+
+
+def label_density_from_json(values: Mapping[str, Any]) -> LabelDensity:
+    """Inverse of `LabelDensity.to_json`.
+
+    Raises
+    ------
+    SfhInputError
+        Numbers of another count.
+    """
+    n, size = int(values["components"]), int(values["size"])
+    rows, columns = np.triu_indices(size)
+    shapes = {"weights": (n,), "means": (n, size), "roots": (n, rows.size)}
+    arrays = {}
+    for key, shape in shapes.items():
+        plain = np.frombuffer(base64.b64decode(values[key]), "<f2").astype(np.float32)
+        if plain.size != math.prod(shape):
+            raise SfhInputError(f"density of the prior: {key} has {plain.size} numbers, not {math.prod(shape)}")
+        arrays[key] = torch.from_numpy(plain.reshape(shape))
+    roots = torch.zeros(n, size, size)
+    roots[:, rows, columns] = arrays["roots"]
+    weights = arrays["weights"].clamp(min=1e-6)
+    return LabelDensity(weights / weights.sum(), arrays["means"], roots)
+
+
+@dataclass(frozen=True)
 class PriorSummary:
     """Quantiles (5,) or (A, 5) of every quantity that the weights predict, at `types.QUANTILES`; and their density."""
 
     quantiles: Mapping[str, F64]
     density: GaussianMixtureDensity
     n: int  # objects of the prior from which they were measured
+    label_density: LabelDensity | None = None  # of histories; None in summaries of earlier versions
 
     def half_width(self, name: str) -> F64:
         """Half of the prior's 16-84 % width of a quantity, () or (A,)."""
@@ -76,7 +140,8 @@ class PriorSummary:
     def to_json(self) -> dict[str, Any]:
         """Plain values; `prior_summary_from_json` inverts it."""
         d = self.density
-        return {
+        whole = {} if self.label_density is None else {_WHOLE: self.label_density.to_json()}
+        return whole | {
             "n": self.n,
             "quantiles": {k: np.round(v, 5).tolist() for k, v in self.quantiles.items()},
             "density": {
@@ -93,7 +158,8 @@ def prior_summary_from_json(values: Mapping[str, Any]) -> PriorSummary:
     d = values["density"]
     arrays = (np.asarray(d[k], float) for k in ("weights", "means", "covariances"))
     quantiles = {k: np.asarray(v, float) for k, v in values["quantiles"].items()}
-    return PriorSummary(quantiles, GaussianMixtureDensity(tuple(d["names"]), *arrays), int(values["n"]))
+    whole = label_density_from_json(values[_WHOLE]) if _WHOLE in values else None
+    return PriorSummary(quantiles, GaussianMixtureDensity(tuple(d["names"]), *arrays), int(values["n"]), whole)
 
 
 def load_prior_summary(bundle: Bundle) -> PriorSummary | None:
@@ -106,13 +172,15 @@ def load_prior_summary(bundle: Bundle) -> PriorSummary | None:
     >>> bool(summary.half_width("lg_age_mw") > 0.2)
     True
     """
-    stored = bundle.meta.get(PRIOR_SUMMARY_KEY) or _read_shipped_summaries().get(bundle.meta["prior"].get("sha256"))
+    own, shipped = bundle.meta.get(PRIOR_SUMMARY_KEY), _read_shipped_summaries().get(bundle.meta["prior"].get("sha256"))
+    # Weights of earlier versions do not hold the density of their labels: what is shipped for their prior does.
+    stored = shipped if own is None or (shipped is not None and _WHOLE not in own) else own
     if stored is None:
         return None
     summary = prior_summary_from_json(stored)
     wanted: Sequence[str] = (*bundle.targets.scalars, *bundle.targets.vectors)
     known = {k: v for k, v in summary.quantiles.items() if k in wanted}
-    return PriorSummary(known, summary.density, summary.n)
+    return replace(summary, quantiles=known)
 
 
 def load_prior_quantiles(bundle: Bundle) -> dict[str, F32]:

@@ -89,7 +89,7 @@ class GraphedSteps:
         """The step itself."""
         rows = self._pixel + self._number * len(self._pixel)
         for options in self._optimiser.param_groups:
-            options["lr"].copy_(self._rates[self._number])
+            options["lr"].copy_(self._rates.index_select(0, self._number.reshape(1))[0])
         for weight in self._fitted:
             weight.grad = None
         loss = self._loss(self._held.change_tensors(lambda x: x.index_select(0, rows)))

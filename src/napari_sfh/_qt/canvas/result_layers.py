@@ -231,7 +231,10 @@ class LayerStack:
             layer.name = f"{maps.MAPS[name].title} {maps.format_age_range(name, self.age)}"
             if self._limits != "full" and not self._limits_typed:
                 # Shares of different ages differ by factors of a hundred: each age has its own limits.
-                layer.contrast_limits = maps.robust_limits(layer.data[self.age], 2.0, 98.0)
+                image = layer.data[self.age]
+                result = self._session.result
+                image = image if result is None else maps.hide_untrusted_bins(result, image)
+                layer.contrast_limits = maps.robust_limits(image, 2.0, 98.0)
 
     def type_limits(self, low: float, high: float) -> None:
         """Give the shown map, line or difference limits of its colours."""

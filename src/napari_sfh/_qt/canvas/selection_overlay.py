@@ -1,8 +1,9 @@
 """Outlines of the selected bins and the cursor's cross, as one overlay of the canvas that every cell of a grid shows.
 
-An overlay of napari's scene, not a layer: it lies above all layers, cannot be deleted with them, has the same width in
-screen pixels at every zoom (a bin of one spaxel stays visible inside it), and a dark border that contrasts with every
-colormap. A layer for each cell of the grid of four maps took 3 s to add.
+An overlay of napari's scene, not a layer: it lies above all layers, cannot be deleted with them, and has the same width
+in screen pixels at every zoom (a bin of one spaxel stays visible inside it). Its border is black beside a bright line
+and white beside a dark one: whatever colour the map has beneath, line or border contrasts with it. A layer for each
+cell of the grid of four maps took 3 s to add.
 """
 
 from __future__ import annotations
@@ -18,12 +19,24 @@ from pydantic import PrivateAttr
 from vispy.color import ColorArray
 from vispy.scene.visuals import Compound, Line
 
-#: Width in screen pixels of a line and of its dark border.
-LINE_PX, BORDER_PX = 2.0, 4.5
-#: Colour of the border.
-BORDER_COLOR = (0.0, 0.0, 0.0, 0.85)
+#: Width in screen pixels of a line and of its border.
+LINE_PX, BORDER_PX = 2.0, 5.5
+#: Colours of the border, RGBA: beside bright lines, and beside lines whose relative luminance is below `DARK_LINE`.
+DARK_BORDER, BRIGHT_BORDER, DARK_LINE = (0.0, 0.0, 0.0, 1.0), (1.0, 1.0, 1.0, 1.0), 0.18
 #: Key of the overlay in ``viewer.scene.overlays``.
 SELECTION_OVERLAY = "sfh_selection"
+
+
+def measure_luminance(rgba: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Relative luminance of sRGB colours (..., 3 or more), 0 black to 1 white (WCAG 2.2)."""
+    linear = np.where(rgba <= 0.04045, rgba / 12.92, ((rgba + 0.055) / 1.055) ** 2.4)[..., :3]
+    return np.asarray(linear @ np.array([0.2126, 0.7152, 0.0722]))
+
+
+def choose_borders(colors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Colours of the borders of lines, RGBA as these, (n, 4)."""
+    dark = measure_luminance(colors)[:, None] < DARK_LINE
+    return np.where(dark, BRIGHT_BORDER, DARK_BORDER).astype(np.float32)
 
 
 class BinLines(SceneOverlay):
@@ -69,11 +82,11 @@ class BinLines(SceneOverlay):
 
 
 class _BorderedLines(Compound):
-    """Coloured lines upon wider dark ones."""
+    """Coloured lines upon wider ones."""
 
     def __init__(self) -> None:
         nothing = np.zeros((2, 3), np.float32)
-        self.border = Line(nothing, color=BORDER_COLOR, width=BORDER_PX, connect="segments", method="gl")
+        self.border = Line(nothing, width=BORDER_PX, connect="segments", method="gl")
         self.lines = Line(nothing, width=LINE_PX, connect="segments", method="gl")
         super().__init__([self.border, self.lines])
 
@@ -82,7 +95,7 @@ class _BorderedLines(Compound):
         # vispy's x is the last axis.
         ends = np.zeros((len(vertices), 3), np.float32)
         ends[:, :2] = vertices[:, ::-1]
-        self.border.set_data(ends)
+        self.border.set_data(ends, color=choose_borders(colors))
         self.lines.set_data(ends, color=colors)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,9 +34,9 @@ _EMPTY = (
 
 
 #: Width in pixels of the numbers of one bin, and of each further one; bins beside each other at most.
-_FIRST_WIDTH, _NEXT_WIDTH, _MAX_WIDTH, _MAX_COLUMNS = 236, 110, 400, 12
-#: Pixels between the fields above the plots.
-_ROW_SPACING = 2
+_FIRST_WIDTH, _NEXT_WIDTH, _MAX_WIDTH, _MAX_COLUMNS = 236, 84, 420, 12
+#: Pixels between the columns of numbers, and between the fields above the plots.
+_COLUMN_GAP, _ROW_SPACING = 6, 2
 
 
 class PropertyTable(QScrollArea):
@@ -53,7 +54,7 @@ class PropertyTable(QScrollArea):
         self._grid = QGridLayout(body)
         self._grid.setContentsMargins(4, 0, 0, 0)
         self._grid.setVerticalSpacing(0)
-        self._grid.setHorizontalSpacing(6)
+        self._grid.setHorizontalSpacing(_COLUMN_GAP)
         self.setWidget(body)
         self.setFixedWidth(_FIRST_WIDTH)
 
@@ -77,11 +78,12 @@ class PropertyTable(QScrollArea):
                 label.setToolTip(next((each[rows[row]].tip for each in told if rows[row] in each), ""))
             for k, value in enumerate(self._values[row]):
                 value.setVisible(used and k < len(shown))
-                value.setWordWrap(not several)  # beside each other they scroll
+                value.setMinimumWidth(_NEXT_WIDTH - _COLUMN_GAP if several else 0)  # beyond the width they scroll
                 if used and k < len(shown):
                     number = told[k].get(rows[row])
-                    value.setText("" if number is None else number.text)
-                    value.setToolTip("" if number is None else number.tip)
+                    text, tip = ("", "") if number is None else (number.text, number.tip)
+                    value.setText(shorten_number(text) if several else text)
+                    value.setToolTip(f"{text}\n{tip}".strip() if several else tip)
 
     def _grow(self, rows: int, columns: int) -> None:
         while len(self._heads) < columns:
@@ -105,6 +107,11 @@ class PropertyTable(QScrollArea):
         value.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._grid.addWidget(value, row + 1, column + 1, Qt.AlignmentFlag.AlignTop)
         return value
+
+
+def shorten_number(text: str) -> str:
+    """A number without brackets and the words after it, for a narrow column: ``9.12 ± 0.11 (1.3 Gyr)`` without Gyr."""
+    return re.sub(r"^([−+\d.]+), [a-z].*", r"\1", re.sub(r"\s*\([^)]*\)", "", text))
 
 
 def list_common_labels(views: Sequence[BinView]) -> list[str]:

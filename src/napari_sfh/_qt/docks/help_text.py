@@ -45,13 +45,14 @@ NUMBERS: Mapping[str, str] = {
 def format_help(maps: Mapping[str, str]) -> str:
     """Help as Markdown; ``maps``: titles of the maps that there are, to what each means."""
     parts = [
-        "## Keys and mouse\n\n| | |\n|---|---|",
+        "## Keys and mouse\n\n| Key or mouse | What it does |\n|---|---|",
         *(f"| {key} | {meaning} |" for key, meaning in KEYS.items()),
-        "\n## What the numbers mean\n\n| | |\n|---|---|",
+        "\n## What the numbers mean\n\n| Number | Meaning |\n|---|---|",
         *(f"| {key} | {meaning} |" for key, meaning in NUMBERS.items()),
     ]
     if maps:
-        parts += ["\n## Maps\n\n| | |\n|---|---|", *(f"| {title} | {text} |" for title, text in maps.items())]
+        parts += ["\n## Maps\n\n| Map | Meaning |\n|---|---|"]
+        parts += [f"| {title} | {text} |" for title, text in maps.items()]
     page = Path(napari_sfh.__file__).parents[2] / _PAGE
     where = f"[{_PAGE}]({page.as_uri()})" if page.is_file() else f"`{_PAGE}` of the package's source"
     parts.append(f"\nEvery field and button has a tip: rest the mouse on it. Documentation of the window: {where}.")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, QRect, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_sfh.io.workspaces import recent_list_path
 
+#: Pixels between a bubble and what it is about, or the window's edge.
+MARGIN = 8
 #: Name of the file that says that the tour has been seen.
 _SEEN_FILE = "tour-seen"
 _STYLE = """QFrame#tour { background: #1f4e79; border: 1px solid #56b4e9; border-radius: 6px; }
@@ -84,6 +86,11 @@ class Tour(QFrame):
         layout.addLayout(row)
         self.go_on()
 
+    @property
+    def targets(self) -> list[QWidget]:
+        """What each step is about."""
+        return [step.target for step in self._steps]
+
     def go_on(self, _: object = None) -> None:
         """The next step, or the end after the last."""
         self.place += 1
@@ -99,16 +106,21 @@ class Tour(QFrame):
         self.raise_()
 
     def _find_place(self, target: QWidget) -> QPoint:
-        """Beside the target, inside the window."""
+        """Beside the target, inside the window; in its lower corner where no side has room."""
         window: Any = self.parentWidget()
-        corner = target.mapTo(window, QPoint(0, 0)) if window.isAncestorOf(target) else QPoint(0, 0)
-        left = corner.x() - self.width() - 12
-        if left < 8:  # no room on the left: upon it
-            left = corner.x() + max((target.width() - self.width()) // 2, 0)
-        top = corner.y() + min(40, max(target.height() // 3, 0))
-        return QPoint(
-            max(8, min(left, window.width() - self.width() - 8)), max(8, min(top, window.height() - self.height() - 8))
-        )
+        origin = target.mapTo(window, QPoint(0, 0)) if window.isAncestorOf(target) else QPoint(0, 0)
+        about = QRect(origin, target.size())
+        room = window.rect().adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
+        top = max(room.top(), min(about.top() + min(40, about.height() // 3), room.bottom() - self.height()))
+        left = max(room.left(), min(about.left(), room.right() - self.width()))
+        places = [
+            QPoint(about.left() - self.width() - MARGIN, top),
+            QPoint(about.right() + MARGIN, top),
+            QPoint(left, about.top() - self.height() - MARGIN),
+            QPoint(left, about.bottom() + MARGIN),
+        ]
+        beside = (place for place in places if room.contains(QRect(place, self.size())))
+        return next(beside, QPoint(left, max(room.top(), about.bottom() - self.height() - MARGIN)))
 
     def end(self, _: object = None) -> None:
         """It does not come again."""

@@ -8,7 +8,7 @@ from typing import Any
 from qtpy.QtCore import QObject, QTimer
 
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
-from napari_sfh._qt.undo import Snapshot, UndoHistory
+from napari_sfh._qt.undo import Snapshot, UndoHistory, describe_step
 
 #: Milliseconds without a change after which a step is kept: a slider that moves is one step.
 QUIET_MS = 200
@@ -27,7 +27,7 @@ class UndoKeys(QObject):
     def __init__(self, explorer: Any) -> None:
         super().__init__(explorer)
         self._explorer: Any = weakref.proxy(explorer)
-        self.history = UndoHistory(self._capture, self._restore)
+        self.history = UndoHistory(self._capture, self._restore, describe_step)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(QUIET_MS)
@@ -72,11 +72,13 @@ class UndoKeys(QObject):
 
     def undo(self, _: object = None) -> None:
         """Ctrl+Z."""
-        self._tell("Undone." if self.history.undo() else "There is nothing to undo.")
+        done = self.history.undo()
+        self._tell("There is nothing to undo." if done is None else f"Undone: {done}. Ctrl+Shift+Z does it again.")
 
     def redo(self, _: object = None) -> None:
         """Ctrl+Shift+Z."""
-        self._tell("Done again." if self.history.redo() else "There is nothing to do again.")
+        done = self.history.redo()
+        self._tell("There is nothing to do again." if done is None else f"Done again: {done}.")
 
     def _tell(self, words: str) -> None:
         self._explorer.show_message(words)

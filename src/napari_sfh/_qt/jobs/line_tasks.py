@@ -20,7 +20,6 @@ from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.tables import write_tables
 from napari_sfh.analysis.units import choose_flux_unit, round_limits_outward
-from napari_sfh.io.atomic import write_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
 
@@ -58,16 +57,11 @@ def make_line_layer(
 def save_line_table(
     progress: ReportProgress, cancel: threading.Event, result: Result, lines: LineFluxes, composite: bool, path: Path
 ) -> Path:
-    """Write `gas_stars.table` as ECSV (or what the name's ending says: csv, fits)."""
+    """Write `gas_stars.table` as ECSV, CSV or FITS."""
     report_progress(Progress("writing the table", 0, 0), progress, cancel)
     from napari_sfh.analysis.gas import gas_and_stars
 
-    table = gas_and_stars.build_gas_table(result, lines, composite)
-    if path.suffix.lower() == ".fits":
-        return write_tables({"LINES": table}, path)
-    with write_atomically(path) as part:
-        table.write(part, format="ascii.csv" if path.suffix.lower() == ".csv" else "ascii.ecsv", overwrite=True)
-    return path
+    return write_tables({"LINES": gas_and_stars.build_gas_table(result, lines, composite)}, path)
 
 
 def save_gas_page(

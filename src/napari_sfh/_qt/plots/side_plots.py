@@ -15,11 +15,11 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 
 from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushPoints
 from napari_sfh._qt.plots.plot_items import Ribbon, histogram_corners, make_bare_plot, pg, style_axes
-from napari_sfh._qt.plots.spectrum_plot import choose_flux_range, describe_flux
+from napari_sfh._qt.plots.spectrum_plot import describe_flux
 from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
-from napari_sfh.analysis.bin_view import COLORS, BinView, format_flux_label
+from napari_sfh.analysis.bin_view import COLORS, BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
 from napari_sfh.analysis.comparison.map_comparison import Comparison
 from napari_sfh.analysis.maps import MAPS, MEAN_MAPS, robust_limits

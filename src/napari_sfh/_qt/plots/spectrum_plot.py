@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainterPath
 
 from napari_sfh._qt.plots.plot_items import Ribbon, pg
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_color
+from napari_sfh.analysis.bin_view import LINES_AA, BinView, choose_color, choose_flux_range
 from napari_sfh.instruments.instrument import Instrument
 
 #: Spectra of compared bins that are drawn at once.
@@ -144,27 +143,3 @@ def describe_flux(instrument: Instrument) -> str:
         return f"Flux density per Å over the {instrument.norm_text}"
     lo, hi = instrument.spectrum.norm_window_aa
     return f"Flux density per Å over the bin's mean in {lo:.0f}–{hi:.0f} Å"
-
-
-def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -> tuple[float, float]:
-    """Range of flux that shows the continuum and its absorption; strong emission lines leave at the top.
-
-    A few per cent of the pixels are emission lines, ten times as high as the features that matter; the wheel zooms out.
-
-    Parameters
-    ----------
-    flux, model : array (W,)
-        Of one unit; NaN where unusable.
-
-    Returns
-    -------
-    (float, float)
-        In their unit.
-    """
-    seen = np.concatenate([flux[np.isfinite(flux)], model[np.isfinite(model)]])
-    if seen.size == 0:
-        return 0.0, 1.0
-    low, middle, high, highest = np.percentile(seen, [0.2, 50, 95, 100])
-    top = min(highest, high + 1.5 * max(high - low, 0.2 * abs(middle)))
-    room = 0.06 * (top - low)
-    return float(low - room), float(top + room)

@@ -26,6 +26,8 @@ from napari_sfh.io.objects.blocks import catalogue_format
 #: Least width of a text column in a FITS table, characters.
 TEXT_WIDTH = 32
 _FITS_BLOCK = 2880
+#: Endings of names that are read as tables, and that none is written with.
+UNCLEAR_SUFFIXES = (".txt", ".dat")
 
 
 class CatalogueWriter:
@@ -34,9 +36,14 @@ class CatalogueWriter:
     Parameters
     ----------
     path : path
-        Its ending decides the format: ``.fits``, ``.ecsv``, ``.csv`` or ``.vot``.
+        Its ending decides the format: ``.fits``, ``.ecsv``, ``.csv``, ``.tsv`` or ``.vot``.
     meta : mapping, optional
         Header cards of FITS (key to value or (value, comment)), the comment of ECSV; others keep none.
+
+    Raises
+    ------
+    SfhInputError
+        The name promises no format that is written: ``.txt`` and ``.dat`` may be anything.
 
     Examples
     --------
@@ -52,6 +59,11 @@ class CatalogueWriter:
     def __init__(self, path: str | Path, meta: Mapping[str, Any] | None = None) -> None:
         self.path = Path(path).expanduser()
         self.format = catalogue_format(self.path)
+        if self.path.suffix.lower() in UNCLEAR_SUFFIXES:
+            raise SfhInputError(
+                f"{self.path}: {self.path.suffix} is no format of tables; end in .fits, .ecsv, .csv, .tsv or .vot"
+            )
+        self._delimiter = "\t" if self.path.suffix.lower() == ".tsv" else ","
         self.meta = dict(meta or {})
         self.n_rows = 0
         self._stack = contextlib.ExitStack()
@@ -135,7 +147,7 @@ class CatalogueWriter:
         else:
             table.meta = {}
         name = "ascii.ecsv" if self.format == "ecsv" else "ascii.csv"
-        table.write(text, format=name, delimiter=",")
+        table.write(text, format=name, delimiter=self._delimiter)
         lines = text.getvalue().splitlines(keepends=True)
         if self.n_rows:
             lines = [line for line in lines if not line.startswith("#")] if self.format == "ecsv" else lines
