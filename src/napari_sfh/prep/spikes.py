@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.prep.spectra import BinMembers, BinSpectra, sum_block
 from napari_sfh.types import F32, F64, I64, BinMap, Bool, Cube
@@ -101,7 +100,7 @@ def remove_spikes(
     spikes = find_spikes(spectra, redshift)
     spikes &= spikes.mean(0) <= max(_MOST_BINS, 1.5 / len(spikes)) if len(spikes) else False
     channels = np.flatnonzero(spikes.any(0))
-    if not 0 < channels.size <= _MOST_CHANNELS or is_compressed_stream(cube.path):
+    if not 0 < channels.size <= _MOST_CHANNELS or cube.is_streamed:
         return spectra, ()
     members = BinMembers.of(bins, light)
     flux, variance, good = spectra.flux.copy(), spectra.variance.copy(), spectra.good.copy()
