@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -482,7 +483,9 @@ def collect_result(
     """
     config, data, prediction = inputs.config, prepared.data, predicted.prediction
     prior = load_prior_quantiles(inputs.bundle)
-    flag = data.flag | gas.flag | derive_credibility_flags(data, prediction, prior, predicted.model_flux)
+    draw_spectra = partial(_draw_spectra, bundle=inputs.bundle)
+    strange = derive_credibility_flags(data, prediction, prior, predicted.model_flux, draw_spectra)
+    flag = data.flag | gas.flag | strange
     notes = (*_file_notes(inputs), *prepared.notes, *_ood_notes(prediction.ood), *gas.notes)
     return Result(
         bins=galaxy.bins,
@@ -506,6 +509,10 @@ def collect_result(
         },
         prior=prior,
     )
+
+
+def _draw_spectra(data: Observation, n: int, bundle: Bundle) -> F32:
+    return inference.draw_predicted_spectra(data, bundle, n)
 
 
 def _file_notes(inputs: RunInputs) -> tuple[str, ...]:

@@ -88,16 +88,16 @@ SHARED_NAMES = {"main"}
 TYPE_VARIABLES = {"T"}
 #: First words of public functions.
 _VERBS = """
-add align amplify apply attenuate augment average bin bisect blend broaden build calibrate check choose classify clean
-collect compare compute configure connect convert convolve correlate corrupt count cut decode degrade deproject derive
-describe detect draw dress drop encode ensure escape estimate evaluate examine explain export extend extract fetch
-fill find fit fix flag flatten format get group guess hash hide histogram identify import initialise interpolate
-invert iterate join keep label limit list load locate make mark mask match measure merge move name normalise observe
-open pack paint parse permute place plot predict prefetch prepare preview print propose raise rank read rebin recolor
-reconstruct refine reject release remove render renumber replace report require resample resolve restore restrict
-round run sample save scale select serve set shift shorten show simulate split start stop store stream strip style
-subtract sum summarise synthesise tell tessellate trace train transform unpack update validate verify warm weigh word
-write recalibrate reweight smooth
+add align amplify apply attenuate augment average bin bisect blend broaden build calibrate check choose classify
+clean collect combine compare compute configure connect convert convolve copy correlate corrupt count cut decode
+degrade deproject derive describe detect draw dress drop encode ensure escape estimate evaluate examine explain
+export extend extract fetch fill find fit fix flag flatten format get group guess hash hide histogram identify
+import initialise interpolate invert iterate join keep label limit list load locate make mark mask match measure
+merge move name normalise observe open pack paint parse permute place plot predict prefetch prepare preview
+print propose raise rank read rebin recolor reconstruct refine reject release remove render renumber replace
+report require resample resolve restore restrict round run sample save scale select serve set shift shorten show
+simulate split start stop store stream strip style subtract sum summarise synthesise tell tessellate trace train
+transform unpack update validate verify warm weigh word write recalibrate reweight smooth
 """
 VERBS = set(_VERBS.split())
 #: Questions.

@@ -54,6 +54,14 @@ def load(tmp_path, text):
     return load_instrument(path)
 
 
+def test_a_file_may_state_only_what_differs_from_another(tmp_path):
+    deeper = load(tmp_path, 'base = "jpas"\nname = "deeper"\n[redshift]\nmax = 1.5\n')
+    assert deeper.bands == load_instrument("jpas").bands
+    assert (deeper.name, deeper.redshift_max) == ("deeper", 1.5)
+    with pytest.raises(SfhInputError, match="base = 'none'; choose from muse-hst"):
+        load(tmp_path, 'base = "none"\nname = "x"\n')
+
+
 @pytest.mark.parametrize("name", list_instruments())
 def test_shipped_instruments_come_back_from_json(name):
     instrument = load_instrument(name)

@@ -92,6 +92,15 @@ def test_width_of_a_line_of_known_strength():
     assert np.isnan(nothing).all()
 
 
+def test_islands_of_the_latent_plane():
+    rng = np.random.default_rng(2)
+    places = np.concatenate([rng.uniform(0, 1, (300, 2)), rng.uniform(0, 0.1, (50, 2)) + 2])
+    family = np.repeat([0, 1, 1], [250, 50, 50])
+    first, second = latent_figures.measure_latent_islands(places, family, ("a", "b"))
+    assert (first["n"], first["family"], first["family_share"]) == (300, "a", pytest.approx(250 / 300))
+    assert (second["n"], second["family"], second["family_share_of_all"]) == (50, "b", pytest.approx(100 / 350))
+
+
 def test_segments_are_the_papers_where_the_spectrum_holds_them():
     assert ablation.list_segments(np.arange(4800, 7000.1, 1.25))[6] == (6300.0, 6500.0)
     assert ablation.list_segments(np.arange(5000, 5600.0, 1.0))[-1] == (5500.0, 5600.0)

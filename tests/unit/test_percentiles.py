@@ -1,10 +1,13 @@
 """Percentiles of the mass: times by hand, galaxies of a toy library, encoder and flow on an easy problem."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from template_toys import toy_library
 
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.training.studies.percentiles import percentile_galaxies, percentile_measure
 from napari_sfh.training.studies.percentiles.percentile_nets import PercentileFitSettings, fit_percentile_posterior
 
@@ -37,6 +40,18 @@ def test_galaxies_have_every_metallicity_and_split_by_history():
     histories = [set(part // 15) for part in parts]
     assert sum(map(len, histories)) == 20
     assert not histories[0] & histories[2]
+
+
+def test_spectra_like_the_stacks_have_their_dispersion():
+    library = toy_library()
+    wave = library.wave_aa
+    line = np.exp(-0.5 * ((wave - 5000.0) / (library.fwhm_aa / FWHM_PER_SIGMA)) ** 2)
+    library = replace(library, spectrum=np.broadcast_to(1 + line, library.spectrum.shape).astype(np.float32))
+    made = percentile_galaxies.make_percentile_galaxies(library, 2, 1, (4800.0, 5200.0), sigma_kms=320.0)
+    flux = made.spectra(np.array([0]))[0] - 1
+    seen = made.wave_aa
+    width = np.sqrt(np.sum(flux * (seen - 5000.0) ** 2) / np.sum(flux))
+    assert width == pytest.approx(320.0 / 299792.458 * 5000.0, rel=0.05)
 
 
 def test_components_are_white_and_uncorrelated():

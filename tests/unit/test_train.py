@@ -418,6 +418,24 @@ def test_steps_taken_in_groups_are_those_that_lightning_takes(tmp_path, monkeypa
         torch.testing.assert_close(states[1]["state_dict"][name], value, rtol=1e-3, atol=1e-5, msg=name)
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("architecture", ["galceran2026", "four_branch", "stem"])
+def test_a_graph_on_the_device_descends_as_plain_steps_on_the_processor(tmp_path, architecture):
+    made = dataclasses.replace(recipe(), architecture=architecture, network={}, loss="paper")
+    if architecture == "stem":
+        made = dataclasses.replace(made, loss="light")
+    made = dataclasses.replace(made, fit=dataclasses.replace(made.fit, average_decay=0.0))
+    curves = []
+    for device in ("cpu", "cuda"):
+        chosen = dataclasses.replace(options(tmp_path / device), device=device)
+        curves.append(
+            [e.train for e in learning_curve.read_learning_curve(training_run.train_bundle(made, chosen).parent)]
+        )
+    # The same objects in the same order, with other noise.
+    np.testing.assert_allclose(curves[1], curves[0], rtol=0.1)
+
+
 def test_memory_is_kept_where_the_c_library_is_glibc(monkeypatch):
     monkeypatch.setattr(training_run.platform, "libc_ver", lambda: ("", ""))
     assert not training_run.keep_freed_memory()

@@ -29,10 +29,14 @@ def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.Arg
     parser = subparsers.add_parser("paper-systems", help="published systems on their own terms", description=__doc__)
     parser.add_argument("system", choices=("spaxels", "jpas", "percentiles"))
     parser.add_argument("--folder", type=Path, metavar="PATH", help="percentiles: MILES models (folder or tar archive)")
+    parser.add_argument("--like-stacks", action="store_true", help="percentiles: of spectra at 320 km/s, 4023-6000 AA")
     parser.add_argument("--model", default="jpas", metavar="NAME|FILE", help="jpas: weights for bands")
-    parser.add_argument("--prior", metavar="NAME|FILE", help="what objects are drawn from (default: jpas, narrowband)")
+    parser.add_argument(
+        "--prior", metavar="NAME|FILE", help="what objects are drawn from (default: the weights' own, narrowband)"
+    )
     parser.add_argument("--n", type=int, metavar="N", help="histories (default 10000), or objects a magnitude (1000)")
     parser.add_argument("--networks", type=int, default=0, metavar="N", help="jpas: also train the paper's networks")
+    parser.add_argument("--beside", metavar="NAME|FILE", help="jpas: weights of galaxies, measured beside step by step")
     parser.add_argument("--data", type=Path, metavar="TABLE", help="spaxels: your own, with labels")
     parser.add_argument("--instrument", default="narrowband", help="spaxels: the bands (default narrowband)")
     parser.add_argument("--labels", choices=("fitted", "truth"), default="fitted", help="spaxels: of mock galaxies")
@@ -161,14 +165,19 @@ def _obtain_spaxels(args: argparse.Namespace) -> tuple[MockSpaxels, str]:
 
 
 def _measure_percentiles(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
+    from dataclasses import replace
+
     from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.libraries.emiles import load_miles_folder
-    from napari_sfh.training.studies.percentiles import percentile_figures, percentile_measure
+    from napari_sfh.training.studies.percentiles import percentile_figures, percentile_galaxies, percentile_measure
     from napari_sfh.training.studies.percentiles.percentile_nets import PercentileFitSettings
 
     epochs = args.epochs or 30
     fit = PercentileFitSettings(epochs=epochs, flow_epochs=max(1, 2 * epochs // 3))
     settings = percentile_measure.PercentileSettings(histories=args.n or 10_000, fit=fit)
+    if args.like_stacks:
+        stacks = percentile_galaxies.STACK_RANGE_AA, percentile_galaxies.STACK_SIGMA_KMS
+        settings = replace(settings, range_aa=stacks[0], sigma_kms=stacks[1])
     library = load_miles_folder(args.folder, "miles")
     measured, study = percentile_measure.measure_percentile_networks(library, settings, make_stderr_logger(args.quiet))
     return measured, percentile_figures.plot_percentile_figures(study)
@@ -182,10 +191,15 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
     from napari_sfh.model.inference import predict_histories
     from napari_sfh.training.prior.prior_config import load_prior
     from napari_sfh.training.simulator.simulation import prepare_prior
-    from napari_sfh.training.studies.narrow_bands import catalogue_figures, catalogue_measure, catalogue_networks
+    from napari_sfh.training.studies.narrow_bands import (
+        catalogue_figures,
+        catalogue_measure,
+        catalogue_networks,
+        realistic_catalogues,
+    )
 
     bundle, n = load_bundle(args.model), args.n or 1000
-    source = prepare_prior(load_prior(args.prior or "jpas"), bundle.instrument)
+    source = prepare_prior(load_prior(args.prior or str(bundle.meta["prior"]["name"])), bundle.instrument)
     measured: dict[str, Any] = {
         "model": bundle.name,
         "sha256": bundle.sha256,
@@ -199,7 +213,15 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
         measured["by_library"][name] = rows
     sample = catalogue_networks.draw_catalogue_sample(source, 3 * n, catalogue_networks.TRAINING_MAGNITUDES, 9)
     prediction = predict_histories(sample.observed, bundle, device="cpu", draws=100)
-    found = {bundle.name: prediction.quantiles["lg_age"][:, 2].astype(float)}
+    age = "lg_age" if "lg_age" in prediction.scalars else "lg_age_lw"
+    found = {bundle.name: prediction.quantiles[age][:, 2].astype(float)}
+    measured["all_magnitudes"] = catalogue_measure.measure_age_classes(
+        found[bundle.name], sample.truth[age].astype(float)
+    )
+    if args.beside:
+        beside = load_bundle(args.beside)
+        galaxies = load_prior(str(beside.meta["prior"]["name"]))
+        measured["realism"] = realistic_catalogues.measure_realism([bundle, beside], source.config, galaxies, 2 * n)
     tables = {bundle.name: measured["by_magnitude"]}
     if args.networks:
         settings = catalogue_networks.PaperNetworkSettings(n=args.networks, n_test=2 * n)
@@ -209,4 +231,4 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
             measured["paper_networks"], nets = catalogue_networks.measure_paper_networks(source, settings, progress)
         found["paper"] = nets["lg_age"].predict(sample.flux).astype(float)
         tables["paper"] = measured["paper_networks"]["by_magnitude"]
-    return measured, catalogue_figures.plot_catalogue_figures(source, sample, found, tables)
+    return measured, catalogue_figures.plot_catalogue_figures(source, sample, found, tables, age)

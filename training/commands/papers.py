@@ -35,6 +35,7 @@ def add_papers_parser(subparsers: Subparsers) -> None:
     recipe.add_argument(
         "--sizes", nargs="+", type=int, metavar="N", help="instead: sizes of the training set, to the stopping rule"
     )
+    recipe.add_argument("--recipe", default="small", metavar="NAME|FILE", help="of --sizes (default %(default)s)")
     recipe.add_argument("--bands", action="store_true", help="instead: what photometry adds, with gas and without")
     _add_training_arguments(recipe)
     recipe.set_defaults(run=run_ablate_recipe)
@@ -54,6 +55,7 @@ def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, default=8, help="of each training (default %(default)s)")
     parser.add_argument("--n-test", type=int, default=2_048, help="test spectra (default %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="cores (default %(default)s)")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or mps (default %(default)s)")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE.json", help="what it holds is kept")
     parser.add_argument("--quiet", action="store_true", help="no line per training")
 
@@ -64,7 +66,7 @@ def _read_settings(args: argparse.Namespace) -> SmallTrainingSettings:
     from napari_sfh.training.papers.small_trainings import SmallTrainingSettings
 
     torch.set_num_threads(args.threads)
-    return SmallTrainingSettings(n=args.n, epochs=args.epochs, n_test=args.n_test)
+    return SmallTrainingSettings(n=args.n, epochs=args.epochs, n_test=args.n_test, device=args.device)
 
 
 def run_papers(args: argparse.Namespace) -> int:
@@ -78,8 +80,6 @@ def run_papers(args: argparse.Namespace) -> int:
 
 def run_ablate_recipe(args: argparse.Namespace) -> int:
     """Train, test, and write after each training."""
-    from dataclasses import asdict
-
     from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.papers import band_worth, recipe_choices, size_curve, study_files
     from napari_sfh.training.prior.prior_config import load_prior
@@ -87,15 +87,15 @@ def run_ablate_recipe(args: argparse.Namespace) -> int:
 
     settings, say = _read_settings(args), make_stderr_logger(args.quiet)
     source = prepare_prior(load_prior(args.prior))
-    facts: dict[str, Any] = {"settings": asdict(settings), "prior": args.prior}
-    facts["recipe"] = "small" if args.sizes or args.bands else "galceran2026"
+    facts: dict[str, Any] = {"settings": settings.to_json(), "prior": args.prior}
+    facts["recipe"] = args.recipe if args.sizes else "small" if args.bands else "galceran2026"
     done = study_files.read_study_rows(args.output, facts)
 
     def keep(rows: dict[str, Any]) -> None:
         study_files.write_study_rows(args.output, facts, rows)
 
     if args.sizes:
-        rows = size_curve.measure_size_curve(source, sorted(args.sizes), settings, say)
+        rows = size_curve.measure_size_curve(source, sorted(args.sizes), settings, say, args.recipe)
         keep(rows)
     elif args.bands:
         rows = band_worth.measure_band_worth(source, settings, say, done, keep)
@@ -109,8 +109,6 @@ def run_ablate_recipe(args: argparse.Namespace) -> int:
 
 def run_physics_choices(args: argparse.Namespace) -> int:
     """Train, test, and write after each training."""
-    from dataclasses import asdict
-
     from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.libraries.templates import prepare_templates
     from napari_sfh.training.papers import physics_choices, study_files
@@ -118,7 +116,7 @@ def run_physics_choices(args: argparse.Namespace) -> int:
 
     settings = _read_settings(args)
     libraries = {name: prepare_templates(name) for name in dict.fromkeys([*args.train, *args.test])}
-    facts: dict[str, Any] = {"settings": asdict(settings), "prior": args.prior, "recipe": "small"}
+    facts: dict[str, Any] = {"settings": settings.to_json(), "prior": args.prior, "recipe": "small"}
     facts["libraries"] = {
         k: {part: str(t.provenance[part]) for part in ("isochrones", "imf")} for k, t in libraries.items()
     }

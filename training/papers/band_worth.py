@@ -58,7 +58,7 @@ def measure_band_worth(
         for name, dropped in names.items():
             seen = AugmentSettings(drop_photometry=dropped)
             recipe = replace(settings.shorten(load_recipe(base)), name=name, augment=seen)
-            model, facts = fit_small_network(recipe, spectra, basis, say)
+            model, facts = fit_small_network(recipe, spectra, basis, say, device=settings.device)
             data = test.observe(np.arange(settings.n_test), seen, np.random.default_rng([TEST_SEED, 3]))
             answers = predict_small_network(model, data)
             found = {k: answers[k] for k in MEAN_NAMES}

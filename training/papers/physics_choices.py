@@ -102,7 +102,7 @@ def measure_physics_choices(
             continue
         recipe = settings.shorten(replace(load_recipe(base), name=f"stars of {home}", prior=config.name))
         spectra, basis = draw_training_spectra(sources[home], settings)
-        model, facts = fit_small_network(recipe, spectra, basis, say)
+        model, facts = fit_small_network(recipe, spectra, basis, say, device=settings.device)
         own = measure_small_network(model, test_of(home, sources[home]))["accuracy"]
         found = {"at home": own}
         for name, source in sources.items():

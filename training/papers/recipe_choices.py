@@ -124,7 +124,7 @@ def _train_choices(
     test = draw_test_spectra(source, settings.n_test)
     for choice in choices:
         merged = merge_age_bins(spectra, basis, choice.merged_bins) if choice.merged_bins > 1 else (spectra, basis)
-        model, facts = fit_small_network(choice.apply(recipe), *merged, say)
+        model, facts = fit_small_network(choice.apply(recipe), *merged, say, device=settings.device)
         yield choice.name, {"group": choice.group, **measure_small_network(model, test), **facts}
 
 

@@ -63,7 +63,9 @@ def measure_size_curve(
     rows = {}
     for size in sizes:
         part = (train[:size], held_out[:2048])
-        model, facts = fit_small_network(replace(recipe, name=f"{size} objects"), spectra, basis, say, part)
+        model, facts = fit_small_network(
+            replace(recipe, name=f"{size} objects"), spectra, basis, say, part, settings.device
+        )
         facts |= {"best": min(facts["validation"]), "epochs": len(facts["validation"])}
         rows[str(size)] = {**measure_small_network(model, test), **facts}
     return rows

@@ -37,12 +37,17 @@ SayLine = Callable[[str], None]
 
 @dataclass(frozen=True)
 class SmallTrainingSettings:
-    """Objects drawn for training (70 % of them are fitted), epochs, and objects of the test."""
+    """Objects drawn for training (70 % of them are fitted), epochs, objects of the test; and where it runs."""
 
     n: int = 16_000
     epochs: int = 8
     n_test: int = 2_048
     seed: int = 5
+    device: str = "cpu"
+
+    def to_json(self) -> dict[str, int]:
+        """What decides the answers."""
+        return {"n": self.n, "epochs": self.epochs, "n_test": self.n_test, "seed": self.seed}
 
     def shorten(self, recipe: Recipe) -> Recipe:
         """A recipe at this size; its learning rate falls to zero over these epochs."""
@@ -75,6 +80,7 @@ def fit_small_network(
     basis: TemplateBasis,
     say: SayLine,
     parts: tuple[I64, I64] | None = None,
+    device: str = "cpu",
 ) -> tuple[SfhModel, dict[str, Any]]:
     """Fit a recipe's point network to the rows of ``parts`` (fitted, validated), or to the usual split.
 
@@ -88,7 +94,7 @@ def fit_small_network(
         parts = split_rows(spectra.labels.n, recipe.fit.seed)[:2]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = fit_point_network(recipe, spectra, parts, basis, folder, "cpu", quiet=True)
+        model = fit_point_network(recipe, spectra, parts, basis, folder, device, quiet=True)
         curve = read_learning_curve(folder)
     facts: dict[str, Any] = {
         "validation": [round(e.val, 6) for e in curve],

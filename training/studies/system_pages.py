@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from napari_sfh.training.studies.narrow_bands.realistic_catalogues import COMPARED_SCALARS
 from napari_sfh.training.studies.narrow_bands.spaxel_tests import PAPER_GRADIENT_SCATTER, PAPER_SCATTER
 
-_NAMES = {"lg_age": "log age", "mh": "[M/H]", "mh_mw": "[M/H]", "ebv": "E(B-V)"}
+_NAMES = {
+    "lg_age": "log age",
+    "lg_age_lw": "LW log age",
+    "mh": "[M/H]",
+    "mh_mw": "[M/H]",
+    "mh_lw": "LW [M/H]",
+    "ebv": "E(B-V)",
+}
 Measured = Mapping[str, Any]
 
 
@@ -101,7 +109,24 @@ def format_catalogue_page(measured: Measured) -> str:
             for name, tables in tests.items()
         ]
         lines += _format_rows(["trained on", "tested on", "log age", "[M/H]", "E(B-V)"], cells)
+    if "realism" in measured:
+        lines += ["", "One step towards galaxies after the other: light-weighted age and [M/H].", ""]
+        lines += _format_realism(measured["realism"])
     return "\n".join([*lines, ""])
+
+
+def _format_realism(skies: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    cells = [
+        [
+            sky,
+            f"`{name}`",
+            *(_format_errors(row[k]) if k in row else "" for k in COMPARED_SCALARS),
+            f"{100 * row['out_of_depth']:.1f} %",
+        ]
+        for sky, rows in skies.items()
+        for name, row in rows.items()
+    ]
+    return _format_rows(["objects", "weights", "log age", "[M/H]", "E(B-V)", "out of distribution"], cells)
 
 
 def _format_magnitudes(rows: Mapping[str, Mapping[str, Any]]) -> list[str]:

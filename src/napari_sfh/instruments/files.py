@@ -43,6 +43,8 @@ def list_instruments() -> dict[str, Path]:
 def load_instrument(name_or_path: str | Path = DEFAULT_INSTRUMENT) -> Instrument:
     """An instrument by its name (`list_instruments`) or from a TOML file.
 
+    A file that names another instrument as ``base`` states only what differs: whole keys and sections.
+
     Raises
     ------
     SfhInputError
@@ -75,7 +77,14 @@ def _read_instrument(path: Path, shipped: Mapping[str, Path]) -> Instrument:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SfhInputError(f"{path}: not readable as text ({error}); correct the file") from error
-    return instrument_from_json(parse_toml(text, str(path)), str(path), path.parent)
+    values = parse_toml(text, str(path))
+    if (base := values.pop("base", None)) is None:
+        return instrument_from_json(values, str(path), path.parent)
+    if base not in shipped or shipped[base] == path:
+        others = ", ".join(name for name, file in shipped.items() if file != path)
+        raise SfhInputError(f"{path}: base = {base!r}; choose from {others}")
+    common = parse_toml(shipped[base].read_text(encoding="utf-8"), str(shipped[base]))
+    return instrument_from_json(common | values, str(path), path.parent)
 
 
 def instrument_from_json(

@@ -101,8 +101,10 @@ class ImageReader:
                     raise EOFError("the file ends early")
                 out[i : i + step] = piece
 
-    def read_spectrum(self, n: int, y: int, x: int) -> NDArray[np.float32]:
-        """The first ``n`` planes of a plain cube at one spaxel, in single reads: astropy needs 0.1 ms for each.
+    def read_columns(self, n: int, first: int, count: int) -> NDArray[np.float32]:
+        """The first ``n`` planes of a plain cube at ``count`` spaxels, (n, count), in the file's byte order.
+
+        Spaxels are counted along the rows, from ``first`` on. In single reads: astropy needs 0.1 ms for each.
 
         Raises
         ------
@@ -111,17 +113,16 @@ class ImageReader:
         """
         assert self.is_plain
         with self._reading():
-            nx, ny = self._open()[self.index].shape[-1], self._open()[self.index].shape[-2]
+            plane = 4 * self._open()[self.index].shape[-1] * self._open()[self.index].shape[-2]
             if self._raw is None:
                 self._raw = self.path.open("rb", buffering=0)
-            first, plane = (self._offset or 0) + 4 * (y * nx + x), 4 * nx * ny
-            pieces = []
+            start = (self._offset or 0) + 4 * first
+            out = np.empty((n, count), dtype=">f4")
             for k in range(n):
-                self._raw.seek(first + k * plane)
-                pieces.append(self._raw.read(4) or b"")
-            if any(len(piece) != 4 for piece in pieces):
-                raise EOFError("the file ends early")
-            return np.frombuffer(b"".join(pieces), dtype=">f4").astype(np.float32)
+                self._raw.seek(start + k * plane)
+                if self._raw.readinto(out[k].data.cast("B")) != 4 * count:
+                    raise EOFError("the file ends early")
+            return out
 
     @property
     def is_plain(self) -> bool:

@@ -96,6 +96,7 @@ def read_cube(path: str | Path) -> Cube:
         notes=tuple(note for note in (*notes, *more, *fits_access.check_data_sums(path)) if note),
         describe_missing=reader.describe_missing,
         is_streamed=is_compressed_stream(path),
+        columns=reader if reader.reads_columns else None,
     )
 
 

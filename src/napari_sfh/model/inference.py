@@ -257,6 +257,22 @@ def draw_posterior_samples(
     return {k: v.numpy() for k, v in made.items()}
 
 
+def draw_predicted_spectra(data: Observation, bundle: Bundle, n: int = 32) -> F32:
+    """Spectra (N, n, W) of draws of the posterior, in the unit of ``data.flux``: for a few bins, on the CPU.
+
+    Raises
+    ------
+    SfhInputError
+        The bundle predicts no histories, or has no templates.
+    """
+    if bundle.basis is None or not bundle.targets.n_age:
+        raise SfhInputError(f"{bundle.name}: spectra need weights of histories with templates")
+    made = draw_posterior_samples(data, bundle, n)
+    rows = {k: made[k].reshape(-1, *made[k].shape[2:]) for k in ("mass_frac", "mh", "tau_ism", "tau_bc", "slope")}
+    flux, _ = bundle.basis.reconstruct(**rows)
+    return flux.reshape(data.n_bins, -1, flux.shape[1])
+
+
 def reconstruct_observations(
     data: Observation, prediction: Prediction, bundle: Bundle
 ) -> tuple[F32, F32] | tuple[None, None]:

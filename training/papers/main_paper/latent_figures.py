@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
 from napari_sfh.physics.quantities import QUANTITIES
-from napari_sfh.training.evaluation.report_figures import compute_latent_projection
 from napari_sfh.training.papers.main_paper.measurements import PaperMeasurements
 from napari_sfh.types import F64
 
@@ -17,7 +20,8 @@ BALMER_AA = {
     "Hα": ((6530.0, 6600.0), ((6490.0, 6525.0), (6605.0, 6640.0))),
     "Hβ": ((4848.0, 4877.0), ((4828.0, 4848.0), (4877.0, 4892.0))),
 }
-_MOST = 4000
+#: Objects farther apart than this share of the plane's diagonal, with none between them, lie on different islands.
+_LINK = 0.05
 
 
 def plot_latent_means(m: PaperMeasurements, places: F64, names: tuple[str, str], method: str) -> Figure:
@@ -88,9 +92,38 @@ def measure_line_width(
 
 def draw_latent_figures(m: PaperMeasurements) -> dict[int, Figure]:
     """Figures 17, 18 and 19."""
-    places, method = compute_latent_projection(m.main.latent[:_MOST])
     return {
-        17: plot_latent_means(m, places, ("lg_age_lw", "lg_age_mw"), method),
-        18: plot_latent_means(m, places, ("mh_lw", "mh_mw"), method),
-        19: plot_latent_dust_and_lines(m, places, method),
+        17: plot_latent_means(m, m.places, ("lg_age_lw", "lg_age_mw"), m.projection),
+        18: plot_latent_means(m, m.places, ("mh_lw", "mh_mw"), m.projection),
+        19: plot_latent_dust_and_lines(m, m.places, m.projection),
     }
+
+
+def measure_latent_islands(places: F64, family: NDArray[np.integer], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Pieces into which the latent plane falls, the largest first: size, and the family of histories they hold most of.
+
+    Parameters
+    ----------
+    places : array (N, 2)
+    family : array (N,)
+        Number of each object's family in ``names``.
+    names : tuple of str
+    """
+    reach = _LINK * float(np.hypot(*np.ptp(places, axis=0)))
+    pairs = cKDTree(places).query_pairs(reach, output_type="ndarray")
+    graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(places), len(places)))
+    piece = connected_components(graph, directed=False)[1]
+    islands = []
+    for k in np.argsort(-np.bincount(piece)):
+        counts = np.bincount(family[piece == k], minlength=len(names))
+        most = int(np.argmax(counts))
+        islands.append(
+            {
+                "n": int(counts.sum()),
+                "share": float(counts.sum() / len(places)),
+                "family": names[most],
+                "family_share": float(counts[most] / counts.sum()),
+                "family_share_of_all": float(np.mean(family == most)),
+            }
+        )
+    return islands

@@ -26,6 +26,7 @@ from napari_sfh.training.evaluation.predictions import (
     predict_test_set,
     truth_from_labels,
 )
+from napari_sfh.training.evaluation.report_figures import compute_latent_projection
 from napari_sfh.training.evaluation.test_set import TestSet
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.prior.prior_config import load_prior
@@ -33,6 +34,8 @@ from napari_sfh.training.simulator.labels import Labels
 from napari_sfh.types import F32, F64, Observation, Progress
 
 Means = Mapping[str, F64]
+#: Latent vectors that are projected.
+_MOST_PROJECTED = 4000
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class PaperMeasurements:
     by_snr: Mapping[float, Means]
     ablation: AblationTest
     ppxf: list[ppxf_comparison.PpxfTestFit]
+    places: F64  # (P, 2) of the latent vectors of the first P objects in the plane
+    projection: str  # how that was found
 
 
 def measure_paper_figures(
@@ -93,10 +98,7 @@ def measure_paper_figures(
     seen = [(data, block.labels) for block, data in few.observe()]
     main = predict_test_set(seen, bundle, settings.device, "figures", few.n, settings.draws, progress)
     model_flux, model_phot = _reconstruct(seen, bundle, settings)
-    by_snr = {}
-    for snr in SNR_VALUES:
-        report_progress(Progress(f"S/N {snr:g}", 0, few.n), progress)
-        by_snr[snr] = _predict_means([data for _, data in few.observe(snr)], bundle, settings.device)
+    places, projection = compute_latent_projection(main.latent[:_MOST_PROJECTED])
     return PaperMeasurements(
         bundle=bundle,
         test_set=few,
@@ -107,10 +109,23 @@ def measure_paper_figures(
         model_phot=model_phot,
         realistic=_observe_with_real_noise(few, bundle, settings, progress),
         noise=_observe_with_parts_of_noise(few, bundle, settings.device, progress),
-        by_snr=by_snr,
+        by_snr=_observe_at_other_noise(few, bundle, settings.device, progress),
         ablation=measure_ablation(bundle, few.first(settings.n_ablation), settings.device, progress),
         ppxf=_fit_with_ppxf(few, settings, progress),
+        places=places,
+        projection=projection,
     )
+
+
+def _observe_at_other_noise(
+    few: TestSet, bundle: Bundle, device: str, progress: ReportProgress | None
+) -> dict[float, Means]:
+    """Point values of the same objects at each S/N."""
+    found = {}
+    for snr in SNR_VALUES:
+        report_progress(Progress(f"S/N {snr:g}", 0, few.n), progress)
+        found[snr] = _predict_means([data for _, data in few.observe(snr)], bundle, device)
+    return found
 
 
 def _join_observations(parts: list[Observation]) -> Observation:

@@ -12,15 +12,19 @@ from matplotlib.figure import Figure
 from napari_sfh.instruments.files import make_band_filters
 from napari_sfh.training.simulator.simulation import PreparedPrior
 from napari_sfh.training.studies.narrow_bands import catalogue_networks
-from napari_sfh.training.studies.narrow_bands.catalogue_measure import convert_magnitude_to_snr
+from napari_sfh.training.studies.narrow_bands.catalogue_measure import AGE_CLASS_EDGES, convert_magnitude_to_snr
 from napari_sfh.training.studies.narrow_bands.catalogue_networks import CATALOGUE_QUANTITIES, CatalogueSample
 from napari_sfh.types import F64
 
-AXIS_WORDS = {"lg_age": "log age [yr]", "mh_mw": "[M/H]", "ebv": "E(B-V) [mag]"}
-_COLORS = {"lg_age": "tab:green", "mh_mw": "tab:blue", "ebv": "tab:orange"}
+AXIS_WORDS = {
+    "lg_age": "log age [yr]",
+    "lg_age_lw": "LW log age [yr]",
+    "mh_mw": "[M/H]",
+    "mh_lw": "LW [M/H]",
+    "ebv": "E(B-V) [mag]",
+}
+_COLORS = dict(zip(AXIS_WORDS, ("tab:green", "tab:green", "tab:blue", "tab:blue", "tab:orange"), strict=True))
 _LIBRARY_COLORS = ("tab:green", "tab:red", "tab:blue", "tab:purple")
-#: Edges in log age of the classes whose errors Fig. 3 states (ours: its own are lost).
-AGE_CLASS_EDGES = (-np.inf, 8.5, 9.5, np.inf)
 
 
 def plot_library_grids(source: PreparedPrior, n: int = 1500, seed: int = 8) -> Figure:
@@ -36,7 +40,9 @@ def plot_library_grids(source: PreparedPrior, n: int = 1500, seed: int = 8) -> F
         grid[1, k].plot(*everything, ".", color="0.8", ms=1.5)
         grid[1, k].plot(sample.truth["lg_age"], sample.truth["mh_mw"], ".", color=color, ms=2)
         grid[1, k].set(xlabel=AXIS_WORDS["lg_age"], ylabel=AXIS_WORDS["mh_mw"])
-        grid[0, k].hist(sample.truth["lg_age"], 40, color=color)
+        bins = np.linspace(everything[0].min(), everything[0].max(), 41)
+        grid[0, k].hist(everything[0], bins, color="0.8")
+        grid[0, k].hist(sample.truth["lg_age"], bins, color=color)
         grid[0, k].set_title(name)
     return figure
 
@@ -47,27 +53,31 @@ def plot_example_seds(source: PreparedPrior, seed: int = 8) -> Figure:
     left, right = figure.subplots(1, 2)
     wave_aa = np.array([f.pivot_aa for f in make_band_filters(source.instrument)])
     bright = catalogue_networks.draw_catalogue_sample(source, 4000, [16.0], seed)
-    for age_gyr, color in ((3.0, "tab:blue"), (10.0, "tab:red")):
-        near = np.argsort(np.abs(bright.truth["lg_age"] - 9 - np.log10(age_gyr)))[:6]
-        for k in near:
+    for age_gyr, style in ((3.0, "--"), (10.0, "-")):
+        distance = np.abs(bright.truth["lg_age"] - 9 - np.log10(age_gyr))
+        for color, mh, ebv in (("tab:blue", -1.0, 0.0), ("tab:green", 0.0, 0.0), ("tab:red", 0.0, 0.5)):
+            apart = distance + np.abs(bright.truth["mh_mw"] - mh) / 3 + np.abs(bright.truth["ebv"] - ebv)
+            k = int(np.argmin(apart))
             flux = bright.observed.phot[k]
-            left.plot(wave_aa, flux / flux.mean(), color=color, lw=0.8)
-    left.set(xlabel="wavelength [Å]", ylabel="f$_λ$ / mean", title="3 Gyr (blue) and 10 Gyr (red)")
+            age, metal, dust = (float(bright.truth[name][k]) for name in CATALOGUE_QUANTITIES)
+            words = f"{10 ** (age - 9):.1f} Gyr, [M/H] {metal:+.1f}, E(B−V) {dust:.2f}"
+            left.plot(wave_aa, flux / flux.mean(), style, color=color, lw=0.9, label=words)
+    left.set(xlabel="wavelength [Å]", ylabel="f$_λ$ / mean", title="a younger and an old age")
+    left.legend(fontsize=7)
     for magnitude in (16.0, 18.0, 20.0, 22.0):
         sample = catalogue_networks.draw_catalogue_sample(source, 2000, [magnitude], seed)
         k = int(np.argmin(np.abs(sample.truth["lg_age"] - 10.0) + sample.truth["ebv"]))
         flux, error = sample.observed.phot[k], sample.observed.phot_error[k]
-        right.errorbar(wave_aa, flux, error, label=f"{magnitude:g} mag", lw=0.8)
-    right.set(xlabel="wavelength [Å]", ylabel="f$_λ$ / median", title="old populations at several magnitudes")
+        right.errorbar(wave_aa, flux, error, fmt=".-", ms=3, label=f"{magnitude:g} mag", lw=0.8)
+    right.set(xlabel="wavelength [Å]", ylabel="f$_λ$ / median", title="an old population at several magnitudes")
     right.legend()
     return figure
 
 
-def plot_predicted_ages(sample: CatalogueSample, found: F64, title: str) -> Figure:
+def plot_predicted_ages(truth: F64, found: F64, title: str) -> Figure:
     """Figure 3: predicted against true log age, medians and scatter in bins, errors in three classes of age."""
     figure = Figure(figsize=(5.6, 5.4), layout="constrained")
     axes = figure.subplots()
-    truth = sample.truth["lg_age"].astype(float)
     low, high = float(truth.min()), float(truth.max())
     axes.hexbin(truth, found, gridsize=60, bins="log", extent=(low, high, low, high), mincnt=1, cmap="Greys")
     edges = np.linspace(low, high, 13)
@@ -80,11 +90,13 @@ def plot_predicted_ages(sample: CatalogueSample, found: F64, title: str) -> Figu
     for a, b in pairwise(AGE_CLASS_EDGES):
         error = (found - truth)[(truth >= a) & (truth < b)]
         if error.size:
-            lines.append(f"{a:g} to {b:g}: μ {error.mean():+.2f}, σ {error.std():.2f}")
+            words = f"below {b:g}" if a == AGE_CLASS_EDGES[0] else f"{a:g} to {b:g}"
+            words = f"above {a:g}" if b == AGE_CLASS_EDGES[-1] else words
+            lines.append(f"{words}: μ {error.mean():+.2f}, σ {error.std():.2f}".replace("-", "−"))
     axes.text(0.03, 0.97, "\n".join(lines), transform=axes.transAxes, va="top", fontsize=8)
     error = found - truth
     axes.set(xlabel=f"true {AXIS_WORDS['lg_age']}", ylabel="predicted", xlim=(low, high), ylim=(low, high))
-    axes.set_title(f"{title}: μ {error.mean():+.3f}, σ {error.std():.3f}", size=10)
+    axes.set_title(f"{title}: μ {error.mean():+.3f}, σ {error.std():.3f}".replace("-", "−"), size=10)
     return figure
 
 
@@ -95,7 +107,7 @@ def plot_errors_by_snr(tables: Mapping[str, Mapping[str, Any]]) -> Figure:
     for axes, (key, title) in zip(figure.subplots(1, 3), words, strict=True):
         for (network, rows), style in zip(tables.items(), ("-", "--"), strict=False):
             snr = [convert_magnitude_to_snr(float(m)) for m in rows]
-            for name in CATALOGUE_QUANTITIES:
+            for name in (k for k in AXIS_WORDS if k in next(iter(rows.values()))):
                 values = [row[name][key] for row in rows.values()]
                 axes.plot(
                     snr,
@@ -112,11 +124,15 @@ def plot_errors_by_snr(tables: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def plot_catalogue_figures(
-    source: PreparedPrior, sample: CatalogueSample, found: Mapping[str, F64], tables: Mapping[str, Mapping[str, Any]]
+    source: PreparedPrior,
+    sample: CatalogueSample,
+    found: Mapping[str, F64],
+    tables: Mapping[str, Mapping[str, Any]],
+    age: str = "lg_age",
 ) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of all four; ``found`` are the log ages of ``sample`` by each network."""
+    """Name and figure of all four; ``found`` are the log ages of ``sample`` by each network, ``age`` which they are."""
     yield "fig01-libraries", plot_library_grids(source)
     yield "fig02-seds", plot_example_seds(source)
     for name, ages in found.items():
-        yield f"fig03-ages-{name}", plot_predicted_ages(sample, ages, name)
+        yield f"fig03-ages-{name}", plot_predicted_ages(sample.truth[age].astype(float), ages, name)
     yield "fig04-errors", plot_errors_by_snr(tables)

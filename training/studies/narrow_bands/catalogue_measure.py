@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from napari_sfh.types import F64
 #: Magnitudes at which objects are observed, and that of 5 sigma.
 CATALOGUE_MAGNITUDES: tuple[float, ...] = (16.0, 17.0, 18.0, 19.0, 20.0, 21.0, 22.0)
 DEPTH_MAG = 22.3
+#: Edges in log age of the classes whose errors figure 3 states (ours: its own are lost).
+AGE_CLASS_EDGES: tuple[float, ...] = (0.0, 8.5, 9.5, 12.0)
 #: Errors beyond which an answer is an outlier.
 OUTLIERS = {"lg_age": 0.5, "mh_mw": 0.5, "ebv": 0.2}
 
@@ -101,3 +104,30 @@ def summarise_catalogue_errors(name: str, found: F64, truth: NDArray[np.floating
         "outliers": float(np.mean(np.abs(error) > OUTLIERS.get(name, 0.5))),
         "spread": float(np.std(truth)),
     }
+
+
+def measure_age_classes(found: F64, truth: NDArray[np.floating]) -> dict[str, Any]:
+    """Errors of log age over all magnitudes, whole and by class; and the slope of the answers of the oldest class.
+
+    Parameters
+    ----------
+    found, truth : array (N,)
+        log10 yr.
+
+    Returns
+    -------
+    dict
+        ``all`` and each class (``8.5-9.5``): mean error, std and number; ``slope_of_old``: of a straight line through
+        the answers of the oldest class against their truth, 1 where they follow it.
+    """
+    age = np.asarray(truth, float)
+    rows = {f"{lo:g}-{hi:g}": (age >= lo) & (age < hi) for lo, hi in pairwise(AGE_CLASS_EDGES)}
+    error = found - age
+    out: dict[str, Any] = {
+        name: {"n": int(mine.sum()), "mean": float(error[mine].mean()), "std": float(error[mine].std())}
+        for name, mine in {"all": np.ones(age.size, bool), **rows}.items()
+        if mine.any()
+    }
+    old = list(rows.values())[-1]
+    out["slope_of_old"] = float(np.polyfit(age[old], found[old], 1)[0]) if old.sum() > 2 else None
+    return out

@@ -58,7 +58,7 @@ class CatalogueSample:
     """N objects as the paper's networks read them, and the truth."""
 
     flux: F32  # (N, B) f_nu over its median
-    truth: Mapping[str, F32]  # of `CATALOGUE_QUANTITIES`
+    truth: Mapping[str, F32]  # of `CATALOGUE_QUANTITIES` and the light-weighted age
     observed: Observation
 
 
@@ -81,7 +81,7 @@ def draw_catalogue_sample(source: PreparedPrior, n: int, magnitudes: Sequence[fl
         chosen = Dist("choice", snr, min(snr), max(snr), (1.0,) * len(snr))
     at = replace(source, config=observe_at_snr(source.config, chosen))
     data, labels, _ = simulate_objects(at, np.random.default_rng([seed, 72]), n)
-    truth = {name: np.asarray(labels.quantity(name), np.float32) for name in CATALOGUE_QUANTITIES}
+    truth = {name: np.asarray(labels.quantity(name), np.float32) for name in (*CATALOGUE_QUANTITIES, "lg_age_lw")}
     return CatalogueSample(convert_to_f_nu(data), truth, data)
 
 
@@ -101,7 +101,7 @@ def fit_paper_networks(sample: CatalogueSample, settings: PaperNetworkSettings) 
         name: train_regressor(
             JpasMlp, sample.flux[rest], y[rest], (sample.flux[held], y[held]), replace(settings.fit, seed=settings.seed)
         )
-        for name, y in sample.truth.items()
+        for name, y in ((k, sample.truth[k]) for k in CATALOGUE_QUANTITIES)
     }
 
 

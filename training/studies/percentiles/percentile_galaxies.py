@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.physics.formation import FORMATION_PERCENTS, FORMED_FRACTIONS, compute_formation_times
+from napari_sfh.physics.lsf import FWHM_PER_SIGMA, broaden_spectra, extra_sigma
+from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.training.libraries.age_grid import interpolation_matrix
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.prior.star_formation import SFH_FAMILIES
@@ -23,6 +25,8 @@ from napari_sfh.types import F32, F64
 
 #: Age of the Universe in Gyr, and the steps of cosmic time.
 MAX_AGE_GYR, STEPS = 13.47, 1000
+#: Range of the library, and that of the SDSS stacks with the dispersion to which the thesis brings them (section 4.3).
+THESIS_RANGE_AA, STACK_RANGE_AA, STACK_SIGMA_KMS = (3540.0, 7410.0), (4023.0, 6000.0), 320.0
 #: Metallicities of every history, dex.
 MH_VALUES: F64 = np.linspace(-2.3, 0.4, 15)
 #: Names of the labels.
@@ -72,7 +76,11 @@ def reconstruct_from_percentiles(galaxies: PercentileGalaxies, times_gyr: NDArra
 
 
 def make_percentile_galaxies(
-    library: SspLibrary, n_histories: int, seed: int, range_aa: tuple[float, float] = (3540.0, 7410.0)
+    library: SspLibrary,
+    n_histories: int,
+    seed: int,
+    range_aa: tuple[float, float] = THESIS_RANGE_AA,
+    sigma_kms: float = 0.0,
 ) -> PercentileGalaxies:
     """Draw histories and prepare a library for them.
 
@@ -84,6 +92,8 @@ def make_percentile_galaxies(
     seed : int
     range_aa : (float, float)
         Of the spectra, in air.
+    sigma_kms : float
+        Dispersion to which they are broadened from the library's resolution; 0 leaves them at that.
     """
     rng = np.random.default_rng([seed, 51])
     edges = np.linspace(0.0, MAX_AGE_GYR, STEPS + 1)  # lookback time
@@ -93,7 +103,13 @@ def make_percentile_galaxies(
     ages = interpolation_matrix(library.age_gyr, 0.5 * (edges[1:] + edges[:-1]))
     kept = (library.wave_aa >= range_aa[0]) & (library.wave_aa <= range_aa[1])
     metals = interpolation_matrix(library.mh, MH_VALUES)
-    light = np.einsum("mz,ztn->mtn", metals, library.spectrum[..., kept], optimize=True)
+    spectrum = library.spectrum[..., kept]
+    if sigma_kms > 0:
+        wave_aa = library.wave_aa[kept]
+        own = np.nan_to_num(library.fwhm_aa[kept]) / FWHM_PER_SIGMA
+        extra, _ = extra_sigma(own, sigma_kms / C_KMS * wave_aa)
+        spectrum = broaden_spectra(spectrum, wave_aa, extra)
+    light = np.einsum("mz,ztn->mtn", metals, spectrum, optimize=True)
     weights = np.maximum(formed[:, :-1] - formed[:, 1:], 0.0) @ ages
     return PercentileGalaxies(
         weights=weights.astype(np.float32),

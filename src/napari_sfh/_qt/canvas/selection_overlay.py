@@ -168,5 +168,4 @@ class SelectionMarks:
     def release(self) -> None:
         """Take the overlay out of the viewer."""
         self.overlay.visible = False
-        if self._viewer.scene.overlays.get(SELECTION_OVERLAY) is self.overlay:
-            self._viewer.scene.overlays.pop(SELECTION_OVERLAY)
+        self._viewer.scene.overlays.pop(SELECTION_OVERLAY, None)

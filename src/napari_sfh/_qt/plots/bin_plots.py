@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QMenu
+from qtpy.QtWidgets import QMenu
 
 from napari_sfh._qt.plots.band_plot import BandPlot
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
@@ -19,6 +19,8 @@ from napari_sfh._qt.plots.plot_items import (
     BandCurves,
     PanelViewBox,
     add_action,
+    copy_picture,
+    copy_text,
     histogram_corners,
     make_bare_plot,
     make_label_style,
@@ -160,15 +162,12 @@ class BinPlots(pg.GraphicsLayoutWidget):
 
     def copy_picture(self) -> None:
         """Put what is shown on the clipboard."""
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setPixmap(self.grab())
+        copy_picture(self)
 
     def copy_numbers(self, name: str) -> None:
         """Put a panel's curves on the clipboard as tab-separated columns."""
-        clipboard = QApplication.clipboard()
-        if clipboard is not None and self._views:
-            clipboard.setText(format_panel_numbers(self._views, name, self.kind))
+        if self._views:
+            copy_text(format_panel_numbers(self._views, name, self.kind))
 
     def release(self) -> None:
         """Empty the scene before Python ends: items whose plots have gone print tracebacks."""

@@ -125,6 +125,11 @@ class Tool:
         return getattr(self.container, "native", self.container)
 
     @property
+    def working(self) -> bool:
+        """True while something is on its way that the tool has begun by itself: `Explorer.wait` waits for it."""
+        return False
+
+    @property
     def unfolded(self) -> bool:
         """True while the section is open."""
         return self.section is not None and self.section.expanded
@@ -227,6 +232,11 @@ class Toolbox:
 
     def __getitem__(self, name: str) -> Any:
         return self._tools[name]
+
+    @property
+    def working(self) -> bool:
+        """Whether one of them is."""
+        return any(tool.working for tool in self)
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """All keys.

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
+from napari_sfh.analysis.posteriors import DEFAULT_QUANTITIES, PosteriorDraws, collect_draws
 from napari_sfh.analysis.refinement.refining import RefinedPosterior, RefinementSettings, refine_posterior
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
@@ -59,6 +60,27 @@ def refine_result_bins(
     bundle = load_result_bundle(result)
     for bin_id in bin_ids:
         yield RefinedBin(bin_id, refine_posterior(result.data, bin_id - 1, bundle, settings, progress, cancel))
+
+
+def draw_refined_posterior(
+    result: Result,
+    bin_id: int,
+    names: Sequence[str] = DEFAULT_QUANTITIES,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> PosteriorDraws:
+    """Draws by likelihood of chosen quantities of a bin (1..N), as `posteriors.draw_bin_posterior` makes the network's.
+
+    Raises
+    ------
+    SfhInputError
+        As `refine_result_bins`.
+    """
+    (one,) = refine_result_bins(result, [bin_id], None, progress, cancel)
+    check = one.posterior.check
+    words = "the model contradicts the data" if check.contradicts else "the model could have made the data"
+    met = "" if one.posterior.has_converged else ", the chains have not met"
+    return PosteriorDraws(bin_id, collect_draws(one.posterior.draws, names), note=f"by likelihood: {words}{met}")
 
 
 def build_refinement_table(result: Result, refined: Sequence[RefinedBin]) -> Table:

@@ -111,7 +111,8 @@ def _read_sample(reader: ImageReader, shape: tuple[int, int, int]) -> NDArray[An
     """Some channels (k, ny, nx), and where the pixels can be reached singly a spectrum laid over the first of them."""
     sample = np.stack([reader[k : k + 1][0] for k in _probed_channels(shape)])
     if reader.is_plain:
-        spectrum = reader.read_spectrum(shape[0], shape[1] // 2, shape[2] // 2).astype(sample.dtype)
+        middle = shape[1] // 2 * shape[2] + shape[2] // 2
+        spectrum = reader.read_columns(shape[0], middle, 1)[:, 0].astype(sample.dtype)
         extra = np.full((-(-spectrum.size // sample[0].size), *sample.shape[1:]), np.nan, dtype=sample.dtype)
         extra.ravel()[: spectrum.size] = spectrum
         return np.concatenate([sample, extra])
