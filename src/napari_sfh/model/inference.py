@@ -25,6 +25,7 @@ from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import (
     Features,
     check_observation,
+    compute_arcsinh,
     encode_band_fluxes,
     encode_observation,
     encoded_value_error,
@@ -394,7 +395,7 @@ def compute_ood_statistics(
     mass, mh = out["mass_frac"], out["mh"].contiguous()
     flux, phot = tables.reconstruct(mass, mh, tau_ism, tau_bc, slope_from_ebv(ebv, tau_ism))
     if flux.shape[1]:
-        value, good = torch.asinh(flux - 1.0), spectrum[:, 1] > 0.5
+        value, good = compute_arcsinh(flux - 1.0), spectrum[:, 1] > 0.5
         error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
         chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
         signs[:, 2] = torch.log10(chi2)
