@@ -105,7 +105,7 @@ def remove_spikes(
     members = BinMembers.of(bins, light)
     flux, variance, good = spectra.flux.copy(), spectra.variance.copy(), spectra.good.copy()
     lost = 0
-    for k in channels:
+    for k in map(int, channels):
         rows = np.flatnonzero(spikes[:, k])
         block = cube.read(first + k - 1, first + k + 2)
         carriers = _find_carriers(block[0], block[2], members.row, rows)
