@@ -42,6 +42,7 @@ from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.observation import describe_excess, make_observation, mask_gas_lines
 from napari_sfh.prep.redshift import estimate_redshift
 from napari_sfh.prep.rest_frame import reduced_chi2
+from napari_sfh.prep.spikes import remove_spikes
 from napari_sfh.types import (
     F32,
     I32,
@@ -278,13 +279,14 @@ def prepare_observation(
     grid = instrument.grid
     channels = spectra.find_channel_range(inputs.cube, redshift, grid)
     summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, galaxy.spaxels.signal, progress, cancel)
+    summed, spike_notes = remove_spikes(summed, inputs.cube, bins, channels.start, galaxy.spaxels.signal, redshift)
     summed, channel_notes = mask_bad_channels(summed, redshift)
     checks = check_errors(summed)
     summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
     stars = check_against_templates(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
-    notes = (*checks, *stars, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
+    notes = (*checks, *stars, *spike_notes, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
     rest = run_in_background(
         lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
         f"rest frame and {grid.sigma_kms:g} km/s",

@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.bundle_header import BUNDLE_FILE
-from napari_sfh.io.atomic import write_text_atomically
+from napari_sfh.io.atomic import write_atomically, write_text_atomically
 from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
@@ -392,10 +392,9 @@ def _obtain_flow(
 
 
 def _save_state(model: SfhModel, path: Path, material: TrainingData) -> None:
-    partial = path.with_name(path.name + ".part")
     state = model.state_dict()
-    torch.save({**state, _SEAL: provenance.make_seal(state, str(material.facts["data_sha256"]))}, partial)
-    partial.replace(path)
+    with write_atomically(path) as part:
+        torch.save({**state, _SEAL: provenance.make_seal(state, str(material.facts["data_sha256"]))}, part)
 
 
 def _load_state(path: Path, recipe: Recipe, material: TrainingData, fitted: tuple[str, ...]) -> SfhModel:

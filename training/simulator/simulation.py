@@ -282,10 +282,17 @@ def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Pa
     path = shard_path(folder, index)
     try:
         with write_atomically(path) as part:
-            save_file(columns, part, metadata={"key": key, "index": str(index), "entry": json.dumps(entry)})
-    except (SfhInputError, ComputeError, SafetensorError) as err:
-        raise ComputeError(f"the shard is not written ({err}); run again, finished shards are kept") from err
+            _save_columns(columns, part, {"key": key, "index": str(index), "entry": json.dumps(entry)})
+    except ComputeError as err:
+        raise ComputeError(f"{err}; run again with the same --output: finished shards are kept") from err
     return entry
+
+
+def _save_columns(columns: Mapping[str, np.ndarray], path: Path, metadata: dict[str, str]) -> None:
+    try:
+        save_file(dict(columns), path, metadata=metadata)
+    except SafetensorError as err:  # its only way to say that the disk is full
+        raise OSError(str(err)) from err
 
 
 def _read_finished_entry(path: Path, key: str, n: int) -> dict[str, Any] | None:
