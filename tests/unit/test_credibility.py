@@ -28,6 +28,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.inference import draw_posterior_samples, draw_predicted_spectra
 from napari_sfh.model.prior_summary import (
     GaussianMixtureDensity,
     load_prior_summary,
@@ -247,3 +248,33 @@ def test_resampled_draws_follow_the_other_prior_or_are_refused():
     far = reweight_posterior(drawn.values, flat, {"mh_mw": NormalPrior(1.5, 0.05)})
     with pytest.raises(SfhInputError, match="draws"):
         resample_posterior(far, drawn, ["mh_mw"])
+
+
+def test_a_continuum_is_contradicted_only_where_the_draws_contradict_it_too():
+    data, _ = make_toy_data(3, seed=2, snr=80.0)
+    wave = data.instrument.wave_aa
+    point = data.flux * (1 + 0.3 * np.sin(wave / 300.0))
+    prediction = prediction_of(3)
+    draws = {0: [0.0] * 32, 1: [0.3] * 32, 2: [0.3] * 16 + [0.0] * 16}  # how far off each draw is
+
+    def draw_spectra(part, n):
+        assert (part.n_bins, n) == (3, 32)
+        off = np.array([draws[i] for i in range(3)])[..., None]
+        return (data.flux[:, None] * (1 + off * np.sin(wave / 300.0))).astype(np.float32)
+
+    def flagged(*more):
+        flag = derive_credibility_flags(data, prediction, {}, point.astype(np.float32), *more)
+        return ((flag & int(Flag.CONTINUUM)) > 0).tolist()
+
+    assert flagged() == [True, True, True]
+    assert flagged(draw_spectra) == [False, True, False]
+
+
+def test_spectra_of_draws_are_those_of_their_histories(tmp_path):
+    bundle = load_bundle(write_toy_bundle(tmp_path / "w.safetensors"))
+    data, _ = make_toy_data(2, seed=2)
+    spectra = draw_predicted_spectra(data, bundle, 8)
+    made = draw_posterior_samples(data, bundle, 8)
+    one = {k: made[k][1, 3:4] for k in ("mass_frac", "mh", "tau_ism", "tau_bc", "slope")}
+    assert spectra.shape == (2, 8, data.instrument.n_wave)
+    np.testing.assert_allclose(spectra[1, 3], bundle.basis.reconstruct(**one)[0][0], rtol=1e-3)
