@@ -105,9 +105,9 @@ class BinPlots(pg.GraphicsLayoutWidget):
             plot.setVisible(name in shown)
         used_columns = {PLACES[name][1] for name in shown}
         for column, stretch in enumerate(STRETCH):
-            used = column in used_columns
-            self.ci.layout.setColumnStretchFactor(column, stretch if used else 0)
-            self.ci.layout.setColumnMinimumWidth(column, LEAST_PX[column] if used else 0)
+            in_use = column in used_columns
+            self.ci.layout.setColumnStretchFactor(column, stretch if in_use else 0)
+            self.ci.layout.setColumnMinimumWidth(column, LEAST_PX[column] if in_use else 0)
         for name in shown:
             row, column, rows, columns = PLACES[name]
             self.ci.addItem(self._plots[name], row, column, rows, columns)
