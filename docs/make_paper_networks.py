@@ -18,15 +18,15 @@ EPOCHS = (1, 2, 5, 10, 20, 40, 60, 80, 100)
 
 HEAD = """# The paper's networks (`galceran2026`, `four_branch`)
 
-Made by `python docs/make_paper_networks.py` from `docs/report/` and the weights. The architectures and the recipe of Galceran et
-al. (2026), and of its first version, on their prior, for comparison with `phangs` and `wide`:
+Made by `python docs/make_paper_networks.py` from `docs/report/` and the weights. The architectures and the recipe of
+Galceran et al. (2026), and of its first version, on their prior, for comparison with `phangs` and `wide`:
 
     napari-sfh run GALAXY_DIR --model galceran2026 --output out.fits
-    napari-sfh-train train --config galceran2026 --output run               # stops by the recipe's own rule; --resume goes on
-    napari-sfh-train train --config galceran2026 --resume --epochs N --output run     # ends it with the best of N epochs
+    napari-sfh-train train --config galceran2026 --output run           # to its own stop; --resume goes on
+    napari-sfh-train train --config galceran2026 --resume --epochs N --output run   # ends it with the best of N epochs
 
-Both read values only: no masks, no errors. Pixels and bands that are missing are filled, and they were never trained without
-them; `phangs` and `wide` were. For maps of real galaxies take those.
+Both read values only: no masks, no errors. Pixels and bands that are missing are filled, and they were never trained
+without them; `phangs` and `wide` were. For maps of real galaxies take those.
 """
 
 
@@ -44,16 +44,17 @@ def describe_run(name: str, what: str) -> list[str]:
     machine, seconds = training["machine"], training["seconds"]
     fit = training["recipe"]["fit"]
     told = [k for k in EPOCHS if k <= len(rows)] + [len(rows)]
-    note = f" {training['note']}." if "note" in training else ""
+    note = training.get("note", "")
+    note = f" {note[:1].upper()}{note[1:]}." if note else ""
     return [
         "",
         f"## `{name}`: {what}",
         "",
-        f"**It did not reach its own stop** (250 epochs, or {fit['stop_epochs']} without gain): {len(rows)} epochs, the best of them "
-        f"{best + 1}. The learning rate fell to zero over the last five, in which the loss fell most: an ending, not a plateau. "
-        f"{training['n']} spectra, seed {training['seed']}, data sha256 `{training['data_sha256'][:12]}`; network "
-        f"{seconds['network']:.0f} s, flow {seconds['posterior']:.0f} s, calibration {seconds['calibration']:.0f} s on "
-        f"{machine['device']} / {machine['processor']}.{note}",
+        f"**It did not reach its own stop** (250 epochs, or {fit['stop_epochs']} without gain): {len(rows)} epochs, "
+        f"the best of them {best + 1}. {training['n']} spectra, seed {training['seed']}, data sha256 "
+        f"`{training['data_sha256'][:12]}`; network {seconds['network']:.0f} s, flow {seconds['posterior']:.0f} s, "
+        f"calibration {seconds['calibration']:.0f} s on {machine['device']} / {machine['processor']}.{note} "
+        "The learning rate fell to zero over the last five epochs: an ending, not a plateau.",
         "",
         f"| epoch | {' | '.join(str(k) for k in told)} |",
         "|---" * (len(told) + 1) + "|",
