@@ -33,7 +33,8 @@ from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
 
 #: Share of a bin's spaxels that a mosaic must cover for the bin's flux to count.
 MIN_COVERAGE: float = 0.9
-_MIN_KERNEL = 0.5
+#: Share of the matching kernel that must lie on good pixels: beside a gap in a nucleus half of it is 35 % too faint.
+_MIN_KERNEL = 0.9
 _STRIP_PIXELS = 6_000_000  # mosaic pixels worked on at once
 
 
