@@ -25,6 +25,7 @@ from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import (
     Features,
     check_observation,
+    compute_arcsinh,
     encode_band_fluxes,
     encode_observation,
     encoded_value_error,
@@ -260,6 +261,18 @@ def draw_posterior_samples(
 def draw_predicted_spectra(data: Observation, bundle: Bundle, n: int = 32) -> F32:
     """Spectra (N, n, W) of draws of the posterior, in the unit of ``data.flux``: for a few bins, on the CPU.
 
+    Parameters
+    ----------
+    data : Observation
+        N bins.
+    bundle : Bundle
+    n : int
+        Draws.
+
+    Returns
+    -------
+    array (N, n, W)
+
     Raises
     ------
     SfhInputError
@@ -394,7 +407,7 @@ def compute_ood_statistics(
     mass, mh = out["mass_frac"], out["mh"].contiguous()
     flux, phot = tables.reconstruct(mass, mh, tau_ism, tau_bc, slope_from_ebv(ebv, tau_ism))
     if flux.shape[1]:
-        value, good = torch.asinh(flux - 1.0), spectrum[:, 1] > 0.5
+        value, good = compute_arcsinh(flux - 1.0), spectrum[:, 1] > 0.5
         error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
         chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
         signs[:, 2] = torch.log10(chi2)

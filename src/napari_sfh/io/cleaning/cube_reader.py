@@ -132,7 +132,7 @@ class SlabReader:
     @property
     def reads_columns(self) -> bool:
         """Whether single spectra can be read from the file: its flux lies there as it is, and no mask beside it."""
-        return self.flux.is_plain and not self.masks
+        return self.flux.is_plain and not self.masks and not self.falling
 
     def read_columns(self, first: int, count: int) -> NDArray[np.float32]:
         """Spectra (n_channels, count) as stored, of spaxels counted along the rows."""
