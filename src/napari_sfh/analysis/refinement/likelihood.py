@@ -2,9 +2,9 @@
 
 Spectrum: pixels off the gas lines. data = model (1 + sum_k c_k P_k), with Legendre polynomials P_k and normal c_k, so
 that a wrong flux calibration costs little; the integral over the c_k is exact, as they enter linearly. The errors are
-those that came with the data times a factor that is sampled. Neighbouring pixels are not independent, since prep has
-broadened the spectra and templates (`TEMPLATE_FLOOR`) err over several pixels. Errors of white noise that was smoothed stay those before
-the smoothing, so that chi2 of P pixels is P over the correlation length of the residuals: that many count.
+those that came with the data, and `TEMPLATE_FLOOR` of the flux, times a factor that is sampled. Neighbouring pixels are
+not independent, since prep has broadened the spectra. Errors of white noise that was smoothed stay those before the
+smoothing, so that chi2 of P pixels is P over the correlation length of the residuals: that many count.
 
 Bands: their own errors, `BAND_FLOOR` of the flux, and `BAND_OFFSET` common to all bands, as apertures differ.
 """
