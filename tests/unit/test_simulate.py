@@ -183,7 +183,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ComputeError, match="choose another folder"):
+    with pytest.raises(SfhInputError, match="cannot be made"):
         make(tmp_path / "file" / "set")
 
 

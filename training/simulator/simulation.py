@@ -28,7 +28,7 @@ import napari_sfh
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
-from napari_sfh.io.atomic import write_atomically, write_text_atomically
+from napari_sfh.io.atomic import ensure_folder, write_atomically, write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import PriorConfig
@@ -194,7 +194,23 @@ def _simulate_library_share(
 def draw_noiseless_objects(
     config: PriorConfig, model: forward_model.ForwardModel, rng: np.random.Generator, n: int
 ) -> tuple[forward_model.NoiselessObjects, Bool]:
-    """``n`` objects of a prior with one library, and which of them other cameras see (N,)."""
+    """Objects of a prior with one library, before noise.
+
+    Parameters
+    ----------
+    config : PriorConfig
+    model : ForwardModel
+        Of the library.
+    rng : numpy.random.Generator
+    n : int
+        N.
+
+    Returns
+    -------
+    clean : NoiselessObjects
+    substituted : bool array (N,)
+        Objects whose bands another camera sees.
+    """
     grid = model.instrument.spectrum
     sigma_kms = grid.sigma_kms if grid else 0.0
     youngest_gyr = config.youngest_gyr.get(str(model.templates.provenance["name"]), 0.0)
@@ -371,10 +387,7 @@ def simulate_set(
 
 
 def _prepare_folder(folder: Path, key: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as err:
-        raise ComputeError(f"--output {folder}: cannot be written ({err.strerror}); choose another folder") from err
+    ensure_folder(folder)
     if (folder / MANIFEST).is_file() and read_manifest(folder).get("key") != key:
         raise SfhInputError(
             f"--output {folder}: holds another set (prior, library, instrument, seed, device or version differ); "

@@ -158,6 +158,17 @@ def reweight_draws(
 ) -> ReweightedPosterior:
     """Draws of a bin of a result under another prior, see `reweight_bin_posterior`.
 
+    Parameters
+    ----------
+    result : Result
+    drawn : PosteriorDraws
+    wanted : mapping of str to prior
+        By quantity.
+
+    Returns
+    -------
+    ReweightedPosterior
+
     Raises
     ------
     SfhInputError
@@ -173,6 +184,17 @@ def reweight_draws(
 
 def resample_posterior(made: ReweightedPosterior, drawn: PosteriorDraws, names: Sequence[str]) -> PosteriorDraws:
     """Draws of equal weight under the other prior, of some quantities.
+
+    Parameters
+    ----------
+    made : ReweightedPosterior
+    drawn : PosteriorDraws
+    names : sequence of str
+        Quantities.
+
+    Returns
+    -------
+    PosteriorDraws
 
     Raises
     ------

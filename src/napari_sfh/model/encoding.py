@@ -214,7 +214,16 @@ def _encode_spectrum(data: Observation, settings: FeatureSettings) -> torch.Tens
 
 
 def compute_arcsinh(x: torch.Tensor) -> torch.Tensor:
-    """Inverse hyperbolic sine, from operations that are vectorised on a processor, which `torch.asinh` is not."""
+    """Inverse hyperbolic sine, from operations that are vectorised on a processor, which `torch.asinh` is not.
+
+    Parameters
+    ----------
+    x : tensor (...)
+
+    Returns
+    -------
+    tensor (...)
+    """
     size = x.abs()
     # ln(|x| + sqrt(1 + x^2)), with sqrt(1 + x^2) - 1 = |x| (|x| / (1 + sqrt(1 + x^2))): exact near 0, finite far out.
     return torch.copysign(torch.log1p(size + size * (size / (torch.sqrt(size * size + 1.0) + 1.0))), x)

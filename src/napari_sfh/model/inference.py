@@ -261,6 +261,18 @@ def draw_posterior_samples(
 def draw_predicted_spectra(data: Observation, bundle: Bundle, n: int = 32) -> F32:
     """Spectra (N, n, W) of draws of the posterior, in the unit of ``data.flux``: for a few bins, on the CPU.
 
+    Parameters
+    ----------
+    data : Observation
+        N bins.
+    bundle : Bundle
+    n : int
+        Draws.
+
+    Returns
+    -------
+    array (N, n, W)
+
     Raises
     ------
     SfhInputError

@@ -169,7 +169,20 @@ def extract_bin_spectra(
 
 
 def sum_block(members: BinMembers, flux: F32, variance: F32 | None, good: Bool) -> tuple[F32, F32, Bool]:
-    """Sum one block (channels, ny, nx) per bin: flux, variance, good, each (N, channels)."""
+    """Sum one block of channels over the spaxels of each bin.
+
+    Parameters
+    ----------
+    members : BinMembers
+        N bins.
+    flux : array (n, ny, nx)
+    variance : array (n, ny, nx), or None
+    good : bool array (n, ny, nx)
+
+    Returns
+    -------
+    flux, variance, good : array (N, n)
+    """
     shape = flux.shape[0], members.matrix.shape[0]
     out_flux, out_variance = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     out_good = np.ones(shape, dtype=bool)

@@ -64,7 +64,18 @@ def find_spikes(spectra: BinSpectra, redshift: float) -> Bool:
 
 
 def measure_local_scatter(step: F64) -> F64:
-    """Robust scatter of each bin's steps (N, n) in pieces of 100 channels, as an array like ``step``."""
+    """Robust scatter of each bin's steps in pieces of 100 channels.
+
+    Parameters
+    ----------
+    step : array (N, n)
+        NaN where unusable.
+
+    Returns
+    -------
+    array (N, n)
+        In the unit of ``step``.
+    """
     out = np.empty_like(step)
     for lo in range(0, step.shape[1], 100):
         part = slice(lo, lo + 100)

@@ -71,6 +71,20 @@ def draw_refined_posterior(
 ) -> PosteriorDraws:
     """Draws by likelihood of chosen quantities of a bin (1..N), as `posteriors.draw_bin_posterior` makes the network's.
 
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1 to N.
+    names : sequence of str
+        Quantities.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    PosteriorDraws
+
     Raises
     ------
     SfhInputError
@@ -84,7 +98,17 @@ def draw_refined_posterior(
 
 
 def build_refinement_table(result: Result, refined: Sequence[RefinedBin]) -> Table:
-    """One row a bin: median, 16 and 84 % of each quantity, by network and by likelihood (``_FIT``), and the check."""
+    """One row a bin: median, 16 and 84 % of each quantity, by network and by likelihood (``_FIT``), and the check.
+
+    Parameters
+    ----------
+    result : Result
+    refined : sequence of RefinedBin
+
+    Returns
+    -------
+    Table
+    """
     return Table([_make_row(result, one) for one in refined])
 
 
@@ -101,7 +125,17 @@ def _make_row(result: Result, one: RefinedBin) -> dict[str, float]:
 
 
 def describe_refinement(result: Result, one: RefinedBin) -> str:
-    """What changed, in one line."""
+    """What changed, in one line.
+
+    Parameters
+    ----------
+    result : Result
+    one : RefinedBin
+
+    Returns
+    -------
+    str
+    """
     parts = []
     for name in REFINED_QUANTITIES[:4]:
         before, after = result.prediction.quantiles[name][one.bin_id - 1], one.posterior.quantiles[name]
