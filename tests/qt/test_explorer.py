@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QLabel
 from smooth_result import make_result
 
 from conftest import bin_world, click, native_canvas, open_explorer, screen_point, watch_orientation, window
@@ -81,7 +81,8 @@ def test_clicks_keys_and_maps(qtbot: Any, dock: Any, result: Result) -> None:
     assert y[::2] == pytest.approx(result.prediction.mass_frac[10])
 
     assert set(directions) == {("up", "left")}, "the first picture is not the other way up"
-    assert viewer.help == interaction.HINTS["map"]
+    said = [label.text() for label in window(viewer).statusBar().findChildren(QLabel)]
+    assert interaction.HINTS["map"] in said
 
     click(viewer, session, 7, shift=True)
     assert session.shown == (11, 7)

@@ -80,7 +80,7 @@ class CanvasInteraction:
         self._world: NDArray[np.float64] | None = None
         self._framing = False
         viewer.events.mouse_over_canvas.connect(self._left)
-        viewer.events.help.connect(self._say_hint)
+        viewer.events.help.connect(self._say_hint, position="last")  # after napari's status bar
         viewer.events.reset_view.connect(self._frame)
 
     def glyph_steps(self) -> list[Callable[[], None]]:
