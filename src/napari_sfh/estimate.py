@@ -34,7 +34,7 @@ from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.prior_summary import load_prior_quantiles
-from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
+from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra
@@ -58,6 +58,7 @@ class EstimateConfig:
     redshift: float | None = None  # of all objects
     redshift_column: str = ""
     ebv_mw: float = 0.0  # Milky Way E(B-V) of all objects, mag
+    calibration_error: float = CATALOGUE_CALIBRATION_ERROR  # of bands, a share of the flux, beyond the stated errors
     sigma_kms: float | None = None  # stellar dispersion of spectra
     medium: Medium = "auto"
     device: str = "auto"
@@ -75,6 +76,8 @@ class EstimateConfig:
             raise SfhInputError(f"--sigma {self.sigma_kms}: must lie in 0-1000 km/s")
         if not 0 <= self.ebv_mw <= 5:
             raise SfhInputError(f"--ebv-mw {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
+        if not 0 <= self.calibration_error < 1:
+            raise SfhInputError(f"--calibration-error {self.calibration_error}: a share of the flux, 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,7 @@ def _observe_rows(
         ebv_mw=config.ebv_mw,
         pivot_aa=pivot,
         keep_negative=bundle.features.band_scale == "asinh",
+        calibration_error=config.calibration_error,
     )
 
 
