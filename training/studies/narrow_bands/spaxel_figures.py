@@ -28,9 +28,11 @@ def plot_spaxel_figures(
     made: MockSpaxels, answers: Mapping[Split, SetAnswers], measured: Mapping[str, Any]
 ) -> Iterator[tuple[str, Figure]]:
     """Name and figure of everything that the measurements allow."""
-    yield "fig03-subsets", plot_subsets(made, answers)
+    placed = bool(np.isfinite(made.r).any())
+    if placed:
+        yield "fig03-subsets", plot_subsets(made, answers)
+        yield "fig05-profile", plot_example_profile(made, answers["A"])
     yield "fig04-learning", plot_learning_curves(answers)
-    yield "fig05-profile", plot_example_profile(made, answers["A"])
     numbers: tuple[tuple[Split, int], ...] = (("A", 6), ("B", 8))
     for kind, number in numbers:
         yield f"fig{number:02d}-answers-{kind}", plot_answers(made, answers[kind], f"set {kind}")
@@ -42,7 +44,7 @@ def plot_spaxel_figures(
             yield f"fig{number}-errors-{key}", plot_trend(made, answers, measured, key)
     if "learning_curve" in measured:
         yield "fig13-training-share", plot_training_share(measured["learning_curve"])
-    if "lg_mass" in made.properties and "lg_ssfr" in made.properties:
+    if placed and "lg_mass" in made.properties and "lg_ssfr" in made.properties:
         yield "fig14-gradient-mass", plot_gradient_against_mass(made, answers)
 
 
