@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from astropy.wcs import WCS
@@ -87,6 +87,16 @@ class Progress:
     stays: bool = False  # a sentence that must not vanish when the next step comes
 
 
+class ColumnReader(Protocol):
+    """Reads spectra of a cube's spaxels, counted along the rows: ``y * nx + x``."""
+
+    def read_columns(self, first: int, count: int) -> F32:
+        """Spectra (n_channels, count) as stored, in any byte order."""
+
+    def clean_columns(self, stored: F32) -> F32:
+        """Spectra (n_channels, k) in the cube's unit, NaN where the flux is not usable."""
+
+
 @dataclass(frozen=True)
 class Cube:
     """An integral-field cube on disk: axes in memory, data read in wavelength blocks.
@@ -111,6 +121,8 @@ class Cube:
     notes: tuple[str, ...] = ()  # what had to be assumed on reading, one line each, for the user
     psf_beta: float | None = None  # Moffat exponent of the PSF; None = Gaussian
     describe_missing: Callable[[], tuple[str, ...]] = tuple  # what was left out of the channels read so far
+    is_streamed: bool = False  # gzipped as a whole: to read a channel again, all before it is unpacked again
+    columns: ColumnReader | None = None  # single spectra; None: the file must be read by channels
 
     @property
     def pixel_arcsec(self) -> float:

@@ -103,6 +103,18 @@ def screen_point(viewer: Any, world: Any) -> Any:
     return QPoint(round(native.width() / 2 - ra), round(native.height() / 2 - dec))
 
 
+def watch_orientation(viewer: Any) -> list[tuple[str, str]]:
+    """A list that fills with the directions of the axes whenever the canvas is painted with layers."""
+    seen: list[tuple[str, str]] = []
+
+    def painted(_: Any) -> None:
+        if any(layer.visible for layer in viewer.layers):
+            seen.append(tuple(viewer.scene.camera.orientation2d))
+
+    window(viewer)._qt_viewer.canvas._scene_canvas.events.draw.connect(painted)
+    return seen
+
+
 def bin_world(session: Any, bin_id: int) -> Any:
     """Offset (Dec, RA) of the spaxel of a bin that is nearest to the bin's centre."""
     bins = session.result.bins
@@ -125,7 +137,7 @@ def click(viewer: Any, session: Any, bin_id: int, shift: bool = False) -> None:
     QApplication.processEvents()
 
 
-def send_mouse(native: Any, kind: str, point: Any) -> None:
+def send_mouse(native: Any, kind: str, point: Any, modifiers: Any = None) -> None:
     """One event of the left button (``MouseButtonPress``, ``MouseMove`` with it held, ``MouseButtonRelease``).
 
     `QTest.mouseMove` moves the cursor of the screen: what the widget then hears comes from the display server, which
@@ -142,19 +154,19 @@ def send_mouse(native: Any, kind: str, point: Any) -> None:
         "MouseButtonRelease": (left, none),
     }[kind]
     places = QPointF(point), QPointF(native.mapToGlobal(point))
-    modifiers = Qt.KeyboardModifier.NoModifier
+    modifiers = Qt.KeyboardModifier.NoModifier if modifiers is None else modifiers
     QApplication.sendEvent(native, QMouseEvent(getattr(QEvent.Type, kind), *places, button, buttons, modifiers))
     QApplication.processEvents()
 
 
-def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True) -> None:
+def drag(native: Any, points: list[Any], steps: int = 10, release: bool = True, modifier: Any = None) -> None:
     """A drag with the left button along points (QPoint) of a widget."""
-    send_mouse(native, "MouseButtonPress", points[0])
+    send_mouse(native, "MouseButtonPress", points[0], modifier)
     for start, stop in itertools.pairwise(points):
         for step in range(1, steps + 1):
-            send_mouse(native, "MouseMove", start + (stop - start) * step / steps)
+            send_mouse(native, "MouseMove", start + (stop - start) * step / steps, modifier)
     if release:
-        send_mouse(native, "MouseButtonRelease", points[-1])
+        send_mouse(native, "MouseButtonRelease", points[-1], modifier)
 
 
 def lasso(plots: Any, box: Any, corners: list[tuple[float, float]]) -> None:

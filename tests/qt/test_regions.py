@@ -11,8 +11,8 @@ import pytest
 from smooth_result import make_result
 
 from conftest import bin_world, drag, native_canvas, open_explorer, screen_point
+from napari_sfh._qt.canvas.drawn_shapes import shape_to_polygon
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.tools.region import shape_to_polygon
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.regions import (
     Outline,

@@ -64,3 +64,41 @@ def test_another_image_is_placed_by_its_own_wcs(sky: SkyGrid) -> None:
     other_wcs.wcs.crval = [24.174, 15.783 + 2 / 3600]
     other = SkyGrid.of(other_wcs, (80, 80), origin=sky)
     assert other.to_world(np.array([[39.5, 39.5]]))[0] == pytest.approx([2, 0], abs=1e-3)
+
+
+def test_axes_on_the_canvas_follow_the_view(qtbot, make_viewer, result) -> None:
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
+    from conftest import native_canvas, open_explorer
+
+    viewer = make_viewer()
+    dock = open_explorer(viewer)
+    dock.show_result(result)
+    dock.wait()
+    axes = viewer.canvas.overlays["sfh_sky_axes"]
+    qtbot.waitUntil(lambda: axes.visible and len(axes.words) > 2)
+    height, width = viewer.canvas.size
+    assert all(0 < x < width and 0 < y < height for _, x, y in axes.words)
+    assert {"N", "E"} <= {text for text, _, _ in axes.words}
+    # a declination stands where the map has it
+    text, _, y = next(word for word in axes.words if "°" in word[0])
+    camera = viewer.scene.camera
+    place = np.array([camera.center[-2] + (height / 2 - y) / camera.zoom, camera.center[-1] + width / 2 / camera.zoom])
+    degrees, rest = text.lstrip("+").split("°")
+    minutes, seconds = rest.rstrip("″").split("′")
+    dec = float(degrees) + float(minutes) / 60 + float(seconds) / 3600
+    assert dock.session.sky.radec_deg(place)[1] == pytest.approx(dec, abs=0.02 / 3600)
+    before = [word for word in axes.words if word[0] not in "NE"]
+    camera.zoom *= 3
+    qtbot.waitUntil(lambda: [word for word in axes.words if word[0] not in "NE"] != before)
+    few = len(axes.lines)
+    QTest.keyClick(native_canvas(viewer), Qt.Key.Key_N, Qt.KeyboardModifier.AltModifier)
+    assert len(axes.lines) > few, "a grid"
+    dock.map.grid.value = True
+    dock.wait()
+    assert not axes.visible
+    dock.map.grid.value = False
+    dock.wait()
+    QTest.keyClick(native_canvas(viewer), Qt.Key.Key_N, Qt.KeyboardModifier.AltModifier)
+    assert not axes.visible

@@ -91,7 +91,8 @@ class Explorer(ExplorerFrame):
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
         keys = self.tools.shortcuts()
         self.undo = UndoKeys(self)
-        keys |= {"Control-Z": self.undo.undo, "Control-Shift-Z": self.undo.redo, "F1": self.show_help}
+        keys |= {"Control-Z": self.undo.undo, "Control-Shift-Z": self.undo.redo}
+        keys |= {"F1": self.show_help, "Alt-N": self.turn_edges}
         self.canvas = CanvasInteraction(viewer, self.session, self._clicked, keys, self._describe, self.stack.mark)
         rows = [form.container for form in (self.data, self.binning, self.network, self.export)]
         rows += [tool.container for tool in self.tools if isinstance(tool.container, Container)]
@@ -123,6 +124,7 @@ class Explorer(ExplorerFrame):
         return sections
 
     def _connect(self) -> None:
+        self.map.sky.changed.connect(self.canvas.axes.set_style)
         self.data.folder.line_edit.changed.connect(self._folder_changed)
         self.data.cube.line_edit.changed.connect(self._cube_changed)
         self.run_button.changed.connect(self.run)
@@ -212,7 +214,7 @@ class Explorer(ExplorerFrame):
     def wait(self, seconds: float = 3600.0) -> bool:
         """For scripts: keep the window alive until the work is done and all is shown; False if it takes longer."""
         end = time.monotonic() + seconds
-        while self.work.pending:
+        while self.work.pending or self.tools.working:
             if time.monotonic() > end:
                 return False
             QApplication.processEvents()
@@ -250,6 +252,11 @@ class Explorer(ExplorerFrame):
         if screen is not None:
             room = screen.availableGeometry()
             self.viewer.window.set_geometry(room.left(), room.top(), room.width(), room.height())
+
+    def turn_edges(self, _: object = None) -> None:
+        """RA and Dec at the edges of the canvas, then as a grid, then none."""
+        choices = self.map.sky.choices
+        self.map.sky.value = choices[(choices.index(self.map.sky.value) + 1) % len(choices)]
 
     def show_help(self, _: object = None) -> None:
         """Keys, what the numbers and maps mean, where the documentation is."""
@@ -348,8 +355,8 @@ class Explorer(ExplorerFrame):
     def _describe(self, bin_id: int) -> str:
         """The current map's value in a bin; in the grid those of all four."""
         result, display = self.session.result, self.stack.display
-        if result is None:
-            return ""
+        if result is None or not bin_id:
+            return str(self.tools["cube"].describe(bin_id))
         if display.is_grid:
             return format_main_values(result, bin_id)
         if display.shown.role == "map":

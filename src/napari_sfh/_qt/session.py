@@ -60,7 +60,7 @@ class Session:
     ----------
     result : Result or None
     sky : SkyGrid
-        Of the result's maps; only when there is a result.
+        Of the result's maps, or of a cube that was not run yet.
     selected : int
         Number of the selected bin, 0 = none.
     compared : tuple of int
@@ -88,6 +88,16 @@ class Session:
         if self._sky is None:
             raise LookupError("No result is loaded: run the pipeline or open a result file first.")
         return self._sky
+
+    @property
+    def has_sky(self) -> bool:
+        """Whether places on the canvas have a right ascension: there is a result, or a cube that was not run yet."""
+        return self._sky is not None
+
+    def look_at(self, sky: SkyGrid) -> None:
+        """Take the geometry of a cube that was not run yet."""
+        if self.result is None:
+            self._sky = sky
 
     @property
     def n_bins(self) -> int:

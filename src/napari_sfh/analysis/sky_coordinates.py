@@ -96,3 +96,80 @@ def _jacobian(wcs: WCS, centre_yx: NDArray[np.float64]) -> NDArray[np.float64]:
     sky = pixel_to_skycoord([x, x, x + 1], [y, y + 1, y], wcs.celestial, mode="wcs").icrs
     d_ra, d_dec = sky[0].spherical_offsets_to(sky[1:])
     return np.array([d_dec.to_value("arcsec"), d_ra.to_value("arcsec")])
+
+
+@dataclass(frozen=True)
+class SkyTick:
+    """A round right ascension or declination in a field.
+
+    ``axis`` is RA or Dec, ``text`` the value in sexagesimal notation, ``line`` (m, 2) the places that have it: offsets
+    (Dec, RA) in arcsec.
+    """
+
+    axis: str
+    text: str
+    line: NDArray[np.float64]
+
+
+def list_sky_ticks(
+    sky: SkyGrid, low: NDArray[np.floating], high: NDArray[np.floating], most: tuple[int, int] = (5, 5)
+) -> list[SkyTick]:
+    """Round values of RA and Dec in a field, at most about so many of either; none at a pole.
+
+    Parameters
+    ----------
+    sky : SkyGrid
+    low, high : array (2,)
+        Corners of the field, offsets (Dec, RA) in arcsec.
+    most : (int, int)
+        Of RA and of Dec. Their lines reach a little beyond the field.
+    """
+    dec_off, ra_off = (v.ravel() for v in np.meshgrid(*(np.linspace(low[k], high[k], _SAMPLES) for k in (0, 1))))
+    y, x = sky.to_pixel(np.column_stack([dec_off, ra_off])).T
+    ra, dec = sky.wcs.celestial.wcs_pix2world(x, y, 0)
+    if not np.isfinite([ra, dec]).all() or np.abs(dec).max() > _POLE_DEG:
+        return []
+    middle = float(ra[ra.size // 2])
+    ra = (ra - middle + 180.0) % 360.0 - 180.0 + middle
+    ticks = []
+    for axis, along, across, unit_deg, steps, number in (
+        ("RA", ra, dec, 15.0 / 3600.0, _RA_STEPS_S, most[0]),
+        ("Dec", dec, ra, 1.0 / 3600.0, _DEC_STEPS_ARCSEC, most[1]),
+    ):
+        first, last = along.min() / unit_deg, along.max() / unit_deg
+        step = next((s for s in steps if s * number >= last - first), steps[-1])
+        values = np.arange(np.ceil(first / step), np.floor(last / step) + 0.5) * step
+        room = 0.05 * np.ptp(across)
+        other = np.linspace(across.min() - room, across.max() + room, _SAMPLES)
+        for value in values:
+            place = np.full(_SAMPLES, value * unit_deg)
+            pair = (place, other) if axis == "RA" else (other, place)
+            px, py = sky.wcs.celestial.wcs_world2pix(*pair, 0)
+            line = sky.to_world(np.column_stack([py, px]))
+            if np.isfinite(line).all():
+                ticks.append(SkyTick(axis, _format_tick(axis, float(value), step), line))
+    return ticks
+
+
+#: Points along a line of one RA or Dec.
+_SAMPLES = 9
+#: Beyond this declination lines of RA meet in the field.
+_POLE_DEG = 89.5
+#: Round steps: of RA in seconds of time, of Dec in arcsec.
+_ROUND = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 20.0, 30.0)
+_RA_STEPS_S = (0.001, 0.002, 0.005, *_ROUND, *(60 * s for s in (1, 2, 5, 10, 15, 20, 30, 60)))
+_DEC_STEPS_ARCSEC = (*_ROUND, *(60 * s for s in (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600)))
+
+
+def _format_tick(axis: str, value: float, step: float) -> str:
+    """A value in seconds of time or arcsec, with the decimals that its step needs."""
+    decimals = max(0, -int(np.floor(np.log10(step) + 1e-9))) if step < 1 else 0
+    if axis == "RA":
+        value %= 86400.0
+    total = round(abs(value) * 10**decimals)
+    whole, seconds = divmod(total, 60 * 10**decimals)
+    larger, minutes = divmod(whole, 60)
+    rest = f"{seconds / 10**decimals:0{decimals + 3 if decimals else 2}.{decimals}f}"
+    if axis == "RA":
+        return f"{larger:02d}h{minutes:02d}m{rest}s"
+    return f"{'−' if value < 0 else '+'}{larger:02d}°{minutes:02d}′{rest}″"

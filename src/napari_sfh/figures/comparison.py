@@ -16,6 +16,7 @@ from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import Comparison, ScatterStatistics
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.figures.pages import draw_age_steps
+from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.types import Result
 
 #: More pairs than this are drawn as a density; fewer than `ERROR_BARS` with their errors.
@@ -41,7 +42,18 @@ def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def format_scatter(found: ScatterStatistics, joint: str = "; ") -> str:
-    """Bias, scatter, NMAD, then correlation and number, with ``joint`` between them."""
+    """Bias, scatter, NMAD, then correlation and number, with ``joint`` between them.
+
+    Parameters
+    ----------
+    found : ScatterStatistics
+    joint : str
+        Between the two parts.
+
+    Returns
+    -------
+    str
+    """
     text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} dex"
     return f"{text}{joint}r {found.correlation:.2f}, {found.n} bins".replace("-", "−")
 
@@ -63,22 +75,25 @@ def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None =
     shown = {n: k for n, k in maps.MEAN_MAPS.items() if k in comparison.means}
     figure = Figure(figsize=(14, 3.6 * len(shown) + 0.5), layout="constrained")
     figure.suptitle(f"{result.name}: {result.model_name} and {other}", size=13)
-    for row, (name, key) in zip(figure.subplots(len(shown), 4, squeeze=False), shown.items()):
+    grid = figure.add_gridspec(len(shown), 4)
+    sky: Any = result.wcs.celestial
+    for k, (name, key) in enumerate(shown.items()):
+        row = [figure.add_subplot(grid[k, column], projection=sky) for column in range(3)]
+        for column, axes in enumerate(row):
+            label_sky_axes(axes, left=column == 0, bottom=k == len(shown) - 1)
         spec, bin_id = maps.MAPS[name], result.bins.bin_id
         own, theirs = (maps.paint_bins(bin_id, v) for v in comparison.pair(key))
         low, high = robust_limits(np.concatenate([own.ravel(), theirs.ravel()]))
         for axes, image, title in ((row[0], own, result.model_name), (row[1], theirs, other)):
             drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
-            axes.set(xticks=[], yticks=[])
             axes.set_title(f"{spec.title}, {title}", size=9)
-        figure.colorbar(drawn, ax=list(row[:2]), label=spec.unit, shrink=0.8, location="left")
+        figure.colorbar(drawn, ax=row[:2], label=spec.unit, shrink=0.8, location="left")
         difference = maps.paint_bins(bin_id, comparison.difference(key))
         low, high = symmetric_limits(difference)
         drawn = row[2].imshow(difference, origin="lower", cmap="RdBu_r", vmin=low, vmax=high, interpolation="nearest")
-        row[2].set(xticks=[], yticks=[])
         row[2].set_title(f"{result.model_name} − other", size=9)
         figure.colorbar(drawn, ax=row[2], label="dex", shrink=0.8)
-        draw_one_to_one(row[3], comparison, key, use)
+        draw_one_to_one(figure.add_subplot(grid[k, 3]), comparison, key, use)
     return figure
 
 

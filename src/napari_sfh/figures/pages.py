@@ -28,6 +28,7 @@ from napari_sfh.analysis.bin_view import (
 from napari_sfh.analysis.disc import KPC_PER_ARCSEC_MPC
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.estimates import draw_estimates_page
+from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.types import Result
 
 
@@ -62,20 +63,11 @@ def draw_maps_page(result: Result, distance_mpc: float | None = None) -> Figure:
         spec = maps.MAPS[name]
         drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high, interpolation="nearest")
         axes.set_title(spec.title, size=11)
-        _label_sky(axes, left=axes in panels[:, 0], bottom=axes in panels[-1, :] or len(names) <= 2)
+        label_sky_axes(axes, left=axes in panels[:, 0], bottom=axes in panels[-1, :] or len(names) <= 2)
         figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85, extend="both")
         _scale_bar(axes, result, distance_mpc)
         _compass(axes, result)
     return figure
-
-
-def _label_sky(axes: Any, left: bool, bottom: bool) -> None:
-    """Few small ticks of RA and Dec; their numbers at the page's left and bottom only."""
-    for coordinate, name, shown in zip(axes.coords, ("RA", "Dec"), (bottom, left)):
-        coordinate.set_ticks(number=4)
-        coordinate.set_ticklabel(size=7, exclude_overlapping=True)
-        coordinate.set_ticklabel_visible(shown)
-        coordinate.set_axislabel(name if shown else " ", size=8)
 
 
 #: White behind black: readable on maps of any colour.

@@ -21,6 +21,7 @@ from napari_sfh.instruments.line_spread import find_line_spread
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.cards import HeaderCards
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
+from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.io.cleaning.cube_images import CubeImages, find_cube_images
 from napari_sfh.io.cleaning.cube_probe import make_slab_reader
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
@@ -94,6 +95,8 @@ def read_cube(path: str | Path) -> Cube:
         header=merged,
         notes=tuple(note for note in (*notes, *more, *fits_access.check_data_sums(path)) if note),
         describe_missing=reader.describe_missing,
+        is_streamed=is_compressed_stream(path),
+        columns=reader if reader.reads_columns else None,
     )
 
 

@@ -17,12 +17,20 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.canvas.sky_axes import SkyFrame
 from napari_sfh._qt.session import ARROWS, Session
 
 OVERLAY = "sfh_radec"
-#: What scale bar, titles, colorbars and the text under the cursor are written with, a few letters a turn.
-LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau oh"
+#: What the scale bar and the text under the cursor are written with, a few letters a turn.
+LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau ohE′″"
 LETTERS_A_TURN = 4
+#: What the status bar says of layers by their role, and the modes of a layer in which it does.
+HINTS = {
+    "map": "click: select a bin, Shift + click: compare, F1: help",
+    "region": "drag around bins to draw a region; click: select a bin",
+    "disc": "drag the ellipse or its corners; click: select a bin",
+}
+HINTED_MODES = ("pan_zoom", "select", "add_polygon_lasso", "add_lasso", "add_rectangle", "add_ellipse")
 #: Modes of a layer in which a click without a drag leaves the layer's data as they are: it is ours as well.
 CLICK_MODES = ("pan_zoom", "select")
 
@@ -39,7 +47,7 @@ class CanvasInteraction:
     shortcuts : dict
         Further keys and the bound methods that they call.
     describe : callable
-        Bound method that says what stands in a bin, for the text under the cursor.
+        Bound method that says what stands in a bin (0: in none), for the text under the cursor.
     on_hover : callable
         Bound method, given the cursor's place (Dec, RA offset in arcsec), None when it leaves.
     """
@@ -58,7 +66,7 @@ class CanvasInteraction:
         self._on_click = weakref.WeakMethod(on_click)
         self._on_hover = weakref.WeakMethod(on_hover)
         self._drag = _weak_drag(self._click)
-        self._move = _weak_hover(self._hover)
+        self._move = make_weak_hover(self._hover)
         viewer.mouse_drag_callbacks.append(self._drag)
         viewer.mouse_move_callbacks.append(self._move)
         self._describe = weakref.WeakMethod(describe)
@@ -66,11 +74,13 @@ class CanvasInteraction:
         self._keys |= {key: _weak_key(act, key) for key, act in shortcuts.items()}
         for key, function in self._keys.items():
             viewer.bind_key(key, function, overwrite=True)
+        self.axes = SkyFrame(viewer, session)
         self._overlay = TextOverlay(text="", position="bottom_left", visible=False, font_size=10)
         viewer.canvas.overlays[OVERLAY] = self._overlay
         self._world: NDArray[np.float64] | None = None
         self._framing = False
         viewer.events.mouse_over_canvas.connect(self._left)
+        viewer.events.help.connect(self._say_hint, position="last")  # after napari's status bar
         viewer.events.reset_view.connect(self._frame)
 
     def glyph_steps(self) -> list[Callable[[], None]]:
@@ -87,9 +97,9 @@ class CanvasInteraction:
         """North up, east left, a scale bar in arcsec."""
         if not self._overlay.box:
             self._write("")  # something was opened before all letters were made
-        camera = self._viewer.scene.camera
-        camera.orientation2d = ("up", "left")
+        set_north_up(self._viewer)
         self._viewer.canvas.overlays.scale_bar.visible = True
+        self.axes.touch()
 
     def _frame(self, event: Any) -> None:
         """napari's Home makes room for every layer, hidden ones too: come back to what is shown of the maps."""
@@ -115,7 +125,9 @@ class CanvasInteraction:
         for key, function in self._keys.items():
             _unbind(self._viewer, key, function)
         self._viewer.events.mouse_over_canvas.disconnect(self._left)
+        self._viewer.events.help.disconnect(self._say_hint)
         self._viewer.events.reset_view.disconnect(self._frame)
+        self.axes.release()
         self._overlay.visible = False
         self._viewer.canvas.overlays.pop(OVERLAY, None)
 
@@ -155,12 +167,15 @@ class CanvasInteraction:
 
     def refresh(self) -> None:
         """Say anew what is under the cursor."""
-        if self._session.result is None or self._world is None:
+        if not self._session.has_sky or self._world is None:
             return
         text, bin_id = self._session.sky.radec_text(self._world), self._session.bin_at(self._world)
         describe = self._describe()
-        if bin_id and describe is not None:
-            text = f"{text}\nbin {bin_id}: {describe(bin_id)}"
+        words = describe(bin_id) if describe is not None else ""
+        if bin_id:
+            text = f"{text}\nbin {bin_id}: {words}"
+        elif words:
+            text = f"{text}\n{words}"
         self._overlay.text = text
         self._overlay.visible = bool(text)
 
@@ -171,6 +186,15 @@ class CanvasInteraction:
             self._tell(None)
             self._overlay.visible = False
 
+    def _say_hint(self, _: Any = None) -> None:
+        """In the status bar: what the mouse does on a layer of ours, in place of napari's words."""
+        active = self._viewer.layers.selection.active
+        link = None if active is None else get_layer_link(active.metadata)
+        if link is not None and str(active.mode) in HINTED_MODES:
+            hint = HINTS.get(link.role, HINTS["map"])
+            if self._viewer.help != hint:
+                self._viewer.help = hint
+
     def _tell(self, world: NDArray[np.floating] | None) -> None:
         on_hover = self._on_hover()
         if on_hover is not None:
@@ -178,6 +202,11 @@ class CanvasInteraction:
 
     def _arrow(self, key: str) -> None:
         self._session.go(key)
+
+
+def set_north_up(viewer: Any) -> None:
+    """North up, east left, for layers on a `SkyGrid`."""
+    viewer.scene.camera.orientation2d = ("up", "left")
 
 
 def _counts_for_view(layer: Any) -> bool:
@@ -199,7 +228,8 @@ def _weak_drag(method: Callable[[Any], Generator[None, None, None]]) -> Callable
     return mouse_drag
 
 
-def _weak_hover(method: Callable[[Any], None]) -> Callable[..., None]:
+def make_weak_hover(method: Callable[[Any], None]) -> Callable[..., None]:
+    """A callback of a viewer's mouse that calls ``method`` while its object lives, and does not keep it alive."""
     reference = weakref.WeakMethod(method)
 
     def mouse_move(viewer: Any, event: Any) -> None:

@@ -10,8 +10,10 @@ from napari_sfh._qt.canvas.layer_data import get_layer_link
 
 #: What a workspace keeps of a layer's look.
 LOOK = ("opacity", "contrast_limits", "gamma", "colormap", "visible")
+#: Roles whose layers carry their unit in the name: limits are those of this unit only.
+UNIT_ROLES = ("lines", "channels")
 #: Roles of which one layer is on the canvas at a time: the display says which.
-EXCLUSIVE_ROLES = ("map", "lines", "difference")
+EXCLUSIVE_ROLES = ("map", "lines", "difference", "channels")
 
 
 def get_look_key(layer: Any) -> str:
@@ -30,7 +32,7 @@ def read_look(layer: Any) -> dict[str, Any]:
     link = get_layer_link(layer.metadata)
     if link is not None and link.role not in EXCLUSIVE_ROLES:
         look["visible"] = bool(layer.visible)
-    if link is not None and link.role == "lines":
+    if link is not None and link.role in UNIT_ROLES:
         look["name"] = str(layer.name)
     return look
 
@@ -38,7 +40,7 @@ def read_look(layer: Any) -> dict[str, Any]:
 def apply_look(layer: Any, look: Mapping[str, Any]) -> None:
     """Put a look back; a colormap that napari does not know is left out, and limits in another unit."""
     link = get_layer_link(layer.metadata)
-    other_unit = link is not None and link.role == "lines" and look.get("name") != layer.name
+    other_unit = link is not None and link.role in UNIT_ROLES and look.get("name") != layer.name
     exclusive = link is not None and link.role in EXCLUSIVE_ROLES
     for key, value in look.items():
         if key not in LOOK or not hasattr(layer, key):

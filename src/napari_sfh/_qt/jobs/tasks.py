@@ -39,6 +39,7 @@ class OpenedGalaxy:
     white: LayerTuple | None
     ebv_mw: float | None = None  # where it is known beforehand
     folder: Path | None = None
+    opened: Cube | None = None  # the cube's axes; its data stay on disk
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,13 @@ def open_galaxy(
     if folder is not None:
         found = find_galaxy_files(folder, read_bundle_header(model))
         cube, photometry, maps, problems = found.cube, dict(found.mosaics), found.maps, tuple(found.problems)
-    white = None
+    white = opened = None
     if cube is not None:
         opened = read_cube(cube)
         with suppress(Cancelled):  # the files are known all the same
             white = layer_data.make_cube_layer(opened, preview_white_light(opened, progress, cancel))
         warm_up_napari()
-    return OpenedGalaxy(cube, photometry, maps, problems, white, folder=folder)
+    return OpenedGalaxy(cube, photometry, maps, problems, white, folder=folder, opened=opened)
 
 
 def open_demo(progress: ReportProgress, cancel: threading.Event) -> OpenedGalaxy:

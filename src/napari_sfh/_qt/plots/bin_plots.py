@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QApplication, QMenu
+from qtpy.QtWidgets import QMenu
 
 from napari_sfh._qt.plots.band_plot import BandPlot
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
@@ -19,6 +19,8 @@ from napari_sfh._qt.plots.plot_items import (
     BandCurves,
     PanelViewBox,
     add_action,
+    copy_picture,
+    copy_text,
     histogram_corners,
     make_bare_plot,
     make_label_style,
@@ -55,8 +57,8 @@ PLACES = {
     "residual": (5, 2, 3, 1),
     "sed": (0, 3, 8, 1),
 }
-#: Relative widths of the columns: the history is the largest plot.
-STRETCH = (11, 7, 12, 4)
+#: Relative widths of the columns, the history is the largest plot; least widths in pixels, for their numbers.
+STRETCH, LEAST_PX = (11, 7, 12, 4), (150, 115, 130, 105)
 
 
 class BinPlots(pg.GraphicsLayoutWidget):
@@ -103,7 +105,9 @@ class BinPlots(pg.GraphicsLayoutWidget):
             plot.setVisible(name in shown)
         used_columns = {PLACES[name][1] for name in shown}
         for column, stretch in enumerate(STRETCH):
-            self.ci.layout.setColumnStretchFactor(column, stretch if column in used_columns else 0)
+            in_use = column in used_columns
+            self.ci.layout.setColumnStretchFactor(column, stretch if in_use else 0)
+            self.ci.layout.setColumnMinimumWidth(column, LEAST_PX[column] if in_use else 0)
         for name in shown:
             row, column, rows, columns = PLACES[name]
             self.ci.addItem(self._plots[name], row, column, rows, columns)
@@ -160,15 +164,12 @@ class BinPlots(pg.GraphicsLayoutWidget):
 
     def copy_picture(self) -> None:
         """Put what is shown on the clipboard."""
-        clipboard = QApplication.clipboard()
-        if clipboard is not None:
-            clipboard.setPixmap(self.grab())
+        copy_picture(self)
 
     def copy_numbers(self, name: str) -> None:
         """Put a panel's curves on the clipboard as tab-separated columns."""
-        clipboard = QApplication.clipboard()
-        if clipboard is not None and self._views:
-            clipboard.setText(format_panel_numbers(self._views, name, self.kind))
+        if self._views:
+            copy_text(format_panel_numbers(self._views, name, self.kind))
 
     def release(self) -> None:
         """Empty the scene before Python ends: items whose plots have gone print tracebacks."""

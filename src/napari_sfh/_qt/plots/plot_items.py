@@ -13,7 +13,7 @@ import qtpy
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QPainterPath
-from qtpy.QtWidgets import QGraphicsPathItem, QMenu
+from qtpy.QtWidgets import QApplication, QGraphicsPathItem, QMenu, QWidget
 
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.bin_view import COLORS, CredibleBand, choose_color
@@ -27,6 +27,8 @@ __all__ = [
     "PanelViewBox",
     "Ribbon",
     "add_action",
+    "copy_picture",
+    "copy_text",
     "histogram_corners",
     "make_bare_plot",
     "make_label_style",
@@ -79,6 +81,20 @@ def add_action(menu: QMenu, text: str, act: Callable[[], object]) -> None:
     """Add a line to a menu; ``act`` takes no arguments."""
     action: Any = menu.addAction(text)
     action.triggered.connect(lambda *_: act())
+
+
+def copy_picture(widget: QWidget) -> None:
+    """Put what a widget shows on the clipboard."""
+    clipboard = QApplication.clipboard()
+    if clipboard is not None:
+        clipboard.setPixmap(widget.grab())
+
+
+def copy_text(text: str) -> None:
+    """Put text on the clipboard, if there is some."""
+    clipboard = QApplication.clipboard()
+    if clipboard is not None and text:
+        clipboard.setText(text)
 
 
 class Ribbon(QGraphicsPathItem):

@@ -13,6 +13,7 @@ from qtpy.QtCore import Qt, QTimer
 
 from napari_sfh._qt.canvas.display import GRID, NOTHING, Shown
 from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title
+from napari_sfh._qt.canvas.sky_axes import SKY_STYLES
 from napari_sfh._qt.forms.run_forms import (
     fill_form,
     make_form,
@@ -120,6 +121,7 @@ class MapForm:
         self.typed.label = "From, to"
         self.legend = make_note_label()
         self._add_ages_fields()
+        self._add_view_fields()
         self.totals = make_note_label()
         masses = [narrow_combo_box(self.ages_kind), self.ages, distance, self.totals]
         rows: list[Any] = [
@@ -129,7 +131,14 @@ class MapForm:
             self.grid,
             narrow_combo_box(self.limits),
         ]
-        rows += [self.typed, self.min_snr, self.hide_flagged, narrow_combo_box(self.flags), *masses]
+        rows += [
+            self.typed,
+            narrow_combo_box(self.sky),
+            self.min_snr,
+            self.hide_flagged,
+            narrow_combo_box(self.flags),
+            *masses,
+        ]
         self.container = make_form(rows)
 
     def _add_hiding_fields(self) -> None:
@@ -151,6 +160,15 @@ class MapForm:
             ],
             value=0,
             tooltip="Leave out the bins that carry a flag",
+        )
+
+    def _add_view_fields(self) -> None:
+        """Fields of what is drawn beside the maps."""
+        self.sky = ComboBox(
+            label="Edges",
+            choices=[(text, style) for style, text in SKY_STYLES.items()],
+            value="ticks",
+            tooltip="Right ascension and declination (ICRS) on the canvas, with a compass; also with Alt+N",
         )
 
     def _add_ages_fields(self) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton, show_file_dialog
-from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_sfh._qt.canvas.drawn_shapes import SHAPES, shape_to_polygon
 from napari_sfh._qt.canvas.interaction import OVERLAY
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
@@ -29,37 +29,6 @@ NAME = "SFH region"
 FILES = "DS9 regions (*.reg)"
 #: Feature of a shape: what lies inside does not count.
 HOLE = "hole"
-#: What can be drawn: the layer's mode, and what to do then.
-SHAPES: dict[str, tuple[str, str]] = {
-    "lasso": ("add_polygon_lasso", "Draw around some bins with the left button held; let go to close the region."),
-    "ellipse": ("add_ellipse", "Drag from one corner of the ellipse's box to the other."),
-    "box": ("add_rectangle", "Drag from one corner of the box to the other."),
-    "polygon": ("add_polygon", "Click the corners; a double click closes the polygon."),
-}
-
-
-def shape_to_polygon(corners: NDArray[np.floating], kind: str) -> NDArray[np.float64]:
-    """Corners of a shape; an ellipse, given by the corners of its box, becomes 64 of its points.
-
-    Parameters
-    ----------
-    corners : array (n, 2 or more)
-        The last two columns count: y, x.
-    kind : str
-        napari's name of the shape.
-
-    Returns
-    -------
-    array (m, 2)
-    """
-    plane: NDArray[np.float64] = np.asarray(corners, dtype=np.float64)[:, -2:]
-    if kind != "ellipse":
-        return plane
-    centre = plane.mean(0)
-    half_a, half_b = (plane[1] - plane[0]) / 2, (plane[2] - plane[1]) / 2
-    t = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
-    points: NDArray[np.float64] = centre + np.cos(t) * half_a + np.sin(t) * half_b
-    return points
 
 
 class RegionLayer:

@@ -16,7 +16,7 @@ from napari_sfh.io.cleaning.cube_images import CubeImages
 from napari_sfh.io.cleaning.cube_reader import ErrorImage, MaskImage, SlabReader
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, MAX_MASKED, find_fill_values, find_forbidding_bits, mark_masked
 from napari_sfh.io.cleaning.wavelengths import WavelengthAxis
-from napari_sfh.io.fits_access import holds_rounded_floats
+from napari_sfh.io.fits_access import find_rounding, holds_rounded_floats
 from napari_sfh.io.image_reader import ImageReader
 
 #: Fluxes are held in this unit, erg/s/cm2/AA, where the file's own would leave the range of single precision.
@@ -81,6 +81,9 @@ def make_slab_reader(
         falling=axis.falling,
     )
     notes = [f"{why}: masked" for _, _, why in reader.bad_channels]
+    rounding = find_rounding(path, images.data)
+    if rounding:
+        notes.append(f"the flux was compressed with loss (ZQUANTIZ {rounding}): its numbers are rounded to steps")
     error, note = _open_errors(path, images, error_factor, unit)
     masks = tuple(_open_mask(path, index, name, header, names) for index, name in images.masks)
     observed = np.isfinite(sample) & (sample != 0)
@@ -108,7 +111,8 @@ def _read_sample(reader: ImageReader, shape: tuple[int, int, int]) -> NDArray[An
     """Some channels (k, ny, nx), and where the pixels can be reached singly a spectrum laid over the first of them."""
     sample = np.stack([reader[k : k + 1][0] for k in _probed_channels(shape)])
     if reader.is_plain:
-        spectrum = reader.read_spectrum(shape[0], shape[1] // 2, shape[2] // 2).astype(sample.dtype)
+        middle = shape[1] // 2 * shape[2] + shape[2] // 2
+        spectrum = reader.read_columns(shape[0], middle, 1)[:, 0].astype(sample.dtype)
         extra = np.full((-(-spectrum.size // sample[0].size), *sample.shape[1:]), np.nan, dtype=sample.dtype)
         extra.ravel()[: spectrum.size] = spectrum
         return np.concatenate([sample, extra])

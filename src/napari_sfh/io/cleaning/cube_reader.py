@@ -129,6 +129,35 @@ class SlabReader:
             self._read_piece(lo + i, flux[piece], None if variance is None else variance[piece], good[piece])
         return flux, variance, good
 
+    @property
+    def reads_columns(self) -> bool:
+        """Whether single spectra can be read from the file: its flux lies there as it is, and no mask beside it."""
+        return self.flux.is_plain and not self.masks and not self.falling
+
+    def read_columns(self, first: int, count: int) -> NDArray[np.float32]:
+        """Spectra (n_channels, count) as stored, of spaxels counted along the rows."""
+        return self.flux.read_columns(self.shape[0], first, count)
+
+    def clean_columns(self, stored: NDArray[np.float32]) -> F32:
+        """Spectra (n_channels, k) in the unit of `types.Cube.flux_scale`; NaN where the flux is not usable.
+
+        Errors are not looked at, nor channels with one constant.
+        """
+        flux = stored.astype(np.float32)
+        bad = mark_fill_values(flux, self.fills)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.flux_factor != 1.0:
+                flux = (flux.astype(np.float64) * self.flux_factor).astype(np.float32)
+            missing = ~(np.abs(flux) < self.limit)
+        if bad is not None:
+            missing |= bad
+        if self.zero_is_missing:
+            missing |= flux == 0
+        for lo, hi, _ in self.bad_channels:
+            missing[lo:hi] = True
+        flux[missing] = np.nan
+        return flux
+
     def _read_piece(self, lo: int, flux: F32, variance: F32 | None, good: Bool) -> None:
         self._read_flux(lo, flux, good)
         if self.variance is not None and variance is not None:

@@ -1,0 +1,38 @@
+"""Shapes that the mouse draws on the map: what there is to draw, and their corners."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: What can be drawn: the layer's mode, and what to do then.
+SHAPES: dict[str, tuple[str, str]] = {
+    "lasso": ("add_polygon_lasso", "Draw around some bins with the left button held; let go to close the region."),
+    "ellipse": ("add_ellipse", "Drag from one corner of the ellipse's box to the other."),
+    "box": ("add_rectangle", "Drag from one corner of the box to the other."),
+    "polygon": ("add_polygon", "Click the corners; a double click closes the polygon."),
+}
+
+
+def shape_to_polygon(corners: NDArray[np.floating], kind: str) -> NDArray[np.float64]:
+    """Corners of a shape; an ellipse, given by the corners of its box, becomes 64 of its points.
+
+    Parameters
+    ----------
+    corners : array (n, 2 or more)
+        The last two columns count: y, x.
+    kind : str
+        napari's name of the shape.
+
+    Returns
+    -------
+    array (m, 2)
+    """
+    plane: NDArray[np.float64] = np.asarray(corners, dtype=np.float64)[:, -2:]
+    if kind != "ellipse":
+        return plane
+    centre = plane.mean(0)
+    half_a, half_b = (plane[1] - plane[0]) / 2, (plane[2] - plane[1]) / 2
+    t = np.linspace(0, 2 * np.pi, 64, endpoint=False)[:, None]
+    points: NDArray[np.float64] = centre + np.cos(t) * half_a + np.sin(t) * half_b
+    return points

@@ -1,0 +1,233 @@
+"""RA and Dec along the edges of the canvas (ticks, or a grid), and a compass above the scale bar.
+
+An overlay in screen pixels, so that the numbers stay at the edges while the map is panned and zoomed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import numpy as np
+from napari._vispy.overlays.base import ViewerOverlayMixin, VispyCanvasOverlay
+from napari._vispy.utils.visual import overlay_to_visual
+from napari._vispy.visuals.text import Text
+from napari.components.overlays import CanvasOverlay
+from numpy.typing import NDArray
+from pydantic import PrivateAttr
+from qtpy.QtCore import QTimer
+from vispy.scene.visuals import Compound, Line
+
+from napari_sfh._qt.session import Session
+from napari_sfh.analysis.sky_coordinates import list_sky_ticks
+
+#: Key of the overlay in ``viewer.canvas.overlays``.
+AXES_OVERLAY = "sfh_sky_axes"
+#: What can be drawn, and how it is called.
+SKY_STYLES = {"ticks": "RA, Dec ticks", "grid": "RA, Dec grid", "none": "nothing"}
+#: Length of a tick and of the compass' arrows, size of letters; pixels, points.
+TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 9.5
+#: Room of other overlays, pixels: text under the cursor (lower left), scale bar (lower right), legend (upper left).
+_LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
+#: Pixels between ticks of RA and of Dec, at least about.
+_APART_PX = (170.0, 80.0)
+
+
+class SkyAxes(CanvasOverlay):
+    """Lines and words in screen pixels (x to the right, y down).
+
+    Attributes
+    ----------
+    version : int
+        Grows with every change; its event repaints.
+    """
+
+    box: bool = False
+    position: Any = (0, 0)
+    version: int = 0
+    _lines: NDArray[np.float32] = PrivateAttr(default_factory=lambda: np.empty((0, 2), np.float32))
+    _faint: NDArray[np.bool_] = PrivateAttr(default_factory=lambda: np.empty(0, np.bool_))
+    _words: list[tuple[str, float, float]] = PrivateAttr(default_factory=list)
+
+    @property
+    def lines(self) -> NDArray[np.float32]:
+        """Ends (2n, 2) of the line pieces."""
+        return self._lines
+
+    @property
+    def faint(self) -> NDArray[np.bool_]:
+        """Of each end, whether it is of a line of the grid."""
+        return self._faint
+
+    @property
+    def words(self) -> list[tuple[str, float, float]]:
+        """Texts and their middles (x, y)."""
+        return self._words
+
+    def draw(
+        self, lines: NDArray[np.floating], faint: NDArray[np.bool_], words: list[tuple[str, float, float]]
+    ) -> None:
+        """Show line pieces (n, 2, 2), those of the grid (n,) faint, and words."""
+        self._lines = np.asarray(lines, np.float32).reshape(-1, 2)
+        self._faint, self._words = np.repeat(faint, 2), list(words)
+        self.version += 1
+
+
+class _LinesAndWords(Compound):
+    def __init__(self) -> None:
+        self.lines = Line(np.zeros((2, 2), np.float32), connect="segments", method="gl", width=1.5)
+        self.shadow, self.text = (
+            Text(text="", font_size=LETTER_POINTS, anchor_x="center", anchor_y="center") for _ in range(2)
+        )
+        super().__init__([self.lines, self.shadow, self.text])
+
+
+class VispySkyAxes(ViewerOverlayMixin, VispyCanvasOverlay):
+    """What draws `SkyAxes`."""
+
+    overlay: SkyAxes
+    node: _LinesAndWords
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(node=_LinesAndWords(), **kwargs)
+        self.overlay.events.version.connect(self._on_axes_change)
+        self.viewer.canvas.events.background_color.connect(self._on_axes_change)
+        self.reset()
+
+    def _should_be_visible(self) -> bool:
+        return bool(self.overlay.visible and len(self.overlay.lines))
+
+    def _on_position_change(self, event: Any = None) -> None:
+        """Every place is its own."""
+
+    def _on_axes_change(self, _: Any = None) -> None:
+        overlay, node = self.overlay, self.node
+        if len(overlay.lines):
+            front = np.array(self._get_fgcolor(), dtype=np.float32)
+            front[3] = 1.0
+            color = np.tile(front, (len(overlay.lines), 1))
+            color[:, 3] = np.where(overlay.faint, 0.2, 0.95)
+            node.lines.set_data(overlay.lines, color=color)
+            texts = [text for text, _, _ in overlay.words] or [""]
+            places = np.array([(x, y, 0.0) for _, x, y in overlay.words] or [(0.0, 0.0, 0.0)])
+            back = np.append(1 - front[:3], 1.0)
+            for visual, rgba, shift in ((node.shadow, back, 1.0), (node.text, front, 0.0)):
+                visual.text, visual.pos, visual.color = texts, places + np.array([shift, shift, 0.0]), rgba
+        self._on_visible_change()
+
+    def reset(self) -> None:
+        """Bring all in line with the model."""
+        super().reset()
+        self._on_axes_change()
+
+    def close(self) -> None:
+        """Listen no longer."""
+        self.overlay.events.version.disconnect(self._on_axes_change)
+        super().close()
+
+
+class SkyFrame:
+    """The axes of one viewer, which follow its camera.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or napari.components.ViewerModel
+    session : Session
+        Its sky is drawn.
+    """
+
+    def __init__(self, viewer: Any, session: Session) -> None:
+        overlay_to_visual[SkyAxes] = VispySkyAxes
+        self._viewer, self._session = viewer, session
+        self._waits = False
+        self.style = "ticks"
+        self.overlay = SkyAxes(visible=False)
+        viewer.canvas.overlays[AXES_OVERLAY] = self.overlay
+        for event in self._events():
+            event.connect(self.touch)
+
+    def _events(self) -> list[Any]:
+        camera, canvas = self._viewer.scene.camera.events, self._viewer.canvas.events
+        return [camera.center, camera.zoom, canvas.size, self._viewer.canvas.grid.events.enabled]
+
+    def release(self) -> None:
+        """Take all out of the viewer."""
+        for event in self._events():
+            event.disconnect(self.touch)
+        self.overlay.visible = False
+        self._viewer.canvas.overlays.pop(AXES_OVERLAY, None)
+
+    def set_style(self, style: str) -> None:
+        """Draw ticks, a grid or nothing (a key of `SKY_STYLES`)."""
+        self.style = style
+        self.update()
+
+    def touch(self, _: Any = None) -> None:
+        """Draw anew in the next turn: the camera tells of a zoom and of a move one after the other."""
+        if not self._waits:
+            self._waits = True
+            reference = weakref.ref(self)
+            QTimer.singleShot(0, lambda: _update_if_alive(reference))
+
+    def update(self) -> None:
+        """Draw what the camera sees now."""
+        self._waits = False
+        viewer = self._viewer
+        shown = self.style != "none" and self._session.has_sky and not viewer.canvas.grid.enabled
+        shown = shown and viewer.dims.ndisplay == 2 and viewer.scene.camera.zoom > 0
+        if shown:
+            self.overlay.draw(*self._make())
+        if self.overlay.visible != shown:
+            self.overlay.visible = shown
+
+    def _make(self) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[tuple[str, float, float]]]:
+        camera = self._viewer.scene.camera
+        height, width = (float(n) for n in self._viewer.canvas.size)
+        centre, zoom = np.array(camera.center[-2:]), float(camera.zoom)
+        half = np.array([height, width]) / 2 / zoom
+        most = max(2, int(width / _APART_PX[0])), max(2, int(height / _APART_PX[1]))
+        lines, faint, words = [], [], []
+        for tick in list_sky_ticks(self._session.sky, centre - half, centre + half, most):
+            # North is up, east is left.
+            path = np.array([width, height]) / 2 - (tick.line[:, ::-1] - centre[::-1]) * zoom
+            by_edge = path if tick.axis == "Dec" else path[:, ::-1]
+            at = _cross(by_edge, 0.0 if tick.axis == "Dec" else height)
+            if self.style == "grid":
+                lines += list(np.stack([path[:-1], path[1:]], axis=1))
+                faint += [True] * (len(path) - 1)
+            if at is None:
+                continue
+            if tick.axis == "RA":
+                lines.append(np.array([[at, height], [at, height - TICK_PX]]))
+                free = _LEFT_PX + 30 < at < width - _RIGHT_PX - 30
+                words += [(tick.text, at, height - TICK_PX - 8)] if free else []
+            else:
+                lines.append(np.array([[0.0, at], [TICK_PX, at]]))
+                free = _TOP_PX < at < height - _BOTTOM_PX - 10
+                words += [(tick.text, TICK_PX + 50, at)] if free else []
+            faint.append(False)
+        compass, letters = _draw_compass(width, height)
+        return np.array([*lines, *compass]), np.array([*faint, *[False] * len(compass)]), [*words, *letters]
+
+
+def _cross(path: NDArray[np.float64], edge: float) -> float | None:
+    """Second coordinate where a path (m, 2) has ``edge`` as its first; None where it does not get there."""
+    first, second = path[np.argsort(path[:, 0])].T
+    return float(np.interp(edge, first, second)) if first[0] <= edge <= first[-1] else None
+
+
+def _draw_compass(width: float, height: float) -> tuple[list[NDArray[np.float64]], list[tuple[str, float, float]]]:
+    """Arrows to north (up) and east (left) above the scale bar, and their letters."""
+    corner = np.array([width - 22.0, height - 62.0])
+    pieces = []
+    for ahead in (np.array([0.0, -1.0]), np.array([-1.0, 0.0])):
+        tip, side = corner + ARROW_PX * ahead, ahead[::-1]
+        pieces += [np.array([corner, tip]), *(np.array([tip, tip - 6 * ahead + 4 * s * side]) for s in (-1, 1))]
+    letters = [("N", corner[0], corner[1] - ARROW_PX - 10), ("E", corner[0] - ARROW_PX - 9, corner[1])]
+    return pieces, letters
+
+
+def _update_if_alive(reference: weakref.ref[SkyFrame]) -> None:
+    frame = reference()
+    if frame is not None:
+        frame.update()

@@ -1,0 +1,14 @@
+"""RA and Dec along the axes of maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def label_sky_axes(axes: Any, left: bool, bottom: bool) -> None:
+    """Few small ticks of RA and Dec; their numbers where the panel is at the left or bottom of the page."""
+    for coordinate, name, shown in zip(axes.coords, ("RA", "Dec"), (bottom, left)):
+        coordinate.set_ticks(number=4)
+        coordinate.set_ticklabel(size=7, exclude_overlapping=True)
+        coordinate.set_ticklabel_visible(shown)
+        coordinate.set_axislabel(name if shown else " ", size=8)
