@@ -98,7 +98,7 @@ def test_accuracy_is_r2(scale):
 
 def test_drawn_times_lie_between_the_first_star_and_today():
     draws = np.array([[[-1.0, 5.0, 99.0, -2.0]]], np.float32)
-    np.testing.assert_allclose(percentile_measure.clip_drawn_times(draws), [[[0.0, 5.0, 13.47, -2.0]]], rtol=1e-6)
+    np.testing.assert_allclose(percentile_measure.keep_times_possible(draws), [[[0.0, 5.0, 13.47, -2.0]]], rtol=1e-6)
 
 
 def test_the_typical_galaxy_is_neither_the_best_nor_the_worst():

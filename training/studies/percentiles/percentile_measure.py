@@ -171,7 +171,7 @@ def measure_draw_joint_coverage(draws: F32, truth: F32, seed: int = 1) -> dict[s
     return {"nominal": nominal.tolist(), "true": [float((share <= level).mean()) for level in nominal]}
 
 
-def clip_drawn_times(draws: F32) -> F32:
+def keep_times_possible(draws: F32) -> F32:
     """Draws (N, n, L) of which no time lies before the first star or after today; the flow knows no bounds."""
     return np.concatenate([np.clip(draws[..., :-1], 0.0, MAX_AGE_GYR), draws[..., -1:]], axis=-1)
 
@@ -228,7 +228,7 @@ def measure_percentile_networks(
     truth = galaxies.labels(test)
     validated = (vx, galaxies.labels(validation))
     posterior = fit_percentile_posterior(x, galaxies.labels(train), validated, s.fit, say)
-    draws = clip_drawn_times(posterior.draw(tx, s.draws))
+    draws = keep_times_possible(posterior.draw(tx, s.draws))
     measured = {
         "library": library.name,
         "range_aa": list(s.range_aa),
