@@ -172,7 +172,13 @@ def measure_draw_joint_coverage(draws: F32, truth: F32, seed: int = 1) -> dict[s
 
 
 def keep_times_possible(draws: F32) -> F32:
-    """Draws (N, n, L) of which no time lies before the first star or after today; the flow knows no bounds."""
+    """Draws of which no time lies before the first star or after today; the flow knows no bounds.
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+        Times in Gyr, [M/H] last.
+    """
     return np.concatenate([np.clip(draws[..., :-1], 0.0, MAX_AGE_GYR), draws[..., -1:]], axis=-1)
 
 
@@ -181,6 +187,11 @@ def select_typical_galaxy(draws: F32, truth: F32) -> int:
 
     Far is the mean square over the labels of truth less mean, over the standard deviation of its draws; the median
     galaxy is chosen.
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+    truth : array (N, L)
     """
     away = (truth - draws.mean(1)) / np.maximum(draws.std(1), 1e-9)
     order = np.argsort((away**2).mean(1))
