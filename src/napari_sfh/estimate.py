@@ -278,7 +278,7 @@ def _observe_rows(block: RowBlock, bundle: Bundle) -> Observation:
         ebv_mw=block.config.ebv_mw,
         pivot_aa=pivot,
         keep_negative=bundle.features.band_scale == "asinh",
-        calibration_error=config.calibration_error,
+        calibration_error=block.config.calibration_error,
     )
 
 
@@ -351,6 +351,7 @@ def _describe_run(config: EstimateConfig, bundle: Bundle, notes: Sequence[str]) 
         "INSTRUME": (bundle.instrument.name, "what the weights were shown"),
         "DRAWS": (config.draws, "posterior draws a row"),
         "EBVMW": (config.ebv_mw, "Milky Way E(B-V), mag"),
+        "CALERR": (config.calibration_error, "calibration error of the bands, share of flux"),
         "ZCOLUMN": (config.redshift_column, "column of the redshift"),
         **{f"NOTE{k}": note for k, note in enumerate(dict.fromkeys(notes), start=1)},
         **({} if config.redshift is None else {"REDSHIFT": (config.redshift, "of all rows")}),
@@ -367,7 +368,7 @@ def draw_row_posterior(
     row : Table
         One row, with the catalogue's own columns.
     meta : mapping
-        What the file says of the run: ``MODEL``, ``MODELSHA``, ``EBVMW``, ``REDSHIFT`` or ``ZCOLUMN``.
+        What the file says of the run: ``MODEL``, ``MODELSHA``, ``EBVMW``, ``CALERR``, ``REDSHIFT`` or ``ZCOLUMN``.
     source : Path
         Of the table, for messages.
     n : int
@@ -403,6 +404,7 @@ def draw_row_posterior(
         redshift=float(meta["REDSHIFT"]) if meta.get("REDSHIFT") else None,
         redshift_column=meta.get("ZCOLUMN", ""),
         ebv_mw=float(meta.get("EBVMW") or 0.0),
+        calibration_error=float(meta.get("CALERR", CATALOGUE_CALIBRATION_ERROR)),
     )
     data = _observe_rows(RowBlock(row, source, columns, config), bundle)
     if not data.phot_mask.any():
