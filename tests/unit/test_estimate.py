@@ -1,12 +1,18 @@
 """The command `estimate` with the weights that ship: rows in, the same rows with answers out."""
 
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from astropy.table import Table
 
+from napari_sfh.batch import cluster
+from napari_sfh.batch.many_rows import estimate_on_workers
 from napari_sfh.cli import main
+from napari_sfh.errors import ComputeError
+from napari_sfh.estimate import EstimateConfig, estimate_objects
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.types import FLAG_MEANING, Flag
@@ -105,3 +111,45 @@ def test_a_spectrum_gives_times_that_fall(tmp_path):
     assert (
         main(["estimate", str(tmp_path / "s.txt"), "--model", "percentiles", "--output", str(tmp_path / "no.csv")]) == 2
     )
+
+
+@needs("jpas")
+def test_workers_give_the_same_table_with_few_blocks_under_way(tmp_path, catalogue, monkeypatch):
+    from distributed import Client
+
+    source = tmp_path / "in.fits"
+    catalogue.write(source)
+    waiting, most = [0], [0]
+
+    @contextmanager
+    def in_this_process(scheduler, workers):
+        with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+            submit, cancel = client.submit, client.cancel
+
+            def count(change):
+                waiting[0] += change
+                most[0] = max(most[0], waiting[0])
+
+            client.submit = lambda *args, **kw: (count(1), submit(*args, **kw))[1]
+            client.cancel = lambda *args, **kw: (count(-1), cancel(*args, **kw))[1]
+            yield client
+
+    monkeypatch.setattr(cluster, "connect_scheduler", in_this_process)
+    config = EstimateConfig((source,), tmp_path / "here.ecsv", draws=50, rows=1)
+    estimate_objects(config)
+    estimate_objects(replace(config, output=tmp_path / "there.ecsv"), estimate_on_workers)
+    assert (tmp_path / "here.ecsv").read_text() == (tmp_path / "there.ecsv").read_text()
+    assert most[0] <= 2
+
+
+@needs("jpas")
+def test_a_cluster_that_is_not_there_is_told(tmp_path, catalogue, monkeypatch, capsys):
+    def none(scheduler, workers):
+        raise ComputeError(f"--scheduler {scheduler}: no Dask scheduler answers there")
+
+    monkeypatch.setattr(cluster, "connect_scheduler", none)
+    catalogue.write(tmp_path / "in.fits")
+    asked = ["--scheduler", "tcp://nowhere:8786", "--output", str(tmp_path / "out.fits"), "--quiet"]
+    assert main(["estimate", str(tmp_path / "in.fits"), *asked]) == 1
+    assert "no Dask scheduler answers" in capsys.readouterr().err
+    assert not (tmp_path / "out.fits").exists()

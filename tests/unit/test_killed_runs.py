@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
 BIN = Path(sys.executable).parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 SIGNALS = [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT]
-#: Moments of the kills, as shares of the time that the work takes.
-KILLS = 5
+#: Kills of each kind.
+KILLS = 3
 
 
 @pytest.fixture(scope="module")
@@ -80,11 +80,11 @@ def test_a_run_that_is_killed_leaves_nothing_half_written(inputs: Path, tmp_path
         if number != signal.SIGKILL:
             assert set(left) <= {"out.fits", "out.png"}
         if output.exists():
-            np.testing.assert_array_equal(read_result(output).prediction.median("lg_age_lw"), expected)
+            np.testing.assert_allclose(read_result(output).prediction.median("lg_age_lw"), expected, atol=1e-5)
         again, _ = finish(run_words(inputs, output))
         assert again.returncode == 0, again.stderr
         assert list_names(tmp_path) == ["out.fits", "out.png"]
-        np.testing.assert_array_equal(read_result(output).prediction.median("lg_age_lw"), expected)
+        np.testing.assert_allclose(read_result(output).prediction.median("lg_age_lw"), expected, atol=1e-5)
 
 
 def test_two_runs_at_one_output_both_succeed(inputs: Path, tmp_path: Path) -> None:

@@ -277,6 +277,9 @@ def get_number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
     """First finite number among ``keys``."""
     for key in keys:
         value = headers.get(key)
+        if isinstance(value, str):  # '0.0025' in quotes is a number, too
+            with suppress(ValueError):
+                value = float(value)
         if value is not None and is_finite_number(value):
             return float(value)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
@@ -73,7 +74,7 @@ class PropertyTable(QScrollArea):
             self._grid.setColumnStretch(k + 1, int(k < len(shown)))  # columns that are empty take no room
             head.setVisible(several and k < len(shown))
             if several and k < len(shown):
-                head.setText(f'<span style="color:{choose_color(k)}">■</span> {shown[k].name}')
+                head.setText(f'<span style="color:{choose_color(k)}">■</span> {escape(shown[k].name)}')
         told = [{number.label: number for number in view.numbers} for view in shown]
         for row, label in enumerate(self._labels):
             used = row < len(rows)
@@ -309,5 +310,5 @@ def _format_legend(views: list[BinView], pinned: tuple[int, ...]) -> str:
     parts = []
     for k, view in enumerate(views):
         dot = "•" if view.bin_id in pinned else ""
-        parts.append(f'<span style="color:{choose_color(k)}">■</span> {view.name.removeprefix("bin ")}{dot}')
+        parts.append(f'<span style="color:{choose_color(k)}">■</span> {escape(view.name.removeprefix("bin "))}{dot}')
     return "&nbsp;&nbsp;".join(parts)
