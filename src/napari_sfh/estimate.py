@@ -36,7 +36,7 @@ from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.prior_summary import load_prior_quantiles
-from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
+from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra
@@ -60,6 +60,7 @@ class EstimateConfig:
     redshift: float | None = None  # of all objects
     redshift_column: str = ""
     ebv_mw: float = 0.0  # Milky Way E(B-V) of all objects, mag
+    calibration_error: float = CATALOGUE_CALIBRATION_ERROR  # of bands, a share of the flux, beyond the stated errors
     sigma_kms: float | None = None  # stellar dispersion of spectra
     medium: Medium = "auto"
     device: str = "auto"
@@ -77,6 +78,8 @@ class EstimateConfig:
             raise SfhInputError(f"--sigma {self.sigma_kms}: must lie in 0-1000 km/s")
         if not 0 <= self.ebv_mw <= 5:
             raise SfhInputError(f"--ebv-mw {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
+        if not 0 <= self.calibration_error < 1:
+            raise SfhInputError(f"--calibration-error {self.calibration_error}: a share of the flux, 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -275,6 +278,7 @@ def _observe_rows(block: RowBlock, bundle: Bundle) -> Observation:
         ebv_mw=block.config.ebv_mw,
         pivot_aa=pivot,
         keep_negative=bundle.features.band_scale == "asinh",
+        calibration_error=block.config.calibration_error,
     )
 
 
@@ -347,6 +351,7 @@ def _describe_run(config: EstimateConfig, bundle: Bundle, notes: Sequence[str]) 
         "INSTRUME": (bundle.instrument.name, "what the weights were shown"),
         "DRAWS": (config.draws, "posterior draws a row"),
         "EBVMW": (config.ebv_mw, "Milky Way E(B-V), mag"),
+        "CALERR": (config.calibration_error, "calibration error of the bands, share of flux"),
         "ZCOLUMN": (config.redshift_column, "column of the redshift"),
         **{f"NOTE{k}": note for k, note in enumerate(dict.fromkeys(notes), start=1)},
         **({} if config.redshift is None else {"REDSHIFT": (config.redshift, "of all rows")}),
@@ -363,7 +368,7 @@ def draw_row_posterior(
     row : Table
         One row, with the catalogue's own columns.
     meta : mapping
-        What the file says of the run: ``MODEL``, ``MODELSHA``, ``EBVMW``, ``REDSHIFT`` or ``ZCOLUMN``.
+        What the file says of the run: ``MODEL``, ``MODELSHA``, ``EBVMW``, ``CALERR``, ``REDSHIFT`` or ``ZCOLUMN``.
     source : Path
         Of the table, for messages.
     n : int
@@ -399,6 +404,7 @@ def draw_row_posterior(
         redshift=float(meta["REDSHIFT"]) if meta.get("REDSHIFT") else None,
         redshift_column=meta.get("ZCOLUMN", ""),
         ebv_mw=float(meta.get("EBVMW") or 0.0),
+        calibration_error=float(meta.get("CALERR", CATALOGUE_CALIBRATION_ERROR)),
     )
     data = _observe_rows(RowBlock(row, source, columns, config), bundle)
     if not data.phot_mask.any():

@@ -29,6 +29,13 @@ def add_object_parsers(commands: Subparsers) -> None:
     estimate.add_argument("--redshift", type=float, metavar="Z", help="of all objects (else the spectrum's own, or 0)")
     estimate.add_argument("--redshift-column", default="", metavar="COLUMN", help="of a catalogue")
     estimate.add_argument("--ebv-mw", type=float, default=0.0, metavar="E", help="Milky Way E(B-V), mag")
+    estimate.add_argument(
+        "--calibration-error",
+        type=float,
+        default=0.015,
+        metavar="SHARE",
+        help="of band fluxes, added to a catalogue's errors in quadrature; 0 where they hold it (default %(default)s)",
+    )
     estimate.add_argument("--sigma", type=float, metavar="KMS", help="stellar velocity dispersion of the spectra")
     estimate.add_argument("--medium", default="auto", choices=["auto", "air", "vacuum"], help="of the wavelengths")
     estimate.add_argument("--output", required=True, type=Path, metavar="OUT.fits|.ecsv|.csv|.vot")
@@ -128,6 +135,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
         redshift=options.redshift,
         redshift_column=options.redshift_column,
         ebv_mw=options.ebv_mw,
+        calibration_error=options.calibration_error,
         sigma_kms=options.sigma,
         medium=options.medium,
         device=options.device,

@@ -65,6 +65,28 @@ def test_every_row_comes_back_with_answers_and_flags(tmp_path, catalogue, suffix
 
 
 @needs("jpas")
+def test_errors_of_a_catalogue_may_hold_its_calibration(tmp_path, catalogue, capsys):
+    """Total errors with 0 beyond are the same measurement as errors of the counts with 1.5 % beyond."""
+    counts, total = catalogue.copy(), catalogue.copy()
+    for name in (n for n in catalogue.colnames if n.endswith("_err")):
+        counts[name] = np.where(catalogue[name] > 0, 0.03, -1.0)
+        total[name] = np.where(catalogue[name] > 0, np.hypot(0.03, 0.015 * 2.5 / np.log(10)), -1.0)
+    found = []
+    for table, share in ((counts, "0.015"), (total, "0")):
+        table.write(tmp_path / "in.ecsv", overwrite=True)
+        words = ["--calibration-error", share, "--output", str(tmp_path / "out.ecsv"), "--quiet"]
+        assert main(["estimate", str(tmp_path / "in.ecsv"), *words]) == 0
+        found.append(Table.read(tmp_path / "out.ecsv", format="ascii.ecsv"))
+        (tmp_path / "out.ecsv").unlink()
+    for name in ("LG_AGE", "MH_MW", "OOD"):
+        np.testing.assert_allclose(
+            np.asarray(found[0][name], float)[:4], np.asarray(found[1][name], float)[:4], rtol=1e-3
+        )
+    assert main(["estimate", str(tmp_path / "in.ecsv"), "--calibration-error", "1", "--output", "x.fits"]) == 2
+    assert "--calibration-error 1.0" in capsys.readouterr().err
+
+
+@needs("jpas")
 def test_rows_that_are_refused_say_why_and_assumed_errors_are_told(tmp_path, catalogue, capsys):
     names = [name for name in catalogue.colnames if not name.endswith("_err")]
     catalogue[names].write(tmp_path / "in.csv")

@@ -210,6 +210,19 @@ def test_own_spaxels_are_read_and_tested(tmp_path, spaxel_table, spaxels, capsys
     assert json.loads(output.read_text())["sets"]["B"]["mh"]["n"] == 480
 
 
+def test_spaxels_without_radii_have_figures_but_no_gradients(tmp_path, spaxel_table):
+    table = Table.read(spaxel_table)
+    table.remove_column("r_re")
+    table.write(tmp_path / "plain.fits")
+    output, figures = tmp_path / "own.json", tmp_path / "figures"
+    words = ["--data", str(tmp_path / "plain.fits"), "--epochs", "1", "--quiet", "--figures", str(figures)]
+    assert cli.main(["paper-systems", "spaxels", *words, "--output", str(output)]) == 0
+    assert "gradient" not in json.loads(output.read_text())["sets"]["A"]["mh"]
+    drawn = {p.name.split("-")[0] for p in figures.glob("*.png")}
+    assert {"fig04", "fig06", "fig08"} <= drawn
+    assert not drawn & {"fig03", "fig05", "fig07", "fig14"}
+
+
 def test_command_measures_mock_galaxies_and_draws_the_figures(tmp_path, monkeypatch):
     monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
     output, figures = tmp_path / "out.json", tmp_path / "figures"
