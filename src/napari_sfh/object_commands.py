@@ -27,6 +27,9 @@ def add_object_parsers(commands: Subparsers) -> None:
     estimate.add_argument("--redshift-column", default="", metavar="COLUMN", help="of a catalogue")
     estimate.add_argument("--ebv-mw", type=float, default=0.0, metavar="E", help="Milky Way E(B-V), mag")
     estimate.add_argument("--sigma", type=float, metavar="KMS", help="stellar velocity dispersion of the spectra")
+    estimate.add_argument(
+        "--lsf", metavar="FWHM|FILE", help="resolution of the spectra: FWHM in A, or a table by wavelength"
+    )
     estimate.add_argument("--medium", default="auto", choices=["auto", "air", "vacuum"], help="of the wavelengths")
     estimate.add_argument("--output", required=True, type=Path, metavar="OUT.fits|.ecsv|.csv|.vot")
     _add_common_arguments(estimate)
@@ -46,6 +49,7 @@ def add_object_parsers(commands: Subparsers) -> None:
     smooth = commands.add_parser("smooth", help="maps whose bins borrow strength from their neighbours")
     smooth.add_argument("result", type=Path, metavar="OUT.fits")
     smooth.add_argument("--output", required=True, type=Path, metavar="MAPS.fits")
+    smooth.add_argument("--quiet", action="store_true", help="nothing but the name of the file")
     smooth.set_defaults(command=run_smooth_command)
     _add_refine_parser(commands)
 
@@ -124,6 +128,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
         redshift_column=options.redshift_column,
         ebv_mw=options.ebv_mw,
         sigma_kms=options.sigma,
+        lsf=options.lsf,
         medium=options.medium,
         device=options.device,
     )
@@ -245,7 +250,8 @@ def run_smooth_command(options: argparse.Namespace) -> int:
         field = made.field
         numbers = f"amplitude {field.amplitude:.2f} dex, length {field.length:.1f} spaxels"
         found = "no field: the map stays" if field.is_flat else f"{numbers}, errors times {field.error_factor:.2f}"
-        print(f"{QUANTITIES[name].title}: {found}")
+        if not options.quiet:
+            print(f"{QUANTITIES[name].title}: {found}")
     print(write_field_maps(result, smoothed, options.output))
     return 0
 

@@ -1,4 +1,4 @@
-"""`phangs-jwst` on a cube with HST and NIRCam mosaics: found by name in a folder, in MJy/sr, and some of them missing."""
+"""`phangs-jwst` on a cube with HST and NIRCam mosaics: found by name, in MJy/sr, some of them missing."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from napari_sfh.types import Flag
 JWST = load_instrument("phangs-jwst")
 #: Flux density over that of F814W: a population with little dust emission.
 RATIOS = {"F200W": 0.32, "F335M": 0.07}
-SPEED_OF_LIGHT_AA_S, ARCSEC_PER_RAD = 2.99792458e18, 206264.806
+SPEED_OF_LIGHT_AA_S = 2.99792458e18
 
 
 def write_nircam(source, folder, band, ratio):
@@ -23,7 +23,7 @@ def write_nircam(source, folder, band, ratio):
     with fits.open(source) as hdus:
         hdu = next(h for h in hdus if h.data is not None)
         header, data = hdu.header.copy(), np.asarray(hdu.data, np.float64)
-    pixel_sr = mosaic.pixel_scale_arcsec**2 / ARCSEC_PER_RAD**2
+    pixel_sr = mosaic.wcs.proj_plane_pixel_area().to_value("sr")
     pivot_aa = JWST.pivot_aa[JWST.band_names.index(band)]
     surface = ratio * data * mosaic.photflam * pivot_aa**2 / SPEED_OF_LIGHT_AA_S / pixel_sr / 1e-17
     for key in ("PHOTFLAM", "PHOTPLAM", "PHOTZPT", "FILTER", "INSTRUME", "DETECTOR", "EXPTIME"):

@@ -44,8 +44,8 @@ SKY_LINES: tuple[tuple[float, float], ...] = (
     (6871.0, 0.20), (6889.3, 0.20), (6900.8, 0.20), (6912.6, 0.20), (6923.22, 0.35), (6939.52, 0.25),
     (6949.04, 0.25), (6978.41, 0.25), (7003.86, 0.25), (7011.41, 0.15),
 )  # fmt: skip
-#: The same beyond MUSE's rest-frame range: mercury of street lamps in the blue (Osterbrock & Martel 1992, PASP 104, 76),
-#: the strong OH lines from 7240 AA on.
+#: The same beyond MUSE's rest-frame range: mercury of street lamps in the blue (Osterbrock & Martel 1992, PASP 104,
+#: 76), the strong OH lines from 7240 AA on.
 FURTHER_SKY_LINES: tuple[tuple[float, float], ...] = (
     (4046.56, 0.10), (4358.33, 0.20), (7276.41, 0.35), (7316.28, 0.35), (7340.89, 0.40), (7750.64, 0.40),
     (7794.11, 0.45), (7821.50, 0.40), (7913.71, 0.50), (7964.65, 0.50), (7993.33, 0.45), (8344.60, 0.55),

@@ -9,6 +9,7 @@ from napari_sfh._qt.plots.plot_items import Ribbon, make_bare_plot, pg, style_ax
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
+from napari_sfh.physics.quantities import QUANTITIES
 
 
 class GradientPlot(pg.GraphicsLayoutWidget):
@@ -64,8 +65,7 @@ class GradientPlot(pg.GraphicsLayoutWidget):
         self.plot.setRange(
             xRange=(0.0, float(np.max(data.r[seen]))), yRange=(float(bottom) - room, float(top) + room), padding=0.01
         )
-        _, title, unit = GRADIENT_QUANTITIES[data.quantity]
-        label = f"{title} ({'log yr' if 'age' in title else unit})"
+        label = QUANTITIES[GRADIENT_QUANTITIES[data.quantity][0]].label
         style_axes(self.plot, self._colors, left=label, bottom="R / Rₑ in the disc's plane")
 
     def legend(self) -> str:

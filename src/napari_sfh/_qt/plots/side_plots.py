@@ -22,15 +22,14 @@ from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
 from napari_sfh.analysis.comparison.map_comparison import Comparison
-from napari_sfh.analysis.maps import MAPS, MEAN_MAPS, robust_limits
+from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.figures.comparison import DENSE, ERROR_BARS, format_scatter
+from napari_sfh.physics.quantities import QUANTITIES
 
 #: Answers that are drawn at once.
 MAX_HISTORIES = 4
 #: Width in pixels of the words beside the plots.
 _TEXT_WIDTH = 312
-#: Map of a mean in `physics.means.MEAN_NAMES`.
-MAP_OF_MEAN = {key: name for name, key in MEAN_MAPS.items()}
 
 
 class OneToOne(pg.GraphicsLayoutWidget):
@@ -86,9 +85,9 @@ class OneToOne(pg.GraphicsLayoutWidget):
             self._errors.setData(x=x, y=y, width=width, height=height, beam=0.0)
         self._line.setData([low, high], [low, high])
         self.plot.setRange(xRange=(low, high), yRange=(low, high), padding=0)
-        title, unit = MAPS[MAP_OF_MEAN[key]].title, "log yr" if key.startswith("lg_age") else "dex"
+        label = QUANTITIES[key].label
         result, answer = comparison.result.model_name, comparison.other.name
-        style_axes(self.plot, self._colors, left=f"{title} ({unit}), {result}", bottom=f"{title} ({unit}), {answer}")
+        style_axes(self.plot, self._colors, left=f"{label}, {result}", bottom=f"{label}, {answer}")
 
     def _density(self, x: NDArray[Any], y: NDArray[Any], low: float, high: float) -> None:
         counts, _, _ = np.histogram2d(x, y, bins=60, range=[[low, high], [low, high]])
@@ -341,13 +340,13 @@ class ToolDock(QWidget):
 
 
 def format_comparison_scatter(comparison: Comparison, key: str, use: NDArray[np.bool_]) -> str:
-    """The statistics of a mean, for a label.
+    """The statistics of a quantity, for a label.
 
     Parameters
     ----------
     comparison : Comparison
     key : str
-        One of the means.
+        One of the compared quantities.
     use : bool array (N,)
         Bins that count.
 
@@ -355,4 +354,4 @@ def format_comparison_scatter(comparison: Comparison, key: str, use: NDArray[np.
     -------
     str
     """
-    return format_scatter(comparison.scatter(key, use))
+    return format_scatter(comparison.scatter(key, use), QUANTITIES[key].error_unit)
