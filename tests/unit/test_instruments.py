@@ -110,7 +110,7 @@ def test_mistakes_in_a_file_are_named(tmp_path, old, new, words):
 def test_a_curve_without_area_is_named(tmp_path):
     (tmp_path / "dark.csv").write_text("4900,0\n5000,0\n5100,0\n")
     text = GOOD.replace("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "dark.csv"')
-    with pytest.raises(SfhInputError, match=r"N1: .*zero everywhere"):
+    with pytest.raises(SfhInputError, match=r"dark.csv: .*zero everywhere"):
         make_band_filters(load(tmp_path, text))
 
 
