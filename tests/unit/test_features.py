@@ -8,8 +8,15 @@ import torch
 from toy_universe import make_toy_data
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.model.encoding import FeatureSettings, encode_observation, encoded_value_error, find_usable_rows
-from napari_sfh.types import Flag, Observation
+from napari_sfh.instruments.files import load_instrument
+from napari_sfh.model.encoding import (
+    FeatureSettings,
+    compute_arcsinh,
+    encode_observation,
+    encoded_value_error,
+    find_usable_rows,
+)
+from napari_sfh.types import Flag, Observation, make_empty_observation
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +118,14 @@ def test_wrong_shapes_are_named(data, change, words):
         encode_observation(replace(data, **change))
 
 
+def test_a_redshift_is_weighed_as_the_settings_say():
+    data = make_empty_observation(load_instrument("jpas-z"), 2)
+    data = replace(data, redshift=np.array([0.0, 0.25], np.float32))
+    plain, scaled = (encode_observation(data, FeatureSettings(redshift_scale=k)).redshift for k in (1.0, 20.0))
+    np.testing.assert_allclose(scaled.numpy(), 20 * plain.numpy())
+    assert scaled[1, 0] == pytest.approx(20 * np.log10(1.25), rel=1e-5)
+
+
 def test_settings_survive_json_and_refuse_others():
     settings = FeatureSettings(fill_px=40)
     assert FeatureSettings.from_json(settings.to_json()) == settings
@@ -118,3 +133,9 @@ def test_settings_survive_json_and_refuse_others():
         FeatureSettings.from_json({"fil_px": 3})
     with pytest.raises(SfhInputError, match="version 99"):
         FeatureSettings.from_json({"version": 99})
+
+
+def test_arcsinh_is_that_of_torch_near_zero_and_far_out():
+    x = torch.tensor([0.0, 1e-30, -1e-6, 0.3, -0.3, 2.0, -50.0, 1e15, -1e15])
+    np.testing.assert_allclose(compute_arcsinh(x), torch.asinh(x.double()).float(), rtol=2e-7)
+    assert torch.isfinite(compute_arcsinh(torch.tensor([1e30, -3e38]))).all()

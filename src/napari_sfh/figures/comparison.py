@@ -43,7 +43,20 @@ def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def format_scatter(found: ScatterStatistics, unit: str = "dex", joint: str = "; ") -> str:
-    """Bias, scatter, NMAD in ``unit``, then correlation and number, with ``joint`` between them."""
+    """Bias, scatter, NMAD in ``unit``, then correlation and number, with ``joint`` between them.
+
+    Parameters
+    ----------
+    found : ScatterStatistics
+    unit : str
+        Of the differences.
+    joint : str
+        Between the two parts.
+
+    Returns
+    -------
+    str
+    """
     text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} {unit}"
     return f"{text}{joint}r {found.correlation:.2f}, {found.n} bins".replace("-", "−")
 

@@ -21,7 +21,7 @@ from napari_sfh.training.studies.percentiles.percentile_galaxies import (
     MH_VALUES,
     reconstruct_from_percentiles,
 )
-from napari_sfh.training.studies.percentiles.percentile_measure import PercentileStudy
+from napari_sfh.training.studies.percentiles.percentile_measure import PercentileStudy, select_typical_galaxy
 from napari_sfh.types import F32, F64, I64
 
 #: Lines that Fig. 10 marks, Angstrom, and windows of two indices: band, blue and red continuum.
@@ -33,6 +33,8 @@ INDEX_WINDOWS_AA = {
 #: Per cent of the mass of the nine times.
 _PER_CENT = 100 * np.array(FORMED_FRACTIONS)
 _STACKS = 18
+#: Names of the axes.
+_AXIS_WORDS = {name: "[M/H]" if name == "mh" else f"{name} [Gyr]" for name in LABELS}
 
 
 def plot_percentile_figures(study: PercentileStudy) -> Iterator[tuple[str, Figure]]:
@@ -75,7 +77,7 @@ def plot_populations(study: PercentileStudy) -> Figure:
     ):
         for k in np.linspace(0, len(values) - 1, 7).astype(int):
             axes.plot(g.wave_aa, spectra[k] / np.median(spectra[k]), lw=0.5, label=f"{values[k]:.2g}")
-        axes.set(xlabel="wavelength [Å]", title=title, ylim=(0, 4))
+        axes.set(xlabel="wavelength [Å]", title=title, ylim=(0, None))
         axes.legend(fontsize=7)
     return figure
 
@@ -108,7 +110,16 @@ def plot_losses(study: PercentileStudy) -> Figure:
 
 
 def plot_latent_correlations(latent: F32) -> Figure:
-    """Figure 9: correlation matrix of the latent numbers."""
+    """Figure 9: correlation matrix of the latent numbers.
+
+    Parameters
+    ----------
+    latent : array (N, L)
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = _figure(5.5, 4.8)
     axes = figure.subplots()
     image = axes.imshow(np.corrcoef(latent.T), vmin=-1, vmax=1, cmap="RdBu_r")
@@ -118,7 +129,20 @@ def plot_latent_correlations(latent: F32) -> Figure:
 
 
 def plot_latent_against_wavelength(study: PercentileStudy, latent: F32, n: int = 1500) -> Figure:
-    """Figure 10: absolute correlation of the first latent numbers with the flux at each wavelength."""
+    """Figure 10: absolute correlation of the first latent numbers with the flux at each wavelength.
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    latent : array (N, L)
+        Of the study's rows.
+    n : int
+        Spectra that are taken.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = _figure(9, 7)
     flux = study.galaxies.spectra(study.rows[:n]).astype(np.float64)
     flux = (flux - flux.mean(0)) / np.maximum(flux.std(0), 1e-9)
@@ -136,7 +160,21 @@ def plot_latent_against_wavelength(study: PercentileStudy, latent: F32, n: int =
 
 
 def measure_index(wave_aa: F64, flux: F32, windows: tuple[tuple[float, float], ...]) -> F64:
-    """Equivalent width in Angstrom of spectra (N, W): band, and a line through the means of two continuum windows."""
+    """Equivalent width of an index: a band, and a line through the means of two continuum windows.
+
+    Parameters
+    ----------
+    wave_aa : array (W,)
+        Angstrom.
+    flux : array (N, W)
+    windows : tuple of three (float, float)
+        Band, blue and red window, Angstrom.
+
+    Returns
+    -------
+    array (N,)
+        Angstrom.
+    """
     band, blue, red = ((wave_aa >= lo) & (wave_aa <= hi) for lo, hi in windows)
     at = [float(wave_aa[w].mean()) for w in (blue, red)]
     level = [flux[:, w].mean(1, keepdims=True) for w in (blue, red)]
@@ -145,7 +183,20 @@ def measure_index(wave_aa: F64, flux: F32, windows: tuple[tuple[float, float], .
 
 
 def plot_latent_projection(study: PercentileStudy, latent: F32, n: int = 3000) -> Figure:
-    """Figure 11: two-dimensional map of the latent vectors, coloured by times, [M/H] and indices."""
+    """Figure 11: two-dimensional map of the latent vectors, coloured by times, [M/H] and indices.
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    latent : array (N, L)
+        Of the study's rows.
+    n : int
+        Spectra that are taken.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     from napari_sfh.training.evaluation.report_figures import compute_latent_projection
 
     figure = _figure(16, 3.4)
@@ -193,19 +244,19 @@ def plot_percentile_answers(study: PercentileStudy) -> Figure:
         r2 = 100 * (1 - np.mean((y - x) ** 2) / np.var(x))
         axes.hexbin(x, y, gridsize=50, bins="log", mincnt=1, cmap="Blues")
         axes.plot([x.min(), x.max()], [x.min(), x.max()], color="red", lw=0.8)
-        axes.set(xlabel=f"true {name}", ylabel="median", title=f"100 R$^2$ = {r2:.2f}")
+        axes.set(xlabel=f"true {_AXIS_WORDS[name]}", ylabel="median", title=f"100 R$^2$ = {r2:.2f}")
     return figure
 
 
-def plot_percentile_corner(study: PercentileStudy, k: int = 0) -> Figure:
-    """Figure 14: the posterior of one galaxy, all quantities, with the truth."""
-    n = len(LABELS)
+def plot_percentile_corner(study: PercentileStudy) -> Figure:
+    """Figure 14: the posterior of one typical galaxy, all quantities, with the truth."""
+    n, k = len(LABELS), select_typical_galaxy(study.draws, study.truth)
     figure = _figure(13, 13)
     grid = figure.subplots(n, n)
     for i in range(n):
         for j in range(n):
             axes = grid[i, j]
-            axes.set(xticks=[], yticks=[])
+            axes.tick_params(labelsize=6, labelbottom=i == n - 1, labelleft=j == 0 and i > 0)
             if j > i:
                 axes.set_visible(False)
             elif i == j:
@@ -215,7 +266,9 @@ def plot_percentile_corner(study: PercentileStudy, k: int = 0) -> Figure:
                 axes.plot(study.draws[k, :, j], study.draws[k, :, i], ".", ms=1, color="black")
                 axes.plot(study.truth[k, j], study.truth[k, i], "+", color="red")
             if i == n - 1:
-                axes.set_xlabel(LABELS[j])
+                axes.set_xlabel(_AXIS_WORDS[LABELS[j]], size=8)
+            if j == 0 and i > 0:
+                axes.set_ylabel(_AXIS_WORDS[LABELS[i]], size=8)
     return figure
 
 
@@ -246,7 +299,18 @@ def select_stacks(study: PercentileStudy) -> I64:
 
 
 def plot_stack_growth(study: PercentileStudy, stacks: I64) -> Figure:
-    """Figure 16: median growth of the stacks, coloured by [M/H]."""
+    """Figure 16: median growth of the stacks, coloured by [M/H].
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    stacks : int array (K,)
+        Rows of the study, by [M/H].
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     import matplotlib
 
     figure = _figure(6.5, 4.6)
@@ -259,7 +323,18 @@ def plot_stack_growth(study: PercentileStudy, stacks: I64) -> Figure:
 
 
 def plot_three_stacks(study: PercentileStudy, stacks: I64) -> Figure:
-    """Figure 17: growth of three of them with 2 sigma, and the truth in the place of another method's."""
+    """Figure 17: growth of three of them with 2 sigma, and the truth in the place of another method's.
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    stacks : int array (K,)
+        Rows of the study, by [M/H].
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = _figure(13, 4)
     chosen = stacks[np.linspace(0, len(stacks) - 1, 3).astype(int)]
     for axes, k in zip(figure.subplots(1, 3, sharey=True), chosen, strict=True):
@@ -271,7 +346,18 @@ def plot_three_stacks(study: PercentileStudy, stacks: I64) -> Figure:
 
 
 def plot_reconstructions(study: PercentileStudy, stacks: I64) -> Figure:
-    """Figure 18: the same three spectra rebuilt from nine populations, with residuals."""
+    """Figure 18: the same three spectra rebuilt from nine populations, with residuals.
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    stacks : int array (K,)
+        Rows of the study, by [M/H].
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = _figure(11, 10)
     grid = figure.subplots(6, 1, sharex=True, height_ratios=[3, 1] * 3)
     wave = study.galaxies.wave_aa

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from napari_sfh.training.fitting.posterior import LogLine
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.studies.percentiles import percentile_galaxies
-from napari_sfh.training.studies.percentiles.percentile_galaxies import LABELS, THESIS_RANGE_AA, PercentileGalaxies
+from napari_sfh.training.studies.percentiles.percentile_galaxies import (
+    LABELS,
+    MAX_AGE_GYR,
+    THESIS_RANGE_AA,
+    PercentileGalaxies,
+)
 from napari_sfh.training.studies.percentiles.percentile_nets import (
     PercentileFitSettings,
     PercentilePosterior,
@@ -62,7 +67,17 @@ class SpectrumComponents:
 
 
 def fit_spectrum_components(spectra: F32, components: int) -> SpectrumComponents:
-    """Components of spectra (N, W), by the eigenvectors of their covariance."""
+    """Principal components of spectra, by the eigenvectors of their covariance.
+
+    Parameters
+    ----------
+    spectra : array (N, W)
+    components : int
+
+    Returns
+    -------
+    SpectrumComponents
+    """
     mean = spectra.mean(0, dtype=np.float64)
     centred = spectra.astype(np.float64) - mean
     values, axes = np.linalg.eigh(centred.T @ centred / len(spectra))
@@ -82,7 +97,17 @@ def split_by_history(galaxies: PercentileGalaxies, seed: int) -> tuple[I64, I64,
 def measure_percentile_accuracy(
     found: NDArray[np.floating], truth: NDArray[np.floating]
 ) -> dict[str, dict[str, float]]:
-    """R2 in per cent, the relative reading, NMAD and bias of each label; ``found``, ``truth`` (N, L)."""
+    """R2 in per cent, the relative reading, NMAD and bias of each label; ``found``, ``truth`` (N, L).
+
+    Parameters
+    ----------
+    found, truth : array (N, L)
+        In the order of `LABELS`.
+
+    Returns
+    -------
+    dict of str to dict
+    """
     out = {}
     for k, name in enumerate(LABELS):
         error = np.asarray(found[:, k], float) - truth[:, k]
@@ -97,7 +122,18 @@ def measure_percentile_accuracy(
 
 
 def measure_draw_coverage(draws: F32, truth: F32) -> dict[str, dict[str, float]]:
-    """Shares of truths inside the central 68 and 95 % of draws (N, n, L)."""
+    """Shares of truths inside the central 68 and 95 % of draws.
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+    truth : array (N, L)
+
+    Returns
+    -------
+    dict of str to dict
+        ``p68`` and ``p95`` of each label.
+    """
     low95, low, high, high95 = np.quantile(draws, [0.025, 0.16, 0.84, 0.975], axis=1)
     return {
         name: {
@@ -113,6 +149,17 @@ def measure_draw_joint_coverage(draws: F32, truth: F32, seed: int = 1) -> dict[s
 
     Regions are balls about random points, in units of the truths' spread: exact for a calibrated posterior, whatever
     the points (TARP; Lemos et al. 2023, ICML).
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+    truth : array (N, L)
+    seed : int
+        Of the random points.
+
+    Returns
+    -------
+    dict of str to list
     """
     rng = np.random.default_rng(seed)
     scale = np.maximum(truth.std(0), 1e-9)
@@ -122,6 +169,33 @@ def measure_draw_joint_coverage(draws: F32, truth: F32, seed: int = 1) -> dict[s
     share = (of_draws < of_truth[:, None]).mean(1)
     nominal = np.linspace(0, 1, 21)
     return {"nominal": nominal.tolist(), "true": [float((share <= level).mean()) for level in nominal]}
+
+
+def keep_times_possible(draws: F32) -> F32:
+    """Draws of which no time lies before the first star or after today; the flow knows no bounds.
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+        Times in Gyr, [M/H] last.
+    """
+    return np.concatenate([np.clip(draws[..., :-1], 0.0, MAX_AGE_GYR), draws[..., -1:]], axis=-1)
+
+
+def select_typical_galaxy(draws: F32, truth: F32) -> int:
+    """The tested galaxy whose truth lies as far from its posterior as is usual.
+
+    Far is the mean square over the labels of truth less mean, over the standard deviation of its draws; the median
+    galaxy is chosen.
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+    truth : array (N, L)
+    """
+    away = (truth - draws.mean(1)) / np.maximum(draws.std(1), 1e-9)
+    order = np.argsort((away**2).mean(1))
+    return int(order[len(order) // 2])
 
 
 @dataclass(frozen=True)
@@ -141,6 +215,13 @@ def measure_percentile_networks(
 ) -> tuple[dict[str, Any], PercentileStudy]:
     """Draw, fit and measure.
 
+    Parameters
+    ----------
+    library : SspLibrary
+    settings : PercentileSettings
+    say : callable
+        Given a line on what is done.
+
     Returns
     -------
     dict
@@ -158,7 +239,7 @@ def measure_percentile_networks(
     truth = galaxies.labels(test)
     validated = (vx, galaxies.labels(validation))
     posterior = fit_percentile_posterior(x, galaxies.labels(train), validated, s.fit, say)
-    draws = posterior.draw(tx, s.draws)
+    draws = keep_times_possible(posterior.draw(tx, s.draws))
     measured = {
         "library": library.name,
         "range_aa": list(s.range_aa),

@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from napari_sfh.analysis.outlines import mask_points_inside
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.prep.cube_blocks import read_cube_blocks
@@ -34,6 +35,17 @@ def combine_spectra(spectra: F32, statistic: Statistic) -> F64:
     """One spectrum (n,) of those of an aperture (n, k); NaN where fewer than half of the spaxels are good.
 
     A sum stands for all k spaxels: missing ones count as the mean of the others.
+
+    Parameters
+    ----------
+    spectra : array (n, k)
+        n channels of k spaxels; NaN where unusable.
+    statistic : Statistic
+
+    Returns
+    -------
+    array (n,)
+        In the unit of ``spectra``.
     """
     good = np.isfinite(spectra)
     count = good.sum(axis=1)
@@ -194,12 +206,23 @@ def find_disc_spaxels(shape: tuple[int, int], centre_yx: tuple[float, float], ra
 
 
 def find_polygon_spaxels(shape: tuple[int, int], corners_yx: F64) -> I64:
-    """Spaxels of an image (ny, nx) whose centres a polygon (n, 2) encloses, counted along the rows."""
-    from matplotlib.path import Path as Polygon
+    """Spaxels of an image whose centres a polygon encloses.
 
+    Parameters
+    ----------
+    shape : (int, int)
+        (ny, nx) of the image.
+    corners_yx : array (n, 2)
+        Pixels from 0, y before x.
+
+    Returns
+    -------
+    int array (k,)
+        Counted along the rows.
+    """
     ny, nx = shape
     low = np.clip(np.floor(corners_yx.min(axis=0)), 0, [ny, nx]).astype(int)
     high = np.clip(np.ceil(corners_yx.max(axis=0)) + 1, 0, [ny, nx]).astype(int)
     rows, columns = (v.ravel() for v in np.mgrid[low[0] : high[0], low[1] : high[1]])
-    inside: Bool = Polygon(corners_yx).contains_points(np.column_stack([rows, columns]))
+    inside = mask_points_inside(np.column_stack([rows, columns]), corners_yx)
     return np.asarray((rows * nx + columns)[inside], dtype=np.int64)
