@@ -55,7 +55,7 @@ from napari_sfh.training.fitting.training_run import keep_freed_memory
 CALLS = 5
 #: What the two ways of running pPXF are.
 PPXF_SETTINGS = (
-    "pPXF is given the kinematics in both ways; the paper's has two ages in each of the 16 bins, regularisation of 1%, "
+    "in both ways pPXF is given the kinematics; the paper's has two ages in each of the 16 bins, regularisation of 1%, "
     "bands and a polynomial of order 8, the fastest reasonable one age a bin, no regularisation, no bands, the same "
     "polynomial; the network reads the same eight spectra and their bands"
 )
