@@ -102,7 +102,7 @@ class LineSpread:
             Neither a FWHM above 0 nor a readable table.
         """
         try:
-            fwhm_aa = float(text)
+            fwhm_aa = float(str(text))
         except ValueError:
             return cls.from_file(text)
         return cls("constant_fwhm_aa", fwhm_aa)
