@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushPoints
+from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import Ribbon, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS
@@ -30,6 +31,7 @@ class GradientPlot(pg.GraphicsLayoutWidget):
             item.setZValue(z)
         for item in (self._out, self._in, self._spread, self._error, self._median, self._line, self._here):
             self.plot.addItem(item, ignoreBounds=True)
+        self.reader = PlotReader(self, {self.plot: format_place})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:
@@ -44,6 +46,7 @@ class GradientPlot(pg.GraphicsLayoutWidget):
         self._line.setPen(pg.mkPen(colors.model, width=2))
         self._here.setPen(pg.mkPen(COLORS[5], width=2))
         self.box.set_color(colors.text)
+        self.reader.set_colors(colors)
         style_axes(self.plot, colors)
 
     def draw(self, made: Gradient) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushPoints
+from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS, choose_color
@@ -44,6 +45,7 @@ class ScatterPlot(pg.GraphicsLayoutWidget):
         for z, item in enumerate((self._density, self._points, self._chosen)):
             item.setZValue(z)
             self.plot.addItem(item, ignoreBounds=True)
+        self.reader = PlotReader(self, {self.plot: format_place})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:
@@ -52,6 +54,7 @@ class ScatterPlot(pg.GraphicsLayoutWidget):
         self.setBackground(colors.background)
         self._points.setBrush(pg.mkBrush(colors.data + "90"))
         self.box.set_color(colors.text)
+        self.reader.set_colors(colors)
         style_axes(self.plot, colors, bottom=self._labels[0], left=self._labels[1])
 
     def draw(self, x: NDArray[np.float64], y: NDArray[np.float64], labels: tuple[str, str]) -> None:
