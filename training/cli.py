@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.io.atomic import check_destination, remove_parts_on_signals
+from napari_sfh.io.atomic import check_destination, ensure_folder, remove_parts_on_signals
 from napari_sfh.io.outputs import is_same_file
 
 #: Subcommands in the order of the work. Each module offers ``add_<module>_parser(subparsers)`` and sets the default
@@ -100,10 +100,7 @@ def check_command_output(args: argparse.Namespace) -> None:
         return
     if output.suffix.lower() != suffix:
         raise SfhInputError(f"--output {output}: must end in {suffix}")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)  # now, and not after hours of work
-    except OSError as err:
-        raise SfhInputError(f"--output {output}: its folder cannot be made ({err.strerror}); name another") from err
+    ensure_folder(output.parent)  # now, and not after hours of work
     if check_destination(output).is_file() and not _is_of_kind(output, suffix):
         raise SfhInputError(f"--output {output}: exists and is no {suffix[1:]} file; it is not replaced: name another")
 

@@ -19,5 +19,14 @@ AnyArray: TypeAlias = Any
 
 
 def is_on_host(values: AnyArray) -> bool:
-    """Whether values lie in the processor's memory: NumPy arrays, and torch tensors without another device."""
+    """Whether values lie in the processor's memory: NumPy arrays, and torch tensors without another device.
+
+    Parameters
+    ----------
+    values : array or tensor (...)
+
+    Returns
+    -------
+    bool
+    """
     return isinstance(values, np.ndarray | np.generic) or str(values.device) == "cpu"

@@ -19,7 +19,7 @@ from napari_sfh import __version__, object_commands
 from napari_sfh.config import OPTIONS, SETTINGS, name_settings
 from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.io.atomic import remove_parts_on_signals
+from napari_sfh.io.atomic import ensure_folder, remove_parts_on_signals
 
 if TYPE_CHECKING:
     from napari_sfh.config import RunConfig
@@ -306,10 +306,7 @@ def _check_writable(output: Path) -> None:
     """Refuse before the work, not after it, where the result could not be written."""
     if output.is_dir():
         raise SfhInputError(f"--output {output}: is a folder; name a file in it")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SfhInputError(f"--output {output}: {error.strerror}; choose another folder") from error
+    ensure_folder(output.parent)
     if not os.access(output.parent, os.W_OK):
         raise SfhInputError(f"--output {output}: the folder is not writable; choose another one")
 
@@ -363,7 +360,7 @@ def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
             from napari_sfh.figures.files import save_figure
             from napari_sfh.figures.preflight import draw_footprints
 
-            options.plot.parent.mkdir(parents=True, exist_ok=True)
+            ensure_folder(options.plot.parent)
             save_figure(draw_footprints(found), options.plot)
             text.append(f"footprints: {options.plot}")
     return [f"{folder}: {galaxy.name}", *("  " + line for line in text)]

@@ -121,6 +121,7 @@ class Cube:
     notes: tuple[str, ...] = ()  # what had to be assumed on reading, one line each, for the user
     psf_beta: float | None = None  # Moffat exponent of the PSF; None = Gaussian
     describe_missing: Callable[[], tuple[str, ...]] = tuple  # what was left out of the channels read so far
+    is_streamed: bool = False  # gzipped as a whole: to read a channel again, all before it is unpacked again
     columns: ColumnReader | None = None  # single spectra; None: the file must be read by channels
 
     @property

@@ -17,7 +17,6 @@ import numpy as np
 from inputs import BINS, CUBE, MAPS, MOSAIC
 from mutations import Case
 
-from napari_sfh import pipeline
 from napari_sfh.analysis.region_files import read_regions
 from napari_sfh.batch.galaxies_report import read_galaxy_options
 from napari_sfh.config import RunConfig
@@ -25,6 +24,7 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.results import read_result
 from napari_sfh.io.workspaces import read_workspace
 from napari_sfh.model.bundle import load_bundle
+from napari_sfh.pipeline import run_pipeline
 
 OUTCOMES = ("right", "told", "clean error", "traceback", "hang", "MemoryError", "silent")
 #: Seconds that a case may take, and the difference of a map that must be told, dex.
@@ -77,14 +77,9 @@ def run_folder(folder: Path, kind: str) -> Answer:
         options["photometry"] = {"F555W": folder / MOSAIC}
     config = RunConfig(cube=folder / CUBE, ebv_mw=0.0, device="cpu", draws=50, **options)
     # Reading the weights takes half of the time.
-    with mock.patch.object(pipeline, "load_bundle", return_value=_bundle()):
-        inputs = pipeline.open_inputs(config)
-    galaxy = pipeline.bin_galaxy(inputs, pipeline.find_redshift(inputs))
-    prepared = pipeline.prepare_observation(inputs, galaxy)
-    predicted = pipeline.predict_bins(inputs, prepared)
-    gas = pipeline.flag_other_gas(inputs, galaxy, prepared, predicted)
-    result = pipeline.collect_result(inputs, galaxy, prepared, predicted, gas)
-    bin_id = galaxy.bins.bin_id
+    with mock.patch("napari_sfh.stages.inputs.load_bundle", return_value=_bundle()):
+        result = run_pipeline(config)
+    bin_id = result.bins.bin_id
     maps = np.full((len(MEANS), *bin_id.shape), np.nan)
     for k, name in enumerate(MEANS):
         maps[k][bin_id > 0] = result.prediction.median(name)[bin_id[bin_id > 0] - 1]

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "unit"))
 
 from conventions import list_convention_cases
 from inputs import CUBE, make_inputs
+from instruments import list_instrument_cases
 from judge import OUTCOMES, Answer, judge, run_folder
 from mutations import Case, list_cases
 
@@ -22,7 +23,7 @@ from napari_sfh.io.results import write_result
 
 RUNS = ("cube", "mosaic", "maps", "bins")
 FORBIDDEN = ("traceback", "hang", "MemoryError", "silent")
-CASES = [*list_cases(), *list_convention_cases()]
+CASES = [*list_cases(), *list_convention_cases(), *list_instrument_cases()]
 #: How many of each kind the fast tenth takes.
 STRIDE = 12
 

@@ -103,6 +103,18 @@ def screen_point(viewer: Any, world: Any) -> Any:
     return QPoint(round(native.width() / 2 - ra), round(native.height() / 2 - dec))
 
 
+def watch_orientation(viewer: Any) -> list[tuple[str, str]]:
+    """A list that fills with the directions of the axes whenever the canvas is painted with layers."""
+    seen: list[tuple[str, str]] = []
+
+    def painted(_: Any) -> None:
+        if any(layer.visible for layer in viewer.layers):
+            seen.append(tuple(viewer.scene.camera.orientation2d))
+
+    window(viewer)._qt_viewer.canvas._scene_canvas.events.draw.connect(painted)
+    return seen
+
+
 def bin_world(session: Any, bin_id: int) -> Any:
     """Offset (Dec, RA) of the spaxel of a bin that is nearest to the bin's centre."""
     bins = session.result.bins

@@ -13,7 +13,7 @@ from napari.components import ViewerModel
 from npe2 import PluginManager
 from smooth_result import make_wcs
 
-from conftest import click, open_explorer
+from conftest import click, open_explorer, watch_orientation
 from napari_sfh._qt import contributions
 from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
@@ -152,6 +152,7 @@ def test_the_sample_is_ready_to_run(
 ) -> None:
     viewer = make_viewer()
     monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    directions = watch_orientation(viewer)
     viewer.open_sample("napari-sfh", "mock_spiral")
     qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
     dock = open_explorer(viewer)
@@ -162,6 +163,7 @@ def test_the_sample_is_ready_to_run(
     assert dock.run_button.enabled
     status = viewer.canvas.overlays.scale_bar.visible, viewer.scene.camera.orientation2d
     assert status == (True, ("up", "left"))
+    assert set(directions) == {("up", "left")}, "the first picture is not the other way up"
 
 
 @pytest.mark.parametrize("name", ["AGE_LW", "V", "FLAG", "MASS_AGE"])

@@ -19,10 +19,12 @@ from conftest import click, drag, native_canvas, open_explorer, screen_point
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.gradient import compute_ellipse_corners, disc_from_ellipse
 from napari_sfh.analysis import posteriors
+from napari_sfh.analysis.credibility.reweighting import reweight_posterior
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.analysis.posteriors import PosteriorDraws
 from napari_sfh.errors import SfhInputError
+from napari_sfh.model.prior_summary import GaussianMixtureDensity
 from napari_sfh.types import Result
 
 
@@ -161,6 +163,18 @@ def test_posterior_of_the_clicked_bin(
     assert tool.shown.draws.bin_id == 6
     assert tool._window.isVisible()
     assert tool._window.windowTitle() == "Posterior of bin 6"
+    flat = GaussianMixtureDensity(("lg_age_lw",), np.ones(1), np.zeros((1, 1)), np.full((1, 1, 1), 1e4))
+    monkeypatch.setattr(
+        posteriors, "reweight_draws", lambda _, drawn, wanted: reweight_posterior(drawn.values, flat, wanted)
+    )
+    tool.form.prior.value = "lg_age_lw"
+    tool.form.mean.value, tool.form.sigma.value = 1.0, 1.0
+    tool.draw()
+    idle(qtbot, dock)
+    # Two normal distributions of one width: their product lies between them.
+    assert np.mean(tool.shown.draws.values["lg_age_lw"]) == pytest.approx(0.5, abs=0.2)
+    assert "another prior" in dock.message.text()
+    tool.form.prior.value = ""
     tool.save(tmp_path / "draws.ecsv")
     idle(qtbot, dock)
     assert QTable.read(tmp_path / "draws.ecsv", format="ascii.ecsv").colnames == ["LG_AGE_LW", "T50"]

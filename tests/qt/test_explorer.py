@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QLabel
 from smooth_result import make_result
 
-from conftest import bin_world, click, native_canvas, open_explorer, screen_point, window
+from conftest import bin_world, click, native_canvas, open_explorer, screen_point, watch_orientation, window
 from napari_sfh._qt.canvas import interaction
 from napari_sfh._qt.jobs import tasks
 from napari_sfh.analysis import maps
@@ -66,6 +66,7 @@ def test_empty_dock_says_what_to_do_and_fits_a_small_screen(qtbot: Any, dock: An
 
 
 def test_clicks_keys_and_maps(qtbot: Any, dock: Any, result: Result) -> None:
+    directions = watch_orientation(dock.viewer)
     viewer, session = dock.viewer, dock.session
     show(qtbot, dock, result)
     assert window(viewer).height() <= 720
@@ -78,6 +79,10 @@ def test_clicks_keys_and_maps(qtbot: Any, dock: Any, result: Result) -> None:
         assert len(dock.stack.marks.overlay.vertices)
     _, y = dock.panel.plots.curves["sfh"].curves[0].getData()
     assert y[::2] == pytest.approx(result.prediction.mass_frac[10])
+
+    assert set(directions) == {("up", "left")}, "the first picture is not the other way up"
+    said = [label.text() for label in window(viewer).statusBar().findChildren(QLabel)]
+    assert interaction.HINTS["map"] in said
 
     click(viewer, session, 7, shift=True)
     assert session.shown == (11, 7)
@@ -299,7 +304,7 @@ def test_closing_the_dock_leaves_nothing(
 ) -> None:
     viewer = make_viewer()
     drag, move = len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)
-    keys, overlays = dict(viewer.keymap), set(viewer.canvas.overlays)
+    keys, overlays = dict(viewer.keymap), {*viewer.canvas.overlays, *viewer.scene.overlays}
     docks = set(viewer.window.dock_widgets)
     dock = open_explorer(viewer)
     started = threading.Event()
@@ -330,7 +335,8 @@ def test_closing_the_dock_leaves_nothing(
     qtbot.waitUntil(stopped.is_set, timeout=20000)
     assert (len(viewer.mouse_drag_callbacks), len(viewer.mouse_move_callbacks)) == (drag, move)
     assert viewer.keymap == keys
-    assert set(viewer.canvas.overlays) == overlays
+    assert {*viewer.canvas.overlays, *viewer.scene.overlays} == overlays
+    assert viewer.layers["LW age [log yr]"].colorbar.visible, "a map stays with napari's own colorbar"
     assert set(viewer.window.dock_widgets) == docks
 
     def collected() -> bool:

@@ -6,6 +6,7 @@ import copy
 import json
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from smooth_result import make_result
 
 from napari_sfh._qt.canvas import layer_data
 from napari_sfh._qt.canvas.display import GRID, NOTHING
+from napari_sfh._qt.canvas.legend_image import PADDING_PX, LegendContent, LegendStyle, draw_legend
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
@@ -51,16 +53,47 @@ def test_all_layers_share_units_and_place(result: Result) -> None:
     assert {str(unit) for layer in viewer.layers for unit in layer.units} == {"arcsecond"}
 
 
-def test_maps_carry_the_values_of_their_bins_and_colorbars(result: Result) -> None:
+def test_maps_carry_the_values_of_their_bins_and_legends(result: Result) -> None:
     viewer, _, stack = shown(result)
     layer = stack.find("map", "AGE_MW")
     inside = result.bins.bin_id == 5
     assert layer.data[inside] == pytest.approx(result.prediction.median("lg_age_mw")[4])
     assert np.isnan(layer.data[result.bins.bin_id == 0]).all()
     stack.show("AGE_MW")
-    assert layer.colorbar.visible
-    assert layer.name == "MW age [log yr]"
     assert visible_maps(viewer) == ["AGE_MW"]
+    (legend,) = stack.legends.overlay.contents
+    assert legend.title == layer.name == "MW age [log yr]"
+    assert (legend.low, legend.high) == pytest.approx(tuple(layer.contrast_limits))
+    assert legend.colors[0] == tuple(np.round(255 * layer.colormap.map(0.0)[0, :3]).astype(int))
+    layer.contrast_limits = (9.0, 9.5)
+    layer.colormap = "gray"
+    (legend,) = stack.legends.overlay.contents
+    assert (legend.low, legend.high, legend.colors[-1]) == (9.0, 9.5, (255, 255, 255))
+
+
+def test_each_map_of_the_grid_has_its_legend(result: Result) -> None:
+    _, _, stack = shown(result)
+    stack.display.toggle_grid(True)
+    titles = [legend.title for legend in stack.legends.overlay.contents]
+    assert titles == [layer_data.format_map_title(name) for name in maps.MEAN_MAPS]
+    stack.show("FLAG")
+    (legend,) = stack.legends.overlay.contents
+    assert legend.colors == (), "flags are named in the dock"
+    stack.display.show(NOTHING)
+    assert stack.legends.overlay.contents == ()
+
+
+def test_a_legend_is_drawn_with_its_colours_from_left_to_right(qapp: Any) -> None:
+    ramp = tuple((k, 0, 255 - k) for k in range(0, 256, 4))
+    style = LegendStyle(128.0, 10.0, (255, 255, 255, 255), (0, 0, 0, 150), 2.0)
+    picture = draw_legend(LegendContent("Age", ramp, 8.0, 10.0), style)
+    assert picture.shape[1] == 2 * (128 + 2 * PADDING_PX)
+    coloured = (picture[..., 1] == 0) & (picture[..., 0].astype(int) + picture[..., 2] > 250) & (picture[..., 3] == 255)
+    row = picture[np.argmax(coloured.sum(1))]
+    bar = row[int(2 * PADDING_PX) + 4 : int(2 * (PADDING_PX + 128)) - 4, 0].astype(int)
+    assert np.all(np.diff(bar) >= 0)
+    assert bar[0] < 10 < 245 < bar[-1] + 8
+    assert draw_legend(LegendContent("Age", (), 8.0, 10.0), style).shape[0] < picture.shape[0]
 
 
 def test_light_and_mass_weighted_maps_share_their_limits(result: Result) -> None:

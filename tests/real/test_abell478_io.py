@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from fetch_abell478 import FILES, REFUSED, fetch
 
-from napari_sfh import pipeline
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
@@ -21,6 +20,7 @@ from napari_sfh.io.muse import read_cube
 from napari_sfh.pipeline import run_pipeline
 from napari_sfh.prep import spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels
+from napari_sfh.stages.inputs import bin_galaxy, open_inputs
 
 pytestmark = pytest.mark.real
 OUTPUT = Path(__file__).resolve().parents[2] / "real-output"
@@ -131,8 +131,8 @@ def test_cubes_without_the_rest_range_are_refused(refused, name, words):
 def test_bad_channels(abell):
     """No channel of the real cube is called bad; channels that are spoilt on purpose are."""
     options = {"target_snr": 15, "kinematics": "0,200", "redshift": 0.0858, "device": "cpu"}
-    inputs = pipeline.open_inputs(RunConfig(cube=abell / CUBE, ebv_mw=0.45, **options))
-    galaxy = pipeline.bin_galaxy(inputs, 0.0858)
+    inputs = open_inputs(RunConfig(cube=abell / CUBE, ebv_mw=0.45, **options))
+    galaxy = bin_galaxy(inputs, 0.0858)
     channels = spectra.find_channel_range(inputs.cube, 0.0858, inputs.bundle.instrument.grid)
     summed = spectra.extract_bin_spectra(inputs.cube, galaxy.bins, channels, galaxy.spaxels.signal)
     assert summed.flux.shape[1] > 1900

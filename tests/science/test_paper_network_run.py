@@ -1,18 +1,20 @@
-"""The paper's network that ships, on a piece of the mock galaxy, by the command line."""
+"""The paper's networks that ship, on a piece of the mock galaxy, by the command line."""
 
 import numpy as np
+import pytest
 from astropy.io import fits
 
 from napari_sfh import demo
 from napari_sfh.cli import main
 
 
-def test_the_papers_network_gives_maps_of_a_galaxy(tmp_path):
+@pytest.mark.parametrize("name", ["galceran2026", "four_branch"])
+def test_the_papers_network_gives_maps_of_a_galaxy(tmp_path, name):
     galaxy = demo.write_demo_cutout(tmp_path / "galaxy", (slice(28, 31), slice(14, 30)))
     out = tmp_path / "out.fits"
-    assert main(["run", str(galaxy), "--model", "galceran2026", "--quiet", "--output", str(out)]) == 0
+    assert main(["run", str(galaxy), "--model", name, "--quiet", "--output", str(out)]) == 0
     with fits.open(out) as hdus:
-        assert hdus[0].header["MODEL"] == "galceran2026"
+        assert hdus[0].header["MODEL"] == name
         age, half = hdus["AGE_MW"].data, hdus["T50"].data
         known = np.isfinite(age)
         assert known.any()

@@ -23,11 +23,12 @@ from napari_sfh.analysis.gas.line_fitting import remove_gas_emission
 from napari_sfh.analysis.gas.line_maps import HALPHA, LINES, UNIT_CGS, LineFluxes
 from napari_sfh.analysis.gas.predicted_lines import COMPARED_LINES, compare_line_widths, find_absent_lines
 from napari_sfh.analysis.maps import list_result_maps, make_map_image
-from napari_sfh.analysis.posteriors import reweight_bin_posterior
+from napari_sfh.analysis.posteriors import PosteriorDraws, resample_posterior, reweight_bin_posterior
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.inference import draw_posterior_samples, draw_predicted_spectra
 from napari_sfh.model.prior_summary import (
     GaussianMixtureDensity,
     load_prior_summary,
@@ -234,3 +235,46 @@ def test_predicted_lines_that_are_not_there_are_found():
     assert pixel > 0
     assert HALPHA in COMPARED_LINES
     assert not remove_gas_emission(basis).young_nebular.any()
+
+
+def test_resampled_draws_follow_the_other_prior_or_are_refused():
+    flat = GaussianMixtureDensity(("mh_mw",), np.ones(1), np.zeros((1, 1)), np.full((1, 1, 1), 1e4))
+    values = {"mh_mw": np.random.default_rng(1).normal(0.0, 0.2, 4000)}
+    drawn = PosteriorDraws(3, values | {"lg_age_mw": 9.5 + values["mh_mw"]})
+    made = reweight_posterior(drawn.values, flat, {"mh_mw": NormalPrior(0.2, 0.2)})
+    resampled = resample_posterior(made, drawn, ["lg_age_mw"])
+    assert list(resampled.values) == ["lg_age_mw"]
+    assert resampled.values["lg_age_mw"].mean() == pytest.approx(9.6, abs=0.01)
+    far = reweight_posterior(drawn.values, flat, {"mh_mw": NormalPrior(1.5, 0.05)})
+    with pytest.raises(SfhInputError, match="draws"):
+        resample_posterior(far, drawn, ["mh_mw"])
+
+
+def test_a_continuum_is_contradicted_only_where_the_draws_contradict_it_too():
+    data, _ = make_toy_data(3, seed=2, snr=80.0)
+    wave = data.instrument.wave_aa
+    point = data.flux * (1 + 0.3 * np.sin(wave / 300.0))
+    prediction = prediction_of(3)
+    draws = {0: [0.0] * 32, 1: [0.3] * 32, 2: [0.3] * 16 + [0.0] * 16}  # how far off each draw is
+
+    def draw_spectra(part, n):
+        assert (part.n_bins, n) == (3, 32)
+        off = np.array([draws[i] for i in range(3)])[..., None]
+        return (data.flux[:, None] * (1 + off * np.sin(wave / 300.0))).astype(np.float32)
+
+    def flagged(*more):
+        flag = derive_credibility_flags(data, prediction, {}, point.astype(np.float32), *more)
+        return ((flag & int(Flag.CONTINUUM)) > 0).tolist()
+
+    assert flagged() == [True, True, True]
+    assert flagged(draw_spectra) == [False, True, False]
+
+
+def test_spectra_of_draws_are_those_of_their_histories(tmp_path):
+    bundle = load_bundle(write_toy_bundle(tmp_path / "w.safetensors"))
+    data, _ = make_toy_data(2, seed=2)
+    spectra = draw_predicted_spectra(data, bundle, 8)
+    made = draw_posterior_samples(data, bundle, 8)
+    one = {k: made[k][1, 3:4] for k in ("mass_frac", "mh", "tau_ism", "tau_bc", "slope")}
+    assert spectra.shape == (2, 8, data.instrument.n_wave)
+    np.testing.assert_allclose(spectra[1, 3], bundle.basis.reconstruct(**one)[0][0], rtol=1e-3)

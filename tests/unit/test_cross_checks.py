@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -114,7 +115,8 @@ def test_redshift_and_line_depth_of_templates(redshift: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shift_kms", "given", "told"), [(0, True, False), (40, True, False), (150, True, True), (150, False, False)]
+    ("shift_kms", "given", "told"),
+    [(0, True, False), (40, True, False), (150, True, True), (60, False, False), (150, False, True)],
 )
 def test_velocities_that_were_given_are_checked(shift_kms: float, given: bool, told: bool) -> None:
     spectra = make_spectra(redshift=(1 + Z) * np.exp(shift_kms / 299792.458) - 1)
@@ -125,6 +127,16 @@ def test_velocities_that_were_given_are_checked(shift_kms: float, given: bool, t
     # The same velocities, given rightly, say nothing.
     right = np.full(4, shift_kms, np.float32)
     assert check_against_templates(spectra, basis(), Z, right, True, PATH) == ()
+
+
+@pytest.mark.parametrize(("shift_kms", "told"), [(150, False), (-400, True)])
+def test_a_redshift_that_only_the_fit_makes_good_is_told(shift_kms: float, told: bool) -> None:
+    spectra = make_spectra(redshift=(1 + Z) * np.exp(shift_kms / 299792.458) - 1)
+    notes = check_against_templates(spectra, basis(), Z, np.full(4, shift_kms, np.float32), False, PATH)
+    assert bool(notes) is told
+    if told:
+        told_redshift = float(re.search(r"spectra is (\S+):", notes[0])[1])  # type: ignore[index]
+        assert told_redshift == pytest.approx((1 + Z) * np.exp(shift_kms / 299792.458) - 1, abs=5e-5)
 
 
 def test_another_redshift_is_told_with_both_numbers() -> None:

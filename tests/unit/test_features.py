@@ -8,7 +8,13 @@ import torch
 from toy_universe import make_toy_data
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.model.encoding import FeatureSettings, encode_observation, encoded_value_error, find_usable_rows
+from napari_sfh.model.encoding import (
+    FeatureSettings,
+    compute_arcsinh,
+    encode_observation,
+    encoded_value_error,
+    find_usable_rows,
+)
 from napari_sfh.types import Flag, Observation
 
 
@@ -118,3 +124,9 @@ def test_settings_survive_json_and_refuse_others():
         FeatureSettings.from_json({"fil_px": 3})
     with pytest.raises(SfhInputError, match="version 99"):
         FeatureSettings.from_json({"version": 99})
+
+
+def test_arcsinh_is_that_of_torch_near_zero_and_far_out():
+    x = torch.tensor([0.0, 1e-30, -1e-6, 0.3, -0.3, 2.0, -50.0, 1e15, -1e15])
+    np.testing.assert_allclose(compute_arcsinh(x), torch.asinh(x.double()).float(), rtol=2e-7)
+    assert torch.isfinite(compute_arcsinh(torch.tensor([1e30, -3e38]))).all()

@@ -122,9 +122,12 @@ CUBES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "BUNIT nonsense": (lambda d: cube(d, BUNIT="flux!"), "BUNIT 'flux!' of DATA is no flux density"),
     "no CRVAL3 step": (lambda d: cube(d, CD3_3=None), "CD3_3 or CDELT3 is absent or 0"),
     "CD3_3 zero": (lambda d: cube(d, CD3_3=0.0), "CD3_3 or CDELT3 is absent or 0"),
-    "CD3_3 negative": (lambda d: cube(d, CD3_3=-1.25), "CD3_3 = -1.25 .*wavelengths that fall"),
-    "CTYPE3 missing": (lambda d: cube(d, CTYPE3=None), "CTYPE3 .* is no wavelength axis; write AWAV"),
-    "CTYPE3 frequency": (lambda d: cube(d, CTYPE3="FREQ", CUNIT3="Hz"), "CD3_3 = 1.25 .* that fall"),
+    "CD3_3 negative": (lambda d: cube(d, CD3_3=-1.25), "CRVAL3 = 4749.88 .*149.9-4750 Angstrom, no optical"),
+    "CTYPE3 and CUNIT3 missing": (
+        lambda d: cube(d, CTYPE3=None, CUNIT3=None),
+        "CTYPE3 .* is no wavelength axis; write AWAV",
+    ),
+    "CTYPE3 frequency": (lambda d: cube(d, CTYPE3="FREQ", CUNIT3="Hz"), "CRVAL3 = 4749.88 .*no optical"),
     "CUNIT3 nonsense": (lambda d: cube(d, CUNIT3="furlong"), "CUNIT3 = .* is no unit of wavelength"),
     "CUNIT3 of time": (lambda d: cube(d, CUNIT3="s"), "CUNIT3 = .* is no unit of wavelength"),
     "wavelengths in nm called Angstrom": (

@@ -70,6 +70,24 @@ def test_bad_spaxels_do_not_matter():
     assert (found.dx_arcsec, found.dy_arcsec) == pytest.approx((0.4, 0.2), abs=0.03)
 
 
+def test_a_gap_of_the_mosaic_over_a_nucleus_does_not_make_its_surroundings_faint():
+    """A bulge under a gap of 2 arcsec: what is compared beside it is right to 5 %."""
+
+    def nucleus(n, pixel, fwhm):
+        axis = (np.arange(n) - (n - 1) / 2) * pixel
+        r2 = axis[:, None] ** 2 + axis[None, :] ** 2
+        squared = 2.0**2 + fwhm**2
+        return 3000 * 2.0**2 / squared * np.exp(-0.5 * r2 * FWHM_PER_SIGMA**2 / squared) * (pixel / 0.2) ** 2
+
+    cube = toy_cube(np.ones(WAVE.size)[:, None, None] * (sky(80, 0.2, 0.9) + nucleus(80, 0.2, 0.9)), wave=WAVE)
+    image = (sky(520, 0.04, 0.08) + nucleus(520, 0.04, 0.08)) * 1e-20 / 1e-21
+    error = np.ones_like(image)
+    image[235:285, 235:285], error[235:285, 235:285] = np.nan, np.inf
+    found = compare_mosaic_with_cube(toy_mosaic(image, error, photflam=1e-21), cube, BAND, PSF)
+    assert found.scale == pytest.approx(1.0, abs=0.05)
+    assert found.pedestal == pytest.approx(0.0, abs=0.05)
+
+
 def test_band_outside_the_cube_or_no_overlap():
     cube, mosaic = pair()
     blue = Filter.from_curve("F275W", "UVIS", np.arange(2500.0, 3000.0, 10.0), np.full(50, 0.2))

@@ -22,6 +22,7 @@ from napari_sfh.prep.binning import (
     measure_difference_noise,
     measure_signal_noise,
 )
+from napari_sfh.prep.tessellation.accretion import make_first_bins
 from napari_sfh.types import BinnedMaps
 
 
@@ -335,3 +336,22 @@ def test_bins_are_round_on_the_sky_whatever_the_shape_of_the_spaxels():
         ratios.append(np.median([a for a, _ in sides]) / np.median([b for _, b in sides]))
     assert ratios[0] == pytest.approx(1.0, abs=0.25)
     assert ratios[1] == pytest.approx(2.0, abs=0.5)
+
+
+def test_first_bins_are_those_of_powerbin():
+    from powerbin.bin_accretion import bin_accretion
+
+    sn = disc(30)
+    capacity = (sn.signal.ravel().astype(float) / sn.noise.ravel()) ** 2
+    places = np.argwhere(sn.good).astype(float)
+    theirs = bin_accretion(places, 35.0**2, capacity, 0)[0]
+    np.testing.assert_allclose(make_first_bins(places, capacity, 35.0**2), theirs, rtol=1e-12)
+
+
+def test_first_bins_need_light_and_can_be_stopped():
+    places, cancel = np.argwhere(np.ones((5, 5))).astype(float), threading.Event()
+    with pytest.raises(ValueError, match="no bin"):
+        make_first_bins(places, np.ones(25), 1e6)
+    cancel.set()
+    with pytest.raises(Cancelled):
+        make_first_bins(places, np.ones(25), 4.0, cancel)

@@ -4,9 +4,11 @@ import threading
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from prep_toys import toy_cube
 
 from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.io.image_reader import ImageReader
 from napari_sfh.prep import cube_blocks
 
 N = 3681
@@ -83,3 +85,23 @@ def test_cancel_ends_it(cube):
     event.set()
     with pytest.raises(Cancelled):
         next(running)
+
+
+@pytest.mark.parametrize("columns", [slice(None), slice(3, 30), slice(28, 31), slice(5, 5)])
+def test_cutouts_of_plain_images_are_those_of_astropy(tmp_path, columns):
+    image = np.arange(40 * 31, dtype=np.float32).reshape(40, 31)
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(image)]).writeto(tmp_path / "image.fits")
+    reader = ImageReader(tmp_path / "image.fits", 1, 2)
+    np.testing.assert_array_equal(reader[7:29, columns], image[7:29, columns])
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_planes_that_share_tiles_are_read_as_they_are(tmp_path, depth):
+    cube = np.random.default_rng(0).integers(0, 99, (10, 6, 5)).astype(np.float32)
+    hdu = fits.CompImageHDU(cube, compression_type="GZIP_2", quantize_level=0, tile_shape=(depth, 6, 5))
+    hdu.writeto(tmp_path / "cube.fits")
+    reader = ImageReader(tmp_path / "cube.fits", 1, 3)
+    for lo, n in ((3, 1), (2, 7), (9, 1), (0, 10)):
+        out = np.empty((n, 6, 5), np.float32)
+        reader.fill(lo, out)
+        np.testing.assert_array_equal(out, cube[lo : lo + n])

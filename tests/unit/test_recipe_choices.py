@@ -80,14 +80,16 @@ def test_merged_bins_keep_mass_and_means():
 
 def test_a_study_goes_on_where_it_stopped(tmp_path):
     path, facts = tmp_path / "rows.json", {"n": 3}
-    assert study_files.read_study_rows(path, facts) == {}
-    study_files.write_study_rows(path, facts, {"a": 1})
-    assert study_files.read_study_rows(path, facts) == {"a": 1}
+    kept = study_files.StudyRows(path, facts)
+    assert kept.rows == {}
+    kept.add("a", {"std": 1})
+    kept.add("b", {"std": 2})
+    assert study_files.StudyRows(path, facts).rows == {"a": {"std": 1}, "b": {"std": 2}}
     with pytest.raises(SfhInputError, match="other settings"):
-        study_files.read_study_rows(path, {"n": 4})
+        study_files.StudyRows(path, {"n": 4})
     path.write_text("[]")
     with pytest.raises(SfhInputError, match="not a file"):
-        study_files.read_study_rows(path, facts)
+        study_files.StudyRows(path, facts)
     with pytest.raises(SfhInputError, match="unknown"):
         study_files.select_named(recipe_choices.list_recipe_choices(), ["loss L1"])
     chosen = study_files.select_named(recipe_choices.list_recipe_choices(), ["loss"])

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
+from astropy.table import Table
 from astropy.wcs import WCS
 from muse_hst import BANDS, MUSE_HST
 
@@ -244,6 +246,21 @@ def test_customers_checker_is_content(written):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert list(module.problems(written[1])) == []
+
+
+def test_tables_are_read_by_astropy_without_a_warning(written):
+    """Every table and image, with its units; checksums and the standard are kept."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fits.open(written[1], checksum=True) as hdus:
+            hdus.verify("exception")
+            names = [hdu.name for hdu in hdus if isinstance(hdu, fits.BinTableHDU)]
+            images = [WCS(hdu.header).has_celestial for hdu in hdus if isinstance(hdu, fits.ImageHDU) and hdu.shape[1:]]
+        tables = {name: Table.read(written[1], hdu=name) for name in names}
+    assert any(images)
+    assert {"BINS", "AGE_BINS", "SETTINGS"} <= set(tables)
+    assert len(tables["BINS"]) == N
+    assert (tables["BINS"]["RA"].unit, tables["BINS"]["V"].unit) == (u.deg, u.km / u.s)
 
 
 def test_altered_file_is_refused(written, tmp_path):

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 from synthetic_toys import toy_source, toy_templates
 from template_toys import no_download
 from threadpoolctl import threadpool_limits
 
+from napari_sfh.digests import hash_parts
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.training import cli
@@ -77,6 +80,92 @@ def test_a_damaged_shard_is_made_anew(made, tmp_path):
     assert len(stored_set.load_stored_set(tmp_path)) == N
 
 
+def swap_shards(folder, other):
+    first, second = simulation.shard_path(folder, 0), simulation.shard_path(folder, 1)
+    first.rename(folder / "kept")
+    second.rename(first)
+    (folder / "kept").rename(second)
+
+
+def copy_a_shard_over_another(folder, other):
+    shutil.copy(simulation.shard_path(folder, 0), simulation.shard_path(folder, 1))
+
+
+def take_a_shard_of_another_set(folder, other):
+    shutil.copy(simulation.shard_path(other, 1), simulation.shard_path(folder, 1))
+
+
+def invert_a_column(folder, other):
+    path = simulation.shard_path(folder, 1)
+    with safe_open(path, "numpy") as stored:
+        columns, metadata = {name: stored.get_tensor(name) for name in stored.keys()}, stored.metadata()  # noqa: SIM118
+    columns["data.flux"] = -columns["data.flux"]
+    save_file(columns, path, metadata)
+
+
+@pytest.mark.parametrize(
+    "spoil", [swap_shards, copy_a_shard_over_another, take_a_shard_of_another_set, invert_a_column]
+)
+def test_shards_that_are_not_those_of_the_manifest_are_not_trained_on(made, tmp_path, spoil):
+    """Whole files of the right shapes; a rerun of simulate makes what does not belong there anew."""
+    shutil.copytree(made[0], tmp_path / "set")
+    make(tmp_path / "other", seed=8)
+    spoil(tmp_path / "set", tmp_path / "other")
+    with pytest.raises(SfhInputError, match=r"shard-0000[01].*sha256 .* is not that of the manifest"):
+        stored_set.load_stored_set(tmp_path / "set")
+    if spoil is invert_a_column:
+        simulation.shard_path(tmp_path / "set", 1).unlink()  # as the message says
+    assert make(tmp_path / "set")["data_sha256"] == made[1]["data_sha256"]
+    assert len(stored_set.load_stored_set(tmp_path / "set")) == N
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m.update(data_sha256="0" * 64), "data_sha256 0000"),
+        (lambda m: m["shards"][1].update(sha256="0" * 64), "data_sha256"),
+        (lambda m: m["shards"].pop(), "data_sha256"),
+        (lambda m: m["shards"].reverse(), "data_sha256"),
+        (lambda m: m.update(n=N + 1), f"says {N + 1} objects"),
+        (lambda m: m["shards"][0].update(n=64), f"says {N} objects"),
+        (lambda m: m["shards"][0].pop("sha256"), "not a manifest"),
+        (lambda m: m.update(shards=3), "not a manifest"),
+        (lambda m: m.pop("n"), "not a manifest"),
+        (
+            lambda m: m.update(
+                shards=[m["shards"][0]] * 2,
+                n=2 * m["shards"][0]["n"],
+                data_sha256=hash_parts(*[m["shards"][0]["sha256"]] * 2),
+            ),
+            "repeat each other",
+        ),
+    ],
+)
+def test_a_manifest_whose_numbers_do_not_fit_is_refused(made, tmp_path, change, words):
+    shutil.copytree(made[0], tmp_path, dirs_exist_ok=True)
+    path = tmp_path / simulation.MANIFEST
+    manifest = json.loads(path.read_text())
+    change(manifest)
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(SfhInputError, match=rf"manifest\.json.*{words}"):
+        stored_set.load_stored_set(tmp_path)
+
+
+def test_two_makers_of_one_set_do_not_disturb_each_other(made, tmp_path, monkeypatch):
+    """What another process still writes is left alone."""
+    real, inside = simulation.write_shard, []
+
+    def write_while_another_begins(*args):
+        if not inside:
+            inside.append(True)
+            assert make(tmp_path)["data_sha256"] == made[1]["data_sha256"]
+        return real(*args)
+
+    monkeypatch.setattr(simulation, "write_shard", write_while_another_begins)
+    assert make(tmp_path)["data_sha256"] == made[1]["data_sha256"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(p.name for p in made[0].iterdir())
+
+
 def test_another_set_in_the_folder_is_refused(made):
     with pytest.raises(SfhInputError, match="holds another set"):
         make(made[0], seed=99)
@@ -94,7 +183,7 @@ def test_a_full_disk_is_told_and_leaves_no_half_shard(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ComputeError, match="choose another folder"):
+    with pytest.raises(SfhInputError, match="cannot be made"):
         make(tmp_path / "file" / "set")
 
 

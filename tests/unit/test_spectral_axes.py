@@ -88,6 +88,7 @@ def test_falling_wavelengths_are_turned(tmp_path: Path, laser: bool) -> None:
         for one, other in zip(first.read(lo, hi), second.read(lo, hi)):
             np.testing.assert_array_equal(one, other)
     assert laser == (not first.read(0, n)[2][5].any())
+    assert second.columns is None  # single spectra would come as they are stored
     assert any("red to blue" in note for note in second.notes)
 
 

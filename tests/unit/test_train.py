@@ -228,6 +228,19 @@ def test_altered_checkpoints_are_refused(whole, tmp_path):
         training_run.train_bundle(more, options(tmp_path / "run", resume=True))
 
 
+def test_checkpoints_of_another_run_are_refused(whole, tmp_path):
+    """The network of a run on other objects, of the same shapes: neither gone on from nor taken as the best."""
+    foreign = dataclasses.replace(recipe(), fit=dataclasses.replace(recipe().fit, seed=99))
+    training_run.train_bundle(foreign, options(tmp_path / "other"))
+    shutil.copytree(whole, tmp_path / "run")
+    (tmp_path / "run" / training_run.POINT).unlink()
+    for name in ("last.ckpt", "best.ckpt"):
+        shutil.copy(tmp_path / "other" / "checkpoints" / name, tmp_path / "run" / "checkpoints" / name)
+        with pytest.raises(SfhInputError, match=rf"{name}: belongs to another run"):
+            training_run.train_bundle(recipe(), options(tmp_path / "run", resume=True))
+        shutil.copy(whole / "checkpoints" / name, tmp_path / "run" / "checkpoints" / name)
+
+
 @pytest.mark.parametrize(
     "words", [("--data", "{out}"), ("--from", "{out}/w.safetensors", "--output", "{out}/w.safetensors")]
 )
@@ -262,7 +275,7 @@ def test_full_disk_is_a_computation_error(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(ComputeError, match=r"cannot be written .*No space left.*--resume"):
+    with pytest.raises(ComputeError, match=r"No space left.*--resume"):
         training_run.train_bundle(recipe(), options(tmp_path / "run"))
 
 
@@ -403,6 +416,24 @@ def test_steps_taken_in_groups_are_those_that_lightning_takes(tmp_path, monkeypa
     assert states[0]["lr_schedulers"][0]["last_epoch"] == states[1]["lr_schedulers"][0]["last_epoch"] > 0
     for name, value in states[0]["state_dict"].items():
         torch.testing.assert_close(states[1]["state_dict"][name], value, rtol=1e-3, atol=1e-5, msg=name)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("architecture", ["galceran2026", "four_branch", "stem"])
+def test_a_graph_on_the_device_descends_as_plain_steps_on_the_processor(tmp_path, architecture):
+    made = dataclasses.replace(recipe(), architecture=architecture, network={}, loss="paper")
+    if architecture == "stem":
+        made = dataclasses.replace(made, loss="light")
+    made = dataclasses.replace(made, fit=dataclasses.replace(made.fit, average_decay=0.0))
+    curves = []
+    for device in ("cpu", "cuda"):
+        chosen = dataclasses.replace(options(tmp_path / device), device=device)
+        curves.append(
+            [e.train for e in learning_curve.read_learning_curve(training_run.train_bundle(made, chosen).parent)]
+        )
+    # The same objects in the same order, with other noise.
+    np.testing.assert_allclose(curves[1], curves[0], rtol=0.1)
 
 
 def test_memory_is_kept_where_the_c_library_is_glibc(monkeypatch):

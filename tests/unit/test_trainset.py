@@ -9,7 +9,7 @@ from muse_hst import NORM_PIXELS, WAVE_AA
 from synthetic_toys import toy_source
 from toy_universe import make_toy_data
 
-from napari_sfh.errors import SfhInputError
+from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.prep.observation import mask_gas_lines
 from napari_sfh.training.fitting import spectra_sources
 from napari_sfh.training.fitting.augmentation import MASKED_LINES_AA, augment_spectra, degrade_to_snr
@@ -71,7 +71,7 @@ def test_a_full_disk_leaves_no_half_set(fresh, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(ComputeError, match="No space left"):
         save_fresh_source(fresh, tmp_path / "fresh.npz")
     assert list(tmp_path.iterdir()) == []
 

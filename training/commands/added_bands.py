@@ -30,7 +30,7 @@ def run_added_bands(args: argparse.Namespace) -> int:
     import json
 
     from napari_sfh.errors import SfhInputError
-    from napari_sfh.io.atomic import write_atomically
+    from napari_sfh.io.atomic import ensure_folder, write_text_atomically
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.studies.added_bands import (
@@ -44,8 +44,7 @@ def run_added_bands(args: argparse.Namespace) -> int:
     settings = AddedBandsSettings(args.n, args.independent, args.device)
     say = make_stderr_logger(args.quiet)
     report = measure_added_bands(load_bundle(args.weights), load_bundle(args.without), settings, say)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    with write_atomically(args.output) as part:
-        part.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    ensure_folder(args.output.parent)
+    write_text_atomically(args.output, json.dumps(report, indent=1) + "\n")
     print(format_added_bands_table(report))
     return 0

@@ -89,19 +89,16 @@ def run_ablate_recipe(args: argparse.Namespace) -> int:
     source = prepare_prior(load_prior(args.prior))
     facts: dict[str, Any] = {"settings": settings.to_json(), "prior": args.prior}
     facts["recipe"] = args.recipe if args.sizes else "small" if args.bands else "galceran2026"
-    done = study_files.read_study_rows(args.output, facts)
-
-    def keep(rows: dict[str, Any]) -> None:
-        study_files.write_study_rows(args.output, facts, rows)
-
     if args.sizes:
-        rows = size_curve.measure_size_curve(source, sorted(args.sizes), settings, say, args.recipe)
-        keep(rows)
+        facts["sizes"] = sorted(args.sizes)  # the set that all are parts of is as large as the largest needs
+    kept = study_files.StudyRows(args.output, facts)
+    if args.sizes:
+        rows = size_curve.measure_size_curve(source, sorted(args.sizes), settings, say, kept, args.recipe)
     elif args.bands:
-        rows = band_worth.measure_band_worth(source, settings, say, done, keep)
+        rows = band_worth.measure_band_worth(source, settings, say, kept)
     else:
         choices = study_files.select_named(recipe_choices.list_recipe_choices(), args.only)
-        rows = recipe_choices.measure_recipe_choices(source, settings, choices, say, done, on_row=keep)
+        rows = recipe_choices.measure_recipe_choices(source, settings, choices, say, kept)
     for name, row in rows.items():
         print(f"{name:34s}", "  ".join(f"{k} {v['std']:.3f}" for k, v in row["accuracy"].items()))
     return 0
@@ -126,8 +123,7 @@ def run_physics_choices(args: argparse.Namespace) -> int:
         tuple(args.train),
         settings,
         make_stderr_logger(args.quiet),
-        study_files.read_study_rows(args.output, facts),
-        on_row=lambda rows: study_files.write_study_rows(args.output, facts, rows),
+        study_files.StudyRows(args.output, facts),
     )
     for home, row in rows.items():
         for test, found in row["tests"].items():

@@ -28,6 +28,7 @@ def run_retraining_bound(args: argparse.Namespace) -> int:
     import json
     from dataclasses import replace
 
+    from napari_sfh.io.atomic import ensure_folder, write_text_atomically
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.training.fitting.posterior import make_stderr_logger
     from napari_sfh.training.libraries import templates
@@ -40,8 +41,8 @@ def run_retraining_bound(args: argparse.Namespace) -> int:
     libraries = {name: templates.prepare_templates(name, bundle.instrument) for name in list_libraries()}
     report = measure_retraining_bound(bundle, libraries, replace(settings, **given), make_stderr_logger(args.quiet))
     report["weights"] = {"name": bundle.name, "sha256": bundle.sha256}
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    args.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    ensure_folder(args.output.parent)
+    write_text_atomically(args.output, json.dumps(report, indent=1) + "\n")
     for key in ("shipped", "fitted"):
         print(key, "  ".join(f"{k} {v['bias']:+.3f} / {v['std']:.3f}" for k, v in report[key].items()))
     return 0

@@ -36,7 +36,7 @@ def run_testbed(args: argparse.Namespace) -> int:
     import json
 
     from napari_sfh.errors import SfhInputError
-    from napari_sfh.io.atomic import write_atomically
+    from napari_sfh.io.atomic import ensure_folder, write_text_atomically
     from napari_sfh.model.bundle import load_bundle
     from napari_sfh.physics.means import MEAN_NAMES
     from napari_sfh.training.evaluation.robustness.cases import TEST_CASES
@@ -67,7 +67,6 @@ def run_testbed(args: argparse.Namespace) -> int:
         print(f"\n{quantity}: bias (median) / std / share inside the 68 % interval\n")
         print(format_testbed_table(table, quantity))
     if args.output is not None:
-        args.output.parent.mkdir(parents=True, exist_ok=True)
-        with write_atomically(args.output) as part:
-            part.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+        ensure_folder(args.output.parent)
+        write_text_atomically(args.output, json.dumps(table, indent=1) + "\n")
     return 0

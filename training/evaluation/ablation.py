@@ -38,6 +38,16 @@ def list_input_changes(instrument: Instrument, kind: str = "permuted") -> Iterat
     """Names and functions of every change that an instrument's data allow, the unchanged input first.
 
     ``kind`` is one of `CHANGE_KINDS`. A spectrum cannot be masked as a whole: the networks need a part of it.
+
+    Parameters
+    ----------
+    instrument : Instrument
+    kind : str
+        One of `CHANGE_KINDS`.
+
+    Returns
+    -------
+    iterator of (str, function)
     """
     permuted = kind == "permuted"
     yield ALL_INPUT, lambda data, rng: data
@@ -65,7 +75,18 @@ def list_input_changes(instrument: Instrument, kind: str = "permuted") -> Iterat
 
 
 def list_segments(wave_aa: F64) -> list[tuple[float, float]]:
-    """Limits in Angstrom of the segments of a spectrum: the paper's where it holds them, else equal ones."""
+    """Limits in Angstrom of the segments of a spectrum: the paper's where it holds them, else equal ones.
+
+    Parameters
+    ----------
+    wave_aa : array (W,)
+        Angstrom.
+
+    Returns
+    -------
+    list of (float, float)
+        Angstrom.
+    """
     if wave_aa[0] <= PAPER_SEGMENTS_AA[0] and wave_aa[-1] >= PAPER_SEGMENTS_AA[-1] - 1:
         return list(pairwise(PAPER_SEGMENTS_AA))
     starts = np.arange(wave_aa[0], wave_aa[-1] - 1, SEGMENT_AA)

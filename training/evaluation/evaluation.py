@@ -192,6 +192,17 @@ def describe_evaluation_machine() -> dict[str, Any]:
     return out
 
 
+#: First test spectra whose figures are told by themselves: those that pPXF, which takes seconds for one, is given.
+FIRST_SPECTRA: int = 500
+
+
+def measure_first_spectra(main: PredictionsWithTruth) -> dict[str, Any]:
+    """Accuracy of the first `FIRST_SPECTRA`, to stand beside another report's pPXF on the same prior and seed."""
+    some = slice(0, FIRST_SPECTRA)
+    found, truth = ({k: v[some] for k, v in values.items()} for values in (main.found, main.truth))
+    return {"n": len(next(iter(found.values()))), "accuracy": metrics.measure_accuracy(found, truth)}
+
+
 def _tables(main: PredictionsWithTruth, labels: Labels, testset: TestSet) -> dict[str, Any]:
     """What follows from the test set as observed."""
     found, truth = main.found, main.truth
@@ -204,6 +215,7 @@ def _tables(main: PredictionsWithTruth, labels: Labels, testset: TestSet) -> dic
             if q.ndim == 2 and np.isfinite(truth[k]).any()
         },
         "widths": metrics.compare_widths(main.quantiles, truth),
+        "first_spectra": measure_first_spectra(main),
         "by_family": metrics.measure_accuracy_by_class(found, truth, labels.family, labels.family_names),
         "by_library": metrics.measure_accuracy_by_class(found, truth, testset.library, testset.library_names),
         "by_tau_ism": metrics.measure_accuracy_by_range(found, truth, labels.tau_ism, TAU_ISM_EDGES),

@@ -29,7 +29,19 @@ def list_accuracy_names(quantities: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def measure_accuracy(found: Mapping[str, Floats], truth: Mapping[str, Floats], rows: Any = slice(None)) -> Table:
-    """``{name: {bias, std, nmad, n}}`` of `list_accuracy_names`, over ``rows``."""
+    """Bias, standard deviation and NMAD of each of `list_accuracy_names`.
+
+    Parameters
+    ----------
+    found, truth : mapping of str to array (N,)
+    rows : optional
+        Index of the objects that count; default: all.
+
+    Returns
+    -------
+    dict of str to dict
+        ``bias``, ``std`` and ``nmad`` in the quantity's unit (None where unknown), and ``n``.
+    """
     out: Table = {}
     for name in list_accuracy_names(found):
         s = measure_scatter(found[name][rows], truth[name][rows])
@@ -38,9 +50,20 @@ def measure_accuracy(found: Mapping[str, Floats], truth: Mapping[str, Floats], r
 
 
 def flag_inside_intervals(quantiles: Floats, truth: Floats) -> tuple[Floats, Floats]:
-    """Whether truths (...) lie in the 16-84 % and the 2.5-97.5 % interval of quantiles (..., 5); NaN where unknown.
+    """Whether truths lie in the 16-84 % and in the 2.5-97.5 % interval.
 
     A truth that equals a limit to single precision counts as inside: fractions of exactly 0 or 1 do.
+
+    Parameters
+    ----------
+    quantiles : array (..., 5)
+        At `types.QUANTILES`.
+    truth : array (...)
+
+    Returns
+    -------
+    p68, p95 : array (...)
+        1 inside, 0 outside, NaN where unknown.
     """
     q, t = np.asarray(quantiles, float), np.asarray(truth, float)
     known = _known(q, t)
@@ -53,11 +76,18 @@ def flag_inside_intervals(quantiles: Floats, truth: Floats) -> tuple[Floats, Flo
 
 
 def measure_tail_shares(quantiles: Floats, truth: Floats) -> tuple[Table, Table]:
-    """Shares of truths (N, 16) above the 84 and 97.5 % and below the 16 and 2.5 % quantiles (N, 16, 5).
+    """Shares of truths above the upper and below the lower limits of intervals.
 
-    Coverage of an interval is no test of a quantity that often lies exactly at a bound: there the limit is the bound,
-    and nothing lies beyond it. The limits on the other side can be tested: honest ones leave 0.16 and 0.025 outside.
-    Age bins in which all truths are one number (the share of the mass formed since the beginning) are left out.
+    Coverage of an interval is no test of a quantity that often lies exactly at a bound: there the limit is the
+    bound, and nothing lies beyond it. The limits on the other side can be tested: honest ones leave 0.16 and 0.025
+    outside. Age bins in which all truths are one number (the share of the mass formed since the beginning) are left
+    out.
+
+    Parameters
+    ----------
+    quantiles : array (N, A, 5)
+        At `types.QUANTILES`.
+    truth : array (N, A)
 
     Returns
     -------
@@ -81,10 +111,20 @@ def _known(q: Floats, t: Floats) -> NDArray[np.bool_]:
 
 
 def measure_coverage(quantiles: Mapping[str, Floats], truth: Mapping[str, Floats], rows: Any = slice(None)) -> Table:
-    """``{name: {p68, p95, n}}`` of scalars (N, 5).
+    """Coverage of the intervals of each quantity.
 
-    Vectors (N, 16, 5) give the mean over age bins, ``by_bin``, and the shares ``above`` and ``below``
-    (`measure_tail_shares`).
+    Parameters
+    ----------
+    quantiles : mapping of str to array (N, 5) or (N, A, 5)
+    truth : mapping of str to array (N,) or (N, A)
+    rows : optional
+        Index of the objects that count; default: all.
+
+    Returns
+    -------
+    dict of str to dict
+        ``p68``, ``p95``, ``n``; of vectors the mean over age bins, ``by_bin``, and the shares ``above`` and
+        ``below`` of `measure_tail_shares`.
     """
     out: Table = {}
     for name, q in quantiles.items():
@@ -164,7 +204,17 @@ def measure_accuracy_by_class(
 
 
 def symmetric_percentage_error(found: Floats, truth: Floats) -> Floats:
-    """Symmetric mean absolute percentage error of each object's vector (N, A), 0-200 %; bins empty in both count 0."""
+    """Symmetric mean absolute percentage error of each object's vector; bins empty in both count 0.
+
+    Parameters
+    ----------
+    found, truth : array (N, A)
+
+    Returns
+    -------
+    array (N,)
+        0 to 200 %.
+    """
     total = np.abs(found) + np.abs(truth)
     ratio = np.divide(2 * np.abs(found - truth), total, out=np.zeros_like(total, dtype=float), where=total > 0)
     return 100 * ratio.mean(-1)
@@ -174,6 +224,15 @@ def measure_sfr_error(found: Floats, truth: Floats) -> Table:
     """Error of the star-formation rate per age bin over the bin's mean rate: ``bias`` and ``std`` (A,).
 
     A bin's width cancels, so mass fractions (N, A) serve. Paper figure 4.
+
+    Parameters
+    ----------
+    found, truth : array (N, A)
+        Mass fractions; rows of ``found`` with a NaN are left out.
+
+    Returns
+    -------
+    dict of str to list
     """
     good = np.isfinite(found).all(1)
     mean = truth[good].mean(0)
@@ -182,9 +241,17 @@ def measure_sfr_error(found: Floats, truth: Floats) -> Table:
 
 
 def measure_cumulative_error(found: Floats, truth: Floats) -> Table:
-    """Error of cumulative histories (N, A) at each bin's young edge: ``p16``, ``median``, ``p84`` (A,).
+    """Error of cumulative histories at each bin's young edge.
 
-    Fractions of the mass formed; the youngest bin holds all of it, by definition.
+    Parameters
+    ----------
+    found, truth : array (N, A)
+        Fractions of the mass formed; the youngest bin holds all of it, by definition.
+
+    Returns
+    -------
+    dict of str to list
+        ``p16``, ``median`` and ``p84`` (A,).
     """
     good = np.isfinite(found).all(1)
     low, middle, high = np.percentile(found[good] - truth[good], [16, 50, 84], axis=0)
@@ -192,7 +259,17 @@ def measure_cumulative_error(found: Floats, truth: Floats) -> Table:
 
 
 def correlate_errors(found: Mapping[str, Floats], truth: Mapping[str, Floats]) -> Table:
-    """Age error against metallicity error, mass- and light-weighted: Pearson's r and the slope d[M/H] / d log age."""
+    """Age error against metallicity error, mass- and light-weighted: Pearson's r and the slope d[M/H] / d log age.
+
+    Parameters
+    ----------
+    found, truth : mapping of str to array (N,)
+        The four means.
+
+    Returns
+    -------
+    dict of str to dict
+    """
     out: Table = {}
     for kind in ("mw", "lw"):
         x = np.asarray(found[f"lg_age_{kind}"], float) - truth[f"lg_age_{kind}"]
@@ -211,6 +288,17 @@ def compare_widths(quantiles: Mapping[str, Floats], truth: Mapping[str, Floats],
 
     ``claimed`` is the root mean square of half the 16-84 % widths, ``reached`` half the 16-84 % width of the errors,
     and ``r`` the rank correlation of claimed width and size of the error: maps of uncertainty mean something if > 0.
+
+    Parameters
+    ----------
+    quantiles : mapping of str to array (N, 5)
+    truth : mapping of str to array (N,)
+    rows : optional
+        Index of the objects that count; default: all.
+
+    Returns
+    -------
+    dict of str to dict
     """
     out: Table = {}
     for name in list_accuracy_names(quantiles):
@@ -237,7 +325,19 @@ def _rank_correlation(x: Floats, y: Floats) -> float | None:
 
 
 def measure_quantile_calibration(quantiles: Floats, truth: Floats) -> tuple[list[float], list[float]]:
-    """Stored probabilities and the share of truths below those quantiles (N, 5): a calibrated pair is equal."""
+    """Share of truths below each stored quantile.
+
+    Parameters
+    ----------
+    quantiles : array (N, 5)
+        At `types.QUANTILES`.
+    truth : array (N,)
+
+    Returns
+    -------
+    nominal, found : list of 5 floats
+        Equal for calibrated quantiles.
+    """
     good = np.isfinite(quantiles).all(-1)
     below = (np.asarray(truth)[good][..., None] <= quantiles[good]).mean(0)
     return list(QUANTILES), [float(b) for b in below]

@@ -78,7 +78,17 @@ def make_ood_cases(
 
 
 def select_noiseless(source: FreshSource, rows: NDArray[np.int64]) -> NoiselessObjects:
-    """Noiseless spectra of some objects."""
+    """Noiseless spectra of some objects.
+
+    Parameters
+    ----------
+    source : FreshSource
+    rows : int array (n,)
+
+    Returns
+    -------
+    NoiselessObjects
+    """
     flux = source.flux[rows].astype(np.float32)
     labels = source.labels.select(rows)
     return NoiselessObjects(flux, source.phot[rows], labels, source.params.select(rows), source.instrument)
@@ -163,7 +173,22 @@ def make_metal_rich_galaxies(clean: NoiselessObjects, model: ForwardModel) -> No
 def amplify_sky_residuals(
     clean: NoiselessObjects, config: PriorConfig, rng: np.random.Generator, acs: NDArray[np.bool_]
 ) -> Observation:
-    """Residuals of sky lines ten times those that the error array tells of."""
+    """Residuals of sky lines ten times those that the error array tells of.
+
+    Parameters
+    ----------
+    clean : NoiselessObjects
+        N objects.
+    config : PriorConfig
+        Of the noise.
+    rng : numpy.random.Generator
+    acs : bool array (N,)
+        Objects that another camera saw.
+
+    Returns
+    -------
+    Observation
+    """
     usual, strong = (replace(config, noise=replace(config.noise, sky=constant_distribution(s))) for s in (2.0, 20.0))
     expected = noise.add_observational_noise(clean, usual, np.random.default_rng(1), acs)
     return replace(noise.add_observational_noise(clean, strong, rng, acs), error=expected.error)

@@ -251,7 +251,18 @@ def _open_cache(cache: Path, key: str) -> dict[int, PpxfTestFit]:
 
 
 def summarise_ppxf_fits(fits: list[PpxfTestFit], truth: Mapping[str, NDArray[np.floating]]) -> dict[str, Any]:
-    """The report's table: accuracy of the four means, time per spectrum."""
+    """The report's table: accuracy of the four means, time per spectrum.
+
+    Parameters
+    ----------
+    fits : list of PpxfTestFit
+    truth : mapping of str to array (N,)
+        The four means of the whole test set.
+
+    Returns
+    -------
+    dict
+    """
     from napari_sfh.training.evaluation.metrics import measure_accuracy
 
     rows = [f.index for f in fits]

@@ -46,7 +46,19 @@ class PredictionsWithTruth:
 
 
 def truth_from_labels(labels: Labels, targets: Targets = HISTORIES) -> dict[str, F64]:
-    """The truth of every quantity that a prediction holds."""
+    """The truth of every quantity that a prediction holds.
+
+    Parameters
+    ----------
+    labels : Labels
+        N objects.
+    targets : Targets
+
+    Returns
+    -------
+    dict of str to array
+        (N,) of scalars, (N, A) of vectors.
+    """
     if not targets.n_age:
         return {name: np.asarray(labels.quantity(name), float) for name in targets.scalars}
     truth: dict[str, F64] = {

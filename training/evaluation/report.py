@@ -14,7 +14,8 @@ from typing import Any
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.evaluation import report_figures
 from napari_sfh.training.evaluation.evaluation import Evaluation
@@ -46,7 +47,20 @@ def prepare_output_folder(folder: Path) -> None:
 
 
 def write_evaluation_report(evaluation: Evaluation, folder: Path, progress: ReportProgress | None = None) -> list[Path]:
-    """Write both files; returns their paths."""
+    """Write both files; returns their paths.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    folder : Path
+        Gets ``report.json`` and ``report.html``.
+    progress : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    list of Path
+    """
     report = evaluation.report
     figures: list[tuple[str, Figure]] = []
     for title, figure in _figures(evaluation):
@@ -56,12 +70,7 @@ def write_evaluation_report(evaluation: Evaluation, folder: Path, progress: Repo
     text = json.dumps(report, indent=1, allow_nan=False)
     paths = [folder / "report.json", folder / "report.html"]
     for path, content in zip(paths, (text, page), strict=True):
-        temporary = path.with_suffix(path.suffix + ".tmp")
-        try:
-            temporary.write_text(content, encoding="utf-8")
-            os.replace(temporary, path)
-        except OSError as error:
-            raise ComputeError(f"{path}: cannot be written ({error.strerror}); free some space") from error
+        write_text_atomically(path, content)
     return paths
 
 

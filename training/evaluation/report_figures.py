@@ -32,7 +32,18 @@ def _title(entry: dict[str, Any]) -> str:
 
 
 def plot_truth_recovered(found: dict[str, F64], truth: dict[str, F64], accuracy: dict[str, Any]) -> Figure:
-    """Recovered against true, every quantity of ``accuracy``: the four means, or the scalars."""
+    """Recovered against true, every quantity of ``accuracy``: the four means, or the scalars.
+
+    Parameters
+    ----------
+    found, truth : dict of str to array (N,)
+    accuracy : dict
+        Of `metrics.measure_accuracy`; its keys are drawn.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     rows = -(-len(accuracy) // 4)
     figure = _figure(13, 3.6 * rows)
     for axes, name in zip(figure.subplots(rows, 4, squeeze=False).flat, accuracy, strict=False):
@@ -177,7 +188,18 @@ def plot_latent_space(p: PredictionsWithTruth, most: int = 3000) -> tuple[Figure
 
 
 def compute_latent_projection(x: F64) -> tuple[F64, str]:
-    """UMAP (McInnes et al. 2018) where umap-learn is installed, else the first two principal components."""
+    """Two dimensions of latent vectors: UMAP (McInnes et al. 2018) where umap-learn is installed, else the first two
+    principal components.
+
+    Parameters
+    ----------
+    x : array (N, L)
+
+    Returns
+    -------
+    places : array (N, 2)
+    method : str
+    """
     x = (x - x.mean(0)) / (x.std(0) + 1e-9)
     try:
         if len(x) < 50:

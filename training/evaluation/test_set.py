@@ -167,6 +167,17 @@ def draw_test_set(name: str | Path, n: int, seed: int = TEST_SEED, instrument: I
 def draw_test_set_from_source(source: PreparedPrior, n: int, seed: int = TEST_SEED) -> TestSet:
     """A fresh test set of a prior whose templates are prepared.
 
+    Parameters
+    ----------
+    source : PreparedPrior
+    n : int
+        Objects.
+    seed : int
+
+    Returns
+    -------
+    TestSet
+
     Raises
     ------
     SfhInputError

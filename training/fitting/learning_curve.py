@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from napari_sfh.io.atomic import write_atomically
+
 #: Table of a run folder.
 TABLE = "metrics.csv"
 _COLUMNS = ("epoch", "train", "val", "seconds")
@@ -38,12 +40,10 @@ def read_learning_curve(folder: Path) -> list[Epoch]:
 
 def write_learning_curve(folder: Path, epochs: list[Epoch]) -> None:
     """Replace the table."""
-    partial = folder / f"{TABLE}.part"
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with write_atomically(folder / TABLE) as part, part.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)
         table.writerow(_COLUMNS)
         table.writerows(epochs)
-    partial.replace(folder / TABLE)
 
 
 def plot_learning_curve(folder: Path, title: str) -> Path | None:

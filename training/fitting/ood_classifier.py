@@ -1,4 +1,4 @@
-"""The critic of the out-of-depth score, trained to tell training spectra from spoilt ones (`outliers`)."""
+"""The classifier of the out-of-distribution score: it tells training spectra from corrupted ones (`corruption`)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ _CHUNK = 512
 def fit_ood_classifier(
     depth: OodDetector, basis: TemplateBasis, source: SpectraSource, rows: I64, settings: AugmentSettings, seed: int
 ) -> float:
-    """Train the critic, in place.
+    """Train the classifier of spectra beyond the prior, in place.
 
     Parameters
     ----------
-    depth : Depth
+    depth : OodDetector
         Its subspace must have been fitted.
     basis : TemplateBasis
         Of which spectra beyond the prior are made.
-    source, rows : SpectraSource, I64
-        Training spectra; at most `MAX_CLEAN_SPECTRA` of them are used.
+    source : SpectraSource
+    rows : int array (n,)
+        Training spectra of the source; at most `MAX_CLEAN_SPECTRA` of them are used.
     settings : AugmentSettings
         How they are observed.
     seed : int
@@ -40,7 +41,7 @@ def fit_ood_classifier(
     Returns
     -------
     float
-        Mean cross-entropy of the last epoch; log 2 = 0.69 for a critic that has learnt nothing.
+        Mean cross-entropy of the last epoch; log 2 = 0.69 for a classifier that has learnt nothing.
     """
     some = np.sort(np.random.default_rng([seed, 13]).permutation(rows)[:MAX_CLEAN_SPECTRA])
     seen, spoilt = _make_classification_set(depth, basis, source, some, settings, seed)
@@ -69,7 +70,7 @@ def fit_ood_classifier(
 def _make_classification_set(
     depth: OodDetector, basis: TemplateBasis, source: SpectraSource, rows: I64, settings: AugmentSettings, seed: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the critic sees of good and of spoilt spectra (N, D), and which are spoilt (N,); made in torch's threads."""
+    """Input (N, D) of the classifier for good and corrupted spectra, and which are corrupted (N,); in torch threads."""
 
     @torch.no_grad()
     def make(k: int) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -259,12 +259,20 @@ def calibrate_model(
     say: LogLine,
     device: str = "cpu",
 ) -> None:
-    """Measure calibration levels and out-of-depth thresholds, in place.
+    """Measure calibration levels and thresholds of the out-of-distribution score, in place.
 
     Parameters
     ----------
-    parts : (rows that were trained on, held-out rows)
-        Subspace and critic come from the first; levels, densities and thresholds from the second.
+    model : SfhModel
+        Network and posterior are fitted; modified.
+    basis : TemplateBasis
+    source : SpectraSource
+    parts : tuple of two int arrays
+        Rows that were trained on, and held-out rows. Subspace and classifier come from the first; levels, densities
+        and thresholds from the second.
+    recipe : Recipe
+    say : callable
+        Given a line on what is done.
     device : str
         cpu, cuda or mps: where posteriors are drawn.
     """
@@ -275,7 +283,7 @@ def calibrate_model(
         torch.manual_seed(seed)  # the components are found from random directions
         model.depth.fit_subspace(source.batch(some, recipe.augment, rng).features)
     loss = fit_ood_classifier(model.depth, basis, source, parts[0], derive_held_out_settings(recipe.augment), seed)
-    say(f"out-of-depth critic: cross-entropy {loss:.3f}")
+    say(f"out-of-distribution classifier: cross-entropy {loss:.3f}")
     half = len(parts[1]) // 2
     held = measure_held_out(model, basis, source, parts[1], recipe, p.calibration_draws, seed + 2, device)
     model.calibration.fit(held.ranks, held.lg_snr, draws=p.calibration_draws)

@@ -27,6 +27,7 @@ from torch.utils.data import IterableDataset
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.io.atomic import write_atomically
 from napari_sfh.model.encoding import Features, FeatureSettings, encode_observation
 from napari_sfh.model.sfh_model import targets_from_labels
 from napari_sfh.model.targets import HistoryTargets, Targets
@@ -362,13 +363,8 @@ def save_fresh_source(fresh: FreshSource, path: Path) -> None:
     }
     columns |= {"names": np.array(fresh.labels.family_names), "prior_sha256": np.array(fresh.config.sha256)}
     columns["instrument_sha256"] = np.array(fresh.instrument.sha256)
-    partial = path.with_name(path.name + ".part.npz")
-    try:
-        np.savez(partial, **columns)
-        partial.replace(path)
-    except OSError:
-        partial.unlink(missing_ok=True)  # on a full disk it is the first thing to go
-        raise
+    with write_atomically(path) as part:
+        np.savez(part, **columns)
 
 
 def load_fresh_source(path: Path, config: PriorConfig, instrument: Instrument) -> FreshSource:

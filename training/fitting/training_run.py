@@ -32,6 +32,7 @@ from threadpoolctl import threadpool_limits
 
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.bundle_header import BUNDLE_FILE
+from napari_sfh.io.atomic import write_atomically, write_text_atomically
 from napari_sfh.model.bundle import Bundle, load_bundle, save_bundle
 from napari_sfh.model.inference import choose_device
 from napari_sfh.model.prior_summary import PRIOR_SUMMARY_KEY
@@ -166,7 +167,7 @@ class StageTimer:
             yield
         finally:
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + time.perf_counter() - start, 1)
-            _write_json(self.path, {"seconds": self.seconds})
+            write_text_atomically(self.path, json.dumps({"seconds": self.seconds}, indent=1))
 
 
 @contextmanager
@@ -178,6 +179,10 @@ def _translate_errors(folder: Path) -> Iterator[None]:
         raise ComputeError(
             f"--output {folder}: cannot be written ({error}); free some space or choose another folder, then --resume"
         ) from error
+    except ComputeError as error:
+        if isinstance(error.__cause__, OSError):
+            raise ComputeError(f"{error}, then --resume") from error
+        raise
     except RuntimeError as error:
         line = str(error).strip().splitlines()[0]
         raise ComputeError(f"--output {folder}: training failed ({line}); mend that and --resume") from error
@@ -214,13 +219,6 @@ def keep_freed_memory() -> bool:
     return bool(kept)
 
 
-def _write_json(path: Path, content: Any) -> None:
-    """Whole or not at all."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    partial.replace(path)
-
-
 def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
     """Refuse a folder that holds another run; note the recipe."""
     held = [name for name in (FRESH, SEARCH, POINT, FLOW, BUNDLE, "checkpoints") if (folder / name).exists()]
@@ -237,7 +235,7 @@ def _prepare_run_folder(folder: Path, recipe: Recipe, resume: bool) -> None:
         if there != wanted:
             words = _first_difference(there, wanted)
             raise SfhInputError(f"{path}: the run there has {words}; ask for the same, or choose another folder")
-    _write_json(path, wanted)
+    write_text_atomically(path, json.dumps(wanted, indent=1))
 
 
 def _read_recipe_record(path: Path, recipe: Recipe) -> dict[str, Any]:
@@ -394,10 +392,9 @@ def _obtain_flow(
 
 
 def _save_state(model: SfhModel, path: Path, material: TrainingData) -> None:
-    partial = path.with_name(path.name + ".part")
     state = model.state_dict()
-    torch.save({**state, _SEAL: provenance.make_seal(state, str(material.facts["data_sha256"]))}, partial)
-    partial.replace(path)
+    with write_atomically(path) as part:
+        torch.save({**state, _SEAL: provenance.make_seal(state, str(material.facts["data_sha256"]))}, part)
 
 
 def _load_state(path: Path, recipe: Recipe, material: TrainingData, fitted: tuple[str, ...]) -> SfhModel:

@@ -95,6 +95,30 @@ def make_ssp_library(
 ) -> SspLibrary:
     """Check a library's arrays, cut them to `LIBRARY_RANGE_AA`, convert vacuum to air, and seal them by a digest.
 
+    Parameters
+    ----------
+    name, isochrones, imf, citation : str
+    age_gyr : array (T,)
+        Gyr, rising.
+    mh : array (Z,)
+        [M/H], rising.
+    wave_aa : array (n,)
+        Angstrom, rising.
+    fwhm_aa : array (n,)
+        Resolution, FWHM in Angstrom.
+    spectrum : array (Z, T, n)
+        Lsun/AA per Msun formed.
+    medium : str
+        Of ``wave_aa``: ``air`` or ``vacuum``.
+    notes : tuple of str
+        What a user of the library should know.
+    source : str or Path
+        Where it was read, for messages.
+
+    Returns
+    -------
+    SspLibrary
+
     Raises
     ------
     SfhInputError

@@ -8,9 +8,7 @@ linear in the SED.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -22,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.digests import hash_parts
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
+from napari_sfh.io.atomic import ensure_folder, write_atomically
 from napari_sfh.physics.filters import Filter
 from napari_sfh.training.libraries import age_grid, fetch, filter_curves, nebular
 from napari_sfh.training.libraries.catalogue import load_library
@@ -292,15 +291,9 @@ def save_templates(templates: Templates, path: Path) -> None:
     content["filter_names"] = np.array([[band.name, band.camera] for band in listed]).reshape(-1, 2)
     for number, band in enumerate(listed):
         content[f"filter_{number}"] = np.stack([band.wave_aa, band.throughput])
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp.npz")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(temporary, **content)
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise ComputeError(f"{path}: templates not written ({error.strerror}); free some disk space") from error
+    ensure_folder(path.parent)
+    with write_atomically(path) as part:
+        np.savez(part, **content)
 
 
 def load_templates(path: Path) -> Templates:

@@ -6,7 +6,6 @@ network here is trained and tested on one kind of data, so that nothing is missi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +24,7 @@ from napari_sfh.training.papers.small_trainings import (
     fit_small_network,
     predict_small_network,
 )
+from napari_sfh.training.papers.study_files import StudyRows
 from napari_sfh.training.simulator.simulation import PreparedPrior
 
 #: Edges of the classes of LW age, log yr.
@@ -35,11 +35,21 @@ def measure_band_worth(
     source: PreparedPrior,
     settings: SmallTrainingSettings,
     say: SayLine,
-    done: Mapping[str, Any] | None = None,
-    on_row: Callable[[dict[str, Any]], None] | None = None,
+    kept: StudyRows,
     base: str = "small",
 ) -> dict[str, Any]:
     """Train and test with and without gas, with and without bands.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    settings : SmallTrainingSettings
+    say : callable
+        Given a line on what is done.
+    kept : StudyRows
+        Gets a row for each training; rows that it has are not measured again.
+    base : str
+        Recipe.
 
     Returns
     -------
@@ -47,11 +57,10 @@ def measure_band_worth(
         ``"gas, bands"``, ``"gas, no bands"``, ``"no gas, bands"``, ``"no gas, no bands"`` to ``accuracy`` and
         ``by_lg_age_lw`` (`metrics.measure_accuracy_by_range`).
     """
-    rows: dict[str, Any] = dict(done or {})
     no_gas = replace(source, config=GAS_CHOICES[0].apply(source.config))
     for gas_name, prepared in (("gas", source), ("no gas", no_gas)):
         names = {f"{gas_name}, bands": 0.0, f"{gas_name}, no bands": 1.0}
-        if set(names) <= set(rows):
+        if set(names) <= set(kept.rows):
             continue
         spectra, basis = draw_training_spectra(prepared, settings)
         test = make_fresh_source(prepared, settings.n_test, TEST_SEED)
@@ -64,7 +73,5 @@ def measure_band_worth(
             found = {k: answers[k] for k in MEAN_NAMES}
             truth = {k: np.asarray(getattr(test.labels, k), float) for k in MEAN_NAMES}
             classes = metrics.measure_accuracy_by_range(found, truth, truth["lg_age_lw"], BAND_AGE_EDGES)
-            rows[name] = {"accuracy": metrics.measure_accuracy(found, truth), "by_lg_age_lw": classes, **facts}
-            if on_row is not None:
-                on_row(rows)
-    return rows
+            kept.add(name, {"accuracy": metrics.measure_accuracy(found, truth), "by_lg_age_lw": classes, **facts})
+    return kept.rows

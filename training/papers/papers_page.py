@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from napari_sfh.io.atomic import ensure_folder
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.papers.measured_values import NOT_MEASURED, MeasuredValues
@@ -37,7 +38,7 @@ def write_papers_page(reports: Path, output: Path, figures: Path | None = None) 
     figures : path, optional
         Folder of ``evaluate --paper``; what an earlier call copied is kept without it.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    ensure_folder(output)
     folder = output / FIGURE_FOLDER
     copied: list[Path] = []
     if figures is not None:

@@ -6,7 +6,7 @@ the stars of another library or other gas. A test's shift is its bias (median) l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,6 +24,7 @@ from napari_sfh.training.papers.small_trainings import (
     fit_small_network,
     measure_small_network,
 )
+from napari_sfh.training.papers.study_files import StudyRows
 from napari_sfh.training.prior.distributions import constant_distribution
 from napari_sfh.training.prior.prior_config import PriorConfig
 from napari_sfh.training.simulator.simulation import PreparedPrior, prepare_prior_from_templates
@@ -77,11 +78,24 @@ def measure_physics_choices(
     trained_on: tuple[str, ...],
     settings: SmallTrainingSettings,
     say: SayLine,
-    done: Mapping[str, Any] | None = None,
-    on_row: Callable[[dict[str, Any]], None] | None = None,
+    kept: StudyRows,
     base: str = "small",
 ) -> dict[str, Any]:
     """Train with the stars of each of ``trained_on``, test with the stars of all ``libraries`` and with other gas.
+
+    Parameters
+    ----------
+    config : PriorConfig
+    libraries : mapping of str to Templates
+    trained_on : tuple of str
+        Names of libraries.
+    settings : SmallTrainingSettings
+    say : callable
+        Given a line on what is done.
+    kept : StudyRows
+        Gets a row for each training; rows that it has are not measured again.
+    base : str
+        Recipe.
 
     Returns
     -------
@@ -96,9 +110,8 @@ def measure_physics_choices(
             tests[key] = draw_test_spectra(source, settings.n_test)
         return tests[key]
 
-    rows: dict[str, Any] = dict(done or {})
     for home in trained_on:
-        if home in rows:
+        if home in kept.rows:
             continue
         recipe = settings.shorten(replace(load_recipe(base), name=f"stars of {home}", prior=config.name))
         spectra, basis = draw_training_spectra(sources[home], settings)
@@ -116,13 +129,9 @@ def measure_physics_choices(
             changed = prepare_prior_from_templates(sources[home].config, [young])
             test = draw_test_spectra(changed, settings.n_test)
             found[f"stars below 63 Myr x {factor:g}"] = measure_small_network(model, test)["accuracy"]
-        rows[home] = {
-            "tests": {k: {"accuracy": v, "shift": subtract_biases(v, own)} for k, v in found.items()},
-            **facts,
-        }
-        if on_row is not None:
-            on_row(rows)
-    return rows
+        tested = {k: {"accuracy": v, "shift": subtract_biases(v, own)} for k, v in found.items()}
+        kept.add(home, {"tests": tested, **facts})
+    return kept.rows
 
 
 def _with_library(config: PriorConfig, name: str) -> PriorConfig:

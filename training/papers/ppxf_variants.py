@@ -31,7 +31,24 @@ PPXF_VARIANTS: Mapping[str, PpxfTestSettings] = {
 def measure_ppxf_variants(
     test_set: TestSet, n: int, folder: Path, workers: int = 1, progress: ReportProgress | None = None
 ) -> dict[str, Any]:
-    """Accuracy of each of `PPXF_VARIANTS` on the first ``n`` spectra; fits are kept in ``folder``."""
+    """Accuracy of each of `PPXF_VARIANTS` on the first ``n`` spectra; fits are kept in ``folder``.
+
+    Parameters
+    ----------
+    test_set : TestSet
+    n : int
+        Spectra.
+    folder : Path
+        Keeps the fits.
+    workers : int
+        Processes.
+    progress : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    dict
+    """
     truth = truth_from_labels(test_set.labels)
     rows = {}
     for k, (name, settings) in enumerate(PPXF_VARIANTS.items()):

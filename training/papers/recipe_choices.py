@@ -7,7 +7,7 @@ each for masses and metallicities.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from napari_sfh.training.papers.small_trainings import (
     measure_small_network,
     merge_age_bins,
 )
+from napari_sfh.training.papers.study_files import StudyRows
 from napari_sfh.training.simulator.simulation import PreparedPrior
 
 
@@ -80,9 +81,8 @@ def measure_recipe_choices(
     settings: SmallTrainingSettings,
     choices: tuple[RecipeChoice, ...],
     say: SayLine,
-    done: Mapping[str, Any] | None = None,
+    kept: StudyRows,
     base: str = "galceran2026",
-    on_row: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Train once for each choice and test on the same spectra.
 
@@ -94,24 +94,19 @@ def measure_recipe_choices(
     choices : tuple of RecipeChoice
     say : callable
         Gets a line per training.
-    done : dict, optional
-        Rows of an earlier run by name, which are not repeated.
+    kept : StudyRows
+        Gets a row for each training; rows that it has are not measured again.
     base : str
         The recipe that is changed.
-    on_row : callable, optional
-        Gets all rows after each training.
 
     Returns
     -------
     dict
         Name of the choice to ``group``, ``accuracy``, ``smape``, ``validation``, ``seconds``, ``weights``.
     """
-    rows: dict[str, Any] = dict(done or {})
-    for name, row in _train_choices(source, settings, [c for c in choices if c.name not in rows], say, base):
-        rows[name] = row
-        if on_row is not None:
-            on_row(rows)
-    return {c.name: rows[c.name] for c in choices if c.name in rows}
+    for name, row in _train_choices(source, settings, [c for c in choices if c.name not in kept.rows], say, base):
+        kept.add(name, row)
+    return {c.name: kept.rows[c.name] for c in choices}
 
 
 def _train_choices(

@@ -23,6 +23,7 @@ from napari_sfh.training.papers.small_trainings import (
     fit_small_network,
     measure_small_network,
 )
+from napari_sfh.training.papers.study_files import StudyRows
 from napari_sfh.training.simulator.simulation import PreparedPrior
 
 
@@ -31,6 +32,7 @@ def measure_size_curve(
     sizes: Sequence[int],
     settings: SmallTrainingSettings,
     say: SayLine,
+    kept: StudyRows,
     base: str = "small",
     patience: int = 4,
 ) -> dict[str, Any]:
@@ -44,6 +46,8 @@ def measure_size_curve(
     settings : SmallTrainingSettings
         ``epochs`` are the most; ``n`` is made large enough.
     say : callable
+    kept : StudyRows
+        Of these sizes; gets a row for each. Those that it has are not measured again.
     base : str
         The recipe.
     patience : int
@@ -60,15 +64,14 @@ def measure_size_curve(
     spectra, basis = draw_training_spectra(source, wanted)
     test = draw_test_spectra(source, settings.n_test)
     train, held_out, _ = split_rows(spectra.labels.n, recipe.fit.seed)
-    rows = {}
-    for size in sizes:
+    for size in (size for size in sizes if str(size) not in kept.rows):
         part = (train[:size], held_out[:2048])
         model, facts = fit_small_network(
             replace(recipe, name=f"{size} objects"), spectra, basis, say, part, settings.device
         )
         facts |= {"best": min(facts["validation"]), "epochs": len(facts["validation"])}
-        rows[str(size)] = {**measure_small_network(model, test), **facts}
-    return rows
+        kept.add(str(size), {**measure_small_network(model, test), **facts})
+    return kept.rows
 
 
 def plot_size_curve(rows: Mapping[str, Any]) -> Figure:

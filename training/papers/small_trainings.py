@@ -84,6 +84,18 @@ def fit_small_network(
 ) -> tuple[SfhModel, dict[str, Any]]:
     """Fit a recipe's point network to the rows of ``parts`` (fitted, validated), or to the usual split.
 
+    Parameters
+    ----------
+    recipe : Recipe
+    spectra : FreshSource
+    basis : TemplateBasis
+    say : callable
+        Given a line on what is done.
+    parts : tuple of two int arrays, optional
+        Rows to fit and to validate; default: the usual split.
+    device : str
+        Of torch.
+
     Returns
     -------
     SfhModel

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import ensure_folder, write_text_atomically
 
 
 class NamedChoice(Protocol):
@@ -28,6 +29,16 @@ T = TypeVar("T", bound=NamedChoice)
 def select_named(choices: Sequence[T], names: Sequence[str] | None) -> tuple[T, ...]:
     """Those whose name or group is asked for; None takes all.
 
+    Parameters
+    ----------
+    choices : sequence
+        Objects with a ``name`` and a ``group``.
+    names : sequence of str, or None
+
+    Returns
+    -------
+    tuple
+
     Raises
     ------
     SfhInputError
@@ -42,32 +53,40 @@ def select_named(choices: Sequence[T], names: Sequence[str] | None) -> tuple[T, 
     return tuple(c for c in choices if {c.name, c.group} & set(names))
 
 
-def read_study_rows(path: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Rows of an earlier run of the same study; none where there is no file.
+class StudyRows:
+    """Rows of a study by name. Each is written as soon as it is there, so that an interrupted study goes on.
+
+    Parameters
+    ----------
+    path : Path
+        Holds rows of an earlier run, or is not there yet.
+    facts : mapping
+        What the study is and its settings.
 
     Raises
     ------
     SfhInputError
         The file is of another study or other settings.
     """
-    if not path.is_file():
-        return {}
-    try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
-        rows, known = stored["rows"], {k: stored[k] for k in facts}
-    except (KeyError, TypeError, ValueError) as error:
-        raise SfhInputError(f"--output {path}: not a file of this study; choose another") from error
-    if known != json.loads(json.dumps(facts)):
-        raise SfhInputError(f"--output {path}: made with other settings; choose another file, or delete it")
-    return dict(rows)
 
+    def __init__(self, path: Path, facts: Mapping[str, Any]) -> None:
+        self._path, self._facts = path, dict(facts)
+        self.rows: dict[str, Any] = {}
+        if not path.is_file():
+            return
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            self.rows, known = dict(stored["rows"]), {k: stored[k] for k in facts}
+        except (KeyError, TypeError, ValueError) as error:
+            raise SfhInputError(f"--output {path}: not a file of this study; choose another") from error
+        if known != json.loads(json.dumps(self._facts)):
+            raise SfhInputError(f"--output {path}: made with other settings; choose another file, or delete it")
 
-def write_study_rows(path: Path, facts: Mapping[str, Any], rows: Mapping[str, Any]) -> None:
-    """Write the file, whole or not at all."""
-    from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
+    def add(self, name: str, row: Mapping[str, Any]) -> None:
+        """Keep a row, and write the file, whole or not at all."""
+        from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".part")
-    content = {**facts, "machine": describe_evaluation_machine(), "rows": rows}
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+        self.rows[name] = row
+        ensure_folder(self._path.parent)
+        content = {**self._facts, "machine": describe_evaluation_machine(), "rows": self.rows}
+        write_text_atomically(self._path, json.dumps(content, indent=1) + "\n")

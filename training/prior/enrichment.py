@@ -1,16 +1,15 @@
 """Chemical enrichment: the metallicity of the stars formed at each lookback time.
 
-Each law maps the cumulative mass fraction and the age of every sub-bin to [M/H] = log10(Z / 0.019), shape (n, S):
+Each law is a function of the cumulative mass fraction (n, S) and the age (S,) in Gyr of every sub-bin, and of its own
+parameters by name, (n,) each. It returns [M/H] = log10(Z / 0.019), (n, S):
 
 - ``linear_enrichment``: Z = Z_i + (Z_f - Z_i) M_cum, the law of Galceran et al. (2026, eq. 2).
 - ``leaky_box_enrichment``: Z = Z_i + y ln(1 / gas fraction), the closed or leaky box (Searle & Sargent 1972), with
-the gas fraction
-  falling in step with the mass formed, scaled to end at Z_f.
+  the gas fraction falling in step with the mass formed, scaled to end at Z_f.
 - ``constant_metallicity``: one [M/H] for all stars.
 - ``even_metallicity``: one [M/H] for all stars, at ``place`` (0 to 1) in the range of the object's own library.
 - ``decoupled_enrichment``: [M/H] moves along log age between free values for old and young stars, with a free knee,
-whatever the
-  star-formation history does; falling values (dilution by infall) included.
+  whatever the star-formation history does; falling values (dilution by infall) included.
 
 Any law may carry a random walk in log age of ``scatter_dex``.
 """

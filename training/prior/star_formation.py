@@ -1,13 +1,14 @@
 """Star-formation histories: families of cumulative mass curves, vectorised over objects.
 
-Every family returns the fraction of the mass formed at or before each lookback time ``edges_gyr`` of the fine age
-sub-bins, shape (n, S+1): 1 at age zero, 0 at the start of star formation. Differences of this curve are the masses of
-the sub-bins, exact for the families with a closed form, by Gauss-Legendre quadrature for the others.
+Every family is a function of a random generator, the edges (S + 1,) of the fine age sub-bins in Gyr of lookback time,
+its parameters by name, (n,) each, and the age of the Universe in Gyr. It returns the fraction of the mass formed at or
+before each edge, (n, S + 1): 1 at age zero, 0 at the start of star formation. Differences of this curve are the masses
+of the sub-bins, exact for the families with a closed form, by Gauss-Legendre quadrature for the others.
 
-Families and references: Gaussian-process histories (`gp`; module `gp_sfh`), the skewed normal of ProSpect (Robotham et
-al. 2020, eq. for ``snorm``), delayed and exponential decline, constant, rising, double power law (Carnall et al. 2018),
-broken random histories with Dirichlet shares (Leja et al. 2017) or Student-t jumps ("continuity", Leja et al. 2019),
-quenched histories, steady star formation with slow variations, and single ages (``ssp``). Any family may carry
+Families and references: Gaussian-process histories (module `gaussian_process`), the skewed normal of ProSpect (Robotham
+et al. 2020, eq. for ``snorm``), delayed and exponential decline, constant, rising, double power law (Carnall et al.
+2018), broken random histories with Dirichlet shares (Leja et al. 2017) or Student-t jumps ("continuity", Leja et al.
+2019), quenched histories, steady star formation with slow variations, and single ages (``ssp``). Any family may carry
 box-shaped bursts.
 """
 

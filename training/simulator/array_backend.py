@@ -199,7 +199,17 @@ def select_backend(device: str | None) -> ArrayBackend:
 
 
 def find_backend(array: LargeArray) -> ArrayBackend:
-    """Whose array it is."""
+    """The backend that an array belongs to.
+
+    Parameters
+    ----------
+    array : array or tensor (...)
+
+    Returns
+    -------
+    ArrayBackend
+        NumPy's, or torch's of the tensor's device.
+    """
     return NUMPY_BACKEND if isinstance(array, np.ndarray) else get_torch_backend(str(array.device))
 
 

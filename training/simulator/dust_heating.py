@@ -17,7 +17,23 @@ from napari_sfh.training.simulator.array_backend import ArrayBackend, LargeArray
 
 
 def compute_dust_light(xp: ArrayBackend, dust: DustGrid, params: ObjectParameters, absorbed: LargeArray) -> LargeArray:
-    """Dust emission (N, K) in Lsun/AA on the bins of a grid, of absorbed energy (N,) in Lsun."""
+    """Dust emission of absorbed energy on the bins of a grid.
+
+    Parameters
+    ----------
+    xp : ArrayBackend
+    dust : DustGrid
+        With K bins.
+    params : ObjectParameters
+        N objects.
+    absorbed : array or tensor (N,)
+        Lsun.
+
+    Returns
+    -------
+    array or tensor (N, K)
+        Lsun/AA.
+    """
     models = xp.put(dust.emission.reshape(-1, dust.emission.shape[-1]))
     weights = weigh_dust_models(dust, params.q_pah, params.u_min, params.gamma)
     # Objects without dust emission stay dark: their PAH share is 0.

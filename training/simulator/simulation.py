@@ -12,7 +12,6 @@ packed to bits.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +28,7 @@ import napari_sfh
 from napari_sfh.digests import hash_parts
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.instruments.instrument import REST_FRAME_REDSHIFT, Instrument
+from napari_sfh.io.atomic import ensure_folder, write_atomically, write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import PriorConfig
@@ -194,7 +194,23 @@ def _simulate_library_share(
 def draw_noiseless_objects(
     config: PriorConfig, model: forward_model.ForwardModel, rng: np.random.Generator, n: int
 ) -> tuple[forward_model.NoiselessObjects, Bool]:
-    """``n`` objects of a prior with one library, and which of them other cameras see (N,)."""
+    """Objects of a prior with one library, before noise.
+
+    Parameters
+    ----------
+    config : PriorConfig
+    model : ForwardModel
+        Of the library.
+    rng : numpy.random.Generator
+    n : int
+        N.
+
+    Returns
+    -------
+    clean : NoiselessObjects
+    substituted : bool array (N,)
+        Objects whose bands another camera sees.
+    """
     grid = model.instrument.spectrum
     sigma_kms = grid.sigma_kms if grid else 0.0
     youngest_gyr = config.youngest_gyr.get(str(model.templates.provenance["name"]), 0.0)
@@ -264,17 +280,19 @@ def write_shard(source: PreparedPrior, seed: int, index: int, n: int, folder: Pa
     columns = pack_shard(data, labels)
     entry = {"n": n, "clipped": clipped, "sha256": hash_columns(columns)}
     path = shard_path(folder, index)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
     try:
-        save_file(columns, temporary, metadata={"key": key, "index": str(index), "entry": json.dumps(entry)})
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as err:
-        temporary.unlink(missing_ok=True)
-        raise ComputeError(
-            f"{path}: cannot write the shard ({err}); free some space or choose another --output and run again, "
-            "finished shards are kept"
-        ) from err
+        with write_atomically(path) as part:
+            _save_columns(columns, part, {"key": key, "index": str(index), "entry": json.dumps(entry)})
+    except ComputeError as err:
+        raise ComputeError(f"{err}; run again with the same --output: finished shards are kept") from err
     return entry
+
+
+def _save_columns(columns: Mapping[str, np.ndarray], path: Path, metadata: dict[str, str]) -> None:
+    try:
+        save_file(dict(columns), path, metadata=metadata)
+    except SafetensorError as err:  # its only way to say that the disk is full
+        raise OSError(str(err)) from err
 
 
 def _read_finished_entry(path: Path, key: str, n: int) -> dict[str, Any] | None:
@@ -369,12 +387,7 @@ def simulate_set(
 
 
 def _prepare_folder(folder: Path, key: str) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("*.tmp"):
-            left.unlink()
-    except OSError as err:
-        raise ComputeError(f"--output {folder}: cannot be written ({err.strerror}); choose another folder") from err
+    ensure_folder(folder)
     if (folder / MANIFEST).is_file() and read_manifest(folder).get("key") != key:
         raise SfhInputError(
             f"--output {folder}: holds another set (prior, library, instrument, seed, device or version differ); "
@@ -441,12 +454,7 @@ def _build_manifest(
 
 def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Write ``manifest.json``, whole or not at all."""
-    temporary = folder / f"{MANIFEST}.tmp"
-    try:
-        temporary.write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")
-        os.replace(temporary, folder / MANIFEST)
-    except OSError as err:
-        raise ComputeError(f"{folder / MANIFEST}: cannot be written ({err.strerror}); free some space") from err
+    write_text_atomically(folder / MANIFEST, json.dumps(manifest, indent=1, default=str))
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

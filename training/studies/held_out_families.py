@@ -51,6 +51,15 @@ def list_held_out_families(config: PriorConfig) -> list[HeldOutFamily]:
 def choose_held_out_families(config: PriorConfig, names: list[str] | None) -> list[HeldOutFamily]:
     """Those whose kind, name or label is asked for; None takes all.
 
+    Parameters
+    ----------
+    config : PriorConfig
+    names : list of str, or None
+
+    Returns
+    -------
+    list of HeldOutFamily
+
     Raises
     ------
     SfhInputError

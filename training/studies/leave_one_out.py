@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_sfh.errors import ComputeError, SfhInputError
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import FeatureSettings
@@ -163,9 +164,7 @@ def measure_leave_one_out(
         without = kept.read(held.label)
         if without is None:
             bundle = _train_on_prior(recipe, restrict_source(source, held.without), options)
-            without = evaluate_small_bundle(
-                bundle, _draw_family_test_set(source, held, options), options, f"test {held.label}", progress=progress
-            )
+            without = _test_on_family(bundle, source, held, options, progress)
             kept.write(held.label, without)
         rows.append({"kind": held.kind, "name": held.name, "with": whole["families"][held.label], "without": without})
     return {
@@ -185,8 +184,16 @@ def _train_on_prior(recipe: Recipe, source: PreparedPrior, options: LeaveOneOutO
     return train_small_bundle(recipe, spectra, (train, held), source, options.device)
 
 
-def _draw_family_test_set(source: PreparedPrior, held: HeldOutFamily, options: LeaveOneOutOptions) -> TestSet:
-    return test_set.draw_test_set_from_source(restrict_source(source, held.only), options.n_test)
+def _test_on_family(
+    bundle: Bundle,
+    source: PreparedPrior,
+    held: HeldOutFamily,
+    options: LeaveOneOutOptions,
+    progress: ReportProgress | None,
+) -> dict[str, Any]:
+    """Judge a network on objects of one family alone."""
+    tests = test_set.draw_test_set_from_source(restrict_source(source, held.only), options.n_test)
+    return evaluate_small_bundle(bundle, tests, options, f"test {held.label}", progress=progress)
 
 
 def _measure_whole_prior(
@@ -203,9 +210,7 @@ def _measure_whole_prior(
     )
     on: dict[str, Any] = {}
     for held in families:
-        on[held.label] = evaluate_small_bundle(
-            bundle, _draw_family_test_set(source, held, options), options, f"test {held.label}", progress=progress
-        )
+        on[held.label] = _test_on_family(bundle, source, held, options, progress)
     return {"home": home, "families": on}
 
 
@@ -291,10 +296,4 @@ class ResultFolder:
 
     def write(self, name: str, content: Any) -> None:
         """Keep a result, whole or not at all."""
-        path = self._path(name)
-        try:
-            partial = path.with_suffix(".part")
-            partial.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            raise ComputeError(f"{path}: cannot be written ({error.strerror}); free some space") from error
+        write_text_atomically(self._path(name), json.dumps(content, indent=1, allow_nan=False))

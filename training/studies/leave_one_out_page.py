@@ -93,7 +93,20 @@ def _family_row(row: dict[str, Any]) -> str:
 
 
 def format_training_sizes_page(result: dict[str, Any], command: str) -> str:
-    """A page on the size of the training set; ``result`` of `leave_one_out.measure_training_sizes`."""
+    """A page on the size of the training set; ``result`` of `leave_one_out.measure_training_sizes`.
+
+    Parameters
+    ----------
+    result : dict
+        Of `leave_one_out.measure_training_sizes`.
+    command : str
+        That made it.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
     lines = [
         "# Size of the training set",
         "",

@@ -120,9 +120,15 @@ def _open_in_explorer(path: str) -> bool:
 
 def open_mock_spiral() -> list[LayerTuple]:
     """Sample data: the mock galaxy's white light; the explorer holds its files, ready to run."""
+    import napari
+
+    from napari_sfh._qt.canvas.interaction import set_north_up
     from napari_sfh._qt.jobs import tasks
 
     galaxy = tasks.open_demo(_ignore_progress, threading.Event())
+    viewer = napari.current_viewer()
+    if viewer is not None:
+        set_north_up(viewer)  # napari paints the layer before the explorer has it
     _call_later(lambda widget: widget.presenter.show_galaxy(galaxy))
     return [galaxy.white] if galaxy.white is not None else []
 

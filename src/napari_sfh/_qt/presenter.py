@@ -64,9 +64,10 @@ class Presenter:
             explorer.session.set_result(None)
             explorer.tools.on_result(None)
             explorer.stack.clear(keep=get_layer_link(galaxy.white[1]["metadata"]))
+            # North is up from the first picture on.
             steps = [
-                partial(explorer.stack.put, galaxy.white),
                 explorer.canvas.orient,
+                partial(explorer.stack.put, galaxy.white),
                 explorer.viewer.reset_view,
                 explorer.stack.activate,
             ]
@@ -117,7 +118,7 @@ class Presenter:
         layers = [partial(explorer.stack.put, layer) for layer in shown.layers]
         for _, attributes, _ in shown.layers:
             attributes["metadata"][KEY].path = shown.path
-        unseen: list[PaintStep] = [*away, *layers, explorer.canvas.orient, *explorer.stack.finish()]
+        unseen: list[PaintStep] = [*away, explorer.canvas.orient, *layers, *explorer.stack.finish()]
         steps: list[PaintStep] = [UnpaintedStep(step) for step in unseen]
         steps += [explorer.show_panel, self._unfold]
         # After the docks have found their sizes.

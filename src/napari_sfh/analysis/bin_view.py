@@ -472,7 +472,7 @@ def choose_flux_range(flux: NDArray[np.floating], model: NDArray[np.floating]) -
 
     Parameters
     ----------
-    flux, model : arrays
+    flux, model : array (W,)
         Of one unit; NaN where unusable.
 
     Returns

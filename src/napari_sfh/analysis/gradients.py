@@ -311,7 +311,10 @@ def fit_all_gradients(
     result : Result
     disc : Disc
         Centre, position angle and axis ratio: where the radii come from.
-    settings, use, progress, cancel
+    settings : GradientFitSettings, optional
+    use : bool array (N,), optional
+        Bins that count; default: all.
+    progress, cancel : optional
         As of `fit_gradient`.
 
     Returns

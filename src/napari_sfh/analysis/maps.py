@@ -419,7 +419,17 @@ def robust_limits(values: NDArray[np.floating], low: float = 1.0, high: float = 
 
 
 def hide_untrusted_bins(result: Result, images: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Images (..., ny, nx) of a result with NaN in bins out of the network's depth; unchanged where nothing is left."""
+    """Images of a result with NaN in bins out of the network's depth; unchanged where nothing would be left.
+
+    Parameters
+    ----------
+    result : Result
+    images : array (..., ny, nx)
+
+    Returns
+    -------
+    array (..., ny, nx)
+    """
     kept = np.where(paint_bins(result.bins.bin_id, result.prediction.ood) > 1, np.nan, images)
     return kept if np.isfinite(kept).any() else images
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.formation import compute_formation_times
 from napari_sfh.physics.quantities import QUANTITIES
-from napari_sfh.types import F64, Progress, Result
+from napari_sfh.types import F32, F64, Progress, Result
 
 #: Quantities that can be drawn: name -> (title, unit).
 POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
@@ -49,6 +49,7 @@ class PosteriorDraws:
     values: Mapping[str, F64]  # keys of QUANTITIES, (n,) each, in their units
     source: str = ""  # of a row: its catalogue
     model_name: str = ""  # of a row: the weights
+    note: str = ""  # how they were made, where not by the network alone
 
     @property
     def name(self) -> str:
@@ -105,15 +106,21 @@ def draw_bin_posterior(
     from napari_sfh.model.inference import draw_posterior_samples
 
     made = draw_posterior_samples(result.data.select(slice(bin_id - 1, bin_id)), bundle, n, calibrated=True)
+    values = collect_draws({k: v[0] for k, v in made.items()}, names)
+    raise_if_cancelled(cancel)
+    return PosteriorDraws(bin_id, values)
+
+
+def collect_draws(made: Mapping[str, F32], names: Sequence[str]) -> dict[str, F64]:
+    """Draws (n,) of chosen quantities, of what a model derives of one object: scalars (n,), ``cum_mass`` (n, A)."""
     values = {}
     for name in names:
         if name in made:
-            values[name] = made[name][0].astype(np.float64)
+            values[name] = made[name].astype(np.float64)
         else:
-            grown = np.concatenate([made["cum_mass"][0], np.zeros((n, 1), np.float32)], axis=1)
+            grown = np.concatenate([made["cum_mass"], np.zeros((len(made["cum_mass"]), 1), np.float32)], axis=1)
             values[name] = compute_formation_times(grown, (int(name[1:]) / 100,))[:, 0]
-    raise_if_cancelled(cancel)
-    return PosteriorDraws(bin_id, values)
+    return values
 
 
 def reweight_bin_posterior(
@@ -142,13 +149,69 @@ def reweight_bin_posterior(
     SfhInputError
         As `draw_bin_posterior` and `reweight_posterior`; the density of the weights' prior is not known.
     """
+    drawn = draw_bin_posterior(result, bin_id, tuple(dict.fromkeys((*names, *wanted))), n)
+    return reweight_draws(result, drawn, wanted)
+
+
+def reweight_draws(
+    result: Result, drawn: PosteriorDraws, wanted: Mapping[str, NormalPrior | UniformPrior]
+) -> ReweightedPosterior:
+    """Draws of a bin of a result under another prior, see `reweight_bin_posterior`.
+
+    Parameters
+    ----------
+    result : Result
+    drawn : PosteriorDraws
+    wanted : mapping of str to prior
+        By quantity.
+
+    Returns
+    -------
+    ReweightedPosterior
+
+    Raises
+    ------
+    SfhInputError
+        The density of the weights' prior is not known; as `reweight_posterior`.
+    """
     from napari_sfh.model.prior_summary import load_prior_summary
 
     summary = load_prior_summary(load_result_bundle(result))
     if summary is None:
         raise SfhInputError(f"{result.model_name}: the prior of these weights is not known; use weights that say it")
-    drawn = draw_bin_posterior(result, bin_id, tuple(dict.fromkeys((*names, *wanted))), n)
     return reweight_posterior(drawn.values, summary.density, wanted)
+
+
+def resample_posterior(made: ReweightedPosterior, drawn: PosteriorDraws, names: Sequence[str]) -> PosteriorDraws:
+    """Draws of equal weight under the other prior, of some quantities.
+
+    Parameters
+    ----------
+    made : ReweightedPosterior
+    drawn : PosteriorDraws
+    names : sequence of str
+        Quantities.
+
+    Returns
+    -------
+    PosteriorDraws
+
+    Raises
+    ------
+    SfhInputError
+        Too few draws carry the answer.
+    """
+    if not made.is_reliable:
+        raise SfhInputError(
+            f"{drawn.name}: under this prior the answer rests on {made.effective_size:.0f} draws; choose one nearer to "
+            "the posterior, or train with it"
+        )
+    n = len(made.weights)
+    # Evenly spaced over the cumulative weights: the least noise that resampling can add.
+    place = np.searchsorted(np.cumsum(made.weights), (np.arange(n) + 0.5) / n).clip(max=n - 1)
+    note = f"another prior, {made.effective_size:.0f} effective draws"
+    joined = f"{drawn.note}; {note}" if drawn.note else note
+    return replace(drawn, values={k: drawn.values[k][place] for k in names}, note=joined)
 
 
 def _check_request(result: Result, bin_id: int, names: Sequence[str]) -> None:

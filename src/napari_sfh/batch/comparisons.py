@@ -11,6 +11,7 @@ from napari_sfh.analysis.comparison.map_comparison import Comparison, compare_re
 from napari_sfh.analysis.comparison.other_results import read_other_result
 from napari_sfh.analysis.gas.line_maps import LineFluxes
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import ensure_folder
 from napari_sfh.io.results import read_result
 from napari_sfh.types import Result
 
@@ -98,7 +99,7 @@ def compare_galaxies(
     """
     from napari_sfh.io.objects.writing import CatalogueWriter
 
-    output.mkdir(parents=True, exist_ok=True)
+    ensure_folder(output)
     found: list[offsets.Offset] = []
     paths: list[Path] = []
     kept: list[Comparison] = []

@@ -11,8 +11,8 @@ from typing import Any
 from napari_sfh import __version__
 from napari_sfh.batch.many_galaxies import GalaxyJob, GalaxyOutcome
 from napari_sfh.config import SETTINGS
-from napari_sfh.errors import ComputeError, SfhInputError
-from napari_sfh.io.atomic import write_atomically, write_text_atomically
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import ensure_folder, write_atomically, write_text_atomically
 
 #: In an --output pattern, the name of a galaxy's folder.
 _NAME = "{name}"
@@ -151,12 +151,7 @@ def write_galaxies_report(outcomes: Sequence[GalaxyOutcome], folder: Path, about
     """
     galaxies = [{k: None if v != v else v for k, v in asdict(o).items()} for o in outcomes]  # JSON knows no NaN
     document = {"version": __version__, **about, "counts": count_outcomes(outcomes), "galaxies": galaxies}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ComputeError(
-            f"{folder}: the report cannot be written ({error.strerror}); choose another --output"
-        ) from error
+    ensure_folder(folder)
     write_text_atomically(folder / REPORT_JSON, json.dumps(document, indent=1, default=str) + "\n")
     with write_atomically(folder / REPORT_ECSV) as part:
         _table(outcomes).write(part, format="ascii.ecsv", overwrite=True)

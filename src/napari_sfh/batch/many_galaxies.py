@@ -24,7 +24,7 @@ from napari_sfh.decisions import configure_run
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
 from napari_sfh.figures.files import save_figure
 from napari_sfh.figures.summary import draw_summary_page
-from napari_sfh.io.atomic import remove_stale_parts
+from napari_sfh.io.atomic import ensure_folder, remove_stale_parts
 from napari_sfh.io.outputs import summary_page_path
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
@@ -143,7 +143,7 @@ def run_galaxy_job(job: GalaxyJob, say: Callable[[str], None], cancel: threading
     why = explain_rerun(config, job.output)
     if not why:
         return _skipped(job)
-    job.output.parent.mkdir(parents=True, exist_ok=True)
+    ensure_folder(job.output.parent)
     try:
         result = run_pipeline(config, _tell_new_stages(say), cancel)
         raise_if_cancelled(cancel)

@@ -42,7 +42,18 @@ def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def format_scatter(found: ScatterStatistics, joint: str = "; ") -> str:
-    """Bias, scatter, NMAD, then correlation and number, with ``joint`` between them."""
+    """Bias, scatter, NMAD, then correlation and number, with ``joint`` between them.
+
+    Parameters
+    ----------
+    found : ScatterStatistics
+    joint : str
+        Between the two parts.
+
+    Returns
+    -------
+    str
+    """
     text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} dex"
     return f"{text}{joint}r {found.correlation:.2f}, {found.n} bins".replace("-", "−")
 

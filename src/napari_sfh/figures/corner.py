@@ -66,7 +66,7 @@ def draw_corner_page(
     figure.text(
         0.98,
         0.98,
-        f"{source}, {draws.name}\nweights {model}\n{len(values)} draws",
+        "\n".join(filter(None, (f"{source}, {draws.name}", f"weights {model}", f"{len(values)} draws", draws.note))),
         ha="right",
         va="top",
         size=10,

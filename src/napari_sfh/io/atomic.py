@@ -97,6 +97,20 @@ def write_text_atomically(path: str | Path, text: str) -> None:
         file.write(text)
 
 
+def ensure_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where it is not there yet.
+
+    Raises
+    ------
+    SfhInputError
+        It cannot be made; the message names it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise SfhInputError(f"{folder}: the folder cannot be made ({e.strerror}); choose another") from e
+
+
 def check_destination(path: str | Path) -> Path:
     """Return the file that ``path`` means, links followed, or refuse what no file can be written to.
 

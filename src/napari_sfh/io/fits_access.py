@@ -138,19 +138,24 @@ def _check_axes(path: Path, hdu: Any, what: str) -> None:
             raise SfhInputError(f"{path}: NAXIS{i} = {value!r} of {what} is no length; the header is damaged")
 
 
+def find_rounding(path: str | Path, index: int) -> str:
+    """How tile compression rounded an image's floats: the value of ZQUANTIZ; empty where nothing was lost."""
+    with open_fits(path) as hdus:
+        if not isinstance(hdus[index], fits.CompImageHDU):
+            return ""
+    with _naming_faults(Path(path), "header", "fetch the file again"):
+        header = fits.getheader(path, index, disable_image_compression=True)
+    columns = [header.get(f"TTYPE{i}") for i in range(1, int(header.get("TFIELDS", 0)) + 1)]
+    rounded = "ZSCALE" in columns and int(header.get("ZBITPIX", 8)) < 0
+    return str(header.get("ZQUANTIZ", "NO_DITHER")).strip() if rounded else ""
+
+
 def holds_rounded_floats(path: str | Path, index: int) -> bool:
     """Whether tile compression without dither rounded an image's floats to multiples of a step, zero among them.
 
     Dithered images have no exact zeros but those that were stored as such (FITS Standard 4.0, section 10.2).
     """
-    with open_fits(path) as hdus:
-        if not isinstance(hdus[index], fits.CompImageHDU):
-            return False
-    with _naming_faults(Path(path), "header", "fetch the file again"):
-        header = fits.getheader(path, index, disable_image_compression=True)
-    columns = [header.get(f"TTYPE{i}") for i in range(1, int(header.get("TFIELDS", 0)) + 1)]
-    rounded = "ZSCALE" in columns and int(header.get("ZBITPIX", 8)) < 0
-    return rounded and str(header.get("ZQUANTIZ", "NO_DITHER")).strip() == "NO_DITHER"
+    return find_rounding(path, index) == "NO_DITHER"
 
 
 def check_data_sums(path: str | Path, limit_bytes: int = 2**30) -> tuple[str, ...]:
@@ -272,6 +277,9 @@ def get_number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
     """First finite number among ``keys``."""
     for key in keys:
         value = headers.get(key)
+        if isinstance(value, str):  # '0.0025' in quotes is a number, too
+            with suppress(ValueError):
+                value = float(value)
         if value is not None and is_finite_number(value):
             return float(value)
     return None

@@ -18,6 +18,8 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.io.fits_access import READ_ERRORS, find_degenerate_axes, format_error_line
 
+#: Tiles of a compressed image that reach over several planes are kept, up to this size, for the next planes.
+_KEPT_BYTES = 2**26
 #: Size of the buffer through which plain images are read: within the processor's cache.
 _BUFFER_BYTES = 2**20
 
@@ -39,6 +41,15 @@ def to_native_float32(data: NDArray[Any]) -> NDArray[np.float32]:
     return data.astype(np.float32)
 
 
+def _is_wide_cutout(key: Any, width: int) -> bool:
+    """Whether a key is two slices without steps, and takes at least a third of the columns."""
+    parts = key if isinstance(key, tuple) else ()
+    if len(parts) != 2 or not all(isinstance(part, slice) and part.step in (None, 1) for part in parts):
+        return False
+    first, last, _ = parts[1].indices(width)
+    return 3 * (last - first) >= width
+
+
 class ImageReader:
     """Sections of one image HDU, read from disk on demand; safe in threads and in pickles.
 
@@ -54,6 +65,7 @@ class ImageReader:
         self._raw: FileIO | None = None
         self._offset: int | None = None
         self._lock = threading.RLock()
+        self._kept: tuple[int, NDArray[Any]] | None = None  # first plane, planes of the last layer of tiles
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """The section ``key`` in the file's own data type.
@@ -65,7 +77,25 @@ class ImageReader:
         """
         with self._reading():
             hdu = self._open()[self.index]
+            if len(hdu.shape) == 2 and self.is_plain and _is_wide_cutout(key, hdu.shape[1]):
+                return self._read_cutout(hdu.shape, *key)
             return np.asarray(hdu.section[self._full_key(hdu.shape, key)])
+
+    def _read_cutout(self, shape: tuple[int, ...], rows: slice, columns: slice) -> NDArray[Any]:
+        """A cutout of a plain image, big-endian: whole rows in few reads, since astropy reads row by row."""
+        y0, y1, _ = rows.indices(shape[0])
+        x0, x1, _ = columns.indices(shape[1])
+        out = np.empty((max(y1 - y0, 0), max(x1 - x0, 0)), dtype=">f4")
+        width = shape[1]
+        buffer = np.empty((max(1, _BUFFER_BYTES // (4 * width)), width), dtype=">f4")
+        raw = self._open_raw()
+        raw.seek((self._offset or 0) + 4 * y0 * width)
+        for i in range(0, len(out), len(buffer)):
+            piece = buffer[: len(out) - i]
+            if raw.readinto(piece.data.cast("B")) != piece.nbytes:
+                raise EOFError("the file ends early")
+            out[i : i + len(piece)] = piece[:, x0:x1]
+        return out
 
     def _full_key(self, shape: tuple[int, ...], key: Any) -> Any:
         """The key with 0 for each degenerate axis."""
@@ -86,20 +116,35 @@ class ImageReader:
             The file cannot be read there (truncated or damaged).
         """
         if not self.is_plain:
-            out[...] = self[lo : lo + len(out)]
+            self._fill_from_tiles(lo, out)
             return
         plane = out[0].size * 4
         step = max(1, _BUFFER_BYTES // plane)
         buffer = np.empty((min(step, len(out)), *out.shape[1:]), dtype=">f4")
         with self._reading():
-            if self._raw is None:
-                self._raw = self.path.open("rb", buffering=0)
-            self._raw.seek((self._offset or 0) + lo * plane)
+            raw = self._open_raw()
+            raw.seek((self._offset or 0) + lo * plane)
             for i in range(0, len(out), step):
                 piece = buffer[: len(out) - i]
-                if self._raw.readinto(piece.data.cast("B")) != piece.nbytes:
+                if raw.readinto(piece.data.cast("B")) != piece.nbytes:
                     raise EOFError("the file ends early")
                 out[i : i + step] = piece
+
+    def _fill_from_tiles(self, lo: int, out: NDArray[np.float32]) -> None:
+        """`fill` of an image whose planes may share tiles: a layer of tiles is decompressed once for all its planes."""
+        with self._reading():
+            hdu = self._open()[self.index]
+            depth = int(getattr(hdu, "tile_shape", (1,))[0])
+            planes = int(hdu.shape[0])
+        if depth == 1 or len(hdu.shape) != out.ndim or depth * out[0].size * 8 > _KEPT_BYTES:
+            out[...] = self[lo : lo + len(out)]
+            return
+        with self._lock:
+            for first in range(lo // depth * depth, lo + len(out), depth):
+                if self._kept is None or self._kept[0] != first:
+                    self._kept = first, self[first : min(first + depth, planes)]
+                start, stop = max(lo, first), min(lo + len(out), first + depth)
+                out[start - lo : stop - lo] = self._kept[1][start - first : stop - first]
 
     def read_columns(self, n: int, first: int, count: int) -> NDArray[np.float32]:
         """The first ``n`` planes of a plain cube at ``count`` spaxels, (n, count), in the file's byte order.
@@ -114,13 +159,12 @@ class ImageReader:
         assert self.is_plain
         with self._reading():
             plane = 4 * self._open()[self.index].shape[-1] * self._open()[self.index].shape[-2]
-            if self._raw is None:
-                self._raw = self.path.open("rb", buffering=0)
+            raw = self._open_raw()
             start = (self._offset or 0) + 4 * first
             out = np.empty((n, count), dtype=">f4")
             for k in range(n):
-                self._raw.seek(start + k * plane)
-                if self._raw.readinto(out[k].data.cast("B")) != 4 * count:
+                raw.seek(start + k * plane)
+                if raw.readinto(out[k].data.cast("B")) != 4 * count:
                     raise EOFError("the file ends early")
             return out
 
@@ -148,6 +192,11 @@ class ImageReader:
                 self._hdus = fits.open(self.path, memmap=False, lazy_load_hdus=True)
         return self._hdus
 
+    def _open_raw(self) -> FileIO:
+        if self._raw is None:
+            self._raw = self.path.open("rb", buffering=0)
+        return self._raw
+
     @contextmanager
     def _reading(self) -> Iterator[None]:
         """One reader at a time, damage as `SfhInputError`."""
@@ -165,7 +214,7 @@ class ImageReader:
             for handle in (self._hdus, self._raw):
                 if handle is not None:
                     handle.close()
-            self._hdus = self._raw = None
+            self._hdus = self._raw = self._kept = None
 
     def __reduce__(self) -> tuple[type[ImageReader], tuple[Path, int, int | None]]:
         return ImageReader, (self.path, self.index, self.ndim)

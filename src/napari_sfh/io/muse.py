@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from astropy import units as u
@@ -21,9 +21,10 @@ from napari_sfh.instruments.line_spread import find_line_spread
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.cards import HeaderCards
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
+from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.io.cleaning.cube_images import CubeImages, find_cube_images
 from napari_sfh.io.cleaning.cube_probe import make_slab_reader
-from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
+from napari_sfh.io.cleaning.units import FLAM, FNU, unit_conversion_factor
 from napari_sfh.io.cleaning.wavelength_lists import compare_with_list, read_listed_wavelengths
 from napari_sfh.io.cleaning.wavelengths import (
     WavelengthAxis,
@@ -32,7 +33,10 @@ from napari_sfh.io.cleaning.wavelengths import (
     read_wavelength_axis,
 )
 from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta
-from napari_sfh.types import Cube
+from napari_sfh.physics.wavelength import C_KMS, air_to_vacuum
+from napari_sfh.types import F64, Cube
+
+_C_AA_PER_S = C_KMS * 1e13
 
 
 def read_cube(path: str | Path) -> Cube:
@@ -69,21 +73,21 @@ def read_cube(path: str | Path) -> Cube:
         axis = _wavelengths(hdus, images, path)
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
         area = proj_plane_pixel_area(wcs) * np.radians(1.0) ** 2
-        scale, brightness_note = _flux_scale(header, path, area)
+        unit = _find_flux_unit(header, path, area, axis.wave_aa)
         names = [hdu.name for hdu in hdus]
-        factor, unit_note = _error_factor(hdus, images, scale, area)
-        notes = [*_redshift_notes(merged), *axis.notes, *sky_notes, brightness_note, unit_note]
+        factor, unit_note = _error_factor(hdus, images, unit, area)
+        notes = [*_redshift_notes(merged), *axis.notes, *sky_notes, unit.note, unit_note]
         notes += [_unused_note(name) for name in images.unused]
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
     fwhm, _ = find_muse_psf_fwhm(merged, path)
-    reader, more = make_slab_reader(path, images, scale, factor, merged, names, axis, integer)
+    reader, more = make_slab_reader(path, images, unit.scale, factor, merged, names, axis, integer, unit.channel_factor)
     z = fits_access.get_number_card(merged, "REDSHIFT", "Z")
     return Cube(
         path=path,
         wave_aa=axis.wave_aa,
         shape=images.shape,
         wcs=wcs,
-        flux_scale=scale / reader.flux_factor,
+        flux_scale=unit.scale / reader.flux_factor,
         read=reader,
         has_variance=reader.variance is not None,
         name=fits_access.find_galaxy_name(merged, path),
@@ -94,6 +98,7 @@ def read_cube(path: str | Path) -> Cube:
         header=merged,
         notes=tuple(note for note in (*notes, *more, *fits_access.check_data_sums(path)) if note),
         describe_missing=reader.describe_missing,
+        is_streamed=is_compressed_stream(path),
         columns=reader if reader.reads_columns else None,
     )
 
@@ -123,30 +128,44 @@ def _wavelengths(hdus: fits.HDUList, images: CubeImages, path: Path) -> Waveleng
     return compare_with_list(found, hdus, path)
 
 
-def _flux_scale(header: fits.Header, path: Path, area_sr: float) -> tuple[float, str]:
-    """erg/s/cm2/AA per stored unit in a spaxel of ``area_sr``, and a note where the unit is one of brightness."""
+class _FluxUnit(NamedTuple):
+    """What brings the stored flux to erg/s/cm2/AA in a spaxel."""
+
+    scale: float
+    channel_factor: F64 | None  # (n,) times ``scale``, of a flux per frequency
+    note: str
+
+
+def _find_flux_unit(header: fits.Header, path: Path, area_sr: float, wave_aa: F64) -> _FluxUnit:
+    """The unit of the flux: per wavelength or per frequency, in a spaxel of ``area_sr`` or as a brightness."""
     cards = HeaderCards(header, path)
     text = cards.text("BUNIT")
     if not text:
         raise SfhInputError(
             f"{path}: DATA has no BUNIT (HDU {cards.hdu}); add it, for MUSE '10**(-20)*erg/s/cm**2/Angstrom'"
         )
-    scale = unit_conversion_factor(text, FLAM)
-    if scale is not None and 0 < scale < np.inf:
-        return scale, ""
-    brightness = unit_conversion_factor(text, FLAM / u.sr)
-    if brightness is not None and 0 < brightness < np.inf:
-        return brightness * area_sr, f"BUNIT {text!r} is a surface brightness: times the area of a spaxel"
+    for target, area, per_frequency in ((FLAM, 1.0, False), (FLAM / u.sr, area_sr, False), (FNU, 1.0, True),
+                                        (FNU / u.sr, area_sr, True)):  # fmt: skip
+        scale = unit_conversion_factor(text, target)
+        if scale is None or not 0 < scale < np.inf:
+            continue
+        notes = [f"BUNIT {text!r} is a surface brightness: times the area of a spaxel"] if area != 1.0 else []
+        if not per_frequency:
+            return _FluxUnit(scale * area, None, "; ".join(notes))
+        factor = _C_AA_PER_S / air_to_vacuum(wave_aa) ** 2
+        middle = float(np.median(factor))
+        notes.append(f"BUNIT {text!r} is a flux per frequency: converted to one per wavelength")
+        return _FluxUnit(scale * area * middle, factor / middle, "; ".join(notes))
     if unit_conversion_factor(text, FLAM**2) is not None:
         raise SfhInputError(
             f"{path}: BUNIT of DATA is '{text}', a flux density squared; are DATA and STAT swapped? Rename them"
         )
     raise SfhInputError(
-        f"{path}: BUNIT '{text}' of DATA is no flux density per Angstrom; write one such as '1e-20 erg/s/cm2/Angstrom'"
+        f"{path}: BUNIT '{text}' of DATA is no flux density; write one such as '1e-20 erg/s/cm2/Angstrom'"
     )
 
 
-def _error_factor(hdus: fits.HDUList, images: CubeImages, flux_scale: float, area_sr: float) -> tuple[float, str]:
+def _error_factor(hdus: fits.HDUList, images: CubeImages, flux: _FluxUnit, area_sr: float) -> tuple[float, str]:
     """What brings stored errors to erg/s/cm2/AA, in the power that their kind has, and a note.
 
     Old pipelines write units of STAT that are no squares (``.../Angstrom**2``): such text cannot be trusted, and every
@@ -156,11 +175,12 @@ def _error_factor(hdus: fits.HDUList, images: CubeImages, flux_scale: float, are
         return 1.0, ""
     power = {"variance": 2, "sigma": 1, "inverse": -2}[images.error_kind]
     text = str(hdus[images.error].header.get("BUNIT") or "").strip()
-    scale = unit_conversion_factor(text, FLAM**power) if text else None
-    if scale is not None and 0 < scale < np.inf:
-        return scale, ""
-    scale = unit_conversion_factor(text, (FLAM / u.sr) ** power) if text else None
-    if scale is not None and 0 < scale < np.inf:
-        return scale * area_sr**power, ""
-    note = f"BUNIT {text!r} of {images.error_name} is not understood: taken in the unit of DATA" if text else ""
-    return float(flux_scale**power), note
+    if text and flux.channel_factor is None:
+        for target, area in ((FLAM, 1.0), (FLAM / u.sr, area_sr)):
+            scale = unit_conversion_factor(text, target**power)
+            if scale is not None and 0 < scale < np.inf:
+                return scale * area**power, ""
+    data_unit = str(hdus[images.data].header.get("BUNIT") or "").strip()
+    understood = not text or (flux.channel_factor is not None and (power == 2 or text == data_unit))
+    note = "" if understood else f"BUNIT {text!r} of {images.error_name} is not understood: taken in the unit of DATA"
+    return float(flux.scale**power), note

@@ -29,7 +29,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import DOCUMENT, find_bundle_file, read_min_coverage, weights_folder
 from napari_sfh.instruments.files import DEFAULT_INSTRUMENT, instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.io.atomic import write_atomically
+from napari_sfh.io.atomic import ensure_folder, write_atomically
 from napari_sfh.model.encoding import FeatureSettings
 from napari_sfh.model.probe import compute_probe_answer, is_other_answer
 from napari_sfh.model.sfh_model import ModelConfig, SfhModel
@@ -194,10 +194,7 @@ def save_bundle(
     tensors = _collect_tensors(model, filters, basis)
     text = json.dumps(document, sort_keys=True)
     content = save(tensors, metadata={DOCUMENT: text, "digest": _digest(text, tensors)})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SfhInputError(f"{path}: cannot be written ({error}); choose another folder") from error
+    ensure_folder(path.parent)
     with write_atomically(path) as part:
         part.write_bytes(content)
     return path

@@ -25,6 +25,7 @@ from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.encoding import (
     Features,
     check_observation,
+    compute_arcsinh,
     encode_band_fluxes,
     encode_observation,
     encoded_value_error,
@@ -257,6 +258,34 @@ def draw_posterior_samples(
     return {k: v.numpy() for k, v in made.items()}
 
 
+def draw_predicted_spectra(data: Observation, bundle: Bundle, n: int = 32) -> F32:
+    """Spectra (N, n, W) of draws of the posterior, in the unit of ``data.flux``: for a few bins, on the CPU.
+
+    Parameters
+    ----------
+    data : Observation
+        N bins.
+    bundle : Bundle
+    n : int
+        Draws.
+
+    Returns
+    -------
+    array (N, n, W)
+
+    Raises
+    ------
+    SfhInputError
+        The bundle predicts no histories, or has no templates.
+    """
+    if bundle.basis is None or not bundle.targets.n_age:
+        raise SfhInputError(f"{bundle.name}: spectra need weights of histories with templates")
+    made = draw_posterior_samples(data, bundle, n)
+    rows = {k: made[k].reshape(-1, *made[k].shape[2:]) for k in ("mass_frac", "mh", "tau_ism", "tau_bc", "slope")}
+    flux, _ = bundle.basis.reconstruct(**rows)
+    return flux.reshape(data.n_bins, -1, flux.shape[1])
+
+
 def reconstruct_observations(
     data: Observation, prediction: Prediction, bundle: Bundle
 ) -> tuple[F32, F32] | tuple[None, None]:
@@ -378,7 +407,7 @@ def compute_ood_statistics(
     mass, mh = out["mass_frac"], out["mh"].contiguous()
     flux, phot = tables.reconstruct(mass, mh, tau_ism, tau_bc, slope_from_ebv(ebv, tau_ism))
     if flux.shape[1]:
-        value, good = torch.asinh(flux - 1.0), spectrum[:, 1] > 0.5
+        value, good = compute_arcsinh(flux - 1.0), spectrum[:, 1] > 0.5
         error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
         chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
         signs[:, 2] = torch.log10(chi2)

@@ -1,13 +1,13 @@
-"""Out of depth: is this spectrum one of those that the network was trained on?
+"""Out-of-distribution (OOD) score: is this spectrum one of those that the network was trained on?
 
-Six signs, each a number that grows with strangeness:
+Six statistics, each a number that grows with the distance from the training spectra:
 
 latent       minus the logarithm of the latent vectors' density, a mixture of Gaussians fitted to training spectra;
 subspace     reduced chi^2 of the spectrum after the training spectra's principal components have been taken out: what
              no mixture of populations, dust and gas of the prior can make (a star, another redshift, strange lines);
 spectrum     reduced chi^2 of the spectrum rebuilt from the prediction;
 photometry   squared distance of the bands from those rebuilt from the prediction, in units of their usual scatter;
-critic       the answer of a small network that learnt to tell training spectra from spoilt ones
+critic       the answer of a small network that learnt to tell training spectra from corrupted ones
              (`training.fitting.corruption`: other redshifts and line ratios, wrong zero points, sky, stars), from the
              components, the mean squared residual in 44 pieces of the spectrum, and the bands. It sees what
              densities in 40 dimensions cannot;
@@ -16,7 +16,7 @@ metallicity  the light-weighted [M/H] that is predicted. Stars richer than all o
 
 Each is compared with its median and its high quantile on held-out spectra of the same S/N; the score is the largest of
 the six, scaled so that 1 is exceeded by 1 % of held-out spectra. Errors get a floor of 1 % of the continuum, so
-that the small faults of any template library are not taken for strangeness at high S/N.
+that the small faults of any template library do not raise the score at high S/N.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class OodDetector(nn.Module):
         return torch.log10((pull**2).sum(1) / free.clamp(min=1))
 
     def classifier_input(self, features: Features) -> torch.Tensor:
-        """What the critic sees, before shift and scale: (N, K + 44 + 3 B + 1), without a spectrum (N, 3 B + 1)."""
+        """What the classifier sees, before shift and scale: (N, K + 44 + 3 B + 1), without a spectrum (N, 3 B + 1)."""
         parts = [features.photometry.flatten(1), features.lg_snr]
         if self.n_pieces:
             components, pull = self.project(features.spectrum)
@@ -128,7 +128,7 @@ class OodDetector(nn.Module):
         return torch.cat(parts, dim=1)
 
     def classifier_statistic(self, seen: torch.Tensor) -> torch.Tensor:
-        """The critic's answer, log odds of being spoilt, to `critic_input`: (N,)."""
+        """The classifier's answer to `classifier_input`, log odds of being corrupted: (N,)."""
         standard = (seen - self.critic_mean) * self.critic_scale
         return self.critic(standard.clamp(-_CLASSIFIER_CLIP, _CLASSIFIER_CLIP))[:, 0]
 
@@ -163,7 +163,7 @@ class OodDetector(nn.Module):
 
     @torch.no_grad()
     def standardise_classifier(self, seen: torch.Tensor) -> None:
-        """Measure the shift and scale of what the critic sees, in place."""
+        """Measure the shift and scale of what the classifier sees, in place."""
         self.critic_mean.copy_(seen.mean(0))
         self.critic_scale.copy_(1.0 / seen.std(0).clamp(min=1e-3))
 

@@ -81,8 +81,8 @@ def dust_transmission(
         Rest wavelengths in Angstrom.
     tau_v : float or array (...,)
         Optical depth at 5500 AA.
-    slope : float or array, broadcast against ``tau_v``
-        Exponent of the power law (negative: bluer light is dimmed more).
+    slope : float or array (...,)
+        Broadcast against ``tau_v``: exponent of the power law (negative: bluer light is dimmed more).
 
     Returns
     -------

@@ -22,7 +22,7 @@ def milky_way_transmission(wave_aa: NDArray[np.floating] | float, ebv: float) ->
 
     Parameters
     ----------
-    wave_aa : array or float
+    wave_aa : array (...) or float
         Observed wavelengths in Angstrom, 1000-33000.
     ebv : float
         E(B-V) in magnitudes, >= 0.

@@ -354,6 +354,14 @@ def compute_row_medians(values: AnyArray) -> Any:
     """Median of the numbers in each row (N, B), those that are NaN left out, shape (N,); for NumPy and torch.
 
     NaN where a row has no finite number.
+
+    Parameters
+    ----------
+    values : array or tensor (N, B)
+
+    Returns
+    -------
+    array or tensor (N,)
     """
     xp = array_namespace(values)
     width = values.shape[1]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.prep.spectra import BinSpectra
+from napari_sfh.prep.spikes import find_spikes, measure_local_scatter
 from napari_sfh.types import F64, Bool
 
 #: Brightest bins that are looked at.
@@ -29,10 +30,6 @@ _LEAST_STEP = 0.06
 _STEEP = 3.0
 #: Distance from a gas line of the galaxy within which nothing is judged, Angstrom.
 _LINE_REACH_AA = 4.0
-#: Local scatters by which a single pixel must stand out of one bin's spectrum.
-_SPIKE = 20.0
-#: And over the continuum.
-_LEAST_SPIKE = 0.15
 #: Share of the bins that must agree.
 _MOST = 0.6
 #: Longest stretch between two steps that is masked, channels, and how much the steps may differ.
@@ -80,7 +77,7 @@ def mask_bad_channels(spectra: BinSpectra, redshift: float) -> tuple[BinSpectra,
         warnings.simplefilter("ignore", RuntimeWarning)  # channels without any good pixel are expected
         outliers = _find_narrow_features(flux, near_line)
         quiet = _find_quiet_stretches(flux, _noise_is_known(spectra, rows))
-        spikes = _find_spikes(spectra, near_line)
+        spikes = find_spikes(spectra, redshift)
         steps = _find_steps(flux, near_line)
         profile = np.nanmedian(flux, axis=0)
     blocks, lone = _pair_steps(steps, profile)
@@ -113,7 +110,7 @@ def _find_narrow_features(flux: F64, near_line: Bool) -> Bool:
     left2, left, right, right2 = (wide[:, k : k + n] for k in (0, 1, 3, 4))
     edge = 0.5 * (left + right)
     step = flux - edge
-    noise = _local_noise(step)
+    noise = measure_local_scatter(step)
     size = np.nanmedian(step, axis=0)
     # Nothing beside it may change by as much: not the flank of a line, not the continuum.
     slope = np.max([np.abs(np.nanmedian(d, axis=0)) for d in (left - left2, right - right2, right - left)], axis=0)
@@ -132,7 +129,7 @@ def _find_steps(flux: F64, near_line: Bool) -> F64:
     n = flux.shape[1]
     step = np.full(flux.shape, np.nan)
     step[:, 1:] = np.diff(flux, axis=1)
-    noise = _local_noise(step)
+    noise = measure_local_scatter(step)
     size = np.nanmedian(step, axis=0)
     beside = np.nan_to_num(np.abs(np.concatenate([[np.nan], size, [np.nan]])), nan=np.inf)
     slope = np.maximum(beside[:n], beside[2 : n + 2])
@@ -185,35 +182,6 @@ def _find_level(profile: F64, channel: int, side: int, n: int = _BESIDE) -> floa
 def _is_alike(one: float, other: float) -> bool:
     """Whether two differences have the same sign and about the same size."""
     return bool(1 / _ALIKE < one / other < _ALIKE)
-
-
-def _find_spikes(spectra: BinSpectra, near_line: Bool) -> Bool:
-    """Pixels (N, n) of one channel that stand far out of one bin's spectrum: cosmic rays, flipped bits."""
-    n = spectra.flux.shape[1]
-    found = np.zeros(spectra.flux.shape, dtype=bool)
-    for lo in range(0, len(found), _BINS):
-        rows = slice(lo, lo + _BINS)
-        flux = np.where(spectra.good[rows], spectra.flux[rows], np.nan).astype(np.float64)
-        nan = np.full((len(flux), 2), np.nan)
-        wide = np.concatenate([nan, flux, nan], axis=1)
-        left2, left, right, right2 = (wide[:, k : k + n] for k in (0, 1, 3, 4))
-        edge = 0.5 * (left + right)
-        step = np.abs(flux - edge)
-        calm = np.maximum.reduce([np.abs(left - left2), np.abs(right - right2), np.abs(right - left)])
-        level = np.abs(np.nanmedian(flux, axis=1, keepdims=True))
-        with np.errstate(invalid="ignore"):
-            found[rows] = (step > _SPIKE * _local_noise(step)) & (step > _LEAST_SPIKE * level) & (step > _STEEP * calm)
-    return found & ~near_line & spectra.good
-
-
-def _local_noise(step: F64) -> F64:
-    """Robust scatter of each bin's steps in pieces of 100 channels, as an array like ``step``."""
-    out = np.empty_like(step)
-    for lo in range(0, step.shape[1], 100):
-        part = slice(lo, lo + 100)
-        scale = 1.4826 * np.nanmedian(np.abs(step[:, part]), axis=1, keepdims=True)
-        out[:, part] = np.where(scale > 0, scale, 1e-6)
-    return out
 
 
 def _noise_is_known(spectra: BinSpectra, rows: NDArray[np.intp]) -> bool:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from scipy import fft
 from scipy.ndimage import median_filter
 
 from napari_sfh.errors import SfhInputError
@@ -149,12 +150,13 @@ def _prepare_templates(basis: TemplateBasis) -> tuple[F64, Bool, F64]:
 
 def _explained_variance(data: F64, weight: F64, templates: F64, valid: Bool) -> F64:
     """Weighted variance that stars and gas explain at every shift of the full correlation."""
-    from scipy.signal import fftconvolve  # slow to import
-
+    size = weight.size + templates.shape[1] - 1
+    length = fft.next_fast_len(size, real=True)
+    spectrum, weights = (fft.rfft(values, length) for values in (weight * data, weight))
     parts = []
-    for template in templates * valid:
-        n = fftconvolve(weight * data, template[::-1])
-        d = fftconvolve(weight, template[::-1] ** 2)
+    for template in templates[:, ::-1] * valid[::-1]:
+        n = fft.irfft(spectrum * fft.rfft(template, length), length)[:size]
+        d = fft.irfft(weights * fft.rfft(template**2, length), length)[:size]
         enough = d > 1e-3 * d.max()
         parts.append(np.where(enough & (n > 0), n**2 / np.where(enough, d, 1.0), 0.0))
     return np.max(parts[:-1], axis=0) + parts[-1]

@@ -99,6 +99,7 @@ def shift_to_rest_frame(
     sigma = _per_bin(sigma_kms, n, "sigma_kms").astype(np.float64)
     extra, _ = broadening_kms(sigma, grid.sigma_kms)
     lsf = spectra.lsf or grid.lsf
+    channel_aa = np.gradient(spectra.wave_aa)
     flux, error = (np.zeros((n, grid.n_wave), dtype=np.float32) for _ in range(2))
     mask = np.zeros((n, grid.n_wave), dtype=bool)
     norm, snr, excess = np.full(n, np.nan), np.zeros(n, dtype=np.float32), np.zeros(n, dtype=np.float32)
@@ -109,7 +110,7 @@ def shift_to_rest_frame(
         centre = grid.wave_aa * stretch
         squared = compute_missing_variance(centre, extra[b], grid.fwhm_aa * stretch, lsf.fwhm_aa(centre))
         kernel = resampling_matrix(spectra.wave_aa, centre, np.sqrt(np.maximum(squared, 0.0)))
-        f, variance, ok = _resample(kernel, spectra, b, grid.pixel_aa * stretch)
+        f, variance, ok = _resample(kernel, spectra, b, channel_aa, grid.pixel_aa * stretch)
         excess[b] = _find_excess_kms(squared, centre, sigma[b], grid.sigma_kms)
         mean = _window_mean(f, ok, grid.norm_pixels)
         if not mean > 0:
@@ -174,17 +175,17 @@ def resampling_matrix(wave_aa: F64, centre_aa: F64, sigma_aa: F64) -> sparse.csr
     inside = (centre >= wave_aa[0]) & (centre <= wave_aa[-1])
     position = np.interp(centre, wave_aa, np.arange(n))
     sigma = sigma_aa / np.interp(centre, wave_aa, np.gradient(wave_aa))
-    first = np.floor(position).astype(np.int64)
+    first = np.floor(position).astype(np.int32)
     reach = _half_width(float(sigma.max()), float(sigma.min()))
-    column = first[:, None] + np.arange(-reach, reach + 2)
+    column = first[:, None] + np.arange(-reach, reach + 2, dtype=np.int32)
     weight = _kernel(position[:, None] - column, sigma)
     # The total over the kernel's whole support: what falls off the end of the spectrum is missing, not renormalised.
     weight /= weight.sum(1, keepdims=True)
-    weight[(column < 0) | (column >= n) | ~inside[:, None]] = 0.0
-    index_pointer = np.arange(0, weight.size + 1, weight.shape[1])
-    return sparse.csr_array(
-        (weight.ravel(), column.clip(0, n - 1).ravel(), index_pointer), shape=(centre.size, n), dtype=np.float64
-    )
+    if not inside.all() or first[0] < reach or first[-1] + reach + 1 >= n:
+        weight[(column < 0) | (column >= n) | ~inside[:, None]] = 0.0
+        column = column.clip(0, n - 1)
+    index_pointer = np.arange(0, weight.size + 1, weight.shape[1], dtype=np.int32)
+    return sparse.csr_array((weight.ravel(), column.ravel(), index_pointer), shape=(centre.size, n), dtype=np.float64)
 
 
 def _half_width(sigma_max: float, sigma_min: float) -> int:
@@ -220,19 +221,22 @@ def _narrow_table() -> F64:
     return table
 
 
-def _resample(kernel: sparse.csr_array, spectra: BinSpectra, row: int, pixel_aa: F64) -> tuple[F64, F64, Bool]:
-    """Flux, per-pixel variance and usability of one bin on a grid of pixels ``pixel_aa`` (W,) wide, observed."""
+def _resample(
+    kernel: sparse.csr_array, spectra: BinSpectra, row: int, channel_aa: F64, pixel_aa: F64
+) -> tuple[F64, F64, Bool]:
+    """Flux, per-pixel variance and usability of one bin, from channels (n,) to pixels (W,) of some widths, observed."""
     good = spectra.good[row]
-    # Lanczos lobes are negative, shares of a kernel and means of variances must not be: weigh by their size.
-    absolute = abs(kernel) if kernel.data.min(initial=0.0) < 0 else kernel
-    held = absolute @ good.astype(np.float64)
-    full = absolute @ np.ones(good.size)
+    noise = np.where(good, spectra.variance[row] * channel_aa, 0.0)
+    seen = np.column_stack([good, np.where(good, spectra.flux[row], 0.0), np.ones(good.size), noise])
+    share, weighted, full, power = (kernel @ seen).T
+    held = share
+    if kernel.data.min(initial=0.0) < 0:
+        # Lanczos lobes are negative, shares of a kernel and means of variances must not be: weigh by their size.
+        held, _, full, power = (abs(kernel) @ seen).T
     ok = (full > 0) & (held >= (1.0 - _MAX_BAD_WEIGHT) * np.maximum(full, 1.0))
-    share = kernel @ good.astype(np.float64)
     scale = np.divide(1.0, share, out=np.zeros_like(share), where=ok & (share > 0))
-    flux = scale * (kernel @ np.where(good, spectra.flux[row], 0.0))
-    pixels = np.gradient(spectra.wave_aa)
-    variance = (absolute @ np.where(good, spectra.variance[row] * pixels, 0.0)) / np.maximum(held, 1e-30) / pixel_aa
+    flux = scale * weighted
+    variance = power / np.maximum(held, 1e-30) / pixel_aa
     ok &= variance > 0
     return np.where(ok, flux, 0.0), np.where(ok, variance, 0.0), ok
 

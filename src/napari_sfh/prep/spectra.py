@@ -93,7 +93,7 @@ def find_channel_range(cube: Cube, redshift: float, grid: SpectrumGrid) -> slice
 
 
 @dataclass(frozen=True)
-class _BinMembers:
+class BinMembers:
     """Which spaxels make up a bin, and what share of its light each holds."""
 
     matrix: sparse.csr_array  # (N, ny*nx) float32, 1 where a spaxel belongs to a bin
@@ -101,7 +101,7 @@ class _BinMembers:
     share: F64  # (ny*nx,) of the bin's light; sums to 1 over a bin
 
     @classmethod
-    def of(cls, bins: BinMap, light: F32 | None) -> _BinMembers:
+    def of(cls, bins: BinMap, light: F32 | None) -> BinMembers:
         """Bins whose spaxels weigh by ``light`` (ny, nx), or all the same."""
         from scipy import sparse
 
@@ -152,12 +152,12 @@ def extract_bin_spectra(
     """
     channels = channels or slice(0, cube.shape[0])
     n = channels.stop - channels.start
-    members = _BinMembers.of(bins, light)
+    members = BinMembers.of(bins, light)
     flux, variance = (np.zeros((bins.n_bins, n), dtype=np.float32) for _ in range(2))
     good = np.zeros((bins.n_bins, n), dtype=bool)
     report_progress(Progress("spectra", 0, n), progress, cancel)
     for part, block in read_cube_blocks(cube, channels, cancel):
-        flux[:, part], variance[:, part], good[:, part] = _sum_block(members, *block)
+        flux[:, part], variance[:, part], good[:, part] = sum_block(members, *block)
         report_progress(Progress("spectra", part.stop, n), progress, cancel)
     raise_if_cancelled(cancel)
     wave = np.asarray(cube.wave_aa[channels], dtype=np.float64)
@@ -168,8 +168,21 @@ def extract_bin_spectra(
     return BinSpectra(wave, flux, variance, good, cube.flux_scale, cube.has_variance, cube.lsf)
 
 
-def _sum_block(members: _BinMembers, flux: F32, variance: F32 | None, good: Bool) -> tuple[F32, F32, Bool]:
-    """Sums of one block (channels, ny, nx) per bin: flux, variance, good, each (N, channels)."""
+def sum_block(members: BinMembers, flux: F32, variance: F32 | None, good: Bool) -> tuple[F32, F32, Bool]:
+    """Sum one block of channels over the spaxels of each bin.
+
+    Parameters
+    ----------
+    members : BinMembers
+        N bins.
+    flux : array (n, ny, nx)
+    variance : array (n, ny, nx), or None
+    good : bool array (n, ny, nx)
+
+    Returns
+    -------
+    flux, variance, good : array (N, n)
+    """
     shape = flux.shape[0], members.matrix.shape[0]
     out_flux, out_variance = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
     out_good = np.ones(shape, dtype=bool)
@@ -188,7 +201,7 @@ def _sum_block(members: _BinMembers, flux: F32, variance: F32 | None, good: Bool
     return out_flux.T, out_variance.T, out_good.T
 
 
-def _sum_channel(members: _BinMembers, plane: F32, lost: NDArray[np.intp]) -> F32:
+def _sum_channel(members: BinMembers, plane: F32, lost: NDArray[np.intp]) -> F32:
     """Sum (N,) of a channel (ny, nx) over each bin, the spaxels ``lost`` left out."""
     values = plane.ravel()
     if lost.size:

@@ -18,9 +18,12 @@ from scipy import ndimage
 from scipy.spatial import KDTree, QhullError
 
 from napari_sfh.jobs import raise_if_cancelled
+from napari_sfh.prep.tessellation.accretion import make_first_bins
 from napari_sfh.types import F32, F64, I32, Bool
 
 Label = NDArray[np.int_]
+#: Steps in which powerbin evens out its bins at most: its own default.
+_POWERBIN_STEPS = 50
 
 
 def tessellate_spaxels(
@@ -41,7 +44,7 @@ def tessellate_spaxels(
         S/N; all good spaxels together reach it.
     method : {"vorbin", "powerbin"}
     cancel : Event, optional
-        Ends vorbin with `Cancelled`.
+        Ends vorbin, and the first half of powerbin, with `Cancelled`.
     aspect : float
         Height of a spaxel on the sky over its width: bins are round on the sky, not in pixels.
     """
@@ -94,7 +97,7 @@ def _run_library(
             if method == "vorbin":
                 label = _vorbin(x, y, signal, noise, target, cancel)
             else:
-                label = _powerbin(x, y, signal, noise, target)
+                label = _powerbin(x, y, signal, noise, target, cancel)
         except (IndexError, ValueError, QhullError):
             label = bisect_spaxels(x, y, signal, noise, target)
     return np.unique(label, return_inverse=True)[1]
@@ -112,13 +115,13 @@ def _vorbin(x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: thre
     return np.asarray(out[0])
 
 
-def _powerbin(x: F64, y: F64, signal: F64, noise: F64, target: float) -> Label:
-    from powerbin import PowerBin
+def _powerbin(x: F64, y: F64, signal: F64, noise: F64, target: float, cancel: threading.Event | None) -> Label:
+    from powerbin.powerbin import regularization
 
     # (S/N)^2 adds up where the S/N is uniform over a bin; the bin's true S/N is measured by the caller.
-    return np.asarray(
-        PowerBin(np.column_stack([x, y]), (signal / noise) ** 2, target**2, pixelsize=1.0, verbose=0).bin_num
-    )
+    places, capacity = np.column_stack([x, y]), (signal / noise) ** 2
+    start = make_first_bins(places, capacity, target**2, cancel)
+    return np.asarray(regularization(places, start, target**2, capacity, 0, (), _POWERBIN_STEPS)[0])
 
 
 def bisect_spaxels(x: F64, y: F64, signal: F64, noise: F64, target: float) -> Label:

@@ -146,7 +146,18 @@ def summarise_by_class(quantiles: Mapping[str, F64], truth: Mapping[str, F64], o
 
 
 def format_testbed_table(table: Mapping[str, Any], quantity: str) -> str:
-    """One quantity as a Markdown table: bias / std / share inside the 68 % interval by class, and warnings."""
+    """One quantity as a Markdown table: bias / std / share inside the 68 % interval by class, and warnings.
+
+    Parameters
+    ----------
+    table : mapping
+        By case, weights and quantity.
+    quantity : str
+
+    Returns
+    -------
+    str
+    """
     lines = [
         f"| case | weights | {' | '.join(CLASS_NAMES)} | warned |",
         f"|---|---|{'---|' * (len(CLASS_NAMES) + 1)}",

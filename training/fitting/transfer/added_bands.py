@@ -47,9 +47,12 @@ def extend_network(start: SfhModel, known: Instrument, model: SfhModel, wanted: 
     Parameters
     ----------
     start : SfhModel
-        For ``known``.
+    known : Instrument
+        Of ``start``.
     model : SfhModel
-        For ``wanted``, of the same architecture and settings; the scales of its new bands are measured already.
+        Of the same architecture and settings; the scales of its new bands are measured already.
+    wanted : Instrument
+        Of ``model``.
 
     Raises
     ------

@@ -122,7 +122,18 @@ def list_band_changes(test: AblationTest, bands: tuple[str, ...]) -> list[str]:
 
 
 def list_segment_changes(test: AblationTest, wave_aa: F64) -> list[str]:
-    """Changes of the spectrum, in order; a line's region that is one of the segments is not told twice."""
+    """Changes of the spectrum, in order; a line's region that is one of the segments is not told twice.
+
+    Parameters
+    ----------
+    test : AblationTest
+    wave_aa : array (W,)
+        Angstrom.
+
+    Returns
+    -------
+    list of str
+    """
     segments = list_segments(wave_aa)
     names = [f"without {lo:.0f}-{hi:.0f}" for lo, hi in segments]
     names += [f"without {line}" for line, limits in LINE_REGIONS_AA.items() if limits not in segments]

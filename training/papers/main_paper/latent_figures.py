@@ -25,7 +25,22 @@ _LINK = 0.05
 
 
 def plot_latent_means(m: PaperMeasurements, places: F64, names: tuple[str, str], method: str) -> Figure:
-    """Two means over the plane, and the errors of both below: ages (figure 17) or metallicities (figure 18)."""
+    """Two means over the plane, and the errors of both below: ages (figure 17) or metallicities (figure 18).
+
+    Parameters
+    ----------
+    m : PaperMeasurements
+    places : array (n, 2)
+        Of the first n objects.
+    names : (str, str)
+        Two of the means.
+    method : str
+        By which the places were found.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = Figure(figsize=(9, 7.6), layout="constrained")
     figure.suptitle(f"latent space, {method}", size=10)
     for column, name in enumerate(names):
@@ -42,7 +57,20 @@ def plot_latent_means(m: PaperMeasurements, places: F64, names: tuple[str, str],
 
 
 def plot_latent_dust_and_lines(m: PaperMeasurements, places: F64, method: str) -> Figure:
-    """Optical depths and Balmer lines over the plane (figure 19)."""
+    """Optical depths and Balmer lines over the plane (figure 19).
+
+    Parameters
+    ----------
+    m : PaperMeasurements
+    places : array (n, 2)
+        Of the first n objects.
+    method : str
+        By which the places were found.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     n = len(places)
     shown: dict[str, F64] = {
         "τ ISM": m.main.truth["tau_ism"][:n],
@@ -72,7 +100,25 @@ def _draw_dots(
 def measure_line_width(
     flux: Any, mask: Any, wave_aa: F64, line: tuple[float, float], sides: tuple[tuple[float, float], ...]
 ) -> F64:
-    """Equivalent width (N,) in Angstrom over a straight continuum between two sidebands; emission is positive."""
+    """Equivalent width over a straight continuum between two sidebands.
+
+    Parameters
+    ----------
+    flux : array (N, W)
+    mask : bool array (N, W)
+        True where a pixel is usable.
+    wave_aa : array (W,)
+        Angstrom.
+    line : (float, float)
+        Angstrom.
+    sides : tuple of (float, float)
+        Angstrom.
+
+    Returns
+    -------
+    array (N,)
+        Angstrom; emission is positive.
+    """
 
     def pixels(limits: tuple[float, float]) -> Any:
         return (wave_aa >= limits[0]) & (wave_aa < limits[1])

@@ -85,6 +85,18 @@ def measure_paper_figures(
 ) -> PaperMeasurements:
     """Measure.
 
+    Parameters
+    ----------
+    bundle : Bundle
+    test_set : TestSet
+    settings : PaperFigureSettings
+    progress : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    PaperMeasurements
+
     Raises
     ------
     SfhInputError

@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from napari_sfh.figures.files import save_figure
+from napari_sfh.io.atomic import ensure_folder
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.papers.main_paper import ablation_figures, figures, report
 from napari_sfh.training.papers.main_paper.architecture_figure import plot_architecture
@@ -61,8 +62,24 @@ def write_paper_figures(
     progress: ReportProgress | None = None,
     device: str = "auto",
 ) -> list[Path]:
-    """Write ``figNN.png`` and ``paper.json``; returns their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write ``figNN.png`` and ``paper.json``; returns their paths.
+
+    Parameters
+    ----------
+    m : PaperMeasurements
+    folder : Path
+        Gets ``figNN.png`` and ``paper.json``.
+    size_curve : mapping, optional
+        Of `size_curve`.
+    progress : optional
+        See `jobs.report_progress`.
+    device : str
+
+    Returns
+    -------
+    list of Path
+    """
+    ensure_folder(folder)
     paths: list[Path] = []
     galaxy = draw_galaxy_figures(m.bundle, device, progress)
     for number, figure in [*galaxy.items(), *draw_paper_figures(m, size_curve)]:

@@ -75,7 +75,18 @@ def plot_example_seds(source: PreparedPrior, seed: int = 8) -> Figure:
 
 
 def plot_predicted_ages(truth: F64, found: F64, title: str) -> Figure:
-    """Figure 3: predicted against true log age, medians and scatter in bins, errors in three classes of age."""
+    """Figure 3: predicted against true log age, medians and scatter in bins, errors in three classes of age.
+
+    Parameters
+    ----------
+    truth, found : array (N,)
+        log10 of yr.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = Figure(figsize=(5.6, 5.4), layout="constrained")
     axes = figure.subplots()
     low, high = float(truth.min()), float(truth.max())
@@ -130,7 +141,24 @@ def plot_catalogue_figures(
     tables: Mapping[str, Mapping[str, Any]],
     age: str = "lg_age",
 ) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of all four; ``found`` are the log ages of ``sample`` by each network, ``age`` which they are."""
+    """Name and figure of all four; ``found`` are the log ages of ``sample`` by each network.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    sample : CatalogueSample
+        N objects.
+    found : mapping of str to array (N,)
+        Log ages of the sample by each network.
+    tables : mapping
+        Errors by S/N.
+    age : str
+        Which age it is, a key of the sample's truth.
+
+    Returns
+    -------
+    iterator of (str, Figure)
+    """
     yield "fig01-libraries", plot_library_grids(source)
     yield "fig02-seds", plot_example_seds(source)
     for name, ages in found.items():

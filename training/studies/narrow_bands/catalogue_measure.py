@@ -93,7 +93,20 @@ def _summarise_quantiles(name: str, quantiles: Any, truth: F64) -> dict[str, flo
 
 
 def summarise_catalogue_errors(name: str, found: F64, truth: NDArray[np.floating]) -> dict[str, float]:
-    """Median and mean error, std, NMAD, share of outliers, and the spread of the truth (N,)."""
+    """Errors of one quantity.
+
+    Parameters
+    ----------
+    name : str
+        Of the quantity: it decides what an outlier is.
+    found, truth : array (N,)
+
+    Returns
+    -------
+    dict of str to float
+        Median and mean error, std, NMAD, share of outliers, and the spread of the truth, in the quantity's
+        unit.
+    """
     error = found - truth
     middle = float(np.median(error))
     return {

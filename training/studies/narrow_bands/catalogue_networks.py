@@ -63,7 +63,18 @@ class CatalogueSample:
 
 
 def keep_libraries(source: PreparedPrior, names: Sequence[str]) -> PreparedPrior:
-    """The same prior with some of its libraries, at their shares."""
+    """The same prior with some of its libraries, at their shares.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    names : sequence of str
+        Of the libraries.
+
+    Returns
+    -------
+    PreparedPrior
+    """
     kept = [
         (model, share)
         for model, share in zip(source.models, source.shares, strict=True)
@@ -74,7 +85,21 @@ def keep_libraries(source: PreparedPrior, names: Sequence[str]) -> PreparedPrior
 
 
 def draw_catalogue_sample(source: PreparedPrior, n: int, magnitudes: Sequence[float], seed: int) -> CatalogueSample:
-    """Objects with all bands, each at a magnitude drawn from some."""
+    """Objects with all bands, each at a magnitude drawn from some.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    n : int
+        Objects.
+    magnitudes : sequence of float
+        One is drawn for each object.
+    seed : int
+
+    Returns
+    -------
+    CatalogueSample
+    """
     snr = tuple(min(convert_magnitude_to_snr(m), 2000.0) for m in magnitudes)
     chosen = constant_distribution(snr[0])
     if len(snr) > 1:
@@ -117,6 +142,13 @@ def measure_paper_networks(
     source: PreparedPrior, settings: PaperNetworkSettings, progress: ReportProgress | None = None
 ) -> tuple[dict[str, Any], dict[str, Regressor]]:
     """The paper's networks by magnitude and across libraries.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    settings : PaperNetworkSettings
+    progress : optional
+        See `jobs.report_progress`.
 
     Returns
     -------

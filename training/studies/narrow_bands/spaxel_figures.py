@@ -27,7 +27,19 @@ _EXAMPLES = 4
 def plot_spaxel_figures(
     made: MockSpaxels, answers: Mapping[Split, SetAnswers], measured: Mapping[str, Any]
 ) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of everything that the measurements allow."""
+    """Name and figure of everything that the measurements allow.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    answers : mapping of Split to SetAnswers
+    measured : mapping
+        Of `spaxel_tests`.
+
+    Returns
+    -------
+    iterator of (str, Figure)
+    """
     yield "fig03-subsets", plot_subsets(made, answers)
     yield "fig04-learning", plot_learning_curves(answers)
     yield "fig05-profile", plot_example_profile(made, answers["A"])
@@ -125,7 +137,18 @@ def _draw_density(axes: Axes, x: F32, y: F32, limits: tuple[float, float]) -> No
 
 
 def plot_gradient_differences(slopes: Mapping[str, F64], title: str) -> Figure:
-    """Difference of the age gradient against that of the [M/H] gradient, answers less labels, dex per R_e."""
+    """Difference of the age gradient against that of the [M/H] gradient, answers less labels.
+
+    Parameters
+    ----------
+    slopes : mapping of str to array (G, 4)
+        ``lg_age`` and ``mh``: slope and error from answers, then from labels, dex per R_e.
+    title : str
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = _figure(6.5, 6)
     axes, top, right = _marginal_axes(figure)
     x, y = (slopes[q][:, 0] - slopes[q][:, 2] for q in ("mh", "lg_age"))

@@ -29,6 +29,15 @@ GALAXY_PROPERTIES = ("lg_ssfr", "a_v", "inclination", "lg_mass")
 def read_spaxel_table(path: Path, instrument: Instrument) -> MockSpaxels:
     """Read spaxels with labels.
 
+    Parameters
+    ----------
+    path : Path
+    instrument : Instrument
+
+    Returns
+    -------
+    MockSpaxels
+
     Raises
     ------
     SfhInputError

@@ -72,7 +72,18 @@ class SetAnswers:
 
 
 def summarise_errors(found: NDArray[np.floating], truth: NDArray[np.floating]) -> dict[str, Any]:
-    """Bias (median), std and NMAD."""
+    """Bias (median), std and NMAD.
+
+    Parameters
+    ----------
+    found, truth : array (N,)
+        Of one unit.
+
+    Returns
+    -------
+    dict
+        ``n``, and ``bias`` (median), ``std`` and ``nmad`` in that unit.
+    """
     s = measure_scatter(found, truth)
     return {"n": s.n, "bias": float(s.bias), "std": float(s.std), "nmad": float(s.nmad)}
 
@@ -80,7 +91,20 @@ def summarise_errors(found: NDArray[np.floating], truth: NDArray[np.floating]) -
 def predict_held_out_folds(
     made: MockSpaxels, kind: Split, settings: SpaxelTestSettings, progress: ReportProgress | None = None
 ) -> SetAnswers:
-    """Answers for every spaxel, each by networks that did not see its part."""
+    """Answers for every spaxel, each by networks that did not see its part.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    kind : Split
+    settings : SpaxelTestSettings
+    progress : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    SetAnswers
+    """
     parts = narrow_galaxies.split_folds(made, kind, settings.seed)
     number = np.zeros(made.galaxy.size, np.int64)
     found = {q: np.full(made.galaxy.size, np.nan, np.float32) for q in SPAXEL_QUANTITIES}
@@ -99,7 +123,22 @@ def predict_held_out_folds(
 def fit_spaxel_network(
     made: MockSpaxels, name: str, rows: I64, kind: Split, settings: SpaxelTestSettings, seed: int
 ) -> Regressor:
-    """A network for one quantity on some spaxels; a fifth of them, whole galaxies in set B, decide when to stop."""
+    """A network for one quantity on some spaxels; a fifth of them, whole galaxies in set B, decide when to stop.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    name : str
+        Of the quantity.
+    rows : int array (n,)
+    kind : Split
+    settings : SpaxelTestSettings
+    seed : int
+
+    Returns
+    -------
+    Regressor
+    """
     fit_on, stop_on = split_for_stopping(made, rows, kind, seed)
     label = getattr(made, name)
     return train_regressor(
@@ -112,7 +151,20 @@ def fit_spaxel_network(
 
 
 def split_for_stopping(made: MockSpaxels, rows: I64, kind: Split, seed: int) -> tuple[I64, I64]:
-    """Rows to fit and rows to stop by: spaxels in set A, whole galaxies in set B."""
+    """Rows to fit and rows to stop by: spaxels in set A, whole galaxies in set B.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    rows : int array (n,)
+    kind : Split
+    seed : int
+
+    Returns
+    -------
+    fit, stop : int array
+        Row numbers.
+    """
     rng = np.random.default_rng([seed, 34])
     unit = made.galaxy[rows] if kind == "B" else np.arange(len(rows))
     numbers = rng.permutation(np.unique(unit))
@@ -121,7 +173,17 @@ def split_for_stopping(made: MockSpaxels, rows: I64, kind: Split, seed: int) -> 
 
 
 def measure_set(made: MockSpaxels, answers: SetAnswers) -> dict[str, Any]:
-    """Errors of both quantities against labels and, where the labels are no truth, against that; and gradients."""
+    """Errors of both quantities against labels and, where the labels are no truth, against that; and gradients.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    answers : SetAnswers
+
+    Returns
+    -------
+    dict
+    """
     out: dict[str, Any] = {}
     for name in SPAXEL_QUANTITIES:
         label = getattr(made, name)
@@ -138,7 +200,22 @@ def measure_set(made: MockSpaxels, answers: SetAnswers) -> dict[str, Any]:
 
 
 def measure_galaxy_gradients(made: MockSpaxels, name: str, found: F32) -> F64:
-    """Slope per R_e and its error from answers, then from labels, (G, 4), of galaxies with enough spaxels."""
+    """Gradients of the galaxies with enough spaxels.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+        N spaxels.
+    name : str
+        Of the quantity.
+    found : array (N,)
+        Answers.
+
+    Returns
+    -------
+    array (G, 4)
+        Slope per R_e and its error from answers, then from labels.
+    """
     disc = Disc(ra_deg=0.0, dec_deg=0.0, pa_deg=0.0, inclination_deg=0.0, r_e_arcsec=1.0)
     rows = []
     for g in np.unique(made.galaxy):
@@ -156,14 +233,39 @@ def measure_galaxy_gradients(made: MockSpaxels, name: str, found: F32) -> F64:
 
 
 def measure_galaxy_errors(made: MockSpaxels, name: str, found: F32) -> tuple[F64, F64]:
-    """Median and robust standard deviation of the errors of each galaxy's spaxels, (G,) both."""
+    """Errors of each galaxy's spaxels.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+        N spaxels.
+    name : str
+        Of the quantity.
+    found : array (N,)
+        Answers.
+
+    Returns
+    -------
+    median, scatter : array (G,)
+        Median, and robust standard deviation.
+    """
     error = found - getattr(made, name)
     tables = [summarise_errors(error[made.galaxy == g], 0 * error[made.galaxy == g]) for g in range(made.n_galaxies)]
     return np.array([t["bias"] for t in tables]), np.array([t["nmad"] for t in tables])
 
 
 def measure_trends(made: MockSpaxels, answers: SetAnswers) -> dict[str, Any]:
-    """Errors of galaxies against each property, in bins of as many galaxies as the paper's."""
+    """Errors of galaxies against each property, in bins of as many galaxies as the paper's.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    answers : SetAnswers
+
+    Returns
+    -------
+    dict
+    """
     out: dict[str, Any] = {}
     for name in SPAXEL_QUANTITIES:
         median, scatter = measure_galaxy_errors(made, name, answers.found[name])
@@ -181,7 +283,17 @@ def measure_trends(made: MockSpaxels, answers: SetAnswers) -> dict[str, Any]:
 
 
 def measure_classes(made: MockSpaxels, settings: SpaxelTestSettings) -> dict[str, Any]:
-    """Scatter of networks trained on early or late galaxies and applied to both, whole galaxies apart."""
+    """Scatter of networks trained on early or late galaxies and applied to both, whole galaxies apart.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    settings : SpaxelTestSettings
+
+    Returns
+    -------
+    dict
+    """
     early = made.properties["lg_ssfr"] < EARLY_LG_SSFR
     rng = np.random.default_rng([settings.seed, 37])
     members = {"early": rng.permutation(np.flatnonzero(early)), "late": rng.permutation(np.flatnonzero(~early))}
@@ -202,7 +314,21 @@ def measure_classes(made: MockSpaxels, settings: SpaxelTestSettings) -> dict[str
 def measure_learning_curve(
     made: MockSpaxels, settings: SpaxelTestSettings, runs: int, progress: ReportProgress | None = None
 ) -> dict[str, Any]:
-    """Scatter of log age against the share of spaxels (A) or galaxies (B) that was trained on; mean and std of runs."""
+    """Scatter of log age against the share of spaxels (A) or galaxies (B) that was trained on; mean and std of runs.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    settings : SpaxelTestSettings
+    runs : int
+        Networks at each size.
+    progress : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    dict
+    """
     out: dict[str, Any] = {
         "shares": list(LEARNING_SHARES),
         "runs": runs,
@@ -233,7 +359,22 @@ def _take_share(made: MockSpaxels, rows: I64, kind: Split, share: float, seed: i
 def select_spaxel_network(
     made: MockSpaxels, settings: SpaxelTestSettings, trials: int, progress: ReportProgress | None = None
 ) -> tuple[SpaxelTestSettings, list[dict[str, Any]]]:
-    """Settings of the best of some random networks by the validation loss of log age in set B; all that were tried."""
+    """Settings of the best of some random networks by the validation loss of log age in set B; all that were tried.
+
+    Parameters
+    ----------
+    made : MockSpaxels
+    settings : SpaxelTestSettings
+    trials : int
+        Random networks.
+    progress : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    settings : SpaxelTestSettings
+    tried : list of dict
+    """
     rng = np.random.default_rng([settings.seed, 39])
     pick: Callable[[str], int] = lambda key: int(rng.choice(SEARCH_SPACE[key]))  # noqa: E731
     tried: list[dict[str, Any]] = []

@@ -56,7 +56,20 @@ def build_population_grid(t: Templates) -> PopulationGrid:
 
 
 def fit_light_weighted_means(flux: NDArray[np.floating], grid: PopulationGrid) -> tuple[F32, F32]:
-    """Light-weighted log10 age in yr and [M/H] of spectra (N, W) whose pixels have one error each: (N,) both."""
+    """Light-weighted means of spectra whose pixels have one error each.
+
+    Parameters
+    ----------
+    flux : array (N, W)
+    grid : PopulationGrid
+
+    Returns
+    -------
+    lg_age : array (N,)
+        log10 of yr.
+    mh : array (N,)
+        [M/H], dex.
+    """
     spectra = np.asarray(flux, np.float64)
     best, weights = np.full(len(spectra), np.inf), np.zeros((len(spectra), grid.lg_age.size))
     for basis, root in zip(grid.bases, grid.roots, strict=True):

@@ -108,7 +108,16 @@ def plot_losses(study: PercentileStudy) -> Figure:
 
 
 def plot_latent_correlations(latent: F32) -> Figure:
-    """Figure 9: correlation matrix of the latent numbers."""
+    """Figure 9: correlation matrix of the latent numbers.
+
+    Parameters
+    ----------
+    latent : array (N, L)
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = _figure(5.5, 4.8)
     axes = figure.subplots()
     image = axes.imshow(np.corrcoef(latent.T), vmin=-1, vmax=1, cmap="RdBu_r")
@@ -118,7 +127,20 @@ def plot_latent_correlations(latent: F32) -> Figure:
 
 
 def plot_latent_against_wavelength(study: PercentileStudy, latent: F32, n: int = 1500) -> Figure:
-    """Figure 10: absolute correlation of the first latent numbers with the flux at each wavelength."""
+    """Figure 10: absolute correlation of the first latent numbers with the flux at each wavelength.
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    latent : array (N, L)
+        Of the study's rows.
+    n : int
+        Spectra that are taken.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = _figure(9, 7)
     flux = study.galaxies.spectra(study.rows[:n]).astype(np.float64)
     flux = (flux - flux.mean(0)) / np.maximum(flux.std(0), 1e-9)
@@ -136,7 +158,21 @@ def plot_latent_against_wavelength(study: PercentileStudy, latent: F32, n: int =
 
 
 def measure_index(wave_aa: F64, flux: F32, windows: tuple[tuple[float, float], ...]) -> F64:
-    """Equivalent width in Angstrom of spectra (N, W): band, and a line through the means of two continuum windows."""
+    """Equivalent width of an index: a band, and a line through the means of two continuum windows.
+
+    Parameters
+    ----------
+    wave_aa : array (W,)
+        Angstrom.
+    flux : array (N, W)
+    windows : tuple of three (float, float)
+        Band, blue and red window, Angstrom.
+
+    Returns
+    -------
+    array (N,)
+        Angstrom.
+    """
     band, blue, red = ((wave_aa >= lo) & (wave_aa <= hi) for lo, hi in windows)
     at = [float(wave_aa[w].mean()) for w in (blue, red)]
     level = [flux[:, w].mean(1, keepdims=True) for w in (blue, red)]
@@ -145,7 +181,20 @@ def measure_index(wave_aa: F64, flux: F32, windows: tuple[tuple[float, float], .
 
 
 def plot_latent_projection(study: PercentileStudy, latent: F32, n: int = 3000) -> Figure:
-    """Figure 11: two-dimensional map of the latent vectors, coloured by times, [M/H] and indices."""
+    """Figure 11: two-dimensional map of the latent vectors, coloured by times, [M/H] and indices.
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    latent : array (N, L)
+        Of the study's rows.
+    n : int
+        Spectra that are taken.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     from napari_sfh.training.evaluation.report_figures import compute_latent_projection
 
     figure = _figure(16, 3.4)
@@ -246,7 +295,18 @@ def select_stacks(study: PercentileStudy) -> I64:
 
 
 def plot_stack_growth(study: PercentileStudy, stacks: I64) -> Figure:
-    """Figure 16: median growth of the stacks, coloured by [M/H]."""
+    """Figure 16: median growth of the stacks, coloured by [M/H].
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    stacks : int array (K,)
+        Rows of the study, by [M/H].
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     import matplotlib
 
     figure = _figure(6.5, 4.6)
@@ -259,7 +319,18 @@ def plot_stack_growth(study: PercentileStudy, stacks: I64) -> Figure:
 
 
 def plot_three_stacks(study: PercentileStudy, stacks: I64) -> Figure:
-    """Figure 17: growth of three of them with 2 sigma, and the truth in the place of another method's."""
+    """Figure 17: growth of three of them with 2 sigma, and the truth in the place of another method's.
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    stacks : int array (K,)
+        Rows of the study, by [M/H].
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = _figure(13, 4)
     chosen = stacks[np.linspace(0, len(stacks) - 1, 3).astype(int)]
     for axes, k in zip(figure.subplots(1, 3, sharey=True), chosen, strict=True):
@@ -271,7 +342,18 @@ def plot_three_stacks(study: PercentileStudy, stacks: I64) -> Figure:
 
 
 def plot_reconstructions(study: PercentileStudy, stacks: I64) -> Figure:
-    """Figure 18: the same three spectra rebuilt from nine populations, with residuals."""
+    """Figure 18: the same three spectra rebuilt from nine populations, with residuals.
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    stacks : int array (K,)
+        Rows of the study, by [M/H].
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
     figure = _figure(11, 10)
     grid = figure.subplots(6, 1, sharex=True, height_ratios=[3, 1] * 3)
     wave = study.galaxies.wave_aa

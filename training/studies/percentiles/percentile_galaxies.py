@@ -68,7 +68,21 @@ class PercentileGalaxies:
 
 
 def reconstruct_from_percentiles(galaxies: PercentileGalaxies, times_gyr: NDArray[np.floating], mh: float) -> F32:
-    """Nine populations of equal mass, born at cosmic times (9,) with one [M/H]: spectrum (W,) over its median."""
+    """Spectrum of nine populations of equal mass.
+
+    Parameters
+    ----------
+    galaxies : PercentileGalaxies
+    times_gyr : array (9,)
+        Cosmic times of their birth, Gyr.
+    mh : float
+        [M/H] of all.
+
+    Returns
+    -------
+    array (W,)
+        Over its median.
+    """
     ages = interpolation_matrix(galaxies.ages_gyr, np.clip(MAX_AGE_GYR - np.asarray(times_gyr), 0.0, MAX_AGE_GYR))
     metals = interpolation_matrix(MH_VALUES, np.array([np.clip(mh, MH_VALUES[0], MH_VALUES[-1])]))
     out = np.einsum("m,t,mtw->w", metals[0], ages.mean(0), galaxies.spectra_of_mh, optimize=True)

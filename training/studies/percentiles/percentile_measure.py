@@ -62,7 +62,17 @@ class SpectrumComponents:
 
 
 def fit_spectrum_components(spectra: F32, components: int) -> SpectrumComponents:
-    """Components of spectra (N, W), by the eigenvectors of their covariance."""
+    """Principal components of spectra, by the eigenvectors of their covariance.
+
+    Parameters
+    ----------
+    spectra : array (N, W)
+    components : int
+
+    Returns
+    -------
+    SpectrumComponents
+    """
     mean = spectra.mean(0, dtype=np.float64)
     centred = spectra.astype(np.float64) - mean
     values, axes = np.linalg.eigh(centred.T @ centred / len(spectra))
@@ -82,7 +92,17 @@ def split_by_history(galaxies: PercentileGalaxies, seed: int) -> tuple[I64, I64,
 def measure_percentile_accuracy(
     found: NDArray[np.floating], truth: NDArray[np.floating]
 ) -> dict[str, dict[str, float]]:
-    """R2 in per cent, the relative reading, NMAD and bias of each label; ``found``, ``truth`` (N, L)."""
+    """R2 in per cent, the relative reading, NMAD and bias of each label; ``found``, ``truth`` (N, L).
+
+    Parameters
+    ----------
+    found, truth : array (N, L)
+        In the order of `LABELS`.
+
+    Returns
+    -------
+    dict of str to dict
+    """
     out = {}
     for k, name in enumerate(LABELS):
         error = np.asarray(found[:, k], float) - truth[:, k]
@@ -97,7 +117,18 @@ def measure_percentile_accuracy(
 
 
 def measure_draw_coverage(draws: F32, truth: F32) -> dict[str, dict[str, float]]:
-    """Shares of truths inside the central 68 and 95 % of draws (N, n, L)."""
+    """Shares of truths inside the central 68 and 95 % of draws.
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+    truth : array (N, L)
+
+    Returns
+    -------
+    dict of str to dict
+        ``p68`` and ``p95`` of each label.
+    """
     low95, low, high, high95 = np.quantile(draws, [0.025, 0.16, 0.84, 0.975], axis=1)
     return {
         name: {
@@ -113,6 +144,17 @@ def measure_draw_joint_coverage(draws: F32, truth: F32, seed: int = 1) -> dict[s
 
     Regions are balls about random points, in units of the truths' spread: exact for a calibrated posterior, whatever
     the points (TARP; Lemos et al. 2023, ICML).
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+    truth : array (N, L)
+    seed : int
+        Of the random points.
+
+    Returns
+    -------
+    dict of str to list
     """
     rng = np.random.default_rng(seed)
     scale = np.maximum(truth.std(0), 1e-9)
@@ -140,6 +182,13 @@ def measure_percentile_networks(
     library: SspLibrary, settings: PercentileSettings, say: LogLine
 ) -> tuple[dict[str, Any], PercentileStudy]:
     """Draw, fit and measure.
+
+    Parameters
+    ----------
+    library : SspLibrary
+    settings : PercentileSettings
+    say : callable
+        Given a line on what is done.
 
     Returns
     -------

@@ -138,7 +138,6 @@ class CanvasDisplay:
             # One cell for each visible layer, the uppermost first; told to the canvas once.
             with _blocked(grid.events.stride), _blocked(grid.events.shape):
                 grid.stride, grid.shape = -1, GRID_SHAPES[len(maps)]
-            _size_colorbars(maps, 0.6)
             grid.enabled = True
         self._before_grid = before
         self._viewer.reset_view()
@@ -156,7 +155,6 @@ class CanvasDisplay:
         """One view again, with what was hidden for the grid; the caller shows one map or none."""
         grid = self._viewer.canvas.grid
         with self._viewer.layers.batched_update():
-            _size_colorbars(self._exclusive_layers(), 1.0)
             with _blocked(grid.events.stride), _blocked(grid.events.shape):
                 grid.stride, grid.shape = self._users_grid
             grid.enabled = False
@@ -252,10 +250,3 @@ class CanvasDisplay:
 def _blocked(emitter: Any) -> Any:
     """A context without events, of napari's emitters and psygnal's alike."""
     return emitter.blocker() if hasattr(emitter, "blocker") else emitter.blocked()
-
-
-def _size_colorbars(layers: list[Any], factor: float) -> None:
-    for layer in layers:
-        if hasattr(layer, "colorbar"):
-            layer.colorbar.size = (25 * factor, 150 * factor)
-            layer.colorbar.font_size = 10 * factor**0.5

@@ -21,9 +21,16 @@ from napari_sfh._qt.canvas.sky_axes import SkyFrame
 from napari_sfh._qt.session import ARROWS, Session
 
 OVERLAY = "sfh_radec"
-#: What scale bar, titles, colorbars and the text under the cursor are written with, a few letters a turn.
+#: What the scale bar and the text under the cursor are written with, a few letters a turn.
 LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau ohE′″"
 LETTERS_A_TURN = 4
+#: What the status bar says of layers by their role, and the modes of a layer in which it does.
+HINTS = {
+    "map": "click: select a bin, Shift + click: compare, F1: help",
+    "region": "drag around bins to draw a region; click: select a bin",
+    "disc": "drag the ellipse or its corners; click: select a bin",
+}
+HINTED_MODES = ("pan_zoom", "select", "add_polygon_lasso", "add_lasso", "add_rectangle", "add_ellipse")
 #: Modes of a layer in which a click without a drag leaves the layer's data as they are: it is ours as well.
 CLICK_MODES = ("pan_zoom", "select")
 
@@ -73,6 +80,7 @@ class CanvasInteraction:
         self._world: NDArray[np.float64] | None = None
         self._framing = False
         viewer.events.mouse_over_canvas.connect(self._left)
+        viewer.events.help.connect(self._say_hint, position="last")  # after napari's status bar
         viewer.events.reset_view.connect(self._frame)
 
     def glyph_steps(self) -> list[Callable[[], None]]:
@@ -89,8 +97,7 @@ class CanvasInteraction:
         """North up, east left, a scale bar in arcsec."""
         if not self._overlay.box:
             self._write("")  # something was opened before all letters were made
-        camera = self._viewer.scene.camera
-        camera.orientation2d = ("up", "left")
+        set_north_up(self._viewer)
         self._viewer.canvas.overlays.scale_bar.visible = True
         self.axes.touch()
 
@@ -118,6 +125,7 @@ class CanvasInteraction:
         for key, function in self._keys.items():
             _unbind(self._viewer, key, function)
         self._viewer.events.mouse_over_canvas.disconnect(self._left)
+        self._viewer.events.help.disconnect(self._say_hint)
         self._viewer.events.reset_view.disconnect(self._frame)
         self.axes.release()
         self._overlay.visible = False
@@ -178,6 +186,15 @@ class CanvasInteraction:
             self._tell(None)
             self._overlay.visible = False
 
+    def _say_hint(self, _: Any = None) -> None:
+        """In the status bar: what the mouse does on a layer of ours, in place of napari's words."""
+        active = self._viewer.layers.selection.active
+        link = None if active is None else get_layer_link(active.metadata)
+        if link is not None and str(active.mode) in HINTED_MODES:
+            hint = HINTS.get(link.role, HINTS["map"])
+            if self._viewer.help != hint:
+                self._viewer.help = hint
+
     def _tell(self, world: NDArray[np.floating] | None) -> None:
         on_hover = self._on_hover()
         if on_hover is not None:
@@ -185,6 +202,11 @@ class CanvasInteraction:
 
     def _arrow(self, key: str) -> None:
         self._session.go(key)
+
+
+def set_north_up(viewer: Any) -> None:
+    """North up, east left, for layers on a `SkyGrid`."""
+    viewer.scene.camera.orientation2d = ("up", "left")
 
 
 def _counts_for_view(layer: Any) -> bool:

@@ -1,7 +1,7 @@
 """From a result to napari layers, as plain layer-data tuples: no viewer, no Qt.
 
 Every layer lies on the same `SkyGrid`, in arcsec: one layer in pixels would break the units of all. The maps carry
-their values, NaN outside the bins, and a colorbar; the faint ``bins`` layer carries a table of values, so that
+their values, NaN outside the bins; the faint ``bins`` layer carries a table of values, so that
 napari's status bar shows them under the cursor. ``metadata["napari_sfh"]`` ties a layer to its result.
 """
 

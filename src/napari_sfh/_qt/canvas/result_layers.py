@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_sfh._qt.canvas.display import NOTHING, CanvasDisplay, Shown
 from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, get_layer_link, make_map_layer
 from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES, apply_look, get_look_key, read_look
+from napari_sfh._qt.canvas.legend_overlay import LayerLegends
 from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
@@ -44,6 +45,7 @@ class LayerStack:
         self.display.changed.connect(self._shown_changed)
         viewer.dims.events.current_step.connect(self._age_changed)
         self.marks = SelectionMarks(viewer)
+        self.legends = LayerLegends(viewer)
         session.selection_changed.connect(self.refresh_outline)
 
     def release(self) -> None:
@@ -52,6 +54,7 @@ class LayerStack:
         self._viewer.dims.events.current_step.disconnect(self._age_changed)
         self.display.release()
         self.marks.release()
+        self.legends.release()
 
     @property
     def current(self) -> str:
@@ -124,15 +127,6 @@ class LayerStack:
             layer.features = attributes["features"]
         layer.metadata = attributes["metadata"]
 
-    @staticmethod
-    def _decorate(layer: Any) -> None:
-        """Colorbar and title of a map; made when it is shown first, because they cost more than the map."""
-        link = get_layer_link(layer.metadata)
-        named = link is not None and link.name == "FLAG"  # its colours have a legend in the dock
-        for overlay in (layer.name_overlay,) if named else (layer.colorbar, layer.name_overlay):
-            if not overlay.visible:
-                overlay.visible = True
-
     def begin(self, result: Result) -> list[Callable[[], None]]:
         """Forget the old result; what is returned, called one by one, takes away layers that are not used again."""
         self.display.forget()
@@ -168,17 +162,15 @@ class LayerStack:
 
     def finish(self) -> list[Callable[[], object]]:
         """When all layers are there: steps that show the current map."""
-        return [self._title_current, self._decorate_current, self.show_map_again, self.activate]
+        return [self.show_map_again, self._follow_shown, self.activate]
 
-    def _title_current(self) -> None:
-        layer = self.find("map", self.current)
-        if layer is not None:
-            layer.name_overlay.visible = True
-
-    def _decorate_current(self) -> None:
-        layer = self.find("map", self.current)
-        if layer is not None:
-            self._decorate(layer)
+    def _follow_shown(self) -> None:
+        """The legends describe what is on the canvas."""
+        shown = [self.display.shown]
+        if self.display.is_grid:
+            shown = [Shown("map", name) for name in self.display.main_maps]
+        layers = [self.display.find_layer(each) for each in shown]
+        self.legends.follow([layer for layer in layers if layer is not None])
 
     def show(self, name: str) -> None:
         """Show one map and hide the others; its layer is made if it is the first time."""
@@ -216,6 +208,7 @@ class LayerStack:
         if not self.display.is_grid:
             self.marks.set_cross(None, 0.0)
         self._limits_typed = False
+        self._follow_shown()
         for layer in list(self._viewer.layers):
             link = get_layer_link(layer.metadata)
             if link is not None and link.role == "map" and is_map_by_age(link.name) and link.name != shown.name:
@@ -244,14 +237,12 @@ class LayerStack:
             layer.contrast_limits = (low, high)
 
     def _make_ready(self, shown: Shown) -> Any:
-        """The layer that is to be shown, up to date, with its colorbar."""
+        """The layer that is to be shown, up to date."""
         if shown.role == "map":
             self._ensure(shown.name)
         layer = self.display.find_layer(shown)
-        if layer is not None:
-            if shown.role == "map":
-                self._paint(layer, shown.name)
-            self._decorate(layer)
+        if layer is not None and shown.role == "map":
+            self._paint(layer, shown.name)
         return layer
 
     def _ensure(self, name: str) -> None:

@@ -28,13 +28,35 @@ SELECTION_OVERLAY = "sfh_selection"
 
 
 def measure_luminance(rgba: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Relative luminance of sRGB colours (..., 3 or more), 0 black to 1 white (WCAG 2.2)."""
+    """Relative luminance of sRGB colours (WCAG 2.2).
+
+    Parameters
+    ----------
+    rgba : array (..., 3 or more)
+        0 to 1.
+
+    Returns
+    -------
+    array (...)
+        0 black to 1 white.
+    """
     linear = np.where(rgba <= 0.04045, rgba / 12.92, ((rgba + 0.055) / 1.055) ** 2.4)[..., :3]
     return np.asarray(linear @ np.array([0.2126, 0.7152, 0.0722]))
 
 
 def choose_borders(colors: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Colours of the borders of lines, RGBA as these, (n, 4)."""
+    """Colours of the borders of lines.
+
+    Parameters
+    ----------
+    colors : array (n, 4)
+        RGBA of the lines, 0 to 1.
+
+    Returns
+    -------
+    array (n, 4)
+        RGBA.
+    """
     dark = measure_luminance(colors)[:, None] < DARK_LINE
     return np.where(dark, BRIGHT_BORDER, DARK_BORDER).astype(np.float32)
 
@@ -168,5 +190,4 @@ class SelectionMarks:
     def release(self) -> None:
         """Take the overlay out of the viewer."""
         self.overlay.visible = False
-        if self._viewer.scene.overlays.get(SELECTION_OVERLAY) is self.overlay:
-            self._viewer.scene.overlays.pop(SELECTION_OVERLAY)
+        self._viewer.scene.overlays.pop(SELECTION_OVERLAY, None)

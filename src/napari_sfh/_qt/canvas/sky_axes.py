@@ -24,11 +24,11 @@ from napari_sfh.analysis.sky_coordinates import list_sky_ticks
 #: Key of the overlay in ``viewer.canvas.overlays``.
 AXES_OVERLAY = "sfh_sky_axes"
 #: What can be drawn, and how it is called.
-SKY_STYLES = {"ticks": "RA, Dec at the edges", "grid": "grid of RA, Dec", "none": "nothing"}
+SKY_STYLES = {"ticks": "RA, Dec ticks", "grid": "RA, Dec grid", "none": "nothing"}
 #: Length of a tick and of the compass' arrows, size of letters; pixels, points.
 TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 9.5
-#: Room of other overlays, pixels: text under the cursor (lower left), scale bar (lower right), title (top).
-_LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 44.0
+#: Room of other overlays, pixels: text under the cursor (lower left), scale bar (lower right), legend (upper left).
+_LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
 #: Shifts of the halo behind the words.
 _HALO_PX = ((-1.2, -1.2), (-1.2, 1.2), (1.2, -1.2), (1.2, 1.2))
 #: Pixels between ticks of RA and of Dec, at least about.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -214,7 +215,7 @@ def format_row_words(table: EstimateTable, rows: tuple[int, ...]) -> str:
     for k, key in enumerate(table.quantities):
         title = QUANTITIES[key].label if key in QUANTITIES else key
         cells = "".join(f"<td>{_format_interval(each[k])}</td>" for each in told)
-        lines.append(f"<tr><td>{title}</td>{cells}</tr>")
+        lines.append(f"<tr><td>{escape(title)}</td>{cells}</tr>")
     lines += _format_quality(table, rows)
     return f'<table cellspacing="0" cellpadding="3"><tr><td></td>{heads}</tr>{"".join(lines)}</table>'
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
+from napari_sfh._qt.widgets.wording import escape_tip
 from napari_sfh.analysis.bin_view import describe_flags
 from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.physics.quantities import QUANTITIES
@@ -34,7 +35,7 @@ class EstimateTableModel(QAbstractTableModel):
         self.order: NDArray[np.intp] = np.arange(table.n_rows)
         self.columns = list_columns(table)
         self._flags = table.find_own("FLAG")
-        self._tips = {name: _describe_column(table, name) for name in self.columns}
+        self._tips = {name: escape_tip(_describe_column(table, name)) for name in self.columns}
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
         """Number of rows."""
@@ -51,7 +52,7 @@ class EstimateTableModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return format_cell(value)
         if role == Qt.ItemDataRole.ToolTipRole:
-            return describe_flags(int(value)) if name == self._flags else f"{name}: {value}"
+            return describe_flags(int(value)) if name == self._flags else escape_tip(f"{name}: {value}")
         return None
 
     def headerData(self, section: int, orientation: Qt.Orientation, role: int = Qt.ItemDataRole.DisplayRole) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
@@ -35,6 +36,8 @@ _EMPTY = (
 
 #: Width in pixels of the numbers of one bin, and of each further one; bins beside each other at most.
 _FIRST_WIDTH, _NEXT_WIDTH, _MAX_WIDTH, _MAX_COLUMNS = 236, 84, 420, 12
+#: Share of the dock that the numbers of several bins take at most.
+_MAX_SHARE = 0.38
 #: Pixels between the columns of numbers, and between the fields above the plots.
 _COLUMN_GAP, _ROW_SPACING = 6, 2
 
@@ -50,6 +53,7 @@ class PropertyTable(QScrollArea):
         self._heads: list[QLabel] = []
         self._labels: list[QLabel] = []
         self._values: list[list[QLabel]] = []
+        self._columns = 1
         body = QWidget()
         self._grid = QGridLayout(body)
         self._grid.setContentsMargins(4, 0, 0, 0)
@@ -64,11 +68,12 @@ class PropertyTable(QScrollArea):
         rows = list_common_labels(shown)
         self._grow(len(rows), len(shown))
         several = len(shown) > 1
-        self.setFixedWidth(min(_FIRST_WIDTH + _NEXT_WIDTH * (len(shown) - 1), _MAX_WIDTH))
+        self._columns = len(shown)
+        self.fit_width()
         for k, head in enumerate(self._heads):
             head.setVisible(several and k < len(shown))
             if several and k < len(shown):
-                head.setText(f'<span style="color:{choose_color(k)}">■</span> {shown[k].name}')
+                head.setText(f'<span style="color:{choose_color(k)}">■</span> {escape(shown[k].name)}')
         told = [{number.label: number for number in view.numbers} for view in shown]
         for row, label in enumerate(self._labels):
             used = row < len(rows)
@@ -84,6 +89,12 @@ class PropertyTable(QScrollArea):
                     text, tip = ("", "") if number is None else (number.text, number.tip)
                     value.setText(shorten_number(text) if several else text)
                     value.setToolTip(f"{text}\n{tip}".strip() if several else tip)
+
+    def fit_width(self) -> None:
+        """As wide as the columns need, within a share of what it lies in."""
+        holder = self.parentWidget()
+        most = _MAX_WIDTH if holder is None else min(_MAX_WIDTH, round(_MAX_SHARE * holder.width()))
+        self.setFixedWidth(max(_FIRST_WIDTH, min(_FIRST_WIDTH + _NEXT_WIDTH * (self._columns - 1), most)))
 
     def _grow(self, rows: int, columns: int) -> None:
         while len(self._heads) < columns:
@@ -157,10 +168,10 @@ class BinPanel(QWidget):
         self.kind_field = ComboBox(
             value="mass",
             choices=[(name, key) for key, (name, _) in SFH_KINDS.items()],
-            label="SFH as",
+            label="SFH",
             tooltip="Mass formed, V-band light, or star-formation rate per age bin",
         )
-        self.kind_field.min_width = 118
+        self.kind_field.min_width = 132
         self.mh_field = ComboBox(
             value="age",
             choices=[("by age", "age"), ("distribution", "distribution")],
@@ -197,7 +208,7 @@ class BinPanel(QWidget):
     def _connect_controls(self, on_save_plots: Callable[[], None], on_save_table: Callable[[], None]) -> None:
         for field, width in (
             (self.bin_field, 104),
-            (self.kind_field, 118),
+            (self.kind_field, 132),
             (self.mh_field, 96),
             (self.time_field, 100),
         ):
@@ -230,6 +241,11 @@ class BinPanel(QWidget):
         layout.addLayout(top)
         layout.addLayout(self._stack, 1)
         self.setMinimumHeight(230)
+
+    def resizeEvent(self, event: Any) -> None:
+        """The numbers of compared bins leave room for the plots."""
+        super().resizeEvent(event)
+        self.numbers.fit_width()
 
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme."""
@@ -294,5 +310,5 @@ def _format_legend(views: list[BinView], pinned: tuple[int, ...]) -> str:
     parts = []
     for k, view in enumerate(views):
         dot = "•" if view.bin_id in pinned else ""
-        parts.append(f'<span style="color:{choose_color(k)}">■</span> {view.name.removeprefix("bin ")}{dot}')
+        parts.append(f'<span style="color:{choose_color(k)}">■</span> {escape(view.name.removeprefix("bin "))}{dot}')
     return "&nbsp;&nbsp;".join(parts)

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QMessageBox, QWidget
 
 #: Answers of `propose_saving`.
@@ -19,6 +19,7 @@ def propose_saving(parent: QWidget, name: str) -> str:
     box = QMessageBox(parent)
     box.setIcon(QMessageBox.Icon.Question)
     box.setWindowTitle("The result is not saved")
+    box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(f"The result of {name} is in no file yet.")
     box.setInformativeText("Save it before it is closed?")
     for button in (buttons.Save, buttons.Discard, buttons.Cancel):

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 
 from napari_sfh._qt.forms.run_forms import align_labels
 from napari_sfh._qt.widgets.small_widgets import Section, show_text
-from napari_sfh._qt.widgets.wording import name_form_labels
+from napari_sfh._qt.widgets.wording import escape_tip, name_form_labels
 from napari_sfh.io.workspaces import list_recent
 from napari_sfh.types import Progress
 
@@ -72,7 +72,7 @@ class FileRow(QWidget):
             nothing.setEnabled(False)
         for path in list_recent():
             action: Any = self._menu.addAction(f"{path.parent.name}/{path.name}")
-            action.setToolTip(str(path))
+            action.setToolTip(escape_tip(str(path)))
             action.setData(str(path))
 
     def _choose(self, action: Any) -> None:
@@ -91,6 +91,7 @@ class ExplorerFrame(QWidget):
     def __init__(self, message: str) -> None:
         super().__init__()
         self.message = QLabel(message)
+        self.message.setTextFormat(Qt.TextFormat.PlainText)
         self.message.setWordWrap(True)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -148,7 +149,7 @@ class ExplorerFrame(QWidget):
     def show_message(self, text: str, error: bool = False) -> None:
         """Show a sentence at the top of the dock."""
         self.message.setText(text)
-        self.message.setToolTip(text)
+        self.message.setToolTip(escape_tip(text))
         self._message_area.ensureVisible(0, 0)
         self.message.setStyleSheet(ERROR_STYLE if error else "")
         self.details_button.visible = bool(self._details) and error

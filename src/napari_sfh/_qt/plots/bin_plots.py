@@ -58,8 +58,8 @@ PLACES = {
     "residual": (5, 2, 3, 1),
     "sed": (0, 3, 8, 1),
 }
-#: Relative widths of the columns: the history is the largest plot.
-STRETCH = (11, 7, 12, 4)
+#: Relative widths of the columns, the history is the largest plot; least widths in pixels, for their numbers.
+STRETCH, LEAST_PX = (11, 7, 12, 4), (150, 115, 130, 105)
 
 
 class BinPlots(pg.GraphicsLayoutWidget):
@@ -107,7 +107,9 @@ class BinPlots(pg.GraphicsLayoutWidget):
             plot.setVisible(name in shown)
         used_columns = {PLACES[name][1] for name in shown}
         for column, stretch in enumerate(STRETCH):
-            self.ci.layout.setColumnStretchFactor(column, stretch if column in used_columns else 0)
+            in_use = column in used_columns
+            self.ci.layout.setColumnStretchFactor(column, stretch if in_use else 0)
+            self.ci.layout.setColumnMinimumWidth(column, LEAST_PX[column] if in_use else 0)
         for name in shown:
             row, column, rows, columns = PLACES[name]
             self.ci.addItem(self._plots[name], row, column, rows, columns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGraphicsPathItem
 
-from napari_sfh._qt.plots.plot_items import pg
+from napari_sfh._qt.plots.crosshair import PlotReader, format_place
+from napari_sfh._qt.plots.plot_items import make_bare_plot, pg
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis.objects.estimate_table import mask_points_inside
 
@@ -136,3 +137,44 @@ class BrushLink:
 
 def _has_shift(event: Any) -> bool:
     return bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
+
+
+class BrushPlot(pg.GraphicsLayoutWidget):
+    """One plot whose points can be clicked and lassoed; a subclass adds what it shows.
+
+    Attributes
+    ----------
+    box : BrushBox
+        Tells what is clicked and lassoed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box = BrushBox()
+        self.plot = make_bare_plot(None, view_box=self.box)
+        self.ci.addItem(self.plot)
+        self.plot.setToolTip(BRUSH_TIP)
+        self.reader = PlotReader(self, {self.plot: format_place})
+
+    def add_layers(self, items: Mapping[Any, float]) -> None:
+        """Add items of the plot, each at its height; they do not decide the range."""
+        for item, height in items.items():
+            item.setZValue(height)
+            self.plot.addItem(item, ignoreBounds=True)
+
+
+class DensityImage(pg.ImageItem):
+    """Where points are so many that they would merge: their number, as colours on a logarithmic scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setColorMap(pg.colormap.get("viridis"))
+
+    def count(
+        self, x: NDArray[np.floating], y: NDArray[np.floating], limits: Sequence[tuple[float, float]], bins: int
+    ) -> None:
+        """Show points (N,) between ``limits`` of x and y, on ``bins`` times ``bins`` pixels."""
+        counts, _, _ = np.histogram2d(x, y, bins=bins, range=limits)
+        (left, right), (bottom, top) = limits
+        image = np.where(counts > 0, np.log1p(counts), np.nan)
+        self.setImage(image, autoLevels=True, rect=(left, bottom, right - left, top - bottom))

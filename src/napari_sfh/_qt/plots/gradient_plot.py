@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushPoints
-from napari_sfh._qt.plots.crosshair import PlotReader, format_place
-from napari_sfh._qt.plots.plot_items import Ribbon, make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints
+from napari_sfh._qt.plots.plot_items import Ribbon, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 
 
-class GradientPlot(pg.GraphicsLayoutWidget):
+class GradientPlot(BrushPlot):
     """Bins in and out of the fit, running median with 16-84 %, the line with its error; a ring marks one bin."""
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
-        self.box = BrushBox()
-        self.plot = make_bare_plot(None, view_box=self.box)
-        self.ci.addItem(self.plot)
-        self.plot.setToolTip(BRUSH_TIP)
         self._out = BrushPoints(size=3, pen=None)
         self._in = BrushPoints(size=4, pen=None)
         self._spread, self._error = Ribbon(70), Ribbon(110)
         self._median, self._line = pg.PlotCurveItem(), pg.PlotCurveItem()
         self._here = BrushPoints(size=12, symbol="o", brush=None)
         # The curves above the points, the bands between them.
-        for z, item in ((-21, self._out), (-20, self._in), (5, self._median), (6, self._line), (7, self._here)):
-            item.setZValue(z)
-        for item in (self._out, self._in, self._spread, self._error, self._median, self._line, self._here):
-            self.plot.addItem(item, ignoreBounds=True)
-        self.reader = PlotReader(self, {self.plot: format_place})
+        self.add_layers({self._out: -21, self._in: -20, self._spread: -10, self._error: -10})
+        self.add_layers({self._median: 5, self._line: 6, self._here: 7})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushPoints
-from napari_sfh._qt.plots.crosshair import PlotReader, format_place
-from napari_sfh._qt.plots.plot_items import make_bare_plot, pg, style_axes
+from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, DensityImage
+from napari_sfh._qt.plots.plot_items import pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS, choose_color
 from napari_sfh.analysis.maps import robust_limits
@@ -21,31 +20,17 @@ DENSE_POINTS = 20_000
 COLORED_POINTS = len(COLORS)
 
 
-class ScatterPlot(pg.GraphicsLayoutWidget):
-    """Points, or their density where they are many.
-
-    Attributes
-    ----------
-    box : BrushBox
-        Tells what is clicked and lassoed.
-    """
+class ScatterPlot(BrushPlot):
+    """Points, or their density where they are many."""
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
-        self.box = BrushBox()
-        self.plot = make_bare_plot(None, view_box=self.box)
-        self.ci.addItem(self.plot)
-        self.plot.setToolTip(BRUSH_TIP)
         self._labels = ("", "")
         self._x, self._y = np.empty(0), np.empty(0)
-        self._density = pg.ImageItem()
-        self._density.setColorMap(pg.colormap.get("viridis"))
+        self._density = DensityImage()
         self._points = BrushPoints(size=5, pen=None)
         self._chosen = BrushPoints(size=11)
-        for z, item in enumerate((self._density, self._points, self._chosen)):
-            item.setZValue(z)
-            self.plot.addItem(item, ignoreBounds=True)
-        self.reader = PlotReader(self, {self.plot: format_place})
+        self.add_layers({self._density: 0, self._points: 1, self._chosen: 2})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:
@@ -64,15 +49,13 @@ class ScatterPlot(pg.GraphicsLayoutWidget):
         dense = int(good.sum()) > DENSE_POINTS
         self._density.setVisible(dense)
         self._points.setVisible(not dense)
-        (x_low, x_high), (y_low, y_high) = (_choose_range(values[good], dense) for values in (x, y))
+        limits = [_choose_range(values[good], dense) for values in (x, y)]
         if dense:
-            counts, _, _ = np.histogram2d(x[good], y[good], bins=120, range=[[x_low, x_high], [y_low, y_high]])
-            image = np.where(counts > 0, np.log1p(counts), np.nan)
-            self._density.setImage(image, autoLevels=True, rect=(x_low, y_low, x_high - x_low, y_high - y_low))
+            self._density.count(x[good], y[good], limits, bins=120)
         else:
             self._points.setData(x[good], y[good])
         self.box.set_points(x[good], y[good], np.flatnonzero(good))
-        self.plot.setRange(xRange=(x_low, x_high), yRange=(y_low, y_high), padding=0)
+        self.plot.setRange(xRange=limits[0], yRange=limits[1], padding=0)
         style_axes(self.plot, self._colors, bottom=labels[0], left=labels[1])
 
     def mark(self, rows: Sequence[int]) -> None:

@@ -13,7 +13,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushPoints
+from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, DensityImage
 from napari_sfh._qt.plots.crosshair import PlotReader, ReadOut, format_place
 from napari_sfh._qt.plots.plot_items import Ribbon, histogram_corners, make_bare_plot, pg, style_axes
 from napari_sfh._qt.plots.spectrum_plot import describe_flux
@@ -34,25 +34,17 @@ _TEXT_WIDTH = 312
 MAP_OF_MEAN = {key: name for name, key in MEAN_MAPS.items()}
 
 
-class OneToOne(pg.GraphicsLayoutWidget):
+class OneToOne(BrushPlot):
     """This result against another answer: points with errors, or their density; a dot marks the selected bin."""
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
-        self.box = BrushBox()
-        self.plot = make_bare_plot(None, view_box=self.box)
-        self.ci.addItem(self.plot)
-        self.plot.setToolTip(BRUSH_TIP)
-        self._image = pg.ImageItem()
-        self._image.setColorMap(pg.colormap.get("viridis"))
+        self._density = DensityImage()
         self._errors = pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0))
         self._points = BrushPoints(size=4, pen=None)
         self._line = pg.PlotCurveItem()
         self._here = BrushPoints(size=11, symbol="o", brush=None)
-        for z, item in enumerate((self._image, self._errors, self._points, self._line, self._here)):
-            item.setZValue(z)
-            self.plot.addItem(item, ignoreBounds=True)
-        self.reader = PlotReader(self, {self.plot: format_place})
+        self.add_layers({self._density: 0, self._errors: 1, self._points: 2, self._line: 3, self._here: 4})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:
@@ -77,11 +69,11 @@ class OneToOne(pg.GraphicsLayoutWidget):
         room = 0.08 * (high - low)
         low, high = low - room, high + room
         dense = x.size > DENSE
-        self._image.setVisible(dense)
+        self._density.setVisible(dense)
         self._points.setVisible(not dense)
         self._errors.setVisible(0 < x.size < ERROR_BARS)
         if dense:
-            self._density(x, y, low, high)
+            self._density.count(x, y, [(low, high), (low, high)], bins=60)
         else:
             self._points.setData(x, y)
         if 0 < x.size < ERROR_BARS:
@@ -92,11 +84,6 @@ class OneToOne(pg.GraphicsLayoutWidget):
         title, unit = MAPS[MAP_OF_MEAN[key]].title, "log yr" if key.startswith("lg_age") else "dex"
         result, answer = comparison.result.model_name, comparison.other.name
         style_axes(self.plot, self._colors, left=f"{title} ({unit}), {result}", bottom=f"{title} ({unit}), {answer}")
-
-    def _density(self, x: NDArray[Any], y: NDArray[Any], low: float, high: float) -> None:
-        counts, _, _ = np.histogram2d(x, y, bins=60, range=[[low, high], [low, high]])
-        image = np.where(counts > 0, np.log1p(counts), np.nan)
-        self._image.setImage(image, autoLevels=True, rect=(low, low, high - low, high - low))
 
     def mark(self, x: float, y: float) -> None:
         """Mark one bin; NaN marks none."""

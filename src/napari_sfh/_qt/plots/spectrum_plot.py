@@ -15,6 +15,8 @@ from napari_sfh.instruments.instrument import Instrument
 
 #: Spectra of compared bins that are drawn at once.
 MAX_SPECTRA = 6
+#: Width of the plot below which its wavelengths are numbered by the thousand.
+NARROW_PX = 170.0
 
 
 class SpectrumPlot:
@@ -52,9 +54,11 @@ class SpectrumPlot:
         self.spectrum.vb.sigResized.connect(self._name_lines)
         self.residual.setXLink(self.spectrum)
         self.spectrum.getAxis("bottom").setStyle(showValues=False)
+        self.residual.getAxis("bottom").setStyle(textFillLimits=[(0, 0.5)])
         for plot in (self.spectrum, self.residual):
             plot.setMouseEnabled(x=True, y=False)
         self.spectrum.vb.sigXRangeChanged.connect(self._fit_flux)
+        self.spectrum.vb.sigResized.connect(self._space_numbers)
 
     def set_instrument(self, instrument: Instrument) -> None:
         """Follow the network's grid of wavelengths."""
@@ -121,8 +125,15 @@ class SpectrumPlot:
             if k < len(shown):
                 curve.setData(shown[k].wave_aa, shown[k].flux)
 
+    def _space_numbers(self, *_: object) -> None:
+        """Wavelengths by the thousand where the plot is narrow: pyqtgraph's own numbers would touch."""
+        first, last = self.spectrum.vb.viewRange()[0]
+        narrow = self.spectrum.vb.width() < NARROW_PX and last - first > 1500
+        self.residual.getAxis("bottom").setTickSpacing(*((1000.0, 500.0) if narrow else ()))
+
     def _fit_flux(self, *_: object) -> None:
         """The range of flux for the wavelengths in sight: they stay when another bin is shown."""
+        self._space_numbers()
         if self._view is None:
             return
         view, (first, last) = self._view, self.spectrum.vb.viewRange()[0]

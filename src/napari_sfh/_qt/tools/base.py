@@ -1,9 +1,9 @@
-"""How a tool (a region, a comparison, a gradient, ...) comes into the explorer: one class, one line in `toolbox`.
+"""How a tool (a region, a comparison, a gradient, ...) comes into the explorer: one class, one line in `registry`.
 
 A tool is a folded section of the dock with its own form, layers, keys and memory. To add one:
 
-1. Write the work as public functions without Qt (a module beside `analysis.regions`), and a subclass of `Tool` in
-   ``_qt/<name>.py`` that only passes values in and out. ``_qt/region.py`` is an example.
+1. Write the work as public functions without Qt (a module beside `analysis.regions`), and a subclass of `Tool` in this
+   folder that only passes values in and out. `region` is an example; one with plots is a `DockTool` (`ppxf`).
 2. Name the class in `registry.TOOLS`. The explorer makes a `Section` of it, in that order.
 
 What a tool may count on:
@@ -14,10 +14,10 @@ What a tool may count on:
   with the bar and the Cancel button; an error becomes the sentence at the top of the dock. ``after`` runs in the main
   thread and is not called when the work was cancelled. ``on_busy`` tells when work begins and ends.
 - Short work that may fail goes through ``host.attempt(act)``, which says a `SfhInputError` or `ComputeError`. Sentences
-  for the user: ``host.say``.
+  for the user: ``host.show_message``.
 - A plot of its own goes into a dock below: ``host.show_dock(title, widget)``; it is taken away at the end.
 - ``on_result`` comes after all layers are there (None: the result has gone), ``on_selection`` after each change of the
-  selected, compared or pinned bins: it must stay under 5 ms, or do nothing while ``self.unfolded`` is False and
+  selected or compared bins: it must stay under 5 ms, or do nothing while ``self.unfolded`` is False and
   catch up in ``on_unfold``. All calls come in the main thread, where no call may take over 100 ms.
 - Everything that is connected (layer events, timers) is undone in ``release``; layers stay, as the user's. Connect
   bound methods only (psygnal and napari hold these weakly), never lambdas that close over ``self``. A window that
@@ -35,6 +35,7 @@ from typing import Any, ClassVar, Protocol
 
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.jobs.workers import Work
+from napari_sfh._qt.plots.side_plots import ToolDock
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.widgets.small_widgets import Section
 from napari_sfh.errors import SfhInputError
@@ -194,6 +195,42 @@ class Tool:
 
     def release(self) -> None:
         """Undo every connection."""
+
+
+class DockTool(Tool):
+    """A tool with plots in a dock below the canvas; they are made when they are needed first.
+
+    Attributes
+    ----------
+    dock_title : str
+    dock : ToolDock or None
+        None until it was opened.
+    """
+
+    dock_title: ClassVar[str]
+
+    def __init__(self, host: Host) -> None:
+        super().__init__(host)
+        self.dock: ToolDock | None = None
+
+    def make_dock(self) -> ToolDock:
+        """Made by the subclass: its plots, words and buttons."""
+        raise NotImplementedError
+
+    def prepare_dock(self) -> ToolDock:
+        """The dock, made if it is not there yet."""
+        if self.dock is None:
+            self.dock = self.make_dock()
+        return self.dock
+
+    def open_dock(self) -> None:
+        """Show the plots."""
+        self.host.show_dock(self.dock_title, self.prepare_dock())
+
+    def release(self) -> None:
+        """Let go of the plots; a subclass undoes its own connections first."""
+        if self.dock is not None:
+            self.dock.release()
 
 
 def _restore_tool(tool: Tool, kept: dict[str, Any]) -> None:

@@ -27,7 +27,7 @@ from napari_sfh._qt.plots.side_plots import (
     make_save_button,
     make_sfh_kind_choice,
 )
-from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.comparison import history_comparison
@@ -38,7 +38,6 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.comparison import draw_comparison_page, symmetric_limits
 from napari_sfh.types import Result
 
-_DOCK = "Comparison"
 _EMPTY = (
     "Load another answer under Compare: a result of another run or network, GIST/nGIST tables, a MAPS file with ages."
 )
@@ -73,11 +72,12 @@ class CompareForm:
         self.container = make_form(rows)
 
 
-class ComparisonTool(Tool):
+class ComparisonTool(DockTool):
     """Another answer beside the network's."""
 
     name = "compare"
     title = "Compare"
+    dock_title = "Comparison"
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
@@ -91,16 +91,10 @@ class ComparisonTool(Tool):
         self.form.mean.changed.connect(self._refresh)
         self.form.min_snr.changed.connect(self._refresh)
         self.form.difference.changed.connect(self._show_difference)
-        self.dock: ToolDock | None = None
         host.stack.display.changed.connect(self._shown_changed)
 
-    def _open_dock(self) -> None:
-        """Show the plots; they are made when they are needed first."""
-        if self.dock is None:
-            self._make_dock()
-        self.host.show_dock(_DOCK, self.dock)
-
-    def _make_dock(self) -> None:
+    def make_dock(self) -> ToolDock:
+        """Both answers against each other, and their SFHs in a bin."""
         colors = get_palette(self.host.viewer.theme)
         self.plot, self.sfhs, self.legend = OneToOne(colors), HistoryPlots(colors, spectrum=False), HistoryLegend()
         self._brush = BrushLink(self.plot.box, self.host.session, self.host.attempt)
@@ -113,8 +107,9 @@ class ComparisonTool(Tool):
             "Table of the bin…", "The selected bin's SFHs as ECSV or FITS", self._ask_bin
         )
         fields = [self.kind, self.figure_button, self.table_button, self.bin_button]
-        self.dock = ToolDock(self.host.viewer, [self.plot, self.sfhs], self.legend, fields, _EMPTY)
-        self.dock.seen.connect(self._show_bin)
+        dock = ToolDock(self.host.viewer, [self.plot, self.sfhs], self.legend, fields, _EMPTY)
+        dock.seen.connect(self._show_bin)
+        return dock
 
     # -- acts --------------------------------------------------------------------------------------------------
 
@@ -189,7 +184,7 @@ class ComparisonTool(Tool):
         shown = [n for n, key in maps.MEAN_MAPS.items() if key in comparison.means]
         with self.form.mean.changed.blocked():
             self.form.mean.choices = [(maps.MAPS[n].title, n) for n in shown]
-        self._open_dock()
+        self.open_dock()
         self._refresh()
         matched = int((comparison.share >= comparing.MIN_SHARE).sum())
         notes = "".join(f" Note: {note}." for note in comparison.other.notes)
@@ -358,8 +353,7 @@ class ComparisonTool(Tool):
     def release(self) -> None:
         """Listen no longer."""
         self.host.stack.display.changed.disconnect(self._shown_changed, missing_ok=True)
-        if self.dock is not None:
-            self.dock.release()
+        super().release()
 
     def _kind_changed(self, kind: str) -> None:
         self.sfhs.set_kind(kind)

@@ -15,7 +15,7 @@ from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_bo
 from napari_sfh._qt.jobs import line_tasks, tool_tasks
 from napari_sfh._qt.plots.gas_plots import GasPlots
 from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button
-from napari_sfh._qt.tools.base import Host, Tool
+from napari_sfh._qt.tools.base import DockTool, Host
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.gas.gas_and_stars import derive_gas_diagrams
 from napari_sfh.analysis.gas.line_maps import MIN_LINE_SNR, LineFluxes, describe_line_map, list_line_maps
@@ -25,7 +25,6 @@ from napari_sfh.types import Result
 NO_LINES = "none"
 #: Where lines come from that were measured in the spectra, in a workspace.
 SPECTRA = "spectra"
-_DOCK = "Gas and young stars"
 _EMPTY = "Press Gas and young stars under Emission lines."
 
 
@@ -59,11 +58,12 @@ class LineForm:
         self.container = make_form([*rows, self.plot, self.table])
 
 
-class LineTool(Tool):
+class LineTool(DockTool):
     """Emission lines beside the stars."""
 
     name = "lines"
     title = "Emission lines"
+    dock_title = "Gas and young stars"
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
@@ -72,7 +72,6 @@ class LineTool(Tool):
         self.lines: LineFluxes | None = None
         self._result: Result | None = None
         self.source: Path | None = None
-        self.dock: ToolDock | None = None
         self.form.from_maps.changed.connect(self._load_maps)
         self.form.from_spectra.changed.connect(self._load_spectra)
         self.form.show.changed.connect(self._show_changed)
@@ -119,13 +118,14 @@ class LineTool(Tool):
             No lines are loaded, or one of the four of O3N2 is missing.
         """
         drawn = derive_gas_diagrams(self.need_result(), self._need_lines(), self.form.composite.value)
-        dock = self.dock = self.dock or self._make_dock()
+        dock = self.prepare_dock()
         self.plots.draw(drawn)
         self.plots.mark(self.host.session.shown)
         dock.fill(True)
-        self.host.show_dock(_DOCK, dock)
+        self.open_dock()
 
-    def _make_dock(self) -> ToolDock:
+    def make_dock(self) -> ToolDock:
+        """Diagrams of gas and young stars."""
         self.plots = GasPlots(get_palette(self.host.viewer.theme))
         self.plots.link(self.host.session, self.host.attempt)
         self.figure_button = make_save_button("Figure…", "The plot as PNG, PDF or SVG", self._ask_figure)
@@ -208,8 +208,7 @@ class LineTool(Tool):
     def release(self) -> None:
         """Listen no longer; the layers stay."""
         self.host.stack.display.changed.disconnect(self._shown_changed, missing_ok=True)
-        if self.dock is not None:
-            self.dock.release()
+        super().release()
 
     # -- within ------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, 
 from napari_sfh._qt.plots.brush import BrushLink
 from napari_sfh._qt.plots.gradient_plot import GradientPlot
 from napari_sfh._qt.plots.side_plots import SideText, ToolDock, make_save_button
-from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis import gradients, tables
 from napari_sfh.analysis.disc import MAX_INCLINATION, Disc, guess_disc
@@ -32,7 +32,6 @@ from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
 
 LAYER = "SFH disc"
-_DOCK = "Gradient"
 _EMPTY = "Unfold Gradient in the dock, look at the ellipse on the map, and press Fit."
 
 
@@ -171,11 +170,12 @@ def _format_cells(made: Gradient) -> tuple[str, str]:
     return title, slopes.replace("/Re", "/Rₑ").replace(" (", "<br>").rstrip(")").replace(" ", "&nbsp;")
 
 
-class GradientTool(Tool):
+class GradientTool(DockTool):
     """Radial gradients of the shown result."""
 
     name = "gradient"
     title = "Gradient"
+    dock_title = "Gradient"
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
@@ -184,7 +184,6 @@ class GradientTool(Tool):
         self.found: dict[str, Gradient] = {}
         self._layer: Any = None
         self._syncing = False
-        self._dock: ToolDock | None = None
         self._reading = QTimer(self.widget)
         self._reading.setSingleShot(True)
         self._reading.timeout.connect(self._read_ellipse)
@@ -271,13 +270,13 @@ class GradientTool(Tool):
             self.form.ellipse.value = False
             with self.form.centre.changed.blocked():
                 self.form.centre.value = ""
-        if self._dock is not None:
-            self._dock.fill(False)
+        if self.dock is not None:
+            self.dock.fill(False)
         self._place()
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """Mark the selected bin among the points."""
-        if self._dock is not None and self.found:
+        if self.dock is not None and self.found:
             self.plot.mark(self.found[self.quantity.value], bins[0] if bins else 0)
 
     def on_unfold(self) -> None:
@@ -289,8 +288,8 @@ class GradientTool(Tool):
         """One piece of work at a time."""
         for button in (self.form.guess, self.form.fit):
             button.enabled = not busy
-        if self._dock is not None:
-            self._dock.enable(not busy and bool(self.found))
+        if self.dock is not None:
+            self.dock.enable(not busy and bool(self.found))
 
     def _guessed(self, disc: Disc) -> None:
         self.set_disc(disc)
@@ -303,25 +302,17 @@ class GradientTool(Tool):
 
     def _fitted(self, found: dict[str, Gradient]) -> None:
         self.found = found
-        self._make_dock()
+        self.prepare_dock().fill(True)
         with self.quantity.changed.blocked():
             self.quantity.choices = [(GRADIENT_QUANTITIES[name][1], name) for name in found]
-        if self._dock is not None:
-            self._dock.fill(True)
-            self.host.show_dock(_DOCK, self._dock)
+        self.open_dock()
         self._show()
         self.host.show_message(found[self.quantity.value].text().replace("/Re", "/Rₑ") + ".")
 
-    @property
-    def dock(self) -> ToolDock | None:
-        """The dock with the plot, once something was fitted."""
-        return self._dock
-
     # -- dock --------------------------------------------------------------------------------------------------
 
-    def _make_dock(self) -> None:
-        if self._dock is not None:
-            return
+    def make_dock(self) -> ToolDock:
+        """A quantity against the radius, and the slopes of all."""
         choices = [(title, name) for name, (_, title, _) in GRADIENT_QUANTITIES.items()]
         self.quantity = ComboBox(label="Quantity", choices=choices, tooltip="What is plotted")
         self.quantity.changed.connect(self._show)
@@ -330,7 +321,7 @@ class GradientTool(Tool):
         self.plot, self.words = GradientPlot(get_palette(self.host.viewer.theme)), SideText()
         self._brush = BrushLink(self.plot.box, self.host.session, self.host.attempt)
         fields = [self.quantity, self.figure_button, self.table_button]
-        self._dock = ToolDock(self.host.viewer, [self.plot], self.words, fields, _EMPTY)
+        return ToolDock(self.host.viewer, [self.plot], self.words, fields, _EMPTY)
 
     def _show(self, _: object = None) -> None:
         if not self.found:
@@ -425,7 +416,7 @@ class GradientTool(Tool):
 
     def state(self) -> dict[str, Any]:
         """The form; whether it was fitted, and what is plotted."""
-        quantity = "AGE_LW" if self._dock is None else self.quantity.value
+        quantity = "AGE_LW" if self.dock is None else self.quantity.value
         return {**read_form(self.form), "fitted": bool(self.found), "quantity": quantity}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -437,7 +428,7 @@ class GradientTool(Tool):
 
     def _plot_again(self, state: dict[str, Any]) -> None:
         """The quantity that was plotted."""
-        if self._dock is not None and state.get("quantity") in self.quantity.choices:
+        if self.dock is not None and state.get("quantity") in self.quantity.choices:
             self.quantity.value = state["quantity"]
 
     def release(self) -> None:
@@ -448,5 +439,4 @@ class GradientTool(Tool):
         self._layer = None
         self._reading.stop()
         self.found = {}
-        if self._dock is not None:
-            self._dock.release()
+        super().release()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from magicgui.widgets import CheckBox, PushButton
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
 from numpy.typing import NDArray
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QImage, QPixmap
@@ -22,14 +22,42 @@ from napari_sfh._qt.plots.side_plots import make_save_button
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis import posteriors, tables
+from napari_sfh.analysis.credibility.reweighting import NormalPrior
 from napari_sfh.analysis.objects.estimate_table import EstimateTable
 from napari_sfh.analysis.posteriors import DEFAULT_QUANTITIES, POSTERIOR_QUANTITIES, PosteriorDraws
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
+from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Progress, Result
 
 #: Side in pixels of the drawn picture; the window scales it.
 PIXELS = 1400
+
+
+@dataclass(frozen=True)
+class PosteriorRequest:
+    """What is drawn: quantities, by likelihood or by the network, under the weights' prior or another."""
+
+    names: tuple[str, ...]
+    by_likelihood: bool = False
+    prior: Mapping[str, NormalPrior] = field(default_factory=dict)
+
+    def draw(
+        self, result: Result, bin_id: int, progress: ReportProgress | None, cancel: threading.Event | None
+    ) -> PosteriorDraws:
+        """The draws of a bin (1..N)."""
+        wanted = tuple(dict.fromkeys((*self.names, *self.prior)))
+        if self.by_likelihood:
+            from napari_sfh.analysis.refinement.result_bins import draw_refined_posterior
+
+            drawn = draw_refined_posterior(result, bin_id, wanted, progress=progress, cancel=cancel)
+        else:
+            drawn = posteriors.draw_bin_posterior(result, bin_id, wanted, progress=progress, cancel=cancel)
+        if not self.prior:
+            return drawn
+        made = posteriors.reweight_draws(result, drawn, self.prior)
+        return posteriors.resample_posterior(made, drawn, self.names)
 
 
 @dataclass(frozen=True)
@@ -45,12 +73,12 @@ def draw_corner_picture(
     cancel: threading.Event,
     result: Result,
     bin_id: int,
-    names: Sequence[str],
+    request: PosteriorRequest,
     color: str,
     faint: str,
 ) -> CornerPicture:
     """Draw a posterior and its corner plot, as work for the thread."""
-    draws = posteriors.draw_bin_posterior(result, bin_id, names, progress=progress, cancel=cancel)
+    draws = request.draw(result, bin_id, progress, cancel)
     return paint_corner(progress, cancel, result, draws, color, faint)
 
 
@@ -143,10 +171,37 @@ class PosteriorForm:
         self.known: tuple[str, ...] = tuple(self.boxes)
         rows = list(self.boxes.values())
         pairs = self.pairs = [make_form_row(rows[k : k + 2]) for k in range(0, len(rows), 2)]
+        self.likelihood = CheckBox(
+            text="By likelihood",
+            tooltip="Sample the forward model itself from the network's draws: stars off the gas lines, the flux\n"
+            "calibration and the size of the errors free. One to a few minutes a bin; napari-sfh refine does many",
+        )
+        choices = [("as trained", ""), *((QUANTITIES[k].title, k) for k in MEAN_NAMES)]
+        self.prior = ComboBox(
+            label="Prior", choices=choices, tooltip="Weigh the draws to a normal prior on one of the four means"
+        )
+        self.mean = FloatSpinBox(value=9.5, min=-3, max=11, step=0.1, tooltip="Mean of that prior (log yr or dex)")
+        self.sigma = FloatSpinBox(value=0.3, min=0.02, max=3, step=0.05, tooltip="Its standard deviation")
+        self.normal = make_form_row([self.mean, self.sigma])
+        self.prior.changed.connect(self._choose_prior)
+        self._choose_prior(self.prior.value)
         self.draw = PushButton(
             text="Corner plot of the bin", tooltip="The joint posterior of the selected bin, drawn anew (Alt+J)"
         )
-        self.container = make_form([*pairs, self.draw])
+        self.container = make_form([*pairs, self.likelihood, self.prior, self.normal, self.draw])
+
+    def _choose_prior(self, name: str) -> None:
+        """Mean and width are asked for where there is another prior."""
+        self.normal.visible = bool(name)
+        if name:
+            self.mean.value = 9.5 if name.startswith("lg_age") else -0.3
+
+    @property
+    def request(self) -> PosteriorRequest:
+        """What the form asks for."""
+        name = self.prior.value
+        prior = {name: NormalPrior(self.mean.value, self.sigma.value)} if name else {}
+        return PosteriorRequest(self.names, self.likelihood.value, prior)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -160,6 +215,10 @@ class PosteriorForm:
             for name in list(self.boxes)[k : k + 2]:
                 self.boxes[name].visible = name in names
             pair.visible = any(name in names for name in list(self.boxes)[k : k + 2])
+        histories = set(MEAN_NAMES) <= set(names)
+        self.likelihood.visible = self.prior.visible = histories
+        if not histories:
+            self.likelihood.value, self.prior.value = False, ""
         if not set(DEFAULT_QUANTITIES[:2]) <= set(names):
             for name in names:
                 self.boxes[name].value = True
@@ -209,7 +268,7 @@ class PosteriorTool(Tool):
         """
         result = self.need_result()
         colors = get_palette(self.host.viewer.theme)
-        work = partial(draw_corner_picture, result=result, bin_id=bin_id, names=self.form.names)
+        work = partial(draw_corner_picture, result=result, bin_id=bin_id, request=self.form.request)
         self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn)
 
     def draw_row(self, table: EstimateTable, row: int) -> None:
@@ -287,7 +346,8 @@ class PosteriorTool(Tool):
         self._picture.show_array(made.picture)
         window.show()
         window.raise_()
-        self.host.show_message(f"Posterior of {made.draws.name}: {len(made.draws.array())} draws.")
+        note = f" ({made.draws.note})" if made.draws.note else ""
+        self.host.show_message(f"Posterior of {made.draws.name}: {len(made.draws.array())} draws{note}.")
 
     def _make_window(self) -> QDialog:
         window = QDialog(self.widget.window())

@@ -18,7 +18,7 @@ from napari_sfh._qt.plots.side_plots import (
     make_save_button,
     make_sfh_kind_choice,
 )
-from napari_sfh._qt.tools.base import Host, KeyAct, Tool
+from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.comparison import history_comparison, ppxf_json
@@ -28,7 +28,6 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.comparison import draw_history_page
 from napari_sfh.types import Result
 
-_DOCK = "pPXF and network"
 _EMPTY = "Select a bin on the map and press Fit this bin with pPXF."
 
 
@@ -55,11 +54,12 @@ class PpxfForm:
         )
 
 
-class PpxfTool(Tool):
+class PpxfTool(DockTool):
     """pPXF beside the network, bin by bin; fits are kept while the result is shown."""
 
     name = "ppxf"
     title = "pPXF"
+    dock_title = "pPXF and network"
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
@@ -69,22 +69,17 @@ class PpxfTool(Tool):
         self.fits: dict[int, PpxfFit] = {}
         self.shown = 0
         self.form.fit.changed.connect(self._fit)
-        self.dock: ToolDock | None = None
 
-    def _open_dock(self) -> None:
-        """Show the plots; they are made when they are needed first."""
-        if self.dock is None:
-            self._make_dock()
-        self.host.show_dock(_DOCK, self.dock)
-
-    def _make_dock(self) -> None:
+    def make_dock(self) -> ToolDock:
+        """SFHs of a bin, its spectrum and residuals."""
         self.plots, self.legend = HistoryPlots(get_palette(self.host.viewer.theme), spectrum=True), HistoryLegend()
         self.kind = make_sfh_kind_choice(self._kind_changed)
         self.figure_button = make_save_button("Figure…", "SFHs, spectrum, numbers as PNG, PDF or SVG", self._ask_figure)
         self.table_button = make_save_button("Table…", "Both SFHs as ECSV or FITS", self._ask_table)
         fields = [self.kind, self.figure_button, self.table_button]
-        self.dock = ToolDock(self.host.viewer, [self.plots], self.legend, fields, _EMPTY)
-        self.dock.seen.connect(self._show_selected)
+        dock = ToolDock(self.host.viewer, [self.plots], self.legend, fields, _EMPTY)
+        dock.seen.connect(self._show_selected)
+        return dock
 
     # -- acts --------------------------------------------------------------------------------------------------
 
@@ -142,8 +137,7 @@ class PpxfTool(Tool):
         if result is not self.host.session.result:
             return
         self.fits[fit.bin_id] = fit
-        steps = [] if self.dock is not None else [self._make_dock]
-        self.host.in_turns([*steps, self._open_dock, partial(self._show, fit.bin_id)])
+        self.host.in_turns([self.prepare_dock, self.open_dock, partial(self._show, fit.bin_id)])
         gas = f", gas at {fit.gas_v_kms:+.0f} km/s".replace("-", "−") if self.form.gas.value else ""
         self.host.show_message(
             f"pPXF on bin {fit.bin_id}: χ² {fit.chi2:.2f}, A_V {fit.a_v:.2f} mag{gas}, {fit.seconds:.1f} s."
@@ -212,7 +206,7 @@ class PpxfTool(Tool):
             return
         problems = self._unpack(state.get("fits", []), result)
         if self.fits:
-            self._open_dock()
+            self.open_dock()
             if state.get("kind") in self.kind.choices:
                 self.kind.value = state["kind"]
             self._show(state["bin"] if state.get("bin") in self.fits else next(iter(self.fits)))
@@ -231,11 +225,6 @@ class PpxfTool(Tool):
             else:
                 self.fits[fit.bin_id] = fit
         return problems
-
-    def release(self) -> None:
-        """Listen no longer."""
-        if self.dock is not None:
-            self.dock.release()
 
     def _kind_changed(self, kind: str) -> None:
         self.plots.set_kind(kind)

@@ -1,8 +1,9 @@
-"""Messages in the words of the window: settings by the labels of their controls, not by options."""
+"""Messages in the words of the window: settings by the labels of their controls; text of files as text, not as HTML."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 
 from napari_sfh.config import SETTINGS, name_settings
 
@@ -13,3 +14,18 @@ SETTING_LABELS: Mapping[str, str] = {name: f"“{setting.label}”" for name, se
 def name_form_labels(sentence: str) -> str:
     """A message with its settings named as the forms name them."""
     return name_settings(sentence, SETTING_LABELS)
+
+
+def escape_tip(text: str) -> str:
+    """A tooltip that shows text of a file as it stands: Qt would take it for HTML where it looks like that.
+
+    Parameters
+    ----------
+    text : str
+        A message, a path, the description of a column.
+
+    Returns
+    -------
+    str
+    """
+    return f"<span>{escape(text)}</span>" if "<" in text else text

@@ -34,6 +34,17 @@ def combine_spectra(spectra: F32, statistic: Statistic) -> F64:
     """One spectrum (n,) of those of an aperture (n, k); NaN where fewer than half of the spaxels are good.
 
     A sum stands for all k spaxels: missing ones count as the mean of the others.
+
+    Parameters
+    ----------
+    spectra : array (n, k)
+        n channels of k spaxels; NaN where unusable.
+    statistic : Statistic
+
+    Returns
+    -------
+    array (n,)
+        In the unit of ``spectra``.
     """
     good = np.isfinite(spectra)
     count = good.sum(axis=1)
@@ -194,7 +205,20 @@ def find_disc_spaxels(shape: tuple[int, int], centre_yx: tuple[float, float], ra
 
 
 def find_polygon_spaxels(shape: tuple[int, int], corners_yx: F64) -> I64:
-    """Spaxels of an image (ny, nx) whose centres a polygon (n, 2) encloses, counted along the rows."""
+    """Spaxels of an image whose centres a polygon encloses.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        (ny, nx) of the image.
+    corners_yx : array (n, 2)
+        Pixels from 0, y before x.
+
+    Returns
+    -------
+    int array (k,)
+        Counted along the rows.
+    """
     from matplotlib.path import Path as Polygon
 
     ny, nx = shape

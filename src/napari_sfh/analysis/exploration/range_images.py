@@ -38,7 +38,19 @@ class RangeImage:
 
 
 def find_range_channels(wave_aa: F64, range_aa: Range) -> slice:
-    """Channels whose centres lie in a range; the nearest one at least."""
+    """Channels whose centres lie in a range; the nearest one at least.
+
+    Parameters
+    ----------
+    wave_aa : array (n,)
+        Angstrom, rising.
+    range_aa : (float, float)
+        Angstrom, in either order.
+
+    Returns
+    -------
+    slice
+    """
     low, high = sorted(range_aa)
     first, last = int(np.searchsorted(wave_aa, low, "left")), int(np.searchsorted(wave_aa, high, "right"))
     if last <= first:

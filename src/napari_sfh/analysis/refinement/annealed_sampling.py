@@ -123,6 +123,16 @@ def _evaluate_with_gradient(log_density: LogDensity, points: torch.Tensor) -> tu
 def compare_chains(values: NDArray[np.floating]) -> float:
     """Ratio of total to within-chain scatter (Gelman & Rubin 1992, Statistical Science 7, 457) of values (m, C).
 
+    Parameters
+    ----------
+    values : array (m, C)
+        m moves of C chains.
+
+    Returns
+    -------
+    float
+        1 for chains that have met.
+
     Examples
     --------
     >>> apart = np.random.default_rng(1).normal(size=(50, 2)) + [0.0, 5.0]

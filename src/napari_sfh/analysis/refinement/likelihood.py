@@ -146,7 +146,18 @@ def make_likelihood(data: Observation, row: int, order: int = 12, calibration: f
 
 
 def measure_correlation_length(residual: np.ndarray) -> float:
-    """Pixels that count as one: 1 + 2 sum of the autocorrelation, up to the first lag at which it is small."""
+    """Pixels that count as one: 1 + 2 sum of the autocorrelation, up to the first lag at which it is small.
+
+    Parameters
+    ----------
+    residual : array (n,)
+        Of neighbouring pixels.
+
+    Returns
+    -------
+    float
+        At least 1.
+    """
     away = residual - residual.mean()
     variance = float((away**2).mean())
     total = 1.0

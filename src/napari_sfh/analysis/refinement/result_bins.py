@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
+from napari_sfh.analysis.posteriors import DEFAULT_QUANTITIES, PosteriorDraws, collect_draws
 from napari_sfh.analysis.refinement.refining import RefinedPosterior, RefinementSettings, refine_posterior
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
@@ -61,8 +62,53 @@ def refine_result_bins(
         yield RefinedBin(bin_id, refine_posterior(result.data, bin_id - 1, bundle, settings, progress, cancel))
 
 
+def draw_refined_posterior(
+    result: Result,
+    bin_id: int,
+    names: Sequence[str] = DEFAULT_QUANTITIES,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> PosteriorDraws:
+    """Draws by likelihood of chosen quantities of a bin (1..N), as `posteriors.draw_bin_posterior` makes the network's.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1 to N.
+    names : sequence of str
+        Quantities.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    PosteriorDraws
+
+    Raises
+    ------
+    SfhInputError
+        As `refine_result_bins`.
+    """
+    (one,) = refine_result_bins(result, [bin_id], None, progress, cancel)
+    check = one.posterior.check
+    words = "the model contradicts the data" if check.contradicts else "the model could have made the data"
+    met = "" if one.posterior.has_converged else ", the chains have not met"
+    return PosteriorDraws(bin_id, collect_draws(one.posterior.draws, names), note=f"by likelihood: {words}{met}")
+
+
 def build_refinement_table(result: Result, refined: Sequence[RefinedBin]) -> Table:
-    """One row a bin: median, 16 and 84 % of each quantity, by network and by likelihood (``_FIT``), and the check."""
+    """One row a bin: median, 16 and 84 % of each quantity, by network and by likelihood (``_FIT``), and the check.
+
+    Parameters
+    ----------
+    result : Result
+    refined : sequence of RefinedBin
+
+    Returns
+    -------
+    Table
+    """
     return Table([_make_row(result, one) for one in refined])
 
 
@@ -79,7 +125,17 @@ def _make_row(result: Result, one: RefinedBin) -> dict[str, float]:
 
 
 def describe_refinement(result: Result, one: RefinedBin) -> str:
-    """What changed, in one line."""
+    """What changed, in one line.
+
+    Parameters
+    ----------
+    result : Result
+    one : RefinedBin
+
+    Returns
+    -------
+    str
+    """
     parts = []
     for name in REFINED_QUANTITIES[:4]:
         before, after = result.prediction.quantiles[name][one.bin_id - 1], one.posterior.quantiles[name]

@@ -170,7 +170,8 @@ def _pixel_matrix(cards: HeaderCards, axes: CelestialAxes) -> F64:
         keys = [f"CD{i}_{j}" for i in axes for j in axes] if kind == "CD" else [f"CDELT{i}" for i in axes]
         shown = ", ".join(f"{k} = {cards.raw(k)!r}" for k in keys if cards.has(k))
         raise SfhInputError(
-            f"{cards.path}: {shown} in HDU {cards.hdu} give pixels without area; correct them, in degrees per pixel"
+            f"{cards.path}: {shown or f'no {kind} card'} in HDU {cards.hdu} give pixels without area; correct them, in "
+            "degrees per pixel"
         )
     return matrix
 

@@ -24,6 +24,13 @@ _OTHER_CONTAINERS = {
     b"\x28\xb5\x2f\xfd": ("compressed by zstd", "unpack it with unzstd"),
     b"7z\xbc\xaf": ("a 7-zip archive", "unpack it"),
     b"\x89HDF": ("an HDF5 file", "convert it to FITS"),
+    b"#ASDF": ("an ASDF file", "convert it to FITS"),
+    b"CDF": ("a netCDF file", "convert it to FITS"),
+    b"\x93NUMPY": ("an array of NumPy", "write it as FITS with its header"),
+    b"II*\x00": ("a TIFF picture", "name the FITS file"),
+    b"MM\x00*": ("a TIFF picture", "name the FITS file"),
+    b"\xff\xd8\xff": ("a JPEG picture", "name the FITS file"),
+    b"<?xm": ("an XML file or a VOTable", "name the FITS file"),
     b"\x89PNG": ("a PNG picture", "name the FITS file"),
     b"%PDF": ("a PDF file", "name the FITS file"),
     b"<!DO": ("a web page, saved in place of the file", "download it again"),
@@ -79,6 +86,8 @@ def _check_stream(path: Path) -> None:
     except (OSError, EOFError, zlib.error) as e:
         line = (str(e).strip().splitlines() or [type(e).__name__])[0][:120]
         raise SfhInputError(f"{path}: the gzip stream is damaged ({line}); download it again") from e
+    if head.startswith(b"\x1f\x8b"):
+        raise SfhInputError(f"{path}: is gzipped twice; unpack it once with gunzip")
     if not head.startswith(b"SIMPLE"):
         raise SfhInputError(f"{path}: is gzipped, but what is inside is no FITS file; unpack it and see")
 

@@ -17,6 +17,7 @@ from astropy.io import fits
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.cards import HeaderCards
+from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 
 DATA_NAMES = ("DATA", "FLUX", "SCI", "SCIENCE", "CUBE", "SIGNAL")
 #: Names of error images, best first, and what they hold.
@@ -74,26 +75,39 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
     if min(n, ny, nx) < 1:
         raise SfhInputError(f"{path}: {hdus[data].name or 'PRIMARY'} has an axis of length 0; give a whole cube")
     by_name = {name: i for i, name in reversed(names.items()) if i != data}
-    error = next((name for name in ERROR_KINDS if name in by_name), "")
+    index, error, kind = _find_errors(cubes, names, by_name, data)
     masks = tuple((by_name[name], name) for name in MASK_NAMES if name in by_name)
-    for i, name in (*([(by_name[error], error)] if error else []), *masks):
+    for i, name in (*([] if index is None else [(index, error)]), *masks):
         if fits_access.image_shape(cubes[i]) != (n, ny, nx):
             raise SfhInputError(
                 f"{path}: {name} has the shape {fits_access.image_shape(cubes[i])} but {hdus[data].name or 'DATA'} "
                 f"{(n, ny, nx)}; they must be equal: remove {name}, or give a whole file"
             )
-    index = by_name[error] if error else None
     used = {data, index, *(i for i, _ in masks)}
     unused = tuple(
         hdus[i].name or f"HDU {i}"
         for i, h in cubes.items()
         if i not in used and fits_access.image_shape(h) == (n, ny, nx)
     )
-    kind = ERROR_KINDS.get(error, "")
-    if index is not None:
-        utype = re.sub(r"[^A-Z]", "", str(hdus[index].header.get("UTYPE", "")).upper())
-        kind = _UTYPES.get(utype, kind)
     return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused)
+
+
+def _find_errors(
+    cubes: dict[int, Any], names: dict[int, str], by_name: dict[str, int], data: int
+) -> tuple[int | None, str, str]:
+    """HDU number, name and kind of the errors: by name, else the unknown image whose unit is the flux's squared."""
+    for name, kind in ERROR_KINDS.items():
+        if name in by_name:
+            index = by_name[name]
+            utype = re.sub(r"[^A-Z]", "", HeaderCards(cubes[index].header, Path()).text("UTYPE").upper())
+            return index, name, _UTYPES.get(utype, kind)
+    for i, hdu in cubes.items():
+        unknown = i != data and names[i] not in (*DATA_NAMES, *MASK_NAMES, *_OTHER_NAMES)
+        same = fits_access.image_shape(hdu) == fits_access.image_shape(cubes[data])
+        text = HeaderCards(hdu.header, Path()).text("BUNIT")
+        if unknown and same and text and unit_conversion_factor(text, FLAM**2) is not None:
+            return i, hdu.name or f"HDU {i}", "variance"
+    return None, "", ""
 
 
 def _name_image(hdu: Any) -> str:
@@ -115,6 +129,6 @@ def _name_by_class(hdu: Any) -> str:
 
 
 def _plain_name(name: str) -> str:
-    """An EXTNAME in capitals, without blanks and without words that say nothing."""
-    name = name.strip().upper().replace(" ", "_")
+    """An EXTNAME in capitals, without blanks and without words that say nothing (KMOS: ``IFU.7.DATA``)."""
+    name = re.sub(r"^IFU\.?\d+\.", "", name.strip().upper().replace(" ", "_"))
     return re.sub(r"^(CUBE_|FLUX_)(?=(STAT|VAR|ERR|IVAR|MASK|DQ))|(_CUBE)$", "", name)

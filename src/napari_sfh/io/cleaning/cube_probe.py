@@ -16,8 +16,9 @@ from napari_sfh.io.cleaning.cube_images import CubeImages
 from napari_sfh.io.cleaning.cube_reader import ErrorImage, MaskImage, SlabReader
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, MAX_MASKED, find_fill_values, find_forbidding_bits, mark_masked
 from napari_sfh.io.cleaning.wavelengths import WavelengthAxis
-from napari_sfh.io.fits_access import holds_rounded_floats
+from napari_sfh.io.fits_access import find_rounding, holds_rounded_floats
 from napari_sfh.io.image_reader import ImageReader
+from napari_sfh.types import F64
 
 #: Fluxes are held in this unit, erg/s/cm2/AA, where the file's own would leave the range of single precision.
 _UNIT = 1e-20
@@ -41,6 +42,7 @@ def make_slab_reader(
     names: Sequence[str],
     axis: WavelengthAxis,
     integer: bool,
+    channel_factor: F64 | None = None,
 ) -> tuple[SlabReader, list[str]]:
     """The reader of a cube's blocks, and notes on what it leaves out.
 
@@ -61,6 +63,9 @@ def make_slab_reader(
     integer : bool
         The flux is stored as integers, where a zero may be a number like any other.
 
+    channel_factor : array (n,), optional
+        From blue to red, times ``flux_scale``: for fluxes per frequency.
+
     Raises
     ------
     SfhInputError
@@ -79,13 +84,22 @@ def make_slab_reader(
         zero_is_missing=not integer and _is_zero_missing(path, images.data, sample),
         bad_channels=_find_laser_notch(header, axis),
         falling=axis.falling,
+        channel_factor=None if channel_factor is None else _order_as_stored(channel_factor, axis).astype(np.float32),
     )
     notes = [f"{why}: masked" for _, _, why in reader.bad_channels]
+    rounding = find_rounding(path, images.data)
+    if rounding:
+        notes.append(f"the flux was compressed with loss (ZQUANTIZ {rounding}): its numbers are rounded to steps")
     error, note = _open_errors(path, images, error_factor, unit)
     masks = tuple(_open_mask(path, index, name, header, names) for index, name in images.masks)
     observed = np.isfinite(sample) & (sample != 0)
     masks, more = _check_masks(masks, images.shape, observed, path)
     return replace(reader, variance=error, masks=masks), [*notes, note, *more]
+
+
+def _order_as_stored(values: F64, axis: WavelengthAxis) -> F64:
+    """Numbers (n,) of channels from blue to red, in the file's order."""
+    return values[::-1] if axis.falling else values
 
 
 def _is_zero_missing(path: Path, index: int, sample: NDArray[Any]) -> bool:

@@ -103,6 +103,7 @@ class SlabReader:
     zero_is_missing: bool = False
     bad_channels: tuple[tuple[int, int, str], ...] = ()  # first, last + 1 in the file, why
     falling: bool = False  # the file's channels lie from red to blue
+    channel_factor: F32 | None = None  # (n,) in the file's order, on the flux: from per frequency to per wavelength
     counts: dict[str, Counter[int]] = field(default_factory=dict, compare=False)
 
     def __call__(self, lo: int, hi: int) -> tuple[F32, F32 | None, Bool]:
@@ -132,7 +133,7 @@ class SlabReader:
     @property
     def reads_columns(self) -> bool:
         """Whether single spectra can be read from the file: its flux lies there as it is, and no mask beside it."""
-        return self.flux.is_plain and not self.masks
+        return self.flux.is_plain and not self.masks and not self.falling and self.channel_factor is None
 
     def read_columns(self, first: int, count: int) -> NDArray[np.float32]:
         """Spectra (n_channels, count) as stored, of spaxels counted along the rows."""
@@ -162,6 +163,8 @@ class SlabReader:
         self._read_flux(lo, flux, good)
         if self.variance is not None and variance is not None:
             filled = self.variance.read_variance(lo, variance)
+            if self.channel_factor is not None:
+                variance *= self.channel_factor[lo : lo + len(flux), None, None] ** 2
             # NaN compares false, so two comparisons do for "finite and positive".
             usable = (variance > 0) & (variance < self.limit**2)
             if filled is not None:
@@ -191,6 +194,8 @@ class SlabReader:
             filled = mark_fill_values(stored, self.fills)
             with np.errstate(over="ignore"):
                 flux[...] = stored.astype(np.float64) * self.flux_factor
+        if self.channel_factor is not None:
+            flux *= self.channel_factor[lo : lo + len(flux), None, None]
         np.isfinite(flux, out=good)
         if filled is not None:
             self._take_out(lo, good, filled, f"fill values ({', '.join(f'{v:g}' for v in self.fills)})")

@@ -67,6 +67,7 @@ def unit_conversion_factor(text: object, target: u.UnitBase) -> float | None:
     1e-20
     """
     plain = str(text).strip().strip("'\"").strip("[]").strip()
+    plain = re.sub(r"\bFLAM(\d\d)\b", r"(1e-\1 erg/s/cm2/Angstrom)", plain, flags=re.I)  # KCWI
     power = _POWER_OF_ALL.fullmatch(plain)
     if power is not None and _is_one_bracket(power["inside"]):
         exponent = int(power["power"] or 1)

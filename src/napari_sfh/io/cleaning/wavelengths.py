@@ -280,7 +280,7 @@ def _table_wavelengths(cards: HeaderCards, axis: int, n: int, hdus: fits.HDUList
 
 def _check_range(cards: HeaderCards, axis: int, wave: F64) -> None:
     """Refuse wavelengths that no optical or infrared spectrograph has: a unit or value is wrong."""
-    if wave[-1] < 1000 or wave[0] > 5e5:
+    if wave[-1] < 1000 or wave[0] < 500 or wave[0] > 5e5:
         unit = cards.text(f"CUNIT{axis}") or "absent"
         raise cards.error(
             f"CRVAL{axis}",

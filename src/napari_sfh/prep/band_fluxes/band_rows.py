@@ -51,7 +51,9 @@ def make_band_observation(
         Beyond the instrument's largest one the object is flagged REDSHIFT and nothing of it is used; likewise where it
         is not a number.
     ebv_mw : array (N,) or float
-        Milky Way E(B-V), mag; needs ``pivot_aa`` (B,), Angstrom.
+        Milky Way E(B-V), mag; needs ``pivot_aa``.
+    pivot_aa : array (B,), optional
+        Pivot wavelengths of the bands, Angstrom.
     keep_negative : bool
         Use fluxes that are not positive.
 

@@ -24,7 +24,7 @@ from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.filters import Filter
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.prep.cube_blocks import choose_block_length
-from napari_sfh.prep.mosaics.photometry import match_mosaic_to_cube
+from napari_sfh.prep.mosaics.photometry import MatchedMosaic, match_mosaic_to_cube
 from napari_sfh.prep.mosaics.psf import Psf
 from napari_sfh.types import F32, F64, Bool, Cube, Mosaic, Progress
 
@@ -83,6 +83,7 @@ def compare_mosaic_with_cube(
     cube: Cube,
     band: Filter,
     psf: Psf,
+    matched: MatchedMosaic | None = None,
     progress: ReportProgress | None = None,
     cancel: threading.Event | None = None,
 ) -> Alignment:
@@ -96,6 +97,8 @@ def compare_mosaic_with_cube(
         The mosaic's filter (``TemplateBasis.filters`` of the bundle).
     psf : Psf
         Of the cube.
+    matched : MatchedMosaic, optional
+        The mosaic on all of the cube, where `match_mosaic_to_cube` made it already.
     progress, cancel : optional
         See `jobs.report_progress`.
 
@@ -115,7 +118,7 @@ def compare_mosaic_with_cube(
         )
     synthetic = _synthetic_image(cube, band, progress, cancel)
     report_progress(Progress(f"{band.name}: the mosaic beside the cube", 0, 0), progress, cancel)
-    sky = match_mosaic_to_cube(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
+    sky = matched or match_mosaic_to_cube(mosaic, cube, np.ones(cube.shape[1:], dtype=bool), psf, cancel=cancel)
     raise_if_cancelled(cancel)
     beam = 4.0 * np.pi * (psf.fwhm_at() / FWHM_PER_SIGMA / cube.pixel_arcsec) ** 2
     return _fit_alignment(mosaic, cube, synthetic, sky.flux * np.float32(mosaic.photflam), sky.covered, share, beam)

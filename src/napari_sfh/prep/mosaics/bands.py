@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import numpy as np
+
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.physics import extinction
@@ -69,28 +71,32 @@ def measure_bands(
     BandPhotometry
     """
     found: dict[str, alignment.Alignment] = {}
+    matched: dict[str, photometry.MatchedMosaic] = {}
     notes: list[str] = []
     for band in filters:
         if band.name in mosaics and alignment.compute_filter_share(cube, band) >= alignment.MIN_FILTER_SHARE:
+            mosaic = mosaics[band.name]
             try:
-                compared = alignment.compare_mosaic_with_cube(mosaics[band.name], cube, band, psf, progress, cancel)
+                sky = _match_all_spaxels(mosaic, cube, psf, progress, cancel)
+                compared = alignment.compare_mosaic_with_cube(mosaic, cube, band, psf, sky, progress, cancel)
             except SfhInputError as error:  # a small field, or no overlap: the photometry will say so
                 notes.append(f"{band.name} could not be compared with the cube: {error}")
                 continue
-            found[band.name] = compared
+            found[band.name], matched[band.name] = compared, sky
             notes.append(_alignment_note(band.name, compared, align))
     first = next(iter(found.values()), None)
     flux = {}
     for k, (name, mosaic) in enumerate(mosaics.items()):
         report_progress(Progress("photometry", k, len(mosaics)), progress, cancel)
-        sky = 0.0
+        level = 0.0
         if subtract_sky:
-            sky, note = _measure_band_sky(name, mosaic, cube, progress, cancel)
+            level, note = _measure_band_sky(name, mosaic, cube, progress, cancel)
             notes.append(note)
         near = found.get(name, first) if align else None
         offset = (near.dx_arcsec, near.dy_arcsec) if near else (0.0, 0.0)
+        same = matched.get(name) if level == 0.0 and offset == (0.0, 0.0) else None
         one = run_in_background(
-            partial(photometry.measure_bin_photometry, mosaic, cube, bins, psf, sky, offset, cancel),
+            partial(photometry.measure_bin_photometry, mosaic, cube, bins, psf, level, offset, same, cancel),
             "photometry",
             progress,
             cancel,
@@ -98,6 +104,19 @@ def measure_bands(
         passed = float(extinction.milky_way_transmission(mosaic.photplam_aa, ebv_mw))
         flux[name] = photometry.BandFlux(one.flux_cgs / passed, one.error_cgs / passed)
     return BandPhotometry(flux, tuple(notes))
+
+
+def _match_all_spaxels(
+    mosaic: Mosaic, cube: Cube, psf: Psf, progress: ReportProgress | None, cancel: threading.Event | None
+) -> photometry.MatchedMosaic:
+    """The mosaic on the whole cube: to be compared with it, and for the photometry."""
+    everywhere = np.ones(cube.shape[1:], dtype=bool)
+    return run_in_background(
+        partial(photometry.match_mosaic_to_cube, mosaic, cube, everywhere, psf, cancel=cancel),
+        f"{mosaic.band}: the mosaic on the cube's spaxels",
+        progress,
+        cancel,
+    )
 
 
 def _measure_band_sky(

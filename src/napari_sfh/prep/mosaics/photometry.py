@@ -33,7 +33,8 @@ from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
 
 #: Share of a bin's spaxels that a mosaic must cover for the bin's flux to count.
 MIN_COVERAGE: float = 0.9
-_MIN_KERNEL = 0.5
+#: Share of the matching kernel that must lie on good pixels: beside a gap in a nucleus half of it is 35 % too faint.
+_MIN_KERNEL = 0.9
 _STRIP_PIXELS = 6_000_000  # mosaic pixels worked on at once
 
 
@@ -60,6 +61,7 @@ def measure_bin_photometry(
     psf: Psf,
     background: float = 0.0,
     offset_arcsec: tuple[float, float] = (0.0, 0.0),
+    matched: MatchedMosaic | None = None,
     cancel: threading.Event | None = None,
 ) -> BandFlux:
     """Flux of each bin in one band.
@@ -77,6 +79,8 @@ def measure_bin_photometry(
     offset_arcsec : (float, float)
         By which the mosaic's sources lie beside the cube's along the cube's x and y axes
         (`alignment.compare_mosaic_with_cube`); undone.
+    matched : MatchedMosaic, optional
+        What `match_mosaic_to_cube` made with this background and offset, where that was asked for before.
     cancel : threading.Event, optional
 
     Returns
@@ -90,7 +94,7 @@ def measure_bin_photometry(
     Cancelled
         ``cancel`` was set.
     """
-    sky = match_mosaic_to_cube(mosaic, cube, bins.bin_id > 0, psf, background, offset_arcsec, cancel)
+    sky = matched or match_mosaic_to_cube(mosaic, cube, bins.bin_id > 0, psf, background, offset_arcsec, cancel)
     members, n = bins.bin_id, bins.n_bins
     used = sky.covered & (members > 0)
     if not used.any():
@@ -213,21 +217,31 @@ def find_mosaic_cutout(
 
 def _blur(data: F32, error: F32, kernel: NDArray[np.float32] | None) -> F32:
     """Weighted flux, variance and weight after the blur, float32 (3, ny, nx)."""
-    from scipy.signal import oaconvolve  # slow to import
-
     good = np.isfinite(data) & np.isfinite(error)
     layers = np.stack([np.where(good, data, 0), np.where(good, error, 0) ** 2, good]).astype(np.float32)
     if kernel is None:
         return layers
-    layers[0] = oaconvolve(layers[0], kernel, mode="same")
+    layers[0] = _convolve(layers[0], kernel)
     # The variance of a sum weighted by K is blurred by K^2, not by K.
     unit = float(layers[1].max()) or 1.0
-    layers[1] = unit * oaconvolve(layers[1] / unit, kernel**2, mode="same")
+    layers[1] = unit * _convolve(layers[1] / unit, kernel**2)
     if good.all():
         layers[2] = _edge_weight(layers[2].shape, kernel)
     else:
-        layers[2] = oaconvolve(layers[2], kernel, mode="same")
+        layers[2] = _convolve(layers[2], kernel)
     return layers
+
+
+def _convolve(image: F32, kernel: NDArray[np.float32]) -> F32:
+    """Convolution with an odd kernel, nothing beyond the edges; what wraps around stays in margins that are cut off."""
+    from scipy import fft
+
+    margins = [n // 2 for n in kernel.shape]
+    shape = [fft.next_fast_len(n + margin, real=True) for n, margin in zip(image.shape, margins)]
+    product = fft.rfft2(image, shape)
+    product *= fft.rfft2(kernel, shape)
+    cut = tuple(slice(margin, margin + n) for n, margin in zip(image.shape, margins))
+    return np.asarray(fft.irfft2(product, shape, overwrite_x=True)[cut], dtype=np.float32)
 
 
 def _edge_weight(shape: tuple[int, ...], kernel: NDArray[np.float32]) -> F32:

@@ -1,0 +1,156 @@
+"""Pixels of one channel that stand far out of one bin's spectrum: cosmic rays, flipped bits, hot pixels.
+
+A spike is as narrow as a channel, while a line is as wide as the line-spread function. It sits in one spaxel or two:
+the bin is summed again without them in that channel, so that the spectrum keeps all its channels. Where that does not
+help (a bin of one spaxel, a cube that cannot be read twice) the channel of that bin is masked by
+`prep.bad_channels.mask_bad_channels`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+
+import numpy as np
+
+from napari_sfh.physics.lines import GAS_LINES_AA
+from napari_sfh.prep.spectra import BinMembers, BinSpectra, sum_block
+from napari_sfh.types import F32, F64, I64, BinMap, Bool, Cube
+
+#: Local scatters by which a single pixel must stand out of one bin's spectrum, and over the continuum.
+_SPIKE, _LEAST_SPIKE = 20.0, 0.15
+#: How much steeper than its flanks it must be, and near gas lines; a line with a FWHM of 1.5 channels has 2.5.
+_STEEP, _STEEP_NEAR_LINE = 3.0, 6.0
+#: Distance from a gas line of the galaxy that counts as near, Angstrom.
+_LINE_REACH_AA = 4.0
+#: Bins that are looked at together.
+_ROWS = 300
+#: Channels that are read again at most, and the share of bins beyond which a channel is not one of spikes.
+_MOST_CHANNELS, _MOST_BINS = 300, 0.5
+#: A spaxel carries a spike where it departs by this many times the bin's usual, and by this share of the spike.
+_DEPARTS, _CARRIES = 8.0, 0.05
+
+
+def find_spikes(spectra: BinSpectra, redshift: float) -> Bool:
+    """Pixels (N, n) of one channel that stand far out of one bin's spectrum.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+        N bins of n channels, observed frame.
+    redshift : float
+        Of the galaxy: near its gas lines a spike must be steeper.
+    """
+    n = spectra.flux.shape[1]
+    lines = np.array(GAS_LINES_AA) * (1 + redshift)
+    near_line = np.abs(spectra.wave_aa[:, None] - lines).min(1) < _LINE_REACH_AA
+    steep = np.where(near_line, _STEEP_NEAR_LINE, _STEEP)
+    found = np.zeros(spectra.flux.shape, dtype=bool)
+    for lo in range(0, len(found), _ROWS):
+        rows = slice(lo, lo + _ROWS)
+        flux = np.where(spectra.good[rows], spectra.flux[rows], np.nan).astype(np.float64)
+        nan = np.full((len(flux), 2), np.nan)
+        wide = np.concatenate([nan, flux, nan], axis=1)
+        left2, left, right, right2 = (wide[:, k : k + n] for k in (0, 1, 3, 4))
+        step = np.abs(flux - 0.5 * (left + right))
+        calm = np.maximum.reduce([np.abs(left - left2), np.abs(right - right2), np.abs(right - left)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # bins without any good pixel are expected
+            level = np.abs(np.nanmedian(flux, axis=1, keepdims=True))
+            noise = measure_local_scatter(step)
+        with np.errstate(invalid="ignore"):
+            found[rows] = (step > _SPIKE * noise) & (step > _LEAST_SPIKE * level) & (step > steep * calm)
+    return found & spectra.good
+
+
+def measure_local_scatter(step: F64) -> F64:
+    """Robust scatter of each bin's steps in pieces of 100 channels.
+
+    Parameters
+    ----------
+    step : array (N, n)
+        NaN where unusable.
+
+    Returns
+    -------
+    array (N, n)
+        In the unit of ``step``.
+    """
+    out = np.empty_like(step)
+    for lo in range(0, step.shape[1], 100):
+        part = slice(lo, lo + 100)
+        scale = 1.4826 * np.nanmedian(np.abs(step[:, part]), axis=1, keepdims=True)
+        out[:, part] = np.where(scale > 0, scale, 1e-6)
+    return out
+
+
+def remove_spikes(
+    spectra: BinSpectra, cube: Cube, bins: BinMap, first: int, light: F32 | None, redshift: float
+) -> tuple[BinSpectra, tuple[str, ...]]:
+    """Sum bins again without the spaxels that hold their spikes, in the channels of the spikes.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+        N bins of n channels.
+    cube : Cube
+        From which they were summed.
+    bins : BinMap
+    first : int
+        The cube's channel of the first pixel of ``spectra``.
+    light : array (ny, nx)
+        As given to `prep.spectra.extract_bin_spectra`.
+    redshift : float
+
+    Returns
+    -------
+    spectra : BinSpectra
+    notes : tuple of str
+        How many pixels of spaxels were left out.
+    """
+    spikes = find_spikes(spectra, redshift)
+    spikes &= spikes.mean(0) <= max(_MOST_BINS, 1.5 / len(spikes)) if len(spikes) else False
+    channels = np.flatnonzero(spikes.any(0))
+    if not 0 < channels.size <= _MOST_CHANNELS or cube.is_streamed:
+        return spectra, ()
+    members = BinMembers.of(bins, light)
+    flux, variance, good = spectra.flux.copy(), spectra.variance.copy(), spectra.good.copy()
+    lost = 0
+    for k in map(int, channels):
+        rows = np.flatnonzero(spikes[:, k])
+        block = cube.read(first + k - 1, first + k + 2)
+        carriers = _find_carriers(block[0], block[2], members.row, rows)
+        if carriers.size == 0:
+            continue
+        usable = block[2][1:2].copy()
+        usable.reshape(-1)[carriers] = False
+        part = None if block[1] is None else block[1][1:2]
+        summed = sum_block(members, block[0][1:2], part, usable)
+        mended = np.intersect1d(rows, members.row[carriers])
+        flux[mended, k], good[mended, k] = summed[0][mended, 0], summed[2][mended, 0]
+        if cube.has_variance:
+            variance[mended, k] = summed[1][mended, 0]
+        lost += int(carriers.size)
+    if lost == 0:
+        return spectra, ()
+    mended_spectra = replace(spectra, flux=flux, variance=variance, good=good)
+    return mended_spectra, (
+        f"spikes of one channel (cosmic rays): {lost} pixels of spaxels left out of their bins' sums, "
+        f"in {int(spikes.any(1).sum())} bins",
+    )
+
+
+def _find_carriers(flux: F32, good: Bool, row: np.ndarray, rows: I64) -> I64:
+    """Spaxels (flat) of bins ``rows`` that depart in the middle one of three channels (3, ny, nx)."""
+    planes = np.where(good, flux, np.nan).reshape(3, -1).astype(np.float64)
+    step = np.abs(planes[1] - 0.5 * (planes[0] + planes[2]))
+    found = []
+    for b in rows:
+        spaxels = np.flatnonzero((row == b) & np.isfinite(step))
+        if spaxels.size < 2:
+            continue
+        size = step[spaxels]
+        usual = np.sort(size)[(size.size - 1) // 2]
+        carrier = (size > _DEPARTS * usual) & (size > _CARRIES * size.sum())
+        found.append(spaxels[carrier])
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Steps of the tessellation that the libraries do slowly."""

@@ -1,0 +1,166 @@
+"""The stage that makes what the network sees: spectra, kinematics and photometry of the bins, and notes on them."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_sfh import decisions
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.hst import is_camera_substitute
+from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
+from napari_sfh.physics import extinction
+from napari_sfh.prep import rest_frame, sky_lines, spectra
+from napari_sfh.prep.bad_channels import mask_bad_channels
+from napari_sfh.prep.cross_checks import check_against_templates, check_errors
+from napari_sfh.prep.grids import describe_dropped_spaxels
+from napari_sfh.prep.kinematics import stellar_kinematics
+from napari_sfh.prep.kinematics.fast_kinematics import fit_fast_kinematics
+from napari_sfh.prep.kinematics.log_spectra import make_log_spectra
+from napari_sfh.prep.mosaics import bands
+from napari_sfh.prep.mosaics.bands import BandPhotometry
+from napari_sfh.prep.mosaics.psf import choose_cube_psf
+from napari_sfh.prep.observation import describe_excess, make_observation, mask_gas_lines
+from napari_sfh.prep.spikes import remove_spikes
+from napari_sfh.stages.inputs import BinnedGalaxy, RunInputs
+from napari_sfh.types import (
+    GivenBins,
+    Observation,
+    Progress,
+)
+
+
+@dataclass(frozen=True)
+class PreparedObservation:
+    """What the network sees, and what a person should know of it."""
+
+    data: Observation
+    notes: tuple[str, ...]
+
+
+def prepare_observation(
+    inputs: RunInputs,
+    galaxy: BinnedGalaxy,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
+) -> PreparedObservation:
+    """Spectra, kinematics and photometry of the bins as the network sees them, corrected for the Milky Way.
+
+    Parameters
+    ----------
+    inputs : RunInputs
+    galaxy : BinnedGalaxy
+        From `bin_galaxy`.
+    progress, cancel : optional
+        See `jobs.report_progress`.
+
+    Returns
+    -------
+    PreparedObservation
+        The `Observation` of N bins, and notes for the user.
+
+    Raises
+    ------
+    SfhInputError
+        Kinematics cannot be measured as asked for, or a mosaic does not belong to the cube.
+    """
+    config, redshift, bins = inputs.config, galaxy.redshift, galaxy.bins
+    instrument = inputs.bundle.instrument
+    grid = instrument.grid
+    channels = spectra.find_channel_range(inputs.cube, redshift, grid)
+    summed = spectra.extract_bin_spectra(inputs.cube, bins, channels, galaxy.spaxels.signal, progress, cancel)
+    summed, spike_notes = remove_spikes(summed, inputs.cube, bins, channels.start, galaxy.spaxels.signal, redshift)
+    summed, channel_notes = mask_bad_channels(summed, redshift)
+    checks = check_errors(summed)
+    summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
+    motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
+    given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
+    stars = check_against_templates(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
+    notes = (*checks, *stars, *spike_notes, *channel_notes, *_given_bins_notes(inputs, galaxy), *notes)
+    rest = run_in_background(
+        lambda: rest_frame.shift_to_rest_frame(summed, grid, redshift, motion.v_kms, motion.sigma_kms, cancel=cancel),
+        f"rest frame and {grid.sigma_kms:g} km/s",
+        progress,
+        cancel,
+    )
+    photometry = _measure_photometry(inputs, galaxy, progress, cancel)
+    substitutes = [band for band in photometry.flux if is_camera_substitute(inputs.mosaics[band], instrument)]
+    data = make_observation(
+        rest,
+        photometry.flux,
+        bins,
+        instrument,
+        motion.v_kms,
+        motion.sigma_kms,
+        redshift,
+        ~motion.measured,
+        other_camera=substitutes,
+    )
+    if config.mask_lines:
+        data, notes = mask_gas_lines(data), (*notes, "pixels on gas lines masked")
+    return PreparedObservation(data, (*notes, *describe_excess(rest, instrument), *photometry.notes))
+
+
+def _given_bins_notes(inputs: RunInputs, galaxy: BinnedGalaxy) -> tuple[str, ...]:
+    """Whose bins were taken, what their numbers mean, and how many spaxels were dropped."""
+    given = inputs.given_bins
+    if given is None:
+        return ()
+    taken = given.note if isinstance(given, GivenBins) else ""
+    if inputs.config.binning == "auto":
+        taken = f"bins are those of {given.path.name}, to compare with its maps; --binning vorbin makes new ones"
+    dropped = describe_dropped_spaxels(given, galaxy.bins, galaxy.spaxels.good)
+    return tuple(filter(None, (taken, *dropped)))
+
+
+def _deredden_spectra(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:
+    passed = extinction.milky_way_transmission(summed.wave_aa, ebv).astype(np.float32)
+    return replace(summed, flux=summed.flux / passed, variance=summed.variance / passed**2)
+
+
+def _measure_kinematics(
+    inputs: RunInputs,
+    galaxy: BinnedGalaxy,
+    summed: spectra.BinSpectra,
+    progress: ReportProgress | None,
+    cancel: threading.Event | None,
+) -> stellar_kinematics.StellarKinematics:
+    source, bundle = decisions.choose_kinematics(inputs.config), inputs.bundle
+    if source == "maps":
+        assert inputs.maps is not None  # RunConfig refuses anything else
+        return stellar_kinematics.bin_maps_kinematics(inputs.maps, galaxy.bins, galaxy.redshift, inputs.cube.path.name)
+    if source not in ("fast", "ppxf"):
+        return stellar_kinematics.parse_constant_kinematics(source, galaxy.bins.n_bins)
+    if bundle.basis is None:
+        raise SfhInputError(f"`kinematics` {source}: weights {bundle.name} have no templates; give maps, or V,SIGMA")
+    fit = fit_fast_kinematics if source == "fast" else stellar_kinematics.fit_ppxf_kinematics
+    data = make_log_spectra(summed, galaxy.redshift, bundle.basis, bundle.instrument.grid)
+    return fit(data, progress, cancel)
+
+
+def _measure_photometry(
+    inputs: RunInputs, galaxy: BinnedGalaxy, progress: ReportProgress | None, cancel: threading.Event | None
+) -> BandPhotometry:
+    config, instrument = inputs.config, inputs.bundle.instrument
+    used = decisions.choose_used_bands(inputs.mosaics, galaxy.redshift, instrument.redshift_max)
+    if used.note:
+        report_progress(Progress(used.note, 0, 0), progress, cancel)
+        return BandPhotometry({}, (used.note,))
+    psf = choose_cube_psf(inputs.cube, instrument.grid.norm_window_aa, config.psf_fwhm_arcsec)
+    measured = bands.measure_bands(
+        inputs.mosaics,
+        inputs.cube,
+        galaxy.bins,
+        psf,
+        inputs.bundle.filters,
+        config.ebv_mw or 0.0,
+        config.align,
+        config.subtract_sky,
+        progress,
+        cancel,
+    )
+    if not (psf.assumed and inputs.mosaics):
+        return measured
+    return BandPhotometry(measured.flux, (decisions.describe_assumed_psf(psf), *measured.notes))
