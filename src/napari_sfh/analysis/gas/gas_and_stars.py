@@ -139,6 +139,19 @@ class GasDiagrams(NamedTuple):
 def derive_gas_diagrams(result: Result, lines: LineFluxes, composite: bool = False) -> GasDiagrams:
     """Gas and young stars of every bin, ready to be drawn.
 
+    Parameters
+    ----------
+    result : Result
+    lines : LineFluxes
+        By bin or by spaxel (then summed over the bins).
+    composite : bool
+        As in `line_maps.derive_gas_properties`.
+
+    Returns
+    -------
+    GasDiagrams
+        Arrays (N,).
+
     Raises
     ------
     SfhInputError
@@ -165,7 +178,17 @@ def derive_gas_diagrams(result: Result, lines: LineFluxes, composite: bool = Fal
 
 
 def format_trend(x: F64, y: F64) -> str:
-    """Number of pairs, median difference y - x, and Spearman's rank correlation."""
+    """Number of pairs, median difference y - x, and Spearman's rank correlation.
+
+    Parameters
+    ----------
+    x, y : array (N,)
+        Of the gas and of the stars, in one unit; NaN where unknown.
+
+    Returns
+    -------
+    str
+    """
     from scipy.stats import spearmanr
 
     both = np.isfinite(x) & np.isfinite(y)
