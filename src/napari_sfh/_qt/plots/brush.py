@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QGraphicsPathItem
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import make_bare_plot, pg
 from napari_sfh._qt.session import Session
-from napari_sfh.analysis.objects.estimate_table import mask_points_inside
+from napari_sfh.analysis.outlines import mask_points_inside
 
 #: Pixels around a point within which a click takes it.
 REACH_PX = 10.0
