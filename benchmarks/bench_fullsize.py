@@ -1,13 +1,15 @@
 """A mosaic of 1000 x 1000 spaxels and five mosaics of 10 000 x 10 000 pixels through the whole run.
 
     python benchmarks/bench_fullsize.py [--side 1000] [--mosaic 10000] [--folder DIR] [--keep] [--until STAGE]
+                                        [--docs DIR]
 
 Writes the files (`big_galaxy`; 37 GB at full size, nothing sparse, removed afterwards), reads the cube from start to
 end with nothing done to it, runs `pipeline.run_pipeline` on all of them in a process of its own, and prints for each
 stage: wall
 clock and processor time, bytes asked of the system and bytes that came from the disk, and the highest resident memory.
 "Cold" means that the files' pages were dropped from this system's cache before; a host below a virtual machine may
-still hold them. --whole adds the photometry of the mosaics' whole area, which a cube of 1000 spaxels does not reach.
+still hold them. --docs writes docs/results/field.md, with what a survey of such fields takes. --whole adds the
+photometry of the mosaics' whole area, which a cube of 1000 spaxels does not reach.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from typing import Any
 
 import big_galaxy
 import numpy as np
+from field_page import write_field_page
 from machine import machine
 
 from napari_sfh import pipeline
@@ -137,6 +140,7 @@ def whole_run(folder: Path, until: str | None) -> None:
         meter.lap("(set free)")
         result = read_result(output)
         rows.append(meter.lap("reading the result again"))
+        rows[-1] |= {"bins": n_bins, "result_gb": output.stat().st_size / 1e9}
     print(json.dumps(rows))
 
 
@@ -209,6 +213,7 @@ def main() -> None:
     parser.add_argument("--mosaic", type=int, default=10_000, help="pixels on a side of the mosaics")
     parser.add_argument("--folder", type=Path, help="where the files are, or will be written")
     parser.add_argument("--keep", action="store_true", help="leave the files in --folder for the next time")
+    parser.add_argument("--docs", type=Path, metavar="DIR", help="write the page of the documentation in this folder")
     parser.add_argument("--until", metavar="STAGE", help="stop the run after this stage")
     parser.add_argument("--whole", action="store_true", help="also photometry of the mosaics' whole area")
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
@@ -236,6 +241,9 @@ def main() -> None:
         rows = child("--run", str(folder), *(("--until", options.until) if options.until else ()))
         second = report_plain(folder, "after the run")
         summary(rows, 0.5 * (first + second), size)
+        if options.docs:
+            about = {"machine": machine(), "side": options.side, "mosaic": options.mosaic, "cube_gb": size}
+            write_field_page({**about, "input_gb": needed, "stages": rows}, options.docs)
         if options.whole:
             drop_cache(folder)
             child("--run-whole", str(folder), "--mosaic", str(options.mosaic))

@@ -1,11 +1,11 @@
 """Measure what docs/results/performance.md tells, and write it.
 
-    python benchmarks/performance.py [--output DIR] [--gpu FILE]
-
+    python benchmarks/performance.py [--output DIR] [--gpu FILE] [--page]
 
 Every figure is processor time of this process, the least of some calls: a shared machine adds to the wall clock, not
 to that. What is compared ("before", "after") is called in turn in one run, so that both see the same machine. How a
-step grows with its work is the slope of a line through log(time) against log(size).
+step grows with its work is the slope of a line through log(time) against log(size). ``--page`` measures nothing: it
+writes the page again from the figures of the last time, with those of a GPU where ``--gpu`` gives them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from napari_sfh import demo
 from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.identify import find_galaxy_files
 from napari_sfh.io.muse import read_cube
-from napari_sfh.model import layers, posterior
+from napari_sfh.model import encoding, layers, posterior
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.inference import predict_histories, predict_point_values
@@ -46,9 +46,19 @@ from napari_sfh.prep.kinematics.stellar_kinematics import fit_ppxf_kinematics
 from napari_sfh.prep.mosaics.bands import measure_bands
 from napari_sfh.prep.mosaics.psf import choose_cube_psf
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
+from napari_sfh.prep.tessellate import tessellate_spaxels
+from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestSettings, fit_test_spectrum, make_ppxf_tasks
+from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_grid
+from napari_sfh.training.evaluation.test_set import draw_test_set
 from napari_sfh.training.fitting.training_run import keep_freed_memory
 
 CALLS = 5
+#: What the two ways of running pPXF are.
+PPXF_SETTINGS = (
+    "in both ways pPXF is given the kinematics; the paper's has two ages in each of the 16 bins, regularisation of 1%, "
+    "bands and a polynomial of order 8, the fastest reasonable one age a bin, no regularisation, no bands, the same "
+    "polynomial; the network reads the same eight spectra and their bands"
+)
 
 
 @dataclass(frozen=True)
@@ -199,9 +209,83 @@ def compare_kinematics(galaxy: DemoGalaxy) -> list[Comparison]:
     return [Comparison("stellar kinematics", "pPXF", "fast", four, took["fast"], some.n_bins, notes)]
 
 
+def compare_populations(galaxy: DemoGalaxy) -> list[Comparison]:
+    """Ages and metallicities of the same spectra by pPXF, as the paper ran it and as fast as is reasonable.
+
+    Kinematics are given in both. The fast one has one age in each of the 16 bins, no regularisation, no photometry, no
+    gas templates, and the same multiplicative polynomial.
+    """
+    n = 8
+    tests = draw_test_set("galceran2026", n)
+    assert tests.prepared is not None
+    _, data = next(tests.first(n).observe())
+    settings = {
+        "pPXF as the paper ran it": PpxfTestSettings(gas=False),
+        "pPXF, fastest reasonable setting": PpxfTestSettings(1, regul_error=np.inf, gas=False, bands=False),
+    }
+    tasks = list(make_ppxf_tasks(tests, range(n)))
+
+    def fit(how: PpxfTestSettings, grids: list[PpxfGrid]) -> None:
+        for task in tasks:
+            fit_test_spectrum(task, grids[task.library], tests.prepared.models[task.library].templates, how)
+
+    works: dict[str, Callable[[], object]] = {}
+    for name, how in settings.items():
+        grids = [make_ppxf_grid(model, how.groups_per_bin) for model in tests.prepared.models]
+        works[name] = lambda how=how, grids=grids: fit(how, grids)
+    took = least_seconds(works, 2)
+    ours = least_seconds({"ours": lambda: predict_histories(data, galaxy.bundle, "cpu", 32, 1000)}, 5)["ours"]
+    what, after = f"ages and metallicities of {n} spectra, one core each", "network, 1 000 draws"
+    found = [Comparison(what, name, after, seconds, ours, n) for name, seconds in took.items()]
+    return [*found[:-1], replace(found[-1], notes=PPXF_SETTINGS)]
+
+
+def compare_encoding(galaxy: DemoGalaxy) -> list[Comparison]:
+    """Point inference with torch's own arcsinh, and with the one of vectorised operations."""
+    data = galaxy.some_bins(1024)
+
+    def predict() -> None:
+        predict_point_values(data, galaxy.bundle, "cpu")
+
+    def with_torch() -> None:
+        kept, encoding.compute_arcsinh = encoding.compute_arcsinh, torch.asinh
+        try:
+            predict()
+        finally:
+            encoding.compute_arcsinh = kept
+
+    took = least_seconds({"torch": with_torch, "ours": predict}, 8)
+    return [Comparison("point inference", "torch's arcsinh", "vectorised", took["torch"], took["ours"], 1024)]
+
+
+def compare_binning(galaxy: DemoGalaxy) -> list[Comparison]:
+    """powerbin alone, and with its first bins made by plain numbers."""
+    from powerbin import PowerBin
+
+    y, x = np.mgrid[:120, :120] - 60.0
+    signal = (3000 * np.exp(-np.hypot(x, y) / 30) + 30).ravel()
+    noise, places = 100 * np.sqrt(1 + signal / 1000), np.column_stack([x.ravel(), y.ravel()])
+    faint = signal < 35 * noise
+    some = places[faint], (signal[faint] / noise[faint]) ** 2
+    shape = (120, 120)
+    field = faint.reshape(shape), *(a.astype(np.float32).reshape(shape) for a in (signal, noise))
+
+    def alone() -> None:
+        PowerBin(*some, 35.0**2, pixelsize=1.0, verbose=0)
+
+    def ours() -> None:
+        tessellate_spaxels(*field, 35.0, "powerbin")
+
+    took = least_seconds({"alone": alone, "ours": ours}, 2)
+    what = "binning, a spaxel; the same bins"
+    before, after = "powerbin", "powerbin, first bins by plain numbers"
+    return [Comparison(what, before, after, took["alone"], took["ours"], int(faint.sum()))]
+
+
 def measure_start_up(galaxy: DemoGalaxy) -> list[Single]:
     """Processor seconds of commands in a Python of their own."""
     found = []
+    plain = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     commands = {
         "--help": ["--help"],
         "info FOLDER": ["info", str(galaxy.files.folder), "--quiet"],
@@ -209,9 +293,11 @@ def measure_start_up(galaxy: DemoGalaxy) -> list[Single]:
     }
     for name, arguments in commands.items():
         seconds = []
-        for _ in range(3):
+        for _ in range(4):  # the first may write byte code, as an installation does
             before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            subprocess.run([sys.executable, "-m", "napari_sfh.cli", *arguments], capture_output=True, check=True)
+            subprocess.run(
+                [sys.executable, "-m", "napari_sfh.cli", *arguments], capture_output=True, check=True, env=plain
+            )
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
             seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         found.append(Single(f"napari-sfh {name}", round(min(seconds), 3), "s of processor"))
@@ -290,12 +376,26 @@ def measure_growth(galaxy: DemoGalaxy) -> list[Growth]:
     ]
 
 
+COMPARISONS = (
+    *(compare_training, compare_encoding, compare_posterior, compare_binning),
+    *(compare_kinematics, compare_populations),
+)
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "docs")
     parser.add_argument("--gpu", type=Path, help="figures that benchmarks/gpu.py wrote on a machine with a GPU")
+    parser.add_argument("--page", action="store_true", help="the page alone, from the figures of the last time")
     options = parser.parse_args()
+    gpu = json.loads(options.gpu.read_text(encoding="utf-8")) if options.gpu else None
+    figures, page = options.output / "report" / "performance.json", options.output / "results" / "performance.md"
+    if options.page:
+        found = json.loads(figures.read_text(encoding="utf-8"))
+        found["gpu"] = gpu or found["gpu"]
+        figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        return write_page(found, page)
     torch.set_num_threads(1)
     keep_freed_memory()
     with threadpool_limits(1):
@@ -304,7 +404,7 @@ def main() -> None:
         commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()  # others may commit meanwhile
         galaxy = DemoGalaxy()
         compared: list[Comparison] = []
-        for measure in (compare_training, compare_posterior, compare_kinematics):
+        for measure in COMPARISONS:
             compared += measure(galaxy)
             print(compared[-1], flush=True)
         singles = measure_start_up(galaxy) + measure_inference(galaxy)
@@ -319,11 +419,12 @@ def main() -> None:
         "compared": [asdict(x) for x in compared],
         "singles": [asdict(x) for x in singles],
         "growth": [asdict(x) for x in grown],
-        "gpu": json.loads(options.gpu.read_text(encoding="utf-8")) if options.gpu else None,
+        "gpu": gpu,
     }
-    (options.output / "report").mkdir(parents=True, exist_ok=True)
-    (options.output / "report" / "performance.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    write_page(found, options.output / "results" / "performance.md")
+    for path in (figures, page):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_page(found, page)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ _OTHERS = """
 
 | what | command |
 |---|---|
-| the full-size run (29 GB and five mosaics) | `benchmarks/bench_fullsize.py` |
+| the full-size run (29 GB and five mosaics), [a field and a survey](field.md) | `benchmarks/bench_fullsize.py` |
+| millions of catalogue rows: rows per second, memory, Dask workers | `benchmarks/bench_catalogue.py` |
 | clicks, map switches, first paint | `benchmarks/bench_viewer.py` |
 | synthetic sets on disk, endless source | `benchmarks/bench_simulate.py` |
 | every stage of a run beside what the preflight expects | `benchmarks/bench_estimate.py` |

@@ -26,7 +26,7 @@ extensions = [
     "sphinx_design",
     "generated_pages",
 ]
-exclude_patterns = ["_build", "**/_*.md", "report/*", "tutorials/jupyter_execute"]
+exclude_patterns = ["_build", "**/_*.md", "report/**", "tutorials/jupyter_execute"]
 nitpicky = False
 
 # Markdown

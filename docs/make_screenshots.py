@@ -18,7 +18,8 @@ os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp()) / "settings.yaml")
 os.environ["NAPARI_SFH_CONFIG"] = tempfile.mkdtemp()
 (Path(os.environ["NAPARI_SFH_CONFIG"]) / "tour-seen").touch()
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "qt"))
+for folder in ("qt", "toys"):
+    sys.path.insert(0, str(ROOT / "tests" / folder))
 FOLDER = ROOT / "docs" / "screenshots"
 LARGEST = 300_000
 #: Width and height of the window in most pictures, and that of a small screen.

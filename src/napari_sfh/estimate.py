@@ -1,7 +1,8 @@
 """Estimates for rows of catalogues and for single spectra: a table in, the same table with the weights' answers out.
 
 A catalogue streams: `BLOCK_ROWS` rows are read, estimated and written together, so that any number of rows passes in
-the memory of one block. Which weights take catalogues and which take spectra follows from their instrument.
+the memory of one block (of a few, where workers of a cluster estimate them: `batch.many_rows`). Which weights take
+catalogues and which take spectra follows from their instrument.
 
 Columns that are added, for each quantity that the weights predict (upper case): the posterior median ``NAME``, half of
 the 16-84 % width ``NAME_ERR``, and ``NAME_P16``, ``NAME_P84``; then ``SNR``, ``OOD`` (above 1: unlike the training set)
@@ -12,8 +13,9 @@ and ``FLAG`` (bits of `types.Flag`). A column of the catalogue that has one of t
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from napari_sfh import __version__
 from napari_sfh.analysis.credibility.flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.io.objects.blocks import BLOCK_ROWS, Catalogue, open_catalogue
+from napari_sfh.io.objects.blocks import BLOCK_ROWS, open_catalogue
 from napari_sfh.io.objects.columns import BandColumns, match_band_columns
 from napari_sfh.io.objects.photometry import DEFAULT_RELATIVE_ERROR, read_band_photometry
 from napari_sfh.io.objects.spectra_1d import Medium, SingleSpectrum, read_single_spectra
@@ -34,7 +36,7 @@ from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model import inference
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.prior_summary import load_prior_quantiles
-from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
+from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra
@@ -58,6 +60,7 @@ class EstimateConfig:
     redshift: float | None = None  # of all objects
     redshift_column: str = ""
     ebv_mw: float = 0.0  # Milky Way E(B-V) of all objects, mag
+    calibration_error: float = CATALOGUE_CALIBRATION_ERROR  # of bands, a share of the flux, beyond the stated errors
     sigma_kms: float | None = None  # stellar dispersion of spectra
     medium: Medium = "auto"
     device: str = "auto"
@@ -75,6 +78,8 @@ class EstimateConfig:
             raise SfhInputError(f"--sigma {self.sigma_kms}: must lie in 0-1000 km/s")
         if not 0 <= self.ebv_mw <= 5:
             raise SfhInputError(f"--ebv-mw {self.ebv_mw}: E(B-V) in mag must lie between 0 and 5")
+        if not 0 <= self.calibration_error < 1:
+            raise SfhInputError(f"--calibration-error {self.calibration_error}: a share of the flux, 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -122,14 +127,42 @@ class _Tally:
         return EstimateSummary(path, self.rows, self.estimated, self.out_of_depth, told, self.refused)
 
 
+@dataclass(frozen=True)
+class RowBlock:
+    """Rows of a catalogue, and what is needed to estimate them in this process or another."""
+
+    rows: Table
+    source: Path  # of the catalogue, for messages
+    columns: Mapping[str, BandColumns]
+    config: EstimateConfig
+
+
+@dataclass(frozen=True)
+class EstimatedBlock:
+    """The rows of a `RowBlock` with their estimates."""
+
+    rows: Table
+    flag: NDArray[np.integer]  # (n,) bits of `types.Flag`
+    ood: F32  # (n,) NaN: not estimated
+
+
+#: Estimates of blocks, in the order of the blocks.
+BlockEstimator = Callable[[Iterable[RowBlock]], Iterator[EstimatedBlock]]
+
+
 def estimate_objects(
-    config: EstimateConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+    config: EstimateConfig,
+    estimate_blocks: BlockEstimator | None = None,
+    progress: ReportProgress | None = None,
+    cancel: threading.Event | None = None,
 ) -> EstimateSummary:
     """Estimate all rows of catalogues, or all spectra, into one table.
 
     Parameters
     ----------
     config : EstimateConfig
+    estimate_blocks : callable, optional
+        Where blocks of a catalogue are estimated, such as `batch.many_rows.estimate_on_workers`; default here.
     progress, cancel : optional
         See `jobs.report_progress`. After a cancel nothing is written.
 
@@ -142,14 +175,50 @@ def estimate_objects(
     """
     bundle = load_bundle(config.model)
     if bundle.instrument.spectrum is None:
-        return _estimate_catalogues(config, bundle, progress, cancel)
+        here = partial(map, partial(estimate_row_block, bundle=bundle, cancel=cancel))
+        return _estimate_catalogues(config, bundle, estimate_blocks or here, progress, cancel)
+    if estimate_blocks is not None:
+        raise SfhInputError(f"--scheduler: weights {bundle.name} take single spectra; it is for catalogues")
     if config.columns:
         raise SfhInputError(f"--columns: weights {bundle.name} take single spectra; leave it out")
     return _estimate_spectra(config, bundle, progress, cancel)
 
 
+def estimate_row_block(
+    block: RowBlock, bundle: Bundle | None = None, cancel: threading.Event | None = None
+) -> EstimatedBlock:
+    """Estimate rows of a catalogue.
+
+    Parameters
+    ----------
+    block : RowBlock
+    bundle : Bundle, optional
+        The weights of its configuration, loaded unless given.
+    cancel : Event, optional
+
+    Raises
+    ------
+    SfhInputError
+        A column cannot be read.
+    Cancelled
+        ``cancel`` was set.
+    """
+    config = block.config
+    bundle = bundle or load_bundle(config.model)
+    data = _observe_rows(block, bundle)
+    prediction = inference.predict_histories(
+        data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
+    )
+    table = _join_estimates(block.rows, data, prediction, load_prior_quantiles(bundle))
+    return EstimatedBlock(table, data.flag, prediction.ood)
+
+
 def _estimate_catalogues(
-    config: EstimateConfig, bundle: Bundle, progress: ReportProgress | None, cancel: threading.Event | None
+    config: EstimateConfig,
+    bundle: Bundle,
+    estimate_blocks: BlockEstimator,
+    progress: ReportProgress | None,
+    cancel: threading.Event | None,
 ) -> EstimateSummary:
     catalogues = [open_catalogue(path) for path in config.inputs]
     if len({c.names for c in catalogues}) > 1:
@@ -160,11 +229,16 @@ def _estimate_catalogues(
     tally = _Tally()
     total = sum(c.n_rows or 0 for c in catalogues)
     with CatalogueWriter(config.output, _describe_run(config, bundle, notes)) as out:
-        for catalogue, columns in zip(catalogues, bands):
-            for block in catalogue.read_blocks(config.rows):
-                report_progress(Progress(f"estimating {catalogue.path.name}", tally.rows, total), progress, cancel)
-                data = _observe_rows(block, catalogue, columns, bundle, config)
-                tally.add(data.flag, _append_estimates(out, block, data, bundle, config, cancel))
+        blocks = (
+            RowBlock(rows, catalogue.path, columns, config)
+            for catalogue, columns in zip(catalogues, bands)
+            for rows in catalogue.read_blocks(config.rows)
+        )
+        report_progress(Progress("estimating", 0, total), progress, cancel)
+        for done in estimate_blocks(blocks):
+            out.append(done.rows)
+            tally.add(done.flag, done.ood)
+            report_progress(Progress("estimating", tally.rows, total), progress, cancel)
     report_progress(Progress("estimating", tally.rows, tally.rows), progress)
     return tally.summarise(config.output, notes)
 
@@ -190,22 +264,21 @@ def _describe_assumed_errors(columns: Mapping[str, BandColumns]) -> tuple[str, .
     )
 
 
-def _observe_rows(
-    block: Table, catalogue: Catalogue, columns: Mapping[str, BandColumns], bundle: Bundle, config: EstimateConfig
-) -> Observation:
+def _observe_rows(block: RowBlock, bundle: Bundle) -> Observation:
     instrument = bundle.instrument
     pivot = bundle_pivots_aa(bundle)
-    seen = read_band_photometry(block, columns, instrument.band_names, pivot, str(catalogue.path))
+    seen = read_band_photometry(block.rows, block.columns, instrument.band_names, pivot, str(block.source))
     return make_band_observation(
         instrument,
         seen.flux,
         seen.error,
         seen.mask,
         flag=seen.flag,
-        redshift=_read_redshifts(block, catalogue, config),
-        ebv_mw=config.ebv_mw,
+        redshift=_read_redshifts(block.rows, block.source, block.config),
+        ebv_mw=block.config.ebv_mw,
         pivot_aa=pivot,
         keep_negative=bundle.features.band_scale == "asinh",
+        calibration_error=block.config.calibration_error,
     )
 
 
@@ -224,13 +297,13 @@ def bundle_pivots_aa(bundle: Bundle) -> F64:
     return np.array([f.pivot_aa for f in make_band_filters(bundle.instrument)])
 
 
-def _read_redshifts(block: Table, catalogue: Catalogue, config: EstimateConfig) -> F64 | float:
+def _read_redshifts(rows: Table, source: Path, config: EstimateConfig) -> F64 | float:
     if not config.redshift_column:
         return config.redshift or 0.0
-    if config.redshift_column not in block.colnames:
-        raise SfhInputError(f"--redshift-column {config.redshift_column}: {catalogue.path} has no such column")
+    if config.redshift_column not in rows.colnames:
+        raise SfhInputError(f"--redshift-column {config.redshift_column}: {source} has no such column")
     try:
-        return np.asarray(np.ma.filled(np.ma.asarray(block[config.redshift_column]).astype(float), np.nan))
+        return np.asarray(np.ma.filled(np.ma.asarray(rows[config.redshift_column]).astype(float), np.nan))
     except (TypeError, ValueError) as error:
         raise SfhInputError(f"--redshift-column {config.redshift_column}: holds no numbers ({error})") from error
 
@@ -278,6 +351,7 @@ def _describe_run(config: EstimateConfig, bundle: Bundle, notes: Sequence[str]) 
         "INSTRUME": (bundle.instrument.name, "what the weights were shown"),
         "DRAWS": (config.draws, "posterior draws a row"),
         "EBVMW": (config.ebv_mw, "Milky Way E(B-V), mag"),
+        "CALERR": (config.calibration_error, "calibration error of the bands, share of flux"),
         "ZCOLUMN": (config.redshift_column, "column of the redshift"),
         **{f"NOTE{k}": note for k, note in enumerate(dict.fromkeys(notes), start=1)},
         **({} if config.redshift is None else {"REDSHIFT": (config.redshift, "of all rows")}),
@@ -294,7 +368,7 @@ def draw_row_posterior(
     row : Table
         One row, with the catalogue's own columns.
     meta : mapping
-        What the file says of the run: ``MODEL``, ``MODELSHA``, ``EBVMW``, ``REDSHIFT`` or ``ZCOLUMN``.
+        What the file says of the run: ``MODEL``, ``MODELSHA``, ``EBVMW``, ``CALERR``, ``REDSHIFT`` or ``ZCOLUMN``.
     source : Path
         Of the table, for messages.
     n : int
@@ -330,9 +404,9 @@ def draw_row_posterior(
         redshift=float(meta["REDSHIFT"]) if meta.get("REDSHIFT") else None,
         redshift_column=meta.get("ZCOLUMN", ""),
         ebv_mw=float(meta.get("EBVMW") or 0.0),
+        calibration_error=float(meta.get("CALERR", CATALOGUE_CALIBRATION_ERROR)),
     )
-    catalogue = Catalogue(source, "", tuple(row.colnames), 1, (), lambda _: iter(()))
-    data = _observe_rows(row, catalogue, columns, bundle, config)
+    data = _observe_rows(RowBlock(row, source, columns, config), bundle)
     if not data.phot_mask.any():
         raise SfhInputError(f"{source}: this row has no usable band, hence no posterior; choose another")
     made = inference.draw_posterior_samples(data, bundle, n, calibrated=True)

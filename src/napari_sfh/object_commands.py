@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from napari_sfh.console import print_progress
 from napari_sfh.errors import SfhInputError
 
 if TYPE_CHECKING:
+    from napari_sfh.estimate import BlockEstimator
+
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
 
@@ -26,9 +29,18 @@ def add_object_parsers(commands: Subparsers) -> None:
     estimate.add_argument("--redshift", type=float, metavar="Z", help="of all objects (else the spectrum's own, or 0)")
     estimate.add_argument("--redshift-column", default="", metavar="COLUMN", help="of a catalogue")
     estimate.add_argument("--ebv-mw", type=float, default=0.0, metavar="E", help="Milky Way E(B-V), mag")
+    estimate.add_argument(
+        "--calibration-error",
+        type=float,
+        default=0.015,
+        metavar="SHARE",
+        help="of band fluxes, added to a catalogue's errors in quadrature; 0 where they hold it (default %(default)s)",
+    )
     estimate.add_argument("--sigma", type=float, metavar="KMS", help="stellar velocity dispersion of the spectra")
     estimate.add_argument("--medium", default="auto", choices=["auto", "air", "vacuum"], help="of the wavelengths")
     estimate.add_argument("--output", required=True, type=Path, metavar="OUT.fits|.ecsv|.csv|.vot")
+    estimate.add_argument("--scheduler", metavar="local|ADDRESS", help="a Dask scheduler for the rows of a catalogue")
+    estimate.add_argument("--workers", type=int, metavar="N", help="processes of a local one (default 1)")
     _add_common_arguments(estimate)
     estimate.set_defaults(command=run_estimate_command)
 
@@ -123,13 +135,14 @@ def run_estimate_command(options: argparse.Namespace) -> int:
         redshift=options.redshift,
         redshift_column=options.redshift_column,
         ebv_mw=options.ebv_mw,
+        calibration_error=options.calibration_error,
         sigma_kms=options.sigma,
         medium=options.medium,
         device=options.device,
     )
     check_outputs([config.output], config.inputs)
     with print_progress(options.quiet) as progress:
-        done = estimate_objects(config, progress)
+        done = estimate_objects(config, _choose_block_estimator(options), progress)
     _print_notes(done.notes, options.quiet)
     refused = done.describe_refused(read_bundle_header(config.model).instrument)
     print(
@@ -137,6 +150,15 @@ def run_estimate_command(options: argparse.Namespace) -> int:
         f"{done.n_out_of_depth} unlike the training set, weights {config.model}: {done.path}"
     )
     return 0
+
+
+def _choose_block_estimator(options: argparse.Namespace) -> BlockEstimator | None:
+    """Where blocks of rows are estimated: on Dask workers where they are asked for."""
+    if options.scheduler is None and options.workers is None:
+        return None
+    from napari_sfh.batch.many_rows import estimate_on_workers
+
+    return partial(estimate_on_workers, scheduler=options.scheduler or "local", workers=options.workers)
 
 
 def needs_no_spectrum(model: str) -> bool:

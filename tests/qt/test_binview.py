@@ -39,7 +39,7 @@ def test_half_of_a_single_burst_forms_in_the_middle_of_its_bin(result: Result) -
     grown = np.cumsum(mass[:, ::-1], axis=1)[:, ::-1, None] * np.ones(5)
     quantiles = {**result.prediction.quantiles, "cum_mass": grown}
     burst = replace(result, prediction=replace(result.prediction, mass_frac=mass, quantiles=quantiles))
-    assert BinView.of(burst, 1).formed_by(0.5) == pytest.approx(0.5 * (AGE_EDGES_GYR[10] + AGE_EDGES_GYR[11]))
+    assert BinView.of(burst, 1).formed((0.5,)).value[0] == pytest.approx(0.5 * (AGE_EDGES_GYR[10] + AGE_EDGES_GYR[11]))
 
 
 def test_masked_pixels_are_not_drawn(result: Result) -> None:
@@ -88,7 +88,7 @@ def test_a_bin_without_prediction_has_dashes_not_nan(result: Result) -> None:
     )
     view = BinView.of(replace(result, prediction=nothing), 1)
     assert not any("nan" in n.text for n in view.numbers)
-    assert np.isnan(view.formed_by(0.5))
+    assert np.isnan(view.formed((0.5,)).value[0])
 
 
 def test_flag_words_of_none() -> None:

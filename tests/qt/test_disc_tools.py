@@ -227,7 +227,7 @@ def test_plots_in_every_mode(dock: Any, result: Result) -> None:
     session.select(5)
     view = session.views()[0]
     times = panel.plots.times
-    assert 10 ** times[0.5].value() == pytest.approx(view.formed_by(0.5), rel=1e-6)
+    assert 10 ** times[0.5].value() == pytest.approx(view.formed((0.5,)).value[0], rel=1e-6)
     panel.kind_field.value = "light"
     assert 10 ** times[0.5].value() == pytest.approx(view.formed((0.5,), "light").value[0], rel=1e-6)
     panel.mh_field.value = "distribution"

@@ -127,6 +127,8 @@ def test_cursor_tells_position_and_value(qtbot: Any, dock: Any, result: Result) 
     assert value == f"bin 6: LW age {result.prediction.median('lg_age_lw')[5]:.2f} ± 0.10 log yr"
     dock.show_map("MH_LW")
     assert "bin 6: LW [M/H]" in viewer.canvas.overlays[interaction.OVERLAY].text
+    dock.map.quantity.value = ""
+    assert viewer.canvas.overlays[interaction.OVERLAY].text.endswith("\nbin 6"), "no map, no value"
     viewer.mouse_over_canvas = True
     viewer.mouse_over_canvas = False
     assert not viewer.canvas.overlays[interaction.OVERLAY].visible

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtWidgets import QApplication, QLabel
 from vispy.color import ColorArray
 
 from napari_sfh._qt.canvas.selection_overlay import choose_borders, measure_luminance
@@ -48,6 +49,10 @@ def test_three_compared_bins_have_their_columns_in_sight(qtbot: Any, result: Res
     table.show()
     qtbot.waitExposed(table)
     assert table.horizontalScrollBar().maximum() == 0
+    table.show_numbers([BinView.of(result, 1)])
+    QApplication.processEvents()
+    shown = [label for label in table.findChildren(QLabel) if label.isVisible() and "±" in label.text()]
+    assert min(label.width() for label in shown) > table.width() / 2, "one bin has the room of one"
     assert shorten_number("9.12 ± 0.11 (1.3 Gyr)") == "9.12 ± 0.11"
     assert shorten_number("0.47, within its depth") == "0.47"
     assert shorten_number("113, 45 km/s") == "113, 45 km/s"

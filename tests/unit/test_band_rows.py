@@ -96,3 +96,9 @@ def test_other_grids_units_and_bands_are_refused(tmp_path):
             read_band_images({"A": first, "B": write_image(tmp_path / f"{name}.fits", 1.0, **changes)}, pivots)
     with pytest.raises(SfhInputError, match="X"):
         read_band_images({"X": first}, pivots)
+
+
+def test_errors_that_hold_the_calibration_stay_as_they_are():
+    flux = np.ones((1, N))
+    data = make_band_observation(MUSE_BANDS, flux, 0.02 * flux, np.ones((1, N), bool), calibration_error=0.0)
+    np.testing.assert_allclose(data.phot_error, 0.02, rtol=1e-6)

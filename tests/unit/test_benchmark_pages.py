@@ -81,3 +81,22 @@ def test_gpu_script_measures_nothing_without_a_gpu(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["gpu.py"])
     assert gpu.main() == 2
     assert "no CUDA device" in capsys.readouterr().err
+
+
+def test_field_page_adds_the_stages_and_plans_a_survey(monkeypatch, tmp_path):
+    page = load_benchmark("field_page", monkeypatch)
+    stages = [
+        {"stage": "spectra", "cpu": 8.0, "asked": 3.0, "peak": 0.5},
+        {"stage": "predicting", "cpu": 2.0, "asked": 0.0, "peak": 1.25},
+        {"stage": "reading the result again", "cpu": 0.0, "asked": 1.0, "peak": 0.5, "bins": 100, "result_gb": 0.5},
+    ]
+    found = {"machine": "a machine", "side": 100, "mosaic": 10, "cube_gb": 6.0, "input_gb": 7.0, "stages": stages}
+    page.write_field_page(found, tmp_path)
+    text = (tmp_path / "results" / "field.md").read_text()
+    assert "| everything | 10 s | 4.0 GB | **1.25 GiB** |" in text
+    assert "800 s for\n10^6 spaxels and 20.0 ms for a bin" in text
+    assert "| processor | 2.8 hours of a core; 0.2 hours on 16 cores" in text
+    assert "take 1000 s" in text
+    assert "each cube is read 0.50 times" in text
+    assert "| results | 500 GB |" in text
+    assert "| the network's share | 20%" in text

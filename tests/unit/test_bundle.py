@@ -170,7 +170,7 @@ def test_metadata_must_be_complete_and_the_folder_writable(tmp_path):
     with pytest.raises(SfhInputError, match="metadata lack 'card'"):
         save_bundle(tmp_path / "x.safetensors", model, MUSE_HST, basis.filters, basis, meta)
     (tmp_path / "file").write_text("")
-    with pytest.raises(SfhInputError, match="cannot be written"):
+    with pytest.raises(SfhInputError, match="cannot be made"):
         save_bundle(tmp_path / "file" / "x.safetensors", model, MUSE_HST, basis.filters, basis, make_toy_metadata())
 
 

@@ -1,12 +1,18 @@
 """The command `estimate` with the weights that ship: rows in, the same rows with answers out."""
 
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 from astropy.table import Table
 
+from napari_sfh.batch import cluster
+from napari_sfh.batch.many_rows import estimate_on_workers
 from napari_sfh.cli import main
+from napari_sfh.errors import ComputeError
+from napari_sfh.estimate import EstimateConfig, estimate_objects
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.types import FLAG_MEANING, Flag
@@ -59,6 +65,28 @@ def test_every_row_comes_back_with_answers_and_flags(tmp_path, catalogue, suffix
 
 
 @needs("jpas")
+def test_errors_of_a_catalogue_may_hold_its_calibration(tmp_path, catalogue, capsys):
+    """Total errors with 0 beyond are the same measurement as errors of the counts with 1.5 % beyond."""
+    counts, total = catalogue.copy(), catalogue.copy()
+    for name in (n for n in catalogue.colnames if n.endswith("_err")):
+        counts[name] = np.where(catalogue[name] > 0, 0.03, -1.0)
+        total[name] = np.where(catalogue[name] > 0, np.hypot(0.03, 0.015 * 2.5 / np.log(10)), -1.0)
+    found = []
+    for table, share in ((counts, "0.015"), (total, "0")):
+        table.write(tmp_path / "in.ecsv", overwrite=True)
+        words = ["--calibration-error", share, "--output", str(tmp_path / "out.ecsv"), "--quiet"]
+        assert main(["estimate", str(tmp_path / "in.ecsv"), *words]) == 0
+        found.append(Table.read(tmp_path / "out.ecsv", format="ascii.ecsv"))
+        (tmp_path / "out.ecsv").unlink()
+    for name in ("LG_AGE", "MH_MW", "OOD"):
+        np.testing.assert_allclose(
+            np.asarray(found[0][name], float)[:4], np.asarray(found[1][name], float)[:4], rtol=1e-3
+        )
+    assert main(["estimate", str(tmp_path / "in.ecsv"), "--calibration-error", "1", "--output", "x.fits"]) == 2
+    assert "--calibration-error 1.0" in capsys.readouterr().err
+
+
+@needs("jpas")
 def test_rows_that_are_refused_say_why_and_assumed_errors_are_told(tmp_path, catalogue, capsys):
     names = [name for name in catalogue.colnames if not name.endswith("_err")]
     catalogue[names].write(tmp_path / "in.csv")
@@ -105,3 +133,45 @@ def test_a_spectrum_gives_times_that_fall(tmp_path):
     assert (
         main(["estimate", str(tmp_path / "s.txt"), "--model", "percentiles", "--output", str(tmp_path / "no.csv")]) == 2
     )
+
+
+@needs("jpas")
+def test_workers_give_the_same_table_with_few_blocks_under_way(tmp_path, catalogue, monkeypatch):
+    from distributed import Client
+
+    source = tmp_path / "in.fits"
+    catalogue.write(source)
+    waiting, most = [0], [0]
+
+    @contextmanager
+    def in_this_process(scheduler, workers):
+        with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
+            submit, cancel = client.submit, client.cancel
+
+            def count(change):
+                waiting[0] += change
+                most[0] = max(most[0], waiting[0])
+
+            client.submit = lambda *args, **kw: (count(1), submit(*args, **kw))[1]
+            client.cancel = lambda *args, **kw: (count(-1), cancel(*args, **kw))[1]
+            yield client
+
+    monkeypatch.setattr(cluster, "connect_scheduler", in_this_process)
+    config = EstimateConfig((source,), tmp_path / "here.ecsv", draws=50, rows=1)
+    estimate_objects(config)
+    estimate_objects(replace(config, output=tmp_path / "there.ecsv"), estimate_on_workers)
+    assert (tmp_path / "here.ecsv").read_text() == (tmp_path / "there.ecsv").read_text()
+    assert most[0] <= 2
+
+
+@needs("jpas")
+def test_a_cluster_that_is_not_there_is_told(tmp_path, catalogue, monkeypatch, capsys):
+    def none(scheduler, workers):
+        raise ComputeError(f"--scheduler {scheduler}: no Dask scheduler answers there")
+
+    monkeypatch.setattr(cluster, "connect_scheduler", none)
+    catalogue.write(tmp_path / "in.fits")
+    asked = ["--scheduler", "tcp://nowhere:8786", "--output", str(tmp_path / "out.fits"), "--quiet"]
+    assert main(["estimate", str(tmp_path / "in.fits"), *asked]) == 1
+    assert "no Dask scheduler answers" in capsys.readouterr().err
+    assert not (tmp_path / "out.fits").exists()

@@ -223,6 +223,13 @@ def test_output_that_cannot_be_written(tmp_path):
         report.prepare_output_folder(tmp_path / "file" / "out")
 
 
+def test_weights_of_a_table_ask_for_one(tmp_path, capsys):
+    own = {"name": "table mine.fits", "sha256": "0" * 64, "toml": ""}
+    path = write_toy_bundle(tmp_path / "own.safetensors", prior=own)
+    assert cli.main(["evaluate", "--weights", str(path), "--output", str(tmp_path / "report")]) == 2
+    assert "table mine.fits; give it, or other objects with labels, by --data" in capsys.readouterr().err
+
+
 def test_folder_without_weights(tmp_path, capsys):
     assert cli.main(["evaluate", "--weights", str(tmp_path), "--output", str(tmp_path / "o")]) == 2
     assert "0 .safetensors files" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import torch
 from toy_universe import make_toy_data
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.model.encoding import (
     FeatureSettings,
     compute_arcsinh,
@@ -15,7 +16,7 @@ from napari_sfh.model.encoding import (
     encoded_value_error,
     find_usable_rows,
 )
-from napari_sfh.types import Flag, Observation
+from napari_sfh.types import Flag, Observation, make_empty_observation
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,14 @@ def test_no_bins_is_no_error():
 def test_wrong_shapes_are_named(data, change, words):
     with pytest.raises(SfhInputError, match=words):
         encode_observation(replace(data, **change))
+
+
+def test_a_redshift_is_weighed_as_the_settings_say():
+    data = make_empty_observation(load_instrument("jpas-z"), 2)
+    data = replace(data, redshift=np.array([0.0, 0.25], np.float32))
+    plain, scaled = (encode_observation(data, FeatureSettings(redshift_scale=k)).redshift for k in (1.0, 20.0))
+    np.testing.assert_allclose(scaled.numpy(), 20 * plain.numpy())
+    assert scaled[1, 0] == pytest.approx(20 * np.log10(1.25), rel=1e-5)
 
 
 def test_settings_survive_json_and_refuse_others():

@@ -195,6 +195,25 @@ def test_imports_run_one_way():
     sorter.prepare()  # raises CycleError, which names the circle
 
 
+# --- The page for newcomers ---------------------------------------------------------------------------------------
+
+
+ARCHITECTURE = (ROOT / "docs" / "developers" / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_architecture_names_every_room_of_the_package():
+    rooms = {path.parent.name for path in (ROOT / "src" / "napari_sfh").rglob("__init__.py")} - {"napari_sfh"}
+    assert {room for room in rooms if not re.search(rf"[`/]{room}/", ARCHITECTURE)} == set()
+
+
+def test_the_page_on_architecture_names_files_that_exist():
+    known = [path.as_posix() for path in MODULES.values()]
+    named = re.findall(r"`([a-z_/0-9]+\.py)`", ARCHITECTURE)
+    assert named
+    lost = [file for file in named if not (ROOT / file).exists()]
+    assert [file for file in lost if not any(path.endswith(f"/{file}") for path in known)] == []
+
+
 # --- Docstrings ---------------------------------------------------------------------------------------------------
 
 #: Annotations of arrays and tensors.

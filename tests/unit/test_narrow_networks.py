@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from astropy.table import Table
+from jpas_like import make_jpas_like_filters
 from synthetic_toys import prepare_toy_templates, toy_model, toy_templates
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
-from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.training import cli
 from napari_sfh.training.libraries import templates
@@ -102,14 +102,6 @@ def test_spaxels_of_a_galaxy_resemble_each_other(spaxels):
 def test_ages_spread_as_asked():
     made = narrow_galaxies.make_mock_spaxels(toy_model(), load_prior("tiny"), BANDS, 40, 10, 3, 50.0, age_sigma=0.25)
     assert 0.15 < made.lg_age.std() < 0.35
-
-
-def test_some_galaxies_keep_their_spaxels_and_properties(spaxels):
-    kept = np.arange(12) % 3 == 0
-    some = spaxels.select_galaxies(kept)
-    assert some.n_galaxies == 4
-    np.testing.assert_array_equal(some.flux, spaxels.flux[np.isin(spaxels.galaxy, np.flatnonzero(kept))])
-    np.testing.assert_array_equal(some.properties["a_v"], spaxels.properties["a_v"][kept])
 
 
 def test_fit_finds_the_blend_that_made_the_spectrum():
@@ -216,6 +208,19 @@ def test_own_spaxels_are_read_and_tested(tmp_path, spaxel_table, spaxels, capsys
     assert cli.main(["paper-systems", "spaxels", *words]) == 0
     assert capsys.readouterr().out.strip() == str(output.with_suffix(".md"))
     assert json.loads(output.read_text())["sets"]["B"]["mh"]["n"] == 480
+
+
+def test_spaxels_without_radii_have_figures_but_no_gradients(tmp_path, spaxel_table):
+    table = Table.read(spaxel_table)
+    table.remove_column("r_re")
+    table.write(tmp_path / "plain.fits")
+    output, figures = tmp_path / "own.json", tmp_path / "figures"
+    words = ["--data", str(tmp_path / "plain.fits"), "--epochs", "1", "--quiet", "--figures", str(figures)]
+    assert cli.main(["paper-systems", "spaxels", *words, "--output", str(output)]) == 0
+    assert "gradient" not in json.loads(output.read_text())["sets"]["A"]["mh"]
+    drawn = {p.name.split("-")[0] for p in figures.glob("*.png")}
+    assert {"fig04", "fig06", "fig08"} <= drawn
+    assert not drawn & {"fig03", "fig05", "fig07", "fig14"}
 
 
 def test_command_measures_mock_galaxies_and_draws_the_figures(tmp_path, monkeypatch):

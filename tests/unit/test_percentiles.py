@@ -1,6 +1,7 @@
 """Percentiles of the mass: times by hand, galaxies of a toy library, encoder and flow on an easy problem."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from template_toys import toy_library
 
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.training.studies.percentiles import percentile_galaxies, percentile_measure
+from napari_sfh.training.studies.percentiles import percentile_figures, percentile_galaxies, percentile_measure
 from napari_sfh.training.studies.percentiles.percentile_nets import PercentileFitSettings, fit_percentile_posterior
 
 
@@ -93,3 +94,30 @@ def test_accuracy_is_r2(scale):
     found = truth + scale * np.random.default_rng(3).standard_normal(truth.shape)
     accuracy = percentile_measure.measure_percentile_accuracy(found, truth)
     assert accuracy["t50"]["r2"] == pytest.approx(100 * (1 - scale**2), abs=2.0)
+
+
+def test_drawn_times_lie_between_the_first_star_and_today():
+    draws = np.array([[[-1.0, 5.0, 99.0, -2.0]]], np.float32)
+    np.testing.assert_allclose(percentile_measure.keep_times_possible(draws), [[[0.0, 5.0, 13.47, -2.0]]], rtol=1e-6)
+
+
+def test_the_typical_galaxy_is_neither_the_best_nor_the_worst():
+    draws = np.random.default_rng(3).normal(size=(3, 500, 2)).astype(np.float32)
+    truth = np.array([[0.0, 0.0], [5.0, 5.0], [1.0, 1.0]], np.float32)
+    assert percentile_measure.select_typical_galaxy(draws, truth) == 2
+
+
+def test_corner_and_answers_are_drawn_with_units():
+    rng = np.random.default_rng(5)
+    truth = np.sort(rng.uniform(1, 12, (40, 10)), axis=1).astype(np.float32)
+    draws = (truth[:, None] + 0.1 * rng.normal(size=(40, 30, 10))).astype(np.float32)
+    study = SimpleNamespace(draws=draws, truth=truth)
+    corner = percentile_figures.plot_percentile_corner(study)
+    assert corner.axes[-1].get_xlabel() == "[M/H]"
+    answers = percentile_figures.plot_percentile_answers(study)
+    assert [axes.get_xlabel() for axes in answers.axes] == [
+        "true t10 [Gyr]",
+        "true t50 [Gyr]",
+        "true t90 [Gyr]",
+        "true [M/H]",
+    ]

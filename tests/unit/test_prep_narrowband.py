@@ -4,10 +4,10 @@ import threading
 
 import numpy as np
 import pytest
+from jpas_like import make_jpas_like_filters
 from prep_toys import toy_cube
 
 from napari_sfh.errors import Cancelled, SfhInputError
-from napari_sfh.instruments.narrow_bands import make_jpas_like_filters
 from napari_sfh.physics.lines import HALPHA_AA
 from napari_sfh.prep.band_fluxes import narrowband
 

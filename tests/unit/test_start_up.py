@@ -39,7 +39,7 @@ COMMANDS = {
     "estimate": (["nothing.fits", "--output", "out.fits"], NETWORKS | {"pandas"}),
     "gradient": (["nothing.fits"], SOLVERS),
     "compare": (["nothing.fits", "nothing.fits", "--output", "out"], READERS | {"scipy", "pandas"}),
-    "refine": (["nothing.fits", "--bin", "1"], NETWORKS),
+    "refine": (["nothing.fits", "--bin", "1"], NETWORKS | {"scipy.stats"}),
     "smooth": (["nothing.fits", "--output", "out.fits"], SOLVERS),
     "info": ([str(find_demo_folder())], READERS),
     "models": ([], {"numpy"}),

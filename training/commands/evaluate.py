@@ -188,6 +188,7 @@ def _open_test_set(args: argparse.Namespace, bundle: Bundle) -> TestSet:
     """Fresh spectra of a prior, or those on disk."""
     from napari_sfh.errors import SfhInputError
     from napari_sfh.training.evaluation import test_set
+    from napari_sfh.training.fitting.training_data import TABLE_PRIOR
 
     if args.n < 1:
         raise SfhInputError(f"--n {args.n}: at least one test spectrum is needed")
@@ -196,7 +197,12 @@ def _open_test_set(args: argparse.Namespace, bundle: Bundle) -> TestSet:
         return test_set.read_test_set(
             args.data, args.n, training.get("data_sha256"), training.get("seed"), bundle.instrument
         )
-    prior = args.prior or bundle.meta["prior"].get("name")
+    own = bundle.meta["prior"]
+    prior = args.prior or own.get("name")
+    if not args.prior and str(prior).startswith(TABLE_PRIOR):
+        raise SfhInputError(
+            f"--weights {args.weights}: they were trained on {prior}; give it, or other objects with labels, by --data"
+        )
     if not prior:
         raise SfhInputError(f"--weights {args.weights}: they do not say on which prior they were trained; give --prior")
     seed = test_set.TEST_SEED if args.seed is None else args.seed

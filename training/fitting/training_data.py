@@ -35,6 +35,8 @@ from napari_sfh.types import I64
 
 #: Held-out spectra: for the choice of the best epoch, for calibration and for thresholds.
 MAX_HELD_OUT = 16384
+#: How the prior of weights is called that were trained on a table, before its name.
+TABLE_PRIOR = "table "
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def _load_table(
         "n": spectra.labels.n,
         "data_sha256": digest,
         "noise": "the table's own, more added",
-        "prior": {"name": f"table {path.name}", "sha256": digest, "toml": ""},
+        "prior": {"name": f"{TABLE_PRIOR}{path.name}", "sha256": digest, "toml": ""},
         "libraries": provenance.describe_libraries(prepared),
     }
     basis = make_template_basis(prepared[0])

@@ -224,10 +224,6 @@ class BinView:
         value, low, high = (compute_formation_times(curve, fractions) for curve in (grown.value, grown.low, grown.high))
         return CredibleBand(value, low, high)
 
-    def formed_by(self, fraction: float) -> float:
-        """Lookback time in Gyr at which ``fraction`` of the mass had been formed (NaN without a prediction)."""
-        return float(self.formed((fraction,)).value[0])
-
     def metallicity_distribution(self, kind: str = "mass") -> NDArray[np.float64]:
         """Share of the mass (``mass``, ``sfr``) or V light (``light``) in each interval of `MH_EDGES`.
 

@@ -1,4 +1,4 @@
-"""Outlines of bins along the pixels' edges, as closed paths for a Shapes layer. No Qt."""
+"""Outlines: of bins along the pixels' edges, as closed paths for a Shapes layer; and what a polygon encloses. No Qt."""
 
 from __future__ import annotations
 
@@ -79,3 +79,24 @@ def _turn_direction(step: tuple[int, int], here: tuple[int, int], there: tuple[i
     """Positive for a right turn (in image coordinates, y down)."""
     dy, dx = there[0] - here[0], there[1] - here[1]
     return step[1] * dy - step[0] * dx
+
+
+def mask_points_inside(points: NDArray[np.floating], corners: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which points a polygon encloses.
+
+    Parameters
+    ----------
+    points : array (N, 2)
+        Points with NaN are outside.
+    corners : array (n, 2)
+        In the same coordinates; fewer than 3 enclose nothing.
+
+    Returns
+    -------
+    bool array (N,)
+    """
+    from matplotlib.path import Path as Polygon
+
+    if len(corners) < 3:
+        return np.zeros(len(points), dtype=np.bool_)
+    return np.asarray(Polygon(np.asarray(corners, dtype=float)).contains_points(np.nan_to_num(points, nan=np.inf)))

@@ -24,6 +24,7 @@ from napari_sfh.analysis.bin_view import (
     format_scalar_estimate,
     list_formation_times,
 )
+from napari_sfh.analysis.outlines import mask_points_inside
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_WIDTH_YR
 from napari_sfh.physics.formation import cumulative_fraction
@@ -54,13 +55,7 @@ def find_bins_in_polygon(result: Result, polygon: NDArray[np.floating]) -> NDArr
     polygon : array (n, 2)
         Corners (y, x) in pixels of the maps; closed by itself.
     """
-    y, x = result.bins.y, result.bins.x
-    inside = np.zeros(y.size, dtype=bool)
-    for (y0, x0), (y1, x1) in zip(polygon, np.roll(polygon, -1, axis=0)):
-        crosses = (y0 > y) != (y1 > y)
-        if crosses.any():
-            inside[crosses] ^= x[crosses] < (x1 - x0) * (y[crosses] - y0) / (y1 - y0) + x0
-    return np.flatnonzero(inside)
+    return np.flatnonzero(mask_points_inside(np.column_stack([result.bins.y, result.bins.x]), polygon))
 
 
 def find_bins_in_outlines(result: Result, outlines: Sequence[Outline]) -> NDArray[np.intp]:

@@ -108,7 +108,7 @@ def ensure_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise SfhInputError(f"{folder}: the folder cannot be made ({e.strerror}); choose another") from e
+        raise SfhInputError(f"{folder}: the folder cannot be made ({e.strerror}); choose another folder") from e
 
 
 def check_destination(path: str | Path) -> Path:

@@ -41,7 +41,8 @@ class FeatureSettings:
     ``phot_range``: limits to which errors (per normalised flux) and band fluxes are clipped. ``min_usable``:
     fraction of usable pixels below which a spectrum is not predicted. ``min_bands``: number of usable bands below which
     an object without a spectrum is not predicted. ``band_scale``: of the band fluxes; ``log`` leaves out those that are
-    not positive, ``asinh`` takes them.
+    not positive, ``asinh`` takes them. ``redshift_scale``: factor of log10 (1 + z), which alone is a hundredth of the
+    other inputs where redshifts are small, and is learnt late.
     """
 
     version: int = FEATURE_VERSION
@@ -51,6 +52,7 @@ class FeatureSettings:
     min_usable: float = 0.3
     min_bands: int = 3
     band_scale: BandScale = "log"
+    redshift_scale: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a bundle's metadata."""
@@ -154,16 +156,16 @@ def encode_observation(data: Observation, settings: FeatureSettings | None = Non
         spectrum=spectrum,
         photometry=_encode_photometry(data, settings).to(spectrum.device),
         lg_snr=torch.log10(snr)[:, None].to(spectrum.device),
-        redshift=_encode_redshift(data).to(spectrum.device),
+        redshift=_encode_redshift(data, settings.redshift_scale).to(spectrum.device),
     )
 
 
-def _encode_redshift(data: Observation) -> torch.Tensor:
-    """log10 (1 + z), (N, 1), or (N, 0) where the instrument does not take it."""
+def _encode_redshift(data: Observation, scale: float) -> torch.Tensor:
+    """log10 (1 + z) times a factor, (N, 1), or (N, 0) where the instrument does not take it."""
     if not data.instrument.takes_redshift:
         return torch.zeros(data.n_bins, 0)
     z = torch.nan_to_num(_tensor(cast(NDArray[Any], data.redshift))).clamp(min=-0.5)
-    return torch.log10(1 + z)[:, None]
+    return scale * torch.log10(1 + z)[:, None]
 
 
 def encoded_value_error(spectrum: torch.Tensor) -> torch.Tensor:

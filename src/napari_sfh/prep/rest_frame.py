@@ -201,12 +201,25 @@ def _kernel(x: F64, sigma: F64) -> F64:
     out = np.exp(-0.5 * (x / wide) ** 2)
     narrow = sigma < SAMPLED_FROM_PIX
     if narrow.any():
-        from scipy.ndimage import map_coordinates
-
-        place = np.abs(x[narrow]) / _X_STEP
-        width = np.broadcast_to(sigma[narrow, None] / _SIGMA_STEP, place.shape)
-        out[narrow] = map_coordinates(_narrow_table(), [width, place], order=1, mode="constant")
+        out[narrow] = _narrow_kernel(x[narrow], sigma[narrow])
     return out
+
+
+def _narrow_kernel(x: F64, sigma: F64) -> F64:
+    """Lanczos kernel convolved with narrow Gaussians: `_kernel` of those, bilinear in `_narrow_table`, 0 beyond it."""
+    table = _narrow_table()
+    last = table.shape[1] - 1
+    place, width = np.abs(x) / _X_STEP, sigma / _SIGMA_STEP
+    inside = place <= last
+    place = np.minimum(place, last)
+    column, row = np.minimum(place.astype(np.int32), last - 1), width.astype(np.int32)
+    along, across = place - column, (width - row)[:, None]
+    index = row[:, None] * np.int32(last + 1) + column
+    flat = table.ravel()
+    lower = flat[index] * (1.0 - along) + flat[index + 1] * along
+    index += np.int32(last + 1)
+    upper = flat[index] * (1.0 - along) + flat[index + 1] * along
+    return np.where(inside, lower * (1.0 - across) + upper * across, 0.0)
 
 
 @cache

@@ -73,22 +73,6 @@ class MockSpaxels:
         """Number of galaxies."""
         return int(self.galaxy.max()) + 1
 
-    def select_galaxies(self, kept: NDArray[np.bool_]) -> MockSpaxels:
-        """The spaxels of some galaxies (G,), numbered anew."""
-        rows = kept[self.galaxy]
-        number = np.cumsum(kept) - 1
-        return replace(
-            self,
-            flux=self.flux[rows],
-            lg_age=self.lg_age[rows],
-            mh=self.mh[rows],
-            galaxy=number[self.galaxy[rows]].astype(np.int32),
-            r=self.r[rows],
-            angle=None if self.angle is None else self.angle[rows],
-            truth={k: v[rows] for k, v in self.truth.items()},
-            properties={k: v[kept] for k, v in self.properties.items()},
-        )
-
 
 def make_mock_spaxels(
     model: ForwardModel,

@@ -16,7 +16,7 @@ from napari_sfh.types import F32, F64
 
 SPAXEL_AXIS_LABELS = {"lg_age": "log age [yr]", "mh": "[M/H]"}
 _PROPERTY_LABELS = {
-    "lg_ssfr": "log sSFR [1/yr]",
+    "lg_ssfr": "log sSFR [1/yr]; no star formation at the left edge",
     "a_v": "A$_V$ [mag]",
     "inclination": "inclination [deg]",
     "lg_mass": "log M$_*$ [M$_\\odot$]",
@@ -40,9 +40,11 @@ def plot_spaxel_figures(
     -------
     iterator of (str, Figure)
     """
-    yield "fig03-subsets", plot_subsets(made, answers)
+    placed = bool(np.isfinite(made.r).any())
+    if placed:
+        yield "fig03-subsets", plot_subsets(made, answers)
+        yield "fig05-profile", plot_example_profile(made, answers["A"])
     yield "fig04-learning", plot_learning_curves(answers)
-    yield "fig05-profile", plot_example_profile(made, answers["A"])
     numbers: tuple[tuple[Split, int], ...] = (("A", 6), ("B", 8))
     for kind, number in numbers:
         yield f"fig{number:02d}-answers-{kind}", plot_answers(made, answers[kind], f"set {kind}")
@@ -54,7 +56,7 @@ def plot_spaxel_figures(
             yield f"fig{number}-errors-{key}", plot_trend(made, answers, measured, key)
     if "learning_curve" in measured:
         yield "fig13-training-share", plot_training_share(measured["learning_curve"])
-    if "lg_mass" in made.properties and "lg_ssfr" in made.properties:
+    if placed and "lg_mass" in made.properties and "lg_ssfr" in made.properties:
         yield "fig14-gradient-mass", plot_gradient_against_mass(made, answers)
 
 
@@ -124,7 +126,7 @@ def plot_answers(made: MockSpaxels, answers: SetAnswers, title: str) -> Figure:
         _draw_density(axes, truth, found, (low, high))
         axes.plot([low, high], [low, high], color="red", lw=0.8)
         table = spaxel_tests.summarise_errors(found, truth)
-        words = f"{title}: offset {table['bias']:+.3f}, robust std {table['nmad']:.3f}"
+        words = f"{title}: offset {table['bias']:+.3f}, robust std {table['nmad']:.3f}".replace("-", "−")
         axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"label: {label}", ylabel="answer", title=words)
     return figure
 
@@ -160,8 +162,8 @@ def plot_gradient_differences(slopes: Mapping[str, F64], title: str) -> Figure:
     right.hist(y, bins, color="0.6", orientation="horizontal")
     for edge in (axes.axhline, axes.axvline):
         edge(0, color="red", lw=0.8)
-    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="[M/H] gradient [dex/R$_e$]: answer - label")
-    axes.set_ylabel("log age gradient [dex/R$_e$]: answer - label")
+    axes.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="[M/H] gradient [dex/R$_e$]: answer − label")
+    axes.set_ylabel("log age gradient [dex/R$_e$]: answer − label")
     top.set_title(title)
     return figure
 
@@ -182,7 +184,7 @@ def plot_trend(made: MockSpaxels, answers: Mapping[Split, SetAnswers], measured:
         for axes, value, word in zip(pair, values, ("median", "scatter"), strict=True):
             axes.plot(made.properties[key], value, ".", color="0.5")
             axes.plot(binned["at"], binned[word], "o-", color="red", ms=4)
-            axes.set_ylabel(f"{word} of {SPAXEL_AXIS_LABELS[name]}, {kind}")
+            axes.set_ylabel(f"{word} error, {SPAXEL_AXIS_LABELS[name]}, {kind}", size=8)
         pair[0].axhline(0, color="black", lw=0.5)
     for axes in figure.axes[-2:]:
         axes.set_xlabel(_PROPERTY_LABELS[key])
@@ -211,11 +213,12 @@ def plot_gradient_against_mass(made: MockSpaxels, answers: Mapping[Split, SetAns
         inside = made.r < 1
         members = [inside & (made.galaxy == g) for g in range(made.n_galaxies)]
         slope = np.array([np.polyfit(made.r[m], values[m], 1)[0] if m.sum() > 2 else np.nan for m in members])
-        for chosen, color, marker in ((early, "red", "o"), (~early, "black", "s")):
+        for chosen, color, marker, word in ((early, "red", "o", "early"), (~early, "black", "s", "late")):
             mass = made.properties["lg_mass"][chosen]
-            axes.plot(mass, slope[chosen], marker, color=color, ms=3, alpha=0.5)
+            axes.plot(mass, slope[chosen], marker, color=color, ms=3, alpha=0.5, label=f"{word} (sSFR)")
             for part in np.array_split(np.argsort(mass), max(1, len(mass) // 10)):
                 axes.plot(mass[part].mean(), np.nanmean(slope[chosen][part]), marker, color=color, ms=9, mec="white")
         axes.set(title=title, xlabel=_PROPERTY_LABELS["lg_mass"])
     figure.axes[0].set_ylabel("log age gradient [dex/R$_e$]")
+    figure.axes[0].legend(fontsize=7)
     return figure

@@ -1,8 +1,9 @@
 """A user's own spaxels for the tests of `spaxel_tests`: a table of band fluxes with labels, galaxies and radii.
 
 Beside what `fitting.labelled_table` reads (bands, ``galaxy``, and the targets ``lg_age_lw`` and ``mh_lw``, for example
-of a full spectral fit) it may hold ``r_re``, the radius in the plane of the disc over the effective radius, and per
-galaxy ``lg_ssfr``, ``a_v``, ``inclination`` and ``lg_mass``, which the trends are taken against.
+of a full spectral fit) it may hold ``r_re``, the radius in the plane of the disc over the effective radius, without
+which there are no gradients, and per galaxy ``lg_ssfr``, ``a_v``, ``inclination`` and ``lg_mass``, which the trends are
+taken against.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def read_spaxel_table(path: Path, instrument: Instrument) -> MockSpaxels:
         raise SfhInputError(f"{path}: {len(names)} galaxies; at least {FOLDS} are needed to split them")
     table = Table.read(path)
     columns = {c.lower(): np.ma.filled(np.ma.asarray(table[c]), np.nan) for c in table.colnames}
-    radius = np.asarray(columns.get("r_re", np.zeros(len(table))), np.float32)
+    radius = np.asarray(columns.get("r_re", np.full(len(table), np.nan)), np.float32)
     if len(radius) != len(whole):
         raise SfhInputError(f"{path}: rows without labels; remove them")
     flux = source.data.phot[whole]

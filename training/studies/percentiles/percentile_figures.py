@@ -21,7 +21,7 @@ from napari_sfh.training.studies.percentiles.percentile_galaxies import (
     MH_VALUES,
     reconstruct_from_percentiles,
 )
-from napari_sfh.training.studies.percentiles.percentile_measure import PercentileStudy
+from napari_sfh.training.studies.percentiles.percentile_measure import PercentileStudy, select_typical_galaxy
 from napari_sfh.types import F32, F64, I64
 
 #: Lines that Fig. 10 marks, Angstrom, and windows of two indices: band, blue and red continuum.
@@ -33,6 +33,8 @@ INDEX_WINDOWS_AA = {
 #: Per cent of the mass of the nine times.
 _PER_CENT = 100 * np.array(FORMED_FRACTIONS)
 _STACKS = 18
+#: Names of the axes.
+_AXIS_WORDS = {name: "[M/H]" if name == "mh" else f"{name} [Gyr]" for name in LABELS}
 
 
 def plot_percentile_figures(study: PercentileStudy) -> Iterator[tuple[str, Figure]]:
@@ -75,7 +77,7 @@ def plot_populations(study: PercentileStudy) -> Figure:
     ):
         for k in np.linspace(0, len(values) - 1, 7).astype(int):
             axes.plot(g.wave_aa, spectra[k] / np.median(spectra[k]), lw=0.5, label=f"{values[k]:.2g}")
-        axes.set(xlabel="wavelength [Å]", title=title, ylim=(0, 4))
+        axes.set(xlabel="wavelength [Å]", title=title, ylim=(0, None))
         axes.legend(fontsize=7)
     return figure
 
@@ -242,19 +244,19 @@ def plot_percentile_answers(study: PercentileStudy) -> Figure:
         r2 = 100 * (1 - np.mean((y - x) ** 2) / np.var(x))
         axes.hexbin(x, y, gridsize=50, bins="log", mincnt=1, cmap="Blues")
         axes.plot([x.min(), x.max()], [x.min(), x.max()], color="red", lw=0.8)
-        axes.set(xlabel=f"true {name}", ylabel="median", title=f"100 R$^2$ = {r2:.2f}")
+        axes.set(xlabel=f"true {_AXIS_WORDS[name]}", ylabel="median", title=f"100 R$^2$ = {r2:.2f}")
     return figure
 
 
-def plot_percentile_corner(study: PercentileStudy, k: int = 0) -> Figure:
-    """Figure 14: the posterior of one galaxy, all quantities, with the truth."""
-    n = len(LABELS)
+def plot_percentile_corner(study: PercentileStudy) -> Figure:
+    """Figure 14: the posterior of one typical galaxy, all quantities, with the truth."""
+    n, k = len(LABELS), select_typical_galaxy(study.draws, study.truth)
     figure = _figure(13, 13)
     grid = figure.subplots(n, n)
     for i in range(n):
         for j in range(n):
             axes = grid[i, j]
-            axes.set(xticks=[], yticks=[])
+            axes.tick_params(labelsize=6, labelbottom=i == n - 1, labelleft=j == 0 and i > 0)
             if j > i:
                 axes.set_visible(False)
             elif i == j:
@@ -264,7 +266,9 @@ def plot_percentile_corner(study: PercentileStudy, k: int = 0) -> Figure:
                 axes.plot(study.draws[k, :, j], study.draws[k, :, i], ".", ms=1, color="black")
                 axes.plot(study.truth[k, j], study.truth[k, i], "+", color="red")
             if i == n - 1:
-                axes.set_xlabel(LABELS[j])
+                axes.set_xlabel(_AXIS_WORDS[LABELS[j]], size=8)
+            if j == 0 and i > 0:
+                axes.set_ylabel(_AXIS_WORDS[LABELS[i]], size=8)
     return figure
 
 

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from napari_sfh.training.fitting.posterior import LogLine
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.studies.percentiles import percentile_galaxies
-from napari_sfh.training.studies.percentiles.percentile_galaxies import LABELS, THESIS_RANGE_AA, PercentileGalaxies
+from napari_sfh.training.studies.percentiles.percentile_galaxies import (
+    LABELS,
+    MAX_AGE_GYR,
+    THESIS_RANGE_AA,
+    PercentileGalaxies,
+)
 from napari_sfh.training.studies.percentiles.percentile_nets import (
     PercentileFitSettings,
     PercentilePosterior,
@@ -166,6 +171,33 @@ def measure_draw_joint_coverage(draws: F32, truth: F32, seed: int = 1) -> dict[s
     return {"nominal": nominal.tolist(), "true": [float((share <= level).mean()) for level in nominal]}
 
 
+def keep_times_possible(draws: F32) -> F32:
+    """Draws of which no time lies before the first star or after today; the flow knows no bounds.
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+        Times in Gyr, [M/H] last.
+    """
+    return np.concatenate([np.clip(draws[..., :-1], 0.0, MAX_AGE_GYR), draws[..., -1:]], axis=-1)
+
+
+def select_typical_galaxy(draws: F32, truth: F32) -> int:
+    """The tested galaxy whose truth lies as far from its posterior as is usual.
+
+    Far is the mean square over the labels of truth less mean, over the standard deviation of its draws; the median
+    galaxy is chosen.
+
+    Parameters
+    ----------
+    draws : array (N, n, L)
+    truth : array (N, L)
+    """
+    away = (truth - draws.mean(1)) / np.maximum(draws.std(1), 1e-9)
+    order = np.argsort((away**2).mean(1))
+    return int(order[len(order) // 2])
+
+
 @dataclass(frozen=True)
 class PercentileStudy:
     """What the figures need: galaxies, the posterior, and tested ones with their draws (N, n, L) and truths (N, L)."""
@@ -207,7 +239,7 @@ def measure_percentile_networks(
     truth = galaxies.labels(test)
     validated = (vx, galaxies.labels(validation))
     posterior = fit_percentile_posterior(x, galaxies.labels(train), validated, s.fit, say)
-    draws = posterior.draw(tx, s.draws)
+    draws = keep_times_possible(posterior.draw(tx, s.draws))
     measured = {
         "library": library.name,
         "range_aa": list(s.range_aa),

@@ -173,7 +173,7 @@ class CanvasInteraction:
         describe = self._describe()
         words = describe(bin_id) if describe is not None else ""
         if bin_id:
-            text = f"{text}\nbin {bin_id}: {words}"
+            text = f"{text}\nbin {bin_id}: {words}".removesuffix(": ")
         elif words:
             text = f"{text}\n{words}"
         self._overlay.text = text

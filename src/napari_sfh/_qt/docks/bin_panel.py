@@ -71,6 +71,7 @@ class PropertyTable(QScrollArea):
         self._columns = len(shown)
         self.fit_width()
         for k, head in enumerate(self._heads):
+            self._grid.setColumnStretch(k + 1, int(k < len(shown)))  # columns that are empty take no room
             head.setVisible(several and k < len(shown))
             if several and k < len(shown):
                 head.setText(f'<span style="color:{choose_color(k)}">■</span> {escape(shown[k].name)}')
@@ -100,7 +101,6 @@ class PropertyTable(QScrollArea):
         while len(self._heads) < columns:
             head = QLabel()
             self._grid.addWidget(head, 0, len(self._heads) + 1)
-            self._grid.setColumnStretch(len(self._heads) + 1, 1)
             self._heads.append(head)
             for row, values in enumerate(self._values):
                 values.append(self._make_value(row, len(values)))

@@ -267,7 +267,6 @@ class MapTool(Tool):
             self.host.stack.choose_map(name)
             return
         self.host.stack.show(name)
-        self.host.refresh_cursor()
 
     def show_ages(self, kind: str, low_gyr: float, high_gyr: float) -> None:
         """Show the stars between two ages in Gyr: a kind of `maps.AGES_KINDS`.
@@ -394,6 +393,7 @@ class MapTool(Tool):
         self.form.legend.value = format_flag_legend(result) if flags and result is not None else ""
         self.form.legend.visible = flags
         self._watch(self.host.stack.display.find_layer(shown))
+        self.host.refresh_cursor()
         # The layer's controls come after the map is painted.
         self._activate.start()
 

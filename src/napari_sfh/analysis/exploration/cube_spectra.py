@@ -16,6 +16,7 @@ from typing import Literal
 
 import numpy as np
 
+from napari_sfh.analysis.outlines import mask_points_inside
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.prep.cube_blocks import read_cube_blocks
@@ -219,11 +220,9 @@ def find_polygon_spaxels(shape: tuple[int, int], corners_yx: F64) -> I64:
     int array (k,)
         Counted along the rows.
     """
-    from matplotlib.path import Path as Polygon
-
     ny, nx = shape
     low = np.clip(np.floor(corners_yx.min(axis=0)), 0, [ny, nx]).astype(int)
     high = np.clip(np.ceil(corners_yx.max(axis=0)) + 1, 0, [ny, nx]).astype(int)
     rows, columns = (v.ravel() for v in np.mgrid[low[0] : high[0], low[1] : high[1]])
-    inside: Bool = Polygon(corners_yx).contains_points(np.column_stack([rows, columns]))
+    inside = mask_points_inside(np.column_stack([rows, columns]), corners_yx)
     return np.asarray((rows * nx + columns)[inside], dtype=np.int64)

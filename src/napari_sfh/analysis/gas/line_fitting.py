@@ -217,7 +217,7 @@ def fit_emission_lines(
         rows = lo + np.flatnonzero(np.isfinite(stars[lo : lo + _BATCH, 0]))
         if rows.size:
             at = np.ix_(rows, np.flatnonzero(pixels))
-            flux[rows], error[rows], velocity[rows] = _fit_lines_and_velocity(
+            flux[rows], error[rows], velocity[rows] = fit_lines(
                 data.flux[at], data.error[at], data.mask[at], stars[at], data.sigma_kms[rows], grid
             )
     report_progress(Progress("emission lines", n, n), progress, cancel)
@@ -262,7 +262,9 @@ def reconstruct_stars(data: Observation, prediction: Prediction, bundle: Bundle)
     return stars
 
 
-def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, grid: SpectrumGrid) -> tuple[F64, F64]:
+def fit_lines(
+    flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, grid: SpectrumGrid
+) -> tuple[F64, F64, F64]:
     """Line fluxes of B bins on the pixels of `WINDOWS_AA` (`select_line_pixels`).
 
     Parameters
@@ -278,14 +280,9 @@ def fit_lines(flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, gri
     -------
     flux, error : arrays (B, 6)
         In the order of `line_maps.LINES`, in units of ``flux`` times Angstrom; NaN where a line is on bad pixels.
+    v_kms : array (B,)
+        Velocity of the gas relative to the stars, km/s.
     """
-    return _fit_lines_and_velocity(flux, error, mask, stars, sigma_kms, grid)[:2]
-
-
-def _fit_lines_and_velocity(
-    flux: F32, error: F32, mask: Bool, stars: F32, sigma_kms: F32, grid: SpectrumGrid
-) -> tuple[F64, F64, F64]:
-    """The same, and the gas's velocity relative to the stars in km/s, (B,)."""
     lines = _LineGrid(grid.wave_aa[select_line_pixels(grid.wave_aa)], grid)
     extra = np.asarray(broadening_kms(sigma_kms, grid.sigma_kms)[0], dtype=np.float64)
     ok = mask & (error > 0)

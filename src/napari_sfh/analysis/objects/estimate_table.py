@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from astropy import units as u
 from astropy.table import Table, vstack
-from numpy.typing import NDArray
 
 from napari_sfh.analysis.bin_view import ScalarEstimate
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.fits_access import READ_ERRORS
 from napari_sfh.io.objects.blocks import FORMATS, open_catalogue
-from napari_sfh.types import F64, Bool
+from napari_sfh.types import F64
 
 #: What stands behind the name of a quantity in the columns of its interval.
 _LOW, _HIGH = "_P16", "_P84"
@@ -93,33 +92,6 @@ class EstimateTable:
                 if all(column.dtype.kind in "fiu" and column.unit in (None, u.deg) for column in columns):
                     return np.column_stack([self.read_numbers(by_name[name]) for name in pair])
         return None
-
-    def find_inside(self, x: str, y: str, corners: NDArray[np.floating]) -> NDArray[np.intp]:
-        """Rows whose numbers in two columns lie inside a polygon (n, 2)."""
-        return np.flatnonzero(
-            mask_points_inside(np.column_stack([self.read_numbers(x), self.read_numbers(y)]), corners)
-        )
-
-
-def mask_points_inside(points: NDArray[np.floating], corners: NDArray[np.floating]) -> Bool:
-    """Which points a polygon encloses.
-
-    Parameters
-    ----------
-    points : array (N, 2)
-        Points with NaN are outside.
-    corners : array (n, 2)
-        In the same coordinates; fewer than 3 enclose nothing.
-
-    Returns
-    -------
-    bool array (N,)
-    """
-    from matplotlib.path import Path as Polygon
-
-    if len(corners) < 3:
-        return np.zeros(len(points), dtype=np.bool_)
-    return np.asarray(Polygon(np.asarray(corners, dtype=float)).contains_points(np.nan_to_num(points, nan=np.inf)))
 
 
 def _name_interval(column: str, end: str) -> str:

@@ -2,9 +2,9 @@
 
 Spectrum: pixels off the gas lines. data = model (1 + sum_k c_k P_k), with Legendre polynomials P_k and normal c_k, so
 that a wrong flux calibration costs little; the integral over the c_k is exact, as they enter linearly. The errors are
-those that came with the data times a factor that is sampled. Neighbouring pixels are not independent, since prep has
-broadened the spectra and templates err over several pixels. Errors of white noise that was smoothed stay those before
-the smoothing, so that chi2 of P pixels is P over the correlation length of the residuals: that many count.
+those that came with the data, and `TEMPLATE_FLOOR` of the flux, times a factor that is sampled. Neighbouring pixels are
+not independent, since prep has broadened the spectra. Errors of white noise that was smoothed stay those before the
+smoothing, so that chi2 of P pixels is P over the correlation length of the residuals: that many count.
 
 Bands: their own errors, `BAND_FLOOR` of the flux, and `BAND_OFFSET` common to all bands, as apertures differ.
 """
@@ -22,6 +22,8 @@ from napari_sfh.types import Observation
 
 #: Relative errors of bands: of each, and of all against the spectrum.
 BAND_FLOOR, BAND_OFFSET = 0.03, 0.05
+#: Relative error of the templates, pixel by pixel: what libraries of different stars differ by.
+TEMPLATE_FLOOR = 0.01
 _LEAST_PIXELS, _MOST_LAGS, _LEAST_CORRELATION = 100, 12, 0.05
 
 
@@ -136,7 +138,7 @@ def make_likelihood(data: Observation, row: int, order: int = 12, calibration: f
     return DataLikelihood(
         torch.from_numpy(np.flatnonzero(good)),
         tensor(data.flux[row][good]),
-        tensor(data.error[row][good]),
+        tensor(np.hypot(data.error[row], TEMPLATE_FLOOR * data.flux[row])[good]),
         tensor(polynomials),
         tensor(1 / sigma**2),
         torch.from_numpy(np.flatnonzero(seen)),

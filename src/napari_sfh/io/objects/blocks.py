@@ -121,11 +121,13 @@ def _open_fits(path: Path) -> Catalogue:
         units = {c.name: c.unit for c in columns}
 
     def blocks(rows: int) -> Iterator[Table]:
-        with fits.open(path, memmap=True) as hdus:
-            data = hdus[number].data
-            for start in range(0, n, rows):
-                part = data[start : start + rows]
-                yield Table({name: _plain_column(part[name], units[name]) for name in names}, copy=False)
+        for start in range(0, n, rows):
+            # Opened anew for each block: mapped pages count as this process's memory until the map is closed.
+            with fits.open(path, memmap=True) as hdus:
+                part = hdus[number].data[start : start + rows]
+                block = Table({name: _plain_column(part[name], units[name]) for name in names}, copy=False)
+                del part
+            yield block
 
     notes = (f"columns of variable length are left out: {', '.join(variable)}",) if variable else ()
     return Catalogue(path, "fits", names, n, notes, blocks)

@@ -3,7 +3,7 @@
 Fluxes are divided by the instrument's photometric norm: the median of an object's usable bands, or one band. A flux
 that is not positive is left out unless the weights were trained with such (`FeatureSettings.band_scale`).
 `CATALOGUE_CALIBRATION_ERROR` is added to the errors in quadrature, since catalogues state those of the counts alone and
-training has both.
+training has both; errors that hold it already must say so, or weights that know one level of it call them strange.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def make_band_observation(
     ebv_mw: NDArray[np.floating] | float = 0.0,
     pivot_aa: NDArray[np.floating] | None = None,
     keep_negative: bool = False,
+    calibration_error: float = CATALOGUE_CALIBRATION_ERROR,
 ) -> Observation:
     """What the network may see of N objects.
 
@@ -56,6 +57,8 @@ def make_band_observation(
         Pivot wavelengths of the bands, Angstrom.
     keep_negative : bool
         Use fluxes that are not positive.
+    calibration_error : float
+        Share of the flux that is added to the errors in quadrature; 0 where they hold it already.
 
     Raises
     ------
@@ -80,7 +83,7 @@ def make_band_observation(
     divisor = np.where(np.isfinite(scale), scale, 1.0)[:, None]
     good &= np.isfinite(scale)[:, None]
     phot = np.where(good, flux / divisor, 0.0).astype(np.float32)
-    phot_error = np.where(good, np.hypot(error, CATALOGUE_CALIBRATION_ERROR * flux) / divisor, 0.0).astype(np.float32)
+    phot_error = np.where(good, np.hypot(error, calibration_error * flux) / divisor, 0.0).astype(np.float32)
     bits = np.broadcast_to(np.asarray(flag, np.int32), shape[:1]).copy()
     for bit, where in (
         (Flag.MISSING_BAND, ~good.all(1)),

@@ -1,4 +1,4 @@
-"""Narrow-band photometry, cut from an integral-field cube or from any spectra: `instruments.narrow_bands`.
+"""Narrow-band photometry, cut from an integral-field cube or from any spectra.
 
 A band's flux is the photon-counting mean flux density of
 `physics.filters`. Where pixels are bad the mean is taken over the good ones, as long as those hold 90 % of the band.
