@@ -39,6 +39,7 @@ class GradientPlot(BrushPlot):
         self._line.setPen(pg.mkPen(colors.model, width=2))
         self._here.setPen(pg.mkPen(COLORS[5], width=2))
         self.box.set_color(colors.text)
+        self.reader.set_colors(colors)
         style_axes(self.plot, colors)
 
     def draw(self, made: Gradient) -> None:
