@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -36,11 +37,13 @@ myst_heading_anchors = 3
 # Tutorials run when the site is built; an error in a cell ends the build.
 nb_execution_mode = os.environ.get("NAPARI_SFH_DOCS_EXECUTE", "cache")
 nb_execution_cache_path = str(HERE / "_build" / ".jupyter_cache")
-(HERE / "tutorials" / "output").mkdir(exist_ok=True)  # what the tutorials write; git ignores it
+# What the tutorials write, which git ignores: what an earlier build left would stop a training.
+shutil.rmtree(HERE / "tutorials" / "output", ignore_errors=True)
+(HERE / "tutorials" / "output").mkdir()
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # for lines of commands
 nb_execution_excludepatterns = ["**/window.ipynb"]  # needs a screen; tests/qt runs it
 nb_execution_raise_on_error = True
-nb_execution_timeout = 120
+nb_execution_timeout = 900  # of a cell, which takes seconds: for busy machines
 nb_merge_streams = True
 
 # The reference of the public names

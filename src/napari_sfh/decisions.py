@@ -170,10 +170,7 @@ def choose_line_spread(config: RunConfig, cube: Cube, instrument: Instrument) ->
         ``lsf`` is neither a FWHM in Angstrom above 0 nor a readable table.
     """
     if config.lsf is not None:
-        try:
-            return LineSpreadChoice(LineSpread("constant_fwhm_aa", float(config.lsf)), "")
-        except ValueError:
-            return LineSpreadChoice(LineSpread.from_file(config.lsf), "")
+        return LineSpreadChoice(LineSpread.from_text(config.lsf), "")
     if cube.lsf is not None:
         return LineSpreadChoice(cube.lsf, "")
     own = instrument.grid.lsf

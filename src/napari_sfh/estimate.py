@@ -27,6 +27,7 @@ from napari_sfh import __version__
 from napari_sfh.analysis.credibility.flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.objects.blocks import BLOCK_ROWS, open_catalogue
 from napari_sfh.io.objects.columns import BandColumns, match_band_columns
 from napari_sfh.io.objects.photometry import DEFAULT_RELATIVE_ERROR, read_band_photometry
@@ -62,6 +63,7 @@ class EstimateConfig:
     ebv_mw: float = 0.0  # Milky Way E(B-V) of all objects, mag
     calibration_error: float = CATALOGUE_CALIBRATION_ERROR  # of bands, a share of the flux, beyond the stated errors
     sigma_kms: float | None = None  # stellar dispersion of spectra
+    lsf: str | None = None  # line-spread function of the spectra: FWHM in Angstrom, or a table's file
     medium: Medium = "auto"
     device: str = "auto"
     draws: int = inference.DRAWS
@@ -451,9 +453,13 @@ def _observe_spectrum(
     """One spectrum on the instrument's grid."""
     z = _redshift_of(one, path, config)
     sigma = DEFAULT_SIGMA_KMS if config.sigma_kms is None else config.sigma_kms
-    observed = BinSpectra(one.wave_aa, one.flux[None], one.variance[None], one.good[None], 1.0, True, one.lsf)
+    lsf = one.lsf if config.lsf is None else LineSpread.from_text(config.lsf)
+    observed = BinSpectra(one.wave_aa, one.flux[None], one.variance[None], one.good[None], 1.0, True, lsf)
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
     notes.extend((*one.notes, *describe_excess(rest, instrument)))
+    if lsf is None:
+        own = instrument.grid.lsf.describe()
+        notes.append(f"line-spread function of the spectra unknown: taken as {own}, the weights' own; give --lsf")
     if config.sigma_kms is None:
         notes.append(f"stellar dispersion not given: taken for {DEFAULT_SIGMA_KMS:g} km/s; give --sigma")
     zeros = np.zeros(1)

@@ -37,6 +37,9 @@ def add_object_parsers(commands: Subparsers) -> None:
         help="of band fluxes, added to a catalogue's errors in quadrature; 0 where they hold it (default %(default)s)",
     )
     estimate.add_argument("--sigma", type=float, metavar="KMS", help="stellar velocity dispersion of the spectra")
+    estimate.add_argument(
+        "--lsf", metavar="FWHM|FILE", help="resolution of the spectra: FWHM in A, or a table by wavelength"
+    )
     estimate.add_argument("--medium", default="auto", choices=["auto", "air", "vacuum"], help="of the wavelengths")
     estimate.add_argument("--output", required=True, type=Path, metavar="OUT.fits|.ecsv|.csv|.vot")
     estimate.add_argument("--scheduler", metavar="local|ADDRESS", help="a Dask scheduler for the rows of a catalogue")
@@ -58,6 +61,7 @@ def add_object_parsers(commands: Subparsers) -> None:
     smooth = commands.add_parser("smooth", help="maps whose bins borrow strength from their neighbours")
     smooth.add_argument("result", type=Path, metavar="OUT.fits")
     smooth.add_argument("--output", required=True, type=Path, metavar="MAPS.fits")
+    smooth.add_argument("--quiet", action="store_true", help="nothing but the name of the file")
     smooth.set_defaults(command=run_smooth_command)
     _add_refine_parser(commands)
 
@@ -137,6 +141,7 @@ def run_estimate_command(options: argparse.Namespace) -> int:
         ebv_mw=options.ebv_mw,
         calibration_error=options.calibration_error,
         sigma_kms=options.sigma,
+        lsf=options.lsf,
         medium=options.medium,
         device=options.device,
     )
@@ -267,7 +272,8 @@ def run_smooth_command(options: argparse.Namespace) -> int:
         field = made.field
         numbers = f"amplitude {field.amplitude:.2f} dex, length {field.length:.1f} spaxels"
         found = "no field: the map stays" if field.is_flat else f"{numbers}, errors times {field.error_factor:.2f}"
-        print(f"{QUANTITIES[name].title}: {found}")
+        if not options.quiet:
+            print(f"{QUANTITIES[name].title}: {found}")
     print(write_field_maps(result, smoothed, options.output))
     return 0
 

@@ -164,3 +164,43 @@ def test_the_sample_is_ready_to_run(
     status = viewer.canvas.overlays.scale_bar.visible, viewer.scene.camera.orientation2d
     assert status == (True, ("up", "left"))
     assert set(directions) == {("up", "left")}, "the first picture is not the other way up"
+
+
+@pytest.mark.parametrize("name", ["AGE_LW", "V", "FLAG", "MASS_AGE"])
+def test_a_saved_map_comes_back_where_and_as_it_was(result: Result, tmp_path: Path, name: str) -> None:
+    from napari.layers import Layer
+
+    from napari_sfh._qt.canvas.layer_data import make_map_layer
+    from napari_sfh.analysis.sky_coordinates import SkyGrid
+
+    layer = Layer.create(*make_map_layer(result, name, SkyGrid.of(result.wcs, result.bins.bin_id.shape)))
+    layer.contrast_limits = (1.0, 2.5)
+    data, attributes, kind = layer.as_layer_data_tuple()
+    writers = PluginManager.instance().iter_compatible_writers([kind])
+    commands = [writer.command for writer in writers if writer.command.startswith("napari-sfh.")]
+    assert commands[0] == "napari-sfh.write_map", "of one layer the map is written, of several the result"
+    path = tmp_path / "map.fits"
+    assert contributions.write_map_layer(str(path), data, attributes) == [str(path)]
+    reader = contributions.get_reader(str(path))
+    assert reader is contributions.read_map_layers
+    back = Layer.create(*reader(str(path))[0])
+    np.testing.assert_allclose(back.data, np.asarray(layer.data, np.float32))
+    assert back.name == layer.name
+    assert tuple(back.contrast_limits) == (1.0, 2.5)
+    assert back.colormap.name == layer.colormap.name
+    np.testing.assert_allclose(back.affine.affine_matrix, layer.affine.affine_matrix, atol=1e-6)
+    np.testing.assert_allclose(back.scale, layer.scale, rtol=1e-6)
+    assert [str(unit) for unit in back.units] == [str(unit) for unit in layer.units]
+    kept = back.metadata["napari_sfh_map"]
+    assert (kept["map"], kept["galaxy"], kept["weights"]) == (name, result.name, result.model_name)
+    with fits.open(path) as hdus:
+        assert hdus[0].header["CTYPE1"] == "RA---TAN"
+
+
+def test_what_is_no_map_is_refused_and_a_damaged_map_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SfhInputError, match="no map"):
+        contributions.write_map_layer(str(tmp_path / "x.fits"), np.zeros((2, 2)), {"name": "a", "metadata": {}})
+    path = tmp_path / "y.fits"
+    fits.PrimaryHDU(np.zeros((2, 2)), fits.Header({"SFHROLE": "map"})).writeto(path)
+    with pytest.raises(SfhInputError, match=r"y\.fits"):
+        contributions.read_map_layers(str(path))

@@ -11,12 +11,16 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
+from painted_cube import Paint, PaintedCube, write_painted_cube
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from conftest import click, lasso, open_explorer
 from napari_sfh import demo
+from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES
+from napari_sfh.analysis.maps import SCALAR_MAPS, list_result_maps
+from napari_sfh.analysis.regions import Outline
 from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
 from napari_sfh.cli import main
 from napari_sfh.decisions import configure_run
@@ -24,12 +28,17 @@ from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.io.results import write_result
 from napari_sfh.model.bundle import load_bundle
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.pipeline import run_pipeline
 from napari_sfh.types import Result
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SHIPPED = sorted(list_bundles())
-CUBES = [name for name in ("wide", "phangs", "galceran2026", "phangs-jwst", "narrowband-muse") if name in SHIPPED]
+CUBES = [
+    name
+    for name in ("wide", "phangs", "galceran2026", "four_branch", "phangs-jwst", "narrowband-muse", "percentiles")
+    if name in SHIPPED
+]
 IMAGES = [name for name in ("narrowband", "jpas") if name in SHIPPED]
 
 
@@ -84,7 +93,7 @@ def write_spectra(folder: Path) -> Path:
 
 
 def test_every_shipped_bundle_has_its_input_here() -> None:
-    assert set(SHIPPED) == {*CUBES, *IMAGES, "percentiles"}
+    assert set(SHIPPED) == {*CUBES, *IMAGES}
 
 
 @pytest.fixture
@@ -98,12 +107,12 @@ def open_in(dock: Any, path: Path) -> None:
     QApplication.processEvents()
 
 
-def use_result(dock: Any, folder: Path) -> None:
+def use_result(dock: Any, folder: Path, every_map: bool) -> None:
     """Click, map switch, grid, posterior, figure and table; nothing of it fails."""
     session, viewer = dock.session, dock.viewer
     click(viewer, session, session.n_bins // 2 + 1)
     assert session.selected == session.n_bins // 2 + 1
-    for name in (*dock.stack.display.main_maps, "OOD", "FLAG"):
+    for name in list_result_maps(session.result) if every_map else (*dock.stack.display.main_maps, "OOD", "FLAG"):
         dock.show_map(name)
         assert dock.stack.find("map", name).visible
     dock.stack.display.toggle_grid(True)
@@ -119,7 +128,57 @@ def use_result(dock: Any, folder: Path) -> None:
     assert all((folder / name).stat().st_size > 500 for name in ("bins.png", "maps.png", "bins.ecsv", "all.ecsv"))
 
 
-def run_on_cube(name: str) -> Result:
+#: What `use_tools` saves.
+SAVED = ("gradient.pdf", "compare.ecsv", "compare.png", "bin.ecsv", "region.reg")
+
+
+def use_tools(dock: Any, path: Path, folder: Path) -> None:
+    """Gradient, comparison with itself and region of a result, and what they save; nothing of it fails."""
+    tools, session = dock.tools, dock.session
+    tools["gradient"].form.trusted.value = False  # what is painted here may be like no galaxy
+    tools["gradient"].form.r_max.value = 20.0
+    tools["gradient"].fit()
+    dock.finish(120)
+    fitted = [key for key, *_ in GRADIENT_QUANTITIES.values() if key in session.result.prediction.quantiles]
+    assert len(tools["gradient"].found) == len(fitted) > 0
+    for name in tools["gradient"].found:
+        tools["gradient"].quantity.value = name
+        assert QUANTITIES[GRADIENT_QUANTITIES[name][0]].unit in tools["gradient"].plot.plot.getAxis("left").labelText
+    tools["gradient"].save(folder / "gradient.pdf")
+    dock.finish(120)
+    tools["compare"].load(path)
+    dock.finish(120)
+    compared = tools["compare"]
+    assert set(SCALAR_MAPS.values()) & set(session.result.prediction.quantiles) == set(compared.comparison.means)
+    for name in (name for name, key in SCALAR_MAPS.items() if key in compared.comparison.means):
+        compared.show_mean(name)
+        compared.form.difference.value = True
+        assert np.nanmax(np.abs(compared.layer.data)) == 0
+    compared.form.difference.value = False
+    compared.save_figure(folder / "compare.png")
+    dock.finish(120)
+    compared.save_bin(folder / "bin.ecsv")
+    dock.finish(120)
+    tools["compare"].save_table(folder / "compare.ecsv")
+    rows, columns = np.nonzero(session.result.bins.bin_id > 0)
+    low, high = np.array([rows.min(), columns.min()]) - 0.5, np.array([rows.max(), columns.max()]) + 0.5
+    corners = np.array([low, (low[0], high[1]), high, (high[0], low[1])])
+    tools["region"].region.set_outlines([Outline(session.sky.to_world(corners))])
+    assert session.region is not None
+    tools["region"].save(folder / "region.reg")
+    dock.finish(120)
+    tools["region"].clear()
+    tools["compare"].release()
+    assert all((folder / name).stat().st_size > 80 for name in SAVED)
+
+
+def run_on_cube(name: str, folder: Path) -> Result:
+    if name == "percentiles":  # beyond MUSE's range
+        first, last = 3540.0, 7410.0
+        paint = Paint(first, last, 2, (7, 8))
+        path, bins, _ = write_painted_cube(folder, paint, PaintedCube(fwhm_aa=2.6), first, last)
+        given = {"redshift": 0.002, "kinematics": "0,60", "lsf": "2.6", "binning": str(bins)}
+        return run_pipeline(configure_run(cube=path, model=name, **given))
     (cube,) = demo.find_demo_folder().glob("*DATACUBE*")
     if load_bundle(name).instrument.spectrum is None:
         return run_band_pipeline(BandRunConfig(cube=cube, model=name, target_snr=400.0))
@@ -133,20 +192,25 @@ def run_on_images(name: str, folder: Path) -> Result:
     return run_band_pipeline(BandRunConfig(images=write_images(name, folder), model=name, target_snr=50.0))
 
 
-#: `wide` is shown by many other tests.
+#: All tools take a small field: figures of the whole mock galaxy would take half a minute.
 @pytest.mark.parametrize(
-    "names",
+    ("names", "with_tools"),
     [
-        ("narrowband-muse", "jpas"),
-        pytest.param(("wide", "phangs", "galceran2026", "phangs-jwst", "narrowband"), marks=pytest.mark.slow),
+        (("narrowband-muse", "jpas"), ()),
+        pytest.param((*CUBES, *IMAGES), (*CUBES, *IMAGES), marks=pytest.mark.slow),
     ],
 )
-def test_weights_on_maps_one_after_the_other(dock: Any, tmp_path: Path, names: tuple[str, ...]) -> None:
-    results = {name: run_on_cube(name) for name in CUBES if name in names}
+def test_weights_on_maps_one_after_the_other(
+    dock: Any, tmp_path: Path, names: tuple[str, ...], with_tools: tuple[str, ...]
+) -> None:
+    results = {name: run_on_cube(name, tmp_path) for name in CUBES if name in names}
     results |= {name: run_on_images(name, tmp_path / name) for name in IMAGES if name in names}
     for name, result in results.items():
-        open_in(dock, write_result(result, tmp_path / f"{name}.fits"))
-        use_result(dock, tmp_path)
+        path = write_result(result, tmp_path / f"{name}.fits")
+        open_in(dock, path)
+        use_result(dock, tmp_path, name in with_tools)
+        if name in with_tools:
+            use_tools(dock, path, tmp_path)
         scalars = not result.prediction.has_histories
         assert dock.panel.estimates.isVisible() == scalars
         assert dock.sections["ppxf"].isVisibleTo(dock) == (not scalars)

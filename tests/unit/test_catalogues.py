@@ -171,6 +171,13 @@ def test_a_failure_leaves_no_file_and_long_texts_are_told(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("suffix", ["fits", "ecsv"])
+def test_a_table_of_no_rows_is_refused(tmp_path, suffix):
+    make_table()[:0].write(tmp_path / f"none.{suffix}")
+    with pytest.raises(SfhInputError, match="has no rows"):
+        list(open_catalogue(tmp_path / f"none.{suffix}").read_blocks())
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

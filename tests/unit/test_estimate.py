@@ -120,6 +120,28 @@ def test_a_table_without_bands_is_told(tmp_path, capsys):
 
 
 @needs("percentiles")
+def test_the_resolution_of_spectra_is_given_as_a_number_or_a_table(tmp_path, capsys):
+    """A spectrum that is told to be sharper is broadened more; one too broad is told of."""
+    wave = np.arange(4700.0, 7200.0, 1.0)
+    flux = 1 - 0.4 * np.exp(-0.5 * ((wave[:, None] - np.arange(4900.0, 7000.0, 70.0)) / 2.0) ** 2).sum(1)
+    np.savetxt(tmp_path / "s.txt", np.column_stack([wave, flux, 0.02 * flux]))
+    np.savetxt(tmp_path / "lsf.txt", [[4500.0, 2.0], [7500.0, 2.0]])
+    scores = {}
+    for lsf in (None, "2", str(tmp_path / "lsf.txt"), "15"):
+        given = [] if lsf is None else ["--lsf", lsf]
+        arguments = [str(tmp_path / "s.txt"), "--model", "wide", "--redshift", "0", "--sigma", "60", *given]
+        assert main(["estimate", *arguments, "--output", str(tmp_path / "out.ecsv")]) == 0
+        told = capsys.readouterr().err
+        assert ("line-spread function of the spectra unknown" in told) == (lsf is None)
+        assert ("broader than what the weights know" in told) == (lsf == "15")
+        scores[lsf] = float(Table.read(tmp_path / "out.ecsv")["LG_AGE_LW"][0])
+    assert scores["2"] == scores[str(tmp_path / "lsf.txt")]
+    assert scores["2"] != scores["15"]
+    for bad in ("-3", str(tmp_path / "none.txt")):
+        wrong = [str(tmp_path / "s.txt"), "--model", "wide", "--redshift", "0", f"--lsf={bad}"]
+        assert main(["estimate", *wrong, "--output", str(tmp_path / "no.ecsv")]) == 2
+
+
 def test_a_spectrum_gives_times_that_fall(tmp_path):
     wave = np.arange(3600.0, 7400.0, 1.5)
     flux = np.interp(wave, [3600, 4000, 5500, 7400], [0.5, 0.8, 1.2, 1.3])

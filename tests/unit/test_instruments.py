@@ -13,18 +13,19 @@ from synthetic_bins import bins_of
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.instruments.files import instrument_from_json, list_instruments, load_instrument
+from napari_sfh.instruments.files import instrument_from_json, list_instruments, load_instrument, make_band_filters
 from napari_sfh.instruments.instrument import Band, Instrument
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.inference import predict_histories, reconstruct_observations
-from napari_sfh.model.targets import make_targets
+from napari_sfh.model.targets import HistoryTargets, make_targets
 from napari_sfh.physics.filters import compute_photometry_scale, measure_photometry_snr
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.observation import MAX_EXCESS_KMS, describe_excess
 from napari_sfh.prep.rest_frame import shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra
+from napari_sfh.training.fitting.recipe import TargetSettings
 from napari_sfh.types import Observation, Result
 
 SOURCE = Path(__file__).parents[2] / "src" / "napari_sfh"
@@ -104,6 +105,47 @@ def test_mistakes_in_a_file_are_named(tmp_path, old, new, words):
     with pytest.raises(SfhInputError, match=words) as caught:
         load(tmp_path, GOOD.replace(old, new, 1))
     assert "mine.toml" in str(caught.value)
+
+
+def test_a_curve_without_area_is_named(tmp_path):
+    (tmp_path / "dark.csv").write_text("4900,0\n5000,0\n5100,0\n")
+    text = GOOD.replace("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "dark.csv"')
+    with pytest.raises(SfhInputError, match=r"dark.csv: .*zero everywhere"):
+        make_band_filters(load(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "words"),
+    [
+        ("history", {"names": ("ebv",)}, "leave names out"),
+        ("history", {"limits": {"ebv": [0, 1]}}, "takes no transforms, limits or units"),
+        ("scalars", {}, "no name is given"),
+        ("scalars", {"names": ("ebv", "ebv")}, "'ebv' is there twice"),
+        ("scalars", {"names": ("ebv",), "limits": {"t50": [0, 14]}}, "'t50' has a transform, limits or a unit"),
+        ("scalars", {"names": ("ebv",), "limits": {"ebv": [1, 0]}}, "must lie below hi"),
+        ("scalars", {"names": ("t50",), "transforms": {"t50": "log10"}, "limits": {"t50": [-1, 14]}}, "lo above 0"),
+        ("scalars", {"names": ("age",)}, "'age' is unknown; choose from"),
+        ("scalars", {"names": ("age",), "limits": {"age": "all"}}, r"limits of 'age' must be \[lo, hi\]"),
+    ],
+)
+def test_targets_that_contradict_are_refused(kind, settings, words):
+    with pytest.raises(SfhInputError, match=words):
+        TargetSettings(kind, **settings).make()
+
+
+def test_age_bins_that_overlap_are_refused():
+    with pytest.raises(SfhInputError, match="age_edges_gyr must rise"):
+        HistoryTargets(age_edges_gyr=(0.0, 1.0, 0.5, 13.0))
+
+
+def test_known_filters_of_ones_own_are_drawn_at_their_pivots(tmp_path):
+    """A file need not say where a known filter lies: trained weights do."""
+    text = GOOD.replace("centre_aa = 5000\nfwhm_aa = 145\nedge_aa = 25", 'curve = "r SDSS"')
+    instrument = load(tmp_path, text)
+    assert np.isnan(instrument.pivot_aa).all()
+    bundle = load_bundle(write_toy_bundle(tmp_path / "b.safetensors", 0, instrument))
+    assert bundle.instrument.pivot_aa == pytest.approx([band.pivot_aa for band in bundle.filters], abs=0.1)
+    assert bundle.instrument.sha256 == instrument.sha256
 
 
 def test_an_instrument_needs_a_spectrum_or_bands(tmp_path):

@@ -123,6 +123,8 @@ class TargetSettings:
             Another kind; unknown names; a transform or limits that cannot be.
         """
         described = {*self.transforms, *self.limits, *self.units}
+        if self.kind == "history" and described:
+            raise SfhInputError("targets: kind 'history' takes no transforms, limits or units; leave them out")
         if self.kind != "scalars" or not described:
             return make_targets(self.kind, self.names)
         if unknown := sorted(described - set(self.names)):

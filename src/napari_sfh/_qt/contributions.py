@@ -41,10 +41,13 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] |
         path = path[0]
     if path.endswith(SUFFIX):
         return read_workspace_layers if is_workspace(path) else None
+    from napari_sfh._qt.canvas.map_files import holds_map_image
     from napari_sfh.io.identify import holds_cube, identify_file
 
     if Path(path).is_dir():
         return read_folder_layers if holds_cube(path) else None
+    if holds_map_image(Path(path)):
+        return read_map_layers
     from napari_sfh.analysis.objects.estimate_table import holds_estimates
 
     kind = identify_file(Path(path)).kind
@@ -80,6 +83,13 @@ def read_folder_layers(path: str) -> list[LayerTuple]:
 
     galaxy = tasks.open_galaxy(_ignore_progress, threading.Event(), folder=Path(path))
     return [galaxy.white] if galaxy.white is not None else []
+
+
+def read_map_layers(path: str) -> list[LayerTuple]:
+    """The map of a FITS image that was saved from the window, with its coordinates, colours and limits."""
+    from napari_sfh._qt.canvas.map_files import read_map_image
+
+    return [read_map_image(Path(path))]
 
 
 def read_workspace_layers(path: str) -> list[LayerTuple]:
@@ -151,6 +161,19 @@ def write_result_layers(path: str, layer_data: list[LayerTuple]) -> list[str]:
         if link is not None and link.result is not None:
             return [str(write(link.result, Path(path)))]
     raise SfhInputError(f"{path}: the selected layers hold no star-formation histories; run the explorer first")
+
+
+def write_map_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write one map as a FITS image, which keeps its coordinates, unit, colours and limits.
+
+    Raises
+    ------
+    SfhInputError
+        The layer is no map of ours.
+    """
+    from napari_sfh._qt.canvas.map_files import write_map_image
+
+    return [str(write_map_image(Path(path), data, attributes))]
 
 
 def open_explorer() -> None:

@@ -34,10 +34,11 @@ from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import F64, Bool, Flag, Progress, Result
 
 Method = Literal["weighted", "robust"]
+_SCALARS = ("ebv", "lg_age", "age_lw_gyr", "age_mw_gyr", *(f"t{percent}" for percent in range(10, 100, 10)))
 #: Quantities that can be fitted: name as in maps -> (key of `Prediction.quantiles`, title, unit).
 GRADIENT_QUANTITIES: dict[str, tuple[str, str, str]] = {
     quantity.map_name or quantity.name.upper(): (quantity.name, quantity.title, quantity.error_unit)
-    for quantity in (*MEANS, *(QUANTITIES[name] for name in ("ebv", "lg_age", "t10", "t50", "t90")))
+    for quantity in (*MEANS, *(QUANTITIES[name] for name in _SCALARS))
 }
 #: Bins that a fit needs at least.
 MIN_BINS = 5
@@ -338,14 +339,14 @@ def fit_all_gradients(
 
 
 def _select_fitted_bins(data: RadialProfile, settings: GradientFitSettings, use: Bool | None) -> Bool:
-    used: Bool = np.isfinite(data.value) & (data.r >= settings.r_min) & (data.r <= settings.r_max)
-    if use is not None:
-        used &= use
-    n = int(used.sum())
+    inside: Bool = np.isfinite(data.value) & (data.r >= settings.r_min) & (data.r <= settings.r_max)
+    used = inside if use is None else inside & use
+    n, left_out = int(used.sum()), int(inside.sum() - used.sum())
     if n < MIN_BINS or np.ptp(data.r[used]) == 0:
         raise SfhInputError(
             f"gradient: {n} bins with a value between {settings.r_min:g} and {settings.r_max:g} R_e, "
-            f"at least {MIN_BINS} at different radii are needed; widen the range or show more bins"
+            + (f"{left_out} more are out of depth or below the S/N; " if left_out else "")
+            + f"at least {MIN_BINS} at different radii are needed; widen the range or show more bins"
         )
     return used
 

@@ -232,6 +232,12 @@ def format_age_range(name: str, index: int) -> str:
 
 #: All maps by name, in the order of menus and layer lists.
 MAPS: dict[str, MapSpec] = _specs()
+#: Maps of one predicted scalar, which answers are compared in: name in result files -> key of Prediction.quantiles.
+SCALAR_MAPS: dict[str, str] = {
+    name: quantity.name
+    for quantity in QUANTITIES.values()
+    if (name := quantity.map_name or quantity.name.upper()) in MAPS
+}
 
 
 #: What can be shown between two ages: kind to words.

@@ -17,6 +17,7 @@ from napari_sfh.analysis.comparison.map_comparison import Comparison, ScatterSta
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.figures.pages import draw_age_steps
 from napari_sfh.figures.sky_labels import label_sky_axes
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
 #: More pairs than this are drawn as a density; fewer than `ERROR_BARS` with their errors.
@@ -41,12 +42,14 @@ def symmetric_limits(values: NDArray[np.floating]) -> tuple[float, float]:
     return -size, size
 
 
-def format_scatter(found: ScatterStatistics, joint: str = "; ") -> str:
-    """Bias, scatter, NMAD, then correlation and number, with ``joint`` between them.
+def format_scatter(found: ScatterStatistics, unit: str = "dex", joint: str = "; ") -> str:
+    """Bias, scatter, NMAD in ``unit``, then correlation and number, with ``joint`` between them.
 
     Parameters
     ----------
     found : ScatterStatistics
+    unit : str
+        Of the differences.
     joint : str
         Between the two parts.
 
@@ -54,12 +57,12 @@ def format_scatter(found: ScatterStatistics, joint: str = "; ") -> str:
     -------
     str
     """
-    text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} dex"
+    text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} {unit}"
     return f"{text}{joint}r {found.correlation:.2f}, {found.n} bins".replace("-", "−")
 
 
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:
-    """Each mean on a page: this result, the other, their difference, and one against the other.
+    """Each quantity that both have on a page: this result, the other, their difference, and one against the other.
 
     Parameters
     ----------
@@ -72,7 +75,7 @@ def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None =
     matplotlib.figure.Figure
     """
     result, other = comparison.result, comparison.other.name
-    shown = {n: k for n, k in maps.MEAN_MAPS.items() if k in comparison.means}
+    shown = {n: k for n, k in maps.SCALAR_MAPS.items() if k in comparison.means}
     figure = Figure(figsize=(14, 3.6 * len(shown) + 0.5), layout="constrained")
     figure.suptitle(f"{result.name}: {result.model_name} and {other}", size=13)
     grid = figure.add_gridspec(len(shown), 4)
@@ -92,7 +95,7 @@ def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None =
         low, high = symmetric_limits(difference)
         drawn = row[2].imshow(difference, origin="lower", cmap="RdBu_r", vmin=low, vmax=high, interpolation="nearest")
         row[2].set_title(f"{result.model_name} − other", size=9)
-        figure.colorbar(drawn, ax=row[2], label="dex", shrink=0.8)
+        figure.colorbar(drawn, ax=row[2], label=QUANTITIES[key].error_unit, shrink=0.8)
         draw_one_to_one(figure.add_subplot(grid[k, 3]), comparison, key, use)
     return figure
 
@@ -105,7 +108,7 @@ def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np
     axes : matplotlib Axes
     comparison : Comparison
     key : str
-        One of the means, see `physics.quantities`.
+        One of the compared quantities, see `physics.quantities`.
     use : bool array (N,), optional
         Bins that are drawn; default: all.
     """
@@ -127,7 +130,7 @@ def draw_one_to_one(axes: Any, comparison: Comparison, key: str, use: NDArray[np
     axes.set(xlim=limits, ylim=limits, aspect="equal")
     axes.set_xlabel(comparison.other.name, size=8)
     axes.set_ylabel(comparison.result.model_name, size=8)
-    axes.set_title(format_scatter(comparison.scatter(key, use), "\n"), size=7)
+    axes.set_title(format_scatter(comparison.scatter(key, use), QUANTITIES[key].error_unit, "\n"), size=7)
 
 
 def draw_history_page(result: Result, bin_id: int, answers: Sequence[BinHistory]) -> Figure:

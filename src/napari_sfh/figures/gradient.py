@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.errors import SfhInputError
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
 
@@ -54,7 +55,6 @@ def draw_gradient_page(result: Result, gradients: Mapping[str, Gradient]) -> Fig
 
 def _panel(axes: Any, made: Gradient) -> None:
     data, run = made.profile, made.running
-    _, title, unit = GRADIENT_QUANTITIES[data.quantity]
     left = ~made.used & np.isfinite(data.value)
     axes.plot(data.r[left], data.value[left], ".", color="0.85", ms=3, label="not in the fit", zorder=1)
     axes.plot(data.r[made.used], data.value[made.used], ".", color="0.6", ms=3, label="bins", zorder=1)
@@ -72,6 +72,6 @@ def _panel(axes: Any, made: Gradient) -> None:
     # The typical error of a bin, as long as it fits.
     middle = max(bottom + 1.15 * typical, bottom + room)
     axes.errorbar(0.04 * axes.get_xlim()[1], middle, typical, fmt="none", color="0.3", capsize=3, label="typical error")
-    axes.set(xlabel="$R / R_e$", ylabel=f"{title} ({'log yr' if 'age' in title else unit})")
+    axes.set(xlabel="$R / R_e$", ylabel=QUANTITIES[GRADIENT_QUANTITIES[data.quantity][0]].label)
     axes.set_title(made.text().replace(" (", "\n("), size=9)
     axes.legend(fontsize=7, loc="upper right", ncols=2)

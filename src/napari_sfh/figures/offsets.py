@@ -37,7 +37,7 @@ def draw_map_columns(result: Result, comparisons: Sequence[Comparison], lines: L
     lines : LineFluxes, optional
         Of its bins.
     """
-    shown = {n: k for n, k in maps.MEAN_MAPS.items() if any(k in c.means for c in comparisons)}
+    shown = {n: k for n, k in maps.SCALAR_MAPS.items() if any(k in c.means for c in comparisons)}
     context = _list_context_maps(result, lines)
     width = 1 + len(comparisons)
     a_row = max(1, len(context) // width)  # as many means in a row as the row of the light and the gas has room for
@@ -135,6 +135,6 @@ def _draw_differences(axes: Any, difference: Any, offset: Offset) -> None:
     axes.axvline(0, color="k", lw=0.6)
     axes.axvline(offset.median, color="tab:red", lw=1.2)
     axes.axvspan(offset.p16, offset.p84, color="tab:red", alpha=0.12, lw=0)
-    axes.set(xlabel="difference [dex]", ylabel="bins", xlim=(-size, size))
-    text = f"median {offset.median:+.3f} ({offset.per_cent:+.0f} %)\nstd {offset.std:.3f}, NMAD {offset.nmad:.3f} dex"
+    axes.set(xlabel=f"difference [{offset.unit}]", ylabel="bins", xlim=(-size, size))
+    text = f"median {offset.median_text}\nstd {offset.std:.3f}, NMAD {offset.nmad:.3f} {offset.unit}"
     axes.set_title(text.replace("-", "−"), size=8)

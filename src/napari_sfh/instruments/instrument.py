@@ -27,7 +27,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -255,6 +256,15 @@ class Instrument:
     def pivot_aa(self) -> F64:
         """Pivot wavelengths of the bands in Angstrom, (B,); NaN where it is not known."""
         return np.array([band.drawn_at_aa for band in self.bands], dtype=np.float64)
+
+    def place_bands(self, pivot_aa: Sequence[float]) -> Instrument:
+        """The same with pivot wavelengths in Angstrom, one a band, for the known filters that have none."""
+        unplaced = [not np.isfinite(band.drawn_at_aa) for band in self.bands]
+        placed = tuple(
+            replace(band, pivot_aa=round(float(pivot), 1)) if there_is_none else band
+            for band, pivot, there_is_none in zip(self.bands, pivot_aa, unplaced, strict=False)
+        )
+        return self if not any(unplaced) else replace(self, bands=placed)
 
     @property
     def n_bands(self) -> int:

@@ -93,6 +93,21 @@ class LineSpread:
         return f"table, FWHM {self._columns[1].min():.2f}-{self._columns[1].max():.2f} AA"
 
     @classmethod
+    def from_text(cls, text: str | Path) -> LineSpread:
+        """A FWHM in Angstrom, or the name of a file for `from_file`: what a user gives as the LSF of data.
+
+        Raises
+        ------
+        SfhInputError
+            Neither a FWHM above 0 nor a readable table.
+        """
+        try:
+            fwhm_aa = float(str(text))
+        except ValueError:
+            return cls.from_file(text)
+        return cls("constant_fwhm_aa", fwhm_aa)
+
+    @classmethod
     def from_file(cls, path: str | Path) -> LineSpread:
         """A table of two columns, wavelength and FWHM in Angstrom; ``#`` begins a comment.
 

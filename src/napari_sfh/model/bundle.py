@@ -181,7 +181,7 @@ def save_bundle(
         **meta,
         "format": FORMAT,
         "model": model.config.to_json(),
-        "instrument": instrument.to_json(),
+        "instrument": instrument.place_bands([band.pivot_aa for band in filters]).to_json(),
         "targets": model.targets.to_json(),
     }
     if missing := [k for k in REQUIRED if k not in document]:

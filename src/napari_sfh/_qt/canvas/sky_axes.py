@@ -29,6 +29,8 @@ SKY_STYLES = {"ticks": "RA, Dec ticks", "grid": "RA, Dec grid", "none": "nothing
 TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 9.5
 #: Room of other overlays, pixels: text under the cursor (lower left), scale bar (lower right), legend (upper left).
 _LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
+#: Shifts of the halo behind the words.
+_HALO_PX = ((-1.2, -1.2), (-1.2, 1.2), (1.2, -1.2), (1.2, 1.2))
 #: Pixels between ticks of RA and of Dec, at least about.
 _APART_PX = (170.0, 80.0)
 
@@ -110,9 +112,11 @@ class VispySkyAxes(ViewerOverlayMixin, VispyCanvasOverlay):
             node.lines.set_data(overlay.lines, color=color)
             texts = [text for text, _, _ in overlay.words] or [""]
             places = np.array([(x, y, 0.0) for _, x, y in overlay.words] or [(0.0, 0.0, 0.0)])
-            back = np.append(1 - front[:3], 1.0)
-            for visual, rgba, shift in ((node.shadow, back, 1.0), (node.text, front, 0.0)):
-                visual.text, visual.pos, visual.color = texts, places + np.array([shift, shift, 0.0]), rgba
+            node.text.text, node.text.pos, node.text.color = texts, places, front
+            # A halo of the other colour: the words stand on the canvas or on a map.
+            node.shadow.text = texts * len(_HALO_PX)
+            node.shadow.pos = np.concatenate([places + np.array([*shift, 0.0]) for shift in _HALO_PX])
+            node.shadow.color = np.append(1 - front[:3], 1.0)
         self._on_visible_change()
 
     def reset(self) -> None:

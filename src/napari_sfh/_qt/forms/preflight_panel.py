@@ -12,6 +12,7 @@ from qtpy.QtGui import QColor, QPolygonF
 from qtpy.QtWidgets import QGraphicsPolygonItem, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error
+from napari_sfh._qt.plots.crosshair import PlotReader
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.decisions import configure_run
@@ -39,11 +40,13 @@ class SkyPlot(pg.PlotWidget):
         self.getPlotItem().getViewBox().invertX(True)
         self.setToolTip("Footprints of the cube (filled) and of the mosaics on the sky; north is up, east is left")
         self._ink = "#ffffff"
+        self.reader = PlotReader(self, {self.getPlotItem(): _format_offset})
 
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme."""
         colors = get_palette(theme)
         self._ink = colors.text
+        self.reader.set_colors(colors)
         self.setBackground(colors.background)
         for side, label in (("left", "N (″)"), ("bottom", "E (″)")):
             axis = self.getPlotItem().getAxis(side)
@@ -54,6 +57,7 @@ class SkyPlot(pg.PlotWidget):
     def draw(self, found: Preflight) -> None:
         """Draw the footprints of a preflight."""
         self.clear()
+        self.reader.set_plots({self.getPlotItem(): _format_offset})
         fill = QColor(self._ink)
         fill.setAlpha(60)
         for line in found.outlines:
@@ -63,6 +67,10 @@ class SkyPlot(pg.PlotWidget):
             for line in check.outlines:
                 self.plot(*line.T, pen=pen)
         self.getPlotItem().autoRange(padding=0.04)
+
+
+def _format_offset(x: float, y: float) -> str:
+    return f"E {x:+.1f}″, N {y:+.1f}″".replace("-", "−")
 
 
 def _polygon(line: F64, fill: QColor, edge: QColor) -> QGraphicsPolygonItem:

@@ -45,6 +45,10 @@ class BandPlot:
             room = 0.06 if known.size <= MAX_NAMED_BANDS else 0.04 * float(np.ptp(known))
             self.sed.setXRange(known.min() - room, known.max() + room, padding=0)
 
+    def format_place(self, x: float, y: float) -> str:
+        """A place of the plot: wavelength and flux."""
+        return f"{10**x:.0f} Å, {y:.4g}".replace("-", "−")
+
     @property
     def axis_name(self) -> str:
         """What the bands' axis says: names, or wavelengths where there are many."""

@@ -14,6 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
 from napari_sfh._qt.plots.band_plot import BandPlot
+from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
 from napari_sfh._qt.plots.plot_items import (
     BandCurves,
@@ -93,6 +94,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self._make_times()
         self._spectrum = SpectrumPlot(self.spectrum, self.residual)
         self._set_time_ranges()
+        self.reader = PlotReader(self, {plot: partial(self._read_place, name) for name, plot in self._plots.items()})
         self.set_colors(colors)
 
     def _place_panels(self) -> None:
@@ -161,6 +163,12 @@ class BinPlots(pg.GraphicsLayoutWidget):
         )
         add_action(menu, "Copy the picture", self.copy_picture)
         add_action(menu, "Copy the numbers", partial(self.copy_numbers, name))
+
+    def _read_place(self, name: str, x: float, y: float) -> str:
+        """What the crosshair says."""
+        if name in ("sfh", "cumulative") or (name == "mh" and self.metallicity == "age"):
+            return self.time.format_place(x, y)
+        return self._bands.format_place(x, y) if name == "sed" else format_place(x, y)
 
     def copy_picture(self) -> None:
         """Put what is shown on the clipboard."""
@@ -245,6 +253,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
             line.label.setColor(colors.text)
         for curve in self._priors.values():
             curve.setPen(pg.mkPen(colors.faint, width=1.5, style=Qt.PenStyle.DashLine))
+        self.reader.set_colors(colors)
         self._spectrum.set_colors(colors)
         self._bands.set_colors(colors)
 

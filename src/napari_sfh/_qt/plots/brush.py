@@ -1,8 +1,8 @@
-"""Points of a plot that select: a click takes the nearest one, a drag with the left button draws a lasso."""
+"""Points of a plot that stand for bins: a click selects the nearest, a lasso shows the mean history of many."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGraphicsPathItem
 
+from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import make_bare_plot, pg
+from napari_sfh._qt.session import Session
 from napari_sfh.analysis.outlines import mask_points_inside
 
 #: Pixels around a point within which a click takes it.
@@ -98,6 +100,41 @@ class BrushBox(pg.ViewBox):
             self.lassoed.emit(self._rows[mask_points_inside(self._points, corners)], _has_shift(event))
 
 
+class BrushLink:
+    """Ties a plot to a session; whoever makes it keeps it.
+
+    Parameters
+    ----------
+    box : BrushBox
+        Its rows are bins, 0..N-1.
+    session : Session
+    attempt : callable
+        Calls an act and says its error.
+    """
+
+    def __init__(self, box: BrushBox, session: Session, attempt: Callable[[Callable[[], object]], object]) -> None:
+        self._session, self._attempt = session, attempt
+        box.picked.connect(self.pick)
+        box.lassoed.connect(self.enclose)
+
+    def pick(self, row: int, add: bool) -> None:
+        """Select or compare a bin."""
+        if add:
+            self._session.toggle_compared(row + 1)
+        else:
+            self._session.clear_compared()
+            self._session.select(row + 1)
+
+    def enclose(self, rows: Any, add: bool) -> None:
+        """Show the mean of bins; with Shift each of them is compared."""
+        if add:
+            for row in rows:
+                if int(row) + 1 not in self._session.shown:
+                    self._session.toggle_compared(int(row) + 1)
+        else:
+            self._attempt(lambda: self._session.set_plot_region(rows))
+
+
 def _has_shift(event: Any) -> bool:
     return bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier)
 
@@ -117,6 +154,7 @@ class BrushPlot(pg.GraphicsLayoutWidget):
         self.plot = make_bare_plot(None, view_box=self.box)
         self.ci.addItem(self.plot)
         self.plot.setToolTip(BRUSH_TIP)
+        self.reader = PlotReader(self, {self.plot: format_place})
 
     def add_layers(self, items: Mapping[Any, float]) -> None:
         """Add items of the plot, each at its height; they do not decide the range."""

@@ -12,7 +12,7 @@ from psygnal import Signal
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
-from napari_sfh._qt.plots.crosshair import Crosshair
+from napari_sfh._qt.plots.crosshair import PlotReader
 from napari_sfh._qt.plots.plot_items import (
     PanelViewBox,
     add_action,
@@ -107,7 +107,7 @@ class CubePlot(pg.GraphicsLayoutWidget):
         self.plot.getAxis("top").setStyle(tickLength=0, tickTextOffset=1, hideOverlappingLabels=False)
         self.box.marked.connect(self._mark)
         self.box.sigXRangeChanged.connect(self._fit)
-        self.crosshair = Crosshair(self, {self.plot: self._read_out})
+        self.reader = PlotReader(self, {self.plot: self._read_out})
         self.set_colors(colors)
 
     def _make_region(self, name: str) -> Any:
@@ -132,7 +132,7 @@ class CubePlot(pg.GraphicsLayoutWidget):
             for line in region.lines:
                 line.setPen(pg.mkPen(color, width=1))
                 line.setHoverPen(pg.mkPen(color, width=3))
-        self.crosshair.set_colors(colors)
+        self.reader.set_colors(colors)
         self._style()
 
     def _style(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import Ribbon, make_bare_plot, pg, style_axes
 from napari_sfh._qt.widgets.theme import POINTS, Palette
 from napari_sfh.analysis.bin_view import ScalarEstimate, choose_color
@@ -41,6 +42,7 @@ class EstimatePlots(pg.GraphicsLayoutWidget):
         self._times: tuple[str, ...] = ()
         self._panels: dict[str, _EstimatePanel] = {}
         self._curve: _FormationPanel | None = None
+        self.reader = PlotReader(self, {})
         self.set_colors(colors)
 
     @property
@@ -61,12 +63,15 @@ class EstimatePlots(pg.GraphicsLayoutWidget):
         for k, name in enumerate(self._names):
             plot = make_bare_plot(self, k // columns, k % columns + (1 if self._times else 0))
             self._panels[name] = _EstimatePanel(plot, name, np.asarray(values[name], dtype=float))
+        shown = [panel.plot for panel in (self._curve, *self._panels.values()) if panel is not None]
+        self.reader.set_plots(dict.fromkeys(shown, format_place))
         self.set_colors(self._colors)
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
         self._colors = colors
         self.setBackground(colors.background)
+        self.reader.set_colors(colors)
         for panel in self._panels.values():
             panel.set_colors(colors)
         if self._curve is not None:
@@ -90,7 +95,7 @@ class _EstimatePanel:
 
     def __init__(self, plot: Any, name: str, values: NDArray[np.float64]) -> None:
         about = QUANTITIES.get(name)
-        self._plot, self._label = plot, about.label if about is not None else name
+        self.plot, self._label = plot, about.label if about is not None else name
         finite = values[np.isfinite(values)]
         low, high = np.percentile(finite, [0.2, 99.8]) if finite.size else (0.0, 1.0)
         room = 0.05 * max(float(high - low), 0.05)
@@ -115,7 +120,7 @@ class _EstimatePanel:
         plot.setToolTip(f"{self._label}: grey, the medians of all; coloured, median and 16-84 % of the selected ones")
 
     def set_colors(self, colors: Palette) -> None:
-        style_axes(self._plot, colors, bottom=self._label, left="number", points=POINTS)
+        style_axes(self.plot, colors, bottom=self._label, left="number", points=POINTS)
         self._bars.setPen(pg.mkPen(colors.faint))
         self._bars.setBrush(pg.mkBrush(colors.faint + "60"))
 
@@ -130,14 +135,14 @@ class _EstimatePanel:
                 line.setValue(one.value)
                 band.spans([(one.low, one.high)], 0.0, self._top)
                 seen += [one.low, one.high]
-        self._plot.setXRange(min(seen), max(seen), padding=0)
+        self.plot.setXRange(min(seen), max(seen), padding=0)
 
 
 class _FormationPanel:
     """Share of the mass that had formed before a lookback time, with the times' intervals as a band."""
 
     def __init__(self, plot: Any, names: tuple[str, ...]) -> None:
-        self._plot = plot
+        self.plot = plot
         self._names = sorted(names, key=lambda name: int(name[1:]))
         self._shares = np.array([int(name[1:]) / 100 for name in self._names])
         self._curves = [pg.PlotCurveItem() for _ in range(MAX_OBJECTS)]
@@ -153,7 +158,7 @@ class _FormationPanel:
         plot.setToolTip("Share of the mass that had formed before: t10 to t90 with their 16-84 % intervals")
 
     def set_colors(self, colors: Palette) -> None:
-        style_axes(self._plot, colors, bottom="lookback time (Gyr)", left="formed", points=POINTS)
+        style_axes(self.plot, colors, bottom="lookback time (Gyr)", left="formed", points=POINTS)
 
     def draw(self, told: Sequence[Mapping[str, ScalarEstimate]]) -> None:
         latest = 0.0
@@ -170,4 +175,4 @@ class _FormationPanel:
             band.setPath(pg.arrayToQPath(*outline))
             latest = max(latest, float(high.max()))
         if latest > 0:
-            self._plot.setXRange(0, 1.05 * latest, padding=0)
+            self.plot.setXRange(0, 1.05 * latest, padding=0)

@@ -9,6 +9,7 @@ from napari_sfh._qt.plots.plot_items import Ribbon, pg, style_axes
 from napari_sfh._qt.widgets.theme import Palette
 from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
+from napari_sfh.physics.quantities import QUANTITIES
 
 
 class GradientPlot(BrushPlot):
@@ -38,6 +39,7 @@ class GradientPlot(BrushPlot):
         self._line.setPen(pg.mkPen(colors.model, width=2))
         self._here.setPen(pg.mkPen(COLORS[5], width=2))
         self.box.set_color(colors.text)
+        self.reader.set_colors(colors)
         style_axes(self.plot, colors)
 
     def draw(self, made: Gradient) -> None:
@@ -58,8 +60,7 @@ class GradientPlot(BrushPlot):
         self.plot.setRange(
             xRange=(0.0, float(np.max(data.r[seen]))), yRange=(float(bottom) - room, float(top) + room), padding=0.01
         )
-        _, title, unit = GRADIENT_QUANTITIES[data.quantity]
-        label = f"{title} ({'log yr' if 'age' in title else unit})"
+        label = QUANTITIES[GRADIENT_QUANTITIES[data.quantity][0]].label
         style_axes(self.plot, self._colors, left=label, bottom="R / Rₑ in the disc's plane")
 
     def legend(self) -> str:

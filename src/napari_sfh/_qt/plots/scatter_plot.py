@@ -39,6 +39,7 @@ class ScatterPlot(BrushPlot):
         self.setBackground(colors.background)
         self._points.setBrush(pg.mkBrush(colors.data + "90"))
         self.box.set_color(colors.text)
+        self.reader.set_colors(colors)
         style_axes(self.plot, colors, bottom=self._labels[0], left=self._labels[1])
 
     def draw(self, x: NDArray[np.float64], y: NDArray[np.float64], labels: tuple[str, str]) -> None:

@@ -14,23 +14,23 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, DensityImage
+from napari_sfh._qt.plots.crosshair import PlotReader, ReadOut, format_place
 from napari_sfh._qt.plots.plot_items import Ribbon, histogram_corners, make_bare_plot, pg, style_axes
 from napari_sfh._qt.plots.spectrum_plot import describe_flux
-from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES
+from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES, TIME_AXES
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, BinView, choose_flux_range, format_flux_label
 from napari_sfh.analysis.comparison.history_comparison import BinHistory, list_history_means
 from napari_sfh.analysis.comparison.map_comparison import Comparison
-from napari_sfh.analysis.maps import MAPS, MEAN_MAPS, robust_limits
+from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.figures.comparison import DENSE, ERROR_BARS, format_scatter
+from napari_sfh.physics.quantities import QUANTITIES
 
 #: Answers that are drawn at once.
 MAX_HISTORIES = 4
 #: Width in pixels of the words beside the plots.
 _TEXT_WIDTH = 312
-#: Map of a mean in `physics.means.MEAN_NAMES`.
-MAP_OF_MEAN = {key: name for name, key in MEAN_MAPS.items()}
 
 
 class OneToOne(BrushPlot):
@@ -55,6 +55,7 @@ class OneToOne(BrushPlot):
         self._line.setPen(pg.mkPen(colors.text, width=1, style=Qt.PenStyle.DashLine))
         self._here.setPen(pg.mkPen(COLORS[5], width=2))
         self.box.set_color(colors.text)
+        self.reader.set_colors(colors)
         style_axes(self.plot, colors)
 
     def draw(self, comparison: Comparison, key: str, use: NDArray[np.bool_]) -> None:
@@ -79,9 +80,9 @@ class OneToOne(BrushPlot):
             self._errors.setData(x=x, y=y, width=width, height=height, beam=0.0)
         self._line.setData([low, high], [low, high])
         self.plot.setRange(xRange=(low, high), yRange=(low, high), padding=0)
-        title, unit = MAPS[MAP_OF_MEAN[key]].title, "log yr" if key.startswith("lg_age") else "dex"
+        label = QUANTITIES[key].label
         result, answer = comparison.result.model_name, comparison.other.name
-        style_axes(self.plot, self._colors, left=f"{title} ({unit}), {result}", bottom=f"{title} ({unit}), {answer}")
+        style_axes(self.plot, self._colors, left=f"{label}, {result}", bottom=f"{label}, {answer}")
 
     def mark(self, x: float, y: float) -> None:
         """Mark one bin; NaN marks none."""
@@ -96,6 +97,7 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         super().__init__()
         self.kind = "mass"
         self._with_spectrum = spectrum
+        self._flux_label = "flux"
         self.sfh = make_bare_plot(self)
         self.sfh.getAxis("bottom").setTicks([AGE_TICKS, AGE_MINOR])
         self.sfh.setXRange(LG_EDGES[0], LG_EDGES[-1], padding=0)
@@ -103,8 +105,11 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self._ribbon = Ribbon(60)
         self.sfh.addItem(self._ribbon, ignoreBounds=True)
         self._sfhs = self._curves(self.sfh, 2)
+        plots: dict[Any, ReadOut] = {self.sfh: TIME_AXES["log_gyr"].format_place}
         if spectrum:
             self._add_spectrum()
+            plots |= {self.spectrum: format_place, self.residual: format_place}
+        self.reader = PlotReader(self, plots)
         self.set_colors(colors)
 
     def _add_spectrum(self) -> None:
@@ -133,10 +138,11 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
         self._colors = colors
         self.setBackground(colors.background)
         self._ribbon.set_color(COLORS[0])
+        self.reader.set_colors(colors)
         self._label()
         if self._with_spectrum:
             self._data.setPen(pg.mkPen(colors.data, width=1))
-            style_axes(self.spectrum, colors, left="flux")
+            style_axes(self.spectrum, colors, left=self._flux_label)
             style_axes(self.residual, colors, left="residual", bottom="rest wavelength (Å)")
 
     def _label(self) -> None:
@@ -167,7 +173,8 @@ class HistoryPlots(pg.GraphicsLayoutWidget):
     def _draw_spectrum(self, answers: Sequence[BinHistory], view: BinView) -> None:
         wave = view.wave_aa
         self.spectrum.setToolTip(describe_flux(view.instrument))
-        self.spectrum.setLabel("left", format_flux_label(view.instrument, html=True))
+        self._flux_label = format_flux_label(view.instrument, html=True)
+        style_axes(self.spectrum, self._colors, left=self._flux_label)
         if wave.size:
             self.spectrum.setXRange(wave[0], wave[-1], padding=0)
         self._data.setData(wave, view.flux)
@@ -329,13 +336,13 @@ class ToolDock(QWidget):
 
 
 def format_comparison_scatter(comparison: Comparison, key: str, use: NDArray[np.bool_]) -> str:
-    """The statistics of a mean, for a label.
+    """The statistics of a quantity, for a label.
 
     Parameters
     ----------
     comparison : Comparison
     key : str
-        One of the means.
+        One of the compared quantities.
     use : bool array (N,)
         Bins that count.
 
@@ -343,4 +350,4 @@ def format_comparison_scatter(comparison: Comparison, key: str, use: NDArray[np.
     -------
     str
     """
-    return format_scatter(comparison.scatter(key, use))
+    return format_scatter(comparison.scatter(key, use), QUANTITIES[key].error_unit)

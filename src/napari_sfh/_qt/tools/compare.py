@@ -17,7 +17,7 @@ from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_file_edit, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import tool_tasks
-from napari_sfh._qt.plots.brush_link import BrushLink
+from napari_sfh._qt.plots.brush import BrushLink
 from napari_sfh._qt.plots.side_plots import (
     HistoryLegend,
     HistoryPlots,
@@ -36,6 +36,7 @@ from napari_sfh.analysis.comparison.history_comparison import BinHistory
 from napari_sfh.analysis.comparison.map_comparison import Comparison
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures.comparison import draw_comparison_page, symmetric_limits
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
 _EMPTY = (
@@ -57,8 +58,8 @@ class CompareForm:
         self.load = PushButton(text="Load", tooltip="Read it and match its bins on the sky")
         self.truth = PushButton(text="Compare with the mock's truth", tooltip="What the mock spiral was made of")
         self.mean = ComboBox(
-            label="Mean",
-            choices=[(maps.MAPS[n].title, n) for n in maps.MEAN_MAPS],
+            label="Quantity",
+            choices=[(maps.MAPS[n].title, n) for n in maps.SCALAR_MAPS],
             value="AGE_LW",
             tooltip="What the plot and the difference map show",
         )
@@ -141,7 +142,7 @@ class ComparisonTool(DockTool):
         self.press(self.load_truth)
 
     def show_mean(self, name: str) -> None:
-        """Show a mean, a key of `maps.MEAN_MAPS`."""
+        """Show a quantity, a key of `maps.SCALAR_MAPS`."""
         self.form.mean.value = name
 
     def save_figure(self, path: Path | str) -> None:
@@ -155,12 +156,15 @@ class ComparisonTool(DockTool):
         self.host.start(partial(tool_tasks.save_single_table, table=table, path=Path(path)), self.saved)
 
     def save_bin(self, path: Path | str) -> None:
-        """Write the selected bin's SFHs from both as ECSV."""
+        """Write the selected bin's SFHs from both as ECSV; its numbers, where the weights predict no SFH."""
         self._known()
         bin_id = self.host.session.selected
         if not bin_id:
             raise SfhInputError("no bin is selected: click one on the map first")
-        table = history_comparison.build_history_table(self._compared_histories(bin_id), bin_id)
+        if self._has_histories:
+            table = history_comparison.build_history_table(self._compared_histories(bin_id), bin_id)
+        else:
+            table = comparing.build_comparison_table(self._known())[bin_id - 1 : bin_id]
         self.host.start(partial(tool_tasks.save_single_table, table=table, path=Path(path)), self.saved)
 
     # -- the comparison ----------------------------------------------------------------------------------------
@@ -181,10 +185,12 @@ class ComparisonTool(DockTool):
         if result is not self.host.session.result:
             return
         self.comparison, self.source = comparison, source
-        shown = [n for n, key in maps.MEAN_MAPS.items() if key in comparison.means]
+        shown = [n for n, key in maps.SCALAR_MAPS.items() if key in comparison.means]
         with self.form.mean.changed.blocked():
             self.form.mean.choices = [(maps.MAPS[n].title, n) for n in shown]
         self.open_dock()
+        for part in (self.sfhs, self.kind.native):
+            part.setVisible(self._has_histories)
         self._refresh()
         matched = int((comparison.share >= comparing.MIN_SHARE).sum())
         notes = "".join(f" Note: {note}." for note in comparison.other.notes)
@@ -197,8 +203,18 @@ class ComparisonTool(DockTool):
 
     @property
     def key(self) -> str:
-        """The shown mean in `physics.means.MEAN_NAMES`."""
-        return maps.MEAN_MAPS[self.form.mean.value]
+        """The shown quantity's name in `physics.quantities`."""
+        return maps.SCALAR_MAPS[self.form.mean.value]
+
+    @property
+    def _unit(self) -> str:
+        """Of differences of the shown quantity."""
+        return QUANTITIES[self.key].error_unit
+
+    @property
+    def _has_histories(self) -> bool:
+        """Whether SFHs are compared, and not only numbers."""
+        return self._known().result.prediction.has_histories
 
     @property
     def _difference_title(self) -> str:
@@ -233,14 +249,18 @@ class ComparisonTool(DockTool):
         if comparison is None:
             return
         scatter = format_comparison_scatter(comparison, self.key, self._use())
-        words = f"<b>{escape(self._difference_title)}</b> (dex)<br>{scatter}"
+        words = f"<b>{escape(self._difference_title)}</b> ({self._unit})<br>{scatter}"
         if not bin_id:
             self.plot.mark(np.nan, np.nan)
             self.sfhs.draw([])
-            self.legend.setText(f"{words}<br><br>Click a bin to see both SFHs.")
+            self.legend.setText(f"{words}<br><br>Click a bin to see both.")
             return
         own, other = comparison.pair(self.key)
         self.plot.mark(other[bin_id - 1], own[bin_id - 1])
+        if not self._has_histories:
+            rows = _format_rows(comparison, bin_id)
+            self.legend.setText(f"{words}<br><br><b>bin {bin_id}</b><br>{rows}")
+            return
         shown = self._compared_histories(bin_id)
         self.sfhs.draw(shown)
         self.legend.show_histories(shown, f"{words}<br><br><b>bin {bin_id}</b>")
@@ -268,7 +288,7 @@ class ComparisonTool(DockTool):
         """The difference as a layer; the link is new, so that one in the list is refreshed."""
         values = np.where(self._use(), comparison.difference(self.key), np.nan)
         attributes = {
-            "name": f"{self._difference_title} [dex]",
+            "name": f"{self._difference_title} [{self._unit}]",
             "colormap": SHADES,
             "contrast_limits": symmetric_limits(values),
             "interpolation2d": "nearest",
@@ -286,8 +306,8 @@ class ComparisonTool(DockTool):
     # -- the host's calls --------------------------------------------------------------------------------------
 
     def suits(self, result: Result) -> bool:
-        """Whole histories are compared."""
-        return result.prediction.has_histories
+        """Anything that has a map of its own."""
+        return any(key in result.prediction.quantiles for key in maps.SCALAR_MAPS.values())
 
     def on_result(self, result: Result | None) -> None:
         """Another result: what was compared goes; the mock's truth is offered for the mock."""
@@ -315,7 +335,7 @@ class ComparisonTool(DockTool):
         if self.comparison is None or self.host.stack.display.shown != DIFFERENCE:
             return ""
         value = float(self.comparison.difference(self.key)[bin_id - 1])
-        return f"{self._difference_title} {value:+.2f} dex" if np.isfinite(value) else "not compared"
+        return f"{self._difference_title} {value:+.2f} {self._unit}" if np.isfinite(value) else "not compared"
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
@@ -368,6 +388,16 @@ class ComparisonTool(DockTool):
     def _ask_bin(self, _: object = None) -> None:
         name = f"{self.host.exports.name()}_bin{self.host.session.selected}_comparison.ecsv"
         self.host.exports.ask("Save table", name, TABLES, self.save_bin)
+
+
+def _format_rows(comparison: Comparison, bin_id: int) -> str:
+    """A bin's numbers of both answers, as a table in rich text."""
+    cells = [("", comparison.result.model_name, comparison.other.name)]
+    for key in comparison.means:
+        own, other = (float(values[bin_id - 1]) for values in comparison.pair(key))
+        cells.append((QUANTITIES[key].label, f"{own:.2f}", f"{other:.2f}".replace("nan", "–")))
+    rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in cells)
+    return f'<table cellspacing="0" cellpadding="2">{rows}</table>'.replace("-", "−")
 
 
 def is_demo_result(result: Result) -> bool:

@@ -76,7 +76,9 @@ class CubeForm:
         self.draw = PushButton(text="Draw", tooltip="Draw an aperture in place of the others; Ctrl + drag: a circle")
         self.add = PushButton(text="Draw another", tooltip="A further aperture; Ctrl + Shift + drag: a circle")
         self.clear = PushButton(text="Clear", tooltip="Take apertures and ranges away")
-        self.open = PushButton(text="Spectra and images", tooltip="The dock with the spectrum under the cursor")
+        self.open = PushButton(
+            text="Spectra and images", tooltip="The spectrum under the cursor; needs the cube: choose it under Data"
+        )
         for name, label in _RANGE_LABELS.items():
             edit = LineEdit(label=label, tooltip="Å, observed in air: 6540-6580; or drag it in the spectrum")
             edit.native.setPlaceholderText("none")

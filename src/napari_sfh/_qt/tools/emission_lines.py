@@ -13,13 +13,13 @@ from napari_sfh._qt.canvas.display import Shown
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import line_tasks, tool_tasks
+from napari_sfh._qt.plots.gas_plots import GasPlots
 from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button
 from napari_sfh._qt.tools.base import DockTool, Host
-from napari_sfh._qt.widgets.figure_page import FigurePage
 from napari_sfh._qt.widgets.theme import get_palette
+from napari_sfh.analysis.gas.gas_and_stars import derive_gas_diagrams
 from napari_sfh.analysis.gas.line_maps import MIN_LINE_SNR, LineFluxes, describe_line_map, list_line_maps
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.gas_and_stars import draw_gas_page
 from napari_sfh.types import Result
 
 NO_LINES = "none"
@@ -117,20 +117,22 @@ class LineTool(DockTool):
         SfhInputError
             No lines are loaded, or one of the four of O3N2 is missing.
         """
-        page = draw_gas_page(self.need_result(), self._need_lines(), self.form.composite.value, (9.0, 3.0))
+        drawn = derive_gas_diagrams(self.need_result(), self._need_lines(), self.form.composite.value)
         dock = self.prepare_dock()
-        self.page.show_figure(page)
+        self.plots.draw(drawn)
+        self.plots.mark(self.host.session.shown)
         dock.fill(True)
         self.open_dock()
 
     def make_dock(self) -> ToolDock:
-        """The page on gas and young stars."""
-        self.page = FigurePage(get_palette(self.host.viewer.theme))
+        """Diagrams of gas and young stars."""
+        self.plots = GasPlots(get_palette(self.host.viewer.theme))
+        self.plots.link(self.host.session, self.host.attempt)
         self.figure_button = make_save_button("Figure…", "The plot as PNG, PDF or SVG", self._ask_figure)
         self.table_button = make_save_button(
             "Table…", "Every bin's lines, gas, young stars: ECSV or FITS", self._ask_table
         )
-        return ToolDock(self.host.viewer, [self.page], None, [self.figure_button, self.table_button], _EMPTY)
+        return ToolDock(self.host.viewer, [self.plots], None, [self.figure_button, self.table_button], _EMPTY)
 
     def save_table(self, path: Path | str) -> None:
         """Write `gas_stars.table`."""
@@ -157,6 +159,11 @@ class LineTool(DockTool):
             self.host.stack.remove_layers("lines")
             if self.dock is not None:
                 self.dock.fill(False)
+
+    def on_selection(self, bins: tuple[int, ...]) -> None:
+        """The shown bins stand out in the plots."""
+        if self.dock is not None and self.lines is not None:
+            self.plots.mark(bins)
 
     def describe(self, bin_id: int) -> str:
         """The median of the shown line (or quantity of the gas) over a bin's spaxels."""

@@ -17,7 +17,7 @@ from qtpy.QtCore import QTimer
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, read_form
-from napari_sfh._qt.plots.brush_link import BrushLink
+from napari_sfh._qt.plots.brush import BrushLink
 from napari_sfh._qt.plots.gradient_plot import GradientPlot
 from napari_sfh._qt.plots.side_plots import SideText, ToolDock, make_save_button
 from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
@@ -268,11 +268,22 @@ class GradientTool(DockTool):
         self.found = {}
         if result is None:
             self.form.ellipse.value = False
+        if result is None or not self._is_disc_on(result):
             with self.form.centre.changed.blocked():
                 self.form.centre.value = ""
         if self.dock is not None:
             self.dock.fill(False)
         self._place()
+
+    def _is_disc_on(self, result: Result) -> bool:
+        """Whether the typed centre lies in a result's field: else it is another galaxy's, and is guessed anew."""
+        try:
+            disc = self.form.disc()
+        except SfhInputError:
+            return True  # whoever typed it is told at the fit
+        x, y = (float(v) for v in result.wcs.celestial.world_to_pixel_values(disc.ra_deg, disc.dec_deg))
+        ny, nx = result.bins.bin_id.shape
+        return -0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """Mark the selected bin among the points."""

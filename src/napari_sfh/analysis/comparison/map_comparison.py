@@ -81,7 +81,7 @@ class OtherResult:
     name: str  # for legends
     bin_id: I32  # (ny, nx), 1..M, 0 = none
     wcs: WCS | None  # celestial; None: on the spaxels of the result that it is compared with
-    means: Mapping[str, F64]  # (M,) those of physics.means.MEAN_NAMES that it has
+    means: Mapping[str, F64]  # (M,) scalars by their name in physics.quantities: the four means, or what there is
     errors: Mapping[str, F64]  # (M,) 1 sigma, where known
     sfh: Mapping[str, F64]  # VECTORS to (M, 16, 3): value, low, high (NaN where unknown); empty = none
     notes: tuple[str, ...] = ()  # what a reader must know, one line each
@@ -94,7 +94,7 @@ class Comparison:
     result: Result
     other: OtherResult
     share: F64  # (N,) share of the bin's spaxels that the answer covers
-    means: Mapping[str, F64]  # (N,) as of `OtherResult`, NaN where it covers too little
+    means: Mapping[str, F64]  # (N,) of `OtherResult` those that the result has too, NaN where it covers too little
     errors: Mapping[str, F64]
     sfh: Mapping[str, F64]  # (N, 16, 3)
 
@@ -135,8 +135,15 @@ def compare_results(result: Result, answer: OtherResult) -> Comparison:
     Raises
     ------
     SfhInputError
-        It has no WCS and another shape, or covers less than half of every bin.
+        It has no WCS and another shape, covers less than half of every bin, or has no quantity of the result.
     """
+    common = [key for key in answer.means if key in result.prediction.quantiles]
+    if not common:
+        own = ", ".join(key for key in result.prediction.scalars)
+        raise SfhInputError(
+            f"{answer.name}: has {', '.join(answer.means) or 'no quantity'}, but {result.model_name} predicts {own}; "
+            "give an answer with one of these"
+        )
     weight, share = compute_bin_overlap(result, answer)
     covered = share >= MIN_SHARE
     if not covered.any():
@@ -152,11 +159,12 @@ def compare_results(result: Result, answer: OtherResult) -> Comparison:
 
     # Errors of bins that were fitted apart are independent.
     errors = {}
-    for key, value in answer.errors.items():
+    for key in [key for key in common if key in answer.errors]:
+        value = answer.errors[key]
         good = np.isfinite(value)
         found = np.sqrt((weight * weight) @ np.where(good, value, 0.0) ** 2)
         errors[key] = np.where(covered & (weight @ good.astype(np.float64) > 0.5), found, np.nan)
-    means, sfh = ({k: mean(v) for k, v in part.items()} for part in (answer.means, answer.sfh))
+    means, sfh = {k: mean(answer.means[k]) for k in common}, {k: mean(v) for k, v in answer.sfh.items()}
     return Comparison(result, answer, share, means, errors, sfh)
 
 
@@ -207,9 +215,9 @@ def _look_up_bins(answer: OtherResult, result: Result, y: NDArray[np.intp], x: N
 
 
 def build_comparison_table(comparison: Comparison) -> QTable:
-    """Both answers, one row a bin: BIN_ID, SHARE covered, and for each mean KEY, KEY_ERR, KEY_OTHER, KEY_OTHER_ERR.
+    """Both answers, one row a bin: BIN_ID, SHARE covered, and for each scalar KEY, KEY_ERR, KEY_OTHER, KEY_OTHER_ERR.
 
-    Ages are log10 yr, metallicities dex. ``meta`` holds names and statistics.
+    The four means are log10 yr and dex, others as in `physics.quantities`. ``meta`` holds names and statistics.
     """
     out = QTable()
     result = comparison.result

@@ -1,7 +1,7 @@
-"""Offsets of a result from other answers for the same galaxies: one row a galaxy, answer and mean, and one of all.
+"""Offsets of a result from other answers for the same galaxies: one row a galaxy, answer and quantity, and one of all.
 
-Offsets are this result minus the other, in dex, over the bins that both cover: the comparison of Galceran et al. (2026,
-section 5 and figure 14).
+Offsets are this result minus the other over the bins that both cover, in dex where the quantity is a logarithm: the
+comparison of Galceran et al. (2026, section 5 and figure 14).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.comparison.map_comparison import Comparison, measure_scatter
-from napari_sfh.physics.means import MEAN_NAMES
+from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import F64
 
 #: Name of the rows that take all galaxies together.
@@ -23,11 +23,11 @@ ALL_GALAXIES = "all"
 
 @dataclass(frozen=True)
 class Offset:
-    """Differences this result - other of one mean in n bins, dex."""
+    """Differences this result - other of one quantity in n bins, in `unit`."""
 
     galaxy: str
     other: str
-    mean: str  # of physics.means.MEAN_NAMES
+    mean: str  # of physics.quantities
     n: int
     median: float
     std: float
@@ -37,13 +37,24 @@ class Offset:
     correlation: float
 
     @property
+    def unit(self) -> str:
+        """Unit of the differences: dex of a logarithm."""
+        return QUANTITIES[self.mean].error_unit
+
+    @property
     def per_cent(self) -> float:
-        """The median as a relative difference of the linear quantity, %."""
-        return 100 * float(10**self.median - 1)
+        """The median as a relative difference of the linear quantity, %; NaN where it is no logarithm."""
+        return 100 * float(10**self.median - 1) if self.unit == "dex" else float("nan")
+
+    @property
+    def median_text(self) -> str:
+        """The median with its unit, of a logarithm in per cent too."""
+        share = f" ({self.per_cent:+.0f} %)" if np.isfinite(self.per_cent) else ""
+        return f"{self.median:+.3f} {self.unit}{share}"
 
     def format_line(self) -> str:
         """One line for a terminal."""
-        text = f"{self.mean:10s} {self.median:+.3f} dex ({self.per_cent:+.0f} %), scatter {self.std:.3f}"
+        text = f"{self.mean:10s} {self.median_text}, scatter {self.std:.3f}"
         return f"{text}, NMAD {self.nmad:.3f}, 68 % {self.p16:+.3f}...{self.p84:+.3f}, r {self.correlation:.2f}"
 
 
@@ -63,7 +74,7 @@ def select_compared_bins(comparison: Comparison, min_snr: float = 0.0) -> NDArra
 
 
 def measure_offsets(comparison: Comparison, min_snr: float = 0.0) -> list[Offset]:
-    """Offsets of every mean that the other answer has.
+    """Offsets of every quantity that both have.
 
     Parameters
     ----------
@@ -74,11 +85,11 @@ def measure_offsets(comparison: Comparison, min_snr: float = 0.0) -> list[Offset
     Returns
     -------
     list of Offset
-        One for each mean, in dex.
+        One for each quantity.
     """
     use = select_compared_bins(comparison, min_snr)
     found = []
-    for key in (k for k in MEAN_NAMES if k in comparison.means):
+    for key in (k for k in QUANTITIES if k in comparison.means):
         own, other = comparison.pair(key)
         found.append(_offset(comparison.result.name, comparison.other.name, key, own[use], other[use]))
     return found
@@ -105,10 +116,10 @@ def measure_joint_offsets(comparisons: Sequence[Comparison], min_snr: float = 0.
     Returns
     -------
     list of Offset
-        One for each mean, in dex.
+        One for each quantity.
     """
     found = []
-    for key in MEAN_NAMES:
+    for key in QUANTITIES:
         pairs = [c.pair(key) for c in comparisons if key in c.means]
         uses = [select_compared_bins(c, min_snr) for c in comparisons if key in c.means]
         if pairs:
@@ -118,19 +129,20 @@ def measure_joint_offsets(comparisons: Sequence[Comparison], min_snr: float = 0.
 
 
 def build_offset_table(offsets: Sequence[Offset]) -> QTable:
-    """One row an offset: GALAXY, OTHER, MEAN, N, OFFSET, PERCENT, STD, NMAD, P16, P84, R; dex but for N and PERCENT."""
+    """One row an offset: GALAXY, OTHER, MEAN, UNIT, N, OFFSET, PERCENT, STD, NMAD, P16, P84, R."""
     table = QTable()
     for name, attribute, words in (
         ("GALAXY", "galaxy", "name of the result"),
         ("OTHER", "other", "the answer that it is compared with"),
-        ("MEAN", "mean", "log10 age in yr or [M/H], mass- or light-weighted"),
+        ("MEAN", "mean", "the quantity: log10 age in yr or [M/H], mass- or light-weighted, or another"),
+        ("UNIT", "unit", "of OFFSET, STD, NMAD, P16, P84"),
         ("N", "n", "bins that both cover"),
-        ("OFFSET", "median", "median of result - other, dex"),
-        ("PERCENT", "per_cent", "the same of the linear quantity, per cent"),
-        ("STD", "std", "standard deviation of the differences, dex"),
-        ("NMAD", "nmad", "1.4826 x median absolute deviation, dex"),
-        ("P16", "p16", "16 % of the differences, dex"),
-        ("P84", "p84", "84 % of the differences, dex"),
+        ("OFFSET", "median", "median of result - other"),
+        ("PERCENT", "per_cent", "the same of the linear quantity, per cent; NaN where it is no logarithm"),
+        ("STD", "std", "standard deviation of the differences"),
+        ("NMAD", "nmad", "1.4826 x median absolute deviation"),
+        ("P16", "p16", "16 % of the differences"),
+        ("P84", "p84", "84 % of the differences"),
         ("R", "correlation", "Pearson correlation of the two"),
     ):
         table[name] = [getattr(o, attribute) for o in offsets]

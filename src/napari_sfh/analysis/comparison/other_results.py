@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.analysis.comparison.map_comparison import MAX_STAR, SFH_PARTS, OtherResult, bin_truth
 from napari_sfh.analysis.comparison.mock_truth import read_truth
+from napari_sfh.analysis.maps import SCALAR_MAPS
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.dap_populations import PopulationMaps, read_populations
 from napari_sfh.io.identify import KINDS, identify_file
@@ -56,10 +57,11 @@ def read_other_result(path: str | Path, result: Result) -> OtherResult:
 def other_result_from_run(result: Result, file: str = "") -> OtherResult:
     """Another run's or network's result."""
     prediction = result.prediction
-    means = {k: np.asarray(prediction.median(k), dtype=np.float64) for k in MEAN_NAMES}
-    errors = {k: np.asarray(prediction.half_width(k), dtype=np.float64) for k in MEAN_NAMES}
+    known = [k for k in SCALAR_MAPS.values() if k in prediction.quantiles]
+    means = {k: np.asarray(prediction.median(k), dtype=np.float64) for k in known}
+    errors = {k: np.asarray(prediction.half_width(k), dtype=np.float64) for k in known}
     sfh: dict[str, F64] = {}
-    for name in SFH_PARTS:
+    for name in SFH_PARTS if prediction.has_histories else ():
         value = np.asarray(prediction.history(name), dtype=np.float64)
         quantiles = prediction.quantiles.get(name)
         low, high = (

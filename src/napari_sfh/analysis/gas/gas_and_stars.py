@@ -15,12 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from astropy import units as u
 from astropy.table import Table
+from numpy.typing import NDArray
 
 from napari_sfh.analysis.gas.line_maps import (
     BPT_CLASSES,
     HALPHA,
+    HBETA,
     LINES,
     NII,
+    OIII,
     UNIT_CGS,
     LineFluxes,
     derive_gas_properties,
@@ -116,6 +119,94 @@ def find_non_star_forming_gas(data: Observation, model_flux: F32, redshift: floa
 
 def _both_lines_detected(lines: LineFluxes) -> Bool:
     return (lines.snr(NII) >= _SIGMAS) & (lines.snr(HALPHA) >= _SIGMAS)
+
+
+class GasDiagrams(NamedTuple):
+    """What is drawn of N bins: oxygen against young stars, dust against dust, the BPT diagram; NaN where unknown."""
+
+    oxygen: F64  # [O/H] of the gas, dex
+    oxygen_error: F64
+    young: YoungStars
+    ebv_gas: F64  # mag
+    ebv_gas_error: F64
+    ebv_stars: F64  # mag
+    ebv_stars_error: F64
+    lg_n2: F64  # log10 [N II] 6583 / Halpha
+    lg_o3: F64  # log10 [O III] 5007 / Hbeta
+    bpt: NDArray[np.int8]  # index into `line_maps.BPT_CLASSES`
+
+
+def derive_gas_diagrams(result: Result, lines: LineFluxes, composite: bool = False) -> GasDiagrams:
+    """Gas and young stars of every bin, ready to be drawn.
+
+    Parameters
+    ----------
+    result : Result
+    lines : LineFluxes
+        By bin or by spaxel (then summed over the bins).
+    composite : bool
+        As in `line_maps.derive_gas_properties`.
+
+    Returns
+    -------
+    GasDiagrams
+        Arrays (N,).
+
+    Raises
+    ------
+    SfhInputError
+        As `build_gas_table`.
+    """
+    lines = sum_lines_in_bins(lines, result.bins)
+    found = derive_gas_properties(lines, composite=composite)
+    known = found.bpt > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lg_n2 = np.log10(lines.flux[NII] / lines.flux[HALPHA])
+        lg_o3 = np.log10(lines.flux[OIII] / lines.flux[HBETA])
+    return GasDiagrams(
+        found.oxygen - SOLAR_OXYGEN,
+        found.oxygen_error,
+        measure_young_stars(result),
+        found.ebv,
+        found.ebv_error,
+        np.asarray(result.prediction.median("ebv"), np.float64),
+        np.asarray(result.prediction.half_width("ebv"), np.float64),
+        np.where(known, lg_n2, np.nan),
+        np.where(known, lg_o3, np.nan),
+        found.bpt,
+    )
+
+
+def format_trend(x: F64, y: F64) -> str:
+    """Number of pairs, median difference y - x, and Spearman's rank correlation.
+
+    Parameters
+    ----------
+    x, y : array (N,)
+        Of the gas and of the stars, in one unit; NaN where unknown.
+
+    Returns
+    -------
+    str
+    """
+    from scipy.stats import spearmanr
+
+    both = np.isfinite(x) & np.isfinite(y)
+    if both.sum() < 3:
+        return f"{int(both.sum())} bins"
+    pair = x[both], y[both]
+    varies = all(np.ptp(values) > 0 for values in pair)
+    rank = float(spearmanr(*pair).statistic) if varies else float("nan")
+    return f"{int(both.sum())} bins: stars − gas {np.median((y - x)[both]):+.2f}, ρ {rank:.2f}"
+
+
+def trace_bpt_lines() -> tuple[tuple[F64, F64], tuple[F64, F64]]:
+    """The dividing lines of Kauffmann et al. (2003) and Kewley et al. (2001): lg [N II]/Halpha, lg [O III]/Hbeta."""
+    curves = []
+    for pole, zero in ((0.05, 1.30), (0.47, 1.19)):
+        x = np.linspace(-2.0, pole - 0.1, 200)
+        curves.append((x, 0.61 / (x - pole) + zero))
+    return curves[0], curves[1]
 
 
 def build_gas_table(result: Result, lines: LineFluxes, composite: bool = False) -> Table:

@@ -1,0 +1,121 @@
+"""A map as a FITS image that keeps what it is: coordinates, unit, colours, limits, galaxy and weights.
+
+napari's own TIFF and PNG keep the pixels alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.wcs import WCS
+
+from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, add_age_axis, get_layer_link, make_flag_colormap
+from napari_sfh.analysis.sky_coordinates import SkyGrid
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.atomic import write_atomically
+
+#: Card by which such a file is known.
+ROLE_CARD = "SFHROLE"
+#: Key of the metadata of a layer that was read from one.
+FILE_KEY = "napari_sfh_map"
+#: Cards and the keys under which the layer's metadata hold them.
+_CARDS = {ROLE_CARD: "role", "SFHMAP": "map", "OBJECT": "galaxy", "SFHMODEL": "weights", "SFHFILE": "file"}
+
+
+def holds_map_image(path: Path) -> bool:
+    """Whether a file was written by `write_map_image`."""
+    if path.suffix.lower() != ".fits" or not path.is_file():
+        return False
+    try:
+        return ROLE_CARD in fits.getheader(path, 0)
+    except (OSError, ValueError):
+        return False
+
+
+def write_map_image(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
+    """Write a layer of ours as a FITS image.
+
+    Parameters
+    ----------
+    path : path
+    data : array (ny, nx) or (ages, ny, nx)
+    attributes : dict
+        Of the layer.
+
+    Raises
+    ------
+    SfhInputError
+        The layer is none of ours, or in colours.
+    """
+    link = get_layer_link(attributes.get("metadata", {}))
+    image = np.asarray(data)
+    if link is None or attributes.get("rgb") or image.ndim not in (2, 3):
+        raise SfhInputError(
+            f"{path}: the layer {attributes.get('name', '')!r} is no map of a result or a cube; choose another format"
+        )
+    header = _find_wcs(link, path).to_header(relax=True)
+    title, _, unit = str(attributes.get("name", "")).partition("[")
+    about = {ROLE_CARD: link.role, "SFHMAP": link.name, "SFHFILE": str(link.path or link.cube or "")}
+    if link.result is not None:
+        about |= {"OBJECT": link.result.name, "SFHMODEL": link.result.model_name}
+    for card, text in (about | {"SFHTITLE": title.strip(), "SFHUNIT": unit.rstrip("] ")}).items():
+        header[card] = _encode(text)
+    colormap = attributes.get("colormap", "gray")  # napari gives a dictionary
+    header["SFHCMAP"] = str(colormap["name"] if isinstance(colormap, dict) else colormap)
+    header["SFHLOW"], header["SFHHIGH"] = (float(limit) for limit in attributes.get("contrast_limits", (0.0, 1.0)))
+    header["SFHGAMMA"] = float(attributes.get("gamma", 1.0))
+    with write_atomically(path) as part:
+        fits.PrimaryHDU(image.astype(np.float32), header).writeto(part, overwrite=True, checksum=True)
+    return path
+
+
+def _find_wcs(link: LayerLink, path: Path) -> WCS:
+    if link.result is not None:
+        return link.result.wcs
+    if link.cube is None:
+        raise SfhInputError(f"{path}: the layer's cube is not known; open the cube again")
+    from napari_sfh.io.muse import read_cube
+
+    return read_cube(link.cube).wcs
+
+
+def read_map_image(path: Path) -> LayerTuple:
+    """The layer of a file of `write_map_image`, where and how it was.
+
+    Raises
+    ------
+    SfhInputError
+        The file is damaged.
+    """
+    try:
+        with fits.open(path, memmap=False) as hdus:
+            image, header = np.asarray(hdus[0].data, dtype=np.float32), hdus[0].header
+        sky = SkyGrid.of(WCS(header, naxis=2), image.shape[-2:])
+        limits, gamma = (float(header["SFHLOW"]), float(header["SFHHIGH"])), float(header["SFHGAMMA"])
+    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise SfhInputError(f"{path}: the image of the map is damaged ({error}); save it again") from error
+    place = sky.transform()
+    unit, title = _decode(header.get("SFHUNIT", "")), _decode(header.get("SFHTITLE", path.stem))
+    name = header.get("SFHCMAP", "gray")
+    attributes = {
+        "name": f"{title} [{unit}]" if unit else title,
+        "colormap": make_flag_colormap() if header.get("SFHMAP") == "FLAG" else name,
+        "contrast_limits": limits,
+        "gamma": gamma,
+        "interpolation2d": "nearest",
+        "metadata": {FILE_KEY: {key: _decode(header.get(card, "")) for card, key in _CARDS.items()} | {"unit": unit}},
+        **(add_age_axis(place) if image.ndim == 3 else place),
+    }
+    return image, attributes, "image"
+
+
+def _encode(text: str) -> str:
+    """Text as a card may hold it: FITS knows no letters beyond ASCII."""
+    return text.encode("ascii", "backslashreplace").decode()
+
+
+def _decode(text: str) -> str:
+    return str(text).encode("ascii", "ignore").decode("unicode_escape")
