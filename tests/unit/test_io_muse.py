@@ -359,3 +359,14 @@ def test_zeros_of_rounded_noise_are_numbers(tmp_path, method, blank, zeros_are_n
         np.testing.assert_array_equal(good, got != 0)
         assert not good[:, :3].any()
         assert (good[:, 3:].mean() == 1) == (method == 2)
+
+
+@pytest.mark.parametrize(("level", "told"), [(2, False), (-40.0, True)])
+def test_lossy_compression_is_told_where_its_steps_matter(tmp_path, level, told):
+    """Steps of half the noise add a hundredth to the errors, steps of 40 to a noise of 17 a fifth."""
+    flux = 500 + np.random.default_rng(2).normal(0, 17, (40, 24, 24)).astype(np.float32)
+    header = fits.getheader(write_cube(tmp_path / "plain.fits", BUNIT=ESO_UNIT), "DATA")
+    data = fits.CompImageHDU(flux, header, name="DATA", compression_type="RICE_1", quantize_level=level)
+    stat = fits.ImageHDU(np.full_like(flux, 289), header, name="STAT")
+    fits.HDUList([fits.PrimaryHDU(), data, stat]).writeto(tmp_path / "c.fits")
+    assert any("ZQUANTIZ" in note for note in read_cube(tmp_path / "c.fits").notes) == told

@@ -150,6 +150,13 @@ def find_rounding(path: str | Path, index: int) -> str:
     return str(header.get("ZQUANTIZ", "NO_DITHER")).strip() if rounded else ""
 
 
+def read_rounding_step(path: str | Path, index: int) -> float:
+    """Median step, in the image's unit, to which tile compression rounded its floats (`find_rounding`)."""
+    with _naming_faults(Path(path), "tiles", "fetch the file again"):
+        steps = fits.getdata(path, index, disable_image_compression=True)["ZSCALE"]
+        return float(np.median(steps)) if len(steps) else 0.0
+
+
 def holds_rounded_floats(path: str | Path, index: int) -> bool:
     """Whether tile compression without dither rounded an image's floats to multiples of a step, zero among them.
 
