@@ -168,7 +168,6 @@ def use_tools(dock: Any, path: Path, folder: Path) -> None:
     tools["region"].save(folder / "region.reg")
     dock.finish(120)
     tools["region"].clear()
-    tools["compare"].release()
     assert all((folder / name).stat().st_size > 80 for name in SAVED)
 
 
