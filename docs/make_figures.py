@@ -35,13 +35,12 @@ HEAD = """# Figures reached
 
 Made by `python docs/make_figures.py` from the reports in `docs/report/` (`napari-sfh-train evaluate`); each
 names its weights (sha256), machine, prior and seed. Test spectra are drawn fresh from the prior with seed 20261121,
-which no training uses, noise by the prior's own model; `phangs` was trained on `galceran2026`, `wide` on `wide`.
-The rows of `wide` are those of the weights of version 0.1.0. The weights that ship today went on from them on the
-prior `wide2`: their figures are in their card (`napari-sfh models wide`), and beside the old ones on
+which no training uses, noise by the prior's own model; `phangs` was trained on `galceran2026`, `wide` on `wide`, then
+`wide2`, then `wide3`: on its first prior it is no longer quite at home. What that bought elsewhere is told on
 [the test bed](test-bed.md).
 Bias is the median, NMAD 1.4826 times the median absolute deviation. Goals are those of the specification, the paper's
 figures those that its text prints (Galceran et al. 2026). Galaxies *from elsewhere* come from an
-independent simulator (`training/elsewhere.py`): log-normal, truncated and two-component histories with bursts, a
+independent simulator (`training/simulator/independent_simulator.py`): log-normal, truncated and two-component histories with bursts, a
 mass-metallicity relation, Calzetti or SMC dust, other gas.
 """
 
@@ -67,7 +66,7 @@ regularisation's price, and histories of the test set are smoother.
   seen in half to two thirds of the cases.
 - Reports whose number of test spectra is below 16 500 were cut short for time.
 - Other speeds in the reports were taken while other jobs shared the two cores; `benchmarks/` measures them alone.
-- The paper's recipe asks for up to 250 epochs of its network: some 12 hours of one core. It was not run in full.
+- The paper's recipe asks for up to 250 epochs of its network; it ran for [114](paper-network.md).
 - How much a larger training set gives: [training-size.md](training-size.md).
 - Families left out of training in turn, all 24: [held-out.md](held-out.md), at 30 000 spectra each. A library left out
   costs most where only one other is known, wiggles of the calibration next; the intervals do not widen with either.
