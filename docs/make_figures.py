@@ -39,8 +39,8 @@ which no training uses, noise by the prior's own model; `phangs` was trained on 
 `wide2`, then `wide3`: on its first prior it is no longer quite at home. What that bought elsewhere is told on
 [the test bed](test-bed.md).
 Bias is the median, NMAD 1.4826 times the median absolute deviation. Goals are those of the specification, the paper's
-figures those that its text prints (Galceran et al. 2026). Galaxies *from elsewhere* come from an
-independent simulator (`training/simulator/independent_simulator.py`): log-normal, truncated and two-component histories with bursts, a
+figures those that its text prints (Galceran et al. 2026). Galaxies *from elsewhere* come from an independent simulator
+(`training/simulator/independent_simulator.py`): log-normal, truncated and two-component histories with bursts, a
 mass-metallicity relation, Calzetti or SMC dust, other gas.
 """
 
