@@ -13,7 +13,7 @@ from io_mocks import write_cube
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
-from conftest import drag, native_canvas, open_explorer, screen_point
+from conftest import drag, native_canvas, open_explorer, screen_point, send_mouse
 from napari_sfh._qt.canvas.layer_data import get_layer_link
 from napari_sfh.errors import SfhInputError
 
@@ -61,7 +61,6 @@ def plot_point(tool: Any, wave_aa: float) -> QPoint:
 
 def mark_range(tool: Any, low: float, high: float, modifier: Any = Qt.KeyboardModifier.NoModifier) -> None:
     """A drag in the spectrum."""
-    from conftest import send_mouse
 
     ends = plot_point(tool, low), plot_point(tool, high)
     viewport = tool.plot.viewport()

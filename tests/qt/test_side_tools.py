@@ -279,7 +279,7 @@ def test_layers_of_others_survive_the_end(opened: Any, result: Result) -> None:
 def test_figures_of_comparisons(result: Result) -> None:
     comparison = compare_results(result, other_results.other_result_from_run(result))
     figure = draw_comparison_page(comparison, result.data.snr > 30)
-    assert sum(ax.get_title().startswith("bias") for ax in figure.axes) == 4
+    assert sum(ax.get_title().startswith("bias") for ax in figure.axes) == 5  # the four means and E(B-V)
     both = [history_comparison.history_from_network(result, 3), history_comparison.history_from_ppxf(_fit(result, 3))]
     assert draw_history_page(result, 3, both).axes
     rows = dict(history_comparison.list_history_means(both))

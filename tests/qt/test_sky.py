@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from smooth_result import PIXEL_ARCSEC, ROTATION_DEG, make_wcs
 
+from conftest import native_canvas, open_explorer
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 
 SHAPE = (40, 30)
@@ -69,8 +70,6 @@ def test_another_image_is_placed_by_its_own_wcs(sky: SkyGrid) -> None:
 def test_axes_on_the_canvas_follow_the_view(qtbot, make_viewer, result) -> None:
     from qtpy.QtCore import Qt
     from qtpy.QtTest import QTest
-
-    from conftest import native_canvas, open_explorer
 
     viewer = make_viewer()
     dock = open_explorer(viewer)

@@ -89,7 +89,7 @@ def test_bands_go_on_without_a_sky():
     cube = toy_cube(np.ones((5, 60, 60)), wave=5000 + 1.25 * np.arange(5))
     mosaic = toy_mosaic(np.ones((300, 300)), np.ones((300, 300)))
     filters = [Filter.from_curve("F555W", "UVIS", np.arange(2500.0, 3000.0, 10.0), np.full(50, 0.2))]
-    bins = toy_bins(np.ones((60, 60)))
+    bins = toy_bins(np.pad(np.ones((52, 52)), 4))  # at the mosaic's edge the kernel lacks a part of its light
     found = bands.measure_bands({"F555W": mosaic}, cube, bins, Psf(0.9), filters, subtract_sky=True)
     assert np.isfinite(found.flux["F555W"].flux_cgs).all()
     assert "sky not subtracted" in found.notes[0]
