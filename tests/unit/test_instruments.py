@@ -252,7 +252,7 @@ def test_any_half_and_any_target_end_in_a_result_file(tmp_path, instrument, kind
 
 @pytest.mark.parametrize("name", ["wide", "phangs"])
 def test_shipped_weights_say_of_six_bins_what_they_said_before(name):
-    """Bins of the demo: `phangs` as the first release read them, `wide` as its present weights did when they shipped."""
+    """Bins of the demo: `phangs` as the first release read them, `wide` as its present weights did at first."""
     kept = np.load(GOLDEN)
     bundle = load_bundle(name)
     mask = np.isfinite(kept["flux"])
