@@ -62,6 +62,7 @@ def run_paper_systems(args: argparse.Namespace) -> int:
 
     from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
     from napari_sfh.training.evaluation.report import prepare_output_folder
+    from napari_sfh.training.fitting.provenance import find_source_commit
     from napari_sfh.training.studies import system_pages
 
     _check_arguments(args)
@@ -78,7 +79,8 @@ def run_paper_systems(args: argparse.Namespace) -> int:
         measured, figures = measure(args)
         if args.figures:
             _save_figures(figures, args.figures)
-    record = {"command": shlex.join(["napari-sfh-train", *sys.argv[1:]]), "machine": describe_evaluation_machine()}
+    record: dict[str, Any] = {"command": shlex.join(["napari-sfh-train", *sys.argv[1:]]), "commit": find_source_commit()}
+    record["machine"] = describe_evaluation_machine()
     measured = record | {"seconds": round(time.process_time() - start, 1)} | measured
     args.output.write_text(json.dumps(measured, indent=1), encoding="utf-8")
     args.output.with_suffix(".md").write_text(write_page(measured), encoding="utf-8")

@@ -48,6 +48,7 @@ def evaluate_on_table(
     SfhInputError
         Weights that predict histories; a table that cannot be used; no object that the weights can take.
     """
+    start = time.process_time()
     filters: tuple[Filter, ...] = bundle.filters
     source = read_labelled_table(path, bundle.instrument, filters, bundle.targets, allow_missing=True)
     rows = np.arange(min(n, source.labels.n))
@@ -69,6 +70,7 @@ def evaluate_on_table(
     if not usable.any():
         raise SfhInputError(f"--data {path}: no row has enough of what weights {bundle.name} read; check the columns")
     report = _header(bundle, path, rows.size) | _tables(predicted, source, rows)
+    report["processor_seconds"] = round(time.process_time() - start, 1)
     return Evaluation(report, predicted, source.labels.select(rows), None, [])
 
 
