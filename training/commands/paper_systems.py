@@ -74,13 +74,16 @@ def run_paper_systems(args: argparse.Namespace) -> int:
         "jpas": (_measure_jpas, system_pages.format_catalogue_page),
         "percentiles": (_measure_percentiles, system_pages.format_percentile_page),
     }[args.system]
+    record: dict[str, Any] = {
+        "command": shlex.join(["napari-sfh-train", *sys.argv[1:]]),
+        "commit": find_source_commit(),
+    }
+    record["machine"] = describe_evaluation_machine()
     start = time.process_time()
     with threadpool_limits(args.threads):
         measured, figures = measure(args)
         if args.figures:
             _save_figures(figures, args.figures)
-    record: dict[str, Any] = {"command": shlex.join(["napari-sfh-train", *sys.argv[1:]]), "commit": find_source_commit()}
-    record["machine"] = describe_evaluation_machine()
     measured = record | {"seconds": round(time.process_time() - start, 1)} | measured
     args.output.write_text(json.dumps(measured, indent=1), encoding="utf-8")
     args.output.with_suffix(".md").write_text(write_page(measured), encoding="utf-8")
@@ -195,6 +198,7 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
     from napari_sfh.training.simulator.simulation import prepare_prior
     from napari_sfh.training.studies.narrow_bands import (
         catalogue_figures,
+        catalogue_limit,
         catalogue_measure,
         catalogue_networks,
         realistic_catalogues,
@@ -213,6 +217,8 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
         alone = catalogue_networks.keep_libraries(source, [name])
         rows = catalogue_measure.measure_by_magnitude(bundle, alone, n // 2, magnitudes=(16.0, 19.0, 22.0))
         measured["by_library"][name] = rows
+    if "lg_age" in bundle.targets.scalars:
+        measured["faint_end"] = catalogue_limit.measure_faint_end(bundle, source, 4 * n)
     sample = catalogue_networks.draw_catalogue_sample(source, 3 * n, catalogue_networks.TRAINING_MAGNITUDES, 9)
     prediction = predict_histories(sample.observed, bundle, device="cpu", draws=100)
     age = "lg_age" if "lg_age" in prediction.scalars else "lg_age_lw"

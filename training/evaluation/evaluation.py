@@ -100,10 +100,11 @@ def evaluate_bundle(
     choose_device(settings.device)
     if testset.name != bundle.meta["prior"].get("name"):
         testset = hide_mass_scale(testset)
+    head = _header(bundle, testset)  # before the work: files may change meanwhile
     labels = testset.labels
     observed = ((data, block.labels) for block, data in testset.observe())
     main = predict_test_set(observed, bundle, settings.device, "test set", testset.n, settings.draws, progress=progress)
-    report = _header(bundle, testset) | _tables(main, labels, testset)
+    report = head | _tables(main, labels, testset)
     few = testset.first(settings.n_again)
     report["by_snr"] = _by_snr(bundle, few, settings, progress=progress)
     report["by_bands"] = _by_bands(bundle, few, settings, progress=progress)
