@@ -44,7 +44,11 @@ def test_bands_that_are_missing_tell_nothing():
 
 @pytest.fixture
 def toy(monkeypatch, tmp_path):
-    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
+    def prepare(name, instrument=None, cache=None, folder=None):
+        made = prepare_toy_templates(name, instrument)
+        return replace(made, provenance={**made.provenance, "name": name})
+
+    monkeypatch.setattr(templates, "prepare_templates", prepare)
     ages = {name: np.geomspace(1e-4, 20.0, 30) for name in catalogue_limit.list_libraries()}
     made = {
         k: type("Stock", (), {"load": staticmethod(lambda a=a: type("Lib", (), {"age_gyr": a}))})
@@ -63,8 +67,7 @@ def test_faint_end_has_every_row_and_the_mean_errs_least(toy):
     rows = measured["rows"]
     assert {"all", *names, "all, common ages", *(f"{k}, common ages" for k in names)} <= set(rows)
     assert measured["youngest_common_gyr"] == pytest.approx(0.063)
-    for row in rows.values():
-        assert row["told"] < row["spread"] * 1.05  # at worst it answers the mean
+    assert rows["all"]["optimum"] <= min(rows["all"]["median"], rows["all"]["network"], rows["all"]["spread"])
     assert rows["all"]["n"] == sum(rows[k]["n"] for k in names)
     assert rows["all"]["optimum"] == rows["all"]["told"]
     page = system_pages.format_catalogue_page(

@@ -127,9 +127,9 @@ def _format_faint_end(measured: Measured) -> list[str]:
     ]
     head = ["objects", "number", "spread of the truth", "weights", "median", "mean", "mean, told which"]
     return [
-        f"Scatter (std) of log age at magnitude {measured['magnitude']:g}, of the weights (which answer the median) and "
-        f"without a network: median and mean of the posterior over {measured['n_models']} noiseless objects of the "
-        'prior. The mean\'s scatter is the least that the bands allow. "Common ages" begin at '
+        f"Scatter (std) of log age at magnitude {measured['magnitude']:g}, of the weights (they answer the median) and "
+        f"without a network: median and mean of the posterior over {measured['n_models']} noiseless objects of "
+        'the prior. The mean\'s scatter is the least that the bands allow. "Common ages" begin at '
         f'{1000 * measured["youngest_common_gyr"]:.0f} Myr, the youngest that every library has. "Told which": only '
         "such objects are in the prior.",
         "",

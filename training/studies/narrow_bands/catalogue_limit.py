@@ -79,8 +79,8 @@ def draw_catalogue_objects(
     rng = np.random.default_rng([seed, 74])
     data, ages = [], []
     for model, share in zip(source.models, source.shares, strict=True):
-        alone = keep_libraries(source, [str(model.templates.provenance["name"])])
-        seen, labels, _ = simulate_objects(replace(alone, config=config), rng, max(1, round(n * share)))
+        alone = replace(source, config=config, models=(model,), shares=(1.0,))
+        seen, labels, _ = simulate_objects(alone, rng, max(1, round(n * share)))
         data.append(seen)
         ages.append(np.asarray(labels.quantity("lg_age"), float))
     library = np.repeat(np.arange(len(ages)), [len(a) for a in ages])
