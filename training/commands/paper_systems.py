@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from napari_sfh.jobs import ReportProgress
     from napari_sfh.training.studies.narrow_bands.narrow_galaxies import MockSpaxels
+    from napari_sfh.training.studies.narrow_bands.spaxel_tests import SpaxelTestSettings
 
 Figures = Iterable[tuple[str, "Figure"]]
 
@@ -43,6 +45,13 @@ def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.Arg
     parser.add_argument("--galaxies", type=int, default=190, help="spaxels: mock galaxies (default 190)")
     parser.add_argument("--spaxels", type=int, default=104, help="spaxels: of each (default 104)")
     parser.add_argument("--snr", type=float, default=40.0, help="spaxels: S/N of a pixel, or of a band (default 40)")
+    parser.add_argument(
+        "--label-snr",
+        nargs="+",
+        type=float,
+        metavar="S/N",
+        help="spaxels: instead, sets A and B with labels fitted at each of these S/N",
+    )
     parser.add_argument("--runs", type=int, default=0, help="spaxels: runs of the learning curve (default none)")
     parser.add_argument("--search", type=int, default=0, metavar="N", help="spaxels: random networks to choose from")
     parser.add_argument("--epochs", type=int, metavar="N", help="most epochs of every network")
@@ -100,8 +109,12 @@ def _check_arguments(args: argparse.Namespace) -> None:
         value = getattr(args, key)
         if value is not None and value < least:
             raise SfhInputError(f"--{key} {value}: must be at least {least}")
-    if not args.snr > 0:
-        raise SfhInputError(f"--snr {args.snr:g}: must be positive")
+    for key, values in (("snr", [args.snr]), ("label-snr", args.label_snr or [])):
+        for value in values:
+            if not value > 0:
+                raise SfhInputError(f"--{key} {value:g}: must be positive")
+    if args.label_snr and args.data is not None:
+        raise SfhInputError("--label-snr: labels of a table are what they are; leave --data out")
 
 
 def _save_figures(figures: Figures, folder: Path) -> None:
@@ -117,6 +130,9 @@ def _measure_spaxels(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]
 
     settings = spaxel_tests.SpaxelTestSettings()
     settings = replace(settings, fit=replace(settings.fit, epochs=args.epochs or settings.fit.epochs))
+    if args.label_snr:
+        with print_progress(args.quiet) as progress:
+            return _measure_label_noise(args, settings, progress), ()
     made, labels = _obtain_spaxels(args)
     measured: dict[str, Any] = {
         "n_galaxies": made.n_galaxies,
@@ -139,6 +155,18 @@ def _measure_spaxels(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]
         if args.runs:
             measured["learning_curve"] = spaxel_tests.measure_learning_curve(made, settings, args.runs, progress)
     return measured, spaxel_figures.plot_spaxel_figures(made, answers, measured)
+
+
+def _measure_label_noise(
+    args: argparse.Namespace, settings: SpaxelTestSettings, progress: ReportProgress
+) -> dict[str, Any]:
+    """Both sets at each S/N of the fit of the labels."""
+    from napari_sfh.training.studies.narrow_bands.label_noise import measure_label_noise
+
+    def make(snr: float) -> MockSpaxels:
+        return _obtain_spaxels(argparse.Namespace(**(vars(args) | {"snr": snr})))[0]
+
+    return {"label_noise": measure_label_noise(make, args.label_snr, settings, progress)}
 
 
 def _obtain_spaxels(args: argparse.Namespace) -> tuple[MockSpaxels, str]:

@@ -32,7 +32,9 @@ def _format_record(measured: Measured) -> list[str]:
 
 
 def format_spaxel_page(measured: Measured) -> str:
-    """Sets A and B, classes, trends and learning curve of the spaxel network."""
+    """Sets A and B, classes, trends and learning curve of the spaxel network; or both sets by noise of the labels."""
+    if "label_noise" in measured:
+        return "\n".join([*_format_record(measured), *_format_label_noise(measured["label_noise"]), ""])
     spread = measured["spread"]
     facts = (
         f"{measured['n_galaxies']} galaxies, {measured['n_spaxels']} spaxels in all, {measured['bands']} bands; "
@@ -77,6 +79,28 @@ def format_spaxel_page(measured: Measured) -> str:
         lines += _format_rows(["share", "set A", "set B"], cells)
     lines += _format_trends(measured)
     return "\n".join([*lines, ""])
+
+
+def _format_label_noise(rows: Measured) -> list[str]:
+    """Robust standard deviations by S/N of the spectra that labels are fitted to."""
+    cells = [
+        [
+            snr,
+            _NAMES[name],
+            f"{row['labels'][name]['nmad']:.3f}",
+            *(f"{row[kind][name]['nmad']:.3f}" for kind in ("A", "B")),
+            *(f"{row[kind][name]['against_truth']['nmad']:.3f}" for kind in ("A", "B")),
+        ]
+        for name in ("lg_age", "mh")
+        for snr, row in rows.items()
+    ]
+    head = ["S/N of the fit", "quantity", "labels − truth", "A − labels", "B − labels", "A − truth", "B − truth"]
+    n = next(iter(rows.values()))["n_spaxels"]
+    return [
+        f"Robust std; {n} spaxels. The fit sees one pixel's S/N, the bands a hundred pixels together.",
+        "",
+        *_format_rows(head, cells),
+    ]
 
 
 def _format_trends(measured: Measured) -> list[str]:
