@@ -37,7 +37,7 @@ def small_set():
 def evaluation(bundle, small_set, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_SFH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
+        patch.setattr("napari_sfh.training.evaluation.throughput.THROUGHPUT_SECONDS", 0.01)
         meta = {**bundle.meta, "prior": {"name": "tiny"}}
         patch.setattr(evaluate.templates, "prepare_templates", lambda name, *_: {"strange": toy_templates()}[name])
         settings = replace(SMALL, strange_libraries=("strange",))
@@ -183,7 +183,7 @@ def test_elsewhere_truth_is_consistent_and_light_is_physical():
 def test_calzetti_and_smc_are_one_at_5500():
     wave = np.array([2700.0, 5500.0, 8000.0])
     for kind, uv in ((0, 1.8), (1, 2.3)):
-        curve = independent_simulator._attenuation_curve(kind, wave)
+        curve = independent_simulator.independent_attenuation_curve(kind, wave)
         assert curve[1] == pytest.approx(1.0, abs=0.03)
         assert curve[0] == pytest.approx(uv, rel=0.12)
         assert curve[2] < 0.7

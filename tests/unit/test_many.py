@@ -352,7 +352,7 @@ def test_workers_that_never_come_are_not_waited_for(
             yield client
 
     monkeypatch.setattr(many_galaxies.cluster, "connect_scheduler", none)
-    monkeypatch.setattr(many_galaxies, "_LOST_AFTER", 0.2)
+    monkeypatch.setattr(many_galaxies, "LOST_AFTER_S", 0.2)
     with pytest.raises(ComputeError, match="the workers ended and do"):
         run_galaxies(galaxies_report.list_galaxy_jobs(folders, str(tmp_path / "out"), {}, {}))
 

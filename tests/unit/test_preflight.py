@@ -70,7 +70,7 @@ def test_rows_that_are_skipped_change_nothing(cube_file: Path, tmp_path: Path, m
         footprints.measure_mosaic_coverage(opened, cube, observed),
         [o.tolist() for o in footprints.trace_mosaic_outline(opened, footprints.make_tangent_plane(cube))],
     )
-    monkeypatch.setattr(footprints, "_MAX_PIXELS_READ", 1)
+    monkeypatch.setattr(footprints, "MAX_PIXELS_READ", 1)
     assert footprints.measure_mosaic_coverage(opened, cube, observed) == expected[0]
     assert [
         o.tolist() for o in footprints.trace_mosaic_outline(opened, footprints.make_tangent_plane(cube))

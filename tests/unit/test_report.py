@@ -21,7 +21,7 @@ def written(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_set, "BLOCK", 32)
         patch.setenv("NAPARI_SFH_CACHE", str(folder / "cache"))
-        patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
+        patch.setattr("napari_sfh.training.evaluation.throughput.THROUGHPUT_SECONDS", 0.01)
         bundle = load_bundle(write_toy_bundle(folder / "toy.safetensors"))
         made = evaluation.evaluate_bundle(bundle, test_set.draw_test_set_from_source(toy_source(), 32), SMALL)
         fits = [

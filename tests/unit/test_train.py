@@ -135,7 +135,7 @@ def interrupt(patch, stage):
     if stage == "network":
         patch.setattr(point_network.EpochLogger, "on_train_batch_end", stop_in_second_epoch, raising=False)
     elif stage == "before state":
-        patch.setattr(training_run, "_save_state", stop)
+        patch.setattr(training_run, "save_model_state", stop)
     else:
         patch.setattr(training_run, {"posterior": "fit_flow", "calibration": "calibrate_model"}[stage], stop)
 

@@ -118,8 +118,8 @@ def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first):
     # Held against both simulators together, the levels hold what they promise.
     settings = RecalibrationSettings(n=600, draws=100)
     pieces = [
-        *two_simulators._observe_home(bundle, settings),
-        *two_simulators._observe_away([toy_templates()], settings),
+        *two_simulators.observe_prior_objects(bundle, settings),
+        *two_simulators.observe_independent_objects([toy_templates()], settings),
     ]
     inside = []
     with torch.inference_mode():

@@ -131,8 +131,8 @@ def predict_histories(
     base = make_base_points(draws, bundle.targets.size)
 
     def prepare(where: torch.device) -> BatchStep:
-        placed = _place_on_device(bundle, base, where)
-        return lambda part: _predict_batch(part, placed)
+        placed = place_on_device(bundle, base, where)
+        return lambda part: predict_batch(part, placed)
 
     size = batch_size or choose_batch_size(choose_device(device), draws, bundle.targets.size)
     out = _empty_outputs(data.n_bins, bundle.model.network.latent_size, bundle.targets)
@@ -330,7 +330,7 @@ def _scale_bands(phot: AnyArray, mask: AnyArray, bundle: Bundle) -> Any:
     return xp.astype(phot / xp.where(xp.isfinite(scale), scale, 1.0)[:, None], xp.float32)
 
 
-class _Placed(NamedTuple):
+class PlacedBundle(NamedTuple):
     """What a prediction needs, on one device."""
 
     bundle: Bundle  # whose model lies on the device
@@ -338,14 +338,36 @@ class _Placed(NamedTuple):
     base: torch.Tensor
 
 
-def _place_on_device(bundle: Bundle, base: torch.Tensor, where: torch.device) -> _Placed:
+def place_on_device(bundle: Bundle, base: torch.Tensor, where: torch.device) -> PlacedBundle:
+    """Bring a bundle to a device.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Stays where it is.
+    base : tensor (n, D)
+        Standard normal points of the draws, see `posterior.make_base_points`.
+    where : torch device
+    """
     tables = None if bundle.basis is None else bundle.basis.tables.to(where)
-    return _Placed(replace(bundle, model=_copy_to_device(bundle.model, where)), tables, base.to(where))
+    return PlacedBundle(replace(bundle, model=_copy_to_device(bundle.model, where)), tables, base.to(where))
 
 
 @torch.inference_mode()
-def _predict_batch(data: Observation, placed: _Placed) -> dict[str, torch.Tensor]:
-    """All outputs of one batch of usable bins, keyed as in `_empty_outputs`, on the device where all lies."""
+def predict_batch(data: Observation, placed: PlacedBundle) -> dict[str, torch.Tensor]:
+    """Predict one batch of usable bins, on the device where all lies.
+
+    Parameters
+    ----------
+    data : Observation
+        Of tensors.
+    placed : PlacedBundle
+
+    Returns
+    -------
+    dict of str to tensor (N, ...)
+        ``q:NAME`` quantiles, ``latent``, ``ood``; of histories ``light_frac``, ``mass_frac`` and ``mh``.
+    """
     bundle, model = placed.bundle, placed.bundle.model
     features = encode_observation(data, bundle.features)
     mu, context, latent = model.locate(features)
