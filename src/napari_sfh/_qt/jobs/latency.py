@@ -2,8 +2,8 @@
 
 The garbage collector walks over every object that lives, in whichever thread it is due, and all threads wait: with
 napari and torch loaded (half a million objects) a full pass takes 0.25 s. `GarbageFreeze` spares it what was there
-before the first result. A thread that computes in Python holds the interpreter for 5 ms, and the window, which paints by
-many short calls, loses as much at each of them: `shorten_thread_turns` makes it 0.5 ms while there is work.
+before the first result. A thread that computes in Python holds the interpreter for 5 ms, and the window, which paints
+by many short calls, loses as much at each of them: `shorten_thread_turns` makes it 0.5 ms while there is work.
 """
 
 from __future__ import annotations
