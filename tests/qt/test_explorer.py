@@ -403,7 +403,8 @@ def test_a_workspace_brings_everything_back(
     dock.viewer.scene.camera.zoom = 31.0
     dock.save_workspace(tmp_path / "work.json")
     idle(qtbot, dock)
-    assert dock.message.text() == f"Saved {tmp_path / 'work.json'}; its result is work_sfh.fits."
+    assert str(tmp_path / "work.json") in dock.message.text()
+    assert "work_sfh.fits" in dock.message.text()
     assert (tmp_path / "work_sfh.fits").is_file(), "a result that was in memory only is kept beside"
     kept = dock.files.capture()
 
@@ -429,10 +430,11 @@ def test_a_workspace_tells_what_is_missing(qtbot: Any, dock: Any, result: Result
     gone = Workspace(tmp_path / "gone.fits", 4, forms={"data": {"cube": tmp_path / "cube.fits", "psf": "0.8"}})
     dock.open(write_workspace(gone, tmp_path / "work.json"))
     idle(qtbot, dock)
-    assert dock.message.text() == (
-        f"The result {tmp_path / 'gone.fits'} is missing: put it back, or press Run. "
-        f"The cube {tmp_path / 'cube.fits'} is missing: choose it again under Data."
-    )
+    of_result, of_cube = dock.message.text().split(". ")
+    assert str(tmp_path / "gone.fits") in of_result
+    assert "press Run" in of_result
+    assert str(tmp_path / "cube.fits") in of_cube
+    assert "under Data" in of_cube
     assert dock.data.psf.value == "0.8"
     other = write_result(result, tmp_path / "other.fits")
     dock.open(write_workspace(Workspace(other, 99, session={"selected": 98}), tmp_path / "work.json"))

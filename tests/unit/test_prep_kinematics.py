@@ -118,7 +118,8 @@ def test_many_fits_are_announced_before_the_first(basis, monkeypatch):
     first, second = steps
     assert first.stays
     assert first.stage.startswith("pPXF fits 4 spectra, about 2.0 h; faster: ")
-    assert (second.stage, second.done, second.total) == ("stellar kinematics with pPXF, about 2.0 h", 0, 4)
+    assert second.stage.endswith("about 2.0 h")
+    assert (second.done, second.total) == (0, 4)
 
 
 def test_ppxf_fits_on_one_core_and_gives_the_others_back(basis, monkeypatch):
