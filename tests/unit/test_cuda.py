@@ -158,7 +158,7 @@ def test_batches_on_a_device_give_the_numbers_of_the_cores(bundle, data, device,
 
 
 @on_each
-def test_signs_of_strangeness_are_those_of_the_processor(bundle, data, device):
+def test_ood_statistics_are_those_of_the_processor(bundle, data, device):
     prediction = predict_histories(data, bundle, "cpu", draws=60)
     values = {f"q:{k}": v for k, v in prediction.quantiles.items()}
     values |= {k: getattr(prediction, k) for k in ("latent", "mass_frac", "mh")}

@@ -18,7 +18,7 @@ from napari_sfh.training.evaluation import evaluation as evaluate
 from napari_sfh.training.fitting.spectra_sources import HISTORIES
 from napari_sfh.training.simulator import independent_simulator
 
-SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_outsiders=12, n_elsewhere=8)
+SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_ood_cases=12, n_independent=8)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def evaluation(bundle, small_set, tmp_path_factory):
         patch.setattr("napari_sfh.training.evaluation.throughput.THROUGHPUT_SECONDS", 0.01)
         meta = {**bundle.meta, "prior": {"name": "tiny"}}
         patch.setattr(evaluate.templates, "prepare_templates", lambda name, *_: {"strange": toy_templates()}[name])
-        settings = replace(SMALL, strange_libraries=("strange",))
+        settings = replace(SMALL, further_libraries=("strange",))
         return evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, settings)
 
 
@@ -116,7 +116,7 @@ def test_part_of_the_training_set_that_was_held_out(tmp_path):
         test_set.read_test_set(tmp_path / "set", 100, sha, None)
 
 
-def test_outsiders_are_what_they_say(small_set):
+def test_ood_cases_are_what_they_say(small_set):
     source = small_set.blocks[0].source
     made = dict(ood_cases.make_ood_cases(source, 12, np.random.default_rng(1), toy_model()))
     home = made["at home"]

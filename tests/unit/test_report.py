@@ -12,7 +12,7 @@ from napari_sfh.model.bundle import load_bundle
 from napari_sfh.training.evaluation import evaluation, report, report_figures, test_set
 from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestFit
 
-SMALL = evaluation.EvaluationSettings(device="cpu", draws=50, n_again=16, n_ablation=8, n_outsiders=4, n_elsewhere=4)
+SMALL = evaluation.EvaluationSettings(device="cpu", draws=50, n_again=16, n_ablation=8, n_ood_cases=4, n_independent=4)
 
 
 @pytest.fixture(scope="module")

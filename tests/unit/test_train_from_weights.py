@@ -124,7 +124,7 @@ def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first):
     inside = []
     with torch.inference_mode():
         for features, truth in pieces:
-            mu, context, _ = bundle.model.locate(features)
+            mu, context, _ = bundle.model.predict_centre(features)
             made = bundle.model.draw(mu, context, make_base_points(100, bundle.targets.size))
             q = bundle.model.calibration.quantiles(made, features.lg_snr[:, 0])["lg_age_mw"]
             inside.append((truth["lg_age_mw"] >= q[:, 1]) & (truth["lg_age_mw"] <= q[:, 3]))

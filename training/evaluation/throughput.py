@@ -38,7 +38,7 @@ def measure_throughput(
 
     def point() -> None:
         with torch.inference_mode():
-            model.locate(encode_observation(data, bundle.features).to(where))[0].cpu()
+            model.predict_centre(encode_observation(data, bundle.features).to(where))[0].cpu()
 
     report_progress(Progress("speed", 0, 2), progress)
     fast = _best_rate(point, data.n_bins)

@@ -38,6 +38,17 @@ def compute_batches(
 ) -> Iterator[tuple[I64, dict[str, F32]]]:
     """Outputs of the batches (their rows) in their order; after a cancel or a failure no other batch is begun.
 
+    Parameters
+    ----------
+    batches : sequence of array (n,)
+        Rows of each batch.
+    data : Observation
+        All objects, on the host.
+    where : torch device
+    step : callable
+        From a part of the observation, on the device, to its outputs there.
+    cancel : Event or None
+
     Raises
     ------
     Cancelled

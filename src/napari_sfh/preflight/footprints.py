@@ -36,7 +36,15 @@ class ObservedField:
 
 
 def measure_observed_field(cube: Cube, window_aa: tuple[float, float], redshift: float = 0.0) -> ObservedField:
-    """Observed spaxels and their S/N, from `CHANNELS` channels in the middle of the instrument's window."""
+    """Observed spaxels and their S/N, from `CHANNELS` channels in the middle of the instrument's window.
+
+    Parameters
+    ----------
+    cube : Cube
+    window_aa : (float, float)
+        The normalisation window at rest, Angstrom.
+    redshift : float
+    """
     middle = int(np.searchsorted(cube.wave_aa, np.mean(window_aa) * (1 + redshift)))
     lo = int(np.clip(middle - CHANNELS // 2, 0, max(cube.shape[0] - CHANNELS, 0)))
     flux, variance, good = cube.read(lo, min(lo + CHANNELS, cube.shape[0]))

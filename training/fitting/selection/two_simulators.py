@@ -148,7 +148,7 @@ def _measure_ranks(
     ranks: dict[str, list[torch.Tensor]] = {k: [] for k in names}
     lg_snr = []
     for features, truth in objects:
-        mu, context, _ = model.locate(features)
+        mu, context, _ = model.predict_centre(features)
         lg_snr.append(features.lg_snr[:, 0])
         for lo in range(0, len(mu), _PART):
             part = slice(lo, lo + _PART)
