@@ -181,15 +181,18 @@ def _run_command(options: argparse.Namespace) -> int:
     if _is_many_galaxies(options):
         return _run_many_command(options)
     _check_weights_are_no_output(options)
-    if options.images or (options.cube and object_commands.needs_no_spectrum(options.model)):
-        return object_commands.run_bands_command(options)
     from napari_sfh.decisions import configure_run
 
+    images = object_commands.parse_band_pairs("--images", options.images)
+    if images:
+        if options.cube or options.galaxies or options.photometry:
+            raise SfhInputError("--images: takes the place of a cube and its mosaics; leave those out")
+        options.model = "narrowband" if options.model == "default" else options.model
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
         on_problem=None if options.quiet else lambda problem: print(f"note: {problem}", file=sys.stderr),
         cube=options.cube,
-        photometry=_parse_photometry(options.photometry or []),
+        photometry=images or _parse_photometry(options.photometry or []),
         maps=options.maps,
         **_run_settings(options),
     )
