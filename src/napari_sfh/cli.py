@@ -192,7 +192,7 @@ def _run_command(options: argparse.Namespace) -> int:
         folder=options.galaxies[0] if options.galaxies else None,
         on_problem=None if options.quiet else lambda problem: print(f"note: {problem}", file=sys.stderr),
         cube=options.cube,
-        photometry=images or _parse_photometry(options.photometry or []),
+        photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
         maps=options.maps,
         **_run_settings(options),
     )
@@ -312,16 +312,6 @@ def _check_writable(output: Path) -> None:
     ensure_folder(output.parent)
     if not os.access(output.parent, os.W_OK):
         raise SfhInputError(f"--output {output}: the folder is not writable; choose another one")
-
-
-def _parse_photometry(pairs: Sequence[str]) -> dict[str, Path]:
-    bands = {}
-    for pair in pairs:
-        band, sign, path = pair.partition("=")
-        if not sign:
-            raise SfhInputError(f"`photometry` {pair}: write BAND=FILE, for instance F275W={pair}")
-        bands[band.upper()] = Path(path)
-    return bands
 
 
 def _info_command(options: argparse.Namespace) -> int:

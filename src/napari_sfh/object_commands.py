@@ -111,6 +111,17 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
     """``BAND=VALUE`` pairs of an option.
 
+    Parameters
+    ----------
+    option : str
+        For messages.
+    pairs : sequence of str
+
+    Returns
+    -------
+    dict of str to str
+        Band to value.
+
     Raises
     ------
     SfhInputError
@@ -120,7 +131,7 @@ def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         band, sign, value = pair.partition("=")
         if not sign or not value or not band:
-            raise SfhInputError(f"{option} {pair}: write BAND=VALUE")
+            raise SfhInputError(f"{option} {pair}: write BAND=VALUE, for instance F275W={value or pair}")
         found[band] = value
     return found
 

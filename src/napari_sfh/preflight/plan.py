@@ -68,7 +68,7 @@ class Preflight:
     cube: Path  # or the first of the images that stand in its place
     outlines: tuple[F64, ...]  # of the cube's observed field, as in `BandCheck`
     bands: tuple[BandCheck, ...]
-    facts: Mapping[str, str]  # for a person, in this order
+    facts: Mapping[str, str]  # for a person, in this order; empty: says nothing for these weights
     problems: tuple[str, ...]  # what is missing or was assumed, and what is done about it, one line each
     estimate: cost.CostEstimate
     n_bins: int  # expected
@@ -114,9 +114,6 @@ def examine_inputs(
     maps = _read_maps(config, cube, said, at_hand)
     redshift, redshift_text = _describe_redshift(config, cube, maps, header, said)
     seen = _find_observed_field(cube, header, redshift or 0.0)
-    by_bands = instrument.spectrum is None
-    if by_bands:
-        seen = replace(seen, snr=seen.snr * np.float32(_sum_of_band(cube, instrument)))
     plane = footprints.make_tangent_plane(cube)
     said += [f"{cube.path.name}: {note}" for note in cube.notes]
     look = _BandLook(cube, instrument, seen, plane, at_hand)
@@ -136,11 +133,11 @@ def examine_inputs(
         outlines=footprints.trace_cube_outline(cube, seen.observed, plane),
         bands=tuple(checks),
         facts={
-            "field": _field_text(cube.shape[1:], cube.pixel_arcsec, seen, "band" if by_bands else "pixel"),
-            **({} if by_bands else {"psf": _psf_text(config, cube, header, bool(checks), said)}),
+            "field": _field_text(cube.shape[1:], cube.pixel_arcsec, seen, instrument),
+            "psf": _psf_text(config, cube, header, bool(checks), said) if instrument.spectrum else "",
             "redshift": redshift_text,
-            "binning": _binning_text(config, work.binning, bins, by_bands),
-            **({} if by_bands else {"kinematics": _kinematics_text(config)}),
+            "binning": _binning_text(config, work.binning, bins, instrument),
+            "kinematics": _kinematics_text(config) if instrument.spectrum else "",
         },
         problems=tuple(dict.fromkeys(said)),
         estimate=cost.estimate_cost(work),
@@ -156,6 +153,8 @@ def choose_band_color(band: str, bands: Sequence[str]) -> str:
 
 def _find_observed_field(cube: Cube, header: BundleHeader, redshift: float) -> footprints.ObservedField:
     seen = footprints.measure_observed_field(cube, header.window_aa, redshift)
+    if header.instrument.spectrum is None:
+        seen = replace(seen, snr=seen.snr * np.float32(_sum_of_band(cube, header.instrument)))
     if not seen.observed.any():
         raise SfhInputError(
             f"{cube.path}: no spaxel has a finite flux and variance in the normalisation window; check DATA and STAT"
@@ -329,9 +328,9 @@ def _examine_band_images(config: RunConfig, header: BundleHeader, problems: Sequ
         bands=(),
         facts={
             "images": f"{len(paths)} of {instrument.n_bands} bands: {', '.join(paths)}",
-            "field": _field_text(snr.shape, scale, seen, "band"),
+            "field": _field_text(snr.shape, scale, seen, instrument),
             "redshift": "0 (not given)" if config.redshift is None else f"{config.redshift:.5f} (given)",
-            "binning": _binning_text(config, method, bins, True),
+            "binning": _binning_text(config, method, bins, instrument),
         },
         problems=tuple(dict.fromkeys(said)),
         estimate=cost.estimate_cost(
@@ -341,16 +340,19 @@ def _examine_band_images(config: RunConfig, header: BundleHeader, problems: Sequ
     )
 
 
-def _binning_text(config: RunConfig, method: str, bins: int, by_bands: bool) -> str:
+def _binning_text(config: RunConfig, method: str, bins: int, instrument: Instrument) -> str:
     source = decisions.choose_bin_source(config)
     if source == "spaxels":
-        return f"{method} to S/N {config.target_snr:g}{' a band' if by_bands else ''}, about {bins} bins"
+        return f"{method} to S/N {config.target_snr:g}{'' if instrument.spectrum else ' a band'}, about {bins} bins"
     name = "MAPS" if source == "maps" else Path(config.binning).name
     return f"{bins} bins of {name}" if bins else f"bins of {name}"
 
 
-def _field_text(shape: Sequence[int], pixel_arcsec: float, seen: footprints.ObservedField, per: str) -> str:
+def _field_text(
+    shape: Sequence[int], pixel_arcsec: float, seen: footprints.ObservedField, instrument: Instrument
+) -> str:
     ny, nx = shape
+    per = "pixel" if instrument.spectrum else "band"
     n = int(seen.observed.sum())
     bright = float(np.nanmax(seen.snr)) if np.isfinite(seen.snr).any() else float("nan")
     return f"{n} of {nx} x {ny} spaxels of {pixel_arcsec:.2f} arcsec observed, S/N up to {bright:.0f} per {per}"
@@ -374,7 +376,7 @@ def _kinematics_text(config: RunConfig) -> str:
 
 def format_preflight_text(found: Preflight) -> list[str]:
     """The preflight as text, one fact a line, for the command line."""
-    text = [f"{key}: {value}" for key, value in found.facts.items()]
+    text = [f"{key}: {value}" for key, value in found.facts.items() if value]
     text += [format_band_check(check) for check in found.bands]
     text.append(f"a run takes {found.estimate.text()}")
     return [*text, *(f"! {problem}" for problem in found.problems)]

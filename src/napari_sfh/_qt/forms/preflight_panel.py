@@ -192,6 +192,7 @@ def format_preflight_html(found: Preflight) -> str:
     facts = [
         f"{escape(key.upper() if key == 'psf' else key.capitalize())}: {escape(value)}"
         for key, value in found.facts.items()
+        if value
     ]
     run = f"<b>A run takes {escape(found.estimate.text())}</b>"
     return name_form_labels("<br>".join([*bands, *facts, run]) + _bullets(found.problems))
