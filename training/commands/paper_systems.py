@@ -158,7 +158,7 @@ def _measure_spaxels(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]
 
 
 def _measure_label_noise(
-    args: argparse.Namespace, settings: SpaxelTestSettings, progress: ReportProgress
+    args: argparse.Namespace, settings: SpaxelTestSettings, progress: ReportProgress | None
 ) -> dict[str, Any]:
     """Both sets at each S/N of the fit of the labels."""
     from napari_sfh.training.studies.narrow_bands.label_noise import measure_label_noise

@@ -91,7 +91,7 @@ def plot_latent_dust_and_lines(m: PaperMeasurements, places: F64, method: str) -
         axes = figure.add_subplot(rows, _COLUMNS, len(shown) + k + 1)
         for j, name in enumerate(names):
             mine = number == j
-            axes.scatter(*places[mine].T, s=3, lw=0, label=name, rasterized=True)
+            axes.scatter(places[mine, 0], places[mine, 1], s=3, lw=0, label=name, rasterized=True)
         axes.set(xticks=[], yticks=[])
         axes.set_title(title, size=9)
         axes.legend(fontsize=5, markerscale=3, loc="best")
