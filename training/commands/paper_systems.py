@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from napari_sfh.jobs import ReportProgress
+    from napari_sfh.model.bundle import Bundle
+    from napari_sfh.training.simulator.simulation import PreparedPrior
     from napari_sfh.training.studies.narrow_bands.narrow_galaxies import MockSpaxels
     from napari_sfh.training.studies.narrow_bands.spaxel_tests import SpaxelTestSettings
 
@@ -226,7 +228,6 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
     from napari_sfh.training.simulator.simulation import prepare_prior
     from napari_sfh.training.studies.narrow_bands import (
         catalogue_figures,
-        catalogue_limit,
         catalogue_measure,
         catalogue_networks,
         realistic_catalogues,
@@ -234,19 +235,7 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
 
     bundle, n = load_bundle(args.model), args.n or 1000
     source = prepare_prior(load_prior(args.prior or str(bundle.meta["prior"]["name"])), bundle.instrument)
-    measured: dict[str, Any] = {
-        "model": bundle.name,
-        "sha256": bundle.sha256,
-        "by_magnitude": catalogue_measure.measure_by_magnitude(bundle, source, n),
-        "by_library": {},
-    }
-    for model in source.models:
-        name = str(model.templates.provenance["name"])
-        alone = catalogue_networks.keep_libraries(source, [name])
-        rows = catalogue_measure.measure_by_magnitude(bundle, alone, n // 2, magnitudes=(16.0, 19.0, 22.0))
-        measured["by_library"][name] = rows
-    if "lg_age" in bundle.targets.scalars:
-        measured["faint_end"] = catalogue_limit.measure_faint_end(bundle, source, 4 * n)
+    measured: dict[str, Any] = {"model": bundle.name, "sha256": bundle.sha256, **_measure_catalogue(bundle, source, n)}
     sample = catalogue_networks.draw_catalogue_sample(source, 3 * n, catalogue_networks.TRAINING_MAGNITUDES, 9)
     prediction = predict_histories(sample.observed, bundle, device="cpu", draws=100)
     age = "lg_age" if "lg_age" in prediction.scalars else "lg_age_lw"
@@ -268,3 +257,21 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
         found["paper"] = nets["lg_age"].predict(sample.flux).astype(float)
         tables["paper"] = measured["paper_networks"]["by_magnitude"]
     return measured, catalogue_figures.plot_catalogue_figures(source, sample, found, tables, age)
+
+
+def _measure_catalogue(bundle: Bundle, source: PreparedPrior, n: int) -> dict[str, Any]:
+    """By magnitude, on each library, and the faint end beside what its bands allow."""
+    from napari_sfh.training.studies.narrow_bands import catalogue_limit, catalogue_measure, catalogue_networks
+
+    measured: dict[str, Any] = {
+        "by_magnitude": catalogue_measure.measure_by_magnitude(bundle, source, n),
+        "by_library": {},
+    }
+    for model in source.models:
+        name = str(model.templates.provenance["name"])
+        alone = catalogue_networks.keep_libraries(source, [name])
+        rows = catalogue_measure.measure_by_magnitude(bundle, alone, n // 2, magnitudes=(16.0, 19.0, 22.0))
+        measured["by_library"][name] = rows
+    if "lg_age" in bundle.targets.scalars:
+        measured["faint_end"] = catalogue_limit.measure_faint_end(bundle, source, 4 * n)
+    return measured
