@@ -61,10 +61,7 @@ def dock(make_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> An
 
 def looked(qtbot: Any, dock: Any) -> None:
     """Wait until the panel has looked at the files."""
-    panel = dock.preflight
-    qtbot.waitUntil(
-        lambda: panel.found is not None and not panel.job.running and not panel._settle.isActive(), timeout=60000
-    )
+    qtbot.waitUntil(lambda: dock.preflight.up_to_date, timeout=60000)
 
 
 def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:

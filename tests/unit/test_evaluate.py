@@ -18,7 +18,7 @@ from napari_sfh.training.evaluation import evaluation as evaluate
 from napari_sfh.training.fitting.spectra_sources import HISTORIES
 from napari_sfh.training.simulator import independent_simulator
 
-SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_outsiders=12, n_elsewhere=8)
+SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_ood_cases=12, n_independent=8)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,10 @@ def small_set():
 def evaluation(bundle, small_set, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_SFH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
+        patch.setattr("napari_sfh.training.evaluation.throughput.THROUGHPUT_SECONDS", 0.01)
         meta = {**bundle.meta, "prior": {"name": "tiny"}}
         patch.setattr(evaluate.templates, "prepare_templates", lambda name, *_: {"strange": toy_templates()}[name])
-        settings = replace(SMALL, strange_libraries=("strange",))
+        settings = replace(SMALL, further_libraries=("strange",))
         return evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, settings)
 
 
@@ -116,7 +116,7 @@ def test_part_of_the_training_set_that_was_held_out(tmp_path):
         test_set.read_test_set(tmp_path / "set", 100, sha, None)
 
 
-def test_outsiders_are_what_they_say(small_set):
+def test_ood_cases_are_what_they_say(small_set):
     source = small_set.blocks[0].source
     made = dict(ood_cases.make_ood_cases(source, 12, np.random.default_rng(1), toy_model()))
     home = made["at home"]
@@ -183,7 +183,7 @@ def test_elsewhere_truth_is_consistent_and_light_is_physical():
 def test_calzetti_and_smc_are_one_at_5500():
     wave = np.array([2700.0, 5500.0, 8000.0])
     for kind, uv in ((0, 1.8), (1, 2.3)):
-        curve = independent_simulator._attenuation_curve(kind, wave)
+        curve = independent_simulator.independent_attenuation_curve(kind, wave)
         assert curve[1] == pytest.approx(1.0, abs=0.03)
         assert curve[0] == pytest.approx(uv, rel=0.12)
         assert curve[2] < 0.7

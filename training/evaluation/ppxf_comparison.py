@@ -122,7 +122,7 @@ def make_ppxf_tasks(testset: TestSet, indices: Iterable[int]) -> Generator[PpxfT
     """Tasks of some objects of a test set, in order."""
     held: tuple[int, Observation] | None = None
     for i in indices:
-        block, row = testset.locate(i)
+        block, row = testset.find_block(i)
         if held is None or held[0] != block.index:
             held = (block.index, observe_spectra_block(block, testset.seed))
         data = held[1].select(slice(row, row + 1))
