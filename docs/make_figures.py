@@ -180,7 +180,7 @@ def ceiling() -> list[str]:
     return [
         "",
         f"What can be reached there at all: a copy of `wide` fitted to {table['n']} other galaxies of that simulator "
-        f"(`napari-sfh-train ceiling`, {table['epochs']} epochs, S/N {table['snr']:g}; no such copy ships).",
+        f"(`napari-sfh-train retraining-bound`, {table['epochs']} epochs, S/N {table['snr']:g}; no such copy ships).",
         "",
         *heading("point network"),
         f"| as shipped | {cells(table['shipped'])} |",
