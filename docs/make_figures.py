@@ -377,13 +377,17 @@ def describe_scalars(report: dict[str, Any]) -> list[str]:
         f"{report['n_test']} new objects of `{report['prior']}`; weights sha256 `{weights['sha256'][:12]}`, code "
         f"{report.get('commit')}, {machine['cpu']}, {report['processor_seconds']:.0f} s of processor time.",
         "",
-        "| quantity | bias | std | NMAD | 68 % | 95 % |",
-        "|---" * 6 + "|",
+        "| quantity | bias | std | NMAD | 68 % | 95 % | spread of the truth |",
+        "|---" * 7 + "|",
     ]
     for name in names:
+        spread = report.get("spread", {}).get(name)
         a, c = report["accuracy"][name], report["coverage"].get(name)
         covered = f"{100 * c['p68']:.1f} | {100 * c['p95']:.1f}" if c else " | "
-        lines.append(f"| {name} | {a['bias']:+.3f} | {a['std']:.3f} | {a['nmad']:.3f} | {covered} |")
+        lines.append(
+            f"| {name} | {a['bias']:+.3f} | {a['std']:.3f} | {a['nmad']:.3f} | {covered} "
+            f"| {'' if spread is None else format(spread, '.3f')} |"
+        )
     rows = [(f"S/N {snr}", row) for snr, row in report["by_snr"].items()]
     rows += [(f"{count} bands", row) for count, row in report["by_bands"].items()]
     rows = [(label, row) for label, row in rows if row["accuracy"][names[0]]["n"]]  # too few bands are not estimated
