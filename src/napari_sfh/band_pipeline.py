@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh import __version__
-from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import make_band_filters
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.objects.band_images import BandImages, read_band_images
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.model import inference

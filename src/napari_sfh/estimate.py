@@ -24,7 +24,7 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from napari_sfh import __version__
-from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.instruments.line_spread import LineSpread

@@ -15,9 +15,9 @@ from napari.layers import Layer
 from smooth_result import make_result
 
 from napari_sfh._qt.canvas import layer_data
-from napari_sfh._qt.canvas.display import GRID, NOTHING
 from napari_sfh._qt.canvas.legend_image import PADDING_PX, LegendContent, LegendStyle, draw_legend
 from napari_sfh._qt.canvas.result_layers import LayerStack
+from napari_sfh._qt.canvas.shown_map import GRID, NOTHING
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.sky_coordinates import SkyGrid

@@ -12,7 +12,7 @@ from toy_universe import make_toy_basis, make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.credibility.continuum_check import find_continuum_mismatch, measure_continuum_scatter
-from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.analysis.credibility.prior_influence import (
     describe_prior_share,
     find_prior_dominated,

@@ -9,8 +9,8 @@ from io_mocks import NX, NY, PHANGS_LINES, write_cube, write_maps
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.bin_maps import renumber_bins
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import check_maps_on_cube, list_line_names, read_line_maps, read_line_maps_on_grid, read_maps
-from napari_sfh.io.muse import read_cube
 
 PUBLIC = "NGC0628_MAPS_copt_0.92asec.fits"
 

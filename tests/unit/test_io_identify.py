@@ -11,9 +11,9 @@ from astropy.io import fits
 from io_mocks import NX, NY, write_cube, write_maps, write_mosaic
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.hst import estimate_field_coverage, read_mosaic
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import KINDS, describe_file, find_galaxy_files, identify_file
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.mosaics import estimate_field_coverage, read_mosaic
 from napari_sfh.io.results import write_result
 
 COPT = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"

@@ -16,9 +16,9 @@ from napari_sfh.config import RunConfig
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.figures.preflight import draw_footprints
-from napari_sfh.io.hst import read_mosaic
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import holds_cube
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.jobs import format_duration
 from napari_sfh.preflight import cost, footprints
 from napari_sfh.preflight.plan import Preflight, examine_inputs, format_preflight_text

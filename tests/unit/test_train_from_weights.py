@@ -18,10 +18,10 @@ from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import load_recipe
-from napari_sfh.training.fitting.selection import two_simulators
 from napari_sfh.training.fitting.selection.independent_check import make_independent_check
-from napari_sfh.training.fitting.selection.two_simulators import RecalibrationSettings, recalibrate_bundle
+from napari_sfh.training.fitting.transfer import two_simulators
 from napari_sfh.training.fitting.transfer.added_bands import extend_network, has_added_bands
+from napari_sfh.training.fitting.transfer.two_simulators import RecalibrationSettings, recalibrate_bundle
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.libraries.basis import make_template_basis
 

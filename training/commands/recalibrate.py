@@ -49,7 +49,7 @@ def _recalibrate_on_two_simulators(args: argparse.Namespace) -> int:
     from napari_sfh.model.bundle import load_bundle, save_bundle
     from napari_sfh.training.fitting.model_card import format_model_card
     from napari_sfh.training.fitting.posterior import make_stderr_logger
-    from napari_sfh.training.fitting.selection.two_simulators import RecalibrationSettings, recalibrate_bundle
+    from napari_sfh.training.fitting.transfer.two_simulators import RecalibrationSettings, recalibrate_bundle
     from napari_sfh.training.libraries import templates
     from napari_sfh.training.libraries.catalogue import list_libraries
 

@@ -15,9 +15,11 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_header
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.io import dap, fits_access, hst, muse, ngist
-from napari_sfh.io.hst_header import find_filter_words
-from napari_sfh.io.muse_psf import find_muse_psf_fwhm
+from napari_sfh.io import dap, fits_access, ngist
+from napari_sfh.io.cube_psf import find_muse_psf_fwhm
+from napari_sfh.io.cubes import read_cube
+from napari_sfh.io.mosaic_header import find_filter_words
+from napari_sfh.io.mosaics import estimate_field_coverage, is_camera_substitute, read_mosaic
 from napari_sfh.io.results import is_result_file
 from napari_sfh.types import BinnedMaps, Cube, Mosaic
 
@@ -133,7 +135,7 @@ def _without_path(message: str, path: Path) -> str:
 
 
 def _describe_cube(path: Path, header: BundleHeader) -> FileInfo:
-    cube = muse.read_cube(path)
+    cube = read_cube(path)
     fwhm, source = find_muse_psf_fwhm(cube.header, path)
     n, ny, nx = cube.shape
     step = float(np.median(np.diff(cube.wave_aa)))
@@ -177,8 +179,8 @@ def _redshift_problems(cube: Cube, header: BundleHeader) -> list[str]:
 
 
 def _describe_mosaic(path: Path, header: BundleHeader) -> FileInfo:
-    mosaic = hst.read_mosaic(path, instrument=header.instrument)
-    stands_in = " (stands in)" if hst.is_camera_substitute(mosaic, header.instrument) else ""
+    mosaic = read_mosaic(path, instrument=header.instrument)
+    stands_in = " (stands in)" if is_camera_substitute(mosaic, header.instrument) else ""
     scale = float(np.mean(_pixel_arcsec(mosaic.wcs)))
     ny, nx = mosaic.shape
     details = {
@@ -363,7 +365,7 @@ def _choose_mosaics(
 ) -> dict[str, Path]:
     """One image per band: the trained camera and filter before a stand-in, then the first by name."""
     chosen: dict[str, Path] = {}
-    covered = {m.path: hst.estimate_field_coverage(cast(Mosaic, m.opened), cube) for m in mosaics}
+    covered = {m.path: estimate_field_coverage(cast(Mosaic, m.opened), cube) for m in mosaics}
     for path, share in covered.items():
         if share == 0:
             problems.append(f"{path.name} is not used: it does not overlap the cube {cube.path.name}")

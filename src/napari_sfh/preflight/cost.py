@@ -84,7 +84,7 @@ def estimate_cost(work: Workload, rates: _Rates = RATES) -> CostEstimate:
 
     Parameters
     ----------
-    work : Work
+    work : Workload
     rates : _Rates, optional
     """
     gigabytes = work.cube_bytes / 1e9

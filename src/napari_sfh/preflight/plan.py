@@ -21,11 +21,11 @@ from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_heade
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
+from napari_sfh.io.cube_psf import find_muse_psf_fwhm
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
-from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.identify import FileInfo, list_missing_files
-from napari_sfh.io.muse import read_cube
-from napari_sfh.io.muse_psf import find_muse_psf_fwhm
+from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.preflight import cost, footprints
 from napari_sfh.prep.binning import MAX_VORBIN_SPAXELS, MIN_SPAXEL_SNR, choose_binning_method

@@ -13,9 +13,9 @@ from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
-from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.prep import binning, spectra

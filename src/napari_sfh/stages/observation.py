@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_sfh import decisions
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.hst import is_camera_substitute
+from napari_sfh.io.mosaics import is_camera_substitute
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.physics import extinction
 from napari_sfh.prep import rest_frame, sky_lines, spectra

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from napari_sfh import __version__, decisions
-from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting, predicted_lines
 from napari_sfh.errors import Cancelled
 from napari_sfh.jobs import ReportProgress, report_progress

@@ -77,7 +77,7 @@ def _find_wcs(link: LayerLink, path: Path) -> WCS:
         return link.result.wcs
     if link.cube is None:
         raise SfhInputError(f"{path}: the layer's cube is not known; open the cube again")
-    from napari_sfh.io.muse import read_cube
+    from napari_sfh.io.cubes import read_cube
 
     return read_cube(link.cube).wcs
 

@@ -24,7 +24,7 @@ from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.tables import write_tables
 from napari_sfh.analysis.units import choose_flux_unit, format_exponent
 from napari_sfh.io.atomic import write_atomically
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import F64, Cube, Progress
 

@@ -87,8 +87,8 @@ def open_galaxy(
 ) -> OpenedGalaxy:
     """Find a galaxy's files for some weights, and make the white light of its cube."""
     from napari_sfh.instruments.bundle_header import read_bundle_header
+    from napari_sfh.io.cubes import read_cube
     from napari_sfh.io.identify import find_galaxy_files
-    from napari_sfh.io.muse import read_cube
 
     report_progress(Progress("looking for files", 0, 0), progress, cancel)
     photometry: dict[str, Path] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
 
-from napari_sfh._qt.canvas.display import Shown
+from napari_sfh._qt.canvas.shown_map import Shown
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import line_tasks, tool_tasks

@@ -11,8 +11,8 @@ from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton, Slider
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
-from napari_sfh._qt.canvas.display import GRID, NOTHING, Shown
 from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title
+from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
 from napari_sfh._qt.canvas.sky_axes import SKY_STYLES
 from napari_sfh._qt.forms.run_forms import (
     fill_form,

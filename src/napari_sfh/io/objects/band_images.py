@@ -28,7 +28,7 @@ from napari_sfh.io.fits_access import (
     open_fits,
     read_celestial_wcs,
 )
-from napari_sfh.io.hst import measure_pixel_scatter
+from napari_sfh.io.mosaics import measure_pixel_scatter
 from napari_sfh.physics.filters import AB_ZERO, C_AA_S
 from napari_sfh.types import F32
 

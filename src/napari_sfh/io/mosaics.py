@@ -27,8 +27,8 @@ from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, find_fill_values, mark_masked
 from napari_sfh.io.fits_access import holds_rounded_floats
-from napari_sfh.io.hst_header import SUBSTITUTE_FILTERS, find_camera_name, find_filter_name, read_flux_calibration
 from napari_sfh.io.image_reader import ImageReader, to_native_float32
+from napari_sfh.io.mosaic_header import SUBSTITUTE_FILTERS, find_camera_name, find_filter_name, read_flux_calibration
 from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
 from napari_sfh.types import F32, Cube, Mosaic
 

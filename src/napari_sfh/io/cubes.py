@@ -32,7 +32,7 @@ from napari_sfh.io.cleaning.wavelengths import (
     has_wavelength_axis,
     read_wavelength_axis,
 )
-from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta
+from napari_sfh.io.cube_psf import find_muse_psf_fwhm, fsf_beta
 from napari_sfh.physics.wavelength import C_KMS, air_to_vacuum
 from napari_sfh.types import F64, Cube
 
