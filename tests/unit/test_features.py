@@ -136,7 +136,8 @@ def test_gaps_up_to_the_bridge_are_filled_with_the_line_between_their_neighbours
         mask[:, first : first + length] = False
     holed = replace(clean, mask=mask)
     whole, mean, line = (
-        encode_observation(d, FeatureSettings(bridge_px=k)).spectrum for d, k in ((clean, 0), (holed, 0), (holed, longest))
+        encode_observation(d, FeatureSettings(bridge_px=k)).spectrum
+        for d, k in ((clean, 0), (holed, 0), (holed, longest))
     )
     short = np.r_[300, 500 : 500 + longest]
     other = np.setdiff1d(np.flatnonzero(~mask[0]), short)

@@ -13,7 +13,7 @@ from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.prep.observation import mask_gas_lines
 from napari_sfh.training.fitting import spectra_sources
 from napari_sfh.training.fitting.augmentation import (
-    GAP_PX,
+    GAP_WIDTHS_PX,
     MASKED_LINES_AA,
     MOST_GAPS,
     augment_spectra,
@@ -152,7 +152,7 @@ def test_short_gaps_are_hidden_anywhere():
     assert set(starts) == {1, 2, 3, 4}
     one = hidden[hit][starts == 1].sum(1)
     assert one.min() == 1
-    assert 0.8 * GAP_PX[1] <= np.percentile(one, 99) <= MOST_GAPS * GAP_PX[1]
+    assert 0.8 * GAP_WIDTHS_PX[1] <= np.percentile(one, 99) <= MOST_GAPS * GAP_WIDTHS_PX[1]
     # Evenly over the grid: no tenth of it is spared.
     tenths = np.array([part.mean() for part in np.array_split(hidden.mean(0), 10)])
     assert tenths.min() > 0.7 * tenths.mean()

@@ -30,7 +30,7 @@ MASKED_LINES_AA: tuple[tuple[float, float], ...] = (
     (6695.0, 6750.0),
 )
 #: Most short gaps of a spectrum that has any, and their widths in pixels.
-MOST_GAPS, GAP_PX = 4, (1, 30)
+MOST_GAPS, GAP_WIDTHS_PX = 4, (1, 30)
 #: Widths in Angstrom of a masked range.
 MASK_WIDTH_RANGE_AA = (50.0, 400.0)
 
@@ -165,7 +165,7 @@ def draw_hidden_ranges(n: int, settings: AugmentSettings, wave_aa: F64, rng: np.
 def _draw_gaps(n: int, share: float, wave_aa: F64, rng: np.random.Generator) -> Iterator[tuple[F64, F64]]:
     """First and last wavelength (n,) of short gaps anywhere, evenly in the logarithm of their widths; inf: none."""
     count = np.where(rng.random(n) < share, rng.integers(1, MOST_GAPS + 1, n), 0)
-    low, high = np.log(GAP_PX[0]), np.log(GAP_PX[1] + 1)
+    low, high = np.log(GAP_WIDTHS_PX[0]), np.log(GAP_WIDTHS_PX[1] + 1)
     for k in range(MOST_GAPS):
         first, width = rng.integers(0, wave_aa.size, n), np.exp(rng.uniform(low, high, n)).astype(int)
         last = np.minimum(first + width - 1, wave_aa.size - 1)

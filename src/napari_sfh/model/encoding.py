@@ -5,8 +5,9 @@ masks: a network that has seen pixels and bands missing at random can be asked w
 
 Spectrum, three channels on the rest-frame grid: arcsinh(f - 1), with f normalised to one in the window (linear
 for absorption lines, logarithmic for emission lines that rise far above the continuum), masked pixels filled with the
-running mean of the usable ones, or, where the weights say so, short gaps with the line between their neighbours; the mask; the logarithm of the error. Photometry, three channels: log10 of the flux
-in the same units, the mask, the logarithm of the relative error; or, for faint objects whose fluxes may be negative,
+running mean of the usable ones, or, where the weights say so, short gaps with the line between their
+neighbours; the mask; the logarithm of the error. Photometry, three channels: log10 of the flux in the same units, the
+mask, the logarithm of the relative error; or, for faint objects whose fluxes may be negative,
 arcsinh of the flux over `ASINH_SOFTENING`, the mask, the logarithm of the error (Lupton, Gunn & Szalay 1999, AJ 118,
 1406). And log10 S/N; and log10 (1 + z) where the instrument takes the redshift.
 """
