@@ -141,7 +141,7 @@ def test_a_dropped_cube_is_ready_to_run(
     viewer.open(str(cube_file), plugin="napari-sfh")
     qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_cube and not dock.loading, timeout=20000)
+    qtbot.waitUntil(lambda: dock.data.has_input and not dock.loading, timeout=20000)
     assert len(viewer.layers) == 1
     assert dock.run_button.enabled
     assert "Ready" in dock.message.text()
@@ -156,7 +156,7 @@ def test_the_sample_is_ready_to_run(
     viewer.open_sample("napari-sfh", "mock_spiral")
     qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_cube and not dock.loading, timeout=20000)
+    qtbot.waitUntil(lambda: dock.data.has_input and not dock.loading, timeout=20000)
     assert [layer.name for layer in viewer.layers] == ["MOCK0001 white light"]
     assert len(dock.data.values()["photometry"]) == 5
     assert dock.data.values()["ebv_mw"] == 0

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import QApplication
 
 from conftest import click, drag, native_canvas, open_explorer, screen_point
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.tools.gradient import compute_ellipse_corners, disc_from_ellipse
+from napari_sfh._qt.tools.gradient import LAYER, compute_ellipse_corners, disc_from_ellipse
 from napari_sfh.analysis import posteriors
 from napari_sfh.analysis.credibility.reweighting import reweight_posterior
 from napari_sfh.analysis.disc import Disc
@@ -67,7 +67,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     idle(qtbot, dock)
     disc = tool.form.disc()
     assert np.hypot((disc.ra_deg - 24.174) * np.cos(np.radians(15.78)), disc.dec_deg - 15.783) * 3600 < 0.3
-    layer = tool._find()
+    layer = dock.viewer.layers[LAYER]
     assert list(layer.shape_type) == ["ellipse"]
 
     world = dock.session.sky.to_world(layer.data[0].mean(0)[None])[0]
@@ -80,7 +80,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert moved.r_e_arcsec == pytest.approx(disc.r_e_arcsec, abs=0.02)
 
     tool.set_disc(replace(disc, pa_deg=30.0, inclination_deg=60.0, r_e_arcsec=2.0, distance_mpc=9.8))
-    back = disc_from_ellipse(tool._find().data[0], dock.session.sky, disc)
+    back = disc_from_ellipse(dock.viewer.layers[LAYER].data[0], dock.session.sky, disc)
     assert (back.pa_deg, back.inclination_deg, back.r_e_arcsec) == pytest.approx((30.0, 60.0, 2.0), abs=0.01)
     tool.form.r_max.value, tool.form.trusted.value = 9.0, False
     alt(dock, Qt.Key.Key_A)
@@ -89,7 +89,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert "dex/Rₑ" in dock.message.text()
     assert "LW age" in tool.words.text()
     dock.session.select(3)
-    _, y = tool.plot._here.getData()
+    _, y = tool.plot.marked.getData()
     assert y == pytest.approx(result.prediction.median("lg_age_lw")[2])
     for name in ("a.svg", "a.fits"):
         tool.save(tmp_path / name)
@@ -97,15 +97,15 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
         assert (tmp_path / name).stat().st_size > 5000
     assert len(QTable.read(tmp_path / "a.fits", hdu="BINS")) == result.bins.n_bins
     tool.form.ellipse.value = False
-    assert not tool._find().visible
-    assert tool._find().mode == "pan_zoom"
+    assert not dock.viewer.layers[LAYER].visible
+    assert dock.viewer.layers[LAYER].mode == "pan_zoom"
 
 
 def test_a_click_selects_a_bin_while_the_ellipse_can_be_dragged(qtbot: Any, dock: Any, result: Result) -> None:
     tool, session = dock.tools["gradient"], dock.session
     tool.section.expand(True)
     idle(qtbot, dock)
-    assert tool._find().mode == "select"
+    assert dock.viewer.layers[LAYER].mode == "select"
     disc, bins = tool.form.disc(), result.bins
     distance = np.hypot(bins.y - np.mean(bins.y), bins.x - np.mean(bins.x))
     inside, outside = int(np.argmin(distance)) + 1, int(np.argmax(distance)) + 1
@@ -119,7 +119,7 @@ def test_a_click_selects_a_bin_while_the_ellipse_can_be_dragged(qtbot: Any, dock
     QTest.keyClick(native, Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier)
     assert session.selected == outside
     assert tool.form.disc() == disc
-    centre = session.sky.to_world(tool._find().data[0].mean(0)[None])[0]
+    centre = session.sky.to_world(dock.viewer.layers[LAYER].data[0].mean(0)[None])[0]
     there = [screen_point(dock.viewer, place) for place in (centre, centre + np.array([0.6, -0.9]))]
     drag(native, there)
     qtbot.waitUntil(lambda: tool.form.disc() != disc, timeout=5000)
@@ -161,8 +161,9 @@ def test_posterior_of_the_clicked_bin(
     tool.draw()
     idle(qtbot, dock)
     assert tool.shown.draws.bin_id == 6
-    assert tool._window.isVisible()
-    assert tool._window.windowTitle() == "Posterior of bin 6"
+    assert "Posterior of bin 6" in {
+        window.windowTitle() for window in QApplication.topLevelWidgets() if window.isVisible()
+    }
     flat = GaussianMixtureDensity(("lg_age_lw",), np.ones(1), np.zeros((1, 1)), np.full((1, 1, 1), 1e4))
     monkeypatch.setattr(
         posteriors, "reweight_draws", lambda _, drawn, wanted: reweight_posterior(drawn.values, flat, wanted)

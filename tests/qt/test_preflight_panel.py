@@ -61,10 +61,7 @@ def dock(make_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> An
 
 def looked(qtbot: Any, dock: Any) -> None:
     """Wait until the panel has looked at the files."""
-    panel = dock.preflight
-    qtbot.waitUntil(
-        lambda: panel.found is not None and not panel.job.running and not panel._settle.isActive(), timeout=60000
-    )
+    qtbot.waitUntil(lambda: dock.preflight.up_to_date, timeout=60000)
 
 
 def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
@@ -142,7 +139,7 @@ def test_a_dropped_folder_is_the_same_as_an_opened_one(
     viewer.open(str(galaxy), plugin="napari-sfh")
     qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=60000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_cube and not (dock.busy or dock.loading), timeout=60000)
+    qtbot.waitUntil(lambda: dock.data.has_input and not (dock.busy or dock.loading), timeout=60000)
     assert dock.data.folder.line_edit.value == str(galaxy)
     assert list(dock.data.photometry) == ["F555W"]
     assert [layer.name for layer in viewer.layers] == ["NGC0000 white light"]

@@ -149,7 +149,8 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     assert tool.comparison.scatter("lg_age_lw").bias == pytest.approx(-0.1, abs=1e-5)
     tool.form.difference.value = True
     assert tool.layer.colormap.name == "RdBu_r"
-    assert opened._describe(3) == "LW age: test − other (other.fits) −0.10 dex".replace("−0", "-0")
+    assert opened.tools.describe(3).startswith("LW age")
+    assert opened.tools.describe(3).endswith("-0.10 dex")
     low, high = tool.layer.contrast_limits
     assert low == -high
     np.testing.assert_allclose(np.nanmedian(tool.layer.data), -0.1, atol=1e-5)

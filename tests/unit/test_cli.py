@@ -46,7 +46,8 @@ def test_installed_command_runs():
 
 def test_no_input(capsys, tmp_path):
     message = _refused(capsys, "run", "--output", str(tmp_path / "o.fits"))
-    assert message == "napari-sfh: no input: give a galaxy's folder, or --cube FILE"
+    assert message.startswith("napari-sfh: no input")
+    assert "--cube" in message
 
 
 def test_missing_cube_names_the_file(capsys, tmp_path):

@@ -1,9 +1,11 @@
 """The command `estimate` with the weights that ship: rows in, the same rows with answers out."""
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 
+import dask
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -15,6 +17,7 @@ from napari_sfh.errors import ComputeError
 from napari_sfh.estimate import EstimateConfig, estimate_objects
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
+from napari_sfh.model.bundle import Bundle
 from napari_sfh.types import FLAG_MEANING, Flag
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -163,25 +166,40 @@ def test_workers_give_the_same_table_with_few_blocks_under_way(tmp_path, catalog
 
     source = tmp_path / "in.fits"
     catalogue.write(source)
-    waiting, most = [0], [0]
+    waiting, most, bundles, lost = [0], [0], [], []
 
     @contextmanager
     def in_this_process(scheduler, workers):
         with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
-            submit, cancel = client.submit, client.cancel
+            submit, cancel, scatter = client.submit, client.cancel, client.scatter
 
             def count(change):
                 waiting[0] += change
                 most[0] = max(most[0], waiting[0])
 
-            client.submit = lambda *args, **kw: (count(1), submit(*args, **kw))[1]
+            def begin(*args, **kw):
+                count(1)
+                future = submit(*args, **kw)
+                if not lost:  # as the first block is whose worker ends
+                    lost.append(future)
+                    cancel([future])
+                return future
+
+            def send(data, **kw):
+                bundles.extend([data] if isinstance(data, Bundle) else [])
+                return scatter(data, **kw)
+
+            client.submit, client.scatter = begin, send
             client.cancel = lambda *args, **kw: (count(-1), cancel(*args, **kw))[1]
             yield client
 
     monkeypatch.setattr(cluster, "connect_scheduler", in_this_process)
     config = EstimateConfig((source,), tmp_path / "here.ecsv", draws=50, rows=1)
     estimate_objects(config)
-    estimate_objects(replace(config, output=tmp_path / "there.ecsv"), estimate_on_workers)
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "5kB"}), warnings.catch_warnings():
+        warnings.filterwarnings("error", "Sending large graph")
+        estimate_objects(replace(config, output=tmp_path / "there.ecsv"), estimate_on_workers)
+    assert len(bundles) == 2, "the weights are sent once, and once more to those that are left"
     assert (tmp_path / "here.ecsv").read_text() == (tmp_path / "there.ecsv").read_text()
     assert most[0] <= 2
 

@@ -226,7 +226,7 @@ def _noise(fresh, snr):
 
 def test_processes_share_every_batch_of_a_pass(fresh, monkeypatch):
     def pass_of(rank, processes, epoch=lambda: 2):
-        monkeypatch.setattr(spectra_sources, "_rank_and_processes", lambda: (rank, processes))
+        monkeypatch.setattr(spectra_sources, "find_process_rank", lambda: (rank, processes))
         return [b.y for b in Batches(fresh, np.arange(50), 16, NONE, 7, epoch=epoch)]
 
     whole, parts = pass_of(0, 1), [pass_of(rank, 2) for rank in (0, 1)]

@@ -73,7 +73,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     more: dict[str, Any] = {} if args.again is None else {"n_again": max(args.again, 16)}
     for name in args.library:
         templates.prepare_templates(name, bundle.instrument)  # what is not there is told before the work begins
-    more["strange_libraries"] = tuple(args.library)
+    more["further_libraries"] = tuple(args.library)
     settings = make(device=args.device, ppxf=args.ppxf, ppxf_workers=args.workers, ppxf_cache=cache, **more)
     with print_progress(args.quiet) as progress:
         evaluation = evaluate_bundle(bundle, testset, settings, progress)

@@ -76,7 +76,7 @@ class Explorer(ExplorerFrame):
         self.viewer = viewer
         self.session = Session()
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
-        self.preflight = PreflightPanel(self.data, self.binning, viewer.theme)
+        self.preflight = PreflightPanel(self.data, self.binning, self.network, viewer.theme)
         self.stack = LayerStack(viewer, self.session)
         self.exports, self.files, self.catalogue = Exports(self), FileActions(self), CatalogueWindow(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
@@ -319,7 +319,7 @@ class Explorer(ExplorerFrame):
 
     def tell_cancelled(self) -> None:
         """Work was cancelled before it had anything to show."""
-        self.show_message(CANCELLED if self.data.has_cube or self.session.result is not None else _EMPTY)
+        self.show_message(CANCELLED if self.data.has_input or self.session.result is not None else _EMPTY)
 
     def tell_error(self, error: Exception) -> None:
         """Show an error's sentence; its details on demand. `finish` raises the first one."""
@@ -333,17 +333,17 @@ class Explorer(ExplorerFrame):
 
     def refresh(self, _: object = None) -> None:
         """Bring texts and buttons in line with the state."""
-        running, has_cube = self.job.running, self.data.has_cube
+        running, has_input = self.job.running, self.data.has_input
         has_result = self.session.result is not None
-        self.run_button.enabled = has_cube and not running
-        self.demo_button.visible = not (has_cube or running or has_result or self.catalogue.selection is not None)
+        self.run_button.enabled = has_input and not running
+        self.demo_button.visible = not (has_input or running or has_result or self.catalogue.selection is not None)
         self.show_running(running, self.job.cancelling)
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
-        self.file_row.enable(not running, has_cube or has_result)
+        self.file_row.enable(not running, has_input or has_result)
         self.tools.set_enabled(self.session.result, running)
         if not self._details and not self.loading:
-            self.show_message("Working; the window stays usable." if running else READY if has_cube else _EMPTY)
+            self.show_message("Working; the window stays usable." if running else READY if has_input else _EMPTY)
 
     def refresh_cursor(self) -> None:
         """Say anew what is under the cursor."""
@@ -386,9 +386,10 @@ class Explorer(ExplorerFrame):
             instrument = read_bundle_header(self.network.chosen_model).instrument
         except SfhInputError:
             return  # a run says what is wrong with them
-        self.data.set_bands(instrument.band_names if instrument.spectrum else ())
+        self.data.set_bands(instrument.band_names, in_place_of_cube=instrument.spectrum is None)
         align_labels(self._forms)
         self.guard.protect_fields(self.data.container.native)
+        self.refresh()
 
     def _folder_changed(self, text: str) -> None:
         folder = Path(text.strip()).expanduser()

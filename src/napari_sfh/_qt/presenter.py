@@ -43,7 +43,7 @@ class Presenter:
     def show_galaxy(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
         """Fill the form with a galaxy's files, show its white light, and run it if asked."""
         explorer = self._explorer
-        if galaxy.cube is None:
+        if galaxy.cube is None and not galaxy.photometry:
             found = name_form_labels(" ".join(galaxy.problems))
             explorer.show_message(found or "No cube was found in the folder: choose one under Cube.", error=True)
             return

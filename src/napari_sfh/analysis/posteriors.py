@@ -112,7 +112,15 @@ def draw_bin_posterior(
 
 
 def collect_draws(made: Mapping[str, F32], names: Sequence[str]) -> dict[str, F64]:
-    """Draws (n,) of chosen quantities, of what a model derives of one object: scalars (n,), ``cum_mass`` (n, A)."""
+    """Draws (n,) of chosen quantities.
+
+    Parameters
+    ----------
+    made : mapping of str to array
+        What a model derives of one object: scalars (n,), ``cum_mass`` (n, A).
+    names : sequence of str
+        Keys of `POSTERIOR_QUANTITIES`; those that ``made`` lacks are formation times.
+    """
     values = {}
     for name in names:
         if name in made:

@@ -25,7 +25,7 @@ _NOT_COMPARED = ("device",)
 
 def list_input_files(config: RunConfig) -> dict[str, Path]:
     """Every file that a run reads, apart from its weights, by what it is to the run."""
-    files = {"cube": config.cube, **config.photometry}
+    files = dict(config.photometry) if config.cube is None else {"cube": config.cube, **config.photometry}
     for band, path in config.photometry.items():
         weight = find_weight_map_file(path)
         if weight is not None:

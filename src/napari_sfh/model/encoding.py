@@ -95,7 +95,14 @@ class Features:
 
 
 def check_observation(data: Observation, instrument: Instrument | None = None) -> None:
-    """Raise `SfhInputError` unless the arrays have the shapes of their instrument, and it is the one that is given."""
+    """Raise `SfhInputError` unless the arrays have the shapes of their instrument, and it is the one that is given.
+
+    Parameters
+    ----------
+    data : Observation
+    instrument : Instrument, optional
+        Of the weights that are to see it.
+    """
     n, own = data.n_bins, data.instrument
     if instrument is not None and own.sha256 != instrument.sha256:
         _refuse_other_instrument(own, instrument)
@@ -119,7 +126,15 @@ def _refuse_other_instrument(own: Instrument, wanted: Instrument) -> None:
 
 
 def find_usable_rows(data: Observation, settings: FeatureSettings | None = None) -> Bool:
-    """Which objects can be predicted, boolean (N,): enough usable pixels, or without a spectrum enough bands."""
+    """Which objects can be predicted, boolean (N,): enough usable pixels, or without a spectrum enough bands.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    settings : FeatureSettings, optional
+        Of the weights; the defaults without them.
+    """
     settings = settings or FeatureSettings()
     if not data.n_bins:
         return np.zeros(0, bool)

@@ -21,10 +21,10 @@ class GradientPlot(BrushPlot):
         self._in = BrushPoints(size=4, pen=None)
         self._spread, self._error = Ribbon(70), Ribbon(110)
         self._median, self._line = pg.PlotCurveItem(), pg.PlotCurveItem()
-        self._here = BrushPoints(size=12, symbol="o", brush=None)
+        self.marked = BrushPoints(size=12, symbol="o", brush=None)
         # The curves above the points, the bands between them.
         self.add_layers({self._out: -21, self._in: -20, self._spread: -10, self._error: -10})
-        self.add_layers({self._median: 5, self._line: 6, self._here: 7})
+        self.add_layers({self._median: 5, self._line: 6, self.marked: 7})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:
@@ -37,7 +37,7 @@ class GradientPlot(BrushPlot):
         self._median.setPen(pg.mkPen(colors.residual, width=3))
         self._error.set_color(colors.model)
         self._line.setPen(pg.mkPen(colors.model, width=2))
-        self._here.setPen(pg.mkPen(COLORS[5], width=2))
+        self.marked.setPen(pg.mkPen(COLORS[5], width=2))
         self.box.set_color(colors.text)
         self.reader.set_colors(colors)
         style_axes(self.plot, colors)
@@ -79,4 +79,4 @@ class GradientPlot(BrushPlot):
         """Ring around a bin (1..N); 0 = none."""
         known = 1 <= bin_id <= made.profile.r.size and np.isfinite(made.profile.value[bin_id - 1])
         row = [bin_id - 1] if known else []
-        self._here.setData(made.profile.r[row], made.profile.value[row])
+        self.marked.setData(made.profile.r[row], made.profile.value[row])

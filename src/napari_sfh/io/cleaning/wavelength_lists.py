@@ -37,6 +37,14 @@ class _List(NamedTuple):
 def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path) -> WavelengthAxis | None:
     """Air wavelengths of ``n`` channels from a list in the file; None where there is none.
 
+    Parameters
+    ----------
+    hdus : HDUList
+    n : int
+        Channels of the cube.
+    path : Path
+        For the message.
+
     Raises
     ------
     SfhInputError

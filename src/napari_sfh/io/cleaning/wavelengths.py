@@ -49,7 +49,15 @@ class WavelengthAxis(NamedTuple):
 
 
 def has_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> bool:
-    """Whether a header names a wavelength axis among axes of given ``lengths``, wherever it is."""
+    """Whether a header names a wavelength axis among axes of given ``lengths``, wherever it is.
+
+    Parameters
+    ----------
+    cards : mapping
+        Of the header.
+    lengths : dict of int to int
+        FITS number of an axis: its length.
+    """
     try:
         find_wavelength_axis(cards, lengths)
     except SfhInputError:
@@ -59,6 +67,13 @@ def has_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> bool:
 
 def find_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> int:
     """FITS number of the wavelength axis among axes of given ``lengths``.
+
+    Parameters
+    ----------
+    cards : mapping
+        Of the header.
+    lengths : dict of int to int
+        FITS number of an axis: its length.
 
     Raises
     ------
