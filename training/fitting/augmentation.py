@@ -129,8 +129,8 @@ def _drop_wavelengths(data: Observation, settings: AugmentSettings, rng: np.rand
         hit = rng.random(n) < settings.mask_line
         lost[:, np.searchsorted(wave_aa, lo) : np.searchsorted(wave_aa, hi)] |= xp.put(hit)[:, None]
     if settings.mask_gaps > 0:
-        for lo, hi in _draw_gaps(n, settings.mask_gaps, wave_aa, rng):
-            lost |= select_wavelength_range(xp, lo, hi, wave_aa)
+        for first, last in _draw_gaps(n, settings.mask_gaps, wave_aa, rng):
+            lost |= select_wavelength_range(xp, first, last, wave_aa)
     for hit, lines in _draw_hidden_lines(n, settings, rng):
         lost |= xp.put(hit)[:, None] & xp.put(~find_stellar_pixels(wave_aa, lines))
     mask = data.mask & ~lost
