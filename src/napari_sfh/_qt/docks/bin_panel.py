@@ -106,12 +106,13 @@ class PropertyTable(QScrollArea):
     def fit_width(self) -> None:
         """As wide as the columns need, within a share of what it lies in; beyond that they scroll."""
         holder, body = self.parentWidget(), self.widget()
+        scroll_bar: Any = self.verticalScrollBar()
         width = _FIRST_WIDTH
         if self._columns > 1 and body is not None:
             self._grid.invalidate()
             wanted = body.sizeHint().width()
             if body.sizeHint().height() > self.height():
-                wanted += self.verticalScrollBar().sizeHint().width()
+                wanted += scroll_bar.sizeHint().width()
             most = wanted if holder is None else round(_MAX_SHARE * holder.width())
             width = max(_FIRST_WIDTH, min(wanted, most))
         self.setFixedWidth(width)

@@ -59,7 +59,7 @@ PLACES = {
     "sed": (0, 3, 8, 1),
 }
 #: Relative widths of the columns, the history is the largest plot; least widths in pixels, for their numbers.
-STRETCH, LEAST_PX = (11, 7, 12, 5), (136, 120, 120, 126)
+STRETCH, LEAST_PX = (11, 7, 12, 5), (132, 118, 116, 134)
 
 
 class BinPlots(pg.GraphicsLayoutWidget):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView
 
 
 def format_panel_numbers(views: Sequence[BinView], name: str, kind: str) -> str:
     """The curves of a panel (a key of `bin_plots.PANELS`) as tab-separated columns with a header line."""
+    columns: dict[str, NDArray[np.floating]]
     if name == "spectrum":
         columns = {"wavelength_aa": views[0].wave_aa}
         for view in views:
