@@ -102,7 +102,7 @@ def test_shares_of_all_ages_sum_to_one():
     quantiles["cum_mass"] = curves.astype(np.float32)
     result = replace(result, prediction=replace(result.prediction, quantiles=quantiles))
     younger = maps.make_map_image(result, "MASS_YOUNGER")
-    formed = BinView.of(result, 3).formed().value
+    formed = BinView.of(result, 3).cumulative.value
     in_bin = result.bins.bin_id == 3
     for k in range(16):  # the map and the plot say the same
         assert younger[k][in_bin] == pytest.approx(1 - formed[k + 1], abs=1e-6)

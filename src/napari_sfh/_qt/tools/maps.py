@@ -69,9 +69,9 @@ MEANING = {
     "LG_AGE": "Age (log yr) as the weights define it: see their model card",
     "AGE_LW_GYR": "Mean age (Gyr), weighted by V-band light",
     "AGE_MW_GYR": "Mean age (Gyr), weighted by the mass formed",
-    "MASS_AGE": "Share of each age bin in the mass formed, mean of the posterior; the slider below the map runs over age",
+    "MASS_AGE": "Mean share of each age bin in the mass formed; the slider below the map runs over age",
     "LIGHT_AGE": "Share of each age bin in the V light; the slider below the map runs over age",
-    "MASS_YOUNGER": "Share of the mass formed after the age at the slider below the map, median of the posterior, as in the plot of the mass formed",
+    "MASS_YOUNGER": "Median share of the mass formed after the age at the slider, as in the plot of the mass formed",
     "LIGHT_YOUNGER": "Share of the V light of stars younger than the age at the slider below the map",
     "MH_AGE": "Metallicity of the stars of each age; the slider below the map runs over age",
 }
