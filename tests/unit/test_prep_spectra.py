@@ -9,7 +9,7 @@ from prep_toys import LINES, MUSE_WAVE, toy_bins, toy_cube, toy_spectrum
 
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep.rest_frame import bridge_lone_channels, noise_gain, resampling_matrix, shift_to_rest_frame
+from napari_sfh.prep.rest_frame import fill_lone_channels, noise_gain, resampling_matrix, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra, find_channel_range
 
 
@@ -219,7 +219,7 @@ def test_a_lone_bad_channel_that_is_not_broadened_stays_masked():
 def test_bridges_stand_on_good_channels_alone(missing):
     flux, good = np.linspace(1, 5, 40), np.ones(40, bool)
     good[missing] = False
-    made, variance, usable = bridge_lone_channels(np.where(good, flux, np.nan), np.where(good, 1.0, np.nan), good)
+    made, variance, usable = fill_lone_channels(np.where(good, flux, np.nan), np.where(good, 1.0, np.nan), good)
     lone = [k for k in missing if 0 < k < 39 and good[k - 1] and good[k + 1]]
     assert np.flatnonzero(usable & ~good).tolist() == lone
     np.testing.assert_allclose(made[usable], flux[usable], rtol=1e-12)

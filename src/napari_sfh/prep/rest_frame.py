@@ -248,7 +248,7 @@ def _resample(
 ) -> tuple[F64, F64, Bool]:
     """Flux, per-pixel variance and usability of one bin, from channels (n,) to pixels (W,) of some widths, observed."""
     measured = spectra.good[row]
-    flux, variance, good = bridge_lone_channels(spectra.flux[row], spectra.variance[row], measured)
+    flux, variance, good = fill_lone_channels(spectra.flux[row], spectra.variance[row], measured)
     seen = np.column_stack([good, flux, np.ones(good.size), variance * channel_aa, measured])
     share, weighted, full, power, own = (kernel @ seen).T
     held = share
@@ -264,7 +264,7 @@ def _resample(
     return np.where(ok, flux, 0.0), np.where(ok, variance, 0.0), ok
 
 
-def bridge_lone_channels(flux: F32, variance: F32, good: Bool) -> tuple[F64, F64, Bool]:
+def fill_lone_channels(flux: F32, variance: F32, good: Bool) -> tuple[F64, F64, Bool]:
     """Flux, variance and usability (n,) with lone bad channels filled from their neighbours; other bad ones are 0.
 
     Parameters
@@ -275,7 +275,7 @@ def bridge_lone_channels(flux: F32, variance: F32, good: Bool) -> tuple[F64, F64
     Examples
     --------
     >>> parabola = np.arange(7.0) ** 2
-    >>> flux, variance, good = bridge_lone_channels(parabola, np.ones(7), np.arange(7) != 3)
+    >>> flux, variance, good = fill_lone_channels(parabola, np.ones(7), np.arange(7) != 3)
     >>> float(flux[3].round(6)), float(variance[3].round(3)), bool(good.all())
     (9.0, 1.31, True)
     """
