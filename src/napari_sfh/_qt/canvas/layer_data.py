@@ -120,11 +120,16 @@ def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> st
         return describe_flags(int(result.flag[bin_id - 1]))
     if spec.by_age:
         value = float(spec.values(result)[bin_id - 1, age])
-        return f"{spec.title} {maps.format_age_range(name, age)}: {value:.3f}"
+        return f"{spec.title} {maps.format_age_range(name, age)}: {_format_number(value, spec.unit)}"
     value = float(spec.values(result)[bin_id - 1])
     error = maps.MAPS.get(f"{name}_ERR")
     plus = f" ± {float(error.values(result)[bin_id - 1]):.2f}" if error is not None else ""
-    return f"{spec.title} {value:z.2f}{plus} {format_unit(spec.unit)}".strip()
+    return f"{spec.title} {_format_number(value, spec.unit)}{plus} {format_unit(spec.unit)}".strip()
+
+
+def _format_number(value: float, unit: str) -> str:
+    """Two decimals; small shares and ratios with three digits."""
+    return f"{value:z.3g}" if abs(value) < 1 and unit in ("", "by age") else f"{value:z.2f}"
 
 
 def format_unit(unit: str) -> str:
