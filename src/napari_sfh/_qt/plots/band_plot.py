@@ -66,7 +66,7 @@ class BandPlot:
         self.sed.setXRange(known.min() - before, known.max() + after, padding=0)
         if known.size <= MAX_NAMED_BANDS:
             places = [(x - known.min()) * pixels / (before + span + after) for x, _ in names]
-            lines = stagger_names(places, widths)
+            lines = _stagger_names(places, widths)
             names = [(x, "\n" * line + name) for (x, name), line in zip(names, lines)]
         axis.setTicks([names])
 
@@ -139,7 +139,7 @@ def _list_band_ticks(instrument: Instrument) -> list[tuple[float, str]]:
     return [(float(np.log10(x)), text) for (x, _), text in zip(named, wide)]
 
 
-def stagger_names(places: Sequence[float], widths: Sequence[float]) -> list[int]:
+def _stagger_names(places: Sequence[float], widths: Sequence[float]) -> list[int]:
     """The line of each name below an axis: the first where it keeps clear of the one before.
 
     Parameters
