@@ -165,7 +165,6 @@ def style_axes(
         Size of the digits.
     widest : str
         As wide as the numbers of the left axis get.
-    **labels : str
     """
     small = plot.font()
     small.setPointSizeF(points)
