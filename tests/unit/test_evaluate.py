@@ -56,6 +56,7 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
     assert r["throughput"]["bins_per_second"] > 0
     assert r["weights"]["sha256"] == bundle.sha256
     assert len(r["weights"]["tensors_sha256"]) == 64
+    assert r["spread"]["lg_age_mw"] == pytest.approx(np.std(evaluation.predicted.truth["lg_age_mw"]))
     assert r["commit"] == find_source_commit()
     assert r["processor_seconds"] > 0
     assert (r["n_test"], r["prior"], r["seed"]) == (96, "tiny", test_set.TEST_SEED)

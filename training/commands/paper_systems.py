@@ -34,7 +34,11 @@ def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.Arg
     parser.add_argument("system", choices=("spaxels", "jpas", "percentiles"))
     parser.add_argument("--folder", type=Path, metavar="PATH", help="percentiles: MILES models (folder or tar archive)")
     parser.add_argument("--like-stacks", action="store_true", help="percentiles: of spectra at 320 km/s, 4023-6000 AA")
-    parser.add_argument("--model", default="jpas", metavar="NAME|FILE", help="jpas: weights for bands")
+    parser.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="jpas: weights for bands (default jpas); percentiles: weights on spectra like stacks, instead",
+    )
     parser.add_argument(
         "--prior", metavar="NAME|FILE", help="what objects are drawn from (default: the weights' own, narrowband)"
     )
@@ -105,8 +109,8 @@ def run_paper_systems(args: argparse.Namespace) -> int:
 def _check_arguments(args: argparse.Namespace) -> None:
     from napari_sfh.errors import SfhInputError
 
-    if args.system == "percentiles" and args.folder is None:
-        raise SfhInputError("--folder: give the MILES models of miles.iac.es, BaSTI isochrones")
+    if args.system == "percentiles" and args.folder is None and args.model is None:
+        raise SfhInputError("--folder: give the MILES models of miles.iac.es, BaSTI isochrones; or weights by --model")
     for key, least in (("galaxies", 8), ("spaxels", 8), ("n", 10), ("epochs", 1), ("threads", 1), ("runs", 0)):
         value = getattr(args, key)
         if value is not None and value < least:
@@ -199,7 +203,22 @@ def _obtain_spaxels(args: argparse.Namespace) -> tuple[MockSpaxels, str]:
     return made, words[args.labels]
 
 
+def _measure_stack_like(args: argparse.Namespace) -> dict[str, Any]:
+    """Weights on spectra like stacks."""
+    from napari_sfh.model.bundle import load_bundle
+    from napari_sfh.training.prior.prior_config import load_prior
+    from napari_sfh.training.simulator.simulation import prepare_prior
+    from napari_sfh.training.studies.percentiles.stack_like import measure_stack_like
+
+    bundle = load_bundle(args.model)
+    source = prepare_prior(load_prior(args.prior or str(bundle.meta["prior"]["name"])), bundle.instrument)
+    rows = measure_stack_like(bundle, source, args.n or 2000)
+    return {"model": bundle.name, "sha256": bundle.sha256, "stack_like": rows}
+
+
 def _measure_percentiles(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
+    if args.model is not None:
+        return _measure_stack_like(args), ()
     from dataclasses import replace
 
     from napari_sfh.training.fitting.posterior import make_stderr_logger
@@ -233,7 +252,7 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
         realistic_catalogues,
     )
 
-    bundle, n = load_bundle(args.model), args.n or 1000
+    bundle, n = load_bundle(args.model or "jpas"), args.n or 1000
     source = prepare_prior(load_prior(args.prior or str(bundle.meta["prior"]["name"])), bundle.instrument)
     measured: dict[str, Any] = {"model": bundle.name, "sha256": bundle.sha256, **_measure_catalogue(bundle, source, n)}
     sample = catalogue_networks.draw_catalogue_sample(source, 3 * n, catalogue_networks.TRAINING_MAGNITUDES, 9)

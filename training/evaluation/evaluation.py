@@ -213,6 +213,7 @@ def _tables(main: PredictionsWithTruth, labels: Labels, testset: TestSet) -> dic
     found, truth = main.found, main.truth
     out = {
         "accuracy": metrics.measure_accuracy(found, truth),
+        "spread": metrics.measure_spread({k: truth[k] for k in found}),
         "coverage": metrics.measure_coverage(main.quantiles, truth),
         "calibration": {
             k: dict(zip(("nominal", "true"), metrics.measure_quantile_calibration(q, truth[k]), strict=True))

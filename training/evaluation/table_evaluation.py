@@ -98,6 +98,7 @@ def _tables(predicted: PredictionsWithTruth, source: TableSource, rows: np.ndarr
         galaxies = metrics.measure_accuracy_by_class(found, truth, number, labels)
     return {
         "accuracy": metrics.measure_accuracy(found, truth),
+        "spread": metrics.measure_spread({k: truth[k] for k in found}),
         "coverage": metrics.measure_coverage(predicted.quantiles, truth),
         "calibration": calibration,
         "widths": metrics.compare_widths(predicted.quantiles, truth),

@@ -121,7 +121,8 @@ def format_catalogue_page(measured: Measured) -> str:
     """Errors by magnitude of the weights that ship and of the paper's networks, and across libraries."""
     lines = _format_record(measured)
     lines += [f"Weights `{measured['model']}`: bias / std / NMAD, truths inside the 68 % interval.", ""]
-    lines += _format_magnitudes(measured["by_magnitude"])
+    if "by_magnitude" in measured:
+        lines += _format_magnitudes(measured["by_magnitude"])
     for name, rows in measured.get("by_library", {}).items():
         lines += ["", f"The same on {name} alone:", "", *_format_magnitudes(rows)]
     if "faint_end" in measured:
@@ -199,7 +200,9 @@ def _format_errors(t: Mapping[str, float]) -> str:
 
 
 def format_percentile_page(measured: Measured) -> str:
-    """Accuracies beside the thesis', and coverage."""
+    """Accuracies beside the thesis', and coverage; or those of weights on spectra like stacks."""
+    if "stack_like" in measured:
+        return "\n".join([*_format_record(measured), *_format_stack_like(measured), ""])
     rows = []
     for name, found in measured["accuracy"].items():
         printed, cover = measured["thesis"].get(name), measured["coverage"][name]
@@ -220,3 +223,27 @@ def format_percentile_page(measured: Measured) -> str:
         away = max(abs(a - b) for a, b in zip(joint["nominal"], joint["true"], strict=True))
         lines += ["", f"Joint coverage of all ten (TARP): at most {100 * away:.1f} % from nominal."]
     return "\n".join([*lines, ""])
+
+
+def _format_stack_like(measured: Measured) -> list[str]:
+    """R2, NMAD and coverage of each quantity, a column a view."""
+    views = measured["stack_like"]
+    first = next(iter(views.values()))
+    names = [name for name in first if name not in ("n", "out_of_depth")]
+    cells = [
+        [
+            name,
+            *(
+                f"{row[name]['r2']:.1f} / {row[name]['nmad']:.2f} / {100 * row[name]['p68']:.0f} %"
+                for row in views.values()
+            ),
+        ]
+        for name in names
+    ]
+    warned = [f"{100 * row['out_of_depth']:.1f} %" for row in views.values()]
+    return [
+        f"Weights `{measured['model']}` (sha256 `{measured['sha256'][:12]}`), {first['n']} new objects of their prior: "
+        "100 R2 / NMAD / truths inside the 68 % interval.",
+        "",
+        *_format_rows(["quantity", *views], [*cells, ["out of distribution", *warned]]),
+    ]

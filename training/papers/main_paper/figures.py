@@ -140,6 +140,8 @@ def plot_mean_recovery(found: Means, truth: Means, ppxf: list[PpxfTestFit]) -> F
             answers = np.array([f.means[name] for f in ppxf])
             grid[1, k].plot(truth[name][index], answers, "C1.", ms=5)
             _finish_recovery(grid[1, k], answers, truth[name][index], limits, name, "pPXF")
+            beyond = (min(limits[0], answers.min() - 0.1), max(limits[1], answers.max() + 0.1))
+            grid[1, k].set_ylim(*beyond)  # pPXF answers beyond the prior's range
     return figure
 
 
