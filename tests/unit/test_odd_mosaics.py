@@ -53,6 +53,6 @@ def test_what_is_no_linear_image_is_refused(name: str, cards: dict[str, Any], wo
 
 
 def test_an_image_of_zeros_is_told(tmp_path: Path) -> None:
-    path = write_mosaic(tmp_path / "hst_f275w_sci.fits", np.zeros((40, 40)), np.ones((40, 40)))
+    path = write_mosaic(tmp_path / "hst_f275w_sci.fits", np.zeros((40, 40)), np.ones((40, 40)), "hst_f275w_wht.fits")
     assert any("pixels are 0" in note for note in read_mosaic(path).notes)
     assert not any("pixels are 0" in note for note in read_mosaic(_mosaic(tmp_path)).notes)

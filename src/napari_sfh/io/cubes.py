@@ -20,7 +20,7 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import find_line_spread
 from napari_sfh.io import fits_access
-from napari_sfh.io.cleaning.cards import HeaderCards, describe_duplicate_cards, inherit_coordinates
+from napari_sfh.io.cleaning.cards import HeaderCards, describe_duplicate_cards, find_coordinate_header
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.io.cleaning.cube_images import CubeImages, find_cube_images
@@ -70,7 +70,7 @@ def read_cube(path: str | Path) -> Cube:
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
         images = find_cube_images(hdus, path)
-        header, inherited = inherit_coordinates(hdus, images.data)
+        header, inherited = find_coordinate_header(hdus, images.data)
         merged = fits_access.merge_headers(hdus[0].header, header)
         axis = _wavelengths(hdus, images, header, path)
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)

@@ -25,7 +25,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import fits_access
-from napari_sfh.io.cleaning.cards import describe_duplicate_cards, inherit_coordinates
+from napari_sfh.io.cleaning.cards import describe_duplicate_cards, find_coordinate_header
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, find_fill_values, mark_masked
 from napari_sfh.io.fits_access import holds_rounded_floats
@@ -241,7 +241,7 @@ class _MosaicLayout(NamedTuple):
 def _read_mosaic_layout(path: Path) -> _MosaicLayout:
     with fits_access.open_fits(path) as hdus:
         science = _science_index(hdus, path)
-        header, inherited = inherit_coordinates(hdus, science)
+        header, inherited = find_coordinate_header(hdus, science)
         if "BSOFTEN" in header:
             raise SfhInputError(
                 f"{path}: BSOFTEN = {header['BSOFTEN']} says that its pixels are arc sines (Pan-STARRS); give an image "

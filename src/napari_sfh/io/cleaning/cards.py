@@ -113,7 +113,7 @@ def describe_duplicate_cards(header: fits.Header, path: Path) -> list[str]:
     return notes
 
 
-def inherit_coordinates(hdus: fits.HDUList, data: int) -> tuple[fits.Header, str]:
+def find_coordinate_header(hdus: fits.HDUList, data: int) -> tuple[fits.Header, str]:
     """Header of an image, with the coordinates of the primary HDU where it has none of its own (``INHERIT``); a note.
 
     Parameters
