@@ -238,15 +238,22 @@ class _MosaicLayout(NamedTuple):
     mask: int | None
 
 
+def _check_linear_image(header: fits.Header, path: Path) -> None:
+    """Refuse weight maps, and pixels that are no linear measure of the flux."""
+    if _WEIGHT_NAME.search(fits_access.strip_fits_suffix(path)):
+        raise SfhInputError(f"{path}: is a weight map by its name; give the image beside it")
+    if "BSOFTEN" in header:
+        raise SfhInputError(
+            f"{path}: BSOFTEN = {header['BSOFTEN']} says that its pixels are arc sines (Pan-STARRS); give an image in "
+            "linear units"
+        )
+
+
 def _read_mosaic_layout(path: Path) -> _MosaicLayout:
     with fits_access.open_fits(path) as hdus:
         science = _science_index(hdus, path)
         header, inherited = find_coordinate_header(hdus, science)
-        if "BSOFTEN" in header:
-            raise SfhInputError(
-                f"{path}: BSOFTEN = {header['BSOFTEN']} says that its pixels are arc sines (Pan-STARRS); give an image "
-                "in linear units"
-            )
+        _check_linear_image(header, path)
         shape = fits_access.image_shape(hdus[science])
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
         sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), ("DQ", "MASK")))
@@ -287,8 +294,6 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     bands = (instrument or load_instrument()).band_names
     if band is not None and band.upper() not in bands:
         raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(bands)}")
-    if _WEIGHT_NAME.search(fits_access.strip_fits_suffix(path)):
-        raise SfhInputError(f"{path}: is a weight map by its name; give the image beside it")
     science, merged, shape, wcs, notes, inside, sigma, mask = _read_mosaic_layout(path)
     name, camera = find_filter_name(merged, path, band, bands), find_camera_name(merged, path)
     trained = SUBSTITUTE_FILTERS.get(name, name)
