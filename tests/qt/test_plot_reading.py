@@ -65,7 +65,7 @@ def test_points_of_the_gas_select_bins_and_bins_stand_out(qtbot: Any, gas: Any, 
     session = Session()
     session.set_result(result)
     gas.link(session, lambda act: act())
-    session.selection_changed.connect(lambda _: gas.mark(session.shown))
+    session.selection_changed.connect(lambda _: gas.mark(session.list_marks()))
     drawn = make_diagrams()
     for name, x, y in (
         ("metals", drawn.oxygen[4], drawn.young.mh[4]),

@@ -39,11 +39,14 @@ class LayerLink:
     """What a layer shows: ``role`` (white, bins, map, lines, difference, composite, contours, disc, region), the
     map's or line's name, and its result or cube.
 
-    It stays one object when napari copies a layer, so that a result is never duplicated.
+    It stays one object when napari copies a layer, so that a result is never duplicated. ``unit`` is that of the
+    layer's values as its title shows it: the user may give the layer another name.
     """
 
-    def __init__(self, role: str, name: str = "", result: Result | None = None, cube: Path | None = None) -> None:
-        self.role, self.name, self.result, self.cube = role, name, result, cube
+    def __init__(
+        self, role: str, name: str = "", result: Result | None = None, cube: Path | None = None, unit: str = ""
+    ) -> None:
+        self.role, self.name, self.result, self.cube, self.unit = role, name, result, cube, unit
         self.path: Path | None = None  # the file of the result, if it is in one
 
     def __deepcopy__(self, memo: dict[int, object]) -> LayerLink:
@@ -57,6 +60,12 @@ def get_layer_link(metadata: dict[str, Any]) -> LayerLink | None:
     """The `LayerLink` in a layer's metadata."""
     found = metadata.get(KEY)
     return found if isinstance(found, LayerLink) else None
+
+
+def format_layer_title(layer_name: str, link: LayerLink | None) -> str:
+    """Name of a layer with the unit of its values, also where the user has given it another name."""
+    unit = "" if link is None else link.unit
+    return f"{layer_name} [{unit}]" if unit and not layer_name.endswith(f"[{unit}]") else layer_name
 
 
 def make_white_light_layer(image: NDArray[np.floating], sky: SkyGrid, name: str, link: LayerLink) -> LayerTuple:
@@ -111,9 +120,13 @@ def make_cube_layer(cube: Cube, image: NDArray[np.floating]) -> LayerTuple:
 
 def format_map_title(name: str) -> str:
     """Title of a map with its unit, as layers and menus show it."""
-    spec = maps.MAPS[name]
-    unit = format_unit(spec.unit)
-    return f"{spec.title} [{unit}]" if unit and name != "FLAG" else spec.title
+    unit = find_map_unit(name)
+    return f"{maps.MAPS[name].title} [{unit}]" if unit else maps.MAPS[name].title
+
+
+def find_map_unit(name: str) -> str:
+    """Unit of a map as its title shows it; flags have none."""
+    return "" if name == "FLAG" else format_unit(maps.MAPS[name].unit)
 
 
 def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> str:
@@ -156,7 +169,7 @@ def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "share
         "contrast_limits": maps.choose_map_limits(result, name, limits),
         "interpolation2d": "nearest",
         "visible": name == maps.list_main_maps(result)[0],
-        "metadata": {KEY: LayerLink("map", name, result)},
+        "metadata": {KEY: LayerLink("map", name, result, unit=find_map_unit(name))},
         **place,
     }
     return image, attributes, "image"

@@ -48,7 +48,7 @@ def make_line_layer(
         "colormap": colors,
         "contrast_limits": limits,
         "interpolation2d": "nearest",
-        "metadata": {KEY: LayerLink("lines", name, result)},
+        "metadata": {KEY: LayerLink("lines", name, result, unit=unit)},
         **sky.transform(),
     }
     return np.ascontiguousarray(values), attributes, "image"

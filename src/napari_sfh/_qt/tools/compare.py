@@ -250,13 +250,12 @@ class ComparisonTool(DockTool):
             return
         scatter = format_comparison_scatter(comparison, self.key, self._use())
         words = f"<b>{escape(self._difference_title)}</b> ({self._unit})<br>{scatter}"
+        own, other = comparison.pair(self.key)
+        self.plot.mark(self.host.session.list_marks(), other, own)
         if not bin_id:
-            self.plot.mark(np.nan, np.nan)
             self.sfhs.draw([])
             self.legend.setText(f"{words}<br><br>Click a bin to see both.")
             return
-        own, other = comparison.pair(self.key)
-        self.plot.mark(other[bin_id - 1], own[bin_id - 1])
         if not self._has_histories:
             rows = _format_rows(comparison, bin_id)
             self.legend.setText(f"{words}<br><br><b>bin {bin_id}</b><br>{rows}")
@@ -293,7 +292,7 @@ class ComparisonTool(DockTool):
             "contrast_limits": symmetric_limits(values),
             "interpolation2d": "nearest",
             "visible": False,
-            "metadata": {KEY: LayerLink("difference", "", comparison.result)},
+            "metadata": {KEY: LayerLink("difference", "", comparison.result, unit=self._unit)},
             **self.host.session.sky.transform(),
         }
         return maps.paint_bins(comparison.result.bins.bin_id, values), attributes, "image"

@@ -120,7 +120,7 @@ class LineTool(DockTool):
         drawn = derive_gas_diagrams(self.need_result(), self._need_lines(), self.form.composite.value)
         dock = self.prepare_dock()
         self.plots.draw(drawn)
-        self.plots.mark(self.host.session.shown)
+        self.plots.mark(self.host.session.list_marks())
         dock.fill(True)
         self.open_dock()
 
@@ -163,7 +163,7 @@ class LineTool(DockTool):
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """The shown bins stand out in the plots."""
         if self.dock is not None and self.lines is not None:
-            self.plots.mark(bins)
+            self.plots.mark(self.host.session.list_marks())
 
     def describe(self, bin_id: int) -> str:
         """The median of the shown line (or quantity of the gas) over a bin's spaxels."""
