@@ -33,7 +33,21 @@ from napari_sfh.types import Result
 #: Kinds of file that can be written.
 TABLE_SUFFIXES: tuple[str, ...] = (".ecsv", ".csv", ".fits")
 #: Signs of the window as FITS may hold them.
-_PLAIN = str.maketrans({"−": "-", "–": "-", "±": "+-", "σ": "sigma", "χ": "chi", "²": "2", "τ": "tau", "☉": "sun"})
+_PLAIN = str.maketrans(
+    {
+        "−": "-",
+        "–": "-",
+        "±": "+-",
+        "σ": "sigma",
+        "χ": "chi",
+        "²": "2",
+        "τ": "tau",
+        "☉": "sun",
+        "α": "alpha",
+        "β": "beta",
+        "Å": "A",
+    }
+)
 #: Units of the scalars of a bin; of the others dex.
 _LOG_UNITS = {
     "lg_age_lw": u.dex(u.yr),
@@ -117,7 +131,7 @@ def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
     hdu = fits.table_to_hdu(plain)
     for place, column_name in enumerate(plain.colnames, 1):
         if comments[column_name]:
-            hdu.header[f"TCOMM{place}"] = comments[column_name]
+            hdu.header[f"TCOMM{place}"] = escape_to_ascii(comments[column_name].translate(_PLAIN))
     hdu.name = name
     return hdu
 

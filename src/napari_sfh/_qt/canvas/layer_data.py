@@ -7,7 +7,7 @@ napari's status bar shows them under the cursor. ``metadata["napari_sfh"]`` ties
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -187,18 +187,28 @@ def add_age_axis(transform: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def make_category_colormap(colors: Sequence[str], name: str) -> Colormap:
+    """One colour for each of some categories, which are whole numbers; the limits lie half a number outside."""
+    edges = np.linspace(0, 1, len(colors) + 1)
+    return Colormap(list(colors), name=name, interpolation="zero", controls=edges)
+
+
 def make_flag_colormap() -> Colormap:
     """One colour for each category of `maps.classify_flags`."""
-    edges = np.linspace(0, 1, len(FLAG_COLORS) + 1)
-    return Colormap(list(FLAG_COLORS), name="SFH flags", interpolation="zero", controls=edges)
+    return make_category_colormap(FLAG_COLORS, "SFH flags")
 
 
 def format_flag_legend(result: Result) -> str:
     """The categories that a result has, in their colours, with the number of bins of each."""
     category = maps.classify_flags(result.flag)
     texts = ["none", *FLAG_MEANING.values()]
-    rows = [(k, text, int((category == k).sum())) for k, text in enumerate(texts)]
-    return "<br>".join(f'<span style="color:{FLAG_COLORS[k]}">■</span> {text}: {n}' for k, text, n in rows if n)
+    rows = [(color, text, int((category == k).sum())) for k, (color, text) in enumerate(zip(FLAG_COLORS, texts))]
+    return format_category_legend(rows)
+
+
+def format_category_legend(rows: Sequence[tuple[str, str, int]]) -> str:
+    """Categories as rich text: colour, words, how many there are; those with none are left out."""
+    return "<br>".join(f'<span style="color:{color}">■</span> {text}: {n}' for color, text, n in rows if n)
 
 
 def build_bin_features(result: Result) -> pd.DataFrame:

@@ -179,7 +179,8 @@ class ComparisonTool(DockTool):
     def _start(self, path: Path | None) -> None:
         result = self.need_result()
         work = partial(tool_tasks.load_comparison, path=path, result=result)
-        self.host.start(work, partial(self._loaded, result, path))
+        button = self.form.truth if path is None else self.form.load
+        self.host.start(work, partial(self._loaded, result, path), str(button.text))
 
     def _loaded(self, result: Result, source: Path | None, comparison: Comparison) -> None:
         if result is not self.host.session.result:
@@ -192,9 +193,9 @@ class ComparisonTool(DockTool):
         for part in (self.sfhs, self.kind.native):
             part.setVisible(self._has_histories)
         self._refresh()
-        matched = int((comparison.share >= comparing.MIN_SHARE).sum())
+        compared = int(comparison.find_compared().sum())
         notes = "".join(f" Note: {note}." for note in comparison.other.notes)
-        self.host.show_message(f"{comparison.other.name}: {matched} of {comparison.share.size} bins matched.{notes}")
+        self.host.show_message(f"{comparison.other.name}: {compared} of {comparison.share.size} bins compared.{notes}")
 
     def _known(self) -> Comparison:
         if self.comparison is None:

@@ -222,7 +222,7 @@ class GradientTool(DockTool):
         SfhInputError
             There is no result.
         """
-        self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed)
+        self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed, "Guess")
 
     def _press_guess(self, _: object = None) -> None:
         self.press(self.guess)
@@ -251,7 +251,7 @@ class GradientTool(DockTool):
 
     def _fit_or_guess(self) -> None:
         if not self.form.centre.value.strip():
-            self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed_then_fit)
+            self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed_then_fit, "Fit")
         else:
             self._fit()
 
@@ -262,6 +262,7 @@ class GradientTool(DockTool):
         self.host.start(
             lambda progress, cancel: gradients.fit_all_gradients(result, disc, settings, use, progress, cancel),
             partial(self._fitted, self.form.read()),
+            "Fit",
         )
 
     def save(self, path: Path | str) -> None:

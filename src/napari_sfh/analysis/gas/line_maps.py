@@ -308,7 +308,7 @@ def classify_bpt(lg_n2: F64, lg_o3: F64) -> NDArray[np.int8]:
 GAS_QUANTITIES: Mapping[str, tuple[str, str, str]] = {
     "EBV_GAS": ("E(B-V), gas", "mag", "inferno"),
     "OH": ("12 + log(O/H), O3N2", "dex", "plasma"),
-    "BPT": ("BPT: 1 star formation, 2 composite, 3 AGN", "class", "viridis"),
+    "BPT": ("BPT class", "", "viridis"),
 }
 #: What is known of single lines: name -> (title, unit, colormap).
 HALPHA_QUANTITIES: Mapping[str, tuple[str, str, str]] = {
