@@ -47,6 +47,7 @@ class Flag(enum.IntFlag):
     PRIOR_DECIDES = 16384  # the posterior of one of the four means is nearly as wide as the prior
     ABSENT_LINES = 32768  # the prediction implies emission lines that are not there
     CONTINUUM = 65536  # data and prediction differ in the continuum by more than a calibration may
+    MAGNESIUM = 131072  # Mg b is stronger than the model's at the same iron: more alpha elements than the templates
 
 
 FLAG_MEANING: Mapping[Flag, str] = {
@@ -67,6 +68,7 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.PRIOR_DECIDES: "the prior decides a mean",
     Flag.ABSENT_LINES: "predicted lines are absent",
     Flag.CONTINUUM: "continuum not as predicted",
+    Flag.MAGNESIUM: "Mg b strong for its iron",
 }
 
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QMenu
+from qtpy.QtWidgets import QApplication
 
-from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
+from napari_sfh._qt.plots.bin_plots import PANELS, PLACES, BinPlots
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView
@@ -40,7 +40,7 @@ def double_click(plots: BinPlots, plot: Any) -> None:
 
 
 def test_the_history_is_the_largest_plot(plots: BinPlots) -> None:
-    areas = {name: plots._plots[name].width() * plots._plots[name].height() for name in plots._plots}
+    areas = {name: getattr(plots, name).width() * getattr(plots, name).height() for name in PLACES}
     assert max(areas, key=areas.__getitem__) == "sfh"
 
 
@@ -72,11 +72,13 @@ def test_a_zoom_keeps_its_wavelengths_from_bin_to_bin_and_is_undone(plots: BinPl
 
 
 def test_the_menu_of_a_plot(plots: BinPlots) -> None:
-    menu = QMenu()
-    plots._fill_menu(plots.mh.vb, menu)
+    middle = plots.mapFromScene(plots.mh.vb.mapToScene(plots.mh.vb.boundingRect().center()))
+    QTest.mouseClick(plots.viewport(), Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, middle)
+    menu = plots.mh.vb.menu_shown
     actions = {action.text(): action for action in menu.actions()}
     assert {"Reset the zoom", "Show this plot alone", "Copy the picture", "Copy the numbers"} == set(actions)
     actions["Show this plot alone"].trigger()
+    menu.close()
     assert plots.enlarged == "mh"
 
 

@@ -12,6 +12,7 @@ import pytest
 from vispy.color import ColorArray
 
 from conftest import drag, native_canvas, open_explorer, screen_point
+from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.session import PLOT_REGION
 from napari_sfh._qt.tools.region import describe_found, join_names, split_names
 from napari_sfh.analysis.regions import find_bins_in_outlines
@@ -44,7 +45,7 @@ def drawn_regions(dock: Any) -> list[Any]:
 
 
 def color_on_map(dock: Any, place: int) -> Any:
-    return dock.tools["region"].region._layer.edge_color[place]
+    return dock.viewer.layers[LAYER_NAME].edge_color[place]
 
 
 def assert_one_color_each(dock: Any, names: list[str]) -> None:
@@ -100,7 +101,7 @@ def test_names_come_with_a_file_and_go_with_a_shape(qtbot: Any, dock: Any, resul
     assert [region.name for region in session.regions] == ["bar", "knot"]
     assert tool.form.names.value == "bar, knot"
     assert_one_color_each(dock, ["bar", "knot"])
-    layer = tool.region._layer
+    layer = dock.viewer.layers[LAYER_NAME]
     layer.selected_data = {0}
     layer.remove_selected()
     qtbot.waitUntil(lambda: len(session.regions) == 1, timeout=20000)

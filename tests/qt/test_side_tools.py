@@ -182,13 +182,13 @@ def test_the_saved_picture_has_the_map_of_the_canvas(opened: Any, qtbot: Any, re
     tool.show_mosaics({"F555W": _mosaic(tmp_path, result, "F555W")})
     _rest(qtbot, opened)
     opened.show_map("MH_LW")
-    found = tool._find_overlay()
+    found = tool.find_overlay()
     layer = opened.stack.find("map", "MH_LW")
     np.testing.assert_array_equal(found.image, layer.data)
     assert (found.label, found.opacity) == ("LW [M/H] [dex]", 0.5)
     assert found.limits == tuple(layer.contrast_limits)
     layer.visible = False
-    assert tool._find_overlay() is None
+    assert tool.find_overlay() is None
 
 
 def test_home_frames_the_maps_not_the_mosaic(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
@@ -232,7 +232,8 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     assert tool.comparison.scatter("lg_age_lw").bias == pytest.approx(-0.1, abs=1e-5)
     tool.form.difference.value = True
     assert tool.layer.colormap.name == "RdBu_r"
-    assert opened._describe(3) == "LW age: test − other (other.fits) −0.10 dex".replace("−0", "-0")
+    assert opened.tools.describe(3).startswith("LW age")
+    assert opened.tools.describe(3).endswith("-0.10 dex")
     low, high = tool.layer.contrast_limits
     assert low == -high
     np.testing.assert_allclose(np.nanmedian(tool.layer.data), -0.1, atol=1e-5)

@@ -114,12 +114,12 @@ def test_sky_coordinates_agree_between_telescopes():
 def test_arms_are_young_and_the_lane_is_dusty():
     r = np.full(720, 4.0)
     along = np.linspace(0, 2 * np.pi, 720, endpoint=False)
-    a, b = galaxy._POSITION_ANGLE, np.cos(galaxy._INCLINATION)
+    a, b = galaxy.POSITION_ANGLE_RAD, np.cos(galaxy.INCLINATION_RAD)
     u, v = r * np.cos(along), r * np.sin(along) * b
     x, y = u * np.cos(a) - v * np.sin(a), u * np.sin(a) + v * np.cos(a)
     sky = galaxy.evaluate_mock_galaxy(x, y, SUB_EDGES_GYR, (-2.3, 0.5), seed=1)
     young = sky.params.mass[:, SUB_EDGES_GYR[1:] < 0.1].sum(1)
-    arm = galaxy._arm_profile(r, along)
+    arm = galaxy.compute_arm_profile(r, along)
     assert young[arm > 0.9].mean() > 2 * young[arm < 0.05].mean()
     assert sky.params.tau_ism.max() > 2 * np.median(sky.params.tau_ism)
     assert np.ptp(sky.v_kms) > 200

@@ -31,7 +31,14 @@ from napari_sfh._qt.forms import settings
 from napari_sfh._qt.forms.machine import MachineTitle
 from napari_sfh._qt.forms.model_cards import ModelCards
 from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
-from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm, align_labels
+from napari_sfh._qt.forms.run_forms import (
+    BinningForm,
+    DataForm,
+    ExportForm,
+    NetworkForm,
+    align_labels,
+    connect_whole_path,
+)
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze
 from napari_sfh._qt.jobs.step_queue import PaintStep
@@ -125,8 +132,8 @@ class Explorer(ExplorerFrame):
 
     def _connect(self) -> None:
         self.map.sky.changed.connect(self.canvas.axes.set_style)
-        self.data.folder.line_edit.changed.connect(self._folder_changed)
-        self.data.cube.line_edit.changed.connect(self._cube_changed)
+        connect_whole_path(self.data.folder, self._folder_changed)
+        connect_whole_path(self.data.cube, self._cube_changed)
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)
         self.demo_button.changed.connect(self._demo)
@@ -179,7 +186,8 @@ class Explorer(ExplorerFrame):
         self.files.save_workspace(path)
 
     def open_folder(self, folder: Path | str) -> None:
-        """Find a galaxy's files in a folder and show its white light."""
+        """Find a galaxy's files in a folder and show its white light; until they are found the form has none."""
+        self.presenter.forget_files(Path(folder))
         self.start(
             partial(tasks.open_galaxy, folder=Path(folder), model=self.network.chosen_model), self.presenter.show_galaxy
         )
@@ -397,8 +405,13 @@ class Explorer(ExplorerFrame):
 
     def _folder_changed(self, text: str) -> None:
         folder = Path(text.strip()).expanduser()
-        if text.strip() and folder.is_dir() and not self.job.running:
+        if not text.strip() or self.job.running:
+            return
+        if folder.is_dir():
             self.open_folder(folder)
+        else:
+            self.presenter.forget_files(folder)
+            self.tell_error(SfhInputError(f"{folder}: no such folder"))
 
     def _cube_changed(self, text: str) -> None:
         self.refresh()

@@ -431,7 +431,16 @@ def _format_prior_shares(result: Result, i: int) -> PropertyRow:
 
 
 def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tuple[PropertyRow, ...]:
-    """The numbers panel of a bin: label, value with unit, and what it means; ``times``: see `BinView.formed`."""
+    """The numbers panel of a bin: label, value with unit, and what it means; ``times``: see `BinView.formed`.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1 to N.
+    times : CredibleBand
+        Formation times, see `BinView.formed`.
+    """
     i = bin_id - 1
     data, prediction, bins = result.data, result.prediction, result.bins
     chi2, ood = result.chi2_of(i), float(prediction.ood[i])

@@ -225,7 +225,15 @@ def _check_gzip(path: Path) -> None:
 
 
 def find_degenerate_axes(shape: tuple[int, ...], ndim: int) -> tuple[int, ...]:
-    """Axes of length 1 (numpy's order) without which an array has ``ndim`` axes; the first ones go first."""
+    """Axes of length 1 (numpy's order) without which an array has ``ndim`` axes; the first ones go first.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    ndim : int
+        Axes that are to be left.
+    """
     ones = [k for k, n in enumerate(shape) if n == 1]
     return tuple(ones[: max(0, len(shape) - ndim)])
 

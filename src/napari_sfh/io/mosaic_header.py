@@ -49,7 +49,19 @@ def find_filter_words(header: Mapping[str, Any]) -> list[str]:
 
 
 def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None, bands: Sequence[str]) -> str:
-    """Filter name from the header, else from ``band``; ``bands`` are those of the network."""
+    """Filter name from the header, else from ``band``; ``bands`` are those of the network.
+
+    Parameters
+    ----------
+    header : mapping
+        Cards of the mosaic.
+    path : Path
+        For the message.
+    band : str or None
+        The band for which the mosaic was given.
+    bands : sequence of str
+        Those of the network.
+    """
     known = (*bands, *(name for name, stands_for in SUBSTITUTE_FILTERS.items() if stands_for in bands))
     words = find_filter_words(header)
     for word in words:
@@ -81,6 +93,19 @@ def read_flux_calibration(
     header: Mapping[str, Any], wcs: WCS, camera: str, path: Path, pivot_aa: float = float("nan")
 ) -> FluxCalibration:
     """Calibration from BUNIT, PHOTFLAM, PHOTPLAM (else the band's ``pivot_aa``: JWST images state none), EXPTIME.
+
+    Parameters
+    ----------
+    header : mapping
+        Cards of the mosaic.
+    wcs : WCS
+        Its pixels' area turns surface brightness into flux.
+    camera : str
+        See `find_camera_name`.
+    path : Path
+        For the message.
+    pivot_aa : float
+        Of the band, Angstrom.
 
     Raises
     ------

@@ -87,6 +87,13 @@ def measure_difference_noise(flux: F32, axis: int = 0) -> F32:
 def find_window_channels(cube: Cube, redshift: float, window_aa: tuple[float, float]) -> slice:
     """Channels of the cube inside the normalisation window.
 
+    Parameters
+    ----------
+    cube : Cube
+    redshift : float
+    window_aa : (float, float)
+        At rest, Angstrom.
+
     Raises
     ------
     SfhInputError

@@ -125,6 +125,11 @@ class PreflightPanel(QWidget):
         self._problems = tuple(problems)
         self._settle.start()
 
+    @property
+    def up_to_date(self) -> bool:
+        """True once it shows what is in the forms."""
+        return self.found is not None and not (self._again or self.job.running or self._settle.isActive())
+
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme."""
         self.plot.set_theme(theme)

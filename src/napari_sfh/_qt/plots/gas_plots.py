@@ -52,12 +52,12 @@ class GasPlots(pg.GraphicsLayoutWidget):
         self._values: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         self._errors = {name: pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0)) for name in ("metals", "dust")}
         self._points = {name: BrushPoints(size=5, pen=None) for name in GAS_PANELS}
-        self._chosen = {name: MarkedPoints() for name in GAS_PANELS}
+        self.marked = {name: MarkedPoints() for name in GAS_PANELS}
         for column, (name, plot) in enumerate(self.plots.items()):
             self.ci.addItem(plot, 0, column)
             plot.setToolTip(BRUSH_TIP)
             plot.getAxis("left").setWidth(48)
-            items = [self._errors.get(name), self._points[name], self._chosen[name]]
+            items = [self._errors.get(name), self._points[name], self.marked[name]]
             for z, item in enumerate(item for item in items if item is not None):
                 item.setZValue(z)
                 plot.addItem(item, ignoreBounds=True)
@@ -156,7 +156,7 @@ class GasPlots(pg.GraphicsLayoutWidget):
     def mark(self, marks: Sequence[BinMark]) -> None:
         """Let bins stand out, in the colours in which the map and the other plots show them."""
         for name, (x, y) in self._values.items():
-            self._chosen[name].mark(marks, x, y, self._colors.text)
+            self.marked[name].mark(marks, x, y, self._colors.text)
 
     def release(self) -> None:
         """Empty the scene before Python ends."""

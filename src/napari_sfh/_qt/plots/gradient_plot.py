@@ -23,10 +23,10 @@ class GradientPlot(BrushPlot):
         self._in = BrushPoints(size=4, pen=None)
         self._spread, self._error = Ribbon(70), Ribbon(110)
         self._median, self._line = pg.PlotCurveItem(), pg.PlotCurveItem()
-        self._chosen = MarkedPoints()
+        self.marked = MarkedPoints()
         # The curves above the points, the bands between them.
         self.add_layers({self._out: -21, self._in: -20, self._spread: -10, self._error: -10})
-        self.add_layers({self._median: 5, self._line: 6, self._chosen: 7})
+        self.add_layers({self._median: 5, self._line: 6, self.marked: 7})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:
@@ -78,4 +78,4 @@ class GradientPlot(BrushPlot):
 
     def mark(self, made: Gradient, marks: Sequence[BinMark]) -> None:
         """Let bins stand out, in the colours in which the map and the other plots show them."""
-        self._chosen.mark(marks, made.profile.r, made.profile.value, self._colors.text)
+        self.marked.mark(marks, made.profile.r, made.profile.value, self._colors.text)

@@ -43,8 +43,8 @@ class OneToOne(BrushPlot):
         self._errors = pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0))
         self._points = BrushPoints(size=4, pen=None)
         self._line = pg.PlotCurveItem()
-        self._chosen = MarkedPoints()
-        self.add_layers({self._density: 0, self._errors: 1, self._points: 2, self._line: 3, self._chosen: 4})
+        self.marked = MarkedPoints()
+        self.add_layers({self._density: 0, self._errors: 1, self._points: 2, self._line: 3, self.marked: 4})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:
@@ -86,7 +86,7 @@ class OneToOne(BrushPlot):
 
     def mark(self, marks: Sequence[BinMark], x: NDArray[np.floating], y: NDArray[np.floating]) -> None:
         """Let bins stand out among all (N,), in the colours in which the map and the other plots show them."""
-        self._chosen.mark(marks, x, y, self._colors.text)
+        self.marked.mark(marks, x, y, self._colors.text)
 
 
 class HistoryPlots(pg.GraphicsLayoutWidget):

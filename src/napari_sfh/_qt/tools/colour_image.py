@@ -249,11 +249,11 @@ class ColourImageTool(Tool):
             caption=caption,
             line_color=str(self.form.line_color.value),
             line_width=float(self.form.line_width.value),
-            overlay=self._find_overlay(),
+            overlay=self.find_overlay(),
         )
         self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
 
-    def _find_overlay(self) -> MapOverlay | None:
+    def find_overlay(self) -> MapOverlay | None:
         """The translucent map, line map or difference that is on the canvas, in its colours."""
         display = self.host.stack.display
         layer = display.find_layer(display.shown) if display.shown.role in _ABOVE else None

@@ -72,7 +72,13 @@ class Alignment:
 
 
 def compute_filter_share(cube: Cube, band: Filter) -> float:
-    """Share of a filter's photons inside the cube's wavelength range."""
+    """Share of a filter's photons inside the cube's wavelength range.
+
+    Parameters
+    ----------
+    cube : Cube
+    band : Filter
+    """
     weight = band.throughput * band.wave_aa * np.gradient(band.wave_aa)
     inside = (band.wave_aa >= cube.wave_aa[0]) & (band.wave_aa <= cube.wave_aa[-1])
     return float(weight[inside].sum() / weight.sum())

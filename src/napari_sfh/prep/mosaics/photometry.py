@@ -35,7 +35,7 @@ from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
 MIN_COVERAGE: float = 0.9
 #: Share of the matching kernel that must lie on good pixels: beside a gap in a nucleus half of it is 35 % too faint.
 _MIN_KERNEL = 0.9
-_STRIP_PIXELS = 6_000_000  # mosaic pixels worked on at once
+STRIP_PIXELS = 6_000_000  # mosaic pixels worked on at once
 
 
 class BandFlux(NamedTuple):
@@ -172,7 +172,7 @@ def _strips(
 ) -> Iterator[tuple[slice, tuple[slice, slice]]]:
     """Rows of the cube with wanted spaxels, in strips, and the part of the mosaic that each needs, if any."""
     occupied, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
-    height = int(np.clip(_STRIP_PIXELS / (area * columns.size), 16, 4096))
+    height = int(np.clip(STRIP_PIXELS / (area * columns.size), 16, 4096))
     for start in range(int(occupied[0]), int(occupied[-1]) + 1, height):
         rows = slice(start, min(start + height, int(occupied[-1]) + 1))
         cut = find_mosaic_cutout(mosaic, wcs, rows, (int(columns[0]), int(columns[-1])), half)
