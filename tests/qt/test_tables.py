@@ -134,7 +134,7 @@ def test_regions_have_their_names_and_numbers_in_all_tables(result: Result, tmp_
 
 
 def test_the_table_of_all_bins_is_that_of_each(result: Result) -> None:
-    made = tables.build_history_table(result)
+    made = tables.build_result_sfh_table(result)
     views = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
     expected = tables.build_sfh_table(result, views)
     assert made.colnames == expected.colnames
@@ -145,7 +145,7 @@ def test_the_table_of_all_bins_is_that_of_each(result: Result) -> None:
 @pytest.mark.parametrize("suffix", [".ecsv", ".fits"])
 def test_every_column_says_what_it_is(result: Result, tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"all{suffix}"
-    made = {"BINS": tables.build_summary_table(result), "SFH": tables.build_history_table(result)}
+    made = {"BINS": tables.build_summary_table(result), "SFH": tables.build_result_sfh_table(result)}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tables.write_tables(made, path)

@@ -218,7 +218,7 @@ def build_sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
     return _add_provenance(_add_histories(table, parts), result)
 
 
-def build_history_table(result: Result) -> QTable:
+def build_result_sfh_table(result: Result) -> QTable:
     """The table of `build_sfh_table` of all bins of a result.
 
     Parameters

@@ -111,7 +111,7 @@ def _compass(axes: Any, result: Result) -> None:
 
 
 #: Bins of which a page has spectra and bands.
-MAX_SPECTRA = 6
+_MAX_SPECTRA = 6
 
 
 def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
@@ -121,7 +121,7 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     ----------
     result : Result
     views : sequence of BinView
-        Spectra and bands are those of the first `MAX_SPECTRA`.
+        Spectra and bands are those of the first `_MAX_SPECTRA`.
     kind : str
         ``mass`` or ``light``.
 
@@ -158,8 +158,8 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     sfh.set_ylim(bottom=0)
     sfh.legend(fontsize=8)
     spectrum = figure.add_subplot(grid[1, :3])
-    _spectra(spectrum, figure.add_subplot(grid[2, :3], sharex=spectrum), views[:MAX_SPECTRA])
-    _bands(figure.add_subplot(grid[1:, 3]), views[:MAX_SPECTRA])
+    _spectra(spectrum, figure.add_subplot(grid[2, :3], sharex=spectrum), views[:_MAX_SPECTRA])
+    _bands(figure.add_subplot(grid[1:, 3]), views[:_MAX_SPECTRA])
     return figure
 
 

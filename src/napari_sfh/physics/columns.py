@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 #: Names of columns and images without the suffixes of `_SUFFIXES`.
-COLUMNS: dict[str, str] = {
+COLUMN_WORDS: dict[str, str] = {
     "BIN_ID": "number of the bin, from 1; 0 = a region",
     "NAME": "of the bin or region, as in the window",
     "RA": "of the light-weighted centre, ICRS",
@@ -94,13 +94,13 @@ def describe_column(name: str) -> str:
     """
     name = name.upper()
     name = _KEYS.get(name, name)
-    if name in COLUMNS:
-        return COLUMNS[name]
+    if name in COLUMN_WORDS:
+        return COLUMN_WORDS[name]
     if found := _FORMED.fullmatch(name):
         return f"lookback time before which {found[1]} % of the mass had formed"
     for suffix, words in _SUFFIXES.items():
         if name.endswith(suffix) and (about := describe_column(name.removesuffix(suffix))):
             return words + about
     if name.startswith("AGE_") and name.endswith("_GYR"):
-        return COLUMNS.get(name.removesuffix("_GYR"), "").replace("log10 age/yr", "age")
+        return COLUMN_WORDS.get(name.removesuffix("_GYR"), "").replace("log10 age/yr", "age")
     return ""

@@ -263,7 +263,7 @@ def save_result_table(
     if views is None:
         made = {"BINS": tables.build_summary_table(result)}
         if result.prediction.has_histories:
-            made["SFH"] = tables.build_history_table(result)
+            made["SFH"] = tables.build_result_sfh_table(result)
     else:
         made = tables.build_bin_tables(result, views)
     return tables.list_table_files(list(made), tables.write_tables(made, path))
