@@ -195,9 +195,13 @@ def test_posterior_of_the_clicked_bin(
     tool.draw()
     idle(qtbot, dock)
     assert tool.shown.draws.bin_id == 6
-    assert "Posterior of bin 6" in {
-        window.windowTitle() for window in QApplication.topLevelWidgets() if window.isVisible()
-    }
+    (corner,) = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w.windowTitle() == "Posterior of bin 6"]
+    assert tool.state()["bin"] == 6
+    corner.close()
+    assert tool.state()["bin"] == 0, "a workspace does not open what was closed"
+    corner.show()
+    QTest.keyClick(corner, Qt.Key.Key_Escape)
+    assert tool.state()["bin"] == 0
     flat = GaussianMixtureDensity(("lg_age_lw",), np.ones(1), np.zeros((1, 1)), np.full((1, 1, 1), 1e4))
     monkeypatch.setattr(
         posteriors, "reweight_draws", lambda _, drawn, wanted: reweight_posterior(drawn.values, flat, wanted)

@@ -144,7 +144,7 @@ def test_other_levels_read_no_map_again(
     assert {"LG_AGE", "AGE_LW_GYR", "AGE_MW_GYR"} & set(names) == set(), "maps that the result does not have"
 
 
-def test_north_is_up_in_the_picture_and_the_map_lies_where_it_is(opened: Any, qtbot: Any, result: Result) -> None:
+def test_north_is_up_in_the_picture_and_the_map_lies_where_it_is() -> None:
     """The ticks along the axes are right for what lies straight above or beside them."""
     turned = WCS(naxis=2)
     turned.wcs.ctype, turned.wcs.crval, turned.wcs.crpix = ("RA---TAN", "DEC--TAN"), (150.0, 20.0), (60.5, 40.5)

@@ -328,7 +328,7 @@ class Session:
         """The bins that stand out in plots, in the colours that they have everywhere; what is drawn last lies above."""
         marks = [
             BinMark(int(row), str(self.find_region_color(region.name)), False)
-            for region in reversed(self.regions)
+            for region in self.regions
             for row in region.rows
         ]
         return marks + [BinMark(bin_id - 1, color, True) for bin_id, color in reversed(self.list_bin_colors().items())]

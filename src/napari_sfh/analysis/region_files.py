@@ -158,7 +158,7 @@ def _format_axes(outline: Outline, wcs: WCS) -> str:
     if outline.kind == "ellipse" and abs(a - b) < 1e-3 * a:
         return f'circle({where},{(a + b) / 2:.5f}")'
     sizes = (a, b) if outline.kind == "ellipse" else (2 * a, 2 * b)
-    return f'{outline.kind}({where},{sizes[0]:.5f}",{sizes[1]:.5f}",{(turn + 90) % 180:.4f})'
+    return f'{outline.kind}({where},{sizes[0]:.5f}",{sizes[1]:.5f}",{round(turn + 90, 4) % 180:.4f})'
 
 
 def _read_text(path: Path) -> str:

@@ -79,7 +79,8 @@ def make_north_up_wcs(wcs: WCS, shape: tuple[int, int]) -> tuple[WCS, tuple[int,
     size = np.ptp(corners, axis=0)
     coarser = max(1.0, float(size.max()) / MAX_SIDE)
     target.wcs.cdelt = -scale * coarser, scale * coarser
-    target.wcs.crpix = 1 - (corners.min(axis=0) / coarser + 0.5)
+    # The centre lay at -1 in pixels from 0; the outermost corner shall lie at -0.5.
+    target.wcs.crpix = 0.5 - (corners.min(axis=0) + 1) / coarser
     columns, rows = (max(1, round(float(side))) for side in size / coarser)
     return target, (rows, columns)
 

@@ -230,8 +230,8 @@ def _bands(axes: Any, views: Sequence[BinView]) -> None:
         color = choose_color(k)
         # Emission lines would set the scale.
         axes.plot(*view.continuum(), color=color, lw=0.9)
-        axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color=color, ms=5, label=f"{view.name}, observed")
-        axes.plot(pivot, view.phot_model, "D", mfc="none", color=color, ms=8, label="model")
+        axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color=color, ms=5, label=view.name)
+        axes.plot(pivot, view.phot_model, "D", mfc="none", color=color, ms=8, label="" if k else "model")
     axes.set(xscale="log", xlabel="Band", ylabel=format_flux_label(views[0].instrument))
     axes.set_xticks(pivot, views[0].bands, rotation=45, size=8)
     axes.minorticks_off()
