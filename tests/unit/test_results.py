@@ -153,6 +153,15 @@ def test_reload_gives_the_same_objects(written):
     assert_same(result, read_result(path))
 
 
+def test_a_result_is_one_short_line_to_look_at():
+    result = make_result()
+    assert repr(result).startswith(f"Result({result.name}: {result.bins.n_bins} bins, weights {result.model_name}")
+    assert repr(result.prediction).startswith(f"Prediction({result.bins.n_bins} objects: ")
+    for part in (result, result.prediction, result.data, result.bins):
+        assert "array" not in repr(part) and len(repr(part)) < 300 and "\n" not in repr(part)
+    assert f"instrument {result.instrument.name}" in repr(result.data)
+
+
 def test_result_is_left_unmodified(tmp_path):
     result, same = make_result(), make_result()
     write_result(result, tmp_path / "o.fits")

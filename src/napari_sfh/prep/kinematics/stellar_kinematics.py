@@ -180,7 +180,7 @@ def fit_ppxf_kinematics(
     """
     if not is_ppxf_installed():
         raise SfhInputError(
-            "`kinematics` ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
+            "`kinematics` ppxf: pPXF is not installed; pip install ppxf, or give V,SIGMA"
         )
     n = data.observed.n_bins
     if warning := describe_ppxf_time(n):
