@@ -41,9 +41,9 @@ which no training uses, noise by the prior's own model; `phangs` was trained on 
 Bias is the median, NMAD 1.4826 times the median absolute deviation. Goals are those of the specification, the paper's
 figures those that its text prints (Galceran et al. 2026). Galaxies *from elsewhere* come from an independent simulator
 (`training/simulator/independent_simulator.py`): log-normal, truncated and two-component histories with bursts, a
-mass-metallicity relation, Calzetti or SMC dust, other gas. For `wide` they are no unseen test: its epoch was chosen by galaxies
-of that simulator, and its levels were calibrated on 2400 of them beside as many of the prior, all drawn with other seeds than those
-below. `phangs` never met it.
+mass-metallicity relation, Calzetti or SMC dust, other gas. For `wide` they are no unseen test: its epoch was chosen by
+galaxies of that simulator, and its levels were calibrated on 2400 of them beside as many of the prior, all drawn with
+other seeds than those below. `phangs` never met it.
 """
 
 TAIL = """## How pPXF was run
@@ -69,14 +69,14 @@ regularisation's price, and histories of the test set are smoother.
 - Reports whose number of test spectra is below 16 500 were cut short for time.
 - Other speeds in the reports were taken while other jobs shared the two cores; `benchmarks/` measures them alone.
 - The paper's recipe asks for up to 250 epochs of its network; it ran for [114](paper-network.md).
-- How much a larger training set gives: [training-size.md](training-size.md).
-- Families left out of training in turn, all 24: [held-out.md](held-out.md), at 30 000 spectra each. A library left out
+- How much a larger training set gives: [size of the training set](training-size.md).
+- Families left out of training in turn, all 24: [families held out](held-out.md), at 30 000 spectra each. A library left out
   costs most where only one other is known, wiggles of the calibration next; the intervals do not widen with either.
   That page was measured with the prior before lines of one ion scattered together (the code before 334a359).
   Above, *unknown to them*, are stars of E-MILES with BaSTI isochrones (Vazdekis et al. 2016; 128 SSPs of the files that
-  FIREFLY distributes, made ready by `templates --library e-miles-basti --folder DIR`), where `phangs` knows Padova's alone.
-  `wide` knows five libraries, MILES with BaSTI isochrones among them; what a library that it never saw costs is told on
-  [the test bed](test-bed.md) (weights `held`).
+  FIREFLY distributes, made ready by `templates --library e-miles-basti --folder DIR`), where `phangs` knows Padova's
+  alone. `wide` knows five libraries, MILES with BaSTI isochrones among them; what a library that it never saw costs is
+  told on [the test bed](test-bed.md) (weights `held`).
 """
 
 

@@ -1,4 +1,4 @@
-"""Attribute tables of dataclasses from the comments and settings beside their fields, which is where the code says them."""
+"""Attribute tables of dataclasses from the comments and settings beside their fields."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import inspect
 import re
 from typing import Any
 
-_FIELD = re.compile(r"^    (\w+): ([^=#\n]+?)\s*(?:=[^#\n]*)?(?:#\s*(.+))?$", re.MULTILINE)
+_FIELD = re.compile(r"^    (\w+): [^=#\n]+?\s*(?:=[^#\n]*)?(?:#\s*(.+))?$", re.MULTILINE)
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -30,14 +30,14 @@ def add_attributes(app: Any, what: str, name: str, obj: Any, options: Any, lines
 
 def describe_fields(cls: type) -> dict[str, tuple[str, str]]:
     """Type and words of every public field and property of a dataclass."""
-    beside = {found[1]: (found[2], found[3] or "") for found in _FIELD.finditer(inspect.getsource(cls))}
+    beside = {found[1]: found[2] or "" for found in _FIELD.finditer(inspect.getsource(cls))}
     out = {}
     for field in dataclasses.fields(cls):
         if field.name.startswith("_"):
             continue
-        kind, comment = beside.get(field.name, (str(field.type), ""))
         setting = field.metadata.get("setting")
-        out[field.name] = (str(field.type), _describe_setting(setting) if setting else comment)
+        text = _describe_setting(setting) if setting else beside.get(field.name, "")
+        out[field.name] = (str(field.type), text)
     for name, member in vars(cls).items():
         if isinstance(member, property) and not name.startswith("_"):
             out[name] = ("property", (inspect.getdoc(member) or "").split("\n")[0])

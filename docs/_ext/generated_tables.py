@@ -24,6 +24,7 @@ from napari_sfh.types import Flag
 RESULT = Path(__file__).parents[2] / "tests" / "data" / "bb56859_wide_sfh.fits.gz"
 #: What stands behind the name of a quantity's error or quantiles.
 _END = r"_(ERR|P16|P84)$"
+_BINS_HEAD = "One row a bin; *16 values*: one in each [age bin](../method/method.md#age-bins)."
 
 
 def describe_age_bins() -> Iterator[str]:
@@ -66,7 +67,13 @@ def describe_result_file() -> Iterator[str]:
         yield f"| {name} | {unit} | {text} |"
     (bins,) = (h for h in hdus if h.name == "BINS")
     comments = [bins.header.get(f"TCOMM{k}", "") for k in range(1, len(bins.columns) + 1)]
-    yield from ("", "### Columns of BINS", "", "One row a bin; *16 values*: one in each [age bin](../method/method.md#age-bins).", "")
+    yield from (
+        "",
+        "### Columns of BINS",
+        "",
+        _BINS_HEAD,
+        "",
+    )
     yield from ("| column | unit | content |", "|---|---|---|")
     rows = [(c.name, c.unit or "", _count_values(c) + text) for c, text in zip(bins.columns, comments, strict=True)]
     for name, unit, text in _merge_rows(rows):

@@ -42,7 +42,7 @@ class Flag(enum.IntFlag):
     SINGLE_SPAXEL = 512  # the bin is one spaxel
     NO_SPECTRUM = 1024  # no usable continuum: nothing was predicted
     DEFAULT_KINEMATICS = 2048  # V and sigma are constants, not measured in this bin
-    OTHER_GAS = 4096  # gas that young stars alone do not light ([N II]/Halpha, [O III]/Hbeta): the network takes it for youth
+    OTHER_GAS = 4096  # gas that young stars alone do not light ([N II]/Ha, [O III]/Hb), taken for youth by the network
     UPPER_LIMIT = 8192  # at least one band is an upper limit; it was left out
     PRIOR_DECIDES = 16384  # the posterior of one of the four means is wider than 0.8 of the prior
     ABSENT_LINES = 32768  # the prediction implies Hbeta, [O III] or Halpha that is not there

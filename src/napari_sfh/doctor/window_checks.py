@@ -78,5 +78,5 @@ def _fix_for(stderr: str) -> str:
     if "xcb" in stderr or "libGL" in stderr or "libEGL" in stderr:
         return "install the system libraries of Qt (make system in a clone; libxcb-cursor0, libgl1, libegl1 on Debian)"
     if "No module named" in stderr or "ImportError" in stderr:
-        return 'install the window again: pip install --force-reinstall PyQt6'
+        return "install the window again: pip install --force-reinstall PyQt6"
     return "install one Qt binding only, and set QT_API to its name (pyqt5, pyqt6, pyside6)"

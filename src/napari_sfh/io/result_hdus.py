@@ -36,6 +36,7 @@ _MEAN_TEXT = {
 }
 #: Columns of BINS that restore the photometry exactly: flux, error, mask, each (N, bands).
 BAND_VECTORS: tuple[str, str, str] = ("PHOT", "PHOT_ERR", "PHOT_MASK")
+_OOD_TEXT = "OOD score; above 1 (the bundle's threshold) a bin is out of depth"
 _RESULT_FIELDS = ("name", "redshift", "model_name", "model_sha256")
 
 
@@ -186,7 +187,10 @@ def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
         yield _image_hdu(name, paint_bin_values(values, bin_id), sky, text, "Gyr")
     yield _image_hdu("SNR", paint_bin_values(result.data.snr, bin_id), sky, f"S/N {result.instrument.snr_text}")
     yield _image_hdu(
-        "OOD", paint_bin_values(prediction.ood, bin_id), sky, "OOD score; above 1 (the bundle's threshold) a bin is out of depth"
+        "OOD",
+        paint_bin_values(prediction.ood, bin_id),
+        sky,
+        _OOD_TEXT,
     )
     flag = _image_hdu("FLAG", paint_bin_values(result.flag, bin_id), sky, "bit mask, see the FLAGn cards", dtype=">i4")
     _flag_cards(flag.header)
@@ -229,7 +233,7 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
     rows += [
         ("NORM", data.norm_cgs, "erg s-1 cm-2 Angstrom-1", f"{instrument.norm_text}, unit of the spectra"),
         *_chi2_column(result),
-        ("OOD", p.ood, "", "OOD score; above 1 (the bundle's threshold) a bin is out of depth"),
+        ("OOD", p.ood, "", _OOD_TEXT),
         ("FLAG", result.flag, "", "bit mask, see the FLAGn cards"),
         ("DATA_FLAG", data.flag, "", "bits of FLAG set before inference"),
     ]

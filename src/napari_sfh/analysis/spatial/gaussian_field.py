@@ -1,11 +1,12 @@
 """Maps whose bins borrow strength from their neighbours, on request; the raw maps stay what they are.
 
-The values of a map are taken for a mean plus a Gaussian random field of amplitude A and length l, with covariance
-A^2 exp(-d / l) between bins d apart, plus each bin's own error times a factor. The exponential covariance allows edges:
-arms and rings stay. A field tells no length beyond its own extent (only A^2 / l counts there), so l ends at it. Mean, amplitude, length and factor are those of greatest likelihood, computed bin by bin given the
-nearest bins that come before it in a fixed random order (Vecchia 1988, J. R. Stat. Soc. B 50, 297). A map without a
-common structure gets the length 0 and is returned as it is. The field in a bin follows from its neighbours and itself
-(kriging); its error is smaller than the bin's own by what the neighbours know.
+The values of a map are taken for a mean plus a Gaussian random field of amplitude A and length l, with covariance A^2
+exp(-d / l) between bins d apart, plus each bin's own error times a factor. The exponential covariance allows edges:
+arms and rings stay. A field tells no length beyond its own extent (only A^2 / l counts there), so l ends at it. Mean,
+amplitude, length and factor are those of greatest likelihood, computed bin by bin given the nearest bins that come
+before it in a fixed random order (Vecchia 1988, J. R. Stat. Soc. B 50, 297). A map without a common structure gets the
+length 0 and is returned as it is. The field in a bin follows from its neighbours and itself (kriging); its error is
+smaller than the bin's own by what the neighbours know.
 
 What the network has wrong in all bins alike, no neighbour knows.
 """
