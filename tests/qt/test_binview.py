@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from astropy.table import QTable
 from muse_hst import WAVE_AA
 from smooth_result import ROTATION_DEG
 
+from napari_sfh._qt.canvas.layer_data import format_main_values, format_map_value
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView, describe_flags, find_masked_ranges
+from napari_sfh.analysis.regions import average_bin_views
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures import pages
 from napari_sfh.figures.files import FIGURE_SUFFIXES, save_figure
@@ -75,6 +78,19 @@ def test_numbers_carry_value_error_and_flags_in_words(result: Result) -> None:
     assert last["V, σ"] == "100, 80 km/s"
     assert set(last["Flags"].split("; ")) == {FLAG_MEANING[flag] for flag in (Flag.MISSING_BAND, Flag.OUT_OF_DEPTH)}
     assert "out of its depth" in last["Depth"]
+
+
+def test_no_number_is_a_negative_zero(result: Result) -> None:
+    quantiles = {name: np.full_like(q, -0.001) for name, q in result.prediction.quantiles.items() if name[:2] == "mh"}
+    prediction = replace(result.prediction, quantiles={**result.prediction.quantiles, **quantiles})
+    v_kms = np.full_like(result.data.v_kms, -0.3)
+    small = replace(result, prediction=prediction, data=replace(result.data, v_kms=v_kms))
+    numbers = {row.label: row.text for row in BinView.of(small, 1).numbers}
+    region = {row.label: row.text for row in average_bin_views(small, np.arange(4)).numbers}
+    told = [numbers["LW [M/H]"], numbers["V, σ"], region["LW [M/H]"], format_map_value(small, "MH_LW", 1)]
+    told += format_main_values(small, 1).splitlines()[1:]
+    assert all("0" in text for text in told)
+    assert not [text for text in told if re.search(r"[−-]0(\.0+)?(?![.\d])", text)]
 
 
 def test_a_bin_without_prediction_has_dashes_not_nan(result: Result) -> None:

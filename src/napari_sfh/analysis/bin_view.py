@@ -365,9 +365,9 @@ def _with_error(result: Result, name: str, i: int, scale: str) -> str:
     if not np.isfinite(value):
         return "–"
     if scale == "age":
-        text = f"{value:.2f} ± {error:.2f} ({_format_age(10 ** (value - 9))})"
+        text = f"{value:z.2f} ± {error:.2f} ({_format_age(10 ** (value - 9))})"
     else:
-        text = f"{value:.2f} ± {error:.2f}"
+        text = f"{value:z.2f} ± {error:.2f}"
     return text.replace("-", "−")
 
 
@@ -414,7 +414,7 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
     verdict = "within its depth" if ood <= 1 else "out of its depth"
     ra, dec = (float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0))
     kinematics = PropertyRow(
-        "V, σ", f"{data.v_kms[i]:.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
+        "V, σ", f"{data.v_kms[i]:z.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
     )
     quality = (
         PropertyRow("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
@@ -454,7 +454,7 @@ def format_scalar_estimate(one: ScalarEstimate) -> str:
     about = QUANTITIES.get(one.name)
     unit = about.unit if about is not None else ""
     age = f" ({_format_age(10 ** (one.value - 9))})" if unit == "log yr" else ""
-    return f"{one.value:.2f} ({one.low:.2f}–{one.high:.2f}) {unit}{age}".strip().replace("-", "−")
+    return f"{one.value:z.2f} ({one.low:z.2f}–{one.high:z.2f}) {unit}{age}".strip().replace("-", "−")
 
 
 def _list_history_properties(result: Result, i: int, times: CredibleBand) -> tuple[PropertyRow, ...]:

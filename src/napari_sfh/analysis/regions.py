@@ -286,6 +286,6 @@ def _region_properties(
         mean = float((share * value).sum())
         spread = float(np.sqrt((share * (value - mean) ** 2).sum()))
         digits = 2 if error >= 0.01 else 3
-        text = f"{mean:.{digits}f} ± {error:.{digits}f}, scatter {spread:.2f}".replace("-", "−")
+        text = f"{mean:z.{digits}f} ± {error:.{digits}f}, scatter {spread:.2f}".replace("-", "−")
         lines.append(PropertyRow(quantity.title, text, "Mean, error of the mean, standard deviation among the bins"))
     return (*lines, *list_formation_times(view.formed()))

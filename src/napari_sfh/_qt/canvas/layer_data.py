@@ -17,7 +17,7 @@ from napari.utils import Colormap
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import describe_flags
+from napari_sfh.analysis.bin_view import choose_color, describe_flags
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.types import FLAG_MEANING, Cube, Result
 
@@ -28,11 +28,8 @@ KEY = "napari_sfh"
 FIRST_MAP = "AGE_LW"
 
 
-#: Colours of the flags' categories, none first (Okabe & Ito 2008, and lighter tones of them).
-FLAG_COLORS = (
-    *("#3b4048", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff"),
-    *("#f6c667", "#a9d8f5", "#7fd0b5", "#f8f2a0", "#80b8d9", "#eaa06a", "#e5bcd3", "#bbbbbb"),
-)[: len(FLAG_MEANING) + 1]
+#: Colours of the flags' categories, none first: one for each, however many there are.
+FLAG_COLORS = ("#3b4048", *map(choose_color, range(len(FLAG_MEANING))))
 
 
 class LayerLink:
@@ -123,11 +120,16 @@ def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> st
         return describe_flags(int(result.flag[bin_id - 1]))
     if spec.by_age:
         value = float(spec.values(result)[bin_id - 1, age])
-        return f"{spec.title} {maps.format_age_range(name, age)}: {value:.3f}"
+        return f"{spec.title} {maps.format_age_range(name, age)}: {_format_number(value, spec.unit)}"
     value = float(spec.values(result)[bin_id - 1])
     error = maps.MAPS.get(f"{name}_ERR")
     plus = f" ± {float(error.values(result)[bin_id - 1]):.2f}" if error is not None else ""
-    return f"{spec.title} {value:.2f}{plus} {format_unit(spec.unit)}".strip()
+    return f"{spec.title} {_format_number(value, spec.unit)}{plus} {format_unit(spec.unit)}".strip()
+
+
+def _format_number(value: float, unit: str) -> str:
+    """Two decimals; small shares and ratios with three digits."""
+    return f"{value:z.3g}" if abs(value) < 1 and unit in ("", "by age") else f"{value:z.2f}"
 
 
 def format_unit(unit: str) -> str:
@@ -143,7 +145,7 @@ def format_main_values(result: Result, bin_id: int) -> str:
         rows = [format_map_value(result, name, bin_id) for name in maps.list_main_maps(result)]
         return "\n".join("; ".join(rows[k : k + 2]) for k in range(0, len(rows), 2))
     lw, mw, mh_lw, mh_mw = (float(maps.MAPS[name].values(result)[bin_id - 1]) for name in maps.MEAN_MAPS)
-    return f"age LW {lw:.2f}, MW {mw:.2f} log yr\n[M/H] LW {mh_lw:+.2f}, MW {mh_mw:+.2f}".replace("-", "−")
+    return f"age LW {lw:.2f}, MW {mw:.2f} log yr\n[M/H] LW {mh_lw:+z.2f}, MW {mh_mw:+z.2f}".replace("-", "−")
 
 
 def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "shared") -> LayerTuple:

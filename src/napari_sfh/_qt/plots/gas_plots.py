@@ -59,7 +59,6 @@ class GasPlots(pg.GraphicsLayoutWidget):
         for column, (name, plot) in enumerate(self.plots.items()):
             self.ci.addItem(plot, 0, column)
             plot.setToolTip(BRUSH_TIP)
-            plot.getAxis("left").setWidth(48)
             items = [self._errors.get(name), self._points[name], self._chosen[name]]
             for z, item in enumerate(item for item in items if item is not None):
                 item.setZValue(z)

@@ -335,7 +335,7 @@ class ComparisonTool(DockTool):
         if self.comparison is None or self.host.stack.display.shown != DIFFERENCE:
             return ""
         value = float(self.comparison.difference(self.key)[bin_id - 1])
-        return f"{self._difference_title} {value:+.2f} {self._unit}" if np.isfinite(value) else "not compared"
+        return f"{self._difference_title} {value:+z.2f} {self._unit}" if np.isfinite(value) else "not compared"
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
@@ -395,7 +395,7 @@ def _format_rows(comparison: Comparison, bin_id: int) -> str:
     cells = [("", comparison.result.model_name, comparison.other.name)]
     for key in comparison.means:
         own, other = (float(values[bin_id - 1]) for values in comparison.pair(key))
-        cells.append((QUANTITIES[key].label, f"{own:.2f}", f"{other:.2f}".replace("nan", "–")))
+        cells.append((QUANTITIES[key].label, f"{own:z.2f}", f"{other:z.2f}".replace("nan", "–")))
     rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in cells)
     return f'<table cellspacing="0" cellpadding="2">{rows}</table>'.replace("-", "−")
 

@@ -69,9 +69,9 @@ MEANING = {
     "LG_AGE": "Age (log yr) as the weights define it: see their model card",
     "AGE_LW_GYR": "Mean age (Gyr), weighted by V-band light",
     "AGE_MW_GYR": "Mean age (Gyr), weighted by the mass formed",
-    "MASS_AGE": "Share of each age bin in the mass formed; the slider below the map runs over age",
+    "MASS_AGE": "Mean share of each age bin in the mass formed; the slider below the map runs over age",
     "LIGHT_AGE": "Share of each age bin in the V light; the slider below the map runs over age",
-    "MASS_YOUNGER": "Share of the mass formed after the age at the slider below the map",
+    "MASS_YOUNGER": "Median share of the mass formed after the age at the slider, as in the plot of the mass formed",
     "LIGHT_YOUNGER": "Share of the V light of stars younger than the age at the slider below the map",
     "MH_AGE": "Metallicity of the stars of each age; the slider below the map runs over age",
 }
@@ -253,6 +253,7 @@ class MapTool(Tool):
         self.form.limits.changed.connect(self._limits_chosen)
         self.form.ages_button.changed.connect(self._ages_pressed)
         host.export.distance.changed.connect(self._distance_typed)
+        host.export.distance.native.editingFinished.connect(self._check_distance)
         for field in (self.form.low, self.form.high):
             field.native.editingFinished.connect(make_weak_slot(self._limits_typed))
         self._watched: Any = None
@@ -300,6 +301,10 @@ class MapTool(Tool):
             self._tell_totals()
         except SfhInputError:  # half typed; an act that needs it says what is wrong
             self.form.totals.visible = False
+
+    def _check_distance(self) -> None:
+        """The field is left: a distance that is none is told."""
+        self.host.attempt(self._tell_totals)
 
     def _tell_totals(self) -> None:
         """Mass and rate of all bins in absolute units, once the distance is known."""
