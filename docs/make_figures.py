@@ -71,8 +71,8 @@ regularisation's price, and histories of the test set are smoother.
 - The paper's recipe asks for up to 250 epochs of its network; it ran for [114](paper-network.md).
 - How much a larger training set gives: [size of the training set](training-size.md).
 - Families left out of training in turn, all 24: [families held out](held-out.md), at 30 000 spectra each. A library
-  left out costs most where only one other is known, wiggles of the calibration next; the intervals do not widen with either.
-  That page was measured with the prior before lines of one ion scattered together (the code before 334a359).
+  left out costs most where only one other is known, wiggles of the calibration next; the intervals do not widen with
+  either. That page was measured with the prior before lines of one ion scattered together (the code before 334a359).
   Above, *unknown to them*, are stars of E-MILES with BaSTI isochrones (Vazdekis et al. 2016; 128 SSPs of the files that
   FIREFLY distributes, made ready by `templates --library e-miles-basti --folder DIR`), where `phangs` knows Padova's
   alone. `wide` knows five libraries, MILES with BaSTI isochrones among them; what a library that it never saw costs is
