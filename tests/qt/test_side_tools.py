@@ -328,7 +328,7 @@ def test_without_ppxf_the_remedy_is_shown(opened: Any, qtbot: Any, monkeypatch: 
     opened.session.select(2)
     opened.tools["ppxf"].fit()
     _rest(qtbot, opened)
-    assert "pip install napari-sfh[kinematics]" in opened.message.text()
+    assert "pip install ppxf" in opened.message.text()
 
 
 def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, result: Result) -> None:

@@ -117,22 +117,22 @@ class BinView:
     used.
     """
 
-    bin_id: int
-    instrument: Instrument
-    mass: CredibleBand
-    light: CredibleBand
-    sfr: CredibleBand
+    bin_id: int  # 0 for a region
+    instrument: Instrument  # whose pixels and bands these are
+    mass: CredibleBand  # (A,) fraction of the mass formed
+    light: CredibleBand  # (A,) fraction of the intrinsic V light
+    sfr: CredibleBand  # (A,) 1/Gyr, of one solar mass formed
     cumulative: CredibleBand  # (17,) at the edges of the age bins
-    mh: CredibleBand
-    flux: NDArray[np.float32]
-    error: NDArray[np.float32]
-    model: NDArray[np.float32]
-    masked: tuple[tuple[float, float], ...]
-    bands: tuple[str, ...]
-    phot: NDArray[np.float64]
-    phot_error: NDArray[np.float64]
-    phot_model: NDArray[np.float64]
-    numbers: tuple[PropertyRow, ...]
+    mh: CredibleBand  # (A,) [M/H], dex
+    flux: NDArray[np.float32]  # (W,)
+    error: NDArray[np.float32]  # (W,) 1 sigma
+    model: NDArray[np.float32]  # (W,) rebuilt from the prediction
+    masked: tuple[tuple[float, float], ...]  # ranges in Angstrom
+    bands: tuple[str, ...]  # names
+    phot: NDArray[np.float64]  # (B,)
+    phot_error: NDArray[np.float64]  # (B,) 1 sigma
+    phot_model: NDArray[np.float64]  # (B,) rebuilt from the prediction
+    numbers: tuple[PropertyRow, ...]  # what stands beside the plots
     estimates: tuple[ScalarEstimate, ...] = ()  # of weights without histories
     title: str = ""  # of a region: its name
     prior: Mapping[str, CredibleBand] = field(

@@ -33,6 +33,7 @@ MEAN_KEYS: Mapping[str, str] = {
 }
 #: Columns of BINS that restore the photometry exactly: flux, error, mask, each (N, bands).
 BAND_VECTORS: tuple[str, str, str] = ("PHOT", "PHOT_ERR", "PHOT_MASK")
+_OOD_TEXT = "OOD score; above 1 (the bundle's threshold) a bin is out of depth"
 _RESULT_FIELDS = ("name", "redshift", "model_name", "model_sha256")
 
 
@@ -170,7 +171,7 @@ def paint_bin_values(values: NDArray[Any], bin_id: NDArray[np.int32]) -> NDArray
 
 
 def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
-    """The maps of the predicted scalars with errors, S/N, out-of-depth score, flag."""
+    """The maps of the predicted scalars with errors, S/N, OOD score, flag."""
     bin_id, prediction = result.bins.bin_id, result.prediction
     for name, key in find_mean_columns(prediction).items():
         text, about = _describe_scalar(name)[0], QUANTITIES.get(key)
@@ -185,7 +186,10 @@ def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
         yield _image_hdu(name, paint_bin_values(values, bin_id), sky, text, "Gyr")
     yield _image_hdu("SNR", paint_bin_values(result.data.snr, bin_id), sky, f"S/N {result.instrument.snr_text}")
     yield _image_hdu(
-        "OOD", paint_bin_values(prediction.ood, bin_id), sky, "out-of-depth score; 1 = the bundle's threshold"
+        "OOD",
+        paint_bin_values(prediction.ood, bin_id),
+        sky,
+        _OOD_TEXT,
     )
     flag = _image_hdu("FLAG", paint_bin_values(result.flag, bin_id), sky, "bit mask, see the FLAGn cards", dtype=">i4")
     _flag_cards(flag.header)
@@ -201,8 +205,8 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
         ("BIN_ID", np.arange(1, bins.n_bins + 1, dtype=np.int32), "", "number in the BIN_ID image"),
         ("X", bins.x, "pixel", "light-weighted centre, 0-based"),
         ("Y", bins.y, "pixel", "light-weighted centre, 0-based"),
-        ("RA", np.asarray(ra, dtype=np.float64), "deg", ""),
-        ("DEC", np.asarray(dec, dtype=np.float64), "deg", ""),
+        ("RA", np.asarray(ra, dtype=np.float64), "deg", "of the centre"),
+        ("DEC", np.asarray(dec, dtype=np.float64), "deg", "of the centre"),
         ("NSPAX", bins.nspax, "", "number of spaxels"),
         ("SNR", data.snr, "", f"{instrument.snr_text}, from the data"),
         ("BIN_SNR", bins.snr, "", "per pixel, as the binning estimated it"),
@@ -228,7 +232,7 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
     rows += [
         ("NORM", data.norm_cgs, "erg s-1 cm-2 Angstrom-1", f"{instrument.norm_text}, unit of the spectra"),
         *_chi2_column(result),
-        ("OOD", p.ood, "", "out-of-depth score; 1 = the bundle's threshold"),
+        ("OOD", p.ood, "", _OOD_TEXT),
         ("FLAG", result.flag, "", "bit mask, see the FLAGn cards"),
         ("DATA_FLAG", data.flag, "", "bits of FLAG set before inference"),
     ]
