@@ -253,6 +253,8 @@ def run_smooth_command(options: argparse.Namespace) -> int:
         found = "no field: the map stays" if field.is_flat else f"{numbers}, errors times {field.error_factor:.2f}"
         if not options.quiet:
             print(f"{QUANTITIES[name].title}: {found}")
+        for doubt in field.list_doubts():
+            print(f"{QUANTITIES[name].title}: {doubt}", file=sys.stderr)
     print(write_field_maps(result, smoothed, options.output))
     return 0
 
