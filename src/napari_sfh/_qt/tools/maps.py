@@ -12,7 +12,7 @@ from napari._qt.widgets.qt_dims_slider import QtDimSliderWidget
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
-from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title
+from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title, get_layer_link
 from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
 from napari_sfh._qt.canvas.sky_axes import SKY_STYLES
 from napari_sfh._qt.forms.run_forms import (
@@ -44,6 +44,7 @@ MAP_KEYS = {
 NO_MAP = ""
 #: The choice of limits that are none of `maps.LIMITS`.
 TYPED = "typed"
+NONE = "none"
 #: What the maps are, for their tips.
 MEANING = {
     NO_MAP: "No map: the white light, or a line map or difference chosen below",
@@ -100,7 +101,7 @@ class MapForm:
         names = [n for n in maps.MAPS if not n.endswith("_ERR")]
         self.quantity = ComboBox(
             label="Map",
-            choices=[("none", NO_MAP), *((format_map_title(n), n) for n in names)],
+            choices=[(NONE, NO_MAP), *((format_map_title(n), n) for n in names)],
             value=FIRST_MAP,
         )
         self.explain()
@@ -201,7 +202,7 @@ class MapForm:
 
     def set_maps(self, names: Sequence[str]) -> None:
         """Offer these maps; the chosen one stays chosen if it is among them."""
-        shown = [("none", NO_MAP), *((format_map_title(n), n) for n in names if not n.endswith("_ERR"))]
+        shown = [(NONE, NO_MAP), *((format_map_title(n), n) for n in names if not n.endswith("_ERR"))]
         with self.quantity.changed.blocked():
             chosen = self.quantity.value
             self.quantity.choices = shown
@@ -214,6 +215,10 @@ class MapForm:
         n = len(maps.list_main_maps(result))
         self.grid.text = f"{_COUNTS.get(n, n)} maps side by side"
         self.grid.enabled = n > 1
+
+    def name_other(self, title: str) -> None:
+        """Say at the entry without a map what is on the canvas in its place; empty: nothing."""
+        self.quantity.native.setItemText(0, title or NONE)
 
     def limit_snr(self, result: Result | None) -> None:
         """Let the slider run over the S/N of a result, and show all bins."""
@@ -427,6 +432,7 @@ class MapTool(Tool):
         self.form.error.enabled = shown == GRID or f"{self.form.quantity.value}_ERR" in maps.MAPS
         for field in fields:
             field.changed.unblock()
+        self.form.name_other(self._title_of(shown))
         self.form.explain()
         result = self.host.session.result
         flags = shown == Shown("map", "FLAG") and result is not None
@@ -436,6 +442,13 @@ class MapTool(Tool):
         self.host.refresh_cursor()
         # The layer's controls come after the map is painted.
         self._activate.start()
+
+    def _title_of(self, shown: Shown) -> str:
+        """Title of what is on the canvas in the place of a map; empty for nothing, a map, or the four."""
+        link = None if (layer := self.host.stack.display.find_layer(shown)) is None else get_layer_link(layer.metadata)
+        if layer is None or link is None or shown.role == "map":
+            return ""
+        return str(layer.name).removesuffix(f"[{link.unit}]").strip()
 
     def _chosen(self, _: object = None) -> None:
         """A map was chosen in the form, or its error; the grid ends."""
