@@ -15,7 +15,7 @@ from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, get_layer_li
 from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES, apply_look, get_look_key, read_look
 from napari_sfh._qt.canvas.legend_overlay import LayerLegends
 from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
-from napari_sfh._qt.canvas.shown_map import NOTHING, CanvasDisplay, Shown
+from napari_sfh._qt.canvas.shown_map import NOTHING, TYPED, CanvasDisplay, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
 from napari_sfh.types import Result
@@ -247,7 +247,7 @@ class LayerStack:
     @property
     def limits_of_shown(self) -> str:
         """How the limits of what is shown were found: one of `maps.LIMITS`, or ``typed``."""
-        return "typed" if self.display.shown in self._typed else self._limits
+        return TYPED if self.display.shown in self._typed else self._limits
 
     def type_limits(self, low: float, high: float) -> None:
         """Give the shown map, line or difference limits of its colours."""

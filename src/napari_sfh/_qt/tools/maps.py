@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
 from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title, get_layer_link
-from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
+from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, TYPED, Shown
 from napari_sfh._qt.canvas.sky_axes import SKY_STYLES
 from napari_sfh._qt.forms.run_forms import (
     fill_form,
@@ -42,8 +42,6 @@ MAP_KEYS = {
 }
 #: The choice of no map: the white light is seen, or a line or a difference has taken its place.
 NO_MAP = ""
-#: The choice of limits that are none of `maps.LIMITS`.
-TYPED = "typed"
 NONE = "none"
 #: What the maps are, for their tips.
 MEANING = {
