@@ -93,7 +93,7 @@ class InputGuard(QObject):
     def _focus_changed(self, old: QWidget | None, new: QWidget | None) -> None:
         if old is not None and self._guards(old) and not (old.isEnabled() and old.isVisible()):
             # It was switched off or hidden while it had the keyboard, which Qt hands to whatever comes next.
-            focus_canvas(old.window())
+            _focus_canvas(old.window())
         elif new is not None:
             self._last = weakref.ref(new)
 
@@ -103,7 +103,7 @@ class InputGuard(QObject):
         return any(root.isAncestorOf(widget) for root in roots if root is not None)
 
 
-def focus_canvas(window: Any) -> None:
+def _focus_canvas(window: Any) -> None:
     """Give the keyboard to the canvas of a viewer's window."""
     middle = window.centralWidget() if isinstance(window, QMainWindow) else None
     canvas = None if middle is None else middle.findChild(QOpenGLWidget)
@@ -116,7 +116,7 @@ def _free_keyboard(reference: weakref.ref[Any]) -> None:
     button = reference()
     with suppress(RuntimeError):  # Qt may have deleted it
         if button is not None and button.hasFocus():
-            focus_canvas(button.window())
+            _focus_canvas(button.window())
 
 
 def _stay_away(*_: object) -> None:
