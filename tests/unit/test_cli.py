@@ -68,7 +68,7 @@ def test_output_in_the_way_is_refused_before_the_work(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--photometry", "F275W"], "write BAND=FILE"),
+        (["--photometry", "F275W"], "write BAND="),
         (["--photometry", "F160W=x.fits"], "the weights know F275W"),
         (["--redshift", "3"], "must lie between -0.01 and 1"),
         (["--ebv-mw", "-1"], "between 0 and 5"),

@@ -18,6 +18,7 @@ from napari_sfh.estimate import EstimateConfig, estimate_objects
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
 from napari_sfh.model.bundle import Bundle
+from napari_sfh.physics.extinction import milky_way_transmission
 from napari_sfh.types import FLAG_MEANING, Flag
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -215,3 +216,22 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path, catalogue, monkeypatch, c
     assert main(["estimate", str(tmp_path / "in.fits"), *asked]) == 1
     assert "no Dask scheduler answers" in capsys.readouterr().err
     assert not (tmp_path / "out.fits").exists()
+
+
+@needs("percentiles")
+def test_dust_of_the_milky_way_is_taken_off_spectra_and_a_range_that_misses_is_named(tmp_path, capsys):
+    """A reddened spectrum with its E(B-V) gives what the clean one gives; wavelengths in a wrong unit are told."""
+    wave = np.arange(3600.0, 7600.0, 1.5)
+    flux = np.interp(wave, [3600, 4000, 5500, 7600], [0.5, 0.8, 1.2, 1.3])
+    seen = milky_way_transmission(wave, 0.3)
+    for name, values, lam in (("clean", flux, wave), ("red", flux * seen, wave), ("far", flux, 10 * wave)):
+        np.savetxt(tmp_path / f"{name}.txt", np.column_stack([lam, values, 0.02 * values]))
+    given = ["--model", "percentiles", "--redshift", "0", "--sigma", "200", "--medium", "air"]
+    for name, ebv in (("clean", "0"), ("red", "0.3"), ("far", "0")):
+        arguments = [str(tmp_path / f"{name}.txt"), *given, "--ebv-mw", ebv]
+        assert main(["estimate", *arguments, "--output", str(tmp_path / f"{name}.ecsv")]) == 0
+        told = capsys.readouterr().err
+        assert ("usable from 36000 to 75990 A" in told and "3541-7409" in told) == (name == "far")
+    clean, red = (Table.read(tmp_path / f"{name}.ecsv")[0] for name in ("clean", "red"))
+    for percent in range(10, 100, 10):
+        assert red[f"T{percent}"] == pytest.approx(clean[f"T{percent}"], rel=0.01)

@@ -1,6 +1,7 @@
 """The evaluation on a toy universe: contract of the report, seeds, and the further tests."""
 
 import json
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.training import cli
 from napari_sfh.training.evaluation import ablation, ood_cases, report, test_set
 from napari_sfh.training.evaluation import evaluation as evaluate
+from napari_sfh.training.fitting import provenance
+from napari_sfh.training.fitting.provenance import find_source_commit
 from napari_sfh.training.fitting.spectra_sources import HISTORIES
 from napari_sfh.training.simulator import independent_simulator
 
@@ -53,6 +56,9 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
     assert r["throughput"]["bins_per_second"] > 0
     assert r["weights"]["sha256"] == bundle.sha256
     assert len(r["weights"]["tensors_sha256"]) == 64
+    assert r["spread"]["lg_age_mw"] == pytest.approx(np.std(evaluation.predicted.truth["lg_age_mw"]))
+    assert r["commit"] == find_source_commit()
+    assert r["processor_seconds"] > 0
     assert (r["n_test"], r["prior"], r["seed"]) == (96, "tiny", test_set.TEST_SEED)
     assert set(r["by_snr"]) == {"5", "10", "20", "35", "50", "100"}
     assert set(r["by_bands"]) == {str(k) for k in range(6)}
@@ -70,6 +76,22 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
     assert set(r["strange_libraries"]["strange"]["coverage"]) == set(MEAN_NAMES)
     assert r["machine"]["cpu"]
     json.dumps(r, allow_nan=False)
+
+
+def test_commit_is_that_of_the_clone_and_none_of_an_installed_package(tmp_path, monkeypatch):
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "-C", str(tmp_path)]
+    (tmp_path / "src").mkdir()
+    module = tmp_path / "src" / "__init__.py"
+    module.write_text("a = 1\n")
+    monkeypatch.setattr(provenance.napari_sfh, "__file__", str(module))
+    subprocess.run([*git, "init", "-q"], check=True)
+    assert find_source_commit() is None  # the repository does not know the file
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "first"], check=True)
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True).stdout
+    assert find_source_commit() == head.strip()
+    module.write_text("a = 2\n")
+    assert find_source_commit() == head.strip() + "+"
 
 
 def test_test_set_is_the_same_whatever_its_size(small_set, monkeypatch):

@@ -107,8 +107,8 @@ def _draw_other_paper(args: argparse.Namespace, bundle: Bundle) -> int:
     from napari_sfh.training.commands import paper_systems
 
     system = choose_paper_system(bundle.targets.scalars)
-    words = ["paper-systems", system, "--model", args.weights, "--output", str(args.output / f"{system}.json")]
-    words += ["--figures", str(args.output)]
+    words = ["paper-systems", system, "--output", str(args.output / f"{system}.json"), "--figures", str(args.output)]
+    words += ["--model", args.weights] if system == "jpas" else []
     if system == "spaxels":
         words += ["--instrument", bundle.instrument.name]
         words += ["--galaxies", "16", "--spaxels", "40", "--epochs", "5"] if args.quick else []

@@ -28,6 +28,7 @@ from napari_sfh.training.evaluation.test_set import SpectraBlock, TestSet
 from napari_sfh.training.evaluation.throughput import measure_throughput
 from napari_sfh.training.fitting.augmentation import normalise_bands
 from napari_sfh.training.fitting.labelled_table import TableLabels
+from napari_sfh.training.fitting.provenance import find_source_commit
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
@@ -94,14 +95,16 @@ def evaluate_bundle(
     -------
     Evaluation
     """
+    start = time.process_time()
     check_test_seed(bundle, testset)
     choose_device(settings.device)
     if testset.name != bundle.meta["prior"].get("name"):
         testset = hide_mass_scale(testset)
+    head = _header(bundle, testset)  # before the work: files may change meanwhile
     labels = testset.labels
     observed = ((data, block.labels) for block, data in testset.observe())
     main = predict_test_set(observed, bundle, settings.device, "test set", testset.n, settings.draws, progress=progress)
-    report = _header(bundle, testset) | _tables(main, labels, testset)
+    report = head | _tables(main, labels, testset)
     few = testset.first(settings.n_again)
     report["by_snr"] = _by_snr(bundle, few, settings, progress=progress)
     report["by_bands"] = _by_bands(bundle, few, settings, progress=progress)
@@ -120,6 +123,7 @@ def evaluate_bundle(
             testset, settings.ppxf, cache, settings.ppxf_settings, settings.ppxf_workers, progress=progress
         )
         report["ppxf"] = build_ppxf_table(fits, main, settings.ppxf_settings)
+    report["processor_seconds"] = round(time.process_time() - start, 1)
     return Evaluation(report, main, labels, other, fits)
 
 
@@ -160,6 +164,7 @@ def describe_evaluated_weights(bundle: Bundle) -> dict[str, Any]:
             "training": {k: bundle.meta["training"].get(k) for k in ("n", "epochs", "seed", "data_sha256")},
         },
         "code_version": napari_sfh.__version__,
+        "commit": find_source_commit(),
         "machine": describe_evaluation_machine(),
     }
 
@@ -208,6 +213,7 @@ def _tables(main: PredictionsWithTruth, labels: Labels, testset: TestSet) -> dic
     found, truth = main.found, main.truth
     out = {
         "accuracy": metrics.measure_accuracy(found, truth),
+        "spread": metrics.measure_spread({k: truth[k] for k in found}),
         "coverage": metrics.measure_coverage(main.quantiles, truth),
         "calibration": {
             k: dict(zip(("nominal", "true"), metrics.measure_quantile_calibration(q, truth[k]), strict=True))

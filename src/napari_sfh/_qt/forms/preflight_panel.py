@@ -70,7 +70,7 @@ class SkyPlot(pg.PlotWidget):
 
 
 def _format_offset(x: float, y: float) -> str:
-    return f"E {x:+.1f}″, N {y:+.1f}″".replace("-", "−")
+    return f"E {x:+z.1f}″, N {y:+z.1f}″".replace("-", "−")
 
 
 def _polygon(line: F64, fill: QColor, edge: QColor) -> QGraphicsPolygonItem:
@@ -128,7 +128,7 @@ class PreflightPanel(QWidget):
     @property
     def up_to_date(self) -> bool:
         """True once it shows what is in the forms."""
-        return self.found is not None and not (self.job.running or self._settle.isActive())
+        return self.found is not None and not (self._again or self.job.running or self._settle.isActive())
 
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,42 @@ def _scroll_to_word(line: Any, word: str) -> None:
     if at >= 0:
         line.setCursorPosition(0)
         line.setCursorPosition(min(at + len(word) + 2, len(name)))
+
+
+def connect_whole_path(edit: FileEdit, act: Callable[[str], None]) -> None:
+    """Call ``act`` with the text of a field for files when that is a whole path.
+
+    A path that is chosen, dropped or set is whole at once; one that is typed or pasted when Return is pressed or the
+    field is left: on the way it names other folders, ``/`` to begin with.
+
+    Parameters
+    ----------
+    edit : FileEdit
+    act : callable
+        A bound method; it is not kept alive.
+    """
+    called = weakref.WeakMethod(act)
+
+    def tell() -> None:
+        method = called()
+        if method is not None:
+            method(line.text())
+
+    line = edit.line_edit.native
+    typing: list[str] = []
+    line.textEdited.connect(typing.append)  # comes before the change itself
+
+    def changed(_: str) -> None:
+        if not typing:
+            tell()
+
+    def finished() -> None:
+        if typing:
+            typing.clear()
+            tell()
+
+    edit.line_edit.changed.connect(changed)
+    line.editingFinished.connect(finished)
 
 
 def _path_of(edit: FileEdit) -> Path | None:
@@ -268,6 +305,13 @@ class DataForm:
     def has_input(self) -> bool:
         """True when there is something to run on."""
         return _path_of(self.cube) is not None or (self._in_place_of_cube and bool(self.photometry))
+
+    def clear_galaxy(self) -> list[str]:
+        """Empty what was given for one galaxy; labels of the fields that held something."""
+        own = [control for name, control in self._controls().items() if SETTINGS[name].by_galaxy and control.value]
+        for control in own:
+            control.value = ""
+        return [str(control.label) for control in own]
 
     @property
     def photometry(self) -> dict[str, Path]:
