@@ -14,7 +14,7 @@ from smooth_result import ROTATION_DEG
 
 from napari_sfh._qt.canvas.layer_data import format_main_values, format_map_value
 from napari_sfh.analysis import tables
-from napari_sfh.analysis.bin_view import BinView, describe_flags, find_masked_ranges
+from napari_sfh.analysis.bin_view import BinView, choose_color, describe_flags, find_masked_ranges
 from napari_sfh.analysis.regions import average_bin_views
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures import pages
@@ -126,7 +126,23 @@ def test_table_reads_back(result: Result, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", FIGURE_SUFFIXES)
 def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> None:
-    page = pages.draw_bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr")
+    views = [BinView.of(result, b) for b in (1, 4)]
+    page = pages.draw_bins_page(result, views, "sfr")
+    spectrum, residual = (
+        axes for axes in page.axes if axes.get_ylabel()[:2] in ("$F", "Re") and axes.lines[0].get_xdata().size > 1000
+    )
+    for axes, curve in ((spectrum, "flux"), (residual, "residual")):
+        for k, view in enumerate(views):
+            drawn = [
+                line for line in axes.lines if np.array_equal(line.get_ydata(), getattr(view, curve), equal_nan=True)
+            ]
+            assert [line.get_color() for line in drawn] == [choose_color(k)], "each bin's, in its colour"
+    names = [text.get_text() for text in spectrum.get_legend().get_texts()]
+    assert [name for name in ("bin 1, observed", "bin 4, observed") if name not in names] == []
+    page.draw_without_rendering()
+    boxes = [t.get_window_extent() for axes in page.axes for t in axes.texts if t.get_text().strip() in ("t50", "t90")]
+    assert len(boxes) == 2
+    assert not boxes[0].overlaps(boxes[1])
     path = save_figure(page, tmp_path / f"bins{suffix}")
     assert path.stat().st_size > 5000
 

@@ -92,6 +92,10 @@ class PropertyRow:
     label: str
     text: str
     tip: str
+    value: float = np.nan  # NaN where the line is no single number
+    error: float = np.nan  # 1 sigma, or half of the 16-84 % width; of a region's mean its error
+    scatter: float = np.nan  # standard deviation among the bins of a region
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -313,10 +317,13 @@ def list_formation_times(times: CredibleBand) -> tuple[PropertyRow, ...]:
     told = [_format_time(*each) for each in zip(times.value, times.low, times.high)]
     nine = "\n".join(f"t{100 * f:.0f}  {text}" for f, text in zip(FORMED_FRACTIONS, told))
     tip = "Lookback time at which {} % of the mass had formed, with the 16-84 % interval"
-    return (
-        PropertyRow("t50", told[FORMED_FRACTIONS.index(0.5)], f"{tip.format(50)}\n{nine}"),
-        PropertyRow("t90", told[FORMED_FRACTIONS.index(0.9)], tip.format(90)),
-    )
+    rows = []
+    for fraction, more in ((0.5, f"\n{nine}"), (0.9, "")):
+        k = FORMED_FRACTIONS.index(fraction)
+        error = 0.5 * abs(float(times.high[k] - times.low[k]))
+        words = f"{tip.format(f'{100 * fraction:.0f}')}{more}"
+        rows.append(PropertyRow(f"t{100 * fraction:.0f}", told[k], words, float(times.value[k]), error, unit="Gyr"))
+    return tuple(rows)
 
 
 def _format_time(value: float, low: float, high: float) -> str:
@@ -356,6 +363,33 @@ def find_masked_ranges(mask: NDArray[np.bool_], wave_aa: NDArray[np.float64]) ->
 def describe_flags(flag: int) -> str:
     """The meanings of a bin's flags, separated by semicolons; "none" for none."""
     return "; ".join(text for bit, text in FLAG_MEANING.items() if Flag(int(flag)) & bit) or "none"
+
+
+def list_history_bands(result: Result) -> dict[str, CredibleBand]:
+    """Histories of all bins with their intervals, (N, 16) each: ``MASS_FRAC``, ``LIGHT_FRAC``, ``MH``, ``CUM_MASS``."""
+    prediction = result.prediction
+    fractions = np.asarray(prediction.history("mass_frac"), dtype=float)
+    points = {key: np.asarray(prediction.history(key), dtype=float) for key in ("mass_frac", "light_frac", "mh")}
+    points["cum_mass"] = sum_mass_from_oldest(fractions)[..., :-1]
+    bands = {}
+    for key, value in points.items():
+        quantiles = prediction.quantiles.get(key)
+        if quantiles is None:
+            low = middle = high = np.full_like(value, np.nan)
+        else:
+            low, middle, high = (np.asarray(quantiles[..., k], dtype=float) for k in (1, 2, 3))
+        by_median = key == "cum_mass" and quantiles is not None
+        bands[key.upper()] = CredibleBand(middle if by_median else value, low, high)
+    return bands
+
+
+def _measure_mean(result: Result, label: str, name: str, i: int, scale: str, tip: str) -> PropertyRow:
+    """A scalar of a bin with its error."""
+    text = _with_error(result, name, i, scale)
+    if text == "–":
+        return PropertyRow(label, text, tip)
+    value, error = float(result.prediction.median(name)[i]), float(result.prediction.half_width(name)[i])
+    return PropertyRow(label, text, tip, value, error, unit=QUANTITIES[name].unit)
 
 
 def _with_error(result: Result, name: str, i: int, scale: str) -> str:
@@ -460,12 +494,12 @@ def format_scalar_estimate(one: ScalarEstimate) -> str:
 def _list_history_properties(result: Result, i: int, times: CredibleBand) -> tuple[PropertyRow, ...]:
     """Means, formation times, dust."""
     return (
-        PropertyRow("LW age", _with_error(result, "lg_age_lw", i, "age"), "log age/yr, mean weighted by V-band light"),
-        PropertyRow("MW age", _with_error(result, "lg_age_mw", i, "age"), "log age/yr, mean weighted by mass formed"),
-        PropertyRow("LW [M/H]", _with_error(result, "mh_lw", i, "dex"), "dex, mean weighted by V-band light"),
-        PropertyRow("MW [M/H]", _with_error(result, "mh_mw", i, "dex"), "dex, mean weighted by mass formed"),
+        _measure_mean(result, "LW age", "lg_age_lw", i, "age", "log age/yr, mean weighted by V-band light"),
+        _measure_mean(result, "MW age", "lg_age_mw", i, "age", "log age/yr, mean weighted by mass formed"),
+        _measure_mean(result, "LW [M/H]", "mh_lw", i, "dex", "dex, mean weighted by V-band light"),
+        _measure_mean(result, "MW [M/H]", "mh_mw", i, "dex", "dex, mean weighted by mass formed"),
         *list_formation_times(times),
-        PropertyRow("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
+        _measure_mean(result, "E(B−V)", "ebv", i, "dex", "Reddening inside the galaxy, mag"),
     )
 
 

@@ -179,7 +179,8 @@ class ComparisonTool(DockTool):
     def _start(self, path: Path | None) -> None:
         result = self.need_result()
         work = partial(tool_tasks.load_comparison, path=path, result=result)
-        self.host.start(work, partial(self._loaded, result, path))
+        button = self.form.truth if path is None else self.form.load
+        self.host.start(work, partial(self._loaded, result, path), str(button.text))
 
     def _loaded(self, result: Result, source: Path | None, comparison: Comparison) -> None:
         if result is not self.host.session.result:
@@ -192,9 +193,9 @@ class ComparisonTool(DockTool):
         for part in (self.sfhs, self.kind.native):
             part.setVisible(self._has_histories)
         self._refresh()
-        matched = int((comparison.share >= comparing.MIN_SHARE).sum())
+        compared = int(comparison.find_compared().sum())
         notes = "".join(f" Note: {note}." for note in comparison.other.notes)
-        self.host.show_message(f"{comparison.other.name}: {matched} of {comparison.share.size} bins matched.{notes}")
+        self.host.show_message(f"{comparison.other.name}: {compared} of {comparison.share.size} bins compared.{notes}")
 
     def _known(self) -> Comparison:
         if self.comparison is None:
@@ -250,13 +251,12 @@ class ComparisonTool(DockTool):
             return
         scatter = format_comparison_scatter(comparison, self.key, self._use())
         words = f"<b>{escape(self._difference_title)}</b> ({self._unit})<br>{scatter}"
+        own, other = comparison.pair(self.key)
+        self.plot.mark(self.host.session.list_marks(), other, own)
         if not bin_id:
-            self.plot.mark(np.nan, np.nan)
             self.sfhs.draw([])
             self.legend.setText(f"{words}<br><br>Click a bin to see both.")
             return
-        own, other = comparison.pair(self.key)
-        self.plot.mark(other[bin_id - 1], own[bin_id - 1])
         if not self._has_histories:
             rows = _format_rows(comparison, bin_id)
             self.legend.setText(f"{words}<br><br><b>bin {bin_id}</b><br>{rows}")
@@ -293,7 +293,7 @@ class ComparisonTool(DockTool):
             "contrast_limits": symmetric_limits(values),
             "interpolation2d": "nearest",
             "visible": False,
-            "metadata": {KEY: LayerLink("difference", "", comparison.result)},
+            "metadata": {KEY: LayerLink("difference", "", comparison.result, unit=self._unit)},
             **self.host.session.sky.transform(),
         }
         return maps.paint_bins(comparison.result.bins.bin_id, values), attributes, "image"

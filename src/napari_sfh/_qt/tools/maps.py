@@ -11,7 +11,7 @@ from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton, Slider
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
-from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title
+from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title, get_layer_link
 from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
 from napari_sfh._qt.canvas.sky_axes import SKY_STYLES
 from napari_sfh._qt.forms.run_forms import (
@@ -41,6 +41,7 @@ MAP_KEYS = {
 }
 #: The choice of no map: the white light is seen, or a line or a difference has taken its place.
 NO_MAP = ""
+NONE = "none"
 #: What the maps are, for their tips.
 MEANING = {
     NO_MAP: "No map: the white light, or a line map or difference chosen below",
@@ -95,7 +96,7 @@ class MapForm:
         names = [n for n in maps.MAPS if not n.endswith("_ERR")]
         self.quantity = ComboBox(
             label="Map",
-            choices=[("none", NO_MAP), *((format_map_title(n), n) for n in names)],
+            choices=[(NONE, NO_MAP), *((format_map_title(n), n) for n in names)],
             value=FIRST_MAP,
         )
         self.explain()
@@ -196,12 +197,16 @@ class MapForm:
 
     def set_maps(self, names: Sequence[str]) -> None:
         """Offer these maps; the chosen one stays chosen if it is among them."""
-        shown = [("none", NO_MAP), *((format_map_title(n), n) for n in names if not n.endswith("_ERR"))]
+        shown = [(NONE, NO_MAP), *((format_map_title(n), n) for n in names if not n.endswith("_ERR"))]
         with self.quantity.changed.blocked():
             chosen = self.quantity.value
             self.quantity.choices = shown
             self.quantity.value = chosen if chosen in self.quantity.choices else NO_MAP
         self.explain()
+
+    def name_other(self, title: str) -> None:
+        """Say at the entry without a map what is on the canvas in its place; empty: nothing."""
+        self.quantity.native.setItemText(0, title or NONE)
 
     def limit_snr(self, result: Result | None) -> None:
         """Let the slider run over the S/N of a result, and show all bins."""
@@ -392,6 +397,7 @@ class MapTool(Tool):
         self.form.error.enabled = shown == GRID or f"{self.form.quantity.value}_ERR" in maps.MAPS
         for field in fields:
             field.changed.unblock()
+        self.form.name_other(self._title_of(shown))
         self.form.explain()
         result = self.host.session.result
         flags = shown == Shown("map", "FLAG") and result is not None
@@ -401,6 +407,13 @@ class MapTool(Tool):
         self.host.refresh_cursor()
         # The layer's controls come after the map is painted.
         self._activate.start()
+
+    def _title_of(self, shown: Shown) -> str:
+        """Title of what is on the canvas in the place of a map; empty for nothing, a map, or the four."""
+        link = None if (layer := self.host.stack.display.find_layer(shown)) is None else get_layer_link(layer.metadata)
+        if layer is None or link is None or shown.role == "map":
+            return ""
+        return str(layer.name).removesuffix(f"[{link.unit}]").strip()
 
     def _chosen(self, _: object = None) -> None:
         """A map was chosen in the form, or its error; the grid ends."""

@@ -100,7 +100,7 @@ class PpxfTool(DockTool):
         if not bin_id:
             raise SfhInputError("pPXF: no bin is selected; click one on the map first")
         work = partial(tool_tasks.fit_bin_with_ppxf, result=result, bin_id=bin_id, settings=self.form.settings)
-        self.host.start(work, partial(self._fitted, result))
+        self.host.start(work, partial(self._fitted, result), str(self.form.fit.text))
 
     def compared_histories(self, bin_id: int) -> list[BinHistory]:
         """The network's and pPXF's answer for a bin that was fitted.
