@@ -86,14 +86,14 @@ def test_islands_and_labels_are_tables(tmp_path):
         "family_share_of_all": 0.06,
         "apart": apart,
     }
-    few = {**island, "n": 3, "family": "of three"}
+    few = {**island, "n": 3, "family": "lonely-family"}
     (tmp_path / "paper-phangs.json").write_text(json.dumps({"latent_islands": [island, few]}))
     error = {"nmad": 0.125, "against_truth": {"nmad": 0.0625}}
     row = {"n_spaxels": 96, **{kind: {"lg_age": error, "mh": error} for kind in ("labels", "A", "B")}}
     (tmp_path / "spaxel-label-noise.json").write_text(json.dumps({"label_noise": {"40": row}}))
     page = papers_page.format_papers_page(MeasuredValues(tmp_path), [])
     assert "| 100 | old | 97% / 6% | MW age (log yr) 10.10 / 9.50 |" in page
-    assert "of three" not in page
+    assert "lonely-family" not in page
     assert "| 40 | log age | 0.125 | 0.125 | 0.125 | 0.062 | 0.062 |" in page
 
 
