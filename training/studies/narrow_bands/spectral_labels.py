@@ -3,9 +3,8 @@
 Non-negative sums of a library's populations, of all its metallicities, behind the power-law screen that fits best. The
 screen is sought on a fine grid: with six screens and four metallicities the labels of noiseless spectra erred more than
 twice as much. Weights are those of the light in the spectra's window, so that the means are light-weighted there.
-Liew-Cain et al. (2021, MNRAS
-502, 1355) have theirs from STECKMAP: another fitter, but as here the labels are a function of the spectrum that the
-bands are cut from, noise included, and no truth.
+Liew-Cain et al. (2021, MNRAS 502, 1355) have theirs from STECKMAP: another fitter, but as here the labels are a
+function of the spectrum that the bands are cut from, noise included, and no truth.
 """
 
 from __future__ import annotations
