@@ -73,6 +73,7 @@ def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
         "ppxf-variants": lambda: _format_ppxf_variants(values.read_report("ppxf-variants")),
         "latent-islands": lambda: _format_latent_islands(values.read_report("paper-phangs")),
         "label-noise": lambda: _format_label_noise(values.read_report("spaxel-label-noise")),
+        "labels-six-screens": lambda: _format_label_noise(values.read_report("spaxel-labels-six-screens")),
         "architectures": lambda: _format_architectures(values),
         "figures": lambda: _format_figures(figures),
     }
