@@ -55,20 +55,20 @@ REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM)
 class EstimateConfig:
     """What `estimate_objects` needs."""
 
-    inputs: tuple[Path, ...]
-    output: Path
-    model: str = "jpas"
+    inputs: tuple[Path, ...]  # catalogues or spectra
+    output: Path  # table that is written
+    model: str = "jpas"  # weights: a name, or a file
     columns: Mapping[str, str] = field(default_factory=dict)  # band -> column, see `match_band_columns`
     redshift: float | None = None  # of all objects
-    redshift_column: str = ""
+    redshift_column: str = ""  # of the catalogue, where it is not named as usual
     ebv_mw: float = 0.0  # Milky Way E(B-V) of all objects, mag
     calibration_error: float = CATALOGUE_CALIBRATION_ERROR  # of bands, a share of the flux, beyond the stated errors
     sigma_kms: float | None = None  # stellar dispersion of spectra
     lsf: str | None = None  # line-spread function of the spectra: FWHM in Angstrom, or a table's file
-    medium: Medium = "auto"
-    device: str = "auto"
-    draws: int = inference.DRAWS
-    rows: int = BLOCK_ROWS
+    medium: Medium = "auto"  # of the spectra: air, vacuum, or as the file says
+    device: str = "auto"  # where the network runs
+    draws: int = inference.DRAWS  # of the posterior, an object
+    rows: int = BLOCK_ROWS  # of a block of the catalogue
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(Path(p) for p in self.inputs))

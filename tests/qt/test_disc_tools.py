@@ -17,14 +17,16 @@ from qtpy.QtWidgets import QApplication
 
 from conftest import click, drag, native_canvas, open_explorer, screen_point
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.tools.gradient import LAYER, compute_ellipse_corners, disc_from_ellipse
+from napari_sfh._qt.tools.gradient import FORMER, LAYER, compute_ellipse_corners, disc_from_ellipse
 from napari_sfh.analysis import posteriors
 from napari_sfh.analysis.credibility.reweighting import reweight_posterior
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.analysis.posteriors import PosteriorDraws
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.model.prior_summary import GaussianMixtureDensity
+from napari_sfh.preflight.cost import RATES
 from napari_sfh.types import Result
 
 
@@ -65,6 +67,10 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
         tool.save(tmp_path / "a.pdf")
     tool.section.expand(True)
     idle(qtbot, dock)
+    assert tool.form.centre.value == "", "a section that is opened starts nothing"
+    assert LAYER not in dock.viewer.layers
+    tool.form.guess.native.click()
+    idle(qtbot, dock)
     disc = tool.form.disc()
     assert np.hypot((disc.ra_deg - 24.174) * np.cos(np.radians(15.78)), disc.dec_deg - 15.783) * 3600 < 0.3
     layer = dock.viewer.layers[LAYER]
@@ -89,8 +95,23 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert "dex/Rₑ" in dock.message.text()
     assert "LW age" in tool.words.text()
     dock.session.select(3)
-    _, y = tool.plot.marked.getData()
+    chosen = tool.plot.marked
+    _, y = chosen.getData()
     assert y == pytest.approx(result.prediction.median("lg_age_lw")[2])
+    (color,) = {spot.brush().color().name() for spot in chosen.points()}
+    assert color in dock.session.outlines()[1], "one colour on the map and in the plot"
+    assert FORMER not in tool.words.text()
+    tool.form.pa.value = 75.0
+    assert FORMER in tool.words.text()
+    tool.form.pa.value = 30.0
+    assert FORMER not in tool.words.text()
+    centre = dock.session.sky.to_world(dock.viewer.layers[LAYER].data[0].mean(0)[None])[0]
+    drag(native, [screen_point(dock.viewer, centre), screen_point(dock.viewer, centre + np.array([0.5, 0.3]))])
+    qtbot.waitUntil(lambda: FORMER in tool.words.text(), timeout=5000)
+    tool.fit()
+    idle(qtbot, dock)
+    assert FORMER not in tool.words.text()
+    assert tool.found["AGE_LW"].profile.disc == tool.form.disc()
     for name in ("a.svg", "a.fits"):
         tool.save(tmp_path / name)
         idle(qtbot, dock)
@@ -103,7 +124,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
 
 def test_a_click_selects_a_bin_while_the_ellipse_can_be_dragged(qtbot: Any, dock: Any, result: Result) -> None:
     tool, session = dock.tools["gradient"], dock.session
-    tool.section.expand(True)
+    tool.guess()
     idle(qtbot, dock)
     assert dock.viewer.layers[LAYER].mode == "select"
     disc, bins = tool.form.disc(), result.bins
@@ -151,6 +172,19 @@ def test_posterior_of_the_clicked_bin(
     idle(qtbot, dock)
     assert "the weights 'test' (sha256 000000000000…)" in dock.message.text()
 
+    def endless(result: Result, bin_id: int, names: Any, progress: Any = None, cancel: Any = None) -> Any:
+        cancel.wait(60)
+        raise_if_cancelled(cancel)
+
+    monkeypatch.setattr(posteriors, "draw_bin_posterior", endless)
+    assert f"{RATES.refine_bin:.0f} s" in tool.form.likelihood.text, "the time is told beforehand"
+    tool.draw()
+    qtbot.waitUntil(lambda: dock.job.running, timeout=5000)
+    dock.work.cancel()
+    idle(qtbot, dock)
+    assert f"Press {tool.form.draw.text} " in dock.message.text()
+    assert "Press Run" not in dock.message.text()
+
     def drawn(result: Result, bin_id: int, names: Any, progress: Any = None, cancel: Any = None) -> Any:
         rng = np.random.default_rng(1)
         return PosteriorDraws(bin_id, {name: rng.normal(size=500) for name in names})
@@ -161,9 +195,13 @@ def test_posterior_of_the_clicked_bin(
     tool.draw()
     idle(qtbot, dock)
     assert tool.shown.draws.bin_id == 6
-    assert "Posterior of bin 6" in {
-        window.windowTitle() for window in QApplication.topLevelWidgets() if window.isVisible()
-    }
+    (corner,) = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w.windowTitle() == "Posterior of bin 6"]
+    assert tool.state()["bin"] == 6
+    corner.close()
+    assert tool.state()["bin"] == 0, "a workspace does not open what was closed"
+    corner.show()
+    QTest.keyClick(corner, Qt.Key.Key_Escape)
+    assert tool.state()["bin"] == 0
     flat = GaussianMixtureDensity(("lg_age_lw",), np.ones(1), np.zeros((1, 1)), np.full((1, 1, 1), 1e4))
     monkeypatch.setattr(
         posteriors, "reweight_draws", lambda _, drawn, wanted: reweight_posterior(drawn.values, flat, wanted)

@@ -341,6 +341,8 @@ PRIVATE_READS = {
         "test_units.py",
         "_get_ticks_talbot",
     ): "the ticks that a colorbar of napari draws: vispy tells them to nobody else",
+    ("test_commands_in_docs.py", "_actions"): "argparse has no public list of a parser's options",
+    ("test_commands_in_docs.py", "_SubParsersAction"): "argparse has no public list of a parser's options",
     ("test_cuda.py", "_compute_side_by_side"): "a device's way of batches, tested on machines without a device",
     ("test_cuda.py", "_compute_on_device"): "a device's way of batches, tested on machines without a device",
 }

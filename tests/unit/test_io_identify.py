@@ -103,7 +103,7 @@ def test_names_in_any_case_and_compression(galaxy, tmp_path):
 def test_images_beside_the_cube(tmp_path, shift_arcsec, share, words):
     """An image that is moved north over the field, off it, and to the other side of the sky."""
     write_cube(tmp_path / NATIVE)
-    path = write_mosaic(tmp_path / "b_uvis_f814w.fits", image(), FILTER="F814W")
+    path = write_mosaic(tmp_path / "b_uvis_f814w.fits", image(), FILTER="F814W", PHOTPLAM=8024.0, PHOTFLAM=1.5e-19)
     with fits.open(path, mode="update") as hdus:
         hdus[0].header["CRVAL2"] += shift_arcsec / 3600
     found = find_galaxy_files(tmp_path)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from napari_sfh.training.command_lines import describe_command_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,8 +71,6 @@ def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.Arg
 
 def run_paper_systems(args: argparse.Namespace) -> int:
     """Measure, write the JSON file, the page and the figures."""
-    import shlex
-
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -90,7 +89,7 @@ def run_paper_systems(args: argparse.Namespace) -> int:
         "percentiles": (_measure_percentiles, system_pages.format_percentile_page),
     }[args.system]
     record: dict[str, Any] = {
-        "command": shlex.join(["napari-sfh-train", *sys.argv[1:]]),
+        "command": describe_command_line(),
         "commit": find_source_commit(),
     }
     record["machine"] = describe_evaluation_machine()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
+
+from napari_sfh.training.command_lines import describe_command_line
 
 
 def add_recalibrate_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,7 +43,7 @@ def run_recalibrate(args: argparse.Namespace) -> int:
         raise SfhInputError("--data: --independent draws its own galaxies; leave one of them out")
     if args.independent:
         return _recalibrate_on_two_simulators(args)
-    command = shlex.join(["napari-sfh-train", *sys.argv[1:]])
+    command = describe_command_line()
     say = make_stderr_logger(args.quiet)
     print(calibrate_bundle(args.weights, args.n, args.seed, args.output, command, say, args.data))
     return 0

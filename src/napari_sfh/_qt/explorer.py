@@ -65,7 +65,7 @@ _EMPTY = (
     "Choose a galaxy folder (a MUSE cube, HST mosaics, a MAPS file) or a cube, drop a result file on the window, "
     "or try the mock spiral."
 )
-CANCELLED = "Cancelled: nothing was finished. Press Run to start again."
+CANCELLED = "Cancelled: nothing was finished."
 
 
 class Explorer(ExplorerFrame):
@@ -212,7 +212,7 @@ class Explorer(ExplorerFrame):
             self.tell_error(error)
             return
         settings.store_settings(self)
-        self.start(partial(tasks.run_galaxy, options=options), self.presenter.show_run)
+        self.start(partial(tasks.run_galaxy, options=options), self.presenter.show_run, "Run")
 
     def cancel(self, _: object = None) -> None:
         """Ask the work in progress to stop; what waits for it is dropped."""
@@ -303,9 +303,12 @@ class Explorer(ExplorerFrame):
 
     # -- long work ---------------------------------------------------------------------------------------------
 
-    def start(self, work: Work, after: Callable[[Any], None]) -> None:
-        """Run one piece of work, after what runs or comes in now; ``after`` gets its value unless it was cancelled."""
-        self.work.start(work, after)
+    def start(self, work: Work, after: Callable[[Any], None], button: str = "") -> None:
+        """Run one piece of work, after what runs or comes in now; ``after`` gets its value unless it was cancelled.
+
+        ``button`` is what the user presses to start it again.
+        """
+        self.work.start(work, after, button)
 
     def when_ready(self, act: Callable[[], object]) -> None:
         """Do an act now, or as soon as no work runs and all layers are there; acts keep their order."""
@@ -325,9 +328,10 @@ class Explorer(ExplorerFrame):
         self.bar.max = 0
         self.refresh()
 
-    def tell_cancelled(self) -> None:
-        """Work was cancelled before it had anything to show."""
-        self.show_message(CANCELLED if self.data.has_input or self.session.result is not None else _EMPTY)
+    def tell_cancelled(self, button: str = "") -> None:
+        """Work was cancelled before it had anything to show; ``button`` starts it again."""
+        again = f"{CANCELLED} Press {button} to start again." if button else CANCELLED
+        self.show_message(again if self.data.has_input or self.session.result is not None else _EMPTY)
 
     def tell_error(self, error: Exception) -> None:
         """Show an error's sentence; its details on demand. `finish` raises the first one."""

@@ -133,7 +133,7 @@ def compute_predictive_band(result: Result, bin_id: int, n: int = 64) -> F32:
     SfhInputError
         No such bin; its weights are not at hand, or rebuild no spectra.
     """
-    _check_request(result, bin_id, ())
+    _check_request(result, bin_id, DEFAULT_QUANTITIES[:1])
     bundle = load_result_bundle(result)
     from napari_sfh.model.inference import draw_predicted_spectra
 

@@ -292,9 +292,9 @@ def get_number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
     """First finite number among ``keys``."""
     for key in keys:
         value = headers.get(key)
-        if isinstance(value, str):  # '0.0025' in quotes is a number, too
+        if isinstance(value, str):  # '0.0025' in quotes is a number, too, and so is Fortran's '1.5D-19'
             with suppress(ValueError):
-                value = float(value)
+                value = float(re.sub(r"(?<=[\d.])[dD](?=[-+\d])", "e", value))
         if value is not None and is_finite_number(value):
             return float(value)
     return None

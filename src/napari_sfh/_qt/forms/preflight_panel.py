@@ -70,7 +70,7 @@ class SkyPlot(pg.PlotWidget):
 
 
 def _format_offset(x: float, y: float) -> str:
-    return f"E {x:+.1f}″, N {y:+.1f}″".replace("-", "−")
+    return f"E {x:+z.1f}″, N {y:+z.1f}″".replace("-", "−")
 
 
 def _polygon(line: F64, fill: QColor, edge: QColor) -> QGraphicsPolygonItem:

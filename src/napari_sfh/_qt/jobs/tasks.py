@@ -263,8 +263,7 @@ def save_result_table(
     if views is None:
         made = {"BINS": tables.build_summary_table(result)}
         if result.prediction.has_histories:
-            every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
-            made["SFH"] = tables.build_sfh_table(result, every)
+            made["SFH"] = tables.build_result_sfh_table(result)
     else:
         made = tables.build_bin_tables(result, views)
     return tables.list_table_files(list(made), tables.write_tables(made, path))

@@ -179,7 +179,8 @@ class ComparisonTool(DockTool):
     def _start(self, path: Path | None) -> None:
         result = self.need_result()
         work = partial(tool_tasks.load_comparison, path=path, result=result)
-        self.host.start(work, partial(self._loaded, result, path))
+        button = self.form.truth if path is None else self.form.load
+        self.host.start(work, partial(self._loaded, result, path), str(button.text))
 
     def _loaded(self, result: Result, source: Path | None, comparison: Comparison) -> None:
         if result is not self.host.session.result:
@@ -192,9 +193,9 @@ class ComparisonTool(DockTool):
         for part in (self.sfhs, self.kind.native):
             part.setVisible(self._has_histories)
         self._refresh()
-        matched = int((comparison.share >= comparing.MIN_SHARE).sum())
+        compared = int(comparison.find_compared().sum())
         notes = "".join(f" Note: {note}." for note in comparison.other.notes)
-        self.host.show_message(f"{comparison.other.name}: {matched} of {comparison.share.size} bins matched.{notes}")
+        self.host.show_message(f"{comparison.other.name}: {compared} of {comparison.share.size} bins compared.{notes}")
 
     def _known(self) -> Comparison:
         if self.comparison is None:
@@ -250,13 +251,12 @@ class ComparisonTool(DockTool):
             return
         scatter = format_comparison_scatter(comparison, self.key, self._use())
         words = f"<b>{escape(self._difference_title)}</b> ({self._unit})<br>{scatter}"
+        own, other = comparison.pair(self.key)
+        self.plot.mark(self.host.session.list_marks(), other, own)
         if not bin_id:
-            self.plot.mark(np.nan, np.nan)
             self.sfhs.draw([])
             self.legend.setText(f"{words}<br><br>Click a bin to see both.")
             return
-        own, other = comparison.pair(self.key)
-        self.plot.mark(other[bin_id - 1], own[bin_id - 1])
         if not self._has_histories:
             rows = _format_rows(comparison, bin_id)
             self.legend.setText(f"{words}<br><br><b>bin {bin_id}</b><br>{rows}")
@@ -293,7 +293,7 @@ class ComparisonTool(DockTool):
             "contrast_limits": symmetric_limits(values),
             "interpolation2d": "nearest",
             "visible": False,
-            "metadata": {KEY: LayerLink("difference", "", comparison.result)},
+            "metadata": {KEY: LayerLink("difference", "", comparison.result, unit=self._unit)},
             **self.host.session.sky.transform(),
         }
         return maps.paint_bins(comparison.result.bins.bin_id, values), attributes, "image"
@@ -335,7 +335,7 @@ class ComparisonTool(DockTool):
         if self.comparison is None or self.host.stack.display.shown != DIFFERENCE:
             return ""
         value = float(self.comparison.difference(self.key)[bin_id - 1])
-        return f"{self._difference_title} {value:+.2f} {self._unit}" if np.isfinite(value) else "not compared"
+        return f"{self._difference_title} {value:+z.2f} {self._unit}" if np.isfinite(value) else "not compared"
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
@@ -395,7 +395,7 @@ def _format_rows(comparison: Comparison, bin_id: int) -> str:
     cells = [("", comparison.result.model_name, comparison.other.name)]
     for key in comparison.means:
         own, other = (float(values[bin_id - 1]) for values in comparison.pair(key))
-        cells.append((QUANTITIES[key].label, f"{own:.2f}", f"{other:.2f}".replace("nan", "–")))
+        cells.append((QUANTITIES[key].label, f"{own:z.2f}", f"{other:z.2f}".replace("nan", "–")))
     rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in cells)
     return f'<table cellspacing="0" cellpadding="2">{rows}</table>'.replace("-", "−")
 

@@ -145,9 +145,12 @@ def read_wavelength_axis(
     _check_range(cards, axis, wave)
     if falling:
         notes.append(f"the channels lie from red to blue: reversed on reading (axis {axis})")
+    said_vacuum, medium = find_medium(header, hdus[0].header if hdus else {})
+    if ctype.startswith(("WAVE", "AWAV")) and " says" in medium and said_vacuum != vacuum:
+        means = "vacuum" if vacuum else "air"
+        notes.append(f"CTYPE{axis} {ctype!r} means {means}, and is used; but it is {medium}: check which is right")
     if not vacuum and not ctype.startswith("AWAV"):
-        primary = hdus[0].header if hdus else {}
-        vacuum, medium = find_medium(header, primary)
+        vacuum = said_vacuum
         notes.append(f"CTYPE{axis} {ctype!r} does not say air or vacuum: taken as {medium}")
     return WavelengthAxis(vacuum_to_air(wave) if vacuum else wave, tuple(notes), falling, vacuum)
 

@@ -179,9 +179,7 @@ def fit_ppxf_kinematics(
         pPXF is not installed, or no bin could be fitted.
     """
     if not is_ppxf_installed():
-        raise SfhInputError(
-            "`kinematics` ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
-        )
+        raise SfhInputError("`kinematics` ppxf: pPXF is not installed; pip install ppxf, or give V,SIGMA")
     n = data.observed.n_bins
     if warning := describe_ppxf_time(n):
         report_progress(Progress(warning, 0, 0, stays=True), progress, cancel)
