@@ -42,7 +42,8 @@ def test_a_card_that_stands_twice_with_another_value_is_told(card: str, told: bo
     assert any(card[:6].strip() in note and "stands 2 times" in note for note in cube.notes) == told
 
 
-def test_coordinates_of_the_primary_hdu_are_inherited_and_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit_too", [False, True])
+def test_coordinates_of_the_primary_hdu_are_inherited_and_said(unit_too: bool, tmp_path: Path) -> None:
     own = read_cube(write_cube(tmp_path / "a.fits"))
     with fits.open(tmp_path / "a.fits") as hdus:
         primary = hdus[0].copy()
@@ -50,7 +51,11 @@ def test_coordinates_of_the_primary_hdu_are_inherited_and_said(tmp_path: Path) -
             {k: v for k, v in hdus["DATA"].header.items() if k[:5] in ("CTYPE", "CUNIT", "CRVAL", "CRPIX")}
         )
         primary.header.update({k: v for k, v in hdus["DATA"].header.items() if k.startswith("CD")})
-        bare = fits.ImageHDU(hdus["DATA"].data, fits.Header({"BUNIT": ESO_UNIT, "INHERIT": True}), name="DATA")
+        if unit_too:
+            primary.header["BUNIT"] = ESO_UNIT
+        bare = fits.ImageHDU(
+            hdus["DATA"].data, fits.Header({"INHERIT": True} | ({} if unit_too else {"BUNIT": ESO_UNIT})), name="DATA"
+        )
         fits.HDUList([primary, bare, hdus["STAT"].copy()]).writeto(tmp_path / "b.fits")
     cube = read_cube(tmp_path / "b.fits")
     np.testing.assert_allclose(cube.wave_aa, own.wave_aa)
