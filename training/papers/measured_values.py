@@ -1,8 +1,8 @@
 """Values of ours by their paths: into reports (JSON), recipes, priors, networks and the instrument.
 
 A path is ``SOURCE:KEY.KEY...``. SOURCE is a report's file without its ending, in the folder of reports or its
-subfolder ``papers``; or ``recipe:NAME``, ``prior:NAME``, ``network:NAME``, ``weights:NAME``, ``instrument``. Keys may hold
-dots and spaces; numbers are places in a list.
+subfolder ``papers``; or ``recipe:NAME``, ``prior:NAME``, ``network:NAME``, ``weights:NAME``, ``instrument``. Keys
+may hold dots and spaces; numbers are places in a list.
 """
 
 from __future__ import annotations
