@@ -12,7 +12,10 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from io_mocks import ESO_UNIT, NX, NY, N, flux_values, image_header, write_cube
 
+from napari_sfh.config import RunConfig
+from napari_sfh.decisions import choose_line_spread
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 from napari_sfh.io.cleaning.wavelengths import find_medium
 from napari_sfh.io.cubes import read_cube
@@ -141,3 +144,11 @@ def test_tiles_that_are_damaged_are_an_input_error(kind: str, tmp_path: Path) ->
     path.write_bytes(bytes(raw))
     with pytest.raises(SfhInputError, match="cannot be read"):
         ImageReader(path, 1, 3)[0:40]
+
+
+@pytest.mark.parametrize(("step", "told"), [(1.25, False), (10.0, True)])
+def test_channels_wider_than_the_instruments_resolution_are_told(step: float, told: bool, tmp_path: Path) -> None:
+    flux = flux_values(n=int(4600 / step))
+    path = write_cube(tmp_path / "c.fits", flux, primary={"INSTRUME": "MUSE"}, CD3_3=step)
+    chosen = choose_line_spread(RunConfig(cube=path), read_cube(path), load_instrument())
+    assert ("rebinned" in chosen.note and "10 A wide" in chosen.note) == told
