@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.containers import is_compressed_stream
-from napari_sfh.io.fits_access import READ_ERRORS, find_degenerate_axes, format_error_line
+from napari_sfh.io.fits_access import find_degenerate_axes, format_error_line
 
 #: What was decompressed is kept, up to this size: the whole of a small image, else the last layer of tiles that reach
 #: over several planes. A run reads a cube several times.
@@ -221,7 +221,9 @@ class ImageReader:
         with self._lock:
             try:
                 yield
-            except READ_ERRORS as e:
+            except SfhInputError:
+                raise
+            except Exception as e:  # decompressors raise classes of their own, which no list of ours holds
                 raise SfhInputError(
                     f"{self.path}: HDU {self.index} cannot be read ({format_error_line(e)}); damaged, download it again"
                 ) from e
