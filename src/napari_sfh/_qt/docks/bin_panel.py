@@ -127,7 +127,8 @@ class PropertyTable(QScrollArea):
         """Take the pixels that the columns lack, as far as the plots can spare them."""
         holder = self.parentWidget()
         if missing > 0 and self._columns > 1 and holder is not None:
-            self.setFixedWidth(max(self.width(), min(self.width() + missing, round(_MAX_SHARE * holder.width()))))
+            wanted = self.width() + missing + _COLUMN_GAP
+            self.setFixedWidth(max(self.width(), min(wanted, round(_MAX_SHARE * holder.width()))))
 
     def _grow(self, rows: int, columns: int) -> None:
         while len(self._heads) < columns:
