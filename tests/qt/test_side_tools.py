@@ -148,6 +148,11 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     assert "of 16 bins matched" in opened.message.text() or f"of {result.bins.n_bins} bins" in opened.message.text()
     assert tool.comparison.scatter("lg_age_lw").bias == pytest.approx(-0.1, abs=1e-5)
     tool.form.difference.value = True
+    opened.show_map("AGE_MW")
+    _rest(qtbot, opened)
+    assert opened.stack.find("map", "AGE_MW").visible, "what is asked for later wins"
+    tool.form.difference.value = True
+    _rest(qtbot, opened)
     assert tool.layer.colormap.name == "RdBu_r"
     assert opened._describe(3) == "LW age: test − other (other.fits) −0.10 dex".replace("−0", "-0")
     low, high = tool.layer.contrast_limits
@@ -160,9 +165,11 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     assert not tool.form.difference.value
     assert opened.stack.find("map", "AGE_MW").visible
     tool.form.difference.value = True
+    _rest(qtbot, opened)
     opened.show_map("AGE_MW")
     assert opened.stack.find("map", "AGE_MW").visible, "also when it was chosen already"
     tool.form.difference.value = True
+    _rest(qtbot, opened)
     tool.layer.visible = False
     assert not tool.form.difference.value, "the box follows the eye in the list of layers"
     opened.show_map("AGE_MW")

@@ -34,6 +34,7 @@ from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
 from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm, align_labels
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze
+from napari_sfh._qt.jobs.preload import Preloader
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
@@ -83,6 +84,7 @@ class Explorer(ExplorerFrame):
         self.docks = BottomDocks(viewer, self)
         self.work, self.presenter = WorkQueue(self), Presenter(self)
         self.cards = ModelCards(self, self.network, self._cards_read)
+        self.preloader = Preloader(self, self._is_working, self._loaded_modules)
         self._error: Exception | None = None
         self.tour: Tour | None = None
         self.garbage = GarbageFreeze()
@@ -143,7 +145,7 @@ class Explorer(ExplorerFrame):
         self._theme_slot = make_weak_slot(self._theme_changed)
         self.viewer.events.theme.connect(self._theme_slot)
         # A window that closes destroys the dock without a word to Python.
-        for job in (self.job, self.cards.job, self.preflight.job):
+        for job in (self.job, self.cards.job, self.preflight.job, self.preloader.job):
             self.destroyed.connect(partial(BackgroundJob.abandon, job))
         self.destroyed.connect(partial(GarbageFreeze.thaw, self.garbage))
 
@@ -372,8 +374,15 @@ class Explorer(ExplorerFrame):
         self.open_demo()
 
     def _cards_read(self) -> None:
+        self._loaded_modules()
+        self.preloader.start()
+
+    def _loaded_modules(self) -> None:
         if self.session.result is None:
             self.garbage.freeze()  # torch is loaded, and nothing is here yet that should be freed later
+
+    def _is_working(self) -> bool:
+        return self.work.pending or self.preflight.job.running
 
     def _theme_changed(self, event: Any) -> None:
         self.panel.set_theme(self.viewer.theme)
@@ -438,6 +447,7 @@ class Explorer(ExplorerFrame):
         self._released = True
         self.work.release()
         self.cards.job.abandon()
+        self.preloader.release()
         self.preflight.release()
         self.garbage.thaw()
         self._close_guard.release()

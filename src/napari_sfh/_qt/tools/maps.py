@@ -22,7 +22,6 @@ from napari_sfh._qt.forms.run_forms import (
     narrow_combo_box,
     read_form,
 )
-from napari_sfh._qt.jobs.step_queue import UnpaintedStep
 from napari_sfh._qt.session import list_region_masses
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
@@ -265,8 +264,16 @@ class MapTool(Tool):
         """Put the map ``name`` (a key of `maps.MAPS`) on the canvas."""
         if self._held:
             self.host.stack.choose_map(name)
-            return
-        self.host.stack.show(name)
+        else:
+            self.host.stack.show(name)
+
+    def _show_in_turns(self, name: str) -> None:
+        """The same after a key or a click: a map without a layer gets it in one turn, and is shown in the next."""
+        stack = self.host.stack
+        if self._held or name not in maps.MAPS or stack.find("map", name) is not None:
+            self.show(name)
+        else:
+            self.do_unpainted(partial(stack.prepare_map, name), stack.display.show_later(Shown("map", name)))
 
     def show_ages(self, kind: str, low_gyr: float, high_gyr: float) -> None:
         """Show the stars between two ages in Gyr: a kind of `maps.AGES_KINDS`.
@@ -282,7 +289,7 @@ class MapTool(Tool):
         if name not in maps.list_result_maps(result):
             raise SfhInputError("these weights predict no histories: ages cannot be told apart")
         self.form.set_maps(maps.list_result_maps(result))
-        self.show(name)
+        self._show_in_turns(name)
 
     def _ages_pressed(self, _: object = None) -> None:
         self.host.attempt(self._show_typed_ages)
@@ -403,7 +410,7 @@ class MapTool(Tool):
         if self._held:
             self.host.stack.choose_map(name or self.host.stack.display.main_maps[0])
         elif name != NO_MAP:
-            self.show(name)
+            self._show_in_turns(name)
         else:
             self.host.stack.display.show(NOTHING)
 
@@ -412,7 +419,8 @@ class MapTool(Tool):
             with self.form.grid.changed.blocked():
                 self.form.grid.value = False
             return
-        self.host.in_turns([UnpaintedStep(partial(self.host.stack.display.toggle_grid, on))])
+        display = self.host.stack.display
+        self.do_unpainted(*(display.list_grid_steps() if on else [partial(display.toggle_grid, False)]))
         self.host.refresh_cursor()
 
     def _hide(self, _: object = None) -> None:
@@ -431,4 +439,4 @@ class MapTool(Tool):
         elif act == "grid":
             self.form.grid.value = not self.host.stack.display.is_grid
         elif int(act) < len(self.host.stack.display.main_maps):
-            self.show(self.host.stack.display.main_maps[int(act)])
+            self._show_in_turns(self.host.stack.display.main_maps[int(act)])

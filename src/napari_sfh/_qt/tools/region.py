@@ -53,6 +53,16 @@ class RegionLayer:
         self._layer: Any = None
         self._read: list[Outline] = []
 
+    def prepare(self) -> None:
+        """Make the layer, if there is none."""
+        if self._find() is None:
+            self._empty_layer()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a layer to draw in."""
+        return self._find() is not None
+
     def draw(self, shape: str = "lasso", add: bool = False) -> None:
         """Wait for a shape (a key of `SHAPES`) drawn with the mouse; older regions are replaced, unless it is added."""
         layer = self._find() if add else None
@@ -319,7 +329,11 @@ class RegionTool(Tool):
     def _draw(self, add: bool) -> None:
         if self.host.session.result is not None:
             self._end_grid()
-            self.region.draw(self.form.shape.value, add)
+            draw = partial(self.region.draw, self.form.shape.value, add)
+            if self.region.is_ready:
+                draw()
+            else:
+                self.do_unpainted(self.region.prepare, draw)
             self.host.show_message(SHAPES[self.form.shape.value][1])
 
     def clear(self, _: object = None) -> None:
