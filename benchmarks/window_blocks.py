@@ -94,7 +94,7 @@ def walk_through(result: Any, profiles: Path | None) -> dict[str, list[Block]]:
     viewer = napari.Viewer(show=True)
     window(viewer).resize(1280, 720)
     dock = open_explorer(viewer)
-    wait(lambda: not dock.cards.job.running)
+    wait(lambda: not dock.cards.reading and not dock.preloader.waiting)
     settle(2)
     heart = Heart()
     dock.show_result(result)

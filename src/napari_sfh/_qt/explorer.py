@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_sfh._qt.canvas.interaction import CanvasInteraction
@@ -59,6 +59,8 @@ _EMPTY = (
     "Choose a galaxy folder (a MUSE cube, HST mosaics, a MAPS file) or a cube, drop a result file on the window, "
     "or try the mock spiral."
 )
+#: Milliseconds after the dock came into the window until the weights are read.
+FIRST_PAINT_MS = 150
 CANCELLED = "Cancelled: nothing was finished. Press Run to start again."
 
 
@@ -108,7 +110,12 @@ class Explorer(ExplorerFrame):
         self.machine = MachineTitle(self.sections["network"], self.network.chosen_device)
         self._connect()
         settings.apply_settings(self)
-        self.cards.read()
+        # A thread that imports torch would hold up the first painting.
+        self._painted = QTimer(self)
+        self._painted.setSingleShot(True)
+        self._painted.setInterval(FIRST_PAINT_MS)
+        self._painted.timeout.connect(self.cards.read)
+        self._painted.start()
         self._released = False
         self.work.steps.run([*self.canvas.glyph_steps(), self.presenter.adopt_layers])
         self.refresh()
@@ -425,6 +432,7 @@ class Explorer(ExplorerFrame):
         self._close_guard.watch(self)
         window = self.window()
         if isinstance(window, QMainWindow) and self._tabs is None:
+            self._painted.start()
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
 
@@ -446,6 +454,7 @@ class Explorer(ExplorerFrame):
             return
         self._released = True
         self.work.release()
+        self._painted.stop()
         self.cards.job.abandon()
         self.preloader.release()
         self.preflight.release()

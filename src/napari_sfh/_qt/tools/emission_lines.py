@@ -244,7 +244,8 @@ class LineTool(DockTool):
         self._fill()
         self._enable()
         if len(self.form.show.choices) > 1:
-            self.form.show.value = list_line_maps(lines)[0]
+            with self.form.show.changed.blocked():
+                self.form.show.value = list_line_maps(lines)[0]
         self._refresh()
         if self.dock is not None:
             self.host.attempt(self.plot)
