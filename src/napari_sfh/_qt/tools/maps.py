@@ -283,13 +283,17 @@ class MapTool(Tool):
         SfhInputError
             There is no result, it has no histories, or the ages do not rise.
         """
+        self.show(self._add_ages(kind, low_gyr, high_gyr))
+
+    def _add_ages(self, kind: str, low_gyr: float, high_gyr: float) -> str:
+        """Name of the map between two ages, which joins the menu."""
         result = self.need_result()
         name = maps.name_ages_map(kind, low_gyr, high_gyr)
         maps.add_ages_map(name)
         if name not in maps.list_result_maps(result):
             raise SfhInputError("these weights predict no histories: ages cannot be told apart")
         self.form.set_maps(maps.list_result_maps(result))
-        self._show_in_turns(name)
+        return name
 
     def _ages_pressed(self, _: object = None) -> None:
         self.host.attempt(self._show_typed_ages)
@@ -300,7 +304,7 @@ class MapTool(Tool):
             low, high = (float(text.replace(",", ".")) for text in texts)
         except ValueError:
             raise SfhInputError(f"ages: {' to '.join(texts)} given; type two numbers in Gyr") from None
-        self.show_ages(str(self.form.ages_kind.value), low, high)
+        self._show_in_turns(self._add_ages(str(self.form.ages_kind.value), low, high))
 
     def _distance_typed(self, _: object = None) -> None:
         try:

@@ -282,7 +282,7 @@ class RegionTool(Tool):
         self.form = RegionForm()
         self.container = self.form.container
         self.region = RegionLayer(host.viewer, host.session, self._found)
-        self.form.draw.changed.connect(self.draw)
+        self.form.draw.changed.connect(self._press_draw)
         self.form.add.changed.connect(self.draw_another)
         self.form.each.changed.connect(self._separate)
         self.form.names.changed.connect(self._separate)
@@ -295,7 +295,7 @@ class RegionTool(Tool):
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """Alt-R draws, Alt-K keeps (pins) the selected bin, Alt-X copies what stands under the cursor."""
-        return {"Alt-R": self.draw, "Alt-K": self.pin, "Alt-X": self.copy_position}
+        return {"Alt-R": self._press_draw, "Alt-K": self.pin, "Alt-X": self.copy_position}
 
     def copy_position(self, _: object = None) -> None:
         """Put RA, Dec and the map's value under the cursor on the clipboard."""
@@ -308,6 +308,13 @@ class RegionTool(Tool):
     def pin(self, _: object = None) -> None:
         """Let the selected bin stay while others are clicked, or let it go."""
         self.host.session.toggle_pinned()
+
+    def _press_draw(self, _: object = None) -> None:
+        """The same after a key or a click: the first layer of regions comes in a turn of its own."""
+        if self.region.is_ready or self.host.session.result is None:
+            self.draw()
+        else:
+            self.do_unpainted(self.region.prepare, self.draw)
 
     def draw_another(self, _: object = None) -> None:
         """Let the mouse draw a further shape."""
@@ -329,11 +336,7 @@ class RegionTool(Tool):
     def _draw(self, add: bool) -> None:
         if self.host.session.result is not None:
             self._end_grid()
-            draw = partial(self.region.draw, self.form.shape.value, add)
-            if self.region.is_ready:
-                draw()
-            else:
-                self.do_unpainted(self.region.prepare, draw)
+            self.region.draw(self.form.shape.value, add)
             self.host.show_message(SHAPES[self.form.shape.value][1])
 
     def clear(self, _: object = None) -> None:
