@@ -10,6 +10,7 @@ from io_mocks import write_cube
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from smooth_result import make_result
+from vispy.gloo.context import get_current_canvas
 
 from conftest import click, drag, native_canvas, open_explorer, screen_point, window
 
@@ -57,3 +58,18 @@ def test_nothing_crosses(qtbot: Any, make_viewer: Any, result: Any, tmp_path: Pa
     assert second.wait(20)
     assert len(tool.apertures.list_shapes()) == 1
     assert first.tools["cube"].apertures.list_shapes() == []
+
+
+def test_layers_go_in_the_opengl_context_of_their_own_window(make_viewer: Any, result: Any) -> None:
+    viewers = make_viewer(800, 500), make_viewer(800, 500)
+    for viewer in viewers:
+        dock = open_explorer(viewer)
+        dock.show_result(result)
+        assert dock.wait(60)
+    own, other = (window(viewer)._qt_viewer.canvas._scene_canvas for viewer in viewers)
+    other.set_current()
+    current: list[Any] = []
+    viewers[0].layers.events.removed.connect(lambda _: current.append(get_current_canvas()))
+    viewers[0].layers.pop()
+    assert current == [own]
+    assert len(viewers[1].layers) == len(viewers[0].layers) + 1
