@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export QT_API ?= pyqt5
 
-.PHONY: demo test real proofs docs dist-test lint system performance gpu clean help
+.PHONY: demo test real proofs docs dist dist-test lint system performance gpu clean help
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -57,6 +57,9 @@ docs: $(STAMP) ## the site, into docs/_build/html: tutorials run, a warning or a
 	  $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	$(BIN)/python -m sphinx -W --keep-going -q -j 2 -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
+
+dist: $(STAMP) ## a wheel in dist/, to be installed elsewhere
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 dist-test: $(STAMP) ## build wheel and sdist, install them into empty environments of Python 3.11, 3.12, 3.13 and run there
 	$(BIN)/python .ci/dist_test.py

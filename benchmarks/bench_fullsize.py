@@ -36,7 +36,7 @@ from machine import machine
 from napari_sfh import pipeline
 from napari_sfh.decisions import configure_run
 from napari_sfh.errors import Cancelled
-from napari_sfh.io.hst import read_mosaic
+from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
 from napari_sfh.prep.mosaics.psf import Psf

@@ -20,7 +20,7 @@ from astropy.wcs import WCS
 from machine import machine
 
 from napari_sfh.instruments.files import load_instrument
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.prep.binning import SpaxelSN, bin_spaxels, measure_signal_noise
 from napari_sfh.prep.mosaics.photometry import measure_bin_photometry
 from napari_sfh.prep.mosaics.psf import Psf

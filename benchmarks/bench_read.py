@@ -20,7 +20,7 @@ import numpy as np
 from astropy.io import fits
 from machine import machine
 
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
 
 N_CHANNELS = 3681
 

@@ -30,9 +30,9 @@ from performance_page import write_page
 from threadpoolctl import threadpool_limits
 
 from napari_sfh import demo
-from napari_sfh.io.hst import read_mosaic
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import find_galaxy_files
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.model import encoding, layers, posterior
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.encoding import encode_observation

@@ -25,10 +25,13 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
+    "field_comments",
     "generated_pages",
 ]
 exclude_patterns = ["_build", "**/_*.md", "report/**", "tutorials/jupyter_execute"]
 nitpicky = False
+templates_path = ["_templates"]
+smartquotes = False  # commands are copied: no dash of theirs becomes another
 
 # Markdown
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist", "attrs_inline"]

@@ -1,4 +1,5 @@
-"""Pages that are made from the package itself: the command line from its parsers, the instruments from their files.
+"""Pages that are made from the package itself: the command line from its parsers, the instruments from their files,
+the tables of `generated_tables` from the code that they describe.
 
 They are written into ``docs/reference`` (names with a leading underscore, ignored by git) before Sphinx reads the pages
 that include them.
@@ -10,6 +11,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from generated_tables import describe_age_bins, describe_flags, describe_mass_scales, describe_result_file
 
 from napari_sfh import cli
 from napari_sfh.instruments.files import list_instruments, load_instrument
@@ -28,6 +31,10 @@ def write_generated_pages(folder: Path) -> None:
         "_napari-sfh.md": "\n".join(describe_commands(cli.build_command_parser())),
         "_napari-sfh-train.md": "\n".join(describe_commands(build_parser())),
         "_instruments.md": "\n".join(describe_instruments()),
+        "_age_bins.md": "\n".join(describe_age_bins()),
+        "_mass_scale.md": "\n".join(describe_mass_scales()),
+        "_flags.md": "\n".join(describe_flags()),
+        "_result_file.md": "\n".join(describe_result_file()),
     }
     for name, text in pages.items():
         path = folder / name

@@ -181,15 +181,18 @@ def _run_command(options: argparse.Namespace) -> int:
     if _is_many_galaxies(options):
         return _run_many_command(options)
     _check_weights_are_no_output(options)
-    if options.images or (options.cube and object_commands.needs_no_spectrum(options.model)):
-        return object_commands.run_bands_command(options)
     from napari_sfh.decisions import configure_run
 
+    images = object_commands.parse_band_pairs("--images", options.images)
+    if images:
+        if options.cube or options.galaxies or options.photometry:
+            raise SfhInputError("--images: takes the place of a cube and its mosaics; leave those out")
+        options.model = "narrowband" if options.model == "default" else options.model
     config = configure_run(
         folder=options.galaxies[0] if options.galaxies else None,
         on_problem=None if options.quiet else lambda problem: print(f"note: {problem}", file=sys.stderr),
         cube=options.cube,
-        photometry=_parse_photometry(options.photometry or []),
+        photometry=images or object_commands.parse_band_pairs(OPTIONS["photometry"], options.photometry or []),
         maps=options.maps,
         **_run_settings(options),
     )
@@ -309,16 +312,6 @@ def _check_writable(output: Path) -> None:
     ensure_folder(output.parent)
     if not os.access(output.parent, os.W_OK):
         raise SfhInputError(f"--output {output}: the folder is not writable; choose another one")
-
-
-def _parse_photometry(pairs: Sequence[str]) -> dict[str, Path]:
-    bands = {}
-    for pair in pairs:
-        band, sign, path = pair.partition("=")
-        if not sign:
-            raise SfhInputError(f"`photometry` {pair}: write BAND=FILE, for instance F275W={pair}")
-        bands[band.upper()] = Path(path)
-    return bands
 
 
 def _info_command(options: argparse.Namespace) -> int:

@@ -79,7 +79,7 @@ class RunConfig:
     Raises
     ------
     SfhInputError
-        A value out of range; the message names the field and what is allowed.
+        A value out of range, or neither a cube nor images; the message names the field and what is allowed.
 
     Examples
     --------
@@ -88,7 +88,9 @@ class RunConfig:
     (35.0, ['F555W'])
     """
 
-    cube: Path = field(metadata={"setting": Setting("Cube", "MUSE cube: FITS with DATA and STAT", kind=Path)})
+    cube: Path | None = field(  # None: weights that take bands alone, on the images in `photometry`
+        default=None, metadata={"setting": Setting("Cube", "MUSE cube: FITS with DATA and STAT", kind=Path)}
+    )
     photometry: Mapping[str, Path] = field(  # band -> mosaic
         default_factory=dict,
         metadata={"setting": Setting("Mosaics", "HST mosaics (...drc-sci), one per band", kind=dict)},
@@ -223,8 +225,10 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "cube", Path(self.cube))
+        object.__setattr__(self, "cube", None if self.cube is None else Path(self.cube))
         object.__setattr__(self, "photometry", {band.upper(): Path(path) for band, path in self.photometry.items()})
+        if self.cube is None and not self.photometry:
+            raise SfhInputError("no input: give a galaxy's folder, or `cube` FILE")
         if self.maps is not None:
             object.__setattr__(self, "maps", Path(self.maps))
         for name, setting in SETTINGS.items():
@@ -233,6 +237,11 @@ class RunConfig:
             parse_kinematics(self.kinematics)
         if self.maps is None and "maps" in (self.binning, self.kinematics):
             raise SfhInputError("bins or kinematics from MAPS were asked for: give the file with `maps`")
+
+    @property
+    def first_file(self) -> Path:
+        """The cube, or the first image where there is none."""
+        return self.cube if self.cube is not None else next(iter(self.photometry.values()))
 
     def settings(self) -> dict[str, str | float | int | bool | None]:
         """The settings as plain values, for the result file."""

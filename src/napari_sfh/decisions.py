@@ -82,8 +82,6 @@ def configure_run(
                 on_problem(problem)
         bands = {**found.mosaics, **given.get("photometry", {})}
         given = {"cube": found.cube, "maps": found.maps, **given, "photometry": bands}
-    if "cube" not in given:
-        raise SfhInputError("no input: give a galaxy's folder, or `cube` FILE")
     return RunConfig(**given)
 
 
@@ -180,8 +178,8 @@ def choose_line_spread(config: RunConfig, cube: Cube, instrument: Instrument) ->
     )
 
 
-def check_band_names(photometry: Mapping[str, Path], known: Collection[str]) -> None:
-    """Refuse mosaics in bands that the network has never seen.
+def match_band_names(photometry: Mapping[str, Path], known: Collection[str]) -> dict[str, Path]:
+    """Images by the weights' own names of their bands, upper and lower case being the same.
 
     Parameters
     ----------
@@ -190,14 +188,25 @@ def check_band_names(photometry: Mapping[str, Path], known: Collection[str]) -> 
     known : collection of str
         Bands of the weights.
 
+    Returns
+    -------
+    dict of str to Path
+
     Raises
     ------
     SfhInputError
-        It names the band and those that the network knows.
+        A band that the weights do not know; it names the band and those that they do.
+
+    Examples
+    --------
+    >>> match_band_names({"UJAVA": Path("u.fits")}, ["uJAVA", "J0378"])
+    {'uJAVA': PosixPath('u.fits')}
     """
+    names = {name.upper(): name for name in known}
     for band in photometry:
-        if band not in known:
+        if band.upper() not in names:
             raise SfhInputError(f"`photometry` {band}: the weights know {', '.join(known) or 'no bands'}")
+    return {names[band.upper()]: path for band, path in photometry.items()}
 
 
 def describe_assumed_psf(psf: Psf) -> str:

@@ -24,14 +24,15 @@ from astropy.table import Column, Table
 from numpy.typing import NDArray
 
 from napari_sfh import __version__
-from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.io.objects.blocks import BLOCK_ROWS, open_catalogue
 from napari_sfh.io.objects.columns import BandColumns, match_band_columns
 from napari_sfh.io.objects.photometry import DEFAULT_RELATIVE_ERROR, read_band_photometry
-from napari_sfh.io.objects.spectra_1d import Medium, SingleSpectrum, read_single_spectra
+from napari_sfh.io.objects.spectra_1d import SingleSpectrum, read_single_spectra
+from napari_sfh.io.objects.spectrum_columns import Medium
 from napari_sfh.io.objects.writing import CatalogueWriter
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.model import inference
@@ -39,8 +40,8 @@ from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, make_band_observation
 from napari_sfh.prep.observation import describe_excess, make_observation
-from napari_sfh.prep.rest_frame import shift_to_rest_frame
-from napari_sfh.prep.spectra import BinSpectra
+from napari_sfh.prep.rest_frame import RestSpectra, shift_to_rest_frame
+from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust
 from napari_sfh.types import F32, F64, FLAG_MEANING, BinMap, Flag, Observation, Prediction, Progress
 
 #: Stellar dispersion in km/s where none is given.
@@ -54,20 +55,20 @@ REFUSALS = (Flag.REDSHIFT, Flag.NO_PHOTOMETRY, Flag.NO_SPECTRUM)
 class EstimateConfig:
     """What `estimate_objects` needs."""
 
-    inputs: tuple[Path, ...]
-    output: Path
-    model: str = "jpas"
+    inputs: tuple[Path, ...]  # catalogues or spectra
+    output: Path  # table that is written
+    model: str = "jpas"  # weights: a name, or a file
     columns: Mapping[str, str] = field(default_factory=dict)  # band -> column, see `match_band_columns`
     redshift: float | None = None  # of all objects
-    redshift_column: str = ""
+    redshift_column: str = ""  # of the catalogue, where it is not named as usual
     ebv_mw: float = 0.0  # Milky Way E(B-V) of all objects, mag
     calibration_error: float = CATALOGUE_CALIBRATION_ERROR  # of bands, a share of the flux, beyond the stated errors
     sigma_kms: float | None = None  # stellar dispersion of spectra
     lsf: str | None = None  # line-spread function of the spectra: FWHM in Angstrom, or a table's file
-    medium: Medium = "auto"
-    device: str = "auto"
-    draws: int = inference.DRAWS
-    rows: int = BLOCK_ROWS
+    medium: Medium = "auto"  # of the spectra: air, vacuum, or as the file says
+    device: str = "auto"  # where the network runs
+    draws: int = inference.DRAWS  # of the posterior, an object
+    rows: int = BLOCK_ROWS  # of a block of the catalogue
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "inputs", tuple(Path(p) for p in self.inputs))
@@ -443,7 +444,7 @@ def _estimate_spectra(
 def _redshift_of(one: SingleSpectrum, path: Path, config: EstimateConfig) -> float:
     z = config.redshift if config.redshift is not None else one.redshift
     if z is None:
-        raise SfhInputError(f"{path}: the file says no redshift; give --redshift (0 for a spectrum at rest)")
+        raise SfhInputError(f"{path}: {one.no_redshift}; give --redshift (0 for a spectrum at rest)")
     return float(z)
 
 
@@ -455,8 +456,9 @@ def _observe_spectrum(
     sigma = DEFAULT_SIGMA_KMS if config.sigma_kms is None else config.sigma_kms
     lsf = one.lsf if config.lsf is None else LineSpread.from_text(config.lsf)
     observed = BinSpectra(one.wave_aa, one.flux[None], one.variance[None], one.good[None], 1.0, True, lsf)
+    observed = remove_milky_way_dust(observed, config.ebv_mw)
     rest = shift_to_rest_frame(observed, instrument.grid, z, 0.0, sigma)
-    notes.extend((*one.notes, *describe_excess(rest, instrument)))
+    notes.extend((*one.notes, *describe_excess(rest, instrument), *_describe_coverage(one, rest, instrument, z)))
     if lsf is None:
         own = instrument.grid.lsf.describe()
         notes.append(f"line-spread function of the spectra unknown: taken as {own}, the weights' own; give --lsf")
@@ -465,6 +467,18 @@ def _observe_spectrum(
     zeros = np.zeros(1)
     row = BinMap(np.ones((1, 1), np.int32), zeros, zeros, np.zeros(1, np.int32), rest.snr, 0.0, "spectrum")
     return make_observation(rest, {}, row, instrument, 0.0, sigma, z, config.sigma_kms is None)
+
+
+def _describe_coverage(one: SingleSpectrum, rest: RestSpectra, instrument: Instrument, z: float) -> tuple[str, ...]:
+    """Why a spectrum gives nothing, where its wavelengths do not reach the instrument's."""
+    if np.isfinite(rest.norm_cgs[0]):
+        return ()
+    low, high = instrument.grid.wave_aa[[0, -1]] * (1 + z)
+    seen = one.wave_aa[one.good]
+    return (
+        f"{one.name}: usable from {seen[0]:.0f} to {seen[-1]:.0f} A; at redshift {z:g} these weights need "
+        f"{low:.0f}-{high:.0f} A: check the unit of its wavelengths and the redshift",
+    )
 
 
 def _stack_observations(parts: Sequence[Observation]) -> Observation:

@@ -111,6 +111,17 @@ def _add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
     """``BAND=VALUE`` pairs of an option.
 
+    Parameters
+    ----------
+    option : str
+        For messages.
+    pairs : sequence of str
+
+    Returns
+    -------
+    dict of str to str
+        Band to value.
+
     Raises
     ------
     SfhInputError
@@ -120,7 +131,7 @@ def parse_band_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
     for pair in pairs:
         band, sign, value = pair.partition("=")
         if not sign or not value or not band:
-            raise SfhInputError(f"{option} {pair}: write BAND=VALUE")
+            raise SfhInputError(f"{option} {pair}: write BAND=VALUE, for instance F275W={value or pair}")
         found[band] = value
     return found
 
@@ -164,41 +175,6 @@ def _choose_block_estimator(options: argparse.Namespace) -> BlockEstimator | Non
     from napari_sfh.batch.many_rows import estimate_on_workers
 
     return partial(estimate_on_workers, scheduler=options.scheduler or "local", workers=options.workers)
-
-
-def needs_no_spectrum(model: str) -> bool:
-    """Whether weights take bands without a spectrum."""
-    from napari_sfh.instruments.bundle_header import read_bundle_header
-
-    return model != "default" and read_bundle_header(model).instrument.spectrum is None
-
-
-def run_bands_command(options: argparse.Namespace) -> int:
-    """``napari-sfh run`` with band images, or with a cube and weights for bands."""
-    from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
-    from napari_sfh.batch.many_galaxies import save_summary_page
-    from napari_sfh.io.outputs import check_outputs
-    from napari_sfh.io.results import write_result
-
-    config = BandRunConfig(
-        cube=options.cube,
-        images={band: Path(path) for band, path in parse_band_pairs("--images", options.images).items()},
-        model="narrowband" if options.model == "default" else options.model,
-        redshift=options.redshift,
-        ebv_mw=options.ebv_mw or 0.0,
-        target_snr=options.target_snr,
-        binning=options.binning,
-        device=options.device,
-    )
-    output = Path(options.output)
-    check_outputs([output, output.with_suffix(".png")], [config.cube, *config.images.values()])
-    with print_progress(options.quiet) as progress:
-        result = run_band_pipeline(config, progress)
-    write_result(result, output)
-    page = save_summary_page(result, output)
-    _print_notes(str(result.settings.get("notes", "")).split(" | "), options.quiet)
-    print(f"{result.bins.n_bins} bins of {result.name}, weights {result.model_name}: {output}, {page}")
-    return 0
 
 
 def _print_notes(notes: Sequence[str], quiet: bool) -> None:
@@ -274,6 +250,8 @@ def run_smooth_command(options: argparse.Namespace) -> int:
         found = "no field: the map stays" if field.is_flat else f"{numbers}, errors times {field.error_factor:.2f}"
         if not options.quiet:
             print(f"{QUANTITIES[name].title}: {found}")
+        for doubt in field.list_doubts():
+            print(f"{QUANTITIES[name].title}: {doubt}", file=sys.stderr)
     print(write_field_maps(result, smoothed, options.output))
     return 0
 

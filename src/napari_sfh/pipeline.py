@@ -10,7 +10,9 @@ import threading
 
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import Cancelled
+from napari_sfh.instruments.bundle_header import read_bundle_header
 from napari_sfh.jobs import ReportProgress
+from napari_sfh.stages.bands import run_on_bands
 from napari_sfh.stages.inputs import bin_galaxy, find_redshift, open_inputs
 from napari_sfh.stages.observation import prepare_observation
 from napari_sfh.stages.outcome import GasFlags, PredictedBins, collect_result, flag_other_gas, predict_bins
@@ -21,6 +23,8 @@ def run_pipeline(
     config: RunConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
 ) -> Result:
     """Run a galaxy: from a cube, and mosaics where there are any, to a result (`napari_sfh.run`).
+
+    Weights that take bands alone cut them from the cube, or take images instead.
 
     Parameters
     ----------
@@ -52,6 +56,8 @@ def run_pipeline(
     >>> result.prediction.median("lg_age_lw").shape == (result.bins.n_bins,)
     True
     """
+    if read_bundle_header(config.model).instrument.spectrum is None:
+        return run_on_bands(config, progress, cancel)
     inputs = open_inputs(config, progress, cancel)
     redshift = find_redshift(inputs, progress, cancel)
     galaxy = bin_galaxy(inputs, redshift, progress, cancel)

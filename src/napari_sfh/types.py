@@ -35,18 +35,19 @@ class Flag(enum.IntFlag):
     NO_PHOTOMETRY = 4  # no band was used at all
     MASKED_PIXELS = 8  # more than 10 % of the rest-frame pixels are masked
     SIGMA_HIGH = 16  # stellar dispersion above the instrument's: not broadened
-    OUT_OF_DEPTH = 32  # the out-of-depth score exceeds the bundle's threshold
-    REDSHIFT = 64  # redshift above the instrument's: bands are not used
+    OUT_OF_DEPTH = 32  # out of depth: the OOD score exceeds 1, the bundle's threshold
+    REDSHIFT = 64  # redshift above the instrument's (0.01 for MUSE and HST): bands are not used
     OTHER_CAMERA = 128  # a band of another camera or filter stands in for the trained one
     NEGATIVE_FLUX = 256  # a band's flux is not positive; it was left out
     SINGLE_SPAXEL = 512  # the bin is one spaxel
     NO_SPECTRUM = 1024  # no usable continuum: nothing was predicted
     DEFAULT_KINEMATICS = 2048  # V and sigma are constants, not measured in this bin
-    OTHER_GAS = 4096  # young stars alone do not light the gas: an active nucleus, shocks, old stars
+    OTHER_GAS = 4096  # gas that young stars alone do not light ([N II]/Ha, [O III]/Hb), taken for youth by the network
     UPPER_LIMIT = 8192  # at least one band is an upper limit; it was left out
-    PRIOR_DECIDES = 16384  # the posterior of one of the four means is nearly as wide as the prior
-    ABSENT_LINES = 32768  # the prediction implies emission lines that are not there
-    CONTINUUM = 65536  # data and prediction differ in the continuum by more than a calibration may
+    PRIOR_DECIDES = 16384  # the posterior of one of the four means is wider than 0.8 of the prior
+    ABSENT_LINES = 32768  # the prediction implies Hbeta, [O III] or Halpha that is not there
+    CONTINUUM = 65536  # data and prediction differ in the continuum by more than 5 %, what a calibration may
+    MAGNESIUM = 131072  # Mg b is stronger than the model's at the same iron: more alpha elements than the templates
 
 
 FLAG_MEANING: Mapping[Flag, str] = {
@@ -67,6 +68,7 @@ FLAG_MEANING: Mapping[Flag, str] = {
     Flag.PRIOR_DECIDES: "the prior decides a mean",
     Flag.ABSENT_LINES: "predicted lines are absent",
     Flag.CONTINUUM: "continuum not as predicted",
+    Flag.MAGNESIUM: "Mg b strong for its iron",
 }
 
 
@@ -123,6 +125,11 @@ class Cube:
     describe_missing: Callable[[], tuple[str, ...]] = tuple  # what was left out of the channels read so far
     is_streamed: bool = False  # gzipped as a whole: to read a channel again, all before it is unpacked again
     columns: ColumnReader | None = None  # single spectra; None: the file must be read by channels
+
+    def __repr__(self) -> str:
+        channels, ny, nx = self.shape
+        ends = f"{self.wave_aa[0]:.0f}-{self.wave_aa[-1]:.0f} AA"
+        return f"Cube({self.name}: {nx} x {ny} spaxels, {channels} channels of {ends}, {self.path.name})"
 
     @property
     def pixel_arcsec(self) -> float:
@@ -189,6 +196,10 @@ class BinMap:
         """Number of bins."""
         return int(self.x.size)
 
+    def __repr__(self) -> str:
+        ny, nx = self.bin_id.shape
+        return f"BinMap({self.n_bins} bins of {nx} x {ny} spaxels, {self.method})"
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -215,6 +226,10 @@ class Observation:
     flag: I32  # (N,) bits of Flag
     instrument: Instrument
     redshift: F32 | None = None  # (N,), where the instrument takes it
+
+    def __repr__(self) -> str:
+        shape = f"{self.flux.shape[1]} pixels, {self.phot.shape[1]} bands"
+        return f"Observation({self.n_bins} objects, {shape}, instrument {self.instrument.name})"
 
     @property
     def n_bins(self) -> int:
@@ -280,10 +295,13 @@ class Prediction:
     light_frac: F32 | None  # (N, A) intrinsic V-band light fraction, sums to 1; None: no histories are predicted
     mass_frac: F32 | None  # (N, A) fraction of the mass formed, sums to 1
     mh: F32 | None  # (N, A) [M/H] of each age bin, dex
-    quantiles: Mapping[str, F32]
-    ood: F32  # (N,) out-of-depth score; 1 = the bundle's threshold
+    quantiles: Mapping[str, F32]  # (N, 5) or (N, A, 5): 2.5, 16, 50, 84, 97.5 %, by quantity
+    ood: F32  # (N,) OOD score; above 1 (the bundle's threshold) an object is out of depth
     latent: F32  # (N, L) latent vector of the encoder
     age_edges_gyr: F64 | None = None  # (A + 1,) lookback time; None without histories
+
+    def __repr__(self) -> str:
+        return f"Prediction({len(self.ood)} objects: {', '.join(self.quantiles)})"
 
     @property
     def scalars(self) -> tuple[str, ...]:
@@ -338,21 +356,24 @@ class Result:
     ('MOCK0001', 4, (4, 16))
     """
 
-    bins: BinMap
-    data: Observation
-    prediction: Prediction
+    bins: BinMap  # which spaxel belongs to which bin
+    data: Observation  # what the network saw of the bins
+    prediction: Prediction  # what it says of them
     model_flux: F32 | None  # (N, W) reconstruction from the prediction, in the units of data.flux; None: no templates
     model_phot: F32 | None  # (N, B)
     chi2: F32 | None  # (N,) reduced, of the spectrum
     flag: I32  # (N,) data.flag with the bits that inference added
     white: F32  # (ny, nx) mean flux of the cube in the window, cube units
     wcs: WCS  # celestial, of the cube
-    name: str
-    redshift: float
-    model_name: str
-    model_sha256: str
-    settings: Mapping[str, str | float | int | bool | None]
+    name: str  # galaxy
+    redshift: float  # systemic, that the spectra were brought to rest with
+    model_name: str  # weights
+    model_sha256: str  # of their file
+    settings: Mapping[str, str | float | int | bool | None]  # of the run, with versions and its notes
     prior: Mapping[str, F32] = field(default_factory=dict)  # quantiles of the prior, (5,) or (A, 5); empty: not known
+
+    def __repr__(self) -> str:
+        return f"Result({self.name}: {self.bins.n_bins} bins, weights {self.model_name}, z = {self.redshift:.5f})"
 
     @property
     def instrument(self) -> Instrument:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from inputs import BINS, CUBE, MAPS, MOSAIC, WEIGHT
-from mutations import Case, _bytes, _hdus, find_tile_shape
+from mutations import Case, change_bytes, change_hdus, find_tile_shape
 
 from napari_sfh.physics.wavelength import air_to_vacuum
 
@@ -24,7 +24,7 @@ Act = Callable[[fits.HDUList], Any]
 
 
 def _case(kind: str, file: str, name: str, act: Act) -> Case:
-    return Case(kind, name, partial(_hdus, file, act))
+    return Case(kind, name, partial(change_hdus, file, act))
 
 
 def _cards(change: dict[str, Any], primary: dict[str, Any] | None = None) -> Act:
@@ -276,7 +276,7 @@ def _axis_cases() -> Iterator[Case]:
             at = raw.find(b"CRVAL3  =")
             return raw[:at] + f"CRVAL3  = {text}".encode().ljust(80) + raw[at + 80 :]
 
-        yield Case("cube", f"axis: CRVAL3 written {text}", partial(_bytes, CUBE, write))
+        yield Case("cube", f"axis: CRVAL3 written {text}", partial(change_bytes, CUBE, write))
     for unit in (
         "angstrom",
         "ANGSTROMS",
@@ -314,7 +314,7 @@ def _number_cases() -> Iterator[Case]:
             at, size = hdus[1].fileinfo()["datLoc"], hdus[1].data.size
         return raw[:at] + np.frombuffer(raw, ">f4", size, at).astype("<f4").tobytes() + raw[at + 4 * size :]
 
-    yield Case("cube", "DATA in the other byte order", partial(_bytes, CUBE, swap))
+    yield Case("cube", "DATA in the other byte order", partial(change_bytes, CUBE, swap))
     rng = np.random.default_rng(3)
     spots = rng.random((1881, 4, 4)) < 0.001
     for factor in (-100.0, 30.0, 1e4):
@@ -631,7 +631,7 @@ def _sky_cases(kind: str, file: str) -> Iterator[Case]:
                     return raw[:at] + f"{key:8s}{text}".encode().ljust(80) + raw[at + 80 :]
             return raw
 
-        yield Case(kind, f"sky: two cards {key}", partial(_bytes, file, repeat))
+        yield Case(kind, f"sky: two cards {key}", partial(change_bytes, file, repeat))
 
 
 # ------------------------------------------------------------------------------------------------------- units, files
@@ -672,37 +672,39 @@ def _file_cases() -> Iterator[Case]:
                 ends = ends_of_hdus(raw)
                 return raw[: ends[min(k, len(ends) - 1)]]
 
-            yield Case(kind, f"cut after HDU {k}", partial(_bytes, file, cut))
+            yield Case(kind, f"cut after HDU {k}", partial(change_bytes, file, cut))
             yield Case(
-                kind, f"gzipped and cut after HDU {k}", partial(_bytes, file, lambda b, c=cut: gzip.compress(c(b)))
+                kind,
+                f"gzipped and cut after HDU {k}",
+                partial(change_bytes, file, lambda b, c=cut: gzip.compress(c(b))),
             )
         for share in (0.3, 0.9, 0.999):
             yield Case(
-                kind, f"gzip cut at {share}", partial(_bytes, file, lambda b, s=share: _cut(gzip.compress(b), s))
+                kind, f"gzip cut at {share}", partial(change_bytes, file, lambda b, s=share: _cut(gzip.compress(b), s))
             )
         yield Case(
             kind,
             "two gzip members",
-            partial(_bytes, file, lambda b: gzip.compress(b[:50000]) + gzip.compress(b[50000:])),
+            partial(change_bytes, file, lambda b: gzip.compress(b[:50000]) + gzip.compress(b[50000:])),
         )
-        yield Case(kind, "gzip with junk behind", partial(_bytes, file, lambda b: gzip.compress(b) + b"\0" * 100))
-        yield Case(kind, "padding missing", partial(_bytes, file, lambda b: b.rstrip(b"\0") + b"\0" * 5))
-        yield Case(kind, "DOS line ends", partial(_bytes, file, lambda b: b.replace(b"\n", b"\r\n")))
-        yield Case(kind, "a line end first", partial(_bytes, file, lambda b: b"\n" + b))
+        yield Case(kind, "gzip with junk behind", partial(change_bytes, file, lambda b: gzip.compress(b) + b"\0" * 100))
+        yield Case(kind, "padding missing", partial(change_bytes, file, lambda b: b.rstrip(b"\0") + b"\0" * 5))
+        yield Case(kind, "DOS line ends", partial(change_bytes, file, lambda b: b.replace(b"\n", b"\r\n")))
+        yield Case(kind, "a line end first", partial(change_bytes, file, lambda b: b"\n" + b))
         yield Case(
             kind,
             "SIMPLE = F",
             partial(
-                _bytes,
+                change_bytes,
                 file,
                 lambda b: b.replace(b"SIMPLE  =                    T", b"SIMPLE  =                    F", 1),
             ),
         )
-        yield Case(kind, "twice behind each other", partial(_bytes, file, lambda b: b + b))
+        yield Case(kind, "twice behind each other", partial(change_bytes, file, lambda b: b + b))
         yield Case(
-            kind, "header without END", partial(_bytes, file, lambda b: b.replace(b"END" + b" " * 77, b" " * 80))
+            kind, "header without END", partial(change_bytes, file, lambda b: b.replace(b"END" + b" " * 77, b" " * 80))
         )
-        yield Case(kind, "header of a million blanks", partial(_bytes, file, lambda b: _widen(b, 80 * 36000)))
+        yield Case(kind, "header of a million blanks", partial(change_bytes, file, lambda b: _widen(b, 80 * 36000)))
         for level in (1.0, 16.0):
             for dither in (-1, 1, 2):
                 yield _case(
@@ -751,7 +753,7 @@ def _mosaic_cases() -> Iterator[Case]:
         for weighted in (True, False):
 
             def convert(folder: Path, unit: str = unit, factor: float = factor, weighted: bool = weighted) -> None:
-                _hdus(
+                change_hdus(
                     MOSAIC,
                     _both(
                         _images(lambda a, k: (a.astype(np.float64) * factor).astype(np.float32)),
@@ -760,7 +762,7 @@ def _mosaic_cases() -> Iterator[Case]:
                     folder,
                 )
                 if weighted:
-                    _hdus(WEIGHT, _images(lambda a, k: a.astype(np.float64) / factor**2), folder)
+                    change_hdus(WEIGHT, _images(lambda a, k: a.astype(np.float64) / factor**2), folder)
                 else:
                     (folder / WEIGHT).unlink()
 
@@ -844,7 +846,7 @@ def _mosaic_cases() -> Iterator[Case]:
         for weighted in (True, False):
 
             def spoil(folder: Path, make: Callable[[np.ndarray], Any] = make, weighted: bool = weighted) -> None:
-                _hdus(MOSAIC, _images(lambda a, k: make(a)), folder)
+                change_hdus(MOSAIC, _images(lambda a, k: make(a)), folder)
                 if not weighted:
                     (folder / WEIGHT).unlink()
 

@@ -14,7 +14,7 @@ import numpy as np
 from astropy.io import fits
 from conventions import FIRST_AA, STEP_AA
 from inputs import CUBE
-from mutations import Case, _bytes, _hdus
+from mutations import Case, change_bytes, change_hdus
 
 from napari_sfh.physics.wavelength import C_KMS, air_to_vacuum
 
@@ -189,12 +189,12 @@ UNITS = (
 def list_instrument_cases() -> Iterator[Case]:
     """Every layout, container and spelling, always in the same order."""
     for name, make in LAYOUTS.items():
-        yield Case("cube", f"layout: {name}", partial(_hdus, CUBE, make))
+        yield Case("cube", f"layout: {name}", partial(change_hdus, CUBE, make))
     for name, pack in PACKED.items():
-        yield Case("cube", f"container: {name}", partial(_bytes, CUBE, pack))
+        yield Case("cube", f"container: {name}", partial(change_bytes, CUBE, pack))
     for unit in UNITS:
 
         def respell(h: fits.HDUList, unit: str = unit) -> None:
             h[1].header["BUNIT"] = unit
 
-        yield Case("cube", f"BUNIT {unit}", partial(_hdus, CUBE, respell))
+        yield Case("cube", f"BUNIT {unit}", partial(change_hdus, CUBE, respell))

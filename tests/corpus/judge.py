@@ -95,7 +95,7 @@ def _read_back(case: Case, folder: Path) -> Any:
         return load_bundle(folder / "w.safetensors")
     if case.kind == "table":
         return read_galaxy_options(next(folder.glob("t.*csv")))
-    from napari_sfh.io.muse import read_cube
+    from napari_sfh.io.cubes import read_cube
 
     return read_regions(folder / "r.reg", read_cube(folder / CUBE).wcs)
 

@@ -48,14 +48,14 @@ def _values(file: str, extension: int, change: Callable[[np.ndarray], np.ndarray
         hdus.writeto(folder / file, overwrite=True)
 
 
-def _hdus(file: str, change: Callable[[fits.HDUList], Any], folder: Path) -> None:
+def change_hdus(file: str, change: Callable[[fits.HDUList], Any], folder: Path) -> None:
     with fits.open(folder / file) as hdus:
         made = fits.HDUList([h.copy() for h in hdus])
     out = change(made)
     (made if out is None else fits.HDUList(out)).writeto(folder / file, overwrite=True, output_verify="silentfix")
 
 
-def _bytes(file: str, change: Callable[[bytes], bytes], folder: Path) -> None:
+def change_bytes(file: str, change: Callable[[bytes], bytes], folder: Path) -> None:
     path = folder / file
     path.write_bytes(change(path.read_bytes()))
 
@@ -95,9 +95,9 @@ def _card_cases(kind: str, file: str, extension: int, keys: tuple[str, ...]) -> 
 
 def _byte_cases(kind: str, file: str, flips: int) -> Iterator[Case]:
     for share in (0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 0.9999):
-        yield Case(kind, f"cut at {share}", partial(_bytes, file, lambda b, s=share: b[: int(len(b) * s)]))
+        yield Case(kind, f"cut at {share}", partial(change_bytes, file, lambda b, s=share: b[: int(len(b) * s)]))
     for seed in range(flips):
-        yield Case(kind, f"flipped bytes {seed}", partial(_bytes, file, partial(_flip, seed=seed)))
+        yield Case(kind, f"flipped bytes {seed}", partial(change_bytes, file, partial(_flip, seed=seed)))
     packers = {
         "gzip": gzip.compress,
         "bzip2": bz2.compress,
@@ -105,12 +105,16 @@ def _byte_cases(kind: str, file: str, flips: int) -> Iterator[Case]:
         "twice": lambda b: gzip.compress(gzip.compress(b)),
     }
     for name, pack in packers.items():
-        yield Case(kind, name, partial(_bytes, file, pack))
+        yield Case(kind, name, partial(change_bytes, file, pack))
     for seed in range(6):
         yield Case(
-            kind, f"damaged gzip {seed}", partial(_bytes, file, lambda b, s=seed: _flip(gzip.compress(b), s, True))
+            kind,
+            f"damaged gzip {seed}",
+            partial(change_bytes, file, lambda b, s=seed: _flip(gzip.compress(b), s, True)),
         )
-        yield Case(kind, f"cut gzip {seed}", partial(_bytes, file, lambda b, s=seed: gzip.compress(b)[: 1000 * 4**s]))
+        yield Case(
+            kind, f"cut gzip {seed}", partial(change_bytes, file, lambda b, s=seed: gzip.compress(b)[: 1000 * 4**s])
+        )
     for name, head in {
         "zip": b"PK\x03\x04",
         "Z": b"\x1f\x9d",
@@ -118,9 +122,9 @@ def _byte_cases(kind: str, file: str, flips: int) -> Iterator[Case]:
         "zeros": bytes(5760),
         "text": b"SIMPLE? no ",
     }.items():
-        yield Case(kind, name, partial(_bytes, file, lambda b, h=head: h + b))
-    yield Case(kind, "bomb", partial(_bytes, file, _bomb))
-    yield Case(kind, "junk behind", partial(_bytes, file, lambda b: b + b"junk" * 1000))
+        yield Case(kind, name, partial(change_bytes, file, lambda b, h=head: h + b))
+    yield Case(kind, "bomb", partial(change_bytes, file, _bomb))
+    yield Case(kind, "junk behind", partial(change_bytes, file, lambda b: b + b"junk" * 1000))
 
 
 def _flip(raw: bytes, seed: int, anywhere: bool = False) -> bytes:
@@ -211,7 +215,7 @@ def _cube_cases() -> Iterator[Case]:
                 hdus[2].data = (hdus[2].data ** np.float32(power)).astype(np.float32)
                 hdus[2].header.remove("BUNIT")
 
-            yield Case("cube", f"variance ** {power} called {name}", partial(_hdus, CUBE, rename))
+            yield Case("cube", f"variance ** {power} called {name}", partial(change_hdus, CUBE, rename))
     for name in ("MASK", "DQ", "FLAGS", "BADPIX"):
         for value in (1, 1024, 2, -1):
             for share in (0.02, 0.5, 1.0):
@@ -220,7 +224,7 @@ def _cube_cases() -> Iterator[Case]:
                     bad = np.random.default_rng(2).random(hdus[1].shape) < share
                     hdus.append(fits.ImageHDU((bad * value).astype(np.int16), name=name))
 
-                yield Case("cube", f"{name} {value} in {share}", partial(_hdus, CUBE, mask))
+                yield Case("cube", f"{name} {value} in {share}", partial(change_hdus, CUBE, mask))
     units = {
         "erg/s/cm2/Angstrom": 1e-20,
         "1E-17 erg/s/cm^2/Ang/spaxel": 1e-3,
@@ -241,7 +245,7 @@ def _cube_cases() -> Iterator[Case]:
                 hdus[1].data = (hdus[1].data.astype(np.float64) * f).astype(dtype)
                 hdus[1].header["BUNIT"] = u
 
-            yield Case("cube", f"DATA in {unit} {dtype.__name__}", partial(_hdus, CUBE, convert))
+            yield Case("cube", f"DATA in {unit} {dtype.__name__}", partial(change_hdus, CUBE, convert))
     for unit, step in {
         "nm": 0.1,
         "um": 1e-4,
@@ -259,7 +263,7 @@ def _cube_cases() -> Iterator[Case]:
                 h.header["CRVAL3"] *= f
                 h.header["CD3_3"] *= f
 
-        yield Case("cube", f"wavelengths in {unit}", partial(_hdus, CUBE, axis))
+        yield Case("cube", f"wavelengths in {unit}", partial(change_hdus, CUBE, axis))
     yield from _structures("cube", CUBE)
 
 
@@ -289,7 +293,7 @@ def _structures(kind: str, file: str) -> Iterator[Case]:
         "frame of nowhere": lambda h: [x.header.update({"RADESYS": "MARS"}) for x in h] and None,
         "lookup": lambda h: [x.header.update({"CPDIS1": "LOOKUP"}) for x in h] and None,
     }
-    yield from (Case(kind, name, partial(_hdus, file, act)) for name, act in acts.items())
+    yield from (Case(kind, name, partial(change_hdus, file, act)) for name, act in acts.items())
     for packing in ("GZIP_1", "GZIP_2", "RICE_1"):
 
         def pack(hdus: fits.HDUList, packing: str = packing) -> Any:
@@ -307,7 +311,7 @@ def _structures(kind: str, file: str) -> Iterator[Case]:
                 for h in rest
             ]
 
-        yield Case(kind, f"tiles {packing}", partial(_hdus, file, pack))
+        yield Case(kind, f"tiles {packing}", partial(change_hdus, file, pack))
 
 
 def _mosaic_cases() -> Iterator[Case]:
@@ -504,12 +508,14 @@ def _kept_cases() -> Iterator[Case]:
 def _weight_cases() -> Iterator[Case]:
     for share in (0, 0.0001, 0.01, 0.5, 0.99):
         yield Case(
-            "weights", f"cut at {share}", partial(_bytes, "w.safetensors", lambda b, s=share: b[: int(len(b) * s)])
+            "weights",
+            f"cut at {share}",
+            partial(change_bytes, "w.safetensors", lambda b, s=share: b[: int(len(b) * s)]),
         )
     for seed in range(30):
-        yield Case("weights", f"flipped {seed}", partial(_bytes, "w.safetensors", partial(_flip, seed=seed)))
+        yield Case("weights", f"flipped {seed}", partial(change_bytes, "w.safetensors", partial(_flip, seed=seed)))
     for name, head in {"length": b"\xff" * 8, "json": b"\x10" + bytes(7) + b"{" * 16, "zip": b"PK\x03\x04"}.items():
-        yield Case("weights", name, partial(_bytes, "w.safetensors", lambda b, h=head: h + b[len(h) :]))
+        yield Case("weights", name, partial(change_bytes, "w.safetensors", lambda b, h=head: h + b[len(h) :]))
 
 
 def list_cases() -> list[Case]:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from painted_cube import ERROR, FLUX_SCALE, FWHM_PER_SIGMA, NX, NY, Paint, PaintedCube, write_painted_cube
 from toy_universe import write_toy_bundle
 
-from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
+from napari_sfh.config import RunConfig
 from napari_sfh.decisions import configure_run
 from napari_sfh.instruments.files import make_band_filters
 from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
@@ -109,8 +109,8 @@ def check_bands_of_a_cube(count, cube):
         path, bins, _ = write_painted_cube(folder, paint, cube, first, last)
         bundle = write_toy_bundle(folder / "toy.safetensors", 0, instrument, make_targets("scalars", ("lg_age_lw",)))
         filters = find_cut_filters(bundle)
-        config = BandRunConfig(path, model=str(bundle), redshift=cube.redshift, binning=str(bins), draws=50)
-        result = run_band_pipeline(config)
+        config = RunConfig(path, model=str(bundle), redshift=cube.redshift, binning=str(bins), draws=50)
+        result = run_pipeline(config)
     rest = np.arange(first, last, 0.5)
     seen_aa = np.hypot(rest * cube.sigma_kms / C_KMS, cube.fwhm_aa / FWHM_PER_SIGMA / cube.stretch)
     flux = paint.draw(rest, seen_aa)

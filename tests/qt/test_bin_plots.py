@@ -7,13 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import QPointF, Qt
+from qtpy.QtGui import QImage, QPainter
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QMenu
+from qtpy.QtWidgets import QApplication
 
-from napari_sfh._qt.plots.bin_plots import PANELS, BinPlots
+from napari_sfh._qt.plots.bin_plots import PANELS, PLACES, BinPlots
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
+from napari_sfh._qt.plots.plot_items import pg
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.types import Result
 
 
@@ -40,7 +42,7 @@ def double_click(plots: BinPlots, plot: Any) -> None:
 
 
 def test_the_history_is_the_largest_plot(plots: BinPlots) -> None:
-    areas = {name: plots._plots[name].width() * plots._plots[name].height() for name in plots._plots}
+    areas = {name: getattr(plots, name).width() * getattr(plots, name).height() for name in PLACES}
     assert max(areas, key=areas.__getitem__) == "sfh"
 
 
@@ -72,11 +74,13 @@ def test_a_zoom_keeps_its_wavelengths_from_bin_to_bin_and_is_undone(plots: BinPl
 
 
 def test_the_menu_of_a_plot(plots: BinPlots) -> None:
-    menu = QMenu()
-    plots._fill_menu(plots.mh.vb, menu)
+    middle = plots.mapFromScene(plots.mh.vb.mapToScene(plots.mh.vb.boundingRect().center()))
+    QTest.mouseClick(plots.viewport(), Qt.MouseButton.RightButton, Qt.KeyboardModifier.NoModifier, middle)
+    menu = plots.mh.vb.menu_shown
     actions = {action.text(): action for action in menu.actions()}
     assert {"Reset the zoom", "Show this plot alone", "Copy the picture", "Copy the numbers"} == set(actions)
     actions["Show this plot alone"].trigger()
+    menu.close()
     assert plots.enlarged == "mh"
 
 
@@ -104,3 +108,47 @@ def test_numbers_of_every_panel_can_be_copied(plots: BinPlots, result: Result, n
     header, *rows = (line.split("\t") for line in lines)
     assert all(len(row) == len(header) for row in rows)
     assert len(rows) in (5, 16, 17, result.data.flux.shape[1])
+
+
+def test_copied_numbers_are_of_all_bins_of_a_plot(result: Result) -> None:
+    views = [BinView.of(result, 3), BinView.of(result, 9)]
+    for name, own in (("spectrum", "flux"), ("sed", "phot")):
+        header, *rows = (line.split("\t") for line in format_panel_numbers(views, name, "mass").splitlines())
+        for view in views:
+            column = header.index(f"bin{view.bin_id}_flux")
+            told = np.array([float(row[column]) for row in rows])
+            assert told == pytest.approx(getattr(view, own), rel=1e-5, nan_ok=True)
+
+
+def test_a_bin_has_one_colour_in_all_plots_and_its_model_has_none_of_theirs(plots: BinPlots) -> None:
+    def color(item: Any) -> str:
+        return str(pg.mkPen(item.opts["pen"]).color().name())
+
+    curves = [item for item in plots.spectrum.items if isinstance(item, pg.PlotCurveItem) and item.isVisible()]
+    model = next(item for item in curves if pg.mkPen(item.opts["pen"]).width() > 2)
+    data = [item for item in curves if item is not model]
+    assert [color(item) for item in data] == [choose_color(0), choose_color(1)]
+    assert [color(curve) for curve in plots.curves["sfh"].curves[:2]] == [choose_color(0), choose_color(1)]
+    assert color(model) not in [choose_color(k) for k in range(21)]
+    items = plots.spectrum.items
+    assert items.index(model) < min(items.index(item) for item in data), "the model hides no data"
+    (residual,) = [item for item in plots.residual.items if isinstance(item, pg.PlotCurveItem)]
+    assert color(residual) == choose_color(0)
+    points = [item for item in plots.sed.items if isinstance(item, pg.ScatterPlotItem)]
+    inks = {spot.brush().color().name() for item in points for spot in item.points() if spot.brush().style()}
+    assert inks == {choose_color(0), choose_color(1)}
+
+
+@pytest.mark.parametrize("enlarged", ["", "spectrum"])
+def test_the_name_of_an_axis_keeps_off_its_numbers(plots: BinPlots, enlarged: str) -> None:
+    plots.enlarge_panel(enlarged)
+    QApplication.processEvents()
+    for plot in (plots.spectrum, plots.residual):
+        axis = plot.getAxis("left")
+        painter = QPainter(image := QImage(10, 10, QImage.Format.Format_ARGB32))
+        _, _, numbers = axis.generateDrawSpecs(painter)
+        painter.end()
+        assert image.width() == 10
+        name = axis.mapRectFromItem(axis.label, axis.label.boundingRect())
+        assert numbers
+        assert min(rect.left() for rect, *_ in numbers) >= name.right() - 3, "3 pixels are the margin of the text"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +12,15 @@ from astropy.table import QTable
 from muse_hst import WAVE_AA
 from smooth_result import ROTATION_DEG
 
+from napari_sfh._qt.canvas.layer_data import format_main_values, format_map_value
 from napari_sfh.analysis import tables
-from napari_sfh.analysis.bin_view import BinView, describe_flags, find_masked_ranges
+from napari_sfh.analysis.bin_view import BinView, choose_color, describe_flags, find_masked_ranges
+from napari_sfh.analysis.regions import average_bin_views
 from napari_sfh.errors import SfhInputError
 from napari_sfh.figures import pages
 from napari_sfh.figures.files import FIGURE_SUFFIXES, save_figure
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
-from napari_sfh.types import Flag, Result
+from napari_sfh.types import FLAG_MEANING, Flag, Result
 
 
 def test_sfr_times_time_is_the_mass(result: Result) -> None:
@@ -73,8 +76,21 @@ def test_numbers_carry_value_error_and_flags_in_words(result: Result) -> None:
     value = result.prediction.median("lg_age_lw")[-1]
     assert last["LW age"].startswith(f"{value:.2f} ± 0.10")
     assert last["V, σ"] == "100, 80 km/s"
-    assert last["Flags"] == "a band is missing; out of the network's depth"
+    assert set(last["Flags"].split("; ")) == {FLAG_MEANING[flag] for flag in (Flag.MISSING_BAND, Flag.OUT_OF_DEPTH)}
     assert "out of its depth" in last["Depth"]
+
+
+def test_no_number_is_a_negative_zero(result: Result) -> None:
+    quantiles = {name: np.full_like(q, -0.001) for name, q in result.prediction.quantiles.items() if name[:2] == "mh"}
+    prediction = replace(result.prediction, quantiles={**result.prediction.quantiles, **quantiles})
+    v_kms = np.full_like(result.data.v_kms, -0.3)
+    small = replace(result, prediction=prediction, data=replace(result.data, v_kms=v_kms))
+    numbers = {row.label: row.text for row in BinView.of(small, 1).numbers}
+    region = {row.label: row.text for row in average_bin_views(small, np.arange(4)).numbers}
+    told = [numbers["LW [M/H]"], numbers["V, σ"], region["LW [M/H]"], format_map_value(small, "MH_LW", 1)]
+    told += format_main_values(small, 1).splitlines()[1:]
+    assert all("0" in text for text in told)
+    assert not [text for text in told if re.search(r"[−-]0(\.0+)?(?![.\d])", text)]
 
 
 def test_a_bin_without_prediction_has_dashes_not_nan(result: Result) -> None:
@@ -110,7 +126,23 @@ def test_table_reads_back(result: Result, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", FIGURE_SUFFIXES)
 def test_figures_are_written(result: Result, tmp_path: Path, suffix: str) -> None:
-    page = pages.draw_bins_page(result, [BinView.of(result, b) for b in (1, 4)], "sfr")
+    views = [BinView.of(result, b) for b in (1, 4)]
+    page = pages.draw_bins_page(result, views, "sfr")
+    spectrum, residual = (
+        axes for axes in page.axes if axes.get_ylabel()[:2] in ("$F", "Re") and axes.lines[0].get_xdata().size > 1000
+    )
+    for axes, curve in ((spectrum, "flux"), (residual, "residual")):
+        for k, view in enumerate(views):
+            drawn = [
+                line for line in axes.lines if np.array_equal(line.get_ydata(), getattr(view, curve), equal_nan=True)
+            ]
+            assert [line.get_color() for line in drawn] == [choose_color(k)], "each bin's, in its colour"
+    names = [text.get_text() for text in spectrum.get_legend().get_texts()]
+    assert [name for name in ("bin 1, observed", "bin 4, observed") if name not in names] == []
+    page.draw_without_rendering()
+    boxes = [t.get_window_extent() for axes in page.axes for t in axes.texts if t.get_text().strip() in ("t50", "t90")]
+    assert len(boxes) == 2
+    assert not boxes[0].overlaps(boxes[1])
     path = save_figure(page, tmp_path / f"bins{suffix}")
     assert path.stat().st_size > 5000
 

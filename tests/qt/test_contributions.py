@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from astropy import units as u
 from astropy.io import fits
+from astropy.nddata import CCDData
 from napari.components import ViewerModel
 from npe2 import PluginManager
 from smooth_result import make_wcs
@@ -141,7 +144,7 @@ def test_a_dropped_cube_is_ready_to_run(
     viewer.open(str(cube_file), plugin="napari-sfh")
     qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_cube and not dock.loading, timeout=20000)
+    qtbot.waitUntil(lambda: dock.data.has_input and not dock.loading, timeout=20000)
     assert len(viewer.layers) == 1
     assert dock.run_button.enabled
     assert "Ready" in dock.message.text()
@@ -156,7 +159,7 @@ def test_the_sample_is_ready_to_run(
     viewer.open_sample("napari-sfh", "mock_spiral")
     qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=20000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_cube and not dock.loading, timeout=20000)
+    qtbot.waitUntil(lambda: dock.data.has_input and not dock.loading, timeout=20000)
     assert [layer.name for layer in viewer.layers] == ["MOCK0001 white light"]
     assert len(dock.data.values()["photometry"]) == 5
     assert dock.data.values()["ebv_mw"] == 0
@@ -195,6 +198,39 @@ def test_a_saved_map_comes_back_where_and_as_it_was(result: Result, tmp_path: Pa
     assert (kept["map"], kept["galaxy"], kept["weights"]) == (name, result.name, result.model_name)
     with fits.open(path) as hdus:
         assert hdus[0].header["CTYPE1"] == "RA---TAN"
+
+
+def test_a_renamed_map_keeps_its_unit(result: Result, tmp_path: Path) -> None:
+    from napari.layers import Layer
+
+    from napari_sfh._qt.canvas.layer_data import make_map_layer
+    from napari_sfh._qt.canvas.legend_overlay import describe_layer
+    from napari_sfh.analysis.sky_coordinates import SkyGrid
+
+    sky = SkyGrid.of(result.wcs, result.bins.bin_id.shape)
+    for name, unit in (("AGE_LW", "dex(yr)"), ("MASS", "dex(solMass / kpc2)"), ("MH_MW", "dex"), ("V", "km / s")):
+        layer = Layer.create(*make_map_layer(result, name, sky))
+        told = layer.metadata["napari_sfh"].unit
+        layer.name = "mine"
+        assert describe_layer(layer).title == f"mine [{told}]"
+        path = tmp_path / f"{name}.fits"
+        data, attributes, _ = layer.as_layer_data_tuple()
+        contributions.write_map_layer(str(path), data, attributes)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert CCDData.read(path).unit == u.Unit(unit)
+        back = Layer.create(*contributions.read_map_layers(str(path))[0])
+        assert back.name == f"mine [{told}]"
+
+
+def test_images_of_a_result_file_have_units_that_astropy_knows(result_file: Path) -> None:
+    units = {"AGE_LW": "dex(yr)", "AGE_MW_ERR": "dex", "MH_LW": "dex", "T50": "Gyr"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with fits.open(result_file) as hdus:
+            found = {name: u.Unit(hdus[name].header["BUNIT"]) for name in units}
+        read_result(result_file)
+    assert found == {name: u.Unit(unit) for name, unit in units.items()}
 
 
 def test_what_is_no_map_is_refused_and_a_damaged_map_says_so(tmp_path: Path) -> None:

@@ -17,14 +17,16 @@ from qtpy.QtWidgets import QApplication
 
 from conftest import click, drag, native_canvas, open_explorer, screen_point
 from napari_sfh._qt.session import Session
-from napari_sfh._qt.tools.gradient import compute_ellipse_corners, disc_from_ellipse
+from napari_sfh._qt.tools.gradient import FORMER, LAYER, compute_ellipse_corners, disc_from_ellipse
 from napari_sfh.analysis import posteriors
 from napari_sfh.analysis.credibility.reweighting import reweight_posterior
 from napari_sfh.analysis.disc import Disc
 from napari_sfh.analysis.maps import find_brightest_bin
 from napari_sfh.analysis.posteriors import PosteriorDraws
 from napari_sfh.errors import SfhInputError
+from napari_sfh.jobs import raise_if_cancelled
 from napari_sfh.model.prior_summary import GaussianMixtureDensity
+from napari_sfh.preflight.cost import RATES
 from napari_sfh.types import Result
 
 
@@ -65,9 +67,13 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
         tool.save(tmp_path / "a.pdf")
     tool.section.expand(True)
     idle(qtbot, dock)
+    assert tool.form.centre.value == "", "a section that is opened starts nothing"
+    assert LAYER not in dock.viewer.layers
+    tool.form.guess.native.click()
+    idle(qtbot, dock)
     disc = tool.form.disc()
     assert np.hypot((disc.ra_deg - 24.174) * np.cos(np.radians(15.78)), disc.dec_deg - 15.783) * 3600 < 0.3
-    layer = tool._find()
+    layer = dock.viewer.layers[LAYER]
     assert list(layer.shape_type) == ["ellipse"]
 
     world = dock.session.sky.to_world(layer.data[0].mean(0)[None])[0]
@@ -80,7 +86,7 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert moved.r_e_arcsec == pytest.approx(disc.r_e_arcsec, abs=0.02)
 
     tool.set_disc(replace(disc, pa_deg=30.0, inclination_deg=60.0, r_e_arcsec=2.0, distance_mpc=9.8))
-    back = disc_from_ellipse(tool._find().data[0], dock.session.sky, disc)
+    back = disc_from_ellipse(dock.viewer.layers[LAYER].data[0], dock.session.sky, disc)
     assert (back.pa_deg, back.inclination_deg, back.r_e_arcsec) == pytest.approx((30.0, 60.0, 2.0), abs=0.01)
     tool.form.r_max.value, tool.form.trusted.value = 9.0, False
     alt(dock, Qt.Key.Key_A)
@@ -89,23 +95,38 @@ def test_gradient_from_guess_to_file(qtbot: Any, dock: Any, result: Result, tmp_
     assert "dex/Rₑ" in dock.message.text()
     assert "LW age" in tool.words.text()
     dock.session.select(3)
-    _, y = tool.plot._here.getData()
+    chosen = tool.plot.marked
+    _, y = chosen.getData()
     assert y == pytest.approx(result.prediction.median("lg_age_lw")[2])
+    (color,) = {spot.brush().color().name() for spot in chosen.points()}
+    assert color in dock.session.outlines()[1], "one colour on the map and in the plot"
+    assert FORMER not in tool.words.text()
+    tool.form.pa.value = 75.0
+    assert FORMER in tool.words.text()
+    tool.form.pa.value = 30.0
+    assert FORMER not in tool.words.text()
+    centre = dock.session.sky.to_world(dock.viewer.layers[LAYER].data[0].mean(0)[None])[0]
+    drag(native, [screen_point(dock.viewer, centre), screen_point(dock.viewer, centre + np.array([0.5, 0.3]))])
+    qtbot.waitUntil(lambda: FORMER in tool.words.text(), timeout=5000)
+    tool.fit()
+    idle(qtbot, dock)
+    assert FORMER not in tool.words.text()
+    assert tool.found["AGE_LW"].profile.disc == tool.form.disc()
     for name in ("a.svg", "a.fits"):
         tool.save(tmp_path / name)
         idle(qtbot, dock)
         assert (tmp_path / name).stat().st_size > 5000
     assert len(QTable.read(tmp_path / "a.fits", hdu="BINS")) == result.bins.n_bins
     tool.form.ellipse.value = False
-    assert not tool._find().visible
-    assert tool._find().mode == "pan_zoom"
+    assert not dock.viewer.layers[LAYER].visible
+    assert dock.viewer.layers[LAYER].mode == "pan_zoom"
 
 
 def test_a_click_selects_a_bin_while_the_ellipse_can_be_dragged(qtbot: Any, dock: Any, result: Result) -> None:
     tool, session = dock.tools["gradient"], dock.session
-    tool.section.expand(True)
+    tool.guess()
     idle(qtbot, dock)
-    assert tool._find().mode == "select"
+    assert dock.viewer.layers[LAYER].mode == "select"
     disc, bins = tool.form.disc(), result.bins
     distance = np.hypot(bins.y - np.mean(bins.y), bins.x - np.mean(bins.x))
     inside, outside = int(np.argmin(distance)) + 1, int(np.argmax(distance)) + 1
@@ -119,7 +140,7 @@ def test_a_click_selects_a_bin_while_the_ellipse_can_be_dragged(qtbot: Any, dock
     QTest.keyClick(native, Qt.Key.Key_Z, control | Qt.KeyboardModifier.ShiftModifier)
     assert session.selected == outside
     assert tool.form.disc() == disc
-    centre = session.sky.to_world(tool._find().data[0].mean(0)[None])[0]
+    centre = session.sky.to_world(dock.viewer.layers[LAYER].data[0].mean(0)[None])[0]
     there = [screen_point(dock.viewer, place) for place in (centre, centre + np.array([0.6, -0.9]))]
     drag(native, there)
     qtbot.waitUntil(lambda: tool.form.disc() != disc, timeout=5000)
@@ -151,6 +172,19 @@ def test_posterior_of_the_clicked_bin(
     idle(qtbot, dock)
     assert "the weights 'test' (sha256 000000000000…)" in dock.message.text()
 
+    def endless(result: Result, bin_id: int, names: Any, progress: Any = None, cancel: Any = None) -> Any:
+        cancel.wait(60)
+        raise_if_cancelled(cancel)
+
+    monkeypatch.setattr(posteriors, "draw_bin_posterior", endless)
+    assert f"{RATES.refine_bin:.0f} s" in tool.form.likelihood.text, "the time is told beforehand"
+    tool.draw()
+    qtbot.waitUntil(lambda: dock.job.running, timeout=5000)
+    dock.work.cancel()
+    idle(qtbot, dock)
+    assert f"Press {tool.form.draw.text} " in dock.message.text()
+    assert "Press Run" not in dock.message.text()
+
     def drawn(result: Result, bin_id: int, names: Any, progress: Any = None, cancel: Any = None) -> Any:
         rng = np.random.default_rng(1)
         return PosteriorDraws(bin_id, {name: rng.normal(size=500) for name in names})
@@ -161,8 +195,13 @@ def test_posterior_of_the_clicked_bin(
     tool.draw()
     idle(qtbot, dock)
     assert tool.shown.draws.bin_id == 6
-    assert tool._window.isVisible()
-    assert tool._window.windowTitle() == "Posterior of bin 6"
+    (corner,) = [w for w in QApplication.topLevelWidgets() if w.isVisible() and w.windowTitle() == "Posterior of bin 6"]
+    assert tool.state()["bin"] == 6
+    corner.close()
+    assert tool.state()["bin"] == 0, "a workspace does not open what was closed"
+    corner.show()
+    QTest.keyClick(corner, Qt.Key.Key_Escape)
+    assert tool.state()["bin"] == 0
     flat = GaussianMixtureDensity(("lg_age_lw",), np.ones(1), np.zeros((1, 1)), np.full((1, 1, 1), 1e4))
     monkeypatch.setattr(
         posteriors, "reweight_draws", lambda _, drawn, wanted: reweight_posterior(drawn.values, flat, wanted)

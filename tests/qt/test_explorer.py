@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt, QThreadPool
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QLabel
+from qtpy.QtWidgets import QApplication, QDialog, QLabel, QTextBrowser
 from smooth_result import make_result
 
 from conftest import bin_world, click, native_canvas, open_explorer, screen_point, watch_orientation, window
@@ -152,9 +152,10 @@ def test_what_is_opened_before_the_letters_are_made_has_a_text_under_the_cursor(
 ) -> None:
     viewer = make_viewer()
     dock = open_explorer(viewer)
-    dock.work.steps._next()
     overlay = viewer.canvas.overlays[interaction.OVERLAY]
-    assert (overlay.opacity, overlay.box) == (0.0, False)
+    while overlay.opacity:  # each pass takes one step of the loading
+        QApplication.processEvents()
+    assert not overlay.box
     dock.show_result(result)
     qtbot.waitUntil(lambda: not (dock.cards.reading or dock.loading), timeout=60_000)
     assert (overlay.text, overlay.visible, overlay.opacity, overlay.box) == ("", False, 1.0, True)
@@ -214,7 +215,10 @@ def test_run_cancel_rerun_and_error(
     idle(qtbot, dock)
     assert dock.message.text() == "cube.fits: no extension DATA; give a MUSE cube"
     assert dock.details_button.visible
-    assert "Traceback" in dock._details
+    dock.details_button.native.click()
+    details = next(w for w in dock.findChildren(QDialog) if w.windowTitle() == "Details of the error")
+    assert "Traceback" in details.findChild(QTextBrowser).toPlainText()
+    details.close()
 
     def works(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> Any:
         progress(Progress("starting", 0, 0))
@@ -400,7 +404,8 @@ def test_a_workspace_brings_everything_back(
     dock.viewer.scene.camera.zoom = 31.0
     dock.save_workspace(tmp_path / "work.json")
     idle(qtbot, dock)
-    assert dock.message.text() == f"Saved {tmp_path / 'work.json'}; its result is work_sfh.fits."
+    assert str(tmp_path / "work.json") in dock.message.text()
+    assert "work_sfh.fits" in dock.message.text()
     assert (tmp_path / "work_sfh.fits").is_file(), "a result that was in memory only is kept beside"
     kept = dock.files.capture()
 
@@ -426,10 +431,11 @@ def test_a_workspace_tells_what_is_missing(qtbot: Any, dock: Any, result: Result
     gone = Workspace(tmp_path / "gone.fits", 4, forms={"data": {"cube": tmp_path / "cube.fits", "psf": "0.8"}})
     dock.open(write_workspace(gone, tmp_path / "work.json"))
     idle(qtbot, dock)
-    assert dock.message.text() == (
-        f"The result {tmp_path / 'gone.fits'} is missing: put it back, or press Run. "
-        f"The cube {tmp_path / 'cube.fits'} is missing: choose it again under Data."
-    )
+    of_result, of_cube = dock.message.text().split(". ")
+    assert str(tmp_path / "gone.fits") in of_result
+    assert "press Run" in of_result
+    assert str(tmp_path / "cube.fits") in of_cube
+    assert "under Data" in of_cube
     assert dock.data.psf.value == "0.8"
     other = write_result(result, tmp_path / "other.fits")
     dock.open(write_workspace(Workspace(other, 99, session={"selected": 98}), tmp_path / "work.json"))
@@ -446,12 +452,13 @@ def test_recent_files_and_the_machine(qtbot: Any, dock: Any, result: Result, tmp
     path = write_result(result, tmp_path / "ngc_sfh.fits")
     dock.open(path)
     idle(qtbot, dock)
-    dock.file_row._fill()
-    action = dock.file_row._menu.actions()[0]
+    menu = dock.file_row.recent.menu()
+    menu.aboutToShow.emit()
+    action = menu.actions()[0]
     assert action.text() == f"{tmp_path.name}/ngc_sfh.fits"
     dock.show_result(make_result(n_side=3))
     idle(qtbot, dock)
-    dock.file_row._menu.triggered.emit(action)
+    action.trigger()
     idle(qtbot, dock)
     assert dock.session.n_bins == result.bins.n_bins
     title = dock.sections["network"].toggle.text()

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import pytest
+from qtpy.QtGui import QImage, QPainter
 from qtpy.QtWidgets import QApplication, QLabel
 from vispy.color import ColorArray
 
 from napari_sfh._qt.canvas.selection_overlay import choose_borders, measure_luminance
-from napari_sfh._qt.docks.bin_panel import PropertyTable, shorten_number
+from napari_sfh._qt.docks.bin_panel import BinPanel, PropertyTable, shorten_number
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
+from napari_sfh._qt.session import Session
 from napari_sfh._qt.undo import describe_step
 from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
@@ -53,9 +56,39 @@ def test_three_compared_bins_have_their_columns_in_sight(qtbot: Any, result: Res
     QApplication.processEvents()
     shown = [label for label in table.findChildren(QLabel) if label.isVisible() and "±" in label.text()]
     assert min(label.width() for label in shown) > table.width() / 2, "one bin has the room of one"
-    assert shorten_number("9.12 ± 0.11 (1.3 Gyr)") == "9.12 ± 0.11"
     assert shorten_number("0.47, within its depth") == "0.47"
     assert shorten_number("113, 45 km/s") == "113, 45 km/s"
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 6])
+def test_numbers_of_many_bins_stand_in_one_line_each_beside_the_plots(qtbot: Any, result: Result, n: int) -> None:
+    session = Session()
+    panel = BinPanel(session, "dark", lambda: None, lambda: None)
+    qtbot.addWidget(panel)
+    panel.resize(940, 300)  # what a window of 1280 pixels leaves
+    session.set_result(result)
+    session.restore({"selected": 1, "compared": list(range(2, n + 1))})
+    panel.show()
+    qtbot.waitExposed(panel)
+    QApplication.processEvents()
+    shown = [label for label in panel.numbers.findChildren(QLabel) if label.isVisible() and label.text()]
+    assert len(shown) > 10 * n
+    assert all(label.width() >= label.sizeHint().width() for label in shown), "nothing is cut"
+    assert max(label.height() for label in shown) < 2 * panel.numbers.fontMetrics().height()
+    assert panel.numbers.horizontalScrollBar().maximum() == 0
+    axis = panel.plots.sed.getAxis("bottom")
+    painter = QPainter(image := QImage(10, 10, QImage.Format.Format_ARGB32))
+    _, _, names = axis.generateDrawSpecs(painter)
+    painter.end()
+    assert image.width() == 10
+    assert len(names) == result.instrument.n_bands
+    lines: dict[int, list[Any]] = {}
+    for rect, _, text in names:
+        lines.setdefault(text.count("\n"), []).append(rect)
+    assert all(a.right() < b.left() for line in lines.values() for a, b in itertools.pairwise(line))
+    right = max(axis.mapRectToScene(rect).right() for rect, *_ in names)
+    assert right <= panel.plots.sceneRect().right(), "the last name is not cut"
+    panel.release()
 
 
 @pytest.mark.parametrize(

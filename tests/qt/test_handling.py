@@ -189,3 +189,11 @@ def test_the_menu_finds_the_explorer_that_a_script_has_opened(opened: Any) -> No
     docks = [name for name in opened.viewer.window.dock_widgets if "SFH explorer" in name]
     assert len(docks) == 1
     assert native_canvas(opened.viewer) is not None
+
+
+def test_a_distance_that_is_none_is_told_when_the_field_is_left(opened: Any) -> None:
+    line = opened.export.distance.native
+    QTest.keyClicks(line, "abc")
+    assert "distance" not in opened.message.text()  # half typed
+    QTest.keyClick(line, Qt.Key.Key_Return)
+    assert "distance: 'abc' given" in opened.message.text()

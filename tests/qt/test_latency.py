@@ -22,7 +22,7 @@ class _Cycle:
 
 def test_what_is_frozen_is_left_alone_until_the_last_explorer_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     # Other tests' windows have wishes of their own, and conftest has frozen what was imported.
-    monkeypatch.setattr(GarbageFreeze, "_wishes", 0)
+    monkeypatch.setattr(GarbageFreeze, "wishes", 0)
     gc.unfreeze()
     one, other = GarbageFreeze(), GarbageFreeze()
     frozen = gc.get_freeze_count()

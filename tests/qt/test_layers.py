@@ -15,13 +15,13 @@ from napari.layers import Layer
 from smooth_result import make_result
 
 from napari_sfh._qt.canvas import layer_data
-from napari_sfh._qt.canvas.display import GRID, NOTHING, Shown
 from napari_sfh._qt.canvas.legend_image import PADDING_PX, LegendContent, LegendStyle, draw_legend
 from napari_sfh._qt.canvas.result_layers import LayerStack
+from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.sky_coordinates import SkyGrid
-from napari_sfh.types import Result
+from napari_sfh.types import FLAG_MEANING, Result
 
 
 def shown(result: Result) -> tuple[ViewerModel, Session, LayerStack]:
@@ -81,6 +81,22 @@ def test_each_map_of_the_grid_has_its_legend(result: Result) -> None:
     assert legend.colors == (), "flags are named in the dock"
     stack.display.show(NOTHING)
     assert stack.legends.overlay.contents == ()
+
+
+def test_flags_are_listed_in_the_colours_of_the_map(result: Result) -> None:
+    flags = np.zeros_like(result.flag)
+    flags[: len(FLAG_MEANING)] = [int(bit) for bit in FLAG_MEANING][: flags.size]
+    for some in (flags, np.full_like(flags, int(list(FLAG_MEANING)[-1]))):
+        flagged = replace(result, flag=some)
+        _, attributes, _ = layer_data.make_map_layer(flagged, "FLAG", SkyGrid.of(result.wcs, result.bins.bin_id.shape))
+        low, high = attributes["contrast_limits"]
+        legend = layer_data.format_flag_legend(flagged)
+        for category in np.unique(maps.classify_flags(some)):
+            rgba = attributes["colormap"].map(np.array([(category - low) / (high - low)]))[0]
+            drawn = "#" + "".join(f"{round(255 * float(part)):02x}" for part in rgba[:3])
+            text = ["none", *FLAG_MEANING.values()][category]
+            assert f'color:{drawn}">■</span> {text}: ' in legend
+    assert len(set(layer_data.FLAG_COLORS)) == len(FLAG_MEANING) + 1
 
 
 def test_a_legend_is_drawn_with_its_colours_from_left_to_right(qapp: Any) -> None:

@@ -10,15 +10,17 @@ import pytest
 from astropy.io import fits
 from napari.components import ViewerModel
 from smooth_result import make_result
+from vispy.color import ColorArray
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link, make_map_layer
+from napari_sfh._qt.canvas.legend_overlay import describe_layer
 from napari_sfh._qt.canvas.result_layers import LayerStack
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.jobs.line_tasks import make_line_layer
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.emission_lines import NO_LINES, LineTool
 from napari_sfh._qt.tools.notes import NOTHING_ASSUMED, NotesTool
-from napari_sfh.analysis.gas.line_maps import LineFluxes
+from napari_sfh.analysis.gas.line_maps import BPT_CLASSES, BPT_COLORS, LineFluxes
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import ComputeError, SfhInputError
 
@@ -39,7 +41,7 @@ class Host:
         for step in steps:
             step()
 
-    def start(self, work, after):
+    def start(self, work, after, button=""):
         value = work(None, None)
         if value is not None:
             after(value)
@@ -176,6 +178,28 @@ def test_map_and_line_take_turns(tool, maps_file, result):
     tool.host.viewer.layers.remove(layers(tool)["HA6562"])
     assert visible(tool) == ["SNR"], "the map comes back"
     assert tool.form.show.value == NO_LINES
+
+
+def test_bpt_classes_have_names_and_colours_of_their_own(tool, maps_file):
+    tool.load(maps_file)
+    tool.show("BPT")
+    layer = layers(tool)["BPT"]
+    assert not tool.form.legend.native.isHidden()
+    shown = {}
+    low, high = layer.contrast_limits
+    for place, (color, text) in enumerate(zip(BPT_COLORS, BPT_CLASSES[1:], strict=True), 1):
+        rgba = layer.colormap.map(np.array([(place - low) / (high - low)]))[0]
+        assert np.allclose(rgba, ColorArray(color).rgba[0], atol=1e-3), "the legend's colour is the map's"
+        n = int((layer.data == place).sum())
+        assert (f'color:{color}">■</span> {text}, spaxels: {n}' in tool.form.legend.value) == (n > 0)
+        shown[color] = n
+    assert sum(shown.values()) == np.isfinite(layer.data).sum()
+    assert len(shown) == 3
+    assert describe_layer(layer) == (layer.name, (), low, high), "no bar with numbers"
+    bin_id = int(tool.host.session.result.bins.bin_id[20, 20])
+    assert any(tool.describe(bin_id).endswith(f": {text}") for text in BPT_CLASSES[1:])
+    tool.show(NO_LINES)
+    assert tool.form.legend.native.isHidden()
 
 
 def visible(tool):

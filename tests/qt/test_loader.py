@@ -5,22 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QMainWindow, QWidget
 
 from napari_sfh._qt.jobs.step_queue import StepQueue, UnpaintedStep
 
 
+def next_turn(done: list[object]) -> None:
+    """Note the next turn of the event loop."""
+    QTimer.singleShot(0, lambda: done.append("turn"))
+
+
 def test_steps_in_order_one_per_turn(qtbot: Any) -> None:
     parent, done = QObject(), []
     loader = StepQueue(parent, lambda: False)
-    loader.run([lambda: done.append(1), lambda: done.append(2)])
+    loader.run([lambda: (done.append(1), next_turn(done)), lambda: done.append(2)])
     assert loader.active
     assert done == []
-    loader._next()
-    assert done == [1]
     qtbot.waitUntil(lambda: not loader.active, timeout=5000)
-    assert done == [1, 2]
+    assert done == [1, "turn", 2]
 
 
 def test_a_step_may_begin_what_the_next_one_waits_for(qtbot: Any) -> None:
@@ -56,26 +59,34 @@ def test_new_steps_replace_the_old_ones_and_release_drops_all(qtbot: Any) -> Non
     assert done == ["new"]
 
 
+class Canvas(QWidget):
+    """Notes whether it may be painted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[object] = []
+
+    def setUpdatesEnabled(self, on: bool) -> None:
+        self.seen.append("paint" if on else "hold")
+        super().setUpdatesEnabled(on)
+
+
 @pytest.fixture
 def canvas(qtbot: Any) -> Any:
     """The central widget of a window."""
-    main = QMainWindow()
-    main.setCentralWidget(QWidget())
+    main, widget = QMainWindow(), Canvas()
+    main.setCentralWidget(widget)
     qtbot.addWidget(main)
-    yield main.centralWidget()
+    yield widget
     main.close()
 
 
 def test_the_canvas_is_painted_in_a_turn_of_its_own(qtbot: Any, canvas: Any) -> None:
-    done: list[bool] = []
     loader = StepQueue(canvas, lambda: False)
-    loader.run([UnpaintedStep(lambda: done.append(canvas.updatesEnabled()))] * 2)
-    loader._next()
-    assert (done, canvas.updatesEnabled()) == ([False], False)
-    loader._next()
-    assert (done, canvas.updatesEnabled()) == ([False], True)
+    loader.run([UnpaintedStep(lambda: (canvas.seen.append("step"), next_turn(canvas.seen)))] * 2)
     qtbot.waitUntil(lambda: not loader.active, timeout=5000)
-    assert (done, canvas.updatesEnabled()) == ([False, False], True)
+    assert canvas.seen == ["hold", "step", "turn", "paint"] * 2
+    assert canvas.updatesEnabled()
 
 
 def test_the_canvas_is_painted_again_after_an_error_and_after_the_end(qtbot: Any, canvas: Any) -> None:
@@ -88,8 +99,11 @@ def test_the_canvas_is_painted_again_after_an_error_and_after_the_end(qtbot: Any
         qtbot.waitUntil(lambda: not loader.active, timeout=5000)
     assert caught[0][0] is KeyError
     assert canvas.updatesEnabled()
-    loader.run([UnpaintedStep(lambda: None), lambda: None])
-    loader._next()
-    assert not canvas.updatesEnabled()
-    loader.release()
-    assert canvas.updatesEnabled()
+
+
+def test_the_canvas_is_painted_again_when_what_waits_is_dropped(qtbot: Any, canvas: Any) -> None:
+    loader = StepQueue(canvas, lambda: False)
+    loader.run([UnpaintedStep(lambda: QTimer.singleShot(0, loader.release)), lambda: canvas.seen.append("dropped")])
+    qtbot.waitUntil(lambda: not loader.active, timeout=5000)
+    qtbot.wait(50)
+    assert canvas.seen == ["hold", "paint"]

@@ -16,7 +16,7 @@ from smooth_result import make_result
 from napari_sfh import demo
 from napari_sfh.config import RunConfig
 from napari_sfh.instruments.bundle_header import list_bundles
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.jobs import ReportProgress
 from napari_sfh.types import Progress, Result
 

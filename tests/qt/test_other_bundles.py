@@ -21,8 +21,8 @@ from napari_sfh import demo
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES
 from napari_sfh.analysis.maps import SCALAR_MAPS, list_result_maps
 from napari_sfh.analysis.regions import Outline
-from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
 from napari_sfh.cli import main
+from napari_sfh.config import RunConfig
 from napari_sfh.decisions import configure_run
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
@@ -180,7 +180,7 @@ def run_on_cube(name: str, folder: Path) -> Result:
         return run_pipeline(configure_run(cube=path, model=name, **given))
     (cube,) = demo.find_demo_folder().glob("*DATACUBE*")
     if load_bundle(name).instrument.spectrum is None:
-        return run_band_pipeline(BandRunConfig(cube=cube, model=name, target_snr=400.0))
+        return run_pipeline(RunConfig(cube, model=name, target_snr=400.0))
     made = run_pipeline(configure_run(cube=cube, model=name, target_snr=400.0, kinematics="0,60"))
     assert made is not None
     return made
@@ -188,7 +188,7 @@ def run_on_cube(name: str, folder: Path) -> Result:
 
 def run_on_images(name: str, folder: Path) -> Result:
     folder.mkdir()
-    return run_band_pipeline(BandRunConfig(images=write_images(name, folder), model=name, target_snr=50.0))
+    return run_pipeline(RunConfig(photometry=write_images(name, folder), model=name, target_snr=50.0))
 
 
 #: All tools take a small field: figures of the whole mock galaxy would take half a minute.
@@ -282,3 +282,27 @@ def test_times_of_spectra_are_a_curve_and_sort(dock: Any, tmp_path: Path) -> Non
     panel.corner_button.native.click()
     dock.wait(60)
     assert "spectra" in dock.message.text()
+
+
+def test_weights_for_bands_run_from_the_form_on_a_folder_of_images(dock: Any, tmp_path: Path, qtbot: Any) -> None:
+    """As a user does: weights, folder, Run; the preflight and the button follow both."""
+    folder = tmp_path / "field"
+    folder.mkdir()
+    write_images("narrowband", folder)
+    dock.finish(120)
+    dock.network.model.value = "narrowband"
+    assert not dock.run_button.enabled
+    dock.open_folder(folder)
+    dock.finish(120)
+    assert dock.run_button.enabled
+    assert dock.data.images.visible
+    assert "34 of 34" in dock.data.images.value
+    qtbot.waitUntil(lambda: dock.preflight.found is not None, timeout=60000)
+    assert dock.preflight.found.facts["images"].startswith("34 of 34 bands")
+    dock.network.model.value = "wide"
+    assert not dock.run_button.enabled  # it needs spectra
+    dock.network.model.value = "narrowband"
+    QTest.mouseClick(dock.run_button.native, Qt.MouseButton.LeftButton)
+    dock.finish(120)
+    assert dock.session.result.prediction.scalars == ("lg_age_lw", "mh_lw")
+    assert np.isfinite(dock.session.result.prediction.median("lg_age_lw")).all()

@@ -14,14 +14,14 @@ from qtpy.QtWidgets import QApplication
 from conftest import lasso
 from napari_sfh._qt.forms.preflight_panel import SkyPlot
 from napari_sfh._qt.plots.bin_plots import BinPlots
-from napari_sfh._qt.plots.brush import BrushPoints
+from napari_sfh._qt.plots.brush import INSIDE_PX, SHOWN_PX, BrushPoints, MarkedPoints
 from napari_sfh._qt.plots.cube_plot import CubePlot
 from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.gas_plots import GasPlots
 from napari_sfh._qt.plots.gradient_plot import GradientPlot
 from napari_sfh._qt.plots.scatter_plot import ScatterPlot
 from napari_sfh._qt.plots.side_plots import HistoryPlots, OneToOne
-from napari_sfh._qt.session import Session
+from napari_sfh._qt.session import PLOT_REGION, Session
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.gas.gas_and_stars import GasDiagrams, YoungStars
@@ -74,7 +74,7 @@ def test_points_of_the_gas_select_bins_and_bins_stand_out(qtbot: Any, gas: Any, 
     session = Session()
     session.set_result(result)
     gas.link(session, lambda act: act())
-    session.selection_changed.connect(lambda _: gas.mark(session.shown))
+    session.selection_changed.connect(lambda _: gas.mark(session.list_marks()))
     drawn = make_diagrams()
     for name, x, y in (
         ("metals", drawn.oxygen[4], drawn.young.mh[4]),
@@ -86,10 +86,18 @@ def test_points_of_the_gas_select_bins_and_bins_stand_out(qtbot: Any, gas: Any, 
         row = {"metals": 4, "dust": 8, "bpt": 2}[name]
         assert session.selected == row + 1
         for other in gas.plots.values():
-            marked = [item for item in other.items if getattr(item, "opts", {}).get("size") == 11]
-            assert [len(item.getData()[0]) for item in marked] == [1], "in every panel"
+            (marked,) = [item for item in other.items if isinstance(item, MarkedPoints)]
+            (point,) = marked.points()
+            assert point.size() == SHOWN_PX, "in every panel"
+            assert point.brush().color().name() == session.list_bin_colors()[row + 1]
     lasso(gas, gas.boxes["bpt"], [(0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.02)])
     assert set(session.regions[0].rows) == set(range(14)), "those that are known"
+    inside, shown = session.find_region_color(PLOT_REGION), session.list_bin_colors()[session.selected]
+    assert inside != shown
+    (marked,) = [item for item in gas.plots["bpt"].items if isinstance(item, MarkedPoints)]
+    told = [(point.size(), point.brush().color().name()) for point in marked.points()]
+    assert sorted(set(told)) == sorted([(INSIDE_PX, inside), (SHOWN_PX, shown)]), "as on the map and in the legend"
+    assert told.count((INSIDE_PX, inside)) == 14
 
 
 def make_plots(result: Any) -> dict[str, tuple[Any, Any]]:

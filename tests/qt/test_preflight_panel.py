@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from astropy.io import fits
 from napari.components import ViewerModel
 from npe2 import PluginManager
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QGraphicsPolygonItem
 from smooth_result import make_wcs
 
@@ -61,10 +64,7 @@ def dock(make_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> An
 
 def looked(qtbot: Any, dock: Any) -> None:
     """Wait until the panel has looked at the files."""
-    panel = dock.preflight
-    qtbot.waitUntil(
-        lambda: panel.found is not None and not panel.job.running and not panel._settle.isActive(), timeout=60000
-    )
+    qtbot.waitUntil(lambda: dock.preflight.up_to_date, timeout=60000)
 
 
 def test_a_folder_is_looked_at(qtbot: Any, dock: Any, galaxy: Path) -> None:
@@ -142,9 +142,46 @@ def test_a_dropped_folder_is_the_same_as_an_opened_one(
     viewer.open(str(galaxy), plugin="napari-sfh")
     qtbot.waitUntil(lambda: any("SFH explorer" in name for name in viewer.window.dock_widgets), timeout=60000)
     dock = open_explorer(viewer)
-    qtbot.waitUntil(lambda: dock.data.has_cube and not (dock.busy or dock.loading), timeout=60000)
+    qtbot.waitUntil(lambda: dock.data.has_input and not (dock.busy or dock.loading), timeout=60000)
     assert dock.data.folder.line_edit.value == str(galaxy)
     assert list(dock.data.photometry) == ["F555W"]
     assert [layer.name for layer in viewer.layers] == ["NGC0000 white light"]
     assert dock.run_button.enabled
     looked(qtbot, dock)
+
+
+def type_folder(dock: Any, path: Path) -> None:
+    """As by hand: the field is emptied, the path is typed, Return."""
+    line = dock.data.folder.line_edit.native
+    line.selectAll()
+    QTest.keyClicks(line, str(path))
+    QTest.keyClick(line, Qt.Key.Key_Return)
+
+
+def test_a_folder_that_is_typed_is_taken_whole_and_the_form_is_of_one_galaxy(
+    qtbot: Any, make_viewer: Callable[..., Any], galaxy: Path, tmp_path: Path
+) -> None:
+    dock = open_explorer(make_viewer())
+    dock.data.ebv_mw.value = "0.07"  # before any galaxy: meant for the first
+    type_folder(dock, galaxy)
+    qtbot.waitUntil(lambda: dock.data.has_input and not (dock.busy or dock.loading), timeout=60000)
+    assert dock.data.folder.line_edit.value == str(galaxy)
+    assert dock.data.ebv_mw.value == "0.07"
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    type_folder(dock, empty)
+    qtbot.waitUntil(lambda: "no usable" in dock.message.text(), timeout=60000)
+    assert not dock.data.has_input  # not the files of one galaxy under the name of another
+    assert not dock.run_button.enabled
+    type_folder(dock, tmp_path / "nowhere")
+    assert "no such folder" in dock.message.text()
+    type_folder(dock, galaxy)
+    qtbot.waitUntil(lambda: dock.data.has_input and not (dock.busy or dock.loading), timeout=60000)
+    other = tmp_path / "NGC0001"
+    shutil.copytree(galaxy, other)
+    dock.data.ebv_mw.value = "0.07"
+    type_folder(dock, other)
+    qtbot.waitUntil(lambda: dock.data.has_input and not (dock.busy or dock.loading), timeout=60000)
+    assert dock.data.ebv_mw.value == ""
+    looked(qtbot, dock)
+    assert "emptied" in dock.preflight.text.text()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.wcs.utils import pixel_to_skycoord
+from numpy.typing import NDArray
 
 from napari_sfh.analysis.region_files import read_regions, write_regions
 from napari_sfh.analysis.regions import Outline, find_bins_in_outlines
@@ -85,6 +87,45 @@ def test_shapes_are_written_as_what_they_are(result: Result, tmp_path: Path) -> 
     for one, other in zip(found, again, strict=True):
         assert other.points == pytest.approx(one.points, abs=1e-4)
         assert other.include == one.include
+
+
+def drawn_ellipse(centre: tuple[float, float], a: float, b: float, turn_deg: float) -> NDArray[np.float64]:
+    """64 points (y, x) around an ellipse."""
+    t, angle = np.linspace(0, 2 * np.pi, 64, endpoint=False), np.radians(turn_deg)
+    offsets = np.column_stack([a * np.cos(t), b * np.sin(t)])
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array(centre) + (offsets @ np.array([[c, s], [-s, c]]))[:, ::-1]
+
+
+def test_what_the_mouse_has_drawn_is_written_as_what_it_is(result: Result, tmp_path: Path) -> None:
+    box = np.array([[5.0, 6.0], [5.0, 16.0], [9.0, 16.0], [9.0, 6.0]])
+    drawn = [
+        Outline(drawn_ellipse((20, 18), 9, 4, 25), name="bar", kind="ellipse"),
+        Outline(drawn_ellipse((10, 30), 3, 3, 0), include=False, name="a {star}", kind="ellipse"),
+        Outline(box, kind="box"),
+    ]
+    lines = write_regions(tmp_path / "own.reg", drawn, result.wcs).read_text().splitlines()[1:]
+    assert [line.split("(")[0] for line in lines] == ["icrs;ellipse", "icrs;-circle", "icrs;box"]
+    assert [line.partition("# text=")[2] for line in lines] == ["{bar}", "{a  star}", ""]
+    again = read_regions(tmp_path / "own.reg", result.wcs).outlines
+    assert [(o.kind, o.name, o.include) for o in again] == [
+        ("ellipse", "bar", True),
+        ("ellipse", "a star", False),
+        ("box", "", True),
+    ]
+    for one, other in zip(drawn, again, strict=True):
+        for here, there in zip(one.find_axes(), other.find_axes(), strict=True):
+            assert np.abs(np.abs(there) - np.abs(here)).max() < 0.02 or one.name == "a {star}"
+        assert list(find_bins_in_outlines(result, [replace(one, include=True)])) == list(
+            find_bins_in_outlines(result, [replace(other, include=True)])
+        )
+    assert np.hypot(*again[1].find_axes()[1]) == pytest.approx(3, abs=0.02)
+
+
+@pytest.mark.parametrize("mark", ["{the bar}", '"the bar"', "'the bar'"])
+def test_names_of_a_file(result: Result, tmp_path: Path, mark: str) -> None:
+    text = f"image\ncircle(20,20,9) # color=red text={mark} width=2\ncircle(9,9,3) # color=red"
+    assert [o.name for o in read_regions(written(tmp_path, text), result.wcs).outlines] == ["the bar", ""]
 
 
 def test_shapes_without_an_inside_are_named(result: Result, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from smooth_result import make_result
 
 from conftest import bin_world, drag, native_canvas, open_explorer, screen_point
 from napari_sfh._qt.canvas.drawn_shapes import shape_to_polygon
+from napari_sfh._qt.canvas.region_layer import LAYER_NAME
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.regions import (
@@ -168,6 +169,6 @@ def test_a_lasso_with_the_mouse(qtbot: Any, make_viewer: Callable[..., Any], res
     qtbot.waitUntil(lambda: dock.session.region is not None, timeout=20000)
     assert dock.message.text().startswith("Mean of")
     assert "region" in dock.panel.legend.text()
-    assert dock.tools["region"].region._layer.mode == "pan_zoom"
+    assert viewer.layers[LAYER_NAME].mode == "pan_zoom"
     dock.tools["region"].clear()
     assert dock.session.region is None

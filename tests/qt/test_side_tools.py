@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.wcs import WCS
 from qtpy.QtCore import Qt
 from smooth_result import make_result
 
@@ -18,12 +19,13 @@ from conftest import at_once, bin_world, open_explorer
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.tools.colour_image import split_into_segments
-from napari_sfh._qt.tools.maps import MEANING
+from napari_sfh._qt.tools.maps import MEANING, NONE
 from napari_sfh.analysis import contours
 from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import compare_results
+from napari_sfh.analysis.maps import make_map_image
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.colour_image import draw_colour_image
+from napari_sfh.figures.colour_image import MapOverlay, draw_colour_image
 from napari_sfh.figures.comparison import draw_comparison_page, draw_history_page, symmetric_limits
 from napari_sfh.io.results import write_result
 from napari_sfh.physics.means import MEAN_NAMES
@@ -79,9 +81,15 @@ def test_mosaics_lie_under_the_maps_where_the_sky_is(opened: Any, qtbot: Any, re
     tool.form.opacity.value = 0.3
     opened.show_map("SNR")
     assert opened.stack.find("map", "SNR").opacity == 0.3
+    image = np.ones(result.bins.bin_id.shape, np.float32)
+    about = {"metadata": {KEY: LayerLink("lines", "HA6562", result)}, **opened.session.sky.transform()}
+    opened.stack.show_layer((image, {"name": "Hα", **about}, "image"))
+    assert opened.stack.find("lines", "HA6562").opacity == 0.3, "what lies above the mosaics, whatever it is"
+    tool.form.opacity.value = 0.4
+    assert opened.stack.find("lines", "HA6562").opacity == 0.4
     tool.toggle()
     assert not layer.visible
-    assert opened.stack.find("map", "SNR").opacity == 1.0
+    assert opened.stack.find("map", "SNR").opacity == opened.stack.find("lines", "HA6562").opacity == 1.0
 
 
 def _note_threads(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
@@ -133,6 +141,80 @@ def test_sliders_paint_anew_and_the_picture_is_saved(
     assert tool.form.note.value == ""
 
 
+def test_other_levels_read_no_map_again(
+    opened: Any, qtbot: Any, result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool, read = opened.tools["composite"], []
+
+    def load(progress: Any, cancel: Any, result: Result, name: str, maps_path: Path | None) -> Any:
+        read.append(name)
+        return tool_tasks.ContourMap(name, make_map_image(result, "AGE_LW"), "log yr", "a file")
+
+    monkeypatch.setattr(tool_tasks, "load_contour_map", load)
+    tool.show_contours("HA6562", 3)
+    _rest(qtbot, opened)
+    for number in (4, 6):
+        tool.form.levels.value = number
+        assert not opened.busy, "no button is disabled meanwhile"
+        assert len(tool.contours.levels) == number
+    tool.form.typed_levels.value = "9.4 9.5"
+    for _ in range(2):  # Return, then the focus leaves
+        tool.form.typed_levels.native.editingFinished.emit()
+    assert not opened.busy
+    assert tool.contours.levels == (9.4, 9.5)
+    assert read == ["HA6562"]
+    names = tool.form.contours.choices
+    assert {"AGE_LW", "HA6562"} <= set(names)
+    assert {"LG_AGE", "AGE_LW_GYR", "AGE_MW_GYR"} & set(names) == set(), "maps that the result does not have"
+
+
+def test_north_is_up_in_the_picture_and_the_map_lies_where_it_is() -> None:
+    """The ticks along the axes are right for what lies straight above or beside them."""
+    turned = WCS(naxis=2)
+    turned.wcs.ctype, turned.wcs.crval, turned.wcs.crpix = ("RA---TAN", "DEC--TAN"), (150.0, 20.0), (60.5, 40.5)
+    c, s = np.cos(np.radians(35)), np.sin(np.radians(35))
+    turned.wcs.cd = np.array([[-c, s], [s, c]]) * 0.05 / 3600
+    image = np.zeros((80, 120, 4), np.uint8)
+    image[..., 3] = 255
+    image[61:64, 101:104] = 255
+    coarse = WCS(turned.to_header())
+    coarse.wcs.cd, coarse.wcs.crpix = turned.wcs.cd * 5, (12.5, 8.5)
+    values = np.zeros((16, 24))
+    values[12, 20] = 1.0
+    overlay = MapOverlay(values, np.eye(4)[[0, 1]], (0.0, 1.0), "V (km/s)", 0.4)
+    figure = draw_colour_image(image, turned, [], coarse, overlay=overlay)
+    axes = figure.axes[0]
+    scale = axes.wcs.pixel_scale_matrix
+    assert abs(scale[0, 1]) + abs(scale[1, 0]) < 1e-12
+    assert scale[0, 0] < 0 < scale[1, 1], "east left, north up"
+    for drawn, source, at in ((axes.images[0], turned, (102, 62)), (axes.images[1], coarse, (20, 12))):
+        shown = np.asarray(drawn.get_array(), dtype=float)
+        y, x = np.nonzero(shown[..., 0] > 200) if shown.ndim == 3 else np.nonzero(shown == 1)
+        place = axes.wcs.pixel_to_world(x.mean(), y.mean())
+        assert place.separation(source.pixel_to_world(*at)).arcsec < 0.05
+    assert axes.images[1].get_alpha() == 0.4
+    assert figure.axes[1].get_ylabel() == "V (km/s)"
+    figure.draw_without_rendering()
+    corners = axes.wcs.world_to_pixel(turned.pixel_to_world([0, 119, 0, 119], [0, 0, 79, 79]))
+    (ny, nx) = axes.images[0].get_array().shape[:2]
+    assert np.min(corners) > -1
+    assert (np.max(corners, axis=1) < [nx, ny]).all()
+
+
+def test_the_saved_picture_has_the_map_of_the_canvas(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
+    tool = opened.tools["composite"]
+    tool.show_mosaics({"F555W": _mosaic(tmp_path, result, "F555W")})
+    _rest(qtbot, opened)
+    opened.show_map("MH_LW")
+    found = tool.find_overlay()
+    layer = opened.stack.find("map", "MH_LW")
+    np.testing.assert_array_equal(found.image, layer.data)
+    assert (found.label, found.opacity) == ("LW [M/H] [dex]", 0.5)
+    assert found.limits == tuple(layer.contrast_limits)
+    layer.visible = False
+    assert tool.find_overlay() is None
+
+
 def test_home_frames_the_maps_not_the_mosaic(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
     viewer, tool = opened.viewer, opened.tools["composite"]
     viewer.reset_view()
@@ -169,7 +251,8 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     tool.form.file.line_edit.value = str(path)
     tool.form.load.native.click()
     _rest(qtbot, opened)
-    assert "of 16 bins matched" in opened.message.text() or f"of {result.bins.n_bins} bins" in opened.message.text()
+    seen = int(np.isfinite(opened.tools["compare"].comparison.difference("lg_age_lw")).sum())
+    assert f"{seen} of {result.bins.n_bins} bins" in opened.message.text()
     assert tool.comparison.scatter("lg_age_lw").bias == pytest.approx(-0.1, abs=1e-5)
     tool.form.difference.value = True
     opened.show_map("AGE_MW")
@@ -178,14 +261,17 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     tool.form.difference.value = True
     _rest(qtbot, opened)
     assert tool.layer.colormap.name == "RdBu_r"
-    assert opened._describe(3) == "LW age: test − other (other.fits) −0.10 dex".replace("−0", "-0")
+    assert opened.tools.describe(3).startswith("LW age")
+    assert opened.tools.describe(3).endswith("-0.10 dex")
     low, high = tool.layer.contrast_limits
     assert low == -high
     np.testing.assert_allclose(np.nanmedian(tool.layer.data), -0.1, atol=1e-5)
     assert not opened.stack.find("map", "AGE_LW").visible
     assert opened.map.quantity.value == "", "no map is on the canvas"
+    assert opened.map.quantity.native.currentText() == "LW age: test − other (other.fits)", "the menu names what is"
     opened.show_map("AGE_MW")
     assert not tool.layer.visible
+    assert opened.map.quantity.native.itemText(0) == NONE
     assert not tool.form.difference.value
     assert opened.stack.find("map", "AGE_MW").visible
     tool.form.difference.value = True
@@ -273,7 +359,7 @@ def test_without_ppxf_the_remedy_is_shown(opened: Any, qtbot: Any, monkeypatch: 
     opened.session.select(2)
     opened.tools["ppxf"].fit()
     _rest(qtbot, opened)
-    assert "pip install napari-sfh[kinematics]" in opened.message.text()
+    assert "pip install ppxf" in opened.message.text()
 
 
 def test_limits_flags_and_one_cursor_in_four_maps(opened: Any, qtbot: Any, result: Result) -> None:

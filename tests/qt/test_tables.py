@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from astropy.io import fits
 from astropy.table import QTable
 from muse_hst import N_WAVE
 
+from napari_sfh._qt.session import Session
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import MH_EDGES, BinView
 from napari_sfh.analysis.disc import guess_disc
 from napari_sfh.analysis.gradients import fit_all_gradients
+from napari_sfh.analysis.regions import compute_bin_weights
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.formation import FORMED_FRACTIONS
@@ -81,7 +84,7 @@ def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: st
     path = tables.write_tables(tables.build_bin_tables(result, views), tmp_path / f"bins{suffix}")
     if suffix == ".fits":
         with fits.open(path, checksum=True) as hdus:
-            assert [h.name for h in hdus[1:]] == ["SFH", "TIMES", "SPECTRA", "BANDS"]
+            assert [h.name for h in hdus[1:]] == ["SFH", "NUMBERS", "TIMES", "SPECTRA", "BANDS"]
         read = {name: QTable.read(path, hdu=name) for name in ("SFH", "TIMES", "SPECTRA", "BANDS")}
     else:
         names = {"SFH": "bins", "TIMES": "bins_times", "SPECTRA": "bins_spectra", "BANDS": "bins_bands"}
@@ -96,6 +99,67 @@ def test_all_tables_of_bins_read_back(result: Result, tmp_path: Path, suffix: st
         assert read["SPECTRA"]["WAVE"].unit == "Angstrom"
         assert read["TIMES"]["T50"].unit == "Gyr"
         assert read["SFH"].meta["GALAXY"] == "NGC0000"
+
+
+def test_regions_have_their_names_and_numbers_in_all_tables(result: Result, tmp_path: Path) -> None:
+    session = Session()
+    session.set_result(result)
+    session.distance_mpc = 9.84
+    half = np.array([[-1.0, -1], [-1, 41], [19.5, 41], [19.5, -1]])
+    session.set_regions({"nucleus": [half], "HII knot": [half + np.array([20.5, 0])]})
+    session.select(3)
+    views = session.all_views()
+    path = tables.write_tables(tables.build_bin_tables(result, views), tmp_path / "views.ecsv")
+    names = ["nucleus", "HII knot", "bin 3"]
+    for file in tables.list_table_files(["SFH", "NUMBERS", "TIMES", "SPECTRA", "BANDS"], path):
+        table = QTable.read(file, format="ascii.ecsv")
+        assert list(dict.fromkeys(table["NAME"])) == names, file
+        assert list(dict.fromkeys(table["BIN_ID"])) == [0, 3]
+        assert [c for c in table.colnames if not table[c].info.description] == []
+    numbers = QTable.read(path.with_stem("views_numbers"), format="ascii.ecsv")
+    for region in session.regions:
+        for label, key in (("LW age", "lg_age_lw"), ("MW [M/H]", "mh_mw")):
+            (row,) = numbers[(numbers["NAME"] == region.name) & (numbers["QUANTITY"] == label)]
+            share = compute_bin_weights(result, region.rows, "mass")
+            values, errors = result.prediction.median(key)[region.rows], result.prediction.half_width(key)[region.rows]
+            mean = (share * values).sum()
+            assert row["VALUE"] == pytest.approx(mean, rel=1e-5)
+            assert row["VALUE_ERR"] == pytest.approx(np.sqrt(((share * errors) ** 2).sum()), rel=1e-4)
+            assert row["SCATTER"] == pytest.approx(np.sqrt((share * (values - mean) ** 2).sum()), rel=1e-4)
+            assert f"scatter {row['SCATTER']:.2f}" in row["TEXT"]
+        (mass,) = numbers[(numbers["NAME"] == region.name) & (numbers["QUANTITY"] == "Mass")]
+        assert mass["TEXT"] == f"10^{np.log10(mass['VALUE']):.2f} M☉"
+    (age,) = numbers[(numbers["NAME"] == "bin 3") & (numbers["QUANTITY"] == "LW age")]
+    assert (age["VALUE"], age["UNIT"]) == (pytest.approx(result.prediction.median("lg_age_lw")[2]), "log yr")
+
+
+def test_the_table_of_all_bins_is_that_of_each(result: Result) -> None:
+    made = tables.build_result_sfh_table(result)
+    views = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
+    expected = tables.build_sfh_table(result, views)
+    assert made.colnames == expected.colnames
+    for name in made.colnames:
+        assert np.asarray(made[name]) == pytest.approx(np.asarray(expected[name]), nan_ok=True)
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".fits"])
+def test_every_column_says_what_it_is(result: Result, tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"all{suffix}"
+    made = {"BINS": tables.build_summary_table(result), "SFH": tables.build_result_sfh_table(result)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tables.write_tables(made, path)
+        if suffix == ".fits":
+            headers = [fits.getheader(path, name) for name in made]
+            told = [{h[f"TTYPE{k}"]: h.get(f"TCOMM{k}") for k in range(1, h["TFIELDS"] + 1)} for h in headers]
+            assert len(QTable.read(path, hdu="BINS")) == result.bins.n_bins
+        else:
+            read = [QTable.read(file, format="ascii.ecsv") for file in tables.list_table_files(list(made), path)]
+            told = [{name: table[name].info.description for name in table.colnames} for table in read]
+            headers = [table.meta for table in read]
+    assert [name for each in told for name, words in each.items() if not words] == []
+    assert "100 Myr" in told[0]["LG_SFR_DENSITY"]
+    assert headers[0]["SFR_MYR"] == 100
 
 
 def test_gradient_tables(result: Result, tmp_path: Path) -> None:

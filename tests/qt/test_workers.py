@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from superqt.utils import WorkerBase
 
 from napari_sfh._qt.jobs.workers import BackgroundJob, explain_error, run_guarded
 from napari_sfh.errors import Cancelled, ComputeError, SfhInputError
@@ -160,7 +161,7 @@ def test_napari_quitting_the_worker_sets_the_event(qtbot) -> None:
     heard: list[object] = []
     job = BackgroundJob(lambda _: None, heard.append, heard.append)
     job.start(endless)
-    job._worker.quit()
+    WorkerBase.await_workers()  # what napari calls when its window is closed
     qtbot.waitUntil(lambda: heard == ["what was done"], timeout=20000)
 
 

@@ -180,9 +180,8 @@ def test_what_has_gone_is_said_and_the_rest_is_there(
     dock.open(galaxy / "work.json")
     rest(qtbot, dock)
     said = dock.message.text()
-    assert f"{galaxy / 'other.fits'}: the answer to compare with is missing; put it back or choose another" in said
-    assert f"{galaxy / 'f438w.fits'}: HST mosaic is missing; put it back" in said
-    assert f"{galaxy / 'maps.fits'}: the emission lines' MAPS file is missing; put it back" in said
+    assert all(str(galaxy / name) in said for name in ("other.fits", "f438w.fits", "maps.fits"))
+    assert said.count("put it back") == 3
     assert dock.message.styleSheet(), "it is an error's sentence"
     assert dock.session.shown == (6, 3, 9)
     assert dock.tools["composite"].field.bands == ("F814W",)

@@ -14,9 +14,9 @@ from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.instruments.files import load_instrument
-from napari_sfh.io.hst import is_camera_substitute, read_mosaic
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import find_galaxy_files
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.mosaics import is_camera_substitute, read_mosaic
 from napari_sfh.pipeline import run_pipeline
 from napari_sfh.prep import spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels

@@ -5,8 +5,8 @@ import pytest
 from muse_hst import MUSE_HST
 
 from napari_sfh.demo import find_demo_folder
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import find_galaxy_files
-from napari_sfh.io.muse import read_cube
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.prep import binning, spectra
 from napari_sfh.prep.kinematics import stellar_kinematics

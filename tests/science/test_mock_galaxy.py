@@ -8,7 +8,7 @@ from muse_hst import BANDS
 from napari_sfh import demo
 from napari_sfh.analysis.comparison.mock_truth import read_truth
 from napari_sfh.analysis.gas.line_maps import LINES
-from napari_sfh.io import dap, hst, muse
+from napari_sfh.io import cubes, dap, mosaics
 from napari_sfh.physics.means import compute_population_means
 from napari_sfh.training.libraries.age_grid import SUB_EDGES_GYR
 from napari_sfh.training.mock import galaxy, observations
@@ -20,7 +20,7 @@ CENTRE = (slice(28, 32), slice(28, 32))
 def files():
     folder = demo.find_demo_folder()
     (cube,), (maps,), (truth,) = (list(folder.glob(f"*{k}*")) for k in ("DATACUBE", "MAPS", "TRUTH"))
-    return folder, muse.read_cube(cube), dap.read_maps(maps), read_truth(truth)
+    return folder, cubes.read_cube(cube), dap.read_maps(maps), read_truth(truth)
 
 
 def test_small_enough_to_ship(files):
@@ -48,7 +48,7 @@ def test_cube_is_dressed_as_phangs_and_reaches_its_snr(files):
 
 
 def test_mosaics_are_calibrated_and_share_the_sky(files):
-    found = [hst.read_mosaic(path) for path in sorted(files[0].glob("*sci.fits"))]
+    found = [mosaics.read_mosaic(path) for path in sorted(files[0].glob("*sci.fits"))]
     assert tuple(m.band for m in found) == BANDS
     for mosaic in found:
         assert mosaic.weight_path is not None
@@ -114,12 +114,12 @@ def test_sky_coordinates_agree_between_telescopes():
 def test_arms_are_young_and_the_lane_is_dusty():
     r = np.full(720, 4.0)
     along = np.linspace(0, 2 * np.pi, 720, endpoint=False)
-    a, b = galaxy._POSITION_ANGLE, np.cos(galaxy._INCLINATION)
+    a, b = galaxy.POSITION_ANGLE_RAD, np.cos(galaxy.INCLINATION_RAD)
     u, v = r * np.cos(along), r * np.sin(along) * b
     x, y = u * np.cos(a) - v * np.sin(a), u * np.sin(a) + v * np.cos(a)
     sky = galaxy.evaluate_mock_galaxy(x, y, SUB_EDGES_GYR, (-2.3, 0.5), seed=1)
     young = sky.params.mass[:, SUB_EDGES_GYR[1:] < 0.1].sum(1)
-    arm = galaxy._arm_profile(r, along)
+    arm = galaxy.compute_arm_profile(r, along)
     assert young[arm > 0.9].mean() > 2 * young[arm < 0.05].mean()
     assert sky.params.tau_ism.max() > 2 * np.median(sky.params.tau_ism)
     assert np.ptp(sky.v_kms) > 200

@@ -198,7 +198,7 @@ def test_scalars_from_bands_alone_are_evaluated_and_reported(tmp_path):
     bundle = load_bundle(write_toy_bundle(tmp_path / "b.safetensors", 0, instrument, make_targets("scalars", names)))
     assert bundle.instrument.sha256 == instrument.sha256
     tests = draw_test_set_from_source(toy_source("tiny", instrument), 24, 5)
-    few = EvaluationSettings(device="cpu", draws=50, n_again=12, n_ablation=12, n_outsiders=8, n_elsewhere=12)
+    few = EvaluationSettings(device="cpu", draws=50, n_again=12, n_ablation=12, n_ood_cases=8, n_independent=12)
     made = evaluate_bundle(bundle, tests, few)
     assert tuple(made.report["accuracy"]) == names
     assert set(made.report["by_bands"]) == {"1", "2", "3", "4"}

@@ -48,6 +48,17 @@ def test_bands_are_cut_from_a_cube_and_its_gradient_is_told(tmp_path, capsys):
 
 @needs("narrowband")
 def test_images_give_maps_and_a_missing_band_is_no_harm(tmp_path):
+    pairs = write_images(tmp_path)
+    out = tmp_path / "out.fits"
+    arguments = ["--images", *pairs, "--model", "narrowband", "--target-snr", "60", "--quiet"]
+    assert main(["run", *arguments, "--output", str(out)]) == 0
+    result = read_result(out)
+    assert result.data.phot_mask.sum(1).tolist() == [32] * result.bins.n_bins
+    assert np.isfinite(result.prediction.median("mh_lw")).all()
+
+
+def write_images(folder):
+    """Images of all bands but two; ``BAND=FILE`` of each."""
     rng = np.random.default_rng(5)
     wcs = WCS(naxis=2)
     wcs.wcs.ctype, wcs.wcs.crval, wcs.wcs.cdelt = ["RA---TAN", "DEC--TAN"], [150.0, 2.0], [-1e-4, 1e-4]
@@ -56,14 +67,43 @@ def test_images_give_maps_and_a_missing_band_is_no_harm(tmp_path):
         image = fits.ImageHDU(1e-17 * (1 + 0.01 * rng.standard_normal((8, 9))), wcs.to_header(), name="SCI")
         image.header["BUNIT"] = "erg/s/cm2/AA"
         error = fits.ImageHDU(np.full((8, 9), 2e-19), name="ERR")
-        fits.HDUList([fits.PrimaryHDU(), image, error]).writeto(tmp_path / f"{band.name}.fits")
-        pairs.append(f"{band.name}={tmp_path / band.name}.fits")
+        fits.HDUList([fits.PrimaryHDU(), image, error]).writeto(folder / f"{band.name}.fits")
+        pairs.append(f"{band.name}={folder / band.name}.fits")
+    return pairs
+
+
+@needs("narrowband")
+def test_a_folder_of_images_is_run_as_its_images_are(tmp_path, capsys):
+    folder = tmp_path / "NGC0001"
+    folder.mkdir()
+    write_images(folder)
+    assert main(["info", str(folder), "--model", "narrowband", "--quiet"]) == 0
+    told = capsys.readouterr().out
+    assert "32 of 34 bands" in told
+    assert "72 of 9 x 8" in told
     out = tmp_path / "out.fits"
-    arguments = ["--images", *pairs, "--model", "narrowband", "--target-snr", "60", "--quiet"]
-    assert main(["run", *arguments, "--output", str(out)]) == 0
+    assert main(["run", str(folder), "--model", "narrowband", "--quiet", "--output", str(out)]) == 0
     result = read_result(out)
     assert result.data.phot_mask.sum(1).tolist() == [32] * result.bins.n_bins
-    assert np.isfinite(result.prediction.median("mh_lw")).all()
+    capsys.readouterr()
+    assert main(["run", str(folder), "--quiet", "--output", str(tmp_path / "no.fits")]) == 2  # `wide` needs a cube
+    assert "cube" in capsys.readouterr().err
+
+
+@needs("narrowband-muse")
+def test_a_galaxys_folder_gives_bands_on_the_bins_of_its_maps(tmp_path, capsys):
+    out = tmp_path / "narrow.fits"
+    assert main(["run", str(DEMO), "--model", "narrowband-muse", "--mask-lines", "--output", str(out)]) == 0
+    told = capsys.readouterr().err
+    assert "5 images are not used" in told
+    assert "not used by weights for bands: --mask-lines" in told
+    result = read_result(out)
+    with fits.open(next(DEMO.glob("*MAPS*"))) as hdus:
+        assert result.bins.n_bins == hdus["BIN_ID"].data.max() + 1  # MAPS count from 0
+    assert result.bins.method == "maps"
+    arguments = ["--cube", str(next(DEMO.glob("*DATACUBE*"))), "--photometry", "J0490=x.fits"]
+    assert main(["run", *arguments, "--model", "narrowband-muse", "--output", str(out)]) == 2
+    assert "--photometry" in capsys.readouterr().err
 
 
 @needs("narrowband-muse")

@@ -40,7 +40,7 @@ def rewritten(path, tmp_path, change_meta=None, change_tensor=None, digest=True)
     if change_tensor:
         change_tensor(tensors)
     text = json.dumps(meta, sort_keys=True)
-    header = {"napari_sfh": text, "digest": module._digest(text, tensors) if digest else header["digest"]}
+    header = {"napari_sfh": text, "digest": module.hash_tensors(tensors, text) if digest else header["digest"]}
     out = tmp_path / "changed.safetensors"
     save_file(tensors, out, metadata=header)
     return out

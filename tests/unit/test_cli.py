@@ -46,7 +46,8 @@ def test_installed_command_runs():
 
 def test_no_input(capsys, tmp_path):
     message = _refused(capsys, "run", "--output", str(tmp_path / "o.fits"))
-    assert message == "napari-sfh: no input: give a galaxy's folder, or --cube FILE"
+    assert message.startswith("napari-sfh: no input")
+    assert "--cube" in message
 
 
 def test_missing_cube_names_the_file(capsys, tmp_path):
@@ -67,7 +68,7 @@ def test_output_in_the_way_is_refused_before_the_work(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--photometry", "F275W"], "write BAND=FILE"),
+        (["--photometry", "F275W"], "write BAND="),
         (["--photometry", "F160W=x.fits"], "the weights know F275W"),
         (["--redshift", "3"], "must lie between -0.01 and 1"),
         (["--ebv-mw", "-1"], "between 0 and 5"),

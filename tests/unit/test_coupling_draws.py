@@ -6,7 +6,7 @@ from zuko.flows import MAF
 
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.coupling_draws import allows_fast_draws, draw_through_couplings
-from napari_sfh.model.posterior import FlowConfig, Posterior, _build_flow, make_base_points
+from napari_sfh.model.posterior import FlowConfig, Posterior, build_flow, make_base_points
 
 CONTEXT = 6
 
@@ -18,7 +18,7 @@ def plain_draws(flow, points, context, colour, location):
 
 def make_problem(features, n_objects=9, n_draws=300, spread=1.0):
     torch.manual_seed(features)
-    flow = _build_flow(features, CONTEXT, FlowConfig(4 if features > 1 else 0, (16, 16), 5))
+    flow = build_flow(features, CONTEXT, FlowConfig(4 if features > 1 else 0, (16, 16), 5))
     with torch.no_grad():
         for weight in flow.parameters():
             weight.mul_(2.0)  # fresh weights are close to the identity

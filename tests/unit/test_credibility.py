@@ -12,7 +12,14 @@ from toy_universe import make_toy_basis, make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.credibility.continuum_check import find_continuum_mismatch, measure_continuum_scatter
-from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.magnesium_check import (
+    IRON_WINDOWS,
+    MAGNESIUM_WINDOWS,
+    find_magnesium_excess,
+    measure_local_bends,
+    measure_magnesium_excess,
+)
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.analysis.credibility.prior_influence import (
     describe_prior_share,
     find_prior_dominated,
@@ -278,3 +285,61 @@ def test_spectra_of_draws_are_those_of_their_histories(tmp_path):
     one = {k: made[k][1, 3:4] for k in ("mass_frac", "mh", "tau_ism", "tau_bc", "slope")}
     assert spectra.shape == (2, 8, data.instrument.n_wave)
     np.testing.assert_allclose(spectra[1, 3], bundle.basis.reconstruct(**one)[0][0], rtol=1e-3)
+
+
+# --- Magnesium ----------------------------------------------------------------------------------------------------
+
+
+def make_lines(depth, features):
+    """A factor that is 1 - ``depth`` within the bands of some features."""
+    inside = np.zeros(WAVE_AA.size, bool)
+    for feature in features:
+        inside |= (WAVE_AA >= feature.band[0]) & (WAVE_AA <= feature.band[1])
+    return np.where(inside, 1 - depth, 1.0)
+
+
+@pytest.fixture
+def noisy_spectra():
+    """300 spectra with noise of 2 % over a sloping model (N, W) that would have made them."""
+    data, _ = make_toy_data(1, seed=2)
+    data = data.select(np.zeros(300, int))
+    model = np.tile(1 + 0.2 * (WAVE_AA - 5500) / 1000, (300, 1)).astype(np.float32)
+    noise = 0.02 * np.random.default_rng(1).standard_normal(model.shape)
+    error = np.full(model.shape, 0.02, np.float32)
+    return replace(data, flux=(model + noise).astype(np.float32), error=error, mask=np.ones(model.shape, bool)), model
+
+
+def test_magnesium_excess_is_the_depth_of_mg_b_less_that_of_iron(noisy_spectra):
+    data, model = noisy_spectra
+    spoilt = data.flux * make_lines(0.05, [MAGNESIUM_WINDOWS]) * make_lines(0.02, IRON_WINDOWS)
+    excess, noise = measure_magnesium_excess(replace(data, flux=spoilt.astype(np.float32)), model)
+    assert excess.mean() == pytest.approx(0.03, abs=0.001)
+    assert excess.std() == pytest.approx(noise.mean(), rel=0.15)
+
+
+def test_strong_magnesium_is_flagged_and_noise_is_not(noisy_spectra):
+    data, model = noisy_spectra
+    assert find_magnesium_excess(data, model).mean() < 0.03
+    strong = replace(data, flux=(data.flux * make_lines(0.05, [MAGNESIUM_WINDOWS])).astype(np.float32))
+    assert find_magnesium_excess(strong, model).mean() > 0.95
+    flag = derive_credibility_flags(strong, prediction_of(300), {}, model)
+    assert (((flag & int(Flag.MAGNESIUM)) > 0) == find_magnesium_excess(strong, model)).all()
+    richer = replace(data, flux=(data.flux * make_lines(0.05, [MAGNESIUM_WINDOWS, *IRON_WINDOWS])).astype(np.float32))
+    assert find_magnesium_excess(richer, model).mean() < 0.03
+
+
+def test_a_calibration_that_bends_on_such_scales_is_not_magnesium(noisy_spectra):
+    data, model = noisy_spectra
+    wave = 1 + 0.05 * np.cos(2 * np.pi * (WAVE_AA - 5100) / 150.0)
+    bent = replace(data, flux=(data.flux * wave).astype(np.float32))
+    assert measure_magnesium_excess(bent, model)[0].mean() > 0.04
+    assert measure_local_bends(bent, model).mean() > 0.03
+    assert measure_local_bends(data, model).mean() < 0.003
+    assert find_magnesium_excess(bent, model).mean() < 0.05
+
+
+def test_magnesium_behind_a_mask_says_nothing(noisy_spectra):
+    data, model = noisy_spectra
+    mask = data.mask & ~((WAVE_AA > 5160) & (WAVE_AA < 5180))
+    assert np.isnan(measure_magnesium_excess(replace(data, mask=mask), model)[0]).all()
+    assert not find_magnesium_excess(data, np.full_like(model, np.nan)).any()

@@ -124,7 +124,7 @@ def data():
 @on_each
 def test_features_of_tensors_are_those_of_arrays(bundle, data, device):
     expected = encode_observation(data, bundle.features)
-    sent = batches._make_sender(data, torch.device(device))(np.arange(40)[::-1]).receive()
+    sent = batches.make_sender(data, torch.device(device))(np.arange(40)[::-1]).receive()
     found = encode_observation(sent, bundle.features)
     for name in ("spectrum", "photometry", "lg_snr", "redshift"):
         there = getattr(found, name).flip(0)
@@ -136,8 +136,8 @@ def test_rows_of_any_layout_are_gathered():
     array = np.arange(20, dtype=">f4").reshape(5, 4)
     rows = np.array([3, 0])
     for kind in (array, array.astype(np.float32), array.astype(np.float64)[:, ::-1][:, ::-1]):
-        np.testing.assert_array_equal(batches._gather_rows(kind, rows, False).numpy(), array[rows])
-    assert batches._gather_rows(array > 3, rows, False).dtype == torch.bool
+        np.testing.assert_array_equal(batches.collect_rows(kind, rows, False).numpy(), array[rows])
+    assert batches.collect_rows(array > 3, rows, False).dtype == torch.bool
 
 
 @on_each
@@ -158,14 +158,14 @@ def test_batches_on_a_device_give_the_numbers_of_the_cores(bundle, data, device,
 
 
 @on_each
-def test_signs_of_strangeness_are_those_of_the_processor(bundle, data, device):
+def test_ood_statistics_are_those_of_the_processor(bundle, data, device):
     prediction = predict_histories(data, bundle, "cpu", draws=60)
     values = {f"q:{k}": v for k, v in prediction.quantiles.items()}
     values |= {k: getattr(prediction, k) for k in ("latent", "mass_frac", "mh")}
     features = encode_observation(data, bundle.features)
     with torch.inference_mode():
         expected = compute_ood_statistics(features, bundle, values)
-        placed = inference._place_on_device(bundle, make_base_points(60, bundle.targets.size), torch.device(device))
+        placed = inference.place_on_device(bundle, make_base_points(60, bundle.targets.size), torch.device(device))
         tensors = {k: torch.from_numpy(v).to(device) for k, v in values.items()}
         found = compute_ood_statistics(features.to(device), placed.bundle, tensors, placed.tables)
     for here, there in zip(expected, found, strict=True):
@@ -189,14 +189,14 @@ def test_draws_through_couplings_are_those_of_zuko(bundle, device):
 
 @on_cuda
 def test_a_batch_that_is_too_large_is_halved(bundle, data, device, monkeypatch):
-    real, stages = inference._predict_batch, []
+    real, stages = inference.predict_batch, []
 
     def step(part, placed):
         if part.n_bins > 10:
             torch.empty(1 << 50, dtype=torch.uint8, device=device)  # more than any card has
         return real(part, placed)
 
-    monkeypatch.setattr(inference, "_predict_batch", step)
+    monkeypatch.setattr(inference, "predict_batch", step)
     answer = predict_histories(data, bundle, device, 40, draws=60, progress=lambda step: stages.append(step.stage))
     assert "10 bins at once" in stages[-1]
     assert np.isfinite(answer.ood).all()
@@ -211,15 +211,15 @@ def test_batches_of_a_gpu_are_large(device):
 
 @on_cuda
 def test_hardly_anything_waits_for_the_device_within_a_batch(bundle, data, device):
-    placed = inference._place_on_device(bundle, make_base_points(60, bundle.targets.size), torch.device(device))
-    part = batches._make_sender(data, torch.device(device))(np.arange(40)).receive()
-    inference._predict_batch(part, placed)  # libraries are loaded
+    placed = inference.place_on_device(bundle, make_base_points(60, bundle.targets.size), torch.device(device))
+    part = batches.make_sender(data, torch.device(device))(np.arange(40)).receive()
+    inference.predict_batch(part, placed)  # libraries are loaded
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as waits:
             warnings.simplefilter("always")
-            inference._predict_batch(part, placed)
+            inference.predict_batch(part, placed)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert len(waits) <= 3, [f"{w.filename}:{w.lineno}" for w in waits]

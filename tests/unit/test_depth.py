@@ -13,21 +13,21 @@ from napari_sfh.model.encoding import encode_observation
 from napari_sfh.model.ood import OOD_STATISTICS, OodDetector
 
 
-def signs_and_snr(n=20000, seed=0):
+def statistics_and_snr(n=20000, seed=0):
     """Signs whose middle and width depend on S/N, and lg S/N."""
     g = torch.Generator().manual_seed(seed)
     lg_snr = 0.7 + 1.5 * torch.rand(n, generator=g)
-    signs = lg_snr[:, None] * torch.tensor([1.0, -2.0, 0.5, 3.0, 1.5, 0.3]) + torch.randn(
+    statistics = lg_snr[:, None] * torch.tensor([1.0, -2.0, 0.5, 3.0, 1.5, 0.3]) + torch.randn(
         n, len(OOD_STATISTICS), generator=g
     )
-    return signs, lg_snr
+    return statistics, lg_snr
 
 
 def test_false_alarms_are_one_per_cent_at_every_snr():
     depth = OodDetector(4, 1761, 5)
-    depth.fit_threshold(*signs_and_snr())
-    signs, lg_snr = signs_and_snr(seed=1)
-    alarm = depth.score(signs, lg_snr) > 1
+    depth.fit_threshold(*statistics_and_snr())
+    statistics, lg_snr = statistics_and_snr(seed=1)
+    alarm = depth.score(statistics, lg_snr) > 1
     assert float(alarm.float().mean()) == pytest.approx(0.01, abs=0.004)
     for low in (0.7, 1.2, 1.7):
         part = (lg_snr > low) & (lg_snr < low + 0.5)
@@ -36,17 +36,17 @@ def test_false_alarms_are_one_per_cent_at_every_snr():
 
 def test_each_sign_alone_rings():
     depth = OodDetector(4, 1761, 5)
-    depth.fit_threshold(*signs_and_snr())
-    signs, lg_snr = signs_and_snr(n=50, seed=2)
+    depth.fit_threshold(*statistics_and_snr())
+    statistics, lg_snr = statistics_and_snr(n=50, seed=2)
     for k in range(len(OOD_STATISTICS)):
-        strange = signs.clone()
+        strange = statistics.clone()
         strange[:, k] += 12.0
         assert (depth.score(strange, lg_snr) > 1).all()
 
 
 def test_without_thresholds_nothing_rings():
-    signs, lg_snr = signs_and_snr(n=50)
-    assert (OodDetector(4, 1761, 5).score(signs, lg_snr) < 1e-3).all()
+    statistics, lg_snr = statistics_and_snr(n=50)
+    assert (OodDetector(4, 1761, 5).score(statistics, lg_snr) < 1e-3).all()
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,11 @@
 """The command `estimate` with the weights that ship: rows in, the same rows with answers out."""
 
+import warnings
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import pairwise
 
+import dask
 import numpy as np
 import pytest
 from astropy.table import Table
@@ -15,6 +17,8 @@ from napari_sfh.errors import ComputeError
 from napari_sfh.estimate import EstimateConfig, estimate_objects
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
+from napari_sfh.model.bundle import Bundle
+from napari_sfh.physics.extinction import milky_way_transmission
 from napari_sfh.types import FLAG_MEANING, Flag
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -163,25 +167,40 @@ def test_workers_give_the_same_table_with_few_blocks_under_way(tmp_path, catalog
 
     source = tmp_path / "in.fits"
     catalogue.write(source)
-    waiting, most = [0], [0]
+    waiting, most, bundles, lost = [0], [0], [], []
 
     @contextmanager
     def in_this_process(scheduler, workers):
         with Client(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None) as client:
-            submit, cancel = client.submit, client.cancel
+            submit, cancel, scatter = client.submit, client.cancel, client.scatter
 
             def count(change):
                 waiting[0] += change
                 most[0] = max(most[0], waiting[0])
 
-            client.submit = lambda *args, **kw: (count(1), submit(*args, **kw))[1]
+            def begin(*args, **kw):
+                count(1)
+                future = submit(*args, **kw)
+                if not lost:  # as the first block is whose worker ends
+                    lost.append(future)
+                    cancel([future])
+                return future
+
+            def send(data, **kw):
+                bundles.extend([data] if isinstance(data, Bundle) else [])
+                return scatter(data, **kw)
+
+            client.submit, client.scatter = begin, send
             client.cancel = lambda *args, **kw: (count(-1), cancel(*args, **kw))[1]
             yield client
 
     monkeypatch.setattr(cluster, "connect_scheduler", in_this_process)
     config = EstimateConfig((source,), tmp_path / "here.ecsv", draws=50, rows=1)
     estimate_objects(config)
-    estimate_objects(replace(config, output=tmp_path / "there.ecsv"), estimate_on_workers)
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "5kB"}), warnings.catch_warnings():
+        warnings.filterwarnings("error", "Sending large graph")
+        estimate_objects(replace(config, output=tmp_path / "there.ecsv"), estimate_on_workers)
+    assert len(bundles) == 2, "the weights are sent once, and once more to those that are left"
     assert (tmp_path / "here.ecsv").read_text() == (tmp_path / "there.ecsv").read_text()
     assert most[0] <= 2
 
@@ -197,3 +216,22 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path, catalogue, monkeypatch, c
     assert main(["estimate", str(tmp_path / "in.fits"), *asked]) == 1
     assert "no Dask scheduler answers" in capsys.readouterr().err
     assert not (tmp_path / "out.fits").exists()
+
+
+@needs("percentiles")
+def test_dust_of_the_milky_way_is_taken_off_spectra_and_a_range_that_misses_is_named(tmp_path, capsys):
+    """A reddened spectrum with its E(B-V) gives what the clean one gives; wavelengths in a wrong unit are told."""
+    wave = np.arange(3600.0, 7600.0, 1.5)
+    flux = np.interp(wave, [3600, 4000, 5500, 7600], [0.5, 0.8, 1.2, 1.3])
+    seen = milky_way_transmission(wave, 0.3)
+    for name, values, lam in (("clean", flux, wave), ("red", flux * seen, wave), ("far", flux, 10 * wave)):
+        np.savetxt(tmp_path / f"{name}.txt", np.column_stack([lam, values, 0.02 * values]))
+    given = ["--model", "percentiles", "--redshift", "0", "--sigma", "200", "--medium", "air"]
+    for name, ebv in (("clean", "0"), ("red", "0.3"), ("far", "0")):
+        arguments = [str(tmp_path / f"{name}.txt"), *given, "--ebv-mw", ebv]
+        assert main(["estimate", *arguments, "--output", str(tmp_path / f"{name}.ecsv")]) == 0
+        told = capsys.readouterr().err
+        assert ("usable from 36000 to 75990 A" in told and "3541-7409" in told) == (name == "far")
+    clean, red = (Table.read(tmp_path / f"{name}.ecsv")[0] for name in ("clean", "red"))
+    for percent in range(10, 100, 10):
+        assert red[f"T{percent}"] == pytest.approx(clean[f"T{percent}"], rel=0.01)

@@ -1,6 +1,7 @@
 """The evaluation on a toy universe: contract of the report, seeds, and the further tests."""
 
 import json
+import subprocess
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +16,12 @@ from napari_sfh.physics.means import MEAN_NAMES, compute_population_means
 from napari_sfh.training import cli
 from napari_sfh.training.evaluation import ablation, ood_cases, report, test_set
 from napari_sfh.training.evaluation import evaluation as evaluate
+from napari_sfh.training.fitting import provenance
+from napari_sfh.training.fitting.provenance import find_source_commit
 from napari_sfh.training.fitting.spectra_sources import HISTORIES
 from napari_sfh.training.simulator import independent_simulator
 
-SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_outsiders=12, n_elsewhere=8)
+SMALL = evaluate.EvaluationSettings(device="cpu", draws=50, n_again=32, n_ablation=16, n_ood_cases=12, n_independent=8)
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +40,10 @@ def small_set():
 def evaluation(bundle, small_set, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NAPARI_SFH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
+        patch.setattr("napari_sfh.training.evaluation.throughput.THROUGHPUT_SECONDS", 0.01)
         meta = {**bundle.meta, "prior": {"name": "tiny"}}
         patch.setattr(evaluate.templates, "prepare_templates", lambda name, *_: {"strange": toy_templates()}[name])
-        settings = replace(SMALL, strange_libraries=("strange",))
+        settings = replace(SMALL, further_libraries=("strange",))
         return evaluate.evaluate_bundle(replace(bundle, meta=meta), small_set, settings)
 
 
@@ -53,6 +56,9 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
     assert r["throughput"]["bins_per_second"] > 0
     assert r["weights"]["sha256"] == bundle.sha256
     assert len(r["weights"]["tensors_sha256"]) == 64
+    assert r["spread"]["lg_age_mw"] == pytest.approx(np.std(evaluation.predicted.truth["lg_age_mw"]))
+    assert r["commit"] == find_source_commit()
+    assert r["processor_seconds"] > 0
     assert (r["n_test"], r["prior"], r["seed"]) == (96, "tiny", test_set.TEST_SEED)
     assert set(r["by_snr"]) == {"5", "10", "20", "35", "50", "100"}
     assert set(r["by_bands"]) == {str(k) for k in range(6)}
@@ -70,6 +76,22 @@ def test_report_has_the_keys_of_the_contract(evaluation, bundle):
     assert set(r["strange_libraries"]["strange"]["coverage"]) == set(MEAN_NAMES)
     assert r["machine"]["cpu"]
     json.dumps(r, allow_nan=False)
+
+
+def test_commit_is_that_of_the_clone_and_none_of_an_installed_package(tmp_path, monkeypatch):
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@x", "-C", str(tmp_path)]
+    (tmp_path / "src").mkdir()
+    module = tmp_path / "src" / "__init__.py"
+    module.write_text("a = 1\n")
+    monkeypatch.setattr(provenance.napari_sfh, "__file__", str(module))
+    subprocess.run([*git, "init", "-q"], check=True)
+    assert find_source_commit() is None  # the repository does not know the file
+    subprocess.run([*git, "add", "."], check=True)
+    subprocess.run([*git, "commit", "-qm", "first"], check=True)
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True).stdout
+    assert find_source_commit() == head.strip()
+    module.write_text("a = 2\n")
+    assert find_source_commit() == head.strip() + "+"
 
 
 def test_test_set_is_the_same_whatever_its_size(small_set, monkeypatch):
@@ -116,7 +138,7 @@ def test_part_of_the_training_set_that_was_held_out(tmp_path):
         test_set.read_test_set(tmp_path / "set", 100, sha, None)
 
 
-def test_outsiders_are_what_they_say(small_set):
+def test_ood_cases_are_what_they_say(small_set):
     source = small_set.blocks[0].source
     made = dict(ood_cases.make_ood_cases(source, 12, np.random.default_rng(1), toy_model()))
     home = made["at home"]
@@ -183,7 +205,7 @@ def test_elsewhere_truth_is_consistent_and_light_is_physical():
 def test_calzetti_and_smc_are_one_at_5500():
     wave = np.array([2700.0, 5500.0, 8000.0])
     for kind, uv in ((0, 1.8), (1, 2.3)):
-        curve = independent_simulator._attenuation_curve(kind, wave)
+        curve = independent_simulator.independent_attenuation_curve(kind, wave)
         assert curve[1] == pytest.approx(1.0, abs=0.03)
         assert curve[0] == pytest.approx(uv, rel=0.12)
         assert curve[2] < 0.7

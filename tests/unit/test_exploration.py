@@ -18,7 +18,7 @@ from napari_sfh.analysis.exploration.cube_spectra import (
 )
 from napari_sfh.analysis.exploration.range_images import RangeImages, find_range_channels
 from napari_sfh.errors import Cancelled, SfhInputError
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
 
 
 def expected_values() -> np.ndarray:

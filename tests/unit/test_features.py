@@ -126,8 +126,29 @@ def test_a_redshift_is_weighed_as_the_settings_say():
     assert scaled[1, 0] == pytest.approx(20 * np.log10(1.25), rel=1e-5)
 
 
+@pytest.mark.parametrize("longest", [1, 3, 8])
+def test_gaps_up_to_the_bridge_are_filled_with_the_line_between_their_neighbours(data, longest):
+    """A spectrum that rises evenly comes out of short gaps as it was; longer ones and the ends keep the mean."""
+    slope = np.linspace(0.5, 1.5, 1761, dtype=np.float32)
+    clean = replace(data, flux=np.tile(slope, (6, 1)), mask=np.ones((6, 1761), bool))
+    mask, gaps = clean.mask.copy(), {300: 1, 500: longest, 700: longest + 1, 1761 - 1: 1, 0: longest}
+    for first, length in gaps.items():
+        mask[:, first : first + length] = False
+    holed = replace(clean, mask=mask)
+    whole, mean, line = (
+        encode_observation(d, FeatureSettings(bridge_px=k)).spectrum
+        for d, k in ((clean, 0), (holed, 0), (holed, longest))
+    )
+    short = np.r_[300, 500 : 500 + longest]
+    other = np.setdiff1d(np.flatnonzero(~mask[0]), short)
+    torch.testing.assert_close(line[:, 0, short], whole[:, 0, short], atol=1e-6, rtol=0)
+    assert torch.equal(line[:, 0, other], mean[:, 0, other])
+    assert torch.equal(line[:, 1:], mean[:, 1:])
+    assert torch.equal(line[:, 0, mask[0]], whole[:, 0, mask[0]])
+
+
 def test_settings_survive_json_and_refuse_others():
-    settings = FeatureSettings(fill_px=40)
+    settings = FeatureSettings(fill_px=40, bridge_px=2)
     assert FeatureSettings.from_json(settings.to_json()) == settings
     with pytest.raises(SfhInputError, match="unknown key 'fil_px'"):
         FeatureSettings.from_json({"fil_px": 3})

@@ -9,7 +9,7 @@ import pytest
 from astropy.io import fits
 from io_mocks import write_cube
 
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.physics.wavelength import C_KMS, air_to_vacuum
 
 WAVE = 5000.0 + 100.0 * np.arange(20)

@@ -324,3 +324,58 @@ def test_documented_parameters_are_those_of_the_signature(kind):
         elif unknown := told.keys() - parameters.keys() - {"options", "settings", "args", "kwargs"}:
             wrong[name] = f"not there: {sorted(unknown)}"
     assert wrong == {}
+
+
+# --- Tests --------------------------------------------------------------------------------------------------------
+
+#: Private names that tests use, and why there is no public road; a name of this package is made public instead.
+_NAPARI = "napari has no public road to its Qt window and canvas"
+PRIVATE_READS = {
+    ("conftest.py", "_qt_window"): _NAPARI,
+    ("conftest.py", "_qt_viewer"): _NAPARI,
+    ("conftest.py", "_scene_canvas"): _NAPARI,
+    ("test_side_tabs.py", "napari._app_model"): "napari's commands are reached by its own registry alone",
+    ("test_handling.py", "napari._app_model"): "napari's commands are reached by its own registry alone",
+    ("test_emptied_titles.py", "_sizeHint"): "what the garbage collector takes from a title of pyqtgraph",
+    (
+        "test_units.py",
+        "_get_ticks_talbot",
+    ): "the ticks that a colorbar of napari draws: vispy tells them to nobody else",
+    ("test_commands_in_docs.py", "_actions"): "argparse has no public list of a parser's options",
+    ("test_commands_in_docs.py", "_SubParsersAction"): "argparse has no public list of a parser's options",
+    ("test_cuda.py", "_compute_side_by_side"): "a device's way of batches, tested on machines without a device",
+    ("test_cuda.py", "_compute_on_device"): "a device's way of batches, tested on machines without a device",
+}
+#: Names with an underscore that are public.
+PUBLIC_UNDERSCORES = {"_replace", "_asdict", "_fields", "_exit"}
+
+
+def _is_private(name):
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC_UNDERSCORES
+
+
+def _private_reads(tree):
+    """Private names that a module takes from other modules and objects: read, imported or patched."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) not in ("self", "cls"):
+            yield node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from (alias.name for alias in node.names)
+            if not (node.module or "").startswith("napari_sfh") and any(map(_is_private, node.module.split("."))):
+                yield f"_{node.module}"
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("attr"):
+            yield from (
+                a.value.split(".")[-1]
+                for a in node.args[:2]
+                if isinstance(a, ast.Constant) and isinstance(a.value, str)
+            )
+
+
+def test_tests_read_what_is_public():
+    found = {
+        (path.name, name.removeprefix("_") if "." in name else name)
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in _private_reads(ast.parse(path.read_text(encoding="utf-8")))
+        if _is_private(name)
+    }
+    assert found == PRIVATE_READS.keys()

@@ -126,7 +126,7 @@ def test_no_bins_and_no_usable_bins(data, bundle):
 
 
 def test_a_cancel_carries_what_was_reached(prediction, data, bundle, monkeypatch):
-    cancel, real, begun = threading.Event(), inference._predict_batch, []
+    cancel, real, begun = threading.Event(), inference.predict_batch, []
 
     def step(*given):
         begun.append(given)
@@ -134,7 +134,7 @@ def test_a_cancel_carries_what_was_reached(prediction, data, bundle, monkeypatch
             cancel.set()
         return real(*given)
 
-    monkeypatch.setattr(inference, "_predict_batch", step)
+    monkeypatch.setattr(inference, "predict_batch", step)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     steps = []
     with pytest.raises(Cancelled) as caught:
@@ -156,7 +156,7 @@ def test_cancel_before_the_first_batch_reaches_nothing(data, bundle):
 
 def test_batches_run_side_by_side_on_one_thread_each(prediction, data, bundle, monkeypatch):
     """Two workers wait for each other: neither could go on alone. The caller's threads come back."""
-    together, seen, real = threading.Barrier(2, timeout=30), [], inference._predict_batch
+    together, seen, real = threading.Barrier(2, timeout=30), [], inference.predict_batch
 
     def step(*given):
         together.wait()
@@ -166,7 +166,7 @@ def test_batches_run_side_by_side_on_one_thread_each(prediction, data, bundle, m
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        monkeypatch.setattr(inference, "_predict_batch", step)
+        monkeypatch.setattr(inference, "predict_batch", step)
         answer = predict_histories(data, bundle, "cpu", batch_size=6, draws=DRAWS)
         assert torch.get_num_threads() == 2
     finally:
@@ -184,7 +184,7 @@ def test_progress_ends_with_everything_done(data, bundle):
 
 def short_of_memory(patch, limit, device_type=None):
     """Batches larger than ``limit`` fail as a GPU fails; records what was tried. All is computed on the CPU."""
-    tried, predict, place, send = [], inference._predict_batch, inference._place_on_device, batches._make_sender
+    tried, predict, place, send = [], inference.predict_batch, inference.place_on_device, batches.make_sender
     cpu = torch.device("cpu")
 
     def step(data, placed):
@@ -194,9 +194,9 @@ def short_of_memory(patch, limit, device_type=None):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
         return predict(data, truly_placed)
 
-    patch.setattr(inference, "_place_on_device", lambda bundle, base, where: (where.type, place(bundle, base, cpu)))
-    patch.setattr(batches, "_make_sender", lambda data, where: send(data, cpu))
-    patch.setattr(inference, "_predict_batch", step)
+    patch.setattr(inference, "place_on_device", lambda bundle, base, where: (where.type, place(bundle, base, cpu)))
+    patch.setattr(batches, "make_sender", lambda data, where: send(data, cpu))
+    patch.setattr(inference, "predict_batch", step)
     return tried
 
 
@@ -235,7 +235,7 @@ def test_other_failures_are_computation_errors(data, bundle, monkeypatch):
     def broken(*args):
         raise RuntimeError("cuDNN is unhappy")
 
-    monkeypatch.setattr(inference, "_predict_batch", broken)
+    monkeypatch.setattr(inference, "predict_batch", broken)
     with pytest.raises(ComputeError, match=r"prediction failed on cpu: cuDNN is unhappy"):
         run(data, bundle)
 

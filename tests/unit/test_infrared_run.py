@@ -7,7 +7,7 @@ from astropy.io import fits
 from napari_sfh import demo
 from napari_sfh.cli import main
 from napari_sfh.instruments.files import load_instrument
-from napari_sfh.io.hst import read_mosaic
+from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.io.results import read_result
 from napari_sfh.types import Flag
 

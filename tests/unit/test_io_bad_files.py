@@ -14,10 +14,10 @@ from astropy.io import fits
 from io_mocks import NX, NY, N, cube_header, flux_values, write_cube, write_maps, write_mosaic
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import read_maps
-from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.io.ngist import read_ngist
 from napari_sfh.io.results import read_result
 

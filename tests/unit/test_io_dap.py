@@ -9,8 +9,8 @@ from io_mocks import NX, NY, PHANGS_LINES, write_cube, write_maps
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.bin_maps import renumber_bins
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import check_maps_on_cube, list_line_names, read_line_maps, read_line_maps_on_grid, read_maps
-from napari_sfh.io.muse import read_cube
 
 PUBLIC = "NGC0628_MAPS_copt_0.92asec.fits"
 
@@ -143,3 +143,24 @@ def test_lines_must_lie_on_the_results_spaxels(tmp_path):
     moved.wcs.crpix += 3
     with pytest.raises(SfhInputError, match=r"spaxels beside.*NGC0628"):
         read_line_maps_on_grid(path, moved, (NY, NX), "NGC0628")
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("km/s", 1.0), ("m/s", 1e-3), ("m s-1", 1e-3), ("", 1.0), ("unknown", 1.0)]
+)
+def test_velocities_are_in_the_unit_that_their_map_names(tmp_path, unit, factor):
+    path = write_maps(tmp_path / "MAPS.fits", np.arange(12.0).reshape(3, 4))
+    before = read_maps(path)
+    with fits.open(path, mode="update") as hdus:
+        hdus["V_STARS"].header["BUNIT"] = hdus["SIGMA_STARS"].header["BUNIT"] = unit
+    after = read_maps(path)
+    np.testing.assert_allclose(after.v_kms, factor * before.v_kms, rtol=1e-6)
+    np.testing.assert_allclose(after.sigma_kms, factor * before.sigma_kms, rtol=1e-6)
+
+
+def test_dispersions_in_angstrom_are_refused(tmp_path):
+    path = write_maps(tmp_path / "MAPS.fits", np.arange(12.0).reshape(3, 4))
+    with fits.open(path, mode="update") as hdus:
+        hdus["SIGMA_STARS"].header["BUNIT"] = "Angstrom"
+    with pytest.raises(SfhInputError, match=r"BUNIT = 'Angstrom' of SIGMA_STARS"):
+        read_maps(path)

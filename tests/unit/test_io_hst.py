@@ -9,7 +9,7 @@ from io_mocks import UVIS, image_header, write_mosaic
 from muse_hst import BANDS
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.hst import is_camera_substitute, list_weight_map_names, measure_pixel_scatter, read_mosaic
+from napari_sfh.io.mosaics import is_camera_substitute, list_weight_map_names, measure_pixel_scatter, read_mosaic
 
 NY, NX = 60, 80
 MAST = "hlsp_phangs-hst_hst_wfc3-uvis_ngc628mosaic_f275w_v1_exp-drc-sci.fits"

@@ -11,9 +11,9 @@ from astropy.io import fits
 from io_mocks import NX, NY, write_cube, write_maps, write_mosaic
 
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.hst import estimate_field_coverage, read_mosaic
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.identify import KINDS, describe_file, find_galaxy_files, identify_file
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.mosaics import estimate_field_coverage, read_mosaic
 from napari_sfh.io.results import write_result
 
 COPT = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"
@@ -103,7 +103,7 @@ def test_names_in_any_case_and_compression(galaxy, tmp_path):
 def test_images_beside_the_cube(tmp_path, shift_arcsec, share, words):
     """An image that is moved north over the field, off it, and to the other side of the sky."""
     write_cube(tmp_path / NATIVE)
-    path = write_mosaic(tmp_path / "b_uvis_f814w.fits", image(), FILTER="F814W")
+    path = write_mosaic(tmp_path / "b_uvis_f814w.fits", image(), FILTER="F814W", PHOTPLAM=8024.0, PHOTFLAM=1.5e-19)
     with fits.open(path, mode="update") as hdus:
         hdus[0].header["CRVAL2"] += shift_arcsec / 3600
     found = find_galaxy_files(tmp_path)

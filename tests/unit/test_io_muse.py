@@ -18,8 +18,8 @@ from muse_hst import MUSE_HST
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range, find_missing_rest_range
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
-from napari_sfh.io.muse import read_cube
-from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta, fsf_fwhm_arcsec
+from napari_sfh.io.cube_psf import find_muse_psf_fwhm, fsf_beta, fsf_fwhm_arcsec
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
 
 PHANGS_NAME = "NGC0628_PHANGS_DATACUBE_copt_0.92asec.fits"

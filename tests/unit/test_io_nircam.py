@@ -8,8 +8,8 @@ from toy_universe import write_toy_bundle
 
 from napari_sfh.instruments.bundle_header import read_bundle_header
 from napari_sfh.instruments.files import load_instrument
-from napari_sfh.io.hst import is_camera_substitute, read_mosaic
 from napari_sfh.io.identify import identify_file
+from napari_sfh.io.mosaics import is_camera_substitute, read_mosaic
 from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
 
 JWST = load_instrument("phangs-jwst")

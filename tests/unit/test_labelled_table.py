@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import json
+from importlib import resources
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ from astropy.table import Table
 from synthetic_toys import prepare_toy_templates, toy_source, toy_templates
 from toy_universe import write_toy_bundle
 
+from napari_sfh.cli import main as napari_sfh_main
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import Band, Instrument, SpectrumGrid
 from napari_sfh.instruments.line_spread import LineSpread
-from napari_sfh.model.bundle import load_bundle
+from napari_sfh.model.bundle import hash_bundle_tensors, load_bundle
 from napari_sfh.model.inference import predict_histories
 from napari_sfh.model.targets import make_targets
 from napari_sfh.physics.filters import ab_mag
@@ -199,3 +201,80 @@ def test_histories_are_not_judged_on_a_table(tmp_path, capsys):
     command = ["evaluate", "--weights", str(weights), "--data", str(tmp_path / "t.ecsv"), "--quiet"]
     assert main([*command, "--output", str(tmp_path / "out")]) == 2
     assert "choose weights of scalars" in capsys.readouterr().err
+
+
+BAND_FILE = 'name = "narrow"\n[photometry]\nnorm = "median"\n' + "".join(
+    f'[[band]]\nname = "{b.name}"\ncentre_aa = {b.centre_aa}\nfwhm_aa = {b.fwhm_aa}\n' for b in BANDS.bands
+)
+
+
+@pytest.fixture(scope="module")
+def own_weights(tmp_path_factory):
+    """As a user goes: bands and recipe in files, three tables, all by the command line; the released weights."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "bands.toml").write_text(BAND_FILE)
+    stock = (resources.files("napari_sfh.training.fitting.recipes") / "tiny.toml").read_text(encoding="utf-8")
+    changed = stock.replace('name = "tiny"', 'name = "mine"').replace('loss = "light"', 'loss = "gaussian"')
+    head, rest = changed.split("[network]", 1)
+    targets = f'instrument = "bands.toml"\n[targets]\nkind = "scalars"\nnames = {json.dumps(NAMES)}\n'
+    (folder / "mine.toml").write_text(
+        f"{head}{targets}[network]{rest}".replace("calibration_draws = 100", "calibration_draws = 50")
+    )
+    data = make_table(BANDS, 600)
+    for name, rows in {"first": slice(0, 300), "second": slice(300, 450), "third": slice(450, 600)}.items():
+        data[rows].write(folder / f"{name}.fits")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(templates, "prepare_templates", prepare_toy_templates)
+        patch.chdir(folder)
+        quiet = ["--quiet", "--device", "cpu"]
+        steps = (
+            ["train", "--config", "mine.toml", "--data", "first.fits", "--output", "run", *quiet],
+            ["evaluate", "--weights", "run", "--data", "second.fits", "--output", "report", *quiet],
+            ["release", "run", "--name", "mine", "--report", "report", "--output", "mine.safetensors", "--quiet"],
+            ["recalibrate", "mine.safetensors", "--data", "third.fits", "--output", "again.safetensors", "--quiet"],
+            ["evaluate", "--weights", "again.safetensors", "--data", "second.fits", "--output", "later", *quiet],
+            ["release", "again.safetensors", "--name", "mine2", "--report", "later", "--output", "mine2.safetensors"],
+        )
+        assert [main(words) for words in steps] == [0] * len(steps)
+    return folder
+
+
+def test_weights_of_own_labels_are_released_with_their_figures(own_weights):
+    first, again = (load_bundle(own_weights / f"{name}.safetensors") for name in ("mine", "mine2"))
+    assert (first.name, again.name) == ("mine", "mine2")
+    for bundle in (first, again):
+        (table,) = bundle.meta["evaluation"].values()
+        assert set(table["accuracy"]) == set(NAMES)
+        assert table["n_test"] == 150
+        assert "second.fits" in bundle.card
+    record = again.meta["training"]["recalibrated"]
+    assert (record["n"], record["table"]) == (150, "third.fits")
+    assert hash_bundle_tensors(first) != hash_bundle_tensors(again)
+
+
+def test_weights_of_own_labels_estimate_a_catalogue(own_weights):
+    out = own_weights / "estimates.fits"
+    catalogue = Table.read(own_weights / "third.fits")
+    catalogue.remove_columns([name.upper() for name in NAMES])
+    for name in BANDS.band_names:  # a catalogue must say its units
+        catalogue[name.lower()].unit = catalogue[f"{name}_ERR"].unit = "1e-17 erg / (s cm2 Angstrom)"
+    catalogue.write(own_weights / "catalogue.fits")
+    words = ["estimate", str(own_weights / "catalogue.fits"), "--model", str(own_weights / "mine2.safetensors")]
+    assert napari_sfh_main([*words, "--output", str(out)]) == 0
+    found = Table.read(out)
+    assert len(found) == 150
+    assert np.isfinite(found["AGE_LW" if "AGE_LW" in found.colnames else "LG_AGE_LW"]).sum() > 100
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["mine.safetensors"], "give other objects with labels by --data"),
+        (["mine.safetensors", "--data", "first.fits"], "were trained on it"),
+        (["mine.safetensors", "--data", "third.fits", "--independent"], "leave one of them out"),
+    ],
+)
+def test_what_cannot_calibrate_is_named(own_weights, monkeypatch, capsys, words, message):
+    monkeypatch.chdir(own_weights)
+    assert main(["recalibrate", *words, "--output", "x.safetensors"]) == 2
+    assert message in capsys.readouterr().err

@@ -51,7 +51,7 @@ def test_histories_reach_the_oldest_age(toy):
     history = figures.plot_four_cases(toy).axes[0]
     values, edges, _ = history.patches[0].get_data()
     assert edges[-1] == pytest.approx(17.8)
-    row = figures.select_four_cases(toy)[0]
+    row = toy.cases[0]
     np.testing.assert_array_equal(values, toy.main.truth["mass_frac"][row])
 
 
@@ -96,9 +96,16 @@ def test_islands_of_the_latent_plane():
     rng = np.random.default_rng(2)
     places = np.concatenate([rng.uniform(0, 1, (300, 2)), rng.uniform(0, 0.1, (50, 2)) + 2])
     family = np.repeat([0, 1, 1], [250, 50, 50])
-    first, second = latent_figures.measure_latent_islands(places, family, ("a", "b"))
+    snr = np.where(np.arange(350) < 300, rng.uniform(10, 20, 350), rng.uniform(15, 60, 350))
+    properties = {"age": rng.uniform(0, 1, 350), "snr": snr, "nothing": np.full(350, np.nan)}
+    first, second = latent_figures.measure_latent_islands(places, {"family": (family, ("a", "b"))}, properties)
     assert (first["n"], first["family"], first["family_share"]) == (300, "a", pytest.approx(250 / 300))
     assert (second["n"], second["family"], second["family_share_of_all"]) == (50, "b", pytest.approx(100 / 350))
+    assert [row["property"] for row in second["apart"]] == ["snr", "age"]
+    most = second["apart"][0]
+    assert most["here"] > 30 > 20 > most["elsewhere"]
+    assert 0.85 < most["chance"] <= 1
+    assert first["apart"][0]["chance"] == pytest.approx(1 - most["chance"])
 
 
 def test_segments_are_the_papers_where_the_spectrum_holds_them():

@@ -230,7 +230,7 @@ def test_local_workers_a_kill_and_the_report(
     assert list(table["status"]) == ["failed", "failed", "done"]
     assert table["n_bins"][2] == outcomes[2].n_bins
     text = galaxies_report.format_galaxies_report(outcomes)
-    assert text[-1] == "3 galaxies: 1 done, 2 failed"
+    assert "1 done, 2 failed" in text[-1]
     assert text[1].startswith("ngc1")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
         "run.ecsv",
@@ -352,7 +352,7 @@ def test_workers_that_never_come_are_not_waited_for(
             yield client
 
     monkeypatch.setattr(many_galaxies.cluster, "connect_scheduler", none)
-    monkeypatch.setattr(many_galaxies, "_LOST_AFTER", 0.2)
+    monkeypatch.setattr(many_galaxies, "LOST_AFTER_S", 0.2)
     with pytest.raises(ComputeError, match="the workers ended and do"):
         run_galaxies(galaxies_report.list_galaxy_jobs(folders, str(tmp_path / "out"), {}, {}))
 

@@ -1,6 +1,7 @@
 """The published narrow-band networks: their data, their splits, their optimisation, the command."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -235,15 +236,46 @@ def test_command_measures_mock_galaxies_and_draws_the_figures(tmp_path, monkeypa
     assert {p.name.split("-")[0] for p in figures.glob("*.png")} >= {"fig03", "fig06", "fig08", "fig10", "fig12"}
 
 
+def test_labels_of_noisier_spectra_scatter_more(tmp_path, monkeypatch):
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
+    output = tmp_path / "out.json"
+    small = ["--galaxies", "8", "--spaxels", "12", "--prior", "tiny", "--epochs", "1", "--quiet"]
+    words = [*small, "--instrument", "narrowband-muse", "--label-snr", "3", "300", "--output", str(output)]
+    assert cli.main(["paper-systems", "spaxels", *words]) == 0
+    rows = json.loads(output.read_text())["label_noise"]
+    assert rows["3"]["n_spaxels"] == 96
+    assert rows["3"]["labels"]["lg_age"]["nmad"] > 1.5 * rows["300"]["labels"]["lg_age"]["nmad"]
+    assert set(rows["300"]["B"]["mh"]) >= {"nmad", "against_truth"}
+    assert output.with_suffix(".md").read_text().count("| 300 |") == 2
+
+
+def test_small_training_sets_get_as_many_steps(spaxels, monkeypatch):
+    asked = []
+
+    def fit(made, name, rows, kind, settings, seed):
+        asked.append(settings.fit.epochs * len(rows))
+        return SimpleNamespace(predict=lambda flux: flux[:, 0])
+
+    monkeypatch.setattr(spaxel_tests, "fit_spaxel_network", fit)
+    settings = spaxel_tests.SpaxelTestSettings(fit=RegressorFitSettings(epochs=100))
+    curve = spaxel_tests.measure_learning_curve(spaxels, settings, 1)
+    assert len(asked) == 2 * len(curve["shares"])
+    of_set_a = np.array(asked[: len(curve["shares"])])
+    np.testing.assert_allclose(of_set_a, of_set_a[-1], rtol=0.05)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["spaxels", "--galaxies", "2"], "--galaxies 2: must be at least 8"),
         (["spaxels", "--snr", "-1"], "--snr -1: must be positive"),
+        (["spaxels", "--label-snr", "40", "0"], "--label-snr 0: must be positive"),
+        (["spaxels", "--label-snr", "40", "--labels", "truth", "--galaxies", "8", "--spaxels", "8"], "have no noise"),
         (["jpas", "--n", "5"], "--n 5: must be at least 10"),
         (["percentiles"], "--folder: give the MILES models"),
     ],
 )
-def test_bad_arguments(tmp_path, capsys, words, message):
+def test_bad_arguments(tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
     assert cli.main(["paper-systems", *words, "--output", str(tmp_path / "out.json")]) == 2
     assert message in capsys.readouterr().err

@@ -147,7 +147,7 @@ def test_draws_follow_a_temperature():
 def test_model_draws_every_quantity(toy):
     features, _ = toy
     model = SfhModel(make_toy_config(), MUSE_HST, HISTORY, make_toy_basis()).eval()
-    mu, context, _ = model.locate(features)
+    mu, context, _ = model.predict_centre(features)
     made = model.draw(mu, context, make_base_points(64, N_TARGET))
     assert made["mh_lw"].shape == (8, 64)
     assert made["cum_mass"].shape == (8, 64, 16)

@@ -1,15 +1,28 @@
 """Percentiles of the mass: times by hand, galaxies of a toy library, encoder and flow on an easy problem."""
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from synthetic_toys import prepare_toy_templates
 from template_toys import toy_library
+from toy_universe import write_toy_bundle
 
+from napari_sfh.instruments.files import load_instrument
+from napari_sfh.model.inference import predict_histories
+from napari_sfh.model.targets import make_targets
 from napari_sfh.physics.formation import FORMED_FRACTIONS, compute_formation_times
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
-from napari_sfh.training.studies.percentiles import percentile_figures, percentile_galaxies, percentile_measure
+from napari_sfh.training import cli
+from napari_sfh.training.libraries import templates
+from napari_sfh.training.studies.percentiles import (
+    percentile_figures,
+    percentile_galaxies,
+    percentile_measure,
+    stack_like,
+)
 from napari_sfh.training.studies.percentiles.percentile_nets import PercentileFitSettings, fit_percentile_posterior
 
 
@@ -121,3 +134,35 @@ def test_corner_and_answers_are_drawn_with_units():
         "true t90 [Gyr]",
         "true [M/H]",
     ]
+
+
+def test_weights_are_measured_on_spectra_like_stacks(tmp_path, monkeypatch):
+    monkeypatch.setattr(templates, "prepare_templates", prepare_toy_templates)
+    seen = []
+
+    def predict(data, *args, **options):
+        seen.append(data)
+        return predict_histories(data, *args, **options)
+
+    monkeypatch.setattr(stack_like, "predict_histories", predict)
+    targets = make_targets("scalars", ("t10", "t90", "mh_mw"))
+    weights = write_toy_bundle(tmp_path / "w.safetensors", 0, load_instrument("optical"), targets, name="mine")
+    output = tmp_path / "out.json"
+    words = ["percentiles", "--model", str(weights), "--prior", "tiny", "--n", "40", "--quiet"]
+    assert cli.main(["paper-systems", *words, "--output", str(output)]) == 0
+    rows = json.loads(output.read_text())["stack_like"]
+    assert list(rows) == [stack_like.PRIOR_VIEW, stack_like.DEEP_VIEW, stack_like.STACK_VIEW]
+    assert set(rows[stack_like.DEEP_VIEW]) == {"n", "out_of_depth", "t10", "t90", "mh_mw"}
+    assert "| out of distribution |" in output.with_suffix(".md").read_text()
+    deep, cut = seen[1:]
+    assert np.median(deep.snr) == pytest.approx(stack_like.STACK_SNR, rel=0.05)
+    low, high = percentile_galaxies.STACK_RANGE_AA
+    outside = (cut.instrument.wave_aa < low) | (cut.instrument.wave_aa > high)
+    assert not cut.mask[:, outside].any()
+    np.testing.assert_array_equal(cut.mask[:, ~outside], deep.mask[:, ~outside])
+
+
+def test_determination_of_a_constant_is_nothing_and_of_the_truth_all():
+    truth = np.linspace(0, 4, 50)
+    assert percentile_measure.measure_determination(truth, truth) == 100
+    assert percentile_measure.measure_determination(np.full(50, truth.mean()), truth) == pytest.approx(0)

@@ -15,11 +15,11 @@ from histories import SCALARS, VECTORS, make_history_calibration
 from toy_universe import make_toy_data, write_toy_bundle
 
 from napari_sfh.analysis import posteriors
-from napari_sfh.analysis.posteriors import draw_bin_posterior
+from napari_sfh.analysis.posteriors import compute_predictive_band, draw_bin_posterior
 from napari_sfh.analysis.weights import find_result_weights
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.model.bundle import load_bundle
-from napari_sfh.model.inference import predict_histories, reconstruct_observations
+from napari_sfh.model.inference import draw_predicted_spectra, predict_histories, reconstruct_observations
 from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.physics.formation import compute_formation_times
 from napari_sfh.types import QUANTILES, BinMap, Result
@@ -64,6 +64,16 @@ def test_draws_have_the_quantiles_of_the_result(toy: Result) -> None:
         told = toy.prediction.quantiles[name][2]
         assert np.quantile(draws.values[name], QUANTILES) == pytest.approx(told, abs=0.08 * float(told[-1] - told[0]))
     assert ((draws.values["t50"] > 0) & (draws.values["t50"] < AGE_EDGES_GYR[-1])).all()
+
+
+def test_predictive_band_is_of_the_bin_and_rises_through_its_quantiles(toy: Result) -> None:
+    band = compute_predictive_band(toy, 3, n=40)
+    assert band.shape == (5, toy.data.instrument.n_wave)
+    assert (np.diff(band, axis=0) >= 0).all()
+    spectra = draw_predicted_spectra(toy.data.select(slice(2, 3)), load_bundle(toy.settings["model"]), 40)[0]
+    np.testing.assert_allclose(band[2], np.median(spectra, 0), rtol=1e-5)
+    with pytest.raises(SfhInputError, match="bins 1 to 6"):
+        compute_predictive_band(toy, 7)
 
 
 def test_redrawn_quantiles_are_the_calibrated_ones() -> None:

@@ -144,6 +144,17 @@ def test_many_resume_and_refuse_another_set(grid, tmp_path, monkeypatch):
         ppxf_comparison.fit_test_spectra(made, 2, cache)
 
 
+def test_drawn_model_is_the_one_that_was_fitted(tmp_path):
+    made = test_set.draw_test_set_from_source(toy_source(), 2)
+    fit = ppxf_comparison.fit_test_spectra(made, 2, tmp_path / "fits.jsonl")[1]
+    model = ppxf_comparison.fit_test_models(made, [1])[1]
+    data = next(ppxf_comparison.make_ppxf_tasks(made, [1])).data
+    parts = [((data.flux[0] - model.flux) / data.error[0])[data.mask[0]]]
+    parts.append(((data.phot[0] - model.phot) / data.phot_error[0])[data.phot_mask[0]])
+    residual = np.concatenate(parts)
+    assert (residual**2).sum() / residual.size == pytest.approx(fit.chi2, rel=0.05)
+
+
 def test_needs_templates(tmp_path):
     bare = test_set.TestSet("x", 1, (), ())
     with pytest.raises(SfhInputError, match="--prior NAME instead of --data"):

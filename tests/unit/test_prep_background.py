@@ -9,7 +9,7 @@ from prep_toys import toy_bins, toy_cube, toy_mosaic
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep.mosaics import bands
-from napari_sfh.prep.mosaics.background import MIN_BOXES, SkyLevel, _combine_boxes, measure_sky_level
+from napari_sfh.prep.mosaics.background import MIN_BOXES, SkyLevel, combine_sky_boxes, measure_sky_level
 from napari_sfh.prep.mosaics.psf import Psf
 
 LEVEL, NOISE = 0.0031, 0.006
@@ -47,7 +47,7 @@ def test_bad_pixels_are_left_out():
 def test_boxes_with_light_are_clipped():
     rng = np.random.default_rng(6)
     levels = np.concatenate([rng.normal(1.0, 0.01, 70), 1.0 + rng.exponential(0.5, 30)])
-    sky = _combine_boxes(levels)
+    sky = combine_sky_boxes(levels)
     assert isinstance(sky, SkyLevel)
     assert sky.level == pytest.approx(1.0, abs=0.01)
     assert sky.n_boxes < 90

@@ -161,9 +161,9 @@ def test_vorbin_warns_of_its_cost_only_on_big_fields():
     sn = disc(10)
     assert describe_binning_time(sn, "vorbin") is None
     big = SpaxelSN(*(np.ones((1000, 1000), t) for t in (np.float32, np.float32, bool)), sn.wcs, sn.path, True)
-    assert describe_binning_time(big, "vorbin") == "1000000 spaxels take vorbin some 1.5 h, powerbin 2 min"
+    assert all(part in describe_binning_time(big, "vorbin") for part in ("1000000", "1.5 h", "2 min"))
     big.good[:] = np.arange(1000) < 50
-    assert describe_binning_time(big, "vorbin") == "50000 spaxels take vorbin some 15 s, powerbin 5 s"
+    assert all(part in describe_binning_time(big, "vorbin") for part in ("50000", "15 s", "5 s"))
     assert describe_binning_time(big, "powerbin") is None
     assert describe_binning_time(big, "auto") is None
 

@@ -17,7 +17,7 @@ N = 3681
 @pytest.fixture
 def cube(monkeypatch):
     """A cube whose channels hold their number, read ten at a time."""
-    monkeypatch.setattr(cube_blocks, "_BLOCK_BYTES", 10 * 6 * 9)
+    monkeypatch.setattr(cube_blocks, "BLOCK_BYTES", 10 * 6 * 9)
     flux = np.arange(N, dtype=np.float32)[:, None, None] * np.ones((1, 2, 3), np.float32)
     return toy_cube(flux, np.ones_like(flux), wave=4749.88 + 1.25 * np.arange(N))
 

@@ -118,7 +118,8 @@ def test_many_fits_are_announced_before_the_first(basis, monkeypatch):
     first, second = steps
     assert first.stays
     assert first.stage.startswith("pPXF fits 4 spectra, about 2.0 h; faster: ")
-    assert (second.stage, second.done, second.total) == ("stellar kinematics with pPXF, about 2.0 h", 0, 4)
+    assert second.stage.endswith("about 2.0 h")
+    assert (second.done, second.total) == (0, 4)
 
 
 def test_ppxf_fits_on_one_core_and_gives_the_others_back(basis, monkeypatch):
@@ -129,7 +130,9 @@ def test_ppxf_fits_on_one_core_and_gives_the_others_back(basis, monkeypatch):
     def threads():
         return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
 
-    monkeypatch.setattr(stellar_kinematics, "_fit_with_ppxf", lambda data, row: seen.append(threads()) or (0.0, 60.0))
+    monkeypatch.setattr(
+        stellar_kinematics, "fit_row_with_ppxf", lambda data, row: seen.append(threads()) or (0.0, 60.0)
+    )
     before = threads()
     stellar_kinematics.fit_ppxf_kinematics(
         make_log_spectra(observed(0.0052, np.zeros(3), np.full(3, 60.0)), 0.0052, basis, MUSE_HST.grid)

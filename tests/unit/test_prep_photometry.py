@@ -145,7 +145,7 @@ def test_strips_do_not_show(monkeypatch):
     image = gaussian_filter(rng.uniform(0, 10, (N_HST, N_HST)), 3)
     bins = toy_bins(1 + np.arange(N_MUSE**2).reshape(N_MUSE, N_MUSE))
     whole = measure_bin_photometry(hst(image), cube(), bins, PSF)
-    monkeypatch.setattr("napari_sfh.prep.mosaics.photometry._STRIP_PIXELS", 1)
+    monkeypatch.setattr("napari_sfh.prep.mosaics.photometry.STRIP_PIXELS", 1)
     strips = measure_bin_photometry(hst(image), cube(), bins, PSF)
     np.testing.assert_allclose(strips.flux_cgs, whole.flux_cgs, rtol=1e-4)
     np.testing.assert_allclose(strips.error_cgs, whole.error_cgs, rtol=1e-3)

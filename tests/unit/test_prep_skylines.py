@@ -41,7 +41,8 @@ def test_a_residual_of_either_sign_is_masked_in_its_bins_alone(spectra: BinSpect
     assert out.good[:3].all()
     assert out.good[7:].all()
     assert (out.flux[~out.good] == 0).all()
-    assert notes == ("residuals of night-sky lines masked: 5577 A in 4 of 40 bins",)
+    (note,) = notes
+    assert "5577 A in 4 of 40 bins" in note
     assert spectra.good.all()
 
 

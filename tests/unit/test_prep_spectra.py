@@ -9,7 +9,7 @@ from prep_toys import LINES, MUSE_WAVE, toy_bins, toy_cube, toy_spectrum
 
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.physics.wavelength import C_KMS
-from napari_sfh.prep.rest_frame import noise_gain, resampling_matrix, shift_to_rest_frame
+from napari_sfh.prep.rest_frame import fill_lone_channels, noise_gain, resampling_matrix, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, extract_bin_spectra, find_channel_range
 
 
@@ -177,16 +177,54 @@ def test_redshifted_pixels_hold_more_photons():
     assert rest.snr[0] == pytest.approx(100 * np.sqrt(1.21), rel=0.01)
 
 
-def test_bad_pixels_grow_by_the_kernel_and_never_leak():
-    spectra = white()
-    bad = np.argmin(np.abs(MUSE_WAVE - 6000.0))
-    spectra.flux[0, bad] = 1e6
-    spectra.good[0, bad] = False
-    rest = shift_to_rest_frame(spectra, MUSE_HST.grid, 0.0, 0.0, 50.0)
-    np.testing.assert_allclose(rest.flux[0][rest.mask[0]], 1.0, rtol=1e-5)
+def make_spectrum_with_holes(channels):
+    """A galaxy of 50 km/s whose bad channels hold nonsense, and the same without them, at rest."""
+    seen = toy_spectrum(MUSE_WAVE, sigma_kms=50.0).astype(np.float32)[None]
+    whole = BinSpectra(MUSE_WAVE, seen, np.ones_like(seen), np.ones(seen.shape, bool), 1e-20, True)
+    flux, good = seen.copy(), whole.good.copy()
+    flux[0, channels], good[0, channels] = 1e6, False
+    holed = BinSpectra(MUSE_WAVE, flux, whole.variance, good, 1e-20, True)
+    return [shift_to_rest_frame(s, MUSE_HST.grid, 0.0, 0.0, 50.0) for s in (holed, whole)]
+
+
+def test_gaps_grow_by_the_kernel_and_never_leak():
+    bad = int(np.argmin(np.abs(MUSE_WAVE - 6000.0)))
+    rest, whole = make_spectrum_with_holes([bad, bad + 1])
+    np.testing.assert_allclose(rest.flux[rest.mask], whole.flux[rest.mask], rtol=1e-4)
     masked = WAVE_AA[~rest.mask[0] & (WAVE_AA > 4900) & (WAVE_AA < 6900)]
-    assert 5 <= masked.size <= 11
-    assert abs(masked.mean() - MUSE_WAVE[bad]) < 1.0
+    assert 6 <= masked.size <= 12
+    assert abs(masked.mean() - MUSE_WAVE[bad : bad + 2].mean()) < 1.0
+
+
+@pytest.mark.parametrize("line_aa", [5183.6, 6562.8, 6000.0])
+def test_a_lone_bad_channel_is_bridged(line_aa):
+    rest, whole = make_spectrum_with_holes([int(np.argmin(np.abs(MUSE_WAVE - line_aa)))])
+    assert np.array_equal(rest.mask, whole.mask)
+    depth = np.ptp(whole.flux[0][np.abs(WAVE_AA - line_aa) < 15])
+    assert np.abs(rest.flux - whole.flux).max() < max(0.06 * depth, 1e-4)
+    assert (rest.error >= whole.error * (1 - 1e-5)).all()
+
+
+def test_a_lone_bad_channel_that_is_not_broadened_stays_masked():
+    spectra = white()
+    bad = int(np.argmin(np.abs(MUSE_WAVE - 6000.0)))
+    spectra.good[0, bad] = False
+    rest = shift_to_rest_frame(spectra, MUSE_HST.grid, 0.0, 0.0, 149.9)
+    masked = WAVE_AA[~rest.mask[0] & (WAVE_AA > 4900) & (WAVE_AA < 6900)]
+    assert masked.size >= 1
+    assert np.abs(masked - MUSE_WAVE[bad]).max() < 6.0
+
+
+@pytest.mark.parametrize("missing", [[0], [39], [1, 3], [5, 6], [12]])
+def test_bridges_stand_on_good_channels_alone(missing):
+    flux, good = np.linspace(1, 5, 40), np.ones(40, bool)
+    good[missing] = False
+    made, variance, usable = fill_lone_channels(np.where(good, flux, np.nan), np.where(good, 1.0, np.nan), good)
+    lone = [k for k in missing if 0 < k < 39 and good[k - 1] and good[k + 1]]
+    assert np.flatnonzero(usable & ~good).tolist() == lone
+    np.testing.assert_allclose(made[usable], flux[usable], rtol=1e-12)
+    assert (variance[lone] >= 0.5).all()
+    assert not made[~usable].any()
 
 
 def test_vacuum_axes_are_not_uniform_and_work():

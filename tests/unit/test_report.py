@@ -12,7 +12,7 @@ from napari_sfh.model.bundle import load_bundle
 from napari_sfh.training.evaluation import evaluation, report, report_figures, test_set
 from napari_sfh.training.evaluation.ppxf_comparison import PpxfTestFit
 
-SMALL = evaluation.EvaluationSettings(device="cpu", draws=50, n_again=16, n_ablation=8, n_outsiders=4, n_elsewhere=4)
+SMALL = evaluation.EvaluationSettings(device="cpu", draws=50, n_again=16, n_ablation=8, n_ood_cases=4, n_independent=4)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def written(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(test_set, "BLOCK", 32)
         patch.setenv("NAPARI_SFH_CACHE", str(folder / "cache"))
-        patch.setattr("napari_sfh.training.evaluation.throughput._SECONDS", 0.01)
+        patch.setattr("napari_sfh.training.evaluation.throughput.THROUGHPUT_SECONDS", 0.01)
         bundle = load_bundle(write_toy_bundle(folder / "toy.safetensors"))
         made = evaluation.evaluate_bundle(bundle, test_set.draw_test_set_from_source(toy_source(), 32), SMALL)
         fits = [

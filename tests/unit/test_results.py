@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import re
 import resource
 import subprocess
 import sys
@@ -151,6 +152,16 @@ def written(tmp_path_factory):
 def test_reload_gives_the_same_objects(written):
     result, path = written
     assert_same(result, read_result(path))
+
+
+def test_a_result_is_one_short_line_to_look_at():
+    result = make_result()
+    assert repr(result).startswith(f"Result({result.name}: {result.bins.n_bins} bins, weights {result.model_name}")
+    assert repr(result.prediction).startswith(f"Prediction({result.bins.n_bins} objects: ")
+    for part in (result, result.prediction, result.data, result.bins):
+        assert len(repr(part)) < 300
+        assert not re.search(r"array|\n", repr(part))
+    assert f"instrument {result.instrument.name}" in repr(result.data)
 
 
 def test_result_is_left_unmodified(tmp_path):

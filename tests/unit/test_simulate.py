@@ -291,7 +291,7 @@ def test_a_scheduler_without_workers_is_told(tmp_path, monkeypatch):
 
     from napari_sfh.training.simulator import cluster
 
-    monkeypatch.setattr(cluster, "_WAIT_S", 0.2)
+    monkeypatch.setattr(cluster, "WORKER_WAIT_S", 0.2)
     with (
         LocalCluster(n_workers=0, processes=False, dashboard_address=None) as empty,
         pytest.raises(ComputeError, match="no worker joined it in"),

@@ -1,5 +1,7 @@
 """The Gaussian field over a map: noise down, arms kept, no field where there is none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -48,6 +50,18 @@ def test_the_length_is_that_of_the_field():
         field = measure_gaussian_field(place, value, np.full(N, 0.1))
         assert np.log(field.length / length) == pytest.approx(0.0, abs=0.7)
         assert field.amplitude == pytest.approx(0.3, rel=0.4)
+
+
+def test_a_trend_over_all_bins_is_no_long_field_and_is_told():
+    place, _, _ = spiral(300, 8)
+    trend = 9.5 + 0.02 * place[:, 0]
+    noisy = trend + np.random.default_rng(9).normal(0, 0.02, trend.size)
+    field = measure_gaussian_field(place, noisy, np.full(trend.size, SIGMA))
+    assert field.length <= field.extent == np.ptp(place, axis=0).max()
+    assert field.error_factor < 0.5
+    assert any("common to all" in doubt for doubt in field.list_doubts())
+    assert replace(field, length=field.extent, error_factor=1.0).list_doubts()
+    assert not replace(field, length=0.3 * field.extent, error_factor=1.0).list_doubts()
 
 
 def test_a_map_of_noise_alone_has_no_field_and_stays():

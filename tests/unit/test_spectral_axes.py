@@ -12,7 +12,7 @@ from io_mocks import write_cube
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.wavelengths import read_wavelength_axis
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.physics.wavelength import C_KMS, air_to_vacuum, vacuum_to_air
 
 REST = 5500.0

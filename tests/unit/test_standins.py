@@ -27,7 +27,7 @@ def test_only_the_bands_of_a_case_change():
     for array in (weights, response):
         array[..., BANDS.index("F555W")] *= 1.1
     brighter = replace(source, models=(replace(model, substitute_weights=weights, substitute_response=response),))
-    uvis, acs = camera_substitution._simulate_both_cameras(brighter, 12, 1)
+    uvis, acs = camera_substitution.simulate_both_cameras(brighter, 12, 1)
     np.testing.assert_array_equal(uvis.flux, acs.flux)
     np.testing.assert_allclose(
         acs.phot / uvis.phot, np.where(np.array(BANDS) == "F555W", 1.1, 1.0) * np.ones((12, 1)), rtol=1e-5
@@ -45,8 +45,8 @@ def test_every_case_is_measured(costs):
 
 def test_no_difference_costs_nothing(costs):
     """The pair shares its noise: the same bands give the same answer to the last digit."""
-    uvis, _ = camera_substitution._simulate_both_cameras(toy_source(), 12, 1)
-    one, other = (camera_substitution._add_noise(toy_source(), uvis, uvis.phot.copy(), 1) for _ in range(2))
+    uvis, _ = camera_substitution.simulate_both_cameras(toy_source(), 12, 1)
+    one, other = (camera_substitution.add_camera_noise(toy_source(), uvis, uvis.phot.copy(), 1) for _ in range(2))
     np.testing.assert_array_equal(one.flux, other.flux)
     np.testing.assert_array_equal(one.phot, other.phot)
 

@@ -97,6 +97,15 @@ def test_shares_of_all_ages_sum_to_one():
     assert by_age.sum(0)[inside] == pytest.approx(1, rel=1e-5)
     younger = maps.make_map_image(result, "MASS_YOUNGER")
     assert younger[4][inside] == pytest.approx(by_age[:5].sum(0)[inside], rel=1e-4, abs=1e-6)
+    quantiles = dict(result.prediction.quantiles)
+    curves = np.linspace(1.0, 0.1, 16)[None, :, None] ** np.arange(3.0, 0.5, -0.5) * np.ones((result.bins.n_bins, 1, 1))
+    quantiles["cum_mass"] = curves.astype(np.float32)
+    result = replace(result, prediction=replace(result.prediction, quantiles=quantiles))
+    younger = maps.make_map_image(result, "MASS_YOUNGER")
+    formed = BinView.of(result, 3).cumulative.value
+    in_bin = result.bins.bin_id == 3
+    for k in range(16):  # the map and the plot say the same
+        assert younger[k][in_bin] == pytest.approx(1 - formed[k + 1], abs=1e-6)
     assert maps.format_age_range("MASS_YOUNGER", 15).startswith("than ")
 
 

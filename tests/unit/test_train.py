@@ -135,7 +135,7 @@ def interrupt(patch, stage):
     if stage == "network":
         patch.setattr(point_network.EpochLogger, "on_train_batch_end", stop_in_second_epoch, raising=False)
     elif stage == "before state":
-        patch.setattr(training_run, "_save_state", stop)
+        patch.setattr(training_run, "save_model_state", stop)
     else:
         patch.setattr(training_run, {"posterior": "fit_flow", "calibration": "calibrate_model"}[stage], stop)
 
@@ -472,7 +472,7 @@ def test_endless_training_writes_no_set_and_goes_on_after_an_interruption(tmp_pa
     training_run.train_bundle(made, options(tmp_path / "run", resume=True))
     assert same_weights(tmp_path / "whole", tmp_path / "run")
     assert not list(tmp_path.rglob("*.npz"))
-    assert load_bundle(tmp_path / "run" / training_run.BUNDLE).meta["training"]["noise"] == "new objects in every step"
+    assert "new objects" in load_bundle(tmp_path / "run" / training_run.BUNDLE).meta["training"]["noise"]
 
 
 def test_an_endless_source_needs_no_set(tmp_path, capsys):

@@ -18,10 +18,10 @@ from napari_sfh.model.sfh_model import SfhModel
 from napari_sfh.training import cli
 from napari_sfh.training.fitting import training_run
 from napari_sfh.training.fitting.recipe import load_recipe
-from napari_sfh.training.fitting.selection import two_simulators
 from napari_sfh.training.fitting.selection.independent_check import make_independent_check
-from napari_sfh.training.fitting.selection.two_simulators import RecalibrationSettings, recalibrate_bundle
+from napari_sfh.training.fitting.transfer import two_simulators
 from napari_sfh.training.fitting.transfer.added_bands import extend_network, has_added_bands
+from napari_sfh.training.fitting.transfer.two_simulators import RecalibrationSettings, recalibrate_bundle
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.libraries.basis import make_template_basis
 
@@ -118,13 +118,13 @@ def test_recalibrated_intervals_are_a_compromise_of_two_simulators(first):
     # Held against both simulators together, the levels hold what they promise.
     settings = RecalibrationSettings(n=600, draws=100)
     pieces = [
-        *two_simulators._observe_home(bundle, settings),
-        *two_simulators._observe_away([toy_templates()], settings),
+        *two_simulators.observe_prior_objects(bundle, settings),
+        *two_simulators.observe_independent_objects([toy_templates()], settings),
     ]
     inside = []
     with torch.inference_mode():
         for features, truth in pieces:
-            mu, context, _ = bundle.model.locate(features)
+            mu, context, _ = bundle.model.predict_centre(features)
             made = bundle.model.draw(mu, context, make_base_points(100, bundle.targets.size))
             q = bundle.model.calibration.quantiles(made, features.lg_snr[:, 0])["lg_age_mw"]
             inside.append((truth["lg_age_mw"] >= q[:, 1]) & (truth["lg_age_mw"] <= q[:, 3]))

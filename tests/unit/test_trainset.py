@@ -12,7 +12,13 @@ from toy_universe import make_toy_data
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.prep.observation import mask_gas_lines
 from napari_sfh.training.fitting import spectra_sources
-from napari_sfh.training.fitting.augmentation import MASKED_LINES_AA, augment_spectra, degrade_to_snr
+from napari_sfh.training.fitting.augmentation import (
+    GAP_WIDTHS_PX,
+    MASKED_LINES_AA,
+    MOST_GAPS,
+    augment_spectra,
+    degrade_to_snr,
+)
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.fitting.spectra_sources import (
     Batches,
@@ -136,6 +142,22 @@ def test_all_lines_are_hidden_as_inference_hides_them():
     assert (out.flux[~out.mask] == 0).all()
 
 
+def test_short_gaps_are_hidden_anywhere():
+    data, _ = make_toy_data(2000, seed=2)
+    data = dataclasses.replace(data, mask=np.ones(data.mask.shape, bool))
+    hidden = ~augment_spectra(data, AugmentSettings(mask_gaps=0.5), rng()).mask
+    hit = hidden.any(1)
+    assert hit.mean() == pytest.approx(0.5, abs=0.04)
+    starts = (np.diff(hidden.astype(int), axis=1, prepend=0) == 1).sum(1)[hit]
+    assert set(starts) == {1, 2, 3, 4}
+    one = hidden[hit][starts == 1].sum(1)
+    assert one.min() == 1
+    assert 0.8 * GAP_WIDTHS_PX[1] <= np.percentile(one, 99) <= MOST_GAPS * GAP_WIDTHS_PX[1]
+    # Evenly over the grid: no tenth of it is spared.
+    tenths = np.array([part.mean() for part in np.array_split(hidden.mean(0), 10)])
+    assert tenths.min() > 0.7 * tenths.mean()
+
+
 def test_a_group_of_lines_is_hidden_together():
     data, _ = make_toy_data(1000, seed=2)
     mask = augment_spectra(data, AugmentSettings(mask_line_group=0.4), rng()).mask
@@ -204,7 +226,7 @@ def _noise(fresh, snr):
 
 def test_processes_share_every_batch_of_a_pass(fresh, monkeypatch):
     def pass_of(rank, processes, epoch=lambda: 2):
-        monkeypatch.setattr(spectra_sources, "_rank_and_processes", lambda: (rank, processes))
+        monkeypatch.setattr(spectra_sources, "find_process_rank", lambda: (rank, processes))
         return [b.y for b in Batches(fresh, np.arange(50), 16, NONE, 7, epoch=epoch)]
 
     whole, parts = pass_of(0, 1), [pass_of(rank, 2) for rank in (0, 1)]

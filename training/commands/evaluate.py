@@ -73,7 +73,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     more: dict[str, Any] = {} if args.again is None else {"n_again": max(args.again, 16)}
     for name in args.library:
         templates.prepare_templates(name, bundle.instrument)  # what is not there is told before the work begins
-    more["strange_libraries"] = tuple(args.library)
+    more["further_libraries"] = tuple(args.library)
     settings = make(device=args.device, ppxf=args.ppxf, ppxf_workers=args.workers, ppxf_cache=cache, **more)
     with print_progress(args.quiet) as progress:
         evaluation = evaluate_bundle(bundle, testset, settings, progress)
@@ -107,8 +107,8 @@ def _draw_other_paper(args: argparse.Namespace, bundle: Bundle) -> int:
     from napari_sfh.training.commands import paper_systems
 
     system = choose_paper_system(bundle.targets.scalars)
-    words = ["paper-systems", system, "--model", args.weights, "--output", str(args.output / f"{system}.json")]
-    words += ["--figures", str(args.output)]
+    words = ["paper-systems", system, "--output", str(args.output / f"{system}.json"), "--figures", str(args.output)]
+    words += ["--model", args.weights] if system == "jpas" else []
     if system == "spaxels":
         words += ["--instrument", bundle.instrument.name]
         words += ["--galaxies", "16", "--spaxels", "40", "--epochs", "5"] if args.quick else []

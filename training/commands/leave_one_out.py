@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from napari_sfh.training.command_lines import describe_command_line
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -32,7 +33,6 @@ def add_leave_one_out_parser(subparsers: Subparsers) -> None:
 def run_leave_one_out(args: argparse.Namespace) -> int:
     """Train, compare, write."""
     import json
-    import shlex
     from dataclasses import replace
 
     import torch
@@ -58,7 +58,7 @@ def run_leave_one_out(args: argparse.Namespace) -> int:
     recipe = replace(recipe, n=args.n or recipe.n, fit=fit)
     options = leave_one_out.LeaveOneOutOptions(args.output, n_test=args.n_test, device=args.device)
     torch.set_num_threads(args.threads)
-    command = shlex.join(["napari-sfh-train", *sys.argv[1:]])
+    command = describe_command_line()
     with threadpool_limits(args.threads), print_progress(args.quiet) as progress:
         if args.sizes:
             counts, name = _parse_sizes(args.sizes), "sizes"

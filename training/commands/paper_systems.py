@@ -10,16 +10,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_sfh.training.command_lines import describe_command_line
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from napari_sfh.jobs import ReportProgress
+    from napari_sfh.model.bundle import Bundle
+    from napari_sfh.training.simulator.simulation import PreparedPrior
     from napari_sfh.training.studies.narrow_bands.narrow_galaxies import MockSpaxels
+    from napari_sfh.training.studies.narrow_bands.spaxel_tests import SpaxelTestSettings
 
 Figures = Iterable[tuple[str, "Figure"]]
 
@@ -30,7 +35,11 @@ def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.Arg
     parser.add_argument("system", choices=("spaxels", "jpas", "percentiles"))
     parser.add_argument("--folder", type=Path, metavar="PATH", help="percentiles: MILES models (folder or tar archive)")
     parser.add_argument("--like-stacks", action="store_true", help="percentiles: of spectra at 320 km/s, 4023-6000 AA")
-    parser.add_argument("--model", default="jpas", metavar="NAME|FILE", help="jpas: weights for bands")
+    parser.add_argument(
+        "--model",
+        metavar="NAME|FILE",
+        help="jpas: weights for bands (default jpas); percentiles: weights on spectra like stacks, instead",
+    )
     parser.add_argument(
         "--prior", metavar="NAME|FILE", help="what objects are drawn from (default: the weights' own, narrowband)"
     )
@@ -43,6 +52,13 @@ def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.Arg
     parser.add_argument("--galaxies", type=int, default=190, help="spaxels: mock galaxies (default 190)")
     parser.add_argument("--spaxels", type=int, default=104, help="spaxels: of each (default 104)")
     parser.add_argument("--snr", type=float, default=40.0, help="spaxels: S/N of a pixel, or of a band (default 40)")
+    parser.add_argument(
+        "--label-snr",
+        nargs="+",
+        type=float,
+        metavar="S/N",
+        help="spaxels: instead, sets A and B with labels fitted at each of these S/N",
+    )
     parser.add_argument("--runs", type=int, default=0, help="spaxels: runs of the learning curve (default none)")
     parser.add_argument("--search", type=int, default=0, metavar="N", help="spaxels: random networks to choose from")
     parser.add_argument("--epochs", type=int, metavar="N", help="most epochs of every network")
@@ -55,13 +71,12 @@ def add_paper_systems_parser(subparsers: argparse._SubParsersAction[argparse.Arg
 
 def run_paper_systems(args: argparse.Namespace) -> int:
     """Measure, write the JSON file, the page and the figures."""
-    import shlex
-
     import torch
     from threadpoolctl import threadpool_limits
 
     from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
     from napari_sfh.training.evaluation.report import prepare_output_folder
+    from napari_sfh.training.fitting.provenance import find_source_commit
     from napari_sfh.training.studies import system_pages
 
     _check_arguments(args)
@@ -73,12 +88,16 @@ def run_paper_systems(args: argparse.Namespace) -> int:
         "jpas": (_measure_jpas, system_pages.format_catalogue_page),
         "percentiles": (_measure_percentiles, system_pages.format_percentile_page),
     }[args.system]
+    record: dict[str, Any] = {
+        "command": describe_command_line(),
+        "commit": find_source_commit(),
+    }
+    record["machine"] = describe_evaluation_machine()
     start = time.process_time()
     with threadpool_limits(args.threads):
         measured, figures = measure(args)
         if args.figures:
             _save_figures(figures, args.figures)
-    record = {"command": shlex.join(["napari-sfh-train", *sys.argv[1:]]), "machine": describe_evaluation_machine()}
     measured = record | {"seconds": round(time.process_time() - start, 1)} | measured
     args.output.write_text(json.dumps(measured, indent=1), encoding="utf-8")
     args.output.with_suffix(".md").write_text(write_page(measured), encoding="utf-8")
@@ -89,14 +108,18 @@ def run_paper_systems(args: argparse.Namespace) -> int:
 def _check_arguments(args: argparse.Namespace) -> None:
     from napari_sfh.errors import SfhInputError
 
-    if args.system == "percentiles" and args.folder is None:
-        raise SfhInputError("--folder: give the MILES models of miles.iac.es, BaSTI isochrones")
+    if args.system == "percentiles" and args.folder is None and args.model is None:
+        raise SfhInputError("--folder: give the MILES models of miles.iac.es, BaSTI isochrones; or weights by --model")
     for key, least in (("galaxies", 8), ("spaxels", 8), ("n", 10), ("epochs", 1), ("threads", 1), ("runs", 0)):
         value = getattr(args, key)
         if value is not None and value < least:
             raise SfhInputError(f"--{key} {value}: must be at least {least}")
-    if not args.snr > 0:
-        raise SfhInputError(f"--snr {args.snr:g}: must be positive")
+    for key, values in (("snr", [args.snr]), ("label-snr", args.label_snr or [])):
+        for value in values:
+            if not value > 0:
+                raise SfhInputError(f"--{key} {value:g}: must be positive")
+    if args.label_snr and args.data is not None:
+        raise SfhInputError("--label-snr: labels of a table are what they are; leave --data out")
 
 
 def _save_figures(figures: Figures, folder: Path) -> None:
@@ -112,6 +135,9 @@ def _measure_spaxels(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]
 
     settings = spaxel_tests.SpaxelTestSettings()
     settings = replace(settings, fit=replace(settings.fit, epochs=args.epochs or settings.fit.epochs))
+    if args.label_snr:
+        with print_progress(args.quiet) as progress:
+            return _measure_label_noise(args, settings, progress), ()
     made, labels = _obtain_spaxels(args)
     measured: dict[str, Any] = {
         "n_galaxies": made.n_galaxies,
@@ -134,6 +160,18 @@ def _measure_spaxels(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]
         if args.runs:
             measured["learning_curve"] = spaxel_tests.measure_learning_curve(made, settings, args.runs, progress)
     return measured, spaxel_figures.plot_spaxel_figures(made, answers, measured)
+
+
+def _measure_label_noise(
+    args: argparse.Namespace, settings: SpaxelTestSettings, progress: ReportProgress | None
+) -> dict[str, Any]:
+    """Both sets at each S/N of the fit of the labels."""
+    from napari_sfh.training.studies.narrow_bands.label_noise import measure_label_noise
+
+    def make(snr: float) -> MockSpaxels:
+        return _obtain_spaxels(argparse.Namespace(**(vars(args) | {"snr": snr})))[0]
+
+    return {"label_noise": measure_label_noise(make, args.label_snr, settings, progress)}
 
 
 def _obtain_spaxels(args: argparse.Namespace) -> tuple[MockSpaxels, str]:
@@ -164,7 +202,22 @@ def _obtain_spaxels(args: argparse.Namespace) -> tuple[MockSpaxels, str]:
     return made, words[args.labels]
 
 
+def _measure_stack_like(args: argparse.Namespace) -> dict[str, Any]:
+    """Weights on spectra like stacks."""
+    from napari_sfh.model.bundle import load_bundle
+    from napari_sfh.training.prior.prior_config import load_prior
+    from napari_sfh.training.simulator.simulation import prepare_prior
+    from napari_sfh.training.studies.percentiles.stack_like import measure_stack_like
+
+    bundle = load_bundle(args.model)
+    source = prepare_prior(load_prior(args.prior or str(bundle.meta["prior"]["name"])), bundle.instrument)
+    rows = measure_stack_like(bundle, source, args.n or 2000)
+    return {"model": bundle.name, "sha256": bundle.sha256, "stack_like": rows}
+
+
 def _measure_percentiles(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
+    if args.model is not None:
+        return _measure_stack_like(args), ()
     from dataclasses import replace
 
     from napari_sfh.training.fitting.posterior import make_stderr_logger
@@ -198,19 +251,9 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
         realistic_catalogues,
     )
 
-    bundle, n = load_bundle(args.model), args.n or 1000
+    bundle, n = load_bundle(args.model or "jpas"), args.n or 1000
     source = prepare_prior(load_prior(args.prior or str(bundle.meta["prior"]["name"])), bundle.instrument)
-    measured: dict[str, Any] = {
-        "model": bundle.name,
-        "sha256": bundle.sha256,
-        "by_magnitude": catalogue_measure.measure_by_magnitude(bundle, source, n),
-        "by_library": {},
-    }
-    for model in source.models:
-        name = str(model.templates.provenance["name"])
-        alone = catalogue_networks.keep_libraries(source, [name])
-        rows = catalogue_measure.measure_by_magnitude(bundle, alone, n // 2, magnitudes=(16.0, 19.0, 22.0))
-        measured["by_library"][name] = rows
+    measured: dict[str, Any] = {"model": bundle.name, "sha256": bundle.sha256, **_measure_catalogue(bundle, source, n)}
     sample = catalogue_networks.draw_catalogue_sample(source, 3 * n, catalogue_networks.TRAINING_MAGNITUDES, 9)
     prediction = predict_histories(sample.observed, bundle, device="cpu", draws=100)
     age = "lg_age" if "lg_age" in prediction.scalars else "lg_age_lw"
@@ -232,3 +275,21 @@ def _measure_jpas(args: argparse.Namespace) -> tuple[dict[str, Any], Figures]:
         found["paper"] = nets["lg_age"].predict(sample.flux).astype(float)
         tables["paper"] = measured["paper_networks"]["by_magnitude"]
     return measured, catalogue_figures.plot_catalogue_figures(source, sample, found, tables, age)
+
+
+def _measure_catalogue(bundle: Bundle, source: PreparedPrior, n: int) -> dict[str, Any]:
+    """By magnitude, on each library, and the faint end beside what its bands allow."""
+    from napari_sfh.training.studies.narrow_bands import catalogue_limit, catalogue_measure, catalogue_networks
+
+    measured: dict[str, Any] = {
+        "by_magnitude": catalogue_measure.measure_by_magnitude(bundle, source, n),
+        "by_library": {},
+    }
+    for model in source.models:
+        name = str(model.templates.provenance["name"])
+        alone = catalogue_networks.keep_libraries(source, [name])
+        rows = catalogue_measure.measure_by_magnitude(bundle, alone, n // 2, magnitudes=(16.0, 19.0, 22.0))
+        measured["by_library"][name] = rows
+    if "lg_age" in bundle.targets.scalars:
+        measured["faint_end"] = catalogue_limit.measure_faint_end(bundle, source, 4 * n)
+    return measured

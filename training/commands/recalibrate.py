@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import shlex
-import sys
 from pathlib import Path
+
+from napari_sfh.training.command_lines import describe_command_line
 
 
 def add_recalibrate_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -13,6 +13,12 @@ def add_recalibrate_parser(subparsers: argparse._SubParsersAction[argparse.Argum
     parser = subparsers.add_parser("recalibrate", help="calibrate trained weights anew", description=__doc__)
     parser.add_argument("weights", help="name of a shipped bundle, or a file")
     parser.add_argument("--n", type=int, default=40_000, help="objects; a fifth is calibrated on (default 40000)")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="TABLE",
+        help="instead of new objects: a table with labels, not that of the training",
+    )
     parser.add_argument(
         "--independent",
         action="store_true",
@@ -33,11 +39,13 @@ def run_recalibrate(args: argparse.Namespace) -> int:
 
     if args.n < 100:
         raise SfhInputError(f"--n {args.n}: must be at least 100")
+    if args.independent and args.data is not None:
+        raise SfhInputError("--data: --independent draws its own galaxies; leave one of them out")
     if args.independent:
         return _recalibrate_on_two_simulators(args)
-    command = shlex.join(["napari-sfh-train", *sys.argv[1:]])
+    command = describe_command_line()
     say = make_stderr_logger(args.quiet)
-    print(calibrate_bundle(args.weights, args.n, args.seed, args.output, command, say))
+    print(calibrate_bundle(args.weights, args.n, args.seed, args.output, command, say, args.data))
     return 0
 
 
@@ -49,7 +57,7 @@ def _recalibrate_on_two_simulators(args: argparse.Namespace) -> int:
     from napari_sfh.model.bundle import load_bundle, save_bundle
     from napari_sfh.training.fitting.model_card import format_model_card
     from napari_sfh.training.fitting.posterior import make_stderr_logger
-    from napari_sfh.training.fitting.selection.two_simulators import RecalibrationSettings, recalibrate_bundle
+    from napari_sfh.training.fitting.transfer.two_simulators import RecalibrationSettings, recalibrate_bundle
     from napari_sfh.training.libraries import templates
     from napari_sfh.training.libraries.catalogue import list_libraries
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from napari_sfh.training.command_lines import describe_command_line
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -43,7 +44,6 @@ def add_train_parser(subparsers: Subparsers) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """Train as the arguments say."""
-    import shlex
     from dataclasses import replace
 
     from napari_sfh.errors import SfhInputError
@@ -68,7 +68,7 @@ def run_train(args: argparse.Namespace) -> int:
         raise SfhInputError(f"--data {args.data}: an endless source needs no set; leave out --data or --endless")
     if args.data is not None and args.n is not None:
         raise SfhInputError(f"--n {args.n}: a stored set is used whole; leave out --n or --data")
-    command = shlex.join(["napari-sfh-train", *sys.argv[1:]])
+    command = describe_command_line()
     options = TrainingOptions(
         args.output,
         args.data,

@@ -28,6 +28,7 @@ from napari_sfh.training.evaluation.test_set import SpectraBlock, TestSet
 from napari_sfh.training.evaluation.throughput import measure_throughput
 from napari_sfh.training.fitting.augmentation import normalise_bands
 from napari_sfh.training.fitting.labelled_table import TableLabels
+from napari_sfh.training.fitting.provenance import find_source_commit
 from napari_sfh.training.fitting.spectra_sources import FreshSource
 from napari_sfh.training.libraries import templates
 from napari_sfh.training.prior.prior_config import load_prior
@@ -53,9 +54,9 @@ class EvaluationSettings:
     draws: int = 400
     n_again: int = 2048  # objects of each further test: S/N, bands, noise
     n_ablation: int = 512
-    n_outsiders: int = 512
-    n_elsewhere: int = 1024  # per library
-    strange_libraries: tuple[str, ...] = ()  # of which galaxies from elsewhere are made too, each a table of its own
+    n_ood_cases: int = 512
+    n_independent: int = 1024  # per library
+    further_libraries: tuple[str, ...] = ()  # of which galaxies from elsewhere are made too, each a table of its own
     ppxf: int = 0
     ppxf_workers: int = 1
     ppxf_cache: Path | None = None
@@ -64,7 +65,7 @@ class EvaluationSettings:
     @classmethod
     def quick(cls, **values: Any) -> EvaluationSettings:
         """A twentieth of the work, for a look."""
-        small: dict[str, Any] = {"n_again": 128, "n_ablation": 96, "n_outsiders": 64, "n_elsewhere": 96, "draws": 100}
+        small: dict[str, Any] = {"n_again": 128, "n_ablation": 96, "n_ood_cases": 64, "n_independent": 96, "draws": 100}
         return cls(**(small | values))
 
 
@@ -94,14 +95,16 @@ def evaluate_bundle(
     -------
     Evaluation
     """
+    start = time.process_time()
     check_test_seed(bundle, testset)
     choose_device(settings.device)
     if testset.name != bundle.meta["prior"].get("name"):
         testset = hide_mass_scale(testset)
+    head = _header(bundle, testset)  # before the work: files may change meanwhile
     labels = testset.labels
     observed = ((data, block.labels) for block, data in testset.observe())
     main = predict_test_set(observed, bundle, settings.device, "test set", testset.n, settings.draws, progress=progress)
-    report = _header(bundle, testset) | _tables(main, labels, testset)
+    report = head | _tables(main, labels, testset)
     few = testset.first(settings.n_again)
     report["by_snr"] = _by_snr(bundle, few, settings, progress=progress)
     report["by_bands"] = _by_bands(bundle, few, settings, progress=progress)
@@ -109,7 +112,7 @@ def evaluate_bundle(
     report["out_of_depth"] = _ood_rates(bundle, testset, main, settings, progress=progress)
     report["ablation"] = _ablation(bundle, testset.first(settings.n_ablation), settings, progress=progress)
     other: PredictionsWithTruth | None = None
-    if testset.prepared is not None and settings.n_elsewhere:
+    if testset.prepared is not None and settings.n_independent:
         other, tables = _independent_tables(bundle, testset, settings, progress=progress)
         report |= tables
     report["throughput"] = measure_throughput(bundle, testset, settings.device, progress=progress)
@@ -120,6 +123,7 @@ def evaluate_bundle(
             testset, settings.ppxf, cache, settings.ppxf_settings, settings.ppxf_workers, progress=progress
         )
         report["ppxf"] = build_ppxf_table(fits, main, settings.ppxf_settings)
+    report["processor_seconds"] = round(time.process_time() - start, 1)
     return Evaluation(report, main, labels, other, fits)
 
 
@@ -160,6 +164,7 @@ def describe_evaluated_weights(bundle: Bundle) -> dict[str, Any]:
             "training": {k: bundle.meta["training"].get(k) for k in ("n", "epochs", "seed", "data_sha256")},
         },
         "code_version": napari_sfh.__version__,
+        "commit": find_source_commit(),
         "machine": describe_evaluation_machine(),
     }
 
@@ -208,6 +213,7 @@ def _tables(main: PredictionsWithTruth, labels: Labels, testset: TestSet) -> dic
     found, truth = main.found, main.truth
     out = {
         "accuracy": metrics.measure_accuracy(found, truth),
+        "spread": metrics.measure_spread({k: truth[k] for k in found}),
         "coverage": metrics.measure_coverage(main.quantiles, truth),
         "calibration": {
             k: dict(zip(("nominal", "true"), metrics.measure_quantile_calibration(q, truth[k]), strict=True))
@@ -320,10 +326,12 @@ def _ood_rates(
         return out
     rich = max(testset.prepared.models, key=lambda m: m.mh_limits[1])
     rng = np.random.default_rng([testset.seed, 99])
-    n = min(settings.n_outsiders, len(source.phot))
+    n = min(settings.n_ood_cases, len(source.phot))
     labels = source.labels.select(np.arange(n))
     for name, data in ood_cases.make_ood_cases(source, n, rng, rich):
-        p = predict_test_set([(data, labels)], bundle, settings.device, f"outsiders: {name}", n, 64, progress=progress)
+        p = predict_test_set(
+            [(data, labels)], bundle, settings.device, f"out of distribution: {name}", n, 64, progress=progress
+        )
         share = float(np.nanmean(p.ood > 1))
         if name == "at home":
             out["false_alarm_rate_at_snr"] = share
@@ -360,7 +368,7 @@ def _independent_tables(
             own[name] = templates.prepare_templates(name, bundle.instrument)
     other, table = _independent_table(bundle, own, testset.seed, settings, progress=progress)
     strange = {}
-    for name in settings.strange_libraries:
+    for name in settings.further_libraries:
         _, strange[name] = _independent_table(
             bundle,
             {name: templates.prepare_templates(name, bundle.instrument)},
@@ -379,10 +387,12 @@ def _independent_table(
     progress: ReportProgress | None = None,
 ) -> tuple[PredictionsWithTruth, dict[str, Any]]:
     """Galaxies of the independent simulator, on each of the libraries."""
-    made = [independent_simulator.observe_independent_galaxies(t, settings.n_elsewhere, seed) for t in listed.values()]
-    n = len(made) * settings.n_elsewhere
+    made = [
+        independent_simulator.observe_independent_galaxies(t, settings.n_independent, seed) for t in listed.values()
+    ]
+    n = len(made) * settings.n_independent
     p = predict_test_set(made, bundle, settings.device, "elsewhere", n, settings.draws, progress=progress)
-    number = np.repeat(np.arange(len(made)), settings.n_elsewhere)
+    number = np.repeat(np.arange(len(made)), settings.n_independent)
     family = np.concatenate([labels.family for _, labels in made])
     # Mass-to-light ratios of libraries are on different scales, and the dust law has no slope: left out.
     four = {k: p.quantiles[k] for k in metrics.list_accuracy_names(p.quantiles)}

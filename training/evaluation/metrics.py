@@ -49,6 +49,24 @@ def measure_accuracy(found: Mapping[str, Floats], truth: Mapping[str, Floats], r
     return out
 
 
+def measure_spread(truth: Mapping[str, Floats]) -> dict[str, float | None]:
+    """Standard deviation of the truth of each of `list_accuracy_names`: the error of a constant answer.
+
+    Parameters
+    ----------
+    truth : mapping of str to array (N,)
+
+    Returns
+    -------
+    dict of str to float
+        None where no truth is known.
+    """
+    return {
+        name: float(np.nanstd(truth[name])) if np.isfinite(truth[name]).any() else None
+        for name in list_accuracy_names(truth)
+    }
+
+
 def flag_inside_intervals(quantiles: Floats, truth: Floats) -> tuple[Floats, Floats]:
     """Whether truths lie in the 16-84 % and in the 2.5-97.5 % interval.
 

@@ -41,7 +41,7 @@ STAR_LINES: tuple[tuple[float, float], ...] = (
 def make_ood_cases(
     source: FreshSource, n: int, rng: np.random.Generator, rich: ForwardModel
 ) -> Iterator[tuple[str, Observation]]:
-    """Every kind of outsider, ``n`` of each, from the first objects of a test block.
+    """Every kind of object out of distribution, ``n`` of each, from the first objects of a test block.
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ from napari_sfh.training.evaluation.ablation import remove_photometry
 from napari_sfh.training.evaluation.ppxf_templates import PpxfGrid, make_ppxf_grid
 from napari_sfh.training.evaluation.test_set import TestSet, observe_spectra_block
 from napari_sfh.training.libraries.templates import Templates
-from napari_sfh.types import Observation, Progress
+from napari_sfh.types import F64, Observation, Progress
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,14 @@ class PpxfTestFit:
     wall_s: float
 
 
+@dataclass(frozen=True)
+class PpxfTestModel:
+    """The model of one object."""
+
+    flux: F64  # (W,) over the spectrum's window, as the data
+    phot: F64  # (B,) NaN where a band was not fitted
+
+
 def fit_test_spectrum(
     task: PpxfTestTask, grid: PpxfGrid, templates: Templates, settings: PpxfTestSettings
 ) -> PpxfTestFit:
@@ -89,7 +97,7 @@ def fit_test_spectrum(
     ComputeError
         When pPXF fails.
     """
-    keys = _arguments(task, grid, templates, settings)
+    keys = _arguments(task, grid, templates, settings)[0]
     importlib.import_module("ppxf.ppxf")  # not part of the time
     wall, cpu = time.perf_counter(), time.process_time()
     solution = run_ppxf(keys, f"test spectrum {task.index}")
@@ -102,8 +110,42 @@ def fit_test_spectrum(
     return PpxfTestFit(task.index, means, *lists, a_v, float(solution.chi2), cpu, wall)
 
 
-def _arguments(task: PpxfTestTask, grid: PpxfGrid, templates: Templates, settings: PpxfTestSettings) -> dict[str, Any]:
-    """Arguments of ``ppxf.ppxf``."""
+def fit_test_models(
+    testset: TestSet, indices: Iterable[int], settings: PpxfTestSettings | None = None
+) -> dict[int, PpxfTestModel]:
+    """What pPXF draws through some objects of a test set: stars, dust, polynomial, and lines as fitted.
+
+    Parameters
+    ----------
+    testset : TestSet
+        One with templates, `test_set.draw_test_set`.
+    indices : iterable of int
+        Numbers of the objects.
+    settings : PpxfTestSettings, optional
+
+    Returns
+    -------
+    dict
+        By number.
+    """
+    settings = settings or PpxfTestSettings()
+    assert testset.prepared is not None
+    setup = [(make_ppxf_grid(m, settings.groups_per_bin), m.templates) for m in testset.prepared.models]
+    models = {}
+    for task in make_ppxf_tasks(testset, indices):
+        keys, data = _arguments(task, *setup[task.library], settings)
+        solution = run_ppxf(keys, f"test spectrum {task.index}")
+        phot = np.full(data.phot.shape[1], np.nan)
+        if "phot" in keys:
+            phot[data.phot_mask[0] & (data.phot_error[0] > 0)] = solution.phot_bestfit
+        models[task.index] = PpxfTestModel(np.asarray(solution.bestfit, float), phot)
+    return models
+
+
+def _arguments(
+    task: PpxfTestTask, grid: PpxfGrid, templates: Templates, settings: PpxfTestSettings
+) -> tuple[dict[str, Any], Observation]:
+    """Arguments of ``ppxf.ppxf``, and what of the object they hold."""
     bands, wave = grid.bands(task.redshift, task.acs)
     stars = ppxf_fit.PpxfTemplates(grid.flux, bands, wave, grid.light_v, grid.bin_of_group, grid.mh)
     own = templates.instrument.grid
@@ -115,14 +157,14 @@ def _arguments(task: PpxfTestTask, grid: PpxfGrid, templates: Templates, setting
         data = remove_photometry(data)
     if settings.gas:
         gas = ppxf_fit.make_gas_line_templates(templates.filters, own, sigma_kms, task.gas_v_kms)
-    return ppxf_fit.build_ppxf_arguments(data, stars, gas, settings.mdegree, settings.regul_error)
+    return ppxf_fit.build_ppxf_arguments(data, stars, gas, settings.mdegree, settings.regul_error), data
 
 
 def make_ppxf_tasks(testset: TestSet, indices: Iterable[int]) -> Generator[PpxfTestTask, None, None]:
     """Tasks of some objects of a test set, in order."""
     held: tuple[int, Observation] | None = None
     for i in indices:
-        block, row = testset.locate(i)
+        block, row = testset.find_block(i)
         if held is None or held[0] != block.index:
             held = (block.index, observe_spectra_block(block, testset.seed))
         data = held[1].select(slice(row, row + 1))

@@ -47,7 +47,14 @@ class PpxfGrid:
 
 
 def make_ppxf_grid(model: ForwardModel, groups_per_bin: int = 2) -> PpxfGrid:
-    """Templates of a forward model's library, ``groups_per_bin`` age groups in each of the 16 bins."""
+    """Templates of a forward model's library, ``groups_per_bin`` age groups in each of the 16 bins.
+
+    Parameters
+    ----------
+    model : ForwardModel
+    groups_per_bin : int
+        1 is fastest; the paper's has 2.
+    """
     t = model.templates
     group = _group_sub_bins(t, groups_per_bin)
     n_group = int(group.max()) + 1

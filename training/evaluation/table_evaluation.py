@@ -48,9 +48,11 @@ def evaluate_on_table(
     SfhInputError
         Weights that predict histories; a table that cannot be used; no object that the weights can take.
     """
+    start = time.process_time()
     filters: tuple[Filter, ...] = bundle.filters
     source = read_labelled_table(path, bundle.instrument, filters, bundle.targets, allow_missing=True)
     rows = np.arange(min(n, source.labels.n))
+    head = _header(bundle, path, rows.size)
     report_progress(Progress("table", 0, rows.size), progress)
     data = source.data.select(rows)
     found = predict_histories(data, bundle, settings.device, draws=settings.draws, progress=progress)
@@ -68,7 +70,8 @@ def evaluate_on_table(
     usable = np.isfinite(next(iter(predicted.found.values())))
     if not usable.any():
         raise SfhInputError(f"--data {path}: no row has enough of what weights {bundle.name} read; check the columns")
-    report = _header(bundle, path, rows.size) | _tables(predicted, source, rows)
+    report = head | _tables(predicted, source, rows)
+    report["processor_seconds"] = round(time.process_time() - start, 1)
     return Evaluation(report, predicted, source.labels.select(rows), None, [])
 
 
@@ -95,6 +98,7 @@ def _tables(predicted: PredictionsWithTruth, source: TableSource, rows: np.ndarr
         galaxies = metrics.measure_accuracy_by_class(found, truth, number, labels)
     return {
         "accuracy": metrics.measure_accuracy(found, truth),
+        "spread": metrics.measure_spread({k: truth[k] for k in found}),
         "coverage": metrics.measure_coverage(predicted.quantiles, truth),
         "calibration": calibration,
         "widths": metrics.compare_widths(predicted.quantiles, truth),

@@ -114,13 +114,13 @@ class TestSet:
         for block in self.blocks:
             yield block, observe_spectra_block(block, self.seed, snr)
 
-    def locate(self, index: int) -> tuple[SpectraBlock, int]:
+    def find_block(self, index: int) -> tuple[SpectraBlock, int]:
         """Block of an object and its place there."""
         return self.blocks[index // BLOCK], index % BLOCK
 
     def params(self, index: int) -> tuple[ObjectParameters, bool] | None:
         """Drawn parameters of one object and whether other cameras see it; None where a set does not keep them."""
-        block, place = self.locate(index)
+        block, place = self.find_block(index)
         row = block.rows[place]
         if not isinstance(block.source, FreshSource):
             return None

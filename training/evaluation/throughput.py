@@ -15,7 +15,7 @@ from napari_sfh.model.inference import choose_device, predict_histories
 from napari_sfh.training.evaluation.test_set import TestSet
 from napari_sfh.types import Observation, Progress
 
-_SECONDS = 2.0
+THROUGHPUT_SECONDS = 2.0
 _BATCH = 256
 
 
@@ -38,7 +38,7 @@ def measure_throughput(
 
     def point() -> None:
         with torch.inference_mode():
-            model.locate(encode_observation(data, bundle.features).to(where))[0].cpu()
+            model.predict_centre(encode_observation(data, bundle.features).to(where))[0].cpu()
 
     report_progress(Progress("speed", 0, 2), progress)
     fast = _best_rate(point, data.n_bins)
@@ -62,7 +62,7 @@ def _best_rate(work: Any, n: int) -> float:
     """Bins per second of the fastest call within the time."""
     work()
     best, start = 0.0, time.perf_counter()
-    while time.perf_counter() - start < _SECONDS or best == 0.0:
+    while time.perf_counter() - start < THROUGHPUT_SECONDS or best == 0.0:
         begun = time.perf_counter()
         work()
         best = max(best, n / (time.perf_counter() - begun))

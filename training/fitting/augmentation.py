@@ -29,6 +29,8 @@ MASKED_LINES_AA: tuple[tuple[float, float], ...] = (
     (6525.0, 6605.0),
     (6695.0, 6750.0),
 )
+#: Most short gaps of a spectrum that has any, and their widths in pixels.
+MOST_GAPS, GAP_WIDTHS_PX = 4, (1, 30)
 #: Widths in Angstrom of a masked range.
 MASK_WIDTH_RANGE_AA = (50.0, 400.0)
 
@@ -49,7 +51,13 @@ def augment_spectra(data: Observation, settings: AugmentSettings, rng: np.random
 
 def drop_wavelengths_and_bands(data: Observation, settings: AugmentSettings, rng: np.random.Generator) -> Observation:
     """``data`` less some wavelengths and bands."""
-    shares = (settings.mask_range, settings.mask_line, settings.mask_line_group, settings.mask_all_lines)
+    shares = (
+        settings.mask_range,
+        settings.mask_gaps,
+        settings.mask_line,
+        settings.mask_line_group,
+        settings.mask_all_lines,
+    )
     if data.instrument.spectrum is not None and max(shares) > 0:
         data = _drop_wavelengths(data, settings, rng)
     if data.instrument.bands and (settings.drop_band > 0 or settings.drop_photometry > 0):
@@ -120,6 +128,9 @@ def _drop_wavelengths(data: Observation, settings: AugmentSettings, rng: np.rand
     for lo, hi in MASKED_LINES_AA:
         hit = rng.random(n) < settings.mask_line
         lost[:, np.searchsorted(wave_aa, lo) : np.searchsorted(wave_aa, hi)] |= xp.put(hit)[:, None]
+    if settings.mask_gaps > 0:
+        for first, last in _draw_gaps(n, settings.mask_gaps, wave_aa, rng):
+            lost |= select_wavelength_range(xp, first, last, wave_aa)
     for hit, lines in _draw_hidden_lines(n, settings, rng):
         lost |= xp.put(hit)[:, None] & xp.put(~find_stellar_pixels(wave_aa, lines))
     mask = data.mask & ~lost
@@ -149,6 +160,16 @@ def draw_hidden_ranges(n: int, settings: AugmentSettings, wave_aa: F64, rng: np.
     start[rows] = rng.uniform(wave_aa[0] - MASK_WIDTH_RANGE_AA[1] / 2, wave_aa[-1], rows.size)
     width[rows] = rng.uniform(MASK_WIDTH_RANGE_AA[0], MASK_WIDTH_RANGE_AA[1], rows.size)
     return start, width
+
+
+def _draw_gaps(n: int, share: float, wave_aa: F64, rng: np.random.Generator) -> Iterator[tuple[F64, F64]]:
+    """First and last wavelength (n,) of short gaps anywhere, evenly in the logarithm of their widths; inf: none."""
+    count = np.where(rng.random(n) < share, rng.integers(1, MOST_GAPS + 1, n), 0)
+    low, high = np.log(GAP_WIDTHS_PX[0]), np.log(GAP_WIDTHS_PX[1] + 1)
+    for k in range(MOST_GAPS):
+        first, width = rng.integers(0, wave_aa.size, n), np.exp(rng.uniform(low, high, n)).astype(int)
+        last = np.minimum(first + width - 1, wave_aa.size - 1)
+        yield np.where(k < count, wave_aa[first], np.inf), np.where(k < count, wave_aa[last], np.inf)
 
 
 def _draw_hidden_lines(

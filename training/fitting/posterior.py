@@ -62,7 +62,7 @@ def collect_flow_training_set(model: SfhModel, batches: Batches, device: str = "
     parts: list[tuple[torch.Tensor, ...]] = []
     model.to(device)
     for batch in batches:
-        mu, context, latent = model.locate(batch.features.to(device))
+        mu, context, latent = model.predict_centre(batch.features.to(device))
         parts.append((mu.cpu(), context.cpu(), latent.cpu(), batch.y.cpu()))
     model.cpu()
     return FlowTrainingSet(*(torch.cat(column) for column in zip(*parts, strict=True)))
@@ -207,7 +207,7 @@ def measure_held_out(
     Returns
     -------
     HeldOutMeasurements
-        Ranks of the truth among the draws, and out-of-distribution signs.
+        Ranks of the truth among the draws, and out-of-distribution statistics.
     """
     settings = derive_held_out_settings(recipe.augment)
     targets = model.targets
@@ -222,7 +222,7 @@ def measure_held_out(
         columns.setdefault(name, []).append(value)
 
     for batch in Batches(source, rows, _CHUNK, settings, seed):
-        mu, context, latent = there.locate(batch.features.to(device))
+        mu, context, latent = there.predict_centre(batch.features.to(device))
         for lo in range(0, len(mu), 64):
             part = slice(lo, lo + 64)
             made, cut = there.draw(mu[part], context[part], base), batch.change_tensors(itemgetter(part))
@@ -230,13 +230,18 @@ def measure_held_out(
             for name in names:
                 keep(name, compute_pit(made[name], truth[name].to(device), bounds=name in FRACTIONS).cpu())
             out = _point_values(made, latent[part])
-            signs, away, seen = inference.compute_ood_statistics(cut.features, bundle, out)
-            for key, value in (("signs", signs), ("away", away), ("seen", seen), ("latent", latent[part].cpu())):
+            statistics, away, seen = inference.compute_ood_statistics(cut.features, bundle, out)
+            for key, value in (
+                ("statistics", statistics),
+                ("away", away),
+                ("seen", seen),
+                ("latent", latent[part].cpu()),
+            ):
                 keep(key, value)
         keep("lg_snr", batch.features.lg_snr[:, 0])
     done = {k: torch.cat(v) for k, v in columns.items()}
     ranks = {k: done[k] for k in names}
-    return HeldOutMeasurements(ranks, done["lg_snr"], done["latent"], done["signs"], done["away"], done["seen"])
+    return HeldOutMeasurements(ranks, done["lg_snr"], done["latent"], done["statistics"], done["away"], done["seen"])
 
 
 def derive_held_out_settings(settings: AugmentSettings) -> AugmentSettings:
@@ -291,12 +296,12 @@ def calibrate_model(
     # Density and scatter from one half, thresholds from the other: a density knows the spectra that made it.
     model.depth.set_density(*_fit_gaussian_mixture(held.latent[:half], p.gaussians, seed))
     model.depth.fit_photometry(held.band_residual[:half], held.band_observed[:half], held.lg_snr[:half])
-    signs = held.ood_statistics[half:].clone()
-    signs[:, OOD_STATISTICS.index("latent")] = model.depth.latent_statistic(held.latent[half:])
-    signs[:, OOD_STATISTICS.index("photometry")] = model.depth.photometry_statistic(
+    statistics = held.ood_statistics[half:].clone()
+    statistics[:, OOD_STATISTICS.index("latent")] = model.depth.latent_statistic(held.latent[half:])
+    statistics[:, OOD_STATISTICS.index("photometry")] = model.depth.photometry_statistic(
         held.band_residual[half:], held.band_observed[half:], held.lg_snr[half:]
     )
-    model.depth.fit_threshold(signs, held.lg_snr[half:])
+    model.depth.fit_threshold(statistics, held.lg_snr[half:])
     say("out-of-depth thresholds set")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -118,6 +119,23 @@ def describe_training_machine(device: str) -> dict[str, Any]:
         "lightning": lightning.__version__,
         "numpy": np.__version__,
     }
+
+
+def find_source_commit() -> str | None:
+    """Short hash of the commit that this package runs from, with ``+`` where files differ; None outside of a clone."""
+    where = Path(napari_sfh.__file__).resolve().parent
+
+    def ask(*words: str) -> str:
+        done = subprocess.run(["git", *words], cwd=where, capture_output=True, text=True, check=True, timeout=60)
+        return done.stdout.strip()
+
+    try:
+        if not ask("ls-files", "__init__.py"):  # a repository around an installed package says nothing of it
+            return None
+        changed = ask("status", "--porcelain", "--untracked-files=no", "--", ":/src", ":/training")
+        return ask("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def read_processor_name() -> str:

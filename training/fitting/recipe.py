@@ -59,8 +59,9 @@ class PointFitSettings:
 class AugmentSettings:
     """What is taken away from training spectra at random, see `augment`. Defaults take nothing away.
 
-    ``mask_line`` hides each of a few strong lines by itself, ``mask_line_group`` those of recombination or the
-    forbidden ones together, ``mask_all_lines`` all of them, as `prep.observation.mask_gas_lines` does.
+    ``mask_gaps`` hides one to four short stretches anywhere, ``mask_line`` each of a few strong lines by itself,
+    ``mask_line_group`` those of recombination or the forbidden ones together, ``mask_all_lines`` all of them, as
+    `prep.observation.mask_gas_lines` does.
     ``velocity_error_kms``, ``sigma_error`` and ``telluric`` are standard deviations of errors of preparation, see
     `simulator.preparation_errors`.
     """
@@ -71,6 +72,7 @@ class AugmentSettings:
     drop_band: Share = 0.0
     drop_photometry: Share = 0.0
     mask_range: Share = 0.0
+    mask_gaps: Share = 0.0
     mask_line: Share = 0.0
     mask_line_group: Share = 0.0
     mask_all_lines: Share = 0.0

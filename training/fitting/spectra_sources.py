@@ -451,7 +451,7 @@ class Batches(IterableDataset[Batch]):
         if self.device is not None:
             self.source, self.device = self.source.to(self.device), None
         epoch = self.epoch() if self.epoch else 0
-        rank, processes = _rank_and_processes() if self.epoch else (0, 1)
+        rank, processes = find_process_rank() if self.epoch else (0, 1)
         rows = self.rows
         if self.epoch:
             rows = np.random.default_rng([self.seed, epoch, 0]).permutation(rows)[: len(self) * self.batch]
@@ -492,7 +492,7 @@ class BatchGroups(IterableDataset[Batch]):
         return self.batches.iterate_groups()
 
 
-def _rank_and_processes() -> tuple[int, int]:
+def find_process_rank() -> tuple[int, int]:
     """Rank of this process, and their number."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()

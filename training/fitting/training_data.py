@@ -89,7 +89,9 @@ def load_training_data(
     prior, instrument = load_prior(recipe.prior), recipe.load_instrument()
     targets = recipe.targets.make()
     if data is not None and data.is_file():
-        return _check_numbers(_load_table(recipe, instrument, targets, prior, data), recipe)
+        made = _load_table(recipe, instrument, targets, prior, data)
+        check_held_out_number(len(made.held_out), recipe)
+        return made
     spectra: StoredSource | FreshSource
     if data is not None:
         spectra, facts = _open_stored_source(recipe, prior, instrument, data)
@@ -103,7 +105,8 @@ def load_training_data(
     facts = {"prior": provenance.describe_prior(prior), "libraries": provenance.describe_libraries(prepared)} | facts
     basis = make_template_basis(prepared[0])
     made = TrainingData(spectra, train, held_out[:MAX_HELD_OUT], basis, facts, tuple(prepared))
-    return _check_numbers(made, recipe)
+    check_held_out_number(len(made.held_out), recipe)
+    return made
 
 
 def _load_table(
@@ -126,15 +129,25 @@ def _load_table(
     return TrainingData(spectra, train, held_out[:MAX_HELD_OUT], basis, facts, tuple(prepared))
 
 
-def _check_numbers(made: TrainingData, recipe: Recipe) -> TrainingData:
-    """Refuse fewer held-out objects than the density of latent vectors needs."""
-    least = 2 * recipe.posterior.gaussians + 2
-    if len(made.held_out) < least:
+def check_held_out_number(n: int, recipe: Recipe) -> None:
+    """Refuse fewer held-out objects than the density of latent vectors needs.
+
+    Parameters
+    ----------
+    n : int
+        Objects that are not trained on.
+    recipe : Recipe
+
+    Raises
+    ------
+    SfhInputError
+        Too few.
+    """
+    if n < 2 * recipe.posterior.gaussians + 2:
         raise SfhInputError(
-            f"data: {len(made.held_out)} held-out objects are too few for posterior.gaussians = "
-            f"{recipe.posterior.gaussians}; give more data or lower it"
+            f"data: {n} held-out objects are too few for posterior.gaussians = {recipe.posterior.gaussians}; "
+            "give more data or lower it"
         )
-    return made
 
 
 def _open_stored_source(

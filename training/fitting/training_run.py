@@ -353,7 +353,7 @@ def _obtain_point_network(
             )
         except SystemExit as error:  # Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from error
-        _save_state(model, path, material)
+        save_model_state(model, path, material)
     round_weights(model)
     return model
 
@@ -388,10 +388,11 @@ def _obtain_flow(
         parts.append(collect_flow_training_set(model, batches, device))
     stored = FlowTrainingSet(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(FlowTrainingSet)))
     fit_flow(model, stored, recipe.posterior, seed, say, device, None if start is None else start.model.posterior)
-    _save_state(model, path, material)
+    save_model_state(model, path, material)
 
 
-def _save_state(model: SfhModel, path: Path, material: TrainingData) -> None:
+def save_model_state(model: SfhModel, path: Path, material: TrainingData) -> None:
+    """Write what a stage has fitted, sealed with the data's hash."""
     state = model.state_dict()
     with write_atomically(path) as part:
         torch.save({**state, _SEAL: provenance.make_seal(state, str(material.facts["data_sha256"]))}, part)

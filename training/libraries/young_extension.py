@@ -47,6 +47,13 @@ def measure_join_factors(library: SspLibrary, stand_in: SspLibrary) -> NDArray[n
     """Ratio library / stand-in of light at 5300-5500 AA over `JOIN_GYR`, shape (Z,) on the library's
     metallicities.
 
+    Parameters
+    ----------
+    library : SspLibrary
+        Without young stars.
+    stand_in : SspLibrary
+        The library whose young stars it gets.
+
     Raises
     ------
     SfhInputError

@@ -22,7 +22,7 @@ MOCK_REDSHIFT = 0.0025
 #: Offset of the foreground star (arcsec) and its peak at 5400 AA over the galaxy's, both through the cube's PSF.
 STAR_XY, STAR_FLUX = (3.9, 4.1), 0.4
 _MAX_AGE_GYR = 13.47
-_INCLINATION, _POSITION_ANGLE = np.radians(40.0), np.radians(35.0)
+INCLINATION_RAD, POSITION_ANGLE_RAD = np.radians(40.0), np.radians(35.0)
 _PITCH = np.radians(22.0)
 _ARM_START, _ARM_WIDTH = 1.3, 0.45  # arcsec
 _N_CLUSTERS = 26
@@ -40,8 +40,8 @@ class MockSkyPoints:
 
 def _deproject_to_disc(x: F64, y: F64) -> tuple[F64, F64]:
     """Radius (arcsec) and azimuth (rad, from the major axis) in the disc's plane."""
-    along = x * np.cos(_POSITION_ANGLE) + y * np.sin(_POSITION_ANGLE)
-    across = (-x * np.sin(_POSITION_ANGLE) + y * np.cos(_POSITION_ANGLE)) / np.cos(_INCLINATION)
+    along = x * np.cos(POSITION_ANGLE_RAD) + y * np.sin(POSITION_ANGLE_RAD)
+    across = (-x * np.sin(POSITION_ANGLE_RAD) + y * np.cos(POSITION_ANGLE_RAD)) / np.cos(INCLINATION_RAD)
     return np.hypot(along, across), np.arctan2(across, along)
 
 
@@ -52,8 +52,20 @@ def _arm_distance(r: F64, phi: F64, shift: float = 0.0) -> F64:
     return np.abs(angle) * np.maximum(r, 0.05) * np.sin(_PITCH)
 
 
-def _arm_profile(r: F64, phi: F64, width: float = _ARM_WIDTH, shift: float = 0.0) -> F64:
-    """Profile of the arms, 0 to 1."""
+def compute_arm_profile(r: F64, phi: F64, width: float = _ARM_WIDTH, shift: float = 0.0) -> F64:
+    """Profile of the arms, 0 to 1.
+
+    Parameters
+    ----------
+    r : array (N,)
+        Radius in the disc's plane, arcsec.
+    phi : array (N,)
+        Azimuth there, rad from the major axis.
+    width : float
+        Gaussian sigma, arcsec.
+    shift : float
+        Moved inwards by so many arcsec.
+    """
     inner = 1 / (1 + np.exp(-(r - _ARM_START) / 0.25))
     return inner * np.exp(-0.5 * (_arm_distance(r, phi, shift) / width) ** 2)
 
@@ -70,9 +82,9 @@ def _draw_clusters(rng: np.random.Generator) -> tuple[F64, F64, F64, F64, F64]:
     r = rng.uniform(_ARM_START, 7.5, _N_CLUSTERS)
     phi = np.log(r / _ARM_START) / np.tan(_PITCH) + np.pi * rng.integers(0, 2, _N_CLUSTERS)
     r = r + rng.normal(0, 0.15, _N_CLUSTERS)
-    along, across = r * np.cos(phi), r * np.sin(phi) * np.cos(_INCLINATION)
-    x = along * np.cos(_POSITION_ANGLE) - across * np.sin(_POSITION_ANGLE)
-    y = along * np.sin(_POSITION_ANGLE) + across * np.cos(_POSITION_ANGLE)
+    along, across = r * np.cos(phi), r * np.sin(phi) * np.cos(INCLINATION_RAD)
+    x = along * np.cos(POSITION_ANGLE_RAD) - across * np.sin(POSITION_ANGLE_RAD)
+    y = along * np.sin(POSITION_ANGLE_RAD) + across * np.cos(POSITION_ANGLE_RAD)
     age = 10 ** rng.uniform(np.log10(0.0015), np.log10(0.012), _N_CLUSTERS)
     mass = 10 ** rng.uniform(-3.7, -2.8, _N_CLUSTERS) * np.exp(-r / 3.0)
     return x, y, rng.uniform(0.12, 0.3, _N_CLUSTERS), age, mass
@@ -98,10 +110,10 @@ def evaluate_mock_galaxy(x: F64, y: F64, edges_gyr: F64, mh_limits: tuple[float,
         Arrays (N, ...).
     """
     r, phi = _deproject_to_disc(x, y)
-    arm = _arm_profile(r, phi)
+    arm = compute_arm_profile(r, phi)
     mass = _masses(x, y, r, arm, edges_gyr, seed)
     total = mass.sum(1, keepdims=True)
-    lane = _arm_profile(r, phi, 0.22, shift=0.55)
+    lane = compute_arm_profile(r, phi, 0.22, shift=0.55)
     across = r * np.sin(phi)  # the near side of the disc dims what lies behind it
     tau_ism = 0.12 + 0.30 * np.exp(-r / 4.0) + 0.25 * arm + 1.1 * lane * np.exp(-r / 8.0)
     tau_ism *= 1 + 0.15 * np.tanh(across / 3.0)

@@ -85,8 +85,10 @@ class StudyRows:
     def add(self, name: str, row: Mapping[str, Any]) -> None:
         """Keep a row, and write the file, whole or not at all."""
         from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
+        from napari_sfh.training.fitting.provenance import find_source_commit
 
         self.rows[name] = row
         ensure_folder(self._path.parent)
-        content = {**self._facts, "machine": describe_evaluation_machine(), "rows": self.rows}
+        made = {"commit": find_source_commit(), "machine": describe_evaluation_machine()}
+        content = {**self._facts, **made, "rows": self.rows}
         write_text_atomically(self._path, json.dumps(content, indent=1) + "\n")

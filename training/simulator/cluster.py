@@ -11,7 +11,7 @@ from napari_sfh.batch.cluster import connect_scheduler
 from napari_sfh.errors import ComputeError
 
 #: Seconds for which workers of a running scheduler are waited for.
-_WAIT_S = 30
+WORKER_WAIT_S = 30
 
 
 #: Writes one shard from (source, seed, chunk number, size, folder, key) and returns its entry of the manifest.
@@ -40,10 +40,10 @@ def write_shards_on_cluster(
         return
     with connect_scheduler(address) as client:
         try:
-            client.wait_for_workers(1, timeout=_WAIT_S)
+            client.wait_for_workers(1, timeout=WORKER_WAIT_S)
         except TimeoutError as err:
             raise ComputeError(
-                f"--scheduler {address}: no worker joined it in {_WAIT_S} s; start one (dask worker {address})"
+                f"--scheduler {address}: no worker joined it in {WORKER_WAIT_S} s; start one (dask worker {address})"
             ) from err
         # Templates travel once, not with every chunk.
         source = client.scatter(jobs[0][0], broadcast=True, hash=False)

@@ -530,7 +530,15 @@ def compute_labels(model: ForwardModel, params: ObjectParameters) -> Labels:
 
 
 def lg_ml_offset(templates: Templates, reference: Templates) -> float:
-    """log10 of the factor from one library's mass scale to another's: V light of solar metallicity, 1-10 Gyr."""
+    """log10 of the factor from one library's mass scale to another's: V light of solar metallicity, 1-10 Gyr.
+
+    Parameters
+    ----------
+    templates : Templates
+        The library whose masses are to be converted.
+    reference : Templates
+        The library on whose scale they are wanted.
+    """
 
     def lg_light(t: Templates) -> F64:
         middle = 0.5 * (t.sub_edges_gyr[1:] + t.sub_edges_gyr[:-1])

@@ -151,8 +151,15 @@ def _metals(mass: F64, t: Templates, rng: np.random.Generator) -> F64:
     return np.where(fresh, diluted, mh)
 
 
-def _attenuation_curve(kind: int, wave_aa: F64) -> F64:
-    """A(lambda) / A_V of Calzetti et al. (2000) or the SMC bar (Gordon et al. 2003)."""
+def independent_attenuation_curve(kind: int, wave_aa: F64) -> F64:
+    """A(lambda) / A_V of Calzetti et al. (2000) or the SMC bar (Gordon et al. 2003).
+
+    Parameters
+    ----------
+    kind : int
+        0 for Calzetti's, 1 for the SMC.
+    wave_aa : array (W,)
+    """
     if kind == 0:
         x = wave_aa / 1e4
         blue = 2.659 * (-2.156 + 1.509 / x - 0.198 / x**2 + 0.011 / x**3) + 4.05
@@ -171,7 +178,7 @@ def _light(t: Templates, mass: F64, mh: F64, a_v: F64, rng: np.random.Generator)
     """Spectra (N, W) and bands (N, B) behind dust."""
     weights = filter_weight_matrix(t.filters, t.sed_wave_aa)
     grids = (t.wave_aa, t.sed_wave_aa, t.line_wave_aa)
-    curves = {(k, g): _attenuation_curve(k, w) for k in (0, 1) for g, w in enumerate(grids)}
+    curves = {(k, g): independent_attenuation_curve(k, w) for k in (0, 1) for g, w in enumerate(grids)}
     flux, phot = np.empty((len(mass), t.wave_aa.size)), np.empty((len(mass), len(t.filters)))
     for i in range(len(mass)):
         kind, continuum = int(rng.integers(2)), bool(rng.integers(2))

@@ -36,21 +36,24 @@ from napari_sfh.types import F32, F64, Bool, Flag, Observation
 
 #: Night-sky lines and their residuals relative to [O I] 5577. Wavelengths in air, Angstrom, of Osterbrock et al. (1996,
 #: PASP 108, 277; 1997, PASP 109, 614), in the red equal to 0.03 to those of the UVES atlas (Hanuschik 2003, A&A 407,
-#: 1157); of a doublet that no such spectrograph splits, the middle. Strengths are round numbers of ours.
+#: 1157); of a doublet that no such spectrograph splits, the middle. Street lamps add mercury and, those of sodium at
+#: high pressure, more than its D lines (Osterbrock & Martel 1992, PASP 104, 76; wavelengths of NIST). Strengths are
+#: round numbers of ours.
 SKY_LINES: tuple[tuple[float, float], ...] = (
-    (5197.9, 0.10), (5577.34, 1.00), (5889.95, 0.35), (5895.92, 0.30), (5915.3, 0.10), (5932.9, 0.15),
-    (5953.4, 0.12), (6257.96, 0.15), (6287.43, 0.20), (6300.30, 0.80), (6363.78, 0.45), (6498.73, 0.25),
-    (6533.04, 0.25), (6553.62, 0.25), (6577.28, 0.15), (6827.5, 0.15), (6834.0, 0.25), (6863.96, 0.45),
-    (6871.0, 0.20), (6889.3, 0.20), (6900.8, 0.20), (6912.6, 0.20), (6923.22, 0.35), (6939.52, 0.25),
-    (6949.04, 0.25), (6978.41, 0.25), (7003.86, 0.25), (7011.41, 0.15),
+    (5197.9, 0.10), (5460.75, 0.20), (5577.34, 1.00), (5682.63, 0.10), (5688.20, 0.15), (5769.60, 0.10),
+    (5790.66, 0.10), (5889.95, 0.35), (5895.92, 0.30), (5915.3, 0.10), (5932.9, 0.15), (5953.4, 0.12), (6257.96, 0.15),
+    (6287.43, 0.20), (6300.30, 0.80), (6363.78, 0.45), (6498.73, 0.25), (6533.04, 0.25), (6553.62, 0.25),
+    (6577.28, 0.15), (6827.5, 0.15), (6834.0, 0.25), (6863.96, 0.45), (6871.0, 0.20), (6889.3, 0.20), (6900.8, 0.20),
+    (6912.6, 0.20), (6923.22, 0.35), (6939.52, 0.25), (6949.04, 0.25), (6978.41, 0.25), (7003.86, 0.25),
+    (7011.41, 0.15),
 )  # fmt: skip
-#: The same beyond MUSE's rest-frame range: mercury of street lamps in the blue (Osterbrock & Martel 1992, PASP 104,
-#: 76), the strong OH lines from 7240 AA on.
+#: The same beyond MUSE's rest-frame range: mercury in the blue, sodium of lamps, the strong OH lines from 7240 AA on.
 FURTHER_SKY_LINES: tuple[tuple[float, float], ...] = (
     (4046.56, 0.10), (4358.33, 0.20), (7276.41, 0.35), (7316.28, 0.35), (7340.89, 0.40), (7750.64, 0.40),
-    (7794.11, 0.45), (7821.50, 0.40), (7913.71, 0.50), (7964.65, 0.50), (7993.33, 0.45), (8344.60, 0.55),
-    (8399.17, 0.60), (8430.17, 0.55), (8827.10, 0.65), (8885.85, 0.70), (8919.64, 0.60), (8943.40, 0.45),
-    (8958.08, 0.60), (9001.35, 0.45), (9337.85, 0.50), (9375.96, 0.60), (9439.65, 0.60),
+    (7794.11, 0.45), (7821.50, 0.40), (7913.71, 0.50), (7964.65, 0.50), (7993.33, 0.45), (8183.26, 0.15),
+    (8194.82, 0.20), (8344.60, 0.55), (8399.17, 0.60), (8430.17, 0.55), (8827.10, 0.65), (8885.85, 0.70),
+    (8919.64, 0.60), (8943.40, 0.45), (8958.08, 0.60), (9001.35, 0.45), (9337.85, 0.50), (9375.96, 0.60),
+    (9439.65, 0.60),
 )  # fmt: skip
 #: Observed range masked in adaptive-optics cubes, Angstrom.
 NOTCH_AA: tuple[float, float] = (5800.0, 5970.0)

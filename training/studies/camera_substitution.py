@@ -66,9 +66,9 @@ def measure_substitution_costs(
     progress, cancel : optional
         See `jobs.report_progress`.
     """
-    uvis, acs = _simulate_both_cameras(source, n, seed)
+    uvis, acs = simulate_both_cameras(source, n, seed)
     plain = inference.predict_histories(
-        _add_noise(source, uvis, uvis.phot, seed), bundle, draws=_DRAWS, progress=progress, cancel=cancel
+        add_camera_noise(source, uvis, uvis.phot, seed), bundle, draws=_DRAWS, progress=progress, cancel=cancel
     )
     out = {}
     names = source.instrument.band_names
@@ -77,13 +77,13 @@ def measure_substitution_costs(
         phot = uvis.phot.copy()
         phot[:, columns] = acs.phot[:, columns]
         other = inference.predict_histories(
-            _add_noise(source, uvis, phot, seed), bundle, draws=_DRAWS, progress=progress, cancel=cancel
+            add_camera_noise(source, uvis, phot, seed), bundle, draws=_DRAWS, progress=progress, cancel=cancel
         )
         out[name] = _compare_predictions(bands, plain, other, _magnitude_change(uvis.phot, phot, names))
     return out
 
 
-def _simulate_both_cameras(
+def simulate_both_cameras(
     source: PreparedPrior, n: int, seed: int
 ) -> tuple[forward_model.NoiselessObjects, forward_model.NoiselessObjects]:
     """The same objects in the bands of both cameras, without noise."""
@@ -95,7 +95,18 @@ def _simulate_both_cameras(
     return light, forward_model.synthesise_objects(model, params, substituted=np.ones(n, bool))
 
 
-def _add_noise(source: PreparedPrior, clean: forward_model.NoiselessObjects, phot: F32, seed: int) -> Observation:
+def add_camera_noise(source: PreparedPrior, clean: forward_model.NoiselessObjects, phot: F32, seed: int) -> Observation:
+    """Observe objects with the bands of one camera or of both: the same noise whatever the bands.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    clean : NoiselessObjects
+        N objects.
+    phot : array (N, B)
+        Their bands.
+    seed : int
+    """
     return noise.add_observational_noise(replace(clean, phot=phot), source.config, np.random.default_rng(seed + 1))
 
 

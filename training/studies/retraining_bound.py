@@ -96,7 +96,7 @@ def measure_retraining_bound(
 def _predict_means(model: SfhModel, features: Any) -> dict[str, NDArray[np.float32]]:
     """The point network's four means."""
     model.network.eval()
-    derived = model.derive(model.locate(features)[0])
+    derived = model.derive(model.predict_centre(features)[0])
     return {k: derived[k].numpy() for k in MEAN_NAMES}
 
 

@@ -26,11 +26,15 @@ def _format_rows(head: list[str], rows: list[list[str]]) -> list[str]:
 def _format_record(measured: Measured) -> list[str]:
     machine, seconds = measured.get("machine", {}), measured.get("seconds")
     spent = "" if seconds is None else f"; {seconds:.0f} s of processor time"
-    return ["", f"    {measured.get('command', '')}", "", f"Machine: {machine.get('cpu', 'unknown')}{spent}.", ""]
+    commit = f" Commit {measured['commit']}." if measured.get("commit") else ""
+    command = f"    {measured.get('command', '')}"
+    return ["", command, "", f"Machine: {machine.get('cpu', 'unknown')}{spent}.{commit}", ""]
 
 
 def format_spaxel_page(measured: Measured) -> str:
-    """Sets A and B, classes, trends and learning curve of the spaxel network."""
+    """Sets A and B, classes, trends and learning curve of the spaxel network; or both sets by noise of the labels."""
+    if "label_noise" in measured:
+        return "\n".join([*_format_record(measured), *_format_label_noise(measured["label_noise"]), ""])
     spread = measured["spread"]
     facts = (
         f"{measured['n_galaxies']} galaxies, {measured['n_spaxels']} spaxels in all, {measured['bands']} bands; "
@@ -77,6 +81,28 @@ def format_spaxel_page(measured: Measured) -> str:
     return "\n".join([*lines, ""])
 
 
+def _format_label_noise(rows: Measured) -> list[str]:
+    """Robust standard deviations by S/N of the spectra that labels are fitted to."""
+    cells = [
+        [
+            snr,
+            _NAMES[name],
+            f"{row['labels'][name]['nmad']:.3f}",
+            *(f"{row[kind][name]['nmad']:.3f}" for kind in ("A", "B")),
+            *(f"{row[kind][name]['against_truth']['nmad']:.3f}" for kind in ("A", "B")),
+        ]
+        for name in ("lg_age", "mh")
+        for snr, row in rows.items()
+    ]
+    head = ["S/N of the fit", "quantity", "labels − truth", "A − labels", "B − labels", "A − truth", "B − truth"]
+    n = next(iter(rows.values()))["n_spaxels"]
+    return [
+        f"Robust std; {n} spaxels. The fit sees one pixel's S/N, the bands a hundred pixels together.",
+        "",
+        *_format_rows(head, cells),
+    ]
+
+
 def _format_trends(measured: Measured) -> list[str]:
     """Correlation of galaxies' errors with their properties."""
     rows = [
@@ -95,9 +121,12 @@ def format_catalogue_page(measured: Measured) -> str:
     """Errors by magnitude of the weights that ship and of the paper's networks, and across libraries."""
     lines = _format_record(measured)
     lines += [f"Weights `{measured['model']}`: bias / std / NMAD, truths inside the 68 % interval.", ""]
-    lines += _format_magnitudes(measured["by_magnitude"])
+    if "by_magnitude" in measured:
+        lines += _format_magnitudes(measured["by_magnitude"])
     for name, rows in measured.get("by_library", {}).items():
         lines += ["", f"The same on {name} alone:", "", *_format_magnitudes(rows)]
+    if "faint_end" in measured:
+        lines += ["", *_format_faint_end(measured["faint_end"])]
     networks = measured.get("paper_networks")
     if networks:
         lines += ["", f"The paper's three networks ({networks['n']} objects, {networks['epochs']} epochs):", ""]
@@ -113,6 +142,24 @@ def format_catalogue_page(measured: Measured) -> str:
         lines += ["", "One step towards galaxies after the other: light-weighted age and [M/H].", ""]
         lines += _format_realism(measured["realism"])
     return "\n".join([*lines, ""])
+
+
+def _format_faint_end(measured: Measured) -> list[str]:
+    """Scatter of log age of a network at the faintest magnitude, and the least that the bands allow."""
+    cells = [
+        [name, str(row["n"]), *(f"{row[k]:.3f}" for k in ("spread", "network", "median", "optimum", "told"))]
+        for name, row in measured["rows"].items()
+    ]
+    head = ["objects", "number", "spread of the truth", "weights", "median", "mean", "mean, told which"]
+    return [
+        f"Scatter (std) of log age at magnitude {measured['magnitude']:g}, of the weights (they answer the median) and "
+        f"without a network: median and mean of the posterior over {measured['n_models']} noiseless objects of "
+        'the prior. The mean\'s scatter is the least that the bands allow. "Common ages" begin at '
+        f'{1000 * measured["youngest_common_gyr"]:.0f} Myr, the youngest that every library has. "Told which": only '
+        "such objects are in the prior.",
+        "",
+        *_format_rows(head, cells),
+    ]
 
 
 def _format_realism(skies: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -153,7 +200,9 @@ def _format_errors(t: Mapping[str, float]) -> str:
 
 
 def format_percentile_page(measured: Measured) -> str:
-    """Accuracies beside the thesis', and coverage."""
+    """Accuracies beside the thesis', and coverage; or those of weights on spectra like stacks."""
+    if "stack_like" in measured:
+        return "\n".join([*_format_record(measured), *_format_stack_like(measured), ""])
     rows = []
     for name, found in measured["accuracy"].items():
         printed, cover = measured["thesis"].get(name), measured["coverage"][name]
@@ -174,3 +223,27 @@ def format_percentile_page(measured: Measured) -> str:
         away = max(abs(a - b) for a, b in zip(joint["nominal"], joint["true"], strict=True))
         lines += ["", f"Joint coverage of all ten (TARP): at most {100 * away:.1f} % from nominal."]
     return "\n".join([*lines, ""])
+
+
+def _format_stack_like(measured: Measured) -> list[str]:
+    """R2, NMAD and coverage of each quantity, a column a view."""
+    views = measured["stack_like"]
+    first = next(iter(views.values()))
+    names = [name for name in first if name not in ("n", "out_of_depth")]
+    cells = [
+        [
+            name,
+            *(
+                f"{row[name]['r2']:.1f} / {row[name]['nmad']:.2f} / {100 * row[name]['p68']:.0f} %"
+                for row in views.values()
+            ),
+        ]
+        for name in names
+    ]
+    warned = [f"{100 * row['out_of_depth']:.1f} %" for row in views.values()]
+    return [
+        f"Weights `{measured['model']}` (sha256 `{measured['sha256'][:12]}`), {first['n']} new objects of their prior: "
+        "100 R2 / NMAD / truths inside the 68 % interval.",
+        "",
+        *_format_rows(["quantity", *views], [*cells, ["out of distribution", *warned]]),
+    ]

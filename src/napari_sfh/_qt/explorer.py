@@ -31,7 +31,14 @@ from napari_sfh._qt.forms import settings
 from napari_sfh._qt.forms.machine import MachineTitle
 from napari_sfh._qt.forms.model_cards import ModelCards
 from napari_sfh._qt.forms.preflight_panel import PreflightPanel, place_below
-from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, ExportForm, NetworkForm, align_labels
+from napari_sfh._qt.forms.run_forms import (
+    BinningForm,
+    DataForm,
+    ExportForm,
+    NetworkForm,
+    align_labels,
+    connect_whole_path,
+)
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze
 from napari_sfh._qt.jobs.preload import Preloader
@@ -61,7 +68,7 @@ _EMPTY = (
 )
 #: Milliseconds after the dock came into the window until the weights are read.
 FIRST_PAINT_MS = 150
-CANCELLED = "Cancelled: nothing was finished. Press Run to start again."
+CANCELLED = "Cancelled: nothing was finished."
 
 
 class Explorer(ExplorerFrame):
@@ -79,7 +86,7 @@ class Explorer(ExplorerFrame):
         self.viewer = viewer
         self.session = Session()
         self.data, self.binning, self.network, self.export = DataForm(), BinningForm(), NetworkForm(), ExportForm()
-        self.preflight = PreflightPanel(self.data, self.binning, viewer.theme)
+        self.preflight = PreflightPanel(self.data, self.binning, self.network, viewer.theme)
         self.stack = LayerStack(viewer, self.session)
         self.exports, self.files, self.catalogue = Exports(self), FileActions(self), CatalogueWindow(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
@@ -134,8 +141,8 @@ class Explorer(ExplorerFrame):
 
     def _connect(self) -> None:
         self.map.sky.changed.connect(self.canvas.axes.set_style)
-        self.data.folder.line_edit.changed.connect(self._folder_changed)
-        self.data.cube.line_edit.changed.connect(self._cube_changed)
+        connect_whole_path(self.data.folder, self._folder_changed)
+        connect_whole_path(self.data.cube, self._cube_changed)
         self.run_button.changed.connect(self.run)
         self.cancel_button.changed.connect(self.cancel)
         self.demo_button.changed.connect(self._demo)
@@ -188,7 +195,8 @@ class Explorer(ExplorerFrame):
         self.files.save_workspace(path)
 
     def open_folder(self, folder: Path | str) -> None:
-        """Find a galaxy's files in a folder and show its white light."""
+        """Find a galaxy's files in a folder and show its white light; until they are found the form has none."""
+        self.presenter.forget_files(Path(folder))
         self.start(
             partial(tasks.open_galaxy, folder=Path(folder), model=self.network.chosen_model), self.presenter.show_galaxy
         )
@@ -213,7 +221,7 @@ class Explorer(ExplorerFrame):
             self.tell_error(error)
             return
         settings.store_settings(self)
-        self.start(partial(tasks.run_galaxy, options=options), self.presenter.show_run)
+        self.start(partial(tasks.run_galaxy, options=options), self.presenter.show_run, "Run")
 
     def cancel(self, _: object = None) -> None:
         """Ask the work in progress to stop; what waits for it is dropped."""
@@ -304,9 +312,12 @@ class Explorer(ExplorerFrame):
 
     # -- long work ---------------------------------------------------------------------------------------------
 
-    def start(self, work: Work, after: Callable[[Any], None]) -> None:
-        """Run one piece of work, after what runs or comes in now; ``after`` gets its value unless it was cancelled."""
-        self.work.start(work, after)
+    def start(self, work: Work, after: Callable[[Any], None], button: str = "") -> None:
+        """Run one piece of work, after what runs or comes in now; ``after`` gets its value unless it was cancelled.
+
+        ``button`` is what the user presses to start it again.
+        """
+        self.work.start(work, after, button)
 
     def when_ready(self, act: Callable[[], object]) -> None:
         """Do an act now, or as soon as no work runs and all layers are there; acts keep their order."""
@@ -326,9 +337,10 @@ class Explorer(ExplorerFrame):
         self.bar.max = 0
         self.refresh()
 
-    def tell_cancelled(self) -> None:
-        """Work was cancelled before it had anything to show."""
-        self.show_message(CANCELLED if self.data.has_cube or self.session.result is not None else _EMPTY)
+    def tell_cancelled(self, button: str = "") -> None:
+        """Work was cancelled before it had anything to show; ``button`` starts it again."""
+        again = f"{CANCELLED} Press {button} to start again." if button else CANCELLED
+        self.show_message(again if self.data.has_input or self.session.result is not None else _EMPTY)
 
     def tell_error(self, error: Exception) -> None:
         """Show an error's sentence; its details on demand. `finish` raises the first one."""
@@ -342,17 +354,17 @@ class Explorer(ExplorerFrame):
 
     def refresh(self, _: object = None) -> None:
         """Bring texts and buttons in line with the state."""
-        running, has_cube = self.job.running, self.data.has_cube
+        running, has_input = self.job.running, self.data.has_input
         has_result = self.session.result is not None
-        self.run_button.enabled = has_cube and not running
-        self.demo_button.visible = not (has_cube or running or has_result or self.catalogue.selection is not None)
+        self.run_button.enabled = has_input and not running
+        self.demo_button.visible = not (has_input or running or has_result or self.catalogue.selection is not None)
         self.show_running(running, self.job.cancelling)
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
-        self.file_row.enable(not running, has_cube or has_result)
+        self.file_row.enable(not running, has_input or has_result)
         self.tools.set_enabled(self.session.result, running)
         if not self._details and not self.loading:
-            self.show_message("Working; the window stays usable." if running else READY if has_cube else _EMPTY)
+            self.show_message("Working; the window stays usable." if running else READY if has_input else _EMPTY)
 
     def refresh_cursor(self) -> None:
         """Say anew what is under the cursor."""
@@ -402,14 +414,20 @@ class Explorer(ExplorerFrame):
             instrument = read_bundle_header(self.network.chosen_model).instrument
         except SfhInputError:
             return  # a run says what is wrong with them
-        self.data.set_bands(instrument.band_names if instrument.spectrum else ())
+        self.data.set_bands(instrument.band_names, in_place_of_cube=instrument.spectrum is None)
         align_labels(self._forms)
         self.guard.protect_fields(self.data.container.native)
+        self.refresh()
 
     def _folder_changed(self, text: str) -> None:
         folder = Path(text.strip()).expanduser()
-        if text.strip() and folder.is_dir() and not self.job.running:
+        if not text.strip() or self.job.running:
+            return
+        if folder.is_dir():
             self.open_folder(folder)
+        else:
+            self.presenter.forget_files(folder)
+            self.tell_error(SfhInputError(f"{folder}: no such folder"))
 
     def _cube_changed(self, text: str) -> None:
         self.refresh()

@@ -39,22 +39,41 @@ class Presenter:
 
     def __init__(self, explorer: Any) -> None:
         self._explorer: Any = weakref.proxy(explorer)
+        self._folder: Path | None = None  # of the galaxy in the form
+        self.forgotten: list[str] = []  # labels of the fields that were emptied for the galaxy that comes
 
     def show_galaxy(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
         """Fill the form with a galaxy's files, show its white light, and run it if asked."""
         explorer = self._explorer
-        if galaxy.cube is None:
+        if galaxy.cube is None and not galaxy.photometry:
             found = name_form_labels(" ".join(galaxy.problems))
             explorer.show_message(found or "No cube was found in the folder: choose one under Cube.", error=True)
             return
         with explorer.data.cube.line_edit.changed.blocked(), explorer.data.folder.line_edit.changed.blocked():
             explorer.data.set_files(galaxy.cube, galaxy.photometry, galaxy.maps)
             explorer.data.folder.line_edit.value = "" if galaxy.folder is None else str(galaxy.folder)
+        self._folder = galaxy.folder
         if galaxy.ebv_mw is not None:
             explorer.data.ebv_mw.value = f"{galaxy.ebv_mw:g}"
         self.show_white(galaxy)
         if then_run:
             explorer.run()
+
+    def forget_files(self, folder: Path) -> None:
+        """Empty the fields of the galaxy before: its files, and what was given for it alone.
+
+        Parameters
+        ----------
+        folder : Path
+            Of the galaxy that comes. What was given before any galaxy was opened stays: it is meant for the first.
+        """
+        data = self._explorer.data
+        with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
+            other = data.has_input and folder != self._folder
+            data.set_files(None, {}, None)
+            data.folder.line_edit.value = str(folder)
+        if other:
+            self.forgotten = data.clear_galaxy()
 
     def show_white(self, galaxy: tasks.OpenedGalaxy) -> None:
         """Show a cube that has not been run; what was shown of another goes."""
@@ -74,7 +93,9 @@ class Presenter:
             explore = partial(explorer.tools["cube"].show_cube, galaxy.opened)
             explorer.in_turns([*(UnpaintedStep(step) for step in steps), explore, explorer.fit_view])
         explorer.refresh()
-        explorer.preflight.look(galaxy.problems)
+        emptied, self.forgotten = self.forgotten, []
+        told = [f"emptied, since it was of the galaxy before: {', '.join(emptied)}"] if emptied else []
+        explorer.preflight.look([*told, *galaxy.problems])
         explorer.show_message(READY_NOTED if galaxy.problems else READY)
 
     def show_opened_result(self, shown: tasks.PreparedResult) -> None:

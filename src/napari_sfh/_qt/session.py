@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from napari_sfh.analysis.outlines import trace_outline
 from napari_sfh.analysis.regions import Outline, Spread, Weight, average_bin_views, find_bins_in_outlines
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.stellar_mass import compute_total_mass, compute_young_share
+from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
 #: Unit steps on the sky, (Dec, RA), by the name of an arrow key: east is left.
@@ -31,6 +32,14 @@ MAX_DRAWN = 21
 RATE_GYR = 0.1
 #: Name of the region of bins that a lasso in a plot encloses.
 PLOT_REGION = "lasso in a plot"
+
+
+class BinMark(NamedTuple):
+    """How a bin stands out among the points of a plot."""
+
+    row: int  # from 0
+    color: str
+    shown: bool  # selected, pinned or compared; else inside a region
 
 
 @dataclass(frozen=True)
@@ -202,17 +211,22 @@ class Session:
             The bins inside a region have no prediction.
         """
         found: dict[str, int] = {}
-        kept = [region for region in self.regions if region.name == PLOT_REGION]
-        self.regions = tuple(kept)
-        try:
-            for name, some in outlines.items() if self.result is not None else ():
-                whole = [o if isinstance(o, Outline) else Outline(np.asarray(o, dtype=float)) for o in some]
-                rows = find_bins_in_outlines(self.need_result(), whole)
-                found[name] = int(rows.size)
-                if rows.size:
-                    self.regions = (*self.regions, self._make_region(name, rows, weight, spread))
-        finally:
-            self.selection_changed.emit(self.selected)
+        kept = tuple(region for region in self.regions if region.name == PLOT_REGION)
+        made: list[NamedRegion] = []
+        failures: list[SfhInputError] = []
+        for name, some in outlines.items() if self.result is not None else ():
+            whole = [o if isinstance(o, Outline) else Outline(np.asarray(o, dtype=float)) for o in some]
+            rows = find_bins_in_outlines(self.need_result(), whole)
+            found[name] = int(rows.size)
+            if rows.size:
+                try:
+                    made.append(self._make_region(name, rows, weight, spread))
+                except SfhInputError as failure:  # the others are shown
+                    failures.append(failure)
+        self.regions = (*made, *kept)  # a lasso in a plot takes no colour away from what is drawn on the map
+        self.selection_changed.emit(self.selected)
+        if failures:
+            raise failures[0]
         return found
 
     def set_plot_region(self, rows: NDArray[np.integer]) -> None:
@@ -301,20 +315,40 @@ class Session:
         ny, nx = self.result.bins.bin_id.shape
         return int(self.result.bins.bin_id[y, x]) if 0 <= y < ny and 0 <= x < nx else 0
 
+    def find_region_color(self, name: str) -> str | None:
+        """Colour of a region wherever it is shown; None where it has no history."""
+        places = (place for place, region in enumerate(self.regions) if region.name == name)
+        return next(map(choose_color, places), None)
+
+    def list_bin_colors(self) -> dict[int, str]:
+        """Colour of each shown bin wherever it is shown, the selected one first."""
+        return {bin_id: choose_color(len(self.regions) + k) for k, bin_id in enumerate(self.shown)}
+
+    def list_marks(self) -> list[BinMark]:
+        """The bins that stand out in plots, in the colours that they have everywhere; what is drawn last lies above."""
+        marks = [
+            BinMark(int(row), str(self.find_region_color(region.name)), False)
+            for region in self.regions
+            for row in region.rows
+        ]
+        return marks + [BinMark(bin_id - 1, color, True) for bin_id, color in reversed(self.list_bin_colors().items())]
+
     def outlines(self) -> tuple[list[NDArray[np.float64]], list[str]]:
         """Pixel paths (n, 2) around the shown bins and those chosen in a plot, and their colours."""
         paths: list[NDArray[np.float64]] = []
         colors: list[str] = []
         if self.result is not None:
-            drawn: list[NDArray[np.bool_]] = [
-                np.isin(self.result.bins.bin_id, region.rows + 1) if region.outlined else np.zeros((1, 1), np.bool_)
+            image = self.result.bins.bin_id
+            drawn: list[tuple[NDArray[np.bool_], str | None]] = [
+                (np.isin(image, region.rows + 1), self.find_region_color(region.name))
                 for region in self.regions
+                if region.outlined
             ]
-            drawn += [self.result.bins.bin_id == bin_id for bin_id in self.shown[:MAX_DRAWN]]
-            for place, mask in enumerate(drawn):
+            drawn += [(image == bin_id, color) for bin_id, color in list(self.list_bin_colors().items())[:MAX_DRAWN]]
+            for mask, color in drawn:
                 parts = trace_outline(mask)
                 paths += parts
-                colors += [choose_color(place)] * len(parts)
+                colors += [str(color)] * len(parts)
         return paths, colors
 
     def views(self) -> list[BinView]:
@@ -356,8 +390,8 @@ def list_region_masses(
         return ()
     tip = f"Of the stars formed, at {distance_mpc:g} Mpc; IMF of the templates (Kroupa for BC03-MILES)"
     return (
-        PropertyRow("Mass", f"10^{np.log10(mass):.2f} M☉", tip),
-        PropertyRow("SFR", f"{rate:.3g} M☉/yr over {1e3 * RATE_GYR:.0f} Myr", tip),
+        PropertyRow("Mass", f"10^{np.log10(mass):.2f} M☉", tip, mass, unit="Msun"),
+        PropertyRow("SFR", f"{rate:.3g} M☉/yr over {1e3 * RATE_GYR:.0f} Myr", tip, rate, unit="Msun/yr"),
     )
 
 

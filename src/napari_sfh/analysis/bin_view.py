@@ -93,6 +93,10 @@ class PropertyRow:
     label: str
     text: str
     tip: str
+    value: float = np.nan  # NaN where the line is no single number
+    error: float = np.nan  # 1 sigma, or half of the 16-84 % width; of a region's mean its error
+    scatter: float = np.nan  # standard deviation among the bins of a region
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,22 +118,22 @@ class BinView:
     used.
     """
 
-    bin_id: int
-    instrument: Instrument
-    mass: CredibleBand
-    light: CredibleBand
-    sfr: CredibleBand
+    bin_id: int  # 0 for a region
+    instrument: Instrument  # whose pixels and bands these are
+    mass: CredibleBand  # (A,) fraction of the mass formed
+    light: CredibleBand  # (A,) fraction of the intrinsic V light
+    sfr: CredibleBand  # (A,) 1/Gyr, of one solar mass formed
     cumulative: CredibleBand  # (17,) at the edges of the age bins
-    mh: CredibleBand
-    flux: NDArray[np.float32]
-    error: NDArray[np.float32]
-    model: NDArray[np.float32]
-    masked: tuple[tuple[float, float], ...]
-    bands: tuple[str, ...]
-    phot: NDArray[np.float64]
-    phot_error: NDArray[np.float64]
-    phot_model: NDArray[np.float64]
-    numbers: tuple[PropertyRow, ...]
+    mh: CredibleBand  # (A,) [M/H], dex
+    flux: NDArray[np.float32]  # (W,)
+    error: NDArray[np.float32]  # (W,) 1 sigma
+    model: NDArray[np.float32]  # (W,) rebuilt from the prediction
+    masked: tuple[tuple[float, float], ...]  # ranges in Angstrom
+    bands: tuple[str, ...]  # names
+    phot: NDArray[np.float64]  # (B,)
+    phot_error: NDArray[np.float64]  # (B,) 1 sigma
+    phot_model: NDArray[np.float64]  # (B,) rebuilt from the prediction
+    numbers: tuple[PropertyRow, ...]  # what stands beside the plots
     estimates: tuple[ScalarEstimate, ...] = ()  # of weights without histories
     title: str = ""  # of a region: its name
     prior: Mapping[str, CredibleBand] = field(
@@ -314,10 +318,13 @@ def list_formation_times(times: CredibleBand) -> tuple[PropertyRow, ...]:
     told = [_format_time(*each) for each in zip(times.value, times.low, times.high)]
     nine = "\n".join(f"t{100 * f:.0f}  {text}" for f, text in zip(FORMED_FRACTIONS, told))
     tip = "Lookback time at which {} % of the mass had formed, with the 16-84 % interval"
-    return (
-        PropertyRow("t50", told[FORMED_FRACTIONS.index(0.5)], f"{tip.format(50)}\n{nine}"),
-        PropertyRow("t90", told[FORMED_FRACTIONS.index(0.9)], tip.format(90)),
-    )
+    rows = []
+    for fraction, more in ((0.5, f"\n{nine}"), (0.9, "")):
+        k = FORMED_FRACTIONS.index(fraction)
+        error = 0.5 * abs(float(times.high[k] - times.low[k]))
+        words = f"{tip.format(f'{100 * fraction:.0f}')}{more}"
+        rows.append(PropertyRow(f"t{100 * fraction:.0f}", told[k], words, float(times.value[k]), error, unit="Gyr"))
+    return tuple(rows)
 
 
 def _format_time(value: float, low: float, high: float) -> str:
@@ -360,6 +367,33 @@ def describe_flags(flag: int) -> str:
     return "; ".join(text for bit, text in FLAG_MEANING.items() if Flag(int(flag)) & bit) or "none"
 
 
+def list_history_bands(result: Result) -> dict[str, CredibleBand]:
+    """Histories of all bins with their intervals, (N, 16) each: ``MASS_FRAC``, ``LIGHT_FRAC``, ``MH``, ``CUM_MASS``."""
+    prediction = result.prediction
+    fractions = np.asarray(prediction.history("mass_frac"), dtype=float)
+    points = {key: np.asarray(prediction.history(key), dtype=float) for key in ("mass_frac", "light_frac", "mh")}
+    points["cum_mass"] = sum_mass_from_oldest(fractions)[..., :-1]
+    bands = {}
+    for key, value in points.items():
+        quantiles = prediction.quantiles.get(key)
+        if quantiles is None:
+            low = middle = high = np.full_like(value, np.nan)
+        else:
+            low, middle, high = (np.asarray(quantiles[..., k], dtype=float) for k in (1, 2, 3))
+        by_median = key == "cum_mass" and quantiles is not None
+        bands[key.upper()] = CredibleBand(middle if by_median else value, low, high)
+    return bands
+
+
+def _measure_mean(result: Result, label: str, name: str, i: int, scale: str, tip: str) -> PropertyRow:
+    """A scalar of a bin with its error."""
+    text = _with_error(result, name, i, scale)
+    if text == "–":
+        return PropertyRow(label, text, tip)
+    value, error = float(result.prediction.median(name)[i]), float(result.prediction.half_width(name)[i])
+    return PropertyRow(label, text, tip, value, error, unit=QUANTITIES[name].unit)
+
+
 def _with_error(result: Result, name: str, i: int, scale: str) -> str:
     if name not in result.prediction.quantiles:
         return "–"
@@ -367,9 +401,9 @@ def _with_error(result: Result, name: str, i: int, scale: str) -> str:
     if not np.isfinite(value):
         return "–"
     if scale == "age":
-        text = f"{value:.2f} ± {error:.2f} ({_format_age(10 ** (value - 9))})"
+        text = f"{value:z.2f} ± {error:.2f} ({_format_age(10 ** (value - 9))})"
     else:
-        text = f"{value:.2f} ± {error:.2f}"
+        text = f"{value:z.2f} ± {error:.2f}"
     return text.replace("-", "−")
 
 
@@ -399,7 +433,16 @@ def _format_prior_shares(result: Result, i: int) -> PropertyRow:
 
 
 def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tuple[PropertyRow, ...]:
-    """The numbers panel of a bin: label, value with unit, and what it means; ``times``: see `BinView.formed`."""
+    """The numbers panel of a bin: label, value with unit, and what it means; ``times``: see `BinView.formed`.
+
+    Parameters
+    ----------
+    result : Result
+    bin_id : int
+        1 to N.
+    times : CredibleBand
+        Formation times, see `BinView.formed`.
+    """
     i = bin_id - 1
     data, prediction, bins = result.data, result.prediction, result.bins
     chi2, ood = result.chi2_of(i), float(prediction.ood[i])
@@ -407,7 +450,7 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
     verdict = "within its depth" if ood <= 1 else "out of its depth"
     ra, dec = (float(v) for v in result.wcs.celestial.wcs_pix2world(bins.x[i], bins.y[i], 0))
     kinematics = PropertyRow(
-        "V, σ", f"{data.v_kms[i]:.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
+        "V, σ", f"{data.v_kms[i]:z.0f}, {data.sigma_kms[i]:.0f} km/s".replace("-", "−"), "Stellar, before broadening"
     )
     quality = (
         PropertyRow("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
@@ -447,18 +490,18 @@ def format_scalar_estimate(one: ScalarEstimate) -> str:
     about = QUANTITIES.get(one.name)
     unit = about.unit if about is not None else ""
     age = f" ({_format_age(10 ** (one.value - 9))})" if unit == "log yr" else ""
-    return f"{one.value:.2f} ({one.low:.2f}–{one.high:.2f}) {unit}{age}".strip().replace("-", "−")
+    return f"{one.value:z.2f} ({one.low:z.2f}–{one.high:z.2f}) {unit}{age}".strip().replace("-", "−")
 
 
 def _list_history_properties(result: Result, i: int, times: CredibleBand) -> tuple[PropertyRow, ...]:
     """Means, formation times, dust."""
     return (
-        PropertyRow("LW age", _with_error(result, "lg_age_lw", i, "age"), "log age/yr, mean weighted by V-band light"),
-        PropertyRow("MW age", _with_error(result, "lg_age_mw", i, "age"), "log age/yr, mean weighted by mass formed"),
-        PropertyRow("LW [M/H]", _with_error(result, "mh_lw", i, "dex"), "dex, mean weighted by V-band light"),
-        PropertyRow("MW [M/H]", _with_error(result, "mh_mw", i, "dex"), "dex, mean weighted by mass formed"),
+        _measure_mean(result, "LW age", "lg_age_lw", i, "age", "log age/yr, mean weighted by V-band light"),
+        _measure_mean(result, "MW age", "lg_age_mw", i, "age", "log age/yr, mean weighted by mass formed"),
+        _measure_mean(result, "LW [M/H]", "mh_lw", i, "dex", "dex, mean weighted by V-band light"),
+        _measure_mean(result, "MW [M/H]", "mh_mw", i, "dex", "dex, mean weighted by mass formed"),
         *list_formation_times(times),
-        PropertyRow("E(B−V)", _with_error(result, "ebv", i, "dex"), "Reddening inside the galaxy, mag"),
+        _measure_mean(result, "E(B−V)", "ebv", i, "dex", "Reddening inside the galaxy, mag"),
     )
 
 

@@ -22,7 +22,7 @@ from reproject import reproject_interp
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.io.hst import read_mosaic
+from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.prep.mosaics.photometry import find_mosaic_cutout
 from napari_sfh.types import F32, Bool, Mosaic, Progress

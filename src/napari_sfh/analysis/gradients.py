@@ -145,9 +145,9 @@ class Gradient:
     def text(self) -> str:
         """The gradient in words, for example ``LW age: -0.21 ± 0.02 dex/Re (-0.08 ± 0.01 dex/kpc), 812 bins``."""
         _, title, unit = GRADIENT_QUANTITIES[self.profile.quantity]
-        parts = f"{title}: {self.slope:+.3f} ± {self.slope_error:.3f} {unit}/Re"
+        parts = f"{title}: {self.slope:+z.3f} ± {self.slope_error:.3f} {unit}/Re"
         if self.slope_kpc is not None:
-            parts += f" ({self.slope_kpc[0]:+.3f} ± {self.slope_kpc[1]:.3f} {unit}/kpc)"
+            parts += f" ({self.slope_kpc[0]:+z.3f} ± {self.slope_kpc[1]:.3f} {unit}/kpc)"
         return f"{parts}, {int(self.used.sum())} bins".replace("-", "−")
 
 

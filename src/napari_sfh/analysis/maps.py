@@ -113,17 +113,27 @@ def _age_specs() -> dict[str, MapSpec]:
     def each(name: str) -> Callable[[Result], F32]:
         return lambda result: _f32(result.prediction.history(name))
 
-    def younger(name: str) -> Callable[[Result], F32]:
-        return lambda result: _f32(np.cumsum(result.prediction.history(name), axis=1))
-
     rows = [
         MapSpec("MASS_AGE", "Mass share", "by age", "viridis", each("mass_frac"), by_age=True),
         MapSpec("LIGHT_AGE", "V light share", "by age", "viridis", each("light_frac"), by_age=True),
-        MapSpec("MASS_YOUNGER", "Mass share, younger", "by age", "viridis", younger("mass_frac"), by_age=True),
-        MapSpec("LIGHT_YOUNGER", "V light share, younger", "by age", "viridis", younger("light_frac"), by_age=True),
+        MapSpec("MASS_YOUNGER", "Mass share, younger", "by age", "viridis", _mass_younger, by_age=True),
+        MapSpec("LIGHT_YOUNGER", "V light share, younger", "by age", "viridis", _light_younger, by_age=True),
         MapSpec("MH_AGE", "[M/H]", "dex, by age", "plasma", each("mh"), by_age=True),
     ]
     return {spec.name: spec for spec in rows}
+
+
+def _mass_younger(result: Result) -> F32:
+    """From the posterior's median curve, as t10 ... t90 and the plot of the mass formed; means where there is none."""
+    curves = result.prediction.quantiles.get("cum_mass")
+    if curves is None:
+        return _f32(np.cumsum(result.prediction.history("mass_frac"), axis=1))
+    older = np.asarray(curves[..., 2], dtype=float)[:, 1:]
+    return _f32(1.0 - np.concatenate([older, np.zeros((len(older), 1))], axis=1))
+
+
+def _light_younger(result: Result) -> F32:
+    return _f32(np.cumsum(result.prediction.history("light_frac"), axis=1))
 
 
 def _quality_specs() -> dict[str, MapSpec]:

@@ -24,7 +24,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.formation import compute_formation_times
 from napari_sfh.physics.quantities import QUANTITIES
-from napari_sfh.types import F32, F64, Progress, Result
+from napari_sfh.types import F32, F64, QUANTILES, Progress, Result
 
 #: Quantities that can be drawn: name -> (title, unit).
 POSTERIOR_QUANTITIES: dict[str, tuple[str, str]] = {
@@ -111,8 +111,46 @@ def draw_bin_posterior(
     return PosteriorDraws(bin_id, values)
 
 
+def compute_predictive_band(result: Result, bin_id: int, n: int = 64) -> F32:
+    """Quantiles of the spectra that draws of a bin's posterior make, without noise: the posterior-predictive band.
+
+    Parameters
+    ----------
+    result : Result
+        Of weights of histories with templates.
+    bin_id : int
+        1..N.
+    n : int
+        Number of draws.
+
+    Returns
+    -------
+    array (5, W)
+        At `types.QUANTILES`, in the unit of ``result.data.flux``.
+
+    Raises
+    ------
+    SfhInputError
+        No such bin; its weights are not at hand, or rebuild no spectra.
+    """
+    _check_request(result, bin_id, DEFAULT_QUANTITIES[:1])
+    bundle = load_result_bundle(result)
+    from napari_sfh.model.inference import draw_predicted_spectra
+
+    spectra = draw_predicted_spectra(result.data.select(slice(bin_id - 1, bin_id)), bundle, n)[0]
+    return np.quantile(spectra, QUANTILES, axis=0).astype(np.float32)
+
+
 def collect_draws(made: Mapping[str, F32], names: Sequence[str]) -> dict[str, F64]:
-    """Draws (n,) of chosen quantities, of what a model derives of one object: scalars (n,), ``cum_mass`` (n, A)."""
+    """Draws (n,) of chosen quantities.
+
+    Parameters
+    ----------
+    made : mapping of str to array
+        What a model derives of one object: scalars (n,), ``cum_mass`` (n, A).
+    names : sequence of str
+        Keys of `POSTERIOR_QUANTITIES`; those that ``made`` lacks are formation times.
+    """
     values = {}
     for name in names:
         if name in made:

@@ -22,12 +22,18 @@ from astropy.wcs import WCS
 from astropy.wcs.utils import pixel_to_skycoord, proj_plane_pixel_scales
 from numpy.typing import NDArray
 
-from napari_sfh.analysis.regions import Outline
+from napari_sfh.analysis.regions import Outline, OutlineKind
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
 
 #: Points of a drawn ellipse.
 _POINTS = 96
+#: An ellipse or a box whose axes are further from a right angle on the sky is written as a polygon, degrees.
+_SKEW_DEG = 0.5
+#: The name of a shape, in the comment behind it.
+_NAME = re.compile(r"#.*?\btext\s*=\s*(?:\{([^}]*)\}|\"([^\"]*)\"|'([^']*)')")
+#: Kinds of outlines by DS9's names of shapes; others are polygons.
+_KINDS: dict[str, OutlineKind] = {"circle": "ellipse", "ellipse": "ellipse", "box": "box"}
 _MAX_BYTES = 20 * 2**20
 _SHAPES = ("circle", "ellipse", "box", "rotbox", "polygon", "annulus", "elliptical_annulus", "boxannulus")
 _FRAMES = {
@@ -57,6 +63,7 @@ class _ShapeLine(NamedTuple):
     sign: str
     kind: str
     numbers: tuple[str, ...]
+    name: str
 
 
 def read_regions(path: Path, wcs: WCS) -> RegionFile:
@@ -94,7 +101,7 @@ def read_regions(path: Path, wcs: WCS) -> RegionFile:
 
 
 def write_regions(path: Path, outlines: Sequence[Outline], wcs: WCS) -> Path:
-    """Write outlines in ICRS, readable by DS9: shapes that were read as what they are, drawn ones as polygons.
+    """Write outlines with their names, readable by DS9: each as the shape that it is, drawn ones in ICRS.
 
     Parameters
     ----------
@@ -118,15 +125,40 @@ def write_regions(path: Path, outlines: Sequence[Outline], wcs: WCS) -> Path:
         raise SfhInputError("no region to save: draw one on the map first")
     lines = ["# Region file format: DS9 version 4.1"]
     for outline in outlines:
-        if outline.shape is not None:
-            lines.append(outline.shape)
-            continue
-        y, x = outline.points.T
-        sky: SkyCoord = pixel_to_skycoord(x, y, wcs.celestial, mode="wcs").icrs
-        corners = ",".join(f"{value:.8f}" for corner in zip(sky.ra.deg, sky.dec.deg, strict=True) for value in corner)
-        lines.append(f"icrs;{'' if outline.include else '-'}polygon({corners})")
+        name = re.sub(r"[{}\r\n]", " ", outline.name).strip()
+        lines.append(f"{_format_shape(outline, wcs.celestial)}{f' # text={{{name}}}' if name else ''}")
     write_text_atomically(path, "\n".join(lines) + "\n")
     return path
+
+
+def _format_shape(outline: Outline, wcs: WCS) -> str:
+    """An outline in DS9's words, in ICRS unless it was read in another frame."""
+    if outline.shape is not None:
+        return outline.shape
+    sign = "" if outline.include else "-"
+    if outline.kind != "polygon" and (text := _format_axes(outline, wcs)):
+        return f"icrs;{sign}{text}"
+    y, x = outline.points.T
+    sky: SkyCoord = pixel_to_skycoord(x, y, wcs, mode="wcs").icrs
+    corners = ",".join(f"{value:.8f}" for corner in zip(sky.ra.deg, sky.dec.deg, strict=True) for value in corner)
+    return f"icrs;{sign}polygon({corners})"
+
+
+def _format_axes(outline: Outline, wcs: WCS) -> str:
+    """A circle, ellipse or box; nothing where pixels that are no squares make it another shape on the sky."""
+    centre, *halves = outline.find_axes()
+    places = np.array([centre, *(centre + half for half in halves)])
+    sky: SkyCoord = pixel_to_skycoord(places[:, 1], places[:, 0], wcs, mode="wcs").icrs
+    a, b = sky[0].separation(sky[1:]).arcsec
+    # DS9 turns from west (the first half axis at 0) over north: 90 degrees more than a position angle.
+    turn, other = sky[0].position_angle(sky[1:]).deg
+    if not min(a, b) > 0 or abs((other - turn) % 180 - 90) > _SKEW_DEG:
+        return ""
+    where = f"{sky[0].ra.deg:.8f},{sky[0].dec.deg:.8f}"
+    if outline.kind == "ellipse" and abs(a - b) < 1e-3 * a:
+        return f'circle({where},{(a + b) / 2:.5f}")'
+    sizes = (a, b) if outline.kind == "ellipse" else (2 * a, 2 * b)
+    return f'{outline.kind}({where},{sizes[0]:.5f}",{sizes[1]:.5f}",{round(turn + 90, 4) % 180:.4f})'
 
 
 def _read_text(path: Path) -> str:
@@ -157,6 +189,8 @@ def _split_shapes(text: str, skipped: list[str]) -> Iterator[_ShapeLine]:
             if found.group(1).lower() != "composite":
                 skipped.append(found.group(1).lower())
             continue
+        named = _NAME.search(row)
+        name = " ".join(next((word for word in named.groups() if word), "").split()) if named else ""
         for part in re.sub(r"\{[^}]*\}", "", row).split("#")[0].split(";"):
             word = part.strip()
             if word.lower() in _FRAMES or word.lower() in _UNKNOWN_FRAMES:
@@ -172,7 +206,7 @@ def _split_shapes(text: str, skipped: list[str]) -> Iterator[_ShapeLine]:
             if frame in _UNKNOWN_FRAMES:
                 skipped.append(f"{kind.lower()} in {frame} coordinates")
                 continue
-            yield _ShapeLine(_FRAMES[frame], sign or default_sign, kind.lower(), numbers)
+            yield _ShapeLine(_FRAMES[frame], sign or default_sign, kind.lower(), numbers, name)
 
 
 def _split_radii(line: _ShapeLine) -> list[_ShapeLine]:
@@ -207,7 +241,11 @@ def _draw_shape(line: _ShapeLine, wcs: WCS) -> Outline | None:
         return None
     sign = "-" if line.sign == "-" else ""
     return Outline(
-        _join_ring(corners), line.sign != "-", f"{line.frame};{sign}{text}" if line.frame != "image" else None
+        _join_ring(corners),
+        line.sign != "-",
+        f"{line.frame};{sign}{text}" if line.frame != "image" else None,
+        line.name,
+        _KINDS.get(kind, "polygon") if len(parts) == 1 else "polygon",
     )
 
 

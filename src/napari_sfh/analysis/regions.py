@@ -7,9 +7,9 @@ light times the network's mass-to-light ratio. Both are relative: distance and s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ from napari_sfh.physics.quantities import MEANS, QUANTITIES
 from napari_sfh.types import Result
 
 Weight = Literal["mass", "light"]
+#: What an outline is, as far as its corners tell: points around an ellipse, the four corners of a box, or others.
+OutlineKind = Literal["polygon", "ellipse", "box"]
 Spread = Literal["scatter", "error"]
 #: Bins of which spectra are averaged together.
 _BLOCK = 128
@@ -43,7 +45,35 @@ class Outline:
 
     points: NDArray[np.float64]  # (n, 2) corners (y, x) in pixels
     include: bool = True
-    shape: str | None = None  # as DS9 writes the shape, where it was read from a file and is not a polygon of ours
+    shape: str | None = None  # as DS9 writes the shape, where it was read from a file and nobody has changed it since
+    name: str = ""
+    kind: OutlineKind = "polygon"
+
+    def state(self) -> dict[str, Any]:
+        """All of it as JSON types."""
+        return {**asdict(self), "points": self.points.tolist()}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> Outline:
+        """The outline of what `state` returned, perhaps in an older version."""
+        kind = state.get("kind", "polygon")
+        return cls(
+            np.asarray(state["points"], dtype=float),
+            bool(state["include"]),
+            state.get("shape"),
+            str(state.get("name", "")),
+            kind if kind in get_args(OutlineKind) else "polygon",
+        )
+
+    def find_axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Centre (y, x) of an ellipse or a box, and two half axes (or half sides) as vectors, each (2,), in pixels."""
+        centre = self.points.mean(0)
+        if self.kind == "box":
+            return centre, (self.points[1] - self.points[0]) / 2, (self.points[2] - self.points[1]) / 2
+        # Points that lie evenly in the ellipse's own angle have half the squares of the half axes as variances.
+        away = self.points - centre
+        _, length, axes = np.linalg.svd(away / np.sqrt(len(away) / 2), full_matrices=False)
+        return centre, length[0] * axes[0], length[1] * axes[1]
 
 
 def find_bins_in_polygon(result: Result, polygon: NDArray[np.floating]) -> NDArray[np.intp]:
@@ -277,9 +307,11 @@ def _region_properties(
     result: Result, rows: NDArray[np.integer], share: NDArray[np.float64], weight: Weight, view: BinView
 ) -> tuple[PropertyRow, ...]:
     """Weighted means of the four quantities with their statistical error and the scatter among the bins; times."""
+    spaxels = int(result.bins.nspax[rows].sum())
+    about = f"{rows.size} bins, weighted by {weight}"
     lines = [
-        PropertyRow("Region", f"{rows.size} bins, weighted by {weight}", "Bins whose centres lie inside"),
-        PropertyRow("Spaxels", f"{int(result.bins.nspax[rows].sum())}", "In the region's bins"),
+        PropertyRow("Region", about, "Bins whose centres lie inside", float(rows.size), unit="bins"),
+        PropertyRow("Spaxels", f"{spaxels}", "In the region's bins", float(spaxels)),
     ]
     for quantity in MEANS:
         name = quantity.name
@@ -288,6 +320,7 @@ def _region_properties(
         mean = float((share * value).sum())
         spread = float(np.sqrt((share * (value - mean) ** 2).sum()))
         digits = 2 if error >= 0.01 else 3
-        text = f"{mean:.{digits}f} ± {error:.{digits}f}, scatter {spread:.2f}".replace("-", "−")
-        lines.append(PropertyRow(quantity.title, text, "Mean, error of the mean, standard deviation among the bins"))
+        text = f"{mean:z.{digits}f} ± {error:.{digits}f}, scatter {spread:.2f}".replace("-", "−")
+        tip = "Mean, error of the mean, standard deviation among the bins"
+        lines.append(PropertyRow(quantity.title, text, tip, mean, error, spread, quantity.unit))
     return (*lines, *list_formation_times(view.formed()))

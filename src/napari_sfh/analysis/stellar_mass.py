@@ -145,7 +145,14 @@ def parse_distance(text: str) -> float | None:
 
 
 def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
-    """Mean star-formation rate per area over the last ``lookback_gyr``, Msun/yr/kpc^2, (N,)."""
+    """Mean star-formation rate per area over the last ``lookback_gyr``, Msun/yr/kpc^2, (N,).
+
+    Parameters
+    ----------
+    result : Result
+        N bins, of weights for histories.
+    lookback_gyr : float
+    """
     share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr)
     return compute_mass_density(result) * share / (lookback_gyr * 1e9)
 
@@ -185,9 +192,16 @@ def compute_total_mass(
 def compute_bin_formation_times(result: Result, fractions: Sequence[float], quantile: int = 2) -> F64:
     """Lookback times in Gyr at which shares of the mass had formed, (N, F), from the posterior's median curve.
 
-    ``quantile``: place in `types.QUANTILES` of another curve; the 16 and 84 % ones bound the times' interval.
-
     NaN without a prediction. The rate is constant within an age bin.
+
+    Parameters
+    ----------
+    result : Result
+        N bins, of weights for histories.
+    fractions : sequence of float
+        F shares of the mass formed, 0 to 1.
+    quantile : int
+        Place in `types.QUANTILES` of another curve; the 16 and 84 % ones bound the times' interval.
     """
     quantiles = result.prediction.quantiles.get("cum_mass")
     if quantiles is None:

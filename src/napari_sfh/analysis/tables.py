@@ -13,22 +13,48 @@ import numpy as np
 from astropy import units as u
 from astropy.io import fits
 from astropy.table import QTable, Table
+from astropy.units.function import FunctionUnitBase
 from astropy.wcs.utils import pixel_to_skycoord
 
 from napari_sfh.analysis import maps, stellar_mass
-from napari_sfh.analysis.bin_view import BinView, describe_flags
+from napari_sfh.analysis.bin_view import BinView, CredibleBand, describe_flags, list_history_bands
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.analysis.posteriors import POSTERIOR_QUANTITIES as QUANTITIES_DRAWN
 from napari_sfh.analysis.posteriors import PosteriorDraws
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
 from napari_sfh.io.outputs import check_table_name
+from napari_sfh.io.result_hdus import escape_to_ascii
 from napari_sfh.physics.ages import AGE_EDGES_GYR
+from napari_sfh.physics.columns import describe_column
 from napari_sfh.physics.formation import FORMED_FRACTIONS
 from napari_sfh.types import Result
 
 #: Kinds of file that can be written.
 TABLE_SUFFIXES: tuple[str, ...] = (".ecsv", ".csv", ".fits")
+#: Signs of the window as FITS may hold them.
+_PLAIN = str.maketrans(
+    {
+        "−": "-",
+        "–": "-",
+        "±": "+-",
+        "σ": "sigma",
+        "χ": "chi",
+        "²": "2",
+        "τ": "tau",
+        "☉": "sun",
+        "α": "alpha",
+        "β": "beta",
+        "Å": "A",
+    }
+)
+#: Units of the scalars of a bin; of the others dex.
+_LOG_UNITS = {
+    "lg_age_lw": u.dex(u.yr),
+    "lg_age_mw": u.dex(u.yr),
+    "lg_ml_v": u.dex(u.Msun / u.Lsun),
+    "ebv": u.mag,
+}
 
 
 def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
@@ -68,8 +94,10 @@ def write_tables(tables: Mapping[str, QTable], path: Path) -> Path:
         return path
     kind = "ascii.csv" if path.suffix.lower() == ".csv" else "ascii.ecsv"
     for file, table in zip(list_table_files(list(tables), path), tables.values()):
+        # CSV has no units: without them it is written four times as fast.
+        written = Table({name: np.asarray(table[name]) for name in table.colnames}) if kind == "ascii.csv" else table
         with write_atomically(file) as part:
-            table.write(part, format=kind, overwrite=True)
+            written.write(part, format=kind, overwrite=True)
     return path
 
 
@@ -91,18 +119,27 @@ def list_table_files(names: Sequence[str], path: Path) -> list[Path]:
 
 
 def _hdu(name: str, table: QTable) -> fits.BinTableHDU:
-    """A FITS extension; dex, which FITS does not know as a unit, is left to the names."""
+    """A FITS extension; dex, which FITS does not know as a unit, is left to the descriptions."""
     plain = Table(table, copy=True)
+    comments = {}
     for column in plain.columns.values():
-        if column.unit in (u.dex, u.dimensionless_unscaled):
+        comments[column.name], function = column.description or "", isinstance(column.unit, FunctionUnitBase)
+        if function:
+            comments[column.name] += f" ({column.unit})"
+        if function or column.unit in (u.dex, u.dimensionless_unscaled):
             column.unit = None
+        if column.dtype.kind == "U":  # FITS knows no letters beyond ASCII
+            plain[column.name] = [escape_to_ascii(text.translate(_PLAIN)) for text in column]
     hdu = fits.table_to_hdu(plain)
+    for place, column_name in enumerate(plain.colnames, 1):
+        if comments[column_name]:
+            hdu.header[f"TCOMM{place}"] = escape_to_ascii(comments[column_name].translate(_PLAIN))
     hdu.name = name
     return hdu
 
 
 def build_bin_tables(result: Result, views: Sequence[BinView]) -> dict[str, QTable]:
-    """Tables of the shown bins: ``SFH``, ``TIMES`` (or ``ESTIMATES``), ``SPECTRA``, ``BANDS``, as far as they exist.
+    """Tables of the shown bins: ``SFH`` (or ``ESTIMATES``), ``NUMBERS``, ``TIMES``, ``SPECTRA``, ``BANDS``.
 
     Parameters
     ----------
@@ -115,9 +152,9 @@ def build_bin_tables(result: Result, views: Sequence[BinView]) -> dict[str, QTab
     """
     if not views:
         return {}
-    tables = {"SFH": build_sfh_table, "TIMES": build_times_table}
+    tables = {"SFH": build_sfh_table, "NUMBERS": build_numbers_table, "TIMES": build_times_table}
     if not views[0].has_history:
-        tables = {"ESTIMATES": build_estimates_table}
+        tables = {"ESTIMATES": build_estimates_table, "NUMBERS": build_numbers_table}
     seen = {"SPECTRA": (build_spectra_table, views[0].wave_aa.size), "BANDS": (build_bands_table, len(views[0].bands))}
     tables |= {name: build for name, (build, size) in seen.items() if size}
     return {name: build(result, views) for name, build in tables.items()}
@@ -126,17 +163,26 @@ def build_bin_tables(result: Result, views: Sequence[BinView]) -> dict[str, QTab
 def build_estimates_table(result: Result, views: Sequence[BinView]) -> QTable:
     """What weights without histories say of bins, one row per bin (0 = a region).
 
-    Columns: BIN_ID, then median, _P16 and _P84 of each quantity.
+    Columns: BIN_ID, NAME (where there are regions), then median, _P16 and _P84 of each quantity.
     """
     table = QTable()
-    table["BIN_ID"] = np.array([v.bin_id for v in views], dtype=np.int32)
+    _identify_rows(table, views)
     for k, name in enumerate(result.prediction.scalars):
         for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
             table[f"{name.upper()}{suffix}"] = [getattr(view.estimates[k], part) for view in views]
     return _add_provenance(table, result)
 
 
+def _identify_rows(table: QTable, views: Sequence[BinView], each: int = 1) -> None:
+    """First columns: the number of each view, ``each`` rows long, and the name where there are regions among them."""
+    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), each)
+    if not all(v.bin_id for v in views):
+        table["NAME"] = np.repeat(np.array([v.name for v in views]), each)
+
+
 def _add_provenance(table: QTable, result: Result) -> QTable:
+    for column in table.itercols():
+        column.info.description = describe_column(column.info.name) or None
     table.meta.update(GALAXY=result.name, MODEL=result.model_name, SHA256=result.model_sha256, REDSHIFT=result.redshift)
     return table
 
@@ -144,7 +190,8 @@ def _add_provenance(table: QTable, result: Result) -> QTable:
 def build_sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
     """SFH and metallicity as a table, one row per bin (0 = a region) and age bin, youngest first.
 
-    Columns: BIN_ID, AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex) and CUM_MASS (fraction formed before AGE_LO),
+    Columns: BIN_ID, NAME (where there are regions);
+    AGE_LO, AGE_HI (Gyr), MASS_FRAC, LIGHT_FRAC, MH (dex) and CUM_MASS (fraction formed before AGE_LO),
     each with _P16 and _P84; ready for ``write(path, format="ascii.ecsv")``.
 
     Parameters
@@ -159,18 +206,74 @@ def build_sfh_table(result: Result, views: Sequence[BinView]) -> QTable:
     """
     table = QTable()
     n = AGE_EDGES_GYR.size - 1
-    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), n)
-    table["AGE_LO"] = np.tile(AGE_EDGES_GYR[:-1], len(views)) * u.Gyr
-    table["AGE_HI"] = np.tile(AGE_EDGES_GYR[1:], len(views)) * u.Gyr
-    for name, bands in (
-        ("MASS_FRAC", [v.mass for v in views]),
-        ("LIGHT_FRAC", [v.light for v in views]),
-        ("MH", [v.mh for v in views]),
-        ("CUM_MASS", [v.cumulative for v in views]),
-    ):
+    _identify_rows(table, views, n)
+    bands = {
+        "MASS_FRAC": [v.mass for v in views],
+        "LIGHT_FRAC": [v.light for v in views],
+        "MH": [v.mh for v in views],
+        "CUM_MASS": [v.cumulative for v in views],
+    }
+    parts = {
+        name: CredibleBand(*(np.stack([getattr(b, part)[:n] for b in some]) for part in ("value", "low", "high")))
+        for name, some in bands.items()
+    }
+    return _add_provenance(_add_histories(table, parts), result)
+
+
+def build_result_sfh_table(result: Result) -> QTable:
+    """The table of `build_sfh_table` of all bins of a result.
+
+    Parameters
+    ----------
+    result : Result
+        With histories.
+
+    Returns
+    -------
+    QTable
+        16 rows a bin.
+    """
+    table = QTable()
+    n = AGE_EDGES_GYR.size - 1
+    table["BIN_ID"] = np.repeat(np.arange(1, result.bins.n_bins + 1, dtype=np.int32), n)
+    return _add_provenance(_add_histories(table, list_history_bands(result)), result)
+
+
+def _add_histories(table: QTable, bands: Mapping[str, CredibleBand]) -> QTable:
+    """Edges of the age bins and quantities, each (M, 16), as columns of M x 16 rows."""
+    n = AGE_EDGES_GYR.size - 1
+    table["AGE_LO"] = np.tile(AGE_EDGES_GYR[:-1], len(table) // n) * u.Gyr
+    table["AGE_HI"] = np.tile(AGE_EDGES_GYR[1:], len(table) // n) * u.Gyr
+    for name, band in bands.items():
         unit = u.dex if name == "MH" else u.dimensionless_unscaled
-        for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
-            table[name + suffix] = np.concatenate([getattr(b, part)[:n] for b in bands]) * unit
+        for suffix, part in (("", band.value), ("_P16", band.low), ("_P84", band.high)):
+            table[name + suffix] = part.reshape(-1) * unit
+    return table
+
+
+def build_numbers_table(result: Result, views: Sequence[BinView]) -> QTable:
+    """The numbers that the window shows of bins and regions, one row a view and quantity.
+
+    Columns: BIN_ID, NAME (where there are regions), QUANTITY, VALUE, VALUE_ERR, SCATTER (among the bins of a region;
+    NaN where there is none), UNIT, TEXT (as shown).
+
+    Parameters
+    ----------
+    result : Result
+    views : sequence of BinView
+
+    Returns
+    -------
+    QTable
+    """
+    rows = [(view, number) for view in views for number in view.numbers]
+    table = QTable()
+    _identify_rows(table, [view for view, _ in rows])
+    table["QUANTITY"] = [number.label for _, number in rows]
+    for name, key in (("VALUE", "value"), ("VALUE_ERR", "error"), ("SCATTER", "scatter")):
+        table[name] = np.array([getattr(number, key) for _, number in rows], dtype=float)
+    table["UNIT"] = [number.unit for _, number in rows]
+    table["TEXT"] = [number.text for _, number in rows]
     return _add_provenance(table, result)
 
 
@@ -205,22 +308,24 @@ def _add_history_columns(table: QTable, result: Result) -> None:
     """Means, dust, formation times, masses."""
     prediction = result.prediction
     for name, key in {**maps.MEAN_MAPS, "EBV": "ebv", "LG_ML_V": "lg_ml_v"}.items():
-        unit = u.mag if key == "ebv" else u.dex
-        table[name], table[f"{name}_ERR"] = prediction.median(key) * unit, prediction.half_width(key) * unit
+        unit = _LOG_UNITS.get(key, u.dex)
+        error_unit = u.mag if key == "ebv" else u.dex
+        table[name], table[f"{name}_ERR"] = prediction.median(key) * unit, prediction.half_width(key) * error_unit
     times = stellar_mass.compute_bin_formation_times(result, FORMED_FRACTIONS)
     for column, fraction in enumerate(FORMED_FRACTIONS):
         table[f"T{100 * fraction:.0f}"] = times[:, column] * u.Gyr
     table["LG_MASS_DENSITY"] = maps.MAPS["MASS"].values(result) * u.dex(u.Msun / u.kpc**2)
     table["LG_SFR_DENSITY"] = maps.MAPS["SFR_100MYR"].values(result) * u.dex(u.Msun / u.yr / u.kpc**2)
+    table.meta["SFR_MYR"] = 100.0
 
 
 def build_times_table(result: Result, views: Sequence[BinView]) -> QTable:
     """Lookback times at which 10, 20, ... 90 per cent of the mass had been formed, one row per bin (0 = a region).
 
-    Columns: BIN_ID, T10 ... T90 (Gyr), each with _P16 and _P84.
+    Columns: BIN_ID, NAME (where there are regions), T10 ... T90 (Gyr), each with _P16 and _P84.
     """
     table = QTable()
-    table["BIN_ID"] = np.array([v.bin_id for v in views], dtype=np.int32)
+    _identify_rows(table, views)
     times = [v.formed() for v in views]
     for k, fraction in enumerate(FORMED_FRACTIONS):
         for suffix, part in (("", "value"), ("_P16", "low"), ("_P84", "high")):
@@ -231,11 +336,12 @@ def build_times_table(result: Result, views: Sequence[BinView]) -> QTable:
 def build_spectra_table(result: Result, views: Sequence[BinView]) -> QTable:
     """Spectra and models, one row per bin and pixel.
 
-    Columns: BIN_ID, WAVE (rest frame, air), FLUX, ERROR (NaN where masked), MODEL; fluxes over the instrument's norm.
+    Columns: BIN_ID, NAME (where there are regions);
+    WAVE (rest frame, air), FLUX, ERROR (NaN where masked), MODEL; fluxes over the instrument's norm.
     """
     table = QTable()
     wave = result.instrument.wave_aa
-    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), wave.size)
+    _identify_rows(table, views, wave.size)
     table["WAVE"] = np.tile(wave, len(views)) * u.AA
     for name, parts in (
         ("FLUX", [v.flux for v in views]),
@@ -249,12 +355,13 @@ def build_spectra_table(result: Result, views: Sequence[BinView]) -> QTable:
 def build_bands_table(result: Result, views: Sequence[BinView]) -> QTable:
     """Photometry, one row per bin and band.
 
-    Columns: BIN_ID, BAND, PIVOT, FLUX, ERROR (NaN where the band was not used), MODEL; f_lambda over the
+    Columns: BIN_ID, NAME (where there are regions);
+    BAND, PIVOT, FLUX, ERROR (NaN where the band was not used), MODEL; f_lambda over the
     instrument's norm.
     """
     table = QTable()
     bands = views[0].bands
-    table["BIN_ID"] = np.repeat(np.array([v.bin_id for v in views], dtype=np.int32), len(bands))
+    _identify_rows(table, views, len(bands))
     table["BAND"] = np.tile(np.array(bands), len(views))
     table["PIVOT"] = np.tile(result.instrument.pivot_aa, len(views)) * u.AA
     for name, parts in (

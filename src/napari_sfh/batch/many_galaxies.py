@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 #: Seconds between two looks at the cancel event.
 _POLL = 0.5
 #: Seconds without any worker after which those of this machine count as lost.
-_LOST_AFTER = 300.0
+LOST_AFTER_S = 300.0
 #: Seconds that workers have to come to an end after a cancel.
 STOP_TIMEOUT_S = 15.0
 
@@ -260,7 +260,7 @@ def run_galaxies(
     try:
         with cluster.connect_scheduler(scheduler, 1 if workers is None else workers) as client:
             # On a cluster, workers may wait in a queue for hours.
-            lost_after = _LOST_AFTER if scheduler == cluster.LOCAL else float("inf")
+            lost_after = LOST_AFTER_S if scheduler == cluster.LOCAL else float("inf")
             outcomes = _GalaxyScheduler(client, jobs, workers, finished, lost_after).run(progress, cancel)
     finally:
         done = {o.output for o in outcomes if o.status in ("done", "skipped")}

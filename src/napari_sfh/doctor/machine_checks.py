@@ -22,6 +22,7 @@ MIN_PYTHON: tuple[int, int] = (3, 11)
 #: Free main memory and disk that a galaxy of usual size needs, bytes.
 NEEDED_MEMORY, NEEDED_DISK = 2e9, 1e9
 #: Packages whose versions a bug report needs.
+_CPU_BUILD = "pip install --force-reinstall torch --index-url https://download.pytorch.org/whl/cpu"
 _NAMED = ("napari", "numpy", "astropy", "torch", "zuko", "vispy", "pyqtgraph", "dask", "vorbin", "ppxf")
 _GB = 1e9
 
@@ -72,7 +73,7 @@ def check_torch() -> Iterator[Finding]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     yield Finding("torch", f"{torch.__version__}, device {name}")
     if torch.version.cuda and device.type != "cuda":
-        fix = 'install the build of torch for your driver, or the CPU build, which is smaller; "nvidia-smi" must work'
+        fix = f'install the build of torch for your driver ("nvidia-smi" must work), or the smaller one: {_CPU_BUILD}'
         yield Finding("torch", f"a build for CUDA {torch.version.cuda}, but no GPU is seen", "note", fix)
     try:
         (torch.ones(8, 8, device=device) @ torch.ones(8, 8, device=device)).sum().item()

@@ -34,7 +34,7 @@ def check_window() -> Iterator[Finding]:
     """Qt binding, OpenGL, and whether napari finds the plugin."""
     bindings = [name for name in BINDINGS if find_spec(name)]
     if not bindings:
-        fix = 'pip install "napari-sfh[pyqt6]" for the window; commands and Python need no Qt'
+        fix = 'pip install "PyQt6>=6.7" for the window; commands and Python need no Qt'
         yield Finding("Qt", "no binding is installed", "note", fix)
         return
     if not has_screen():
@@ -78,5 +78,5 @@ def _fix_for(stderr: str) -> str:
     if "xcb" in stderr or "libGL" in stderr or "libEGL" in stderr:
         return "install the system libraries of Qt (make system in a clone; libxcb-cursor0, libgl1, libegl1 on Debian)"
     if "No module named" in stderr or "ImportError" in stderr:
-        return 'install the window again: pip install --force-reinstall "napari-sfh[pyqt6]"'
+        return "install the window again: pip install --force-reinstall PyQt6"
     return "install one Qt binding only, and set QT_API to its name (pyqt5, pyqt6, pyside6)"

@@ -57,8 +57,8 @@ def format_scatter(found: ScatterStatistics, unit: str = "dex", joint: str = "; 
     -------
     str
     """
-    text = f"bias {found.bias:+.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} {unit}"
-    return f"{text}{joint}r {found.correlation:.2f}, {found.n} bins".replace("-", "−")
+    text = f"bias {found.bias:+z.3f}, std {found.std:.3f}, NMAD {found.nmad:.3f} {unit}"
+    return f"{text}{joint}r {found.correlation:z.2f}, {found.n} bins".replace("-", "−")
 
 
 def draw_comparison_page(comparison: Comparison, use: NDArray[np.bool_] | None = None) -> Figure:

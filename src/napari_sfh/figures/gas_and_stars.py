@@ -17,7 +17,7 @@ from napari_sfh.analysis.gas.gas_and_stars import (
     format_trend,
     trace_bpt_lines,
 )
-from napari_sfh.analysis.gas.line_maps import BPT_CLASSES, LineFluxes
+from napari_sfh.analysis.gas.line_maps import BPT_CLASSES, BPT_COLORS, LineFluxes
 from napari_sfh.types import F64, Result
 
 
@@ -70,7 +70,7 @@ def _plot_pairs(axes: Any, x: F64, y: F64, x_error: F64, y_error: F64) -> None:
 
 def _bpt(axes: Any, drawn: GasDiagrams) -> None:
     """The diagram with both dividing lines."""
-    for k, color in ((1, "tab:blue"), (2, "tab:orange"), (3, "tab:red")):
+    for k, color in enumerate(BPT_COLORS, 1):
         part = drawn.bpt == k
         axes.scatter(drawn.lg_n2[part], drawn.lg_o3[part], s=5, color=color, label=f"{BPT_CLASSES[k]}: {part.sum()}")
     for (x, y), style in zip(trace_bpt_lines(), ("--", "-")):

@@ -110,14 +110,18 @@ def _compass(axes: Any, result: Result) -> None:
         axes.text(*(tail + 1.3 * arrow), label, ha="center", va="center", size=9, path_effects=_HALO)
 
 
+#: Bins of which a page has spectra and bands.
+_MAX_SPECTRA = 6
+
+
 def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass") -> Figure:
-    """SFHs, growth (with the first's t50 and t90) and metallicities of bins; spectrum and bands of the first.
+    """SFHs, growth (with the first's t50 and t90), metallicities, spectra and bands of bins and regions.
 
     Parameters
     ----------
     result : Result
     views : sequence of BinView
-        Spectrum and bands are those of the first.
+        Spectra and bands are those of the first `_MAX_SPECTRA`.
     kind : str
         ``mass`` or ``light``.
 
@@ -154,21 +158,21 @@ def draw_bins_page(result: Result, views: Sequence[BinView], kind: str = "mass")
     sfh.set_ylim(bottom=0)
     sfh.legend(fontsize=8)
     spectrum = figure.add_subplot(grid[1, :3])
-    _spectrum(spectrum, figure.add_subplot(grid[2, :3], sharex=spectrum), views[0])
-    _bands(figure.add_subplot(grid[1:, 3]), views[0])
+    _spectra(spectrum, figure.add_subplot(grid[2, :3], sharex=spectrum), views[:_MAX_SPECTRA])
+    _bands(figure.add_subplot(grid[1:, 3]), views[:_MAX_SPECTRA])
     return figure
 
 
 def _mark_formation_times(axes: Any, view: BinView, kind: str) -> None:
-    """Lines at the lookback times by which 50 and 90 per cent had formed."""
-    fractions = (0.5, 0.9)
+    """Lines at the lookback times by which 50 and 90 per cent had formed, in the colour of the first bin."""
+    fractions, color = (0.5, 0.9), choose_color(0)
     for fraction, time in zip(fractions, view.formed(fractions, kind).value):
         if np.isfinite(time):
             at = max(float(time), float(DRAWN_EDGES_GYR[0]))
-            axes.axvline(at, color="0.4", lw=0.9, ls="--")
-            # At two heights, beside their lines: they do not meet where half and 90 per cent formed at once.
-            height = 0.03 if fraction == 0.5 else 0.14
-            axes.text(at, height, f"t{100 * fraction:.0f} ", transform=axes.get_xaxis_transform(), size=8, ha="right")
+            axes.axvline(at, color=color, lw=0.9, ls="--")
+            # Above the axes, on the outer side of each line: 90 per cent had formed later than half.
+            side, text = ("left", " t50") if fraction == 0.5 else ("right", "t90 ")
+            axes.text(at, 1.01, text, transform=axes.get_xaxis_transform(), size=8, ha=side, va="bottom", color=color)
 
 
 def draw_age_steps(axes: Any, band: CredibleBand, color: str, label: str | None = None) -> None:
@@ -189,24 +193,29 @@ def draw_age_steps(axes: Any, band: CredibleBand, color: str, label: str | None 
         axes.fill_between([left, right], low, high, color=color, alpha=0.25, lw=0)
 
 
-def _spectrum(axes: Any, below: Any, view: BinView) -> None:
-    axes.plot(view.wave_aa, view.model, color="tab:red", lw=1.6, alpha=0.7, label="model of the prediction")
-    axes.plot(view.wave_aa, view.flux, color="0.25", lw=0.5, label="observed")
-    below.fill_between(view.wave_aa, -view.error, view.error, color="0.85", lw=0)
-    below.plot(view.wave_aa, view.residual, color="tab:blue", lw=0.6)
-    low_aa, high_aa = _grid_limits(view)
+def _spectra(axes: Any, below: Any, views: Sequence[BinView]) -> None:
+    """Spectra in the colours of their bins upon broad pale models, residuals with the first one's error."""
+    first = views[0]
+    below.fill_between(first.wave_aa, -first.error, first.error, color="0.85", lw=0)
+    for k, view in enumerate(views):
+        color = choose_color(k)
+        axes.plot(view.wave_aa, view.model, color=color, lw=3, alpha=0.35, label=f"{view.name}, model")
+        axes.plot(view.wave_aa, view.flux, color=color, lw=0.6, label=f"{view.name}, observed")
+        below.plot(view.wave_aa, view.residual, color=color, lw=0.6)
+    low_aa, high_aa = _grid_limits(first)
     lines = [(name, wave) for name, wave in LINES_AA if low_aa < wave < high_aa]
     for panel in (axes, below):
-        for low, high in view.masked:
+        for low, high in first.masked:
             panel.axvspan(low, high, color="0.92", lw=0)
         for _, wave in lines:
             panel.axvline(wave, color="0.7", lw=0.6, ls=":")
     for name, wave in lines:
         axes.text(wave, 1.01, name, transform=axes.get_xaxis_transform(), size=7, ha="center", va="bottom")
-    axes.set(ylabel=format_flux_label(view.instrument), xlim=_grid_limits(view))
-    axes.set_ylim(*choose_flux_range(view.flux, view.model))
+    axes.set(ylabel=format_flux_label(first.instrument), xlim=(low_aa, high_aa))
+    ranges = np.array([choose_flux_range(view.flux, view.model) for view in views])
+    axes.set_ylim(ranges[:, 0].min(), ranges[:, 1].max())
     axes.tick_params(labelbottom=False)
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, ncols=len(views))
     below.set(ylabel="Residual", xlabel="Rest wavelength (Å)")
 
 
@@ -214,13 +223,16 @@ def _grid_limits(view: BinView) -> tuple[float, float]:
     return (float(view.wave_aa[0]), float(view.wave_aa[-1])) if view.wave_aa.size else (0.0, 1.0)
 
 
-def _bands(axes: Any, view: BinView) -> None:
-    pivot = view.pivot_aa
-    # Emission lines would set the scale.
-    axes.plot(*view.continuum(), color="tab:red", lw=0.9)
-    axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color="0.3", ms=5, label="observed")
-    axes.plot(pivot, view.phot_model, "D", mfc="none", color="tab:red", ms=8, label="model")
-    axes.set(xscale="log", xlabel="Band", ylabel=format_flux_label(view.instrument))
-    axes.set_xticks(pivot, view.bands, rotation=45, size=8)
+def _bands(axes: Any, views: Sequence[BinView]) -> None:
+    """Fluxes in the colours of their bins, models as open diamonds on the model's continuum."""
+    pivot = views[0].pivot_aa
+    for k, view in enumerate(views):
+        color = choose_color(k)
+        # Emission lines would set the scale.
+        axes.plot(*view.continuum(), color=color, lw=0.9)
+        axes.errorbar(pivot, view.phot, view.phot_error, fmt="o", color=color, ms=5, label=view.name)
+        axes.plot(pivot, view.phot_model, "D", mfc="none", color=color, ms=8, label="" if k else "model")
+    axes.set(xscale="log", xlabel="Band", ylabel=format_flux_label(views[0].instrument))
+    axes.set_xticks(pivot, views[0].bands, rotation=45, size=8)
     axes.minorticks_off()
     axes.legend(fontsize=8)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 from astropy.io import fits
 from astropy.wcs import WCS
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io import fits_access
 from napari_sfh.io.cleaning.bin_maps import renumber_bins
+from napari_sfh.io.cleaning.cards import HeaderCards
 from napari_sfh.io.cleaning.missing import find_fill_values
+from napari_sfh.io.cleaning.units import unit_conversion_factor
 from napari_sfh.io.image_reader import to_native_float32
 from napari_sfh.types import F32, BinnedMaps, Bool, Cube
 
@@ -72,12 +75,10 @@ def read_maps(path: str | Path) -> BinnedMaps:
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
         bin_id = _read_image(hdus, "BIN_ID", path)
-        v = _read_image(hdus, "V_STARS", path, bin_id.shape)
-        sigma = _read_image(hdus, "SIGMA_STARS", path, bin_id.shape)
+        v, sigma = (_read_velocities(hdus, name, path, bin_id.shape) for name in ("V_STARS", "SIGMA_STARS"))
         wcs = fits_access.read_celestial_wcs(hdus["BIN_ID"].header, path)
         z = fits_access.get_number_card(fits_access.merge_headers(hdus[0].header), "REDSHIFT", "Z")
     bins, _ = renumber_bins(bin_id, f"{path}: BIN_ID", zero_is_bin=True)
-    v, sigma = to_native_float32(v), to_native_float32(sigma)
     none = (bins == 0) | _find_missing_kinematics(v, sigma)
     return BinnedMaps(
         path=path,
@@ -211,6 +212,16 @@ def _check_maps_grid(
         raise SfhInputError(
             f"{path}: the maps lie up to {offset:.1f} spaxels beside {other}; give the MAPS file made from this cube"
         )
+
+
+def _read_velocities(hdus: fits.HDUList, name: str, path: Path, shape: tuple[int, ...]) -> F32:
+    """An image in km/s, whatever unit of velocity its BUNIT names; without one that is known it is taken in km/s."""
+    values = to_native_float32(_read_image(hdus, name, path, shape))
+    text = HeaderCards(hdus[name].header, path).text("BUNIT")
+    factor = unit_conversion_factor(text, u.km / u.s) if text else 1.0
+    if factor is None and unit_conversion_factor(text, u.AA) is not None:
+        raise SfhInputError(f"{path}: BUNIT = {text!r} of {name} is no unit of velocity; give the map in km/s")
+    return values if factor in (None, 1.0) else values * np.float32(factor)
 
 
 def _read_image(hdus: fits.HDUList, name: str, path: Path, shape: tuple[int, ...] | None = None) -> NDArray[Any]:

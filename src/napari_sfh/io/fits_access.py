@@ -225,7 +225,15 @@ def _check_gzip(path: Path) -> None:
 
 
 def find_degenerate_axes(shape: tuple[int, ...], ndim: int) -> tuple[int, ...]:
-    """Axes of length 1 (numpy's order) without which an array has ``ndim`` axes; the first ones go first."""
+    """Axes of length 1 (numpy's order) without which an array has ``ndim`` axes; the first ones go first.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the array.
+    ndim : int
+        Axes that are to be left.
+    """
     ones = [k for k, n in enumerate(shape) if n == 1]
     return tuple(ones[: max(0, len(shape) - ndim)])
 
@@ -284,9 +292,9 @@ def get_number_card(headers: Mapping[str, Any], *keys: str) -> float | None:
     """First finite number among ``keys``."""
     for key in keys:
         value = headers.get(key)
-        if isinstance(value, str):  # '0.0025' in quotes is a number, too
+        if isinstance(value, str):  # '0.0025' in quotes is a number, too, and so is Fortran's '1.5D-19'
             with suppress(ValueError):
-                value = float(value)
+                value = float(re.sub(r"(?<=[\d.])[dD](?=[-+\d])", "e", value))
         if value is not None and is_finite_number(value):
             return float(value)
     return None

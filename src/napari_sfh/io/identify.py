@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -15,9 +16,11 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_header
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
 from napari_sfh.instruments.instrument import Instrument
-from napari_sfh.io import dap, fits_access, hst, muse, ngist
-from napari_sfh.io.hst_header import find_filter_words
-from napari_sfh.io.muse_psf import find_muse_psf_fwhm
+from napari_sfh.io import dap, fits_access, ngist
+from napari_sfh.io.cube_psf import find_muse_psf_fwhm
+from napari_sfh.io.cubes import read_cube
+from napari_sfh.io.mosaic_header import find_filter_words
+from napari_sfh.io.mosaics import estimate_field_coverage, is_camera_substitute, read_mosaic
 from napari_sfh.io.results import is_result_file
 from napari_sfh.types import BinnedMaps, Cube, Mosaic
 
@@ -60,7 +63,7 @@ class GalaxyFiles:
 
     folder: Path
     name: str
-    cube: Path
+    cube: Path | None  # None: images in the bands of weights that need no spectrum
     mosaics: Mapping[str, Path]  # band (the instrument's, in order) to file
     maps: Path | None
     truth: Path | None  # of a mock galaxy
@@ -133,7 +136,7 @@ def _without_path(message: str, path: Path) -> str:
 
 
 def _describe_cube(path: Path, header: BundleHeader) -> FileInfo:
-    cube = muse.read_cube(path)
+    cube = read_cube(path)
     fwhm, source = find_muse_psf_fwhm(cube.header, path)
     n, ny, nx = cube.shape
     step = float(np.median(np.diff(cube.wave_aa)))
@@ -177,8 +180,8 @@ def _redshift_problems(cube: Cube, header: BundleHeader) -> list[str]:
 
 
 def _describe_mosaic(path: Path, header: BundleHeader) -> FileInfo:
-    mosaic = hst.read_mosaic(path, instrument=header.instrument)
-    stands_in = " (stands in)" if hst.is_camera_substitute(mosaic, header.instrument) else ""
+    mosaic = read_mosaic(path, instrument=header.instrument)
+    stands_in = " (stands in)" if is_camera_substitute(mosaic, header.instrument) else ""
     scale = float(np.mean(_pixel_arcsec(mosaic.wcs)))
     ny, nx = mosaic.shape
     details = {
@@ -266,7 +269,7 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
     Raises
     ------
     SfhInputError
-        No folder, no usable cube, or cubes of several galaxies.
+        No folder, no usable cube (nor images, where the weights take bands alone), or cubes of several galaxies.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -274,6 +277,15 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
     header = header or read_bundle_header()
     infos = [identify_file(p, header) for p in _fits_files(folder)]
     problems: list[str] = [f"{i.path.name}: {p}" for i in infos if not i.usable for p in i.problems]
+    if header.instrument.spectrum is None:
+        images = _find_band_images([i.path for i in infos], header.instrument.band_names)
+        if images and not any(i.kind == "cube" for i in infos):
+            return _describe_band_images(folder, images, header.instrument.band_names)
+        unused = [i.path.name for i in infos if i.kind == "mosaic"]
+        infos = [i for i in infos if i.kind != "mosaic"]
+        problems = [p for p in problems if not p.startswith(tuple(f"{name}: " for name in unused))]
+        if unused:
+            problems.append(f"{len(unused)} images are not used: these weights cut their bands from the cube")
     infos = [i for i in infos if i.usable]
     cube = _choose_cube([i for i in infos if i.kind == "cube"], folder, problems)
     opened = cast(Cube, cube.opened)
@@ -285,6 +297,29 @@ def find_galaxy_files(folder: str | Path, header: BundleHeader | None = None) ->
     by_path = {i.path: i for i in infos}
     described = tuple(by_path[path] for path in (cube.path, *mosaics.values(), maps) if path is not None)
     return GalaxyFiles(folder, cube.details["galaxy"], cube.path, mosaics, maps, truth, tuple(problems), described)
+
+
+def _find_band_images(paths: list[Path], bands: Sequence[str]) -> dict[str, Path]:
+    """Images whose FILTER, or else whose name, tells one of the bands; the first by name."""
+    found: dict[str, Path] = {}
+    names = {band.upper(): band for band in bands}
+    for path in paths:
+        with suppress(SfhInputError), fits_access.open_fits(path) as hdus:
+            images = [h for h in hdus if len(fits_access.image_shape(h)) == 2]
+            if images:
+                header = fits_access.merge_headers(hdus[0].header, images[0].header)
+                words = [str(header.get("FILTER", "")), *re.split(r"[^A-Za-z0-9]+", path.name)]
+                band = next((names[word.strip().upper()] for word in words if word.strip().upper() in names), None)
+                if band is not None:
+                    found.setdefault(band, path)
+    return {band: found[band] for band in bands if band in found}
+
+
+def _describe_band_images(folder: Path, images: Mapping[str, Path], bands: Sequence[str]) -> GalaxyFiles:
+    """A folder of images in place of a cube."""
+    missing = [band for band in bands if band not in images]
+    problems = (f"no image of {', '.join(missing)}: the network runs without, and flags it",) if missing else ()
+    return GalaxyFiles(folder, folder.resolve().name, None, images, None, None, problems)
 
 
 def _fits_files(folder: Path) -> list[Path]:
@@ -363,7 +398,7 @@ def _choose_mosaics(
 ) -> dict[str, Path]:
     """One image per band: the trained camera and filter before a stand-in, then the first by name."""
     chosen: dict[str, Path] = {}
-    covered = {m.path: hst.estimate_field_coverage(cast(Mosaic, m.opened), cube) for m in mosaics}
+    covered = {m.path: estimate_field_coverage(cast(Mosaic, m.opened), cube) for m in mosaics}
     for path, share in covered.items():
         if share == 0:
             problems.append(f"{path.name} is not used: it does not overlap the cube {cube.path.name}")

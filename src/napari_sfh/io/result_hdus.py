@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -15,27 +16,24 @@ from numpy.typing import NDArray
 from napari_sfh.instruments.files import instrument_from_json, load_instrument
 from napari_sfh.instruments.instrument import Instrument, SpectrumGrid
 from napari_sfh.physics.ages import compute_age_centres
+from napari_sfh.physics.columns import describe_column
 from napari_sfh.physics.formation import FORMATION_PERCENTS, FORMED_FRACTIONS, compute_formation_times
+from napari_sfh.physics.quantities import QUANTITIES, format_fits_unit
 from napari_sfh.types import F32, FLAG_MEANING, QUANTILES, Prediction, Result
 
 #: Version of the file format; readers refuse newer ones.
 FORMAT_VERSION: int = 2
-#: Names in the file of the four means, with their names in `types.Prediction`. FITS has no unit for logarithms and
-#: dex: comments say them.
+#: Names in the file of the four means, with their names in `types.Prediction`. Images have units such as ``dex(yr)``,
+#: which astropy understands; in columns, where FITS has no unit for logarithms and dex, comments say them.
 MEAN_KEYS: Mapping[str, str] = {
     "AGE_LW": "lg_age_lw",
     "AGE_MW": "lg_age_mw",
     "MH_LW": "mh_lw",
     "MH_MW": "mh_mw",
 }
-_MEAN_TEXT = {
-    "AGE_LW": ("light-weighted mean of log10 age/yr", ""),
-    "AGE_MW": ("mass-weighted mean of log10 age/yr", ""),
-    "MH_LW": ("light-weighted mean [M/H] in dex, solar Z = 0.019", ""),
-    "MH_MW": ("mass-weighted mean [M/H] in dex, solar Z = 0.019", ""),
-}
 #: Columns of BINS that restore the photometry exactly: flux, error, mask, each (N, bands).
 BAND_VECTORS: tuple[str, str, str] = ("PHOT", "PHOT_ERR", "PHOT_MASK")
+_OOD_TEXT = "OOD score; above 1 (the bundle's threshold) a bin is out of depth"
 _RESULT_FIELDS = ("name", "redshift", "model_name", "model_sha256")
 
 
@@ -173,20 +171,25 @@ def paint_bin_values(values: NDArray[Any], bin_id: NDArray[np.int32]) -> NDArray
 
 
 def _map_hdus(result: Result, sky: fits.Header) -> Iterator[fits.ImageHDU]:
-    """The maps of the predicted scalars with errors, S/N, out-of-depth score, flag."""
+    """The maps of the predicted scalars with errors, S/N, OOD score, flag."""
     bin_id, prediction = result.bins.bin_id, result.prediction
     for name, key in find_mean_columns(prediction).items():
-        text, unit = _describe_column(name)
-        yield _image_hdu(name, paint_bin_values(prediction.median(key), bin_id), sky, f"{text}; posterior median", unit)
-        yield _image_hdu(
-            f"{name}_ERR", paint_bin_values(prediction.half_width(key), bin_id), sky, "half of the 16-84 % width", unit
+        text, about = _describe_scalar(name)[0], QUANTITIES.get(key)
+        unit, error_unit = (
+            ("", "") if about is None else (format_fits_unit(about.unit), format_fits_unit(about.error_unit))
         )
+        yield _image_hdu(name, paint_bin_values(prediction.median(key), bin_id), sky, f"{text}; posterior median", unit)
+        error = paint_bin_values(prediction.half_width(key), bin_id)
+        yield _image_hdu(f"{name}_ERR", error, sky, "half of the 16-84 % width", error_unit)
     for name, values in compute_formation_columns(prediction).items():
-        text = "half of the 16-84 % width" if name.endswith("_ERR") else _describe_column(name)[0]
+        text = "half of the 16-84 % width" if name.endswith("_ERR") else _describe_scalar(name)[0]
         yield _image_hdu(name, paint_bin_values(values, bin_id), sky, text, "Gyr")
     yield _image_hdu("SNR", paint_bin_values(result.data.snr, bin_id), sky, f"S/N {result.instrument.snr_text}")
     yield _image_hdu(
-        "OOD", paint_bin_values(prediction.ood, bin_id), sky, "out-of-depth score; 1 = the bundle's threshold"
+        "OOD",
+        paint_bin_values(prediction.ood, bin_id),
+        sky,
+        _OOD_TEXT,
     )
     flag = _image_hdu("FLAG", paint_bin_values(result.flag, bin_id), sky, "bit mask, see the FLAGn cards", dtype=">i4")
     _flag_cards(flag.header)
@@ -202,8 +205,8 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
         ("BIN_ID", np.arange(1, bins.n_bins + 1, dtype=np.int32), "", "number in the BIN_ID image"),
         ("X", bins.x, "pixel", "light-weighted centre, 0-based"),
         ("Y", bins.y, "pixel", "light-weighted centre, 0-based"),
-        ("RA", np.asarray(ra, dtype=np.float64), "deg", ""),
-        ("DEC", np.asarray(dec, dtype=np.float64), "deg", ""),
+        ("RA", np.asarray(ra, dtype=np.float64), "deg", "of the centre"),
+        ("DEC", np.asarray(dec, dtype=np.float64), "deg", "of the centre"),
         ("NSPAX", bins.nspax, "", "number of spaxels"),
         ("SNR", data.snr, "", f"{instrument.snr_text}, from the data"),
         ("BIN_SNR", bins.snr, "", "per pixel, as the binning estimated it"),
@@ -211,11 +214,11 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
         ("SIGMA", data.sigma_kms, "km/s", "stellar, before broadening"),
     ]
     for name, key in {**find_mean_columns(p), **find_table_columns(p)}.items():
-        text, unit = _describe_column(name)
+        text, unit = _describe_scalar(name)
         rows.append((name, p.median(key), unit, text))
         rows.append((f"{name}_ERR", p.half_width(key), unit, "half of the 16-84 % width"))
     for name, values in compute_formation_columns(p).items():
-        text = "half of the 16-84 % width" if name.endswith("_ERR") else _describe_column(name)[0]
+        text = "half of the 16-84 % width" if name.endswith("_ERR") else _describe_scalar(name)[0]
         rows.append((name, values, "Gyr", text))
     for name, value in (("LIGHT_FRAC", p.light_frac), ("MASS_FRAC", p.mass_frac), ("MH", p.mh)):
         if value is None:
@@ -229,7 +232,7 @@ def _bins_table(result: Result) -> fits.BinTableHDU:
     rows += [
         ("NORM", data.norm_cgs, "erg s-1 cm-2 Angstrom-1", f"{instrument.norm_text}, unit of the spectra"),
         *_chi2_column(result),
-        ("OOD", p.ood, "", "out-of-depth score; 1 = the bundle's threshold"),
+        ("OOD", p.ood, "", _OOD_TEXT),
         ("FLAG", result.flag, "", "bit mask, see the FLAGn cards"),
         ("DATA_FLAG", data.flag, "", "bits of FLAG set before inference"),
     ]
@@ -268,17 +271,10 @@ def compute_formation_columns(prediction: Prediction) -> dict[str, F32]:
     return out
 
 
-def _describe_column(name: str) -> tuple[str, str]:
-    """Comment and unit of a scalar's map or column."""
-    if name in _MEAN_TEXT:
-        return _MEAN_TEXT[name]
-    if name == "EBV":
-        return "E(B-V) of the stars", "mag"
-    if name.startswith("MH"):
-        return "[M/H] in dex, solar Z = 0.019", ""
-    if name.startswith("T") and name[1:].isdigit():
-        return f"lookback time before which {name[1:]} % of the mass had formed", "Gyr"
-    return name.lower(), "Gyr" if name.endswith("_GYR") else ""
+def _describe_scalar(name: str) -> tuple[str, str]:
+    """Comment and unit of a scalar's column."""
+    unit = "mag" if name == "EBV" else "Gyr" if name.endswith("_GYR") or re.fullmatch(r"T\d+", name) else ""
+    return describe_column(name) or name.lower(), unit
 
 
 def _chi2_column(result: Result) -> list[tuple[str, NDArray[Any], str, str]]:

@@ -38,6 +38,17 @@ def compute_batches(
 ) -> Iterator[tuple[I64, dict[str, F32]]]:
     """Outputs of the batches (their rows) in their order; after a cancel or a failure no other batch is begun.
 
+    Parameters
+    ----------
+    batches : sequence of array (n,)
+        Rows of each batch.
+    data : Observation
+        All objects, on the host.
+    where : torch device
+    step : callable
+        From a part of the observation, on the device, to its outputs there.
+    cancel : Event or None
+
     Raises
     ------
     Cancelled
@@ -79,10 +90,10 @@ def _compute_on_device(
     batches: Sequence[I64], data: Observation, where: torch.device, compute: _Compute
 ) -> Iterator[tuple[I64, dict[str, F32]]]:
     """One after the other, with the next on its way; any device, also the CPU."""
-    send = _make_sender(data, where)
+    send = make_sender(data, where)
     left, running = iter(batches), deque[tuple[I64, Future[_Outputs]]]()
 
-    def work(sent: Future[_Sent]) -> _Outputs:
+    def work(sent: Future[SentPart]) -> _Outputs:
         return _Outputs.fetch(compute(lambda: sent.result().receive()))
 
     with _open_batch_pool(1) as sender, _open_batch_pool(1) as computer:
@@ -101,7 +112,7 @@ def _compute_on_device(
             yield rows, outputs.read()
 
 
-class _Sent(NamedTuple):
+class SentPart(NamedTuple):
     """A part of an observation whose tensors are on their way to a device."""
 
     data: Observation
@@ -118,25 +129,50 @@ class _Sent(NamedTuple):
         return self.data
 
 
-def _make_sender(data: Observation, where: torch.device) -> Callable[[I64], _Sent]:
-    """What sends rows of an observation to a device."""
+def make_sender(data: Observation, where: torch.device) -> Callable[[I64], SentPart]:
+    """A function that sends rows of an observation to a device.
+
+    Parameters
+    ----------
+    data : Observation
+        On the host.
+    where : torch device
+
+    Returns
+    -------
+    callable
+        From rows (n,) to a `SentPart`.
+    """
     cuda = where.type == "cuda"
     stream = torch.cuda.Stream() if cuda else None
     arrays = {k: v for k in _SENT if (v := getattr(data, k)) is not None}
     kept = {k: v for k, v in vars(data).items() if isinstance(v, np.ndarray) and k not in arrays}
 
-    def send(rows: I64) -> _Sent:
+    def send(rows: I64) -> SentPart:
         with torch.cuda.stream(stream) if stream is not None else nullcontext():
-            tensors = {k: _gather_rows(v, rows, cuda).to(where, non_blocking=True) for k, v in arrays.items()}
+            tensors = {k: collect_rows(v, rows, cuda).to(where, non_blocking=True) for k, v in arrays.items()}
             arrival = stream.record_event() if stream is not None else None
         fields: dict[str, Any] = {k: v[rows] for k, v in kept.items()} | tensors
-        return _Sent(replace(data, **fields), tensors, arrival)
+        return SentPart(replace(data, **fields), tensors, arrival)
 
     return send
 
 
-def _gather_rows(array: NDArray[Any], rows: I64, pinned: bool) -> torch.Tensor:
-    """Rows of an array as a tensor, float32 or boolean, in memory from which a device can fetch by itself."""
+def collect_rows(array: NDArray[Any], rows: I64, pinned: bool) -> torch.Tensor:
+    """Rows of an array as a tensor, float32 or boolean.
+
+    Parameters
+    ----------
+    array : array (N, ...)
+        Of any type of numbers and byte order.
+    rows : array (n,)
+    pinned : bool
+        In memory from which a device can fetch by itself.
+
+    Returns
+    -------
+    tensor (n, ...)
+    """
     dtype = torch.bool if array.dtype == np.bool_ else torch.float32
     out = torch.empty((len(rows), *array.shape[1:]), dtype=dtype, pin_memory=pinned)
     view = out.numpy()

@@ -193,7 +193,7 @@ def save_bundle(
     )
     tensors = _collect_tensors(model, filters, basis)
     text = json.dumps(document, sort_keys=True)
-    content = save(tensors, metadata={DOCUMENT: text, "digest": _digest(text, tensors)})
+    content = save(tensors, metadata={DOCUMENT: text, "digest": hash_tensors(tensors, text)})
     ensure_folder(path.parent)
     with write_atomically(path) as part:
         part.write_bytes(content)
@@ -212,20 +212,22 @@ def hash_bundle_tensors(bundle: Bundle) -> str:
     return hash_tensors(_collect_tensors(bundle.model, bundle.filters, bundle.basis))
 
 
-def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:
-    """sha256 over tensors: their names, types, shapes and bytes.
+def hash_tensors(tensors: Mapping[str, torch.Tensor], text: str = "") -> str:
+    """sha256 over tensors (their names, types, shapes and bytes) and a text: a bundle's is its document.
 
     Parameters
     ----------
     tensors : mapping of str to tensor
         Of any shapes; the order does not count.
+    text : str
 
     Returns
     -------
     str
         64 hexadecimal digits.
     """
-    return _digest("", {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    plain = ((name, tensor.detach().cpu().contiguous()) for name, tensor in sorted(tensors.items()))
+    return hash_parts(text, *((f"{name}|{t.dtype}|{tuple(t.shape)}|", t.numpy()) for name, t in plain))
 
 
 def _collect_tensors(
@@ -237,12 +239,6 @@ def _collect_tensors(
     if basis is not None:
         plain |= {f"basis.{k}": v for k, v in basis.to_tensors().items()}
     return tensors | {k: torch.from_numpy(np.array(v, order="C")) for k, v in plain.items()}
-
-
-def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
-    """sha256 over the document and every tensor's name, type, shape and bytes."""
-    parts = ((f"{name}|{t.dtype}|{tuple(t.shape)}|", t.numpy()) for name, t in sorted(tensors.items()))
-    return hash_parts(text, *parts)
 
 
 def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
@@ -257,7 +253,7 @@ def _read_verified(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]
         raise SfhInputError(f"{path}: not a readable weights file ({error}); fetch it again") from error
     except KeyError as error:
         raise SfhInputError(f"{path}: a safetensors file, but no napari-sfh weights; use a released bundle") from error
-    if header.get("digest") != _digest(text, tensors):
+    if header.get("digest") != hash_tensors(tensors, text):
         raise SfhInputError(f"{path}: altered since it was released (sha256 digest differs); fetch it again")
     return meta, tensors
 

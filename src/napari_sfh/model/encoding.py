@@ -5,8 +5,9 @@ masks: a network that has seen pixels and bands missing at random can be asked w
 
 Spectrum, three channels on the rest-frame grid: arcsinh(f - 1), with f normalised to one in the window (linear
 for absorption lines, logarithmic for emission lines that rise far above the continuum), masked pixels filled with the
-running mean of the usable ones; the mask; the logarithm of the error. Photometry, three channels: log10 of the flux
-in the same units, the mask, the logarithm of the relative error; or, for faint objects whose fluxes may be negative,
+running mean of the usable ones, or, where the weights say so, short gaps with the line between their
+neighbours; the mask; the logarithm of the error. Photometry, three channels: log10 of the flux in the same units, the
+mask, the logarithm of the relative error; or, for faint objects whose fluxes may be negative,
 arcsinh of the flux over `ASINH_SOFTENING`, the mask, the logarithm of the error (Lupton, Gunn & Szalay 1999, AJ 118,
 1406). And log10 S/N; and log10 (1 + z) where the instrument takes the redshift.
 """
@@ -37,7 +38,8 @@ BandScale = Literal["log", "asinh"]
 class FeatureSettings:
     """Constants of the encoding, stored in every weights bundle.
 
-    ``fill_px``: half-width in pixels of the running mean that fills masked pixels. ``error_range``,
+    ``fill_px``: half-width in pixels of the running mean that fills masked pixels. ``bridge_px``: a gap of at most so
+    many pixels is filled with the line between its neighbours instead, as the mean cuts a line in two. ``error_range``,
     ``phot_range``: limits to which errors (per normalised flux) and band fluxes are clipped. ``min_usable``:
     fraction of usable pixels below which a spectrum is not predicted. ``min_bands``: number of usable bands below which
     an object without a spectrum is not predicted. ``band_scale``: of the band fluxes; ``log`` leaves out those that are
@@ -53,6 +55,7 @@ class FeatureSettings:
     min_bands: int = 3
     band_scale: BandScale = "log"
     redshift_scale: float = 1.0
+    bridge_px: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a bundle's metadata."""
@@ -92,7 +95,14 @@ class Features:
 
 
 def check_observation(data: Observation, instrument: Instrument | None = None) -> None:
-    """Raise `SfhInputError` unless the arrays have the shapes of their instrument, and it is the one that is given."""
+    """Raise `SfhInputError` unless the arrays have the shapes of their instrument, and it is the one that is given.
+
+    Parameters
+    ----------
+    data : Observation
+    instrument : Instrument, optional
+        Of the weights that are to see it.
+    """
     n, own = data.n_bins, data.instrument
     if instrument is not None and own.sha256 != instrument.sha256:
         _refuse_other_instrument(own, instrument)
@@ -116,7 +126,15 @@ def _refuse_other_instrument(own: Instrument, wanted: Instrument) -> None:
 
 
 def find_usable_rows(data: Observation, settings: FeatureSettings | None = None) -> Bool:
-    """Which objects can be predicted, boolean (N,): enough usable pixels, or without a spectrum enough bands."""
+    """Which objects can be predicted, boolean (N,): enough usable pixels, or without a spectrum enough bands.
+
+    Parameters
+    ----------
+    data : Observation
+        N objects.
+    settings : FeatureSettings, optional
+        Of the weights; the defaults without them.
+    """
     settings = settings or FeatureSettings()
     if not data.n_bins:
         return np.zeros(0, bool)
@@ -208,6 +226,8 @@ def _encode_spectrum(data: Observation, settings: FeatureSettings) -> torch.Tens
     # Never without pixels. A device is not asked, which would stop everything until it has answered.
     if flux.shape[1] and (good.device.type != "cpu" or not bool(good.all())):
         value = torch.where(good, value, _running_mean(value, weight, settings.fill_px))
+        if settings.bridge_px:
+            value = _bridge_short_gaps(value, good, settings.bridge_px)
     out[:, 0] = compute_arcsinh(value - 1.0)
     out[:, 1] = weight
     # A masked pixel is one of unlimited error.
@@ -242,6 +262,28 @@ def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch
     near, seen = total[:, hi] - total[:, lo], count[:, hi] - count[:, lo]
     mean = torch.where(count[:, -1:] > 0, total[:, -1:] / count[:, -1:].clamp(min=1), 1.0)
     return torch.where(seen > 0, near / seen.clamp(min=1), mean).float()
+
+
+def _bridge_short_gaps(value: torch.Tensor, good: torch.Tensor, longest: int) -> torch.Tensor:
+    """``value`` (N, W) with the line between neighbours in gaps of at most ``longest`` pixels; others stay."""
+    before, after = (_find_neighbours(value, good, longest, side) for side in (1, -1))
+    length = before[1] + after[1]
+    line = (before[0] * after[1] + after[0] * before[1]) / length.clamp(min=1)
+    # The neighbours of a gap of g pixels are g + 1 pixels apart.
+    return torch.where(good | (length > longest + 1), value, line)
+
+
+def _find_neighbours(
+    value: torch.Tensor, good: torch.Tensor, reach: int, side: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The nearest usable value on one side (1: before, -1: after) and its distance; far beyond ``reach`` where none."""
+    found, distance = value, torch.where(good, 0.0, 4.0 * (reach + 1))
+    for _ in range(reach):
+        there, steps = found.roll(side, 1), distance.roll(side, 1) + 1
+        steps[:, 0 if side == 1 else -1] = 4.0 * (reach + 1)  # nothing is beyond the ends
+        nearer = steps < distance
+        found, distance = torch.where(nearer, there, found), torch.where(nearer, steps, distance)
+    return found, distance
 
 
 def _encode_photometry(data: Observation, settings: FeatureSettings) -> torch.Tensor:

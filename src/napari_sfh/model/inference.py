@@ -131,8 +131,8 @@ def predict_histories(
     base = make_base_points(draws, bundle.targets.size)
 
     def prepare(where: torch.device) -> BatchStep:
-        placed = _place_on_device(bundle, base, where)
-        return lambda part: _predict_batch(part, placed)
+        placed = place_on_device(bundle, base, where)
+        return lambda part: predict_batch(part, placed)
 
     size = batch_size or choose_batch_size(choose_device(device), draws, bundle.targets.size)
     out = _empty_outputs(data.n_bins, bundle.model.network.latent_size, bundle.targets)
@@ -251,7 +251,7 @@ def draw_posterior_samples(
     """
     features = encode_observation(data, bundle.features)
     with torch.inference_mode():
-        mu, context, _ = bundle.model.locate(features)
+        mu, context, _ = bundle.model.predict_centre(features)
         made = bundle.model.draw(mu, context, make_base_points(n, bundle.targets.size))
         if calibrated:
             made = bundle.model.calibration.calibrate_draws(made, features.lg_snr[:, 0])
@@ -330,7 +330,7 @@ def _scale_bands(phot: AnyArray, mask: AnyArray, bundle: Bundle) -> Any:
     return xp.astype(phot / xp.where(xp.isfinite(scale), scale, 1.0)[:, None], xp.float32)
 
 
-class _Placed(NamedTuple):
+class PlacedBundle(NamedTuple):
     """What a prediction needs, on one device."""
 
     bundle: Bundle  # whose model lies on the device
@@ -338,17 +338,39 @@ class _Placed(NamedTuple):
     base: torch.Tensor
 
 
-def _place_on_device(bundle: Bundle, base: torch.Tensor, where: torch.device) -> _Placed:
+def place_on_device(bundle: Bundle, base: torch.Tensor, where: torch.device) -> PlacedBundle:
+    """Bring a bundle to a device.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Stays where it is.
+    base : tensor (n, D)
+        Standard normal points of the draws, see `posterior.make_base_points`.
+    where : torch device
+    """
     tables = None if bundle.basis is None else bundle.basis.tables.to(where)
-    return _Placed(replace(bundle, model=_copy_to_device(bundle.model, where)), tables, base.to(where))
+    return PlacedBundle(replace(bundle, model=_copy_to_device(bundle.model, where)), tables, base.to(where))
 
 
 @torch.inference_mode()
-def _predict_batch(data: Observation, placed: _Placed) -> dict[str, torch.Tensor]:
-    """All outputs of one batch of usable bins, keyed as in `_empty_outputs`, on the device where all lies."""
+def predict_batch(data: Observation, placed: PlacedBundle) -> dict[str, torch.Tensor]:
+    """Predict one batch of usable bins, on the device where all lies.
+
+    Parameters
+    ----------
+    data : Observation
+        Of tensors.
+    placed : PlacedBundle
+
+    Returns
+    -------
+    dict of str to tensor (N, ...)
+        ``q:NAME`` quantiles, ``latent``, ``ood``; of histories ``light_frac``, ``mass_frac`` and ``mh``.
+    """
     bundle, model = placed.bundle, placed.bundle.model
     features = encode_observation(data, bundle.features)
-    mu, context, latent = model.locate(features)
+    mu, context, latent = model.predict_centre(features)
     made = model.draw(mu, context, placed.base)
     lg_snr = features.lg_snr[:, 0]
     quantiles = model.calibration.quantiles(made, lg_snr)
@@ -357,9 +379,9 @@ def _predict_batch(data: Observation, placed: _Placed) -> dict[str, torch.Tensor
     if bundle.targets.n_age:
         out |= {"light_frac": made["light_frac"].mean(1), "mass_frac": made["mass_frac"].mean(1)}
         out["mh"] = quantiles["mh"][..., 2]
-    signs, away, seen = compute_ood_statistics(features, bundle, out, placed.tables)
-    signs[:, OOD_STATISTICS.index("photometry")] = model.depth.photometry_statistic(away, seen, lg_snr)
-    out["ood"] = model.depth.score(signs, lg_snr)
+    statistics, away, seen = compute_ood_statistics(features, bundle, out, placed.tables)
+    statistics[:, OOD_STATISTICS.index("photometry")] = model.depth.photometry_statistic(away, seen, lg_snr)
+    out["ood"] = model.depth.score(statistics, lg_snr)
     return out
 
 
@@ -384,7 +406,7 @@ def compute_ood_statistics(
 
     Returns
     -------
-    signs : tensor (N, 6)
+    statistics : tensor (N, 6)
         In the order of `model.ood.OOD_STATISTICS`; photometry is left at zero: it follows from the other two.
     away : tensor (N, B)
         Encoded band fluxes less the rebuilt ones: log10 of their ratio, or a difference of arcsinh.
@@ -393,15 +415,15 @@ def compute_ood_statistics(
     """
     depth, spectrum, where = bundle.model.depth, features.spectrum, features.spectrum.device
     out = {k: torch.as_tensor(v, device=where) for k, v in values.items()}
-    signs = torch.zeros(len(features), len(OOD_STATISTICS), device=where)
+    statistics = torch.zeros(len(features), len(OOD_STATISTICS), device=where)
     away, seen = torch.zeros_like(features.photometry[:, 0]), features.photometry[:, 1] > 0.5
-    signs[:, 0] = depth.latent_statistic(out["latent"])
-    signs[:, 1] = depth.subspace_statistic(spectrum)
-    signs[:, 4] = depth.classifier_statistic(depth.classifier_input(features))
+    statistics[:, 0] = depth.latent_statistic(out["latent"])
+    statistics[:, 1] = depth.subspace_statistic(spectrum)
+    statistics[:, 4] = depth.classifier_statistic(depth.classifier_input(features))
     if "q:mh_lw" in out:
-        signs[:, 5] = out["q:mh_lw"][:, 2]
+        statistics[:, 5] = out["q:mh_lw"][:, 2]
     if bundle.basis is None or "mass_frac" not in out:
-        return signs, away, torch.zeros_like(seen)
+        return statistics, away, torch.zeros_like(seen)
     tau_ism, tau_bc, ebv = (out[f"q:{k}"][:, 2] for k in ("tau_ism", "tau_bc", "ebv"))
     tables = tables or bundle.basis.tables.to(where)
     mass, mh = out["mass_frac"], out["mh"].contiguous()
@@ -410,9 +432,9 @@ def compute_ood_statistics(
         value, good = compute_arcsinh(flux - 1.0), spectrum[:, 1] > 0.5
         error2 = encoded_value_error(spectrum) ** 2 + SYSTEMATIC_ERROR**2
         chi2 = torch.where(good, (spectrum[:, 0] - value) ** 2 / error2, 0.0).sum(1) / good.sum(1).clamp(min=1)
-        signs[:, 2] = torch.log10(chi2)
+        statistics[:, 2] = torch.log10(chi2)
     away = features.photometry[:, 0] - encode_band_fluxes(_scale_bands(phot, seen, bundle), bundle.features)
-    return signs, away, seen
+    return statistics, away, seen
 
 
 def _out_of_memory(error: RuntimeError) -> bool:

@@ -29,7 +29,7 @@ from torch import nn
 from napari_sfh.model.calibration import LG_SNR_NODES, node_weights, weighted_quantile
 from napari_sfh.model.encoding import Features, encoded_value_error
 
-#: The six signs, in the order of every array here.
+#: The six statistics, in the order of every array here.
 OOD_STATISTICS = ("latent", "subspace", "spectrum", "photometry", "critic", "metallicity")
 #: Shares of the false alarms that they may cause before the final scaling: much for those whose strange spectra lie
 #: near the usual ones, little for those where they lie far off.
@@ -43,7 +43,7 @@ FALSE_ALARM_RATE = 0.01
 
 
 class OodDetector(nn.Module):
-    """Measures the signs and turns them into a score. Scores are 0 until `fit_threshold` has been called.
+    """Measures the statistics and turns them into a score. Scores are 0 until `fit_threshold` has been called.
 
     Parameters
     ----------
@@ -145,11 +145,11 @@ class OodDetector(nn.Module):
         distance = (away * torch.linalg.solve_ex(cov, away).result).sum(1)
         return distance / seen.sum(1).clamp(min=1)
 
-    def score(self, signs: torch.Tensor, lg_snr: torch.Tensor) -> torch.Tensor:
-        """Scores (N,) of signs (N, 6); 1 is the threshold."""
+    def score(self, statistics: torch.Tensor, lg_snr: torch.Tensor) -> torch.Tensor:
+        """Scores (N,) of statistics (N, 6); 1 is the threshold."""
         weights = node_weights(self.lg_snr, lg_snr)
         width = weights @ torch.where(torch.isinf(self.width), 1e30, self.width)
-        return ((signs - weights @ self.middle) / width).max(1).values
+        return ((statistics - weights @ self.middle) / width).max(1).values
 
     @torch.no_grad()
     def fit_subspace(self, features: Features) -> None:
@@ -192,8 +192,8 @@ class OodDetector(nn.Module):
             self.phot_cov[k] = centred.T @ centred / len(r) + 1e-4 * torch.eye(r.shape[1])
 
     @torch.no_grad()
-    def fit_threshold(self, signs: torch.Tensor, lg_snr: torch.Tensor) -> None:
-        """Medians and high quantiles of held-out signs (N, 6), per S/N node, in place."""
+    def fit_threshold(self, statistics: torch.Tensor, lg_snr: torch.Tensor) -> None:
+        """Medians and high quantiles of held-out statistics (N, 6), per S/N node, in place."""
         weights = node_weights(self.lg_snr, lg_snr)
         filled = [k for k in range(len(self.lg_snr)) if float(weights[:, k].sum()) >= 50]
         filled = filled or [int(weights.sum(0).argmax())]
@@ -201,10 +201,10 @@ class OodDetector(nn.Module):
             w = weights[:, min(filled, key=lambda j: abs(j - k))]
             for i in range(len(OOD_STATISTICS)):
                 share = torch.tensor([0.5, 1 - FALSE_ALARM_RATE * ALARM_SHARES[i]])
-                middle, high = weighted_quantile(signs[:, i], w, share)
+                middle, high = weighted_quantile(statistics[:, i], w, share)
                 self.middle[k, i] = middle
                 self.width[k, i] = (high - middle).clamp(min=1e-3)
-        exceeded = self.score(signs, lg_snr)
+        exceeded = self.score(statistics, lg_snr)
         for k in range(len(self.lg_snr)):
             w = weights[:, min(filled, key=lambda j: abs(j - k))]
             self.width[k] *= weighted_quantile(exceeded, w, torch.tensor([1 - FALSE_ALARM_RATE])).clamp(min=0.1)

@@ -73,7 +73,7 @@ class Posterior(nn.Module):
     def __init__(self, latent: int, config: FlowConfig, size: int) -> None:
         super().__init__()
         self.config = config
-        self.flow = _build_flow(size, latent + 2, config)
+        self.flow = build_flow(size, latent + 2, config)
         self.register_buffer("shift", torch.zeros(size))
         self.register_buffer("whiten", torch.eye(size))
         self.register_buffer("colour", torch.eye(size))
@@ -129,8 +129,17 @@ class Posterior(nn.Module):
         return (mu + self.shift + z @ self.colour).transpose(0, 1)
 
 
-def _build_flow(features: int, context: int, config: FlowConfig) -> zuko.flows.Flow:
-    """Affine map, couplings, splines; in this order from the data to the standard normal."""
+def build_flow(features: int, context: int, config: FlowConfig) -> zuko.flows.Flow:
+    """A flow that is not trained: affine map, couplings, splines; in this order from the data to the standard normal.
+
+    Parameters
+    ----------
+    features : int
+        Entries of a draw.
+    context : int
+        Numbers that the network says of an object.
+    config : FlowConfig
+    """
     hidden = list(config.hidden)
     if config.kind == "maf":
         return zuko.flows.MAF(features, context, transforms=config.transforms, hidden_features=hidden)

@@ -58,7 +58,7 @@ def make_probe_observation(instrument: Instrument) -> Observation:
 @torch.inference_mode()
 def predict_points(features: Features, model: SfhModel) -> dict[str, torch.Tensor]:
     """The point network's values: for each of the targets' scalars a tensor (N,), for each vector (N, A)."""
-    derived = model.derive(model.locate(features)[0])
+    derived = model.derive(model.predict_centre(features)[0])
     names = (*model.targets.scalars, *model.targets.vectors)
     return {k: derived[k].float() for k in names}
 
@@ -84,7 +84,15 @@ def compute_probe_answer(model: SfhModel, features: FeatureSettings, instrument:
 
 
 def is_other_answer(found: list[float], stored: list[float]) -> bool:
-    """Whether an answer is another than the stored one, beyond what processors differ by."""
+    """Whether an answer is another than the stored one, beyond what processors differ by.
+
+    Parameters
+    ----------
+    found : list of float
+        What the weights say now, see `compute_probe_answer`.
+    stored : list of float
+        What they said when they were released.
+    """
     if len(found) != len(stored):
         return True
     one, other = (np.asarray(v, dtype=np.float64) for v in (found, stored))

@@ -97,7 +97,7 @@ class SfhModel(nn.Module):
         parts = {"light_frac": light, "mh": decoded.mh, "tau_ism": dust[:, 0], "tau_bc": tau_bc, "slope": dust[:, 2]}
         return self.targets.pack(parts)
 
-    def locate(self, features: Features) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def predict_centre(self, features: Features) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Label vector of the point prediction (N, T), flow context (N, C) and latent vectors (N, L)."""
         decoded, latent = self.network(features)
         return self.predict_targets(decoded), self.posterior.context(latent, features), latent

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import dataclass
+
+from astropy import units as u
 
 from napari_sfh.physics.means import MEAN_NAMES
 
@@ -60,3 +64,34 @@ _ALL = (
 QUANTITIES: dict[str, Quantity] = {quantity.name: quantity for quantity in _ALL}
 #: The four means in the order of menus and maps.
 MEANS: tuple[Quantity, ...] = tuple(quantity for quantity in _ALL if quantity.name in MEAN_NAMES)
+
+
+def format_fits_unit(unit: str) -> str:
+    """A unit as astropy and readers of FITS files understand it: ``log yr`` is ``dex(yr)``.
+
+    Parameters
+    ----------
+    unit : str
+        As on a colorbar; of a spaxel's flux the spaxel is left out.
+
+    Returns
+    -------
+    str
+        Empty for what is no unit.
+
+    Examples
+    --------
+    >>> [format_fits_unit(unit) for unit in ("log yr", "km/s", "1 = warning")]
+    ['dex(yr)', 'km / s', '']
+    """
+    text = unit.removesuffix(", by age").removesuffix(" per spaxel").translate(_RAISED)
+    text = re.sub(r"^10(-\d+)", r"1e\1", text).replace("M☉", "Msun").replace("L☉", "Lsun").replace("Å", "Angstrom")
+    plain = text.removeprefix("log ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", u.UnitsWarning)
+        parsed = u.Unit(plain if plain == text else f"dex({plain})", parse_strict="silent")
+    known = not isinstance(parsed, u.UnrecognizedUnit) and parsed != u.dimensionless_unscaled
+    return str(parsed.to_string()) if known else ""
+
+
+_RAISED = str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")

@@ -20,7 +20,7 @@ CHANNELS: int = 16
 #: Spaxels and rows of a mosaic that are looked at for the coverage: it is good to a per cent.
 _MAX_SPAXELS, _MAX_ROWS = 20_000, 512
 #: Pixels of a mosaic that are read at once.
-_MAX_PIXELS_READ = 4_000_000
+MAX_PIXELS_READ = 4_000_000
 #: Samples along each axis of an image for its outline.
 _STEPS = 96
 #: Parts of a footprint smaller than this share of its largest one are not drawn.
@@ -36,7 +36,15 @@ class ObservedField:
 
 
 def measure_observed_field(cube: Cube, window_aa: tuple[float, float], redshift: float = 0.0) -> ObservedField:
-    """Observed spaxels and their S/N, from `CHANNELS` channels in the middle of the instrument's window."""
+    """Observed spaxels and their S/N, from `CHANNELS` channels in the middle of the instrument's window.
+
+    Parameters
+    ----------
+    cube : Cube
+    window_aa : (float, float)
+        The normalisation window at rest, Angstrom.
+    redshift : float
+    """
     middle = int(np.searchsorted(cube.wave_aa, np.mean(window_aa) * (1 + redshift)))
     lo = int(np.clip(middle - CHANNELS // 2, 0, max(cube.shape[0] - CHANNELS, 0)))
     flux, variance, good = cube.read(lo, min(lo + CHANNELS, cube.shape[0]))
@@ -99,7 +107,7 @@ def measure_mosaic_coverage(mosaic: Mosaic, cube: Cube, observed: Bool) -> tuple
 def _read_good_pixels(mosaic: Mosaic, rows: NDArray[np.int64], x0: int, x1: int) -> Bool:
     """Where some rows of a mosaic have good pixels, (rows, x1 - x0): read at once where they lie close together."""
     first, last = int(rows[0]), int(rows[-1]) + 1
-    if (last - first) * (x1 - x0) <= _MAX_PIXELS_READ:
+    if (last - first) * (x1 - x0) <= MAX_PIXELS_READ:
         good: Bool = np.isfinite(mosaic.read(slice(first, last), slice(x0, x1))[0][rows - first])
         return good
     return np.concatenate([np.isfinite(mosaic.read(slice(int(y), int(y) + 1), slice(x0, x1))[0]) for y in rows])

@@ -13,21 +13,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from astropy.wcs.utils import proj_plane_pixel_scales
 
 from napari_sfh import decisions
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import BundleHeader, read_bundle_header
 from napari_sfh.instruments.coverage import check_rest_range, describe_missing_range
+from napari_sfh.instruments.files import make_band_filters
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
+from napari_sfh.io.cube_psf import find_muse_psf_fwhm
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
-from napari_sfh.io.hst import read_mosaic
 from napari_sfh.io.identify import FileInfo, list_missing_files
-from napari_sfh.io.muse import read_cube
-from napari_sfh.io.muse_psf import find_muse_psf_fwhm
+from napari_sfh.io.mosaics import read_mosaic
+from napari_sfh.io.objects.band_images import read_band_images
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.preflight import cost, footprints
+from napari_sfh.prep.band_fluxes.narrowband import measure_band_signal_noise
 from napari_sfh.prep.binning import MAX_VORBIN_SPAXELS, MIN_SPAXEL_SNR, choose_binning_method
 from napari_sfh.prep.grids import place_given_bins
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
@@ -61,10 +65,10 @@ class Preflight:
     """What a run would work with, and what it would do about the rest."""
 
     name: str
-    cube: Path
+    cube: Path  # or the first of the images that stand in its place
     outlines: tuple[F64, ...]  # of the cube's observed field, as in `BandCheck`
     bands: tuple[BandCheck, ...]
-    facts: Mapping[str, str]  # for a person, in this order
+    facts: Mapping[str, str]  # for a person, in this order; empty: says nothing for these weights
     problems: tuple[str, ...]  # what is missing or was assumed, and what is done about it, one line each
     estimate: cost.CostEstimate
     n_bins: int  # expected
@@ -100,6 +104,8 @@ def examine_inputs(
     """
     report_progress(Progress("looking at the cube", 0, 0), progress, cancel)
     header = read_bundle_header(config.model)
+    if config.cube is None:
+        return _examine_band_images(config, header, problems)
     at_hand = {info.path: info.opened for info in opened if info.opened is not None}
     known = at_hand.get(config.cube)
     cube = known if isinstance(known, Cube) else read_cube(config.cube)
@@ -127,13 +133,11 @@ def examine_inputs(
         outlines=footprints.trace_cube_outline(cube, seen.observed, plane),
         bands=tuple(checks),
         facts={
-            "field": _field_text(cube, seen),
-            "psf": _psf_text(config, cube, header, bool(checks), said),
+            "field": _field_text(cube.shape[1:], cube.pixel_arcsec, seen, instrument),
+            "psf": _psf_text(config, cube, header, bool(checks), said) if instrument.spectrum else "",
             "redshift": redshift_text,
-            "binning": f"{work.binning} to S/N {config.target_snr:g}, about {bins} bins"
-            if decisions.choose_bin_source(config) == "spaxels"
-            else f"{bins} bins of {'MAPS' if work.binning == 'maps' else Path(config.binning).name}",
-            "kinematics": _kinematics_text(config),
+            "binning": _binning_text(config, work.binning, bins, instrument),
+            "kinematics": _kinematics_text(config) if instrument.spectrum else "",
         },
         problems=tuple(dict.fromkeys(said)),
         estimate=cost.estimate_cost(work),
@@ -149,6 +153,8 @@ def choose_band_color(band: str, bands: Sequence[str]) -> str:
 
 def _find_observed_field(cube: Cube, header: BundleHeader, redshift: float) -> footprints.ObservedField:
     seen = footprints.measure_observed_field(cube, header.window_aa, redshift)
+    if header.instrument.spectrum is None:
+        seen = replace(seen, snr=seen.snr * np.float32(_sum_of_band(cube, header.instrument)))
     if not seen.observed.any():
         raise SfhInputError(
             f"{cube.path}: no spaxel has a finite flux and variance in the normalisation window; check DATA and STAT"
@@ -286,15 +292,70 @@ def _estimate_workload(
         packed=not plain,
         mosaic_pixels=pixels,
         binning="maps" if maps is not None and source == "maps" else choose_binning_method(config.binning, spaxels),
-        kinematics=decisions.choose_kinematics(config),
+        kinematics=decisions.choose_kinematics(config) if instrument.spectrum is not None else "",
     )
 
 
-def _field_text(cube: Cube, seen: footprints.ObservedField) -> str:
-    ny, nx = cube.shape[1:]
+def _sum_of_band(cube: Cube, instrument: Instrument) -> float:
+    """S/N of a band over that of a channel: the root of the channels in it."""
+    curves = make_band_filters(instrument)
+    widths = [np.trapezoid(f.throughput, f.wave_aa) / np.max(f.throughput) for f in curves]
+    return float(np.sqrt(np.median(widths) / np.median(np.diff(cube.wave_aa))))
+
+
+def _examine_band_images(config: RunConfig, header: BundleHeader, problems: Sequence[str]) -> Preflight:
+    """Images in place of a cube, for weights that take bands alone."""
+    instrument = header.instrument
+    if instrument.spectrum is not None:
+        raise SfhInputError(f"weights {header.name} need spectra: give `cube` FILE")
+    paths = decisions.match_band_names(config.photometry, instrument.band_names)
+    pivots = {f.name: f.pivot_aa for f in make_band_filters(instrument)}
+    images = read_band_images(paths, pivots)
+    spaxels = measure_band_signal_noise(images.flux, images.error, images.wcs, images.path)
+    snr = np.where(spaxels.good, spaxels.signal / spaxels.noise, np.nan).astype(np.float32)
+    seen = footprints.ObservedField(np.isfinite(spaxels.signal), snr)
+    scale = float(np.mean(proj_plane_pixel_scales(images.wcs))) * 3600.0
+    said = [*problems, *images.notes, *([decisions.NO_FOREGROUND] if config.ebv_mw is None else [])]
+    if missing := [band for band in instrument.band_names if band not in paths]:
+        said.append(f"no image of {', '.join(missing)}: the network runs without, and flags it")
+    own = decisions.choose_bin_source(config) == "spaxels"
+    bins = cost.estimate_bin_count(snr, config.target_snr, MIN_SPAXEL_SNR) if own else 0
+    method = choose_binning_method(config.binning, int(spaxels.good.sum())) if own else "given"
+    return Preflight(
+        name=images.name,
+        cube=images.path,
+        outlines=(),
+        bands=(),
+        facts={
+            "images": f"{len(paths)} of {instrument.n_bands} bands: {', '.join(paths)}",
+            "field": _field_text(snr.shape, scale, seen, instrument),
+            "redshift": "0 (not given)" if config.redshift is None else f"{config.redshift:.5f} (given)",
+            "binning": _binning_text(config, method, bins, instrument),
+        },
+        problems=tuple(dict.fromkeys(said)),
+        estimate=cost.estimate_cost(
+            cost.Workload(int(spaxels.good.sum()), bins, float(images.flux.nbytes * 2), binning=method)
+        ),
+        n_bins=bins,
+    )
+
+
+def _binning_text(config: RunConfig, method: str, bins: int, instrument: Instrument) -> str:
+    source = decisions.choose_bin_source(config)
+    if source == "spaxels":
+        return f"{method} to S/N {config.target_snr:g}{'' if instrument.spectrum else ' a band'}, about {bins} bins"
+    name = "MAPS" if source == "maps" else Path(config.binning).name
+    return f"{bins} bins of {name}" if bins else f"bins of {name}"
+
+
+def _field_text(
+    shape: Sequence[int], pixel_arcsec: float, seen: footprints.ObservedField, instrument: Instrument
+) -> str:
+    ny, nx = shape
+    per = "pixel" if instrument.spectrum else "band"
     n = int(seen.observed.sum())
     bright = float(np.nanmax(seen.snr)) if np.isfinite(seen.snr).any() else float("nan")
-    return f"{n} of {nx} x {ny} spaxels of {cube.pixel_arcsec:.2f} arcsec observed, S/N up to {bright:.0f} per pixel"
+    return f"{n} of {nx} x {ny} spaxels of {pixel_arcsec:.2f} arcsec observed, S/N up to {bright:.0f} per {per}"
 
 
 def _psf_text(config: RunConfig, cube: Cube, header: BundleHeader, bands: bool, said: list[str]) -> str:
@@ -315,7 +376,7 @@ def _kinematics_text(config: RunConfig) -> str:
 
 def format_preflight_text(found: Preflight) -> list[str]:
     """The preflight as text, one fact a line, for the command line."""
-    text = [f"{key}: {value}" for key, value in found.facts.items()]
+    text = [f"{key}: {value}" for key, value in found.facts.items() if value]
     text += [format_band_check(check) for check in found.bands]
     text.append(f"a run takes {found.estimate.text()}")
     return [*text, *(f"! {problem}" for problem in found.problems)]

@@ -48,6 +48,7 @@ class SpaxelSN:
     wcs: WCS  # celestial
     path: Path  # of the cube, for messages
     from_variance: bool  # False: measured from the spectra, there is no STAT
+    missing: tuple[str, ...] = ()  # what was left out of the window, for messages
 
     @property
     def snr(self) -> F32:
@@ -86,6 +87,13 @@ def measure_difference_noise(flux: F32, axis: int = 0) -> F32:
 
 def find_window_channels(cube: Cube, redshift: float, window_aa: tuple[float, float]) -> slice:
     """Channels of the cube inside the normalisation window.
+
+    Parameters
+    ----------
+    cube : Cube
+    redshift : float
+    window_aa : (float, float)
+        At rest, Angstrom.
 
     Raises
     ------
@@ -170,9 +178,15 @@ def _spaxel_sn(
         best = np.max(signal[usable] / noise[usable], initial=0.0)
         raise SfhInputError(
             f"{cube.path.name}: no spaxel has S/N >= {min_snr:g} in the rest window 5300-5500 AA "
-            f"(best {best:.2f} of {int(covered.sum())} observed spaxels); check DATA, STAT and `redshift`"
+            f"(best {best:.2f} of {int(covered.sum())} observed spaxels){_list_missing(cube.describe_missing())}; "
+            "check DATA, STAT, their BUNIT and `redshift`"
         )
-    return SpaxelSN(signal, noise, good, cube.wcs, cube.path, series is None)
+    return SpaxelSN(signal, noise, good, cube.wcs, cube.path, series is None, cube.describe_missing())
+
+
+def _list_missing(missing: tuple[str, ...]) -> str:
+    """What was left out, for a message."""
+    return "".join(f"; {note}" for note in missing)
 
 
 def describe_binning_time(sn: SpaxelSN, method: str) -> str | None:
@@ -260,7 +274,7 @@ def bin_spaxels(
     if reachable < target_snr:
         raise SfhInputError(
             f"{sn.path.name}: no bin can reach S/N {target_snr:g}: all {signal.size} good spaxels together have "
-            f"{reachable:.1f}; lower `target_snr`"
+            f"{reachable:.1f}{_list_missing(sn.missing)}; lower `target_snr`"
         )
     from napari_sfh.prep.tessellate import tessellate_spaxels  # with SciPy, which a look at a folder does without
 

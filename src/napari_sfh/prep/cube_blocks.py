@@ -11,7 +11,7 @@ from napari_sfh.types import F32, Bool, Cube
 
 #: Arrays below malloc's largest threshold for a mapping of their own are used again without page faults, which cost
 #: more than the reading.
-_BLOCK_BYTES = 24 * 2**20
+BLOCK_BYTES = 24 * 2**20
 
 Block = tuple[F32, F32 | None, Bool]
 
@@ -19,7 +19,7 @@ Block = tuple[F32, F32 | None, Bool]
 def choose_block_length(cube: Cube) -> int:
     """Channels to read at once so that a block stays near 24 MiB."""
     _, ny, nx = cube.shape
-    return max(1, _BLOCK_BYTES // (ny * nx * (9 if cube.has_variance else 5)))
+    return max(1, BLOCK_BYTES // (ny * nx * (9 if cube.has_variance else 5)))
 
 
 def read_cube_blocks(

@@ -19,6 +19,21 @@ def check_same_grid(
 ) -> None:
     """Raise unless an image of ``shape`` and ``wcs`` lies pixel for pixel on the cube's grid.
 
+    Parameters
+    ----------
+    name : str
+        Of the image, for the message.
+    shape : (int, int)
+        Of the image.
+    wcs : WCS or None
+        Of the image; None: only the shapes are compared.
+    cube : str
+        The cube's name, for the message.
+    on : (int, int)
+        The cube's shape.
+    to : WCS
+        The cube's.
+
     Raises
     ------
     SfhInputError

@@ -16,10 +16,12 @@ from napari_sfh.physics.lines import GAS_LINES_AA
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F64, Bool
 
-#: Hg of street lamps, [O I], Na D, [O I], and the strong OH lines: air, Angstrom.
+#: Air, Angstrom: Hg of street lamps, and Na of those at high pressure besides its D lines (Osterbrock & Martel 1992,
+#: PASP 104, 76); [O I], Na D, [O I], and the strong OH lines.
 SKY_LINES_AA: tuple[float, ...] = (
-    4358.33, 5577.34, 5889.95, 5895.92, 6300.30, 6363.78, 7276.41, 7316.28, 7340.89, 7750.64, 7794.11, 7821.50, 7913.71,
-    7964.65, 7993.33, 8344.60, 8399.17, 8430.17, 8827.10, 8885.85, 8919.64, 8958.08, 9337.85, 9375.96, 9439.65,
+    4046.56, 4358.33, 5460.75, 5769.60, 5790.66, 5682.63, 5688.20, 8183.26, 8194.82,
+    5577.34, 5889.95, 5895.92, 6300.30, 6363.78, 7276.41, 7316.28, 7340.89, 7750.64, 7794.11, 7821.50, 7913.71, 7964.65,
+    7993.33, 8344.60, 8399.17, 8430.17, 8827.10, 8885.85, 8919.64, 8958.08, 9337.85, 9375.96, 9439.65,
 )  # fmt: skip
 #: Half-width of what is masked: the whole of a line that MUSE sees 2.6 Angstrom wide.
 REACH_AA = 5.0

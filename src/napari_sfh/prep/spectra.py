@@ -14,7 +14,7 @@ bins is an upper limit. Without STAT the variance is measured from each bin's sp
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,7 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.instrument import SpectrumGrid
 from napari_sfh.instruments.line_spread import LineSpread
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
+from napari_sfh.physics.extinction import milky_way_transmission
 from napari_sfh.physics.wavelength import C_KMS
 from napari_sfh.prep.binning import measure_difference_noise
 from napari_sfh.prep.cube_blocks import read_cube_blocks
@@ -236,3 +237,17 @@ def measure_variance(flux: F32, good: Bool) -> F32:
             out[row] = np.interp(np.arange(n), centres[known], sigma[known]) ** 2
     out[~good] = 0.0
     return out
+
+
+def remove_milky_way_dust(spectra: BinSpectra, ebv: float) -> BinSpectra:
+    """Spectra without the Milky Way's dust.
+
+    Parameters
+    ----------
+    spectra : BinSpectra
+        As observed, flux and variance (N, W).
+    ebv : float
+        E(B-V), mag.
+    """
+    passed = milky_way_transmission(spectra.wave_aa, ebv).astype(np.float32)
+    return replace(spectra, flux=spectra.flux / passed, variance=spectra.variance / passed**2)

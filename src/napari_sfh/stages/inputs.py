@@ -13,9 +13,9 @@ from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.coverage import check_rest_range
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import check_maps_on_cube, read_maps
-from napari_sfh.io.hst import read_mosaic
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.model.bundle import Bundle, load_bundle
 from napari_sfh.prep import binning, spectra
@@ -61,7 +61,9 @@ def open_inputs(
 def _open_files(config: RunConfig) -> RunInputs:
     bundle = load_bundle(config.model)
     instrument = bundle.instrument
-    decisions.check_band_names(config.photometry, instrument.band_names)
+    images = decisions.match_band_names(config.photometry, instrument.band_names)
+    if config.cube is None:
+        raise SfhInputError(f"weights {bundle.name} need spectra: give `cube` FILE")
     cube = read_cube(config.cube)
     chosen = decisions.choose_line_spread(config, cube, instrument)
     cube = replace(cube, lsf=chosen.lsf, notes=(*cube.notes, *filter(None, (chosen.note,))))
@@ -69,7 +71,7 @@ def _open_files(config: RunConfig) -> RunInputs:
     if config.maps is not None:
         maps = read_maps(config.maps)
         check_maps_on_cube(maps, cube)
-    mosaics = {band: read_mosaic(path, band, instrument) for band, path in config.photometry.items()}
+    mosaics = {band: read_mosaic(path, band, instrument) for band, path in images.items()}
     if config.hst_psf_fwhm_arcsec is not None:
         width = config.hst_psf_fwhm_arcsec
         mosaics = {band: replace(mosaic, psf_fwhm_arcsec=width) for band, mosaic in mosaics.items()}

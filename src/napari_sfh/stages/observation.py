@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from napari_sfh import decisions
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.hst import is_camera_substitute
+from napari_sfh.io.mosaics import is_camera_substitute
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
-from napari_sfh.physics import extinction
 from napari_sfh.prep import rest_frame, sky_lines, spectra
 from napari_sfh.prep.bad_channels import mask_bad_channels
 from napari_sfh.prep.cross_checks import check_against_templates, check_errors
@@ -74,7 +71,7 @@ def prepare_observation(
     summed, spike_notes = remove_spikes(summed, inputs.cube, bins, channels.start, galaxy.spaxels.signal, redshift)
     summed, channel_notes = mask_bad_channels(summed, redshift)
     checks = check_errors(summed)
-    summed, notes = sky_lines.mask_sky_residuals(_deredden_spectra(summed, config.ebv_mw or 0.0), redshift)
+    summed, notes = sky_lines.mask_sky_residuals(spectra.remove_milky_way_dust(summed, config.ebv_mw or 0.0), redshift)
     motion = _measure_kinematics(inputs, galaxy, summed, progress, cancel)
     given = decisions.choose_kinematics(config) not in ("fast", "ppxf")
     stars = check_against_templates(summed, inputs.bundle.basis, redshift, motion.v_kms, given, inputs.cube.path)
@@ -113,11 +110,6 @@ def _given_bins_notes(inputs: RunInputs, galaxy: BinnedGalaxy) -> tuple[str, ...
         taken = f"bins are those of {given.path.name}, to compare with its maps; --binning vorbin makes new ones"
     dropped = describe_dropped_spaxels(given, galaxy.bins, galaxy.spaxels.good)
     return tuple(filter(None, (taken, *dropped)))
-
-
-def _deredden_spectra(summed: spectra.BinSpectra, ebv: float) -> spectra.BinSpectra:
-    passed = extinction.milky_way_transmission(summed.wave_aa, ebv).astype(np.float32)
-    return replace(summed, flux=summed.flux / passed, variance=summed.variance / passed**2)
 
 
 def _measure_kinematics(

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from napari_sfh import __version__, decisions
-from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
 from napari_sfh.analysis.gas import gas_and_stars, line_fitting, predicted_lines
 from napari_sfh.errors import Cancelled
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -198,8 +198,16 @@ def _file_notes(inputs: RunInputs) -> tuple[str, ...]:
     config, cube, maps = inputs.config, inputs.cube, inputs.maps
     unset = () if config.ebv_mw is not None else (decisions.NO_FOREGROUND,)
     known = {"the settings": config.redshift, "MAPS": maps.redshift if maps else None, "the header": cube.redshift}
-    mosaics = (note for mosaic in inputs.mosaics.values() for note in mosaic.notes)
-    return (*unset, *compare_redshifts(known), *cube.notes, *cube.describe_missing(), *mosaics)
+    return (*unset, *compare_redshifts(known), *cube.notes, *cube.describe_missing(), *_mosaic_notes(inputs))
+
+
+def _mosaic_notes(inputs: RunInputs) -> tuple[str, ...]:
+    """Each note once, with the bands whose mosaics have it."""
+    bands: dict[str, list[str]] = {}
+    for band, mosaic in inputs.mosaics.items():
+        for note in mosaic.notes:
+            bands.setdefault(note, []).append(band)
+    return tuple(f"{', '.join(found)}: {note}" for note, found in bands.items())
 
 
 def _ood_notes(ood: F32) -> tuple[str, ...]:

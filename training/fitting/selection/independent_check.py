@@ -50,7 +50,7 @@ class IndependentCheck:
             piece = Features(
                 features.spectrum[part], features.photometry[part], features.lg_snr[part], features.redshift[part]
             )
-            derived = model.derive(model.locate(piece.to(device))[0])
+            derived = model.derive(model.predict_centre(piece.to(device))[0])
             parts.append(torch.stack([derived[k].cpu() for k in MEAN_NAMES], 1))
         squares = (torch.cat(parts) - torch.stack([self.truth[k] for k in MEAN_NAMES], 1)) ** 2
         lg_age = self.truth["lg_age_lw"]

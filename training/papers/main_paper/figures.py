@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_GYR
-from napari_sfh.physics.dust import MAG_PER_TAU
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.evaluation import metrics
@@ -33,16 +32,9 @@ def plot_optical_depths(m: PaperMeasurements) -> Figure:
     return figure
 
 
-def select_four_cases(m: PaperMeasurements) -> list[int]:
-    """Objects of four ages that pPXF fitted too, where it did; the first piece of the set holds them."""
-    rows = [f.index for f in m.ppxf] or list(range(min(len(m.data.flux), 1024)))
-    age = np.asarray(m.labels.lg_age_lw)[rows]
-    return [rows[int(np.argmin(np.abs(age - np.percentile(age, q))))] for q in (5, 35, 65, 95)]
-
-
 def plot_four_cases(m: PaperMeasurements) -> Figure:
     """Four objects: history, metallicities, spectrum and bands; truth, network and pPXF (figure 3)."""
-    rows = select_four_cases(m)
+    rows = m.cases
     fits = {f.index: f for f in m.ppxf}
     figure = Figure(figsize=(15, 3.1 * len(rows)), layout="constrained")
     grid = figure.add_gridspec(2 * len(rows), 4, height_ratios=[3, 1] * len(rows), width_ratios=[1, 1, 2.2, 0.8])
@@ -53,8 +45,8 @@ def plot_four_cases(m: PaperMeasurements) -> Figure:
         _draw_case_history(history, m, row, fit)
         _draw_case_metals(metals, m, row, fit)
         axes = figure.add_subplot(grid[2 * k, 2])
-        _draw_case_spectrum(axes, figure.add_subplot(grid[2 * k + 1, 2], sharex=axes), m, row, fit)
-        _draw_case_bands(figure.add_subplot(grid[place, 3]), m, row, fit)
+        _draw_case_spectrum(axes, figure.add_subplot(grid[2 * k + 1, 2], sharex=axes), m, row)
+        _draw_case_bands(figure.add_subplot(grid[place, 3]), m, row)
         history.set_title(f"log age LW {m.labels.lg_age_lw[row]:.2f}, S/N {m.data.snr[row]:.0f}", size=9)
         if k == 0:
             history.legend(fontsize=7)
@@ -86,26 +78,15 @@ def _draw_case_metals(axes: Any, m: PaperMeasurements, row: int, fit: PpxfTestFi
     axes.set(xscale="log", ylabel="[M/H]", xlabel="age [Gyr]")
 
 
-def _rebuild_ppxf(m: PaperMeasurements, row: int, fit: PpxfTestFit) -> tuple[F64, F64] | None:
-    """Spectrum and bands of pPXF's stars and dust through the weights' own templates, without its polynomials."""
-    if m.bundle.basis is None:
-        return None
-    tau = np.array([fit.a_v / MAG_PER_TAU])
-    mh = np.where(np.isfinite(np.asarray(fit.mh, float)), np.asarray(fit.mh, float), 0.0)
-    flux, phot = m.bundle.basis.reconstruct(np.asarray([fit.mass_frac]), mh[None], tau, np.zeros(1))
-    return flux[0].astype(np.float64), phot[0].astype(np.float64)
-
-
-def _draw_case_spectrum(axes: Any, below: Any, m: PaperMeasurements, row: int, fit: PpxfTestFit | None) -> None:
+def _draw_case_spectrum(axes: Any, below: Any, m: PaperMeasurements, row: int) -> None:
     wave = m.data.instrument.wave_aa
     flux = np.where(m.data.mask[row], m.data.flux[row], np.nan)
     axes.plot(wave, flux, color="0.4", lw=0.5)
     models: dict[str, F64] = {}
     if m.model_flux is not None:
         models["C0"] = m.model_flux[row]
-    rebuilt = _rebuild_ppxf(m, row, fit) if fit is not None else None
-    if rebuilt is not None:
-        models["C1"] = rebuilt[0]
+    if row in m.ppxf_models:
+        models["C1"] = m.ppxf_models[row].flux
     for colour, model in models.items():
         axes.plot(wave, model, color=colour, lw=0.6)
         below.plot(wave, flux - model, color=colour, lw=0.4)
@@ -116,15 +97,14 @@ def _draw_case_spectrum(axes: Any, below: Any, m: PaperMeasurements, row: int, f
     axes.tick_params(labelbottom=False)
 
 
-def _draw_case_bands(axes: Any, m: PaperMeasurements, row: int, fit: PpxfTestFit | None) -> None:
+def _draw_case_bands(axes: Any, m: PaperMeasurements, row: int) -> None:
     pivots = [band.pivot_aa for band in m.bundle.filters]
     seen = np.where(m.data.phot_mask[row], m.data.phot[row], np.nan)
     axes.errorbar(pivots, seen, m.data.phot_error[row], fmt="o", color="0.4", ms=4)
     if m.model_phot is not None:
         axes.plot(pivots, m.model_phot[row], "C0D", mfc="none", ms=7)
-    rebuilt = _rebuild_ppxf(m, row, fit) if fit is not None else None
-    if rebuilt is not None:
-        axes.plot(pivots, rebuilt[1], "C1s", mfc="none", ms=6)
+    if row in m.ppxf_models:
+        axes.plot(pivots, m.ppxf_models[row].phot, "C1s", mfc="none", ms=6)
     axes.set(xlabel="band [Å]", ylabel="flux over the spectrum's")
 
 
@@ -160,6 +140,8 @@ def plot_mean_recovery(found: Means, truth: Means, ppxf: list[PpxfTestFit]) -> F
             answers = np.array([f.means[name] for f in ppxf])
             grid[1, k].plot(truth[name][index], answers, "C1.", ms=5)
             _finish_recovery(grid[1, k], answers, truth[name][index], limits, name, "pPXF")
+            beyond = (min(limits[0], answers.min() - 0.1), max(limits[1], answers.max() + 0.1))
+            grid[1, k].set_ylim(*beyond)  # pPXF answers beyond the prior's range
     return figure
 
 

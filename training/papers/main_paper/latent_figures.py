@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.papers.main_paper.measurements import PaperMeasurements
 from napari_sfh.types import F64
@@ -22,6 +24,8 @@ BALMER_AA = {
 }
 #: Objects farther apart than this share of the plane's diagonal, with none between them, lie on different islands.
 _LINK = 0.05
+#: Panels side by side in figure 19.
+_COLUMNS = 4
 
 
 def plot_latent_means(m: PaperMeasurements, places: F64, names: tuple[str, str], method: str) -> Figure:
@@ -57,7 +61,7 @@ def plot_latent_means(m: PaperMeasurements, places: F64, names: tuple[str, str],
 
 
 def plot_latent_dust_and_lines(m: PaperMeasurements, places: F64, method: str) -> Figure:
-    """Optical depths and Balmer lines over the plane (figure 19).
+    """Optical depths and Balmer lines over the plane (figure 19); ours: S/N, what is missing, family and library.
 
     Parameters
     ----------
@@ -72,20 +76,58 @@ def plot_latent_dust_and_lines(m: PaperMeasurements, places: F64, method: str) -
     matplotlib.figure.Figure
     """
     n = len(places)
-    shown: dict[str, F64] = {
-        "τ ISM": m.main.truth["tau_ism"][:n],
-        "log τ BC": np.log10(np.maximum(m.main.truth["tau_bc"][:n], 1e-3)),
-    }
-    for name, (line, sides) in BALMER_AA.items():
-        width = measure_line_width(m.data.flux[:n], m.data.mask[:n], m.data.instrument.wave_aa, line, sides)
-        if np.isfinite(width).any():
-            shown[f"{name}, asinh of EW [Å]"] = np.arcsinh(width)
-    figure = Figure(figsize=(9, 7.6), layout="constrained")
+    shown = measure_island_properties(m, n)
+    shown |= {"log τ BC": np.log10(np.maximum(m.main.truth["tau_bc"][:n], 1e-3))}
+    classes = list_object_classes(m, n)
+    shown = {k: v for k, v in shown.items() if k not in QUANTITIES and np.isfinite(v).any() and np.ptp(v) > 0}
+    rows = -(-(len(shown) + len(classes)) // _COLUMNS)
+    figure = Figure(figsize=(4.2 * _COLUMNS, 3.5 * rows), layout="constrained")
     figure.suptitle(f"latent space, {method}; emission is positive", size=10)
     for k, (title, values) in enumerate(shown.items()):
         low, high = np.nanpercentile(values, [1, 99])
-        _draw_dots(figure, figure.add_subplot(2, 2, k + 1), places, values, title, "turbo", (low, high))
+        axes = figure.add_subplot(rows, _COLUMNS, k + 1)
+        _draw_dots(figure, axes, places, values, title, "turbo", (float(low), float(high)))
+    for k, (title, (number, names)) in enumerate(classes.items()):
+        axes = figure.add_subplot(rows, _COLUMNS, len(shown) + k + 1)
+        for j, name in enumerate(names):
+            mine = number == j
+            axes.scatter(places[mine, 0], places[mine, 1], s=3, lw=0, label=name, rasterized=True)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(title, size=9)
+        axes.legend(fontsize=5, markerscale=3, loc="best")
     return figure
+
+
+def measure_island_properties(m: PaperMeasurements, n: int) -> dict[str, F64]:
+    """What may set objects apart in the latent plane: means, dust, Balmer lines, S/N and what is missing.
+
+    Parameters
+    ----------
+    m : PaperMeasurements
+    n : int
+
+    Returns
+    -------
+    dict of str to array (n,)
+    """
+    out: dict[str, F64] = {name: np.asarray(m.main.truth[name][:n], float) for name in MEAN_NAMES}
+    out["τ ISM"] = np.asarray(m.main.truth["tau_ism"][:n], float)
+    for name, (line, sides) in BALMER_AA.items():
+        width = measure_line_width(m.data.flux[:n], m.data.mask[:n], m.data.instrument.wave_aa, line, sides)
+        out[f"{name}, asinh of EW [Å]"] = np.arcsinh(width)
+    out["log S/N"] = np.log10(np.maximum(np.asarray(m.data.snr[:n], float), 0.1))
+    out["bands"] = m.data.phot_mask[:n].sum(1).astype(float)
+    out["pixels missing"] = 1.0 - m.data.mask[:n].mean(1).astype(float)
+    return out
+
+
+def list_object_classes(m: PaperMeasurements, n: int) -> dict[str, tuple[NDArray[np.integer], tuple[str, ...]]]:
+    """Number and names of the families and libraries of the first n objects, where there is more than one."""
+    classes = {
+        "family": (np.asarray(m.labels.family)[:n], tuple(m.labels.family_names)),
+        "library": (np.asarray(m.test_set.library)[:n], tuple(m.test_set.library_names)),
+    }
+    return {title: one for title, one in classes.items() if np.unique(one[0]).size > 1}
 
 
 def _draw_dots(
@@ -145,15 +187,24 @@ def draw_latent_figures(m: PaperMeasurements) -> dict[int, Figure]:
     }
 
 
-def measure_latent_islands(places: F64, family: NDArray[np.integer], names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Pieces into which the latent plane falls, the largest first: size, and the family of histories they hold most of.
+def measure_latent_islands(
+    places: F64, classes: Mapping[str, tuple[NDArray[np.integer], tuple[str, ...]]], properties: Mapping[str, F64]
+) -> list[dict[str, Any]]:
+    """Pieces into which the latent plane falls, the largest first: size, what they hold most of, what sets them apart.
 
     Parameters
     ----------
     places : array (N, 2)
-    family : array (N,)
-        Number of each object's family in ``names``.
-    names : tuple of str
+    classes : mapping
+        Title to the number of each object's class (N,) and the names of all.
+    properties : mapping of str to array (N,)
+
+    Returns
+    -------
+    list of dict
+        ``n`` and ``share``; of each class the commonest name, ``TITLE_share`` in the piece and ``TITLE_share_of_all``;
+        ``apart``: for each property the chance that an object of the piece has more of it than one from elsewhere
+        (0.5 says nothing), with both medians, the one that tells most first.
     """
     reach = _LINK * float(np.hypot(*np.ptp(places, axis=0)))
     pairs = cKDTree(places).query_pairs(reach, output_type="ndarray")
@@ -161,15 +212,35 @@ def measure_latent_islands(places: F64, family: NDArray[np.integer], names: tupl
     piece = connected_components(graph, directed=False)[1]
     islands = []
     for k in np.argsort(-np.bincount(piece)):
-        counts = np.bincount(family[piece == k], minlength=len(names))
-        most = int(np.argmax(counts))
-        islands.append(
+        mine = piece == k
+        island: dict[str, Any] = {"n": int(mine.sum()), "share": float(mine.mean())}
+        for title, (number, names) in classes.items():
+            counts = np.bincount(number[mine], minlength=len(names))
+            most = int(np.argmax(counts))
+            island |= {
+                title: names[most],
+                f"{title}_share": float(counts[most] / counts.sum()),
+                f"{title}_share_of_all": float(np.mean(number == most)),
+            }
+        islands.append(island | {"apart": _compare_with_rest(mine, properties)})
+    return islands
+
+
+def _compare_with_rest(mine: NDArray[np.bool_], properties: Mapping[str, F64]) -> list[dict[str, Any]]:
+    """What differs most between some objects and the others."""
+    rows = []
+    for name, values in properties.items():
+        inside, outside = values[mine & np.isfinite(values)], values[~mine & np.isfinite(values)]
+        if not inside.size or not outside.size:
+            continue
+        above = np.searchsorted(np.sort(outside), inside, "left") + np.searchsorted(np.sort(outside), inside, "right")
+        chance = float(0.5 * above.mean() / outside.size)
+        rows.append(
             {
-                "n": int(counts.sum()),
-                "share": float(counts.sum() / len(places)),
-                "family": names[most],
-                "family_share": float(counts[most] / counts.sum()),
-                "family_share_of_all": float(np.mean(family == most)),
+                "property": name,
+                "chance": chance,
+                "here": float(np.median(inside)),
+                "elsewhere": float(np.median(outside)),
             }
         )
-    return islands
+    return sorted(rows, key=lambda row: -abs(row["chance"] - 0.5))

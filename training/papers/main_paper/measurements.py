@@ -7,7 +7,7 @@ network knows it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ from napari_sfh.types import F32, F64, Observation, Progress
 Means = Mapping[str, F64]
 #: Latent vectors that are projected.
 _MOST_PROJECTED = 4000
+#: The four cases are among the first so many objects.
+_MOST_CASES = 1024
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class PaperMeasurements:
     by_snr: Mapping[float, Means]
     ablation: AblationTest
     ppxf: list[ppxf_comparison.PpxfTestFit]
+    cases: list[int]  # four of the objects, see `select_four_cases`
+    ppxf_models: Mapping[int, ppxf_comparison.PpxfTestModel]  # of the four, where pPXF was run
     places: F64  # (P, 2) of the latent vectors of the first P objects in the plane
     projection: str  # how that was found
 
@@ -110,6 +114,8 @@ def measure_paper_figures(
     seen = [(data, block.labels) for block, data in few.observe()]
     main = predict_test_set(seen, bundle, settings.device, "figures", few.n, settings.draws, progress)
     model_flux, model_phot = _reconstruct(seen, bundle, settings)
+    fits = _fit_with_ppxf(few, settings, progress)
+    cases = select_four_cases(few.labels, fits, len(seen[0][0].flux))
     places, projection = compute_latent_projection(main.latent[:_MOST_PROJECTED])
     return PaperMeasurements(
         bundle=bundle,
@@ -123,10 +129,33 @@ def measure_paper_figures(
         noise=_observe_with_parts_of_noise(few, bundle, settings.device, progress),
         by_snr=_observe_at_other_noise(few, bundle, settings.device, progress),
         ablation=measure_ablation(bundle, few.first(settings.n_ablation), settings.device, progress),
-        ppxf=_fit_with_ppxf(few, settings, progress),
+        ppxf=fits,
+        cases=cases,
+        ppxf_models=ppxf_comparison.fit_test_models(few, cases, settings.ppxf) if fits else {},
         places=places,
         projection=projection,
     )
+
+
+def select_four_cases(labels: Labels, fits: Sequence[ppxf_comparison.PpxfTestFit], n_first: int) -> list[int]:
+    """Objects of four ages that pPXF fitted too, where it did.
+
+    Parameters
+    ----------
+    labels : Labels
+        Of N objects.
+    fits : sequence of PpxfTestFit
+    n_first : int
+        Without fits the objects are among the first so many.
+
+    Returns
+    -------
+    list of int
+        Rows.
+    """
+    rows = [f.index for f in fits] or list(range(min(n_first, _MOST_CASES)))
+    age = np.asarray(labels.lg_age_lw)[rows]
+    return [rows[int(np.argmin(np.abs(age - np.percentile(age, q))))] for q in (5, 35, 65, 95)]
 
 
 def _observe_at_other_noise(

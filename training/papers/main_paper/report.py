@@ -10,7 +10,11 @@ import numpy as np
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.training.evaluation import metrics
 from napari_sfh.training.evaluation.ablation import ALL_INPUT
-from napari_sfh.training.papers.main_paper.latent_figures import measure_latent_islands
+from napari_sfh.training.papers.main_paper.latent_figures import (
+    list_object_classes,
+    measure_island_properties,
+    measure_latent_islands,
+)
 from napari_sfh.training.papers.main_paper.measurements import AblationTest, Means, PaperMeasurements
 from napari_sfh.types import F64
 
@@ -35,9 +39,8 @@ def build_paper_tables(m: PaperMeasurements) -> dict[str, Any]:
         "by_snr": {f"{s:g}": metrics.measure_accuracy(found, main.truth) for s, found in m.by_snr.items()},
         "ablation": build_ablation_table(m.ablation),
     }
-    if m.labels.family_names:
-        family = np.asarray(m.labels.family)[: len(m.places)]
-        out["latent_islands"] = measure_latent_islands(m.places, family, m.labels.family_names)
+    n = len(m.places)
+    out["latent_islands"] = measure_latent_islands(m.places, list_object_classes(m, n), measure_island_properties(m, n))
     out["snr_scatter_ratio"] = _scatter_ratios(out["by_snr"])
     if m.realistic is not None:
         out["realistic_noise"] = metrics.measure_accuracy(m.realistic.found, m.realistic.truth)

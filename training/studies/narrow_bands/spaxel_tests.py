@@ -39,6 +39,8 @@ PAPER_GRADIENT_SCATTER = {"A": {"lg_age": 0.02, "mh": 0.02}, "B": {"lg_age": 0.1
 #: Shares of the whole that the learning curve trains on, and galaxies of a bin of the trends.
 LEARNING_SHARES = (0.05, 0.1, 0.2, 0.4, 0.75)
 _TREND_GALAXIES = 16
+#: Small training sets see their objects up to so many times as often: as many steps, and their own stop.
+_MOST_REPEATS = 15
 #: Share of the training objects that decides when to stop, one in so many.
 _VALIDATION = 5
 #: Spaxels within the effective radius that a galaxy needs for a gradient, and beyond it.
@@ -316,6 +318,8 @@ def measure_learning_curve(
 ) -> dict[str, Any]:
     """Scatter of log age against the share of spaxels (A) or galaxies (B) that was trained on; mean and std of runs.
 
+    Every size gets as many steps as the largest, fewer where it stops by its validation objects.
+
     Parameters
     ----------
     made : MockSpaxels
@@ -333,6 +337,8 @@ def measure_learning_curve(
         "shares": list(LEARNING_SHARES),
         "runs": runs,
         "random": float(np.sqrt(2) * made.lg_age.std()),
+        "n_spaxels": len(made.r),
+        "n_galaxies": made.n_galaxies,
     }
     for kind in SPAXEL_SETS:
         scatter = np.zeros((len(LEARNING_SHARES), runs))
@@ -341,8 +347,11 @@ def measure_learning_curve(
             parts = narrow_galaxies.split_folds(made, kind, settings.seed + 100 + run)
             rest = np.concatenate(parts[1:])
             for i, share in enumerate(LEARNING_SHARES):
-                rows = _take_share(made, rest, kind, share / LEARNING_SHARES[-1], settings.seed + run)
-                net = fit_spaxel_network(made, "lg_age", rows, kind, settings, settings.seed + run)
+                part = share / LEARNING_SHARES[-1]
+                rows = _take_share(made, rest, kind, part, settings.seed + run)
+                epochs = round(settings.fit.epochs * min(1 / part, _MOST_REPEATS))
+                longer = replace(settings, fit=replace(settings.fit, epochs=epochs))
+                net = fit_spaxel_network(made, "lg_age", rows, kind, longer, settings.seed + run)
                 scatter[i, run] = summarise_errors(net.predict(made.flux[parts[0]]), made.lg_age[parts[0]])["nmad"]
         out[kind] = {"mean": scatter.mean(1).tolist(), "std": scatter.std(1).tolist()}
     return out

@@ -94,6 +94,20 @@ def split_by_history(galaxies: PercentileGalaxies, seed: int) -> tuple[I64, I64,
     return rows[:a].ravel(), rows[a:b].ravel(), rows[b:].ravel()
 
 
+def measure_determination(found: NDArray[np.floating], truth: NDArray[np.floating]) -> float:
+    """Coefficient of determination R2 in per cent: 100 less the share of the truth's variance that is left.
+
+    Parameters
+    ----------
+    found, truth : array (N,)
+
+    Returns
+    -------
+    float
+    """
+    return 100 * float(1 - np.mean((found - truth) ** 2) / np.var(truth))
+
+
 def measure_percentile_accuracy(
     found: NDArray[np.floating], truth: NDArray[np.floating]
 ) -> dict[str, dict[str, float]]:
@@ -113,7 +127,7 @@ def measure_percentile_accuracy(
         error = np.asarray(found[:, k], float) - truth[:, k]
         spread = np.asarray(truth[:, k], float)
         out[name] = {
-            "r2": 100 * float(1 - np.mean(error**2) / np.var(spread)),
+            "r2": measure_determination(np.asarray(found[:, k], float), spread),
             "one_minus_relative": 100 * float(1 - np.mean(np.abs(error)) / np.mean(np.abs(spread))),
             "nmad": 1.4826 * float(np.median(np.abs(error - np.median(error)))),
             "bias": float(np.median(error)),

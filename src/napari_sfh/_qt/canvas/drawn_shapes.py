@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sfh.analysis.regions import Outline, OutlineKind
+
 #: What can be drawn: the layer's mode, and what to do then.
 SHAPES: dict[str, tuple[str, str]] = {
     "lasso": ("add_polygon_lasso", "Draw around some bins with the left button held; let go to close the region."),
@@ -12,6 +14,29 @@ SHAPES: dict[str, tuple[str, str]] = {
     "box": ("add_rectangle", "Drag from one corner of the box to the other."),
     "polygon": ("add_polygon", "Click the corners; a double click closes the polygon."),
 }
+
+#: Kinds of outlines by napari's names of shapes; others are polygons.
+OUTLINE_KINDS: dict[str, OutlineKind] = {"ellipse": "ellipse", "rectangle": "box"}
+_SHAPE_TYPES = {kind: name for name, kind in OUTLINE_KINDS.items()}
+
+
+def outline_to_shape(outline: Outline) -> tuple[NDArray[np.float64], str]:
+    """Corners and napari's name of the shape that an outline is: an ellipse stays one that can be turned and drawn out.
+
+    Parameters
+    ----------
+    outline : Outline
+
+    Returns
+    -------
+    array (n, 2)
+        y, x; of an ellipse the corners of its box.
+    str
+    """
+    if outline.kind == "polygon":
+        return outline.points, "polygon"
+    centre, a, b = outline.find_axes()
+    return np.array([centre - a - b, centre + a - b, centre + a + b, centre - a + b]), _SHAPE_TYPES[outline.kind]
 
 
 def shape_to_polygon(corners: NDArray[np.floating], kind: str) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ napari's status bar shows them under the cursor. ``metadata["napari_sfh"]`` ties
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from napari.utils import Colormap
 from numpy.typing import NDArray
 
 from napari_sfh.analysis import maps
-from napari_sfh.analysis.bin_view import describe_flags
+from napari_sfh.analysis.bin_view import choose_color, describe_flags
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.types import FLAG_MEANING, Cube, Result
 
@@ -28,22 +28,22 @@ KEY = "napari_sfh"
 FIRST_MAP = "AGE_LW"
 
 
-#: Colours of the flags' categories, none first (Okabe & Ito 2008, and lighter tones of them).
-FLAG_COLORS = (
-    *("#3b4048", "#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#ffffff"),
-    *("#f6c667", "#a9d8f5", "#7fd0b5", "#f8f2a0", "#80b8d9", "#eaa06a", "#e5bcd3", "#bbbbbb"),
-)[: len(FLAG_MEANING) + 1]
+#: Colours of the flags' categories, none first: one for each, however many there are.
+FLAG_COLORS = ("#3b4048", *map(choose_color, range(len(FLAG_MEANING))))
 
 
 class LayerLink:
     """What a layer shows: ``role`` (white, bins, map, lines, difference, composite, contours, disc, region), the
     map's or line's name, and its result or cube.
 
-    It stays one object when napari copies a layer, so that a result is never duplicated.
+    It stays one object when napari copies a layer, so that a result is never duplicated. ``unit`` is that of the
+    layer's values as its title shows it: the user may give the layer another name.
     """
 
-    def __init__(self, role: str, name: str = "", result: Result | None = None, cube: Path | None = None) -> None:
-        self.role, self.name, self.result, self.cube = role, name, result, cube
+    def __init__(
+        self, role: str, name: str = "", result: Result | None = None, cube: Path | None = None, unit: str = ""
+    ) -> None:
+        self.role, self.name, self.result, self.cube, self.unit = role, name, result, cube, unit
         self.path: Path | None = None  # the file of the result, if it is in one
 
     def __deepcopy__(self, memo: dict[int, object]) -> LayerLink:
@@ -57,6 +57,12 @@ def get_layer_link(metadata: dict[str, Any]) -> LayerLink | None:
     """The `LayerLink` in a layer's metadata."""
     found = metadata.get(KEY)
     return found if isinstance(found, LayerLink) else None
+
+
+def format_layer_title(layer_name: str, link: LayerLink | None) -> str:
+    """Name of a layer with the unit of its values, also where the user has given it another name."""
+    unit = "" if link is None else link.unit
+    return f"{layer_name} [{unit}]" if unit and not layer_name.endswith(f"[{unit}]") else layer_name
 
 
 def make_white_light_layer(image: NDArray[np.floating], sky: SkyGrid, name: str, link: LayerLink) -> LayerTuple:
@@ -111,9 +117,13 @@ def make_cube_layer(cube: Cube, image: NDArray[np.floating]) -> LayerTuple:
 
 def format_map_title(name: str) -> str:
     """Title of a map with its unit, as layers and menus show it."""
-    spec = maps.MAPS[name]
-    unit = format_unit(spec.unit)
-    return f"{spec.title} [{unit}]" if unit and name != "FLAG" else spec.title
+    unit = find_map_unit(name)
+    return f"{maps.MAPS[name].title} [{unit}]" if unit else maps.MAPS[name].title
+
+
+def find_map_unit(name: str) -> str:
+    """Unit of a map as its title shows it; flags have none."""
+    return "" if name == "FLAG" else format_unit(maps.MAPS[name].unit)
 
 
 def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> str:
@@ -123,11 +133,16 @@ def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> st
         return describe_flags(int(result.flag[bin_id - 1]))
     if spec.by_age:
         value = float(spec.values(result)[bin_id - 1, age])
-        return f"{spec.title} {maps.format_age_range(name, age)}: {value:.3f}"
+        return f"{spec.title} {maps.format_age_range(name, age)}: {_format_number(value, spec.unit)}"
     value = float(spec.values(result)[bin_id - 1])
     error = maps.MAPS.get(f"{name}_ERR")
     plus = f" ± {float(error.values(result)[bin_id - 1]):.2f}" if error is not None else ""
-    return f"{spec.title} {value:.2f}{plus} {format_unit(spec.unit)}".strip()
+    return f"{spec.title} {_format_number(value, spec.unit)}{plus} {format_unit(spec.unit)}".strip()
+
+
+def _format_number(value: float, unit: str) -> str:
+    """Two decimals; small shares and ratios with three digits."""
+    return f"{value:z.3g}" if abs(value) < 1 and unit in ("", "by age") else f"{value:z.2f}"
 
 
 def format_unit(unit: str) -> str:
@@ -143,7 +158,7 @@ def format_main_values(result: Result, bin_id: int) -> str:
         rows = [format_map_value(result, name, bin_id) for name in maps.list_main_maps(result)]
         return "\n".join("; ".join(rows[k : k + 2]) for k in range(0, len(rows), 2))
     lw, mw, mh_lw, mh_mw = (float(maps.MAPS[name].values(result)[bin_id - 1]) for name in maps.MEAN_MAPS)
-    return f"age LW {lw:.2f}, MW {mw:.2f} log yr\n[M/H] LW {mh_lw:+.2f}, MW {mh_mw:+.2f}".replace("-", "−")
+    return f"age LW {lw:.2f}, MW {mw:.2f} log yr\n[M/H] LW {mh_lw:+z.2f}, MW {mh_mw:+z.2f}".replace("-", "−")
 
 
 def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "shared") -> LayerTuple:
@@ -156,7 +171,7 @@ def make_map_layer(result: Result, name: str, sky: SkyGrid, limits: str = "share
         "contrast_limits": maps.choose_map_limits(result, name, limits),
         "interpolation2d": "nearest",
         "visible": name == maps.list_main_maps(result)[0],
-        "metadata": {KEY: LayerLink("map", name, result)},
+        "metadata": {KEY: LayerLink("map", name, result, unit=find_map_unit(name))},
         **place,
     }
     return image, attributes, "image"
@@ -174,18 +189,28 @@ def add_age_axis(transform: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def make_category_colormap(colors: Sequence[str], name: str) -> Colormap:
+    """One colour for each of some categories, which are whole numbers; the limits lie half a number outside."""
+    edges = np.linspace(0, 1, len(colors) + 1)
+    return Colormap(list(colors), name=name, interpolation="zero", controls=edges)
+
+
 def make_flag_colormap() -> Colormap:
     """One colour for each category of `maps.classify_flags`."""
-    edges = np.linspace(0, 1, len(FLAG_COLORS) + 1)
-    return Colormap(list(FLAG_COLORS), name="SFH flags", interpolation="zero", controls=edges)
+    return make_category_colormap(FLAG_COLORS, "SFH flags")
 
 
 def format_flag_legend(result: Result) -> str:
     """The categories that a result has, in their colours, with the number of bins of each."""
     category = maps.classify_flags(result.flag)
     texts = ["none", *FLAG_MEANING.values()]
-    rows = [(k, text, int((category == k).sum())) for k, text in enumerate(texts)]
-    return "<br>".join(f'<span style="color:{FLAG_COLORS[k]}">■</span> {text}: {n}' for k, text, n in rows if n)
+    rows = [(color, text, int((category == k).sum())) for k, (color, text) in enumerate(zip(FLAG_COLORS, texts))]
+    return format_category_legend(rows)
+
+
+def format_category_legend(rows: Sequence[tuple[str, str, int]]) -> str:
+    """Categories as rich text: colour, words, how many there are; those with none are left out."""
+    return "<br>".join(f'<span style="color:{color}">■</span> {text}: {n}' for color, text, n in rows if n)
 
 
 def build_bin_features(result: Result) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from pydantic import PrivateAttr
 from qtpy.QtWidgets import QApplication
 from vispy.scene.visuals import Image
 
-from napari_sfh._qt.canvas.layer_data import get_layer_link
+from napari_sfh._qt.canvas.layer_data import format_layer_title, get_layer_link
 from napari_sfh._qt.canvas.legend_image import LegendContent, LegendStyle, draw_legend
 
 #: Key of the overlay in ``viewer.canvas.overlays``.
@@ -178,11 +178,12 @@ class LayerLegends:
 
 
 def describe_layer(layer: Any) -> LegendContent:
-    """The legend of an image layer; flags have no bar, their colours are named in the dock."""
+    """The legend of an image layer; flags and BPT classes have no bar, their colours are named in the dock."""
     link = get_layer_link(layer.metadata)
+    title = format_layer_title(str(layer.name), link)
     low, high = (float(limit) for limit in layer.contrast_limits)
-    if link is not None and link.name == "FLAG":
-        return LegendContent(str(layer.name), (), low, high)
+    if link is not None and link.name in ("FLAG", "BPT"):
+        return LegendContent(title, (), low, high)
     rgba = np.asarray(layer.colormap.map(np.linspace(0, 1, BAR_STEPS) ** float(layer.gamma)))
     colors = tuple((int(r), int(g), int(b)) for r, g, b in np.round(255 * rgba[:, :3]))
-    return LegendContent(str(layer.name), colors, low, high)
+    return LegendContent(title, colors, low, high)

@@ -16,6 +16,7 @@ from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, add_age_axis
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
+from napari_sfh.physics.quantities import format_fits_unit
 
 #: Card by which such a file is known.
 ROLE_CARD = "SFHROLE"
@@ -57,11 +58,13 @@ def write_map_image(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
             f"{path}: the layer {attributes.get('name', '')!r} is no map of a result or a cube; choose another format"
         )
     header = _find_wcs(link, path).to_header(relax=True)
-    title, _, unit = str(attributes.get("name", "")).partition("[")
+    title = str(attributes.get("name", "")).removesuffix(f"[{link.unit}]")
+    if unit := format_fits_unit(link.unit):
+        header["BUNIT"] = unit
     about = {ROLE_CARD: link.role, "SFHMAP": link.name, "SFHFILE": str(link.path or link.cube or "")}
     if link.result is not None:
         about |= {"OBJECT": link.result.name, "SFHMODEL": link.result.model_name}
-    for card, text in (about | {"SFHTITLE": title.strip(), "SFHUNIT": unit.rstrip("] ")}).items():
+    for card, text in (about | {"SFHTITLE": title.strip(), "SFHUNIT": link.unit}).items():
         header[card] = _encode(text)
     colormap = attributes.get("colormap", "gray")  # napari gives a dictionary
     header["SFHCMAP"] = str(colormap["name"] if isinstance(colormap, dict) else colormap)
@@ -77,7 +80,7 @@ def _find_wcs(link: LayerLink, path: Path) -> WCS:
         return link.result.wcs
     if link.cube is None:
         raise SfhInputError(f"{path}: the layer's cube is not known; open the cube again")
-    from napari_sfh.io.muse import read_cube
+    from napari_sfh.io.cubes import read_cube
 
     return read_cube(link.cube).wcs
 

@@ -11,11 +11,11 @@ import numpy as np
 from napari.layers import Layer
 from numpy.typing import NDArray
 
-from napari_sfh._qt.canvas.display import NOTHING, CanvasDisplay, Shown
 from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, get_layer_link, make_map_layer
 from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES, apply_look, get_look_key, read_look
 from napari_sfh._qt.canvas.legend_overlay import LayerLegends
 from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
+from napari_sfh._qt.canvas.shown_map import NOTHING, CanvasDisplay, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
 from napari_sfh.types import Result

@@ -222,7 +222,7 @@ def format_row_words(table: EstimateTable, rows: tuple[int, ...]) -> str:
 
 def _format_interval(one: ScalarEstimate) -> str:
     """Median and interval without the unit, which stands before them."""
-    text = f"{one.value:.2f}&nbsp;({one.low:.2f}–{one.high:.2f})" if np.isfinite(one.value) else "–"
+    text = f"{one.value:z.2f}&nbsp;({one.low:z.2f}–{one.high:z.2f})" if np.isfinite(one.value) else "–"
     return text.replace("-", "−")
 
 
@@ -232,6 +232,6 @@ def _format_quality(table: EstimateTable, rows: tuple[int, ...]) -> list[str]:
         column: Any = table.find_own(name)
         if column:
             values = [table.table[column][row] for row in rows]
-            texts = [describe_flags(int(v)) if name == "FLAG" else f"{float(v):.2f}" for v in values]
+            texts = [describe_flags(int(v)) if name == "FLAG" else f"{float(v):z.2f}" for v in values]
             lines.append(f"<tr><td>{title}</td>{''.join(f'<td>{text}</td>' for text in texts)}</tr>")
     return lines

@@ -34,10 +34,14 @@ _EMPTY = (
 )
 
 
-#: Width in pixels of the numbers of one bin, and of each further one; bins beside each other at most.
-_FIRST_WIDTH, _NEXT_WIDTH, _MAX_WIDTH, _MAX_COLUMNS = 236, 84, 420, 12
+#: Width in pixels of the numbers of one bin; bins beside each other at most.
+_FIRST_WIDTH, _MAX_COLUMNS = 236, 12
+#: What stands in the tip of a column's head, where there are several.
+_IN_HEAD = "RA, Dec"
+#: Columns that have room for values with their errors; of more, the errors are in the tips.
+_COLUMNS_WITH_ERRORS = 3
 #: Share of the dock that the numbers of several bins take at most.
-_MAX_SHARE = 0.38
+_MAX_SHARE = 0.45
 #: Pixels between the columns of numbers, and between the fields above the plots.
 _COLUMN_GAP, _ROW_SPACING = 6, 2
 
@@ -54,28 +58,35 @@ class PropertyTable(QScrollArea):
         self._labels: list[QLabel] = []
         self._values: list[list[QLabel]] = []
         self._columns = 1
+        self._corner = QLabel()
         body = QWidget()
         self._grid = QGridLayout(body)
         self._grid.setContentsMargins(4, 0, 0, 0)
         self._grid.setVerticalSpacing(0)
         self._grid.setHorizontalSpacing(_COLUMN_GAP)
+        self._grid.addWidget(self._corner, 0, 0)
         self.setWidget(body)
         self.setFixedWidth(_FIRST_WIDTH)
 
     def show_numbers(self, views: Sequence[BinView]) -> None:
         """Fill a column for each bin or region; labels are made when they are needed first."""
         shown = list(views)[:_MAX_COLUMNS]
-        rows = list_common_labels(shown)
+        several, brief = len(shown) > 1, len(shown) > _COLUMNS_WITH_ERRORS
+        rows = [label for label in list_common_labels(shown) if not (several and label == _IN_HEAD)]
         self._grow(len(rows), len(shown))
-        several = len(shown) > 1
         self._columns = len(shown)
-        self.fit_width()
+        self._grid.setHorizontalSpacing(_COLUMN_GAP // 2 if brief else _COLUMN_GAP)
+        self._corner.setText("± in tips" if brief else "")
+        self._corner.setVisible(several)
         for k, head in enumerate(self._heads):
             self._grid.setColumnStretch(k + 1, int(k < len(shown)))  # columns that are empty take no room
             head.setVisible(several and k < len(shown))
             if several and k < len(shown):
-                head.setText(f'<span style="color:{choose_color(k)}">■</span> {escape(shown[k].name)}')
+                name = escape(shown[k].name.removeprefix("bin "))
+                head.setText(f'<span style="color:{choose_color(k)}">■</span>&nbsp;{name}')
         told = [{number.label: number for number in view.numbers} for view in shown]
+        for head, numbers in zip(self._heads, told):
+            head.setToolTip(f"{_IN_HEAD} {numbers[_IN_HEAD].text}" if _IN_HEAD in numbers else "")
         for row, label in enumerate(self._labels):
             used = row < len(rows)
             label.setVisible(used)
@@ -84,18 +95,27 @@ class PropertyTable(QScrollArea):
                 label.setToolTip(next((each[rows[row]].tip for each in told if rows[row] in each), ""))
             for k, value in enumerate(self._values[row]):
                 value.setVisible(used and k < len(shown))
-                value.setMinimumWidth(_NEXT_WIDTH - _COLUMN_GAP if several else 0)  # beyond the width they scroll
+                value.setWordWrap(not several)
                 if used and k < len(shown):
                     number = told[k].get(rows[row])
                     text, tip = ("", "") if number is None else (number.text, number.tip)
-                    value.setText(shorten_number(text) if several else text)
+                    value.setText(_shorten(rows[row], text, brief) if several else text)
                     value.setToolTip(f"{text}\n{tip}".strip() if several else tip)
+        self.fit_width()
 
     def fit_width(self) -> None:
-        """As wide as the columns need, within a share of what it lies in."""
-        holder = self.parentWidget()
-        most = _MAX_WIDTH if holder is None else min(_MAX_WIDTH, round(_MAX_SHARE * holder.width()))
-        self.setFixedWidth(max(_FIRST_WIDTH, min(_FIRST_WIDTH + _NEXT_WIDTH * (self._columns - 1), most)))
+        """As wide as the columns need, within a share of what it lies in; beyond that they scroll."""
+        holder, body = self.parentWidget(), self.widget()
+        scroll_bar: Any = self.verticalScrollBar()
+        width = _FIRST_WIDTH
+        if self._columns > 1 and body is not None:
+            self._grid.invalidate()
+            wanted = body.sizeHint().width()
+            if body.sizeHint().height() > self.height():
+                wanted += scroll_bar.sizeHint().width()
+            most = wanted if holder is None else round(_MAX_SHARE * holder.width())
+            width = max(_FIRST_WIDTH, min(wanted, most))
+        self.setFixedWidth(width)
 
     def _grow(self, rows: int, columns: int) -> None:
         while len(self._heads) < columns:
@@ -120,9 +140,39 @@ class PropertyTable(QScrollArea):
         return value
 
 
-def shorten_number(text: str) -> str:
-    """A number without brackets and the words after it, for a narrow column: ``9.12 ± 0.11 (1.3 Gyr)`` without Gyr."""
-    return re.sub(r"^([−+\d.]+), [a-z].*", r"\1", re.sub(r"\s*\([^)]*\)", "", text))
+def shorten_number(text: str, brief: bool = False) -> str:
+    """A number in one short line, for a narrow column.
+
+    Parameters
+    ----------
+    text : str
+        As one bin alone has it.
+    brief : bool
+        Without its error.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> shorten_number("9.12 ± 0.11 (1.3 Gyr)"), shorten_number("9.12 ± 0.11, scatter 0.2", brief=True)
+    ('9.12 ± 0.11', '9.12')
+    >>> shorten_number("45 in 3 spaxels"), shorten_number("0.0123 M☉/yr over 100 Myr")
+    ('45', '0.0123 M☉/yr')
+    """
+    text = re.sub(r"\s*\([^)]*\)| over .*", "", text)
+    if brief:
+        text = text.partition(" ± ")[0].removesuffix(" km/s")
+    return re.sub(r"^([−+\d.]+(?: ± [\d.]+)?)(?:,? [a-z].*)", r"\1", text)
+
+
+def _shorten(label: str, text: str, brief: bool) -> str:
+    """A number of a bin, or how many flags it has."""
+    if label != "Flags":
+        return shorten_number(text, brief)
+    n = len(text.split("; "))
+    return text if text in ("", "none") else f"{n} flag" + "s" * (n > 1)
 
 
 def list_common_labels(views: Sequence[BinView]) -> list[str]:

@@ -49,7 +49,7 @@ class UndoKeys(QObject):
         form = read_form(explorer.map)
         layer = explorer.stack.display.find_layer(explorer.stack.display.shown)
         limits = None if layer is None else tuple(float(value) for value in layer.contrast_limits)
-        outlines = [(o.points.tolist(), o.include) for o in explorer.tools["region"].region.outlines()]
+        outlines = explorer.tools["region"].region.state()
         return {
             "session": explorer.session.state(),
             "maps": {name: form[name] for name in MAP_FIELDS if name in form},
@@ -63,7 +63,7 @@ class UndoKeys(QObject):
         if state["maps"] != now["maps"]:
             fill_form(explorer.map, state["maps"])
         if state["outlines"] != now["outlines"]:
-            explorer.tools["region"].region.put_back(state["outlines"])
+            explorer.tools["region"].region.restore(state["outlines"])
         if state["session"] != now["session"]:
             explorer.session.restore(state["session"])
         if state["limits"] is not None:

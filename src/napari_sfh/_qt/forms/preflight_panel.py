@@ -70,7 +70,7 @@ class SkyPlot(pg.PlotWidget):
 
 
 def _format_offset(x: float, y: float) -> str:
-    return f"E {x:+.1f}″, N {y:+.1f}″".replace("-", "−")
+    return f"E {x:+z.1f}″, N {y:+z.1f}″".replace("-", "−")
 
 
 def _polygon(line: F64, fill: QColor, edge: QColor) -> QGraphicsPolygonItem:
@@ -85,15 +85,15 @@ class PreflightPanel(QWidget):
 
     Parameters
     ----------
-    data, binning : forms
+    data, binning, network : forms
         With ``container`` and ``values()``.
     theme : str
         Id of napari's theme.
     """
 
-    def __init__(self, data: Any, binning: Any, theme: str) -> None:
+    def __init__(self, data: Any, binning: Any, network: Any, theme: str) -> None:
         super().__init__()
-        self._forms = (data, binning)
+        self._forms = (data, binning, network)
         self._problems: tuple[str, ...] = ()
         self._again = False
         self.found: Preflight | None = None
@@ -125,6 +125,11 @@ class PreflightPanel(QWidget):
         self._problems = tuple(problems)
         self._settle.start()
 
+    @property
+    def up_to_date(self) -> bool:
+        """True once it shows what is in the forms."""
+        return self.found is not None and not (self._again or self.job.running or self._settle.isActive())
+
     def set_theme(self, theme: str) -> None:
         """Follow napari's theme."""
         self.plot.set_theme(theme)
@@ -149,14 +154,14 @@ class PreflightPanel(QWidget):
             self.job.stop()
             return
         self._again = False
-        data, binning = self._forms
-        if not data.has_cube:
+        data, binning, network = self._forms
+        if not data.has_input:
             self.found = None
             self.plot.hide()
             self.text.hide()
             return
         try:
-            config = configure_run(**data.values(), **binning.values())
+            config = configure_run(**data.values(), **binning.values(), **network.values())
         except SfhInputError as error:
             self._failed(error)
             return
@@ -192,6 +197,7 @@ def format_preflight_html(found: Preflight) -> str:
     facts = [
         f"{escape(key.upper() if key == 'psf' else key.capitalize())}: {escape(value)}"
         for key, value in found.facts.items()
+        if value
     ]
     run = f"<b>A run takes {escape(found.estimate.text())}</b>"
     return name_form_labels("<br>".join([*bands, *facts, run]) + _bullets(found.problems))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,42 @@ def _scroll_to_word(line: Any, word: str) -> None:
     if at >= 0:
         line.setCursorPosition(0)
         line.setCursorPosition(min(at + len(word) + 2, len(name)))
+
+
+def connect_whole_path(edit: FileEdit, act: Callable[[str], None]) -> None:
+    """Call ``act`` with the text of a field for files when that is a whole path.
+
+    A path that is chosen, dropped or set is whole at once; one that is typed or pasted when Return is pressed or the
+    field is left: on the way it names other folders, ``/`` to begin with.
+
+    Parameters
+    ----------
+    edit : FileEdit
+    act : callable
+        A bound method; it is not kept alive.
+    """
+    called = weakref.WeakMethod(act)
+
+    def tell() -> None:
+        method = called()
+        if method is not None:
+            method(line.text())
+
+    line = edit.line_edit.native
+    typing: list[str] = []
+    line.textEdited.connect(typing.append)  # comes before the change itself
+
+    def changed(_: str) -> None:
+        if not typing:
+            tell()
+
+    def finished() -> None:
+        if typing:
+            typing.clear()
+            tell()
+
+    edit.line_edit.changed.connect(changed)
+    line.editingFinished.connect(finished)
 
 
 def _path_of(edit: FileEdit) -> Path | None:
@@ -188,7 +225,7 @@ def _label_of(widget: Any, rows: Container[Any]) -> QLabel | None:
 def read_form(form: object) -> dict[str, Any]:
     """Values of a form's fields by their names, as a workspace keeps them: JSON types, files as paths."""
     state: dict[str, Any] = {}
-    for name, field in vars(form).items():
+    for name, field in ((n, f) for n, f in vars(form).items() if not n.startswith("_")):
         if isinstance(field, dict):
             state[name] = {key: _field_value(one) for key, one in field.items() if _is_field(one)}
         elif _is_field(field):
@@ -234,9 +271,11 @@ class DataForm:
     """Folder or files, and what their headers may not say."""
 
     def __init__(self) -> None:
+        self._in_place_of_cube = False
         self.folder = make_file_edit("Folder", "Cube, mosaics and MAPS are found in it by their names", folder=True)
         self.cube = make_setting_control("cube")
         self.bands = {band: _make_band_edit(band) for band in load_instrument().band_names}
+        self._all_bands = dict(self.bands)  # of all weights that were chosen
         self.maps = make_setting_control("maps")
         self.redshift = make_setting_control("redshift")
         self.ebv_mw = make_setting_control("ebv_mw")
@@ -245,8 +284,9 @@ class DataForm:
         self.lsf = make_setting_control("lsf")
         self.subtract_sky = make_setting_control("subtract_sky")
         self.align = make_setting_control("align")
+        self.images = make_note_label()
         self.container = make_form(
-            [self.folder, self.cube, *self.bands.values(), self.maps, *self._controls().values()]
+            [self.folder, self.cube, *self.bands.values(), self.images, self.maps, *self._controls().values()]
         )
 
     def _controls(self) -> dict[str, Any]:
@@ -262,9 +302,16 @@ class DataForm:
         }
 
     @property
-    def has_cube(self) -> bool:
+    def has_input(self) -> bool:
         """True when there is something to run on."""
-        return _path_of(self.cube) is not None
+        return _path_of(self.cube) is not None or (self._in_place_of_cube and bool(self.photometry))
+
+    def clear_galaxy(self) -> list[str]:
+        """Empty what was given for one galaxy; labels of the fields that held something."""
+        own = [control for name, control in self._controls().items() if SETTINGS[name].by_galaxy and control.value]
+        for control in own:
+            control.value = ""
+        return [str(control.label) for control in own]
 
     @property
     def photometry(self) -> dict[str, Path]:
@@ -281,28 +328,46 @@ class DataForm:
         """The MAPS file that is given."""
         return _path_of(self.maps)
 
-    def set_bands(self, bands: Sequence[str]) -> None:
-        """Ask for the images of other weights' bands; files that were given stay with their bands."""
-        if tuple(bands) == tuple(self.bands):
+    def set_bands(self, bands: Sequence[str], in_place_of_cube: bool = False) -> None:
+        """Ask for the images of other weights' bands; files that were given stay with their bands.
+
+        Parameters
+        ----------
+        bands : sequence of str
+        in_place_of_cube : bool
+            The weights take bands alone, often dozens: their images come with a folder, and are told in one line.
+        """
+        if tuple(bands) == tuple(self.bands) and in_place_of_cube == self._in_place_of_cube:
             return
+        self._in_place_of_cube = in_place_of_cube
         place = self.container.index(next(iter(self.bands.values()))) if self.bands else 2
-        kept = dict(self.bands)
-        for edit in kept.values():
+        for edit in self.bands.values():
             self.container.remove(edit)
-        self.bands = {band: kept.get(band) or _make_band_edit(band) for band in bands}
+        self._all_bands |= {band: _make_band_edit(band) for band in bands if band not in self._all_bands}
+        self.bands = {band: self._all_bands[band] for band in bands}
         for k, edit in enumerate(self.bands.values()):
             self.container.insert(place + k, edit)
+            edit.visible = not in_place_of_cube
+        self._tell_images()
+
+    def _tell_images(self) -> None:
+        """Which images take the place of a cube."""
+        found = list(self.photometry) if self._in_place_of_cube else []
+        some = ", ".join(found if len(found) <= 4 else [*found[:2], "...", found[-1]])
+        self.images.value = f"{len(found)} of {len(self.bands)} bands have an image in the folder: {some}"
+        self.images.visible = bool(found)
 
     def set_files(self, cube: Path | None, photometry: Mapping[str, Path], maps: Path | None) -> None:
         """Fill in the files; bands that are missing are emptied."""
         for edit, path in [
             (self.cube, cube),
             (self.maps, maps),
-            *((e, photometry.get(b)) for b, e in self.bands.items()),
+            *((e, photometry.get(b)) for b, e in self._all_bands.items()),
         ]:
             edit.line_edit.value = "" if path is None else str(path)
         for band, edit in self.bands.items():
             _scroll_to_word(edit.line_edit.native, band)
+        self._tell_images()
 
     def values(self) -> dict[str, Any]:
         """Keyword arguments of `decisions.configure_run`.
@@ -313,11 +378,11 @@ class DataForm:
             No cube, or a field that is not a number.
         """
         cube = _path_of(self.cube)
-        if cube is None:
+        if not self.has_input:
             raise SfhInputError("Cube: no file is chosen; choose a galaxy folder or a MUSE cube first")
         return {
             "cube": cube,
-            "photometry": self.photometry,
+            "photometry": {} if cube is not None and self._in_place_of_cube else self.photometry,
             "maps": self.maps_path,
             **_read_controls(self._controls()),
         }

@@ -24,7 +24,7 @@ from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.analysis.tables import write_tables
 from napari_sfh.analysis.units import choose_flux_unit, format_exponent
 from napari_sfh.io.atomic import write_atomically
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import F64, Cube, Progress
 
@@ -119,13 +119,14 @@ def make_range_layer(image: RangeImage, sky: SkyGrid, name: str = "", cube: Path
     stored = image.values / np.float32(_STORED)
     low, high = robust_limits(stored, 1.0, 99.7)
     spectral = "" if image.is_line else " Å⁻¹"
-    factor, unit = choose_flux_unit(f"{_STORED:g} erg/s/cm2", high)
+    factor, flux_unit = choose_flux_unit(f"{_STORED:g} erg/s/cm2", high)
+    unit = f"{flux_unit}{spectral} per spaxel"
     attributes = {
-        "name": f"{format_range_name(image)} [{unit}{spectral} per spaxel]",
+        "name": f"{format_range_name(image)} [{unit}]",
         "colormap": "magma",
         "contrast_limits": (low * factor, high * factor),
         "interpolation2d": "nearest",
-        "metadata": {KEY: LayerLink(ROLE, name, cube=cube)},
+        "metadata": {KEY: LayerLink(ROLE, name, cube=cube, unit=unit)},
         **sky.transform(),
     }
     return (stored * factor).astype(np.float32), attributes, "image"

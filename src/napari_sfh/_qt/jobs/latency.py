@@ -1,9 +1,9 @@
 """Two settings of the interpreter, without which other threads stop the window.
 
 The garbage collector walks over every object that lives, in whichever thread it is due, and all threads wait: with
-napari and torch loaded (half a million objects) a full pass takes 0.25 s. `Heap.freeze` spares it what was there before
-the first result. A thread that computes in Python holds the interpreter for 5 ms, and the window, which paints by
-many short calls, loses as much at each of them: `shorten_thread_turns` makes it 0.5 ms while there is work.
+napari and torch loaded (half a million objects) a full pass takes 0.25 s. `GarbageFreeze` spares it what was there
+before the first result. A thread that computes in Python holds the interpreter for 5 ms, and the window, which paints
+by many short calls, loses as much at each of them: `shorten_thread_turns` makes it 0.5 ms while there is work.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TURN_SECONDS = 5e-4
 class GarbageFreeze:
     """One explorer's wish that the collector leaves alone what is there; the last that goes gives all back to it."""
 
-    _wishes: ClassVar[int] = 0
+    wishes: ClassVar[int] = 0
 
     def __init__(self) -> None:
         self._mine = False
@@ -31,15 +31,15 @@ class GarbageFreeze:
         """Leave alone what lives now: not to be called when there is a result, which should be freed later."""
         if not self._mine:
             self._mine = True
-            GarbageFreeze._wishes += 1
+            GarbageFreeze.wishes += 1
         gc.freeze()
 
     def thaw(self) -> None:
         """The explorer has gone."""
         if self._mine:
             self._mine = False
-            GarbageFreeze._wishes -= 1
-            if not GarbageFreeze._wishes:
+            GarbageFreeze.wishes -= 1
+            if not GarbageFreeze.wishes:
                 gc.unfreeze()
 
 

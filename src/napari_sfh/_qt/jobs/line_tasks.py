@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple, make_category_colormap
 from napari_sfh.analysis.gas.line_maps import (
     BPT_CLASSES,
+    BPT_COLORS,
     LINES,
     SHOWN_PERCENT,
     LineFluxes,
@@ -44,11 +45,11 @@ def make_line_layer(
     if name == "V_GAS":
         limits = -max(abs(low), abs(high), 1.0), max(abs(low), abs(high), 1.0)
     attributes = {
-        "name": f"{text} [{unit}]",
-        "colormap": colors,
+        "name": f"{text} [{unit}]" if unit else text,
+        "colormap": make_category_colormap(BPT_COLORS, "SFH BPT") if name == "BPT" else colors,
         "contrast_limits": limits,
         "interpolation2d": "nearest",
-        "metadata": {KEY: LayerLink("lines", name, result)},
+        "metadata": {KEY: LayerLink("lines", name, result, unit=unit)},
         **sky.transform(),
     }
     return np.ascontiguousarray(values), attributes, "image"

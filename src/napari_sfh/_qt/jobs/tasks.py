@@ -87,8 +87,8 @@ def open_galaxy(
 ) -> OpenedGalaxy:
     """Find a galaxy's files for some weights, and make the white light of its cube."""
     from napari_sfh.instruments.bundle_header import read_bundle_header
+    from napari_sfh.io.cubes import read_cube
     from napari_sfh.io.identify import find_galaxy_files
-    from napari_sfh.io.muse import read_cube
 
     report_progress(Progress("looking for files", 0, 0), progress, cancel)
     photometry: dict[str, Path] = {}
@@ -263,8 +263,7 @@ def save_result_table(
     if views is None:
         made = {"BINS": tables.build_summary_table(result)}
         if result.prediction.has_histories:
-            every = [BinView.of(result, b) for b in range(1, result.bins.n_bins + 1)]
-            made["SFH"] = tables.build_sfh_table(result, every)
+            made["SFH"] = tables.build_result_sfh_table(result)
     else:
         made = tables.build_bin_tables(result, views)
     return tables.list_table_files(list(made), tables.write_tables(made, path))

@@ -60,23 +60,34 @@ def open_colour_image(
     return field, levels
 
 
+@dataclass(frozen=True)
+class ContourMap:
+    """A map of which contours are drawn."""
+
+    name: str  # of `CONTOURS`
+    image: NDArray[np.floating]  # (ny, nx), on the result's spaxels
+    unit: str
+    source: str  # where it comes from
+
+
 def load_contour_map(
     progress: ReportProgress, cancel: threading.Event, result: Result, name: str, maps_path: Path | None
-) -> tuple[NDArray[np.floating], str, str]:
-    """The map ``name`` of `CONTOURS` on the result's spaxels, its unit, and where it comes from.
+) -> ContourMap:
+    """The map ``name`` of `CONTOURS` on the result's spaxels.
 
     Lines come from the MAPS file where it has them on these spaxels, else from the bins' spectra.
     """
     report_progress(Progress(f"{CONTOURS[name]}", 0, 0), progress, cancel)
     if name in maps.MAPS:
-        return maps.make_map_image(result, name), maps.MAPS[name].unit, result.name
+        return ContourMap(name, maps.make_map_image(result, name), maps.MAPS[name].unit, result.name)
     if maps_path is not None:
         from napari_sfh.io.dap import list_line_names
 
         if name not in list_line_names(maps_path):
             maps_path = None
     fluxes = load_line_fluxes(progress, cancel, result, maps_path)
-    return *_scale_line_fluxes(line_maps.make_line_image(fluxes, name, result.bins), fluxes.unit), fluxes.source
+    image, unit = _scale_line_fluxes(line_maps.make_line_image(fluxes, name, result.bins), fluxes.unit)
+    return ContourMap(name, image, unit, fluxes.source)
 
 
 def _scale_line_fluxes(image: NDArray[np.floating], unit: str) -> tuple[NDArray[np.floating], str]:
@@ -108,18 +119,15 @@ def load_line_fluxes(
     return line_maps.add_halpha_width(measured, result)
 
 
-def draw_contours(
-    progress: ReportProgress,
-    cancel: threading.Event,
-    result: Result,
-    name: str,
-    n: int,
-    maps_path: Path | None,
-    typed: tuple[float, ...] = (),
-) -> MapContours:
-    """Contours of `load_contour_map` at ``n`` levels, or at those that are typed in the map's unit."""
-    found = load_contour_map(progress, cancel, result, name, maps_path)
-    image, unit, source = found
+def trace_map_contours(found: ContourMap, n: int, typed: tuple[float, ...] = ()) -> MapContours:
+    """Contours of a map at ``n`` levels, or at those that are typed in the map's unit.
+
+    Raises
+    ------
+    SfhInputError
+        The map has no finite value.
+    """
+    image, name = found.image, found.name
     if typed:
         levels = np.array(typed)
     elif name in line_maps.LINES:
@@ -131,7 +139,7 @@ def draw_contours(
         low, high = np.percentile(finite, [10, 90])
         levels = np.linspace(low, high, n)
     drawn = [contours.trace_contours(image, [level]) for level in levels]
-    return MapContours(CONTOURS[name], drawn, tuple(float(level) for level in levels), unit, source)
+    return MapContours(CONTOURS[name], drawn, tuple(float(level) for level in levels), found.unit, found.source)
 
 
 def save_single_table(progress: ReportProgress, cancel: threading.Event, table: Any, path: Path) -> Path:

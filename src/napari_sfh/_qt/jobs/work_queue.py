@@ -37,6 +37,7 @@ class WorkQueue:
         self.job = BackgroundJob(self._progress, self._done, self._failed)
         self.steps = StepQueue(explorer, self.job.is_running, self._go_on)
         self._after: Callable[[Any], None] | None = None
+        self._button = ""
         self._waiting: deque[Callable[[], object]] = deque()
         self._following = False
 
@@ -45,9 +46,12 @@ class WorkQueue:
         """True while work runs, layers come in or acts wait."""
         return self.job.running or self.steps.active or bool(self._waiting)
 
-    def start(self, work: Work, after: Callable[[Any], None]) -> None:
-        """Run one piece of work, after what runs or comes in now; ``after`` gets its value unless it was cancelled."""
-        self.when_ready(partial(self._start, work, after))
+    def start(self, work: Work, after: Callable[[Any], None], button: str = "") -> None:
+        """Run one piece of work, after what runs or comes in now; ``after`` gets its value unless it was cancelled.
+
+        ``button`` is what the user presses to start it again.
+        """
+        self.when_ready(partial(self._start, work, after, button))
 
     def when_ready(self, act: Callable[[], object]) -> None:
         """Do an act now, or as soon as no work runs and all layers are there; acts keep their order."""
@@ -79,9 +83,9 @@ class WorkQueue:
         self.job.abandon()
         self.steps.release()
 
-    def _start(self, work: Work, after: Callable[[Any], None]) -> None:
+    def _start(self, work: Work, after: Callable[[Any], None], button: str) -> None:
         self.job.start(work)
-        self._after = after
+        self._after, self._button = after, button
         self._explorer.show_start()
 
     def _go_on(self) -> None:
@@ -104,7 +108,7 @@ class WorkQueue:
         self._explorer.refresh()
         after = self._after
         if value is None:
-            self._explorer.tell_cancelled()
+            self._explorer.tell_cancelled(self._button)
         elif after is not None:
             self._follow(partial(after, value))
         self._go_on()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from qtpy.QtGui import QFontMetrics
 
 from napari_sfh._qt.plots.plot_items import pg
-from napari_sfh._qt.plots.spectrum_plot import describe_flux
+from napari_sfh._qt.plots.spectrum_plot import MAX_SPECTRA, describe_flux, make_model_pen
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import BinView
+from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.instruments.instrument import Instrument
 
 #: Bands whose names have room below their points.
 MAX_NAMED_BANDS = 8
+#: Lines that their names take at most, and pixels between two of a line.
+NAME_LINES, NAME_GAP_PX = 3, 4.0
 
 
 class BandPlot:
@@ -28,22 +33,42 @@ class BandPlot:
         self._lg_pivot_aa = np.empty(0)
         self._errors = pg.ErrorBarItem(x=self._lg_pivot_aa, y=self._lg_pivot_aa, height=self._lg_pivot_aa, beam=0.0)
         self._data = pg.ScatterPlotItem(size=7, symbol="o")
+        self._others = pg.ScatterPlotItem(size=6, symbol="o", pen=None)
+        self._instrument: Instrument | None = None
         self._model = pg.ScatterPlotItem(size=11, symbol="d")
         self._spectrum = pg.PlotCurveItem()
-        for item in (self._spectrum, self._errors, self._model, self._data):
+        for item in (self._spectrum, self._errors, self._others, self._model, self._data):
             self.sed.addItem(item, ignoreBounds=True)
         self.sed.setMouseEnabled(x=False, y=False)
+        self.sed.vb.sigResized.connect(self._name_bands)
 
     def set_instrument(self, instrument: Instrument) -> None:
         """Follow the bands that the network was shown."""
         self.sed.setToolTip(f"{describe_flux(instrument)}; dots: measured, diamonds: the prediction's model")
         self._lg_pivot_aa = np.log10(instrument.pivot_aa)
-        self.sed.getAxis("bottom").setTicks([_band_ticks(instrument)])
+        self._instrument = instrument
         known = self._lg_pivot_aa[np.isfinite(self._lg_pivot_aa)]
         self.sed.getAxis("bottom").setStyle(hideOverlappingLabels=known.size > 12)
-        if known.size:
-            room = 0.06 if known.size <= MAX_NAMED_BANDS else 0.04 * float(np.ptp(known))
-            self.sed.setXRange(known.min() - room, known.max() + room, padding=0)
+        self._name_bands()
+
+    def _name_bands(self, *_: object) -> None:
+        """Names below their points, in as many lines as they need to keep apart; none is cut at the right end."""
+        known = self._lg_pivot_aa[np.isfinite(self._lg_pivot_aa)]
+        if self._instrument is None or not known.size:
+            return
+        axis = self.sed.getAxis("bottom")
+        metrics = QFontMetrics(axis.style["tickFont"] or self.sed.font())
+        names = _list_band_ticks(self._instrument)
+        widths = [metrics.horizontalAdvance(name) for _, name in names]
+        pixels, span = max(float(self.sed.vb.width()), 1.0), max(float(np.ptp(known)), 0.05)
+        beside = 0.5 * widths[-1] + NAME_GAP_PX
+        before, after = 0.08 * span, max(0.08, 1.08 * beside / max(pixels - beside, 0.3 * pixels)) * span
+        self.sed.setXRange(known.min() - before, known.max() + after, padding=0)
+        if known.size <= MAX_NAMED_BANDS:
+            places = [(x - known.min()) * pixels / (before + span + after) for x, _ in names]
+            lines = _stagger_names(places, widths)
+            names = [(x, "\n" * line + name) for (x, name), line in zip(names, lines)]
+        axis.setTicks([names])
 
     def format_place(self, x: float, y: float) -> str:
         """A place of the plot: wavelength and flux."""
@@ -56,18 +81,21 @@ class BandPlot:
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
-        self._errors.setData(pen=pg.mkPen(colors.data))
-        self._data.setBrush(pg.mkBrush(colors.data))
-        self._data.setPen(pg.mkPen(colors.data))
+        self._errors.setData(pen=pg.mkPen(choose_color(0)))
+        self._data.setBrush(pg.mkBrush(choose_color(0)))
+        self._data.setPen(pg.mkPen(choose_color(0)))
         self._model.setBrush(pg.mkBrush(None))
-        self._model.setPen(pg.mkPen(colors.model, width=2))
-        self._spectrum.setPen(pg.mkPen(colors.model, width=1))
+        self._model.setPen(pg.mkPen(colors.text, width=1))
+        self._spectrum.setPen(make_model_pen(colors))
+        self._name_bands()
 
-    def draw(self, view: BinView | None) -> None:
-        """Show a bin, or nothing."""
-        if view is None:
+    def draw(self, views: Sequence[BinView]) -> None:
+        """Show the bands of bins, each in its colour; the first one's with errors and model."""
+        if not views:
             self._clear()
             return
+        view = views[0]
+        self._draw_others(views)
         used = np.isfinite(view.phot)
         x, y, error = self._lg_pivot_aa[used], view.phot[used], view.phot_error[used]
         self._data.setData(x, y)
@@ -75,7 +103,7 @@ class BandPlot:
         self._model.setData(self._lg_pivot_aa, view.phot_model)
         wave, continuum = view.continuum()
         self._spectrum.setData(np.log10(wave), continuum)
-        values = np.concatenate([y + error, y - error, view.phot_model])
+        values = np.concatenate([y + error, y - error, view.phot_model, *(each.phot for each in views[1:])])
         values = values[np.isfinite(values)]
         top = 1.0 if values.size == 0 else float(values.max())
         bottom = float(values.min(initial=top))
@@ -83,20 +111,53 @@ class BandPlot:
             bottom = min(0.0, bottom)
         self.sed.setYRange(bottom - 0.1 * (top - bottom) if bottom > 0 else bottom, 1.08 * top, padding=0)
 
+    def _draw_others(self, views: Sequence[BinView]) -> None:
+        """The points of compared bins, from the second of ``views`` on."""
+        shown = list(views)[1 : MAX_SPECTRA + 1]
+        brushes = [pg.mkBrush(choose_color(k + 1)) for k, each in enumerate(shown) for _ in each.phot]
+        y = np.concatenate([each.phot for each in shown]) if shown else np.empty(0)
+        x = np.tile(self._lg_pivot_aa, len(shown))
+        good = np.isfinite(x) & np.isfinite(y)
+        self._others.setData(x=x[good], y=y[good], brush=[brushes[k] for k in np.flatnonzero(good)])
+
     def _clear(self) -> None:
         self._spectrum.setData([], [])
-        for scatter in (self._data, self._model):
+        for scatter in (self._data, self._others, self._model):
             scatter.setData([], [])
         self._errors.setData(x=np.array([]), y=np.array([]), height=np.array([]))
 
 
-def _band_ticks(instrument: Instrument) -> list[tuple[float, str]]:
-    """Names of the bands at log10 of their wavelengths, every other one a line lower; of many, round wavelengths."""
+def _list_band_ticks(instrument: Instrument) -> list[tuple[float, str]]:
+    """Names of the bands at log10 of their wavelengths, in the order of these; of many, round wavelengths."""
     known = instrument.pivot_aa[np.isfinite(instrument.pivot_aa)]
     if known.size > MAX_NAMED_BANDS:
         step = 500.0 if np.ptp(known) < 4000 else 1000.0
         rounds = np.arange(np.ceil(known.min() / step), known.max() / step + 1) * step
         return [(float(np.log10(wave)), f"{wave:.0f}") for wave in rounds]
-    named = [(x, name) for x, name in zip(instrument.pivot_aa, instrument.band_names) if np.isfinite(x)]
+    named = sorted((x, name) for x, name in zip(instrument.pivot_aa, instrument.band_names) if np.isfinite(x))
     wide = [n[1:-1] if n[0] == "F" and n[-1] in "WMN" and n[1:-1].isdigit() else n for _, n in named]
-    return [(float(np.log10(x)), "\n" * (k % 2) + text) for k, ((x, _), text) in enumerate(zip(named, wide))]
+    return [(float(np.log10(x)), text) for (x, _), text in zip(named, wide)]
+
+
+def _stagger_names(places: Sequence[float], widths: Sequence[float]) -> list[int]:
+    """The line of each name below an axis: the first where it keeps clear of the one before.
+
+    Parameters
+    ----------
+    places, widths : sequence of float
+        Middles of the names, rising, and their widths, pixels.
+
+    Returns
+    -------
+    list of int
+        From 0; where no line has room, the one whose last name ends first.
+    """
+    ends = [-np.inf] * NAME_LINES
+    lines = []
+    for place, width in zip(places, widths):
+        left = place - 0.5 * width
+        free = [line for line, end in enumerate(ends) if left >= end + NAME_GAP_PX]
+        line = free[0] if free else int(np.argmin(ends))
+        ends[line] = place + 0.5 * width
+        lines.append(line)
+    return lines

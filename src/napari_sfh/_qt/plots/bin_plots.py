@@ -59,7 +59,7 @@ PLACES = {
     "sed": (0, 3, 8, 1),
 }
 #: Relative widths of the columns, the history is the largest plot; least widths in pixels, for their numbers.
-STRETCH, LEAST_PX = (11, 7, 12, 4), (150, 115, 130, 105)
+STRETCH, LEAST_PX = (11, 7, 12, 5), (132, 118, 116, 134)
 
 
 class BinPlots(pg.GraphicsLayoutWidget):
@@ -284,7 +284,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         first = views[0] if views else None
         self._spectrum.draw(first)
         self._spectrum.overlay(views)
-        self._bands.draw(first)
+        self._bands.draw(views)
         # Else the first painting finds the new ranges, and asks for a second one.
         self.scene().prepareForPaint()
 

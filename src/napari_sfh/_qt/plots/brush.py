@@ -13,11 +13,13 @@ from qtpy.QtWidgets import QGraphicsPathItem
 
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import make_bare_plot, pg
-from napari_sfh._qt.session import Session
+from napari_sfh._qt.session import BinMark, Session
 from napari_sfh.analysis.outlines import mask_points_inside
 
 #: Pixels around a point within which a click takes it.
 REACH_PX = 10.0
+#: Size of the points of bins that are selected or compared, and of those inside a region.
+SHOWN_PX, INSIDE_PX = 11, 6
 #: What a plot with points says of it.
 BRUSH_TIP = "Click a point to select it (Shift adds); drag a lasso around several; wheel zooms, middle button moves"
 
@@ -28,6 +30,28 @@ class BrushPoints(pg.ScatterPlotItem):
     def mouseClickEvent(self, event: Any) -> None:
         """Pass the click on."""
         event.ignore()
+
+
+class MarkedPoints(BrushPoints):
+    """The points of the bins that stand out: those inside regions, and larger ones for what is selected or compared."""
+
+    def mark(
+        self, marks: Sequence[BinMark], x: NDArray[np.floating], y: NDArray[np.floating], edge: str | None
+    ) -> None:
+        """Show marks among points (N,) of all bins; ``edge``: colour around the larger ones. NaN is left out."""
+        known = np.isfinite(x) & np.isfinite(y)
+        self.setData(
+            [
+                {
+                    "pos": (x[mark.row], y[mark.row]),
+                    "size": SHOWN_PX if mark.shown else INSIDE_PX,
+                    "brush": pg.mkBrush(mark.color),
+                    "pen": pg.mkPen(edge) if mark.shown else None,
+                }
+                for mark in marks
+                if mark.row < known.size and known[mark.row]
+            ]
+        )
 
 
 class BrushBox(pg.ViewBox):

@@ -87,7 +87,6 @@ class CubePlot(pg.GraphicsLayoutWidget):
         self.ci.addItem(self.plot)
         self.plot.setToolTip(CUBE_TIP)
         self.plot.setMouseEnabled(x=True, y=False)
-        self.plot.getAxis("left").setWidth(62)
         self.ranges: dict[str, Range] = {}
         self._wave_aa = np.empty(0)
         self._label = ""
@@ -142,6 +141,7 @@ class CubePlot(pg.GraphicsLayoutWidget):
             ("left", "bottom", "top"),
             bottom="observed wavelength in air (Å)",
             left=self._label,
+            widest="−0.0005",
         )
 
     def set_cube(self, wave_aa: NDArray[np.float64], label: str, redshift: float | None) -> None:

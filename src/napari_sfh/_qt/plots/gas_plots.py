@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 
-from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushLink, BrushPoints
+from napari_sfh._qt.plots.brush import BRUSH_TIP, BrushBox, BrushLink, BrushPoints, MarkedPoints
 from napari_sfh._qt.plots.crosshair import PlotReader, format_place
 from napari_sfh._qt.plots.plot_items import make_bare_plot, pg, style_axes
-from napari_sfh._qt.session import Session
+from napari_sfh._qt.session import BinMark, Session
 from napari_sfh._qt.widgets.theme import POINTS, Palette
-from napari_sfh.analysis.bin_view import COLORS, choose_color
 from napari_sfh.analysis.gas.gas_and_stars import (
     EBV_STARS_OVER_GAS,
     SOLAR_OXYGEN,
@@ -23,7 +22,7 @@ from napari_sfh.analysis.gas.gas_and_stars import (
     format_trend,
     trace_bpt_lines,
 )
-from napari_sfh.analysis.gas.line_maps import BPT_CLASSES
+from napari_sfh.analysis.gas.line_maps import BPT_CLASSES, BPT_COLORS
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.figures.comparison import ERROR_BARS
 
@@ -33,8 +32,6 @@ GAS_PANELS = {
     "dust": ("E(B−V) of the gas (mag)", "E(B−V) of the stars (mag)"),
     "bpt": ("log [N II] 6583 / Hα", "log [O III] 5007 / Hβ"),
 }
-#: Colours of star-forming, composite and active gas.
-_CLASS_COLORS = (COLORS[0], COLORS[1], "#d55e00")
 
 
 class GasPlots(pg.GraphicsLayoutWidget):
@@ -55,12 +52,11 @@ class GasPlots(pg.GraphicsLayoutWidget):
         self._values: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
         self._errors = {name: pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0)) for name in ("metals", "dust")}
         self._points = {name: BrushPoints(size=5, pen=None) for name in GAS_PANELS}
-        self._chosen = {name: BrushPoints(size=11) for name in GAS_PANELS}
+        self.marked = {name: MarkedPoints() for name in GAS_PANELS}
         for column, (name, plot) in enumerate(self.plots.items()):
             self.ci.addItem(plot, 0, column)
             plot.setToolTip(BRUSH_TIP)
-            plot.getAxis("left").setWidth(48)
-            items = [self._errors.get(name), self._points[name], self._chosen[name]]
+            items = [self._errors.get(name), self._points[name], self.marked[name]]
             for z, item in enumerate(item for item in items if item is not None):
                 item.setZValue(z)
                 plot.addItem(item, ignoreBounds=True)
@@ -122,7 +118,7 @@ class GasPlots(pg.GraphicsLayoutWidget):
             brush = pg.mkBrush(self._colors.data + "a0")
             if name == "bpt":
                 # One brush a class: pyqtgraph draws the symbol once for each brush, not for each colour.
-                brushes = [pg.mkBrush(color) for color in _CLASS_COLORS]
+                brushes = [pg.mkBrush(color) for color in BPT_COLORS]
                 self._points[name].setData(x[good], y[good], brush=[brushes[max(k - 1, 0)] for k in drawn.bpt[good]])
             else:
                 self._points[name].setData(x[good], y[good], brush=brush)
@@ -150,22 +146,17 @@ class GasPlots(pg.GraphicsLayoutWidget):
                 counts = [int((self._classes == k).sum()) for k in range(1, len(BPT_CLASSES))]
                 words = (
                     f'<span style="color:{color}">{text} {n}</span>'
-                    for color, text, n in zip(_CLASS_COLORS, BPT_CLASSES[1:], counts)
+                    for color, text, n in zip(BPT_COLORS, BPT_CLASSES[1:], counts)
                 )
                 text = " · ".join(words)
             else:
                 text = format_trend(x, y)
             self.plots[name].setTitle(text, size=f"{POINTS}pt", color=self._colors.text)
 
-    def mark(self, bins: Sequence[int]) -> None:
-        """Let bins (1..N) stand out, in the colours in which the other plots show them."""
+    def mark(self, marks: Sequence[BinMark]) -> None:
+        """Let bins stand out, in the colours in which the map and the other plots show them."""
         for name, (x, y) in self._values.items():
-            spots = [
-                {"pos": (x[b - 1], y[b - 1]), "brush": pg.mkBrush(choose_color(k)), "pen": pg.mkPen(self._colors.text)}
-                for k, b in enumerate(bins)
-                if b <= x.size and np.isfinite([x[b - 1], y[b - 1]]).all()
-            ]
-            self._chosen[name].setData(spots)
+            self.marked[name].mark(marks, x, y, self._colors.text)
 
     def release(self) -> None:
         """Empty the scene before Python ends."""

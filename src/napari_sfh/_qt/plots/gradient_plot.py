@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints
+from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, MarkedPoints
 from napari_sfh._qt.plots.plot_items import Ribbon, pg, style_axes
+from napari_sfh._qt.session import BinMark
 from napari_sfh._qt.widgets.theme import Palette
-from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient
 from napari_sfh.physics.quantities import QUANTITIES
 
 
 class GradientPlot(BrushPlot):
-    """Bins in and out of the fit, running median with 16-84 %, the line with its error; a ring marks one bin."""
+    """Bins in and out of the fit, running median with 16-84 %, the line with its error; bins that stand out."""
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
@@ -21,10 +23,10 @@ class GradientPlot(BrushPlot):
         self._in = BrushPoints(size=4, pen=None)
         self._spread, self._error = Ribbon(70), Ribbon(110)
         self._median, self._line = pg.PlotCurveItem(), pg.PlotCurveItem()
-        self._here = BrushPoints(size=12, symbol="o", brush=None)
+        self.marked = MarkedPoints()
         # The curves above the points, the bands between them.
         self.add_layers({self._out: -21, self._in: -20, self._spread: -10, self._error: -10})
-        self.add_layers({self._median: 5, self._line: 6, self._here: 7})
+        self.add_layers({self._median: 5, self._line: 6, self.marked: 7})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:
@@ -37,7 +39,6 @@ class GradientPlot(BrushPlot):
         self._median.setPen(pg.mkPen(colors.residual, width=3))
         self._error.set_color(colors.model)
         self._line.setPen(pg.mkPen(colors.model, width=2))
-        self._here.setPen(pg.mkPen(COLORS[5], width=2))
         self.box.set_color(colors.text)
         self.reader.set_colors(colors)
         style_axes(self.plot, colors)
@@ -75,8 +76,6 @@ class GradientPlot(BrushPlot):
         entries = (f'<span style="color:{color}">■</span> {text}'.replace(" ", "&nbsp;") for color, text in parts)
         return " &nbsp;".join(entries).replace("<span&nbsp;style", "<span style")
 
-    def mark(self, made: Gradient, bin_id: int) -> None:
-        """Ring around a bin (1..N); 0 = none."""
-        known = 1 <= bin_id <= made.profile.r.size and np.isfinite(made.profile.value[bin_id - 1])
-        row = [bin_id - 1] if known else []
-        self._here.setData(made.profile.r[row], made.profile.value[row])
+    def mark(self, made: Gradient, marks: Sequence[BinMark]) -> None:
+        """Let bins stand out, in the colours in which the map and the other plots show them."""
+        self.marked.mark(marks, made.profile.r, made.profile.value, self._colors.text)

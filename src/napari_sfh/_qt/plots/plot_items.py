@@ -12,7 +12,7 @@ import numpy as np
 import qtpy
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtGui import QPainterPath
+from qtpy.QtGui import QFont, QFontMetrics, QPainterPath
 from qtpy.QtWidgets import QApplication, QGraphicsPathItem, QMenu, QWidget
 
 from napari_sfh._qt.widgets.theme import POINTS, Palette
@@ -21,6 +21,9 @@ from napari_sfh.analysis.bin_view import COLORS, CredibleBand, choose_color
 # Where several bindings are installed, pyqtgraph must take the one that napari uses.
 os.environ.setdefault("PYQTGRAPH_QT_LIB", qtpy.API_NAME)
 import pyqtgraph as pg
+
+#: Pixels of a tick of an axis and of the room about its number.
+_TICK_PX = 8
 
 __all__ = [
     "BandCurves",
@@ -32,6 +35,7 @@ __all__ = [
     "histogram_corners",
     "make_bare_plot",
     "make_label_style",
+    "measure_axis_width",
     "pg",
     "style_axes",
 ]
@@ -136,7 +140,6 @@ def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = N
     plot = pg.PlotItem(viewBox=view_box) if layout is None else layout.addPlot(row=row, col=column)
     plot.hideButtons()
     plot.setMenuEnabled(False)
-    plot.getAxis("left").setWidth(50)
     for side in ("left", "bottom"):
         plot.getAxis(side).enableAutoSIPrefix(False)
     plot.setDefaultPadding(0.0)
@@ -144,11 +147,28 @@ def make_bare_plot(layout: Any, row: int = 0, column: int = 0, view_box: Any = N
 
 
 def style_axes(
-    plot: pg.PlotItem, colors: Palette, sides: Sequence[str] = ("left", "bottom"), points: int = POINTS, **labels: str
+    plot: pg.PlotItem,
+    colors: Palette,
+    sides: Sequence[str] = ("left", "bottom"),
+    points: int = POINTS,
+    widest: str = "−0.05",
+    **labels: str,
 ) -> None:
-    """Colours of the theme and small digits at some sides of a plot, and labels by side."""
+    """Colours of the theme and small digits at some sides of a plot, and labels by side; room for a number at the left.
+
+    Parameters
+    ----------
+    plot : pyqtgraph.PlotItem
+    colors : Palette
+    sides : sequence of str
+    points : int
+        Size of the digits.
+    widest : str
+        As wide as the numbers of the left axis get.
+    """
     small = plot.font()
     small.setPointSizeF(points)
+    plot.getAxis("left").setWidth(measure_axis_width(small, widest))
     for side in sides:
         axis = plot.getAxis(side)
         axis.setPen(pg.mkPen(colors.faint))
@@ -156,6 +176,14 @@ def style_axes(
         axis.setTickFont(small)
         if side in labels:
             plot.setLabel(side, labels[side], **make_label_style(colors))
+
+
+def measure_axis_width(font: QFont, widest: str) -> int:
+    """Pixels that an axis on the left takes: its name upright, beside its widest number, which it must not touch."""
+    metrics = QFontMetrics(font)
+    name = QFont(font)
+    name.setPointSizeF(POINTS)
+    return QFontMetrics(name).height() + metrics.horizontalAdvance(widest) + _TICK_PX
 
 
 def make_label_style(colors: Palette) -> dict[str, str]:

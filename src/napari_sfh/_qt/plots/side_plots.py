@@ -13,11 +13,12 @@ from psygnal import Signal
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
-from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, DensityImage
+from napari_sfh._qt.plots.brush import BrushPlot, BrushPoints, DensityImage, MarkedPoints
 from napari_sfh._qt.plots.crosshair import PlotReader, ReadOut, format_place
 from napari_sfh._qt.plots.plot_items import Ribbon, histogram_corners, make_bare_plot, pg, style_axes
 from napari_sfh._qt.plots.spectrum_plot import describe_flux
 from napari_sfh._qt.plots.time_axes import AGE_MINOR, AGE_TICKS, LG_EDGES, TIME_AXES
+from napari_sfh._qt.session import BinMark
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
 from napari_sfh._qt.widgets.theme import POINTS, Palette, get_palette
 from napari_sfh.analysis.bin_view import COLORS, BinView, choose_flux_range, format_flux_label
@@ -34,7 +35,7 @@ _TEXT_WIDTH = 312
 
 
 class OneToOne(BrushPlot):
-    """This result against another answer: points with errors, or their density; a dot marks the selected bin."""
+    """This result against another answer: points with errors, or their density; bins that stand out."""
 
     def __init__(self, colors: Palette) -> None:
         super().__init__()
@@ -42,8 +43,8 @@ class OneToOne(BrushPlot):
         self._errors = pg.ErrorBarItem(x=np.zeros(0), y=np.zeros(0))
         self._points = BrushPoints(size=4, pen=None)
         self._line = pg.PlotCurveItem()
-        self._here = BrushPoints(size=11, symbol="o", brush=None)
-        self.add_layers({self._density: 0, self._errors: 1, self._points: 2, self._line: 3, self._here: 4})
+        self.marked = MarkedPoints()
+        self.add_layers({self._density: 0, self._errors: 1, self._points: 2, self._line: 3, self.marked: 4})
         self.set_colors(colors)
 
     def set_colors(self, colors: Palette) -> None:
@@ -53,7 +54,6 @@ class OneToOne(BrushPlot):
         self._points.setBrush(pg.mkBrush(COLORS[0]))
         self._errors.setData(pen=pg.mkPen(colors.faint))
         self._line.setPen(pg.mkPen(colors.text, width=1, style=Qt.PenStyle.DashLine))
-        self._here.setPen(pg.mkPen(COLORS[5], width=2))
         self.box.set_color(colors.text)
         self.reader.set_colors(colors)
         style_axes(self.plot, colors)
@@ -84,10 +84,9 @@ class OneToOne(BrushPlot):
         result, answer = comparison.result.model_name, comparison.other.name
         style_axes(self.plot, self._colors, left=f"{label}, {result}", bottom=f"{label}, {answer}")
 
-    def mark(self, x: float, y: float) -> None:
-        """Mark one bin; NaN marks none."""
-        known = np.isfinite([x, y]).all()
-        self._here.setData([x] if known else [], [y] if known else [])
+    def mark(self, marks: Sequence[BinMark], x: NDArray[np.floating], y: NDArray[np.floating]) -> None:
+        """Let bins stand out among all (N,), in the colours in which the map and the other plots show them."""
+        self.marked.mark(marks, x, y, self._colors.text)
 
 
 class HistoryPlots(pg.GraphicsLayoutWidget):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
@@ -15,6 +16,8 @@ from napari_sfh.instruments.instrument import Instrument
 
 #: Spectra of compared bins that are drawn at once.
 MAX_SPECTRA = 6
+#: Opacity of the broad line of the model, of 255.
+_MODEL_ALPHA = 120
 #: Width of the plot below which its wavelengths are numbered by the thousand.
 NARROW_PX = 170.0
 
@@ -47,8 +50,6 @@ class SpectrumPlot:
         self._lines = [pg.InfiniteLine(wave) for _, wave in LINES_AA]
         for line in self._lines:
             self.spectrum.addItem(line, ignoreBounds=True)
-        for plot in (self.spectrum, self.residual):
-            plot.getAxis("left").setWidth(56)
         self.spectrum.showAxis("top")
         self.spectrum.getAxis("top").setStyle(tickLength=0, tickTextOffset=1, hideOverlappingLabels=False)
         self.spectrum.vb.sigResized.connect(self._name_lines)
@@ -65,14 +66,16 @@ class SpectrumPlot:
         self._wave_aa = wave = instrument.wave_aa
         if wave.size:
             self.spectrum.setXRange(wave[0], wave[-1], padding=0)
-        self.spectrum.setToolTip(describe_flux(instrument))
+        self.spectrum.setToolTip(
+            f"{describe_flux(instrument)}; broad pale line: the prediction's model of the first bin"
+        )
         self._name_lines()
 
     def set_colors(self, colors: Palette) -> None:
         """Follow napari's theme."""
-        self._data.setPen(pg.mkPen(colors.data, width=1))
-        self._model.setPen(pg.mkPen(colors.model, width=3))
-        self._difference.setPen(pg.mkPen(colors.residual, width=1))
+        self._data.setPen(pg.mkPen(choose_color(0), width=1))
+        self._model.setPen(make_model_pen(colors))
+        self._difference.setPen(pg.mkPen(choose_color(0), width=1))
         self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
         for ribbon in (self._error, *self._masked):
             ribbon.set_color(colors.faint)
@@ -146,6 +149,13 @@ class SpectrumPlot:
             curve.setData([], [])
         for ribbon in (*self._masked, self._error):
             ribbon.setPath(QPainterPath())
+
+
+def make_model_pen(colors: Palette) -> Any:
+    """How models are drawn: broad and pale, in no bin's colour, below the data."""
+    color = pg.mkColor(colors.text)
+    color.setAlpha(_MODEL_ALPHA)
+    return pg.mkPen(color, width=4)
 
 
 def describe_flux(instrument: Instrument) -> str:

@@ -67,10 +67,10 @@ class Host(Protocol):
     def attempt(self, act: Callable[[], object]) -> bool:
         """Call ``act``; say its `SfhInputError`, `ComputeError` or `OSError`. True if there was none."""
 
-    def start(self, work: Work, after: Callable[[Any], None]) -> None:
+    def start(self, work: Work, after: Callable[[Any], None], button: str = "") -> None:
         """Run ``work(progress, cancel)`` in the thread, after what runs now.
 
-        ``after`` gets its value unless it was cancelled.
+        ``after`` gets its value unless it was cancelled: then the user is told to press ``button`` to start it again.
         """
 
     def when_ready(self, act: Callable[[], object]) -> None:

@@ -13,24 +13,32 @@ from napari.layers import Image, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
-from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
+from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, format_layer_title, get_layer_link
 from napari_sfh._qt.canvas.result_layers import keep_selection
 from napari_sfh._qt.exports import FIGURES
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_note_label, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import tool_tasks
-from napari_sfh._qt.jobs.tool_tasks import MapContours
+from napari_sfh._qt.jobs.tool_tasks import ContourMap, MapContours
 from napari_sfh._qt.jobs.workers import BackgroundJob
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
+from napari_sfh.analysis import maps
 from napari_sfh.analysis.colour_image import U8, ColourField, ColourStretch, render_colour_image
+from napari_sfh.analysis.gas.line_maps import LINES
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures.colour_image import draw_colour_image
+from napari_sfh.figures.colour_image import MapOverlay, draw_colour_image
 from napari_sfh.types import Progress, Result
 
 #: Milliseconds after the last move of a slider at which the image is painted anew.
 PAINT_MS = 150
+#: Colours of a map in the saved picture.
+_COLORS = 256
 _NO_CONTOURS = "none"
+#: What decides the map that contours are drawn of: its name, and the file of the lines.
+ContourKey = tuple[str, Path | None]
+#: Roles of the layers that are translucent above the mosaics.
+_ABOVE = ("map", "lines", "difference")
 
 #: Colours of contours that are told apart by the colour-blind, on dark and light maps.
 LINE_COLORS = ("white", "black", "#e69f00", "#56b4e9", "#f0e442", "#d55e00")
@@ -75,11 +83,18 @@ class ColourImageForm:
             tooltip="Lupton's Q: to the right, bright cores and faint outskirts are seen at once",
         )
         self.opacity = FloatSlider(
-            label="Opacity", value=0.5, min=0.0, max=1.0, step=0.05, tooltip="Of the maps above the HST image"
+            label="Opacity",
+            value=0.5,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="Of what lies above the HST image: map, line map or difference",
         )
         self._add_contour_fields()
         self.note = make_note_label()
-        self.save = PushButton(text="Save picture…", tooltip="HST colours with the contours, as PNG, PDF or SVG")
+        self.save = PushButton(
+            text="Save picture…", tooltip="HST colours, the map above them and the contours, north up: PNG, PDF or SVG"
+        )
         lines = [self.typed_levels, narrow_combo_box(self.line_color), self.line_width, self.note, self.save]
         rows = [self.show, self.brightness, self.softening, self.opacity]
         self.container = make_form([*rows, narrow_combo_box(self.contours), self.levels, *lines])
@@ -113,6 +128,11 @@ class ColourImageForm:
             label="Width", value=1.0, min=0.25, max=4.0, step=0.25, tooltip="Of the contours, times the usual one"
         )
 
+    def offer_contours(self, names: Sequence[str]) -> None:
+        """Lines, and of the maps those with these names; the one that is chosen stays if it is among them."""
+        there = {name: title for name, title in tool_tasks.CONTOURS.items() if name in names or name in LINES}
+        self.contours.choices = [(_NO_CONTOURS, _NO_CONTOURS), *((title, name) for name, title in there.items())]
+
     @property
     def look(self) -> ColourStretch:
         """The sliders' look."""
@@ -134,6 +154,8 @@ class ColourImageTool(Tool):
         self.paths: dict[str, Path] = {}
         self.contours: MapContours | None = None
         self._coming: Vectors | None = None
+        self._map: tuple[ContourKey, ContourMap] | None = None  # of which contours were drawn last
+        self._loading: ContourKey | None = None
         self._stale = False
         self._painter = BackgroundJob(_ignore_progress, self._painted, self._not_painted)
         # A window that closes destroys the widgets without a word to Python.
@@ -229,8 +251,23 @@ class ColourImageTool(Tool):
             caption=caption,
             line_color=str(self.form.line_color.value),
             line_width=float(self.form.line_width.value),
+            overlay=self.find_overlay(),
         )
         self.host.start(partial(tool_tasks.draw_and_save_figure, draw=draw, path=Path(path)), self.saved)
+
+    def find_overlay(self) -> MapOverlay | None:
+        """The translucent map, line map or difference that is on the canvas, in its colours."""
+        display = self.host.stack.display
+        layer = display.find_layer(display.shown) if display.shown.role in _ABOVE else None
+        if layer is None or not layer.visible or float(layer.opacity) <= 0:
+            return None
+        colors = np.asarray(layer.colormap.map(np.linspace(0, 1, _COLORS) ** float(layer.gamma)), dtype=float)
+        low, high = (float(limit) for limit in layer.contrast_limits)
+        image = np.asarray(layer.data)
+        if image.ndim == 3:  # the age that is seen
+            image = image[int(self.host.viewer.dims.current_step[0])]
+        label = format_layer_title(str(layer.name), get_layer_link(layer.metadata))
+        return MapOverlay(image, colors, (low, high), label, float(layer.opacity))
 
     # -- mosaics -----------------------------------------------------------------------------------------------
 
@@ -300,13 +337,13 @@ class ColourImageTool(Tool):
         self.form.show.text = "Show HST colours" if layer is None or not layer.visible else "Hide HST colours"
         for other in self.host.viewer.layers:
             link = get_layer_link(other.metadata)
-            if link is not None and link.role == "map" and other.opacity != opacity:
+            if link is not None and link.role in _ABOVE and other.opacity != opacity:
                 other.opacity = opacity
 
     def _inserted(self, event: Any) -> None:
         """A map that is shown for the first time is as translucent as the others."""
         link = get_layer_link(event.value.metadata)
-        if link is not None and link.role == "map" and self.layer is not None:
+        if link is not None and link.role in _ABOVE and self.layer is not None:
             self._fade()
 
     # -- contours ----------------------------------------------------------------------------------------------
@@ -332,9 +369,35 @@ class ColourImageTool(Tool):
             return
         if not self.host.attempt(lambda: parse_levels(self.form.typed_levels.value)):
             return
-        levels = parse_levels(self.form.typed_levels.value)
-        work = partial(tool_tasks.draw_contours, result=result, name=name, n=self.form.levels.value, typed=levels)
-        self.host.start(partial(work, maps_path=self.host.data.maps_path), partial(self._drawn, result, name))
+        key = (name, self.host.data.maps_path)
+        if self._map is not None and self._map[0] == key:
+            self.host.attempt(self._draw_levels)
+        elif self._loading != key:
+            self._loading = key
+            work = partial(tool_tasks.load_contour_map, result=result, name=name, maps_path=key[1])
+            self.host.start(work, partial(self._loaded, result, key))
+
+    def _loaded(self, result: Result, key: ContourKey, found: ContourMap) -> None:
+        """The map is there: it is kept, so that other levels need no file and no wait."""
+        if result is self.host.session.result:
+            self._map = key, found
+            if self.form.contours.value == found.name:
+                self._draw_levels()
+
+    def _draw_levels(self) -> None:
+        """Trace the form's levels in the map at hand, unless they are drawn."""
+        result = self.host.session.result
+        if self._map is None or result is None:
+            return
+        found = self._map[1]
+        drawn = tool_tasks.trace_map_contours(found, self.form.levels.value, parse_levels(self.form.typed_levels.value))
+        there = self.host.stack.find("contours", found.name) is not None
+        if (
+            not there
+            or self.contours is None
+            or (drawn.title, drawn.levels) != (self.contours.title, self.contours.levels)
+        ):
+            self._drawn(result, found.name, drawn)
 
     def _line_width(self, result: Result) -> float:
         return float(self.form.line_width.value) * max(result.bins.bin_id.shape) / 250
@@ -397,16 +460,19 @@ class ColourImageTool(Tool):
         if result is self._result:
             return
         self._result = result
-        self.field, self.paths = None, {}
+        self.field, self.paths, self._map = None, {}, None
         self._take(None)
         for role in ("composite", "contours"):
             self._remove(role)
         with self.form.contours.changed.blocked():
+            self.form.offer_contours([] if result is None else maps.list_result_maps(result))
             self.form.contours.value = _NO_CONTOURS
         self._fade()
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
+        if not busy:
+            self._loading = None
         for widget in (self.form.show, self.form.contours, self.form.levels, self.form.save):
             widget.enabled = not busy
 

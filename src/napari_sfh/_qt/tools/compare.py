@@ -12,8 +12,8 @@ from magicgui.widgets import CheckBox, ComboBox, PushButton, Slider
 from numpy.typing import NDArray
 
 from napari_sfh import demo
-from napari_sfh._qt.canvas.display import Shown
 from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, LayerTuple
+from napari_sfh._qt.canvas.shown_map import Shown
 from napari_sfh._qt.exports import FIGURES, TABLES
 from napari_sfh._qt.forms.run_forms import fill_form, make_file_edit, make_form, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import tool_tasks
@@ -179,7 +179,8 @@ class ComparisonTool(DockTool):
     def _start(self, path: Path | None) -> None:
         result = self.need_result()
         work = partial(tool_tasks.load_comparison, path=path, result=result)
-        self.host.start(work, partial(self._loaded, result, path))
+        button = self.form.truth if path is None else self.form.load
+        self.host.start(work, partial(self._loaded, result, path), str(button.text))
 
     def _loaded(self, result: Result, source: Path | None, comparison: Comparison) -> None:
         if result is not self.host.session.result:
@@ -189,9 +190,9 @@ class ComparisonTool(DockTool):
         with self.form.mean.changed.blocked():
             self.form.mean.choices = [(maps.MAPS[n].title, n) for n in shown]
         self.open_dock_with(self._suit_dock, self._refresh)
-        matched = int((comparison.share >= comparing.MIN_SHARE).sum())
+        compared = int(comparison.find_compared().sum())
         notes = "".join(f" Note: {note}." for note in comparison.other.notes)
-        self.host.show_message(f"{comparison.other.name}: {matched} of {comparison.share.size} bins matched.{notes}")
+        self.host.show_message(f"{comparison.other.name}: {compared} of {comparison.share.size} bins compared.{notes}")
 
     def _suit_dock(self) -> None:
         """No place for histories where none are compared."""
@@ -252,13 +253,12 @@ class ComparisonTool(DockTool):
             return
         scatter = format_comparison_scatter(comparison, self.key, self._use())
         words = f"<b>{escape(self._difference_title)}</b> ({self._unit})<br>{scatter}"
+        own, other = comparison.pair(self.key)
+        self.plot.mark(self.host.session.list_marks(), other, own)
         if not bin_id:
-            self.plot.mark(np.nan, np.nan)
             self.sfhs.draw([])
             self.legend.setText(f"{words}<br><br>Click a bin to see both.")
             return
-        own, other = comparison.pair(self.key)
-        self.plot.mark(other[bin_id - 1], own[bin_id - 1])
         if not self._has_histories:
             rows = _format_rows(comparison, bin_id)
             self.legend.setText(f"{words}<br><br><b>bin {bin_id}</b><br>{rows}")
@@ -296,7 +296,7 @@ class ComparisonTool(DockTool):
             "contrast_limits": symmetric_limits(values),
             "interpolation2d": "nearest",
             "visible": False,
-            "metadata": {KEY: LayerLink("difference", "", comparison.result)},
+            "metadata": {KEY: LayerLink("difference", "", comparison.result, unit=self._unit)},
             **self.host.session.sky.transform(),
         }
         return maps.paint_bins(comparison.result.bins.bin_id, values), attributes, "image"
@@ -338,7 +338,7 @@ class ComparisonTool(DockTool):
         if self.comparison is None or self.host.stack.display.shown != DIFFERENCE:
             return ""
         value = float(self.comparison.difference(self.key)[bin_id - 1])
-        return f"{self._difference_title} {value:+.2f} {self._unit}" if np.isfinite(value) else "not compared"
+        return f"{self._difference_title} {value:+z.2f} {self._unit}" if np.isfinite(value) else "not compared"
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
@@ -398,7 +398,7 @@ def _format_rows(comparison: Comparison, bin_id: int) -> str:
     cells = [("", comparison.result.model_name, comparison.other.name)]
     for key in comparison.means:
         own, other = (float(values[bin_id - 1]) for values in comparison.pair(key))
-        cells.append((QUANTITIES[key].label, f"{own:.2f}", f"{other:.2f}".replace("nan", "–")))
+        cells.append((QUANTITIES[key].label, f"{own:z.2f}", f"{other:z.2f}".replace("nan", "–")))
     rows = "".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in cells)
     return f'<table cellspacing="0" cellpadding="2">{rows}</table>'.replace("-", "−")
 

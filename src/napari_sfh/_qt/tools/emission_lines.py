@@ -9,16 +9,24 @@ from typing import Any
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
 
-from napari_sfh._qt.canvas.display import Shown
+from napari_sfh._qt.canvas.layer_data import format_category_legend
+from napari_sfh._qt.canvas.shown_map import Shown
 from napari_sfh._qt.exports import FIGURES, TABLES
-from napari_sfh._qt.forms.run_forms import fill_form, make_form, narrow_combo_box, read_form
+from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_note_label, narrow_combo_box, read_form
 from napari_sfh._qt.jobs import line_tasks, tool_tasks
 from napari_sfh._qt.plots.gas_plots import GasPlots
 from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button
 from napari_sfh._qt.tools.base import DockTool, Host
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.gas.gas_and_stars import GasDiagrams, derive_gas_diagrams
-from napari_sfh.analysis.gas.line_maps import MIN_LINE_SNR, LineFluxes, describe_line_map, list_line_maps
+from napari_sfh.analysis.gas.line_maps import (
+    BPT_CLASSES,
+    BPT_COLORS,
+    MIN_LINE_SNR,
+    LineFluxes,
+    describe_line_map,
+    list_line_maps,
+)
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
@@ -39,6 +47,7 @@ class LineForm:
         self.show = ComboBox(
             label="Show", value=NO_LINES, choices=[(NO_LINES, NO_LINES)], tooltip="Above the maps; none hides it"
         )
+        self.legend = make_note_label()
         self.min_snr = FloatSpinBox(
             label="S/N at least",
             value=MIN_LINE_SNR,
@@ -54,7 +63,14 @@ class LineForm:
         )
         self.plot = PushButton(text="Gas and young stars", tooltip="Metallicity, dust and the BPT diagram of the bins")
         self.table = PushButton(text="Save table…", tooltip="Lines, gas and young stars of every bin: ECSV or FITS")
-        rows = [self.from_maps, self.from_spectra, narrow_combo_box(self.show), self.min_snr, self.composite]
+        rows = [
+            self.from_maps,
+            self.from_spectra,
+            narrow_combo_box(self.show),
+            self.legend,
+            self.min_snr,
+            self.composite,
+        ]
         self.container = make_form([*rows, self.plot, self.table])
 
 
@@ -93,7 +109,8 @@ class LineTool(DockTool):
             There is no result.
         """
         work = partial(tool_tasks.load_line_fluxes, result=self.need_result(), maps_path=maps_path)
-        self.host.start(work, partial(self._loaded, self.need_result(), maps_path))
+        button = self.form.from_spectra if maps_path is None else self.form.from_maps
+        self.host.start(work, partial(self._loaded, self.need_result(), maps_path), str(button.text))
 
     def show(self, name: str) -> None:
         """Put one of `lines.names` on the canvas, or ``none``.
@@ -122,7 +139,7 @@ class LineTool(DockTool):
 
     def _draw(self, drawn: GasDiagrams) -> None:
         self.plots.draw(drawn)
-        self.plots.mark(self.host.session.shown)
+        self.plots.mark(self.host.session.list_marks())
         self.prepare_dock().fill(True)
 
     def make_dock(self) -> ToolDock:
@@ -164,16 +181,18 @@ class LineTool(DockTool):
     def on_selection(self, bins: tuple[int, ...]) -> None:
         """The shown bins stand out in the plots."""
         if self.dock is not None and self.lines is not None:
-            self.plots.mark(bins)
+            self.plots.mark(self.host.session.list_marks())
 
     def describe(self, bin_id: int) -> str:
-        """The median of the shown line (or quantity of the gas) over a bin's spaxels."""
+        """The median of the shown line (or quantity of the gas) over a bin's spaxels; their most frequent BPT class."""
         result, name = self.host.session.result, self.form.show.value
         layer = None if name == NO_LINES else self.host.stack.find("lines", name)
         if result is None or layer is None:
             return ""
         values = layer.data[result.bins.bin_id == bin_id]
         values = values[np.isfinite(values)]
+        if name == "BPT" and values.size:
+            return f"{layer.name}: {BPT_CLASSES[int(np.bincount(values.astype(int)).argmax())]}"
         return f"{layer.name}: {np.median(values):.4g}" if values.size else f"{layer.name}: none"
 
     def on_busy(self, busy: bool) -> None:
@@ -292,13 +311,26 @@ class LineTool(DockTool):
             result, self.lines, name, self.host.session.sky, self.form.min_snr.value, self.form.composite.value
         )
         self.do_unpainted(*self.host.stack.list_show_steps(layer))
+        self._tell_classes()
         if name == "OH" and not np.isfinite(layer[0]).any():
             self.host.show_message(
                 "No gas is below the line of Kauffmann et al. (2003): see BPT, or tick composite gas."
             )
 
+    def _tell_classes(self) -> None:
+        """The BPT classes in their colours, with the number of spaxels of each, while they are on the canvas."""
+        layer = self.host.stack.find("lines", "BPT")
+        told = self.host.stack.display.shown == Shown("lines", "BPT") and layer is not None
+        self.form.legend.visible = told
+        if told:
+            counts = [int((layer.data == k).sum()) for k in range(1, len(BPT_CLASSES))]
+            self.form.legend.value = format_category_legend(
+                [(color, f"{text}, spaxels", n) for color, text, n in zip(BPT_COLORS, BPT_CLASSES[1:], counts)]
+            )
+
     def _shown_changed(self, shown: Shown) -> None:
         """The menu names the line that is on the canvas, whoever put it there."""
+        self._tell_classes()
         name = shown.name if shown.role == "lines" else NO_LINES
         with self.form.show.changed.blocked():
             if name in self.form.show.choices:

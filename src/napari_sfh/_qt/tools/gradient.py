@@ -23,6 +23,7 @@ from napari_sfh._qt.plots.side_plots import SideText, ToolDock, make_save_button
 from napari_sfh._qt.tools.base import DockTool, Host, KeyAct
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis import gradients, tables
+from napari_sfh.analysis.bin_view import COLORS
 from napari_sfh.analysis.disc import MAX_INCLINATION, Disc, guess_disc
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES, Gradient, GradientFitSettings
 from napari_sfh.analysis.sky_coordinates import SkyGrid
@@ -32,7 +33,11 @@ from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.types import Progress, Result
 
 LAYER = "SFH disc"
-_EMPTY = "Unfold Gradient in the dock, look at the ellipse on the map, and press Fit."
+#: What a fit was made of: the disc, the range and kind of line, whether bins out of depth were left out.
+FormState = tuple[Disc, GradientFitSettings, bool] | None
+#: Where the form says another disc or another fit than the one that is shown.
+FORMER = "Of a former ellipse or range, not of the form's: press Fit."
+_EMPTY = "Press Guess under Gradient in the dock, look at the ellipse on the map, and press Fit."
 
 
 def compute_ellipse_corners(disc: Disc, sky: SkyGrid) -> NDArray[np.float64]:
@@ -155,6 +160,13 @@ class GradientForm:
         for field in self.shape:
             field.changed.unblock()
 
+    def read(self) -> FormState:
+        """Disc and way of fitting, to be compared; None where what is typed is no disc."""
+        try:
+            return self.disc(), self.settings(), bool(self.trusted.value)
+        except SfhInputError:
+            return None
+
     def settings(self) -> GradientFitSettings:
         """How to fit."""
         return GradientFitSettings(r_min=self.r_min.value, r_max=self.r_max.value, method=self.method.value)
@@ -182,6 +194,7 @@ class GradientTool(DockTool):
         self.form = GradientForm(host.export.distance)
         self.container = self.form.container
         self.found: dict[str, Gradient] = {}
+        self._fitted_form: FormState = None
         self._layer: Any = None
         self._syncing = False
         self._reading = QTimer(self.widget)
@@ -192,6 +205,8 @@ class GradientTool(DockTool):
         self.form.ellipse.changed.connect(self._toggle_ellipse)
         for field in self.form.shape:
             field.changed.connect(self._typed)
+        for field in (self.form.r_min, self.form.r_max, self.form.method, self.form.trusted):
+            field.changed.connect(self._tell_age)
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """Alt-A fits."""
@@ -207,7 +222,7 @@ class GradientTool(DockTool):
         SfhInputError
             There is no result.
         """
-        self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed)
+        self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed, "Guess")
 
     def _press_guess(self, _: object = None) -> None:
         self.press(self.guess)
@@ -218,6 +233,7 @@ class GradientTool(DockTool):
     def set_disc(self, disc: Disc) -> None:
         """Take a disc over into the form and onto the map."""
         self.form.put(disc)
+        self._tell_age()
         if disc.distance_mpc is not None:
             self.form.distance.value = f"{disc.distance_mpc:g}"
         self._place()
@@ -235,7 +251,7 @@ class GradientTool(DockTool):
 
     def _fit_or_guess(self) -> None:
         if not self.form.centre.value.strip():
-            self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed_then_fit)
+            self.host.start(partial(guess_result_disc, result=self.need_result()), self._guessed_then_fit, "Fit")
         else:
             self._fit()
 
@@ -245,7 +261,8 @@ class GradientTool(DockTool):
         use = gradients.select_trusted_bins(result) if self.form.trusted.value else None
         self.host.start(
             lambda progress, cancel: gradients.fit_all_gradients(result, disc, settings, use, progress, cancel),
-            self._fitted,
+            partial(self._fitted, self.form.read()),
+            "Fit",
         )
 
     def save(self, path: Path | str) -> None:
@@ -286,14 +303,9 @@ class GradientTool(DockTool):
         return -0.5 <= x <= nx - 0.5 and -0.5 <= y <= ny - 0.5
 
     def on_selection(self, bins: tuple[int, ...]) -> None:
-        """Mark the selected bin among the points."""
+        """Mark the shown bins, and those inside regions, among the points."""
         if self.dock is not None and self.found:
-            self.plot.mark(self.found[self.quantity.value], bins[0] if bins else 0)
-
-    def on_unfold(self) -> None:
-        """Guess a disc where none is typed."""
-        if not self.form.centre.value.strip() and self.host.session.result is not None and not self.host.busy:
-            self.guess()
+            self.plot.mark(self.found[self.quantity.value], self.host.session.list_marks())
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
@@ -311,8 +323,8 @@ class GradientTool(DockTool):
         self.set_disc(disc)
         self.host.attempt(self._fit)
 
-    def _fitted(self, found: dict[str, Gradient]) -> None:
-        self.found = found
+    def _fitted(self, form: FormState, found: dict[str, Gradient]) -> None:
+        self.found, self._fitted_form = found, form
         self.open_dock_with(self._offer, self._show)
 
     def _offer(self) -> None:
@@ -344,7 +356,12 @@ class GradientTool(DockTool):
             return
         shown = self.found[self.quantity.value]
         self.plot.draw(shown)
-        self.plot.mark(shown, self.host.session.selected)
+        self.plot.mark(shown, self.host.session.list_marks())
+        self._tell()
+
+    def _tell(self) -> None:
+        """The slopes of all quantities in words."""
+        shown = self.found[self.quantity.value]
         rows = "".join(f"<tr><td>{'</td><td>'.join(_format_cells(made))}</td></tr>" for made in self.found.values())
         legend = self.plot.legend()
         note = (
@@ -352,7 +369,14 @@ class GradientTool(DockTool):
             "bootstrap draws. What all bins have "
             "wrong together (the network's bias, centre, inclination) is not in them."
         )
-        self.words.setText(f'{legend}<table cellspacing="0" cellpadding="2">{rows}</table><br>{note}')
+        is_former = self.form.read() != self._fitted_form
+        former = f'<b><span style="color:{COLORS[5]}">{FORMER}</span></b><br>' if is_former else ""
+        self.words.setText(f'{former}{legend}<table cellspacing="0" cellpadding="2">{rows}</table><br>{note}')
+
+    def _tell_age(self, _: object = None) -> None:
+        """Say whether what is shown is still what the form says."""
+        if self.dock is not None and self.found:
+            self._tell()
 
     def _ask_figure(self, _: object = None) -> None:
         self.host.exports.ask("Save figure", f"{self.host.exports.name()}_gradients.pdf", FIGURES, self.save)
@@ -429,9 +453,11 @@ class GradientTool(DockTool):
         except SfhInputError:
             return
         self.host.attempt(lambda: self.form.put(disc_from_ellipse(layer.data[0], self.host.session.sky, before)))
+        self._tell_age()
 
     def _typed(self, _: object = None) -> None:
         self._place()
+        self._tell_age()
 
     # -- the end -----------------------------------------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton, Slider
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
-from napari_sfh._qt.canvas.display import GRID, NOTHING, Shown
-from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title
+from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title, get_layer_link
+from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
 from napari_sfh._qt.canvas.sky_axes import SKY_STYLES
 from napari_sfh._qt.forms.run_forms import (
     fill_form,
@@ -40,6 +40,7 @@ MAP_KEYS = {
 }
 #: The choice of no map: the white light is seen, or a line or a difference has taken its place.
 NO_MAP = ""
+NONE = "none"
 #: What the maps are, for their tips.
 MEANING = {
     NO_MAP: "No map: the white light, or a line map or difference chosen below",
@@ -68,9 +69,9 @@ MEANING = {
     "LG_AGE": "Age (log yr) as the weights define it: see their model card",
     "AGE_LW_GYR": "Mean age (Gyr), weighted by V-band light",
     "AGE_MW_GYR": "Mean age (Gyr), weighted by the mass formed",
-    "MASS_AGE": "Share of each age bin in the mass formed; the slider below the map runs over age",
+    "MASS_AGE": "Mean share of each age bin in the mass formed; the slider below the map runs over age",
     "LIGHT_AGE": "Share of each age bin in the V light; the slider below the map runs over age",
-    "MASS_YOUNGER": "Share of the mass formed after the age at the slider below the map",
+    "MASS_YOUNGER": "Median share of the mass formed after the age at the slider, as in the plot of the mass formed",
     "LIGHT_YOUNGER": "Share of the V light of stars younger than the age at the slider below the map",
     "MH_AGE": "Metallicity of the stars of each age; the slider below the map runs over age",
 }
@@ -94,7 +95,7 @@ class MapForm:
         names = [n for n in maps.MAPS if not n.endswith("_ERR")]
         self.quantity = ComboBox(
             label="Map",
-            choices=[("none", NO_MAP), *((format_map_title(n), n) for n in names)],
+            choices=[(NONE, NO_MAP), *((format_map_title(n), n) for n in names)],
             value=FIRST_MAP,
         )
         self.explain()
@@ -195,12 +196,16 @@ class MapForm:
 
     def set_maps(self, names: Sequence[str]) -> None:
         """Offer these maps; the chosen one stays chosen if it is among them."""
-        shown = [("none", NO_MAP), *((format_map_title(n), n) for n in names if not n.endswith("_ERR"))]
+        shown = [(NONE, NO_MAP), *((format_map_title(n), n) for n in names if not n.endswith("_ERR"))]
         with self.quantity.changed.blocked():
             chosen = self.quantity.value
             self.quantity.choices = shown
             self.quantity.value = chosen if chosen in self.quantity.choices else NO_MAP
         self.explain()
+
+    def name_other(self, title: str) -> None:
+        """Say at the entry without a map what is on the canvas in its place; empty: nothing."""
+        self.quantity.native.setItemText(0, title or NONE)
 
     def limit_snr(self, result: Result | None) -> None:
         """Let the slider run over the S/N of a result, and show all bins."""
@@ -252,6 +257,7 @@ class MapTool(Tool):
         self.form.limits.changed.connect(self._limits_chosen)
         self.form.ages_button.changed.connect(self._ages_pressed)
         host.export.distance.changed.connect(self._distance_typed)
+        host.export.distance.native.editingFinished.connect(self._check_distance)
         for field in (self.form.low, self.form.high):
             field.native.editingFinished.connect(make_weak_slot(self._limits_typed))
         self._watched: Any = None
@@ -311,6 +317,10 @@ class MapTool(Tool):
             self._tell_totals()
         except SfhInputError:  # half typed; an act that needs it says what is wrong
             self.form.totals.visible = False
+
+    def _check_distance(self) -> None:
+        """The field is left: a distance that is none is told."""
+        self.host.attempt(self._tell_totals)
 
     def _tell_totals(self) -> None:
         """Mass and rate of all bins in absolute units, once the distance is known."""
@@ -398,6 +408,7 @@ class MapTool(Tool):
         self.form.error.enabled = shown == GRID or f"{self.form.quantity.value}_ERR" in maps.MAPS
         for field in fields:
             field.changed.unblock()
+        self.form.name_other(self._title_of(shown))
         self.form.explain()
         result = self.host.session.result
         flags = shown == Shown("map", "FLAG") and result is not None
@@ -407,6 +418,13 @@ class MapTool(Tool):
         self.host.refresh_cursor()
         # The layer's controls come after the map is painted.
         self._activate.start()
+
+    def _title_of(self, shown: Shown) -> str:
+        """Title of what is on the canvas in the place of a map; empty for nothing, a map, or the four."""
+        link = None if (layer := self.host.stack.display.find_layer(shown)) is None else get_layer_link(layer.metadata)
+        if layer is None or link is None or shown.role == "map":
+            return ""
+        return str(layer.name).removesuffix(f"[{link.unit}]").strip()
 
     def _chosen(self, _: object = None) -> None:
         """A map was chosen in the form, or its error; the grid ends."""

@@ -29,10 +29,13 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
+from napari_sfh.preflight.cost import RATES
 from napari_sfh.types import Progress, Result
 
 #: Side in pixels of the drawn picture; the window scales it.
 PIXELS = 1400
+#: What the button says.
+DRAW = "Corner plot of the bin"
 
 
 @dataclass(frozen=True)
@@ -172,9 +175,9 @@ class PosteriorForm:
         rows = list(self.boxes.values())
         pairs = self.pairs = [make_form_row(rows[k : k + 2]) for k in range(0, len(rows), 2)]
         self.likelihood = CheckBox(
-            text="By likelihood",
-            tooltip="Sample the forward model itself from the network's draws: stars off the gas lines, the flux\n"
-            "calibration and the size of the errors free. One to a few minutes a bin; napari-sfh refine does many",
+            text=f"sample the likelihood: ~{RATES.refine_bin:.0f} s of CPU a bin",
+            tooltip="The forward model itself, from the network's draws on: stars off the gas lines, the flux\n"
+            "calibration and the size of the errors free. napari-sfh refine does many bins",
         )
         choices = [("as trained", ""), *((QUANTITIES[k].title, k) for k in MEAN_NAMES)]
         self.prior = ComboBox(
@@ -185,9 +188,7 @@ class PosteriorForm:
         self.normal = make_form_row([self.mean, self.sigma])
         self.prior.changed.connect(self._choose_prior)
         self._choose_prior(self.prior.value)
-        self.draw = PushButton(
-            text="Corner plot of the bin", tooltip="The joint posterior of the selected bin, drawn anew (Alt+J)"
-        )
+        self.draw = PushButton(text=DRAW, tooltip="The joint posterior of the selected bin, drawn anew (Alt+J)")
         self.container = make_form([*pairs, self.likelihood, self.prior, self.normal, self.draw])
 
     def _choose_prior(self, name: str) -> None:
@@ -269,7 +270,7 @@ class PosteriorTool(Tool):
         result = self.need_result()
         colors = get_palette(self.host.viewer.theme)
         work = partial(draw_corner_picture, result=result, bin_id=bin_id, request=self.form.request)
-        self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn)
+        self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn, DRAW)
 
     def draw_row(self, table: EstimateTable, row: int) -> None:
         """Draw the posterior of a row (0..N-1) of a catalogue in the background."""

@@ -100,7 +100,7 @@ class PpxfTool(DockTool):
         if not bin_id:
             raise SfhInputError("pPXF: no bin is selected; click one on the map first")
         work = partial(tool_tasks.fit_bin_with_ppxf, result=result, bin_id=bin_id, settings=self.form.settings)
-        self.host.start(work, partial(self._fitted, result))
+        self.host.start(work, partial(self._fitted, result), str(self.form.fit.text))
 
     def compared_histories(self, bin_id: int) -> list[BinHistory]:
         """The network's and pPXF's answer for a bin that was fitted.
@@ -138,7 +138,7 @@ class PpxfTool(DockTool):
             return
         self.fits[fit.bin_id] = fit
         self.open_dock_with(partial(self._show, fit.bin_id))
-        gas = f", gas at {fit.gas_v_kms:+.0f} km/s".replace("-", "−") if self.form.gas.value else ""
+        gas = f", gas at {fit.gas_v_kms:+z.0f} km/s".replace("-", "−") if self.form.gas.value else ""
         self.host.show_message(
             f"pPXF on bin {fit.bin_id}: χ² {fit.chi2:.2f}, A_V {fit.a_v:.2f} mag{gas}, {fit.seconds:.1f} s."
         )

@@ -2,236 +2,25 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton, show_file_dialog
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
-from napari_sfh._qt.canvas.drawn_shapes import SHAPES, shape_to_polygon
+from napari_sfh._qt.canvas.drawn_shapes import SHAPES
 from napari_sfh._qt.canvas.interaction import OVERLAY
-from napari_sfh._qt.canvas.layer_data import KEY, LayerLink, get_layer_link
+from napari_sfh._qt.canvas.region_layer import ONE_REGION, RegionLayer
 from napari_sfh._qt.forms.run_forms import fill_form, make_form, make_form_row, narrow_combo_box, read_form
-from napari_sfh._qt.session import Session
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
-from napari_sfh.analysis.bin_view import choose_color
 from napari_sfh.analysis.region_files import RegionFile, read_regions, write_regions
-from napari_sfh.analysis.regions import Outline, Spread, Weight
-from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
-NAME = "SFH region"
 FILES = "DS9 regions (*.reg)"
-#: Feature of a shape: what lies inside does not count.
-HOLE = "hole"
-
-
-class RegionLayer:
-    """The layer of regions of a viewer.
-
-    Parameters
-    ----------
-    viewer : napari.viewer.Viewer
-    session : Session
-    on_found : callable
-        Bound method, given the number of bins inside after each change.
-    """
-
-    def __init__(self, viewer: Any, session: Session, on_found: Callable[[int], None]) -> None:
-        self._viewer = viewer
-        self._session = session
-        self._on_found = weakref.WeakMethod(on_found)
-        self._weight: Weight = "mass"
-        self._spread: Spread = "scatter"
-        self._separate = False
-        self._names: tuple[str, ...] = ()
-        self._layer: Any = None
-        self._read: list[Outline] = []
-
-    def prepare(self) -> None:
-        """Make the layer, if there is none."""
-        if self._find() is None:
-            self._empty_layer()
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether there is a layer to draw in."""
-        return self._find() is not None
-
-    def draw(self, shape: str = "lasso", add: bool = False) -> None:
-        """Wait for a shape (a key of `SHAPES`) drawn with the mouse; older regions are replaced, unless it is added."""
-        layer = self._find() if add else None
-        layer = self._empty_layer() if layer is None else layer
-        self._viewer.layers.selection.active = layer
-        layer.mode = SHAPES[shape][0]
-
-    def outlines(self) -> list[Outline]:
-        """The drawn regions, in pixels of the maps."""
-        layer = self._find()
-        if layer is None:
-            return []
-        holes = layer.features[HOLE] if HOLE in layer.features else [False] * len(layer.data)
-        shapes = zip(layer.data, layer.shape_type, holes)
-        drawn = [Outline(shape_to_polygon(corners, kind), not bool(hole)) for corners, kind, hole in shapes]
-        # A shape of a file that nobody has changed since is still that shape.
-        return [next((o for o in self._read if _is_same_outline(o, d)), d) for d in drawn]
-
-    def set_outlines(self, outlines: Sequence[Outline]) -> None:
-        """Put regions in place of what was drawn; none clears. Holes are drawn in red."""
-        if not outlines:
-            self.clear()
-            return
-        self._read = [o for o in outlines if o.shape is not None]
-        layer = self._empty_layer()
-        with layer.events.data.blocker():
-            colors = ["white" if o.include else "red" for o in outlines]
-            layer.add_polygons([o.points for o in outlines], edge_color=colors)
-            layer.features = {HOLE: [not o.include for o in outlines]}
-            layer.feature_defaults = {HOLE: False}
-            layer.current_edge_color = "white"
-        self.refresh()
-
-    def put_back(self, outlines: Sequence[tuple[Any, bool]]) -> None:
-        """Draw regions again that were taken down as corners (n, 2) and whether their inside counts."""
-        self.set_outlines([Outline(np.asarray(points, dtype=float), include) for points, include in outlines])
-
-    def _empty_layer(self) -> Any:
-        if self._layer is None or self._layer not in self._viewer.layers:
-            self._layer = self._viewer.add_shapes(
-                name=NAME,
-                ndim=2,
-                face_color="transparent",
-                edge_color="white",
-                edge_width=self._line_width(),
-                metadata={KEY: LayerLink("region", "", self._session.result)},
-                **self._session.sky.transform(),
-            )
-            self._layer.events.data.connect(self._changed)
-        # What hears of this would look for bins after the mouse has begun to draw, and end the drawing.
-        with self._layer.events.data.blocker():
-            self._layer.data = []
-        self._session.set_region([])
-        return self._layer
-
-    def _line_width(self) -> float:
-        result = self._session.result
-        return 1.0 if result is None else max(result.bins.bin_id.shape) / 160
-
-    def set_weight(self, weight: Weight) -> None:
-        """Weight by ``mass`` or ``light``."""
-        self._weight = weight
-        self.refresh()
-
-    def set_spread(self, spread: Spread) -> None:
-        """Let the bands show the ``scatter`` among the bins or the ``error`` of the mean."""
-        self._spread = spread
-        self.refresh()
-
-    def separate(self, separate: bool, names: Sequence[str] = ()) -> None:
-        """Take each shape for a region of its own, with these names (then A, B, C), or all for one region."""
-        self._separate, self._names = separate, tuple(names)
-        self.refresh()
-
-    def list_names(self) -> list[str]:
-        """Names of the shapes that are no holes, where each is a region."""
-        n = sum(outline.include for outline in self.outlines())
-        return [name_region(k) if k >= len(self._names) else self._names[k] for k in range(n)]
-
-    def clear(self) -> None:
-        """Take the region away."""
-        layer = self._find()
-        if layer is not None:
-            layer.events.data.disconnect(self._changed)
-            self._viewer.layers.remove(layer)
-        self._layer = None
-        self._session.set_region([])
-
-    def release(self) -> None:
-        """Listen no longer; the layer stays."""
-        layer = self._find()
-        if layer is not None:
-            layer.events.data.disconnect(self._changed)
-        self._layer = None
-
-    def _find(self) -> Any:
-        return self._layer if self._layer is not None and self._layer in self._viewer.layers else None
-
-    def _changed(self, event: Any) -> None:
-        """napari tells before, during and after: only what is finished counts."""
-        if str(getattr(event, "action", "")) in ("added", "changed", "removed"):
-            # Not inside the layer's own event: its mode is about to be used.
-            QTimer.singleShot(0, make_weak_refresh(self))
-
-    def refresh(self) -> None:
-        """Find the bins inside anew."""
-        layer = self._find()
-        if layer is None:
-            return
-        link = get_layer_link(layer.metadata)
-        if link is None or self._session.result is None:
-            return
-        if str(layer.mode).startswith("add") and len(layer.data):
-            layer.mode = "pan_zoom"
-        shapes = self.outlines()
-        try:
-            found = self._session.set_regions(self._group(shapes), self._weight, self._spread)
-        except SfhInputError:
-            found = {}
-        self._label(layer, shapes)
-        on_found = self._on_found()
-        if on_found is not None and shapes:
-            on_found(sum(found.values()) if self._session.region is not None else 0)
-
-    def _group(self, shapes: list[Outline]) -> dict[str, list[Outline]]:
-        """Outlines by region: one of all, or one of each; a hole counts in all."""
-        if not shapes:
-            return {}
-        if not self._separate:
-            return {"region": shapes}
-        holes = [shape for shape in shapes if not shape.include]
-        inside = [shape for shape in shapes if shape.include]
-        return {name: [shape, *holes] for name, shape in zip(self.list_names(), inside)}
-
-    def _label(self, layer: Any, shapes: list[Outline]) -> None:
-        """Names beside the shapes, in the colours of their histories."""
-        if not self._separate:
-            if "name" in layer.features and layer.text.visible:
-                layer.text.visible = False
-                layer.edge_color = ["white" if shape.include else "red" for shape in shapes]
-            return
-        names = iter(self.list_names())
-        told = [next(names) if shape.include else "" for shape in shapes]
-        features = layer.features.copy()
-        features["name"] = told
-        places = iter(range(len(told)))
-        colors = [choose_color(next(places)) if shape.include else "red" for shape in shapes]
-        with layer.events.data.blocker():
-            layer.features = features
-            layer.text = {"string": "{name}", "size": 12, "color": "white", "anchor": "upper_left"}
-            layer.edge_color = colors
-
-
-def make_weak_refresh(region: RegionLayer) -> Callable[[], None]:
-    """A call of ``region.refresh`` that does not keep the region alive."""
-    reference = weakref.ref(region)
-
-    def update() -> None:
-        target = reference()
-        if target is not None:
-            target.refresh()
-
-    return update
-
-
-def name_region(place: int) -> str:
-    """A, B, ... Z, A1, ... for the region at a place (from 0)."""
-    letter, round_ = chr(ord("A") + place % 26), place // 26
-    return f"{letter}{round_ or ''}"
 
 
 class RegionForm:
@@ -258,14 +47,18 @@ class RegionForm:
             tooltip="Histories and numbers of all regions side by side; else the shapes are one region",
         )
         self.names = LineEdit(
-            label="Names", tooltip="Of the regions, separated by commas; A, B, C where there are none", value=""
+            label="Names",
+            tooltip="Of the regions, separated by commas; A, B, C where there is none; a DS9 file brings its own",
+            value="",
         )
         self.names.native.setPlaceholderText("A, B, C")
         self.clear = PushButton(text="Clear", tooltip="Show the selected bins alone")
         self.open = PushButton(
             text="Open DS9…", tooltip="Circles, ellipses, boxes, polygons of a DS9 file; -circle is a hole"
         )
-        self.save = PushButton(text="Save DS9…", tooltip="The drawn regions as polygons in ICRS")
+        self.save = PushButton(
+            text="Save DS9…", tooltip="The drawn regions with their names, each as the shape that it is"
+        )
         self.buttons = [make_form_row(pair) for pair in ([self.draw, self.add], [self.open, self.save])]
         rows = [narrow_combo_box(field) for field in (self.shape, self.weight, self.spread)]
         self.container = make_form([*rows, self.each, self.names, *self.buttons, self.clear])
@@ -281,7 +74,7 @@ class RegionTool(Tool):
         super().__init__(host)
         self.form = RegionForm()
         self.container = self.form.container
-        self.region = RegionLayer(host.viewer, host.session, self._found)
+        self.region = RegionLayer(host.viewer, host.session, self._found, self._take_names)
         self.form.draw.changed.connect(self._press_draw)
         self.form.add.changed.connect(self.draw_another)
         self.form.each.changed.connect(self._separate)
@@ -330,8 +123,13 @@ class RegionTool(Tool):
             self.region.refresh()
 
     def _separate(self, _: object = None) -> None:
-        names = [name.strip() for name in self.form.names.value.split(",") if name.strip()]
-        self.region.separate(bool(self.form.each.value), list(dict.fromkeys(names)))
+        self.region.separate(bool(self.form.each.value), split_names(self.form.names.value))
+
+    def _take_names(self, names: Sequence[str]) -> None:
+        """The names are those of the shapes that are there now."""
+        if (text := join_names(names)) != join_names(split_names(self.form.names.value)):
+            with self.form.names.changed.blocked():
+                self.form.names.value = text
 
     def _draw(self, add: bool) -> None:
         if self.host.session.result is not None:
@@ -387,8 +185,13 @@ class RegionTool(Tool):
             The file cannot be written.
         """
         result = self.host.session.result
-        if result is not None:
-            self.host.show_message(f"Saved {write_regions(Path(path), self.region.outlines(), result.wcs)}.")
+        if result is None:
+            return
+        outlines = self.region.outlines()
+        if self.form.each.value:
+            names = iter(self.region.list_names())
+            outlines = [replace(o, name=next(names)) if o.include else o for o in outlines]
+        self.host.show_message(f"Saved {write_regions(Path(path), outlines, result.wcs)}.")
 
     def on_result(self, result: Result | None) -> None:
         """A region that is still drawn holds for the new result, too."""
@@ -396,29 +199,49 @@ class RegionTool(Tool):
 
     def state(self) -> dict[str, Any]:
         """The form, and the outlines (y, x) in pixels of the maps."""
-        outlines = [{"points": o.points.tolist(), "include": o.include} for o in self.region.outlines()]
-        return {**read_form(self.form), "outlines": outlines}
+        return {**read_form(self.form), "outlines": self.region.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Draw the outlines again."""
-        fill_form(self.form, state)
         kept = state.get("outlines", [])
-        self.region.set_outlines([Outline(np.asarray(o["points"], dtype=float), bool(o["include"])) for o in kept])
+        self.region.set_outlines([])
+        fill_form(self.form, state)
+        self.region.restore(kept)
+        # Of shapes to come, too; an older workspace has the names here alone.
+        self.form.names.value = state.get("names", "")
 
     def release(self) -> None:
         """Listen no longer."""
         self.region.release()
 
-    def _found(self, n_bins: int) -> None:
+    def _found(self, n_bins: Mapping[str, int]) -> None:
         self.host.show_panel()
-        self.host.show_message(
-            f"Mean of {n_bins} bins." if n_bins else "No bin's centre lies inside the region: draw a larger one."
-        )
+        self.host.show_message(describe_found(n_bins))
 
 
-def _is_same_outline(one: Outline, other: Outline) -> bool:
-    return (
-        one.include == other.include
-        and one.points.shape == other.points.shape
-        and np.allclose(one.points, other.points, rtol=0, atol=1e-4)
+def split_names(text: str) -> list[str]:
+    """Names by place, from a line with commas; one may be empty."""
+    return [" ".join(name.split()) for name in text.split(",")] if text.strip(" ,") else []
+
+
+def join_names(names: Sequence[str]) -> str:
+    """The line of which `split_names` makes these names; a comma inside a name becomes a semicolon."""
+    return ", ".join(name.replace(",", ";") for name in names).rstrip(", ")
+
+
+def describe_found(n_bins: Mapping[str, int]) -> str:
+    """How many bins the regions hold, by name: ``Means of 2 regions: bulge 82 bins, arm 37 bins.``"""
+    told = [f"{name} {_count_bins(n)}" for name, n in n_bins.items() if n]
+    empty = [name for name, n in n_bins.items() if not n]
+    if not told:
+        return "No bin with a prediction has its centre inside the region: draw a larger one."
+    if list(n_bins) == [ONE_REGION]:
+        return f"Mean of {_count_bins(n_bins[ONE_REGION])}."
+    means = (
+        f"Mean{'s' if len(told) > 1 else ''} of {len(told)} region{'s' if len(told) > 1 else ''}: {', '.join(told)}."
     )
+    return f"{means} No bin with a prediction in {', '.join(empty)}." if empty else means
+
+
+def _count_bins(n: int) -> str:
+    return "1 bin" if n == 1 else f"{n} bins"

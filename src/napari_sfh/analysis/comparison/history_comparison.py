@@ -121,7 +121,7 @@ def _format_value(value: float | None, error: float | None) -> str:
     if value is None or not np.isfinite(value):
         return "–"
     plus = f" ± {error:.2f}" if error is not None and np.isfinite(error) else ""
-    return f"{value:.2f}{plus}".replace("-", "−")
+    return f"{value:z.2f}{plus}".replace("-", "−")
 
 
 def build_history_table(histories: Sequence[BinHistory], bin_id: int) -> QTable:

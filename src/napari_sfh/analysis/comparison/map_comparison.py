@@ -102,6 +102,11 @@ class Comparison:
         """This result's and the other's mean ``key``, (N,) each."""
         return np.asarray(self.result.prediction.median(key), dtype=np.float64), self.means[key]
 
+    def find_compared(self) -> NDArray[np.bool_]:
+        """Bins (N,) of which both say something: the answer covers them, and neither leaves them out."""
+        pairs = [np.isfinite(self.difference(key)) for key in self.means]
+        return np.logical_or.reduce(pairs) if pairs else np.zeros(self.share.shape, dtype=bool)
+
     def pair_errors(self, key: str) -> tuple[F64, F64]:
         """The errors (N,) of `pair`; NaN where unknown."""
         own = np.asarray(self.result.prediction.half_width(key), dtype=np.float64)

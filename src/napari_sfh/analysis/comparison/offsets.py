@@ -49,13 +49,13 @@ class Offset:
     @property
     def median_text(self) -> str:
         """The median with its unit, of a logarithm in per cent too."""
-        share = f" ({self.per_cent:+.0f} %)" if np.isfinite(self.per_cent) else ""
-        return f"{self.median:+.3f} {self.unit}{share}"
+        share = f" ({self.per_cent:+z.0f} %)" if np.isfinite(self.per_cent) else ""
+        return f"{self.median:+z.3f} {self.unit}{share}"
 
     def format_line(self) -> str:
         """One line for a terminal."""
         text = f"{self.mean:10s} {self.median_text}, scatter {self.std:.3f}"
-        return f"{text}, NMAD {self.nmad:.3f}, 68 % {self.p16:+.3f}...{self.p84:+.3f}, r {self.correlation:.2f}"
+        return f"{text}, NMAD {self.nmad:.3f}, 68 % {self.p16:+z.3f}...{self.p84:+z.3f}, r {self.correlation:z.2f}"
 
 
 def select_compared_bins(comparison: Comparison, min_snr: float = 0.0) -> NDArray[np.bool_]:

@@ -115,7 +115,14 @@ def compute_velocity_scale(wave_aa: F64) -> float:
 
 
 def build_ppxf_templates(basis: TemplateBasis, redshift: float = 0.0) -> PpxfTemplates:
-    """pPXF's templates from a bundle's basis, bands seen at a redshift."""
+    """pPXF's templates from a bundle's basis, bands seen at a redshift.
+
+    Parameters
+    ----------
+    basis : TemplateBasis
+    redshift : float
+        At which the bands see the templates.
+    """
     flux, sed = basis.spectrum.astype(np.float64), basis.sed.astype(np.float64)
     flux[0] += basis.young
     sed[0] += basis.young_sed

@@ -51,7 +51,15 @@ def measure_prior_share(prediction: Prediction, prior: Mapping[str, Floats], nam
 
 
 def measure_result_prior_share(result: Result, name: str) -> F32:
-    """`measure_prior_share` of a finished result, (N,) or (N, A)."""
+    """`measure_prior_share` of a finished result, (N,) or (N, A).
+
+    Parameters
+    ----------
+    result : Result
+        N bins.
+    name : str
+        A quantity that its weights predict.
+    """
     return measure_prior_share(result.prediction, result.prior, name)
 
 

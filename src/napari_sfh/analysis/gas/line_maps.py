@@ -54,6 +54,8 @@ O3N2_RANGE: tuple[float, float] = (-1.1, 1.7)
 _ZERO, _SLOPE = 8.533, -0.214
 #: Classes of the BPT diagram; 0 = a line is too faint to say.
 BPT_CLASSES: tuple[str, ...] = ("unknown", "star formation", "composite", "AGN or LINER")
+#: Their colours but for the unknown (Okabe & Ito 2008, colour-blind safe).
+BPT_COLORS: tuple[str, ...] = ("#56b4e9", "#009e73", "#d55e00")
 #: Percentiles of a line's map between which its colours run; the upper one sets its unit's power of ten.
 SHOWN_PERCENT: tuple[float, float] = (2.0, 98.0)
 #: Beside Halpha and [N II], Angstrom: where the continuum of the equivalent width is measured.
@@ -306,7 +308,7 @@ def classify_bpt(lg_n2: F64, lg_o3: F64) -> NDArray[np.int8]:
 GAS_QUANTITIES: Mapping[str, tuple[str, str, str]] = {
     "EBV_GAS": ("E(B-V), gas", "mag", "inferno"),
     "OH": ("12 + log(O/H), O3N2", "dex", "plasma"),
-    "BPT": ("BPT: 1 star formation, 2 composite, 3 AGN", "class", "viridis"),
+    "BPT": ("BPT class", "", "viridis"),
 }
 #: What is known of single lines: name -> (title, unit, colormap).
 HALPHA_QUANTITIES: Mapping[str, tuple[str, str, str]] = {

@@ -187,7 +187,7 @@ def _pose_problem(data: Observation, row: int, bundle: Bundle, settings: Refinem
         )
     one = data.select(slice(row, row + 1))
     with torch.no_grad():
-        mu, context, _ = bundle.model.locate(encode_observation(one, bundle.features))
+        mu, context, _ = bundle.model.predict_centre(encode_observation(one, bundle.features))
     likelihood = make_likelihood(one, 0, settings.order, settings.calibration)
     templates = make_torch_templates(bundle.basis).restrict(likelihood.pixels)
     problem = _Problem(bundle, bundle.basis, templates, likelihood, summary.label_density.log_prob, mu, context)

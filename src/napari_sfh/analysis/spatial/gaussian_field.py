@@ -1,11 +1,12 @@
 """Maps whose bins borrow strength from their neighbours, on request; the raw maps stay what they are.
 
-The values of a map are taken for a mean plus a Gaussian random field of amplitude A and length l, with covariance
-A^2 exp(-d / l) between bins d apart, plus each bin's own error times a factor. The exponential covariance allows edges:
-arms and rings stay. Mean, amplitude, length and factor are those of greatest likelihood, computed bin by bin given the
-nearest bins that come before it in a fixed random order (Vecchia 1988, J. R. Stat. Soc. B 50, 297). A map without a
-common structure gets the length 0 and is returned as it is. The field in a bin follows from its neighbours and itself
-(kriging); its error is smaller than the bin's own by what the neighbours know.
+The values of a map are taken for a mean plus a Gaussian random field of amplitude A and length l, with covariance A^2
+exp(-d / l) between bins d apart, plus each bin's own error times a factor. The exponential covariance allows edges:
+arms and rings stay. A field tells no length beyond its own extent (only A^2 / l counts there), so l ends at it. Mean,
+amplitude, length and factor are those of greatest likelihood, computed bin by bin given the nearest bins that come
+before it in a fixed random order (Vecchia 1988, J. R. Stat. Soc. B 50, 297). A map without a common structure gets the
+length 0 and is returned as it is. The field in a bin follows from its neighbours and itself (kriging); its error is
+smaller than the bin's own by what the neighbours know.
 
 What the network has wrong in all bins alike, no neighbour knows.
 """
@@ -30,6 +31,8 @@ _VECCHIA_NEIGHBOURS = 15
 #: Log likelihood that a field must gain over none.
 _MIN_GAIN = 3.0
 _SEED = 1
+#: Factor on the bins' errors below which most of the error is no scatter of single bins.
+_SHARED_FACTOR = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,22 @@ class GaussianField:
     amplitude: float
     length: float
     error_factor: float  # by which the bins' own errors are multiplied
+    extent: float = np.inf  # the longer side of the area that the bins cover, in the unit of the positions
 
     @property
     def is_flat(self) -> bool:
         """True where the bins have nothing in common that could be told from their errors."""
         return self.length <= 0
+
+    def list_doubts(self) -> tuple[str, ...]:
+        """What keeps the field from being what it looks like, for a person; nothing where all is well."""
+        doubts = []
+        if self.length >= self.extent:
+            doubts.append("its length is that of the whole area: a trend over all bins, no structure of neighbours")
+        if not self.is_flat and self.error_factor < _SHARED_FACTOR:
+            share = "the bins scatter far less than their errors: most of the error is common to all of them, and stays"
+            doubts.append(share)
+        return tuple(doubts)
 
     def covariance(self, distance: F64) -> F64:
         """Covariance of two places."""
@@ -123,11 +137,11 @@ def measure_gaussian_field(place: F64, value: F64, error: F64) -> GaussianField:
 
     def unpack(x: F64) -> GaussianField:
         amplitude, length, factor = np.exp(x)
-        return GaussianField(mean, float(amplitude), float(length), float(factor))
+        return GaussianField(mean, float(amplitude), float(min(length, size)), float(factor), size)
 
     def loss(x: F64) -> float:
         # Weak priors keep the parameters where the data say nothing; errors are known to a factor of about two.
-        penalty = 0.5 * ((x[2] / 0.7) ** 2 + (max(x[1] - np.log(5 * size), 0.0) / 0.3) ** 2)
+        penalty = 0.5 * ((x[2] / 0.7) ** 2 + (max(x[1] - np.log(size), 0.0) / 0.3) ** 2)
         return penalty - _vecchia_log_likelihood(unpack(x), place, value, error, neighbours)
 
     starts = [np.log([max(spread, 1e-6), length, 1.0]) for length in (2 * spacing, 0.2 * size)]
@@ -136,7 +150,7 @@ def measure_gaussian_field(place: F64, value: F64, error: F64) -> GaussianField:
     best = min(fits, key=lambda fit: fit.fun)
     alone = minimize(lambda u: loss(np.array([-20.0, np.log(spacing), u[0]])), [0.0], method="Nelder-Mead")
     if alone.fun - best.fun < _MIN_GAIN:
-        return GaussianField(mean, 0.0, 0.0, float(np.exp(alone.x[0])))
+        return GaussianField(mean, 0.0, 0.0, float(np.exp(alone.x[0])), size)
     return unpack(best.x)
 
 

@@ -11,6 +11,19 @@ from astropy.io import fits
 
 from napari_sfh.errors import SfhInputError
 
+#: Cards that decide on numbers.
+_DECISIVE = re.compile(
+    r"^(C(TYPE|UNIT|RVAL|RPIX|DELT|ROTA)\d|CD\d_\d|PC\d_\d|BUNIT|BSCALE|BZERO|BLANK|PHOT(FLAM|PLAM)|EXPTIME|FILTER|"
+    r"REDSHIFT|Z|EQUINOX|RADESYS|RESTWAV|RESTFRQ|DC-FLAG|INSTRUME)$"
+)
+
+
+#: Cards of an image's coordinates.
+_COORDINATES = re.compile(
+    r"^(WCSAXES|C(TYPE|UNIT|RVAL|RPIX|DELT|ROTA)\d|(CD|PC|PV|PS)\d_\d+|RADESYS|RADECSYS|EQUINOX|LONPOLE|LATPOLE|RESTWAV|"
+    r"RESTFRQ|DC-FLAG)$"
+)
+
 
 class HeaderCards:
     """The cards of one HDU, read so that every error names what failed.
@@ -84,6 +97,37 @@ class HeaderCards:
             return str(self.header.cards[key].image)[10:40].split("/")[0].strip() or "(empty)"
         except Exception:
             return "(unreadable)"
+
+
+def describe_duplicate_cards(header: fits.Header, path: Path) -> list[str]:
+    """Cards of coordinates, units and calibration that stand twice with different values: readers take either."""
+    notes = []
+    for key in dict.fromkeys(k for k in header if _DECISIVE.match(k)):
+        if header.count(key) > 1:
+            values = [header[key, k] for k in range(header.count(key))]
+            if any(value != values[0] for value in values):
+                shown = ", ".join(repr(value)[:40] for value in values)
+                notes.append(
+                    f"{key} stands {len(values)} times in HDU {_hdu_name(header)} ({shown}): the first is used"
+                )
+    return notes
+
+
+def find_coordinate_header(hdus: fits.HDUList, data: int) -> tuple[fits.Header, str]:
+    """Header of an image, with the coordinates of the primary HDU where it has none of its own (``INHERIT``); a note.
+
+    Parameters
+    ----------
+    hdus : HDUList
+    data : int
+        HDU number of the image.
+    """
+    own, primary = hdus[data].header, hdus[0].header
+    if data == 0 or any(key.startswith("CTYPE") for key in own) or "CTYPE1" not in primary:
+        return own, ""
+    header = own.copy()
+    header.update({card.keyword: card.value for card in primary.cards if _COORDINATES.match(card.keyword)})
+    return header, f"HDU {hdus[data].name or data} has no coordinates: those of the primary HDU are used"
 
 
 def is_finite_number(value: Any) -> bool:

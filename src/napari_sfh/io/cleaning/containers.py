@@ -34,6 +34,8 @@ _OTHER_CONTAINERS = {
     b"\x89PNG": ("a PNG picture", "name the FITS file"),
     b"%PDF": ("a PDF file", "name the FITS file"),
     b"<!DO": ("a web page, saved in place of the file", "download it again"),
+    b"PAR1": ("a Parquet table", "write it as FITS or ECSV"),
+    b"\x80\x04\x95": ("a pickle of Python, which may run anything", "write it as FITS or ECSV"),
     b"<htm": ("a web page, saved in place of the file", "download it again"),
     b"<HTM": ("a web page, saved in place of the file", "download it again"),
 }
@@ -90,6 +92,35 @@ def _check_stream(path: Path) -> None:
         raise SfhInputError(f"{path}: is gzipped twice; unpack it once with gunzip")
     if not head.startswith(b"SIMPLE"):
         raise SfhInputError(f"{path}: is gzipped, but what is inside is no FITS file; unpack it and see")
+
+
+def find_container(path: Path) -> str:
+    """What a file of numbers is by its first bytes: ``fits``, ``xml`` or ``text``, plain or gzipped.
+
+    Raises
+    ------
+    SfhInputError
+        Another format, with what to do about it.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(32)
+        if head.startswith(b"\x1f\x8b"):
+            with gzip.open(path) as stream:
+                head = stream.read(32)
+    except (OSError, EOFError, zlib.error) as e:
+        raise SfhInputError(f"{path}: cannot be read ({e}); check its permissions, or get it again") from e
+    if not head.strip():
+        raise SfhInputError(f"{path}: is empty; get the file again")
+    head = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(b"SIMPLE"):
+        return "fits"
+    if head.lower().startswith((b"<?xml", b"<votable")):
+        return "xml"
+    for magic, (what, remedy) in _OTHER_CONTAINERS.items():
+        if head.startswith(magic):
+            raise SfhInputError(f"{path}: is {what}; {remedy.replace('FITS file', 'file')}")
+    return "text"
 
 
 def is_compressed_stream(path: Path) -> bool:

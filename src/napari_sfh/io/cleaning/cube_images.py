@@ -45,6 +45,7 @@ class CubeImages:
     error_kind: str  # variance, sigma, inverse; empty without error
     masks: tuple[tuple[int, str], ...]  # HDU number and name
     unused: tuple[str, ...]  # names of images of the cube's shape that nobody reads
+    notes: tuple[str, ...] = ()  # on errors and masks that have fewer axes
 
 
 def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
@@ -89,7 +90,17 @@ def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
         for i, h in cubes.items()
         if i not in used and fits_access.image_shape(h) == (n, ny, nx)
     )
-    return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused)
+    return CubeImages(data, (n, ny, nx), index, error, kind, masks, unused, _describe_flat_images(hdus, (n, ny, nx)))
+
+
+def _describe_flat_images(hdus: fits.HDUList, shape: tuple[int, int, int]) -> tuple[str, ...]:
+    """Errors and masks by name that are images of one or two axes."""
+    flat = {_name_image(hdu): fits_access.image_shape(hdu) for hdu in hdus}
+    return tuple(
+        f"{name} has the shape {found}, not the cube's {shape}, and is not used: write it in the cube's shape"
+        for name, found in flat.items()
+        if len(found) in (1, 2) and (name in ERROR_KINDS or name in MASK_NAMES)
+    )
 
 
 def _find_errors(

@@ -22,6 +22,7 @@ UNIT_WORDS: Mapping[str, str] = {
     "a": "Angstrom", "aa": "Angstrom", "ang": "Angstrom", "angs": "Angstrom", "angst": "Angstrom",
     "angstr": "Angstrom", "angstrom": "Angstrom", "angstroms": "Angstrom", "ångström": "Angstrom",
     "angström": "Angstrom", "å": "Angstrom", "\u212b": "Angstrom", "ångstrom": "Angstrom",
+    "angstroem": "Angstrom", "angstroems": "Angstrom",
     "nanometer": "nm", "nanometers": "nm", "nanometre": "nm", "nanometres": "nm", "nanom": "nm", "nm": "nm",
     "micron": "micron", "microns": "micron", "micrometer": "micron", "micrometers": "micron", "um": "micron",
     "micrometre": "micron", "micrometres": "micron", "mum": "micron", "µm": "micron", "μm": "micron",
@@ -46,7 +47,7 @@ _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eEdD][-+]?\d+)?"
 
 #: ``factor * (unit)**power``
 _POWER_OF_ALL = re.compile(
-    rf"(?P<factor>{_NUMBER})?\s*[*x]?\s*\((?P<inside>.+)\)\s*(?:(?:\*\*|\^)?\s*\(?\s*(?P<power>-?\d)\s*\)?)?"
+    rf"(?P<factor>{_NUMBER})?\s*[*x]?\s*\((?P<inside>.+?)\)\s*(?:(?:\*\*|\^)?\s*\(?\s*(?P<power>-?\d)\s*\)?)?"
 )
 
 
@@ -122,6 +123,9 @@ def _tidy(text: str) -> str:
     # 10^-20, 10E-20 as written for 1e-20, 10**(-20): one number.
     t = re.sub(r"\b10\s*(?:\*\*|\^)\s*(?:\(\s*([-+]?\d+)\s*\)|([-+]?\d+))", r"1e\1\2", t)
     t = re.sub(r"\b10(?=-\d+\b)", "1e", t)
+    t = re.sub(rf"^(?P<unit>[A-Za-z].*?)\s*[*x]\s*(?P<factor>{_NUMBER})$", r"\g<factor> \g<unit>", t)  # erg/s*1e-20
+    t = re.sub(r"^\s*[x*]\s*(?=[\d.])", "", t)
+    t = re.sub(r"(?<=\d)\.(?=[eE][-+]?\d)", ".0", t)  # 1.e-20
     t = re.sub(rf"^\s*\(?({_NUMBER})\)?\s*[*x.]?\s*(?=[A-Za-z(])", r"\1 ", t)
     t = re.sub(r"(?<=[A-Za-z])\s*(?:\*\*|\^)\s*(?:\(\s*([-+]?\d+)\s*\)|([-+]?\d+))", r"\1\2", t)
     t = re.sub(r"(?<=[A-Za-z])\s+(-\d)", r"\1", t)

@@ -37,6 +37,14 @@ class _List(NamedTuple):
 def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path) -> WavelengthAxis | None:
     """Air wavelengths of ``n`` channels from a list in the file; None where there is none.
 
+    Parameters
+    ----------
+    hdus : HDUList
+    n : int
+        Channels of the cube.
+    path : Path
+        For the message.
+
     Raises
     ------
     SfhInputError
@@ -50,7 +58,7 @@ def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path) -> Wavelengt
         raise SfhInputError(
             f"{path}: {lists[0].name} lists {lists[0].values.size} wavelengths for {n} channels; repair it"
         )
-    wave, unit = _convert_list(listed, path)
+    wave, unit = convert_wavelengths(listed.name, listed.values, listed.unit, path)
     falling = bool(wave[0] > wave[-1])
     wave = wave[::-1] if falling else wave
     if not (np.all(np.isfinite(wave)) and np.all(np.diff(wave) > 0)):
@@ -62,7 +70,7 @@ def read_listed_wavelengths(hdus: fits.HDUList, n: int, path: Path) -> Wavelengt
     notes = [f"wavelengths of {listed.name} in {unit}: taken as {medium}"]
     if falling:
         notes.append("the channels lie from red to blue: reversed on reading")
-    return WavelengthAxis(vacuum_to_air(wave) if vacuum else wave, tuple(notes), falling)
+    return WavelengthAxis(vacuum_to_air(wave) if vacuum else wave, tuple(notes), falling, vacuum)
 
 
 def compare_with_list(axis: WavelengthAxis, hdus: fits.HDUList, path: Path) -> WavelengthAxis:
@@ -100,29 +108,45 @@ def _find_lists(hdu: Any) -> list[_List]:
     ]
 
 
-def _convert_list(listed: _List, path: Path) -> tuple[F64, str]:
-    """Angstrom of a list's numbers, and the name of the unit that they had.
+def convert_wavelengths(name: str, values: F64, unit: str, path: Path) -> tuple[F64, str]:
+    """Wavelengths in Angstrom (the medium stays), and the name of the unit that the numbers had.
 
     A unit that is stated counts where it gives wavelengths; else it is that of a logarithm.
+
+    Parameters
+    ----------
+    name : str
+        Of the list or column: ``LOG`` in it says what it holds.
+    values : array (n,)
+        As stored, finite.
+    unit : str
+        As written; empty where none is stated.
+    path : Path
+        For messages.
+
+    Raises
+    ------
+    SfhInputError
+        No wavelengths of galaxies in any known unit.
     """
-    bare = re.sub(r"^(log10|log|ln|dex)\s*[(\[]?|[)\]]$", "", listed.unit.strip(), flags=re.I)
-    logarithm = "LOG" in listed.name or bare != listed.unit.strip()
+    bare = re.sub(r"^(log10|log|ln|dex)\s*[(\[]?|[)\]]$", "", unit.strip(), flags=re.I)
+    logarithm = "LOG" in name.upper() or bare != unit.strip()
     factor = unit_conversion_factor(bare, u.AA) if bare else None
     made: list[tuple[F64, str]] = []
     if factor is not None and not logarithm:
-        made.append((factor * listed.values, bare))
+        made.append((factor * values, bare))
     if logarithm or factor is not None:
         with np.errstate(over="ignore"):
             scales = [(factor, bare)] if factor is not None else []
-            for scale, unit in (*scales, (1.0, "Angstrom"), (10.0, "nm")):
-                made.append((scale * 10.0**listed.values, f"log10 {unit}"))
-                made.append((scale * np.exp(listed.values), f"ln {unit}"))
+            for scale, of in (*scales, (1.0, "Angstrom"), (10.0, "nm")):
+                made.append((scale * 10.0**values, f"log10 {of}"))
+                made.append((scale * np.exp(values), f"ln {of}"))
     else:
-        made += [(metres * 1e10 * listed.values, f"{unit}, by their size") for metres, unit in _PLAIN_UNITS]
-    for wave, unit in made:
+        made += [(metres * 1e10 * values, f"{of}, by their size") for metres, of in _PLAIN_UNITS]
+    for wave, told in made:
         if _OBSERVED_AA[0] < np.min(wave) and np.max(wave) < _OBSERVED_AA[1]:
-            return wave, unit
+            return wave, told
     raise SfhInputError(
-        f"{path}: {listed.name} holds {listed.values[0]:g} to {listed.values[-1]:g}, no wavelengths in a known unit "
-        f"({listed.unit or 'it states none'}); correct its unit"
+        f"{path}: {name} holds {values[0]:g} to {values[-1]:g}, no wavelengths in a known unit "
+        f"({unit or 'it states none'}); correct its unit"
     )

@@ -30,6 +30,8 @@ from napari_sfh.types import F64
 _SPECTRAL = re.compile(
     r"^(AWAV|WAVE|FREQ|ENER|WAVN|VELO|VRAD|VOPT|ZOPT|BETA|FELO|LINEAR|LAMBDA|LAMDA|LOGLAM|LOG|LAM|WL|SPECTRAL)"
 )
+#: Cards that say in which medium wavelengths are.
+_MEDIUM_CARDS = ("AIRORVAC", "VACUUM", "AIRVAC", "WAVEMED", "MEDIUM", "WAVETYPE", "AIR_VAC")
 _STOKES = re.compile(r"^(STOKES|COMPLEX|POL)")
 #: Words without a medium: taken as air, and said.
 _PLAIN_WORDS = re.compile(r"^(LINEAR|LAMBDA|LAMDA|WAVELENGTH|WAVELENG|LAM|WL|SPECTRAL|LOGLAM|LOG-?LIN|LOG)")
@@ -46,10 +48,19 @@ class WavelengthAxis(NamedTuple):
     wave_aa: F64  # (n,) in air, rising
     notes: tuple[str, ...]
     falling: bool = False  # the file's channels lie from red to blue
+    vacuum: bool = False  # the file's wavelengths are those in vacuum
 
 
 def has_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> bool:
-    """Whether a header names a wavelength axis among axes of given ``lengths``, wherever it is."""
+    """Whether a header names a wavelength axis among axes of given ``lengths``, wherever it is.
+
+    Parameters
+    ----------
+    cards : mapping
+        Of the header.
+    lengths : dict of int to int
+        FITS number of an axis: its length.
+    """
     try:
         find_wavelength_axis(cards, lengths)
     except SfhInputError:
@@ -59,6 +70,13 @@ def has_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> bool:
 
 def find_wavelength_axis(cards: HeaderCards, lengths: dict[int, int]) -> int:
     """FITS number of the wavelength axis among axes of given ``lengths``.
+
+    Parameters
+    ----------
+    cards : mapping
+        Of the header.
+    lengths : dict of int to int
+        FITS number of an axis: its length.
 
     Raises
     ------
@@ -127,18 +145,25 @@ def read_wavelength_axis(
     _check_range(cards, axis, wave)
     if falling:
         notes.append(f"the channels lie from red to blue: reversed on reading (axis {axis})")
+    said_vacuum, medium = find_medium(header, hdus[0].header if hdus else {})
+    if ctype.startswith(("WAVE", "AWAV")) and " says" in medium and said_vacuum != vacuum:
+        means = "vacuum" if vacuum else "air"
+        notes.append(f"CTYPE{axis} {ctype!r} means {means}, and is used; but it is {medium}: check which is right")
     if not vacuum and not ctype.startswith("AWAV"):
-        primary = hdus[0].header if hdus else {}
-        vacuum, medium = find_medium(header, primary)
+        vacuum = said_vacuum
         notes.append(f"CTYPE{axis} {ctype!r} does not say air or vacuum: taken as {medium}")
-    return WavelengthAxis(vacuum_to_air(wave) if vacuum else wave, tuple(notes), falling)
+    return WavelengthAxis(vacuum_to_air(wave) if vacuum else wave, tuple(notes), falling, vacuum)
 
 
 def find_medium(*headers: Mapping[str, Any]) -> tuple[bool, str]:
     """Whether wavelengths without a word about it are in vacuum, and what says so; the default is air."""
-    words = " ".join(str(h.get(key, "")) for h in headers for key in ("AIRORVAC", "VACUUM", "AIRVAC", "WAVEMED"))
-    if re.search(r"vac|\bT(rue)?\b", words, re.I):
-        return True, "vacuum, as AIRORVAC says"
+    for key in _MEDIUM_CARDS:
+        for header in headers:
+            word = str(header.get(key, "")).strip()
+            if re.search(r"vac", word, re.I) or (key == "VACUUM" and re.fullmatch(r"T(rue)?|1(\.0*)?", word, re.I)):
+                return True, f"vacuum, as {key} says"
+            if re.search(r"\bair\b", word, re.I):
+                return False, f"air, as {key} says"
     survey = next((name for name in map(find_survey, headers) if name), None)
     return (True, f"vacuum, as {survey} writes them") if survey else (False, "air")
 
@@ -168,7 +193,7 @@ def _order_wavelengths(wave: F64, cards: HeaderCards, axis: int) -> tuple[F64, b
 def _check_tilt(cards: HeaderCards, axis: int) -> None:
     """Refuse wavelengths that change along the sky's axes."""
     own = cards.number(f"CD{axis}_{axis}")
-    for i in (1, 2):
+    for i in {1, 2} - {axis}:
         tilt = cards.number(f"CD{axis}_{i}")
         if own and tilt and abs(tilt) > 1e-6 * abs(own):
             raise cards.error(f"CD{axis}_{i}", "tilts wavelength against the sky", "resample the cube, or set it to 0")

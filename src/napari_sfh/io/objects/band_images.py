@@ -28,7 +28,7 @@ from napari_sfh.io.fits_access import (
     open_fits,
     read_celestial_wcs,
 )
-from napari_sfh.io.hst import measure_pixel_scatter
+from napari_sfh.io.mosaics import measure_pixel_scatter
 from napari_sfh.physics.filters import AB_ZERO, C_AA_S
 from napari_sfh.types import F32
 
@@ -62,12 +62,8 @@ def read_band_images(paths: Mapping[str, Path], pivot_aa: Mapping[str, float]) -
     Raises
     ------
     SfhInputError
-        No image, an unknown band, a file without a flux unit, or images on different grids.
+        A file without a flux unit, or images on different grids.
     """
-    if not paths:
-        raise SfhInputError("--images: none; give BAND=FILE for each band")
-    if unknown := [band for band in paths if band not in pivot_aa]:
-        raise SfhInputError(f"--images {unknown[0]}: no such band; the weights know {', '.join(pivot_aa)}")
     fluxes, errors, notes = [], [], []
     first: tuple[tuple[int, ...], WCS, str, Path] | None = None
     for band, path in paths.items():

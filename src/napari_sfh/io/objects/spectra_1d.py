@@ -1,41 +1,46 @@
-"""Single spectra from files: SDSS, anything that specutils has a loader for, plain FITS tables and text.
+"""Single spectra from files: FITS tables and images as surveys lay them out, text, VOTables, and what specutils reads.
 
 A table needs a column of wavelengths (``wave``, ``wavelength``, ``lambda``, ``loglam``) and one of fluxes; errors come
-from ``error``, ``err``, ``sigma``, ``ivar`` or ``variance``. A text file without names has wavelength, flux and error
-in that order. Wavelengths are in Angstrom unless a unit says otherwise; whether in air or in vacuum is told by the
-header or by the user, else air is assumed and said. A spectrum without errors gets those that its own scatter shows.
+from ``error``, ``err``, ``sigma``, ``ivar`` or ``variance``, unusable pixels from ``mask``, ``dq`` or ``qual``. A text
+file without names has wavelength, flux and error in that order. Whether wavelengths are those in air or in vacuum is
+told by the header, the column's name or the user, else air is assumed and said. A spectrum without errors gets those
+that its own scatter shows.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from astropy import units as u
 from astropy.io import fits
+from astropy.io.votable import parse_single_table
 from astropy.table import Table
 from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import LineSpread
-from napari_sfh.io.fits_access import READ_ERRORS, is_fits_name
-from napari_sfh.io.objects.columns import split_column_name
+from napari_sfh.io.cleaning.containers import find_container
+from napari_sfh.io.fits_access import READ_ERRORS, format_error_line, get_number_card, merge_headers, open_fits
+from napari_sfh.io.objects.spectrum_columns import Medium, SpectrumColumns, holds_spectrum, read_spectrum_columns
+from napari_sfh.io.objects.spectrum_images import describe_spectrum_layout, list_image_spectra
+from napari_sfh.io.objects.spectrum_text import read_text_table
 from napari_sfh.physics.lsf import FWHM_PER_SIGMA
 from napari_sfh.physics.wavelength import vacuum_to_air
 from napari_sfh.types import F32, F64, Bool
 
-Medium = Literal["auto", "air", "vacuum"]
-
-_WAVE_WORDS = ("loglam", "wave", "wavelength", "wavelengths", "lambda", "lam", "wl", "spectral", "energy")
-_FLUX_WORDS = ("flux", "fluxes", "flam", "intensity", "counts", "spec", "spectrum")
-_ERROR_WORDS = ("error", "err", "sigma", "uncertainty", "fluxerr", "unc", "noise")
-_VARIANCE_WORDS = ("variance", "var")
-_IVAR_WORDS = ("ivar", "invvar")
+#: Pixels of a spectrum.
+_MIN_PIXELS = 50
 _SCATTER_LAG = 2  # pixels between which differences measure the noise
+#: Cards of a redshift.
+_REDSHIFT_CARDS = ("REDSHIFT", "Z", "ZHEL", "Z_HELIO", "HELIO_Z")
+#: What headers hold as redshifts of galaxies; a template's 0 and velocities in km/s are none.
+_REDSHIFTS = (-0.01, 20.0)
+_UNSAID = "the file says no redshift"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class SingleSpectrum:
     redshift: float | None
     lsf: LineSpread | None
     notes: tuple[str, ...] = ()
+    no_redshift: str = _UNSAID  # why there is none
 
 
 def read_single_spectra(path: str | Path, medium: Medium = "auto") -> list[SingleSpectrum]:
@@ -68,37 +74,43 @@ def read_single_spectra(path: str | Path, medium: Medium = "auto") -> list[Singl
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise SfhInputError(f"{path}: no such file")
+        what = "is a folder; name a file in it" if path.is_dir() else "no such file; check the path"
+        raise SfhInputError(f"{path}: {what}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _read_fits(path, medium) if is_fits_name(path) else [_read_text(path, medium)]
+            kind = find_container(path)
+            if kind == "fits":
+                return _read_fits(path, medium)
+            table = _read_votable(path) if kind == "xml" else read_text_table(path)
+            return _read_table(table, {}, path, medium)
     except SfhInputError:
         raise
     except READ_ERRORS as error:
-        raise SfhInputError(f"{path}: not readable as a spectrum ({error})") from error
+        raise SfhInputError(f"{path}: not readable as a spectrum ({format_error_line(error)})") from error
 
 
-def _read_text(path: Path, medium: Medium) -> SingleSpectrum:
-    table = Table.read(path, format="ascii.ecsv" if path.suffix == ".ecsv" else "ascii")
-    return _from_table(table, {}, path, medium)
+def _read_votable(path: Path) -> Table:
+    return parse_single_table(path).to_table(use_names_over_ids=True)
 
 
 def _read_fits(path: Path, medium: Medium) -> list[SingleSpectrum]:
-    with fits.open(path) as hdus:
-        header = dict(hdus[0].header)
-        tables = [k for k, hdu in enumerate(hdus) if isinstance(hdu, fits.BinTableHDU)]
+    with open_fits(path) as hdus:
+        tables = [
+            k for k, h in enumerate(hdus) if isinstance(h, fits.BinTableHDU) and not isinstance(h, fits.CompImageHDU)
+        ]
         names = {k: {n.lower() for n in hdus[k].columns.names} for k in tables}
         coadd = next((k for k in tables if {"loglam", "flux", "ivar"} <= names[k]), None)
         if coadd is not None:
             return [_from_sdss(hdus, coadd, path)]
-        plain = next((k for k in tables if _pick(names[k], _WAVE_WORDS) and _pick(names[k], _FLUX_WORDS)), None)
-        if plain is not None:
-            header |= dict(hdus[plain].header)
-            table = Table.read(hdus[plain])
-            if table[_pick(table.colnames, _WAVE_WORDS)].ndim == 1:
-                return [_from_table(table, header, path, medium)]
-    return _read_with_specutils(path, header, medium)
+        for k in tables:
+            if holds_spectrum(hdus[k].columns.names):
+                return _read_table(Table.read(hdus[k]), merge_headers(hdus[0].header, hdus[k].header), path, medium)
+        found = list_image_spectra(hdus, path)
+        header, layout = merge_headers(hdus[0].header), describe_spectrum_layout(hdus)
+    if found:
+        return [_from_columns(one, path, medium) for one in found]
+    return _read_with_specutils(path, header, layout, medium)
 
 
 def _from_sdss(hdus: fits.HDUList, number: int, path: Path) -> SingleSpectrum:
@@ -111,18 +123,24 @@ def _from_sdss(hdus: fits.HDUList, number: int, path: Path) -> SingleSpectrum:
         if "and_mask" in [n.lower() for n in rows.names]
         else np.zeros(ivar.size, bool)
     )
-    redshift = next(
-        (float(hdu.data["Z"][0]) for hdu in hdus[1:] if isinstance(hdu, fits.BinTableHDU) and "Z" in hdu.columns.names),
-        None,
-    )
     lsf = None
     if "wdisp" in [n.lower() for n in rows.names]:
         # wdisp is sigma in pixels of 1e-4 in log10 wavelength.
         fwhm = np.asarray(rows["wdisp"], np.float64) * 1e-4 * np.log(10) * wave * FWHM_PER_SIGMA
         lsf = _table_lsf(wave, fwhm)
-    return _make(
-        path, wave, rows["flux"], np.divide(1.0, ivar, out=np.zeros_like(ivar), where=ivar > 0), redshift, lsf, bad
-    )
+    variance = np.divide(1.0, ivar, out=np.zeros_like(ivar), where=ivar > 0)
+    return _make(path, wave, rows["flux"], variance, _find_table_redshift(hdus), lsf, bad)
+
+
+def _find_table_redshift(hdus: fits.HDUList) -> float | None:
+    """The redshift of the one object that a table of one row describes (``SPECOBJ`` of SDSS)."""
+    for hdu in hdus[1:]:
+        if isinstance(hdu, fits.BinTableHDU) and len(hdu.data) == 1:
+            names = {n.upper(): n for n in hdu.columns.names}
+            name = names.get("Z") or names.get("Z_NOQSO")
+            if name:
+                return float(hdu.data[name][0])
+    return None
 
 
 def _table_lsf(wave: F64, fwhm: F64) -> LineSpread | None:
@@ -130,38 +148,53 @@ def _table_lsf(wave: F64, fwhm: F64) -> LineSpread | None:
     return LineSpread("table", table=tuple((float(wave[k]), float(fwhm[k])) for k in kept)) if kept.size > 1 else None
 
 
-def _from_table(table: Table, header: Mapping[str, Any], path: Path, medium: Medium) -> SingleSpectrum:
+def _read_table(table: Table, header: Mapping[str, Any], path: Path, medium: Medium) -> list[SingleSpectrum]:
+    """A table with one spectrum in its rows, or with a spectrum in every row."""
     names = list(table.colnames)
-    if names[0].lower() in ("col1", "col0") or not _pick(names, _FLUX_WORDS):
-        if len(names) < 2:
-            raise SfhInputError(f"{path}: one column; a spectrum needs wavelength and flux")
-        wave_name, flux_name, error_name = (*names, "")[:3] if len(names) < 3 else tuple(names[:3])
-    else:
-        wave_name, flux_name, error_name = (_pick(names, words) for words in (_WAVE_WORDS, _FLUX_WORDS, _ERROR_WORDS))
-    if not wave_name or not flux_name:
+    if len(names) < 2:
+        raise SfhInputError(f"{path}: one column; a spectrum needs wavelength and flux")
+    unknown = names[0].lower() in ("col0", "col1") or not holds_spectrum(names)
+    if unknown and not all(table[n].dtype.kind in "biuf" for n in names[:2]):
         raise SfhInputError(f"{path}: no columns of wavelength and flux among {', '.join(names)}; name them so")
-    wave = _angstrom(table[wave_name], wave_name.lower() == "loglam")
-    flux = _plain(table[flux_name])
-    variance = _variance(table, names, error_name)
-    air, notes = _to_air(wave, header, medium)
-    redshift = next(
-        (float(header[k]) for k in ("REDSHIFT", "Z", "ZHEL") if isinstance(header.get(k), int | float)), None
-    )
-    return _make(path, air, flux, variance, redshift, None, None, notes)
+    units = {n: str(table[n].meta.get("unit") or table[n].unit or "") for n in names}
+    flat = [n for n in names if table[n].ndim == 1]
+    if unknown or holds_spectrum(flat):
+        columns = {n: table[n] for n in flat}
+        return [_from_columns(SpectrumColumns(columns, units, header, names_unknown=unknown), path, medium)]
+    length = max(table[n].shape[1] for n in names if table[n].ndim == 2)
+    kept = [n for n in names if table[n].ndim == 2 and table[n].shape[1] == length]
+    return [
+        _from_columns(
+            SpectrumColumns(
+                {n: table[n][row] for n in kept}, units, header, suffix=f"[{row}]" if len(table) > 1 else ""
+            ),
+            path,
+            medium,
+        )
+        for row in range(len(table))
+    ]
 
 
-def _variance(table: Table, names: Sequence[str], error_name: str) -> F64 | None:
-    if error_name:
-        return _plain(table[error_name]) ** 2
-    if name := _pick(names, _VARIANCE_WORDS):
-        return _plain(table[name])
-    if name := _pick(names, _IVAR_WORDS):
-        ivar = _plain(table[name])
-        return np.divide(1.0, ivar, out=np.zeros_like(ivar), where=ivar > 0)
-    return None
+def _from_columns(one: SpectrumColumns, path: Path, medium: Medium) -> SingleSpectrum:
+    seen = read_spectrum_columns(one, path, medium)
+    redshift, told = _find_redshift(one.header)
+    notes = seen.notes if redshift is None or not told else (*seen.notes, told)
+    name = f"{path.stem}{one.suffix}"
+    return _make(path, seen.wave_aa, seen.flux, seen.variance, redshift, None, seen.bad, notes, name, told)
 
 
-def _read_with_specutils(path: Path, header: Mapping[str, Any], medium: Medium) -> list[SingleSpectrum]:
+def _find_redshift(header: Mapping[str, Any]) -> tuple[float | None, str]:
+    """The redshift of a header and, where its card is not called so, which it is; or why its number is none."""
+    for key in _REDSHIFT_CARDS:
+        value = get_number_card(header, key)
+        if value is not None:
+            if value != 0 and _REDSHIFTS[0] < value < _REDSHIFTS[1]:
+                return value, "" if key == "REDSHIFT" else f"redshift {value:g} is that of the card {key}"
+            return None, f"{key} = {value:g} of the header is a placeholder or a velocity, no redshift"
+    return None, _UNSAID
+
+
+def _read_with_specutils(path: Path, header: Mapping[str, Any], layout: str, medium: Medium) -> list[SingleSpectrum]:
     from specutils import Spectrum, SpectrumList
 
     try:
@@ -170,57 +203,26 @@ def _read_with_specutils(path: Path, header: Mapping[str, Any], medium: Medium) 
         try:
             found = [Spectrum.read(path)]
         except Exception as error:
-            line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise SfhInputError(f"{path}: no spectrum that specutils or this package can read ({line})") from error
+            raise SfhInputError(
+                f"{path}: no spectrum that this package or specutils knows among {layout}; give a table with columns "
+                "of wavelength and flux, or an image with one axis of wavelength (CTYPE1, CRVAL1, CD1_1)"
+            ) from error
     out = []
     for k, spectrum in enumerate(found):
-        wave, notes = _to_air(spectrum.spectral_axis.to_value(u.AA), header, medium)
-        rows = np.atleast_2d(np.asarray(spectrum.flux.value, np.float64))
+        wave = np.asarray(spectrum.spectral_axis.to_value(u.AA))
+        rows = np.atleast_2d(np.asarray(spectrum.flux.value, np.float64)).reshape(-1, wave.size)
         sigma = spectrum.uncertainty
-        spread = None if sigma is None else np.atleast_2d(sigma.represent_as_variance().array)
-        for row, flux in enumerate(rows.reshape(-1, wave.size)):
-            name = path.stem if len(found) * len(rows) == 1 else f"{path.stem}[{k * len(rows) + row}]"
-            variance = None if spread is None else spread.reshape(-1, wave.size)[row]
-            out.append(_make(path, wave, flux, variance, None, None, None, notes, name))
+        spread = None if sigma is None else np.atleast_2d(sigma.represent_as_variance().array).reshape(-1, wave.size)
+        for row, flux in enumerate(rows):
+            columns = {"wave": wave, "flux": flux}
+            if spread is not None:
+                columns["variance"] = spread[row]
+            units = {"wave": "Angstrom", "flux": str(spectrum.flux.unit)}
+            suffix = "" if len(found) * len(rows) == 1 else f"[{k * len(rows) + row}]"
+            out.append(_from_columns(SpectrumColumns(columns, units, header, suffix=suffix), path, medium))
     if not out:
         raise SfhInputError(f"{path}: holds no spectrum")
     return out
-
-
-def _pick(names: Any, words: Sequence[str]) -> str:
-    """The first name that is, or holds, one of the words."""
-    for word in words:
-        for name in names:
-            if name.lower() == word:
-                return str(name)
-    return next((str(n) for w in words for n in names if w in split_column_name(n)), "")
-
-
-def _plain(column: Any) -> F64:
-    return np.asarray(np.ma.filled(np.ma.asarray(column).astype(np.float64), np.nan))
-
-
-def _angstrom(column: Any, logarithmic: bool) -> F64:
-    values = 10.0 ** _plain(column) if logarithmic else _plain(column)
-    unit = None if logarithmic else getattr(column, "unit", None)
-    if unit is None:
-        return values
-    try:
-        return np.asarray((values * u.Unit(unit)).to_value(u.AA, u.spectral()))
-    except u.UnitConversionError as error:
-        raise SfhInputError(f"column of wavelengths in {unit}: {error}") from error
-
-
-def _to_air(wave: F64, header: Mapping[str, Any], medium: Medium) -> tuple[F64, tuple[str, ...]]:
-    """Wavelengths in air, and a note where the medium is assumed."""
-    if medium != "auto":
-        return (vacuum_to_air(wave) if medium == "vacuum" else wave), ()
-    words = " ".join(str(header.get(k, "")) for k in ("AIRORVAC", "CTYPE1", "MEDIUM", "WAVEMED")).lower()
-    if "vac" in words or bool(header.get("VACUUM")):
-        return vacuum_to_air(wave), ()
-    if "air" in words or "awav" in words:
-        return wave, ()
-    return wave, ("wavelengths taken for those in air; give --medium vacuum if they are not",)
 
 
 def _make(
@@ -233,8 +235,9 @@ def _make(
     bad: Bool | None = None,
     notes: tuple[str, ...] = (),
     name: str = "",
+    no_redshift: str = _UNSAID,
 ) -> SingleSpectrum:
-    order = np.argsort(wave)
+    order = np.argsort(wave, kind="stable")
     wave, values = np.asarray(wave, np.float64)[order], np.asarray(flux, np.float64)[order]
     good = np.isfinite(values) & np.isfinite(wave) & (values != 0)
     if bad is not None:
@@ -245,8 +248,15 @@ def _make(
     else:
         spread = np.asarray(variance, np.float64)[order]
         good &= np.isfinite(spread) & (spread > 0)
-    if good.sum() < 50 or np.any(np.diff(wave) <= 0):
-        raise SfhInputError(f"{path}: {int(good.sum())} usable pixels, or wavelengths twice; is it a spectrum?")
+    kept = np.isfinite(wave)
+    wave, values, spread, good = wave[kept], values[kept], spread[kept], good[kept]
+    if twice := int((np.diff(wave) == 0).sum()):
+        raise SfhInputError(f"{path}: {twice} wavelengths stand there twice; give each pixel once")
+    if good.sum() < _MIN_PIXELS:
+        raise SfhInputError(
+            f"{path}: {int(good.sum())} of {good.size} pixels have a flux that is finite and not 0, an error above 0 "
+            f"and no mask; {_MIN_PIXELS} are needed"
+        )
     scale = float(np.median(np.abs(values[good]))) or 1.0
     return SingleSpectrum(
         name or path.stem,
@@ -257,6 +267,7 @@ def _make(
         redshift,
         lsf,
         notes,
+        no_redshift,
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from astropy.wcs import WCS
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.physics.filters import Filter, filter_weight_matrix
+from napari_sfh.prep.binning import MIN_SPAXEL_SNR, SpaxelSN
 from napari_sfh.prep.cube_blocks import read_cube_blocks
 from napari_sfh.types import F32, F64, Bool, Cube, Progress
 
@@ -150,3 +152,36 @@ def _as_images(values: F32, mask: Bool, shape: tuple[int, int], scale: float) ->
     """(ny * nx, B) in cube units to (B, ny, nx) in erg/s/cm2/AA, NaN where masked."""
     flat: F64 = np.where(mask, values.astype(float) * scale, np.nan)
     return np.ascontiguousarray(flat.T.reshape(-1, *shape), dtype=np.float32)
+
+
+def measure_band_signal_noise(flux: F32, error: F32, wcs: WCS, path: Path) -> SpaxelSN:
+    """Median over the bands of signal and noise of every pixel.
+
+    Parameters
+    ----------
+    flux, error : array (B, ny, nx)
+        Flux density and its 1 sigma error; NaN where masked.
+    wcs : WCS
+        Celestial.
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    SpaxelSN
+        Good where half of the bands are known and their S/N reaches `prep.binning.MIN_SPAXEL_SNR`.
+
+    Raises
+    ------
+    SfhInputError
+        No pixel is good.
+    """
+    known = np.isfinite(flux) & np.isfinite(error)
+    enough = known.sum(0) >= 0.5 * len(flux)
+    signal, noise = (np.full(enough.shape, np.nan) for _ in range(2))
+    for out, values in ((signal, flux), (noise, error)):
+        out[enough] = np.nanmedian(np.where(known, values, np.nan)[:, enough], axis=0)
+    good = enough & (np.nan_to_num(signal) > 0) & (np.nan_to_num(signal) >= MIN_SPAXEL_SNR * np.nan_to_num(noise))
+    if not good.any():
+        raise SfhInputError(f"{path}: no pixel reaches S/N {MIN_SPAXEL_SNR:g} in half of the bands")
+    return SpaxelSN(np.asarray(signal, np.float32), np.asarray(noise, np.float32), good, wcs, path, True)

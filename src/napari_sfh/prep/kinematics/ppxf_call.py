@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from napari_sfh.errors import ComputeError, SfhInputError
 
 #: What to do where pPXF cannot be imported.
-NOT_INSTALLED = "pPXF is not installed: run  pip install napari-sfh[kinematics]  and start again"
+NOT_INSTALLED = "pPXF is not installed: run  pip install ppxf  and start again"
 
 
 def is_ppxf_installed() -> bool:

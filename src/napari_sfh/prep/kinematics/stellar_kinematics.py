@@ -179,9 +179,7 @@ def fit_ppxf_kinematics(
         pPXF is not installed, or no bin could be fitted.
     """
     if not is_ppxf_installed():
-        raise SfhInputError(
-            "`kinematics` ppxf: pPXF is not installed; pip install 'napari-sfh[kinematics]', or give V,SIGMA"
-        )
+        raise SfhInputError("`kinematics` ppxf: pPXF is not installed; pip install ppxf, or give V,SIGMA")
     n = data.observed.n_bins
     if warning := describe_ppxf_time(n):
         report_progress(Progress(warning, 0, 0, stays=True), progress, cancel)
@@ -190,7 +188,7 @@ def fit_ppxf_kinematics(
     with threadpool_limits(1, user_api="blas"):
         for b in range(n):
             report_progress(Progress(stage, b, n), progress, cancel)
-            v[b], sigma[b] = _fit_with_ppxf(data, b)
+            v[b], sigma[b] = fit_row_with_ppxf(data, b)
     return fill_unfitted_bins(v, sigma, "ppxf", data.redshift)
 
 
@@ -226,7 +224,7 @@ def fill_unfitted_bins(v_kms: F64, sigma_kms: F64, method: str, redshift: float)
     return make_kinematics(v, np.maximum(sigma, SIGMA_RANGE_KMS[0]), measured)
 
 
-def _fit_with_ppxf(data: LogSpectra, row: int) -> tuple[float, float]:
+def fit_row_with_ppxf(data: LogSpectra, row: int) -> tuple[float, float]:
     """Velocity and dispersion in km/s of one bin; NaN where it has no usable spectrum."""
     if not data.fittable[row]:
         return np.nan, np.nan

@@ -34,6 +34,8 @@ MIN_FILTER_SHARE: float = 0.8
 _STRIDE = 6
 _SMOOTH_PIX = 10.0  # light on larger scales does not say where things are
 _MAX_SHIFT_ARCSEC = 3.0
+#: Spaxels of both images that a comparison needs.
+_MIN_COMPARED = 100
 _ITERATIONS = 6
 _CLIP = 5.0  # sigma
 
@@ -72,7 +74,13 @@ class Alignment:
 
 
 def compute_filter_share(cube: Cube, band: Filter) -> float:
-    """Share of a filter's photons inside the cube's wavelength range."""
+    """Share of a filter's photons inside the cube's wavelength range.
+
+    Parameters
+    ----------
+    cube : Cube
+    band : Filter
+    """
     weight = band.throughput * band.wave_aa * np.gradient(band.wave_aa)
     inside = (band.wave_aa >= cube.wave_aa[0]) & (band.wave_aa <= cube.wave_aa[-1])
     return float(weight[inside].sum() / weight.sum())
@@ -144,7 +152,7 @@ def _fit_alignment(
     mosaic: Mosaic, cube: Cube, synthetic: F64, image: F32, covered: Bool, share: float, beam: float
 ) -> Alignment:
     both = covered & np.isfinite(synthetic)
-    if both.sum() < 100:
+    if both.sum() < _MIN_COMPARED:
         raise SfhInputError(
             f"{mosaic.path.name}: shares {int(both.sum())} spaxels with {cube.path.name}, too few for a comparison"
         )
@@ -157,6 +165,10 @@ def _fit_alignment(
         int(np.ceil(_MAX_SHIFT_ARCSEC / pixel)),
     )
     dy, dx, slope, zero, x, y = _refine_offset(cube_image, hst_image, both, start)
+    if x.size < _MIN_COMPARED:
+        raise SfhInputError(
+            f"{mosaic.path.name}: shows nothing at the place of {cube.path.name} that a comparison could hold on to"
+        )
     slope_error, zero_error = _line_fit_errors(x, y, slope, zero, beam)
     hst_per_spaxel = (pixel / (float(np.sqrt(np.abs(np.linalg.det(mosaic.wcs.pixel_scale_matrix)))) * 3600.0)) ** 2
     return Alignment(

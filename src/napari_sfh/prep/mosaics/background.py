@@ -72,10 +72,16 @@ def measure_sky_level(mosaic: Mosaic, cube: Cube, cancel: threading.Event | None
             f"{mosaic.path.name}: {len(levels)} boxes of {BOX} pixels with data outside the cube's field, too few for "
             f"a sky level (needs {MIN_BOXES}); run without the option"
         )
-    return _combine_boxes(np.array(levels))
+    return combine_sky_boxes(np.array(levels))
 
 
-def _combine_boxes(levels: F64) -> SkyLevel:
+def combine_sky_boxes(levels: F64) -> SkyLevel:
+    """Median of the boxes' levels without those that hold sources.
+
+    Parameters
+    ----------
+    levels : array (n,)
+    """
     kept = sigma_clip(
         levels, sigma_lower=_LOWER, sigma_upper=_UPPER, maxiters=None, cenfunc="median", stdfunc="mad_std", masked=False
     )

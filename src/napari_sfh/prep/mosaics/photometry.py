@@ -35,7 +35,7 @@ from napari_sfh.types import F32, F64, I32, BinMap, Bool, Cube, Mosaic
 MIN_COVERAGE: float = 0.9
 #: Share of the matching kernel that must lie on good pixels: beside a gap in a nucleus half of it is 35 % too faint.
 _MIN_KERNEL = 0.9
-_STRIP_PIXELS = 6_000_000  # mosaic pixels worked on at once
+STRIP_PIXELS = 6_000_000  # mosaic pixels worked on at once
 
 
 class BandFlux(NamedTuple):
@@ -98,16 +98,31 @@ def measure_bin_photometry(
     members, n = bins.bin_id, bins.n_bins
     used = sky.covered & (members > 0)
     if not used.any():
-        raise SfhInputError(
-            f"{mosaic.path.name}: does not overlap {cube.path.name} on the sky, or is bad where it does; "
-            "check that both are of the same galaxy, and their WCS"
-        )
+        raise SfhInputError(_explain_no_overlap(mosaic, cube))
     coverage = np.bincount(members[used], minlength=n + 1)[1:] / bins.nspax
     flux = np.bincount(members[used], sky.flux[used].astype(np.float64), minlength=n + 1)[1:]
     variance = _bin_variance(np.where(used, members, 0), sky.sigma, n, sky.reach)
     enough = coverage >= MIN_COVERAGE
     scale = np.divide(mosaic.photflam, coverage, out=np.full(n, np.nan), where=enough)
     return BandFlux(flux * scale, np.sqrt(variance) * scale)
+
+
+def _explain_no_overlap(mosaic: Mosaic, cube: Cube) -> str:
+    """Whether a mosaic without a usable pixel on the bins lies elsewhere, or is bad there."""
+    ny, nx = cube.shape[1:]
+    x, y = (v.ravel() for v in np.meshgrid(np.linspace(0, nx - 1, 9), np.linspace(0, ny - 1, 9)))
+    with np.errstate(invalid="ignore"):
+        mx, my = mosaic.wcs.wcs_world2pix(*cube.wcs.wcs_pix2world(x, y, 0), 0)
+        inside = (mx >= 0) & (mx <= mosaic.shape[1] - 1) & (my >= 0) & (my <= mosaic.shape[0] - 1)
+    if inside.any():
+        return (
+            f"{mosaic.path.name}: covers {100 * inside.mean():.0f} % of {cube.path.name}, but has no usable pixel "
+            "there (finite, weight above 0, of ordinary size for its unit and PHOTFLAM); check these"
+        )
+    return (
+        f"{mosaic.path.name}: does not overlap {cube.path.name} on the sky; check that both are of the same galaxy, "
+        "and their WCS"
+    )
 
 
 def match_mosaic_to_cube(
@@ -172,7 +187,7 @@ def _strips(
 ) -> Iterator[tuple[slice, tuple[slice, slice]]]:
     """Rows of the cube with wanted spaxels, in strips, and the part of the mosaic that each needs, if any."""
     occupied, columns = np.flatnonzero(wanted.any(1)), np.flatnonzero(wanted.any(0))
-    height = int(np.clip(_STRIP_PIXELS / (area * columns.size), 16, 4096))
+    height = int(np.clip(STRIP_PIXELS / (area * columns.size), 16, 4096))
     for start in range(int(occupied[0]), int(occupied[-1]) + 1, height):
         rows = slice(start, min(start + height, int(occupied[-1]) + 1))
         cut = find_mosaic_cutout(mosaic, wcs, rows, (int(columns[0]), int(columns[-1])), half)

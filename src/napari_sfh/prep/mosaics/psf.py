@@ -99,7 +99,16 @@ def choose_cube_psf(
 
 
 def make_psf_image(fwhm_pix: float, half_size: int, beta: float | None = None) -> F64:
-    """Circular PSF image of (2 half_size + 1)^2 pixels, centred, sum 1."""
+    """Circular PSF image of (2 half_size + 1)^2 pixels, centred, sum 1.
+
+    Parameters
+    ----------
+    fwhm_pix : float
+    half_size : int
+        Pixels from the centre to the edge.
+    beta : float, optional
+        Exponent of a Moffat profile; a Gaussian without it.
+    """
     axis = np.arange(-half_size, half_size + 1, dtype=np.float64)
     r2 = axis[:, None] ** 2 + axis[None, :] ** 2
     if beta is None:

@@ -8,6 +8,7 @@ are spectral-cube's reading of the header. Data stay on disk and are read in wav
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from astropy.wcs.utils import proj_plane_pixel_area
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.line_spread import find_line_spread
 from napari_sfh.io import fits_access
-from napari_sfh.io.cleaning.cards import HeaderCards
+from napari_sfh.io.cleaning.cards import HeaderCards, describe_duplicate_cards, find_coordinate_header
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.containers import is_compressed_stream
 from napari_sfh.io.cleaning.cube_images import CubeImages, find_cube_images
@@ -32,11 +33,12 @@ from napari_sfh.io.cleaning.wavelengths import (
     has_wavelength_axis,
     read_wavelength_axis,
 )
-from napari_sfh.io.muse_psf import find_muse_psf_fwhm, fsf_beta
+from napari_sfh.io.cube_psf import find_muse_psf_fwhm, fsf_beta
 from napari_sfh.physics.wavelength import C_KMS, air_to_vacuum
 from napari_sfh.types import F64, Cube
 
 _C_AA_PER_S = C_KMS * 1e13
+_POWERS = {"variance": 2, "sigma": 1, "inverse": -2}
 
 
 def read_cube(path: str | Path) -> Cube:
@@ -68,16 +70,17 @@ def read_cube(path: str | Path) -> Cube:
     path = Path(path)
     with fits_access.open_fits(path) as hdus:
         images = find_cube_images(hdus, path)
-        header = hdus[images.data].header
+        header, inherited = find_coordinate_header(hdus, images.data)
         merged = fits_access.merge_headers(hdus[0].header, header)
-        axis = _wavelengths(hdus, images, path)
+        axis = _wavelengths(hdus, images, header, path)
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
         area = proj_plane_pixel_area(wcs) * np.radians(1.0) ** 2
         unit = _find_flux_unit(header, path, area, axis.wave_aa)
         names = [hdu.name for hdu in hdus]
-        factor, unit_note = _error_factor(hdus, images, unit, area)
-        notes = [*_redshift_notes(merged), *axis.notes, *sky_notes, unit.note, unit_note]
-        notes += [_unused_note(name) for name in images.unused]
+        images, unit_note = _follow_error_unit(hdus, images, area)
+        factor, factor_note = _error_factor(hdus, images, unit, area)
+        notes = [*_redshift_notes(merged), inherited, *axis.notes, *sky_notes, unit.note, unit_note, factor_note]
+        notes += [*describe_duplicate_cards(header, path), *map(_unused_note, images.unused), *images.notes]
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
     fwhm, _ = find_muse_psf_fwhm(merged, path)
     reader, more = make_slab_reader(path, images, unit.scale, factor, merged, names, axis, integer, unit.channel_factor)
@@ -115,16 +118,16 @@ def _unused_note(name: str) -> str:
     return f"{name} has the cube's shape and is not used: it is no flux, error or mask by its name"
 
 
-def _wavelengths(hdus: fits.HDUList, images: CubeImages, path: Path) -> WavelengthAxis:
+def _wavelengths(hdus: fits.HDUList, images: CubeImages, header: fits.Header, path: Path) -> WavelengthAxis:
     """The air wavelengths of the channels, on whichever axis of the file they are."""
     hdu, n = hdus[images.data], images.shape[0]
     lengths = dict(enumerate(reversed([int(length) for length in hdu.shape]), start=1))
-    cards = HeaderCards(hdu.header, path)
+    cards = HeaderCards(header, path)
     if not has_wavelength_axis(cards, lengths):
         listed = read_listed_wavelengths(hdus, n, path)
         if listed is not None:
             return listed
-    found = read_wavelength_axis(hdu.header, path, n, find_wavelength_axis(cards, lengths), hdus)
+    found = read_wavelength_axis(header, path, n, find_wavelength_axis(cards, lengths), hdus)
     return compare_with_list(found, hdus, path)
 
 
@@ -165,6 +168,22 @@ def _find_flux_unit(header: fits.Header, path: Path, area_sr: float, wave_aa: F6
     )
 
 
+def _follow_error_unit(hdus: fits.HDUList, images: CubeImages, area_sr: float) -> tuple[CubeImages, str]:
+    """Errors of another kind than their name says, where their unit has the power of that kind.
+
+    The flux's own unit tells nothing: it is what many programs leave in STAT.
+    """
+    if images.error is None:
+        return images, ""
+    text = str(hdus[images.error].header.get("BUNIT") or "").strip()
+    for kind, power in _POWERS.items():
+        for target in (FLAM, FLAM / u.sr):
+            if kind not in ("sigma", images.error_kind) and unit_conversion_factor(text, target**power) is not None:
+                what = {"variance": "a variance", "inverse": "an inverse variance"}[kind]
+                return replace(images, error_kind=kind), f"BUNIT {text!r} of {images.error_name} is that of {what}"
+    return images, ""
+
+
 def _error_factor(hdus: fits.HDUList, images: CubeImages, flux: _FluxUnit, area_sr: float) -> tuple[float, str]:
     """What brings stored errors to erg/s/cm2/AA, in the power that their kind has, and a note.
 
@@ -173,7 +192,7 @@ def _error_factor(hdus: fits.HDUList, images: CubeImages, flux: _FluxUnit, area_
     """
     if images.error is None:
         return 1.0, ""
-    power = {"variance": 2, "sigma": 1, "inverse": -2}[images.error_kind]
+    power = _POWERS[images.error_kind]
     text = str(hdus[images.error].header.get("BUNIT") or "").strip()
     if text and flux.channel_factor is None:
         for target, area in ((FLAM, 1.0), (FLAM / u.sr, area_sr)):

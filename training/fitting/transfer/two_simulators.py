@@ -76,9 +76,9 @@ def recalibrate_bundle(
         )
     names = (*bundle.targets.scalars, *bundle.targets.vectors)
     shared = [k for k in names if k in SHARED_QUANTITIES]
-    home, lg_snr = _measure_ranks(bundle, _observe_home(bundle, settings), names, settings.draws)
+    home, lg_snr = _measure_ranks(bundle, observe_prior_objects(bundle, settings), names, settings.draws)
     say(f"ranks of {len(lg_snr)} objects of prior {prior['name']}")
-    away, away_lg_snr = _measure_ranks(bundle, _observe_away(libraries, settings), shared, settings.draws)
+    away, away_lg_snr = _measure_ranks(bundle, observe_independent_objects(libraries, settings), shared, settings.draws)
     say(f"ranks of {len(away_lg_snr)} galaxies of the independent simulator")
     calibration = bundle.model.calibration
     calibration.fit(home, lg_snr, draws=settings.draws)
@@ -94,7 +94,7 @@ def recalibrate_bundle(
         calibration.vector[:, bundle.targets.vectors.index(name)] = both.vector[:, i]
 
 
-def _observe_home(bundle: Bundle, settings: RecalibrationSettings) -> Iterator[tuple[Features, Truth]]:
+def observe_prior_objects(bundle: Bundle, settings: RecalibrationSettings) -> Iterator[tuple[Features, Truth]]:
     """Objects of the prior, as the recipe's held-out ones are seen."""
     stored = bundle.meta["training"].get("recipe", {}).get("augment", {})
     settings_by_name: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
@@ -105,7 +105,9 @@ def _observe_home(bundle: Bundle, settings: RecalibrationSettings) -> Iterator[t
         yield batch.features, truth_from_batch(batch.y, batch, bundle.model)
 
 
-def _observe_away(libraries: Sequence[Templates], settings: RecalibrationSettings) -> Iterator[tuple[Features, Truth]]:
+def observe_independent_objects(
+    libraries: Sequence[Templates], settings: RecalibrationSettings
+) -> Iterator[tuple[Features, Truth]]:
     """Galaxies of the independent simulator at S/N even in the logarithm, a share with hidden lines."""
     rng = np.random.default_rng(settings.seed)
     low, high = np.log(HELD_OUT_SNR)
@@ -146,7 +148,7 @@ def _measure_ranks(
     ranks: dict[str, list[torch.Tensor]] = {k: [] for k in names}
     lg_snr = []
     for features, truth in objects:
-        mu, context, _ = model.locate(features)
+        mu, context, _ = model.predict_centre(features)
         lg_snr.append(features.lg_snr[:, 0])
         for lo in range(0, len(mu), _PART):
             part = slice(lo, lo + _PART)

@@ -24,6 +24,15 @@ from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 SUBSTITUTE_FILTERS: Mapping[str, str] = {"F435W": "F438W", "F439W": "F438W"}
 #: Words that name a camera.
 _CAMERA_MARKS = {"UVIS": ("UVIS", "WFC3"), "ACS": ("ACS",), "WFPC2": ("WFPC2",), "NIRCAM": ("NIRCAM", "NRCA", "NRCB")}
+#: erg/s/cm2/AA per e-/s of the cameras' filters (WFC3: Calamida et al. 2022, AJ 164, 32; ACS: Bohlin 2016, AJ 152, 60),
+#: which change by some per cent with date and chip; and the factor beyond which a header's is another one.
+_PHOTFLAM = {
+    ("UVIS", "F275W"): 3.2e-18, ("UVIS", "F336W"): 1.3e-18, ("UVIS", "F438W"): 6.7e-19, ("UVIS", "F555W"): 1.85e-19,
+    ("UVIS", "F814W"): 1.5e-19, ("ACS", "F435W"): 3.1e-19, ("ACS", "F555W"): 1.95e-19, ("ACS", "F814W"): 7.0e-20,
+}  # fmt: skip
+_PHOTFLAM_FACTOR = 1.5
+#: Share by which a filter's pivot wavelength may differ from that of the band it stands for.
+_PIVOT_TOLERANCE = 0.05
 #: Pivot wavelengths in Angstrom that are believed.
 _PIVOT_RANGE_AA = (1000.0, 60000.0)
 _RATES = (u.electron / u.s, u.count / u.s)
@@ -49,7 +58,19 @@ def find_filter_words(header: Mapping[str, Any]) -> list[str]:
 
 
 def find_filter_name(header: Mapping[str, Any], path: Path, band: str | None, bands: Sequence[str]) -> str:
-    """Filter name from the header, else from ``band``; ``bands`` are those of the network."""
+    """Filter name from the header, else from ``band``; ``bands`` are those of the network.
+
+    Parameters
+    ----------
+    header : mapping
+        Cards of the mosaic.
+    path : Path
+        For the message.
+    band : str or None
+        The band for which the mosaic was given.
+    bands : sequence of str
+        Those of the network.
+    """
     known = (*bands, *(name for name, stands_for in SUBSTITUTE_FILTERS.items() if stands_for in bands))
     words = find_filter_words(header)
     for word in words:
@@ -82,6 +103,19 @@ def read_flux_calibration(
 ) -> FluxCalibration:
     """Calibration from BUNIT, PHOTFLAM, PHOTPLAM (else the band's ``pivot_aa``: JWST images state none), EXPTIME.
 
+    Parameters
+    ----------
+    header : mapping
+        Cards of the mosaic.
+    wcs : WCS
+        Its pixels' area turns surface brightness into flux.
+    camera : str
+        See `find_camera_name`.
+    path : Path
+        For the message.
+    pivot_aa : float
+        Of the band, Angstrom.
+
     Raises
     ------
     SfhInputError
@@ -92,7 +126,8 @@ def read_flux_calibration(
         photplam = pivot_aa
     if photplam is None or not _PIVOT_RANGE_AA[0] < photplam < _PIVOT_RANGE_AA[1]:
         raise SfhInputError(
-            f"{path}: PHOTPLAM (pivot wavelength in Angstrom) is absent or wrong; copy it from the original file"
+            f"{path}: PHOTPLAM (pivot wavelength in Angstrom) is {_show_card(header, 'PHOTPLAM')} (FILTER "
+            f"{_show_card(header, 'FILTER')}); give an HST or JWST image, or copy the card from the original file"
         )
     text = fits_access.get_text_card(header, "BUNIT", "D001OUUN")
     flux = _flux_density_factor(text, wcs, photplam)
@@ -101,11 +136,41 @@ def read_flux_calibration(
     photflam = fits_access.get_number_card(header, "PHOTFLAM")
     if photflam is None or not photflam > 0:
         raise SfhInputError(
-            f"{path}: no PHOTFLAM, the image cannot be calibrated; copy PHOTFLAM (erg/s/cm2/AA per e-/s) from the "
-            "original drizzled file into the header"
+            f"{path}: no PHOTFLAM (it is {_show_card(header, 'PHOTFLAM')}), the image cannot be calibrated; copy "
+            "PHOTFLAM (erg/s/cm2/AA per e-/s) from the original drizzled file into the header"
         )
     factor, note = _count_rate_factor(text, header, path)
     return FluxCalibration(photflam, photplam, factor, _photons_per_rate(header, camera), note)
+
+
+def _show_card(header: Mapping[str, Any], key: str) -> str:
+    return repr(header[key]) if key in header else "absent"
+
+
+def describe_odd_calibration(scale: FluxCalibration, camera: str, name: str, pivot_aa: float) -> list[str]:
+    """Warnings where PHOTFLAM or PHOTPLAM are not those of a camera's filter.
+
+    Parameters
+    ----------
+    scale : FluxCalibration
+    camera, name : str
+        See `find_camera_name` and `find_filter_name`.
+    pivot_aa : float
+        Of the band that the filter is, or stands for, Angstrom.
+    """
+    notes = []
+    if abs(scale.photplam_aa / pivot_aa - 1) > _PIVOT_TOLERANCE:
+        notes.append(
+            f"PHOTPLAM = {scale.photplam_aa:g} is not the pivot wavelength of {name} ({pivot_aa:.0f} Angstrom). "
+            "WARNING: the calibration may be that of another filter; compare with the original file"
+        )
+    usual = _PHOTFLAM.get((camera, name))
+    if usual and scale.photflam != FLAM_UNIT and not 1 / _PHOTFLAM_FACTOR < scale.photflam / usual < _PHOTFLAM_FACTOR:
+        notes.append(
+            f"PHOTFLAM = {scale.photflam:.3g} is {scale.photflam / usual:.2g} times that of {camera} {name} "
+            f"({usual:.3g} per e-/s). WARNING: if the image is no rescaled one, its fluxes are off by that factor"
+        )
+    return notes
 
 
 def _flux_density_factor(text: str | None, wcs: WCS, photplam_aa: float) -> float | None:
@@ -136,7 +201,8 @@ def _count_rate_factor(text: str | None, header: Mapping[str, Any], path: Path) 
         if factor is not None:
             exptime = fits_access.get_number_card(header, "EXPTIME", "TEXPTIME")
             if not exptime or exptime <= 0:
-                raise SfhInputError(f"{path}: BUNIT is '{text}' but EXPTIME is absent; add EXPTIME in seconds")
+                what = "absent; add" if exptime is None else f"{exptime:g}; correct"
+                raise SfhInputError(f"{path}: BUNIT is '{text}' but EXPTIME is {what} EXPTIME in seconds")
             return factor / exptime, "counts divided by EXPTIME"
     raise SfhInputError(
         f"{path}: BUNIT '{text}' is neither counts nor a flux; use ELECTRONS/S, ELECTRONS, MJy/sr or nJy"

@@ -8,19 +8,18 @@ over the bands.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh import __version__
-from napari_sfh.analysis.credibility.flags import derive_credibility_flags
+from napari_sfh import __version__, decisions
+from napari_sfh.analysis.credibility.prediction_flags import derive_credibility_flags
+from napari_sfh.config import SETTINGS, RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import make_band_filters
 from napari_sfh.io.cleaning.bin_maps import read_bin_map
-from napari_sfh.io.muse import read_cube
+from napari_sfh.io.cubes import read_cube
+from napari_sfh.io.dap import check_maps_on_cube, read_maps
 from napari_sfh.io.objects.band_images import BandImages, read_band_images
 from napari_sfh.jobs import ReportProgress, report_progress, run_in_background
 from napari_sfh.model import inference
@@ -29,73 +28,54 @@ from napari_sfh.model.prior_summary import load_prior_quantiles
 from napari_sfh.physics.filters import Filter
 from napari_sfh.prep import binning
 from napari_sfh.prep.band_fluxes.band_rows import make_band_observation
-from napari_sfh.prep.band_fluxes.narrowband import make_narrowband_images
+from napari_sfh.prep.band_fluxes.narrowband import make_narrowband_images, measure_band_signal_noise
 from napari_sfh.prep.observation import LOW_SNR_SHARE
-from napari_sfh.types import F32, BinMap, Bool, Cube, Flag, Observation, Progress, Result
+from napari_sfh.types import F32, BinMap, BinnedMaps, Bool, Cube, Flag, GivenBins, Observation, Progress, Result
 
 #: Share of a bin's light that a band may lack.
 _MAX_LOST_LIGHT = 0.2
 
 
-@dataclass(frozen=True)
-class BandRunConfig:
-    """What `run_band_pipeline` needs: a cube or images."""
-
-    cube: Path | None = None
-    images: Mapping[str, Path] = field(default_factory=dict)
-    model: str = "narrowband"
-    redshift: float | None = None
-    ebv_mw: float = 0.0  # Milky Way E(B-V), mag
-    target_snr: float = 35.0  # of a band
-    binning: str = "auto"
-    device: str = "auto"
-    draws: int = inference.DRAWS
-
-    def __post_init__(self) -> None:
-        if (self.cube is None) == (not self.images):
-            raise SfhInputError("give a cube or --images BAND=FILE ..., not both")
-        if not self.target_snr > 0:
-            raise SfhInputError(f"--target-snr {self.target_snr}: must be above 0")
-
-    def settings(self) -> dict[str, str | float | int | bool | None]:
-        """The settings as plain values, for the result file."""
-        plain: dict[str, str | float | int | bool | None] = {
-            key: getattr(self, key)
-            for key in ("model", "redshift", "ebv_mw", "target_snr", "binning", "device", "draws")
-        }
-        plain["cube"] = None if self.cube is None else self.cube.name
-        return plain | {f"image_{band}": path.name for band, path in self.images.items()}
+#: Settings that bands have no use for: they are of spectra, or of mosaics beside a spectrum.
+_UNUSED = ("psf_fwhm_arcsec", "lsf", "kinematics", "align", "subtract_sky", "mask_lines", "hst_psf_fwhm_arcsec")
 
 
-def run_band_pipeline(
-    config: BandRunConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
+def run_on_bands(
+    config: RunConfig, progress: ReportProgress | None = None, cancel: threading.Event | None = None
 ) -> Result:
-    """Run a field.
+    """Run weights that take bands alone.
 
     Parameters
     ----------
-    config : BandRunConfig
+    config : RunConfig
+        With a cube from which the bands are cut, or with images as ``photometry`` and no cube.
     progress, cancel : optional
         See `jobs.report_progress`.
+
+    Returns
+    -------
+    Result
 
     Raises
     ------
     SfhInputError
-        Input that cannot be used, or weights that need spectra.
+        Input that cannot be used, or both a cube and images.
     Cancelled
         ``cancel`` was set.
     """
     bundle = load_bundle(config.model)
-    if bundle.instrument.spectrum is not None:
-        raise SfhInputError(f"--model {config.model}: needs spectra; choose weights for bands (napari-sfh models)")
+    if config.cube is not None and config.photometry:
+        raise SfhInputError(
+            f"weights {bundle.name} cut their bands from the cube: leave out `photometry`, or give images of "
+            f"{', '.join(bundle.instrument.band_names[:3])}, ... and no `cube`"
+        )
     filters = bundle.basis.filters if bundle.basis is not None else make_band_filters(bundle.instrument)
-    images, redshift = _open_images(config, filters, progress, cancel)
-    spaxels = _measure_band_signal_noise(images)
-    given = None if config.binning in binning.BINNING_METHODS else read_bin_map(config.binning)
+    images, redshift, given = _open_images(config, filters, progress, cancel)
+    spaxels = measure_band_signal_noise(images.flux, images.error, images.wcs, images.path)
     method = config.binning if given is None else "auto"
     bins = run_in_background(
         lambda: binning.bin_spaxels(spaxels, config.target_snr, method, given, cancel),
-        f"binning to S/N {config.target_snr:g} a band",
+        decisions.describe_bin_source(config) + (" a band" if given is None else ""),
         progress,
         cancel,
     )
@@ -123,26 +103,41 @@ def run_band_pipeline(
             **config.settings(),
             "version": __version__,
             "device_used": str(inference.choose_device(config.device)),
-            "notes": " | ".join(images.notes),
+            "notes": " | ".join([*images.notes, *_describe_unused_settings(config)]),
         },
         prior=prior,
     )
 
 
+def _describe_unused_settings(config: RunConfig) -> list[str]:
+    """What was asked for and has no meaning for bands."""
+    asked = [name for name in _UNUSED if getattr(config, name) != SETTINGS[name].default]
+    return [f"not used by weights for bands: {', '.join(f'`{name}`' for name in asked)}"] if asked else []
+
+
 def _open_images(
-    config: BandRunConfig,
+    config: RunConfig,
     filters: tuple[Filter, ...],
     progress: ReportProgress | None,
     cancel: threading.Event | None,
-) -> tuple[BandImages, float]:
+) -> tuple[BandImages, float, BinnedMaps | GivenBins | None]:
+    """Images, redshift, and the bins of somebody else."""
+    source = decisions.choose_bin_source(config)
+    given: BinnedMaps | GivenBins | None = read_bin_map(config.binning) if source == "file" else None
     if config.cube is None:
-        report_progress(Progress("reading the images", 0, len(config.images)), progress, cancel)
+        if config.maps is not None:
+            raise SfhInputError(f"{config.maps}: bins of MAPS are those of a cube; give `binning` FILE with images")
+        report_progress(Progress("reading the images", 0, len(config.photometry)), progress, cancel)
         pivots = {f.name: f.pivot_aa for f in filters}
-        return read_band_images({b: Path(p) for b, p in config.images.items()}, pivots), config.redshift or 0.0
+        images = read_band_images(decisions.match_band_names(config.photometry, pivots), pivots)
+        return images, config.redshift or 0.0, given
     cube = read_cube(config.cube)
-    redshift = config.redshift if config.redshift is not None else cube.redshift
+    maps = None if config.maps is None else read_maps(config.maps)
+    if maps is not None:
+        check_maps_on_cube(maps, cube)
+    redshift = decisions.choose_redshift(config, cube, maps).value
     if redshift is None:
-        raise SfhInputError(f"{cube.path}: no redshift; give --redshift")
+        raise SfhInputError(f"{cube.path}: no redshift is known, and bands cannot find it; give `redshift`")
     covered = _covered_filters(cube, filters, redshift)
     made = make_narrowband_images(cube, covered, redshift, progress, cancel)
     error, notes = made.error, cube.notes
@@ -150,7 +145,8 @@ def _open_images(
         # Without variances the errors are those of the calibration alone.
         error, notes = np.abs(0.01 * made.flux), (*notes, "no variances in the cube: band errors taken for 1 %")
     names = tuple(f.name for f in covered)
-    return BandImages(names, made.flux, error, cube.wcs, cube.name, cube.path, notes), float(redshift)
+    images = BandImages(names, made.flux, error, cube.wcs, cube.name, cube.path, notes)
+    return images, float(redshift), maps if source == "maps" else given
 
 
 def _covered_filters(cube: Cube, filters: tuple[Filter, ...], redshift: float) -> tuple[Filter, ...]:
@@ -171,29 +167,12 @@ def _covered_filters(cube: Cube, filters: tuple[Filter, ...], redshift: float) -
     return covered
 
 
-def _measure_band_signal_noise(images: BandImages) -> binning.SpaxelSN:
-    """Median over the bands of signal and noise of every pixel."""
-    known = np.isfinite(images.flux) & np.isfinite(images.error)
-    enough = known.sum(0) >= 0.5 * len(images.bands)
-    signal, noise = (np.full(enough.shape, np.nan) for _ in range(2))
-    for out, values in ((signal, images.flux), (noise, images.error)):
-        out[enough] = np.nanmedian(np.where(known, values, np.nan)[:, enough], axis=0)
-    good = (
-        enough & (np.nan_to_num(signal) > 0) & (np.nan_to_num(signal) >= binning.MIN_SPAXEL_SNR * np.nan_to_num(noise))
-    )
-    if not good.any():
-        raise SfhInputError(f"{images.path}: no pixel reaches S/N {binning.MIN_SPAXEL_SNR:g} in half of the bands")
-    return binning.SpaxelSN(
-        np.asarray(signal, np.float32), np.asarray(noise, np.float32), good, images.wcs, images.path, True
-    )
-
-
 def _observe_bins(
     images: BandImages,
     bins: BinMap,
     bundle: Bundle,
     filters: tuple[Filter, ...],
-    config: BandRunConfig,
+    config: RunConfig,
     redshift: float,
 ) -> Observation:
     """Sums over the bins' pixels, per band."""
@@ -214,7 +193,7 @@ def _observe_bins(
         mask,
         flag=flag,
         redshift=redshift,
-        ebv_mw=config.ebv_mw,
+        ebv_mw=config.ebv_mw or 0.0,
         pivot_aa=pivot,
         keep_negative=bundle.features.band_scale == "asinh",
     )

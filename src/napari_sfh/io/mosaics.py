@@ -9,6 +9,7 @@ scatter is measured between pixels four apart, where the correlation has died aw
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +25,18 @@ from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.files import load_instrument
 from napari_sfh.instruments.instrument import Instrument
 from napari_sfh.io import fits_access
+from napari_sfh.io.cleaning.cards import describe_duplicate_cards, find_coordinate_header
 from napari_sfh.io.cleaning.celestial import clean_celestial_wcs
 from napari_sfh.io.cleaning.missing import ABSURD_FLAM, find_fill_values, mark_masked
 from napari_sfh.io.fits_access import holds_rounded_floats
-from napari_sfh.io.hst_header import SUBSTITUTE_FILTERS, find_camera_name, find_filter_name, read_flux_calibration
 from napari_sfh.io.image_reader import ImageReader, to_native_float32
+from napari_sfh.io.mosaic_header import (
+    SUBSTITUTE_FILTERS,
+    describe_odd_calibration,
+    find_camera_name,
+    find_filter_name,
+    read_flux_calibration,
+)
 from napari_sfh.physics.hst_psf import compute_hst_psf_fwhm
 from napari_sfh.types import F32, Cube, Mosaic
 
@@ -37,6 +45,8 @@ from napari_sfh.types import F32, Cube, Mosaic
 _MAX_ERROR_OVER_SCATTER = 4.0
 #: Share of an image's zeros that lie among zeros where an area was not observed.
 _CONNECTED = 0.3
+#: Ends of the names of weight maps.
+_WEIGHT_NAME = re.compile(r"[-_.](wht|weight|weights|ctx)$", re.IGNORECASE)
 
 
 def is_camera_substitute(mosaic: Mosaic, instrument: Instrument | None = None) -> bool:
@@ -153,6 +163,11 @@ class CutoutReader:
         return [(read[0][0][place], read[0][1][place]) for place in places] if small else read
 
     @property
+    def is_zero(self) -> bool:
+        """Whether all pixels looked at are 0, which no exposure is."""
+        return not any(bool(np.any(data)) for data, _ in self._read_strips())
+
+    @property
     def fill_values(self) -> tuple[float, ...]:
         """Numbers of the image that mean that nothing was observed, as stored."""
         return tuple(self._fills) if self._noise else ()
@@ -217,21 +232,34 @@ class _MosaicLayout(NamedTuple):
     header: dict[str, Any]  # of the science image, the primary one's cards below it
     shape: tuple[int, ...]
     wcs: WCS
-    sky_notes: tuple[str, ...]
+    notes: tuple[str, ...]  # on its cards and coordinates
     weight: int | None
     sigma: int | None
     mask: int | None
 
 
+def _check_linear_image(header: fits.Header, path: Path) -> None:
+    """Refuse weight maps, and pixels that are no linear measure of the flux."""
+    if _WEIGHT_NAME.search(fits_access.strip_fits_suffix(path)):
+        raise SfhInputError(f"{path}: is a weight map by its name; give the image beside it")
+    if "BSOFTEN" in header:
+        raise SfhInputError(
+            f"{path}: BSOFTEN = {header['BSOFTEN']} says that its pixels are arc sines (Pan-STARRS); give an image in "
+            "linear units"
+        )
+
+
 def _read_mosaic_layout(path: Path) -> _MosaicLayout:
     with fits_access.open_fits(path) as hdus:
         science = _science_index(hdus, path)
-        header = hdus[science].header
+        header, inherited = find_coordinate_header(hdus, science)
+        _check_linear_image(header, path)
         shape = fits_access.image_shape(hdus[science])
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
         sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), ("DQ", "MASK")))
         merged = fits_access.merge_headers(hdus[0].header, header)
-        return _MosaicLayout(science, merged, shape, wcs, tuple(sky_notes), _weight_index(hdus, shape), sigma, mask)
+        notes = (*filter(None, (inherited,)), *sky_notes, *describe_duplicate_cards(header, path))
+        return _MosaicLayout(science, merged, shape, wcs, notes, _weight_index(hdus, shape), sigma, mask)
 
 
 def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrument | None = None) -> Mosaic:
@@ -266,7 +294,7 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
     bands = (instrument or load_instrument()).band_names
     if band is not None and band.upper() not in bands:
         raise SfhInputError(f"`photometry` {band}={path}: unknown band; one of {', '.join(bands)}")
-    science, merged, shape, wcs, sky_notes, inside, sigma, mask = _read_mosaic_layout(path)
+    science, merged, shape, wcs, notes, inside, sigma, mask = _read_mosaic_layout(path)
     name, camera = find_filter_name(merged, path, band, bands), find_camera_name(merged, path)
     trained = SUBSTITUTE_FILTERS.get(name, name)
     if band is not None and trained != band.upper():
@@ -304,7 +332,8 @@ def read_mosaic(path: str | Path, band: str | None = None, instrument: Instrumen
         psf_fwhm_arcsec=compute_hst_psf_fwhm(camera, scale.photplam_aa, pixel_arcsec),
         weight_path=weight_path,
         notes=(
-            *sky_notes,
+            *notes,
+            *describe_odd_calibration(scale, camera, name, pivot_aa),
             *fits_access.check_data_sums(path),
             *_mosaic_notes(reader, scale.note, _describe_substitute(trained, f"{name} {camera}", instrument)),
         ),
@@ -322,6 +351,8 @@ def _describe_substitute(band: str, found: str, instrument: Instrument | None) -
 
 def _mosaic_notes(reader: CutoutReader, unit_note: str, substitute: str) -> tuple[str, ...]:
     notes = [unit_note] if unit_note else []
+    if reader.is_zero:
+        notes.append("all of its pixels are 0. WARNING: nothing was observed; get the file again")
     if reader.error_kind == "sigma":
         notes.append("errors are those of the ERR image")
     if reader.fill_values:

@@ -1,4 +1,4 @@
-"""Flags that inference adds: out of depth, the prior decides, continuum not as predicted."""
+"""Flags that inference adds: out of depth, the prior decides, continuum or magnesium not as predicted."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sfh.analysis.credibility.continuum_check import find_continuum_mismatch
+from napari_sfh.analysis.credibility.magnesium_check import find_magnesium_excess
 from napari_sfh.analysis.credibility.prior_influence import find_prior_dominated
 from napari_sfh.types import F32, I32, Flag, Floats, Observation, Prediction
 
@@ -47,6 +48,7 @@ def derive_credibility_flags(
         if draw_spectra is not None:
             suspect = _confirm_by_draws(data, suspect, draw_spectra)
         strange |= np.where(suspect, int(Flag.CONTINUUM), 0)
+        strange |= np.where(find_magnesium_excess(data, model_flux), int(Flag.MAGNESIUM), 0)
     return strange.astype(np.int32)
 
 

@@ -1,0 +1,240 @@
+"""One spectrum as named columns, whatever file they come from: wavelength, flux, error and mask, in what unit.
+
+Flux per frequency becomes flux per wavelength; errors may have another unit than the flux; a mask forbids pixels as in
+cubes (`io.cleaning.missing`). Wavelengths that state no unit are taken by their size where it tells, and this is said.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from astropy import units as u
+from numpy.typing import NDArray
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.missing import MASK_BITS, MAX_MASKED, find_survey, mark_masked
+from napari_sfh.io.cleaning.units import FLAM, FNU, unit_conversion_factor
+from napari_sfh.io.cleaning.wavelength_lists import convert_wavelengths
+from napari_sfh.io.cleaning.wavelengths import WavelengthAxis, find_medium
+from napari_sfh.io.objects.columns import split_column_name
+from napari_sfh.physics.wavelength import air_to_vacuum, vacuum_to_air
+from napari_sfh.types import F64, Bool
+
+Medium = Literal["auto", "air", "vacuum"]
+
+_WAVE_WORDS = ("loglam", "wave", "waves", "wavelength", "wavelengths", "lambda", "lam", "wl", "awav", "spectral",
+               "frequency", "freq", "energy")  # fmt: skip
+_FLUX_WORDS = ("flux", "fluxes", "flam", "flambda", "fnu", "intensity", "data", "sci", "spec", "spectrum", "counts")
+_SIGMA_WORDS = (
+    "error",
+    "err",
+    "errs",
+    "sigma",
+    "sig",
+    "uncertainty",
+    "uncert",
+    "fluxerr",
+    "unc",
+    "noise",
+    "std",
+    "rms",
+)
+_VARIANCE_WORDS = ("variance", "var", "stat")
+_IVAR_WORDS = ("ivar", "invvar")
+_MASK_WORDS = ("mask", "andmask", "dq", "qual", "quality", "badpix", "bpm", "flags", "flag")
+#: Columns with one of these words hold no observed flux.
+_NO_FLUX = frozenset({*_SIGMA_WORDS, *_VARIANCE_WORDS, *_IVAR_WORDS, *_MASK_WORDS, "model", "sky", "continuum", "snr",
+                      "bestfit", "template"})  # fmt: skip
+_PER_FREQUENCY_WORDS = frozenset({"jy", "mjy", "ujy", "njy", "fnu", "nu"})
+_LENGTH_WORDS = {"nm": "nm", "um": "um", "micron": "um", "microns": "um", "aa": "Angstrom", "angstrom": "Angstrom",
+                 "ang": "Angstrom"}  # fmt: skip
+_SPECTRAL_UNITS: tuple[u.UnitBase, ...] = (u.Hz, u.eV, u.m**-1)
+
+
+@dataclass(frozen=True)
+class SpectrumColumns:
+    """Columns of one spectrum, each (n,), and their units as written."""
+
+    columns: Mapping[str, NDArray[Any]]
+    units: Mapping[str, str] = field(default_factory=dict)
+    header: Mapping[str, Any] = field(default_factory=dict)
+    axis: WavelengthAxis | None = None  # of a header, where no column holds the wavelengths
+    suffix: str = ""  # of the spectrum's name, where a file holds several
+    names_unknown: bool = False  # columns are taken in the order wavelength, flux, error
+
+
+class SpectrumArrays(NamedTuple):
+    """A spectrum per wavelength in air, in the file's order."""
+
+    wave_aa: F64
+    flux: F64
+    variance: F64 | None
+    bad: Bool
+    notes: tuple[str, ...]
+
+
+def holds_spectrum(names: Sequence[str]) -> bool:
+    """Whether columns of these names hold a wavelength and a flux."""
+    return bool(_pick(names, _WAVE_WORDS)) and bool(_pick_flux(names))
+
+
+def read_spectrum_columns(one: SpectrumColumns, path: Path, medium: Medium = "auto") -> SpectrumArrays:
+    """Wavelength, flux, variance and mask of a spectrum's columns.
+
+    Parameters
+    ----------
+    one : SpectrumColumns
+    path : Path
+        For messages.
+    medium : str
+        ``air`` or ``vacuum`` overrule what the file says.
+
+    Raises
+    ------
+    SfhInputError
+        No column of wavelength or flux, a unit that is none of theirs, or a mask that forbids nearly everything.
+    """
+    names = list(one.columns)
+    notes: list[str] = []
+    if one.names_unknown:
+        wave_name, flux_name, sigma_name = (*names, "", "", "")[:3]
+        notes += _describe_order(names)
+    else:
+        wave_name, flux_name, sigma_name = _pick(names, _WAVE_WORDS), _pick_flux(names), _pick(names, _SIGMA_WORDS)
+    if not flux_name or not (wave_name or one.axis is not None):
+        raise SfhInputError(f"{path}: no columns of wavelength and flux among {', '.join(names)}; name them so")
+    wave, vacuum, more = _read_wavelengths(one, wave_name, path, medium)
+    notes += more
+    factor, note = _flux_factor(one, flux_name, wave, vacuum, path)
+    flux = _numbers(one.columns[flux_name], path, flux_name) * factor
+    variance = _read_variance(one, names, sigma_name, flux_name, factor, path)
+    bad, mask_notes = _read_mask(one, names, path)
+    air = vacuum_to_air(wave) if vacuum else wave
+    return SpectrumArrays(air, flux, variance, bad, tuple(filter(None, (*notes, note, *mask_notes))))
+
+
+def _describe_order(names: Sequence[str]) -> list[str]:
+    if len(names) <= 3:
+        return []
+    return [f"no names of columns: the first three of {len(names)} are taken as wavelength, flux and error"]
+
+
+def _pick(names: Sequence[str], words: Sequence[str]) -> str:
+    """The first name that is, or holds, one of the words."""
+    for word in words:
+        for name in names:
+            if name.lower().replace("_", "") == word:
+                return name
+    return next((n for w in words for n in names if w in split_column_name(n)), "")
+
+
+def _pick_flux(names: Sequence[str]) -> str:
+    return _pick([n for n in names if not _NO_FLUX & set(split_column_name(n))], _FLUX_WORDS)
+
+
+def _numbers(values: Any, path: Path, name: str) -> F64:
+    try:
+        return np.asarray(np.ma.filled(np.ma.asarray(values).astype(np.float64), np.nan))
+    except (TypeError, ValueError) as error:
+        raise SfhInputError(f"{path}: column {name} holds no numbers ({error}); name another one") from error
+
+
+def _read_wavelengths(one: SpectrumColumns, name: str, path: Path, medium: Medium) -> tuple[F64, bool, list[str]]:
+    """Wavelengths in Angstrom in the file's medium, whether that is vacuum, and notes."""
+    if not name:
+        axis = one.axis
+        assert axis is not None
+        if medium == "auto":
+            return axis.wave_aa, False, list(axis.notes)
+        stored = air_to_vacuum(axis.wave_aa) if axis.vacuum else axis.wave_aa
+        return stored, medium == "vacuum", [note for note in axis.notes if "air or vacuum" not in note]
+    words = split_column_name(name)
+    unit = one.units.get(name, "") or next((_LENGTH_WORDS[w] for w in words if w in _LENGTH_WORDS), "")
+    values = _numbers(one.columns[name], path, name)
+    for target in _SPECTRAL_UNITS:
+        factor = unit_conversion_factor(unit, target) if unit else None
+        if factor is not None:
+            with np.errstate(divide="ignore"):
+                return (values * factor * target).to_value(u.AA, u.spectral()), medium != "air", []
+    finite = np.isfinite(values)
+    if not finite.any():
+        raise SfhInputError(f"{path}: column {name} holds no finite number; it should hold the wavelengths")
+    wave = np.full(values.size, np.nan)
+    wave[finite], told = convert_wavelengths(name, values[finite], unit, path)
+    notes = [] if told in ("Angstrom", "Angstrom, by their size") or unit else [f"wavelengths of {name} in {told}"]
+    if medium != "auto":
+        return wave, medium == "vacuum", notes
+    if {"vac", "vacuum", "air", "awav"} & set(words):
+        return wave, not {"air", "awav"} & set(words), notes
+    vacuum, why = find_medium(one.header)
+    if not vacuum and why == "air":
+        notes.append("wavelengths taken for those in air; give --medium vacuum if they are not")
+    return wave, vacuum, notes
+
+
+def _flux_factor(one: SpectrumColumns, name: str, wave: F64, vacuum: bool, path: Path) -> tuple[F64 | float, str]:
+    """What brings the flux to one per wavelength, and a note."""
+    text = one.units.get(name, "")
+    if re.search(r"\bmag", text, re.I):
+        raise SfhInputError(f"{path}: column {name} is in {text}; a flux density is needed")
+    if text:
+        per_frequency = any(unit_conversion_factor(text, kind) is not None for kind in (FNU, FNU / u.sr))
+        known = per_frequency or any(unit_conversion_factor(text, kind) is not None for kind in (FLAM, FLAM / u.sr))
+        note = "" if known else f"unit {text!r} of {name} is no flux density: taken as a flux per wavelength"
+    else:
+        per_frequency, note = bool(_PER_FREQUENCY_WORDS & set(split_column_name(name))), ""
+    if not per_frequency:
+        return 1.0, note
+    seen = wave if vacuum else air_to_vacuum(wave)
+    scale = np.nanmedian(seen) / seen
+    return scale**2, f"{name} is a flux per frequency{f' ({text})' if text else ''}: converted to one per wavelength"
+
+
+def _read_variance(
+    one: SpectrumColumns, names: Sequence[str], sigma_name: str, flux_name: str, factor: F64 | float, path: Path
+) -> F64 | None:
+    """Variance in the unit of the converted flux; None where there are no errors."""
+    for name, power in (
+        (sigma_name, 1),
+        (_pick(names, _VARIANCE_WORDS), 2),
+        (_pick(names, _IVAR_WORDS), -2),
+    ):
+        if not name:
+            continue
+        values = _numbers(one.columns[name], path, name) * _error_scale(one, name, flux_name, power)
+        if power == -2:
+            values = np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)
+        with np.errstate(over="ignore"):
+            return np.asarray((values**2 if power == 1 else values) * np.square(factor))
+    return None
+
+
+def _error_scale(one: SpectrumColumns, name: str, flux_name: str, power: int) -> float:
+    """From the unit of an error to that of the flux, in the error's power; 1 where one of them says none."""
+    error, flux = one.units.get(name, ""), one.units.get(flux_name, "")
+    for kind in (FLAM, FNU):
+        ours = unit_conversion_factor(flux, kind) if flux else None
+        theirs = unit_conversion_factor(error, kind**power) if error else None
+        if ours and theirs:
+            return float(theirs / ours**power)
+    return 1.0
+
+
+def _read_mask(one: SpectrumColumns, names: Sequence[str], path: Path) -> tuple[Bool, list[str]]:
+    """Pixels that a mask forbids."""
+    n = len(next(iter(one.columns.values())))
+    name = _pick([x for x in names if not {"or", "ormask"} & set(split_column_name(x))], _MASK_WORDS)
+    if not name or np.asarray(one.columns[name]).dtype.kind not in "biuf":
+        return np.zeros(n, bool), []
+    bad = mark_masked(np.asarray(one.columns[name]), MASK_BITS.get(find_survey(one.header) or ""))
+    if bad.mean() > MAX_MASKED:
+        raise SfhInputError(
+            f"{path}: {name} forbids {100 * bad.mean():.0f} % of the pixels; usable ones must be 0: invert it, or "
+            f"remove {name}"
+        )
+    return bad, [f"{name} is used (0 = usable): {int(bad.sum())} pixels left out"] if bad.any() else []

@@ -1,0 +1,106 @@
+"""What the columns of tables and the images of result files hold, in words: stated once, for all that is written."""
+
+from __future__ import annotations
+
+import re
+
+#: Names of columns and images without the suffixes of `_SUFFIXES`.
+COLUMN_WORDS: dict[str, str] = {
+    "BIN_ID": "number of the bin, from 1; 0 = a region",
+    "NAME": "of the bin or region, as in the window",
+    "RA": "of the light-weighted centre, ICRS",
+    "DEC": "of the light-weighted centre, ICRS",
+    "N_SPAXELS": "spaxels in the bin",
+    "AREA": "of the bin on the sky",
+    "SNR": "S/N per pixel, from the data",
+    "V": "velocity of the stars, relative to the galaxy's redshift",
+    "SIGMA": "velocity dispersion of the stars, before broadening to the network's resolution",
+    "AGE_LW": "light-weighted mean of log10 age/yr",
+    "AGE_MW": "mass-weighted mean of log10 age/yr",
+    "MH_LW": "light-weighted mean [M/H] in dex, solar Z = 0.019",
+    "MH_MW": "mass-weighted mean [M/H] in dex, solar Z = 0.019",
+    "MH": "[M/H] in dex, solar Z = 0.019",
+    "EBV": "E(B-V) of the stars inside the galaxy",
+    "LG_ML_V": "log10 of the mass formed over the intrinsic V light, solar units",
+    "LG_MASS_DENSITY": "log10 of the stellar mass formed per area",
+    "LG_SFR_DENSITY": "log10 of the star-formation rate per area, mean over the last 100 Myr",
+    "CHI2": "reduced chi2 of the spectrum",
+    "OOD": "out-of-depth score of the network; above 1 do not trust",
+    "FLAG": "bit mask of warnings",
+    "FLAG_WORDS": "the warnings in words",
+    "AGE_LO": "younger edge of the age bin, lookback time",
+    "AGE_HI": "older edge of the age bin, lookback time",
+    "MASS_FRAC": "share of the mass formed that was formed in the age bin",
+    "LIGHT_FRAC": "share of today's V light that stars of the age bin emit",
+    "CUM_MASS": "share of the mass that was formed before AGE_LO",
+    "WAVE": "rest-frame wavelength in air",
+    "FLUX": "mean f_lambda over the instrument's normalisation",
+    "ERROR": "1 sigma of FLUX",
+    "MODEL": "FLUX of the prediction's model",
+    "BAND": "name of the band",
+    "PIVOT": "pivot wavelength of the band",
+    "QUANTITY": "what the row is about",
+    "VALUE": "the number that the window shows, unrounded",
+    "VALUE_ERR": "its 1 sigma; of a region the error of the mean",
+    "SCATTER": "standard deviation among the bins of a region",
+    "UNIT": "of the numbers",
+    "TEXT": "as the window shows it",
+    "R": "distance from the centre in the plane of the disc",
+    "R_RE": "distance from the centre in the plane of the disc, in effective radii",
+    "R_KPC": "distance from the centre in the plane of the disc",
+    "SLOPE_RE": "gradient per effective radius",
+    "SLOPE_KPC": "gradient per kpc",
+    "CENTRE": "value of the fitted line at the centre",
+    "AT_RE": "value of the fitted line at one effective radius",
+    "N_BINS": "bins that were fitted",
+    "R_MIN_RE": "innermost bin that was fitted, in effective radii",
+    "R_MAX_RE": "outermost bin that was fitted, in effective radii",
+    "METHOD": "of the fit",
+    "DRAWS": "bootstrap samples",
+    "MEDIAN": "running median",
+    "TAU_ISM": "optical depth of the diffuse dust in V",
+    "TAU_BC": "optical depth of the birth clouds in V",
+    "LG_AGE": "log10 age/yr",
+}
+_SUFFIXES = {
+    "_ERR": "half of the 16-84 % width of: ",
+    "_P16": "16 % quantile of: ",
+    "_P84": "84 % quantile of: ",
+    "_USED": "whether the fit used the bin: ",
+}
+_FORMED = re.compile(r"T([1-9]0)")
+_KEYS = {"LG_AGE_LW": "AGE_LW", "LG_AGE_MW": "AGE_MW"}
+
+
+def describe_column(name: str) -> str:
+    """What a column or an image holds.
+
+    Parameters
+    ----------
+    name : str
+        ``AGE_LW``, ``T50_P16``, in any case.
+
+    Returns
+    -------
+    str
+        Empty for a name that is not known.
+
+    Examples
+    --------
+    >>> describe_column("AGE_LW_ERR")
+    'half of the 16-84 % width of: light-weighted mean of log10 age/yr'
+    >>> describe_column("t50")
+    'lookback time before which 50 % of the mass had formed'
+    """
+    name = name.upper()
+    name = _KEYS.get(name, name)
+    if name in COLUMN_WORDS:
+        return COLUMN_WORDS[name]
+    if found := _FORMED.fullmatch(name):
+        return f"lookback time before which {found[1]} % of the mass had formed"
+    for suffix, words in _SUFFIXES.items():
+        if name.endswith(suffix) and (about := describe_column(name.removesuffix(suffix))):
+            return words + about
+    if name.startswith("AGE_") and name.endswith("_GYR"):
+        return COLUMN_WORDS.get(name.removesuffix("_GYR"), "").replace("log10 age/yr", "age")
+    return ""

@@ -1,0 +1,148 @@
+"""Regions that a mouse draws in a real window: their kinds, names and colours, and what becomes of them in files."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from vispy.color import ColorArray
+
+from conftest import drag, native_canvas, open_explorer, screen_point
+from napari_sfh._qt.canvas.region_layer import LAYER_NAME
+from napari_sfh._qt.session import PLOT_REGION
+from napari_sfh._qt.tools.region import describe_found, join_names, split_names
+from napari_sfh.analysis.regions import find_bins_in_outlines
+from napari_sfh.types import Result
+
+
+@pytest.fixture
+def dock(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> Any:
+    made = open_explorer(make_viewer())
+    made.show_result(result)
+    assert made.wait(120)
+    return made
+
+
+def draw(qtbot: Any, dock: Any, shape: str, centre: tuple[float, float], half: tuple[float, float], add: bool) -> None:
+    """Drag a shape's box; centre and half sides (Dec, RA) in arcsec."""
+    tool = dock.tools["region"]
+    tool.form.shape.value = shape
+    before = len(tool.region.outlines()) if add else 0
+    (tool.form.add if add else tool.form.draw).native.click()
+    ends = [np.array(centre) + sign * np.array(half) for sign in (-1, 1)]
+    drag(native_canvas(dock.viewer), [screen_point(dock.viewer, end) for end in ends])
+    shown = 1 if add and not tool.form.each.value else before + 1
+    qtbot.waitUntil(lambda: len(tool.region.outlines()) == before + 1, timeout=20000)
+    qtbot.waitUntil(lambda: len(drawn_regions(dock)) == shown, timeout=20000)
+
+
+def drawn_regions(dock: Any) -> list[Any]:
+    return [region for region in dock.session.regions if region.name != PLOT_REGION]
+
+
+def color_on_map(dock: Any, place: int) -> Any:
+    return dock.viewer.layers[LAYER_NAME].edge_color[place]
+
+
+def assert_one_color_each(dock: Any, names: list[str]) -> None:
+    """On the map and in the legend, which the plots follow."""
+    legend = dock.panel.legend.text()
+    for place, name in enumerate(names):
+        color = dock.session.find_region_color(name)
+        assert f'color:{color}">■</span> {name}' in legend
+        assert np.allclose(color_on_map(dock, place), ColorArray(color).rgba[0], atol=1e-3)
+
+
+def test_shapes_keep_kind_name_and_color(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
+    tool, session = dock.tools["region"], dock.session
+    tool.form.each.value = True
+    tool.form.names.value = "nucleus, HII knot"
+    draw(qtbot, dock, "ellipse", (0.0, 0.0), (1.5, 2.5), add=False)
+    session.set_plot_region(np.arange(3))
+    draw(qtbot, dock, "box", (2.0, -1.5), (1.4, 1.6), add=True)
+    assert [region.name for region in session.regions] == ["nucleus", "HII knot", PLOT_REGION]
+    assert_one_color_each(dock, ["nucleus", "HII knot"])
+    assert dock.message.text() == describe_found({r.name: r.rows.size for r in drawn_regions(dock)})
+    session.select(5)
+    bin_color = session.list_bin_colors()[5]
+    assert f'color:{bin_color}">■</span> 5' in dock.panel.legend.text()
+    assert bin_color in session.outlines()[1]
+
+    tool.save(tmp_path / "own.reg")
+    lines = (tmp_path / "own.reg").read_text().splitlines()[1:]
+    assert [line.split("(")[0].removeprefix("icrs;") for line in lines] == ["ellipse", "box"]
+    assert ["text={nucleus}" in lines[0], "text={HII knot}" in lines[1]] == [True, True]
+    inside = [region.rows.tolist() for region in drawn_regions(dock)]
+    kept = tool.state()
+    tool.clear()
+    assert tool.form.names.value == "", "names go with their shapes"
+    tool.restore(kept)
+    assert [o.kind for o in tool.region.outlines()] == ["ellipse", "box"]
+    tool.open(tmp_path / "own.reg")
+    assert [o.kind for o in tool.region.outlines()] == ["ellipse", "box"]
+    assert [region.name for region in drawn_regions(dock)] == ["nucleus", "HII knot"]
+    assert [region.rows.tolist() for region in drawn_regions(dock)] == inside
+
+
+def test_names_come_with_a_file_and_go_with_a_shape(qtbot: Any, dock: Any, result: Result, tmp_path: Path) -> None:
+    tool, session = dock.tools["region"], dock.session
+    tool.form.each.value = True
+    tool.form.names.value = "old, older"
+    draw(qtbot, dock, "box", (0.0, 0.0), (1.5, 2.5), add=False)
+    path = tmp_path / "three.reg"
+    path.write_text("image\nbox(15,15,14,14,0) # text={bar}\ncircle(28,28,7) # text={knot}\n-circle(5,5,2)\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        tool.open(path)
+    assert [region.name for region in session.regions] == ["bar", "knot"]
+    assert tool.form.names.value == "bar, knot"
+    assert_one_color_each(dock, ["bar", "knot"])
+    layer = dock.viewer.layers[LAYER_NAME]
+    layer.selected_data = {0}
+    layer.remove_selected()
+    qtbot.waitUntil(lambda: len(session.regions) == 1, timeout=20000)
+    assert session.regions[0].name == "knot"
+    assert tool.form.names.value == "knot"
+    expected = find_bins_in_outlines(result, tool.region.outlines())
+    assert list(session.regions[0].rows) == list(expected)
+    path.write_text("image\nbox(15,15,14,14,0)\n")
+    tool.open(path)
+    assert [region.name for region in session.regions] == ["A"], "of names of former shapes nothing stays"
+    tool.save(path)
+    assert "box(" in path.read_text()
+    assert "text={A}" in path.read_text()
+
+
+def test_equal_and_missing_names_are_told_apart(dock: Any, tmp_path: Path) -> None:
+    tool = dock.tools["region"]
+    path = tmp_path / "three.reg"
+    path.write_text("image\nbox(15,15,14,14,0) # text={B}\nbox(28,28,14,14,0)\nbox(20,20,14,14,0) # text={B}\n")
+    tool.form.each.value = True
+    tool.open(path)
+    assert [region.name for region in dock.session.regions] == ["B", "B 2", "B 3"]
+    tool.form.names.value = ", arm"
+    assert [region.name for region in dock.session.regions] == ["A", "arm", "C"]
+
+
+def test_names_in_a_line() -> None:
+    assert split_names(" a,, b  c ,") == ["a", "", "b c", ""]
+    assert split_names(" ") == []
+    assert join_names(["", "a, b", ""]) == ", a; b"
+
+
+@pytest.mark.parametrize(
+    ("n_bins", "words"),
+    [
+        ({"region": 119}, ["Mean of 119 bins"]),
+        ({"A": 82, "B": 37}, ["2 regions", "A 82 bins", "B 37 bins"]),
+        ({"A": 1, "B": 0}, ["1 region:", "A 1 bin", "No bin", "in B."]),
+        ({"A": 0}, ["No bin"]),
+    ],
+)
+def test_each_region_is_told_by_its_bins(n_bins: dict[str, int], words: list[str]) -> None:
+    told = describe_found(n_bins)
+    assert [word for word in words if word not in told] == []

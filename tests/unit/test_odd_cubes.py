@@ -1,0 +1,122 @@
+"""Cubes whose headers contradict themselves or lean on another HDU: the right numbers, and what was decided is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy import units as u
+from astropy.io import fits
+from astropy.wcs import WCS
+from io_mocks import ESO_UNIT, NX, NY, N, flux_values, image_header, write_cube
+
+from napari_sfh.errors import SfhInputError
+from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
+from napari_sfh.io.cleaning.wavelengths import find_medium
+from napari_sfh.io.cubes import read_cube
+from napari_sfh.io.mosaic_header import read_flux_calibration
+from napari_sfh.prep.binning import measure_signal_noise
+
+FLAT = {"MASK": np.ones((NY, NX), np.uint8), "DQ": np.ones(N, np.int32), "STAT": np.ones((NY, NX), np.float32)}
+
+
+def _append_card(path: Path, after: str, card: str) -> Path:
+    """A second card before the END of the header that holds ``after``, which astropy's writers never make."""
+    raw = path.read_bytes()
+    place = raw.find(b"END".ljust(80), raw.find(after.encode().ljust(8)))
+    room = raw[place : (place // 2880 + 1) * 2880]
+    assert len(room) >= 160
+    path.write_bytes(
+        raw[:place] + card.ljust(80).encode() + raw[place : place + len(room) - 80] + raw[place + len(room) :]
+    )
+    return path
+
+
+@pytest.mark.parametrize(("card", "told"), [("CRVAL3  = 4800.0", True), ("CRVAL3  = 4749.88", False),
+                                            ("BUNIT   = 'counts'", True), ("COMMENT again", False)])  # fmt: skip
+def test_a_card_that_stands_twice_with_another_value_is_told(card: str, told: bool, tmp_path: Path) -> None:
+    cube = read_cube(_append_card(write_cube(tmp_path / "c.fits"), "CRVAL3", card))
+    assert cube.wave_aa[0] == pytest.approx(4749.88)
+    assert any(card[:6].strip() in note and "stands 2 times" in note for note in cube.notes) == told
+
+
+def test_coordinates_of_the_primary_hdu_are_inherited_and_said(tmp_path: Path) -> None:
+    own = read_cube(write_cube(tmp_path / "a.fits"))
+    with fits.open(tmp_path / "a.fits") as hdus:
+        primary = hdus[0].copy()
+        primary.header.update(
+            {k: v for k, v in hdus["DATA"].header.items() if k[:5] in ("CTYPE", "CUNIT", "CRVAL", "CRPIX")}
+        )
+        primary.header.update({k: v for k, v in hdus["DATA"].header.items() if k.startswith("CD")})
+        bare = fits.ImageHDU(hdus["DATA"].data, fits.Header({"BUNIT": ESO_UNIT, "INHERIT": True}), name="DATA")
+        fits.HDUList([primary, bare, hdus["STAT"].copy()]).writeto(tmp_path / "b.fits")
+    cube = read_cube(tmp_path / "b.fits")
+    np.testing.assert_allclose(cube.wave_aa, own.wave_aa)
+    np.testing.assert_allclose(cube.wcs.wcs_pix2world([[1.0, 3.0]], 0), own.wcs.wcs_pix2world([[1.0, 3.0]], 0))
+    assert any("primary HDU" in note for note in cube.notes)
+
+
+@pytest.mark.parametrize(("name", "stored", "unit"), [
+    ("ERR", 9.0, f"({ESO_UNIT})**2"), ("STAT", 1 / 9.0, f"({ESO_UNIT})**(-2)"), ("IVAR", 9.0, f"({ESO_UNIT})**2"),
+])  # fmt: skip
+def test_errors_are_of_the_kind_whose_unit_they_have(name: str, stored: float, unit: str, tmp_path: Path) -> None:
+    stat = np.full((N, NY, NX), stored)
+    cube = read_cube(write_cube(tmp_path / "c.fits", stat=stat, names=("DATA", name), stat_unit=unit))
+    np.testing.assert_allclose(cube.read(0, 2)[1], 9.0, rtol=1e-6)
+    assert any(name in note and "is that of" in note for note in cube.notes)
+
+
+@pytest.mark.parametrize("name", FLAT)
+def test_masks_and_errors_with_fewer_axes_are_told(name: str, tmp_path: Path) -> None:
+    path = write_cube(tmp_path / "c.fits", stat=None)
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.ImageHDU(FLAT[name], name=name))
+    notes = read_cube(path).notes
+    assert any(name in note and str(FLAT[name].shape) in note and "not used" in note for note in notes)
+
+
+@pytest.mark.parametrize(("unit", "values", "word"), [
+    ("erg/s/cm2/Angstrom", flux_values(), "absurd for the unit"), (ESO_UNIT, 0 * flux_values(), "exact zeros"),
+    (ESO_UNIT, np.full((N, NY, NX), -999.0, np.float32), "fill values"),
+])  # fmt: skip
+def test_a_cube_of_nothing_says_what_its_numbers_were_taken_for(
+    unit: str, values: np.ndarray, word: str, tmp_path: Path
+) -> None:
+    cube = read_cube(write_cube(tmp_path / "c.fits", values, stat=np.ones_like(values), BUNIT=unit))
+    with pytest.raises(SfhInputError, match=f"of 0 observed spaxels.*{word}.*BUNIT"):
+        measure_signal_noise(cube, 0.002, (5300.0, 5500.0))
+
+
+@pytest.mark.parametrize(("cards", "vacuum", "word"), [
+    ({"VACUUM": 1}, True, "VACUUM"), ({"VACUUM": True}, True, "VACUUM"), ({"VACUUM": 0}, False, "air"),
+    ({"AIRORVAC": "vac"}, True, "AIRORVAC"), ({"MEDIUM": "VACUUM"}, True, "MEDIUM"), (
+        {"WAVETYPE": "air"}, False, "WAVETYPE"), ({"INSTRUME": "MaNGA"}, True, "MaNGA"), ({}, False, "air"),
+])  # fmt: skip
+def test_the_medium_is_that_of_the_card_that_says_it(cards: dict[str, Any], vacuum: bool, word: str) -> None:
+    found, why = find_medium(cards)
+    assert found == vacuum
+    assert word in why
+
+
+def test_an_axis_in_vacuum_whose_header_says_air_is_told(tmp_path: Path) -> None:
+    cube = read_cube(write_cube(tmp_path / "c.fits", primary={"AIRORVAC": "air"}, CTYPE3="WAVE"))
+    assert cube.wave_aa[0] == pytest.approx(4749.88 - 1.33, abs=0.02)
+    assert any("AIRORVAC" in note and "vacuum" in note for note in cube.notes)
+
+
+@pytest.mark.parametrize("text", ["x10^-20 erg/s/cm^2/A", "erg/s/cm2/A*1e-20", "erg/s/cm2/A x 10^-20",
+                                  "1.e-20erg/s/cm^2/Angstrom/spaxel", "1e-20 erg/s/cm2/Angstroem"])  # fmt: skip
+def test_factors_stand_before_and_behind_units(text: str) -> None:
+    assert unit_conversion_factor(text, FLAM) == pytest.approx(1e-20)
+    assert unit_conversion_factor("Angstroem", u.AA) == 1
+
+
+@pytest.mark.parametrize(("exptime", "word"), [(0.0, "EXPTIME is 0;"), (-1.0, "EXPTIME is -1;"), (None, "is absent")])
+def test_counts_without_a_time_name_what_stands_there(exptime: float | None, word: str) -> None:
+    cards = {"BUNIT": "ELECTRONS", "PHOTFLAM": 1e-19, "PHOTPLAM": 5500.0}
+    with pytest.raises(SfhInputError, match=word):
+        read_flux_calibration(
+            cards | ({} if exptime is None else {"EXPTIME": exptime}), WCS(image_header(9, 9)), "UVIS", Path("m.fits")
+        )
