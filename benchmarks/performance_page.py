@@ -44,8 +44,11 @@ _WINDOW_HEAD = """
 Written by `benchmarks/window_blocks.py`, which walks through the window with real mouse and keys; the figures lie in
 [report/window.json](../report/window.json). For each act, the longest block of the event loop in ms: processor time of
 the main thread without drawing (in brackets: with it; by the clock). Drawing is the canvas' OpenGL and what brings the
-window's picture to the screen: a graphics card's work where there is one, the processor's under Xvfb. Processor time
-grows, too, when other jobs share the caches: compare runs of like load. {machines}.
+window's picture to the screen: a graphics card's work where there is one, the processor's under Xvfb. A press of the
+mouse also draws unseen, to find what lies under it: that is in the first figure. Processor time grows, too, when other
+jobs share the caches, and the clock by far more: compare runs of like load.
+
+{machines}.
 """
 
 
@@ -98,7 +101,11 @@ def _format_window(figures: Path) -> str:
     rows = {(label, size): {row["act"]: row for row in kept[label]["acts"].get(size, [])} for label, size in runs}
     acts = list(dict.fromkeys(act for each in rows.values() for act in each))
     order = sorted(acts, key=lambda act: -max(each[act]["ours"] for each in rows.values() if act in each))
-    lines = [_WINDOW_HEAD.format(machines="; ".join(f"{label}: {run['machine']}" for label, run in kept.items()))]
+    lines = [
+        _WINDOW_HEAD.format(
+            machines="; ".join(f"{label.capitalize()}: {run['machine']}" for label, run in kept.items())
+        )
+    ]
     lines += [f"| act | {' | '.join(f'{label}, {size}' for label, size in runs)} |", f"|---|{'---|' * len(runs)}"]
     for act in order:
         cells = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +19,6 @@ from napari_sfh._qt.canvas.layer_data import KEY, LayerLink
 from napari_sfh._qt.jobs import tool_tasks
 from napari_sfh._qt.tools.colour_image import split_into_segments
 from napari_sfh._qt.tools.maps import MEANING, NONE
-from napari_sfh.analysis import contours
 from napari_sfh.analysis.comparison import history_comparison, other_results, ppxf_fit
 from napari_sfh.analysis.comparison.map_comparison import compare_results
 from napari_sfh.analysis.maps import make_map_image
@@ -92,22 +90,7 @@ def test_mosaics_lie_under_the_maps_where_the_sky_is(opened: Any, qtbot: Any, re
     assert opened.stack.find("map", "SNR").opacity == opened.stack.find("lines", "HA6562").opacity == 1.0
 
 
-def _note_threads(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
-    """Threads that trace contours, from now on."""
-    traced: list[threading.Thread] = []
-    trace = contours.trace_contours
-
-    def noting(*arguments: Any) -> Any:
-        traced.append(threading.current_thread())
-        return trace(*arguments)
-
-    monkeypatch.setattr(contours, "trace_contours", noting)
-    return traced
-
-
-def test_sliders_paint_anew_and_the_picture_is_saved(
-    opened: Any, qtbot: Any, result: Result, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sliders_paint_anew_and_the_picture_is_saved(opened: Any, qtbot: Any, result: Result, tmp_path: Path) -> None:
     tool = opened.tools["composite"]
     opened.attempt(lambda: tool.save_picture(tmp_path / "no.png"))
     assert "press Show HST colours first" in opened.message.text()
@@ -129,13 +112,10 @@ def test_sliders_paint_anew_and_the_picture_is_saved(
     layer = opened.stack.find("contours", "AGE_LW")
     assert layer.metadata["unit"] == "log yr"
     assert words == f"LW age: {', '.join(f'{level:.3g}' for level in layer.metadata['levels'])} log yr"
-    traced = _note_threads(monkeypatch)
     tool.form.levels.value = 4
     _rest(qtbot, opened)
     assert opened.stack.find("contours", "AGE_LW") is layer, "the layer stays, its lines change"
     assert len(layer.data) == len(split_into_segments(tool.lines)) > 0
-    assert len(traced) == 4
-    assert threading.main_thread() not in traced
     tool.show_contours("none")
     assert opened.stack.find("contours", "AGE_LW") is None
     assert tool.form.note.value == ""
