@@ -74,7 +74,10 @@ def _add_refine_parser(commands: Subparsers) -> None:
         "gas lines, a smooth calibration and the size of the errors free. About a minute a bin.",
     )
     refine.add_argument("result", type=Path, metavar="OUT.fits")
-    refine.add_argument("--bin", type=int, nargs="+", required=True, metavar="N", dest="bins", help="1..N")
+    which = refine.add_mutually_exclusive_group(required=True)
+    which.add_argument("--bin", type=int, nargs="+", metavar="N", dest="bins", help="1..N")
+    which.add_argument("--region", type=Path, metavar="FILE.reg", help="the bins inside regions of DS9")
+    refine.add_argument("--moves", type=int, default=120, help="of each chain at the end (default %(default)s)")
     refine.add_argument("--order", type=int, default=12, help="of the calibration's polynomial (default %(default)s)")
     refine.add_argument(
         "--calibration", type=float, default=0.02, metavar="S", help="its expected scatter (default %(default)s)"
@@ -258,10 +261,12 @@ def run_smooth_command(options: argparse.Namespace) -> int:
 
 def run_refine_command(options: argparse.Namespace) -> int:
     """``napari-sfh refine``."""
+    from napari_sfh.analysis.refinement.annealed_sampling import SamplingSettings
     from napari_sfh.analysis.refinement.refining import RefinementSettings
     from napari_sfh.analysis.refinement.result_bins import (
         build_refinement_table,
         describe_refinement,
+        list_region_bins,
         refine_result_bins,
     )
     from napari_sfh.io.outputs import check_outputs
@@ -269,13 +274,16 @@ def run_refine_command(options: argparse.Namespace) -> int:
 
     if not 0 <= options.order <= 40 or not 0 < options.calibration <= 0.5:
         raise SfhInputError("--order is 0 to 40, --calibration above 0 and at most 0.5")
+    if not 24 <= options.moves <= 10_000:
+        raise SfhInputError(f"--moves {options.moves}: 24 to 10000")
     if options.output:
         check_outputs([options.output], [options.result])
     result = read_result(options.result)
-    settings = RefinementSettings(options.order, options.calibration)
+    bins = options.bins or list_region_bins(result, options.region)
+    settings = RefinementSettings(options.order, options.calibration, SamplingSettings(moves=options.moves))
     refined = []
     with print_progress(options.quiet) as progress:
-        for one in refine_result_bins(result, options.bins, settings, progress):
+        for one in refine_result_bins(result, bins, settings, progress):
             refined.append(one)
             print(describe_refinement(result, one))
     if options.output:

@@ -22,6 +22,7 @@ from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import read_result, write_result
 from napari_sfh.io.workspaces import Workspace, write_workspace
+from napari_sfh.physics.ages import AGE_EDGES_GYR
 from napari_sfh.types import Result
 
 N_CHANNELS, FIRST_AA, STEP_AA = 2000, 4749.88, 1.25
@@ -221,6 +222,33 @@ def test_a_renamed_map_keeps_its_unit(result: Result, tmp_path: Path) -> None:
             assert CCDData.read(path).unit == u.Unit(unit)
         back = Layer.create(*contributions.read_map_layers(str(path))[0])
         assert back.name == f"mine [{told}]"
+
+
+def test_a_map_by_age_says_its_ages_and_its_file(result: Result, tmp_path: Path) -> None:
+    from napari_sfh._qt.canvas.layer_data import get_layer_link, make_map_layer
+    from napari_sfh._qt.canvas.result_layers import LayerStack
+    from napari_sfh._qt.session import Session
+
+    viewer, session = ViewerModel(), Session()
+    session.set_result(result)
+    stack = LayerStack(viewer, session)
+    stack.put(make_map_layer(result, "AGE_LW", session.sky))
+    get_layer_link(stack.find("map", "AGE_LW").metadata).path = tmp_path / "res.fits"
+    stack.show("MASS_YOUNGER")
+    viewer.dims.set_current_step(0, 3)
+    layer = stack.find("map", "MASS_YOUNGER")
+    assert layer.name.endswith(maps.format_age_range("MASS_YOUNGER", 3))
+    data, attributes, _ = layer.as_layer_data_tuple()
+    contributions.write_map_layer(str(tmp_path / "age.fits"), data, attributes)
+    with fits.open(tmp_path / "age.fits") as hdus:
+        assert hdus[0].header["SFHTITLE"] == maps.MAPS["MASS_YOUNGER"].title + " [by age]"
+        assert hdus[0].header["SFHFILE"] == str(tmp_path / "res.fits"), "also of a map that was shown later"
+        assert hdus[0].data.shape[0] == len(hdus["AGE_BINS"].data)
+        np.testing.assert_allclose(hdus["AGE_BINS"].data["AGE_HI"], AGE_EDGES_GYR[1:])
+        assert (hdus["AGE_BINS"].data["AGE_LO"] == 0).all()
+        assert hdus["AGE_BINS"].columns["AGE_HI"].unit == "Gyr"
+    (back,) = contributions.read_map_layers(str(tmp_path / "age.fits"))
+    assert back[0].shape == data.shape
 
 
 def test_images_of_a_result_file_have_units_that_astropy_knows(result_file: Path) -> None:

@@ -82,6 +82,7 @@ def test_shapes_keep_kind_name_and_color(qtbot: Any, dock: Any, result: Result, 
     assert tool.form.names.value == "", "names go with their shapes"
     tool.restore(kept)
     assert [o.kind for o in tool.region.outlines()] == ["ellipse", "box"]
+    assert_one_color_each(dock, ["nucleus", "HII knot"])
     tool.open(tmp_path / "own.reg")
     assert [o.kind for o in tool.region.outlines()] == ["ellipse", "box"]
     assert [region.name for region in drawn_regions(dock)] == ["nucleus", "HII knot"]

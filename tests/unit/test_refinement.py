@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from astropy.table import Table
 from scipy.stats import multivariate_normal
 from smooth_result import make_result
 from toy_universe import make_toy_basis, make_toy_data, write_toy_bundle
@@ -15,7 +16,7 @@ from napari_sfh.analysis.refinement.refining import RefinementSettings, refine_p
 from napari_sfh.analysis.refinement.torch_templates import make_torch_templates
 from napari_sfh.cli import main
 from napari_sfh.errors import SfhInputError
-from napari_sfh.io.results import write_result
+from napari_sfh.io.results import read_result, write_result
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.model.prior_summary import GaussianMixtureDensity, LabelDensity, PriorSummary, label_density_from_json
 from napari_sfh.model.sfh_model import targets_from_labels
@@ -166,8 +167,6 @@ def saved(bundle, tmp_path, monkeypatch):
 
 
 def test_the_command_writes_network_and_fit_side_by_side(saved, tmp_path, capsys):
-    from astropy.table import Table
-
     assert main(["refine", str(saved), "--bin", "2", "1", "--output", str(tmp_path / "fit.ecsv"), "--quiet"]) == 0
     table = Table.read(tmp_path / "fit.ecsv")
     assert table["BIN_ID"].tolist() == [2, 1]
@@ -175,3 +174,18 @@ def test_the_command_writes_network_and_fit_side_by_side(saved, tmp_path, capsys
     assert capsys.readouterr().out.count("bin ") == 2
     assert main(["refine", str(saved), "--bin", "99", "--quiet"]) == 2
     assert "bins 1 to" in capsys.readouterr().err
+    assert main(["refine", str(saved), "--bin", "1", "--moves", "3", "--quiet"]) == 2
+    assert "--moves 3" in capsys.readouterr().err
+
+
+def test_the_command_refines_the_bins_of_a_region(saved, tmp_path, capsys):
+    bins = read_result(saved).bins
+    region, far = tmp_path / "two.reg", tmp_path / "far.reg"
+    circles = [f"circle({bins.x[k] + 1:.2f},{bins.y[k] + 1:.2f},0.3)" for k in (0, 2)]
+    region.write_text("image\n" + "\n".join(circles) + "\n")
+    far.write_text("image\ncircle(-400,-400,3)\n")
+    fit = tmp_path / "fit.ecsv"
+    assert main(["refine", str(saved), "--region", str(region), "--output", str(fit), "--quiet"]) == 0
+    assert Table.read(fit)["BIN_ID"].tolist() == [1, 3]
+    assert main(["refine", str(saved), "--region", str(far), "--quiet"]) == 2
+    assert "no bin" in capsys.readouterr().err

@@ -23,6 +23,8 @@ from napari_sfh.figures.sky_labels import label_sky_axes
 
 #: Pixels on the longer side of a figure: what 200 dots per inch show.
 MAX_SIDE = 2400
+#: Room for a map's colours beside the picture.
+_COLORBAR_INCH = 1.3
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,8 @@ def draw_colour_image(
     """
     target, shape = make_north_up_wcs(wcs, (image.shape[0], image.shape[1]))
     ny, nx = shape
-    figure = Figure(figsize=(7.5, 7.5 * min(max(ny / nx, 0.5), 2.0) + 0.5), layout="constrained")
+    beside = 0.0 if overlay is None else _COLORBAR_INCH
+    figure = Figure(figsize=(7.5 + beside, 7.5 * min(max(ny / nx, 0.5), 2.0) + 0.5), layout="constrained")
     axes = figure.add_subplot(projection=target)
     axes.imshow(resample_nearest(image, wcs, target, shape, 0), origin="lower", interpolation="antialiased")
     if overlay is not None:

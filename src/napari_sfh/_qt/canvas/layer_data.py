@@ -117,13 +117,14 @@ def make_cube_layer(cube: Cube, image: NDArray[np.floating]) -> LayerTuple:
 
 def format_map_title(name: str) -> str:
     """Title of a map with its unit, as layers and menus show it."""
-    unit = find_map_unit(name)
-    return f"{maps.MAPS[name].title} [{unit}]" if unit else maps.MAPS[name].title
+    spec = maps.MAPS[name]
+    unit = format_unit(spec.unit)
+    return f"{spec.title} [{unit}]" if unit and name != "FLAG" else spec.title
 
 
 def find_map_unit(name: str) -> str:
-    """Unit of a map as its title shows it; flags have none."""
-    return "" if name == "FLAG" else format_unit(maps.MAPS[name].unit)
+    """Unit of a map's values as its legend shows it; flags have none."""
+    return "" if name == "FLAG" else format_unit(maps.MAPS[name].unit.removesuffix("by age").removesuffix(", "))
 
 
 def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> str:

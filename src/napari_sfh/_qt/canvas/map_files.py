@@ -12,10 +12,19 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, add_age_axis, get_layer_link, make_flag_colormap
+from napari_sfh._qt.canvas.layer_data import (
+    LayerLink,
+    LayerTuple,
+    add_age_axis,
+    format_map_title,
+    get_layer_link,
+    make_flag_colormap,
+)
+from napari_sfh.analysis import maps
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_atomically
+from napari_sfh.physics.ages import AGE_EDGES_GYR, N_AGE
 from napari_sfh.physics.quantities import format_fits_unit
 
 #: Card by which such a file is known.
@@ -58,7 +67,7 @@ def write_map_image(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
             f"{path}: the layer {attributes.get('name', '')!r} is no map of a result or a cube; choose another format"
         )
     header = _find_wcs(link, path).to_header(relax=True)
-    title = str(attributes.get("name", "")).removesuffix(f"[{link.unit}]")
+    title = _find_title(str(attributes.get("name", "")), link)
     if unit := format_fits_unit(link.unit):
         header["BUNIT"] = unit
     about = {ROLE_CARD: link.role, "SFHMAP": link.name, "SFHFILE": str(link.path or link.cube or "")}
@@ -70,9 +79,30 @@ def write_map_image(path: Path, data: Any, attributes: dict[str, Any]) -> Path:
     header["SFHCMAP"] = str(colormap["name"] if isinstance(colormap, dict) else colormap)
     header["SFHLOW"], header["SFHHIGH"] = (float(limit) for limit in attributes.get("contrast_limits", (0.0, 1.0)))
     header["SFHGAMMA"] = float(attributes.get("gamma", 1.0))
+    hdus = fits.HDUList([fits.PrimaryHDU(image.astype(np.float32), header)])
+    if image.ndim == 3:
+        hdus.append(_make_age_table(link.name))
     with write_atomically(path) as part:
-        fits.PrimaryHDU(image.astype(np.float32), header).writeto(part, overwrite=True, checksum=True)
+        hdus.writeto(part, overwrite=True, checksum=True)
     return path
+
+
+def _find_title(layer_name: str, link: LayerLink) -> str:
+    """Name of a layer without its unit, and without the age at which the slider stands: the file holds all ages."""
+    if link.name in maps.MAPS and maps.MAPS[link.name].by_age:
+        title = maps.MAPS[link.name].title
+        steps = {f"{title} {maps.format_age_range(link.name, k)}" for k in range(N_AGE)}
+        layer_name = format_map_title(link.name) if layer_name in steps else layer_name
+    return layer_name.removesuffix(f"[{link.unit}]")
+
+
+def _make_age_table(name: str) -> fits.BinTableHDU:
+    """The ages of a map's third axis, from its first plane on; what is younger than an age begins at 0."""
+    young = 0 * AGE_EDGES_GYR[:-1] if name.endswith("_YOUNGER") else AGE_EDGES_GYR[:-1]
+    columns = [
+        fits.Column(key, "D", "Gyr", array=ages) for key, ages in (("AGE_LO", young), ("AGE_HI", AGE_EDGES_GYR[1:]))
+    ]
+    return fits.BinTableHDU.from_columns(columns, name="AGE_BINS")
 
 
 def _find_wcs(link: LayerLink, path: Path) -> WCS:

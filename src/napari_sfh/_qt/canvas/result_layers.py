@@ -89,7 +89,17 @@ class LayerStack:
         elif get_layer_link(old.metadata) is not link:
             self._refresh(old, data)
 
+    def _share_path(self, data: LayerTuple) -> None:
+        """A layer that comes later is of the same file as the others of its result."""
+        link = get_layer_link(data[1]["metadata"])
+        if link is None or link.result is None or link.path is not None:
+            return
+        others = (get_layer_link(layer.metadata) for layer in self._viewer.layers)
+        paths = (other.path for other in others if other is not None and other.result is link.result and other.path)
+        link.path = next(paths, None)
+
     def _make(self, data: LayerTuple, role: str) -> Any:
+        self._share_path(data)
         layer = Layer.create(*data)
         if role == "bins":
             layer.editable = False
@@ -118,6 +128,7 @@ class LayerStack:
 
     def _refresh(self, layer: Any, data: LayerTuple) -> None:
         """New data in place: taking a layer away and adding another costs ten times as much."""
+        self._share_path(data)
         values, attributes, _ = data
         layer.data = values
         for key in ("name", "scale", "affine", "edge_width", "contrast_limits"):

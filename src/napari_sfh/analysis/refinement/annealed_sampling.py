@@ -4,11 +4,6 @@ The chains begin as draws of the easy density, a standard normal. The density th
 (1 - b) ln easy + b ln wanted, with b rising from 0 to 1: bridges over which chains move a little at a time
 (Neal 2001, Statistics and Computing 11, 125, without the weights). At b = 1 they go on, and are kept now and then. The
 step size follows the share of accepted moves (Hoffman & Gelman 2014, JMLR 15, 1593, with a fixed number of steps).
-
-A density that is narrow in some directions and wide in others would force the smallest step on all. Moves are made in
-coordinates in which the curvature of the density, measured at some of the chains, is the same in every direction
-(Girolami & Calderhead 2011, JRSS B 73, 123, with one metric for all chains). It is measured anew on the bridges and in
-the first third of the moves, of which nothing is kept.
 """
 
 from __future__ import annotations
@@ -27,9 +22,6 @@ from napari_sfh.types import Progress
 
 LogDensity = Callable[[torch.Tensor], torch.Tensor]
 _ACCEPT = 0.75  # share of accepted moves that is aimed at
-_MEASURE_EVERY, _MEASURE_AT = 5, 4  # moves between measurements of the curvature, and chains at which it is measured
-_DIFFERENCE = 0.02  # of the points by which the curvature is measured
-_CURVATURES = (0.05, 1e5)  # least and largest; that of the easy density is 1
 
 
 @dataclass(frozen=True)
@@ -74,19 +66,16 @@ def sample_annealed(
     """
     generator = torch.Generator().manual_seed(settings.seed)
     points, step = start.clone(), 0.1
-    metric = torch.eye(start.shape[1])
     kept: list[torch.Tensor] = []
     shares = []
     total = settings.bridges + settings.moves
     for move in range(total):
         share = min(1.0, (move + 1) / settings.bridges) ** 3  # most bridges where the likelihood is still faint
         bridge = _join_densities(log_density, share)
-        done = move + 1 - settings.bridges
-        if move % _MEASURE_EVERY == 0 and done <= settings.moves // 3:
-            metric = _measure_metric(bridge, points)
-        points, accepted = _move_chains(bridge, points, step, metric, settings.leapfrogs, generator)
+        points, accepted = _move_chains(bridge, points, step, settings.leapfrogs, generator)
         rate = float(accepted.float().mean())
         step = min(1.0, max(1e-4, step * (1.0 + 0.5 * (rate - _ACCEPT))))
+        done = move + 1 - settings.bridges
         if done > settings.moves // 3:
             shares.append(rate)
             if done % settings.keep_every == 0:
@@ -103,25 +92,8 @@ def _join_densities(log_density: LogDensity, share: float) -> LogDensity:
     return joined
 
 
-def _measure_metric(log_density: LogDensity, points: torch.Tensor) -> torch.Tensor:
-    """The inverse root (D, D) of the mean curvature of a density at some of the points (C, D)."""
-    some = points[:: max(1, len(points) // _MEASURE_AT)][:_MEASURE_AT]
-    n, size = some.shape
-    ends = some[:, None, None] + _DIFFERENCE * torch.stack([torch.eye(size), -torch.eye(size)])
-    gradient = _evaluate_with_gradient(log_density, ends.reshape(-1, size))[1].reshape(n, 2, size, size)
-    curvature = ((gradient[:, 1] - gradient[:, 0]) / (2 * _DIFFERENCE)).mean(0)
-    values, axes = torch.linalg.eigh((0.5 * (curvature + curvature.T)).double())
-    # A direction in which the density opens upwards is as wide as it is curved.
-    return ((axes * values.abs().clamp(*_CURVATURES).rsqrt()) @ axes.T).float()
-
-
 def _move_chains(
-    log_density: LogDensity,
-    points: torch.Tensor,
-    step: float,
-    metric: torch.Tensor,
-    leapfrogs: int,
-    generator: torch.Generator,
+    log_density: LogDensity, points: torch.Tensor, step: float, leapfrogs: int, generator: torch.Generator
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """One move of every chain, and which were accepted (C,)."""
     size = step * (0.8 + 0.4 * float(torch.rand((), generator=generator)))  # no orbit that comes back
@@ -129,11 +101,11 @@ def _move_chains(
     momentum = torch.randn(points.shape, generator=generator)
     energy = 0.5 * (momentum**2).sum(1) - before
     place = points
-    momentum = momentum + 0.5 * size * gradient @ metric
+    momentum = momentum + 0.5 * size * gradient
     for k in range(leapfrogs):
-        place = place + size * momentum @ metric
+        place = place + size * momentum
         after, gradient = _evaluate_with_gradient(log_density, place)
-        momentum = momentum + (0.5 if k == leapfrogs - 1 else 1.0) * size * gradient @ metric
+        momentum = momentum + (0.5 if k == leapfrogs - 1 else 1.0) * size * gradient
     change = energy - (0.5 * (momentum**2).sum(1) - after)
     luck = torch.rand(len(points), generator=generator).log()
     accepted = torch.isfinite(change) & (luck < change)

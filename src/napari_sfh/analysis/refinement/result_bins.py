@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
 
 from napari_sfh.analysis.posteriors import DEFAULT_QUANTITIES, PosteriorDraws, collect_draws
 from napari_sfh.analysis.refinement.refining import RefinedPosterior, RefinementSettings, refine_posterior
+from napari_sfh.analysis.region_files import read_regions
+from napari_sfh.analysis.regions import find_bins_in_outlines
 from napari_sfh.analysis.weights import load_result_bundle
 from napari_sfh.errors import SfhInputError
 from napari_sfh.jobs import ReportProgress
@@ -60,6 +63,26 @@ def refine_result_bins(
     bundle = load_result_bundle(result)
     for bin_id in bin_ids:
         yield RefinedBin(bin_id, refine_posterior(result.data, bin_id - 1, bundle, settings, progress, cancel))
+
+
+def list_region_bins(result: Result, path: Path) -> list[int]:
+    """Bins (1..N) inside the regions of a DS9 file that have a prediction.
+
+    Parameters
+    ----------
+    result : Result
+    path : Path
+
+    Raises
+    ------
+    SfhInputError
+        No regions, or no such bin in them.
+    """
+    rows = find_bins_in_outlines(result, read_regions(path, result.wcs).outlines)
+    predicted = rows[np.isfinite(result.prediction.ood[rows])]
+    if not predicted.size:
+        raise SfhInputError(f"{path}: no bin with a prediction has its centre inside; draw a larger region")
+    return [int(row) + 1 for row in predicted]
 
 
 def draw_refined_posterior(
@@ -143,6 +166,6 @@ def describe_refinement(result: Result, one: RefinedBin) -> str:
         parts.append(f"{name} {before[2]:.2f} +- {widths[0]:.2f} -> {after[2]:.2f} +- {widths[1]:.2f}")
     check = one.posterior.check
     words = "the model contradicts the data" if check.contradicts else "the model could have made the data"
-    met = "" if one.posterior.has_converged else "; the chains have not met: more moves"
+    met = "" if one.posterior.has_converged else "; the chains have not met: more `--moves`"
     numbers = f"continuum {check.continuum:.2f}, bands {check.bands:.2f}, errors times {check.error_scale:.2f}"
     return f"bin {one.bin_id}: {', '.join(parts)}; {words} ({numbers}){met}"
