@@ -75,7 +75,7 @@ def test_slow_modules_come_in_a_thread_once_the_window_rests(qtbot: Any, monkeyp
         threads.append(threading.current_thread())
         raise ImportError("what cannot be loaded is left to the act that needs it")
 
-    monkeypatch.setattr(preload, "STEPS", (step,))
+    monkeypatch.setattr(preload, "SLOW_STEPS", (step,))
     monkeypatch.setattr(preload, "REST_MS", 5)
     window, parent = _Window(), QObject()
     loader = preload.Preloader(parent, window.is_busy, window.note)

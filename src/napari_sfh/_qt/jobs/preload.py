@@ -42,7 +42,7 @@ def read_extinction_curve() -> None:
 
 
 #: In the order of use: layers of a result, a region, the gas.
-STEPS: tuple[Callable[[], object], ...] = (warm_up_napari, compile_triangulation, read_extinction_curve)
+SLOW_STEPS: tuple[Callable[[], object], ...] = (warm_up_napari, compile_triangulation, read_extinction_curve)
 
 
 @cache
@@ -53,8 +53,8 @@ def _do_once(step: Callable[[], object]) -> None:
 
 
 def preload_steps(progress: ReportProgress, cancel: threading.Event) -> bool:
-    """Do all `STEPS`, each once in a process."""
-    for step in STEPS:
+    """Do all `SLOW_STEPS`, each once in a process."""
+    for step in SLOW_STEPS:
         raise_if_cancelled(cancel)
         _do_once(step)
     return True
