@@ -73,6 +73,12 @@ def run_once(source: Path, draws: int, workers: int) -> None:
     print(json.dumps({"rows": done.n_rows, "wall": time.perf_counter() - wall, "cpu": seconds, **highest}))
 
 
+def measure_rows(source: Path, draws: int, workers: int) -> dict[str, float]:
+    """Figures of `run_once` in a process of its own."""
+    command = [sys.executable, __file__, "--run", str(source), "--draws", str(draws), "--workers", str(workers)]
+    return json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1])
+
+
 def main() -> None:
     """Write, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -97,9 +103,7 @@ def main() -> None:
         size, took = source.stat().st_size / 1e9, time.process_time() - start
         print(f"{options.rows} rows, {size:.2f} GB; reading alone: {options.rows / took:.0f} rows/s of processor")
         for workers in (0, *options.workers):
-            command = [sys.executable, __file__, "--run", str(source), "--draws", str(options.draws)]
-            command += ["--workers", str(workers)]
-            found = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.splitlines()[-1])
+            found = measure_rows(source, options.draws, workers)
             print(
                 f"{f'{workers} workers' if workers else 'here'}, {options.draws} draws: "
                 f"{found['rows'] / found['wall']:.0f} rows/s, {found['rows'] / found['cpu']:.0f} rows/s of processor; "

@@ -1,11 +1,12 @@
 """Measure what docs/results/performance.md tells, and write it.
 
-    python benchmarks/performance.py [--output DIR] [--gpu FILE] [--page]
+    python benchmarks/performance.py [--output DIR] [--gpu FILE] [--page] [--only profiles catalogue]
 
 Every figure is processor time of this process, the least of some calls: a shared machine adds to the wall clock, not
 to that. What is compared ("before", "after") is called in turn in one run, so that both see the same machine. How a
 step grows with its work is the slope of a line through log(time) against log(size). ``--page`` measures nothing: it
-writes the page again from the figures of the last time, with those of a GPU where ``--gpu`` gives them.
+writes the page again from the figures of the last time, with those of a GPU where ``--gpu`` gives them; ``--only``
+measures these parts and keeps the other figures.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +25,9 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import bench_catalogue
 import numpy as np
+import profiles
 import torch
 from machine import machine
 from performance_page import write_page
@@ -376,6 +380,41 @@ def measure_growth(galaxy: DemoGalaxy) -> list[Growth]:
     ]
 
 
+def measure_catalogue(rows: int = 100_000, draws: int = 400) -> list[dict[str, float]]:
+    """Rows of a catalogue here, and on two Dask workers of this machine: each way in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "catalogue.fits"
+        bench_catalogue.write_catalogue(source, rows)
+        return [{"workers": n, **bench_catalogue.measure_rows(source, draws, n)} for n in (0, 2)]
+
+
+def measure_profiles(galaxy: DemoGalaxy) -> list[dict[str, object]]:
+    """Where the time goes."""
+    made = profiles.profile_inference(galaxy) + profiles.profile_run() + profiles.profile_training()
+    return [asdict(x) for x in made]
+
+
+def describe_measurement() -> dict[str, object]:
+    """What a figure depends on besides the code: machine, commit and load."""
+    git = ["git", "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()  # others may commit meanwhile
+    return {"machine": machine(), "torch": torch.__version__, "commit": commit}
+
+
+#: Parts that can be measured alone.
+PARTS: dict[str, Callable[[], list[dict]]] = {
+    "profiles": lambda: measure_profiles(DemoGalaxy()),
+    "catalogue": measure_catalogue,
+}
+
+
+def measure_part(name: str) -> dict[str, object]:
+    """One of `PARTS`, with what it depends on."""
+    about = describe_measurement()
+    figures = PARTS[name]()
+    return {**about, "figures": figures, "load_after": round(os.getloadavg()[0], 1)}
+
+
 COMPARISONS = (
     *(compare_training, compare_encoding, compare_posterior, compare_binning),
     *(compare_kinematics, compare_populations),
@@ -388,6 +427,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "docs")
     parser.add_argument("--gpu", type=Path, help="figures that benchmarks/gpu.py wrote on a machine with a GPU")
     parser.add_argument("--page", action="store_true", help="the page alone, from the figures of the last time")
+    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), default=[], help="measure these parts alone")
     options = parser.parse_args()
     gpu = json.loads(options.gpu.read_text(encoding="utf-8")) if options.gpu else None
     figures, page = options.output / "report" / "performance.json", options.output / "results" / "performance.md"
@@ -399,9 +439,13 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     with threadpool_limits(1):
-        about = machine()
-        git = ["git", "rev-parse", "--short", "HEAD"]
-        commit = subprocess.run(git, capture_output=True, text=True).stdout.strip()  # others may commit meanwhile
+        if options.only:
+            found = json.loads(figures.read_text(encoding="utf-8"))
+            for name in options.only:
+                found[name] = measure_part(name)
+                figures.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            return write_page(found, page)
+        about = describe_measurement()
         galaxy = DemoGalaxy()
         compared: list[Comparison] = []
         for measure in COMPARISONS:
@@ -411,14 +455,14 @@ def main() -> None:
         print(*singles, sep="\n", flush=True)
         grown = measure_growth(galaxy)
         print(*grown, sep="\n", flush=True)
+        parts = {name: measure_part(name) for name in PARTS}
     found = {
-        "machine": about,
+        **about,
         "load_after": round(os.getloadavg()[0], 1),
-        "torch": torch.__version__,
-        "commit": commit,
         "compared": [asdict(x) for x in compared],
         "singles": [asdict(x) for x in singles],
         "growth": [asdict(x) for x in grown],
+        **parts,
         "gpu": gpu,
     }
     for path in (figures, page):

@@ -77,8 +77,38 @@ def write_page(found: dict[str, Any], path: Path) -> None:
         sizes, seconds = (", ".join(f"{x:.4g}" for x in one[k]) for k in ("sizes", "seconds"))
         lines.append(f"| {one['what']} | {one['of']} | {sizes} | {seconds} | {one['exponent']:.2f} |")
     window = _format_window(path.parents[1] / "report" / "window.json")
-    text = "\n".join(lines) + "\n" + _TRAINING + window + "\n## GPU\n\n" + _format_gpu(found["gpu"]) + _OTHERS
+    text = "\n".join(lines) + "\n" + _format_profiles(found.get("profiles")) + _format_catalogue(found.get("catalogue"))
+    text += _TRAINING + window + "\n## GPU\n\n" + _format_gpu(found["gpu"]) + _OTHERS
     path.write_text(text, encoding="utf-8")
+
+
+def _name_measurement(part: dict[str, Any]) -> str:
+    return f"Measured on {part['machine']}; code at {part['commit']}; load when it ended: {part['load_after']}."
+
+
+def _format_profiles(part: dict[str, Any] | None) -> str:
+    """Tables of shares of the processor time."""
+    if part is None:
+        return ""
+    lines = ["", "## Where the time goes", "", _name_measurement(part)]
+    for one in part["figures"]:
+        lines += ["", f"| {one['what']}: {one['seconds']:.3g} s of processor | share |", "|---|---|"]
+        shares = one["shares"] | {"the rest": 1 - sum(one["shares"].values())}
+        lines += [f"| {name} | {share:.0%} |" for name, share in shares.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _format_catalogue(part: dict[str, Any] | None) -> str:
+    """Rows per second of `estimate`, here and on Dask workers."""
+    if part is None:
+        return ""
+    lines = ["", "## Catalogues", "", _name_measurement(part), ""]
+    lines += ["| J-PAS rows, 400 draws | rows a second of wall clock | rows a second of processor |", "|---|---|---|"]
+    for one in part["figures"]:
+        where = f"{one['workers']} Dask workers of this machine" if one["workers"] else "in one process"
+        wall, busy = one["rows"] / one["wall"], one["rows"] / one["cpu"]
+        lines.append(f"| {one['rows']} {where} | {wall:.0f} | {busy:.0f} |")
+    return "\n".join(lines) + "\n"
 
 
 def _format_rate(seconds: float, work: int) -> str:

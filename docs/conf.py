@@ -61,11 +61,13 @@ html_theme = "pydata_sphinx_theme"
 html_title = "napari-sfh"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["enlarge.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "napari-sfh"},
     "navbar_align": "left",
+    "navbar_persistent": ["search-button"],  # a sign, not a field: the names of all parts fit beside it
     "header_links_before_dropdown": 7,
     "show_nav_level": 1,
     "show_toc_level": 2,

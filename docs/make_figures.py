@@ -87,7 +87,7 @@ def load() -> dict[str, dict[str, Any]]:
 
 def cells(table: dict[str, Any]) -> str:
     """bias / std / NMAD of the four means."""
-    return " | ".join("{bias:+.3f} / {std:.3f} / {nmad:.3f}".format(**table[k]) for k in MEANS)
+    return " | ".join("{bias:+.3f}\u00a0/\u00a0{std:.3f}\u00a0/\u00a0{nmad:.3f}".format(**table[k]) for k in MEANS)
 
 
 def heading(first: str) -> list[str]:
@@ -143,7 +143,7 @@ def accuracy(r: dict[str, dict[str, Any]]) -> list[str]:
 
 def _both(table: dict[str, Any]) -> str:
     """Coverage of the four means."""
-    return " | ".join(f"{table[k]['p68']:.2f} / {table[k]['p95']:.2f}" for k in MEANS)
+    return " | ".join(f"{table[k]['p68']:.2f}\u00a0/\u00a0{table[k]['p95']:.2f}" for k in MEANS)
 
 
 def architectures() -> list[str]:

@@ -21,6 +21,9 @@ from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
 from napari_sfh.io.atomic import ensure_folder, remove_parts_on_signals
 
+#: Where a headless run of the mock galaxy writes.
+DEMO_FOLDER = Path("demo-output")
+
 if TYPE_CHECKING:
     from napari_sfh.config import RunConfig
     from napari_sfh.types import Result
@@ -62,9 +65,8 @@ def build_command_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--output",
         type=Path,
-        default=Path("demo-output"),
         metavar="DIR",
-        help="where FITS and PNG of a headless run go",
+        help=f"where FITS and PNG of a headless run go (default {DEMO_FOLDER})",
     )
     _add_setting(demo, "device")
     demo.add_argument("--quiet", action="store_true", help="no progress")
@@ -87,7 +89,8 @@ def _add_look_parsers(commands: argparse._SubParsersAction[argparse.ArgumentPars
     info.add_argument(
         "--plot", type=Path, metavar="FILE.png", help="draw the footprints of a folder's cube and mosaics"
     )
-    info.add_argument("--model", default="default", metavar="NAME", help="weights for which the files are looked at")
+    for name in (name for name, setting in SETTINGS.items() if not setting.is_file):
+        _add_setting(info, name)
     info.add_argument("--quiet", action="store_true", help="no progress")
     info.set_defaults(command=_info_command)
 
@@ -153,7 +156,10 @@ def _add_setting(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _demo_command(options: argparse.Namespace) -> int:
     if not options.headless:
+        if options.output is not None:
+            raise SfhInputError(f"--output {options.output}: the window writes nothing by itself; add --headless")
         return _open_viewer(demo=True)
+    options.output = options.output or DEMO_FOLDER
     from napari_sfh import demo
     from napari_sfh.analysis.comparison import map_comparison, other_results
     from napari_sfh.figures.comparison import draw_comparison_page
@@ -343,7 +349,8 @@ def _describe_galaxy(folder: Path, options: argparse.Namespace) -> list[str]:
     if options.plot:
         check_outputs([options.plot], (galaxy.cube, *galaxy.mosaics.values(), galaxy.maps))
     with print_progress(options.quiet) as progress:
-        config = RunConfig(galaxy.cube, galaxy.mosaics, galaxy.maps, model=options.model)
+        settings = {name: value for name, value in _run_settings(options).items() if value is not None}
+        config = RunConfig(galaxy.cube, galaxy.mosaics, galaxy.maps, **settings)
         found = plan.examine_inputs(config, galaxy.problems, galaxy.described, progress)
     # What is wrong with a file stands below, with what is done about it.
     text = [line for info in galaxy.described for line in describe_file(info) if not line.startswith("  !")]

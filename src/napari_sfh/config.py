@@ -204,6 +204,7 @@ class RunConfig:
         "default",
         label="Weights",
         help="the network that reads the bins: a name of the list, or a file",
+        unset="the shipped ones",
         metavar="NAME|FILE",
         by_galaxy=True,
     )

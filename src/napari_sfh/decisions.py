@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from napari_sfh.config import RunConfig
 from napari_sfh.errors import SfhInputError
 from napari_sfh.instruments.bundle_header import read_bundle_header
@@ -170,11 +172,22 @@ def choose_line_spread(config: RunConfig, cube: Cube, instrument: Instrument) ->
     if config.lsf is not None:
         return LineSpreadChoice(LineSpread.from_text(config.lsf), "")
     if cube.lsf is not None:
-        return LineSpreadChoice(cube.lsf, "")
+        return LineSpreadChoice(cube.lsf, _describe_coarse_channels(cube, cube.lsf))
     own = instrument.grid.lsf
     return LineSpreadChoice(
         own,
         f"line-spread function of the cube unknown: taken as {own.describe()}, the weights' own; give `lsf`",
+    )
+
+
+def _describe_coarse_channels(cube: Cube, lsf: LineSpread) -> str:
+    """A warning where an instrument's line-spread function is narrower than the channels: the cube was rebinned."""
+    step, fwhm = float(np.median(np.diff(cube.wave_aa))), float(np.median(lsf.fwhm_aa(cube.wave_aa)))
+    if step <= fwhm:
+        return ""
+    return (
+        f"the channels are {step:.3g} A wide, the line-spread function of the instrument {fwhm:.3g} A: the spectra "
+        "were rebinned and cannot have it, and ages are off; give `lsf`, or the cube as it was observed"
     )
 
 

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_sfh._qt.plots.bin_plots import PANELS, PLACES, BinPlots
 from napari_sfh._qt.plots.panel_numbers import format_panel_numbers
-from napari_sfh._qt.plots.plot_items import pg
+from napari_sfh._qt.plots.plot_items import Ribbon, pg
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.types import Result
@@ -152,3 +152,22 @@ def test_the_name_of_an_axis_keeps_off_its_numbers(plots: BinPlots, enlarged: st
         name = axis.mapRectFromItem(axis.label, axis.label.boundingRect())
         assert numbers
         assert min(rect.left() for rect, *_ in numbers) >= name.right() - 3, "3 pixels are the margin of the text"
+
+
+def test_spectra_of_draws_are_shaded_for_their_bin_alone(plots: BinPlots, result: Result) -> None:
+    view, other = BinView.of(result, 3), BinView.of(result, 9)
+    steps = np.array([-0.2, -0.1, 0.0, 0.1, 0.2])
+    plots.set_predictive(3, view.model[None, :] + steps[:, None])
+
+    def shaded() -> tuple[float, float]:
+        ribbons = [item for item in plots.spectrum.items if isinstance(item, Ribbon) and item.zValue() == -1]
+        rect = ribbons[0].path().boundingRect()
+        return rect.top(), rect.bottom()
+
+    assert shaded() == pytest.approx((float(view.model.min()) - 0.1, float(view.model.max()) + 0.1), abs=1e-4)
+    plots.draw([other, view])
+    assert shaded() == (0, 0), "the first bin has none"
+    plots.draw([view])
+    assert shaded()[1] > 0.5, "kept for when the bin is shown again"
+    plots.forget_predictive()
+    assert shaded() == (0, 0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from astropy.table import QTable
+from astropy.visualization.wcsaxes import WCSAxes
 from muse_hst import WAVE_AA
 from smooth_result import ROTATION_DEG
 
@@ -17,8 +18,9 @@ from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView, choose_color, describe_flags, find_masked_ranges
 from napari_sfh.analysis.regions import average_bin_views
 from napari_sfh.errors import SfhInputError
-from napari_sfh.figures import pages
+from napari_sfh.figures import pages, summary
 from napari_sfh.figures.files import FIGURE_SUFFIXES, save_figure
+from napari_sfh.figures.offsets import draw_map_columns
 from napari_sfh.physics.ages import AGE_EDGES_GYR, AGE_WIDTH_YR
 from napari_sfh.types import FLAG_MEANING, Flag, Result
 
@@ -151,6 +153,22 @@ def test_page_of_maps_shows_four_maps_and_their_colorbars(result: Result) -> Non
     assert len(pages.draw_maps_page(result).axes) == 8
     texts = {text.get_text() for axes in pages.draw_maps_page(result).axes for text in axes.texts}
     assert {"N", "E", "2″"} <= texts
+
+
+@pytest.mark.parametrize("page", ["histories", "scalars", "columns"])
+def test_maps_of_batch_pages_have_ra_and_dec_at_the_edges(result: Result, page: str) -> None:
+    if page == "scalars":
+        names = ("lg_age_lw", "mh_lw")
+        quantiles = {name: result.prediction.quantiles[name] for name in names}
+        prediction = replace(result.prediction, mass_frac=None, mh=None, light_frac=None, quantiles=quantiles)
+        result = replace(result, prediction=prediction)
+    figure = draw_map_columns(result, []) if page == "columns" else summary.draw_summary_page(result)
+    panels = [axes for axes in figure.axes if isinstance(axes, WCSAxes) and axes.get_visible()]
+    assert len(panels) >= {"histories": 12, "scalars": 7, "columns": 1}[page]
+    names = [[axes.coords[k].get_axislabel() for axes in panels] for k in (0, 1)]
+    assert "RA" in names[0]
+    assert "Dec" in names[1]
+    assert sum(name == "RA" for name in names[0]) < len(panels) or page == "columns"
 
 
 def test_page_of_maps_with_a_distance_says_kpc(result: Result) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtGui import QImage, QPainter
-from qtpy.QtWidgets import QApplication, QLabel
+from qtpy.QtGui import QImage, QPainter, QTextCursor
+from qtpy.QtWidgets import QApplication, QLabel, QTextBrowser, QWidget
 from vispy.color import ColorArray
 
 from napari_sfh._qt.canvas.selection_overlay import choose_borders, measure_luminance
@@ -16,6 +16,7 @@ from napari_sfh._qt.docks.bin_panel import BinPanel, PropertyTable, shorten_numb
 from napari_sfh._qt.docks.explorer_frame import ExplorerFrame
 from napari_sfh._qt.session import Session
 from napari_sfh._qt.undo import describe_step
+from napari_sfh._qt.widgets.small_widgets import show_text
 from napari_sfh.analysis.bin_view import BinView, choose_color
 from napari_sfh.prep.kinematics.stellar_kinematics import describe_ppxf_time
 from napari_sfh.types import Progress, Result
@@ -91,6 +92,24 @@ def test_numbers_of_many_bins_stand_in_one_line_each_beside_the_plots(qtbot: Any
     panel.release()
 
 
+@pytest.mark.parametrize(("ground", "ink"), [("#111111", "#eeeeee"), ("#ffffff", "#222222")])
+def test_links_of_longer_texts_contrast_with_their_ground(qtbot: Any, ground: str, ink: str) -> None:
+    parent = QWidget()
+    qtbot.addWidget(parent)
+    parent.setStyleSheet(f"QTextBrowser {{ background: {ground}; color: {ink}; }}")
+    dialog = show_text(parent, "Help", "See [the page](https://example.org) and more.", markdown=True)
+    document = dialog.findChild(QTextBrowser).document()
+    cursor = QTextCursor(document)
+    cursor.setPosition(document.toPlainText().index("the page") + 2)
+    format_ = cursor.charFormat()
+    assert format_.isAnchor()
+    luminances = measure_luminance(
+        np.array([ColorArray(c).rgba[0] for c in (format_.foreground().color().name(), ground)])
+    )
+    assert (luminances.max() + 0.05) / (luminances.min() + 0.05) > 4.5, "WCAG AA"
+    dialog.close()
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -102,6 +121,7 @@ def test_numbers_of_many_bins_stand_in_one_line_each_beside_the_plots(qtbot: Any
         ({"maps": {"min_snr": 9}}, "hidden bins"),
         ({"maps": {"quantity": "EBV"}, "limits": (0.0, 0.3)}, "choice of the map"),
         ({"limits": (8.0, 9.0)}, "limits of colours"),
+        ({"maps": {"quantity": "SNR", "limits": "typed"}, "limits": (1.0, 2.0)}, "choice of the map"),
         ({"outlines": [([[0, 0], [1, 1]], True)]}, "drawn region"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qtpy.QtCore import QPoint, QPointF, Qt
+from qtpy.QtCore import QEvent, QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QScrollBar, QWidget
@@ -15,6 +15,9 @@ from smooth_result import make_result
 
 from conftest import click, native_canvas, open_explorer, window
 from napari_sfh._qt.docks import closing
+from napari_sfh._qt.explorer import RESTORING, WORKING
+from napari_sfh._qt.jobs import tasks
+from napari_sfh._qt.presenter import READY
 from napari_sfh.errors import SfhInputError
 from napari_sfh.types import Result
 
@@ -112,6 +115,120 @@ def test_no_act_takes_the_keyboard_from_the_canvas(opened: Any, qtbot: Any) -> N
         act()
         assert opened.wait(120)
         assert QApplication.focusWidget() is canvas
+
+
+@pytest.mark.parametrize("how", ["disabled", "parent", "hidden", "pressed"])
+def test_a_button_that_starts_work_gives_the_keyboard_to_the_canvas(opened: Any, how: str) -> None:
+    canvas = native_canvas(opened.viewer)
+    tool = opened.tools["lines"]
+    opened.sections["lines"].expand(True)
+    QApplication.processEvents()
+    button = tool.form.from_spectra.native
+    button.setFocus(Qt.FocusReason.TabFocusReason)
+    assert QApplication.focusWidget() is button
+    before = tool.form.min_snr.value if hasattr(tool.form, "min_snr") else None
+    if how == "disabled":
+        button.setEnabled(False)
+    elif how == "parent":
+        button.parentWidget().setEnabled(False)
+    elif how == "hidden":
+        button.hide()
+    else:
+        button.blockSignals(True)
+        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+        QApplication.processEvents()
+    assert QApplication.focusWidget() is canvas
+    selected = opened.session.selected
+    QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Up)
+    QTest.keyClick(QApplication.focusWidget(), Qt.Key.Key_Left)
+    assert opened.session.selected != selected
+    assert before is None or tool.form.min_snr.value == before
+
+
+def test_an_act_is_one_step_of_undo_however_soon_the_next_one_comes(opened: Any) -> None:
+    session, form = opened.session, opened.map
+    first = session.selected
+    form.high.native.setFocus()
+    form.high.native.selectAll()
+    QTest.keyClicks(form.high.native, "9.5")
+    QTest.keyClick(form.high.native, Qt.Key.Key_Return)
+    layer = opened.stack.display.find_layer(opened.stack.display.shown)
+    typed = tuple(layer.contrast_limits)
+    assert typed[1] == pytest.approx(9.5)
+    assert form.limits.value == "typed"
+    opened.undo.eventFilter(None, QEvent(QEvent.Type.MouseButtonPress))
+    session.clear_compared()
+    session.select(6 if first != 6 else 7)
+    opened.undo.undo()
+    assert session.selected == first
+    assert tuple(layer.contrast_limits) == typed
+    opened.undo.undo()
+    assert layer.contrast_limits[1] != pytest.approx(9.5)
+    assert form.limits.value == "shared"
+    opened.undo.redo()
+    assert tuple(layer.contrast_limits) == typed
+    assert form.limits.value == "typed"
+
+
+def test_the_shown_choice_of_limits_acts_again(opened: Any) -> None:
+    layer = opened.stack.display.find_layer(opened.stack.display.shown)
+    before = tuple(layer.contrast_limits)
+    box = opened.map.limits.native
+    layer.contrast_limits = (before[0] + 0.1, before[1])  # as napari's own slider does
+    assert opened.map.limits.value == "typed"
+    with opened.map.limits.changed.blocked():
+        opened.map.limits.value = "shared"
+    box.activated.emit(box.currentIndex())
+    assert tuple(layer.contrast_limits) == before
+    assert opened.map.limits.value == "shared"
+    layer.contrast_limits = (before[0] + 0.1, before[1])
+    opened.show_map("SNR")
+    assert opened.map.limits.value == "shared", "each map has its own"
+    opened.show_map("AGE_LW")
+    assert opened.map.limits.value == "typed"
+
+
+@pytest.mark.parametrize("answer", [closing.CANCEL, closing.DISCARD])
+@pytest.mark.parametrize("act", ["run", "open", "recent"])
+def test_what_would_end_an_unsaved_result_asks(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str, act: str
+) -> None:
+    asked: list[str] = []
+    begun: list[object] = []
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_saving", lambda _, name: asked.append(name) or answer)
+    monkeypatch.setattr("napari_sfh._qt.files.show_file_dialog", lambda *_, **__: tmp_path / "other.fits")
+    monkeypatch.setattr(type(opened), "start", lambda _, work, after: begun.append(work))
+    opened.files.unsaved = True
+    with opened.data.cube.line_edit.changed.blocked():
+        opened.data.cube.line_edit.value = str(tmp_path / "cube.fits")
+    opened.refresh()
+    if act == "recent":
+        opened.file_row.chosen.emit(str(tmp_path / "other.fits"))
+    else:
+        (opened.run_button if act == "run" else opened.file_row.open).changed.emit(True)
+    assert asked == [opened.session.result.name]
+    assert len(begun) == (answer == closing.DISCARD)
+
+
+def test_a_workspace_that_comes_back_says_so_and_cannot_be_run_over(
+    opened: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with opened.data.cube.line_edit.changed.blocked():
+        opened.data.cube.line_edit.value = str(tmp_path / "cube.fits")
+    opened.files.begin(tasks.OpenedWorkspace(opened.files.capture(), None, None, ()))
+    opened.refresh()
+    opened.show_message("Lines were measured.")
+    assert opened.message.text().startswith(RESTORING)
+    assert not opened.run_button.enabled
+    assert not opened.file_row.open.enabled
+    opened.files.end()
+    opened.refresh()
+    assert opened.message.text() == READY
+    assert opened.run_button.enabled
+    monkeypatch.setattr(type(opened.job), "running", True)
+    opened.refresh()
+    assert opened.message.text() == WORKING
+    monkeypatch.undo()
 
 
 def partial_select(dock: Any, bin_id: int) -> Callable[[], None]:

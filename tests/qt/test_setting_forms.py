@@ -10,7 +10,7 @@ import pytest
 import yaml
 from magicgui.widgets.bases import RangedWidget
 
-from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, NetworkForm
+from napari_sfh._qt.forms.run_forms import BinningForm, DataForm, NetworkForm, fill_form
 from napari_sfh._qt.widgets.wording import name_form_labels
 from napari_sfh.batch.galaxies_report import COLUMNS
 from napari_sfh.cli import build_command_parser
@@ -128,3 +128,22 @@ def test_the_window_names_no_option() -> None:
         assert "`" not in worded
         assert not any(option in worded for option in OPTIONS.values())
     assert name_form_labels(sentences[0] or "") == "give “Redshift” or “PSF FWHM”"
+
+
+def test_weights_of_bands_alone_ask_for_nothing_of_a_spectrum(qapp: Any) -> None:
+    data, binning = DataForm(), BinningForm()
+    binning.kinematics.value = "constant"
+    for alone in (True, False):
+        data.set_bands(("F275W", "F336W"), in_place_of_cube=alone)
+        binning.set_spectrum(not alone)
+        controls = (data.hst_psf, data.subtract_sky, data.align, binning.kinematics, binning.constants)
+        assert {control.native.isHidden() for control in controls} == {alone}
+
+
+def test_a_field_of_a_mosaic_shows_the_band_whoever_fills_it_in(qapp: Any, tmp_path: Path) -> None:
+    form = DataForm()
+    state = {"bands": {band: tmp_path / f"hlsp_long_name_{band.lower()}_v1_exp-drc-sci.fits" for band in form.bands}}
+    fill_form(form, state)
+    for band, edit in form.bands.items():
+        line = edit.line_edit.native
+        assert line.text()[: line.cursorPosition()].lower().rstrip("_v").endswith(band.lower())

@@ -51,7 +51,6 @@ def test_a_tutorial_runs(path, tmp_path, monkeypatch):
     if "ppxf" in path.stem:
         pytest.importorskip("ppxf")
     shutil.copytree(FOLDER / "data", tmp_path / "data")
-    (tmp_path / "output").mkdir()
     names: dict[str, Any] = {"call_command": call_command}
     cells = list(list_code_cells(path.read_text(encoding="utf-8")))
     assert len(cells) >= 3

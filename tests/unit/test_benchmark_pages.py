@@ -52,6 +52,39 @@ def test_page_tells_ratios_exponents_and_what_was_not_measured(monkeypatch, tmp_
     assert "Not measured" in text
 
 
+def test_page_tells_where_the_time_goes_and_how_fast_catalogues_are(monkeypatch, tmp_path):
+    page = load_benchmark("performance_page", monkeypatch)
+    about = {"machine": "another machine", "commit": "def", "load_after": 3.0}
+    profile = {"what": "a step", "seconds": 0.5, "shares": {"network": 0.6, "noise": 0.15}}
+    rows = [{"workers": n, "rows": 1000, "wall": 10.0 / (n + 1), "cpu": 20.0} for n in (0, 2)]
+    figures = {"profiles": {**about, "figures": [profile]}, "catalogue": {**about, "figures": rows}}
+    page.write_page(make_figures() | figures, tmp_path / "p.md")
+    text = (tmp_path / "p.md").read_text()
+    assert text.count("another machine; code at def") == 2
+    assert "| network | 60% |" in text
+    assert "| the rest | 25% |" in text
+    assert "| 1000 2 Dask workers of this machine | 300 | 50 |" in text
+
+
+def test_parts_are_timed_once_where_they_call_themselves(monkeypatch):
+    profiles = load_benchmark("profiles", monkeypatch)
+    clock = iter(range(100))
+    monkeypatch.setattr(profiles.time, "process_time", lambda: float(next(clock)))
+
+    class Work:
+        def outer(self):
+            return self.inner()
+
+        def inner(self):
+            return 5
+
+    with profiles.time_parts({"all": ((Work, "outer"), (Work, "inner")), "inner": ((Work, "inner"),)}) as spent:
+        assert Work().outer() == 5
+    assert spent == {"all": 4.0, "inner": 2.0}
+    assert Work().outer() == 5
+    assert next(clock) == 5, "the functions are as they were"
+
+
 def test_page_tells_a_gpus_figures_with_its_name(monkeypatch, tmp_path):
     page = load_benchmark("performance_page", monkeypatch)
     gpu = {"machine": "NVIDIA X", "figures": [{"what": "throughput, point", "value": 1e5, "unit": "bins/s"}]}

@@ -1,14 +1,16 @@
 """The command line's promises: help, exit status, one line that names what is wrong and what to do."""
 
 import io
+import itertools
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from napari_sfh.cli import main
+from napari_sfh.cli import build_command_parser, main
 from napari_sfh.config import RunConfig
 from napari_sfh.console import print_progress
 from napari_sfh.errors import ComputeError, SfhInputError
@@ -158,3 +160,24 @@ def test_a_window_without_a_display_is_refused(tmp_path, monkeypatch, capsys):
 def test_info_on_what_is_not_there_is_an_error(tmp_path, capsys):
     assert main(["info", str(tmp_path / "nothere")]) == 2
     assert "no such file" in capsys.readouterr().err
+
+
+def test_demo_names_no_folder_that_nothing_would_be_written_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--output", str(tmp_path / "out")]) == 2
+    assert "--headless" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_info_takes_the_settings_of_a_run() -> None:
+    options = build_command_parser().parse_args(["info", "folder", "--ebv-mw", "0.03", "--redshift", "0.002"])
+    assert (options.ebv_mw, options.redshift) == (0.03, 0.002)
+
+
+def test_no_help_says_a_word_twice(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("demo", "run", "info", "estimate"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        words = capsys.readouterr().out.split()
+        assert not [a for a, b in itertools.pairwise(words) if a == b and a.isalpha()]

@@ -17,7 +17,6 @@ from astropy.table import Table
 
 import napari_sfh
 from napari_sfh import demo
-from napari_sfh.band_pipeline import BandRunConfig, run_band_pipeline
 from napari_sfh.estimate import EstimateConfig, estimate_objects
 from napari_sfh.instruments.files import make_band_filters
 from napari_sfh.model.bundle import load_bundle, weights_folder
@@ -28,7 +27,7 @@ SHIPPED = sorted(path.stem for path in weights_folder().glob("*.safetensors"))
 WINDOW = (slice(24, 27), slice(26, 30))
 #: Weights for bands that are cut from a cube: the others take a catalogue of theirs.
 CUT_FROM_CUBES = ("narrowband-muse",)
-DRAWS, REDSHIFT, OBJECTS = 200, 0.0025, 12
+DRAWS, OBJECTS = 200, 12
 
 
 def paint_light(wave_aa):
@@ -69,15 +68,10 @@ def write_catalogue(folder, instrument):
 def run_on_cube(name, folder):
     """Numbers of a result: bins, what the network was shown, what it said, what follows from it."""
     galaxy = demo.write_demo_cutout(folder / "galaxy", WINDOW)
-    if name in CUT_FROM_CUBES:
-        (cube,) = galaxy.glob("*DATACUBE*")
-        config = BandRunConfig(cube, model=name, redshift=REDSHIFT, binning="vorbin", device="cpu", draws=DRAWS)
-        result = run_band_pipeline(config)
-    else:
-        config = napari_sfh.configure_run(
-            galaxy, model=name, ebv_mw=0.02, binning="vorbin", target_snr=60.0, device="cpu", draws=DRAWS
-        )
-        result = napari_sfh.run(config)
+    config = napari_sfh.configure_run(
+        galaxy, model=name, ebv_mw=0.02, binning="vorbin", target_snr=60.0, device="cpu", draws=DRAWS
+    )
+    result = napari_sfh.run(config)
     data, prediction = result.data, result.prediction
     held = {k: v for k, v in prediction.quantiles.items() if v.ndim == 2}
     held |= {"bin_id": result.bins.bin_id, "flag": result.flag, "ood": prediction.ood}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -14,9 +15,11 @@ from astropy.io import fits
 from io_mocks import NX, NY, N, cube_header, flux_values, write_cube, write_maps, write_mosaic
 
 from napari_sfh.errors import SfhInputError
+from napari_sfh.io import fits_access
 from napari_sfh.io.cubes import read_cube
 from napari_sfh.io.dap import read_maps
 from napari_sfh.io.identify import describe_file, find_galaxy_files, identify_file
+from napari_sfh.io.image_reader import ImageReader
 from napari_sfh.io.mosaics import read_mosaic
 from napari_sfh.io.ngist import read_ngist
 from napari_sfh.io.results import read_result
@@ -285,3 +288,35 @@ def test_hopeless_values_are_read_and_masked(tmp_path, value):
     flux = np.full((N, NY, NX), value, dtype=np.float32)
     good = read_cube(cube(tmp_path, flux=flux, stat=np.ones((N, NY, NX)))).read(0, 3)[2]
     assert not good.any()
+
+
+def test_what_was_complete_once_is_looked_at_again_where_it_matters(tmp_path):
+    path = tmp_path / "a.fits"
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.arange(4000, dtype=np.float32), name="DATA")])
+    hdus.writeto(path, checksum=True)
+    with fits_access.open_fits(path) as opened:
+        assert len(opened) == 2
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-4000] + b"\x01" + whole[-3999:])
+    os.utime(path, ns=times)
+    with pytest.raises(SfhInputError, match="damaged or altered"), fits_access.open_fits(path, checksum=True):
+        pass
+    path.write_bytes(whole[:-2880])
+    with pytest.raises(SfhInputError, match="truncated"), fits_access.open_fits(path):
+        pass
+
+
+@pytest.mark.parametrize("tile", [(1, 6, 5), (4, 6, 5)])
+def test_planes_of_a_small_compressed_image_are_read_once(tmp_path, tile):
+    data = np.random.default_rng(1).normal(size=(10, 6, 5)).astype(np.float32)
+    hdu = fits.CompImageHDU(data, compression_type="GZIP_2", quantize_level=0.0, tile_shape=tile)
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "c.fits")
+    reader = ImageReader(tmp_path / "c.fits", 1)
+    for lo, hi in ((3, 5), (0, 4), (9, 10), (2, 10), (0, 10)):
+        out = np.empty((hi - lo, 6, 5), np.float32)
+        reader.fill(lo, out)
+        np.testing.assert_array_equal(out, data[lo:hi])
+    (tmp_path / "c.fits").write_bytes(b"")
+    reader.fill(0, out)
+    np.testing.assert_array_equal(out, data)

@@ -12,10 +12,14 @@ from astropy.io import fits
 from astropy.wcs import WCS
 from io_mocks import ESO_UNIT, NX, NY, N, flux_values, image_header, write_cube
 
+from napari_sfh.config import RunConfig
+from napari_sfh.decisions import choose_line_spread
 from napari_sfh.errors import SfhInputError
+from napari_sfh.instruments.files import load_instrument
 from napari_sfh.io.cleaning.units import FLAM, unit_conversion_factor
 from napari_sfh.io.cleaning.wavelengths import find_medium
 from napari_sfh.io.cubes import read_cube
+from napari_sfh.io.image_reader import ImageReader
 from napari_sfh.io.mosaic_header import read_flux_calibration
 from napari_sfh.prep.binning import measure_signal_noise
 
@@ -42,7 +46,8 @@ def test_a_card_that_stands_twice_with_another_value_is_told(card: str, told: bo
     assert any(card[:6].strip() in note and "stands 2 times" in note for note in cube.notes) == told
 
 
-def test_coordinates_of_the_primary_hdu_are_inherited_and_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unit_too", [False, True])
+def test_coordinates_of_the_primary_hdu_are_inherited_and_said(unit_too: bool, tmp_path: Path) -> None:
     own = read_cube(write_cube(tmp_path / "a.fits"))
     with fits.open(tmp_path / "a.fits") as hdus:
         primary = hdus[0].copy()
@@ -50,7 +55,11 @@ def test_coordinates_of_the_primary_hdu_are_inherited_and_said(tmp_path: Path) -
             {k: v for k, v in hdus["DATA"].header.items() if k[:5] in ("CTYPE", "CUNIT", "CRVAL", "CRPIX")}
         )
         primary.header.update({k: v for k, v in hdus["DATA"].header.items() if k.startswith("CD")})
-        bare = fits.ImageHDU(hdus["DATA"].data, fits.Header({"BUNIT": ESO_UNIT, "INHERIT": True}), name="DATA")
+        if unit_too:
+            primary.header["BUNIT"] = ESO_UNIT
+        bare = fits.ImageHDU(
+            hdus["DATA"].data, fits.Header({"INHERIT": True} | ({} if unit_too else {"BUNIT": ESO_UNIT})), name="DATA"
+        )
         fits.HDUList([primary, bare, hdus["STAT"].copy()]).writeto(tmp_path / "b.fits")
     cube = read_cube(tmp_path / "b.fits")
     np.testing.assert_allclose(cube.wave_aa, own.wave_aa)
@@ -120,3 +129,26 @@ def test_counts_without_a_time_name_what_stands_there(exptime: float | None, wor
         read_flux_calibration(
             cards | ({} if exptime is None else {"EXPTIME": exptime}), WCS(image_header(9, 9)), "UVIS", Path("m.fits")
         )
+
+
+@pytest.mark.parametrize("kind", ["RICE_1", "GZIP_2", "HCOMPRESS_1"])
+def test_tiles_that_are_damaged_are_an_input_error(kind: str, tmp_path: Path) -> None:
+    values = np.random.default_rng(0).normal(100.0, 5.0, (40, 20, 20)).astype(np.float32)
+    tiles = {"tile_shape": (1, 20, 20)} if kind.startswith("H") else {}
+    path = tmp_path / "c.fits.fz"
+    image = fits.CompImageHDU(values, name="DATA", compression_type=kind, quantize_level=4, **tiles)
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
+    raw = bytearray(path.read_bytes())
+    middle = (raw.rfind(b"END".ljust(80)) + len(raw)) // 2
+    raw[middle : middle + 1000] = b"\xff" * 1000
+    path.write_bytes(bytes(raw))
+    with pytest.raises(SfhInputError, match="cannot be read"):
+        ImageReader(path, 1, 3)[0:40]
+
+
+@pytest.mark.parametrize(("step", "told"), [(1.25, False), (10.0, True)])
+def test_channels_wider_than_the_instruments_resolution_are_told(step: float, told: bool, tmp_path: Path) -> None:
+    flux = flux_values(n=int(4600 / step))
+    path = write_cube(tmp_path / "c.fits", flux, primary={"INSTRUME": "MUSE"}, CD3_3=step)
+    chosen = choose_line_spread(RunConfig(cube=path), read_cube(path), load_instrument())
+    assert ("rebinned" in chosen.note and "10 A wide" in chosen.note) == told

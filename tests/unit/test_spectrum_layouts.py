@@ -263,3 +263,8 @@ def test_a_file_without_a_spectrum_says_what_it_holds(tmp_path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones((20, 30, 30)), name="DATA")]).writeto(tmp_path / "c.fits")
     with pytest.raises(SfhInputError, match=r"DATA \(20, 30, 30\).*CRVAL1"):
         read_single_spectra(tmp_path / "c.fits")
+
+
+def test_a_name_that_no_file_can_have_is_an_input_error(tmp_path: Path) -> None:
+    with pytest.raises(SfhInputError, match="too long"):
+        read_single_spectra(tmp_path / ("x" * 300))

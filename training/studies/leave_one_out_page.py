@@ -27,7 +27,7 @@ def format_leave_one_out_page(result: dict[str, Any], command: str) -> str:
         "",
         f"Small networks trained on {result['n']} objects of the prior `{result['name']}` with and without one family, "
         f"each tested on {result['n_test']} objects of that family alone; all else as the prior has it. Cells: "
-        "bias (median) and std in dex, *with* -> *without* the family. Coverage of the 68 and 95 % intervals and "
+        "bias (median) and std in dex, *with* → *without* the family. Coverage of the 68 and 95 % intervals and "
         "width (claimed by the posterior, without over with) are means over the four quantities; warned: share of "
         "objects called out of depth by the network that does not know the family.",
         "",
@@ -79,10 +79,10 @@ def _family_row(row: dict[str, Any]) -> str:
 
     def cell(name: str) -> str:
         x, y = a["accuracy"][name], b["accuracy"][name]
-        return f"{x['bias']:+.2f} / {x['std']:.3f} -> {y['bias']:+.2f} / {y['std']:.3f}"
+        return f"{x['bias']:+.2f}\u00a0/\u00a0{x['std']:.3f} → {y['bias']:+.2f}\u00a0/\u00a0{y['std']:.3f}"
 
     def covered(which: str) -> str:
-        return f"{100 * mean_coverage(a, which):.0f} -> {100 * mean_coverage(b, which):.0f}"
+        return f"{100 * mean_coverage(a, which):.0f}\u00a0→\u00a0{100 * mean_coverage(b, which):.0f}"
 
     width = np.mean([b["widths"][k]["claimed"] / a["widths"][k]["claimed"] for k in MEAN_NAMES])
     cells = " | ".join(cell(k) for k in MEAN_NAMES)

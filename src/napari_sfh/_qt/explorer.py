@@ -62,12 +62,16 @@ if TYPE_CHECKING:
     import napari
 
 PANEL = "SFH of the selected bins"
+#: What its tab says where the weights predict no histories.
+PANEL_SCALARS = "Estimates of the selected bins"
 _EMPTY = (
     "Choose a galaxy folder (a MUSE cube, HST mosaics, a MAPS file) or a cube, drop a result file on the window, "
     "or try the mock spiral."
 )
 #: Milliseconds after the dock came into the window until the weights are read.
 FIRST_PAINT_MS = 150
+WORKING = "Working; the window stays usable."
+RESTORING = "The workspace is being restored."
 CANCELLED = "Cancelled: nothing was finished."
 
 
@@ -143,7 +147,7 @@ class Explorer(ExplorerFrame):
         self.map.sky.changed.connect(self.canvas.axes.set_style)
         connect_whole_path(self.data.folder, self._folder_changed)
         connect_whole_path(self.data.cube, self._cube_changed)
-        self.run_button.changed.connect(self.run)
+        self.run_button.changed.connect(self._run_pressed)
         self.cancel_button.changed.connect(self.cancel)
         self.demo_button.changed.connect(self._demo)
         self.network.model.changed.connect(self._weights_changed)
@@ -152,8 +156,9 @@ class Explorer(ExplorerFrame):
         self.export.figure.changed.connect(self.exports.figure_dialog)
         self.export.table.changed.connect(self.exports.all_dialog)
         self.file_row.open.changed.connect(self.files.open_dialog)
+        self.file_row.folder.changed.connect(self.files.folder_dialog)
         self.file_row.save.changed.connect(self.files.save_dialog)
-        self.file_row.chosen.connect(self.files.open)
+        self.file_row.chosen.connect(self.files.open_chosen)
         self.file_row.help.changed.connect(self.show_help)
         self.session.selection_changed.connect(self._selected)
         self._theme_slot = make_weak_slot(self._theme_changed)
@@ -305,6 +310,9 @@ class Explorer(ExplorerFrame):
     def show_panel(self) -> None:
         """Open the dock with the plots, or bring it back."""
         self.show_dock(PANEL, self.panel)
+        result = self.session.result
+        histories = result is None or result.prediction.has_histories
+        self.docks.entitle(PANEL, PANEL if histories else PANEL_SCALARS)
 
     def show_dock(self, title: str, widget: Any) -> None:
         """Show a widget as a tab beside the plots, or bring it back; it goes with the explorer."""
@@ -356,15 +364,20 @@ class Explorer(ExplorerFrame):
         """Bring texts and buttons in line with the state."""
         running, has_input = self.job.running, self.data.has_input
         has_result = self.session.result is not None
-        self.run_button.enabled = has_input and not running
+        free = not (running or self.files.restoring)
+        self.run_button.enabled = has_input and free
         self.demo_button.visible = not (has_input or running or has_result or self.catalogue.selection is not None)
         self.show_running(running, self.job.cancelling)
         self.details_button.visible = bool(self._details)
         self.export.enable(has_result and not running)
-        self.file_row.enable(not running, has_input or has_result)
+        self.file_row.enable(free, has_input or has_result)
         self.tools.set_enabled(self.session.result, running)
-        if not self._details and not self.loading:
-            self.show_message("Working; the window stays usable." if running else READY if has_input else _EMPTY)
+        if not self._details and (running or not self.loading):
+            self.show_message(WORKING if running else READY if has_input else _EMPTY)
+
+    def show_message(self, text: str, error: bool = False) -> None:
+        """Show a sentence at the top of the dock; while a workspace comes back, this is said, too."""
+        super().show_message(f"{RESTORING} {text}" if self.files.restoring and not error else text, error)
 
     def refresh_cursor(self) -> None:
         """Say anew what is under the cursor."""
@@ -388,6 +401,11 @@ class Explorer(ExplorerFrame):
         """The plots come up, unless another dock of ours is being looked at."""
         if not self.docks.seen:
             self.show_panel()
+
+    def _run_pressed(self, _: object = None) -> None:
+        """Run, unless a result that would go is to be kept first."""
+        if self.may_close():
+            self.run()
 
     def _demo(self, _: object = None) -> None:
         self.open_demo()
@@ -414,7 +432,10 @@ class Explorer(ExplorerFrame):
             instrument = read_bundle_header(self.network.chosen_model).instrument
         except SfhInputError:
             return  # a run says what is wrong with them
-        self.data.set_bands(instrument.band_names, in_place_of_cube=instrument.spectrum is None)
+        with_spectrum = instrument.spectrum is not None
+        self.data.set_bands(instrument.band_names, in_place_of_cube=not with_spectrum)
+        self.binning.set_spectrum(with_spectrum)
+        self.network.mask_lines.visible = with_spectrum
         align_labels(self._forms)
         self.guard.protect_fields(self.data.container.native)
         self.refresh()
@@ -423,7 +444,10 @@ class Explorer(ExplorerFrame):
         folder = Path(text.strip()).expanduser()
         if not text.strip() or self.job.running:
             return
-        if folder.is_dir():
+        if folder.is_dir() and not self.may_close():
+            with self.data.folder.line_edit.changed.blocked():
+                self.data.folder.line_edit.value = ""
+        elif folder.is_dir():
             self.open_folder(folder)
         else:
             self.presenter.forget_files(folder)
@@ -432,7 +456,7 @@ class Explorer(ExplorerFrame):
     def _cube_changed(self, text: str) -> None:
         self.refresh()
         cube = Path(text.strip()).expanduser()
-        if text.strip() and cube.is_file() and not self.job.running:
+        if text.strip() and cube.is_file() and not self.job.running and self.may_close():
             self.start(partial(tasks.open_galaxy, cube=cube), self.presenter.show_white)
 
     # -- the end -----------------------------------------------------------------------------------------------
@@ -453,9 +477,10 @@ class Explorer(ExplorerFrame):
             self._painted.start()
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
+            self.undo.watch(window)
 
     def may_close(self) -> bool:
-        """Whether the dock may be closed: a result that is in no file is asked about first."""
+        """Whether the shown result may go: one that is in no file is asked about first."""
         result = self.session.result
         if result is None or not self.files.unsaved:
             return True

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from magicgui.types import FileDialogMode
 from magicgui.widgets import show_file_dialog
 
 from napari_sfh._qt.canvas.layer_data import get_layer_link
@@ -67,7 +68,23 @@ class FileActions:
         """Ask for a file and open it."""
         path = show_file_dialog("r", caption="Open", filter=OPENS)
         if path:
-            self.open(Path(str(path)))
+            self.open_chosen(Path(str(path)))
+
+    def folder_dialog(self, _: object = None) -> None:
+        """Ask for a galaxy's folder and open it."""
+        path = show_file_dialog(FileDialogMode.EXISTING_DIRECTORY, caption="Open a galaxy's folder")
+        if path:
+            self.open_chosen(Path(str(path)))
+
+    def open_chosen(self, path: Path | str) -> None:
+        """Open what the user has chosen; a result that is in no file is asked about first."""
+        if self._explorer.may_close():
+            self.open(path)
+
+    @property
+    def restoring(self) -> bool:
+        """True until all of a workspace is back."""
+        return self._notes is not None
 
     def save_dialog(self, _: object = None) -> None:
         """Ask where to, and keep the workspace."""

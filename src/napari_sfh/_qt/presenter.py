@@ -128,6 +128,8 @@ class Presenter:
     def show_prepared(self, shown: tasks.PreparedResult, then: Iterable[PaintStep] = ()) -> None:
         """Show a result, and do the steps of ``then`` after its layers; layers that are there already are kept."""
         explorer = self._explorer
+        if not then:
+            explorer.files.end()  # what takes the place of a workspace that was coming in
         explorer.files.set_result_path(shown.path)
         explorer.catalogue.close()
         if explorer.session.result is None:
@@ -178,6 +180,8 @@ class Presenter:
     def _end_workspace(self) -> None:
         explorer = self._explorer
         notes = explorer.files.end()
+        explorer.undo.history.forget()
+        explorer.undo.history.note()
         explorer.refresh()
         explorer.show_message(" ".join(notes) or _summarise_result(explorer.session.result), error=bool(notes))
 

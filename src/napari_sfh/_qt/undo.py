@@ -114,6 +114,7 @@ def describe_step(before: Snapshot, after: Snapshot) -> str:
         said.append("choice of the map")
     if changed_fields & {"min_snr", "hide_flagged", "flags"}:
         said.append("hidden bins")
-    if "limits" in changed_fields or (not changed_fields and before["limits"] != after["limits"]):
+    own_limits = "quantity" not in changed_fields and "limits" in changed_fields
+    if own_limits or (not changed_fields and before["limits"] != after["limits"]):
         said.append("limits of colours")
     return ", ".join(said) or "last change"

@@ -454,9 +454,7 @@ def list_bin_properties(result: Result, bin_id: int, times: CredibleBand) -> tup
     )
     quality = (
         PropertyRow("χ²", f"{chi2:.2f}" if np.isfinite(chi2) else "–", "Reduced, of the spectrum"),
-        PropertyRow(
-            "Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "Out-of-depth score: above 1 do not trust"
-        ),
+        PropertyRow("Depth", f"{ood:.2f}, {verdict}" if np.isfinite(ood) else "–", "OOD score: above 1 do not trust"),
         *((_format_prior_shares(result, i),) if histories else ()),
         PropertyRow("Flags", describe_flags(int(result.flag[i])), "Why this bin deserves care"),
     )

@@ -114,11 +114,11 @@ def _age_specs() -> dict[str, MapSpec]:
         return lambda result: _f32(result.prediction.history(name))
 
     rows = [
-        MapSpec("MASS_AGE", "Mass share", "by age", "viridis", each("mass_frac"), by_age=True),
-        MapSpec("LIGHT_AGE", "V light share", "by age", "viridis", each("light_frac"), by_age=True),
-        MapSpec("MASS_YOUNGER", "Mass share, younger", "by age", "viridis", _mass_younger, by_age=True),
-        MapSpec("LIGHT_YOUNGER", "V light share, younger", "by age", "viridis", _light_younger, by_age=True),
-        MapSpec("MH_AGE", "[M/H]", "dex, by age", "plasma", each("mh"), by_age=True),
+        MapSpec("MASS_AGE", "By age: mass", "", "viridis", each("mass_frac"), by_age=True),
+        MapSpec("LIGHT_AGE", "By age: V light", "", "viridis", each("light_frac"), by_age=True),
+        MapSpec("MASS_YOUNGER", "Younger: mass", "", "viridis", _mass_younger, by_age=True),
+        MapSpec("LIGHT_YOUNGER", "Younger: V light", "", "viridis", _light_younger, by_age=True),
+        MapSpec("MH_AGE", "By age: [M/H]", "dex", "plasma", each("mh"), by_age=True),
     ]
     return {spec.name: spec for spec in rows}
 

@@ -19,6 +19,7 @@ from napari_sfh.analysis.comparison.offsets import Offset, measure_offsets, sele
 from napari_sfh.analysis.gas.line_maps import HALPHA, LINES, OIII, LineFluxes, derive_gas_properties
 from napari_sfh.analysis.maps import robust_limits
 from napari_sfh.figures.comparison import draw_one_to_one
+from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import F32, Result
 
@@ -45,15 +46,17 @@ def draw_map_columns(result: Result, comparisons: Sequence[Comparison], lines: L
     ratio = float(np.divide(*result.bins.bin_id.shape))
     cell = 3.0 * min(max(ratio, 0.5), 1.6)
     figure = Figure(figsize=(3.4 * columns, cell * n_rows), layout="constrained")
-    rows = figure.subplots(n_rows, columns, squeeze=False)
+    rows = figure.subplots(n_rows, columns, squeeze=False, subplot_kw={"projection": result.wcs.celestial})
     for axes in rows.flat:
-        axes.set(xticks=[], yticks=[])
         axes.set_visible(False)
     for axes, (title, (image, norm, colours)) in zip(rows[0], context.items()):
         _draw_image(axes, image, title, colours, norm)
     for k, (name, key) in enumerate(shown.items()):
         start = width * (k % a_row)
         _draw_mean(rows[1 + k // a_row, start : start + width], result, comparisons, name, key)
+    for (row, column), axes in np.ndenumerate(rows):
+        last = row == n_rows - 1 or not rows[row + 1, column].get_visible()
+        label_sky_axes(axes, left=column == 0, bottom=last)
     figure.suptitle(result.name, size=12)
     return figure
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR, BinView, choose_flux_range, format_flux_label
+from napari_sfh.figures.sky_labels import label_sky_axes
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.types import Result
 
@@ -29,15 +30,15 @@ def draw_summary_page(result: Result) -> Figure:
     )
     halves: Any = figure.subfigures(2, 1, height_ratios=[3, 1.9])
     above, below = halves
-    axes = above.subplots(3, 4)
+    axes = above.subplots(3, 4, subplot_kw={"projection": result.wcs.celestial})
     for k, name in enumerate(maps.MEAN_MAPS):
         _map(axes[0, k], result, name)
         _map(axes[1, k], result, f"{name}_ERR")
-    low, high = maps.robust_limits(result.white)
-    axes[2, 0].imshow(np.clip(result.white, low, high), origin="lower", cmap="gray")
-    axes[2, 0].set(title="White light", xticks=[], yticks=[])
+    _white_light(axes[2, 0], result)
     for panel, name in zip(axes[2, 1:], ("SNR", "OOD", "EBV")):
         _map(panel, result, name)
+    for (row, column), panel in np.ndenumerate(axes):
+        label_sky_axes(panel, left=column == 0, bottom=row == 2)
     panels = below.subplots(2, 3)
     for column, bin_id in zip(panels.T, _typical_bins(result)):
         view = BinView.of(result, bin_id)
@@ -53,13 +54,15 @@ def _draw_scalar_page(result: Result) -> Figure:
     figure.suptitle(
         f"{result.name}, z = {result.redshift:.5f}, {result.bins.n_bins} bins, weights {result.model_name}", size=14
     )
-    axes: Any = figure.subplots(1 + len(names), 3, squeeze=False)
-    low, high = maps.robust_limits(result.white)
-    axes[0, 0].imshow(np.clip(result.white, low, high), origin="lower", cmap="gray")
-    axes[0, 0].set(title="White light", xticks=[], yticks=[])
-    for panel, name in zip(axes[0, 1:], ("SNR", "OOD")):
+    grid, sky = figure.add_gridspec(1 + len(names), 3), result.wcs.celestial
+    first = [figure.add_subplot(grid[0, column], projection=sky) for column in range(3)]
+    _white_light(first[0], result)
+    for panel, name in zip(first[1:], ("SNR", "OOD")):
         _map(panel, result, name)
-    for row, name in zip(axes[1:], names):
+    for column, panel in enumerate(first):
+        label_sky_axes(panel, left=column == 0, bottom=False)
+    for k, name in enumerate(names, 1):
+        row: list[Any] = [figure.add_subplot(grid[k, column], projection=sky) for column in range(2)]
         about = QUANTITIES.get(name)
         title = about.title if about else name
         median, error = result.prediction.median(name), result.prediction.half_width(name)
@@ -67,11 +70,19 @@ def _draw_scalar_page(result: Result) -> Figure:
             image = maps.paint_bins(result.bins.bin_id, values)
             lo, hi = maps.robust_limits(maps.hide_untrusted_bins(result, image))
             drawn = panel.imshow(image, origin="lower", cmap="viridis", vmin=lo, vmax=hi)
-            panel.set(title=words, xticks=[], yticks=[])
+            panel.set_title(words)
+            label_sky_axes(panel, left=panel is row[0], bottom=k == len(names))
             figure.colorbar(drawn, ax=panel, shrink=0.85)
-        row[2].hist(median[np.isfinite(median)], bins=40, color="0.5")
-        row[2].set(title=f"{title}, bins")
+        counts = figure.add_subplot(grid[k, 2])
+        counts.hist(median[np.isfinite(median)], bins=40, color="0.5")
+        counts.set(title=f"{title}, bins")
     return figure
+
+
+def _white_light(axes: Any, result: Result) -> None:
+    low, high = maps.robust_limits(result.white)
+    axes.imshow(np.clip(result.white, low, high), origin="lower", cmap="gray")
+    axes.set_title("White light")
 
 
 def _map(axes: Any, result: Result, name: str) -> None:
@@ -79,7 +90,7 @@ def _map(axes: Any, result: Result, name: str) -> None:
     image = maps.make_map_image(result, name)
     low, high = maps.choose_map_limits(result, name, "robust")
     drawn = axes.imshow(image, origin="lower", cmap=spec.colormap, vmin=low, vmax=high)
-    axes.set(title=spec.title, xticks=[], yticks=[])
+    axes.set_title(spec.title)
     axes.figure.colorbar(drawn, ax=axes, label=spec.unit, shrink=0.85)
 
 

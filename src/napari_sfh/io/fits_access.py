@@ -6,6 +6,7 @@ import gzip
 import re
 import warnings
 import zlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
@@ -34,6 +35,10 @@ from napari_sfh.io.cleaning.structure import check_structure
 FITS_SUFFIXES: tuple[str, ...] = (".fits.gz", ".fits.fz", ".fits", ".fit", ".fts")
 #: What a damaged file can make astropy, numpy or the decompressors raise.
 READ_ERRORS = (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, IndexError, VerifyError)
+
+
+#: Files, with size and time of the last change, that end where their headers say: a run opens a file several times.
+_COMPLETE: deque[tuple[Path, int, int]] = deque(maxlen=256)
 
 
 def strip_fits_suffix(path: Path) -> str:
@@ -68,13 +73,16 @@ def open_fits(path: str | Path, checksum: bool = False) -> Iterator[fits.HDUList
     path = Path(path)
     gzipped = check_fits_container(path)
     check_structure(path, gzipped)
+    state = path, path.stat().st_size, path.stat().st_mtime_ns
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         with _naming_faults(path, "not a readable FITS file", "download it again"):
             hdus = fits.open(path, memmap=False, lazy_load_hdus=True, checksum=checksum)
         try:
             with _naming_faults(path, "not a readable FITS file", "download it again"):
-                _check_complete(path, hdus, gzipped)
+                if checksum or state not in _COMPLETE:  # checksums are tested where an HDU is looked at
+                    _check_complete(path, hdus, gzipped)
+                    _COMPLETE.append(state)
             damaged = [str(w.message).splitlines()[0] for w in caught if "sum verification failed" in str(w.message)]
             if damaged:
                 raise SfhInputError(f"{path}: damaged or altered ({damaged[0]}); restore the file or run again")

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.cleaning.containers import is_compressed_stream
-from napari_sfh.io.fits_access import READ_ERRORS, find_degenerate_axes, format_error_line
+from napari_sfh.io.fits_access import find_degenerate_axes, format_error_line
 
-#: Tiles of a compressed image that reach over several planes are kept, up to this size, for the next planes.
+#: What was decompressed is kept, up to this size: the whole of a small image, else the last layer of tiles that reach
+#: over several planes. A run reads a cube several times.
 _KEPT_BYTES = 2**26
 #: Size of the buffer through which plain images are read: within the processor's cache.
 _BUFFER_BYTES = 2**20
@@ -66,6 +67,7 @@ class ImageReader:
         self._offset: int | None = None
         self._lock = threading.RLock()
         self._kept: tuple[int, NDArray[Any]] | None = None  # first plane, planes of the last layer of tiles
+        self._whole: tuple[NDArray[np.float32], NDArray[np.bool_]] | None = None  # planes, and which are there
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         """The section ``key`` in the file's own data type.
@@ -131,11 +133,17 @@ class ImageReader:
                 out[i : i + step] = piece
 
     def _fill_from_tiles(self, lo: int, out: NDArray[np.float32]) -> None:
-        """`fill` of an image whose planes may share tiles: a layer of tiles is decompressed once for all its planes."""
+        """`fill` of an image whose planes may share tiles: what fits into `_KEPT_BYTES` is decompressed once."""
         with self._reading():
             hdu = self._open()[self.index]
             depth = int(getattr(hdu, "tile_shape", (1,))[0])
             planes = int(hdu.shape[0])
+        if len(hdu.shape) == out.ndim and planes * out[0].nbytes <= _KEPT_BYTES:
+            with self._lock:
+                self._keep_planes(lo // depth * depth, -(-(lo + len(out)) // depth) * depth, planes, out.shape[1:])
+                assert self._whole is not None
+                out[...] = self._whole[0][lo : lo + len(out)]
+            return
         if depth == 1 or len(hdu.shape) != out.ndim or depth * out[0].size * 8 > _KEPT_BYTES:
             out[...] = self[lo : lo + len(out)]
             return
@@ -145,6 +153,16 @@ class ImageReader:
                     self._kept = first, self[first : min(first + depth, planes)]
                 start, stop = max(lo, first), min(lo + len(out), first + depth)
                 out[start - lo : stop - lo] = self._kept[1][start - first : stop - first]
+
+    def _keep_planes(self, first: int, stop: int, planes: int, shape: tuple[int, ...]) -> None:
+        """Have the planes ``first`` to ``stop`` - 1 among those that are kept."""
+        if self._whole is None:
+            self._whole = np.empty((planes, *shape), dtype=np.float32), np.zeros(planes, dtype=np.bool_)
+        kept, there = self._whole
+        edges = np.flatnonzero(np.diff(np.concatenate([[True], there[first:stop], [True]]).astype(np.int8))) + first
+        for begin, end in edges.reshape(-1, 2):
+            kept[begin:end] = self[begin:end]
+            there[begin:end] = True
 
     def read_columns(self, n: int, first: int, count: int) -> NDArray[np.float32]:
         """The first ``n`` planes of a plain cube at ``count`` spaxels, (n, count), in the file's byte order.
@@ -203,7 +221,9 @@ class ImageReader:
         with self._lock:
             try:
                 yield
-            except READ_ERRORS as e:
+            except SfhInputError:
+                raise
+            except Exception as e:  # decompressors raise classes of their own, which no list of ours holds
                 raise SfhInputError(
                     f"{self.path}: HDU {self.index} cannot be read ({format_error_line(e)}); damaged, download it again"
                 ) from e
@@ -214,7 +234,7 @@ class ImageReader:
             for handle in (self._hdus, self._raw):
                 if handle is not None:
                     handle.close()
-            self._hdus = self._raw = self._kept = None
+            self._hdus = self._raw = self._kept = self._whole = None
 
     def __reduce__(self) -> tuple[type[ImageReader], tuple[Path, int, int | None]]:
         return ImageReader, (self.path, self.index, self.ndim)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.interpolate import PchipInterpolator
 from scipy.special import ndtr, ndtri
 from torch import nn
 
@@ -202,6 +201,8 @@ def weighted_quantile(x: torch.Tensor, weight: torch.Tensor, p: torch.Tensor) ->
 
 def _remap_draws(draws: torch.Tensor, levels: torch.Tensor, bounds: bool = False) -> torch.Tensor:
     """Draws (..., n) in their order, moved such that their quantiles are those at ``levels`` (..., 5) before."""
+    from scipy.interpolate import PchipInterpolator  # slow to load, and no run needs it
+
     n = draws.shape[-1]
     nodes = ndtri(np.array(QUANTILES))
     values = ndtri(levels.double().cpu().numpy().clip(1e-6, 1 - 1e-6))

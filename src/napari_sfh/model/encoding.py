@@ -223,11 +223,12 @@ def _encode_spectrum(data: Observation, settings: FeatureSettings) -> torch.Tens
     out = torch.empty((flux.shape[0], 3, flux.shape[1]), device=flux.device)
     weight = good.float()
     value = torch.where(good, flux, 0.0)
-    # Never without pixels. A device is not asked, which would stop everything until it has answered.
-    if flux.shape[1] and (good.device.type != "cpu" or not bool(good.all())):
-        value = torch.where(good, value, _running_mean(value, weight, settings.fill_px))
-        if settings.bridge_px:
-            value = _bridge_short_gaps(value, good, settings.bridge_px)
+    if flux.shape[1]:
+        # A device is not asked which spectra have gaps: that would stop everything until it has answered.
+        gaps = torch.nonzero(~good.all(1))[:, 0] if good.device.type == "cpu" else slice(None)
+        some, there = value[gaps], good[gaps]
+        filled = torch.where(there, some, _running_mean(some, weight[gaps], settings.fill_px))
+        value[gaps] = _bridge_short_gaps(filled, there, settings.bridge_px) if settings.bridge_px else filled
     out[:, 0] = compute_arcsinh(value - 1.0)
     out[:, 1] = weight
     # A masked pixel is one of unlimited error.
@@ -253,14 +254,18 @@ def compute_arcsinh(x: torch.Tensor) -> torch.Tensor:
 
 def _running_mean(value: torch.Tensor, weight: torch.Tensor, half: int) -> torch.Tensor:
     """Mean of the usable pixels within ``half`` of each pixel; the spectrum's mean, then 1, where there is none."""
-    n, device = value.shape[1], value.device
-    exact = torch.float32 if device.type == "mps" else torch.float64  # Apple's devices have no double precision
-    total = torch.nn.functional.pad(value.to(exact).cumsum(1), (1, 0))
-    count = torch.nn.functional.pad(weight.to(exact).cumsum(1), (1, 0))
-    hi = torch.clamp(torch.arange(n, device=device) + half + 1, max=n)
-    lo = torch.clamp(torch.arange(n, device=device) - half, min=0)
-    near, seen = total[:, hi] - total[:, lo], count[:, hi] - count[:, lo]
-    mean = torch.where(count[:, -1:] > 0, total[:, -1:] / count[:, -1:].clamp(min=1), 1.0)
+    n = value.shape[1]
+    exact = torch.float32 if value.device.type == "mps" else torch.float64  # Apple's devices have no double precision
+
+    def sum_near(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sums within ``half`` of each pixel (N, n), and of all (N, 1)."""
+        start = torch.nn.functional.pad(x.to(exact).cumsum(1), (half + 1, 0))
+        running = torch.cat([start, start[:, -1:].expand(-1, half)], 1)
+        return running[:, 2 * half + 1 :] - running[:, :n], start[:, -1:]
+
+    near, total = sum_near(value)
+    seen, count = sum_near(weight)
+    mean = torch.where(count > 0, total / count.clamp(min=1), 1.0)
     return torch.where(seen > 0, near / seen.clamp(min=1), mean).float()
 
 

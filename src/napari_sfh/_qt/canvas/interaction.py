@@ -21,6 +21,8 @@ from napari_sfh._qt.canvas.sky_axes import SkyFrame
 from napari_sfh._qt.session import ARROWS, Session
 
 OVERLAY = "sfh_radec"
+#: Size of the letters under the cursor over one map, and over the grid of four.
+READ_OUT_POINTS = (10, 8)
 #: What the scale bar and the text under the cursor are written with, a few letters a turn.
 LETTERS = "0123456789.+−-[]±:°,'\"/²AgeSLMWFHINRDlogyrbinmspcdxtau ohE′″"
 LETTERS_A_TURN = 4
@@ -176,7 +178,10 @@ class CanvasInteraction:
             text = f"{text}\nbin {bin_id}: {words}".removesuffix(": ")
         elif words:
             text = f"{text}\n{words}"
-        self._overlay.text = text
+        # In the grid it lies on the lower left map: one line, in small letters, hides least of it.
+        in_grid = bool(self._viewer.canvas.grid.enabled)
+        self._overlay.font_size = READ_OUT_POINTS[in_grid]
+        self._overlay.text = "   ".join(text.splitlines()) if in_grid else text
         self._overlay.visible = bool(text)
 
     def _left(self, event: Any) -> None:

@@ -1,7 +1,7 @@
 """From a result to napari layers, as plain layer-data tuples: no viewer, no Qt.
 
 Every layer lies on the same `SkyGrid`, in arcsec: one layer in pixels would break the units of all. The maps carry
-their values, NaN outside the bins; the faint ``bins`` layer carries a table of values, so that
+their values, NaN outside the bins; the unseen ``bins`` layer carries a table of values, so that
 napari's status bar shows them under the cursor. ``metadata["napari_sfh"]`` ties a layer to its result.
 """
 
@@ -143,7 +143,7 @@ def format_map_value(result: Result, name: str, bin_id: int, age: int = 0) -> st
 
 def _format_number(value: float, unit: str) -> str:
     """Two decimals; small shares and ratios with three digits."""
-    return f"{value:z.3g}" if abs(value) < 1 and unit in ("", "by age") else f"{value:z.2f}"
+    return f"{value:z.3g}" if abs(value) < 1 and not unit else f"{value:z.2f}"
 
 
 def format_unit(unit: str) -> str:
@@ -225,10 +225,10 @@ def build_bin_features(result: Result) -> pd.DataFrame:
 
 
 def make_bins_layer(result: Result, sky: SkyGrid) -> LayerTuple:
-    """The bins as faint labels with the table of their values; they lie under the maps, which must not be tinted."""
+    """The bins as labels with the table of their values; they cannot be seen, and tint neither white light nor maps."""
     attributes = {
         "name": "bins",
-        "opacity": 0.05,
+        "opacity": 0.0,
         "features": build_bin_features(result),
         "metadata": {KEY: LayerLink("bins", "", result)},
         **sky.transform(),

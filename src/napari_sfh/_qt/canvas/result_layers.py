@@ -15,7 +15,7 @@ from napari_sfh._qt.canvas.layer_data import LayerLink, LayerTuple, get_layer_li
 from napari_sfh._qt.canvas.layer_looks import EXCLUSIVE_ROLES, apply_look, get_look_key, read_look
 from napari_sfh._qt.canvas.legend_overlay import LayerLegends
 from napari_sfh._qt.canvas.selection_overlay import SelectionMarks
-from napari_sfh._qt.canvas.shown_map import NOTHING, CanvasDisplay, Shown
+from napari_sfh._qt.canvas.shown_map import NOTHING, TYPED, CanvasDisplay, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
 from napari_sfh.types import Result
@@ -39,7 +39,8 @@ class LayerStack:
         self._painted: dict[str, int] = {}
         self._version = 0
         self._limits = "shared"
-        self._limits_typed = False
+        self._typed: set[Shown] = set()  # what has limits of its own
+        self._setting = False
         self._looks: dict[str, dict[str, Any]] = {}
         self.display = CanvasDisplay(viewer, self._make_ready)
         self.display.changed.connect(self._shown_changed)
@@ -224,7 +225,6 @@ class LayerStack:
         """A map with an axis of age leaves with its slider, and the cross with the grid."""
         if not self.display.is_grid:
             self.marks.set_cross(None, 0.0)
-        self._limits_typed = False
         self._follow_shown()
         for layer in list(self._viewer.layers):
             link = get_layer_link(layer.metadata)
@@ -238,19 +238,39 @@ class LayerStack:
         name = self.display.shown.name
         layer = self.find("map", name) if is_map_by_age(name) else None
         if layer is not None:
+            dims = self._viewer.dims
+            dims.axis_labels = (maps.format_age_range(name, self.age), *dims.axis_labels[1:])  # beside the slider
             layer.name = f"{maps.MAPS[name].title} {maps.format_age_range(name, self.age)}"
-            if self._limits != "full" and not self._limits_typed:
+            if self._limits != "full" and self.display.shown not in self._typed:
                 # Shares of different ages differ by factors of a hundred: each age has its own limits.
                 image = layer.data[self.age]
                 result = self._session.result
                 image = image if result is None else maps.hide_untrusted_bins(result, image)
-                layer.contrast_limits = maps.robust_limits(image, 2.0, 98.0)
+                self._set_own_limits(layer, maps.robust_limits(image, 2.0, 98.0))
+
+    def _set_own_limits(self, layer: Any, limits: tuple[float, float]) -> None:
+        """Limits that follow from the values."""
+        self._setting = True
+        try:
+            layer.contrast_limits = limits
+        finally:
+            self._setting = False
+
+    def note_limits(self) -> None:
+        """The limits of what is shown have changed; if that was not our doing, they are the user's own."""
+        if not self._setting and self.display.shown.role == "map":
+            self._typed.add(self.display.shown)
+
+    @property
+    def limits_of_shown(self) -> str:
+        """How the limits of what is shown were found: one of `maps.LIMITS`, or ``typed``."""
+        return TYPED if self.display.shown in self._typed else self._limits
 
     def type_limits(self, low: float, high: float) -> None:
         """Give the shown map, line or difference limits of its colours."""
         layer = self.display.find_layer(self.display.shown)
         if layer is not None and high > low:
-            self._limits_typed = True
+            self._typed.add(self.display.shown)
             layer.contrast_limits = (low, high)
 
     def _make_ready(self, shown: Shown) -> Any:
@@ -298,13 +318,14 @@ class LayerStack:
 
     def set_limits(self, how: str) -> None:
         """Limits of all maps' colours: one of `maps.LIMITS`."""
-        self._limits, self._limits_typed = how, False
+        self._limits = how
+        self._typed.clear()
         result = self._session.result
         if result is None:
             return
         for layer, link in self._maps():
             if link.name in maps.MAPS:
-                layer.contrast_limits = maps.choose_map_limits(result, link.name, how)
+                self._set_own_limits(layer, maps.choose_map_limits(result, link.name, how))
 
     def hide_bins(self, hidden: NDArray[np.bool_] | None) -> None:
         """Leave bins (N,) out of the maps; None shows all."""

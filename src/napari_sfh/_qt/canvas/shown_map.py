@@ -25,6 +25,8 @@ class Shown(NamedTuple):
 
 
 NOTHING, GRID = Shown("", ""), Shown("grid", "")
+#: How limits are called that are none of `maps.LIMITS`.
+TYPED = "typed"
 #: Rows and columns of the grid, by the number of its maps.
 GRID_SHAPES = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 2)}
 #: Layers in one cell of the grid before its maps come: all that there are.

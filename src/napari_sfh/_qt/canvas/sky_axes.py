@@ -29,6 +29,8 @@ SKY_STYLES = {"ticks": "RA, Dec ticks", "grid": "RA, Dec grid", "none": "nothing
 TICK_PX, ARROW_PX, LETTER_POINTS = 7.0, 24.0, 9.5
 #: Room of other overlays, pixels: text under the cursor (lower left), scale bar (lower right), legend (upper left).
 _LEFT_PX, _RIGHT_PX, _BOTTOM_PX, _TOP_PX = 310.0, 125.0, 62.0, 84.0
+#: Room of the compass above the lower right corner and of the legend from the left; width of a letter; pixels.
+_COMPASS_PX, _LEGEND_PX, LETTER_PX = 110.0, 230.0, 7.0
 #: Shifts of the halo behind the words.
 _HALO_PX = ((-1.2, -1.2), (-1.2, 1.2), (1.2, -1.2), (1.2, 1.2))
 #: Pixels between ticks of RA and of Dec, at least about.
@@ -194,24 +196,39 @@ class SkyFrame:
         for tick in list_sky_ticks(self._session.sky, centre - half, centre + half, most):
             # North is up, east is left.
             path = np.array([width, height]) / 2 - (tick.line[:, ::-1] - centre[::-1]) * zoom
-            by_edge = path if tick.axis == "Dec" else path[:, ::-1]
-            at = _cross(by_edge, 0.0 if tick.axis == "Dec" else height)
             if self.style == "grid":
                 lines += list(np.stack([path[:-1], path[1:]], axis=1))
                 faint += [True] * (len(path) - 1)
-            if at is None:
-                continue
-            if tick.axis == "RA":
-                lines.append(np.array([[at, height], [at, height - TICK_PX]]))
-                free = _LEFT_PX + 30 < at < width - _RIGHT_PX - 30
-                words += [(tick.text, at, height - TICK_PX - 8)] if free else []
-            else:
-                lines.append(np.array([[0.0, at], [TICK_PX, at]]))
-                free = _TOP_PX < at < height - _BOTTOM_PX - 10
-                words += [(tick.text, TICK_PX + 50, at)] if free else []
-            faint.append(False)
+            ticks, word = _draw_ticks(tick.axis, tick.text, path, width, height)
+            lines += ticks
+            faint += [False] * len(ticks)
+            words += word
         compass, letters = _draw_compass(width, height)
         return np.array([*lines, *compass]), np.array([*faint, *[False] * len(compass)]), [*words, *letters]
+
+
+def _draw_ticks(
+    axis: str, text: str, path: NDArray[np.float64], width: float, height: float
+) -> tuple[list[NDArray[np.float64]], list[tuple[str, float, float]]]:
+    """Ticks of a line of the sky (m, 2) at both edges that it meets, and its number at the first that has room."""
+    ticks: list[NDArray[np.float64]] = []
+    words: list[tuple[str, float, float]] = []
+    half, is_dec = 0.5 * LETTER_PX * len(text), axis == "Dec"
+    # Each edge with the way inwards, and the ends of what other overlays leave of it: left and right, bottom and top.
+    edges = [(height, -1, _LEFT_PX + half, width - _RIGHT_PX - half), (0.0, 1, _LEGEND_PX + half, width - 4.0 - half)]
+    if is_dec:
+        edges = [(0.0, 1, _TOP_PX, height - _BOTTOM_PX - 10), (width, -1, 14.0, height - _COMPASS_PX)]
+    order = slice(None) if is_dec else slice(None, None, -1)
+    away = TICK_PX + (4 + half if is_dec else 8)
+    for edge, inward, first, last in edges:
+        at = _cross(path[:, order], edge)
+        if at is None:
+            continue
+        ticks.append(np.array([[edge, at], [edge + inward * TICK_PX, at]])[:, order])
+        if first < at < last and not words:
+            x, y = np.array([edge + inward * away, at])[order]
+            words.append((text, float(x), float(y)))
+    return ticks, words
 
 
 def _cross(path: NDArray[np.float64], edge: float) -> float | None:

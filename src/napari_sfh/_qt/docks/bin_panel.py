@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from magicgui.widgets import ComboBox, Container, PushButton, SpinBox
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QFrame,
     QGridLayout,
@@ -67,6 +67,9 @@ class PropertyTable(QScrollArea):
         self._grid.addWidget(self._corner, 0, 0)
         self.setWidget(body)
         self.setFixedWidth(_FIRST_WIDTH)
+        self._settle = QTimer(self)
+        self._settle.setSingleShot(True)
+        self._settle.timeout.connect(self.fit_width)
 
     def show_numbers(self, views: Sequence[BinView]) -> None:
         """Fill a column for each bin or region; labels are made when they are needed first."""
@@ -102,6 +105,7 @@ class PropertyTable(QScrollArea):
                     value.setText(_shorten(rows[row], text, brief) if several else text)
                     value.setToolTip(f"{text}\n{tip}".strip() if several else tip)
         self.fit_width()
+        self._settle.start(0)  # labels that are new have their letters in the next turn
 
     def fit_width(self) -> None:
         """As wide as the columns need, within a share of what it lies in; beyond that they scroll."""

@@ -51,6 +51,13 @@ class BottomDocks:
         holder.show()
         holder.raise_()
 
+    def entitle(self, title: str, words: str) -> None:
+        """Have the tab of a dock say something else than the title by which it is known."""
+        widget = self._widgets.get(title)
+        dock: Any = None if widget is None else widget.parentWidget()
+        if dock is not None and dock.windowTitle() != words:
+            dock.setWindowTitle(words)
+
     @property
     def seen(self) -> bool:
         """Whether one of our docks can be seen: open, and not behind another tab."""

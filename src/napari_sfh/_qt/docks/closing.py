@@ -21,7 +21,7 @@ def propose_saving(parent: QWidget, name: str) -> str:
     box.setWindowTitle("The result is not saved")
     box.setTextFormat(Qt.TextFormat.PlainText)
     box.setText(f"The result of {name} is in no file yet.")
-    box.setInformativeText("Save it before it is closed?")
+    box.setInformativeText("Save it before it goes?")
     for button in (buttons.Save, buttons.Discard, buttons.Cancel):
         box.addButton(button)
     box.setDefaultButton(buttons.Save)

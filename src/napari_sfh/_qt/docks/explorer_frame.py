@@ -40,6 +40,7 @@ class FileRow(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.open = PushButton(text="Open…", tooltip="A result, a cube or a workspace; or drop it on the window")
+        self.folder = PushButton(text="Folder…", tooltip="A galaxy's folder, with its cube, mosaics and MAPS file")
         self.save = PushButton(
             text="Workspace…", tooltip="Save all that the window shows: files, settings, bins, regions, view"
         )
@@ -56,12 +57,12 @@ class FileRow(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(0, 2, 0, 2)
         layout.setSpacing(3)
-        for widget, stretch in ((self.open.native, 2), (self.recent, 2), (self.save.native, 3), (self.help.native, 1)):
-            layout.addWidget(widget, stretch)
+        for widget in (self.open.native, self.folder.native, self.recent, self.save.native, self.help.native):
+            layout.addWidget(widget)
 
     def enable(self, may_open: bool, may_save: bool) -> None:
         """What can be used now."""
-        self.open.enabled = may_open
+        self.open.enabled = self.folder.enabled = may_open
         self.recent.setEnabled(may_open)
         self.save.enabled = may_save and may_open
 

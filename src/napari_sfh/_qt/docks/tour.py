@@ -11,11 +11,14 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 from napari_sfh.io.workspaces import recent_list_path
 
 #: Pixels between a bubble and what it is about, or the window's edge.
-MARGIN = 8
+MARGIN = 18
 #: Name of the file that says that the tour has been seen.
 _SEEN_FILE = "tour-seen"
 _STYLE = """QFrame#tour { background: #1f4e79; border: 1px solid #56b4e9; border-radius: 6px; }
 QFrame#tour QLabel { color: white; background: transparent; }"""
+
+
+_ARROW = "color: #56b4e9; background: transparent; font-size: 16pt;"
 
 
 class TourStep(NamedTuple):
@@ -28,8 +31,8 @@ class TourStep(NamedTuple):
 def describe_window(files: QWidget, maps: QWidget, window: Any, plots: QWidget) -> list[TourStep]:
     """The four steps: the row of files, the section of the maps, the canvas in the middle of the window, the plots."""
     return [
-        TourStep(files, "Open a result, a cube, a galaxy's folder, a table of estimates; <i>Help</i> has all keys. A "
-                 "file may also be dropped on the window."),
+        TourStep(files, "Open a result, a cube, a table of estimates, or a galaxy's folder; <i>Help</i> has all keys. "
+                 "A file may also be dropped on the window."),
         TourStep(maps, "What the map shows: ages, metallicities, masses, errors, flags; Alt+G shows four side by "
                  "side."),
         TourStep(window.centralWidget(), "Click a bin for its history, Shift + click compares further ones, Alt+R "
@@ -70,6 +73,8 @@ class Tour(QFrame):
         self.setStyleSheet(_STYLE)
         self.place = -1
         self._steps = list(steps)
+        self.arrow = QLabel(window)
+        self.arrow.setStyleSheet(_ARROW)
         self.words = QLabel()
         self.words.setWordWrap(True)
         self.words.setFixedWidth(280)
@@ -101,29 +106,49 @@ class Tour(QFrame):
         self.words.setText(f"<b>{self.place + 1} of {len(self._steps)}</b><br>{step.words}")
         self.next_button.setText("Done" if self.place == len(self._steps) - 1 else "Next")
         self.adjustSize()
-        self.move(self._find_place(step.target))
+        place, arrow = self._find_place(step.target)
+        self.move(place)
+        self._point(arrow)
         self.show()
         self.raise_()
 
-    def _find_place(self, target: QWidget) -> QPoint:
-        """Beside the target, inside the window; in its lower corner where no side has room."""
+    def _point(self, arrow: str) -> None:
+        """An arrow at the edge that faces the target."""
+        self.arrow.setText(arrow)
+        self.arrow.adjustSize()
+        size, at = self.arrow.size(), self.geometry()
+        left = {"◀": at.left() - size.width(), "▶": at.right()}.get(arrow, at.left() + 20)
+        top = {"▲": at.top() - size.height() + 3, "▼": at.bottom() - 3}.get(arrow, at.top() + 10)
+        self.arrow.move(left, top)
+        self.arrow.show()
+        self.arrow.raise_()
+
+    def _find_place(self, target: QWidget) -> tuple[QPoint, str]:
+        """Where the bubble goes, and which way its arrow points: beside a small target, at the top of a large one."""
         window: Any = self.parentWidget()
         origin = target.mapTo(window, QPoint(0, 0)) if window.isAncestorOf(target) else QPoint(0, 0)
         about = QRect(origin, target.size())
         room = window.rect().adjusted(MARGIN, MARGIN, -MARGIN, -MARGIN)
         top = max(room.top(), min(about.top() + min(40, about.height() // 3), room.bottom() - self.height()))
         left = max(room.left(), min(about.left(), room.right() - self.width()))
-        places = [
-            QPoint(about.left() - self.width() - MARGIN, top),
-            QPoint(about.right() + MARGIN, top),
-            QPoint(left, about.top() - self.height() - MARGIN),
-            QPoint(left, about.bottom() + MARGIN),
+        middle = about.center().x() - self.width() // 2
+        above = QPoint(middle, about.top() - self.height() - MARGIN), "▼"
+        beside = [
+            (QPoint(about.left() - self.width() - MARGIN, top), "▶"),
+            (QPoint(about.right() + MARGIN, top), "◀"),
+            (QPoint(left, about.top() - self.height() - MARGIN), "▼"),
+            (QPoint(left, about.bottom() + MARGIN), "▲"),
         ]
-        beside = (place for place in places if room.contains(QRect(place, self.size())))
-        return next(beside, QPoint(left, max(room.top(), about.bottom() - self.height() - MARGIN)))
+        within = QPoint(middle, about.top() + MARGIN), "▼"
+        # Beside the canvas or the plots lies what the step does not speak of.
+        places = [above, within] if about.width() > 2 * self.width() else beside
+        fits = (each for each in places if room.contains(QRect(each[0], self.size())))
+        return next(fits, (QPoint(left, max(room.top(), about.bottom() - self.height() - MARGIN)), ""))
 
     def end(self, _: object = None) -> None:
         """It does not come again."""
         mark_tour_seen()
         self.hide()
+        self.arrow.hide()
+        self.arrow.deleteLater()
         self.deleteLater()

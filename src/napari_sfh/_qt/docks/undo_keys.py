@@ -5,13 +5,17 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QApplication
 
+from napari_sfh._qt.canvas.shown_map import TYPED
 from napari_sfh._qt.forms.run_forms import fill_form, read_form
 from napari_sfh._qt.undo import Snapshot, UndoHistory, describe_step
 
-#: Milliseconds without a change after which a step is kept: a slider that moves is one step.
-QUIET_MS = 200
+#: Milliseconds between two looks whether the mouse, which drags a slider, has let go: a drag is one step.
+HELD_MS = 50
+#: Events with which an act begins.
+_BEGINS = (QEvent.Type.MouseButtonPress, QEvent.Type.KeyPress)
 #: Fields of the form of maps that are undone.
 MAP_FIELDS = ("quantity", "error", "min_snr", "hide_flagged", "flags", "limits")
 
@@ -30,19 +34,39 @@ class UndoKeys(QObject):
         self.history = UndoHistory(self._capture, self._restore, describe_step)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(QUIET_MS)
-        self._timer.timeout.connect(self.history.note)
+        self._timer.timeout.connect(self._keep)
         explorer.session.selection_changed.connect(self.wait)
         explorer.stack.display.changed.connect(self.wait)
         form = explorer.map
         for name in MAP_FIELDS:
             getattr(form, name).changed.connect(self.wait)
         form.low.changed.connect(self.wait)
+        form.high.changed.connect(self.wait)
+
+    def watch(self, window: Any) -> None:
+        """Hear of the mouse and keys of a window before its widgets do."""
+        handle = window.windowHandle()
+        if handle is not None:
+            handle.installEventFilter(self)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """A button or key that goes down begins another act: what was done before is a step of its own."""
+        if event is not None and event.type() in _BEGINS and self._timer.isActive():
+            self._timer.stop()
+            self.history.note()
+        return False
 
     def wait(self, _: object = None) -> None:
-        """Something has changed: keep it once it is quiet."""
-        if self._explorer.session.result is not None:
-            self._timer.start()
+        """Something has changed: all that one act changes is one step."""
+        if self._explorer.session.result is not None and not self._timer.isActive():
+            self._timer.start(0)
+
+    def _keep(self) -> None:
+        """Keep a step, unless the mouse still drags."""
+        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+            self._timer.start(HELD_MS)
+        else:
+            self.history.note()
 
     def _capture(self) -> Snapshot:
         explorer = self._explorer
@@ -66,7 +90,7 @@ class UndoKeys(QObject):
             explorer.tools["region"].region.restore(state["outlines"])
         if state["session"] != now["session"]:
             explorer.session.restore(state["session"])
-        if state["limits"] is not None:
+        if state["limits"] is not None and state["maps"].get("limits") == TYPED:
             explorer.stack.type_limits(*state["limits"])
         self._timer.stop()
 

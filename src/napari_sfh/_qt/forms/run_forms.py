@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from napari_sfh.instruments.files import load_instrument
 
 WEIGHTS = "Weights (*.safetensors)"
 FITS = "FITS files (*.fits *.fit *.fits.gz *.fits.fz *.fz)"
+#: Least width of an opened list: it may be wider than its field.
+POPUP_PX = 260
 #: The number beside a slider: of one width, so that all sliders end at one place.
 READOUT = "background: transparent; border: 0; padding: 0; min-width: 40px; max-width: 40px;"
 
@@ -45,9 +48,10 @@ def make_number_edit(label: str, placeholder: str, tip: str) -> LineEdit:
     return edit
 
 
-def _scroll_to_word(line: Any, word: str) -> None:
+def _scroll_to_word(line: Any, word: str, name: str) -> None:
     """Bring what tells a file from its like into sight: mosaics of one galaxy end alike."""
-    name = line.text()
+    if line.hasFocus():
+        return  # somebody types
     at = name.lower().rfind(word.lower())
     if at >= 0:
         line.setCursorPosition(0)
@@ -167,6 +171,7 @@ def narrow_combo_box(box: ComboBox) -> ComboBox:
     native = box.native
     native.setSizeAdjustPolicy(native.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     native.setMinimumContentsLength(7)
+    native.view().setMinimumWidth(POPUP_PX)
     return box
 
 
@@ -264,7 +269,11 @@ def _set_field(field: Any, value: Any) -> None:
 
 
 def _make_band_edit(band: str) -> FileEdit:
-    return make_file_edit(band, f"Image in {band}; optional")
+    """A field for the image of a band; whoever fills it in, the band's name in the file's is in sight."""
+    edit = make_file_edit(band, f"Image in {band}; optional")
+    line = edit.line_edit.native
+    line.textChanged.connect(partial(_scroll_to_word, line, band))
+    return edit
 
 
 class DataForm:
@@ -340,6 +349,8 @@ class DataForm:
         if tuple(bands) == tuple(self.bands) and in_place_of_cube == self._in_place_of_cube:
             return
         self._in_place_of_cube = in_place_of_cube
+        for control in (self.hst_psf, self.subtract_sky, self.align):
+            control.visible = not in_place_of_cube  # of mosaics beside a cube
         place = self.container.index(next(iter(self.bands.values()))) if self.bands else 2
         for edit in self.bands.values():
             self.container.remove(edit)
@@ -365,8 +376,6 @@ class DataForm:
             *((e, photometry.get(b)) for b, e in self._all_bands.items()),
         ]:
             edit.line_edit.value = "" if path is None else str(path)
-        for band, edit in self.bands.items():
-            _scroll_to_word(edit.line_edit.native, band)
         self._tell_images()
 
     def values(self) -> dict[str, Any]:
@@ -392,6 +401,7 @@ class BinningForm:
     """How spaxels are binned, and where their kinematics come from."""
 
     def __init__(self) -> None:
+        self._with_spectrum = True
         self.method = make_setting_control("binning", other="file")
         self.file = make_file_edit("Bin map", "FITS image with the bin of each spaxel, 0 = none")
         self.target_snr = make_setting_control("target_snr")
@@ -411,10 +421,16 @@ class BinningForm:
         self.kinematics.changed.connect(self._show_needed)
         self._show_needed()
 
+    def set_spectrum(self, used: bool) -> None:
+        """Ask for kinematics where the weights take a spectrum."""
+        self._with_spectrum = used
+        self._show_needed()
+
     def _show_needed(self) -> None:
         self.file.visible = self.method.value == "file"
+        self.kinematics.visible = self._with_spectrum
         self.target_snr.visible = self.method.value in ("auto", "vorbin", "powerbin")
-        self.constants.visible = self.kinematics.value == "constant"
+        self.constants.visible = self._with_spectrum and self.kinematics.value == "constant"
 
     def values(self) -> dict[str, Any]:
         """Keyword arguments of `decisions.configure_run`.

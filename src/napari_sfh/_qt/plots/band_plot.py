@@ -17,6 +17,8 @@ from napari_sfh.instruments.instrument import Instrument
 MAX_NAMED_BANDS = 8
 #: Lines that their names take at most, and pixels between two of a line.
 NAME_LINES, NAME_GAP_PX = 3, 4.0
+#: Pixels of the axis below them, without its words.
+_AXIS_PX = 8
 
 
 class BandPlot:
@@ -67,6 +69,8 @@ class BandPlot:
         if known.size <= MAX_NAMED_BANDS:
             places = [(x - known.min()) * pixels / (before + span + after) for x, _ in names]
             lines = _stagger_names(places, widths)
+            rows = max(lines) + 1
+            axis.setHeight(rows * metrics.lineSpacing() + QFontMetrics(self.sed.font()).height() + _AXIS_PX)
             names = [(x, "\n" * line + name) for (x, name), line in zip(names, lines)]
         axis.setTicks([names])
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QMenu
 
@@ -78,6 +79,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         self.panels = tuple(PANELS)
         self._views: list[BinView] = []
         self._instrument: Instrument | None = None
+        self._predictive: dict[int, tuple[NDArray[np.floating], NDArray[np.floating]]] = {}
         self.ci.setContentsMargins(2, 2, 2, 2)
         self.ci.setSpacing(4)
         self._boxes = {name: PanelViewBox(self._fill_menu, self._toggle_zoom) for name in PLACES}
@@ -262,6 +264,24 @@ class BinPlots(pg.GraphicsLayoutWidget):
         for plot in self._plots.values():
             style_axes(plot, self._colors, ("left", "bottom", "top"), points=POINTS + (3 if self.enlarged else 0))
 
+    def set_predictive(self, bin_id: int, band: NDArray[np.floating]) -> None:
+        """Keep the spectra of draws of a bin's posterior; their 16-84 % are shaded whenever the bin is shown first.
+
+        Parameters
+        ----------
+        bin_id : int
+            1..N.
+        band : array (5, W)
+            At `types.QUANTILES`, in the unit of the drawn spectra.
+        """
+        self._predictive[bin_id] = band[1], band[3]
+        self.draw(self._views)
+
+    def forget_predictive(self) -> None:
+        """Another result is shown."""
+        self._predictive = {}
+        self._spectrum.draw_predictive(None)
+
     def set_kind(self, kind: str) -> None:
         """Draw the SFH as ``mass``, ``light`` or ``sfr``."""
         self.kind = kind
@@ -284,6 +304,7 @@ class BinPlots(pg.GraphicsLayoutWidget):
         first = views[0] if views else None
         self._spectrum.draw(first)
         self._spectrum.overlay(views)
+        self._spectrum.draw_predictive(self._predictive.get(first.bin_id) if first is not None else None)
         self._bands.draw(views)
         # Else the first painting finds the new ranges, and asks for a second one.
         self.scene().prepareForPaint()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QPainterPath
 
@@ -40,10 +41,12 @@ class SpectrumPlot:
         self._difference = pg.PlotCurveItem(connect="finite")
         self._others: list[pg.PlotCurveItem] = []
         self._error = Ribbon(90)
+        self._predictive = Ribbon(80)  # above the model, below the data
+        self._predictive.setZValue(-1)
         self._masked = [Ribbon(45), Ribbon(45)]
         self._zero = pg.InfiniteLine(0, angle=0)
         # The data upon the model: a model that fits would hide them.
-        for item in (self._masked[0], self._model, self._data):
+        for item in (self._masked[0], self._predictive, self._model, self._data):
             self.spectrum.addItem(item, ignoreBounds=True)
         for item in (self._masked[1], self._error, self._zero, self._difference):
             self.residual.addItem(item, ignoreBounds=True)
@@ -79,6 +82,7 @@ class SpectrumPlot:
         self._zero.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DashLine))
         for ribbon in (self._error, *self._masked):
             ribbon.set_color(colors.faint)
+        self._predictive.set_color(colors.model)
         for line in self._lines:
             line.setPen(pg.mkPen(colors.faint, style=Qt.PenStyle.DotLine))
 
@@ -115,6 +119,13 @@ class SpectrumPlot:
         self._masked[1].spans(view.masked, -100 * size, 100 * size)
         self.residual.setYRange(-size, size, padding=0)
 
+    def draw_predictive(self, band: tuple[NDArray[np.floating], NDArray[np.floating]] | None) -> None:
+        """Shade between the 16 and 84 % of the spectra (W,) that draws of the posterior make; None: nothing."""
+        if band is None:
+            self._predictive.setPath(QPainterPath())
+        else:
+            self._predictive.between(self._wave_aa, *band)
+
     def overlay(self, views: Sequence[BinView]) -> None:
         """Draw the spectra of compared bins upon that of the first, from the second of ``views`` on."""
         shown = list(views)[1 : MAX_SPECTRA + 1]
@@ -147,7 +158,7 @@ class SpectrumPlot:
     def _clear(self) -> None:
         for curve in (self._data, self._model, self._difference):
             curve.setData([], [])
-        for ribbon in (*self._masked, self._error):
+        for ribbon in (*self._masked, self._error, self._predictive):
             ribbon.setPath(QPainterPath())
 
 

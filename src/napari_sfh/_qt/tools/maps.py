@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, LineEdit, PushButton, Slider
+from napari._qt.widgets.qt_dims_slider import QtDimSliderWidget
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt, QTimer
 
 from napari_sfh._qt.canvas.layer_data import FIRST_MAP, format_flag_legend, format_map_title, get_layer_link
-from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
+from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, TYPED, Shown
 from napari_sfh._qt.canvas.sky_axes import SKY_STYLES
 from napari_sfh._qt.forms.run_forms import (
     fill_form,
@@ -84,6 +85,8 @@ def describe_map(name: str) -> str:
 
 #: Every bit of FLAG.
 ANY_FLAG = sum(int(bit) for bit in FLAG_MEANING)
+#: Numbers of maps in words.
+_COUNTS = {2: "two", 3: "three", 4: "four"}
 #: Milliseconds after a map is painted at which its layer controls are made.
 CONTROLS_MS = 50
 
@@ -109,9 +112,9 @@ class MapForm:
         self._add_hiding_fields()
         self.limits = ComboBox(
             label="Limits",
-            choices=[(text, how) for how, text in maps.LIMITS.items()],
+            choices=[*((text, how) for how, text in maps.LIMITS.items()), ("typed", TYPED)],
             value="shared",
-            tooltip="Of the colours; drag the layer's own contrast limits for any others",
+            tooltip="Of the colours; “typed”: those below, or of the layer's own contrast limits",
         )
         self.low, self.high = (
             LineEdit(tooltip=f"{which} limit of the shown map's colours; type a number and press Enter")
@@ -203,6 +206,13 @@ class MapForm:
             self.quantity.value = chosen if chosen in self.quantity.choices else NO_MAP
         self.explain()
 
+    def follow_prediction(self, result: Result) -> None:
+        """Ages can be told apart by histories only; the grid has as many maps as the weights have main ones."""
+        self.ages_kind.enabled = self.ages.enabled = result.prediction.has_histories
+        n = len(maps.list_main_maps(result))
+        self.grid.text = f"{_COUNTS.get(n, n)} maps side by side"
+        self.grid.enabled = n > 1
+
     def name_other(self, title: str) -> None:
         """Say at the entry without a map what is on the canvas in its place; empty: nothing."""
         self.quantity.native.setItemText(0, title or NONE)
@@ -255,6 +265,9 @@ class MapTool(Tool):
         for signal in (self.form.min_snr.changed, self.form.hide_flagged.changed, self.form.flags.changed):
             signal.connect(self._hide)
         self.form.limits.changed.connect(self._limits_chosen)
+        self._wide_slot = make_weak_slot(self._widen_slider_label)
+        host.viewer.dims.events.axis_labels.connect(self._wide_slot)
+        self.form.limits.native.activated.connect(make_weak_slot(self._limits_chosen_again))
         self.form.ages_button.changed.connect(self._ages_pressed)
         host.export.distance.changed.connect(self._distance_typed)
         host.export.distance.native.editingFinished.connect(self._check_distance)
@@ -341,9 +354,10 @@ class MapTool(Tool):
         self._held = False
         if result is not None:
             self.form.set_maps(maps.list_result_maps(result))
+            self.form.follow_prediction(result)
         self.form.limit_snr(result)
         self._distance_typed()
-        if self.form.limits.value != "shared":
+        if self.form.limits.value not in ("shared", TYPED):
             self.host.stack.set_limits(self.form.limits.value)
         self._shown_changed(self.host.stack.display.shown)
 
@@ -361,21 +375,35 @@ class MapTool(Tool):
     def release(self) -> None:
         """No late change of the active layer."""
         self._activate.stop()
+        self.host.viewer.dims.events.axis_labels.disconnect(self._wide_slot)
         self.host.stack.display.changed.disconnect(self._shown_changed, missing_ok=True)
         self._watch(None)
 
     def _watch(self, layer: Any) -> None:
         """Tell the limits of a layer in the form, whoever sets them."""
         if self._watched is not None:
-            self._watched.events.contrast_limits.disconnect(self._tell_limits)
+            self._watched.events.contrast_limits.disconnect(self._limits_changed)
         self._watched = layer
         if layer is not None:
-            layer.events.contrast_limits.connect(self._tell_limits)
+            layer.events.contrast_limits.connect(self._limits_changed)
+        self._tell_limits()
+
+    def _widen_slider_label(self, _: Any = None) -> None:
+        """napari gives the words beside a slider their room when somebody types them, and not when they are set."""
+        for slider in self.widget.window().findChildren(QtDimSliderWidget):
+            slider.axis_label.textChanged.emit(slider.axis_label.text())
+
+    def _limits_changed(self, _: Any = None) -> None:
+        self.host.stack.note_limits()
         self._tell_limits()
 
     def _tell_limits(self, _: Any = None) -> None:
         layer = self._watched
-        self.form.typed.enabled = layer is not None
+        of_values = layer is not None and self.host.stack.display.shown.name != "FLAG"
+        self.form.typed.enabled = of_values
+        self.form.limits.enabled = self.host.stack.display.shown.name != "FLAG"  # categories have their colours
+        with self.form.limits.changed.blocked():
+            self.form.limits.value = self.host.stack.limits_of_shown
         texts = ("", "") if layer is None else (f"{value:.4g}" for value in layer.contrast_limits)
         for field, text in zip((self.form.low, self.form.high), texts):
             field.value = text
@@ -393,7 +421,12 @@ class MapTool(Tool):
             self._tell_limits()
 
     def _limits_chosen(self, how: str) -> None:
-        self.host.stack.set_limits(how)
+        if how != TYPED:
+            self.host.stack.set_limits(how)
+
+    def _limits_chosen_again(self, _: Any = None) -> None:
+        """The entry that is shown already acts, too: limits may have been dragged since."""
+        self._limits_chosen(str(self.form.limits.value))
 
     def _shown_changed(self, shown: Shown) -> None:
         """The menu names what is on the canvas, whoever put it there."""

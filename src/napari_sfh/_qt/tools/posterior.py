@@ -85,6 +85,16 @@ def draw_corner_picture(
     return paint_corner(progress, cancel, result, draws, color, faint)
 
 
+def draw_predictive_band(
+    progress: ReportProgress, cancel: threading.Event, result: Result, bin_id: int
+) -> NDArray[np.floating]:
+    """Quantiles (5, W) of the spectra of a bin's draws, as work for the thread."""
+    report_progress(Progress("spectra of the draws", 0, 0), progress, cancel)
+    band = posteriors.compute_predictive_band(result, bin_id)
+    raise_if_cancelled(cancel)
+    return band
+
+
 def draw_row_picture(
     progress: ReportProgress, cancel: threading.Event, table: EstimateTable, row: int, color: str, faint: str
 ) -> CornerPicture:
@@ -189,7 +199,11 @@ class PosteriorForm:
         self.prior.changed.connect(self._choose_prior)
         self._choose_prior(self.prior.value)
         self.draw = PushButton(text=DRAW, tooltip="The joint posterior of the selected bin, drawn anew (Alt+J)")
-        self.container = make_form([*pairs, self.likelihood, self.prior, self.normal, self.draw])
+        self.spectra = PushButton(
+            text="Spectra of the draws",
+            tooltip="Shade in the plot of the spectrum where 68 % of the model spectra of the posterior's draws lie",
+        )
+        self.container = make_form([*pairs, self.likelihood, self.prior, self.normal, self.draw, self.spectra])
 
     def _choose_prior(self, name: str) -> None:
         """Mean and width are asked for where there is another prior."""
@@ -238,6 +252,7 @@ class PosteriorTool(Tool):
         self.shown: CornerPicture | None = None
         self._window: QDialog | None = None
         self.form.draw.changed.connect(self._press_draw)
+        self.form.spectra.changed.connect(self._press_spectra)
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """Alt-J draws."""
@@ -271,6 +286,26 @@ class PosteriorTool(Tool):
         colors = get_palette(self.host.viewer.theme)
         work = partial(draw_corner_picture, result=result, bin_id=bin_id, request=self.form.request)
         self.host.start(partial(work, color=colors.text, faint=colors.background), self._drawn, DRAW)
+
+    def _press_spectra(self, _: object = None) -> None:
+        self.press(self.draw_spectra)
+
+    def draw_spectra(self) -> None:
+        """Shade the posterior-predictive band of the selected bin in the plot of its spectrum, in the background.
+
+        Raises
+        ------
+        SfhInputError
+            There is no result, or no bin is selected.
+        """
+        result, bin_id = self.need_result(), self.host.session.selected
+        if not bin_id:
+            raise SfhInputError("no bin is selected: click one on the map first")
+        self.host.start(partial(draw_predictive_band, result=result, bin_id=bin_id), partial(self._shade, bin_id))
+
+    def _shade(self, bin_id: int, band: NDArray[np.floating]) -> None:
+        self.host.panel.plots.set_predictive(bin_id, band)
+        self.host.show_message(f"Bin {bin_id}: 68 % of the spectra of its posterior's draws lie in the shaded band.")
 
     def draw_row(self, table: EstimateTable, row: int) -> None:
         """Draw the posterior of a row (0..N-1) of a catalogue in the background."""
@@ -306,14 +341,17 @@ class PosteriorTool(Tool):
     def on_result(self, result: Result | None) -> None:
         """The plot was another result's."""
         self.shown = None
+        self.host.panel.plots.forget_predictive()
         if result is not None:
             self.form.offer(posteriors.list_posterior_quantities(result))
+            with_spectrum = result.instrument.n_wave > 0 and result.prediction.has_histories
+            self.form.spectra.visible = with_spectrum
         if self._window is not None:
             self._window.hide()
 
     def on_busy(self, busy: bool) -> None:
         """One piece of work at a time."""
-        self.form.draw.enabled = not busy
+        self.form.draw.enabled = self.form.spectra.enabled = not busy
 
     def state(self) -> dict[str, Any]:
         """The ticked quantities, and the bin whose plot is open (0: none)."""

@@ -1,7 +1,8 @@
 """Keeps the mouse wheel and the keyboard where the user has them.
 
 A wheel over a field that has no keyboard focus scrolls what the field lies in, and changes nothing. A spin box of
-superqt takes the keyboard whenever a program sets its value; it is handed back.
+superqt takes the keyboard whenever a program sets its value; it is handed back. A button that was pressed gives the
+keyboard to the canvas: Qt would give it to the next field where the button cannot be used while its work runs.
 """
 
 from __future__ import annotations
@@ -9,10 +10,21 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QAbstractSlider, QAbstractSpinBox, QApplication, QComboBox, QScrollBar, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import (
+    QAbstractButton,
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QMainWindow,
+    QOpenGLWidget,
+    QScrollBar,
+    QWidget,
+)
 from superqt.spinbox import QLargeIntSpinBox
 
 FIELDS = (QComboBox, QAbstractSpinBox, QAbstractSlider)
@@ -30,14 +42,19 @@ class InputGuard(QObject):
     def __init__(self, root: QWidget) -> None:
         super().__init__(root)
         self._lines: list[Any] = []  # the wrappers must live
+        self._roots: list[weakref.ref[Any]] = []
         self._last: weakref.ref[QWidget] | None = None
         application = QApplication.instance()
         if isinstance(application, QApplication):
             application.focusChanged.connect(self._focus_changed)
 
     def protect_fields(self, root: QWidget) -> None:
-        """Guard every combo box, spin box and slider below ``root``; scroll bars stay as they are."""
+        """Guard every combo box, spin box, slider and button below ``root``; scroll bars stay as they are."""
+        if not any(known() is root for known in self._roots):
+            self._roots.append(weakref.ref(root))
         for field in root.findChildren(QWidget):
+            if isinstance(field, QAbstractButton):
+                field.installEventFilter(self)
             if isinstance(field, FIELDS) and not isinstance(field, QScrollBar):
                 if field.focusPolicy() == Qt.FocusPolicy.WheelFocus:
                     field.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -50,6 +67,10 @@ class InputGuard(QObject):
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Let a wheel pass to what lies behind, and give the keyboard back that nobody asked for."""
         if event is None or not isinstance(watched, QWidget):
+            return False
+        if isinstance(watched, QAbstractButton):
+            if event.type() == QEvent.Type.MouseButtonRelease and watched.hasFocus():
+                QTimer.singleShot(0, partial(_free_keyboard, weakref.ref(watched)))
             return False
         if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
             event.ignore()
@@ -70,8 +91,32 @@ class InputGuard(QObject):
         field.clearFocus()
 
     def _focus_changed(self, old: QWidget | None, new: QWidget | None) -> None:
-        if new is not None:
+        if old is not None and self._guards(old) and not (old.isEnabled() and old.isVisible()):
+            # It was switched off or hidden while it had the keyboard, which Qt hands to whatever comes next.
+            _focus_canvas(old.window())
+        elif new is not None:
             self._last = weakref.ref(new)
+
+    def _guards(self, widget: QWidget) -> bool:
+        """Whether a widget is one of ours."""
+        roots = [root() for root in self._roots]
+        return any(root.isAncestorOf(widget) for root in roots if root is not None)
+
+
+def _focus_canvas(window: Any) -> None:
+    """Give the keyboard to the canvas of a viewer's window."""
+    middle = window.centralWidget() if isinstance(window, QMainWindow) else None
+    canvas = None if middle is None else middle.findChild(QOpenGLWidget)
+    if canvas is not None:
+        canvas.setFocus(Qt.FocusReason.OtherFocusReason)
+
+
+def _free_keyboard(reference: weakref.ref[Any]) -> None:
+    """A button that was pressed needs the keyboard no longer."""
+    button = reference()
+    with suppress(RuntimeError):  # Qt may have deleted it
+        if button is not None and button.hasFocus():
+            _focus_canvas(button.window())
 
 
 def _stay_away(*_: object) -> None:

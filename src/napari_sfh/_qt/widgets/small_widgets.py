@@ -7,8 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QPalette, QTextCharFormat, QTextCursor
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QTextBrowser, QToolButton, QVBoxLayout, QWidget
 
+#: Colours of links beside dark and beside light letters.
+LINKS = ("#1d6fa5", "#7fb8e6")
 #: A title without a frame; it is underlined while it has the keyboard.
 FLAT = """QToolButton { border: none; background: transparent; font-weight: bold; }
 QToolButton:focus { text-decoration: underline; }"""
@@ -77,7 +80,28 @@ def show_text(parent: QWidget, title: str, text: str, markdown: bool) -> QDialog
     layout.addWidget(browser)
     layout.addWidget(buttons)
     dialog.show()
+    _color_links(browser)
     return dialog
+
+
+def _color_links(browser: QTextBrowser) -> None:
+    """Links that read well on the theme's ground: Markdown takes the desktop's, dark blue."""
+    light = browser.palette().color(QPalette.ColorRole.Text).lightness() > 127
+    ink = QTextCharFormat()
+    ink.setForeground(QColor(LINKS[light]))
+    document: Any = browser.document()
+    block = document.begin()
+    while block.isValid():
+        place = block.begin()
+        while not place.atEnd():
+            piece = place.fragment()
+            if piece.charFormat().isAnchor():
+                cursor = QTextCursor(document)
+                cursor.setPosition(piece.position())
+                cursor.setPosition(piece.position() + piece.length(), QTextCursor.MoveMode.KeepAnchor)
+                cursor.mergeCharFormat(ink)
+            place += 1
+        block = block.next()
 
 
 def make_weak_slot(method: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -18,10 +18,10 @@ _DECISIVE = re.compile(
 )
 
 
-#: Cards of an image's coordinates.
+#: Cards of an image's coordinates and unit, which an extension may inherit.
 _COORDINATES = re.compile(
     r"^(WCSAXES|C(TYPE|UNIT|RVAL|RPIX|DELT|ROTA)\d|(CD|PC|PV|PS)\d_\d+|RADESYS|RADECSYS|EQUINOX|LONPOLE|LATPOLE|RESTWAV|"
-    r"RESTFRQ|DC-FLAG)$"
+    r"RESTFRQ|DC-FLAG|BUNIT)$"
 )
 
 
@@ -126,7 +126,8 @@ def find_coordinate_header(hdus: fits.HDUList, data: int) -> tuple[fits.Header, 
     if data == 0 or any(key.startswith("CTYPE") for key in own) or "CTYPE1" not in primary:
         return own, ""
     header = own.copy()
-    header.update({card.keyword: card.value for card in primary.cards if _COORDINATES.match(card.keyword)})
+    taken = (card for card in primary.cards if _COORDINATES.match(card.keyword) and card.keyword not in own)
+    header.update({card.keyword: card.value for card in taken})
     return header, f"HDU {hdus[data].name or data} has no coordinates: those of the primary HDU are used"
 
 

@@ -73,7 +73,11 @@ def read_single_spectra(path: str | Path, medium: Medium = "auto") -> list[Singl
         No such file, no spectrum in it, or one without usable pixels.
     """
     path = Path(path).expanduser()
-    if not path.is_file():
+    try:
+        known = path.is_file()
+    except OSError as error:  # a name that no file system takes
+        raise SfhInputError(f"{str(path)[:80]}...: {error.strerror}; check the path") from error
+    if not known:
         what = "is a folder; name a file in it" if path.is_dir() else "no such file; check the path"
         raise SfhInputError(f"{path}: {what}")
     try:
