@@ -1,4 +1,4 @@
-"""Every shipped bundle in the window, on an input of its kind: histories, scalars on maps, rows without a sky."""
+"""Every shipped bundle by the command line, then in the window, on an input of its kind: histories, scalars, rows."""
 
 from __future__ import annotations
 
@@ -22,15 +22,11 @@ from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES
 from napari_sfh.analysis.maps import SCALAR_MAPS, list_result_maps
 from napari_sfh.analysis.regions import Outline
 from napari_sfh.cli import main
-from napari_sfh.config import RunConfig
-from napari_sfh.decisions import configure_run
 from napari_sfh.instruments.bundle_header import list_bundles
 from napari_sfh.instruments.files import load_instrument, make_band_filters
-from napari_sfh.io.results import write_result
+from napari_sfh.io.results import read_result
 from napari_sfh.model.bundle import load_bundle
 from napari_sfh.physics.quantities import QUANTITIES
-from napari_sfh.pipeline import run_pipeline
-from napari_sfh.types import Result
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 SHIPPED = sorted(list_bundles())
@@ -171,24 +167,32 @@ def use_tools(dock: Any, path: Path, folder: Path) -> None:
     assert all((folder / name).stat().st_size > 80 for name in SAVED)
 
 
-def run_on_cube(name: str, folder: Path) -> Result:
+def run_on_cube(name: str, folder: Path) -> Path:
+    """The result file of weights on a cube, by the command line."""
+    (cube,) = demo.find_demo_folder().glob("*DATACUBE*")
+    words = ["--target-snr", "400"]
     if name == "percentiles":  # beyond MUSE's range
         first, last = 3540.0, 7410.0
         paint = Paint(first, last, 2, (7, 8))
-        path, bins, _ = write_painted_cube(folder, paint, PaintedCube(fwhm_aa=2.6), first, last)
-        given = {"redshift": 0.002, "kinematics": "0,60", "lsf": "2.6", "binning": str(bins)}
-        return run_pipeline(configure_run(cube=path, model=name, **given))
-    (cube,) = demo.find_demo_folder().glob("*DATACUBE*")
-    if load_bundle(name).instrument.spectrum is None:
-        return run_pipeline(RunConfig(cube, model=name, target_snr=400.0))
-    made = run_pipeline(configure_run(cube=cube, model=name, target_snr=400.0, kinematics="0,60"))
-    assert made is not None
-    return made
+        cube, bins, _ = write_painted_cube(folder, paint, PaintedCube(fwhm_aa=2.6), first, last)
+        words = ["--redshift", "0.002", "--kinematics", "0,60", "--lsf", "2.6", "--binning", str(bins)]
+    elif load_bundle(name).instrument.spectrum is not None:
+        words += ["--kinematics", "0,60"]
+    return run_command(name, folder, ["--cube", str(cube), *words])
 
 
-def run_on_images(name: str, folder: Path) -> Result:
-    folder.mkdir()
-    return run_pipeline(RunConfig(photometry=write_images(name, folder), model=name, target_snr=50.0))
+def run_on_images(name: str, folder: Path) -> Path:
+    """The result file of weights on band images, by the command line."""
+    images = folder / f"images-{name}"
+    images.mkdir()
+    words = [f"{band}={path}" for band, path in write_images(name, images).items()]
+    return run_command(name, folder, ["--target-snr", "50", "--images", *words])
+
+
+def run_command(name: str, folder: Path, words: list[str]) -> Path:
+    out = folder / f"{name}.fits"
+    assert main(["run", "--model", name, "--quiet", *words, "--output", str(out)]) == 0
+    return out
 
 
 #: All tools take a small field: figures of the whole mock galaxy would take half a minute.
@@ -202,11 +206,11 @@ def run_on_images(name: str, folder: Path) -> Result:
 def test_weights_on_maps_one_after_the_other(
     dock: Any, tmp_path: Path, names: tuple[str, ...], with_tools: tuple[str, ...]
 ) -> None:
-    results = {name: run_on_cube(name, tmp_path) for name in CUBES if name in names}
-    results |= {name: run_on_images(name, tmp_path / name) for name in IMAGES if name in names}
-    for name, result in results.items():
-        path = write_result(result, tmp_path / f"{name}.fits")
+    paths = {name: run_on_cube(name, tmp_path) for name in CUBES if name in names}
+    paths |= {name: run_on_images(name, tmp_path) for name in IMAGES if name in names}
+    for name, path in paths.items():
         open_in(dock, path)
+        result = read_result(path)
         use_result(dock, tmp_path, name in with_tools)
         if name in with_tools:
             use_tools(dock, path, tmp_path)

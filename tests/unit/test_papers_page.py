@@ -76,6 +76,33 @@ def test_the_page_holds_the_reports_values(tmp_path):
     assert re.search(r"`phangs`: 0\.432; the paper's network: not measured", row)
 
 
+def test_islands_and_labels_are_tables(tmp_path):
+    apart = [{"property": "lg_age_mw", "chance": 0.99, "here": 10.1, "elsewhere": 9.5}]
+    island = {
+        "n": 100,
+        "share": 0.05,
+        "family": "old",
+        "family_share": 0.97,
+        "family_share_of_all": 0.06,
+        "apart": apart,
+    }
+    few = {**island, "n": 3, "family": "lonely-family"}
+    (tmp_path / "paper-phangs.json").write_text(json.dumps({"latent_islands": [island, few]}))
+    error = {"nmad": 0.125, "against_truth": {"nmad": 0.0625}}
+    row = {"n_spaxels": 96, **{kind: {"lg_age": error, "mh": error} for kind in ("labels", "A", "B")}}
+    (tmp_path / "spaxel-label-noise.json").write_text(json.dumps({"label_noise": {"40": row}}))
+    page = papers_page.format_papers_page(MeasuredValues(tmp_path), [])
+    assert "| 100 | old | 97% / 6% | MW age (log yr) 10.10 / 9.50 |" in page
+    assert "lonely-family" not in page
+    assert "| 40 | log age | 0.125 | 0.125 | 0.125 | 0.062 | 0.062 |" in page
+
+
+def test_weights_tell_of_their_training():
+    values = MeasuredValues(Path("none"))
+    assert values.find("weights:phangs:training.epochs") > 1
+    assert values.find("weights:phangs:training.nothing") is None
+
+
 def test_mistakes_in_the_numbers_are_named():
     good = '[[number]]\nkey = "a"\nquantity = "q"\nplace = "p"\nkind = "result"\nstatus = "like terms"\n'
     head = 'paper = "P"\n'

@@ -1,8 +1,8 @@
 """Values of ours by their paths: into reports (JSON), recipes, priors, networks and the instrument.
 
 A path is ``SOURCE:KEY.KEY...``. SOURCE is a report's file without its ending, in the folder of reports or its
-subfolder ``papers``; or ``recipe:NAME``, ``prior:NAME``, ``network:NAME``, ``instrument``. Keys may hold dots and
-spaces; numbers are places in a list.
+subfolder ``papers``; or ``recipe:NAME``, ``prior:NAME``, ``network:NAME``, ``weights:NAME``, ``instrument``. Keys
+may hold dots and spaces; numbers are places in a list.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class MeasuredValues:
     def find(self, path: str) -> Any:
         """The value, or None where its report or the value is not there."""
         source, _, rest = path.partition(":")
-        if source in ("recipe", "prior", "network"):
+        if source in ("recipe", "prior", "network", "weights"):
             name, _, rest = rest.partition(":")
             return _walk(self._configuration(source, name), rest)
         if source == "instrument":
@@ -77,6 +77,10 @@ class MeasuredValues:
         if kind == "prior":
             source = resources.files("napari_sfh.training.prior.priors") / f"{name}.toml"
             return tomllib.loads(source.read_text(encoding="utf-8"))
+        if kind == "weights":
+            from napari_sfh.instruments.bundle_header import read_bundle_header
+
+            return read_bundle_header(name).meta
         from napari_sfh.model.networks import ARCHITECTURES
         from napari_sfh.training.fitting.recipe import load_recipe
 

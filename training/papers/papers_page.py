@@ -19,10 +19,13 @@ from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.papers.measured_values import NOT_MEASURED, MeasuredValues
 from napari_sfh.training.papers.printed_numbers import PrintedNumber, PrintedPaper, load_printed_papers
 from napari_sfh.training.papers.recipe_choices import measure_seed_spread
+from napari_sfh.training.studies.system_pages import format_label_noise_table
 
 #: Name of the page, and of the folder of its figures beside it.
 PAGE, FIGURE_FOLDER = "papers.md", "papers"
 _VALUE = re.compile(r"\[\[([^\]|]+?)(?:\|([^\]]+))?\]\]")
+#: Standard error of a median over that of a mean, Gaussian errors.
+_MEDIAN_ERROR = 1.2533
 _TABLE = re.compile(r"\{\{([a-z0-9-]+)\}\}")
 
 
@@ -68,6 +71,9 @@ def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
         "physics-choices": lambda: _format_physics_choices(values.read_report("physics-choices")),
         "noise-parts": lambda: _format_noise_parts(values.read_report("paper-phangs")),
         "ppxf-variants": lambda: _format_ppxf_variants(values.read_report("ppxf-variants")),
+        "latent-islands": lambda: _format_latent_islands(values.read_report("paper-phangs")),
+        "label-noise": lambda: _format_label_noise(values.read_report("spaxel-label-noise")),
+        "labels-six-screens": lambda: _format_label_noise(values.read_report("spaxel-labels-six-screens")),
         "architectures": lambda: _format_architectures(values),
         "figures": lambda: _format_figures(figures),
     }
@@ -182,11 +188,41 @@ def _format_noise_parts(report: Mapping[str, Any] | None) -> str:
 def _format_ppxf_variants(study: Mapping[str, Any] | None) -> str:
     if study is None:
         return f"*{NOT_MEASURED}*"
-    lines = _head_of_means("pPXF: bias / std")
+    lines = _head_of_means("pPXF: bias ± its error / std")
     for name, row in study["rows"].items():
-        cells = [f"{row['accuracy'][k]['bias']:+.3f} / {row['accuracy'][k]['std']:.3f}" for k in MEAN_NAMES]
+        cells = [
+            f"{a['bias']:+.3f} ± {_MEDIAN_ERROR * a['nmad'] / a['n'] ** 0.5:.3f} / {a['std']:.3f}"
+            for a in (row["accuracy"][k] for k in MEAN_NAMES)
+        ]
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines).replace("| -", "| \N{MINUS SIGN}")
+
+
+#: Islands of fewer objects are not described.
+_LEAST_ISLAND = 20
+
+
+def _format_latent_islands(report: Mapping[str, Any] | None) -> str:
+    """Each island: its size, its commonest family, and the two properties that set it apart most."""
+    if report is None or "apart" not in report.get("latent_islands", [{}])[0]:
+        return f"*{NOT_MEASURED}*"
+    lines = ["| objects | mostly of the family | its share there / of all | what sets it apart: there / elsewhere |"]
+    lines.append("|---" * 4 + "|")
+    for island in report["latent_islands"]:
+        if island["n"] < _LEAST_ISLAND:
+            continue
+        apart = "; ".join(
+            f"{QUANTITIES[row['property']].label if row['property'] in QUANTITIES else row['property']} "
+            f"{row['here']:.2f} / {row['elsewhere']:.2f}"
+            for row in island["apart"][:3]
+        )
+        share = f"{island['family_share']:.0%} / {island['family_share_of_all']:.0%}"
+        lines.append(f"| {island['n']} | {island['family']} | {share} | {apart} |".replace(" -", " \N{MINUS SIGN}"))
+    return "\n".join(lines)
+
+
+def _format_label_noise(study: Mapping[str, Any] | None) -> str:
+    return f"*{NOT_MEASURED}*" if study is None else "\n".join(format_label_noise_table(study["label_noise"]))
 
 
 #: Reports of networks trained alike, and what they are.

@@ -34,7 +34,7 @@ def _format_record(measured: Measured) -> list[str]:
 def format_spaxel_page(measured: Measured) -> str:
     """Sets A and B, classes, trends and learning curve of the spaxel network; or both sets by noise of the labels."""
     if "label_noise" in measured:
-        return "\n".join([*_format_record(measured), *_format_label_noise(measured["label_noise"]), ""])
+        return "\n".join([*_format_record(measured), *format_label_noise_table(measured["label_noise"]), ""])
     spread = measured["spread"]
     facts = (
         f"{measured['n_galaxies']} galaxies, {measured['n_spaxels']} spaxels in all, {measured['bands']} bands; "
@@ -81,8 +81,19 @@ def format_spaxel_page(measured: Measured) -> str:
     return "\n".join([*lines, ""])
 
 
-def _format_label_noise(rows: Measured) -> list[str]:
-    """Robust standard deviations by S/N of the spectra that labels are fitted to."""
+def format_label_noise_table(rows: Measured) -> list[str]:
+    """Robust standard deviations by S/N of the spectra that labels are fitted to.
+
+    Parameters
+    ----------
+    rows : mapping
+        Of `label_noise.measure_label_noise`.
+
+    Returns
+    -------
+    list of str
+        Lines of Markdown.
+    """
     cells = [
         [
             snr,
