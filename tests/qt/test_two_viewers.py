@@ -66,10 +66,9 @@ def test_layers_go_in_the_opengl_context_of_their_own_window(make_viewer: Any, r
         dock = open_explorer(viewer)
         dock.show_result(result)
         assert dock.wait(60)
-    own, other = (window(viewer)._qt_viewer.canvas._scene_canvas for viewer in viewers)
-    other.set_current()
     current: list[Any] = []
-    viewers[0].layers.events.removed.connect(lambda _: current.append(get_current_canvas()))
-    viewers[0].layers.pop()
-    assert current == [own]
-    assert len(viewers[1].layers) == len(viewers[0].layers) + 1
+    for viewer in viewers:
+        viewer.layers.events.removed.connect(lambda _: current.append(get_current_canvas().native))
+    for viewer in reversed(viewers):
+        viewer.layers.pop()
+    assert current == [native_canvas(viewers[1]), native_canvas(viewers[0])]

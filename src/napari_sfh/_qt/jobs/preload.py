@@ -24,7 +24,7 @@ from napari_sfh.jobs import ReportProgress, raise_if_cancelled
 REST_MS = 400
 
 
-def compile_triangulation() -> None:
+def warm_up_triangulation() -> None:
     """The compiled code of napari's Shapes layers, by what a lasso does: a path, then a polygon that is not convex."""
     from napari.layers import Shapes
 
@@ -42,7 +42,7 @@ def read_extinction_curve() -> None:
 
 
 #: In the order of use: layers of a result, a region, the gas.
-SLOW_STEPS: tuple[Callable[[], object], ...] = (warm_up_napari, compile_triangulation, read_extinction_curve)
+SLOW_STEPS: tuple[Callable[[], object], ...] = (warm_up_napari, warm_up_triangulation, read_extinction_curve)
 
 
 @cache
@@ -52,7 +52,7 @@ def _do_once(step: Callable[[], object]) -> None:
         step()
 
 
-def preload_steps(progress: ReportProgress, cancel: threading.Event) -> bool:
+def load_slow_steps(progress: ReportProgress, cancel: threading.Event) -> bool:
     """Do all `SLOW_STEPS`, each once in a process."""
     for step in SLOW_STEPS:
         raise_if_cancelled(cancel)
@@ -61,7 +61,7 @@ def preload_steps(progress: ReportProgress, cancel: threading.Event) -> bool:
 
 
 class Preloader:
-    """Starts `preload_steps` once, when the window has been painted and nothing runs.
+    """Starts `load_slow_steps` once, when the window has been painted and nothing runs.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Preloader:
         is_busy = self._is_busy()
         if is_busy is not None and not is_busy():
             self._timer.stop()
-            self.job.start(preload_steps)
+            self.job.start(load_slow_steps)
 
     def _finished(self, _: Any) -> None:
         on_done = self._on_done()
