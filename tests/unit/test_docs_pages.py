@@ -50,7 +50,7 @@ def test_no_command_is_a_paragraph() -> None:
 
 def test_no_line_becomes_a_definition_by_mistake() -> None:
     for page in PAGES:
-        if "docs" in page.parts:
+        if "docs" in page.parts and page.name != "glossary.md":  # which is definitions on purpose
             text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
             assert not re.search(r"^\w[^\n]*\n[:~] ", text, re.M), page
 

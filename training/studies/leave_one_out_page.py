@@ -79,7 +79,7 @@ def _family_row(row: dict[str, Any]) -> str:
 
     def cell(name: str) -> str:
         x, y = a["accuracy"][name], b["accuracy"][name]
-        return f"{x['bias']:+.2f}\u00a0/\u00a0{x['std']:.3f} → {y['bias']:+.2f}\u00a0/\u00a0{y['std']:.3f}"
+        return f"{x['bias']:+.2f}\u00a0/\u00a0{x['std']:.3f} →\u00a0{y['bias']:+.2f}\u00a0/\u00a0{y['std']:.3f}"
 
     def covered(which: str) -> str:
         return f"{100 * mean_coverage(a, which):.0f}\u00a0→\u00a0{100 * mean_coverage(b, which):.0f}"

@@ -67,6 +67,8 @@ class PropertyTable(QScrollArea):
         self._grid.addWidget(self._corner, 0, 0)
         self.setWidget(body)
         self.setFixedWidth(_FIRST_WIDTH)
+        bar: Any = self.horizontalScrollBar()
+        bar.rangeChanged.connect(self._widen)
         self._settle = QTimer(self)
         self._settle.setSingleShot(True)
         self._settle.timeout.connect(self.fit_width)
@@ -120,6 +122,12 @@ class PropertyTable(QScrollArea):
             most = wanted if holder is None else round(_MAX_SHARE * holder.width())
             width = max(_FIRST_WIDTH, min(wanted, most))
         self.setFixedWidth(width)
+
+    def _widen(self, _: int, missing: int) -> None:
+        """Take the pixels that the columns lack, as far as the plots can spare them."""
+        holder = self.parentWidget()
+        if missing > 0 and self._columns > 1 and holder is not None:
+            self.setFixedWidth(max(self.width(), min(self.width() + missing, round(_MAX_SHARE * holder.width()))))
 
     def _grow(self, rows: int, columns: int) -> None:
         while len(self._heads) < columns:
