@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,24 @@ _OTHERS = """
 |---|---|
 | the full-size run (29 GB and five mosaics), [a field and a survey](field.md) | `benchmarks/bench_fullsize.py` |
 | millions of catalogue rows: rows per second, memory, Dask workers | `benchmarks/bench_catalogue.py` |
-| clicks, map switches, first paint | `benchmarks/bench_viewer.py` |
+| the window: blocks of every act, start | `benchmarks/window_blocks.py` |
+| the window: clicks and map switches until they are painted | `benchmarks/bench_viewer.py` |
 | synthetic sets on disk, endless source | `benchmarks/bench_simulate.py` |
 | every stage of a run beside what the preflight expects | `benchmarks/bench_estimate.py` |
 | point inference and posterior on all cores | `benchmarks/bench_infer.py` |
 | a GPU: tests, throughput, simulator, whole training | `make gpu` |
+"""
+_WINDOW_HEAD = """
+## The window
+
+Written by `benchmarks/window_blocks.py`, which walks through the window with real mouse and keys; the figures lie in
+[report/window.json](../report/window.json). For each act, the longest block of the event loop in ms: processor time of
+the main thread without drawing (in brackets: with it; by the clock). Drawing is the canvas' OpenGL and what brings the
+window's picture to the screen: a graphics card's work where there is one, the processor's under Xvfb. A press of the
+mouse also draws unseen, to find what lies under it: that is in the first figure. Processor time grows, too, when other
+jobs share the caches, and the clock by far more: compare runs of like load.
+
+{machines}.
 """
 
 
@@ -62,8 +76,9 @@ def write_page(found: dict[str, Any], path: Path) -> None:
     for one in found["growth"]:
         sizes, seconds = (", ".join(f"{x:.4g}" for x in one[k]) for k in ("sizes", "seconds"))
         lines.append(f"| {one['what']} | {one['of']} | {sizes} | {seconds} | {one['exponent']:.2f} |")
+    window = _format_window(path.parents[1] / "report" / "window.json")
     text = "\n".join(lines) + "\n" + _format_profiles(found.get("profiles")) + _format_catalogue(found.get("catalogue"))
-    text += _TRAINING + "\n## GPU\n\n" + _format_gpu(found["gpu"]) + _OTHERS
+    text += _TRAINING + window + "\n## GPU\n\n" + _format_gpu(found["gpu"]) + _OTHERS
     path.write_text(text, encoding="utf-8")
 
 
@@ -105,3 +120,34 @@ def _format_gpu(gpu: dict[str, Any] | None) -> str:
         return "Not measured: no GPU was at hand. `make gpu` measures there in ten minutes.\n"
     rows = "\n".join(f"| {one['what']} | {one['value']:g} {one['unit']} |" for one in gpu["figures"])
     return f"Measured on {gpu['machine']}.\n\n| what | figure |\n|---|---|\n{rows}\n"
+
+
+def _format_window(figures: Path) -> str:
+    """The blocks of the window's event loop, of the runs that `window_blocks` has kept."""
+    kept: dict[str, Any] = json.loads(figures.read_text(encoding="utf-8")) if figures.exists() else {}
+    if not kept:
+        return ""
+    runs = [(label, size) for size in next(iter(kept.values()))["acts"] for label in kept]
+    rows = {(label, size): {row["act"]: row for row in kept[label]["acts"].get(size, [])} for label, size in runs}
+    acts = list(dict.fromkeys(act for each in rows.values() for act in each))
+    order = sorted(acts, key=lambda act: -max(each[act]["ours"] for each in rows.values() if act in each))
+    lines = [
+        _WINDOW_HEAD.format(
+            machines="; ".join(f"{label.capitalize()}: {run['machine']}" for label, run in kept.items())
+        )
+    ]
+    lines += [f"| act | {' | '.join(f'{label}, {size}' for label, size in runs)} |", f"|---|{'---|' * len(runs)}"]
+    for act in order:
+        cells = [
+            f"{each[act]['ours']} ({each[act]['cpu']}; {each[act]['wall']})" if act in each else ""
+            for each in rows.values()
+        ]
+        lines.append(f"| {act} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| `napari-sfh demo`, seconds after its call | " + " | ".join(kept) + " |",
+        f"|---|{'---|' * len(kept)}",
+    ]
+    for name in dict.fromkeys(name for run in kept.values() for name in run.get("start", {})):
+        lines.append(f"| {name} | {' | '.join(str(run.get('start', {}).get(name, '')) for run in kept.values())} |")
+    return "\n".join(lines) + "\n"

@@ -430,10 +430,12 @@ def _open_viewer(path: Path | None = None, demo: bool = False) -> int:
     # napari asks for the desktop's theme, which PyQt5 cannot tell; nobody can act on it.
     warnings.filterwarnings("ignore", message="System theme detection", category=UserWarning)
     import napari
+    from qtpy.QtWidgets import QApplication
 
     viewer = napari.Viewer(title="napari-sfh")
     _, explorer = viewer.window.add_plugin_dock_widget("napari-sfh", "SFH explorer")
     explorer.fill_screen()
+    QApplication.processEvents()  # painted before the work begins that would hold it up
     if demo:
         explorer.open_demo(run=True)
     elif path is not None:

@@ -108,6 +108,7 @@ def test_clicks_keys_and_maps(qtbot: Any, dock: Any, result: Result) -> None:
     assert dock.stack.current == "MH_MW"
     assert dock.stack.find("map", "MH_MW").visible
     dock.map.error.value = True
+    qtbot.waitUntil(lambda: not dock.loading)
     assert dock.stack.find("map", "MH_MW_ERR").visible
     dock.map.min_snr.value = 40
     assert np.isnan(dock.stack.find("map", "MH_MW_ERR").data[result.bins.bin_id == result.bins.n_bins]).all()

@@ -1,13 +1,17 @@
-"""The interpreter's settings are changed while there is need, and put back."""
+"""The interpreter's settings are changed while there is need, and put back; what is slow is loaded beforehand."""
 
 from __future__ import annotations
 
 import gc
 import sys
+import threading
 import weakref
+from typing import Any
 
 import pytest
+from qtpy.QtCore import QObject
 
+from napari_sfh._qt.jobs import preload
 from napari_sfh._qt.jobs.latency import TURN_SECONDS, GarbageFreeze, shorten_thread_turns
 
 
@@ -50,3 +54,39 @@ def test_short_turns_end_with_the_last_work() -> None:
     assert abs(sys.getswitchinterval() - TURN_SECONDS) < 1e-6
     second.__exit__(None, None, None)
     assert sys.getswitchinterval() == usual
+
+
+class _Window:
+    def __init__(self) -> None:
+        self.busy, self.looks, self.done = True, 0, 0
+
+    def is_busy(self) -> bool:
+        self.looks += 1
+        return self.busy
+
+    def note(self) -> None:
+        self.done += 1
+
+
+def test_slow_modules_come_in_a_thread_once_the_window_rests(qtbot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[threading.Thread] = []
+
+    def step() -> None:
+        threads.append(threading.current_thread())
+        raise ImportError("what cannot be loaded is left to the act that needs it")
+
+    monkeypatch.setattr(preload, "SLOW_STEPS", (step,))
+    monkeypatch.setattr(preload, "REST_MS", 5)
+    window, parent = _Window(), QObject()
+    loader = preload.Preloader(parent, window.is_busy, window.note)
+    loader.start()
+    qtbot.waitUntil(lambda: window.looks > 3)
+    assert not threads
+    window.busy = False
+    qtbot.waitUntil(lambda: window.done == 1)
+    assert not loader.waiting
+    assert threads
+    assert threads[0] is not threading.main_thread()
+    loader.start()
+    qtbot.waitUntil(lambda: window.done == 2)
+    assert len(threads) == 1, "once in a process"

@@ -17,7 +17,7 @@ from smooth_result import make_result
 from napari_sfh._qt.canvas import layer_data
 from napari_sfh._qt.canvas.legend_image import PADDING_PX, LegendContent, LegendStyle, draw_legend
 from napari_sfh._qt.canvas.result_layers import LayerStack
-from napari_sfh._qt.canvas.shown_map import GRID, NOTHING
+from napari_sfh._qt.canvas.shown_map import GRID, NOTHING, Shown
 from napari_sfh._qt.session import Session
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.sky_coordinates import SkyGrid
@@ -363,3 +363,40 @@ def test_layers_that_come_in_leave_the_selection_alone(result: Result) -> None:
         step()
     assert viewer.layers.selection.active is stack.find("map", "AGE_LW")
     assert heard
+
+
+def test_what_is_asked_for_later_wins(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    told: list[Shown] = []
+    stack.display.changed.connect(told.append)
+    stack.prepare_map("EBV")
+    late = stack.display.show_later(Shown("map", "EBV"))
+    assert visible_maps(viewer) == ["AGE_LW"]
+    stack.show("AGE_LW")
+    assert told == [Shown("map", "AGE_LW")], "a menu that names the other map is put right"
+    late()
+    assert visible_maps(viewer) == ["AGE_LW"]
+    stack.display.show_later(Shown("map", "EBV"))()
+    assert visible_maps(viewer) == ["EBV"]
+    late = stack.display.show_later(Shown("map", "AGE_LW"))
+    stack.display.withdraw()
+    late()
+    assert visible_maps(viewer) == ["EBV"]
+
+
+def test_the_grid_comes_in_steps_and_any_other_map_ends_it(result: Result) -> None:
+    viewer, _, stack = shown(result)
+    cells, maps_in_cells = stack.display.list_grid_steps()
+    cells()
+    assert viewer.canvas.grid.enabled
+    assert visible_maps(viewer) == ["AGE_LW"]
+    assert not stack.display.is_grid
+    stack.show("MH_LW")
+    maps_in_cells()
+    assert not viewer.canvas.grid.enabled
+    assert visible_maps(viewer) == ["MH_LW"]
+    for step in stack.display.list_grid_steps():
+        step()
+    assert stack.display.is_grid
+    assert sorted(visible_maps(viewer)) == sorted(maps.MEAN_MAPS)
+    assert viewer.canvas.grid.stride == -1

@@ -37,6 +37,10 @@ class Host:
         self.data = SimpleNamespace(maps_path=None)
         self.said, self.docks = [], {}
 
+    def in_turns(self, steps):
+        for step in steps:
+            step()
+
     def start(self, work, after, button=""):
         value = work(None, None)
         if value is not None:

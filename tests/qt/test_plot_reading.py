@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication
 from conftest import lasso
 from napari_sfh._qt.forms.preflight_panel import SkyPlot
 from napari_sfh._qt.plots.bin_plots import BinPlots
-from napari_sfh._qt.plots.brush import INSIDE_PX, SHOWN_PX, MarkedPoints
+from napari_sfh._qt.plots.brush import INSIDE_PX, SHOWN_PX, BrushPoints, MarkedPoints
 from napari_sfh._qt.plots.cube_plot import CubePlot
 from napari_sfh._qt.plots.estimate_plots import EstimatePlots
 from napari_sfh._qt.plots.gas_plots import GasPlots
@@ -25,6 +25,7 @@ from napari_sfh._qt.session import PLOT_REGION, Session
 from napari_sfh._qt.widgets.theme import get_palette
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.gas.gas_and_stars import GasDiagrams, YoungStars
+from napari_sfh.analysis.gas.line_maps import BPT_CLASSES
 
 N = 16
 
@@ -55,6 +56,13 @@ def gas(qtbot: Any) -> Any:
     plots = GasPlots(get_palette("dark"))
     plots.draw(make_diagrams())
     return show(qtbot, plots)
+
+
+def test_a_symbol_is_drawn_once_for_each_kind_of_gas(gas: Any) -> None:
+    for name, plot in gas.plots.items():
+        points = max((i for i in plot.items if isinstance(i, BrushPoints)), key=lambda item: len(item.points()))
+        kinds = len(BPT_CLASSES) - 1 if name == "bpt" else 1
+        assert len(points.points()) > kinds >= len(points.fragmentAtlas)
 
 
 def place_of(plots: Any, box: Any, x: float, y: float) -> Any:

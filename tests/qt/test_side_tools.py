@@ -112,6 +112,10 @@ def test_sliders_paint_anew_and_the_picture_is_saved(opened: Any, qtbot: Any, re
     layer = opened.stack.find("contours", "AGE_LW")
     assert layer.metadata["unit"] == "log yr"
     assert words == f"LW age: {', '.join(f'{level:.3g}' for level in layer.metadata['levels'])} log yr"
+    tool.form.levels.value = 4
+    _rest(qtbot, opened)
+    assert opened.stack.find("contours", "AGE_LW") is layer, "the layer stays, its lines change"
+    assert len(layer.data) == len(split_into_segments(tool.lines)) > 0
     tool.show_contours("none")
     assert opened.stack.find("contours", "AGE_LW") is None
     assert tool.form.note.value == ""
@@ -231,6 +235,11 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     assert f"{seen} of {result.bins.n_bins} bins" in opened.message.text()
     assert tool.comparison.scatter("lg_age_lw").bias == pytest.approx(-0.1, abs=1e-5)
     tool.form.difference.value = True
+    opened.show_map("AGE_MW")
+    _rest(qtbot, opened)
+    assert opened.stack.find("map", "AGE_MW").visible, "what is asked for later wins"
+    tool.form.difference.value = True
+    _rest(qtbot, opened)
     assert tool.layer.colormap.name == "RdBu_r"
     assert opened.tools.describe(3).startswith("LW age")
     assert opened.tools.describe(3).endswith("-0.10 dex")
@@ -246,9 +255,11 @@ def test_another_answer_in_map_plot_and_sfh(opened: Any, qtbot: Any, result: Res
     assert not tool.form.difference.value
     assert opened.stack.find("map", "AGE_MW").visible
     tool.form.difference.value = True
+    _rest(qtbot, opened)
     opened.show_map("AGE_MW")
     assert opened.stack.find("map", "AGE_MW").visible, "also when it was chosen already"
     tool.form.difference.value = True
+    _rest(qtbot, opened)
     tool.layer.visible = False
     assert not tool.form.difference.value, "the box follows the eye in the list of layers"
     opened.show_map("AGE_MW")

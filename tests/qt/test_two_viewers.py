@@ -10,6 +10,7 @@ from io_mocks import write_cube
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from smooth_result import make_result
+from vispy.gloo.context import get_current_canvas
 
 from conftest import click, drag, native_canvas, open_explorer, screen_point, window
 
@@ -57,3 +58,17 @@ def test_nothing_crosses(qtbot: Any, make_viewer: Any, result: Any, tmp_path: Pa
     assert second.wait(20)
     assert len(tool.apertures.list_shapes()) == 1
     assert first.tools["cube"].apertures.list_shapes() == []
+
+
+def test_layers_go_in_the_opengl_context_of_their_own_window(make_viewer: Any, result: Any) -> None:
+    viewers = make_viewer(800, 500), make_viewer(800, 500)
+    for viewer in viewers:
+        dock = open_explorer(viewer)
+        dock.show_result(result)
+        assert dock.wait(60)
+    current: list[Any] = []
+    for viewer in viewers:
+        viewer.layers.events.removed.connect(lambda _: current.append(get_current_canvas().native))
+    for viewer in reversed(viewers):
+        viewer.layers.pop()
+    assert current == [native_canvas(viewers[1]), native_canvas(viewers[0])]

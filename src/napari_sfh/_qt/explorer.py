@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import Container
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtWidgets import QApplication, QMainWindow
 
 from napari_sfh._qt.canvas.interaction import CanvasInteraction
@@ -41,6 +41,7 @@ from napari_sfh._qt.forms.run_forms import (
 )
 from napari_sfh._qt.jobs import tasks
 from napari_sfh._qt.jobs.latency import GarbageFreeze
+from napari_sfh._qt.jobs.preload import Preloader
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
 from napari_sfh._qt.jobs.workers import BackgroundJob, Work, explain_error
@@ -67,6 +68,8 @@ _EMPTY = (
     "Choose a galaxy folder (a MUSE cube, HST mosaics, a MAPS file) or a cube, drop a result file on the window, "
     "or try the mock spiral."
 )
+#: Milliseconds after the dock came into the window until the weights are read.
+FIRST_PAINT_MS = 150
 WORKING = "Working; the window stays usable."
 RESTORING = "The workspace is being restored."
 CANCELLED = "Cancelled: nothing was finished."
@@ -94,6 +97,7 @@ class Explorer(ExplorerFrame):
         self.docks = BottomDocks(viewer, self)
         self.work, self.presenter = WorkQueue(self), Presenter(self)
         self.cards = ModelCards(self, self.network, self._cards_read)
+        self.preloader = Preloader(self, self._is_working, self._loaded_modules)
         self._error: Exception | None = None
         self.tour: Tour | None = None
         self.garbage = GarbageFreeze()
@@ -117,7 +121,12 @@ class Explorer(ExplorerFrame):
         self.machine = MachineTitle(self.sections["network"], self.network.chosen_device)
         self._connect()
         settings.apply_settings(self)
-        self.cards.read()
+        # A thread that imports torch would hold up the first painting.
+        self._painted = QTimer(self)
+        self._painted.setSingleShot(True)
+        self._painted.setInterval(FIRST_PAINT_MS)
+        self._painted.timeout.connect(self.cards.read)
+        self._painted.start()
         self._released = False
         self.work.steps.run([*self.canvas.glyph_steps(), self.presenter.adopt_layers])
         self.refresh()
@@ -155,7 +164,7 @@ class Explorer(ExplorerFrame):
         self._theme_slot = make_weak_slot(self._theme_changed)
         self.viewer.events.theme.connect(self._theme_slot)
         # A window that closes destroys the dock without a word to Python.
-        for job in (self.job, self.cards.job, self.preflight.job):
+        for job in (self.job, self.cards.job, self.preflight.job, self.preloader.job):
             self.destroyed.connect(partial(BackgroundJob.abandon, job))
         self.destroyed.connect(partial(GarbageFreeze.thaw, self.garbage))
 
@@ -402,8 +411,15 @@ class Explorer(ExplorerFrame):
         self.open_demo()
 
     def _cards_read(self) -> None:
+        self._loaded_modules()
+        self.preloader.start()
+
+    def _loaded_modules(self) -> None:
         if self.session.result is None:
             self.garbage.freeze()  # torch is loaded, and nothing is here yet that should be freed later
+
+    def _is_working(self) -> bool:
+        return self.work.pending or self.preflight.job.running
 
     def _theme_changed(self, event: Any) -> None:
         self.panel.set_theme(self.viewer.theme)
@@ -458,6 +474,7 @@ class Explorer(ExplorerFrame):
         self._close_guard.watch(self)
         window = self.window()
         if isinstance(window, QMainWindow) and self._tabs is None:
+            self._painted.start()
             self._tabs, self._fit = SideTabs(window, self), WindowFit(window, self.viewer)
             hide_qt_notice(window)
             self.undo.watch(window)
@@ -480,7 +497,9 @@ class Explorer(ExplorerFrame):
             return
         self._released = True
         self.work.release()
+        self._painted.stop()
         self.cards.job.abandon()
+        self.preloader.release()
         self.preflight.release()
         self.garbage.thaw()
         self._close_guard.release()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -360,6 +361,7 @@ def find_masked_ranges(mask: NDArray[np.bool_], wave_aa: NDArray[np.float64]) ->
     )
 
 
+@cache
 def describe_flags(flag: int) -> str:
     """The meanings of a bin's flags, separated by semicolons; "none" for none."""
     return "; ".join(text for bit, text in FLAG_MEANING.items() if Flag(int(flag)) & bit) or "none"

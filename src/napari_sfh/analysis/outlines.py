@@ -26,59 +26,67 @@ def trace_outline(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
     columns = np.flatnonzero(mask.any(0))
     y0, x0 = int(rows[0]), int(columns[0])
     part = np.pad(mask[y0 : rows[-1] + 1, x0 : columns[-1] + 1], 1)
-    follow = _directed_edges(part)
+    width = part.shape[1] + 1
+    follow, second = _directed_edges(part, width)
     paths = []
     while follow:
-        paths.append(_take_path(follow))
-    return [np.array(path, dtype=float) + np.array([y0, x0]) - 1.5 for path in paths]
+        corners = np.array(_take_path(follow, second, width))
+        paths.append(np.column_stack(np.divmod(corners, width)) + np.array([y0, x0]) - 1.5)
+    return paths
 
 
-def _directed_edges(part: NDArray[np.bool_]) -> dict[tuple[int, int], list[tuple[int, int]]]:
-    """Boundary edges as corner -> next corners, with the inside on the right hand of the walk."""
-    follow: dict[tuple[int, int], list[tuple[int, int]]] = {}
+def _directed_edges(part: NDArray[np.bool_], width: int) -> tuple[dict[int, int], dict[int, int]]:
+    """Boundary edges as corner -> next corner, with the inside on the right hand of the walk.
 
-    def add(select: NDArray[np.bool_], start: tuple[int, int], stop: tuple[int, int]) -> None:
-        for y, x in np.argwhere(select).tolist():
-            follow.setdefault((y + start[0], x + start[1]), []).append((y + stop[0], x + stop[1]))
-
+    A corner is y * width + x. Where two parts touch, it has a second next one. Plain numbers and no pairs: Python's
+    garbage collector would walk through these.
+    """
     inside = part[1:-1, 1:-1]
-    add(_pad_edges(inside & ~part[:-2, 1:-1]), (0, 0), (0, 1))
-    add(_pad_edges(inside & ~part[1:-1, 2:]), (0, 1), (1, 1))
-    add(_pad_edges(inside & ~part[2:, 1:-1]), (1, 1), (1, 0))
-    add(_pad_edges(inside & ~part[1:-1, :-2]), (1, 0), (0, 0))
-    return follow
+    sides = (
+        (inside & ~part[:-2, 1:-1], 0, 1),
+        (inside & ~part[1:-1, 2:], 1, width + 1),
+        (inside & ~part[2:, 1:-1], width + 1, width),
+        (inside & ~part[1:-1, :-2], width, 0),
+    )
+    starts, stops = [], []
+    for select, start, stop in sides:
+        y, x = np.nonzero(select)
+        corner = (y + 1) * width + x + 1
+        starts.append(corner + start)
+        stops.append(corner + stop)
+    here, there = np.concatenate(starts), np.concatenate(stops)
+    first = np.zeros(here.size, dtype=np.bool_)
+    first[np.unique(here, return_index=True)[1]] = True
+    follow = dict(zip(here[first].tolist(), there[first].tolist()))
+    return follow, dict(zip(here[~first].tolist(), there[~first].tolist()))
 
 
-def _pad_edges(inner: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.pad(inner, 1)
-
-
-def _take_path(follow: dict[tuple[int, int], list[tuple[int, int]]]) -> list[tuple[int, int]]:
-    """Take one closed path out of ``follow``; at a corner where two parts touch, turn right to keep them apart."""
+def _take_path(follow: dict[int, int], second: dict[int, int], width: int) -> list[int]:
+    """Take one closed path out of the edges; at a corner where two parts touch, turn right to keep them apart."""
     start = next(iter(follow))
     path = [start]
-    step = (0, 0)
-    here = start
+    step, here = 0, start
     while True:
-        nexts = follow[here]
-        there = nexts[0] if len(nexts) == 1 else max(nexts, key=lambda n: _turn_direction(step, here, n))
-        nexts.remove(there)
-        if not nexts:
+        there, other = follow[here], second.pop(here, None)
+        if other is None:
             del follow[here]
-        new_step = (there[0] - here[0], there[1] - here[1])
-        if new_step == step:
+        else:
+            if _turn_direction(step, other - here, width) > _turn_direction(step, there - here, width):
+                there, other = other, there
+            follow[here] = other
+        if there - here == step:
             path[-1] = there
         else:
             path.append(there)
-        step, here = new_step, there
+        step, here = there - here, there
         if here == start:
             return path
 
 
-def _turn_direction(step: tuple[int, int], here: tuple[int, int], there: tuple[int, int]) -> int:
-    """Positive for a right turn (in image coordinates, y down)."""
-    dy, dx = there[0] - here[0], there[1] - here[1]
-    return step[1] * dy - step[0] * dx
+def _turn_direction(step: int, new_step: int, width: int) -> int:
+    """Positive for a right turn (in image coordinates, y down); steps are 1 or -1 along x, width or -width along y."""
+    (y, x), (new_y, new_x) = ((0, s) if abs(s) == 1 else (s // width, 0) for s in (step, new_step))
+    return x * new_y - y * new_x
 
 
 def mask_points_inside(points: NDArray[np.floating], corners: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -196,18 +196,18 @@ def _average_data(result: Result, rows: NDArray[np.integer], share: NDArray[np.f
     by_flux = by_flux / by_flux.sum() if by_flux.sum() > 0 else share
     flux, error, usable = _mean_spectrum(data.flux, data.error, data.mask, rows, by_flux)
     phot, phot_error, _ = _mean_spectrum(data.phot, data.phot_error, data.phot_mask, rows, by_flux)
+    models = [tuple(by_flux[at] @ model for model in result.model_rows(rows[at])) for at in _blocks(rows.size)]
+    model_flux, model_phot = (np.sum(parts, axis=0) for parts in zip(*models))
     return {
         "instrument": data.instrument,
         "flux": np.where(usable, flux, np.nan).astype(np.float32),
         "error": np.where(usable, error, np.nan).astype(np.float32),
-        "model": np.sum(
-            [by_flux[at] @ result.model_rows(rows[at])[0] for at in _blocks(rows.size)], axis=0, dtype=np.float32
-        ),
+        "model": model_flux.astype(np.float32),
         "masked": find_masked_ranges(usable, data.instrument.wave_aa),
         "bands": data.bands,
         "phot": phot,
         "phot_error": phot_error,
-        "phot_model": by_flux @ result.model_rows(rows)[1],
+        "phot_model": model_phot,
     }
 
 
@@ -293,8 +293,10 @@ def _mean_spectrum(
     for at in _blocks(rows.size):
         some, w = rows[at], share[at].astype(np.float32)
         good = mask[some]
-        seen += w @ good.astype(np.float32)
-        number += good.sum(0)
+        # A product with float32 sums faster than a sum of bool, which is of whole numbers of 64 bits.
+        at_once = np.stack([w, np.ones_like(w)]) @ good.astype(np.float32)
+        seen += at_once[0]
+        number += at_once[1]
         total += w @ np.where(good, flux[some], 0)
         variance += w**2 @ np.where(good, error[some], 0) ** 2
     per = np.divide(1.0, seen, out=np.full(seen.shape, np.nan), where=seen > 0)

@@ -60,6 +60,16 @@ class RegionLayer:
         self._layer: Any = None
         self._put: list[tuple[NDArray[np.float64], Outline]] = []
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a layer to draw in."""
+        return self._find() is not None
+
+    def prepare(self) -> None:
+        """Make the layer, if there is none."""
+        if not self.is_ready:
+            self._empty_layer()
+
     def draw(self, shape: str = "lasso", add: bool = False) -> None:
         """Wait for a shape (a key of `SHAPES`) drawn with the mouse; older regions are replaced, unless it is added."""
         layer = self._find() if add else None

@@ -194,13 +194,19 @@ class LayerStack:
 
     def show_layer(self, data: LayerTuple) -> None:
         """Put a line map or a difference above the maps, and show it in their place."""
+        for step in self.list_show_steps(data):
+            step()
+
+    def list_show_steps(self, data: LayerTuple) -> list[Callable[[], object]]:
+        """The same in steps: a layer that comes, and one that takes the place of another, cost the canvas as much."""
         link = get_layer_link(data[1]["metadata"])
         if link is None or link.role not in EXCLUSIVE_ROLES:
             raise ValueError("not a layer that takes the place of the maps")
+        return [partial(self._put_unseen, data), self.display.show_later(Shown(link.role, link.name)), self.activate]
+
+    def _put_unseen(self, data: LayerTuple) -> None:
         with self.display.hold():
             self.put(data)
-        self.display.show(Shown(link.role, link.name))
-        self.activate()
 
     def remove_layers(self, role: str, keep: str | None = None) -> None:
         """Take the layers of a role away, but the one named ``keep``."""
@@ -270,14 +276,14 @@ class LayerStack:
     def _make_ready(self, shown: Shown) -> Any:
         """The layer that is to be shown, up to date."""
         if shown.role == "map":
-            self._ensure(shown.name)
+            self.prepare_map(shown.name)
         layer = self.display.find_layer(shown)
         if layer is not None and shown.role == "map":
             self._paint(layer, shown.name)
         return layer
 
-    def _ensure(self, name: str) -> None:
-        """Make the layer of a map above the others, if there is none."""
+    def prepare_map(self, name: str) -> None:
+        """Make the layer of a map above the others, hidden, if there is none."""
         result = self._session.result
         if result is None or name not in maps.MAPS or self.find("map", name) is not None:
             return

@@ -130,10 +130,20 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(node=_BorderedLines(), **kwargs)
         self.overlay.events.version.connect(self._on_lines_change)
+        self.viewer.layers.events.removing.connect(self._make_current)
         self.reset()
 
     def _should_be_visible(self) -> bool:
         return bool(self.overlay.visible and len(self.overlay.vertices))
+
+    def _make_current(self, _: Any = None) -> None:
+        """When a layer goes, napari has vispy delete what it drew in whichever OpenGL context is the current one.
+
+        That may be the one of another window, which would lose drawings of its own with the same numbers.
+        """
+        canvas = self.node.canvas
+        if canvas is not None:
+            canvas.set_current()
 
     def _on_lines_change(self) -> None:
         if len(self.overlay.vertices):
@@ -148,6 +158,7 @@ class VispyBinLines(ViewerOverlayMixin, VispySceneOverlay):
     def close(self) -> None:
         """Listen no longer."""
         self.overlay.events.version.disconnect(self._on_lines_change)
+        self.viewer.layers.events.removing.disconnect(self._make_current)
         super().close()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from psygnal import Signal
@@ -28,6 +29,8 @@ NOTHING, GRID = Shown("", ""), Shown("grid", "")
 TYPED = "typed"
 #: Rows and columns of the grid, by the number of its maps.
 GRID_SHAPES = {1: (1, 1), 2: (1, 2), 3: (1, 3), 4: (2, 2)}
+#: Layers in one cell of the grid before its maps come: all that there are.
+ALL_LAYERS = 10_000
 
 
 class CanvasDisplay:
@@ -59,6 +62,8 @@ class CanvasDisplay:
         self._make_ready = make_ready
         self._arranging = False
         self._before_grid = NOTHING
+        self._cells_open = False
+        self._asked, self._promised = 0, False
         self._users_grid: tuple[int, tuple[int, int]] = (1, (-1, -1))
         self.shown = NOTHING
         self.last_map = Shown("map", FIRST_MAP)
@@ -95,11 +100,13 @@ class CanvasDisplay:
 
     def show(self, shown: Shown) -> None:
         """Put one map, line or difference on the canvas, `NOTHING`, or the `GRID` of four."""
+        self.withdraw()
         if shown == GRID:
-            self._begin_grid()
+            self._open_cells()
+            self._fill_cells()
             return
         with self._arrange():
-            if self.is_grid:
+            if self._cells_open:
                 self._end_grid(shown)
             layer = None if shown == NOTHING else self._make_ready(shown)
             if layer is not None and not layer.visible:
@@ -108,6 +115,23 @@ class CanvasDisplay:
                 if other is not layer and other.visible:
                     other.visible = False
         self._tell(NOTHING if layer is None else shown)
+
+    def show_later(self, shown: Shown) -> Callable[[], None]:
+        """A call that shows something, unless anything else is asked for before it comes."""
+        return self._promise(partial(self.show, shown))[0]
+
+    def withdraw(self) -> None:
+        """What was to be shown later is not wanted any more."""
+        self._asked += 1
+
+    def _promise(self, *steps: Callable[[], None]) -> list[Callable[[], None]]:
+        self.withdraw()
+        self._promised = True
+        return [partial(self._keep_promise, self._asked, step) for step in steps]
+
+    def _keep_promise(self, asked: int, step: Callable[[], None]) -> None:
+        if asked == self._asked:
+            step()
 
     def forget(self) -> None:
         """Another result comes: nothing of the old one counts."""
@@ -122,25 +146,43 @@ class CanvasDisplay:
 
     # -- the grid ----------------------------------------------------------------------------------------------
 
-    def _begin_grid(self) -> None:
+    def list_grid_steps(self) -> list[Callable[[], None]]:
+        """What makes the grid, in steps that fit a turn of the event loop each: empty cells, then their maps."""
+        return self._promise(self._open_cells, self._fill_cells)
+
+    def _open_cells(self) -> None:
+        """Cells for the main maps; what is shown stands in the first one, so that no legend is made for another yet."""
+        if self.is_grid or not self.main_maps:
+            return
+        with self._arrange():
+            for name in self.main_maps:
+                self._make_ready(Shown("map", name))
+            grid = self._viewer.canvas.grid
+            self._users_grid = (grid.stride, grid.shape)
+            with _blocked(grid.events.stride), _blocked(grid.events.shape):
+                grid.stride, grid.shape = -ALL_LAYERS, GRID_SHAPES[len(self.main_maps)]
+            self._cells_open = True
+            grid.enabled = True
+
+    def _fill_cells(self) -> None:
+        if not self._cells_open:
+            return
         before = self.shown
+        maps = [layer for name in self.main_maps if (layer := self.find_layer(Shown("map", name))) is not None]
+        if len(maps) != len(self.main_maps):
+            self._end_grid(before)
+            return
         # The canvas puts its scene together once, after all changes.
         with self._arrange(), self._viewer.layers.batched_update():
-            maps = [layer for name in self.main_maps if (layer := self._make_ready(Shown("map", name))) is not None]
-            if len(maps) != len(self.main_maps) or not maps:
-                return
             self.put_away = [layer for layer in self._viewer.layers if layer.visible and layer not in maps]
             self.put_away = [layer for layer in self.put_away if layer not in self._exclusive_layers()]
             for layer in self._viewer.layers:
                 if layer.visible != (layer in maps):
                     layer.visible = layer in maps
             self._order(maps)
-            grid = self._viewer.canvas.grid
-            self._users_grid = (grid.stride, grid.shape)
-            # One cell for each visible layer, the uppermost first; told to the canvas once.
-            with _blocked(grid.events.stride), _blocked(grid.events.shape):
-                grid.stride, grid.shape = -1, GRID_SHAPES[len(maps)]
-            grid.enabled = True
+            # One cell for each visible layer, the uppermost first.
+            with _blocked(self._viewer.canvas.grid.events.stride):
+                self._viewer.canvas.grid.stride = -1
         self._before_grid = before
         self._viewer.reset_view()
         self._tell(GRID)
@@ -155,6 +197,7 @@ class CanvasDisplay:
 
     def _end_grid(self, then: Shown) -> None:
         """One view again, with what was hidden for the grid; the caller shows one map or none."""
+        self._cells_open = False
         grid = self._viewer.canvas.grid
         with self._viewer.layers.batched_update():
             with _blocked(grid.events.stride), _blocked(grid.events.shape):
@@ -243,7 +286,9 @@ class CanvasDisplay:
         return found
 
     def _tell(self, shown: Shown) -> None:
-        if shown != self.shown:
+        # Menus that name what was promised are told, too.
+        if shown != self.shown or self._promised:
+            self._promised = False
             self.shown = shown
             self.last_map = shown if shown.role == "map" else self.last_map
             self.changed.emit(shown)

@@ -29,24 +29,23 @@ class ModelCards:
     ----------
     texts : dict of str to str
         Markdown by name of the weights; empty until it has been read.
+    reading : bool
+        True until the cards have been read.
     """
 
     def __init__(self, parent: Any, network: NetworkForm, on_read: Callable[[], None]) -> None:
         self._parent = weakref.ref(parent)
         self._network = network
         self._on_read = weakref.WeakMethod(on_read)
-        self.job = BackgroundJob(lambda _: None, self._fill, lambda _: None)
+        self.job = BackgroundJob(lambda _: None, self._fill, self._fail)
         self.texts: dict[str, str] = {}
+        self.reading = True
         network.card.changed.connect(self.show)
 
-    @property
-    def reading(self) -> bool:
-        """True until the cards have been read."""
-        return self.job.running
-
     def read(self) -> None:
-        """Read the cards in a thread."""
-        self.job.start(tasks.read_cards)
+        """Read the cards in a thread, if they are not there yet."""
+        if self.reading and not self.job.running:
+            self.job.start(tasks.read_cards)
 
     def show(self, _: object = None) -> None:
         """Show the card of the weights that are chosen."""
@@ -57,8 +56,11 @@ class ModelCards:
         show_text(parent, f"Model card: {name}", self.texts.get(name) or missing, markdown=True)
 
     def _fill(self, cards: dict[str, str]) -> None:
-        self.texts = cards
+        self.texts, self.reading = cards, False
         self._network.set_models(list(cards))
         on_read = self._on_read()
         if on_read is not None:
             on_read()
+
+    def _fail(self, _: Exception) -> None:
+        self.reading = False

@@ -117,8 +117,9 @@ class GasPlots(pg.GraphicsLayoutWidget):
             self.boxes[name].set_points(x[good], y[good], np.flatnonzero(good))
             brush = pg.mkBrush(self._colors.data + "a0")
             if name == "bpt":
-                colors = [pg.mkBrush(BPT_COLORS[max(k - 1, 0)]) for k in drawn.bpt[good]]
-                self._points[name].setData(x[good], y[good], brush=colors)
+                # One brush a class: pyqtgraph draws the symbol once for each brush, not for each colour.
+                brushes = [pg.mkBrush(color) for color in BPT_COLORS]
+                self._points[name].setData(x[good], y[good], brush=[brushes[max(k - 1, 0)] for k in drawn.bpt[good]])
             else:
                 self._points[name].setData(x[good], y[good], brush=brush)
                 self._draw_errors(name, x[good], y[good], [np.nan_to_num(e[good]).clip(0) for e in errors[name]])

@@ -34,6 +34,7 @@ from functools import partial
 from typing import Any, ClassVar, Protocol
 
 from napari_sfh._qt.canvas.result_layers import LayerStack
+from napari_sfh._qt.jobs.step_queue import UnpaintedStep
 from napari_sfh._qt.jobs.workers import Work
 from napari_sfh._qt.plots.side_plots import ToolDock
 from napari_sfh._qt.session import Session
@@ -148,6 +149,10 @@ class Tool:
             raise SfhInputError("no result yet: press Run or open a result file first")
         return result
 
+    def do_unpainted(self, *steps: Callable[[], object]) -> None:
+        """Do steps with layers, one per turn of the event loop, and let the canvas be painted in turns of its own."""
+        self.host.in_turns([UnpaintedStep(step) for step in steps])
+
     def press(self, act: Callable[[], object]) -> None:
         """What a button or key does: an act that may fail, unless work runs, which is said."""
         if self.host.busy:
@@ -226,6 +231,10 @@ class DockTool(Tool):
     def open_dock(self) -> None:
         """Show the plots."""
         self.host.show_dock(self.dock_title, self.prepare_dock())
+
+    def open_dock_with(self, *fill: Callable[[], object]) -> None:
+        """Make the plots, show them, then fill them, each in a turn of the event loop: together they would block it."""
+        self.host.in_turns([self.prepare_dock, self.open_dock, *fill])
 
     def release(self) -> None:
         """Let go of the plots; a subclass undoes its own connections first."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from magicgui.widgets import ComboBox, FloatSlider, LineEdit, PushButton, SpinBox
+from napari.layers import Image, Vectors
 from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
@@ -152,6 +153,7 @@ class ColourImageTool(Tool):
         self.field: ColourField | None = None
         self.paths: dict[str, Path] = {}
         self.contours: MapContours | None = None
+        self._coming: Vectors | None = None
         self._map: tuple[ContourKey, ContourMap] | None = None  # of which contours were drawn last
         self._loading: ContourKey | None = None
         self._stale = False
@@ -278,29 +280,31 @@ class ColourImageTool(Tool):
         if result is not self.host.session.result:
             return
         self.paths, (self.field, levels) = paths, found
-        self._remove("composite")
-        grid = SkyGrid.of(self.field.wcs, self.field.planes.shape[1:], self.host.session.sky)
-        layers = self.host.viewer.layers
-        bottom = self.host.stack.find("bins")
-        with keep_selection(layers):
-            layer = self.host.viewer.add_image(
-                levels,
-                name=f"HST {' '.join(self.field.bands)}",
-                rgb=True,
-                multiscale=True,
-                interpolation2d="linear",
-                metadata={KEY: LayerLink("composite", "", result)},
-                **grid.transform(),
-            )
-        layer.events.visible.connect(self._fade)
-        if bottom is not None:
-            layers.move(layers.index(layer), layers.index(bottom))
-        self.host.stack.activate()
-        self._fade()
+        self.do_unpainted(partial(self._put_mosaics, result, levels), self._fade, self.host.stack.activate)
         note = (
             f", averaged over {self.field.averaged} x {self.field.averaged} pixels" if self.field.averaged > 1 else ""
         )
         self.host.show_message(f"HST {', '.join(self.field.bands)} under the maps{note}; Alt+U hides it.")
+
+    def _put_mosaics(self, result: Result, levels: list[U8]) -> None:
+        """A layer right below the bins."""
+        if self.field is None:
+            return
+        self._remove("composite")
+        grid = SkyGrid.of(self.field.wcs, self.field.planes.shape[1:], self.host.session.sky)
+        layers, bottom = self.host.viewer.layers, self.host.stack.find("bins")
+        layer = Image(
+            levels,
+            name=f"HST {' '.join(self.field.bands)}",
+            rgb=True,
+            multiscale=True,
+            interpolation2d="linear",
+            metadata={KEY: LayerLink("composite", "", result)},
+            **grid.transform(),
+        )
+        layer.events.visible.connect(self._fade)
+        with keep_selection(layers):
+            layers.insert(len(layers) if bottom is None else layers.index(bottom), layer)
 
     def _look_changed(self, _: object = None) -> None:
         if self.field is not None:
@@ -333,7 +337,7 @@ class ColourImageTool(Tool):
         self.form.show.text = "Show HST colours" if layer is None or not layer.visible else "Hide HST colours"
         for other in self.host.viewer.layers:
             link = get_layer_link(other.metadata)
-            if link is not None and link.role in _ABOVE:
+            if link is not None and link.role in _ABOVE and other.opacity != opacity:
                 other.opacity = opacity
 
     def _inserted(self, event: Any) -> None:
@@ -409,21 +413,39 @@ class ColourImageTool(Tool):
         if result is not self.host.session.result:
             return
         self._take(drawn)
-        self._remove("contours")
-        layers = self.host.viewer.layers
-        with keep_selection(layers):
-            self.host.viewer.add_vectors(
-                split_into_segments(self.lines),
-                name=f"contours of {drawn.title}",
-                vector_style="line",
-                edge_color=str(self.form.line_color.value),
-                edge_width=self._line_width(result),
-                opacity=0.9,
-                metadata={KEY: LayerLink("contours", name, result), "levels": drawn.levels, "unit": drawn.unit},
-                **self.host.session.sky.transform(),
-            )
-        self.host.stack.activate()
+        layer = self.host.stack.find("contours", name)
+        if layer is not None:
+            layer.data = split_into_segments(self.lines)
+            layer.metadata = self._describe_contours(result, name, drawn)
+        else:
+            self.do_unpainted(partial(self._make_contours, result, name, drawn), self._insert_contours)
         self.host.show_message(f"Contours of {drawn.title} from {drawn.source}.")
+
+    def _make_contours(self, result: Result, name: str, drawn: MapContours) -> None:
+        """A layer upon all others; it comes to the canvas in a turn of its own."""
+        self._remove("contours")
+        self._coming = Vectors(
+            split_into_segments([line for level in drawn.lines for line in level]),
+            name=f"contours of {drawn.title}",
+            vector_style="line",
+            edge_color=str(self.form.line_color.value),
+            edge_width=self._line_width(result),
+            opacity=0.9,
+            metadata=self._describe_contours(result, name, drawn),
+            **self.host.session.sky.transform(),
+        )
+
+    def _insert_contours(self) -> None:
+        """Contours that were made, unless they were taken back meanwhile."""
+        layer, self._coming = self._coming, None
+        if layer is not None and self.contours is not None:
+            with keep_selection(self.host.viewer.layers):
+                self.host.viewer.add_layer(layer)
+            self.host.stack.activate()
+
+    @staticmethod
+    def _describe_contours(result: Result, name: str, drawn: MapContours) -> dict[str, Any]:
+        return {KEY: LayerLink("contours", name, result), "levels": drawn.levels, "unit": drawn.unit}
 
     def _remove(self, role: str) -> None:
         for layer in list(self.host.viewer.layers):
@@ -507,8 +529,12 @@ def split_into_segments(lines: Sequence[NDArray[np.float64]]) -> NDArray[np.floa
     array (m, 2, 2)
         Start and vector of each piece.
     """
-    pieces = [np.stack([line[:-1], np.diff(line, axis=0)], axis=1) for line in lines if len(line) > 1]
-    return np.concatenate(pieces) if pieces else np.empty((0, 2, 2))
+    if not lines:
+        return np.empty((0, 2, 2))
+    corners = np.concatenate(lines)
+    within = np.ones(len(corners), dtype=np.bool_)
+    within[np.cumsum([len(line) for line in lines]) - 1] = False  # no piece from the end of a line to the next one
+    return np.stack([corners[within], np.diff(corners, axis=0)[within[:-1]]], axis=1)
 
 
 def _ignore_progress(_: Progress) -> None:

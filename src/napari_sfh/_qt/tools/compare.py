@@ -189,13 +189,15 @@ class ComparisonTool(DockTool):
         shown = [n for n, key in maps.SCALAR_MAPS.items() if key in comparison.means]
         with self.form.mean.changed.blocked():
             self.form.mean.choices = [(maps.MAPS[n].title, n) for n in shown]
-        self.open_dock()
-        for part in (self.sfhs, self.kind.native):
-            part.setVisible(self._has_histories)
-        self._refresh()
+        self.open_dock_with(self._suit_dock, self._refresh)
         compared = int(comparison.find_compared().sum())
         notes = "".join(f" Note: {note}." for note in comparison.other.notes)
         self.host.show_message(f"{comparison.other.name}: {compared} of {comparison.share.size} bins compared.{notes}")
+
+    def _suit_dock(self) -> None:
+        """No place for histories where none are compared."""
+        for part in (self.sfhs, self.kind.native) if self.comparison is not None else ():
+            part.setVisible(self._has_histories)
 
     def _known(self) -> Comparison:
         if self.comparison is None:
@@ -279,10 +281,11 @@ class ComparisonTool(DockTool):
     def _show_difference(self, _: object = None) -> None:
         comparison, display = self.comparison, self.host.stack.display
         if comparison is None or not self.form.difference.value:
+            display.withdraw()
             if display.shown == DIFFERENCE:
                 self.host.stack.show_map_again()
             return
-        self.host.stack.show_layer(self._difference_layer(comparison))
+        self.do_unpainted(*self.host.stack.list_show_steps(self._difference_layer(comparison)))
 
     def _difference_layer(self, comparison: Comparison) -> LayerTuple:
         """The difference as a layer; the link is new, so that one in the list is refreshed."""

@@ -18,7 +18,7 @@ from napari_sfh._qt.plots.gas_plots import GasPlots
 from napari_sfh._qt.plots.side_plots import ToolDock, make_save_button
 from napari_sfh._qt.tools.base import DockTool, Host
 from napari_sfh._qt.widgets.theme import get_palette
-from napari_sfh.analysis.gas.gas_and_stars import derive_gas_diagrams
+from napari_sfh.analysis.gas.gas_and_stars import GasDiagrams, derive_gas_diagrams
 from napari_sfh.analysis.gas.line_maps import (
     BPT_CLASSES,
     BPT_COLORS,
@@ -135,11 +135,12 @@ class LineTool(DockTool):
             No lines are loaded, or one of the four of O3N2 is missing.
         """
         drawn = derive_gas_diagrams(self.need_result(), self._need_lines(), self.form.composite.value)
-        dock = self.prepare_dock()
+        self.open_dock_with(partial(self._draw, drawn))
+
+    def _draw(self, drawn: GasDiagrams) -> None:
         self.plots.draw(drawn)
         self.plots.mark(self.host.session.list_marks())
-        dock.fill(True)
-        self.open_dock()
+        self.prepare_dock().fill(True)
 
     def make_dock(self) -> ToolDock:
         """Diagrams of gas and young stars."""
@@ -262,7 +263,8 @@ class LineTool(DockTool):
         self._fill()
         self._enable()
         if len(self.form.show.choices) > 1:
-            self.form.show.value = list_line_maps(lines)[0]
+            with self.form.show.changed.blocked():
+                self.form.show.value = list_line_maps(lines)[0]
         self._refresh()
         if self.dock is not None:
             self.host.attempt(self.plot)
@@ -300,6 +302,7 @@ class LineTool(DockTool):
         name, display = self.form.show.value, self.host.stack.display
         result = self.host.session.result
         if self.lines is None or result is None or name == NO_LINES:
+            display.withdraw()
             if display.shown.role == "lines":
                 self.host.stack.show_map_again()
                 self.host.stack.activate()
@@ -307,7 +310,7 @@ class LineTool(DockTool):
         layer = line_tasks.make_line_layer(
             result, self.lines, name, self.host.session.sky, self.form.min_snr.value, self.form.composite.value
         )
-        self.host.stack.show_layer(layer)
+        self.do_unpainted(*self.host.stack.list_show_steps(layer))
         self._tell_classes()
         if name == "OH" and not np.isfinite(layer[0]).any():
             self.host.show_message(

@@ -325,11 +325,16 @@ class GradientTool(DockTool):
 
     def _fitted(self, form: FormState, found: dict[str, Gradient]) -> None:
         self.found, self._fitted_form = found, form
+        self.open_dock_with(self._offer, self._show)
+
+    def _offer(self) -> None:
+        """The quantities that were fitted."""
+        found = self.found
+        if not found:
+            return
         self.prepare_dock().fill(True)
         with self.quantity.changed.blocked():
             self.quantity.choices = [(GRADIENT_QUANTITIES[name][1], name) for name in found]
-        self.open_dock()
-        self._show()
         self.host.show_message(found[self.quantity.value].text().replace("/Re", "/Rₑ") + ".")
 
     # -- dock --------------------------------------------------------------------------------------------------
@@ -403,9 +408,12 @@ class GradientTool(DockTool):
             corners = compute_ellipse_corners(self.form.disc(), self.host.session.sky)
         except SfhInputError:
             return
+        layer = self._find()
+        if layer is None:
+            self.do_unpainted(partial(self._ensure_layer, result), self._place)
+            return
         self._syncing = True
         try:
-            layer = self._find() or self._new_layer(result)
             layer.visible = True
             layer.mode = "pan_zoom"
             layer.data = []
@@ -416,7 +424,10 @@ class GradientTool(DockTool):
         finally:
             self._syncing = False
 
-    def _new_layer(self, result: Result) -> Any:
+    def _ensure_layer(self, result: Result) -> None:
+        """An empty layer for the ellipse, if there is none."""
+        if self._find() is not None or result is not self.host.session.result:
+            return
         self._layer = self.host.viewer.add_shapes(
             name=LAYER,
             ndim=2,
@@ -427,7 +438,6 @@ class GradientTool(DockTool):
             **self.host.session.sky.transform(),
         )
         self._layer.events.data.connect(self._dragged)
-        return self._layer
 
     def _dragged(self, event: Any) -> None:
         """Read the form from the ellipse once a drag is over, outside of the layer's own event."""

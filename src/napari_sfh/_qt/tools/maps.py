@@ -23,7 +23,6 @@ from napari_sfh._qt.forms.run_forms import (
     narrow_combo_box,
     read_form,
 )
-from napari_sfh._qt.jobs.step_queue import UnpaintedStep
 from napari_sfh._qt.session import list_region_masses
 from napari_sfh._qt.tools.base import Host, KeyAct, Tool
 from napari_sfh._qt.widgets.small_widgets import make_weak_slot
@@ -284,8 +283,16 @@ class MapTool(Tool):
         """Put the map ``name`` (a key of `maps.MAPS`) on the canvas."""
         if self._held:
             self.host.stack.choose_map(name)
-            return
-        self.host.stack.show(name)
+        else:
+            self.host.stack.show(name)
+
+    def _show_in_turns(self, name: str) -> None:
+        """The same after a key or a click: a map without a layer gets it in one turn, and is shown in the next."""
+        stack = self.host.stack
+        if self._held or name not in maps.MAPS or stack.find("map", name) is not None:
+            self.show(name)
+        else:
+            self.do_unpainted(partial(stack.prepare_map, name), stack.display.show_later(Shown("map", name)))
 
     def show_ages(self, kind: str, low_gyr: float, high_gyr: float) -> None:
         """Show the stars between two ages in Gyr: a kind of `maps.AGES_KINDS`.
@@ -295,13 +302,17 @@ class MapTool(Tool):
         SfhInputError
             There is no result, it has no histories, or the ages do not rise.
         """
+        self.show(self._add_ages(kind, low_gyr, high_gyr))
+
+    def _add_ages(self, kind: str, low_gyr: float, high_gyr: float) -> str:
+        """Name of the map between two ages, which joins the menu."""
         result = self.need_result()
         name = maps.name_ages_map(kind, low_gyr, high_gyr)
         maps.add_ages_map(name)
         if name not in maps.list_result_maps(result):
             raise SfhInputError("these weights predict no histories: ages cannot be told apart")
         self.form.set_maps(maps.list_result_maps(result))
-        self.show(name)
+        return name
 
     def _ages_pressed(self, _: object = None) -> None:
         self.host.attempt(self._show_typed_ages)
@@ -312,7 +323,7 @@ class MapTool(Tool):
             low, high = (float(text.replace(",", ".")) for text in texts)
         except ValueError:
             raise SfhInputError(f"ages: {' to '.join(texts)} given; type two numbers in Gyr") from None
-        self.show_ages(str(self.form.ages_kind.value), low, high)
+        self._show_in_turns(self._add_ages(str(self.form.ages_kind.value), low, high))
 
     def _distance_typed(self, _: object = None) -> None:
         try:
@@ -454,7 +465,7 @@ class MapTool(Tool):
         if self._held:
             self.host.stack.choose_map(name or self.host.stack.display.main_maps[0])
         elif name != NO_MAP:
-            self.show(name)
+            self._show_in_turns(name)
         else:
             self.host.stack.display.show(NOTHING)
 
@@ -463,7 +474,8 @@ class MapTool(Tool):
             with self.form.grid.changed.blocked():
                 self.form.grid.value = False
             return
-        self.host.in_turns([UnpaintedStep(partial(self.host.stack.display.toggle_grid, on))])
+        display = self.host.stack.display
+        self.do_unpainted(*(display.list_grid_steps() if on else [partial(display.toggle_grid, False)]))
         self.host.refresh_cursor()
 
     def _hide(self, _: object = None) -> None:
@@ -482,4 +494,4 @@ class MapTool(Tool):
         elif act == "grid":
             self.form.grid.value = not self.host.stack.display.is_grid
         elif int(act) < len(self.host.stack.display.main_maps):
-            self.show(self.host.stack.display.main_maps[int(act)])
+            self._show_in_turns(self.host.stack.display.main_maps[int(act)])

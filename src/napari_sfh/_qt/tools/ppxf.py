@@ -137,7 +137,7 @@ class PpxfTool(DockTool):
         if result is not self.host.session.result:
             return
         self.fits[fit.bin_id] = fit
-        self.host.in_turns([self.prepare_dock, self.open_dock, partial(self._show, fit.bin_id)])
+        self.open_dock_with(partial(self._show, fit.bin_id))
         gas = f", gas at {fit.gas_v_kms:+z.0f} km/s".replace("-", "−") if self.form.gas.value else ""
         self.host.show_message(
             f"pPXF on bin {fit.bin_id}: χ² {fit.chi2:.2f}, A_V {fit.a_v:.2f} mag{gas}, {fit.seconds:.1f} s."

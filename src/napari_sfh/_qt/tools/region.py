@@ -75,7 +75,7 @@ class RegionTool(Tool):
         self.form = RegionForm()
         self.container = self.form.container
         self.region = RegionLayer(host.viewer, host.session, self._found, self._take_names)
-        self.form.draw.changed.connect(self.draw)
+        self.form.draw.changed.connect(self._press_draw)
         self.form.add.changed.connect(self.draw_another)
         self.form.each.changed.connect(self._separate)
         self.form.names.changed.connect(self._separate)
@@ -88,7 +88,7 @@ class RegionTool(Tool):
 
     def shortcuts(self) -> dict[str, KeyAct]:
         """Alt-R draws, Alt-K keeps (pins) the selected bin, Alt-X copies what stands under the cursor."""
-        return {"Alt-R": self.draw, "Alt-K": self.pin, "Alt-X": self.copy_position}
+        return {"Alt-R": self._press_draw, "Alt-K": self.pin, "Alt-X": self.copy_position}
 
     def copy_position(self, _: object = None) -> None:
         """Put RA, Dec and the map's value under the cursor on the clipboard."""
@@ -101,6 +101,13 @@ class RegionTool(Tool):
     def pin(self, _: object = None) -> None:
         """Let the selected bin stay while others are clicked, or let it go."""
         self.host.session.toggle_pinned()
+
+    def _press_draw(self, _: object = None) -> None:
+        """The same after a key or a click: the first layer of regions comes in a turn of its own."""
+        if self.region.is_ready or self.host.session.result is None:
+            self.draw()
+        else:
+            self.do_unpainted(self.region.prepare, self.draw)
 
     def draw_another(self, _: object = None) -> None:
         """Let the mouse draw a further shape."""
