@@ -83,6 +83,16 @@ def test_reader_takes_results_and_cubes_only(result_file: Path, cube_file: Path,
     assert contributions.get_reader(str(other)) is None
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"SIMPLE  =                    T" + b" " * 100])
+def test_what_is_wrong_with_a_damaged_file_is_said_in_our_words(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "galaxy.fits"
+    path.write_bytes(content)
+    reader = contributions.get_reader(str(path))
+    assert reader is not None
+    with pytest.raises(SfhInputError, match=r"galaxy\.fits"):
+        reader(str(path))
+
+
 def test_result_file_becomes_layers_without_a_window(result_file: Path, result: Result) -> None:
     viewer = ViewerModel()
     viewer.open(str(result_file), plugin="napari-sfh")

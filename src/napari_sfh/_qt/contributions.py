@@ -42,6 +42,7 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] |
     if path.endswith(SUFFIX):
         return read_workspace_layers if is_workspace(path) else None
     from napari_sfh._qt.canvas.map_files import holds_map_image
+    from napari_sfh.io.fits_access import is_fits_name
     from napari_sfh.io.identify import holds_cube, identify_file
 
     if Path(path).is_dir():
@@ -50,10 +51,12 @@ def get_reader(path: str | Sequence[str]) -> Callable[[str], list[LayerTuple]] |
         return read_map_layers
     from napari_sfh.analysis.objects.estimate_table import holds_estimates
 
-    kind = identify_file(Path(path)).kind
-    if kind == "unknown" and holds_estimates(Path(path)):
+    info = identify_file(Path(path))
+    if info.kind == "unknown" and holds_estimates(Path(path)):
         return read_table_layers
-    return {"result": read_result_layers, "cube": read_cube_layers}.get(kind)
+    if info.kind == "unknown" and info.problems and is_fits_name(Path(path)):
+        return read_cube_layers  # damaged: what is wrong with it is ours to say
+    return {"result": read_result_layers, "cube": read_cube_layers}.get(info.kind)
 
 
 def read_result_layers(path: str) -> list[LayerTuple]:
