@@ -251,7 +251,7 @@ def test_a_map_by_age_says_its_ages_and_its_file(result: Result, tmp_path: Path)
     data, attributes, _ = layer.as_layer_data_tuple()
     contributions.write_map_layer(str(tmp_path / "age.fits"), data, attributes)
     with fits.open(tmp_path / "age.fits") as hdus:
-        assert hdus[0].header["SFHTITLE"] == maps.MAPS["MASS_YOUNGER"].title + " [by age]"
+        assert hdus[0].header["SFHTITLE"] == maps.MAPS["MASS_YOUNGER"].title
         assert hdus[0].header["SFHFILE"] == str(tmp_path / "res.fits"), "also of a map that was shown later"
         assert hdus[0].data.shape[0] == len(hdus["AGE_BINS"].data)
         np.testing.assert_allclose(hdus["AGE_BINS"].data["AGE_HI"], AGE_EDGES_GYR[1:])

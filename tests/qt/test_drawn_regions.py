@@ -33,6 +33,7 @@ def draw(qtbot: Any, dock: Any, shape: str, centre: tuple[float, float], half: t
     tool.form.shape.value = shape
     before = len(tool.region.outlines()) if add else 0
     (tool.form.add if add else tool.form.draw).native.click()
+    assert dock.wait(30)
     ends = [np.array(centre) + sign * np.array(half) for sign in (-1, 1)]
     drag(native_canvas(dock.viewer), [screen_point(dock.viewer, end) for end in ends])
     shown = 1 if add and not tool.form.each.value else before + 1

@@ -197,7 +197,7 @@ def test_what_would_end_an_unsaved_result_asks(
     begun: list[object] = []
     monkeypatch.setattr("napari_sfh._qt.explorer.propose_saving", lambda _, name: asked.append(name) or answer)
     monkeypatch.setattr("napari_sfh._qt.files.show_file_dialog", lambda *_, **__: tmp_path / "other.fits")
-    monkeypatch.setattr(type(opened), "start", lambda _, work, after: begun.append(work))
+    monkeypatch.setattr(type(opened), "start", lambda _, work, *after: begun.append(work))
     opened.files.unsaved = True
     with opened.data.cube.line_edit.changed.blocked():
         opened.data.cube.line_edit.value = str(tmp_path / "cube.fits")

@@ -293,7 +293,7 @@ def test_weights_for_bands_run_from_the_form_on_a_folder_of_images(dock: Any, tm
     folder = tmp_path / "field"
     folder.mkdir()
     write_images("narrowband", folder)
-    dock.finish(120)
+    qtbot.waitUntil(lambda: "narrowband" in dock.network.model.choices, timeout=60000)
     dock.network.model.value = "narrowband"
     assert not dock.run_button.enabled
     dock.open_folder(folder)

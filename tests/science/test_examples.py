@@ -48,4 +48,4 @@ def test_the_examples_of_the_readme_run(files, tmp_path, monkeypatch, capsys):
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     assert napari_sfh.read_result("ngc0628_sfh.fits").bins.n_bins > 0
-    assert "spectra" in capsys.readouterr().out
+    assert re.search(r"\d\.\d{3}", capsys.readouterr().out)  # ages

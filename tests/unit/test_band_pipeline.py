@@ -90,6 +90,14 @@ def test_a_folder_of_images_is_run_as_its_images_are(tmp_path, capsys):
     assert "cube" in capsys.readouterr().err
 
 
+@needs("narrowband")
+def test_an_unknown_band_is_refused_with_those_that_are_known(tmp_path, capsys):
+    arguments = ["--images", f"X0001={tmp_path / 'x.fits'}", "--model", "narrowband", "--quiet"]
+    (tmp_path / "x.fits").write_bytes(b"")
+    assert main(["run", *arguments, "--output", str(tmp_path / "out.fits")]) == 2
+    assert "X0001: the weights know J0378" in capsys.readouterr().err
+
+
 @needs("narrowband-muse")
 def test_a_galaxys_folder_gives_bands_on_the_bins_of_its_maps(tmp_path, capsys):
     out = tmp_path / "narrow.fits"

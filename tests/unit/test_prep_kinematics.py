@@ -143,5 +143,5 @@ def test_ppxf_fits_on_one_core_and_gives_the_others_back(basis, monkeypatch):
 
 def test_ppxf_missing_is_said(basis, monkeypatch):
     monkeypatch.setattr(stellar_kinematics, "is_ppxf_installed", lambda: False)
-    with pytest.raises(SfhInputError, match=r"pip install 'napari-sfh\[kinematics\]'"):
+    with pytest.raises(SfhInputError, match=r"pip install ppxf"):
         stellar_kinematics.fit_ppxf_kinematics(make_log_spectra(observed(0.0), 0.0, basis, MUSE_HST.grid))

@@ -6,10 +6,10 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import torch
 
@@ -116,7 +116,7 @@ def describe_training_machine(device: str) -> dict[str, Any]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "lightning": lightning.__version__,
+        "lightning": version("lightning"),
         "numpy": np.__version__,
     }
 

@@ -242,11 +242,13 @@ class LayerStack:
             dims.axis_labels = (maps.format_age_range(name, self.age), *dims.axis_labels[1:])  # beside the slider
             layer.name = f"{maps.MAPS[name].title} {maps.format_age_range(name, self.age)}"
             if self._limits != "full" and self.display.shown not in self._typed:
-                # Shares of different ages differ by factors of a hundred: each age has its own limits.
-                image = layer.data[self.age]
-                result = self._session.result
-                image = image if result is None else maps.hide_untrusted_bins(result, image)
-                self._set_own_limits(layer, maps.robust_limits(image, 2.0, 98.0))
+                self._set_own_limits(layer, self._choose_age_limits(layer))
+
+    def _choose_age_limits(self, layer: Any) -> tuple[float, float]:
+        """Shares of different ages differ by factors of a hundred: each age has its own limits."""
+        image, result = layer.data[self.age], self._session.result
+        image = image if result is None else maps.hide_untrusted_bins(result, image)
+        return maps.robust_limits(image, 2.0, 98.0)
 
     def _set_own_limits(self, layer: Any, limits: tuple[float, float]) -> None:
         """Limits that follow from the values."""
@@ -257,9 +259,20 @@ class LayerStack:
             self._setting = False
 
     def note_limits(self) -> None:
-        """The limits of what is shown have changed; if that was not our doing, they are the user's own."""
-        if not self._setting and self.display.shown.role == "map":
-            self._typed.add(self.display.shown)
+        """The limits of what is shown have changed: they are the user's own unless they are what is chosen here.
+
+        A workspace that comes back sets them as a user does.
+        """
+        shown, result = self.display.shown, self._session.result
+        layer = self.display.find_layer(shown)
+        if self._setting or shown.role != "map" or result is None or layer is None:
+            return
+        by_age = is_map_by_age(shown.name) and self._limits != "full"
+        chosen = self._choose_age_limits(layer) if by_age else maps.choose_map_limits(result, shown.name, self._limits)
+        if np.allclose(layer.contrast_limits, chosen, rtol=1e-5, atol=0):
+            self._typed.discard(shown)
+        else:
+            self._typed.add(shown)
 
     @property
     def limits_of_shown(self) -> str:
