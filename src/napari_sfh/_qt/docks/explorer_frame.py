@@ -42,7 +42,7 @@ class FileRow(QWidget):
         self.open = PushButton(text="Open…", tooltip="A result, a cube or a workspace; or drop it on the window")
         self.folder = PushButton(text="Folder…", tooltip="A galaxy's folder, with its cube, mosaics and MAPS file")
         self.save = PushButton(
-            text="Workspace…", tooltip="Save all that the window shows: files, settings, bins, regions, view"
+            text="Save…", tooltip="Save a workspace: all that the window shows: files, settings, bins, regions, view"
         )
         self.help = PushButton(text="Help", tooltip="Keys, what each number and map means, documentation (F1)")
         self._menu = QMenu(self)
