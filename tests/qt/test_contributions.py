@@ -18,6 +18,7 @@ from smooth_result import make_wcs
 
 from conftest import click, open_explorer, watch_orientation
 from napari_sfh._qt import contributions
+from napari_sfh._qt.docks import closing
 from napari_sfh.analysis import maps
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.results import read_result, write_result
@@ -145,6 +146,30 @@ def test_a_dropped_result_restores_the_view_with_clicks(
     assert dock.session.selected == 7
     assert dock.panel.numbers.isVisible()
     assert dock.files.result_path == result_file
+
+
+@pytest.mark.parametrize("answer", [closing.CANCEL, closing.DISCARD])
+def test_a_dropped_file_asks_before_an_unsaved_result_goes(
+    qtbot: Any,
+    make_viewer: Callable[..., Any],
+    result: Result,
+    cube_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+) -> None:
+    viewer = make_viewer()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    dock = open_explorer(viewer)
+    dock.show_result(result)
+    assert dock.wait(120)
+    dock.files.unsaved = True
+    asked: list[str] = []
+    monkeypatch.setattr("napari_sfh._qt.explorer.propose_saving", lambda _, name: asked.append(name) or answer)
+    viewer.open(str(cube_file), plugin="napari-sfh")
+    qtbot.waitUntil(lambda: bool(asked), timeout=20000)
+    assert dock.wait(120)
+    assert asked == [result.name]
+    assert (dock.session.result is result) == (answer == closing.CANCEL)
 
 
 def test_a_dropped_cube_is_ready_to_run(

@@ -112,12 +112,15 @@ def read_table_layers(path: str) -> list[LayerTuple]:
 
 
 def _open_in_explorer(path: str) -> bool:
-    """Let the explorer of the current window open a file once napari is done with it; False without a window."""
+    """Let the explorer of the current window open a file once napari is done with it; False without a window.
+
+    What would end a result that is in no file asks first, as in the explorer itself.
+    """
     import napari
 
     if napari.current_viewer() is None:
         return False
-    _call_later(lambda widget: widget.open(path))
+    _call_later(lambda widget: widget.may_close() and widget.open(path))
     return True
 
 
@@ -132,7 +135,7 @@ def open_mock_spiral() -> list[LayerTuple]:
     viewer = napari.current_viewer()
     if viewer is not None:
         set_north_up(viewer)  # napari paints the layer before the explorer has it
-    _call_later(lambda widget: widget.presenter.show_galaxy(galaxy))
+    _call_later(lambda widget: widget.may_close() and widget.presenter.show_galaxy(galaxy))
     return [galaxy.white] if galaxy.white is not None else []
 
 
