@@ -439,6 +439,7 @@ class Explorer(ExplorerFrame):
         align_labels(self._forms)
         self.guard.protect_fields(self.data.container.native)
         self.refresh()
+        self.when_ready(self.presenter.seek_bands)
 
     def _folder_changed(self, text: str) -> None:
         folder = Path(text.strip()).expanduser()

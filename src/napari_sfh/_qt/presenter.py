@@ -40,6 +40,7 @@ class Presenter:
     def __init__(self, explorer: Any) -> None:
         self._explorer: Any = weakref.proxy(explorer)
         self._folder: Path | None = None  # of the galaxy in the form
+        self._sought: set[str] = set()  # bands whose images were looked for in it
         self.forgotten: list[str] = []  # labels of the fields that were emptied for the galaxy that comes
 
     def show_galaxy(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
@@ -52,12 +53,42 @@ class Presenter:
         with explorer.data.cube.line_edit.changed.blocked(), explorer.data.folder.line_edit.changed.blocked():
             explorer.data.set_files(galaxy.cube, galaxy.photometry, galaxy.maps)
             explorer.data.folder.line_edit.value = "" if galaxy.folder is None else str(galaxy.folder)
-        self._folder = galaxy.folder
+        self._folder, self._sought = galaxy.folder, set(galaxy.sought)
         if galaxy.ebv_mw is not None:
             explorer.data.ebv_mw.value = f"{galaxy.ebv_mw:g}"
         self.show_white(galaxy)
         if then_run:
             explorer.run()
+
+    def seek_bands(self) -> None:
+        """Look in the galaxy's folder for images of bands that only the weights chosen now ask for.
+
+        A band that was looked for before is left as it is: somebody may have emptied its field.
+        """
+        explorer = self._explorer
+        text = explorer.data.folder.line_edit.value.strip()
+        folder = Path(text).expanduser() if text else None
+        if folder is None or not folder.is_dir() or explorer.files.restoring:
+            return
+        if folder != self._folder:  # the weights before found nothing in it that they could use
+            if explorer.may_close():
+                explorer.open_folder(folder)
+            return
+        new = set(explorer.data.bands) - self._sought
+        if not new:
+            return
+        self._sought |= new
+        work = partial(tasks.find_band_files, folder=folder, model=explorer.network.chosen_model)
+        explorer.start(work, partial(self._fill_bands, folder, new))
+
+    def _fill_bands(self, folder: Path, new: set[str], found: tuple[dict[str, Path], tuple[str, ...]]) -> None:
+        """Put the images of new bands into the form, unless it shows another galaxy by now."""
+        data = self._explorer.data
+        photometry, problems = found
+        if folder == self._folder:
+            data.fill_bands({b: p for b, p in photometry.items() if b in new and b in data.bands})
+            self._explorer.preflight.look(problems)
+            self._explorer.refresh()
 
     def forget_files(self, folder: Path) -> None:
         """Empty the fields of the galaxy before: its files, and what was given for it alone.
@@ -83,6 +114,7 @@ class Presenter:
             explorer.session.set_result(None)
             explorer.tools.on_result(None)
             explorer.stack.clear(keep=get_layer_link(galaxy.white[1]["metadata"]))
+            explorer.session.look_at(galaxy.sky)
             # North is up from the first picture on.
             steps = [
                 explorer.canvas.orient,
@@ -90,8 +122,8 @@ class Presenter:
                 explorer.viewer.reset_view,
                 explorer.stack.activate,
             ]
-            explore = partial(explorer.tools["cube"].show_cube, galaxy.opened)
-            explorer.in_turns([*(UnpaintedStep(step) for step in steps), explore, explorer.fit_view])
+            explore = [] if galaxy.opened is None else [partial(explorer.tools["cube"].show_cube, galaxy.opened)]
+            explorer.in_turns([*(UnpaintedStep(step) for step in steps), *explore, explorer.fit_view])
         explorer.refresh()
         emptied, self.forgotten = self.forgotten, []
         told = [f"emptied, since it was of the galaxy before: {', '.join(emptied)}"] if emptied else []
