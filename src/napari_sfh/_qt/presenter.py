@@ -68,14 +68,15 @@ class Presenter:
         explorer = self._explorer
         text = explorer.data.folder.line_edit.value.strip()
         folder = Path(text).expanduser() if text else None
-        if folder is None or not folder.is_dir() or explorer.files.restoring:
+        if folder is None or not folder.is_dir():
             return
-        if folder != self._folder:  # the weights before found nothing in it that they could use
+        if explorer.data.cube_path is None and not explorer.data.photometry and folder != self._folder:
+            # The weights before found nothing in it that they could use.
             if explorer.may_close():
                 explorer.open_folder(folder)
             return
         new = set(explorer.data.bands) - self._sought
-        if not new:
+        if folder != self._folder or not new:
             return
         self._sought |= new
         work = partial(tasks.find_band_files, folder=folder, model=explorer.network.chosen_model)
@@ -149,6 +150,8 @@ class Presenter:
         """Show what a workspace has kept; what is missing is told at the end."""
         explorer = self._explorer
         explorer.files.begin(opened)
+        folder = explorer.data.folder.line_edit.value.strip()
+        self._folder, self._sought = Path(folder) if folder else None, set(explorer.data.bands)
         steps: list[PaintStep] = [*explorer.files.steps(opened.workspace), self._end_workspace]
         if opened.shown is not None:
             self.show_prepared(opened.shown, steps)
