@@ -74,6 +74,7 @@ def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
         "latent-islands": lambda: _format_latent_islands(values.read_report("paper-phangs")),
         "label-noise": lambda: _format_label_noise(values.read_report("spaxel-label-noise")),
         "lookup": lambda: _format_lookup(values.read_report("spaxel-lookup")),
+        "lookup-fitted": lambda: _format_lookup(values.read_report("spaxel-lookup-fitted")),
         "labels-six-screens": lambda: _format_label_noise(values.read_report("spaxel-labels-six-screens")),
         "architectures": lambda: _format_architectures(values),
         "figures": lambda: _format_figures(figures),
