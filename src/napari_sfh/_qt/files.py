@@ -222,7 +222,7 @@ def _show_opened(explorer: Any, path: Path, value: Any) -> None:
     if isinstance(value, tasks.OpenedGalaxy):
         explorer.presenter.show_galaxy(value)
     elif claimed is not None:
-        explorer.presenter.show_workspace(tasks.OpenedWorkspace(claimed, value, None))
+        explorer.presenter.show_workspace(tasks.OpenedWorkspace(claimed, value, None, ()))
     elif isinstance(value, tasks.PreparedResult):
         explorer.presenter.show_opened_result(value)
     elif isinstance(value, EstimateTable):
