@@ -276,7 +276,7 @@ def fill_short_gaps(
     ----------
     flux, variance : arrays (n,)
     good : boolean array (n,)
-    peaks : array of int, optional
+    peaks : array (k,) of int, optional
         Channels of gas lines' peaks: a gap of three channels there is left open.
 
     Examples
