@@ -105,7 +105,7 @@ def test_a_narrow_feature_of_all_bins_is_masked(shape: tuple[float, ...], height
     """Where it is strong its wings go with it; the mask is as narrow as it."""
     flux = make_flux()
     add_shape(flux, 1000, shape, height)
-    summed, repaired, _ = repair(flux)
+    _, repaired, _ = repair(flux)
     masked, notes = mask_bad_channels(repaired, 0.0)
     core = [1000 + k for k, share in enumerate(shape) if share >= 0.5]
     assert not masked.good[:, core].any()

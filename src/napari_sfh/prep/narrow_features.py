@@ -18,9 +18,9 @@ from napari_sfh.prep.sky_lines import REACH_AA, SKY_LINES_AA
 from napari_sfh.prep.spectra import BinSpectra
 from napari_sfh.types import F32, Bool
 
-#: Strongest features that stars have over the continuum, upwards, downwards, and downwards in `_STRONG_LINES_AA`. SSPs of
-#: XSL at a FWHM of `_MEASURED_FWHM_AA` in channels of 1.25 A, without dispersion, have 0.18, 0.21 and 0.29 (the oldest,
-#: at [M/H] = +0.2).
+#: Strongest features that stars have over the continuum, upwards, downwards, and downwards in `_STRONG_LINES_AA`. SSPs
+#: of XSL at a FWHM of `_MEASURED_FWHM_AA` in channels of 1.25 A, without dispersion, have 0.18, 0.21 and 0.29 (the
+#: oldest, at [M/H] = +0.2).
 _UP, _DOWN, _DOWN_STRONG, _MEASURED_FWHM_AA = 0.22, 0.26, 0.36, 2.55
 #: Mg b, Na D and the Ca II triplet; Na is also what the Milky Way absorbs.
 _STRONG_LINES_AA = (5167.3, 5172.7, 5183.6, 5890.0, 5895.9, 8498.0, 8542.1, 8662.1)
@@ -41,7 +41,7 @@ _LINE_REACH_AA, _FAINT_REACH_AA = 15.0, 10.0
 _WIDTHS, _FLANK = (1, 2, 3), 2
 #: Least significance, and how much steeper a feature must be than its flanks.
 _SIGNIFICANT, _STEEP = 12.0, 3.0
-#: Wings that belong to a feature: a share of it, and of the continuum; a line-spread function's second channel has 0.07.
+#: Wings that belong to a feature: a share of it, and of the continuum; the second channel of a line has 0.07.
 _WING, _LEAST_WING, _MOST_WINGS = 0.04, 0.1, 2
 #: Share of a bin's channels beyond which what stands out are no single features.
 _MOST_CHANNELS = 0.05

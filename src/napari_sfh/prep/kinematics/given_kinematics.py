@@ -1,7 +1,7 @@
 """Velocities and dispersions that somebody gave, against those of some bins' own spectra.
 
-Maps that are transposed, mirrored, of the gas, of another redshift, in Angstrom or of the FWHM look like any others; the
-spectra tell.
+Maps that are transposed, mirrored, of the gas, of another redshift, in Angstrom or of the FWHM look like any others;
+the spectra tell.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def check_given_kinematics(
     notes = []
     if scatter > _SCATTER_KMS:
         notes.append(
-            f"the velocities that were given scatter by {scatter:.0f} km/s (median) about those of {off.size} bins' own "
-            "spectra: are the maps transposed or mirrored, of the gas, or of another galaxy? Give --kinematics fast"
+            f"the velocities that were given scatter by {scatter:.0f} km/s (median) about those of the spectra of "
+            f"{off.size} bins: are the maps transposed or mirrored, of the gas, or of another galaxy? Give --kinematics fast"
         )
     ratio = given / max(own, 1.0)
     if not 1 / _SIGMA_RATIO < ratio < _SIGMA_RATIO and abs(given**2 - own**2) > _SIGMA_KMS**2:
