@@ -326,6 +326,33 @@ def test_documented_parameters_are_those_of_the_signature(kind):
     assert wrong == {}
 
 
+#: Names of classes in documented types.
+CLASS_NAME = re.compile(r"\b[A-Z][A-Za-z]*[a-z][A-Za-z]*\b")
+
+
+def _list_class_names():
+    for tree in TREES.values():
+        yield from (node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
+        yield from (
+            t.id for node in tree.body if isinstance(node, ast.Assign) for t in node.targets if hasattr(t, "id")
+        )
+
+
+def test_documented_types_are_those_of_the_signature():
+    """A class that was renamed is renamed in the docstrings, too."""
+    classes = set(_list_class_names())
+    wrong = []
+    for module, node, parameters in _list_functions():
+        for name, kind in (_documented(node) or {}).items():
+            annotation = parameters.get(name, "Any")
+            if "Any" not in annotation:
+                known = classes | set(re.findall(r"\w+", annotation))
+                wrong += [
+                    f"{module}.{node.name}: {name} : {word}" for word in CLASS_NAME.findall(kind) if word not in known
+                ]
+    assert wrong == []
+
+
 # --- Tests --------------------------------------------------------------------------------------------------------
 
 #: Private names that tests use, and why there is no public road; a name of this package is made public instead.

@@ -89,7 +89,7 @@ def evaluate_bundle(
     ----------
     bundle : Bundle
     testset : TestSet
-    settings : Settings
+    settings : EvaluationSettings
 
     Returns
     -------

@@ -48,13 +48,13 @@ def make_ood_cases(
     source : FreshSource
     n : int
     rng : numpy Generator
-    rich : Model
+    rich : ForwardModel
         Library for metallicities beyond the prior.
 
     Yields
     ------
     name : str
-    data : BinData
+    data : Observation
     """
     rows = np.arange(min(n, len(source.phot)))
     clean = select_noiseless(source, rows)

@@ -196,7 +196,7 @@ def fit_test_spectra(
     n : int
     cache : path
         JSON lines, one per spectrum, below a first line that says of what set.
-    settings : PpxfSettings, optional
+    settings : PpxfTestSettings, optional
     workers : int
         Processes of one core each.
 

@@ -66,7 +66,7 @@ class TestSet:
     seed : int
     blocks : tuple of Block
     library_names : tuple of str
-    prepared : Source or None
+    prepared : PreparedPrior or None
         Prior and templates; None for a set read from disk.
     """
 

@@ -323,7 +323,7 @@ def make_fresh_source(
 
     Parameters
     ----------
-    source : Source
+    source : PreparedPrior
         Prior with its libraries prepared, `simulation.prepare_prior`; the spectra are made where it is, and come back.
     n, seed : int
     on_chunk : callable, optional

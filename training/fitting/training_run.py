@@ -93,7 +93,7 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
     Parameters
     ----------
     recipe : Recipe
-    options : Options
+    options : TrainingOptions
 
     Returns
     -------

@@ -2,7 +2,8 @@
 
 The tests hold the reading of each dress against the others: light, noise and bins are equal pixel by pixel (to the
 rounding of single precision), so the maps must be equal within the noise. Filters are not re-simulated: in the ACS
-dress the images hold the flux densities of the UVIS bands; what the cameras' curves cost is measured by `standins`.
+dress the images hold the flux densities of the UVIS bands; what the cameras' curves cost is measured by
+`studies.camera_substitution`.
 
 ========  ===========================================================================================================
 copt      PHANGS-MUSE of the ESO archive, homogenised; PHANGS-HST of MAST (UVIS)

@@ -37,7 +37,7 @@ def write_mock_galaxy(
 
     Parameters
     ----------
-    observed : Observed
+    observed : MockObservation
     bin_id : int array (ny, nx)
         Bins of the MAPS file, from 1; 0 = none.
     templates : Templates

@@ -2,7 +2,7 @@
 
 Chunk k of a set is drawn from ``SeedSequence(seed, spawn_key=(k,))`` and from nothing else, so that the set does not
 depend on the number of workers or on what was done before: bit by bit on one kind of processor, to the rounding of
-single precision on another. `Source.to` has spectra and noise made by torch on a device: the same objects, their
+single precision on another. `PreparedPrior.to` has spectra and noise made by torch on a device: the same objects, their
 spectra equal to that rounding, other noise. A shard is one safetensors file of one chunk, written to a temporary name
 and renamed; a run that was interrupted keeps the shards it finished. Fluxes and errors are stored as
 float16: their rounding (2.8e-4 of the value at most, 1.4e-4 in the mean) is 3 % of the noise at S/N 200. Masks are
@@ -169,7 +169,7 @@ def simulate_objects(source: PreparedPrior, rng: np.random.Generator, n: int) ->
 
     Returns
     -------
-    data : BinData
+    data : Observation
         Flux, error and mask are tensors where the source makes its spectra with torch.
     labels : Labels
     clipped : int
@@ -336,7 +336,7 @@ def simulate_set(
 
     Parameters
     ----------
-    source : Source
+    source : PreparedPrior
         Of `prepare_prior`.
     n, seed : int
         Size and seed. The first n objects of a larger set of the same seed are the same, but for the last chunk.

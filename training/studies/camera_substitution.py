@@ -58,7 +58,7 @@ def measure_substitution_costs(
 
     Parameters
     ----------
-    source : Source
+    source : PreparedPrior
         Prior and templates; objects come from its first library.
     bundle : Bundle
     n : int

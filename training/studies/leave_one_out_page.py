@@ -1,4 +1,4 @@
-"""The tables of `heldout` as Markdown."""
+"""The tables of `leave_one_out` as Markdown."""
 
 from __future__ import annotations
 

@@ -267,8 +267,8 @@ def render_colour_image(
 
     Parameters
     ----------
-    field : Field
-    look : Look, optional
+    field : ColourField
+    look : ColourStretch, optional
     progress, cancel : optional
         See `jobs.report_progress`.
 

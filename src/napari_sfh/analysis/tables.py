@@ -472,7 +472,7 @@ def _gradient_bins_table(gradients: Mapping[str, Gradient], result: Result) -> Q
     table["RA"], table["DEC"] = sky.ra.to(u.deg), sky.dec.to(u.deg)
     table["R"] = first.r * first.disc.r_e_arcsec * u.arcsec
     table["R_RE"] = first.r
-    if (scale := first.disc.kpc_per_arcsec) is not None:
+    if (scale := first.kpc_per_arcsec) is not None:
         table["R_KPC"] = first.r * first.disc.r_e_arcsec * scale * u.kpc
     for name, made in gradients.items():
         table[name], table[f"{name}_ERR"] = made.profile.value, made.profile.error

@@ -107,7 +107,7 @@ def _given_bins_notes(inputs: RunInputs, galaxy: BinnedGalaxy) -> tuple[str, ...
         return ()
     taken = given.note if isinstance(given, GivenBins) else ""
     if inputs.config.binning == "auto":
-        taken = f"bins are those of {given.path.name}, to compare with its maps; --binning vorbin makes new ones"
+        taken = f"bins are those of {given.path.name}, to compare with its maps; `binning` vorbin makes new ones"
     dropped = describe_dropped_spaxels(given, galaxy.bins, galaxy.spaxels.good)
     return tuple(filter(None, (taken, *dropped)))
 

@@ -89,7 +89,7 @@ def make_mock_spaxels(
 
     Parameters
     ----------
-    model : Model
+    model : ForwardModel
         Stars and gas of one library.
     config : PriorConfig
         What populations are drawn from.
