@@ -73,7 +73,8 @@ def check_given_kinematics(
     if scatter > _SCATTER_KMS:
         notes.append(
             f"the velocities that were given scatter by {scatter:.0f} km/s (median) about those of the spectra of "
-            f"{off.size} bins: are the maps transposed or mirrored, of the gas, or of another galaxy? Give --kinematics fast"
+            f"{off.size} bins: are the maps transposed or mirrored, of the gas, or of another galaxy? "
+            "Give --kinematics fast"
         )
     ratio = given / max(own, 1.0)
     if not 1 / _SIGMA_RATIO < ratio < _SIGMA_RATIO and abs(given**2 - own**2) > _SIGMA_KMS**2:
