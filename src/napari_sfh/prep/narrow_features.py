@@ -134,7 +134,7 @@ def _judge_windows(flux: F32, level: F32, noise: F32, most: tuple[F32, F32], wid
         found = np.where(step > 0, step > up * level, -step > down * level) & (level > 0)
         found &= np.abs(step) > _STEEP * calm
         found &= np.abs(step) > np.float32(_SIGNIFICANT * np.sqrt(1 / width + 0.5 / _FLANK)) * noise
-    return _Windows(width, step, np.asarray(found))
+    return _Windows(width, np.asarray(step, dtype=np.float32), np.asarray(found))
 
 
 def _choose_windows(windows: list[_Windows], flux: F32, level: F32, row: int) -> Bool:

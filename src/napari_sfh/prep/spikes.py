@@ -131,7 +131,7 @@ def remove_spikes(
         part = None if block[1] is None else block[1][1:-1]
         summed = sum_block(members, block[0][1:-1], part, usable)
         mended = np.intersect1d(rows, members.row[carriers])
-        place = np.ix_(mended, range(start, stop))
+        place = np.ix_(mended, np.arange(start, stop))
         flux[place], good[place] = summed[0][mended], summed[2][mended]
         if cube.has_variance:
             variance[place] = summed[1][mended]
