@@ -57,7 +57,23 @@ class LeaveOneOutOptions:
 
 
 def restrict_source(source: PreparedPrior, config: PriorConfig) -> PreparedPrior:
-    """A source for a prior that has the same libraries as ``source``'s, or fewer; nothing is prepared anew."""
+    """A source for a prior that has the same libraries as ``source``'s, or fewer; nothing is prepared anew.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    config : PriorConfig
+        Of the same libraries, or fewer.
+
+    Returns
+    -------
+    PreparedPrior
+
+    Raises
+    ------
+    SfhInputError
+        A library that ``source`` does not have.
+    """
     if set(config.libraries) - set(source.config.libraries):
         raise SfhInputError(f"prior {config.name!r}: its libraries are not among those of the whole prior")
     by_name = dict(zip(source.config.libraries, source.models, strict=True))
