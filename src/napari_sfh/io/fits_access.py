@@ -116,6 +116,8 @@ def _check_complete(path: Path, hdus: fits.HDUList, gzipped: bool) -> None:
         try:
             hdu = hdus[i]
         except IndexError:
+            if not gzipped:
+                _check_last_header(path, hdus)
             return
         if i >= MAX_HDUS:
             raise SfhInputError(f"{path}: has more than {MAX_HDUS} HDUs; give a file of this galaxy alone")
@@ -136,6 +138,16 @@ def _check_complete(path: Path, hdus: fits.HDUList, gzipped: bool) -> None:
                 f"but the file has {size}; download it again"
             )
         i += 1
+
+
+def _check_last_header(path: Path, hdus: fits.HDUList) -> None:
+    """Refuse a file that ends within a header: astropy leaves that HDU out without a word."""
+    place = hdus[len(hdus) - 1].fileinfo()
+    with path.open("rb") as file:
+        file.seek(place["datLoc"] + place["datSpan"])
+        left = file.read(80)
+    if left.startswith(b"XTENSION="):
+        raise SfhInputError(f"{path}: truncated, the header of HDU {len(hdus)} has no end; download it again")
 
 
 def _check_axes(path: Path, hdu: Any, what: str) -> None:
