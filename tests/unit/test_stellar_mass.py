@@ -6,18 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from astropy.cosmology import Planck18
 from smooth_result import make_result
 
 from napari_sfh.analysis import maps
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.stellar_mass import (
     compute_bin_formation_times,
+    compute_kpc_per_arcsec,
     compute_light_density,
     compute_mass_density,
     compute_sfr_density,
     compute_total_mass,
     compute_young_share,
     measure_bin_area,
+    parse_distance,
     solar_v_luminosity,
 )
 from napari_sfh.errors import SfhInputError
@@ -70,6 +73,23 @@ def test_the_mass_of_all_bins_grows_as_distance_squared(clear_result):
     )
     with pytest.raises(SfhInputError, match="distance: 0 given"):
         compute_total_mass(clear_result, 0.0)
+
+
+def test_the_scale_is_that_of_the_angular_size_distance():
+    z = 0.05
+    distance_mpc = parse_distance(f"z={z}")
+    expected = Planck18.kpc_proper_per_arcmin(z).value / 60
+    assert compute_kpc_per_arcsec(distance_mpc, z) == pytest.approx(expected, rel=1e-6)
+
+
+def test_masses_need_a_window_near_v(clear_result):
+    grid = replace(clear_result.instrument.spectrum, norm_window_aa=(6400.0, 6500.0))
+    red = replace(clear_result.instrument, spectrum=grid)
+    other = replace(clear_result, data=replace(clear_result.data, instrument=red))
+    with pytest.raises(SfhInputError, match="near V"):
+        compute_mass_density(other)
+    assert not {"MASS", "SFR_100MYR"} & set(maps.list_result_maps(other))
+    assert "MASS" in maps.list_result_maps(clear_result)
 
 
 def test_a_constant_rate_is_found_over_any_time(clear_result):

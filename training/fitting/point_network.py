@@ -305,7 +305,14 @@ def fit_point_network(
 
 
 def allows_graphed_steps(recipe: Recipe, device: str) -> bool:
-    """Whether a recipe's steps can be recorded: on CUDA, unless they wait for it or weights are averaged over steps."""
+    """Whether a recipe's steps can be recorded: on CUDA, unless they wait for it or weights are averaged over steps.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    device : str
+        cpu, cuda or mps.
+    """
     plain = recipe.fit.precision == "32-true" and not recipe.fit.average_decay
     return device == "cuda" and plain and recipe.loss in HISTORY_LOSSES
 

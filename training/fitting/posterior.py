@@ -83,7 +83,7 @@ def fit_flow(
     ----------
     model : SfhModel
         Its ``posterior`` is trained; nothing else changes.
-    stored : Stored
+    stored : FlowTrainingSet
         From training spectra, with contexts of a model whose latent scale was not yet measured.
     settings : PosteriorSettings
     seed : int

@@ -93,7 +93,7 @@ def train_bundle(recipe: Recipe, options: TrainingOptions) -> Path:
     Parameters
     ----------
     recipe : Recipe
-    options : Options
+    options : TrainingOptions
 
     Returns
     -------
@@ -392,7 +392,16 @@ def _obtain_flow(
 
 
 def save_model_state(model: SfhModel, path: Path, material: TrainingData) -> None:
-    """Write what a stage has fitted, sealed with the data's hash."""
+    """Write what a stage has fitted, sealed with the data's hash.
+
+    Parameters
+    ----------
+    model : SfhModel
+    path : Path
+        ``.pt`` of the stage.
+    material : TrainingData
+        For the hash of the data, by which a later run tells whether the state is of the same.
+    """
     state = model.state_dict()
     with write_atomically(path) as part:
         torch.save({**state, _SEAL: provenance.make_seal(state, str(material.facts["data_sha256"]))}, part)

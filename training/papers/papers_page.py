@@ -57,7 +57,19 @@ def _list_figures(folder: Path) -> list[str]:
 
 
 def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
-    """The page as Markdown."""
+    """The page as Markdown.
+
+    Parameters
+    ----------
+    values : MeasuredValues
+        Our numbers, looked up in the reports.
+    figures : list of str
+        File names of the pictures beside the page.
+
+    Returns
+    -------
+    str
+    """
     papers = load_printed_papers()
     printed = {n.key: n for paper in papers for n in paper.numbers}
     tables: dict[str, Callable[[], str]] = {

@@ -1,8 +1,8 @@
 """Robustness beyond the prior: networks trained with and without a family of it, both judged on the family alone.
 
-For every family of `holdouts` one small network is trained on the prior less the family, with as many spectra and steps
-as the one that is trained on the whole prior. On test spectra of the family alone, the ratio of their scatter is what
-not knowing the family costs; the coverage of the stranger's intervals tells whether its posterior knows.
+For every family of `held_out_families` one small network is trained on the prior less the family, with as many spectra
+and steps as the one that is trained on the whole prior. On test spectra of the family alone, the ratio of their scatter
+is what not knowing the family costs; the coverage of the stranger's intervals tells whether its posterior knows.
 
 The curve of training-set sizes (`measure_training_sizes`) uses the same small networks: the same number of steps for
 every size.
@@ -57,7 +57,23 @@ class LeaveOneOutOptions:
 
 
 def restrict_source(source: PreparedPrior, config: PriorConfig) -> PreparedPrior:
-    """A source for a prior that has the same libraries as ``source``'s, or fewer; nothing is prepared anew."""
+    """A source for a prior that has the same libraries as ``source``'s, or fewer; nothing is prepared anew.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    config : PriorConfig
+        Of the same libraries, or fewer.
+
+    Returns
+    -------
+    PreparedPrior
+
+    Raises
+    ------
+    SfhInputError
+        A library that ``source`` does not have.
+    """
     if set(config.libraries) - set(source.config.libraries):
         raise SfhInputError(f"prior {config.name!r}: its libraries are not among those of the whole prior")
     by_name = dict(zip(source.config.libraries, source.models, strict=True))
@@ -77,7 +93,7 @@ def train_small_bundle(
     recipe : Recipe
     spectra : FreshSource
     parts : (training rows, held-out rows)
-    source : Source
+    source : PreparedPrior
         Its first library gives the mass-to-light ratios.
     device : str
     """

@@ -265,7 +265,19 @@ def format_flux_label(instrument: Instrument, html: bool = False) -> str:
 
 
 def list_scalar_estimates(result: Result, row: int) -> tuple[ScalarEstimate, ...]:
-    """What weights without histories say of a bin (row 0..N-1)."""
+    """What weights without histories say of a bin (row 0..N-1).
+
+    Parameters
+    ----------
+    result : Result
+    row : int
+        Of the bin, from 0.
+
+    Returns
+    -------
+    tuple of ScalarEstimate
+        Median and 16-84 % interval of each of ``result.prediction.scalars``.
+    """
     quantiles = result.prediction.quantiles
     return tuple(
         ScalarEstimate(name, *(float(quantiles[name][row, k]) for k in (2, 1, 3))) for name in result.prediction.scalars

@@ -28,21 +28,19 @@ from numpy.typing import NDArray
 from napari_sfh.arrays import F64
 from napari_sfh.errors import SfhInputError
 from napari_sfh.physics.ages import AGE_EDGES_GYR
-from napari_sfh.physics.filters import C_AA_S
+from napari_sfh.physics.filters import AB_ZERO, C_AA_S, PARSEC_CM, SUN_V_AB
 from napari_sfh.physics.formation import compute_formation_times, sum_mass_from_oldest
 from napari_sfh.types import Result
 
-#: Absolute AB magnitude of the Sun in V, and the band's pivot wavelength in Angstrom.
-SUN_V_MAG, SUN_V_AA = 4.80, 5477.0
-#: Centimetres in a parsec, and in a kiloparsec.
-PC_CM, KPC_CM = 3.0856775815e18, 3.0856775815e21
-_ARCSEC2_PER_SR = (180 * 3600 / np.pi) ** 2
+#: Pivot wavelength of the V band in Angstrom, and how far the middle of the normalisation window may lie from it.
+SUN_V_AA, _WINDOW_REACH_AA = 5477.0, 250.0
+_ARCSEC_PER_RADIAN = 180 * 3600 / np.pi
 
 
 def solar_v_luminosity() -> float:
     """Luminosity density of the Sun in V, erg/s/AA."""
-    flux_nu = 10 ** (-0.4 * (SUN_V_MAG + 48.60))
-    return float(4 * np.pi * (10 * PC_CM) ** 2 * flux_nu * C_AA_S / SUN_V_AA**2)
+    flux_nu = 10 ** (-0.4 * (SUN_V_AB - AB_ZERO))
+    return float(4 * np.pi * (10 * PARSEC_CM) ** 2 * flux_nu * C_AA_S / SUN_V_AA**2)
 
 
 def measure_bin_area(result: Result) -> F64:
@@ -53,19 +51,37 @@ def measure_bin_area(result: Result) -> F64:
 
 def _intrinsic_flux(result: Result) -> F64:
     """Mean flux density in the window without the galaxy's diffuse dust, erg/s/cm2/AA, (N,)."""
+    grid = result.instrument.spectrum
+    if grid is None or abs(float(np.mean(grid.norm_window_aa)) - SUN_V_AA) > _WINDOW_REACH_AA:
+        raise SfhInputError(
+            f"instrument {result.instrument.name}: its spectra are not normalised near V ({SUN_V_AA:g} AA), by which "
+            "masses and rates are measured; use weights with such a window"
+        )
     tau = np.asarray(result.prediction.median("tau_ism"), dtype=float)
     return np.asarray(result.data.norm_cgs, dtype=float) * np.exp(tau)
 
 
 def compute_light_density(result: Result) -> F64:
-    """Intrinsic V-band luminosity per area in the galaxy's plane of the sky, Lsun/kpc^2, (N,)."""
-    solid_angle = measure_bin_area(result) / _ARCSEC2_PER_SR
+    """Intrinsic V-band luminosity per area in the plane of the sky, Lsun/kpc^2, (N,).
+
+    Raises
+    ------
+    SfhInputError
+        The instrument's spectra are not normalised near V.
+    """
+    solid_angle = measure_bin_area(result) / _ARCSEC_PER_RADIAN**2
     brightness = 4 * np.pi * _intrinsic_flux(result) * (1 + result.redshift) ** 5 / solid_angle
-    return np.asarray(brightness * KPC_CM**2 / solar_v_luminosity())
+    return np.asarray(brightness * (1e3 * PARSEC_CM) ** 2 / solar_v_luminosity())
 
 
 def compute_mass_density(result: Result) -> F64:
-    """Stellar mass formed per area, Msun/kpc^2, (N,)."""
+    """Stellar mass formed per area, Msun/kpc^2, (N,).
+
+    Raises
+    ------
+    SfhInputError
+        As `compute_light_density`.
+    """
     ratio = 10 ** np.asarray(result.prediction.median("lg_ml_v"), dtype=float)
     return compute_light_density(result) * ratio
 
@@ -144,6 +160,29 @@ def parse_distance(text: str) -> float | None:
     raise SfhInputError(f"distance: {text!r} given; type it in Mpc (0.001 to 20000), or as z=0.0024, or leave it empty")
 
 
+def compute_kpc_per_arcsec(distance_mpc: float, redshift: float) -> float:
+    """Length that an arcsec on the sky has at a galaxy.
+
+    Parameters
+    ----------
+    distance_mpc : float
+        Luminosity distance D, Mpc; the angular-size distance is D / (1 + z)^2 (Hogg 1999, astro-ph/9905116).
+    redshift : float
+        z, systemic.
+
+    Returns
+    -------
+    float
+        kpc.
+
+    Examples
+    --------
+    >>> round(compute_kpc_per_arcsec(206.264806, 0.0), 6)
+    1.0
+    """
+    return 1e3 * distance_mpc / _ARCSEC_PER_RADIAN / (1 + redshift) ** 2
+
+
 def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
     """Mean star-formation rate per area over the last ``lookback_gyr``, Msun/yr/kpc^2, (N,).
 
@@ -184,7 +223,7 @@ def compute_total_mass(
     """
     if not distance_mpc > 0:
         raise SfhInputError(f"distance: {distance_mpc:g} given; it must be above 0 Mpc")
-    kpc_per_arcsec = distance_mpc * 1e3 * np.pi / (180 * 3600) / (1 + result.redshift) ** 2
+    kpc_per_arcsec = compute_kpc_per_arcsec(distance_mpc, result.redshift)
     mass = compute_mass_density(result) * measure_bin_area(result) * kpc_per_arcsec**2
     return float(np.nansum((mass if share is None else mass * share)[rows]))
 

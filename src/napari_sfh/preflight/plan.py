@@ -148,7 +148,20 @@ def examine_inputs(
 
 
 def choose_band_color(band: str, bands: Sequence[str]) -> str:
-    """Colour of a band among those of an instrument, from the bluest to the reddest."""
+    """Colour of a band among those of an instrument, from the bluest to the reddest.
+
+    Parameters
+    ----------
+    band : str
+        One of ``bands``.
+    bands : sequence of str
+        Of the instrument, from the bluest on.
+
+    Returns
+    -------
+    str
+        Of `BAND_PALETTE`.
+    """
     place = bands.index(band) / max(len(bands) - 1, 1)
     return BAND_PALETTE[round(place * (len(BAND_PALETTE) - 1))]
 

@@ -79,7 +79,7 @@ def run_on_bands(
         progress,
         cancel,
     )
-    data = _observe_bins(images, bins, bundle, filters, config, 0.0 if config.cube else redshift)
+    data = _observe_bins(images, bins, bundle, filters, config, redshift)
     prediction = inference.predict_histories(
         data, bundle, device=config.device, draws=config.draws, progress=progress, cancel=cancel
     )
@@ -181,8 +181,12 @@ def _observe_bins(
     config: RunConfig,
     redshift: float,
 ) -> Observation:
-    """Sums over the bins' pixels, per band."""
+    """Sums over the bins' pixels, per band.
+
+    Bands that were cut from a cube lie at rest: the dust of the Milky Way dimmed them at (1 + z) times their pivots.
+    """
     instrument = bundle.instrument
+    cut = config.cube is not None
     shape = (bins.n_bins, instrument.n_bands)
     flux, error, mask = np.zeros(shape), np.zeros(shape), np.zeros(shape, bool)
     for k, band in enumerate(images.bands):
@@ -191,14 +195,14 @@ def _observe_bins(
     flag = np.zeros(bins.n_bins, np.int32)
     flag[bins.nspax == 1] |= int(Flag.SINGLE_SPAXEL)
     flag[bins.snr < LOW_SNR_SHARE * bins.target_snr] |= int(Flag.LOW_SNR)
-    pivot = np.array([f.pivot_aa for f in filters])
+    pivot = np.array([f.pivot_aa for f in filters]) * (1 + redshift if cut else 1.0)
     return make_band_observation(
         instrument,
         flux,
         error,
         mask,
         flag=flag,
-        redshift=redshift,
+        redshift=0.0 if cut else redshift,
         ebv_mw=config.ebv_mw or 0.0,
         pivot_aa=pivot,
         keep_negative=bundle.features.band_scale == "asinh",

@@ -30,7 +30,14 @@ _DPI = 75
 def draw_paper_figures(
     m: PaperMeasurements, size_curve: Mapping[str, Any] | None = None
 ) -> Iterator[tuple[int, Figure]]:
-    """Number and figure, in order of making; 13 and 14 need a galaxy, see `galaxy_figures`."""
+    """Number and figure, in order of making; 13 and 14 need a galaxy, see `galaxy_figures`.
+
+    Parameters
+    ----------
+    m : PaperMeasurements
+    size_curve : mapping, optional
+        Report of ``ablate-recipe --sizes``; without it that figure is left out.
+    """
     yield 1, figures.plot_optical_depths(m)
     yield 2, plot_architecture(m.bundle)
     yield 3, figures.plot_four_cases(m)

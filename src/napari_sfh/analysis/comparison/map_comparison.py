@@ -182,6 +182,13 @@ def compare_results(result: Result, answer: OtherResult) -> Comparison:
 def compute_bin_overlap(result: Result, answer: OtherResult) -> tuple[Any, F64]:
     """Share of each of the answer's bins in each of the result's.
 
+    Parameters
+    ----------
+    result : Result
+        N bins.
+    answer : OtherResult
+        M bins, on any grid with a WCS or on the same spaxels.
+
     Returns
     -------
     weight : sparse array (N, M)

@@ -100,7 +100,19 @@ class HeaderCards:
 
 
 def describe_duplicate_cards(header: fits.Header, path: Path) -> list[str]:
-    """Cards of coordinates, units and calibration that stand twice with different values: readers take either."""
+    """Cards of coordinates, units and calibration that stand twice with different values: readers take either.
+
+    Parameters
+    ----------
+    header : Header
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    list of str
+        A sentence each; empty where all is well.
+    """
     notes = []
     for key in dict.fromkeys(k for k in header if _DECISIVE.match(k)):
         if header.count(key) > 1:
