@@ -16,7 +16,7 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from conftest import click, lasso, open_explorer
+from conftest import click, lasso, native_canvas, open_explorer
 from napari_sfh import demo
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES
 from napari_sfh.analysis.maps import SCALAR_MAPS, list_result_maps
@@ -276,6 +276,21 @@ def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, 
     dock.tools["posterior"].release()
     saved = Table.read(tmp_path / "rows.ecsv", format="ascii.ecsv")
     assert len(saved) == len(catalogue.selection.rows)
+
+
+def test_the_canvas_comes_back_after_catalogues(dock: Any, tmp_path: Path, result: Any, qtbot: Any) -> None:
+    catalogue = write_catalogue(tmp_path)
+    dock.show_result(result)
+    assert dock.wait(60)
+    height = native_canvas(dock.viewer).height()
+    for _ in range(2):
+        open_in(dock, catalogue)
+    dock.data.redshift.native.setFocus()  # what listens to the keyboard's moves knows that the first one is gone
+    native_canvas(dock.viewer).setFocus()
+    dock.show_result(result)
+    assert dock.wait(60)
+    qtbot.waitUntil(lambda: native_canvas(dock.viewer).height() > 0.8 * height, timeout=5000)
+    assert native_canvas(dock.viewer).isVisible()
 
 
 def test_times_of_spectra_are_a_curve_and_sort(dock: Any, tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def _measure_percentiles(args: argparse.Namespace) -> tuple[dict[str, Any], Figu
         return _measure_stack_like(args), ()
     from dataclasses import replace
 
-    from napari_sfh.training.fitting.posterior import make_stderr_logger
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.training.libraries.emiles import load_miles_folder
     from napari_sfh.training.studies.percentiles import percentile_figures, percentile_galaxies, percentile_measure
     from napari_sfh.training.studies.percentiles.percentile_nets import PercentileFitSettings

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sfh.console import make_stderr_logger
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -34,7 +35,6 @@ from napari_sfh.training.fitting.posterior import (
     calibrate_model,
     collect_flow_training_set,
     fit_flow,
-    make_stderr_logger,
 )
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import Batches, FreshSource, make_fresh_source, split_rows

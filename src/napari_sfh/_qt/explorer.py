@@ -71,8 +71,11 @@ _EMPTY = (
 #: Milliseconds after the dock came into the window until the weights are read.
 FIRST_PAINT_MS = 150
 WORKING = "Working; the window stays usable."
+#: What the dock says while there is nothing else to say.
+_STATES = (_EMPTY, READY, WORKING)
 RESTORING = "The workspace is being restored."
 CANCELLED = "Cancelled: nothing was finished."
+ENDING = "Cancelled. The step that was begun comes to its end; what it brings is shown then."
 
 
 class Explorer(ExplorerFrame):
@@ -222,13 +225,23 @@ class Explorer(ExplorerFrame):
 
     def run(self, _: object = None) -> None:
         """Run the pipeline with what the forms say."""
-        try:
-            options = {**self.data.values(), **self.binning.values(), **self.network.values()}
-        except SfhInputError as error:
-            self.tell_error(error)
-            return
-        settings.store_settings(self)
+        self.attempt(self._start_run)
+
+    def _start_run(self) -> None:
+        options = self.collect_options()
+        if not self.presenter.is_demo:
+            settings.store_settings(self)
         self.start(partial(tasks.run_galaxy, options=options), self.presenter.show_run, "Run")
+
+    def collect_options(self) -> dict[str, Any]:
+        """Keyword arguments of `decisions.configure_run` that the forms hold.
+
+        Raises
+        ------
+        SfhInputError
+            A field is wrong.
+        """
+        return {**self.data.values(), **self.binning.values(), **self.network.values()}
 
     def cancel(self, _: object = None) -> None:
         """Ask the work in progress to stop; what waits for it is dropped."""
@@ -345,16 +358,20 @@ class Explorer(ExplorerFrame):
         """Work has begun."""
         self._details = ""
         self.bar.max = 0
+        self.show_message(WORKING)
         self.refresh()
 
     def tell_cancelled(self, button: str = "") -> None:
         """Work was cancelled before it had anything to show; ``button`` starts it again."""
+        self.files.regret_discarding()
         again = f"{CANCELLED} Press {button} to start again." if button else CANCELLED
+        again = ENDING if self.job.ending else again
         self.show_message(again if self.data.has_input or self.session.result is not None else _EMPTY)
 
     def tell_error(self, error: Exception) -> None:
         """Show an error's sentence; its details on demand. `finish` raises the first one."""
         self._error = self._error or error
+        self.files.regret_discarding()
         self.refresh()
         sentence, self._details = explain_error(error)
         self.show_message(sentence, error=True)
@@ -375,8 +392,12 @@ class Explorer(ExplorerFrame):
         self.file_row.enable(free, has_input or has_result)
         self.tools.set_enabled(self.session.result, running)
         self._hide_dead_sections(has_input)
-        if not self._details and (running or not self.loading):
+        # What an act has said stays until the next one.
+        said = self.message.text().removeprefix(f"{RESTORING} ")
+        if said in _STATES and (running or not self.loading):
             self.show_message(WORKING if running else READY if has_input else _EMPTY)
+        elif said != self.message.text() and not self.files.restoring:
+            self.show_message(said)
 
     def _hide_dead_sections(self, has_input: bool) -> None:
         """A catalogue of estimates has no run, and nothing of a galaxy: until one is chosen under Data."""
@@ -414,8 +435,8 @@ class Explorer(ExplorerFrame):
             self.show_panel()
 
     def _run_pressed(self, _: object = None) -> None:
-        """Run, unless a result that would go is to be kept first."""
-        if self.may_close():
+        """Run, unless the form is wrong, or a result that would go is to be kept first."""
+        if self.attempt(self.collect_options) and self.may_close():
             self.run()
 
     def _demo(self, _: object = None) -> None:
@@ -499,7 +520,8 @@ class Explorer(ExplorerFrame):
         if answer == SAVE:
             self.exports.result_dialog()
             return self.wait() and not self.files.unsaved
-        self.files.unsaved = answer != DISCARD
+        if answer == DISCARD:
+            self.files.discard()
         return answer == DISCARD
 
     def release(self) -> None:

@@ -154,6 +154,7 @@ class CatalogueWindow:
             canvas = getattr(self._explorer.window(), "centralWidget", lambda: None)()
             if canvas is not None:
                 canvas.setVisible(True)
+                self._explorer.docks.set_height()
                 self._explorer.keep_width()
         self._layer = self.panel = self.selection = None
 

@@ -39,6 +39,7 @@ class OpenedGalaxy:
     problems: tuple[str, ...]
     white: LayerTuple | None
     ebv_mw: float | None = None  # where it is known beforehand
+    is_demo: bool = False  # it is run with the default settings
     folder: Path | None = None
     opened: Cube | None = None  # the cube's axes; its data stay on disk
 
@@ -113,7 +114,7 @@ def open_demo(progress: ReportProgress, cancel: threading.Event) -> OpenedGalaxy
     from napari_sfh.demo import EBV_MW, find_demo_folder
 
     galaxy = open_galaxy(progress, cancel, folder=find_demo_folder())
-    return replace(galaxy, ebv_mw=EBV_MW)
+    return replace(galaxy, ebv_mw=EBV_MW, is_demo=True)
 
 
 def run_galaxy(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> PreparedResult:
@@ -180,6 +181,9 @@ def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path
     report_progress(Progress("reading the workspace", 0, 0), progress, cancel)
     workspace = read_workspace(path)
     notes: list[str] = []
+    if workspace.result is not None and not workspace.result.is_file():
+        beside = path.parent / workspace.result.name  # both were moved
+        workspace = replace(workspace, result=beside) if beside.is_file() else workspace
     if workspace.result is not None and workspace.result.is_file():
         shown = open_result(progress, cancel, workspace.result)
         if shown.result.bins.n_bins != workspace.n_bins:
@@ -189,7 +193,10 @@ def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path
             )
         return OpenedWorkspace(workspace, shown, None, tuple(notes))
     if workspace.result is not None:
-        notes.append(f"The result {workspace.result} is missing: put it back, or press Run.")
+        notes.append(
+            f"The result {workspace.result} is missing: put it back, open it where it is now (the rest of the "
+            "workspace comes with it), or press Run."
+        )
     cube = workspace.forms.get("data", {}).get("cube")
     galaxy = None
     if cube is not None and Path(cube).is_file():

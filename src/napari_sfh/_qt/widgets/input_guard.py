@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractButton,
@@ -108,7 +109,7 @@ class InputGuard(QObject):
     def _guards(self, widget: QWidget) -> bool:
         """Whether a widget is one of ours."""
         roots = [root() for root in self._roots]
-        return any(root.isAncestorOf(widget) for root in roots if root is not None)
+        return any(root.isAncestorOf(widget) for root in roots if root is not None and isalive(root))
 
 
 def _tell_range(reference: weakref.ref[Any]) -> None:
