@@ -241,10 +241,13 @@ def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, 
     catalogue, panel = dock.catalogue, dock.catalogue.panel
     assert panel.isVisible()
     assert bool(len(dock.viewer.layers)) == sky
+    seen = [name for name, section in dock.sections.items() if section.isVisible()]
+    assert seen == ["data"], "what needs a galaxy has gone"
     # A click on a line of the table.
     place = panel.view.visualRect(panel.model.index(4, 0)).center()
     QTest.mouseClick(panel.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert catalogue.selection.rows == (4,)
+    assert "J004" in panel.words.text()
     # A click on a point of the plot.
     columns = [panel.selection.table.read_numbers(str(f.value)) for f in (panel.x_field, panel.y_field)]
     row = find_loneliest(*columns)
@@ -270,6 +273,7 @@ def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, 
     catalogue.draw_posterior()
     dock.finish(120)
     assert dock.tools["posterior"].shown.draws.source == "out.fits"
+    assert dock.tools["posterior"].shown.draws.name.startswith("J0")
     dock.tools["posterior"].release()
     saved = Table.read(tmp_path / "rows.ecsv", format="ascii.ecsv")
     assert len(saved) == len(catalogue.selection.rows)
