@@ -289,7 +289,7 @@ class ResultFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not path.is_file():
-                path.write_text(json.dumps(key, indent=1), encoding="utf-8")
+                write_text_atomically(path, json.dumps(key, indent=1))
             there = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise SfhInputError(f"--output {folder}: cannot be written ({error.strerror}); choose another") from error

@@ -40,7 +40,7 @@ from napari_sfh._qt.forms.run_forms import (
     connect_whole_path,
 )
 from napari_sfh._qt.jobs import tasks
-from napari_sfh._qt.jobs.latency import GarbageFreeze
+from napari_sfh._qt.jobs.latency import GarbageFreeze, GarbageRest
 from napari_sfh._qt.jobs.preload import Preloader
 from napari_sfh._qt.jobs.step_queue import PaintStep
 from napari_sfh._qt.jobs.work_queue import WorkQueue
@@ -98,13 +98,14 @@ class Explorer(ExplorerFrame):
         self.exports, self.files, self.catalogue = Exports(self), FileActions(self), CatalogueWindow(self)
         self.panel = BinPanel(self.session, viewer.theme, self.exports.plots_dialog, self.exports.table_dialog)
         self.docks = BottomDocks(viewer, self)
-        self.work, self.presenter = WorkQueue(self), Presenter(self)
+        self.work, self.presenter = WorkQueue(self, self.stack.scene.hold), Presenter(self)
         self.cards = ModelCards(self, self.network, self._cards_read)
         self.preloader = Preloader(self, self._is_working, self._loaded_modules)
         self._error: Exception | None = None
         self.tour: Tour | None = None
         self.garbage = GarbageFreeze()
         self.garbage.freeze()
+        self._rest = GarbageRest(self, self.garbage, self._is_working)
         self.tools = Toolbox(weakref.proxy(self), TOOLS)
         self.forms = {"data": self.data, "binning": self.binning, "network": self.network, "export": self.export}
         keys = self.tools.shortcuts()
@@ -148,6 +149,7 @@ class Explorer(ExplorerFrame):
 
     def _connect(self) -> None:
         self.map.sky.changed.connect(self.canvas.axes.set_style)
+        self.data.maps.changed.connect(self.refresh)
         connect_whole_path(self.data.folder, self._folder_changed)
         connect_whole_path(self.data.cube, self._cube_changed)
         self.run_button.changed.connect(self._run_pressed)
@@ -170,6 +172,7 @@ class Explorer(ExplorerFrame):
         for job in (self.job, self.cards.job, self.preflight.job, self.preloader.job):
             self.destroyed.connect(partial(BackgroundJob.abandon, job))
         self.destroyed.connect(partial(GarbageFreeze.thaw, self.garbage))
+        self.viewer.layers.events.removed.connect(self._rest.note_layer)
 
     # -- acts (also for scripts) -------------------------------------------------------------------------------
 
@@ -389,12 +392,22 @@ class Explorer(ExplorerFrame):
         self.export.enable(has_result and not running)
         self.file_row.enable(free, has_input or has_result)
         self.tools.set_enabled(self.session.result, running)
+        self._hide_dead_sections(has_input)
+        self.binning.set_maps(self.data.maps_path is not None)
         # What an act has said stays until the next one.
         said = self.message.text().removeprefix(f"{RESTORING} ")
         if said in _STATES and (running or not self.loading):
             self.show_message(WORKING if running else READY if has_input else _EMPTY)
         elif said != self.message.text() and not self.files.restoring:
             self.show_message(said)
+
+    def _hide_dead_sections(self, has_input: bool) -> None:
+        """A catalogue of estimates has no run, and nothing of a galaxy: until one is chosen under Data."""
+        dead = self.catalogue.selection is not None and not has_input
+        for name in ("binning", "network", "export"):
+            self.sections[name].setVisible(not dead)
+        if dead:
+            self.sections["cube"].setVisible(False)
 
     def show_message(self, text: str, error: bool = False) -> None:
         """Show a sentence at the top of the dock; while a workspace comes back, this is said, too."""
@@ -523,6 +536,8 @@ class Explorer(ExplorerFrame):
         self.cards.job.abandon()
         self.preloader.release()
         self.preflight.release()
+        self.viewer.layers.events.removed.disconnect(self._rest.note_layer)
+        self._rest.release()
         self.garbage.thaw()
         self._close_guard.release()
         self.machine.release()

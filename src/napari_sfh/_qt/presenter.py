@@ -123,8 +123,7 @@ class Presenter:
     def show_opened_result(self, shown: tasks.PreparedResult) -> None:
         """Show a result that was read from a file; the form keeps no files of another galaxy."""
         data = self._explorer.data
-        cube = data.cube_path
-        if cube is not None and cube.name != Path(str(shown.result.settings.get("cube", ""))).name:
+        if data.has_input and not _is_cube_of(shown.result, data.cube_path):
             with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
                 data.set_files(None, {}, None)
                 data.folder.line_edit.value = ""
@@ -202,6 +201,7 @@ class Presenter:
         explorer.show_message(_summarise_result(explorer.session.result))
         explorer.undo.history.forget()
         explorer.undo.history.note()
+        explorer.garbage.tidy()  # what has come in would be walked over whenever a layer goes
         explorer.offer_tour()
 
     def _end_workspace(self) -> None:
@@ -211,6 +211,14 @@ class Presenter:
         explorer.undo.history.note()
         explorer.refresh()
         explorer.show_message(" ".join(notes) or _summarise_result(explorer.session.result), error=bool(notes))
+
+
+def _is_cube_of(result: Result, cube: Path | None) -> bool:
+    """Whether a result was made of a cube: that of its name, which may have been moved since."""
+    named = Path(str(result.settings.get("cube", "")))
+    if cube is None or cube.name != named.name:
+        return False
+    return not (named.is_file() and cube.is_file()) or named.samefile(cube)
 
 
 def _summarise_result(result: Result | None) -> str:

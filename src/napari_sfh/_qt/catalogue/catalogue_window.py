@@ -53,7 +53,7 @@ class CatalogueWindow:
         explorer.show_dock(DOCK, self.panel)
         self._settle()
         explorer.sections["data"].expand(False)
-        explorer.demo_button.visible = False
+        explorer.refresh()
         explorer.in_turns([explorer.viewer.reset_view])
         self.selection.select([int(np.argmax(np.nan_to_num(_read_quality(table), nan=-np.inf)))])
         model = table.meta.get("MODEL", "")

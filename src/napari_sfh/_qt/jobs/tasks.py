@@ -19,7 +19,8 @@ from napari_sfh._qt.canvas.layer_data import LayerTuple
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.objects.estimate_table import EstimateTable, holds_estimates, read_estimates
-from napari_sfh.errors import Cancelled
+from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.io.objects.blocks import FORMATS, open_catalogue
 from napari_sfh.io.workspaces import SUFFIX, Workspace, read_workspace, write_workspace
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.types import F32, Cube, Progress, Result
@@ -163,7 +164,16 @@ def open_path(
     if kind == "unknown" and holds_estimates(path):
         report_progress(Progress("reading the table", 0, 0), progress, cancel)
         return read_estimates(path)
+    if kind == "unknown" and path.suffix.lower() in FORMATS and path.is_file():
+        raise SfhInputError(_refuse_table(path))
     return open_result(progress, cancel, path)
+
+
+def _refuse_table(path: Path) -> str:
+    """Why a table cannot be shown, and what can."""
+    if "BIN_ID" in open_catalogue(path).names:
+        return f"{path}: a table of the bins of a result; open the result that it was saved from"
+    return f"{path}: a table without estimates; `napari-sfh estimate {path.name}` makes one with them: open that"
 
 
 def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path) -> OpenedWorkspace:
