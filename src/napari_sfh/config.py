@@ -239,11 +239,6 @@ class RunConfig:
         if self.maps is None and "maps" in (self.binning, self.kinematics):
             raise SfhInputError("bins or kinematics from MAPS were asked for: give the file with `maps`")
 
-    @property
-    def first_file(self) -> Path:
-        """The cube, or the first image where there is none."""
-        return self.cube if self.cube is not None else next(iter(self.photometry.values()))
-
     def settings(self) -> dict[str, str | float | int | bool | None]:
         """The settings as plain values, for the result file."""
         plain: dict[str, str | float | int | bool | None] = {}
@@ -280,7 +275,8 @@ def parse_kinematics(text: str) -> tuple[float, float]:
     try:
         v, sigma = (float(part) for part in text.split(","))
     except ValueError:
-        raise SfhInputError(f"`kinematics` {text!r}: give maps, ppxf, or two numbers V,SIGMA in km/s") from None
+        choices = ", ".join(SETTINGS["kinematics"].choices)
+        raise SfhInputError(f"`kinematics` {text!r}: give {choices}, or two numbers V,SIGMA in km/s") from None
     low, high = SIGMA_RANGE_KMS
     if not (abs(v) <= MAX_V_KMS and low <= sigma <= high):
         raise SfhInputError(

@@ -42,7 +42,7 @@ from napari_sfh.prep.band_fluxes.band_rows import CATALOGUE_CALIBRATION_ERROR, m
 from napari_sfh.prep.observation import describe_excess, make_observation
 from napari_sfh.prep.rest_frame import RestSpectra, shift_to_rest_frame
 from napari_sfh.prep.spectra import BinSpectra, remove_milky_way_dust
-from napari_sfh.types import F32, F64, FLAG_MEANING, BinMap, Flag, Observation, Prediction, Progress
+from napari_sfh.types import F32, F64, FLAG_MEANING, I32, BinMap, Flag, Observation, Prediction, Progress
 
 #: Stellar dispersion in km/s where none is given.
 DEFAULT_SIGMA_KMS = 150.0
@@ -212,7 +212,8 @@ def estimate_row_block(
     prediction = inference.predict_histories(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
-    table = _join_estimates(block.rows, data, prediction, load_prior_quantiles(bundle))
+    strange = derive_credibility_flags(data, prediction, load_prior_quantiles(bundle))
+    table = _join_estimates(block.rows, data, prediction, strange)
     return EstimatedBlock(table, data.flag, prediction.ood)
 
 
@@ -319,16 +320,20 @@ def _append_estimates(
     config: EstimateConfig,
     cancel: threading.Event | None,
 ) -> F32:
-    """Write a block with its estimates; their OOD scores, NaN where there is none."""
+    """Write spectra with their estimates; their OOD scores, NaN where there is none."""
     prediction = inference.predict_histories(
         data, bundle, device=config.device, batch_size=_BATCH, draws=config.draws, cancel=cancel
     )
-    out.append(_join_estimates(block, data, prediction, load_prior_quantiles(bundle)))
+    model_flux, _ = inference.reconstruct_observations(data, prediction, bundle)
+    draw_spectra = partial(inference.draw_predicted_spectra, bundle=bundle)
+    prior = load_prior_quantiles(bundle)
+    strange = derive_credibility_flags(data, prediction, prior, model_flux, draw_spectra)
+    out.append(_join_estimates(block, data, prediction, strange))
     return prediction.ood
 
 
-def _join_estimates(block: Table, data: Observation, prediction: Prediction, prior: Mapping[str, F32]) -> Table:
-    """The block with the columns of the module's text."""
+def _join_estimates(block: Table, data: Observation, prediction: Prediction, strange: I32) -> Table:
+    """The block with the columns of the module's text; ``strange`` (n,) are flags of the answers."""
     out, taken = block.copy(copy_data=False), set(block.colnames)
 
     def put(name: str, values: Any) -> None:
@@ -342,7 +347,7 @@ def _join_estimates(block: Table, data: Observation, prediction: Prediction, pri
         put(f"{name.upper()}_P84", quantiles[:, 3])
     put("SNR", data.snr)
     put("OOD", prediction.ood)
-    put("FLAG", data.flag | derive_credibility_flags(data, prediction, prior))
+    put("FLAG", data.flag | strange)
     return out
 
 

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from napari_sfh.io.atomic import ensure_folder
+from napari_sfh.io.atomic import ensure_folder, write_text_atomically
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.papers.measured_values import NOT_MEASURED, MeasuredValues
@@ -48,7 +48,7 @@ def write_papers_page(reports: Path, output: Path, figures: Path | None = None) 
         folder.mkdir(exist_ok=True)
         copied = [Path(shutil.copy2(p, folder / p.name)) for p in sorted(figures.glob("*.png"))]
     page = output / PAGE
-    page.write_text(format_papers_page(MeasuredValues(reports), _list_figures(folder)), encoding="utf-8")
+    write_text_atomically(page, format_papers_page(MeasuredValues(reports), _list_figures(folder)))
     return [page, *copied]
 
 
@@ -57,7 +57,19 @@ def _list_figures(folder: Path) -> list[str]:
 
 
 def format_papers_page(values: MeasuredValues, figures: list[str]) -> str:
-    """The page as Markdown."""
+    """The page as Markdown.
+
+    Parameters
+    ----------
+    values : MeasuredValues
+        Our numbers, looked up in the reports.
+    figures : list of str
+        File names of the pictures beside the page.
+
+    Returns
+    -------
+    str
+    """
     papers = load_printed_papers()
     printed = {n.key: n for paper in papers for n in paper.numbers}
     tables: dict[str, Callable[[], str]] = {

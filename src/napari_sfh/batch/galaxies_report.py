@@ -137,7 +137,7 @@ def write_galaxies_report(outcomes: Sequence[GalaxyOutcome], folder: Path, about
 
     Parameters
     ----------
-    outcomes : sequence of Outcome
+    outcomes : sequence of GalaxyOutcome
         Of the galaxies that came to an end.
     folder : path
         Made where it is not there.

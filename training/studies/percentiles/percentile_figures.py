@@ -83,7 +83,18 @@ def plot_populations(study: PercentileStudy) -> Figure:
 
 
 def plot_histories(study: PercentileStudy, n: int = 100) -> Figure:
-    """Figure 6: histories over their mass, and their nine times against the share of the mass."""
+    """Figure 6: histories over their mass, and their nine times against the share of the mass.
+
+    Parameters
+    ----------
+    study : PercentileStudy
+    n : int
+        Histories that are drawn.
+
+    Returns
+    -------
+    Figure
+    """
     g, figure = study.galaxies, _figure(11, 4.2)
     left, right = figure.subplots(1, 2)
     lookback = np.linspace(0.0, MAX_AGE_GYR, g.formed.shape[1])

@@ -22,6 +22,7 @@ from napari_sfh.analysis.objects.estimate_table import EstimateTable, holds_esti
 from napari_sfh.analysis.sky_coordinates import SkyGrid
 from napari_sfh.errors import Cancelled, SfhInputError
 from napari_sfh.instruments.instrument import Instrument
+from napari_sfh.io.objects.blocks import FORMATS, open_catalogue
 from napari_sfh.io.workspaces import SUFFIX, Workspace, read_workspace, write_workspace
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.types import F32, Cube, Progress, Result
@@ -42,6 +43,7 @@ class OpenedGalaxy:
     problems: tuple[str, ...]
     white: LayerTuple | None
     ebv_mw: float | None = None  # where it is known beforehand
+    is_demo: bool = False  # it is run with the default settings
     folder: Path | None = None
     opened: Cube | None = None  # the cube's axes; its data stay on disk
     sky: SkyGrid | None = None  # of ``white``
@@ -145,7 +147,7 @@ def open_galaxy(
     if white is not None:
         warm_up_napari()
     sought = instrument.band_names if folder is not None else ()
-    return OpenedGalaxy(cube, photometry, maps, problems, white, None, folder, opened, sky, sought)
+    return OpenedGalaxy(cube, photometry, maps, problems, white, folder=folder, opened=opened, sky=sky, sought=sought)
 
 
 def find_band_files(
@@ -172,7 +174,7 @@ def open_demo(progress: ReportProgress, cancel: threading.Event) -> OpenedGalaxy
     from napari_sfh.demo import EBV_MW, find_demo_folder
 
     galaxy = open_galaxy(progress, cancel, folder=find_demo_folder())
-    return replace(galaxy, ebv_mw=EBV_MW)
+    return replace(galaxy, ebv_mw=EBV_MW, is_demo=True)
 
 
 def run_galaxy(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> PreparedResult:
@@ -222,7 +224,16 @@ def open_path(
     if kind == "unknown" and holds_estimates(path):
         report_progress(Progress("reading the table", 0, 0), progress, cancel)
         return read_estimates(path)
+    if kind == "unknown" and path.suffix.lower() in FORMATS and path.is_file():
+        raise SfhInputError(_refuse_table(path))
     return open_result(progress, cancel, path)
+
+
+def _refuse_table(path: Path) -> str:
+    """Why a table cannot be shown, and what can."""
+    if "BIN_ID" in open_catalogue(path).names:
+        return f"{path}: a table of the bins of a result; open the result that it was saved from"
+    return f"{path}: a table without estimates; `napari-sfh estimate {path.name}` makes one with them: open that"
 
 
 def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path) -> OpenedWorkspace:
@@ -230,6 +241,9 @@ def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path
     report_progress(Progress("reading the workspace", 0, 0), progress, cancel)
     workspace = read_workspace(path)
     notes: list[str] = []
+    if workspace.result is not None and not workspace.result.is_file():
+        beside = path.parent / workspace.result.name  # both were moved
+        workspace = replace(workspace, result=beside) if beside.is_file() else workspace
     if workspace.result is not None and workspace.result.is_file():
         shown = open_result(progress, cancel, workspace.result)
         if shown.result.bins.n_bins != workspace.n_bins:
@@ -239,7 +253,10 @@ def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path
             )
         return OpenedWorkspace(workspace, shown, None, tuple(notes))
     if workspace.result is not None:
-        notes.append(f"The result {workspace.result} is missing: put it back, or press Run.")
+        notes.append(
+            f"The result {workspace.result} is missing: put it back, open it where it is now (the rest of the "
+            "workspace comes with it), or press Run."
+        )
     cube = workspace.forms.get("data", {}).get("cube")
     galaxy = None
     if cube is not None and Path(cube).is_file():

@@ -51,6 +51,18 @@ class CubeImages:
 def find_cube_images(hdus: fits.HDUList, path: Path) -> CubeImages:
     """Match the 3-D images of a file to flux, errors and masks by name, else by order.
 
+    Parameters
+    ----------
+    hdus : HDUList
+        Open; only headers are read.
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    CubeImages
+        Numbers of the HDUs, from 0, and what kind of errors they hold.
+
     Raises
     ------
     SfhInputError
