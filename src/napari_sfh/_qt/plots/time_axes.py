@@ -12,7 +12,7 @@ from napari_sfh.analysis.bin_view import DRAWN_EDGES_GYR
 
 LG_EDGES = np.log10(DRAWN_EDGES_GYR)
 #: Room of a number at an axis of time, pixels.
-NUMBER_PX = 26.0
+TIME_NUMBER_PX = 26.0
 AGE_TICKS = [(-2.0, "0.01"), (-1.0, "0.1"), (0.0, "1"), (1.0, "10")]
 AGE_MINOR = [(np.log10(k * 10.0**p), "") for p in (-3, -2, -1, 0) for k in range(2, 10)]
 
@@ -37,7 +37,7 @@ class TimeAxis:
         if self.ticks is None:
             return None
         first, *rest = self.ticks
-        if width_px >= NUMBER_PX * len(first):
+        if width_px >= TIME_NUMBER_PX * len(first):
             return self.ticks
         return [[(place, text if k % 2 else "") for k, (place, text) in enumerate(first)], *rest]
 
