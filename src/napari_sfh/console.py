@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -12,6 +14,17 @@ from napari_sfh.config import OPTIONS, name_settings
 if TYPE_CHECKING:
     from napari_sfh.jobs import ReportProgress
     from napari_sfh.types import Progress
+
+
+def expand_home(words: Sequence[str]) -> list[str]:
+    """Words of a command line with ``~`` as the home folder, which shells leave in quotes and behind ``=``.
+
+    Examples
+    --------
+    >>> expand_home(["F555W=~/x.fits"]) == [f"F555W={os.path.expanduser('~')}/x.fits"]
+    True
+    """
+    return [re.sub(r"(?:^|(?<==))~[^/\\]*(?=[/\\]|$)", lambda m: os.path.expanduser(m.group()), w) for w in words]
 
 
 @contextmanager
