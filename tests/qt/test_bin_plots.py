@@ -165,6 +165,10 @@ def test_spectra_of_draws_are_shaded_for_their_bin_alone(plots: BinPlots, result
         return rect.top(), rect.bottom()
 
     assert shaded() == pytest.approx((float(view.model.min()) - 0.1, float(view.model.max()) + 0.1), abs=1e-4)
+    beside = [item for item in plots.residual.items if isinstance(item, Ribbon) and item.zValue() == -1]
+    rect = beside[0].path().boundingRect()
+    assert (rect.top(), rect.bottom()) == pytest.approx((-0.1, 0.1), abs=1e-4), "about the model, beside the residual"
+    assert all(item.pen().style() != Qt.PenStyle.NoPen for item in beside), "seen where it is narrower than a pixel"
     plots.draw([other, view])
     assert shaded() == (0, 0), "the first bin has none"
     plots.draw([view])

@@ -12,11 +12,12 @@ from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
 from painted_cube import Paint, PaintedCube, write_painted_cube
+from qtpy.compat import isalive
 from qtpy.QtCore import QPointF, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
-from conftest import click, lasso, open_explorer
+from conftest import click, lasso, native_canvas, open_explorer, window
 from napari_sfh import demo
 from napari_sfh.analysis.gradients import GRADIENT_QUANTITIES
 from napari_sfh.analysis.maps import SCALAR_MAPS, list_result_maps
@@ -240,10 +241,13 @@ def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, 
     catalogue, panel = dock.catalogue, dock.catalogue.panel
     assert panel.isVisible()
     assert bool(len(dock.viewer.layers)) == sky
+    seen = [name for name, section in dock.sections.items() if section.isVisible()]
+    assert seen == ["data"], "what needs a galaxy has gone"
     # A click on a line of the table.
     place = panel.view.visualRect(panel.model.index(4, 0)).center()
     QTest.mouseClick(panel.view.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert catalogue.selection.rows == (4,)
+    assert "J004" in panel.words.text()
     # A click on a point of the plot.
     columns = [panel.selection.table.read_numbers(str(f.value)) for f in (panel.x_field, panel.y_field)]
     row = find_loneliest(*columns)
@@ -269,9 +273,31 @@ def test_a_catalogue_is_linked_in_table_plot_and_sky(dock: Any, tmp_path: Path, 
     catalogue.draw_posterior()
     dock.finish(120)
     assert dock.tools["posterior"].shown.draws.source == "out.fits"
+    assert dock.tools["posterior"].shown.draws.name.startswith("J0")
     dock.tools["posterior"].release()
     saved = Table.read(tmp_path / "rows.ecsv", format="ascii.ecsv")
     assert len(saved) == len(catalogue.selection.rows)
+
+
+def test_the_canvas_comes_back_after_catalogues(dock: Any, tmp_path: Path, result: Any, qtbot: Any) -> None:
+    catalogue = write_catalogue(tmp_path)
+    dock.show_result(result)
+    assert dock.wait(60)
+    height = native_canvas(dock.viewer).height()
+    open_in(dock, catalogue)
+    gone = dock.catalogue.panel  # Python knows it when Qt has ended it
+    open_in(dock, catalogue)
+    qtbot.waitUntil(lambda: not isalive(gone), timeout=5000)
+    window(dock.viewer).activateWindow()
+    qtbot.waitUntil(lambda: QApplication.activeWindow() is not None, timeout=5000)
+    dock.sections["data"].expand(True)
+    for widget in (dock.data.redshift.native, native_canvas(dock.viewer)):
+        widget.setFocus()  # what listens to the keyboard's moves knows that the first panel is gone
+        qtbot.waitUntil(widget.hasFocus, timeout=5000)
+    dock.show_result(result)
+    assert dock.wait(60)
+    qtbot.waitUntil(lambda: native_canvas(dock.viewer).height() > 0.8 * height, timeout=5000)
+    assert native_canvas(dock.viewer).isVisible()
 
 
 def test_times_of_spectra_are_a_curve_and_sort(dock: Any, tmp_path: Path) -> None:

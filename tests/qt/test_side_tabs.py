@@ -59,6 +59,30 @@ def test_docks_that_the_user_has_moved_stay(qtbot: Any, make_viewer: Callable[..
     controls.setFloating(False)  # napari itself stumbles over a floating dock when it closes
 
 
+def test_the_menu_of_plugins_shows_the_explorer_wherever_it_was(
+    qtbot: Any, make_viewer: Callable[..., Any], result: Result
+) -> None:
+    dock = opened(qtbot, make_viewer, result, 1280, 720)
+    win = window(dock.viewer)
+    layers = win.findChild(QDockWidget, LAYERS)
+    own = next(d for d in win.tabifiedDockWidgets(layers) if d.isAncestorOf(dock))
+
+    def press_menu() -> None:
+        get_app_model().commands.execute_command("napari-sfh.explorer")
+        qtbot.wait(50)
+
+    layers.raise_()
+    qtbot.wait(50)
+    assert dock.visibleRegion().isEmpty(), "it stands behind the layer list"
+    press_menu()
+    assert not dock.visibleRegion().isEmpty()
+    press_menu()
+    assert own.isHidden(), "what was seen goes"
+    layers.raise_()
+    press_menu()
+    assert not dock.visibleRegion().isEmpty()
+
+
 def test_napari_gets_its_arrangement_back(qtbot: Any, make_viewer: Callable[..., Any], result: Result) -> None:
     dock = opened(qtbot, make_viewer, result, 1280, 720)
     win = window(dock.viewer)

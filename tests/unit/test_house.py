@@ -195,6 +195,30 @@ def test_imports_run_one_way():
     sorter.prepare()  # raises CycleError, which names the circle
 
 
+#: Where a text is written plainly: a file in a temporary folder, a probe whether a folder can be written, a file that
+#: grows line by line, and a page whose pictures are not written whole either.
+PLAIN_WRITES = {
+    "napari_sfh.training.libraries.fetch",
+    "napari_sfh.training.evaluation.report",
+    "napari_sfh.training.evaluation.ppxf_comparison",
+    "napari_sfh.training.evaluation.set_figures",
+}
+
+
+def test_texts_are_written_whole_or_not_at_all():
+    """By `io.atomic`: what took hours must not be lost by a full disk."""
+    plain = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in ("write_text", "write_bytes")
+        and ast.unparse(node.func.value) != "part"
+    }
+    assert plain == PLAIN_WRITES
+
+
 # --- The page for newcomers ---------------------------------------------------------------------------------------
 
 

@@ -74,6 +74,7 @@ def run_paper_systems(args: argparse.Namespace) -> int:
     import torch
     from threadpoolctl import threadpool_limits
 
+    from napari_sfh.io.atomic import write_text_atomically
     from napari_sfh.training.evaluation.evaluation import describe_evaluation_machine
     from napari_sfh.training.evaluation.report import prepare_output_folder
     from napari_sfh.training.fitting.provenance import find_source_commit
@@ -99,8 +100,8 @@ def run_paper_systems(args: argparse.Namespace) -> int:
         if args.figures:
             _save_figures(figures, args.figures)
     measured = record | {"seconds": round(time.process_time() - start, 1)} | measured
-    args.output.write_text(json.dumps(measured, indent=1), encoding="utf-8")
-    args.output.with_suffix(".md").write_text(write_page(measured), encoding="utf-8")
+    write_text_atomically(args.output, json.dumps(measured, indent=1))
+    write_text_atomically(args.output.with_suffix(".md"), write_page(measured))
     print(args.output.with_suffix(".md"))
     return 0
 
@@ -220,7 +221,7 @@ def _measure_percentiles(args: argparse.Namespace) -> tuple[dict[str, Any], Figu
         return _measure_stack_like(args), ()
     from dataclasses import replace
 
-    from napari_sfh.training.fitting.posterior import make_stderr_logger
+    from napari_sfh.console import make_stderr_logger
     from napari_sfh.training.libraries.emiles import load_miles_folder
     from napari_sfh.training.studies.percentiles import percentile_figures, percentile_galaxies, percentile_measure
     from napari_sfh.training.studies.percentiles.percentile_nets import PercentileFitSettings

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from napari_sfh.io.atomic import ensure_folder
+from napari_sfh.io.atomic import ensure_folder, write_text_atomically
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.physics.quantities import QUANTITIES
 from napari_sfh.training.papers.measured_values import NOT_MEASURED, MeasuredValues
@@ -48,7 +48,7 @@ def write_papers_page(reports: Path, output: Path, figures: Path | None = None) 
         folder.mkdir(exist_ok=True)
         copied = [Path(shutil.copy2(p, folder / p.name)) for p in sorted(figures.glob("*.png"))]
     page = output / PAGE
-    page.write_text(format_papers_page(MeasuredValues(reports), _list_figures(folder)), encoding="utf-8")
+    write_text_atomically(page, format_papers_page(MeasuredValues(reports), _list_figures(folder)))
     return [page, *copied]
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_sfh.console import make_stderr_logger
 from napari_sfh.errors import SfhInputError
 from napari_sfh.io.atomic import write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
@@ -34,7 +35,6 @@ from napari_sfh.training.fitting.posterior import (
     calibrate_model,
     collect_flow_training_set,
     fit_flow,
-    make_stderr_logger,
 )
 from napari_sfh.training.fitting.recipe import Recipe
 from napari_sfh.training.fitting.spectra_sources import Batches, FreshSource, make_fresh_source, split_rows
@@ -289,7 +289,7 @@ class ResultFolder:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if not path.is_file():
-                path.write_text(json.dumps(key, indent=1), encoding="utf-8")
+                write_text_atomically(path, json.dumps(key, indent=1))
             there = json.loads(path.read_text(encoding="utf-8"))
         except OSError as error:
             raise SfhInputError(f"--output {folder}: cannot be written ({error.strerror}); choose another") from error

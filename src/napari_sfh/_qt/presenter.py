@@ -40,6 +40,8 @@ class Presenter:
     def __init__(self, explorer: Any) -> None:
         self._explorer: Any = weakref.proxy(explorer)
         self._folder: Path | None = None  # of the galaxy in the form
+        self._owner: Path | None = None  # cube, or folder of images, whose redshift and the like the form holds
+        self.is_demo = False
         self.forgotten: list[str] = []  # labels of the fields that were emptied for the galaxy that comes
 
     def show_galaxy(self, galaxy: tasks.OpenedGalaxy, then_run: bool = False) -> None:
@@ -53,9 +55,12 @@ class Presenter:
             explorer.data.set_files(galaxy.cube, galaxy.photometry, galaxy.maps)
             explorer.data.folder.line_edit.value = "" if galaxy.folder is None else str(galaxy.folder)
         self._folder = galaxy.folder
+        self._own_numbers(galaxy)
         if galaxy.ebv_mw is not None:
             explorer.data.ebv_mw.value = f"{galaxy.ebv_mw:g}"
-        self.show_white(galaxy)
+        if galaxy.is_demo:
+            explorer.binning.reset()  # its figures are known for these
+        self._show_white(galaxy)
         if then_run:
             explorer.run()
 
@@ -69,14 +74,31 @@ class Presenter:
         """
         data = self._explorer.data
         with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
-            other = data.has_input and folder != self._folder
             data.set_files(None, {}, None)
             data.folder.line_edit.value = str(folder)
-        if other:
-            self.forgotten = data.clear_galaxy()
+        if self._owner is not None and folder != self._folder:
+            self._forget_numbers()
+
+    def _forget_numbers(self) -> None:
+        self.forgotten += self._explorer.data.clear_galaxy()
+        self._owner = None
+
+    def _own_numbers(self, galaxy: tasks.OpenedGalaxy) -> None:
+        """Empty redshift and the like of the galaxy before, whichever way this one has come.
+
+        What was given before any galaxy was there is meant for the first.
+        """
+        owner = galaxy.cube or galaxy.folder
+        if self._owner not in (None, owner):
+            self._forget_numbers()
+        self._owner, self.is_demo = owner, galaxy.is_demo
 
     def show_white(self, galaxy: tasks.OpenedGalaxy) -> None:
-        """Show a cube that has not been run; what was shown of another goes."""
+        """Show a cube that was chosen in the form and has not been run; what was shown of another goes."""
+        self._own_numbers(galaxy)
+        self._show_white(galaxy)
+
+    def _show_white(self, galaxy: tasks.OpenedGalaxy) -> None:
         explorer = self._explorer
         if galaxy.white is not None:
             explorer.catalogue.close()
@@ -101,11 +123,12 @@ class Presenter:
     def show_opened_result(self, shown: tasks.PreparedResult) -> None:
         """Show a result that was read from a file; the form keeps no files of another galaxy."""
         data = self._explorer.data
-        cube = data.cube_path
-        if cube is not None and cube.name != Path(str(shown.result.settings.get("cube", ""))).name:
+        if data.has_input and not _is_cube_of(shown.result, data.cube_path):
             with data.cube.line_edit.changed.blocked(), data.folder.line_edit.changed.blocked():
                 data.set_files(None, {}, None)
                 data.folder.line_edit.value = ""
+            data.clear_galaxy()
+            self._folder = self._owner = None
         self.show_prepared(shown)
 
     def show_run(self, shown: tasks.PreparedResult) -> None:
@@ -117,13 +140,16 @@ class Presenter:
         """Show what a workspace has kept; what is missing is told at the end."""
         explorer = self._explorer
         explorer.files.begin(opened)
+        self._folder, self._owner, self.is_demo = None, explorer.data.cube_path, False
         steps: list[PaintStep] = [*explorer.files.steps(opened.workspace), self._end_workspace]
         if opened.shown is not None:
             self.show_prepared(opened.shown, steps)
             return
+        if opened.workspace.result is not None:
+            explorer.files.expect(opened.workspace)
         explorer.work.steps.run(steps)
         if opened.galaxy is not None:
-            self.show_white(opened.galaxy)  # its layer comes before those steps
+            self._show_white(opened.galaxy)  # its layer comes before those steps
 
     def show_prepared(self, shown: tasks.PreparedResult, then: Iterable[PaintStep] = ()) -> None:
         """Show a result, and do the steps of ``then`` after its layers; layers that are there already are kept."""
@@ -175,6 +201,7 @@ class Presenter:
         explorer.show_message(_summarise_result(explorer.session.result))
         explorer.undo.history.forget()
         explorer.undo.history.note()
+        explorer.garbage.tidy()  # what has come in would be walked over whenever a layer goes
         explorer.offer_tour()
 
     def _end_workspace(self) -> None:
@@ -184,6 +211,14 @@ class Presenter:
         explorer.undo.history.note()
         explorer.refresh()
         explorer.show_message(" ".join(notes) or _summarise_result(explorer.session.result), error=bool(notes))
+
+
+def _is_cube_of(result: Result, cube: Path | None) -> bool:
+    """Whether a result was made of a cube: that of its name, which may have been moved since."""
+    named = Path(str(result.settings.get("cube", "")))
+    if cube is None or cube.name != named.name:
+        return False
+    return not (named.is_file() and cube.is_file()) or named.samefile(cube)
 
 
 def _summarise_result(result: Result | None) -> str:

@@ -86,25 +86,34 @@ def compute_mass_density(result: Result) -> F64:
     return compute_light_density(result) * ratio
 
 
-def compute_young_share(fractions: NDArray[np.floating], lookback_gyr: float) -> F64:
+def compute_young_share(
+    fractions: NDArray[np.floating], lookback_gyr: float, edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR
+) -> F64:
     """Share of the mass (or light) of stars younger than a lookback time; the rate is constant within an age bin.
 
     Parameters
     ----------
-    fractions : array (..., 16)
+    fractions : array (..., A)
         Per age bin, youngest first.
     lookback_gyr : float
+    edges_gyr : array (A + 1,)
+        Edges of the age bins, Gyr of lookback time.
 
     Returns
     -------
     array (...)
     """
-    width = np.diff(AGE_EDGES_GYR)
-    covered = np.clip((lookback_gyr - AGE_EDGES_GYR[:-1]) / width, 0.0, 1.0)
+    edges = np.asarray(edges_gyr, dtype=float)
+    covered = np.clip((lookback_gyr - edges[:-1]) / np.diff(edges), 0.0, 1.0)
     return np.asarray(np.asarray(fractions, dtype=float) @ covered)
 
 
-def compute_ages_share(fractions: NDArray[np.floating], low_gyr: float, high_gyr: float) -> F64:
+def compute_ages_share(
+    fractions: NDArray[np.floating],
+    low_gyr: float,
+    high_gyr: float,
+    edges_gyr: NDArray[np.floating] = AGE_EDGES_GYR,
+) -> F64:
     """Share of the mass (or light) of stars between two ages; the rate is constant within an age bin.
 
     Parameters
@@ -113,6 +122,8 @@ def compute_ages_share(fractions: NDArray[np.floating], low_gyr: float, high_gyr
         Of mass or light in the age bins.
     low_gyr, high_gyr : float
         Ages, Gyr.
+    edges_gyr : array (A + 1,)
+        As of `compute_young_share`.
 
     Returns
     -------
@@ -125,7 +136,7 @@ def compute_ages_share(fractions: NDArray[np.floating], low_gyr: float, high_gyr
     """
     if not 0 <= low_gyr < high_gyr:
         raise SfhInputError(f"ages {low_gyr:g} to {high_gyr:g} Gyr: give the younger first, from 0 on")
-    return compute_young_share(fractions, high_gyr) - compute_young_share(fractions, low_gyr)
+    return compute_young_share(fractions, high_gyr, edges_gyr) - compute_young_share(fractions, low_gyr, edges_gyr)
 
 
 def parse_distance(text: str) -> float | None:
@@ -192,7 +203,7 @@ def compute_sfr_density(result: Result, lookback_gyr: float) -> F64:
         N bins, of weights for histories.
     lookback_gyr : float
     """
-    share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr)
+    share = compute_young_share(result.prediction.history("mass_frac"), lookback_gyr, find_age_edges(result))
     return compute_mass_density(result) * share / (lookback_gyr * 1e9)
 
 
@@ -242,8 +253,14 @@ def compute_bin_formation_times(result: Result, fractions: Sequence[float], quan
     quantile : int
         Place in `types.QUANTILES` of another curve; the 16 and 84 % ones bound the times' interval.
     """
-    quantiles = result.prediction.quantiles.get("cum_mass")
+    quantiles, edges = result.prediction.quantiles.get("cum_mass"), find_age_edges(result)
     if quantiles is None:
-        return compute_formation_times(sum_mass_from_oldest(result.prediction.history("mass_frac")), fractions)
+        return compute_formation_times(sum_mass_from_oldest(result.prediction.history("mass_frac")), fractions, edges)
     curve = np.asarray(quantiles[..., quantile], dtype=float)
-    return compute_formation_times(np.concatenate([curve, np.zeros((len(curve), 1))], axis=1), fractions)
+    return compute_formation_times(np.concatenate([curve, np.zeros((len(curve), 1))], axis=1), fractions, edges)
+
+
+def find_age_edges(result: Result) -> F64:
+    """Edges (A + 1,) of the age bins of a result's histories, Gyr of lookback time."""
+    edges = result.prediction.age_edges_gyr
+    return AGE_EDGES_GYR if edges is None else edges

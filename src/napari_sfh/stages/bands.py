@@ -138,7 +138,7 @@ def _open_images(
     redshift = decisions.choose_redshift(config, cube, maps).value
     if redshift is None:
         raise SfhInputError(f"{cube.path}: no redshift is known, and bands cannot find it; give `redshift`")
-    covered = _covered_filters(cube, filters, redshift)
+    covered = find_covered_filters(cube, filters, redshift)
     made = make_narrowband_images(cube, covered, redshift, progress, cancel)
     error, notes = made.error, cube.notes
     if not np.isfinite(error).any():
@@ -149,8 +149,14 @@ def _open_images(
     return images, float(redshift), maps if source == "maps" else given
 
 
-def _covered_filters(cube: Cube, filters: tuple[Filter, ...], redshift: float) -> tuple[Filter, ...]:
+def find_covered_filters(cube: Cube, filters: tuple[Filter, ...], redshift: float) -> tuple[Filter, ...]:
     """The bands that the cube holds whole at rest; the others are missing.
+
+    Parameters
+    ----------
+    cube : Cube
+    filters : tuple of Filter
+    redshift : float
 
     Raises
     ------

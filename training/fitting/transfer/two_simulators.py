@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from napari_sfh.console import LogLine
 from napari_sfh.errors import SfhInputError
 from napari_sfh.model.bundle import Bundle
 from napari_sfh.model.calibration import AGE, FRACTIONS, PosteriorCalibration, compute_pit
@@ -23,7 +24,7 @@ from napari_sfh.model.encoding import Features, encode_observation
 from napari_sfh.model.posterior import make_base_points
 from napari_sfh.physics.means import MEAN_NAMES
 from napari_sfh.prep.observation import mask_gas_lines
-from napari_sfh.training.fitting.posterior import HELD_OUT_SNR, LogLine, derive_held_out_settings, truth_from_batch
+from napari_sfh.training.fitting.posterior import HELD_OUT_SNR, derive_held_out_settings, truth_from_batch
 from napari_sfh.training.fitting.recipe import AugmentSettings
 from napari_sfh.training.fitting.spectra_sources import Batches, make_fresh_source
 from napari_sfh.training.libraries.templates import Templates

@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from napari_sfh.figures.files import save_figure
-from napari_sfh.io.atomic import ensure_folder
+from napari_sfh.io.atomic import ensure_folder, write_text_atomically
 from napari_sfh.jobs import ReportProgress, report_progress
 from napari_sfh.training.papers.main_paper import ablation_figures, figures, report
 from napari_sfh.training.papers.main_paper.architecture_figure import plot_architecture
@@ -100,5 +100,5 @@ def write_paper_figures(
         "seed": m.test_set.seed,
         **report.build_paper_tables(m),
     }
-    table.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_text_atomically(table, json.dumps(content, indent=1, allow_nan=False) + "\n")
     return [*sorted(paths), table]

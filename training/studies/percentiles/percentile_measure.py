@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sfh.training.fitting.posterior import LogLine
+from napari_sfh.console import LogLine
 from napari_sfh.training.libraries.ssp_library import SspLibrary
 from napari_sfh.training.studies.percentiles import percentile_galaxies
 from napari_sfh.training.studies.percentiles.percentile_galaxies import (

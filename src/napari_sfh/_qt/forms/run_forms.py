@@ -432,6 +432,15 @@ class BinningForm:
         self.target_snr.visible = self.method.value in ("auto", "vorbin", "powerbin")
         self.constants.visible = self._with_spectrum and self.kinematics.value == "constant"
 
+    def reset(self) -> None:
+        """The defaults."""
+        for control, name in (
+            (self.method, "binning"),
+            (self.target_snr, "target_snr"),
+            (self.kinematics, "kinematics"),
+        ):
+            control.value = SETTINGS[name].default
+
     def values(self) -> dict[str, Any]:
         """Keyword arguments of `decisions.configure_run`.
 

@@ -19,7 +19,8 @@ from napari_sfh._qt.canvas.layer_data import LayerTuple
 from napari_sfh.analysis import tables
 from napari_sfh.analysis.bin_view import BinView
 from napari_sfh.analysis.objects.estimate_table import EstimateTable, holds_estimates, read_estimates
-from napari_sfh.errors import Cancelled
+from napari_sfh.errors import Cancelled, SfhInputError
+from napari_sfh.io.objects.blocks import FORMATS, open_catalogue
 from napari_sfh.io.workspaces import SUFFIX, Workspace, read_workspace, write_workspace
 from napari_sfh.jobs import ReportProgress, raise_if_cancelled, report_progress
 from napari_sfh.types import F32, Cube, Progress, Result
@@ -38,6 +39,7 @@ class OpenedGalaxy:
     problems: tuple[str, ...]
     white: LayerTuple | None
     ebv_mw: float | None = None  # where it is known beforehand
+    is_demo: bool = False  # it is run with the default settings
     folder: Path | None = None
     opened: Cube | None = None  # the cube's axes; its data stay on disk
 
@@ -112,7 +114,7 @@ def open_demo(progress: ReportProgress, cancel: threading.Event) -> OpenedGalaxy
     from napari_sfh.demo import EBV_MW, find_demo_folder
 
     galaxy = open_galaxy(progress, cancel, folder=find_demo_folder())
-    return replace(galaxy, ebv_mw=EBV_MW)
+    return replace(galaxy, ebv_mw=EBV_MW, is_demo=True)
 
 
 def run_galaxy(progress: ReportProgress, cancel: threading.Event, options: dict[str, Any]) -> PreparedResult:
@@ -162,7 +164,16 @@ def open_path(
     if kind == "unknown" and holds_estimates(path):
         report_progress(Progress("reading the table", 0, 0), progress, cancel)
         return read_estimates(path)
+    if kind == "unknown" and path.suffix.lower() in FORMATS and path.is_file():
+        raise SfhInputError(_refuse_table(path))
     return open_result(progress, cancel, path)
+
+
+def _refuse_table(path: Path) -> str:
+    """Why a table cannot be shown, and what can."""
+    if "BIN_ID" in open_catalogue(path).names:
+        return f"{path}: a table of the bins of a result; open the result that it was saved from"
+    return f"{path}: a table without estimates; `napari-sfh estimate {path.name}` makes one with them: open that"
 
 
 def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path) -> OpenedWorkspace:
@@ -170,6 +181,9 @@ def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path
     report_progress(Progress("reading the workspace", 0, 0), progress, cancel)
     workspace = read_workspace(path)
     notes: list[str] = []
+    if workspace.result is not None and not workspace.result.is_file():
+        beside = path.parent / workspace.result.name  # both were moved
+        workspace = replace(workspace, result=beside) if beside.is_file() else workspace
     if workspace.result is not None and workspace.result.is_file():
         shown = open_result(progress, cancel, workspace.result)
         if shown.result.bins.n_bins != workspace.n_bins:
@@ -179,7 +193,10 @@ def open_workspace(progress: ReportProgress, cancel: threading.Event, path: Path
             )
         return OpenedWorkspace(workspace, shown, None, tuple(notes))
     if workspace.result is not None:
-        notes.append(f"The result {workspace.result} is missing: put it back, or press Run.")
+        notes.append(
+            f"The result {workspace.result} is missing: put it back, open it where it is now (the rest of the "
+            "workspace comes with it), or press Run."
+        )
     cube = workspace.forms.get("data", {}).get("cube")
     galaxy = None
     if cube is not None and Path(cube).is_file():
