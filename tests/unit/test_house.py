@@ -327,6 +327,16 @@ def test_functions_of_two_arguments_tell_their_parameters():
     assert silent == []
 
 
+def test_public_functions_use_their_arguments():
+    """But for what a family of functions shares."""
+    idle = []
+    for module, node, parameters in _list_functions():
+        if not any(FAMILIES.search(annotation) for annotation in parameters.values()):
+            used = {n.id for statement in node.body for n in ast.walk(statement) if isinstance(n, ast.Name)}
+            idle += [f"{module}.{node.name}: {name}" for name in parameters.keys() - used - WORK]
+    assert idle == []
+
+
 @pytest.mark.parametrize("kind", ["functions", "classes"])
 def test_documented_parameters_are_those_of_the_signature(kind):
     if kind == "functions":

@@ -149,6 +149,7 @@ class Explorer(ExplorerFrame):
 
     def _connect(self) -> None:
         self.map.sky.changed.connect(self.canvas.axes.set_style)
+        self.data.maps.changed.connect(self.refresh)
         connect_whole_path(self.data.folder, self._folder_changed)
         connect_whole_path(self.data.cube, self._cube_changed)
         self.run_button.changed.connect(self._run_pressed)
@@ -392,6 +393,7 @@ class Explorer(ExplorerFrame):
         self.file_row.enable(free, has_input or has_result)
         self.tools.set_enabled(self.session.result, running)
         self._hide_dead_sections(has_input)
+        self.binning.set_maps(self.data.maps_path is not None)
         # What an act has said stays until the next one.
         said = self.message.text().removeprefix(f"{RESTORING} ")
         if said in _STATES and (running or not self.loading):

@@ -77,11 +77,11 @@ def read_cube(path: str | Path) -> Cube:
         area = proj_plane_pixel_area(wcs) * np.radians(1.0) ** 2
         unit = _find_flux_unit(header, path, area, axis.wave_aa)
         names = [hdu.name for hdu in hdus]
-        images, unit_note = _follow_error_unit(hdus, images, area)
-        images, unit_note = (images, unit_note) if unit_note else _judge_flux_unit(hdus, images, area, path)
+        images, unit_note = _follow_error_unit(hdus, images)
+        images, unit_note = (images, unit_note) if unit_note else _judge_flux_unit(hdus, images, path)
         factor, factor_note = _error_factor(hdus, images, unit, area)
         notes = [*_redshift_notes(merged), inherited, *axis.notes, *sky_notes, unit.note, unit_note, factor_note]
-        notes += [*describe_duplicate_cards(header, path), *map(_unused_note, images.unused), *images.notes]
+        notes += [*describe_duplicate_cards(header), *map(_unused_note, images.unused), *images.notes]
         integer = int(hdus[images.data].header.get("BITPIX", -32)) > 0
     fwhm, _ = find_muse_psf_fwhm(merged, path)
     reader, more = make_slab_reader(path, images, unit.scale, factor, merged, names, axis, integer, unit.channel_factor)
@@ -169,7 +169,7 @@ def _find_flux_unit(header: fits.Header, path: Path, area_sr: float, wave_aa: F6
     )
 
 
-def _follow_error_unit(hdus: fits.HDUList, images: CubeImages, area_sr: float) -> tuple[CubeImages, str]:
+def _follow_error_unit(hdus: fits.HDUList, images: CubeImages) -> tuple[CubeImages, str]:
     """Errors of another kind than their name says, where their unit has the power of that kind.
 
     The flux's own unit tells nothing: it is what many programs leave in STAT.
@@ -185,7 +185,7 @@ def _follow_error_unit(hdus: fits.HDUList, images: CubeImages, area_sr: float) -
     return images, ""
 
 
-def _judge_flux_unit(hdus: fits.HDUList, images: CubeImages, area_sr: float, path: Path) -> tuple[CubeImages, str]:
+def _judge_flux_unit(hdus: fits.HDUList, images: CubeImages, path: Path) -> tuple[CubeImages, str]:
     """Variances in the flux's own unit: whether they are such, or 1 sigma, by the scatter of the flux."""
     if images.error is None or images.error_kind != "variance":
         return images, ""

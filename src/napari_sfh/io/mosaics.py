@@ -265,7 +265,7 @@ def _read_mosaic_layout(path: Path) -> _MosaicLayout:
         wcs, sky_notes = clean_celestial_wcs(header, path, hdus)
         sigma, mask = (_named_index(hdus, shape, names) for names in (("ERR", "ERROR", "UNCERT"), ("DQ", "MASK")))
         merged = fits_access.merge_headers(hdus[0].header, header)
-        notes = (*filter(None, (inherited,)), *sky_notes, *describe_duplicate_cards(header, path))
+        notes = (*filter(None, (inherited,)), *sky_notes, *describe_duplicate_cards(header))
         return _MosaicLayout(science, merged, shape, wcs, notes, _weight_index(hdus, shape), sigma, mask)
 
 

@@ -401,7 +401,7 @@ class BinningForm:
     """How spaxels are binned, and where their kinematics come from."""
 
     def __init__(self) -> None:
-        self._with_spectrum = True
+        self._with_spectrum, self._with_maps = True, False
         self.method = make_setting_control("binning", other="file")
         self.file = make_file_edit("Bin map", "FITS image with the bin of each spaxel, 0 = none")
         self.target_snr = make_setting_control("target_snr")
@@ -426,10 +426,17 @@ class BinningForm:
         self._with_spectrum = used
         self._show_needed()
 
+    def set_maps(self, given: bool) -> None:
+        """Ask for no target S/N where automatic bins are those of a MAPS file."""
+        if given != self._with_maps:
+            self._with_maps = given
+            self._show_needed()
+
     def _show_needed(self) -> None:
         self.file.visible = self.method.value == "file"
         self.kinematics.visible = self._with_spectrum
-        self.target_snr.visible = self.method.value in ("auto", "vorbin", "powerbin")
+        own = ("vorbin", "powerbin") if self._with_maps else ("auto", "vorbin", "powerbin")
+        self.target_snr.visible = self.method.value in own
         self.constants.visible = self._with_spectrum and self.kinematics.value == "constant"
 
     def reset(self) -> None:

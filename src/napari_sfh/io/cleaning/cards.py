@@ -99,14 +99,8 @@ class HeaderCards:
             return "(unreadable)"
 
 
-def describe_duplicate_cards(header: fits.Header, path: Path) -> list[str]:
+def describe_duplicate_cards(header: fits.Header) -> list[str]:
     """Cards of coordinates, units and calibration that stand twice with different values: readers take either.
-
-    Parameters
-    ----------
-    header : Header
-    path : Path
-        For messages.
 
     Returns
     -------
