@@ -48,12 +48,12 @@ def make_stderr_logger(quiet: bool) -> LogLine:
     return say
 
 
-def expand_home(words: Sequence[str]) -> list[str]:
+def resolve_home(words: Sequence[str]) -> list[str]:
     """Words of a command line with ``~`` as the home folder, which shells leave in quotes and behind ``=``.
 
     Examples
     --------
-    >>> expand_home(["F555W=~/x.fits"]) == [f"F555W={os.path.expanduser('~')}/x.fits"]
+    >>> resolve_home(["F555W=~/x.fits"]) == [f"F555W={os.path.expanduser('~')}/x.fits"]
     True
     """
     return [re.sub(r"(?:^|(?<==))~[^/\\]*(?=[/\\]|$)", lambda m: os.path.expanduser(m.group()), w) for w in words]

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "corpus"))
 from inputs import CUBE, make_inputs
 
 from napari_sfh.config import RunConfig
-from napari_sfh.console import expand_home
+from napari_sfh.console import resolve_home
 from napari_sfh.errors import SfhInputError
 from napari_sfh.estimate import EstimateConfig, estimate_objects
 from napari_sfh.instruments.files import load_instrument
@@ -238,7 +238,7 @@ def test_the_home_folder_is_found_wherever_a_path_stands(tmp_path: Path, monkeyp
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     home = str(tmp_path)
-    assert expand_home(["--cube", "~/a.fits", "F555W=~/b.fits", "--maps=~/m.fits", "x~y", "~", "a=b"]) == [
+    assert resolve_home(["--cube", "~/a.fits", "F555W=~/b.fits", "--maps=~/m.fits", "x~y", "~", "a=b"]) == [
         "--cube", f"{home}/a.fits", f"F555W={home}/b.fits", f"--maps={home}/m.fits", "x~y", home, "a=b",
     ]  # fmt: skip
     config = RunConfig(cube=Path("~/c.fits"), photometry={"F555W": Path("~/b.fits")}, maps=Path("~/m.fits"),
